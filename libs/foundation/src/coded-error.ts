@@ -1,0 +1,29 @@
+export interface CodedErrorOptions {
+  /** the error that led to this one */
+  cause?: unknown;
+  /** typed facts for machines: ids, limits, values */
+  details?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Base of every error that crosses a boundary of ours.
+ *
+ * `code` is stable (clients compare it), `message` is a sentence a person can act on, and `retryable` tells
+ * whether the same request may succeed later without a change.
+ */
+export abstract class CodedError extends Error {
+  abstract readonly code: string;
+  abstract readonly retryable: boolean;
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(message: string, options: CodedErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = new.target.name;
+    this.details = options.details ?? {};
+  }
+}
+
+/** The message of anything that was thrown, for a log line. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
