@@ -89,5 +89,13 @@ export interface InstallSnapshot {
   readonly snapshot: Snapshot;
 }
 
+/** A leader that stops asks its most advanced follower to stand for election at once (thesis, section 3.10). */
+export interface TimeoutNow {
+  readonly type: 'timeout-now';
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly term: number;
+}
+
 /** One union for all that nodes say to each other; no field's meaning depends on another's value. */
-export type Message = RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | InstallSnapshot;
+export type Message = RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | InstallSnapshot | TimeoutNow;

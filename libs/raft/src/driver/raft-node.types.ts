@@ -76,6 +76,6 @@ export interface RaftNodeApi<Result> {
   status(): RaftStatus;
   /** Called after each change of role, term, leader or `leaderReady`; the function returned removes it. */
   onStatusChange(listener: (status: RaftStatus) => void): () => void;
-  /** Stops cleanly: pending proposals end as unknown, storage and transport are closed. */
+  /** Stops cleanly: a leader first asks its most advanced follower to take over (thesis, 3.10); pending proposals end as unknown, storage and transport are closed. */
   stop(): Promise<void>;
 }
