@@ -102,7 +102,7 @@ export class VirtualClock implements Clock {
   private push(timer: VirtualTimer): void {
     const heap = this.timers;
     heap.push(timer);
-    for (let child = heap.length - 1; child > 0; ) {
+    for (let child = heap.length - 1; child > 0;) {
       const parent = (child - 1) >> 1;
       if (!this.before(child, parent)) break;
       this.swap(child, parent);
@@ -116,7 +116,7 @@ export class VirtualClock implements Clock {
     const last = heap.pop();
     if (!first || !last || heap.length === 0) return first;
     heap[0] = last;
-    for (let parent = 0; ; ) {
+    for (let parent = 0; ;) {
       let least = parent;
       for (const child of [2 * parent + 1, 2 * parent + 2]) {
         if (child < heap.length && this.before(child, least)) least = child;

@@ -1,3 +1,6 @@
+import type { Clock } from './clock.js';
+import { CodedError } from './coded-error.js';
+
 /**
  * Named places in the code at which a test or demo may crash, pause or delay the process
  * (`CONCORDAT_FAILPOINTS`). A library only reports that it came by; what happens is the host's matter.
@@ -10,3 +13,103 @@ export interface Failpoints {
 
 /** Nothing is ever armed: the default of every library. */
 export const noFailpoints: Failpoints = { hit: () => undefined };
+
+/** `kill` ends the process at once (kill -9), `pause` stops it (SIGSTOP), `delay` waits, `error` throws. */
+export type FailpointAction = 'kill' | 'pause' | 'delay' | 'error';
+
+interface ArmedFailpoint {
+  readonly name: string;
+  readonly action: FailpointAction;
+  readonly delayMs: number;
+  /** comings still to let pass before the action happens once */
+  remaining: number;
+}
+
+/** A failpoint specification that cannot be understood. */
+export class FailpointSpecificationError extends CodedError {
+  readonly code = 'INVALID_FAILPOINT';
+  readonly retryable = false;
+}
+
+/** What an armed failpoint with the action `error` throws. */
+export class FailpointError extends CodedError {
+  readonly code = 'FAILPOINT';
+  readonly retryable = true;
+}
+
+const ENTRY = /^([a-z0-9.-]+)=(kill|pause|delay|error)(?::(\d{1,6}))?(?:@(\d{1,6}))?$/;
+
+/**
+ * Failpoints of a process. A specification is a list `name=action[:delayMs][@nth]`, separated by commas:
+ * `coordinator.decide.before-append=kill` or `participant.vote.before-send=delay:500@3` (the third time only).
+ * Each entry acts once and is then spent.
+ */
+export class ArmableFailpoints implements Failpoints {
+  private armed: ArmedFailpoint[] = [];
+
+  /**
+   * @param known every name that exists in the process; others are refused, so that a typo is not silent
+   * @param host how this process is killed and paused; both take effect at once
+   */
+  constructor(
+    readonly known: readonly string[],
+    private readonly clock: Clock,
+    private readonly host: { kill(): void; pause(): void },
+  ) {}
+
+  /** Replaces what is armed. @throws FailpointSpecificationError, and then nothing has changed */
+  arm(specification: string): void {
+    const entries = specification
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '');
+    this.armed = entries.map((entry) => this.parse(entry));
+  }
+
+  /** The points that are armed and not yet spent. */
+  list(): string[] {
+    return this.armed.map(({ name, action }) => `${name}=${action}`);
+  }
+
+  hit(name: string): Promise<void> | undefined {
+    if (this.armed.length === 0) return undefined;
+    const point = this.armed.find((candidate) => candidate.name === name);
+    if (!point || --point.remaining > 0) return undefined;
+    this.armed = this.armed.filter((candidate) => candidate !== point);
+    return this.act(point);
+  }
+
+  private act({ name, action, delayMs }: ArmedFailpoint): Promise<void> | undefined {
+    switch (action) {
+      case 'kill':
+        this.host.kill();
+        return new Promise(() => undefined); // nothing behind this point runs, even if the signal is late
+      case 'pause':
+        this.host.pause();
+        return undefined;
+      case 'delay':
+        return new Promise((resolve) => void this.clock.setTimer(delayMs, resolve));
+      case 'error':
+        throw new FailpointError(`the failpoint ${name} was told to fail`);
+    }
+  }
+
+  private parse(entry: string): ArmedFailpoint {
+    const match = ENTRY.exec(entry);
+    if (!match) {
+      throw new FailpointSpecificationError(
+        `"${entry}" is no failpoint; write name=kill|pause|delay:<ms>|error, with @<n> behind it for the n-th time`,
+      );
+    }
+    const [, name, action, delayMs, nth] = match;
+    if (!this.known.includes(name!)) {
+      throw new FailpointSpecificationError(`no failpoint is called "${name}"; there are: ${this.known.join(', ')}`);
+    }
+    return {
+      name: name!,
+      action: action as FailpointAction,
+      delayMs: Number(delayMs ?? 0),
+      remaining: Number(nth ?? 1),
+    };
+  }
+}
