@@ -1,0 +1,32 @@
+import { invariant, isUuid } from '@concordat/foundation';
+import type { BranchId, TransactionId } from './types.js';
+
+const PREFIX = 'concordat';
+const CLUSTER = /^[a-z0-9][a-z0-9-]{0,62}$/;
+/** PostgreSQL refuses longer ones (22023). */
+const MAXIMUM_GID_BYTES = 199;
+
+/** Whether a string can name a cluster inside gids: lower-case letters, digits and hyphens, at most 63. */
+export function isClusterName(value: string): boolean {
+  return CLUSTER.test(value);
+}
+
+/** The global identifier under which a branch is prepared: `concordat:<cluster>:<transactionId>:<branchId>`. */
+export function formatGid(cluster: string, transactionId: TransactionId, branchId: BranchId): string {
+  invariant(isClusterName(cluster), 'a gid names a valid cluster');
+  invariant(isUuid(transactionId) && isUuid(branchId), 'a gid is made of UUIDs');
+  const gid = `${PREFIX}:${cluster}:${transactionId}:${branchId}`;
+  invariant(gid.length <= MAXIMUM_GID_BYTES, 'a gid fits into what PostgreSQL accepts');
+  return gid;
+}
+
+/** Takes a gid of this cluster apart; undefined for any other gid, which must be left alone. */
+export function parseGid(
+  cluster: string,
+  gid: string,
+): { transactionId: TransactionId; branchId: BranchId } | undefined {
+  const parts = gid.split(':');
+  if (parts.length !== 4 || parts[0] !== PREFIX || parts[1] !== cluster) return undefined;
+  const [, , transactionId, branchId] = parts as [string, string, string, string];
+  return isUuid(transactionId) && isUuid(branchId) ? { transactionId, branchId } : undefined;
+}

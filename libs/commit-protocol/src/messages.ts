@@ -1,0 +1,104 @@
+import type { JsonValue } from '@concordat/foundation';
+import type {
+  BranchEnd,
+  BranchError,
+  BranchId,
+  Decision,
+  LeaderEpoch,
+  OperationCall,
+  Outcome,
+  Protocol,
+  TransactionId,
+  Vote,
+} from './types.js';
+
+/** The version of every message below; a reader refuses others. */
+export const MESSAGE_VERSION = 1;
+
+/** What every message about a branch names. */
+export interface BranchAddress {
+  readonly transactionId: TransactionId;
+  readonly branchId: BranchId;
+  readonly participant: string;
+}
+
+/** Do the work, make it durable and vote. Sent again, with a higher `attempt`, until a vote arrives. */
+export interface PrepareMessage extends BranchAddress {
+  readonly type: 'prepare';
+  readonly protocol: Protocol;
+  readonly operations: readonly OperationCall[];
+  /** milliseconds since 1970; no lock is awaited beyond it */
+  readonly deadline: number;
+  /** 0 for the first sending; more tells the participant that it may have seen this before */
+  readonly attempt: number;
+  /** fences the prepares of deposed leaders (protocol section 7) */
+  readonly epoch: LeaderEpoch;
+}
+
+/** The commit is delegated: do the work and commit it in one local transaction (protocol 4.7). */
+export interface CommitOnePhaseMessage extends BranchAddress {
+  readonly type: 'commit-one-phase';
+  readonly operations: readonly OperationCall[];
+  readonly deadline: number;
+  readonly attempt: number;
+}
+
+/** The decision; also the answer to an inquiry. Never fenced: a decision is unique. */
+export interface DecisionMessage extends BranchAddress {
+  readonly type: 'decision';
+  readonly decision: Decision;
+  readonly attempt: number;
+}
+
+/** Answer to an inquiry about a transaction older than the retention: nobody knows any more; an alert. */
+export interface UnknownOldMessage extends BranchAddress {
+  readonly type: 'unknown-old';
+}
+
+export interface VoteMessage extends BranchAddress {
+  readonly type: 'vote';
+  readonly vote: Vote;
+  /** what the handlers returned, one for each operation; empty for `no` */
+  readonly results: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+/** The branch has ended; also the answer to `commit-one-phase`, with the handlers' results. */
+export interface DoneMessage extends BranchAddress {
+  readonly type: 'done';
+  readonly end: BranchEnd;
+  readonly results?: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+/** A prepared branch has waited too long for its decision. */
+export interface InquiryMessage extends BranchAddress {
+  readonly type: 'inquiry';
+  readonly gid: string;
+}
+
+/** A participant tells which operations it has; repeated now and then, so that a lost one does not matter. */
+export interface AnnounceMessage {
+  readonly type: 'announce';
+  readonly participant: string;
+  readonly operations: readonly string[];
+}
+
+/** One for each ended transaction, for anyone who listens. May come twice, with the same content. */
+export interface OutcomeMessage {
+  readonly type: 'outcome';
+  readonly transactionId: TransactionId;
+  readonly outcome: Outcome;
+  readonly decidedAt: number;
+  readonly endedAt: number;
+  readonly participants: readonly string[];
+}
+
+/** Carried by `concordat.prepare.<participant>`. */
+export type WorkMessage = PrepareMessage | CommitOnePhaseMessage;
+/** Carried by `concordat.decide.<participant>`. */
+export type RulingMessage = DecisionMessage | UnknownOldMessage;
+export type CoordinatorMessage = WorkMessage | RulingMessage;
+/** Carried by `concordat.replies`. */
+export type ReplyMessage = VoteMessage | DoneMessage | InquiryMessage | AnnounceMessage;
+export type ProtocolMessage = CoordinatorMessage | ReplyMessage | OutcomeMessage;

@@ -1,0 +1,113 @@
+import type { JsonValue } from '@concordat/foundation';
+import type {
+  AbortCause,
+  BranchEnd,
+  BranchError,
+  BranchId,
+  BranchSpecification,
+  Decision,
+  Protocol,
+  TransactionId,
+  Vote,
+} from './types.js';
+
+/** An idempotency key together with the SHA-256 of the canonical body it came with. */
+export interface IdempotencyClaim {
+  readonly key: string;
+  readonly bodyHash: string;
+}
+
+/** Opens a transaction. A one-shot one is `closed` at once: its branches never change. */
+export interface BeginRecord {
+  readonly type: 'begin';
+  readonly transactionId: TransactionId;
+  readonly protocol: Protocol;
+  readonly branches: readonly BranchSpecification[];
+  readonly closed: boolean;
+  /** the commit is left to this branch (protocol 4.7): `Begin` and `Delegate` in one record */
+  readonly delegateTo?: BranchId;
+  readonly at: number;
+  readonly deadline: number;
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly idempotency?: IdempotencyClaim;
+}
+
+/** Adds a branch to an open transaction, or operations to the branch that its participant already has. */
+export interface EnlistRecord {
+  readonly type: 'enlist';
+  readonly transactionId: TransactionId;
+  readonly branch: BranchSpecification;
+  readonly at: number;
+  readonly idempotency?: IdempotencyClaim;
+}
+
+/** The client asked for the commit: the set of branches is closed, and a 202 is a promise. */
+export interface CommitRequestedRecord {
+  readonly type: 'commit-requested';
+  readonly transactionId: TransactionId;
+  /** the commit is left to this branch (protocol 4.7) */
+  readonly delegateTo?: BranchId;
+  readonly at: number;
+}
+
+export interface BranchReport {
+  readonly branchId: BranchId;
+  readonly vote: Vote;
+  readonly results?: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+/** The decision. The first one in the log wins; a later one changes nothing and returns the first. */
+export interface DecideRecord {
+  readonly type: 'decide';
+  readonly transactionId: TransactionId;
+  readonly decision: Decision;
+  /** every vote the leader has; a commit needs `yes` or `read-only` of every branch */
+  readonly reports: readonly BranchReport[];
+  /** with an abort */
+  readonly cause?: AbortCause;
+  /** the one-phase branch decided and has ended like this (protocol 4.7) */
+  readonly delegatedEnd?: BranchEnd;
+  readonly at: number;
+}
+
+export interface BranchDone {
+  readonly transactionId: TransactionId;
+  readonly branchId: BranchId;
+  readonly end: BranchEnd;
+}
+
+/**
+ * Branches that have ended, gathered over many transactions; a transaction whose last branch is among them
+ * has ended with this record (`End` is not a record of its own, see docs/divergence.md).
+ */
+export interface BranchesDoneRecord {
+  readonly type: 'branches-done';
+  readonly items: readonly BranchDone[];
+  /** outcomes of everything that had ended by this log index are published */
+  readonly publishedIndex: number;
+  readonly at: number;
+}
+
+/** What a participant announced. */
+export interface ParticipantRecord {
+  readonly type: 'participant';
+  readonly name: string;
+  readonly operations: readonly string[];
+  readonly at: number;
+}
+
+/** Drops ended transactions and idempotency keys from before the watermark (milliseconds since 1970). */
+export interface ExpireRecord {
+  readonly type: 'expire';
+  readonly before: number;
+}
+
+export type LogRecord =
+  | BeginRecord
+  | EnlistRecord
+  | CommitRequestedRecord
+  | DecideRecord
+  | BranchesDoneRecord
+  | ParticipantRecord
+  | ExpireRecord;
