@@ -1,1 +1,2 @@
-export {};
+export type * from './bus.js';
+export * from './topics.js';

@@ -1,0 +1,56 @@
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+
+export interface OutgoingMessage {
+  readonly topic: string;
+  readonly message: ProtocolMessage;
+}
+
+export interface SubscriptionOptions {
+  /** members of one group share the topics; every group reads all of them */
+  readonly group: string;
+  readonly topics: readonly string[];
+  /**
+   * Handles one message that was decoded and validated. May return a promise: the bus hands on further
+   * messages meanwhile (at most `maximumInFlight`) and remembers a message as consumed only when everything
+   * before it in its partition is finished. A rejection is logged and counts as finished: what must be
+   * repeated is repeated by the protocol, never by the broker.
+   */
+  readonly onMessage: (message: ProtocolMessage) => void | Promise<void>;
+  /** unfinished messages at most, default 1,024; beyond, the bus stops fetching */
+  readonly maximumInFlight?: number;
+}
+
+export interface Subscription {
+  /** Stops fetching; what was handed on is not taken back. For a node that has no use for the messages now. */
+  pause(): void;
+  /** Goes on with what arrives from now on: messages published during the pause are skipped. */
+  resumeFromLatest(): void;
+  /** Milliseconds since the broker last answered a fetch, for liveness checks; 0 while paused. */
+  idleMs(): number;
+  /** Waits for the messages in hand, remembers how far it got, and leaves the group. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The wire between coordinators and participants: topics with an order per key, delivery at least once.
+ * Nothing is lost while the broker is down for less than its retention, but anything may come late, twice or
+ * behind a later message of another topic. The key of every message is its transaction.
+ *
+ * What cannot be decoded goes to the dead-letter topic with the reason, and the subscription goes on.
+ */
+export interface MessageBus {
+  /** Connects, or keeps trying in the background: publishing and subscribing work as soon as the broker does. */
+  start(): Promise<void>;
+  /** Creates topics that do not exist yet. */
+  ensureTopics(topics: readonly string[]): Promise<void>;
+  /**
+   * Sends messages, in order per topic and key. What is published while a request is under way goes with the
+   * next one. Resolves when the broker has acknowledged them; rejects with `MessageBusError` when they were
+   * dropped (buffer full, or stopped), and then the protocol sends again what matters.
+   */
+  publish(messages: readonly OutgoingMessage[]): Promise<void>;
+  subscribe(options: SubscriptionOptions): Promise<Subscription>;
+  isConnected(): boolean;
+  /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */
+  stop(): Promise<void>;
+}
