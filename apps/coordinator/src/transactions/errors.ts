@@ -1,0 +1,79 @@
+import { CodedError } from '@concordat/foundation';
+
+/** No transaction has this id. */
+export class TransactionNotFoundError extends CodedError {
+  readonly code = 'TRANSACTION_NOT_FOUND';
+  readonly retryable = false;
+}
+
+/** The transaction ended so long ago that it was dropped, or its id lies before the retention. */
+export class TransactionExpiredError extends CodedError {
+  readonly code = 'TRANSACTION_EXPIRED';
+  readonly retryable = false;
+}
+
+/** The transaction is decided: nothing can be added to it. */
+export class TransactionDecidedError extends CodedError {
+  readonly code = 'TRANSACTION_DECIDED';
+  readonly retryable = false;
+}
+
+/** The commit was requested: the set of branches is closed. */
+export class TransactionClosedError extends CodedError {
+  readonly code = 'TRANSACTION_CLOSED';
+  readonly retryable = false;
+}
+
+/** A branch with this id is enlisted already, with another vote or for another participant. */
+export class BranchConflictError extends CodedError {
+  readonly code = 'BRANCH_CONFLICT';
+  readonly retryable = false;
+}
+
+/** The transaction has as many branches or operations as are allowed. */
+export class TooManyBranchesError extends CodedError {
+  readonly code = 'TOO_MANY_BRANCHES';
+  readonly retryable = false;
+}
+
+/** The key was used with another request. */
+export class IdempotencyKeyReusedError extends CodedError {
+  readonly code = 'IDEMPOTENCY_KEY_REUSED';
+  readonly retryable = false;
+}
+
+/** No participant of this name has announced itself. */
+export class UnknownParticipantError extends CodedError {
+  readonly code = 'UNKNOWN_PARTICIPANT';
+  readonly retryable = false;
+}
+
+/** The participant has announced no such operation. */
+export class UnknownOperationError extends CodedError {
+  readonly code = 'UNKNOWN_OPERATION';
+  readonly retryable = false;
+}
+
+/** What was asked for is not part of this version. */
+export class NotAvailableError extends CodedError {
+  readonly code = 'NOT_AVAILABLE';
+  readonly retryable = false;
+}
+
+/** This node does not lead, or the group has no leader: nothing happened. */
+export class NoLeaderError extends CodedError {
+  readonly code = 'NO_LEADER';
+  readonly retryable = true;
+}
+
+/** A bounded queue is full: nothing happened. */
+export class OverloadedError extends CodedError {
+  readonly code = 'OVERLOADED';
+  readonly retryable = true;
+}
+
+/** Leadership was lost while the request was under way: it may have happened or not. */
+export class OutcomeUnknownError extends CodedError {
+  readonly code = 'OUTCOME_UNKNOWN';
+  readonly retryable = true;
+}

@@ -1,0 +1,209 @@
+import type { JsonValue } from '@concordat/foundation';
+import type {
+  AbortReason,
+  BranchError,
+  BranchId,
+  Decision,
+  Outcome,
+  Protocol,
+  TransactionId,
+  Vote,
+} from '@concordat/commit-protocol';
+
+/** Where a transaction stands; it only moves forward. `precommitted` belongs to 3PC. */
+export type TransactionStatus =
+  'active' | 'preparing' | 'precommitted' | 'committing' | 'committed' | 'aborting' | 'aborted' | 'mixed';
+
+/** Where a branch stands, as far as the log and this node know. */
+export type BranchStateName =
+  | 'enlisted'
+  | 'preparing'
+  | 'prepared'
+  | 'refused'
+  | 'committing'
+  | 'committed'
+  | 'aborting'
+  | 'aborted'
+  | 'read-only'
+  | 'heuristic-rollback'
+  | 'heuristic-commit';
+
+export interface OperationView {
+  readonly operation: string;
+  readonly payload: JsonValue;
+  readonly keys: readonly string[];
+  readonly result?: JsonValue;
+}
+
+export interface BranchView {
+  readonly branchId: BranchId;
+  readonly participant: string;
+  readonly operations: readonly OperationView[];
+  readonly vote: Vote | null;
+  readonly state: BranchStateName;
+  readonly error?: BranchError;
+}
+
+/** A transaction as the REST interface shows it; times are ISO 8601 in UTC. */
+export interface TransactionView {
+  readonly id: TransactionId;
+  readonly protocol: Protocol;
+  readonly status: TransactionStatus;
+  readonly decision: Decision | null;
+  readonly outcome: Outcome | null;
+  readonly reason: AbortReason | null;
+  /** with an abort: a sentence, and the branch that caused it if one did */
+  readonly detail?: string;
+  readonly cause?: { readonly branchId: BranchId; readonly participant: string; readonly participantCode?: string };
+  readonly branches: readonly BranchView[];
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly warnings: readonly string[];
+  readonly createdAt: string;
+  readonly deadline: string;
+  readonly decidedAt: string | null;
+  readonly endedAt: string | null;
+  /** index of the log entry that last changed it */
+  readonly logIndex: number;
+}
+
+export interface BranchRequest {
+  readonly participant: string;
+  readonly operation: string;
+  readonly payload: JsonValue;
+  readonly keys?: readonly string[];
+}
+
+export interface PreparedBranchRequest {
+  readonly participant: string;
+  readonly branchId: BranchId;
+  readonly vote: Vote;
+}
+
+export interface Idempotency {
+  readonly key: string;
+  /** SHA-256 of the canonical body and the call it was made to, in hexadecimal */
+  readonly bodyHash: string;
+}
+
+export interface BeginRequest {
+  readonly protocol: Protocol;
+  readonly timeoutMs: number;
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly idempotency?: Idempotency;
+}
+
+export interface ExecuteRequest extends BeginRequest {
+  readonly branches: readonly BranchRequest[];
+}
+
+export interface WaitOptions {
+  /** how long to wait for an answer, in milliseconds */
+  readonly waitMs: number;
+  /** `decided`: until the decision is in the log; `ended`: until every branch has ended */
+  readonly wait: 'decided' | 'ended';
+}
+
+/** `settled`: what was waited for has happened; otherwise the wait ended first (202). */
+export interface Settlement {
+  readonly settled: boolean;
+  readonly transaction: TransactionView;
+}
+
+export interface ListQuery {
+  readonly status?: TransactionStatus;
+  readonly participant?: string;
+  /** 1..500 */
+  readonly limit: number;
+  /** `nextCursor` of the page before */
+  readonly cursor?: string;
+}
+
+export interface TransactionPage {
+  readonly items: readonly TransactionView[];
+  readonly nextCursor: string | null;
+}
+
+export interface InDoubtItem {
+  readonly transactionId: TransactionId;
+  readonly branchId: BranchId;
+  readonly participant: string;
+  readonly gid: string;
+  readonly state: 'in-doubt' | 'heuristic-rollback' | 'heuristic-commit' | 'unknown-old';
+  /** ISO 8601 */
+  readonly since: string;
+  readonly reason: string;
+}
+
+export interface TransactionEvent {
+  readonly logIndex: number;
+  readonly transaction: TransactionView;
+}
+
+/** What a subscriber to events missed since an index: the latest state of each changed transaction, or too much. */
+export type MissedEvents =
+  { readonly kind: 'events'; readonly events: readonly TransactionEvent[] } | { readonly kind: 'reset' };
+
+/**
+ * What the coordinator offers to its REST interface. Calls that change something, and `get`, `list` and
+ * `inDoubt` when a linearizable answer is wanted, must be made on the leader; elsewhere they reject with
+ * `NoLeaderError` (code `NO_LEADER`), and nothing has happened.
+ *
+ * Rejections are `CodedError`s of `errors.ts`; their `code` is what a client sees.
+ */
+export interface TransactionsApi {
+  begin(request: BeginRequest): Promise<TransactionView>;
+  /** `created` is false when the same request had been made before */
+  enlist(
+    transactionId: TransactionId,
+    branch: BranchRequest | PreparedBranchRequest,
+    idempotency?: Idempotency,
+  ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
+  commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
+  abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
+  execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement>;
+  /** @param consistency `stale` answers from what this node has applied, on any node */
+  get(transactionId: TransactionId, consistency: 'linearizable' | 'stale'): Promise<TransactionView>;
+  list(query: ListQuery): Promise<TransactionPage>;
+  inDoubt(): Promise<readonly InDoubtItem[]>;
+  /** Called for every change of a transaction on this node, in log order; the function returned ends it. */
+  subscribe(listener: (event: TransactionEvent) => void): () => void;
+  /** Events with an index above `logIndex`, from this node's memory. */
+  missedSince(logIndex: number): MissedEvents;
+}
+
+export const TRANSACTIONS = Symbol('TRANSACTIONS');
+
+export interface ClusterMember {
+  readonly nodeId: number;
+  readonly role: 'voter' | 'learner';
+  readonly state: 'leader' | 'follower' | 'candidate' | 'unknown';
+  readonly raftUrl: string;
+  readonly httpUrl: string;
+  readonly matchIndex: number | null;
+  readonly healthy: boolean;
+}
+
+export interface ClusterView {
+  readonly clusterName: string;
+  readonly nodeId: number;
+  readonly leaderId: number | null;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly members: readonly ClusterMember[];
+}
+
+/** What the node tells about itself and its group. */
+export interface ClusterApi {
+  view(): ClusterView;
+  /** whether this node leads and may act (its own no-op is applied) */
+  isLeader(): boolean;
+  /** `http://host:port` of the leader's REST interface; undefined when none is known or this node leads */
+  leaderHttpUrl(): string | undefined;
+  /** Resolves as soon as a leader is known (this node or another), or after the time with false. */
+  waitForLeader(timeoutMs: number): Promise<boolean>;
+  /** knows a leader and consumes replies; otherwise the reasons, as sentences */
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] };
+}
+
+export const CLUSTER = Symbol('CLUSTER');
