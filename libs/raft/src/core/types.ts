@@ -98,4 +98,5 @@ export interface TimeoutNow {
 }
 
 /** One union for all that nodes say to each other; no field's meaning depends on another's value. */
-export type Message = RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | InstallSnapshot | TimeoutNow;
+export type Message =
+  RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | InstallSnapshot | TimeoutNow;

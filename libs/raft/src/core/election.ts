@@ -1,0 +1,43 @@
+import { randomInteger } from '@concordat/foundation';
+import type { Random } from '@concordat/foundation';
+import { quorumSize } from './quorum.js';
+import type { NodeId } from './types.js';
+
+/** Counts ticks without a leader; each wait is drawn anew from [n, 2n) (paper, section 5.2). */
+export class ElectionTimer {
+  private elapsed = 0;
+  private timeoutTicks = 0;
+
+  constructor(
+    private readonly electionTicks: number,
+    private readonly random: Random,
+  ) {
+    this.reset();
+  }
+
+  reset(): void {
+    this.elapsed = 0;
+    this.timeoutTicks = randomInteger(this.random, this.electionTicks, 2 * this.electionTicks - 1);
+  }
+
+  /** One tick; true when the wait is over. */
+  tick(): boolean {
+    return ++this.elapsed >= this.timeoutTicks;
+  }
+}
+
+/** The votes of one candidate in one term. A voter's repeated answer counts once. */
+export class VoteTally {
+  private readonly granted = new Set<NodeId>();
+
+  constructor(private readonly voters: readonly NodeId[]) {}
+
+  grant(voter: NodeId): void {
+    this.granted.add(voter);
+  }
+
+  /** Whether a quorum granted its vote. Refusals need no count: the timer ends a lost election. */
+  hasWon(): boolean {
+    return this.granted.size >= quorumSize(this.voters.length);
+  }
+}
