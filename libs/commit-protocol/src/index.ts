@@ -1,5 +1,10 @@
+export * from './admission.js';
+export * from './coordinator.js';
+export * from './decision-state.js';
+export * from './ended-transactions.js';
 export * from './gid.js';
 export type * from './messages.js';
 export { MESSAGE_VERSION } from './messages.js';
 export type * from './records.js';
+export * from './transaction-state.js';
 export * from './types.js';

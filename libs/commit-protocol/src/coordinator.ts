@@ -1,0 +1,402 @@
+import { invariant, unreachable, type JsonValue } from '@concordat/foundation';
+import type {
+  CommitOnePhaseMessage,
+  CoordinatorMessage,
+  DecisionMessage,
+  DoneMessage,
+  PrepareMessage,
+  VoteMessage,
+} from './messages.js';
+import type { BranchDone, BranchReport, CommitRequestedRecord, DecideRecord } from './records.js';
+import { findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
+import type { AbortCause, AbortReason, BranchEnd, BranchError, BranchId, LeaderEpoch } from './types.js';
+
+/** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
+export const RESULTS_LIMIT_BYTES = 64 * 1024;
+
+export type CoordinatorEvent =
+  /** the transaction's keys are free (or it declared none): work may be sent */
+  | { readonly type: 'admitted' }
+  /** a record about the transaction was committed and applied; `transaction` is the state it gave */
+  | { readonly type: 'applied'; readonly transaction: TransactionState }
+  | { readonly type: 'vote'; readonly message: VoteMessage }
+  | { readonly type: 'done'; readonly message: DoneMessage }
+  | { readonly type: 'inquiry'; readonly branchId: BranchId; readonly participant: string }
+  /** the client asks for the commit of an interactive transaction */
+  | { readonly type: 'commit' }
+  | { readonly type: 'abort'; readonly cause: AbortCause }
+  | { readonly type: 'deadline' }
+  /** the timer of the last `schedule-resend` fired */
+  | { readonly type: 'resend' }
+  /** the log refused or dropped a proposal of this transaction: it is certainly not in the log */
+  | { readonly type: 'proposal-failed' };
+
+export type CoordinatorEffect =
+  /** to be committed and applied before anything that follows from it; comes back as `applied` */
+  | { readonly type: 'append'; readonly record: CommitRequestedRecord | DecideRecord }
+  | { readonly type: 'send'; readonly message: CoordinatorMessage }
+  /** send again what is unanswered, later each time; replaces an earlier one */
+  | { readonly type: 'schedule-resend'; readonly attempt: number }
+  | { readonly type: 'cancel-resend' }
+  /** a branch has ended: to be logged, lazily, together with others */
+  | { readonly type: 'branch-done'; readonly done: BranchDone }
+  /** for an operator's eyes at once */
+  | { readonly type: 'alert'; readonly detail: string };
+
+/**
+ * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no
+ * clock and no I/O; `now` comes with every event.
+ *
+ * What is certain stands in `transaction`, which only the log changes. The rest lives as long as the leader:
+ * votes, what is being proposed, how often was sent. A new leader starts from the log and asks again.
+ *
+ * States: waiting (not closed, or not admitted) → asking (work sent) → proposing (a decision is on its way
+ * into the log) → telling (decided; the decision is sent until every branch is done) → ended. A delegated
+ * transaction skips `proposing`: its branch decides, and the log records what it said.
+ */
+export class CoordinatorTransaction {
+  private readonly votes = new Map<BranchId, BranchReport>();
+  private readonly done = new Map<BranchId, BranchEnd>();
+  private admitted = false;
+  private proposing: 'commit-requested' | 'decide' | undefined;
+  private pendingAbort: AbortCause | undefined;
+  private commitWanted = false;
+  private workAttempt: number;
+  private decisionAttempt = 0;
+  private resendAttempt = 0;
+  private workSent = false;
+  private told = false;
+
+  /**
+   * @param state from the log, or from a `Begin` that is still on its way into it (`logIndex` 0)
+   * @param epoch of the leader, which fences its prepares
+   * @param recovered whether another leader may have sent work before
+   */
+  constructor(
+    private state: TransactionState,
+    private readonly epoch: LeaderEpoch,
+    recovered: boolean,
+  ) {
+    this.workAttempt = recovered ? 1 : 0;
+    for (const branch of state.branches) this.adoptEnlistedVote(branch);
+  }
+
+  get transaction(): TransactionState {
+    return this.state;
+  }
+
+  /** What the leader knows of a branch's vote beyond the log. */
+  reportOf(branchId: BranchId): BranchReport | undefined {
+    return this.votes.get(branchId);
+  }
+
+  get isAdmitted(): boolean {
+    return this.admitted;
+  }
+
+  handle(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
+    switch (event.type) {
+      case 'admitted':
+        this.admitted = true;
+        return [...this.sendWork(), ...this.advance(now)];
+      case 'applied':
+        return this.onApplied(event.transaction, now);
+      case 'vote':
+        return this.onVote(event.message, now);
+      case 'done':
+        return this.onDone(event.message, now);
+      case 'inquiry':
+        return this.onInquiry(event.branchId, event.participant);
+      case 'commit':
+        this.commitWanted = true;
+        return this.advance(now);
+      case 'abort':
+        this.pendingAbort ??= event.cause;
+        return this.advance(now);
+      case 'deadline':
+        return this.onDeadline(now);
+      case 'resend':
+        return this.onResend();
+      case 'proposal-failed':
+        this.proposing = undefined;
+        return [];
+      default:
+        return unreachable(event, 'event');
+    }
+  }
+
+  private onApplied(transaction: TransactionState, now: number): CoordinatorEffect[] {
+    this.state = transaction;
+    for (const branch of transaction.branches) this.adoptEnlistedVote(branch);
+    if (transaction.decision) return this.tell();
+    if (this.proposing === 'commit-requested') this.proposing = undefined;
+    if (transaction.delegatedTo !== undefined && !this.workSent) return this.sendWork(); // only now may it leave
+    return this.advance(now);
+  }
+
+  private onVote(message: VoteMessage, now: number): CoordinatorEffect[] {
+    const branch = findBranch(this.state, message.branchId);
+    if (!branch || branch.participant !== message.participant) return [];
+    if (this.state.decision) return this.onLateVote(branch, message);
+    if (this.state.delegatedTo !== undefined || this.proposing === 'decide') return [];
+    this.votes.set(branch.branchId, {
+      branchId: branch.branchId,
+      vote: message.vote,
+      ...(message.results.length > 0 && { results: message.results }),
+      ...(message.error && { error: message.error }),
+    });
+    return this.advance(now);
+  }
+
+  /** After the decision (protocol 4.5): a `yes` is told the decision; a `no` after a counted `yes` is a hazard. */
+  private onLateVote(branch: BranchState, { vote }: VoteMessage): CoordinatorEffect[] {
+    if (vote === 'yes') return [{ type: 'send', message: this.decisionFor(branch) }];
+    if (vote === 'read-only' || this.state.decision === 'abort' || branch.vote !== 'yes') return [];
+    if (branch.end === 'committed') return []; // an old message: the branch has kept its promise meanwhile
+    return [
+      this.alert(branch, 'voted no after it had voted yes, and the transaction is committed'),
+      ...this.finish(branch, 'heuristic-rollback'),
+    ];
+  }
+
+  private onDone(message: DoneMessage, now: number): CoordinatorEffect[] {
+    const branch = findBranch(this.state, message.branchId);
+    if (!branch || branch.participant !== message.participant) return [];
+    if (!this.state.decision) return this.onEarlyDone(branch, message, now);
+    if (branch.end !== undefined) return [];
+    const end = hazardOf(this.state.decision, message.end) ?? message.end;
+    const alerts = isHazard(end) ? [this.alert(branch, `ended as ${end}, against the decision`)] : [];
+    return [...alerts, ...this.finish(branch, end)];
+  }
+
+  /** Before the decision only a delegated branch ends; any other that says so has aborted alone. */
+  private onEarlyDone(branch: BranchState, message: DoneMessage, now: number): CoordinatorEffect[] {
+    if (this.state.delegatedTo !== branch.branchId) {
+      if (message.end !== 'aborted') return [this.alert(branch, `ended as ${message.end} before any decision`)];
+      const error = { code: 'ABORTED_BY_PARTICIPANT', message: 'the participant had aborted this branch' };
+      const { transactionId, branchId, participant } = message;
+      return this.onVote({ type: 'vote', transactionId, branchId, participant, vote: 'no', results: [], error }, now);
+    }
+    if (this.proposing === 'decide') return [];
+    const committed = message.end === 'committed' || message.end === 'read-only';
+    const report: BranchReport = {
+      branchId: branch.branchId,
+      vote: committed ? (message.end === 'read-only' ? 'read-only' : 'yes') : 'no',
+      ...(message.results && message.results.length > 0 && { results: message.results }),
+      ...(message.error && { error: message.error }),
+    };
+    const cause = committed ? undefined : causeOfRefusal(branch, message.error);
+    return [this.decide(committed ? 'commit' : 'abort', [report], now, cause, message.end)];
+  }
+
+  /** A branch that the closed transaction does not have was never part of it: it may be presumed aborted. */
+  private onInquiry(branchId: BranchId, participant: string): CoordinatorEffect[] {
+    const branch = findBranch(this.state, branchId);
+    if (this.state.decision && branch) return [{ type: 'send', message: this.decisionFor(branch) }];
+    if (branch || !this.state.closed || this.state.logIndex === 0) return [];
+    const { transactionId } = this.state;
+    return [
+      {
+        type: 'send',
+        message: { type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 },
+      },
+    ];
+  }
+
+  /** A delegated transaction is not the coordinator's to decide, not even now (protocol 4.7). */
+  private onDeadline(now: number): CoordinatorEffect[] {
+    if (this.state.decision || this.proposing === 'decide') return [];
+    const queued = this.state.closed && !this.admitted;
+    this.pendingAbort ??= queued
+      ? { reason: 'ADMISSION_TIMEOUT', detail: 'the keys of the transaction did not become free before its deadline' }
+      : { reason: 'DEADLINE_EXCEEDED', detail: this.describeMissing() };
+    return this.advance(now);
+  }
+
+  private onResend(): CoordinatorEffect[] {
+    if (this.state.endedAt !== undefined) return [];
+    this.resendAttempt++;
+    if (this.state.decision) {
+      this.decisionAttempt++;
+      return this.sendDecision();
+    }
+    this.workAttempt++;
+    return this.sendWork();
+  }
+
+  /** Proposes what the transaction is ready for. */
+  private advance(now: number): CoordinatorEffect[] {
+    const { state } = this;
+    if (state.decision || this.proposing) return [];
+    if (state.delegatedTo !== undefined) return [];
+    if (this.pendingAbort) return [this.decide('abort', this.reports(), now, this.pendingAbort)];
+    if (!state.closed) return this.commitWanted && state.logIndex > 0 ? this.requestCommit(now) : [];
+    const refused = state.branches.find((branch) => this.votes.get(branch.branchId)?.vote === 'no');
+    if (refused) {
+      const cause = causeOfRefusal(refused, this.votes.get(refused.branchId)?.error);
+      return [this.decide('abort', this.reports(), now, cause)];
+    }
+    const unanimous = state.branches.every((branch) => this.votes.has(branch.branchId));
+    return unanimous ? [this.decide('commit', this.reports(), now)] : [];
+  }
+
+  private requestCommit(at: number): CoordinatorEffect[] {
+    this.proposing = 'commit-requested';
+    const { transactionId, branches } = this.state;
+    const delegateTo = delegate(branches);
+    return [
+      {
+        type: 'append',
+        record: { type: 'commit-requested', transactionId, at, ...(delegateTo !== undefined && { delegateTo }) },
+      },
+    ];
+  }
+
+  private decide(
+    decision: 'commit' | 'abort',
+    reports: readonly BranchReport[],
+    at: number,
+    cause?: AbortCause,
+    delegatedEnd?: BranchEnd,
+  ): CoordinatorEffect {
+    invariant(this.proposing === undefined, 'a leader proposes one record of a transaction at a time');
+    this.proposing = 'decide';
+    const record: DecideRecord = {
+      type: 'decide',
+      transactionId: this.state.transactionId,
+      decision,
+      reports: decision === 'commit' ? withinResultsLimit(reports) : reports.map(withoutResults),
+      at,
+      ...(cause && { cause }),
+      ...(delegatedEnd && { delegatedEnd }),
+    };
+    return { type: 'append', record };
+  }
+
+  /** The decision is in the log: tell it, for ever, to every branch that has not ended by it. */
+  private tell(): CoordinatorEffect[] {
+    this.proposing = undefined;
+    if (this.state.endedAt !== undefined) return [{ type: 'cancel-resend' }];
+    if (this.told) return [];
+    this.told = true;
+    this.resendAttempt = 0;
+    return this.sendDecision();
+  }
+
+  private sendDecision(): CoordinatorEffect[] {
+    const effects: CoordinatorEffect[] = this.state.branches
+      .filter((branch) => branch.end === undefined && !this.done.has(branch.branchId))
+      .map((branch) => ({ type: 'send', message: this.decisionFor(branch) }));
+    if (effects.length === 0) return [{ type: 'cancel-resend' }];
+    return [...effects, { type: 'schedule-resend', attempt: this.resendAttempt }];
+  }
+
+  private decisionFor({ branchId, participant }: BranchState): DecisionMessage {
+    const { transactionId, decision } = this.state;
+    invariant(decision && this.state.logIndex > 0, 'a decision is told only when it is in the log');
+    return { type: 'decision', transactionId, branchId, participant, decision, attempt: this.decisionAttempt };
+  }
+
+  /** Sends work to every branch that has not answered; nothing before the keys are free. */
+  private sendWork(): CoordinatorEffect[] {
+    const { state } = this;
+    if (!this.admitted || !state.closed || state.decision || this.proposing === 'decide') return [];
+    if (state.delegatedTo !== undefined && state.logIndex === 0) return []; // `Begin` must be committed first
+    const effects: CoordinatorEffect[] = state.branches
+      .filter((branch) => !this.votes.has(branch.branchId))
+      .map((branch) => ({ type: 'send', message: this.workFor(branch) }));
+    if (effects.length === 0) return [];
+    this.workSent = true;
+    return [...effects, { type: 'schedule-resend', attempt: this.resendAttempt }];
+  }
+
+  private workFor({ branchId, participant, operations }: BranchState): PrepareMessage | CommitOnePhaseMessage {
+    const { transactionId, deadline, protocol } = this.state;
+    const work = { transactionId, branchId, participant, operations, deadline, attempt: this.workAttempt };
+    if (this.state.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
+    return { type: 'prepare', ...work, protocol, epoch: this.epoch };
+  }
+
+  private finish(branch: BranchState, end: BranchEnd): CoordinatorEffect[] {
+    if (this.done.has(branch.branchId)) return [];
+    this.done.set(branch.branchId, end);
+    const effects: CoordinatorEffect[] = [
+      { type: 'branch-done', done: { transactionId: this.state.transactionId, branchId: branch.branchId, end } },
+    ];
+    const all = this.state.branches.every(({ branchId, end: known }) => known !== undefined || this.done.has(branchId));
+    return all ? [...effects, { type: 'cancel-resend' }] : effects;
+  }
+
+  private adoptEnlistedVote(branch: BranchState): void {
+    if (!branch.selfPrepared || branch.vote === undefined || this.votes.has(branch.branchId)) return;
+    this.votes.set(branch.branchId, { branchId: branch.branchId, vote: branch.vote });
+  }
+
+  private reports(): BranchReport[] {
+    return [...this.votes.values()];
+  }
+
+  private describeMissing(): string {
+    if (!this.state.closed) return 'the commit was not requested before the deadline';
+    const missing = this.state.branches.filter((branch) => !this.votes.has(branch.branchId));
+    return `no vote before the deadline from ${[...new Set(missing.map(({ participant }) => participant))].join(', ')}`;
+  }
+
+  private alert({ branchId, participant }: BranchState, what: string): CoordinatorEffect {
+    const { transactionId } = this.state;
+    return { type: 'alert', detail: `transaction ${transactionId}: branch ${branchId} of ${participant} ${what}` };
+  }
+}
+
+/**
+ * The only branch of a transaction, if it has just one and its work is still to be done: it may commit in one
+ * phase (protocol 4.7).
+ */
+export function delegate(
+  branches: readonly { branchId: BranchId; operations: readonly unknown[]; enlistedVote?: unknown; vote?: unknown }[],
+): BranchId | undefined {
+  const [only, ...others] = branches;
+  if (!only || others.length > 0 || only.operations.length === 0) return undefined;
+  return only.enlistedVote === undefined && only.vote === undefined ? only.branchId : undefined;
+}
+
+function hazardOf(decision: 'commit' | 'abort', end: BranchEnd): BranchEnd | undefined {
+  if (decision === 'commit' && end === 'aborted') return 'heuristic-rollback';
+  if (decision === 'abort' && end === 'committed') return 'heuristic-commit';
+  return undefined;
+}
+
+const REASON_BY_CODE: Readonly<Record<string, AbortReason>> = {
+  INVALID_PAYLOAD: 'INVALID_PAYLOAD',
+  LOCK_TIMEOUT: 'LOCK_TIMEOUT',
+  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
+};
+
+function causeOfRefusal({ branchId, participant }: BranchState, error: BranchError | undefined): AbortCause {
+  return {
+    reason: (error && REASON_BY_CODE[error.code]) ?? 'PARTICIPANT_REFUSED',
+    detail: error?.message ?? `${participant} refused`,
+    branchId,
+    participant,
+    ...(error && { participantCode: error.code }),
+  };
+}
+
+function withoutResults({ results: _results, ...report }: BranchReport): BranchReport {
+  return report;
+}
+
+function withinResultsLimit(reports: readonly BranchReport[]): readonly BranchReport[] {
+  let remaining = RESULTS_LIMIT_BYTES;
+  return reports.map((report) => {
+    if (!report.results) return report;
+    remaining -= jsonLength(report.results);
+    return remaining >= 0 ? report : withoutResults(report);
+  });
+}
+
+/** Upper bound of the UTF-8 length of a value's JSON text. */
+function jsonLength(value: readonly JsonValue[]): number {
+  const { length } = JSON.stringify(value);
+  return length * 3 <= RESULTS_LIMIT_BYTES ? length : length * 3;
+}

@@ -1,0 +1,329 @@
+import { unreachable, uuidV7Time } from '@concordat/foundation';
+import type { EndedTransactions } from './ended-transactions.js';
+import type {
+  BeginRecord,
+  BranchesDoneRecord,
+  CommitRequestedRecord,
+  DecideRecord,
+  EnlistRecord,
+  LogRecord,
+  ParticipantRecord,
+} from './records.js';
+import {
+  addBranch,
+  findBranch,
+  isHazard,
+  transactionFromBegin,
+  type BranchState,
+  type ClaimState,
+  type TransactionState,
+} from './transaction-state.js';
+import type { BranchEnd, TransactionId } from './types.js';
+
+/** Why the state machine refused a record; nothing has changed then. */
+export type Refusal =
+  | 'UNKNOWN_TRANSACTION'
+  | 'TRANSACTION_EXISTS'
+  | 'KEY_IN_USE'
+  | 'CLOSED'
+  | 'DECIDED'
+  | 'DELEGATED'
+  | 'BRANCH_CONFLICT'
+  | 'VOTES_MISSING';
+
+/** What became of a record. `transactions`: those it changed (none for a refusal; the one in question then). */
+export interface ApplyResult {
+  readonly refusal?: Refusal;
+  readonly transactions: readonly TransactionState[];
+}
+
+const NOTHING: ApplyResult = { transactions: [] };
+
+function refuse(refusal: Refusal, transaction?: TransactionState): ApplyResult {
+  return { refusal, transactions: transaction ? [transaction] : [] };
+}
+
+/** A claim of an idempotency key, with the transaction it belongs to. */
+export interface FoundClaim {
+  readonly transaction: TransactionState;
+  readonly claim: ClaimState;
+}
+
+/** What an operator must see even when it is idle: who takes part, and what it can do. */
+export interface ParticipantState {
+  readonly name: string;
+  readonly operations: ReadonlySet<string>;
+}
+
+export interface DecisionStateSnapshot {
+  readonly open: readonly TransactionState[];
+  /** ended, but not known to be published; in the order in which they ended */
+  readonly unpublished: readonly TransactionState[];
+  readonly participants: readonly { readonly name: string; readonly operations: readonly string[] }[];
+  readonly watermark: number;
+}
+
+/**
+ * The replicated state machine (protocol section 2): every node that applies the same records holds the same
+ * state. It refuses what the protocol forbids, whatever a leader proposes: a commit without all votes, a second
+ * decision, a branch after the decision.
+ *
+ * A transaction lives in `open` until it has ended, then in `unpublished` until its outcome is known to be
+ * published, and at last in the archive.
+ */
+export class DecisionState {
+  private readonly open = new Map<TransactionId, TransactionState>();
+  private readonly unpublished = new Map<TransactionId, TransactionState>();
+  private readonly claims = new Map<string, FoundClaim>(); // of open and unpublished transactions
+  private readonly participantsByName = new Map<string, ParticipantState>();
+  private retentionWatermark = 0;
+
+  constructor(readonly archive: EndedTransactions) {}
+
+  /** Transactions that began before it (milliseconds since 1970) may have been dropped. */
+  get watermark(): number {
+    return this.retentionWatermark;
+  }
+
+  get openCount(): number {
+    return this.open.size;
+  }
+
+  openTransactions(): Iterable<TransactionState> {
+    return this.open.values();
+  }
+
+  /** Ended transactions whose outcome is not known to be published, in the order in which they ended. */
+  unpublishedTransactions(): Iterable<TransactionState> {
+    return this.unpublished.values();
+  }
+
+  find(transactionId: TransactionId): TransactionState | undefined {
+    return this.open.get(transactionId) ?? this.unpublished.get(transactionId) ?? this.archive.get(transactionId);
+  }
+
+  findClaim(key: string): FoundClaim | undefined {
+    const hot = this.claims.get(key);
+    if (hot) return hot;
+    const transaction = this.archive.findByKey(key);
+    const claim = transaction?.claims.find((candidate) => candidate.key === key);
+    return transaction && claim ? { transaction, claim } : undefined;
+  }
+
+  /** Whether an unknown transaction may be one that was dropped: nothing can be presumed about it. */
+  mayHaveExpired(transactionId: TransactionId): boolean {
+    const time = uuidV7Time(transactionId);
+    return time === undefined || time < this.retentionWatermark;
+  }
+
+  participant(name: string): ParticipantState | undefined {
+    return this.participantsByName.get(name);
+  }
+
+  participants(): Iterable<ParticipantState> {
+    return this.participantsByName.values();
+  }
+
+  /** By descending id, from just below `belowId` on: open and ended ones together. */
+  *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {
+    const hot = [...this.open.values(), ...this.unpublished.values()]
+      .filter(({ transactionId }) => belowId === undefined || transactionId < belowId)
+      .sort((a, b) => (a.transactionId < b.transactionId ? 1 : -1));
+    let next = 0;
+    for (const ended of this.archive.newestFirst(belowId)) {
+      while (next < hot.length && hot[next]!.transactionId > ended.transactionId) yield hot[next++]!;
+      yield ended;
+    }
+    while (next < hot.length) yield hot[next++]!;
+  }
+
+  apply(record: LogRecord, index: number): ApplyResult {
+    switch (record.type) {
+      case 'begin':
+        return this.applyBegin(record, index);
+      case 'enlist':
+        return this.applyEnlist(record, index);
+      case 'commit-requested':
+        return this.applyCommitRequested(record, index);
+      case 'decide':
+        return this.applyDecide(record, index);
+      case 'branches-done':
+        return this.applyBranchesDone(record, index);
+      case 'participant':
+        return this.applyParticipant(record);
+      case 'expire':
+        this.retentionWatermark = Math.max(this.retentionWatermark, record.before);
+        this.archive.expire(record.before);
+        return NOTHING;
+      default:
+        return unreachable(record, 'record');
+    }
+  }
+
+  takeSnapshot(): DecisionStateSnapshot {
+    return {
+      open: [...this.open.values()],
+      unpublished: [...this.unpublished.values()],
+      participants: [...this.participantsByName.values()].map(({ name, operations }) => ({
+        name,
+        operations: [...operations],
+      })),
+      watermark: this.retentionWatermark,
+    };
+  }
+
+  /** Replaces everything but the archive, which has a snapshot of its own. */
+  restoreSnapshot(snapshot: DecisionStateSnapshot): void {
+    for (const map of [this.open, this.unpublished, this.claims, this.participantsByName]) map.clear();
+    for (const transaction of snapshot.open) this.open.set(transaction.transactionId, transaction);
+    for (const transaction of snapshot.unpublished) this.unpublished.set(transaction.transactionId, transaction);
+    for (const transaction of [...snapshot.open, ...snapshot.unpublished]) {
+      for (const claim of transaction.claims) this.claims.set(claim.key, { transaction, claim });
+    }
+    for (const { name, operations } of snapshot.participants) {
+      this.participantsByName.set(name, { name, operations: new Set(operations) });
+    }
+    this.retentionWatermark = snapshot.watermark;
+  }
+
+  private applyBegin(record: BeginRecord, index: number): ApplyResult {
+    const existing = this.find(record.transactionId);
+    if (existing) return refuse('TRANSACTION_EXISTS', existing);
+    const { idempotency } = record;
+    const claimed = idempotency && this.findClaim(idempotency.key);
+    if (claimed) return refuse('KEY_IN_USE', claimed.transaction);
+    const transaction = transactionFromBegin(record, index);
+    this.open.set(record.transactionId, transaction);
+    if (idempotency) this.claims.set(idempotency.key, { transaction, claim: idempotency });
+    return { transactions: [transaction] };
+  }
+
+  private applyEnlist(record: EnlistRecord, index: number): ApplyResult {
+    const transaction = this.find(record.transactionId);
+    if (!transaction) return refuse('UNKNOWN_TRANSACTION');
+    const { branch: specification, idempotency } = record;
+    if (idempotency && this.findClaim(idempotency.key)) return refuse('KEY_IN_USE', transaction);
+    const existing = findBranch(transaction, specification.branchId);
+    if (existing && !joins(existing, specification)) return refuse('BRANCH_CONFLICT', transaction);
+    if (transaction.decision) return refuse('DECIDED', transaction);
+    if (transaction.closed) return refuse('CLOSED', transaction);
+    addBranch(transaction, specification);
+    if (idempotency) {
+      const claim: ClaimState = { ...idempotency, branchId: specification.branchId };
+      transaction.claims.push(claim);
+      this.claims.set(claim.key, { transaction, claim });
+    }
+    transaction.logIndex = index;
+    return { transactions: [transaction] };
+  }
+
+  private applyCommitRequested(record: CommitRequestedRecord, index: number): ApplyResult {
+    const transaction = this.find(record.transactionId);
+    if (!transaction) return refuse('UNKNOWN_TRANSACTION');
+    if (transaction.decision) return refuse('DECIDED', transaction);
+    if (transaction.closed) return refuse('CLOSED', transaction);
+    transaction.closed = true;
+    if (record.delegateTo !== undefined) transaction.delegatedTo = record.delegateTo;
+    transaction.logIndex = index;
+    return { transactions: [transaction] };
+  }
+
+  private applyDecide(record: DecideRecord, index: number): ApplyResult {
+    const transaction = this.find(record.transactionId);
+    if (!transaction) return refuse('UNKNOWN_TRANSACTION');
+    if (transaction.decision) return refuse('DECIDED', transaction); // the first one in the log wins
+    const delegated = transaction.delegatedTo !== undefined;
+    if (delegated !== (record.delegatedEnd !== undefined)) return refuse('DELEGATED', transaction);
+    if (record.decision === 'commit' && !delegated && !allVotedToCommit(transaction, record)) {
+      return refuse('VOTES_MISSING', transaction);
+    }
+    for (const branch of transaction.branches) {
+      const report = record.reports.find(({ branchId }) => branchId === branch.branchId);
+      if (report) {
+        branch.vote = report.vote;
+        if (report.results) branch.results = report.results;
+        if (report.error) branch.error = report.error;
+      }
+      const end = delegated ? record.delegatedEnd : endAtDecision(transaction, branch, record);
+      if (end) branch.end = end;
+    }
+    transaction.closed = true;
+    transaction.decision = record.decision;
+    if (record.cause) transaction.cause = record.cause;
+    transaction.decidedAt = record.at;
+    transaction.logIndex = index;
+    this.settle(transaction, record.at);
+    return { transactions: [transaction] };
+  }
+
+  private applyBranchesDone(record: BranchesDoneRecord, index: number): ApplyResult {
+    const changed = new Set<TransactionState>();
+    for (const { transactionId, branchId, end } of record.items) {
+      const transaction = this.open.get(transactionId);
+      const branch = transaction && findBranch(transaction, branchId);
+      if (!transaction?.decision || !branch || isHazard(branch.end)) continue;
+      if (branch.end !== undefined && !isHazard(end)) continue; // a repeat
+      branch.end = end;
+      transaction.logIndex = index;
+      changed.add(transaction);
+    }
+    for (const transaction of changed) this.settle(transaction, record.at);
+    for (const transaction of this.unpublished.values()) {
+      if (transaction.logIndex > record.publishedIndex) break;
+      this.archiveEnded(transaction);
+    }
+    return { transactions: [...changed] };
+  }
+
+  private applyParticipant(record: ParticipantRecord): ApplyResult {
+    this.participantsByName.set(record.name, { name: record.name, operations: new Set(record.operations) });
+    return NOTHING;
+  }
+
+  /** Sets the outcome, and ends the transaction when every branch has ended without a hazard. */
+  private settle(transaction: TransactionState, at: number): void {
+    const mixed = transaction.branches.some(({ end }) => isHazard(end));
+    transaction.outcome = mixed ? 'mixed' : transaction.decision === 'commit' ? 'committed' : 'aborted';
+    if (mixed || transaction.branches.some(({ end }) => end === undefined)) return;
+    transaction.endedAt = at;
+    this.open.delete(transaction.transactionId);
+    this.unpublished.set(transaction.transactionId, transaction);
+  }
+
+  private archiveEnded(transaction: TransactionState): void {
+    this.unpublished.delete(transaction.transactionId);
+    for (const claim of transaction.claims) this.claims.delete(claim.key);
+    this.archive.add(transaction);
+  }
+}
+
+/** Whether an enlistment is a repeat of a branch's own, or adds operations to it. */
+function joins(existing: BranchState, specification: EnlistRecord['branch']): boolean {
+  if (existing.participant !== specification.participant) return false;
+  return existing.selfPrepared
+    ? specification.enlistedVote === existing.vote
+    : specification.enlistedVote === undefined && specification.operations.length > 0;
+}
+
+function allVotedToCommit(transaction: TransactionState, record: DecideRecord): boolean {
+  return transaction.branches.every((branch) => {
+    const vote = record.reports.find(({ branchId }) => branchId === branch.branchId)?.vote ?? branch.vote;
+    return vote === 'yes' || vote === 'read-only';
+  });
+}
+
+/**
+ * How a branch ends by the decision alone. With 2PC a read-only branch holds nothing. A branch that voted no
+ * has its tombstone; one that was never asked (its transaction was aborted before the commit was requested)
+ * has nothing to undo. All others must be told.
+ */
+function endAtDecision(
+  transaction: TransactionState,
+  branch: BranchState,
+  record: DecideRecord,
+): BranchEnd | undefined {
+  if (branch.vote === 'read-only') return 'read-only';
+  if (record.decision === 'commit') return undefined;
+  if (branch.vote === 'no') return 'aborted';
+  return !transaction.closed && !branch.selfPrepared ? 'aborted' : undefined;
+}

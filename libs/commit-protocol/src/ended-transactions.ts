@@ -1,0 +1,64 @@
+import type { TransactionState } from './transaction-state.js';
+import type { TransactionId } from './types.js';
+
+/**
+ * Where ended transactions are kept until the retention drops them. There are many more of them than open
+ * ones, so a port: the coordinator keeps them compressed. Deterministic like the state that uses it.
+ */
+export interface EndedTransactions {
+  readonly size: number;
+  add(transaction: TransactionState): void;
+  get(transactionId: TransactionId): TransactionState | undefined;
+  /** the transaction that claims an idempotency key */
+  findByKey(key: string): TransactionState | undefined;
+  /** Drops what ended before a time (milliseconds since 1970); may keep some of it until a later call. */
+  expire(before: number): void;
+  /** time at which the oldest one ended; undefined when there is none */
+  oldestEndedAt(): number | undefined;
+  /** by descending transaction id, from just below `belowId` on (from the newest when undefined) */
+  newestFirst(belowId?: TransactionId): Iterable<TransactionState>;
+}
+
+/** Keeps them as they are: for tests and simulations. */
+export class PlainEndedTransactions implements EndedTransactions {
+  private readonly byId = new Map<TransactionId, TransactionState>();
+  private readonly byKey = new Map<string, TransactionState>();
+
+  get size(): number {
+    return this.byId.size;
+  }
+
+  add(transaction: TransactionState): void {
+    this.byId.set(transaction.transactionId, transaction);
+    for (const claim of transaction.claims) this.byKey.set(claim.key, transaction);
+  }
+
+  get(transactionId: TransactionId): TransactionState | undefined {
+    return this.byId.get(transactionId);
+  }
+
+  findByKey(key: string): TransactionState | undefined {
+    return this.byKey.get(key);
+  }
+
+  expire(before: number): void {
+    for (const transaction of this.byId.values()) {
+      if ((transaction.endedAt ?? Infinity) >= before) continue;
+      this.byId.delete(transaction.transactionId);
+      for (const claim of transaction.claims) this.byKey.delete(claim.key);
+    }
+  }
+
+  oldestEndedAt(): number | undefined {
+    let oldest: number | undefined;
+    for (const { endedAt } of this.byId.values()) {
+      if (endedAt !== undefined && (oldest === undefined || endedAt < oldest)) oldest = endedAt;
+    }
+    return oldest;
+  }
+
+  *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {
+    const ids = [...this.byId.keys()].filter((id) => belowId === undefined || id < belowId).sort();
+    for (const id of ids.reverse()) yield this.byId.get(id)!;
+  }
+}

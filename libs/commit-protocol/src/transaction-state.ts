@@ -1,0 +1,112 @@
+import type { JsonValue } from '@concordat/foundation';
+import type { BeginRecord, IdempotencyClaim } from './records.js';
+import type {
+  AbortCause,
+  BranchEnd,
+  BranchError,
+  BranchId,
+  BranchSpecification,
+  Decision,
+  OperationCall,
+  Outcome,
+  Protocol,
+  TransactionId,
+  Vote,
+} from './types.js';
+
+/** A branch as the log knows it. */
+export interface BranchState {
+  readonly branchId: BranchId;
+  readonly participant: string;
+  operations: readonly OperationCall[];
+  /** the vote it came with, or the one that the decision was based on; a leader's newer votes are not here */
+  vote?: Vote;
+  /** whether the vote came with the enlistment: the service prepared the work itself */
+  readonly selfPrepared: boolean;
+  /** one for each operation, once decided */
+  results?: readonly JsonValue[];
+  error?: BranchError;
+  end?: BranchEnd;
+}
+
+/** An idempotency key that belongs to a transaction, and to one of its branches if that was enlisted with it. */
+export interface ClaimState extends IdempotencyClaim {
+  readonly branchId?: BranchId;
+}
+
+/**
+ * A transaction as the log knows it: the same on every node at the same log index.
+ *
+ * It moves through: active (not closed) → preparing (closed) → decided → ended. A transaction with a hazard
+ * has the outcome `mixed` and does not end by itself.
+ */
+export interface TransactionState {
+  readonly transactionId: TransactionId;
+  readonly protocol: Protocol;
+  readonly createdAt: number;
+  readonly deadline: number;
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly claims: ClaimState[];
+  readonly branches: BranchState[];
+  /** the set of branches is fixed: a one-shot transaction, or its commit was requested */
+  closed: boolean;
+  /** the branch that decides (protocol 4.7) */
+  delegatedTo?: BranchId;
+  decision?: Decision;
+  cause?: AbortCause;
+  decidedAt?: number;
+  outcome?: Outcome;
+  endedAt?: number;
+  /** log index of the last change */
+  logIndex: number;
+}
+
+function branchFrom(specification: BranchSpecification): BranchState {
+  const { branchId, participant, operations, enlistedVote } = specification;
+  const branch: BranchState = { branchId, participant, operations, selfPrepared: enlistedVote !== undefined };
+  if (enlistedVote !== undefined) branch.vote = enlistedVote;
+  return branch;
+}
+
+/** The state that a `Begin` record gives; the leader uses it, with index 0, while the record is under way. */
+export function transactionFromBegin(record: BeginRecord, logIndex: number): TransactionState {
+  const transaction: TransactionState = {
+    transactionId: record.transactionId,
+    protocol: record.protocol,
+    createdAt: record.at,
+    deadline: record.deadline,
+    metadata: record.metadata,
+    claims: record.idempotency ? [record.idempotency] : [],
+    branches: record.branches.map(branchFrom),
+    closed: record.closed,
+    logIndex,
+  };
+  if (record.delegateTo !== undefined) transaction.delegatedTo = record.delegateTo;
+  return transaction;
+}
+
+/** Adds a branch, or the operations of an enlistment to the branch that the participant has already. */
+export function addBranch(transaction: TransactionState, specification: BranchSpecification): BranchState {
+  const joined = transaction.branches.find((branch) => branch.branchId === specification.branchId);
+  if (!joined) {
+    const branch = branchFrom(specification);
+    transaction.branches.push(branch);
+    return branch;
+  }
+  joined.operations = [...joined.operations, ...specification.operations];
+  return joined;
+}
+
+export function findBranch(transaction: TransactionState, branchId: BranchId): BranchState | undefined {
+  return transaction.branches.find((branch) => branch.branchId === branchId);
+}
+
+/** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */
+export function isHazard(end: BranchEnd | undefined): boolean {
+  return end === 'heuristic-commit' || end === 'heuristic-rollback';
+}
+
+/** Operations of all branches together. */
+export function countOperations(transaction: TransactionState): number {
+  return transaction.branches.reduce((count, branch) => count + branch.operations.length, 0);
+}
