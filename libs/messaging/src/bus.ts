@@ -16,9 +16,21 @@ export interface SubscriptionOptions {
    * repeated is repeated by the protocol, never by the broker.
    */
   readonly onMessage: (message: ProtocolMessage) => void | Promise<void>;
+  /**
+   * Where this member begins. `committed` (the default): where its group left off, and a new group at the
+   * oldest message. `latest`: with what is published once the subscription stands, whatever the group had
+   * consumed; for readers to whom what is past will be repeated. With Kafka such a reader has a group of its
+   * own at each start, made from `group`, so it never waits for the session of its predecessor to end.
+   */
+  readonly start?: 'committed' | 'latest';
   /** unfinished messages at most, default 1,024; beyond, the bus stops fetching */
   readonly maximumInFlight?: number;
+  /** how long `stop` waits for handlers, default 5,000 ms; what is unfinished then comes again to the next member */
+  readonly stopTimeoutMs?: number;
 }
+
+export const DEFAULT_MAXIMUM_IN_FLIGHT = 1_024;
+export const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 
 export interface Subscription {
   /** Stops fetching; what was handed on is not taken back. For a node that has no use for the messages now. */
@@ -27,7 +39,7 @@ export interface Subscription {
   resumeFromLatest(): void;
   /** Milliseconds since the broker last answered a fetch, for liveness checks; 0 while paused. */
   idleMs(): number;
-  /** Waits for the messages in hand, remembers how far it got, and leaves the group. */
+  /** Waits for the messages in hand (`stopTimeoutMs`), remembers how far it got, and leaves the group. */
   stop(): Promise<void>;
 }
 

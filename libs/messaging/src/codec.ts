@@ -1,0 +1,131 @@
+import { isUtf8 } from 'node:buffer';
+import { MESSAGE_VERSION, type ProtocolMessage } from '@concordat/commit-protocol';
+import { errorMessage, type JsonValue } from '@concordat/foundation';
+import type { z } from 'zod';
+import { MessageDecodeError, MessageEncodeError, type MessageRefusal } from './errors.js';
+import { MESSAGE_LIMITS, messageSchemas } from './schemas.js';
+
+interface Refusal {
+  readonly reason: MessageRefusal;
+  readonly message: string;
+  readonly path?: string;
+}
+
+const schemaOfType = new Map<unknown, z.ZodType<ProtocolMessage>>(Object.entries(messageSchemas));
+
+/**
+ * The wire form of a message: JSON in UTF-8, `{"v":1,"type":…}`.
+ *
+ * Checks what it sends as strictly as a reader would, so that a mistake shows where it was made and not in the
+ * dead-letter topic of somebody else.
+ *
+ * @throws MessageEncodeError when no reader would take the message
+ */
+export function encodeMessage(message: ProtocolMessage): Buffer {
+  const checked = check(message);
+  if ('reason' in checked) throw new MessageEncodeError(checked.reason, checked.message, checked.path);
+  const buffer = Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, ...message }));
+  const tooLarge = refuseBySize(buffer.length, message);
+  if (tooLarge) throw new MessageEncodeError(tooLarge.reason, tooLarge.message, tooLarge.path);
+  return buffer;
+}
+
+/**
+ * Reads a message from the wire; what it returns has been validated in full.
+ *
+ * @throws MessageDecodeError, and nothing else, whatever the bytes are
+ */
+export function decodeMessage(buffer: Buffer | null): ProtocolMessage {
+  const parsed = parse(buffer);
+  if ('reason' in parsed) throw new MessageDecodeError(parsed.reason, parsed.message, parsed.path);
+  const { v: version, ...fields } = parsed.fields;
+  if (version !== MESSAGE_VERSION) {
+    const message = `version ${describe(version)} is unknown here; this reader knows ${MESSAGE_VERSION}`;
+    throw new MessageDecodeError('UNKNOWN_VERSION', message, 'v');
+  }
+  const checked = check(fields);
+  const refusal = 'reason' in checked ? checked : refuseBySize(parsed.sizeBytes, checked.message);
+  if (refusal) throw new MessageDecodeError(refusal.reason, refusal.message, refusal.path);
+  return (checked as { message: ProtocolMessage }).message;
+}
+
+/** What decides the order of messages: all about one transaction stay in order. */
+export function messageKey(message: ProtocolMessage): string {
+  return message.type === 'announce' ? message.participant : message.transactionId;
+}
+
+function parse(buffer: Buffer | null): { fields: Record<string, unknown>; sizeBytes: number } | Refusal {
+  if (buffer === null || buffer.length === 0) return { reason: 'NOT_JSON', message: 'the message is empty' };
+  if (buffer.length > MESSAGE_LIMITS.messageBytes) return refuseMessageSize(buffer.length);
+  if (!isUtf8(buffer)) return { reason: 'NOT_UTF8', message: 'the message is not UTF-8' };
+  let value: unknown;
+  try {
+    value = JSON.parse(buffer.toString('utf8'));
+  } catch (error) {
+    return { reason: 'NOT_JSON', message: `the message is not JSON: ${errorMessage(error).slice(0, 200)}` };
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return { reason: 'NOT_A_MESSAGE', message: 'the message is JSON but not an object' };
+  }
+  return { fields: value as Record<string, unknown>, sizeBytes: buffer.length };
+}
+
+function check(fields: object): { message: ProtocolMessage } | Refusal {
+  const type: unknown = 'type' in fields ? fields.type : undefined;
+  const schema = schemaOfType.get(type);
+  if (!schema) return { reason: 'UNKNOWN_TYPE', message: `the type ${describe(type)} is unknown here`, path: 'type' };
+  const result = schema.safeParse(fields);
+  return result.success ? { message: result.data } : describeIssue(String(type), result.error);
+}
+
+function describeIssue(type: string, error: z.ZodError): Refusal {
+  const issue = error.issues[0]!;
+  const extra = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
+  const path = formatPath(extra === undefined ? issue.path : [...issue.path, extra]);
+  const complaint = extra === undefined ? issue.message : 'unknown field';
+  return { reason: 'INVALID_FIELD', message: `${type}: ${path}: ${complaint}`.slice(0, 500), path: path.slice(0, 200) };
+}
+
+function formatPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`;
+    return text === '' ? String(step) : `${text}.${String(step)}`;
+  }, '');
+}
+
+/** Payloads are measured only in messages large enough to hold one above the limit, which are rare. */
+function refuseBySize(sizeBytes: number, message: ProtocolMessage): Refusal | undefined {
+  if (sizeBytes <= MESSAGE_LIMITS.payloadBytes) return undefined;
+  if (sizeBytes > MESSAGE_LIMITS.messageBytes) return refuseMessageSize(sizeBytes);
+  for (const { path, value } of payloadsOf(message)) {
+    const payloadBytes = Buffer.byteLength(JSON.stringify(value));
+    if (payloadBytes > MESSAGE_LIMITS.payloadBytes) {
+      const complaint = `${path}: ${payloadBytes} bytes, at most ${MESSAGE_LIMITS.payloadBytes} are allowed`;
+      return { reason: 'INVALID_FIELD', message: `${message.type}: ${complaint}`, path };
+    }
+  }
+  return undefined;
+}
+
+function refuseMessageSize(sizeBytes: number): Refusal {
+  const limit = MESSAGE_LIMITS.messageBytes;
+  return { reason: 'TOO_LARGE', message: `the message has ${sizeBytes} bytes, at most ${limit} are allowed` };
+}
+
+function payloadsOf(message: ProtocolMessage): { path: string; value: JsonValue }[] {
+  switch (message.type) {
+    case 'prepare':
+    case 'commit-one-phase':
+      return message.operations.map(({ payload }, index) => ({ path: `operations[${index}].payload`, value: payload }));
+    case 'vote':
+      return [{ path: 'results', value: message.results }];
+    case 'done':
+      return message.results ? [{ path: 'results', value: message.results }] : [];
+    default:
+      return [];
+  }
+}
+
+function describe(value: unknown): string {
+  return (JSON.stringify(value) ?? 'undefined').slice(0, 80);
+}

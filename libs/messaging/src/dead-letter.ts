@@ -1,0 +1,28 @@
+import { MessageDecodeError } from './errors.js';
+
+/** Names of the headers that a dead letter carries; its key and value are those of the original message. */
+export const DEAD_LETTER_HEADERS = {
+  reason: 'concordat-reason',
+  detail: 'concordat-detail',
+  topic: 'concordat-original-topic',
+  partition: 'concordat-original-partition',
+  offset: 'concordat-original-offset',
+} as const;
+
+/** Where a message that cannot be decoded was found. */
+export interface MessageOrigin {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: string;
+}
+
+/** The headers that tell an operator what a dead letter is and why it is one. */
+export function deadLetterHeaders(origin: MessageOrigin, error: MessageDecodeError): Record<string, string> {
+  return {
+    [DEAD_LETTER_HEADERS.reason]: error.reason,
+    [DEAD_LETTER_HEADERS.detail]: error.message,
+    [DEAD_LETTER_HEADERS.topic]: origin.topic,
+    [DEAD_LETTER_HEADERS.partition]: String(origin.partition),
+    [DEAD_LETTER_HEADERS.offset]: origin.offset,
+  };
+}

@@ -1,0 +1,63 @@
+import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+
+/** Why a message was refused. Stable: it stands in the headers of the dead-letter topic. */
+export type MessageRefusal =
+  'TOO_LARGE' | 'NOT_UTF8' | 'NOT_JSON' | 'NOT_A_MESSAGE' | 'UNKNOWN_VERSION' | 'UNKNOWN_TYPE' | 'INVALID_FIELD';
+
+/**
+ * Bytes that are no message of this version. The same bytes will never decode, so the reader puts them aside
+ * (dead-letter topic) and goes on. `path` names the first wrong field, as in `operations[2].keys[0]`.
+ */
+export class MessageDecodeError extends CodedError {
+  readonly code = 'MESSAGE_NOT_DECODABLE';
+  readonly retryable = false;
+
+  constructor(
+    readonly reason: MessageRefusal,
+    message: string,
+    readonly path?: string,
+    options: CodedErrorOptions = {},
+  ) {
+    super(message, options);
+  }
+}
+
+/** A message that no reader would take: the sender is at fault, and nothing was sent. */
+export class MessageEncodeError extends CodedError {
+  readonly code = 'MESSAGE_NOT_ENCODABLE';
+  readonly retryable = false;
+
+  constructor(
+    readonly reason: MessageRefusal,
+    message: string,
+    readonly path?: string,
+    options: CodedErrorOptions = {},
+  ) {
+    super(message, options);
+  }
+}
+
+/** Why a bus dropped what it was given to publish. */
+export type MessageBusErrorCode =
+  /** more messages or bytes are waiting for the broker than the bus may hold */
+  | 'BUS_BUFFER_FULL'
+  /** the broker did not take the message within the time for which the bus keeps it */
+  | 'BUS_MESSAGE_EXPIRED'
+  /** the broker refuses this message for good, such as one above its own size limit */
+  | 'BUS_MESSAGE_REFUSED'
+  /** the bus was stopped before the broker acknowledged the message */
+  | 'BUS_STOPPED';
+
+/** Messages that were dropped, or whose fate is unknown; the protocol sends again what matters. */
+export class MessageBusError extends CodedError {
+  readonly retryable: boolean;
+
+  constructor(
+    readonly code: MessageBusErrorCode,
+    message: string,
+    options: CodedErrorOptions = {},
+  ) {
+    super(message, options);
+    this.retryable = code === 'BUS_BUFFER_FULL' || code === 'BUS_MESSAGE_EXPIRED';
+  }
+}

@@ -1,0 +1,102 @@
+import { type Logger, silentLogger } from '@concordat/foundation';
+import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+import { encodeMessage, messageKey } from './codec.js';
+import { MessageBusError } from './errors.js';
+import type { MemoryBroker } from './memory-broker.js';
+import { MemorySubscription } from './memory-subscription.js';
+import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
+
+export interface MemoryMessageBusOptions {
+  readonly logger?: Logger;
+  readonly outboxLimits?: Partial<OutboxLimits>;
+}
+
+const DRAIN_MS = 5_000;
+
+/**
+ * The message bus of one process on a `MemoryBroker`, for tests and simulations: the semantics of the Kafka
+ * bus (order per key, groups with offsets, at least once, bounded buffers), messages really encoded and
+ * decoded, and no time but that of the broker's clock.
+ */
+export class MemoryMessageBus implements MessageBus {
+  private readonly logger: Logger;
+  private readonly outbox: Outbox;
+  private readonly subscriptions = new Set<MemorySubscription>();
+  private state: 'new' | 'started' | 'stopped' = 'new';
+
+  constructor(
+    private readonly broker: MemoryBroker,
+    options: MemoryMessageBusOptions = {},
+  ) {
+    this.logger = options.logger ?? silentLogger;
+    this.outbox = new Outbox({
+      send: (batch) => this.send(batch),
+      defer: (action) => void broker.clock.setTimer(0, action),
+      clock: broker.clock,
+      random: broker.random,
+      logger: this.logger,
+      ...(options.outboxLimits && { limits: options.outboxLimits }),
+    });
+  }
+
+  async start(): Promise<void> {
+    this.state = 'started';
+    this.outbox.open();
+  }
+
+  async ensureTopics(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) this.broker.createTopic(topic);
+  }
+
+  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    const entries = messages.map(({ topic, message }) => ({
+      topic,
+      key: messageKey(message),
+      value: encodeMessage(message),
+    }));
+    return this.outbox.publish(entries);
+  }
+
+  async subscribe(options: SubscriptionOptions): Promise<Subscription> {
+    if (this.state === 'stopped') throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped');
+    const subscription = new MemorySubscription(
+      this.broker,
+      options,
+      (entry) => this.publishDeadLetter(entry),
+      this.logger,
+      () => this.subscriptions.delete(subscription),
+    );
+    this.subscriptions.add(subscription);
+    return subscription;
+  }
+
+  isConnected(): boolean {
+    return this.state === 'started' && this.broker.isUp;
+  }
+
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
+    await this.outbox.close(DRAIN_MS);
+  }
+
+  /**
+   * The process dies, as by kill -9: what was not sent is lost, what was not committed comes again to whoever
+   * takes over the group. Handlers that run are not stopped; whoever simulates the crash ignores them.
+   */
+  crash(): void {
+    this.state = 'stopped';
+    for (const subscription of this.subscriptions) subscription.crash();
+    this.subscriptions.clear();
+    void this.outbox.close(0);
+  }
+
+  private async send(batch: readonly OutboxEntry[]): Promise<void> {
+    this.broker.append(batch);
+  }
+
+  private publishDeadLetter(entry: OutboxEntry): void {
+    this.outbox.publish([entry]).catch((error: unknown) => this.logger.error('a dead letter was lost', error));
+  }
+}

@@ -1,0 +1,208 @@
+import { errorMessage, type Logger, type Timer } from '@concordat/foundation';
+import {
+  DEFAULT_MAXIMUM_IN_FLIGHT,
+  DEFAULT_STOP_TIMEOUT_MS,
+  type Subscription,
+  type SubscriptionOptions,
+} from './bus.js';
+import { decodeMessage } from './codec.js';
+import { deadLetterHeaders } from './dead-letter.js';
+import { MessageDecodeError } from './errors.js';
+import type { MemoryBroker, MemoryMember, MemoryPartition, MemoryRecord } from './memory-broker.js';
+import { OffsetTracker } from './offset-tracker.js';
+import type { OutboxEntry } from './outbox.js';
+import { DEAD_LETTER_TOPIC } from './topics.js';
+
+interface AssignedPartition {
+  readonly partition: MemoryPartition;
+  readonly tracker: OffsetTracker;
+  /** the offset to be handed on next */
+  next: number;
+  /** set while a delivery is on its way */
+  delivery: Timer | undefined;
+}
+
+const COMMIT_INTERVAL_MS = 1_000;
+
+/**
+ * One member of a group on the memory broker. Hands messages on in the order of their partition, commits once
+ * a second by the given clock, and forgets everything uncommitted when it is told to crash.
+ *
+ * States: running ⇄ paused → stopped. Invariant: what is committed lies at or below the lowest unfinished
+ * message of its partition.
+ */
+export class MemorySubscription implements Subscription, MemoryMember {
+  readonly topics: readonly string[];
+  private assigned: AssignedPartition[] = [];
+  private inFlight = 0;
+  private state: 'running' | 'paused' | 'stopped' = 'running';
+  private commitTimer: Timer | undefined;
+  private readonly idleWaiters: (() => void)[] = [];
+  private latestUntilAssigned: boolean;
+
+  constructor(
+    private readonly broker: MemoryBroker,
+    private readonly options: SubscriptionOptions,
+    private readonly publishDeadLetter: (entry: OutboxEntry) => void,
+    private readonly logger: Logger,
+    private readonly onEnded: () => void,
+  ) {
+    this.topics = [...new Set(options.topics)];
+    this.latestUntilAssigned = options.start === 'latest';
+    broker.join(options.group, this);
+    this.latestUntilAssigned = false;
+  }
+
+  assign(partitions: readonly MemoryPartition[]): void {
+    this.release();
+    this.assigned = partitions.map((partition) => {
+      const start = this.latestUntilAssigned
+        ? partition.end
+        : (this.broker.committed(this.options.group, partition) ?? 0);
+      if (this.latestUntilAssigned) this.broker.commit(this.options.group, partition, start);
+      return { partition, tracker: new OffsetTracker(start), next: start, delivery: undefined };
+    });
+    this.wake();
+  }
+
+  wake(): void {
+    for (const part of this.assigned) this.scheduleDelivery(part);
+  }
+
+  pause(): void {
+    if (this.state !== 'running') return;
+    this.state = 'paused';
+    for (const part of this.assigned) this.cancelDelivery(part);
+  }
+
+  resumeFromLatest(): void {
+    if (this.state !== 'paused') return;
+    this.state = 'running';
+    for (const part of this.assigned) {
+      part.next = part.partition.end;
+      part.tracker.skipTo(part.next);
+    }
+    this.commitFinished();
+    this.wake();
+  }
+
+  idleMs(): number {
+    return 0;
+  }
+
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    for (const part of this.assigned) this.cancelDelivery(part);
+    if (this.inFlight > 0) await this.handlersFinished();
+    this.commitTimer?.cancel();
+    this.commitFinished();
+    this.broker.leave(this.options.group, this, 'left');
+    this.onEnded();
+  }
+
+  /** As kill -9 would: nothing more is handed on or committed. */
+  crash(): void {
+    this.state = 'stopped';
+    for (const part of this.assigned) this.cancelDelivery(part);
+    this.assigned = [];
+    this.commitTimer?.cancel();
+    this.broker.leave(this.options.group, this, 'crashed');
+  }
+
+  private handlersFinished(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.broker.clock.setTimer(this.options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS, resolve);
+      this.idleWaiters.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  private release(): void {
+    for (const part of this.assigned) this.cancelDelivery(part);
+    this.commitFinished();
+    this.assigned = [];
+  }
+
+  private scheduleDelivery(part: AssignedPartition): void {
+    if (this.state !== 'running' || part.delivery || !this.broker.isUp || this.isFull()) return;
+    if (!part.partition.read(part.next)) return;
+    part.delivery = this.broker.clock.setTimer(this.broker.drawDelayMs(), () => {
+      part.delivery = undefined;
+      this.deliver(part);
+    });
+  }
+
+  /** Without a delay all that waits is handed on at once, with one each message has its own. */
+  private deliver(part: AssignedPartition): void {
+    const oneByOne = this.broker.faults.maximumDelayMs > 0;
+    while (this.state === 'running' && this.broker.isUp && !this.isFull()) {
+      const record = part.partition.read(part.next);
+      if (!record) return;
+      part.next = record.offset + 1;
+      part.tracker.begin(record.offset);
+      this.handOn(part, record);
+      if (oneByOne) break;
+    }
+    this.scheduleDelivery(part);
+  }
+
+  private handOn(part: AssignedPartition, record: MemoryRecord): void {
+    this.inFlight++;
+    const finish = (): void => this.finished(part, record.offset);
+    try {
+      const handled = this.options.onMessage(decodeMessage(record.value));
+      if (!handled) return finish();
+      handled.then(finish, (error: unknown) => {
+        this.reportHandler(record, error);
+        finish();
+      });
+    } catch (error) {
+      if (error instanceof MessageDecodeError) this.putAside(record, error);
+      else this.reportHandler(record, error);
+      finish();
+    }
+  }
+
+  private finished(part: AssignedPartition, offset: number): void {
+    const wasFull = this.isFull();
+    this.inFlight--;
+    part.tracker.finish(offset);
+    if (this.inFlight === 0) for (const wake of this.idleWaiters.splice(0)) wake();
+    if (this.state === 'stopped') return;
+    this.commitTimer ??= this.broker.clock.setTimer(COMMIT_INTERVAL_MS, () => {
+      this.commitTimer = undefined;
+      this.commitFinished();
+    });
+    if (wasFull) this.wake();
+  }
+
+  private commitFinished(): void {
+    for (const { partition, tracker } of this.assigned) {
+      this.broker.commit(this.options.group, partition, tracker.position);
+    }
+  }
+
+  private putAside(record: MemoryRecord, error: MessageDecodeError): void {
+    const origin = { topic: record.topic, partition: record.partition, offset: String(record.offset) };
+    this.logger.warn(`a message of ${record.topic} is put aside: ${error.message}`);
+    if (record.topic === DEAD_LETTER_TOPIC) return;
+    const headers = deadLetterHeaders(origin, error);
+    this.publishDeadLetter({ topic: DEAD_LETTER_TOPIC, key: record.key, value: record.value, headers });
+  }
+
+  private reportHandler(record: MemoryRecord, error: unknown): void {
+    this.logger.error(`the handler of ${record.topic} failed: ${errorMessage(error)}`, error);
+  }
+
+  private isFull(): boolean {
+    return this.inFlight >= (this.options.maximumInFlight ?? DEFAULT_MAXIMUM_IN_FLIGHT);
+  }
+
+  private cancelDelivery(part: AssignedPartition): void {
+    part.delivery?.cancel();
+    part.delivery = undefined;
+  }
+}

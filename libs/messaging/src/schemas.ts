@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import { isUuid, type JsonValue } from '@concordat/foundation';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import { isParticipantName } from './topics.js';
+
+/** What one message may hold at most. Above the limits of the REST interface, so that those are met first. */
+export const MESSAGE_LIMITS = {
+  /** the whole message on the wire */
+  messageBytes: 8 * 1024 * 1024,
+  /** the payload of one operation, or all results of one branch, as JSON */
+  payloadBytes: 256 * 1024,
+  /** arrays and objects inside each other in a payload or result */
+  payloadDepth: 64,
+  operations: 256,
+  keysPerOperation: 256,
+  keyLength: 512,
+  operationNameLength: 128,
+  /** operations that one participant announces */
+  announcedOperations: 1_024,
+  /** participants named by an outcome */
+  participants: 1_024,
+  gidLength: 199,
+  errorCodeLength: 128,
+  errorMessageLength: 8_192,
+} as const;
+
+const id = z.string().refine(isUuid, 'must be a UUID in lower case');
+const participant = z.string().refine(isParticipantName, 'must be the name of a participant');
+const operationName = z.string().min(1).max(MESSAGE_LIMITS.operationNameLength);
+const count = z.int().min(0);
+const json = z.custom<JsonValue>(isJsonOfBoundedDepth, {
+  message: `must be JSON, nested at most ${MESSAGE_LIMITS.payloadDepth} deep`,
+});
+
+/** Values from `JSON.parse` are JSON already; what is left to check is that they are there and not too deep. */
+function isJsonOfBoundedDepth(value: unknown, depth = 0): boolean {
+  switch (typeof value) {
+    case 'string':
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object': {
+      if (value === null) return true;
+      if (depth >= MESSAGE_LIMITS.payloadDepth) return false;
+      if (Array.isArray(value)) return value.every((item) => isJsonOfBoundedDepth(item, depth + 1));
+      // a field that is undefined does not travel, which is what its sender means by it
+      for (const field of Object.values(value)) {
+        if (field !== undefined && !isJsonOfBoundedDepth(field, depth + 1)) return false;
+      }
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+const operations = z
+  .array(
+    z.strictObject({
+      operation: operationName,
+      payload: json,
+      keys: z.array(z.string().min(1).max(MESSAGE_LIMITS.keyLength)).max(MESSAGE_LIMITS.keysPerOperation),
+    }),
+  )
+  .max(MESSAGE_LIMITS.operations);
+const results = z.array(json).max(MESSAGE_LIMITS.operations);
+const branchError = z.strictObject({
+  code: z.string().min(1).max(MESSAGE_LIMITS.errorCodeLength),
+  message: z.string().max(MESSAGE_LIMITS.errorMessageLength),
+});
+const branchAddress = { transactionId: id, branchId: id, participant };
+
+/**
+ * One schema for each type of message, without the version, which the codec checks first. Strict: an unknown
+ * field is refused, so that a newer sender cannot be half understood.
+ */
+export const messageSchemas = {
+  prepare: z.strictObject({
+    type: z.literal('prepare'),
+    ...branchAddress,
+    protocol: z.enum(['2pc', '3pc']),
+    operations,
+    deadline: count,
+    attempt: count,
+    epoch: z.strictObject({ term: count, index: count }),
+  }),
+  'commit-one-phase': z.strictObject({
+    type: z.literal('commit-one-phase'),
+    ...branchAddress,
+    operations,
+    deadline: count,
+    attempt: count,
+  }),
+  decision: z.strictObject({
+    type: z.literal('decision'),
+    ...branchAddress,
+    decision: z.enum(['commit', 'abort']),
+    attempt: count,
+  }),
+  'unknown-old': z.strictObject({ type: z.literal('unknown-old'), ...branchAddress }),
+  vote: z.strictObject({
+    type: z.literal('vote'),
+    ...branchAddress,
+    vote: z.enum(['yes', 'no', 'read-only']),
+    results,
+    error: branchError.optional(),
+  }),
+  done: z.strictObject({
+    type: z.literal('done'),
+    ...branchAddress,
+    end: z.enum(['committed', 'aborted', 'read-only', 'heuristic-rollback', 'heuristic-commit']),
+    results: results.optional(),
+    error: branchError.optional(),
+  }),
+  inquiry: z.strictObject({
+    type: z.literal('inquiry'),
+    ...branchAddress,
+    gid: z.string().min(1).max(MESSAGE_LIMITS.gidLength),
+  }),
+  announce: z.strictObject({
+    type: z.literal('announce'),
+    participant,
+    operations: z.array(operationName).max(MESSAGE_LIMITS.announcedOperations),
+  }),
+  outcome: z.strictObject({
+    type: z.literal('outcome'),
+    transactionId: id,
+    outcome: z.enum(['committed', 'aborted', 'mixed']),
+    decidedAt: count,
+    endedAt: count,
+    participants: z.array(participant).max(MESSAGE_LIMITS.participants),
+  }),
+} as const;
+
+/** Without `readonly`, which zod's types lack: freezing every message would cost more than reading it. */
+type Mutable<T> = JsonValue extends T ? T : T extends object ? { -readonly [Key in keyof T]: Mutable<T[Key]> } : T;
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+type MessageType = ProtocolMessage['type'];
+type SchemaAgreement = {
+  [Type in MessageType]: Equal<
+    Mutable<z.infer<(typeof messageSchemas)[Type]>>,
+    Mutable<Extract<ProtocolMessage, { type: Type }>>
+  >;
+};
+
+/**
+ * Proves to the type checker that every schema accepts exactly what its protocol type says: a field that is
+ * missing, superfluous, optional on one side only or of another type turns its entry into `false`.
+ */
+export const schemaAgreement: SchemaAgreement & Record<keyof typeof messageSchemas, true> = {
+  prepare: true,
+  'commit-one-phase': true,
+  decision: true,
+  'unknown-old': true,
+  vote: true,
+  done: true,
+  inquiry: true,
+  announce: true,
+  outcome: true,
+};
