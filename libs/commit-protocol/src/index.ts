@@ -8,3 +8,5 @@ export { MESSAGE_VERSION } from './messages.js';
 export type * from './records.js';
 export * from './transaction-state.js';
 export * from './types.js';
+export * from './participant.js';
+export type * from './participant.types.js';

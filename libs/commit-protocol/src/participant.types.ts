@@ -1,0 +1,71 @@
+import type { JsonValue } from '@concordat/foundation';
+import type {
+  BranchAddress,
+  CommitOnePhaseMessage,
+  CoordinatorMessage,
+  DoneMessage,
+  PrepareMessage,
+  VoteMessage,
+} from './messages.js';
+import type { BranchEnd, BranchError, Decision, Vote } from './types.js';
+
+/** What the resource manager said of a `prepare`. */
+export interface BranchVote {
+  readonly vote: Vote;
+  readonly results: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+/** What the resource manager said of a delegated commit. */
+export interface BranchConclusion {
+  readonly end: BranchEnd;
+  readonly results: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+/** What happens to a participant. Each `run-*` effect is answered by exactly one event other than `message`. */
+export type ParticipantEvent =
+  | { readonly type: 'message'; readonly message: CoordinatorMessage }
+  /** `run-prepare` came to an end that is known */
+  | { readonly type: 'voted'; readonly branch: BranchAddress; readonly result: BranchVote }
+  /** `run-one-phase` came to an end that is known */
+  | { readonly type: 'concluded'; readonly branch: BranchAddress; readonly result: BranchConclusion }
+  /** `run-commit` or `run-abort` came to an end that is known */
+  | { readonly type: 'ended'; readonly branch: BranchAddress; readonly end: BranchEnd }
+  /** nothing is known: dropped before it began, busy elsewhere, or the database did not answer */
+  | { readonly type: 'unknown'; readonly branch: BranchAddress };
+
+export type ParticipantAlertCode =
+  /** a branch was told to commit and to abort: it is stopped and everything is kept (protocol section 7) */
+  | 'CONFLICTING_DECISIONS'
+  /** somebody ended a prepared branch by hand against the decision */
+  | 'HEURISTIC_OUTCOME'
+  /** the coordinators no longer know the transaction of a prepared branch: an operator must rule */
+  | 'UNKNOWN_OLD_TRANSACTION'
+  | 'UNSUPPORTED_PROTOCOL';
+
+/** What the machine wants done, in this order. */
+export type ParticipantEffect =
+  | { readonly type: 'run-prepare'; readonly message: PrepareMessage; readonly mayBeRepeated: boolean }
+  | { readonly type: 'run-one-phase'; readonly message: CommitOnePhaseMessage; readonly mayBeRepeated: boolean }
+  | { readonly type: 'run-commit'; readonly branch: BranchAddress }
+  | { readonly type: 'run-abort'; readonly branch: BranchAddress }
+  /** a decision overtook work that may not have begun: if so, drop it and report `unknown` */
+  | { readonly type: 'cancel-work'; readonly branch: BranchAddress }
+  /** `prompt`: somebody waits for it; otherwise it may be gathered with others for a moment */
+  | { readonly type: 'reply'; readonly message: VoteMessage | DoneMessage; readonly prompt: boolean }
+  | {
+      readonly type: 'alert';
+      readonly code: ParticipantAlertCode;
+      readonly branch: BranchAddress;
+      readonly detail: string;
+    };
+
+/** What is known of one branch in memory; everything durable lies in the participant's database. */
+export interface ParticipantBranchView {
+  readonly vote?: Vote;
+  readonly decision?: Decision;
+  readonly end?: BranchEnd;
+  readonly stopped: boolean;
+  readonly running: boolean;
+}
