@@ -1,0 +1,30 @@
+import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+
+/**
+ * Thrown by a handler to refuse its operation for a business reason: the branch votes `no`, and the client sees
+ * `code` as `participantCode` and `message` in `detail`, so neither may hold secrets.
+ */
+export class BranchRefusedError extends CodedError {
+  readonly retryable = false;
+
+  /** @param code stable, upper case: `INSUFFICIENT_FUNDS` */
+  constructor(
+    readonly code: string,
+    message: string,
+    options?: CodedErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** The truth about a branch is not known: nothing is reported, and the coordinator or the sweeper comes again. */
+export class ResourceManagerUnavailableError extends CodedError {
+  readonly code = 'RESOURCE_MANAGER_UNAVAILABLE';
+  readonly retryable = true;
+}
+
+/** The participant is wired wrongly: two handlers for one operation, a name that cannot be used. */
+export class ParticipantConfigurationError extends CodedError {
+  readonly code = 'PARTICIPANT_CONFIGURATION';
+  readonly retryable = false;
+}

@@ -1,0 +1,85 @@
+import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+import type { ReplyMessage } from '@concordat/commit-protocol';
+import { REPLIES_TOPIC, type MessageBus } from '@concordat/messaging';
+
+/** Lazy messages are sent at once when so many have gathered. */
+const MAXIMUM_GATHERED = 512;
+
+interface Prompt {
+  readonly message: ReplyMessage;
+  readonly sent: (() => void) | undefined;
+}
+
+/**
+ * Gathers replies: everything prompt of one turn leaves in one `publish`, and lazy messages wait up to
+ * `delayMs` milliseconds for company (each request costs a socket write on both sides). Losing any of them is
+ * safe, because the coordinator asks again.
+ */
+export class Outbox {
+  private prompt: Prompt[] = [];
+  private lazy: ReplyMessage[] = [];
+  private timer: Timer | undefined;
+  private flushScheduled = false;
+  private readonly pending = new Set<Promise<void>>();
+
+  constructor(
+    private readonly bus: MessageBus,
+    private readonly clock: Clock,
+    private readonly logger: Logger,
+    private readonly delayMs: number,
+  ) {}
+
+  /** Sends with the end of this turn; `sent` is called once the broker has acknowledged it. */
+  send(message: ReplyMessage, sent?: () => void): void {
+    this.prompt.push({ message, sent });
+    this.scheduleFlush();
+  }
+
+  /** Sends within `delayMs` milliseconds. */
+  sendLazily(message: ReplyMessage): void {
+    this.lazy.push(message);
+    if (this.lazy.length >= MAXIMUM_GATHERED) return this.flushLazy();
+    this.timer ??= this.clock.setTimer(this.delayMs, () => this.flushLazy());
+  }
+
+  /** Sends all that is gathered and waits until it has left or was dropped. */
+  async flush(): Promise<void> {
+    this.flushLazy();
+    this.flushPrompt();
+    await Promise.all(this.pending);
+  }
+
+  private flushLazy(): void {
+    this.timer?.cancel();
+    this.timer = undefined;
+    const messages = this.lazy;
+    this.lazy = [];
+    this.prompt.push(...messages.map((message) => ({ message, sent: undefined })));
+    if (messages.length > 0) this.scheduleFlush();
+  }
+
+  private scheduleFlush(): void {
+    if (this.flushScheduled) return;
+    this.flushScheduled = true;
+    queueMicrotask(() => this.flushPrompt());
+  }
+
+  private flushPrompt(): void {
+    this.flushScheduled = false;
+    const batch = this.prompt;
+    this.prompt = [];
+    if (batch.length === 0) return;
+    const sending = this.publish(batch).finally(() => this.pending.delete(sending));
+    this.pending.add(sending);
+  }
+
+  private async publish(batch: readonly Prompt[]): Promise<void> {
+    try {
+      await this.bus.publish(batch.map(({ message }) => ({ topic: REPLIES_TOPIC, message })));
+    } catch (error) {
+      this.logger.warn(`${batch.length} replies were dropped, the coordinator will ask again: ${errorMessage(error)}`);
+      return;
+    }
+    for (const { sent } of batch) sent?.();
+  }
+}

@@ -1,0 +1,56 @@
+import type { BranchEnd, ParticipantAlertCode, Vote } from '@concordat/commit-protocol';
+
+/** Plain numbers of one participant process since its start, for the application to render. */
+export interface ParticipantMetrics {
+  readonly votes: Readonly<Record<Vote, number>>;
+  /** votes `no` by their code */
+  readonly refusals: Readonly<Record<string, number>>;
+  readonly ends: Readonly<Record<BranchEnd, number>>;
+  readonly alerts: Readonly<Record<ParticipantAlertCode, number>>;
+  /** work that was dropped because the queue was full; the coordinator sends it again */
+  readonly dropped: number;
+  /** attempts whose outcome is not known; repeated by the protocol */
+  readonly unknown: number;
+  readonly inquiries: number;
+  /** as of the last sweep */
+  readonly preparedBranches: number;
+  /** as of the last sweep; 0 when nothing is prepared */
+  readonly oldestPreparedAgeMs: number;
+  readonly workRunning: number;
+  readonly workWaiting: number;
+  readonly rulingsRunning: number;
+  readonly rulingsWaiting: number;
+}
+
+/** More codes than this are counted together, so that a handler cannot fill the memory. */
+const MAXIMUM_REFUSAL_CODES = 100;
+
+/** The counters behind `ParticipantMetrics`. */
+export class MetricsRecorder {
+  readonly votes: Record<Vote, number> = { yes: 0, no: 0, 'read-only': 0 };
+  readonly refusals: Record<string, number> = {};
+  readonly ends: Record<BranchEnd, number> = {
+    committed: 0,
+    aborted: 0,
+    'read-only': 0,
+    'heuristic-rollback': 0,
+    'heuristic-commit': 0,
+  };
+  readonly alerts: Record<ParticipantAlertCode, number> = {
+    CONFLICTING_DECISIONS: 0,
+    HEURISTIC_OUTCOME: 0,
+    UNKNOWN_OLD_TRANSACTION: 0,
+    UNSUPPORTED_PROTOCOL: 0,
+  };
+  dropped = 0;
+  unknown = 0;
+  inquiries = 0;
+  preparedBranches = 0;
+  oldestPreparedAgeMs = 0;
+
+  refused(code: string): void {
+    const known = code in this.refusals || Object.keys(this.refusals).length < MAXIMUM_REFUSAL_CODES;
+    const label = known ? code : 'OTHER';
+    this.refusals[label] = (this.refusals[label] ?? 0) + 1;
+  }
+}

@@ -1,0 +1,377 @@
+import {
+  errorMessage,
+  noFailpoints,
+  randomFraction,
+  silentLogger,
+  unreachable,
+  type Failpoints,
+  type JsonValue,
+  type Logger,
+  type Timer,
+} from '@concordat/foundation';
+import {
+  ParticipantMachine,
+  type BranchAddress,
+  type CommitOnePhaseMessage,
+  type CoordinatorMessage,
+  type DoneMessage,
+  type ParticipantEffect,
+  type ParticipantEvent,
+  type PrepareMessage,
+  type ProtocolMessage,
+  type TransactionId,
+  type VoteMessage,
+  type WorkMessage,
+} from '@concordat/commit-protocol';
+import { REPLIES_TOPIC, decideTopic, isParticipantName, prepareTopic, type Subscription } from '@concordat/messaging';
+import { BoundedPool } from './bounded-pool.js';
+import { BranchRefusedError, ParticipantConfigurationError } from './errors.js';
+import { Outbox } from './outbox.js';
+import type { ParticipantFailpoint } from './participant-failpoints.js';
+import { MetricsRecorder, type ParticipantMetrics } from './participant-metrics.js';
+import {
+  DEFAULT_PARTICIPANT_LIMITS,
+  type ParticipantLimits,
+  type ParticipantRuntimeOptions,
+} from './participant-runtime.types.js';
+import type { PreparedBranch } from './resource-manager.js';
+import { Sweeper } from './sweeper.js';
+
+/** Messages in hand beyond what the pools hold: answered from memory, so they are finished at once. */
+const IN_FLIGHT_SLACK = 128;
+
+/**
+ * One process of a participant: hears the coordinators, carries out what the participant machine asks for, and
+ * answers (protocol sections 5 and 7).
+ *
+ * States: new → started → stopped. Invariants: work and rulings run in pools of their own, so that branches that
+ * wait for locks never hold back the decisions that free them; both queues are bounded, and what does not fit is
+ * dropped, because the coordinator sends it again; a message counts as consumed when nothing of its transaction
+ * is in hand any more.
+ */
+export class ParticipantRuntime<Context> {
+  private readonly limits: ParticipantLimits;
+  private readonly logger: Logger;
+  private readonly failpoints: Failpoints;
+  private readonly machine: ParticipantMachine;
+  private readonly workPool: BoundedPool;
+  private readonly rulingPool: BoundedPool;
+  private readonly outbox: Outbox;
+  private readonly sweeper: Sweeper;
+  private readonly recorder = new MetricsRecorder();
+  private readonly idleWaiters = new Map<TransactionId, (() => void)[]>();
+  private subscription: Subscription | undefined;
+  private announceTimer: Timer | undefined;
+  private state: 'new' | 'started' | 'stopped' = 'new';
+
+  constructor(private readonly options: ParticipantRuntimeOptions<Context>) {
+    if (!isParticipantName(options.participant)) {
+      throw new ParticipantConfigurationError(
+        `"${options.participant}" cannot name a participant: use lower-case letters, digits and hyphens, at most 63`,
+      );
+    }
+    this.limits = { ...DEFAULT_PARTICIPANT_LIMITS, ...options.limits };
+    const { participant, clock, bus } = options;
+    this.logger = options.logger ?? silentLogger;
+    this.failpoints = options.failpoints ?? noFailpoints;
+    this.machine = new ParticipantMachine({ participant, ...this.limits }, clock.now());
+    this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue);
+    this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue);
+    this.outbox = new Outbox(bus, clock, this.logger, this.limits.acknowledgementDelayMs);
+    this.sweeper = this.createSweeper();
+  }
+
+  /** Begins to consume. The resource manager and the bus must have been started. */
+  async start(): Promise<void> {
+    const { participant, bus } = this.options;
+    const topics = [prepareTopic(participant), decideTopic(participant)];
+    await bus.ensureTopics([...topics, REPLIES_TOPIC]);
+    const { workConcurrency, workQueue, rulingConcurrency, rulingQueue } = this.limits;
+    const subscription = await bus.subscribe({
+      group: `concordat-participant.${participant}`,
+      topics,
+      maximumInFlight: workConcurrency + workQueue + rulingConcurrency + rulingQueue + IN_FLIGHT_SLACK,
+      onMessage: (message) => this.onMessage(message),
+    });
+    if (this.state !== 'new') return subscription.stop(); // stopped meanwhile
+    this.state = 'started';
+    this.subscription = subscription;
+    this.announce();
+    this.sweeper.start();
+  }
+
+  /** Stops consuming, finishes what is in hand within `drainTimeoutMs` and sends what is gathered. */
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    this.announceTimer?.cancel();
+    await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
+    await this.atMost(this.outbox.flush());
+  }
+
+  /** Whether messages are being fetched; `idleMs` is the time since the broker last answered. */
+  consuming(): { readonly subscribed: boolean; readonly idleMs: number } {
+    const subscribed = this.state === 'started' && this.subscription !== undefined;
+    return { subscribed, idleMs: this.subscription?.idleMs() ?? 0 };
+  }
+
+  metrics(): ParticipantMetrics {
+    const { votes, refusals, ends, alerts, dropped, unknown, inquiries, preparedBranches, oldestPreparedAgeMs } =
+      this.recorder;
+    return {
+      votes: { ...votes },
+      refusals: { ...refusals },
+      ends: { ...ends },
+      alerts: { ...alerts },
+      dropped,
+      unknown,
+      inquiries,
+      preparedBranches,
+      oldestPreparedAgeMs,
+      workRunning: this.workPool.runningCount,
+      workWaiting: this.workPool.waitingCount,
+      rulingsRunning: this.rulingPool.runningCount,
+      rulingsWaiting: this.rulingPool.waitingCount,
+    };
+  }
+
+  private onMessage(message: ProtocolMessage): void | Promise<void> {
+    switch (message.type) {
+      case 'prepare':
+      case 'commit-one-phase': {
+        const held = this.hit('participant.prepare.received');
+        return held ? held.then(() => this.receive(message)) : this.receive(message);
+      }
+      case 'decision':
+      case 'unknown-old':
+        return this.receive(message);
+      default:
+        return undefined; // not for participants
+    }
+  }
+
+  private receive(message: CoordinatorMessage): void | Promise<void> {
+    this.step({ type: 'message', message });
+    if (this.machine.isIdle(message.transactionId)) return undefined;
+    return new Promise((resolve) => {
+      const waiters = this.idleWaiters.get(message.transactionId);
+      if (waiters) waiters.push(resolve);
+      else this.idleWaiters.set(message.transactionId, [resolve]);
+    });
+  }
+
+  private step(event: ParticipantEvent): void {
+    const { transactionId } = event.type === 'message' ? event.message : event.branch;
+    for (const effect of this.machine.step(event, this.options.clock.now())) this.execute(effect);
+    if (!this.machine.isIdle(transactionId)) return;
+    const waiters = this.idleWaiters.get(transactionId);
+    if (!waiters) return;
+    this.idleWaiters.delete(transactionId);
+    for (const resolve of waiters) resolve();
+  }
+
+  private execute(effect: ParticipantEffect): void {
+    switch (effect.type) {
+      case 'run-prepare':
+        return this.submit(this.workPool, effect.message, () => this.prepare(effect.message, effect.mayBeRepeated));
+      case 'run-one-phase':
+        return this.submit(this.workPool, effect.message, () => this.onePhase(effect.message, effect.mayBeRepeated));
+      case 'run-commit':
+        return this.submit(this.rulingPool, effect.branch, () => this.commit(effect.branch));
+      case 'run-abort':
+        return this.submit(this.rulingPool, effect.branch, () => this.abort(effect.branch));
+      case 'cancel-work':
+        if (this.workPool.cancel(keyOf(effect.branch))) this.step({ type: 'unknown', branch: effect.branch });
+        return;
+      case 'reply':
+        return this.reply(effect.message, effect.prompt);
+      case 'alert':
+        return this.alert(effect);
+      default:
+        unreachable(effect, 'participant effect');
+    }
+  }
+
+  private submit(pool: BoundedPool, address: BranchAddress, run: () => Promise<ParticipantEvent>): void {
+    const accepted = pool.submit(keyOf(address), async () => this.step(await run()));
+    if (accepted) return;
+    this.recorder.dropped++;
+    this.step({ type: 'unknown', branch: addressOf(address) });
+  }
+
+  private async prepare(message: PrepareMessage, mayBeRepeated: boolean): Promise<ParticipantEvent> {
+    const branch = addressOf(message);
+    try {
+      const result = await this.options.resourceManager.prepare(this.branchWork(message, mayBeRepeated), (context) =>
+        this.work(message, context, 'participant.prepare.before-prepare'),
+      );
+      if (result === 'busy') return { type: 'unknown', branch };
+      if (result.vote === 'yes') await this.hit('participant.prepare.after-prepare');
+      return { type: 'voted', branch, result };
+    } catch (error) {
+      return this.unknown(branch, 'prepare', error);
+    }
+  }
+
+  private async onePhase(message: CommitOnePhaseMessage, mayBeRepeated: boolean): Promise<ParticipantEvent> {
+    const branch = addressOf(message);
+    try {
+      const result = await this.options.resourceManager.commitOnePhase(
+        this.branchWork(message, mayBeRepeated),
+        (context) => this.work(message, context, 'participant.commit.before-commit'),
+      );
+      if (result === 'busy') return { type: 'unknown', branch };
+      await this.hit('participant.commit.after-commit');
+      return { type: 'concluded', branch, result };
+    } catch (error) {
+      return this.unknown(branch, 'commit-one-phase', error);
+    }
+  }
+
+  private async commit(branch: BranchAddress): Promise<ParticipantEvent> {
+    try {
+      await this.hit('participant.commit.before-commit');
+      const end = await this.options.resourceManager.commit(branch);
+      await this.hit('participant.commit.after-commit');
+      return { type: 'ended', branch, end };
+    } catch (error) {
+      return this.unknown(branch, 'commit', error);
+    }
+  }
+
+  private async abort(branch: BranchAddress): Promise<ParticipantEvent> {
+    try {
+      await this.hit('participant.abort.before-rollback');
+      return { type: 'ended', branch, end: await this.options.resourceManager.abort(branch) };
+    } catch (error) {
+      return this.unknown(branch, 'abort', error);
+    }
+  }
+
+  private branchWork({ transactionId, branchId, deadline, operations }: WorkMessage, mayBeRepeated: boolean) {
+    // A branch without operations was prepared by its service: it is there already, or never will be.
+    return { transactionId, branchId, deadline, mayBeRepeated: mayBeRepeated || operations.length === 0 };
+  }
+
+  private async work(
+    { transactionId, branchId, deadline, operations }: WorkMessage,
+    context: Context,
+    failpoint: ParticipantFailpoint,
+  ): Promise<readonly JsonValue[]> {
+    if (operations.length === 0) {
+      throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
+    }
+    const results: JsonValue[] = [];
+    for (const call of operations) {
+      results.push(await this.options.handlers.handle(call, context, { transactionId, branchId, deadline }));
+    }
+    const sizeBytes = Buffer.byteLength(JSON.stringify(results));
+    if (sizeBytes > this.limits.resultSizeBytes) {
+      const limit = this.limits.resultSizeBytes;
+      throw new BranchRefusedError(
+        'RESULT_TOO_LARGE',
+        `the handlers returned ${sizeBytes} bytes, at most ${limit} fit`,
+      );
+    }
+    await this.hit(failpoint);
+    return results;
+  }
+
+  private unknown(branch: BranchAddress, what: string, error: unknown): ParticipantEvent {
+    this.recorder.unknown++;
+    this.logger.warn(
+      `${what} of branch ${branch.branchId} has no known end, it will be repeated: ${errorMessage(error)}`,
+    );
+    return { type: 'unknown', branch };
+  }
+
+  private reply(message: VoteMessage | DoneMessage, prompt: boolean): void {
+    if (message.type === 'done') {
+      this.recorder.ends[message.end]++;
+      if (prompt) this.outbox.send(message);
+      else this.outbox.sendLazily(message);
+      return;
+    }
+    this.recorder.votes[message.vote]++;
+    if (message.error) this.recorder.refused(message.error.code);
+    this.outbox.send(message, () => this.voteSent());
+  }
+
+  private voteSent(): void {
+    try {
+      void this.hit('participant.vote.after-send');
+    } catch (error) {
+      this.logger.warn(errorMessage(error)); // the vote has left: there is nothing that could still fail
+    }
+  }
+
+  private alert({ code, branch, detail }: Extract<ParticipantEffect, { type: 'alert' }>): void {
+    this.recorder.alerts[code]++;
+    this.logger.error(`${code}: transaction ${branch.transactionId}, branch ${branch.branchId}: ${detail}`);
+    this.options.onAlert?.({ code, branch, detail });
+  }
+
+  private announce(): void {
+    const { participant, handlers, clock, random } = this.options;
+    this.outbox.send({ type: 'announce', participant, operations: handlers.operations() });
+    const delayMs = this.limits.announceIntervalMs * (0.9 + 0.2 * randomFraction(random));
+    this.announceTimer = clock.setTimer(delayMs, () => {
+      if (this.state === 'started') this.announce();
+    });
+  }
+
+  private createSweeper(): Sweeper {
+    const { sweepIntervalMs, inquiryAfterMs, inquiriesPerSweep } = this.limits;
+    const { clock, resourceManager } = this.options;
+    return new Sweeper(
+      { intervalMs: sweepIntervalMs, thresholdMs: inquiryAfterMs, maximumInquiries: inquiriesPerSweep },
+      {
+        clock,
+        logger: this.logger,
+        listPrepared: () => resourceManager.listPrepared(),
+        inquire: (branch) => this.inquire(branch),
+        observe: (prepared, oldestAgeMs) => {
+          this.recorder.preparedBranches = prepared;
+          this.recorder.oldestPreparedAgeMs = Math.max(0, oldestAgeMs);
+        },
+      },
+    );
+  }
+
+  private inquire({ transactionId, branchId, gid }: PreparedBranch): void {
+    if (!this.machine.isIdle(transactionId)) return; // its vote or its decision is in hand
+    this.recorder.inquiries++;
+    const { participant } = this.options;
+    this.outbox.send({ type: 'inquiry', transactionId, branchId, participant, gid });
+  }
+
+  private hit(name: ParticipantFailpoint): Promise<void> | undefined {
+    return this.failpoints.hit(name);
+  }
+
+  /** Waits for `work`, but no longer than the drain timeout. */
+  private async atMost(work: Promise<unknown>): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.options.clock.setTimer(this.limits.drainTimeoutMs, () => {
+        this.logger.warn('something is still in hand at the end; the coordinator will ask for it again');
+        resolve();
+      });
+      const settle = (): void => {
+        timer.cancel();
+        resolve();
+      };
+      work.then(settle, (error: unknown) => {
+        this.logger.warn(`stopping: ${errorMessage(error)}`);
+        settle();
+      });
+    });
+  }
+}
+
+function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
+  return { transactionId, branchId, participant };
+}
+
+function keyOf({ transactionId, branchId }: BranchAddress): string {
+  return `${transactionId}/${branchId}`;
+}

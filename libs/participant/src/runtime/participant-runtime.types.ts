@@ -1,0 +1,89 @@
+import type { Clock, Failpoints, JsonValue, Logger, Random } from '@concordat/foundation';
+import type { BranchAddress, OperationCall, ParticipantAlertCode } from '@concordat/commit-protocol';
+import type { MessageBus } from '@concordat/messaging';
+import type { BranchIdentity, ResourceManager } from './resource-manager.js';
+
+/** The branch that a handler works for. */
+export interface OperationBranch extends BranchIdentity {
+  /** milliseconds since 1970; the branch votes no when it is not prepared by then */
+  readonly deadline: number;
+}
+
+/** The handlers of a participant, by the name of their operation. */
+export interface OperationHandlers<Context> {
+  /** sorted; announced to the coordinators */
+  operations(): readonly string[];
+  /**
+   * Runs one operation inside the branch's local transaction. A `BranchRefusedError` is a refusal for a
+   * business reason; any other rejection is a failure of the handler.
+   */
+  handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<JsonValue>;
+}
+
+export interface ParticipantAlert {
+  readonly code: ParticipantAlertCode;
+  readonly branch: BranchAddress;
+  readonly detail: string;
+}
+
+/** Every bound of the runtime; a value that is left out takes its default. */
+export interface ParticipantLimits {
+  /** branches whose work runs at once; as many as the resource manager has connections for it; default 8 */
+  readonly workConcurrency: number;
+  /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
+  readonly workQueue: number;
+  /** decisions carried out at once; default 8 */
+  readonly rulingConcurrency: number;
+  /** decisions that wait; beyond, they are dropped and the coordinator sends them again; default 1,024 */
+  readonly rulingQueue: number;
+  /** how long `done` waits for others to be sent with it, in milliseconds; default 25 */
+  readonly acknowledgementDelayMs: number;
+  /** between two announcements, in milliseconds; default 10,000 */
+  readonly announceIntervalMs: number;
+  /** between two looks for branches in doubt, in milliseconds; default 5,000 */
+  readonly sweepIntervalMs: number;
+  /** age at which a prepared branch is asked about, in milliseconds; default 5,000 */
+  readonly inquiryAfterMs: number;
+  /** inquiries of one sweep at most; default 500 */
+  readonly inquiriesPerSweep: number;
+  /** JSON that the handlers of one branch may return together, in bytes; default 65,536 */
+  readonly resultSizeBytes: number;
+  /** how long `stop` waits for what is in hand, in milliseconds; default 5,000 */
+  readonly drainTimeoutMs: number;
+  /** transactions remembered in memory; default 20,000 */
+  readonly rememberedTransactions: number;
+  /** for so long after the start everything may be a redelivery, in milliseconds; default 60,000 */
+  readonly redeliveryWindowMs: number;
+}
+
+export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
+  workConcurrency: 8,
+  workQueue: 256,
+  rulingConcurrency: 8,
+  rulingQueue: 1_024,
+  acknowledgementDelayMs: 25,
+  announceIntervalMs: 10_000,
+  sweepIntervalMs: 5_000,
+  inquiryAfterMs: 5_000,
+  inquiriesPerSweep: 500,
+  resultSizeBytes: 65_536,
+  drainTimeoutMs: 5_000,
+  rememberedTransactions: 20_000,
+  redeliveryWindowMs: 60_000,
+};
+
+export interface ParticipantRuntimeOptions<Context> {
+  /** the participant's name, as in the topics; every process of it joins one consumer group */
+  readonly participant: string;
+  readonly resourceManager: ResourceManager<Context>;
+  /** started and stopped by the caller */
+  readonly bus: MessageBus;
+  readonly handlers: OperationHandlers<Context>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly failpoints?: Failpoints;
+  readonly logger?: Logger;
+  readonly limits?: Partial<ParticipantLimits>;
+  /** told of everything an operator must look at, besides the log and the counters */
+  readonly onAlert?: (alert: ParticipantAlert) => void;
+}

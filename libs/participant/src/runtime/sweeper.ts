@@ -1,0 +1,76 @@
+import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+import type { PreparedBranch } from './resource-manager.js';
+
+export interface SweeperOptions {
+  /** between two sweeps, in milliseconds */
+  readonly intervalMs: number;
+  /** younger branches are left alone, except at the start, in milliseconds */
+  readonly thresholdMs: number;
+  /** inquiries of one sweep at most; the rest waits for the next one */
+  readonly maximumInquiries: number;
+}
+
+export interface SweeperPorts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  listPrepared(): Promise<readonly PreparedBranch[]>;
+  inquire(branch: PreparedBranch): void;
+  /** told after every sweep */
+  observe(prepared: number, oldestAgeMs: number): void;
+}
+
+/**
+ * Finds branches that wait for a decision (protocol section 5) and asks the coordinators about them. It never
+ * ends a branch: only an answer does that, whatever the age.
+ *
+ * States: stopped → sweeping ⇄ waiting → stopped. A sweep that fails is repeated at the next interval; the first
+ * one that succeeds asks about everything that was prepared before the start.
+ */
+export class Sweeper {
+  private timer: Timer | undefined;
+  private stopped = true;
+  private first = true;
+  private inHand: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly options: SweeperOptions,
+    private readonly ports: SweeperPorts,
+  ) {}
+
+  start(): void {
+    this.stopped = false;
+    this.first = true;
+    this.inHand = this.sweepAndWait();
+  }
+
+  /** Waits for the sweep in hand. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    this.timer?.cancel();
+    await this.inHand;
+  }
+
+  private async sweepAndWait(): Promise<void> {
+    try {
+      await this.sweep();
+    } catch (error) {
+      this.ports.logger.warn(`prepared branches could not be listed, trying again: ${errorMessage(error)}`);
+    }
+    if (this.stopped) return;
+    this.timer = this.ports.clock.setTimer(this.options.intervalMs, () => {
+      this.inHand = this.sweepAndWait();
+    });
+  }
+
+  private async sweep(): Promise<void> {
+    const prepared = await this.ports.listPrepared();
+    if (this.stopped) return;
+    const now = this.ports.clock.now();
+    const thresholdMs = this.first ? 0 : this.options.thresholdMs;
+    this.first = false;
+    const waiting = prepared.filter(({ preparedAt }) => now - preparedAt >= thresholdMs);
+    for (const branch of waiting.slice(0, this.options.maximumInquiries)) this.ports.inquire(branch);
+    const oldest = prepared.reduce((least, { preparedAt }) => Math.min(least, preparedAt), now);
+    this.ports.observe(prepared.length, now - oldest);
+  }
+}
