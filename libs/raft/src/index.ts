@@ -1,1 +1,6 @@
-export {};
+export * from './core/types.js';
+export * from './driver/errors.js';
+export * from './driver/ports.js';
+export * from './driver/raft-node.js';
+export * from './driver/raft-node.types.js';
+export * from './driver/testing.js';

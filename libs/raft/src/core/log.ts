@@ -165,6 +165,16 @@ export class RaftLog {
     return entries;
   }
 
+  /** Up to where entries may go so that at most so many entries and bytes are kept in front of `index`. */
+  tailStart(index: number, maxEntries: number, maxBytes: number): number {
+    let start = Math.min(index, this.lastIndex);
+    for (let bytes = 0; start > this.start && index - start < maxEntries; start--) {
+      bytes += entrySizeBytes(this.entries[start - this.start - 1]!);
+      if (bytes > maxBytes) break;
+    }
+    return start;
+  }
+
   /** Forgets entries up to and including `index`, which are applied and in a durable snapshot. */
   compact(index: number): void {
     if (index <= this.start) return;

@@ -219,6 +219,11 @@ export class RaftCore {
     this.replication?.sendSnapshot(to, snapshot);
   }
 
+  /** How far to compact when everything up to `index` is in a snapshot but a tail is kept for those slightly behind. */
+  compactionIndex(index: number, maxEntries: number, maxBytes: number): number {
+    return this.log.tailStart(index, maxEntries, maxBytes);
+  }
+
   /** Forgets entries up to `index`: applied here and covered by a durable snapshot. */
   compact(index: number): void {
     this.log.compact(index);

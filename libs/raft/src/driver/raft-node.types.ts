@@ -1,4 +1,5 @@
 import type { Clock, Logger, Random } from '@concordat/foundation';
+import type { RaftRole } from '../core/raft-core.js';
 import type { NodeId } from '../core/types.js';
 import type { RaftStorage, RaftTransport, StateMachine } from './ports.js';
 
@@ -25,7 +26,7 @@ export interface RaftNodeOptions<Result> {
   readonly onFatal?: (error: Error) => void;
 }
 
-export type RaftRole = 'leader' | 'follower' | 'candidate';
+export type { RaftRole };
 
 export interface PeerStatus {
   readonly nodeId: NodeId;

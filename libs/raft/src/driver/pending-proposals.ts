@@ -1,0 +1,125 @@
+import { invariant } from '@concordat/foundation';
+import { ProposalDroppedError, ProposalUnknownError } from './errors.js';
+import type { Committed } from './raft-node.types.js';
+
+export interface ProposalLimits {
+  readonly maxCount: number;
+  readonly maxBytes: number;
+  readonly maxCommandBytes: number;
+}
+
+interface Pending<Result> {
+  readonly command: Uint8Array;
+  readonly resolve: (committed: Committed<Result>) => void;
+  readonly reject: (error: Error) => void;
+  /** 0 while it is only queued */
+  index: number;
+  term: number;
+}
+
+/**
+ * Proposals of this node that were not answered yet.
+ *
+ *     queued --appended--> in the log, by index --applied--> resolved
+ *        \--dropped           \--leadership lost--> unknown
+ *
+ * Bounded in number and bytes over both states, so a group without a quorum holds no memory without bound.
+ */
+export class PendingProposals<Result> {
+  private queued: Pending<Result>[] = [];
+  private appended: Pending<Result>[] = [];
+  private head = 0; // of `appended`: settled ones in front are cut off now and then, not one by one
+  private bytes = 0;
+
+  constructor(private readonly limits: ProposalLimits) {}
+
+  get count(): number {
+    return this.queued.length + this.appended.length - this.head;
+  }
+
+  /** Queues a command. Rejects with `ProposalDroppedError` when it or the crowd is too large. */
+  add(command: Uint8Array): Promise<Committed<Result>> {
+    const { maxCount, maxBytes, maxCommandBytes } = this.limits;
+    if (command.length > maxCommandBytes) {
+      const message = `a command of ${command.length} bytes is over the limit of ${maxCommandBytes}`;
+      return Promise.reject(new ProposalDroppedError('TOO_LARGE', message, { maxCommandBytes }));
+    }
+    if (this.count >= maxCount || this.bytes + command.length > maxBytes) {
+      const message = `${this.count} proposals (${this.bytes} bytes) wait already; try again later`;
+      return Promise.reject(new ProposalDroppedError('OVERLOADED', message, { maxCount, maxBytes }));
+    }
+    this.bytes += command.length;
+    return new Promise((resolve, reject) => this.queued.push({ command, resolve, reject, index: 0, term: 0 }));
+  }
+
+  hasQueued(): boolean {
+    return this.queued.length > 0;
+  }
+
+  queuedCommands(): Uint8Array[] {
+    return this.queued.map(({ command }) => command);
+  }
+
+  /** The queued commands stand in the log now, from `firstIndex` on. */
+  appendedAt(firstIndex: number, term: number): void {
+    const batch = this.queued;
+    this.queued = [];
+    batch.forEach((pending, position) => {
+      pending.index = firstIndex + position;
+      pending.term = term;
+      this.appended.push(pending);
+    });
+  }
+
+  dropQueued(error: Error): void {
+    const batch = this.queued;
+    this.queued = [];
+    for (const pending of batch) this.finish(pending).reject(error);
+  }
+
+  /** Whether somebody waits for the entry at `index`. */
+  awaits(index: number): boolean {
+    return this.appended[this.head]?.index === index;
+  }
+
+  /** The entry at `index` was applied; call for every entry that is awaited, in order. */
+  applied(index: number, term: number, result: Result): void {
+    const pending = this.appended[this.head];
+    invariant(pending?.index === index, 'the entry is awaited');
+    this.advanceHead();
+    this.finish(pending);
+    if (pending.term === term) pending.resolve({ index, term, result });
+    else pending.reject(new ProposalUnknownError(pending.index, pending.term));
+  }
+
+  private advanceHead(): void {
+    this.head++;
+    if (this.head < 1024 && this.head < this.appended.length) return;
+    this.appended = this.appended.slice(this.head);
+    this.head = 0;
+  }
+
+  /** Leadership is lost: what lies behind `commitIndex` may be committed by others or not. */
+  loseBehind(commitIndex: number): void {
+    const end = this.appended.findIndex((pending, position) => position >= this.head && pending.index > commitIndex);
+    if (end >= 0) this.lose(this.appended.splice(end));
+  }
+
+  /** An installed snapshot covers everything up to `index`; results of single commands cannot be told from it. */
+  coveredBySnapshot(index: number): void {
+    while ((this.appended[this.head]?.index ?? Infinity) <= index) {
+      const pending = this.appended[this.head]!;
+      this.advanceHead();
+      this.lose([pending]);
+    }
+  }
+
+  private lose(lost: readonly Pending<Result>[]): void {
+    for (const pending of lost) this.finish(pending).reject(new ProposalUnknownError(pending.index, pending.term));
+  }
+
+  private finish(pending: Pending<Result>): Pending<Result> {
+    this.bytes -= pending.command.length;
+    return pending;
+  }
+}
