@@ -1,0 +1,79 @@
+import { CodedError } from '@concordat/foundation';
+
+/**
+ * What was acknowledged as durable cannot be read back: a frame in the middle of the log, a segment's header or
+ * a snapshot is not what was written. The node must not start, because it might vote or acknowledge again what
+ * it has forgotten; the way out is a restore of the file, or a new node in its place.
+ */
+export class LogCorruptedError extends CodedError {
+  readonly code = 'LOG_CORRUPTED';
+  readonly retryable = false;
+
+  /**
+   * @param file path of the damaged file
+   * @param offset byte at which the damage was found
+   * @param reason what is wrong there, in words
+   */
+  constructor(
+    readonly file: string,
+    readonly offset: number,
+    readonly reason: string,
+  ) {
+    super(`${file} is damaged at byte ${offset}: ${reason}. The node refuses to start with it.`, {
+      details: { file, offset },
+    });
+  }
+}
+
+/** Another living process has the directory open. */
+export class StorageLockedError extends CodedError {
+  readonly code = 'STORAGE_LOCKED';
+  readonly retryable = true;
+
+  constructor(
+    readonly directory: string,
+    readonly holderPid: number,
+  ) {
+    super(`${directory} is in use by process ${holderPid}; stop that process or use another directory.`, {
+      details: { directory, holderPid },
+    });
+  }
+}
+
+/** The directory was written by another node or for another cluster. */
+export class StorageOwnerError extends CodedError {
+  readonly code = 'STORAGE_OF_ANOTHER_NODE';
+  readonly retryable = false;
+
+  constructor(file: string, found: string, expected: string) {
+    super(`${file} belongs to ${found}, not to ${expected}; give every node a directory of its own.`, {
+      details: { file, found, expected },
+    });
+  }
+}
+
+/** The directory was written in a format that this version does not know. */
+export class StorageFormatError extends CodedError {
+  readonly code = 'STORAGE_FORMAT_UNKNOWN';
+  readonly retryable = false;
+
+  constructor(file: string, version: number) {
+    super(`${file} has format version ${version}, which this version cannot read.`, { details: { file, version } });
+  }
+}
+
+/**
+ * A write or sync failed, and this storage will do nothing more: after a failed fsync the system may have thrown
+ * away what it could not write, so a second one that succeeds proves nothing (Rebello et al., "Can Applications
+ * Recover from fsync Failures?", ATC 2020). Restart the node from its disk.
+ */
+export class StorageFailedError extends CodedError {
+  readonly code = 'STORAGE_FAILED';
+  readonly retryable = false;
+}
+
+/** A call came before `open` or after `close`. */
+export class StorageClosedError extends CodedError {
+  readonly code = 'STORAGE_CLOSED';
+  readonly retryable = false;
+}

@@ -1,0 +1,127 @@
+import { constants, type PathLike } from 'node:fs';
+import * as fs from 'node:fs/promises';
+
+/** An open file. Offsets and sizes are in bytes. */
+export interface File {
+  /** Reads until `buffer` is full or the file ends; returns how many bytes were read. */
+  read(buffer: Uint8Array, position: number): Promise<number>;
+  /** Writes all of `data`; durable only after `sync`. */
+  write(data: Uint8Array, position: number): Promise<void>;
+  /** Writes all of `data` and makes it durable: `write` and fdatasync as one step. */
+  writeDurably(data: Uint8Array, position: number): Promise<void>;
+  /** Makes everything written so far durable, the size included. */
+  sync(): Promise<void>;
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** `read`: must exist; `update`: must exist, read and write; `create`: new or emptied, read and write. */
+export type OpenMode = 'read' | 'update' | 'create';
+
+/**
+ * What the storage needs of a file system: the seam at which tests inject failures and crashes. A new, renamed
+ * or removed name is durable only after `syncDirectory`.
+ */
+export interface FileSystem {
+  makeDirectory(path: string): Promise<void>;
+  /** Names in a directory, in any order. */
+  list(path: string): Promise<string[]>;
+  open(path: string, mode: OpenMode): Promise<File>;
+  /** Creates a file with this content, or returns false when the name is taken. */
+  createExclusively(path: string, content: string): Promise<boolean>;
+  readFile(path: string): Promise<Buffer>;
+  /** Renames atomically, replacing `to`. */
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  syncDirectory(path: string): Promise<void>;
+}
+
+/** Whether an error is the system's error of that code (`ENOENT`, `EEXIST`, …). */
+export function hasErrorCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/**
+ * On Linux a descriptor opened with O_DSYNC makes one system call, and so one trip through the thread pool, of
+ * what is otherwise two. Elsewhere it is not used: macOS needs F_FULLFSYNC, which only libuv's fsync does.
+ */
+const synchronousWrites = process.platform === 'linux' && typeof constants.O_DSYNC === 'number';
+
+class NodeFile implements File {
+  constructor(
+    private readonly handle: fs.FileHandle,
+    private readonly writesAreDurable: boolean,
+  ) {}
+
+  async read(buffer: Uint8Array, position: number): Promise<number> {
+    let done = 0;
+    while (done < buffer.length) {
+      const { bytesRead } = await this.handle.read(buffer, done, buffer.length - done, position + done);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return done;
+  }
+
+  async write(data: Uint8Array, position: number): Promise<void> {
+    let done = 0;
+    while (done < data.length) {
+      const { bytesWritten } = await this.handle.write(data, done, data.length - done, position + done);
+      done += bytesWritten;
+    }
+  }
+
+  async writeDurably(data: Uint8Array, position: number): Promise<void> {
+    await this.write(data, position);
+    if (!this.writesAreDurable) await this.handle.datasync();
+  }
+
+  sync(): Promise<void> {
+    return this.handle.sync();
+  }
+
+  async size(): Promise<number> {
+    return (await this.handle.stat()).size;
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+}
+
+async function openNodeFile(path: PathLike, mode: OpenMode): Promise<File> {
+  if (mode === 'read') return new NodeFile(await fs.open(path, 'r'), false);
+  if (mode === 'create') return new NodeFile(await fs.open(path, 'w+'), false);
+  const flags = synchronousWrites ? constants.O_RDWR | constants.O_DSYNC : constants.O_RDWR;
+  return new NodeFile(await fs.open(path, flags), synchronousWrites);
+}
+
+/** The machine's file system. */
+export const nodeFileSystem: FileSystem = {
+  makeDirectory: async (path) => {
+    await fs.mkdir(path, { recursive: true });
+  },
+  list: (path) => fs.readdir(path),
+  open: openNodeFile,
+  createExclusively: async (path, content) => {
+    try {
+      await fs.writeFile(path, content, { flag: 'wx' });
+      return true;
+    } catch (error) {
+      if (hasErrorCode(error, 'EEXIST')) return false;
+      throw error;
+    }
+  },
+  readFile: (path) => fs.readFile(path),
+  rename: (from, to) => fs.rename(from, to),
+  remove: (path) => fs.unlink(path),
+  syncDirectory: async (path) => {
+    if (process.platform === 'win32') return; // directories cannot be opened there, and NTFS journals names
+    const handle = await fs.open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+};

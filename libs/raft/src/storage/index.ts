@@ -1,0 +1,7 @@
+export { LogCorruptedError, StorageClosedError, StorageFailedError } from './errors.js';
+export { StorageFormatError, StorageLockedError, StorageOwnerError } from './errors.js';
+export { FileStorage, type FileStorageOptions } from './file-storage.js';
+export { nodeFileSystem, type File, type FileSystem, type OpenMode } from './file-system.js';
+export { MemoryFileSystem, SimulatedCrashError } from './memory-file-system.js';
+export type { FileFault, FileOperation } from './memory-file-system.js';
+export { systemProcessTable, type ProcessTable } from './process-table.js';
