@@ -1,0 +1,80 @@
+// The whole test run, in the order in which a failure is cheapest to find. With arguments only Jest runs, and
+// they are passed on to it: `npm test -- raft` runs the tests whose path contains "raft".
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+
+const root = path.resolve(import.meta.dirname, '..');
+const passedOn = process.argv.slice(2);
+
+const tool = (name) => path.join(root, 'node_modules', '.bin', name);
+const CHECKS = [
+  ['format', tool('prettier'), ['--check', '--log-level', 'warn', '.']],
+  ['lint', tool('oxlint'), ['--type-aware', 'apps', 'libs', 'test', 'scripts']],
+  ['types', tool('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
+];
+/** End-to-end tests start servers and brokers: one file at a time, or a small machine drowns. */
+const PROJECTS = [
+  { project: 'unit', extra: [] },
+  { project: 'simulation', extra: [] },
+  { project: 'e2e', extra: ['--runInBand'] },
+];
+
+const heading = (text) => console.log(`\n== ${text} ${'='.repeat(Math.max(0, 74 - text.length))}\n`);
+
+function run(command, args) {
+  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
+  if (result.error) console.error(`${command}: ${result.error.message}`);
+  return result.status ?? 1;
+}
+
+function runJest(project, extra, totals, resultsFile) {
+  const jest = path.join(root, 'node_modules', 'jest', 'bin', 'jest.js');
+  const status = run(process.execPath, [
+    '--experimental-vm-modules',
+    '--disable-warning=ExperimentalWarning',
+    jest,
+    '--selectProjects',
+    project,
+    '--json',
+    `--outputFile=${resultsFile}`,
+    ...extra,
+    ...(passedOn.length > 0 ? ['--passWithNoTests', ...passedOn] : []),
+  ]);
+  if (existsSync(resultsFile)) {
+    const results = JSON.parse(readFileSync(resultsFile, 'utf8'));
+    totals.passed += results.numPassedTests;
+    // a file that could not even be loaded has no failed tests, and must not look like success
+    totals.failed += results.numFailedTests + results.numRuntimeErrorTestSuites;
+  }
+  return status;
+}
+
+function main(folder) {
+  for (const [name, command, args] of passedOn.length > 0 ? [] : CHECKS) {
+    heading(name);
+    const status = run(command, args);
+    if (status !== 0) {
+      console.error(`\n${name}: failed`);
+      return status;
+    }
+    console.log(`${name}: ok`);
+  }
+  const totals = { passed: 0, failed: 0 };
+  let status = 0;
+  for (const { project, extra } of PROJECTS) {
+    heading(project);
+    status = runJest(project, extra, totals, path.join(folder, `${project}.json`));
+    if (status !== 0) break;
+  }
+  console.log(`\n${totals.passed} passed, ${totals.failed} failed`);
+  return status;
+}
+
+const folder = mkdtempSync(path.join(os.tmpdir(), 'concordat-test-'));
+try {
+  process.exitCode = main(folder);
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
