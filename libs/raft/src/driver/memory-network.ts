@@ -36,8 +36,10 @@ export class MemoryNetwork {
 
   /** The transport of one node; a restarted node takes a new one. */
   transport(nodeId: NodeId): RaftTransport {
+    let handler: ((message: Message) => void) | undefined;
     return {
       start: (onMessage) => {
+        handler = onMessage;
         this.handlers.set(nodeId, onMessage);
         return Promise.resolve();
       },
@@ -46,7 +48,7 @@ export class MemoryNetwork {
       },
       isConnected: (peer) => this.handlers.has(peer) && this.isOpen(nodeId, peer),
       stop: () => {
-        this.detach(nodeId);
+        if (this.handlers.get(nodeId) === handler) this.detach(nodeId);
         return Promise.resolve();
       },
     };

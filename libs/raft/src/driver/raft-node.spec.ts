@@ -103,8 +103,7 @@ class Group {
   /** Lets time go on until the promise has ended. */
   async end<T>(promise: Promise<T>): Promise<T> {
     let ended = false;
-    const done = (): void => void (ended = true);
-    promise.then(done, done);
+    void Promise.allSettled([promise]).then(() => (ended = true));
     await this.until(() => ended);
     return promise;
   }
@@ -234,7 +233,7 @@ describe('RaftNode', () => {
     const first = leader.node.confirmLeadership();
     await nodes.until(() => rounds.has(1));
     await nodes.end(Promise.all([first, leader.node.confirmLeadership(), leader.node.confirmLeadership()]));
-    expect([...rounds].sort()).toEqual([1, 2]);
+    expect([...rounds].filter((round) => round > 0)).toEqual([1, 2]);
   });
 
   it('never confirms a leader that was replaced behind a partition', async () => {

@@ -55,6 +55,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private tickTimer: Timer | undefined;
   private backlogTimer: Timer | undefined;
   private notified = '';
+  private killed = false;
   private stopping: Promise<void> | undefined;
   private leadershipGone: (() => void) | undefined;
   private handOverTicks = 0;
@@ -119,6 +120,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
    * outlive the node.
    */
   kill(): void {
+    this.killed = true;
+    this.lane.abandon();
     this.stopping ??= Promise.resolve();
     this.halt();
   }
@@ -153,10 +156,11 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.notify();
   }
 
+  /** After `kill` the ports may belong to the next life of the node already. */
   private async close(): Promise<void> {
-    await this.options.transport.stop();
-    await this.lane.idle();
-    await this.options.storage.close();
+    if (!this.killed) await this.options.transport.stop();
+    if (!this.killed) await this.lane.idle();
+    if (!this.killed) await this.options.storage.close();
   }
 
   private async closeAfterFailure(): Promise<void> {
