@@ -116,10 +116,10 @@ export class CoordinatorTransaction {
       case 'deadline':
         return this.onDeadline(now);
       case 'resend':
-        return this.onResend();
+        return this.onResend(now);
       case 'proposal-failed':
         this.proposing = undefined;
-        return [];
+        return [{ type: 'schedule-resend', attempt: this.resendAttempt }];
       default:
         return unreachable(event, 'event');
     }
@@ -213,7 +213,7 @@ export class CoordinatorTransaction {
     return this.advance(now);
   }
 
-  private onResend(): CoordinatorEffect[] {
+  private onResend(now: number): CoordinatorEffect[] {
     if (this.state.endedAt !== undefined) return [];
     this.resendAttempt++;
     if (this.state.decision) {
@@ -221,7 +221,7 @@ export class CoordinatorTransaction {
       return this.sendDecision();
     }
     this.workAttempt++;
-    return this.sendWork();
+    return [...this.sendWork(), ...this.advance(now)];
   }
 
   /** Proposes what the transaction is ready for. */

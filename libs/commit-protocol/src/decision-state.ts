@@ -89,6 +89,10 @@ export class DecisionState {
     return this.open.size;
   }
 
+  get unpublishedCount(): number {
+    return this.unpublished.size;
+  }
+
   openTransactions(): Iterable<TransactionState> {
     return this.open.values();
   }

@@ -1,0 +1,53 @@
+import { CodedError } from '@concordat/foundation';
+import type { ApplyResult, DecisionState, LeaderEpoch, LogRecord } from '@concordat/commit-protocol';
+
+/** This node does not lead: the record is not in the log and never will be. */
+export class NotLeadingError extends CodedError {
+  readonly code = 'NOT_LEADING';
+  readonly retryable = true;
+}
+
+/** The log has too much under way: the record is not in the log and never will be. */
+export class LogOverloadedError extends CodedError {
+  readonly code = 'LOG_OVERLOADED';
+  readonly retryable = true;
+}
+
+/** Leadership was lost on the way: the record is in the log or not, only a later read can tell. */
+export class AppendUnknownError extends CodedError {
+  readonly code = 'APPEND_UNKNOWN';
+  readonly retryable = true;
+}
+
+export interface AppliedRecord {
+  readonly index: number;
+  readonly record: LogRecord;
+  readonly result: ApplyResult;
+}
+
+/** `epoch` is set while this node leads and may act: its own no-op is committed and applied. */
+export interface Leadership {
+  readonly epoch: LeaderEpoch | undefined;
+  readonly leaderId: number | undefined;
+}
+
+/**
+ * The replicated log of decisions, as the transaction manager sees it. Records are applied to `state` in the
+ * same order on every node; listeners are called synchronously with each, in order.
+ */
+export interface DecisionLog {
+  /** what this node has applied; changed by nobody but the log */
+  readonly state: DecisionState;
+  leadership(): Leadership;
+  /**
+   * Proposes a record; resolves when it is committed and applied here, with what the state machine made of it.
+   * Rejects with one of the three errors above.
+   */
+  append(record: LogRecord): Promise<ApplyResult>;
+  /** Afterwards `state` holds everything that was committed when the call began. Rejects with NotLeadingError. */
+  confirmLeadership(): Promise<void>;
+  /** The function returned ends it. */
+  onApplied(listener: (applied: AppliedRecord) => void): () => void;
+  /** Called when `leadership()` changes, and after a snapshot replaced the state. The function returned ends it. */
+  onLeadership(listener: (leadership: Leadership) => void): () => void;
+}

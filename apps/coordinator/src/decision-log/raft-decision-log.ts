@@ -1,0 +1,138 @@
+import { CodedError } from '@concordat/foundation';
+import {
+  DecisionState,
+  type ApplyResult,
+  type DecisionStateSnapshot,
+  type LeaderEpoch,
+  type LogRecord,
+} from '@concordat/commit-protocol';
+import {
+  NotLeaderError,
+  ProposalDroppedError,
+  ProposalUnknownError,
+  type RaftNodeApi,
+  type RaftStatus,
+  type StateMachine,
+} from '@concordat/raft';
+import {
+  AppendUnknownError,
+  LogOverloadedError,
+  NotLeadingError,
+  type AppliedRecord,
+  type DecisionLog,
+  type Leadership,
+} from './decision-log.js';
+import type { CompressedEndedTransactions } from './ended-archive.js';
+import { decodeRecord, encodeRecord } from './record-codec.js';
+import { decodeSnapshot, encodeSnapshot } from './snapshot-codec.js';
+
+/**
+ * The decision log on Raft: turns records into commands and applies committed ones to the `DecisionState`.
+ *
+ * It is built before its node, because the node needs the state machine; `attach` brings the two together.
+ */
+export class RaftDecisionLog implements DecisionLog {
+  readonly state: DecisionState;
+  /** for the node; nobody else calls it */
+  readonly stateMachine: StateMachine<ApplyResult>;
+  private readonly applyListeners = new Set<(applied: AppliedRecord) => void>();
+  private readonly leadershipListeners = new Set<(leadership: Leadership) => void>();
+  /** what this node proposed needs no decoding when it comes back: Raft hands out the same array */
+  private readonly proposed = new WeakMap<Uint8Array, LogRecord>();
+  private node: RaftNodeApi<ApplyResult> | undefined;
+  private current: Leadership = { epoch: undefined, leaderId: undefined };
+
+  constructor(private readonly archive: CompressedEndedTransactions) {
+    this.state = new DecisionState(archive);
+    this.stateMachine = {
+      apply: (command, index) => this.apply(command, index),
+      takeSnapshot: () => encodeSnapshot(this.state.takeSnapshot(), this.archive.takeSnapshot()),
+      restoreSnapshot: (data) => this.restore(data),
+    };
+  }
+
+  /** The node must have been made with this log's `stateMachine`. */
+  attach(node: RaftNodeApi<ApplyResult>): void {
+    this.node = node;
+    node.onStatusChange((status) => this.onStatus(status));
+    this.onStatus(node.status());
+  }
+
+  leadership(): Leadership {
+    return this.current;
+  }
+
+  async append(record: LogRecord): Promise<ApplyResult> {
+    if (!this.node || !this.current.epoch) throw new NotLeadingError('this node does not lead');
+    const command = encodeRecord(record);
+    this.proposed.set(command, record);
+    try {
+      const { result } = await this.node.propose(command);
+      return result;
+    } catch (error) {
+      throw appendError(error);
+    }
+  }
+
+  async confirmLeadership(): Promise<void> {
+    if (!this.node || !this.current.epoch) throw new NotLeadingError('this node does not lead');
+    try {
+      await this.node.confirmLeadership();
+    } catch (cause) {
+      throw new NotLeadingError('this node could not confirm that it leads', { cause });
+    }
+  }
+
+  onApplied(listener: (applied: AppliedRecord) => void): () => void {
+    this.applyListeners.add(listener);
+    return () => this.applyListeners.delete(listener);
+  }
+
+  onLeadership(listener: (leadership: Leadership) => void): () => void {
+    this.leadershipListeners.add(listener);
+    return () => this.leadershipListeners.delete(listener);
+  }
+
+  private apply(command: Uint8Array, index: number): ApplyResult {
+    const record = this.proposed.get(command) ?? decodeRecord(command);
+    const result = this.state.apply(record, index);
+    for (const listener of this.applyListeners) listener({ index, record, result });
+    return result;
+  }
+
+  private restore(data: Uint8Array): void {
+    const { state, archive } = decodeSnapshot<DecisionStateSnapshot>(data);
+    this.archive.restoreSnapshot(archive);
+    this.state.restoreSnapshot(state);
+    this.tell();
+  }
+
+  /** A node leads for us from the moment its own no-op is applied (protocol 4.1), and per term. */
+  private onStatus({ leaderReady, term, leaderId, appliedIndex }: RaftStatus): void {
+    const before = this.current;
+    const same = leaderReady ? before.epoch?.term === term : before.epoch === undefined;
+    if (same && before.leaderId === leaderId) return;
+    const epoch: LeaderEpoch | undefined = leaderReady
+      ? same
+        ? before.epoch
+        : { term, index: appliedIndex }
+      : undefined;
+    this.current = { epoch, leaderId };
+    if (!same || leaderId !== before.leaderId) this.tell();
+  }
+
+  private tell(): void {
+    for (const listener of this.leadershipListeners) listener(this.current);
+  }
+}
+
+function appendError(error: unknown): CodedError {
+  if (error instanceof NotLeaderError) return new NotLeadingError('this node does not lead', { cause: error });
+  if (error instanceof ProposalDroppedError) {
+    if (error.code === 'STOPPED') return new NotLeadingError('this node stops', { cause: error });
+    return new LogOverloadedError(error.message, { cause: error });
+  }
+  if (error instanceof ProposalUnknownError) return new AppendUnknownError(error.message, { cause: error });
+  if (error instanceof CodedError) return error;
+  throw error;
+}

@@ -1,0 +1,51 @@
+import type { TransactionId } from '@concordat/commit-protocol';
+
+interface Change {
+  readonly logIndex: number;
+  readonly transactionId: TransactionId;
+}
+
+/**
+ * The latest changes of transactions by log index, so that a subscriber that was away can catch up. A ring of
+ * fixed size: who was away for longer must read everything anew.
+ */
+export class EventHistory {
+  private readonly ring: Change[] = [];
+  private next = 0;
+  /** every change with this log index or a higher one is remembered */
+  private completeFrom: number;
+
+  /**
+   * @param capacity changes to remember
+   * @param sinceIndex changes after this log index will be recorded
+   */
+  constructor(
+    private readonly capacity: number,
+    sinceIndex: number,
+  ) {
+    this.completeFrom = sinceIndex + 1;
+  }
+
+  record(logIndex: number, transactionId: TransactionId): void {
+    const forgotten = this.ring[this.next];
+    if (forgotten) this.completeFrom = forgotten.logIndex + 1;
+    this.ring[this.next] = { logIndex, transactionId };
+    this.next = (this.next + 1) % this.capacity;
+  }
+
+  /** Forgets everything: changes up to this index may have been missed (a snapshot replaced the state). */
+  restart(sinceIndex: number): void {
+    this.ring.length = 0;
+    this.next = 0;
+    this.completeFrom = sinceIndex + 1;
+  }
+
+  /**
+   * The transactions that changed at an index or later; undefined when not all of that is remembered. The index
+   * itself is included because one entry may have changed several, of which the subscriber saw but some.
+   */
+  changedSince(logIndex: number): Set<TransactionId> | undefined {
+    if (logIndex < this.completeFrom) return undefined;
+    return new Set(this.ring.filter((change) => change.logIndex >= logIndex).map(({ transactionId }) => transactionId));
+  }
+}

@@ -1,0 +1,444 @@
+import {
+  backoffMs,
+  errorMessage,
+  unreachable,
+  type Clock,
+  type Failpoints,
+  type Logger,
+  type Random,
+  type Timer,
+} from '@concordat/foundation';
+import {
+  AdmissionQueue,
+  admissionKeys,
+  CoordinatorTransaction,
+  findBranch,
+  transactionFromBegin,
+  type AnnounceMessage,
+  type ApplyResult,
+  type BeginRecord,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type CoordinatorMessage,
+  type EnlistRecord,
+  type InquiryMessage,
+  type LeaderEpoch,
+  type LogRecord,
+  type ReplyMessage,
+  type TransactionId,
+  type TransactionState,
+} from '@concordat/commit-protocol';
+import { decideTopic, prepareTopic, type MessageBus, type OutgoingMessage } from '@concordat/messaging';
+import {
+  AppendUnknownError,
+  NotLeadingError,
+  type AppliedRecord,
+  type DecisionLog,
+} from '../decision-log/decision-log.js';
+import { DoneBatch } from './done-batch.js';
+import type { TransactionOptions } from './options.js';
+import { OutcomePublisher } from './outcome-publisher.js';
+import type { Idempotency } from './transactions.api.js';
+import { UnknownOldBranches } from './unknown-old-branches.js';
+
+export interface SessionDependencies {
+  readonly log: DecisionLog;
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly failpoints: Failpoints;
+  readonly logger: Logger;
+  readonly options: TransactionOptions;
+  readonly unknownOld: UnknownOldBranches;
+  /** whether somebody waits for the end of a transaction */
+  readonly awaitsEnd: (transactionId: TransactionId) => boolean;
+  readonly onAlert: (detail: string) => void;
+}
+
+/** A request that claims an idempotency key and is not applied yet. */
+export interface ClaimInFlight extends Idempotency {
+  readonly transactionId: TransactionId;
+  /** ends with the fate of the proposal; never rejects */
+  readonly settled: Promise<unknown>;
+}
+
+/** So many ended transactions stay at hand before a record says for its own sake that they are published. */
+const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
+
+interface Entry {
+  readonly machine: CoordinatorTransaction;
+  deadlineTimer: Timer | undefined;
+  resendTimer: Timer | undefined;
+  /** enlistments of one transaction go one after another */
+  tail: Promise<unknown>;
+  entered: boolean;
+}
+
+/**
+ * One leadership of this node: everything that ends with it. Feeds the pure machines with events (requests,
+ * replies, applied records, timers) and carries out their effects: first the log, then the wire.
+ *
+ * States: running → closed. A closed session changes nothing and sends nothing any more.
+ */
+export class LeaderSession {
+  private readonly entries = new Map<TransactionId, Entry>();
+  private readonly admission: AdmissionQueue;
+  private readonly claims = new Map<string, ClaimInFlight>();
+  private readonly announcing = new Set<string>();
+  private readonly done: DoneBatch;
+  private readonly outcomes: OutcomePublisher;
+  private outbox: OutgoingMessage[] = [];
+  private closed = false;
+
+  constructor(
+    private readonly dependencies: SessionDependencies,
+    private readonly epoch: LeaderEpoch,
+  ) {
+    const { options, clock, log } = dependencies;
+    this.admission = new AdmissionQueue(options.maximumWaitingForKeys);
+    this.outcomes = new OutcomePublisher(dependencies, log.state, () => {
+      if (log.state.unpublishedCount > MAXIMUM_PUBLISHED_UNLOGGED) this.done.flush(true);
+    });
+    this.done = new DoneBatch(clock, options.doneDelayMs, (items) =>
+      this.append(
+        { type: 'branches-done', items, publishedIndex: this.outcomes.publishedIndex, at: clock.now() },
+        'coordinator.end',
+      ),
+    );
+  }
+
+  get openCount(): number {
+    return this.entries.size;
+  }
+
+  get admissionIsFull(): boolean {
+    return this.admission.isFull;
+  }
+
+  get waitingForKeys(): number {
+    return this.admission.waitingCount;
+  }
+
+  /** Takes over every open transaction, in the order of the log, so that keys are held by who came first. */
+  recover(): void {
+    const open = [...this.dependencies.log.state.openTransactions()];
+    for (const transaction of open.sort((a, b) => a.logIndex - b.logIndex)) {
+      const entry = this.track(new CoordinatorTransaction(transaction, this.epoch, true));
+      if (transaction.decision) this.handle(entry, { type: 'applied', transaction });
+      else if (transaction.closed) this.enter(entry);
+    }
+    this.outcomes.publish();
+    this.flush();
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const entry of this.entries.values()) cancelTimers(entry);
+    this.entries.clear();
+    this.done.close();
+    this.outcomes.close();
+    this.outbox = [];
+  }
+
+  machineOf(transactionId: TransactionId): CoordinatorTransaction | undefined {
+    return this.entries.get(transactionId)?.machine;
+  }
+
+  machines(): Iterable<CoordinatorTransaction> {
+    return [...this.entries.values()].map(({ machine }) => machine);
+  }
+
+  claimInFlight(key: string): ClaimInFlight | undefined {
+    return this.claims.get(key);
+  }
+
+  /** Proposes `Begin`; the work of a closed transaction leaves together with it (protocol 3.1). */
+  begin(record: BeginRecord): Promise<ApplyResult> {
+    const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
+    const applied = this.propose(record, 'coordinator.begin').catch((error: unknown) => {
+      this.drop(record.transactionId); // whatever was prepared inquires and is told to abort
+      throw error;
+    });
+    this.claim(record, applied);
+    if (record.closed) this.enter(entry);
+    this.flush();
+    return applied;
+  }
+
+  /** Runs an enlistment after those before it of the same transaction. */
+  inOrder<T>(transactionId: TransactionId, action: () => Promise<T>): Promise<T> {
+    const entry = this.entries.get(transactionId);
+    if (!entry) return action();
+    const result = entry.tail.then(action);
+    entry.tail = result.catch(() => undefined);
+    return result;
+  }
+
+  enlist(record: EnlistRecord): Promise<ApplyResult> {
+    const applied = this.propose(record, 'coordinator.enlist');
+    this.claim(record, applied);
+    return applied;
+  }
+
+  /** The client's wish to commit or abort a transaction that this session knows. */
+  request(transactionId: TransactionId, event: CoordinatorEvent): void {
+    const entry = this.entries.get(transactionId);
+    if (!entry) return;
+    this.handle(entry, event);
+    this.flush();
+  }
+
+  /** Must be called with every record this node applies while the session runs. */
+  onApplied({ record, result }: AppliedRecord): void {
+    if (this.closed) return;
+    const decided = record.type === 'decide' && result.refusal === undefined;
+    const held = decided ? this.dependencies.failpoints.hit('coordinator.decide.after-append') : undefined;
+    if (held) {
+      void held.then(() => this.afterApplied(record, result));
+      return;
+    }
+    this.afterApplied(record, result);
+  }
+
+  onReply(message: ReplyMessage): void {
+    if (this.closed) return;
+    switch (message.type) {
+      case 'announce':
+        return this.onAnnounce(message);
+      case 'inquiry':
+        return this.onBranchMessage(message, message);
+      case 'vote':
+        return this.onBranchMessage(message, { type: 'vote', message });
+      case 'done':
+        return this.onBranchMessage(message, { type: 'done', message });
+      default:
+        unreachable(message, 'reply');
+    }
+  }
+
+  private afterApplied(record: LogRecord, result: ApplyResult): void {
+    if (this.closed) return;
+    if (record.type === 'begin') {
+      void this.dependencies.failpoints.hit('coordinator.begin.after-append');
+      if (result.refusal !== undefined) return this.drop(record.transactionId);
+    }
+    for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
+    if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
+    this.flush();
+  }
+
+  private onTransactionApplied(transaction: TransactionState, record: LogRecord, result: ApplyResult): void {
+    const entry = this.entries.get(transaction.transactionId);
+    if (!entry) return;
+    if (result.refusal !== undefined && !transaction.decision) {
+      if (record.type !== 'decide' && record.type !== 'commit-requested') return;
+      this.dependencies.onAlert(`the log refused ${record.type} of ${transaction.transactionId}: ${result.refusal}`);
+      this.handle(entry, { type: 'proposal-failed' });
+      return;
+    }
+    this.handle(entry, { type: 'applied', transaction });
+    if (transaction.decision) {
+      entry.deadlineTimer?.cancel();
+      this.leaveAdmission(transaction.transactionId);
+    } else if (transaction.closed && !entry.entered) this.enter(entry);
+    if (transaction.endedAt !== undefined) this.drop(transaction.transactionId);
+  }
+
+  private onBranchMessage(message: Exclude<ReplyMessage, AnnounceMessage>, event: CoordinatorEvent): void {
+    const entry = this.entries.get(message.transactionId);
+    if (entry) {
+      this.handle(entry, event);
+    } else {
+      const ended = this.dependencies.log.state.find(message.transactionId);
+      if (ended) this.run(undefined, new CoordinatorTransaction(ended, this.epoch, true).handle(event, this.now()));
+      else if (message.type === 'inquiry' || (message.type === 'vote' && message.vote === 'yes')) {
+        void this.answerUnknown(message);
+      }
+    }
+    this.flush();
+  }
+
+  /**
+   * Presumed abort (protocol section 3): only behind a read barrier, and only where nothing can have been
+   * forgotten. A transaction that this leader is just proposing has an entry and never comes here.
+   */
+  private async answerUnknown(
+    message: Pick<InquiryMessage, 'transactionId' | 'branchId' | 'participant'>,
+  ): Promise<void> {
+    const { log, unknownOld, onAlert } = this.dependencies;
+    const { transactionId, branchId, participant } = message;
+    try {
+      await log.confirmLeadership();
+    } catch {
+      return; // no longer the leader: the participant asks again
+    }
+    if (this.closed || this.entries.has(transactionId) || log.state.find(transactionId)) return;
+    if (log.state.mayHaveExpired(transactionId)) {
+      if (unknownOld.add({ transactionId, branchId, participant })) {
+        onAlert(`${participant} asks about transaction ${transactionId}, which is older than the retention`);
+      }
+      this.send({ type: 'unknown-old', transactionId, branchId, participant });
+    } else {
+      this.send({ type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 });
+    }
+    this.flush();
+  }
+
+  private onAnnounce({ participant, operations }: AnnounceMessage): void {
+    const known = this.dependencies.log.state.participant(participant)?.operations;
+    const same = known?.size === operations.length && operations.every((operation) => known.has(operation));
+    if (same || this.announcing.has(participant)) return;
+    this.announcing.add(participant);
+    const forget = (): void => void this.announcing.delete(participant);
+    this.dependencies.log
+      .append({ type: 'participant', name: participant, operations, at: this.now() })
+      .then(forget, forget); // announced again in a few seconds
+  }
+
+  private track(machine: CoordinatorTransaction): Entry {
+    const { clock } = this.dependencies;
+    const { transactionId, deadline, decision } = machine.transaction;
+    const entry: Entry = {
+      machine,
+      deadlineTimer: undefined,
+      resendTimer: undefined,
+      tail: Promise.resolve(),
+      entered: false,
+    };
+    this.entries.set(transactionId, entry);
+    if (!decision) {
+      entry.deadlineTimer = clock.setTimer(Math.max(0, deadline - clock.now()), () => {
+        this.handle(entry, { type: 'deadline' });
+        this.flush();
+      });
+    }
+    return entry;
+  }
+
+  private drop(transactionId: TransactionId): void {
+    const entry = this.entries.get(transactionId);
+    if (!entry) return;
+    cancelTimers(entry);
+    this.entries.delete(transactionId);
+    this.leaveAdmission(transactionId);
+  }
+
+  private enter(entry: Entry): void {
+    entry.entered = true;
+    const { transactionId, branches } = entry.machine.transaction;
+    if (this.admission.enter(transactionId, admissionKeys(branches))) this.handle(entry, { type: 'admitted' });
+  }
+
+  private leaveAdmission(transactionId: TransactionId): void {
+    for (const next of this.admission.leave(transactionId)) {
+      const entry = this.entries.get(next);
+      if (entry) this.handle(entry, { type: 'admitted' });
+    }
+  }
+
+  private handle(entry: Entry, event: CoordinatorEvent): void {
+    if (this.closed) return;
+    this.run(entry, entry.machine.handle(event, this.now()));
+  }
+
+  private run(entry: Entry | undefined, effects: readonly CoordinatorEffect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'append':
+          void this.append(effect.record, `coordinator.${effect.record.type}`, entry);
+          break;
+        case 'send':
+          this.send(effect.message);
+          break;
+        case 'schedule-resend':
+          if (entry) this.scheduleResend(entry, effect.attempt);
+          break;
+        case 'cancel-resend':
+          entry?.resendTimer?.cancel();
+          break;
+        case 'branch-done':
+          this.done.add(effect.done, this.dependencies.awaitsEnd(effect.done.transactionId));
+          break;
+        case 'alert':
+          this.dependencies.onAlert(effect.detail);
+          break;
+        default:
+          unreachable(effect, 'effect');
+      }
+    }
+  }
+
+  private scheduleResend(entry: Entry, attempt: number): void {
+    const { clock, options, random } = this.dependencies;
+    entry.resendTimer?.cancel();
+    const delayMs = backoffMs(attempt, { baseMs: options.resendBaseMs, capMs: options.resendCapMs }, random);
+    entry.resendTimer = clock.setTimer(delayMs, () => {
+      this.handle(entry, { type: 'resend' });
+      this.flush();
+    });
+  }
+
+  /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
+  private async append(record: LogRecord, failpoint: string, entry?: Entry): Promise<void> {
+    try {
+      await this.propose(record, failpoint);
+    } catch (error) {
+      if (this.closed || error instanceof NotLeadingError || error instanceof AppendUnknownError) return;
+      this.dependencies.logger.warn(`the log did not take a ${record.type} record: ${errorMessage(error)}`);
+      if (entry) this.handle(entry, { type: 'proposal-failed' });
+      else if (record.type === 'branches-done') this.done.addAgain(record.items);
+    }
+  }
+
+  private propose(record: LogRecord, failpoint: string): Promise<ApplyResult> {
+    const { failpoints, log } = this.dependencies;
+    const held = failpoints.hit(`${failpoint}.before-append`);
+    return held ? held.then(() => log.append(record)) : log.append(record);
+  }
+
+  private claim({ transactionId, idempotency }: BeginRecord | EnlistRecord, applied: Promise<unknown>): void {
+    if (!idempotency) return;
+    const forget = (): void => void this.claims.delete(idempotency.key);
+    this.claims.set(idempotency.key, { ...idempotency, transactionId, settled: applied.then(forget, forget) });
+  }
+
+  private send(message: CoordinatorMessage): void {
+    const work = message.type === 'prepare' || message.type === 'commit-one-phase';
+    const topic = work ? prepareTopic(message.participant) : decideTopic(message.participant);
+    this.outbox.push({ topic, message });
+  }
+
+  /** Everything one event gave rise to leaves together. What is lost on the way is sent again by its timer. */
+  private flush(): void {
+    if (this.outbox.length === 0 || this.closed) return;
+    const messages = this.outbox;
+    this.outbox = [];
+    const { bus, failpoints, logger } = this.dependencies;
+    bus.publish(messages).then(
+      () => {
+        if (messages.some(({ message }) => message.type === 'decision')) {
+          void failpoints.hit('coordinator.decision.after-send');
+        }
+        if (messages.some(({ message }) => message.type === 'prepare')) {
+          void failpoints.hit('coordinator.prepare.after-send');
+        }
+      },
+      (error: unknown) => logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`),
+    );
+  }
+
+  private now(): number {
+    return this.dependencies.clock.now();
+  }
+}
+
+function cancelTimers(entry: Entry): void {
+  entry.deadlineTimer?.cancel();
+  entry.resendTimer?.cancel();
+}
+
+/** Whether a transaction's branch voted yes, as far as the log and the leader know. */
+export function votedYes(machine: CoordinatorTransaction, branchId: string): boolean {
+  const vote = findBranch(machine.transaction, branchId)?.vote ?? machine.reportOf(branchId)?.vote;
+  return vote === 'yes';
+}

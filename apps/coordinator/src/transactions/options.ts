@@ -1,0 +1,40 @@
+/** Settings of the transaction manager; all times in milliseconds. */
+export interface TransactionOptions {
+  /** name of the cluster inside gids */
+  readonly cluster: string;
+  /** branches of one transaction at most */
+  readonly maximumBranches: number;
+  /** operations of one transaction at most */
+  readonly maximumOperations: number;
+  /** undecided or unfinished transactions at most; beyond, requests are refused as OVERLOADED */
+  readonly maximumOpenTransactions: number;
+  /** transactions that may wait for their keys at most */
+  readonly maximumWaitingForKeys: number;
+  /** how long ended transactions and idempotency keys are kept */
+  readonly retentionMs: number;
+  /** how often the retention is applied */
+  readonly retentionIntervalMs: number;
+  /** a branch that voted yes and has not ended for so long is listed as in doubt */
+  readonly inDoubtAfterMs: number;
+  /** delay before something unanswered is sent again for the first time; doubles up to the cap */
+  readonly resendBaseMs: number;
+  readonly resendCapMs: number;
+  /** ends of branches are gathered for so long before they are logged together */
+  readonly doneDelayMs: number;
+  /** changes that a subscriber to events can catch up on */
+  readonly eventHistorySize: number;
+}
+
+export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = {
+  maximumBranches: 64,
+  maximumOperations: 256,
+  maximumOpenTransactions: 20_000,
+  maximumWaitingForKeys: 10_000,
+  retentionMs: 24 * 3_600_000,
+  retentionIntervalMs: 60_000,
+  inDoubtAfterMs: 5_000,
+  resendBaseMs: 1_000,
+  resendCapMs: 15_000,
+  doneDelayMs: 20,
+  eventHistorySize: 10_000,
+};

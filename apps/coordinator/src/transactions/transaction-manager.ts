@@ -1,0 +1,536 @@
+import { CodedError, UuidV7Generator, type Logger } from '@concordat/foundation';
+import {
+  countOperations,
+  delegate,
+  findBranch,
+  type AbortCause,
+  type ApplyResult,
+  type BeginRecord,
+  type BranchSpecification,
+  type EnlistRecord,
+  type ReplyMessage,
+  type TransactionId,
+  type TransactionState,
+} from '@concordat/commit-protocol';
+import {
+  AppendUnknownError,
+  LogOverloadedError,
+  NotLeadingError,
+  type AppliedRecord,
+  type Leadership,
+} from '../decision-log/decision-log.js';
+import {
+  BranchConflictError,
+  IdempotencyKeyReusedError,
+  NoLeaderError,
+  NotAvailableError,
+  OutcomeUnknownError,
+  OverloadedError,
+  TooManyBranchesError,
+  TransactionClosedError,
+  TransactionDecidedError,
+  TransactionExpiredError,
+  TransactionNotFoundError,
+  UnknownOperationError,
+  UnknownParticipantError,
+} from './errors.js';
+import { EventHistory } from './event-history.js';
+import { listInDoubt } from './in-doubt.js';
+import { LeaderSession, type SessionDependencies } from './leader-session.js';
+import { Retention } from './retention.js';
+import type {
+  BeginRequest,
+  BranchRequest,
+  BranchView,
+  ExecuteRequest,
+  Idempotency,
+  InDoubtItem,
+  ListQuery,
+  MissedEvents,
+  PreparedBranchRequest,
+  Settlement,
+  TransactionEvent,
+  TransactionPage,
+  TransactionsApi,
+  TransactionView,
+  WaitOptions,
+} from './transactions.api.js';
+import { UnknownOldBranches } from './unknown-old-branches.js';
+import { branchView, statusOf, transactionView } from './view.js';
+import { Waiters } from './waiters.js';
+
+/** What a request that has just been made needs besides its own wait to be logged, in milliseconds. */
+const LOGGING_GRACE_MS = 5_000;
+
+/** Ended or open transactions that one page of a filtered list looks at, at most. */
+const MAXIMUM_SCANNED = 20_000;
+
+export type ManagerDependencies = Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'>;
+
+/**
+ * The transactions of this node: answers requests, and drives every open transaction while the node leads.
+ *
+ * Owns what outlives a leadership (waiting clients, subscribers, the history of events); all else is in the
+ * `LeaderSession`. Every answer is read from what the log has applied, so it is true for ever.
+ *
+ * States: following ⇄ leading (a session per leadership) → stopped.
+ */
+export class TransactionManager implements TransactionsApi {
+  private session: LeaderSession | undefined;
+  private readonly waiters: Waiters;
+  private readonly history: EventHistory;
+  private readonly listeners = new Set<(event: TransactionEvent) => void>();
+  private readonly ids: UuidV7Generator;
+  private readonly unknownOld: UnknownOldBranches;
+  private readonly retention: Retention;
+  private readonly logger: Logger;
+  private readonly detach: (() => void)[] = [];
+  private alerts = 0;
+  private stopped = false;
+
+  constructor(
+    private readonly dependencies: ManagerDependencies,
+    appliedIndex = 0,
+  ) {
+    const { clock, random, log, options, logger } = dependencies;
+    this.logger = logger;
+    this.waiters = new Waiters(clock);
+    this.history = new EventHistory(options.eventHistorySize, appliedIndex);
+    this.ids = new UuidV7Generator(() => clock.now(), random);
+    this.unknownOld = new UnknownOldBranches(() => clock.now());
+    this.retention = new Retention(clock, log, options);
+    this.detach.push(
+      log.onApplied((applied) => this.onApplied(applied)),
+      log.onLeadership((leadership) => this.onLeadership(leadership)),
+    );
+    this.onLeadership(log.leadership());
+  }
+
+  /** Figures for metrics; `alerts` only grows. */
+  figures(): { open: number; waitingForKeys: number; alerts: number; ended: number } {
+    const { state } = this.dependencies.log;
+    return {
+      open: state.openCount,
+      waitingForKeys: this.session?.waitingForKeys ?? 0,
+      alerts: this.alerts,
+      ended: state.unpublishedCount + state.archive.size,
+    };
+  }
+
+  /** A message from a participant; of no use to a node that does not lead. */
+  onReply(message: ReplyMessage): void {
+    this.session?.onReply(message);
+  }
+
+  /** Ends leadership work and every waiting request; what is open is recovered by the next leader. */
+  stop(): void {
+    this.stopped = true;
+    for (const detach of this.detach) detach();
+    this.endSession();
+    this.waiters.failAll(
+      new OutcomeUnknownError('the coordinator stops; ask another node, or repeat with the same key'),
+    );
+  }
+
+  async begin(request: BeginRequest): Promise<TransactionView> {
+    const session = this.leading();
+    refuseUnavailable(request);
+    const repeated = await this.findRepeated(session, request.idempotency);
+    if (repeated) return this.view(repeated);
+    this.refuseOverload(session);
+    const record = this.beginRecord(request, [], false);
+    const result = await this.logged(session.begin(record));
+    if (result.refusal === 'KEY_IN_USE') return this.begin(request); // another one was faster
+    return this.view(result.transactions[0]!);
+  }
+
+  async execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
+    const session = this.leading();
+    refuseUnavailable(request);
+    const repeated = await this.findRepeated(session, request.idempotency);
+    if (repeated) return this.settle(repeated.transactionId, options);
+    this.refuseUnknownOperations(request.branches);
+    this.refuseOverload(session);
+    const branches = this.gather(request.branches);
+    this.refuseTooMany(branches.length, request.branches.length);
+    const record = this.beginRecord(request, branches, true);
+    const settlement = this.settle(record.transactionId, options);
+    this.logged(session.begin(record)).then(
+      (result) => {
+        if (result.refusal === undefined) return;
+        this.waiters.fail(record.transactionId, new RepeatedWhileLogging());
+      },
+      (error: Error) => this.waiters.fail(record.transactionId, error),
+    );
+    try {
+      return await settlement;
+    } catch (error) {
+      if (error instanceof RepeatedWhileLogging) return this.execute(request, options);
+      throw error;
+    }
+  }
+
+  async enlist(
+    transactionId: TransactionId,
+    branch: BranchRequest | PreparedBranchRequest,
+    idempotency?: Idempotency,
+  ): Promise<{ created: boolean; branch: BranchView }> {
+    const session = this.leading();
+    const repeated = await this.findRepeated(session, idempotency);
+    if (repeated) return { created: false, branch: this.claimedBranch(repeated, idempotency!) };
+    if ('operation' in branch) this.refuseUnknownOperations([branch]);
+    else this.refuseUnknownParticipant(branch.participant);
+    await this.require(transactionId);
+    return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
+  }
+
+  async commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
+    const session = this.leading();
+    const transaction = await this.require(transactionId);
+    if (!transaction.decision) await session.inOrder(transactionId, () => Promise.resolve());
+    session.request(transactionId, { type: 'commit' });
+    return this.settle(transactionId, options);
+  }
+
+  async abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
+    const session = this.leading();
+    await this.require(transactionId);
+    const cause: AbortCause = { reason: 'CLIENT_ABORTED', detail: 'the client aborted the transaction' };
+    session.request(transactionId, { type: 'abort', cause });
+    return this.settle(transactionId, options);
+  }
+
+  async get(transactionId: TransactionId, consistency: 'linearizable' | 'stale'): Promise<TransactionView> {
+    if (consistency === 'linearizable') {
+      this.leading();
+      await this.confirm();
+    }
+    const transaction = this.dependencies.log.state.find(transactionId);
+    if (!transaction) throw this.missing(transactionId);
+    return this.view(transaction);
+  }
+
+  async list(query: ListQuery): Promise<TransactionPage> {
+    this.leading();
+    await this.confirm();
+    const items: TransactionView[] = [];
+    let last: TransactionId | undefined;
+    let scanned = 0;
+    for (const transaction of this.dependencies.log.state.newestFirst(query.cursor)) {
+      if (items.length === query.limit || scanned++ === MAXIMUM_SCANNED) return { items, nextCursor: last! };
+      last = transaction.transactionId;
+      if (matches(transaction, query)) items.push(this.view(transaction));
+    }
+    return { items, nextCursor: null };
+  }
+
+  async inDoubt(): Promise<readonly InDoubtItem[]> {
+    const session = this.leading();
+    await this.confirm();
+    const { clock, options } = this.dependencies;
+    return listInDoubt(session.machines(), this.unknownOld.list(), clock.now(), options);
+  }
+
+  subscribe(listener: (event: TransactionEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  missedSince(logIndex: number): MissedEvents {
+    const changed = this.history.changedSince(logIndex);
+    if (!changed) return { kind: 'reset' };
+    const events: TransactionEvent[] = [];
+    for (const transactionId of changed) {
+      const transaction = this.dependencies.log.state.find(transactionId);
+      if (transaction) events.push({ logIndex: transaction.logIndex, transaction: this.view(transaction) });
+    }
+    return { kind: 'events', events: events.sort((a, b) => a.logIndex - b.logIndex) };
+  }
+
+  private onApplied(applied: AppliedRecord): void {
+    const changed = applied.result.refusal === undefined ? applied.result.transactions : [];
+    for (const transaction of changed) this.history.record(applied.index, transaction.transactionId);
+    this.session?.onApplied(applied);
+    for (const transaction of changed) {
+      this.waiters.changed(transaction);
+      if (this.listeners.size === 0) continue;
+      const event: TransactionEvent = { logIndex: applied.index, transaction: this.view(transaction) };
+      for (const listener of this.listeners) listener(event);
+    }
+  }
+
+  private onLeadership({ epoch }: Leadership): void {
+    this.endSession();
+    if (!epoch || this.stopped) return;
+    this.logger.info(`leading in term ${epoch.term}; ${this.dependencies.log.state.openCount} open transactions`);
+    this.session = new LeaderSession(
+      {
+        ...this.dependencies,
+        unknownOld: this.unknownOld,
+        awaitsEnd: (transactionId) => this.waiters.awaitsEnd(transactionId),
+        onAlert: (detail) => {
+          this.alerts++;
+          this.logger.error(`ALERT ${detail}`);
+        },
+      },
+      epoch,
+    );
+    this.session.recover();
+    this.retention.start();
+  }
+
+  private endSession(): void {
+    this.retention.stop();
+    this.session?.close();
+    this.session = undefined;
+  }
+
+  private leading(): LeaderSession {
+    if (!this.session) throw new NoLeaderError('this node does not lead the cluster');
+    return this.session;
+  }
+
+  private async confirm(): Promise<void> {
+    try {
+      await this.dependencies.log.confirmLeadership();
+    } catch (cause) {
+      throw new NoLeaderError('this node lost the leadership', { cause });
+    }
+  }
+
+  /** The transaction; that there is none, only a confirmed leader can say. */
+  private async require(transactionId: TransactionId): Promise<TransactionState> {
+    const known = this.lookUp(transactionId);
+    if (known) return known;
+    await this.confirm();
+    const found = this.lookUp(transactionId);
+    if (!found) throw this.missing(transactionId);
+    return found;
+  }
+
+  private lookUp(transactionId: TransactionId): TransactionState | undefined {
+    return this.session?.machineOf(transactionId)?.transaction ?? this.dependencies.log.state.find(transactionId);
+  }
+
+  private missing(transactionId: TransactionId): CodedError {
+    return this.dependencies.log.state.mayHaveExpired(transactionId)
+      ? new TransactionExpiredError(`transaction ${transactionId} is older than what is kept`)
+      : new TransactionNotFoundError(`there is no transaction ${transactionId}`);
+  }
+
+  /**
+   * Waits for what was asked for. When the time is over, a transaction whose end is promised (its branches are
+   * closed in the log) is answered as it stands; of any other the fate is unknown.
+   */
+  private async settle(transactionId: TransactionId, { wait, waitMs }: WaitOptions): Promise<Settlement> {
+    const { state } = this.dependencies.log;
+    const satisfied = (transaction: TransactionState | undefined): boolean =>
+      transaction !== undefined && (wait === 'ended' ? transaction.endedAt : transaction.decision) !== undefined;
+    const present = state.find(transactionId);
+    if (present && satisfied(present)) return { settled: true, transaction: this.view(present) };
+    const reached = await this.waiters.wait(transactionId, wait, waitMs);
+    if (reached) return { settled: true, transaction: this.view(reached) };
+    const pending = state.find(transactionId);
+    if (pending?.closed) return { settled: satisfied(pending), transaction: this.view(pending) };
+    const logged = await this.waiters.wait(transactionId, wait, LOGGING_GRACE_MS);
+    const latest = logged ?? state.find(transactionId);
+    if (latest?.closed) return { settled: satisfied(latest), transaction: this.view(latest) };
+    throw new OutcomeUnknownError('the request could not be logged in time; it may have happened');
+  }
+
+  /** The transaction of an earlier request with the same key, once that request is in the log. */
+  private async findRepeated(
+    session: LeaderSession,
+    idempotency: Idempotency | undefined,
+  ): Promise<TransactionState | undefined> {
+    if (!idempotency) return undefined;
+    const inFlight = session.claimInFlight(idempotency.key);
+    if (inFlight) {
+      if (inFlight.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
+      await inFlight.settled;
+    }
+    const found = this.dependencies.log.state.findClaim(idempotency.key);
+    if (found && found.claim.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
+    return found?.transaction;
+  }
+
+  private claimedBranch(transaction: TransactionState, { key }: Idempotency): BranchView {
+    const claim = transaction.claims.find((candidate) => candidate.key === key);
+    const branch = claim?.branchId === undefined ? undefined : findBranch(transaction, claim.branchId);
+    if (!branch) throw new IdempotencyKeyReusedError(`the idempotency key ${key} was used to begin a transaction`);
+    return branchView(transaction, branch);
+  }
+
+  private async enlistNow(
+    session: LeaderSession,
+    transactionId: TransactionId,
+    request: BranchRequest | PreparedBranchRequest,
+    idempotency: Idempotency | undefined,
+  ): Promise<{ created: boolean; branch: BranchView }> {
+    const transaction = await this.require(transactionId);
+    const repeated = 'branchId' in request ? repeatedBranch(transaction, request) : undefined;
+    if (repeated) return { created: false, branch: repeated };
+    refuseClosed(transaction);
+    const specification = this.specify(transaction, request);
+    const branchCount = transaction.branches.length + (findBranch(transaction, specification.branchId) ? 0 : 1);
+    this.refuseTooMany(branchCount, countOperations(transaction) + specification.operations.length);
+    const record: EnlistRecord = {
+      type: 'enlist',
+      transactionId,
+      branch: specification,
+      at: this.dependencies.clock.now(),
+      ...(idempotency && { idempotency }),
+    };
+    const result = await this.logged(session.enlist(record));
+    const enlisted = result.transactions[0];
+    switch (result.refusal) {
+      case undefined:
+        return { created: true, branch: branchView(enlisted!, findBranch(enlisted!, specification.branchId)!) };
+      case 'UNKNOWN_TRANSACTION':
+        throw this.missing(transactionId);
+      case 'KEY_IN_USE':
+        return this.enlist(transactionId, request, idempotency); // another one was faster: its answer
+      case 'BRANCH_CONFLICT':
+        throw branchConflict(specification.branchId);
+      default:
+        refuseClosed(enlisted!);
+        throw new OutcomeUnknownError(`the enlistment was refused: ${result.refusal}`);
+    }
+  }
+
+  /** Work for a participant that has a branch already joins it. */
+  private specify(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
+    if ('branchId' in request) {
+      const { branchId, participant, vote } = request;
+      return { branchId, participant, operations: [], enlistedVote: vote };
+    }
+    const { participant, operation, payload, keys = [] } = request;
+    const own = transaction.branches.find((branch) => branch.participant === participant && !branch.selfPrepared);
+    return { branchId: own?.branchId ?? this.ids.next(), participant, operations: [{ operation, payload, keys }] };
+  }
+
+  /** One branch for each participant, with its operations in the order of the request. */
+  private gather(requests: readonly BranchRequest[]): BranchSpecification[] {
+    const byParticipant = new Map<
+      string,
+      { branchId: string; operations: BranchSpecification['operations'][number][] }
+    >();
+    for (const { participant, operation, payload, keys = [] } of requests) {
+      const branch = byParticipant.get(participant) ?? { branchId: this.ids.next(), operations: [] };
+      branch.operations.push({ operation, payload, keys });
+      byParticipant.set(participant, branch);
+    }
+    return [...byParticipant].map(([participant, branch]) => ({ participant, ...branch }));
+  }
+
+  private beginRecord(request: BeginRequest, branches: readonly BranchSpecification[], closed: boolean): BeginRecord {
+    const at = this.dependencies.clock.now();
+    const delegateTo = closed ? delegate(branches) : undefined;
+    return {
+      type: 'begin',
+      transactionId: this.ids.next(),
+      protocol: request.protocol,
+      branches,
+      closed,
+      at,
+      deadline: at + request.timeoutMs,
+      metadata: request.metadata,
+      ...(delegateTo !== undefined && { delegateTo }),
+      ...(request.idempotency && { idempotency: request.idempotency }),
+    };
+  }
+
+  private refuseUnknownOperations(branches: readonly BranchRequest[]): void {
+    for (const { participant, operation } of branches) {
+      const operations = this.refuseUnknownParticipant(participant);
+      if (operations.has(operation)) continue;
+      const known = [...operations].sort().join(', ');
+      throw new UnknownOperationError(`participant ${participant} has no operation "${operation}"; it has: ${known}`);
+    }
+  }
+
+  private refuseUnknownParticipant(name: string): ReadonlySet<string> {
+    const participant = this.dependencies.log.state.participant(name);
+    if (participant) return participant.operations;
+    throw new UnknownParticipantError(
+      `no participant "${name}" has announced itself; check the name, and that the service is connected to Kafka`,
+    );
+  }
+
+  private refuseOverload(session: LeaderSession): void {
+    const { maximumOpenTransactions } = this.dependencies.options;
+    if (session.openCount >= maximumOpenTransactions) {
+      throw new OverloadedError(`${maximumOpenTransactions} transactions are open, which is as many as are allowed`);
+    }
+    if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
+  }
+
+  private refuseTooMany(branchCount: number, operationCount: number): void {
+    const { maximumBranches, maximumOperations } = this.dependencies.options;
+    if (branchCount > maximumBranches) {
+      throw new TooManyBranchesError(`a transaction has at most ${maximumBranches} branches`);
+    }
+    if (operationCount > maximumOperations) {
+      throw new TooManyBranchesError(`a transaction has at most ${maximumOperations} operations`);
+    }
+  }
+
+  private async logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
+    try {
+      return await proposal;
+    } catch (cause) {
+      if (cause instanceof NotLeadingError) throw new NoLeaderError('this node lost the leadership', { cause });
+      if (cause instanceof LogOverloadedError) throw new OverloadedError('the log has too much under way', { cause });
+      if (cause instanceof AppendUnknownError) {
+        throw new OutcomeUnknownError('the leadership was lost on the way; the request may have happened', { cause });
+      }
+      throw cause;
+    }
+  }
+
+  private view(transaction: TransactionState): TransactionView {
+    const machine = this.session?.machineOf(transaction.transactionId);
+    return transactionView(transaction, machine && ((branchId) => machine.reportOf(branchId)));
+  }
+}
+
+/** Internal: the log already has a transaction with this idempotency key. */
+class RepeatedWhileLogging extends CodedError {
+  readonly code = 'REPEATED';
+  readonly retryable = true;
+
+  constructor() {
+    super('a request with this idempotency key is in the log already');
+  }
+}
+
+function refuseUnavailable({ protocol }: BeginRequest): void {
+  if (protocol === '2pc') return;
+  throw new NotAvailableError('three-phase commit is not available in this version; use "2pc"');
+}
+
+function refuseClosed({ transactionId, decision, closed }: TransactionState): void {
+  if (decision) throw new TransactionDecidedError(`transaction ${transactionId} is decided (${decision})`);
+  if (closed) throw new TransactionClosedError(`the commit of transaction ${transactionId} was requested already`);
+}
+
+function repeatedBranch(transaction: TransactionState, request: PreparedBranchRequest): BranchView | undefined {
+  const existing = findBranch(transaction, request.branchId);
+  if (!existing) return undefined;
+  const same = existing.selfPrepared && existing.participant === request.participant && existing.vote === request.vote;
+  if (!same) throw branchConflict(request.branchId);
+  return branchView(transaction, existing);
+}
+
+function branchConflict(branchId: string): BranchConflictError {
+  return new BranchConflictError(`branch ${branchId} is enlisted already, with another vote or participant`);
+}
+
+function keyReused({ key }: Idempotency): IdempotencyKeyReusedError {
+  return new IdempotencyKeyReusedError(`the idempotency key ${key} was used with another request`);
+}
+
+function matches(transaction: TransactionState, { status, participant }: ListQuery): boolean {
+  if (status !== undefined && statusOf(transaction) !== status) return false;
+  return participant === undefined || transaction.branches.some((branch) => branch.participant === participant);
+}

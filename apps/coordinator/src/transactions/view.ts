@@ -1,0 +1,82 @@
+import type { BranchReport, BranchState, TransactionState } from '@concordat/commit-protocol';
+import type {
+  BranchStateName,
+  BranchView,
+  OperationView,
+  TransactionStatus,
+  TransactionView,
+} from './transactions.api.js';
+
+/** What a leader knows beyond the log: votes that no decision has recorded yet. */
+export type ReportLookup = (branchId: string) => BranchReport | undefined;
+
+export function statusOf(transaction: TransactionState): TransactionStatus {
+  if (transaction.outcome === 'mixed') return 'mixed';
+  if (transaction.decision === 'commit') return transaction.endedAt === undefined ? 'committing' : 'committed';
+  if (transaction.decision === 'abort') return transaction.endedAt === undefined ? 'aborting' : 'aborted';
+  return transaction.closed ? 'preparing' : 'active';
+}
+
+/** A transaction as the REST interface shows it. */
+export function transactionView(transaction: TransactionState, reportOf?: ReportLookup): TransactionView {
+  const { cause } = transaction;
+  return {
+    id: transaction.transactionId,
+    protocol: transaction.protocol,
+    status: statusOf(transaction),
+    decision: transaction.decision ?? null,
+    outcome: transaction.outcome ?? null,
+    reason: cause?.reason ?? null,
+    ...(cause && { detail: cause.detail }),
+    ...(cause?.branchId !== undefined &&
+      cause.participant !== undefined && {
+        cause: {
+          branchId: cause.branchId,
+          participant: cause.participant,
+          ...(cause.participantCode !== undefined && { participantCode: cause.participantCode }),
+        },
+      }),
+    branches: transaction.branches.map((branch) => branchView(transaction, branch, reportOf?.(branch.branchId))),
+    metadata: transaction.metadata,
+    warnings: [],
+    createdAt: isoTime(transaction.createdAt),
+    deadline: isoTime(transaction.deadline),
+    decidedAt: transaction.decidedAt === undefined ? null : isoTime(transaction.decidedAt),
+    endedAt: transaction.endedAt === undefined ? null : isoTime(transaction.endedAt),
+    logIndex: transaction.logIndex,
+  };
+}
+
+export function branchView(transaction: TransactionState, branch: BranchState, report?: BranchReport): BranchView {
+  const vote = branch.vote ?? report?.vote ?? null;
+  const error = branch.error ?? report?.error;
+  return {
+    branchId: branch.branchId,
+    participant: branch.participant,
+    operations: branch.operations.map(({ operation, payload, keys }, position): OperationView => {
+      const result = branch.results?.[position];
+      return { operation, payload, keys, ...(result !== undefined && { result }) };
+    }),
+    vote,
+    state: branchStateName(transaction, branch, vote),
+    ...(error && { error }),
+  };
+}
+
+function branchStateName(
+  transaction: TransactionState,
+  branch: BranchState,
+  vote: BranchView['vote'],
+): BranchStateName {
+  if (branch.end !== undefined) return branch.end;
+  if (transaction.decision === 'commit') return 'committing';
+  if (transaction.decision === 'abort') return 'aborting';
+  if (vote === 'yes') return 'prepared';
+  if (vote === 'no') return 'refused';
+  if (vote === 'read-only') return 'read-only';
+  return transaction.closed ? 'preparing' : 'enlisted';
+}
+
+function isoTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString();
+}
