@@ -1,0 +1,337 @@
+import { isIP } from 'node:net';
+import { isClusterName } from '@concordat/commit-protocol';
+import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
+import { z } from 'zod';
+import { LOG_LEVELS, type LogFormat, type LogLevel } from './logging.js';
+import { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
+
+/** Where something listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface Peer {
+  readonly nodeId: number;
+  readonly raft: Address;
+  readonly http: Address;
+}
+
+/** Everything a coordinator is told from outside: read, checked and frozen once, in `main`. Times in milliseconds. */
+export interface Config {
+  readonly nodeId: number;
+  readonly http: Address;
+  readonly raft: Address;
+  /** all members, this node among them, by id */
+  readonly peers: readonly Peer[];
+  readonly dataDirectory: string;
+  readonly clusterName: string;
+  readonly kafkaBrokers: readonly string[];
+  readonly retentionMs: number;
+  readonly inDoubtAfterMs: number;
+  readonly maximumBranches: number;
+  readonly failpoints: { readonly enabled: boolean; readonly armed: string };
+  readonly logFormat: LogFormat;
+  readonly logLevel: LogLevel;
+  readonly tickMs: number;
+  readonly electionTicks: number;
+}
+
+/** Token of the `Config`. */
+export const CONFIG = Symbol('CONFIG');
+
+/** One variable that is wrong. */
+export interface ConfigProblem {
+  readonly variable: string;
+  /** as it was found; undefined when it is not set */
+  readonly value: string | undefined;
+  readonly expected: string;
+}
+
+export type ConfigResult =
+  { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+interface Variable<Value> {
+  readonly meaning: string;
+  /** of a correct value, as a sentence's end: "a whole number from 1 to 9" */
+  readonly expected: string;
+  readonly unit?: string;
+  /** text taken when the variable is not set; undefined: it must be set; null: derived from others */
+  readonly default: string | undefined | null;
+  readonly schema: z.ZodType<Value, string>;
+}
+
+const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
+
+function parseAddress(text: string): Address | undefined {
+  const match = ADDRESS.exec(text);
+  const port = Number(match?.[2]);
+  if (!match || port < 1 || port > 65_535) return undefined;
+  return { host: match[1]!.replace(/^\[|\]$/g, ''), port };
+}
+
+function parsePeers(text: string): Peer[] | undefined {
+  const peers: Peer[] = [];
+  for (const entry of text.split(',')) {
+    const [, id, raftText, httpText] = /^\s*([1-9]\d{0,8})=([^/]+)\/([^/]+?)\s*$/.exec(entry) ?? [];
+    const raft = parseAddress(raftText ?? '');
+    const http = parseAddress(httpText ?? '');
+    if (!raft || !http) return undefined;
+    peers.push({ nodeId: Number(id), raft, http });
+  }
+  const unique = new Set(peers.map(({ nodeId }) => nodeId)).size === peers.length;
+  return unique ? peers.sort((left, right) => left.nodeId - right.nodeId) : undefined;
+}
+
+/** A schema over a parser that answers undefined for what it cannot read. */
+function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Value, string> {
+  return z.string().transform((text, context) => {
+    const value = parse(text.trim());
+    if (value !== undefined) return value;
+    context.addIssue('not valid');
+    return z.NEVER;
+  });
+}
+
+function whole(minimum: number, maximum: number) {
+  return {
+    expected: `a whole number from ${minimum.toLocaleString('en')} to ${maximum.toLocaleString('en')}`,
+    schema: parsed((text) => {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+      return value >= minimum && value <= maximum ? value : undefined;
+    }),
+  };
+}
+
+function oneOf<Value extends string>(values: readonly Value[]) {
+  return {
+    expected: `one of ${values.join(', ')}`,
+    schema: parsed((text) => values.find((value) => value === text)),
+  };
+}
+
+/** Whether a specification of failpoints can be read, tried on a set that can do no harm. */
+function canArm(specification: string): boolean {
+  const nothing = (): void => undefined;
+  try {
+    new ArmableFailpoints(COORDINATOR_FAILPOINTS, new VirtualClock(), { kill: nothing, pause: nothing }).arm(
+      specification,
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof FailpointSpecificationError) return false;
+    throw error;
+  }
+}
+
+const address = { expected: 'host:port, such as 127.0.0.1:8081', schema: parsed(parseAddress) };
+
+function variable<Value>(description: Variable<Value>): Variable<Value> {
+  return description;
+}
+
+/** Every variable of a coordinator; `main --help` and the README's table are printed from it. */
+export const VARIABLES = {
+  CONCORDAT_NODE_ID: variable({
+    meaning: 'id of this node, unique in the group and kept for ever',
+    default: undefined,
+    ...whole(1, 999_999_999),
+  }),
+  CONCORDAT_PEERS: variable({
+    meaning: 'every member of the group, this node too: where its peers and its clients reach it',
+    default: undefined,
+    expected: 'id=rafthost:port/httphost:port for each member, separated by commas, each id once',
+    schema: parsed(parsePeers),
+  }),
+  CONCORDAT_HTTP: variable({
+    meaning: 'where the REST interface listens; default: the own address in CONCORDAT_PEERS',
+    default: null,
+    ...address,
+  }),
+  CONCORDAT_RAFT: variable({
+    meaning: 'where the peers are listened to (gRPC); default: the own address in CONCORDAT_PEERS',
+    default: null,
+    ...address,
+  }),
+  CONCORDAT_DATA_DIR: variable({
+    meaning: 'directory of the log and the snapshots; made if missing, used by one process only',
+    default: undefined,
+    expected: 'a path',
+    schema: parsed((text) => (text === '' || text.includes('\0') ? undefined : text)),
+  }),
+  CONCORDAT_CLUSTER: variable({
+    meaning: 'name of the cluster inside gids; two clusters that share a database need different ones',
+    default: 'local',
+    expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
+    schema: parsed((text) => (isClusterName(text) ? text : undefined)),
+  }),
+  KAFKA_BROKERS: variable({
+    meaning: 'Kafka brokers to begin with',
+    default: undefined,
+    expected: 'host:port, several separated by commas',
+    schema: parsed((text) => {
+      const brokers = text.split(',').map((broker) => broker.trim());
+      return brokers.every((broker) => parseAddress(broker) !== undefined) ? brokers : undefined;
+    }),
+  }),
+  CONCORDAT_RETENTION_MS: variable({
+    meaning: 'how long ended transactions and idempotency keys are kept',
+    unit: 'ms',
+    default: '86400000',
+    ...whole(1_000, 31_536_000_000),
+  }),
+  CONCORDAT_IN_DOUBT_AFTER_MS: variable({
+    meaning: 'a branch that voted yes and has no end after this time is listed as in doubt',
+    unit: 'ms',
+    default: '5000',
+    ...whole(0, 86_400_000),
+  }),
+  CONCORDAT_MAX_BRANCHES: variable({
+    meaning: 'branches that a transaction may have',
+    default: '64',
+    ...whole(1, 256),
+  }),
+  CONCORDAT_FAILPOINTS: variable({
+    meaning: 'for tests and demos only: lets the process be crashed at named places (/debug/failpoints)',
+    default: 'off',
+    expected: `off, on, or name=kill|pause|delay:<ms>|error[@<nth time>] separated by commas; names: ${COORDINATOR_FAILPOINTS.join(' ')}`,
+    schema: parsed((text) => {
+      if (text === 'off') return { enabled: false, armed: '' };
+      if (text === 'on') return { enabled: true, armed: '' };
+      return canArm(text) ? { enabled: true, armed: text } : undefined;
+    }),
+  }),
+  CONCORDAT_LOG_FORMAT: variable({
+    meaning: 'lines on standard error: for people or for machines',
+    default: 'text',
+    ...oneOf(['text', 'json'] as const),
+  }),
+  CONCORDAT_LOG_LEVEL: variable({
+    meaning: 'the least severe lines that are written',
+    default: 'info',
+    ...oneOf(LOG_LEVELS),
+  }),
+  CONCORDAT_TICK_MS: variable({
+    meaning: "Raft's unit of time; a leader sends a heartbeat each tick",
+    unit: 'ms',
+    default: '50',
+    ...whole(5, 10_000),
+  }),
+  CONCORDAT_ELECTION_TICKS: variable({
+    meaning: 'ticks without a leader before an election; each wait is drawn from one to two times this',
+    unit: 'ticks',
+    default: '10',
+    ...whole(3, 1_000),
+  }),
+} as const;
+
+export type VariableName = keyof typeof VARIABLES;
+type Values = { [Name in VariableName]: (typeof VARIABLES)[Name] extends Variable<infer Value> ? Value : never };
+
+/** Reads the environment. All problems are found at once; an empty variable counts as not set. */
+export function parseConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
+  const problems: ConfigProblem[] = [];
+  const values: Partial<Record<VariableName, unknown>> = {};
+  for (const [name, { schema, expected, default: fallback }] of entries()) {
+    const text = environment[name]?.trim() ? environment[name] : undefined;
+    const taken = text ?? fallback ?? undefined;
+    const result = taken === undefined ? undefined : schema.safeParse(taken);
+    if (result?.success) values[name] = result.data;
+    else if (result || fallback === undefined) problems.push({ variable: name, value: text, expected });
+  }
+  checkOwnAddresses(values as Partial<Values>, environment, problems);
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: deepFreeze(assemble(values as Values)) };
+}
+
+function entries(): [VariableName, Variable<unknown>][] {
+  return Object.entries(VARIABLES) as [VariableName, Variable<unknown>][];
+}
+
+function checkOwnAddresses(
+  values: Partial<Values>,
+  environment: Readonly<Record<string, string | undefined>>,
+  problems: ConfigProblem[],
+): void {
+  const { CONCORDAT_PEERS: peers, CONCORDAT_NODE_ID: nodeId } = values;
+  if (!peers || nodeId === undefined) return;
+  const own = peers.find((peer) => peer.nodeId === nodeId);
+  if (!own) {
+    const expected = `the own node among the members: ${nodeId}=rafthost:port/httphost:port (CONCORDAT_NODE_ID is ${nodeId})`;
+    problems.push({ variable: 'CONCORDAT_PEERS', value: environment['CONCORDAT_PEERS'], expected });
+    return;
+  }
+  for (const [variable, told] of [
+    ['CONCORDAT_HTTP', own.http],
+    ['CONCORDAT_RAFT', own.raft],
+  ] as const) {
+    const listened = values[variable];
+    if (!listened || fits(listened, told)) continue;
+    const expected = `an address at which CONCORDAT_PEERS lets the others reach node ${nodeId}: ${formatAddress(told)}`;
+    problems.push({ variable, value: environment[variable], expected });
+  }
+}
+
+/** Names cannot be compared with addresses without asking the network; those are taken as they are. */
+function fits(listened: Address, told: Address): boolean {
+  if (listened.port !== told.port) return false;
+  const [left, right] = [literal(listened.host), literal(told.host)];
+  if (left === '0.0.0.0' || left === '::') return true;
+  return isIP(left) === 0 || isIP(right) === 0 || left === right;
+}
+
+function literal(host: string): string {
+  return host === 'localhost' ? '127.0.0.1' : host;
+}
+
+function assemble(values: Values): Config {
+  const own = values.CONCORDAT_PEERS.find((peer) => peer.nodeId === values.CONCORDAT_NODE_ID);
+  return {
+    nodeId: values.CONCORDAT_NODE_ID,
+    http: values.CONCORDAT_HTTP ?? own!.http,
+    raft: values.CONCORDAT_RAFT ?? own!.raft,
+    peers: values.CONCORDAT_PEERS,
+    dataDirectory: values.CONCORDAT_DATA_DIR,
+    clusterName: values.CONCORDAT_CLUSTER,
+    kafkaBrokers: values.KAFKA_BROKERS,
+    retentionMs: values.CONCORDAT_RETENTION_MS,
+    inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
+    maximumBranches: values.CONCORDAT_MAX_BRANCHES,
+    failpoints: values.CONCORDAT_FAILPOINTS,
+    logFormat: values.CONCORDAT_LOG_FORMAT,
+    logLevel: values.CONCORDAT_LOG_LEVEL,
+    tickMs: values.CONCORDAT_TICK_MS,
+    electionTicks: values.CONCORDAT_ELECTION_TICKS,
+  };
+}
+
+function deepFreeze<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const child of Object.values(value)) deepFreeze(child);
+  return Object.freeze(value);
+}
+
+/** `host:port`, with brackets around an IPv6 address. */
+export function formatAddress({ host, port }: Address): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** One line per problem: the variable, its value, and what would be right. */
+export function formatProblems(problems: readonly ConfigProblem[]): string {
+  return problems
+    .map(({ variable: name, value, expected }) =>
+      value === undefined
+        ? `${name} is not set; it must be ${expected}`
+        : `${name}="${value}" is wrong; it must be ${expected}`,
+    )
+    .join('\n');
+}
+
+/** The table of variables that `--help` prints. */
+export function formatHelp(): string {
+  const lines = entries().map(([name, { meaning, expected, unit, default: fallback }]) => {
+    const taken = fallback === undefined ? 'required' : fallback === null ? 'derived' : `default ${fallback}`;
+    return `  ${name}  (${taken}${unit ? ` ${unit}` : ''})\n      ${meaning}\n      ${expected}`;
+  });
+  return `A coordinator of Concordat. It is set up by environment variables:\n\n${lines.join('\n')}\n\nA wrong value ends the process with exit code 78.\n`;
+}

@@ -1,0 +1,133 @@
+import { Injectable, type OnApplicationShutdown, type Provider } from '@nestjs/common';
+import { ArmableFailpoints, SystemClock, SystemRandom, type Clock, type Logger } from '@concordat/foundation';
+import type { ApplyResult } from '@concordat/commit-protocol';
+import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
+import { FileStorage, GrpcTransport, RaftNode } from '@concordat/raft';
+import { RaftCluster } from './cluster/raft-cluster.js';
+import { CONFIG, type Config } from './config.js';
+import { ON_FATAL } from './coordinator.module.js';
+import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
+import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
+import { RepliesConsumer } from './inbound/replies-consumer.js';
+import { LOGGER } from './logging.js';
+import { Metrics } from './metrics/metrics.js';
+import { DEFAULT_TRANSACTION_OPTIONS } from './transactions/options.js';
+import { TransactionManager } from './transactions/transaction-manager.js';
+import { CLUSTER, TRANSACTIONS } from './transactions/transactions.api.js';
+
+/**
+ * What works behind the REST interface: Raft node, decision log, transaction manager, replies consumer. Built
+ * and started before anything listens, stopped after nothing listens any more.
+ */
+@Injectable()
+export class Engine implements OnApplicationShutdown {
+  private constructor(
+    readonly manager: TransactionManager,
+    readonly cluster: RaftCluster,
+    private readonly node: RaftNode<ApplyResult>,
+    private readonly bus: MessageBus,
+    private readonly replies: RepliesConsumer,
+  ) {}
+
+  /**
+   * Resolves when the log is read and the node takes part in its group; the broker may still be away.
+   *
+   * @throws the storage's error when the data directory cannot be used, the transport's when its port is taken
+   */
+  static async start(
+    config: Config,
+    logger: Logger,
+    onFatal: (error: Error) => void,
+    metrics: Metrics,
+    failpoints: ArmableFailpoints,
+  ): Promise<Engine> {
+    const clock = new SystemClock();
+    const random = new SystemRandom();
+    const log = new RaftDecisionLog(new CompressedEndedTransactions());
+    const node = createNode(config, log, clock, logger, onFatal);
+    log.attach(node);
+    await node.start();
+    const bus = new KafkaMessageBus({ brokers: config.kafkaBrokers, clientId: `coordinator-${config.nodeId}`, logger });
+    const options = {
+      ...DEFAULT_TRANSACTION_OPTIONS,
+      cluster: config.clusterName,
+      maximumBranches: config.maximumBranches,
+      retentionMs: config.retentionMs,
+      inDoubtAfterMs: config.inDoubtAfterMs,
+    };
+    const manager = new TransactionManager(
+      { log, bus, clock, random, failpoints, logger, options },
+      node.status().appliedIndex,
+    );
+    const replies = new RepliesConsumer(bus, manager, config.nodeId, logger);
+    void replies.start();
+    const cluster = new RaftCluster(config, node, clock, () => replies.obstacle());
+    watch(metrics, manager);
+    return new Engine(manager, cluster, node, bus, replies);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.node.stop(); // hands the leadership over
+    this.manager.stop();
+    await this.replies.stop();
+    await this.bus.stop();
+  }
+}
+
+function createNode(
+  config: Config,
+  log: RaftDecisionLog,
+  clock: Clock,
+  logger: Logger,
+  onFatal: (error: Error) => void,
+): RaftNode<ApplyResult> {
+  const { nodeId, clusterName, peers, raft, dataDirectory, tickMs, electionTicks } = config;
+  return new RaftNode({
+    nodeId,
+    voters: peers.map((peer) => peer.nodeId),
+    storage: new FileStorage({ directory: dataDirectory, nodeId, clusterName, logger }),
+    transport: new GrpcTransport({
+      nodeId,
+      clusterName,
+      listen: raft,
+      peers: peers.filter((peer) => peer.nodeId !== nodeId).map((peer) => ({ nodeId: peer.nodeId, ...peer.raft })),
+      clock,
+      random: new SystemRandom(),
+      logger,
+    }),
+    stateMachine: log.stateMachine,
+    clock,
+    random: new SystemRandom(),
+    logger,
+    tickMs,
+    electionTicks,
+    onFatal,
+  });
+}
+
+function watch(metrics: Metrics, manager: TransactionManager): void {
+  metrics.gauge('concordat_transactions_open', 'Transactions that have not ended', () => manager.figures().open);
+  metrics.gauge('concordat_transactions_ended', 'Ended transactions that are kept', () => manager.figures().ended);
+  metrics.gauge(
+    'concordat_transactions_waiting_for_keys',
+    'Transactions that wait for the keys they declared',
+    () => manager.figures().waitingForKeys,
+  );
+  metrics.gauge(
+    'concordat_alerts_total',
+    'Broken promises and unknown old branches since the start',
+    () => manager.figures().alerts,
+  );
+  manager.subscribeDecided((outcome, reason) => metrics.transactionDecided(outcome, reason));
+}
+
+/** Providers of `TRANSACTIONS` and `CLUSTER` and of all that works behind them. */
+export const ENGINE_PROVIDERS: readonly Provider[] = [
+  {
+    provide: Engine,
+    inject: [CONFIG, LOGGER, ON_FATAL, Metrics, ArmableFailpoints],
+    useFactory: (...dependencies: Parameters<typeof Engine.start>) => Engine.start(...dependencies),
+  },
+  { provide: TRANSACTIONS, inject: [Engine], useFactory: ({ manager }: Engine) => manager },
+  { provide: CLUSTER, inject: [Engine], useFactory: ({ cluster }: Engine) => cluster },
+];

@@ -1,0 +1,68 @@
+import type { FastifyReply } from 'fastify';
+import type { Settlement, TransactionView } from '../transactions/transactions.api.js';
+import { makeProblem, problemDefinition, type Problem } from './problems.js';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+
+/** Sends a value as JSON, serialised once and past Fastify's own serialisers. */
+export function sendJson(reply: FastifyReply, status: number, value: unknown): void {
+  void reply.code(status).header('content-type', JSON_TYPE).send(JSON.stringify(value));
+}
+
+/** Sends a problem with its status and, where it is worth repeating the request, `Retry-After`. */
+export function sendProblem(reply: FastifyReply, problem: Problem): void {
+  const { retryAfterSeconds } = problemDefinition(problem.code);
+  if (retryAfterSeconds !== undefined) void reply.header('retry-after', String(retryAfterSeconds));
+  void reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
+}
+
+/** The path of a transaction, for `Location`: valid on every node. */
+export function transactionPath(transaction: TransactionView): string {
+  return `/v1/transactions/${transaction.id}`;
+}
+
+/**
+ * Answers commit, abort and execute: 200 when it ended as was asked, 409 when it ended otherwise, 202 when the
+ * wait ended before what was waited for.
+ */
+export function sendSettlement(
+  reply: FastifyReply,
+  wanted: 'committed' | 'aborted',
+  { settled, transaction }: Settlement,
+  instance: string,
+): void {
+  if (!settled || transaction.outcome === null) {
+    void reply.header('location', transactionPath(transaction));
+    sendJson(reply, 202, transaction);
+  } else if (transaction.outcome === wanted) {
+    sendJson(reply, 200, transaction);
+  } else {
+    sendProblem(reply, otherOutcomeProblem(transaction, transaction.outcome, instance));
+  }
+}
+
+function otherOutcomeProblem(
+  transaction: TransactionView,
+  outcome: 'committed' | 'aborted' | 'mixed',
+  instance: string,
+): Problem {
+  const { id: transactionId, reason, detail, cause } = transaction;
+  switch (outcome) {
+    case 'aborted':
+      return makeProblem('TRANSACTION_ABORTED', detail ?? 'the transaction was aborted', instance, {
+        transactionId,
+        reason,
+        ...cause,
+      });
+    case 'committed':
+      return makeProblem('TRANSACTION_COMMITTED', 'the transaction was committed before', instance, { transactionId });
+    case 'mixed':
+      return makeProblem(
+        'TRANSACTION_MIXED',
+        'a branch was ended by hand against the decision; the transaction shows which',
+        instance,
+        { transactionId, decision: transaction.decision, warnings: transaction.warnings },
+      );
+  }
+}

@@ -1,0 +1,187 @@
+import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import {
+  CLUSTER,
+  TRANSACTIONS,
+  type ClusterApi,
+  type TransactionEvent,
+  type TransactionsApi,
+  type TransactionView,
+} from '../transactions/transactions.api.js';
+import { OverloadedError } from '../transactions/errors.js';
+
+/** More streams than this on one node are refused with `OVERLOADED`. */
+const MAXIMUM_STREAMS = 1_000;
+/** A client that leaves this much unread is cut off; it resumes with its Last-Event-ID. */
+const MAXIMUM_BUFFER_BYTES = 1024 * 1024;
+const KEEP_ALIVE_MS = 15_000;
+const RECONNECT_MS = 1_000;
+
+interface Stream {
+  readonly reply: FastifyReply;
+  /** undefined: events of all transactions */
+  readonly transactionId: string | undefined;
+  /** index of the newest event the client has */
+  lastIndex: number;
+}
+
+/**
+ * The open event streams of a node.
+ *
+ * It listens to the transactions only while somebody listens to it, and turns each event into text once. Every
+ * queue is bounded: the number of streams, and what a slow client leaves unread.
+ */
+@Injectable()
+export class EventStreams implements BeforeApplicationShutdown {
+  private readonly streams = new Set<Stream>();
+  private unsubscribe: (() => void) | undefined;
+  private keepAlive: NodeJS.Timeout | undefined;
+
+  constructor(
+    @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
+    @Inject(CLUSTER) private readonly cluster: ClusterApi,
+  ) {}
+
+  /** Number of open streams. */
+  get size(): number {
+    return this.streams.size;
+  }
+
+  /**
+   * Streams the events of all transactions, from `lastEventId` on if there is one.
+   *
+   * Looking back and joining happen in one step, so no event falls between them.
+   *
+   * @throws OverloadedError
+   */
+  openAll(reply: FastifyReply, lastEventId: number | undefined): void {
+    this.refuseTooMany();
+    const stream: Stream = { reply, transactionId: undefined, lastIndex: lastEventId ?? -1 };
+    writeHead(reply);
+    if (lastEventId !== undefined) {
+      const missed = this.transactions.missedSince(lastEventId);
+      if (missed.kind === 'reset') {
+        const { appliedIndex } = this.cluster.view();
+        stream.lastIndex = appliedIndex;
+        reply.raw.write(`event: reset\nid: ${appliedIndex}\ndata: {}\n\n`);
+      } else {
+        for (const event of missed.events) this.send(stream, event.logIndex, formatEvent(event));
+      }
+    }
+    if (isOpen(reply)) this.add(stream);
+  }
+
+  /**
+   * Streams one transaction: its state now, each change, and the end when it has ended.
+   *
+   * @param state asked for just now
+   * @throws OverloadedError
+   */
+  openOne(reply: FastifyReply, state: TransactionView): void {
+    this.refuseTooMany();
+    const stream: Stream = { reply, transactionId: state.id, lastIndex: -1 };
+    writeHead(reply);
+    this.send(stream, state.logIndex, formatEvent({ logIndex: state.logIndex, transaction: state }));
+    if (state.endedAt !== null) {
+      reply.raw.end();
+    } else if (isOpen(reply)) {
+      this.add(stream);
+      const missed = this.transactions.missedSince(state.logIndex); // what came while the state was asked for
+      if (missed.kind === 'events') for (const event of missed.events) this.deliver(stream, event);
+    }
+  }
+
+  /** Ends all streams; a client resumes elsewhere with its Last-Event-ID. */
+  closeAll(): void {
+    for (const { reply } of this.streams) reply.raw.end();
+    this.streams.clear();
+    this.rest();
+  }
+
+  beforeApplicationShutdown(): void {
+    this.closeAll();
+  }
+
+  private refuseTooMany(): void {
+    if (this.streams.size < MAXIMUM_STREAMS) return;
+    throw new OverloadedError(`this node serves ${MAXIMUM_STREAMS} event streams already; use another one`, {
+      details: { limit: MAXIMUM_STREAMS },
+    });
+  }
+
+  private add(stream: Stream): void {
+    this.streams.add(stream);
+    stream.reply.raw.once('close', () => this.remove(stream));
+    this.unsubscribe ??= this.transactions.subscribe((event) => this.publish(event));
+    this.keepAlive ??= setInterval(() => this.sendKeepAlive(), KEEP_ALIVE_MS).unref();
+  }
+
+  private remove(stream: Stream): void {
+    this.streams.delete(stream);
+    if (this.streams.size === 0) this.rest();
+  }
+
+  private rest(): void {
+    this.unsubscribe?.();
+    this.unsubscribe = undefined;
+    clearInterval(this.keepAlive);
+    this.keepAlive = undefined;
+  }
+
+  private publish(event: TransactionEvent): void {
+    let text: string | undefined;
+    for (const stream of this.streams) {
+      if (wants(stream, event)) this.deliver(stream, event, (text ??= formatEvent(event)));
+    }
+  }
+
+  private deliver(stream: Stream, event: TransactionEvent, text = formatEvent(event)): void {
+    if (!wants(stream, event)) return;
+    this.send(stream, event.logIndex, text);
+    if (stream.transactionId === undefined || event.transaction.endedAt === null) return;
+    this.remove(stream);
+    stream.reply.raw.end();
+  }
+
+  private send(stream: Stream, logIndex: number, text: string): void {
+    if (logIndex <= stream.lastIndex) return;
+    stream.lastIndex = logIndex;
+    this.write(stream, text);
+  }
+
+  private write(stream: Stream, text: string): void {
+    const { raw } = stream.reply;
+    if (raw.writableLength > MAXIMUM_BUFFER_BYTES) {
+      this.remove(stream);
+      raw.destroy();
+    } else if (!raw.destroyed) {
+      raw.write(text);
+    }
+  }
+
+  private sendKeepAlive(): void {
+    for (const stream of this.streams) this.write(stream, ': keep-alive\n\n');
+  }
+}
+
+function wants({ transactionId }: Stream, { transaction }: TransactionEvent): boolean {
+  return transactionId === undefined || transactionId === transaction.id;
+}
+
+function isOpen(reply: FastifyReply): boolean {
+  return !reply.raw.destroyed && !reply.raw.writableEnded;
+}
+
+function writeHead(reply: FastifyReply): void {
+  reply.hijack();
+  reply.raw.writeHead(200, {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache, no-transform',
+    'x-accel-buffering': 'no',
+  });
+  reply.raw.write(`retry: ${RECONNECT_MS}\n\n`);
+}
+
+function formatEvent({ logIndex, transaction }: TransactionEvent): string {
+  return `event: transaction\nid: ${logIndex}\ndata: ${JSON.stringify(transaction)}\n\n`;
+}

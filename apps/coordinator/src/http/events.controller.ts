@@ -1,0 +1,53 @@
+import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
+import { EventStreams } from './event-streams.js';
+import { Call } from './openapi.decorators.js';
+import { RequestRefusedError } from './problems.js';
+import { noQuerySchema } from './schemas.js';
+import { parseQuery, parseTransactionId } from './validation.js';
+
+/** Server-sent events (WHATWG HTML, section 9.2), served by every node from what it has applied. */
+@Controller('v1')
+export class EventsController {
+  constructor(
+    @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
+    @Inject(EventStreams) private readonly streams: EventStreams,
+  ) {}
+
+  @Get('events')
+  @Call({
+    id: 'streamEvents',
+    summary: 'Streams every change of every transaction',
+    tag: 'events',
+    answers: { 200: 'events' },
+    problems: [400, 503],
+  })
+  all(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
+    parseQuery(noQuerySchema, request.query);
+    this.streams.openAll(reply, parseLastEventId(request));
+  }
+
+  @Get('transactions/:id/events')
+  @Call({
+    id: 'streamTransaction',
+    summary: 'Streams a transaction until it has ended',
+    tag: 'events',
+    answers: { 200: 'events' },
+    problems: [400, 404, 410, 503],
+  })
+  async one(@Req() request: FastifyRequest<{ Params: { id: string } }>, @Res() reply: FastifyReply): Promise<void> {
+    const id = parseTransactionId(request.params.id);
+    parseQuery(noQuerySchema, request.query);
+    parseLastEventId(request); // the stream opens with the newest state, which is all that could be resumed
+    this.streams.openOne(reply, await this.transactions.get(id, 'stale'));
+  }
+}
+
+function parseLastEventId(request: FastifyRequest): number | undefined {
+  const text = request.headers['last-event-id'];
+  if (text === undefined || text === '') return undefined;
+  if (typeof text === 'string' && /^\d{1,15}$/.test(text)) return Number(text);
+  const message = 'must be the id of an event: a whole number';
+  throw new RequestRefusedError('INVALID_EVENT_ID', `Last-Event-ID ${message}`, [{ path: 'Last-Event-ID', message }]);
+}

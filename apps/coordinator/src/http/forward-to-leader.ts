@@ -1,0 +1,269 @@
+import { isUuid, type Logger } from '@concordat/foundation';
+import replyFrom from '@fastify/reply-from';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { ClusterApi } from '../transactions/transactions.api.js';
+import { sendProblem } from './answers.js';
+import { BODY_LIMIT_BYTES } from './json-body.js';
+import { pathOf } from './problem.filter.js';
+import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
+
+/** Carries the id of the node that passed a request on; such a request is not passed on again. */
+export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
+
+/** How long a request waits for a leader to be known. */
+const LEADER_WAIT_MS = 2_000;
+/** Requests passed on at a time; more are refused with `OVERLOADED`. */
+const MAXIMUM_FORWARDED = 4_096;
+const MAXIMUM_CONNECTIONS = 1_024;
+const CONNECT_TIMEOUT_MS = 1_000;
+/** longer than the longest `waitMs` */
+const ANSWER_TIMEOUT_MS = 75_000;
+/** shorter than the servers' own (72 s), so that no request is written to a connection that is being closed */
+const KEEP_ALIVE_MS = 30_000;
+/** A leader that was replaced while it owes an answer has this much time for it. */
+const REPLACED_LEADER_GRACE_MS = 2_000;
+const REPLACED_LEADER_CHECK_MS = 500;
+
+const FORWARDED_ROUTES: ReadonlySet<string> = new Set([
+  '/v1/transactions',
+  '/v1/transactions/:id',
+  '/v1/transactions/execute',
+  '/v1/transactions/:id/branches',
+  '/v1/transactions/:id/commit',
+  '/v1/transactions/:id/abort',
+  '/v1/in-doubt',
+]);
+
+/** With these no byte of the request can have left. */
+const NOT_SENT: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'FST_REPLY_FROM_SERVICE_UNAVAILABLE',
+]);
+
+const HEADERS_OF_ONE_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'date', 'proxy-connection'] as const;
+const HEADERS_NOT_FORWARDED = [...HEADERS_OF_ONE_HOP, 'expect', 'upgrade', 'te', 'trailer'] as const;
+
+export interface ForwardOptions {
+  readonly nodeId: number;
+  readonly cluster: ClusterApi;
+  readonly logger: Logger;
+}
+
+interface Forwarded {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly leaderUrl: string;
+  /** monotonic milliseconds at which the leader was first seen to be another one */
+  replacedAt: number | undefined;
+}
+
+/**
+ * Passes requests that only the leader can answer on to it, before their bodies are parsed.
+ *
+ * What the client learns is exact: `NO_LEADER` only when nothing can have happened, `OUTCOME_UNKNOWN` when the
+ * request had left and no answer came. A body is read whole before anything is sent, so that a client that hangs
+ * cannot hold a connection to the leader, and a half-sent request cannot exist.
+ */
+export class ForwardToLeader {
+  private readonly pending = new Set<Forwarded>();
+  private watch: NodeJS.Timeout | undefined;
+
+  constructor(private readonly options: ForwardOptions) {}
+
+  /** Adds the hook and the connection pool to a Fastify instance. */
+  async install(fastify: FastifyInstance): Promise<void> {
+    await fastify.register(replyFrom, {
+      disableCache: true,
+      disableRequestLogging: true,
+      destroyAgent: true,
+      undici: {
+        connections: MAXIMUM_CONNECTIONS,
+        pipelining: 1,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        headersTimeout: ANSWER_TIMEOUT_MS,
+        bodyTimeout: ANSWER_TIMEOUT_MS,
+        connect: { timeout: CONNECT_TIMEOUT_MS },
+      },
+    });
+    const { cluster } = this.options;
+    fastify.addHook('onRequest', (request, reply, done) => {
+      if (cluster.isLeader() || !needsLeader(request)) return done();
+      this.findLeader(request).then(
+        (leaderUrl) => (leaderUrl === undefined ? done() : this.forward(request, reply, leaderUrl)),
+        (error: unknown) => this.refuse(request, reply, error),
+      );
+    });
+    fastify.addHook('onClose', (_instance, done) => {
+      clearInterval(this.watch);
+      done();
+    });
+  }
+
+  /** @returns undefined when this node leads; @throws RequestRefusedError */
+  private async findLeader(request: FastifyRequest): Promise<string | undefined> {
+    const { cluster } = this.options;
+    const forwarded = request.headers[FORWARDED_BY_HEADER] !== undefined;
+    if (this.pending.size >= MAXIMUM_FORWARDED) {
+      throw new RequestRefusedError('OVERLOADED', 'too many requests wait for the leader');
+    }
+    if (cluster.leaderHttpUrl() === undefined) await cluster.waitForLeader(LEADER_WAIT_MS);
+    if (cluster.isLeader()) return undefined;
+    const leaderUrl = cluster.leaderHttpUrl();
+    if (leaderUrl === undefined)
+      throw new RequestRefusedError('NO_LEADER', 'no leader is known; an election may be under way');
+    if (forwarded) {
+      throw new RequestRefusedError('NO_LEADER', 'the request was passed on to this node, which no longer leads');
+    }
+    return leaderUrl;
+  }
+
+  private forward(request: FastifyRequest, reply: FastifyReply, leaderUrl: string): void {
+    const { id } = request.params as { id?: string };
+    if (id !== undefined && !isUuid(id)) {
+      const message = 'must be a UUID in lower case with hyphens';
+      const error = new RequestRefusedError('INVALID_ID', `the transaction id ${message}`, [{ path: 'id', message }]);
+      return this.refuse(request, reply, error);
+    }
+    readBody(request, (error, body) => {
+      if (reply.raw.destroyed) return; // the client is gone and nothing was sent
+      if (error) this.refuse(request, reply, error);
+      else this.send({ request, reply, leaderUrl, replacedAt: undefined }, body);
+    });
+  }
+
+  private send(forwarded: Forwarded, body: Buffer | undefined): void {
+    const { request, reply, leaderUrl } = forwarded;
+    const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
+    this.pending.add(forwarded);
+    this.watch ??= setInterval(() => this.giveUpReplacedLeaders(), REPLACED_LEADER_CHECK_MS).unref();
+    reply.raw.once('close', () => this.pending.delete(forwarded));
+    void reply.from(`${leaderUrl}${pathOf(request.url)}`, {
+      ...(hasBody && {
+        // null: no body; a body without a type is the leader's to refuse
+        body: body ?? null,
+        ...(body && { contentType: request.headers['content-type'] ?? 'application/octet-stream' }),
+      }),
+      retryDelay: () => null,
+      rewriteRequestHeaders: (_request, headers) => {
+        const kept = without(headers, HEADERS_NOT_FORWARDED);
+        kept[FORWARDED_BY_HEADER] = String(this.options.nodeId);
+        return kept;
+      },
+      rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
+      onResponse: (_request, _reply, response) =>
+        void this.passAnswer(forwarded, response as unknown as UpstreamAnswer),
+      onError: (_reply, { error }) => this.answerFailure(forwarded, error),
+    });
+  }
+
+  /** The answer is read whole, so that a leader that dies in the middle of it leaves no torn answer behind. */
+  private async passAnswer(forwarded: Forwarded, { stream }: UpstreamAnswer): Promise<void> {
+    const { reply } = forwarded;
+    try {
+      const chunks: Buffer[] = [];
+      for await (const chunk of stream) chunks.push(chunk);
+      this.pending.delete(forwarded);
+      if (!reply.sent) void reply.send(Buffer.concat(chunks));
+    } catch (error) {
+      this.answerFailure(forwarded, error);
+    }
+  }
+
+  private answerFailure(forwarded: Forwarded, error: unknown): void {
+    const { request, reply, leaderUrl } = forwarded;
+    this.pending.delete(forwarded);
+    if (reply.sent) return;
+    const cause = rootCodes(error);
+    this.options.logger.warn(
+      `passing ${request.method} on to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`,
+    );
+    for (const header of Object.keys(reply.getHeaders())) void reply.removeHeader(header);
+    const nothingHappened =
+      request.method === 'GET' || request.method === 'HEAD' || cause.some((code) => NOT_SENT.has(code));
+    const code: ProblemCode = nothingHappened ? 'NO_LEADER' : 'OUTCOME_UNKNOWN';
+    const detail = nothingHappened
+      ? 'the leader could not be reached'
+      : 'the leader did not answer; the request may have taken effect';
+    sendProblem(reply, makeProblem(code, detail, pathOf(request.url)));
+  }
+
+  /** A paused machine keeps its connections open and says nothing; a new leader is the sign to stop waiting. */
+  private giveUpReplacedLeaders(): void {
+    const { cluster } = this.options;
+    const current = cluster.leaderHttpUrl();
+    const known = current !== undefined || cluster.isLeader();
+    const now = performance.now();
+    for (const forwarded of this.pending) {
+      if (!known || current === forwarded.leaderUrl) continue;
+      forwarded.replacedAt ??= now;
+      if (now - forwarded.replacedAt >= REPLACED_LEADER_GRACE_MS) {
+        this.answerFailure(forwarded, new Error('the leader was replaced'));
+      }
+    }
+  }
+
+  private refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
+    const problem = problemOf(error, pathOf(request.url));
+    if (!request.raw.complete) void reply.header('connection', 'close'); // its body is not read
+    sendProblem(reply, problem);
+  }
+}
+
+interface UpstreamAnswer {
+  readonly stream: AsyncIterable<Buffer>;
+}
+
+function needsLeader(request: FastifyRequest): boolean {
+  const route = request.routeOptions.url;
+  if (route === undefined || !FORWARDED_ROUTES.has(route)) return false;
+  if (request.method !== 'GET' || route !== '/v1/transactions/:id') return true;
+  return (request.query as Record<string, unknown>)['consistency'] !== 'stale';
+}
+
+/** Reads a body without looking into it. Calls back once: with an error, or with the body if there is one. */
+function readBody(request: FastifyRequest, callback: (error: Error | undefined, body?: Buffer) => void): void {
+  const { raw } = request;
+  const announced = Number(request.headers['content-length'] ?? 0);
+  const tooLarge = () => new RequestRefusedError('BODY_TOO_LARGE', 'the body has more than 1 MiB (1,048,576 bytes)');
+  if (announced > BODY_LIMIT_BYTES) return callback(tooLarge());
+  if (announced === 0 && request.headers['transfer-encoding'] === undefined) return callback(undefined);
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  const end = (error?: Error): void => {
+    raw.off('data', onData).off('end', end).off('error', onError);
+    if (error) callback(error);
+    else callback(undefined, sizeBytes === 0 ? undefined : Buffer.concat(chunks, sizeBytes));
+  };
+  const onError = (): void => end(new RequestRefusedError('MALFORMED_HTTP', 'the body could not be read to its end'));
+  const onData = (chunk: Buffer): void => {
+    sizeBytes += chunk.length;
+    if (sizeBytes > BODY_LIMIT_BYTES) end(tooLarge());
+    else chunks.push(chunk);
+  };
+  raw
+    .on('data', onData)
+    .once('end', () => end())
+    .once('error', onError);
+}
+
+function without<Value>(headers: Readonly<Record<string, Value>>, names: readonly string[]): Record<string, Value> {
+  const kept = { ...headers };
+  for (const header of names) delete kept[header];
+  return kept;
+}
+
+/** The codes of an error and of everything that led to it. */
+function rootCodes(error: unknown): string[] {
+  const codes: string[] = [];
+  for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    const { code } = at as Error & { code?: unknown };
+    if (typeof code === 'string') codes.push(code);
+  }
+  return codes;
+}

@@ -1,0 +1,76 @@
+import { isUtf8 } from 'node:buffer';
+import { RequestRefusedError } from './problems.js';
+
+/** REST bodies over this are refused with 413 `BODY_TOO_LARGE`. */
+export const BODY_LIMIT_BYTES = 1024 * 1024;
+
+/** Deeper bodies are refused, so that no recursion over a body can exhaust the stack. */
+const MAXIMUM_DEPTH = 64;
+
+/**
+ * Reads a JSON body, and refuses what JSON.parse would take silently: bytes that are no UTF-8, numbers beyond
+ * 2^53-1 (they would be rounded), keys that reach for prototypes, and nesting without bound.
+ *
+ * @returns undefined for an empty body
+ * @throws RequestRefusedError with the path of the value
+ */
+export function parseJsonBody(body: Buffer): unknown {
+  if (body.length === 0) return undefined;
+  if (!isUtf8(body)) throw new RequestRefusedError('INVALID_JSON', 'the body is not valid UTF-8');
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch (error) {
+    throw new RequestRefusedError('INVALID_JSON', 'the body cannot be read as JSON', [], { cause: error });
+  }
+  checkValue(value, 0, []);
+  return value;
+}
+
+/** @param path is shared by the whole walk and only turned into text when something is wrong */
+function checkValue(value: unknown, depth: number, path: (string | number)[]): void {
+  if (typeof value === 'number') {
+    if (value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER) return;
+    refuse('INVALID_NUMBER', path, 'is beyond 2^53-1 and would be rounded; send it as a string');
+  }
+  if (typeof value !== 'object' || value === null) return;
+  if (depth >= MAXIMUM_DEPTH) {
+    throw new RequestRefusedError('NESTED_TOO_DEEPLY', `the body has more than ${MAXIMUM_DEPTH} levels`);
+  }
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      path.push(index);
+      checkValue(value[index], depth + 1, path);
+      path.pop();
+    }
+    return;
+  }
+  for (const key of Object.keys(value)) {
+    const child = (value as Record<string, unknown>)[key];
+    path.push(key);
+    if (key === '__proto__' || (key === 'constructor' && hasPrototypeKey(child))) {
+      refuse('FORBIDDEN_KEY', path, 'is a key that is refused everywhere');
+    }
+    checkValue(child, depth + 1, path);
+    path.pop();
+  }
+}
+
+function hasPrototypeKey(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype');
+}
+
+function refuse(code: 'INVALID_NUMBER' | 'FORBIDDEN_KEY', path: (string | number)[], message: string): never {
+  const text = formatPath(path);
+  throw new RequestRefusedError(code, `${text || 'the body'} ${message}`, [{ path: text, message }]);
+}
+
+/** Writes a path as in `branches[2].payload`. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  let text = '';
+  for (const part of path) {
+    if (typeof part === 'number') text += `[${part}]`;
+    else text += text === '' ? String(part) : `.${String(part)}`;
+  }
+  return text;
+}

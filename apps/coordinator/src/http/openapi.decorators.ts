@@ -1,0 +1,98 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { problemDefinition, PROBLEMS, type ProblemCode } from './problems.js';
+import { DEFAULT_WAIT_MS, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
+
+export interface ParameterSchema {
+  readonly type: 'string' | 'integer';
+  readonly enum?: string[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly default?: string | number;
+}
+
+export interface CallDescription {
+  /** operationId */
+  readonly id: string;
+  readonly summary: string;
+  readonly tag?: string;
+  readonly body?: ComponentName | readonly ComponentName[];
+  /** takes an Idempotency-Key */
+  readonly idempotent?: boolean;
+  /** takes `waitMs` and `wait` */
+  readonly wait?: boolean;
+  readonly query?: readonly { readonly name: string; readonly schema: ParameterSchema }[];
+  /** schema of the body by status; `text` and `events` are no JSON */
+  readonly answers: Readonly<Record<number, ComponentName | 'text' | 'events'>>;
+  /** statuses answered with a problem; 500 is always among them */
+  readonly problems?: readonly number[];
+}
+
+const WAIT_QUERY: NonNullable<CallDescription['query']> = [
+  { name: 'waitMs', schema: { type: 'integer', minimum: 0, maximum: MAXIMUM_WAIT_MS, default: DEFAULT_WAIT_MS } },
+  { name: 'wait', schema: { type: 'string', enum: ['decided', 'ended'], default: 'decided' } },
+];
+
+/** Describes a route for OpenAPI; it has no effect on how a request is handled. */
+export function Call(call: CallDescription): MethodDecorator & ClassDecorator {
+  const decorators = [
+    ApiTags(call.tag ?? 'transactions'),
+    ApiOperation({ operationId: call.id, summary: call.summary }),
+    ...bodyOf(call),
+    ...parametersOf(call),
+    ...answersOf(call),
+  ];
+  return applyDecorators(...decorators) as MethodDecorator & ClassDecorator;
+}
+
+/** Tells OpenAPI that the path has the id of a transaction. */
+export function TransactionIdParameter(): MethodDecorator & ClassDecorator {
+  return ApiParam({ name: 'id', schema: { type: 'string', format: 'uuid' } });
+}
+
+function reference(name: ComponentName): { $ref: string } {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+function bodyOf({ body }: CallDescription): MethodDecorator[] {
+  if (body === undefined) return [];
+  const schema = typeof body === 'string' ? reference(body) : { oneOf: body.map(reference) };
+  return [ApiBody({ schema, required: true })];
+}
+
+function parametersOf(call: CallDescription): MethodDecorator[] {
+  const query = [...(call.wait ? WAIT_QUERY : []), ...(call.query ?? [])];
+  const decorators: MethodDecorator[] = query.map(({ name, schema }) =>
+    ApiQuery({ name, required: false, schema: { ...schema } }),
+  );
+  if (call.idempotent) {
+    const schema = { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' } as const;
+    decorators.push(ApiHeader({ name: 'Idempotency-Key', required: false, schema }));
+  }
+  return decorators;
+}
+
+function answersOf({ answers, problems = [] }: CallDescription): MethodDecorator[] {
+  const decorators: MethodDecorator[] = Object.entries(answers).map(([status, answer]) => {
+    const base = { status: Number(status), description: typeof answer === 'string' ? answer : '' };
+    if (answer === 'text') return ApiResponse({ ...base, content: { 'text/plain': { schema: { type: 'string' } } } });
+    if (answer === 'events') {
+      return ApiResponse({ ...base, content: { 'text/event-stream': { schema: { type: 'string' } } } });
+    }
+    return ApiResponse({ ...base, content: { 'application/json': { schema: reference(answer) } } });
+  });
+  for (const status of [...problems, 500]) {
+    decorators.push(
+      ApiResponse({
+        status,
+        description: codesWith(status).join(', '),
+        content: { 'application/problem+json': { schema: reference('Problem') } },
+      }),
+    );
+  }
+  return decorators;
+}
+
+function codesWith(status: number): ProblemCode[] {
+  return (Object.keys(PROBLEMS) as ProblemCode[]).filter((code) => problemDefinition(code).status === status);
+}

@@ -1,0 +1,28 @@
+import { type ArgumentsHost, Catch, type ExceptionFilter, Inject } from '@nestjs/common';
+import type { Logger } from '@concordat/foundation';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { LOGGER } from '../logging.js';
+import { sendProblem } from './answers.js';
+import { problemOf } from './problems.js';
+
+/** Turns whatever a route throws into `application/problem+json`; the unexpected is logged and not shown. */
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(@Inject(LOGGER) private readonly logger: Logger) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const problem = problemOf(error, pathOf(request.url));
+    if (problem.code === 'INTERNAL') this.logger.error(`${request.method} ${problem.instance} failed`, error);
+    if (reply.sent) return;
+    sendProblem(reply, problem);
+  }
+}
+
+/** The path without its query. */
+export function pathOf(url: string): string {
+  const query = url.indexOf('?');
+  return query < 0 ? url : url.slice(0, query);
+}

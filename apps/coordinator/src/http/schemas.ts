@@ -1,0 +1,216 @@
+import type { JsonValue } from '@concordat/foundation';
+import { ABORT_REASONS } from '@concordat/commit-protocol';
+import { z } from 'zod';
+
+/** Every schema of the REST interface, built once: bodies are validated by them, and OpenAPI is made from them. */
+
+export const MINIMUM_TIMEOUT_MS = 100;
+export const MAXIMUM_TIMEOUT_MS = 3_600_000;
+export const DEFAULT_TIMEOUT_MS = 30_000;
+export const DEFAULT_WAIT_MS = 30_000;
+export const MAXIMUM_WAIT_MS = 60_000;
+export const DEFAULT_PAGE_SIZE = 50;
+export const MAXIMUM_PAGE_SIZE = 500;
+/** at most this many operations in one transaction */
+export const MAXIMUM_OPERATIONS = 256;
+/** at most this many bytes of JSON in one payload, and in the metadata */
+export const MAXIMUM_PAYLOAD_BYTES = 256 * 1024;
+const MAXIMUM_KEYS = 256;
+const MAXIMUM_NAME_LENGTH = 255;
+
+const name = z.string().min(1).max(MAXIMUM_NAME_LENGTH);
+const payload = z
+  .custom<JsonValue>((value) => value !== undefined, 'is missing')
+  .meta({ description: 'any JSON that the operation takes, at most 256 KiB' });
+const keys = z
+  .array(name)
+  .max(MAXIMUM_KEYS)
+  .optional()
+  .meta({ description: 'names of what the operation will lock, counted per participant' });
+const uuid = z
+  .string()
+  .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'must be a UUID in lower case');
+const vote = z.enum(['yes', 'no', 'read-only']);
+const protocol = z.enum(['2pc', '3pc']);
+
+const beginFields = {
+  protocol: protocol.default('2pc'),
+  timeoutMs: z
+    .int()
+    .min(MINIMUM_TIMEOUT_MS)
+    .max(MAXIMUM_TIMEOUT_MS)
+    .default(DEFAULT_TIMEOUT_MS)
+    .meta({ description: 'milliseconds until the transaction is aborted if it is not decided' }),
+  metadata: z
+    .record(
+      z.string(),
+      z.custom<JsonValue>(() => true),
+    )
+    .default({})
+    .meta({ description: "the caller's own facts, kept with the transaction" }),
+};
+
+export const workBranchSchema = z.strictObject({ participant: name, operation: name, payload, keys });
+export const preparedBranchSchema = z.strictObject({ participant: name, branchId: uuid, vote });
+export const beginSchema = z.strictObject(beginFields);
+export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
+export const emptyBodySchema = z.strictObject({});
+export const failpointsSchema = z.strictObject({ arm: z.string().max(4096) });
+
+const wholeNumber = (minimum: number, maximum: number, fallback: number) =>
+  z
+    .string()
+    .regex(/^\d{1,9}$/, `must be a whole number from ${minimum} to ${maximum}`)
+    .transform(Number)
+    .refine((value) => value >= minimum && value <= maximum, `must be a whole number from ${minimum} to ${maximum}`)
+    .default(fallback);
+
+export const TRANSACTION_STATUSES = [
+  'active',
+  'preparing',
+  'precommitted',
+  'committing',
+  'committed',
+  'aborting',
+  'aborted',
+  'mixed',
+] as const;
+
+export const waitQuerySchema = z.strictObject({
+  waitMs: wholeNumber(0, MAXIMUM_WAIT_MS, DEFAULT_WAIT_MS),
+  wait: z.enum(['decided', 'ended']).default('decided'),
+});
+export const consistencyQuerySchema = z.strictObject({
+  consistency: z.enum(['linearizable', 'stale']).default('linearizable'),
+});
+export const listQuerySchema = z.strictObject({
+  status: z.enum(TRANSACTION_STATUSES).optional(),
+  participant: name.optional(),
+  limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, DEFAULT_PAGE_SIZE),
+  cursor: z.string().min(1).max(512).optional(),
+});
+export const noQuerySchema = z.strictObject({});
+
+const time = z.iso.datetime();
+
+export const branchSchema = z.object({
+  branchId: uuid,
+  participant: z.string(),
+  operations: z.array(
+    z.object({
+      operation: z.string(),
+      payload,
+      keys: z.array(z.string()),
+      result: z.custom<JsonValue>(() => true).optional(),
+    }),
+  ),
+  vote: vote.nullable(),
+  state: z.enum([
+    'enlisted',
+    'preparing',
+    'prepared',
+    'refused',
+    'committing',
+    'committed',
+    'aborting',
+    'aborted',
+    'read-only',
+    'heuristic-rollback',
+    'heuristic-commit',
+  ]),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+
+export const transactionSchema = z.object({
+  id: uuid,
+  protocol,
+  status: z.enum(TRANSACTION_STATUSES),
+  decision: z.enum(['commit', 'abort']).nullable(),
+  outcome: z.enum(['committed', 'aborted', 'mixed']).nullable(),
+  reason: z.enum(ABORT_REASONS).nullable(),
+  detail: z.string().optional(),
+  cause: z.object({ branchId: uuid, participant: z.string(), participantCode: z.string().optional() }).optional(),
+  branches: z.array(branchSchema),
+  metadata: z.record(
+    z.string(),
+    z.custom<JsonValue>(() => true),
+  ),
+  warnings: z.array(z.string()),
+  createdAt: time,
+  deadline: time,
+  decidedAt: time.nullable(),
+  endedAt: time.nullable(),
+  logIndex: z.int(),
+});
+
+export const transactionPageSchema = z.object({
+  items: z.array(transactionSchema),
+  nextCursor: z.string().nullable(),
+});
+
+export const inDoubtSchema = z.object({
+  items: z.array(
+    z.object({
+      transactionId: uuid,
+      branchId: uuid,
+      participant: z.string(),
+      gid: z.string(),
+      state: z.enum(['in-doubt', 'heuristic-rollback', 'heuristic-commit', 'unknown-old']),
+      since: time,
+      reason: z.string(),
+    }),
+  ),
+});
+
+export const clusterSchema = z.object({
+  clusterName: z.string(),
+  nodeId: z.int(),
+  leaderId: z.int().nullable(),
+  term: z.int(),
+  commitIndex: z.int(),
+  appliedIndex: z.int(),
+  members: z.array(
+    z.object({
+      nodeId: z.int(),
+      role: z.enum(['voter', 'learner']),
+      state: z.enum(['leader', 'follower', 'candidate', 'unknown']),
+      raftUrl: z.string(),
+      httpUrl: z.string(),
+      matchIndex: z.int().nullable(),
+      healthy: z.boolean(),
+    }),
+  ),
+});
+
+export const problemSchema = z.looseObject({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string(),
+  instance: z.string(),
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+export const liveSchema = z.object({ status: z.literal('live') });
+export const readySchema = z.object({ status: z.enum(['ready', 'not-ready']), reasons: z.array(z.string()) });
+export const failpointListSchema = z.object({ armed: z.array(z.string()), known: z.array(z.string()) });
+
+/** Named schemas of the OpenAPI document. */
+export const COMPONENT_SCHEMAS = {
+  Begin: beginSchema,
+  Execute: executeSchema,
+  WorkBranch: workBranchSchema,
+  PreparedBranch: preparedBranchSchema,
+  Branch: branchSchema,
+  Transaction: transactionSchema,
+  TransactionPage: transactionPageSchema,
+  InDoubtList: inDoubtSchema,
+  Cluster: clusterSchema,
+  Problem: problemSchema,
+  Live: liveSchema,
+  Ready: readySchema,
+  ArmFailpoints: failpointsSchema,
+  Failpoints: failpointListSchema,
+} as const;
+
+export type ComponentName = keyof typeof COMPONENT_SCHEMAS;

@@ -1,0 +1,156 @@
+import { Controller, Get, Inject, Post, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { CONFIG, type Config } from '../config.js';
+import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
+import { sendJson, sendSettlement, transactionPath } from './answers.js';
+import { Call } from './openapi.decorators.js';
+import { pathOf } from './problem.filter.js';
+import {
+  consistencyQuerySchema,
+  emptyBodySchema,
+  listQuerySchema,
+  noQuerySchema,
+  TRANSACTION_STATUSES,
+  waitQuerySchema,
+} from './schemas.js';
+import {
+  parseBegin,
+  parseBody,
+  parseBranch,
+  parseExecute,
+  parseIdempotency,
+  parseQuery,
+  parseTransactionId,
+} from './validation.js';
+
+type RequestWithId = FastifyRequest<{ Params: { id: string } }>;
+
+/**
+ * Transactions over REST: reads a request, hands it on, writes the answer, decides nothing. It answers through
+ * Fastify's reply itself, because every further layer is paid for once per transfer.
+ */
+@Controller('v1/transactions')
+export class TransactionsController {
+  constructor(
+    @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
+    @Inject(CONFIG) private readonly config: Pick<Config, 'maximumBranches'>,
+  ) {}
+
+  @Post()
+  @Call({
+    id: 'beginTransaction',
+    summary: 'Begins a transaction',
+    body: 'Begin',
+    idempotent: true,
+    answers: { 201: 'Transaction' },
+    problems: [400, 409, 413, 415, 422, 501, 503],
+  })
+  async begin(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    parseQuery(noQuerySchema, request.query);
+    const begin = parseBegin(request.body);
+    const idempotency = parseIdempotency(request.headers, 'begin', request.body);
+    const transaction = await this.transactions.begin({ ...begin, idempotency });
+    void reply.header('location', transactionPath(transaction));
+    sendJson(reply, 201, transaction);
+  }
+
+  @Post('execute')
+  @Call({
+    id: 'executeTransaction',
+    summary: 'Begins, prepares and commits a transaction in one call',
+    body: 'Execute',
+    idempotent: true,
+    wait: true,
+    answers: { 200: 'Transaction', 202: 'Transaction' },
+    problems: [400, 409, 413, 415, 422, 501, 503],
+  })
+  async execute(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const options = parseQuery(waitQuerySchema, request.query);
+    const execute = parseExecute(request.body, this.config.maximumBranches);
+    const idempotency = parseIdempotency(request.headers, 'execute', request.body);
+    const settlement = await this.transactions.execute({ ...execute, idempotency }, options);
+    sendSettlement(reply, 'committed', settlement, pathOf(request.url));
+  }
+
+  @Post(':id/branches')
+  @Call({
+    id: 'enlistBranch',
+    summary: 'Adds work to a transaction',
+    body: ['WorkBranch', 'PreparedBranch'],
+    idempotent: true,
+    answers: { 200: 'Branch', 201: 'Branch' },
+    problems: [400, 404, 409, 410, 413, 415, 422, 503],
+  })
+  async enlist(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
+    const id = parseTransactionId(request.params.id);
+    parseQuery(noQuerySchema, request.query);
+    const branchRequest = parseBranch(request.body);
+    const idempotency = parseIdempotency(request.headers, 'enlist', request.body, id);
+    const { created, branch } = await this.transactions.enlist(id, branchRequest, idempotency);
+    sendJson(reply, created ? 201 : 200, branch);
+  }
+
+  @Post(':id/commit')
+  @Call({
+    id: 'commitTransaction',
+    summary: 'Commits a transaction',
+    wait: true,
+    answers: { 200: 'Transaction', 202: 'Transaction' },
+    problems: [400, 404, 409, 410, 413, 415, 503],
+  })
+  async commit(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
+    const id = parseTransactionId(request.params.id);
+    const options = parseQuery(waitQuerySchema, request.query);
+    parseBody(emptyBodySchema, request.body ?? {});
+    sendSettlement(reply, 'committed', await this.transactions.commit(id, options), pathOf(request.url));
+  }
+
+  @Post(':id/abort')
+  @Call({
+    id: 'abortTransaction',
+    summary: 'Aborts a transaction',
+    wait: true,
+    answers: { 200: 'Transaction', 202: 'Transaction' },
+    problems: [400, 404, 409, 410, 413, 415, 503],
+  })
+  async abort(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
+    const id = parseTransactionId(request.params.id);
+    const options = parseQuery(waitQuerySchema, request.query);
+    parseBody(emptyBodySchema, request.body ?? {});
+    sendSettlement(reply, 'aborted', await this.transactions.abort(id, options), pathOf(request.url));
+  }
+
+  @Get(':id')
+  @Call({
+    id: 'getTransaction',
+    summary: 'Shows a transaction',
+    query: [
+      { name: 'consistency', schema: { type: 'string', enum: ['linearizable', 'stale'], default: 'linearizable' } },
+    ],
+    answers: { 200: 'Transaction' },
+    problems: [400, 404, 410, 503],
+  })
+  async get(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
+    const id = parseTransactionId(request.params.id);
+    const { consistency } = parseQuery(consistencyQuerySchema, request.query);
+    sendJson(reply, 200, await this.transactions.get(id, consistency));
+  }
+
+  @Get()
+  @Call({
+    id: 'listTransactions',
+    summary: 'Lists transactions, newest first',
+    query: [
+      { name: 'status', schema: { type: 'string', enum: [...TRANSACTION_STATUSES] } },
+      { name: 'participant', schema: { type: 'string' } },
+      { name: 'limit', schema: { type: 'integer', minimum: 1, maximum: 500, default: 50 } },
+      { name: 'cursor', schema: { type: 'string' } },
+    ],
+    answers: { 200: 'TransactionPage' },
+    problems: [400, 503],
+  })
+  async list(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const query = parseQuery(listQuerySchema, request.query);
+    sendJson(reply, 200, await this.transactions.list(query));
+  }
+}

@@ -1,0 +1,160 @@
+import { createHash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { canonicalJson, isUuid, type JsonValue } from '@concordat/foundation';
+import type { z } from 'zod';
+import { NotAvailableError, TooManyBranchesError } from '../transactions/errors.js';
+import type {
+  BeginRequest,
+  BranchRequest,
+  ExecuteRequest,
+  Idempotency,
+  PreparedBranchRequest,
+} from '../transactions/transactions.api.js';
+import { formatPath } from './json-body.js';
+import { RequestRefusedError, type FieldError, type ProblemCode } from './problems.js';
+import {
+  beginSchema,
+  executeSchema,
+  MAXIMUM_OPERATIONS,
+  MAXIMUM_PAYLOAD_BYTES,
+  preparedBranchSchema,
+  workBranchSchema,
+} from './schemas.js';
+
+/** Longer lists of errors help nobody, and a hostile body could make them long. */
+const MAXIMUM_ERRORS = 20;
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
+/** @throws RequestRefusedError `INVALID_REQUEST`, or `UNKNOWN_FIELD` if nothing else is wrong */
+export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
+  const result = schema.safeParse(body);
+  if (result.success) return result.data;
+  throw refusal(result.error, 'INVALID_REQUEST', 'UNKNOWN_FIELD', 'field');
+}
+
+/** @throws RequestRefusedError `INVALID_PARAMETER`, or `UNKNOWN_PARAMETER` if nothing else is wrong */
+export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: unknown): z.output<Schema> {
+  const result = schema.safeParse(query);
+  if (result.success) return result.data;
+  throw refusal(result.error, 'INVALID_PARAMETER', 'UNKNOWN_PARAMETER', 'query parameter');
+}
+
+function refusal(error: z.ZodError, invalid: ProblemCode, unknown: ProblemCode, noun: string): RequestRefusedError {
+  const errors: FieldError[] = [];
+  let onlyUnknown = true;
+  for (const issue of error.issues) {
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) {
+        errors.push({ path: formatPath([...issue.path, key]), message: `is no ${noun} of this call` });
+      }
+    } else {
+      onlyUnknown = false;
+      errors.push({ path: formatPath(issue.path), message: issue.message });
+    }
+  }
+  const shown = errors.slice(0, MAXIMUM_ERRORS);
+  const sentence = shown.map(({ path, message }) => `${path || 'the body'}: ${message}`).join('; ');
+  return new RequestRefusedError(onlyUnknown ? unknown : invalid, sentence, shown);
+}
+
+/** @throws RequestRefusedError `INVALID_ID` */
+export function parseTransactionId(id: unknown): string {
+  if (typeof id === 'string' && isUuid(id)) return id;
+  const message = 'must be a UUID in lower case with hyphens';
+  throw new RequestRefusedError('INVALID_ID', `the transaction id ${message}`, [{ path: 'id', message }]);
+}
+
+/** @throws RequestRefusedError, NotAvailableError */
+export function parseBegin(body: unknown): BeginRequest {
+  const request = parseBody(beginSchema, body ?? {});
+  refuseUnavailableProtocol(request.protocol);
+  checkSize(request.metadata, 'metadata');
+  return request;
+}
+
+/** @throws RequestRefusedError, TooManyBranchesError, NotAvailableError */
+export function parseExecute(body: unknown, maximumBranches: number): ExecuteRequest {
+  refuseTooManyOperations(body);
+  const request = parseBody(executeSchema, body);
+  refuseUnavailableProtocol(request.protocol);
+  const participants = new Set<string>();
+  for (const [index, branch] of request.branches.entries()) {
+    participants.add(branch.participant);
+    checkSize(branch.payload, `branches[${index}].payload`);
+  }
+  if (participants.size > maximumBranches) {
+    throw new TooManyBranchesError(
+      `${participants.size} participants make ${participants.size} branches; at most ${maximumBranches} are allowed`,
+      { details: { limit: maximumBranches } },
+    );
+  }
+  checkSize(request.metadata, 'metadata');
+  return request;
+}
+
+/** Counts before anything else is looked at, so that a long list costs nothing. */
+function refuseTooManyOperations(body: unknown): void {
+  const branches = typeof body === 'object' && body !== null && 'branches' in body ? body.branches : undefined;
+  if (Array.isArray(branches) && branches.length > MAXIMUM_OPERATIONS) {
+    throw new TooManyBranchesError(
+      `${branches.length} operations are too many; at most ${MAXIMUM_OPERATIONS} are allowed`,
+      { details: { limit: MAXIMUM_OPERATIONS } },
+    );
+  }
+}
+
+/**
+ * A branch is either work to be done or work already prepared; which of the two is told by the fields that only
+ * one of them has, so that what is wrong can be named.
+ *
+ * @throws RequestRefusedError
+ */
+export function parseBranch(body: unknown): BranchRequest | PreparedBranchRequest {
+  const prepared = typeof body === 'object' && body !== null && ('vote' in body || 'branchId' in body);
+  if (prepared) return parseBody(preparedBranchSchema, body);
+  const branch = parseBody(workBranchSchema, body);
+  checkSize(branch.payload, 'payload');
+  return branch;
+}
+
+function refuseUnavailableProtocol(protocol: '2pc' | '3pc'): void {
+  if (protocol === '2pc') return;
+  throw new NotAvailableError('the protocol 3pc comes with a later version; use 2pc (the default)', {
+    details: { errors: [{ path: 'protocol', message: '3pc comes with a later version' }] },
+  });
+}
+
+function checkSize(value: JsonValue, path: string): void {
+  if (!exceeds(value)) return;
+  const message = `has more than 256 KiB (${MAXIMUM_PAYLOAD_BYTES} bytes) of JSON`;
+  throw new RequestRefusedError('PAYLOAD_TOO_LARGE', `${path} ${message}`, [{ path, message }]);
+}
+
+function exceeds(value: JsonValue): boolean {
+  return Buffer.byteLength(JSON.stringify(value)) > MAXIMUM_PAYLOAD_BYTES;
+}
+
+/**
+ * The Idempotency-Key of a request with the hash of what it asks for. A header that was sent twice arrives
+ * joined by a comma and a space, which no key may contain.
+ *
+ * @param call what is asked, with the path's id if there is one; equal bodies of different calls differ by it
+ * @throws RequestRefusedError `INVALID_IDEMPOTENCY_KEY`
+ */
+export function parseIdempotency(
+  headers: IncomingHttpHeaders,
+  call: 'begin' | 'enlist' | 'execute',
+  body: unknown,
+  transactionId?: string,
+): Idempotency | undefined {
+  const key = headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key)) {
+    const message = 'must be sent once and have 1 to 255 visible ASCII characters';
+    throw new RequestRefusedError('INVALID_IDEMPOTENCY_KEY', `Idempotency-Key ${message}`, [
+      { path: 'Idempotency-Key', message },
+    ]);
+  }
+  const text = canonicalJson({ call, id: transactionId, body: body ?? {} });
+  return { key, bodyHash: createHash('sha256').update(text).digest('hex') };
+}

@@ -1,0 +1,79 @@
+import { errorMessage, type Logger } from '@concordat/foundation';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { RequestGate } from './http/request-gate.js';
+import { EventStreams } from './http/event-streams.js';
+
+/** Exit codes of a coordinator (sysexits.h where it has one). */
+export const EXIT = {
+  stopped: 0,
+  /** the port is taken, or the node cannot go on */
+  failed: 1,
+  /** an error that nobody caught */
+  software: 70,
+  /** a variable is wrong */
+  configuration: 78,
+} as const;
+
+/** Running requests get this long. */
+const DRAIN_MS = 4_000;
+/** After this the process ends, whatever still goes on: the log makes every state recoverable. */
+const STOP_MS = 9_000;
+
+export interface ProcessPort {
+  exit(code: number): void;
+}
+
+/**
+ * Ends a coordinator once, in order: refuse new requests and show it under `/readyz`, end event streams, let
+ * running requests finish, close the modules (the leader hands over), exit.
+ *
+ * running → `stop()` → stopping → exit. A second `stop()` exits at once; so does a clock that runs out.
+ */
+export class Lifecycle {
+  private app: NestFastifyApplication | undefined;
+  private stopping = false;
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly host: ProcessPort,
+  ) {}
+
+  /** To be told as soon as there is something to close. */
+  started(app: NestFastifyApplication): void {
+    this.app = app;
+  }
+
+  /** @param reason what it is ended for, such as a signal's name */
+  stop(reason: string, exitCode: number = EXIT.stopped): void {
+    if (this.stopping) {
+      this.logger.warn(`${reason}: ends at once`);
+      this.host.exit(exitCode);
+      return;
+    }
+    this.stopping = true;
+    this.logger.info(`${reason}: stopping`);
+    const timer = setTimeout(() => {
+      this.logger.warn(`not everything ended within ${STOP_MS / 1000} s; what is open is recovered from the log`);
+      this.host.exit(exitCode);
+    }, STOP_MS);
+    this.close()
+      .then(
+        () => this.logger.info('stopped'),
+        (error: unknown) => this.logger.error(`stopping failed: ${errorMessage(error)}`, error),
+      )
+      .finally(() => {
+        clearTimeout(timer);
+        this.host.exit(exitCode);
+      });
+  }
+
+  private async close(): Promise<void> {
+    if (!this.app) return;
+    const gate = this.app.get(RequestGate, { strict: false });
+    gate.close();
+    this.app.get(EventStreams, { strict: false }).closeAll();
+    const drained = await gate.drained(DRAIN_MS);
+    if (!drained) this.logger.warn(`${gate.runningCount} requests are cut off`);
+    await this.app.close();
+  }
+}

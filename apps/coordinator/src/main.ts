@@ -1,0 +1,58 @@
+import 'reflect-metadata';
+import { errorMessage } from '@concordat/foundation';
+import { createCoordinator } from './bootstrap.js';
+import { formatAddress, formatHelp, formatProblems, parseConfig, type Config } from './config.js';
+import { ENGINE_PROVIDERS } from './engine.js';
+import { EXIT, Lifecycle } from './lifecycle.js';
+import { ProcessLogger } from './logging.js';
+
+async function start(config: Config): Promise<void> {
+  const logger = new ProcessLogger({ level: config.logLevel, format: config.logFormat, node: config.nodeId });
+  const lifecycle = new Lifecycle(logger, { exit: (code) => process.exit(code) });
+  process.on('SIGTERM', () => lifecycle.stop('SIGTERM'));
+  process.on('SIGINT', () => lifecycle.stop('SIGINT'));
+  const die = (error: unknown): void => {
+    logger.error('an error that nobody caught; the node ends', error);
+    process.exit(EXIT.software);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  const onFatal = (error: Error): void => {
+    logger.error('the node cannot go on', error);
+    process.exit(EXIT.failed);
+  };
+  try {
+    const app = await createCoordinator({ config, logger, onFatal, engine: ENGINE_PROVIDERS });
+    lifecycle.started(app);
+    await app.listen({ host: config.http.host, port: config.http.port });
+    logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
+  } catch (error) {
+    process.stderr.write(`${startFailure(error, config)}\n`);
+    process.exit(EXIT.failed);
+  }
+}
+
+function startFailure(error: unknown, config: Config): string {
+  const { code, syscall, port } = error as { code?: unknown; syscall?: unknown; port?: unknown };
+  const address = formatAddress(config.http);
+  const rest = syscall === 'listen' && port === config.http.port;
+  if (rest && code === 'EADDRINUSE') {
+    return `The address ${address} is taken by another process; end that one or set CONCORDAT_HTTP to another address.`;
+  }
+  if (rest && (code === 'EADDRNOTAVAIL' || code === 'EACCES')) {
+    return `The address ${address} cannot be used on this machine (${String(code)}); set CONCORDAT_HTTP to one that can.`;
+  }
+  return `The coordinator could not start: ${errorMessage(error)}`;
+}
+
+if (process.argv.includes('--help') || process.argv.includes('-h')) {
+  process.stdout.write(formatHelp());
+} else {
+  const result = parseConfig(process.env);
+  if (result.ok) {
+    await start(result.config);
+  } else {
+    process.stderr.write(`${formatProblems(result.problems)}\n`);
+    process.exitCode = EXIT.configuration;
+  }
+}

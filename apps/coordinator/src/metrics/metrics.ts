@@ -1,0 +1,105 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ClusterView } from '../transactions/transactions.api.js';
+
+interface Observed {
+  observe(value: number): void;
+}
+
+/** 1 ms to 60 s: from a decision in memory to the longest `waitMs` */
+const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
+
+/**
+ * The numbers a coordinator shows under `/metrics`. Parts of the coordinator count through its methods, or add
+ * gauges that are read when somebody looks, so that nothing is paid on the way of a transaction.
+ */
+export class Metrics {
+  readonly registry = new Registry();
+  private readonly httpDurations: Histogram<'method' | 'route' | 'status'>;
+  private readonly httpChildren = new Map<string, Observed>();
+  private readonly ended: Counter<'outcome' | 'reason'>;
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+    this.httpDurations = new Histogram({
+      name: 'concordat_http_request_duration_seconds',
+      help: 'Time from a request to its answer, by route',
+      labelNames: ['method', 'route', 'status'],
+      buckets: DURATION_BUCKETS_SECONDS,
+      registers: [this.registry],
+    });
+    this.ended = new Counter({
+      name: 'concordat_transactions_total',
+      help: 'Transactions decided while this node led, by outcome and reason of an abort',
+      labelNames: ['outcome', 'reason'],
+      registers: [this.registry],
+    });
+  }
+
+  /** @param route the pattern, never the path: a label must have few values */
+  observeRequest(method: string, route: string, status: number, durationMs: number): void {
+    const key = `${method} ${status} ${route}`;
+    let child = this.httpChildren.get(key);
+    if (!child) {
+      child = this.httpDurations.labels({ method, route, status: String(status) });
+      this.httpChildren.set(key, child);
+    }
+    child.observe(durationMs / 1000);
+  }
+
+  /** To be called once per transaction, by the leader that decided it. */
+  transactionDecided(outcome: 'committed' | 'aborted' | 'mixed', reason = ''): void {
+    this.ended.inc({ outcome, reason });
+  }
+
+  /** Adds a number that is read when the metrics are. */
+  gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+
+  /** Adds a counter; call the function it returns for each event. */
+  counter(name: string, help: string): (by?: number) => void {
+    const counter = new Counter({ name, help, registers: [this.registry] });
+    return (by = 1) => counter.inc(by);
+  }
+
+  /** Shows open and in-doubt transactions, as the functions tell when asked. */
+  watchTransactions(source: { open(): number; inDoubt(): number }): void {
+    this.gauge('concordat_transactions_open', 'Transactions that have not ended', () => source.open());
+    this.gauge('concordat_branches_in_doubt', 'Branches that voted yes and wait too long for their end', () =>
+      source.inDoubt(),
+    );
+  }
+
+  /** Shows where the node stands in its group. */
+  watchCluster(view: () => ClusterView): void {
+    const gauges: readonly [string, string, (cluster: ClusterView) => number][] = [
+      ['concordat_raft_term', 'Current term', ({ term }) => term],
+      ['concordat_raft_commit_index', 'Index up to which the log is committed', ({ commitIndex }) => commitIndex],
+      ['concordat_raft_applied_index', 'Index up to which the log is applied', ({ appliedIndex }) => appliedIndex],
+      ['concordat_raft_is_leader', '1 on the leader', ({ leaderId, nodeId }) => (leaderId === nodeId ? 1 : 0)],
+      ['concordat_raft_has_leader', '1 while a leader is known', ({ leaderId }) => (leaderId === null ? 0 : 1)],
+      [
+        'concordat_raft_healthy_members',
+        'Members that answer, as this node sees it',
+        ({ members }) => members.filter(({ healthy }) => healthy).length,
+      ],
+    ];
+    for (const [name, help, read] of gauges) this.gauge(name, help, () => read(view()));
+  }
+
+  /** Prometheus text exposition format 0.0.4. */
+  text(): Promise<string> {
+    return this.registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.registry.contentType;
+  }
+}
