@@ -65,7 +65,10 @@ const LOGGING_GRACE_MS = 5_000;
 /** Ended or open transactions that one page of a filtered list looks at, at most. */
 const MAXIMUM_SCANNED = 20_000;
 
-export type ManagerDependencies = Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'>;
+export interface ManagerDependencies extends Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'> {
+  /** called once for each transaction that is decided while this node leads */
+  readonly onDecided?: (transaction: TransactionState) => void;
+}
 
 /**
  * The transactions of this node: answers requests, and drives every open transaction while the node leads.
@@ -106,11 +109,12 @@ export class TransactionManager implements TransactionsApi {
     this.onLeadership(log.leadership());
   }
 
-  /** Figures for metrics; `alerts` only grows. */
-  figures(): { open: number; waitingForKeys: number; alerts: number; ended: number } {
+  /** Figures for metrics; `alerts` only grows. Only a leader knows what is in doubt and who waits. */
+  figures(): { open: number; inDoubt: number; waitingForKeys: number; alerts: number; ended: number } {
     const { state } = this.dependencies.log;
     return {
       open: state.openCount,
+      inDoubt: this.session ? this.listInDoubt(this.session).length : 0,
       waitingForKeys: this.session?.waitingForKeys ?? 0,
       alerts: this.alerts,
       ended: state.unpublishedCount + state.archive.size,
@@ -227,8 +231,7 @@ export class TransactionManager implements TransactionsApi {
   async inDoubt(): Promise<readonly InDoubtItem[]> {
     const session = this.leading();
     await this.confirm();
-    const { clock, options } = this.dependencies;
-    return listInDoubt(session.machines(), this.unknownOld.list(), clock.now(), options);
+    return this.listInDoubt(session);
   }
 
   subscribe(listener: (event: TransactionEvent) => void): () => void {
@@ -247,8 +250,14 @@ export class TransactionManager implements TransactionsApi {
     return { kind: 'events', events: events.sort((a, b) => a.logIndex - b.logIndex) };
   }
 
+  private listInDoubt(session: LeaderSession): InDoubtItem[] {
+    const { clock, options } = this.dependencies;
+    return listInDoubt(session.machines(), this.unknownOld.list(), clock.now(), options);
+  }
+
   private onApplied(applied: AppliedRecord): void {
     const changed = applied.result.refusal === undefined ? applied.result.transactions : [];
+    if (applied.record.type === 'decide' && this.session) changed.forEach((one) => this.dependencies.onDecided?.(one));
     for (const transaction of changed) this.history.record(applied.index, transaction.transactionId);
     this.session?.onApplied(applied);
     for (const transaction of changed) {

@@ -1,0 +1,66 @@
+import { errorMessage, type Logger } from '@concordat/foundation';
+import {
+  DEAD_LETTER_TOPIC,
+  OUTCOMES_TOPIC,
+  REPLIES_TOPIC,
+  type MessageBus,
+  type Subscription,
+} from '@concordat/messaging';
+import type { TransactionManager } from '../transactions/transaction-manager.js';
+
+/**
+ * Brings what participants say to the transaction manager. Every node reads all replies, so that whoever leads
+ * has them; what a node misses is asked for again by the protocol.
+ *
+ * States: new → connecting (retries for as long as the broker is away) → consuming → stopped.
+ */
+export class RepliesConsumer {
+  private subscription: Subscription | undefined;
+  private stopped = false;
+
+  constructor(
+    private readonly bus: MessageBus,
+    private readonly manager: TransactionManager,
+    private readonly nodeId: number,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Begins to connect; resolves when replies are consumed or the consumer was stopped before. */
+  async start(): Promise<void> {
+    try {
+      await this.bus.start();
+      await this.bus.ensureTopics([REPLIES_TOPIC, OUTCOMES_TOPIC, DEAD_LETTER_TOPIC]);
+      const subscription = await this.bus.subscribe({
+        group: `concordat-coordinator-${this.nodeId}`,
+        topics: [REPLIES_TOPIC],
+        onMessage: (message) => {
+          if (
+            message.type === 'vote' ||
+            message.type === 'done' ||
+            message.type === 'inquiry' ||
+            message.type === 'announce'
+          ) {
+            this.manager.onReply(message);
+          } else {
+            this.logger.warn(`a ${message.type} message does not belong into ${REPLIES_TOPIC}; ignored`);
+          }
+        },
+      });
+      this.subscription = subscription;
+      if (this.stopped) await subscription.stop();
+    } catch (error) {
+      if (!this.stopped) this.logger.error(`replies are not consumed: ${errorMessage(error)}`, error);
+    }
+  }
+
+  /** Why the node could not hear a participant now; undefined when it can. */
+  obstacle(): string | undefined {
+    if (!this.subscription) return 'replies are not consumed yet: the broker has not been reached';
+    return this.bus.isConnected() ? undefined : 'the broker cannot be reached';
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await this.subscription?.stop();
+  }
+}
