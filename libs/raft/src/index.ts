@@ -4,3 +4,4 @@ export * from './driver/ports.js';
 export * from './driver/raft-node.js';
 export * from './driver/raft-node.types.js';
 export * from './driver/testing.js';
+export * from './storage/index.js';

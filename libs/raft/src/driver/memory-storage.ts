@@ -17,7 +17,7 @@ interface Disk {
 
 /**
  * A disk in memory that outlives its node, for tests and simulations. A write is durable when its call resolves;
- * `crash` loses the one in flight, or keeps it unacknowledged, as a real disk may do either.
+ * `crash` loses what is in flight, or keeps it unacknowledged, as a real disk may do either.
  */
 export class MemoryStorage implements RaftStorage {
   private readonly disk: Disk = {
@@ -28,7 +28,8 @@ export class MemoryStorage implements RaftStorage {
   private opened = false;
   /** rises with each crash; calls of an earlier life never settle */
   private life = 0;
-  private inflight: (() => void) | undefined;
+  /** a write of the log and one of snapshots may be under way side by side */
+  private inflight: { log?: () => void; snapshots?: () => void } = {};
   private failure: Error | undefined;
 
   constructor(private readonly options: MemoryStorageOptions = {}) {}
@@ -41,12 +42,15 @@ export class MemoryStorage implements RaftStorage {
   }
 
   /**
-   * The machine loses power: the write in flight is lost, or done but never acknowledged when `survives` is set.
+   * The machine loses power: the writes in flight are lost, or done but never acknowledged when `survives` is set.
    * The next life begins with `open`.
    */
   crash(survives = false): void {
-    if (survives) this.inflight?.();
-    this.inflight = undefined;
+    if (survives) {
+      this.inflight.log?.();
+      this.inflight.snapshots?.();
+    }
+    this.inflight = {};
     this.opened = false;
     this.life++;
   }
@@ -63,7 +67,7 @@ export class MemoryStorage implements RaftStorage {
   }
 
   persist(batch: { readonly hardState?: HardState; readonly entries: readonly Entry[] }): Promise<void> {
-    return this.write(() => {
+    return this.write('log', () => {
       this.disk.hardState = batch.hardState ?? this.disk.hardState;
       this.replaceFrom(batch.entries);
     });
@@ -81,7 +85,7 @@ export class MemoryStorage implements RaftStorage {
   }
 
   saveSnapshot(snapshot: Snapshot): Promise<void> {
-    return this.write(() => {
+    return this.write('snapshots', () => {
       invariant((this.disk.snapshot?.metadata.index ?? 0) < snapshot.metadata.index, 'snapshots only go forward');
       this.disk.snapshot = snapshot;
     });
@@ -92,14 +96,15 @@ export class MemoryStorage implements RaftStorage {
   }
 
   compact(index: number): Promise<void> {
-    return this.write(() => {
+    return this.write('snapshots', () => {
       invariant(index <= (this.disk.snapshot?.metadata.index ?? 0), 'a snapshot covers what is forgotten');
       this.disk.entries = this.disk.entries.filter((entry) => entry.index > index);
     });
   }
 
   resetTo(snapshot: Snapshot): Promise<void> {
-    return this.write(() => {
+    invariant(!this.inflight.snapshots, 'a reset runs alone');
+    return this.write('log', () => {
       this.disk.snapshot = snapshot;
       this.disk.entries = [];
     });
@@ -110,9 +115,9 @@ export class MemoryStorage implements RaftStorage {
     return Promise.resolve();
   }
 
-  private write(change: () => void): Promise<void> {
+  private write(row: 'log' | 'snapshots', change: () => void): Promise<void> {
     invariant(this.opened, 'the storage is open');
-    invariant(!this.inflight, 'one write at a time');
+    invariant(!this.inflight[row], 'one write at a time in a row');
     const { clock, delayMs } = this.options;
     if (this.failure) {
       const failure = this.failure;
@@ -124,11 +129,11 @@ export class MemoryStorage implements RaftStorage {
       return Promise.resolve();
     }
     const { life } = this;
-    this.inflight = change;
+    this.inflight[row] = change;
     return new Promise((resolve) => {
       clock.setTimer(delayMs(), () => {
         if (life !== this.life) return;
-        this.inflight = undefined;
+        delete this.inflight[row];
         change();
         resolve();
       });

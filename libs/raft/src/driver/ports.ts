@@ -11,8 +11,9 @@ export interface StoredState {
 /**
  * Durable storage of one node.
  *
- * Calls are made one at a time: the driver has never more than one `persist` in flight and gathers what
- * arrives meanwhile for the next. A rejected call is fatal for the node: it stops and must be restarted from
+ * There are two rows of calls, each strictly one after another: `persist` on the one hand, `saveSnapshot`,
+ * `readSnapshot` and `compact` on the other, so that a large snapshot does not hold up the log. `open`, `resetTo`
+ * and `close` run alone. The driver gathers what arrives during a `persist` for the next. A rejected call is fatal for the node: it stops and must be restarted from
  * disk (a failed fsync is never repeated).
  */
 export interface RaftStorage {

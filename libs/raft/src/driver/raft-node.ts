@@ -37,7 +37,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly logger: Logger;
   private readonly tickMs: number;
   private readonly electionTicks: number;
-  private readonly lane = new StorageLane();
+  private readonly logLane = new StorageLane();
+  private readonly snapshotLane = new StorageLane();
   private readonly proposals = new PendingProposals<Result>(PROPOSAL_LIMITS);
   private readonly reads = new LeadershipReads();
   private readonly listeners = new Set<(status: RaftStatus) => void>();
@@ -84,7 +85,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private async open(): Promise<void> {
     const { nodeId, voters, random, storage, transport } = this.options;
-    const stored = await this.lane.run(() => storage.open());
+    const stored = await this.logLane.run(() => storage.open());
     if (!this.isAlive()) return;
     const metadata = stored.snapshot?.metadata;
     this.core = new RaftCore({
@@ -121,7 +122,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
    */
   kill(): void {
     this.killed = true;
-    this.lane.abandon();
+    this.logLane.abandon();
+    this.snapshotLane.abandon();
     this.stopping ??= Promise.resolve();
     this.halt();
   }
@@ -159,7 +161,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   /** After `kill` the ports may belong to the next life of the node already. */
   private async close(): Promise<void> {
     if (!this.killed) await this.options.transport.stop();
-    if (!this.killed) await this.lane.idle();
+    if (!this.killed) await Promise.all([this.logLane.idle(), this.snapshotLane.idle()]);
     if (!this.killed) await this.options.storage.close();
   }
 
@@ -315,6 +317,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private persist(core: RaftCore, batch: PersistBatch): void {
     this.store(
+      this.logLane,
       () => this.write(batch),
       () => {
         if (batch.snapshot) this.restore(batch.snapshot);
@@ -329,16 +332,18 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const { storage } = this.options;
     const { hardState, entries, snapshot } = batch;
     if (snapshot) {
-      this.snapshotIndex = snapshot.metadata.index;
-      await storage.resetTo(snapshot);
+      await this.snapshotLane.run(() => {
+        this.snapshotIndex = snapshot.metadata.index;
+        return storage.resetTo(snapshot);
+      });
     }
     if (hardState) await storage.persist({ hardState, entries });
     else if (entries.length > 0) await storage.persist({ entries });
   }
 
   /** A call of the storage and what follows it; both end the node when they fail, and neither outlives it. */
-  private store<T>(job: () => Promise<T>, then: (value: T) => void): void {
-    this.lane
+  private store<T>(lane: StorageLane, job: () => Promise<T>, then: (value: T) => void): void {
+    lane
       .run(job)
       .then((value) => {
         if (this.isAlive()) then(value);
@@ -367,6 +372,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.snapshots.started(data.length);
     const compactTo = core.compactionIndex(index, TAIL_ENTRIES, this.snapshotAfterBytes / 4);
     this.store(
+      this.snapshotLane,
       () => this.save({ metadata, data }, compactTo),
       (saved) => {
         this.snapshots.finished();
@@ -387,6 +393,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private sendSnapshots(core: RaftCore, followers: readonly NodeId[]): void {
     this.store(
+      this.snapshotLane,
       () => this.options.storage.readSnapshot(),
       (snapshot) => {
         invariant(snapshot, 'a compacted log has a snapshot');

@@ -1,4 +1,4 @@
-/** Runs storage calls strictly one after another, as the storage port demands. A failed one fails only its caller. */
+/** Runs storage calls strictly one after another, as one row of the storage port demands. A failed one fails only its caller. */
 export class StorageLane {
   private last: Promise<unknown> = Promise.resolve();
   private abandoned = false;
