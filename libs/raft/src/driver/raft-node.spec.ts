@@ -276,6 +276,19 @@ describe('RaftNode', () => {
     expect(restarted.journal.commands).toEqual(expected);
   });
 
+  it('goes on committing while a snapshot is being written', async () => {
+    const nodes = await group(1, { snapshotAfterBytes: 100 });
+    const leader = await nodes.leader();
+    let saving = false;
+    leader.storage.saveSnapshot = () => {
+      saving = true;
+      return new Promise(() => undefined);
+    };
+    for (let command = 0; command < 20; command++) await nodes.propose(leader, `command ${command}`);
+    expect(saving).toBe(true);
+    expect(leader.journal.commands).toHaveLength(20);
+  });
+
   it('brings a node far behind up to date by a snapshot', async () => {
     const nodes = await group(3, { snapshotAfterBytes: 500 });
     const leader = await nodes.leader();
