@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { COMPONENT_SCHEMAS } from './schemas.js';
 
@@ -27,7 +30,38 @@ function componentSchemas(): Schemas {
   return schemas;
 }
 
-/** Serves `/openapi.json` and the pages under `/docs`. */
+const PAGE = `<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Concordat REST interface</title><link rel="stylesheet" href="/docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></body>
+</html>
+`;
+const START_SCRIPT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true });\n`;
+
+/** Serves `/openapi.json` and the page under `/docs`; nothing of it is made before somebody looks. */
 export function setUpDocumentation(app: NestFastifyApplication): void {
-  SwaggerModule.setup('docs', app, () => makeOpenApiDocument(app), { jsonDocumentUrl: 'openapi.json' });
+  const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
+  let document: string | undefined;
+  fastify.get('/openapi.json', (_request, reply) => {
+    document ??= JSON.stringify(makeOpenApiDocument(app));
+    return reply.type('application/json; charset=utf-8').send(document);
+  });
+  for (const path of ['/docs', '/docs/']) {
+    fastify.get(path, (_request, reply) => reply.type('text/html; charset=utf-8').send(PAGE));
+  }
+  fastify.get('/docs/start.js', (_request, reply) => reply.type('text/javascript; charset=utf-8').send(START_SCRIPT));
+  for (const [file, type] of [
+    ['swagger-ui.css', 'text/css'],
+    ['swagger-ui-bundle.js', 'text/javascript'],
+  ] as const) {
+    fastify.get(`/docs/${file}`, async (_request, reply) =>
+      reply.type(`${type}; charset=utf-8`).send(await readFile(userInterfaceFile(file))),
+    );
+  }
+}
+
+/** A file of swagger-ui, which comes with `@nestjs/swagger`. */
+function userInterfaceFile(file: string): string {
+  const swagger = createRequire(import.meta.url).resolve('@nestjs/swagger');
+  return createRequire(swagger).resolve(`swagger-ui-dist/${file}`);
 }

@@ -1,0 +1,199 @@
+import type {
+  BeginRequest,
+  BranchRequest,
+  BranchView,
+  ClusterApi,
+  ClusterView,
+  ExecuteRequest,
+  Idempotency,
+  InDoubtItem,
+  ListQuery,
+  MissedEvents,
+  PreparedBranchRequest,
+  Settlement,
+  TransactionEvent,
+  TransactionPage,
+  TransactionsApi,
+  TransactionView,
+  WaitOptions,
+} from '../../transactions/transactions.api.js';
+
+export const ID = '01932c07-5a2b-7f13-8c58-0123456789ab';
+export const BRANCH_ID = '01932c07-5a2b-7f13-9c58-0123456789ac';
+
+export const branch: BranchView = {
+  branchId: BRANCH_ID,
+  participant: 'bank-a',
+  operations: [{ operation: 'debit', payload: { account: 'acc-1', amount: 5 }, keys: ['acc-1'] }],
+  vote: 'yes',
+  state: 'committed',
+};
+
+export const active: TransactionView = {
+  id: ID,
+  protocol: '2pc',
+  status: 'active',
+  decision: null,
+  outcome: null,
+  reason: null,
+  branches: [],
+  metadata: {},
+  warnings: [],
+  createdAt: '2026-01-01T00:00:00.000Z',
+  deadline: '2026-01-01T00:00:30.000Z',
+  decidedAt: null,
+  endedAt: null,
+  logIndex: 7,
+};
+
+export const committing: TransactionView = {
+  ...active,
+  status: 'committing',
+  decision: 'commit',
+  outcome: 'committed',
+  branches: [branch],
+  decidedAt: '2026-01-01T00:00:01.000Z',
+  logIndex: 8,
+};
+
+export const committed: TransactionView = {
+  ...committing,
+  status: 'committed',
+  endedAt: '2026-01-01T00:00:02.000Z',
+  logIndex: 9,
+};
+
+export const aborted: TransactionView = {
+  ...active,
+  status: 'aborted',
+  decision: 'abort',
+  outcome: 'aborted',
+  reason: 'PARTICIPANT_REFUSED',
+  detail: 'account acc-1 has 3, which is less than 5',
+  cause: { branchId: BRANCH_ID, participant: 'bank-a', participantCode: 'INSUFFICIENT_FUNDS' },
+  decidedAt: '2026-01-01T00:00:01.000Z',
+  endedAt: '2026-01-01T00:00:02.000Z',
+  logIndex: 9,
+};
+
+/** A call that reached the engine: its name and its arguments. */
+export type EngineCall = readonly [name: string, ...parameters: unknown[]];
+
+/** Answers what a test puts into its fields, notes every call, and throws `failure` instead when it is set. */
+export class FakeTransactions implements TransactionsApi {
+  readonly calls: EngineCall[] = [];
+  failure: Error | undefined;
+  view: TransactionView = active;
+  settlement: Settlement = { settled: true, transaction: committed };
+  enlisted = { created: true, branch };
+  missed: MissedEvents = { kind: 'events', events: [] };
+  inDoubtItems: InDoubtItem[] = [];
+  page: TransactionPage = { items: [committed], nextCursor: null };
+  readonly listeners = new Set<(event: TransactionEvent) => void>();
+
+  begin(request: BeginRequest): Promise<TransactionView> {
+    return this.answer(['begin', request], this.view);
+  }
+
+  enlist(
+    transactionId: string,
+    request: BranchRequest | PreparedBranchRequest,
+    idempotency?: Idempotency,
+  ): Promise<{ readonly created: boolean; readonly branch: BranchView }> {
+    return this.answer(['enlist', transactionId, request, idempotency], this.enlisted);
+  }
+
+  commit(transactionId: string, options: WaitOptions): Promise<Settlement> {
+    return this.answer(['commit', transactionId, options], this.settlement);
+  }
+
+  abort(transactionId: string, options: WaitOptions): Promise<Settlement> {
+    return this.answer(['abort', transactionId, options], this.settlement);
+  }
+
+  execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
+    return this.answer(['execute', request, options], this.settlement);
+  }
+
+  get(transactionId: string, consistency: 'linearizable' | 'stale'): Promise<TransactionView> {
+    return this.answer(['get', transactionId, consistency], this.view);
+  }
+
+  list(query: ListQuery): Promise<TransactionPage> {
+    return this.answer(['list', query], this.page);
+  }
+
+  inDoubt(): Promise<readonly InDoubtItem[]> {
+    return this.answer(['inDoubt'], this.inDoubtItems);
+  }
+
+  subscribe(listener: (event: TransactionEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  missedSince(logIndex: number): MissedEvents {
+    this.calls.push(['missedSince', logIndex]);
+    return this.missed;
+  }
+
+  publish(transaction: TransactionView): void {
+    for (const listener of this.listeners) listener({ logIndex: transaction.logIndex, transaction });
+  }
+
+  private async answer<Value>(call: EngineCall, value: Value): Promise<Value> {
+    this.calls.push(call);
+    if (this.failure) throw this.failure;
+    return value;
+  }
+}
+
+/** A node that leads unless a test says otherwise. */
+export class FakeCluster implements ClusterApi {
+  leads = true;
+  leaderUrl: string | undefined;
+  unready: string[] = [];
+  waits: number[] = [];
+  /** what happens while somebody waits for a leader */
+  onWait: () => void = () => undefined;
+
+  view(): ClusterView {
+    return {
+      clusterName: 'test',
+      nodeId: 1,
+      leaderId: this.leads ? 1 : null,
+      term: 3,
+      commitIndex: 42,
+      appliedIndex: 41,
+      members: [
+        {
+          nodeId: 1,
+          role: 'voter',
+          state: this.leads ? 'leader' : 'follower',
+          raftUrl: '127.0.0.1:9081',
+          httpUrl: 'http://127.0.0.1:8081',
+          matchIndex: 42,
+          healthy: true,
+        },
+      ],
+    };
+  }
+
+  isLeader(): boolean {
+    return this.leads;
+  }
+
+  leaderHttpUrl(): string | undefined {
+    return this.leads ? undefined : this.leaderUrl;
+  }
+
+  async waitForLeader(timeoutMs: number): Promise<boolean> {
+    this.waits.push(timeoutMs);
+    this.onWait();
+    return this.leads || this.leaderUrl !== undefined;
+  }
+
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] } {
+    return { ready: this.unready.length === 0, reasons: this.unready };
+  }
+}

@@ -1,0 +1,56 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { silentLogger } from '@concordat/foundation';
+import { createCoordinator } from '../../bootstrap.js';
+import { parseConfig, type Config } from '../../config.js';
+import { CLUSTER, TRANSACTIONS } from '../../transactions/transactions.api.js';
+import { FakeCluster, FakeTransactions } from './fake-engine.js';
+
+export interface TestNode {
+  readonly app: NestFastifyApplication;
+  readonly transactions: FakeTransactions;
+  readonly cluster: FakeCluster;
+  /** `http://127.0.0.1:<port>`; listens on a free port when first called */
+  listen(): Promise<string>;
+}
+
+const ENVIRONMENT = {
+  CONCORDAT_NODE_ID: '1',
+  CONCORDAT_PEERS: '1=127.0.0.1:9081/127.0.0.1:8081',
+  CONCORDAT_DATA_DIR: 'unused',
+  KAFKA_BROKERS: '127.0.0.1:9092',
+} as const;
+
+export function testConfig(environment: Readonly<Record<string, string>> = {}): Config {
+  const result = parseConfig({ ...ENVIRONMENT, ...environment });
+  if (!result.ok) throw new TypeError(JSON.stringify(result.problems));
+  return result.config;
+}
+
+/** A coordinator whose engine is a fake; everything above it is real. */
+export async function createTestNode(environment: Readonly<Record<string, string>> = {}): Promise<TestNode> {
+  const transactions = new FakeTransactions();
+  const cluster = new FakeCluster();
+  const app = await createCoordinator({
+    config: testConfig(environment),
+    logger: silentLogger,
+    onFatal: (error) => {
+      throw error;
+    },
+    engine: [
+      { provide: TRANSACTIONS, useValue: transactions },
+      { provide: CLUSTER, useValue: cluster },
+    ],
+  });
+  await app.init();
+  await app.getHttpAdapter().getInstance().ready();
+  return {
+    app,
+    transactions,
+    cluster,
+    async listen() {
+      if (!app.getHttpServer().listening) await app.listen(0, '127.0.0.1');
+      const address = app.getHttpServer().address();
+      return `http://127.0.0.1:${typeof address === 'object' && address ? address.port : ''}`;
+    },
+  };
+}
