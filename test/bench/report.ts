@@ -1,0 +1,51 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+export interface Bar {
+  readonly label: string;
+  readonly value: number;
+}
+
+/** Lines up columns; the first is left-aligned, numbers to the right. */
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((title, column) =>
+    Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+      .join('  ');
+  return [line(header), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
+}
+
+/** Writes `<directory>/<workload>-<time>.json` and `.svg`; returns their paths. */
+export function writeResults(directory: string, workload: string, result: unknown, bars: readonly Bar[]): string[] {
+  mkdirSync(directory, { recursive: true });
+  const stamp = new Date().toISOString().replace(/[:.]/g, '-');
+  const base = path.join(directory, `${workload}-${stamp}`);
+  writeFileSync(`${base}.json`, `${JSON.stringify(result, null, 2)}\n`);
+  writeFileSync(`${base}.svg`, barChart(`concordat: ${workload}, transfers per second (median)`, bars));
+  return [`${base}.json`, `${base}.svg`];
+}
+
+function barChart(title: string, bars: readonly Bar[]): string {
+  const rowHeight = 28;
+  const labelWidth = 190;
+  const barWidth = 420;
+  const height = 50 + bars.length * rowHeight;
+  const largest = Math.max(1, ...bars.map(({ value }) => value));
+  const rows = bars.map(({ label, value }, row) => {
+    const y = 40 + row * rowHeight;
+    const width = Math.max(1, (value / largest) * barWidth);
+    return (
+      `<text x="${labelWidth - 8}" y="${y + 15}" text-anchor="end">${label}</text>` +
+      `<rect x="${labelWidth}" y="${y}" width="${width.toFixed(1)}" height="20" fill="${label.startsWith('raw') ? '#9aa5b1' : '#2f6fde'}"/>` +
+      `<text x="${(labelWidth + width + 6).toFixed(1)}" y="${y + 15}">${value.toFixed(0)}</text>`
+    );
+  });
+  return (
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${labelWidth + barWidth + 80}" height="${height}" ` +
+    `font-family="system-ui, sans-serif" font-size="13"><rect width="100%" height="100%" fill="white"/>` +
+    `<text x="12" y="22" font-size="15">${title}</text>${rows.join('')}</svg>\n`
+  );
+}

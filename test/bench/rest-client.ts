@@ -1,0 +1,41 @@
+import { Client } from 'undici';
+import type { Attempt } from './closed-loop.js';
+
+const HEADERS = { 'content-type': 'application/json' };
+
+/** One keep-alive connection per client to one coordinator. */
+export class RestClients {
+  private readonly connections: readonly Client[];
+
+  constructor(url: string, clients: number) {
+    this.connections = Array.from({ length: clients }, () => new Client(url, { pipelining: 1 }));
+  }
+
+  /** Transfers 1 from bank-a to bank-b by one `execute`. */
+  transfer(accounts: (client: number) => readonly [string, string], withKeys: boolean): Attempt {
+    return async (client) => {
+      const [from, to] = accounts(client);
+      const body = JSON.stringify({
+        branches: [branch('bank-a', 'debit', from, withKeys), branch('bank-b', 'credit', to, withKeys)],
+      });
+      const answer = await this.connections[client]!.request({
+        method: 'POST',
+        path: '/v1/transactions/execute',
+        headers: HEADERS,
+        body,
+      });
+      const text = await answer.body.text();
+      if (answer.statusCode === 200) return undefined;
+      const problem = JSON.parse(text) as { code?: string; reason?: string; participantCode?: string };
+      return problem.participantCode ?? problem.reason ?? problem.code ?? `HTTP ${answer.statusCode}`;
+    };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.connections.map((connection) => connection.close()));
+  }
+}
+
+function branch(participant: string, operation: string, account: string, withKeys: boolean): object {
+  return { participant, operation, payload: { account, amount: 1 }, ...(withKeys && { keys: [account] }) };
+}
