@@ -63,7 +63,7 @@ for (const withKey of [false, true]) {
     const transaction = transfer(withKey);
     const startedAt = performance.now();
     archive.add(transaction);
-    if (count > STEPS[0] && count % 128 === 0) sealMs.push(performance.now() - startedAt);
+    if (count > STEPS[0]! && count % 128 === 0) sealMs.push(performance.now() - startedAt);
     if (!STEPS.includes(count)) continue;
     const { heapUsed, arrayBuffers } = usedBytes();
     const each = (bytes: number): string => `${(bytes / count).toFixed(1)} B`;
