@@ -35,7 +35,10 @@ export const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 export interface Subscription {
   /** Stops fetching; what was handed on is not taken back. For a node that has no use for the messages now. */
   pause(): void;
-  /** Goes on with what arrives from now on: messages published during the pause are skipped. */
+  /**
+   * Goes on with what arrives from now on: messages published during the pause are skipped. The broker is asked
+   * where "now" is, so messages published within the first milliseconds after the call may be skipped as well.
+   */
   resumeFromLatest(): void;
   /** Milliseconds since the broker last answered a fetch, for liveness checks; 0 while paused. */
   idleMs(): number;
@@ -61,6 +64,10 @@ export interface MessageBus {
    * dropped (buffer full, or stopped), and then the protocol sends again what matters.
    */
   publish(messages: readonly OutgoingMessage[]): Promise<void>;
+  /**
+   * Resolves when the subscription stands, or after a few seconds while the broker is away: it then comes to
+   * stand in the background.
+   */
   subscribe(options: SubscriptionOptions): Promise<Subscription>;
   isConnected(): boolean;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */

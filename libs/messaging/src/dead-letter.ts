@@ -1,4 +1,4 @@
-import { MessageDecodeError } from './errors.js';
+import type { MessageDecodeError } from './errors.js';
 
 /** Names of the headers that a dead letter carries; its key and value are those of the original message. */
 export const DEAD_LETTER_HEADERS = {

@@ -2,6 +2,8 @@ export * from './bus.js';
 export * from './codec.js';
 export * from './dead-letter.js';
 export * from './errors.js';
+export * from './kafka-bus.js';
+export type { KafkaMessageBusOptions } from './kafka-client.js';
 export * from './memory-broker.js';
 export * from './memory-bus.js';
 export { DEFAULT_OUTBOX_LIMITS, type OutboxLimits } from './outbox.js';

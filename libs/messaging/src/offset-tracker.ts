@@ -22,6 +22,11 @@ export class OffsetTracker {
     return this.begun[this.head] ?? this.next;
   }
 
+  /** Behind the last offset that was begun: where this reader itself goes on. */
+  get end(): number {
+    return this.next;
+  }
+
   /** Offsets that are begun and not finished. */
   get unfinished(): number {
     return this.begun.length - this.head - this.finishedAhead.size;

@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
+import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+import { encodeMessage, messageKey } from './codec.js';
+import { MessageBusError } from './errors.js';
+import {
+  createTopics,
+  KafkaGroupConsumer,
+  type KafkaMessageBusOptions,
+  KafkaSender,
+  type KafkaSettings,
+  quietIdleConnections,
+  RECONNECT,
+} from './kafka-client.js';
+import { KafkaSubscription } from './kafka-subscription.js';
+import { Outbox, type OutboxEntry } from './outbox.js';
+import { withTimeLimit } from './time-limit.js';
+
+const DRAIN_MS = 5_000;
+
+/**
+ * The message bus on Apache Kafka. What the client gets wrong is put right in the sender, the outbox
+ * and `KafkaSubscription`: endless capped reconnection, offset commits in the background, consumers
+ * and producers that are watched and built anew.
+ *
+ * States: new → started → stopped.
+ */
+export class KafkaMessageBus implements MessageBus {
+  private readonly settings: KafkaSettings;
+  private readonly outbox: Outbox;
+  private readonly sender: KafkaSender;
+  private readonly subscriptions = new Set<KafkaSubscription>();
+  private stopped = false;
+  private starting: Promise<void> | undefined;
+
+  constructor(options: KafkaMessageBusOptions) {
+    this.settings = {
+      ...options,
+      clientId: options.clientId ?? `concordat-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
+      logger: options.logger ?? silentLogger,
+      clock: options.clock ?? new SystemClock(),
+      random: options.random ?? new SystemRandom(),
+      partitions: options.partitions ?? 1,
+      replicationFactor: options.replicationFactor ?? -1,
+      sessionTimeoutMs: options.sessionTimeoutMs ?? 6_000,
+      stallTimeoutMs: options.stallTimeoutMs ?? 15_000,
+      commitIntervalMs: options.commitIntervalMs ?? 1_000,
+      fetchWaitMs: options.fetchWaitMs ?? 500,
+      standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
+    };
+    quietIdleConnections();
+    this.sender = new KafkaSender(this.settings);
+    this.outbox = new Outbox({
+      send: (batch) => this.sender.send(batch),
+      defer: (action) => void setImmediate(action),
+      clock: this.settings.clock,
+      random: this.settings.random,
+      logger: this.settings.logger,
+      ...(options.outboxLimits && { limits: options.outboxLimits }),
+    });
+  }
+
+  async start(): Promise<void> {
+    this.starting ??= this.sender.connect().then((connected) => {
+      if (connected) this.outbox.open();
+    });
+    await this.patiently('the connection to Kafka', this.starting);
+  }
+
+  async ensureTopics(topics: readonly string[]): Promise<void> {
+    const { clock, logger, random } = this.settings;
+    for (let attempt = 0; ; attempt++) {
+      if (this.stopped) throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped before the topics stood');
+      try {
+        return await createTopics(this.settings, topics);
+      } catch (error) {
+        if (attempt === 0) logger.warn(`cannot create topics yet, trying again: ${errorMessage(error)}`);
+      }
+      await new Promise<void>((resolve) => void clock.setTimer(backoffMs(attempt, RECONNECT, random), resolve));
+    }
+  }
+
+  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    const entries = messages.map(({ topic, message }) => ({
+      topic,
+      key: messageKey(message),
+      value: encodeMessage(message),
+    }));
+    return this.outbox.publish(entries);
+  }
+
+  async subscribe(options: SubscriptionOptions): Promise<Subscription> {
+    if (this.stopped) throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped');
+    const { clock, random, logger, commitIntervalMs, stallTimeoutMs } = this.settings;
+    const subscription: KafkaSubscription = new KafkaSubscription(
+      {
+        createConsumer: (group, topics, events) => new KafkaGroupConsumer(this.settings, group, topics, events),
+        publishDeadLetter: (entry) => this.publishDeadLetter(entry),
+        uniqueGroup: (group) => `${group}.${randomUUID()}`,
+        onEnded: () => this.subscriptions.delete(subscription),
+        clock,
+        random,
+        logger,
+        commitIntervalMs,
+        stallTimeoutMs,
+      },
+      options,
+    );
+    this.subscriptions.add(subscription);
+    subscription.start();
+    await this.patiently(`the subscription of ${options.group}`, subscription.standing);
+    return subscription;
+  }
+
+  isConnected(): boolean {
+    return !this.stopped && this.sender.isConnected;
+  }
+
+  async stop(): Promise<void> {
+    if (this.stopped) return;
+    this.stopped = true;
+    await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
+    await this.outbox.close(DRAIN_MS);
+    await this.sender.disconnect();
+  }
+
+  /** Waits a while; what takes longer goes on in the background. */
+  private async patiently(what: string, promise: Promise<void>): Promise<void> {
+    const { clock, logger, standingTimeoutMs } = this.settings;
+    try {
+      await withTimeLimit(clock, standingTimeoutMs, what, promise);
+    } catch (error) {
+      logger.warn(`${errorMessage(error)}; it goes on in the background`);
+    }
+  }
+
+  private publishDeadLetter(entry: OutboxEntry): void {
+    this.outbox.publish([entry]).catch((error: unknown) => {
+      this.settings.logger.error('a dead letter was lost', error);
+    });
+  }
+}

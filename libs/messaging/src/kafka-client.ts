@@ -1,0 +1,404 @@
+import { createRequire } from 'node:module';
+import { backoffMs, type Clock, errorMessage, type Logger, type Random } from '@concordat/foundation';
+import {
+  type Cluster,
+  type Consumer,
+  Kafka,
+  type KafkaConfig,
+  type LogEntry,
+  logLevel,
+  type Message,
+  PartitionAssigners,
+  Partitioners,
+  type Producer,
+  type TopicMessages,
+} from 'kafkajs';
+import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
+import { type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
+import { MESSAGE_LIMITS } from './schemas.js';
+import { withTimeLimit } from './time-limit.js';
+
+/** Settings of the Kafka bus. Times in milliseconds. */
+export interface KafkaMessageBusOptions {
+  /** `host:port` of some brokers of the cluster */
+  readonly brokers: readonly string[];
+  /**
+   * Names this process: unique among those that live, the same after a restart. A restarted process ends the
+   * group memberships of its predecessor at once; without a name (the default) the group waits for
+   * `sessionTimeoutMs` after a crash.
+   */
+  readonly clientId?: string;
+  readonly ssl?: KafkaConfig['ssl'];
+  readonly sasl?: KafkaConfig['sasl'];
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly outboxLimits?: Partial<OutboxLimits>;
+  /** partitions of topics made by `ensureTopics`, default 1: more are for more instances of a participant */
+  readonly partitions?: number;
+  /** copies of topics made by `ensureTopics`, default -1: the broker's own default */
+  readonly replicationFactor?: number;
+  /** a member that is silent this long is dead to its group, default 6,000 (the least a broker allows unchanged) */
+  readonly sessionTimeoutMs?: number;
+  /** a consumer that gets no answer this long is built anew, default 15,000 */
+  readonly stallTimeoutMs?: number;
+  /** between two offset commits in the background, default 1,000 */
+  readonly commitIntervalMs?: number;
+  /** how long the broker holds an idle fetch, default 500; messages come at once whatever it is */
+  readonly fetchWaitMs?: number;
+  /** how long `start` and `subscribe` wait for the broker before they go on in the background, default 5,000 */
+  readonly standingTimeoutMs?: number;
+}
+
+export type KafkaSettings = Required<Omit<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'outboxLimits'>> &
+  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'outboxLimits'>;
+
+const CONNECTION_TIMEOUT_MS = 3_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const SEND_LIMIT_MS = 25_000;
+const DISCONNECT_LIMIT_MS = 3_000;
+export const RECONNECT = { baseMs: 100, capMs: 2_000 };
+/** A producer that failed so often in a row is built anew: it may hold on to brokers that are gone. */
+const FAILURES_BEFORE_REBUILD = 10;
+/** Room for a record's key, headers and framing beside the message itself. */
+const RECORD_OVERHEAD_BYTES = 64 * 1024;
+
+/** Topics are made seldom: the connection for it lives no longer than the request. */
+export async function createTopics(settings: KafkaSettings, topics: readonly string[]): Promise<void> {
+  const { clock, partitions, replicationFactor } = settings;
+  const admin = createClient(settings).admin({ retry: { retries: 2 } });
+  const maximumBytes = String(MESSAGE_LIMITS.messageBytes + RECORD_OVERHEAD_BYTES);
+  try {
+    await admin.connect();
+    await admin.createTopics({
+      waitForLeaders: true,
+      timeout: REQUEST_TIMEOUT_MS,
+      topics: [...new Set(topics)].map((topic) => ({
+        topic,
+        numPartitions: partitions,
+        replicationFactor,
+        configEntries: [{ name: 'max.message.bytes', value: maximumBytes }],
+      })),
+    });
+  } finally {
+    await withTimeLimit(clock, DISCONNECT_LIMIT_MS, 'the disconnection', admin.disconnect()).catch(() => undefined);
+  }
+}
+
+/** The producer, connected without end and built anew when it keeps failing. */
+export class KafkaSender {
+  isConnected = false;
+  private producer: Producer | undefined;
+  private failures = 0;
+  private ended = false;
+
+  constructor(private readonly settings: KafkaSettings) {}
+
+  /** Resolves with true when connected, with false when `disconnect` came first. */
+  async connect(): Promise<boolean> {
+    const { clock, logger, random } = this.settings;
+    for (let attempt = 0; !this.ended; attempt++) {
+      try {
+        await this.connectedProducer();
+        return true;
+      } catch (error) {
+        if (attempt === 0) logger.warn(`cannot reach Kafka yet, trying again: ${errorMessage(error)}`);
+      }
+      await new Promise<void>((resolve) => void clock.setTimer(backoffMs(attempt, RECONNECT, random), resolve));
+    }
+    return false;
+  }
+
+  /** @throws SendRefusedError when repeating is of no use; anything else may be repeated */
+  async send(batch: readonly OutboxEntry[]): Promise<void> {
+    const topicMessages = messagesByTopic(batch);
+    try {
+      const producer = await this.connectedProducer();
+      const sent = producer.sendBatch({ acks: -1, timeout: REQUEST_TIMEOUT_MS, topicMessages });
+      await withTimeLimit(this.settings.clock, SEND_LIMIT_MS, 'a send', sent);
+      this.failures = 0;
+      this.isConnected = true;
+    } catch (error) {
+      await this.afterFailure(
+        error,
+        topicMessages.map(({ topic }) => topic),
+      );
+      throw error;
+    }
+  }
+
+  async disconnect(): Promise<void> {
+    this.ended = true;
+    await this.giveUpProducer();
+  }
+
+  private async afterFailure(error: unknown, topics: readonly string[]): Promise<void> {
+    const types = errorTypes(error);
+    if (types.some((type) => REFUSALS.has(type))) throw new SendRefusedError(errorMessage(error), { cause: error });
+    if (types.includes('UNKNOWN_TOPIC_OR_PARTITION')) return createTopics(this.settings, topics);
+    this.isConnected = false;
+    if (++this.failures % FAILURES_BEFORE_REBUILD === 0) await this.giveUpProducer();
+  }
+
+  private async connectedProducer(): Promise<Producer> {
+    if (this.producer) return this.producer;
+    const producer = createClient(this.settings).producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      allowAutoTopicCreation: false,
+      retry: { retries: 0 }, // the outbox repeats, without end
+    });
+    await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
+    this.producer = producer;
+    this.isConnected = true;
+    return producer;
+  }
+
+  private async giveUpProducer(): Promise<void> {
+    const { producer } = this;
+    this.producer = undefined;
+    this.isConnected = false;
+    if (!producer) return;
+    const { clock } = this.settings;
+    await withTimeLimit(clock, DISCONNECT_LIMIT_MS, 'the disconnection', producer.disconnect()).catch(() => undefined);
+  }
+}
+
+/** One life of a kafkajs consumer; see `GroupConsumer`. */
+export class KafkaGroupConsumer implements GroupConsumer {
+  private readonly consumer: Consumer;
+  /** kafkajs hands its own view of the cluster to whoever assigns partitions */
+  private cluster: Cluster | undefined;
+
+  constructor(
+    private readonly settings: KafkaSettings,
+    private readonly group: string,
+    private readonly topics: readonly string[],
+    private readonly events: ConsumerEvents,
+  ) {
+    const { sessionTimeoutMs, fetchWaitMs } = settings;
+    // a client of its own: kafkajs shares remembered offsets between the consumers of one client
+    this.consumer = createClient(settings).consumer({
+      groupId: group,
+      sessionTimeout: sessionTimeoutMs,
+      heartbeatInterval: Math.floor(sessionTimeoutMs / 4),
+      rebalanceTimeout: Math.max(sessionTimeoutMs, 10_000),
+      minBytes: 1,
+      maxWaitTimeInMs: fetchWaitMs,
+      allowAutoTopicCreation: false,
+      retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1_000, restartOnFailure: async () => false },
+      partitionAssigners: [
+        (config) => {
+          this.cluster = config.cluster;
+          return PartitionAssigners.roundRobin(config);
+        },
+      ],
+    });
+  }
+
+  async connect(): Promise<void> {
+    await this.consumer.connect();
+    try {
+      await this.consumer.subscribe({ topics: [...this.topics], fromBeginning: true });
+    } catch (error) {
+      if (!errorTypes(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+      await createTopics(this.settings, this.topics);
+      await this.consumer.subscribe({ topics: [...this.topics], fromBeginning: true });
+    }
+  }
+
+  async evictPredecessor(): Promise<void> {
+    const { clientId, logger } = this.settings;
+    const { groups } = groupDescriptions(
+      await (
+        await this.knownCluster().findGroupCoordinator({ groupId: this.group })
+      ).describeGroups({
+        groupIds: [this.group],
+      }),
+    );
+    const broker = await this.knownCluster().findGroupCoordinator({ groupId: this.group });
+    for (const { memberId } of groups.flatMap(({ members }) => members).filter((one) => one.clientId === clientId)) {
+      logger.info(`${this.group}: ends the membership that an earlier ${clientId} left behind`);
+      await leaveGroup(broker, this.group, memberId);
+    }
+  }
+
+  async endOffsets(): Promise<TopicPartitionOffset[]> {
+    const cluster = this.knownCluster();
+    const ends = await cluster.fetchTopicsOffset(
+      this.topics.map((topic) => ({
+        topic,
+        partitions: cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => ({ partition: partitionId })),
+        fromBeginning: false,
+      })),
+    );
+    return ends.flatMap(({ topic, partitions }) =>
+      partitions.map(({ partition, offset }) => ({ topic, partition, offset: Number(offset) })),
+    );
+  }
+
+  async run(): Promise<void> {
+    const { consumer, events } = this;
+    consumer.on(consumer.events.CRASH, ({ payload }) => events.onCrashed(payload.error));
+    consumer.on(consumer.events.REQUEST, () => events.onAnswered());
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => events.onJoined(assignmentOf(payload.memberAssignment)));
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: this.partitionCount(),
+      eachBatch: (payload) =>
+        events.onBatch({
+          topic: payload.batch.topic,
+          partition: payload.batch.partition,
+          messages: payload.batch.messages,
+          heartbeat: () => payload.heartbeat(),
+          isWanted: () => payload.isRunning() && !payload.isStale(),
+          resolve: (offset) => payload.resolveOffset(offset),
+        }),
+    });
+  }
+
+  pause(): void {
+    this.consumer.pause(this.topics.map((topic) => ({ topic })));
+  }
+
+  resume(): void {
+    this.consumer.resume(this.topics.map((topic) => ({ topic })));
+  }
+
+  seek({ topic, partition, offset }: TopicPartitionOffset): void {
+    this.consumer.seek({ topic, partition, offset: String(offset) });
+  }
+
+  async commit(positions: readonly TopicPartitionOffset[]): Promise<void> {
+    await this.consumer.commitOffsets(
+      positions.map(({ topic, partition, offset }) => ({ topic, partition, offset: String(offset) })),
+    );
+  }
+
+  disconnect(): Promise<void> {
+    return this.consumer.disconnect();
+  }
+
+  private partitionCount(): number {
+    const cluster = this.knownCluster();
+    const counts = this.topics.map((topic) => cluster.findTopicPartitionMetadata(topic).length);
+    return Math.max(
+      1,
+      counts.reduce((sum, count) => sum + count, 0),
+    );
+  }
+
+  private knownCluster(): Cluster {
+    if (!this.cluster) throw new Error('kafkajs has not made its view of the cluster known');
+    return this.cluster;
+  }
+}
+
+function messagesByTopic(batch: readonly OutboxEntry[]): TopicMessages[] {
+  const byTopic = new Map<string, Message[]>();
+  for (const { topic, key, value, headers } of batch) {
+    const message = headers ? { key, value, headers } : { key, value };
+    const known = byTopic.get(topic);
+    if (known) known.push(message);
+    else byTopic.set(topic, [message]);
+  }
+  return [...byTopic].map(([topic, messages]) => ({ topic, messages }));
+}
+
+/** The broker will say the same again, whenever the request is repeated. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  'MESSAGE_TOO_LARGE',
+  'RECORD_LIST_TOO_LARGE',
+  'INVALID_TOPIC_EXCEPTION',
+  'INVALID_RECORD',
+  'TOPIC_AUTHORIZATION_FAILED',
+]);
+
+function createClient({ brokers, clientId, ssl, sasl, logger, clock }: KafkaSettings): Kafka {
+  return new Kafka({
+    brokers: [...brokers],
+    clientId,
+    ...(ssl !== undefined && { ssl }),
+    ...(sasl !== undefined && { sasl }),
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    retry: { retries: 1, initialRetryTime: 100, maxRetryTime: 1_000 },
+    logLevel: logLevel.INFO,
+    logCreator: () => (entry) => report(logger, clock, entry),
+  });
+}
+
+const REPEAT_AFTER_MS = 30_000;
+/** Parts of kafkajs whose every failure comes back to us as that of a send, a join or a consumer. */
+const RETRIED = new Set(['Connection', 'BrokerPool', 'Cluster', 'Producer', 'Consumer', 'ConsumerGroup', 'Runner']);
+const reportedAt = new Map<string, number>();
+
+/**
+ * kafkajs calls every hiccup an error, once per attempt and connection; what it cannot get over itself is
+ * reported by the bus. So its complaints are warnings, each at most once in 30 s, and its progress is for
+ * those who debug.
+ */
+function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntry): void {
+  const detail = typeof log.error === 'string' ? ` (${log.error})` : '';
+  const text = `kafkajs${namespace ? ` ${namespace}` : ''}: ${log.message}${detail}`;
+  if (level > logLevel.WARN || RETRIED.has(namespace)) return logger.debug(text);
+  const now = clock.monotonic();
+  const last = reportedAt.get(text);
+  if (last !== undefined && now - last < REPEAT_AFTER_MS) return logger.debug(text);
+  if (reportedAt.size >= 256) reportedAt.clear();
+  reportedAt.set(text, now);
+  logger.warn(text);
+}
+
+/** The protocol's names of an error and of what caused it. */
+function errorTypes(error: unknown): string[] {
+  const types: string[] = [];
+  for (let next = error, depth = 0; next instanceof Error && depth < 8; next = next.cause, depth++) {
+    if ('type' in next && typeof next.type === 'string') types.push(next.type);
+  }
+  return types;
+}
+
+function assignmentOf(assignment: Readonly<Record<string, readonly number[]>>): TopicPartition[] {
+  return Object.entries(assignment).flatMap(([topic, partitions]) =>
+    partitions.map((partition) => ({ topic, partition })),
+  );
+}
+
+interface GroupDescriptions {
+  readonly groups: readonly { readonly members: readonly { readonly memberId: string; readonly clientId: string }[] }[];
+}
+
+/** kafkajs does not type what its broker answers here. */
+function groupDescriptions(answer: GroupDescriptions): GroupDescriptions {
+  return answer;
+}
+
+/** A request that kafkajs has but does not show in its types; without it the group waits for the session. */
+async function leaveGroup(broker: object, groupId: string, memberId: string): Promise<void> {
+  const { leaveGroup: leave } = broker as { leaveGroup?: (request: object) => Promise<void> };
+  await leave?.call(broker, { groupId, memberId });
+}
+
+interface RequestQueue {
+  readonly pending: readonly unknown[];
+  scheduleCheckPendingRequests: () => void;
+}
+
+let quietened = false;
+
+/**
+ * kafkajs 2.2.4 looks for waiting requests in a timer that sets itself again with a negative delay, so each
+ * connection wakes its process about 900 times a second for ever (kafkajs issue 1751). With nothing waiting
+ * there is nothing to look for: whoever queues a request starts the timer again.
+ */
+export function quietIdleConnections(): void {
+  if (quietened) return;
+  quietened = true;
+  const load = createRequire(import.meta.url);
+  const { prototype } = load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue };
+  const original = { schedule: prototype.scheduleCheckPendingRequests };
+  prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
+    if (this.pending.length > 0) original.schedule.call(this);
+  };
+}

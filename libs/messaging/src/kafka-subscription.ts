@@ -1,0 +1,442 @@
+import { backoffMs, type Clock, errorMessage, type Logger, type Random, type Timer } from '@concordat/foundation';
+import {
+  DEFAULT_MAXIMUM_IN_FLIGHT,
+  DEFAULT_STOP_TIMEOUT_MS,
+  type Subscription,
+  type SubscriptionOptions,
+} from './bus.js';
+import { decodeMessage } from './codec.js';
+import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
+import { MessageDecodeError } from './errors.js';
+import { OffsetTracker } from './offset-tracker.js';
+import type { OutboxEntry } from './outbox.js';
+import { withTimeLimit } from './time-limit.js';
+import { DEAD_LETTER_TOPIC } from './topics.js';
+
+export interface TopicPartition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface TopicPartitionOffset extends TopicPartition {
+  readonly offset: number;
+}
+
+/** Messages of one partition in one answer to a fetch. */
+export interface ConsumedBatch extends TopicPartition {
+  readonly messages: readonly { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null }[];
+  /** Tells the broker, when it is time for it, that this member lives. Rejects when the group changes. */
+  heartbeat(): Promise<void>;
+  /** Whether the rest of the batch is still wanted: the consumer runs and has not been told to go elsewhere. */
+  isWanted(): boolean;
+  /** The next fetch begins behind this offset. */
+  resolve(offset: string): void;
+}
+
+/** What a consumer tells the subscription that it works for. */
+export interface ConsumerEvents {
+  /** The group gave this member its partitions, before the first fetch from them. */
+  onJoined(assignment: readonly TopicPartition[]): void;
+  onBatch(batch: ConsumedBatch): Promise<void>;
+  /** The broker answered a request. */
+  onAnswered(): void;
+  /** This consumer has ended for good. */
+  onCrashed(error: unknown): void;
+}
+
+/** One life of a consumer in a group: from its connection to its crash or its end. */
+export interface GroupConsumer {
+  /** Connects and learns where the topics are. */
+  connect(): Promise<void>;
+  /** Ends the memberships that an earlier process of the same name left behind. */
+  evictPredecessor(): Promise<void>;
+  endOffsets(): Promise<TopicPartitionOffset[]>;
+  /** Joins the group and fetches until it is disconnected. */
+  run(): Promise<void>;
+  pause(): void;
+  resume(): void;
+  seek(position: TopicPartitionOffset): void;
+  commit(positions: readonly TopicPartitionOffset[]): Promise<void>;
+  disconnect(): Promise<void>;
+}
+
+export interface KafkaSubscriptionDependencies {
+  readonly createConsumer: (group: string, topics: readonly string[], events: ConsumerEvents) => GroupConsumer;
+  readonly publishDeadLetter: (entry: OutboxEntry) => void;
+  /** makes the name of a group that nobody else has */
+  readonly uniqueGroup: (group: string) => string;
+  readonly onEnded: () => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly commitIntervalMs: number;
+  readonly stallTimeoutMs: number;
+}
+
+interface ConsumedPartition extends TopicPartition {
+  tracker: OffsetTracker;
+  committed: number | undefined;
+}
+
+const REBUILD = { baseMs: 100, capMs: 2_000 };
+/** A consumer that lived this long was healthy: its end starts a new row of attempts. */
+const HEALTHY_LIFE_MS = 30_000;
+const DISCONNECT_LIMIT_MS = 5_000;
+const COMMIT_LIMIT_MS = 2_000;
+const CAPACITY_CHECK_MS = 500;
+
+/**
+ * One subscription on Kafka, over as many consumers as it takes: kafkajs' consumers crash and get stuck, so
+ * each has a watch, and a new one is built, without end and at a capped delay, when one has ended.
+ *
+ * States: joining ⇄ consuming (a consumer stands) → stopped; `paused` is orthogonal to them.
+ * Invariants: never more than `maximumInFlight` unfinished messages; what is committed lies at or below the
+ * lowest unfinished message; a consumer that was given up is never listened to again.
+ */
+export class KafkaSubscription implements Subscription {
+  /** Settles when the subscription stands for the first time. */
+  readonly standing: Promise<void>;
+  private readonly latest: boolean;
+  private readonly group: string;
+  private readonly topics: readonly string[];
+  private consumer: GroupConsumer | undefined;
+  private joined = false;
+  private partitions = new Map<string, ConsumedPartition>();
+  /** with `start: 'latest'`: where each partition ended when this subscription was made */
+  private beginnings: Map<string, number> | undefined;
+  private inFlight = 0;
+  private paused = false;
+  private stopping: Promise<void> | undefined;
+  private answeredAt: number;
+  private evicted = false;
+  private commitTimer: Timer | undefined;
+  private committing: Promise<void> | undefined;
+  private assigned: ReadonlySet<string> = new Set();
+  private announceStanding: () => void = () => undefined;
+  private endLife: (reason: unknown) => void = () => undefined;
+  private wakeSupervisor: () => void = () => undefined;
+  private readonly finishWaiters = new Set<() => void>();
+  private supervision: Promise<void> | undefined;
+
+  constructor(
+    private readonly dependencies: KafkaSubscriptionDependencies,
+    private readonly options: SubscriptionOptions,
+  ) {
+    this.latest = options.start === 'latest';
+    this.group = this.latest ? dependencies.uniqueGroup(options.group) : options.group;
+    this.topics = [...new Set(options.topics)];
+    this.answeredAt = dependencies.clock.monotonic();
+    this.standing = new Promise((resolve) => (this.announceStanding = resolve));
+  }
+
+  start(): void {
+    this.supervision = this.supervise();
+    this.scheduleCommit();
+  }
+
+  pause(): void {
+    if (this.paused || this.stopping) return;
+    this.paused = true;
+    if (this.joined) this.consumer?.pause();
+  }
+
+  resumeFromLatest(): void {
+    if (!this.paused || this.stopping) return;
+    void this.seekToEnd();
+  }
+
+  idleMs(): number {
+    return this.paused ? 0 : this.dependencies.clock.monotonic() - this.answeredAt;
+  }
+
+  stop(): Promise<void> {
+    this.stopping ??= this.stopOnce();
+    return this.stopping;
+  }
+
+  private async stopOnce(): Promise<void> {
+    const { clock, logger, onEnded } = this.dependencies;
+    if (this.joined) this.consumer?.pause();
+    const deadline = clock.monotonic() + (this.options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS);
+    while (this.inFlight > 0 && clock.monotonic() < deadline) await this.finishedOne(deadline - clock.monotonic());
+    this.commitTimer?.cancel();
+    try {
+      await withTimeLimit(clock, COMMIT_LIMIT_MS, 'the last offset commit', this.commitPositions());
+    } catch (error) {
+      logger.warn(`${this.group} could not commit its last offsets: ${errorMessage(error)}`);
+    }
+    this.endLife('stopped');
+    this.wakeSupervisor();
+    await this.supervision;
+    this.announceStanding();
+    onEnded();
+  }
+
+  /** Builds consumer after consumer until the subscription is stopped. */
+  private async supervise(): Promise<void> {
+    const { clock, logger, random } = this.dependencies;
+    for (let failures = 0; !this.stopping; failures++) {
+      const bornAt = clock.monotonic();
+      let reason: unknown;
+      try {
+        reason = await this.live();
+      } catch (error) {
+        reason = error;
+      }
+      if (this.stopping) return;
+      if (clock.monotonic() - bornAt > HEALTHY_LIFE_MS) failures = 0;
+      const delayMs = backoffMs(failures, REBUILD, random);
+      logger.warn(`the consumer of ${this.group} ended (${errorMessage(reason)}); another follows`);
+      await new Promise<void>((resolve) => {
+        const timer = clock.setTimer(delayMs, resolve);
+        this.wakeSupervisor = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    }
+  }
+
+  /** One life of a consumer; gives the reason for its end. */
+  private async live(): Promise<unknown> {
+    const { clock, createConsumer, logger } = this.dependencies;
+    let end: (reason: unknown) => void = () => undefined;
+    const ended = new Promise<unknown>((resolve) => (end = resolve));
+    this.endLife = end;
+    const ifCurrent = (action: () => void): void => {
+      if (this.consumer === consumer) action();
+    };
+    const consumer = createConsumer(this.group, this.topics, {
+      onJoined: (assignment) => ifCurrent(() => this.takeOver(consumer, assignment)),
+      onBatch: (batch) => (this.consumer === consumer ? this.handOnBatch(consumer, batch) : Promise.resolve()),
+      onAnswered: () => ifCurrent(() => (this.answeredAt = clock.monotonic())),
+      onCrashed: end,
+    });
+    this.consumer = consumer;
+    this.answeredAt = clock.monotonic();
+    const watch = this.watchForStall(end);
+    const joining = this.join(consumer);
+    try {
+      await Promise.race([joining, ended]);
+      return await ended;
+    } finally {
+      watch.cancel();
+      this.consumer = undefined;
+      this.joined = false;
+      const retired = this.retire(consumer, joining);
+      await withTimeLimit(clock, DISCONNECT_LIMIT_MS, 'the disconnection', retired).catch((error: unknown) =>
+        logger.debug(`${this.group}: ${errorMessage(error)}`),
+      );
+    }
+  }
+
+  /**
+   * Ends a consumer for good. One that is told to disconnect while it joins would forget that it was told, and
+   * keep its partitions for ever without anybody listening; so its join comes to an end first.
+   */
+  private async retire(consumer: GroupConsumer, joining: Promise<void>): Promise<void> {
+    await joining.catch(() => undefined);
+    await consumer.disconnect();
+  }
+
+  private async join(consumer: GroupConsumer): Promise<void> {
+    const isOver = (): boolean => this.consumer !== consumer;
+    await consumer.connect();
+    if (isOver()) return;
+    if (this.latest && !this.beginnings) {
+      const ends = await consumer.endOffsets();
+      this.beginnings = new Map(ends.map((end) => [keyOf(end), end.offset]));
+    }
+    if (isOver()) return;
+    if (!this.latest && !this.evicted) {
+      await consumer.evictPredecessor();
+      this.evicted = true;
+    }
+    if (isOver()) return;
+    await consumer.run();
+  }
+
+  /** Ends the life of a consumer that no broker has answered for too long, whatever it believes of itself. */
+  private watchForStall(end: (reason: unknown) => void): Timer {
+    const { clock, stallTimeoutMs } = this.dependencies;
+    let timer: Timer;
+    const look = (): void => {
+      const silentMs = clock.monotonic() - this.answeredAt;
+      if (silentMs >= stallTimeoutMs) end(new Error(`no answer from the broker for ${Math.round(silentMs)} ms`));
+      else timer = clock.setTimer(stallTimeoutMs - silentMs + 1, look);
+    };
+    timer = clock.setTimer(stallTimeoutMs, look);
+    return { cancel: () => timer.cancel() };
+  }
+
+  /**
+   * Positions this consumer. A partition that stays with this member goes on behind what was handed on, so a
+   * rebalance or a rebuilt consumer repeats nothing; any other one begins where the group left off.
+   */
+  private takeOver(consumer: GroupConsumer, assignment: readonly TopicPartition[]): void {
+    const kept = new Map<string, ConsumedPartition>();
+    for (const { topic, partition } of assignment) {
+      const key = keyOf({ topic, partition });
+      const known = this.partitions.get(key) ?? this.beginAtLatest({ topic, partition });
+      if (!known) continue;
+      kept.set(key, known);
+      consumer.seek({ topic, partition, offset: known.tracker.end });
+    }
+    this.partitions = kept;
+    this.assigned = new Set(assignment.map(keyOf));
+    this.joined = true;
+    if (this.paused || this.stopping) consumer.pause();
+    this.announceStanding();
+  }
+
+  private beginAtLatest({ topic, partition }: TopicPartition): ConsumedPartition | undefined {
+    if (!this.beginnings) return undefined;
+    const begin = this.beginnings.get(keyOf({ topic, partition })) ?? 0; // a partition that was made later
+    return { topic, partition, tracker: new OffsetTracker(begin), committed: undefined };
+  }
+
+  private async handOnBatch(consumer: GroupConsumer, batch: ConsumedBatch): Promise<void> {
+    const isWanted = (): boolean => this.consumer === consumer && !this.paused && !this.stopping && batch.isWanted();
+    let last: string | undefined;
+    try {
+      for (const message of batch.messages) {
+        while (this.isFull() && isWanted()) {
+          await this.finishedOne(CAPACITY_CHECK_MS);
+          await batch.heartbeat();
+        }
+        if (!isWanted()) break;
+        this.handOn(this.partitionAt(batch, Number(message.offset)), message);
+        last = message.offset;
+      }
+    } finally {
+      if (last !== undefined && this.consumer === consumer) batch.resolve(last);
+    }
+  }
+
+  /** A partition whose offsets went back was made anew, or lost its end with a disk: tracking starts over. */
+  private partitionAt({ topic, partition }: TopicPartition, offset: number): ConsumedPartition {
+    const key = keyOf({ topic, partition });
+    let known = this.partitions.get(key);
+    if (!known || offset < known.tracker.end) {
+      known = { topic, partition, tracker: new OffsetTracker(offset), committed: undefined };
+      this.partitions.set(key, known);
+    }
+    return known;
+  }
+
+  private handOn(
+    { topic, partition, tracker }: ConsumedPartition,
+    { offset, key, value }: ConsumedBatch['messages'][number],
+  ): void {
+    const position = Number(offset);
+    tracker.begin(position);
+    this.inFlight++;
+    const finish = (): void => this.finish(tracker, position);
+    const fail = (error: unknown): void => {
+      this.dependencies.logger.error(`the handler of ${topic} failed: ${errorMessage(error)}`, error);
+      finish();
+    };
+    try {
+      const handled = this.options.onMessage(decodeMessage(value));
+      if (handled) handled.then(finish, fail);
+      else finish();
+    } catch (error) {
+      if (!(error instanceof MessageDecodeError)) return fail(error);
+      this.putAside({ topic, partition, offset }, key, value, error);
+      finish();
+    }
+  }
+
+  private finish(tracker: OffsetTracker, offset: number): void {
+    this.inFlight--;
+    tracker.finish(offset);
+    if (this.finishWaiters.size > 0) for (const wake of this.finishWaiters) wake();
+  }
+
+  private putAside(origin: MessageOrigin, key: Buffer | null, value: Buffer | null, error: MessageDecodeError): void {
+    const { logger, publishDeadLetter } = this.dependencies;
+    logger.warn(`a message of ${origin.topic} (offset ${origin.offset}) is put aside: ${error.message}`);
+    if (origin.topic === DEAD_LETTER_TOPIC) return;
+    publishDeadLetter({ topic: DEAD_LETTER_TOPIC, key, value, headers: deadLetterHeaders(origin, error) });
+  }
+
+  private isFull(): boolean {
+    return this.inFlight >= (this.options.maximumInFlight ?? DEFAULT_MAXIMUM_IN_FLIGHT);
+  }
+
+  /** Waits until a handler has finished, at most `limitMs`. */
+  private finishedOne(limitMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        timer.cancel();
+        this.finishWaiters.delete(wake);
+        resolve();
+      };
+      const timer = this.dependencies.clock.setTimer(limitMs, wake);
+      this.finishWaiters.add(wake);
+    });
+  }
+
+  private scheduleCommit(): void {
+    const { clock, commitIntervalMs, logger } = this.dependencies;
+    if (this.latest) return; // its group ends with it
+    this.commitTimer = clock.setTimer(commitIntervalMs, () => {
+      this.commitPositions().catch((error: unknown) => {
+        logger.debug(`${this.group} could not commit its offsets, tries again: ${errorMessage(error)}`);
+      });
+      if (!this.stopping) this.scheduleCommit();
+    });
+  }
+
+  /** One commit is under way at a time; whoever comes meanwhile waits for that one and sends the rest. */
+  private async commitPositions(): Promise<void> {
+    await this.committing?.catch(() => undefined);
+    if (this.committing || this.latest || !this.joined || !this.consumer) return;
+    const changed = [...this.partitions.values()].filter(({ tracker, committed }) => tracker.position !== committed);
+    if (changed.length === 0) return;
+    const positions = changed.map(({ topic, partition, tracker }) => ({ topic, partition, offset: tracker.position }));
+    this.committing = this.consumer.commit(positions);
+    try {
+      await this.committing;
+      changed.forEach((part, index) => (part.committed = positions[index]!.offset));
+    } finally {
+      this.committing = undefined;
+    }
+  }
+
+  /** Kept up until the broker has said where the partitions end, or the subscription is paused no more. */
+  private async seekToEnd(): Promise<void> {
+    const { clock, logger, random } = this.dependencies;
+    for (let attempt = 0; this.paused && !this.stopping; attempt++) {
+      const consumer = this.consumer;
+      try {
+        if (!consumer || !this.joined) throw new Error('no consumer stands');
+        const ends = await consumer.endOffsets();
+        if (this.consumer === consumer && this.joined) return this.continueAt(consumer, ends);
+      } catch (error) {
+        logger.debug(`${this.group} cannot resume yet: ${errorMessage(error)}`);
+      }
+      await new Promise<void>((resolve) => {
+        clock.setTimer(backoffMs(attempt, { baseMs: 20, capMs: 1_000 }, random), resolve);
+      });
+    }
+  }
+
+  private continueAt(consumer: GroupConsumer, ends: readonly TopicPartitionOffset[]): void {
+    for (const { topic, partition, offset } of ends) {
+      const key = keyOf({ topic, partition });
+      if (!this.assigned.has(key)) continue;
+      const known = this.partitions.get(key);
+      if (known) known.tracker.skipTo(offset);
+      else this.partitions.set(key, { topic, partition, tracker: new OffsetTracker(offset), committed: undefined });
+      consumer.seek({ topic, partition, offset });
+    }
+    this.paused = false;
+    this.answeredAt = this.dependencies.clock.monotonic();
+    consumer.resume();
+  }
+}
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}

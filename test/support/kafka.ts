@@ -1,0 +1,27 @@
+import { startLocalSystem } from './local-system.js';
+
+/** A real broker that belongs to one test. */
+export interface TestKafka {
+  readonly brokers: readonly string[];
+  /** kill -9 */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, on the same port and data; resolves when it is ready. */
+  restart(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts a broker with temporary data on a free port. */
+export async function startKafka(): Promise<TestKafka> {
+  const system = await startLocalSystem({ only: ['kafka'] });
+  return {
+    brokers: system.kafkaBrokers,
+    kill: async () => {
+      const { processes } = await system.systemFile();
+      const broker = processes.find(({ role }) => role === 'kafka');
+      if (!broker) throw new Error('the local system has no broker');
+      process.kill(broker.pid, 'SIGKILL');
+    },
+    restart: () => system.restart('kafka'),
+    stop: () => system.stop(),
+  };
+}

@@ -1,0 +1,131 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+/** Parts of the local system that `--only` knows. */
+export type LocalSystemPart = 'kafka' | 'postgres' | 'coordinators' | 'participants';
+
+/** `system.json`, as the contract describes it. */
+export interface SystemFile {
+  readonly clusterName: string;
+  readonly startedAt: string;
+  readonly processes: readonly SystemProcess[];
+}
+
+export interface SystemProcess {
+  readonly name: string;
+  readonly role: 'coordinator' | 'participant' | 'postgres' | 'kafka';
+  readonly pid: number;
+  readonly ports: Readonly<Record<string, number>>;
+  readonly logFile?: string;
+  readonly dataDir?: string;
+  readonly databaseUrl?: string;
+}
+
+export interface LocalSystem {
+  /** empty unless Kafka is part of it */
+  readonly kafkaBrokers: readonly string[];
+  readonly directory: string;
+  /** Reads `system.json` as it is now. */
+  systemFile(): Promise<SystemFile>;
+  /** Starts a process of the system that has died, as `npm run lab -- restart <name>` does. */
+  restart(name: string): Promise<void>;
+  /** Ends all of its processes and removes its directory. May be called twice. */
+  stop(): Promise<void>;
+}
+
+export interface LocalSystemOptions {
+  /** default: everything */
+  readonly only?: readonly LocalSystemPart[];
+  /** added to every port of the contract; default: one whose ports are free */
+  readonly portOffset?: number;
+}
+
+const LAB = resolve(import.meta.dirname, '../../dist/apps/lab/src/main.js');
+/** Every port of the contract; all of them must be free at an offset. */
+const PORTS = [8081, 8082, 8083, 9081, 9082, 9083, 9092, 9093, 5433, 5434, 5435, 8091, 8092, 8093];
+const OFFSETS = { first: 10_000, last: 40_000, step: 100 };
+const START_TIMEOUT_MS = 180_000;
+const STOP_TIMEOUT_MS = 60_000;
+
+/**
+ * Starts a local system of real processes by the lab's own command, in a temporary directory and on free
+ * ports, for tests. It needs the build in `dist`, which `npm test` makes first. Whoever starts one stops it in
+ * `afterAll`; a start that fails leaves nothing running.
+ */
+export async function startLocalSystem(options: LocalSystemOptions = {}): Promise<LocalSystem> {
+  const directory = await mkdtemp(join(tmpdir(), 'concordat-test-'));
+  const stop = async (): Promise<void> => {
+    await runLab(['stop', '--directory', directory], STOP_TIMEOUT_MS);
+    await rm(directory, { recursive: true, force: true });
+  };
+  try {
+    const offset = String(options.portOffset ?? (await freePortOffset()));
+    const only = options.only ? ['--only', options.only.join(',')] : [];
+    const arguments_ = ['start', '--detach', '--directory', directory, '--port-offset', offset, ...only];
+    await runLab(arguments_, START_TIMEOUT_MS);
+    const systemFile = async (): Promise<SystemFile> =>
+      JSON.parse(await readFile(join(directory, 'system.json'), 'utf8')) as SystemFile;
+    const { processes } = await systemFile();
+    return {
+      kafkaBrokers: processes.filter(({ role }) => role === 'kafka').map(({ ports }) => `127.0.0.1:${ports.broker}`),
+      directory,
+      systemFile,
+      restart: (name) => runLab(['lab', 'restart', name, '--directory', directory], START_TIMEOUT_MS),
+      stop,
+    };
+  } catch (error) {
+    await stop().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Runs the lab's command line to its end. @throws Error with what it printed when it fails */
+async function runLab(arguments_: readonly string[], timeoutMs: number): Promise<void> {
+  const child = spawn(process.execPath, ['--enable-source-maps', LAB, ...arguments_], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: timeoutMs,
+  });
+  const output = collectOutput(child);
+  const code = await new Promise<number | string>((done, fail) => {
+    child.once('error', fail);
+    child.once('exit', (exitCode, signal) => done(exitCode ?? signal ?? 'unknown'));
+  });
+  child.stdout.destroy(); // a process left running by --detach may still hold the other end
+  child.stderr.destroy();
+  if (code !== 0) throw new Error(`the lab's "${arguments_.join(' ')}" ended with ${code}:\n${output()}`);
+}
+
+function collectOutput({ stdout, stderr }: ChildProcess): () => string {
+  let text = '';
+  const append = (chunk: Buffer): void => void (text = (text + chunk.toString()).slice(-8_192));
+  stdout?.on('data', append);
+  stderr?.on('data', append);
+  return () => text;
+}
+
+/** Looks for an offset at which none of the system's ports is in use. Several tests may look at once. */
+async function freePortOffset(): Promise<number> {
+  const slots = (OFFSETS.last - OFFSETS.first) / OFFSETS.step;
+  const start = process.pid % slots;
+  for (let tried = 0; tried < slots; tried++) {
+    const offset = OFFSETS.first + ((start + tried) % slots) * OFFSETS.step;
+    const taken = await Promise.all(PORTS.map((port) => isTaken(port + offset)));
+    if (!taken.includes(true)) return offset;
+  }
+  throw new Error('no port offset is free for a local system');
+}
+
+function isTaken(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    const answer = (taken: boolean): void => {
+      socket.destroy();
+      done(taken);
+    };
+    socket.once('connect', () => answer(true));
+    socket.once('error', () => answer(false));
+  });
+}
