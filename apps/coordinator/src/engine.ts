@@ -4,7 +4,7 @@ import type { ApplyResult } from '@concordat/commit-protocol';
 import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
 import { FileStorage, GrpcTransport, RaftNode } from '@concordat/raft';
 import { RaftCluster } from './cluster/raft-cluster.js';
-import { CONFIG, type Config } from './config.js';
+import { CONFIG, formatAddress, type Config } from './config.js';
 import { ON_FATAL } from './coordinator.module.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
@@ -56,7 +56,16 @@ export class Engine implements OnApplicationShutdown {
       inDoubtAfterMs: config.inDoubtAfterMs,
     };
     const manager = new TransactionManager(
-      { log, bus, clock, random, failpoints, logger, options },
+      {
+        log,
+        bus,
+        clock,
+        random,
+        failpoints,
+        logger,
+        options,
+        onDecided: ({ outcome, cause }) => metrics.transactionDecided(outcome!, cause?.reason),
+      },
       node.status().appliedIndex,
     );
     const replies = new RepliesConsumer(bus, manager, config.nodeId, logger);
@@ -89,8 +98,8 @@ function createNode(
     transport: new GrpcTransport({
       nodeId,
       clusterName,
-      listen: raft,
-      peers: peers.filter((peer) => peer.nodeId !== nodeId).map((peer) => ({ nodeId: peer.nodeId, ...peer.raft })),
+      listenAddress: formatAddress(raft),
+      peers: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
       clock,
       random: new SystemRandom(),
       logger,
@@ -106,7 +115,7 @@ function createNode(
 }
 
 function watch(metrics: Metrics, manager: TransactionManager): void {
-  metrics.gauge('concordat_transactions_open', 'Transactions that have not ended', () => manager.figures().open);
+  metrics.watchTransactions({ open: () => manager.figures().open, inDoubt: () => manager.figures().inDoubt });
   metrics.gauge('concordat_transactions_ended', 'Ended transactions that are kept', () => manager.figures().ended);
   metrics.gauge(
     'concordat_transactions_waiting_for_keys',
@@ -118,7 +127,6 @@ function watch(metrics: Metrics, manager: TransactionManager): void {
     'Broken promises and unknown old branches since the start',
     () => manager.figures().alerts,
   );
-  manager.subscribeDecided((outcome, reason) => metrics.transactionDecided(outcome, reason));
 }
 
 /** Providers of `TRANSACTIONS` and `CLUSTER` and of all that works behind them. */
