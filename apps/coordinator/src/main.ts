@@ -1,4 +1,3 @@
-import 'reflect-metadata';
 import { errorMessage } from '@concordat/foundation';
 import { createCoordinator } from './bootstrap.js';
 import { formatAddress, formatHelp, formatProblems, parseConfig, type Config } from './config.js';
@@ -40,7 +39,7 @@ function startFailure(error: unknown, config: Config): string {
     return `The address ${address} is taken by another process; end that one or set CONCORDAT_HTTP to another address.`;
   }
   if (rest && (code === 'EADDRNOTAVAIL' || code === 'EACCES')) {
-    return `The address ${address} cannot be used on this machine (${String(code)}); set CONCORDAT_HTTP to one that can.`;
+    return `The address ${address} cannot be used on this machine (${code}); set CONCORDAT_HTTP to one that can.`;
   }
   return `The coordinator could not start: ${errorMessage(error)}`;
 }

@@ -25,7 +25,9 @@ export class EventsController {
   })
   all(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
     parseQuery(noQuerySchema, request.query);
-    this.streams.openAll(reply, parseLastEventId(request));
+    const lastEventId = parseLastEventId(request);
+    if (request.method === 'HEAD') void reply.type('text/event-stream').send();
+    else this.streams.openAll(reply, lastEventId);
   }
 
   @Get('transactions/:id/events')
@@ -40,7 +42,9 @@ export class EventsController {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
     parseLastEventId(request); // the stream opens with the newest state, which is all that could be resumed
-    this.streams.openOne(reply, await this.transactions.get(id, 'stale'));
+    const state = await this.transactions.get(id, 'stale');
+    if (request.method === 'HEAD') void reply.type('text/event-stream').send();
+    else this.streams.openOne(reply, state);
   }
 }
 

@@ -157,7 +157,7 @@ export class ForwardToLeader {
       },
       rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
       onResponse: (_request, _reply, response) =>
-        void this.passAnswer(forwarded, response as unknown as UpstreamAnswer),
+        void this.passAnswer(forwarded, response),
       onError: (_reply, { error }) => this.answerFailure(forwarded, error),
     });
   }
@@ -258,12 +258,18 @@ function without<Value>(headers: Readonly<Record<string, Value>>, names: readonl
   return kept;
 }
 
+interface ErrorLike {
+  readonly code?: unknown;
+  readonly cause?: unknown;
+}
+
 /** The codes of an error and of everything that led to it. */
 function rootCodes(error: unknown): string[] {
   const codes: string[] = [];
-  for (let at = error, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    const { code } = at as Error & { code?: unknown };
+  for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 5; depth++) {
+    const { code, cause } = at as ErrorLike;
     if (typeof code === 'string') codes.push(code);
+    at = cause;
   }
   return codes;
 }

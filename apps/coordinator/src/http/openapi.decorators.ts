@@ -42,7 +42,7 @@ export function Call(call: CallDescription): MethodDecorator & ClassDecorator {
     ...parametersOf(call),
     ...answersOf(call),
   ];
-  return applyDecorators(...decorators) as MethodDecorator & ClassDecorator;
+  return applyDecorators(...decorators);
 }
 
 /** Tells OpenAPI that the path has the id of a transaction. */

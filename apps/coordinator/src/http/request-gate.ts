@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Metrics } from '../metrics/metrics.js';
 import { sendProblem } from './answers.js';
@@ -22,7 +22,7 @@ export class RequestGate {
   private running = 0;
   private whenIdle: (() => void) | undefined;
 
-  constructor(private readonly metrics: Metrics) {}
+  constructor(@Inject(Metrics) private readonly metrics: Metrics) {}
 
   get isClosed(): boolean {
     return this.closed;

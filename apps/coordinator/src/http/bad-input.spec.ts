@@ -1,0 +1,395 @@
+import { connect } from 'node:net';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { BRANCH_ID, ID } from './testing/fake-engine.js';
+import { createTestNode, type TestNode } from './testing/test-node.js';
+
+const EXECUTE = '/v1/transactions/execute';
+const work = { participant: 'bank-a', operation: 'debit', payload: { account: 'acc-1', amount: 5 } };
+
+let node: TestNode;
+beforeAll(async () => {
+  node = await createTestNode({ CONCORDAT_MAX_BRANCHES: '3' });
+});
+afterAll(() => node.app.close());
+afterEach(() => {
+  const { calls } = node.transactions;
+  expect(calls).toEqual([]); // nothing has happened
+  calls.length = 0;
+});
+
+interface Case {
+  readonly name: string;
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'PATCH';
+  readonly url?: string;
+  readonly body?: unknown;
+  readonly raw?: string | Buffer;
+  readonly headers?: Record<string, string>;
+  readonly status?: number;
+  readonly code: string;
+  /** paths in `errors` */
+  readonly paths?: readonly string[];
+}
+
+async function check({ method, url = EXECUTE, body, raw, headers, status = 400, code, paths }: Case): Promise<void> {
+  const payload = raw ?? (body === undefined ? undefined : JSON.stringify(body));
+  const answer = await node.app.inject({
+    method: method ?? 'POST',
+    url,
+    headers: { ...(payload !== undefined && { 'content-type': 'application/json' }), ...headers },
+    ...(payload !== undefined && { payload }),
+  });
+  const problem: { errors?: { path: string; message: string }[]; detail: string } = answer.json();
+  expect(problem).toMatchObject({ status, code, instance: url.split('?')[0] });
+  expect(answer.statusCode).toBe(status);
+  expect(answer.headers['content-type']).toBe('application/problem+json; charset=utf-8');
+  expect(problem.detail).toMatch(/\w+ \w+/); // a sentence
+  if (paths) expect(problem.errors?.map(({ path }) => path)).toEqual(paths);
+}
+
+function nested(depth: number): string {
+  return `${'['.repeat(depth)}${']'.repeat(depth)}`;
+}
+function withPayload(json: string): string {
+  return `{"branches":[{"participant":"bank-a","operation":"debit","payload":${json}}]}`;
+}
+
+describe('bodies', () => {
+  const cases: Case[] = [
+    { name: 'none where one is needed', code: 'INVALID_REQUEST', paths: [''] },
+    { name: 'not JSON', raw: '{"branches":', code: 'INVALID_JSON' },
+    { name: 'not UTF-8', raw: Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), code: 'INVALID_JSON' },
+    { name: 'an array', body: [], code: 'INVALID_REQUEST', paths: [''] },
+    { name: 'null', raw: 'null', code: 'INVALID_REQUEST', paths: [''] },
+    {
+      name: 'another type',
+      raw: 'a=1',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      status: 415,
+      code: 'UNSUPPORTED_MEDIA_TYPE',
+    },
+    { name: 'text', raw: '{}', headers: { 'content-type': 'text/plain' }, status: 415, code: 'UNSUPPORTED_MEDIA_TYPE' },
+    { name: 'an unknown field', body: { branches: [], retries: 3 }, code: 'UNKNOWN_FIELD', paths: ['retries'] },
+    {
+      name: 'an unknown field in a branch',
+      body: { branches: [{ ...work, foo: 1, bar: 2 }] },
+      code: 'UNKNOWN_FIELD',
+      paths: ['branches[0].foo', 'branches[0].bar'],
+    },
+    {
+      name: 'wrong types',
+      body: { branches: [{ ...work, participant: 7 }], timeoutMs: '5' },
+      code: 'INVALID_REQUEST',
+      paths: ['timeoutMs', 'branches[0].participant'],
+    },
+    { name: 'branches that are no list', body: { branches: {} }, code: 'INVALID_REQUEST', paths: ['branches'] },
+    {
+      name: 'a branch without payload',
+      body: { branches: [{ participant: 'a', operation: 'b' }] },
+      code: 'INVALID_REQUEST',
+      paths: ['branches[0].payload'],
+    },
+    {
+      name: 'an empty name',
+      body: { branches: [{ ...work, operation: '' }] },
+      code: 'INVALID_REQUEST',
+      paths: ['branches[0].operation'],
+    },
+    {
+      name: 'keys that are no texts',
+      body: { branches: [{ ...work, keys: [1] }] },
+      code: 'INVALID_REQUEST',
+      paths: ['branches[0].keys[0]'],
+    },
+    {
+      name: 'metadata that is no object',
+      body: { branches: [], metadata: [1] },
+      code: 'INVALID_REQUEST',
+      paths: ['metadata'],
+    },
+    {
+      name: 'a protocol that does not exist',
+      body: { branches: [], protocol: '4pc' },
+      code: 'INVALID_REQUEST',
+      paths: ['protocol'],
+    },
+    {
+      name: 'a protocol that comes later',
+      body: { branches: [], protocol: '3pc' },
+      status: 501,
+      code: 'NOT_AVAILABLE',
+      paths: ['protocol'],
+    },
+    {
+      name: 'an unknown field in begin',
+      url: '/v1/transactions',
+      body: { branches: [] },
+      code: 'UNKNOWN_FIELD',
+      paths: ['branches'],
+    },
+    { name: '3pc in begin', url: '/v1/transactions', body: { protocol: '3pc' }, status: 501, code: 'NOT_AVAILABLE' },
+    {
+      name: 'a body in commit',
+      url: `/v1/transactions/${ID}/commit`,
+      body: { force: true },
+      code: 'UNKNOWN_FIELD',
+      paths: ['force'],
+    },
+    {
+      name: 'a body in abort',
+      url: `/v1/transactions/${ID}/abort`,
+      body: { why: 1 },
+      code: 'UNKNOWN_FIELD',
+      paths: ['why'],
+    },
+    ...[0, 99, 3_600_001, 1.5, -5].map((timeoutMs) => ({
+      name: `timeoutMs ${timeoutMs}`,
+      body: { branches: [], timeoutMs },
+      code: 'INVALID_REQUEST',
+      paths: ['timeoutMs'],
+    })),
+    {
+      name: 'prepared work with an operation',
+      url: `/v1/transactions/${ID}/branches`,
+      body: { ...work, vote: 'yes', branchId: BRANCH_ID },
+      code: 'UNKNOWN_FIELD',
+      paths: ['operation', 'payload'],
+    },
+    {
+      name: 'an unknown vote',
+      url: `/v1/transactions/${ID}/branches`,
+      body: { participant: 'a', vote: 'maybe', branchId: BRANCH_ID },
+      code: 'INVALID_REQUEST',
+      paths: ['vote'],
+    },
+    {
+      name: 'a branchId that is no UUID',
+      url: `/v1/transactions/${ID}/branches`,
+      body: { participant: 'a', vote: 'yes', branchId: 'b1' },
+      code: 'INVALID_REQUEST',
+      paths: ['branchId'],
+    },
+    {
+      name: 'too many branches',
+      body: { branches: ['a', 'b', 'c', 'd'].map((participant) => ({ ...work, participant })) },
+      code: 'TOO_MANY_BRANCHES',
+    },
+    {
+      name: 'too many operations',
+      body: { branches: Array.from({ length: 257 }, () => work) },
+      code: 'TOO_MANY_BRANCHES',
+    },
+    {
+      name: 'a payload over 256 KiB',
+      body: { branches: [{ ...work, payload: 'x'.repeat(262_143) }] },
+      status: 413,
+      code: 'PAYLOAD_TOO_LARGE',
+      paths: ['branches[0].payload'],
+    },
+    {
+      name: 'a payload over 256 KiB of UTF-8',
+      body: { branches: [{ ...work, payload: 'é'.repeat(131_072) }] },
+      status: 413,
+      code: 'PAYLOAD_TOO_LARGE',
+    },
+    {
+      name: 'metadata over 256 KiB',
+      url: '/v1/transactions',
+      body: { metadata: { a: 'x'.repeat(262_144) } },
+      status: 413,
+      code: 'PAYLOAD_TOO_LARGE',
+      paths: ['metadata'],
+    },
+    { name: 'a body over 1 MiB', raw: `{"branches":[]}${' '.repeat(1_048_577)}`, status: 413, code: 'BODY_TOO_LARGE' },
+    {
+      name: '__proto__',
+      raw: withPayload('{"a":[{"__proto__":{"admin":true}}]}'),
+      code: 'FORBIDDEN_KEY',
+      paths: ['branches[0].payload.a[0].__proto__'],
+    },
+    { name: 'constructor.prototype', raw: withPayload('{"constructor":{"prototype":{}}}'), code: 'FORBIDDEN_KEY' },
+    ...['9007199254740992', '9007199254740993', '-9007199254740993', '1e400', '123456789012345678901234567890'].map(
+      (number) => ({
+        name: `the number ${number}`,
+        raw: withPayload(`{"amount":${number}}`),
+        code: 'INVALID_NUMBER',
+        paths: ['branches[0].payload.amount'],
+      }),
+    ),
+    { name: 'a body nested without bound', raw: withPayload(nested(100_000)), code: 'NESTED_TOO_DEEPLY' },
+  ];
+  it.each(cases)('refuses $name', check);
+
+  it('takes the largest exact integers, 256 KiB, and as many branches as are allowed', async () => {
+    const payload = { least: Number.MIN_SAFE_INTEGER, most: Number.MAX_SAFE_INTEGER, half: 0.5 };
+    const branches = ['a', 'b', 'c'].map((participant) => ({ ...work, participant, payload }));
+    const more = Array.from({ length: 253 }, () => ({ ...work, participant: 'a' }));
+    const large = { ...work, participant: 'b', payload: 'x'.repeat(262_142) };
+    for (const list of [[...branches, ...more], [large]]) {
+      const answer = await node.app.inject({ method: 'POST', url: EXECUTE, payload: { branches: list } });
+      expect(answer.statusCode).toBe(200);
+    }
+    node.transactions.calls.length = 0;
+  });
+});
+
+describe('paths, queries and headers', () => {
+  const cases: Case[] = [
+    ...['abc', ID.toUpperCase(), `${ID}0`, '00000000-0000-0000-0000-000000000000', '%20'].flatMap((id) => [
+      {
+        name: `the id ${id}`,
+        method: 'GET' as const,
+        url: `/v1/transactions/${id}`,
+        code: 'INVALID_ID',
+        paths: ['id'],
+      },
+      { name: `the id ${id}`, url: `/v1/transactions/${id}/commit`, code: 'INVALID_ID', paths: ['id'] },
+      {
+        name: `the id ${id}`,
+        method: 'GET' as const,
+        url: `/v1/transactions/${id}/events`,
+        code: 'INVALID_ID',
+        paths: ['id'],
+      },
+    ]),
+    {
+      name: 'an unknown parameter',
+      url: `${EXECUTE}?waitms=5`,
+      body: { branches: [] },
+      code: 'UNKNOWN_PARAMETER',
+      paths: ['waitms'],
+    },
+    {
+      name: 'an unknown parameter of begin',
+      url: '/v1/transactions?wait=ended',
+      code: 'UNKNOWN_PARAMETER',
+      paths: ['wait'],
+    },
+    {
+      name: 'an unknown parameter of events',
+      method: 'GET',
+      url: '/v1/events?from=5',
+      code: 'UNKNOWN_PARAMETER',
+      paths: ['from'],
+    },
+    {
+      name: 'an unknown parameter of cluster',
+      method: 'GET',
+      url: '/v1/cluster?x',
+      code: 'UNKNOWN_PARAMETER',
+      paths: ['x'],
+    },
+    ...['-1', '60001', 'ten', '', '1.5', '1e3'].map((waitMs) => ({
+      name: `waitMs=${waitMs}`,
+      url: `/v1/transactions/${ID}/commit?waitMs=${waitMs}`,
+      code: 'INVALID_PARAMETER',
+      paths: ['waitMs'],
+    })),
+    {
+      name: 'a parameter twice',
+      url: `/v1/transactions/${ID}/commit?waitMs=1&waitMs=2`,
+      code: 'INVALID_PARAMETER',
+      paths: ['waitMs'],
+    },
+    {
+      name: 'an unknown wait',
+      url: `/v1/transactions/${ID}/abort?wait=never`,
+      code: 'INVALID_PARAMETER',
+      paths: ['wait'],
+    },
+    {
+      name: 'an unknown consistency',
+      method: 'GET',
+      url: `/v1/transactions/${ID}?consistency=eventual`,
+      code: 'INVALID_PARAMETER',
+      paths: ['consistency'],
+    },
+    ...['0', '501', 'x'].map((limit) => ({
+      name: `limit=${limit}`,
+      method: 'GET' as const,
+      url: `/v1/transactions?limit=${limit}`,
+      code: 'INVALID_PARAMETER',
+      paths: ['limit'],
+    })),
+    {
+      name: 'an unknown status',
+      method: 'GET',
+      url: '/v1/transactions?status=open',
+      code: 'INVALID_PARAMETER',
+      paths: ['status'],
+    },
+    ...['', 'a b', 'ä', 'k'.repeat(256), 'one, two'].map((key) => ({
+      name: `the key "${key.slice(0, 20)}"`,
+      body: { branches: [] },
+      headers: { 'idempotency-key': key },
+      code: 'INVALID_IDEMPOTENCY_KEY',
+      paths: ['Idempotency-Key'],
+    })),
+    {
+      name: 'a Last-Event-ID that is no index',
+      method: 'GET',
+      url: '/v1/events',
+      headers: { 'last-event-id': 'x1' },
+      code: 'INVALID_EVENT_ID',
+      paths: ['Last-Event-ID'],
+    },
+    { name: 'an unknown route', method: 'GET', url: '/v1/nothing', status: 404, code: 'ROUTE_NOT_FOUND' },
+    {
+      name: 'a method that a route does not have',
+      method: 'DELETE',
+      url: `/v1/transactions/${ID}`,
+      status: 404,
+      code: 'ROUTE_NOT_FOUND',
+    },
+    {
+      name: 'a route of a later version',
+      method: 'PUT',
+      url: '/v1/locks/a',
+      body: {},
+      status: 404,
+      code: 'ROUTE_NOT_FOUND',
+    },
+    { name: 'a path that cannot be decoded', method: 'GET', url: '/v1/transactions/%zz', code: 'MALFORMED_HTTP' },
+    {
+      name: 'a path without end',
+      method: 'GET',
+      url: `/v1/transactions/${'a'.repeat(101)}`,
+      status: 414,
+      code: 'URI_TOO_LONG',
+    },
+  ];
+  it.each(cases)('refuses $name ($url)', check);
+
+  async function raw(text: string): Promise<string> {
+    const { hostname, port } = new URL(await node.listen());
+    const socket = connect(Number(port), hostname);
+    socket.setEncoding('utf8');
+    socket.write(text);
+    let answer = '';
+    socket.on('data', (chunk: string) => (answer += chunk));
+    await once(socket, 'close');
+    return answer;
+  }
+
+  it('refuses a key that is sent twice', async () => {
+    const answer = await raw(
+      'POST /v1/transactions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nIdempotency-Key: a\r\nIdempotency-Key: a\r\nContent-Length: 0\r\n\r\n',
+    );
+    expect(answer).toContain('HTTP/1.1 400');
+    expect(answer).toContain('"code":"INVALID_IDEMPOTENCY_KEY"');
+  });
+
+  it.each([
+    ['what is no HTTP', 'HELLO\r\n\r\n', 400, 'MALFORMED_HTTP'],
+    [
+      'headers without bound',
+      `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`,
+      431,
+      'HEADERS_TOO_LARGE',
+    ],
+  ])('refuses %s', async (_name, text, status, code) => {
+    const answer = await raw(text);
+    expect(answer).toContain(`HTTP/1.1 ${status}`);
+    expect(answer).toContain(`"code":"${code}"`);
+  });
+});

@@ -1,0 +1,216 @@
+import { request, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { TransactionNotFoundError } from '../transactions/errors.js';
+import type { TransactionView } from '../transactions/transactions.api.js';
+import { EventStreams } from './event-streams.js';
+import { active, BRANCH_ID, committed, committing, ID } from './testing/fake-engine.js';
+import { createTestNode, type TestNode } from './testing/test-node.js';
+
+interface SentEvent {
+  readonly event: string;
+  readonly id: number;
+  readonly data: unknown;
+}
+
+/** A client of server-sent events that reads as far as a test wants. */
+class Client {
+  private text = '';
+  private wake: () => void = () => undefined;
+  ended = false;
+
+  constructor(readonly response: IncomingMessage) {
+    response.setEncoding('utf8');
+    response.on('data', (chunk: string) => {
+      this.text += chunk;
+      this.wake();
+    });
+    response.on('close', () => {
+      this.ended = true;
+      this.wake();
+    });
+    response.on('error', () => undefined);
+  }
+
+  static async open(url: string, headers: Record<string, string> = {}): Promise<Client> {
+    const call = request(url, { headers, agent: false });
+    call.end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    return new Client(response);
+  }
+
+  async events(count: number): Promise<SentEvent[]> {
+    await this.until(() => this.parse().length >= count);
+    return this.parse();
+  }
+
+  async end(): Promise<void> {
+    await this.until(() => this.ended);
+  }
+
+  private parse(): SentEvent[] {
+    const blocks = this.text.split('\n\n').slice(0, -1);
+    return blocks.flatMap((block) => {
+      const fields = new Map(
+        block.split('\n').map((line) => [line.split(': ')[0], line.slice(line.indexOf(': ') + 2)]),
+      );
+      const event = fields.get('event');
+      if (event === undefined) return [];
+      return [{ event, id: Number(fields.get('id')), data: JSON.parse(fields.get('data') ?? '') as unknown }];
+    });
+  }
+
+  private async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => (this.wake = resolve));
+  }
+}
+
+let node: TestNode;
+let url: string;
+let streams: EventStreams;
+const clients: Client[] = [];
+beforeAll(async () => {
+  node = await createTestNode();
+  url = await node.listen();
+  streams = node.app.get(EventStreams, { strict: false });
+});
+afterAll(() => node.app.close());
+beforeEach(() => {
+  node.transactions.view = active;
+  node.transactions.failure = undefined;
+  node.transactions.missed = { kind: 'events', events: [] };
+});
+afterEach(() => {
+  for (const client of clients.splice(0)) client.response.destroy();
+  streams.closeAll();
+});
+
+async function open(path: string, headers?: Record<string, string>): Promise<Client> {
+  const client = await Client.open(`${url}${path}`, headers);
+  clients.push(client);
+  return client;
+}
+function event(transaction: TransactionView): SentEvent {
+  return { event: 'transaction', id: transaction.logIndex, data: transaction };
+}
+
+describe('GET /v1/events', () => {
+  it('streams each change with its index', async () => {
+    const client = await open('/v1/events');
+    expect(client.response.headers).toMatchObject({
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+    });
+    node.transactions.publish(active);
+    node.transactions.publish(committed);
+    expect(await client.events(2)).toEqual([event(active), event(committed)]);
+  });
+
+  it('resumes after a Last-Event-ID, and sends nothing twice', async () => {
+    node.transactions.missed = { kind: 'events', events: [{ logIndex: 8, transaction: committing }] };
+    const client = await open('/v1/events', { 'last-event-id': '7' });
+    node.transactions.publish(committing);
+    node.transactions.publish(committed);
+    expect(await client.events(2)).toEqual([event(committing), event(committed)]);
+    expect(node.transactions.calls).toContainEqual(['missedSince', 7]);
+  });
+
+  it('says reset when that is too long ago, and goes on from now', async () => {
+    node.transactions.missed = { kind: 'reset' };
+    const client = await open('/v1/events', { 'last-event-id': '2' });
+    const later = { ...active, logIndex: 50 };
+    node.transactions.publish(later);
+    expect(await client.events(2)).toEqual([{ event: 'reset', id: 41, data: {} }, event(later)]);
+  });
+
+  it('listens only while somebody listens to it', async () => {
+    expect(node.transactions.listeners.size).toBe(0);
+    const client = await open('/v1/events');
+    expect(node.transactions.listeners.size).toBe(1);
+    client.response.destroy();
+    while (node.transactions.listeners.size > 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(streams.size).toBe(0);
+  });
+
+  it('cuts a client off that does not read', async () => {
+    const call = request(`${url}/v1/events`, { agent: false });
+    call.end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    response.pause();
+    const large = { ...active, metadata: { text: 'x'.repeat(200_000) } };
+    for (let logIndex = 1; streams.size > 0 && logIndex < 1_000; logIndex++) {
+      node.transactions.publish({ ...large, logIndex });
+    }
+    expect(streams.size).toBe(0);
+    response.destroy();
+  });
+
+  it('is served by a follower, too', async () => {
+    node.cluster.leads = false;
+    const client = await open('/v1/events');
+    node.transactions.publish(active);
+    expect(await client.events(1)).toEqual([event(active)]);
+    node.cluster.leads = true;
+  });
+});
+
+describe('GET /v1/transactions/{id}/events', () => {
+  const path = `/v1/transactions/${ID}/events`;
+
+  it('opens with the state, shows its own changes only, and closes when it has ended', async () => {
+    const client = await open(path);
+    node.transactions.publish({ ...active, id: BRANCH_ID, logIndex: 8 });
+    node.transactions.publish(committing);
+    node.transactions.publish(committed);
+    await client.end();
+    expect(await client.events(3)).toEqual([event(active), event(committing), event(committed)]);
+    expect(node.transactions.calls).toContainEqual(['get', ID, 'stale']);
+    expect(streams.size).toBe(0);
+  });
+
+  it('misses nothing that came while the state was asked for', async () => {
+    node.transactions.missed = {
+      kind: 'events',
+      events: [
+        { logIndex: 8, transaction: { ...committing, id: BRANCH_ID } },
+        { logIndex: 9, transaction: committed },
+      ],
+    };
+    const client = await open(path);
+    await client.end();
+    expect(await client.events(2)).toEqual([event(active), event(committed)]);
+  });
+
+  it('shows the state and closes when it had ended before', async () => {
+    node.transactions.view = committed;
+    const client = await open(path, { 'last-event-id': '5' });
+    await client.end();
+    expect(await client.events(1)).toEqual([event(committed)]);
+  });
+
+  it('answers 404 as a problem', async () => {
+    node.transactions.failure = new TransactionNotFoundError('no transaction has this id');
+    const answer = await node.app.inject({ method: 'GET', url: path });
+    expect(answer.json()).toMatchObject({ status: 404, code: 'TRANSACTION_NOT_FOUND' });
+  });
+
+  it('answers HEAD without a stream', async () => {
+    const answer = await node.app.inject({ method: 'HEAD', url: '/v1/events' });
+    expect(answer.statusCode).toBe(200);
+    expect(streams.size).toBe(0);
+  });
+});
+
+describe('when the node stops', () => {
+  it('ends every stream', async () => {
+    const stopping = await createTestNode();
+    const stoppingUrl = await stopping.listen();
+    const [all, one] = await Promise.all(
+      ['/v1/events', `/v1/transactions/${ID}/events`].map((path) => Client.open(`${stoppingUrl}${path}`)),
+    );
+    stopping.app.get(EventStreams, { strict: false }).closeAll();
+    await Promise.all([all?.end(), one?.end()]);
+    expect(all?.response.complete && one?.response.complete).toBe(true);
+    await stopping.app.close();
+  });
+});

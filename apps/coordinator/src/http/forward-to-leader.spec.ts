@@ -1,0 +1,196 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { NoLeaderError } from '../transactions/errors.js';
+import { FORWARDED_BY_HEADER } from './forward-to-leader.js';
+import { aborted, committed, ID } from './testing/fake-engine.js';
+import { createTestNode, type TestNode } from './testing/test-node.js';
+
+const EXECUTE = '/v1/transactions/execute';
+const transfer = { branches: [{ participant: 'bank-a', operation: 'debit', payload: { text: 'ä€' } }] };
+
+let follower: TestNode;
+let leader: TestNode;
+beforeAll(async () => {
+  [follower, leader] = await Promise.all([createTestNode(), createTestNode()]);
+});
+afterAll(() => Promise.all([follower.app.close(), leader.app.close()]));
+beforeEach(async () => {
+  for (const { transactions } of [follower, leader]) {
+    transactions.calls.length = 0;
+    transactions.failure = undefined;
+    transactions.settlement = { settled: true, transaction: committed };
+  }
+  leader.cluster.leads = true;
+  leader.cluster.leaderUrl = undefined;
+  follower.cluster.leads = false;
+  follower.cluster.leaderUrl = await leader.listen();
+  follower.cluster.waits.length = 0;
+  follower.cluster.onWait = () => undefined;
+});
+
+function execute(headers: Record<string, string> = {}) {
+  return follower.app.inject({ method: 'POST', url: `${EXECUTE}?waitMs=5&wait=ended`, payload: transfer, headers });
+}
+
+describe('a follower', () => {
+  it('passes a request on whole: path, query, body, headers; and the answer back', async () => {
+    const answer = await execute({ 'idempotency-key': 'k1' });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.json()).toEqual(committed);
+    expect(answer.headers['content-type']).toBe('application/json; charset=utf-8');
+    const [[name, request, options]] = leader.transactions.calls as [[string, unknown, unknown]];
+    expect([name, options]).toEqual(['execute', { waitMs: 5, wait: 'ended' }]);
+    expect(request).toMatchObject({ ...transfer, idempotency: { key: 'k1' } });
+    expect(follower.transactions.calls).toEqual([]);
+  });
+
+  it.each([
+    ['POST', '/v1/transactions', 201, 'begin'],
+    ['POST', `/v1/transactions/${ID}/commit`, 200, 'commit'],
+    ['GET', `/v1/transactions/${ID}`, 200, 'get'],
+    ['GET', `/v1/transactions/${ID}?consistency=linearizable`, 200, 'get'],
+    ['GET', '/v1/transactions?status=active&limit=3', 200, 'list'],
+    ['GET', '/v1/in-doubt', 200, 'inDoubt'],
+  ] as const)('passes %s %s on', async (method, url, status, call) => {
+    const answer = await follower.app.inject({ method, url });
+    expect(answer.statusCode).toBe(status);
+    expect(leader.transactions.calls.map(([name]) => name)).toEqual([call]);
+  });
+
+  it.each([
+    `/v1/transactions/${ID}?consistency=stale`,
+    '/v1/cluster',
+    '/healthz',
+    '/readyz',
+    '/metrics',
+    '/openapi.json',
+  ])('answers %s itself', async (url) => {
+    expect((await follower.app.inject({ method: 'GET', url })).statusCode).toBe(200);
+    expect(leader.transactions.calls).toEqual([]);
+  });
+
+  it('passes problems, Location and Retry-After through', async () => {
+    leader.transactions.settlement = { settled: true, transaction: aborted };
+    expect((await execute()).json()).toMatchObject({ status: 409, code: 'TRANSACTION_ABORTED' });
+    leader.transactions.settlement = { settled: false, transaction: committed };
+    expect((await execute()).headers['location']).toBe(`/v1/transactions/${ID}`);
+    leader.transactions.failure = new NoLeaderError('just now');
+    const answer = await execute();
+    expect(answer.statusCode).toBe(503);
+    expect(answer.headers['retry-after']).toBe('1');
+  });
+
+  it('does not look into bodies', async () => {
+    const answer = await follower.app.inject({
+      method: 'POST',
+      url: EXECUTE,
+      payload: '{"broken',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(answer.json()).toMatchObject({ status: 400, code: 'INVALID_JSON' });
+  });
+
+  it('refuses a body over 1 MiB and an id that is no UUID by itself', async () => {
+    const large = await follower.app.inject({ method: 'POST', url: EXECUTE, payload: { a: 'x'.repeat(1_048_577) } });
+    expect(large.json()).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE' });
+    const id = await follower.app.inject({ method: 'GET', url: '/v1/transactions/..%2f..%2fmetrics' });
+    expect(id.json()).toMatchObject({ status: 400, code: 'INVALID_ID' });
+    expect(leader.transactions.calls).toEqual([]);
+  });
+
+  it('serves a request itself when it becomes the leader meanwhile', async () => {
+    follower.cluster.leaderUrl = undefined;
+    follower.cluster.onWait = () => (follower.cluster.leads = true);
+    expect((await execute()).statusCode).toBe(200);
+    expect(follower.transactions.calls.map(([name]) => name)).toEqual(['execute']);
+    expect(follower.cluster.waits).toEqual([2_000]);
+  });
+
+  it('waits for a leader to be known', async () => {
+    const url = follower.cluster.leaderUrl;
+    follower.cluster.leaderUrl = undefined;
+    follower.cluster.onWait = () => (follower.cluster.leaderUrl = url);
+    expect((await execute()).statusCode).toBe(200);
+    expect(leader.transactions.calls).toHaveLength(1);
+  });
+
+  it('answers NO_LEADER when none appears', async () => {
+    follower.cluster.leaderUrl = undefined;
+    const answer = await execute();
+    expect(answer.json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
+    expect(answer.headers['retry-after']).toBe('1');
+  });
+
+  it('does not pass a request on that was passed on to it', async () => {
+    const answer = await execute({ [FORWARDED_BY_HEADER]: '3' });
+    expect(answer.json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
+    expect(leader.transactions.calls).toEqual([]);
+  });
+
+  it('stops at the second hop when two nodes take each other for the leader', async () => {
+    leader.cluster.leads = false;
+    leader.cluster.leaderUrl = 'http://127.0.0.1:1';
+    expect((await execute()).json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
+  });
+});
+
+describe('a leader that fails', () => {
+  const sockets = new Set<Socket>();
+  let server: Server;
+
+  /** A server that does with a connection what a test wants. */
+  async function broken(onConnection: (socket: Socket) => void): Promise<string> {
+    server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      onConnection(socket);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    return `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+  }
+  afterEach(async () => {
+    for (const socket of sockets) socket.destroy();
+    sockets.clear();
+    if (!server.listening) return;
+    server.close();
+    await once(server, 'close');
+  });
+
+  it('refuses the connection: nothing happened', async () => {
+    follower.cluster.leaderUrl = await broken(() => undefined);
+    server.close();
+    await once(server, 'close');
+    const answer = await execute();
+    expect(answer.json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
+    expect(answer.headers['retry-after']).toBe('1');
+  });
+
+  it.each([
+    ['before an answer', undefined],
+    ['within an answer', 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"id":'],
+  ])('breaks off %s: the outcome of a change is unknown, a question may be asked again', async (_name, text) => {
+    follower.cluster.leaderUrl = await broken((socket) => {
+      socket.once('data', () => (text === undefined ? socket.destroy() : socket.end(text)));
+    });
+    const answer = await execute();
+    expect(answer.statusCode).toBe(503);
+    expect(answer.json()).toMatchObject({ code: 'OUTCOME_UNKNOWN', instance: EXECUTE });
+    const question = await follower.app.inject({ method: 'GET', url: `/v1/transactions/${ID}` });
+    expect(question.json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
+  });
+
+  it('says nothing and is replaced: the client does not wait for it', async () => {
+    let asked: () => void = () => undefined;
+    const wasAsked = new Promise<void>((resolve) => (asked = resolve));
+    follower.cluster.leaderUrl = await broken((socket) => socket.once('data', asked));
+    const answer = execute();
+    void answer.then();
+    await wasAsked;
+    follower.cluster.leaderUrl = await leader.listen();
+    expect((await answer).json()).toMatchObject({ status: 503, code: 'OUTCOME_UNKNOWN' });
+    expect(leader.transactions.calls).toEqual([]);
+  });
+});
