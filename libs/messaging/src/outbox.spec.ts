@@ -1,0 +1,137 @@
+import { describe, expect, it } from '@jest/globals';
+import { SeededRandom, silentLogger, VirtualClock } from '@concordat/foundation';
+import { Outbox, type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
+
+interface Attempt {
+  readonly keys: string[];
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+function entry(key: string, sizeBytes = 10): OutboxEntry {
+  return { topic: 'topic', key, value: Buffer.alloc(sizeBytes) };
+}
+
+/** An outbox whose broker answers when the test says so. */
+function createOutbox(limits: Partial<OutboxLimits> = {}) {
+  const clock = new VirtualClock();
+  const attempts: Attempt[] = [];
+  const outbox = new Outbox({
+    send: (batch) =>
+      new Promise((resolve, reject) => {
+        attempts.push({ keys: batch.map(({ key }) => String(key)), resolve, reject });
+      }),
+    defer: (action) => void clock.setTimer(0, action),
+    clock,
+    random: new SeededRandom(1),
+    logger: silentLogger,
+    limits,
+  });
+  /** lets promises settle and timers fire */
+  const settle = async (advanceMs = 0): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    clock.advance(advanceMs);
+    for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  };
+  return { outbox, attempts, settle };
+}
+
+describe('Outbox', () => {
+  it('waits for its opening, sends one turn in one request and what comes meanwhile in the next', async () => {
+    const { outbox, attempts, settle } = createOutbox();
+    const first = Promise.all([outbox.publish([entry('a')]), outbox.publish([entry('b'), entry('c')])]);
+    await settle(10);
+    expect(attempts).toHaveLength(0);
+    outbox.open();
+    await settle(0);
+    const second = outbox.publish([entry('d')]);
+    await settle(10);
+    expect(attempts.map(({ keys }) => keys)).toEqual([['a', 'b', 'c']]);
+    attempts[0]!.resolve();
+    await first;
+    await settle();
+    await settle();
+    attempts[1]!.resolve();
+    await second;
+    expect(attempts.map(({ keys }) => keys)).toEqual([['a', 'b', 'c'], ['d']]);
+    expect(outbox.size).toBe(0);
+  });
+
+  it('repeats a failed request in the same order, later and later', async () => {
+    const { outbox, attempts, settle } = createOutbox();
+    outbox.open();
+    const published = outbox.publish([entry('a'), entry('b')]);
+    for (let attempt = 0; attempt < 8; attempt++) {
+      await settle(1_001);
+      attempts[attempt]!.reject(new Error('no broker'));
+      await settle();
+      expect(attempts).toHaveLength(attempt + 1);
+    }
+    await settle(1_001);
+    await settle();
+    attempts[8]!.resolve();
+    await published;
+    expect(attempts.every(({ keys }) => keys.join('') === 'ab')).toBe(true);
+  });
+
+  it('refuses what exceeds its messages or bytes, as a whole', async () => {
+    const few = createOutbox({ maximumMessages: 2 }).outbox;
+    void few.publish([entry('a')]).catch(() => undefined);
+    await expect(few.publish([entry('b'), entry('c')])).rejects.toMatchObject({ code: 'BUS_BUFFER_FULL' });
+    expect(few.size).toBe(1);
+    const small = createOutbox({ maximumBytes: 100 }).outbox;
+    await expect(small.publish([entry('a', 60), entry('b', 60)])).rejects.toMatchObject({ retryable: true });
+    expect(small.size).toBe(0);
+  });
+
+  it('drops what waited too long and keeps the younger', async () => {
+    const { outbox, attempts, settle } = createOutbox({ maximumAgeMs: 500, batchMessages: 1 });
+    outbox.open();
+    const old = outbox.publish([entry('old')]);
+    const oldFails = expect(old).rejects.toMatchObject({ code: 'BUS_MESSAGE_EXPIRED' });
+    await settle(600);
+    const young = outbox.publish([entry('young')]);
+    attempts[0]!.reject(new Error('no broker'));
+    await oldFails;
+    await settle(1_001);
+    await settle();
+    attempts[1]!.resolve();
+    await young;
+    expect(attempts[1]!.keys).toEqual(['young']);
+  });
+
+  it('finds the one message that the broker refuses and sends the others', async () => {
+    const { outbox, attempts, settle } = createOutbox();
+    outbox.open();
+    const good = Promise.all([outbox.publish([entry('a')]), outbox.publish([entry('c')])]);
+    const bad = expect(outbox.publish([entry('b')])).rejects.toMatchObject({ code: 'BUS_MESSAGE_REFUSED' });
+    await settle();
+    attempts[0]!.reject(new SendRefusedError('too large'));
+    for (let attempt = 1; attempt < 4; attempt++) {
+      await settle();
+      if (attempts[attempt]!.keys[0] === 'b') attempts[attempt]!.reject(new SendRefusedError('too large'));
+      else attempts[attempt]!.resolve();
+    }
+    await Promise.all([good, bad]);
+    expect(attempts.map(({ keys }) => keys.join(''))).toEqual(['acb', 'a', 'c', 'b']);
+  });
+
+  it('drains when it is closed, and drops the rest after the time for it', async () => {
+    const { outbox, attempts, settle } = createOutbox();
+    outbox.open();
+    const sent = outbox.publish([entry('a')]);
+    await settle();
+    const closed = outbox.close(1_000);
+    attempts[0]!.resolve();
+    await Promise.all([sent, closed]);
+    await expect(outbox.publish([entry('b')])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
+
+    const stuck = createOutbox();
+    stuck.outbox.open();
+    const lost = expect(stuck.outbox.publish([entry('a')])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
+    await stuck.settle();
+    const closing = stuck.outbox.close(1_000);
+    await stuck.settle(1_000);
+    await Promise.all([closing, lost]);
+  });
+});
