@@ -19,6 +19,9 @@ const DRAIN_MS = 4_000;
 /** After this the process ends, whatever still goes on: the log makes every state recoverable. */
 const STOP_MS = 9_000;
 
+/** What of an application is needed to end it. */
+export type Closable = Pick<NestFastifyApplication, 'get' | 'close'>;
+
 export interface ProcessPort {
   exit(code: number): void;
 }
@@ -30,7 +33,7 @@ export interface ProcessPort {
  * running → `stop()` → stopping → exit. A second `stop()` exits at once; so does a clock that runs out.
  */
 export class Lifecycle {
-  private app: NestFastifyApplication | undefined;
+  private app: Closable | undefined;
   private stopping = false;
 
   constructor(
@@ -39,7 +42,7 @@ export class Lifecycle {
   ) {}
 
   /** To be told as soon as there is something to close. */
-  started(app: NestFastifyApplication): void {
+  started(app: Closable): void {
     this.app = app;
   }
 

@@ -33,6 +33,7 @@ export class EventsController {
   @Get('transactions/:id/events')
   @Call({
     id: 'streamTransaction',
+    withId: true,
     summary: 'Streams a transaction until it has ended',
     tag: 'events',
     answers: { 200: 'events' },

@@ -156,8 +156,7 @@ export class ForwardToLeader {
         return kept;
       },
       rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
-      onResponse: (_request, _reply, response) =>
-        void this.passAnswer(forwarded, response),
+      onResponse: (_request, _reply, response) => void this.passAnswer(forwarded, response),
       onError: (_reply, { error }) => this.answerFailure(forwarded, error),
     });
   }

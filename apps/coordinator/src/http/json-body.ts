@@ -65,6 +65,9 @@ function refuse(code: 'INVALID_NUMBER' | 'FORBIDDEN_KEY', path: (string | number
   throw new RequestRefusedError(code, `${text || 'the body'} ${message}`, [{ path: text, message }]);
 }
 
+/** Longer paths are cut: a key may be as long as a body. */
+const MAXIMUM_PATH_LENGTH = 200;
+
 /** Writes a path as in `branches[2].payload`. */
 export function formatPath(path: readonly PropertyKey[]): string {
   let text = '';
@@ -72,5 +75,5 @@ export function formatPath(path: readonly PropertyKey[]): string {
     if (typeof part === 'number') text += `[${part}]`;
     else text += text === '' ? String(part) : `.${String(part)}`;
   }
-  return text;
+  return text.length > MAXIMUM_PATH_LENGTH ? `${text.slice(0, MAXIMUM_PATH_LENGTH)}…` : text;
 }

@@ -16,6 +16,8 @@ export interface CallDescription {
   readonly id: string;
   readonly summary: string;
   readonly tag?: string;
+  /** the path has the id of a transaction */
+  readonly withId?: boolean;
   readonly body?: ComponentName | readonly ComponentName[];
   /** takes an Idempotency-Key */
   readonly idempotent?: boolean;
@@ -45,11 +47,6 @@ export function Call(call: CallDescription): MethodDecorator & ClassDecorator {
   return applyDecorators(...decorators);
 }
 
-/** Tells OpenAPI that the path has the id of a transaction. */
-export function TransactionIdParameter(): MethodDecorator & ClassDecorator {
-  return ApiParam({ name: 'id', schema: { type: 'string', format: 'uuid' } });
-}
-
 function reference(name: ComponentName): { $ref: string } {
   return { $ref: `#/components/schemas/${name}` };
 }
@@ -65,6 +62,7 @@ function parametersOf(call: CallDescription): MethodDecorator[] {
   const decorators: MethodDecorator[] = query.map(({ name, schema }) =>
     ApiQuery({ name, required: false, schema: { ...schema } }),
   );
+  if (call.withId) decorators.push(ApiParam({ name: 'id', schema: { type: 'string', format: 'uuid' } }));
   if (call.idempotent) {
     const schema = { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' } as const;
     decorators.push(ApiHeader({ name: 'Idempotency-Key', required: false, schema }));

@@ -75,6 +75,7 @@ export class TransactionsController {
   @Post(':id/branches')
   @Call({
     id: 'enlistBranch',
+    withId: true,
     summary: 'Adds work to a transaction',
     body: ['WorkBranch', 'PreparedBranch'],
     idempotent: true,
@@ -93,6 +94,7 @@ export class TransactionsController {
   @Post(':id/commit')
   @Call({
     id: 'commitTransaction',
+    withId: true,
     summary: 'Commits a transaction',
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
@@ -108,6 +110,7 @@ export class TransactionsController {
   @Post(':id/abort')
   @Call({
     id: 'abortTransaction',
+    withId: true,
     summary: 'Aborts a transaction',
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
@@ -123,6 +126,7 @@ export class TransactionsController {
   @Get(':id')
   @Call({
     id: 'getTransaction',
+    withId: true,
     summary: 'Shows a transaction',
     query: [
       { name: 'consistency', schema: { type: 'string', enum: ['linearizable', 'stale'], default: 'linearizable' } },
