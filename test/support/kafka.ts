@@ -10,9 +10,13 @@ export interface TestKafka {
   stop(): Promise<void>;
 }
 
-/** Starts a broker with temporary data on a free port. */
+/**
+ * Starts a broker with temporary data on a free port. Always one of its own, also where `KAFKA_BROKERS` names
+ * another: it is going to be killed.
+ */
 export async function startKafka(): Promise<TestKafka> {
-  const system = await startLocalSystem({ only: ['kafka'] });
+  const { KAFKA_BROKERS: _others, ...environment } = process.env;
+  const system = await startLocalSystem({ only: ['kafka'], environment });
   return {
     brokers: system.kafkaBrokers,
     kill: async () => {

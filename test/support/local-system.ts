@@ -4,13 +4,11 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
-/** Parts of the local system that `--only` knows. */
-export type LocalSystemPart = 'kafka' | 'postgres' | 'coordinators' | 'participants';
-
-/** `system.json`, as the contract describes it. */
+/** `system.json`, as the contract describes it, with what the lab adds. */
 export interface SystemFile {
   readonly clusterName: string;
   readonly startedAt: string;
+  readonly kafkaBrokers: string;
   readonly processes: readonly SystemProcess[];
 }
 
@@ -25,7 +23,6 @@ export interface SystemProcess {
 }
 
 export interface LocalSystem {
-  /** empty unless Kafka is part of it */
   readonly kafkaBrokers: readonly string[];
   readonly directory: string;
   /** Reads `system.json` as it is now. */
@@ -37,8 +34,10 @@ export interface LocalSystem {
 }
 
 export interface LocalSystemOptions {
-  /** default: everything */
-  readonly only?: readonly LocalSystemPart[];
+  /** names of its parts, such as `kafka` or `postgres-a`; default: everything */
+  readonly only?: readonly string[];
+  /** replaces the environment of the processes */
+  readonly environment?: NodeJS.ProcessEnv;
   /** added to every port of the contract; default: one whose ports are free */
   readonly portOffset?: number;
 }
@@ -56,24 +55,30 @@ const STOP_TIMEOUT_MS = 60_000;
  * `afterAll`; a start that fails leaves nothing running.
  */
 export async function startLocalSystem(options: LocalSystemOptions = {}): Promise<LocalSystem> {
+  const environment = options.environment ?? process.env;
   const directory = await mkdtemp(join(tmpdir(), 'concordat-test-'));
   const stop = async (): Promise<void> => {
-    await runLab(['stop', '--directory', directory], STOP_TIMEOUT_MS);
+    await runLab(['stop', '--directory', directory], STOP_TIMEOUT_MS, environment);
     await rm(directory, { recursive: true, force: true });
   };
   try {
     const offset = String(options.portOffset ?? (await freePortOffset()));
     const only = options.only ? ['--only', options.only.join(',')] : [];
     const arguments_ = ['start', '--detach', '--directory', directory, '--port-offset', offset, ...only];
-    await runLab(arguments_, START_TIMEOUT_MS);
+    await runLab(arguments_, START_TIMEOUT_MS, environment);
     const systemFile = async (): Promise<SystemFile> =>
       JSON.parse(await readFile(join(directory, 'system.json'), 'utf8')) as SystemFile;
-    const { processes } = await systemFile();
+    const { kafkaBrokers } = await systemFile();
     return {
-      kafkaBrokers: processes.filter(({ role }) => role === 'kafka').map(({ ports }) => `127.0.0.1:${ports.broker}`),
+      kafkaBrokers: kafkaBrokers.split(','),
       directory,
       systemFile,
-      restart: (name) => runLab(['lab', 'restart', name, '--directory', directory], START_TIMEOUT_MS),
+      restart: (name) =>
+        runLab(
+          ['lab', 'restart', name, '--directory', directory, '--port-offset', offset],
+          START_TIMEOUT_MS,
+          environment,
+        ),
       stop,
     };
   } catch (error) {
@@ -83,10 +88,11 @@ export async function startLocalSystem(options: LocalSystemOptions = {}): Promis
 }
 
 /** Runs the lab's command line to its end. @throws Error with what it printed when it fails */
-async function runLab(arguments_: readonly string[], timeoutMs: number): Promise<void> {
+async function runLab(arguments_: readonly string[], timeoutMs: number, environment: NodeJS.ProcessEnv): Promise<void> {
   const child = spawn(process.execPath, ['--enable-source-maps', LAB, ...arguments_], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: timeoutMs,
+    env: environment,
   });
   const output = collectOutput(child);
   const code = await new Promise<number | string>((done, fail) => {

@@ -1,0 +1,151 @@
+import { describe, expect, it } from '@jest/globals';
+import type { DecisionMessage } from '@concordat/commit-protocol';
+import { randomInteger, SeededRandom, VirtualClock } from '@concordat/foundation';
+import { MemoryBroker, type MemoryFaults, NO_FAULTS } from './memory-broker.js';
+import { MemoryMessageBus } from './memory-bus.js';
+import { decideTopic } from './topics.js';
+
+const topic = decideTopic('bank-a');
+
+function decision(key: number, number: number): DecisionMessage {
+  const id = `018f2d3c-1111-7abc-8def-${String(key).padStart(12, '0')}`;
+  return {
+    type: 'decision',
+    transactionId: id,
+    branchId: id,
+    participant: 'bank-a',
+    decision: 'commit',
+    attempt: number,
+  };
+}
+
+function createWorld(seed: number, faults: Partial<MemoryFaults> = {}) {
+  const clock = new VirtualClock();
+  const broker = new MemoryBroker({ clock, random: new SeededRandom(seed), faults, partitions: 8 });
+  /** moves time on, a little at a time, letting promises settle in between */
+  const run = async (durationMs: number): Promise<void> => {
+    for (let passed = 0; passed < durationMs; passed += 10) {
+      clock.advance(10);
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    }
+  };
+  return { clock, broker, run };
+}
+
+/** Publishes under faults and crashes and gives what the reader saw, in order. */
+async function simulate(seed: number): Promise<string[]> {
+  const { broker, run } = createWorld(seed, {
+    minimumDelayMs: 0,
+    maximumDelayMs: 40,
+    duplicationProbability: 0.1,
+    lostAcknowledgementProbability: 0.05,
+  });
+  const random = new SeededRandom(seed + 1);
+  const seen: string[] = [];
+  const publisher = new MemoryMessageBus(broker);
+  await publisher.start();
+  const join = async (): Promise<MemoryMessageBus> => {
+    const bus = new MemoryMessageBus(broker);
+    await bus.start();
+    await bus.subscribe({
+      group: 'bank-a',
+      topics: [topic],
+      onMessage: (message) =>
+        void (message.type === 'decision' && seen.push(`${message.transactionId}#${message.attempt}`)),
+    });
+    return bus;
+  };
+  let reader = await join();
+  for (let number = 0; number < 200; number++) {
+    void publisher.publish([{ topic, message: decision(number % 5, number) }]);
+    if (randomInteger(random, 0, 9) === 0) await run(50);
+    if (randomInteger(random, 0, 39) === 0) {
+      reader.crash();
+      reader = await join();
+    }
+    if (randomInteger(random, 0, 49) === 0) {
+      broker.takeDown();
+      await run(300);
+      broker.bringUp();
+    }
+  }
+  broker.setFaults(NO_FAULTS);
+  await run(5_000);
+  return seen;
+}
+
+describe('the memory bus under faults', () => {
+  it('loses nothing under delays, duplicates, lost acknowledgements, crashes and a broker that goes down', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const seen = await simulate(seed);
+      expect(new Set(seen).size).toBe(200);
+      expect(seen.length).toBeGreaterThan(200);
+    }
+  });
+
+  it('gives the same run for the same seed, and another for another', async () => {
+    const first = await simulate(3);
+    expect(await simulate(3)).toEqual(first);
+    expect(await simulate(4)).not.toEqual(first);
+  });
+
+  it('reorders messages of different keys, never those of one', async () => {
+    const { broker, run } = createWorld(5, { maximumDelayMs: 50 });
+    const bus = new MemoryMessageBus(broker);
+    await bus.start();
+    const seen: { key: string; number: number }[] = [];
+    await bus.subscribe({
+      group: 'g',
+      topics: [topic],
+      onMessage: (message) => {
+        if (message.type === 'decision') seen.push({ key: message.transactionId, number: message.attempt });
+      },
+    });
+    void bus.publish(Array.from({ length: 100 }, (_, number) => ({ topic, message: decision(number % 6, number) })));
+    await run(10_000);
+    const numbers = seen.map(({ number }) => number);
+    expect(numbers).toHaveLength(100);
+    expect(numbers).not.toEqual(numbers.toSorted((a, b) => a - b));
+    for (const { key } of seen) {
+      const ofKey = seen.filter((one) => one.key === key).map(({ number }) => number);
+      expect(ofKey).toEqual(ofKey.toSorted((a, b) => a - b));
+    }
+  });
+
+  it('loses messages only when it is told to', async () => {
+    const { broker, run } = createWorld(6, { lossProbability: 0.5 });
+    const bus = new MemoryMessageBus(broker);
+    await bus.start();
+    await bus.ensureTopics([topic]);
+    void bus.publish(Array.from({ length: 100 }, (_, number) => ({ topic, message: decision(1, number) })));
+    await run(1_000);
+    const stored = broker.recordsOf(topic).length;
+    expect(stored).toBeGreaterThan(20);
+    expect(stored).toBeLessThan(80);
+  });
+
+  it('brings what a crashed member had not committed to its successor', async () => {
+    const { broker, run } = createWorld(7);
+    const before = new MemoryMessageBus(broker);
+    await before.start();
+    const seen: number[] = [];
+    const options = {
+      group: 'g',
+      topics: [topic],
+      onMessage: (message: { type: string; attempt?: number }) => void seen.push(message.attempt ?? -1),
+    };
+    await before.subscribe(options);
+    void before.publish([{ topic, message: decision(1, 0) }]);
+    await run(1_500); // committed meanwhile
+    void before.publish([{ topic, message: decision(1, 1) }]);
+    await run(50);
+    expect(seen).toEqual([0, 1]);
+    before.crash();
+    const after = new MemoryMessageBus(broker);
+    await after.start();
+    await after.subscribe(options);
+    await run(50);
+    expect(seen).toEqual([0, 1, 1]);
+    await expect(before.publish([{ topic, message: decision(1, 2) }])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
+  });
+});
