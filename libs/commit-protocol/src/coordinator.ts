@@ -152,7 +152,8 @@ export class CoordinatorTransaction {
   private onLateVote(branch: BranchState, { vote }: VoteMessage): CoordinatorEffect[] {
     if (vote === 'yes') return [{ type: 'send', message: this.decisionFor(branch) }];
     if (vote === 'read-only' || this.state.decision === 'abort' || branch.vote !== 'yes') return [];
-    if (branch.end === 'committed') return []; // an old message: the branch has kept its promise meanwhile
+    // an old message: the branch has kept its promise meanwhile, or the hazard is known
+    if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
     return [
       this.alert(branch, 'voted no after it had voted yes, and the transaction is committed'),
       ...this.finish(branch, 'heuristic-rollback'),
@@ -163,7 +164,7 @@ export class CoordinatorTransaction {
     const branch = findBranch(this.state, message.branchId);
     if (!branch || branch.participant !== message.participant) return [];
     if (!this.state.decision) return this.onEarlyDone(branch, message, now);
-    if (branch.end !== undefined) return [];
+    if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
     const end = hazardOf(this.state.decision, message.end) ?? message.end;
     const alerts = isHazard(end) ? [this.alert(branch, `ended as ${end}, against the decision`)] : [];
     return [...alerts, ...this.finish(branch, end)];

@@ -1,4 +1,5 @@
 import { unreachable, uuidV7Time } from '@concordat/foundation';
+import { delegate } from './coordinator.js';
 import type { EndedTransactions } from './ended-transactions.js';
 import type {
   BeginRecord,
@@ -227,7 +228,9 @@ export class DecisionState {
     if (transaction.decision) return refuse('DECIDED', transaction);
     if (transaction.closed) return refuse('CLOSED', transaction);
     transaction.closed = true;
-    if (record.delegateTo !== undefined) transaction.delegatedTo = record.delegateTo;
+    // a branch that was enlisted while the request was on its way must not be left out of the decision
+    const mayDelegate = record.delegateTo !== undefined && delegate(transaction.branches) === record.delegateTo;
+    if (mayDelegate) transaction.delegatedTo = record.delegateTo;
     transaction.logIndex = index;
     return { transactions: [transaction] };
   }
