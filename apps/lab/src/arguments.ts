@@ -1,0 +1,123 @@
+import { parseArgs } from 'node:util';
+import { LabError } from './lab-error.js';
+import { PART_NAMES, type PartName } from './local-system/ports.js';
+
+/** Where a local system lives and which parts of it are meant. */
+export interface SystemOptions {
+  /** data, logs and `system.json`; a path, relative to the repository unless absolute */
+  readonly directory: string;
+  /** added to every port, so that a second system can run beside the first */
+  readonly portOffset: number;
+  readonly only: readonly PartName[];
+}
+
+export type Command =
+  | { readonly kind: 'help'; readonly text: string }
+  | { readonly kind: 'start'; readonly detach: boolean; readonly fresh: boolean; readonly system: SystemOptions }
+  | { readonly kind: 'stop'; readonly system: SystemOptions }
+  | { readonly kind: 'list' }
+  | { readonly kind: 'restart'; readonly name: string; readonly system: SystemOptions }
+  | { readonly kind: 'scenarios'; readonly names: readonly string[]; readonly system: SystemOptions };
+
+const OPTIONS = `
+  --directory <path>   where data, logs and system.json live (default .concordat)
+  --port-offset <n>    added to every port, so that a second system can run (default 0)
+  --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')}
+  --help               this text`;
+
+export const HELP = {
+  start: `npm start [-- options]
+
+Starts Kafka, one PostgreSQL server per bank, three coordinators and three banks, runs one transfer and stays up
+until Ctrl-C. Data stays in .concordat, and the next start goes on from there.
+
+  --detach             return when all is ready; "npm stop" ends it
+  --fresh              forget the data of earlier runs first${OPTIONS}
+
+KAFKA_BROKERS or DATABASE_URL_BANK_A (_B, _C): use that service and start none. KAFKA_HOME: an unpacked Kafka.`,
+  stop: `npm stop [-- options]
+
+Ends the local system. With nothing running it says so.
+${OPTIONS}`,
+  lab: `npm run lab -- list                 the failure scenarios
+npm run lab -- <scenario>           run one; the exit code is 0 only if every invariant held
+npm run lab -- all                  run all of them, with a table at the end
+npm run lab -- restart <name>       start a part again that has died, such as coordinator-2 or postgres-a
+
+A scenario uses the running system, or starts one and stops it afterwards.
+${OPTIONS}`,
+};
+
+const PARSE_OPTIONS = {
+  directory: { type: 'string' },
+  'port-offset': { type: 'string' },
+  only: { type: 'string' },
+  detach: { type: 'boolean' },
+  fresh: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** What the command line asks for. @throws LabError with the sentence to print */
+export function parseCommand(argv: readonly string[]): Command {
+  const { values, positionals } = parse(argv);
+  const [command, ...rest] = positionals;
+  if (command === undefined) return { kind: 'help', text: `${HELP.start}\n\n${HELP.stop}\n\n${HELP.lab}` };
+  if (command !== 'start' && command !== 'stop' && command !== 'lab') {
+    throw new LabError(`There is no command "${command}"; there are start, stop and lab.`);
+  }
+  if (values.help === true) return { kind: 'help', text: HELP[command] };
+  if (command !== 'start' && (values.detach === true || values.fresh === true)) {
+    throw new LabError(`--detach and --fresh belong to "npm start", not to "${command}".`);
+  }
+  const system: SystemOptions = {
+    directory: values.directory ?? '.concordat',
+    portOffset: parsePortOffset(values['port-offset']),
+    only: parseOnly(values.only),
+  };
+  if (command === 'lab') return parseLab(rest, system);
+  if (rest.length > 0) throw new LabError(`"${command}" takes no further words, and there is "${rest.join(' ')}".`);
+  if (command === 'stop') return { kind: 'stop', system };
+  return { kind: 'start', detach: values.detach === true, fresh: values.fresh === true, system };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: PARSE_OPTIONS, allowPositionals: true });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('. ')[0] : String(error);
+    throw new LabError(`${reason}; --help shows what there is.`, { cause: error });
+  }
+}
+
+function parseLab(words: readonly string[], system: SystemOptions): Command {
+  const [first, ...rest] = words;
+  if (first === undefined) return { kind: 'help', text: HELP.lab };
+  if (first === 'list') return { kind: 'list' };
+  if (first !== 'restart') return { kind: 'scenarios', names: words, system };
+  const [name, ...more] = rest;
+  if (name === undefined || more.length > 0) {
+    throw new LabError('"restart" takes the name of one part, such as coordinator-2.');
+  }
+  return { kind: 'restart', name, system };
+}
+
+const HIGHEST_PORT_OFFSET = 50_000;
+
+function parsePortOffset(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value <= HIGHEST_PORT_OFFSET) return value;
+  throw new LabError(`--port-offset is "${text}"; it must be a whole number from 0 to ${HIGHEST_PORT_OFFSET}.`);
+}
+
+function parseOnly(text: string | undefined): readonly PartName[] {
+  if (text === undefined) return PART_NAMES;
+  const names = text.split(',').map((name) => name.trim());
+  return names.map((name) => {
+    const known = PART_NAMES.find((candidate) => candidate === name);
+    if (known === undefined) {
+      throw new LabError(`--only names "${name}", which is no part; there are ${PART_NAMES.join(', ')}.`);
+    }
+    return known;
+  });
+}

@@ -1,0 +1,72 @@
+import { randomUUID } from 'node:crypto';
+import { LabError } from '../lab-error.js';
+import { table, type Narration } from '../narration.js';
+import { describeAnswer, execute, request, type Operation } from '../rest.js';
+import { portsOf } from './ports.js';
+
+const OPENING_BALANCE = 1000;
+const AMOUNT = 25;
+const ACCOUNTS = [
+  { bank: 'bank-a', account: 'demo-1' },
+  { bank: 'bank-b', account: 'demo-2' },
+] as const;
+
+/** Shows that the system works: one transfer between two accounts that nothing else uses. */
+export async function showTransfer(portOffset: number, narration: Narration, signal: AbortSignal): Promise<void> {
+  const url = `http://127.0.0.1:${portsOf('coordinator-1', portOffset)['http']}`;
+  await openAccounts(url, portOffset, narration);
+  signal.throwIfAborted();
+  const before = await balances(portOffset);
+  const start = Date.now();
+  const [from, to] = ACCOUNTS;
+  const answer = await execute(
+    url,
+    [
+      { participant: from.bank, operation: 'debit', payload: { account: from.account, amount: AMOUNT } },
+      { participant: to.bank, operation: 'credit', payload: { account: to.account, amount: AMOUNT } },
+    ],
+    `demo-${randomUUID()}`,
+    { wait: 'ended' },
+  );
+  const tookMs = Date.now() - start;
+  const refused = answer.status === 409 && answer.body['participantCode'] === 'INSUFFICIENT_FUNDS';
+  if (answer.status !== 200 && !refused) {
+    throw new LabError(`The first transfer did not commit: ${describeAnswer(answer)}.`);
+  }
+  const id = String(answer.body['id'] ?? answer.body['transactionId']);
+  const result = refused ? 'aborted on both sides (demo-1 has run out of money)' : 'committed';
+  narration.say(`a transfer of ${AMOUNT} from ${from.bank}/${from.account} to ${to.bank}/${to.account}: ${result}`);
+  const after = await balances(portOffset);
+  const rows = ACCOUNTS.map(({ bank, account }, place) => [
+    `${bank}/${account}`,
+    String(before[place]),
+    String(after[place]),
+  ]);
+  narration.plain(['', ...table([['account', 'before', 'after'], ...rows]), ''].join('\n'));
+  narration.plain(`transaction ${id}, ${tookMs} ms: ${url}/v1/transactions/${id}\n`);
+}
+
+const accountUrl = (bank: 'bank-a' | 'bank-b', account: string, portOffset: number): string =>
+  `http://127.0.0.1:${portsOf(bank, portOffset)['http']}/accounts/${account}`;
+
+async function openAccounts(url: string, portOffset: number, narration: Narration): Promise<void> {
+  const missing: Operation[] = [];
+  for (const { bank, account } of ACCOUNTS) {
+    const { status } = await request('GET', accountUrl(bank, account, portOffset));
+    if (status === 404) {
+      missing.push({ participant: bank, operation: 'open', payload: { account, balance: OPENING_BALANCE } });
+    }
+  }
+  if (missing.length === 0) return;
+  const answer = await execute(url, missing, `demo-open-${randomUUID()}`, { wait: 'ended' });
+  if (answer.status !== 200) throw new LabError(`The demo accounts could not be opened: ${describeAnswer(answer)}.`);
+  narration.say(`opened ${missing.length} demo account(s) with ${OPENING_BALANCE} each`);
+}
+
+async function balances(portOffset: number): Promise<number[]> {
+  const answers = ACCOUNTS.map(async ({ bank, account }) => {
+    const { body } = await request('GET', accountUrl(bank, account, portOffset));
+    return Number(body['balance']);
+  });
+  return await Promise.all(answers);
+}

@@ -1,0 +1,145 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { Kafka, logLevel } from 'kafkajs';
+import { LabError } from '../lab-error.js';
+import type { LaunchCommand, Part, SystemContext } from './part.js';
+import { portsOf } from './ports.js';
+
+const OTHER_WAYS =
+  'set KAFKA_BROKERS to a broker of your own, or run "docker compose up kafka" and set KAFKA_BROKERS=127.0.0.1:9092';
+
+const isThere = (program: string, flag: string): boolean =>
+  spawnSync(program, [flag], { stdio: 'ignore' }).status === 0;
+
+/** Runs a program to its end; its output is in the error when it fails. */
+async function run(program: string, args: readonly string[], signal: AbortSignal, cwd?: string): Promise<void> {
+  signal.throwIfAborted();
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    signal,
+    ...(cwd === undefined ? {} : { cwd }),
+  });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (code !== 0) {
+    const tail = output.trimEnd().split('\n').slice(-8).join('\n    ');
+    throw new LabError(`"${program} ${args.slice(0, 3).join(' ')}" failed with exit code ${code}:\n    ${tail}`);
+  }
+}
+
+/** Java, and Maven where it is needed; installed where this user may, else one sentence that says what to do. */
+async function requirePrograms(context: SystemContext, signal: AbortSignal, withMaven: boolean): Promise<void> {
+  const missing: string[] = [];
+  if (!isThere('java', '-version')) missing.push('default-jre-headless');
+  if (withMaven && !isThere('mvn', '-v')) missing.push('maven');
+  if (missing.length === 0) return;
+  if (process.getuid?.() !== 0 || !isThere('apt-get', '--version')) {
+    throw new LabError(
+      `The local Kafka broker needs Java 17 and Maven: install them (for example ` +
+        `"sudo apt-get install ${missing.join(' ')}"), or ${OTHER_WAYS}.`,
+    );
+  }
+  context.say(`kafka: Java or Maven is missing; installing ${missing.join(' and ')} by apt-get …`);
+  await run('apt-get', ['update', '-q'], signal);
+  await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', ...missing], signal);
+}
+
+/** The class path of the broker: of KAFKA_HOME, or of the jars fetched once into the cache. */
+async function classPath(context: SystemContext, signal: AbortSignal): Promise<string> {
+  const home = process.env['KAFKA_HOME'];
+  if (home !== undefined && home !== '') {
+    if (!existsSync(path.join(home, 'libs'))) {
+      throw new LabError(`KAFKA_HOME is "${home}", and there is no folder "libs" in it; it must be an unpacked Kafka.`);
+    }
+    await requirePrograms(context, signal, false);
+    return path.join(home, 'libs', '*');
+  }
+  const pom = path.join(context.root, 'apps/lab/assets/kafka/pom.xml');
+  const version = /<artifactId>kafka_2\.13<\/artifactId><version>([^<]+)</.exec(readFileSync(pom, 'utf8'))?.[1] ?? 'x';
+  const jars = path.join(context.root, 'node_modules/.cache/concordat', `kafka-${version}`);
+  await requirePrograms(context, signal, !existsSync(jars));
+  if (!existsSync(jars)) {
+    context.say(`kafka: fetching Apache Kafka ${version} by Maven (once, about 43 MB) …`);
+    // renamed when complete: a fetch that was interrupted leaves nothing that looks like the whole
+    const partial = `${jars}.${process.pid}`;
+    mkdirSync(partial, { recursive: true });
+    try {
+      const args = ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', '-DincludeScope=runtime'];
+      await run('mvn', [...args, `-DoutputDirectory=${partial}`], signal);
+      if (!existsSync(jars)) renameSync(partial, jars);
+    } finally {
+      rmSync(partial, { recursive: true, force: true });
+    }
+  }
+  return path.join(jars, '*');
+}
+
+function writeProperties(context: SystemContext, dataDir: string): string {
+  const ports = portsOf('kafka', context.portOffset);
+  const template = readFileSync(path.join(context.root, 'apps/lab/assets/kafka/server.properties'), 'utf8');
+  const file = path.join(dataDir, 'server.properties');
+  mkdirSync(dataDir, { recursive: true });
+  writeFileSync(
+    file,
+    template
+      .replaceAll('@DATA@', path.join(dataDir, 'log'))
+      .replaceAll('@BROKER_PORT@', String(ports['broker']))
+      .replaceAll('@CONTROLLER_PORT@', String(ports['controller'])),
+  );
+  return file;
+}
+
+async function answers(broker: string): Promise<boolean> {
+  const admin = new Kafka({
+    brokers: [broker],
+    clientId: 'concordat-lab',
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 1000,
+    requestTimeout: 2000,
+    retry: { retries: 0 },
+  }).admin();
+  try {
+    await admin.connect();
+    return (await admin.describeCluster()).brokers.length > 0;
+  } catch {
+    return false;
+  } finally {
+    await admin.disconnect().catch(() => undefined);
+  }
+}
+
+/** One broker that is its own controller. */
+export function kafkaPart(context: SystemContext): Part {
+  const ports = portsOf('kafka', context.portOffset);
+  const dataDir = path.join(context.directory, 'kafka');
+  return {
+    name: 'kafka',
+    role: 'kafka',
+    ports,
+    dataDir,
+    logFile: path.join(context.directory, 'logs', 'kafka.log'),
+    marker: path.join(dataDir, 'server.properties'),
+    readyTimeoutMs: 60_000,
+    prepare: async (signal): Promise<LaunchCommand> => {
+      const libraries = await classPath(context, signal);
+      const properties = writeProperties(context, dataDir);
+      const logging = path.join(context.root, 'apps/lab/assets/kafka/log4j2.properties');
+      if (!existsSync(path.join(dataDir, 'log', 'meta.properties'))) {
+        const clusterId = randomBytes(16).toString('base64url');
+        const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, '--standalone'];
+        await run('java', [`-Dlog4j2.configurationFile=${logging}`, '-cp', libraries, ...format], signal);
+      }
+      const memory = ['-Xms128m', '-Xmx256m', '-XX:+UseSerialGC'];
+      const args = [...memory, `-Dlog4j2.configurationFile=${logging}`, '-cp', libraries, 'kafka.Kafka', properties];
+      return { file: 'java', args, cwd: dataDir };
+    },
+    isReady: () => answers(`127.0.0.1:${ports['broker']}`),
+  };
+}

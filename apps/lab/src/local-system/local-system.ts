@@ -1,0 +1,189 @@
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { errorMessage } from '@concordat/foundation';
+import type { SystemOptions } from '../arguments.js';
+import { LabError } from '../lab-error.js';
+import { kafkaPart } from './kafka.js';
+import { bringUp, type Part, type SystemContext } from './part.js';
+import { holderOfPort, isPortFree, PART_NAMES, portsOf, type PartName } from './ports.js';
+import { postgresDataDir, postgresPart, type BankLetter } from './postgres.js';
+import { isRunning, signal as sendSignal } from './process-table.js';
+import { repositoryRoot } from './repository.js';
+import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers } from './services.js';
+import type { ProcessRecord, SystemFile, SystemState } from './system-file.js';
+import { waitUntil } from './wait.js';
+
+const CLUSTER_NAME = 'local';
+/** Services get this long before the servers below them are ended too; together with the next below 10 s. */
+const SERVICES_GRACE_MS = 4000;
+const SERVERS_GRACE_MS = 4500;
+const KILL_GRACE_MS = 1000;
+
+/** What the parts of one system share, from the options of the command line. */
+export function contextOf(options: SystemOptions, say: (text: string) => void): SystemContext {
+  const root = repositoryRoot();
+  const directory = path.resolve(root, options.directory);
+  return { root, directory, clusterName: CLUSTER_NAME, portOffset: options.portOffset, say };
+}
+
+/** How the part of this name is started. */
+export function partOf(context: SystemContext, name: PartName): Part {
+  switch (name) {
+    case 'kafka':
+      return kafkaPart(context);
+    case 'postgres-a':
+    case 'postgres-b':
+    case 'postgres-c':
+      return postgresPart(context, letterOf(name));
+    case 'bank-a':
+    case 'bank-b':
+    case 'bank-c':
+      return bankPart(context, letterOf(name));
+    case 'coordinator-1':
+    case 'coordinator-2':
+    case 'coordinator-3':
+      return coordinatorPart(context, Number(name.slice(-1)) as 1 | 2 | 3);
+  }
+}
+
+const letterOf = (name: string): BankLetter => name.slice(-1) as BankLetter;
+
+/** The wanted parts without those for which a service was given. */
+export function partNamesToStart(only: readonly PartName[]): PartName[] {
+  return only.filter((name) => {
+    if (name === 'kafka') return (process.env['KAFKA_BROKERS'] ?? '') === '';
+    return !name.startsWith('postgres') || givenDatabaseUrl(letterOf(name)) === undefined;
+  });
+}
+
+/** @throws LabError that names every port that is taken and by whom */
+export async function requireFreePorts(names: readonly PartName[], portOffset: number): Promise<void> {
+  const taken: string[] = [];
+  for (const name of names) {
+    for (const port of Object.values(portsOf(name, portOffset))) {
+      if (!(await isPortFree(port))) taken.push(`${port} (${name}) is used by ${holderOfPort(port)}`);
+    }
+  }
+  if (taken.length === 0) return;
+  throw new LabError(
+    `Port ${taken.join('; port ')}. End that program, or start on other ports with "npm start -- --port-offset 1000".`,
+  );
+}
+
+/** Forgets the data of earlier runs. The logs of this start and its lock stay. */
+export function removeData(directory: string): void {
+  for (const letter of ['a', 'b', 'c'] as const) {
+    rmSync(postgresDataDir(directory, letter), { recursive: true, force: true });
+  }
+  if (!existsSync(directory)) return;
+  for (const name of readdirSync(directory)) {
+    if ((PART_NAMES as readonly string[]).includes(name)) rmSync(path.join(directory, name), { recursive: true });
+  }
+}
+
+/** Starts servers first, then services, each group side by side. The first failure ends the wait for the others. */
+export async function startParts(
+  context: SystemContext,
+  names: readonly PartName[],
+  file: SystemFile,
+  signal: AbortSignal,
+): Promise<void> {
+  const isServer = (name: PartName): boolean => name === 'kafka' || name.startsWith('postgres');
+  for (const group of [names.filter(isServer), names.filter((name) => !isServer(name))]) {
+    const failed = new AbortController();
+    const both = AbortSignal.any([signal, failed.signal]);
+    const results = await Promise.allSettled(
+      group.map(async (name) => {
+        try {
+          const start = Date.now();
+          context.say(`${name}: starting …`);
+          await bringUp(partOf(context, name), (started) => file.record(started), both);
+          context.say(`${name}: ready after ${((Date.now() - start) / 1000).toFixed(1)} s`);
+        } catch (error) {
+          failed.abort();
+          throw error;
+        }
+      }),
+    );
+    signal.throwIfAborted();
+    const reasons = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+    const reason = reasons.find((candidate) => candidate instanceof LabError) ?? reasons[0];
+    if (reason !== undefined) throw reason instanceof Error ? reason : new LabError(errorMessage(reason));
+  }
+}
+
+/** Ends every recorded process: services, then servers, and by force what does not end in time. Within 10 s. */
+export async function stopProcesses(processes: readonly ProcessRecord[]): Promise<void> {
+  const isService = ({ role }: ProcessRecord): boolean => role === 'coordinator' || role === 'participant';
+  const running = processes.filter(isRunning);
+  await stopGroup(running.filter(isService), SERVICES_GRACE_MS);
+  await stopGroup(
+    running.filter((process) => !isService(process)),
+    SERVERS_GRACE_MS,
+  );
+}
+
+async function stopGroup(group: readonly ProcessRecord[], graceMs: number): Promise<void> {
+  for (const { pid, role } of group) {
+    // SIGINT is PostgreSQL's fast shutdown; on SIGTERM it would wait for its clients to leave
+    sendSignal(pid, role === 'postgres' ? 'SIGINT' : 'SIGTERM');
+    sendSignal(pid, 'SIGCONT'); // a paused process ends only when it runs
+  }
+  const ended = await waitUntil(() => !group.some(isRunning), { timeoutMs: graceMs, pollMs: 50 });
+  if (ended) return;
+  for (const process of group.filter(isRunning)) sendSignal(process.pid, 'SIGKILL');
+  await waitUntil(() => !group.some(isRunning), { timeoutMs: KILL_GRACE_MS, pollMs: 50 });
+}
+
+/** The command line of this program, by which a supervisor is told from another process with its id. */
+export const SUPERVISOR_MARKER = 'apps/lab/src/main.js';
+
+/** Whether the supervisor that wrote this state still watches. */
+export function isSupervised(state: SystemState): boolean {
+  return isRunning({ pid: state.supervisorPid, marker: SUPERVISOR_MARKER });
+}
+
+/** The state of a running system. @throws LabError when none runs */
+export function requireRunning(file: SystemFile): SystemState {
+  const state = file.read();
+  if (state && isSupervised(state)) return state;
+  throw new LabError('No local system is running; start one with "npm start".');
+}
+
+/**
+ * Starts a part again that has died, with its data.
+ *
+ * @throws LabError when it lives, is unknown, or does not come up
+ */
+export async function restartPart(
+  context: SystemContext,
+  file: SystemFile,
+  name: string,
+  signal: AbortSignal,
+): Promise<ProcessRecord> {
+  const state = requireRunning(file);
+  const record = state.processes.find((process) => process.name === name);
+  if (!record) {
+    const names = state.processes.map((process) => process.name).join(', ');
+    throw new LabError(`There is no part "${name}" in the running system; there are ${names}.`);
+  }
+  if (isRunning(record)) {
+    throw new LabError(`${name} is running (process ${record.pid}); only a part that has died is started again.`);
+  }
+  const ofSystem = { ...context, portOffset: state.portOffset };
+  await requireFreePorts([record.name], state.portOffset);
+  return await bringUp(partOf(ofSystem, record.name), (started) => file.record(started), signal);
+}
+
+/** The state of a system that is about to start. */
+export function initialState(context: SystemContext): SystemState {
+  return {
+    clusterName: context.clusterName,
+    startedAt: new Date().toISOString(),
+    supervisorPid: process.pid,
+    portOffset: context.portOffset,
+    kafkaBrokers: kafkaBrokers(context.portOffset),
+    ready: false,
+    processes: [],
+  };
+}

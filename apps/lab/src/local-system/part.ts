@@ -1,0 +1,117 @@
+import { spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { LabError } from '../lab-error.js';
+import type { PartName, PortNumbers } from './ports.js';
+import { isAlive } from './process-table.js';
+import type { ProcessRecord, Role } from './system-file.js';
+import { waitUntil } from './wait.js';
+
+export interface LaunchCommand {
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** One process of the local system: how it is prepared, started, known to be ready, and asked to end. */
+export interface Part {
+  readonly name: PartName;
+  readonly role: Role;
+  readonly ports: PortNumbers;
+  readonly logFile: string;
+  readonly dataDir?: string;
+  readonly databaseUrl?: string;
+  readonly marker: string;
+  readonly readyTimeoutMs: number;
+  /** everything that must be there before the process starts; done again before each restart */
+  prepare(signal: AbortSignal): Promise<LaunchCommand>;
+  isReady(): Promise<boolean>;
+  /** what is to be done once it answers, before others may use it */
+  complete?(): Promise<void>;
+}
+
+/** What is shared by the parts of one system. */
+export interface SystemContext {
+  readonly root: string;
+  readonly directory: string;
+  readonly clusterName: string;
+  readonly portOffset: number;
+  readonly say: (text: string) => void;
+}
+
+const LOG_TAIL_LINES = 12;
+
+/** The last lines of a log file, indented. */
+export function logTail(file: string): string {
+  if (!existsSync(file)) return '';
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES);
+  return lines.map((line) => `    ${line}`).join('\n');
+}
+
+/** Starts the process of a part. It has a session of its own, so it outlives this program and its terminal. */
+async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord> {
+  mkdirSync(path.dirname(part.logFile), { recursive: true });
+  const log = openSync(part.logFile, 'a');
+  try {
+    const child = spawn(command.file, command.args, {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: command.env ?? process.env,
+      ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
+      ...(command.uid === undefined ? {} : { uid: command.uid, gid: command.gid }),
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.once('spawn', resolve);
+      child.once('error', (cause) => {
+        reject(new LabError(`${part.name} could not be started: ${cause.message}.`, { cause }));
+      });
+    });
+    child.unref();
+    return {
+      name: part.name,
+      role: part.role,
+      pid: child.pid ?? 0,
+      ports: part.ports,
+      ...(part.dataDir === undefined ? {} : { dataDir: part.dataDir }),
+      ...(part.databaseUrl === undefined ? {} : { databaseUrl: part.databaseUrl }),
+      logFile: part.logFile,
+      marker: part.marker,
+    };
+  } finally {
+    closeSync(log);
+  }
+}
+
+/**
+ * Brings a part up and returns when it is ready.
+ *
+ * @param record told of the process as soon as it exists, so that it can be ended whatever happens next
+ * @throws LabError with the end of its log when it dies or is not ready in time
+ */
+export async function bringUp(
+  part: Part,
+  record: (process: ProcessRecord) => void,
+  signal: AbortSignal,
+): Promise<ProcessRecord> {
+  const command = await part.prepare(signal);
+  signal.throwIfAborted();
+  const started = await launch(part, command);
+  record(started);
+  let died = false;
+  const ready = await waitUntil(
+    async () => {
+      died = !isAlive(started.pid);
+      return died || (await part.isReady());
+    },
+    { timeoutMs: part.readyTimeoutMs, signal },
+  );
+  if (died || !ready) {
+    const what = died ? 'ended while it started' : `was not ready within ${part.readyTimeoutMs / 1000} s`;
+    throw new LabError(`${part.name} ${what}; the end of its log (${part.logFile}):\n${logTail(part.logFile)}`);
+  }
+  await part.complete?.();
+  return started;
+}

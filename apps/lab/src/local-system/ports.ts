@@ -1,0 +1,64 @@
+import { spawnSync } from 'node:child_process';
+import net from 'node:net';
+
+/** Every part of the local system, in the order in which a table shows them. */
+export const PART_NAMES = [
+  'coordinator-1',
+  'coordinator-2',
+  'coordinator-3',
+  'bank-a',
+  'bank-b',
+  'bank-c',
+  'postgres-a',
+  'postgres-b',
+  'postgres-c',
+  'kafka',
+] as const;
+export type PartName = (typeof PART_NAMES)[number];
+
+export type PortNumbers = Readonly<Record<string, number>>;
+
+/** The ports of one part, by what they serve (contract.md, "Ports of the local system"). */
+export function portsOf(name: PartName, offset: number): PortNumbers {
+  const place = Number.parseInt(name.slice(-1), 36); // 1..3 for coordinators, 10..12 for a..c
+  const letter = place - 9;
+  if (name === 'kafka') return { broker: 9092 + offset, controller: 9093 + offset };
+  if (name.startsWith('coordinator')) return { http: 8080 + place + offset, raft: 9080 + place + offset };
+  if (name.startsWith('bank')) return { http: 8090 + letter + offset };
+  return { postgres: 5432 + letter + offset };
+}
+
+const LOOPBACK = '127.0.0.1';
+
+/** Whether a server can listen there now. */
+export function isPortFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = net.createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, LOOPBACK, () => server.close(() => resolve(true)));
+  });
+}
+
+/** Whether something accepts connections there. */
+export function isPortOpen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect({ port, host: LOOPBACK });
+    const end = (open: boolean): void => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.setTimeout(1000, () => end(false));
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
+}
+
+/** Who listens on a port, in words, as far as the system tells. */
+export function holderOfPort(port: number): string {
+  const ss = spawnSync('ss', ['-Hltnp', `sport = :${port}`], { encoding: 'utf8' });
+  const match = /\("([^"]+)",pid=(\d+)/.exec(ss.stdout ?? '');
+  if (match) return `${match[1]}, process ${match[2]}`;
+  const lsof = spawnSync('lsof', ['-nP', `-iTCP:${port}`, '-sTCP:LISTEN', '-Fpc'], { encoding: 'utf8' });
+  const found = /p(\d+)\s+c(\S+)/.exec(lsof.stdout ?? '');
+  return found ? `${found[2]}, process ${found[1]}` : 'another program';
+}

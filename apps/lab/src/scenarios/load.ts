@@ -1,0 +1,106 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { execute } from '../rest.js';
+import type { Transfer } from './truth.js';
+
+const WORKERS = 6;
+const ACCOUNTS = 100;
+const HIGHEST_AMOUNT = 20;
+const RETRY_DELAY_MS = 200;
+const PAUSE_MS = 20;
+const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
+
+interface MutableTransfer extends Transfer {
+  id?: string;
+  told?: 'committed' | 'aborted';
+}
+
+/**
+ * Transfers between `acc-*` accounts of different banks, all the time. Each has an idempotency key and is repeated
+ * at another coordinator until a definite answer comes, as a careful client does. Every answer is kept.
+ */
+export class Load {
+  readonly transfers: MutableTransfer[] = [];
+  committed = 0;
+  private running = false;
+  private workers: Promise<void>[] = [];
+
+  constructor(private readonly coordinatorUrls: () => readonly string[]) {}
+
+  start(): void {
+    this.running = true;
+    this.workers = Array.from({ length: WORKERS }, () => this.work());
+  }
+
+  /** Ends the load. What has no definite answer yet is repeated until it has one or the time is over. */
+  async stop(timeoutMs: number): Promise<void> {
+    this.running = false;
+    await Promise.all(this.workers);
+    this.workers = [];
+    const end = Date.now() + timeoutMs;
+    for (const transfer of this.transfers) {
+      while (transfer.told === undefined && Date.now() < end) await this.attempt(transfer);
+    }
+  }
+
+  private async work(): Promise<void> {
+    while (this.running) {
+      const transfer = newTransfer();
+      this.transfers.push(transfer);
+      while (this.running && transfer.told === undefined) await this.attempt(transfer);
+      await delay(PAUSE_MS);
+    }
+  }
+
+  private async attempt(transfer: MutableTransfer): Promise<void> {
+    const urls = this.coordinatorUrls();
+    const url = urls[randomInt(urls.length)] ?? '';
+    const { from, to, amount } = transfer;
+    try {
+      const { status, body } = await execute(
+        url,
+        [
+          {
+            participant: from.bank,
+            operation: 'debit',
+            payload: { account: from.account, amount },
+            keys: [from.account],
+          },
+          { participant: to.bank, operation: 'credit', payload: { account: to.account, amount }, keys: [to.account] },
+        ],
+        transfer.key,
+        { timeoutMs: 15_000, waitMs: 10_000 },
+      );
+      const id = body['id'] ?? body['transactionId'];
+      const told =
+        status === 200 ? 'committed' : status === 409 && body['code'] === 'TRANSACTION_ABORTED' ? 'aborted' : undefined;
+      if (typeof id === 'string') this.note(transfer, id);
+      if (told === undefined) await delay(RETRY_DELAY_MS);
+      else this.settle(transfer, told);
+    } catch {
+      await delay(RETRY_DELAY_MS); // no answer: the same key again, elsewhere
+    }
+  }
+
+  private note(transfer: MutableTransfer, id: string): void {
+    // an answer that is not final may name a transaction that was lost before it was logged; the last one counts
+    transfer.id = id;
+  }
+
+  private settle(transfer: MutableTransfer, told: 'committed' | 'aborted'): void {
+    transfer.told = told;
+    if (told === 'committed') this.committed += 1;
+  }
+}
+
+function newTransfer(): MutableTransfer {
+  const first = randomInt(BANKS.length);
+  const second = (first + 1 + randomInt(BANKS.length - 1)) % BANKS.length;
+  const account = (): string => `acc-${randomInt(ACCOUNTS)}`;
+  return {
+    key: `lab-${randomUUID()}`,
+    from: { bank: BANKS[first] ?? 'bank-a', account: account() },
+    to: { bank: BANKS[second] ?? 'bank-b', account: account() },
+    amount: 1 + randomInt(HIGHEST_AMOUNT),
+  };
+}

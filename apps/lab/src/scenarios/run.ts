@@ -1,0 +1,120 @@
+import { errorMessage } from '@concordat/foundation';
+import type { SystemOptions } from '../arguments.js';
+import { LabError } from '../lab-error.js';
+import { contextOf, isSupervised } from '../local-system/local-system.js';
+import { stopSystem, superviseDetached } from '../local-system/supervisor.js';
+import { SystemFile } from '../local-system/system-file.js';
+import { Narration, table } from '../narration.js';
+import { finalChecks } from './final-checks.js';
+import { killAllCoordinators } from './kill-all-coordinators.js';
+import { killDatabase } from './kill-database.js';
+import { killKafka } from './kill-kafka.js';
+import { killLeader } from './kill-leader.js';
+import { killParticipant } from './kill-participant.js';
+import { Load } from './load.js';
+import { pauseLeader } from './pause-leader.js';
+import type { Scenario } from './scenario.js';
+import { ScenarioLab } from './scenario-lab.js';
+import type { Check } from './truth.js';
+
+const SCENARIOS: readonly Scenario[] = [
+  killLeader,
+  killParticipant,
+  killDatabase,
+  killKafka,
+  killAllCoordinators,
+  pauseLeader,
+];
+const ANSWERS_TIMEOUT_MS = 60_000;
+
+/** One line per scenario. */
+export function listScenarios(): string[] {
+  return table(SCENARIOS.map(({ name, title }) => [name, title]));
+}
+
+function chosen(names: readonly string[]): readonly Scenario[] {
+  if (names.includes('all')) return SCENARIOS;
+  return names.map((name) => {
+    const scenario = SCENARIOS.find((candidate) => candidate.name === name);
+    if (scenario) return scenario;
+    const known = SCENARIOS.map((candidate) => candidate.name).join(', ');
+    throw new LabError(`There is no scenario "${name}"; there are ${known}, and "all".`);
+  });
+}
+
+interface Result {
+  readonly name: string;
+  readonly checks: readonly Check[];
+  readonly tookMs: number;
+}
+
+/** Runs scenarios on the running system, or on one started for them. True when every invariant held in all. */
+export async function runScenarios(names: readonly string[], options: SystemOptions): Promise<boolean> {
+  const scenarios = chosen(names);
+  const { directory } = contextOf(options, () => undefined);
+  const state = new SystemFile(directory).read();
+  const own = !(state && isSupervised(state));
+  if (own) {
+    console.log('No local system is running; starting one for the scenarios …');
+    await superviseDetached(options, false);
+    if ((process.exitCode ?? 0) !== 0) return false;
+  }
+  const results: Result[] = [];
+  try {
+    for (const scenario of scenarios) results.push(await runOne(scenario, options));
+  } finally {
+    if (own) await stopSystem(options);
+  }
+  if (results.length > 1) printSummary(results);
+  return results.every(holds);
+}
+
+const holds = ({ checks }: Result): boolean => checks.every((check) => check.holds);
+
+async function runOne(scenario: Scenario, options: SystemOptions): Promise<Result> {
+  const narration = new Narration();
+  narration.heading(`${scenario.name}: ${scenario.title}`);
+  const context = contextOf(options, (text) => narration.say(text));
+  const file = new SystemFile(context.directory);
+  const load = new Load(() => lab.coordinators().map(({ name }) => lab.url(name)));
+  const lab: ScenarioLab = new ScenarioLab(context, file, narration, load);
+  const checks: Check[] = [];
+  try {
+    checks.push(...(await faultAndTruth(scenario, lab)));
+  } catch (error) {
+    checks.push({ name: 'the scenario ran to its end', holds: false, detail: errorMessage(error) });
+  }
+  for (const check of checks) narration.say(`${check.holds ? 'holds ' : 'BROKEN'}  ${check.name}: ${check.detail}`);
+  return { name: scenario.name, checks, tookMs: narration.elapsedMs };
+}
+
+async function faultAndTruth(scenario: Scenario, lab: ScenarioLab): Promise<Check[]> {
+  const { narration, load } = lab;
+  await lab.restartDead(); // an earlier scenario or a person may have left something dead
+  const opening = await lab.databases.balances();
+  narration.action('start transfers between the banks, and let them run through all that follows');
+  load.start();
+  const broken: Check[] = [];
+  try {
+    await lab.waitForCommits(20);
+    narration.observation(`${load.committed} transfers committed`);
+    await scenario.run(lab);
+  } catch (error) {
+    broken.push({ name: 'the fault went as planned', holds: false, detail: errorMessage(error) });
+    await lab.restartDead();
+  } finally {
+    narration.action('end the load; ask again for every answer that is missing');
+    await load.stop(ANSWERS_TIMEOUT_MS);
+  }
+  narration.action('read the truth from the databases and from every node');
+  return [...broken, ...(await finalChecks(lab, opening))];
+}
+
+function printSummary(results: readonly Result[]): void {
+  const rows = results.map((result) => [
+    result.name,
+    holds(result) ? 'all invariants held' : 'BROKEN',
+    `${(result.tookMs / 1000).toFixed(1)} s`,
+  ]);
+  for (const line of ['', ...table([['scenario', 'result', 'time'], ...rows])]) console.log(line);
+}

@@ -1,0 +1,122 @@
+import { LabError } from '../lab-error.js';
+import { requireRunning, restartPart } from '../local-system/local-system.js';
+import type { SystemContext } from '../local-system/part.js';
+import { isRunning, signal as sendSignal } from '../local-system/process-table.js';
+import type { PartName } from '../local-system/ports.js';
+import type { ProcessRecord, SystemFile, SystemState } from '../local-system/system-file.js';
+import { waitUntil } from '../local-system/wait.js';
+import type { Narration } from '../narration.js';
+import { describeAnswer, request } from '../rest.js';
+import { Databases } from './databases.js';
+import type { Load } from './load.js';
+
+const FAULT_TIMEOUT_MS = 30_000;
+const LEADER_TIMEOUT_MS = 30_000;
+const SHORT_REQUEST_MS = 2000;
+
+/** What a scenario has in its hands: the processes, their failpoints, the databases and the load. */
+export class ScenarioLab {
+  readonly databases: Databases;
+
+  constructor(
+    private readonly context: SystemContext,
+    private readonly file: SystemFile,
+    readonly narration: Narration,
+    readonly load: Load,
+  ) {
+    this.databases = new Databases(this.state());
+  }
+
+  state(): SystemState {
+    return requireRunning(this.file);
+  }
+
+  process(name: string): ProcessRecord {
+    const record = this.state().processes.find((candidate) => candidate.name === name);
+    if (!record) throw new LabError(`The running system has no part "${name}", and the scenario needs it.`);
+    return record;
+  }
+
+  coordinators(): ProcessRecord[] {
+    return this.state().processes.filter(({ role }) => role === 'coordinator');
+  }
+
+  url(name: string): string {
+    return `http://127.0.0.1:${this.process(name).ports['http']}`;
+  }
+
+  /** The name of the coordinator that leads, as a node other than `except` sees it. */
+  async leader(except?: string): Promise<PartName> {
+    let found: PartName | undefined;
+    const ask = async (): Promise<boolean> => {
+      for (const { name } of this.coordinators()) {
+        if (name === except) continue;
+        try {
+          const { body } = await request('GET', `${this.url(name)}/v1/cluster`, undefined, {}, SHORT_REQUEST_MS);
+          const leader = `coordinator-${String(body['leaderId'])}`;
+          found = this.coordinators().find((candidate) => candidate.name === leader && leader !== except)?.name;
+          if (found) return true;
+        } catch {
+          continue; // this node does not answer: the next one
+        }
+      }
+      return false;
+    };
+    await waitUntil(ask, { timeoutMs: LEADER_TIMEOUT_MS });
+    if (found) return found;
+    throw new LabError(`No coordinator knew a leader within ${LEADER_TIMEOUT_MS / 1000} s.`);
+  }
+
+  /** Arms failpoints of one process; an empty text disarms. */
+  async arm(name: string, specification: string): Promise<void> {
+    const answer = await request('PUT', `${this.url(name)}/debug/failpoints`, { arm: specification });
+    if (answer.status !== 200) throw new LabError(`${name} refused the failpoint: ${describeAnswer(answer)}.`);
+  }
+
+  /** Waits until an armed failpoint has killed the process. */
+  async waitForDeath(name: string): Promise<void> {
+    const record = this.process(name);
+    if (await waitUntil(() => !isRunning(record), { timeoutMs: FAULT_TIMEOUT_MS, pollMs: 20 })) return;
+    throw new LabError(`${name} should have died at its failpoint within ${FAULT_TIMEOUT_MS / 1000} s and did not.`);
+  }
+
+  /** kill -9 */
+  async kill(name: string): Promise<void> {
+    sendSignal(this.process(name).pid, 'SIGKILL');
+    await this.waitForDeath(name);
+  }
+
+  pause(name: string): void {
+    sendSignal(this.process(name).pid, 'SIGSTOP');
+  }
+
+  wake(name: string): void {
+    sendSignal(this.process(name).pid, 'SIGCONT');
+  }
+
+  async restart(name: string): Promise<void> {
+    this.narration.action(`start ${name} again`);
+    const start = Date.now();
+    await restartPart(this.context, this.file, name, new AbortController().signal);
+    this.narration.observation(`${name} is ready again after ${Date.now() - start} ms`);
+  }
+
+  /** Starts everything that is dead, whatever happened before. */
+  async restartDead(): Promise<void> {
+    const order = ['kafka', 'postgres', 'coordinator', 'participant'];
+    const all = [...this.state().processes].sort((a, b) => order.indexOf(a.role) - order.indexOf(b.role));
+    // coordinators are ready only with a leader, so two dead ones must start side by side
+    for (const role of order) {
+      const dead = all.filter((record) => record.role === role && !isRunning(record));
+      await Promise.all(dead.map(({ name }) => this.restart(name)));
+    }
+  }
+
+  /** Waits until the load has got this many more commits: the system works. */
+  async waitForCommits(count: number, timeoutMs = 60_000): Promise<number> {
+    const start = Date.now();
+    const wanted = this.load.committed + count;
+    if (await waitUntil(() => this.load.committed >= wanted, { timeoutMs, pollMs: 20 })) return Date.now() - start;
+    throw new LabError(`The system did not commit ${count} more transfers within ${timeoutMs / 1000} s.`);
+  }
+}

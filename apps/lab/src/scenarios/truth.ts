@@ -1,0 +1,89 @@
+import type { Balances } from './databases.js';
+
+export interface AccountName {
+  readonly bank: string;
+  readonly account: string;
+}
+
+/** One transfer of the load and what its client was told. */
+export interface Transfer {
+  readonly key: string;
+  readonly from: AccountName;
+  readonly to: AccountName;
+  readonly amount: number;
+  /** the transaction, once an answer named it */
+  readonly id?: string;
+  readonly told?: 'committed' | 'aborted';
+}
+
+export interface Check {
+  readonly name: string;
+  readonly holds: boolean;
+  readonly detail: string;
+}
+
+const SHOWN = 5;
+
+/** A check that holds when nothing is wrong. */
+export function checkOf(name: string, problems: readonly string[], good: string): Check {
+  const more = problems.length > SHOWN ? ` and ${problems.length - SHOWN} more` : '';
+  return {
+    name,
+    holds: problems.length === 0,
+    detail: problems.length === 0 ? good : `${problems.slice(0, SHOWN).join('; ')}${more}`,
+  };
+}
+
+export function sumOf(balances: Balances): bigint {
+  return [...balances.values()].reduce((sum, balance) => sum + balance, 0n);
+}
+
+/** The balances that must stand after exactly the transfers whose clients were told "committed". */
+export function replay(opening: Balances, transfers: readonly Transfer[]): Map<string, bigint> {
+  const balances = new Map(opening);
+  const add = ({ bank, account }: AccountName, amount: bigint): void => {
+    const name = `${bank}/${account}`;
+    balances.set(name, (balances.get(name) ?? 0n) + amount);
+  };
+  for (const { from, to, amount, told } of transfers) {
+    if (told !== 'committed') continue;
+    add(from, -BigInt(amount));
+    add(to, BigInt(amount));
+  }
+  return balances;
+}
+
+/** Money: the sum is what it was, and each account is what the answers to clients say. */
+export function moneyChecks(opening: Balances, closing: Balances, transfers: readonly Transfer[]): Check[] {
+  const [before, after] = [sumOf(opening), sumOf(closing)];
+  const sum = before === after ? [] : [`${before} before, ${after} after`];
+  const expected = replay(opening, transfers);
+  const wrong = [...new Set([...expected.keys(), ...closing.keys()])]
+    .filter((name) => expected.get(name) !== closing.get(name))
+    .map((name) => `${name}: ${closing.get(name) ?? 'missing'} instead of ${expected.get(name) ?? 'nothing'}`);
+  return [
+    checkOf('sum of money', sum, `${after} in all banks, as before`),
+    checkOf('per-account replay', wrong, `${expected.size} accounts match the answers clients got`),
+  ];
+}
+
+/** Every client has a definite answer. */
+export function answerCheck(transfers: readonly Transfer[]): Check {
+  const open = transfers.filter(({ told }) => told === undefined).map(({ key }) => `${key} has no answer`);
+  const committed = transfers.filter(({ told }) => told === 'committed').length;
+  const good = `${committed} committed, ${transfers.length - committed} aborted`;
+  return checkOf('every client was answered', open, good);
+}
+
+/** What each node says of one transaction. */
+export interface NodeAnswer {
+  readonly node: string;
+  readonly outcome: string;
+}
+
+/** All nodes say the same, and it is what the client was told. */
+export function agreementProblems(transfer: Transfer, answers: readonly NodeAnswer[]): string[] {
+  return answers
+    .filter(({ outcome }) => outcome !== transfer.told)
+    .map(({ node, outcome }) => `${transfer.id}: client was told ${transfer.told}, ${node} says ${outcome}`);
+}
