@@ -23,7 +23,9 @@ async function start(config: Config): Promise<void> {
   try {
     const app = await createCoordinator({ config, logger, onFatal, engine: ENGINE_PROVIDERS });
     lifecycle.started(app);
-    await app.listen({ host: config.http.host, port: config.http.port });
+    await app.init();
+    // not Nest's own listen, which logs what fails before it is said here in one sentence
+    await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
     logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
   } catch (error) {
     process.stderr.write(`${startFailure(error, config)}\n`);

@@ -194,6 +194,17 @@ describe('GET /v1/transactions/{id}/events', () => {
     expect(answer.json()).toMatchObject({ status: 404, code: 'TRANSACTION_NOT_FOUND' });
   });
 
+  it('waits on a follower for a transaction that it does not know yet', async () => {
+    node.cluster.leads = false;
+    node.transactions.failure = new TransactionNotFoundError('no transaction has this id');
+    const opening = open(path);
+    while (node.transactions.listeners.size === 0) await new Promise((resolve) => setImmediate(resolve));
+    node.transactions.publish(active);
+    const client = await opening;
+    expect(await client.events(1)).toEqual([event(active)]);
+    node.cluster.leads = true;
+  });
+
   it('answers HEAD without a stream', async () => {
     const answer = await node.app.inject({ method: 'HEAD', url: '/v1/events' });
     expect(answer.statusCode).toBe(200);

@@ -8,7 +8,7 @@ import {
   type TransactionsApi,
   type TransactionView,
 } from '../transactions/transactions.api.js';
-import { OverloadedError } from '../transactions/errors.js';
+import { OverloadedError, TransactionNotFoundError } from '../transactions/errors.js';
 
 /** More streams than this on one node are refused with `OVERLOADED`. */
 const MAXIMUM_STREAMS = 1_000;
@@ -16,6 +16,8 @@ const MAXIMUM_STREAMS = 1_000;
 const MAXIMUM_BUFFER_BYTES = 1024 * 1024;
 const KEEP_ALIVE_MS = 15_000;
 const RECONNECT_MS = 1_000;
+/** A follower may learn of a transaction a moment after its client did. */
+const FIRST_STATE_WAIT_MS = 1_000;
 
 interface Stream {
   readonly reply: FastifyReply;
@@ -89,6 +91,36 @@ export class EventStreams implements BeforeApplicationShutdown {
       const missed = this.transactions.missedSince(state.logIndex); // what came while the state was asked for
       if (missed.kind === 'events') for (const event of missed.events) this.deliver(stream, event);
     }
+  }
+
+  /**
+   * The state of a transaction as this node knows it. A follower waits a moment for one that it does not know
+   * yet, so that a client may begin at one node and listen at another.
+   *
+   * @throws TransactionNotFoundError, TransactionExpiredError
+   */
+  async stateOf(transactionId: string): Promise<TransactionView> {
+    try {
+      return await this.transactions.get(transactionId, 'stale');
+    } catch (error) {
+      if (!(error instanceof TransactionNotFoundError) || this.cluster.isLeader()) throw error;
+      return this.firstState(transactionId, error);
+    }
+  }
+
+  private firstState(transactionId: string, notFound: Error): Promise<TransactionView> {
+    return new Promise((resolve, reject) => {
+      const unsubscribe = this.transactions.subscribe(({ transaction }) => {
+        if (transaction.id !== transactionId) return;
+        clearTimeout(timer);
+        unsubscribe();
+        resolve(transaction);
+      });
+      const timer = setTimeout(() => {
+        unsubscribe();
+        reject(notFound);
+      }, FIRST_STATE_WAIT_MS);
+    });
   }
 
   /** Ends all streams; a client resumes elsewhere with its Last-Event-ID. */

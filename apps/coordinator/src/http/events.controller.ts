@@ -1,6 +1,5 @@
 import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
 import { EventStreams } from './event-streams.js';
 import { Call } from './openapi.decorators.js';
 import { RequestRefusedError } from './problems.js';
@@ -10,10 +9,7 @@ import { parseQuery, parseTransactionId } from './validation.js';
 /** Server-sent events (WHATWG HTML, section 9.2), served by every node from what it has applied. */
 @Controller('v1')
 export class EventsController {
-  constructor(
-    @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
-    @Inject(EventStreams) private readonly streams: EventStreams,
-  ) {}
+  constructor(@Inject(EventStreams) private readonly streams: EventStreams) {}
 
   @Get('events')
   @Call({
@@ -43,7 +39,7 @@ export class EventsController {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
     parseLastEventId(request); // the stream opens with the newest state, which is all that could be resumed
-    const state = await this.transactions.get(id, 'stale');
+    const state = await this.streams.stateOf(id);
     if (request.method === 'HEAD') void reply.type('text/event-stream').send();
     else this.streams.openOne(reply, state);
   }

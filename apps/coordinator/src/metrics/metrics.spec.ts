@@ -1,0 +1,39 @@
+import { describe, expect, it } from '@jest/globals';
+import { Metrics } from './metrics.js';
+
+describe('metrics', () => {
+  it('counts outcomes and times requests by route', async () => {
+    const metrics = new Metrics();
+    metrics.transactionDecided('committed');
+    metrics.transactionDecided('aborted', 'LOCK_TIMEOUT');
+    metrics.transactionDecided('aborted', 'LOCK_TIMEOUT');
+    metrics.observeRequest('GET', '/v1/cluster', 200, 3);
+    metrics.observeRequest('GET', '/v1/cluster', 200, 30);
+    const text = await metrics.text();
+    expect(text).toContain('concordat_transactions_total{outcome="committed",reason=""} 1');
+    expect(text).toContain('concordat_transactions_total{outcome="aborted",reason="LOCK_TIMEOUT"} 2');
+    const labels = 'method="GET",route="/v1/cluster",status="200"';
+    expect(text).toContain(`concordat_http_request_duration_seconds_bucket{le="0.005",${labels}} 1`);
+    expect(text).toContain(`concordat_http_request_duration_seconds_count{${labels}} 2`);
+  });
+
+  it('reads gauges only when somebody looks', async () => {
+    const metrics = new Metrics();
+    let reads = 0;
+    metrics.watchTransactions({ open: () => ++reads, inDoubt: () => 4 });
+    const count = metrics.counter('concordat_test_total', 'for this test');
+    count();
+    count(2);
+    expect(reads).toBe(0);
+    const text = await metrics.text();
+    expect(text).toMatch(/^concordat_transactions_open 1$/m);
+    expect(text).toMatch(/^concordat_branches_in_doubt 4$/m);
+    expect(text).toMatch(/^concordat_test_total 3$/m);
+  });
+
+  it('keeps the numbers of two nodes in one process apart', async () => {
+    const [one, other] = [new Metrics(), new Metrics()];
+    one.transactionDecided('mixed');
+    expect(await other.text()).not.toContain('outcome="mixed"');
+  });
+});
