@@ -1,3 +1,4 @@
+export * from './postgres/index.js';
 export * from './runtime/errors.js';
 export * from './runtime/participant-failpoints.js';
 export type * from './runtime/participant-metrics.js';

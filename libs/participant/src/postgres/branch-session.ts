@@ -1,0 +1,111 @@
+import type { PoolClient } from 'pg';
+import type { JsonValue } from '@concordat/foundation';
+import type { BranchError } from '@concordat/commit-protocol';
+import type { DataSource } from 'typeorm';
+import { ParticipantConfigurationError } from '../runtime/errors.js';
+import type { OperationBranch } from '../runtime/participant-runtime.types.js';
+import { branchErrorOf } from './branch-failure.js';
+import { BranchEntityManager } from './entity-manager.js';
+import { GuardedClient } from './guarded-client.js';
+import type { BeginLimits, BranchStatements } from './statements/branch-statements.js';
+import type { LedgerRow, PostgresContext } from './types.js';
+
+/** How one attempt at the work of a branch went, as far as its own connection can tell. */
+export type WorkAttempt =
+  /** prepared, or committed with its ledger row */
+  | { readonly type: 'durable'; readonly results: readonly JsonValue[] }
+  | { readonly type: 'read-only'; readonly results: readonly JsonValue[] }
+  /** another session holds the branch: at work on it, or prepared */
+  | { readonly type: 'held' }
+  | { readonly type: 'recorded'; readonly ledger: LedgerRow }
+  /** rolled back, or not known: the database must be asked */
+  | { readonly type: 'failed'; readonly error: BranchError; readonly cause: unknown };
+
+export type Closing = 'prepare' | 'commit';
+
+/** The tag that proves each way of closing; a failed transaction answers `ROLLBACK` without an error. */
+const REQUIRED_TAG: Readonly<Record<Closing, string>> = { prepare: 'PREPARE', commit: 'COMMIT' };
+
+/**
+ * One attempt: begin, work, close, on one connection. After it the connection has no transaction open, or the
+ * attempt threw and the connection must be closed.
+ */
+export class BranchSession {
+  constructor(
+    private readonly client: PoolClient,
+    private readonly statements: BranchStatements,
+    private readonly branch: OperationBranch,
+    private readonly dataSource: DataSource | undefined,
+  ) {}
+
+  async run(
+    limits: BeginLimits,
+    closing: Closing,
+    work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
+  ): Promise<WorkAttempt> {
+    const { locked, ledger } = await this.statements.begin(this.client, this.branch, limits);
+    if (!locked || ledger) {
+      await this.statements.rollback(this.client);
+      return ledger ? { type: 'recorded', ledger } : { type: 'held' };
+    }
+    const guarded = new GuardedClient(this.client);
+    try {
+      const results = await this.work(guarded, work);
+      return await this.close(guarded, closing, results);
+    } catch (cause) {
+      guarded.close();
+      const error = branchErrorOf(cause, guarded.lastFailure);
+      await this.statements.rollback(this.client).catch(() => undefined); // a dead connection has rolled back itself
+      return { type: 'failed', error, cause };
+    }
+  }
+
+  private async work(
+    guarded: GuardedClient,
+    work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
+  ): Promise<readonly JsonValue[]> {
+    const { dataSource, branch } = this;
+    let bound: BranchEntityManager | undefined;
+    const context: PostgresContext = {
+      branch,
+      client: guarded,
+      get manager() {
+        if (!dataSource) {
+          throw new ParticipantConfigurationError('context.manager needs the DataSource in the options of the module');
+        }
+        bound ??= new BranchEntityManager(dataSource, guarded);
+        return bound.manager;
+      },
+    };
+    try {
+      return await work(context);
+    } finally {
+      guarded.close();
+      await bound?.release();
+    }
+  }
+
+  private async close(guarded: GuardedClient, closing: Closing, results: readonly JsonValue[]): Promise<WorkAttempt> {
+    // A command tag that counted rows spares the round trip that asks whether anything was written.
+    if (!guarded.hasChangedRows && !(await this.statements.hasWritten(this.client))) {
+      requireTag(await this.statements.commit(this.client), 'COMMIT');
+      return { type: 'read-only', results };
+    }
+    const tag =
+      closing === 'prepare'
+        ? await this.statements.prepare(this.client, this.branch, results)
+        : await this.statements.commitWithLedger(this.client, this.branch, results);
+    requireTag(tag, REQUIRED_TAG[closing]);
+    return { type: 'durable', results };
+  }
+}
+
+/** The server rolled a failed transaction back instead of doing what it was told. */
+export class WrongCommandTagError extends Error {
+  override readonly name = 'WrongCommandTagError';
+}
+
+/** @throws WrongCommandTagError unless the server did what it was told */
+export function requireTag(tag: string, required: string): void {
+  if (tag !== required) throw new WrongCommandTagError(`the server answered ${tag} instead of ${required}`);
+}

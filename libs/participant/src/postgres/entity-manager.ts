@@ -1,0 +1,36 @@
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
+import type { BranchClient } from './guarded-client.js';
+
+/** What TypeORM's PostgreSQL query runner keeps to itself. */
+interface BoundQueryRunner {
+  databaseConnection: BranchClient;
+  isTransactionActive: boolean;
+  transactionDepth: number;
+}
+
+/**
+ * TypeORM's view of a branch: a query runner that owns no connection but uses the branch's. It believes that a
+ * transaction is open, so `manager.transaction()` inside a handler makes a savepoint; nothing it does can end
+ * the transaction, because the client is guarded.
+ */
+export class BranchEntityManager {
+  private readonly runner: QueryRunner;
+
+  constructor(dataSource: DataSource, client: BranchClient) {
+    this.runner = dataSource.createQueryRunner();
+    const bound = this.runner as unknown as BoundQueryRunner;
+    bound.databaseConnection = client;
+    bound.isTransactionActive = true;
+    bound.transactionDepth = 1;
+  }
+
+  get manager(): EntityManager {
+    return this.runner.manager;
+  }
+
+  /** Lets go; there is no pool behind this runner to which anything could leak. */
+  async release(): Promise<void> {
+    (this.runner as unknown as BoundQueryRunner).isTransactionActive = false;
+    await this.runner.release();
+  }
+}

@@ -1,0 +1,326 @@
+import {
+  SystemRandom,
+  backoffMs,
+  silentLogger,
+  unreachable,
+  type Clock,
+  type JsonValue,
+  type Logger,
+} from '@concordat/foundation';
+import type { BranchError } from '@concordat/commit-protocol';
+import { ResourceManagerUnavailableError } from '../runtime/errors.js';
+import type {
+  BranchIdentity,
+  BranchWork,
+  OnePhaseResult,
+  PreparedBranch,
+  ResourceManager,
+  VoteResult,
+} from '../runtime/resource-manager.js';
+import { DEADLINE_EXCEEDED, describeFailure } from './branch-failure.js';
+import { BranchSession, type Closing, type WorkAttempt } from './branch-session.js';
+import { PostgresPools, type PoolName } from './pools.js';
+import { PostgresSetup } from './setup.js';
+import { SQL_STATE, isConnectionLoss, sqlStateOf } from './sql-state.js';
+import { BranchStatements } from './statements/branch-statements.js';
+import type { BranchTrace, LedgerRow, PostgresContext, PostgresResourceManagerSettings } from './types.js';
+
+const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
+/** With a lock timeout of 100 ms in each round about ten seconds; then the truth is left to a later attempt. */
+const MAXIMUM_ROUNDS = 100;
+const BUSY_BACKOFF = { baseMs: 5, capMs: 100 };
+/** Values of the server's timeouts are 32-bit. */
+const MAXIMUM_TIMEOUT_MS = 2_147_483_647;
+
+export interface PostgresResourceManagerPorts {
+  readonly clock: Clock;
+  readonly logger?: Logger;
+}
+
+type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
+
+/**
+ * Prepared transactions of PostgreSQL behind the `ResourceManager` port (protocol section 5).
+ *
+ * The ledger row of a branch lies inside its prepared transaction, so it is seen only when the branch was
+ * committed, and a tombstone under the same key makes a late `PREPARE` impossible. Whatever goes wrong around
+ * `PREPARE` is settled by looking on another connection, never by guessing. States: new → started → closed.
+ */
+export class PostgresResourceManager implements ResourceManager<PostgresContext> {
+  private readonly pools: PostgresPools;
+  private readonly clock: Clock;
+  private readonly logger: Logger;
+  private readonly setup: PostgresSetup;
+  private readonly random = new SystemRandom();
+  private statements: BranchStatements;
+
+  constructor(
+    private readonly settings: PostgresResourceManagerSettings,
+    ports: PostgresResourceManagerPorts,
+  ) {
+    this.clock = ports.clock;
+    this.logger = ports.logger ?? silentLogger;
+    this.setup = new PostgresSetup(settings, this.clock, this.logger);
+    this.pools = new PostgresPools(settings, this.logger);
+    this.statements = new BranchStatements(settings.cluster, this.schema, false);
+  }
+
+  /**
+   * Waits until the database can be reached, checks it and brings the ledger up to date. Must have resolved
+   * before anything else is called.
+   *
+   * @throws PostgresSetupError when somebody has to change something first
+   */
+  async start(): Promise<void> {
+    const { checksConnection } = await this.setup.run();
+    this.statements = new BranchStatements(this.settings.cluster, this.schema, checksConnection);
+  }
+
+  /** Resolves when the database answers. @throws ResourceManagerUnavailableError */
+  async ping(): Promise<void> {
+    await this.attempt('look', (statements, client) => statements.ping(client));
+  }
+
+  async close(): Promise<void> {
+    this.setup.cancel();
+    await this.pools.close();
+  }
+
+  async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    if (branch.mayBeRepeated) {
+      const trace = await this.look(branch);
+      if (trace.prepared) return votedYes([]);
+      if (trace.ledger) return voteOf(trace.ledger);
+    }
+    if (branch.deadline <= this.clock.now()) return this.settleVote(branch, DEADLINE_EXCEEDED);
+    const attempt = await this.work(branch, 'prepare', work);
+    switch (attempt.type) {
+      case 'durable':
+        return votedYes(attempt.results);
+      case 'read-only':
+        return { vote: 'read-only', results: attempt.results };
+      case 'recorded':
+        return voteOf(attempt.ledger);
+      case 'held': {
+        // A prepared transaction keeps the branch's lock, so this is where a repeat of it ends up.
+        const trace = await this.look(branch);
+        if (trace.prepared) return votedYes([]);
+        return trace.ledger ? voteOf(trace.ledger) : 'busy';
+      }
+      case 'failed':
+        return this.settleVote(branch, attempt.error);
+      default:
+        return unreachable(attempt, 'attempt');
+    }
+  }
+
+  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+    if (branch.mayBeRepeated) {
+      const trace = await this.look(branch);
+      if (trace.prepared) return this.commitEnlisted(branch);
+      if (trace.ledger) return conclusionOf(trace.ledger);
+    }
+    if (branch.deadline <= this.clock.now()) return this.settleConclusion(branch, DEADLINE_EXCEEDED);
+    const attempt = await this.work(branch, 'commit', work);
+    switch (attempt.type) {
+      case 'durable':
+        return { end: 'committed', results: attempt.results };
+      case 'read-only':
+        return { end: 'read-only', results: attempt.results };
+      case 'recorded':
+        return conclusionOf(attempt.ledger);
+      case 'held': {
+        const trace = await this.look(branch);
+        if (trace.prepared) return this.commitEnlisted(branch);
+        return trace.ledger ? conclusionOf(trace.ledger) : 'busy';
+      }
+      case 'failed':
+        return this.settleConclusion(branch, attempt.error);
+      default:
+        return unreachable(attempt, 'attempt');
+    }
+  }
+
+  async commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      const answer = await this.endPrepared(branch, 'commit');
+      if (answer === 'done') return 'committed';
+      if (answer === 'missing') {
+        const trace = await this.look(branch);
+        if (trace.ledger?.outcome === 'committed') return 'committed';
+        // Neither prepared nor committed: somebody rolled it back by hand.
+        if (!trace.prepared) return 'heuristic-rollback';
+      }
+      await this.pause(round);
+    }
+    throw tooManyRounds('commit', branch);
+  }
+
+  async abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
+        const trace = await this.tryTombstone('ruling', branch);
+        if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
+        if (trace?.ledger && !trace.prepared) return 'aborted';
+        // No trace: a late PREPARE holds the same key. It is prepared by now, or soon, or gone: begin again.
+      }
+      await this.pause(round);
+    }
+    throw tooManyRounds('abort', branch);
+  }
+
+  async listPrepared(): Promise<readonly PreparedBranch[]> {
+    return this.attempt('look', (statements, client) => statements.listPrepared(client));
+  }
+
+  private get schema(): string {
+    return this.settings.schema ?? 'public';
+  }
+
+  private async work(branch: BranchWork, closing: Closing, work: Work): Promise<WorkAttempt> {
+    const remainingMs = Math.max(1, Math.min(MAXIMUM_TIMEOUT_MS, Math.floor(branch.deadline - this.clock.now())));
+    const lockTimeoutMs = Math.min(remainingMs, this.settings.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS);
+    const { transactionId, branchId, deadline } = branch;
+    const client = await this.pools.connect('work');
+    let broken = true;
+    try {
+      const session = new BranchSession(
+        client,
+        this.statements,
+        { transactionId, branchId, deadline },
+        this.settings.dataSource,
+      );
+      const attempt = await session.run({ lockTimeoutMs, statementTimeoutMs: remainingMs }, closing, work);
+      if (attempt.type === 'failed') this.logRefusal(branch, attempt.error, attempt.cause);
+      broken = attempt.type === 'failed' && isServerGone(attempt.cause);
+      return attempt;
+    } catch (cause) {
+      // Only the opening statements get here: no work was done, so there is nothing to vote on yet.
+      throw new ResourceManagerUnavailableError(`the branch could not begin: ${describeFailure(cause)}`, { cause });
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  /**
+   * After a failure the truth is in the database: prepared, recorded, or nothing - and then a tombstone makes
+   * sure that it stays nothing before anybody hears `no`.
+   */
+  private async settle(branch: BranchIdentity, error: BranchError): Promise<BranchTrace> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      const trace = (await this.tryTombstone('look', branch, error)) ?? (await this.look(branch));
+      if (trace.prepared || trace.ledger) return trace;
+      await this.pause(round); // our own lost session still holds the key, and goes on or dies
+    }
+    throw tooManyRounds('settle', branch);
+  }
+
+  private async settleVote(branch: BranchIdentity, error: BranchError): Promise<VoteResult> {
+    const trace = await this.settle(branch, error);
+    return trace.ledger ? voteOf(trace.ledger) : votedYes([]);
+  }
+
+  private async settleConclusion(branch: BranchIdentity, error: BranchError): Promise<OnePhaseResult> {
+    const trace = await this.settle(branch, error);
+    return trace.ledger ? conclusionOf(trace.ledger) : this.commitEnlisted(branch);
+  }
+
+  /** The commit of a branch that its service had prepared before was delegated to it. */
+  private async commitEnlisted(branch: BranchIdentity): Promise<OnePhaseResult> {
+    const end = await this.commit(branch);
+    return { end, results: [] };
+  }
+
+  private async endPrepared(
+    branch: BranchIdentity,
+    decision: 'commit' | 'abort',
+  ): Promise<'done' | 'missing' | 'busy'> {
+    return this.attempt('ruling', async (statements, client) => {
+      try {
+        if (decision === 'commit') await statements.commitPrepared(client, branch);
+        else await statements.rollbackPrepared(client, branch);
+        return 'done';
+      } catch (error) {
+        const state = sqlStateOf(error);
+        if (state === SQL_STATE.undefinedObject) return 'missing';
+        if (state === SQL_STATE.objectNotInPrerequisiteState) return 'busy';
+        throw error;
+      }
+    });
+  }
+
+  /** Undefined when another transaction holds the branch's key. */
+  private async tryTombstone(
+    pool: PoolName,
+    branch: BranchIdentity,
+    error?: BranchError,
+  ): Promise<BranchTrace | undefined> {
+    return this.attempt(pool, async (statements, client) => {
+      try {
+        return await statements.insertTombstone(client, branch, error);
+      } catch (failure) {
+        if (isConnectionLoss(failure)) throw failure;
+        await statements.rollback(client);
+        if (sqlStateOf(failure) === SQL_STATE.lockNotAvailable) return undefined;
+        throw failure;
+      }
+    });
+  }
+
+  private async look(branch: BranchIdentity): Promise<BranchTrace> {
+    return this.attempt('look', (statements, client) => statements.look(client, branch));
+  }
+
+  /** One use of a connection; whatever it fails with means that the truth is not known. */
+  private async attempt<T>(
+    pool: PoolName,
+    use: (statements: BranchStatements, client: Parameters<BranchStatements['ping']>[0]) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.pools.with(pool, (client) => use(this.statements, client));
+    } catch (cause) {
+      if (cause instanceof ResourceManagerUnavailableError) throw cause;
+      throw new ResourceManagerUnavailableError(`the database did not answer: ${describeFailure(cause)}`, { cause });
+    }
+  }
+
+  private async pause(round: number): Promise<void> {
+    const delayMs = backoffMs(round, BUSY_BACKOFF, this.random);
+    await new Promise<void>((resolve) => void this.clock.setTimer(delayMs, resolve));
+  }
+
+  private logRefusal({ branchId }: BranchIdentity, error: BranchError, cause: unknown): void {
+    const line = `branch ${branchId} is refused with ${error.code}: ${describeFailure(cause)}`;
+    if (error.code === 'HANDLER_FAILED' || error.code === 'DATABASE_ERROR') this.logger.error(line, cause);
+    else this.logger.debug(line);
+  }
+}
+
+/** Whether a failure of the work may have been the connection's; an error of the handler's own is not. */
+function isServerGone(cause: unknown): boolean {
+  const state = sqlStateOf(cause);
+  if (state !== undefined) return isConnectionLoss(cause);
+  return cause instanceof Error && /connection|socket|terminated|timeout|not queryable/i.test(cause.message);
+}
+
+function votedYes(results: readonly JsonValue[]): VoteResult {
+  return { vote: 'yes', results };
+}
+
+function voteOf(ledger: LedgerRow): VoteResult {
+  if (ledger.outcome === 'committed') return votedYes(ledger.results);
+  return { vote: 'no', results: [], error: ledger.error ?? BRANCH_ABORTED };
+}
+
+function conclusionOf(ledger: LedgerRow): OnePhaseResult {
+  if (ledger.outcome === 'committed') return { end: 'committed', results: ledger.results };
+  return { end: 'aborted', results: [], error: ledger.error ?? BRANCH_ABORTED };
+}
+
+const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
+
+function tooManyRounds(what: string, { branchId }: BranchIdentity): ResourceManagerUnavailableError {
+  return new ResourceManagerUnavailableError(
+    `${what} of branch ${branchId} did not come to an end in ${MAXIMUM_ROUNDS} rounds; it will be repeated`,
+  );
+}

@@ -1,0 +1,184 @@
+import { Client } from 'pg';
+import { SystemRandom, backoffMs, errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+import { isClusterName } from '@concordat/commit-protocol';
+import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { PostgresSetupError } from './errors.js';
+import { SQL_STATE, sqlStateOf } from './sql-state.js';
+import { LEDGER_MIGRATIONS } from './statements/migrations.js';
+import { SetupStatements } from './statements/setup-statements.js';
+import type { PostgresResourceManagerSettings } from './types.js';
+
+const RETRY = { baseMs: 250, capMs: 5_000 };
+/** pg_current_xact_id_if_assigned and client_connection_check_interval */
+const OLDEST_SERVER = 140_000;
+const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
+
+/**
+ * What happens once before the first branch: wait for the server, check that it can prepare transactions, bring
+ * the ledger up to date. A server that is away is waited for; one that is set up wrongly is an error at once.
+ */
+export class PostgresSetup {
+  private readonly statements: SetupStatements;
+  private readonly random = new SystemRandom();
+  private cancelled = false;
+  private timer: Timer | undefined;
+  private wake: (() => void) | undefined;
+
+  constructor(
+    private readonly settings: PostgresResourceManagerSettings,
+    private readonly clock: Clock,
+    private readonly logger: Logger,
+  ) {
+    const schema = settings.schema ?? 'public';
+    if (!SCHEMA.test(schema)) {
+      throw new ParticipantConfigurationError(`"${schema}" cannot be the schema: use lower-case letters, digits and _`);
+    }
+    if (!isClusterName(settings.cluster)) {
+      throw new ParticipantConfigurationError(
+        `"${settings.cluster}" cannot name a cluster: use lower-case letters, digits and hyphens, at most 63`,
+      );
+    }
+    this.statements = new SetupStatements(schema);
+  }
+
+  async run(): Promise<{ checksConnection: boolean }> {
+    for (let attempt = 0; !this.cancelled; attempt++) {
+      try {
+        return await this.tryOnce();
+      } catch (error) {
+        const fault = this.faultOf(error);
+        if (fault) throw fault;
+        this.logger.warn(`the database at ${this.where()} cannot be used yet, trying again: ${errorMessage(error)}`);
+      }
+      await this.pause(backoffMs(attempt, RETRY, this.random));
+    }
+    throw new ResourceManagerUnavailableError('stopped before the database could be reached');
+  }
+
+  /** Ends the waiting. */
+  cancel(): void {
+    this.cancelled = true;
+    this.timer?.cancel();
+    this.wake?.();
+  }
+
+  private async tryOnce(): Promise<{ checksConnection: boolean }> {
+    const client = new Client({
+      connectionString: this.settings.connectionString,
+      connectionTimeoutMillis: this.settings.connectTimeoutMs ?? 5_000,
+      application_name: `${this.settings.applicationName ?? 'concordat'}-setup`,
+    });
+    client.on('error', () => undefined); // also reported by the statement that is under way
+    try {
+      await client.connect();
+      await this.check(client);
+      await this.migrate(client);
+      return { checksConnection: await this.canCheckConnection(client) };
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }
+
+  private async check(client: Client): Promise<void> {
+    const { preparedTransactions, version } = await this.statements.settings(client);
+    if (version < OLDEST_SERVER) {
+      throw new PostgresSetupError('DATABASE_TOO_OLD', `PostgreSQL 14 or newer is needed, this is ${version}`);
+    }
+    if (preparedTransactions > 0) return;
+    throw new PostgresSetupError(
+      'PREPARED_TRANSACTIONS_DISABLED',
+      `max_prepared_transactions is 0 at ${this.where()}, so no branch can be prepared: set it in postgresql.conf ` +
+        'to at least the number of connections (for example 128) and restart the server',
+    );
+  }
+
+  private async migrate(client: Client): Promise<void> {
+    const { newestVersion } = this.statements;
+    await this.statements.begin(client);
+    await this.statements.lockMigrations(client);
+    if (!(await this.statements.migrationTableExists(client))) await this.statements.createMigrationTable(client);
+    const version = await this.statements.migratedVersion(client);
+    if (version > newestVersion) {
+      throw new PostgresSetupError(
+        'LEDGER_IS_NEWER',
+        `the ledger has schema version ${version}, this program knows ${newestVersion}: run the newer program`,
+      );
+    }
+    for (const migration of LEDGER_MIGRATIONS) {
+      if (migration.version <= version) continue;
+      await this.statements.applyMigration(client, migration);
+      await this.statements.recordMigration(client, migration.version);
+    }
+    await this.statements.commit(client);
+  }
+
+  private async canCheckConnection(client: Client): Promise<boolean> {
+    await this.statements.begin(client);
+    try {
+      await this.statements.checkConnectionInterval(client);
+      return true;
+    } catch (error) {
+      if (sqlStateOf(error) === undefined) throw error;
+      this.logger.warn('this server cannot watch client_connection_check_interval: a dead client is noticed late');
+      return false;
+    } finally {
+      await this.statements.rollback(client);
+    }
+  }
+
+  /** What a person must change; undefined for what passes by itself. */
+  private faultOf(error: unknown): PostgresSetupError | undefined {
+    if (error instanceof PostgresSetupError) return error;
+    const options = { cause: error };
+    const message = errorMessage(error);
+    if (/statement pooling/i.test(message)) {
+      return new PostgresSetupError(
+        'DATABASE_IS_POOLED_BY_STATEMENT',
+        `${this.where()} is a pgbouncer in statement mode, which cannot hold a transaction open: ` +
+          'set pool_mode to session or transaction, or connect to the server directly',
+        options,
+      );
+    }
+    switch (sqlStateOf(error)) {
+      case SQL_STATE.invalidPassword:
+      case SQL_STATE.invalidAuthorization:
+        return new PostgresSetupError(
+          'DATABASE_AUTHENTICATION_FAILED',
+          `the database at ${this.where()} refuses user and password: correct them in the database URL (${message})`,
+          options,
+        );
+      case SQL_STATE.invalidCatalogName:
+        return new PostgresSetupError(
+          'DATABASE_DOES_NOT_EXIST',
+          `there is no such database at ${this.where()}: create it or correct the database URL (${message})`,
+          options,
+        );
+      case SQL_STATE.insufficientPrivilege:
+        return new PostgresSetupError(
+          'DATABASE_PERMISSION_DENIED',
+          `the user of ${this.where()} may not create the ledger: GRANT CREATE on the schema to it (${message})`,
+          options,
+        );
+      default:
+        return undefined;
+    }
+  }
+
+  /** The URL without its secret. */
+  private where(): string {
+    try {
+      const { host, pathname, username } = new URL(this.settings.connectionString);
+      return `${username === '' ? '' : `${username}@`}${host}${pathname}`;
+    } catch {
+      return 'the given database URL';
+    }
+  }
+
+  private async pause(delayMs: number): Promise<void> {
+    if (this.cancelled) return;
+    await new Promise<void>((resolve) => {
+      this.wake = resolve;
+      this.timer = this.clock.setTimer(delayMs, resolve);
+    });
+  }
+}

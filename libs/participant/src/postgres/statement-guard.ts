@@ -1,0 +1,46 @@
+/** String literals, quoted names, dollar-quoted texts and comments: what cannot be a command. */
+const QUOTED = /'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*)?\$[\s\S]*?\$\1\$|--[^\n]*|\/\*[\s\S]*?\*\//g;
+
+const RULES: readonly (readonly [RegExp, string])[] = [
+  [/^(BEGIN|START|COMMIT|END|ABORT)\b/, 'the transaction of a branch is begun and ended by the participant library'],
+  [/^ROLLBACK\b(?!(\s+(WORK|TRANSACTION))?\s+TO\b)/, 'throw an error to refuse the branch instead of rolling back'],
+  [/^(PREPARE|DEALLOCATE)\b/, 'prepared statements and prepared transactions belong to the participant library'],
+  [
+    /^SET\b(?!\s+(LOCAL|CONSTRAINTS|TRANSACTION)\b)/,
+    'a session setting outlives the branch on its connection; use SET LOCAL',
+  ],
+  [/^(RESET|DISCARD)\b/, 'the session is shared with other branches'],
+  [/^(LISTEN|UNLISTEN|NOTIFY)\b/, 'PostgreSQL cannot prepare a transaction that uses LISTEN or NOTIFY'],
+  [
+    /^CREATE\s+(LOCAL\s+|GLOBAL\s+)?(TEMP|TEMPORARY)\b/,
+    'PostgreSQL cannot prepare a transaction with temporary tables',
+  ],
+  [/^DECLARE\b[\s\S]*\bWITH\s+HOLD\b/, 'PostgreSQL cannot prepare a transaction with a cursor WITH HOLD'],
+  [/\bPG_EXPORT_SNAPSHOT\b/, 'PostgreSQL cannot prepare a transaction that has exported its snapshot'],
+  [/\bPG_(TRY_)?ADVISORY_LOCK(_SHARED)?\b/, 'a session-level lock outlives the branch; use pg_advisory_xact_lock'],
+];
+
+/** Texts are few and come again; parameters carry what varies. */
+const MAXIMUM_REMEMBERED = 1_000;
+const remembered = new Map<string, string | undefined>();
+
+/** Why a handler must not send this text, as a sentence; undefined when it may. */
+export function refusalOf(text: string): string | undefined {
+  if (remembered.has(text)) return remembered.get(text);
+  const refusal = judge(text);
+  if (remembered.size >= MAXIMUM_REMEMBERED) remembered.clear();
+  remembered.set(text, refusal);
+  return refusal;
+}
+
+function judge(text: string): string | undefined {
+  const statements = text
+    .replace(QUOTED, ' ')
+    .split(';')
+    .map((part) => part.trim().toUpperCase());
+  for (const statement of statements) {
+    const rule = RULES.find(([pattern]) => pattern.test(statement));
+    if (rule) return `"${statement.slice(0, 60)}" is not allowed in a branch: ${rule[1]}`;
+  }
+  return undefined;
+}

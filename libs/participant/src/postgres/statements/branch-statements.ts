@@ -1,0 +1,171 @@
+import { escapeLiteral, type ClientBase } from 'pg';
+import type { JsonValue } from '@concordat/foundation';
+import { formatGid, parseGid, type BranchError } from '@concordat/commit-protocol';
+import type { BranchIdentity, PreparedBranch } from '../../runtime/resource-manager.js';
+import type { BranchTrace, LedgerRow } from '../types.js';
+import { ledgerRowOf } from './ledger-row.js';
+import { resultAt } from './result.js';
+
+/** Long enough for a committing neighbour, short enough for a late PREPARE that only we could roll back. */
+const TOMBSTONE_LOCK_TIMEOUT_MS = 100;
+const CONNECTION_CHECK_INTERVAL_MS = 100;
+const LISTED_BRANCHES = 10_000;
+/** Two-phase commands always flush; a plain commit that others rely on must not be lost in a crash either. */
+const FLUSH_AT_COMMIT = `SELECT set_config('synchronous_commit', 'on', true)
+  WHERE current_setting('synchronous_commit') = 'off'`;
+
+export interface BeginLimits {
+  readonly lockTimeoutMs: number;
+  /** for each statement, and for the pauses between them */
+  readonly statementTimeoutMs: number;
+}
+
+/**
+ * Every statement about branches, one for each method and each of them one round trip. Values are put into the
+ * texts, because two-phase commands take no parameters and several statements share a simple query; they are
+ * UUIDs, integers and quoted literals only.
+ */
+export class BranchStatements {
+  private readonly table: string;
+
+  /** @param checksConnection whether the server can notice that a client has died while it works for it */
+  constructor(
+    private readonly cluster: string,
+    schema: string,
+    private readonly checksConnection: boolean,
+  ) {
+    this.table = `"${schema}".concordat_branch`;
+  }
+
+  /** Opens the local transaction, takes the branch's lock if nobody has it, and looks into the ledger. */
+  async begin(
+    client: ClientBase,
+    branch: BranchIdentity,
+    { lockTimeoutMs, statementTimeoutMs }: BeginLimits,
+  ): Promise<{ locked: boolean; ledger: LedgerRow | undefined }> {
+    const check = this.checksConnection
+      ? `SET LOCAL client_connection_check_interval = ${CONNECTION_CHECK_INTERVAL_MS};`
+      : '';
+    // The look-up is a statement of its own behind the lock, so that its snapshot is younger than the lock.
+    const results = await client.query(
+      `BEGIN;
+       SET LOCAL lock_timeout = ${lockTimeoutMs};
+       SET LOCAL statement_timeout = ${statementTimeoutMs};
+       SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs};
+       ${check}
+       SELECT pg_try_advisory_xact_lock(hashtextextended(${this.branchLiteral(branch)}, 0)) AS locked;
+       SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}`,
+    );
+    const locked = (resultAt(results, -2).rows[0] as { locked: boolean }).locked;
+    return { locked, ledger: ledgerRowOf(resultAt(results, -1).rows[0]) };
+  }
+
+  async hasWritten(client: ClientBase): Promise<boolean> {
+    const { rows } = await client.query<{ written: boolean }>(
+      'SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS written',
+    );
+    return rows[0]?.written === true;
+  }
+
+  /** Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. */
+  async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
+    const answers = await client.query(
+      `${this.insertCommitted(branch, results)}; PREPARE TRANSACTION ${this.gidLiteral(branch)}`,
+    );
+    return resultAt(answers, -1).command;
+  }
+
+  /** Writes the ledger row and commits; only the tag `COMMIT` means that the work is committed. */
+  async commitWithLedger(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
+    const answers = await client.query(`${FLUSH_AT_COMMIT}; ${this.insertCommitted(branch, results)}; COMMIT`);
+    return resultAt(answers, -1).command;
+  }
+
+  /** Ends a transaction that wrote nothing. */
+  async commit(client: ClientBase): Promise<string> {
+    return (await client.query('COMMIT')).command;
+  }
+
+  async rollback(client: ClientBase): Promise<void> {
+    await client.query('ROLLBACK');
+  }
+
+  async commitPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
+    await client.query(`COMMIT PREPARED ${this.gidLiteral(branch)}`);
+  }
+
+  async rollbackPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
+    await client.query(`ROLLBACK PREPARED ${this.gidLiteral(branch)}`);
+  }
+
+  /**
+   * Commits the tombstone unless there is a ledger row, and tells what is there then. Waits only for a moment
+   * for a transaction that holds the same key (55P03), because that may be a prepared one.
+   */
+  async insertTombstone(client: ClientBase, branch: BranchIdentity, error?: BranchError): Promise<BranchTrace> {
+    const result = error ? escapeLiteral(JSON.stringify(error)) : 'NULL';
+    const results = await client.query(
+      `BEGIN ISOLATION LEVEL READ COMMITTED;
+       SET LOCAL lock_timeout = ${TOMBSTONE_LOCK_TIMEOUT_MS};
+       ${FLUSH_AT_COMMIT};
+       INSERT INTO ${this.table} (branch_id, transaction_id, outcome, result)
+         VALUES (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'aborted', ${result})
+         ON CONFLICT (branch_id) DO NOTHING;
+       SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)};
+       COMMIT;
+       ${this.selectPrepared(branch)}`,
+    );
+    return {
+      ledger: ledgerRowOf(resultAt(results, -3).rows[0]),
+      prepared: (resultAt(results, -1).rows[0] as { prepared: boolean }).prepared,
+    };
+  }
+
+  /** Looks for the gid first: a branch that is committed in between is then seen in the younger look-up. */
+  async look(client: ClientBase, branch: BranchIdentity): Promise<BranchTrace> {
+    const results = await client.query(
+      `${this.selectPrepared(branch)};
+       SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}`,
+    );
+    return {
+      prepared: (resultAt(results, 0).rows[0] as { prepared: boolean }).prepared,
+      ledger: ledgerRowOf(resultAt(results, 1).rows[0]),
+    };
+  }
+
+  async listPrepared(client: ClientBase): Promise<PreparedBranch[]> {
+    const { rows } = await client.query<{ gid: string; prepared_at: number }>(
+      `SELECT gid, (extract(epoch FROM prepared) * 1000)::float8 AS prepared_at FROM pg_prepared_xacts
+       WHERE database = current_database() AND starts_with(gid, $1) ORDER BY prepared LIMIT ${LISTED_BRANCHES}`,
+      [`concordat:${this.cluster}:`],
+    );
+    return rows.flatMap(({ gid, prepared_at }) => {
+      const branch = parseGid(this.cluster, gid);
+      return branch ? [{ ...branch, gid, preparedAt: prepared_at }] : [];
+    });
+  }
+
+  async ping(client: ClientBase): Promise<void> {
+    await client.query('SELECT 1');
+  }
+
+  private insertCommitted(branch: BranchIdentity, results: readonly JsonValue[]): string {
+    return `INSERT INTO ${this.table} (branch_id, transaction_id, outcome, result) VALUES
+      (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'committed',
+       ${escapeLiteral(JSON.stringify(results))})`;
+  }
+
+  private selectPrepared(branch: BranchIdentity): string {
+    return `SELECT EXISTS (SELECT FROM pg_prepared_xacts
+      WHERE gid = ${this.gidLiteral(branch)} AND database = current_database()) AS prepared`;
+  }
+
+  /** `formatGid` asserts the charset and the length, so that quoting is never put to the test. */
+  private gidLiteral({ transactionId, branchId }: BranchIdentity): string {
+    return escapeLiteral(formatGid(this.cluster, transactionId, branchId));
+  }
+
+  private branchLiteral({ branchId }: BranchIdentity): string {
+    return escapeLiteral(branchId);
+  }
+}

@@ -1,0 +1,10 @@
+import type { QueryResult } from 'pg';
+import { invariant } from '@concordat/foundation';
+
+/** The result of one statement of several in a simple query; `pg` answers with a list then. */
+export function resultAt(results: QueryResult | readonly QueryResult[], index: number): QueryResult {
+  const list = Array.isArray(results) ? (results as readonly QueryResult[]) : [results as QueryResult];
+  const result = list.at(index);
+  invariant(result, 'each statement of a simple query has a result');
+  return result;
+}

@@ -1,0 +1,73 @@
+import type { ClientBase } from 'pg';
+import { LEDGER_MIGRATIONS, type LedgerMigration } from './migrations.js';
+
+/** "concordat" as a number, so that processes that start together migrate one after the other. */
+const MIGRATION_LOCK = 7_161_104_201;
+
+/** What is asked once, when a participant starts. */
+export class SetupStatements {
+  constructor(private readonly schema: string) {}
+
+  async settings(client: ClientBase): Promise<{ preparedTransactions: number; version: number }> {
+    const { rows } = await client.query<{ prepared: number; version: number }>(
+      `SELECT current_setting('max_prepared_transactions')::int AS prepared,
+              current_setting('server_version_num')::int AS version`,
+    );
+    return { preparedTransactions: rows[0]?.prepared ?? 0, version: rows[0]?.version ?? 0 };
+  }
+
+  async begin(client: ClientBase): Promise<void> {
+    await client.query('BEGIN');
+  }
+
+  async commit(client: ClientBase): Promise<void> {
+    await client.query('COMMIT');
+  }
+
+  async rollback(client: ClientBase): Promise<void> {
+    await client.query('ROLLBACK');
+  }
+
+  /** Fails where the platform cannot watch a client's socket. */
+  async checkConnectionInterval(client: ClientBase): Promise<void> {
+    await client.query('SET LOCAL client_connection_check_interval = 100');
+  }
+
+  /** Held to the end of the transaction. */
+  async lockMigrations(client: ClientBase): Promise<void> {
+    await client.query(`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`);
+  }
+
+  async createMigrationTable(client: ClientBase): Promise<void> {
+    await client.query(
+      `CREATE TABLE IF NOT EXISTS "${this.schema}".concordat_migration
+       (version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())`,
+    );
+  }
+
+  async migrationTableExists(client: ClientBase): Promise<boolean> {
+    const { rows } = await client.query<{ found: boolean }>(
+      `SELECT to_regclass('"${this.schema}".concordat_migration') IS NOT NULL AS found`,
+    );
+    return rows[0]?.found === true;
+  }
+
+  async migratedVersion(client: ClientBase): Promise<number> {
+    const { rows } = await client.query<{ version: number | null }>(
+      `SELECT max(version) AS version FROM "${this.schema}".concordat_migration`,
+    );
+    return rows[0]?.version ?? 0;
+  }
+
+  async applyMigration(client: ClientBase, migration: LedgerMigration): Promise<void> {
+    await client.query(migration.sql(this.schema));
+  }
+
+  async recordMigration(client: ClientBase, version: number): Promise<void> {
+    await client.query(`INSERT INTO "${this.schema}".concordat_migration (version) VALUES ($1)`, [version]);
+  }
+
+  get newestVersion(): number {
+    return LEDGER_MIGRATIONS.at(-1)?.version ?? 0;
+  }
+}

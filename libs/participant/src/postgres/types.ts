@@ -1,0 +1,47 @@
+import type { JsonValue } from '@concordat/foundation';
+import type { BranchError } from '@concordat/commit-protocol';
+import type { DataSource, EntityManager } from 'typeorm';
+import type { OperationBranch } from '../runtime/participant-runtime.types.js';
+import type { BranchClient } from './guarded-client.js';
+
+/** What a handler works with: one local transaction, seen through `pg` or TypeORM. */
+export interface PostgresContext {
+  readonly branch: OperationBranch;
+  readonly client: BranchClient;
+  /** Bound to the very same transaction. @throws ParticipantConfigurationError when no DataSource was given */
+  readonly manager: EntityManager;
+}
+
+export interface PostgresResourceManagerSettings {
+  /** `postgres://user:password@host:port/database`; one role and one database for each participant */
+  readonly connectionString: string;
+  /** the cluster's name inside gids; others' gids are never touched */
+  readonly cluster: string;
+  /** shown in pg_stat_activity; default `concordat` */
+  readonly applicationName?: string;
+  /** schema of the ledger table; default `public` */
+  readonly schema?: string;
+  /** gives handlers an EntityManager; must be initialized before the first branch arrives */
+  readonly dataSource?: DataSource;
+  /** connections for work, as many as run at once; default 8 */
+  readonly workConnections?: number;
+  /** connections for decisions; default 8 */
+  readonly rulingConnections?: number;
+  /** no lock is awaited longer, even if the deadline is further away, in milliseconds; default 10,000 */
+  readonly lockTimeoutMs?: number;
+  /** how long a connection may take to open, in milliseconds; default 5,000 */
+  readonly connectTimeoutMs?: number;
+  /** a statement of the library itself without an answer for so long means a dead connection; default 15,000 */
+  readonly answerTimeoutMs?: number;
+}
+
+/** A row of `concordat_branch`. */
+export type LedgerRow =
+  | { readonly outcome: 'committed'; readonly results: readonly JsonValue[] }
+  | { readonly outcome: 'aborted'; readonly error: BranchError | undefined };
+
+/** What the database knows of a branch; both fields empty: it never voted. */
+export interface BranchTrace {
+  readonly prepared: boolean;
+  readonly ledger: LedgerRow | undefined;
+}
