@@ -6,6 +6,7 @@ const frameOverheadBytes = 2 * 1024 * 1024;
 /**
  * Options of both ends. Pings find a peer that is gone without a word within about four seconds. Retries of gRPC
  * are off because they would hold what was sent, and a connection is not shared, so that closing it frees it.
+ * Channelz stays on: without it a grpc-js server (1.14) forgets its sessions and cannot cut them at the end.
  * (gRPC switches Nagle's algorithm off by itself.)
  */
 export function channelOptions(maxMessageBytes: number): ChannelOptions {
@@ -19,7 +20,6 @@ export function channelOptions(maxMessageBytes: number): ChannelOptions {
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 1000,
     'grpc.enable_retries': 0,
-    'grpc.enable_channelz': 0,
     'grpc.enable_http_proxy': 0,
     'grpc.service_config_disable_resolution': 1,
     'grpc.use_local_subchannel_pool': 1,

@@ -260,6 +260,13 @@ describe('GrpcTransport and slow peers', () => {
 });
 
 describe('GrpcTransport at the end', () => {
+  it('lets the last word out', async () => {
+    const { first, second } = await startPair();
+    second.transport.send([append(2, 1, 1, 1_000_000), vote(2, 1, 2)]);
+    await second.transport.stop();
+    await until(() => first.received.length === 2, 'both messages have arrived');
+  });
+
   it('leaves nothing open', async () => {
     const network = (): string[] =>
       process.getActiveResourcesInfo().filter((name) => /^(TCP|Timeout$|Immediate$)/.test(name));

@@ -106,8 +106,9 @@ export class GrpcTransport implements RaftTransport {
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
-    for (const stream of this.outgoing.values()) stream.close();
+    const streams = [...this.outgoing.values()];
     this.outgoing.clear();
+    await Promise.all(streams.map((stream) => stream.close()));
     await this.incoming?.stop();
   }
 }

@@ -73,8 +73,8 @@ export class IncomingStreams {
   stop(): Promise<void> {
     this.stopped = true;
     return new Promise((resolve) => {
-      this.server.tryShutdown(() => resolve());
-      this.server.forceShutdown();
+      this.server.tryShutdown(() => resolve()); // tells when all is closed …
+      this.server.forceShutdown(); // … which would take long with a dead peer
     });
   }
 

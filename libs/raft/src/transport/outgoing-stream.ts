@@ -20,6 +20,8 @@ export interface OutgoingStreamOptions {
   readonly random: Random;
 }
 
+/** Longest wait at the end for bytes on their way. */
+const closeTimeoutMs = 200;
 const reconnect = { baseMs: 100, capMs: 1000 };
 /** A frame takes no further message once it has this size. */
 const frameBytes = 1024 * 1024;
@@ -38,6 +40,8 @@ export class OutgoingStream {
   private readonly client: Client;
   private call: ClientWritableStream<Buffer> | undefined;
   private connected = false;
+  private closing = false;
+  private whenEnded: () => void = () => undefined;
   private retry: Timer | undefined;
   private failures = 0;
   private lastFailure = '';
@@ -65,7 +69,7 @@ export class OutgoingStream {
   /** Queues a message; all that are queued in one turn leave in one write. */
   send(message: Message): void {
     const size = messageSizeBytes(message);
-    if (!this.connected || !this.hasRoom(size)) {
+    if (!this.connected || this.closing || !this.hasRoom(size)) {
       this.options.counters.droppedMessages++;
       return;
     }
@@ -79,12 +83,32 @@ export class OutgoingStream {
     });
   }
 
-  close(): void {
+  /**
+   * Waits a moment until the peer has read what is queued (a leader's last word, perhaps), then ends all. A stream
+   * that is cancelled instead may lose what the peer has received but not read.
+   */
+  async close(): Promise<void> {
+    this.closing = true;
     this.retry?.cancel();
+    if (this.connected) {
+      await new Promise<void>((resolve) => {
+        const timer = this.options.clock.setTimer(closeTimeoutMs, resolve);
+        this.whenEnded = () => {
+          timer.cancel();
+          resolve();
+        };
+        this.flush();
+        this.endIfEmpty();
+      });
+    }
     const call = this.call;
     this.drop();
     call?.cancel();
     this.client.close();
+  }
+
+  private endIfEmpty(): void {
+    if (this.closing && this.bufferedBytes === 0) this.call?.end();
   }
 
   private hasRoom(size: number): boolean {
@@ -126,6 +150,7 @@ export class OutgoingStream {
     // The small messages under way are together no larger than the limit, so this frame held the large one.
     if (size > this.options.maxBufferedBytes) this.largeBytes = 0;
     this.flush();
+    this.endIfEmpty();
   }
 
   private connect(): void {
@@ -147,6 +172,10 @@ export class OutgoingStream {
 
   private ended(call: ClientWritableStream<Buffer>, error: ServiceError | null): void {
     if (call !== this.call) return;
+    if (this.closing) {
+      this.drop();
+      return this.whenEnded();
+    }
     const reason = error?.details ?? 'the peer ended the stream';
     if (reason !== this.lastFailure)
       this.options.logger.warn(`no connection to node ${this.options.peer} at ${this.options.address}: ${reason}`);
