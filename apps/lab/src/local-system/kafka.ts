@@ -63,7 +63,7 @@ async function classPath(context: SystemContext, signal: AbortSignal): Promise<s
   }
   const pom = path.join(context.root, 'apps/lab/assets/kafka/pom.xml');
   const version = /<artifactId>kafka_2\.13<\/artifactId><version>([^<]+)</.exec(readFileSync(pom, 'utf8'))?.[1] ?? 'x';
-  const jars = path.join(context.root, 'node_modules/.cache/concordat', `kafka-${version}`);
+  const jars = path.join(context.root, 'node_modules/.cache/concordat', `kafka-jars-${version}`);
   await requirePrograms(context, signal, !existsSync(jars));
   if (!existsSync(jars)) {
     context.say(`kafka: fetching Apache Kafka ${version} by Maven (once, about 43 MB) …`);
