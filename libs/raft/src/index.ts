@@ -5,3 +5,4 @@ export * from './driver/raft-node.js';
 export * from './driver/raft-node.types.js';
 export * from './driver/testing.js';
 export * from './storage/index.js';
+export * from './transport/index.js';

@@ -1,0 +1,158 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { SystemClock, SystemRandom } from '@concordat/foundation';
+import { FileStorage, GrpcTransport, RaftNode, type NodeId, type StateMachine } from './index.js';
+
+/** Keeps all commands, so that two nodes can be compared. */
+class ListMachine implements StateMachine<number> {
+  commands: string[] = [];
+
+  apply(command: Uint8Array): number {
+    return this.commands.push(Buffer.from(command).toString());
+  }
+
+  takeSnapshot(): Uint8Array {
+    return Buffer.from(JSON.stringify(this.commands));
+  }
+
+  restoreSnapshot(data: Uint8Array): void {
+    this.commands = JSON.parse(Buffer.from(data).toString()) as string[];
+  }
+}
+
+interface Member {
+  readonly node: RaftNode<number>;
+  readonly machine: ListMachine;
+}
+
+const voters: readonly NodeId[] = [1, 2, 3];
+const clock = new SystemClock();
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Looks again every few milliseconds, for 15 s at most. */
+async function until<T>(look: () => T | undefined, what: string): Promise<T> {
+  const deadline = clock.monotonic() + 15_000;
+  for (;;) {
+    const found = look();
+    if (found !== undefined) return found;
+    if (clock.monotonic() > deadline) throw new Error(`in vain waited until ${what}`);
+    await new Promise<void>((resolve) => void clock.setTimer(5, resolve));
+  }
+}
+
+describe('three nodes on disk and on the network', () => {
+  let directory: string;
+  let addresses: Map<NodeId, string>;
+  const members = new Map<NodeId, Member>();
+
+  async function startMember(nodeId: NodeId): Promise<Member> {
+    const machine = new ListMachine();
+    const storage = new FileStorage({
+      directory: join(directory, String(nodeId)),
+      nodeId,
+      clusterName: 'smoke',
+      segmentSizeBytes: 64 * 1024,
+    });
+    const transport = new GrpcTransport({
+      nodeId,
+      clusterName: 'smoke',
+      listenAddress: addresses.get(nodeId) ?? '',
+      peers: addresses,
+    });
+    const node = new RaftNode<number>({
+      nodeId,
+      voters,
+      storage,
+      transport,
+      stateMachine: machine,
+      clock,
+      random: new SystemRandom(),
+      snapshotAfterBytes: 32 * 1024,
+    });
+    members.set(nodeId, { node, machine });
+    await node.start();
+    return { node, machine };
+  }
+
+  const leader = (): Promise<Member> =>
+    until(() => [...members.values()].find(({ node }) => node.status().leaderReady), 'there is a leader');
+
+  async function propose(count: number, prefix: string): Promise<void> {
+    const { node } = await leader();
+    const commands = Array.from({ length: count }, (_, at) => `${prefix} ${at}`.padEnd(200, '.'));
+    await Promise.all(commands.map((command) => node.propose(Buffer.from(command))));
+  }
+
+  /** Waits until all members have applied as many commands, and returns what they agree on. */
+  async function agreed(count: number): Promise<readonly string[]> {
+    const all = [...members.values()];
+    await until(
+      () => (all.every(({ machine }) => machine.commands.length >= count) ? true : undefined),
+      `all have applied ${count} commands`,
+    );
+    const [first, ...others] = all.map(({ machine }) => machine.commands);
+    for (const other of others) expect(other).toEqual(first);
+    expect(first).toHaveLength(count);
+    return first ?? [];
+  }
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'concordat-raft-'));
+    addresses = new Map();
+    for (const nodeId of voters) addresses.set(nodeId, `127.0.0.1:${await freePort()}`);
+  });
+
+  afterEach(async () => {
+    await Promise.all([...members.values()].map(({ node }) => node.stop()));
+    members.clear();
+    await rm(directory, { recursive: true });
+  });
+
+  it('agree, go on without one, and bring it up to date from its disk and a snapshot', async () => {
+    await Promise.all(voters.map(startMember));
+    await propose(100, 'first');
+    await agreed(100);
+
+    const gone = await until(
+      () => [...members].find(([, { node }]) => node.status().role === 'follower')?.[0],
+      'there is a follower',
+    );
+    await members.get(gone)?.node.stop();
+    members.delete(gone);
+    await propose(1000, 'second'); // far more than a snapshot's distance: it comes back behind the log
+
+    const back = await startMember(gone);
+    expect(back.machine.commands.length).toBeLessThanOrEqual(1100);
+    const before = await agreed(1100);
+
+    await Promise.all([...members.values()].map(({ node }) => node.stop()));
+    members.clear();
+    await Promise.all(voters.map(startMember));
+    await propose(1, 'third');
+    const after = await agreed(1101);
+    expect(after.slice(0, 1100)).toEqual(before);
+  }, 60_000);
+
+  it('go on when the leader stops', async () => {
+    await Promise.all(voters.map(startMember));
+    await propose(10, 'first');
+    const { node } = await leader();
+    const { nodeId } = node.status();
+    await node.stop();
+    members.delete(nodeId);
+    await propose(10, 'second');
+    await agreed(20);
+    await startMember(nodeId);
+    await agreed(20);
+  }, 60_000);
+});
