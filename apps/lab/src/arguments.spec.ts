@@ -1,0 +1,46 @@
+import { describe, expect, it } from '@jest/globals';
+import { parseCommand } from './arguments.js';
+import { PART_NAMES, portsOf } from './local-system/ports.js';
+
+const system = { directory: '.concordat', portOffset: 0, only: PART_NAMES };
+
+describe('the command line', () => {
+  it.each([
+    [['start'], { kind: 'start', detach: false, fresh: false, system }],
+    [['start', '--detach', '--fresh'], { kind: 'start', detach: true, fresh: true, system }],
+    [['start', '--port-offset', '100'], { kind: 'start', system: { ...system, portOffset: 100 } }],
+    [['start', '--only', 'kafka,postgres-a'], { kind: 'start', system: { ...system, only: ['kafka', 'postgres-a'] } }],
+    [['stop', '--directory', '/tmp/x'], { kind: 'stop', system: { ...system, directory: '/tmp/x' } }],
+    [['lab', 'list'], { kind: 'list' }],
+    [['lab', 'restart', 'bank-a'], { kind: 'restart', name: 'bank-a', system }],
+    [['lab', 'kill-leader'], { kind: 'scenarios', names: ['kill-leader'], system }],
+    [['lab'], { kind: 'help' }],
+    [['stop', '--help'], { kind: 'help' }],
+  ])('%j', (argv, expected) => expect(parseCommand(argv)).toMatchObject(expected));
+
+  it.each([
+    [['run'], 'There is no command "run"'],
+    [['start', '--port-offset', '-1'], 'port-offset'],
+    [['start', '--port-offset', 'x'], '--port-offset is "x"'],
+    [['start', '--only', 'kafka,mysql'], '--only names "mysql"'],
+    [['start', '--what'], '--what'],
+    [['stop', '--fresh'], 'belong to "npm start"'],
+    [['start', 'now'], 'takes no further words'],
+    [['lab', 'restart'], 'takes the name of one part'],
+  ])('%j is refused', (argv, sentence) => expect(() => parseCommand(argv)).toThrow(sentence));
+});
+
+describe('ports', () => {
+  it.each([
+    ['coordinator-2', 0, { http: 8082, raft: 9082 }],
+    ['bank-c', 0, { http: 8093 }],
+    ['postgres-a', 0, { postgres: 5433 }],
+    ['kafka', 1000, { broker: 10092, controller: 10093 }],
+    ['bank-a', 1000, { http: 9091 }],
+  ] as const)('%s with offset %i', (name, offset, expected) => expect(portsOf(name, offset)).toEqual(expected));
+
+  it('are all different', () => {
+    const all = PART_NAMES.flatMap((name) => Object.values(portsOf(name, 0)));
+    expect(new Set(all).size).toBe(all.length);
+  });
+});

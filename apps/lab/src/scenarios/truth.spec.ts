@@ -1,0 +1,52 @@
+import { describe, expect, it } from '@jest/globals';
+import { agreementProblems, answerCheck, moneyChecks, type Transfer } from './truth.js';
+
+const opening = new Map([
+  ['bank-a/acc-0', 1000n],
+  ['bank-b/acc-0', 1000n],
+]);
+const transfer = (told: 'committed' | 'aborted' | undefined): Transfer => ({
+  key: 'k',
+  id: 't',
+  from: { bank: 'bank-a', account: 'acc-0' },
+  to: { bank: 'bank-b', account: 'acc-0' },
+  amount: 5,
+  ...(told ? { told } : {}),
+});
+const balances = (a: bigint, b: bigint): Map<string, bigint> =>
+  new Map([
+    ['bank-a/acc-0', a],
+    ['bank-b/acc-0', b],
+  ]);
+const broken = (closing: Map<string, bigint>, transfers: readonly Transfer[]): string[] =>
+  moneyChecks(opening, closing, transfers)
+    .filter(({ holds }) => !holds)
+    .map(({ name }) => name);
+
+describe('the truth about money', () => {
+  it('holds when committed transfers moved and aborted ones did not', () => {
+    expect(broken(balances(995n, 1005n), [transfer('committed'), transfer('aborted')])).toEqual([]);
+  });
+  it('finds a half: money is missing', () => {
+    expect(broken(balances(995n, 1000n), [transfer('committed')])).toEqual(['sum of money', 'per-account replay']);
+  });
+  it('finds an effect of what was told aborted, although the sum is right', () => {
+    expect(broken(balances(995n, 1005n), [transfer('aborted')])).toEqual(['per-account replay']);
+  });
+  it('finds an account that vanished', () => {
+    expect(broken(new Map([['bank-a/acc-0', 2000n]]), [])).toEqual(['per-account replay']);
+  });
+});
+
+describe('the truth about answers', () => {
+  it('finds a client without an answer', () => {
+    expect(answerCheck([transfer('committed'), transfer(undefined)]).holds).toBe(false);
+  });
+  it('finds a node that says something else', () => {
+    const answers = [
+      { node: 'coordinator-1', outcome: 'committed' },
+      { node: 'coordinator-2', outcome: 'aborted' },
+    ];
+    expect(agreementProblems(transfer('committed'), answers)).toHaveLength(1);
+  });
+});
