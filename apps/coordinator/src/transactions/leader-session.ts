@@ -39,7 +39,7 @@ import { DoneBatch } from './done-batch.js';
 import type { TransactionOptions } from './options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import type { Idempotency } from './transactions.api.js';
-import { UnknownOldBranches } from './unknown-old-branches.js';
+import type { UnknownOldBranches } from './unknown-old-branches.js';
 
 export interface SessionDependencies {
   readonly log: DecisionLog;

@@ -1,0 +1,148 @@
+import pg from 'pg';
+import { startLocalSystem, type LocalSystem, type SystemProcess } from '../support/local-system.js';
+import { call, PatientClient, type TransactionBody } from '../support/rest.js';
+import { waitFor } from '../support/wait-for.js';
+
+/** A whole local system of real processes, with the questions that the end-to-end tests ask. */
+export class SystemUnderTest {
+  private constructor(
+    readonly local: LocalSystem,
+    private processes: readonly SystemProcess[],
+  ) {}
+
+  static async start(): Promise<SystemUnderTest> {
+    const local = await startLocalSystem();
+    return new SystemUnderTest(local, (await local.systemFile()).processes);
+  }
+
+  process(name: string): SystemProcess {
+    const found = this.processes.find((candidate) => candidate.name === name);
+    if (!found) throw new Error(`the system has no process ${name}`);
+    return found;
+  }
+
+  httpUrl(name: string): string {
+    return `http://127.0.0.1:${this.process(name).ports['http']}`;
+  }
+
+  coordinatorUrls(): string[] {
+    return this.processes.filter(({ role }) => role === 'coordinator').map(({ name }) => this.httpUrl(name));
+  }
+
+  client(): PatientClient {
+    return new PatientClient(this.coordinatorUrls());
+  }
+
+  /** The name of the coordinator that leads, as soon as one does and all that are reachable agree. */
+  async leader(): Promise<string> {
+    return waitFor('a leader is known', async () => {
+      for (const url of this.coordinatorUrls()) {
+        const cluster = await call<{ leaderId: number | null; nodeId: number }>('GET', `${url}/v1/cluster`).catch(
+          () => undefined,
+        );
+        const { leaderId, nodeId } = cluster?.body ?? {};
+        if (leaderId !== null && leaderId === nodeId) return `coordinator-${leaderId}`;
+      }
+      return undefined;
+    });
+  }
+
+  async balance(participant: string, account: string): Promise<number> {
+    const { body } = await call<{ balance: number }>('GET', `${this.httpUrl(participant)}/accounts/${account}`);
+    return body.balance;
+  }
+
+  /** Money in all three banks together, read from the databases themselves. */
+  async total(): Promise<number> {
+    let total = 0n;
+    for (const bank of ['bank-a', 'bank-b', 'bank-c']) {
+      const [row] = await this.sql<{ sum: string }>(bank, 'select coalesce(sum(balance), 0)::text as sum from account');
+      total += BigInt(row!.sum);
+    }
+    return Number(total);
+  }
+
+  async preparedCount(): Promise<number> {
+    let count = 0;
+    for (const bank of ['bank-a', 'bank-b', 'bank-c']) count += (await this.prepared(bank)).length;
+    return count;
+  }
+
+  async prepared(bank: string): Promise<string[]> {
+    const rows = await this.sql<{ gid: string }>(bank, 'select gid from pg_prepared_xacts');
+    return rows.map(({ gid }) => gid);
+  }
+
+  async sql<Row extends pg.QueryResultRow>(bank: string, text: string): Promise<Row[]> {
+    return this.withDatabase(bank, async (client) => (await client.query<Row>(text)).rows);
+  }
+
+  async withDatabase<T>(bank: string, action: (client: pg.Client) => Promise<T>): Promise<T> {
+    const client = new pg.Client({ connectionString: this.process(bank).databaseUrl! });
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return await action(client);
+    } finally {
+      await client.end();
+    }
+  }
+
+  async transaction(id: string): Promise<TransactionBody> {
+    const { body } = await call<TransactionBody>('GET', `${this.coordinatorUrls()[0]}/v1/transactions/${id}`);
+    return body;
+  }
+
+  /** Arms a failpoint in a process; it acts once. */
+  async arm(name: string, specification: string): Promise<void> {
+    const answer = await call('PUT', `${this.httpUrl(name)}/debug/failpoints`, { arm: specification });
+    if (answer.status !== 200) throw new Error(`${name} did not arm ${specification}: ${JSON.stringify(answer.body)}`);
+  }
+
+  kill(name: string): void {
+    process.kill(this.process(name).pid, 'SIGKILL');
+  }
+
+  async waitUntilDead(name: string): Promise<void> {
+    const { pid } = this.process(name);
+    await waitFor(`${name} is dead`, () => !isAlive(pid), { timeoutMs: 30_000 });
+  }
+
+  async restart(name: string): Promise<void> {
+    await this.local.restart(name);
+    this.processes = (await this.local.systemFile()).processes;
+  }
+
+  /** Nothing is prepared or in doubt any more. */
+  async settled(): Promise<void> {
+    await waitFor('nothing is prepared any more', async () => (await this.preparedCount()) === 0, {
+      timeoutMs: 60_000,
+      intervalMs: 100,
+    });
+    await waitFor(
+      'nothing is in doubt any more',
+      async () => {
+        const url = this.coordinatorUrls()[0]!;
+        const { status, body } = await call<{ items: unknown[] }>('GET', `${url}/v1/in-doubt`).catch(() => ({
+          status: 0,
+          body: { items: [] },
+        }));
+        return status === 200 && body.items.length === 0;
+      },
+      { timeoutMs: 30_000, intervalMs: 100 },
+    );
+  }
+
+  async stop(): Promise<void> {
+    await this.local.stop();
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
