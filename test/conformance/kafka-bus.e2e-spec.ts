@@ -152,7 +152,7 @@ describe('the Kafka bus and a broker that fails', () => {
     );
   });
 
-  it('builds a consumer anew that another member threw out of its group', async () => {
+  it('goes on when another process of the same name throws it out of the group', async () => {
     const topic = decideTopic(`p-${randomUUID()}`);
     const group = `group-${randomUUID()}`;
     const options = { clientId: `client-${randomUUID()}` };

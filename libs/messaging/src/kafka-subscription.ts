@@ -249,8 +249,13 @@ export class KafkaSubscription implements Subscription {
     }
     if (isOver()) return;
     if (!this.latest && !this.evicted) {
-      await consumer.evictPredecessor();
-      this.evicted = true;
+      try {
+        await consumer.evictPredecessor();
+        this.evicted = true;
+      } catch (error) {
+        // it only saves the wait for a dead member's session; a broker may forbid it
+        this.dependencies.logger.debug(`${this.group} could not look for its predecessor: ${errorMessage(error)}`);
+      }
     }
     if (isOver()) return;
     await consumer.run();

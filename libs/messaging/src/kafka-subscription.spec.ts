@@ -1,0 +1,201 @@
+import { describe, expect, it } from '@jest/globals';
+import { SeededRandom, silentLogger, VirtualClock } from '@concordat/foundation';
+import type { SubscriptionOptions } from './bus.js';
+import { encodeMessage } from './codec.js';
+import {
+  type ConsumerEvents,
+  type GroupConsumer,
+  KafkaSubscription,
+  type TopicPartitionOffset,
+} from './kafka-subscription.js';
+
+const topic = 'concordat.decide.bank-a';
+const id = '018f2d3c-1111-7abc-8def-0123456789ab';
+
+/** A consumer whose broker is the test. */
+class FakeConsumer implements GroupConsumer {
+  readonly commits: TopicPartitionOffset[][] = [];
+  readonly seeks: number[] = [];
+  resolved: string | undefined;
+  disconnected = false;
+
+  constructor(
+    readonly group: string,
+    readonly events: ConsumerEvents,
+    private readonly answersConnect: boolean,
+  ) {}
+
+  connect(): Promise<void> {
+    return this.answersConnect ? Promise.resolve() : Promise.reject(new Error('no broker'));
+  }
+  async evictPredecessor(): Promise<void> {}
+  async endOffsets(): Promise<TopicPartitionOffset[]> {
+    return [{ topic, partition: 0, offset: 40 }];
+  }
+  async run(): Promise<void> {
+    this.events.onJoined([{ topic, partition: 0 }]);
+  }
+  pause(): void {}
+  resume(): void {}
+  seek({ offset }: TopicPartitionOffset): void {
+    this.seeks.push(offset);
+  }
+  async commit(positions: readonly TopicPartitionOffset[]): Promise<void> {
+    this.commits.push([...positions]);
+  }
+  async disconnect(): Promise<void> {
+    this.disconnected = true;
+  }
+
+  deliver(...offsets: number[]): Promise<void> {
+    return this.events.onBatch({
+      topic,
+      partition: 0,
+      messages: offsets.map((offset) => ({
+        offset: String(offset),
+        key: null,
+        value: encodeMessage({
+          type: 'decision',
+          transactionId: id,
+          branchId: id,
+          participant: 'bank-a',
+          decision: 'commit',
+          attempt: offset,
+        }),
+      })),
+      heartbeat: async () => undefined,
+      isWanted: () => true,
+      resolve: (offset) => (this.resolved = offset),
+    });
+  }
+}
+
+function createSubscription(options: Partial<SubscriptionOptions> = {}) {
+  const clock = new VirtualClock();
+  const consumers: FakeConsumer[] = [];
+  const broker = { isUp: true };
+  const seen: number[] = [];
+  const subscription = new KafkaSubscription(
+    {
+      createConsumer: (group, _topics, events) => {
+        const consumer = new FakeConsumer(group, events, broker.isUp);
+        consumers.push(consumer);
+        return consumer;
+      },
+      publishDeadLetter: () => undefined,
+      uniqueGroup: (group) => `${group}.unique`,
+      onEnded: () => undefined,
+      clock,
+      random: new SeededRandom(1),
+      logger: silentLogger,
+      commitIntervalMs: 1_000,
+      stallTimeoutMs: 15_000,
+    },
+    {
+      group: 'bank-a',
+      topics: [topic],
+      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+      ...options,
+    },
+  );
+  const run = async (durationMs: number): Promise<void> => {
+    for (let passed = 0; passed <= durationMs; passed += 50) {
+      for (let turn = 0; turn < 30; turn++) await Promise.resolve();
+      clock.advance(50);
+      for (let turn = 0; turn < 30; turn++) await Promise.resolve();
+    }
+  };
+  subscription.start();
+  return { subscription, consumers, broker, seen, run };
+}
+
+describe('KafkaSubscription', () => {
+  it('commits in the background up to the lowest unfinished message', async () => {
+    const handlers: (() => void)[] = [];
+    const { subscription, consumers, run } = createSubscription({
+      onMessage: () => new Promise<void>((resolve) => handlers.push(resolve)),
+    });
+    await subscription.standing;
+    await consumers[0]!.deliver(7, 8, 9);
+    handlers[0]!();
+    handlers[2]!();
+    await run(1_100);
+    expect(consumers[0]!.commits).toEqual([[{ topic, partition: 0, offset: 8 }]]);
+    expect(consumers[0]!.resolved).toBe('9');
+    handlers[1]!();
+    await run(1_100);
+    expect(consumers[0]!.commits.at(-1)).toEqual([{ topic, partition: 0, offset: 10 }]);
+  });
+
+  it('builds a consumer anew that has crashed, and goes on behind what it had handed on', async () => {
+    const { subscription, consumers, seen, run } = createSubscription();
+    await subscription.standing;
+    await consumers[0]!.deliver(1, 2);
+    consumers[0]!.events.onCrashed(new Error('crashed on purpose'));
+    await run(500);
+    expect(consumers[0]!.disconnected).toBe(true);
+    expect(consumers[1]!.seeks).toEqual([3]);
+    await consumers[0]!.deliver(3); // one that was given up is not listened to
+    await consumers[1]!.deliver(3);
+    expect(seen).toEqual([1, 2, 3]);
+  });
+
+  it('builds a consumer anew that gets no answers, and only then', async () => {
+    const { subscription, consumers, run } = createSubscription();
+    await subscription.standing;
+    await run(14_000);
+    consumers[0]!.events.onAnswered();
+    await run(14_000);
+    expect(subscription.idleMs()).toBeGreaterThan(13_000);
+    expect(consumers).toHaveLength(1);
+    await run(2_000);
+    expect(consumers).toHaveLength(2);
+  });
+
+  it('keeps trying while the broker is away', async () => {
+    const { consumers, broker, run } = createSubscription();
+    broker.isUp = false;
+    consumers[0]!.events.onCrashed(new Error('broker went away'));
+    await run(60_000);
+    expect(consumers.length).toBeGreaterThan(20);
+    broker.isUp = true;
+    await run(3_000);
+    const before = consumers.length;
+    await consumers.at(-1)!.deliver(1);
+    await run(5_000);
+    expect(consumers).toHaveLength(before);
+  });
+
+  it('starts at the latest in a group of its own, and never commits for it', async () => {
+    const { subscription, consumers, run } = createSubscription({ start: 'latest' });
+    await subscription.standing;
+    expect(consumers[0]!.group).toBe('bank-a.unique');
+    expect(consumers[0]!.seeks).toEqual([40]);
+    await consumers[0]!.deliver(40);
+    await run(3_000);
+    expect(consumers[0]!.commits).toEqual([]);
+    consumers[0]!.events.onJoined([{ topic, partition: 0 }]); // a rebalance
+    expect(consumers[0]!.seeks).toEqual([40, 41]);
+  });
+
+  it('survives offsets that go back, as after a topic was made anew', async () => {
+    const { subscription, consumers, seen } = createSubscription();
+    await subscription.standing;
+    await consumers[0]!.deliver(100);
+    await consumers[0]!.deliver(0, 1);
+    expect(seen).toEqual([100, 0, 1]);
+  });
+
+  it('commits once more and disconnects when it is stopped', async () => {
+    const { subscription, consumers, run } = createSubscription();
+    await subscription.standing;
+    await consumers[0]!.deliver(5);
+    const stopped = subscription.stop();
+    await run(200);
+    await stopped;
+    expect(consumers[0]!.commits).toEqual([[{ topic, partition: 0, offset: 6 }]]);
+    expect(consumers[0]!.disconnected).toBe(true);
+    await run(20_000);
+    expect(consumers).toHaveLength(1);
+  });
+});
