@@ -36,6 +36,9 @@ async function run(command: Command): Promise<void> {
   }
 }
 
+// a reader that went away (`npm start | head`) must not crash the one who has to end all processes
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 try {
   await run(parseCommand(process.argv.slice(2)));
   process.exit(); // with process.exitCode: an idle connection left to a broker must not hold the terminal
