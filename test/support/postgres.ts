@@ -35,7 +35,12 @@ async function freePort(): Promise<number> {
   });
 }
 
-/** Starts a server on a free port. @param flags settings such as `max_prepared_transactions=2`; the last one wins */
+/**
+ * Starts a server on a free port.
+ *
+ * @param flags settings such as `max_prepared_transactions=2`; the last one wins. The log must keep saying that the
+ *   server is ready, because that line is waited for.
+ */
 export async function startTestPostgres(flags: readonly string[] = []): Promise<TestPostgres> {
   makeLibraryLinks();
   // As root, the server runs as another user: every directory above its data must be open to that one.

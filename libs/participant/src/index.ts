@@ -1,3 +1,4 @@
+export * from './nest/index.js';
 export * from './postgres/index.js';
 export * from './runtime/errors.js';
 export * from './runtime/participant-failpoints.js';

@@ -30,7 +30,7 @@ let manager: PostgresResourceManager;
 const opened: PostgresResourceManager[] = [];
 
 beforeAll(async () => {
-  server = await startTestPostgres(['max_prepared_transactions=6', 'log_min_messages=fatal']);
+  server = await startTestPostgres(['max_prepared_transactions=6']);
   database = new Pool({ connectionString: server.url, max: 4 });
   database.on('error', () => undefined);
   await database.query(`CREATE TABLE item (id text PRIMARY KEY, quantity int NOT NULL);

@@ -1,0 +1,189 @@
+import {
+  Inject,
+  Injectable,
+  Logger as NestLogger,
+  type BeforeApplicationShutdown,
+  type OnApplicationBootstrap,
+} from '@nestjs/common';
+import {
+  CodedError,
+  SystemClock,
+  SystemRandom,
+  backoffMs,
+  errorMessage,
+  type Clock,
+  type JsonValue,
+  type Logger,
+  type Random,
+  type Timer,
+} from '@concordat/foundation';
+import type { BranchId, TransactionId } from '@concordat/commit-protocol';
+import type { MessageBus } from '@concordat/messaging';
+import { PostgresResourceManager, type PostgresContext } from '../postgres/index.js';
+import type { ParticipantMetrics } from '../runtime/participant-metrics.js';
+import { ParticipantRuntime } from '../runtime/participant-runtime.js';
+import type { VoteResult } from '../runtime/resource-manager.js';
+import { ConcordatTransport } from './concordat-transport.js';
+import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
+
+const RETRY = { baseMs: 250, capMs: 5_000 };
+const CLOSE_TIMEOUT_MS = 2_000;
+/** A consumer that has heard nothing from its broker for so long is not consuming. */
+const MAXIMUM_IDLE_MS = 30_000;
+const PREPARE_TIMEOUT_MS = 30_000;
+
+export interface ParticipantHealth {
+  /** everything below is well */
+  readonly ready: boolean;
+  readonly busConnected: boolean;
+  readonly databaseReachable: boolean;
+  readonly consuming: boolean;
+}
+
+/**
+ * A participant inside a Nest application: starts with it, in the background, waits for a database and a broker
+ * that are not there yet, and stops with it.
+ */
+@Injectable()
+export class ConcordatParticipant implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly clock: Clock;
+  private readonly random: Random;
+  private readonly logger: Logger;
+  private readonly bus: MessageBus;
+  private readonly resourceManager: PostgresResourceManager;
+  private readonly runtime: ParticipantRuntime<PostgresContext>;
+  private stopped = false;
+  private wake: (() => void) | undefined;
+
+  constructor(
+    @Inject(CONCORDAT_PARTICIPANT_OPTIONS) private readonly options: ConcordatParticipantOptions,
+    @Inject(ConcordatTransport) private readonly transport: ConcordatTransport,
+  ) {
+    this.clock = options.clock ?? new SystemClock();
+    this.random = options.random ?? new SystemRandom();
+    this.logger = options.logger ?? nestLogger();
+    const { clock, random, logger, transport } = this;
+    const { participant, postgres, limits, failpoints, onAlert } = options;
+    this.bus = options.bus();
+    this.resourceManager = new PostgresResourceManager(
+      {
+        applicationName: participant,
+        ...(limits?.workConcurrency !== undefined && { workConnections: limits.workConcurrency }),
+        ...(limits?.rulingConcurrency !== undefined && { rulingConnections: limits.rulingConcurrency }),
+        ...postgres,
+        cluster: options.cluster ?? 'local',
+      },
+      { clock, logger },
+    );
+    this.runtime = new ParticipantRuntime({
+      participant,
+      resourceManager: this.resourceManager,
+      bus: this.bus,
+      handlers: transport,
+      clock,
+      random,
+      logger,
+      ...(failpoints && { failpoints }),
+      ...(limits && { limits }),
+      ...(onAlert && { onAlert }),
+    });
+  }
+
+  onApplicationBootstrap(): void {
+    void this.run();
+  }
+
+  /** Stops consuming, finishes what is in hand and closes every connection. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.stopped = true;
+    this.wake?.();
+    await this.runtime.stop();
+    await this.atMost(Promise.all([this.bus.stop(), this.resourceManager.close()]));
+  }
+
+  /**
+   * Prepares work of the service's own as a branch, its ledger row inside, so that it can be enlisted by
+   * `POST /v1/transactions/{id}/branches {participant, branchId, vote}`. Idempotent for a branch.
+   *
+   * @param branchId a new UUID, never used before
+   * @param timeoutMs for the work and its locks; default 30,000
+   * @throws ResourceManagerUnavailableError when the outcome is not known: call it again with the same ids
+   */
+  async prepareBranch(
+    transactionId: TransactionId,
+    branchId: BranchId,
+    work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
+    timeoutMs = PREPARE_TIMEOUT_MS,
+  ): Promise<VoteResult | 'busy'> {
+    const deadline = this.clock.now() + timeoutMs;
+    return this.resourceManager.prepare({ transactionId, branchId, deadline, mayBeRepeated: true }, work);
+  }
+
+  async health(): Promise<ParticipantHealth> {
+    const { subscribed, idleMs } = this.runtime.consuming();
+    const busConnected = this.bus.isConnected();
+    const consuming = subscribed && idleMs < MAXIMUM_IDLE_MS;
+    const databaseReachable = await this.resourceManager.ping().then(
+      () => true,
+      () => false,
+    );
+    return { ready: busConnected && consuming && databaseReachable, busConnected, databaseReachable, consuming };
+  }
+
+  metrics(): ParticipantMetrics {
+    return this.runtime.metrics();
+  }
+
+  private async run(): Promise<void> {
+    await this.transport.listening;
+    for (let attempt = 0; !this.stopped; attempt++) {
+      try {
+        await this.resourceManager.start();
+        await this.options.beforeConsuming?.();
+        await this.bus.start();
+        await this.runtime.start();
+        this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
+        return;
+      } catch (error) {
+        if (this.stopped) return;
+        if (error instanceof CodedError && !error.retryable) {
+          this.logger.error(error.message);
+          return this.options.onFatal?.(error);
+        }
+        this.logger.warn(`the participant cannot start yet, trying again: ${errorMessage(error)}`);
+      }
+      await this.pause(backoffMs(attempt, RETRY, this.random));
+    }
+  }
+
+  private async pause(delayMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer: Timer = this.clock.setTimer(delayMs, resolve);
+      this.wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+
+  private async atMost(work: Promise<unknown>): Promise<void> {
+    let timer: Timer | undefined;
+    const late = new Promise<void>((resolve) => (timer = this.clock.setTimer(CLOSE_TIMEOUT_MS, resolve)));
+    const ended = work.then(
+      () => undefined,
+      (error: unknown) => this.logger.warn(`stopping: ${errorMessage(error)}`),
+    );
+    await Promise.race([ended, late]);
+    timer?.cancel();
+  }
+}
+
+function nestLogger(): Logger {
+  const logger = new NestLogger('Concordat');
+  return {
+    debug: (message) => logger.debug(message),
+    info: (message) => logger.log(message),
+    warn: (message) => logger.warn(message),
+    error: (message, error) => logger.error(message, error instanceof Error ? error.stack : undefined),
+  };
+}

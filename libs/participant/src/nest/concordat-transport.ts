@@ -1,0 +1,160 @@
+import { Injectable } from '@nestjs/common';
+import { DiscoveryService, ExternalContextCreator, MetadataScanner } from '@nestjs/core';
+import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
+import {
+  PARAM_ARGS_METADATA,
+  PATTERN_EXTRAS_METADATA,
+  PATTERN_METADATA,
+  TRANSPORT_METADATA,
+} from '@nestjs/microservices/constants.js';
+import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
+import { isObservable, lastValueFrom, type Observable } from 'rxjs';
+import { CodedError, type JsonValue } from '@concordat/foundation';
+import type { OperationCall } from '@concordat/commit-protocol';
+import type { PostgresContext } from '../postgres/index.js';
+import { BranchRefusedError, ParticipantConfigurationError } from '../runtime/errors.js';
+import type { OperationHandlers } from '../runtime/participant-runtime.types.js';
+import { describeIssues, type OperationSchema } from './operation-schema.js';
+import { CONCORDAT_TRANSPORT, type TransactionOperationOptions } from './transaction-operation.decorator.js';
+
+const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
+
+/** The handler of an operation failed for a reason that it does not tell; Nest has logged it. */
+export class OperationFailedError extends CodedError {
+  readonly code = 'HANDLER_FAILED';
+  readonly retryable = false;
+}
+
+type TransportEvents = Record<string, never>;
+type TransportStatus = 'connected' | 'disconnected';
+
+/**
+ * The custom transport strategy through which branches reach Nest's handlers. Connect it with
+ * `app.connectMicroservice({ strategy: app.get(ConcordatTransport) }, { inheritAppConfig: true })`.
+ *
+ * Only the calls go this way: what is consumed, prepared and answered when is the participant runtime's matter.
+ * States: new → listening → closed; work is consumed only while it listens.
+ */
+@Injectable()
+export class ConcordatTransport
+  extends Server<TransportEvents, TransportStatus>
+  implements CustomTransportStrategy, OperationHandlers<PostgresContext>
+{
+  override readonly transportId = CONCORDAT_TRANSPORT;
+  /** resolves when every handler is registered */
+  readonly listening: Promise<void>;
+  private markListening: () => void = () => undefined;
+
+  constructor(
+    private readonly discovery: DiscoveryService,
+    private readonly scanner: MetadataScanner,
+    private readonly contextCreator: ExternalContextCreator,
+  ) {
+    super();
+    this.listening = new Promise((resolve) => (this.markListening = resolve));
+  }
+
+  listen(callback: (error?: unknown) => void): void {
+    try {
+      this.registerProviders();
+      this._status$.next('connected');
+      this.markListening();
+      callback();
+    } catch (error) {
+      callback(error);
+    }
+  }
+
+  close(): void {
+    this._status$.next('disconnected');
+  }
+
+  on(): void {
+    throw new ParticipantConfigurationError('this transport has no events of its own');
+  }
+
+  unwrap<T>(): T {
+    throw new ParticipantConfigurationError('this transport wraps no client');
+  }
+
+  override addHandler(
+    pattern: unknown,
+    callback: MessageHandler,
+    isEventHandler = false,
+    extras: Record<string, unknown> = {},
+  ): void {
+    if (typeof pattern === 'string' && this.messageHandlers.has(pattern)) {
+      throw new ParticipantConfigurationError(`there are two handlers of the operation "${pattern}"`);
+    }
+    super.addHandler(pattern, callback, isEventHandler, extras);
+  }
+
+  operations(): readonly string[] {
+    return [...this.messageHandlers.keys()].sort();
+  }
+
+  async handle({ operation, payload }: OperationCall, context: PostgresContext): Promise<JsonValue> {
+    const handler = this.messageHandlers.get(operation);
+    if (!handler) throw new BranchRefusedError('UNKNOWN_OPERATION', `there is no operation "${operation}" here`);
+    const { schema } = (handler.extras ?? {}) as TransactionOperationOptions;
+    const valid = schema ? await validated(schema, payload) : payload;
+    try {
+      const answer: unknown = await handler(valid, context);
+      const value: unknown = isObservable(answer) ? await lastOf(answer) : answer;
+      return (value ?? null) as JsonValue;
+    } catch (error) {
+      throw asError(error);
+    }
+  }
+
+  /** Nest registers the handlers of controllers; those of plain providers are found here. */
+  private registerProviders(): void {
+    for (const { instance, isNotMetatype, metatype } of this.discovery.getProviders()) {
+      if (isNotMetatype || !metatype || typeof instance !== 'object' || instance === null) continue;
+      const provider = instance as Record<string, (...parameters: unknown[]) => unknown>;
+      const prototype = Object.getPrototypeOf(provider) as object | null;
+      if (!prototype) continue;
+      for (const name of this.scanner.getAllMethodNames(prototype)) this.registerMethod(provider, name);
+    }
+  }
+
+  private registerMethod(provider: Record<string, (...parameters: unknown[]) => unknown>, name: string): void {
+    const method = provider[name];
+    if (!method || Reflect.getMetadata(TRANSPORT_METADATA, method) !== CONCORDAT_TRANSPORT) return;
+    const patterns = Reflect.getMetadata(PATTERN_METADATA, method) as string[];
+    const extras = Reflect.getMetadata(PATTERN_EXTRAS_METADATA, method) as Record<string, unknown>;
+    const handler = this.contextCreator.create(
+      provider,
+      method,
+      name,
+      PARAM_ARGS_METADATA,
+      new RpcParamsFactory(),
+      undefined,
+      undefined,
+      undefined,
+      'rpc',
+    );
+    for (const pattern of patterns) this.addHandler(pattern, handler, false, extras);
+  }
+}
+
+async function validated(schema: OperationSchema, payload: JsonValue): Promise<unknown> {
+  const result = await schema['~standard'].validate(payload);
+  if (result.issues) throw new BranchRefusedError('INVALID_PAYLOAD', describeIssues(result.issues));
+  return result.value;
+}
+
+async function lastOf(answers: Observable<unknown>): Promise<unknown> {
+  const value = await lastValueFrom(answers, { defaultValue: null });
+  return isObservable(value) ? lastOf(value) : value;
+}
+
+/** Exception filters turn errors into plain objects; one that names a code is meant for the client. */
+function asError(error: unknown): Error {
+  if (error instanceof Error) return error;
+  if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') {
+    const message = 'message' in error && typeof error.message === 'string' ? error.message : error.code;
+    if (CODE.test(error.code)) return new BranchRefusedError(error.code, message);
+  }
+  return new OperationFailedError('the handler failed', { cause: error });
+}

@@ -1,0 +1,28 @@
+import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
+import type { MessageBus } from '@concordat/messaging';
+import type { PostgresResourceManagerSettings } from '../postgres/index.js';
+import type { ParticipantAlert, ParticipantLimits } from '../runtime/participant-runtime.types.js';
+
+/** Everything the module is told; see `ParticipantLimits` and `PostgresResourceManagerSettings` for the defaults. */
+export interface ConcordatParticipantOptions {
+  /** the participant's name: lower-case letters, digits and hyphens, at most 63 */
+  readonly participant: string;
+  /** the coordinators' cluster, part of every gid; default `local` */
+  readonly cluster?: string;
+  readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster'>;
+  /** makes the bus; the module starts and stops it */
+  readonly bus: () => MessageBus;
+  readonly limits?: Partial<ParticipantLimits>;
+  /** awaited once the database can be used and before the first branch, such as for the service's own migrations */
+  readonly beforeConsuming?: () => Promise<void>;
+  /** told when the participant can never work as it is set up (`PostgresSetupError`, for example) */
+  readonly onFatal?: (error: unknown) => void;
+  readonly onAlert?: (alert: ParticipantAlert) => void;
+  readonly logger?: Logger;
+  readonly failpoints?: Failpoints;
+  readonly clock?: Clock;
+  readonly random?: Random;
+}
+
+/** Injects the options of the module. */
+export const CONCORDAT_PARTICIPANT_OPTIONS = Symbol('CONCORDAT_PARTICIPANT_OPTIONS');
