@@ -65,7 +65,7 @@ export async function startTestPostgres(flags: readonly string[] = []): Promise<
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
     postgresFlags: settings.flatMap((setting) => ['-c', setting]),
-    onLog: (line) => void log.push(String(line)),
+    onLog: (line) => void log.push(line),
     onError: (line) => void log.push(String(line)),
   });
   try {

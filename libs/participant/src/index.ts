@@ -6,3 +6,5 @@ export type * from './runtime/participant-metrics.js';
 export * from './runtime/participant-runtime.js';
 export * from './runtime/participant-runtime.types.js';
 export type * from './runtime/resource-manager.js';
+export { isClusterName } from '@concordat/commit-protocol';
+export { isParticipantName } from '@concordat/messaging';

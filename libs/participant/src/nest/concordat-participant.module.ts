@@ -6,9 +6,7 @@ import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from 
 
 export interface ConcordatParticipantAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
   readonly inject?: FactoryProvider['inject'];
-  readonly useFactory: (
-    ...dependencies: never[]
-  ) => ConcordatParticipantOptions | Promise<ConcordatParticipantOptions>;
+  readonly useFactory: (...dependencies: never[]) => ConcordatParticipantOptions | Promise<ConcordatParticipantOptions>;
 }
 
 /** Makes a Nest application a participant; imported once, in the root module. */

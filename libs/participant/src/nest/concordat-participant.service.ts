@@ -62,7 +62,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     this.clock = options.clock ?? new SystemClock();
     this.random = options.random ?? new SystemRandom();
     this.logger = options.logger ?? nestLogger();
-    const { clock, random, logger, transport } = this;
+    const { clock, random, logger } = this;
     const { participant, postgres, limits, failpoints, onAlert } = options;
     this.bus = options.bus();
     this.resourceManager = new PostgresResourceManager(

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { DiscoveryService, ExternalContextCreator, MetadataScanner } from '@nestjs/core';
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
 import {
@@ -7,7 +7,7 @@ import {
   PATTERN_METADATA,
   TRANSPORT_METADATA,
 } from '@nestjs/microservices/constants.js';
-import { RpcParamsFactory } from '@nestjs/microservices/factories/rpc-params-factory.js';
+import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import { isObservable, lastValueFrom, type Observable } from 'rxjs';
 import { CodedError, type JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
@@ -18,6 +18,16 @@ import { describeIssues, type OperationSchema } from './operation-schema.js';
 import { CONCORDAT_TRANSPORT, type TransactionOperationOptions } from './transaction-operation.decorator.js';
 
 const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
+
+/** What `@Payload()` and `@Ctx()` stand for in a provider's method, as in those of controllers. */
+const PARAMETERS = {
+  exchangeKeyForValue(type: number, data: unknown, [payload, context]: readonly unknown[]): unknown {
+    if (type === RpcParamtype.CONTEXT) return context;
+    if (type !== RpcParamtype.PAYLOAD) return null;
+    if (typeof data !== 'string' || data === '') return payload;
+    return typeof payload === 'object' && payload !== null ? Reflect.get(payload, data) : undefined;
+  },
+};
 
 /** The handler of an operation failed for a reason that it does not tell; Nest has logged it. */
 export class OperationFailedError extends CodedError {
@@ -46,9 +56,9 @@ export class ConcordatTransport
   private markListening: () => void = () => undefined;
 
   constructor(
-    private readonly discovery: DiscoveryService,
-    private readonly scanner: MetadataScanner,
-    private readonly contextCreator: ExternalContextCreator,
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(MetadataScanner) private readonly scanner: MetadataScanner,
+    @Inject(ExternalContextCreator) private readonly contextCreator: ExternalContextCreator,
   ) {
     super();
     this.listening = new Promise((resolve) => (this.markListening = resolve));
@@ -128,7 +138,7 @@ export class ConcordatTransport
       method,
       name,
       PARAM_ARGS_METADATA,
-      new RpcParamsFactory(),
+      PARAMETERS,
       undefined,
       undefined,
       undefined,

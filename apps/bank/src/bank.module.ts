@@ -1,0 +1,69 @@
+import { hostname } from 'node:os';
+import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
+import type { ArmableFailpoints } from '@concordat/foundation';
+import { ConcordatParticipantModule, kafkaBus, type ConcordatParticipantOptions } from '@concordat/participant';
+import { DataSource } from 'typeorm';
+import { createAccountDatabase, prepareAccountDatabase } from './accounts/account-database.js';
+import { AccountOperations } from './accounts/account.operations.js';
+import { InjectDataSource } from './accounts/inject-data-source.js';
+import type { Config } from './config.js';
+import { AccountsController } from './http/accounts.controller.js';
+import { BankMetrics } from './http/bank-metrics.js';
+import { FailpointsController } from './http/failpoints.controller.js';
+import { OperationsController } from './http/operations.controller.js';
+import type { ProcessLogger } from './logging.js';
+import { CONFIG, FAILPOINTS } from './tokens.js';
+
+export interface BankOptions {
+  readonly config: Config;
+  readonly logger: ProcessLogger;
+  readonly failpoints: ArmableFailpoints | undefined;
+  /** the participant can never work as it is set up */
+  readonly onFatal: (error: unknown) => void;
+  /** default: Kafka at the configured brokers */
+  readonly bus?: ConcordatParticipantOptions['bus'];
+}
+
+/** A bank: accounts in its own PostgreSQL, moved by global transactions, read over HTTP. */
+@Module({})
+export class BankModule implements OnApplicationShutdown {
+  constructor(@InjectDataSource() private readonly database: DataSource) {}
+
+  static with(options: BankOptions): DynamicModule {
+    const { config, failpoints } = options;
+    const database = createAccountDatabase(config.databaseUrl, config.participant);
+    return {
+      module: BankModule,
+      imports: [ConcordatParticipantModule.forRoot(participantOptions(options, database))],
+      controllers: [AccountsController, OperationsController, ...(failpoints ? [FailpointsController] : [])],
+      providers: [
+        AccountOperations,
+        BankMetrics,
+        { provide: CONFIG, useValue: config },
+        { provide: DataSource, useValue: database },
+        { provide: FAILPOINTS, useValue: failpoints },
+      ],
+    };
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    if (this.database.isInitialized) await this.database.destroy();
+  }
+}
+
+function participantOptions(options: BankOptions, database: DataSource): ConcordatParticipantOptions {
+  const { config, logger, failpoints, onFatal } = options;
+  const { participant, cluster, databaseUrl, kafkaBrokers, http } = config;
+  // The same after a restart, so that the process takes its partitions back at once.
+  const clientId = `${participant}-${hostname()}-${http.port}`;
+  return {
+    participant,
+    cluster,
+    postgres: { connectionString: databaseUrl, dataSource: database },
+    bus: options.bus ?? kafkaBus({ brokers: kafkaBrokers, clientId, logger }),
+    beforeConsuming: () => prepareAccountDatabase(database),
+    onFatal,
+    logger,
+    ...(failpoints && { failpoints }),
+  };
+}

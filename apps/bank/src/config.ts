@@ -1,0 +1,143 @@
+import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
+import { PARTICIPANT_FAILPOINTS, isClusterName, isParticipantName } from '@concordat/participant';
+import { z } from 'zod';
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Everything a bank is told from outside: read, checked and frozen once, in `main`. */
+export interface Config {
+  readonly participant: string;
+  readonly http: Address;
+  readonly databaseUrl: string;
+  readonly kafkaBrokers: readonly string[];
+  readonly cluster: string;
+  readonly logLevel: LogLevel;
+  readonly failpoints: { readonly enabled: boolean; readonly armed: string };
+}
+
+export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export type ConfigResult =
+  { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly string[] };
+
+function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Value, string> {
+  return z.string().transform((text, context) => {
+    const value = parse(text.trim());
+    if (value !== undefined) return value;
+    context.addIssue('not valid');
+    return z.NEVER;
+  });
+}
+
+function parseAddress(text: string): Address | undefined {
+  const match = /^(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[2]);
+  if (!match?.[1] || port < 1 || port > 65_535) return undefined;
+  return { host: match[1].replace(/^\[|\]$/g, ''), port };
+}
+
+function parseBrokers(text: string): string[] | undefined {
+  const brokers = text.split(',').map((broker) => broker.trim());
+  return brokers.every((broker) => parseAddress(broker)) ? brokers : undefined;
+}
+
+function parseDatabaseUrl(text: string): string | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const { protocol, hostname, pathname } = new URL(text);
+  const complete = hostname !== '' && pathname.length > 1;
+  return complete && (protocol === 'postgres:' || protocol === 'postgresql:') ? text : undefined;
+}
+
+function parseFailpoints(text: string): Config['failpoints'] | undefined {
+  if (text === 'off') return { enabled: false, armed: '' };
+  if (text === 'on') return { enabled: true, armed: '' };
+  const nothing = (): void => undefined;
+  try {
+    // Tried on a set that can do no harm.
+    new ArmableFailpoints(PARTICIPANT_FAILPOINTS, new VirtualClock(), { kill: nothing, pause: nothing }).arm(text);
+    return { enabled: true, armed: text };
+  } catch (error) {
+    if (error instanceof FailpointSpecificationError) return undefined;
+    throw error;
+  }
+}
+
+/** A secret is not repeated in a message. */
+const SECRET = new Set(['DATABASE_URL']);
+
+const VARIABLES = {
+  CONCORDAT_PARTICIPANT: {
+    default: undefined,
+    expected: 'the name of this bank: lower-case letters, digits and hyphens, such as bank-a',
+    schema: parsed((text) => (isParticipantName(text) ? text : undefined)),
+  },
+  CONCORDAT_HTTP: {
+    default: undefined,
+    expected: 'host:port, such as 127.0.0.1:8091',
+    schema: parsed(parseAddress),
+  },
+  DATABASE_URL: {
+    default: undefined,
+    expected: 'postgres://user:password@host:port/database',
+    schema: parsed(parseDatabaseUrl),
+  },
+  KAFKA_BROKERS: {
+    default: undefined,
+    expected: 'host:port, several separated by commas',
+    schema: parsed(parseBrokers),
+  },
+  CONCORDAT_CLUSTER: {
+    default: 'local',
+    expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
+    schema: parsed((text) => (isClusterName(text) ? text : undefined)),
+  },
+  CONCORDAT_LOG_LEVEL: {
+    default: 'info',
+    expected: `one of ${LOG_LEVELS.join(', ')}`,
+    schema: parsed((text) => LOG_LEVELS.find((level) => level === text)),
+  },
+  CONCORDAT_FAILPOINTS: {
+    default: 'off',
+    expected: `off, on, or name=kill|pause|delay:<ms>|error[@<nth time>] separated by commas; names: ${PARTICIPANT_FAILPOINTS.join(' ')}`,
+    schema: parsed(parseFailpoints),
+  },
+} as const;
+
+type VariableName = keyof typeof VARIABLES;
+type Values = { [Name in VariableName]: z.output<(typeof VARIABLES)[Name]['schema']> };
+
+/** Reads the environment; all problems are found at once, and an empty variable counts as not set. */
+export function parseConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
+  const problems: string[] = [];
+  const values: Partial<Record<VariableName, unknown>> = {};
+  for (const name of Object.keys(VARIABLES) as VariableName[]) {
+    const { schema, expected, default: fallback } = VARIABLES[name];
+    const given = environment[name]?.trim() ? environment[name] : undefined;
+    const result = schema.safeParse(given ?? fallback);
+    if (result.success) values[name] = result.data;
+    else problems.push(`${name} ${describe(name, given)}; it must be ${expected}`);
+  }
+  if (problems.length > 0) return { ok: false, problems };
+  return { ok: true, config: assemble(values as Values) };
+}
+
+function describe(name: VariableName, given: string | undefined): string {
+  if (given === undefined) return 'is not set';
+  return SECRET.has(name) ? 'is not valid' : `is "${given}"`;
+}
+
+function assemble(values: Values): Config {
+  return Object.freeze({
+    participant: values.CONCORDAT_PARTICIPANT,
+    http: Object.freeze(values.CONCORDAT_HTTP),
+    databaseUrl: values.DATABASE_URL,
+    kafkaBrokers: Object.freeze(values.KAFKA_BROKERS),
+    cluster: values.CONCORDAT_CLUSTER,
+    logLevel: values.CONCORDAT_LOG_LEVEL,
+    failpoints: Object.freeze(values.CONCORDAT_FAILPOINTS),
+  });
+}

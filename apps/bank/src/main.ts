@@ -1,0 +1,80 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { ArmableFailpoints, SystemClock, errorMessage } from '@concordat/foundation';
+import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
+import { createBank } from './bootstrap.js';
+import { parseConfig, type Config } from './config.js';
+import { ProcessLogger } from './logging.js';
+
+/** As in sysexits.h where it has one. */
+const EXIT = { stopped: 0, failed: 1, software: 70, configuration: 78 } as const;
+/** After this the process ends whatever still goes on: everything that matters is in the database. */
+const STOP_MS = 9_000;
+
+function createFailpoints({ failpoints: { enabled, armed } }: Config): ArmableFailpoints | undefined {
+  if (!enabled) return undefined;
+  const failpoints = new ArmableFailpoints(PARTICIPANT_FAILPOINTS, new SystemClock(), {
+    kill: () => void process.kill(process.pid, 'SIGKILL'),
+    pause: () => void process.kill(process.pid, 'SIGSTOP'),
+  });
+  failpoints.arm(armed);
+  return failpoints;
+}
+
+function stopOnSignals(logger: ProcessLogger, application: () => NestFastifyApplication | undefined): void {
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(EXIT.stopped);
+    stopping = true;
+    logger.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(EXIT.stopped), STOP_MS).unref();
+    const closed = application()?.close() ?? Promise.resolve();
+    closed
+      .catch((error: unknown) => logger.error(`stopping failed: ${errorMessage(error)}`, error))
+      .finally(() => process.exit(EXIT.stopped));
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+}
+
+function startFailure(error: unknown, { host, port }: Config['http']): string {
+  const { code, syscall } = error as { code?: unknown; syscall?: unknown };
+  if (syscall === 'listen' && code === 'EADDRINUSE') {
+    return `The address ${host}:${port} is taken by another process; end that one or set CONCORDAT_HTTP to another address.`;
+  }
+  if (syscall === 'listen' && (code === 'EADDRNOTAVAIL' || code === 'EACCES')) {
+    return `The address ${host}:${port} cannot be used on this machine (${code}); set CONCORDAT_HTTP to one that can.`;
+  }
+  return `The bank could not start: ${errorMessage(error)}`;
+}
+
+async function start(config: Config): Promise<void> {
+  const logger = new ProcessLogger(config.participant, config.logLevel);
+  let app: NestFastifyApplication | undefined;
+  stopOnSignals(logger, () => app);
+  const die = (error: unknown): void => {
+    logger.error('an error that nobody caught; the process ends', error);
+    process.exit(EXIT.software);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  // The participant has said what is wrong; only a person can put it right.
+  const onFatal = (): void => process.exit(EXIT.configuration);
+  try {
+    app = await createBank({ config, logger, failpoints: createFailpoints(config), onFatal });
+    // not Nest's own listen, which logs what fails before it is said here in one sentence
+    await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
+    await app.startAllMicroservices();
+    logger.info(`${config.participant}: http://${config.http.host}:${config.http.port}`);
+  } catch (error) {
+    process.stderr.write(`${startFailure(error, config.http)}\n`);
+    process.exit(EXIT.failed);
+  }
+}
+
+const result = parseConfig(process.env);
+if (result.ok) {
+  await start(result.config);
+} else {
+  process.stderr.write(`The bank cannot start:\n${result.problems.map((problem) => `  ${problem}\n`).join('')}`);
+  process.exitCode = EXIT.configuration;
+}
