@@ -53,8 +53,9 @@ export class VirtualClock implements Clock {
 
   constructor(private readonly startedAt = Date.UTC(2026, 0, 1)) {}
 
+  /** Whole milliseconds, like the machine's, although timers may be due in between. */
   now(): number {
-    return this.startedAt + this.elapsed;
+    return Math.floor(this.startedAt + this.elapsed);
   }
 
   monotonic(): number {

@@ -1,0 +1,12 @@
+/**
+ * The engine of a coordinator without its process: what a simulation of the whole system is built from. The
+ * service itself starts in `main.ts`.
+ */
+export * from './decision-log/decision-log.js';
+export * from './decision-log/ended-archive.js';
+export * from './decision-log/raft-decision-log.js';
+export * from './inbound/replies-consumer.js';
+export * from './transactions/errors.js';
+export * from './transactions/options.js';
+export * from './transactions/transaction-manager.js';
+export type * from './transactions/transactions.api.js';

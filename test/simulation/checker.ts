@@ -1,0 +1,315 @@
+import { canonicalJson } from '@concordat/foundation';
+import type { ApplyResult, CoordinatorMessage, Decision, LogRecord, ProtocolMessage } from '@concordat/commit-protocol';
+import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
+import type { DatabaseObserver, ModelledDatabase, Movement } from './modelled-database.js';
+import type { Trace } from './trace.js';
+
+/** Something that must never happen has happened. */
+export class ViolationError extends Error {
+  override readonly name = 'ViolationError';
+}
+
+/** What the checker knows of one transaction, from the committed log alone. */
+export interface KnownTransaction {
+  readonly transactionId: string;
+  readonly branches: Map<string, string>;
+  readonly delegated: Set<string>;
+  decision?: Decision;
+  outcome?: string;
+  endedIndex?: number;
+}
+
+interface Effect {
+  readonly branchId: string;
+  readonly database: ModelledDatabase;
+  readonly transactionId: string;
+  readonly movements: readonly Movement[];
+}
+
+const RANK: Readonly<Record<TransactionStatus, number>> = {
+  active: 0,
+  preparing: 1,
+  precommitted: 2,
+  committing: 3,
+  aborting: 3,
+  mixed: 3,
+  committed: 4,
+  aborted: 4,
+};
+
+export function rankOf(status: TransactionStatus): number {
+  return RANK[status];
+}
+
+/**
+ * Watches everything that can be seen from outside and keeps its own account of it: the log as it is committed,
+ * the wire, what the databases make durable, and what clients are told. A rule that is broken is reported at the
+ * instant at which it is broken.
+ */
+export class Checker implements DatabaseObserver {
+  readonly transactions = new Map<string, KnownTransaction>();
+  readonly effects: Effect[] = [];
+  private readonly applied: string[] = [];
+  private readonly stateHashes = new Map<number, string>();
+  private readonly presumedAborted = new Map<string, Set<string>>();
+  private readonly rolledBackBranches = new Set<string>();
+  private readonly committedBranches = new Set<string>();
+  private readonly preparedBranches = new Set<string>();
+  private readonly readOnlyVotes = new Set<string>();
+  private readonly refusals = new Set<string>();
+  private readonly keyOwners = new Map<string, string>();
+  private readonly leaders = new Map<number, number>();
+  private readonly told = new Map<string, { rank: number; decision?: Decision }>();
+  private violation: ViolationError | undefined;
+
+  /** @param isDurable whether a majority of disks holds the entry of an index with these very bytes */
+  constructor(
+    private readonly trace: Trace,
+    private readonly isDurable: (index: number) => boolean,
+  ) {}
+
+  /** The first rule that was broken. */
+  get failure(): ViolationError | undefined {
+    return this.violation;
+  }
+
+  violate(rule: string): void {
+    this.trace.event(() => `VIOLATION ${rule}`);
+    this.violation ??= new ViolationError(rule);
+  }
+
+  /** Raft, election safety. */
+  leads(nodeId: number, term: number): void {
+    const known = this.leaders.get(term);
+    if (known !== undefined && known !== nodeId) this.violate(`nodes ${known} and ${nodeId} both lead term ${term}`);
+    this.leaders.set(term, nodeId);
+  }
+
+  get leaderCount(): number {
+    return this.leaders.size;
+  }
+
+  /** State machine safety: all nodes, in all their lives, make the same of the same entry. */
+  onApplied(nodeId: number, log: DecisionLog, { index, record, result }: AppliedRecord): void {
+    const summary = canonicalJson({ record, result });
+    const known = this.applied[index];
+    if (known === undefined) {
+      this.applied[index] = summary;
+      this.trace.event(() => `applied ${index} by ${nodeId}: ${summary}`);
+      this.learn(index, record, result);
+    } else if (known !== summary) {
+      this.violate(`node ${nodeId} applied at ${index}\n  ${summary}\nanother one\n  ${known}`);
+    }
+    if (index % 16 === 0) this.compareState(nodeId, log, index);
+  }
+
+  /** The whole state at an index, as a snapshot would carry it, and the archive behind it. */
+  compareState(nodeId: number, { state }: DecisionLog, index: number): void {
+    const summary = canonicalJson({
+      ...state.takeSnapshot(),
+      archived: [...state.archive.newestFirst()].map(({ transactionId, outcome }) => [transactionId, outcome]),
+    });
+    const known = this.stateHashes.get(index);
+    if (known === undefined) this.stateHashes.set(index, summary);
+    else if (known !== summary) {
+      this.violate(`the state of node ${nodeId} at ${index} is\n  ${summary}\nanother one's\n  ${known}`);
+    }
+  }
+
+  /** A node's own view of a transaction, in the order in which it shows it. */
+  statusShown(nodeId: number, seen: Map<string, number>, transactionId: string, status: TransactionStatus): void {
+    const rank = RANK[status];
+    if (rank < (seen.get(transactionId) ?? 0))
+      this.violate(`node ${nodeId} showed ${transactionId} go back to ${status}`);
+    seen.set(transactionId, rank);
+  }
+
+  /** Nothing leaves before what it rests upon is committed (protocol section 3). */
+  published(nodeId: number, message: ProtocolMessage): void {
+    this.trace.event(() => `node ${nodeId} publishes ${summaryOf(message)}`);
+    if (message.type === 'commit-one-phase') {
+      const known = this.transactions.get(message.transactionId);
+      if (!known?.delegated.has(message.branchId)) {
+        this.violate(`node ${nodeId} delegates ${message.branchId} before the log says so`);
+      }
+    } else if (message.type === 'decision') this.decisionPublished(nodeId, message);
+    else if (message.type === 'outcome') {
+      const known = this.transactions.get(message.transactionId);
+      if (known?.outcome !== message.outcome) {
+        this.violate(
+          `the outcome ${message.outcome} of ${message.transactionId} is published, it is ${known?.outcome}`,
+        );
+      }
+    }
+  }
+
+  /** What a participant sends; kept to know which `yes` was backed by what. */
+  replied(message: ProtocolMessage): void {
+    this.trace.event(() => `${'participant' in message ? message.participant : '?'} publishes ${summaryOf(message)}`);
+    if (message.type !== 'vote') return;
+    const { branchId, vote } = message;
+    if (vote === 'read-only') this.readOnlyVotes.add(branchId);
+    if (vote === 'no') {
+      this.refusals.add(branchId);
+      if (this.preparedBranches.has(branchId) && !this.rolledBackBranches.has(branchId)) {
+        this.violate(`${message.participant} votes no for ${branchId}, which is prepared`);
+      }
+    }
+    if (vote === 'yes' && !this.preparedBranches.has(branchId) && !this.committedBranches.has(branchId)) {
+      this.violate(`${message.participant} votes yes for ${branchId}, which is not prepared`);
+    }
+  }
+
+  // --- databases
+
+  prepared({
+    database,
+    transactionId,
+    branchId,
+  }: {
+    database: ModelledDatabase;
+    transactionId: string;
+    branchId: string;
+  }) {
+    this.trace.event(() => `${database.name} prepared ${transactionId}/${branchId}`);
+    this.preparedBranches.add(branchId);
+    if (this.refusals.has(branchId)) this.violate(`${database.name} prepares ${branchId}, which voted no`);
+    if (database.ledger.has(branchId)) this.violate(`${database.name} prepares ${branchId}, which is in its ledger`);
+  }
+
+  committed({ database, gid, branchId, transactionId, movements }: Parameters<DatabaseObserver['committed']>[0]): void {
+    if (branchId === undefined || transactionId === undefined) return; // a reader
+    const row = database.ledger.get(branchId);
+    this.trace.event(() => `${database.name} committed ${transactionId}/${branchId} ${row?.outcome} ${gid ?? ''}`);
+    if (row?.outcome !== 'committed') return;
+    const known = this.transactions.get(transactionId);
+    if (gid !== undefined && known?.decision !== 'commit' && !known?.delegated.has(branchId)) {
+      this.violate(`AC1: ${database.name} commits ${branchId} of ${transactionId}, decision ${known?.decision}`);
+    }
+    if (gid === undefined && !known?.delegated.has(branchId)) {
+      this.violate(`${database.name} commits ${branchId} in one phase, which was not delegated to it`);
+    }
+    if (this.committedBranches.has(branchId)) this.violate(`${database.name} commits ${branchId} twice`);
+    this.committedBranches.add(branchId);
+    this.effects.push({ database, transactionId, branchId, movements });
+  }
+
+  rolledBack({ database, transactionId, branchId }: Parameters<DatabaseObserver['rolledBack']>[0]): void {
+    this.trace.event(() => `${database.name} rolled back ${transactionId}/${branchId}`);
+    this.rolledBackBranches.add(branchId);
+    const decision = this.transactions.get(transactionId)?.decision;
+    if (decision === 'commit')
+      this.violate(`AC1: ${database.name} rolls back ${branchId} of committed ${transactionId}`);
+  }
+
+  // --- clients
+
+  /** What is known to have been told before a read begins; its answer must not be older. */
+  toldSoFar(transactionId: string): number {
+    return this.told.get(transactionId)?.rank ?? 0;
+  }
+
+  /** C1: an answer is true when it is given, and for ever. */
+  answered(transactionId: string, status: TransactionStatus, decision: Decision | null, atLeast: number): void {
+    const rank = RANK[status];
+    if (rank < atLeast) this.violate(`a client was told of ${transactionId} as ${status} after a later status`);
+    const known = this.transactions.get(transactionId);
+    if (!known) this.violate(`a client was told of ${transactionId}, which is not in the log`);
+    if (decision !== null && known?.decision !== decision) {
+      this.violate(`C1: a client was told ${decision} of ${transactionId}, the log says ${known?.decision}`);
+    }
+    const before = this.told.get(transactionId);
+    this.told.set(transactionId, {
+      rank: Math.max(rank, before?.rank ?? 0),
+      ...((decision ?? before?.decision) && { decision: decision ?? before?.decision }),
+    });
+  }
+
+  // --- the log
+
+  private learn(index: number, record: LogRecord, result: ApplyResult): void {
+    if (!this.isDurable(index)) this.violate(`entry ${index} is applied and not on a majority of disks`);
+    if (record.type === 'begin' && result.refusal === undefined)
+      this.learnKey(record.idempotency?.key, record.transactionId);
+    for (const state of result.transactions) {
+      const known = this.known(state.transactionId);
+      for (const { branchId, participant } of state.branches) known.branches.set(branchId, participant);
+      if (state.delegatedTo !== undefined) known.delegated.add(state.delegatedTo);
+      if (known.decision && state.decision !== known.decision) {
+        this.violate(`AC2: the decision on ${state.transactionId} changes from ${known.decision} to ${state.decision}`);
+      }
+      if (state.decision && !known.decision) {
+        known.decision = state.decision;
+        this.decided(known, record);
+      }
+      if (known.outcome && state.outcome !== known.outcome)
+        this.violate(`the outcome of ${state.transactionId} changes`);
+      if (state.outcome) known.outcome = state.outcome;
+      if (state.outcome === 'mixed') this.violate(`AC1: ${state.transactionId} is mixed`);
+      if (state.endedAt !== undefined) known.endedIndex ??= index;
+    }
+  }
+
+  private decided(known: KnownTransaction, record: LogRecord): void {
+    const { transactionId, decision, branches, delegated } = known;
+    if (record.type !== 'decide') return this.violate(`${transactionId} is decided by a ${record.type} record`);
+    for (const [branchId, participant] of branches) {
+      if (decision === 'abort') {
+        if (this.committedBranches.has(branchId))
+          this.violate(`AC1: ${transactionId} aborts after ${branchId} committed`);
+        continue;
+      }
+      const backed = this.preparedBranches.has(branchId) || this.committedBranches.has(branchId);
+      if (delegated.size === 0 && !backed && !this.readOnlyVotes.has(branchId)) {
+        this.violate(`AC3: ${transactionId} commits, and ${participant} has not prepared ${branchId}`);
+      }
+      if (this.rolledBackBranches.has(branchId))
+        this.violate(`AC1: ${transactionId} commits after ${branchId} rolled back`);
+      if (this.refusals.has(branchId)) this.violate(`AC3: ${transactionId} commits, and ${participant} had refused`);
+      if (this.presumedAborted.get(transactionId)?.has(branchId)) {
+        this.violate(`AC1: ${transactionId} commits after ${participant} was told to presume the abort`);
+      }
+    }
+  }
+
+  private learnKey(key: string | undefined, transactionId: string): void {
+    if (key === undefined) return;
+    if (this.keyOwners.has(key))
+      this.violate(`C2: the key ${key} began ${this.keyOwners.get(key)} and ${transactionId}`);
+    this.keyOwners.set(key, transactionId);
+  }
+
+  private decisionPublished(nodeId: number, message: Extract<CoordinatorMessage, { type: 'decision' }>): void {
+    const { transactionId, branchId, decision } = message;
+    const known = this.transactions.get(transactionId);
+    if (known?.branches.has(branchId) && known.decision !== undefined) {
+      if (known.decision !== decision)
+        this.violate(`node ${nodeId} tells ${decision} of ${transactionId}, the log says ${known.decision}`);
+      return;
+    }
+    if (decision === 'commit') return this.violate(`node ${nodeId} tells to commit ${branchId} before the log does`);
+    if (known?.branches.has(branchId)) {
+      return this.violate(`node ${nodeId} tells to abort ${branchId} of ${transactionId} before the log does`);
+    }
+    const presumed = this.presumedAborted.get(transactionId) ?? new Set();
+    this.presumedAborted.set(transactionId, presumed.add(branchId));
+  }
+
+  private known(transactionId: string): KnownTransaction {
+    let known = this.transactions.get(transactionId);
+    if (!known) {
+      known = { transactionId, branches: new Map(), delegated: new Set() };
+      this.transactions.set(transactionId, known);
+    }
+    return known;
+  }
+}
+
+function summaryOf(message: ProtocolMessage): string {
+  const { type } = message;
+  if (type === 'announce') return `announce ${message.participant}`;
+  if (type === 'outcome') return `outcome ${message.transactionId} ${message.outcome}`;
+  const detail =
+    type === 'decision' ? message.decision : type === 'vote' ? message.vote : type === 'done' ? message.end : '';
+  return `${type} ${detail} ${message.transactionId}/${message.branchId} (${message.participant})`;
+}

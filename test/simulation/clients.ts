@@ -1,0 +1,287 @@
+import { CodedError, SeededRandom, randomChance, randomInteger, randomItem } from '@concordat/foundation';
+import type { Decision } from '@concordat/commit-protocol';
+import type {
+  BranchRequest,
+  Settlement,
+  TransactionManager,
+  TransactionView,
+  WaitOptions,
+} from '../../apps/coordinator/src/index.js';
+import type { Fate, Intent } from './intent.js';
+import { prepareOwnBranch } from './own-branch.js';
+import { ConnectionLostError, ConnectionRefusedError } from './simulated-process.js';
+import { ACCOUNTS, PARTICIPANTS, type World } from './world.js';
+
+export interface Workload {
+  readonly clients: number;
+  readonly intentsPerClient: number;
+  readonly maximumThinkMs: number;
+  /** few accounts make many conflicts */
+  readonly accounts: readonly string[];
+  /** whether operations declare their keys */
+  readonly declaresKeys: boolean;
+  /** probability that an answer to a client is lost */
+  readonly answerLoss: number;
+  readonly shortDeadlines: boolean;
+}
+
+export function drawWorkload(random: SeededRandom): Workload {
+  return {
+    clients: randomInteger(random, 2, 5),
+    intentsPerClient: randomInteger(random, 5, 9),
+    maximumThinkMs: randomInteger(random, 50, 600),
+    accounts: ACCOUNTS.slice(0, randomInteger(random, 2, ACCOUNTS.length)),
+    declaresKeys: randomChance(random, 0.5),
+    answerLoss: randomChance(random, 0.5) ? 0.1 : 0,
+    shortDeadlines: randomChance(random, 0.3),
+  };
+}
+
+/** Nothing has happened: try at another node. */
+const NOTHING_HAPPENED = new Set(['NO_LEADER', 'OVERLOADED', 'UNKNOWN_PARTICIPANT']);
+/** What an interactive client may hear when its deadline has passed or its request was repeated. */
+const TOO_LATE = new Set(['TRANSACTION_DECIDED', 'TRANSACTION_CLOSED']);
+const ANSWER_TIMEOUT_MS = 6_000;
+
+type Attempt<T> =
+  | { readonly type: 'answer'; readonly value: T }
+  | { readonly type: 'nothing' }
+  | { readonly type: 'unknown' }
+  | { readonly type: 'refused'; readonly code: string };
+
+class AnswerTimeoutError extends Error {
+  override readonly name = 'AnswerTimeoutError';
+}
+
+/** One user of the system: one wish after another, repeated at other nodes for as long as that is allowed. */
+export class Client {
+  readonly intents: Intent[] = [];
+  finished = false;
+  private preferred = 0;
+
+  constructor(
+    private readonly name: string,
+    private readonly world: World,
+    private readonly random: SeededRandom,
+    private readonly workload: Workload,
+  ) {}
+
+  async run(): Promise<void> {
+    for (let count = 0; count < this.workload.intentsPerClient; count++) {
+      await this.world.sleep(randomInteger(this.random, 0, this.workload.maximumThinkMs));
+      const intent = this.createIntent(count);
+      this.intents.push(intent);
+      const fate = await this.pursue(intent);
+      intent.fate = fate;
+      this.world.trace.event(() => `${intent.id} is ${fate}`);
+    }
+    this.finished = true;
+  }
+
+  private createIntent(count: number): Intent {
+    const { random } = this;
+    const id = `${this.name}-${count}`;
+    const deadlines = this.workload.shortDeadlines ? [100, 300, 1_000] : [3_000, 5_000];
+    return {
+      id,
+      key: randomChance(random, 0.7) ? id : undefined,
+      branches: this.createBranches(id),
+      timeoutMs: randomItem(random, deadlines),
+      fate: 'open',
+      transactionIds: new Set(),
+    };
+  }
+
+  /** A transfer between two banks, within one, over all three, or a look at some balances. */
+  private createBranches(intent: string): BranchRequest[] {
+    const { random } = this;
+    const shape = randomInteger(random, 0, 9);
+    const from = randomItem(random, PARTICIPANTS);
+    const others = PARTICIPANTS.filter((name) => name !== from);
+    const amount = randomChance(random, 0.1) ? 1_000_000 : randomInteger(random, 1, 60);
+    const call = (participant: string, operation: string, of = amount): BranchRequest => {
+      const account = randomItem(random, this.workload.accounts);
+      const keys = this.workload.declaresKeys && operation !== 'read' ? [account] : [];
+      return { participant, operation, payload: { account, amount: of, intent }, keys };
+    };
+    if (shape === 0) return [call(from, 'read'), call(others[0]!, 'read')];
+    if (shape <= 2) return [call(from, 'debit'), call(from, 'credit')];
+    if (shape === 3) return [call(from, 'debit', 2 * amount), ...others.map((name) => call(name, 'credit'))];
+    const to = randomItem(random, others);
+    const transfer = [call(from, 'debit'), call(to, 'credit')];
+    return shape === 4 ? [...transfer, call(randomItem(random, PARTICIPANTS), 'read')] : transfer;
+  }
+
+  private pursue(intent: Intent): Promise<Fate> {
+    if (randomChance(this.random, 0.7)) return this.executeOneShot(intent);
+    return this.executeInteractively(intent);
+  }
+
+  // --- one call
+
+  private async executeOneShot(intent: Intent): Promise<Fate> {
+    const { branches, timeoutMs, key } = intent;
+    const idempotency = key === undefined ? undefined : { key, bodyHash: `execute ${key}` };
+    const request = { protocol: '2pc', timeoutMs, metadata: { intent: intent.id }, branches } as const;
+    const options = this.drawWait();
+    for (;;) {
+      const attempt = await this.ask((manager) =>
+        manager.execute({ ...request, ...(idempotency && { idempotency }) }, options),
+      );
+      if (attempt.type === 'answer') {
+        intent.transactionIds.add(attempt.value.transaction.id);
+        return this.follow(attempt.value);
+      }
+      if (attempt.type === 'refused') return this.unexpected(attempt.code);
+      if (attempt.type === 'unknown' && !idempotency) return 'unknown';
+      await this.world.sleep(randomInteger(this.random, 20, 400));
+    }
+  }
+
+  // --- step by step
+
+  private async executeInteractively(intent: Intent): Promise<Fate> {
+    const begun = await this.begin(intent);
+    if (typeof begun === 'string') return begun;
+    const { id } = begun;
+    intent.transactionIds.add(id);
+    for (const [position, branch] of intent.branches.entries()) {
+      const enlisted = await this.enlist(intent, id, branch, position);
+      if (!enlisted) return this.end(id, 'abort');
+      if (randomChance(this.random, 0.2)) await this.world.sleep(randomInteger(this.random, 0, 500));
+    }
+    if (randomChance(this.random, 0.1)) return this.await(id); // the client goes away: the deadline decides
+    return this.end(id, randomChance(this.random, 0.85) ? 'commit' : 'abort');
+  }
+
+  private async begin({ id, key, timeoutMs }: Intent): Promise<TransactionView | Fate> {
+    const idempotency = key === undefined ? undefined : { key, bodyHash: `begin ${key}` };
+    for (;;) {
+      const attempt = await this.ask((manager) =>
+        manager.begin({ protocol: '2pc', timeoutMs, metadata: { intent: id }, ...(idempotency && { idempotency }) }),
+      );
+      if (attempt.type === 'answer') return attempt.value;
+      if (attempt.type === 'refused') return this.unexpected(attempt.code);
+      if (attempt.type === 'unknown' && !idempotency) return 'nothing'; // a transaction without branches at most
+      await this.world.sleep(randomInteger(this.random, 20, 400));
+    }
+  }
+
+  /** False when the branch could not be added, or nobody knows. */
+  private async enlist(intent: Intent, id: string, branch: BranchRequest, position: number): Promise<boolean> {
+    if (randomChance(this.random, 0.15)) return this.enlistOwn(id, branch);
+    const key = intent.key === undefined ? undefined : `${intent.key}-${position}`;
+    const idempotency = key === undefined ? undefined : { key, bodyHash: `enlist ${key}` };
+    for (;;) {
+      const attempt = await this.ask((manager) => manager.enlist(id, branch, idempotency));
+      if (attempt.type === 'answer') return true;
+      if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
+      if (attempt.type === 'unknown' && !idempotency) return false;
+      await this.world.sleep(randomInteger(this.random, 20, 400));
+    }
+  }
+
+  /** The service does the work itself, prepares it and enlists it with its vote. */
+  private async enlistOwn(id: string, branch: BranchRequest): Promise<boolean> {
+    const own = await prepareOwnBranch(this.world, this.random, id, branch);
+    if (!own) return false;
+    for (;;) {
+      const attempt = await this.ask((manager) => manager.enlist(id, own));
+      if (attempt.type === 'answer') return true;
+      if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
+      await this.world.sleep(randomInteger(this.random, 20, 400)); // the same branch and vote: may be repeated
+    }
+  }
+
+  private async end(id: string, how: 'commit' | 'abort'): Promise<Fate> {
+    const options = this.drawWait();
+    for (;;) {
+      const attempt = await this.ask((manager) => manager[how](id, options));
+      if (attempt.type === 'answer') return this.follow(attempt.value);
+      if (attempt.type === 'refused') return this.unexpected(attempt.code);
+      await this.world.sleep(randomInteger(this.random, 20, 400));
+    }
+  }
+
+  // --- answers
+
+  private async follow(settlement: Settlement): Promise<Fate> {
+    const fate = fateOf(settlement.transaction.decision);
+    return fate ?? this.await(settlement.transaction.id);
+  }
+
+  /** Asks until the transaction is decided. */
+  private async await(id: string): Promise<Fate> {
+    for (;;) {
+      await this.world.sleep(randomInteger(this.random, 50, 500));
+      const attempt = await this.ask((manager) => manager.get(id, 'linearizable'), id);
+      if (attempt.type === 'refused') return this.unexpected(attempt.code);
+      const fate = attempt.type === 'answer' ? fateOf(attempt.value.decision) : undefined;
+      if (fate) return fate;
+    }
+  }
+
+  /** One request to one node. */
+  private async ask<T extends TransactionView | Settlement | object>(
+    request: (manager: TransactionManager) => Promise<T>,
+    reads?: string,
+  ): Promise<Attempt<T>> {
+    const { world, random } = this;
+    const atLeast = reads === undefined ? 0 : world.checker.toldSoFar(reads);
+    const node = world.coordinators[this.preferred % world.coordinators.length]!;
+    const { process, manager } = node;
+    try {
+      if (!process || !manager) throw new ConnectionRefusedError('the node is down');
+      const value = await this.inTime(process.call(() => request(manager)));
+      if (randomChance(random, this.workload.answerLoss)) throw new ConnectionLostError('the answer was lost');
+      this.report(value, atLeast);
+      return { type: 'answer', value };
+    } catch (error) {
+      this.preferred = randomInteger(random, 0, world.coordinators.length - 1);
+      if (error instanceof ConnectionRefusedError) return { type: 'nothing' };
+      if (error instanceof ConnectionLostError || error instanceof AnswerTimeoutError) return { type: 'unknown' };
+      if (!(error instanceof CodedError)) {
+        world.checker.violate(`a request failed with ${error instanceof Error ? error.stack : String(error)}`);
+        return { type: 'unknown' };
+      }
+      if (NOTHING_HAPPENED.has(error.code)) return { type: 'nothing' };
+      return error.code === 'OUTCOME_UNKNOWN' ? { type: 'unknown' } : { type: 'refused', code: error.code };
+    }
+  }
+
+  private report(value: TransactionView | Settlement | object, atLeast: number): void {
+    const view = 'transaction' in value ? value.transaction : 'status' in value ? value : undefined;
+    if (!view) return;
+    this.world.trace.event(() => `${this.name} hears of ${view.id}: ${view.status} ${view.decision ?? ''}`);
+    this.world.checker.answered(view.id, view.status, view.decision, atLeast);
+  }
+
+  private inTime<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = this.world.clock.setTimer(ANSWER_TIMEOUT_MS, () => reject(new AnswerTimeoutError('no answer')));
+      answer.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+
+  private drawWait(): WaitOptions {
+    return {
+      waitMs: randomItem(this.random, [50, 1_000, 4_000]),
+      wait: randomChance(this.random, 0.3) ? 'ended' : 'decided',
+    };
+  }
+
+  private refuses(code: string): boolean {
+    this.unexpected(code);
+    return false;
+  }
+
+  private unexpected(code: string): Fate {
+    this.world.checker.violate(`${this.name} was refused with ${code}`);
+    return 'unknown';
+  }
+}
+
+function fateOf(decision: Decision | null): Fate | undefined {
+  if (decision === null) return undefined;
+  return decision === 'commit' ? 'committed' : 'aborted';
+}

@@ -1,0 +1,189 @@
+import {
+  errorMessage,
+  noFailpoints,
+  randomChance,
+  type Clock,
+  type Logger,
+  type SeededRandom,
+} from '@concordat/foundation';
+import type { ApplyResult } from '@concordat/commit-protocol';
+import type { MemoryBroker } from '@concordat/messaging';
+import { MemoryStorage, RaftNode, type MemoryNetwork, type Message, type RaftTransport } from '@concordat/raft';
+import {
+  CompressedEndedTransactions,
+  DEFAULT_TRANSACTION_OPTIONS,
+  RaftDecisionLog,
+  RepliesConsumer,
+  TransactionManager,
+  type TransactionOptions,
+} from '../../apps/coordinator/src/index.js';
+import type { Checker } from './checker.js';
+import { GatedBus } from './gated-bus.js';
+import { SabotagedStorage, sabotagedLog, type Sabotage } from './sabotage.js';
+import { SimulatedProcess } from './simulated-process.js';
+
+export const CLUSTER = 'simulated';
+export const NODE_IDS: readonly number[] = [1, 2, 3];
+
+/** Production's settings with shorter times, so that a run needs less of them. */
+const OPTIONS: TransactionOptions = {
+  ...DEFAULT_TRANSACTION_OPTIONS,
+  cluster: CLUSTER,
+  resendBaseMs: 200,
+  resendCapMs: 2_000,
+};
+
+export interface CoordinatorPorts {
+  readonly clock: Clock;
+  readonly random: SeededRandom;
+  readonly network: MemoryNetwork;
+  readonly broker: MemoryBroker;
+  readonly checker: Checker;
+  /** how long a write takes, in milliseconds */
+  readonly diskDelayMs: () => number;
+  readonly snapshotAfterBytes: number;
+  readonly sabotage: Sabotage | undefined;
+}
+
+/** One life of a coordinator: everything that a crash takes with it. */
+interface Life {
+  readonly process: SimulatedProcess;
+  readonly node: RaftNode<ApplyResult>;
+  readonly log: RaftDecisionLog;
+  readonly manager: TransactionManager;
+}
+
+const DISK_FAILURE = 'the disk failed';
+const DISK_REPLACED_AFTER_MS = 1_000;
+
+/** One coordinator: a disk that stays, and lives that come and go on it. */
+export class CoordinatorNode {
+  readonly storage: MemoryStorage;
+  private life: Life | undefined;
+
+  constructor(
+    readonly nodeId: number,
+    private readonly ports: CoordinatorPorts,
+  ) {
+    const { sabotage, diskDelayMs } = ports;
+    // Delays run on the clock of the life that waits for them.
+    const clock: Clock = {
+      now: () => ports.clock.now(),
+      monotonic: () => ports.clock.monotonic(),
+      setTimer: (delayMs, action) => (this.life?.process ?? ports.clock).setTimer(delayMs, action),
+    };
+    const disk = { clock, delayMs: diskDelayMs };
+    this.storage = sabotage?.startsWith('disk-') ? new SabotagedStorage(disk, sabotage) : new MemoryStorage(disk);
+  }
+
+  get isUp(): boolean {
+    return this.life !== undefined;
+  }
+
+  get process(): SimulatedProcess | undefined {
+    return this.life?.process;
+  }
+
+  get manager(): TransactionManager | undefined {
+    return this.life?.manager;
+  }
+
+  get log(): RaftDecisionLog | undefined {
+    return this.life?.log;
+  }
+
+  get node(): RaftNode<ApplyResult> | undefined {
+    return this.life?.node;
+  }
+
+  boot(): void {
+    const { clock, random, network, broker, checker, snapshotAfterBytes, sabotage } = this.ports;
+    const process = new SimulatedProcess(`coordinator-${this.nodeId}`, clock);
+    const logger = this.logger();
+    const archive = new CompressedEndedTransactions({ blockSize: 8, decodedBlocks: 2, hashSeed: random.uint32() });
+    const log = new RaftDecisionLog(archive);
+    log.onApplied((applied) => checker.onApplied(this.nodeId, log, applied));
+    const node = new RaftNode<ApplyResult>({
+      nodeId: this.nodeId,
+      voters: NODE_IDS,
+      storage: this.storage,
+      transport: gatedTransport(network.transport(this.nodeId), process),
+      stateMachine: log.stateMachine,
+      clock: process,
+      random: random.fork(),
+      logger,
+      snapshotAfterBytes,
+      onFatal: (error) => this.failed(error),
+    });
+    node.onStatusChange(({ role, term }) => {
+      if (role === 'leader') checker.leads(this.nodeId, term);
+    });
+    const bus = new GatedBus(broker, process, (message) => checker.published(this.nodeId, message));
+    const manager = new TransactionManager({
+      log: sabotage ? sabotagedLog(log, bus, random.fork(), sabotage) : log,
+      bus,
+      clock: process,
+      random: random.fork(),
+      failpoints: noFailpoints,
+      logger,
+      options: OPTIONS,
+    });
+    const seen = new Map<string, number>();
+    manager.subscribe(({ transaction: { id, status } }) => checker.statusShown(this.nodeId, seen, id, status));
+    this.life = { process, node, log, manager };
+    log.attach(node);
+    node
+      .start()
+      .catch((error: unknown) => checker.violate(`node ${this.nodeId} does not start: ${errorMessage(error)}`));
+    void new RepliesConsumer(bus, manager, this.nodeId, logger).start();
+  }
+
+  /** kill -9, or the loss of power: the write in flight may survive it. */
+  crash(): void {
+    if (!this.life) return;
+    const { process, node } = this.life;
+    node.kill();
+    process.kill();
+    this.life = undefined;
+    this.ports.network.detach(this.nodeId);
+    this.storage.crash(randomChance(this.ports.random, 0.5));
+  }
+
+  /** The next write fails: the node must stop by itself, and somebody starts it again. */
+  breakDisk(): void {
+    if (this.life) this.storage.failNextWrite(new Error(DISK_FAILURE));
+  }
+
+  private failed(error: Error): void {
+    if (error.message !== DISK_FAILURE) this.ports.checker.violate(`node ${this.nodeId} gave up: ${error.stack}`);
+    this.crash();
+    this.ports.clock.setTimer(DISK_REPLACED_AFTER_MS, () => {
+      if (!this.life) this.boot();
+    });
+  }
+
+  private logger(): Logger {
+    const { checker } = this.ports;
+    const note = (): void => undefined;
+    return {
+      debug: note,
+      info: note,
+      warn: note,
+      error: (message) => {
+        if (message.includes(DISK_FAILURE)) return;
+        checker.violate(`node ${this.nodeId} complains: ${message}`);
+      },
+    };
+  }
+}
+
+function gatedTransport(transport: RaftTransport, process: SimulatedProcess): RaftTransport {
+  return {
+    start: (onMessage) => transport.start((message: Message) => process.enter(() => onMessage(message))),
+    send: (messages) => {
+      if (process.isAlive) transport.send(messages);
+    },
+    isConnected: (peer) => transport.isConnected(peer),
+    stop: () => transport.stop(),
+  };
+}

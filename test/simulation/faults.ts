@@ -1,0 +1,212 @@
+import { randomChance, randomInteger, randomItem, type SeededRandom } from '@concordat/foundation';
+import { NO_FAULTS } from '@concordat/messaging';
+import { NODE_IDS } from './coordinator-node.js';
+import { CALM_DATABASE } from './modelled-database.js';
+import type { World } from './world.js';
+
+/** Everything that can go wrong; each seed draws some of it. */
+const FAULT_CLASSES = [
+  'raft-weather',
+  'partition',
+  'coordinator-crash',
+  'all-coordinators-crash',
+  'disk-failure',
+  'slow-disk',
+  'pause',
+  'participant-crash',
+  'database-crash',
+  'database-connections',
+  'slow-database',
+  'broker-down',
+  'broker-weather',
+  'message-loss',
+] as const;
+
+export type FaultClass = (typeof FAULT_CLASSES)[number];
+
+export interface FaultPlan {
+  readonly classes: ReadonlySet<FaultClass>;
+  /** probability of a mishap of each class at each step */
+  readonly intensity: number;
+}
+
+/** Swarm testing: many runs with a few kinds of faults find more than all kinds in each. */
+export function drawFaultPlan(random: SeededRandom, calm: boolean): FaultPlan {
+  const share = randomChance(random, 0.3) ? 0.2 : randomChance(random, 0.5) ? 0.5 : 0.8;
+  const drawn = FAULT_CLASSES.filter((name) => randomChance(random, name === 'message-loss' ? share / 3 : share));
+  return { classes: new Set(calm ? [] : drawn), intensity: randomItem(random, [0.03, 0.06, 0.12]) };
+}
+
+/** Carries out a fault plan, step by step on the simulated clock, and heals everything at the end. */
+export class FaultInjector {
+  readonly counts: Record<string, number> = {};
+  private healed = false;
+
+  constructor(
+    private readonly world: World,
+    private readonly plan: FaultPlan,
+    private readonly random: SeededRandom,
+  ) {}
+
+  start(): void {
+    this.world.trace.event(() => `faults: ${[...this.plan.classes].join(' ')}`);
+    if (this.plan.classes.size > 0) this.scheduleStep();
+  }
+
+  /** Everything works again, and whatever is down is started. */
+  heal(): void {
+    this.healed = true;
+    const { world } = this;
+    world.trace.event(() => 'healed');
+    world.network.heal();
+    world.network.setFaults({ minDelayMs: 1, maxDelayMs: 2, loss: 0, duplication: 0, reordering: 0 });
+    world.broker.setFaults(NO_FAULTS);
+    world.broker.bringUp();
+    world.maximumDiskDelayMs = 4;
+    for (const database of world.databases) {
+      database.faults = CALM_DATABASE;
+      database.restart();
+    }
+    for (const node of [...world.coordinators, ...world.participants]) {
+      node.process?.resume();
+      if (!node.process) node.boot();
+    }
+  }
+
+  private scheduleStep(): void {
+    this.world.clock.setTimer(randomInteger(this.random, 20, 200), () => {
+      if (this.healed) return;
+      for (const fault of this.plan.classes) if (randomChance(this.random, this.plan.intensity)) this.inject(fault);
+      this.scheduleStep();
+    });
+  }
+
+  /** After a while, unless everything was healed before. */
+  private later(minimumMs: number, maximumMs: number, action: () => void): void {
+    this.world.clock.setTimer(randomInteger(this.random, minimumMs, maximumMs), () => {
+      if (!this.healed) action();
+    });
+  }
+
+  private inject(fault: FaultClass): void {
+    this.counts[fault] = (this.counts[fault] ?? 0) + 1;
+    this.world.trace.event(() => `fault: ${fault}`);
+    const { random, world } = this;
+    switch (fault) {
+      case 'raft-weather':
+        return this.raftWeather();
+      case 'partition':
+        return this.partition();
+      case 'coordinator-crash':
+        return this.crash(randomItem(random, world.coordinators), 100, 2_000);
+      case 'all-coordinators-crash':
+        for (const node of world.coordinators) this.crash(node, 100, 1_500);
+        return;
+      case 'disk-failure':
+        return randomItem(random, world.coordinators).breakDisk();
+      case 'slow-disk':
+        world.maximumDiskDelayMs = randomItem(random, [4, 40, 150]);
+        return;
+      case 'pause':
+        return this.pause();
+      case 'participant-crash':
+        return this.crash(randomItem(random, world.participants), 50, 2_000);
+      case 'database-crash': {
+        const database = randomItem(random, world.databases);
+        database.crash();
+        return this.later(50, 2_000, () => database.restart());
+      }
+      case 'database-connections':
+        return this.breakConnections();
+      case 'slow-database':
+        for (const database of world.databases) {
+          const maximumLatencyMs = randomItem(random, [2, 20, 200]);
+          database.faults = { ...database.faults, maximumLatencyMs };
+        }
+        return;
+      case 'broker-down':
+        world.broker.takeDown();
+        return this.later(50, 3_000, () => world.broker.bringUp());
+      case 'broker-weather':
+        return this.brokerWeather();
+      case 'message-loss':
+        return world.broker.setFaults({ lossProbability: randomChance(random, 0.5) ? 0.2 : 0 });
+    }
+  }
+
+  private crash(
+    node: { readonly process: { readonly isAlive: boolean } | undefined; crash(): void; boot(): void },
+    minimumMs: number,
+    maximumMs: number,
+  ): void {
+    if (!node.process) return;
+    node.crash();
+    this.later(minimumMs, maximumMs, () => {
+      if (!node.process) node.boot();
+    });
+  }
+
+  /** SIGSTOP of a process, often of the leader, and often for longer than an election takes. */
+  private pause(): void {
+    const { random, world } = this;
+    const leader = world.coordinators.find(({ log }) => log?.leadership().epoch);
+    const victim =
+      leader && randomChance(random, 0.5) ? leader : randomItem(random, [...world.coordinators, ...world.participants]);
+    const { process } = victim;
+    if (!process) return;
+    world.trace.event(() => `${process.name} is paused`);
+    process.pause();
+    this.later(20, 3_000, () => process.resume());
+  }
+
+  private partition(): void {
+    const { random, world } = this;
+    if (randomChance(random, 0.3)) {
+      world.network.cutLink(randomItem(random, NODE_IDS), randomItem(random, NODE_IDS));
+    } else {
+      const left = NODE_IDS.filter(() => randomChance(random, 0.5));
+      world.network.partition(
+        left,
+        NODE_IDS.filter((nodeId) => !left.includes(nodeId)),
+      );
+    }
+    this.later(100, 3_000, () => world.network.heal());
+  }
+
+  private raftWeather(): void {
+    const { random } = this;
+    const bad = randomChance(random, 0.6);
+    this.world.network.setFaults({
+      minDelayMs: 1,
+      maxDelayMs: bad ? randomInteger(random, 2, 80) : 2,
+      loss: bad ? randomInteger(random, 0, 30) / 100 : 0,
+      duplication: bad ? randomInteger(random, 0, 30) / 100 : 0,
+      reordering: bad ? randomInteger(random, 0, 50) / 100 : 0,
+    });
+  }
+
+  private brokerWeather(): void {
+    const { random } = this;
+    const bad = randomChance(random, 0.7);
+    this.world.broker.setFaults({
+      minimumDelayMs: 0,
+      maximumDelayMs: bad ? randomItem(random, [5, 50, 400]) : 0,
+      duplicationProbability: bad ? 0.15 : 0,
+      lostAcknowledgementProbability: bad ? 0.1 : 0,
+    });
+  }
+
+  private breakConnections(): void {
+    const { random, world } = this;
+    const bad = randomChance(random, 0.6);
+    for (const database of world.databases) {
+      database.breakConnections();
+      database.faults = {
+        ...database.faults,
+        lossBefore: bad ? 0.03 : 0,
+        lossAfter: bad ? 0.05 : 0,
+        busy: bad ? 0.1 : 0,
+      };
+    }
+  }
+}

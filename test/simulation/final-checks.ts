@@ -1,0 +1,130 @@
+import type { OutcomeMessage } from '@concordat/commit-protocol';
+import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, decodeMessage } from '@concordat/messaging';
+import { ViolationError } from './checker.js';
+import type { Client } from './clients.js';
+import type { FaultPlan } from './faults.js';
+import type { Intent } from './intent.js';
+import type { OperationPayload } from './participant-node.js';
+import { ACCOUNTS, OPENING_BALANCE, type World } from './world.js';
+
+/** Whether nothing is open anywhere and all nodes have heard of everything. */
+export function isSettled(world: World): boolean {
+  const { coordinators, databases } = world;
+  const indices = coordinators.map(({ node }) => node?.status());
+  const leader = indices.find((status) => status?.leaderReady);
+  if (!leader || indices.some((status) => status?.appliedIndex !== leader.lastIndex)) return false;
+  if (databases.some(({ prepared, locks }) => prepared.size > 0 || locks.heldCount > 0)) return false;
+  return coordinators.every(({ log }) => log?.state.openCount === 0);
+}
+
+export function describeUnsettled(world: World, clients: readonly Client[]): string {
+  const facts = [
+    ...clients.flatMap(({ intents }) => intents.filter(({ fate }) => fate === 'open').map(({ id }) => `${id} waits`)),
+    ...world.databases.map(({ name, prepared, locks }) => {
+      return `${name} has ${prepared.size} prepared [${[...prepared.keys()].join(', ')}] and ${locks.heldCount} locks`;
+    }),
+    ...world.coordinators.map(({ nodeId, log, node }) => {
+      const status = node?.status();
+      const open = [...(log?.state.openTransactions() ?? [])].map((open) => JSON.stringify(open));
+      return `node ${nodeId}: ${status?.role} term ${status?.term} applied ${status?.appliedIndex} open ${open.join(' ')}`;
+    }),
+  ];
+  return facts.join('\n  ');
+}
+
+/** All that must be true when everything has come to its end. @throws ViolationError */
+export function checkEnd(world: World, clients: readonly Client[], plan: FaultPlan): void {
+  checkNodes(world);
+  checkMoney(world);
+  const intents = clients.flatMap((client) => client.intents);
+  for (const intent of intents) checkIntent(world, intent);
+  checkOutcomes(world, plan);
+  if (world.checker.failure) throw world.checker.failure;
+}
+
+function checkNodes(world: World): void {
+  for (const { nodeId, log, manager, node } of world.coordinators) {
+    if (!log || !manager || !node) throw new ViolationError(`node ${nodeId} is down at the end`);
+    world.checker.compareState(nodeId, log, node.status().appliedIndex);
+    const { alerts, waitingForKeys, open } = manager.figures();
+    if (alerts > 0 || waitingForKeys > 0 || open > 0) {
+      throw new ViolationError(`node ${nodeId} ends with ${alerts} alerts, ${waitingForKeys} waiting and ${open} open`);
+    }
+  }
+}
+
+/** The balances are what the committed transactions of the log make of the opening balances. */
+function checkMoney(world: World): void {
+  const expected = new Map<string, number>();
+  for (const { name } of world.databases) {
+    for (const account of ACCOUNTS) expected.set(`${name}/${account}`, OPENING_BALANCE);
+  }
+  const { state } = world.coordinators[0]!.log!;
+  const own = new Set<string>();
+  for (const transaction of state.newestFirst()) {
+    if (transaction.decision !== 'commit') continue;
+    for (const { branchId, participant, operations } of transaction.branches) {
+      if (operations.length === 0) own.add(branchId);
+      for (const { operation, payload } of operations) {
+        const { account, amount } = payload as unknown as OperationPayload;
+        const change = operation === 'debit' ? -amount : operation === 'credit' ? amount : 0;
+        add(expected, `${participant}/${account}`, change);
+      }
+    }
+  }
+  for (const { database, branchId, movements } of world.checker.effects) {
+    if (own.has(branchId))
+      for (const { account, amount } of movements) add(expected, `${database.name}/${account}`, amount);
+  }
+  for (const { name, balances } of world.databases) {
+    for (const [account, balance] of balances) {
+      const wanted = expected.get(`${name}/${account}`);
+      if (balance !== wanted) throw new ViolationError(`${name}/${account} has ${balance}, the log makes it ${wanted}`);
+    }
+  }
+}
+
+function add(balances: Map<string, number>, account: string, change: number): void {
+  balances.set(account, (balances.get(account) ?? 0) + change);
+}
+
+/** C1 and C2, seen by the client: what it was told happened, all of it and once. */
+function checkIntent(world: World, { id, fate, branches }: Intent): void {
+  const effects = world.checker.effects.filter(({ movements }) => movements.some(({ intent }) => intent === id));
+  const transactions = new Set(effects.map(({ transactionId }) => transactionId));
+  if (transactions.size > 1) throw new ViolationError(`C2: ${id} had its effect ${transactions.size} times`);
+  const writes = branches.filter(({ operation }) => operation !== 'read').length;
+  const movements = effects.flatMap((effect) => effect.movements).length;
+  if (movements !== 0 && movements !== writes)
+    throw new ViolationError(`AC1: ${id} moved ${movements} of ${writes} times`);
+  if (fate === 'committed' && movements !== writes)
+    throw new ViolationError(`C1: ${id} was told committed, and it is not`);
+  if ((fate === 'aborted' || fate === 'nothing') && movements > 0) {
+    throw new ViolationError(`C1: ${id} was told ${fate}, and it is committed`);
+  }
+  if (fate === 'open') throw new ViolationError(`${id} never heard of its end`);
+}
+
+/** One outcome, and always the same, for each ended transaction; and nothing that could not be read. */
+function checkOutcomes(world: World, plan: FaultPlan): void {
+  const { broker, checker } = world;
+  const dead = broker.recordsOf(DEAD_LETTER_TOPIC).length;
+  if (dead > 0) throw new ViolationError(`${dead} messages are in the dead-letter topic`);
+  const published = new Map<string, string>();
+  for (const { value } of broker.recordsOf(OUTCOMES_TOPIC)) {
+    const { transactionId, outcome } = decodeMessage(value) as OutcomeMessage;
+    const before = published.get(transactionId);
+    if (before !== undefined && before !== outcome) {
+      throw new ViolationError(`${transactionId} was published as ${before} and as ${outcome}`);
+    }
+    published.set(transactionId, outcome);
+  }
+  for (const { transactionId, outcome } of checker.transactions.values()) {
+    const found = published.get(transactionId);
+    if (found !== undefined && found !== outcome)
+      throw new ViolationError(`${transactionId} was published as ${found}`);
+    if (found === undefined && outcome !== undefined && !plan.classes.has('message-loss')) {
+      throw new ViolationError(`the outcome of ${transactionId} was never published`);
+    }
+  }
+}

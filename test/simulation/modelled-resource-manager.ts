@@ -1,0 +1,261 @@
+import { invariant, type JsonValue } from '@concordat/foundation';
+import { formatGid, type BranchError } from '@concordat/commit-protocol';
+import {
+  BranchRefusedError,
+  ResourceManagerUnavailableError,
+  type BranchIdentity,
+  type BranchWork,
+  type OnePhaseResult,
+  type PreparedBranch,
+  type ResourceManager,
+  type VoteResult,
+} from '@concordat/participant';
+import { conditionOf } from './database-error.js';
+import type { DatabaseSession, LedgerRow, ModelledDatabase } from './modelled-database.js';
+import type { SimulatedProcess } from './simulated-process.js';
+
+interface Trace {
+  readonly prepared: boolean;
+  readonly ledger: LedgerRow | undefined;
+}
+
+type Attempt =
+  | { readonly type: 'durable' | 'read-only'; readonly results: readonly JsonValue[] }
+  | { readonly type: 'held' }
+  | { readonly type: 'recorded'; readonly ledger: LedgerRow }
+  | { readonly type: 'failed'; readonly error: BranchError };
+
+type Work = (session: DatabaseSession) => Promise<readonly JsonValue[]>;
+
+const MAXIMUM_ROUNDS = 20;
+const LOCK_TIMEOUT_MS = 800;
+
+/**
+ * Protocol section 5 on the modelled database, statement by statement in the order in which the PostgreSQL
+ * resource manager sends them.
+ */
+export class ModelledResourceManager implements ResourceManager<DatabaseSession> {
+  constructor(
+    private readonly cluster: string,
+    private readonly database: ModelledDatabase,
+    private readonly process: SimulatedProcess,
+  ) {}
+
+  async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    if (branch.mayBeRepeated) {
+      const trace = await this.look(branch);
+      if (trace.prepared) return votedYes([]);
+      if (trace.ledger) return voteOf(trace.ledger);
+    }
+    if (branch.deadline <= this.process.now()) return this.settleVote(branch, DEADLINE_EXCEEDED);
+    const attempt = await this.work(branch, 'prepare', work);
+    switch (attempt.type) {
+      case 'durable':
+        return votedYes(attempt.results);
+      case 'read-only':
+        return { vote: 'read-only', results: attempt.results };
+      case 'recorded':
+        return voteOf(attempt.ledger);
+      case 'held': {
+        const trace = await this.look(branch);
+        if (trace.prepared) return votedYes([]);
+        return trace.ledger ? voteOf(trace.ledger) : 'busy';
+      }
+      case 'failed':
+        return this.settleVote(branch, attempt.error);
+    }
+  }
+
+  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+    if (branch.mayBeRepeated) {
+      const trace = await this.look(branch);
+      if (trace.prepared) return this.commitEnlisted(branch);
+      if (trace.ledger) return conclusionOf(trace.ledger);
+    }
+    if (branch.deadline <= this.process.now()) return this.settleConclusion(branch, DEADLINE_EXCEEDED);
+    const attempt = await this.work(branch, 'commit', work);
+    switch (attempt.type) {
+      case 'durable':
+        return { end: 'committed', results: attempt.results };
+      case 'read-only':
+        return { end: 'read-only', results: attempt.results };
+      case 'recorded':
+        return conclusionOf(attempt.ledger);
+      case 'held': {
+        const trace = await this.look(branch);
+        if (trace.prepared) return this.commitEnlisted(branch);
+        return trace.ledger ? conclusionOf(trace.ledger) : 'busy';
+      }
+      case 'failed':
+        return this.settleConclusion(branch, attempt.error);
+    }
+  }
+
+  async commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      const answer = await this.endPrepared(branch, 'commit');
+      if (answer === 'done') return 'committed';
+      if (answer === 'missing') {
+        const trace = await this.look(branch);
+        if (trace.ledger?.outcome === 'committed') return 'committed';
+        if (!trace.prepared) return 'heuristic-rollback';
+      }
+      await this.pause();
+    }
+    throw new ResourceManagerUnavailableError('the commit did not come to an end');
+  }
+
+  async abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
+        const trace = await this.tryTombstone(branch);
+        if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
+        if (trace?.ledger && !trace.prepared) return 'aborted';
+      }
+      await this.pause();
+    }
+    throw new ResourceManagerUnavailableError('the abort did not come to an end');
+  }
+
+  async listPrepared(): Promise<readonly PreparedBranch[]> {
+    return this.connected((session) => session.listPrepared());
+  }
+
+  private async work(branch: BranchWork, closing: 'prepare' | 'commit', work: Work): Promise<Attempt> {
+    const { transactionId, branchId } = branch;
+    const session = this.database.connect(this.process);
+    try {
+      const lockTimeoutMs = Math.max(1, Math.min(LOCK_TIMEOUT_MS, branch.deadline - this.process.now()));
+      await session.begin(lockTimeoutMs);
+      const locked = await session.tryLock(`branch ${branchId}`);
+      const ledger = await session.readLedger(branchId);
+      if (!locked || ledger) {
+        await session.rollback();
+        return ledger ? { type: 'recorded', ledger } : { type: 'held' };
+      }
+      try {
+        const results = await work(session);
+        if (!(await session.hasWritten())) {
+          if ((await session.commit()) !== 'COMMIT') throw new Error('rolled back');
+          return { type: 'read-only', results };
+        }
+        const row: LedgerRow = { transactionId, outcome: 'committed', results };
+        const tag =
+          closing === 'prepare'
+            ? await session.insertAndPrepare(branchId, row, this.gidOf(branch))
+            : await session.insertAndCommit(branchId, row);
+        if (tag === 'ROLLBACK') throw new Error('rolled back');
+        return { type: 'durable', results };
+      } catch (cause) {
+        await session.rollback().catch(() => undefined);
+        return { type: 'failed', error: branchErrorOf(cause) };
+      }
+    } catch (cause) {
+      throw new ResourceManagerUnavailableError('the branch could not begin', { cause });
+    } finally {
+      session.break();
+    }
+  }
+
+  private async settle(branch: BranchIdentity, error: BranchError): Promise<Trace> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      const trace = (await this.tryTombstone(branch, error)) ?? (await this.look(branch));
+      if (trace.prepared || trace.ledger) return trace;
+      await this.pause();
+    }
+    throw new ResourceManagerUnavailableError('the branch did not settle');
+  }
+
+  private async settleVote(branch: BranchIdentity, error: BranchError): Promise<VoteResult> {
+    const trace = await this.settle(branch, error);
+    return trace.ledger ? voteOf(trace.ledger) : votedYes([]);
+  }
+
+  private async settleConclusion(branch: BranchIdentity, error: BranchError): Promise<OnePhaseResult> {
+    const trace = await this.settle(branch, error);
+    return trace.ledger ? conclusionOf(trace.ledger) : this.commitEnlisted(branch);
+  }
+
+  private async commitEnlisted(branch: BranchIdentity): Promise<OnePhaseResult> {
+    return { end: await this.commit(branch), results: [] };
+  }
+
+  private endPrepared(branch: BranchIdentity, decision: 'commit' | 'abort'): Promise<'done' | 'missing' | 'busy'> {
+    const gid = this.gidOf(branch);
+    return this.connected(async (session) => {
+      try {
+        await (decision === 'commit' ? session.commitPrepared(gid) : session.rollbackPrepared(gid));
+        return 'done';
+      } catch (error) {
+        const condition = conditionOf(error);
+        if (condition === 'undefined_object') return 'missing';
+        if (condition === 'object_not_in_prerequisite_state') return 'busy';
+        throw error;
+      }
+    });
+  }
+
+  private tryTombstone(branch: BranchIdentity, error?: BranchError): Promise<Trace | undefined> {
+    const { transactionId, branchId } = branch;
+    const row: LedgerRow = { transactionId, outcome: 'aborted', results: [], ...(error && { error }) };
+    return this.connected(async (session) => {
+      try {
+        return await session.insertTombstone(branchId, row, this.gidOf(branch));
+      } catch (failure) {
+        if (conditionOf(failure) === 'lock_not_available') return undefined;
+        throw failure;
+      }
+    });
+  }
+
+  /** The gid first: a branch that is committed in between is then seen in the younger look at the ledger. */
+  private look(branch: BranchIdentity): Promise<Trace> {
+    return this.connected(async (session) => {
+      const prepared = await session.isPrepared(this.gidOf(branch));
+      return { prepared, ledger: await session.readLedger(branch.branchId) };
+    });
+  }
+
+  private async connected<T>(use: (session: DatabaseSession) => Promise<T>): Promise<T> {
+    const session = this.database.connect(this.process);
+    try {
+      return await use(session);
+    } catch (cause) {
+      throw new ResourceManagerUnavailableError('the database did not answer', { cause });
+    } finally {
+      session.break();
+    }
+  }
+
+  private gidOf({ transactionId, branchId }: BranchIdentity): string {
+    return formatGid(this.cluster, transactionId, branchId);
+  }
+
+  private pause(): Promise<void> {
+    return new Promise((resolve) => void this.process.setTimer(20, resolve));
+  }
+}
+
+const DEADLINE_EXCEEDED: BranchError = { code: 'DEADLINE_EXCEEDED', message: 'the deadline has passed' };
+const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
+
+function branchErrorOf(cause: unknown): BranchError {
+  if (cause instanceof BranchRefusedError) return { code: cause.code, message: cause.message };
+  if (conditionOf(cause) === 'lock_not_available') return { code: 'LOCK_TIMEOUT', message: 'a row is locked' };
+  invariant(cause instanceof Error, 'errors are errors');
+  return { code: 'DATABASE_ERROR', message: cause.message };
+}
+
+function votedYes(results: readonly JsonValue[]): VoteResult {
+  return { vote: 'yes', results };
+}
+
+function voteOf(ledger: LedgerRow): VoteResult {
+  if (ledger.outcome === 'committed') return votedYes(ledger.results);
+  return { vote: 'no', results: [], error: ledger.error ?? BRANCH_ABORTED };
+}
+
+function conclusionOf(ledger: LedgerRow): OnePhaseResult {
+  if (ledger.outcome === 'committed') return { end: 'committed', results: ledger.results };
+  return { end: 'aborted', results: [], error: ledger.error ?? BRANCH_ABORTED };
+}

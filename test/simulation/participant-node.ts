@@ -1,0 +1,96 @@
+import { invariant, type Clock, type JsonValue, type SeededRandom } from '@concordat/foundation';
+import type { MemoryBroker } from '@concordat/messaging';
+import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
+import type { Checker } from './checker.js';
+import { CLUSTER } from './coordinator-node.js';
+import { GatedBus } from './gated-bus.js';
+import type { DatabaseSession, ModelledDatabase } from './modelled-database.js';
+import { ModelledResourceManager } from './modelled-resource-manager.js';
+import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
+import { SimulatedProcess } from './simulated-process.js';
+
+export interface ParticipantPorts {
+  readonly clock: Clock;
+  readonly random: SeededRandom;
+  readonly broker: MemoryBroker;
+  readonly checker: Checker;
+  readonly sabotage: Sabotage | undefined;
+}
+
+/** What a client asks of an account; `intent` tells the checker on whose behalf. */
+export interface OperationPayload {
+  readonly account: string;
+  readonly amount: number;
+  readonly intent: string;
+}
+
+const HANDLERS: OperationHandlers<DatabaseSession> = {
+  operations: () => ['credit', 'debit', 'read'],
+  handle: async ({ operation, payload }, session) =>
+    operate(session, operation, payload as unknown as OperationPayload),
+};
+
+export async function operate(
+  session: DatabaseSession,
+  operation: string,
+  { account, amount, intent }: OperationPayload,
+): Promise<JsonValue> {
+  if (operation === 'read') return { account, balance: await session.read(account) };
+  const balance = await session.readForUpdate(account);
+  const change = operation === 'debit' ? -amount : amount;
+  if (balance + change < 0) throw new BranchRefusedError('INSUFFICIENT_FUNDS', `${account} has only ${balance}`);
+  await session.update({ intent, account, amount: change }, balance + change);
+  return null;
+}
+
+/** One process of a participant; several of them may share its database. */
+export class ParticipantNode {
+  private life: SimulatedProcess | undefined;
+
+  constructor(
+    readonly participant: string,
+    readonly instance: number,
+    readonly database: ModelledDatabase,
+    private readonly ports: ParticipantPorts,
+  ) {}
+
+  get process(): SimulatedProcess | undefined {
+    return this.life;
+  }
+
+  boot(): void {
+    const { participant, database } = this;
+    const { clock, random, broker, checker, sabotage } = this.ports;
+    invariant(!this.life, 'a process is started once');
+    const process = new SimulatedProcess(`${participant}-${this.instance}`, clock);
+    this.life = process;
+    const bus = new GatedBus(broker, process, (message) => checker.replied(message));
+    const manager = new ModelledResourceManager(CLUSTER, database, process);
+    const runtime = new ParticipantRuntime<DatabaseSession>({
+      participant,
+      bus,
+      resourceManager: sabotage ? sabotagedResourceManager(manager, process, random.fork(), sabotage) : manager,
+      handlers: HANDLERS,
+      clock: process,
+      random: random.fork(),
+      limits: {
+        announceIntervalMs: 2_000,
+        sweepIntervalMs: 1_000,
+        inquiryAfterMs: 1_000,
+        redeliveryWindowMs: 5_000,
+        rememberedTransactions: 16,
+        workConcurrency: 4,
+        workQueue: 16,
+        rulingConcurrency: 3,
+      },
+      onAlert: ({ code, branch, detail }) =>
+        checker.violate(`${process.name}: ${code} on ${branch.branchId}: ${detail}`),
+    });
+    void bus.start().then(() => runtime.start());
+  }
+
+  crash(): void {
+    this.life?.kill();
+    this.life = undefined;
+  }
+}

@@ -1,0 +1,95 @@
+import { SeededRandom, randomChance } from '@concordat/foundation';
+import { Client, drawWorkload } from './clients.js';
+import { FaultInjector, drawFaultPlan } from './faults.js';
+import { checkEnd, isSettled, describeUnsettled } from './final-checks.js';
+import type { Sabotage } from './sabotage.js';
+import { ViolationError } from './checker.js';
+import { World } from './world.js';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** a mistake to be put into the system, to see that it is found */
+  readonly sabotage?: Sabotage;
+  /** leaves all faults out */
+  readonly calm?: boolean;
+  /** prints the trace */
+  readonly print?: (line: string) => void;
+}
+
+export interface SimulationReport {
+  readonly seed: number;
+  /** equal for two runs of one seed */
+  readonly fingerprint: string;
+  readonly events: number;
+  readonly simulatedMs: number;
+  readonly committed: number;
+  readonly aborted: number;
+  readonly leaders: number;
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+/** A run that broke a rule, with all that is needed to see it again. */
+export class SimulationFailure extends Error {
+  override readonly name = 'SimulationFailure';
+
+  constructor(
+    readonly seed: number,
+    cause: ViolationError,
+  ) {
+    super(`seed ${seed}: ${cause.message}\nreplay: ${replayCommand(seed)}`, { cause });
+  }
+}
+
+export function replayCommand(seed: number): string {
+  return `npm run simulate -- --seed ${seed}`;
+}
+
+/** Healed, the system must have ended everything within this time. */
+const LIVENESS_MS = 60_000;
+/** Outcomes are published after the end. */
+const AFTERMATH_MS = 1_500;
+const FAULTY_MS = 20_000;
+
+/**
+ * One run: a workload and a fault plan drawn from the seed, then calm, in which everything must come to its end.
+ *
+ * @throws SimulationFailure when a rule is broken
+ */
+export async function simulate({ seed, sabotage, calm, print }: SimulationOptions): Promise<SimulationReport> {
+  const world = new World({ seed, ...(sabotage && { sabotage }), ...(print && { print }) });
+  const random = world.random.fork();
+  const workload = drawWorkload(random);
+  const plan = drawFaultPlan(random.fork(), calm ?? randomChance(random, 0.05));
+  const injector = new FaultInjector(world, plan, random.fork());
+  const clients = Array.from(
+    { length: workload.clients },
+    (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload),
+  );
+  const unexpected = (error: unknown): void =>
+    world.checker.violate(`a client failed: ${error instanceof Error ? error.stack : String(error)}`);
+  try {
+    world.boot();
+    injector.start();
+    for (const client of clients) client.run().catch(unexpected);
+    const finished = (): boolean => clients.every((client) => client.finished);
+    await world.runUntil(finished, FAULTY_MS);
+    injector.heal();
+    const settled = await world.runUntil(() => finished() && isSettled(world), LIVENESS_MS);
+    if (!settled) throw new ViolationError(`AC5: healed, and yet ${describeUnsettled(world, clients)}`);
+    await world.runUntil(() => false, AFTERMATH_MS);
+    checkEnd(world, clients, plan);
+  } catch (error) {
+    throw error instanceof ViolationError ? new SimulationFailure(seed, error) : error;
+  }
+  const decisions = [...world.checker.transactions.values()].map(({ decision }) => decision);
+  return {
+    seed,
+    fingerprint: world.trace.fingerprint,
+    events: world.trace.events,
+    simulatedMs: Math.round(world.clock.monotonic()),
+    committed: decisions.filter((decision) => decision === 'commit').length,
+    aborted: decisions.filter((decision) => decision === 'abort').length,
+    leaders: world.checker.leaderCount,
+    faults: injector.counts,
+  };
+}

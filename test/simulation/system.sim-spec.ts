@@ -1,0 +1,49 @@
+import { describe, expect, it } from '@jest/globals';
+import { SABOTAGES } from './sabotage.js';
+import { SimulationFailure, simulate } from './simulation.js';
+
+const SEEDS = Number(process.env['SIM_SEEDS'] ?? 500);
+const REPLAYED = process.env['SIM_SEED'];
+const SEEDS_PER_TEST = 50;
+
+describe('the whole system in one process', () => {
+  if (REPLAYED !== undefined) {
+    it(`replays seed ${REPLAYED}`, async () => {
+      await simulate({ seed: Number(REPLAYED), print: (line) => process.stdout.write(`${line}\n`) });
+    }, 60_000);
+    return;
+  }
+
+  for (let first = 1; first <= SEEDS; first += SEEDS_PER_TEST) {
+    const last = Math.min(SEEDS, first + SEEDS_PER_TEST - 1);
+    it(`keeps every rule under the faults of seeds ${first} to ${last}`, async () => {
+      for (let seed = first; seed <= last; seed++) await simulate({ seed });
+    }, 300_000);
+  }
+
+  it('is deterministic: a seed gives the same run again', async () => {
+    for (const seed of [1, 2, 3]) expect(await simulate({ seed })).toEqual(await simulate({ seed }));
+  }, 60_000);
+});
+
+describe('the checker itself', () => {
+  const limit = REPLAYED === undefined ? 500 : 0;
+  for (const sabotage of limit > 0 ? SABOTAGES : []) {
+    it(`finds: ${sabotage}`, async () => {
+      await expect(findSabotage(sabotage, limit)).resolves.toBeLessThanOrEqual(limit);
+    }, 300_000);
+  }
+});
+
+/** The first seed in which a mistake is found. */
+async function findSabotage(sabotage: (typeof SABOTAGES)[number], limit: number): Promise<number> {
+  for (let seed = 1; seed <= limit; seed++) {
+    try {
+      await simulate({ seed, sabotage });
+    } catch (error) {
+      if (error instanceof SimulationFailure) return seed;
+      throw error;
+    }
+  }
+  return Infinity;
+}
