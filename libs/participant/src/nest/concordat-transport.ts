@@ -21,7 +21,7 @@ const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
 
 /** What `@Payload()` and `@Ctx()` stand for in a provider's method, as in those of controllers. */
 const PARAMETERS = {
-  exchangeKeyForValue(type: number, data: unknown, [payload, context]: readonly unknown[]): unknown {
+  exchangeKeyForValue(type: RpcParamtype, data: unknown, [payload, context]: readonly unknown[]): unknown {
     if (type === RpcParamtype.CONTEXT) return context;
     if (type !== RpcParamtype.PAYLOAD) return null;
     if (typeof data !== 'string' || data === '') return payload;

@@ -108,6 +108,10 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
         return trace.ledger ? voteOf(trace.ledger) : 'busy';
       }
       case 'failed':
+        // The gid is in use: what bears it is our own earlier attempt, and the work of this one is gone.
+        if (sqlStateOf(attempt.cause) === SQL_STATE.duplicateObject && (await this.look(branch)).prepared) {
+          return votedYes([]);
+        }
         return this.settleVote(branch, attempt.error);
       default:
         return unreachable(attempt, 'attempt');

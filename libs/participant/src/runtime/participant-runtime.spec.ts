@@ -1,0 +1,290 @@
+import { describe, expect, it } from '@jest/globals';
+import { SeededRandom, VirtualClock, type JsonValue } from '@concordat/foundation';
+import type { CoordinatorMessage, OperationCall, ReplyMessage } from '@concordat/commit-protocol';
+import {
+  MemoryBroker,
+  MemoryMessageBus,
+  REPLIES_TOPIC,
+  decideTopic,
+  prepareTopic,
+  type OutgoingMessage,
+} from '@concordat/messaging';
+import { ResourceManagerUnavailableError } from './errors.js';
+import { ParticipantRuntime } from './participant-runtime.js';
+import type { ParticipantLimits } from './participant-runtime.types.js';
+import type {
+  BranchIdentity,
+  BranchWork,
+  OnePhaseResult,
+  PreparedBranch,
+  ResourceManager,
+  VoteResult,
+} from './resource-manager.js';
+
+const id = (kind: string, n: number): string => `01890000-0000-7000-8000-${kind}${String(n).padStart(8, '0')}`;
+const address = (n: number) => ({ transactionId: id('aaaa', n), branchId: id('bbbb', n), participant: 'bank-a' });
+
+type Work = (context: string) => Promise<readonly JsonValue[]>;
+
+/** Says yes to everything; a branch whose work is `held` waits, as on a lock, until it is let go. */
+class FakeResourceManager implements ResourceManager<string> {
+  readonly calls: string[] = [];
+  readonly prepared: PreparedBranch[] = [];
+  readonly held = new Map<string, () => void>();
+  failing = false;
+
+  constructor(private readonly holds: (branchId: string) => boolean = () => false) {}
+
+  async prepare(branch: BranchWork, work: Work): Promise<VoteResult> {
+    this.note('prepare', branch);
+    if (this.holds(branch.branchId)) await new Promise<void>((resolve) => this.held.set(branch.branchId, resolve));
+    return { vote: 'yes', results: await work('context') };
+  }
+
+  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult> {
+    this.note('one-phase', branch);
+    return { end: 'committed', results: await work('context') };
+  }
+
+  async commit(branch: BranchIdentity): Promise<'committed'> {
+    this.note('commit', branch);
+    return 'committed';
+  }
+
+  async abort(branch: BranchIdentity): Promise<'aborted'> {
+    this.note('abort', branch);
+    return 'aborted';
+  }
+
+  async listPrepared(): Promise<readonly PreparedBranch[]> {
+    return this.prepared;
+  }
+
+  private note(verb: string, { branchId }: BranchIdentity): void {
+    this.calls.push(`${verb} ${Number(branchId.slice(-8))}`);
+    if (this.failing) throw new ResourceManagerUnavailableError('the database is away');
+  }
+}
+
+/** Counts the requests besides passing them on. */
+class CountingBus extends MemoryMessageBus {
+  readonly requests: OutgoingMessage[][] = [];
+
+  override async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    this.requests.push([...messages]);
+    return super.publish(messages);
+  }
+}
+
+async function turns(): Promise<void> {
+  for (let n = 0; n < 50; n++) await Promise.resolve();
+}
+
+async function createSystem(limits: Partial<ParticipantLimits> = {}, resourceManager = new FakeResourceManager()) {
+  const clock = new VirtualClock();
+  const broker = new MemoryBroker({ clock, partitions: 1 });
+  const bus = new CountingBus(broker);
+  const coordinator = new MemoryMessageBus(broker);
+  const heard: ReplyMessage[] = [];
+  const reached: string[] = [];
+  await Promise.all([bus.start(), coordinator.start()]);
+  await coordinator.subscribe({
+    group: 'coordinator',
+    topics: [REPLIES_TOPIC],
+    onMessage: (message) => void heard.push(message as ReplyMessage),
+  });
+  const runtime = new ParticipantRuntime<string>({
+    participant: 'bank-a',
+    resourceManager,
+    bus,
+    handlers: {
+      operations: () => ['debit'],
+      handle: async ({ operation }: OperationCall) => `${operation} done`,
+    },
+    clock,
+    random: new SeededRandom(1),
+    failpoints: { hit: (name) => void reached.push(name) },
+    limits,
+  });
+  const run = async (durationMs = 0): Promise<void> => {
+    for (let left = durationMs; left >= 0; left--) {
+      clock.advance(left === durationMs ? 0 : 1);
+      await turns();
+    }
+  };
+  const send = async (...messages: CoordinatorMessage[]): Promise<void> => {
+    const outgoing = messages.map((message) => {
+      const isWork = message.type === 'prepare' || message.type === 'commit-one-phase';
+      return { topic: isWork ? prepareTopic('bank-a') : decideTopic('bank-a'), message };
+    });
+    const sending = coordinator.publish(outgoing);
+    await run(5);
+    await sending;
+  };
+  await runtime.start();
+  await run(5);
+  heard.length = 0;
+  bus.requests.length = 0;
+  return { clock, bus, heard, reached, runtime, run, send, resourceManager };
+}
+
+const operation: OperationCall = { operation: 'debit', payload: {}, keys: [] };
+const prepare = (n: number): CoordinatorMessage => ({
+  ...address(n),
+  type: 'prepare',
+  protocol: '2pc',
+  operations: [operation],
+  deadline: Date.UTC(2026, 0, 2),
+  attempt: 0,
+  epoch: { term: 1, index: 1 },
+});
+const decide = (n: number, decision: 'commit' | 'abort' = 'commit'): CoordinatorMessage => ({
+  ...address(n),
+  type: 'decision',
+  decision,
+  attempt: 0,
+});
+
+const short = (message: ReplyMessage): string => {
+  switch (message.type) {
+    case 'vote':
+      return `vote ${message.vote} ${Number(message.branchId.slice(-8))}`;
+    case 'done':
+      return `done ${message.end} ${Number(message.branchId.slice(-8))}`;
+    default:
+      return message.type;
+  }
+};
+
+describe('ParticipantRuntime', () => {
+  it('votes at once, carries out the decision and acknowledges it lazily', async () => {
+    const { send, heard, run, reached } = await createSystem();
+    await send(prepare(1));
+    expect(heard).toMatchObject([{ type: 'vote', vote: 'yes', results: ['debit done'] }]);
+    await send(decide(1));
+    expect(heard.map(short)).toEqual(['vote yes 1']);
+    await run(30);
+    expect(heard.map(short)).toEqual(['vote yes 1', 'done committed 1']);
+    expect(reached).toEqual([
+      'participant.prepare.received',
+      'participant.prepare.before-prepare',
+      'participant.prepare.after-prepare',
+      'participant.vote.after-send',
+      'participant.commit.before-commit',
+      'participant.commit.after-commit',
+    ]);
+  });
+
+  it('sends what is gathered in one request', async () => {
+    const { send, run, bus } = await createSystem();
+    await send(prepare(1), prepare(2), prepare(3));
+    bus.requests.length = 0;
+    await send(decide(1), decide(2, 'abort'), decide(3));
+    await run(30);
+    expect(bus.requests.map((request) => request.length)).toEqual([3]);
+  });
+
+  it('answers a delegated commit at once', async () => {
+    const { send, heard } = await createSystem();
+    await send({ ...address(1), type: 'commit-one-phase', operations: [operation], deadline: 0, attempt: 0 });
+    expect(heard).toMatchObject([{ type: 'done', end: 'committed', results: ['debit done'] }]);
+  });
+
+  it('branches that wait for locks do not hold back decisions', async () => {
+    const system = await createSystem(
+      { workConcurrency: 2 },
+      new FakeResourceManager((branch) => branch !== id('bbbb', 1)),
+    );
+    await system.send(prepare(1));
+    await system.send(prepare(2), prepare(3), prepare(4));
+    expect(system.resourceManager.calls).toEqual(['prepare 1', 'prepare 2', 'prepare 3']);
+    await system.send(decide(1));
+    expect(system.resourceManager.calls.at(-1)).toBe('commit 1');
+  });
+
+  it('an abort takes back work that has not begun, and waits for work that has', async () => {
+    const system = await createSystem({ workConcurrency: 1 }, new FakeResourceManager(() => true));
+    await system.send(prepare(1), prepare(2));
+    await system.send(decide(2, 'abort'), decide(1, 'abort'));
+    expect(system.resourceManager.calls).toEqual(['prepare 1', 'abort 2']);
+    system.resourceManager.held.get(id('bbbb', 1))?.();
+    await system.run(30);
+    expect(system.resourceManager.calls).toEqual(['prepare 1', 'abort 2', 'abort 1']);
+    expect(system.heard.map(short)).toEqual(['done aborted 2', 'done aborted 1']);
+  });
+
+  it('drops work beyond its queue and takes it when it comes again', async () => {
+    const system = await createSystem(
+      { workConcurrency: 1, workQueue: 1 },
+      new FakeResourceManager((branch) => branch === id('bbbb', 1)),
+    );
+    await system.send(prepare(1), prepare(2), prepare(3));
+    expect(system.runtime.metrics()).toMatchObject({ dropped: 1, workRunning: 1, workWaiting: 1 });
+    system.resourceManager.held.get(id('bbbb', 1))?.();
+    await system.run(5);
+    const before = system.heard.map(short).sort();
+    expect(before).toHaveLength(2);
+    await system.send(prepare(1), prepare(2), prepare(3));
+    expect(new Set(system.heard.map(short))).toEqual(new Set(['vote yes 1', 'vote yes 2', 'vote yes 3']));
+  });
+
+  it('says nothing while the truth is not known', async () => {
+    const system = await createSystem();
+    system.resourceManager.failing = true;
+    await system.send(prepare(1), decide(2));
+    await system.run(30);
+    expect(system.heard).toEqual([]);
+    expect(system.runtime.metrics().unknown).toBe(2);
+    system.resourceManager.failing = false;
+    await system.send(prepare(1), decide(2));
+    await system.run(30);
+    expect(system.heard.map(short).sort()).toEqual(['done committed 2', 'vote yes 1']);
+  });
+
+  it('a branch that should be prepared and is not is refused, not run empty', async () => {
+    const system = await createSystem();
+    await system.send({ ...prepare(1), operations: [] } as CoordinatorMessage);
+    expect(system.heard).toEqual([]); // the fake has no tombstones: the refusal stays a failure of its own
+    expect(system.runtime.metrics().unknown).toBe(1);
+  });
+
+  it('asks about everything prepared at the start, later only about old branches, and never decides', async () => {
+    const resourceManager = new FakeResourceManager();
+    const clock = new VirtualClock();
+    const { transactionId, branchId } = address(1);
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: clock.now() });
+    const system = await createSystem({ sweepIntervalMs: 100, inquiryAfterMs: 250 }, resourceManager);
+    expect(system.runtime.metrics()).toMatchObject({ inquiries: 1, preparedBranches: 1 });
+    await system.run(220);
+    expect(system.heard.filter(({ type }) => type === 'inquiry')).toEqual([]);
+    await system.run(100);
+    expect(system.heard.filter(({ type }) => type === 'inquiry')).toHaveLength(1);
+    expect(resourceManager.calls).toEqual([]);
+    await system.send({ ...address(1), type: 'unknown-old' });
+    expect(resourceManager.calls).toEqual([]);
+    expect(system.runtime.metrics().alerts.UNKNOWN_OLD_TRANSACTION).toBe(1);
+  });
+
+  it('announces itself again and again', async () => {
+    const { run, heard } = await createSystem({ announceIntervalMs: 100 });
+    await run(250);
+    expect(heard.filter(({ type }) => type === 'announce').length).toBeGreaterThanOrEqual(2);
+    expect(heard[0]).toEqual({ type: 'announce', participant: 'bank-a', operations: ['debit'] });
+  });
+
+  it('stops within its drain timeout, and sends what was gathered', async () => {
+    const system = await createSystem(
+      { drainTimeoutMs: 200 },
+      new FakeResourceManager((branch) => branch === id('bbbb', 2)),
+    );
+    await system.send(prepare(1), prepare(2));
+    await system.send(decide(1));
+    let stopped = false;
+    const stopping = system.runtime.stop().then(() => (stopped = true));
+    await system.run(100);
+    expect(stopped).toBe(false);
+    await system.run(150);
+    await stopping;
+    expect(system.heard.map(short)).toContain('done committed 1');
+  });
+});
