@@ -20,6 +20,7 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorMessage,
+  type DoneMessage,
   type EnlistRecord,
   type InquiryMessage,
   type LeaderEpoch,
@@ -210,7 +211,7 @@ export class LeaderSession {
       case 'vote':
         return this.onBranchMessage(message, { type: 'vote', message });
       case 'done':
-        return this.onBranchMessage(message, { type: 'done', message });
+        return this.onDone(message);
       default:
         unreachable(message, 'reply');
     }
@@ -242,6 +243,22 @@ export class LeaderSession {
       this.leaveAdmission(transaction.transactionId);
     } else if (transaction.closed && !entry.entered) this.enter(entry);
     if (transaction.endedAt !== undefined) this.drop(transaction.transactionId);
+  }
+
+  /**
+   * An end that is not an abort is news before the decision: somebody ended the branch by hand, or a successor
+   * decided and this node does not know yet that it was deposed. Only behind a read barrier can it tell which.
+   */
+  private onDone(message: DoneMessage): void {
+    const known = this.entries.get(message.transactionId)?.machine.transaction;
+    const early = known && !known.decision && known.delegatedTo !== message.branchId && message.end !== 'aborted';
+    if (!early) return this.onBranchMessage(message, { type: 'done', message });
+    this.dependencies.log.confirmLeadership().then(
+      () => {
+        if (!this.closed) this.onBranchMessage(message, { type: 'done', message });
+      },
+      () => undefined, // deposed: the successor hears it too
+    );
   }
 
   private onBranchMessage(message: Exclude<ReplyMessage, AnnounceMessage>, event: CoordinatorEvent): void {
