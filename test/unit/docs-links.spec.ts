@@ -47,14 +47,21 @@ function typeErrors(document: string): string[] {
   const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, root);
   const files = new Map(blocks.map((code, place) => [path.join(root, `apps/bank/src/example-${place}.ts`), code]));
   const host = ts.createCompilerHost(options);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (name) => files.has(name) || fileExists(name);
-  host.readFile = (name) => files.get(name) ?? readFile(name);
-  host.getSourceFile = (name, version) => {
-    const code = files.get(name);
-    return code === undefined ? getSourceFile(name, version) : ts.createSourceFile(name, code, version);
-  };
-  const program = ts.createProgram([...files.keys()], { ...options, noEmit: true, incremental: false }, host);
+  const program = ts.createProgram({
+    rootNames: [...files.keys()],
+    options: { ...options, noEmit: true, incremental: false },
+    host: {
+      ...host,
+      fileExists: (name) => files.has(name) || host.fileExists(name),
+      readFile: (name) => files.get(name) ?? host.readFile(name),
+      getSourceFile: (name, version, ...others) => {
+        const code = files.get(name);
+        return code === undefined
+          ? host.getSourceFile(name, version, ...others)
+          : ts.createSourceFile(name, code, version);
+      },
+    },
+  });
   return [...files.keys()].flatMap((name) => {
     const source = program.getSourceFile(name);
     return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
