@@ -117,6 +117,12 @@ export class LeaderDriver {
     return this;
   }
 
+  /** An event about a transaction that has ended: a leader keeps no machine for it. */
+  handleEnded(event: CoordinatorEvent): this {
+    this.run(new CoordinatorTransaction(this.transaction, this.epoch(), true).handle(event, this.now));
+    return this;
+  }
+
   vote(branch: number, vote: Vote, extra: Partial<VoteMessage> = {}): this {
     const { transactionId } = this;
     const address = { transactionId, branchId: idOf(1, branch), participant: `bank-${branch}` };

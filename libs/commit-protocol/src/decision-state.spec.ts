@@ -1,0 +1,231 @@
+import { describe, expect, it } from '@jest/globals';
+import { DecisionState, type Refusal } from './decision-state.js';
+import { PlainEndedTransactions } from './ended-transactions.js';
+import type { BeginRecord, BranchReport, DecideRecord, EnlistRecord, LogRecord } from './records.js';
+import { AT, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
+import type { BranchEnd, BranchSpecification, Decision, Vote } from './types.js';
+
+const TWO = beginOf([branchOf(1), branchOf(2)]);
+const OPEN = beginOf([branchOf(1)], { closed: false });
+const CLAIM = { key: 'key-1', bodyHash: 'aa' };
+
+function enlist(branch: BranchSpecification, changes: Partial<EnlistRecord> = {}): EnlistRecord {
+  return { type: 'enlist', transactionId: idOf(1), branch, at: AT, ...changes };
+}
+
+function decide(decision: Decision, votes: readonly Vote[] = [], changes: Partial<DecideRecord> = {}): DecideRecord {
+  const reports = votes.map((vote, i): BranchReport => ({ branchId: idOf(1, i + 1), vote }));
+  return { type: 'decide', transactionId: idOf(1), decision, reports, at: AT + 5, ...changes };
+}
+
+function done(ends: Readonly<Record<number, BranchEnd>>, publishedIndex = 0): LogRecord {
+  const items = Object.entries(ends).map(([branch, end]) => ({
+    transactionId: idOf(1),
+    branchId: idOf(1, Number(branch)),
+    end,
+  }));
+  return { type: 'branches-done', items, publishedIndex, at: AT + 9 };
+}
+
+const COMMIT_REQUESTED: LogRecord = { type: 'commit-requested', transactionId: idOf(1), at: AT };
+
+class Machine {
+  readonly state = new DecisionState(new PlainEndedTransactions());
+  private index = 0;
+
+  apply(...records: readonly LogRecord[]): this {
+    for (const record of records) this.state.apply(record, ++this.index);
+    return this;
+  }
+
+  refusal(record: LogRecord): Refusal | undefined {
+    const before = JSON.stringify(this.state.takeSnapshot());
+    const { refusal } = this.state.apply(record, ++this.index);
+    if (refusal) expect(JSON.stringify(this.state.takeSnapshot())).toBe(before);
+    return refusal;
+  }
+
+  get transaction() {
+    return this.state.find(idOf(1));
+  }
+}
+
+function after(...records: readonly LogRecord[]): Machine {
+  return new Machine().apply(...records);
+}
+
+describe('the replicated state', () => {
+  it.each<[string, readonly LogRecord[], LogRecord, Refusal]>([
+    ['2 a transaction begins once', [TWO], TWO, 'TRANSACTION_EXISTS'],
+    ['2 nothing is known of another transaction: enlist', [], enlist(branchOf(1)), 'UNKNOWN_TRANSACTION'],
+    ['2 nothing is known of another transaction: commit', [], COMMIT_REQUESTED, 'UNKNOWN_TRANSACTION'],
+    ['2 nothing is known of another transaction: decide', [], decide('abort'), 'UNKNOWN_TRANSACTION'],
+    ['2 a commit needs all votes', [TWO], decide('commit', ['yes']), 'VOTES_MISSING'],
+    ['2 a commit needs votes that are not no', [TWO], decide('commit', ['yes', 'no']), 'VOTES_MISSING'],
+    ['2 the first Decide wins: abort', [TWO, decide('abort')], decide('commit', ['yes', 'yes']), 'DECIDED'],
+    ['2 the first Decide wins: commit', [TWO, decide('commit', ['yes', 'yes'])], decide('abort'), 'DECIDED'],
+    ['2 no enlist after the decision', [OPEN, decide('abort')], enlist(branchOf(2)), 'DECIDED'],
+    ['2 no enlist after CommitRequested', [OPEN, COMMIT_REQUESTED], enlist(branchOf(2)), 'CLOSED'],
+    ['2 no enlist into a one-shot transaction', [TWO], enlist(branchOf(3)), 'CLOSED'],
+    ['2 CommitRequested comes once', [OPEN, COMMIT_REQUESTED], COMMIT_REQUESTED, 'CLOSED'],
+    ['2 no CommitRequested after the decision', [OPEN, decide('abort')], COMMIT_REQUESTED, 'DECIDED'],
+    [
+      '2 a branch belongs to one participant',
+      [OPEN],
+      enlist(branchOf(1, { participant: 'bank-9' })),
+      'BRANCH_CONFLICT',
+    ],
+    [
+      '2 a prepared branch keeps the vote it came with',
+      [OPEN, enlist(preparedBranch(2))],
+      enlist(preparedBranch(2, 'read-only')),
+      'BRANCH_CONFLICT',
+    ],
+    ['2 a branch with work cannot become a prepared one', [OPEN], enlist(preparedBranch(1)), 'BRANCH_CONFLICT'],
+    [
+      '4.7 the coordinator does not decide what it has delegated',
+      [beginOf([branchOf(1)], { delegateTo: idOf(1, 1) })],
+      decide('abort'),
+      'DELEGATED',
+    ],
+    [
+      '4.7 a branch does not decide what was not delegated',
+      [TWO],
+      decide('commit', ['yes', 'yes'], { delegatedEnd: 'committed' }),
+      'DELEGATED',
+    ],
+    [
+      '4.6 an idempotency key belongs to one transaction',
+      [{ ...TWO, idempotency: CLAIM }],
+      { ...beginOf([]), transactionId: idOf(2), idempotency: CLAIM },
+      'KEY_IN_USE',
+    ],
+    [
+      '4.6 an idempotency key of an enlistment is used once',
+      [{ ...OPEN, idempotency: CLAIM }],
+      enlist(branchOf(2), { idempotency: CLAIM }),
+      'KEY_IN_USE',
+    ],
+  ])('%s', (_name, before, record, refusal) => {
+    expect(after(...before).refusal(record)).toBe(refusal);
+  });
+
+  it('2 a refused Decide returns the first', () => {
+    const { state } = after(TWO, decide('abort'));
+    expect(state.apply(decide('commit', ['yes', 'yes']), 9).transactions).toMatchObject([{ decision: 'abort' }]);
+  });
+
+  it.each<[string, BeginRecord, DecideRecord, readonly (BranchEnd | undefined)[]]>([
+    [
+      '2 commit: a read-only branch has ended, others are told',
+      TWO,
+      decide('commit', ['yes', 'read-only']),
+      [undefined, 'read-only'],
+    ],
+    [
+      '4.5 abort: a branch that voted no has ended, others are told',
+      TWO,
+      decide('abort', ['no']),
+      ['aborted', undefined],
+    ],
+    ['4.5 abort: who was asked and did not vote is told', TWO, decide('abort'), [undefined, undefined]],
+    [
+      '2 abort of an open transaction: only what was prepared is told',
+      beginOf([branchOf(1), preparedBranch(2)], { closed: false }),
+      decide('abort'),
+      ['aborted', undefined],
+    ],
+  ])('%s', (_name, begin, record, ends) => {
+    expect(after(begin, record).transaction?.branches.map(({ end }) => end)).toEqual(ends);
+  });
+
+  it('4.3 early votes of enlisted branches count without a report', () => {
+    const machine = after(beginOf([preparedBranch(1)], { closed: false }), enlist(preparedBranch(2)), COMMIT_REQUESTED);
+    expect(machine.refusal(decide('commit'))).toBeUndefined();
+  });
+
+  it('2 operations of a participant that is enlisted again join its branch, in order', () => {
+    const [first, second] = [branchOf(1).operations[0]!, { operation: 'credit', payload: 2, keys: [] }];
+    const machine = after(OPEN, enlist(branchOf(1, { operations: [second] })));
+    expect(machine.transaction?.branches.map(({ operations }) => operations)).toEqual([[first, second]]);
+  });
+
+  it('2 an enlistment that is repeated with its vote changes nothing', () => {
+    const machine = after(OPEN, enlist(preparedBranch(2)), enlist(preparedBranch(2)));
+    expect(machine.transaction?.branches).toHaveLength(2);
+  });
+
+  it('4.7 a delegation that does not fit what was enlisted meanwhile is dropped', () => {
+    const request: LogRecord = { ...COMMIT_REQUESTED, delegateTo: idOf(1, 1) };
+    expect(after(OPEN, request).transaction?.delegatedTo).toBe(idOf(1, 1));
+    const both = after(OPEN, enlist(branchOf(2)), request).transaction;
+    expect([both?.closed, both?.delegatedTo]).toEqual([true, undefined]);
+  });
+
+  it('2 BranchDone: the transaction ends with its last branch, whatever is repeated', () => {
+    const machine = after(TWO, decide('commit', ['yes', 'yes']), done({ 1: 'committed' }), done({ 1: 'committed' }));
+    expect(machine.transaction?.endedAt).toBeUndefined();
+    machine.apply(done({ 1: 'aborted', 2: 'committed' }));
+    expect(machine.transaction).toMatchObject({ outcome: 'committed', endedAt: AT + 9 });
+    expect([machine.state.openCount, machine.state.unpublishedCount]).toEqual([0, 1]);
+  });
+
+  it('2 BranchDone before the decision, or of an unknown branch, changes nothing', () => {
+    const machine = after(TWO, done({ 1: 'committed', 7: 'aborted' }));
+    expect(machine.transaction?.branches.map(({ end }) => end)).toEqual([undefined, undefined]);
+  });
+
+  it('4.5 a hazard stays, makes the outcome mixed and keeps the transaction open', () => {
+    const machine = after(TWO, decide('commit', ['yes', 'yes']), done({ 1: 'heuristic-rollback' }));
+    machine.apply(done({ 1: 'committed', 2: 'committed' }));
+    expect(machine.transaction).toMatchObject({ outcome: 'mixed', branches: [{ end: 'heuristic-rollback' }, {}] });
+    expect(machine.state.openCount).toBe(1);
+  });
+
+  it('2 what has ended is archived when its outcome is published, and expires behind the watermark', () => {
+    const begin = { ...TWO, idempotency: CLAIM };
+    const machine = after(begin, decide('abort', ['no', 'no']));
+    expect(machine.state.archive.size).toBe(0);
+    machine.apply(done({}, 2));
+    expect([machine.state.unpublishedCount, machine.state.archive.size]).toEqual([0, 1]);
+    expect(machine.state.findClaim('key-1')).toMatchObject({ claim: CLAIM, transaction: { decision: 'abort' } });
+    expect(machine.refusal(begin)).toBe('TRANSACTION_EXISTS');
+    machine.apply({ type: 'expire', before: AT + 6 }, { type: 'expire', before: AT });
+    expect([machine.transaction, machine.state.findClaim('key-1')]).toEqual([undefined, undefined]);
+    expect([machine.state.watermark, machine.state.mayHaveExpired(idOf(1))]).toEqual([AT + 6, true]);
+  });
+
+  it('3 an id from behind the watermark is not presumed aborted; a newer one may be', () => {
+    const { state } = after({ type: 'expire', before: AT - 1 });
+    expect(state.mayHaveExpired(idOf(1))).toBe(false);
+    expect(state.mayHaveExpired('00000000-0000-4000-8000-000000000000')).toBe(true); // tells no time
+  });
+
+  it('lists open and ended ones together, newest first', () => {
+    const begins = [1, 2, 3, 4].map((id) => ({ ...beginOf([]), transactionId: idOf(id) }));
+    const machine = after(...begins, { ...decide('abort'), transactionId: idOf(2) });
+    machine.apply(done({}, 5), { ...decide('abort'), transactionId: idOf(3) });
+    const ids = (below?: string) => Array.from(machine.state.newestFirst(below), ({ transactionId }) => transactionId);
+    expect(ids()).toEqual([4, 3, 2, 1].map((id) => idOf(id)));
+    expect(ids(idOf(3))).toEqual([2, 1].map((id) => idOf(id)));
+  });
+
+  it('goes on from a snapshot as it would have without', () => {
+    const records: readonly LogRecord[] = [
+      { ...TWO, idempotency: CLAIM },
+      { type: 'participant', name: 'bank-1', operations: ['debit'], at: AT },
+      decide('commit', ['yes', 'yes']),
+      done({ 1: 'committed' }),
+      done({ 2: 'committed' }),
+    ];
+    const straight = after(...records);
+    for (let at = 0; at <= records.length; at++) {
+      const machine = after(...records.slice(0, at));
+      const text = JSON.stringify(machine.state.takeSnapshot());
+      machine.state.restoreSnapshot(JSON.parse(text) as ReturnType<DecisionState['takeSnapshot']>);
+      machine.apply(...records.slice(at));
+      expect(machine.state.takeSnapshot()).toEqual(straight.state.takeSnapshot());
+      expect(machine.state.findClaim('key-1')).toEqual(straight.state.findClaim('key-1'));
+    }
+  });
+});
