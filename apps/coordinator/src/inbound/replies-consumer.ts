@@ -33,6 +33,7 @@ export class RepliesConsumer {
       const subscription = await this.bus.subscribe({
         group: `concordat-coordinator-${this.nodeId}`,
         topics: [REPLIES_TOPIC],
+        start: 'latest', // what was said while this node was away is asked for again by whoever leads
         onMessage: (message) => {
           if (
             message.type === 'vote' ||

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { LabError } from '../lab-error.js';
 import { table, type Narration } from '../narration.js';
-import { describeAnswer, execute, request, type Operation } from '../rest.js';
+import { describeAnswer, execute, request, type Answer, type Operation } from '../rest.js';
 import { portsOf } from './ports.js';
+import { waitUntil } from './wait.js';
 
 const OPENING_BALANCE = 1000;
 const AMOUNT = 25;
+const ANNOUNCED_WITHIN_MS = 15_000;
 const ACCOUNTS = [
   { bank: 'bank-a', account: 'demo-1' },
   { bank: 'bank-b', account: 'demo-2' },
@@ -14,19 +16,19 @@ const ACCOUNTS = [
 /** Shows that the system works: one transfer between two accounts that nothing else uses. */
 export async function showTransfer(portOffset: number, narration: Narration, signal: AbortSignal): Promise<void> {
   const url = `http://127.0.0.1:${portsOf('coordinator-1', portOffset)['http']}`;
-  await openAccounts(url, portOffset, narration);
+  await openAccounts(url, portOffset, narration, signal);
   signal.throwIfAborted();
   const before = await balances(portOffset);
   const start = Date.now();
   const [from, to] = ACCOUNTS;
-  const answer = await execute(
+  const answer = await executeWhenKnown(
     url,
     [
       { participant: from.bank, operation: 'debit', payload: { account: from.account, amount: AMOUNT } },
       { participant: to.bank, operation: 'credit', payload: { account: to.account, amount: AMOUNT } },
     ],
     `demo-${randomUUID()}`,
-    { wait: 'ended' },
+    signal,
   );
   const tookMs = Date.now() - start;
   const refused = answer.status === 409 && answer.body['participantCode'] === 'INSUFFICIENT_FUNDS';
@@ -49,7 +51,12 @@ export async function showTransfer(portOffset: number, narration: Narration, sig
 const accountUrl = (bank: 'bank-a' | 'bank-b', account: string, portOffset: number): string =>
   `http://127.0.0.1:${portsOf(bank, portOffset)['http']}/accounts/${account}`;
 
-async function openAccounts(url: string, portOffset: number, narration: Narration): Promise<void> {
+async function openAccounts(
+  url: string,
+  portOffset: number,
+  narration: Narration,
+  signal: AbortSignal,
+): Promise<void> {
   const missing: Operation[] = [];
   for (const { bank, account } of ACCOUNTS) {
     const { status } = await request('GET', accountUrl(bank, account, portOffset));
@@ -58,7 +65,7 @@ async function openAccounts(url: string, portOffset: number, narration: Narratio
     }
   }
   if (missing.length === 0) return;
-  const answer = await execute(url, missing, `demo-open-${randomUUID()}`, { wait: 'ended' });
+  const answer = await executeWhenKnown(url, missing, `demo-open-${randomUUID()}`, signal);
   if (answer.status !== 200) throw new LabError(`The demo accounts could not be opened: ${describeAnswer(answer)}.`);
   narration.say(`opened ${missing.length} demo account(s) with ${OPENING_BALANCE} each`);
 }
@@ -69,4 +76,22 @@ async function balances(portOffset: number): Promise<number[]> {
     return Number(body['balance']);
   });
   return await Promise.all(answers);
+}
+
+/** A participant that has just started may not have announced itself to the coordinators yet. */
+async function executeWhenKnown(
+  url: string,
+  operations: readonly Operation[],
+  key: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  let answer: Answer | undefined;
+  await waitUntil(
+    async () => {
+      answer = await execute(url, operations, key, { wait: 'ended' });
+      return answer.body['code'] !== 'UNKNOWN_PARTICIPANT';
+    },
+    { timeoutMs: ANNOUNCED_WITHIN_MS, signal },
+  );
+  return answer!;
 }

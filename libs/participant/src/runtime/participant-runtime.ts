@@ -1,7 +1,7 @@
 import {
+  backoffMs,
   errorMessage,
   noFailpoints,
-  randomFraction,
   silentLogger,
   unreachable,
   type Failpoints,
@@ -39,6 +39,8 @@ import { Sweeper } from './sweeper.js';
 
 /** Messages in hand beyond what the pools hold: answered from memory, so they are finished at once. */
 const IN_FLIGHT_SLACK = 128;
+/** between the first two announcements; each further one comes twice as late, up to the limit */
+const FIRST_ANNOUNCE_INTERVAL_MS = 250;
 
 /**
  * One process of a participant: hears the coordinators, carries out what the participant machine asks for, and
@@ -62,6 +64,7 @@ export class ParticipantRuntime<Context> {
   private readonly idleWaiters = new Map<TransactionId, (() => void)[]>();
   private subscription: Subscription | undefined;
   private announceTimer: Timer | undefined;
+  private announcements = 0;
   private state: 'new' | 'started' | 'stopped' = 'new';
 
   constructor(private readonly options: ParticipantRuntimeOptions<Context>) {
@@ -311,10 +314,12 @@ export class ParticipantRuntime<Context> {
     this.options.onAlert?.({ code, branch, detail });
   }
 
+  /** Often at first, because a coordinator that starts at the same time may not be listening yet. */
   private announce(): void {
     const { participant, handlers, clock, random } = this.options;
     this.outbox.send({ type: 'announce', participant, operations: handlers.operations() });
-    const delayMs = this.limits.announceIntervalMs * (0.9 + 0.2 * randomFraction(random));
+    const spacing = { baseMs: FIRST_ANNOUNCE_INTERVAL_MS, capMs: this.limits.announceIntervalMs };
+    const delayMs = backoffMs(this.announcements++, spacing, random);
     this.announceTimer = clock.setTimer(delayMs, () => {
       if (this.state === 'started') this.announce();
     });
