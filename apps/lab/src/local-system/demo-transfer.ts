@@ -51,12 +51,7 @@ export async function showTransfer(portOffset: number, narration: Narration, sig
 const accountUrl = (bank: 'bank-a' | 'bank-b', account: string, portOffset: number): string =>
   `http://127.0.0.1:${portsOf(bank, portOffset)['http']}/accounts/${account}`;
 
-async function openAccounts(
-  url: string,
-  portOffset: number,
-  narration: Narration,
-  signal: AbortSignal,
-): Promise<void> {
+async function openAccounts(url: string, portOffset: number, narration: Narration, signal: AbortSignal): Promise<void> {
   const missing: Operation[] = [];
   for (const { bank, account } of ACCOUNTS) {
     const { status } = await request('GET', accountUrl(bank, account, portOffset));
