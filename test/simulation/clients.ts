@@ -1,4 +1,4 @@
-import { CodedError, SeededRandom, randomChance, randomInteger, randomItem } from '@concordat/foundation';
+import { CodedError, type SeededRandom, randomChance, randomInteger, randomItem } from '@concordat/foundation';
 import type { Decision } from '@concordat/commit-protocol';
 import type {
   BranchRequest,
@@ -41,7 +41,7 @@ export function drawWorkload(random: SeededRandom): Workload {
 const NOTHING_HAPPENED = new Set(['NO_LEADER', 'OVERLOADED', 'UNKNOWN_PARTICIPANT']);
 /** What an interactive client may hear when its deadline has passed or its request was repeated. */
 const TOO_LATE = new Set(['TRANSACTION_DECIDED', 'TRANSACTION_CLOSED']);
-const ANSWER_TIMEOUT_MS = 6_000;
+const ANSWER_TIMEOUTS_MS = [1_000, 3_000, 6_000];
 
 type Attempt<T> =
   | { readonly type: 'answer'; readonly value: T }
@@ -258,7 +258,8 @@ export class Client {
 
   private inTime<T>(answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = this.world.clock.setTimer(ANSWER_TIMEOUT_MS, () => reject(new AnswerTimeoutError('no answer')));
+      const timeoutMs = randomItem(this.random, ANSWER_TIMEOUTS_MS);
+      const timer = this.world.clock.setTimer(timeoutMs, () => reject(new AnswerTimeoutError('no answer')));
       answer.then(resolve, reject).finally(() => timer.cancel());
     });
   }

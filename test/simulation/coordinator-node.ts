@@ -1,11 +1,4 @@
-import {
-  errorMessage,
-  noFailpoints,
-  randomChance,
-  type Clock,
-  type Logger,
-  type SeededRandom,
-} from '@concordat/foundation';
+import { errorMessage, randomChance, type Clock, type Logger, type SeededRandom } from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import type { MemoryBroker } from '@concordat/messaging';
 import { MemoryStorage, RaftNode, type MemoryNetwork, type Message, type RaftTransport } from '@concordat/raft';
@@ -18,6 +11,7 @@ import {
   type TransactionOptions,
 } from '../../apps/coordinator/src/index.js';
 import type { Checker } from './checker.js';
+import type { CrashDice } from './crash-dice.js';
 import { GatedBus } from './gated-bus.js';
 import { SabotagedStorage, sabotagedLog, type Sabotage } from './sabotage.js';
 import { SimulatedProcess } from './simulated-process.js';
@@ -39,6 +33,7 @@ export interface CoordinatorPorts {
   readonly network: MemoryNetwork;
   readonly broker: MemoryBroker;
   readonly checker: Checker;
+  readonly dice: CrashDice;
   /** how long a write takes, in milliseconds */
   readonly diskDelayMs: () => number;
   readonly snapshotAfterBytes: number;
@@ -54,7 +49,7 @@ interface Life {
 }
 
 const DISK_FAILURE = 'the disk failed';
-const DISK_REPLACED_AFTER_MS = 1_000;
+const RESTARTED_AFTER_MS = 700;
 
 /** One coordinator: a disk that stays, and lives that come and go on it. */
 export class CoordinatorNode {
@@ -97,7 +92,7 @@ export class CoordinatorNode {
   }
 
   boot(): void {
-    const { clock, random, network, broker, checker, snapshotAfterBytes, sabotage } = this.ports;
+    const { clock, random, network, broker, checker, snapshotAfterBytes, sabotage, dice } = this.ports;
     const process = new SimulatedProcess(`coordinator-${this.nodeId}`, clock);
     const logger = this.logger();
     const archive = new CompressedEndedTransactions({ blockSize: 8, decodedBlocks: 2, hashSeed: random.uint32() });
@@ -124,7 +119,7 @@ export class CoordinatorNode {
       bus,
       clock: process,
       random: random.fork(),
-      failpoints: noFailpoints,
+      failpoints: dice.failpoints(process, () => this.crashAndRestart(RESTARTED_AFTER_MS)),
       logger,
       options: OPTIONS,
     });
@@ -156,8 +151,12 @@ export class CoordinatorNode {
 
   private failed(error: Error): void {
     if (error.message !== DISK_FAILURE) this.ports.checker.violate(`node ${this.nodeId} gave up: ${error.stack}`);
+    this.crashAndRestart(RESTARTED_AFTER_MS);
+  }
+
+  private crashAndRestart(afterMs: number): void {
     this.crash();
-    this.ports.clock.setTimer(DISK_REPLACED_AFTER_MS, () => {
+    this.ports.clock.setTimer(afterMs, () => {
       if (!this.life) this.boot();
     });
   }

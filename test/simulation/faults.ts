@@ -13,6 +13,7 @@ const FAULT_CLASSES = [
   'disk-failure',
   'slow-disk',
   'pause',
+  'failpoints',
   'participant-crash',
   'database-crash',
   'database-connections',
@@ -63,6 +64,7 @@ export class FaultInjector {
     world.broker.setFaults(NO_FAULTS);
     world.broker.bringUp();
     world.maximumDiskDelayMs = 4;
+    world.dice.probability = 0;
     for (const database of world.databases) {
       database.faults = CALM_DATABASE;
       database.restart();
@@ -109,6 +111,9 @@ export class FaultInjector {
         return;
       case 'pause':
         return this.pause();
+      case 'failpoints':
+        world.dice.probability = randomItem(random, [0, 0.02, 0.1]);
+        return;
       case 'participant-crash':
         return this.crash(randomItem(random, world.participants), 50, 2_000);
       case 'database-crash': {
@@ -170,7 +175,7 @@ export class FaultInjector {
         NODE_IDS.filter((nodeId) => !left.includes(nodeId)),
       );
     }
-    this.later(100, 3_000, () => world.network.heal());
+    this.later(100, randomItem(random, [1_000, 3_000, 8_000]), () => world.network.heal());
   }
 
   private raftWeather(): void {

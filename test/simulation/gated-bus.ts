@@ -35,6 +35,7 @@ export class GatedBus implements MessageBus {
   }
 
   publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    if (!this.process.isAlive) return new Promise(() => undefined); // its code has ended right there
     for (const { message } of messages) this.observe(message);
     return this.process.hear(this.bus.publish(messages));
   }

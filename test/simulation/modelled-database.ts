@@ -290,7 +290,7 @@ export class DatabaseSession {
 
   /** Ledger row and `PREPARE TRANSACTION` in one round trip; the command tag of the second. */
   insertAndPrepare(branchId: string, row: LedgerRow, gid: string): Promise<'PREPARE' | 'ROLLBACK'> {
-    return this.statement<'PREPARE' | 'ROLLBACK'>(async () => {
+    return this.statement(async (): Promise<'PREPARE' | 'ROLLBACK'> => {
       const transaction = await this.spoiling((open) => this.insert(open, branchId, row, 'fail'));
       if (this.database.prepared.has(gid)) {
         this.endTransaction();
@@ -411,6 +411,7 @@ export class DatabaseSession {
   }
 
   private statement<T>(effect: () => T | Promise<T>): Promise<T> {
+    if (!this.client.isAlive) return new Promise(() => undefined); // its code has ended right there
     return this.client.hear(this.carryOut(effect));
   }
 

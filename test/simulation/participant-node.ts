@@ -2,6 +2,7 @@ import { invariant, type Clock, type JsonValue, type SeededRandom } from '@conco
 import type { MemoryBroker } from '@concordat/messaging';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import type { Checker } from './checker.js';
+import type { CrashDice } from './crash-dice.js';
 import { CLUSTER } from './coordinator-node.js';
 import { GatedBus } from './gated-bus.js';
 import type { DatabaseSession, ModelledDatabase } from './modelled-database.js';
@@ -14,8 +15,11 @@ export interface ParticipantPorts {
   readonly random: SeededRandom;
   readonly broker: MemoryBroker;
   readonly checker: Checker;
+  readonly dice: CrashDice;
   readonly sabotage: Sabotage | undefined;
 }
+
+const RESTARTED_AFTER_MS = 300;
 
 /** What a client asks of an account; `intent` tells the checker on whose behalf. */
 export interface OperationPayload {
@@ -60,7 +64,7 @@ export class ParticipantNode {
 
   boot(): void {
     const { participant, database } = this;
-    const { clock, random, broker, checker, sabotage } = this.ports;
+    const { clock, random, broker, checker, dice, sabotage } = this.ports;
     invariant(!this.life, 'a process is started once');
     const process = new SimulatedProcess(`${participant}-${this.instance}`, clock);
     this.life = process;
@@ -71,6 +75,7 @@ export class ParticipantNode {
       bus,
       resourceManager: sabotage ? sabotagedResourceManager(manager, process, random.fork(), sabotage) : manager,
       handlers: HANDLERS,
+      failpoints: dice.failpoints(process, () => this.crashAndRestart()),
       clock: process,
       random: random.fork(),
       limits: {
@@ -87,6 +92,13 @@ export class ParticipantNode {
         checker.violate(`${process.name}: ${code} on ${branch.branchId}: ${detail}`),
     });
     void bus.start().then(() => runtime.start());
+  }
+
+  private crashAndRestart(): void {
+    this.crash();
+    this.ports.clock.setTimer(RESTARTED_AFTER_MS, () => {
+      if (!this.life) this.boot();
+    });
   }
 
   crash(): void {

@@ -1,4 +1,4 @@
-import { SeededRandom, randomChance } from '@concordat/foundation';
+import { randomChance } from '@concordat/foundation';
 import { Client, drawWorkload } from './clients.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
 import { checkEnd, isSettled, describeUnsettled } from './final-checks.js';

@@ -2,6 +2,7 @@ import { SeededRandom, VirtualClock, randomInteger } from '@concordat/foundation
 import { MemoryBroker } from '@concordat/messaging';
 import { MemoryNetwork } from '@concordat/raft';
 import { Checker } from './checker.js';
+import { CrashDice } from './crash-dice.js';
 import { CoordinatorNode, NODE_IDS } from './coordinator-node.js';
 import { ModelledDatabase } from './modelled-database.js';
 import { ParticipantNode } from './participant-node.js';
@@ -25,6 +26,7 @@ export class World {
   readonly random: SeededRandom;
   readonly trace: Trace;
   readonly checker: Checker;
+  readonly dice: CrashDice;
   readonly network: MemoryNetwork;
   readonly broker: MemoryBroker;
   readonly coordinators: readonly CoordinatorNode[];
@@ -38,6 +40,9 @@ export class World {
     this.random = new SeededRandom(seed);
     this.trace = new Trace(() => clock.monotonic(), print);
     this.checker = new Checker(this.trace, (index) => this.isDurable(index));
+    this.dice = new CrashDice(this.random.fork(), (name, action) => {
+      this.trace.event(() => `failpoint ${name}: ${action}`);
+    });
     this.network = new MemoryNetwork({ clock, random: this.random.fork() });
     this.broker = new MemoryBroker({ clock, random: this.random.fork(), partitions: 2, sessionTimeoutMs: 300 });
     const snapshotAfterBytes = randomInteger(this.random, 4, 40) * 1_000;
@@ -50,6 +55,7 @@ export class World {
           network: this.network,
           broker: this.broker,
           checker: this.checker,
+          dice: this.dice,
           diskDelayMs: () => randomInteger(diskRandom, 0, this.maximumDiskDelayMs),
           snapshotAfterBytes,
           sabotage,
@@ -65,6 +71,7 @@ export class World {
             random: this.random.fork(),
             broker: this.broker,
             checker: this.checker,
+            dice: this.dice,
             sabotage,
           }),
       );
