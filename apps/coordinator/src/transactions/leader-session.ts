@@ -354,8 +354,9 @@ export class LeaderSession {
   }
 
   private handle(entry: Entry, event: CoordinatorEvent): void {
-    if (this.closed) return;
-    this.run(entry, entry.machine.handle(event, this.now()));
+    const { machine } = entry;
+    if (this.closed || this.entries.get(machine.transaction.transactionId) !== entry) return; // dropped meanwhile
+    this.run(entry, machine.handle(event, this.now()));
   }
 
   private run(entry: Entry | undefined, effects: readonly CoordinatorEffect[]): void {
@@ -398,7 +399,9 @@ export class LeaderSession {
   /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
   private async append(record: LogRecord, failpoint: string, entry?: Entry): Promise<void> {
     try {
-      await this.propose(record, failpoint);
+      const { refusal } = await this.propose(record, failpoint);
+      // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.
+      if (refusal === 'UNKNOWN_TRANSACTION' && entry) this.handle(entry, { type: 'proposal-failed' });
     } catch (error) {
       if (this.closed || error instanceof NotLeadingError || error instanceof AppendUnknownError) return;
       this.dependencies.logger.warn(`the log did not take a ${record.type} record: ${errorMessage(error)}`);
