@@ -18,6 +18,7 @@ const CLUSTER_NAME = 'local';
 const SERVICES_GRACE_MS = 4000;
 const SERVERS_GRACE_MS = 4500;
 const KILL_GRACE_MS = 1000;
+const PORT_RELEASE_MS = 5000;
 
 /** What the parts of one system share, from the options of the command line. */
 export function contextOf(options: SystemOptions, say: (text: string) => void): SystemContext {
@@ -68,6 +69,13 @@ export async function requireFreePorts(names: readonly PartName[], portOffset: n
   throw new LabError(
     `Port ${taken.join('; port ')}. End that program, or start on other ports with "npm start -- --port-offset 1000".`,
   );
+}
+
+/** The children of a PostgreSQL server that was killed with -9 hold its port for a moment after it has gone. */
+async function portsReleased(name: PartName, portOffset: number, signal: AbortSignal): Promise<void> {
+  const ports = Object.values(portsOf(name, portOffset));
+  const released = async (): Promise<boolean> => (await Promise.all(ports.map(isPortFree))).every(Boolean);
+  await waitUntil(released, { timeoutMs: PORT_RELEASE_MS, pollMs: 20, signal });
 }
 
 /** Forgets the data of earlier runs. The logs of this start and its lock stay. */
@@ -171,6 +179,7 @@ export async function restartPart(
     throw new LabError(`${name} is running (process ${record.pid}); only a part that has died is started again.`);
   }
   const ofSystem = { ...context, portOffset: state.portOffset };
+  await portsReleased(record.name, state.portOffset, signal);
   await requireFreePorts([record.name], state.portOffset);
   return await bringUp(partOf(ofSystem, record.name), (started) => file.record(started), signal);
 }
