@@ -158,6 +158,7 @@ export class LeaderSession {
     const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
     const applied = this.propose(record, 'coordinator.begin').catch((error: unknown) => {
       this.drop(record.transactionId); // whatever was prepared inquires and is told to abort
+      this.flush(); // work of those who waited for its keys
       throw error;
     });
     this.claim(record, applied);
@@ -221,7 +222,7 @@ export class LeaderSession {
     if (this.closed) return;
     if (record.type === 'begin') {
       void this.dependencies.failpoints.hit('coordinator.begin.after-append');
-      if (result.refusal !== undefined) return this.drop(record.transactionId);
+      if (result.refusal !== undefined) this.drop(record.transactionId);
     }
     for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
     if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
@@ -410,10 +411,13 @@ export class LeaderSession {
     }
   }
 
-  private propose(record: LogRecord, failpoint: string): Promise<ApplyResult> {
+  /** @throws NotLeadingError also when the session was closed, although a later one of this node may lead by now */
+  private async propose(record: LogRecord, failpoint: string): Promise<ApplyResult> {
     const { failpoints, log } = this.dependencies;
     const held = failpoints.hit(`${failpoint}.before-append`);
-    return held ? held.then(() => log.append(record)) : log.append(record);
+    if (held) await held;
+    if (this.closed) throw new NotLeadingError('the leadership in which this was to be proposed has ended');
+    return log.append(record);
   }
 
   private claim({ transactionId, idempotency }: BeginRecord | EnlistRecord, applied: Promise<unknown>): void {

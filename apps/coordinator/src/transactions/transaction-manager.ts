@@ -192,15 +192,15 @@ export class TransactionManager implements TransactionsApi {
     const session = this.leading();
     const transaction = await this.require(transactionId);
     if (!transaction.decision) await session.inOrder(transactionId, () => Promise.resolve());
-    session.request(transactionId, { type: 'commit' });
+    this.leading().request(transactionId, { type: 'commit' }); // asked anew: the leadership may have ended meanwhile
     return this.settle(transactionId, options);
   }
 
   async abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
-    const session = this.leading();
+    this.leading();
     await this.require(transactionId);
     const cause: AbortCause = { reason: 'CLIENT_ABORTED', detail: 'the client aborted the transaction' };
-    session.request(transactionId, { type: 'abort', cause });
+    this.leading().request(transactionId, { type: 'abort', cause });
     return this.settle(transactionId, options);
   }
 
