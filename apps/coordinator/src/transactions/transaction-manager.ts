@@ -139,7 +139,9 @@ export class TransactionManager implements TransactionsApi {
   async begin(request: BeginRequest): Promise<TransactionView> {
     const session = this.leading();
     refuseUnavailable(request);
-    const repeated = await this.findRepeated(session, request.idempotency);
+    let inFlight;
+    while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
+    const repeated = this.findRepeated(request.idempotency);
     if (repeated) return this.view(repeated);
     this.refuseOverload(session);
     const record = this.beginRecord(request, [], false);
@@ -151,7 +153,9 @@ export class TransactionManager implements TransactionsApi {
   async execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
     const session = this.leading();
     refuseUnavailable(request);
-    const repeated = await this.findRepeated(session, request.idempotency);
+    let inFlight;
+    while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
+    const repeated = this.findRepeated(request.idempotency);
     if (repeated) return this.settle(repeated.transactionId, options);
     this.refuseUnknownOperations(request.branches);
     this.refuseOverload(session);
@@ -180,7 +184,9 @@ export class TransactionManager implements TransactionsApi {
     idempotency?: Idempotency,
   ): Promise<{ created: boolean; branch: BranchView }> {
     const session = this.leading();
-    const repeated = await this.findRepeated(session, idempotency);
+    let inFlight;
+    while ((inFlight = this.requestInFlight(session, idempotency))) await inFlight.settled;
+    const repeated = this.findRepeated(idempotency);
     if (repeated) return { created: false, branch: this.claimedBranch(repeated, idempotency!) };
     if ('operation' in branch) this.refuseUnknownOperations([branch]);
     else this.refuseUnknownParticipant(branch.participant);
@@ -347,18 +353,22 @@ export class TransactionManager implements TransactionsApi {
     throw new OutcomeUnknownError('the request could not be logged in time; it may have happened');
   }
 
-  /** The transaction of an earlier request with the same key, once that request is in the log. */
-  private async findRepeated(
+  /**
+   * A request with the same key that is not in the log yet. To be asked again after waiting for it, in the same turn
+   * as whatever follows: another one that waited too may have been faster.
+   */
+  private requestInFlight(
     session: LeaderSession,
     idempotency: Idempotency | undefined,
-  ): Promise<TransactionState | undefined> {
-    if (!idempotency) return undefined;
-    const inFlight = session.claimInFlight(idempotency.key);
-    if (inFlight) {
-      if (inFlight.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
-      await inFlight.settled;
-    }
-    const found = this.dependencies.log.state.findClaim(idempotency.key);
+  ): { readonly settled: Promise<unknown> } | undefined {
+    const inFlight = idempotency && session.claimInFlight(idempotency.key);
+    if (inFlight && inFlight.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
+    return inFlight;
+  }
+
+  /** The transaction of an earlier request with the same key. */
+  private findRepeated(idempotency: Idempotency | undefined): TransactionState | undefined {
+    const found = idempotency && this.dependencies.log.state.findClaim(idempotency.key);
     if (found && found.claim.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
     return found?.transaction;
   }
