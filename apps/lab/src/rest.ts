@@ -21,6 +21,8 @@ export interface Operation {
 }
 
 const REQUEST_TIMEOUT_MS = 20_000;
+/** A coordinator that says nothing for so long after the wait it was asked for is taken for dead, or paused. */
+const SILENCE_MS = 2_000;
 
 /** One request with a JSON answer. @throws when there is no answer at all (connection refused, cut, too late) */
 export async function request(
@@ -51,11 +53,11 @@ export async function execute(
   key: string,
   options: { readonly wait?: 'decided' | 'ended'; readonly timeoutMs?: number; readonly waitMs?: number } = {},
 ): Promise<Answer> {
-  const query = new URLSearchParams({ wait: options.wait ?? 'decided', waitMs: String(options.waitMs ?? 15_000) });
+  const waitMs = options.waitMs ?? 15_000;
+  const query = new URLSearchParams({ wait: options.wait ?? 'decided', waitMs: String(waitMs) });
   const body = { branches, ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }) };
-  return await request('POST', `${coordinatorUrl}/v1/transactions/execute?${query.toString()}`, body, {
-    'idempotency-key': key,
-  });
+  const url = `${coordinatorUrl}/v1/transactions/execute?${query.toString()}`;
+  return await request('POST', url, body, { 'idempotency-key': key }, waitMs + SILENCE_MS);
 }
 
 /** A sentence about an answer that was not the wanted one. */

@@ -8,6 +8,8 @@ const ACCOUNTS = 100;
 const HIGHEST_AMOUNT = 20;
 const RETRY_DELAY_MS = 200;
 const PAUSE_MS = 20;
+/** short, so that a paused coordinator does not hold up everybody */
+const WAIT_MS = 2000;
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
 interface MutableTransfer extends Transfer {
@@ -69,7 +71,7 @@ export class Load {
           { participant: to.bank, operation: 'credit', payload: { account: to.account, amount }, keys: [to.account] },
         ],
         transfer.key,
-        { timeoutMs: 15_000, waitMs: 10_000 },
+        { timeoutMs: 15_000, waitMs: WAIT_MS },
       );
       const id = body['id'] ?? body['transactionId'];
       const told =
