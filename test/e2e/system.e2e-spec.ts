@@ -48,13 +48,16 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
     });
 
     it('runs three branches, several operations of one participant in order, and returns their results', async () => {
-      const { status, body } = await execute([
-        debit('acc-4', 10),
-        credit('acc-5', 4, 'bank-a'),
-        credit('acc-4', 3),
-        credit('acc-4', 3, 'bank-c'),
-        { participant: 'bank-a', operation: 'read', payload: { account: 'acc-5' } },
-      ]);
+      const { status, body } = await execute(
+        [
+          debit('acc-4', 10),
+          credit('acc-5', 4, 'bank-a'),
+          credit('acc-4', 3),
+          credit('acc-4', 3, 'bank-c'),
+          { participant: 'bank-a', operation: 'read', payload: { account: 'acc-5' } },
+        ],
+        '?wait=ended',
+      );
       expect(status).toBe(200);
       const atA = body.branches.find(({ participant }) => participant === 'bank-a') as unknown as {
         operations: { result: unknown }[];
