@@ -23,16 +23,19 @@ export class DoneBatch {
   /** @param urgent somebody waits for it: it goes at the end of this turn */
   add(item: BranchDone, urgent: boolean): void {
     this.items.push(item);
-    if (this.items.length >= MAXIMUM_ITEMS) this.flush();
+    if (this.items.length === MAXIMUM_ITEMS)
+      this.flush(); // beyond it, the log has just refused some
     else if (urgent && !this.urgent) {
       this.urgent = true;
       queueMicrotask(() => this.flush());
-    } else this.timer ??= this.clock.setTimer(this.delayMs, () => this.flush());
+    } else this.flushLater();
   }
 
-  /** Takes back what the log did not take. */
+  /** Takes back what the log did not take: however much it is, it waits before it is tried again. */
   addAgain(items: readonly BranchDone[]): void {
-    for (const item of items) this.add(item, false);
+    if (this.closed) return;
+    this.items.unshift(...items);
+    this.flushLater();
   }
 
   /** Logs what is gathered, or nothing but the news that the record carries besides. */
@@ -41,8 +44,8 @@ export class DoneBatch {
     this.timer = undefined;
     this.urgent = false;
     if (this.closed || (this.items.length === 0 && !force)) return;
-    const items = this.items;
-    this.items = [];
+    const items = this.items.splice(0, MAXIMUM_ITEMS);
+    if (this.items.length > 0) this.flushLater();
     void this.append(items);
   }
 
@@ -50,5 +53,9 @@ export class DoneBatch {
     this.closed = true;
     this.timer?.cancel();
     this.items = [];
+  }
+
+  private flushLater(): void {
+    this.timer ??= this.clock.setTimer(this.delayMs, () => this.flush());
   }
 }

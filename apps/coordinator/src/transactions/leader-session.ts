@@ -132,6 +132,12 @@ export class LeaderSession {
     this.flush();
   }
 
+  /** Has the log know which outcomes are published, unless it does; other records carry that news as well. */
+  logPublished(): void {
+    const [oldest] = this.dependencies.log.state.unpublishedTransactions();
+    if (oldest && oldest.logIndex <= this.outcomes.publishedIndex) this.done.flush(true);
+  }
+
   close(): void {
     this.closed = true;
     for (const entry of this.entries.values()) cancelTimers(entry);

@@ -2,7 +2,11 @@ import type { Clock, Timer } from '@concordat/foundation';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { TransactionOptions } from './options.js';
 
-/** While the node leads: now and then has the log forget ended transactions that are older than the retention. */
+/**
+ * While the node leads: now and then has the log forget ended transactions that are older than the retention.
+ * Only what is known to be published can be forgotten, so the log is told of that first, even if nothing else
+ * happens any more.
+ */
 export class Retention {
   private timer: Timer | undefined;
 
@@ -10,6 +14,7 @@ export class Retention {
     private readonly clock: Clock,
     private readonly log: DecisionLog,
     private readonly options: Pick<TransactionOptions, 'retentionMs' | 'retentionIntervalMs'>,
+    private readonly logPublished: () => void,
   ) {}
 
   start(): void {
@@ -22,6 +27,7 @@ export class Retention {
   }
 
   private run(): void {
+    this.logPublished();
     const before = this.clock.now() - this.options.retentionMs;
     const oldest = this.log.state.archive.oldestEndedAt();
     if (oldest !== undefined && oldest < before) {

@@ -101,7 +101,7 @@ export class TransactionManager implements TransactionsApi {
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
     this.ids = new UuidV7Generator(() => clock.now(), random);
     this.unknownOld = new UnknownOldBranches(() => clock.now());
-    this.retention = new Retention(clock, log, options);
+    this.retention = new Retention(clock, log, options, () => this.session?.logPublished());
     this.detach.push(
       log.onApplied((applied) => this.onApplied(applied)),
       log.onLeadership((leadership) => this.onLeadership(leadership)),
