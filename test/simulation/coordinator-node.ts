@@ -13,7 +13,7 @@ import {
 import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';
 import { GatedBus } from './gated-bus.js';
-import { SabotagedStorage, sabotagedLog, type Sabotage } from './sabotage.js';
+import { HastyStorage, sabotagedLog, type Sabotage } from './sabotage.js';
 import { SimulatedProcess } from './simulated-process.js';
 
 export const CLUSTER = 'simulated';
@@ -68,7 +68,7 @@ export class CoordinatorNode {
       setTimer: (delayMs, action) => (this.life?.process ?? ports.clock).setTimer(delayMs, action),
     };
     const disk = { clock, delayMs: diskDelayMs };
-    this.storage = sabotage?.startsWith('disk-') ? new SabotagedStorage(disk, sabotage) : new MemoryStorage(disk);
+    this.storage = sabotage === 'disk-acknowledges-early' ? new HastyStorage(clock) : new MemoryStorage(disk);
   }
 
   get isUp(): boolean {

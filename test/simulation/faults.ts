@@ -42,6 +42,8 @@ export function drawFaultPlan(random: SeededRandom, calm: boolean): FaultPlan {
 export class FaultInjector {
   readonly counts: Record<string, number> = {};
   private healed = false;
+  /** a later one replaces an earlier one, and is not ended by it */
+  private partitions = 0;
 
   constructor(
     private readonly world: World,
@@ -100,7 +102,7 @@ export class FaultInjector {
       case 'partition':
         return this.partition();
       case 'coordinator-crash':
-        return this.crash(randomItem(random, world.coordinators), 100, 2_000);
+        return this.crash(randomItem(random, world.coordinators), 1, randomItem(random, [50, 500, 2_000]));
       case 'all-coordinators-crash':
         for (const node of world.coordinators) this.crash(node, 100, 1_500);
         return;
@@ -164,18 +166,25 @@ export class FaultInjector {
     this.later(20, 3_000, () => process.resume());
   }
 
+  /** Cuts the group in two, often with the leader alone on its side, or one link in one direction. */
   private partition(): void {
     const { random, world } = this;
-    if (randomChance(random, 0.3)) {
+    world.network.heal();
+    const leader = world.coordinators.find(({ log }) => log?.leadership().epoch);
+    if (randomChance(random, 0.25)) {
       world.network.cutLink(randomItem(random, NODE_IDS), randomItem(random, NODE_IDS));
     } else {
-      const left = NODE_IDS.filter(() => randomChance(random, 0.5));
+      const alone = leader && randomChance(random, 0.6) ? [leader.nodeId] : undefined;
+      const left = alone ?? NODE_IDS.filter(() => randomChance(random, 0.5));
       world.network.partition(
         left,
         NODE_IDS.filter((nodeId) => !left.includes(nodeId)),
       );
     }
-    this.later(100, randomItem(random, [1_000, 3_000, 8_000]), () => world.network.heal());
+    const partition = ++this.partitions;
+    this.later(100, randomItem(random, [1_000, 3_000, 8_000]), () => {
+      if (partition === this.partitions) world.network.heal();
+    });
   }
 
   private raftWeather(): void {

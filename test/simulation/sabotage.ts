@@ -23,8 +23,6 @@ export const SABOTAGES = [
   'key-not-logged',
   /** a disk acknowledges what it has not written yet */
   'disk-acknowledges-early',
-  /** a disk forgets the vote that was granted */
-  'disk-forgets-vote',
   /** a tombstone is acknowledged and not kept */
   'tombstone-dropped',
   /** the ledger takes a second row of a branch */
@@ -88,22 +86,15 @@ export function sabotagedLog(log: DecisionLog, bus: MessageBus, random: Random, 
   };
 }
 
-/** A disk that lies about what it has written. */
-export class SabotagedStorage extends MemoryStorage {
+/** A disk that acknowledges every write 20 ms before it is done. */
+export class HastyStorage extends MemoryStorage {
   private later: (() => void) | undefined;
 
-  constructor(
-    private readonly ports: { readonly clock: Clock; readonly delayMs: () => number },
-    private readonly sabotage: Sabotage,
-  ) {
-    super(sabotage === 'disk-acknowledges-early' ? {} : ports);
+  constructor(private readonly clock: Clock) {
+    super();
   }
 
   override persist(batch: { readonly hardState?: HardState; readonly entries: readonly Entry[] }): Promise<void> {
-    if (this.sabotage === 'disk-forgets-vote' && batch.hardState) {
-      return super.persist({ ...batch, hardState: { ...batch.hardState, vote: 0 } });
-    }
-    if (this.sabotage !== 'disk-acknowledges-early') return super.persist(batch);
     this.later?.();
     const write = (): void => {
       if (this.later !== write) return;
@@ -111,7 +102,7 @@ export class SabotagedStorage extends MemoryStorage {
       void super.persist(batch);
     };
     this.later = write;
-    this.ports.clock.setTimer(20, write);
+    this.clock.setTimer(20, write);
     return Promise.resolve();
   }
 

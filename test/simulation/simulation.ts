@@ -65,8 +65,9 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     { length: workload.clients },
     (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload),
   );
-  const unexpected = (error: unknown): void =>
-    world.checker.violate(`a client failed: ${error instanceof Error ? error.stack : String(error)}`);
+  const unexpected = (error: unknown): void => world.checker.violate(`a client failed: ${describe(error)}`);
+  const unhandled = (error: unknown): void => world.checker.violate(`a promise was left alone with ${describe(error)}`);
+  process.on('unhandledRejection', unhandled);
   try {
     world.boot();
     injector.start();
@@ -80,6 +81,8 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     checkEnd(world, clients, plan);
   } catch (error) {
     throw error instanceof ViolationError ? new SimulationFailure(seed, error) : error;
+  } finally {
+    process.off('unhandledRejection', unhandled);
   }
   const decisions = [...world.checker.transactions.values()].map(({ decision }) => decision);
   return {
@@ -92,4 +95,8 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     leaders: world.checker.leaderCount,
     faults: injector.counts,
   };
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
