@@ -31,6 +31,8 @@ export interface Leadership {
   readonly leaderId: number | undefined;
 }
 
+export type LeadershipListener = (leadership: Leadership, replacedThrough?: number) => void;
+
 /**
  * The replicated log of decisions, as the transaction manager sees it. Records are applied to `state` in the
  * same order on every node; listeners are called synchronously with each, in order.
@@ -48,6 +50,9 @@ export interface DecisionLog {
   confirmLeadership(): Promise<void>;
   /** The function returned ends it. */
   onApplied(listener: (applied: AppliedRecord) => void): () => void;
-  /** Called when `leadership()` changes, and after a snapshot replaced the state. The function returned ends it. */
-  onLeadership(listener: (leadership: Leadership) => void): () => void;
+  /**
+   * Called when `leadership()` changes, and after a snapshot replaced the state: then with the log index through
+   * which changes came without `onApplied`. The function returned ends it.
+   */
+  onLeadership(listener: LeadershipListener): () => void;
 }

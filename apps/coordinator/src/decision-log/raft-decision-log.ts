@@ -21,6 +21,7 @@ import {
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
+  type LeadershipListener,
 } from './decision-log.js';
 import type { CompressedEndedTransactions } from './ended-archive.js';
 import { decodeRecord, encodeRecord } from './record-codec.js';
@@ -36,7 +37,7 @@ export class RaftDecisionLog implements DecisionLog {
   /** for the node; nobody else calls it */
   readonly stateMachine: StateMachine<ApplyResult>;
   private readonly applyListeners = new Set<(applied: AppliedRecord) => void>();
-  private readonly leadershipListeners = new Set<(leadership: Leadership) => void>();
+  private readonly leadershipListeners = new Set<LeadershipListener>();
   /** what this node proposed needs no decoding when it comes back: Raft hands out the same array */
   private readonly proposed = new WeakMap<Uint8Array, LogRecord>();
   private node: RaftNodeApi<ApplyResult> | undefined;
@@ -47,7 +48,7 @@ export class RaftDecisionLog implements DecisionLog {
     this.stateMachine = {
       apply: (command, index) => this.apply(command, index),
       takeSnapshot: () => encodeSnapshot(this.state.takeSnapshot(), this.archive.takeSnapshot()),
-      restoreSnapshot: (data) => this.restore(data),
+      restoreSnapshot: (data, { index }) => this.restore(data, index),
     };
   }
 
@@ -88,7 +89,7 @@ export class RaftDecisionLog implements DecisionLog {
     return () => this.applyListeners.delete(listener);
   }
 
-  onLeadership(listener: (leadership: Leadership) => void): () => void {
+  onLeadership(listener: LeadershipListener): () => void {
     this.leadershipListeners.add(listener);
     return () => this.leadershipListeners.delete(listener);
   }
@@ -100,11 +101,11 @@ export class RaftDecisionLog implements DecisionLog {
     return result;
   }
 
-  private restore(data: Uint8Array): void {
+  private restore(data: Uint8Array, index: number): void {
     const { state, archive } = decodeSnapshot<DecisionStateSnapshot>(data);
     this.archive.restoreSnapshot(archive);
     this.state.restoreSnapshot(state);
-    this.tell();
+    this.tell(index);
   }
 
   /** A node leads for us from the moment its own no-op is applied (protocol 4.1), and per term. */
@@ -121,8 +122,8 @@ export class RaftDecisionLog implements DecisionLog {
     if (!same || leaderId !== before.leaderId) this.tell();
   }
 
-  private tell(): void {
-    for (const listener of this.leadershipListeners) listener(this.current);
+  private tell(replacedThrough?: number): void {
+    for (const listener of this.leadershipListeners) listener(this.current, replacedThrough);
   }
 }
 

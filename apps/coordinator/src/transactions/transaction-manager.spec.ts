@@ -250,6 +250,20 @@ describe('answers to clients (protocol 4.6)', () => {
     expect(answer.value).toMatchObject({ settled: true, transaction: { outcome: 'committed' } });
   });
 
+  it('answers who waits here also when the decision comes with a snapshot, and forgets the events before it', async () => {
+    const harness = new Harness();
+    const answer = harness.watch(harness.execute());
+    await harness.settle();
+    const [transaction] = harness.log.state.openTransactions();
+    const { transactionId, logIndex } = transaction!;
+    harness.log.follow();
+    expect(harness.manager.missedSince(logIndex)).toMatchObject({ kind: 'events' });
+    harness.log.install([{ type: 'decide', transactionId, decision: 'abort', reports: [], at: harness.clock.now() }]);
+    await harness.settle();
+    expect(answer.value).toMatchObject({ settled: true, transaction: { outcome: 'aborted' } });
+    expect(harness.manager.missedSince(logIndex)).toEqual({ kind: 'reset' });
+  });
+
   it('never proposes or reports the opposite of a Decide whose fate is unknown (protocol 4.4)', async () => {
     const harness = new Harness();
     const answer = harness.watch(harness.execute());

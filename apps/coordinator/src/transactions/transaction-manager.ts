@@ -104,7 +104,7 @@ export class TransactionManager implements TransactionsApi {
     this.retention = new Retention(clock, log, options, () => this.session?.logPublished());
     this.detach.push(
       log.onApplied((applied) => this.onApplied(applied)),
-      log.onLeadership((leadership) => this.onLeadership(leadership)),
+      log.onLeadership((leadership, replacedThrough) => this.onLeadership(leadership, replacedThrough)),
     );
     this.onLeadership(log.leadership());
   }
@@ -274,8 +274,9 @@ export class TransactionManager implements TransactionsApi {
     }
   }
 
-  private onLeadership({ epoch }: Leadership): void {
+  private onLeadership({ epoch }: Leadership, replacedThrough?: number): void {
     this.endSession();
+    if (replacedThrough !== undefined) this.onReplaced(replacedThrough);
     if (!epoch || this.stopped) return;
     this.logger.info(`leading in term ${epoch.term}; ${this.dependencies.log.state.openCount} open transactions`);
     this.session = new LeaderSession(
@@ -292,6 +293,15 @@ export class TransactionManager implements TransactionsApi {
     );
     this.session.recover();
     this.retention.start();
+  }
+
+  /** A snapshot brought changes that were never applied here one by one. */
+  private onReplaced(throughIndex: number): void {
+    this.history.restart(throughIndex);
+    for (const transactionId of this.waiters.awaited()) {
+      const transaction = this.dependencies.log.state.find(transactionId);
+      if (transaction) this.waiters.changed(transaction);
+    }
   }
 
   private endSession(): void {

@@ -42,6 +42,11 @@ export class Waiters {
     return waiters !== undefined && [...waiters].some(({ until }) => until === 'ended');
   }
 
+  /** The transactions that somebody waits for. */
+  awaited(): TransactionId[] {
+    return [...this.byTransaction.keys()];
+  }
+
   /** To be called with every transaction that the log changed. */
   changed(transaction: TransactionState): void {
     const waiters = this.byTransaction.get(transaction.transactionId);

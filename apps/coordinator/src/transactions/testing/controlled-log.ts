@@ -12,6 +12,7 @@ import {
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
+  type LeadershipListener,
 } from '../../decision-log/decision-log.js';
 
 interface Proposal {
@@ -42,7 +43,7 @@ export class ControlledLog implements DecisionLog {
   private readonly pending: Proposal[] = [];
   private confirmations: Confirmation[] = [];
   private readonly applyListeners = new Set<(applied: AppliedRecord) => void>();
-  private readonly leadershipListeners = new Set<(leadership: Leadership) => void>();
+  private readonly leadershipListeners = new Set<LeadershipListener>();
   private epoch: LeaderEpoch | undefined;
   private term = 0;
   private index = 0;
@@ -80,7 +81,7 @@ export class ControlledLog implements DecisionLog {
     return () => this.applyListeners.delete(listener);
   }
 
-  onLeadership(listener: (leadership: Leadership) => void): () => void {
+  onLeadership(listener: LeadershipListener): () => void {
     this.leadershipListeners.add(listener);
     return () => this.leadershipListeners.delete(listener);
   }
@@ -111,6 +112,12 @@ export class ControlledLog implements DecisionLog {
     return applied.result;
   }
 
+  /** A snapshot arrives that holds what these records make of the state; none of them is applied here by itself. */
+  install(records: readonly LogRecord[]): void {
+    for (const record of records) this.state.apply(copy(record), ++this.index);
+    this.tell(this.index);
+  }
+
   applyNext(): void {
     const proposal = this.pending.shift();
     if (!proposal) throw new Error('nothing is proposed');
@@ -138,8 +145,8 @@ export class ControlledLog implements DecisionLog {
     for (const { resolve } of this.confirmations.splice(0)) resolve();
   }
 
-  private tell(): void {
-    for (const listener of this.leadershipListeners) listener(this.leadership());
+  private tell(replacedThrough?: number): void {
+    for (const listener of this.leadershipListeners) listener(this.leadership(), replacedThrough);
   }
 }
 

@@ -1,0 +1,198 @@
+import { describe, expect, it } from '@jest/globals';
+import type { ApplyResult, LogRecord } from '@concordat/commit-protocol';
+import { SeededRandom, UuidV7Generator, VirtualClock } from '@concordat/foundation';
+import { MemoryNetwork, MemoryStorage, RaftNode } from '@concordat/raft';
+import type { AppliedRecord, Leadership } from './decision-log.js';
+import { CompressedEndedTransactions } from './ended-archive.js';
+import { RaftDecisionLog } from './raft-decision-log.js';
+
+/** One node that leads itself; its disk outlives its restarts. */
+class Fixture {
+  readonly clock = new VirtualClock();
+  readonly random = new SeededRandom(3);
+  readonly network = new MemoryNetwork({ clock: this.clock, random: this.random });
+  readonly storage = new MemoryStorage({ clock: this.clock, delayMs: () => 1 });
+  readonly ids = new UuidV7Generator(() => this.clock.now(), this.random);
+  log!: RaftDecisionLog;
+  node!: RaftNode<ApplyResult>;
+  fatal: Error[] = [];
+  applied: AppliedRecord[] = [];
+  told: [Leadership, number | undefined][] = [];
+
+  constructor(private readonly snapshotAfterBytes = 16 * 1024 * 1024) {}
+
+  async start(): Promise<void> {
+    const log = new RaftDecisionLog(new CompressedEndedTransactions({ blockSize: 4, hashSeed: 1 }));
+    this.log = log;
+    this.applied = [];
+    this.told = [];
+    log.onApplied((applied) => this.applied.push(applied));
+    log.onLeadership((leadership, replacedThrough) => this.told.push([leadership, replacedThrough]));
+    this.node = new RaftNode<ApplyResult>({
+      nodeId: 1,
+      voters: [1],
+      storage: this.storage,
+      transport: this.network.transport(1),
+      stateMachine: log.stateMachine,
+      clock: this.clock,
+      random: this.random,
+      snapshotAfterBytes: this.snapshotAfterBytes,
+      onFatal: (error) => this.fatal.push(error),
+    });
+    log.attach(this.node);
+    await this.node.start();
+    await this.until(() => log.leadership().epoch !== undefined);
+  }
+
+  async restart(): Promise<void> {
+    await this.end(this.node.stop());
+    await this.start();
+  }
+
+  append(record: LogRecord): Promise<ApplyResult> {
+    return this.end(this.log.append(record));
+  }
+
+  /** Begins, decides and ends transactions, and leaves one open. */
+  async fill(count: number): Promise<void> {
+    await this.append({ type: 'participant', name: 'bank-a', operations: ['debit'], at: this.clock.now() });
+    for (let made = 0; made < count; made++) {
+      const at = this.clock.now();
+      const transactionId = this.ids.next();
+      const branch = { branchId: this.ids.next(), participant: 'bank-a', operations: [] };
+      await this.append({
+        type: 'begin',
+        transactionId,
+        protocol: '2pc',
+        branches: [branch],
+        closed: true,
+        at,
+        deadline: at + 1_000,
+        metadata: { note: 'naïve ☃' },
+        idempotency: { key: `key-${made}`, bodyHash: 'ab' },
+      });
+      if (made === count - 1) break;
+      const { branchId } = branch;
+      const reports = [{ branchId, vote: 'yes' as const, results: [{ balance: made }] }];
+      await this.append({ type: 'decide', transactionId, decision: 'commit', reports, at });
+      const items = [{ transactionId, branchId, end: 'committed' as const }];
+      await this.append({ type: 'branches-done', items, publishedIndex: made * 3, at });
+    }
+  }
+
+  /** Everything the log knows, comparable. */
+  content(): unknown {
+    const { state } = this.log;
+    return JSON.parse(JSON.stringify({ ...state.takeSnapshot(), all: [...state.newestFirst()] }));
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    const end = this.clock.monotonic() + 60_000;
+    for (;;) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (condition()) return;
+      if (this.clock.monotonic() > end || !this.clock.fireNext()) throw new Error('the condition never held');
+    }
+  }
+
+  async end<T>(promise: Promise<T>): Promise<T> {
+    let ended = false;
+    void Promise.allSettled([promise]).then(() => (ended = true));
+    await this.until(() => ended);
+    return promise;
+  }
+}
+
+async function started(snapshotAfterBytes?: number): Promise<Fixture> {
+  const fixture = new Fixture(snapshotAfterBytes);
+  await fixture.start();
+  return fixture;
+}
+
+describe('RaftDecisionLog', () => {
+  it('applies what it appended before the promise resolves, and tells listeners the index', async () => {
+    const fixture = await started();
+    const record: LogRecord = { type: 'participant', name: 'bank-a', operations: ['debit'], at: 1 };
+    expect(await fixture.append(record)).toEqual({ transactions: [] });
+    expect(fixture.log.state.participant('bank-a')?.operations).toEqual(new Set(['debit']));
+    expect(fixture.applied).toMatchObject([{ record, index: fixture.node.status().appliedIndex }]);
+  });
+
+  it('gives back why the state machine refused a record', async () => {
+    const fixture = await started();
+    const record: LogRecord = { type: 'commit-requested', transactionId: fixture.ids.next(), at: 1 };
+    expect(await fixture.append(record)).toEqual({ refusal: 'UNKNOWN_TRANSACTION', transactions: [] });
+  });
+
+  it('leads from the moment its no-op is applied, once per term', async () => {
+    const fixture = await started();
+    const { epoch, leaderId } = fixture.log.leadership();
+    expect(leaderId).toBe(1);
+    expect(epoch).toEqual({ term: fixture.node.status().term, index: 1 });
+    expect(fixture.told.filter(([leadership]) => leadership.epoch)).toHaveLength(1);
+    await fixture.append({ type: 'expire', before: 1 });
+    expect(fixture.log.leadership().epoch).toBe(epoch);
+    await fixture.end(fixture.log.confirmLeadership());
+  });
+
+  it('neither appends nor confirms when it does not lead', async () => {
+    const log = new RaftDecisionLog(new CompressedEndedTransactions());
+    const notLeading = { code: 'NOT_LEADING', retryable: true };
+    await expect(log.append({ type: 'expire', before: 1 })).rejects.toMatchObject(notLeading);
+    await expect(log.confirmLeadership()).rejects.toMatchObject(notLeading);
+    const fixture = await started();
+    await fixture.end(fixture.node.stop());
+    await expect(fixture.log.append({ type: 'expire', before: 1 })).rejects.toMatchObject(notLeading);
+    await expect(fixture.log.confirmLeadership()).rejects.toMatchObject(notLeading);
+    expect(fixture.log.leadership().epoch).toBeUndefined();
+  });
+
+  it('says that the fate of a record is unknown when the node stops under it', async () => {
+    const fixture = await started();
+    const fate = fixture.log.append({ type: 'expire', before: 1 });
+    const caught = fate.catch((error: unknown) => error);
+    await new Promise<void>((resolve) => setImmediate(resolve)); // it is on its way to the disk
+    await fixture.end(fixture.node.stop());
+    expect(await fixture.end(caught)).toMatchObject({ code: 'APPEND_UNKNOWN' });
+  });
+
+  it('says that there is no room for what can never be appended', async () => {
+    const fixture = await started();
+    const record: LogRecord = { type: 'participant', name: 'x'.repeat(20_000_000), operations: [], at: 1 };
+    await expect(fixture.append(record)).rejects.toMatchObject({ code: 'LOG_OVERLOADED' });
+  });
+
+  it('comes to the same state from its log after a restart', async () => {
+    const fixture = await started();
+    await fixture.fill(12);
+    const before = fixture.content();
+    await fixture.restart();
+    expect(fixture.storage.stored().snapshot).toBeUndefined();
+    expect(fixture.content()).toEqual(before);
+    expect(fixture.log.state.findClaim('key-0')).toMatchObject({ claim: { bodyHash: 'ab' } });
+    expect(fixture.log.state.openCount).toBe(1);
+    expect(fixture.fatal).toEqual([]);
+  });
+
+  it('comes to the same state from a snapshot and the log behind it, and says through which index', async () => {
+    const fixture = await started(2_000);
+    await fixture.fill(12);
+    await fixture.until(() => fixture.storage.stored().snapshot !== undefined);
+    const before = fixture.content();
+    await fixture.restart();
+    const { snapshot } = fixture.storage.stored();
+    expect(snapshot).toBeDefined();
+    expect(fixture.told[0]?.[1]).toBe(snapshot?.metadata.index);
+    expect(fixture.content()).toEqual(before);
+    expect(fixture.log.state.findClaim('key-0')).toMatchObject({ claim: { bodyHash: 'ab' } });
+    expect(fixture.log.state.participant('bank-a')?.operations).toEqual(new Set(['debit']));
+    expect(fixture.fatal).toEqual([]);
+  });
+
+  it('stops rather than skip a record it cannot read', async () => {
+    const fixture = await started();
+    fixture.node.propose(Buffer.from([9, 1, 2])).catch(() => undefined);
+    await fixture.until(() => fixture.fatal.length > 0);
+    expect(fixture.fatal[0]?.message).toContain('version 9');
+  });
+});
