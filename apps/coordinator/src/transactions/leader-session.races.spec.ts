@@ -53,6 +53,7 @@ describe('what the simulation of the whole system found in a leadership', () => 
     expect(answer.error?.code).toBe('OVERLOADED');
     harness.bus.forget();
     await harness.pass(60_000);
+    expect(harness.log.proposed).toEqual([]);
     expect(harness.bus.of('prepare')).toEqual([]);
   });
 });
