@@ -19,15 +19,19 @@ export interface Balance {
   readonly balance: number;
 }
 
-/** The operations of the demo participants; each is one round trip when it succeeds. */
+/**
+ * The operations of the demo participants; each is one round trip when it succeeds. The statements that matter have
+ * names, so that the server plans them once per connection.
+ */
 @Injectable()
 export class AccountOperations {
   @TransactionOperation('debit', { schema: movementSchema })
   async debit(payload: z.output<typeof movementSchema>, { client }: PostgresContext): Promise<Balance> {
-    const { rows } = await client.query<{ balance: string }>(
-      'UPDATE account SET balance = balance - $2 WHERE id = $1 AND balance >= $2 RETURNING balance',
-      [payload.account, payload.amount],
-    );
+    const { rows } = await client.query<{ balance: string }>({
+      name: 'debit',
+      text: 'UPDATE account SET balance = balance - $2 WHERE id = $1 AND balance >= $2 RETURNING balance',
+      values: [payload.account, payload.amount],
+    });
     const changed = rows[0];
     if (changed) return { account: payload.account, balance: Number(changed.balance) };
     const { balance } = await this.find(payload.account, client);
@@ -39,11 +43,12 @@ export class AccountOperations {
 
   @TransactionOperation('credit', { schema: movementSchema })
   async credit(payload: z.output<typeof movementSchema>, { client }: PostgresContext): Promise<Balance> {
-    const { rows } = await client.query<{ balance: string }>(
-      `UPDATE account SET balance = balance + $2
-       WHERE id = $1 AND balance <= ${Number.MAX_SAFE_INTEGER} - $2::bigint RETURNING balance`,
-      [payload.account, payload.amount],
-    );
+    const { rows } = await client.query<{ balance: string }>({
+      name: 'credit',
+      text: `UPDATE account SET balance = balance + $2
+             WHERE id = $1 AND balance <= ${Number.MAX_SAFE_INTEGER} - $2::bigint RETURNING balance`,
+      values: [payload.account, payload.amount],
+    });
     const changed = rows[0];
     if (changed) return { account: payload.account, balance: Number(changed.balance) };
     await this.find(payload.account, client);

@@ -8,16 +8,16 @@ import { branchErrorOf } from './branch-failure.js';
 import { BranchEntityManager } from './entity-manager.js';
 import { GuardedClient } from './guarded-client.js';
 import type { BeginLimits, BranchStatements } from './statements/branch-statements.js';
-import type { LedgerRow, PostgresContext } from './types.js';
+import { SQL_STATE, sqlStateOf } from './sql-state.js';
+import type { PostgresContext } from './types.js';
 
 /** How one attempt at the work of a branch went, as far as its own connection can tell. */
 export type WorkAttempt =
   /** prepared, or committed with its ledger row */
   | { readonly type: 'durable'; readonly results: readonly JsonValue[] }
   | { readonly type: 'read-only'; readonly results: readonly JsonValue[] }
-  /** another session holds the branch: at work on it, or prepared */
-  | { readonly type: 'held' }
-  | { readonly type: 'recorded'; readonly ledger: LedgerRow }
+  /** another session is at work on the branch, or it is prepared, or the ledger knows it: no work was done */
+  | { readonly type: 'occupied' }
   /** rolled back, or not known: the database must be asked */
   | { readonly type: 'failed'; readonly error: BranchError; readonly cause: unknown };
 
@@ -43,20 +43,20 @@ export class BranchSession {
     closing: Closing,
     work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
   ): Promise<WorkAttempt> {
-    const { locked, ledger } = await this.statements.begin(this.client, this.branch, limits);
-    if (!locked || ledger) {
-      await this.statements.rollback(this.client);
-      return ledger ? { type: 'recorded', ledger } : { type: 'held' };
-    }
+    // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
+    const opening = this.statements.begin(this.client, this.branch, limits);
+    opening.catch(() => undefined); // awaited below
     const guarded = new GuardedClient(this.client);
     try {
       const results = await this.work(guarded, work);
+      await opening;
       return await this.close(guarded, closing, results);
     } catch (cause) {
       guarded.close();
-      const error = branchErrorOf(cause, guarded.lastFailure);
+      const occupied = await isOccupied(opening);
       await this.statements.rollback(this.client).catch(() => undefined); // a dead connection has rolled back itself
-      return { type: 'failed', error, cause };
+      if (occupied) return { type: 'occupied' };
+      return { type: 'failed', error: branchErrorOf(cause, guarded.lastFailure), cause };
     }
   }
 
@@ -97,6 +97,17 @@ export class BranchSession {
         : await this.statements.commitWithLedger(this.client, this.branch, results);
     requireTag(tag, REQUIRED_TAG[closing]);
     return { type: 'durable', results };
+  }
+}
+
+/** @throws what the opening failed with, unless it succeeded or found the branch occupied */
+async function isOccupied(opening: Promise<void>): Promise<boolean> {
+  try {
+    await opening;
+    return false;
+  } catch (error) {
+    if (sqlStateOf(error) === SQL_STATE.divisionByZero) return true;
+    throw error;
   }
 }
 

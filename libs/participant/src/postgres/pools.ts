@@ -2,6 +2,7 @@ import { Pool, type PoolClient } from 'pg';
 import { errorMessage, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import { isConnectionLoss } from './sql-state.js';
+import { GatheringSocket } from './gathering-socket.js';
 import type { PostgresResourceManagerSettings } from './types.js';
 
 /** `work` may wait for locks, `ruling` must never wait behind it, `look` finds out what is true. */
@@ -9,7 +10,10 @@ export type PoolName = 'work' | 'ruling' | 'look';
 
 const LOOK_CONNECTIONS = 4;
 
-/** The connections of one participant: three pools that never lend to each other. */
+/**
+ * The connections of one participant: three pools that never lend to each other. Statements for work are pipelined:
+ * each is sent without waiting for the answer to the one before, and what is sent in one turn is one write.
+ */
 export class PostgresPools {
   private readonly pools: Readonly<Record<PoolName, Pool>>;
   private closed = false;
@@ -20,6 +24,7 @@ export class PostgresPools {
   ) {
     const answerTimeoutMs = settings.answerTimeoutMs ?? 15_000;
     const open = (name: PoolName, max: number, queryTimeoutMs?: number): Pool => {
+      const work = name === 'work';
       const pool = new Pool({
         connectionString: settings.connectionString,
         application_name: `${settings.applicationName ?? 'concordat'}-${name}`,
@@ -27,6 +32,7 @@ export class PostgresPools {
         connectionTimeoutMillis: settings.connectTimeoutMs ?? 5_000,
         idleTimeoutMillis: 0,
         keepAlive: true,
+        ...(work && { pipeline: true, stream: () => new GatheringSocket() }),
         ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
       });
       // A connection says `error` when its server dies, in the pool and lent alike; unheard it ends the process.

@@ -94,10 +94,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
         return votedYes(attempt.results);
       case 'read-only':
         return { vote: 'read-only', results: attempt.results };
-      case 'recorded':
-        return voteOf(attempt.ledger);
-      case 'held': {
-        // A prepared transaction keeps the branch's lock, so this is where a repeat of it ends up.
+      case 'occupied': {
         const trace = await this.look(branch);
         if (trace.prepared) return votedYes([]);
         return trace.ledger ? voteOf(trace.ledger) : 'busy';
@@ -121,9 +118,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
         return { end: 'committed', results: attempt.results };
       case 'read-only':
         return { end: 'read-only', results: attempt.results };
-      case 'recorded':
-        return conclusionOf(attempt.ledger);
-      case 'held': {
+      case 'occupied': {
         const trace = await this.look(branch);
         if (trace.prepared) return this.commitEnlisted(branch);
         return trace.ledger ? conclusionOf(trace.ledger) : 'busy';

@@ -37,27 +37,26 @@ export class BranchStatements {
     this.table = `"${schema}".concordat_branch`;
   }
 
-  /** Opens the local transaction, takes the branch's lock if nobody has it, and looks into the ledger. */
-  async begin(
-    client: ClientBase,
-    branch: BranchIdentity,
-    { lockTimeoutMs, statementTimeoutMs }: BeginLimits,
-  ): Promise<{ locked: boolean; ledger: LedgerRow | undefined }> {
-    const check = this.checksConnection
-      ? `SET LOCAL client_connection_check_interval = ${CONNECTION_CHECK_INTERVAL_MS};`
-      : '';
-    // The look-up is a statement of its own behind the lock, so that its snapshot is younger than the lock.
-    const results = await client.query(
+  /**
+   * Opens the local transaction and takes the branch's lock. Fails with a division by zero when somebody holds the
+   * lock (another attempt, or the prepared transaction itself, which keeps it) or when the ledger knows the branch:
+   * then the transaction has failed, and what was sent right behind this does nothing.
+   *
+   * The ledger is read by a statement of its own, so that its snapshot is younger than the lock.
+   */
+  async begin(client: ClientBase, branch: BranchIdentity, limits: BeginLimits): Promise<void> {
+    const settings = [
+      ['lock_timeout', limits.lockTimeoutMs],
+      ['statement_timeout', limits.statementTimeoutMs],
+      ['idle_in_transaction_session_timeout', limits.statementTimeoutMs],
+      ...(this.checksConnection ? [['client_connection_check_interval', CONNECTION_CHECK_INTERVAL_MS] as const] : []),
+    ].map(([name, value]) => `set_config('${name}', '${value}', true)`);
+    await client.query(
       `BEGIN;
-       SET LOCAL lock_timeout = ${lockTimeoutMs};
-       SET LOCAL statement_timeout = ${statementTimeoutMs};
-       SET LOCAL idle_in_transaction_session_timeout = ${statementTimeoutMs};
-       ${check}
-       SELECT pg_try_advisory_xact_lock(hashtextextended(${this.branchLiteral(branch)}, 0)) AS locked;
-       SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}`,
+       SELECT ${settings.join(', ')},
+         1 / pg_try_advisory_xact_lock(hashtextextended(${this.branchLiteral(branch)}, 0))::int;
+       SELECT 1 / (NOT EXISTS (SELECT FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}))::int`,
     );
-    const locked = (resultAt(results, -2).rows[0] as { locked: boolean }).locked;
-    return { locked, ledger: ledgerRowOf(resultAt(results, -1).rows[0]) };
   }
 
   async hasWritten(client: ClientBase): Promise<boolean> {
