@@ -69,6 +69,8 @@ export class Engine implements OnApplicationShutdown {
       node.status().appliedIndex,
     );
     const replies = new RepliesConsumer(bus, manager, config.nodeId, logger);
+    node.onStatusChange(({ role }) => replies.consume(role === 'leader'));
+    replies.consume(node.status().role === 'leader');
     void replies.start();
     const cluster = new RaftCluster(config, node, clock, () => replies.obstacle());
     watch(metrics, manager);

@@ -9,13 +9,15 @@ import {
 import type { TransactionManager } from '../transactions/transaction-manager.js';
 
 /**
- * Brings what participants say to the transaction manager. Every node reads all replies, so that whoever leads
- * has them; what a node misses is asked for again by the protocol.
+ * Brings what participants say to the transaction manager. Every node is subscribed to all replies, but only a
+ * leader fetches them: nobody else has a use for them, and fetching costs a follower more than following. What is
+ * missed at a change of leader is asked for again by the protocol.
  *
- * States: new → connecting (retries for as long as the broker is away) → consuming → stopped.
+ * States: new → connecting (retries for as long as the broker is away) → resting ⇄ consuming → stopped.
  */
 export class RepliesConsumer {
   private subscription: Subscription | undefined;
+  private consuming = false;
   private stopped = false;
 
   constructor(
@@ -48,10 +50,19 @@ export class RepliesConsumer {
         },
       });
       this.subscription = subscription;
+      if (!this.consuming) subscription.pause();
       if (this.stopped) await subscription.stop();
     } catch (error) {
       if (!this.stopped) this.logger.error(`replies are not consumed: ${errorMessage(error)}`, error);
     }
+  }
+
+  /** To be told as soon as the node leads, before it acts, and when it no longer does. */
+  consume(consuming: boolean): void {
+    if (this.consuming === consuming) return;
+    this.consuming = consuming;
+    if (consuming) this.subscription?.resumeFromLatest();
+    else this.subscription?.pause();
   }
 
   /** Why the node could not hear a participant now; undefined when it can. */
