@@ -8,7 +8,8 @@ import { branchErrorOf } from './branch-failure.js';
 import { BranchEntityManager } from './entity-manager.js';
 import { GuardedClient } from './guarded-client.js';
 import type { BeginLimits, BranchStatements } from './statements/branch-statements.js';
-import { SQL_STATE, sqlStateOf } from './sql-state.js';
+import { sqlStateOf } from './sql-state.js';
+import { BRANCH_OCCUPIED } from './statements/migrations.js';
 import type { PostgresContext } from './types.js';
 
 /** How one attempt at the work of a branch went, as far as its own connection can tell. */
@@ -106,7 +107,7 @@ async function isOccupied(opening: Promise<void>): Promise<boolean> {
     await opening;
     return false;
   } catch (error) {
-    if (sqlStateOf(error) === SQL_STATE.divisionByZero) return true;
+    if (sqlStateOf(error) === BRANCH_OCCUPIED) return true;
     throw error;
   }
 }

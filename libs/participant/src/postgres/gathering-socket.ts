@@ -7,6 +7,12 @@ import { Socket } from 'node:net';
 export class GatheringSocket extends Socket {
   private gathering = false;
 
+  override connect(...given: unknown[]): this {
+    super.connect(...(given as Parameters<Socket['connect']>));
+    Reflect.deleteProperty(this, 'write'); // Node puts its own over any other when it connects
+    return this;
+  }
+
   override write(...given: unknown[]): boolean {
     if (!this.gathering) {
       this.gathering = true;

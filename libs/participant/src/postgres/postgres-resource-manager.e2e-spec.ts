@@ -571,7 +571,8 @@ describe('start', () => {
     await Promise.all([start(url), start(url), start(url)]);
     const client = new Client({ connectionString: url });
     await client.connect();
-    expect((await client.query('SELECT version FROM concordat_migration')).rows).toEqual([{ version: 1 }]);
+    const { rows } = await client.query('SELECT version FROM concordat_migration ORDER BY version');
+    expect(rows).toEqual([{ version: 1 }, { version: 2 }]);
     await client.end();
   });
 });

@@ -10,7 +10,6 @@ export const SQL_STATE = {
   undefinedObject: '42704',
   /** also: another session is ending this prepared transaction right now */
   objectNotInPrerequisiteState: '55000',
-  divisionByZero: '22012',
   inFailedTransaction: '25P02',
   featureNotSupported: '0A000',
   uniqueViolation: '23505',

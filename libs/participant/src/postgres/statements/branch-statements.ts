@@ -2,7 +2,7 @@ import { escapeLiteral, type ClientBase } from 'pg';
 import type { JsonValue } from '@concordat/foundation';
 import { formatGid, parseGid, type BranchError } from '@concordat/commit-protocol';
 import type { BranchIdentity, PreparedBranch } from '../../runtime/resource-manager.js';
-import type { BranchTrace, LedgerRow } from '../types.js';
+import type { BranchTrace } from '../types.js';
 import { ledgerRowOf } from './ledger-row.js';
 import { resultAt } from './result.js';
 
@@ -27,6 +27,7 @@ export interface BeginLimits {
  */
 export class BranchStatements {
   private readonly table: string;
+  private readonly openBranch: string;
 
   /** @param checksConnection whether the server can notice that a client has died while it works for it */
   constructor(
@@ -35,27 +36,19 @@ export class BranchStatements {
     private readonly checksConnection: boolean,
   ) {
     this.table = `"${schema}".concordat_branch`;
+    this.openBranch = `"${schema}".concordat_open_branch`;
   }
 
   /**
-   * Opens the local transaction and takes the branch's lock. Fails with a division by zero when somebody holds the
+   * Opens the local transaction and takes the branch's lock. Fails with `BRANCH_OCCUPIED` when somebody holds the
    * lock (another attempt, or the prepared transaction itself, which keeps it) or when the ledger knows the branch:
    * then the transaction has failed, and what was sent right behind this does nothing.
-   *
-   * The ledger is read by a statement of its own, so that its snapshot is younger than the lock.
    */
   async begin(client: ClientBase, branch: BranchIdentity, limits: BeginLimits): Promise<void> {
-    const settings = [
-      ['lock_timeout', limits.lockTimeoutMs],
-      ['statement_timeout', limits.statementTimeoutMs],
-      ['idle_in_transaction_session_timeout', limits.statementTimeoutMs],
-      ...(this.checksConnection ? [['client_connection_check_interval', CONNECTION_CHECK_INTERVAL_MS] as const] : []),
-    ].map(([name, value]) => `set_config('${name}', '${value}', true)`);
+    const { lockTimeoutMs, statementTimeoutMs } = limits;
+    const checkIntervalMs = this.checksConnection ? CONNECTION_CHECK_INTERVAL_MS : 0;
     await client.query(
-      `BEGIN;
-       SELECT ${settings.join(', ')},
-         1 / pg_try_advisory_xact_lock(hashtextextended(${this.branchLiteral(branch)}, 0))::int;
-       SELECT 1 / (NOT EXISTS (SELECT FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}))::int`,
+      `BEGIN; SELECT ${this.openBranch}(${this.branchLiteral(branch)}, ${lockTimeoutMs}, ${statementTimeoutMs}, ${checkIntervalMs})`,
     );
   }
 
