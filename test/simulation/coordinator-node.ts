@@ -127,10 +127,12 @@ export class CoordinatorNode {
     manager.subscribe(({ transaction: { id, status } }) => checker.statusShown(this.nodeId, seen, id, status));
     this.life = { process, node, log, manager };
     log.attach(node);
+    const replies = new RepliesConsumer(bus, manager, this.nodeId, logger);
+    node.onStatusChange(({ role }) => replies.consume(role === 'leader'));
     node
       .start()
       .catch((error: unknown) => checker.violate(`node ${this.nodeId} does not start: ${errorMessage(error)}`));
-    void new RepliesConsumer(bus, manager, this.nodeId, logger).start();
+    void replies.start();
   }
 
   /** kill -9, or the loss of power: the write in flight may survive it. */
