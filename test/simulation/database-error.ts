@@ -1,5 +1,6 @@
-/** The conditions of PostgreSQL that matter here, by their names in its manual (appendix A). */
+/** The conditions of PostgreSQL that matter here, by their names in its manual (appendix A), and one of our own. */
 export type DatabaseCondition =
+  | 'branch_occupied'
   | 'connection_lost'
   | 'unique_violation'
   | 'lock_not_available'

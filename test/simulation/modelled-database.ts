@@ -197,13 +197,17 @@ export class ModelledDatabase {
 }
 
 /**
- * One connection: statements one after another, at most one transaction open. After an error in a transaction
+ * One connection: statements one after another, also when the next is sent before the last is answered; at most
+ * one transaction open. After an error in a transaction
  * only its end is accepted, and that end is a rollback, whatever was asked for.
  */
 export class DatabaseSession {
   private transaction: LocalTransaction | undefined;
   private broken = false;
-  private breakStatement: ((error: Error) => void) | undefined;
+  private fail: (error: Error) => void = () => undefined;
+  private readonly lost = new Promise<never>((_, reject) => (this.fail = reject));
+  /** the end of the statements sent so far: the next one is carried out behind it */
+  private tail: Promise<unknown> = Promise.resolve();
   private lockTimeoutMs = 1_000;
   private readonly forgetClient: () => void;
 
@@ -212,6 +216,7 @@ export class DatabaseSession {
     private readonly client: SimulatedProcess,
     private readonly onEnded: (session: DatabaseSession) => void,
   ) {
+    this.lost.catch(() => undefined); // heard by the statements
     // The server notices a dead client only after a while.
     this.forgetClient = client.onDeath(() => {
       void database.clock.setTimer(randomInteger(database.random, 0, 300), () => this.break());
@@ -224,21 +229,27 @@ export class DatabaseSession {
     this.broken = true;
     this.forgetClient();
     this.endTransaction();
-    this.breakStatement?.(connectionLost());
+    this.fail(connectionLost());
     this.onEnded(this);
   }
 
   begin(lockTimeoutMs: number): Promise<void> {
-    return this.statement(() => {
-      invariant(!this.transaction, 'one transaction at a time');
-      this.transaction = this.database.begin();
-      this.lockTimeoutMs = lockTimeoutMs;
-    });
+    return this.statement(() => this.beginNow(lockTimeoutMs));
   }
 
-  /** `pg_try_advisory_xact_lock`. */
-  tryLock(key: string): Promise<boolean> {
-    return this.within((transaction) => this.database.locks.tryAcquire(transaction.id, key));
+  /**
+   * `concordat_open_branch`: begins and takes the branch's lock, which a prepared transaction keeps. Fails, and the
+   * transaction with it, when somebody holds the lock or the ledger knows the branch.
+   */
+  openBranch(branchId: string, lockTimeoutMs: number): Promise<void> {
+    return this.statement(async () => {
+      this.beginNow(lockTimeoutMs);
+      await this.spoiling((transaction) => {
+        const locked = this.database.locks.tryAcquire(transaction.id, `branch ${branchId}`);
+        if (locked && !this.database.ledger.has(branchId)) return;
+        throw new DatabaseError('branch_occupied', `branch ${branchId} is at work, prepared or in the ledger`);
+      });
+    });
   }
 
   /** `SELECT ... FOR UPDATE`. */
@@ -262,10 +273,6 @@ export class DatabaseSession {
 
   hasWritten(): Promise<boolean> {
     return this.within((transaction) => transaction.balances.size > 0 || transaction.ledger.size > 0);
-  }
-
-  async insertLedger(branchId: string, row: LedgerRow): Promise<void> {
-    return this.within((transaction) => this.insert(transaction, branchId, row, 'fail'));
   }
 
   /** The row, seen by a snapshot of its own. */
@@ -346,6 +353,12 @@ export class DatabaseSession {
     return this.statement(() => this.database.rollbackPrepared(gid));
   }
 
+  private beginNow(lockTimeoutMs: number): void {
+    invariant(!this.transaction, 'one transaction at a time');
+    this.transaction = this.database.begin();
+    this.lockTimeoutMs = lockTimeoutMs;
+  }
+
   private commitNow(): 'COMMIT' | 'ROLLBACK' {
     const { transaction } = this;
     invariant(transaction, 'there is a transaction to commit');
@@ -415,13 +428,10 @@ export class DatabaseSession {
     return this.client.hear(this.carryOut(effect));
   }
 
-  private async carryOut<T>(effect: () => T | Promise<T>): Promise<T> {
-    const { database } = this;
-    const lost = new Promise<never>((_, reject) => {
-      this.breakStatement = reject;
-    });
-    lost.catch(() => undefined);
+  private carryOut<T>(effect: () => T | Promise<T>): Promise<T> {
+    const { database, tail } = this;
     const work = async (): Promise<T> => {
+      await tail;
       await new Promise<void>((resolve) => void database.clock.setTimer(database.drawLatencyMs(), resolve));
       if (!database.isUp || database.happens(database.faults.lossBefore)) this.break();
       if (this.broken) throw connectionLost();
@@ -430,8 +440,8 @@ export class DatabaseSession {
       return value;
     };
     const working = work();
-    working.catch(() => undefined); // heard through the race
-    return Promise.race([lost, working]);
+    this.tail = working.catch(() => undefined); // heard through the race
+    return Promise.race([this.lost, working]);
   }
 }
 

@@ -21,8 +21,7 @@ interface Trace {
 
 type Attempt =
   | { readonly type: 'durable' | 'read-only'; readonly results: readonly JsonValue[] }
-  | { readonly type: 'held' }
-  | { readonly type: 'recorded'; readonly ledger: LedgerRow }
+  | { readonly type: 'occupied' }
   | { readonly type: 'failed'; readonly error: BranchError };
 
 type Work = (session: DatabaseSession) => Promise<readonly JsonValue[]>;
@@ -42,7 +41,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   ) {}
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
-    if (branch.mayBeRepeated) {
+    if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return votedYes([]);
       if (trace.ledger) return voteOf(trace.ledger);
@@ -54,9 +53,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
         return votedYes(attempt.results);
       case 'read-only':
         return { vote: 'read-only', results: attempt.results };
-      case 'recorded':
-        return voteOf(attempt.ledger);
-      case 'held': {
+      case 'occupied': {
         const trace = await this.look(branch);
         if (trace.prepared) return votedYes([]);
         return trace.ledger ? voteOf(trace.ledger) : 'busy';
@@ -67,7 +64,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
-    if (branch.mayBeRepeated) {
+    if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return this.commitEnlisted(branch);
       if (trace.ledger) return conclusionOf(trace.ledger);
@@ -79,9 +76,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
         return { end: 'committed', results: attempt.results };
       case 'read-only':
         return { end: 'read-only', results: attempt.results };
-      case 'recorded':
-        return conclusionOf(attempt.ledger);
-      case 'held': {
+      case 'occupied': {
         const trace = await this.look(branch);
         if (trace.prepared) return this.commitEnlisted(branch);
         return trace.ledger ? conclusionOf(trace.ledger) : 'busy';
@@ -122,39 +117,47 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   private async work(branch: BranchWork, closing: 'prepare' | 'commit', work: Work): Promise<Attempt> {
-    const { transactionId, branchId } = branch;
+    const { branchId } = branch;
     const session = this.database.connect(this.process);
     try {
       const lockTimeoutMs = Math.max(1, Math.min(LOCK_TIMEOUT_MS, branch.deadline - this.process.now()));
-      await session.begin(lockTimeoutMs);
-      const locked = await session.tryLock(`branch ${branchId}`);
-      const ledger = await session.readLedger(branchId);
-      if (!locked || ledger) {
-        await session.rollback();
-        return ledger ? { type: 'recorded', ledger } : { type: 'held' };
-      }
+      // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
+      const opening = session.openBranch(branchId, lockTimeoutMs);
+      opening.catch(() => undefined); // awaited below
       try {
         const results = await work(session);
-        if (!(await session.hasWritten())) {
-          if ((await session.commit()) !== 'COMMIT') throw new Error('rolled back');
-          return { type: 'read-only', results };
-        }
-        const row: LedgerRow = { transactionId, outcome: 'committed', results };
-        const tag =
-          closing === 'prepare'
-            ? await session.insertAndPrepare(branchId, row, this.gidOf(branch))
-            : await session.insertAndCommit(branchId, row);
-        if (tag === 'ROLLBACK') throw new Error('rolled back');
-        return { type: 'durable', results };
+        await opening;
+        return await this.close(session, branch, closing, results);
       } catch (cause) {
+        const occupied = await isOccupied(opening);
         await session.rollback().catch(() => undefined);
-        return { type: 'failed', error: branchErrorOf(cause) };
+        return occupied ? { type: 'occupied' } : { type: 'failed', error: branchErrorOf(cause) };
       }
     } catch (cause) {
       throw new ResourceManagerUnavailableError('the branch could not begin', { cause });
     } finally {
       session.break();
     }
+  }
+
+  private async close(
+    session: DatabaseSession,
+    branch: BranchWork,
+    closing: 'prepare' | 'commit',
+    results: readonly JsonValue[],
+  ): Promise<Attempt> {
+    const { transactionId, branchId } = branch;
+    if (!(await session.hasWritten())) {
+      if ((await session.commit()) !== 'COMMIT') throw new Error('rolled back');
+      return { type: 'read-only', results };
+    }
+    const row: LedgerRow = { transactionId, outcome: 'committed', results };
+    const tag =
+      closing === 'prepare'
+        ? await session.insertAndPrepare(branchId, row, this.gidOf(branch))
+        : await session.insertAndCommit(branchId, row);
+    if (tag === 'ROLLBACK') throw new Error('rolled back');
+    return { type: 'durable', results };
   }
 
   private async settle(branch: BranchIdentity, error: BranchError): Promise<Trace> {
@@ -238,6 +241,17 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
 
 const DEADLINE_EXCEEDED: BranchError = { code: 'DEADLINE_EXCEEDED', message: 'the deadline has passed' };
 const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
+
+/** @throws what the opening failed with, unless it succeeded or found the branch occupied */
+async function isOccupied(opening: Promise<void>): Promise<boolean> {
+  try {
+    await opening;
+    return false;
+  } catch (error) {
+    if (conditionOf(error) === 'branch_occupied') return true;
+    throw error;
+  }
+}
 
 function branchErrorOf(cause: unknown): BranchError {
   if (cause instanceof BranchRefusedError) return { code: cause.code, message: cause.message };

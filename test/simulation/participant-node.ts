@@ -82,7 +82,6 @@ export class ParticipantNode {
         announceIntervalMs: 2_000,
         sweepIntervalMs: 1_000,
         inquiryAfterMs: 1_000,
-        redeliveryWindowMs: 5_000,
         rememberedTransactions: 16,
         workConcurrency: 4,
         workQueue: 16,

@@ -8,7 +8,6 @@ const T1 = '01890000-0000-7000-8000-000000000001';
 const T2 = '01890000-0000-7000-8000-000000000002';
 const B1 = '01890000-0000-7000-8000-00000000000b';
 const B2 = '01890000-0000-7000-8000-00000000000c';
-const LATER = 1_000_000;
 
 const address = (transactionId = T1, branchId = B1) => ({ transactionId, branchId, participant: 'bank-a' });
 
@@ -48,9 +47,6 @@ const unknown: ParticipantEvent = { type: 'unknown', branch: address() };
 
 function short(effect: ParticipantEffect): string {
   switch (effect.type) {
-    case 'run-prepare':
-    case 'run-one-phase':
-      return `${effect.type}${effect.mayBeRepeated ? ' repeated' : ''}`;
     case 'reply': {
       const what = effect.message.type === 'vote' ? effect.message.vote : effect.message.end;
       return `${effect.message.type} ${what}${effect.prompt ? '' : ' lazily'}`;
@@ -62,8 +58,8 @@ function short(effect: ParticipantEffect): string {
   }
 }
 
-function machine(options: { rememberedTransactions?: number; redeliveryWindowMs?: number } = {}) {
-  return new ParticipantMachine({ participant: 'bank-a', ...options }, 0);
+function machine(options: { rememberedTransactions?: number } = {}) {
+  return new ParticipantMachine({ participant: 'bank-a', ...options });
 }
 
 /** Each row: a name, then pairs of an event and the effects it must have. */
@@ -88,16 +84,12 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     ],
   ],
   [
-    'an attempt without a known end is repeated as one that may have left traces',
+    'an attempt without a known end is repeated when its prepare comes again',
     [
       [message(prepare()), ['run-prepare']],
       [unknown, []],
-      [message(prepare()), ['run-prepare repeated']],
+      [message(prepare({ attempt: 1 })), ['run-prepare']],
     ],
-  ],
-  [
-    'a later attempt may have been seen by another process',
-    [[message(prepare({ attempt: 3 })), ['run-prepare repeated']]],
   ],
   [
     'the prepare of a deposed leader is dropped',
@@ -247,33 +239,27 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
 describe('ParticipantMachine', () => {
   it.each(SCENARIOS)('%s', (_, steps) => {
     const subject = machine();
-    for (const [event, expected] of steps) expect(subject.step(event, LATER).map(short)).toEqual(expected);
-  });
-
-  it('takes everything for a redelivery shortly after the start', () => {
-    const subject = machine({ redeliveryWindowMs: 1_000 });
-    expect(subject.step(message(prepare()), 999).map(short)).toEqual(['run-prepare repeated']);
-    expect(subject.step(message(prepare({ transactionId: T2 })), 1_000).map(short)).toEqual(['run-prepare']);
+    for (const [event, expected] of steps) expect(subject.step(event).map(short)).toEqual(expected);
   });
 
   it('answers a repeat with the same results', () => {
     const subject = machine();
-    subject.step(message(prepare()), LATER);
-    const [first] = subject.step(voted('yes'), LATER);
-    const [again] = subject.step(message(prepare({ attempt: 1 })), LATER);
+    subject.step(message(prepare()));
+    const [first] = subject.step(voted('yes'));
+    const [again] = subject.step(message(prepare({ attempt: 1 })));
     expect(again).toEqual(first);
   });
 
   it('forgets the longest idle transactions, never what is in hand, and never that a branch was stopped', () => {
     const subject = machine({ rememberedTransactions: 2 });
     const id = (n: number): string => `01890000-0000-7000-8000-0000000001${String(n).padStart(2, '0')}`;
-    subject.step(message(prepare({ transactionId: id(0) })), LATER); // stays in hand
-    subject.step(message(decide('commit', { transactionId: id(1) })), LATER);
-    subject.step(message(decide('abort', { transactionId: id(1) })), LATER);
-    subject.step(ended('committed', address(id(1))), LATER); // stopped
+    subject.step(message(prepare({ transactionId: id(0) }))); // stays in hand
+    subject.step(message(decide('commit', { transactionId: id(1) })));
+    subject.step(message(decide('abort', { transactionId: id(1) })));
+    subject.step(ended('committed', address(id(1)))); // stopped
     for (let n = 2; n < 20; n++) {
-      subject.step(message(decide('abort', { transactionId: id(n) })), LATER);
-      subject.step(ended('aborted', address(id(n))), LATER);
+      subject.step(message(decide('abort', { transactionId: id(n) })));
+      subject.step(ended('aborted', address(id(n))));
     }
     expect(subject.rememberedCount).toBe(2);
     expect(subject.busyCount).toBe(1);

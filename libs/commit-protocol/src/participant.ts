@@ -21,8 +21,6 @@ export interface ParticipantMachineOptions {
   readonly participant: string;
   /** transactions with nothing in hand that are remembered, so that repeats are answered from memory; default 20,000 */
   readonly rememberedTransactions?: number;
-  /** for so long after the start anything may be a redelivery, in milliseconds; default 60,000 */
-  readonly redeliveryWindowMs?: number;
 }
 
 type Running = 'prepare' | 'one-phase' | Decision;
@@ -30,8 +28,6 @@ type Running = 'prepare' | 'one-phase' | Decision;
 interface BranchState {
   readonly address: BranchAddress;
   running: Running | undefined;
-  /** work for the resource manager was begun at least once */
-  attempted: boolean;
   work: WorkMessage | undefined;
   vote: BranchVote | undefined;
   /** the answer to a delegated commit */
@@ -49,8 +45,8 @@ interface TransactionState {
 }
 
 /**
- * The participant's side of two-phase commit (protocol sections 5 and 7), pure: an event and the time in,
- * effects out. One for each process of a participant; several processes may serve the same branches, because
+ * The participant's side of two-phase commit (protocol sections 5 and 7), pure: an event in, effects
+ * out. One for each process of a participant; several processes may serve the same branches, because
  * everything that must survive or be shared lies in the database behind the effects.
  *
  * Per branch: nothing known → work in hand → voted → decision in hand → ended. A branch that was told two
@@ -64,20 +60,14 @@ export class ParticipantMachine {
   /** nothing in hand; in the order of their last use, so that the oldest is forgotten first */
   private readonly idle = new Map<TransactionId, TransactionState>();
   private readonly rememberedTransactions: number;
-  private readonly redeliveryUntil: number;
   private highestTerm = 0;
   private effects: ParticipantEffect[] = [];
 
-  /** @param startedAt when the process started, on the scale of the `now` of every step, in milliseconds */
-  constructor(
-    private readonly options: ParticipantMachineOptions,
-    startedAt: number,
-  ) {
+  constructor(private readonly options: ParticipantMachineOptions) {
     this.rememberedTransactions = options.rememberedTransactions ?? 20_000;
-    this.redeliveryUntil = startedAt + (options.redeliveryWindowMs ?? 60_000);
   }
 
-  step(event: ParticipantEvent, now: number): readonly ParticipantEffect[] {
+  step(event: ParticipantEvent): readonly ParticipantEffect[] {
     this.effects = [];
     const address = event.type === 'message' ? event.message : event.branch;
     if (address.participant !== this.options.participant) return [];
@@ -86,7 +76,7 @@ export class ParticipantMachine {
     const transaction = this.take(address.transactionId);
     const branch = branchOf(transaction, address);
     this.apply(event, transaction, branch);
-    this.startNext(transaction, now);
+    this.startNext(transaction);
     this.put(address.transactionId, transaction);
     return this.effects;
   }
@@ -242,7 +232,7 @@ export class ParticipantMachine {
     if (!branch.stopped) this.replyDone(branch, end, false);
   }
 
-  private startNext(transaction: TransactionState, now: number): void {
+  private startNext(transaction: TransactionState): void {
     if (transaction.running) return;
     for (const branch of transaction.branches.values()) {
       if (branch.stopped) continue;
@@ -254,19 +244,17 @@ export class ParticipantMachine {
         return;
       }
       if (branch.work) {
-        this.startWork(transaction, branch, branch.work, now);
+        this.startWork(transaction, branch, branch.work);
         return;
       }
     }
   }
 
-  private startWork(transaction: TransactionState, branch: BranchState, message: WorkMessage, now: number): void {
-    const mayBeRepeated = message.attempt > 0 || branch.attempted || now < this.redeliveryUntil;
+  private startWork(transaction: TransactionState, branch: BranchState, message: WorkMessage): void {
     branch.work = undefined;
-    branch.attempted = true;
     this.run(transaction, branch, message.type === 'prepare' ? 'prepare' : 'one-phase');
-    if (message.type === 'prepare') this.effects.push({ type: 'run-prepare', message, mayBeRepeated });
-    else this.effects.push({ type: 'run-one-phase', message, mayBeRepeated });
+    if (message.type === 'prepare') this.effects.push({ type: 'run-prepare', message });
+    else this.effects.push({ type: 'run-one-phase', message });
   }
 
   private run(transaction: TransactionState, branch: BranchState, what: Running): void {
@@ -331,7 +319,6 @@ function branchOf(transaction: TransactionState, address: BranchAddress): Branch
   const branch: BranchState = {
     address: addressOf(address),
     running: undefined,
-    attempted: false,
     work: undefined,
     vote: undefined,
     conclusion: undefined,

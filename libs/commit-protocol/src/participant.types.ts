@@ -46,8 +46,8 @@ export type ParticipantAlertCode =
 
 /** What the machine wants done, in this order. */
 export type ParticipantEffect =
-  | { readonly type: 'run-prepare'; readonly message: PrepareMessage; readonly mayBeRepeated: boolean }
-  | { readonly type: 'run-one-phase'; readonly message: CommitOnePhaseMessage; readonly mayBeRepeated: boolean }
+  | { readonly type: 'run-prepare'; readonly message: PrepareMessage }
+  | { readonly type: 'run-one-phase'; readonly message: CommitOnePhaseMessage }
   | { readonly type: 'run-commit'; readonly branch: BranchAddress }
   | { readonly type: 'run-abort'; readonly branch: BranchAddress }
   /** a decision overtook work that may not have begun: if so, drop it and report `unknown` */

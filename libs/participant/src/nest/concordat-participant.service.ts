@@ -116,7 +116,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     timeoutMs = PREPARE_TIMEOUT_MS,
   ): Promise<VoteResult | 'busy'> {
     const deadline = this.clock.now() + timeoutMs;
-    return this.resourceManager.prepare({ transactionId, branchId, deadline, mayBeRepeated: true }, work);
+    return this.resourceManager.prepare({ transactionId, branchId, deadline, preparedByService: false }, work);
   }
 
   async health(): Promise<ParticipantHealth> {

@@ -69,7 +69,7 @@ function branch(change: Partial<BranchWork> = {}): BranchWork {
     transactionId: randomUUID(),
     branchId: randomUUID(),
     deadline: Date.now() + 20_000,
-    mayBeRepeated: false,
+    preparedByService: false,
     ...change,
   };
 }
@@ -83,6 +83,9 @@ const take =
     );
     return [rows[0]?.quantity ?? null];
   };
+
+/** What the runtime does for a branch without operations, which its service should have prepared. */
+const notPrepared: Work = () => Promise.reject(new BranchRefusedError('NOT_PREPARED', 'it is not there'));
 
 const gidOf = ({ transactionId, branchId }: BranchWork): string => formatGid('test', transactionId, branchId);
 
@@ -121,15 +124,23 @@ describe('prepare and commit', () => {
   it('answers repeats of each verb', async () => {
     const one = branch();
     await manager.prepare(one, take());
-    for (const mayBeRepeated of [true, false]) {
-      expect(await manager.prepare({ ...one, mayBeRepeated }, take())).toEqual({ vote: 'yes', results: [] });
-    }
+    expect(await manager.prepare(one, take())).toEqual({ vote: 'yes', results: [] });
     await manager.commit(one);
     expect(await manager.commit(one)).toBe('committed');
-    for (const mayBeRepeated of [true, false]) {
-      expect(await manager.prepare({ ...one, mayBeRepeated }, take())).toEqual({ vote: 'yes', results: [9] });
-    }
+    expect(await manager.prepare(one, take())).toEqual({ vote: 'yes', results: [9] });
     expect(await quantity()).toBe(9);
+  });
+
+  it('answers for a branch that its service prepared without us, and refuses one that is not there', async () => {
+    const [there, absent] = [branch({ preparedByService: true }), branch({ preparedByService: true })];
+    await database.query(`BEGIN; UPDATE item SET quantity = 5 WHERE id = 'i0';
+      INSERT INTO concordat_branch VALUES ('${there.branchId}', '${there.transactionId}', 'committed', '[]');
+      PREPARE TRANSACTION '${gidOf(there)}'`);
+    expect(await manager.prepare(there, notPrepared)).toEqual({ vote: 'yes', results: [] });
+    expect(await manager.commit(there)).toBe('committed');
+    expect(await manager.prepare(there, notPrepared)).toEqual({ vote: 'yes', results: [] });
+    expect(await manager.prepare(absent, notPrepared)).toMatchObject({ vote: 'no', error: { code: 'NOT_PREPARED' } });
+    expect([await quantity(), await outcomeOf(absent)]).toEqual([5, 'aborted']);
   });
 
   it('votes read-only when nothing was written, and leaves nothing behind', async () => {
@@ -190,9 +201,7 @@ describe('votes no, and only behind a tombstone', () => {
     const expected = { vote: 'no', results: [], error: { code: 'SOLD_OUT', message: 'nothing left' } };
     expect(await manager.prepare(one, refuse)).toEqual(expected);
     expect([await quantity(), await outcomeOf(one)]).toEqual([10, 'aborted']);
-    for (const mayBeRepeated of [true, false]) {
-      expect(await manager.prepare({ ...one, mayBeRepeated }, take())).toEqual(expected);
-    }
+    expect(await manager.prepare(one, take())).toEqual(expected);
   });
 
   it('keeps the words of an unexpected error to itself', async () => {
@@ -465,9 +474,7 @@ describe('one phase', () => {
     const expected = { end: 'committed', results: [9] };
     expect(await manager.commitOnePhase(one, take())).toEqual(expected);
     expect(await quantity()).toBe(9);
-    for (const mayBeRepeated of [true, false]) {
-      expect(await manager.commitOnePhase({ ...one, mayBeRepeated }, take())).toEqual(expected);
-    }
+    expect(await manager.commitOnePhase(one, take())).toEqual(expected);
     expect(await quantity()).toBe(9);
     expect(await manager.commit(one)).toBe('committed');
   });
@@ -477,19 +484,19 @@ describe('one phase', () => {
     const refuse: Work = () => Promise.reject(new BranchRefusedError('SOLD_OUT', 'nothing left'));
     const expected = { end: 'aborted', results: [], error: { code: 'SOLD_OUT', message: 'nothing left' } };
     expect(await manager.commitOnePhase(one, refuse)).toEqual(expected);
-    expect(await manager.commitOnePhase({ ...one, mayBeRepeated: true }, take())).toEqual(expected);
+    expect(await manager.commitOnePhase(one, take())).toEqual(expected);
   });
 
   it('that comes after its deadline, with nothing there, is aborted for good', async () => {
-    const one = branch({ deadline: Date.now() - 1, mayBeRepeated: true });
+    const one = branch({ deadline: Date.now() - 1 });
     expect(await manager.commitOnePhase(one, take())).toMatchObject({ end: 'aborted' });
     expect(await outcomeOf(one)).toBe('aborted');
   });
 
   it('commits a branch that its service had prepared', async () => {
-    const one = branch();
-    await manager.prepare(one, take());
-    expect(await manager.commitOnePhase({ ...one, mayBeRepeated: true }, take())).toMatchObject({ end: 'committed' });
+    const one = branch({ preparedByService: true });
+    await manager.prepare({ ...one, preparedByService: false }, take());
+    expect(await manager.commitOnePhase(one, notPrepared)).toMatchObject({ end: 'committed' });
     expect(await quantity()).toBe(9);
   });
 });

@@ -87,6 +87,11 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    if (branch.preparedByService) {
+      const trace = await this.look(branch);
+      if (trace.prepared) return votedYes([]);
+      if (trace.ledger) return voteOf(trace.ledger);
+    }
     if (branch.deadline <= this.clock.now()) return this.settleVote(branch, DEADLINE_EXCEEDED);
     const attempt = await this.work(branch, 'prepare', work);
     switch (attempt.type) {
@@ -111,6 +116,11 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+    if (branch.preparedByService) {
+      const trace = await this.look(branch);
+      if (trace.prepared) return this.commitEnlisted(branch);
+      if (trace.ledger) return conclusionOf(trace.ledger);
+    }
     if (branch.deadline <= this.clock.now()) return this.settleConclusion(branch, DEADLINE_EXCEEDED);
     const attempt = await this.work(branch, 'commit', work);
     switch (attempt.type) {

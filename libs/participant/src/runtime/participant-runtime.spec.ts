@@ -30,6 +30,7 @@ type Work = (context: string) => Promise<readonly JsonValue[]>;
 class FakeResourceManager implements ResourceManager<string> {
   readonly calls: string[] = [];
   readonly prepared: PreparedBranch[] = [];
+  readonly works: BranchWork[] = [];
   readonly held = new Map<string, () => void>();
   failing = false;
 
@@ -37,6 +38,7 @@ class FakeResourceManager implements ResourceManager<string> {
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult> {
     this.note('prepare', branch);
+    this.works.push(branch);
     if (this.holds(branch.branchId)) await new Promise<void>((resolve) => this.held.set(branch.branchId, resolve));
     return { vote: 'yes', results: await work('context') };
   }
@@ -246,6 +248,8 @@ describe('ParticipantRuntime', () => {
     await system.send({ ...prepare(1), operations: [] } as CoordinatorMessage);
     expect(system.heard).toEqual([]); // the fake has no tombstones: the refusal stays a failure of its own
     expect(system.runtime.metrics().unknown).toBe(1);
+    await system.send(prepare(2));
+    expect(system.resourceManager.works.map(({ preparedByService }) => preparedByService)).toEqual([true, false]);
   });
 
   it('asks about everything prepared at the start, later only about old branches, and never decides', async () => {

@@ -34,7 +34,7 @@ import {
   type ParticipantLimits,
   type ParticipantRuntimeOptions,
 } from './participant-runtime.types.js';
-import type { PreparedBranch } from './resource-manager.js';
+import type { BranchWork, PreparedBranch } from './resource-manager.js';
 import { Sweeper } from './sweeper.js';
 
 /** Messages in hand beyond what the pools hold: answered from memory, so they are finished at once. */
@@ -77,7 +77,7 @@ export class ParticipantRuntime<Context> {
     const { participant, clock, bus } = options;
     this.logger = options.logger ?? silentLogger;
     this.failpoints = options.failpoints ?? noFailpoints;
-    this.machine = new ParticipantMachine({ participant, ...this.limits }, clock.now());
+    this.machine = new ParticipantMachine({ participant, ...this.limits });
     this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue);
     this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue);
     this.outbox = new Outbox(bus, clock, this.logger, this.limits.acknowledgementDelayMs);
@@ -165,7 +165,7 @@ export class ParticipantRuntime<Context> {
 
   private step(event: ParticipantEvent): void {
     const { transactionId } = event.type === 'message' ? event.message : event.branch;
-    for (const effect of this.machine.step(event, this.options.clock.now())) this.execute(effect);
+    for (const effect of this.machine.step(event)) this.execute(effect);
     if (!this.machine.isIdle(transactionId)) return;
     const waiters = this.idleWaiters.get(transactionId);
     if (!waiters) return;
@@ -176,9 +176,9 @@ export class ParticipantRuntime<Context> {
   private execute(effect: ParticipantEffect): void {
     switch (effect.type) {
       case 'run-prepare':
-        return this.submit(this.workPool, effect.message, () => this.prepare(effect.message, effect.mayBeRepeated));
+        return this.submit(this.workPool, effect.message, () => this.prepare(effect.message));
       case 'run-one-phase':
-        return this.submit(this.workPool, effect.message, () => this.onePhase(effect.message, effect.mayBeRepeated));
+        return this.submit(this.workPool, effect.message, () => this.onePhase(effect.message));
       case 'run-commit':
         return this.submit(this.rulingPool, effect.branch, () => this.commit(effect.branch));
       case 'run-abort':
@@ -202,10 +202,10 @@ export class ParticipantRuntime<Context> {
     this.step({ type: 'unknown', branch: addressOf(address) });
   }
 
-  private async prepare(message: PrepareMessage, mayBeRepeated: boolean): Promise<ParticipantEvent> {
+  private async prepare(message: PrepareMessage): Promise<ParticipantEvent> {
     const branch = addressOf(message);
     try {
-      const result = await this.options.resourceManager.prepare(this.branchWork(message, mayBeRepeated), (context) =>
+      const result = await this.options.resourceManager.prepare(branchWorkOf(message), (context) =>
         this.work(message, context, 'participant.prepare.before-prepare'),
       );
       if (result === 'busy') return { type: 'unknown', branch };
@@ -216,12 +216,11 @@ export class ParticipantRuntime<Context> {
     }
   }
 
-  private async onePhase(message: CommitOnePhaseMessage, mayBeRepeated: boolean): Promise<ParticipantEvent> {
+  private async onePhase(message: CommitOnePhaseMessage): Promise<ParticipantEvent> {
     const branch = addressOf(message);
     try {
-      const result = await this.options.resourceManager.commitOnePhase(
-        this.branchWork(message, mayBeRepeated),
-        (context) => this.work(message, context, 'participant.commit.before-commit'),
+      const result = await this.options.resourceManager.commitOnePhase(branchWorkOf(message), (context) =>
+        this.work(message, context, 'participant.commit.before-commit'),
       );
       if (result === 'busy') return { type: 'unknown', branch };
       await this.hit('participant.commit.after-commit');
@@ -249,11 +248,6 @@ export class ParticipantRuntime<Context> {
     } catch (error) {
       return this.unknown(branch, 'abort', error);
     }
-  }
-
-  private branchWork({ transactionId, branchId, deadline, operations }: WorkMessage, mayBeRepeated: boolean) {
-    // A branch without operations was prepared by its service: it is there already, or never will be.
-    return { transactionId, branchId, deadline, mayBeRepeated: mayBeRepeated || operations.length === 0 };
   }
 
   private async work(
@@ -375,6 +369,11 @@ export class ParticipantRuntime<Context> {
 
 function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
   return { transactionId, branchId, participant };
+}
+
+/** A branch without operations was prepared by its service: it is there already, or never will be. */
+function branchWorkOf({ transactionId, branchId, deadline, operations }: WorkMessage): BranchWork {
+  return { transactionId, branchId, deadline, preparedByService: operations.length === 0 };
 }
 
 function keyOf({ transactionId, branchId }: BranchAddress): string {

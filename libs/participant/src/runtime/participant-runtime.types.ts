@@ -52,8 +52,6 @@ export interface ParticipantLimits {
   readonly drainTimeoutMs: number;
   /** transactions remembered in memory; default 20,000 */
   readonly rememberedTransactions: number;
-  /** for so long after the start everything may be a redelivery, in milliseconds; default 60,000 */
-  readonly redeliveryWindowMs: number;
 }
 
 export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
@@ -69,7 +67,6 @@ export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
   resultSizeBytes: 65_536,
   drainTimeoutMs: 5_000,
   rememberedTransactions: 20_000,
-  redeliveryWindowMs: 60_000,
 };
 
 export interface ParticipantRuntimeOptions<Context> {

@@ -9,8 +9,8 @@ export interface BranchIdentity {
 export interface BranchWork extends BranchIdentity {
   /** milliseconds since 1970; no lock is awaited beyond it */
   readonly deadline: number;
-  /** whether an earlier attempt may have left a trace, so that looking for one first is worth its price */
-  readonly mayBeRepeated: boolean;
+  /** its service has prepared it: it is looked for first, and refused when it is not there, never run empty */
+  readonly preparedByService: boolean;
 }
 
 export interface VoteResult {

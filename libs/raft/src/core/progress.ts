@@ -11,6 +11,8 @@ export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 export interface WindowLimits {
   readonly maxInflightMessages: number;
   readonly maxInflightBytes: number;
+  readonly eagerMessages: number;
+  readonly batchEntries: number;
 }
 
 interface InflightMessage {
@@ -71,8 +73,11 @@ export class Progress {
     this.inflightBytes = 0;
   }
 
-  hasRoom(): boolean {
-    return this.inflight.length < this.limits.maxInflightMessages && this.inflightBytes < this.limits.maxInflightBytes;
+  /** Whether a message with so many entries may go now; a few gather behind what is on its way. */
+  hasRoom(entryCount: number): boolean {
+    const { maxInflightMessages, maxInflightBytes, eagerMessages, batchEntries } = this.limits;
+    if (this.inflight.length >= maxInflightMessages || this.inflightBytes >= maxInflightBytes) return false;
+    return this.inflight.length < eagerMessages || entryCount >= batchEntries;
   }
 
   /** Notes entries up to `lastIndex` as sent; in `replicate` the next message goes on behind them. */

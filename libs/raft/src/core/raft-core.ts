@@ -29,6 +29,14 @@ export interface CoreLimits {
   readonly maxMessageBytes: number;
   /** AppendEntries with entries on their way to one follower, 128 */
   readonly maxInflightMessages: number;
+  /**
+   * While this many AppendEntries are on their way to a follower, a further one is sent only with at least
+   * `batchEntries` entries; fewer gather until an answer comes. 1, so that under load many proposals share one
+   * message, one write of the follower and one answer.
+   */
+  readonly eagerMessages: number;
+  /** entries that are worth a message of their own at any time, 256 */
+  readonly batchEntries: number;
   /** bytes of entries on their way to one follower, 16 MiB */
   readonly maxInflightBytes: number;
   /** bytes of committed entries per `Ready`, 4 MiB */
@@ -53,6 +61,8 @@ export interface RaftCoreOptions {
 const DEFAULT_LIMITS: CoreLimits = {
   maxMessageBytes: 1024 * 1024,
   maxInflightMessages: 128,
+  eagerMessages: 1,
+  batchEntries: 256,
   maxInflightBytes: 16 * 1024 * 1024,
   maxApplyBytes: 4 * 1024 * 1024,
 };
@@ -374,6 +384,8 @@ export class RaftCore {
         maxMessageBytes: this.limits.maxMessageBytes,
         maxInflightMessages: this.limits.maxInflightMessages,
         maxInflightBytes: this.limits.maxInflightBytes,
+      eagerMessages: this.limits.eagerMessages,
+      batchEntries: this.limits.batchEntries,
         activeTicks: this.options.electionTicks,
         snapshotTicks: this.options.electionTicks * SNAPSHOT_ELECTION_TIMEOUTS,
       },

@@ -121,7 +121,10 @@ export class Replication {
 
   private canSendEntries(follower: Progress): boolean {
     if (follower.state === 'probe') return !follower.probing;
-    return follower.state === 'replicate' && follower.nextIndex <= this.log.lastIndex && follower.hasRoom();
+    const waiting = this.log.lastIndex - follower.nextIndex + 1;
+    if (follower.state !== 'replicate' || waiting <= 0) return false;
+    // What is on its way may be lost, and what lies behind it is compacted: only a snapshot helps, at once.
+    return follower.nextIndex <= this.log.startIndex || follower.hasRoom(waiting);
   }
 
   /** Sends what is owed to everybody. */
