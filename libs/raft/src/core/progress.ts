@@ -73,11 +73,13 @@ export class Progress {
     this.inflightBytes = 0;
   }
 
-  /** Whether a message with so many entries may go now; a few gather behind what is on its way. */
-  hasRoom(entryCount: number): boolean {
-    const { maxInflightMessages, maxInflightBytes, eagerMessages, batchEntries } = this.limits;
-    if (this.inflight.length >= maxInflightMessages || this.inflightBytes >= maxInflightBytes) return false;
-    return this.inflight.length < eagerMessages || entryCount >= batchEntries;
+  hasRoom(): boolean {
+    return this.inflight.length < this.limits.maxInflightMessages && this.inflightBytes < this.limits.maxInflightBytes;
+  }
+
+  /** Whether so many entries go now, or gather with more of them behind what is on its way. */
+  isWorthSending(entryCount: number): boolean {
+    return this.inflight.length < this.limits.eagerMessages || entryCount >= this.limits.batchEntries;
   }
 
   /** Notes entries up to `lastIndex` as sent; in `replicate` the next message goes on behind them. */

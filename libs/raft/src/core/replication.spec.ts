@@ -206,18 +206,28 @@ describe('replication', () => {
     expect(appends(leader.sent, 2)).toMatchObject([{ previousIndex: 2, previousTerm: 1 }]);
   });
 
-  it('sends one probe until it is answered, then streams', () => {
+  it('sends one probe until it is answered, then gathers behind what is on its way', () => {
     const leader = leaderWith([], 1);
     leader.sent = [];
     leader.propose('a').propose('b');
     expect(appends(leader.sent, 2)).toEqual([]);
     leader.ack(2, 1);
     leader.propose('c').propose('d');
-    expect(appends(leader.sent, 2).map(({ entries }) => entries.length)).toEqual([2, 1, 1]);
+    expect(appends(leader.sent, 2).map(({ entries }) => entries.length)).toEqual([2]);
+    leader.ack(2, 3);
+    expect(appends(leader.sent, 2).map(({ entries }) => entries.length)).toEqual([2, 2]);
+  });
+
+  it('sends what is worth a message without waiting for answers', () => {
+    const limits = { eagerMessages: 1, batchEntries: 3 };
+    const leader = new ScriptedNode(1, VOTERS, { limits }).becomeLeader();
+    leader.ack(2, 1).sent = [];
+    leader.propose('a').propose('b').propose('c').propose('d', 'e', 'f').propose('g');
+    expect(appends(leader.sent, 2).map(({ entries }) => entries.length)).toEqual([1, 5]);
   });
 
   it('stops streaming when the window is full, and goes on when an answer comes', () => {
-    const leader = new ScriptedNode(1, VOTERS, { limits: { maxInflightMessages: 2 } }).becomeLeader();
+    const leader = new ScriptedNode(1, VOTERS, { limits: { maxInflightMessages: 2, eagerMessages: 2 } }).becomeLeader();
     leader.propose('a').propose('b').propose('c').propose('d');
     expect(appends(leader.sent, 2)).toHaveLength(2);
     leader.sent = [];

@@ -124,7 +124,7 @@ export class Replication {
     const waiting = this.log.lastIndex - follower.nextIndex + 1;
     if (follower.state !== 'replicate' || waiting <= 0) return false;
     // What is on its way may be lost, and what lies behind it is compacted: only a snapshot helps, at once.
-    return follower.nextIndex <= this.log.startIndex || follower.hasRoom(waiting);
+    return follower.nextIndex <= this.log.startIndex || (follower.isWorthSending(waiting) && follower.hasRoom());
   }
 
   /** Sends what is owed to everybody. */
@@ -137,7 +137,8 @@ export class Replication {
   }
 
   private sendEntries(follower: Progress): void {
-    while (this.canSendEntries(follower)) {
+    if (!this.canSendEntries(follower)) return;
+    do {
       const previousIndex = follower.nextIndex - 1;
       if (previousIndex < this.log.startIndex) {
         this.askForSnapshot(follower);
@@ -151,7 +152,7 @@ export class Replication {
           previousIndex + entries.length,
           entries.reduce((sum, entry) => sum + entrySizeBytes(entry), 0),
         );
-    }
+    } while (follower.state === 'replicate' && follower.nextIndex <= this.log.lastIndex && follower.hasRoom());
   }
 
   /** A dead follower gets no snapshots, only heartbeats until it answers one. */
