@@ -234,10 +234,13 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     branch: BranchIdentity,
     decision: 'commit' | 'abort',
   ): Promise<'done' | 'missing' | 'busy'> {
-    return this.attempt('ruling', async (statements, client) => {
+    return this.known(async () => {
       try {
-        if (decision === 'commit') await statements.commitPrepared(client, branch);
-        else await statements.rollbackPrepared(client, branch);
+        await this.pools.lanes.run((client) =>
+          decision === 'commit'
+            ? this.statements.commitPrepared(client, branch)
+            : this.statements.rollbackPrepared(client, branch),
+        );
         return 'done';
       } catch (error) {
         const state = sqlStateOf(error);
@@ -270,13 +273,18 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     return this.attempt('look', (statements, client) => statements.look(client, branch));
   }
 
-  /** One use of a connection; whatever it fails with means that the truth is not known. */
+  /** One use of a connection. */
   private async attempt<T>(
     pool: PoolName,
     use: (statements: BranchStatements, client: Parameters<BranchStatements['ping']>[0]) => Promise<T>,
   ): Promise<T> {
+    return this.known(() => this.pools.with(pool, (client) => use(this.statements, client)));
+  }
+
+  /** @throws ResourceManagerUnavailableError whatever it fails with: the truth is not known then */
+  private async known<T>(ask: () => Promise<T>): Promise<T> {
     try {
-      return await this.pools.with(pool, (client) => use(this.statements, client));
+      return await ask();
     } catch (cause) {
       if (cause instanceof ResourceManagerUnavailableError) throw cause;
       throw new ResourceManagerUnavailableError(`the database did not answer: ${describeFailure(cause)}`, { cause });

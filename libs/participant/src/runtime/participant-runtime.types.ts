@@ -32,7 +32,7 @@ export interface ParticipantLimits {
   readonly workConcurrency: number;
   /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
   readonly workQueue: number;
-  /** decisions carried out at once; default 8 */
+  /** decisions carried out at once; they share few connections, so many cost little; default 64 */
   readonly rulingConcurrency: number;
   /** decisions that wait; beyond, they are dropped and the coordinator sends them again; default 1,024 */
   readonly rulingQueue: number;
@@ -57,7 +57,7 @@ export interface ParticipantLimits {
 export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
   workConcurrency: 8,
   workQueue: 256,
-  rulingConcurrency: 8,
+  rulingConcurrency: 64,
   rulingQueue: 1_024,
   acknowledgementDelayMs: 25,
   announceIntervalMs: 10_000,
