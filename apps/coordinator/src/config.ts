@@ -28,6 +28,8 @@ export interface Config {
   readonly clusterName: string;
   readonly kafkaBrokers: readonly string[];
   readonly retentionMs: number;
+  /** ended transactions kept at most */
+  readonly retentionCount: number;
   readonly inDoubtAfterMs: number;
   readonly maximumBranches: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
@@ -180,6 +182,11 @@ export const VARIABLES = {
     default: '86400000',
     ...whole(1_000, 31_536_000_000),
   }),
+  CONCORDAT_RETENTION_COUNT: variable({
+    meaning: 'ended transactions kept at most; the oldest go before their time, but never within 60 s of their end',
+    default: '1000000',
+    ...whole(10_000, 100_000_000),
+  }),
   CONCORDAT_IN_DOUBT_AFTER_MS: variable({
     meaning: 'a branch that voted yes and has no end after this time is listed as in doubt',
     unit: 'ms',
@@ -295,6 +302,7 @@ function assemble(values: Values): Config {
     clusterName: values.CONCORDAT_CLUSTER,
     kafkaBrokers: values.KAFKA_BROKERS,
     retentionMs: values.CONCORDAT_RETENTION_MS,
+    retentionCount: values.CONCORDAT_RETENTION_COUNT,
     inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
     failpoints: values.CONCORDAT_FAILPOINTS,

@@ -53,6 +53,7 @@ export class Engine implements OnApplicationShutdown {
       cluster: config.clusterName,
       maximumBranches: config.maximumBranches,
       retentionMs: config.retentionMs,
+      maximumEnded: config.retentionCount,
       inDoubtAfterMs: config.inDoubtAfterMs,
     };
     const manager = new TransactionManager(

@@ -15,6 +15,11 @@ export interface EndedTransactions {
   expire(before: number): void;
   /** time at which the oldest one ended; undefined when there is none */
   oldestEndedAt(): number | undefined;
+  /**
+   * A time (milliseconds since 1970) for `expire` after which at most `keep` are left; undefined when there are no
+   * more than that. May be later than needed where several are dropped together.
+   */
+  endedBefore(keep: number): number | undefined;
   /** by descending transaction id, from just below `belowId` on (from the newest when undefined) */
   newestFirst(belowId?: TransactionId): Iterable<TransactionState>;
 }
@@ -55,6 +60,12 @@ export class PlainEndedTransactions implements EndedTransactions {
       if (endedAt !== undefined && (oldest === undefined || endedAt < oldest)) oldest = endedAt;
     }
     return oldest;
+  }
+
+  endedBefore(keep: number): number | undefined {
+    const ends = Array.from(this.byId.values(), ({ endedAt }) => endedAt ?? Infinity).sort((a, b) => a - b);
+    const last = ends[ends.length - keep - 1];
+    return last === undefined ? undefined : last + 1;
   }
 
   *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {

@@ -197,6 +197,21 @@ describe('the archive of ended transactions', () => {
     expect(archive.sizeBytes).toBeLessThan(full / 10);
   });
 
+  it('tells the time at which few enough are left, from all blocks and the rest', () => {
+    for (const archive of [small(), new PlainEndedTransactions()]) {
+      const transactions = filled(archive, 30);
+      expect(archive.endedBefore(30)).toBeUndefined();
+      for (const keep of [29, 20, 3, 1, 0]) {
+        const before = archive.endedBefore(keep)!;
+        archive.expire(before);
+        expect(archive.size).toBeLessThanOrEqual(keep);
+        expect(archive.size).toBeGreaterThan(keep - 5);
+        const younger = transactions.filter(({ endedAt }) => endedAt! >= before);
+        expect(idsOf(archive.newestFirst())).toEqual(expect.arrayContaining(idsOf(younger)));
+      }
+    }
+  });
+
   it('decompresses no more blocks than a page needs', () => {
     const archive = small({ decodedBlocks: 100 });
     const transactions = filled(archive, 40);

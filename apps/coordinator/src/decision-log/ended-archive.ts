@@ -133,6 +133,22 @@ export class CompressedEndedTransactions implements EndedTransactions {
     return oldest === Infinity ? undefined : oldest;
   }
 
+  /** Sealed blocks go as a whole, so up to a block fewer than `keep` may be left. */
+  endedBefore(keep: number): number | undefined {
+    let excess = this.size - keep;
+    if (excess <= 0) return undefined;
+    const parts = Array.from(this.blocks.values(), ({ size, newestEndedAt }) => ({ size, newestEndedAt }));
+    for (const transaction of this.recent) parts.push({ size: 1, newestEndedAt: endOf(transaction) });
+    parts.sort((a, b) => a.newestEndedAt - b.newestEndedAt);
+    let before: number | undefined;
+    for (const { size, newestEndedAt } of parts) {
+      if (excess <= 0) break;
+      excess -= size;
+      before = newestEndedAt + 1;
+    }
+    return before;
+  }
+
   /** Decompresses a block when the walk reaches its newest id; what is added or dropped meanwhile changes nothing. */
   *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {
     const waiting = [...this.blocks.values()]

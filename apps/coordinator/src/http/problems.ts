@@ -138,7 +138,8 @@ export const PROBLEMS = {
   TRANSACTION_EXPIRED: {
     status: 410,
     title: 'The transaction is no longer kept',
-    advice: 'Ended transactions are kept for `CONCORDAT_RETENTION_MS` (24 hours).',
+    advice:
+      'Ended transactions are kept for `CONCORDAT_RETENTION_MS` (24 hours), but no more than `CONCORDAT_RETENTION_COUNT` (1,000,000).',
   },
   BODY_TOO_LARGE: {
     status: 413,

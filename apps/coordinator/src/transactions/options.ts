@@ -12,7 +12,9 @@ export interface TransactionOptions {
   readonly maximumWaitingForKeys: number;
   /** how long ended transactions and idempotency keys are kept */
   readonly retentionMs: number;
-  /** how often the retention is applied */
+  /** ended transactions kept at most, however young; keeps memory and snapshots bounded under any load */
+  readonly maximumEnded: number;
+  /** how often the retention is applied; more often when `maximumEnded` is near */
   readonly retentionIntervalMs: number;
   /** a branch that voted yes and has not ended for so long is listed as in doubt */
   readonly inDoubtAfterMs: number;
@@ -31,6 +33,7 @@ export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = 
   maximumOpenTransactions: 20_000,
   maximumWaitingForKeys: 10_000,
   retentionMs: 24 * 3_600_000,
+  maximumEnded: 1_000_000,
   retentionIntervalMs: 60_000,
   inDoubtAfterMs: 5_000,
   resendBaseMs: 1_000,

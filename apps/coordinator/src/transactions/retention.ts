@@ -2,10 +2,19 @@ import type { Clock, Timer } from '@concordat/foundation';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import type { TransactionOptions } from './options.js';
 
+/** From this share of the maximum on the count is looked at more often: some 60,000 may end between two looks. */
+const CROWDED_SHARE = 0.9;
+const CROWDED_INTERVAL_MS = 5_000;
 /**
- * While the node leads: now and then has the log forget ended transactions that are older than the retention.
- * Only what is known to be published can be forgotten, so the log is told of that first, even if nothing else
- * happens any more.
+ * However many there are, what is younger stays: a branch whose `Begin` was lost asks within seconds, and must hear
+ * that it is aborted, not that its transaction may have been forgotten.
+ */
+const MINIMUM_RETENTION_MS = 60_000;
+
+/**
+ * While the node leads: now and then has the log forget ended transactions that are older than the retention, and
+ * the oldest of those that are more than the maximum. Only what is known to be published can be forgotten, so the
+ * log is told of that first, even if nothing else happens any more.
  */
 export class Retention {
   private timer: Timer | undefined;
@@ -13,12 +22,15 @@ export class Retention {
   constructor(
     private readonly clock: Clock,
     private readonly log: DecisionLog,
-    private readonly options: Pick<TransactionOptions, 'retentionMs' | 'retentionIntervalMs'>,
+    private readonly options: Pick<TransactionOptions, 'retentionMs' | 'retentionIntervalMs' | 'maximumEnded'>,
     private readonly logPublished: () => void,
   ) {}
 
   start(): void {
-    this.timer = this.clock.setTimer(this.options.retentionIntervalMs, () => this.run());
+    const { retentionIntervalMs, maximumEnded } = this.options;
+    const crowded = this.log.state.archive.size > maximumEnded * CROWDED_SHARE;
+    const delayMs = crowded ? Math.min(retentionIntervalMs, CROWDED_INTERVAL_MS) : retentionIntervalMs;
+    this.timer = this.clock.setTimer(delayMs, () => this.run());
   }
 
   stop(): void {
@@ -28,11 +40,18 @@ export class Retention {
 
   private run(): void {
     this.logPublished();
-    const before = this.clock.now() - this.options.retentionMs;
+    const before = this.before();
     const oldest = this.log.state.archive.oldestEndedAt();
     if (oldest !== undefined && oldest < before) {
       this.log.append({ type: 'expire', before }).catch(() => undefined); // the next round, or leader, does it
     }
     this.start();
+  }
+
+  /** The later of two times: by age, and by count. */
+  private before(): number {
+    const now = this.clock.now();
+    const byCount = this.log.state.archive.endedBefore(this.options.maximumEnded) ?? -Infinity;
+    return Math.max(now - this.options.retentionMs, Math.min(byCount, now - MINIMUM_RETENTION_MS));
   }
 }

@@ -234,6 +234,41 @@ describe('retention', () => {
     await expect(harness.manager.get(old, 'linearizable')).rejects.toMatchObject({ code: 'TRANSACTION_EXPIRED' });
   });
 
+  it('forgets the oldest when there are too many, before their time, and often enough', async () => {
+    const harness = new Harness({ options: { maximumEnded: 2 } });
+    const oldest = await harness.committed(key('k'));
+    const others: string[] = [];
+    for (let count = 0; count < 3; count++) {
+      await harness.pass(60_000);
+      others.push(await harness.committed());
+    }
+    expect(harness.log.state.archive.size).toBeLessThanOrEqual(3);
+    await harness.pass(60_000);
+    await harness.pass(5_000);
+    expect(harness.log.state.archive.size).toBeLessThanOrEqual(2);
+    await expect(harness.manager.get(oldest, 'linearizable')).rejects.toMatchObject({ code: 'TRANSACTION_EXPIRED' });
+    for (const id of others.slice(-2)) {
+      expect(await harness.manager.get(id, 'linearizable')).toMatchObject({ status: 'committed' });
+    }
+    harness.inquire(oldest);
+    await harness.settle();
+    expect(harness.bus.of('unknown-old')).toHaveLength(1);
+  });
+
+  it('keeps what ended just now, however many there are: an unknown young transaction is presumed aborted', async () => {
+    const harness = new Harness({ options: { maximumEnded: 2, retentionIntervalMs: 1_000 } });
+    for (let count = 0; count < 6; count++) await harness.committed();
+    await harness.pass(30_000);
+    const young = harness.newId();
+    await harness.pass(29_000);
+    expect(harness.log.state.archive.size + harness.log.state.unpublishedCount).toBe(6);
+    harness.inquire(young);
+    await harness.settle();
+    expect(harness.bus.of('decision')).toMatchObject([{ decision: 'abort', transactionId: young }]);
+    await harness.pass(5_000);
+    expect(harness.log.state.archive.size).toBe(2);
+  });
+
   it('is applied by the leader only', async () => {
     const harness = new Harness();
     await harness.committed();
