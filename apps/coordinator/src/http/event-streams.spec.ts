@@ -115,6 +115,28 @@ describe('GET /v1/events', () => {
     expect(node.transactions.calls).toContainEqual(['missedSince', 7]);
   });
 
+  it('streams every transaction that one log entry changed, also to a client that has seen only some of them', async () => {
+    const other = { ...committed, id: BRANCH_ID };
+    const client = await open('/v1/events');
+    node.transactions.publish(committed);
+    node.transactions.publish(other);
+    expect(await client.events(2)).toEqual([event(committed), event(other)]);
+    const both = [committed, other].map((transaction) => ({ logIndex: transaction.logIndex, transaction }));
+    node.transactions.missed = { kind: 'events', events: both };
+    const resumed = await open('/v1/events', { 'last-event-id': String(committed.logIndex) });
+    expect(await resumed.events(2)).toEqual([event(committed), event(other)]);
+  });
+
+  it('says reset to who listens when a snapshot brings changes without events, and goes on from there', async () => {
+    const client = await open('/v1/events');
+    node.transactions.publish(active);
+    node.transactions.reset(30);
+    node.transactions.publish(committed); // of before
+    const later = { ...active, logIndex: 31 };
+    node.transactions.publish(later);
+    expect(await client.events(3)).toEqual([event(active), { event: 'reset', id: 30, data: {} }, event(later)]);
+  });
+
   it('says reset when that is too long ago, and goes on from now', async () => {
     node.transactions.missed = { kind: 'reset' };
     const client = await open('/v1/events', { 'last-event-id': '2' });
@@ -186,6 +208,24 @@ describe('GET /v1/transactions/{id}/events', () => {
     const client = await open(path, { 'last-event-id': '5' });
     await client.end();
     expect(await client.events(1)).toEqual([event(committed)]);
+  });
+
+  it('shows the state that a snapshot brought, and closes when it has ended or was dropped', async () => {
+    const client = await open(path);
+    node.transactions.view = committing;
+    node.transactions.reset(8);
+    expect(await client.events(2)).toEqual([event(active), event(committing)]);
+    node.transactions.reset(8); // nothing new
+    node.transactions.view = committed;
+    node.transactions.reset(9);
+    await client.end();
+    expect(await client.events(3)).toEqual([event(active), event(committing), event(committed)]);
+    node.transactions.view = active;
+    const other = await open(path);
+    node.transactions.failure = new TransactionNotFoundError('no transaction has this id');
+    node.transactions.reset(50);
+    await other.end();
+    expect(streams.size).toBe(0);
   });
 
   it('answers 404 as a problem', async () => {

@@ -23,8 +23,10 @@ interface Stream {
   readonly reply: FastifyReply;
   /** undefined: events of all transactions */
   readonly transactionId: string | undefined;
-  /** index of the newest event the client has */
+  /** index of the newest event the client has; it has none of a lower index to come */
   lastIndex: number;
+  /** transactions whose event with that index the client has: one log entry may change several */
+  readonly sentAtLast: Set<string>;
 }
 
 /**
@@ -36,7 +38,7 @@ interface Stream {
 @Injectable()
 export class EventStreams implements BeforeApplicationShutdown {
   private readonly streams = new Set<Stream>();
-  private unsubscribe: (() => void) | undefined;
+  private detach: (() => void)[] = [];
   private keepAlive: NodeJS.Timeout | undefined;
 
   constructor(
@@ -58,16 +60,14 @@ export class EventStreams implements BeforeApplicationShutdown {
    */
   openAll(reply: FastifyReply, lastEventId: number | undefined): void {
     this.refuseTooMany();
-    const stream: Stream = { reply, transactionId: undefined, lastIndex: lastEventId ?? -1 };
+    const stream: Stream = { reply, transactionId: undefined, lastIndex: lastEventId ?? -1, sentAtLast: new Set() };
     writeHead(reply);
     if (lastEventId !== undefined) {
       const missed = this.transactions.missedSince(lastEventId);
       if (missed.kind === 'reset') {
-        const { appliedIndex } = this.cluster.view();
-        stream.lastIndex = appliedIndex;
-        reply.raw.write(`event: reset\nid: ${appliedIndex}\ndata: {}\n\n`);
+        this.sendReset(stream, this.cluster.view().appliedIndex);
       } else {
-        for (const event of missed.events) this.send(stream, event.logIndex, formatEvent(event));
+        for (const event of missed.events) this.send(stream, event, formatEvent(event));
       }
     }
     if (isOpen(reply)) this.add(stream);
@@ -81,15 +81,16 @@ export class EventStreams implements BeforeApplicationShutdown {
    */
   openOne(reply: FastifyReply, state: TransactionView): void {
     this.refuseTooMany();
-    const stream: Stream = { reply, transactionId: state.id, lastIndex: -1 };
+    const stream: Stream = { reply, transactionId: state.id, lastIndex: -1, sentAtLast: new Set() };
     writeHead(reply);
-    this.send(stream, state.logIndex, formatEvent({ logIndex: state.logIndex, transaction: state }));
+    const event = { logIndex: state.logIndex, transaction: state };
+    this.send(stream, event, formatEvent(event));
     if (state.endedAt !== null) {
       reply.raw.end();
     } else if (isOpen(reply)) {
       this.add(stream);
       const missed = this.transactions.missedSince(state.logIndex); // what came while the state was asked for
-      if (missed.kind === 'events') for (const event of missed.events) this.deliver(stream, event);
+      if (missed.kind === 'events') for (const later of missed.events) this.deliver(stream, later);
     }
   }
 
@@ -110,14 +111,24 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   private firstState(transactionId: string, notFound: Error): Promise<TransactionView> {
     return new Promise((resolve, reject) => {
-      const unsubscribe = this.transactions.subscribe(({ transaction }) => {
-        if (transaction.id !== transactionId) return;
+      const end = (): void => {
         clearTimeout(timer);
-        unsubscribe();
+        for (const detach of detachments) detach();
+      };
+      const found = (transaction: TransactionView): void => {
+        end();
         resolve(transaction);
-      });
+      };
+      const detachments = [
+        this.transactions.subscribe(({ transaction }) => {
+          if (transaction.id === transactionId) found(transaction);
+        }),
+        this.transactions.onReset(() => {
+          this.transactions.get(transactionId, 'stale').then(found, () => undefined); // not in the snapshot either
+        }),
+      ];
       const timer = setTimeout(() => {
-        unsubscribe();
+        end();
         reject(notFound);
       }, FIRST_STATE_WAIT_MS);
     });
@@ -144,7 +155,12 @@ export class EventStreams implements BeforeApplicationShutdown {
   private add(stream: Stream): void {
     this.streams.add(stream);
     stream.reply.raw.once('close', () => this.remove(stream));
-    this.unsubscribe ??= this.transactions.subscribe((event) => this.publish(event));
+    if (this.detach.length === 0) {
+      this.detach = [
+        this.transactions.subscribe((event) => this.publish(event)),
+        this.transactions.onReset((throughIndex) => this.reset(throughIndex)),
+      ];
+    }
     this.keepAlive ??= setInterval(() => this.sendKeepAlive(), KEEP_ALIVE_MS).unref();
   }
 
@@ -154,8 +170,8 @@ export class EventStreams implements BeforeApplicationShutdown {
   }
 
   private rest(): void {
-    this.unsubscribe?.();
-    this.unsubscribe = undefined;
+    for (const detach of this.detach) detach();
+    this.detach = [];
     clearInterval(this.keepAlive);
     this.keepAlive = undefined;
   }
@@ -169,15 +185,40 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   private deliver(stream: Stream, event: TransactionEvent, text = formatEvent(event)): void {
     if (!wants(stream, event)) return;
-    this.send(stream, event.logIndex, text);
+    this.send(stream, event, text);
     if (stream.transactionId === undefined || event.transaction.endedAt === null) return;
     this.remove(stream);
     stream.reply.raw.end();
   }
 
-  private send(stream: Stream, logIndex: number, text: string): void {
-    if (logIndex <= stream.lastIndex) return;
-    stream.lastIndex = logIndex;
+  /** A snapshot brought changes without events: who hears of all reads anew, who hears of one gets its state. */
+  private reset(throughIndex: number): void {
+    for (const stream of this.streams) {
+      if (stream.transactionId === undefined) this.sendReset(stream, throughIndex);
+      else void this.refresh(stream, stream.transactionId);
+    }
+  }
+
+  private async refresh(stream: Stream, transactionId: string): Promise<void> {
+    try {
+      const transaction = await this.transactions.get(transactionId, 'stale');
+      if (this.streams.has(stream)) this.deliver(stream, { logIndex: transaction.logIndex, transaction });
+    } catch {
+      this.remove(stream); // it ended and was dropped meanwhile; the client is told so when it asks again
+      stream.reply.raw.end();
+    }
+  }
+
+  private sendReset(stream: Stream, throughIndex: number): void {
+    advance(stream, throughIndex);
+    this.write(stream, `event: reset\nid: ${throughIndex}\ndata: {}\n\n`);
+  }
+
+  private send(stream: Stream, { logIndex, transaction }: TransactionEvent, text: string): void {
+    if (logIndex < stream.lastIndex) return;
+    if (logIndex > stream.lastIndex) advance(stream, logIndex);
+    else if (stream.sentAtLast.has(transaction.id)) return;
+    stream.sentAtLast.add(transaction.id);
     this.write(stream, text);
   }
 
@@ -194,6 +235,11 @@ export class EventStreams implements BeforeApplicationShutdown {
   private sendKeepAlive(): void {
     for (const stream of this.streams) this.write(stream, ': keep-alive\n\n');
   }
+}
+
+function advance(stream: Stream, logIndex: number): void {
+  stream.lastIndex = logIndex;
+  stream.sentAtLast.clear();
 }
 
 function wants({ transactionId }: Stream, { transaction }: TransactionEvent): boolean {

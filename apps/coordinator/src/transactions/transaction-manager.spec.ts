@@ -258,10 +258,13 @@ describe('answers to clients (protocol 4.6)', () => {
     const { transactionId, logIndex } = transaction!;
     harness.log.follow();
     expect(harness.manager.missedSince(logIndex)).toMatchObject({ kind: 'events' });
+    const resets: number[] = [];
+    harness.manager.onReset((throughIndex) => resets.push(throughIndex));
     harness.log.install([{ type: 'decide', transactionId, decision: 'abort', reports: [], at: harness.clock.now() }]);
     await harness.settle();
     expect(answer.value).toMatchObject({ settled: true, transaction: { outcome: 'aborted' } });
     expect(harness.manager.missedSince(logIndex)).toEqual({ kind: 'reset' });
+    expect(resets).toEqual([harness.log.lastIndex]);
   });
 
   it('never proposes or reports the opposite of a Decide whose fate is unknown (protocol 4.4)', async () => {

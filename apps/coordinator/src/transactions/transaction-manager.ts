@@ -83,6 +83,7 @@ export class TransactionManager implements TransactionsApi {
   private readonly waiters: Waiters;
   private readonly history: EventHistory;
   private readonly listeners = new Set<(event: TransactionEvent) => void>();
+  private readonly resetListeners = new Set<(throughIndex: number) => void>();
   private readonly ids: UuidV7Generator;
   private readonly unknownOld: UnknownOldBranches;
   private readonly retention: Retention;
@@ -245,6 +246,11 @@ export class TransactionManager implements TransactionsApi {
     return () => this.listeners.delete(listener);
   }
 
+  onReset(listener: (throughIndex: number) => void): () => void {
+    this.resetListeners.add(listener);
+    return () => this.resetListeners.delete(listener);
+  }
+
   missedSince(logIndex: number): MissedEvents {
     const changed = this.history.changedSince(logIndex);
     if (!changed) return { kind: 'reset' };
@@ -302,6 +308,7 @@ export class TransactionManager implements TransactionsApi {
       const transaction = this.dependencies.log.state.find(transactionId);
       if (transaction) this.waiters.changed(transaction);
     }
+    for (const listener of this.resetListeners) listener(throughIndex);
   }
 
   private endSession(): void {

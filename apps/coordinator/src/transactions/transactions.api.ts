@@ -167,7 +167,15 @@ export interface TransactionsApi {
   inDoubt(): Promise<readonly InDoubtItem[]>;
   /** Called for every change of a transaction on this node, in log order; the function returned ends it. */
   subscribe(listener: (event: TransactionEvent) => void): () => void;
-  /** Events with an index above `logIndex`, from this node's memory. */
+  /**
+   * Called after a snapshot replaced the state, with the log index through which changes came without events; the
+   * function returned ends it.
+   */
+  onReset(listener: (throughIndex: number) => void): () => void;
+  /**
+   * Events with this index or a higher one, from this node's memory. The index itself is included, because one
+   * entry may change several transactions, of which the subscriber may have seen only some.
+   */
   missedSince(logIndex: number): MissedEvents;
 }
 

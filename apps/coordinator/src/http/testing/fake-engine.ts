@@ -90,6 +90,7 @@ export class FakeTransactions implements TransactionsApi {
   inDoubtItems: InDoubtItem[] = [];
   page: TransactionPage = { items: [committed], nextCursor: null };
   readonly listeners = new Set<(event: TransactionEvent) => void>();
+  readonly resetListeners = new Set<(throughIndex: number) => void>();
 
   begin(request: BeginRequest): Promise<TransactionView> {
     return this.answer(['begin', request], this.view);
@@ -132,6 +133,11 @@ export class FakeTransactions implements TransactionsApi {
     return () => void this.listeners.delete(listener);
   }
 
+  onReset(listener: (throughIndex: number) => void): () => void {
+    this.resetListeners.add(listener);
+    return () => void this.resetListeners.delete(listener);
+  }
+
   missedSince(logIndex: number): MissedEvents {
     this.calls.push(['missedSince', logIndex]);
     return this.missed;
@@ -139,6 +145,11 @@ export class FakeTransactions implements TransactionsApi {
 
   publish(transaction: TransactionView): void {
     for (const listener of this.listeners) listener({ logIndex: transaction.logIndex, transaction });
+  }
+
+  /** A snapshot replaces the state. */
+  reset(throughIndex: number): void {
+    for (const listener of this.resetListeners) listener(throughIndex);
   }
 
   private async answer<Value>(call: EngineCall, value: Value): Promise<Value> {
