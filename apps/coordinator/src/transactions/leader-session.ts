@@ -37,6 +37,7 @@ import {
   type DecisionLog,
 } from '../decision-log/decision-log.js';
 import { DoneBatch } from './done-batch.js';
+import type { CoordinatorFailpoint } from './failpoints.js';
 import type { TransactionOptions } from './options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import type { Idempotency } from './transactions.api.js';
@@ -200,7 +201,7 @@ export class LeaderSession {
   onApplied({ record, result }: AppliedRecord): void {
     if (this.closed) return;
     const decided = record.type === 'decide' && result.refusal === undefined;
-    const held = decided ? this.dependencies.failpoints.hit('coordinator.decide.after-append') : undefined;
+    const held = decided ? this.reach('coordinator.decide.after-append') : undefined;
     if (held) {
       void held.then(() => this.afterApplied(record, result));
       return;
@@ -227,7 +228,7 @@ export class LeaderSession {
   private afterApplied(record: LogRecord, result: ApplyResult): void {
     if (this.closed) return;
     if (record.type === 'begin') {
-      void this.dependencies.failpoints.hit('coordinator.begin.after-append');
+      void this.reach('coordinator.begin.after-append');
       if (result.refusal !== undefined) this.drop(record.transactionId);
     }
     for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
@@ -443,18 +444,31 @@ export class LeaderSession {
     if (this.outbox.length === 0 || this.closed) return;
     const messages = this.outbox;
     this.outbox = [];
-    const { bus, failpoints, logger } = this.dependencies;
+    const { bus, logger } = this.dependencies;
     bus.publish(messages).then(
       () => {
         if (messages.some(({ message }) => message.type === 'decision')) {
-          void failpoints.hit('coordinator.decision.after-send');
+          void this.reach('coordinator.decision.after-send');
         }
         if (messages.some(({ message }) => message.type === 'prepare')) {
-          void failpoints.hit('coordinator.prepare.after-send');
+          void this.reach('coordinator.prepare.after-send');
         }
       },
       (error: unknown) => logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`),
     );
+  }
+
+  /** A failpoint behind what has happened: it may hold things up, but there is nothing left that could fail. */
+  private reach(name: CoordinatorFailpoint): Promise<void> | undefined {
+    const goOn = (error: unknown): void => {
+      this.dependencies.logger.warn(`${errorMessage(error)}; what it stands behind has happened, so it goes on`);
+    };
+    try {
+      return this.dependencies.failpoints.hit(name)?.catch(goOn);
+    } catch (error) {
+      goOn(error);
+      return undefined;
+    }
   }
 
   private now(): number {

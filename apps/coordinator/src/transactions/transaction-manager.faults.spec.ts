@@ -77,6 +77,31 @@ describe('proposals that the log does not take', () => {
     expect(harness.log.applied.map(({ record }) => record.type)).not.toContain('decide');
   });
 
+  it.each([
+    'coordinator.begin.after-append',
+    'coordinator.prepare.after-send',
+    'coordinator.decide.after-append',
+    'coordinator.decision.after-send',
+  ])('goes on when the failpoint %s, behind what has happened, throws', async (name) => {
+    let reached = 0;
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown): void => void unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    const failpoints = failpointAt(name, () => {
+      reached++;
+      throw new FailpointError('told to fail');
+    });
+    const harness = new Harness({ failpoints });
+    const answer = harness.watch(harness.execute());
+    await harness.answerPrepares('yes');
+    await harness.obeyDecisions();
+    await harness.settle();
+    process.off('unhandledRejection', note);
+    expect(answer.value?.transaction.outcome).toBe('committed');
+    expect(harness.log.state.openCount).toBe(0);
+    expect([reached, unhandled]).toEqual([1, []]);
+  });
+
   it('proposes nothing in a later leadership that an earlier one of the same node was held up with', async () => {
     let goOn = (): void => undefined;
     const failpoints = failpointAt(
