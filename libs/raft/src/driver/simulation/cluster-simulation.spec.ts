@@ -15,7 +15,7 @@ async function simulate(seed: number, size: number): Promise<SimulationReport> {
   try {
     return await new ClusterSimulation(seed, size).run();
   } catch (error) {
-    const command = `RAFT_SEED=${seed} npm run jest -- --selectProjects unit -- cluster-simulation -t '${size} nodes'`;
+    const command = `RAFT_SEED=${seed} npm run jest -- --selectProjects unit -t '${size} nodes' cluster-simulation`;
     throw new Error(`seed ${seed} with ${size} nodes failed; replay: ${command}`, { cause: error });
   }
 }
