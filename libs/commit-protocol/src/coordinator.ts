@@ -98,7 +98,7 @@ export class CoordinatorTransaction {
     switch (event.type) {
       case 'admitted':
         this.admitted = true;
-        return [...this.sendWork(), ...this.advance(now)];
+        return this.isLate(now) ? this.giveUp(now) : [...this.sendWork(), ...this.advance(now)];
       case 'applied':
         return this.onApplied(event.transaction, now);
       case 'vote':
@@ -221,8 +221,20 @@ export class CoordinatorTransaction {
       this.decisionAttempt++;
       return this.sendDecision();
     }
+    if (this.isLate(now)) return this.giveUp(now);
     this.workAttempt++;
     return [...this.sendWork(), ...this.advance(now)];
+  }
+
+  /** Past its deadline nobody is asked for a vote any more (protocol 4.2); a delegated branch is, for ever (4.7). */
+  private isLate(now: number): boolean {
+    return now >= this.state.deadline && this.state.delegatedTo === undefined;
+  }
+
+  /** Proposes what the transaction is ready for with what is known, and an abort if that is nothing. */
+  private giveUp(now: number): CoordinatorEffect[] {
+    const effects = this.advance(now);
+    return effects.length > 0 ? effects : this.onDeadline(now);
   }
 
   /** Proposes what the transaction is ready for. */

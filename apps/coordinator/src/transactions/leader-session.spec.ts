@@ -77,9 +77,41 @@ describe('a new leader (protocol 4.1 to 4.3)', () => {
     await harness.settle();
     harness.log.follow();
     await harness.pass(2_000);
+    harness.bus.forget();
     harness.log.lead();
     await harness.pass(0);
     expect(answer.value?.transaction).toMatchObject({ outcome: 'aborted', reason: 'DEADLINE_EXCEEDED' });
+    expect(harness.bus.of('prepare')).toEqual([]); // nobody is asked for a vote that cannot count
+    expect(harness.bus.of('decision')).toHaveLength(2);
+  });
+
+  it('sends no work of what is past its deadline and waited for the keys of another one that is', async () => {
+    const harness = new Harness();
+    const request = { ...transfer(undefined, ['acc-1']), timeoutMs: 1_000 };
+    const answers = [1, 2].map(() => harness.watch(harness.execute(request)));
+    await harness.settle();
+    harness.log.follow();
+    await harness.pass(2_000);
+    harness.bus.forget();
+    harness.log.lead();
+    await harness.pass(0);
+    expect(answers.map(({ value }) => value?.transaction.outcome)).toEqual(['aborted', 'aborted']);
+    expect(harness.bus.of('prepare')).toEqual([]);
+  });
+
+  it('commits what is past its deadline when all votes came with the enlistments: a 202 keeps its promise', async () => {
+    const harness = new Harness();
+    const id = await harness.begin(1_000);
+    await harness.manager.enlist(id, { participant: 'bank-a', branchId: harness.newId(), vote: 'yes' });
+    harness.log.held = true;
+    harness.watch(harness.manager.commit(id, { wait: 'decided', waitMs: 0 }));
+    await harness.settle();
+    harness.log.follow(1); // the commit is requested in the log, and nobody decides
+    harness.log.held = false;
+    await harness.pass(2_000);
+    harness.log.lead();
+    await harness.pass(0);
+    expect(await harness.manager.get(id, 'linearizable')).toMatchObject({ decision: 'commit' });
   });
 
   it('asks a delegated branch again, and decides nothing itself', async () => {
