@@ -13,6 +13,12 @@ export class LogOverloadedError extends CodedError {
   readonly retryable = true;
 }
 
+/** No record of this size fits into the log: it is not in it, and repeating it is of no use. */
+export class RecordTooLargeError extends CodedError {
+  readonly code = 'RECORD_TOO_LARGE';
+  readonly retryable = false;
+}
+
 /** Leadership was lost on the way: the record is in the log or not, only a later read can tell. */
 export class AppendUnknownError extends CodedError {
   readonly code = 'APPEND_UNKNOWN';
@@ -43,7 +49,7 @@ export interface DecisionLog {
   leadership(): Leadership;
   /**
    * Proposes a record; resolves when it is committed and applied here, with what the state machine made of it.
-   * Rejects with one of the three errors above.
+   * Rejects with one of the four errors above.
    */
   append(record: LogRecord): Promise<ApplyResult>;
   /** Afterwards `state` holds everything that was committed when the call began. Rejects with NotLeadingError. */

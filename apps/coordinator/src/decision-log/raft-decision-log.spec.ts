@@ -156,10 +156,10 @@ describe('RaftDecisionLog', () => {
     expect(await fixture.end(caught)).toMatchObject({ code: 'APPEND_UNKNOWN' });
   });
 
-  it('says that there is no room for what can never be appended', async () => {
+  it('says of what can never be appended that it is too large', async () => {
     const fixture = await started();
     const record: LogRecord = { type: 'participant', name: 'x'.repeat(20_000_000), operations: [], at: 1 };
-    await expect(fixture.append(record)).rejects.toMatchObject({ code: 'LOG_OVERLOADED' });
+    await expect(fixture.append(record)).rejects.toMatchObject({ code: 'RECORD_TOO_LARGE', retryable: false });
   });
 
   it('comes to the same state from its log after a restart', async () => {

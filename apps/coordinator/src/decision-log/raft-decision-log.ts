@@ -18,6 +18,7 @@ import {
   AppendUnknownError,
   LogOverloadedError,
   NotLeadingError,
+  RecordTooLargeError,
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
@@ -131,6 +132,7 @@ function appendError(error: unknown): CodedError {
   if (error instanceof NotLeaderError) return new NotLeadingError('this node does not lead', { cause: error });
   if (error instanceof ProposalDroppedError) {
     if (error.code === 'STOPPED') return new NotLeadingError('this node stops', { cause: error });
+    if (error.code === 'TOO_LARGE') return new RecordTooLargeError(error.message, { cause: error });
     return new LogOverloadedError(error.message, { cause: error });
   }
   if (error instanceof ProposalUnknownError) return new AppendUnknownError(error.message, { cause: error });

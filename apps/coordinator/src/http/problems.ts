@@ -149,7 +149,8 @@ export const PROBLEMS = {
   PAYLOAD_TOO_LARGE: {
     status: 413,
     title: 'A payload is too large',
-    advice: 'At most 256 KiB for the payload of an operation and for the metadata; send a reference instead.',
+    advice:
+      'At most 256 KiB for the payload of an operation and for the metadata, 1 MiB for all operations of a transaction together; send a reference instead.',
   },
   URI_TOO_LONG: {
     status: 414,

@@ -36,6 +36,12 @@ export class TooManyBranchesError extends CodedError {
   readonly retryable = false;
 }
 
+/** The operations of the transaction together are larger than is allowed. */
+export class PayloadTooLargeError extends CodedError {
+  readonly code = 'PAYLOAD_TOO_LARGE';
+  readonly retryable = false;
+}
+
 /** The key was used with another request. */
 export class IdempotencyKeyReusedError extends CodedError {
   readonly code = 'IDEMPOTENCY_KEY_REUSED';

@@ -6,6 +6,8 @@ export interface TransactionOptions {
   readonly maximumBranches: number;
   /** operations of one transaction at most */
   readonly maximumOperations: number;
+  /** operations of one transaction together, as JSON, in bytes at most: they must fit into one record of the log */
+  readonly maximumOperationsBytes: number;
   /** undecided or unfinished transactions at most; beyond, requests are refused as OVERLOADED */
   readonly maximumOpenTransactions: number;
   /** transactions that may wait for their keys at most */
@@ -30,6 +32,7 @@ export interface TransactionOptions {
 export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = {
   maximumBranches: 64,
   maximumOperations: 256,
+  maximumOperationsBytes: 1024 * 1024,
   maximumOpenTransactions: 20_000,
   maximumWaitingForKeys: 10_000,
   retentionMs: 24 * 3_600_000,

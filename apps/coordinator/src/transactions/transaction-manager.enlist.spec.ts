@@ -135,6 +135,37 @@ describe('enlist', () => {
     ).rejects.toMatchObject(tooMany);
   });
 
+  it('limits the size of all operations together, of enlistments and of one request, before anything is proposed', async () => {
+    const harness = new Harness();
+    const large = (participant: string) => ({ ...work(participant), payload: 'é'.repeat(120_000) }); // 240,000 bytes
+    const tooLarge = { code: 'PAYLOAD_TOO_LARGE', retryable: false, details: { limit: 1_048_576 } };
+    const id = await harness.begin();
+    for (const participant of ['bank-a', 'bank-b', 'bank-a', 'bank-c']) {
+      await harness.manager.enlist(id, large(participant));
+    }
+    const { lastIndex } = harness.log;
+    await expect(harness.manager.enlist(id, large('bank-b'))).rejects.toMatchObject(tooLarge);
+    const request = { protocol: '2pc', timeoutMs: 1_000, metadata: {} } as const;
+    const branches = Array.from({ length: 5 }, () => large('bank-a'));
+    await expect(harness.execute({ ...request, branches })).rejects.toMatchObject(tooLarge);
+    expect(harness.log.lastIndex).toBe(lastIndex);
+    await harness.manager.enlist(id, work('bank-b')); // what fits is still taken
+    const prepared = { participant: 'bank-a', branchId: harness.newId(), vote: 'yes' } as const;
+    expect(await harness.manager.enlist(id, prepared)).toMatchObject({ created: true });
+  });
+
+  it('says PAYLOAD_TOO_LARGE, not to repeat it, of a record that the log can never take', async () => {
+    const harness = new Harness();
+    harness.log.tooSmall = true;
+    const tooLarge = { code: 'PAYLOAD_TOO_LARGE', retryable: false };
+    await expect(harness.begin()).rejects.toMatchObject(tooLarge);
+    await expect(harness.execute()).rejects.toMatchObject(tooLarge);
+    harness.log.tooSmall = false;
+    harness.bus.forget();
+    await harness.pass(60_000);
+    expect(harness.bus.sent).toEqual([]);
+  });
+
   it('refuses what is not there', async () => {
     const harness = new Harness();
     const id = await harness.begin();

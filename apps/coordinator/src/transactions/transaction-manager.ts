@@ -16,6 +16,7 @@ import {
   AppendUnknownError,
   LogOverloadedError,
   NotLeadingError,
+  RecordTooLargeError,
   type AppliedRecord,
   type Leadership,
 } from '../decision-log/decision-log.js';
@@ -26,6 +27,7 @@ import {
   NotAvailableError,
   OutcomeUnknownError,
   OverloadedError,
+  PayloadTooLargeError,
   TooManyBranchesError,
   TransactionClosedError,
   TransactionDecidedError,
@@ -162,6 +164,7 @@ export class TransactionManager implements TransactionsApi {
     this.refuseOverload(session);
     const branches = this.gather(request.branches);
     this.refuseTooMany(branches.length, request.branches.length);
+    this.refuseTooLarge(branches);
     const record = this.beginRecord(request, branches, true);
     const settlement = this.settle(record.transactionId, options);
     this.logged(session.begin(record)).then(
@@ -410,6 +413,7 @@ export class TransactionManager implements TransactionsApi {
     const specification = this.specify(transaction, request);
     const branchCount = transaction.branches.length + (findBranch(transaction, specification.branchId) ? 0 : 1);
     this.refuseTooMany(branchCount, countOperations(transaction) + specification.operations.length);
+    if (specification.operations.length > 0) this.refuseTooLarge([...transaction.branches, specification]);
     const record: EnlistRecord = {
       type: 'enlist',
       transactionId,
@@ -511,12 +515,26 @@ export class TransactionManager implements TransactionsApi {
     }
   }
 
+  private refuseTooLarge(branches: readonly Pick<BranchSpecification, 'operations'>[]): void {
+    const { maximumOperationsBytes } = this.dependencies.options;
+    let sizeBytes = 0;
+    for (const { operations } of branches) sizeBytes += Buffer.byteLength(JSON.stringify(operations));
+    if (sizeBytes <= maximumOperationsBytes) return;
+    throw new PayloadTooLargeError(
+      `the operations of the transaction have ${sizeBytes} bytes of JSON together; at most ${maximumOperationsBytes} are allowed`,
+      { details: { limit: maximumOperationsBytes } },
+    );
+  }
+
   private async logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
     try {
       return await proposal;
     } catch (cause) {
       if (cause instanceof NotLeadingError) throw new NoLeaderError('this node lost the leadership', { cause });
       if (cause instanceof LogOverloadedError) throw new OverloadedError('the log has too much under way', { cause });
+      if (cause instanceof RecordTooLargeError) {
+        throw new PayloadTooLargeError('the request does not fit into one record of the log', { cause });
+      }
       if (cause instanceof AppendUnknownError) {
         throw new OutcomeUnknownError('the leadership was lost on the way; the request may have happened', { cause });
       }

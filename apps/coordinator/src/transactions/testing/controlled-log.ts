@@ -9,6 +9,7 @@ import {
   AppendUnknownError,
   LogOverloadedError,
   NotLeadingError,
+  RecordTooLargeError,
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
@@ -38,6 +39,8 @@ export class ControlledLog implements DecisionLog {
   confirmationsHeld = false;
   /** while set, every proposal is refused as overloaded */
   overloaded = false;
+  /** while set, every proposal is refused because of its size */
+  tooSmall = false;
   /** every record that was applied, in order */
   readonly applied: AppliedRecord[] = [];
   private readonly pending: Proposal[] = [];
@@ -64,6 +67,7 @@ export class ControlledLog implements DecisionLog {
   append(record: LogRecord): Promise<ApplyResult> {
     if (!this.epoch) return Promise.reject(new NotLeadingError('this node does not lead'));
     if (this.overloaded) return Promise.reject(new LogOverloadedError('too much under way'));
+    if (this.tooSmall) return Promise.reject(new RecordTooLargeError('no record of this size fits'));
     return new Promise((resolve, reject) => {
       this.pending.push({ record: copy(record), resolve, reject });
       if (!this.held) queueMicrotask(() => this.applyAll());
