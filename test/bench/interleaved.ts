@@ -6,6 +6,9 @@ import { RestClients } from './rest-client.js';
 import { median } from './statistics.js';
 import type { RunningSystem } from './system.js';
 
+const WARM_UP_SECONDS = 20;
+const WARM_UP_CLIENTS = 64;
+
 export interface InterleavedOptions {
   readonly clients: readonly number[];
   readonly rounds: number;
@@ -35,8 +38,20 @@ export interface Comparison {
 /** Measures bound and system in turns, so that a noisy machine is noisy for both. */
 export async function compare(system: RunningSystem, options: InterleavedOptions): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
+  await warmUp(system, options);
   for (const clients of options.clients) comparisons.push(await compareAt(system, clients, options));
   return comparisons;
+}
+
+/** A cold JVM takes twice as long, and a cold Node process is no better. */
+async function warmUp(system: RunningSystem, { withKeys, accounts }: InterleavedOptions): Promise<void> {
+  process.stderr.write(`  warming up for ${WARM_UP_SECONDS} s\n`);
+  const rest = new RestClients(await system.leaderUrl(), WARM_UP_CLIENTS);
+  try {
+    await closedLoop(WARM_UP_CLIENTS, { seconds: WARM_UP_SECONDS }, rest.transfer(accounts, withKeys));
+  } finally {
+    await rest.close();
+  }
 }
 
 async function compareAt(system: RunningSystem, clients: number, options: InterleavedOptions): Promise<Comparison> {
@@ -49,7 +64,7 @@ async function compareAt(system: RunningSystem, clients: number, options: Interl
   const systemRounds: Measurement[] = [];
   const costs: ReturnType<ProcessMeter['perTransfer']>[] = [];
   try {
-    await closedLoop(clients, { seconds: Math.min(seconds, 2) }, systemAttempt); // warm
+    await closedLoop(clients, { seconds: Math.min(seconds, 2) }, systemAttempt); // connections and plans
     for (let round = 1; round <= rounds; round++) {
       rawRounds.push(await run(`raw    ${clients} clients, round ${round}`, clients, seconds, rawAttempt));
       const meter = new ProcessMeter(system);

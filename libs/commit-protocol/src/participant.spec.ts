@@ -100,6 +100,13 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     ],
   ],
   [
+    'a new leader is a reason to ask about everything: it may not know what the one before was doing',
+    [
+      [message(prepare({ transactionId: T2, epoch: { term: 5, index: 9 } })), ['run-prepare']],
+      [message(prepare({ epoch: { term: 6, index: 12 } })), ['inquire-all', 'run-prepare']],
+    ],
+  ],
+  [
     'decisions are not fenced',
     [
       [message(prepare({ transactionId: T2, epoch: { term: 5, index: 9 } })), ['run-prepare']],

@@ -115,8 +115,11 @@ export class ParticipantMachine {
       this.alert('UNSUPPORTED_PROTOCOL', addressOf(message), `this participant does not speak ${message.protocol}`);
       return false;
     }
-    if (message.epoch.term < this.highestTerm) return false;
-    this.highestTerm = message.epoch.term;
+    const { term } = message.epoch;
+    if (term < this.highestTerm) return false;
+    // What the leader before had not logged yet, this one knows nothing of: only an inquiry ends it.
+    if (this.highestTerm > 0 && term > this.highestTerm) this.effects.push({ type: 'inquire-all' });
+    this.highestTerm = term;
     return true;
   }
 

@@ -52,6 +52,8 @@ export type ParticipantEffect =
   | { readonly type: 'run-abort'; readonly branch: BranchAddress }
   /** a decision overtook work that may not have begun: if so, drop it and report `unknown` */
   | { readonly type: 'cancel-work'; readonly branch: BranchAddress }
+  /** a new leader has come: ask about every prepared branch now, whatever its age */
+  | { readonly type: 'inquire-all' }
   /** `prompt`: somebody waits for it; otherwise it may be gathered with others for a moment */
   | { readonly type: 'reply'; readonly message: VoteMessage | DoneMessage; readonly prompt: boolean }
   | {

@@ -74,6 +74,8 @@ interface Entry {
   /** enlistments of one transaction go one after another */
   tail: Promise<unknown>;
   entered: boolean;
+  /** proposes `Begin`, which still waits for the decision to go with it */
+  proposeBegin: (() => void) | undefined;
 }
 
 /**
@@ -141,7 +143,10 @@ export class LeaderSession {
 
   close(): void {
     this.closed = true;
-    for (const entry of this.entries.values()) cancelTimers(entry);
+    for (const entry of this.entries.values()) {
+      cancelTimers(entry);
+      entry.proposeBegin?.(); // is told that the leadership has ended
+    }
     this.entries.clear();
     this.done.close();
     this.outcomes.close();
@@ -160,10 +165,10 @@ export class LeaderSession {
     return this.claims.get(key);
   }
 
-  /** Proposes `Begin`; the work of a closed transaction leaves together with it (protocol 3.1). */
+  /** Opens a transaction; the work of a closed one leaves at once (protocol 3.1). */
   begin(record: BeginRecord): Promise<ApplyResult> {
     const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
-    const applied = this.propose(record, 'coordinator.begin').catch((error: unknown) => {
+    const applied = this.logBegin(entry, record).catch((error: unknown) => {
       this.drop(record.transactionId); // whatever was prepared inquires and is told to abort
       this.flush(); // work of those who waited for its keys
       throw error;
@@ -172,6 +177,25 @@ export class LeaderSession {
     if (record.closed) this.enter(entry);
     this.flush();
     return applied;
+  }
+
+  /**
+   * Proposes `Begin`. Nobody needs it in the log before the decision where all work is known and nothing is
+   * delegated, so there it waits a moment for the decision, and both share their way into the log: a leader that
+   * dies meanwhile leaves what one leaves whose `Begin` was lost, a transaction that is presumed aborted.
+   */
+  private logBegin(entry: Entry, record: BeginRecord): Promise<ApplyResult> {
+    const { clock, options } = this.dependencies;
+    const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
+    if (needed || options.beginDelayMs === 0) return this.propose(record, 'coordinator.begin');
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimer(options.beginDelayMs, () => entry.proposeBegin?.());
+      entry.proposeBegin = (): void => {
+        entry.proposeBegin = undefined;
+        timer.cancel();
+        this.propose(record, 'coordinator.begin').then(resolve, reject);
+      };
+    });
   }
 
   /** Runs an enlistment after those before it of the same transaction. */
@@ -329,6 +353,7 @@ export class LeaderSession {
       resendTimer: undefined,
       tail: Promise.resolve(),
       entered: false,
+      proposeBegin: undefined,
     };
     this.entries.set(transactionId, entry);
     if (!decision) {
@@ -371,6 +396,7 @@ export class LeaderSession {
     for (const effect of effects) {
       switch (effect.type) {
         case 'append':
+          entry?.proposeBegin?.(); // goes first, into the same batch
           void this.append(effect.record, `coordinator.${effect.record.type}`, entry);
           break;
         case 'send':

@@ -23,6 +23,8 @@ export interface TransactionOptions {
   /** delay before something unanswered is sent again for the first time; doubles up to the cap */
   readonly resendBaseMs: number;
   readonly resendCapMs: number;
+  /** a `Begin` that nobody needs yet waits so long for the decision, to be logged together with it; 0: never */
+  readonly beginDelayMs: number;
   /** ends of branches are gathered for so long before they are logged together */
   readonly doneDelayMs: number;
   /** changes that a subscriber to events can catch up on */
@@ -41,6 +43,7 @@ export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = 
   inDoubtAfterMs: 5_000,
   resendBaseMs: 1_000,
   resendCapMs: 15_000,
-  doneDelayMs: 20,
+  beginDelayMs: 10,
+  doneDelayMs: 50,
   eventHistorySize: 10_000,
 };

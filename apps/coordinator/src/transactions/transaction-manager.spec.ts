@@ -1,6 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { DECIDED, ENDED, Harness, transfer, work } from './testing/harness.js';
 
+/** Types of the records about transactions, in order. */
+const logged = (harness: Harness): string[] =>
+  harness.log.applied.map(({ record }) => record.type).filter((type) => type !== 'participant');
+
 describe('what must be in the log before which message leaves (protocol 3)', () => {
   it('lets prepares leave together with the proposal of Begin, to both participants at once', async () => {
     const harness = new Harness();
@@ -13,6 +17,43 @@ describe('what must be in the log before which message leaves (protocol 3)', () 
       'concordat.prepare.bank-b',
     ]);
     expect(harness.bus.of('prepare').every(({ attempt, epoch }) => attempt === 0 && epoch.term === 1)).toBe(true);
+  });
+
+  it('may keep Begin for a moment, and logs it together with the decision, in front of it', async () => {
+    const harness = new Harness({ options: { beginDelayMs: 10 } });
+    const answer = harness.watch(harness.execute());
+    await harness.settle();
+    expect(harness.bus.of('prepare')).toHaveLength(2);
+    expect(logged(harness)).toEqual([]);
+    await harness.answerPrepares('yes');
+    expect(logged(harness)).toEqual(['begin', 'decide']);
+    expect(answer.value?.transaction.outcome).toBe('committed');
+  });
+
+  it('logs a Begin that was kept when the decision takes longer', async () => {
+    const harness = new Harness({ options: { beginDelayMs: 10 } });
+    harness.watch(harness.execute());
+    await harness.pass(9);
+    expect(logged(harness)).toEqual([]);
+    await harness.pass(1);
+    expect(logged(harness)).toEqual(['begin']);
+  });
+
+  it('answers NO_LEADER for a Begin that was kept when the leadership ends: nothing happened', async () => {
+    const harness = new Harness({ options: { beginDelayMs: 10 } });
+    const answer = harness.watch(harness.execute());
+    await harness.settle();
+    harness.log.follow();
+    await harness.settle();
+    expect(answer.error?.code).toBe('NO_LEADER');
+  });
+
+  it('never keeps the Begin of a delegated transaction: its work waits for it', async () => {
+    const harness = new Harness({ options: { beginDelayMs: 10 } });
+    harness.watch(harness.execute({ ...transfer(), branches: [work('bank-a', 'debit')] }));
+    await harness.settle();
+    expect(logged(harness)).toEqual(['begin']);
+    expect(harness.bus.of('commit-one-phase')).toHaveLength(1);
   });
 
   it('tells neither branches nor client of a commit before Decide is applied', async () => {

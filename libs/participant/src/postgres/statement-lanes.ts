@@ -39,14 +39,12 @@ export class StatementLanes {
 
   async close(): Promise<void> {
     this.closed = true;
-    const clients = await Promise.allSettled(this.lanes.map(({ client }) => client));
-    const ends = clients.map((result) => (result.status === 'fulfilled' ? result.value?.end() : undefined));
-    await Promise.allSettled(ends);
+    await Promise.allSettled(this.lanes.map(async ({ client }) => (await client)?.end()));
   }
 
   private async connect(lane: Lane): Promise<Client> {
     const stream = (): GatheringSocket => new GatheringSocket();
-    const client = new Client({ ...this.config, pipeline: true, stream } as ClientConfig);
+    const client = new Client({ ...this.config, pipeline: true, stream });
     const forget = (): void => {
       lane.client = undefined;
     };

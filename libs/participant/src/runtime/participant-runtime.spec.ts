@@ -131,14 +131,14 @@ async function createSystem(limits: Partial<ParticipantLimits> = {}, resourceMan
 }
 
 const operation: OperationCall = { operation: 'debit', payload: {}, keys: [] };
-const prepare = (n: number): CoordinatorMessage => ({
+const prepare = (n: number, term = 1): CoordinatorMessage => ({
   ...address(n),
   type: 'prepare',
   protocol: '2pc',
   operations: [operation],
   deadline: Date.UTC(2026, 0, 2),
   attempt: 0,
-  epoch: { term: 1, index: 1 },
+  epoch: { term, index: 1 },
 });
 const decide = (n: number, decision: 'commit' | 'abort' = 'commit'): CoordinatorMessage => ({
   ...address(n),
@@ -267,6 +267,17 @@ describe('ParticipantRuntime', () => {
     await system.send({ ...address(1), type: 'unknown-old' });
     expect(resourceManager.calls).toEqual([]);
     expect(system.runtime.metrics().alerts.UNKNOWN_OLD_TRANSACTION).toBe(1);
+  });
+
+  it('asks about everything prepared as soon as a new leader speaks, which may not know of it', async () => {
+    const resourceManager = new FakeResourceManager();
+    const system = await createSystem({ sweepIntervalMs: 60_000, inquiryAfterMs: 60_000 }, resourceManager);
+    const { transactionId, branchId } = address(1);
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: system.clock.now() });
+    await system.send(prepare(2));
+    expect(system.heard.filter(({ type }) => type === 'inquiry')).toEqual([]);
+    await system.send(prepare(3, 9));
+    expect(system.heard.filter(({ type }) => type === 'inquiry')).toMatchObject([{ transactionId, branchId }]);
   });
 
   it('announces itself again and again', async () => {

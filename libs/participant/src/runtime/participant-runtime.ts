@@ -175,6 +175,8 @@ export class ParticipantRuntime<Context> {
 
   private execute(effect: ParticipantEffect): void {
     switch (effect.type) {
+      case 'inquire-all':
+        return this.sweeper.inquireAll();
       case 'run-prepare':
         return this.submit(this.workPool, effect.message, () => this.prepare(effect.message));
       case 'run-one-phase':

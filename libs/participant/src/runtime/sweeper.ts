@@ -4,7 +4,7 @@ import type { PreparedBranch } from './resource-manager.js';
 export interface SweeperOptions {
   /** between two sweeps, in milliseconds */
   readonly intervalMs: number;
-  /** younger branches are left alone, except at the start, in milliseconds */
+  /** younger branches are left alone, except when all are asked about, in milliseconds */
   readonly thresholdMs: number;
   /** inquiries of one sweep at most; the rest waits for the next one */
   readonly maximumInquiries: number;
@@ -29,7 +29,8 @@ export interface SweeperPorts {
 export class Sweeper {
   private timer: Timer | undefined;
   private stopped = true;
-  private first = true;
+  /** the next sweep leaves no branch alone */
+  private all = true;
   private inHand: Promise<void> = Promise.resolve();
 
   constructor(
@@ -39,8 +40,15 @@ export class Sweeper {
 
   start(): void {
     this.stopped = false;
-    this.first = true;
+    this.all = true;
     this.inHand = this.sweepAndWait();
+  }
+
+  /** Asks about every prepared branch as soon as the sweep in hand is over. */
+  inquireAll(): void {
+    if (this.stopped) return;
+    this.all = true;
+    this.inHand = this.inHand.then(() => (this.all && !this.stopped ? this.sweepAndWait() : undefined));
   }
 
   /** Waits for the sweep in hand. */
@@ -57,17 +65,18 @@ export class Sweeper {
       this.ports.logger.warn(`prepared branches could not be listed, trying again: ${errorMessage(error)}`);
     }
     if (this.stopped) return;
+    this.timer?.cancel();
     this.timer = this.ports.clock.setTimer(this.options.intervalMs, () => {
       this.inHand = this.sweepAndWait();
     });
   }
 
   private async sweep(): Promise<void> {
+    const thresholdMs = this.all ? 0 : this.options.thresholdMs;
     const prepared = await this.ports.listPrepared();
     if (this.stopped) return;
     const now = this.ports.clock.now();
-    const thresholdMs = this.first ? 0 : this.options.thresholdMs;
-    this.first = false;
+    if (thresholdMs === 0) this.all = false;
     const waiting = prepared.filter(({ preparedAt }) => now - preparedAt >= thresholdMs);
     for (const branch of waiting.slice(0, this.options.maximumInquiries)) this.ports.inquire(branch);
     const oldest = prepared.reduce((least, { preparedAt }) => Math.min(least, preparedAt), now);

@@ -59,7 +59,8 @@ export class Harness {
         random: this.random,
         failpoints,
         logger,
-        options: { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test', ...options },
+        // `Begin` goes at once, so that a test can hold it up by itself; what waits is tested with its own delay.
+        options: { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test', beginDelayMs: 0, ...options },
       },
       this.log.lastIndex,
     );
