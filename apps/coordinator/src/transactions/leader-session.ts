@@ -74,8 +74,6 @@ interface Entry {
   /** enlistments of one transaction go one after another */
   tail: Promise<unknown>;
   entered: boolean;
-  /** proposes `Begin`, which still waits for the decision to go with it */
-  proposeBegin: (() => void) | undefined;
 }
 
 /**
@@ -92,6 +90,8 @@ export class LeaderSession {
   private readonly done: DoneBatch;
   private readonly outcomes: OutcomePublisher;
   private outbox: OutgoingMessage[] = [];
+  private waitingBegins: (() => void)[] = [];
+  private beginTimer: Timer | undefined;
   private closed = false;
 
   constructor(
@@ -143,10 +143,8 @@ export class LeaderSession {
 
   close(): void {
     this.closed = true;
-    for (const entry of this.entries.values()) {
-      cancelTimers(entry);
-      entry.proposeBegin?.(); // is told that the leadership has ended
-    }
+    this.proposeWaitingBegins(); // they are told that the leadership has ended
+    for (const entry of this.entries.values()) cancelTimers(entry);
     this.entries.clear();
     this.done.close();
     this.outcomes.close();
@@ -168,7 +166,7 @@ export class LeaderSession {
   /** Opens a transaction; the work of a closed one leaves at once (protocol 3.1). */
   begin(record: BeginRecord): Promise<ApplyResult> {
     const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
-    const applied = this.logBegin(entry, record).catch((error: unknown) => {
+    const applied = this.logBegin(record).catch((error: unknown) => {
       this.drop(record.transactionId); // whatever was prepared inquires and is told to abort
       this.flush(); // work of those who waited for its keys
       throw error;
@@ -181,21 +179,26 @@ export class LeaderSession {
 
   /**
    * Proposes `Begin`. Nobody needs it in the log before the decision where all work is known and nothing is
-   * delegated, so there it waits a moment for the decision, and both share their way into the log: a leader that
-   * dies meanwhile leaves what one leaves whose `Begin` was lost, a transaction that is presumed aborted.
+   * delegated, so there it waits a moment for whatever is proposed next (its own decision at the latest), and they
+   * share their way into the log: a leader that dies meanwhile leaves what one leaves whose `Begin` was lost, a
+   * transaction that is presumed aborted.
    */
-  private logBegin(entry: Entry, record: BeginRecord): Promise<ApplyResult> {
+  private logBegin(record: BeginRecord): Promise<ApplyResult> {
     const { clock, options } = this.dependencies;
     const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
     if (needed || options.beginDelayMs === 0) return this.propose(record, 'coordinator.begin');
+    this.beginTimer ??= clock.setTimer(options.beginDelayMs, () => this.proposeWaitingBegins());
     return new Promise((resolve, reject) => {
-      const timer = clock.setTimer(options.beginDelayMs, () => entry.proposeBegin?.());
-      entry.proposeBegin = (): void => {
-        entry.proposeBegin = undefined;
-        timer.cancel();
-        this.propose(record, 'coordinator.begin').then(resolve, reject);
-      };
+      this.waitingBegins.push(() => void this.propose(record, 'coordinator.begin').then(resolve, reject));
     });
+  }
+
+  private proposeWaitingBegins(): void {
+    this.beginTimer?.cancel();
+    this.beginTimer = undefined;
+    const begins = this.waitingBegins;
+    this.waitingBegins = [];
+    for (const propose of begins) propose();
   }
 
   /** Runs an enlistment after those before it of the same transaction. */
@@ -353,7 +356,6 @@ export class LeaderSession {
       resendTimer: undefined,
       tail: Promise.resolve(),
       entered: false,
-      proposeBegin: undefined,
     };
     this.entries.set(transactionId, entry);
     if (!decision) {
@@ -396,7 +398,6 @@ export class LeaderSession {
     for (const effect of effects) {
       switch (effect.type) {
         case 'append':
-          entry?.proposeBegin?.(); // goes first, into the same batch
           void this.append(effect.record, `coordinator.${effect.record.type}`, entry);
           break;
         case 'send':
@@ -432,6 +433,7 @@ export class LeaderSession {
 
   /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
   private async append(record: LogRecord, failpoint: string, entry?: Entry): Promise<void> {
+    this.proposeWaitingBegins(); // in front of it, into the same batch
     try {
       const { refusal } = await this.propose(record, failpoint);
       // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.

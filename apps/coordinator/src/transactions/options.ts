@@ -23,7 +23,7 @@ export interface TransactionOptions {
   /** delay before something unanswered is sent again for the first time; doubles up to the cap */
   readonly resendBaseMs: number;
   readonly resendCapMs: number;
-  /** a `Begin` that nobody needs yet waits so long for the decision, to be logged together with it; 0: never */
+  /** a `Begin` that nobody needs yet waits so long at most for another record to be logged with; 0: not at all */
   readonly beginDelayMs: number;
   /** ends of branches are gathered for so long before they are logged together */
   readonly doneDelayMs: number;
