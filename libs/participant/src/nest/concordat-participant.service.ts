@@ -69,7 +69,6 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       {
         applicationName: participant,
         ...(limits?.workConcurrency !== undefined && { workConnections: limits.workConcurrency }),
-        ...(limits?.rulingConcurrency !== undefined && { rulingConnections: limits.rulingConcurrency }),
         ...postgres,
         cluster: options.cluster ?? 'local',
       },

@@ -25,7 +25,7 @@ export interface PostgresResourceManagerSettings {
   readonly dataSource?: DataSource;
   /** connections for work, as many as run at once; default 8 */
   readonly workConnections?: number;
-  /** connections for decisions; default 8 */
+  /** connections for tombstones, opened when needed; what ends prepared transactions shares two others; default 8 */
   readonly rulingConnections?: number;
   /** no lock is awaited longer, even if the deadline is further away, in milliseconds; default 10,000 */
   readonly lockTimeoutMs?: number;
