@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -45,7 +45,8 @@ export interface LocalSystemOptions {
 const LAB = resolve(import.meta.dirname, '../../dist/apps/lab/src/main.js');
 /** Every port of the contract; all of them must be free at an offset. */
 const PORTS = [8081, 8082, 8083, 9081, 9082, 9083, 9092, 9093, 5433, 5434, 5435, 8091, 8092, 8093];
-const OFFSETS = { first: 10_000, last: 40_000, step: 100 };
+/** All ports stay below 32,768, where the system begins to give ports to outgoing connections. */
+const OFFSETS = { first: 10_000, last: 23_000, step: 100 };
 const START_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 60_000;
 
@@ -124,14 +125,11 @@ async function freePortOffset(): Promise<number> {
   throw new Error('no port offset is free for a local system');
 }
 
+/** Tries to listen, because a port may also be taken by an outgoing connection, which nobody could connect to. */
 function isTaken(port: number): Promise<boolean> {
   return new Promise((done) => {
-    const socket = connect({ host: '127.0.0.1', port });
-    const answer = (taken: boolean): void => {
-      socket.destroy();
-      done(taken);
-    };
-    socket.once('connect', () => answer(true));
-    socket.once('error', () => answer(false));
+    const server = createServer();
+    server.once('error', () => done(true));
+    server.listen(port, '127.0.0.1', () => server.close(() => done(false)));
   });
 }
