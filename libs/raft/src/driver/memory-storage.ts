@@ -1,7 +1,8 @@
-import { invariant } from '@concordat/foundation';
+import { crc32 } from 'node:zlib';
+import { CodedError, invariant } from '@concordat/foundation';
 import type { Clock } from '@concordat/foundation';
-import type { Entry, HardState, Snapshot } from '../core/types.js';
-import type { RaftStorage, StoredState } from './ports.js';
+import type { Entry, HardState, Snapshot, SnapshotMetadata } from '../core/types.js';
+import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState } from './ports.js';
 
 export interface MemoryStorageOptions {
   /** with `delayMs`: every call that writes takes that long */
@@ -9,10 +10,30 @@ export interface MemoryStorageOptions {
   readonly delayMs?: () => number;
 }
 
+/** The storage was closed while a write waited for room; it was not done. */
+class MemoryStorageClosedError extends CodedError {
+  readonly code = 'STORAGE_CLOSED';
+  readonly retryable = false;
+}
+
+interface ReceivedPieces {
+  readonly metadata: SnapshotMetadata;
+  readonly sizeBytes: number;
+  readonly checksum: number;
+  readonly pieces: Uint8Array[];
+  nextOffset: number;
+}
+
 interface Disk {
   hardState: HardState;
   snapshot: Snapshot | undefined;
   entries: Entry[];
+  received: ReceivedPieces | undefined;
+}
+
+interface WaitingWrite {
+  readonly start: () => void;
+  readonly reject: (error: Error) => void;
 }
 
 /**
@@ -24,6 +45,7 @@ export class MemoryStorage implements RaftStorage {
     hardState: { term: 0, vote: 0, commitIndex: 0 },
     snapshot: undefined,
     entries: [],
+    received: undefined,
   };
   private opened = false;
   /** rises with each crash; calls of an earlier life never settle */
@@ -31,6 +53,9 @@ export class MemoryStorage implements RaftStorage {
   /** a write of the log and one of snapshots may be under way side by side */
   private inflight: { log?: () => void; snapshots?: () => void } = {};
   private failure: Error | undefined;
+  private lack: string | undefined;
+  private waiting: WaitingWrite | undefined;
+  private spaceListener: ((lack: string | undefined) => void) | undefined;
 
   constructor(private readonly options: MemoryStorageOptions = {}) {}
 
@@ -51,6 +76,8 @@ export class MemoryStorage implements RaftStorage {
       this.inflight.snapshots?.();
     }
     this.inflight = {};
+    this.waiting = undefined;
+    this.spaceListener = undefined;
     this.opened = false;
     this.life++;
   }
@@ -60,6 +87,22 @@ export class MemoryStorage implements RaftStorage {
     this.failure = error;
   }
 
+  /** From now on, over crashes too, the disk has no room: whatever would grow on it waits or is declined. */
+  fillDisk(lack = 'the disk in memory has no room'): void {
+    this.lack = lack;
+    this.spaceListener?.(lack);
+  }
+
+  /** There is room again. */
+  freeDisk(): void {
+    if (this.lack === undefined) return;
+    this.lack = undefined;
+    const { waiting } = this;
+    this.waiting = undefined;
+    this.spaceListener?.(undefined);
+    waiting?.start();
+  }
+
   open(): Promise<StoredState> {
     invariant(!this.opened, 'a storage is opened once per life');
     this.opened = true;
@@ -67,10 +110,12 @@ export class MemoryStorage implements RaftStorage {
   }
 
   persist(batch: { readonly hardState?: HardState; readonly entries: readonly Entry[] }): Promise<void> {
-    return this.write('log', () => {
-      this.disk.hardState = batch.hardState ?? this.disk.hardState;
-      this.replaceFrom(batch.entries);
-    });
+    const write = (): Promise<void> =>
+      this.write('log', () => {
+        this.disk.hardState = batch.hardState ?? this.disk.hardState;
+        this.replaceFrom(batch.entries);
+      });
+    return this.lack === undefined ? write() : this.waitForRoom(write);
   }
 
   private replaceFrom(entries: readonly Entry[]): void {
@@ -84,15 +129,63 @@ export class MemoryStorage implements RaftStorage {
     for (const entry of entries) stored.push(entry);
   }
 
-  saveSnapshot(snapshot: Snapshot): Promise<void> {
+  saveSnapshot(snapshot: Snapshot): Promise<boolean> {
     return this.write('snapshots', () => {
+      if (this.lack !== undefined) return false;
       invariant((this.disk.snapshot?.metadata.index ?? 0) < snapshot.metadata.index, 'snapshots only go forward');
       this.disk.snapshot = snapshot;
+      return true;
     });
   }
 
-  readSnapshot(): Promise<Snapshot | undefined> {
-    return Promise.resolve(this.disk.snapshot);
+  readSnapshotChunk(
+    wanted: { readonly index: number; readonly term: number } | undefined,
+    offset: number,
+    maxBytes: number,
+  ): Promise<StoredSnapshotChunk | undefined> {
+    const { snapshot } = this.disk;
+    if (!snapshot || (wanted && !isSamePosition(snapshot.metadata, wanted))) return Promise.resolve(undefined);
+    const { metadata, data } = snapshot;
+    return Promise.resolve({
+      metadata,
+      sizeBytes: data.length,
+      checksum: crc32(data),
+      offset,
+      data: data.slice(offset, offset + maxBytes),
+    });
+  }
+
+  receiveSnapshotChunk(chunk: StoredSnapshotChunk): Promise<ReceivedSnapshot> {
+    return this.write('snapshots', () => {
+      const known = this.disk.received;
+      const same = known && isSamePosition(known.metadata, chunk.metadata) && isSameWhole(known, chunk);
+      if (this.lack !== undefined || chunk.offset + chunk.data.length > chunk.sizeBytes)
+        return describeReceived(same ? known : undefined);
+      const { metadata, sizeBytes, checksum } = chunk;
+      const received = same ? known : { metadata, sizeBytes, checksum, pieces: [], nextOffset: 0 };
+      this.disk.received = received;
+      if (chunk.offset !== received.nextOffset) return describeReceived(received);
+      received.pieces.push(Uint8Array.from(chunk.data));
+      received.nextOffset += chunk.data.length;
+      if (received.nextOffset === sizeBytes && crc32(Buffer.concat(received.pieces)) !== checksum)
+        this.disk.received = undefined;
+      return describeReceived(this.disk.received);
+    });
+  }
+
+  installReceivedSnapshot(metadata: SnapshotMetadata): Promise<Snapshot> {
+    invariant(!this.inflight.snapshots, 'an installation runs alone');
+    return this.write('log', () => {
+      const { received } = this.disk;
+      invariant(received && isSamePosition(received.metadata, metadata), 'the snapshot was received');
+      invariant(received.nextOffset === received.sizeBytes, 'the snapshot is complete');
+      invariant((this.disk.snapshot?.metadata.index ?? 0) <= metadata.index, 'snapshots only go forward');
+      const snapshot = { metadata: received.metadata, data: Buffer.concat(received.pieces) };
+      this.disk.snapshot = snapshot;
+      this.disk.entries = [];
+      this.disk.received = undefined;
+      return snapshot;
+    });
   }
 
   compact(index: number): Promise<void> {
@@ -102,41 +195,60 @@ export class MemoryStorage implements RaftStorage {
     });
   }
 
-  resetTo(snapshot: Snapshot): Promise<void> {
-    invariant(!this.inflight.snapshots, 'a reset runs alone');
-    return this.write('log', () => {
-      this.disk.snapshot = snapshot;
-      this.disk.entries = [];
-    });
+  onSpace(listener: (lack: string | undefined) => void): void {
+    this.spaceListener = listener;
+    if (this.lack !== undefined) listener(this.lack);
   }
 
   close(): Promise<void> {
     this.opened = false;
+    this.spaceListener = undefined;
+    this.waiting?.reject(new MemoryStorageClosedError('the storage was closed while a write waited for room'));
+    this.waiting = undefined;
     return Promise.resolve();
   }
 
-  private write(row: 'log' | 'snapshots', change: () => void): Promise<void> {
+  private waitForRoom(write: () => Promise<void>): Promise<void> {
+    invariant(this.opened && !this.waiting, 'one write at a time in a row');
+    return new Promise((resolve, reject) => {
+      this.waiting = { start: () => resolve(write()), reject };
+    });
+  }
+
+  private write<T>(row: 'log' | 'snapshots', change: () => T): Promise<T> {
     invariant(this.opened, 'the storage is open');
-    invariant(!this.inflight[row], 'one write at a time in a row');
+    invariant(!this.inflight[row] && !(row === 'log' && this.waiting), 'one write at a time in a row');
     const { clock, delayMs } = this.options;
     if (this.failure) {
       const failure = this.failure;
       this.failure = undefined;
       return Promise.reject(failure);
     }
-    if (!clock || !delayMs) {
-      change();
-      return Promise.resolve();
-    }
+    if (!clock || !delayMs) return Promise.resolve(change());
     const { life } = this;
     this.inflight[row] = change;
     return new Promise((resolve) => {
       clock.setTimer(delayMs(), () => {
         if (life !== this.life) return;
         delete this.inflight[row];
-        change();
-        resolve();
+        resolve(change());
       });
     });
   }
+}
+
+function isSamePosition(
+  left: Pick<SnapshotMetadata, 'index' | 'term'>,
+  right: Pick<SnapshotMetadata, 'index' | 'term'>,
+): boolean {
+  return left.index === right.index && left.term === right.term;
+}
+
+function isSameWhole(left: ReceivedPieces, right: StoredSnapshotChunk): boolean {
+  return left.sizeBytes === right.sizeBytes && left.checksum === right.checksum;
+}
+
+function describeReceived(received: ReceivedPieces | undefined): ReceivedSnapshot {
+  const nextOffset = received?.nextOffset ?? 0;
+  return { nextOffset, complete: received !== undefined && nextOffset === received.sizeBytes };
 }
