@@ -6,41 +6,60 @@ export const raftProto = `
 syntax = "proto3";
 package concordat.raft.v1;
 
-// One stream per direction: the caller sends, the called node only answers with a status at the end. A node
-// that accepts the stream sends its response headers at once. Request metadata says who is speaking:
+// One stream per direction: the caller sends frames, the called node only echoes their pings and gives a status at
+// the end. A node that accepts the stream sends its response headers at once. Request metadata says who is speaking:
 //   concordat-cluster-bin  name of the cluster, UTF-8
 //   concordat-from         id of the calling node, decimal
 //   concordat-to           id of the called node, decimal
+//   concordat-address-bin  host:port where the calling node listens, UTF-8; optional
 service RaftTransport {
-  rpc Exchange (stream Frame) returns (Done);
+  rpc Exchange (stream Frame) returns (stream Echo);
 }
 
-// Sent when a stream ends without an error; says nothing.
-message Done {}
-
-// What was to be sent in one turn, in order. May be empty.
+// What was to be sent in one turn, in order. May be empty. Holds at most 16,384 messages and 131,072 entries.
 message Frame {
   repeated Envelope messages = 1;
+  uint32 ping = 2; // asks for an echo of this number, 0: none
 }
 
-// A message of Raft. Node ids, terms and indices are integers up to 2^53-1.
+message Echo {
+  uint32 ping = 1;
+}
+
+// A message of Raft. Node ids, terms and indices are integers up to 2^48.
 message Envelope {
   uint64 from = 1; // sender, as in the metadata
   uint64 to = 2;   // addressee, as in the metadata
   uint64 term = 3; // the sender's term
-  oneof content {  // must be set
-    RequestVote request_vote = 4;
-    RequestVoteReply request_vote_reply = 5;
-    AppendEntries append_entries = 6;
-    AppendEntriesReply append_entries_reply = 7;
-    InstallSnapshot install_snapshot = 8;
-    TimeoutNow timeout_now = 9;
+  oneof content {  // must be set, once
+    RequestPreVote request_pre_vote = 4;
+    PreVoteReply pre_vote_reply = 5;
+    RequestVote request_vote = 6;
+    RequestVoteReply request_vote_reply = 7;
+    AppendEntries append_entries = 8;
+    AppendEntriesAccepted append_entries_accepted = 9;
+    AppendEntriesRefused append_entries_refused = 10;
+    SnapshotChunk snapshot_chunk = 11;
+    SnapshotChunkReply snapshot_chunk_reply = 12;
+    TimeoutNow timeout_now = 13;
+    ReadIndexRequest read_index_request = 14;
+    ReadIndexReply read_index_reply = 15;
   }
+}
+
+message RequestPreVote {
+  uint64 last_log_index = 1;
+  uint64 last_log_term = 2;
+}
+
+message PreVoteReply {
+  bool granted = 1;
 }
 
 message RequestVote {
   uint64 last_log_index = 1;
   uint64 last_log_term = 2;
+  bool transfer = 3; // the leader asked for this election
 }
 
 message RequestVoteReply {
@@ -48,9 +67,10 @@ message RequestVoteReply {
 }
 
 enum EntryKind {
-  ENTRY_KIND_UNSPECIFIED = 0; // never sent
-  ENTRY_KIND_NORMAL = 1;      // a command of the user
-  ENTRY_KIND_NO_OP = 2;       // opens a leader's term; without data
+  ENTRY_KIND_UNSPECIFIED = 0;   // never sent
+  ENTRY_KIND_NORMAL = 1;        // a command of the user
+  ENTRY_KIND_NO_OP = 2;         // opens a leader's term; without data
+  ENTRY_KIND_CONFIGURATION = 3; // the members of the group, JSON in UTF-8
 }
 
 message Entry {
@@ -62,25 +82,47 @@ message Entry {
 message AppendEntries {
   uint64 previous_index = 1;
   uint64 previous_term = 2;
-  repeated Entry entries = 3; // indices previous_index + 1, + 2, ...
+  repeated Entry entries = 3; // indices previous_index + 1, + 2, ...; at most 65,536
   uint64 commit_index = 4;
   uint64 round = 5;           // the leader's confirmation round, 0: none
 }
 
-message AppendEntriesReply {
-  bool success = 1;
-  uint64 match_index = 2;
-  uint64 hint_index = 3;
-  uint64 hint_term = 4;
-  uint64 round = 5;
+message AppendEntriesAccepted {
+  uint64 match_index = 1;
+  uint64 round = 2;
 }
 
-message InstallSnapshot {
+message AppendEntriesRefused {
+  uint64 previous_index = 1;
+  uint64 hint_index = 2;
+  uint64 hint_term = 3;
+  uint64 round = 4;
+}
+
+message SnapshotChunk {
   uint64 index = 1;
   uint64 term = 2;
-  repeated uint64 voters = 3;
-  bytes data = 4;
+  bytes configuration = 3; // the members at that index, JSON in UTF-8
+  uint64 size_bytes = 4;   // of the whole snapshot
+  fixed32 checksum = 5;    // CRC-32 of the whole snapshot
+  uint64 offset = 6;       // position of data within the whole
+  bytes data = 7;
+}
+
+message SnapshotChunkReply {
+  uint64 snapshot_index = 1;
+  uint64 snapshot_term = 2;
+  uint64 next_offset = 3;
 }
 
 message TimeoutNow {}
+
+message ReadIndexRequest {
+  uint64 request_id = 1;
+}
+
+message ReadIndexReply {
+  uint64 request_id = 1;
+  uint64 index = 2;
+}
 `;

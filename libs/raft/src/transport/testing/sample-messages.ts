@@ -1,0 +1,107 @@
+import { encodeConfiguration } from '../../core/configuration-codec.js';
+import { MAX_INTEGER, type Configuration, type Message } from '../../core/types.js';
+
+const bytes = (text: string): Uint8Array => Buffer.from(text);
+
+/** A configuration in the middle of a change, with every list in use. */
+export const jointConfiguration: Configuration = {
+  members: [
+    { nodeId: 1, address: '127.0.0.1:7001', data: '', priority: 0 },
+    { nodeId: 2, address: '[::1]:7002', data: '{"url":"http://two"}', priority: 1000 },
+    { nodeId: 3, address: '', data: 'drei, „drei“ \u0000', priority: 1 },
+    { nodeId: MAX_INTEGER, address: 'four.example:7004', data: '', priority: 0 },
+  ],
+  voters: [1, 2],
+  outgoing: [1, 3],
+  learners: [MAX_INTEGER],
+};
+
+const singleConfiguration: Configuration = {
+  members: [{ nodeId: 1, address: '', data: '', priority: 0 }],
+  voters: [1],
+  outgoing: [],
+  learners: [],
+};
+
+/** Messages of every type, with the least and the greatest values that each field may have. */
+export const sampleMessages: readonly Message[] = [
+  { type: 'request-pre-vote', from: 1, to: 2, term: 3, lastLogIndex: 9, lastLogTerm: 3 },
+  { type: 'pre-vote-reply', from: 2, to: 1, term: 3, granted: true },
+  { type: 'request-vote', from: 1, to: 2, term: 3, lastLogIndex: 0, lastLogTerm: 0, transfer: false },
+  {
+    type: 'request-vote',
+    from: MAX_INTEGER,
+    to: 2,
+    term: MAX_INTEGER,
+    lastLogIndex: MAX_INTEGER,
+    lastLogTerm: 2 ** 32,
+    transfer: true,
+  },
+  { type: 'request-vote-reply', from: 2, to: 1, term: 3, granted: true },
+  { type: 'request-vote-reply', from: 2, to: 1, term: 3, granted: false },
+  {
+    type: 'append-entries',
+    from: 1,
+    to: 2,
+    term: 3,
+    previousIndex: 2 ** 33,
+    previousTerm: 2,
+    entries: [
+      { index: 2 ** 33 + 1, term: 2, kind: 'normal', data: bytes('one') },
+      { index: 2 ** 33 + 2, term: 3, kind: 'no-op', data: bytes('') },
+      { index: 2 ** 33 + 3, term: 3, kind: 'configuration', data: encodeConfiguration(jointConfiguration) },
+      { index: 2 ** 33 + 4, term: 3, kind: 'normal', data: bytes('') },
+    ],
+    commitIndex: 2 ** 31,
+    round: 7,
+  },
+  {
+    type: 'append-entries',
+    from: 1,
+    to: 2,
+    term: 1,
+    previousIndex: 0,
+    previousTerm: 0,
+    entries: [],
+    commitIndex: 0,
+    round: 0,
+  },
+  { type: 'append-entries-accepted', from: 2, to: 1, term: 3, matchIndex: 9, round: 1 },
+  { type: 'append-entries-refused', from: 2, to: 1, term: 3, previousIndex: 9, hintIndex: 4, hintTerm: 2, round: 0 },
+  {
+    type: 'snapshot-chunk',
+    from: 1,
+    to: 3,
+    term: 8,
+    metadata: { index: 100, term: 7, configuration: jointConfiguration },
+    sizeBytes: 15,
+    checksum: 0xffff_ffff,
+    offset: 10,
+    data: bytes('state'),
+  },
+  {
+    type: 'snapshot-chunk',
+    from: 1,
+    to: 3,
+    term: 8,
+    metadata: { index: 1, term: 1, configuration: singleConfiguration },
+    sizeBytes: 0,
+    checksum: 0,
+    offset: 0,
+    data: bytes(''),
+  },
+  { type: 'snapshot-chunk-reply', from: 3, to: 1, term: 8, snapshotIndex: 100, snapshotTerm: 7, nextOffset: 15 },
+  { type: 'timeout-now', from: 1, to: 2, term: 5 },
+  { type: 'read-index-request', from: 2, to: 1, term: 5, requestId: 0 },
+  { type: 'read-index-reply', from: 1, to: 2, term: 5, requestId: 2 ** 40, index: 77 },
+];
+
+/** The messages with their data as plain arrays, whatever kind of bytes they are. */
+export function comparable(messages: readonly Message[]): unknown {
+  return messages.map((message) => {
+    if (message.type === 'append-entries')
+      return { ...message, entries: message.entries.map((entry) => ({ ...entry, data: [...entry.data] })) };
+    if (message.type === 'snapshot-chunk') return { ...message, data: [...message.data] };
+    return message;
+  });
+}
