@@ -51,6 +51,12 @@ export function residentMiB(pid: number): number {
   return Number(kilobytes ?? 0) / 1024;
 }
 
+/** The largest resident memory that a process ever had, in MiB; 0 when it cannot be read. */
+export function peakResidentMiB(pid: number): number {
+  const kilobytes = /VmHWM:\s+(\d+)/.exec(readText(`/proc/${pid}/status`))?.[1];
+  return Number(kilobytes ?? 0) / 1024;
+}
+
 function usageOf(pid: number): Usage {
   const fields = statFields(pid);
   const ticks = Number(fields[11] ?? 0) + Number(fields[12] ?? 0); // utime and stime

@@ -3,6 +3,16 @@ import type { Attempt } from './closed-loop.js';
 
 const HEADERS = { 'content-type': 'application/json' };
 
+/** Of bank-a and of bank-b. */
+export type Accounts = readonly [string, string];
+
+/** Moves 1 from the first to the second, begun and committed by one request. */
+export function transferBody([from, to]: Accounts, withKeys: boolean): string {
+  return JSON.stringify({
+    branches: [branch('bank-a', 'debit', from, withKeys), branch('bank-b', 'credit', to, withKeys)],
+  });
+}
+
 /** One keep-alive connection per client to one coordinator. */
 export class RestClients {
   private readonly connections: readonly Client[];
@@ -12,17 +22,13 @@ export class RestClients {
   }
 
   /** Transfers 1 from bank-a to bank-b by one `execute`. */
-  transfer(accounts: (client: number) => readonly [string, string], withKeys: boolean): Attempt {
+  transfer(accounts: (client: number) => Accounts, withKeys: boolean): Attempt {
     return async (client) => {
-      const [from, to] = accounts(client);
-      const body = JSON.stringify({
-        branches: [branch('bank-a', 'debit', from, withKeys), branch('bank-b', 'credit', to, withKeys)],
-      });
       const answer = await this.connections[client]!.request({
         method: 'POST',
         path: '/v1/transactions/execute',
         headers: HEADERS,
-        body,
+        body: transferBody(accounts(client), withKeys),
       });
       const text = await answer.body.text();
       if (answer.statusCode === 200) return undefined;

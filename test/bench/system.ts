@@ -20,21 +20,21 @@ const PORT_OFFSET = 2_000;
 
 /** A local system of the benchmark's own, fresh, in a directory of its own. */
 export class RunningSystem {
-  private constructor(
-    private readonly directory: string,
-    readonly processes: readonly SystemProcess[],
-  ) {}
+  private constructor(private readonly directory: string) {}
 
   static async start(directory: string): Promise<RunningSystem> {
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
     await lab(['start', '--detach', '--directory', directory, '--port-offset', String(PORT_OFFSET)]);
-    const file = JSON.parse(readFileSync(path.join(directory, 'system.json'), 'utf8')) as {
-      processes: SystemProcess[];
-    };
-    const system = new RunningSystem(directory, file.processes);
+    const system = new RunningSystem(directory);
     await system.openAccounts();
     return system;
+  }
+
+  /** As they are now: one that was started again has another pid. */
+  get processes(): readonly SystemProcess[] {
+    const text = readFileSync(path.join(this.directory, 'system.json'), 'utf8');
+    return (JSON.parse(text) as { processes: SystemProcess[] }).processes;
   }
 
   coordinators(): SystemProcess[] {
@@ -59,6 +59,11 @@ export class RunningSystem {
     const leader = members.find(({ nodeId }) => nodeId === leaderId);
     if (!leader) throw new Error('the cluster has no leader');
     return leader.httpUrl;
+  }
+
+  /** Starts a process that has died again, as the lab's user would; returns when it is ready. */
+  async restart(name: string): Promise<void> {
+    await lab(['lab', 'restart', name, '--directory', this.directory, '--port-offset', String(PORT_OFFSET)]);
   }
 
   async stop(): Promise<void> {
