@@ -1,4 +1,4 @@
-export * from './core/types.js';
+export * from './core/index.js';
 export * from './driver/errors.js';
 export * from './driver/ports.js';
 export * from './driver/raft-node.js';

@@ -1,7 +1,7 @@
 import { randomInteger } from '@concordat/foundation';
 import type { Random } from '@concordat/foundation';
-import { quorumSize } from './quorum.js';
-import type { NodeId } from './types.js';
+import { hasQuorum } from './quorum.js';
+import type { Configuration, NodeId } from './types.js';
 
 /** Counts ticks without a leader; each wait is drawn anew from [n, 2n) (paper, section 5.2). */
 export class ElectionTimer {
@@ -24,13 +24,18 @@ export class ElectionTimer {
   tick(): boolean {
     return ++this.elapsed >= this.timeoutTicks;
   }
+
+  /** Whether less than the shortest wait has passed: nobody else can have timed out by then. */
+  isWithinMinimum(): boolean {
+    return this.elapsed < this.electionTicks;
+  }
 }
 
-/** The votes of one candidate in one term. A voter's repeated answer counts once. */
+/** The votes (or pre-votes) of one candidate in one election. A voter's repeated answer counts once. */
 export class VoteTally {
   private readonly granted = new Set<NodeId>();
 
-  constructor(private readonly voters: readonly NodeId[]) {}
+  constructor(private readonly configuration: Configuration) {}
 
   grant(voter: NodeId): void {
     this.granted.add(voter);
@@ -38,6 +43,6 @@ export class VoteTally {
 
   /** Whether a quorum granted its vote. Refusals need no count: the timer ends a lost election. */
   hasWon(): boolean {
-    return this.granted.size >= quorumSize(this.voters.length);
+    return hasQuorum(this.configuration, (voter) => this.granted.has(voter));
   }
 }

@@ -3,8 +3,10 @@ import type { RaftLog } from './log.js';
 import type { AppendEntries } from './types.js';
 
 export type AppendOutcome =
-  | { readonly success: true; readonly matchIndex: number }
-  | { readonly success: false; readonly hintIndex: number; readonly hintTerm: number };
+  | { readonly type: 'accepted'; readonly matchIndex: number }
+  | { readonly type: 'refused'; readonly hintIndex: number; readonly hintTerm: number }
+  /** no leader that follows the rules can have sent it */
+  | { readonly type: 'contradiction' };
 
 /**
  * The follower's half of replication (paper, figure 2, "AppendEntries RPC", steps 2 to 5), for a message of
@@ -16,7 +18,7 @@ export function acceptEntries(log: RaftLog, message: AppendEntries): AppendOutco
   log.merge(message.entries);
   const lastIndex = message.previousIndex + message.entries.length;
   log.commitTo(Math.min(message.commitIndex, lastIndex));
-  return { success: true, matchIndex: lastIndex };
+  return { type: 'accepted', matchIndex: lastIndex };
 }
 
 /**
@@ -27,21 +29,18 @@ export function acceptEntries(log: RaftLog, message: AppendEntries): AppendOutco
 function acceptFromCommitted(log: RaftLog, message: AppendEntries): AppendOutcome {
   const { commitIndex } = log;
   const previousTerm = log.term(message.previousIndex);
-  invariant(
-    previousTerm === undefined || previousTerm === message.previousTerm,
-    'committed entries are the same on every node',
-  );
+  if (previousTerm !== undefined && previousTerm !== message.previousTerm) return { type: 'contradiction' };
   const known = Math.min(message.entries.length, commitIndex - message.previousIndex);
   for (let position = 0; position < known; position++) {
     const entry = message.entries[position]!;
     const term = log.term(entry.index);
-    invariant(term === undefined || term === entry.term, 'committed entries are the same on every node');
+    if (term !== undefined && term !== entry.term) return { type: 'contradiction' };
   }
   const beyond = message.entries.slice(known);
   log.merge(beyond);
   const lastIndex = Math.max(commitIndex, message.previousIndex + message.entries.length);
   log.commitTo(Math.min(message.commitIndex, lastIndex));
-  return { success: true, matchIndex: lastIndex };
+  return { type: 'accepted', matchIndex: lastIndex };
 }
 
 /**
@@ -53,5 +52,5 @@ function refuse(log: RaftLog, message: AppendEntries): AppendOutcome {
   const hintIndex = Math.max(candidate, log.commitIndex);
   const hintTerm = log.term(hintIndex);
   invariant(hintTerm !== undefined, 'a hint lies within the log');
-  return { success: false, hintIndex, hintTerm };
+  return { type: 'refused', hintIndex, hintTerm };
 }

@@ -1,5 +1,7 @@
 import { invariant } from '@concordat/foundation';
-import type { Entry, HardState, SnapshotMetadata } from './types.js';
+import { EMPTY_CONFIGURATION } from './configuration.js';
+import { ConfigurationHistory } from './configuration-history.js';
+import type { Configuration, Entry, HardState, SnapshotMetadata } from './types.js';
 
 /** What an entry costs beside its data, in memory and on the wire, roughly. */
 const ENTRY_OVERHEAD_BYTES = 32;
@@ -28,6 +30,8 @@ export class RaftLog {
   private persisted: number;
   private handed: number;
   private handedToApply: number;
+  private configurations: ConfigurationHistory;
+  private uncommitted = 0;
 
   constructor(hardState: HardState, snapshot: SnapshotMetadata | undefined, entries: readonly Entry[]) {
     this.start = snapshot?.index ?? 0;
@@ -40,6 +44,11 @@ export class RaftLog {
     this.handedToApply = this.start;
     // Only a hint: the write that carried it may have been cut with a torn tail, or a snapshot came after it.
     this.commit = Math.max(this.start, Math.min(hardState.commitIndex, this.lastIndex));
+    this.configurations = new ConfigurationHistory(this.start, snapshot?.configuration ?? EMPTY_CONFIGURATION);
+    for (const entry of this.entries) {
+      if (entry.kind === 'configuration') this.configurations.appended(entry);
+      if (entry.index > this.commit) this.uncommitted += entrySizeBytes(entry);
+    }
   }
 
   get startIndex(): number {
@@ -60,6 +69,26 @@ export class RaftLog {
 
   get persistedIndex(): number {
     return this.persisted;
+  }
+
+  /** Bytes of entries behind the commit index. */
+  get uncommittedBytes(): number {
+    return this.uncommitted;
+  }
+
+  /** In force on this node: the last one in the log. */
+  get configuration(): Configuration {
+    return this.configurations.latest;
+  }
+
+  /** Index of the entry that holds `configuration`; the start of the log when it came with a snapshot. */
+  get configurationIndex(): number {
+    return this.configurations.latestIndex;
+  }
+
+  /** The one in force at an index that was not compacted. */
+  configurationAt(index: number): Configuration {
+    return this.configurations.at(index);
   }
 
   /** Term of the entry at `index`; undefined when it was compacted away or does not exist. */
@@ -106,6 +135,8 @@ export class RaftLog {
       invariant(entry.index === this.lastIndex + 1, 'entries are appended without gaps');
       invariant(entry.term >= this.lastTerm, 'terms never fall along the log');
       this.entries.push(entry);
+      this.uncommitted += entrySizeBytes(entry);
+      if (entry.kind === 'configuration') this.configurations.appended(entry);
     }
   }
 
@@ -120,7 +151,10 @@ export class RaftLog {
 
   private truncateFrom(index: number): void {
     invariant(index > this.commit, 'committed entries are never truncated');
+    for (let position = index - this.start - 1; position < this.entries.length; position++)
+      this.uncommitted -= entrySizeBytes(this.entries[position]!);
     this.entries.length = index - this.start - 1;
+    this.configurations.truncatedFrom(index);
     this.handed = Math.min(this.handed, index - 1);
     this.persisted = Math.min(this.persisted, index - 1);
   }
@@ -129,6 +163,8 @@ export class RaftLog {
   commitTo(index: number): boolean {
     if (index <= this.commit) return false;
     invariant(index <= this.lastIndex, 'the commit index never passes the last index');
+    for (let position = this.commit - this.start; position < index - this.start; position++)
+      this.uncommitted -= entrySizeBytes(this.entries[position]!);
     this.commit = index;
     return true;
   }
@@ -179,6 +215,7 @@ export class RaftLog {
   compact(index: number): void {
     if (index <= this.start) return;
     invariant(index <= this.handedToApply, 'only applied entries are compacted');
+    this.configurations.compactedTo(index);
     this.startTerm = this.entries[index - this.start - 1]!.term;
     this.entries = this.entries.slice(index - this.start);
     this.start = index;
@@ -191,6 +228,8 @@ export class RaftLog {
   restore(snapshot: SnapshotMetadata): void {
     invariant(snapshot.index > this.commit, 'a snapshot never takes back what is committed');
     this.entries = [];
+    this.uncommitted = 0;
+    this.configurations = new ConfigurationHistory(snapshot.index, snapshot.configuration);
     this.start = this.commit = this.persisted = this.handed = this.handedToApply = snapshot.index;
     this.startTerm = snapshot.term;
   }

@@ -1,10 +1,11 @@
 import { invariant } from '@concordat/foundation';
+import { CatchUp } from './catch-up.js';
 import type { NodeId } from './types.js';
 
 /**
  * - `probe`: where the logs agree is not known; one message at a time.
  * - `replicate`: known; messages follow each other without waiting, within the window.
- * - `snapshot`: the follower needs entries that were compacted; only heartbeats until it has the snapshot.
+ * - `snapshot`: the follower needs entries that were compacted; heartbeats and pieces of the snapshot only.
  */
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
@@ -24,7 +25,7 @@ interface InflightMessage {
  * What a leader knows about one follower, for one term. matchIndex < nextIndex always.
  *
  *     probe --success--> replicate --failure--> probe
- *     probe|replicate --entries compacted--> snapshot --installed, or no answer in time--> probe
+ *     probe|replicate --entries compacted--> snapshot --installed, or no word for long--> probe
  */
 export class Progress {
   state: ProgressState = 'probe';
@@ -36,19 +37,28 @@ export class Progress {
   /** the latest confirmation round that was sent to, and answered by, this follower */
   sentRound = 0;
   ackedRound = 0;
-  /** index of the snapshot that is on its way (state `snapshot`) */
-  snapshotIndex = 0;
-  ticksInSnapshot = 0;
   /** infinite while nothing was heard in this term */
   ticksSinceHeard = Infinity;
+  readonly catchUp: CatchUp;
   private inflight: InflightMessage[] = [];
   private inflightBytes = 0;
 
+  /** @param lastIndex of the leader's log, where it first looks for agreement */
   constructor(
     readonly nodeId: NodeId,
-    public nextIndex: number,
+    lastIndex: number,
+    electionTicks: number,
     private readonly limits: WindowLimits,
-  ) {}
+  ) {
+    this.nextIndex = lastIndex + 1;
+    this.catchUp = new CatchUp(electionTicks, lastIndex);
+  }
+
+  nextIndex: number;
+
+  get inflightMessages(): number {
+    return this.inflight.length;
+  }
 
   becomeProbe(nextIndex: number): void {
     this.enter('probe');
@@ -60,10 +70,8 @@ export class Progress {
     this.nextIndex = this.matchIndex + 1;
   }
 
-  becomeSnapshot(snapshotIndex: number): void {
+  becomeSnapshot(): void {
     this.enter('snapshot');
-    this.snapshotIndex = snapshotIndex;
-    this.ticksInSnapshot = 0;
   }
 
   private enter(state: ProgressState): void {
@@ -71,6 +79,11 @@ export class Progress {
     this.probing = false;
     this.inflight = [];
     this.inflightBytes = 0;
+  }
+
+  tick(): void {
+    this.ticksSinceHeard++;
+    this.catchUp.tick();
   }
 
   hasRoom(): boolean {

@@ -1,98 +1,55 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import type { Random } from '@concordat/foundation';
+import { encodeConfiguration } from './configuration-codec.js';
+import { isVoter, votersOnly } from './configuration.js';
 import { ElectionTimer, VoteTally } from './election.js';
 import { acceptEntries } from './follower.js';
+import { Leader, type Appended, type ProposalRefusal } from './leader.js';
+import type { TransferRefusal } from './leadership-transfer.js';
 import { RaftLog } from './log.js';
+import { refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership.js';
+import { messageFault } from './message-fault.js';
 import { Outbox } from './outbox.js';
-import type { PersistBatch, Ready } from './ready.js';
-import { Replication } from './replication.js';
+import type { ProgressState } from './progress.js';
+import { DEFAULT_LIMITS } from './raft-core.types.js';
+import type { CoreInspection, CoreLimits, RaftCoreOptions, RaftRole } from './raft-core.types.js';
+import type { ConfirmedRead, PersistBatch, Ready, RefusedMessage } from './ready.js';
 import type {
   AppendEntries,
-  AppendEntriesReply,
-  Entry,
-  EntryKind,
+  AppendEntriesAccepted,
+  Configuration,
   HardState,
-  InstallSnapshot,
   Message,
   NodeId,
+  ReadIndexReply,
+  RequestPreVote,
   RequestVote,
-  RequestVoteReply,
-  Snapshot,
+  SnapshotChunk,
   SnapshotMetadata,
 } from './types.js';
 
-export type RaftRole = 'leader' | 'follower' | 'candidate';
-
-/** Bounds of batches and windows; each has a default. */
-export interface CoreLimits {
-  /** bytes of entries per AppendEntries, 1 MiB */
-  readonly maxMessageBytes: number;
-  /** AppendEntries with entries on their way to one follower, 128 */
-  readonly maxInflightMessages: number;
-  /**
-   * While this many AppendEntries are on their way to a follower, a further one is sent only with at least
-   * `batchEntries` entries; fewer gather until an answer comes. 1, so that under load many proposals share one
-   * message, one write of the follower and one answer.
-   */
-  readonly eagerMessages: number;
-  /** entries that are worth a message of their own at any time, 256 */
-  readonly batchEntries: number;
-  /** bytes of entries on their way to one follower, 16 MiB */
-  readonly maxInflightBytes: number;
-  /** bytes of committed entries per `Ready`, 4 MiB */
-  readonly maxApplyBytes: number;
-}
-
-export interface RaftCoreOptions {
-  readonly nodeId: NodeId;
-  /** every voter, this node among them */
-  readonly voters: readonly NodeId[];
-  readonly random: Random;
-  /** a follower waits between n and 2n-1 ticks for a leader */
-  readonly electionTicks: number;
-  readonly heartbeatTicks: number;
-  /** what the disk had; for a new node term 0, vote 0, commitIndex 0 */
-  readonly hardState: HardState;
-  readonly snapshot?: SnapshotMetadata | undefined;
-  readonly entries?: readonly Entry[];
-  readonly limits?: Partial<CoreLimits>;
-}
-
-const DEFAULT_LIMITS: CoreLimits = {
-  maxMessageBytes: 1024 * 1024,
-  maxInflightMessages: 128,
-  eagerMessages: 1,
-  batchEntries: 256,
-  maxInflightBytes: 16 * 1024 * 1024,
-  maxApplyBytes: 4 * 1024 * 1024,
-};
-
-/** A snapshot on its way is given this many election timeouts before the follower is probed again. */
-const SNAPSHOT_ELECTION_TIMEOUTS = 4;
-
-const NO_DATA = new Uint8Array(0);
+/** The term of the entry that a group's first configuration stands in; the first election is for the next one. */
+const BOOTSTRAP_TERM = 1;
+/** Refused messages reported one by one in a `Ready`; the others are only counted. */
+const MAX_REPORTED_REFUSALS = 8;
 
 /**
  * Raft without clock, disk or network (Ongaro & Ousterhout, "In Search of an Understandable Consensus
- * Algorithm", extended version, figure 2; shaped after etcd/raft). Inputs change the state in memory and note
- * what follows; `ready` hands that over: what to persist, send and apply.
+ * Algorithm", extended version, figure 2; Ongaro's thesis; shaped after etcd/raft). Inputs change the state in
+ * memory and note what follows; `ready` hands that over: what to persist, send and apply.
  *
  * Persistence is asynchronous: while one batch is on its way to the disk the core goes on, and what it decides
  * rides in the next. This is plain Raft with slower messages, because no promise leaves before everything the
  * node knew when it made it is durable, and because the node counts itself (vote, match index) only then.
  *
- *     follower --timeout--> candidate --quorum of durable votes--> leader
- *     any --higher term--> follower;  candidate --leader of its term--> follower
+ *     follower --timeout--> pre-candidate --quorum would vote--> candidate --quorum of durable votes--> leader
+ *     follower --timeout-now--> candidate;  leader --no quorum for an election timeout, voted out--> follower
+ *     any --higher term--> follower;  (pre-)candidate --leader of its term--> follower
  *
  * Invariants: the term never falls; one vote per term; one leader per term; a leader never changes its own
  * entries; committed entries never change.
- *
- * Pre-vote and check-quorum would live in `election.ts`, read index beside the rounds in `replication.ts`,
- * membership where `voters` are kept, transfer beside `handOver`.
  */
 export class RaftCore {
   readonly nodeId: NodeId;
-  readonly voters: readonly NodeId[];
   private readonly limits: CoreLimits;
   private readonly log: RaftLog;
   private readonly outbox = new Outbox();
@@ -102,32 +59,31 @@ export class RaftCore {
   private currentTerm: number;
   private vote: NodeId;
   private knownLeader: NodeId | undefined;
-
-  // candidate
+  /** of a (pre-)candidate */
   private tally: VoteTally | undefined;
-  // leader
-  private replication: Replication | undefined;
-  private heartbeatElapsed = 0;
-  private openingIndex = 0;
-  private reportedRound = 0;
+  private leader: Leader | undefined;
+  /** ticks until it votes for the first time */
+  private voteSilenceTicks: number;
 
   // persistence
   private handed: HardState;
   private durable: HardState;
-  private pendingSnapshot: Snapshot | undefined;
+  private pendingSnapshot: SnapshotMetadata | undefined;
   private inflight: PersistBatch | undefined;
 
+  // for the next `Ready`
+  private receivedChunk: SnapshotChunk | undefined;
+  private isStoringChunk = false;
+  private confirmedReads: ConfirmedRead[] = [];
+  private refused: RefusedMessage[] = [];
+  private refusedCount = 0;
+  private reportedConfiguration: Configuration | undefined;
+
   constructor(private readonly options: RaftCoreOptions) {
-    const { nodeId, voters, hardState } = options;
-    invariant(voters.includes(nodeId), 'a node is one of its voters');
-    invariant(new Set(voters).size === voters.length, 'voters are distinct');
-    invariant(
-      voters.every((voter) => Number.isSafeInteger(voter) && voter > 0),
-      'node ids are positive integers',
-    );
+    const { nodeId, hardState } = options;
+    invariant(Number.isSafeInteger(nodeId) && nodeId > 0, 'a node id is a positive integer');
     invariant(options.electionTicks > options.heartbeatTicks, 'several heartbeats fit into an election timeout');
     this.nodeId = nodeId;
-    this.voters = voters;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.log = new RaftLog(hardState, options.snapshot, options.entries ?? []);
     // An installed snapshot may have reached the disk just before the term it came with. No promise of that
@@ -137,6 +93,22 @@ export class RaftCore {
     this.vote = behindSnapshot ? 0 : hardState.vote;
     this.handed = this.durable = hardState;
     this.electionTimer = new ElectionTimer(options.electionTicks, options.random);
+    this.voteSilenceTicks = options.votesAtOnce === false ? options.electionTicks : 0;
+    if (this.currentTerm === 0 && this.log.lastIndex === 0) this.bootstrap();
+  }
+
+  /** The first entry of every voter's log is the same, and so committed from the beginning. */
+  private bootstrap(): void {
+    const { bootstrapMembers } = this.options;
+    if (bootstrapMembers.length === 0) return; // it joins: the leader brings it the log
+    invariant(
+      bootstrapMembers.some(({ nodeId }) => nodeId === this.nodeId),
+      'a node is one of the members its group begins with',
+    );
+    const data = encodeConfiguration(votersOnly(bootstrapMembers));
+    this.currentTerm = BOOTSTRAP_TERM;
+    this.log.append([{ index: 1, term: BOOTSTRAP_TERM, kind: 'configuration', data }]);
+    this.log.commitTo(1);
   }
 
   // --- what the node knows now
@@ -162,9 +134,34 @@ export class RaftCore {
     return this.log.lastIndex;
   }
 
+  /** In force on this node: the last one in its log, committed or not. */
+  get configuration(): Configuration {
+    return this.log.configuration;
+  }
+
+  /** Index of the entry that holds `configuration`. */
+  get configurationIndex(): number {
+    return this.log.configurationIndex;
+  }
+
   /** Leader only: index of the no-op that opened its term; nothing is known of the past before it is committed. */
   get noOpIndex(): number {
-    return this.openingIndex;
+    return this.leader?.openingIndex ?? 0;
+  }
+
+  /** Leader only: to whom leadership is being transferred. */
+  get transferTarget(): NodeId | undefined {
+    return this.leader?.transferTarget;
+  }
+
+  /** Leader only: whether a lease may stand for a round of heartbeats (thesis, section 6.4.1). */
+  get mayTrustLease(): boolean {
+    return this.leader?.mayTrustLease() ?? false;
+  }
+
+  /** Messages that contradicted the protocol and were ignored. */
+  get refusedMessages(): number {
+    return this.refusedCount;
   }
 
   /** Term of an entry that was not compacted. */
@@ -172,61 +169,109 @@ export class RaftCore {
     return this.log.term(index);
   }
 
+  /** What a snapshot at `index`, an applied one, has to say of itself. */
+  snapshotMetadata(index: number): SnapshotMetadata {
+    const term = this.log.term(index);
+    invariant(term !== undefined && index <= this.log.commitIndex, 'a snapshot stands for committed entries');
+    return { index, term, configuration: this.log.configurationAt(index) };
+  }
+
   /** Leader only: what it knows of a follower. */
-  peer(nodeId: NodeId): { readonly matchIndex: number; readonly active: boolean } | undefined {
-    const progress = this.replication?.progressOf(nodeId);
-    return progress && { matchIndex: progress.matchIndex, active: this.replication!.isActive(progress) };
+  peer(
+    nodeId: NodeId,
+  ): { readonly matchIndex: number; readonly state: ProgressState; readonly active: boolean } | undefined {
+    const progress = this.leader?.replication.progressOf(nodeId);
+    if (!progress) return undefined;
+    const { matchIndex, state } = progress;
+    return { matchIndex, state, active: this.leader!.replication.isActive(progress) };
+  }
+
+  /** Everything, in plain values. */
+  inspect(): CoreInspection {
+    const { log, leader } = this;
+    return {
+      role: this.currentRole,
+      term: this.currentTerm,
+      vote: this.vote,
+      leaderId: this.knownLeader,
+      startIndex: log.startIndex,
+      lastIndex: log.lastIndex,
+      persistedIndex: log.persistedIndex,
+      commitIndex: log.commitIndex,
+      configuration: log.configuration,
+      configurationIndex: log.configurationIndex,
+      transferTarget: leader?.transferTarget,
+      followers: Array.from(leader?.replication.all() ?? [], (follower) => ({
+        nodeId: follower.nodeId,
+        state: follower.state,
+        matchIndex: follower.matchIndex,
+        nextIndex: follower.nextIndex,
+        inflightMessages: follower.inflightMessages,
+        active: leader!.replication.isActive(follower),
+        caughtUp: leader!.replication.hasCaughtUp(follower),
+      })),
+    };
   }
 
   // --- inputs
 
   /** One unit of time went by. */
   tick(): void {
-    if (!this.replication) {
-      if (this.electionTimer.tick()) this.campaign();
-      return;
+    if (this.voteSilenceTicks > 0) this.voteSilenceTicks--;
+    if (this.leader) {
+      if (!this.leader.tick()) this.becomeFollower(this.currentTerm, undefined);
+    } else if (this.electionTimer.tick()) {
+      this.electionTimer.reset();
+      if (this.isElectable()) this.preCampaign();
     }
-    this.replication.tick();
-    if (++this.heartbeatElapsed < this.options.heartbeatTicks) return;
-    this.heartbeatElapsed = 0;
-    this.replication.heartbeat();
+  }
+
+  /** Appends commands to the leader's log, as many of the first as fit. */
+  propose(commands: readonly Uint8Array[]): Appended | Refused<ProposalRefusal> {
+    return this.leader ? this.leader.propose(commands) : refuse('NOT_LEADER', 'this node does not lead');
+  }
+
+  /** Leader only: appends the configuration that the change leads to; a joint one is left by itself later. */
+  changeMembership(
+    changes: readonly MembershipChange[],
+  ): { readonly index: number } | Refused<MembershipRefusal | 'NOT_LEADER'> {
+    return this.leader ? this.leader.changeMembership(changes) : refuse('NOT_LEADER', 'this node does not lead');
+  }
+
+  /** Leader only: begins to hand leadership over. Undefined when it has begun; `transferTarget` tells how long. */
+  transferLeadership(target: NodeId): Refused<TransferRefusal | 'NOT_LEADER'> | undefined {
+    return this.leader ? this.leader.transferTo(target) : refuse('NOT_LEADER', 'this node does not lead');
   }
 
   /**
-   * Appends commands to the leader's log.
-   * @returns index of the first, or undefined when this node does not lead: then nothing was appended
-   */
-  propose(commands: readonly Uint8Array[]): number | undefined {
-    if (!this.replication) return undefined;
-    const firstIndex = this.log.lastIndex + 1;
-    this.appendOwn('normal', commands);
-    return firstIndex;
-  }
-
-  /**
-   * Starts a round of heartbeats by which a quorum confirms this leader. `Ready.confirmedRound` reports it,
-   * not before the leader's own no-op is committed. What was committed when the round began is then known to
-   * be everything committed by anyone up to that moment (paper, section 8).
-   * @returns the round, or undefined when this node does not lead
-   */
-  confirmLeadership(): number | undefined {
-    return this.replication?.startRound();
-  }
-
-  /**
-   * Asks the most advanced follower to stand for election at once (thesis, section 3.10).
-   * @returns whom, or undefined when this node does not lead or no living follower has the whole log yet
+   * Begins to hand leadership over to the most advanced living voter (thesis, section 3.10).
+   * @returns whom, or undefined when this node does not lead or there is nobody
    */
   handOver(): NodeId | undefined {
-    const target = this.replication?.mostAdvanced();
-    if (!target || target.matchIndex < this.log.lastIndex) return undefined;
-    this.outbox.send({ type: 'timeout-now', from: this.nodeId, to: target.nodeId, term: this.currentTerm });
-    return target.nodeId;
+    return this.leader?.handOver();
   }
 
-  /** Answers a request of `Ready.snapshotRequests`; ignored when the follower no longer waits. */
-  sendSnapshot(to: NodeId, snapshot: Snapshot): void {
-    this.replication?.sendSnapshot(to, snapshot);
+  /**
+   * Asks up to where the log must be applied for a linearizable read; `Ready.reads` brings the answer, if nothing
+   * is lost and the leader stays. Repeat it with the same id, one that no earlier life of this node can have used.
+   * @returns false when nobody can be asked now: no leader is known, or it has not committed in its term yet
+   */
+  readIndex(requestId: number): boolean {
+    if (this.leader) return this.leader.addRead(this.nodeId, requestId);
+    if (this.knownLeader === undefined) return false;
+    this.outbox.send({
+      type: 'read-index-request',
+      from: this.nodeId,
+      to: this.knownLeader,
+      term: this.currentTerm,
+      requestId,
+    });
+    return true;
+  }
+
+  /** Answers a request of `Ready.snapshotReads`; undefined when there is no such snapshot any more. */
+  sendSnapshotChunk(to: NodeId, chunk: Parameters<Leader['replication']['sendSnapshotChunk']>[1]): void {
+    this.leader?.replication.sendSnapshotChunk(to, chunk);
   }
 
   /** How far to compact when everything up to `index` is in a snapshot but a tail is kept for those slightly behind. */
@@ -239,28 +284,54 @@ export class RaftCore {
     this.log.compact(index);
   }
 
-  /** Takes in one message. Messages of strangers and for others are ignored. */
+  /**
+   * Takes in one message, from a member or not: a node may be behind in what it knows of the group (paper,
+   * section 6). What is not sound, or contradicts what is certain here, is refused and counted.
+   */
   step(message: Message): void {
-    if (message.to !== this.nodeId || message.from === this.nodeId || !this.voters.includes(message.from)) return;
-    if (message.term > this.currentTerm) this.becomeFollower(message.term, undefined);
+    const fault = message.to === this.nodeId ? messageFault(message) : 'it is for another node';
+    if (fault !== undefined || message.from === this.nodeId) return this.refuse(message, fault ?? 'it is its own');
+    if (message.term > this.currentTerm) {
+      if (this.disregards(message)) return;
+      this.becomeFollower(message.term, undefined);
+    }
     if (message.term < this.currentTerm) return this.answerStale(message);
     switch (message.type) {
+      case 'request-pre-vote':
+        return this.onRequestPreVote(message);
+      case 'pre-vote-reply':
+        return this.onVote(message.granted && this.currentRole === 'pre-candidate', message.from);
       case 'request-vote':
         return this.onRequestVote(message);
       case 'request-vote-reply':
-        return this.onVote(message);
+        return this.onVote(message.granted && this.currentRole === 'candidate', message.from);
       case 'append-entries':
         return this.onAppendEntries(message);
-      case 'append-entries-reply':
-        return this.onAppendEntriesReply(message);
-      case 'install-snapshot':
-        return this.onInstallSnapshot(message);
+      case 'append-entries-accepted':
+        return this.onAccepted(message);
+      case 'append-entries-refused':
+        return this.leader?.replication.onRefused(message);
+      case 'snapshot-chunk':
+        return this.onSnapshotChunk(message);
+      case 'snapshot-chunk-reply':
+        return this.leader?.replication.onChunkReply(message);
       case 'timeout-now':
-        if (!this.replication) this.campaign();
+        if (!this.leader && this.isElectable()) this.campaign(true);
         return;
+      case 'read-index-request':
+        this.leader?.addRead(message.from, message.requestId);
+        return;
+      case 'read-index-reply':
+        return this.onReadIndex(message);
       default:
         return unreachable(message, 'message');
     }
+  }
+
+  private refuse(message: Message, reason: string): void {
+    this.refusedCount++;
+    if (this.refused.length < MAX_REPORTED_REFUSALS)
+      this.refused.push({ from: message.from, type: message.type, reason });
   }
 
   // --- output
@@ -270,21 +341,33 @@ export class RaftCore {
       this.outbox.hasFree() ||
       (!this.inflight && this.isDirty()) ||
       this.log.hasCommitted() ||
-      (this.replication?.hasWork() ?? false) ||
-      this.newlyConfirmedRound() !== undefined
+      (this.leader?.hasWork() ?? false) ||
+      this.confirmedReads.length > 0 ||
+      this.receivedChunk !== undefined ||
+      this.refused.length > 0 ||
+      this.reportedConfiguration !== this.log.configuration
     );
   }
 
   ready(): Ready {
-    this.replication?.flush();
-    const confirmedRound = this.newlyConfirmedRound();
-    if (confirmedRound !== undefined) this.reportedRound = confirmedRound;
+    const { leader } = this;
+    leader?.replication.flush();
+    const reads = [...this.confirmedReads, ...(leader?.hasConfirmedReads() ? leader.takeConfirmedReads() : [])];
+    const { receivedChunk, refused } = this;
+    const configuration = this.reportedConfiguration === this.log.configuration ? undefined : this.log.configuration;
+    this.reportedConfiguration = this.log.configuration;
+    this.confirmedReads = [];
+    this.receivedChunk = undefined;
+    this.refused = [];
     return {
       messages: this.outbox.takeFree(),
       persist: this.takeBatch(),
       committed: this.log.takeCommitted(this.limits.maxApplyBytes),
-      snapshotRequests: this.replication?.takeSnapshotRequests() ?? [],
-      confirmedRound,
+      snapshotReads: leader?.replication.takeSnapshotReads() ?? [],
+      snapshotChunks: receivedChunk ? [receivedChunk] : [],
+      reads,
+      configuration,
+      refused,
     };
   }
 
@@ -334,6 +417,10 @@ export class RaftCore {
     this.outbox.promise(message, this.isDirty(), this.inflight !== undefined);
   }
 
+  private addressTo(to: NodeId): { readonly from: NodeId; readonly to: NodeId; readonly term: number } {
+    return { from: this.nodeId, to, term: this.currentTerm };
+  }
+
   // --- roles
 
   private becomeFollower(term: number, leaderId: NodeId | undefined): void {
@@ -342,183 +429,232 @@ export class RaftCore {
       this.currentTerm = term;
       this.vote = 0;
     }
-    if (this.replication) this.electionTimer.reset(); // it stood still while this node led
+    if (this.leader) this.electionTimer.reset(); // it stood still while this node led
     this.currentRole = 'follower';
     this.knownLeader = leaderId;
     this.tally = undefined;
-    this.replication = undefined;
+    this.leader = undefined;
   }
 
-  private campaign(): void {
-    this.currentRole = 'candidate';
+  /** Only who has a vote stands for election: no learner, nobody removed, nobody yet to be added. */
+  private isElectable(): boolean {
+    return isVoter(this.log.configuration, this.nodeId);
+  }
+
+  /** Asks whether an election could be won; nothing is raised, so nobody is disturbed (thesis, section 9.6). */
+  private preCampaign(): void {
+    this.beginElection('pre-candidate');
+    this.tally!.grant(this.nodeId);
+    if (this.tally!.hasWon()) return this.campaign(false);
+    for (const to of this.otherVoters())
+      this.promise({ type: 'request-pre-vote', ...this.addressTo(to), ...this.logEnd() });
+  }
+
+  /** Stands for election (paper, section 5.2); `transfer`: the leader itself asked for it. */
+  private campaign(transfer: boolean): void {
     this.currentTerm++;
     this.vote = this.nodeId;
-    this.knownLeader = undefined;
-    this.tally = new VoteTally(this.voters);
+    this.beginElection('candidate');
     this.electionTimer.reset();
-    for (const voter of this.voters) {
-      if (voter === this.nodeId) continue;
-      this.promise({
-        type: 'request-vote',
-        from: this.nodeId,
-        to: voter,
-        term: this.currentTerm,
-        lastLogIndex: this.log.lastIndex,
-        lastLogTerm: this.log.lastTerm,
-      });
-    }
+    for (const to of this.otherVoters())
+      this.promise({ type: 'request-vote', ...this.addressTo(to), ...this.logEnd(), transfer });
+  }
+
+  private beginElection(role: 'candidate' | 'pre-candidate'): void {
+    this.currentRole = role;
+    this.knownLeader = undefined;
+    this.tally = new VoteTally(this.log.configuration);
+  }
+
+  private otherVoters(): NodeId[] {
+    const { voters, outgoing } = this.log.configuration;
+    return [...new Set([...voters, ...outgoing])].filter((voter) => voter !== this.nodeId);
+  }
+
+  private logEnd(): { readonly lastLogIndex: number; readonly lastLogTerm: number } {
+    return { lastLogIndex: this.log.lastIndex, lastLogTerm: this.log.lastTerm };
   }
 
   private becomeLeader(): void {
     invariant(this.durable.term === this.currentTerm, 'a leader never forgets its term');
+    const { nodeId, limits, currentTerm: term } = this;
+    const { electionTicks, heartbeatTicks } = this.options;
     this.currentRole = 'leader';
-    this.knownLeader = this.nodeId;
+    this.knownLeader = nodeId;
     this.tally = undefined;
-    this.heartbeatElapsed = 0;
-    this.reportedRound = 0;
-    this.replication = new Replication(
-      {
-        nodeId: this.nodeId,
-        voters: this.voters,
-        term: this.currentTerm,
-        maxMessageBytes: this.limits.maxMessageBytes,
-        maxInflightMessages: this.limits.maxInflightMessages,
-        maxInflightBytes: this.limits.maxInflightBytes,
-        eagerMessages: this.limits.eagerMessages,
-        batchEntries: this.limits.batchEntries,
-        activeTicks: this.options.electionTicks,
-        snapshotTicks: this.options.electionTicks * SNAPSHOT_ELECTION_TIMEOUTS,
-      },
-      this.log,
-      (message) => this.outbox.send(message),
+    this.leader = new Leader({ nodeId, term, electionTicks, heartbeatTicks, limits }, this.log, (message) =>
+      this.outbox.send(message),
     );
-    // It finds out what is committed, and announces the new leader (paper, section 8).
-    this.openingIndex = this.log.lastIndex + 1;
-    this.appendOwn('no-op', [NO_DATA]);
-  }
-
-  private appendOwn(kind: EntryKind, commands: readonly Uint8Array[]): void {
-    const firstIndex = this.log.lastIndex + 1;
-    const term = this.currentTerm;
-    this.log.append(commands.map((data, position) => ({ index: firstIndex + position, term, kind, data })));
   }
 
   // --- election
 
+  /**
+   * Whether it holds on to its leader, heard within the shortest election timeout (thesis, sections 4.2.3 and 6.2):
+   * then a node that was cut off, or removed and never told, disturbs nobody.
+   */
+  private holdsOnToLeader(): boolean {
+    if (this.leader) return true;
+    return this.knownLeader !== undefined && this.electionTimer.isWithinMinimum();
+  }
+
+  /** Messages of a later term that do not count, not even for the term. */
+  private disregards(message: Message): boolean {
+    if (message.type === 'request-vote') return !message.transfer && this.holdsOnToLeader();
+    return message.type === 'request-pre-vote' && this.holdsOnToLeader();
+  }
+
+  private onRequestPreVote(message: RequestPreVote): void {
+    const granted =
+      !this.holdsOnToLeader() &&
+      this.voteSilenceTicks === 0 &&
+      this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+    this.promise({ type: 'pre-vote-reply', ...this.addressTo(message.from), granted });
+  }
+
   private onRequestVote(message: RequestVote): void {
     const free = this.vote === message.from || (this.vote === 0 && this.knownLeader === undefined);
-    const granted = free && this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+    const silent = this.voteSilenceTicks > 0 && !message.transfer;
+    const granted = free && !silent && this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
     if (granted) {
-      invariant(this.vote === 0 || this.vote === message.from, 'a node votes once in a term');
       this.vote = message.from;
       this.electionTimer.reset();
     }
-    this.promise({
-      type: 'request-vote-reply',
-      from: this.nodeId,
-      to: message.from,
-      term: this.currentTerm,
-      granted,
-    });
+    this.promise({ type: 'request-vote-reply', ...this.addressTo(message.from), granted });
   }
 
-  private onVote(message: RequestVoteReply): void {
-    if (!this.tally || !message.granted) return;
-    this.tally.grant(message.from);
-    if (this.tally.hasWon()) this.becomeLeader();
+  private onVote(granted: boolean, voter: NodeId): void {
+    if (!this.tally || !granted) return;
+    this.tally.grant(voter);
+    this.finishElection();
   }
 
   /** A candidate's own vote counts once it cannot forget it. */
   private countOwnVote(): void {
-    if (!this.tally || this.durable.term !== this.currentTerm) return;
-    this.tally.grant(this.nodeId);
-    if (this.tally.hasWon()) this.becomeLeader();
+    if (this.currentRole !== 'candidate' || this.durable.term !== this.currentTerm) return;
+    this.tally!.grant(this.nodeId);
+    this.finishElection();
+  }
+
+  private finishElection(): void {
+    if (!this.tally!.hasWon()) return;
+    if (this.currentRole === 'pre-candidate') this.campaign(false);
+    else if (this.durable.term === this.currentTerm) this.becomeLeader();
   }
 
   // --- replication
 
   private onAppendEntries(message: AppendEntries): void {
-    this.followLeader(message.from);
+    if (!this.followsLeader(message)) return;
     const outcome = acceptEntries(this.log, message);
-    this.promise({
-      type: 'append-entries-reply',
-      from: this.nodeId,
-      to: message.from,
-      term: this.currentTerm,
-      success: outcome.success,
-      matchIndex: outcome.success ? outcome.matchIndex : message.previousIndex,
-      hintIndex: outcome.success ? 0 : outcome.hintIndex,
-      hintTerm: outcome.success ? 0 : outcome.hintTerm,
-      round: message.round,
-    });
+    const { previousIndex, round } = message;
+    const address = this.addressTo(message.from);
+    if (outcome.type === 'contradiction') return this.refuse(message, 'it contradicts what is committed here');
+    if (outcome.type === 'accepted')
+      return this.promise({ type: 'append-entries-accepted', ...address, matchIndex: outcome.matchIndex, round });
+    const { hintIndex, hintTerm } = outcome;
+    this.promise({ type: 'append-entries-refused', ...address, previousIndex, hintIndex, hintTerm, round });
   }
 
-  private followLeader(leaderId: NodeId): void {
-    invariant(this.currentRole !== 'leader', 'a term has one leader');
-    invariant(this.knownLeader === undefined || this.knownLeader === leaderId, 'a term has one leader');
-    this.becomeFollower(this.currentTerm, leaderId);
-    this.electionTimer.reset();
-  }
-
-  private onAppendEntriesReply(message: AppendEntriesReply): void {
-    if (!this.replication) return;
-    invariant(!message.success || message.matchIndex <= this.log.lastIndex, 'nobody has more than its leader');
-    this.replication.onReply(message);
-    this.advanceCommit();
-  }
-
-  private onInstallSnapshot(message: InstallSnapshot): void {
-    this.followLeader(message.from);
-    const { metadata } = message.snapshot;
-    if (metadata.index > this.log.commitIndex) {
-      if (this.log.matches(metadata.index, metadata.term)) {
-        this.log.commitTo(metadata.index);
-      } else {
-        this.log.restore(metadata);
-        this.pendingSnapshot = message.snapshot;
-      }
+  /** Follows the sender as the leader of this term; false, and refused, when another one is known. */
+  private followsLeader(message: Message): boolean {
+    if (this.leader || (this.knownLeader !== undefined && this.knownLeader !== message.from)) {
+      this.refuse(message, `node ${this.knownLeader} leads term ${this.currentTerm}`);
+      return false;
     }
-    this.promise({
-      type: 'append-entries-reply',
-      from: this.nodeId,
-      to: message.from,
-      term: this.currentTerm,
-      success: true,
-      matchIndex: this.log.commitIndex,
-      hintIndex: 0,
-      hintTerm: 0,
-      round: 0,
-    });
+    this.becomeFollower(this.currentTerm, message.from);
+    this.electionTimer.reset();
+    return true;
   }
 
-  /** Only entries of the own term are committed by counting; older ones with them (paper, 5.4.2, figure 8). */
+  private onAccepted(message: AppendEntriesAccepted): void {
+    if (!this.leader) return;
+    if (message.matchIndex > this.log.lastIndex) return this.refuse(message, 'nobody has more than its leader');
+    this.leader.onAccepted(message);
+    this.leaveIfOutvoted();
+  }
+
   private advanceCommit(): void {
-    if (!this.replication) return;
-    const index = this.replication.quorumIndex();
-    if (index > this.log.commitIndex && this.log.term(index) === this.currentTerm) this.log.commitTo(index);
+    this.leader?.advanceCommit();
+    this.leaveIfOutvoted();
   }
 
-  private newlyConfirmedRound(): number | undefined {
-    if (!this.replication || this.log.commitIndex < this.openingIndex) return undefined;
-    const round = this.replication.confirmedRound();
-    return round > this.reportedRound ? round : undefined;
+  /** A leader leads until the configuration without it is committed, and no longer (paper, section 6). */
+  private leaveIfOutvoted(): void {
+    if (!this.leader?.isOutvoted()) return;
+    this.leader.handOverOnLeaving();
+    this.becomeFollower(this.currentTerm, undefined);
   }
+
+  // --- snapshots
+
+  /** A leader's snapshot, piece by piece (paper, section 7, figure 13); stored by the host, one piece at a time. */
+  private onSnapshotChunk(message: SnapshotChunk): void {
+    if (!this.followsLeader(message)) return;
+    const { metadata } = message;
+    if (this.log.matches(metadata.index, metadata.term)) this.log.commitTo(metadata.index);
+    if (metadata.index <= this.log.commitIndex) return this.acceptCommitted(message.from);
+    const isBusy = this.isStoringChunk || this.pendingSnapshot !== undefined || this.inflight?.snapshot !== undefined;
+    if (isBusy) return; // one that comes meanwhile is lost, and asked for again
+    this.receivedChunk = message;
+    this.isStoringChunk = true;
+  }
+
+  /** A piece of `Ready.snapshotChunks` is stored, or was not taken; says how much of the whole is there. */
+  snapshotChunkStored(
+    chunk: SnapshotChunk,
+    received: { readonly nextOffset: number; readonly complete: boolean },
+  ): void {
+    invariant(this.isStoringChunk, 'a piece is stored once');
+    this.isStoringChunk = false;
+    if (chunk.term !== this.currentTerm || this.knownLeader !== chunk.from) return; // another leader will ask
+    const { index, term } = chunk.metadata;
+    if (received.complete) {
+      if (index > this.log.commitIndex) this.restore(chunk.metadata);
+      return this.acceptCommitted(chunk.from);
+    }
+    const { nextOffset } = received;
+    const address = this.addressTo(chunk.from);
+    this.promise({ type: 'snapshot-chunk-reply', ...address, snapshotIndex: index, snapshotTerm: term, nextOffset });
+  }
+
+  private restore(metadata: SnapshotMetadata): void {
+    if (this.log.matches(metadata.index, metadata.term)) {
+      this.log.commitTo(metadata.index); // the entries came meanwhile, so the log goes on
+    } else {
+      this.log.restore(metadata);
+      this.pendingSnapshot = metadata;
+    }
+  }
+
+  private acceptCommitted(leaderId: NodeId): void {
+    const { commitIndex } = this.log;
+    this.promise({ type: 'append-entries-accepted', ...this.addressTo(leaderId), matchIndex: commitIndex, round: 0 });
+  }
+
+  // --- reads
+
+  private onReadIndex({ from, requestId, index }: ReadIndexReply): void {
+    if (!this.leader && from === this.knownLeader) this.confirmedReads.push({ requestId, index });
+  }
+
+  // --- other terms
 
   /** Whoever lives in the past is told the present term. */
   private answerStale(message: Message): void {
-    const address = { from: this.nodeId, to: message.from, term: this.currentTerm };
-    if (message.type === 'request-vote') {
-      this.promise({ type: 'request-vote-reply', ...address, granted: false });
-    } else if (message.type === 'append-entries' || message.type === 'install-snapshot') {
-      this.promise({
-        type: 'append-entries-reply',
-        ...address,
-        success: false,
-        matchIndex: 0,
-        hintIndex: 0,
-        hintTerm: 0,
-        round: 0,
-      });
+    const address = this.addressTo(message.from);
+    switch (message.type) {
+      case 'request-pre-vote':
+        return this.promise({ type: 'pre-vote-reply', ...address, granted: false });
+      case 'request-vote':
+        return this.promise({ type: 'request-vote-reply', ...address, granted: false });
+      case 'append-entries':
+      case 'snapshot-chunk': {
+        const nothing = { previousIndex: 0, hintIndex: 0, hintTerm: 0, round: 0 };
+        return this.promise({ type: 'append-entries-refused', ...address, ...nothing });
+      }
+      default:
+        return; // answers to what this node asked in an earlier term
     }
   }
 }

@@ -2,19 +2,27 @@ import { entrySizeBytes } from './log.js';
 import type { RaftLog } from './log.js';
 import { Progress } from './progress.js';
 import type { WindowLimits } from './progress.js';
-import { reachedByQuorum } from './quorum.js';
-import type { AppendEntries, AppendEntriesReply, Message, NodeId, Snapshot } from './types.js';
+import { hasQuorum, reachedByQuorum } from './quorum.js';
+import type { SnapshotRead } from './ready.js';
+import { SnapshotSending } from './snapshot-sending.js';
+import type {
+  AppendEntries,
+  AppendEntriesAccepted,
+  AppendEntriesRefused,
+  Message,
+  NodeId,
+  SnapshotChunk,
+  SnapshotChunkReply,
+} from './types.js';
 
 export interface ReplicationOptions extends WindowLimits {
   readonly nodeId: NodeId;
-  readonly voters: readonly NodeId[];
   readonly term: number;
   /** a message carries at least one entry if there is one, else as many as fit */
   readonly maxMessageBytes: number;
+  readonly snapshotChunkBytes: number;
   /** a follower counts as alive when it answered within this many ticks */
-  readonly activeTicks: number;
-  /** without word of the snapshot for this many ticks, the follower is probed again */
-  readonly snapshotTicks: number;
+  readonly electionTicks: number;
 }
 
 /**
@@ -26,16 +34,33 @@ export interface ReplicationOptions extends WindowLimits {
  */
 export class Replication {
   private readonly followers = new Map<NodeId, Progress>();
-  private readonly snapshotRequests = new Set<NodeId>();
+  /** no longer members; each gets one last message, in which it may learn of that */
+  private departing: Progress[] = [];
+  /** for followers in state `snapshot` */
+  private readonly sendings = new Map<NodeId, SnapshotSending>();
   private round = 0;
+  private roundIsOpen = false;
 
   constructor(
     private readonly options: ReplicationOptions,
     private readonly log: RaftLog,
     private readonly send: (message: Message) => void,
   ) {
-    for (const voter of options.voters) {
-      if (voter !== options.nodeId) this.followers.set(voter, new Progress(voter, log.lastIndex + 1, options));
+    this.reconfigure();
+  }
+
+  /** Follows the configuration in force: every member but the leader itself gets the log. */
+  reconfigure(): void {
+    const { members } = this.log.configuration;
+    for (const { nodeId } of members) {
+      if (nodeId !== this.options.nodeId && !this.followers.has(nodeId))
+        this.followers.set(nodeId, new Progress(nodeId, this.log.lastIndex, this.options.electionTicks, this.options));
+    }
+    for (const follower of this.followers.values()) {
+      if (members.some(({ nodeId }) => nodeId === follower.nodeId)) continue;
+      this.followers.delete(follower.nodeId);
+      this.sendings.delete(follower.nodeId);
+      if (follower.state === 'replicate') this.departing.push(follower);
     }
   }
 
@@ -43,79 +68,130 @@ export class Replication {
     return this.followers.get(nodeId);
   }
 
-  /** Whether the follower answered lately. */
-  isActive(progress: Progress): boolean {
-    return progress.ticksSinceHeard < this.options.activeTicks;
+  all(): Iterable<Progress> {
+    return this.followers.values();
   }
 
-  /** Starts a confirmation round; it is asked of every follower with the next flush. */
+  /** Whether the follower answered lately. */
+  isActive(progress: Progress): boolean {
+    return progress.ticksSinceHeard < this.options.electionTicks;
+  }
+
+  /** Alive, and not behind by more than it makes good within an election timeout. */
+  hasCaughtUp(progress: Progress): boolean {
+    return this.isActive(progress) && progress.catchUp.hasCaughtUp();
+  }
+
+  // --- quorums
+
+  /** Whether a quorum answered lately; the leader answers itself. */
+  isQuorumActive(): boolean {
+    return hasQuorum(this.log.configuration, (voter) => {
+      const follower = this.followers.get(voter);
+      return follower ? this.isActive(follower) : voter === this.options.nodeId;
+    });
+  }
+
+  /** A confirmation round whose messages have not left yet; asked of every follower with the next flush. */
   startRound(): number {
-    return ++this.round;
+    if (!this.roundIsOpen) this.round++;
+    this.roundIsOpen = true;
+    return this.round;
   }
 
   /** The latest round that a quorum answered in this term; the leader answers itself. */
   confirmedRound(): number {
-    return reachedByQuorum([this.round, ...Array.from(this.followers.values(), (follower) => follower.ackedRound)]);
+    return reachedByQuorum(this.log.configuration, (voter) =>
+      voter === this.options.nodeId ? this.round : (this.followers.get(voter)?.ackedRound ?? 0),
+    );
   }
 
-  /** The greatest index a quorum holds durably; the leader counts with what its own disk has. */
+  /** The greatest index a quorum holds durably; the leader counts, if it is a voter, with what its own disk has. */
   quorumIndex(): number {
-    const held = [this.log.persistedIndex];
-    for (const follower of this.followers.values()) held.push(follower.matchIndex);
-    return reachedByQuorum(held);
+    return reachedByQuorum(this.log.configuration, (voter) =>
+      voter === this.options.nodeId ? this.log.persistedIndex : (this.followers.get(voter)?.matchIndex ?? 0),
+    );
   }
 
-  /** The follower to hand leadership to: alive and most advanced, the lowest id among equals. */
+  /** The voter to hand leadership to: alive and most advanced, the lowest id among equals. */
   mostAdvanced(): Progress | undefined {
     let best: Progress | undefined;
-    for (const follower of this.followers.values()) {
-      if (!this.isActive(follower)) continue;
+    for (const voter of this.log.configuration.voters) {
+      const follower = this.followers.get(voter);
+      if (!follower || !this.isActive(follower)) continue;
       if (!best || follower.matchIndex > best.matchIndex) best = follower;
     }
     return best;
   }
 
+  // --- inputs
+
   tick(): void {
     for (const follower of this.followers.values()) {
-      follower.ticksSinceHeard++;
-      if (follower.state === 'snapshot' && ++follower.ticksInSnapshot >= this.options.snapshotTicks) {
-        // Lost, or still on its way: the answer to a probe right behind it tells.
-        this.snapshotRequests.delete(follower.nodeId);
-        follower.becomeProbe(follower.snapshotIndex + 1);
-      }
+      follower.tick();
+      if (follower.state === 'snapshot') this.tickSnapshot(follower);
     }
+  }
+
+  /** A follower that is silent gets no snapshot; heartbeats find out when it is back. */
+  private tickSnapshot(follower: Progress): void {
+    const sending = this.sendings.get(follower.nodeId)!;
+    sending.tick();
+    if (this.isActive(follower)) return;
+    this.sendings.delete(follower.nodeId);
+    follower.becomeProbe(this.log.startIndex + 1);
+    follower.probing = true;
   }
 
   heartbeat(): void {
-    for (const follower of this.followers.values()) follower.heartbeatDue = true;
+    for (const follower of this.followers.values()) {
+      follower.heartbeatDue = true;
+    }
   }
 
-  onReply(reply: AppendEntriesReply): void {
-    const follower = this.followers.get(reply.from);
+  onAccepted(answer: AppendEntriesAccepted): void {
+    const follower = this.heard(answer);
     if (!follower) return;
-    follower.ticksSinceHeard = 0;
-    follower.ackedRound = Math.max(follower.ackedRound, reply.round);
-    if (reply.success) this.onSuccess(follower, reply.matchIndex);
-    else if (follower.isCurrentRefusal(reply.matchIndex)) this.backUp(follower, reply);
+    follower.ackedRound = Math.max(follower.ackedRound, answer.round);
+    follower.matched(answer.matchIndex);
+    follower.catchUp.matched(follower.matchIndex, this.log.lastIndex);
+    if (follower.state === 'probe') follower.becomeReplicate();
+    else if (follower.state === 'snapshot') this.leaveSnapshot(follower);
   }
 
-  private onSuccess(follower: Progress, matchIndex: number): void {
-    follower.matched(matchIndex);
-    const installed = follower.state === 'snapshot' && follower.matchIndex >= follower.snapshotIndex;
-    if (installed) this.snapshotRequests.delete(follower.nodeId);
-    if (installed || follower.state === 'probe') follower.becomeReplicate();
+  private leaveSnapshot(follower: Progress): void {
+    if (follower.matchIndex < this.log.startIndex) return; // it answers heartbeats meanwhile
+    this.sendings.delete(follower.nodeId);
+    follower.becomeReplicate();
   }
 
-  private backUp(follower: Progress, reply: AppendEntriesReply): void {
-    const agreed = this.log.lastIndexWithTermUpTo(reply.hintIndex, reply.hintTerm);
-    follower.becomeProbe(Math.min(reply.matchIndex, agreed + 1));
+  onRefused(answer: AppendEntriesRefused): void {
+    const follower = this.heard(answer);
+    if (!follower) return;
+    follower.ackedRound = Math.max(follower.ackedRound, answer.round);
+    if (!follower.isCurrentRefusal(answer.previousIndex)) return;
+    const agreed = this.log.lastIndexWithTermUpTo(answer.hintIndex, answer.hintTerm);
+    follower.becomeProbe(Math.min(answer.previousIndex, agreed + 1));
   }
+
+  onChunkReply(answer: SnapshotChunkReply): void {
+    if (this.heard(answer)) this.sendings.get(answer.from)?.answered(answer);
+  }
+
+  private heard({ from }: Message): Progress | undefined {
+    const follower = this.followers.get(from);
+    if (follower) follower.ticksSinceHeard = 0;
+    return follower;
+  }
+
+  // --- output
 
   hasWork(): boolean {
-    if (this.snapshotRequests.size > 0) return true;
+    if (this.departing.length > 0) return true;
     for (const follower of this.followers.values()) {
       if (follower.heartbeatDue || follower.sentRound < this.round || this.canSendEntries(follower)) return true;
     }
+    for (const sending of this.sendings.values()) if (sending.hasRead()) return true;
     return false;
   }
 
@@ -129,6 +205,9 @@ export class Replication {
 
   /** Sends what is owed to everybody. */
   flush(): void {
+    this.roundIsOpen = false;
+    for (const follower of this.departing) this.sendEntries(follower);
+    this.departing = [];
     for (const follower of this.followers.values()) {
       this.sendEntries(follower);
       // Every message carries the round and resets election timers; an empty one is sent only if none was.
@@ -140,10 +219,7 @@ export class Replication {
     if (!this.canSendEntries(follower)) return;
     do {
       const previousIndex = follower.nextIndex - 1;
-      if (previousIndex < this.log.startIndex) {
-        this.askForSnapshot(follower);
-        return;
-      }
+      if (previousIndex < this.log.startIndex) return this.beginSnapshot(follower);
       const entries = this.log.slice(follower.nextIndex, this.options.maxMessageBytes);
       this.sendAppend(follower, previousIndex, entries);
       if (follower.state === 'probe') follower.probing = true;
@@ -155,16 +231,14 @@ export class Replication {
     } while (follower.state === 'replicate' && follower.nextIndex <= this.log.lastIndex && follower.hasRoom());
   }
 
-  /** A dead follower gets no snapshots, only heartbeats until it answers one. */
-  private askForSnapshot(follower: Progress): void {
+  private beginSnapshot(follower: Progress): void {
     if (this.isActive(follower)) {
-      follower.becomeSnapshot(this.log.startIndex);
-      this.snapshotRequests.add(follower.nodeId);
-    } else if (follower.state === 'probe') {
-      follower.probing = true;
+      const { snapshotChunkBytes, electionTicks } = this.options;
+      follower.becomeSnapshot();
+      this.sendings.set(follower.nodeId, new SnapshotSending(follower.nodeId, snapshotChunkBytes, electionTicks));
     } else {
-      follower.becomeProbe(follower.nextIndex);
-      follower.probing = true;
+      if (follower.state === 'replicate') follower.becomeProbe(follower.nextIndex);
+      follower.probing = true; // only heartbeats, until it answers one
     }
   }
 
@@ -195,18 +269,25 @@ export class Replication {
     });
   }
 
-  takeSnapshotRequests(): NodeId[] {
-    const requests = [...this.snapshotRequests];
-    this.snapshotRequests.clear();
-    return requests;
+  // --- snapshots
+
+  takeSnapshotReads(): SnapshotRead[] {
+    const reads: SnapshotRead[] = [];
+    for (const sending of this.sendings.values()) if (sending.hasRead()) reads.push(sending.takeRead());
+    return reads;
   }
 
-  /** The snapshot a follower was waiting for. One that came after the wait was given up is not sent. */
-  sendSnapshot(to: NodeId, snapshot: Snapshot): void {
-    const follower = this.followers.get(to);
-    if (follower?.state !== 'snapshot') return;
-    follower.snapshotIndex = snapshot.metadata.index;
-    follower.ticksInSnapshot = 0;
-    this.send({ type: 'install-snapshot', from: this.options.nodeId, to, term: this.options.term, snapshot });
+  /** The piece that was read for a follower; undefined when that snapshot is gone, and a newer one must do. */
+  sendSnapshotChunk(
+    to: NodeId,
+    chunk: Pick<SnapshotChunk, 'metadata' | 'sizeBytes' | 'checksum' | 'offset' | 'data'> | undefined,
+  ): void {
+    const sending = this.sendings.get(to);
+    if (!sending?.isReading()) return; // the follower was given up meanwhile
+    if (!chunk) return sending.restart();
+    sending.sent(chunk.metadata);
+    const { metadata, sizeBytes, checksum, offset, data } = chunk;
+    const address = { from: this.options.nodeId, to, term: this.options.term };
+    this.send({ type: 'snapshot-chunk', ...address, metadata, sizeBytes, checksum, offset, data });
   }
 }

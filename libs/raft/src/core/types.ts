@@ -1,6 +1,9 @@
 /** A node of the group: a positive integer, never reused for another machine. */
 export type NodeId = number;
 
+/** Terms, indices and ids are integers from 0 to this (2^48); whatever a message says beyond it is refused. */
+export const MAX_INTEGER = 2 ** 48;
+
 /**
  * What a node must never forget (Raft paper, figure 2, "persistent state"), together with the commit index,
  * which is only a hint that spares a restarted node some waiting.
@@ -12,8 +15,36 @@ export interface HardState {
   readonly commitIndex: number;
 }
 
-/** `normal` carries a command of the user; `no-op` is what a new leader opens its term with (paper, section 8). */
-export type EntryKind = 'normal' | 'no-op';
+/** One node as the configuration knows it. */
+export interface Member {
+  readonly nodeId: NodeId;
+  /** where its peers reach it, in the transport's own notation; at most 512 characters, opaque to Raft */
+  readonly address: string;
+  /** the application's own, such as the URL of its API; at most 4,096 characters, opaque to Raft */
+  readonly data: string;
+  /** a leader hands over to a voter of higher priority that has caught up (integer from 0 to 1,000, default 0) */
+  readonly priority: number;
+}
+
+/**
+ * Who belongs to the group (paper, section 6; thesis, chapter 4). While `outgoing` is not empty the configuration
+ * is joint: elections and commits need a majority of `voters` and one of `outgoing`.
+ */
+export interface Configuration {
+  /** exactly the nodes named in the lists below, ascending by id */
+  readonly members: readonly Member[];
+  readonly voters: readonly NodeId[];
+  /** the voters of the configuration that is being left; empty except in between */
+  readonly outgoing: readonly NodeId[];
+  /** get every entry and count for nothing (thesis, 4.2.1); one that is in `outgoing` counts there until it is left */
+  readonly learners: readonly NodeId[];
+}
+
+/**
+ * `normal` carries a command of the user; `no-op` is what a new leader opens its term with (paper, section 8);
+ * `configuration` holds an encoded `Configuration`, in force from the moment it stands in a log.
+ */
+export type EntryKind = 'normal' | 'no-op' | 'configuration';
 
 export interface Entry {
   /** position in the log, from 1 on, without gaps */
@@ -28,7 +59,8 @@ export interface Entry {
 export interface SnapshotMetadata {
   readonly index: number;
   readonly term: number;
-  readonly voters: readonly NodeId[];
+  /** the one in force at `index` */
+  readonly configuration: Configuration;
 }
 
 export interface Snapshot {
@@ -37,66 +69,118 @@ export interface Snapshot {
   readonly data: Uint8Array;
 }
 
-export interface RequestVote {
-  readonly type: 'request-vote';
+interface Envelope {
   readonly from: NodeId;
   readonly to: NodeId;
+  /** the sender's current term */
   readonly term: number;
+}
+
+/** "Would you vote for me in the term after mine?" Changes nothing on either side (thesis, 9.6). */
+export interface RequestPreVote extends Envelope {
+  readonly type: 'request-pre-vote';
   readonly lastLogIndex: number;
   readonly lastLogTerm: number;
 }
 
-export interface RequestVoteReply {
-  readonly type: 'request-vote-reply';
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly term: number;
+export interface PreVoteReply extends Envelope {
+  readonly type: 'pre-vote-reply';
   readonly granted: boolean;
 }
 
-export interface AppendEntries {
+export interface RequestVote extends Envelope {
+  readonly type: 'request-vote';
+  readonly lastLogIndex: number;
+  readonly lastLogTerm: number;
+  /** the leader itself asked for this election, so nobody holds on to it (thesis, 4.2.3 and 3.10) */
+  readonly transfer: boolean;
+}
+
+export interface RequestVoteReply extends Envelope {
+  readonly type: 'request-vote-reply';
+  readonly granted: boolean;
+}
+
+export interface AppendEntries extends Envelope {
   readonly type: 'append-entries';
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly term: number;
   readonly previousIndex: number;
   readonly previousTerm: number;
   readonly entries: readonly Entry[];
   readonly commitIndex: number;
-  /** number of the leader's latest confirmation round; the reply brings it back (paper, section 8; 0: none) */
+  /** number of the leader's latest confirmation round; the answer brings it back (paper, section 8; 0: none) */
   readonly round: number;
 }
 
-export interface AppendEntriesReply {
-  readonly type: 'append-entries-reply';
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly term: number;
-  readonly success: boolean;
-  /** on success the last index known to match; on failure `previousIndex` of the refused request */
+/** Everything up to `matchIndex` stands durably in the sender's log as in the leader's. */
+export interface AppendEntriesAccepted extends Envelope {
+  readonly type: 'append-entries-accepted';
   readonly matchIndex: number;
-  /** on failure: where the leader should try next, by term (paper, section 5.3, last paragraphs; etcd/raft) */
+  readonly round: number;
+}
+
+/** The sender's log does not hold (`previousIndex`, its term) of the request. */
+export interface AppendEntriesRefused extends Envelope {
+  readonly type: 'append-entries-refused';
+  /** of the refused request */
+  readonly previousIndex: number;
+  /** where the logs may last have agreed, and the term there (paper, end of section 5.3; etcd/raft) */
   readonly hintIndex: number;
   readonly hintTerm: number;
   readonly round: number;
 }
 
-export interface InstallSnapshot {
-  readonly type: 'install-snapshot';
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly term: number;
-  readonly snapshot: Snapshot;
+/**
+ * A piece of the leader's snapshot (InstallSnapshot of the paper's figure 13). A transfer begins with an empty
+ * piece; the receiver always says which byte it wants next, so either end may forget everything in between.
+ */
+export interface SnapshotChunk extends Envelope {
+  readonly type: 'snapshot-chunk';
+  readonly metadata: SnapshotMetadata;
+  /** length of the whole snapshot's data in bytes, and its CRC-32 */
+  readonly sizeBytes: number;
+  readonly checksum: number;
+  /** position of `data` within the whole */
+  readonly offset: number;
+  readonly data: Uint8Array;
 }
 
-/** A leader that stops asks its most advanced follower to stand for election at once (thesis, section 3.10). */
-export interface TimeoutNow {
+/** The receiver has everything before `nextOffset` of that snapshot; `append-entries-accepted` ends a transfer. */
+export interface SnapshotChunkReply extends Envelope {
+  readonly type: 'snapshot-chunk-reply';
+  readonly snapshotIndex: number;
+  readonly snapshotTerm: number;
+  readonly nextOffset: number;
+}
+
+/** The leader asks a caught-up follower to stand for election at once (thesis, section 3.10). */
+export interface TimeoutNow extends Envelope {
   readonly type: 'timeout-now';
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly term: number;
+}
+
+/** A follower asks up to where it must have applied before it may answer a read (thesis, section 6.4). */
+export interface ReadIndexRequest extends Envelope {
+  readonly type: 'read-index-request';
+  /** the asker's own number for it, comes back with the answer */
+  readonly requestId: number;
+}
+
+export interface ReadIndexReply extends Envelope {
+  readonly type: 'read-index-reply';
+  readonly requestId: number;
+  readonly index: number;
 }
 
 /** One union for all that nodes say to each other; no field's meaning depends on another's value. */
 export type Message =
-  RequestVote | RequestVoteReply | AppendEntries | AppendEntriesReply | InstallSnapshot | TimeoutNow;
+  | RequestPreVote
+  | PreVoteReply
+  | RequestVote
+  | RequestVoteReply
+  | AppendEntries
+  | AppendEntriesAccepted
+  | AppendEntriesRefused
+  | SnapshotChunk
+  | SnapshotChunkReply
+  | TimeoutNow
+  | ReadIndexRequest
+  | ReadIndexReply;

@@ -1,4 +1,6 @@
 import { CodedError } from '@concordat/foundation';
+import type { MembershipRefusal } from '../core/membership.js';
+import type { TransferRefusal } from '../core/leadership-transfer.js';
 import type { NodeId } from '../core/types.js';
 
 /** This node does not lead, so nothing was done. Ask `leaderId`, or again later when none is known. */
@@ -13,8 +15,11 @@ export class NotLeaderError extends CodedError {
   }
 }
 
-/** `OVERLOADED`: too much is pending already; `STOPPED`: the node is not running; `TOO_LARGE`: the command is. */
-export type ProposalDropCode = 'OVERLOADED' | 'STOPPED' | 'TOO_LARGE';
+/**
+ * `OVERLOADED`: too much is pending already; `STOPPED`: the node is not running; `TOO_LARGE`: the command is;
+ * `TRANSFERRING`: leadership is being handed over; `DISK_FULL`: this node's disk has no room.
+ */
+export type ProposalDropCode = 'OVERLOADED' | 'STOPPED' | 'TOO_LARGE' | 'TRANSFERRING' | 'DISK_FULL';
 
 /** The proposal is definitely not in the log and never will be. */
 export class ProposalDroppedError extends CodedError {
@@ -32,7 +37,7 @@ export class ProposalDroppedError extends CodedError {
 
 /**
  * Leadership was lost, or the node stopped, while the proposal was on its way: it may be committed or not.
- * Never retryable blindly: read the state after the next `confirmLeadership` of a leader.
+ * Never retryable blindly: read the state after the next `readIndex`.
  */
 export class ProposalUnknownError extends CodedError {
   readonly code = 'PROPOSAL_UNKNOWN';
@@ -43,5 +48,41 @@ export class ProposalUnknownError extends CodedError {
     readonly term: number,
   ) {
     super(`the fate of the proposal at index ${index} of term ${term} is unknown`, { details: { index, term } });
+  }
+}
+
+/** A change of the membership was not begun; the configuration is as before. */
+export class MembershipRefusedError extends CodedError {
+  readonly retryable: boolean;
+
+  constructor(
+    readonly code: MembershipRefusal,
+    message: string,
+  ) {
+    super(message);
+    this.retryable = code === 'CHANGE_IN_PROGRESS' || code === 'NOT_CAUGHT_UP' || code === 'LEADER_NOT_READY';
+  }
+}
+
+/** Leadership is not being transferred: the target cannot lead, or a transfer to another is under way. */
+export class TransferRefusedError extends CodedError {
+  readonly retryable: boolean;
+
+  constructor(
+    readonly code: TransferRefusal,
+    message: string,
+  ) {
+    super(message);
+    this.retryable = code === 'TRANSFER_IN_PROGRESS';
+  }
+}
+
+/** The target did not take over within an election timeout; this node leads on. */
+export class TransferFailedError extends CodedError {
+  readonly code = 'TRANSFER_FAILED';
+  readonly retryable = true;
+
+  constructor(readonly target: NodeId) {
+    super(`node ${target} did not take over within an election timeout; this node leads on`, { details: { target } });
   }
 }

@@ -43,6 +43,7 @@ export class MemoryNetwork {
         this.handlers.set(nodeId, onMessage);
         return Promise.resolve();
       },
+      setPeers: () => undefined, // everybody is reached by number
       send: (messages) => {
         for (const message of messages) this.post(message);
       },

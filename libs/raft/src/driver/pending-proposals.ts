@@ -60,10 +60,10 @@ export class PendingProposals<Result> {
     return this.queued.map(({ command }) => command);
   }
 
-  /** The queued commands stand in the log now, from `firstIndex` on. */
-  appendedAt(firstIndex: number, term: number): void {
+  /** The first `count` of the queued commands stand in the log now, from `firstIndex` on. */
+  appendedAt(firstIndex: number, count: number, term: number): void {
     const batch = this.queued;
-    this.queued = [];
+    this.queued = batch.splice(count);
     batch.forEach((pending, position) => {
       pending.index = firstIndex + position;
       pending.term = term;

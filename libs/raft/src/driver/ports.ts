@@ -8,13 +8,35 @@ export interface StoredState {
   readonly entries: readonly Entry[];
 }
 
+/** A piece of a stored snapshot, with what identifies the whole. */
+export interface StoredSnapshotChunk {
+  readonly metadata: SnapshotMetadata;
+  /** of the whole snapshot's data */
+  readonly sizeBytes: number;
+  /** CRC-32 of the whole snapshot's data */
+  readonly checksum: number;
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
+
+/** How much of a snapshot that comes in pieces is there. */
+export interface ReceivedSnapshot {
+  /** the byte that is wanted next; the whole size when all is there */
+  readonly nextOffset: number;
+  /** all is there, its checksum is right and it is durable: `installReceivedSnapshot` may follow */
+  readonly complete: boolean;
+}
+
 /**
  * Durable storage of one node.
  *
- * There are two rows of calls, each strictly one after another: `persist` on the one hand, `saveSnapshot`,
- * `readSnapshot` and `compact` on the other, so that a large snapshot does not hold up the log. `open`, `resetTo`
- * and `close` run alone. The driver gathers what arrives during a `persist` for the next. A rejected call is fatal for the node: it stops and must be restarted from
- * disk (a failed fsync is never repeated).
+ * There are two rows of calls, each strictly one after another: `persist` on the one hand, all that deals with
+ * snapshots and `compact` on the other, so that a large snapshot does not hold up the log. `open`,
+ * `installReceivedSnapshot` and `close` run alone. The driver gathers what arrives during a `persist` for the next.
+ *
+ * A rejected call is fatal for the node: it stops and must be restarted from disk (a failed fsync is never
+ * repeated). A lack of space is no such failure: `persist` then waits until there is room, `saveSnapshot` resolves
+ * with false, `receiveSnapshotChunk` takes nothing, and `onSpace` tells of it.
  */
 export interface RaftStorage {
   /** Opens the directory, repairs a torn tail and reads everything back. Called once, first. */
@@ -24,17 +46,36 @@ export interface RaftStorage {
    * that is already stored replace it and everything after it.
    */
   persist(batch: { readonly hardState?: HardState; readonly entries: readonly Entry[] }): Promise<void>;
-  /** Makes a snapshot durable (of this node, or installed by the leader). Does not drop entries by itself. */
-  saveSnapshot(snapshot: Snapshot): Promise<void>;
-  /** The latest durable snapshot, for a follower that needs it. */
-  readSnapshot(): Promise<Snapshot | undefined>;
+  /**
+   * Makes a snapshot of this node durable. Does not drop entries by itself.
+   * @returns false when there was no room: then nothing has changed
+   */
+  saveSnapshot(snapshot: Snapshot): Promise<boolean>;
+  /**
+   * A piece of the latest durable snapshot, for a follower: up to `maxBytes` from `offset` on. Undefined when it is
+   * not (or no longer) the one of that index and term; without `wanted` any is.
+   */
+  readSnapshotChunk(
+    wanted: { readonly index: number; readonly term: number } | undefined,
+    offset: number,
+    maxBytes: number,
+  ): Promise<StoredSnapshotChunk | undefined>;
+  /**
+   * Takes a piece of the leader's snapshot. What is there already stays over a restart; a piece of another
+   * snapshot (other index, term, size or checksum) begins anew, a piece that does not follow on what is there
+   * changes nothing, and a whole whose checksum is wrong is forgotten.
+   */
+  receiveSnapshotChunk(chunk: StoredSnapshotChunk): Promise<ReceivedSnapshot>;
+  /**
+   * Puts the received snapshot into force: it becomes the latest one, and the log starts anew behind it, every
+   * stored entry dropped. Atomic with regard to crashes: before, the old log; after, the snapshot and an empty log.
+   * @returns the snapshot, for the state machine
+   */
+  installReceivedSnapshot(metadata: SnapshotMetadata): Promise<Snapshot>;
   /** Forgets entries up to and including `index`, which a durable snapshot covers. */
   compact(index: number): Promise<void>;
-  /**
-   * After an installed snapshot the log starts anew behind it: every stored entry is dropped.
-   * Atomic with regard to crashes: before, the old log; after, the snapshot and an empty log.
-   */
-  resetTo(snapshot: Snapshot): Promise<void>;
+  /** Called with a sentence that says why when the disk is full, and with undefined when there is room again. */
+  onSpace(listener: (lack: string | undefined) => void): void;
   close(): Promise<void>;
 }
 
@@ -45,10 +86,32 @@ export interface RaftStorage {
 export interface RaftTransport {
   /** Starts listening; `onMessage` is called for every message addressed to this node. */
   start(onMessage: (message: Message) => void): Promise<void>;
+  /**
+   * The members of the group have changed: these are to be reached, at these addresses. Called before `start` and
+   * with every change; peers that are no longer named are left. A member without an address keeps the one it had.
+   */
+  setPeers(peers: ReadonlyMap<NodeId, string>): void;
   send(messages: readonly Message[]): void;
   /** Whether a peer answered recently, for status pages only. */
   isConnected(peer: NodeId): boolean;
+  /** What is known of the way to a peer, where the transport knows it. */
+  peerMetrics?(peer: NodeId): PeerMetrics | undefined;
   stop(): Promise<void>;
+}
+
+/** Of this node's connection to one peer, since the start. */
+export interface PeerMetrics {
+  readonly connected: boolean;
+  /** latest measured round trip in milliseconds; undefined before the first */
+  readonly roundTripMs: number | undefined;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly sentMessages: number;
+  readonly receivedMessages: number;
+  readonly droppedMessages: number;
+  /** bytes that wait for the peer now */
+  readonly bufferedBytes: number;
+  readonly reconnects: number;
 }
 
 /**

@@ -1,22 +1,38 @@
-import { errorMessage, invariant, silentLogger } from '@concordat/foundation';
+import { errorMessage, invariant, randomInteger, silentLogger } from '@concordat/foundation';
 import type { Logger, Timer } from '@concordat/foundation';
+import type { MembershipChange } from '../core/membership.js';
+import { EMPTY_CONFIGURATION } from '../core/configuration.js';
 import { RaftCore } from '../core/raft-core.js';
-import type { PersistBatch } from '../core/ready.js';
-import type { Entry, Message, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
+import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';
+import { MAX_INTEGER } from '../core/types.js';
+import type { Configuration, Entry, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
 import { NotLeaderError, ProposalDroppedError } from './errors.js';
-import { LeadershipReads } from './leadership-reads.js';
+import { LinearizableReads } from './linearizable-reads.js';
+import { MembershipChanger } from './membership-changer.js';
 import { PendingProposals } from './pending-proposals.js';
-import type { Committed, PeerStatus, RaftNodeApi, RaftNodeOptions, RaftStatus } from './raft-node.types.js';
-import { SnapshotSchedule } from './snapshot-schedule.js';
+import type {
+  Committed,
+  MembershipOptions,
+  PeerStatus,
+  RaftNodeApi,
+  RaftNodeOptions,
+  RaftStatus,
+} from './raft-node.types.js';
+import { ReadLease } from './read-lease.js';
+import { SnapshotKeeper } from './snapshot-keeper.js';
 import { StorageLane } from './storage-lane.js';
+import { TransferWaiters } from './transfer-waiters.js';
 
 const DEFAULT_TICK_MS = 50;
 const DEFAULT_ELECTION_TICKS = 10;
 const DEFAULT_HEARTBEAT_TICKS = 1;
-const DEFAULT_SNAPSHOT_AFTER_BYTES = 16 * 1024 * 1024;
+const DEFAULT_SNAPSHOT_THRESHOLDS = { afterBytes: 16 * 1024 * 1024, afterEntries: 1_000_000 };
+const DEFAULT_CATCH_UP_MS = 60_000;
 const PROPOSAL_LIMITS = { maxCount: 10_000, maxBytes: 64 * 1024 * 1024, maxCommandBytes: 2 * 1024 * 1024 };
-/** entries kept behind a snapshot for followers slightly behind; in bytes a quarter of `snapshotAfterBytes` */
-const TAIL_ENTRIES = 5_000;
+/** a read that no leader answers for so many election timeouts is rejected */
+const READ_ELECTION_TIMEOUTS = 2;
+/** what no earlier life of a node has used, in all likelihood, and far from the end of integers */
+const MAX_FIRST_REQUEST_ID = MAX_INTEGER / 2;
 
 type NodeState = 'new' | 'running' | 'handing-over' | 'stopped';
 
@@ -38,20 +54,22 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly tickMs: number;
   private readonly electionTicks: number;
   private readonly logLane = new StorageLane();
-  private readonly snapshotLane = new StorageLane();
+  private readonly snapshots: SnapshotKeeper;
   private readonly proposals = new PendingProposals<Result>(PROPOSAL_LIMITS);
-  private readonly reads = new LeadershipReads();
+  private readonly reads: LinearizableReads;
+  private readonly lease: ReadLease | undefined;
+  private readonly membership = new MembershipChanger();
+  private readonly transfers = new TransferWaiters();
   private readonly listeners = new Set<(status: RaftStatus) => void>();
-  private readonly snapshotAfterBytes: number;
 
   private state: NodeState = 'new';
   private core: RaftCore | undefined;
-  private snapshots: SnapshotSchedule;
   private appliedIndex = 0;
   /** the term this node leads, as of the last pass; 0 when it does not */
   private leadingTerm = 0;
-  /** index of the newest snapshot that is durable or about to be */
-  private snapshotIndex = 0;
+  /** term and leader as of the last pass: what was asked of one leader is answered by nobody else */
+  private followedLeadership = '';
+  private spaceLack: string | undefined;
   private passScheduled = false;
   private tickTimer: Timer | undefined;
   private backlogTimer: Timer | undefined;
@@ -65,8 +83,19 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.logger = options.logger ?? silentLogger;
     this.tickMs = options.tickMs ?? DEFAULT_TICK_MS;
     this.electionTicks = options.electionTicks ?? DEFAULT_ELECTION_TICKS;
-    this.snapshotAfterBytes = options.snapshotAfterBytes ?? DEFAULT_SNAPSHOT_AFTER_BYTES;
-    this.snapshots = new SnapshotSchedule(this.snapshotAfterBytes);
+    const { tickMs, electionTicks } = this;
+    const firstRequestId = randomInteger(options.random, 1, MAX_FIRST_REQUEST_ID);
+    this.reads = new LinearizableReads(firstRequestId, READ_ELECTION_TIMEOUTS * electionTicks);
+    this.lease = options.leaseReads && new ReadLease({ tickMs, electionTicks, ...options.leaseReads });
+    this.snapshots = new SnapshotKeeper({
+      storage: options.storage,
+      stateMachine: options.stateMachine,
+      thresholds: {
+        afterBytes: options.snapshotAfterBytes ?? DEFAULT_SNAPSHOT_THRESHOLDS.afterBytes,
+        afterEntries: options.snapshotAfterEntries ?? DEFAULT_SNAPSHOT_THRESHOLDS.afterEntries,
+      },
+      follow: (job, then) => this.follow(job, then),
+    });
   }
 
   // --- life
@@ -84,21 +113,27 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   private async open(): Promise<void> {
-    const { nodeId, voters, random, storage, transport } = this.options;
+    const { nodeId, members, join, random, storage, transport, leaseReads, limits } = this.options;
+    storage.onSpace((lack) => this.spaceChanged(lack));
     const stored = await this.logLane.run(() => storage.open());
     if (!this.isAlive()) return;
     const metadata = stored.snapshot?.metadata;
-    this.core = new RaftCore({
+    const core = new RaftCore({
       nodeId,
-      voters,
+      bootstrapMembers: join ? [] : members,
       random,
       electionTicks: this.electionTicks,
       heartbeatTicks: this.options.heartbeatTicks ?? DEFAULT_HEARTBEAT_TICKS,
       hardState: stored.hardState,
       snapshot: metadata,
       entries: stored.entries,
+      votesAtOnce: leaseReads === undefined,
+      ...(limits ? { limits } : {}),
     });
+    this.core = core;
     if (stored.snapshot) this.restore(stored.snapshot);
+    // Who joins knows the group from its options until the log reaches it.
+    this.connect(core.configuration.members.length > 0 ? core.configuration.members : members);
     await transport.start((message) => this.receive(message));
     if (!this.isAlive()) return;
     this.scheduleTick();
@@ -123,7 +158,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   kill(): void {
     this.killed = true;
     this.logLane.abandon();
-    this.snapshotLane.abandon();
+    this.snapshots.lane.abandon();
     this.stopping ??= Promise.resolve();
     this.halt();
   }
@@ -131,7 +166,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   /** Asks the most advanced follower to take over and waits until it has, for one election timeout at most. */
   private async handOver(): Promise<void> {
     this.state = 'handing-over';
-    if (this.core?.role !== 'leader' || this.core.voters.length === 1) return;
+    if (this.core?.role !== 'leader' || this.core.configuration.voters.length === 1) return;
     await new Promise<void>((resolve) => {
       this.leadershipGone = resolve;
       this.tryHandOver();
@@ -154,6 +189,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.proposals.dropQueued(new ProposalDroppedError('STOPPED', 'the node was stopped'));
     this.proposals.loseBehind(0);
     this.reads.rejectAll(new NotLeaderError(undefined));
+    this.membership.rejectAll();
+    this.transfers.rejectAll();
     this.leadershipGone?.();
     this.notify();
   }
@@ -161,7 +198,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   /** After `kill` the ports may belong to the next life of the node already. */
   private async close(): Promise<void> {
     if (!this.killed) await this.options.transport.stop();
-    if (!this.killed) await Promise.all([this.logLane.idle(), this.snapshotLane.idle()]);
+    // A write that waits for room on the disk ends only when the storage is closed.
+    if (!this.killed && this.spaceLack === undefined)
+      await Promise.all([this.logLane.idle(), this.snapshots.lane.idle()]);
     if (!this.killed) await this.options.storage.close();
   }
 
@@ -199,14 +238,36 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private refusal(): Error | undefined {
     if (this.state !== 'running') return new ProposalDroppedError('STOPPED', 'the node is not running');
-    return this.core?.role === 'leader' ? undefined : new NotLeaderError(this.core?.leaderId);
+    if (this.core?.role !== 'leader') return new NotLeaderError(this.core?.leaderId);
+    return this.spaceLack === undefined ? undefined : new ProposalDroppedError('DISK_FULL', this.spaceLack);
   }
 
-  confirmLeadership(): Promise<void> {
-    if (!this.isAlive() || this.core?.role !== 'leader') return Promise.reject(new NotLeaderError(this.core?.leaderId));
+  async confirmLeadership(): Promise<void> {
+    if (!this.isAlive() || this.core?.role !== 'leader') throw new NotLeaderError(this.core?.leaderId);
+    await this.readIndex();
+  }
+
+  readIndex(): Promise<number> {
+    if (!this.isAlive() || this.core?.leaderId === undefined) return Promise.reject(new NotLeaderError(undefined));
     const confirmed = this.reads.add();
     this.schedulePass();
     return confirmed;
+  }
+
+  transferLeadership(target: NodeId): Promise<void> {
+    if (this.state !== 'running' || !this.core) return Promise.reject(new NotLeaderError(undefined));
+    if (target === this.options.nodeId && this.core.role === 'leader') return Promise.resolve();
+    const done = this.transfers.begin(this.core, target);
+    this.schedulePass();
+    return done;
+  }
+
+  changeMembership(changes: readonly MembershipChange[], options: MembershipOptions = {}): Promise<Configuration> {
+    if (this.state !== 'running') return Promise.reject(new NotLeaderError(undefined));
+    const catchUpTicks = Math.ceil((options.catchUpTimeoutMs ?? DEFAULT_CATCH_UP_MS) / this.tickMs);
+    const done = this.membership.add(changes, catchUpTicks);
+    this.schedulePass();
+    return done;
   }
 
   private receive(message: Message): void {
@@ -217,8 +278,23 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.tickTimer = this.options.clock.setTimer(this.tickMs, () => {
       this.scheduleTick();
       this.tryHandOver();
-      this.guard((core) => core.tick());
+      this.snapshots.tick();
+      this.membership.tick();
+      this.guard((core) => {
+        core.tick();
+        this.tickReads(core);
+      });
     });
+  }
+
+  /** A request for a read may be lost, or its answer. */
+  private tickReads(core: RaftCore): void {
+    const due = this.reads.tick();
+    if (due === 'timeout') this.reads.rejectAll(new NotLeaderError(undefined));
+    else if (due !== undefined && core.role !== 'leader') core.readIndex(due);
+    if (!this.lease || core.role !== 'leader') return;
+    const requestId = this.reads.takeRequestId();
+    if (core.readIndex(requestId)) this.lease.started(requestId, this.options.clock.monotonic());
   }
 
   /** One input into the core, and a pass to follow it up. A throw in here is a broken invariant. */
@@ -250,19 +326,25 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private pass(core: RaftCore): void {
     this.appendProposals(core);
-    this.startRound(core);
+    this.membership.advance(core);
+    this.askForReads(core);
     const ready = core.ready();
     if (ready.messages.length > 0) this.options.transport.send(ready.messages);
+    if (ready.configuration) this.connect(ready.configuration.members);
     if (ready.persist) this.persist(core, ready.persist);
-    if (ready.snapshotRequests.length > 0) this.sendSnapshots(core, ready.snapshotRequests);
+    this.carrySnapshots(core, ready);
     this.apply(ready.committed);
-    if (ready.confirmedRound !== undefined) this.reads.roundConfirmed(ready.confirmedRound);
+    for (const { requestId, index } of ready.reads) this.readConfirmed(requestId, index);
     this.followLeadership(core);
+    this.membership.advance(core);
+    this.transfers.advance(core);
     this.reads.appliedUpTo(this.appliedIndex);
-    this.takeSnapshotIfDue(core);
+    this.snapshots.takeIfDue(core, this.appliedIndex);
+    for (const { from, type, reason } of ready.refused)
+      this.logger.error(`raft node ${this.options.nodeId} refused a message (${type}) of node ${from}: ${reason}`);
     this.notify();
     if (core.hasReady()) this.continueLater();
-    else if (this.reads.wantsRound()) this.schedulePass();
+    else if (this.reads.wantsRequest() && this.canAskForReads(core)) this.schedulePass();
   }
 
   /** More is committed than one pass applies: others have a turn first. */
@@ -273,26 +355,47 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private appendProposals(core: RaftCore): void {
     if (!this.proposals.hasQueued()) return;
-    const firstIndex = core.propose(this.proposals.queuedCommands());
-    if (firstIndex === undefined) this.proposals.dropQueued(new NotLeaderError(core.leaderId));
-    else this.proposals.appendedAt(firstIndex, core.term);
+    const appended = core.propose(this.proposals.queuedCommands());
+    if ('count' in appended) {
+      this.proposals.appendedAt(appended.firstIndex, appended.count, core.term);
+      this.proposals.dropQueued(new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'));
+    } else if (appended.refused === 'NOT_LEADER') {
+      this.proposals.dropQueued(new NotLeaderError(core.leaderId));
+    } else {
+      this.proposals.dropQueued(new ProposalDroppedError(appended.refused, appended.reason));
+    }
   }
 
-  private startRound(core: RaftCore): void {
-    if (!this.reads.wantsRound()) return;
-    const readIndex = Math.max(core.commitIndex, core.noOpIndex);
-    const round = core.confirmLeadership();
-    if (round === undefined) this.reads.rejectAll(new NotLeaderError(core.leaderId));
-    else this.reads.roundStarted(round, readIndex);
+  private askForReads(core: RaftCore): void {
+    if (!this.reads.wantsRequest()) return;
+    if (core.mayTrustLease && this.lease?.isValid(this.options.clock.monotonic()))
+      return this.reads.confirmWaiting(core.commitIndex);
+    if (core.readIndex(this.reads.requestId)) this.reads.requested();
   }
 
-  /** What was proposed in a term that is over for this node has an unknown fate, unless it is committed already. */
+  /** A leader that has committed nothing in its term yet is asked again when it has. */
+  private canAskForReads(core: RaftCore): boolean {
+    return core.role !== 'leader' || core.commitIndex >= core.noOpIndex;
+  }
+
+  private readConfirmed(requestId: number, index: number): void {
+    this.reads.confirmed(requestId, index);
+    this.lease?.confirmed(requestId);
+  }
+
+  /**
+   * What was proposed in a term that is over for this node has an unknown fate, unless it is committed already. What
+   * was asked of a leader nobody answers when another one leads.
+   */
   private followLeadership(core: RaftCore): void {
-    if (core.role === 'leader' && core.term === this.leadingTerm) return;
-    if (this.leadingTerm !== 0) {
-      this.proposals.loseBehind(core.commitIndex);
+    const followed = `${core.term} ${core.leaderId ?? 0}`;
+    if (followed !== this.followedLeadership) {
+      this.followedLeadership = followed;
+      this.lease?.end();
       this.reads.rejectAll(new NotLeaderError(core.leaderId));
     }
+    if (core.role === 'leader' && core.term === this.leadingTerm) return;
+    if (this.leadingTerm !== 0) this.proposals.loseBehind(core.commitIndex);
     this.leadingTerm = core.role === 'leader' ? core.term : 0;
     if (core.role !== 'leader') this.leadershipGone?.();
   }
@@ -316,11 +419,10 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   // --- persistence
 
   private persist(core: RaftCore, batch: PersistBatch): void {
-    this.store(
-      this.logLane,
-      () => this.write(batch),
-      () => {
-        if (batch.snapshot) this.restore(batch.snapshot);
+    this.follow(
+      this.logLane.run(() => this.write(batch)),
+      (installed) => {
+        if (installed) this.restore(installed);
         this.options.transport.send(batch.messages);
         core.advance(batch);
         this.schedulePass();
@@ -328,87 +430,81 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     );
   }
 
-  private async write(batch: PersistBatch): Promise<void> {
+  /** @returns the snapshot of the batch, which is in force now */
+  private async write({ hardState, entries, snapshot }: PersistBatch): Promise<Snapshot | undefined> {
     const { storage } = this.options;
-    const { hardState, entries, snapshot } = batch;
-    if (snapshot) {
-      await this.snapshotLane.run(() => {
-        this.snapshotIndex = snapshot.metadata.index;
-        return storage.resetTo(snapshot);
-      });
-    }
+    const installed = snapshot && (await this.snapshots.install(snapshot));
     if (hardState) await storage.persist({ hardState, entries });
     else if (entries.length > 0) await storage.persist({ entries });
+    return installed;
   }
 
   /** A call of the storage and what follows it; both end the node when they fail, and neither outlives it. */
-  private store<T>(lane: StorageLane, job: () => Promise<T>, then: (value: T) => void): void {
-    lane
-      .run(job)
+  private follow<T>(job: Promise<T>, then: (value: T) => void): void {
+    job
       .then((value) => {
         if (this.isAlive()) then(value);
       })
       .catch((error: unknown) => this.fail(error));
   }
 
+  /** A leader without room asks another node to lead; it may have more. */
+  private spaceChanged(lack: string | undefined): void {
+    if (lack === undefined && this.spaceLack !== undefined) this.logger.info('there is room on the disk again');
+    if (lack !== undefined && this.spaceLack === undefined) this.logger.error(`no proposals are taken: ${lack}`);
+    const isNew = lack !== undefined && this.spaceLack === undefined;
+    this.spaceLack = lack;
+    this.guard((core) => {
+      if (isNew) core.handOver();
+    });
+  }
+
   // --- snapshots
 
+  /** The state machine starts from a snapshot: its own at the start, the leader's later. */
   private restore(snapshot: Snapshot): void {
     const { index } = snapshot.metadata;
     this.options.stateMachine.restoreSnapshot(snapshot.data, snapshot.metadata);
     this.proposals.coveredBySnapshot(index);
-    this.appliedIndex = this.snapshotIndex = index;
-    this.snapshots.restarted(snapshot.data.length);
+    this.appliedIndex = index;
+    this.snapshots.restored(snapshot);
     this.options.stateMachine.applied?.(index);
   }
 
-  private takeSnapshotIfDue(core: RaftCore): void {
-    if (!this.snapshots.isDue()) return;
-    const index = this.appliedIndex;
-    const term = core.termAt(index);
-    if (term === undefined || core.commitIndex < index) return;
-    const metadata: SnapshotMetadata = { index, term, voters: core.voters };
-    const data = this.options.stateMachine.takeSnapshot();
-    this.snapshots.started(data.length);
-    const compactTo = core.compactionIndex(index, TAIL_ENTRIES, this.snapshotAfterBytes / 4);
-    this.store(
-      this.snapshotLane,
-      () => this.save({ metadata, data }, compactTo),
-      (saved) => {
-        this.snapshots.finished();
-        if (saved) core.compact(compactTo);
-      },
-    );
+  private carrySnapshots(core: RaftCore, { snapshotReads, snapshotChunks }: Ready): void {
+    for (const read of snapshotReads) this.sendChunk(core, read);
+    for (const chunk of snapshotChunks) this.storeChunk(core, chunk);
   }
 
-  /** @returns false when the leader's snapshot, a later one, took the place meanwhile */
-  private async save(snapshot: Snapshot, compactTo: number): Promise<boolean> {
-    const { index } = snapshot.metadata;
-    if (index <= this.snapshotIndex) return false;
-    this.snapshotIndex = index;
-    await this.options.storage.saveSnapshot(snapshot);
-    await this.options.storage.compact(compactTo);
-    return true;
+  private sendChunk(core: RaftCore, read: SnapshotRead): void {
+    this.follow(this.snapshots.read(read), (chunk) => {
+      core.sendSnapshotChunk(read.to, chunk);
+      this.schedulePass();
+    });
   }
 
-  private sendSnapshots(core: RaftCore, followers: readonly NodeId[]): void {
-    this.store(
-      this.snapshotLane,
-      () => this.options.storage.readSnapshot(),
-      (snapshot) => {
-        invariant(snapshot, 'a compacted log has a snapshot');
-        for (const follower of followers) core.sendSnapshot(follower, snapshot);
-        this.schedulePass();
-      },
-    );
+  private storeChunk(core: RaftCore, chunk: SnapshotChunk): void {
+    this.follow(this.snapshots.receive(chunk), (received) => {
+      core.snapshotChunkStored(chunk, received);
+      this.schedulePass();
+    });
+  }
+
+  // --- membership
+
+  private connect(members: Configuration['members']): void {
+    const { nodeId, transport } = this.options;
+    const others = members.filter((member) => member.nodeId !== nodeId);
+    transport.setPeers(new Map(others.map((member) => [member.nodeId, member.address])));
   }
 
   // --- status
 
   status(): RaftStatus {
-    const { nodeId, voters } = this.options;
+    const { nodeId } = this.options;
     const { core } = this;
     const role = this.isAlive() ? (core?.role ?? 'follower') : 'follower';
+    const configuration = core?.configuration ?? EMPTY_CONFIGURATION;
     return {
       nodeId,
       role,
@@ -418,15 +514,27 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       appliedIndex: this.appliedIndex,
       lastIndex: core?.lastIndex ?? 0,
       leaderReady: role === 'leader' && this.appliedIndex >= (core?.noOpIndex ?? 0),
-      voters,
-      peers: voters.filter((voter) => voter !== nodeId).map((voter) => this.peerStatus(voter)),
+      configuration,
+      peers: configuration.members
+        .filter((member) => member.nodeId !== nodeId)
+        .map((member) => this.peerStatus(member.nodeId)),
+      transferTarget: core?.transferTarget,
+      spaceLack: this.spaceLack,
+      refusedMessages: core?.refusedMessages ?? 0,
     };
   }
 
   private peerStatus(nodeId: NodeId): PeerStatus {
+    const { transport } = this.options;
     const peer = this.core?.peer(nodeId);
-    const healthy = peer?.active ?? this.options.transport.isConnected(nodeId);
-    return { nodeId, matchIndex: peer?.matchIndex ?? 0, healthy: this.isAlive() && healthy };
+    const healthy = peer?.active ?? transport.isConnected(nodeId);
+    return {
+      nodeId,
+      matchIndex: peer?.matchIndex ?? 0,
+      state: peer?.state,
+      healthy: this.isAlive() && healthy,
+      metrics: transport.peerMetrics?.(nodeId),
+    };
   }
 
   onStatusChange(listener: (status: RaftStatus) => void): () => void {
@@ -438,7 +546,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const { core } = this;
     if (!core || this.listeners.size === 0) return;
     const ready = core.role === 'leader' && this.appliedIndex >= core.noOpIndex;
-    const summary = this.isAlive() ? `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready}` : 'stopped';
+    const summary = this.isAlive()
+      ? `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready} ${core.configurationIndex} ${this.spaceLack ?? ''}`
+      : 'stopped';
     if (summary === this.notified) return;
     this.notified = summary;
     const status = this.status();

@@ -1,12 +1,22 @@
 import type { Clock, Logger, Random } from '@concordat/foundation';
-import type { RaftRole } from '../core/raft-core.js';
-import type { NodeId } from '../core/types.js';
-import type { RaftStorage, RaftTransport, StateMachine } from './ports.js';
+import type { MembershipChange } from '../core/membership.js';
+import type { ProgressState } from '../core/progress.js';
+import type { CoreLimits, RaftRole } from '../core/raft-core.types.js';
+import type { Configuration, Member, NodeId } from '../core/types.js';
+import type { PeerMetrics, RaftStorage, RaftTransport, StateMachine } from './ports.js';
 
 export interface RaftNodeOptions<Result> {
   readonly nodeId: NodeId;
-  /** every voter of the group, this node among them */
-  readonly voters: readonly NodeId[];
+  /**
+   * The group as it begins, this node among its voters: the same on every one of them. It is written to the log by
+   * a node whose storage is empty; afterwards the log says who belongs to the group, and this is not looked at.
+   */
+  readonly members: readonly Member[];
+  /**
+   * This node joins a group that runs already: it waits until a leader has added it, and `members` only say where
+   * the group is. Looked at only while its storage is empty. Default false.
+   */
+  readonly join?: boolean;
   readonly storage: RaftStorage;
   readonly transport: RaftTransport;
   readonly stateMachine: StateMachine<Result>;
@@ -22,6 +32,17 @@ export interface RaftNodeOptions<Result> {
   /** a snapshot is taken when this many bytes of entries were applied since the last one (and at least as many
    * as that snapshot was long), default 16 MiB */
   readonly snapshotAfterBytes?: number;
+  /** … or this many entries, default 1,000,000 */
+  readonly snapshotAfterEntries?: number;
+  /**
+   * Lets a leader answer `readIndex` without a round while a quorum has heard from it lately (thesis, 6.4.1). Sound
+   * only while no clock of the group runs faster than another by more than `maxClockDrift`; every node of a group
+   * must have the same setting, because a voter then does not vote within an election timeout of its start.
+   * Default: off.
+   */
+  readonly leaseReads?: { readonly maxClockDrift: number };
+  /** sizes of messages, windows and queues; each has a default */
+  readonly limits?: Partial<CoreLimits>;
   /** what happens when the node cannot go on (disk failed, state machine threw); default: logged only */
   readonly onFatal?: (error: Error) => void;
 }
@@ -31,8 +52,11 @@ export type { RaftRole };
 export interface PeerStatus {
   readonly nodeId: NodeId;
   readonly matchIndex: number;
+  /** how the leader replicates to it; undefined on other nodes */
+  readonly state: ProgressState | undefined;
   /** answered within the last election timeout (as seen by the leader; by the transport elsewhere) */
   readonly healthy: boolean;
+  readonly metrics: PeerMetrics | undefined;
 }
 
 export interface RaftStatus {
@@ -46,14 +70,27 @@ export interface RaftStatus {
   readonly lastIndex: number;
   /** leader only: its own no-op is committed and applied, so it may act (paper, section 8) */
   readonly leaderReady: boolean;
-  readonly voters: readonly NodeId[];
+  /** in force on this node: the last one in its log, committed or not */
+  readonly configuration: Configuration;
+  /** all members but this node */
   readonly peers: readonly PeerStatus[];
+  /** leader only: to whom leadership is being transferred */
+  readonly transferTarget: NodeId | undefined;
+  /** why the disk takes no more proposals; undefined while it does */
+  readonly spaceLack: string | undefined;
+  /** messages that contradicted the protocol and were ignored, since the start */
+  readonly refusedMessages: number;
 }
 
 export interface Committed<Result> {
   readonly index: number;
   readonly term: number;
   readonly result: Result;
+}
+
+export interface MembershipOptions {
+  /** how long a learner that is to be promoted may take to catch up, in milliseconds; default 60,000 */
+  readonly catchUpTimeoutMs?: number;
 }
 
 /**
@@ -73,9 +110,30 @@ export interface RaftNodeApi<Result> {
    * Rejects with NotLeaderError when it does not lead or stops leading.
    */
   confirmLeadership(): Promise<void>;
+  /**
+   * The same on any member (thesis, 6.4): a follower asks the leader for the index and waits until it has applied
+   * it; a read of this node's state machine right after is linearizable. Resolves with the index.
+   * Rejects with NotLeaderError when no leader is known, or when leadership changes before the answer.
+   */
+  readIndex(): Promise<number>;
+  /**
+   * Leader only: brings `target` up to date and makes it stand for election; proposals are refused meanwhile.
+   * Resolves when another node leads.
+   * Rejects with TransferRefusedError when nothing was begun, TransferFailedError when the target did not take over
+   * within an election timeout (this node leads on, then).
+   */
+  transferLeadership(target: NodeId): Promise<void>;
+  /**
+   * Leader only: changes the group in one step, by joint consensus where voters change (paper, section 6). Resolves
+   * with the configuration when it is in force, committed and not joint any more. A learner that is to be promoted
+   * is waited for until it has caught up.
+   * Rejects with MembershipRefusedError (nothing happened), NotLeaderError (nothing happened) or
+   * ProposalUnknownError (leadership was lost: look at the configuration of the next leader).
+   */
+  changeMembership(changes: readonly MembershipChange[], options?: MembershipOptions): Promise<Configuration>;
   /** What this node knows now. */
   status(): RaftStatus;
-  /** Called after each change of role, term, leader or `leaderReady`; the function returned removes it. */
+  /** Called after each change of role, term, leader, configuration or `leaderReady`; the function returned removes it. */
   onStatusChange(listener: (status: RaftStatus) => void): () => void;
   /** Stops cleanly: a leader first asks its most advanced follower to take over (thesis, 3.10); pending proposals end as unknown, storage and transport are closed. */
   stop(): Promise<void>;

@@ -1,28 +1,42 @@
 import { entrySizeBytes } from '../core/log.js';
 import type { Entry } from '../core/types.js';
 
+/** Ticks until a snapshot that found no room on the disk is tried again. */
+const RETRY_TICKS = 100;
+
+export interface SnapshotThresholds {
+  readonly afterBytes: number;
+  readonly afterEntries: number;
+}
+
 /**
- * When a snapshot is due: after so many bytes of applied entries, and at least as many as the last snapshot was
- * long, so that writing snapshots never costs more than writing the log. One is under way at a time.
+ * When a snapshot is due: after so many entries, or so many bytes of them and at least as many as the last snapshot
+ * was long, so that writing snapshots never costs more than writing the log. One is under way at a time.
  */
 export class SnapshotSchedule {
   private appliedBytes = 0;
-  private lastSnapshotBytes: number;
+  private appliedEntries = 0;
+  private lastSnapshotBytes = 0;
   private underWay = false;
+  private pauseTicks = 0;
+  private isOverdue = false;
 
-  constructor(
-    private readonly afterBytes: number,
-    lastSnapshotBytes = 0,
-  ) {
-    this.lastSnapshotBytes = lastSnapshotBytes;
-  }
+  constructor(private readonly thresholds: SnapshotThresholds) {}
 
   applied(entry: Entry): void {
     this.appliedBytes += entrySizeBytes(entry);
+    this.appliedEntries++;
+  }
+
+  tick(): void {
+    if (this.pauseTicks > 0) this.pauseTicks--;
   }
 
   isDue(): boolean {
-    return !this.underWay && this.appliedBytes >= Math.max(this.afterBytes, this.lastSnapshotBytes);
+    const { afterBytes, afterEntries } = this.thresholds;
+    const isLongEnough =
+      this.appliedEntries >= afterEntries || this.appliedBytes >= Math.max(afterBytes, this.lastSnapshotBytes);
+    return (isLongEnough || this.isOverdue) && !this.underWay && this.pauseTicks === 0;
   }
 
   started(snapshotBytes: number): void {
@@ -34,9 +48,18 @@ export class SnapshotSchedule {
     this.underWay = false;
   }
 
-  /** The state is now that of a snapshot of this size. */
+  /** There was no room for it. */
+  postponed(): void {
+    this.underWay = false;
+    this.isOverdue = true;
+    this.pauseTicks = RETRY_TICKS;
+  }
+
+  /** What is applied from now on comes behind a snapshot of this size. */
   restarted(snapshotBytes: number): void {
+    this.isOverdue = false;
     this.appliedBytes = 0;
+    this.appliedEntries = 0;
     this.lastSnapshotBytes = snapshotBytes;
   }
 }

@@ -1,4 +1,5 @@
 import { SeededRandom, VirtualClock, invariant, randomChance, randomInteger, randomItem } from '@concordat/foundation';
+import { memberOf } from '../../core/configuration.js';
 import type { Entry, NodeId } from '../../core/types.js';
 import { NotLeaderError, ProposalDroppedError } from '../errors.js';
 import { MemoryNetwork } from '../memory-network.js';
@@ -140,7 +141,7 @@ export class ClusterSimulation {
     member.machine = this.newMachine();
     const node = new RaftNode<number>({
       nodeId: member.nodeId,
-      voters: this.voters,
+      members: this.voters.map((voter) => memberOf(voter)),
       storage: member.storage,
       transport: this.network.transport(member.nodeId),
       stateMachine: member.machine,

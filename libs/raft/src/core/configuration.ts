@@ -1,0 +1,43 @@
+import type { Configuration, Member, NodeId } from './types.js';
+
+/** Nobody; what a node that is yet to be added begins with. */
+export const EMPTY_CONFIGURATION: Configuration = { members: [], voters: [], outgoing: [], learners: [] };
+
+/** A member with defaults for whatever is left out. */
+export function memberOf(nodeId: NodeId, fields: Partial<Omit<Member, 'nodeId'>> = {}): Member {
+  return { nodeId, address: '', data: '', priority: 0, ...fields };
+}
+
+/** The configuration a group begins with: all members are voters. */
+export function votersOnly(members: readonly Member[]): Configuration {
+  const sorted = [...members].sort((left, right) => left.nodeId - right.nodeId);
+  return { members: sorted, voters: sorted.map(({ nodeId }) => nodeId), outgoing: [], learners: [] };
+}
+
+export function isJoint(configuration: Configuration): boolean {
+  return configuration.outgoing.length > 0;
+}
+
+/** Whether a node's vote counts, in either half. Only such a node stands for election. */
+export function isVoter(configuration: Configuration, nodeId: NodeId): boolean {
+  return configuration.voters.includes(nodeId) || configuration.outgoing.includes(nodeId);
+}
+
+export function isMember(configuration: Configuration, nodeId: NodeId): boolean {
+  return configuration.members.some((member) => member.nodeId === nodeId);
+}
+
+export function memberWithId(configuration: Configuration, nodeId: NodeId): Member | undefined {
+  return configuration.members.find((member) => member.nodeId === nodeId);
+}
+
+/** The second step of a change: the outgoing half is left behind (paper, section 6, C_new). */
+export function leaveJoint(configuration: Configuration): Configuration {
+  const { voters, learners } = configuration;
+  return {
+    members: configuration.members.filter(({ nodeId }) => voters.includes(nodeId) || learners.includes(nodeId)),
+    voters,
+    outgoing: [],
+    learners,
+  };
+}

@@ -1,0 +1,286 @@
+import { CheckQuorum } from './check-quorum.js';
+import { encodeConfiguration } from './configuration-codec.js';
+import { isJoint, isMember, leaveJoint, memberWithId } from './configuration.js';
+import { LeaderPriority, preferredSuccessor, type Successor } from './leader-priority.js';
+import { LeadershipTransfer, type TransferRefusal } from './leadership-transfer.js';
+import { entrySizeBytes, type RaftLog } from './log.js';
+import { changed, refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership.js';
+import type { CoreLimits } from './raft-core.types.js';
+import { ReadIndexQueue } from './read-index.js';
+import type { ConfirmedRead } from './ready.js';
+import { Replication } from './replication.js';
+import type { AppendEntriesAccepted, Configuration, EntryKind, Message, NodeId } from './types.js';
+
+/** Where proposed commands stand: the first `count` of them, from `firstIndex` on. The rest did not fit. */
+export interface Appended {
+  readonly firstIndex: number;
+  readonly count: number;
+}
+
+/** `OVERLOADED`: too many bytes are not committed yet; `TRANSFERRING`: leadership is being handed over. */
+export type ProposalRefusal = 'NOT_LEADER' | 'OVERLOADED' | 'TRANSFERRING';
+
+export interface LeaderOptions {
+  readonly nodeId: NodeId;
+  readonly term: number;
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly limits: CoreLimits;
+}
+
+const NO_DATA = new Uint8Array(0);
+
+/**
+ * All that a node knows and does only while it leads, for one term; dropped as a whole when it steps down.
+ *
+ * It opens its term with a no-op, by which it finds out what is committed (paper, section 8). Before that is
+ * committed it changes no membership and confirms no read. A joint configuration that is committed is left at once.
+ */
+export class Leader {
+  readonly replication: Replication;
+  readonly openingIndex: number;
+  private readonly reads: ReadIndexQueue;
+  private readonly checkQuorum: CheckQuorum;
+  private readonly priority: LeaderPriority;
+  private transfer: LeadershipTransfer | undefined;
+  private hasCalledElection = false;
+  private heartbeatElapsed = 0;
+
+  constructor(
+    private readonly options: LeaderOptions,
+    private readonly log: RaftLog,
+    private readonly send: (message: Message) => void,
+  ) {
+    const { nodeId, term, electionTicks, limits } = options;
+    this.reads = new ReadIndexQueue(limits.maxPendingReads);
+    this.checkQuorum = new CheckQuorum(electionTicks);
+    this.priority = new LeaderPriority(electionTicks);
+    this.replication = new Replication({ ...limits, nodeId, term, electionTicks }, log, send);
+    this.openingIndex = log.lastIndex + 1;
+    this.append('no-op', [NO_DATA]);
+  }
+
+  get transferTarget(): NodeId | undefined {
+    return this.transfer?.target;
+  }
+
+  /** Whether it has committed an entry of its term, so that it knows what is committed (thesis, 6.4). */
+  isReady(): boolean {
+    return this.log.commitIndex >= this.openingIndex;
+  }
+
+  /** One tick; false when it must step down because no quorum is with it. */
+  tick(): boolean {
+    this.replication.tick();
+    if (this.transfer?.tick()) this.transfer = undefined;
+    if (this.checkQuorum.tick() && !this.replication.isQuorumActive()) return false;
+    if (this.priority.tick()) this.preferPriority();
+    if (++this.heartbeatElapsed >= this.options.heartbeatTicks) {
+      this.heartbeatElapsed = 0;
+      this.replication.heartbeat();
+    }
+    return true;
+  }
+
+  // --- proposals
+
+  propose(commands: readonly Uint8Array[]): Appended | Refused<ProposalRefusal> {
+    if (this.transfer) return refuse('TRANSFERRING', `leadership is being handed over to node ${this.transfer.target}`);
+    const firstIndex = this.log.lastIndex + 1;
+    const count = this.countThatFits(commands, firstIndex);
+    if (count === 0) {
+      const { uncommittedBytes } = this.log;
+      return refuse('OVERLOADED', `${uncommittedBytes} bytes of entries wait for a quorum already; try again later`);
+    }
+    this.append('normal', count === commands.length ? commands : commands.slice(0, count));
+    return { firstIndex, count };
+  }
+
+  /** One command is always taken when nothing else is uncommitted, however large it is. */
+  private countThatFits(commands: readonly Uint8Array[], index: number): number {
+    const { term, limits } = this.options;
+    let bytes = this.log.uncommittedBytes;
+    let count = 0;
+    for (const data of commands) {
+      const sizeBytes = entrySizeBytes({ index, term, kind: 'normal', data });
+      if (bytes > 0 && bytes + sizeBytes > limits.maxUncommittedBytes) break;
+      bytes += sizeBytes;
+      count++;
+    }
+    return count;
+  }
+
+  private append(kind: EntryKind, commands: readonly Uint8Array[]): void {
+    const firstIndex = this.log.lastIndex + 1;
+    const { term } = this.options;
+    this.log.append(commands.map((data, position) => ({ index: firstIndex + position, term, kind, data })));
+  }
+
+  // --- membership
+
+  /** @returns index of the entry that holds the new configuration */
+  changeMembership(changes: readonly MembershipChange[]): { readonly index: number } | Refused<MembershipRefusal> {
+    const obstacle = this.obstacleToChange();
+    if (obstacle) return obstacle;
+    const target = changed(this.log.configuration, changes);
+    if ('refused' in target) return target;
+    for (const change of changes) {
+      if (change.type !== 'promote') continue;
+      const learner = this.replication.progressOf(change.nodeId);
+      if (!learner || !this.replication.hasCaughtUp(learner))
+        return refuse('NOT_CAUGHT_UP', `node ${change.nodeId} has not caught up with the log yet`);
+    }
+    this.appendConfiguration(target.configuration);
+    return { index: this.log.lastIndex };
+  }
+
+  /** One change at a time, and none before an entry of this term is committed (Ongaro, raft-dev, July 2015). */
+  private obstacleToChange(): Refused<MembershipRefusal> | undefined {
+    if (!this.isReady()) return refuse('LEADER_NOT_READY', 'the leader has not committed an entry of its term yet');
+    if (this.transfer) return refuse('CHANGE_IN_PROGRESS', 'leadership is being transferred');
+    if (isJoint(this.log.configuration) || this.log.configurationIndex > this.log.commitIndex)
+      return refuse('CHANGE_IN_PROGRESS', 'the last change of the membership is still under way');
+    return undefined;
+  }
+
+  private appendConfiguration(configuration: Configuration): void {
+    this.append('configuration', [encodeConfiguration(configuration)]);
+    this.replication.reconfigure();
+  }
+
+  /** A committed joint configuration is left without being asked (paper, section 6). */
+  private leaveJointIfDue(): void {
+    const { configuration, configurationIndex, commitIndex } = this.log;
+    if (isJoint(configuration) && configurationIndex <= commitIndex)
+      this.appendConfiguration(leaveJoint(configuration));
+  }
+
+  /** Whether the group goes on without this node: the configuration that says so is committed (paper, section 6). */
+  isOutvoted(): boolean {
+    const { configuration, configurationIndex, commitIndex } = this.log;
+    return (
+      !isJoint(configuration) &&
+      configurationIndex <= commitIndex &&
+      !configuration.voters.includes(this.options.nodeId)
+    );
+  }
+
+  /** The last act of a leader that was voted out: the others learn what is committed, and the best one takes over. */
+  handOverOnLeaving(): void {
+    this.replication.heartbeat();
+    this.replication.flush();
+    const successor = this.replication.mostAdvanced();
+    if (successor) this.sendTimeoutNow(successor.nodeId);
+  }
+
+  // --- commit
+
+  /** Only entries of the own term are committed by counting; older ones with them (paper, 5.4.2, figure 8). */
+  advanceCommit(): void {
+    const index = this.replication.quorumIndex();
+    if (index <= this.log.commitIndex || this.log.term(index) !== this.options.term) return;
+    this.log.commitTo(index);
+    this.leaveJointIfDue();
+  }
+
+  // --- transfer
+
+  /** Undefined: it has begun, or had begun already. */
+  transferTo(target: NodeId): Refused<TransferRefusal> | undefined {
+    if (target === this.options.nodeId) return refuse('ALREADY_LEADER', `node ${target} leads already`);
+    if (!this.log.configuration.voters.includes(target)) {
+      const standing = isMember(this.log.configuration, target) ? 'no voter' : 'no member of this group';
+      return refuse('NOT_A_VOTER', `node ${target} is ${standing}, so it cannot lead`);
+    }
+    if (this.transfer && this.transfer.target !== target)
+      return refuse('TRANSFER_IN_PROGRESS', `leadership is being transferred to node ${this.transfer.target}`);
+    this.transfer ??= new LeadershipTransfer(target, this.options.electionTicks);
+    this.tellTargetIfCaughtUp();
+    return undefined;
+  }
+
+  /** To the most advanced living voter. @returns whom, or undefined when nobody can take over */
+  handOver(): NodeId | undefined {
+    const target = this.transfer?.target ?? this.replication.mostAdvanced()?.nodeId;
+    if (target !== undefined) this.transferTo(target);
+    return target;
+  }
+
+  private tellTargetIfCaughtUp(): void {
+    const target = this.transfer && this.replication.progressOf(this.transfer.target);
+    if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target.nodeId);
+  }
+
+  private sendTimeoutNow(to: NodeId): void {
+    this.hasCalledElection = true;
+    this.send({ type: 'timeout-now', from: this.options.nodeId, to, term: this.options.term });
+  }
+
+  private preferPriority(): void {
+    if (this.transfer || !this.isReady() || isJoint(this.log.configuration)) return;
+    const own = memberWithId(this.log.configuration, this.options.nodeId)?.priority ?? 0;
+    const target = preferredSuccessor(this.successors(), own);
+    if (target === undefined) return;
+    this.priority.handedOver();
+    this.transferTo(target);
+  }
+
+  private *successors(): Iterable<Successor> {
+    for (const voter of this.log.configuration.voters) {
+      const follower = this.replication.progressOf(voter);
+      if (follower?.state !== 'replicate' || !this.replication.hasCaughtUp(follower)) continue;
+      yield { nodeId: voter, priority: memberWithId(this.log.configuration, voter)?.priority ?? 0 };
+    }
+  }
+
+  // --- reads
+
+  /** False when it may not answer reads yet, or to this asker. */
+  addRead(requester: NodeId, requestId: number): boolean {
+    if (!this.isReady() || !isMember(this.log.configuration, requester)) return false;
+    this.reads.add(requester, requestId, this.log.commitIndex, this.replication.startRound());
+    return true;
+  }
+
+  /**
+   * Whether reads may rely on a lease in this term. Not once it has asked anybody to stand for election: that
+   * request may arrive late, and those who voted then held on to nobody (thesis, 6.4.1).
+   */
+  mayTrustLease(): boolean {
+    return this.isReady() && !this.hasCalledElection;
+  }
+
+  hasConfirmedReads(): boolean {
+    return !this.reads.isEmpty() && this.reads.hasConfirmed(this.replication.confirmedRound());
+  }
+
+  /** Answers the reads of others; returns those of this node. */
+  takeConfirmedReads(): ConfirmedRead[] {
+    const own: ConfirmedRead[] = [];
+    for (const { requester, requestId, index } of this.reads.takeConfirmed(this.replication.confirmedRound())) {
+      if (requester === this.options.nodeId) own.push({ requestId, index });
+      else
+        this.send({
+          type: 'read-index-reply',
+          from: this.options.nodeId,
+          to: requester,
+          term: this.options.term,
+          requestId,
+          index,
+        });
+    }
+    return own;
+  }
+
+  // --- answers of followers
+
+  onAccepted(answer: AppendEntriesAccepted): void {
+    this.replication.onAccepted(answer);
+    this.advanceCommit();
+    if (this.transfer?.target === answer.from) this.tellTargetIfCaughtUp();
+  }
+
+  hasWork(): boolean {
+    return this.replication.hasWork() || this.hasConfirmedReads();
+  }
+}

@@ -1,0 +1,94 @@
+import { unreachable } from '@concordat/foundation';
+import { configurationFault, decodeConfiguration } from './configuration-codec.js';
+import { MAX_INTEGER, type AppendEntries, type Entry, type Message, type SnapshotChunk } from './types.js';
+
+const MAX_CHECKSUM = 2 ** 32 - 1;
+
+/**
+ * What is wrong with a message by itself, whatever the state of the node, in words; undefined when it is sound.
+ * The core takes in no other, so a broken or hostile peer cannot bring it out of order by its form alone.
+ */
+export function messageFault(message: Message): string | undefined {
+  if (!isPositive(message.from) || !isPositive(message.to)) return 'node ids are positive integers';
+  if (!isPositive(message.term)) return 'a term is a positive integer';
+  switch (message.type) {
+    case 'append-entries':
+      return appendEntriesFault(message);
+    case 'snapshot-chunk':
+      return snapshotChunkFault(message);
+    case 'request-pre-vote':
+    case 'request-vote':
+      return areIntegers(message.lastLogIndex, message.lastLogTerm) && message.lastLogTerm <= message.term
+        ? undefined
+        : 'a candidate has a log that ends within its term';
+    case 'append-entries-accepted':
+      return areIntegers(message.matchIndex, message.round) ? undefined : 'indices are integers';
+    case 'append-entries-refused':
+      return areIntegers(message.previousIndex, message.hintIndex, message.hintTerm, message.round)
+        ? undefined
+        : 'indices are integers';
+    case 'snapshot-chunk-reply':
+      return areIntegers(message.snapshotIndex, message.snapshotTerm, message.nextOffset)
+        ? undefined
+        : 'indices are integers';
+    case 'read-index-request':
+      return areIntegers(message.requestId) ? undefined : 'a request id is an integer';
+    case 'read-index-reply':
+      return areIntegers(message.requestId, message.index) ? undefined : 'indices are integers';
+    case 'pre-vote-reply':
+    case 'request-vote-reply':
+    case 'timeout-now':
+      return undefined;
+    default:
+      return unreachable(message, 'message');
+  }
+}
+
+function appendEntriesFault(message: AppendEntries): string | undefined {
+  const { previousIndex, previousTerm, entries, commitIndex, round, term } = message;
+  if (!areIntegers(previousIndex, previousTerm, commitIndex, round)) return 'indices are integers';
+  if (previousTerm > term || (previousIndex === 0) !== (previousTerm === 0))
+    return 'the entry before has a term up to that of its leader';
+  let termBefore = Math.max(previousTerm, 1);
+  for (let position = 0; position < entries.length; position++) {
+    const entry = entries[position]!;
+    if (entry.index !== previousIndex + 1 + position || entry.index > MAX_INTEGER)
+      return 'entries follow each other without gaps';
+    if (!(entry.term >= termBefore && entry.term <= term)) return 'terms never fall along the log';
+    termBefore = entry.term;
+    const fault = entryFault(entry);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
+}
+
+/** What is wrong with the content of an entry; undefined when it is sound. */
+export function entryFault(entry: Entry): string | undefined {
+  switch (entry.kind) {
+    case 'normal':
+      return undefined;
+    case 'no-op':
+      return entry.data.length === 0 ? undefined : 'a no-op has no data';
+    case 'configuration':
+      return decodeConfiguration(entry.data) ? undefined : 'an entry holds no sound configuration';
+    default:
+      return 'an entry is of no known kind';
+  }
+}
+
+function snapshotChunkFault({ metadata, sizeBytes, checksum, offset, data, term }: SnapshotChunk): string | undefined {
+  if (!isPositive(metadata.index) || !isPositive(metadata.term) || metadata.term > term)
+    return 'a snapshot stands for an index of a term up to that of its sender';
+  if (!areIntegers(sizeBytes, offset, checksum) || checksum > MAX_CHECKSUM || offset + data.length > sizeBytes)
+    return 'a piece of a snapshot lies within the whole';
+  if (metadata.configuration.voters.length === 0) return 'a snapshot knows the voters';
+  return configurationFault(metadata.configuration);
+}
+
+function isPositive(value: number): boolean {
+  return Number.isInteger(value) && value > 0 && value <= MAX_INTEGER;
+}
+
+function areIntegers(...values: readonly number[]): boolean {
+  return values.every((value) => Number.isInteger(value) && value >= 0 && value <= MAX_INTEGER);
+}

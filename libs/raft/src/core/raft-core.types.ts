@@ -1,0 +1,90 @@
+import type { Random } from '@concordat/foundation';
+import type { Configuration, Entry, HardState, Member, NodeId, SnapshotMetadata } from './types.js';
+
+/** `pre-candidate` asks whether an election would make sense before it raises the term (thesis, 9.6). */
+export type RaftRole = 'leader' | 'follower' | 'candidate' | 'pre-candidate';
+
+/** Bounds of batches, windows and queues; each has a default. */
+export interface CoreLimits {
+  /** bytes of entries per AppendEntries, 1 MiB */
+  readonly maxMessageBytes: number;
+  /** AppendEntries with entries on their way to one follower, 128 */
+  readonly maxInflightMessages: number;
+  /**
+   * While this many AppendEntries are on their way to a follower, a further one is sent only with at least
+   * `batchEntries` entries; fewer gather until an answer comes. 1, so that under load many proposals share one
+   * message, one write of the follower and one answer.
+   */
+  readonly eagerMessages: number;
+  /** entries that are worth a message of their own at any time, 256 */
+  readonly batchEntries: number;
+  /** bytes of entries on their way to one follower, 16 MiB */
+  readonly maxInflightBytes: number;
+  /** bytes of committed entries per `Ready`, 4 MiB */
+  readonly maxApplyBytes: number;
+  /** bytes of entries a leader takes on that are not committed yet, 64 MiB; one alone may be larger */
+  readonly maxUncommittedBytes: number;
+  /** bytes of a snapshot per message, 512 KiB */
+  readonly snapshotChunkBytes: number;
+  /** reads of one follower that a leader keeps waiting, 256; the oldest give way and are asked again */
+  readonly maxPendingReads: number;
+}
+
+export const DEFAULT_LIMITS: CoreLimits = {
+  maxMessageBytes: 1024 * 1024,
+  maxInflightMessages: 128,
+  eagerMessages: 1,
+  batchEntries: 256,
+  maxInflightBytes: 16 * 1024 * 1024,
+  maxApplyBytes: 4 * 1024 * 1024,
+  maxUncommittedBytes: 64 * 1024 * 1024,
+  snapshotChunkBytes: 512 * 1024,
+  maxPendingReads: 256,
+};
+
+export interface RaftCoreOptions {
+  readonly nodeId: NodeId;
+  /**
+   * The group as it begins, for a node with an empty log: written to it as its first entry. Empty for a node that
+   * joins a running group.
+   */
+  readonly bootstrapMembers: readonly Member[];
+  readonly random: Random;
+  /** a follower waits between n and 2n-1 ticks for a leader */
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  /** what the disk had; for a new node term 0, vote 0, commitIndex 0 */
+  readonly hardState: HardState;
+  readonly snapshot?: SnapshotMetadata | undefined;
+  readonly entries?: readonly Entry[];
+  /** whether it votes within an election timeout of its start; not where leaders rely on leases. Default true */
+  readonly votesAtOnce?: boolean;
+  readonly limits?: Partial<CoreLimits>;
+}
+
+/** A core's whole state in plain values, for golden scripts, checkers and whoever debugs. */
+export interface CoreInspection {
+  readonly role: RaftRole;
+  readonly term: number;
+  readonly vote: NodeId;
+  readonly leaderId: NodeId | undefined;
+  readonly startIndex: number;
+  readonly lastIndex: number;
+  readonly persistedIndex: number;
+  readonly commitIndex: number;
+  readonly configuration: Configuration;
+  /** index of the entry the configuration stands in; 0 or a snapshot's for the one it began with */
+  readonly configurationIndex: number;
+  readonly transferTarget: NodeId | undefined;
+  readonly followers: readonly FollowerInspection[];
+}
+
+export interface FollowerInspection {
+  readonly nodeId: NodeId;
+  readonly state: 'probe' | 'replicate' | 'snapshot';
+  readonly matchIndex: number;
+  readonly nextIndex: number;
+  readonly inflightMessages: number;
+  readonly active: boolean;
+  readonly caughtUp: boolean;
+}

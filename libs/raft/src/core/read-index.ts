@@ -1,0 +1,40 @@
+import type { ConfirmedRead } from './ready.js';
+import type { NodeId } from './types.js';
+
+interface PendingRead extends ConfirmedRead {
+  readonly requester: NodeId;
+  readonly round: number;
+}
+
+/**
+ * Reads that wait until a quorum has confirmed that the leader still led when they came in (thesis, section 6.4;
+ * paper, section 8). Each notes the commit index of that moment; all that came before a round's messages left
+ * share the round. They end with the leader: nobody may answer them from what a later leader does not know.
+ */
+export class ReadIndexQueue {
+  private pending: PendingRead[] = [];
+
+  constructor(private readonly maxPerRequester: number) {}
+
+  /** @param round one whose messages have not left yet */
+  add(requester: NodeId, requestId: number, index: number, round: number): void {
+    const own = this.pending.filter((read) => read.requester === requester);
+    if (own.length >= this.maxPerRequester) this.pending.splice(this.pending.indexOf(own[0]!), 1);
+    this.pending.push({ requester, requestId, index, round });
+  }
+
+  isEmpty(): boolean {
+    return this.pending.length === 0;
+  }
+
+  hasConfirmed(round: number): boolean {
+    const first = this.pending[0];
+    return first !== undefined && first.round <= round;
+  }
+
+  /** Takes out what is confirmed by this round and earlier ones. */
+  takeConfirmed(round: number): PendingRead[] {
+    const end = this.pending.findIndex((read) => read.round > round);
+    return this.pending.splice(0, end < 0 ? this.pending.length : end);
+  }
+}

@@ -1,0 +1,33 @@
+/**
+ * A leader's right to answer reads without asking anybody (thesis, section 6.4.1). A quorum that answered a round
+ * votes for nobody else until an election timeout after it heard of the round, which is not before the round began;
+ * so the lease runs from the round's beginning for an election timeout less a tick (the voters count whole ticks)
+ * and less what clocks may differ. Times are of the monotonic clock, which goes on while the process is paused.
+ */
+export class ReadLease {
+  private round: { readonly requestId: number; readonly startedAt: number } | undefined;
+  private validUntil = -Infinity;
+  private readonly durationMs: number;
+
+  constructor(options: { readonly tickMs: number; readonly electionTicks: number; readonly maxClockDrift: number }) {
+    this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maxClockDrift);
+  }
+
+  started(requestId: number, now: number): void {
+    this.round = { requestId, startedAt: now };
+  }
+
+  confirmed(requestId: number): void {
+    if (this.round?.requestId === requestId) this.validUntil = this.round.startedAt + this.durationMs;
+  }
+
+  isValid(now: number): boolean {
+    return now < this.validUntil;
+  }
+
+  /** Leadership has changed. */
+  end(): void {
+    this.round = undefined;
+    this.validUntil = -Infinity;
+  }
+}

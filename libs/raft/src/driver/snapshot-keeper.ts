@@ -1,0 +1,95 @@
+import type { RaftCore } from '../core/raft-core.js';
+import type { SnapshotRead } from '../core/ready.js';
+import type { Entry, Snapshot, SnapshotChunk, SnapshotMetadata } from '../core/types.js';
+import type { RaftStorage, ReceivedSnapshot, StateMachine, StoredSnapshotChunk } from './ports.js';
+import { SnapshotSchedule, type SnapshotThresholds } from './snapshot-schedule.js';
+import { StorageLane } from './storage-lane.js';
+
+/** Entries kept behind a snapshot for followers slightly behind; in bytes a quarter of `afterBytes`. */
+const TAIL_ENTRIES = 5_000;
+
+export interface SnapshotKeeperOptions {
+  readonly storage: RaftStorage;
+  readonly stateMachine: StateMachine<unknown>;
+  readonly thresholds: SnapshotThresholds;
+  /** runs a call of the storage and what follows it, as long as the node lives */
+  readonly follow: <T>(job: Promise<T>, then: (value: T) => void) => void;
+}
+
+/**
+ * All that a node does with snapshots: takes its own when one is due and compacts the log behind it, reads pieces
+ * for followers, stores the pieces its leader sends, and puts a whole one into force. Its calls of the storage
+ * follow one another and run beside the log's.
+ */
+export class SnapshotKeeper {
+  readonly lane = new StorageLane();
+  private readonly schedule: SnapshotSchedule;
+  /** index of the newest snapshot that is durable or about to be */
+  private newestIndex = 0;
+
+  constructor(private readonly options: SnapshotKeeperOptions) {
+    this.schedule = new SnapshotSchedule(options.thresholds);
+  }
+
+  applied(entry: Entry): void {
+    this.schedule.applied(entry);
+  }
+
+  tick(): void {
+    this.schedule.tick();
+  }
+
+  /** The state machine stands at this snapshot now. */
+  restored(snapshot: Snapshot): void {
+    this.newestIndex = snapshot.metadata.index;
+    this.schedule.restarted(snapshot.data.length);
+  }
+
+  takeIfDue(core: RaftCore, appliedIndex: number): void {
+    // While a snapshot is being put into force the log no longer holds what is applied here.
+    if (!this.schedule.isDue() || core.termAt(appliedIndex) === undefined || core.commitIndex < appliedIndex) return;
+    const { stateMachine, thresholds, follow } = this.options;
+    const metadata = core.snapshotMetadata(appliedIndex);
+    const data = stateMachine.takeSnapshot();
+    const compactTo = core.compactionIndex(appliedIndex, TAIL_ENTRIES, thresholds.afterBytes / 4);
+    this.schedule.started(data.length);
+    follow(
+      this.lane.run(() => this.save({ metadata, data }, compactTo)),
+      (outcome) => {
+        if (outcome === 'no-room') return this.schedule.postponed();
+        this.schedule.finished();
+        if (outcome === 'saved') core.compact(compactTo);
+      },
+    );
+  }
+
+  /** `superseded`: the leader's snapshot, a later one, took the place meanwhile. */
+  private async save(snapshot: Snapshot, compactTo: number): Promise<'saved' | 'superseded' | 'no-room'> {
+    const { index } = snapshot.metadata;
+    if (index <= this.newestIndex) return 'superseded';
+    if (!(await this.options.storage.saveSnapshot(snapshot))) return 'no-room';
+    this.newestIndex = index;
+    await this.options.storage.compact(compactTo);
+    return 'saved';
+  }
+
+  /** Reads a piece for a follower. */
+  read({ snapshot, offset, maxBytes }: SnapshotRead): Promise<StoredSnapshotChunk | undefined> {
+    return this.lane.run(() => this.options.storage.readSnapshotChunk(snapshot, offset, maxBytes));
+  }
+
+  /** Stores a piece from the leader. */
+  receive({ metadata, sizeBytes, checksum, offset, data }: SnapshotChunk): Promise<ReceivedSnapshot> {
+    return this.lane.run(() =>
+      this.options.storage.receiveSnapshotChunk({ metadata, sizeBytes, checksum, offset, data }),
+    );
+  }
+
+  /** Puts the received snapshot into force; runs alone, as the storage demands. */
+  install(metadata: SnapshotMetadata): Promise<Snapshot> {
+    return this.lane.run(() => {
+      this.newestIndex = metadata.index;
+      return this.options.storage.installReceivedSnapshot(metadata);
+    });
+  }
+}
