@@ -1,6 +1,6 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import { encodeConfiguration } from './configuration-codec.js';
-import { isVoter, votersOnly } from './configuration.js';
+import { BOOTSTRAP_TERM, bootstrapEntry } from './bootstrap.js';
+import { isVoter } from './configuration.js';
 import { ElectionTimer, VoteTally } from './election.js';
 import { acceptEntries } from './follower.js';
 import { Leader, type Appended, type ProposalRefusal } from './leader.js';
@@ -8,8 +8,12 @@ import type { TransferRefusal } from './leadership-transfer.js';
 import { RaftLog } from './log.js';
 import { refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership.js';
 import { messageFault } from './message-fault.js';
-import { Outbox } from './outbox.js';
+import { inspectLeader, inspectLog } from './inspection.js';
+import { Persistence, type TermAndVote } from './persistence.js';
 import type { ProgressState } from './progress.js';
+import { SnapshotReceiving, type SnapshotProgress } from './snapshot-receiving.js';
+import { staleAnswer } from './stale-answer.js';
+import { Voter, type LeaderSight } from './voter.js';
 import { DEFAULT_LIMITS } from './raft-core.types.js';
 import type { CoreInspection, CoreLimits, RaftCoreOptions, RaftRole } from './raft-core.types.js';
 import type { ConfirmedRead, PersistBatch, Ready, RefusedMessage } from './ready.js';
@@ -17,7 +21,6 @@ import type {
   AppendEntries,
   AppendEntriesAccepted,
   Configuration,
-  HardState,
   Message,
   NodeId,
   ReadIndexReply,
@@ -27,8 +30,6 @@ import type {
   SnapshotMetadata,
 } from './types.js';
 
-/** The term of the entry that a group's first configuration stands in; the first election is for the next one. */
-const BOOTSTRAP_TERM = 1;
 /** Refused messages reported one by one in a `Ready`; the others are only counted. */
 const MAX_REPORTED_REFUSALS = 8;
 
@@ -52,28 +53,19 @@ export class RaftCore {
   readonly nodeId: NodeId;
   private readonly limits: CoreLimits;
   private readonly log: RaftLog;
-  private readonly outbox = new Outbox();
+  private readonly persistence: Persistence;
+  private readonly snapshot: SnapshotReceiving;
   private readonly electionTimer: ElectionTimer;
+  private readonly voter: Voter;
 
   private currentRole: RaftRole = 'follower';
   private currentTerm: number;
-  private vote: NodeId;
   private knownLeader: NodeId | undefined;
   /** of a (pre-)candidate */
   private tally: VoteTally | undefined;
   private leader: Leader | undefined;
-  /** ticks until it votes for the first time */
-  private voteSilenceTicks: number;
-
-  // persistence
-  private handed: HardState;
-  private durable: HardState;
-  private pendingSnapshot: SnapshotMetadata | undefined;
-  private inflight: PersistBatch | undefined;
 
   // for the next `Ready`
-  private receivedChunk: SnapshotChunk | undefined;
-  private isStoringChunk = false;
   private confirmedReads: ConfirmedRead[] = [];
   private refused: RefusedMessage[] = [];
   private refusedCount = 0;
@@ -90,10 +82,12 @@ export class RaftCore {
     // term left this node then, so it has not voted in it.
     const behindSnapshot = this.log.lastTerm > hardState.term;
     this.currentTerm = behindSnapshot ? this.log.lastTerm : hardState.term;
-    this.vote = behindSnapshot ? 0 : hardState.vote;
-    this.handed = this.durable = hardState;
+    this.persistence = new Persistence(hardState, this.log);
+    this.snapshot = new SnapshotReceiving(this.log, this.persistence);
     this.electionTimer = new ElectionTimer(options.electionTicks, options.random);
-    this.voteSilenceTicks = options.votesAtOnce === false ? options.electionTicks : 0;
+    const vote = behindSnapshot ? 0 : hardState.vote;
+    const silenceTicks = options.votesAtOnce === false ? options.electionTicks : 0;
+    this.voter = new Voter(vote, silenceTicks, this.electionTimer, this.log);
     if (this.currentTerm === 0 && this.log.lastIndex === 0) this.bootstrap();
   }
 
@@ -101,13 +95,8 @@ export class RaftCore {
   private bootstrap(): void {
     const { bootstrapMembers } = this.options;
     if (bootstrapMembers.length === 0) return; // it joins: the leader brings it the log
-    invariant(
-      bootstrapMembers.some(({ nodeId }) => nodeId === this.nodeId),
-      'a node is one of the members its group begins with',
-    );
-    const data = encodeConfiguration(votersOnly(bootstrapMembers));
     this.currentTerm = BOOTSTRAP_TERM;
-    this.log.append([{ index: 1, term: BOOTSTRAP_TERM, kind: 'configuration', data }]);
+    this.log.append([bootstrapEntry(this.nodeId, bootstrapMembers)]);
     this.log.commitTo(1);
   }
 
@@ -188,28 +177,13 @@ export class RaftCore {
 
   /** Everything, in plain values. */
   inspect(): CoreInspection {
-    const { log, leader } = this;
     return {
       role: this.currentRole,
       term: this.currentTerm,
-      vote: this.vote,
+      vote: this.voter.vote,
       leaderId: this.knownLeader,
-      startIndex: log.startIndex,
-      lastIndex: log.lastIndex,
-      persistedIndex: log.persistedIndex,
-      commitIndex: log.commitIndex,
-      configuration: log.configuration,
-      configurationIndex: log.configurationIndex,
-      transferTarget: leader?.transferTarget,
-      followers: Array.from(leader?.replication.all() ?? [], (follower) => ({
-        nodeId: follower.nodeId,
-        state: follower.state,
-        matchIndex: follower.matchIndex,
-        nextIndex: follower.nextIndex,
-        inflightMessages: follower.inflightMessages,
-        active: leader!.replication.isActive(follower),
-        caughtUp: leader!.replication.hasCaughtUp(follower),
-      })),
+      ...inspectLog(this.log),
+      ...inspectLeader(this.leader),
     };
   }
 
@@ -217,7 +191,7 @@ export class RaftCore {
 
   /** One unit of time went by. */
   tick(): void {
-    if (this.voteSilenceTicks > 0) this.voteSilenceTicks--;
+    this.voter.tick();
     if (this.leader) {
       if (!this.leader.tick()) this.becomeFollower(this.currentTerm, undefined);
     } else if (this.electionTimer.tick()) {
@@ -259,7 +233,7 @@ export class RaftCore {
   readIndex(requestId: number): boolean {
     if (this.leader) return this.leader.addRead(this.nodeId, requestId);
     if (this.knownLeader === undefined) return false;
-    this.outbox.send({
+    this.persistence.send({
       type: 'read-index-request',
       from: this.nodeId,
       to: this.knownLeader,
@@ -292,10 +266,14 @@ export class RaftCore {
     const fault = message.to === this.nodeId ? messageFault(message) : 'it is for another node';
     if (fault !== undefined || message.from === this.nodeId) return this.refuse(message, fault ?? 'it is its own');
     if (message.term > this.currentTerm) {
-      if (this.disregards(message)) return;
+      if (this.voter.disregards(message, this.sight())) return;
       this.becomeFollower(message.term, undefined);
     }
-    if (message.term < this.currentTerm) return this.answerStale(message);
+    if (message.term < this.currentTerm) {
+      const answer = staleAnswer(message, this.currentTerm);
+      if (answer) this.promise(answer);
+      return;
+    }
     switch (message.type) {
       case 'request-pre-vote':
         return this.onRequestPreVote(message);
@@ -338,12 +316,11 @@ export class RaftCore {
 
   hasReady(): boolean {
     return (
-      this.outbox.hasFree() ||
-      (!this.inflight && this.isDirty()) ||
+      this.persistence.hasOutput(this.termAndVote()) ||
       this.log.hasCommitted() ||
       (this.leader?.hasWork() ?? false) ||
       this.confirmedReads.length > 0 ||
-      this.receivedChunk !== undefined ||
+      this.snapshot.hasChunk() ||
       this.refused.length > 0 ||
       this.reportedConfiguration !== this.log.configuration
     );
@@ -353,18 +330,17 @@ export class RaftCore {
     const { leader } = this;
     leader?.replication.flush();
     const reads = [...this.confirmedReads, ...(leader?.hasConfirmedReads() ? leader.takeConfirmedReads() : [])];
-    const { receivedChunk, refused } = this;
+    const { refused } = this;
     const configuration = this.reportedConfiguration === this.log.configuration ? undefined : this.log.configuration;
     this.reportedConfiguration = this.log.configuration;
     this.confirmedReads = [];
-    this.receivedChunk = undefined;
     this.refused = [];
     return {
-      messages: this.outbox.takeFree(),
-      persist: this.takeBatch(),
+      messages: this.persistence.takeMessages(),
+      persist: this.persistence.takeBatch(this.termAndVote()),
       committed: this.log.takeCommitted(this.limits.maxApplyBytes),
       snapshotReads: leader?.replication.takeSnapshotReads() ?? [],
-      snapshotChunks: receivedChunk ? [receivedChunk] : [],
+      snapshotChunks: this.snapshot.takeChunks(),
       reads,
       configuration,
       refused,
@@ -373,48 +349,18 @@ export class RaftCore {
 
   /** The batch of an earlier `Ready` is durable as a whole. */
   advance(batch: PersistBatch): void {
-    invariant(batch === this.inflight, 'the batch in flight is the one acknowledged');
-    this.inflight = undefined;
-    this.log.persistedBatch(batch.entries);
-    this.durable = batch.hardState ?? this.durable;
-    this.outbox.batchDurable();
+    this.persistence.batchDurable(batch);
     this.countOwnVote();
     this.advanceCommit();
   }
 
-  // --- persistence
-
-  private isDirty(): boolean {
-    const { handed } = this;
-    return (
-      handed.term !== this.currentTerm ||
-      handed.vote !== this.vote ||
-      this.pendingSnapshot !== undefined ||
-      this.log.hasUnhanded()
-    );
+  private termAndVote(): TermAndVote {
+    return { term: this.currentTerm, vote: this.voter.vote };
   }
 
-  /** A new commit index alone is not worth an fsync; it rides along. */
-  private takeBatch(): PersistBatch | undefined {
-    if (this.inflight || !this.isDirty()) return undefined;
-    const hardState = { term: this.currentTerm, vote: this.vote, commitIndex: this.log.commitIndex };
-    const changed =
-      hardState.term !== this.handed.term ||
-      hardState.vote !== this.handed.vote ||
-      hardState.commitIndex !== this.handed.commitIndex;
-    this.inflight = {
-      hardState: changed ? hardState : undefined,
-      snapshot: this.pendingSnapshot,
-      entries: this.log.takeUnhanded(),
-      messages: this.outbox.takeForBatch(),
-    };
-    this.handed = hardState;
-    this.pendingSnapshot = undefined;
-    return this.inflight;
-  }
-
+  /** A message that says what the node knows now: it leaves when a crash cannot take that back any more. */
   private promise(message: Message): void {
-    this.outbox.promise(message, this.isDirty(), this.inflight !== undefined);
+    this.persistence.promise(message, this.termAndVote());
   }
 
   private addressTo(to: NodeId): { readonly from: NodeId; readonly to: NodeId; readonly term: number } {
@@ -427,7 +373,7 @@ export class RaftCore {
     invariant(term >= this.currentTerm, 'the term never falls');
     if (term > this.currentTerm) {
       this.currentTerm = term;
-      this.vote = 0;
+      this.voter.vote = 0;
     }
     if (this.leader) this.electionTimer.reset(); // it stood still while this node led
     this.currentRole = 'follower';
@@ -453,7 +399,7 @@ export class RaftCore {
   /** Stands for election (paper, section 5.2); `transfer`: the leader itself asked for it. */
   private campaign(transfer: boolean): void {
     this.currentTerm++;
-    this.vote = this.nodeId;
+    this.voter.vote = this.nodeId;
     this.beginElection('candidate');
     this.electionTimer.reset();
     for (const to of this.otherVoters())
@@ -476,50 +422,30 @@ export class RaftCore {
   }
 
   private becomeLeader(): void {
-    invariant(this.durable.term === this.currentTerm, 'a leader never forgets its term');
+    invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');
     const { nodeId, limits, currentTerm: term } = this;
     const { electionTicks, heartbeatTicks } = this.options;
     this.currentRole = 'leader';
     this.knownLeader = nodeId;
     this.tally = undefined;
     this.leader = new Leader({ nodeId, term, electionTicks, heartbeatTicks, limits }, this.log, (message) =>
-      this.outbox.send(message),
+      this.persistence.send(message),
     );
   }
 
   // --- election
 
-  /**
-   * Whether it holds on to its leader, heard within the shortest election timeout (thesis, sections 4.2.3 and 6.2):
-   * then a node that was cut off, or removed and never told, disturbs nobody.
-   */
-  private holdsOnToLeader(): boolean {
-    if (this.leader) return true;
-    return this.knownLeader !== undefined && this.electionTimer.isWithinMinimum();
-  }
-
-  /** Messages of a later term that do not count, not even for the term. */
-  private disregards(message: Message): boolean {
-    if (message.type === 'request-vote') return !message.transfer && this.holdsOnToLeader();
-    return message.type === 'request-pre-vote' && this.holdsOnToLeader();
+  private sight(): LeaderSight {
+    return { isLeader: this.leader !== undefined, knownLeader: this.knownLeader };
   }
 
   private onRequestPreVote(message: RequestPreVote): void {
-    const granted =
-      !this.holdsOnToLeader() &&
-      this.voteSilenceTicks === 0 &&
-      this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+    const granted = this.voter.wouldVote(message, this.sight());
     this.promise({ type: 'pre-vote-reply', ...this.addressTo(message.from), granted });
   }
 
   private onRequestVote(message: RequestVote): void {
-    const free = this.vote === message.from || (this.vote === 0 && this.knownLeader === undefined);
-    const silent = this.voteSilenceTicks > 0 && !message.transfer;
-    const granted = free && !silent && this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
-    if (granted) {
-      this.vote = message.from;
-      this.electionTimer.reset();
-    }
+    const granted = this.voter.giveVote(message, this.sight());
     this.promise({ type: 'request-vote-reply', ...this.addressTo(message.from), granted });
   }
 
@@ -531,7 +457,7 @@ export class RaftCore {
 
   /** A candidate's own vote counts once it cannot forget it. */
   private countOwnVote(): void {
-    if (this.currentRole !== 'candidate' || this.durable.term !== this.currentTerm) return;
+    if (this.currentRole !== 'candidate' || this.persistence.durableTerm !== this.currentTerm) return;
     this.tally!.grant(this.nodeId);
     this.finishElection();
   }
@@ -539,7 +465,7 @@ export class RaftCore {
   private finishElection(): void {
     if (!this.tally!.hasWon()) return;
     if (this.currentRole === 'pre-candidate') this.campaign(false);
-    else if (this.durable.term === this.currentTerm) this.becomeLeader();
+    else if (this.persistence.durableTerm === this.currentTerm) this.becomeLeader();
   }
 
   // --- replication
@@ -588,16 +514,8 @@ export class RaftCore {
 
   // --- snapshots
 
-  /** A leader's snapshot, piece by piece (paper, section 7, figure 13); stored by the host, one piece at a time. */
   private onSnapshotChunk(message: SnapshotChunk): void {
-    if (!this.followsLeader(message)) return;
-    const { metadata } = message;
-    if (this.log.matches(metadata.index, metadata.term)) this.log.commitTo(metadata.index);
-    if (metadata.index <= this.log.commitIndex) return this.acceptCommitted(message.from);
-    const isBusy = this.isStoringChunk || this.pendingSnapshot !== undefined || this.inflight?.snapshot !== undefined;
-    if (isBusy) return; // one that comes meanwhile is lost, and asked for again
-    this.receivedChunk = message;
-    this.isStoringChunk = true;
+    if (this.followsLeader(message)) this.answerChunk(message, this.snapshot.onChunk(message));
   }
 
   /** A piece of `Ready.snapshotChunks` is stored, or was not taken; says how much of the whole is there. */
@@ -605,56 +523,28 @@ export class RaftCore {
     chunk: SnapshotChunk,
     received: { readonly nextOffset: number; readonly complete: boolean },
   ): void {
-    invariant(this.isStoringChunk, 'a piece is stored once');
-    this.isStoringChunk = false;
-    if (chunk.term !== this.currentTerm || this.knownLeader !== chunk.from) return; // another leader will ask
-    const { index, term } = chunk.metadata;
-    if (received.complete) {
-      if (index > this.log.commitIndex) this.restore(chunk.metadata);
-      return this.acceptCommitted(chunk.from);
-    }
-    const { nextOffset } = received;
-    const address = this.addressTo(chunk.from);
-    this.promise({ type: 'snapshot-chunk-reply', ...address, snapshotIndex: index, snapshotTerm: term, nextOffset });
+    const isCurrent = chunk.term === this.currentTerm && this.knownLeader === chunk.from;
+    this.answerChunk(chunk, this.snapshot.onStored(chunk, received, isCurrent));
   }
 
-  private restore(metadata: SnapshotMetadata): void {
-    if (this.log.matches(metadata.index, metadata.term)) {
-      this.log.commitTo(metadata.index); // the entries came meanwhile, so the log goes on
-    } else {
-      this.log.restore(metadata);
-      this.pendingSnapshot = metadata;
-    }
-  }
-
-  private acceptCommitted(leaderId: NodeId): void {
-    const { commitIndex } = this.log;
-    this.promise({ type: 'append-entries-accepted', ...this.addressTo(leaderId), matchIndex: commitIndex, round: 0 });
+  private answerChunk({ from, metadata }: SnapshotChunk, progress: SnapshotProgress | undefined): void {
+    const address = this.addressTo(from);
+    if (progress?.type === 'covered')
+      return this.promise({
+        type: 'append-entries-accepted',
+        ...address,
+        matchIndex: this.log.commitIndex,
+        round: 0,
+      });
+    if (progress?.type !== 'more') return;
+    const { index: snapshotIndex, term: snapshotTerm } = metadata;
+    const { nextOffset } = progress;
+    this.promise({ type: 'snapshot-chunk-reply', ...address, snapshotIndex, snapshotTerm, nextOffset });
   }
 
   // --- reads
 
   private onReadIndex({ from, requestId, index }: ReadIndexReply): void {
     if (!this.leader && from === this.knownLeader) this.confirmedReads.push({ requestId, index });
-  }
-
-  // --- other terms
-
-  /** Whoever lives in the past is told the present term. */
-  private answerStale(message: Message): void {
-    const address = this.addressTo(message.from);
-    switch (message.type) {
-      case 'request-pre-vote':
-        return this.promise({ type: 'pre-vote-reply', ...address, granted: false });
-      case 'request-vote':
-        return this.promise({ type: 'request-vote-reply', ...address, granted: false });
-      case 'append-entries':
-      case 'snapshot-chunk': {
-        const nothing = { previousIndex: 0, hintIndex: 0, hintTerm: 0, round: 0 };
-        return this.promise({ type: 'append-entries-refused', ...address, ...nothing });
-      }
-      default:
-        return; // answers to what this node asked in an earlier term
-    }
   }
 }

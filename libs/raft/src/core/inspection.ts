@@ -1,0 +1,29 @@
+import type { Leader } from './leader.js';
+import type { RaftLog } from './log.js';
+import type { CoreInspection, FollowerInspection } from './raft-core.types.js';
+
+/** The part of an inspection that the log tells. */
+export function inspectLog(
+  log: RaftLog,
+): Pick<
+  CoreInspection,
+  'startIndex' | 'lastIndex' | 'persistedIndex' | 'commitIndex' | 'configuration' | 'configurationIndex'
+> {
+  const { startIndex, lastIndex, persistedIndex, commitIndex, configuration, configurationIndex } = log;
+  return { startIndex, lastIndex, persistedIndex, commitIndex, configuration, configurationIndex };
+}
+
+/** The part of an inspection that only a leader knows. */
+export function inspectLeader(leader: Leader | undefined): Pick<CoreInspection, 'transferTarget' | 'followers'> {
+  if (!leader) return { transferTarget: undefined, followers: [] };
+  const followers = Array.from(leader.replication.all(), (follower): FollowerInspection => ({
+    nodeId: follower.nodeId,
+    state: follower.state,
+    matchIndex: follower.matchIndex,
+    nextIndex: follower.nextIndex,
+    inflightMessages: follower.inflightMessages,
+    active: leader.replication.isActive(follower),
+    caughtUp: leader.replication.hasCaughtUp(follower),
+  }));
+  return { transferTarget: leader.transferTarget, followers };
+}

@@ -1,0 +1,69 @@
+import { invariant } from '@concordat/foundation';
+import type { RaftLog } from './log.js';
+import type { Persistence } from './persistence.js';
+import type { SnapshotChunk, SnapshotMetadata } from './types.js';
+
+/** `covered`: the log has all that the snapshot stands for; `more`: the leader is to send what comes next. */
+export type SnapshotProgress = { readonly type: 'covered' } | { readonly type: 'more'; readonly nextOffset: number };
+
+/**
+ * The follower's half of a snapshot transfer (paper, section 7, figure 13): pieces go to the host one at a time, and
+ * when all are there the log starts anew behind the snapshot.
+ *
+ *     idle --piece arrives--> handed over --stored--> idle | installing (the whole is there) --durable--> idle
+ *
+ * A piece that comes in any other state is dropped; the leader asks again.
+ */
+export class SnapshotReceiving {
+  private received: SnapshotChunk | undefined;
+  private isStoring = false;
+
+  constructor(
+    private readonly log: RaftLog,
+    private readonly persistence: Persistence,
+  ) {}
+
+  /** @returns 'covered' when nothing of it is needed */
+  onChunk(chunk: SnapshotChunk): SnapshotProgress | undefined {
+    const { index, term } = chunk.metadata;
+    if (this.log.matches(index, term)) this.log.commitTo(index); // a snapshot holds committed entries only
+    if (index <= this.log.commitIndex) return { type: 'covered' };
+    if (this.isStoring || this.persistence.isInstalling) return undefined;
+    this.received = chunk;
+    this.isStoring = true;
+    return undefined;
+  }
+
+  hasChunk(): boolean {
+    return this.received !== undefined;
+  }
+
+  takeChunks(): SnapshotChunk[] {
+    const chunks = this.received ? [this.received] : [];
+    this.received = undefined;
+    return chunks;
+  }
+
+  /** The host has stored the piece. @param isCurrent its sender still leads; else another leader will ask */
+  onStored(
+    { metadata }: SnapshotChunk,
+    received: { readonly nextOffset: number; readonly complete: boolean },
+    isCurrent: boolean,
+  ): SnapshotProgress | undefined {
+    invariant(this.isStoring, 'a piece is stored once');
+    this.isStoring = false;
+    if (!isCurrent) return undefined;
+    if (!received.complete) return { type: 'more', nextOffset: received.nextOffset };
+    if (metadata.index > this.log.commitIndex) this.restore(metadata);
+    return { type: 'covered' };
+  }
+
+  private restore(metadata: SnapshotMetadata): void {
+    if (this.log.matches(metadata.index, metadata.term)) {
+      this.log.commitTo(metadata.index); // the entries came meanwhile, so the log goes on
+    } else {
+      this.log.restore(metadata);
+      this.persistence.install(metadata);
+    }
+  }
+}
