@@ -1,29 +1,60 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { compare, comparisonBars, comparisonTable, costTable } from './interleaved.js';
 import { measureMemory, memoryTable } from './memory.js';
+import { testCertificates } from './raft/certificates.js';
+import { CLUSTER_NAME } from './raft/process-protocol.js';
+import { RAFT_PARTS, runRaftWorkload, type RaftPart } from './raft/workload.js';
 import { writeResults } from './report.js';
+import type { Accounts } from './rest-client.js';
 import { BENCH_ACCOUNTS, RunningSystem } from './system.js';
 
-const HELP = `Benchmarks of a local system of their own (fresh, on ports of its own), ended afterwards.
+const HELP = `Benchmarks, of a local system of their own (fresh, on ports of its own, ended afterwards) or of a library alone.
 
   npm run bench -- transfer      transfers between random accounts of two databases
   npm run bench -- contention    every client wants the same two rows, with declared keys
   npm run bench -- memory        resident memory of the coordinators after 20k, 100k and 200k transactions
+  npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit
+  npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
 
 Options
-  --clients 1,8,64    concurrent clients (closed loop)
+  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512
   --rounds 3          rounds of bound and system in turns; medians are reported
   --seconds 5         length of a round
   --marks 20000,…     for memory: after how many transactions to look
+  --kills 30          for failover
+  --parts ${RAFT_PARTS.join(',')}
+                      for raft: some of them only; "memory" is a million commands, a restart behind them
+  --commands 1000000  for raft's memory
+  --tls               for raft: mutual TLS between the nodes
+  --cpu-profile       for raft: a CPU profile of each node, in bench-results/profiles
 
 "raw" is two-phase commit by the client itself over the same two databases, without a coordinator: the bound.
+For raft the bound is a replicated log of three processes without the rules of consensus.
 Results go to bench-results/ as JSON and SVG.
 `;
 
 const RESULTS = path.resolve('bench-results');
+const WORKLOADS = ['transfer', 'contention', 'memory', 'failover', 'raft'] as const;
+type Workload = (typeof WORKLOADS)[number];
 
-function randomAccounts(): readonly [string, string] {
+const OPTIONS = {
+  clients: { type: 'string' },
+  rounds: { type: 'string', default: '3' },
+  seconds: { type: 'string', default: '5' },
+  marks: { type: 'string', default: '20000,100000,200000' },
+  kills: { type: 'string', default: '30' },
+  parts: { type: 'string', default: RAFT_PARTS.join(',') },
+  commands: { type: 'string', default: '1000000' },
+  tls: { type: 'boolean', default: false },
+  'cpu-profile': { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+} as const;
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS; allowPositionals: true }>>['values'];
+
+function randomAccounts(): Accounts {
   const pick = (): string => `bench-${Math.floor(Math.random() * BENCH_ACCOUNTS)}`;
   return [pick(), pick()];
 }
@@ -36,59 +67,98 @@ function positiveList(text: string, option: string): number[] {
   return values;
 }
 
-async function main(): Promise<void> {
-  const { positionals, values } = parseArgs({
-    allowPositionals: true,
-    options: {
-      clients: { type: 'string' },
-      rounds: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '5' },
-      marks: { type: 'string', default: '20000,100000,200000' },
-      help: { type: 'boolean', default: false },
-    },
+function positive(text: string, option: string): number {
+  const [value, ...more] = positiveList(text, option);
+  if (value === undefined || more.length > 0) throw new Error(`--${option} is one number, not "${text}"`);
+  return value;
+}
+
+function raftParts(text: string): RaftPart[] {
+  return text.split(',').map((name) => {
+    const part = RAFT_PARTS.find((candidate) => candidate === name);
+    if (!part) throw new Error(`--parts names "${name}"; there are: ${RAFT_PARTS.join(', ')}`);
+    return part;
   });
-  const workload = positionals[0];
-  if (values.help || workload === undefined) {
+}
+
+async function main(): Promise<void> {
+  const { positionals, values } = parseArgs({ allowPositionals: true, options: OPTIONS });
+  if (values.help || positionals[0] === undefined) {
     process.stdout.write(HELP);
     return;
   }
-  if (!['transfer', 'contention', 'memory'].includes(workload)) {
-    throw new Error(`there is no workload "${workload}"; there are: transfer, contention, memory`);
-  }
-  const clients = positiveList(values.clients ?? (workload === 'contention' ? '32' : '1,8,64'), 'clients');
-  const [rounds, seconds] = [positiveList(values.rounds, 'rounds')[0]!, positiveList(values.seconds, 'seconds')[0]!];
-  const marks = positiveList(values.marks, 'marks');
+  const workload = WORKLOADS.find((name) => name === positionals[0]);
+  if (!workload) throw new Error(`there is no workload "${positionals[0]}"; there are: ${WORKLOADS.join(', ')}`);
+  if (workload === 'raft') return await benchRaft(values);
   process.stderr.write('starting a system for the benchmark\n');
   const system = await RunningSystem.start(path.join(RESULTS, 'system'));
   try {
-    if (workload === 'memory') {
-      const samples = await measureMemory(system, marks, randomAccounts);
-      process.stdout.write(`${memoryTable(samples)}\n`);
-      report(
-        workload,
-        samples,
-        samples.map((one) => ({ label: `${one.transactions}`, value: Math.max(...Object.values(one.residentMiB)) })),
-      );
-      return;
-    }
-    const hot = workload === 'contention';
-    const comparisons = await compare(system, {
-      clients,
-      rounds,
-      seconds,
-      rawOrder: hot ? 'in-order' : 'parallel',
-      withKeys: hot,
-      accounts: hot ? () => ['bench-0', 'bench-0'] : randomAccounts,
-    });
-    process.stdout.write(`\n${comparisonTable(comparisons)}\n\n${costTable(comparisons)}\n`);
-    report(workload, comparisons, comparisonBars(comparisons));
+    if (workload === 'memory') await benchMemory(system, values);
+    else if (workload === 'failover') await benchFailover(system, values);
+    else await benchTransfers(system, workload, values);
   } finally {
     await system.stop();
   }
 }
 
-function report(workload: string, result: unknown, bars: Parameters<typeof writeResults>[3]): void {
-  for (const file of writeResults(RESULTS, workload, result, bars)) process.stdout.write(`written: ${file}\n`);
+async function benchRaft(values: Values): Promise<void> {
+  const clients = positiveList(values.clients ?? '1,64,512', 'clients');
+  const { result, bars } = await runRaftWorkload({
+    directory: path.join(RESULTS, 'raft'),
+    parts: raftParts(values.parts),
+    clients,
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+    commands: positive(values.commands, 'commands'),
+    tls: values.tls ? testCertificates(CLUSTER_NAME) : undefined,
+    profileDirectory: values['cpu-profile'] ? path.join(RESULTS, 'profiles') : undefined,
+  });
+  report('raft', result, bars, 'commands per second (median)');
+}
+
+async function benchMemory(system: RunningSystem, values: Values): Promise<void> {
+  const samples = await measureMemory(system, positiveList(values.marks, 'marks'), randomAccounts);
+  process.stdout.write(`${memoryTable(samples)}\n`);
+  const bars = samples.map((one) => ({
+    label: `${one.transactions}`,
+    value: Math.max(...Object.values(one.residentMiB)),
+  }));
+  report('memory', samples, bars, 'resident MiB after so many transactions');
+}
+
+async function benchFailover(system: RunningSystem, values: Values): Promise<void> {
+  const kills = positive(values.kills, 'kills');
+  const failovers = await measureFailover(system, { kills, accounts: randomAccounts });
+  process.stdout.write(`\n${failoverTable(failovers)}\n`);
+  const bars = failovers.map(({ killed, commitMs }, kill) => ({ label: `${kill + 1}: ${killed}`, value: commitMs }));
+  report(
+    'failover',
+    { distribution: failoverDistribution(failovers), failovers },
+    bars,
+    'ms from kill -9 of the leader to a commit',
+  );
+}
+
+async function benchTransfers(
+  system: RunningSystem,
+  workload: Extract<Workload, 'transfer' | 'contention'>,
+  values: Values,
+): Promise<void> {
+  const hot = workload === 'contention';
+  const comparisons = await compare(system, {
+    clients: positiveList(values.clients ?? (hot ? '32' : '1,8,64'), 'clients'),
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+    rawOrder: hot ? 'in-order' : 'parallel',
+    withKeys: hot,
+    accounts: hot ? () => ['bench-0', 'bench-0'] : randomAccounts,
+  });
+  process.stdout.write(`\n${comparisonTable(comparisons)}\n\n${costTable(comparisons)}\n`);
+  report(workload, comparisons, comparisonBars(comparisons), 'transfers per second (median)');
+}
+
+function report(workload: Workload, result: unknown, bars: Parameters<typeof writeResults>[3], unit: string): void {
+  for (const file of writeResults(RESULTS, workload, result, bars, unit)) process.stdout.write(`written: ${file}\n`);
 }
 
 main().catch((error: unknown) => {

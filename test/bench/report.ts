@@ -18,13 +18,22 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
   return [line(header), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
 }
 
-/** Writes `<directory>/<workload>-<time>.json` and `.svg`; returns their paths. */
-export function writeResults(directory: string, workload: string, result: unknown, bars: readonly Bar[]): string[] {
+/**
+ * Writes `<directory>/<workload>-<time>.json` and `.svg`; returns their paths.
+ * @param unit what the lengths of the bars mean
+ */
+export function writeResults(
+  directory: string,
+  workload: string,
+  result: unknown,
+  bars: readonly Bar[],
+  unit: string,
+): string[] {
   mkdirSync(directory, { recursive: true });
   const stamp = new Date().toISOString().replace(/[:.]/g, '-');
   const base = path.join(directory, `${workload}-${stamp}`);
   writeFileSync(`${base}.json`, `${JSON.stringify(result, null, 2)}\n`);
-  writeFileSync(`${base}.svg`, barChart(`concordat: ${workload}, transfers per second (median)`, bars));
+  writeFileSync(`${base}.svg`, barChart(`concordat: ${workload}, ${unit}`, bars));
   return [`${base}.json`, `${base}.svg`];
 }
 

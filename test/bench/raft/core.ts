@@ -5,8 +5,7 @@ import { formatTable } from '../report.js';
 import { median } from '../statistics.js';
 import type { Target } from './targets.js';
 
-/** A program of the library itself, because the core is no part of what it exports. */
-const PROGRAM = path.resolve(import.meta.dirname, '../../../libs/raft/src/core/testing/core-throughput.measure.js');
+const PROGRAM = path.resolve(import.meta.dirname, 'core-process.js');
 
 /** Entries that the core alone carries through a leader and two followers in one process. */
 export interface CoreThroughput {

@@ -1,6 +1,9 @@
 import type { NodeId } from '@concordat/raft';
 import type { Measurement } from '../closed-loop.js';
 
+/** Of the groups of nodes under measurement; their certificates name it. */
+export const CLUSTER_NAME = 'bench';
+
 /** `bare`: the bound, process 1 leads; `raft`: a node of the library, whoever is elected leads. */
 export type MemberKind = 'bare' | 'raft';
 

@@ -1,9 +1,14 @@
 import { createHash } from 'node:crypto';
 import { SystemClock, SystemRandom } from '@concordat/foundation';
 import { FileStorage, GrpcTransport, RaftNode, type NodeId, type StateMachine } from '@concordat/raft';
-import type { CompactionSample, Member, MemberOptions, MemberStatus } from './process-protocol.js';
+import {
+  CLUSTER_NAME,
+  type CompactionSample,
+  type Member,
+  type MemberOptions,
+  type MemberStatus,
+} from './process-protocol.js';
 
-const CLUSTER_NAME = 'bench';
 const MEBIBYTE = 2 ** 20;
 
 /** A state of fixed size: each command replaces one of the cells, the one that its first four bytes choose. */
