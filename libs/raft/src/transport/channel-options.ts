@@ -1,21 +1,40 @@
+import { isIP } from 'node:net';
 import type { ChannelOptions } from '@grpc/grpc-js';
+import type { NodeId } from '../core/types.js';
+import { splitAddress } from './peer-address.js';
 
-/** Room for the fields around the data of a message of the largest size. */
+/** A frame holds one message of the largest size and, before it, less than this. */
 const frameOverheadBytes = 2 * 1024 * 1024;
 
 /**
- * Options of both ends. Pings find a peer that is gone without a word within about four seconds. Retries of gRPC
- * are off because they would hold what was sent, and a connection is not shared, so that closing it frees it.
- * Channelz stays on: without it a grpc-js server (1.14) forgets its sessions and cannot cut them at the end.
- * (gRPC switches Nagle's algorithm off by itself.)
+ * Options of both ends. Pings find a peer that is gone without a word within about four seconds. Channelz, which
+ * counts every message for a debugging service, is off. (Node.js and gRPC switch Nagle's algorithm off themselves.)
  */
-export function channelOptions(maxMessageBytes: number): ChannelOptions {
+function commonOptions(maxMessageBytes: number): ChannelOptions {
   return {
     'grpc.max_receive_message_length': maxMessageBytes + frameOverheadBytes,
     'grpc.max_send_message_length': maxMessageBytes + frameOverheadBytes,
     'grpc.max_concurrent_streams': 16,
     'grpc.keepalive_time_ms': 2000,
     'grpc.keepalive_timeout_ms': 2000,
+    'grpc.enable_channelz': 0,
+    'grpc-node.flow_control_window': 4 * 1024 * 1024,
+  };
+}
+
+/** A connection without a stream is closed after a while: nodes have no use for it. */
+export function serverOptions(maxMessageBytes: number): ChannelOptions {
+  return { ...commonOptions(maxMessageBytes), 'grpc.max_connection_idle_ms': 10_000 };
+}
+
+/**
+ * Retries of gRPC are off because they would hold what was sent, and a connection is not shared, so that closing it
+ * frees it. TLS to an IP address needs some name for its greeting (SNI knows no addresses); nobody reads this one.
+ */
+export function clientOptions(maxMessageBytes: number, address: string, peer: NodeId): ChannelOptions {
+  const isName = isIP(splitAddress(address)?.host ?? '') === 0;
+  return {
+    ...commonOptions(maxMessageBytes),
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 1000,
@@ -23,6 +42,6 @@ export function channelOptions(maxMessageBytes: number): ChannelOptions {
     'grpc.enable_http_proxy': 0,
     'grpc.service_config_disable_resolution': 1,
     'grpc.use_local_subchannel_pool': 1,
-    'grpc-node.flow_control_window': 4 * 1024 * 1024,
+    ...(isName ? {} : { 'grpc.ssl_target_name_override': `node-${peer}.concordat.invalid` }),
   };
 }

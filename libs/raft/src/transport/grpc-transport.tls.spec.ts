@@ -1,136 +1,198 @@
-import { readFileSync } from 'node:fs';
-import { connect, type TLSSocket } from 'node:tls';
-import { Client, credentials, logVerbosity, setLogVerbosity, status, type ServiceError } from '@grpc/grpc-js';
+import { createServer, type TlsOptions } from 'node:tls';
+import type { AddressInfo } from 'node:net';
+import { credentials, status, type StatusObject } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '@concordat/foundation';
-import type { Message, NodeId } from '../core/types.js';
-import { exchangeMethod, identityMetadata } from './exchange-service.js';
-import { GrpcTransport } from './grpc-transport.js';
+import type { NodeId } from '../core/types.js';
+import { identityMetadata } from './exchange-service.js';
 import type { TransportTls } from './grpc-transport.types.js';
+import { TestAuthority } from './testing/test-authority.js';
+import { TransportHarness, until, vote, type TestNode } from './testing/transport-harness.js';
 
-setLogVerbosity(logVerbosity.NONE); // gRPC itself writes of failed handshakes to the console
+const harness = new TransportHarness();
+const authority = TestAuthority.create();
+const otherAuthority = TestAuthority.create('other authority');
+/** to make it hard */
+const namesakeAuthority = TestAuthority.create();
 
-const running: { stop(): Promise<void> }[] = [];
-const timeoutMs = 10_000;
+const clusterName = 'test';
+const certificates = {
+  first: authority.issue({ clusterName, nodeId: 1 }),
+  second: authority.issue({ clusterName, nodeId: 2 }),
+};
 
-function pem(name: string): Buffer {
-  return readFileSync(`${import.meta.dirname}/testing/certificates/${name}.pem`);
+/** Certificates for our nodes of somebody whom our authority does not know; he would trust ours. */
+const certifiedBy =
+  (issuer: TestAuthority) =>
+  (nodeId: NodeId): TransportTls => ({ ...issuer.issue({ clusterName, nodeId }), ca: authority.certificate });
+const foreign = certifiedBy(otherAuthority);
+const forged = certifiedBy(namesakeAuthority);
+
+const expired = (nodeId: NodeId): TransportTls =>
+  authority.issue({ clusterName, nodeId, notAfter: new Date('2021-01-01T00:00:00Z') });
+
+/** A call as node 2 would make it to node 1, with any certificate or none; it does not look at the server's name. */
+function callAsSecond(node: TestNode, tls: TransportTls | undefined, withCertificate = true): Promise<StatusObject> {
+  const channel = tls
+    ? credentials.createSsl(tls.ca, withCertificate ? tls.key : null, withCertificate ? tls.cert : null, {
+        checkServerIdentity: () => undefined,
+      })
+    : credentials.createInsecure();
+  const metadata = identityMetadata({ clusterName, from: 2, to: 1 });
+  return harness.call(node.address, metadata, [], channel);
 }
 
-function identity(name: 'node' | 'stranger', authority: 'authority' | 'strange-authority'): TransportTls {
-  return { ca: pem(authority), cert: pem(name), key: pem(`${name}.key`) };
-}
-
-/** Every node of a group may have a certificate of its own; that these share one makes no difference here. */
-const member = identity('node', 'authority');
-
-/** Waits for the event loop to bring about a condition. */
-async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`in vain waited until ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-interface Node {
-  readonly transport: GrpcTransport;
-  readonly received: Message[];
-}
-
-async function startNode(nodeId: NodeId, tls: TransportTls | undefined, peerPort = 1): Promise<Node> {
-  const received: Message[] = [];
-  const transport = new GrpcTransport({
-    nodeId,
-    clusterName: 'test',
-    listenAddress: '127.0.0.1:0',
-    peers: new Map([[3 - nodeId, `127.0.0.1:${peerPort}`]]),
-    logger: silentLogger,
-    ...(tls && { tls }),
+/** A server that takes every certificate, with an own of our choice; counts the bytes of HTTP/2 it is sent. */
+async function strangeServer(options: TlsOptions): Promise<{ address: string; received: () => number }> {
+  let receivedBytes = 0;
+  const server = createServer({ ALPNProtocols: ['h2'], ...options }, (socket) => {
+    socket.on('data', (bytes) => (receivedBytes += bytes.length));
+    socket.on('error', () => undefined);
+    harness.onEnd(() => void socket.destroy());
   });
-  running.push(transport);
-  await transport.start((message) => void received.push(message));
-  return { transport, received };
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  harness.onEnd(() => void server.close());
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, received: () => receivedBytes };
 }
 
-const vote: Message = { type: 'request-vote', from: 2, to: 1, term: 1, lastLogIndex: 0, lastLogTerm: 0 };
-
-/** A call as a node would make it; ends with the status that the caller sees. */
-function call(port: number, channel: ReturnType<typeof credentials.createSsl>): Promise<ServiceError | null> {
-  const client = new Client(`127.0.0.1:${port}`, channel);
-  running.push({ stop: () => Promise.resolve(client.close()) });
-  const { path, requestSerialize, responseDeserialize } = exchangeMethod;
-  return new Promise((resolve) => {
-    const deadline = Date.now() + timeoutMs;
-    const metadata = identityMetadata({ clusterName: 'test', from: 2, to: 1 });
-    client.makeClientStreamRequest(path, requestSerialize, responseDeserialize, metadata, { deadline }, resolve).end();
-  });
-}
-
-/** Connects, and tells how the server ended it (TLS 1.3 refuses a client after its handshake); undefined if it talks. */
-function handshake(port: number, tls: { ca: Buffer; cert?: Buffer; key?: Buffer }): Promise<Error | undefined> {
-  return new Promise((resolve) => {
-    const socket: TLSSocket = connect({ host: '127.0.0.1', port, ALPNProtocols: ['h2'], ...tls });
-    socket.once('error', resolve);
-    socket.once('close', () => resolve(new Error('closed without a word')));
-    socket.once('data', () => {
-      resolve(undefined); // the settings of HTTP/2
-      socket.destroy();
-    });
-    running.push({ stop: () => Promise.resolve(void socket.destroy()) });
-  });
-}
-
-afterEach(async () => {
-  for (const resource of running.splice(0)) await resource.stop();
-});
+afterEach(() => harness.end());
 
 describe('GrpcTransport with mutual TLS', () => {
-  it('delivers between nodes whose certificates the authority signed', async () => {
-    const first = await startNode(1, member);
-    const second = await startNode(2, member, first.transport.port);
-    await until(() => second.transport.isConnected(1), 'node 2 is connected');
-    second.transport.send([vote]);
-    await until(() => first.received.length > 0, 'the message arrives');
-    expect(first.received).toEqual([vote]);
-    expect(await handshake(first.transport.port, member)).toBeUndefined();
+  it('delivers both ways between nodes with the right certificates, by address and by name', async () => {
+    const nodeWarnings: string[] = [];
+    const onWarning = (warning: Error): void => void nodeWarnings.push(warning.message);
+    process.on('warning', onWarning);
+    const first = await harness.start(1, { tls: certificates.first });
+    const second = await harness.start(2, { tls: certificates.second, seeds: new Map([[1, first.address]]) });
+    first.transport.setPeers(new Map([[2, `localhost:${second.transport.port}`]]));
+    await until(() => second.transport.isConnected(1) && first.transport.isConnected(2), 'they are connected');
+    second.transport.send([vote(2, 1, 1)]);
+    first.transport.send([vote(1, 2, 2)]);
+    await until(() => first.received.length > 0 && second.received.length > 0, 'the messages arrive');
+    expect(first.received).toEqual([vote(2, 1, 1)]);
+    expect(second.received).toEqual([vote(1, 2, 2)]);
+    expect(first.transport.counters).toMatchObject({ refusedStreams: 0, refusedConnections: 0, refusedServers: 0 });
+    process.off('warning', onWarning);
+    expect(nodeWarnings).toEqual([]); // DEP0123: an IP address as the name of a server
   });
 
-  it('refuses a client without a certificate', async () => {
-    const { transport, received } = await startNode(1, member);
-    expect(await handshake(transport.port, { ca: member.ca })).toMatchObject({
-      code: expect.stringContaining('CERTIFICATE_REQUIRED'),
+  it('knows clusters of any name', async () => {
+    const odd = { clusterName: 'bob\'s "blue", 100 % / ünïcode (1)*!' };
+    const first = await harness.start(1, { ...odd, tls: authority.issue({ ...odd, nodeId: 1 }) });
+    const second = await harness.start(2, {
+      ...odd,
+      tls: authority.issue({ ...odd, nodeId: 2 }),
+      seeds: new Map([[1, first.address]]),
     });
-    const answer = await call(transport.port, credentials.createSsl(member.ca));
-    expect(answer?.code).toBe(status.UNAVAILABLE);
-    expect(received).toEqual([]);
+    await until(() => second.transport.isConnected(1), 'node 2 is connected');
   });
 
-  it('refuses a client with a certificate of another authority', async () => {
-    const { transport, received } = await startNode(1, member);
-    const { cert, key } = identity('stranger', 'strange-authority');
-    expect(await handshake(transport.port, { ca: member.ca, cert, key })).toBeInstanceOf(Error);
-    const answer = await call(transport.port, credentials.createSsl(member.ca, key, cert));
-    expect(answer?.code).toBe(status.UNAVAILABLE);
-    expect(received).toEqual([]);
+  it.each([
+    ['another node’s', { clusterName, nodeId: 2 }, 'the certificate names node 2 of cluster "test"'],
+    ['another cluster’s', { clusterName: 'blue', nodeId: 1 }, 'the certificate names node 1 of cluster "blue"'],
+    ['nobody’s', { clusterName, nodeId: 1, withIdentity: false }, 'the certificate names no node of a cluster'],
+    [
+      'two nodes’',
+      { clusterName, nodeId: 1, uris: ['concordat://test/node/2'] },
+      'the certificate names several nodes',
+    ],
+  ])('does not start with %s certificate', async (_whose, options, complaint) => {
+    await expect(harness.start(1, { tls: authority.issue(options) })).rejects.toMatchObject({
+      code: 'RAFT_TRANSPORT_TLS_INVALID',
+      message: `${complaint}, but this is node 1 of cluster "test"`,
+    });
   });
 
-  it('refuses a client in plain text', async () => {
-    const { transport, received } = await startNode(1, member);
-    const answer = await call(transport.port, credentials.createInsecure());
-    expect(answer?.code).toBe(status.UNAVAILABLE);
-    expect(received).toEqual([]);
+  it('does not start with the key of another certificate', async () => {
+    const tls = { ...certificates.first, key: certificates.second.key };
+    await expect(harness.start(1, { tls })).rejects.toMatchObject({ code: 'RAFT_TRANSPORT_TLS_INVALID' });
+  });
+});
+
+describe('a node that is called over TLS', () => {
+  it.each([
+    [
+      'of another node',
+      () => authority.issue({ clusterName, nodeId: 3 }),
+      'the certificate names node 3 of cluster "test", the caller says it is node 2 of cluster "test"',
+    ],
+    [
+      'of another cluster',
+      () => authority.issue({ clusterName: 'blue', nodeId: 2 }),
+      'the certificate names node 2 of cluster "blue", the caller says it is node 2 of cluster "test"',
+    ],
+    [
+      'without a name',
+      () => authority.issue({ clusterName, nodeId: 2, withIdentity: false }),
+      'the certificate names no node of a cluster, the caller says it is node 2 of cluster "test"',
+    ],
+    [
+      'with a name hidden in another',
+      () => authority.issue({ clusterName, nodeId: 3, hosts: ['a, URI:concordat://test/node/2'], withIdentity: false }),
+      'the certificate names no node of a cluster, the caller says it is node 2 of cluster "test"',
+    ],
+  ])('refuses a certificate %s, and tells the caller why', async (_what, issue, details) => {
+    const node = await harness.start(1, { tls: certificates.first });
+    expect(await callAsSecond(node, issue())).toMatchObject({ code: status.UNAUTHENTICATED, details });
+    await callAsSecond(node, issue());
+    expect(node.transport.counters.refusedStreams).toBe(2);
+    expect(node.warnings).toEqual([expect.stringMatching(/^refused a stream from 127\.0\.0\.1:\d+: /)]);
+    expect(node.warnings[0]).toContain(details);
   });
 
-  it('sends nothing to a server with a certificate of another authority', async () => {
-    // it would take everybody whom our authority signed
-    const stranger = await startNode(1, { ...identity('stranger', 'strange-authority'), ca: member.ca });
-    const { transport } = await startNode(2, member, stranger.transport.port);
-    const { cert, key } = member;
-    const answer = await call(stranger.transport.port, credentials.createSsl(member.ca, key, cert));
-    expect(answer?.code).toBe(status.UNAVAILABLE);
-    transport.send([vote]);
-    expect(transport.isConnected(1)).toBe(false);
-    expect(stranger.received).toEqual([]);
+  it.each([
+    ['no certificate', () => certificates.second, false, 'there is no certificate'],
+    ['a certificate of another authority', () => foreign(2), true, 'is not trusted: UNABLE_TO_VERIFY_LEAF_SIGNATURE'],
+    ['a certificate of an authority with the same name', () => forged(2), true, ''],
+    ['an expired certificate', () => expired(2), true, 'the certificate is not trusted: CERT_HAS_EXPIRED'],
+    ['plain text', () => undefined, true, 'no TLS: '],
+  ])('turns away %s before a word is said', async (_what, tls, withCertificate, complaint) => {
+    const node = await harness.start(1, { tls: certificates.first });
+    const answer = await callAsSecond(node, tls(), withCertificate);
+    expect(answer.code).toBe(status.UNAVAILABLE);
+    await until(() => node.transport.counters.refusedConnections > 0, 'it is counted');
+    expect(node.warnings[0]).toMatch(/^refused a connection from .+: .+/);
+    expect(node.warnings[0]).toContain(complaint);
+    expect(node.transport.counters.refusedStreams).toBe(0);
+  });
+});
+
+describe('a node that calls over TLS', () => {
+  it.each([
+    [
+      'of another node',
+      () => authority.issue({ clusterName, nodeId: 3 }),
+      'the certificate names node 3 of cluster "test", but node 1 of cluster "test" was called',
+      1,
+    ],
+    [
+      'of another cluster',
+      () => authority.issue({ clusterName: 'blue', nodeId: 1 }),
+      'the certificate names node 1 of cluster "blue", but node 1 of cluster "test" was called',
+      1,
+    ],
+    ['of another authority', () => foreign(1), 'unable to verify the first certificate', 0],
+    ['of an authority with the same name', () => forged(1), 'certificate signature failure', 0],
+    ['that has expired', () => expired(1), 'certificate has expired', 0],
+  ])('says nothing to a certificate %s', async (_what, issue, complaint, refused) => {
+    const { cert, key } = issue();
+    const server = await strangeServer({ cert, key });
+    const node = await harness.start(2, { tls: certificates.second, seeds: new Map([[1, server.address]]) });
+    await until(() => node.warnings.length > 0, 'it complains');
+    expect(node.warnings[0]).toContain(complaint);
+    expect(node.transport.counters.refusedServers >= refused).toBe(true);
+    node.transport.send([vote(2, 1, 1)]);
+    expect(node.transport.isConnected(1)).toBe(false);
+    expect(server.received()).toBe(0);
+    await until(() => refused === 0 || node.transport.counters.refusedServers >= 3, 'it has tried again');
+    expect(node.warnings).toHaveLength(1);
+  });
+
+  it('says nothing in plain text', async () => {
+    const first = await harness.start(1);
+    const second = await harness.start(2, { tls: certificates.second, seeds: new Map([[1, first.address]]) });
+    await until(() => second.warnings.length > 0, 'it complains');
+    second.transport.send([vote(2, 1, 1)]);
+    expect(second.transport.isConnected(1)).toBe(false);
+    expect(first.received).toEqual([]);
   });
 });

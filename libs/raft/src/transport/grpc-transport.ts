@@ -1,25 +1,35 @@
-import { credentials, ServerCredentials } from '@grpc/grpc-js';
 import { invariant, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
-import type { Message, NodeId } from '../core/types.js';
-import type { RaftTransport } from '../driver/ports.js';
+import { MAX_INTEGER, type Message, type NodeId } from '../core/types.js';
+import type { PeerMetrics, RaftTransport } from '../driver/ports.js';
 import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
+import { loadTls } from './node-certificate.js';
 import { OutgoingStream } from './outgoing-stream.js';
+import { isCallableAddress } from './peer-address.js';
+import { PeerLedger } from './peer-counters.js';
+import { PeerStreams } from './peer-streams.js';
+import type { SecureContext } from 'node:tls';
 
-const defaultBufferedBytes = 64 * 1024 * 1024;
-const defaultMessageBytes = 256 * 1024 * 1024;
+const defaultBufferedBytes = 80 * 1024 * 1024;
+const defaultMessageBytes = 66 * 1024 * 1024;
+const defaultIdleTimeoutMs = 10_000;
+const defaultPingIntervalMs = 1000;
 
 /**
  * Messages between nodes over gRPC: each node calls every peer and sends on that stream, so a pair of nodes has
  * one stream per direction. Messages to one peer arrive in order or not at all.
  *
  * States: new → started → stopped. Never throws or blocks on a peer's account; a stream that ends is made anew
- * after 100 ms to 1 s.
+ * after 100 ms to 1 s. Which nodes are called is said in `PeerStreams`, who is heard in `IncomingStreams`.
  */
 export class GrpcTransport implements RaftTransport {
-  private readonly outgoing = new Map<NodeId, OutgoingStream>();
+  private readonly streams: PeerStreams;
+  private readonly ledger: PeerLedger;
   private incoming: IncomingStreams | undefined;
+  private secureContext: SecureContext | undefined;
   private stopped = false;
+  private readonly maxMessageBytes: number;
+  private readonly maxBufferedBytes: number;
   private readonly counts: MutableCounters = {
     sentMessages: 0,
     receivedMessages: 0,
@@ -27,14 +37,49 @@ export class GrpcTransport implements RaftTransport {
     misaddressedMessages: 0,
     malformedFrames: 0,
     refusedStreams: 0,
+    refusedConnections: 0,
+    refusedServers: 0,
   };
 
   constructor(private readonly options: GrpcTransportOptions) {
-    const nodeIds = [options.nodeId, ...options.peers.keys()];
+    const { nodeId, advertisedAddress, seeds = new Map<NodeId, string>(), clock, random } = options;
+    checkNodeIds([nodeId, ...seeds.keys()]);
     invariant(
-      nodeIds.every((nodeId) => Number.isSafeInteger(nodeId) && nodeId > 0),
-      'a node id is a positive integer',
+      advertisedAddress === undefined || isCallableAddress(advertisedAddress),
+      'an advertised address is host:port',
     );
+    this.maxMessageBytes = options.maxMessageBytes ?? defaultMessageBytes;
+    this.maxBufferedBytes = options.maxBufferedBytes ?? defaultBufferedBytes;
+    invariant(this.maxMessageBytes <= this.maxBufferedBytes, 'a message of the largest size may be buffered');
+    const parts = { clock: clock ?? new SystemClock({ unref: true }), random: random ?? new SystemRandom() };
+    const logger = options.logger ?? silentLogger;
+    this.ledger = new PeerLedger((peer) => this.streams.isPeer(peer));
+    this.streams = new PeerStreams({
+      nodeId,
+      seeds,
+      logger,
+      clock: parts.clock,
+      idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
+      pingIntervalMs: options.pingIntervalMs ?? defaultPingIntervalMs,
+      open: (peer, address, onDemand) =>
+        new OutgoingStream(
+          {
+            ...parts,
+            nodeId,
+            peer,
+            address,
+            advertisedAddress,
+            clusterName: options.clusterName,
+            secureContext: this.secureContext,
+            maxBufferedBytes: this.maxBufferedBytes,
+            maxMessageBytes: this.maxMessageBytes,
+            counters: this.counts,
+            peerCounters: this.ledger.of(peer),
+            logger,
+          },
+          onDemand,
+        ),
+    });
   }
 
   /** The port that is listened on; 0 before the start. */
@@ -46,69 +91,88 @@ export class GrpcTransport implements RaftTransport {
     return { ...this.counts };
   }
 
-  /** @throws TransportBindError when the address cannot be listened on */
+  /**
+   * @throws TransportBindError when the address cannot be listened on
+   * @throws TransportTlsError when the certificates cannot be used or are another node's
+   */
   async start(onMessage: (message: Message) => void): Promise<void> {
     invariant(!this.incoming && !this.stopped, 'a transport is started once');
-    const { nodeId, clusterName, tls, peers, listenAddress } = this.options;
-    const common = {
-      nodeId,
-      clusterName,
-      maxMessageBytes: this.options.maxMessageBytes ?? defaultMessageBytes,
-      counters: this.counts,
-      logger: this.options.logger ?? silentLogger,
-    };
-    const others = [...peers].filter(([peer]) => peer !== nodeId);
+    const { nodeId, clusterName, tls, listenAddress, logger } = this.options;
+    if (tls) this.secureContext = loadTls(tls, { clusterName, nodeId });
     this.incoming = new IncomingStreams(
       {
-        ...common,
+        nodeId,
+        clusterName,
         listenAddress,
-        peers: new Set(others.map(([peer]) => peer)),
-        credentials: tls
-          ? ServerCredentials.createSsl(tls.ca, [{ cert_chain: tls.cert, private_key: tls.key }], true)
-          : ServerCredentials.createInsecure(),
+        tls,
+        maxMessageBytes: this.maxMessageBytes,
+        counters: this.counts,
+        ledger: this.ledger,
+        logger: logger ?? silentLogger,
+        isPeer: (peer) => this.streams.isPeer(peer),
       },
-      onMessage,
+      {
+        onMessage,
+        onCaller: (peer, address) => this.streams.callerCame(peer, address),
+        onCallerGone: (peer) => this.streams.callerWent(peer),
+      },
     );
     await this.incoming.start();
-    if (this.stopped) return; // stopped while the port was being opened
-    for (const [peer, address] of others) {
-      const stream = new OutgoingStream({
-        ...common,
-        peer,
-        address,
-        credentials: tls ? credentials.createSsl(tls.ca, tls.key, tls.cert) : credentials.createInsecure(),
-        maxBufferedBytes: this.options.maxBufferedBytes ?? defaultBufferedBytes,
-        clock: this.options.clock ?? new SystemClock({ unref: true }),
-        random: this.options.random ?? new SystemRandom(),
-      });
-      this.outgoing.set(peer, stream);
-    }
+    if (!this.stopped) this.streams.start(); // unless it was stopped while the port was being opened
+  }
+
+  /**
+   * Peers that are new are called; those that are no longer named keep their stream for what is on its way and as
+   * long as Raft still has something to say to them. An address that is no `host:port` counts as none.
+   */
+  setPeers(peers: ReadonlyMap<NodeId, string>): void {
+    checkNodeIds([...peers.keys()]);
+    this.streams.setPeers(peers);
   }
 
   send(messages: readonly Message[]): void {
     for (const message of messages) {
-      const stream = this.outgoing.get(message.to);
-      if (stream) stream.send(message);
-      else this.counts.droppedMessages++;
+      if (this.streams.send(message)) continue;
+      this.counts.droppedMessages++;
+      const peerCounters = this.ledger.find(message.to);
+      if (peerCounters) peerCounters.droppedMessages++;
     }
   }
 
   /** Whether the peer has accepted this node's stream and the stream lives. */
   isConnected(peer: NodeId): boolean {
-    return this.outgoing.get(peer)?.isConnected ?? false;
+    return this.streams.isConnected(peer);
   }
 
   /** Bytes that wait for a peer. */
   bufferedBytes(peer: NodeId): number {
-    return this.outgoing.get(peer)?.bufferedBytes ?? 0;
+    return this.streams.bufferedBytes(peer);
+  }
+
+  /** Undefined for a node that this one has neither called nor heard, and for one that was forgotten since. */
+  peerMetrics(peer: NodeId): PeerMetrics | undefined {
+    const counters = this.ledger.find(peer);
+    if (!counters) return undefined;
+    const { connections, ...traffic } = counters;
+    return {
+      ...traffic,
+      connected: this.isConnected(peer),
+      bufferedBytes: this.bufferedBytes(peer),
+      reconnects: Math.max(0, connections - 1),
+    };
   }
 
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
-    const streams = [...this.outgoing.values()];
-    this.outgoing.clear();
-    await Promise.all(streams.map((stream) => stream.close()));
+    await this.streams.stop();
     await this.incoming?.stop();
   }
+}
+
+function checkNodeIds(nodeIds: readonly NodeId[]): void {
+  invariant(
+    nodeIds.every((nodeId) => Number.isInteger(nodeId) && nodeId > 0 && nodeId <= MAX_INTEGER),
+    'a node id is a positive integer',
+  );
 }

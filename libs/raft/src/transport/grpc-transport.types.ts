@@ -1,10 +1,25 @@
 import { CodedError, type Clock, type Logger, type Random } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 
-/** Certificates and key in PEM. Both sides show theirs, and both must be signed by `ca`. */
+/**
+ * Mutual TLS between the nodes of a group. Each node shows a certificate of its own, which must
+ *
+ * - be signed by `ca` (chains are allowed: `cert` then holds the intermediate ones, too) and not have expired,
+ * - be usable by servers and clients (`extendedKeyUsage` with both, or without that extension),
+ * - carry exactly one subject alternative name `URI:concordat://<cluster, percent-encoded>/node/<id>`
+ *   (see `nodeCertificateUri`).
+ *
+ * Both ends check that name: the called node against the cluster and the id that the caller claims, the calling
+ * node against the one it wants to reach. Host names and IP addresses of a certificate are not looked at, because
+ * the name says more and stays when a node moves. A stream that lives when its certificate expires goes on; the
+ * next one is refused.
+ */
 export interface TransportTls {
+  /** PEM; every certificate in it is trusted, which lets an authority be replaced in two steps */
   readonly ca: Buffer;
+  /** PEM */
   readonly cert: Buffer;
+  /** PEM, not encrypted */
   readonly key: Buffer;
 }
 
@@ -14,20 +29,34 @@ export interface GrpcTransportOptions {
   readonly clusterName: string;
   /** `host:port` to listen on; port 0 takes a free one (see `port`) */
   readonly listenAddress: string;
-  /** `host:port` of the other nodes; an entry for this node itself is ignored */
-  readonly peers: ReadonlyMap<NodeId, string>;
-  /** mutual TLS; default: none, in plain text */
+  /**
+   * `host:port` where the other nodes reach this one. Every call tells it, so that a node which does not know this
+   * one, or knows it elsewhere, can answer. Default: not told.
+   */
+  readonly advertisedAddress?: string;
+  /**
+   * Addresses to begin with, by node; an entry for this node itself is ignored. Until the first `setPeers` the
+   * seeds are the peers. From then on they are addresses of last resort: a seed that is no peer is called only when
+   * there is a message for it, as when a node that is to join answers the group that calls it. An address that
+   * `setPeers` names replaces a node's seed for good.
+   */
+  readonly seeds?: ReadonlyMap<NodeId, string>;
+  /** mutual TLS; default: none, in plain text, and nodes are believed to be who they say they are */
   readonly tls?: TransportTls;
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: Random;
-  /**
-   * Bytes that wait for one peer at most, default 64 MiB; what comes beyond is dropped. A single message above
-   * this (a snapshot) is let in when no other such one waits.
-   */
+  /** bytes that wait for one peer at most, default 80 MiB; what comes beyond is dropped */
   readonly maxBufferedBytes?: number;
-  /** size of a message in bytes, default 256 MiB; larger ones are dropped */
+  /**
+   * Size of a message in bytes, default 66 MiB and at most `maxBufferedBytes`; larger ones are dropped, as are those
+   * with more than 65,536 entries. All nodes of a group should have the same.
+   */
   readonly maxMessageBytes?: number;
+  /** a stream to a node that is no peer is closed when nothing was sent for so long; default 10 s */
+  readonly idleTimeoutMs?: number;
+  /** the round trip to each peer is measured this often; default 1 s */
+  readonly pingIntervalMs?: number;
 }
 
 /** What went wrong since the start, for metrics. */
@@ -41,8 +70,12 @@ export interface TransportCounters {
   readonly misaddressedMessages: number;
   /** each also ended its stream */
   readonly malformedFrames: number;
-  /** callers turned away */
+  /** callers turned away because of what they said or who they are */
   readonly refusedStreams: number;
+  /** connections turned away before a word was said: no or a bad certificate, no TLS, too many connections */
+  readonly refusedConnections: number;
+  /** called nodes whose certificate names another node; nothing was sent to them */
+  readonly refusedServers: number;
 }
 
 /** The counters as the parts of the transport count them. */
@@ -52,4 +85,10 @@ export type MutableCounters = { -readonly [Name in keyof TransportCounters]: num
 export class TransportBindError extends CodedError {
   readonly code = 'RAFT_TRANSPORT_BIND_FAILED';
   readonly retryable = true;
+}
+
+/** Certificates or key are unreadable, do not belong together, or are those of another node. */
+export class TransportTlsError extends CodedError {
+  readonly code = 'RAFT_TRANSPORT_TLS_INVALID';
+  readonly retryable = false;
 }

@@ -1,50 +1,73 @@
-import { Metadata, Server, status } from '@grpc/grpc-js';
-import type { sendUnaryData, ServerCredentials, ServerReadableStream } from '@grpc/grpc-js';
+import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
+import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { errorMessage, type Logger } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
-import { channelOptions } from './channel-options.js';
+import { serverOptions } from './channel-options.js';
+import { ConnectionListener } from './connection-listener.js';
 import { exchangeMethod, readIdentity, type StreamIdentity } from './exchange-service.js';
-import { TransportBindError, type MutableCounters } from './grpc-transport.types.js';
-import { decodeFrame } from './message-codec.js';
+import type { MutableCounters, TransportTls } from './grpc-transport.types.js';
+import { decodeFrame, type Frame } from './message-decoder.js';
+import { encodeEcho } from './message-encoder.js';
+import { describeNode, peerCertificateFault, quote } from './node-certificate.js';
+import type { PeerLedger } from './peer-counters.js';
+import { RefusalLog } from './refusal-log.js';
 
 export interface IncomingStreamsOptions {
   readonly nodeId: NodeId;
   readonly clusterName: string;
-  readonly peers: ReadonlySet<NodeId>;
   readonly listenAddress: string;
-  readonly credentials: ServerCredentials;
+  readonly tls: TransportTls | undefined;
   readonly maxMessageBytes: number;
   readonly counters: MutableCounters;
+  readonly ledger: PeerLedger;
   readonly logger: Logger;
+  readonly isPeer: (nodeId: NodeId) => boolean;
 }
 
-interface Refusal {
-  readonly code: status;
-  readonly details: string;
+/** Who hears what comes in. */
+export interface IncomingListener {
+  onMessage(message: Message): void;
+  /** A node's stream was accepted; `address` is where it says that it listens. */
+  onCaller(nodeId: NodeId, address: string | undefined): void;
+  /** The node's stream has ended, and no newer one has taken its place. */
+  onCallerGone(nodeId: NodeId): void;
 }
 
-/** Different refusals are logged once each, up to this many: a stranger tries again every second. */
-const maxLoggedRefusals = 100;
+type Call = ServerDuplexStream<Buffer, Buffer>;
+type Refusal = Pick<StatusObject, 'code' | 'details'>;
 
-/** The server half: accepts one stream from each peer and hands on what it says. */
+interface Stream {
+  readonly from: NodeId;
+  readonly end: (reason: Refusal) => void;
+}
+
+/** Streams at the same time, of peers and of nodes that are none (yet, any more); one for each node. */
+export const MAX_INCOMING_STREAMS = 128;
+
+/**
+ * The server half: accepts one stream from each node of the cluster and hands on what it says. Whether a node is a
+ * member of the group is not asked here, because a node may be behind in its configuration and Raft itself knows
+ * what to answer to a stranger (paper, section 6); peers only have the right of way when there are too many streams.
+ */
 export class IncomingStreams {
   private readonly server: Server;
-  private readonly endStream = new Map<NodeId, (refusal: Refusal) => void>();
-  private readonly logged = new Set<string>();
+  private readonly listener: ConnectionListener;
+  private readonly refusals: RefusalLog;
+  private readonly streams = new Map<NodeId, Stream>();
   private stopped = false;
   private boundPort = 0;
 
   constructor(
     private readonly options: IncomingStreamsOptions,
-    private readonly onMessage: (message: Message) => void,
+    private readonly hear: IncomingListener,
   ) {
-    this.server = new Server(channelOptions(options.maxMessageBytes));
-    this.server.addService(
-      { exchange: exchangeMethod },
-      {
-        exchange: (call: ServerReadableStream<Buffer, Buffer>, callback: sendUnaryData<Buffer>) =>
-          this.accept(call, callback),
-      },
+    const { listenAddress, tls, counters, logger, maxMessageBytes } = options;
+    this.refusals = new RefusalLog(logger);
+    this.server = new Server(serverOptions(maxMessageBytes));
+    this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
+    const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.listener = new ConnectionListener({ listenAddress, tls, counters, refusals: this.refusals }, (socket) =>
+      injector.injectConnection(socket),
     );
   }
 
@@ -54,114 +77,123 @@ export class IncomingStreams {
   }
 
   /** @throws TransportBindError */
-  start(): Promise<void> {
-    const { listenAddress, credentials } = this.options;
-    return new Promise((resolve, reject) => {
-      this.server.bindAsync(listenAddress, credentials, (error, port) => {
-        if (error) {
-          const message = `cannot listen for other nodes on ${listenAddress}: ${error.message}`;
-          reject(new TransportBindError(message, { cause: error }));
-        } else {
-          this.boundPort = port;
-          resolve();
-        }
-      });
-    });
+  async start(): Promise<void> {
+    this.boundPort = await this.listener.start();
   }
 
   /** Resolves when the port is free again and every stream is cut. */
-  stop(): Promise<void> {
+  async stop(): Promise<void> {
     this.stopped = true;
-    return new Promise((resolve) => {
-      this.server.tryShutdown(() => resolve()); // tells when all is closed …
-      this.server.forceShutdown(); // … which would take long with a dead peer
-    });
+    await this.listener.stop();
+    this.server.forceShutdown();
   }
 
-  private accept(call: ServerReadableStream<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void {
-    const { counters } = this.options;
+  private accept(call: Call): void {
+    const { counters, ledger } = this.options;
     const identity = readIdentity(call.metadata);
-    const refusal = this.refusal(identity);
-    call.on('error', () => undefined); // a peer that goes away is met at 'end' or 'close' of its stream
+    const refusal = this.refusal(call, identity);
     if (refusal || !identity) {
       counters.refusedStreams++;
-      const details = refusal?.details ?? 'no identity';
-      this.logOnce(`refused a stream from ${call.getPeer()}: ${details}`, call.getPeer(), details);
-      callback({ code: refusal?.code ?? status.UNAUTHENTICATED, details });
+      const reason = refusal ?? { code: status.UNAUTHENTICATED, details: 'no identity' };
+      this.refusals.refused('a stream', call.getPeer(), reason.details);
+      end(call, reason);
       return;
     }
     const { from } = identity;
-    const end = (reason: Refusal): void => {
-      if (this.endStream.get(from) !== end) return; // ended already
-      this.endStream.delete(from);
-      call.removeAllListeners('data');
-      call.resume(); // what still comes is thrown away
-      callback(reason);
-    };
-    this.endStream.get(from)?.({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
-    this.endStream.set(from, end);
+    const received = ledger.of(from);
+    const stream = { from, end: (reason: Refusal) => this.endStream(stream, call, reason) };
+    this.streams.get(from)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
+    this.streams.set(from, stream);
+    this.hear.onCaller(from, identity.address);
     call.on('data', (bytes: Buffer) => {
-      const messages = this.decode(identity, bytes);
-      if (messages) this.receive(identity, messages);
-      else end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
+      received.receivedBytes += bytes.length;
+      const frame = this.decode(from, bytes);
+      if (!frame) return stream.end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
+      // A caller that does not read its echoes gets none: they would wait here.
+      if (frame.ping > 0 && !call.writableNeedDrain) call.write(encodeEcho(frame.ping));
+      received.receivedMessages += this.receive(identity, frame.messages);
     });
-    call.on('end', () => end({ code: status.OK, details: '' }));
-    call.on('cancelled', () => {
-      if (this.endStream.get(from) === end) this.endStream.delete(from);
-    });
+    call.on('end', () => stream.end({ code: status.OK, details: '' }));
+    call.on('cancelled', () => this.forget(stream));
     call.sendMetadata(new Metadata()); // tells the caller that it is accepted
   }
 
+  private endStream(stream: Stream, call: Call, reason: Refusal): void {
+    if (this.forget(stream)) end(call, reason);
+  }
+
+  /** False when it is forgotten already. */
+  private forget(stream: Stream): boolean {
+    if (this.streams.get(stream.from) !== stream) return false;
+    this.streams.delete(stream.from);
+    this.hear.onCallerGone(stream.from);
+    return true;
+  }
+
   /** Undefined, counted and logged, when the bytes are no frame. */
-  private decode(identity: StreamIdentity, bytes: Buffer): Message[] | undefined {
+  private decode(from: NodeId, bytes: Buffer): Frame | undefined {
     try {
       return decodeFrame(bytes);
     } catch (error) {
       this.options.counters.malformedFrames++;
-      this.options.logger.warn(`ended the stream of node ${identity.from}: ${errorMessage(error)}`);
+      this.options.logger.warn(`ended the stream of node ${from}: ${errorMessage(error)}`);
       return undefined;
     }
   }
 
-  private receive(identity: StreamIdentity, messages: readonly Message[]): void {
+  /** How many of the messages were handed on. */
+  private receive(identity: StreamIdentity, messages: readonly Message[]): number {
     const { counters } = this.options;
+    let count = 0;
     for (const message of messages) {
       if (message.from !== identity.from || message.to !== identity.to) {
         counters.misaddressedMessages++;
       } else if (!this.stopped) {
-        counters.receivedMessages++;
-        this.onMessage(message);
+        count++;
+        this.hear.onMessage(message);
       }
     }
+    counters.receivedMessages += count;
+    return count;
   }
 
-  private refusal(identity: StreamIdentity | undefined): Refusal | undefined {
-    const { nodeId, clusterName, peers } = this.options;
+  private refusal(call: Call, identity: StreamIdentity | undefined): Refusal | undefined {
+    const { nodeId, clusterName, tls } = this.options;
     if (!identity) return { code: status.UNAUTHENTICATED, details: 'the caller does not say which node it is' };
-    if (identity.clusterName !== clusterName)
-      return {
-        code: status.PERMISSION_DENIED,
-        details: `the caller is of cluster ${quote(identity.clusterName)}, this node of ${quote(clusterName)}`,
-      };
+    const details = `the caller is of cluster ${quote(identity.clusterName)}, this node of ${quote(clusterName)}`;
+    if (identity.clusterName !== clusterName) return { code: status.PERMISSION_DENIED, details };
     if (identity.to !== nodeId)
       return {
         code: status.FAILED_PRECONDITION,
         details: `the caller looks for node ${identity.to}, but this is node ${nodeId}`,
       };
-    if (!peers.has(identity.from))
-      return { code: status.PERMISSION_DENIED, details: `node ${identity.from} is no peer of node ${nodeId}` };
-    return undefined;
+    if (identity.from === nodeId)
+      return { code: status.PERMISSION_DENIED, details: `the caller says it is node ${nodeId}, but that is this one` };
+    if (tls) {
+      const caller = { clusterName, nodeId: identity.from };
+      const fault = peerCertificateFault(call.getAuthContext().sslPeerCertificate, caller);
+      if (fault !== undefined)
+        return { code: status.UNAUTHENTICATED, details: `${fault}, the caller says it is ${describeNode(caller)}` };
+    }
+    return this.hasRoomFor(identity.from)
+      ? undefined
+      : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAX_INCOMING_STREAMS} streams already` };
   }
 
-  private logOnce(text: string, peer: string, details: string): void {
-    const key = `${peer.replace(/:\d+$/, '')} ${details}`; // the caller's port changes with each attempt
-    if (this.logged.has(key) || this.logged.size >= maxLoggedRefusals) return;
-    this.logged.add(key);
-    this.options.logger.warn(text);
+  /** A peer that finds no room takes the place of the longest known node that is none. */
+  private hasRoomFor(nodeId: NodeId): boolean {
+    const { isPeer } = this.options;
+    if (this.streams.has(nodeId) || this.streams.size < MAX_INCOMING_STREAMS) return true;
+    const stranger = isPeer(nodeId) ? [...this.streams.values()].find(({ from }) => !isPeer(from)) : undefined;
+    stranger?.end({ code: status.RESOURCE_EXHAUSTED, details: 'makes room for a peer' });
+    return stranger !== undefined;
   }
 }
 
-/** What a stranger sent, fit for a log line. */
-function quote(text: string): string {
-  return JSON.stringify(text.slice(0, 100));
+/** Ends a call with a status; what still comes is thrown away. */
+function end(call: Call, reason: Refusal): void {
+  call.removeAllListeners('data');
+  call.resume();
+  if (reason.code === status.OK) call.end();
+  else call.emit('error', Object.assign(new Error(reason.details), reason));
 }

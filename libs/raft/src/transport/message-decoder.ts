@@ -1,8 +1,8 @@
 import { errorMessage } from '@concordat/foundation';
 import protobuf from 'protobufjs';
 import { decodeConfiguration } from '../core/configuration-codec.js';
-import { MAX_INTEGER, type AppendEntries, type Configuration, type Entry, type EntryKind } from '../core/types.js';
-import type { Message, SnapshotChunk } from '../core/types.js';
+import { MAX_INTEGER } from '../core/types.js';
+import type { AppendEntries, Configuration, Entry, EntryKind, Message, SnapshotChunk } from '../core/types.js';
 import { checkFrameShape, MalformedFrameError } from './frame-shape.js';
 import { echoType, frameType } from './wire-types.js';
 import type {

@@ -1,60 +1,96 @@
-import { Client, type ChannelCredentials, type ClientWritableStream, type ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, status, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
+import type { SecureContext } from 'node:tls';
 import { backoffMs, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
-import { channelOptions } from './channel-options.js';
+import { clientOptions } from './channel-options.js';
 import { exchangeMethod, identityMetadata } from './exchange-service.js';
+import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE } from './frame-shape.js';
 import type { MutableCounters } from './grpc-transport.types.js';
-import { encodeFrame, messageSizeBytes } from './message-codec.js';
+import { decodeEcho } from './message-decoder.js';
+import { encodeFrame, messageSizeBytes } from './message-encoder.js';
+import { describeNode, peerCertificateFault } from './node-certificate.js';
+import type { PeerCounters } from './peer-counters.js';
 
 export interface OutgoingStreamOptions {
   readonly nodeId: NodeId;
   readonly peer: NodeId;
   readonly address: string;
+  readonly advertisedAddress: string | undefined;
   readonly clusterName: string;
-  readonly credentials: ChannelCredentials;
+  /** undefined for plain text */
+  readonly secureContext: SecureContext | undefined;
   readonly maxBufferedBytes: number;
   readonly maxMessageBytes: number;
   readonly counters: MutableCounters;
+  readonly peerCounters: PeerCounters;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly random: Random;
 }
 
+type Call = ClientDuplexStream<Buffer, Buffer>;
+
 /** Longest wait at the end for bytes on their way. */
 const closeTimeoutMs = 200;
-const reconnect = { baseMs: 100, capMs: 1000 };
-/** A frame takes no further message once it has this size. */
+/** Delays between attempts to connect; the first failure after a connection counts anew. */
+export const RECONNECT = { baseMs: 100, capMs: 1000 };
+/** A frame takes no further message once it has this size; that keeps it below the limits of `frame-shape.ts`. */
 const frameBytes = 1024 * 1024;
 /** While this much is handed to gRPC and not yet on the socket, the rest waits here, where it can be batched. */
 const inFlightBytes = 4 * 1024 * 1024;
+/** What a stream that was opened because of a message keeps until it is first connected. */
+const firstWordsBytes = 1024 * 1024;
 
 /**
- * This node's stream to one peer.
+ * This node's stream to one peer at one address.
  *
  * States: connecting (a call was made, the peer has not accepted) → connected (its headers came) → waiting
  * (the stream ended; a timer with capped back-off runs) → connecting, … and from each to closed. Messages are
- * taken only while connected: what a dead peer missed, Raft repeats. Queued bytes and bytes in flight together
- * stay below `maxBufferedBytes`, save for one large message.
+ * taken only while connected, because what a dead peer missed, Raft repeats; a stream `withFirstWords` also keeps
+ * a few during its first attempt. Queued bytes and bytes in flight together stay below `maxBufferedBytes`.
+ *
+ * The round trip is measured by `ping`: a frame carries a number, which the peer echoes at once. It is the time from
+ * the moment when the frame was handed to gRPC, so it holds the wait behind what was sent before, too, and whatever
+ * keeps either process busy: that is what a message of Raft meets.
  */
 export class OutgoingStream {
   private readonly client: Client;
-  private call: ClientWritableStream<Buffer> | undefined;
+  private call: Call | undefined;
   private connected = false;
   private closing = false;
   private whenEnded: () => void = () => undefined;
   private retry: Timer | undefined;
   private failures = 0;
   private lastFailure = '';
+  /** what is wrong with the certificate that the peer showed last */
+  private strangeServer: string | undefined;
   private queue: Message[] = [];
   private queuedBytes = 0;
   private sendingBytes = 0;
   private flushScheduled = false;
-  /** size of the one message above `maxBufferedBytes` that is under way; 0 for none */
-  private largeBytes = 0;
+  private lastPing = 0;
+  private pingDue = false;
+  private pingSentAt: number | undefined;
+  /** monotonic time of the last message that was to be sent, whether there was room for it or not */
+  private usedAt: number;
 
-  constructor(private readonly options: OutgoingStreamOptions) {
-    this.client = new Client(options.address, options.credentials, channelOptions(options.maxMessageBytes));
+  constructor(
+    private readonly options: OutgoingStreamOptions,
+    private withFirstWords: boolean,
+  ) {
+    const { address, peer, secureContext, maxMessageBytes, clock } = options;
+    this.usedAt = clock.monotonic();
+    const channelCredentials = secureContext
+      ? credentials.createFromSecureContext(secureContext, {
+          checkServerIdentity: (_host, certificate) => this.checkServer(certificate),
+        })
+      : credentials.createInsecure();
+    this.client = new Client(address, channelCredentials, clientOptions(maxMessageBytes, address, peer));
     this.connect();
+  }
+
+  get address(): string {
+    return this.options.address;
   }
 
   get isConnected(): boolean {
@@ -66,21 +102,29 @@ export class OutgoingStream {
     return this.queuedBytes + this.sendingBytes;
   }
 
+  /** For how long nothing was to be sent. */
+  idleMs(): number {
+    return this.bufferedBytes > 0 ? 0 : this.options.clock.monotonic() - this.usedAt;
+  }
+
   /** Queues a message; all that are queued in one turn leave in one write. */
   send(message: Message): void {
-    const size = messageSizeBytes(message);
-    if (!this.connected || this.closing || !this.hasRoom(size)) {
-      this.options.counters.droppedMessages++;
+    this.usedAt = this.options.clock.monotonic();
+    const sizeBytes = messageSizeBytes(message);
+    if (this.closing || !this.isSendable(message, sizeBytes) || !this.hasRoom(sizeBytes)) {
+      this.countDropped(1);
       return;
     }
     this.queue.push(message);
-    this.queuedBytes += size;
-    if (this.flushScheduled) return;
-    this.flushScheduled = true;
-    queueMicrotask(() => {
-      this.flushScheduled = false;
-      this.flush();
-    });
+    this.queuedBytes += sizeBytes;
+    if (this.connected) this.scheduleFlush();
+  }
+
+  /** Measures the round trip, unless the peer still owes the answer to the last time. */
+  ping(): void {
+    if (!this.connected || this.closing || this.pingDue || this.pingSentAt !== undefined) return;
+    this.pingDue = true;
+    this.scheduleFlush();
   }
 
   /**
@@ -111,87 +155,160 @@ export class OutgoingStream {
     if (this.closing && this.bufferedBytes === 0) this.call?.end();
   }
 
-  private hasRoom(size: number): boolean {
-    const { maxBufferedBytes, maxMessageBytes, peer, logger } = this.options;
-    if (size > maxMessageBytes) {
-      logger.error(`a message of ${size} bytes to node ${peer} is larger than the limit of ${maxMessageBytes}`);
+  private isSendable(message: Message, sizeBytes: number): boolean {
+    const { maxMessageBytes, peer, logger } = this.options;
+    if (sizeBytes > maxMessageBytes) {
+      logger.error(`a message of ${sizeBytes} bytes to node ${peer} is larger than the limit of ${maxMessageBytes}`);
       return false;
     }
-    // A large message under way does not keep the small ones out.
-    if (size <= maxBufferedBytes) return this.bufferedBytes - this.largeBytes + size <= maxBufferedBytes;
-    if (this.largeBytes > 0) return false;
-    this.largeBytes = size;
-    return true;
+    if (message.type !== 'append-entries' || message.entries.length <= MAX_ENTRIES_PER_MESSAGE) return true;
+    logger.error(`a message to node ${peer} has more than ${MAX_ENTRIES_PER_MESSAGE} entries`);
+    return false;
+  }
+
+  private hasRoom(sizeBytes: number): boolean {
+    if (this.connected) return this.bufferedBytes + sizeBytes <= this.options.maxBufferedBytes;
+    return this.withFirstWords && this.bufferedBytes + sizeBytes <= firstWordsBytes;
+  }
+
+  private scheduleFlush(): void {
+    if (this.flushScheduled) return;
+    this.flushScheduled = true;
+    queueMicrotask(() => {
+      this.flushScheduled = false;
+      this.flush();
+    });
   }
 
   private flush(): void {
-    const call = this.call;
-    if (!call) return;
-    while (this.connected && this.queue.length > 0 && this.sendingBytes < inFlightBytes) {
+    while (this.connected && (this.queue.length > 0 || this.pingDue) && this.sendingBytes < inFlightBytes) {
       let count = 0;
-      let size = 0;
+      let sizeBytes = 0;
       for (const message of this.queue) {
-        if (size >= frameBytes) break;
-        size += messageSizeBytes(message);
+        if (sizeBytes >= frameBytes) break;
+        sizeBytes += messageSizeBytes(message);
         count++;
       }
       const messages = count === this.queue.length ? this.queue : this.queue.slice(0, count);
       this.queue = count === this.queue.length ? [] : this.queue.slice(count);
-      this.queuedBytes -= size;
-      this.sendingBytes += size;
-      this.options.counters.sentMessages += count;
-      call.write(encodeFrame(messages), () => this.written(call, size));
+      this.write(messages, sizeBytes);
     }
   }
 
-  private written(call: ClientWritableStream<Buffer>, size: number): void {
+  private write(messages: readonly Message[], sizeBytes: number): void {
+    const { counters, peerCounters } = this.options;
+    const call = this.call;
+    if (!call) return;
+    const frame = encodeFrame(messages, this.pingDue ? this.nextPing() : 0);
+    this.queuedBytes -= sizeBytes;
+    this.sendingBytes += sizeBytes;
+    counters.sentMessages += messages.length;
+    peerCounters.sentMessages += messages.length;
+    peerCounters.sentBytes += frame.length;
+    call.write(frame, () => this.written(call, sizeBytes));
+  }
+
+  private nextPing(): number {
+    this.pingDue = false;
+    this.pingSentAt = this.options.clock.monotonic();
+    this.lastPing = (this.lastPing % 0xffff_ffff) + 1;
+    return this.lastPing;
+  }
+
+  private written(call: Call, sizeBytes: number): void {
     if (call !== this.call) return; // of an earlier stream, whose bytes are no longer counted
-    this.sendingBytes -= size;
-    // The small messages under way are together no larger than the limit, so this frame held the large one.
-    if (size > this.options.maxBufferedBytes) this.largeBytes = 0;
+    this.sendingBytes -= sizeBytes;
     this.flush();
     this.endIfEmpty();
   }
 
   private connect(): void {
-    const { clusterName, nodeId, peer, address, logger } = this.options;
+    const { clusterName, nodeId, peer, advertisedAddress } = this.options;
     const { path, requestSerialize, responseDeserialize } = exchangeMethod;
-    const metadata = identityMetadata({ clusterName, from: nodeId, to: peer });
-    const call = this.client.makeClientStreamRequest(path, requestSerialize, responseDeserialize, metadata, (error) =>
-      this.ended(call, error),
+    const identity = { clusterName, from: nodeId, to: peer };
+    const metadata = identityMetadata(
+      advertisedAddress === undefined ? identity : { ...identity, address: advertisedAddress },
     );
-    call.on('metadata', () => {
-      if (call !== this.call) return;
-      this.connected = true;
-      this.failures = 0;
-      this.lastFailure = '';
-      logger.info(`connected to node ${peer} at ${address}`);
-    });
+    const call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+    call.on('metadata', () => this.accepted(call));
+    call.on('data', (bytes: Buffer) => this.echoed(call, bytes));
+    call.on('error', () => undefined); // tells the same as the status
+    call.on('status', (reason) => this.ended(call, reason));
     this.call = call;
   }
 
-  private ended(call: ClientWritableStream<Buffer>, error: ServiceError | null): void {
+  private accepted(call: Call): void {
+    const { peer, address, peerCounters, logger } = this.options;
+    if (call !== this.call) return;
+    this.connected = true;
+    this.withFirstWords = false;
+    this.failures = 0;
+    this.lastFailure = '';
+    peerCounters.connections++;
+    logger.info(`connected to node ${peer} at ${address}`);
+    this.flush();
+    this.ping();
+  }
+
+  private echoed(call: Call, bytes: Buffer): void {
+    const { counters, clock, peer, peerCounters, logger } = this.options;
+    if (call !== this.call) return;
+    try {
+      if (decodeEcho(bytes) !== this.lastPing || this.pingSentAt === undefined) return;
+      peerCounters.roundTripMs = clock.monotonic() - this.pingSentAt;
+      this.pingSentAt = undefined;
+    } catch (error) {
+      if (!(error instanceof MalformedFrameError)) throw error;
+      counters.malformedFrames++;
+      logger.warn(`ended the stream to node ${peer}: ${error.message}`);
+      call.cancel();
+    }
+  }
+
+  /** Called by TLS with the certificate of whoever answers, once our authority has been found to have signed it. */
+  private checkServer(certificate: Parameters<typeof peerCertificateFault>[0]): Error | undefined {
+    const { clusterName, peer, counters } = this.options;
+    const expected = { clusterName, nodeId: peer };
+    const fault = peerCertificateFault(certificate, expected);
+    this.strangeServer = fault && `${fault}, but ${describeNode(expected)} was called`;
+    if (this.strangeServer === undefined) return undefined;
+    counters.refusedServers++;
+    return new Error(this.strangeServer);
+  }
+
+  private ended(call: Call, { code, details }: StatusObject): void {
+    const { peer, address, logger, clock, random } = this.options;
     if (call !== this.call) return;
     if (this.closing) {
       this.drop();
       return this.whenEnded();
     }
-    const reason = error?.details ?? 'the peer ended the stream';
-    if (reason !== this.lastFailure)
-      this.options.logger.warn(`no connection to node ${this.options.peer} at ${this.options.address}: ${reason}`);
+    const reason = this.strangeServer ?? (code === status.OK ? 'the peer ended the stream' : withoutTimes(details));
+    if (reason !== this.lastFailure) logger.warn(`no connection to node ${peer} at ${address}: ${reason}`);
     this.lastFailure = reason;
+    this.withFirstWords = false;
     this.drop();
-    const delayMs = backoffMs(this.failures++, reconnect, this.options.random);
-    this.retry = this.options.clock.setTimer(delayMs, () => this.connect());
+    this.retry = clock.setTimer(backoffMs(this.failures++, RECONNECT, random), () => this.connect());
   }
 
   private drop(): void {
     this.connected = false;
     this.call = undefined;
-    this.options.counters.droppedMessages += this.queue.length;
+    this.countDropped(this.queue.length);
     this.queue = [];
     this.queuedBytes = 0;
     this.sendingBytes = 0;
-    this.largeBytes = 0;
+    this.pingDue = false;
+    this.pingSentAt = undefined;
   }
+
+  private countDropped(count: number): void {
+    this.options.counters.droppedMessages += count;
+    this.options.peerCounters.droppedMessages += count;
+  }
+}
+
+/** gRPC puts the time of the failure into its text, which would make every failure look new. */
+function withoutTimes(details: string): string {
+  return details.replace(/ \(\d{4}-\d\d-\d\dT[^)]*\)/g, '');
 }

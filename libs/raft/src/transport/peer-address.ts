@@ -1,0 +1,25 @@
+import { isIPv6 } from 'node:net';
+
+/** Longer than any host name (253 characters) with its port. */
+const maxAddressLength = 270;
+
+export interface HostAndPort {
+  /** without the brackets of an IPv6 address */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Takes `host:port` or `[ipv6]:port` apart; undefined when the text is no such address. Port 0 is one. */
+export function splitAddress(text: string): HostAndPort | undefined {
+  if (text.length > maxAddressLength) return undefined;
+  const [, bracketed, name, portText] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text) ?? [];
+  const host = bracketed ?? name;
+  const port = Number(portText);
+  if (host === undefined || port > 65_535) return undefined;
+  return bracketed === undefined || isIPv6(bracketed) ? { host, port } : undefined;
+}
+
+/** Whether a node can be called there. */
+export function isCallableAddress(text: string): boolean {
+  return (splitAddress(text)?.port ?? 0) > 0;
+}

@@ -1,0 +1,55 @@
+import type { NodeId } from '../core/types.js';
+
+/** What went to one peer and came from it, over all its streams. */
+export interface PeerCounters {
+  /** latest measured round trip; undefined before the first */
+  roundTripMs: number | undefined;
+  sentBytes: number;
+  receivedBytes: number;
+  sentMessages: number;
+  receivedMessages: number;
+  droppedMessages: number;
+  /** how often this node's stream was accepted */
+  connections: number;
+}
+
+/** Strangers are counted, too; beyond so many nodes the longest known one that is no peer is forgotten. */
+const maxNodes = 512;
+
+/** Counters by node, made when first asked for. */
+export class PeerLedger {
+  private readonly counters = new Map<NodeId, PeerCounters>();
+
+  constructor(private readonly isPeer: (nodeId: NodeId) => boolean) {}
+
+  find(nodeId: NodeId): PeerCounters | undefined {
+    return this.counters.get(nodeId);
+  }
+
+  of(nodeId: NodeId): PeerCounters {
+    let counters = this.counters.get(nodeId);
+    if (!counters) {
+      counters = {
+        roundTripMs: undefined,
+        sentBytes: 0,
+        receivedBytes: 0,
+        sentMessages: 0,
+        receivedMessages: 0,
+        droppedMessages: 0,
+        connections: 0,
+      };
+      this.makeRoom();
+      this.counters.set(nodeId, counters);
+    }
+    return counters;
+  }
+
+  private makeRoom(): void {
+    if (this.counters.size < maxNodes) return;
+    for (const nodeId of this.counters.keys()) {
+      if (this.isPeer(nodeId)) continue;
+      this.counters.delete(nodeId);
+      return;
+    }
+  }
+}

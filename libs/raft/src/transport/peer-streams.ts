@@ -1,0 +1,179 @@
+import type { Clock, Logger, Timer } from '@concordat/foundation';
+import type { Message, NodeId } from '../core/types.js';
+import type { OutgoingStream } from './outgoing-stream.js';
+import { isCallableAddress } from './peer-address.js';
+
+export interface PeerStreamsOptions {
+  readonly nodeId: NodeId;
+  readonly seeds: ReadonlyMap<NodeId, string>;
+  readonly idleTimeoutMs: number;
+  readonly pingIntervalMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** makes a stream, which begins to connect at once; `onDemand` when there is a message for it */
+  readonly open: (peer: NodeId, address: string, onDemand: boolean) => OutgoingStream;
+}
+
+/** Addresses of former peers are kept as long as there are no more addresses than this. */
+const maxAddresses = 256;
+
+/**
+ * Which node is reached by which stream.
+ *
+ * A peer (a member of the group, or a seed until the group is known) has a stream as long as it is one. Any other
+ * node has a stream on demand: opened when a message is to be sent to it and its address is known, closed when it was
+ * idle for a while. Addresses come, in this order, from where a node that calls says it listens, from `setPeers`
+ * (also of earlier times, so that a removed node still gets what Raft has to tell it) and from the seeds. For a peer
+ * the order is another: its own stream first, and only while that is broken the place it calls from, because
+ * then this node may be behind in its configuration and the peer have moved.
+ *
+ * States: new → started → stopped; streams exist in the second only.
+ */
+export class PeerStreams {
+  private peers: ReadonlySet<NodeId>;
+  private readonly addresses = new Map<NodeId, string>();
+  private readonly callers = new Map<NodeId, string>();
+  private readonly kept = new Map<NodeId, OutgoingStream>();
+  private readonly onDemand = new Map<NodeId, OutgoingStream>();
+  private readonly closing = new Set<Promise<void>>();
+  private state: 'new' | 'started' | 'stopped' = 'new';
+  private timer: Timer | undefined;
+
+  constructor(private readonly options: PeerStreamsOptions) {
+    this.peers = new Set([...options.seeds.keys()].filter((peer) => peer !== options.nodeId));
+    for (const [peer, address] of options.seeds) this.learn(peer, address);
+  }
+
+  isPeer(nodeId: NodeId): boolean {
+    return this.peers.has(nodeId);
+  }
+
+  start(): void {
+    if (this.state !== 'new') return;
+    this.state = 'started';
+    this.reconcile();
+    this.scheduleRound();
+  }
+
+  setPeers(peers: ReadonlyMap<NodeId, string>): void {
+    this.peers = new Set([...peers.keys()].filter((peer) => peer !== this.options.nodeId));
+    for (const [peer, address] of peers) if (address !== '') this.learn(peer, address);
+    this.forgetSome();
+    this.reconcile();
+  }
+
+  callerCame(nodeId: NodeId, address: string | undefined): void {
+    if (address === undefined) this.callers.delete(nodeId);
+    else this.callers.set(nodeId, address);
+  }
+
+  callerWent(nodeId: NodeId): void {
+    this.callers.delete(nodeId);
+  }
+
+  /** False when there is no way to the addressee. */
+  send(message: Message): boolean {
+    const stream = this.streamFor(message.to);
+    stream?.send(message);
+    return stream !== undefined;
+  }
+
+  isConnected(peer: NodeId): boolean {
+    return this.streamsTo(peer).some((stream) => stream.isConnected);
+  }
+
+  bufferedBytes(peer: NodeId): number {
+    return this.streamsTo(peer).reduce((sum, stream) => sum + stream.bufferedBytes, 0);
+  }
+
+  /** Closes all streams; what is queued gets a moment to leave. */
+  async stop(): Promise<void> {
+    this.state = 'stopped';
+    this.timer?.cancel();
+    for (const stream of [...this.kept.values(), ...this.onDemand.values()]) this.close(stream);
+    this.kept.clear();
+    this.onDemand.clear();
+    await Promise.all(this.closing);
+  }
+
+  private streamsTo(peer: NodeId): OutgoingStream[] {
+    return [this.kept.get(peer), this.onDemand.get(peer)].filter((stream) => stream !== undefined);
+  }
+
+  private streamFor(peer: NodeId): OutgoingStream | undefined {
+    const kept = this.kept.get(peer);
+    if (kept?.isConnected || this.state !== 'started') return kept;
+    const address = this.callers.get(peer) ?? this.addresses.get(peer);
+    if (address === undefined || address === kept?.address || peer === this.options.nodeId) return kept;
+    const existing = this.onDemand.get(peer);
+    if (existing?.address === address) return existing;
+    if (existing) this.close(existing);
+    const stream = this.options.open(peer, address, true);
+    this.onDemand.set(peer, stream);
+    return stream;
+  }
+
+  /** Brings the streams that are kept into line with the peers and their addresses. */
+  private reconcile(): void {
+    if (this.state !== 'started') return;
+    for (const [peer, stream] of this.kept) {
+      if (this.peers.has(peer) && this.addresses.get(peer) === stream.address) continue;
+      this.kept.delete(peer);
+      if (this.peers.has(peer)) this.close(stream);
+      else this.demote(peer, stream);
+    }
+    for (const peer of this.peers) {
+      const address = this.addresses.get(peer);
+      if (address === undefined || this.kept.has(peer)) continue;
+      const promoted = this.onDemand.get(peer);
+      if (promoted?.address === address) this.onDemand.delete(peer);
+      this.kept.set(peer, promoted?.address === address ? promoted : this.options.open(peer, address, false));
+    }
+  }
+
+  /** A removed peer may have a last message under way, and Raft may have another for it in a moment. */
+  private demote(peer: NodeId, stream: OutgoingStream): void {
+    if (!stream.isConnected || this.onDemand.has(peer)) this.close(stream);
+    else this.onDemand.set(peer, stream);
+  }
+
+  private close(stream: OutgoingStream): void {
+    const closed = stream.close().finally(() => this.closing.delete(closed));
+    this.closing.add(closed);
+  }
+
+  private learn(peer: NodeId, address: string): void {
+    if (peer === this.options.nodeId || this.addresses.get(peer) === address) return;
+    if (!isCallableAddress(address)) {
+      this.options.logger.warn(`node ${peer} cannot be called at ${JSON.stringify(address)}: this is no host:port`);
+      return;
+    }
+    this.addresses.set(peer, address);
+  }
+
+  private forgetSome(): void {
+    for (const peer of this.addresses.keys()) {
+      if (this.addresses.size <= maxAddresses) return;
+      if (!this.peers.has(peer) && !this.options.seeds.has(peer)) this.addresses.delete(peer);
+    }
+  }
+
+  private scheduleRound(): void {
+    this.timer = this.options.clock.setTimer(this.options.pingIntervalMs, () => {
+      this.round();
+      this.scheduleRound();
+    });
+  }
+
+  private round(): void {
+    for (const stream of this.kept.values()) stream.ping();
+    for (const [peer, stream] of this.onDemand) {
+      if (stream.idleMs() < this.options.idleTimeoutMs) {
+        stream.ping();
+      } else {
+        this.onDemand.delete(peer);
+        this.close(stream);
+      }
+    }
+  }
+}

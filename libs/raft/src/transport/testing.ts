@@ -1,0 +1,3 @@
+/** Certificates for tests of whatever is built on `GrpcTransport` with TLS. */
+export { TestAuthority } from './testing/test-authority.js';
+export type { TestCertificateOptions } from './testing/test-authority.js';

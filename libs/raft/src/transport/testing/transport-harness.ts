@@ -1,0 +1,118 @@
+import {
+  Client,
+  credentials,
+  logVerbosity,
+  setLogVerbosity,
+  type ChannelCredentials,
+  type Metadata,
+  type StatusObject,
+} from '@grpc/grpc-js';
+import { silentLogger } from '@concordat/foundation';
+import type { Message, NodeId } from '../../core/types.js';
+import { clientOptions } from '../channel-options.js';
+import { exchangeMethod } from '../exchange-service.js';
+import { GrpcTransport } from '../grpc-transport.js';
+import type { GrpcTransportOptions } from '../grpc-transport.types.js';
+
+setLogVerbosity(logVerbosity.NONE); // gRPC itself writes of failed connections to the console
+
+const timeoutMs = 10_000;
+
+/** Waits for the event loop to bring about a condition. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`in vain waited until ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** A started transport with what it received and complained of. */
+export interface TestNode {
+  readonly transport: GrpcTransport;
+  readonly received: Message[];
+  readonly warnings: string[];
+  /** where it listens */
+  readonly address: string;
+}
+
+/** Starts transports on the loopback and ends all that was started. */
+export class TransportHarness {
+  private readonly running: (() => void | Promise<void>)[] = [];
+
+  async start(nodeId: NodeId, options: Partial<GrpcTransportOptions> = {}): Promise<TestNode> {
+    const received: Message[] = [];
+    const warnings: string[] = [];
+    const transport = new GrpcTransport({
+      nodeId,
+      clusterName: 'test',
+      listenAddress: '127.0.0.1:0',
+      logger: { ...silentLogger, warn: (text) => void warnings.push(text) },
+      ...options,
+    });
+    this.onEnd(() => transport.stop());
+    await transport.start((message) => void received.push(message));
+    return { transport, received, warnings, address: `127.0.0.1:${transport.port}` };
+  }
+
+  /** Node 1 (the receiver) and node 2, which knows where node 1 listens and is connected. */
+  async startPair(): Promise<{ first: TestNode; second: TestNode }> {
+    const first = await this.start(1);
+    const second = await this.start(2, { seeds: new Map([[1, first.address]]) });
+    await until(() => second.transport.isConnected(1), 'node 2 is connected');
+    return { first, second };
+  }
+
+  /** A stream by hand, as a faulty or foreign node would open it; ends with the status the server gives. */
+  call(
+    target: string,
+    metadata: Metadata,
+    frames: readonly Buffer[],
+    channel: ChannelCredentials = credentials.createInsecure(),
+    onAccepted: () => void = () => undefined,
+  ): Promise<StatusObject> {
+    const client = new Client(target, channel, clientOptions(1024 * 1024, target, 1));
+    this.onEnd(() => client.close());
+    return new Promise((resolve) => {
+      const { path, requestSerialize, responseDeserialize } = exchangeMethod;
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+      call.on('error', () => undefined);
+      call.on('metadata', onAccepted);
+      call.on('status', resolve);
+      call.resume();
+      for (const frame of frames) call.write(frame);
+    });
+  }
+
+  onEnd(end: () => void | Promise<void>): void {
+    this.running.push(end);
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.running.splice(0)) await end();
+  }
+}
+
+/** A small message; its term tells it from others. */
+export function vote(from: NodeId, to: NodeId, term: number): Message {
+  return { type: 'request-vote', from, to, term, lastLogIndex: 0, lastLogTerm: 0, transfer: false };
+}
+
+/** A message with so many bytes of data. */
+export function append(from: NodeId, to: NodeId, term: number, dataBytes: number): Message {
+  return {
+    type: 'append-entries',
+    from,
+    to,
+    term,
+    previousIndex: 0,
+    previousTerm: 0,
+    entries: [{ index: 1, term: 1, kind: 'normal', data: Buffer.alloc(dataBytes, term) }],
+    commitIndex: 0,
+    round: 0,
+  };
+}
+
+export function termsOf(node: TestNode): number[] {
+  return node.received.map((message) => message.term);
+}
