@@ -13,13 +13,45 @@ export function readUint53(buffer: Buffer, offset: number): number {
   return Number.isSafeInteger(value) ? value : Number.NaN;
 }
 
+/** The unit that a disk writes whole or not at all. Larger ones consist of several of these. */
+export const sectorBytes = 512;
+
 const zeros = Buffer.alloc(64 * 1024);
+
+/** Whether the bytes from `start` up to `end` (exclusive, at most 64 KiB further) are zero. */
+function isZeroBetween(buffer: Buffer, start: number, end: number): boolean {
+  return buffer.compare(zeros, 0, end - start, start, end) === 0;
+}
 
 /** Whether all bytes from `start` on are zero. */
 export function isZeroFrom(buffer: Buffer, start: number): boolean {
   for (let at = start; at < buffer.length; at += zeros.length) {
     const end = Math.min(buffer.length, at + zeros.length);
-    if (buffer.compare(zeros, 0, end - at, at, end) !== 0) return false;
+    if (!isZeroBetween(buffer, at, end)) return false;
   }
   return true;
+}
+
+/** Whether what stands from `start` to the end of its sector is zero. */
+export function isZeroToSectorEnd(buffer: Buffer, start: number): boolean {
+  return isZeroBetween(buffer, start, Math.min(buffer.length, sectorEndBehind(start)));
+}
+
+/**
+ * Of the sectors that a piece of a file touches, how many have nothing but zeros within that piece.
+ *
+ * @param fileOffset where `start` lies in the file
+ */
+export function countZeroSectors(buffer: Buffer, start: number, end: number, fileOffset: number): number {
+  let count = 0;
+  for (let at = start; at < end;) {
+    const next = Math.min(end, at + sectorEndBehind(fileOffset + at - start) - (fileOffset + at - start));
+    if (buffer[at] === 0 && isZeroBetween(buffer, at, next)) count++;
+    at = next;
+  }
+  return count;
+}
+
+function sectorEndBehind(offset: number): number {
+  return (Math.floor(offset / sectorBytes) + 1) * sectorBytes;
 }

@@ -10,7 +10,9 @@ import {
   entriesFrom,
   memoryDirectory,
   memoryStorage,
+  receiveAndInstall,
   snapshotAt,
+  threeVoters,
 } from './testing/storage-model.js';
 
 const segmentsOf = (names: string[]): string[] => names.filter((name) => name.endsWith('.wal'));
@@ -98,12 +100,12 @@ describe('FileStorage on the machine’s file system', () => {
       '0000000000000200-0000000000000001.snapshot',
     ]);
     await first.persist({ entries: entriesFrom(201, 2, 1) });
-    expect((await first.readSnapshot())?.metadata.index).toBe(200);
+    expect((await first.readSnapshotChunk(undefined, 0, 0))?.metadata.index).toBe(200);
     await first.close();
 
     const state = await create().open();
     expect(state.hardState).toEqual({ term: 1, vote: 1, commitIndex: 200 });
-    expect(state.snapshot?.metadata).toEqual({ index: 200, term: 1, voters: [1, 2, 3] });
+    expect(state.snapshot?.metadata).toEqual({ index: 200, term: 1, configuration: threeVoters });
     expect(state.entries.map((entry) => entry.index)).toEqual([201, 202]);
   });
 
@@ -111,7 +113,7 @@ describe('FileStorage on the machine’s file system', () => {
     const first = create({ segmentSizeBytes: 4096 });
     await first.open();
     for (let index = 1; index <= 100; index++) await first.persist({ entries: entriesFrom(index, 1, 1) });
-    await first.resetTo(snapshotAt(50, 2));
+    await receiveAndInstall(first, snapshotAt(50, 2));
     expect(segmentsOf(await readdir(directory))).toHaveLength(1);
     await first.persist({ entries: entriesFrom(51, 1, 2) });
     await first.close();
@@ -148,7 +150,7 @@ describe('FileStorage on the machine’s file system', () => {
     await expect(storage.persist({ entries: [] })).rejects.toMatchObject({ code: 'STORAGE_CLOSED' });
     await storage.open();
     await storage.close();
-    await expect(storage.readSnapshot()).rejects.toMatchObject({ code: 'STORAGE_CLOSED' });
+    await expect(storage.readSnapshotChunk(undefined, 0, 0)).rejects.toMatchObject({ code: 'STORAGE_CLOSED' });
   });
 });
 
@@ -178,7 +180,7 @@ describe('FileStorage and snapshots', () => {
       const first = memoryStorage(fileSystem);
       await first.open();
       await first.persist({ entries: entriesFrom(1, 3, 1) });
-      await first.resetTo(snapshotAt(15, 1));
+      await receiveAndInstall(first, snapshotAt(15, 1));
       await first.close();
       const path = `${memoryDirectory}/0000000000000015-0000000000000001.snapshot`;
       fileSystem.tamper(path, (content) => {

@@ -1,17 +1,18 @@
 import { join, resolve } from 'node:path';
-import { CodedError, errorMessage, invariant, silentLogger, SystemRandom } from '@concordat/foundation';
-import type { Logger, Random } from '@concordat/foundation';
+import { CodedError, errorMessage, invariant, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
+import type { Clock, Logger, Random } from '@concordat/foundation';
 import type { Entry, HardState, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
-import type { RaftStorage, StoredState } from '../driver/ports.js';
+import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState } from '../driver/ports.js';
 import { DirectoryLock } from './directory-lock.js';
-import { LogCorruptedError, StorageClosedError, StorageFailedError } from './errors.js';
+import { StorageClosedError, StorageFailedError } from './errors.js';
 import { nodeFileSystem, type FileSystem } from './file-system.js';
 import { systemProcessTable, type ProcessTable } from './process-table.js';
-import { coversSnapshot, replay } from './replay.js';
-import type { SequencedRecord } from './segment.js';
+import { ReceivedSnapshotStore } from './received-snapshot.js';
+import { Recovery } from './recovery.js';
 import { SegmentedLog } from './segmented-log.js';
-import type { StoredSnapshot } from './snapshot-file.js';
-import { SnapshotStore } from './snapshot-store.js';
+import type { SnapshotHeader } from './snapshot-file.js';
+import { SnapshotStore, type SnapshotPosition } from './snapshot-store.js';
+import { SpaceWatch } from './space-watch.js';
 
 export interface FileStorageOptions {
   /** of this node alone; created when it is not there */
@@ -28,6 +29,8 @@ export interface FileStorageOptions {
   readonly processTable?: ProcessTable;
   /** for the salts of the segments. Default: the system's */
   readonly random?: Random;
+  /** for the waiting while the disk is full. Default: the machine's */
+  readonly clock?: Clock;
 }
 
 const smallestSegmentBytes = 1024;
@@ -37,24 +40,31 @@ const smallestSegmentBytes = 1024;
  *
  * States: new → open → closed, and from open to failed at the first write, sync or rename that does not
  * succeed; then every call but `close` rejects with StorageFailedError. Each `persist` is one frame, written and
- * synced in one step, so after a crash it is there whole or not at all. `persist` may run beside one of
- * `saveSnapshot`, `readSnapshot` and `compact`; calls of the same kind follow one another.
+ * synced in one step, so after a crash it is there whole or not at all. `persist` may run beside one of the calls
+ * for snapshots; calls of the same kind follow one another.
  *
- * At `open` a torn tail (damage at the end of the last segment with no valid frame behind it: a write that was
- * never acknowledged) is cut with a warning. Any other damage is a LogCorruptedError that names file and offset.
- * A flaw of the medium inside the very last frame cannot be told from a torn write and is cut too.
+ * At `open` a torn tail is cut with a warning: a last frame of which a sector is missing, so that its write was
+ * never acknowledged. Any other damage is a LogCorruptedError that names file and offset, or does no harm (an older
+ * snapshot and the log can stand in for the latest one). One kind cannot be told from a torn write and is cut too:
+ * that all the bytes which the very last frame has in some sector turn into zeros.
+ *
+ * A full disk (ENOSPC, EDQUOT) is no failure where files grow, which is when segments are allocated and snapshots
+ * written: `onSpace` tells of it, and things go on when there is room. The log knows half a segment ahead. `close`
+ * ends the waiting of a `persist` with StorageClosedError.
  */
 export class FileStorage implements RaftStorage {
   private readonly directory: string;
   private readonly logger: Logger;
   private readonly fileSystem: FileSystem;
   private readonly lock: DirectoryLock;
+  private readonly space: SpaceWatch;
   private readonly log: SegmentedLog;
   private readonly snapshots: SnapshotStore;
+  private readonly received: ReceivedSnapshotStore;
   private state: 'new' | 'opening' | 'open' | 'closed' = 'new';
   private failure: StorageFailedError | undefined;
   private lastIndex = 0;
-  private latestSnapshot: SnapshotMetadata | undefined;
+  private latestSnapshot: SnapshotHeader | undefined;
   private resetSequence = 0;
   /** ends of the two rows of calls: appends to the log, and work on whole files */
   private appends: Promise<unknown> = Promise.resolve();
@@ -67,21 +77,28 @@ export class FileStorage implements RaftStorage {
     this.directory = resolve(options.directory);
     this.logger = options.logger ?? silentLogger;
     this.fileSystem = options.fileSystem ?? nodeFileSystem;
+    const clock = options.clock ?? new SystemClock();
+    this.space = new SpaceWatch({ directory: this.directory, fileSystem: this.fileSystem, clock });
     const common = {
       directory: this.directory,
       owner: { nodeId: options.nodeId, clusterName: options.clusterName ?? '' },
       fileSystem: this.fileSystem,
+      space: this.space,
+      logger: this.logger,
     };
     const random = options.random ?? new SystemRandom();
     this.lock = new DirectoryLock(this.directory, this.fileSystem, options.processTable ?? systemProcessTable);
-    this.log = new SegmentedLog({ ...common, segmentSizeBytes, random, logger: this.logger });
+    this.log = new SegmentedLog({ ...common, segmentSizeBytes, random, clock });
     this.snapshots = new SnapshotStore(common);
+    this.received = new ReceivedSnapshotStore(common);
   }
 
   /**
    * @throws StorageLockedError when another process has the directory
    * @throws StorageOwnerError when it is another node's or cluster's
+   * @throws StorageFormatError when another version wrote it
    * @throws LogCorruptedError when acknowledged data are damaged
+   * @throws StorageFailedError when the file system does not do what it is asked; a full disk is no exception here
    */
   async open(): Promise<StoredState> {
     invariant(this.state === 'new', 'a storage is opened once');
@@ -114,49 +131,84 @@ export class FileStorage implements RaftStorage {
     });
   }
 
-  saveSnapshot(snapshot: Snapshot): Promise<void> {
-    return this.enqueueFileWork(() => this.save(snapshot, this.resetSequence));
-  }
-
-  readSnapshot(): Promise<Snapshot | undefined> {
+  saveSnapshot(snapshot: Snapshot): Promise<boolean> {
     return this.enqueueFileWork(async () => {
-      if (!this.latestSnapshot) return undefined;
-      const { metadata, data } = await this.snapshots.read(this.latestSnapshot);
-      return { metadata, data };
+      const { index } = snapshot.metadata;
+      if (this.latestSnapshot && index < this.latestSnapshot.metadata.index) return true; // a later one is durable
+      const saved = await this.snapshots.save(snapshot, this.resetSequence);
+      if (!saved) return false;
+      this.latestSnapshot = saved;
+      this.lastIndex = Math.max(this.lastIndex, index);
+      await this.received.forgetThrough(index);
+      return true;
     });
   }
 
-  compact(index: number): Promise<void> {
+  readSnapshotChunk(
+    wanted: SnapshotPosition | undefined,
+    offset: number,
+    maxBytes: number,
+  ): Promise<StoredSnapshotChunk | undefined> {
     return this.enqueueFileWork(async () => {
-      invariant(index <= (this.latestSnapshot?.index ?? 0), 'only what a durable snapshot covers is forgotten');
-      await this.log.removeThrough(index);
+      const latest = this.latestSnapshot;
+      const { index, term } = wanted ?? latest?.metadata ?? {};
+      if (!latest || latest.metadata.index !== index || latest.metadata.term !== term) return undefined;
+      return this.snapshots.readChunk(latest, offset, maxBytes);
     });
   }
 
-  resetTo(snapshot: Snapshot): Promise<void> {
-    const { index } = snapshot.metadata;
+  receiveSnapshotChunk(chunk: StoredSnapshotChunk): Promise<ReceivedSnapshot> {
+    return this.enqueueFileWork(() => this.received.receive(chunk));
+  }
+
+  installReceivedSnapshot(metadata: SnapshotMetadata): Promise<Snapshot> {
     return this.enqueueAppend(() =>
       this.enqueueFileWork(async () => {
-        invariant(index >= (this.latestSnapshot?.index ?? 0), 'a log is never reset to an older snapshot');
-        const resetSequence = this.log.nextSequence;
-        await this.save(snapshot, resetSequence);
-        this.resetSequence = resetSequence;
+        const { index } = metadata;
+        invariant(index >= (this.latestSnapshot?.metadata.index ?? 0), 'a log is never reset to an older snapshot');
+        const { data, ...header } = await this.received.install(metadata, this.log.nextSequence);
+        this.latestSnapshot = header;
+        this.resetSequence = header.resetSequence;
         this.lastIndex = index;
         this.log.voidEntries();
+        await this.snapshots.keepLatest();
         await this.log.removeThrough(index);
+        return { metadata: header.metadata, data };
       }),
     );
   }
 
-  /** Waits for calls under way, closes all files and gives the directory free. Repeated calls do nothing. */
+  compact(index: number): Promise<void> {
+    return this.enqueueFileWork(async () => {
+      invariant(
+        index <= (this.latestSnapshot?.metadata.index ?? 0),
+        'only what a durable snapshot covers is forgotten',
+      );
+      await this.log.removeThrough(index);
+    });
+  }
+
+  /** One listener; it is told at once when something lacks room already. */
+  onSpace(listener: (lack: string | undefined) => void): void {
+    this.space.onSpace(listener);
+  }
+
+  /**
+   * Waits for calls under way, except for one that waits for room on the disk: that is rejected. Closes all files and
+   * gives the directory free. Repeated calls do nothing.
+   */
   async close(): Promise<void> {
     if (this.state === 'closed') return;
     this.state = 'closed';
+    this.space.close();
+    this.log.stopWaiting();
     await Promise.all([this.appends, this.fileWork]);
-    try {
-      await this.log.close();
-    } catch (error) {
-      this.logger.error(`${this.directory}: closing the log failed`, error);
+    for (const part of [this.log, this.received]) {
+      try {
+        await part.close();
+      } catch (error) {
+        this.logger.error(`${this.directory}: closing a file failed`, error);
+      }
     }
     try {
       await this.lock.release();
@@ -166,74 +218,21 @@ export class FileStorage implements RaftStorage {
   }
 
   private async recover(): Promise<StoredState> {
+    const { directory, fileSystem, logger, log, snapshots } = this;
     await this.removeTemporaries();
-    const positions = await this.snapshots.list();
-    const names = await this.fileSystem.list(this.directory);
-    const latest = positions[0];
-    if (latest && !names.some((name) => name.endsWith('.wal')))
-      throw new LogCorruptedError(this.directory, 0, 'there are snapshots, but no segment of the log');
-    const records = await this.log.open();
-    await this.fileSystem.syncDirectory(this.directory); // names that a killed process left without a sync
-    const snapshot = await this.readLatestUsable(positions, records);
-    if (snapshot && this.log.nextSequence < snapshot.resetSequence)
-      throw new LogCorruptedError(
-        this.directory,
-        0,
-        `the log ends with frame ${this.log.nextSequence - 1}, but frame ${snapshot.resetSequence - 1} was written`,
-      );
-    const found = replay(records, snapshot);
-    if (found.type === 'gap')
-      throw new LogCorruptedError(
-        this.directory,
-        0,
-        `entry ${found.expectedIndex} is missing, the log goes on with entry ${found.foundIndex}`,
-      );
-    if (found.conflicting > 0)
-      this.logger.warn(`${this.directory}: dropped ${found.conflicting} entries that contradict the latest snapshot`);
-    this.latestSnapshot = snapshot?.metadata;
+    const { state, snapshot } = await new Recovery({ directory, fileSystem, logger, log, snapshots }).recover();
+    await this.received.open();
+    await this.received.forgetThrough(snapshot?.metadata.index ?? 0);
+    this.latestSnapshot = snapshot;
     this.resetSequence = snapshot?.resetSequence ?? 0;
-    this.lastIndex = found.entries.at(-1)?.index ?? snapshot?.metadata.index ?? 0;
-    return {
-      hardState: found.hardState,
-      snapshot: snapshot && { metadata: snapshot.metadata, data: snapshot.data },
-      entries: found.entries,
-    };
-  }
-
-  /**
-   * The latest snapshot; or the one before (or none) when the latest is damaged and the log still holds all that
-   * the latest one stood for.
-   */
-  private async readLatestUsable(
-    positions: readonly Pick<SnapshotMetadata, 'index' | 'term'>[],
-    records: readonly SequencedRecord[],
-  ): Promise<StoredSnapshot | undefined> {
-    const latest = positions[0];
-    if (!latest) return undefined;
-    try {
-      return await this.snapshots.read(latest);
-    } catch (error) {
-      if (!(error instanceof LogCorruptedError)) throw error;
-      const older = positions[1] && (await this.snapshots.read(positions[1]));
-      if (!coversSnapshot(records, older, latest)) throw error;
-      this.logger.warn(`${error.message} An older snapshot and the log hold everything, so it goes on with those.`);
-      await this.snapshots.setAside(latest);
-      return older;
-    }
+    this.lastIndex = state.entries.at(-1)?.index ?? snapshot?.metadata.index ?? 0;
+    return state;
   }
 
   private async removeTemporaries(): Promise<void> {
     for (const name of await this.fileSystem.list(this.directory)) {
       if (name.endsWith('.tmp')) await this.fileSystem.remove(join(this.directory, name));
     }
-  }
-
-  private async save(snapshot: Snapshot, resetSequence: number): Promise<void> {
-    const { index } = snapshot.metadata;
-    if (this.latestSnapshot && index < this.latestSnapshot.index) return; // a later one is durable already
-    await this.snapshots.save({ ...snapshot, resetSequence });
-    this.latestSnapshot = snapshot.metadata;
-    this.lastIndex = Math.max(this.lastIndex, index);
   }
 
   private enqueueAppend<T>(work: () => Promise<T>): Promise<T> {

@@ -1,25 +1,27 @@
+import { invariant } from '@concordat/foundation';
 import { crc32 } from 'node:zlib';
-import { readUint53, writeUint53 } from './binary.js';
+import { countZeroSectors, isZeroFrom, isZeroToSectorEnd, readUint53, sectorBytes, writeUint53 } from './binary.js';
 
 /*
  * A frame is what one `persist` writes, whole or not at all:
  *
- *   0  magic     4 bytes
- *   4  crc       CRC-32 of everything from byte 12 on, seeded with the segment's salt
- *   8  chain     CRC-32 of the four bytes of `crc`, seeded with the predecessor's chain
- *  12  length    of the payload, in bytes
- *  16  sequence  8 bytes; the frames of a log are numbered without gaps over all segments
- *  24  payload
+ *   0  magic         4 bytes
+ *   4  crc           CRC-32 of everything from byte 12 on, seeded with the segment's salt
+ *   8  chain         CRC-32 of `crc` and bytes 12 to 27, seeded with the predecessor's chain
+ *  12  length        of the payload, in bytes; never 0
+ *  16  sequence      8 bytes; the frames of a log are numbered without gaps over all segments
+ *  24  zero sectors  how many sectors of the file the frame fills, within its bounds, with nothing but zeros
+ *  28  payload
  *
  * `crc` says by itself that a frame was once written to this segment, so a scan can find later frames behind a
- * damaged one; `chain` and `sequence` say that it stands in its place. The salt keeps bytes that a user put
- * into an entry from looking like a frame.
+ * damaged one; `chain` and `sequence` say that it stands in its place, and that the header is as it was written
+ * even where the payload is not. The salt keeps bytes that a user put into an entry from looking like a frame.
  *
  * One frame per batch and one batch in flight make the rule of recovery exact: a sector of the unacknowledged
  * last frame may be missing while a later sector is there, but a whole frame behind a damaged one was written
  * after that one's sync had returned.
  */
-export const frameHeaderBytes = 24;
+export const frameHeaderBytes = 28;
 const magic = Buffer.from([0xc9, 0x0c, 0xda, 0x7f]);
 const magicValue = magic.readUInt32LE(0);
 const checkedFrom = 12;
@@ -35,17 +37,30 @@ export interface Frame {
   readonly end: number;
 }
 
-/** Fills in the header of a frame whose payload already stands behind it; returns the frame's chain value. */
+/** Where a frame belongs: its number, its segment's salt and the chain value of the frame before it. */
+export interface FramePlace {
+  readonly sequence: number;
+  readonly salt: number;
+  readonly previousChain: number;
+}
+
+/**
+ * Fills in the header of a frame whose payload already stands behind it; returns the frame's chain value.
+ *
+ * @param fileOffset where the frame will stand in its file; `offset` is its position in the buffer
+ */
 export function sealFrame(
   buffer: Buffer,
   offset: number,
   payloadBytes: number,
-  place: { readonly sequence: number; readonly salt: number; readonly previousChain: number },
+  place: FramePlace & { readonly fileOffset: number },
 ): number {
+  invariant(payloadBytes > 0 && payloadBytes <= maxPayloadBytes, `a batch has 1 to ${maxPayloadBytes} bytes`);
+  const end = offset + frameHeaderBytes + payloadBytes;
   buffer.writeUInt32LE(magicValue, offset);
   buffer.writeUInt32LE(payloadBytes, offset + 12);
   writeUint53(buffer, place.sequence, offset + 16);
-  const end = offset + frameHeaderBytes + payloadBytes;
+  buffer.writeUInt32LE(countZeroSectors(buffer, offset, end, place.fileOffset), offset + 24);
   buffer.writeUInt32LE(crc32(buffer.subarray(offset + checkedFrom, end), place.salt), offset + 4);
   const chain = chainAfter(buffer, offset, place.previousChain);
   buffer.writeUInt32LE(chain, offset + 8);
@@ -54,7 +69,8 @@ export function sealFrame(
 
 /** The chain value that the frame at `offset` must have behind a frame with `previousChain`. */
 export function chainAfter(buffer: Buffer, offset: number, previousChain: number): number {
-  return crc32(buffer.subarray(offset + 4, offset + 8), previousChain);
+  const afterChecksum = crc32(buffer.subarray(offset + 4, offset + 8), previousChain);
+  return crc32(buffer.subarray(offset + checkedFrom, offset + frameHeaderBytes), afterChecksum);
 }
 
 /** The frame at `offset`, or undefined when there is no whole and undamaged one. Its place is not checked. */
@@ -80,4 +96,28 @@ export function findFrame(buffer: Buffer, start: number, salt: number): number |
     if (readFrame(buffer, at, salt)) return at;
   }
   return undefined;
+}
+
+/**
+ * Whether what stands at `offset`, where no whole frame is, can be the remains of a write that power or process
+ * did not survive: at least one sector still holds the zeros that were there before (etcd's log decoder asks the
+ * same question). With all of its sectors there a frame was written whole, and what is wrong with it came later:
+ * it may have been acknowledged. The number of sectors that are zero by nature is in the header, which `chain`
+ * proves sound, so long runs of zeros in a user's data do not make damage look like an interrupted write.
+ *
+ * What remains: damage that turns all of a sector's part of the very last frame into zeros.
+ */
+export function isInterruptedWrite(buffer: Buffer, offset: number, place: FramePlace): boolean {
+  const payloadStart = offset + frameHeaderBytes;
+  if (payloadStart > buffer.length) return false; // nothing is ever written across the end
+  if (isZeroToSectorEnd(buffer, offset)) return true;
+  const nextSector = (Math.floor(offset / sectorBytes) + 1) * sectorBytes;
+  if (nextSector < payloadStart && isZeroToSectorEnd(buffer, nextSector)) return true;
+  const soundHeader =
+    buffer.readUInt32LE(offset) === magicValue &&
+    buffer.readUInt32LE(offset + 8) === chainAfter(buffer, offset, place.previousChain) &&
+    readUint53(buffer, offset + 16) === place.sequence;
+  const end = payloadStart + buffer.readUInt32LE(offset + 12);
+  if (!soundHeader || end > buffer.length || !isZeroFrom(buffer, end)) return false;
+  return countZeroSectors(buffer, offset, end, offset) > buffer.readUInt32LE(offset + 24);
 }

@@ -1,20 +1,21 @@
 import { randomChance, randomInteger, type Random } from '@concordat/foundation';
-import type { File, FileSystem, OpenMode } from './file-system.js';
+import { sectorBytes } from './binary.js';
+import { hasErrorCode, type File, type FileSystem, type OpenMode } from './file-system.js';
 
 /** The calls at which a fault can strike. */
 export type FileOperation =
   'open' | 'read' | 'write' | 'sync' | 'create' | 'rename' | 'remove' | 'list' | 'sync-directory';
 
-/** `error`: this call fails with EIO. `crash`: the machine stops here, and every later call fails too. */
-export type FileFault = 'error' | 'crash';
+/**
+ * `error`: this call fails with EIO. `no-space`: with ENOSPC. `crash`: the machine stops here, and every later call
+ * fails too.
+ */
+export type FileFault = 'error' | 'no-space' | 'crash';
 
 /** The simulated machine has stopped; go on with `restart`. */
 export class SimulatedCrashError extends Error {
   override readonly name = 'SimulatedCrashError';
 }
-
-/** The unit that a disk writes whole. */
-const sectorBytes = 512;
 
 interface Write {
   readonly position: number;
@@ -57,12 +58,15 @@ export class MemoryFileSystem implements FileSystem {
   private crashed = false;
   /** how many calls were made that may fail */
   calls = 0;
+  /** how many bytes all files together may have; a write that would make a file grow beyond fails with ENOSPC */
+  capacityBytes = Number.POSITIVE_INFINITY;
   /** Decides on a fault for each call; the number counts from 1. */
   fault: (operation: FileOperation, path: string, call: number) => FileFault | undefined = () => undefined;
 
   /** The machine after a loss of power, with whatever had reached the disk. */
   restart(random: Random): MemoryFileSystem {
     const next = new MemoryFileSystem();
+    next.capacityBytes = this.capacityBytes;
     const names = new Map(this.durableNames);
     const survivingChanges = randomInteger(random, 0, this.nameChanges.length);
     for (const change of this.nameChanges.slice(0, survivingChanges)) MemoryFileSystem.change(names, change);
@@ -73,6 +77,19 @@ export class MemoryFileSystem implements FileSystem {
     }
     next.durableNames = new Map(next.names);
     return next;
+  }
+
+  /** A file system with these files, all durable. */
+  static of(files: ReadonlyMap<string, Buffer>): MemoryFileSystem {
+    const result = new MemoryFileSystem();
+    for (const [name, content] of files) result.names.set(name, { content, durable: content, pending: [] });
+    result.durableNames = new Map(result.names);
+    return result;
+  }
+
+  /** All files as a program sees them. */
+  files(): Map<string, Buffer> {
+    return new Map([...this.names].map(([name, { content }]) => [name, Buffer.from(content)]));
   }
 
   makeDirectory(): Promise<void> {
@@ -132,6 +149,15 @@ export class MemoryFileSystem implements FileSystem {
     this.nameChanges = [];
   }
 
+  availableBytes(): Promise<number> {
+    return Promise.resolve(Math.max(0, this.capacityBytes - this.usedBytes()));
+  }
+
+  /** What all files have together. */
+  usedBytes(): number {
+    return [...new Set(this.names.values())].reduce((sum, { content }) => sum + content.length, 0);
+  }
+
   /** Changes a file's content behind the program's back, durably, as a rotting medium would. */
   tamper(path: string, change: (content: Buffer) => Buffer): void {
     const inode = this.inode(path);
@@ -164,8 +190,9 @@ export class MemoryFileSystem implements FileSystem {
       };
       try {
         await this.meet('write', path);
+        this.checkRoom(inode, copy);
       } catch (error) {
-        land(); // a write that failed may still have written
+        if (!hasErrorCode(error, 'ENOSPC')) land(); // a write that failed may still have written
         throw error;
       }
       land();
@@ -192,6 +219,11 @@ export class MemoryFileSystem implements FileSystem {
     return inode;
   }
 
+  private checkRoom(inode: Inode, { position, data }: Write): void {
+    const growth = position + data.length - inode.content.length;
+    if (growth > 0 && this.usedBytes() + growth > this.capacityBytes) throw systemError('ENOSPC', 'the disk is full');
+  }
+
   private changeName(change: NameChange): void {
     MemoryFileSystem.change(this.names, change);
     this.nameChanges.push(change);
@@ -202,6 +234,7 @@ export class MemoryFileSystem implements FileSystem {
     if (this.crashed) throw new SimulatedCrashError('the machine has stopped');
     const fault = this.fault(operation, path, ++this.calls);
     if (fault === 'error') throw systemError('EIO', path);
+    if (fault === 'no-space') throw systemError('ENOSPC', path);
     if (fault === 'crash') {
       this.crashed = true;
       throw new SimulatedCrashError(`the machine stopped at ${operation} of ${path}`);

@@ -14,7 +14,7 @@ const hardStateType = 1;
 const entryType = 2;
 const hardStateBytes = 1 + 3 * 8;
 const entryHeaderBytes = 1 + 1 + 2 * 8 + 4;
-const kinds = ['normal', 'no-op'] as const;
+const kinds = ['normal', 'no-op', 'configuration'] as const;
 
 /** What one `persist` wrote. */
 export interface LogRecord {

@@ -1,5 +1,5 @@
 import type { Entry, HardState, SnapshotMetadata } from '../core/types.js';
-import type { SequencedRecord } from './segment.js';
+import type { SequencedRecord } from './segment-content.js';
 
 /** What is known of a snapshot without its data. */
 export interface SnapshotMark {

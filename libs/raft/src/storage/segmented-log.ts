@@ -1,22 +1,21 @@
 import { join } from 'node:path';
-import { invariant, type Logger, type Random } from '@concordat/foundation';
+import { invariant, type Clock, type Logger, type Random } from '@concordat/foundation';
 import type { HardState } from '../core/types.js';
-import { LogCorruptedError } from './errors.js';
 import type { File, FileSystem } from './file-system.js';
-import { frameHeaderBytes, maxPayloadBytes, sealFrame } from './frame.js';
-import type { StorageOwner } from './owner.js';
+import { frameHeaderBytes, sealFrame } from './frame.js';
+import { checkOwner, type StorageOwner } from './owner.js';
 import { encodeRecord, recordSizeBytes, type LogRecord } from './record.js';
+import { checkSegmentPlace, readSegment, type SegmentContent, type SequencedRecord } from './segment-content.js';
 import {
   parseSegmentName,
-  readSegment,
   readSegmentHeader,
   segmentHeaderBytes,
   segmentName,
   writeSegmentHeader,
-  type SegmentContent,
   type SegmentHeader,
-  type SequencedRecord,
 } from './segment.js';
+import type { SpaceWatch } from './space-watch.js';
+import { SpareSegments } from './spare-segments.js';
 
 export interface SegmentedLogOptions {
   readonly directory: string;
@@ -24,6 +23,8 @@ export interface SegmentedLogOptions {
   readonly segmentSizeBytes: number;
   readonly fileSystem: FileSystem;
   readonly random: Random;
+  readonly clock: Clock;
+  readonly space: SpaceWatch;
   readonly logger: Logger;
 }
 
@@ -41,13 +42,6 @@ interface Tail {
   offset: number;
 }
 
-interface Spare {
-  readonly path: string;
-  readonly file: File;
-  readonly sizeBytes: number;
-}
-
-const zeroChunk = Buffer.alloc(1024 * 1024);
 /** The buffer for frames is kept up to this size; a larger frame gets one of its own. */
 const keptBufferBytes = 1024 * 1024;
 
@@ -56,20 +50,25 @@ const keptBufferBytes = 1024 * 1024;
  *
  * `append` writes one frame, durably, in one step. When the tail is full the frame goes to a new segment: header
  * and frame are made durable in a spare file, which then gets its name, so every named segment begins with a
- * whole header. The spare is allocated in the background once the tail is half full.
+ * whole header. The spare is allocated in the background once the tail is half full, so a full disk is known while
+ * there is room for votes and the like; an `append` waits for room only when the tail has none left.
  *
  * Not safe for concurrent appends; any rejection leaves the log unusable.
  */
 export class SegmentedLog {
   private readonly segments: Segment[] = [];
+  private readonly spares: SpareSegments;
   private tail: Tail | undefined;
-  private spare: Promise<Spare> | undefined;
   private buffer = Buffer.alloc(64 * 1024);
   private hardState: HardState = { term: 0, vote: 0, commitIndex: 0 };
   private sequence = 1;
   private chain = 0;
+  /** until everything was read a full disk is an error */
+  private opened = false;
 
-  constructor(private readonly options: SegmentedLogOptions) {}
+  constructor(private readonly options: SegmentedLogOptions) {
+    this.spares = new SpareSegments(options);
+  }
 
   /** The number that the next frame will have. */
   get nextSequence(): number {
@@ -86,15 +85,13 @@ export class SegmentedLog {
     const names = await this.options.fileSystem.list(this.options.directory);
     const firstSequences = names.map(parseSegmentName).filter((sequence) => sequence !== undefined);
     firstSequences.sort((a, b) => a - b);
-    if (firstSequences.length === 0) {
-      await this.append({ hardState: this.hardState, entries: [] });
-      return [];
-    }
     const records: SequencedRecord[] = [];
     for (const [position, firstSequence] of firstSequences.entries()) {
       const isLast = position === firstSequences.length - 1;
-      for (const record of await this.load(firstSequence, position === 0, isLast)) records.push(record);
+      for (const record of await this.load(segmentName(firstSequence), position === 0, isLast)) records.push(record);
     }
+    if (firstSequences.length === 0) await this.append({ hardState: this.hardState, entries: [] });
+    this.opened = true;
     return records;
   }
 
@@ -105,13 +102,13 @@ export class SegmentedLog {
     if (!tail || tail.offset + frameHeaderBytes + recordSizeBytes(record) > tail.sizeBytes) {
       await this.roll({ hardState: record.hardState ?? this.hardState, entries: record.entries }, lastIndex);
     } else {
-      const end = this.encode(record, 0, tail.salt);
+      const end = this.encode(record, 0, tail.salt, tail.offset);
       await tail.file.writeDurably(this.buffer.subarray(0, end), tail.offset);
       tail.offset += end;
       const segment = this.segments.at(-1);
       invariant(segment, 'a tail belongs to a segment');
       segment.lastIndex = Math.max(segment.lastIndex, lastIndex);
-      if (tail.offset > tail.sizeBytes / 2) this.prepareSpare();
+      if (tail.offset > tail.sizeBytes / 2) this.spares.prepare();
     }
     this.hardState = record.hardState ?? this.hardState;
     if (this.buffer.length > keptBufferBytes) this.buffer = Buffer.alloc(64 * 1024);
@@ -126,6 +123,7 @@ export class SegmentedLog {
       await fileSystem.remove(first.path);
       // One at a time: were a later name to vanish before an earlier one, the gap would look like lost data.
       await fileSystem.syncDirectory(directory);
+      this.spares.retryNow();
     }
   }
 
@@ -134,26 +132,25 @@ export class SegmentedLog {
     for (const segment of this.segments) segment.lastIndex = 0;
   }
 
+  /** An append that waits for room on the disk ends with StorageClosedError, and so will later ones. */
+  stopWaiting(): void {
+    this.spares.stopWaiting();
+  }
+
   async close(): Promise<void> {
-    const spare = await this.spare?.catch(() => undefined);
-    this.spare = undefined;
-    await spare?.file.close();
+    await this.spares.close();
     await this.tail?.file.close();
     this.tail = undefined;
   }
 
-  private async load(firstSequence: number, isFirst: boolean, isLast: boolean): Promise<readonly SequencedRecord[]> {
-    const path = join(this.options.directory, segmentName(firstSequence));
+  private async load(name: string, isFirst: boolean, isLast: boolean): Promise<readonly SequencedRecord[]> {
+    const path = join(this.options.directory, name);
     const buffer = await this.options.fileSystem.readFile(path);
-    const header = readSegmentHeader(buffer, path, this.options.owner);
-    if (header.firstSequence !== firstSequence)
-      throw new LogCorruptedError(path, 24, `its header says that it begins with frame ${header.firstSequence}`);
-    if (!isFirst && (firstSequence !== this.sequence || header.previousChain !== this.chain))
-      throw new LogCorruptedError(path, 16, `it does not follow on frame ${this.sequence - 1} of the segment before`);
+    const header = readSegmentHeader(buffer, path);
+    checkOwner(path, header.owner, this.options.owner);
+    checkSegmentPlace(path, name, header, isFirst ? undefined : { sequence: this.sequence - 1, chain: this.chain });
     const content = readSegment(buffer, path, header, isLast);
-    if (content.records[0]?.hardState === undefined)
-      throw new LogCorruptedError(path, segmentHeaderBytes, 'the first frame of the segment is missing');
-    this.sequence = firstSequence + content.records.length;
+    this.sequence = header.firstSequence + content.records.length;
     this.chain = content.chain;
     const lastIndex = content.records.reduce((last, { entries }) => Math.max(last, entries.at(-1)?.index ?? 0), 0);
     this.segments.push({ path, lastIndex });
@@ -170,7 +167,7 @@ export class SegmentedLog {
   private async openTail(path: string, buffer: Buffer, header: SegmentHeader, content: SegmentContent): Promise<void> {
     const file = await this.options.fileSystem.open(path, 'update');
     this.tail = { file, sizeBytes: buffer.length, salt: header.salt, offset: content.end };
-    if (content.torn) {
+    if (content.ending.type === 'torn') {
       const cutBytes = buffer.length - content.end;
       this.options.logger.warn(
         `${path}: cut an unfinished write at byte ${content.end}, behind frame ${this.sequence - 1}; ` +
@@ -178,33 +175,37 @@ export class SegmentedLog {
       );
       await file.writeDurably(Buffer.alloc(cutBytes), content.end);
     }
-    await file.writeDurably(buffer.subarray(content.lastFrameStart, content.end), content.lastFrameStart);
+    const lastFrameStart = content.records.at(-1)?.offset ?? content.end;
+    await file.writeDurably(buffer.subarray(lastFrameStart, content.end), lastFrameStart);
     await file.sync();
   }
 
   private async roll(record: LogRecord, lastIndex: number): Promise<void> {
     const { fileSystem, directory, owner, random } = this.options;
-    const sizeBytes = segmentHeaderBytes + frameHeaderBytes + recordSizeBytes(record);
-    const spare = await this.takeSpare(sizeBytes);
+    const neededBytes = segmentHeaderBytes + frameHeaderBytes + recordSizeBytes(record);
+    const { path: sparePath, file, sizeBytes } = await this.spares.take(neededBytes, this.opened);
     const firstSequence = this.sequence;
     const salt = random.uint32();
     const previousChain = this.chain;
-    const end = this.encode(record, segmentHeaderBytes, salt);
-    writeSegmentHeader(this.buffer, { salt, previousChain, firstSequence }, owner);
-    await spare.file.writeDurably(this.buffer.subarray(0, end), 0);
+    const end = this.encode(record, segmentHeaderBytes, salt, segmentHeaderBytes);
+    writeSegmentHeader(this.buffer, { salt, previousChain, firstSequence, sizeBytes }, owner);
+    await file.writeDurably(this.buffer.subarray(0, end), 0);
     const path = join(directory, segmentName(firstSequence));
-    await fileSystem.rename(spare.path, path);
+    await fileSystem.rename(sparePath, path);
     await fileSystem.syncDirectory(directory);
     const full = this.tail;
-    this.tail = { file: spare.file, sizeBytes: spare.sizeBytes, salt, offset: end };
+    this.tail = { file, sizeBytes, salt, offset: end };
     this.segments.push({ path, lastIndex });
     await full?.file.close();
   }
 
-  /** Puts a frame into the buffer at `offset`, takes its sequence number, and returns the offset behind it. */
-  private encode(record: LogRecord, offset: number, salt: number): number {
+  /**
+   * Puts a frame into the buffer at `offset`, takes its sequence number, and returns the offset behind it.
+   *
+   * @param fileOffset where the frame will stand in its file
+   */
+  private encode(record: LogRecord, offset: number, salt: number, fileOffset: number): number {
     const payloadBytes = recordSizeBytes(record);
-    invariant(payloadBytes <= maxPayloadBytes, `a batch has at most ${maxPayloadBytes} bytes`);
     const needed = offset + frameHeaderBytes + payloadBytes;
     if (this.buffer.length < needed) this.buffer = Buffer.alloc(Math.max(needed, 2 * this.buffer.length));
     const end = encodeRecord(record, this.buffer, offset + frameHeaderBytes);
@@ -213,42 +214,8 @@ export class SegmentedLog {
       sequence: this.sequence++,
       salt,
       previousChain: this.chain,
+      fileOffset,
     });
     return end;
-  }
-
-  private prepareSpare(): void {
-    if (this.spare) return;
-    this.spare = this.allocate(this.options.segmentSizeBytes);
-    this.spare.catch(() => undefined); // whoever takes it meets the error
-  }
-
-  private async takeSpare(neededBytes: number): Promise<Spare> {
-    if (neededBytes > this.options.segmentSizeBytes) {
-      const prepared = await this.spare; // it has the same name
-      await prepared?.file.close();
-      this.spare = undefined;
-      return this.allocate(neededBytes);
-    }
-    this.prepareSpare();
-    const spare = await this.spare;
-    invariant(spare, 'a spare was prepared');
-    this.spare = undefined;
-    return spare;
-  }
-
-  /** Writes zeros over the whole length, so that later syncs find the blocks allocated and the size settled. */
-  private async allocate(sizeBytes: number): Promise<Spare> {
-    const { fileSystem, directory } = this.options;
-    const path = join(directory, 'spare.tmp');
-    const file = await fileSystem.open(path, 'create');
-    try {
-      for (let at = 0; at < sizeBytes; at += zeroChunk.length)
-        await file.write(zeroChunk.subarray(0, Math.min(zeroChunk.length, sizeBytes - at)), at);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    return { path, file: await fileSystem.open(path, 'update'), sizeBytes };
   }
 }

@@ -1,19 +1,25 @@
 import { join } from 'node:path';
-import type { SnapshotMetadata } from '../core/types.js';
-import type { FileSystem } from './file-system.js';
-import type { StorageOwner } from './owner.js';
+import type { Snapshot, SnapshotMetadata } from '../core/types.js';
+import type { StoredSnapshotChunk } from '../driver/ports.js';
+import { LogCorruptedError } from './errors.js';
+import { isSpaceError, removeIfThere, type FileSystem } from './file-system.js';
+import { checkOwner, type StorageOwner } from './owner.js';
 import {
+  leastHeaderBytes,
   parseSnapshotName,
-  readSnapshotFile,
+  readSnapshotData,
+  readSnapshotHeader,
   snapshotName,
   writeSnapshotFile,
+  type SnapshotHeader,
   type StoredSnapshot,
 } from './snapshot-file.js';
+import type { SpaceWatch } from './space-watch.js';
 
 /** How many snapshots stay on disk; the older one serves when the latest is damaged and the log reaches back. */
 const keptSnapshots = 2;
 
-type Position = Pick<SnapshotMetadata, 'index' | 'term'>;
+export type SnapshotPosition = Pick<SnapshotMetadata, 'index' | 'term'>;
 
 /** The snapshots in a directory. One call at a time. */
 export class SnapshotStore {
@@ -22,51 +28,102 @@ export class SnapshotStore {
       readonly directory: string;
       readonly owner: StorageOwner;
       readonly fileSystem: FileSystem;
+      readonly space: SpaceWatch;
     },
   ) {}
 
   /** What is there, the latest first. */
-  async list(): Promise<Position[]> {
+  async list(): Promise<SnapshotPosition[]> {
     const names = await this.options.fileSystem.list(this.options.directory);
     const positions = names.map(parseSnapshotName).filter((position) => position !== undefined);
     return positions.sort((a, b) => b.index - a.index || b.term - a.term);
   }
 
   /** @throws LogCorruptedError when the file is not what was written */
-  async read(position: Position): Promise<StoredSnapshot> {
+  async read(position: SnapshotPosition): Promise<StoredSnapshot> {
     const path = this.path(position);
     const file = await this.options.fileSystem.open(path, 'read');
     try {
-      return await readSnapshotFile(file, path, this.options.owner);
+      const { owner, ...header } = await readSnapshotHeader(file, path, 'saved');
+      checkOwner(path, owner, this.options.owner);
+      if (this.path(header.metadata) !== path)
+        throw new LogCorruptedError(path, 32, `its header says that it ends with entry ${header.metadata.index}`);
+      return { ...header, data: await readSnapshotData(file, path, header) };
     } finally {
       await file.close();
     }
   }
 
-  /** Atomic: the file gets its name when its content is durable. Older snapshots beyond the kept ones go. */
-  async save(snapshot: StoredSnapshot): Promise<void> {
-    const { directory, owner, fileSystem } = this.options;
-    const temporary = join(directory, 'snapshot.tmp');
-    const file = await fileSystem.open(temporary, 'create');
-    try {
-      await writeSnapshotFile(file, snapshot, owner);
-    } finally {
-      await file.close();
+  /** Bytes of a snapshot's data; its checksum is for whoever puts them together to compare. */
+  async readChunk(header: SnapshotHeader, offset: number, maxBytes: number): Promise<StoredSnapshotChunk> {
+    const { metadata, headerBytes, sizeBytes, checksum } = header;
+    const data = Buffer.alloc(Math.max(0, Math.min(maxBytes, sizeBytes - offset)));
+    if (data.length > 0) {
+      const path = this.path(metadata);
+      const file = await this.options.fileSystem.open(path, 'read');
+      try {
+        const readBytes = await file.read(data, headerBytes + offset);
+        if (readBytes < data.length)
+          throw new LogCorruptedError(path, headerBytes + offset + readBytes, 'it ends there');
+      } finally {
+        await file.close();
+      }
     }
+    return { metadata, sizeBytes, checksum, offset, data };
+  }
+
+  /**
+   * Atomic: the file gets its name when its content is durable. Older snapshots beyond the kept ones go.
+   *
+   * @returns undefined when there is no room, even after what is older than the latest snapshot was removed
+   */
+  async save(snapshot: Snapshot, resetSequence: number): Promise<SnapshotHeader | undefined> {
+    const { fileSystem, directory } = this.options;
+    const temporary = join(directory, 'snapshot.tmp');
+    const header =
+      (await this.write(temporary, snapshot, resetSequence)) ??
+      ((await this.keepLatest(1)) > 0 ? await this.write(temporary, snapshot, resetSequence) : undefined);
+    if (!header) return undefined;
+    this.options.space.satisfied('snapshot');
     await fileSystem.rename(temporary, this.path(snapshot.metadata));
     await fileSystem.syncDirectory(directory);
-    const superfluous = (await this.list()).slice(keptSnapshots);
-    for (const position of superfluous) await fileSystem.remove(this.path(position));
+    await this.keepLatest(keptSnapshots);
+    return header;
+  }
+
+  /** Removes all but the latest ones; returns how many went. */
+  async keepLatest(count = keptSnapshots): Promise<number> {
+    const superfluous = (await this.list()).slice(count);
+    for (const position of superfluous) await this.options.fileSystem.remove(this.path(position));
+    return superfluous.length;
   }
 
   /** Takes a damaged snapshot out of the way; it stays for whoever wants to look at it. */
-  async setAside(position: Position): Promise<void> {
+  async setAside(position: SnapshotPosition): Promise<void> {
     const path = this.path(position);
     await this.options.fileSystem.rename(path, `${path}.corrupt`);
     await this.options.fileSystem.syncDirectory(this.options.directory);
   }
 
-  path(position: Position): string {
+  path(position: SnapshotPosition): string {
     return join(this.options.directory, snapshotName(position.index, position.term));
+  }
+
+  /** Undefined when there was no room: then nothing of it is left. */
+  private async write(path: string, snapshot: Snapshot, resetSequence: number): Promise<SnapshotHeader | undefined> {
+    const { fileSystem, owner, space } = this.options;
+    try {
+      const file = await fileSystem.open(path, 'create');
+      try {
+        return await writeSnapshotFile(file, snapshot, resetSequence, owner);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (!isSpaceError(error)) throw error;
+      await removeIfThere(fileSystem, path);
+      space.lacking('snapshot', 'a snapshot', leastHeaderBytes(snapshot.metadata) + snapshot.data.length, error);
+      return undefined;
+    }
   }
 }

@@ -1,11 +1,30 @@
-import { SeededRandom } from '@concordat/foundation';
-import type { Entry, HardState, Snapshot } from '../../core/types.js';
-import type { StoredState } from '../../driver/ports.js';
+import { crc32 } from 'node:zlib';
+import { SeededRandom, type Clock } from '@concordat/foundation';
+import { memberOf, votersOnly } from '../../core/configuration.js';
+import type { Configuration, Entry, EntryKind, HardState, Snapshot, SnapshotMetadata } from '../../core/types.js';
+import type { RaftStorage, StoredSnapshotChunk, StoredState } from '../../driver/ports.js';
 import { FileStorage, type FileStorageOptions } from '../file-storage.js';
 import type { MemoryFileSystem } from '../memory-file-system.js';
 
+/** Configuration of the snapshots of these tests. */
+export const threeVoters: Configuration = votersOnly([
+  memberOf(1, { address: 'one:1' }),
+  memberOf(2, { data: '{"url":"http://two"}' }),
+  memberOf(3, { priority: 7 }),
+]);
+
 /** A directory name for tests on the file system in memory. */
 export const memoryDirectory = '/data';
+
+/** Fires every timer in the next turn of the event loop, so that nothing waits for time in these tests. */
+export const hastyClock: Clock = {
+  now: () => 0,
+  monotonic: () => 0,
+  setTimer: (_delayMs, action) => {
+    const handle = setImmediate(action);
+    return { cancel: () => clearImmediate(handle) };
+  },
+};
 
 /** A storage in memory with small segments, in a process of its own. */
 export function memoryStorage(fileSystem: MemoryFileSystem, options: Partial<FileStorageOptions> = {}): FileStorage {
@@ -17,22 +36,62 @@ export function memoryStorage(fileSystem: MemoryFileSystem, options: Partial<Fil
     fileSystem,
     processTable: { ownPid: 1, identify: (pid) => `process ${pid}` },
     random: new SeededRandom(7),
+    clock: hastyClock,
     ...options,
   });
 }
 
-/** Entries with recognisable data of varying length. */
+function kindOf(index: number): EntryKind {
+  if (index % 5 === 0) return 'no-op';
+  return index % 7 === 0 ? 'configuration' : 'normal';
+}
+
+/** Entries of all kinds with recognisable data of varying length. */
 export function entriesFrom(index: number, count: number, term: number, dataBytes = 40): Entry[] {
   return Array.from({ length: count }, (_, position) => ({
     index: index + position,
     term,
-    kind: (index + position) % 5 === 0 ? ('no-op' as const) : ('normal' as const),
+    kind: kindOf(index + position),
     data: Buffer.from(`${term}/${index + position} `.padEnd(dataBytes + ((index + position) % 17), 'x')),
   }));
 }
 
 export function snapshotAt(index: number, term: number, dataBytes = 100): Snapshot {
-  return { metadata: { index, term, voters: [1, 2, 3] }, data: Buffer.alloc(dataBytes, `state at ${index}`) };
+  return { metadata: { index, term, configuration: threeVoters }, data: Buffer.alloc(dataBytes, `state at ${index}`) };
+}
+
+/** A snapshot in pieces, as a leader sends it: an empty one first. */
+export function piecesOf({ metadata, data }: Snapshot, pieceBytes = 64): StoredSnapshotChunk[] {
+  const common = { metadata, sizeBytes: data.length, checksum: crc32(data) };
+  const pieces = [{ ...common, offset: 0, data: new Uint8Array() }];
+  for (let offset = 0; offset < data.length; offset += pieceBytes)
+    pieces.push({ ...common, offset, data: Uint8Array.from(data.subarray(offset, offset + pieceBytes)) });
+  return pieces;
+}
+
+/** Receives a snapshot and puts it into force. */
+export async function receiveAndInstall(storage: RaftStorage, snapshot: Snapshot): Promise<Snapshot> {
+  for (const piece of piecesOf(snapshot)) await storage.receiveSnapshotChunk(piece);
+  return storage.installReceivedSnapshot(snapshot.metadata);
+}
+
+/** Sends whatever is missing of a snapshot, as a leader does, until it is complete. */
+export async function sendRest(storage: RaftStorage, snapshot: Snapshot, maxBytes = 64): Promise<void> {
+  const [question] = piecesOf(snapshot);
+  if (!question) throw new Error('a snapshot has a first piece');
+  let received = await storage.receiveSnapshotChunk(question);
+  for (let turns = 0; !received.complete; turns++) {
+    if (turns > 1000) throw new Error(`the transfer does not get beyond byte ${received.nextOffset}`);
+    const offset = received.nextOffset;
+    const data = snapshot.data.subarray(offset, offset + maxBytes);
+    received = await storage.receiveSnapshotChunk({ ...question, offset, data });
+  }
+}
+
+/** Up to where a snapshot was received; the question changes nothing while that one is under way. */
+export async function receivedBytes(storage: RaftStorage, snapshot: Snapshot): Promise<number> {
+  const [question] = piecesOf(snapshot);
+  return question ? (await storage.receiveSnapshotChunk(question)).nextOffset : 0;
 }
 
 /** A comparable text of a state. */
@@ -55,9 +114,13 @@ export type StorageCall =
   | { readonly type: 'persist'; readonly hardState?: HardState; readonly entries: readonly Entry[] }
   | { readonly type: 'save'; readonly snapshot: Snapshot }
   | { readonly type: 'compact'; readonly index: number }
-  | { readonly type: 'reset'; readonly snapshot: Snapshot };
+  | { readonly type: 'receive'; readonly piece: StoredSnapshotChunk }
+  /** `snapshot` is the one whose pieces were received */
+  | { readonly type: 'install'; readonly snapshot: Snapshot }
+  | { readonly type: 'read'; readonly wanted: SnapshotMetadata | undefined; readonly offset: number };
 
-export async function perform(storage: FileStorage, call: StorageCall): Promise<void> {
+/** Does a call and gives back what it resolves with. */
+export async function perform(storage: RaftStorage, call: StorageCall): Promise<unknown> {
   switch (call.type) {
     case 'persist':
       return storage.persist(call);
@@ -65,8 +128,12 @@ export async function perform(storage: FileStorage, call: StorageCall): Promise<
       return storage.saveSnapshot(call.snapshot);
     case 'compact':
       return storage.compact(call.index);
-    case 'reset':
-      return storage.resetTo(call.snapshot);
+    case 'receive':
+      return storage.receiveSnapshotChunk(call.piece);
+    case 'install':
+      return storage.installReceivedSnapshot(call.snapshot.metadata);
+    case 'read':
+      return storage.readSnapshotChunk(call.wanted, call.offset, 50);
   }
 }
 
@@ -86,8 +153,10 @@ export function stateAfter(state: StoredState, call: StorageCall): StoredState {
       return { ...state, snapshot: call.snapshot, entries: state.entries.filter((entry) => entry.index > index) };
     }
     case 'compact':
+    case 'receive':
+    case 'read':
       return state;
-    case 'reset':
+    case 'install':
       return { ...state, snapshot: call.snapshot, entries: [] };
   }
 }
