@@ -1,131 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { SeededRandom, VirtualClock } from '@concordat/foundation';
-import { memberOf } from '../core/configuration.js';
 import { NotLeaderError, ProposalDroppedError, ProposalUnknownError } from './errors.js';
-import { MemoryNetwork } from './memory-network.js';
-import { MemoryStorage } from './memory-storage.js';
-import type { StateMachine } from './ports.js';
-import { RaftNode } from './raft-node.js';
-import type { RaftNodeOptions, RaftStatus } from './raft-node.types.js';
+import type { RaftStatus } from './raft-node.types.js';
+import { group, NodeGroup } from './testing/node-group.js';
 
-const decoder = new TextDecoder();
 const encoder = new TextEncoder();
-
-class Journal implements StateMachine<number> {
-  commands: string[] = [];
-  identities: Uint8Array[] = [];
-  restored = 0;
-  broken = false;
-
-  apply(command: Uint8Array): number {
-    if (this.broken) throw new Error('cannot apply');
-    this.identities.push(command);
-    this.commands.push(decoder.decode(command));
-    return this.commands.length;
-  }
-
-  takeSnapshot(): Uint8Array {
-    return encoder.encode(JSON.stringify(this.commands));
-  }
-
-  restoreSnapshot(data: Uint8Array): void {
-    this.restored++;
-    this.commands = JSON.parse(decoder.decode(data)) as string[];
-  }
-}
-
-interface Member {
-  node: RaftNode<number>;
-  journal: Journal;
-  storage: MemoryStorage;
-  fatal: Error[];
-}
-
-/** Nodes under one virtual clock; `until` lets time go on until a condition holds. */
-class Group {
-  readonly clock = new VirtualClock();
-  readonly random = new SeededRandom(7);
-  readonly network = new MemoryNetwork({ clock: this.clock, random: this.random.fork() });
-  readonly members = new Map<number, Member>();
-  readonly voters: number[];
-
-  constructor(
-    size: number,
-    private readonly options: Partial<RaftNodeOptions<number>> = {},
-  ) {
-    this.voters = Array.from({ length: size }, (_, position) => position + 1);
-  }
-
-  async startAll(): Promise<void> {
-    for (const id of this.voters) await this.start(id);
-  }
-
-  async start(id: number): Promise<Member> {
-    const storage = this.members.get(id)?.storage ?? new MemoryStorage({ clock: this.clock, delayMs: () => 1 });
-    const journal = new Journal();
-    const fatal: Error[] = [];
-    const node = new RaftNode<number>({
-      nodeId: id,
-      members: this.voters.map((voter) => memberOf(voter)),
-      storage,
-      transport: this.network.transport(id),
-      stateMachine: journal,
-      clock: this.clock,
-      random: this.random.fork(),
-      onFatal: (error) => fatal.push(error),
-      ...this.options,
-    });
-    const member = { node, journal, storage, fatal };
-    this.members.set(id, member);
-    await node.start();
-    return member;
-  }
-
-  crash(id: number): void {
-    const { node, storage } = this.member(id);
-    node.kill();
-    this.network.detach(id);
-    storage.crash();
-  }
-
-  member(id: number): Member {
-    return this.members.get(id)!;
-  }
-
-  async until(condition: () => boolean, limitMs = 60_000): Promise<void> {
-    const end = this.clock.monotonic() + limitMs;
-    for (;;) {
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      if (condition()) return;
-      if (this.clock.monotonic() > end || !this.clock.fireNext()) throw new Error('the condition never held');
-    }
-  }
-
-  /** Lets time go on until the promise has ended. */
-  async end<T>(promise: Promise<T>): Promise<T> {
-    let ended = false;
-    void Promise.allSettled([promise]).then(() => (ended = true));
-    await this.until(() => ended);
-    return promise;
-  }
-
-  async leader(besides?: number): Promise<Member> {
-    const find = (): Member | undefined =>
-      [...this.members.values()].find(({ node }) => node.status().leaderReady && node.status().nodeId !== besides);
-    await this.until(() => find() !== undefined);
-    return find()!;
-  }
-
-  propose(member: Member, command: string): Promise<unknown> {
-    return this.end(member.node.propose(encoder.encode(command)));
-  }
-}
-
-async function group(size: number, options: Partial<RaftNodeOptions<number>> = {}): Promise<Group> {
-  const made = new Group(size, options);
-  await made.startAll();
-  return made;
-}
 
 describe('RaftNode', () => {
   it('commits a proposal and gives its result to whoever proposed it', async () => {
@@ -339,7 +217,7 @@ describe('RaftNode', () => {
   });
 
   it('tells listeners of every change until they are removed', async () => {
-    const nodes = new Group(1);
+    const nodes = new NodeGroup(1);
     const started = nodes.start(1);
     const { node } = nodes.member(1);
     const seen: RaftStatus[] = [];

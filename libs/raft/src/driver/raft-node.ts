@@ -1,23 +1,18 @@
 import { errorMessage, invariant, randomInteger, silentLogger } from '@concordat/foundation';
 import type { Logger, Timer } from '@concordat/foundation';
 import type { MembershipChange } from '../core/membership.js';
-import { EMPTY_CONFIGURATION } from '../core/configuration.js';
 import { RaftCore } from '../core/raft-core.js';
 import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';
 import { MAX_INTEGER } from '../core/types.js';
-import type { Configuration, Entry, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
+import type { Configuration, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
+import { Applier } from './applier.js';
 import { NotLeaderError, ProposalDroppedError } from './errors.js';
+import { HandOver } from './hand-over.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { MembershipChanger } from './membership-changer.js';
+import { nodeStatus, statusSummary, type StatusSources } from './node-status.js';
 import { PendingProposals } from './pending-proposals.js';
-import type {
-  Committed,
-  MembershipOptions,
-  PeerStatus,
-  RaftNodeApi,
-  RaftNodeOptions,
-  RaftStatus,
-} from './raft-node.types.js';
+import type { Committed, MembershipOptions, RaftNodeApi, RaftNodeOptions, RaftStatus } from './raft-node.types.js';
 import { ReadLease } from './read-lease.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { StorageLane } from './storage-lane.js';
@@ -55,6 +50,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly electionTicks: number;
   private readonly logLane = new StorageLane();
   private readonly snapshots: SnapshotKeeper;
+  private readonly applier: Applier<Result>;
+  private readonly handOver: HandOver;
   private readonly proposals = new PendingProposals<Result>(PROPOSAL_LIMITS);
   private readonly reads: LinearizableReads;
   private readonly lease: ReadLease | undefined;
@@ -64,7 +61,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private state: NodeState = 'new';
   private core: RaftCore | undefined;
-  private appliedIndex = 0;
   /** the term this node leads, as of the last pass; 0 when it does not */
   private leadingTerm = 0;
   /** term and leader as of the last pass: what was asked of one leader is answered by nobody else */
@@ -76,8 +72,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private notified = '';
   private killed = false;
   private stopping: Promise<void> | undefined;
-  private leadershipGone: (() => void) | undefined;
-  private handOverTicks = 0;
 
   constructor(private readonly options: RaftNodeOptions<Result>) {
     this.logger = options.logger ?? silentLogger;
@@ -96,6 +90,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       },
       follow: (job, then) => this.follow(job, then),
     });
+    this.applier = new Applier(options.stateMachine, this.proposals, this.snapshots);
+    this.handOver = new HandOver(electionTicks, () => this.proposals.count > 0);
   }
 
   // --- life
@@ -131,7 +127,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       ...(limits ? { limits } : {}),
     });
     this.core = core;
-    if (stored.snapshot) this.restore(stored.snapshot);
+    if (stored.snapshot) this.applier.restore(stored.snapshot);
     // Who joins knows the group from its options until the log reaches it.
     this.connect(core.configuration.members.length > 0 ? core.configuration.members : members);
     await transport.start((message) => this.receive(message));
@@ -146,7 +142,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   private async shutDown(): Promise<void> {
-    if (this.state === 'running') await this.handOver();
+    if (this.state === 'running') await this.leaveOffice();
     this.halt();
     await this.close();
   }
@@ -163,22 +159,11 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.halt();
   }
 
-  /** Asks the most advanced follower to take over and waits until it has, for one election timeout at most. */
-  private async handOver(): Promise<void> {
+  private async leaveOffice(): Promise<void> {
     this.state = 'handing-over';
     if (this.core?.role !== 'leader' || this.core.configuration.voters.length === 1) return;
-    await new Promise<void>((resolve) => {
-      this.leadershipGone = resolve;
-      this.tryHandOver();
-      this.schedulePass();
-    });
-  }
-
-  /** Once per tick: first lets pending proposals finish, but not longer than half of the time. */
-  private tryHandOver(): void {
-    if (!this.leadershipGone || !this.core) return;
-    if (++this.handOverTicks > this.electionTicks) return this.leadershipGone();
-    if (this.proposals.count === 0 || this.handOverTicks > this.electionTicks / 2) this.core.handOver();
+    this.schedulePass();
+    await this.handOver.begin(this.core);
   }
 
   private halt(): void {
@@ -191,7 +176,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.reads.rejectAll(new NotLeaderError(undefined));
     this.membership.rejectAll();
     this.transfers.rejectAll();
-    this.leadershipGone?.();
+    this.handOver.leadershipGone();
     this.notify();
   }
 
@@ -277,10 +262,10 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private scheduleTick(): void {
     this.tickTimer = this.options.clock.setTimer(this.tickMs, () => {
       this.scheduleTick();
-      this.tryHandOver();
       this.snapshots.tick();
       this.membership.tick();
       this.guard((core) => {
+        this.handOver.tick(core);
         core.tick();
         this.tickReads(core);
       });
@@ -292,9 +277,10 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const due = this.reads.tick();
     if (due === 'timeout') this.reads.rejectAll(new NotLeaderError(undefined));
     else if (due !== undefined && core.role !== 'leader') core.readIndex(due);
-    if (!this.lease || core.role !== 'leader') return;
+    const now = this.options.clock.monotonic();
+    if (!this.lease?.wantsRound(now) || core.role !== 'leader') return;
     const requestId = this.reads.takeRequestId();
-    if (core.readIndex(requestId)) this.lease.started(requestId, this.options.clock.monotonic());
+    if (core.readIndex(requestId)) this.lease.started(requestId, now);
   }
 
   /** One input into the core, and a pass to follow it up. A throw in here is a broken invariant. */
@@ -333,13 +319,13 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (ready.configuration) this.connect(ready.configuration.members);
     if (ready.persist) this.persist(core, ready.persist);
     this.carrySnapshots(core, ready);
-    this.apply(ready.committed);
+    this.applier.apply(ready.committed);
     for (const { requestId, index } of ready.reads) this.readConfirmed(requestId, index);
     this.followLeadership(core);
     this.membership.advance(core);
     this.transfers.advance(core);
-    this.reads.appliedUpTo(this.appliedIndex);
-    this.snapshots.takeIfDue(core, this.appliedIndex);
+    this.reads.appliedUpTo(this.applier.appliedIndex);
+    this.snapshots.takeIfDue(core, this.applier.appliedIndex);
     for (const { from, type, reason } of ready.refused)
       this.logger.error(`raft node ${this.options.nodeId} refused a message (${type}) of node ${from}: ${reason}`);
     this.notify();
@@ -397,23 +383,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (core.role === 'leader' && core.term === this.leadingTerm) return;
     if (this.leadingTerm !== 0) this.proposals.loseBehind(core.commitIndex);
     this.leadingTerm = core.role === 'leader' ? core.term : 0;
-    if (core.role !== 'leader') this.leadershipGone?.();
-  }
-
-  private apply(entries: readonly Entry[]): void {
-    const last = entries.at(-1);
-    if (!last) return;
-    const { stateMachine } = this.options;
-    for (const entry of entries) {
-      invariant(entry.index === this.appliedIndex + 1, 'entries are applied in order, each once');
-      if (entry.kind === 'normal') {
-        const result = stateMachine.apply(entry.data, entry.index, entry.term);
-        if (this.proposals.awaits(entry.index)) this.proposals.applied(entry.index, entry.term, result);
-      }
-      this.appliedIndex = entry.index;
-      this.snapshots.applied(entry);
-    }
-    stateMachine.applied?.(last.index);
+    if (core.role !== 'leader') this.handOver.leadershipGone();
   }
 
   // --- persistence
@@ -422,7 +392,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.follow(
       this.logLane.run(() => this.write(batch)),
       (installed) => {
-        if (installed) this.restore(installed);
+        if (installed) this.applier.restore(installed);
         this.options.transport.send(batch.messages);
         core.advance(batch);
         this.schedulePass();
@@ -461,16 +431,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   // --- snapshots
 
-  /** The state machine starts from a snapshot: its own at the start, the leader's later. */
-  private restore(snapshot: Snapshot): void {
-    const { index } = snapshot.metadata;
-    this.options.stateMachine.restoreSnapshot(snapshot.data, snapshot.metadata);
-    this.proposals.coveredBySnapshot(index);
-    this.appliedIndex = index;
-    this.snapshots.restored(snapshot);
-    this.options.stateMachine.applied?.(index);
-  }
-
   private carrySnapshots(core: RaftCore, { snapshotReads, snapshotChunks }: Ready): void {
     for (const read of snapshotReads) this.sendChunk(core, read);
     for (const chunk of snapshotChunks) this.storeChunk(core, chunk);
@@ -501,40 +461,14 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   // --- status
 
   status(): RaftStatus {
-    const { nodeId } = this.options;
-    const { core } = this;
-    const role = this.isAlive() ? (core?.role ?? 'follower') : 'follower';
-    const configuration = core?.configuration ?? EMPTY_CONFIGURATION;
-    return {
-      nodeId,
-      role,
-      term: core?.term ?? 0,
-      leaderId: this.isAlive() ? core?.leaderId : undefined,
-      commitIndex: core?.commitIndex ?? 0,
-      appliedIndex: this.appliedIndex,
-      lastIndex: core?.lastIndex ?? 0,
-      leaderReady: role === 'leader' && this.appliedIndex >= (core?.noOpIndex ?? 0),
-      configuration,
-      peers: configuration.members
-        .filter((member) => member.nodeId !== nodeId)
-        .map((member) => this.peerStatus(member.nodeId)),
-      transferTarget: core?.transferTarget,
-      spaceLack: this.spaceLack,
-      refusedMessages: core?.refusedMessages ?? 0,
-    };
+    return nodeStatus(this.statusSources());
   }
 
-  private peerStatus(nodeId: NodeId): PeerStatus {
-    const { transport } = this.options;
-    const peer = this.core?.peer(nodeId);
-    const healthy = peer?.active ?? transport.isConnected(nodeId);
-    return {
-      nodeId,
-      matchIndex: peer?.matchIndex ?? 0,
-      state: peer?.state,
-      healthy: this.isAlive() && healthy,
-      metrics: transport.peerMetrics?.(nodeId),
-    };
+  private statusSources(): StatusSources {
+    const { nodeId, transport } = this.options;
+    const { core, spaceLack } = this;
+    const { appliedIndex } = this.applier;
+    return { nodeId, core, transport, isAlive: this.isAlive(), appliedIndex, spaceLack };
   }
 
   onStatusChange(listener: (status: RaftStatus) => void): () => void {
@@ -543,12 +477,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   private notify(): void {
-    const { core } = this;
-    if (!core || this.listeners.size === 0) return;
-    const ready = core.role === 'leader' && this.appliedIndex >= core.noOpIndex;
-    const summary = this.isAlive()
-      ? `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready} ${core.configurationIndex} ${this.spaceLack ?? ''}`
-      : 'stopped';
+    if (!this.core || this.listeners.size === 0) return;
+    const summary = statusSummary(this.statusSources());
     if (summary === this.notified) return;
     this.notified = summary;
     const status = this.status();

@@ -13,12 +13,20 @@ export class ReadLease {
     this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maxClockDrift);
   }
 
+  /** Whether no round is under way, or one so old that it would be of no use any more. */
+  wantsRound(now: number): boolean {
+    return this.round === undefined || now - this.round.startedAt >= this.durationMs;
+  }
+
+  /** @param now read before the round's messages left */
   started(requestId: number, now: number): void {
     this.round = { requestId, startedAt: now };
   }
 
   confirmed(requestId: number): void {
-    if (this.round?.requestId === requestId) this.validUntil = this.round.startedAt + this.durationMs;
+    if (this.round?.requestId !== requestId) return;
+    this.validUntil = this.round.startedAt + this.durationMs;
+    this.round = undefined;
   }
 
   isValid(now: number): boolean {

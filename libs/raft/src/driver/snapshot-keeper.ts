@@ -10,7 +10,7 @@ const TAIL_ENTRIES = 5_000;
 
 export interface SnapshotKeeperOptions {
   readonly storage: RaftStorage;
-  readonly stateMachine: StateMachine<unknown>;
+  readonly stateMachine: StateMachine;
   readonly thresholds: SnapshotThresholds;
   /** runs a call of the storage and what follows it, as long as the node lives */
   readonly follow: <T>(job: Promise<T>, then: (value: T) => void) => void;

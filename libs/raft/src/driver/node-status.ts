@@ -1,0 +1,58 @@
+import { EMPTY_CONFIGURATION } from '../core/configuration.js';
+import type { RaftCore } from '../core/raft-core.js';
+import type { NodeId } from '../core/types.js';
+import type { RaftTransport } from './ports.js';
+import type { PeerStatus, RaftStatus } from './raft-node.types.js';
+
+export interface StatusSources {
+  readonly nodeId: NodeId;
+  /** undefined before the storage was read */
+  readonly core: RaftCore | undefined;
+  readonly transport: RaftTransport;
+  readonly isAlive: boolean;
+  readonly appliedIndex: number;
+  readonly spaceLack: string | undefined;
+}
+
+/** What a node knows now, for its users. One that has stopped follows nobody. */
+export function nodeStatus(sources: StatusSources): RaftStatus {
+  const { nodeId, core, isAlive, appliedIndex, spaceLack } = sources;
+  const role = isAlive ? (core?.role ?? 'follower') : 'follower';
+  const configuration = core?.configuration ?? EMPTY_CONFIGURATION;
+  return {
+    nodeId,
+    role,
+    term: core?.term ?? 0,
+    leaderId: isAlive ? core?.leaderId : undefined,
+    commitIndex: core?.commitIndex ?? 0,
+    appliedIndex,
+    lastIndex: core?.lastIndex ?? 0,
+    leaderReady: role === 'leader' && appliedIndex >= (core?.noOpIndex ?? 0),
+    configuration,
+    peers: configuration.members
+      .filter((member) => member.nodeId !== nodeId)
+      .map((member) => peerStatus(sources, member.nodeId)),
+    transferTarget: core?.transferTarget,
+    spaceLack,
+    refusedMessages: core?.refusedMessages ?? 0,
+  };
+}
+
+function peerStatus({ core, transport, isAlive }: StatusSources, nodeId: NodeId): PeerStatus {
+  const peer = core?.peer(nodeId);
+  const healthy = peer?.active ?? transport.isConnected(nodeId);
+  return {
+    nodeId,
+    matchIndex: peer?.matchIndex ?? 0,
+    state: peer?.state,
+    healthy: isAlive && healthy,
+    metrics: transport.peerMetrics?.(nodeId),
+  };
+}
+
+/** What listeners are told of: equal exactly when nothing of it has changed. */
+export function statusSummary({ isAlive, core, appliedIndex, spaceLack }: StatusSources): string {
+  if (!isAlive || !core) return 'stopped';
+  const ready = core.role === 'leader' && appliedIndex >= core.noOpIndex;
+  return `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready} ${core.configurationIndex} ${spaceLack ?? ''}`;
+}
