@@ -13,6 +13,18 @@ export class LogOverloadedError extends CodedError {
   readonly retryable = true;
 }
 
+/** The disk of the leader has no room: the record is not in the log and never will be. */
+export class LogFullError extends CodedError {
+  readonly code = 'LOG_FULL';
+  readonly retryable = true;
+}
+
+/** The leader is handing over to another node: the record is not in the log and never will be. */
+export class LogHandingOverError extends CodedError {
+  readonly code = 'LOG_HANDING_OVER';
+  readonly retryable = true;
+}
+
 /** No record of this size fits into the log: it is not in it, and repeating it is of no use. */
 export class RecordTooLargeError extends CodedError {
   readonly code = 'RECORD_TOO_LARGE';
@@ -46,14 +58,25 @@ export type LeadershipListener = (leadership: Leadership, replacedThrough?: numb
 export interface DecisionLog {
   /** what this node has applied; changed by nobody but the log */
   readonly state: DecisionState;
+  /** through which index of the log `state` holds everything */
+  readonly appliedIndex: number;
   leadership(): Leadership;
   /**
    * Proposes a record; resolves when it is committed and applied here, with what the state machine made of it.
-   * Rejects with one of the four errors above.
+   * Rejects with one of the errors above.
    */
   append(record: LogRecord): Promise<ApplyResult>;
-  /** Afterwards `state` holds everything that was committed when the call began. Rejects with NotLeadingError. */
+  /**
+   * For whoever may act only while this node leads: afterwards it is known to, and `state` holds everything that was
+   * committed when the call began. Rejects with NotLeadingError.
+   */
   confirmLeadership(): Promise<void>;
+  /**
+   * For readers, on any node of the group: afterwards `state` holds everything that was committed anywhere when the
+   * call began (thesis, 6.4). Rejects with NotLeadingError when no leader is known or it changes on the way; an
+   * answer may also stay away for good, as long as messages get lost.
+   */
+  readBarrier(): Promise<void>;
   /** The function returned ends it. */
   onApplied(listener: (applied: AppliedRecord) => void): () => void;
   /**

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ApplyResult, LogRecord } from '@concordat/commit-protocol';
 import { SeededRandom, UuidV7Generator, VirtualClock } from '@concordat/foundation';
-import { MemoryNetwork, MemoryStorage, RaftNode } from '@concordat/raft';
+import { memberOf, MemoryNetwork, MemoryStorage, RaftNode } from '@concordat/raft';
 import type { AppliedRecord, Leadership } from './decision-log.js';
 import { CompressedEndedTransactions } from './ended-archive.js';
 import { RaftDecisionLog } from './raft-decision-log.js';
@@ -30,7 +30,7 @@ class Fixture {
     log.onLeadership((leadership, replacedThrough) => this.told.push([leadership, replacedThrough]));
     this.node = new RaftNode<ApplyResult>({
       nodeId: 1,
-      voters: [1],
+      members: [memberOf(1)],
       storage: this.storage,
       transport: this.network.transport(1),
       stateMachine: log.stateMachine,
@@ -128,7 +128,7 @@ describe('RaftDecisionLog', () => {
     const fixture = await started();
     const { epoch, leaderId } = fixture.log.leadership();
     expect(leaderId).toBe(1);
-    expect(epoch).toEqual({ term: fixture.node.status().term, index: 1 });
+    expect(epoch).toEqual({ term: fixture.node.status().term, index: 2 }); // behind the configuration
     expect(fixture.told.filter(([leadership]) => leadership.epoch)).toHaveLength(1);
     await fixture.append({ type: 'expire', before: 1 });
     expect(fixture.log.leadership().epoch).toBe(epoch);

@@ -1,4 +1,4 @@
-import { CodedError } from '@concordat/foundation';
+import { CodedError, invariant, unreachable } from '@concordat/foundation';
 import {
   DecisionState,
   type ApplyResult,
@@ -16,6 +16,8 @@ import {
 } from '@concordat/raft';
 import {
   AppendUnknownError,
+  LogFullError,
+  LogHandingOverError,
   LogOverloadedError,
   NotLeadingError,
   RecordTooLargeError,
@@ -43,11 +45,15 @@ export class RaftDecisionLog implements DecisionLog {
   private readonly proposed = new WeakMap<Uint8Array, LogRecord>();
   private node: RaftNodeApi<ApplyResult> | undefined;
   private current: Leadership = { epoch: undefined, leaderId: undefined };
+  private lastApplied = 0;
 
   constructor(private readonly archive: CompressedEndedTransactions) {
     this.state = new DecisionState(archive);
     this.stateMachine = {
       apply: (command, index) => this.apply(command, index),
+      applied: (index) => {
+        this.lastApplied = index;
+      },
       takeSnapshot: () => encodeSnapshot(this.state.takeSnapshot(), this.archive.takeSnapshot()),
       restoreSnapshot: (data, { index }) => this.restore(data, index),
     };
@@ -58,6 +64,10 @@ export class RaftDecisionLog implements DecisionLog {
     this.node = node;
     node.onStatusChange((status) => this.onStatus(status));
     this.onStatus(node.status());
+  }
+
+  get appliedIndex(): number {
+    return this.lastApplied;
   }
 
   leadership(): Leadership {
@@ -85,6 +95,17 @@ export class RaftDecisionLog implements DecisionLog {
     }
   }
 
+  async readBarrier(): Promise<void> {
+    if (!this.node) throw new NotLeadingError('this node has not started yet');
+    try {
+      const index = await this.node.readIndex();
+      invariant(index <= this.lastApplied, 'a read is confirmed only when its index is applied');
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error;
+      throw new NotLeadingError('no leader answered', { cause: error });
+    }
+  }
+
   onApplied(listener: (applied: AppliedRecord) => void): () => void {
     this.applyListeners.add(listener);
     return () => this.applyListeners.delete(listener);
@@ -98,6 +119,7 @@ export class RaftDecisionLog implements DecisionLog {
   private apply(command: Uint8Array, index: number): ApplyResult {
     const record = this.proposed.get(command) ?? decodeRecord(command);
     const result = this.state.apply(record, index);
+    this.lastApplied = index;
     for (const listener of this.applyListeners) listener({ index, record, result });
     return result;
   }
@@ -106,6 +128,7 @@ export class RaftDecisionLog implements DecisionLog {
     const { state, archive } = decodeSnapshot<DecisionStateSnapshot>(data);
     this.archive.restoreSnapshot(archive);
     this.state.restoreSnapshot(state);
+    this.lastApplied = index;
     this.tell(index);
   }
 
@@ -130,12 +153,25 @@ export class RaftDecisionLog implements DecisionLog {
 
 function appendError(error: unknown): CodedError {
   if (error instanceof NotLeaderError) return new NotLeadingError('this node does not lead', { cause: error });
-  if (error instanceof ProposalDroppedError) {
-    if (error.code === 'STOPPED') return new NotLeadingError('this node stops', { cause: error });
-    if (error.code === 'TOO_LARGE') return new RecordTooLargeError(error.message, { cause: error });
-    return new LogOverloadedError(error.message, { cause: error });
-  }
+  if (error instanceof ProposalDroppedError) return droppedError(error);
   if (error instanceof ProposalUnknownError) return new AppendUnknownError(error.message, { cause: error });
   if (error instanceof CodedError) return error;
   throw error;
+}
+
+function droppedError(cause: ProposalDroppedError): CodedError {
+  switch (cause.code) {
+    case 'STOPPED':
+      return new NotLeadingError('this node stops', { cause });
+    case 'TOO_LARGE':
+      return new RecordTooLargeError(cause.message, { cause });
+    case 'TRANSFERRING':
+      return new LogHandingOverError(cause.message, { cause });
+    case 'DISK_FULL':
+      return new LogFullError(cause.message, { cause });
+    case 'OVERLOADED':
+      return new LogOverloadedError(cause.message, { cause });
+    default:
+      return unreachable(cause.code, 'reason');
+  }
 }

@@ -78,6 +78,18 @@ export class OverloadedError extends CodedError {
   readonly retryable = true;
 }
 
+/** The leader's disk has no room for the log: nothing happened. */
+export class DiskFullError extends CodedError {
+  readonly code = 'DISK_FULL';
+  readonly retryable = true;
+}
+
+/** The leader is handing over to another node: nothing happened. */
+export class HandingOverError extends CodedError {
+  readonly code = 'HANDING_OVER';
+  readonly retryable = true;
+}
+
 /** Leadership was lost while the request was under way: it may have happened or not. */
 export class OutcomeUnknownError extends CodedError {
   readonly code = 'OUTCOME_UNKNOWN';

@@ -53,7 +53,7 @@ describe('a new leader (protocol 4.1 to 4.3)', () => {
     expect(answer.value).toMatchObject({ settled: false });
     changeLeader(harness);
     await harness.answerPrepares('yes');
-    expect(await harness.manager.get(id, 'linearizable')).toMatchObject({ outcome: 'committed' });
+    expect((await harness.manager.get(id, 'linearizable')).value).toMatchObject({ outcome: 'committed' });
   });
 
   it('tells decisions again until every branch has ended', async () => {
@@ -111,7 +111,7 @@ describe('a new leader (protocol 4.1 to 4.3)', () => {
     await harness.pass(2_000);
     harness.log.lead();
     await harness.pass(0);
-    expect(await harness.manager.get(id, 'linearizable')).toMatchObject({ decision: 'commit' });
+    expect((await harness.manager.get(id, 'linearizable')).value).toMatchObject({ decision: 'commit' });
   });
 
   it('asks a delegated branch again, and decides nothing itself', async () => {
@@ -288,7 +288,7 @@ describe('presumed abort (protocol 3)', () => {
   it('answers from the log what is decided or ended', async () => {
     const harness = new Harness();
     const id = await harness.committed();
-    const { branches } = await harness.manager.get(id, 'linearizable');
+    const { branches } = (await harness.manager.get(id, 'linearizable')).value;
     harness.inquire(id, 'bank-a', branches[0]!.branchId);
     await harness.settle();
     expect(harness.bus.of('decision')).toMatchObject([{ decision: 'commit', transactionId: id }]);
@@ -305,7 +305,7 @@ describe('presumed abort (protocol 3)', () => {
     expect(harness.bus.of('decision')).toEqual([]);
     expect(harness.bus.of('unknown-old')).toHaveLength(2);
     expect(harness.alerts).toHaveLength(1);
-    expect(await harness.manager.inDoubt()).toMatchObject([
+    expect((await harness.manager.inDoubt('linearizable')).value).toMatchObject([
       { transactionId: old, branchId, participant: 'bank-a', state: 'unknown-old' },
     ]);
   });

@@ -12,7 +12,6 @@ import {
   AdmissionQueue,
   admissionKeys,
   CoordinatorTransaction,
-  findBranch,
   transactionFromBegin,
   type AnnounceMessage,
   type ApplyResult,
@@ -42,6 +41,7 @@ import type { TransactionOptions } from './options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import type { Idempotency } from './transactions.api.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
+import { WaitingBegins } from './waiting-begins.js';
 
 export interface SessionDependencies {
   readonly log: DecisionLog;
@@ -90,8 +90,7 @@ export class LeaderSession {
   private readonly done: DoneBatch;
   private readonly outcomes: OutcomePublisher;
   private outbox: OutgoingMessage[] = [];
-  private waitingBegins: (() => void)[] = [];
-  private beginTimer: Timer | undefined;
+  private readonly waitingBegins: WaitingBegins;
   private closed = false;
 
   constructor(
@@ -100,6 +99,7 @@ export class LeaderSession {
   ) {
     const { options, clock, log } = dependencies;
     this.admission = new AdmissionQueue(options.maximumWaitingForKeys);
+    this.waitingBegins = new WaitingBegins(clock, options.beginDelayMs);
     this.outcomes = new OutcomePublisher(dependencies, log.state, () => {
       if (log.state.unpublishedCount > MAXIMUM_PUBLISHED_UNLOGGED) this.done.flush(true);
     });
@@ -143,7 +143,7 @@ export class LeaderSession {
 
   close(): void {
     this.closed = true;
-    this.proposeWaitingBegins(); // they are told that the leadership has ended
+    this.waitingBegins.release(); // they are told that the leadership has ended
     for (const entry of this.entries.values()) cancelTimers(entry);
     this.entries.clear();
     this.done.close();
@@ -184,21 +184,9 @@ export class LeaderSession {
    * transaction that is presumed aborted.
    */
   private logBegin(record: BeginRecord): Promise<ApplyResult> {
-    const { clock, options } = this.dependencies;
     const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
-    if (needed || options.beginDelayMs === 0) return this.propose(record, 'coordinator.begin');
-    this.beginTimer ??= clock.setTimer(options.beginDelayMs, () => this.proposeWaitingBegins());
-    return new Promise((resolve, reject) => {
-      this.waitingBegins.push(() => void this.propose(record, 'coordinator.begin').then(resolve, reject));
-    });
-  }
-
-  private proposeWaitingBegins(): void {
-    this.beginTimer?.cancel();
-    this.beginTimer = undefined;
-    const begins = this.waitingBegins;
-    this.waitingBegins = [];
-    for (const propose of begins) propose();
+    const propose = (): Promise<ApplyResult> => this.propose(record, 'coordinator.begin');
+    return needed ? propose() : this.waitingBegins.add(propose);
   }
 
   /** Runs an enlistment after those before it of the same transaction. */
@@ -433,7 +421,7 @@ export class LeaderSession {
 
   /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
   private async append(record: LogRecord, failpoint: string, entry?: Entry): Promise<void> {
-    this.proposeWaitingBegins(); // in front of it, into the same batch
+    this.waitingBegins.release(); // in front of it, into the same batch
     try {
       const { refusal } = await this.propose(record, failpoint);
       // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.
@@ -507,10 +495,4 @@ export class LeaderSession {
 function cancelTimers(entry: Entry): void {
   entry.deadlineTimer?.cancel();
   entry.resendTimer?.cancel();
-}
-
-/** Whether a transaction's branch voted yes, as far as the log and the leader know. */
-export function votedYes(machine: CoordinatorTransaction, branchId: string): boolean {
-  const vote = findBranch(machine.transaction, branchId)?.vote ?? machine.reportOf(branchId)?.vote;
-  return vote === 'yes';
 }

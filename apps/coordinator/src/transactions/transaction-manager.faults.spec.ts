@@ -195,7 +195,7 @@ describe('the deadline', () => {
     const id = await harness.begin(1_000);
     await harness.enlist(id);
     await harness.pass(1_000);
-    expect(await harness.manager.get(id, 'linearizable')).toMatchObject({
+    expect((await harness.manager.get(id, 'linearizable')).value).toMatchObject({
       status: 'aborted',
       reason: 'DEADLINE_EXCEEDED',
     });
@@ -249,8 +249,13 @@ describe('votes after the decision (protocol 4.5)', () => {
     expect(harness.alerts).toHaveLength(1);
     expect(harness.manager.figures()).toMatchObject({ alerts: 1, open: 1, inDoubt: 1 });
     const { transactionId, branchId } = prepares[0]!;
-    expect(await harness.manager.get(transactionId, 'linearizable')).toMatchObject({ status: 'mixed', endedAt: null });
-    expect(await harness.manager.inDoubt()).toMatchObject([{ branchId, state: 'heuristic-rollback' }]);
+    expect((await harness.manager.get(transactionId, 'linearizable')).value).toMatchObject({
+      status: 'mixed',
+      endedAt: null,
+    });
+    expect((await harness.manager.inDoubt('linearizable')).value).toMatchObject([
+      { branchId, state: 'heuristic-rollback' },
+    ]);
   });
 
   it('ignores who does not belong to the transaction, and repeats', async () => {

@@ -168,7 +168,7 @@ describe('answers to clients (protocol 4.6)', () => {
   it('answers with the results that were logged with the decision', async () => {
     const harness = new Harness();
     const id = await harness.committed();
-    const { branches } = await harness.manager.get(id, 'linearizable');
+    const { branches } = (await harness.manager.get(id, 'linearizable')).value;
     expect(branches.map(({ operations }) => operations[0]?.result)).toEqual([{ by: 'bank-a' }, { by: 'bank-b' }]);
   });
 
@@ -232,7 +232,7 @@ describe('answers to clients (protocol 4.6)', () => {
     expect(items.filter((count) => count > 0)).toEqual([2, 2]);
   });
 
-  it('says NO_LEADER on a node that does not lead, whatever is asked', async () => {
+  it('says NO_LEADER on a node that does not lead, whatever is to be changed', async () => {
     const harness = new Harness({ leading: false });
     const { manager } = harness;
     const id = harness.newId();
@@ -242,23 +242,29 @@ describe('answers to clients (protocol 4.6)', () => {
       manager.enlist(id, work('bank-a')),
       manager.commit(id, DECIDED),
       manager.abort(id, DECIDED),
-      manager.get(id, 'linearizable'),
-      manager.list({ limit: 1 }),
-      manager.inDoubt(),
     ];
     for (const call of calls) await expect(call).rejects.toMatchObject({ code: 'NO_LEADER', retryable: true });
     expect(harness.log.proposed).toEqual([]);
   });
 
-  it('reads what it has applied on a node that does not lead, when that is asked for', async () => {
-    const harness = new Harness();
-    const id = await harness.committed();
-    harness.log.follow();
-    expect(await harness.manager.get(id, 'stale')).toMatchObject({ id, status: 'committed' });
-    await expect(harness.manager.get(harness.newId(), 'stale')).rejects.toMatchObject({
-      code: 'TRANSACTION_NOT_FOUND',
-    });
-  });
+  it.each([
+    ['full', 'DISK_FULL'],
+    ['handingOver', 'HANDING_OVER'],
+    ['overloaded', 'OVERLOADED'],
+  ] as const)(
+    'says clearly that nothing happened when the log is %s, and takes the request later',
+    async (lack, code) => {
+      const harness = new Harness();
+      const id = await harness.begin();
+      harness.log[lack] = true;
+      for (const refused of [harness.begin(), harness.execute(), harness.enlist(id)]) {
+        await expect(refused).rejects.toMatchObject({ code, retryable: true });
+      }
+      harness.log[lack] = false;
+      await harness.enlist(id);
+      expect(await harness.committed()).toBeDefined();
+    },
+  );
 
   it('says OUTCOME_UNKNOWN when leadership is lost under a Begin, and the log may have it or not', async () => {
     const harness = new Harness();
@@ -444,7 +450,7 @@ describe('commit and abort, again and against each other', () => {
     const third = harness.watch(harness.manager.get(harness.newId(), 'linearizable'));
     await harness.settle();
     harness.log.follow();
-    await harness.settle();
+    await harness.pass(10_000);
     expect(third.error).toMatchObject({ code: 'NO_LEADER' });
   });
 });
@@ -464,7 +470,10 @@ describe('a transaction with one writing participant (protocol 4.7)', () => {
     expect(message?.operations).toHaveLength(2);
     harness.done(message!, 'committed');
     await harness.settle();
-    expect(await harness.manager.get(id, 'linearizable')).toMatchObject({ status: 'committed', outcome: 'committed' });
+    expect((await harness.manager.get(id, 'linearizable')).value).toMatchObject({
+      status: 'committed',
+      outcome: 'committed',
+    });
     expect(harness.bus.of('decision')).toEqual([]);
     expect(harness.recordsOf(id)).toEqual(['begin', 'decide']);
   });

@@ -1,19 +1,16 @@
 import { CodedError, UuidV7Generator, type Logger } from '@concordat/foundation';
 import {
-  countOperations,
-  delegate,
   findBranch,
   type AbortCause,
   type ApplyResult,
-  type BeginRecord,
-  type BranchSpecification,
-  type EnlistRecord,
   type ReplyMessage,
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
 import {
   AppendUnknownError,
+  LogFullError,
+  LogHandingOverError,
   LogOverloadedError,
   NotLeadingError,
   RecordTooLargeError,
@@ -22,34 +19,33 @@ import {
 } from '../decision-log/decision-log.js';
 import {
   BranchConflictError,
+  DiskFullError,
+  HandingOverError,
   IdempotencyKeyReusedError,
   NoLeaderError,
-  NotAvailableError,
   OutcomeUnknownError,
   OverloadedError,
   PayloadTooLargeError,
-  TooManyBranchesError,
   TransactionClosedError,
   TransactionDecidedError,
-  TransactionExpiredError,
-  TransactionNotFoundError,
-  UnknownOperationError,
-  UnknownParticipantError,
 } from './errors.js';
 import { EventHistory } from './event-history.js';
-import { listInDoubt } from './in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leader-session.js';
+import { refuseUnavailable, RequestRecords } from './request-records.js';
 import { Retention } from './retention.js';
+import { TransactionQueries } from './transaction-queries.js';
 import type {
   BeginRequest,
   BranchRequest,
   BranchView,
+  Consistency,
   ExecuteRequest,
   Idempotency,
   InDoubtItem,
   ListQuery,
   MissedEvents,
   PreparedBranchRequest,
+  Reading,
   Settlement,
   TransactionEvent,
   TransactionPage,
@@ -58,14 +54,11 @@ import type {
   WaitOptions,
 } from './transactions.api.js';
 import { UnknownOldBranches } from './unknown-old-branches.js';
-import { branchView, statusOf, transactionView } from './view.js';
+import { branchView } from './view.js';
 import { Waiters } from './waiters.js';
 
 /** What a request that has just been made needs besides its own wait to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
-
-/** Ended or open transactions that one page of a filtered list looks at, at most. */
-const MAXIMUM_SCANNED = 20_000;
 
 export interface ManagerDependencies extends Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'> {
   /** called once for each transaction that is decided while this node leads */
@@ -86,7 +79,8 @@ export class TransactionManager implements TransactionsApi {
   private readonly history: EventHistory;
   private readonly listeners = new Set<(event: TransactionEvent) => void>();
   private readonly resetListeners = new Set<(throughIndex: number) => void>();
-  private readonly ids: UuidV7Generator;
+  private readonly queries: TransactionQueries;
+  private readonly records: RequestRecords;
   private readonly unknownOld: UnknownOldBranches;
   private readonly retention: Retention;
   private readonly logger: Logger;
@@ -102,8 +96,11 @@ export class TransactionManager implements TransactionsApi {
     this.logger = logger;
     this.waiters = new Waiters(clock);
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
-    this.ids = new UuidV7Generator(() => clock.now(), random);
+    const ids = new UuidV7Generator(() => clock.now(), random);
+    this.records = new RequestRecords({ log, clock, ids, options });
     this.unknownOld = new UnknownOldBranches(() => clock.now());
+    const { history, unknownOld } = this;
+    this.queries = new TransactionQueries({ log, clock, options, history, unknownOld, session: () => this.session });
     this.retention = new Retention(clock, log, options, () => this.session?.logPublished());
     this.detach.push(
       log.onApplied((applied) => this.onApplied(applied)),
@@ -117,7 +114,7 @@ export class TransactionManager implements TransactionsApi {
     const { state } = this.dependencies.log;
     return {
       open: state.openCount,
-      inDoubt: this.session ? this.listInDoubt(this.session).length : 0,
+      inDoubt: this.session ? this.queries.listInDoubt().length : 0,
       waitingForKeys: this.session?.waitingForKeys ?? 0,
       alerts: this.alerts,
       ended: state.unpublishedCount + state.archive.size,
@@ -145,12 +142,12 @@ export class TransactionManager implements TransactionsApi {
     let inFlight;
     while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
     const repeated = this.findRepeated(request.idempotency);
-    if (repeated) return this.view(repeated);
+    if (repeated) return this.queries.view(repeated);
     this.refuseOverload(session);
-    const record = this.beginRecord(request, [], false);
+    const record = this.records.begin(request);
     const result = await this.logged(session.begin(record));
     if (result.refusal === 'KEY_IN_USE') return this.begin(request); // another one was faster
-    return this.view(result.transactions[0]!);
+    return this.queries.view(result.transactions[0]!);
   }
 
   async execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
@@ -160,12 +157,9 @@ export class TransactionManager implements TransactionsApi {
     while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
     const repeated = this.findRepeated(request.idempotency);
     if (repeated) return this.settle(repeated.transactionId, options);
-    this.refuseUnknownOperations(request.branches);
+    for (const branch of request.branches) this.records.refuseUnknown(branch);
     this.refuseOverload(session);
-    const branches = this.gather(request.branches);
-    this.refuseTooMany(branches.length, request.branches.length);
-    this.refuseTooLarge(branches);
-    const record = this.beginRecord(request, branches, true);
+    const record = this.records.execute(request);
     const settlement = this.settle(record.transactionId, options);
     this.logged(session.begin(record)).then(
       (result) => {
@@ -192,8 +186,7 @@ export class TransactionManager implements TransactionsApi {
     while ((inFlight = this.requestInFlight(session, idempotency))) await inFlight.settled;
     const repeated = this.findRepeated(idempotency);
     if (repeated) return { created: false, branch: this.claimedBranch(repeated, idempotency!) };
-    if ('operation' in branch) this.refuseUnknownOperations([branch]);
-    else this.refuseUnknownParticipant(branch.participant);
+    this.records.refuseUnknown(branch);
     await this.require(transactionId);
     return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
   }
@@ -214,34 +207,16 @@ export class TransactionManager implements TransactionsApi {
     return this.settle(transactionId, options);
   }
 
-  async get(transactionId: TransactionId, consistency: 'linearizable' | 'stale'): Promise<TransactionView> {
-    if (consistency === 'linearizable') {
-      this.leading();
-      await this.confirm();
-    }
-    const transaction = this.dependencies.log.state.find(transactionId);
-    if (!transaction) throw this.missing(transactionId);
-    return this.view(transaction);
+  get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
+    return this.queries.get(transactionId, consistency);
   }
 
-  async list(query: ListQuery): Promise<TransactionPage> {
-    this.leading();
-    await this.confirm();
-    const items: TransactionView[] = [];
-    let last: TransactionId | undefined;
-    let scanned = 0;
-    for (const transaction of this.dependencies.log.state.newestFirst(query.cursor)) {
-      if (items.length === query.limit || scanned++ === MAXIMUM_SCANNED) return { items, nextCursor: last! };
-      last = transaction.transactionId;
-      if (matches(transaction, query)) items.push(this.view(transaction));
-    }
-    return { items, nextCursor: null };
+  list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>> {
+    return this.queries.list(query, consistency);
   }
 
-  async inDoubt(): Promise<readonly InDoubtItem[]> {
-    const session = this.leading();
-    await this.confirm();
-    return this.listInDoubt(session);
+  inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>> {
+    return this.queries.inDoubt(consistency);
   }
 
   subscribe(listener: (event: TransactionEvent) => void): () => void {
@@ -255,19 +230,7 @@ export class TransactionManager implements TransactionsApi {
   }
 
   missedSince(logIndex: number): MissedEvents {
-    const changed = this.history.changedSince(logIndex);
-    if (!changed) return { kind: 'reset' };
-    const events: TransactionEvent[] = [];
-    for (const transactionId of changed) {
-      const transaction = this.dependencies.log.state.find(transactionId);
-      if (transaction) events.push({ logIndex: transaction.logIndex, transaction: this.view(transaction) });
-    }
-    return { kind: 'events', events: events.sort((a, b) => a.logIndex - b.logIndex) };
-  }
-
-  private listInDoubt(session: LeaderSession): InDoubtItem[] {
-    const { clock, options } = this.dependencies;
-    return listInDoubt(session.machines(), this.unknownOld.list(), clock.now(), options);
+    return this.queries.missedSince(logIndex);
   }
 
   private onApplied(applied: AppliedRecord): void {
@@ -278,7 +241,7 @@ export class TransactionManager implements TransactionsApi {
     for (const transaction of changed) {
       this.waiters.changed(transaction);
       if (this.listeners.size === 0) continue;
-      const event: TransactionEvent = { logIndex: applied.index, transaction: this.view(transaction) };
+      const event: TransactionEvent = { logIndex: applied.index, transaction: this.queries.view(transaction) };
       for (const listener of this.listeners) listener(event);
     }
   }
@@ -339,18 +302,12 @@ export class TransactionManager implements TransactionsApi {
     if (known) return known;
     await this.confirm();
     const found = this.lookUp(transactionId);
-    if (!found) throw this.missing(transactionId);
+    if (!found) throw this.queries.missing(transactionId);
     return found;
   }
 
   private lookUp(transactionId: TransactionId): TransactionState | undefined {
     return this.session?.machineOf(transactionId)?.transaction ?? this.dependencies.log.state.find(transactionId);
-  }
-
-  private missing(transactionId: TransactionId): CodedError {
-    return this.dependencies.log.state.mayHaveExpired(transactionId)
-      ? new TransactionExpiredError(`transaction ${transactionId} is older than what is kept`)
-      : new TransactionNotFoundError(`there is no transaction ${transactionId}`);
   }
 
   /**
@@ -362,14 +319,14 @@ export class TransactionManager implements TransactionsApi {
     const satisfied = (transaction: TransactionState | undefined): boolean =>
       transaction !== undefined && (wait === 'ended' ? transaction.endedAt : transaction.decision) !== undefined;
     const present = state.find(transactionId);
-    if (present && satisfied(present)) return { settled: true, transaction: this.view(present) };
+    if (present && satisfied(present)) return { settled: true, transaction: this.queries.view(present) };
     const reached = await this.waiters.wait(transactionId, wait, waitMs);
-    if (reached) return { settled: true, transaction: this.view(reached) };
+    if (reached) return { settled: true, transaction: this.queries.view(reached) };
     const pending = state.find(transactionId);
-    if (pending?.closed) return { settled: satisfied(pending), transaction: this.view(pending) };
+    if (pending?.closed) return { settled: satisfied(pending), transaction: this.queries.view(pending) };
     const logged = await this.waiters.wait(transactionId, wait, LOGGING_GRACE_MS);
     const latest = logged ?? state.find(transactionId);
-    if (latest?.closed) return { settled: satisfied(latest), transaction: this.view(latest) };
+    if (latest?.closed) return { settled: satisfied(latest), transaction: this.queries.view(latest) };
     throw new OutcomeUnknownError('the request could not be logged in time; it may have happened');
   }
 
@@ -410,91 +367,23 @@ export class TransactionManager implements TransactionsApi {
     const repeated = 'branchId' in request ? repeatedBranch(transaction, request) : undefined;
     if (repeated) return { created: false, branch: repeated };
     refuseClosed(transaction);
-    const specification = this.specify(transaction, request);
-    const branchCount = transaction.branches.length + (findBranch(transaction, specification.branchId) ? 0 : 1);
-    this.refuseTooMany(branchCount, countOperations(transaction) + specification.operations.length);
-    if (specification.operations.length > 0) this.refuseTooLarge([...transaction.branches, specification]);
-    const record: EnlistRecord = {
-      type: 'enlist',
-      transactionId,
-      branch: specification,
-      at: this.dependencies.clock.now(),
-      ...(idempotency && { idempotency }),
-    };
+    const record = this.records.enlist(transaction, request, idempotency);
+    const { branchId } = record.branch;
     const result = await this.logged(session.enlist(record));
     const enlisted = result.transactions[0];
     switch (result.refusal) {
       case undefined:
-        return { created: true, branch: branchView(enlisted!, findBranch(enlisted!, specification.branchId)!) };
+        return { created: true, branch: branchView(enlisted!, findBranch(enlisted!, branchId)!) };
       case 'UNKNOWN_TRANSACTION':
-        throw this.missing(transactionId);
+        throw this.queries.missing(transactionId);
       case 'KEY_IN_USE':
         return this.enlist(transactionId, request, idempotency); // another one was faster: its answer
       case 'BRANCH_CONFLICT':
-        throw branchConflict(specification.branchId);
+        throw branchConflict(branchId);
       default:
         refuseClosed(enlisted!);
         throw new OutcomeUnknownError(`the enlistment was refused: ${result.refusal}`);
     }
-  }
-
-  /** Work for a participant that has a branch already joins it. */
-  private specify(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
-    if ('branchId' in request) {
-      const { branchId, participant, vote } = request;
-      return { branchId, participant, operations: [], enlistedVote: vote };
-    }
-    const { participant, operation, payload, keys = [] } = request;
-    const own = transaction.branches.find((branch) => branch.participant === participant && !branch.selfPrepared);
-    return { branchId: own?.branchId ?? this.ids.next(), participant, operations: [{ operation, payload, keys }] };
-  }
-
-  /** One branch for each participant, with its operations in the order of the request. */
-  private gather(requests: readonly BranchRequest[]): BranchSpecification[] {
-    const byParticipant = new Map<
-      string,
-      { branchId: string; operations: BranchSpecification['operations'][number][] }
-    >();
-    for (const { participant, operation, payload, keys = [] } of requests) {
-      const branch = byParticipant.get(participant) ?? { branchId: this.ids.next(), operations: [] };
-      branch.operations.push({ operation, payload, keys });
-      byParticipant.set(participant, branch);
-    }
-    return [...byParticipant].map(([participant, branch]) => ({ participant, ...branch }));
-  }
-
-  private beginRecord(request: BeginRequest, branches: readonly BranchSpecification[], closed: boolean): BeginRecord {
-    const at = this.dependencies.clock.now();
-    const delegateTo = closed ? delegate(branches) : undefined;
-    return {
-      type: 'begin',
-      transactionId: this.ids.next(),
-      protocol: request.protocol,
-      branches,
-      closed,
-      at,
-      deadline: at + request.timeoutMs,
-      metadata: request.metadata,
-      ...(delegateTo !== undefined && { delegateTo }),
-      ...(request.idempotency && { idempotency: request.idempotency }),
-    };
-  }
-
-  private refuseUnknownOperations(branches: readonly BranchRequest[]): void {
-    for (const { participant, operation } of branches) {
-      const operations = this.refuseUnknownParticipant(participant);
-      if (operations.has(operation)) continue;
-      const known = [...operations].sort().join(', ');
-      throw new UnknownOperationError(`participant ${participant} has no operation "${operation}"; it has: ${known}`);
-    }
-  }
-
-  private refuseUnknownParticipant(name: string): ReadonlySet<string> {
-    const participant = this.dependencies.log.state.participant(name);
-    if (participant) return participant.operations;
-    throw new UnknownParticipantError(
-      `no participant "${name}" has announced itself; check the name, and that the service is connected to Kafka`,
-    );
   }
 
   private refuseOverload(session: LeaderSession): void {
@@ -505,32 +394,17 @@ export class TransactionManager implements TransactionsApi {
     if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
   }
 
-  private refuseTooMany(branchCount: number, operationCount: number): void {
-    const { maximumBranches, maximumOperations } = this.dependencies.options;
-    if (branchCount > maximumBranches) {
-      throw new TooManyBranchesError(`a transaction has at most ${maximumBranches} branches`);
-    }
-    if (operationCount > maximumOperations) {
-      throw new TooManyBranchesError(`a transaction has at most ${maximumOperations} operations`);
-    }
-  }
-
-  private refuseTooLarge(branches: readonly Pick<BranchSpecification, 'operations'>[]): void {
-    const { maximumOperationsBytes } = this.dependencies.options;
-    let sizeBytes = 0;
-    for (const { operations } of branches) sizeBytes += Buffer.byteLength(JSON.stringify(operations));
-    if (sizeBytes <= maximumOperationsBytes) return;
-    throw new PayloadTooLargeError(
-      `the operations of the transaction have ${sizeBytes} bytes of JSON together; at most ${maximumOperationsBytes} are allowed`,
-      { details: { limit: maximumOperationsBytes } },
-    );
-  }
-
   private async logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
     try {
       return await proposal;
     } catch (cause) {
       if (cause instanceof NotLeadingError) throw new NoLeaderError('this node lost the leadership', { cause });
+      if (cause instanceof LogFullError) {
+        throw new DiskFullError(`the disk of the leader takes nothing more: ${cause.message}`, { cause });
+      }
+      if (cause instanceof LogHandingOverError) {
+        throw new HandingOverError('the leader is handing over to another node', { cause });
+      }
       if (cause instanceof LogOverloadedError) throw new OverloadedError('the log has too much under way', { cause });
       if (cause instanceof RecordTooLargeError) {
         throw new PayloadTooLargeError('the request does not fit into one record of the log', { cause });
@@ -540,11 +414,6 @@ export class TransactionManager implements TransactionsApi {
       }
       throw cause;
     }
-  }
-
-  private view(transaction: TransactionState): TransactionView {
-    const machine = this.session?.machineOf(transaction.transactionId);
-    return transactionView(transaction, machine && ((branchId) => machine.reportOf(branchId)));
   }
 }
 
@@ -556,11 +425,6 @@ class RepeatedWhileLogging extends CodedError {
   constructor() {
     super('a request with this idempotency key is in the log already');
   }
-}
-
-function refuseUnavailable({ protocol }: BeginRequest): void {
-  if (protocol === '2pc') return;
-  throw new NotAvailableError('three-phase commit is not available in this version; use "2pc"');
 }
 
 function refuseClosed({ transactionId, decision, closed }: TransactionState): void {
@@ -582,9 +446,4 @@ function branchConflict(branchId: string): BranchConflictError {
 
 function keyReused({ key }: Idempotency): IdempotencyKeyReusedError {
   return new IdempotencyKeyReusedError(`the idempotency key ${key} was used with another request`);
-}
-
-function matches(transaction: TransactionState, { status, participant }: ListQuery): boolean {
-  if (status !== undefined && statusOf(transaction) !== status) return false;
-  return participant === undefined || transaction.branches.some((branch) => branch.participant === participant);
 }

@@ -109,6 +109,17 @@ export interface Settlement {
   readonly transaction: TransactionView;
 }
 
+/** `linearizable`: everything that was committed before the call; `stale`: what this node has applied, at once. */
+export type Consistency = 'linearizable' | 'stale';
+
+/** An answer to a question, and through which index of the log it is complete. */
+export interface Reading<Value> {
+  readonly value: Value;
+  readonly appliedIndex: number;
+  /** the leader collects votes that no log holds yet: asked there, the answer says more */
+  readonly leaderKnowsMore: boolean;
+}
+
 export interface ListQuery {
   readonly status?: TransactionStatus;
   readonly participant?: string;
@@ -144,9 +155,9 @@ export type MissedEvents =
   { readonly kind: 'events'; readonly events: readonly TransactionEvent[] } | { readonly kind: 'reset' };
 
 /**
- * What the coordinator offers to its REST interface. Calls that change something, and `get`, `list` and
- * `inDoubt` when a linearizable answer is wanted, must be made on the leader; elsewhere they reject with
- * `NoLeaderError` (code `NO_LEADER`), and nothing has happened.
+ * What the coordinator offers to its REST interface. Calls that change something must be made on the leader; elsewhere
+ * they reject with `NoLeaderError` (code `NO_LEADER`), and nothing has happened. Any node answers questions from what
+ * it has applied; a linearizable answer rejects with `NoLeaderError` when no leader can be asked.
  *
  * Rejections are `CodedError`s of `errors.ts`; their `code` is what a client sees.
  */
@@ -161,10 +172,10 @@ export interface TransactionsApi {
   commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
   abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
   execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement>;
-  /** @param consistency `stale` answers from what this node has applied, on any node */
-  get(transactionId: TransactionId, consistency: 'linearizable' | 'stale'): Promise<TransactionView>;
-  list(query: ListQuery): Promise<TransactionPage>;
-  inDoubt(): Promise<readonly InDoubtItem[]>;
+  get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>>;
+  list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>>;
+  /** Votes that are not logged, and branches of forgotten transactions, only the leader knows. */
+  inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>>;
   /** Called for every change of a transaction on this node, in log order; the function returned ends it. */
   subscribe(listener: (event: TransactionEvent) => void): () => void;
   /**
@@ -180,38 +191,3 @@ export interface TransactionsApi {
 }
 
 export const TRANSACTIONS = Symbol('TRANSACTIONS');
-
-export interface ClusterMember {
-  readonly nodeId: number;
-  readonly role: 'voter' | 'learner';
-  readonly state: 'leader' | 'follower' | 'candidate' | 'unknown';
-  readonly raftUrl: string;
-  readonly httpUrl: string;
-  readonly matchIndex: number | null;
-  readonly healthy: boolean;
-}
-
-export interface ClusterView {
-  readonly clusterName: string;
-  readonly nodeId: number;
-  readonly leaderId: number | null;
-  readonly term: number;
-  readonly commitIndex: number;
-  readonly appliedIndex: number;
-  readonly members: readonly ClusterMember[];
-}
-
-/** What the node tells about itself and its group. */
-export interface ClusterApi {
-  view(): ClusterView;
-  /** whether this node leads and may act (its own no-op is applied) */
-  isLeader(): boolean;
-  /** `http://host:port` of the leader's REST interface; undefined when none is known or this node leads */
-  leaderHttpUrl(): string | undefined;
-  /** Resolves as soon as a leader is known (this node or another), or after the time with false. */
-  waitForLeader(timeoutMs: number): Promise<boolean>;
-  /** knows a leader and consumes replies; otherwise the reasons, as sentences */
-  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] };
-}
-
-export const CLUSTER = Symbol('CLUSTER');

@@ -7,6 +7,8 @@ import {
 } from '@concordat/commit-protocol';
 import {
   AppendUnknownError,
+  LogFullError,
+  LogHandingOverError,
   LogOverloadedError,
   NotLeadingError,
   RecordTooLargeError,
@@ -41,6 +43,12 @@ export class ControlledLog implements DecisionLog {
   overloaded = false;
   /** while set, every proposal is refused because of its size */
   tooSmall = false;
+  /** while set, every proposal is refused because the disk is full */
+  full = false;
+  /** while set, every proposal is refused because the leadership is handed over */
+  handingOver = false;
+  /** the leader that this node follows; it answers read barriers at once unless confirmations are held */
+  followed: number | undefined;
   /** every record that was applied, in order */
   readonly applied: AppliedRecord[] = [];
   private readonly pending: Proposal[] = [];
@@ -50,6 +58,10 @@ export class ControlledLog implements DecisionLog {
   private epoch: LeaderEpoch | undefined;
   private term = 0;
   private index = 0;
+
+  get appliedIndex(): number {
+    return this.index;
+  }
 
   get lastIndex(): number {
     return this.index;
@@ -61,12 +73,14 @@ export class ControlledLog implements DecisionLog {
   }
 
   leadership(): Leadership {
-    return { epoch: this.epoch, leaderId: this.epoch && 1 };
+    return { epoch: this.epoch, leaderId: this.epoch ? 1 : this.followed };
   }
 
   append(record: LogRecord): Promise<ApplyResult> {
     if (!this.epoch) return Promise.reject(new NotLeadingError('this node does not lead'));
     if (this.overloaded) return Promise.reject(new LogOverloadedError('too much under way'));
+    if (this.full) return Promise.reject(new LogFullError('no space left'));
+    if (this.handingOver) return Promise.reject(new LogHandingOverError('another node takes over'));
     if (this.tooSmall) return Promise.reject(new RecordTooLargeError('no record of this size fits'));
     return new Promise((resolve, reject) => {
       this.pending.push({ record: copy(record), resolve, reject });
@@ -76,8 +90,12 @@ export class ControlledLog implements DecisionLog {
 
   confirmLeadership(): Promise<void> {
     if (!this.epoch) return Promise.reject(new NotLeadingError('this node does not lead'));
-    if (!this.confirmationsHeld) return Promise.resolve();
-    return new Promise((resolve, reject) => this.confirmations.push({ resolve, reject }));
+    return this.confirm();
+  }
+
+  readBarrier(): Promise<void> {
+    if (this.leadership().leaderId === undefined) return Promise.reject(new NotLeadingError('no leader is known'));
+    return this.confirm();
   }
 
   onApplied(listener: (applied: AppliedRecord) => void): () => void {
@@ -94,6 +112,12 @@ export class ControlledLog implements DecisionLog {
   lead(): void {
     this.epoch = { term: ++this.term, index: ++this.index };
     this.tell();
+  }
+
+  /** Another node leads, and this one knows. */
+  followLeader(leaderId: number): void {
+    this.followed = leaderId;
+    this.follow();
   }
 
   /** Leadership is lost; what was proposed has an unknown fate. `committed`: of those, so many are in the log. */
@@ -147,6 +171,16 @@ export class ControlledLog implements DecisionLog {
 
   answerConfirmations(): void {
     for (const { resolve } of this.confirmations.splice(0)) resolve();
+  }
+
+  /** Nobody is known to lead any more, for now. */
+  refuseConfirmations(): void {
+    for (const { reject } of this.confirmations.splice(0)) reject(new NotLeadingError('no leader answered'));
+  }
+
+  private confirm(): Promise<void> {
+    if (!this.confirmationsHeld) return Promise.resolve();
+    return new Promise((resolve, reject) => this.confirmations.push({ resolve, reject }));
   }
 
   private tell(replacedThrough?: number): void {

@@ -1,0 +1,57 @@
+import type { Clock, Timer } from '@concordat/foundation';
+import { NotLeadingError, type DecisionLog } from '../decision-log/decision-log.js';
+import { NoLeaderError } from './errors.js';
+
+/** So long a read waits for a leader to be known and to answer: several elections, in milliseconds. */
+const PATIENCE_MS = 4_000;
+/** A leader that refused, and is still the one that is known, is asked again after this. */
+const RETRY_MS = 50;
+
+/**
+ * Makes a read of the log's state linearizable, on any node. A leader that is lost on the way is no reason to give
+ * up: the next one is asked as soon as it is known.
+ */
+export class ReadBarrier {
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Afterwards the state holds everything that was committed when the call began.
+   *
+   * @throws NoLeaderError when no leader answered in time
+   */
+  pass(): Promise<void> {
+    const { log, clock } = this;
+    return new Promise((resolve, reject) => {
+      let asking = false;
+      let ended = false;
+      let retry: Timer | undefined;
+      const end = (how: () => void): void => {
+        if (ended) return;
+        ended = true;
+        patience.cancel();
+        retry?.cancel();
+        detach();
+        how();
+      };
+      const refused = (error: Error): void => {
+        if (!(error instanceof NotLeadingError)) return end(() => reject(error));
+        asking = false;
+        if (!ended) retry = clock.setTimer(RETRY_MS, ask);
+      };
+      const ask = (): void => {
+        if (asking || ended || log.leadership().leaderId === undefined) return;
+        retry?.cancel();
+        asking = true;
+        log.readBarrier().then(() => end(resolve), refused);
+      };
+      const patience = clock.setTimer(PATIENCE_MS, () => {
+        end(() => reject(new NoLeaderError('no leader answered in time; an election may be under way')));
+      });
+      const detach = log.onLeadership(ask);
+      ask();
+    });
+  }
+}

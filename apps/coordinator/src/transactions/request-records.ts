@@ -1,0 +1,161 @@
+import type { Clock, UuidV7Generator } from '@concordat/foundation';
+import {
+  countOperations,
+  delegate,
+  findBranch,
+  type BeginRecord,
+  type BranchSpecification,
+  type EnlistRecord,
+  type TransactionState,
+} from '@concordat/commit-protocol';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import {
+  NotAvailableError,
+  PayloadTooLargeError,
+  TooManyBranchesError,
+  UnknownOperationError,
+  UnknownParticipantError,
+} from './errors.js';
+import type { TransactionOptions } from './options.js';
+import type {
+  BeginRequest,
+  BranchRequest,
+  ExecuteRequest,
+  Idempotency,
+  PreparedBranchRequest,
+} from './transactions.api.js';
+
+export interface RequestRecordsDependencies {
+  readonly log: DecisionLog;
+  readonly clock: Clock;
+  readonly ids: UuidV7Generator;
+  readonly options: TransactionOptions;
+}
+
+/**
+ * Makes records of requests, or refuses what can never be logged: participants and operations that nobody has
+ * announced, too many branches, too large payloads. Decides nothing and changes nothing.
+ */
+export class RequestRecords {
+  constructor(private readonly dependencies: RequestRecordsDependencies) {}
+
+  /** A transaction that is open to further branches. */
+  begin(request: BeginRequest): BeginRecord {
+    return this.record(request, [], false);
+  }
+
+  /** @throws UnknownParticipantError, UnknownOperationError, TooManyBranchesError, PayloadTooLargeError */
+  execute(request: ExecuteRequest): BeginRecord {
+    const branches = this.gather(request.branches);
+    this.refuseTooMany(branches.length, request.branches.length);
+    this.refuseTooLarge(branches);
+    return this.record(request, branches, true);
+  }
+
+  /** @throws TooManyBranchesError, PayloadTooLargeError */
+  enlist(
+    transaction: TransactionState,
+    request: BranchRequest | PreparedBranchRequest,
+    idempotency: Idempotency | undefined,
+  ): EnlistRecord {
+    const branch = this.specify(transaction, request);
+    const branchCount = transaction.branches.length + (findBranch(transaction, branch.branchId) ? 0 : 1);
+    this.refuseTooMany(branchCount, countOperations(transaction) + branch.operations.length);
+    if (branch.operations.length > 0) this.refuseTooLarge([...transaction.branches, branch]);
+    return {
+      type: 'enlist',
+      transactionId: transaction.transactionId,
+      branch,
+      at: this.dependencies.clock.now(),
+      ...(idempotency && { idempotency }),
+    };
+  }
+
+  /** @throws UnknownParticipantError, UnknownOperationError */
+  refuseUnknown(request: BranchRequest | PreparedBranchRequest): void {
+    const operations = this.operationsOf(request.participant);
+    if (!('operation' in request) || operations.has(request.operation)) return;
+    const known = [...operations].sort().join(', ');
+    throw new UnknownOperationError(
+      `participant ${request.participant} has no operation "${request.operation}"; it has: ${known}`,
+    );
+  }
+
+  private operationsOf(name: string): ReadonlySet<string> {
+    const participant = this.dependencies.log.state.participant(name);
+    if (participant) return participant.operations;
+    throw new UnknownParticipantError(
+      `no participant "${name}" has announced itself; check the name, and that the service is connected to Kafka`,
+    );
+  }
+
+  private record(request: BeginRequest, branches: readonly BranchSpecification[], closed: boolean): BeginRecord {
+    const at = this.dependencies.clock.now();
+    const delegateTo = closed ? delegate(branches) : undefined;
+    return {
+      type: 'begin',
+      transactionId: this.dependencies.ids.next(),
+      protocol: request.protocol,
+      branches,
+      closed,
+      at,
+      deadline: at + request.timeoutMs,
+      metadata: request.metadata,
+      ...(delegateTo !== undefined && { delegateTo }),
+      ...(request.idempotency && { idempotency: request.idempotency }),
+    };
+  }
+
+  /** Work for a participant that has a branch already joins it. */
+  private specify(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
+    if ('branchId' in request) {
+      const { branchId, participant, vote } = request;
+      return { branchId, participant, operations: [], enlistedVote: vote };
+    }
+    const { participant, operation, payload, keys = [] } = request;
+    const own = transaction.branches.find((branch) => branch.participant === participant && !branch.selfPrepared);
+    const branchId = own?.branchId ?? this.dependencies.ids.next();
+    return { branchId, participant, operations: [{ operation, payload, keys }] };
+  }
+
+  /** One branch for each participant, with its operations in the order of the request. */
+  private gather(requests: readonly BranchRequest[]): BranchSpecification[] {
+    const byParticipant = new Map<
+      string,
+      { branchId: string; operations: BranchSpecification['operations'][number][] }
+    >();
+    for (const { participant, operation, payload, keys = [] } of requests) {
+      const branch = byParticipant.get(participant) ?? { branchId: this.dependencies.ids.next(), operations: [] };
+      branch.operations.push({ operation, payload, keys });
+      byParticipant.set(participant, branch);
+    }
+    return [...byParticipant].map(([participant, branch]) => ({ participant, ...branch }));
+  }
+
+  private refuseTooMany(branchCount: number, operationCount: number): void {
+    const { maximumBranches, maximumOperations } = this.dependencies.options;
+    if (branchCount > maximumBranches) {
+      throw new TooManyBranchesError(`a transaction has at most ${maximumBranches} branches`);
+    }
+    if (operationCount > maximumOperations) {
+      throw new TooManyBranchesError(`a transaction has at most ${maximumOperations} operations`);
+    }
+  }
+
+  private refuseTooLarge(branches: readonly Pick<BranchSpecification, 'operations'>[]): void {
+    const { maximumOperationsBytes } = this.dependencies.options;
+    let sizeBytes = 0;
+    for (const { operations } of branches) sizeBytes += Buffer.byteLength(JSON.stringify(operations));
+    if (sizeBytes <= maximumOperationsBytes) return;
+    throw new PayloadTooLargeError(
+      `the operations of the transaction have ${sizeBytes} bytes of JSON together; at most ${maximumOperationsBytes} are allowed`,
+      { details: { limit: maximumOperationsBytes } },
+    );
+  }
+}
+
+/** @throws NotAvailableError */
+export function refuseUnavailable({ protocol }: Pick<BeginRequest, 'protocol'>): void {
+  if (protocol === '2pc') return;
+  throw new NotAvailableError('three-phase commit is not available in this version; use "2pc"');
+}

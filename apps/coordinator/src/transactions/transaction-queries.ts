@@ -1,0 +1,140 @@
+import type { Clock, CodedError } from '@concordat/foundation';
+import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import { TransactionExpiredError, TransactionNotFoundError } from './errors.js';
+import type { EventHistory } from './event-history.js';
+import { listInDoubt } from './in-doubt.js';
+import type { LeaderSession } from './leader-session.js';
+import type { TransactionOptions } from './options.js';
+import { ReadBarrier } from './read-barrier.js';
+import type {
+  Consistency,
+  InDoubtItem,
+  ListQuery,
+  MissedEvents,
+  Reading,
+  TransactionEvent,
+  TransactionPage,
+  TransactionView,
+} from './transactions.api.js';
+import type { UnknownOldBranches } from './unknown-old-branches.js';
+import { statusOf, transactionView } from './view.js';
+
+/** Ended or open transactions that one page of a filtered list looks at, at most. */
+const MAXIMUM_SCANNED = 20_000;
+
+export interface QueryDependencies {
+  readonly log: DecisionLog;
+  readonly clock: Clock;
+  readonly options: TransactionOptions;
+  readonly history: EventHistory;
+  readonly unknownOld: UnknownOldBranches;
+  /** of this node's leadership; undefined while it does not lead */
+  readonly session: () => LeaderSession | undefined;
+}
+
+/**
+ * Answers questions about transactions, on any node, from what the log has applied there. A linearizable answer waits
+ * for a read barrier first; then it holds everything that any node has answered before it was asked for.
+ *
+ * Only votes that are being collected stand in no log yet. While a transaction is closed and not decided the leader
+ * shows those, too; any other node says that the leader knows more.
+ */
+export class TransactionQueries {
+  private readonly barrier: ReadBarrier;
+
+  constructor(private readonly dependencies: QueryDependencies) {
+    this.barrier = new ReadBarrier(dependencies.log, dependencies.clock);
+  }
+
+  async get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
+    await this.prepare(consistency);
+    const transaction = this.dependencies.log.state.find(transactionId);
+    if (!transaction) throw this.missing(transactionId);
+    return this.reading(this.view(transaction), consistency, this.isCollectedElsewhere(transaction));
+  }
+
+  async list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>> {
+    await this.prepare(consistency);
+    const items: TransactionView[] = [];
+    let last: TransactionId | undefined;
+    let scanned = 0;
+    let collectedElsewhere = false;
+    const page = (nextCursor: TransactionId | null): Reading<TransactionPage> =>
+      this.reading({ items, nextCursor }, consistency, collectedElsewhere);
+    for (const transaction of this.dependencies.log.state.newestFirst(query.cursor)) {
+      if (items.length === query.limit || scanned++ === MAXIMUM_SCANNED) return page(last!);
+      last = transaction.transactionId;
+      if (!matches(transaction, query)) continue;
+      items.push(this.view(transaction));
+      collectedElsewhere ||= this.isCollectedElsewhere(transaction);
+    }
+    return page(null);
+  }
+
+  async inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>> {
+    await this.prepare(consistency);
+    return this.reading(this.listInDoubt(), consistency, this.dependencies.session() === undefined);
+  }
+
+  /** What this node knows at once: all there is to know on the leader, elsewhere only what is logged. */
+  listInDoubt(): InDoubtItem[] {
+    const { clock, options, unknownOld, log } = this.dependencies;
+    const machines = this.dependencies.session()?.machines();
+    return listInDoubt(machines ?? asLogged(log), unknownOld.list(), clock.now(), options);
+  }
+
+  missedSince(logIndex: number): MissedEvents {
+    const { history, log } = this.dependencies;
+    const changed = history.changedSince(logIndex);
+    if (!changed) return { kind: 'reset' };
+    const events: TransactionEvent[] = [];
+    for (const transactionId of changed) {
+      const transaction = log.state.find(transactionId);
+      if (transaction) events.push({ logIndex: transaction.logIndex, transaction: this.view(transaction) });
+    }
+    return { kind: 'events', events: events.sort((a, b) => a.logIndex - b.logIndex) };
+  }
+
+  view(transaction: TransactionState): TransactionView {
+    const machine = isCollecting(transaction)
+      ? this.dependencies.session()?.machineOf(transaction.transactionId)
+      : undefined;
+    return transactionView(transaction, machine && ((branchId) => machine.reportOf(branchId)));
+  }
+
+  /** To be thrown about a transaction that is not there. */
+  missing(transactionId: TransactionId): CodedError {
+    return this.dependencies.log.state.mayHaveExpired(transactionId)
+      ? new TransactionExpiredError(`transaction ${transactionId} is older than what is kept`)
+      : new TransactionNotFoundError(`there is no transaction ${transactionId}`);
+  }
+
+  private async prepare(consistency: Consistency): Promise<void> {
+    if (consistency === 'linearizable') await this.barrier.pass();
+  }
+
+  /** Must be made in the same turn in which the state was read. */
+  private reading<Value>(value: Value, consistency: Consistency, moreElsewhere: boolean): Reading<Value> {
+    const { appliedIndex } = this.dependencies.log;
+    return { value, appliedIndex, leaderKnowsMore: moreElsewhere && consistency === 'linearizable' };
+  }
+
+  private isCollectedElsewhere(transaction: TransactionState): boolean {
+    return isCollecting(transaction) && !this.dependencies.session();
+  }
+}
+
+/** Whether votes may have arrived that no decision has recorded yet. */
+function isCollecting({ closed, decision }: TransactionState): boolean {
+  return closed && decision === undefined;
+}
+
+function* asLogged({ state }: DecisionLog): Iterable<{ transaction: TransactionState; reportOf: () => undefined }> {
+  for (const transaction of state.openTransactions()) yield { transaction, reportOf: () => undefined };
+}
+
+function matches(transaction: TransactionState, { status, participant }: ListQuery): boolean {
+  if (status !== undefined && statusOf(transaction) !== status) return false;
+  return participant === undefined || transaction.branches.some((branch) => branch.participant === participant);
+}
