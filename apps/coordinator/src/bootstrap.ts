@@ -2,8 +2,6 @@ import type { Socket } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Logger } from '@concordat/foundation';
-import type { Config } from './config.js';
 import { CoordinatorModule, type CoordinatorOptions } from './coordinator.module.js';
 import { sendProblem } from './http/answers.js';
 import { ForwardToLeader } from './http/forward-to-leader.js';
@@ -12,8 +10,7 @@ import { setUpDocumentation } from './http/openapi.js';
 import { pathOf } from './http/problem.filter.js';
 import { makeProblem, problemOf, type ProblemCode } from './http/problems.js';
 import { RequestGate } from './http/request-gate.js';
-import { LOGGER, ProcessLogger } from './logging.js';
-import { CLUSTER, type ClusterApi } from './transactions/transactions.api.js';
+import { ProcessLogger } from './logging.js';
 
 /** An id has 36 characters; longer parts of a path are refused before any route is looked for. */
 const MAXIMUM_PARAMETER_LENGTH = 100;
@@ -47,7 +44,7 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
 }
 
 /** Makes a Nest application answer as the contract says; to be called once, before `init` or `listen`. */
-export async function setUpHttp(app: NestFastifyApplication, config: Pick<Config, 'nodeId'>): Promise<void> {
+export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
   const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -58,9 +55,7 @@ export async function setUpHttp(app: NestFastifyApplication, config: Pick<Config
     }
   });
   app.get(RequestGate).install(fastify);
-  const cluster = app.get<ClusterApi>(CLUSTER, { strict: false });
-  const logger = app.get<Logger>(LOGGER, { strict: false });
-  await new ForwardToLeader({ nodeId: config.nodeId, cluster, logger }).install(fastify);
+  await app.get(ForwardToLeader, { strict: false }).install(fastify);
   setUpDocumentation(app);
 }
 
@@ -72,6 +67,6 @@ export async function createCoordinator(options: CoordinatorOptions): Promise<Ne
     createHttpAdapter(),
     { bodyParser: false, abortOnError: false, logger: logger instanceof ProcessLogger ? logger.child('nest') : false },
   );
-  await setUpHttp(app, options.config);
+  await setUpHttp(app);
   return app;
 }

@@ -31,6 +31,8 @@ describe('configuration', () => {
         kafkaBrokers: ['kafka-1:9092', 'kafka-2:9092'],
         retentionMs: 86_400_000,
         retentionCount: 1_000_000,
+        join: false,
+        raftTls: undefined,
         inDoubtAfterMs: 5_000,
         maximumBranches: 64,
         failpoints: { enabled: false, armed: '' },
@@ -73,6 +75,8 @@ describe('configuration', () => {
     ['CONCORDAT_HTTP', '127.0.0.1:8081'],
     ['CONCORDAT_HTTP', '10.0.0.7:8082'],
     ['CONCORDAT_RAFT', '127.0.0.1:9081'],
+    ['CONCORDAT_JOIN', 'yes'],
+    ['CONCORDAT_JOIN', '1'],
     ['CONCORDAT_CLUSTER', 'Production'],
     ['CONCORDAT_CLUSTER', 'a:b'],
     ['KAFKA_BROKERS', 'kafka'],
@@ -92,6 +96,8 @@ describe('configuration', () => {
   });
 
   it.each([
+    ['CONCORDAT_JOIN', 'true'],
+    ['CONCORDAT_JOIN', 'false'],
     ['CONCORDAT_HTTP', '0.0.0.0:8082'],
     ['CONCORDAT_HTTP', '[::]:8082'],
     ['CONCORDAT_HTTP', 'localhost:8082'],
@@ -100,6 +106,14 @@ describe('configuration', () => {
     ['CONCORDAT_FAILPOINTS', 'coordinator.decide.after-append=kill@2'],
   ])('takes %s=%s', (name, value) => {
     expect(problemsOf({ [name]: value })).toEqual([]);
+  });
+
+  it('wants whoever joins to know itself and somebody to join', () => {
+    const join = { CONCORDAT_JOIN: 'true' };
+    const result = parseConfig({ ...complete, ...join });
+    expect(result.ok && result.config.join).toBe(true);
+    expect(problemsOf({ ...join, CONCORDAT_PEERS: '2=127.0.0.1:9082/127.0.0.1:8082' })).toEqual(['CONCORDAT_PEERS']);
+    expect(problemsOf({ ...join, CONCORDAT_PEERS: '1=127.0.0.1:9081/127.0.0.1:8081' })).toEqual(['CONCORDAT_PEERS']);
   });
 
   it('prints every variable in its help', () => {

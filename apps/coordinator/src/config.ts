@@ -2,14 +2,10 @@ import { isIP } from 'node:net';
 import { isClusterName } from '@concordat/commit-protocol';
 import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
 import { z } from 'zod';
+import { formatAddress, parseAddress, type Address } from './address.js';
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './logging.js';
+import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
-
-/** Where something listens. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface Peer {
   readonly nodeId: number;
@@ -22,8 +18,15 @@ export interface Config {
   readonly nodeId: number;
   readonly http: Address;
   readonly raft: Address;
-  /** all members, this node among them, by id */
+  /**
+   * The group as it begins, this node among it, by id; of a node that joins, itself and whom it may ask. Of no
+   * meaning any more once the node has a log: that says who belongs to the group.
+   */
   readonly peers: readonly Peer[];
+  /** whether this node waits to be added to a group that runs */
+  readonly join: boolean;
+  /** mutual TLS between the nodes; undefined: plain text */
+  readonly raftTls: RaftTls | undefined;
   readonly dataDirectory: string;
   readonly clusterName: string;
   readonly kafkaBrokers: readonly string[];
@@ -61,15 +64,6 @@ interface Variable<Value> {
   /** text taken when the variable is not set; undefined: it must be set; null: derived from others */
   readonly default: string | undefined | null;
   readonly schema: z.ZodType<Value, string>;
-}
-
-const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
-
-function parseAddress(text: string): Address | undefined {
-  const match = ADDRESS.exec(text);
-  const port = Number(match?.[2]);
-  if (!match || port < 1 || port > 65_535) return undefined;
-  return { host: match[1]!.replace(/^\[|\]$/g, ''), port };
 }
 
 function parsePeers(text: string): Peer[] | undefined {
@@ -128,6 +122,10 @@ function canArm(specification: string): boolean {
 
 const address = { expected: 'host:port, such as 127.0.0.1:8081', schema: parsed(parseAddress) };
 
+function pemFile(kind: PemFile['kind'], expected: string) {
+  return { default: null, expected, schema: parsed((path) => readPem(kind, path)) };
+}
+
 function variable<Value>(description: Variable<Value>): Variable<Value> {
   return description;
 }
@@ -140,10 +138,18 @@ export const VARIABLES = {
     ...whole(1, 999_999_999),
   }),
   CONCORDAT_PEERS: variable({
-    meaning: 'every member of the group, this node too: where its peers and its clients reach it',
+    meaning:
+      'every member of the group as it begins, this node too: where its peers and its clients reach it; read while the data directory is empty',
     default: undefined,
     expected: 'id=rafthost:port/httphost:port for each member, separated by commas, each id once',
     schema: parsed(parsePeers),
+  }),
+  CONCORDAT_JOIN: variable({
+    meaning:
+      'this node joins a group that runs: it waits until POST /v1/cluster/members adds it, and CONCORDAT_PEERS names it and whom it may ask; read while the data directory is empty',
+    default: 'false',
+    expected: 'true or false; with true, CONCORDAT_PEERS names this node and at least one other',
+    schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
   }),
   CONCORDAT_HTTP: variable({
     meaning: 'where the REST interface listens; default: the own address in CONCORDAT_PEERS',
@@ -154,6 +160,19 @@ export const VARIABLES = {
     meaning: 'where the peers are listened to (gRPC); default: the own address in CONCORDAT_PEERS',
     default: null,
     ...address,
+  }),
+  CONCORDAT_RAFT_TLS_CA: variable({
+    meaning:
+      'certificate of the authority that signs the certificates of all nodes; switches mutual TLS between them on',
+    ...pemFile('authority', 'the path of a readable file with a certificate in PEM, set together with _CERT and _KEY'),
+  }),
+  CONCORDAT_RAFT_TLS_CERT: variable({
+    meaning: 'certificate of this node, with the name concordat://<cluster>/node/<id> (SAN, URI) in it',
+    ...pemFile('certificate', 'the path of a readable file with a certificate in PEM, set together with _CA and _KEY'),
+  }),
+  CONCORDAT_RAFT_TLS_KEY: variable({
+    meaning: 'private key of that certificate',
+    ...pemFile('key', 'the path of a readable file with a private key in PEM, set together with _CA and _CERT'),
   }),
   CONCORDAT_DATA_DIR: variable({
     meaning: 'directory of the log and the snapshots; made if missing, used by one process only',
@@ -247,6 +266,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     else if (result || fallback === undefined) problems.push({ variable: name, value: text, expected });
   }
   checkOwnAddresses(values as Partial<Values>, environment, problems);
+  checkJoin(values as Partial<Values>, environment, problems);
+  checkRaftTls(values as Partial<Values>, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
@@ -279,6 +300,40 @@ function checkOwnAddresses(
   }
 }
 
+/** Whoever joins must know somebody to join. */
+function checkJoin(
+  { CONCORDAT_JOIN: join, CONCORDAT_PEERS: peers, CONCORDAT_NODE_ID: nodeId }: Partial<Values>,
+  environment: Readonly<Record<string, string | undefined>>,
+  problems: ConfigProblem[],
+): void {
+  if (join !== true || peers?.length !== 1 || peers[0]?.nodeId !== nodeId) return;
+  const expected = 'this node and at least one member of the group that it joins (CONCORDAT_JOIN is true)';
+  problems.push({ variable: 'CONCORDAT_PEERS', value: environment['CONCORDAT_PEERS'], expected });
+}
+
+const TLS_VARIABLES = ['CONCORDAT_RAFT_TLS_CA', 'CONCORDAT_RAFT_TLS_CERT', 'CONCORDAT_RAFT_TLS_KEY'] as const;
+
+/** All of the three files or none, and they must fit each other and this node. */
+function checkRaftTls(
+  values: Partial<Values>,
+  environment: Readonly<Record<string, string | undefined>>,
+  problems: ConfigProblem[],
+): void {
+  const told = TLS_VARIABLES.filter((name) => environment[name]?.trim());
+  if (told.length === 0) return;
+  for (const variable of TLS_VARIABLES) {
+    if (told.includes(variable)) continue;
+    problems.push({ variable, value: undefined, expected: `set, too: ${told.join(' and ')} alone is not enough` });
+  }
+  const [ca, certificate, key] = TLS_VARIABLES.map((name) => values[name]);
+  const { CONCORDAT_CLUSTER: clusterName, CONCORDAT_NODE_ID: nodeId } = values;
+  if (!ca || !certificate || !key || clusterName === undefined || nodeId === undefined) return;
+  const fault = tlsFault({ ca, certificate, key }, { clusterName, nodeId });
+  if (!fault) return;
+  const variable = fault.file === 'key' ? 'CONCORDAT_RAFT_TLS_KEY' : 'CONCORDAT_RAFT_TLS_CERT';
+  problems.push({ variable, value: environment[variable], expected: fault.expected });
+}
+
 /** Names cannot be compared with addresses without asking the network; those are taken as they are. */
 function fits(listened: Address, told: Address): boolean {
   if (listened.port !== told.port) return false;
@@ -298,6 +353,8 @@ function assemble(values: Values): Config {
     http: values.CONCORDAT_HTTP ?? own!.http,
     raft: values.CONCORDAT_RAFT ?? own!.raft,
     peers: values.CONCORDAT_PEERS,
+    join: values.CONCORDAT_JOIN,
+    raftTls: raftTls(values),
     dataDirectory: values.CONCORDAT_DATA_DIR,
     clusterName: values.CONCORDAT_CLUSTER,
     kafkaBrokers: values.KAFKA_BROKERS,
@@ -313,15 +370,15 @@ function assemble(values: Values): Config {
   };
 }
 
+function raftTls(values: Values): RaftTls | undefined {
+  const [ca, certificate, key] = TLS_VARIABLES.map((name) => values[name]);
+  return ca && certificate && key ? { ca: ca.text, certificate: certificate.text, key: key.text } : undefined;
+}
+
 function deepFreeze<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
   for (const child of Object.values(value)) deepFreeze(child);
   return Object.freeze(value);
-}
-
-/** `host:port`, with brackets around an IPv6 address. */
-export function formatAddress({ host, port }: Address): string {
-  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 /** One line per problem: the variable, its value, and what would be right. */

@@ -3,9 +3,11 @@ import { ArmableFailpoints, SystemClock, type Logger } from '@concordat/foundati
 import { CONFIG, type Config } from './config.js';
 import { HttpModule } from './http/http.module.js';
 import { LOGGER } from './logging.js';
+import { watchCluster } from './metrics/cluster-metrics.js';
 import { Metrics } from './metrics/metrics.js';
 import { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
-import { CLUSTER, TRANSACTIONS, type ClusterApi } from './transactions/transactions.api.js';
+import { CLUSTER, type ClusterApi } from './cluster/cluster.api.js';
+import { TRANSACTIONS } from './transactions/transactions.api.js';
 
 export interface CoordinatorOptions {
   readonly config: Config;
@@ -42,7 +44,7 @@ export class EngineModule {
     const metrics: Provider = {
       provide: 'CLUSTER_METRICS',
       inject: [Metrics, CLUSTER],
-      useFactory: (registry: Metrics, cluster: ClusterApi) => registry.watchCluster(() => cluster.view()),
+      useFactory: (registry: Metrics, cluster: ClusterApi) => watchCluster(registry, () => cluster.view()),
     };
     return { module: EngineModule, providers: [...engine, metrics], exports: [TRANSACTIONS, CLUSTER] };
   }

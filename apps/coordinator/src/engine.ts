@@ -3,17 +3,21 @@ import { ArmableFailpoints, SystemClock, SystemRandom, type Clock, type Logger }
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
 import { FileStorage, GrpcTransport, RaftNode } from '@concordat/raft';
+import { formatAddress } from './address.js';
+import { CLUSTER } from './cluster/cluster.api.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
-import { CONFIG, formatAddress, type Config } from './config.js';
+import { memberAt } from './cluster/member-address.js';
+import { CONFIG, type Config } from './config.js';
 import { ON_FATAL } from './coordinator.module.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { LOGGER } from './logging.js';
 import { Metrics } from './metrics/metrics.js';
+import type { RaftTls } from './raft-tls.js';
 import { DEFAULT_TRANSACTION_OPTIONS } from './transactions/options.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
-import { CLUSTER, TRANSACTIONS } from './transactions/transactions.api.js';
+import { TRANSACTIONS } from './transactions/transactions.api.js';
 
 /**
  * What works behind the REST interface: Raft node, decision log, transaction manager, replies consumer. Built
@@ -93,16 +97,20 @@ function createNode(
   logger: Logger,
   onFatal: (error: Error) => void,
 ): RaftNode<ApplyResult> {
-  const { nodeId, clusterName, peers, raft, dataDirectory, tickMs, electionTicks } = config;
+  const { nodeId, clusterName, peers, join, raft, raftTls, dataDirectory, tickMs, electionTicks } = config;
+  const own = peers.find((peer) => peer.nodeId === nodeId);
   return new RaftNode({
     nodeId,
-    voters: peers.map((peer) => peer.nodeId),
+    members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
+    join,
     storage: new FileStorage({ directory: dataDirectory, nodeId, clusterName, logger }),
     transport: new GrpcTransport({
       nodeId,
       clusterName,
       listenAddress: formatAddress(raft),
-      peers: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
+      advertisedAddress: formatAddress(own?.raft ?? raft),
+      seeds: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
+      ...(raftTls && { tls: tlsFiles(raftTls) }),
       clock,
       random: new SystemRandom(),
       logger,
@@ -115,6 +123,10 @@ function createNode(
     electionTicks,
     onFatal,
   });
+}
+
+function tlsFiles({ ca, certificate, key }: RaftTls): { ca: Buffer; cert: Buffer; key: Buffer } {
+  return { ca: Buffer.from(ca), cert: Buffer.from(certificate), key: Buffer.from(key) };
 }
 
 function watch(metrics: Metrics, manager: TransactionManager): void {

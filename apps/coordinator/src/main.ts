@@ -1,6 +1,7 @@
 import { errorMessage } from '@concordat/foundation';
+import { formatAddress } from './address.js';
 import { createCoordinator } from './bootstrap.js';
-import { formatAddress, formatHelp, formatProblems, parseConfig, type Config } from './config.js';
+import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
 import { ENGINE_PROVIDERS } from './engine.js';
 import { EXIT, Lifecycle } from './lifecycle.js';
 import { ProcessLogger } from './logging.js';

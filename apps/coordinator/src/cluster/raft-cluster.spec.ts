@@ -1,15 +1,25 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { VirtualClock } from '@concordat/foundation';
-import type { RaftNodeApi, RaftStatus } from '@concordat/raft';
-import type { Peer } from '../config.js';
+import { EMPTY_CONFIGURATION, votersOnly, type PeerMetrics, type RaftNodeApi, type RaftStatus } from '@concordat/raft';
+import { memberAt } from './member-address.js';
 import { RaftCluster } from './raft-cluster.js';
 
-const PEERS: readonly Peer[] = [1, 2, 3].map((nodeId) => ({
-  nodeId,
-  raft: { host: '127.0.0.1', port: 9080 + nodeId },
-  http: { host: '127.0.0.1', port: 8080 + nodeId },
-}));
+const MEMBERS = [1, 2, 3].map((nodeId) =>
+  memberAt(nodeId, { host: '127.0.0.1', port: 9080 + nodeId }, { host: '127.0.0.1', port: 8080 + nodeId }),
+);
+
+const METRICS: PeerMetrics = {
+  connected: true,
+  roundTripMs: undefined,
+  sentBytes: 1,
+  receivedBytes: 2,
+  sentMessages: 3,
+  receivedMessages: 4,
+  droppedMessages: 5,
+  bufferedBytes: 6,
+  reconnects: 7,
+};
 
 const FOLLOWER: RaftStatus = {
   nodeId: 1,
@@ -20,11 +30,14 @@ const FOLLOWER: RaftStatus = {
   appliedIndex: 9,
   lastIndex: 11,
   leaderReady: false,
-  voters: [1, 2, 3],
+  configuration: votersOnly(MEMBERS),
   peers: [
-    { nodeId: 2, matchIndex: 0, healthy: true },
-    { nodeId: 3, matchIndex: 0, healthy: false },
+    { nodeId: 2, matchIndex: 0, state: undefined, healthy: true, metrics: METRICS },
+    { nodeId: 3, matchIndex: 0, state: undefined, healthy: false, metrics: undefined },
   ],
+  transferTarget: undefined,
+  spaceLack: undefined,
+  refusedMessages: 0,
 };
 
 const LEADER: RaftStatus = {
@@ -33,8 +46,8 @@ const LEADER: RaftStatus = {
   leaderId: 1,
   leaderReady: true,
   peers: [
-    { nodeId: 2, matchIndex: 11, healthy: true },
-    { nodeId: 3, matchIndex: 7, healthy: false },
+    { nodeId: 2, matchIndex: 11, state: 'replicate', healthy: true, metrics: { ...METRICS, roundTripMs: 1.5 } },
+    { nodeId: 3, matchIndex: 7, state: 'probe', healthy: false, metrics: undefined },
   ],
 };
 
@@ -65,7 +78,10 @@ class StatusOnly implements RaftNodeApi<ApplyResult> {
   start = (): Promise<void> => Promise.resolve();
   stop = (): Promise<void> => Promise.resolve();
   confirmLeadership = (): Promise<void> => Promise.resolve();
+  readIndex = (): Promise<number> => Promise.resolve(0);
   propose = (): Promise<never> => Promise.reject(new Error('only a status'));
+  transferLeadership = (): Promise<never> => Promise.reject(new Error('only a status'));
+  changeMembership = (): Promise<never> => Promise.reject(new Error('only a status'));
 }
 
 function clusterOf(
@@ -74,8 +90,7 @@ function clusterOf(
 ): { node: StatusOnly; clock: VirtualClock; cluster: RaftCluster } {
   const node = new StatusOnly(status);
   const clock = new VirtualClock();
-  const config = { nodeId: 1, peers: PEERS, clusterName: 'local' };
-  return { node, clock, cluster: new RaftCluster(config, node, clock, () => obstacle) };
+  return { node, clock, cluster: new RaftCluster({ clusterName: 'local' }, node, clock, () => obstacle) };
 }
 
 describe('RaftCluster', () => {
@@ -90,10 +105,32 @@ describe('RaftCluster', () => {
         raftUrl: '127.0.0.1:9081',
         httpUrl: 'http://127.0.0.1:8081',
         matchIndex: 11,
+        lag: 0,
+        replication: null,
         healthy: true,
+        connection: null,
       },
-      expect.objectContaining({ nodeId: 2, state: 'follower', matchIndex: 11, healthy: true }),
-      expect.objectContaining({ nodeId: 3, state: 'unknown', matchIndex: 7, healthy: false }),
+      {
+        nodeId: 2,
+        role: 'voter',
+        state: 'follower',
+        raftUrl: '127.0.0.1:9082',
+        httpUrl: 'http://127.0.0.1:8082',
+        matchIndex: 11,
+        lag: 0,
+        replication: 'replicate',
+        healthy: true,
+        connection: { ...METRICS, roundTripMs: 1.5 },
+      },
+      expect.objectContaining({
+        nodeId: 3,
+        state: 'unknown',
+        matchIndex: 7,
+        lag: 4,
+        replication: 'probe',
+        healthy: false,
+        connection: null,
+      }),
     ]);
     expect(cluster.isLeader()).toBe(true);
     expect(cluster.leaderHttpUrl()).toBeUndefined();
@@ -101,11 +138,12 @@ describe('RaftCluster', () => {
 
   it('shows the group as a follower sees it, which knows only of itself how far it is', () => {
     const { cluster } = clusterOf(FOLLOWER);
-    expect(cluster.view().members.map(({ state, matchIndex }) => [state, matchIndex])).toEqual([
-      ['follower', 11],
-      ['leader', null],
-      ['unknown', null],
+    expect(cluster.view().members.map(({ state, matchIndex, lag }) => [state, matchIndex, lag])).toEqual([
+      ['follower', 11, null],
+      ['leader', null, null],
+      ['unknown', null, null],
     ]);
+    expect(cluster.view().members[1]?.connection).toEqual({ ...METRICS, roundTripMs: null });
     expect(cluster.isLeader()).toBe(false);
     expect(cluster.leaderHttpUrl()).toBe('http://127.0.0.1:8082');
   });
@@ -142,5 +180,38 @@ describe('RaftCluster', () => {
     clock.advance(1_000);
     expect(await known).toBe(false);
     expect(node.listenerCount).toBe(0);
+  });
+
+  it('takes members, roles and addresses from the replicated configuration', () => {
+    const moved = memberAt(4, { host: '10.0.0.4', port: 9081 }, { host: '::1', port: 8081 });
+    const configuration = { members: [...MEMBERS, moved], voters: [1, 2], outgoing: [1, 2, 3], learners: [4] };
+    const { cluster } = clusterOf({ ...FOLLOWER, leaderId: 4, configuration, transferTarget: 2, spaceLack: 'no room' });
+    expect(cluster.view()).toMatchObject({ changing: true, transferTarget: 2, diskLack: 'no room' });
+    expect(cluster.view().members.map(({ nodeId, role }) => [nodeId, role])).toEqual([
+      [1, 'voter'],
+      [2, 'voter'],
+      [3, 'leaving'],
+      [4, 'learner'],
+    ]);
+    expect(cluster.view().members[3]).toMatchObject({ raftUrl: '10.0.0.4:9081', httpUrl: 'http://[::1]:8081' });
+    expect(cluster.leaderHttpUrl()).toBe('http://[::1]:8081');
+  });
+
+  it('is not ready, and says so, when it does not belong to the group or has no room', () => {
+    const notYet = clusterOf({ ...FOLLOWER, leaderId: 2, configuration: EMPTY_CONFIGURATION, peers: [] }).cluster;
+    expect(notYet.readiness().reasons).toEqual([expect.stringContaining('POST /v1/cluster/members')]);
+    expect(notYet.exclusion()).toContain('does not belong to the group yet');
+    const removed = clusterOf({ ...FOLLOWER, configuration: votersOnly(MEMBERS.slice(1)) }).cluster;
+    expect(removed.exclusion()).toBe('node 1 was removed from the group');
+    expect(removed.readiness().ready).toBe(false);
+    const leaving = { members: MEMBERS, voters: [2, 3], outgoing: [1, 2, 3], learners: [] };
+    expect(clusterOf({ ...FOLLOWER, configuration: leaving }).cluster.exclusion()).toBeUndefined();
+    const left = clusterOf({ ...FOLLOWER, configuration: leaving, leaderId: undefined }).cluster;
+    expect(left.readiness().reasons).toEqual(['node 1 is being removed from the group']);
+    expect(clusterOf({ ...LEADER, spaceLack: 'disk /d is full' }).cluster.readiness()).toEqual({
+      ready: false,
+      reasons: ['the disk takes nothing more: disk /d is full'],
+    });
+    expect(clusterOf(FOLLOWER).cluster.exclusion()).toBeUndefined();
   });
 });

@@ -1,21 +1,43 @@
-import type { Clock } from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
-import type { RaftNodeApi } from '@concordat/raft';
-import { formatAddress, type Config, type Peer } from '../config.js';
-import type { ClusterApi, ClusterMember, ClusterView } from '../transactions/transactions.api.js';
+import type { Clock } from '@concordat/foundation';
+import {
+  isJoint,
+  memberWithId,
+  type Configuration,
+  type Member,
+  type PeerStatus,
+  type RaftNodeApi,
+  type RaftStatus,
+} from '@concordat/raft';
+import type { Config } from '../config.js';
+import type {
+  ClusterApi,
+  ClusterMember,
+  ClusterView,
+  ConnectionView,
+  MemberRequest,
+  MemberRole,
+} from './cluster.api.js';
+import { GroupChanges } from './group-changes.js';
+import { httpUrlOf } from './member-address.js';
 
-/** The group as this node sees it: what Raft knows, with the addresses of the configuration. */
+/** The group as this node sees it: what Raft knows, with the members and addresses of the replicated configuration. */
 export class RaftCluster implements ClusterApi {
+  private readonly changes: GroupChanges;
+
   constructor(
-    private readonly config: Pick<Config, 'nodeId' | 'peers' | 'clusterName'>,
+    private readonly config: Pick<Config, 'clusterName'>,
     private readonly node: RaftNodeApi<ApplyResult>,
     private readonly clock: Clock,
     /** why replies are not consumed; undefined when they are */
     private readonly obstacle: () => string | undefined,
-  ) {}
+  ) {
+    this.changes = new GroupChanges(node, config.clusterName);
+  }
 
   view(): ClusterView {
-    const { nodeId, term, commitIndex, appliedIndex, leaderId } = this.node.status();
+    const status = this.node.status();
+    const { nodeId, term, commitIndex, appliedIndex, lastIndex, leaderId, configuration } = status;
     return {
       clusterName: this.config.clusterName,
       nodeId,
@@ -23,7 +45,12 @@ export class RaftCluster implements ClusterApi {
       term,
       commitIndex,
       appliedIndex,
-      members: this.config.peers.map((peer) => this.member(peer)),
+      lastIndex,
+      changing: isJoint(configuration),
+      transferTarget: status.transferTarget ?? null,
+      diskLack: status.spaceLack ?? null,
+      refusedMessages: status.refusedMessages,
+      members: configuration.members.map((member) => memberView(status, member)),
     };
   }
 
@@ -31,10 +58,23 @@ export class RaftCluster implements ClusterApi {
     return this.node.status().leaderReady;
   }
 
+  exclusion(): string | undefined {
+    const { configuration, nodeId, leaderId } = this.node.status();
+    if (configuration.members.length === 0) {
+      return `node ${nodeId} does not belong to the group yet: add it with POST /v1/cluster/members at another node`;
+    }
+    const role = roleOf(configuration, nodeId);
+    if (role === undefined) return `node ${nodeId} was removed from the group`;
+    // the last word of the others, that it has left, may never reach a node that they no longer speak to
+    if (role === 'leaving' && leaderId === undefined) return `node ${nodeId} is being removed from the group`;
+    return undefined;
+  }
+
   leaderHttpUrl(): string | undefined {
-    const { leaderId, nodeId } = this.node.status();
-    const leader = leaderId === nodeId ? undefined : this.config.peers.find((peer) => peer.nodeId === leaderId);
-    return leader && `http://${formatAddress(leader.http)}`;
+    const { leaderId, nodeId, configuration } = this.node.status();
+    if (leaderId === undefined || leaderId === nodeId) return undefined;
+    const leader = memberWithId(configuration, leaderId);
+    return leader && httpUrlOf(leader);
   }
 
   waitForLeader(timeoutMs: number): Promise<boolean> {
@@ -54,31 +94,71 @@ export class RaftCluster implements ClusterApi {
 
   readiness(): { ready: boolean; reasons: string[] } {
     const reasons: string[] = [];
-    if (!this.knowsLeader()) reasons.push('no leader is known');
+    const exclusion = this.exclusion();
+    if (exclusion !== undefined) reasons.push(exclusion);
+    else if (!this.knowsLeader()) reasons.push('no leader is known');
+    const { spaceLack } = this.node.status();
+    if (spaceLack !== undefined) reasons.push(`the disk takes nothing more: ${spaceLack}`);
     const obstacle = this.obstacle();
     if (obstacle !== undefined) reasons.push(obstacle);
     return { ready: reasons.length === 0, reasons };
   }
 
+  async setMember(request: MemberRequest, waitMs: number): Promise<{ added: boolean; view: ClusterView }> {
+    const added = await this.changes.setMember(request, waitMs);
+    return { added, view: this.view() };
+  }
+
+  async removeMember(nodeId: number): Promise<ClusterView> {
+    await this.changes.removeMember(nodeId);
+    return this.view();
+  }
+
+  async transferLeadership(nodeId: number): Promise<ClusterView> {
+    await this.changes.transferLeadership(nodeId);
+    return this.view();
+  }
+
   private knowsLeader(): boolean {
     return this.isLeader() || this.leaderHttpUrl() !== undefined;
   }
+}
 
-  private member({ nodeId, raft, http }: Peer): ClusterMember {
-    const status = this.node.status();
-    const own = nodeId === status.nodeId;
-    const peer = status.peers.find((candidate) => candidate.nodeId === nodeId);
-    const healthy = own || (peer?.healthy ?? false);
-    const matchIndex = own ? status.lastIndex : status.role === 'leader' ? (peer?.matchIndex ?? null) : null;
-    const role = own ? status.role : nodeId === status.leaderId ? 'leader' : healthy ? 'follower' : 'unknown';
-    return {
-      nodeId,
-      role: 'voter',
-      state: role,
-      raftUrl: formatAddress(raft),
-      httpUrl: `http://${formatAddress(http)}`,
-      matchIndex,
-      healthy,
-    };
-  }
+/** Undefined for a node that is no member. */
+function roleOf({ voters, learners, outgoing }: Configuration, nodeId: number): MemberRole | undefined {
+  if (voters.includes(nodeId)) return 'voter';
+  if (learners.includes(nodeId)) return 'learner';
+  return outgoing.includes(nodeId) ? 'leaving' : undefined;
+}
+
+function memberView(status: RaftStatus, member: Member): ClusterMember {
+  const { nodeId } = member;
+  const own = nodeId === status.nodeId;
+  const peer = status.peers.find((candidate) => candidate.nodeId === nodeId);
+  const healthy = own || (peer?.healthy ?? false);
+  const matchIndex = own ? status.lastIndex : status.role === 'leader' ? (peer?.matchIndex ?? null) : null;
+  const lag = status.role === 'leader' && matchIndex !== null ? Math.max(0, status.lastIndex - matchIndex) : null;
+  return {
+    nodeId,
+    role: roleOf(status.configuration, nodeId) ?? 'leaving',
+    state: stateOf(status, nodeId, healthy),
+    raftUrl: member.address,
+    httpUrl: httpUrlOf(member),
+    matchIndex,
+    lag,
+    replication: peer?.state ?? null,
+    healthy,
+    connection: connectionOf(peer),
+  };
+}
+
+function stateOf(status: RaftStatus, nodeId: number, healthy: boolean): ClusterMember['state'] {
+  if (nodeId === status.nodeId) return status.role === 'pre-candidate' ? 'candidate' : status.role;
+  if (nodeId === status.leaderId) return 'leader';
+  return healthy ? 'follower' : 'unknown';
+}
+
+function connectionOf(peer: PeerStatus | undefined): ConnectionView | null {
+  const metrics = peer?.metrics;
+  return metrics ? { ...metrics, roundTripMs: metrics.roundTripMs ?? null } : null;
 }

@@ -1,5 +1,4 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { ClusterView } from '../transactions/transactions.api.js';
 
 interface Observed {
   observe(value: number): void;
@@ -77,21 +76,32 @@ export class Metrics {
     );
   }
 
-  /** Shows where the node stands in its group. */
-  watchCluster(view: () => ClusterView): void {
-    const gauges: readonly [string, string, (cluster: ClusterView) => number][] = [
-      ['concordat_raft_term', 'Current term', ({ term }) => term],
-      ['concordat_raft_commit_index', 'Index up to which the log is committed', ({ commitIndex }) => commitIndex],
-      ['concordat_raft_applied_index', 'Index up to which the log is applied', ({ appliedIndex }) => appliedIndex],
-      ['concordat_raft_is_leader', '1 on the leader', ({ leaderId, nodeId }) => (leaderId === nodeId ? 1 : 0)],
-      ['concordat_raft_has_leader', '1 while a leader is known', ({ leaderId }) => (leaderId === null ? 0 : 1)],
-      [
-        'concordat_raft_healthy_members',
-        'Members that answer, as this node sees it',
-        ({ members }) => members.filter(({ healthy }) => healthy).length,
-      ],
-    ];
-    for (const [name, help, read] of gauges) this.gauge(name, help, () => read(view()));
+  /** Adds a number per value of a label; both are read when somebody looks, and labels that are gone disappear. */
+  labelled(
+    name: string,
+    help: string,
+    label: string,
+    kind: 'gauge' | 'counter',
+    read: () => Iterable<readonly [value: string, amount: number]>,
+  ): void {
+    const configuration = { name, help, labelNames: [label], registers: [this.registry] };
+    if (kind === 'gauge') {
+      new Gauge({
+        ...configuration,
+        collect() {
+          this.reset();
+          for (const [value, amount] of read()) this.set({ [label]: value }, amount);
+        },
+      });
+    } else {
+      new Counter({
+        ...configuration,
+        collect() {
+          this.reset();
+          for (const [value, amount] of read()) this.inc({ [label]: value }, amount);
+        },
+      });
+    }
   }
 
   /** Prometheus text exposition format 0.0.4. */

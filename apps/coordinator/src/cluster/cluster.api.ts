@@ -1,0 +1,106 @@
+import type { Address } from '../address.js';
+
+/** `leaving`: its vote counts until the change of the group that is under way is through. */
+export type MemberRole = 'voter' | 'learner' | 'leaving';
+
+/** What is known of the connection from this node to another one, since this node started. */
+export interface ConnectionView {
+  readonly connected: boolean;
+  /** latest measured, in milliseconds; null before the first */
+  readonly roundTripMs: number | null;
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly sentMessages: number;
+  readonly receivedMessages: number;
+  readonly droppedMessages: number;
+  /** waiting to be sent now */
+  readonly bufferedBytes: number;
+  readonly reconnects: number;
+}
+
+export interface ClusterMember {
+  readonly nodeId: number;
+  readonly role: MemberRole;
+  readonly state: 'leader' | 'follower' | 'candidate' | 'unknown';
+  /** `host:port` where its peers reach it */
+  readonly raftUrl: string;
+  /** `http://host:port` where its clients reach it */
+  readonly httpUrl: string;
+  /** up to where its log is known to agree with the leader's; null where only the leader knows */
+  readonly matchIndex: number | null;
+  /** log entries it lacks; null where only the leader knows */
+  readonly lag: number | null;
+  /** how the leader sends it the log; null on the leader itself and on other nodes */
+  readonly replication: 'probe' | 'replicate' | 'snapshot' | null;
+  readonly healthy: boolean;
+  /** null for this node itself, and where nothing is measured */
+  readonly connection: ConnectionView | null;
+}
+
+/** The group as one node sees it. */
+export interface ClusterView {
+  readonly clusterName: string;
+  readonly nodeId: number;
+  readonly leaderId: number | null;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly lastIndex: number;
+  /** a change of the voters is under way */
+  readonly changing: boolean;
+  /** to whom this node hands the leadership over just now */
+  readonly transferTarget: number | null;
+  /** why the disk of this node takes nothing more; null while it does */
+  readonly diskLack: string | null;
+  /** Raft messages that contradicted the protocol and were ignored since this node started */
+  readonly refusedMessages: number;
+  /** as the newest configuration in the log of this node says; empty on a node that was not added yet */
+  readonly members: readonly ClusterMember[];
+}
+
+/** A node as it should belong to the group. */
+export interface MemberRequest {
+  readonly nodeId: number;
+  readonly raft: Address;
+  readonly http: Address;
+  readonly role: 'voter' | 'learner';
+  /** leaves the group in the same step in which the new voter joins */
+  readonly replaces?: number;
+}
+
+/**
+ * What the node tells about itself and its group, and how the group is changed. Changes must be asked of the leader;
+ * elsewhere they reject with `NoLeaderError`. Rejections are `CodedError`s with codes that a client may see.
+ */
+export interface ClusterApi {
+  view(): ClusterView;
+  /** whether this node leads and may act (its own no-op is applied) */
+  isLeader(): boolean;
+  /** why this node cannot serve because it does not belong to the group; undefined when it does */
+  exclusion(): string | undefined;
+  /** `http://host:port` of the leader's REST interface; undefined when none is known or this node leads */
+  leaderHttpUrl(): string | undefined;
+  /** Resolves as soon as a leader is known (this node or another), or after the time with false. */
+  waitForLeader(timeoutMs: number): Promise<boolean>;
+  /** belongs to the group, knows a leader, has room and consumes replies; otherwise the reasons, as sentences */
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] };
+  /**
+   * Brings a node into the group as requested, or gives a member another role. A new voter is a learner first; it is
+   * waited for until it has caught up.
+   *
+   * @returns whether the node was added; false: it belonged to the group before
+   * @throws MemberConflictError, MemberNotFoundError, MemberNotCaughtUpError (it stays a learner, and the same request
+   * goes on with it), MembershipChangingError, LastVoterError, NoLeaderError, DiskFullError, OutcomeUnknownError
+   */
+  setMember(request: MemberRequest, waitMs: number): Promise<{ readonly added: boolean; readonly view: ClusterView }>;
+  /** @throws MemberNotFoundError, LastVoterError, MembershipChangingError, NoLeaderError, … as above */
+  removeMember(nodeId: number): Promise<ClusterView>;
+  /**
+   * Resolves when that node leads.
+   *
+   * @throws NotAVoterError, TransferInProgressError, TransferFailedError, NoLeaderError
+   */
+  transferLeadership(nodeId: number): Promise<ClusterView>;
+}
+
+export const CLUSTER = Symbol('CLUSTER');
