@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { Settlement, TransactionView } from '../transactions/transactions.api.js';
+import type { Reading, Settlement, TransactionView } from '../transactions/transactions.api.js';
 import { makeProblem, problemDefinition, type Problem } from './problems.js';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
@@ -8,6 +8,15 @@ const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 /** Sends a value as JSON, serialised once and past Fastify's own serialisers. */
 export function sendJson(reply: FastifyReply, status: number, value: unknown): void {
   void reply.code(status).header('content-type', JSON_TYPE).send(JSON.stringify(value));
+}
+
+/** Index of the log through which an answer to a question is complete. */
+export const APPLIED_INDEX_HEADER = 'Concordat-Applied-Index';
+
+/** Sends the answer to a question. */
+export function sendReading(reply: FastifyReply, { value, appliedIndex }: Reading<unknown>): void {
+  void reply.header(APPLIED_INDEX_HEADER, String(appliedIndex));
+  sendJson(reply, 200, value);
 }
 
 /** Sends a problem with its status and, where it is worth repeating the request, `Retry-After`. */

@@ -1,17 +1,28 @@
-import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
+import { Controller, Delete, Get, Inject, Post, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { CLUSTER, TRANSACTIONS, type ClusterApi, type TransactionsApi } from '../transactions/transactions.api.js';
+import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
+import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
 import { sendJson } from './answers.js';
 import { Call } from './openapi.decorators.js';
-import { noQuerySchema } from './schemas.js';
-import { parseQuery } from './validation.js';
+import { Reads } from './reads.js';
+import {
+  consistencyQuerySchema,
+  DEFAULT_WAIT_MS,
+  emptyBodySchema,
+  leaderSchema,
+  MAXIMUM_WAIT_MS,
+  memberQuerySchema,
+  noQuerySchema,
+} from './schemas.js';
+import { parseBody, parseMember, parseNodeId, parseQuery } from './validation.js';
 
-/** What an operator looks at: the group, and the branches that wait for an end. */
+/** What an operator looks at and changes: the group, and the branches that wait for an end. */
 @Controller('v1')
 export class ClusterController {
   constructor(
     @Inject(CLUSTER) private readonly cluster: ClusterApi,
     @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
+    @Inject(Reads) private readonly reads: Reads,
   ) {}
 
   @Get('cluster')
@@ -27,16 +38,75 @@ export class ClusterController {
     sendJson(reply, 200, this.cluster.view());
   }
 
+  @Post('cluster/members')
+  @Call({
+    id: 'setMember',
+    summary: 'Brings a node into the group, gives a member another role, or replaces one by another',
+    tag: 'cluster',
+    body: 'SetMember',
+    query: [
+      {
+        name: 'waitMs',
+        schema: { type: 'integer', minimum: 0, maximum: MAXIMUM_WAIT_MS, default: DEFAULT_WAIT_MS },
+      },
+    ],
+    answers: { 200: 'Cluster', 201: 'Cluster' },
+    problems: [400, 404, 409, 413, 415, 503],
+  })
+  async setMember(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const { waitMs } = parseQuery(memberQuerySchema, request.query);
+    const { added, view } = await this.cluster.setMember(parseMember(request.body), waitMs);
+    sendJson(reply, added ? 201 : 200, view);
+  }
+
+  @Delete('cluster/members/:nodeId')
+  @Call({
+    id: 'removeMember',
+    withNodeId: true,
+    summary: 'Removes a node from the group',
+    tag: 'cluster',
+    answers: { 200: 'Cluster' },
+    problems: [400, 404, 409, 413, 415, 503],
+  })
+  async removeMember(
+    @Req() request: FastifyRequest<{ Params: { nodeId: string } }>,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const nodeId = parseNodeId(request.params.nodeId);
+    parseQuery(noQuerySchema, request.query);
+    parseBody(emptyBodySchema, request.body ?? {});
+    sendJson(reply, 200, await this.cluster.removeMember(nodeId));
+  }
+
+  @Post('cluster/leader')
+  @Call({
+    id: 'setLeader',
+    summary: 'Hands the leadership over to a voter',
+    tag: 'cluster',
+    body: 'SetLeader',
+    answers: { 200: 'Cluster' },
+    problems: [400, 409, 413, 415, 503],
+  })
+  async setLeader(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    parseQuery(noQuerySchema, request.query);
+    const { nodeId } = parseBody(leaderSchema, request.body);
+    sendJson(reply, 200, await this.cluster.transferLeadership(nodeId));
+  }
+
   @Get('in-doubt')
   @Call({
     id: 'listInDoubt',
     summary: 'Lists branches that voted yes and wait too long for their end, and hazards',
     tag: 'operations',
+    reading: true,
     answers: { 200: 'InDoubtList' },
     problems: [400, 503],
   })
   async inDoubt(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    parseQuery(noQuerySchema, request.query);
-    sendJson(reply, 200, { items: await this.transactions.inDoubt() });
+    const { consistency } = parseQuery(consistencyQuerySchema, request.query);
+    await this.reads.answer(request, reply, async () => {
+      const reading = await this.transactions.inDoubt(consistency);
+      return { ...reading, value: { items: reading.value } };
+    });
   }
 }

@@ -1,9 +1,8 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
+import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import {
-  CLUSTER,
   TRANSACTIONS,
-  type ClusterApi,
   type TransactionEvent,
   type TransactionsApi,
   type TransactionView,
@@ -102,7 +101,7 @@ export class EventStreams implements BeforeApplicationShutdown {
    */
   async stateOf(transactionId: string): Promise<TransactionView> {
     try {
-      return await this.transactions.get(transactionId, 'stale');
+      return (await this.transactions.get(transactionId, 'stale')).value;
     } catch (error) {
       if (!(error instanceof TransactionNotFoundError) || this.cluster.isLeader()) throw error;
       return this.firstState(transactionId, error);
@@ -124,7 +123,10 @@ export class EventStreams implements BeforeApplicationShutdown {
           if (transaction.id === transactionId) found(transaction);
         }),
         this.transactions.onReset(() => {
-          this.transactions.get(transactionId, 'stale').then(found, () => undefined); // not in the snapshot either
+          this.transactions.get(transactionId, 'stale').then(
+            ({ value }) => found(value),
+            () => undefined,
+          ); // not in the snapshot either
         }),
       ];
       const timer = setTimeout(() => {
@@ -201,7 +203,7 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   private async refresh(stream: Stream, transactionId: string): Promise<void> {
     try {
-      const transaction = await this.transactions.get(transactionId, 'stale');
+      const { value: transaction } = await this.transactions.get(transactionId, 'stale');
       if (this.streams.has(stream)) this.deliver(stream, { logIndex: transaction.logIndex, transaction });
     } catch {
       this.remove(stream); // it ended and was dropped meanwhile; the client is told so when it asks again

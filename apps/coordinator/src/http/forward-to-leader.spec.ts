@@ -16,7 +16,10 @@ beforeAll(async () => {
 });
 afterAll(() => Promise.all([follower.app.close(), leader.app.close()]));
 beforeEach(async () => {
-  for (const { transactions } of [follower, leader]) {
+  for (const { transactions, cluster } of [follower, leader]) {
+    cluster.calls.length = 0;
+    cluster.outside = undefined;
+    transactions.leaderKnowsMore = false;
     transactions.calls.length = 0;
     transactions.failure = undefined;
     transactions.settlement = { settled: true, transaction: committed };
@@ -48,14 +51,84 @@ describe('a follower', () => {
   it.each([
     ['POST', '/v1/transactions', 201, 'begin'],
     ['POST', `/v1/transactions/${ID}/commit`, 200, 'commit'],
-    ['GET', `/v1/transactions/${ID}`, 200, 'get'],
-    ['GET', `/v1/transactions/${ID}?consistency=linearizable`, 200, 'get'],
-    ['GET', '/v1/transactions?status=active&limit=3', 200, 'list'],
-    ['GET', '/v1/in-doubt', 200, 'inDoubt'],
   ] as const)('passes %s %s on', async (method, url, status, call) => {
     const answer = await follower.app.inject({ method, url });
     expect(answer.statusCode).toBe(status);
     expect(leader.transactions.calls.map(([name]) => name)).toEqual([call]);
+  });
+
+  it.each([
+    ['POST', '/v1/cluster/members', 201, 'setMember'],
+    ['DELETE', '/v1/cluster/members/3', 200, 'removeMember'],
+    ['POST', '/v1/cluster/leader', 200, 'transferLeadership'],
+  ] as const)('passes %s %s on', async (method, url, status, call) => {
+    const member = { nodeId: 4, raftUrl: 'h:1', httpUrl: 'http://h:2', role: 'voter' };
+    const payload = { setMember: member, removeMember: undefined, transferLeadership: { nodeId: 2 } }[call];
+    const answer = await follower.app.inject({ method, url, ...(payload && { payload }) });
+    expect(answer.statusCode).toBe(status);
+    expect(leader.cluster.calls.map(([name]) => name)).toEqual([call]);
+    expect(follower.cluster.calls).toEqual([]);
+  });
+
+  it.each([
+    ['get', `/v1/transactions/${ID}`],
+    ['get', `/v1/transactions/${ID}?consistency=linearizable`],
+    ['get', `/v1/transactions/${ID}?consistency=stale`],
+    ['list', '/v1/transactions?status=active&limit=3'],
+    ['list', '/v1/transactions?consistency=stale'],
+    ['inDoubt', '/v1/in-doubt?consistency=stale'],
+  ] as const)('answers the question %s of %s from its own state', async (call, url) => {
+    const answer = await follower.app.inject({ method: 'GET', url });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.headers['concordat-applied-index']).toBe('41');
+    expect(follower.transactions.calls.map(([name]) => name)).toEqual([call]);
+    expect(leader.transactions.calls).toEqual([]);
+  });
+
+  it.each([
+    ['get', `/v1/transactions/${ID}`],
+    ['list', '/v1/transactions?limit=3'],
+    ['inDoubt', '/v1/in-doubt'],
+  ] as const)('passes the question %s of %s on where the leader knows more', async (call, url) => {
+    follower.transactions.leaderKnowsMore = true;
+    const answer = await follower.app.inject({ method: 'GET', url });
+    expect(answer.statusCode).toBe(200);
+    expect(leader.transactions.calls.map(([name]) => name)).toEqual([call]);
+    expect(answer.headers['concordat-applied-index']).toBe('41');
+  });
+
+  it('answers a question that was passed on to it as far as it can, and passes it no further', async () => {
+    const headers = { [FORWARDED_BY_HEADER]: '3' };
+    const url = `/v1/transactions/${ID}`;
+    expect((await follower.app.inject({ method: 'GET', url, headers })).statusCode).toBe(200);
+    follower.transactions.leaderKnowsMore = true;
+    const answer = await follower.app.inject({ method: 'GET', url, headers });
+    expect(answer.json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
+    expect(leader.transactions.calls).toEqual([]);
+  });
+
+  it('reads once more when it has become the leader that knows more', async () => {
+    follower.transactions.leaderKnowsMore = true;
+    follower.cluster.leaderUrl = undefined;
+    follower.cluster.onWait = () => (follower.cluster.leads = true);
+    const answer = await follower.app.inject({ method: 'GET', url: `/v1/transactions/${ID}` });
+    expect(answer.statusCode).toBe(200);
+    expect(follower.transactions.calls.map(([name]) => name)).toEqual(['get', 'get']);
+  });
+
+  it.each([
+    ['POST', EXECUTE],
+    ['POST', '/v1/cluster/leader'],
+    ['GET', `/v1/transactions/${ID}`],
+    ['GET', '/v1/in-doubt'],
+  ] as const)('that does not belong to the group says so at once: %s %s', async (method, url) => {
+    follower.cluster.outside = 'node 4 was removed from the group';
+    const answer = await follower.app.inject({ method, url, ...(method === 'POST' && { payload: transfer }) });
+    expect(answer.json()).toMatchObject({ status: 503, code: 'NOT_A_MEMBER', detail: follower.cluster.outside });
+    expect(answer.headers['retry-after']).toBe('5');
+    expect([...follower.transactions.calls, ...leader.transactions.calls, ...leader.cluster.calls]).toEqual([]);
+    const stale = await follower.app.inject({ method: 'GET', url: `/v1/transactions/${ID}?consistency=stale` });
+    expect(stale.statusCode).toBe(200);
   });
 
   it.each([
@@ -94,8 +167,10 @@ describe('a follower', () => {
   it('refuses a body over 1 MiB and an id that is no UUID by itself', async () => {
     const large = await follower.app.inject({ method: 'POST', url: EXECUTE, payload: { a: 'x'.repeat(1_048_577) } });
     expect(large.json()).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE' });
-    const id = await follower.app.inject({ method: 'GET', url: '/v1/transactions/..%2f..%2fmetrics' });
+    const id = await follower.app.inject({ method: 'POST', url: '/v1/transactions/..%2f..%2fmetrics/commit' });
     expect(id.json()).toMatchObject({ status: 400, code: 'INVALID_ID' });
+    const nodeId = await follower.app.inject({ method: 'DELETE', url: '/v1/cluster/members/..%2f..%2fmetrics' });
+    expect(nodeId.json()).toMatchObject({ status: 400, code: 'INVALID_NODE_ID' });
     expect(leader.transactions.calls).toEqual([]);
   });
 
@@ -178,6 +253,7 @@ describe('a leader that fails', () => {
     const answer = await execute();
     expect(answer.statusCode).toBe(503);
     expect(answer.json()).toMatchObject({ code: 'OUTCOME_UNKNOWN', instance: EXECUTE });
+    follower.transactions.leaderKnowsMore = true;
     const question = await follower.app.inject({ method: 'GET', url: `/v1/transactions/${ID}` });
     expect(question.json()).toMatchObject({ status: 503, code: 'NO_LEADER' });
   });

@@ -1,11 +1,15 @@
-import { isUuid, type Logger } from '@concordat/foundation';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from '@concordat/foundation';
 import replyFrom from '@fastify/reply-from';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { ClusterApi } from '../transactions/transactions.api.js';
+import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
+import { CONFIG, type Config } from '../config.js';
+import { LOGGER } from '../logging.js';
 import { sendProblem } from './answers.js';
 import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
+import { parseNodeId, parseTransactionId } from './validation.js';
 
 /** Carries the id of the node that passed a request on; such a request is not passed on again. */
 export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
@@ -24,14 +28,22 @@ const KEEP_ALIVE_MS = 30_000;
 const REPLACED_LEADER_GRACE_MS = 2_000;
 const REPLACED_LEADER_CHECK_MS = 500;
 
-const FORWARDED_ROUTES: ReadonlySet<string> = new Set([
-  '/v1/transactions',
-  '/v1/transactions/:id',
-  '/v1/transactions/execute',
-  '/v1/transactions/:id/branches',
-  '/v1/transactions/:id/commit',
-  '/v1/transactions/:id/abort',
-  '/v1/in-doubt',
+/** Only the leader can do what these ask for. */
+const LEADERS_CALLS: ReadonlySet<string> = new Set([
+  'POST /v1/transactions',
+  'POST /v1/transactions/execute',
+  'POST /v1/transactions/:id/branches',
+  'POST /v1/transactions/:id/commit',
+  'POST /v1/transactions/:id/abort',
+  'POST /v1/cluster/members',
+  'DELETE /v1/cluster/members/:nodeId',
+  'POST /v1/cluster/leader',
+]);
+/** Any member can answer these. */
+const MEMBERS_CALLS: ReadonlySet<string> = new Set([
+  'GET /v1/transactions',
+  'GET /v1/transactions/:id',
+  'GET /v1/in-doubt',
 ]);
 
 /** With these no byte of the request can have left. */
@@ -49,12 +61,6 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 const HEADERS_OF_ONE_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'date', 'proxy-connection'] as const;
 const HEADERS_NOT_FORWARDED = [...HEADERS_OF_ONE_HOP, 'expect', 'upgrade', 'te', 'trailer'] as const;
 
-export interface ForwardOptions {
-  readonly nodeId: number;
-  readonly cluster: ClusterApi;
-  readonly logger: Logger;
-}
-
 interface Forwarded {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
@@ -64,17 +70,23 @@ interface Forwarded {
 }
 
 /**
- * Passes requests that only the leader can answer on to it, before their bodies are parsed.
+ * Passes requests that only the leader can answer on to it, before their bodies are parsed, and refuses what a node
+ * that does not belong to the group cannot answer at all.
  *
  * What the client learns is exact: `NO_LEADER` only when nothing can have happened, `OUTCOME_UNKNOWN` when the
  * request had left and no answer came. A body is read whole before anything is sent, so that a client that hangs
  * cannot hold a connection to the leader, and a half-sent request cannot exist.
  */
+@Injectable()
 export class ForwardToLeader {
   private readonly pending = new Set<Forwarded>();
   private watch: NodeJS.Timeout | undefined;
 
-  constructor(private readonly options: ForwardOptions) {}
+  constructor(
+    @Inject(CONFIG) private readonly config: Pick<Config, 'nodeId'>,
+    @Inject(CLUSTER) private readonly cluster: ClusterApi,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
 
   /** Adds the hook and the connection pool to a Fastify instance. */
   async install(fastify: FastifyInstance): Promise<void> {
@@ -91,11 +103,17 @@ export class ForwardToLeader {
         connect: { timeout: CONNECT_TIMEOUT_MS },
       },
     });
-    const { cluster } = this.options;
     fastify.addHook('onRequest', (request, reply, done) => {
-      if (cluster.isLeader() || !needsLeader(request)) return done();
-      this.findLeader(request).then(
-        (leaderUrl) => (leaderUrl === undefined ? done() : this.forward(request, reply, leaderUrl)),
+      const needed = needOf(request);
+      if (needed === 'nobody' || this.cluster.isLeader()) return done();
+      const exclusion = this.cluster.exclusion();
+      if (exclusion !== undefined)
+        return this.refuse(request, reply, new RequestRefusedError('NOT_A_MEMBER', exclusion));
+      if (needed === 'member') return done();
+      this.passOn(request, reply).then(
+        (passedOn) => {
+          if (!passedOn) done();
+        },
         (error: unknown) => this.refuse(request, reply, error),
       );
     });
@@ -105,9 +123,21 @@ export class ForwardToLeader {
     });
   }
 
+  /**
+   * Has the leader answer a request.
+   *
+   * @returns false when this node leads by now and must answer it itself
+   * @throws RequestRefusedError `NO_LEADER`, `OVERLOADED`
+   */
+  async passOn(request: FastifyRequest, reply: FastifyReply): Promise<boolean> {
+    const leaderUrl = await this.findLeader(request);
+    if (leaderUrl !== undefined) this.forward(request, reply, leaderUrl);
+    return leaderUrl !== undefined;
+  }
+
   /** @returns undefined when this node leads; @throws RequestRefusedError */
   private async findLeader(request: FastifyRequest): Promise<string | undefined> {
-    const { cluster } = this.options;
+    const { cluster } = this;
     const forwarded = request.headers[FORWARDED_BY_HEADER] !== undefined;
     if (this.pending.size >= MAXIMUM_FORWARDED) {
       throw new RequestRefusedError('OVERLOADED', 'too many requests wait for the leader');
@@ -124,10 +154,11 @@ export class ForwardToLeader {
   }
 
   private forward(request: FastifyRequest, reply: FastifyReply, leaderUrl: string): void {
-    const { id } = request.params as { id?: string };
-    if (id !== undefined && !isUuid(id)) {
-      const message = 'must be a UUID in lower case with hyphens';
-      const error = new RequestRefusedError('INVALID_ID', `the transaction id ${message}`, [{ path: 'id', message }]);
+    const { id, nodeId } = request.params as { id?: string; nodeId?: string };
+    try {
+      if (id !== undefined) parseTransactionId(id);
+      if (nodeId !== undefined) parseNodeId(nodeId);
+    } catch (error) {
       return this.refuse(request, reply, error);
     }
     readBody(request, (error, body) => {
@@ -152,7 +183,7 @@ export class ForwardToLeader {
       retryDelay: () => null,
       rewriteRequestHeaders: (_request, headers) => {
         const kept = without(headers, HEADERS_NOT_FORWARDED);
-        kept[FORWARDED_BY_HEADER] = String(this.options.nodeId);
+        kept[FORWARDED_BY_HEADER] = String(this.config.nodeId);
         return kept;
       },
       rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
@@ -179,9 +210,7 @@ export class ForwardToLeader {
     this.pending.delete(forwarded);
     if (reply.sent) return;
     const cause = rootCodes(error);
-    this.options.logger.warn(
-      `passing ${request.method} on to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`,
-    );
+    this.logger.warn(`passing ${request.method} on to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`);
     for (const header of Object.keys(reply.getHeaders())) void reply.removeHeader(header);
     const nothingHappened =
       request.method === 'GET' || request.method === 'HEAD' || cause.some((code) => NOT_SENT.has(code));
@@ -194,7 +223,7 @@ export class ForwardToLeader {
 
   /** A paused machine keeps its connections open and says nothing; a new leader is the sign to stop waiting. */
   private giveUpReplacedLeaders(): void {
-    const { cluster } = this.options;
+    const { cluster } = this;
     const current = cluster.leaderHttpUrl();
     const known = current !== undefined || cluster.isLeader();
     const now = performance.now();
@@ -218,11 +247,12 @@ interface UpstreamAnswer {
   readonly stream: AsyncIterable<Buffer>;
 }
 
-function needsLeader(request: FastifyRequest): boolean {
-  const route = request.routeOptions.url;
-  if (route === undefined || !FORWARDED_ROUTES.has(route)) return false;
-  if (request.method !== 'GET' || route !== '/v1/transactions/:id') return true;
-  return (request.query as Record<string, unknown>)['consistency'] !== 'stale';
+/** Who can answer a request: only the leader, any member of the group, or anybody. */
+function needOf({ method, routeOptions, query }: FastifyRequest): 'leader' | 'member' | 'nobody' {
+  const call = `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url ?? ''}`;
+  if (LEADERS_CALLS.has(call)) return 'leader';
+  if (!MEMBERS_CALLS.has(call)) return 'nobody';
+  return (query as Record<string, unknown>)['consistency'] === 'stale' ? 'nobody' : 'member';
 }
 
 /** Reads a body without looking into it. Calls back once: with an error, or with the body if there is one. */

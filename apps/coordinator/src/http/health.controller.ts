@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common';
 import type { FastifyReply } from 'fastify';
 import { Metrics } from '../metrics/metrics.js';
-import { CLUSTER, type ClusterApi } from '../transactions/transactions.api.js';
+import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { sendJson } from './answers.js';
 import { Call } from './openapi.decorators.js';
 import { RequestGate } from './request-gate.js';

@@ -4,8 +4,10 @@ import { ClusterController } from './cluster.controller.js';
 import { EventStreams } from './event-streams.js';
 import { EventsController } from './events.controller.js';
 import { FailpointsController } from './failpoints.controller.js';
+import { ForwardToLeader } from './forward-to-leader.js';
 import { HealthController } from './health.controller.js';
 import { ProblemFilter } from './problem.filter.js';
+import { Reads } from './reads.js';
 import { RequestGate } from './request-gate.js';
 import { TransactionsController } from './transactions.controller.js';
 
@@ -30,7 +32,7 @@ export class HttpModule {
         HealthController,
         ...(failpoints ? [FailpointsController] : []),
       ],
-      providers: [EventStreams, RequestGate, { provide: APP_FILTER, useClass: ProblemFilter }],
+      providers: [EventStreams, ForwardToLeader, Reads, RequestGate, { provide: APP_FILTER, useClass: ProblemFilter }],
     };
   }
 }

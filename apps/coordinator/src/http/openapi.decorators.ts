@@ -1,7 +1,8 @@
 import { applyDecorators } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { problemDefinition, PROBLEMS, type ProblemCode } from './problems.js';
-import { DEFAULT_WAIT_MS, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
+import { APPLIED_INDEX_HEADER } from './answers.js';
+import { DEFAULT_WAIT_MS, MAXIMUM_NODE_ID, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
 
 export interface ParameterSchema {
   readonly type: 'string' | 'integer';
@@ -23,6 +24,10 @@ export interface CallDescription {
   readonly idempotent?: boolean;
   /** takes `waitMs` and `wait` */
   readonly wait?: boolean;
+  /** a question that takes `consistency` and says in a header through which index it is complete */
+  readonly reading?: boolean;
+  /** the path has the id of a node */
+  readonly withNodeId?: boolean;
   readonly query?: readonly { readonly name: string; readonly schema: ParameterSchema }[];
   /** schema of the body by status; `text` and `events` are no JSON */
   readonly answers: Readonly<Record<number, ComponentName | 'text' | 'events'>>;
@@ -34,6 +39,17 @@ const WAIT_QUERY: NonNullable<CallDescription['query']> = [
   { name: 'waitMs', schema: { type: 'integer', minimum: 0, maximum: MAXIMUM_WAIT_MS, default: DEFAULT_WAIT_MS } },
   { name: 'wait', schema: { type: 'string', enum: ['decided', 'ended'], default: 'decided' } },
 ];
+
+const CONSISTENCY_QUERY: NonNullable<CallDescription['query']> = [
+  { name: 'consistency', schema: { type: 'string', enum: ['linearizable', 'stale'], default: 'linearizable' } },
+];
+
+const READING_HEADERS = {
+  [APPLIED_INDEX_HEADER]: {
+    description: 'index of the log through which the answer is complete',
+    schema: { type: 'integer', minimum: 0 },
+  },
+} as const;
 
 /** Describes a route for OpenAPI; it has no effect on how a request is handled. */
 export function Call(call: CallDescription): MethodDecorator & ClassDecorator {
@@ -58,11 +74,15 @@ function bodyOf({ body }: CallDescription): MethodDecorator[] {
 }
 
 function parametersOf(call: CallDescription): MethodDecorator[] {
-  const query = [...(call.wait ? WAIT_QUERY : []), ...(call.query ?? [])];
+  const query = [...(call.wait ? WAIT_QUERY : []), ...(call.reading ? CONSISTENCY_QUERY : []), ...(call.query ?? [])];
   const decorators: MethodDecorator[] = query.map(({ name, schema }) =>
     ApiQuery({ name, required: false, schema: { ...schema } }),
   );
   if (call.withId) decorators.push(ApiParam({ name: 'id', schema: { type: 'string', format: 'uuid' } }));
+  if (call.withNodeId) {
+    const schema = { type: 'integer', minimum: 1, maximum: MAXIMUM_NODE_ID } as const;
+    decorators.push(ApiParam({ name: 'nodeId', schema }));
+  }
   if (call.idempotent) {
     const schema = { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' } as const;
     decorators.push(ApiHeader({ name: 'Idempotency-Key', required: false, schema }));
@@ -70,9 +90,9 @@ function parametersOf(call: CallDescription): MethodDecorator[] {
   return decorators;
 }
 
-function answersOf({ answers, problems = [] }: CallDescription): MethodDecorator[] {
+function answersOf({ answers, reading, problems = [] }: CallDescription): MethodDecorator[] {
   const decorators: MethodDecorator[] = Object.entries(answers).map(([status, answer]) => {
-    const base = { status: Number(status), description: typeof answer === 'string' ? answer : '' };
+    const base = { status: Number(status), description: answer, ...(reading && { headers: READING_HEADERS }) };
     if (answer === 'text') return ApiResponse({ ...base, content: { 'text/plain': { schema: { type: 'string' } } } });
     if (answer === 'events') {
       return ApiResponse({ ...base, content: { 'text/event-stream': { schema: { type: 'string' } } } });

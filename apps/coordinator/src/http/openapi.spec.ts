@@ -25,6 +25,7 @@ describe('the OpenAPI document', () => {
       Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(routes.sort()).toEqual([
+      'DELETE /v1/cluster/members/{nodeId}',
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
@@ -34,6 +35,8 @@ describe('the OpenAPI document', () => {
       'GET /v1/transactions',
       'GET /v1/transactions/{id}',
       'GET /v1/transactions/{id}/events',
+      'POST /v1/cluster/leader',
+      'POST /v1/cluster/members',
       'POST /v1/transactions',
       'POST /v1/transactions/execute',
       'POST /v1/transactions/{id}/abort',
@@ -64,7 +67,7 @@ describe('the OpenAPI document', () => {
       const inPath = (operation.parameters ?? [])
         .filter((parameter) => parameter.in === 'path')
         .map(({ name }) => name);
-      expect(inPath).toEqual(path.includes('{id}') ? ['id'] : []);
+      expect(inPath.map((name) => `{${name}}`)).toEqual(path.match(/\{\w+\}/g) ?? []);
     }
   });
 
@@ -77,6 +80,11 @@ describe('the OpenAPI document', () => {
   });
 
   it('describes what is answered', () => {
+    for (const path of ['/v1/transactions', '/v1/transactions/{id}', '/v1/in-doubt']) {
+      const { parameters, responses: answers } = document.paths[path]?.get ?? {};
+      expect(parameters).toContainEqual(expect.objectContaining({ name: 'consistency', in: 'query' }));
+      expect(answers?.['200']).toMatchObject({ headers: { 'Concordat-Applied-Index': {} } });
+    }
     expect(clusterSchema.parse(node.cluster.view())).toEqual(node.cluster.view());
     const { responses } = document.paths['/v1/transactions/{id}/commit']?.post ?? {};
     expect(Object.keys(responses ?? {})).toEqual(expect.arrayContaining(['200', '202', '409', '503']));

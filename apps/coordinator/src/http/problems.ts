@@ -60,6 +60,11 @@ export const PROBLEMS = {
     title: 'The id is not a UUID',
     advice: 'Use the `id` of a transaction as it was answered (lower case, with hyphens).',
   },
+  INVALID_NODE_ID: {
+    status: 400,
+    title: 'The id of the node is not valid',
+    advice: 'Use the `nodeId` of a member: a whole number from 1 to 999,999,999.',
+  },
   INVALID_IDEMPOTENCY_KEY: {
     status: 400,
     title: 'The Idempotency-Key is not valid',
@@ -100,6 +105,11 @@ export const PROBLEMS = {
     title: 'The transaction does not exist',
     advice: 'Check the id.',
   },
+  MEMBER_NOT_FOUND: {
+    status: 404,
+    title: 'The node is no member of the group',
+    advice: 'Nothing happened; `GET /v1/cluster` lists the members.',
+  },
   ROUTE_NOT_FOUND: {
     status: 404,
     title: 'No such route',
@@ -134,6 +144,34 @@ export const PROBLEMS = {
     status: 409,
     title: 'The branch is enlisted differently',
     advice: 'The same branchId came with another vote or participant; use a new branchId.',
+  },
+  MEMBER_CONFLICT: {
+    status: 409,
+    title: 'The member is known differently',
+    advice:
+      'Nothing happened. The node has other addresses in the group, or another node has these; `GET /v1/cluster` shows them. A node that moves gets a new id.',
+  },
+  MEMBERSHIP_CHANGING: {
+    status: 409,
+    title: 'Another change of the group is under way',
+    advice: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
+    retryAfterSeconds: 1,
+  },
+  LAST_VOTER: {
+    status: 409,
+    title: 'The group would be left without a voter',
+    advice: 'Nothing happened; add another voter first.',
+  },
+  NOT_A_VOTER: {
+    status: 409,
+    title: 'The node cannot lead',
+    advice: 'Only a voter can; a learner becomes one with `POST /v1/cluster/members` and the role `voter`.',
+  },
+  TRANSFER_IN_PROGRESS: {
+    status: 409,
+    title: 'The leadership is being handed over to another node',
+    advice: 'Nothing happened; repeat the request.',
+    retryAfterSeconds: 1,
   },
   TRANSACTION_EXPIRED: {
     status: 410,
@@ -193,6 +231,38 @@ export const PROBLEMS = {
     status: 503,
     title: 'Too much is under way',
     advice: 'Nothing happened; repeat the request later.',
+    retryAfterSeconds: 1,
+  },
+  HANDING_OVER: {
+    status: 503,
+    title: 'The leadership is being handed over',
+    advice: 'Nothing happened; repeat the request.',
+    retryAfterSeconds: 1,
+  },
+  DISK_FULL: {
+    status: 503,
+    title: 'The disk of the leader is full',
+    advice:
+      'Nothing happened. Make room on the disk of the leader, or let another node lead (`POST /v1/cluster/leader`); it goes on by itself as soon as there is room.',
+    retryAfterSeconds: 5,
+  },
+  NOT_A_MEMBER: {
+    status: 503,
+    title: 'The node does not belong to the group',
+    advice: 'Nothing happened; repeat the request at another node. `POST /v1/cluster/members` there adds this one.',
+    retryAfterSeconds: 5,
+  },
+  MEMBER_NOT_CAUGHT_UP: {
+    status: 503,
+    title: 'The node is a learner and has not caught up',
+    advice:
+      'The node belongs to the group as a learner. `detail` says what to check; the same request goes on where this one ended.',
+    retryAfterSeconds: 5,
+  },
+  TRANSFER_FAILED: {
+    status: 503,
+    title: 'The node did not take over the leadership',
+    advice: 'Repeat the request when `GET /v1/cluster` shows the node as healthy and close behind the leader.',
     retryAfterSeconds: 1,
   },
   SHUTTING_DOWN: {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   BranchConflictError,
+  DiskFullError,
+  HandingOverError,
   IdempotencyKeyReusedError,
   NoLeaderError,
   OutcomeUnknownError,
@@ -160,8 +162,11 @@ describe('transactions', () => {
   });
 
   it('shows one, by default linearizable', async () => {
-    expect((await get(`/v1/transactions/${ID}`)).json()).toEqual(active);
-    await get(`/v1/transactions/${ID}?consistency=stale`);
+    const answer = await get(`/v1/transactions/${ID}`);
+    expect(answer.json()).toEqual(active);
+    expect(answer.headers['concordat-applied-index']).toBe('41');
+    const stale = await get(`/v1/transactions/${ID}?consistency=stale`);
+    expect(stale.headers['concordat-applied-index']).toBe('41');
     expect(node.transactions.calls).toEqual([
       ['get', ID, 'linearizable'],
       ['get', ID, 'stale'],
@@ -171,10 +176,11 @@ describe('transactions', () => {
   it('lists with filters and a page size', async () => {
     const answer = await get('/v1/transactions?status=committed&participant=bank-a&limit=500&cursor=abc');
     expect(answer.json()).toEqual({ items: [committed], nextCursor: null });
-    await get('/v1/transactions');
+    expect(answer.headers['concordat-applied-index']).toBe('41');
+    await get('/v1/transactions?consistency=stale');
     expect(node.transactions.calls).toEqual([
-      ['list', { status: 'committed', participant: 'bank-a', limit: 500, cursor: 'abc' }],
-      ['list', { limit: 50 }],
+      ['list', { status: 'committed', participant: 'bank-a', limit: 500, cursor: 'abc' }, 'linearizable'],
+      ['list', { limit: 50 }, 'stale'],
     ]);
   });
 
@@ -188,6 +194,8 @@ describe('transactions', () => {
     [UnknownParticipantError, 400, undefined],
     [UnknownOperationError, 400, undefined],
     [NoLeaderError, 503, '1'],
+    [DiskFullError, 503, '5'],
+    [HandingOverError, 503, '1'],
     [OverloadedError, 503, '1'],
     [OutcomeUnknownError, 503, '1'],
   ])('answers %p as a problem', async (FailureClass, status, retryAfter) => {
@@ -226,7 +234,14 @@ describe('the node', () => {
       reason: 'no answer',
     } as const;
     node.transactions.inDoubtItems = [item];
-    expect((await get('/v1/in-doubt')).json()).toEqual({ items: [item] });
+    const answer = await get('/v1/in-doubt');
+    expect(answer.json()).toEqual({ items: [item] });
+    expect(answer.headers['concordat-applied-index']).toBe('41');
+    await get('/v1/in-doubt?consistency=stale');
+    expect(node.transactions.calls).toEqual([
+      ['inDoubt', 'linearizable'],
+      ['inDoubt', 'stale'],
+    ]);
   });
 
   it('tells whether it is live and ready', async () => {

@@ -15,6 +15,9 @@ export const MAXIMUM_PAGE_SIZE = 500;
 export const MAXIMUM_OPERATIONS = 256;
 /** at most this many bytes of JSON in one payload, and in the metadata */
 export const MAXIMUM_PAYLOAD_BYTES = 256 * 1024;
+/** as in `CONCORDAT_NODE_ID` */
+export const MAXIMUM_NODE_ID = 999_999_999;
+const MAXIMUM_URL_LENGTH = 300;
 const MAXIMUM_KEYS = 256;
 const MAXIMUM_NAME_LENGTH = 255;
 
@@ -54,6 +57,19 @@ export const workBranchSchema = z.strictObject({ participant: name, operation: n
 export const preparedBranchSchema = z.strictObject({ participant: name, branchId: uuid, vote });
 export const beginSchema = z.strictObject(beginFields);
 export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
+
+const nodeId = z.int().min(1).max(MAXIMUM_NODE_ID);
+
+export const memberSchema = z
+  .strictObject({
+    nodeId,
+    raftUrl: z.string().max(MAXIMUM_URL_LENGTH).meta({ description: 'host:port where its peers reach it' }),
+    httpUrl: z.string().max(MAXIMUM_URL_LENGTH).meta({ description: 'http://host:port where its clients reach it' }),
+    role: z.enum(['voter', 'learner']),
+    replaces: nodeId.optional().meta({ description: 'leaves the group in the step in which the new voter joins' }),
+  })
+  .meta({ description: 'a node as it should belong to the group' });
+export const leaderSchema = z.strictObject({ nodeId });
 export const emptyBodySchema = z.strictObject({});
 export const failpointsSchema = z.strictObject({ arm: z.string().max(4096) });
 
@@ -83,7 +99,9 @@ export const waitQuerySchema = z.strictObject({
 export const consistencyQuerySchema = z.strictObject({
   consistency: z.enum(['linearizable', 'stale']).default('linearizable'),
 });
+export const memberQuerySchema = z.strictObject({ waitMs: wholeNumber(0, MAXIMUM_WAIT_MS, DEFAULT_WAIT_MS) });
 export const listQuerySchema = z.strictObject({
+  ...consistencyQuerySchema.shape,
   status: z.enum(TRANSACTION_STATUSES).optional(),
   participant: name.optional(),
   limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, DEFAULT_PAGE_SIZE),
@@ -169,15 +187,35 @@ export const clusterSchema = z.object({
   term: z.int(),
   commitIndex: z.int(),
   appliedIndex: z.int(),
+  lastIndex: z.int(),
+  changing: z.boolean(),
+  transferTarget: z.int().nullable(),
+  diskLack: z.string().nullable(),
+  refusedMessages: z.int(),
   members: z.array(
     z.object({
       nodeId: z.int(),
-      role: z.enum(['voter', 'learner']),
+      role: z.enum(['voter', 'learner', 'leaving']),
       state: z.enum(['leader', 'follower', 'candidate', 'unknown']),
       raftUrl: z.string(),
       httpUrl: z.string(),
       matchIndex: z.int().nullable(),
+      lag: z.int().nullable(),
+      replication: z.enum(['probe', 'replicate', 'snapshot']).nullable(),
       healthy: z.boolean(),
+      connection: z
+        .object({
+          connected: z.boolean(),
+          roundTripMs: z.number().nullable(),
+          sentBytes: z.int(),
+          receivedBytes: z.int(),
+          sentMessages: z.int(),
+          receivedMessages: z.int(),
+          droppedMessages: z.int(),
+          bufferedBytes: z.int(),
+          reconnects: z.int(),
+        })
+        .nullable(),
     }),
   ),
 });
@@ -206,6 +244,8 @@ export const COMPONENT_SCHEMAS = {
   TransactionPage: transactionPageSchema,
   InDoubtList: inDoubtSchema,
   Cluster: clusterSchema,
+  SetMember: memberSchema,
+  SetLeader: leaderSchema,
   Problem: problemSchema,
   Live: liveSchema,
   Ready: readySchema,

@@ -5,6 +5,7 @@ import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions
 import { sendJson, sendSettlement, transactionPath } from './answers.js';
 import { Call } from './openapi.decorators.js';
 import { pathOf } from './problem.filter.js';
+import { Reads } from './reads.js';
 import {
   consistencyQuerySchema,
   emptyBodySchema,
@@ -33,6 +34,7 @@ type RequestWithId = FastifyRequest<{ Params: { id: string } }>;
 export class TransactionsController {
   constructor(
     @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
+    @Inject(Reads) private readonly reads: Reads,
     @Inject(CONFIG) private readonly config: Pick<Config, 'maximumBranches'>,
   ) {}
 
@@ -128,22 +130,21 @@ export class TransactionsController {
     id: 'getTransaction',
     withId: true,
     summary: 'Shows a transaction',
-    query: [
-      { name: 'consistency', schema: { type: 'string', enum: ['linearizable', 'stale'], default: 'linearizable' } },
-    ],
+    reading: true,
     answers: { 200: 'Transaction' },
     problems: [400, 404, 410, 503],
   })
   async get(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
     const { consistency } = parseQuery(consistencyQuerySchema, request.query);
-    sendJson(reply, 200, await this.transactions.get(id, consistency));
+    await this.reads.answer(request, reply, () => this.transactions.get(id, consistency));
   }
 
   @Get()
   @Call({
     id: 'listTransactions',
     summary: 'Lists transactions, newest first',
+    reading: true,
     query: [
       { name: 'status', schema: { type: 'string', enum: [...TRANSACTION_STATUSES] } },
       { name: 'participant', schema: { type: 'string' } },
@@ -154,7 +155,7 @@ export class TransactionsController {
     problems: [400, 503],
   })
   async list(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const query = parseQuery(listQuerySchema, request.query);
-    sendJson(reply, 200, await this.transactions.list(query));
+    const { consistency, ...query } = parseQuery(listQuerySchema, request.query);
+    await this.reads.answer(request, reply, () => this.transactions.list(query, consistency));
   }
 }

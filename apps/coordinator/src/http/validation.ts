@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { canonicalJson, isUuid, type JsonValue } from '@concordat/foundation';
 import type { z } from 'zod';
+import { formatAddress, parseAddress, type Address } from '../address.js';
+import type { MemberRequest } from '../cluster/cluster.api.js';
 import { NotAvailableError, TooManyBranchesError } from '../transactions/errors.js';
 import type {
   BeginRequest,
@@ -15,8 +17,10 @@ import { RequestRefusedError, type FieldError, type ProblemCode } from './proble
 import {
   beginSchema,
   executeSchema,
+  MAXIMUM_NODE_ID,
   MAXIMUM_OPERATIONS,
   MAXIMUM_PAYLOAD_BYTES,
+  memberSchema,
   preparedBranchSchema,
   workBranchSchema,
 } from './schemas.js';
@@ -62,6 +66,40 @@ export function parseTransactionId(id: unknown): string {
   if (typeof id === 'string' && isUuid(id)) return id;
   const message = 'must be a UUID in lower case with hyphens';
   throw new RequestRefusedError('INVALID_ID', `the transaction id ${message}`, [{ path: 'id', message }]);
+}
+
+/** The id of a node in a path. @throws RequestRefusedError `INVALID_NODE_ID` */
+export function parseNodeId(text: unknown): number {
+  if (typeof text === 'string' && /^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  const message = `must be a whole number from 1 to ${MAXIMUM_NODE_ID.toLocaleString('en')}`;
+  throw new RequestRefusedError('INVALID_NODE_ID', `the id of the node ${message}`, [{ path: 'nodeId', message }]);
+}
+
+/** @throws RequestRefusedError `INVALID_REQUEST`, `UNKNOWN_FIELD` */
+export function parseMember(body: unknown): MemberRequest {
+  const { nodeId, raftUrl, httpUrl, role, replaces } = parseBody(memberSchema, body);
+  const raft = parseAddress(raftUrl);
+  const http = parseAddress(httpUrl.replace(/^http:\/\//, ''));
+  const errors: FieldError[] = [];
+  if (!isReachable(raft)) errors.push({ path: 'raftUrl', message: 'must be host:port, as others reach the node' });
+  if (!isReachable(http)) {
+    errors.push({ path: 'httpUrl', message: 'must be http://host:port, as others reach the node' });
+  } else if (raft && formatAddress(raft) === formatAddress(http!)) {
+    errors.push({ path: 'httpUrl', message: 'must be another address than raftUrl' });
+  }
+  if (replaces === nodeId) errors.push({ path: 'replaces', message: 'must be another node' });
+  else if (replaces !== undefined && role !== 'voter') {
+    errors.push({ path: 'replaces', message: 'is possible only with the role voter' });
+  }
+  if (errors.length === 0)
+    return { nodeId, raft: raft!, http: http!, role, ...(replaces !== undefined && { replaces }) };
+  const sentence = errors.map(({ path, message }) => `${path}: ${message}`).join('; ');
+  throw new RequestRefusedError('INVALID_REQUEST', sentence, errors);
+}
+
+/** Whether it is an address at all, and not one that only its owner understands. */
+function isReachable(address: Address | undefined): boolean {
+  return address !== undefined && !['0.0.0.0', '::'].includes(address.host);
 }
 
 /** @throws RequestRefusedError, NotAvailableError */

@@ -1,15 +1,16 @@
+import type { ClusterApi, ClusterView, MemberRequest } from '../../cluster/cluster.api.js';
 import type {
   BeginRequest,
   BranchRequest,
   BranchView,
-  ClusterApi,
-  ClusterView,
+  Consistency,
   ExecuteRequest,
   Idempotency,
   InDoubtItem,
   ListQuery,
   MissedEvents,
   PreparedBranchRequest,
+  Reading,
   Settlement,
   TransactionEvent,
   TransactionPage,
@@ -88,6 +89,7 @@ export class FakeTransactions implements TransactionsApi {
   enlisted = { created: true, branch };
   missed: MissedEvents = { kind: 'events', events: [] };
   inDoubtItems: InDoubtItem[] = [];
+  leaderKnowsMore = false;
   page: TransactionPage = { items: [committed], nextCursor: null };
   readonly listeners = new Set<(event: TransactionEvent) => void>();
   readonly resetListeners = new Set<(throughIndex: number) => void>();
@@ -116,16 +118,16 @@ export class FakeTransactions implements TransactionsApi {
     return this.answer(['execute', request, options], this.settlement);
   }
 
-  get(transactionId: string, consistency: 'linearizable' | 'stale'): Promise<TransactionView> {
-    return this.answer(['get', transactionId, consistency], this.view);
+  get(transactionId: string, consistency: Consistency): Promise<Reading<TransactionView>> {
+    return this.answer(['get', transactionId, consistency], this.reading(this.view));
   }
 
-  list(query: ListQuery): Promise<TransactionPage> {
-    return this.answer(['list', query], this.page);
+  list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>> {
+    return this.answer(['list', query, consistency], this.reading(this.page));
   }
 
-  inDoubt(): Promise<readonly InDoubtItem[]> {
-    return this.answer(['inDoubt'], this.inDoubtItems);
+  inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>> {
+    return this.answer(['inDoubt', consistency], this.reading(this.inDoubtItems));
   }
 
   subscribe(listener: (event: TransactionEvent) => void): () => void {
@@ -152,6 +154,10 @@ export class FakeTransactions implements TransactionsApi {
     for (const listener of this.resetListeners) listener(throughIndex);
   }
 
+  private reading<Value>(value: Value): Reading<Value> {
+    return { value, appliedIndex: 41, leaderKnowsMore: this.leaderKnowsMore };
+  }
+
   private async answer<Value>(call: EngineCall, value: Value): Promise<Value> {
     this.calls.push(call);
     if (this.failure) throw this.failure;
@@ -164,6 +170,10 @@ export class FakeCluster implements ClusterApi {
   leads = true;
   leaderUrl: string | undefined;
   unready: string[] = [];
+  outside: string | undefined;
+  added = true;
+  failure: Error | undefined;
+  readonly calls: EngineCall[] = [];
   waits: number[] = [];
   /** what happens while somebody waits for a leader */
   onWait: () => void = () => undefined;
@@ -176,6 +186,11 @@ export class FakeCluster implements ClusterApi {
       term: 3,
       commitIndex: 42,
       appliedIndex: 41,
+      lastIndex: 42,
+      changing: false,
+      transferTarget: null,
+      diskLack: null,
+      refusedMessages: 0,
       members: [
         {
           nodeId: 1,
@@ -184,7 +199,10 @@ export class FakeCluster implements ClusterApi {
           raftUrl: '127.0.0.1:9081',
           httpUrl: 'http://127.0.0.1:8081',
           matchIndex: 42,
+          lag: null,
+          replication: null,
           healthy: true,
+          connection: null,
         },
       ],
     };
@@ -192,6 +210,10 @@ export class FakeCluster implements ClusterApi {
 
   isLeader(): boolean {
     return this.leads;
+  }
+
+  exclusion(): string | undefined {
+    return this.outside;
   }
 
   leaderHttpUrl(): string | undefined {
@@ -206,5 +228,23 @@ export class FakeCluster implements ClusterApi {
 
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] } {
     return { ready: this.unready.length === 0, reasons: this.unready };
+  }
+
+  setMember(request: MemberRequest, waitMs: number): Promise<{ added: boolean; view: ClusterView }> {
+    return this.change(['setMember', request, waitMs], { added: this.added, view: this.view() });
+  }
+
+  removeMember(nodeId: number): Promise<ClusterView> {
+    return this.change(['removeMember', nodeId], this.view());
+  }
+
+  transferLeadership(nodeId: number): Promise<ClusterView> {
+    return this.change(['transferLeadership', nodeId], this.view());
+  }
+
+  private async change<Value>(call: EngineCall, value: Value): Promise<Value> {
+    this.calls.push(call);
+    if (this.failure) throw this.failure;
+    return value;
   }
 }

@@ -2,7 +2,8 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { silentLogger } from '@concordat/foundation';
 import { createCoordinator } from '../../bootstrap.js';
 import { parseConfig, type Config } from '../../config.js';
-import { CLUSTER, TRANSACTIONS } from '../../transactions/transactions.api.js';
+import { CLUSTER } from '../../cluster/cluster.api.js';
+import { TRANSACTIONS } from '../../transactions/transactions.api.js';
 import { FakeCluster, FakeTransactions } from './fake-engine.js';
 
 export interface TestNode {
