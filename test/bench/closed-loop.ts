@@ -1,4 +1,4 @@
-import { percentile } from './statistics.js';
+import { LatencyHistogram } from './latency-histogram.js';
 
 export interface Measurement {
   readonly clients: number;
@@ -22,7 +22,7 @@ export async function closedLoop(
   until: { readonly seconds: number } | { readonly count: number },
   attempt: Attempt,
 ): Promise<Measurement> {
-  const latencies: number[] = [];
+  const latencies = new LatencyHistogram();
   const aborted: Record<string, number> = {};
   const start = performance.now();
   const end = 'seconds' in until ? start + until.seconds * 1000 : Infinity;
@@ -31,7 +31,7 @@ export async function closedLoop(
     while (performance.now() < end && remaining-- > 0) {
       const begun = performance.now();
       const reason = await attempt(client);
-      if (reason === undefined) latencies.push(performance.now() - begun);
+      if (reason === undefined) latencies.add(performance.now() - begun);
       else aborted[reason] = (aborted[reason] ?? 0) + 1;
     }
   };
@@ -40,11 +40,11 @@ export async function closedLoop(
   return {
     clients,
     seconds,
-    committed: latencies.length,
+    committed: latencies.count,
     aborted,
-    perSecond: latencies.length / seconds,
-    p50Ms: percentile(latencies, 0.5),
-    p90Ms: percentile(latencies, 0.9),
-    p99Ms: percentile(latencies, 0.99),
+    perSecond: latencies.count / seconds,
+    p50Ms: latencies.percentile(0.5),
+    p90Ms: latencies.percentile(0.9),
+    p99Ms: latencies.percentile(0.99),
   };
 }
