@@ -4,6 +4,7 @@ import {
   logVerbosity,
   setLogVerbosity,
   type ChannelCredentials,
+  type ClientDuplexStream,
   type Metadata,
   type StatusObject,
 } from '@grpc/grpc-js';
@@ -68,24 +69,42 @@ export class TransportHarness {
     target: string,
     metadata: Metadata,
     frames: readonly Buffer[],
-    channel: ChannelCredentials = credentials.createInsecure(),
+    channel?: ChannelCredentials,
     onAccepted: () => void = () => undefined,
   ): Promise<StatusObject> {
+    return this.speak(this.client(target, channel), metadata, frames, (call) => call.on('metadata', onAccepted));
+  }
+
+  /** As `call`, on a connection that others use, too; the caller says no more. */
+  callOnce(client: Client, metadata: Metadata, frames: readonly Buffer[]): Promise<StatusObject> {
+    return this.speak(client, metadata, frames, (call) => call.end());
+  }
+
+  client(target: string, channel: ChannelCredentials = credentials.createInsecure()): Client {
     const client = new Client(target, channel, clientOptions(1024 * 1024, target, 1));
     this.onEnd(() => client.close());
-    return new Promise((resolve) => {
-      const { path, requestSerialize, responseDeserialize } = exchangeMethod;
-      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
-      call.on('error', () => undefined);
-      call.on('metadata', onAccepted);
-      call.on('status', resolve);
-      call.resume();
-      for (const frame of frames) call.write(frame);
-    });
+    return client;
   }
 
   onEnd(end: () => void | Promise<void>): void {
     this.running.push(end);
+  }
+
+  private speak(
+    client: Client,
+    metadata: Metadata,
+    frames: readonly Buffer[],
+    then: (call: ClientDuplexStream<Buffer, Buffer>) => void,
+  ): Promise<StatusObject> {
+    return new Promise((resolve) => {
+      const { path, requestSerialize, responseDeserialize } = exchangeMethod;
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+      call.on('error', () => undefined);
+      call.on('status', resolve);
+      call.resume();
+      for (const frame of frames) call.write(frame);
+      then(call);
+    });
   }
 
   async end(): Promise<void> {
