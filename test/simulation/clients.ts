@@ -38,7 +38,7 @@ export function drawWorkload(random: SeededRandom): Workload {
 }
 
 /** Nothing has happened: try at another node. */
-const NOTHING_HAPPENED = new Set(['NO_LEADER', 'OVERLOADED', 'UNKNOWN_PARTICIPANT']);
+const NOTHING_HAPPENED = new Set(['NO_LEADER', 'OVERLOADED', 'HANDING_OVER', 'DISK_FULL', 'UNKNOWN_PARTICIPANT']);
 /** What an interactive client may hear when its deadline has passed or its request was repeated. */
 const TOO_LATE = new Set(['TRANSACTION_DECIDED', 'TRANSACTION_CLOSED']);
 const ANSWER_TIMEOUTS_MS = [1_000, 3_000, 6_000];
@@ -214,7 +214,7 @@ export class Client {
   private async await(id: string): Promise<Fate> {
     for (;;) {
       await this.world.sleep(randomInteger(this.random, 50, 500));
-      const attempt = await this.ask((manager) => manager.get(id, 'linearizable'), id);
+      const attempt = await this.ask(async (manager) => (await manager.get(id, 'linearizable')).value, id);
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
       const fate = attempt.type === 'answer' ? fateOf(attempt.value.decision) : undefined;
       if (fate) return fate;

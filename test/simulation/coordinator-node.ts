@@ -1,7 +1,21 @@
-import { errorMessage, randomChance, type Clock, type Logger, type SeededRandom } from '@concordat/foundation';
+import {
+  CodedError,
+  errorMessage,
+  randomChance,
+  type Clock,
+  type Logger,
+  type SeededRandom,
+} from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import type { MemoryBroker } from '@concordat/messaging';
-import { MemoryStorage, RaftNode, type MemoryNetwork, type Message, type RaftTransport } from '@concordat/raft';
+import {
+  memberOf,
+  MemoryStorage,
+  RaftNode,
+  type MemoryNetwork,
+  type Message,
+  type RaftTransport,
+} from '@concordat/raft';
 import {
   CompressedEndedTransactions,
   DEFAULT_TRANSACTION_OPTIONS,
@@ -100,7 +114,7 @@ export class CoordinatorNode {
     log.onApplied((applied) => checker.onApplied(this.nodeId, log, applied));
     const node = new RaftNode<ApplyResult>({
       nodeId: this.nodeId,
-      voters: NODE_IDS,
+      members: NODE_IDS.map((nodeId) => memberOf(nodeId)),
       storage: this.storage,
       transport: gatedTransport(network.transport(this.nodeId), process),
       stateMachine: log.stateMachine,
@@ -151,6 +165,22 @@ export class CoordinatorNode {
     if (this.life) this.storage.failNextWrite(new Error(DISK_FAILURE));
   }
 
+  /** Nothing more fits on the disk, until `freeDisk`. */
+  fillDisk(): void {
+    this.storage.fillDisk();
+  }
+
+  freeDisk(): void {
+    this.storage.freeDisk();
+  }
+
+  /** An operator wants another node to lead; whether that comes about is none of the caller's business. */
+  handOver(target: number): void {
+    this.life?.node.transferLeadership(target).catch((error: unknown) => {
+      if (!(error instanceof CodedError)) this.ports.checker.violate(`a transfer failed: ${errorMessage(error)}`);
+    });
+  }
+
   private failed(error: Error): void {
     if (error.message !== DISK_FAILURE) this.ports.checker.violate(`node ${this.nodeId} gave up: ${error.stack}`);
     this.crashAndRestart(RESTARTED_AFTER_MS);
@@ -171,7 +201,7 @@ export class CoordinatorNode {
       info: note,
       warn: note,
       error: (message) => {
-        if (message.includes(DISK_FAILURE)) return;
+        if (message.includes(DISK_FAILURE) || message.startsWith('no proposals are taken')) return;
         checker.violate(`node ${this.nodeId} complains: ${message}`);
       },
     };
@@ -181,6 +211,7 @@ export class CoordinatorNode {
 function gatedTransport(transport: RaftTransport, process: SimulatedProcess): RaftTransport {
   return {
     start: (onMessage) => transport.start((message: Message) => process.enter(() => onMessage(message))),
+    setPeers: (peers) => transport.setPeers(peers),
     send: (messages) => {
       if (process.isAlive) transport.send(messages);
     },

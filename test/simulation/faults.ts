@@ -12,6 +12,8 @@ const FAULT_CLASSES = [
   'all-coordinators-crash',
   'disk-failure',
   'slow-disk',
+  'disk-full',
+  'leadership-transfer',
   'pause',
   'failpoints',
   'participant-crash',
@@ -71,6 +73,7 @@ export class FaultInjector {
       database.faults = CALM_DATABASE;
       database.restart();
     }
+    for (const node of world.coordinators) node.freeDisk();
     for (const node of [...world.coordinators, ...world.participants]) {
       node.process?.resume();
       if (!node.process) node.boot();
@@ -111,6 +114,13 @@ export class FaultInjector {
       case 'slow-disk':
         world.maximumDiskDelayMs = randomItem(random, [4, 40, 150]);
         return;
+      case 'disk-full': {
+        const node = randomItem(random, world.coordinators);
+        node.fillDisk();
+        return this.later(50, 3_000, () => node.freeDisk());
+      }
+      case 'leadership-transfer':
+        return this.transferLeadership();
       case 'pause':
         return this.pause();
       case 'failpoints':
@@ -151,6 +161,14 @@ export class FaultInjector {
     this.later(minimumMs, maximumMs, () => {
       if (!node.process) node.boot();
     });
+  }
+
+  /** Asked of the leader as a rule; to any node, itself and those that are down among them. */
+  private transferLeadership(): void {
+    const { random, world } = this;
+    const leader = world.coordinators.find(({ log }) => log?.leadership().epoch);
+    const asked = leader && randomChance(random, 0.9) ? leader : randomItem(random, world.coordinators);
+    asked.process?.enter(() => asked.handOver(randomItem(random, NODE_IDS)));
   }
 
   /** SIGSTOP of a process, often of the leader, and often for longer than an election takes. */

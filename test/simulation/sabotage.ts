@@ -17,6 +17,8 @@ export const SABOTAGES = [
   'abort-unlogged',
   /** leadership is not confirmed before something is presumed */
   'read-barrier-skipped',
+  /** a node answers questions from its own state without asking the leader */
+  'stale-reads',
   /** a `no` counts as `yes` in the record of the decision */
   'votes-ignored',
   /** the idempotency key is not logged */
@@ -70,6 +72,9 @@ export function sabotagedLog(log: DecisionLog, bus: MessageBus, random: Random, 
   };
   return {
     state: log.state,
+    get appliedIndex() {
+      return log.appliedIndex;
+    },
     leadership: () => log.leadership(),
     append: (record) => {
       if (sabotage === 'decision-before-append') announce(record);
@@ -77,6 +82,7 @@ export function sabotagedLog(log: DecisionLog, bus: MessageBus, random: Random, 
       return log.append(falsify(record));
     },
     confirmLeadership: () => (sabotage === 'read-barrier-skipped' ? Promise.resolve() : log.confirmLeadership()),
+    readBarrier: () => (sabotage === 'stale-reads' ? Promise.resolve() : log.readBarrier()),
     onApplied: (listener) =>
       log.onApplied((applied) => {
         listener(applied);
