@@ -1,0 +1,35 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { Script } from './testing/script/script.js';
+
+/*
+ * Runs every script of testing/golden and compares what comes out with what is recorded in it.
+ *
+ *     npm run jest -- --selectProjects unit -- libs/raft/src/core/golden              all of them
+ *     npm run jest -- --selectProjects unit -- libs/raft/src/core/golden -t figure-8   those with that in their name
+ *
+ * A script says first, in comments, what must come out and why; then come its commands. RAFT_UPDATE_GOLDEN=1 records
+ * the outputs anew; whoever does that compares them with the comments. It is refused in continuous integration.
+ */
+
+const folder = path.join(import.meta.dirname, 'testing/golden');
+const scripts = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.txt'))
+  .sort();
+const isUpdate = process.env['RAFT_UPDATE_GOLDEN'] === '1';
+
+describe('golden scripts', () => {
+  it('are recorded by people, not by continuous integration', () => {
+    expect(isUpdate && process.env['CI'] !== undefined).toBe(false);
+  });
+
+  it.each(scripts)('%s', (file) => {
+    const place = path.join(folder, file);
+    const recorded = readFileSync(place, 'utf8');
+    const script = Script.parse(path.relative(process.cwd(), place), recorded);
+    const actual = script.run();
+    if (isUpdate && process.env['CI'] === undefined) return writeFileSync(place, actual);
+    expect(actual).toBe(recorded);
+  });
+});
