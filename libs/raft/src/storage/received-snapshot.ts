@@ -206,6 +206,7 @@ export class ReceivedSnapshotStore {
       return this.forget();
     }
     await this.orForget(() => transfer.file.sync());
+    await this.options.fileSystem.syncDirectory(this.options.directory); // the name, too
     transfer.complete = true;
   }
 

@@ -84,10 +84,9 @@ export class SpaceWatch {
   }
 }
 
-/** `8 MiB`, `1,000 bytes`: whole units where they fit exactly, else one decimal. */
+/** `8 MiB`, `1.5 KiB`, `1000 bytes`: to one decimal. */
 function describeBytes(count: number): string {
   if (count < 1024) return `${count} bytes`;
   const [divisor, unit] = count < 1024 * 1024 ? [1024, 'KiB'] : [1024 * 1024, 'MiB'];
-  const value = count / divisor;
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${unit}`;
+  return `${Math.round((10 * count) / divisor) / 10} ${unit}`;
 }
