@@ -29,7 +29,8 @@ export class MemberProcess {
             `--cpu-prof-dir=${profileDirectory}`,
             `--cpu-prof-name=${options.kind}-${options.nodeId}-${Date.now()}.cpuprofile`,
           ];
-    this.child = fork(PROGRAM, { execArgv: ['--enable-source-maps', '--expose-gc', ...profiling] });
+    const sampling = options.samplesMemory === true ? ['--expose-gc'] : [];
+    this.child = fork(PROGRAM, { execArgv: ['--enable-source-maps', ...sampling, ...profiling] });
     this.child.on('message', (message: AnswerMessage) => this.settle(message));
     this.ended = new Promise((resolve) => {
       this.child.once('exit', () => {

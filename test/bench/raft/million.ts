@@ -36,7 +36,7 @@ export interface MillionResult {
 
 /** Memory over so many commands, and how long a node takes to come back afterwards. */
 export async function measureMillion({ trio: options, commands }: MillionOptions): Promise<MillionResult> {
-  const trio = await Trio.start(options);
+  const trio = await Trio.start({ ...options, samplesMemory: true });
   try {
     await writeAll(trio, commands);
     const memory = await Promise.all(

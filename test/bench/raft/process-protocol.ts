@@ -22,6 +22,8 @@ export interface MemberOptions {
   /** on loopback, of all three, by id - 1 */
   readonly ports: readonly number[];
   readonly tls?: MemberTls;
+  /** collects garbage and notes the memory after each compaction, which stops the process for a moment */
+  readonly samplesMemory?: boolean;
 }
 
 export interface MemberStatus {

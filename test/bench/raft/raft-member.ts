@@ -56,11 +56,11 @@ export class RaftMember implements Member {
   private readonly node: RaftNode<number>;
 
   constructor(options: MemberOptions) {
-    const { nodeId, directory, ports, tls } = options;
+    const { nodeId, directory, ports, tls, samplesMemory = false } = options;
     const addressOf = (id: NodeId): string => `127.0.0.1:${ports[id - 1]}`;
     const members = ports.map((_, position) => position + 1);
     const storage = new ObservedStorage({ directory, nodeId, clusterName: CLUSTER_NAME });
-    storage.onCompacted = () => this.sample();
+    if (samplesMemory) storage.onCompacted = () => this.sample();
     this.node = new RaftNode<number>({
       nodeId,
       members: members.map((id) => ({ nodeId: id, address: addressOf(id), data: '', priority: 0 })),

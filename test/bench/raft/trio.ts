@@ -18,6 +18,7 @@ export interface TrioOptions {
   /** by id - 1; undefined: plain text */
   readonly tls?: readonly MemberTls[];
   readonly profileDirectory?: string;
+  readonly samplesMemory?: boolean;
 }
 
 /** Three processes of a replicated log. */
@@ -31,10 +32,11 @@ export class Trio {
     rmSync(options.directory, { recursive: true, force: true });
     const ports = await freePorts();
     const processes = ports.map((_, position) => {
+      const { kind, samplesMemory = false } = options;
       const tls = options.tls?.[position];
       const directory = path.join(options.directory, String(position + 1));
       return new MemberProcess(
-        { kind: options.kind, nodeId: position + 1, directory, ports, ...(tls && { tls }) },
+        { kind, nodeId: position + 1, directory, ports, samplesMemory, ...(tls && { tls }) },
         options.profileDirectory,
       );
     });
