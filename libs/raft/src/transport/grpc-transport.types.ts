@@ -23,6 +23,11 @@ export interface TransportTls {
   readonly key: Buffer;
 }
 
+/**
+ * What a `GrpcTransport` is made with. Options that make no sense (a node id that is no positive integer, an
+ * advertised address that is none) are refused by its constructor, those that need the machine (an address that is
+ * taken, certificates of another node) by `start`.
+ */
 export interface GrpcTransportOptions {
   readonly nodeId: NodeId;
   /** both ends of a stream must have the same */
