@@ -67,11 +67,10 @@ describe('three nodes on disk and on the network', () => {
       nodeId,
       clusterName: 'smoke',
       listenAddress: addresses.get(nodeId) ?? '',
-      peers: addresses,
     });
     const node = new RaftNode<number>({
       nodeId,
-      voters,
+      members: [...addresses].map(([member, address]) => ({ nodeId: member, address, data: '', priority: 0 })),
       storage,
       transport,
       stateMachine: machine,
