@@ -84,11 +84,13 @@ export class GroupChanges {
   /** The configuration in force, if this node may change it. */
   private lead(): Configuration {
     const { leaderReady, configuration } = this.node.status();
-    if (leaderReady) return configuration;
-    throw new NoLeaderError('this node does not lead the cluster');
+    if (!leaderReady) throw new NoLeaderError('this node does not lead the cluster');
+    return configuration;
   }
 
   private async change(changes: readonly MembershipChange[], options?: MembershipOptions): Promise<void> {
+    const { spaceLack } = this.node.status();
+    if (spaceLack !== undefined) throw diskFull(spaceLack); // it would wait for room, and nobody knows how long
     try {
       await this.node.changeMembership(changes, options);
     } catch (error) {
@@ -143,6 +145,10 @@ function refuseConflict(
   if (other) throw new MemberConflictError(`node ${other.nodeId} has one of these addresses already`);
   if (replaces !== undefined && !isMember(configuration, replaces) && !voters.includes(nodeId))
     throw notFound(replaces);
+}
+
+function diskFull(lack: string): DiskFullError {
+  return new DiskFullError(`the disk of the leader takes nothing more: ${lack}`);
 }
 
 function notFound(nodeId: number): MemberNotFoundError {
@@ -201,7 +207,7 @@ function commonError(error: unknown): unknown {
     case 'STOPPED':
       return new NoLeaderError('this node stops', { cause: error });
     case 'DISK_FULL':
-      return new DiskFullError(`the disk of the leader takes nothing more: ${error.message}`, { cause: error });
+      return diskFull(error.message);
     case 'TRANSFERRING':
       return new HandingOverError('the leader is handing over to another node', { cause: error });
     case 'OVERLOADED':

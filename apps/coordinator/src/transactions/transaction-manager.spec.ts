@@ -190,7 +190,7 @@ describe('answers to clients (protocol 4.6)', () => {
     await harness.pass(1_000);
     expect(answer.isSettled).toBe(false);
     harness.log.release();
-    await harness.pass(5_000);
+    await harness.settle(); // at once
     expect(answer.value).toMatchObject({ settled: false, transaction: { id, status: 'preparing' } });
   });
 

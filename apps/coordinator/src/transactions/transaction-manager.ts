@@ -57,7 +57,7 @@ import { UnknownOldBranches } from './unknown-old-branches.js';
 import { branchView } from './view.js';
 import { Waiters } from './waiters.js';
 
-/** What a request that has just been made needs besides its own wait to be logged, in milliseconds. */
+/** What a request that has just been made may need besides its own wait to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
 
 export interface ManagerDependencies extends Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'> {
@@ -324,7 +324,7 @@ export class TransactionManager implements TransactionsApi {
     if (reached) return { settled: true, transaction: this.queries.view(reached) };
     const pending = state.find(transactionId);
     if (pending?.closed) return { settled: satisfied(pending), transaction: this.queries.view(pending) };
-    const logged = await this.waiters.wait(transactionId, wait, LOGGING_GRACE_MS);
+    const logged = await this.waiters.wait(transactionId, 'closed', LOGGING_GRACE_MS);
     const latest = logged ?? state.find(transactionId);
     if (latest?.closed) return { settled: satisfied(latest), transaction: this.queries.view(latest) };
     throw new OutcomeUnknownError('the request could not be logged in time; it may have happened');

@@ -27,14 +27,17 @@ describe('Waiters', () => {
     const reached: string[] = [];
     const decided = waiters.wait(ID, 'decided', 1_000).then(() => reached.push('decided'));
     const ended = waiters.wait(ID, 'ended', 1_000).then(() => reached.push('ended'));
+    const closed = waiters.wait(ID, 'closed', 1_000).then(() => reached.push('closed'));
+    waiters.changed(state({ closed: false }));
     waiters.changed(state({}));
+    await closed;
     waiters.changed(state({ transactionId: 'another', decision: 'commit', endedAt: 1 }));
     waiters.changed(state({ decision: 'commit' }));
     await decided;
-    expect(reached).toEqual(['decided']);
+    expect(reached).toEqual(['closed', 'decided']);
     waiters.changed(state({ decision: 'commit', endedAt: 1 }));
     await ended;
-    expect(reached).toEqual(['decided', 'ended']);
+    expect(reached).toEqual(['closed', 'decided', 'ended']);
   });
 
   it('gives up when the time is over, and leaves no timer behind when it is not', async () => {

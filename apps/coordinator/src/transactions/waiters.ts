@@ -1,14 +1,17 @@
 import type { Clock } from '@concordat/foundation';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
 
+/** What is waited for: that the commit is requested in the log, that it is decided, that every branch has ended. */
+type Milestone = 'closed' | 'decided' | 'ended';
+
 interface Waiter {
-  readonly until: 'decided' | 'ended';
+  readonly until: Milestone;
   readonly resolve: (transaction: TransactionState | undefined) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Those who wait for a transaction to be decided or ended. They live on the node, not on its leadership: what
+ * Those who wait for a transaction to get somewhere. They live on the node, not on its leadership: what
  * this node applies is true whoever leads, so an answer may well come through a new leader's decision.
  */
 export class Waiters {
@@ -17,7 +20,7 @@ export class Waiters {
   constructor(private readonly clock: Clock) {}
 
   /** The transaction as soon as it is there, or undefined when the time is over first. */
-  wait(transactionId: TransactionId, until: Waiter['until'], timeoutMs: number): Promise<TransactionState | undefined> {
+  wait(transactionId: TransactionId, until: Milestone, timeoutMs: number): Promise<TransactionState | undefined> {
     return new Promise((resolve, reject) => {
       const waiters = this.byTransaction.get(transactionId) ?? new Set();
       const leave = (): void => {
@@ -52,9 +55,7 @@ export class Waiters {
     const waiters = this.byTransaction.get(transaction.transactionId);
     if (!waiters) return;
     for (const waiter of [...waiters]) {
-      if (transaction.endedAt !== undefined || (waiter.until === 'decided' && transaction.decision)) {
-        waiter.resolve(transaction);
-      }
+      if (hasReached(transaction, waiter.until)) waiter.resolve(transaction);
     }
   }
 
@@ -66,4 +67,9 @@ export class Waiters {
   failAll(error: Error): void {
     for (const transactionId of [...this.byTransaction.keys()]) this.fail(transactionId, error);
   }
+}
+
+function hasReached({ closed, decision, endedAt }: TransactionState, milestone: Milestone): boolean {
+  if (endedAt !== undefined) return true;
+  return milestone === 'closed' ? closed || decision !== undefined : milestone === 'decided' && decision !== undefined;
 }

@@ -1,0 +1,151 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { ApplyResult } from '@concordat/commit-protocol';
+import { noFailpoints, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
+import { MemoryNetwork, MemoryStorage, RaftNode, type Member } from '@concordat/raft';
+import { createCoordinator } from '../../bootstrap.js';
+import { CLUSTER } from '../../cluster/cluster.api.js';
+import { memberAt } from '../../cluster/member-address.js';
+import { RaftCluster } from '../../cluster/raft-cluster.js';
+import { CompressedEndedTransactions } from '../../decision-log/ended-archive.js';
+import { RaftDecisionLog } from '../../decision-log/raft-decision-log.js';
+import { DEFAULT_TRANSACTION_OPTIONS } from '../../transactions/options.js';
+import { RecordingBus } from '../../transactions/testing/recording-bus.js';
+import { TransactionManager } from '../../transactions/transaction-manager.js';
+import { TRANSACTIONS } from '../../transactions/transactions.api.js';
+import { testConfig } from './test-node.js';
+
+const TICK_MS = 10;
+
+/** A coordinator whose parts are all real, but for its disk, the network between the nodes, and Kafka. */
+export interface GroupNode {
+  readonly nodeId: number;
+  readonly app: NestFastifyApplication;
+  readonly cluster: RaftCluster;
+  readonly manager: TransactionManager;
+  readonly bus: RecordingBus;
+  readonly httpPort: number;
+  stop(): Promise<void>;
+}
+
+/** An answer as a client sees it. */
+export interface GroupAnswer {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  readonly appliedIndex: number;
+}
+
+/** Several coordinators in one process, on real time. */
+export class TestGroup {
+  readonly network = new MemoryNetwork({ clock: new SystemClock(), random: new SystemRandom() });
+  readonly nodes = new Map<number, GroupNode>();
+
+  /** Nodes 1 to `count`, one of which leads. */
+  static async start(count: number): Promise<TestGroup> {
+    const group = new TestGroup();
+    const members: Member[] = []; // complete before the first node starts
+    const prepared = [];
+    for (let nodeId = 1; nodeId <= count; nodeId++) prepared.push(await group.prepare(nodeId, members, false));
+    await Promise.all(prepared.map((start) => start()));
+    await group.leader();
+    return group;
+  }
+
+  /** A node that waits to be added. */
+  async join(nodeId: number): Promise<GroupNode> {
+    await (
+      await this.prepare(nodeId, [...this.members()], true)
+    )();
+    return this.node(nodeId);
+  }
+
+  node(nodeId: number): GroupNode {
+    const node = this.nodes.get(nodeId);
+    if (!node) throw new TypeError(`node ${nodeId} does not run`);
+    return node;
+  }
+
+  /** The node that leads, as soon as one does; not one of `except`. */
+  async leader(except: readonly number[] = []): Promise<GroupNode> {
+    const leading = (): GroupNode | undefined =>
+      [...this.nodes.values()].find(({ nodeId, cluster }) => cluster.isLeader() && !except.includes(nodeId));
+    await this.until(() => leading() !== undefined);
+    return leading()!;
+  }
+
+  async followers(): Promise<GroupNode[]> {
+    const { nodeId } = await this.leader();
+    return [...this.nodes.values()].filter((node) => node.nodeId !== nodeId);
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise((resolve) => setTimeout(resolve, TICK_MS / 2));
+  }
+
+  async stop(): Promise<void> {
+    this.network.heal();
+    await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+  }
+
+  private *members(): Iterable<Member> {
+    for (const { nodeId, httpPort } of this.nodes.values()) yield memberOfPort(nodeId, httpPort);
+  }
+
+  /** Builds a node and lets it listen; the function returned starts it, when all addresses are known. */
+  private async prepare(nodeId: number, members: Member[], join: boolean): Promise<() => Promise<void>> {
+    const [clock, random, bus] = [new SystemClock(), new SystemRandom(), new RecordingBus()];
+    const log = new RaftDecisionLog(new CompressedEndedTransactions());
+    const node = new RaftNode<ApplyResult>({
+      nodeId,
+      members,
+      join,
+      storage: new MemoryStorage(),
+      transport: this.network.transport(nodeId),
+      stateMachine: log.stateMachine,
+      clock,
+      random,
+      tickMs: TICK_MS,
+    });
+    log.attach(node);
+    const options = { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test' };
+    const common = { log, bus, clock, random, failpoints: noFailpoints, logger: silentLogger };
+    const manager = new TransactionManager({ ...common, options });
+    const cluster = new RaftCluster({ clusterName: 'test' }, node, clock, () => undefined);
+    const app = await createCoordinator({
+      config: testConfig({ CONCORDAT_NODE_ID: String(nodeId), CONCORDAT_PEERS: `${nodeId}=h:1/h:2` }),
+      logger: silentLogger,
+      onFatal: (error) => {
+        throw error;
+      },
+      engine: [
+        { provide: TRANSACTIONS, useValue: manager },
+        { provide: CLUSTER, useValue: cluster },
+      ],
+    });
+    await app.listen(0, '127.0.0.1');
+    const httpPort = Number(new URL(await app.getUrl()).port);
+    members.push(memberOfPort(nodeId, httpPort));
+    const stop = async (): Promise<void> => {
+      await app.close();
+      await node.stop();
+      manager.stop();
+    };
+    this.nodes.set(nodeId, { nodeId, app, cluster, manager, bus, httpPort, stop });
+    return () => node.start();
+  }
+}
+
+/** One request to one node. */
+export async function ask(
+  { app }: GroupNode,
+  method: 'GET' | 'POST' | 'DELETE',
+  url: string,
+  payload?: object,
+): Promise<GroupAnswer> {
+  const answer = await app.inject({ method, url, ...(payload && { payload }) });
+  const appliedIndex = Number(answer.headers['concordat-applied-index'] ?? NaN);
+  return { status: answer.statusCode, body: answer.json(), appliedIndex };
+}
+
+function memberOfPort(nodeId: number, httpPort: number): Member {
+  return memberAt(nodeId, { host: `node-${nodeId}`, port: 1 }, { host: '127.0.0.1', port: httpPort });
+}
