@@ -1,10 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SystemClock, SystemRandom } from '@concordat/foundation';
-import { FileStorage, GrpcTransport, RaftNode, type NodeId, type StateMachine } from './index.js';
+import { FileStorage, GrpcTransport, RaftNode, type Member, type NodeId, type StateMachine } from './index.js';
+import { freePorts } from './testing/free-ports.js';
+import { TestAuthority } from './transport/testing.js';
 
 /** Keeps all commands, so that two nodes can be compared. */
 class ListMachine implements StateMachine<number> {
@@ -23,21 +24,14 @@ class ListMachine implements StateMachine<number> {
   }
 }
 
-interface Member {
+interface Running {
   readonly node: RaftNode<number>;
   readonly machine: ListMachine;
 }
 
 const voters: readonly NodeId[] = [1, 2, 3];
 const clock = new SystemClock();
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
+const authority = TestAuthority.create();
 
 /** Looks again every few milliseconds, for 15 s at most. */
 async function until<T>(look: () => T | undefined, what: string): Promise<T> {
@@ -53,9 +47,16 @@ async function until<T>(look: () => T | undefined, what: string): Promise<T> {
 describe('three nodes on disk and on the network', () => {
   let directory: string;
   let addresses: Map<NodeId, string>;
-  const members = new Map<NodeId, Member>();
+  const members = new Map<NodeId, Running>();
 
-  async function startMember(nodeId: NodeId): Promise<Member> {
+  const memberOf = (nodeId: NodeId): Member => ({
+    nodeId,
+    address: addresses.get(nodeId) ?? '',
+    data: '',
+    priority: 0,
+  });
+
+  async function startMember(nodeId: NodeId, joins = false): Promise<Running> {
     const machine = new ListMachine();
     const storage = new FileStorage({
       directory: join(directory, String(nodeId)),
@@ -67,10 +68,12 @@ describe('three nodes on disk and on the network', () => {
       nodeId,
       clusterName: 'smoke',
       listenAddress: addresses.get(nodeId) ?? '',
+      tls: authority.issue({ clusterName: 'smoke', nodeId }),
     });
     const node = new RaftNode<number>({
       nodeId,
-      members: [...addresses].map(([member, address]) => ({ nodeId: member, address, data: '', priority: 0 })),
+      members: voters.map(memberOf),
+      join: joins,
       storage,
       transport,
       stateMachine: machine,
@@ -83,7 +86,9 @@ describe('three nodes on disk and on the network', () => {
     return { node, machine };
   }
 
-  const leader = (): Promise<Member> =>
+  const startAll = (): Promise<Running[]> => Promise.all(voters.map((nodeId) => startMember(nodeId)));
+
+  const leader = (): Promise<Running> =>
     until(() => [...members.values()].find(({ node }) => node.status().leaderReady), 'there is a leader');
 
   async function propose(count: number, prefix: string): Promise<void> {
@@ -107,8 +112,8 @@ describe('three nodes on disk and on the network', () => {
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'concordat-raft-'));
-    addresses = new Map();
-    for (const nodeId of voters) addresses.set(nodeId, `127.0.0.1:${await freePort()}`);
+    const ports = await freePorts(voters.length + 1);
+    addresses = new Map(ports.map((port, index) => [index + 1, `127.0.0.1:${port}`]));
   });
 
   afterEach(async () => {
@@ -118,7 +123,7 @@ describe('three nodes on disk and on the network', () => {
   });
 
   it('agree, go on without one, and bring it up to date from its disk and a snapshot', async () => {
-    await Promise.all(voters.map(startMember));
+    await startAll();
     await propose(100, 'first');
     await agreed(100);
 
@@ -136,14 +141,14 @@ describe('three nodes on disk and on the network', () => {
 
     await Promise.all([...members.values()].map(({ node }) => node.stop()));
     members.clear();
-    await Promise.all(voters.map(startMember));
+    await startAll();
     await propose(1, 'third');
     const after = await agreed(1101);
     expect(after.slice(0, 1100)).toEqual(before);
   }, 60_000);
 
   it('go on when the leader stops', async () => {
-    await Promise.all(voters.map(startMember));
+    await startAll();
     await propose(10, 'first');
     const { node } = await leader();
     const { nodeId } = node.status();
@@ -153,5 +158,30 @@ describe('three nodes on disk and on the network', () => {
     await agreed(20);
     await startMember(nodeId);
     await agreed(20);
+  }, 60_000);
+
+  it('replace one of them by a fourth, which leads and is read from', async () => {
+    await startAll();
+    await propose(500, 'first'); // the fourth gets them as a snapshot and what came after it
+    const first = await leader();
+    const fourth = await startMember(4, true);
+    const gone = voters.find((nodeId) => nodeId !== first.node.status().nodeId)!;
+    await first.node.changeMembership([{ type: 'add-learner', member: memberOf(4) }]);
+    const configuration = await first.node.changeMembership([
+      { type: 'promote', nodeId: 4 },
+      { type: 'remove', nodeId: gone },
+    ]);
+    expect(configuration.voters).toEqual([...voters.filter((nodeId) => nodeId !== gone), 4]);
+    await members.get(gone)?.node.stop();
+    members.delete(gone);
+
+    await first.node.transferLeadership(4);
+    await until(() => fourth.node.status().leaderReady || undefined, 'the fourth leads');
+    await propose(10, 'second');
+    for (const { node, machine } of members.values()) {
+      await node.readIndex();
+      expect(machine.commands).toHaveLength(510);
+    }
+    await agreed(510);
   }, 60_000);
 });

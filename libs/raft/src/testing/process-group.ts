@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { invariant } from '@concordat/foundation';
 import type { Member, NodeId } from '../core/types.js';
 import type { RaftStatus } from '../driver/raft-node.types.js';
 import { TestAuthority } from '../transport/testing.js';
+import { freePorts } from './free-ports.js';
 import type { OperationAnswer, OperationCall } from './history.js';
 import type { AppliedState, NodeProcessReport, NodeProcessRequest, NodeProcessSettings } from './process-protocol.js';
 
@@ -13,8 +13,6 @@ const program = resolve(import.meta.dirname, '../../../../dist/libs/raft/src/tes
 const clusterName = 'process-test';
 const pollMs = 5;
 const patienceMs = 30_000;
-/** below the ports that the system gives to outgoing connections */
-const ports = { first: 24_000, last: 31_900 };
 
 /** How an operation ended, as far as it did. */
 export type OperationEnd =
@@ -264,24 +262,4 @@ async function until(
     if (performance.now() > deadline) throw new Error(`waited in vain until ${what}\n${summary()}`);
     await new Promise((done) => setTimeout(done, pollMs));
   }
-}
-
-/** Ports of this machine that nobody listens at; several test files may look at once. */
-async function freePorts(count: number): Promise<number[]> {
-  const found: number[] = [];
-  const range = ports.last - ports.first;
-  for (let tried = 0; tried < range && found.length < count; tried++) {
-    const port = ports.first + ((process.pid * 31 + tried) % range);
-    if (await isFree(port)) found.push(port);
-  }
-  invariant(found.length === count, 'there are free ports');
-  return found;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((done) => {
-    const server = createServer();
-    server.once('error', () => done(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => done(true)));
-  });
 }
