@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { randomInteger, SeededRandom } from '@concordat/foundation';
 import type { StoredState } from '../driver/ports.js';
 import { LogCorruptedError } from './errors.js';
@@ -71,6 +71,8 @@ async function openOrDamage(storage: FileStorage): Promise<StoredState | LogCorr
     throw error;
   }
 }
+
+jest.setTimeout(60_000); // busy machines take long for so many cases
 
 describe(`${flips} single bit flips anywhere in a directory`, () => {
   it('never show a wrong entry and never lose an acknowledged one', async () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
 import type { Snapshot } from '../core/types.js';
 import type { StoredState } from '../driver/ports.js';
@@ -132,6 +132,8 @@ async function expectTransferToGoOn(fileSystem: MemoryFileSystem, outcome: Outco
   if (!Buffer.from(data).equals(Buffer.from(unfinished.data))) throw new Error(`${context}: a wrong snapshot`);
   await storage.close();
 }
+
+jest.setTimeout(60_000); // busy machines take long for so many cases
 
 describe('FileStorage under faults', () => {
   it('finds the last acknowledged state, or that of the call under way, after a crash at any call', async () => {

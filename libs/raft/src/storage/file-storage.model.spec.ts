@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { randomChance, randomInteger, randomItem, SeededRandom, type Random } from '@concordat/foundation';
 import type { Snapshot } from '../core/types.js';
 import type { StoredState } from '../driver/ports.js';
@@ -156,11 +156,14 @@ async function compare(
   else if (incoming) {
     const present = await receivedBytes(storage, incoming.snapshot);
     expect(present).toBeLessThanOrEqual(incoming.attempted);
-    if (!lostPower) expect(present).toBeGreaterThanOrEqual(incoming.acknowledged);
+    const mayBeForgotten = lostPower || interrupted?.type === 'install'; // see ReceivedSnapshotStore.install
+    if (!mayBeForgotten) expect(present).toBeGreaterThanOrEqual(incoming.acknowledged);
     incoming.acknowledged = incoming.attempted = present;
   }
   await storage.close();
 }
+
+jest.setTimeout(60_000); // busy machines take long for so many cases
 
 describe('FileStorage in any order of calls and crashes', () => {
   it(`does what the model says (${runs} runs)`, async () => {

@@ -247,13 +247,15 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   private static tear(content: Buffer, { position, data }: Write, random: Random): Buffer {
-    let result = content;
-    for (let at = position; at < position + data.length;) {
-      const end = Math.min(position + data.length, (Math.floor(at / sectorBytes) + 1) * sectorBytes);
-      if (randomChance(random, 0.5))
-        result = applied(result, { position: at, data: data.subarray(at - position, end - position) });
-      at = end;
+    const surviving: { readonly start: number; readonly end: number }[] = [];
+    for (let start = position; start < position + data.length;) {
+      const end = Math.min(position + data.length, (Math.floor(start / sectorBytes) + 1) * sectorBytes);
+      if (randomChance(random, 0.5)) surviving.push({ start, end });
+      start = end;
     }
+    const result = Buffer.alloc(Math.max(content.length, surviving.at(-1)?.end ?? 0));
+    content.copy(result);
+    for (const { start, end } of surviving) data.copy(result, start, start - position, end - position);
     return result;
   }
 }

@@ -18,7 +18,7 @@ import {
  * sectors are marks of how far it has come:
  *
  *   latest mark    written after each piece, so that the end of the process loses nothing
- *   durable mark   written after a sync of all it counts, so that a loss of power does not lose everything
+ *   durable mark   written and synced after a sync of all it counts, so that a loss of power does not lose that
  *
  *   0  end of the data counted 8 · 8 CRC-32 of the data up to there · 12 CRC-32 of bytes 0..11, seeded with the
  *      checksum of the whole

@@ -99,7 +99,7 @@ export class ReceivedSnapshotStore {
 
   /**
    * Makes the complete snapshot one of the directory's own, with that reset sequence. Atomic: it happens with the
-   * change of the file's name.
+   * change of the file's name. A crash between the new header and the new name has it sent again.
    */
   async install(metadata: SnapshotMetadata, resetSequence: number): Promise<StoredSnapshot> {
     const { fileSystem, directory, owner } = this.options;
@@ -192,6 +192,7 @@ export class ReceivedSnapshotStore {
       if (next.nextOffset - next.durableOffset >= syncAfterBytes) {
         await this.orForget(() => file.sync());
         await writeDurableMark(file, header, next);
+        await this.orForget(() => file.sync());
         next.durableOffset = next.nextOffset;
       }
       await writeLatestMark(file, header, next);
@@ -206,7 +207,7 @@ export class ReceivedSnapshotStore {
       return this.forget();
     }
     await this.orForget(() => transfer.file.sync());
-    await this.options.fileSystem.syncDirectory(this.options.directory); // the name, too
+    await this.orForget(() => this.options.fileSystem.syncDirectory(this.options.directory)); // the name, too
     transfer.complete = true;
   }
 
