@@ -1,6 +1,6 @@
 import { request, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { TransactionNotFoundError } from '../transactions/errors.js';
 import type { TransactionView } from '../transactions/transactions.api.js';
 import { EventStreams } from './event-streams.js';
@@ -173,6 +173,43 @@ describe('GET /v1/events', () => {
     node.transactions.publish(active);
     expect(await client.events(1)).toEqual([event(active)]);
     node.cluster.leads = true;
+  });
+});
+
+describe('the keep-alive of a stream', () => {
+  afterEach(() => {
+    jest.useRealTimers();
+    node.cluster.outside = undefined;
+  });
+
+  it('comes every 15 s, and ends the stream of a node that was removed from its group', async () => {
+    jest.useFakeTimers({
+      doNotFake: [
+        'nextTick',
+        'setImmediate',
+        'clearImmediate',
+        'setTimeout',
+        'clearTimeout',
+        'queueMicrotask',
+        'performance',
+        'Date',
+        'hrtime',
+      ],
+    });
+    const call = request(`${url}/v1/events`, { agent: false });
+    call.end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    response.setEncoding('utf8');
+    let text = '';
+    response.on('data', (chunk: string) => (text += chunk));
+    const ended = once(response, 'end');
+    jest.advanceTimersByTime(15_000);
+    while (!text.includes(': keep-alive')) await new Promise((resolve) => setImmediate(resolve));
+    expect(streams.size).toBe(1);
+    node.cluster.outside = 'node 1 was removed from the group';
+    jest.advanceTimersByTime(15_000);
+    await ended;
+    expect(streams.size).toBe(0);
   });
 });
 

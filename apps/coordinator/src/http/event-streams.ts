@@ -234,7 +234,9 @@ export class EventStreams implements BeforeApplicationShutdown {
     }
   }
 
+  /** A node that was removed from its group hears of nothing any more; another one does. */
   private sendKeepAlive(): void {
+    if (this.cluster.exclusion() !== undefined) return this.closeAll();
     for (const stream of this.streams) this.write(stream, ': keep-alive\n\n');
   }
 }

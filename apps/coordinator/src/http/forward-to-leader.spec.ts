@@ -121,6 +121,8 @@ describe('a follower', () => {
     ['POST', '/v1/cluster/leader'],
     ['GET', `/v1/transactions/${ID}`],
     ['GET', '/v1/in-doubt'],
+    ['GET', '/v1/events'],
+    ['GET', `/v1/transactions/${ID}/events`],
   ] as const)('that does not belong to the group says so at once: %s %s', async (method, url) => {
     follower.cluster.outside = 'node 4 was removed from the group';
     const answer = await follower.app.inject({ method, url, ...(method === 'POST' && { payload: transfer }) });

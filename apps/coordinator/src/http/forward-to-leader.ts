@@ -44,6 +44,8 @@ const MEMBERS_CALLS: ReadonlySet<string> = new Set([
   'GET /v1/transactions',
   'GET /v1/transactions/:id',
   'GET /v1/in-doubt',
+  'GET /v1/events',
+  'GET /v1/transactions/:id/events',
 ]);
 
 /** With these no byte of the request can have left. */
