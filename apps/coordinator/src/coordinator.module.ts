@@ -3,8 +3,7 @@ import { ArmableFailpoints, SystemClock, type Logger } from '@concordat/foundati
 import { CONFIG, type Config } from './config.js';
 import { HttpModule } from './http/http.module.js';
 import { LOGGER } from './logging.js';
-import { watchCluster } from './metrics/cluster-metrics.js';
-import { Metrics } from './metrics/metrics.js';
+import { Metrics, watchCluster } from './metrics/metrics.js';
 import { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
 import { CLUSTER, type ClusterApi } from './cluster/cluster.api.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';

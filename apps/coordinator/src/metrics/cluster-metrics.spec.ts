@@ -1,7 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ClusterMember, ClusterView } from '../cluster/cluster.api.js';
-import { watchCluster } from './cluster-metrics.js';
-import { Metrics } from './metrics.js';
+import { Metrics, watchCluster } from './metrics.js';
 
 const SELF: ClusterMember = {
   nodeId: 1,
