@@ -16,7 +16,10 @@ const ETCD_WRITES: Readonly<Record<number, { readonly perSecond: number; readonl
   512: { perSecond: 14_600, times: 3 },
 };
 
-const WARM_UP_ROUNDS = 2;
+/** Many small batches first: what runs once for each of them is compiled only after it ran thousands of times. */
+const WARM_UP = { proposers: 8, seconds: 10 };
+/** Then some rounds of each load that are not counted. */
+const WARM_UP_ROUNDS = 1;
 const ATTEMPTS = 3;
 
 export interface WriteOptions {
@@ -48,6 +51,8 @@ export interface WriteComparison {
 /** Commands proposed in the leader's process, bound and Raft in turns. */
 export async function compareWrites(bound: Trio, raft: Trio, options: WriteOptions): Promise<WriteComparison[]> {
   const comparisons: WriteComparison[] = [];
+  process.stderr.write(`  warming up for ${2 * WARM_UP.seconds} s\n`);
+  for (const trio of [bound, raft]) await write(trio, WARM_UP.proposers, { seconds: WARM_UP.seconds });
   for (const proposers of options.proposers) {
     comparisons.push(await compareAt(bound, raft, proposers, options));
     await Promise.all([bound.agree(), raft.agree()]);
