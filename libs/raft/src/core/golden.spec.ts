@@ -6,8 +6,8 @@ import { Script } from './testing/script/script.js';
 /*
  * Runs every script of testing/golden and compares what comes out with what is recorded in it.
  *
- *     npm run jest -- --selectProjects unit -- libs/raft/src/core/golden              all of them
- *     npm run jest -- --selectProjects unit -- libs/raft/src/core/golden -t figure-8   those with that in their name
+ *     npm run jest -- --selectProjects unit -- libs/raft/src/core/golden
+ *     npm run jest -- --selectProjects unit -t figure-8 -- libs/raft/src/core/golden
  *
  * A script says first, in comments, what must come out and why; then come its commands. RAFT_UPDATE_GOLDEN=1 records
  * the outputs anew; whoever does that compares them with the comments. It is refused in continuous integration.

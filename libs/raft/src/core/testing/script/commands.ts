@@ -65,6 +65,17 @@ function campaign(group: ScriptedGroup, node: ScriptedNode): void {
   throw new ScriptError(`node ${node.nodeId} does not stand for election`);
 }
 
+/** Makes a node the leader with the votes of all other voters, who may be played by hand. */
+function lead(group: ScriptedGroup, node: ScriptedNode): void {
+  campaign(group, node);
+  for (const type of ['pre-vote-reply', 'request-vote-reply'] as const) {
+    const { term, configuration } = node.core;
+    for (const from of configuration.voters.filter((voter) => voter !== node.nodeId))
+      group.deliver({ type, from, to: node.nodeId, term, granted: true });
+  }
+  if (node.core.role !== 'leader') throw new ScriptError(`node ${node.nodeId} was not elected`);
+}
+
 function isolate(group: ScriptedGroup, isolated: readonly NodeId[]): void {
   for (const { nodeId } of group.nodes.values()) {
     if (isolated.includes(nodeId)) continue;
@@ -128,6 +139,9 @@ const commands: Readonly<Record<string, Command>> = {
     group.settle();
     if (node.core.role !== 'leader') throw new ScriptError(`node ${nodeId} was not elected`);
   }),
+  lead: command('<node>: campaign, and all voters vote for it', 1, 1, (group, [nodeId = '']) =>
+    lead(group, group.node(parseInteger(nodeId))),
+  ),
 
   // --- requests
   propose: command(

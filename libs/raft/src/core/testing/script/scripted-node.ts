@@ -116,12 +116,13 @@ export class ScriptedNode {
     this.follow();
   }
 
+  /** Nothing is held from now on; a node that is down may be told so as well. */
   release(): void {
     this.holdsWrites = this.holdsSnapshots = false;
     for (const read of this.snapshotReads.splice(0)) this.readSnapshot(read);
     for (const chunk of this.snapshotChunks.splice(0)) this.storeChunk(chunk);
     if (this.write) this.completeWrite(this.write);
-    this.follow();
+    if (this.running) this.follow();
   }
 
   /** Takes a snapshot of what is applied, and forgets the log up to `index`. */
