@@ -26,6 +26,8 @@ class Life {
   started = false;
   paused = false;
   exited = false;
+  /** lets the paused process go on when its input ends, be it because this process is gone */
+  resumer: ChildProcess | undefined;
   status: RaftStatus | undefined;
   readonly waiting = new Map<number, Waiting>();
 
@@ -138,12 +140,14 @@ export class ProcessGroup {
     const life = this.life(nodeId);
     life.paused = true;
     life.status = undefined; // of the past when it goes on
+    const command = ['-c', 'read line; kill -CONT "$0"', String(life.child.pid)];
+    life.resumer = spawn('/bin/sh', command, { stdio: ['pipe', 'ignore', 'ignore'] });
     life.child.kill('SIGSTOP');
   }
 
   resume(nodeId: NodeId): void {
     const life = this.life(nodeId);
-    life.child.kill('SIGCONT');
+    life.resumer?.stdin?.end();
     life.paused = false;
   }
 
@@ -196,7 +200,10 @@ export class ProcessGroup {
 
   /** Leaves no process behind, whatever happened. */
   async end(): Promise<void> {
-    for (const { child, exited } of this.lives.values()) if (!exited) child.kill('SIGKILL');
+    for (const { child, exited, resumer } of this.lives.values()) {
+      if (!exited) child.kill('SIGKILL');
+      resumer?.stdin?.end();
+    }
     await until(() => [...this.lives.values()].every(({ exited }) => exited), 'all processes have ended');
   }
 
