@@ -1,0 +1,230 @@
+import { hasQuorum } from '../core/quorum.js';
+import type { RaftCore } from '../core/raft-core.js';
+import type { RaftRole } from '../core/raft-core.types.js';
+import type { Configuration, Entry, NodeId, SnapshotMetadata } from '../core/types.js';
+import { ConfigurationChecker } from './configuration-checker.js';
+import type { DurableRecord } from './durable-record.js';
+import { Violation } from './violation.js';
+
+interface KnownEntry {
+  readonly previousTerm: number | undefined;
+  readonly digest: number;
+}
+
+/** What was seen of a core when it was looked at last; a new one for each life of a node. */
+export class Sighting {
+  role: RaftRole = 'follower';
+  term = 0;
+  commitIndex = 0;
+  lastIndex = 0;
+  lastTerm = 0;
+  configuration: Configuration | undefined;
+}
+
+/** Terms and indexes as one number; both stay far below 2^26 in a run. */
+const TERM_RANGE = 2 ** 26;
+
+function digestOf({ kind, data }: Entry): number {
+  let digest = kind.length;
+  for (const byte of data) digest = Math.imul(digest ^ byte, 0x01000193);
+  return digest;
+}
+
+/**
+ * The five properties of the paper's figure 3 and what hangs on them, over all nodes at once: looked at after every
+ * step, but only where something has changed.
+ */
+export class ClusterChecker {
+  readonly configurations = new ConfigurationChecker();
+  private readonly records = new Map<NodeId, DurableRecord>();
+  private readonly leaders = new Map<number, NodeId>();
+  private readonly entries = new Map<number, KnownEntry>();
+  /** by index - 1: the entry's term, and the term of whoever committed it */
+  private readonly committed: { readonly term: number; readonly by: number }[] = [];
+  private readonly snapshots: { readonly nodeId: NodeId; readonly metadata: SnapshotMetadata }[] = [];
+  elections = 0;
+
+  get committedIndex(): number {
+    return this.committed.length;
+  }
+
+  register(nodeId: NodeId, record: DurableRecord): void {
+    this.records.set(nodeId, record);
+  }
+
+  /** The machine exists no more, and nor does what it held. */
+  forget(nodeId: NodeId): void {
+    this.records.delete(nodeId);
+  }
+
+  /** A node was looked at after it did something. */
+  look(nodeId: NodeId, core: RaftCore, seen: Sighting): void {
+    const { role, term, commitIndex, lastIndex, configuration } = core;
+    if (term < seen.term) throw new Violation('election safety', `the term of node ${nodeId} fell to ${term}`);
+    if (role === 'leader') {
+      if (seen.role === 'leader' && seen.term === term) this.checkAppendOnly(nodeId, core, seen);
+      else this.elected(nodeId, core);
+    }
+    if (commitIndex < seen.commitIndex)
+      throw new Violation('committed entries stay', `the commit index of node ${nodeId} fell to ${commitIndex}`);
+    if (commitIndex > seen.commitIndex) this.advanced(nodeId, core, seen);
+    this.configurations.look(nodeId, core, this.records.get(nodeId)?.lastConfigurationIndex ?? 0);
+    seen.role = role;
+    seen.term = term;
+    seen.commitIndex = commitIndex;
+    seen.lastIndex = lastIndex;
+    seen.lastTerm = core.termAt(lastIndex) ?? 0;
+    seen.configuration = configuration;
+  }
+
+  // --- elections
+
+  private elected(nodeId: NodeId, core: RaftCore): void {
+    const { term } = core;
+    const other = this.leaders.get(term);
+    if (other !== undefined && other !== nodeId)
+      throw new Violation('election safety', `nodes ${other} and ${nodeId} lead term ${term}`);
+    if (other === undefined) this.elections++;
+    this.leaders.set(term, nodeId);
+    const firstIndex = core.lastIndex - this.countKnown(core) + 1;
+    for (let index = Math.max(1, firstIndex); index <= this.committed.length; index++) {
+      const { term: committedTerm, by } = this.committed[index - 1]!;
+      if (by < term && core.termAt(index) !== committedTerm)
+        throw new Violation(
+          'leader completeness',
+          `node ${nodeId} leads term ${term} without the entry of term ${committedTerm} committed at ${index}`,
+        );
+    }
+  }
+
+  /** How many entries at the end of the log are not compacted. */
+  private countKnown(core: RaftCore): number {
+    let index = core.lastIndex;
+    while (index > 0 && core.termAt(index) !== undefined) index--;
+    return core.lastIndex - index;
+  }
+
+  private checkAppendOnly(nodeId: NodeId, core: RaftCore, seen: Sighting): void {
+    const term = core.termAt(seen.lastIndex);
+    if (core.lastIndex < seen.lastIndex || (term !== undefined && term !== seen.lastTerm))
+      throw new Violation('leader append-only', `node ${nodeId} changed its log as leader of term ${core.term}`);
+  }
+
+  // --- logs
+
+  /** A node hands entries to its disk: they replace what stands at their indexes and behind. */
+  writing(nodeId: NodeId, record: DurableRecord, entries: readonly Entry[]): void {
+    const first = entries[0];
+    if (!first) return;
+    this.checkReplaced(nodeId, record, first.index, entries);
+    let previousTerm = first.index === 1 ? 0 : record.handed.term(first.index - 1);
+    for (const entry of entries) {
+      this.checkMatching(nodeId, entry, previousTerm);
+      previousTerm = entry.term;
+      if (entry.kind === 'configuration') this.configurations.written(entry);
+    }
+  }
+
+  private checkMatching(nodeId: NodeId, entry: Entry, previousTerm: number | undefined): void {
+    const key = entry.index * TERM_RANGE + entry.term;
+    const known = this.entries.get(key);
+    const digest = digestOf(entry);
+    if (known && known.digest !== digest)
+      throw new Violation('log matching', `node ${nodeId} has another entry at ${entry.index} of term ${entry.term}`);
+    if (known?.previousTerm !== undefined && previousTerm !== undefined && known.previousTerm !== previousTerm)
+      throw new Violation(
+        'log matching',
+        `node ${nodeId} has the entry at ${entry.index} of term ${entry.term} behind one of term ${previousTerm}, ` +
+          `another has it behind one of term ${known.previousTerm}`,
+      );
+    if (known?.previousTerm === undefined) this.entries.set(key, { previousTerm, digest });
+  }
+
+  private checkReplaced(nodeId: NodeId, record: DurableRecord, firstIndex: number, entries: readonly Entry[]): void {
+    const end = Math.min(record.handed.lastIndex, this.committed.length);
+    for (let index = firstIndex; index <= end; index++) {
+      const { term } = this.committed[index - 1]!;
+      if (record.handed.term(index) === term && entries[index - firstIndex]?.term !== term)
+        throw new Violation('committed entries stay', `node ${nodeId} replaces the committed entry at ${index}`);
+    }
+  }
+
+  // --- commits
+
+  private advanced(nodeId: NodeId, core: RaftCore, seen: Sighting): void {
+    let lastNew = 0;
+    for (let index = seen.commitIndex + 1; index <= core.commitIndex; index++) {
+      const term = core.termAt(index);
+      if (term === undefined) continue; // a snapshot stands for it; its content is checked when it is restored
+      const known = this.committed[index - 1];
+      if (known && known.term !== term)
+        throw new Violation(
+          'state machine safety',
+          `node ${nodeId} has committed an entry of term ${term} at ${index}, another one of term ${known.term}`,
+        );
+      if (known) continue;
+      if (index !== this.committed.length + 1)
+        throw new Violation('state machine safety', `node ${nodeId} committed ${index}, nobody what lies before it`);
+      this.committed.push({ term, by: core.term });
+      this.configurations.committed(index, term);
+      this.checkQuorum(nodeId, core, seen, index, term);
+      lastNew = index;
+    }
+    if (lastNew > 1) this.checkNoLoss(core, lastNew);
+  }
+
+  /** Whoever commits first counts; the first entry of a group is the same on all by decree. */
+  private checkQuorum(nodeId: NodeId, core: RaftCore, seen: Sighting, index: number, term: number): void {
+    if (index === 1) return;
+    const holds = (voter: NodeId): boolean => this.records.get(voter)?.holds(index, term) ?? false;
+    const own = this.configurations.standingAt(index, term);
+    const inForce = own ? [own] : [core.configuration, seen.configuration ?? core.configuration];
+    if (inForce.some((configuration) => configuration.voters.length > 0 && hasQuorum(configuration, holds))) return;
+    const { voters, outgoing } = inForce[0]!;
+    const holders = [...this.records.keys()].filter(holds);
+    throw new Violation(
+      'committed on a quorum',
+      `node ${nodeId} commits ${index} of term ${term}, durable on ${holders.join(', ')} of ${voters.join(', ')}` +
+        (outgoing.length > 0 ? ` and ${outgoing.join(', ')}` : ''),
+    );
+  }
+
+  /**
+   * Leader completeness, looked at from the other end: a committed entry is in the log of whoever can be elected, so
+   * no node without it may have a log that a quorum would vote for.
+   */
+  private checkNoLoss(core: RaftCore, index: number): void {
+    const { configuration } = core;
+    const { term } = this.committed[index - 1]!;
+    for (const candidate of new Set([...configuration.voters, ...configuration.outgoing])) {
+      const record = this.records.get(candidate);
+      if (!record || record.holds(index, term)) continue;
+      const { end } = record;
+      const wouldVote = (voter: NodeId): boolean => {
+        const own = this.records.get(voter)?.end;
+        return own !== undefined && (end.term > own.term || (end.term === own.term && end.index >= own.index));
+      };
+      if (hasQuorum(configuration, wouldVote))
+        throw new Violation(
+          'leader completeness',
+          `the entry at ${index} of term ${term} counts as committed, but node ${candidate} could be elected without it`,
+        );
+    }
+  }
+
+  /** A snapshot is saved or installed; looked at when the commits of the same step are known. */
+  snapshotTaken(nodeId: NodeId, metadata: SnapshotMetadata): void {
+    this.snapshots.push({ nodeId, metadata });
+  }
+
+  /** The step is over, and whoever it touched was looked at. */
+  endStep(): void {
+    for (const { nodeId, metadata } of this.snapshots.splice(0)) this.checkSnapshot(nodeId, metadata);
+  }
+
+  private checkSnapshot(nodeId: NodeId, { index, term, configuration }: SnapshotMetadata): void {
+    if (this.committed[index - 1]?.term !== term)
+      throw new Violation('state machine safety', `a snapshot of node ${nodeId} ends at ${index} of term ${term}`);
+    this.configurations.checkSnapshot(nodeId, index, configuration);
+  }
+}

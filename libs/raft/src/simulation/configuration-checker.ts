@@ -1,0 +1,110 @@
+import { decodeConfiguration } from '../core/configuration-codec.js';
+import type { RaftCore } from '../core/raft-core.js';
+import type { Configuration, Entry, NodeId } from '../core/types.js';
+import { Violation } from './violation.js';
+
+interface Committed {
+  readonly index: number;
+  readonly configuration: Configuration;
+}
+
+/** That every node uses the latest configuration in its log, and that all of them mean the same by it. */
+export class ConfigurationChecker {
+  /** by "index term" */
+  private readonly standing = new Map<string, Configuration>();
+  /** ascending by index */
+  private readonly committedOnes: Committed[] = [];
+  private readonly texts = new WeakMap<Configuration, string>();
+
+  /** The latest committed one; undefined before the group has begun. */
+  get latest(): Committed | undefined {
+    return this.committedOnes.at(-1);
+  }
+
+  get changeCount(): number {
+    return Math.max(0, this.committedOnes.length - 1);
+  }
+
+  /** An entry that holds a configuration goes to some disk. */
+  written({ index, term, data }: Entry): void {
+    const key = `${index} ${term}`;
+    if (this.standing.has(key)) return;
+    const configuration = decodeConfiguration(data);
+    if (!configuration) throw new Violation('configuration', `the one at ${index} of term ${term} cannot be read`);
+    this.standing.set(key, configuration);
+  }
+
+  /** The configuration that an entry holds, if it holds one. */
+  standingAt(index: number, term: number): Configuration | undefined {
+    return this.standing.get(`${index} ${term}`);
+  }
+
+  committed(index: number, term: number): void {
+    const configuration = this.standingAt(index, term);
+    if (!configuration) return;
+    const before = this.latest?.configuration;
+    if (before) this.checkStep(index, before, configuration);
+    this.committedOnes.push({ index, configuration });
+  }
+
+  /** Voters change by a joint configuration and no other way (paper, section 6). */
+  private checkStep(index: number, before: Configuration, after: Configuration): void {
+    const isLeft = before.outgoing.length > 0 && this.same(after.voters, before.voters) && after.outgoing.length === 0;
+    const isEntered = before.outgoing.length === 0 && this.same(after.outgoing, before.voters);
+    const isKept = this.same(after.voters, before.voters) && this.same(after.outgoing, before.outgoing);
+    if (!isLeft && !isEntered && !isKept)
+      throw new Violation(
+        'configuration',
+        `at ${index} voters ${before.voters.join()}/${before.outgoing.join()} became ` +
+          `${after.voters.join()}/${after.outgoing.join()} in one step`,
+      );
+  }
+
+  /** @param handedIndex where the latest configuration stands that the node has given to its disk */
+  look(nodeId: NodeId, core: RaftCore, handedIndex: number): void {
+    const { configuration, configurationIndex, commitIndex, lastIndex } = core;
+    if (handedIndex > configurationIndex && handedIndex <= lastIndex)
+      throw new Violation(
+        'configuration',
+        `node ${nodeId} uses the one of ${configurationIndex}, the latest in its log stands at ${handedIndex}`,
+      );
+    const committed = this.at(commitIndex);
+    if (!committed) return;
+    if (configurationIndex < committed.index)
+      throw new Violation(
+        'configuration',
+        `node ${nodeId} uses the one of ${configurationIndex}, but has committed that of ${committed.index}`,
+      );
+    if (configurationIndex > commitIndex) return;
+    const expected = this.at(configurationIndex)?.configuration;
+    if (expected && expected !== configuration && this.text(expected) !== this.text(configuration))
+      throw new Violation(
+        'configuration',
+        `node ${nodeId} uses at ${configurationIndex} another one than the group: ${this.text(configuration)}`,
+      );
+  }
+
+  checkSnapshot(nodeId: NodeId, index: number, configuration: Configuration): void {
+    const expected = this.at(index)?.configuration;
+    if (expected && this.text(expected) !== this.text(configuration))
+      throw new Violation(
+        'configuration',
+        `a snapshot of node ${nodeId} at ${index} has another one than the group: ${this.text(configuration)}`,
+      );
+  }
+
+  /** The latest committed one up to `index`. */
+  private at(index: number): Committed | undefined {
+    return this.committedOnes.findLast((committed) => committed.index <= index);
+  }
+
+  private text(configuration: Configuration): string {
+    let text = this.texts.get(configuration);
+    if (text === undefined) this.texts.set(configuration, (text = JSON.stringify(configuration)));
+    return text;
+  }
+
+  private same(left: readonly NodeId[], right: readonly NodeId[]): boolean {
+    return left.length === right.length && left.every((nodeId) => right.includes(nodeId));
+  }
+}

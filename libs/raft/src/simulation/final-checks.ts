@@ -1,0 +1,89 @@
+import type { Clients } from './clients.js';
+import type { Nemesis } from './nemesis.js';
+import type { SimulatedNode } from './simulated-node.js';
+import { Violation } from './violation.js';
+import type { World } from './world.js';
+import { checkLinearizable } from '../testing/linearizability.js';
+
+/** Once the faults have stopped a leader is there within so many election timeouts. */
+const LEADER_ELECTION_TIMEOUTS = 5;
+/** … and within so many more everybody has an answer, and all members have come to the same state. */
+const ANSWER_ELECTION_TIMEOUTS = 60;
+const MAX_LINEARIZATION_STEPS = 5_000_000;
+
+/** The members of the group that have their data. */
+function livingMembers(world: World): SimulatedNode[] {
+  return world
+    .committedConfiguration()
+    .members.map(({ nodeId }) => world.nodes.get(nodeId))
+    .filter((node) => node !== undefined && !node.isLost) as SimulatedNode[];
+}
+
+/** A leader that knows it is one: it has committed in its term, which no member is beyond. */
+function hasLeader(world: World): boolean {
+  const core = world.leader()?.core;
+  if (!core || core.commitIndex < core.noOpIndex) return false;
+  return livingMembers(world).every((node) => (node.core?.term ?? 0) <= core.term);
+}
+
+function isSettled(world: World): boolean {
+  const leader = world.leader()?.core;
+  if (!leader || leader.configuration.outgoing.length > 0) return false;
+  return livingMembers(world).every(
+    ({ core, machine }) =>
+      core?.term === leader.term && core.commitIndex === leader.lastIndex && machine?.appliedIndex === leader.lastIndex,
+  );
+}
+
+/**
+ * Without faults the group must find a leader, answer everybody and bring all members to the same state.
+ *
+ * @throws Violation
+ */
+export async function checkRecovery(world: World, nemesis: Nemesis, clients: Clients): Promise<void> {
+  const { electionMs } = world;
+  if (!(await world.runUntil(() => hasLeader(world), LEADER_ELECTION_TIMEOUTS * electionMs)))
+    throw new Violation(
+      'liveness',
+      `no leader within ${LEADER_ELECTION_TIMEOUTS} election timeouts: ${describe(world)}`,
+    );
+  clients.cease();
+  const isAnswered = (): boolean =>
+    clients.pending === 0 && nemesis.pendingTransfers === 0 && nemesis.membership.pending === 0;
+  const isQuiet = (): boolean => isAnswered() && isSettled(world);
+  if (!(await world.runUntil(isQuiet, ANSWER_ELECTION_TIMEOUTS * electionMs))) {
+    const waiting =
+      `${clients.pending} operations, ${nemesis.pendingTransfers} transfers and ` +
+      `${nemesis.membership.pending} changes of the membership wait for an answer`;
+    throw new Violation('liveness', `${isAnswered() ? 'members differ' : waiting}: ${describe(world)}`);
+  }
+  await readEverything(world, clients);
+}
+
+/** Each key that is in use, through each member. */
+async function readEverything(world: World, clients: Clients): Promise<void> {
+  const before = clients.outcomes.reads;
+  const keys = clients.currentKeys();
+  const members = livingMembers(world);
+  for (const node of members) for (const key of keys) void clients.read(0, node, key, false);
+  await world.runUntil(() => clients.pending === 0, ANSWER_ELECTION_TIMEOUTS * world.electionMs);
+  if (clients.outcomes.reads - before < keys.length * members.length)
+    throw new Violation('liveness', `reads of a quiet group are not answered: ${describe(world)}`);
+}
+
+/** @throws Violation */
+export function checkHistory(clients: Clients): void {
+  const result = checkLinearizable(clients.history.history(), { maxSteps: MAX_LINEARIZATION_STEPS });
+  if (!result.linearizable) throw new Violation('linearizability', result.explanation);
+}
+
+function describe(world: World): string {
+  const nodes = [...world.nodes.values()].map((node) => {
+    const { core } = node;
+    if (!core) return `${node.nodeId} is ${node.isLost ? 'lost' : 'down'}`;
+    const { role, term, lastIndex, commitIndex } = core;
+    return `${node.nodeId} ${role} of term ${term} at ${lastIndex}/${commitIndex}/${node.machine?.appliedIndex ?? 0}`;
+  });
+  const { voters, outgoing, learners } = world.committedConfiguration();
+  return `${nodes.join('; ')}; voters ${voters.join()} outgoing ${outgoing.join()} learners ${learners.join()}`;
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env node
+import { parseArgs } from 'node:util';
+import { runMany, runOne, runWorkers } from './runner.js';
+
+const USAGE = `npm run simulate -- raft [--seed N [--trace]] [--seeds COUNT | --hours H] [--from N] [--nodes N] [--workers N]
+
+  --seed N         one seed; with --trace every step and message of it
+  --seeds COUNT    so many seeds (default 500), from --from N (default 1)
+  --hours H        as many seeds as it takes for so many simulated hours
+  --nodes N        groups that begin with so many nodes; by default each seed decides
+  --workers N      so many processes side by side (default 1)
+  --until-found    stops at the first seed that breaks a rule
+`;
+
+/** Throws a sentence about what cannot be understood. */
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seed: { type: 'string' },
+      seeds: { type: 'string' },
+      from: { type: 'string', default: '1' },
+      hours: { type: 'string' },
+      nodes: { type: 'string' },
+      workers: { type: 'string', default: '1' },
+      step: { type: 'string', default: '1' },
+      trace: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      'until-found': { type: 'boolean', default: false },
+    },
+  });
+  const integer = (name: string, text: string): number => {
+    const value = Number(text);
+    if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`--${name} is a whole number, not "${text}"`);
+    return value;
+  };
+  const nodes = values.nodes === undefined ? undefined : integer('nodes', values.nodes);
+  if (values.seed !== undefined) return runOne(integer('seed', values.seed), nodes, values.trace);
+  const options = {
+    from: integer('from', values.from),
+    step: integer('step', values.step),
+    seeds: values.seeds === undefined ? (values.hours === undefined ? 500 : Infinity) : integer('seeds', values.seeds),
+    hours: values.hours === undefined ? Infinity : integer('hours', values.hours),
+    nodes,
+    stopsAtFirst: values['until-found'],
+  };
+  const workers = integer('workers', values.workers);
+  return workers > 1 ? runWorkers(options, workers) : runMany(options, values.json);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n\n${USAGE}`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,206 @@
+import { randomChance, randomInteger, randomItem, type Random } from '@concordat/foundation';
+import type { CoreLimits } from '../core/raft-core.types.js';
+import type { Weather } from './simulated-network.js';
+
+/** Scenario families: each seed belongs to one, so every thirteen seeds cover all of them. */
+export const FAMILIES = [
+  'mixed',
+  'elections',
+  'membership',
+  'reads',
+  'snapshots',
+  'storage',
+  'endurance',
+  'figure-8',
+  'leases',
+  'churn',
+  'segments',
+  'transfers',
+  'mixed-3',
+] as const;
+
+export type Family = (typeof FAMILIES)[number];
+
+export type FaultName =
+  | 'crash'
+  | 'crash-leader'
+  | 'crash-all'
+  | 'stop'
+  | 'partition'
+  | 'isolate-leader'
+  | 'cut-one-way'
+  | 'bridge'
+  | 'weather'
+  | 'pause'
+  | 'slow-disk'
+  | 'disk-full'
+  | 'sync-error'
+  | 'bit-rot'
+  | 'transfer'
+  | 'membership';
+
+/** All that a seed decides before the run begins. Times in milliseconds. */
+export interface Profile {
+  readonly family: Family;
+  readonly size: number;
+  readonly minVoters: number;
+  readonly maxMembers: number;
+  readonly tickMs: number;
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly leaseReads: { readonly maxClockDrift: number } | undefined;
+  /** clocks go up to so much faster than the slowest */
+  readonly drift: number;
+  readonly withPriorities: boolean;
+  readonly limits: Partial<CoreLimits>;
+  readonly snapshotAfterBytes: number;
+  readonly snapshotAfterEntries: number;
+  readonly segmentSizeBytes: number;
+  readonly syncMs: number;
+  readonly fairWeather: Weather;
+  readonly clients: number;
+  readonly keys: number;
+  readonly thinkMs: number;
+  readonly readShare: number;
+  readonly faultyMs: number;
+  readonly faultIntervalMs: number;
+  readonly weights: Readonly<Record<FaultName, number>>;
+}
+
+const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
+  crash: 3,
+  'crash-leader': 3,
+  'crash-all': 0.4,
+  stop: 1,
+  partition: 2,
+  'isolate-leader': 2.5,
+  'cut-one-way': 2,
+  bridge: 1,
+  weather: 3,
+  pause: 2,
+  'slow-disk': 1.5,
+  'disk-full': 0.7,
+  'sync-error': 0.7,
+  'bit-rot': 0.4,
+  transfer: 1.5,
+  membership: 2,
+};
+
+/** What a family has more, or less, of. */
+const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
+  mixed: {},
+  'mixed-3': {},
+  elections: { 'isolate-leader': 5, 'crash-leader': 5, 'cut-one-way': 4, weather: 5, membership: 0.3, 'bit-rot': 0 },
+  membership: { membership: 14, 'isolate-leader': 4, partition: 4 },
+  reads: { 'isolate-leader': 7, pause: 5, partition: 4, membership: 0.5, 'bit-rot': 0 },
+  snapshots: { crash: 5, partition: 4, 'slow-disk': 3, membership: 3 },
+  storage: { crash: 6, 'crash-all': 3, 'sync-error': 3, 'disk-full': 3, 'bit-rot': 1.5, 'slow-disk': 4, membership: 1 },
+  endurance: {},
+  'figure-8': { 'crash-leader': 8, 'isolate-leader': 8, partition: 3, membership: 0, 'bit-rot': 0, 'disk-full': 0 },
+  leases: { 'isolate-leader': 7, pause: 5, transfer: 6, 'cut-one-way': 4, membership: 0.5, 'bit-rot': 0 },
+  churn: { membership: 20, 'crash-leader': 5, partition: 5, 'isolate-leader': 5 },
+  segments: { 'crash-all': 4, crash: 6, 'disk-full': 4, 'slow-disk': 3, membership: 1 },
+  transfers: { transfer: 14, 'slow-disk': 4, weather: 5 },
+};
+
+const SIZES: Readonly<Record<Family, readonly number[]>> = {
+  mixed: [1, 3, 3, 5, 5, 2, 4, 7],
+  'mixed-3': [3],
+  elections: [3, 5, 5, 4],
+  membership: [1, 2, 3, 3, 4],
+  reads: [3, 5, 2],
+  snapshots: [3, 3, 5],
+  storage: [1, 3, 3, 5],
+  endurance: [3, 3, 3, 5],
+  'figure-8': [5, 5, 3],
+  leases: [3, 5],
+  churn: [2, 3, 3],
+  segments: [1, 3],
+  transfers: [3, 5, 4],
+};
+
+const MS_PER_HOUR = 3_600_000;
+const ENDURANCE_HOURS = 3;
+
+/** The profile of a seed. */
+export function drawProfile(seed: number, random: Random, size?: number): Profile {
+  const family = FAMILIES[seed % FAMILIES.length]!;
+  const isLong = family === 'endurance';
+  const groupSize = size ?? randomItem(random, SIZES[family]);
+  const tickMs = isLong ? 500 : randomItem(random, [20, 50, 100, 250, 500]);
+  const electionTicks = isLong ? 10 : randomItem(random, [4, 6, 10]);
+  const electionMs = tickMs * electionTicks;
+  const leaseReads =
+    family === 'leases' || (family !== 'reads' && randomChance(random, 0.2))
+      ? { maxClockDrift: randomItem(random, [0.01, 0.05, 0.2]) }
+      : undefined;
+  const isPacked = family === 'figure-8' || randomChance(random, 0.3);
+  return {
+    family,
+    size: groupSize,
+    minVoters: Math.min(groupSize, randomItem(random, [1, 2, 3])),
+    maxMembers: Math.max(groupSize + 2, 4),
+    tickMs,
+    electionTicks,
+    heartbeatTicks: isLong ? 3 : randomInteger(random, 1, Math.max(1, Math.floor(electionTicks / 4))),
+    leaseReads,
+    drift: leaseReads ? leaseReads.maxClockDrift : randomItem(random, [0, 0.01, 0.1, 0.5]),
+    withPriorities: randomChance(random, 0.2),
+    limits: drawLimits(random, isPacked),
+    snapshotAfterBytes:
+      family === 'snapshots' ? randomItem(random, [400, 1000, 2000]) : randomItem(random, [1000, 4000, 20_000]),
+    snapshotAfterEntries: randomItem(random, [12, 60, 400]),
+    segmentSizeBytes: family === 'segments' ? 1024 : randomItem(random, [1024, 2048, 4096, 16_384]),
+    syncMs: tickMs * randomItem(random, [0.02, 0.1, 0.5]),
+    fairWeather: fairWeather(tickMs * randomItem(random, [0.02, 0.1, 0.3])),
+    clients: randomInteger(random, 2, 4),
+    keys: randomInteger(random, 2, 4),
+    thinkMs: isLong ? 40_000 : electionMs * randomItem(random, [0.1, 0.3, 0.6]),
+    readShare: family === 'reads' || family === 'leases' ? 0.6 : 0.3,
+    faultyMs: isLong ? ENDURANCE_HOURS * MS_PER_HOUR : electionMs * randomInteger(random, 30, 90),
+    faultIntervalMs: isLong ? 90_000 : electionMs * randomItem(random, [0.5, 1, 2]),
+    weights: { ...USUAL_WEIGHTS, ...WEIGHTS[family] },
+  };
+}
+
+/** Small enough for every bound to be met. */
+function drawLimits(random: Random, isPacked: boolean): Partial<CoreLimits> {
+  return {
+    maxMessageBytes: isPacked ? 64 : randomItem(random, [200, 1000, 1_000_000]),
+    maxInflightMessages: randomItem(random, [1, 2, 8, 128]),
+    eagerMessages: randomItem(random, [1, 2, 8]),
+    batchEntries: randomItem(random, [1, 4, 256]),
+    maxInflightBytes: randomItem(random, [300, 5000, 1_000_000]),
+    maxApplyBytes: randomItem(random, [100, 1000, 1_000_000]),
+    maxUncommittedBytes: randomItem(random, [600, 100_000, 1_000_000]),
+    snapshotChunkBytes: randomItem(random, [40, 200, 1000]),
+    maxPendingReads: randomItem(random, [1, 4, 256]),
+  };
+}
+
+/** A good network, on which a message takes up to so long. */
+export function fairWeather(maxDelayMs: number): Weather {
+  return {
+    minDelayMs: maxDelayMs / 4,
+    maxDelayMs,
+    loss: 0,
+    duplication: 0,
+    reordering: 0,
+    straggling: 0,
+    straggleMs: 0,
+  };
+}
+
+/** A bad one, of a kind. */
+export function foulWeather(random: Random, { tickMs, electionTicks, fairWeather: fair }: Profile): Weather {
+  const electionMs = tickMs * electionTicks;
+  return {
+    minDelayMs: fair.minDelayMs,
+    maxDelayMs: randomItem(random, [fair.maxDelayMs, tickMs, electionMs / 2, electionMs]),
+    loss: randomItem(random, [0, 0.05, 0.2, 0.5]),
+    duplication: randomItem(random, [0, 0.05, 0.3]),
+    reordering: randomItem(random, [0, 0.2, 0.8]),
+    straggling: randomItem(random, [0, 0.03, 0.2]),
+    straggleMs: electionMs * randomItem(random, [1, 4, 10]),
+  };
+}

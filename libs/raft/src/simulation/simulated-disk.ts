@@ -1,0 +1,226 @@
+import { randomChance, randomInteger, randomItem, type Random, type VirtualClock } from '@concordat/foundation';
+import { sectorBytes } from '../storage/binary.js';
+import type { File, FileSystem, OpenMode } from '../storage/file-system.js';
+import type { SimulatedProcess } from './simulated-process.js';
+
+interface Write {
+  readonly position: number;
+  readonly data: Buffer;
+}
+
+/** A file's content as programs see it, and as a loss of power would leave it. */
+interface Inode {
+  content: Buffer;
+  durable: Buffer;
+  pending: Write[];
+}
+
+interface NameChange {
+  readonly name: string;
+  readonly inode: Inode | undefined;
+}
+
+function systemError(code: string, path: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}
+
+function grown(content: Buffer, sizeBytes: number): Buffer {
+  if (content.length >= sizeBytes) return content;
+  const larger = Buffer.alloc(sizeBytes);
+  content.copy(larger);
+  return larger;
+}
+
+function land(content: Buffer, { position, data }: Write): Buffer {
+  const target = grown(content, position + data.length);
+  data.copy(target, position);
+  return target;
+}
+
+/**
+ * The disk of one node; it outlives the node's processes. Syncs take time, and all that is known of the real ones is
+ * assumed: what was not synced survives a loss of power sector by sector or not at all, names as a prefix of their
+ * changes; a failed sync loses what was pending although it can still be read; a full disk refuses growth.
+ */
+export class SimulatedDisk {
+  private names = new Map<string, Inode>();
+  private durableNames = new Map<string, Inode>();
+  private nameChanges: NameChange[] = [];
+  /** how many bytes all files together may have */
+  capacityBytes = Number.POSITIVE_INFINITY;
+  /** the longest time that a sync takes */
+  syncMs = 0;
+  /** so many syncs from now on fail */
+  failingSyncs = 0;
+  /** a fault that a node may stop at has been injected since the last start */
+  hasFailed = false;
+  /** bits were changed behind the back of the node */
+  isRotten = false;
+
+  constructor(
+    private readonly clock: VirtualClock,
+    private readonly random: Random,
+  ) {}
+
+  /** The file system as one process sees it; nothing returns once the process has ended. */
+  mount(process: SimulatedProcess): FileSystem {
+    return {
+      makeDirectory: () => Promise.resolve(),
+      list: (path) => Promise.resolve(this.list(path)),
+      open: (path, mode) => this.attempt(() => this.open(path, mode, process)),
+      createExclusively: (path, content) => this.attempt(() => this.createExclusively(path, content)),
+      readFile: (path) => this.attempt(() => Buffer.from(this.inode(path).content)),
+      rename: (from, to) => this.attempt(() => this.rename(from, to)),
+      remove: (path) =>
+        this.attempt(() => {
+          this.inode(path);
+          this.changeName({ name: path, inode: undefined });
+        }),
+      syncDirectory: async () => {
+        await this.syncTime(process);
+        for (const change of this.nameChanges) SimulatedDisk.change(this.durableNames, change);
+        this.nameChanges = [];
+      },
+      availableBytes: () => Promise.resolve(Math.max(0, this.capacityBytes - this.usedBytes())),
+    };
+  }
+
+  usedBytes(): number {
+    return [...new Set(this.names.values())].reduce((sum, { content }) => sum + content.length, 0);
+  }
+
+  /** The power fails: of what was not synced any sectors are there. */
+  losePower(): void {
+    const names = new Map(this.durableNames);
+    const survivingChanges = randomInteger(this.random, 0, this.nameChanges.length);
+    for (const change of this.nameChanges.slice(0, survivingChanges)) SimulatedDisk.change(names, change);
+    for (const inode of new Set(names.values())) {
+      for (const write of inode.pending) this.tear(inode, write);
+      inode.content = Buffer.from(inode.durable);
+      inode.pending = [];
+    }
+    this.names = names;
+    this.durableNames = new Map(names);
+    this.nameChanges = [];
+  }
+
+  /**
+   * One bit of the log or of a snapshot changes. Never so that a byte becomes zero, the one kind of damage to the
+   * last frame that the storage cannot tell from a torn write (see FileStorage).
+   *
+   * @returns the file's name, or undefined when there is nothing that could rot
+   */
+  rot(): string | undefined {
+    const paths = [...this.names.keys()].filter((path) => /\.(wal|snapshot)$/.test(path));
+    if (paths.length === 0) return undefined;
+    const path = randomItem(this.random, paths);
+    const inode = this.inode(path);
+    const used = [...inode.content.keys()].filter((position) => inode.content[position] !== 0);
+    const position = randomItem(this.random, used);
+    const byte = inode.content[position]!;
+    const changed = byte ^ (1 << randomInteger(this.random, 0, 7));
+    for (const content of [inode.content, inode.durable])
+      if (position < content.length) content[position] = changed === 0 ? byte ^ 0xff : changed;
+    this.isRotten = true;
+    return `${path} at ${position}`;
+  }
+
+  private list(path: string): string[] {
+    const prefix = `${path}/`;
+    return [...this.names.keys()].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+  }
+
+  private open(path: string, mode: OpenMode, process: SimulatedProcess): File {
+    let inode = this.names.get(path);
+    if (mode === 'create') {
+      inode = { content: Buffer.alloc(0), durable: Buffer.alloc(0), pending: [] };
+      this.changeName({ name: path, inode });
+    }
+    if (!inode) throw systemError('ENOENT', path);
+    return this.file(path, inode, process);
+  }
+
+  private file(path: string, inode: Inode, process: SimulatedProcess): File {
+    const write = (data: Uint8Array, position: number): void => {
+      const growth = position + data.length - inode.content.length;
+      if (growth > 0 && this.usedBytes() + growth > this.capacityBytes) throw systemError('ENOSPC', path);
+      const copy = { position, data: Buffer.from(data) };
+      inode.content = land(inode.content, copy);
+      inode.pending.push(copy);
+    };
+    const sync = async (): Promise<void> => {
+      await this.syncTime(process);
+      if (this.failingSyncs > 0) {
+        this.failingSyncs--;
+        this.hasFailed = true;
+        inode.pending = [];
+        throw systemError('EIO', path);
+      }
+      for (const pending of inode.pending) inode.durable = land(inode.durable, pending);
+      inode.pending = [];
+    };
+    return {
+      read: (buffer, position) =>
+        this.attempt(() => inode.content.copy(buffer, 0, Math.min(position, inode.content.length))),
+      write: (data, position) => this.attempt(() => write(data, position)),
+      writeDurably: async (data, position) => {
+        write(data, position);
+        await sync();
+      },
+      sync,
+      size: () => Promise.resolve(inode.content.length),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  private createExclusively(path: string, content: string): boolean {
+    if (this.names.has(path)) return false;
+    const data = Buffer.from(content);
+    const inode = { content: Buffer.from(data), durable: Buffer.alloc(0), pending: [{ position: 0, data }] };
+    this.changeName({ name: path, inode });
+    return true;
+  }
+
+  private rename(from: string, to: string): void {
+    const inode = this.inode(from);
+    // Journalled as one step; the new name first, so that no prefix of the changes loses the file.
+    this.changeName({ name: to, inode });
+    this.changeName({ name: from, inode: undefined });
+  }
+
+  private inode(path: string): Inode {
+    const inode = this.names.get(path);
+    if (!inode) throw systemError('ENOENT', path);
+    return inode;
+  }
+
+  private changeName(change: NameChange): void {
+    SimulatedDisk.change(this.names, change);
+    this.nameChanges.push(change);
+  }
+
+  private syncTime(process: SimulatedProcess): Promise<void> {
+    const durationMs = randomInteger(this.random, 0, Math.ceil(this.syncMs * 8)) / 8;
+    return new Promise((resolve) => this.clock.setTimer(durationMs, () => process.run(resolve)));
+  }
+
+  /** A call that takes no time; what it throws becomes a rejection. */
+  private async attempt<T>(call: () => T): Promise<T> {
+    await Promise.resolve();
+    return call();
+  }
+
+  private tear(inode: Inode, { position, data }: Write): void {
+    for (let at = position; at < position + data.length;) {
+      const end = Math.min(position + data.length, (Math.floor(at / sectorBytes) + 1) * sectorBytes);
+      if (randomChance(this.random, 0.5))
+        inode.durable = land(inode.durable, { position: at, data: data.subarray(at - position, end - position) });
+      at = end;
+    }
+  }
+
+  private static change(names: Map<string, Inode>, { name, inode }: NameChange): void {
+    if (inode) names.set(name, inode);
+    else names.delete(name);
+  }
+}

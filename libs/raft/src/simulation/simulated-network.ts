@@ -1,0 +1,82 @@
+import { randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
+import type { Message, NodeId } from '../core/types.js';
+
+/** How messages travel; probabilities and milliseconds. */
+export interface Weather {
+  readonly minDelayMs: number;
+  readonly maxDelayMs: number;
+  readonly loss: number;
+  readonly duplication: number;
+  /** of a message that ignores the order of its link; others never overtake each other */
+  readonly reordering: number;
+  /** of a message, or the copy of one, that comes when nobody expects it any more */
+  readonly straggling: number;
+  /** how late stragglers come at most */
+  readonly straggleMs: number;
+}
+
+/** Directed links that lose, delay, double and reorder messages, and that can be cut. */
+export class SimulatedNetwork {
+  private readonly receivers = new Map<NodeId, (message: Message) => void>();
+  private readonly busyUntil = new Map<string, number>();
+  private readonly cut = new Set<string>();
+  /** messages that were sent */
+  sent = 0;
+
+  constructor(
+    private readonly clock: VirtualClock,
+    private readonly random: Random,
+    public weather: Weather,
+    private readonly onDelivery: (message: Message) => void,
+  ) {}
+
+  attach(nodeId: NodeId, receive: (message: Message) => void): void {
+    this.receivers.set(nodeId, receive);
+  }
+
+  /** Messages to the node are lost until somebody attaches again; a later life's receiver stays. */
+  detach(nodeId: NodeId, receive: ((message: Message) => void) | undefined): void {
+    if (this.receivers.get(nodeId) === receive) this.receivers.delete(nodeId);
+  }
+
+  send(message: Message): void {
+    const { random, weather } = this;
+    this.sent++;
+    if (randomChance(random, weather.loss)) return;
+    this.carry(message);
+    if (weather.duplication > 0 && randomChance(random, weather.duplication)) this.carry(message);
+    if (weather.straggling > 0 && randomChance(random, weather.straggling))
+      this.deliverIn(message, randomInteger(random, 0, weather.straggleMs));
+  }
+
+  /** What is on its way over a cut link is lost, too. */
+  cutLink(from: NodeId, to: NodeId): void {
+    this.cut.add(`${from}>${to}`);
+  }
+
+  heal(): void {
+    this.cut.clear();
+  }
+
+  private carry(message: Message): void {
+    const { random } = this;
+    const { minDelayMs, maxDelayMs, reordering } = this.weather;
+    const now = this.clock.monotonic();
+    let dueAt = now + randomInteger(random, minDelayMs * 8, maxDelayMs * 8) / 8;
+    if (reordering === 0 || !randomChance(random, reordering)) {
+      const link = `${message.from}>${message.to}`;
+      dueAt = Math.max(dueAt, this.busyUntil.get(link) ?? 0);
+      this.busyUntil.set(link, dueAt);
+    }
+    this.deliverIn(message, dueAt - now);
+  }
+
+  private deliverIn(message: Message, delayMs: number): void {
+    this.clock.setTimer(delayMs, () => {
+      const receive = this.receivers.get(message.to);
+      if (!receive || this.cut.has(`${message.from}>${message.to}`)) return;
+      this.onDelivery(message);
+      receive(message);
+    });
+  }
+}

@@ -1,0 +1,259 @@
+import { randomFraction, silentLogger, type Logger, type Random, type VirtualClock } from '@concordat/foundation';
+import type { RaftCore } from '../core/raft-core.js';
+import type { Configuration, Member, Message, NodeId } from '../core/types.js';
+import type { RaftTransport } from '../driver/ports.js';
+import { RaftNode } from '../driver/raft-node.js';
+import { FileStorage } from '../storage/file-storage.js';
+import { Sighting, type ClusterChecker } from './cluster-checker.js';
+import { DurableRecord } from './durable-record.js';
+import { KeyValueMachine, type KeyValueResult } from './key-value-machine.js';
+import type { Ledger } from './ledger.js';
+import type { Profile } from './profile.js';
+import { SimulatedDisk } from './simulated-disk.js';
+import type { SimulatedNetwork } from './simulated-network.js';
+import { DriftingClock, SimulatedProcess } from './simulated-process.js';
+import { Violation } from './violation.js';
+import { WitnessStorage } from './witness-storage.js';
+
+/** What a node needs of the world around it. */
+export interface NodeSurroundings {
+  readonly clock: VirtualClock;
+  readonly network: SimulatedNetwork;
+  readonly profile: Profile;
+  readonly checker: ClusterChecker;
+  readonly ledger: Ledger;
+  /** the node is about to do something */
+  touched(node: SimulatedNode): void;
+  /** its process has come to its end by itself: it could not start, or not go on */
+  failed(node: SimulatedNode, error: Error): void;
+  count(event: string): void;
+}
+
+/** One life of the node. */
+interface Life {
+  readonly process: SimulatedProcess;
+  readonly raft: RaftNode<KeyValueResult>;
+  readonly machine: KeyValueMachine;
+  readonly seen: Sighting;
+  /** of a message that was refused, in words */
+  readonly complaints: string[];
+}
+
+/** The process that was to be asked does not exist (any more): nothing has happened. */
+export class ProcessGoneError extends Error {
+  override readonly name = 'ProcessGoneError';
+}
+
+const DIRECTORY = '/data';
+
+/**
+ * A machine of the group with its disk, and one process after another on it.
+ *
+ *     down --boot--> up --crash, stop, failure--> down;  any --lose--> lost
+ */
+export class SimulatedNode {
+  readonly disk: SimulatedDisk;
+  readonly record: DurableRecord;
+  private readonly rate: number;
+  private readonly random: Random;
+  private life: Life | undefined;
+  private lost = false;
+  /** in force on it when it was looked at last; it may be down since */
+  lastConfiguration: Configuration | undefined;
+  /** a clean stop is under way */
+  isStopping = false;
+  /** when the machine was set up */
+  readonly createdAt: number;
+
+  /**
+   * @param members the group as the node is told of it
+   * @param joins whether that group exists already
+   */
+  constructor(
+    readonly nodeId: NodeId,
+    private readonly surroundings: NodeSurroundings,
+    random: Random,
+    private readonly members: readonly Member[],
+    private readonly joins: boolean,
+  ) {
+    const { clock, profile, checker } = surroundings;
+    this.random = random;
+    this.disk = new SimulatedDisk(clock, random);
+    this.disk.syncMs = profile.syncMs;
+    this.record = new DurableRecord(nodeId);
+    this.rate = 1 + randomFraction(random) * profile.drift;
+    this.createdAt = clock.monotonic();
+    checker.register(nodeId, this.record);
+  }
+
+  get isUp(): boolean {
+    return this.life !== undefined;
+  }
+
+  /** Its data are gone for good; the node never comes back. */
+  get isLost(): boolean {
+    return this.lost;
+  }
+
+  get machine(): KeyValueMachine | undefined {
+    return this.life?.machine;
+  }
+
+  /**
+   * The pure core inside the driver. It is private there, as nobody but a checker has a use for it: to copy a whole
+   * status after each of millions of steps would be what the simulation spends its time on.
+   */
+  get core(): RaftCore | undefined {
+    return this.life?.raft['core'];
+  }
+
+  /** When a process goes slower than another, by this. */
+  get clockRate(): number {
+    return this.rate;
+  }
+
+  get isPaused(): boolean {
+    return this.life !== undefined && !this.life.process.isRunning;
+  }
+
+  /**
+   * A call into the node from outside of its process; it waits while that is paused.
+   *
+   * @throws ProcessGoneError when there is no process, or it ends first
+   */
+  invoke<T>(call: (raft: RaftNode<KeyValueResult>, machine: KeyValueMachine) => Promise<T>): Promise<T> {
+    const { life } = this;
+    if (!life) return Promise.reject(new ProcessGoneError('nobody is there'));
+    return new Promise((resolve, reject) =>
+      life.process.run(
+        () => void call(life.raft, life.machine).then(resolve, reject),
+        () => reject(new ProcessGoneError('the process ended first')),
+      ),
+    );
+  }
+
+  boot(): void {
+    if (this.life || this.lost) return;
+    const { clock, profile, checker, ledger } = this.surroundings;
+    const process = new SimulatedProcess(() => this.surroundings.touched(this));
+    const ownClock = new DriftingClock(clock, process, this.rate, Math.floor(randomFraction(this.random) * 1e6));
+    const machine = new KeyValueMachine(this.nodeId, ledger);
+    const complaints: string[] = [];
+    const raft = new RaftNode<KeyValueResult>({
+      nodeId: this.nodeId,
+      members: this.members,
+      join: this.joins,
+      storage: this.storage(process, ownClock),
+      transport: this.transport(process),
+      stateMachine: machine,
+      clock: ownClock,
+      random: this.random,
+      logger: this.logger(complaints),
+      tickMs: profile.tickMs,
+      electionTicks: profile.electionTicks,
+      heartbeatTicks: profile.heartbeatTicks,
+      snapshotAfterBytes: profile.snapshotAfterBytes,
+      snapshotAfterEntries: profile.snapshotAfterEntries,
+      ...(profile.leaseReads && { leaseReads: profile.leaseReads }),
+      limits: profile.limits,
+      onFatal: (error) => this.surroundings.failed(this, error),
+    });
+    this.isStopping = false;
+    this.life = { process, raft, machine, seen: new Sighting(), complaints };
+    this.surroundings.touched(this);
+    raft.start().catch((error: unknown) => {
+      this.surroundings.failed(this, error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  private storage(process: SimulatedProcess, clock: DriftingClock): WitnessStorage {
+    const storage = new FileStorage({
+      directory: DIRECTORY,
+      nodeId: this.nodeId,
+      clusterName: 'simulated',
+      segmentSizeBytes: this.surroundings.profile.segmentSizeBytes,
+      fileSystem: this.disk.mount(process),
+      processTable: { ownPid: 1, identify: () => 'simulated' },
+      random: this.random,
+      clock,
+    });
+    const { checker } = this.surroundings;
+    return new WitnessStorage(storage, this.nodeId, this.record, checker, (event) => this.surroundings.count(event));
+  }
+
+  private transport(process: SimulatedProcess): RaftTransport {
+    const { network } = this.surroundings;
+    let receive: ((message: Message) => void) | undefined;
+    return {
+      start: (onMessage) => {
+        receive = (message) => process.run(() => onMessage(message));
+        network.attach(this.nodeId, receive);
+        return Promise.resolve();
+      },
+      setPeers: () => undefined, // everybody is reached by number
+      send: (messages) => {
+        for (const message of messages) {
+          this.record.sending(message);
+          network.send(message);
+        }
+      },
+      isConnected: () => true,
+      stop: () => {
+        network.detach(this.nodeId, receive);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  private logger(complaints: string[]): Logger {
+    return { ...silentLogger, error: (message) => complaints.push(message) };
+  }
+
+  /** Looks at what the node has done. */
+  look(): void {
+    const { life } = this;
+    const core = this.core;
+    if (!life || !core) return;
+    this.surroundings.checker.look(this.nodeId, core, life.seen);
+    this.lastConfiguration = core.configuration;
+    if (core.refusedMessages > 0)
+      throw new Violation('refused message', life.complaints.join('; ') || `node ${this.nodeId} refused one`);
+  }
+
+  /** Ends the process as it stands, as `kill -9` does; with `losesPower` the machine goes down as well. */
+  crash(losesPower: boolean): void {
+    const { life } = this;
+    if (!life) return;
+    this.life = undefined;
+    this.isStopping = false;
+    life.process.end();
+    life.raft.kill();
+    if (losesPower) this.disk.losePower();
+  }
+
+  /** A clean stop; resolves when the process has ended by itself. */
+  async stop(): Promise<void> {
+    const { life } = this;
+    if (!life || this.isStopping) return;
+    this.isStopping = true;
+    await life.raft.stop();
+    if (this.life !== life) return;
+    this.life = undefined;
+    this.isStopping = false;
+    life.process.end();
+  }
+
+  pause(): void {
+    this.life?.process.pause();
+  }
+
+  resume(): void {
+    this.life?.process.resume();
+  }
+
+  /** The machine is given up. */
+  lose(): void {
+    this.crash(true);
+    this.lost = true;
+  }
+}

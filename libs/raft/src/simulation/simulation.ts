@@ -1,0 +1,79 @@
+import { SeededRandom } from '@concordat/foundation';
+import { Clients } from './clients.js';
+import { checkHistory, checkRecovery } from './final-checks.js';
+import { Nemesis } from './nemesis.js';
+import { drawProfile, type Family } from './profile.js';
+import { Violation, type Rule } from './violation.js';
+import { World } from './world.js';
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** how many nodes the group begins with; by default drawn from the seed */
+  readonly nodes?: number | undefined;
+  /** prints the trace */
+  readonly print?: ((line: string) => void) | undefined;
+}
+
+/** What happened in a run; for those that stay within the rules and those that do not. */
+export interface SimulationReport {
+  readonly seed: number;
+  readonly family: Family;
+  /** the rule that was broken, if one was, and how */
+  readonly violation: { readonly rule: Rule; readonly what: string } | undefined;
+  /** equal for two runs of one seed */
+  readonly fingerprint: string;
+  readonly simulatedMs: number;
+  readonly steps: number;
+  /** by name: faults and what operators did, what nodes and clients went through */
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+/** One run: a group under the faults of its profile, then without, in which it must come to rest. */
+export async function simulate({ seed, nodes, print }: SimulationOptions): Promise<SimulationReport> {
+  const random = new SeededRandom(seed);
+  const profile = drawProfile(seed, random.fork(), nodes);
+  const world = new World(random.uint32(), profile, print);
+  world.trace.line(() => `profile ${JSON.stringify(profile)}`);
+  world.found();
+  const clients = new Clients(world, random.fork());
+  const nemesis = new Nemesis(world, random.fork());
+  const unhandled = (error: unknown): void => world.violate(error);
+  process.on('unhandledRejection', unhandled);
+  let violation: SimulationReport['violation'];
+  try {
+    await world.runUntil(() => false, profile.faultyMs);
+    nemesis.cease();
+    await checkRecovery(world, nemesis, clients);
+    checkHistory(clients);
+  } catch (error) {
+    if (!(error instanceof Violation)) throw error;
+    violation = { rule: error.rule, what: error.what };
+  } finally {
+    process.off('unhandledRejection', unhandled);
+    for (const node of world.upNodes()) node.crash(false);
+  }
+  const { outcomes } = clients;
+  return {
+    seed,
+    family: profile.family,
+    violation,
+    fingerprint: world.trace.fingerprint,
+    simulatedMs: world.clock.monotonic(),
+    steps: world.steps,
+    counts: {
+      ...Object.fromEntries([...world.counts, ...nemesis.counts].sort()),
+      elections: world.checker.elections,
+      committed: world.checker.committedIndex,
+      configurations: world.checker.configurations.changeCount,
+      messages: world.network.sent,
+      'operations committed': outcomes.committed,
+      'operations refused': outcomes.refused,
+      'operations unknown': outcomes.unknown,
+      reads: outcomes.reads,
+      'transfers done': nemesis.transfers.done,
+      'transfers failed': nemesis.transfers.failed,
+      'changes done': nemesis.membership.outcomes.done,
+      'changes unknown': nemesis.membership.outcomes.unknown,
+    },
+  };
+}

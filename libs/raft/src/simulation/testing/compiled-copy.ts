@@ -1,0 +1,103 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative, resolve } from 'node:path';
+import { transform } from '@swc/core';
+
+/** A change of the source: `find` stands exactly once in the file and is replaced. */
+export interface SourceEdit {
+  /** below libs/raft/src, with slashes */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+const LIBRARIES = resolve(import.meta.dirname, '../../../..');
+/** What the simulation needs of the library; gRPC is not part of it. */
+const RAFT_FOLDERS = ['core', 'driver', 'storage', 'simulation', 'testing'];
+
+/**
+ * A compiled copy of the library and its simulation in a temporary folder, with or without changes of the source.
+ * Whoever makes one removes it.
+ *
+ * @throws Error when an edit does not fit the source
+ */
+export class CompiledCopy {
+  private constructor(private readonly folder: string) {}
+
+  /** The program that runs the simulation. */
+  get entry(): string {
+    return join(this.folder, 'raft', 'simulation', 'main.js');
+  }
+
+  static async make(edits: readonly SourceEdit[] = []): Promise<CompiledCopy> {
+    const folder = await mkdtemp(join(tmpdir(), 'raft-simulation-'));
+    const copy = new CompiledCopy(folder);
+    try {
+      await writeFile(join(folder, 'package.json'), '{ "type": "module" }');
+      const foundation = join(folder, 'node_modules', '@concordat', 'foundation');
+      await copy.compile(join(LIBRARIES, 'foundation', 'src'), ['.'], foundation, []);
+      await writeFile(join(foundation, 'package.json'), '{ "type": "module", "exports": "./index.js" }');
+      await copy.compile(join(LIBRARIES, 'raft', 'src'), RAFT_FOLDERS, join(folder, 'raft'), edits);
+    } catch (error) {
+      await copy.remove();
+      throw error;
+    }
+    return copy;
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async compile(
+    source: string,
+    folders: readonly string[],
+    target: string,
+    edits: readonly SourceEdit[],
+  ): Promise<void> {
+    const used = new Set<SourceEdit>();
+    for (const file of await sourcesIn(source, folders)) {
+      const own = edits.filter((edit) => edit.file === file);
+      let text = await readFile(join(source, file), 'utf8');
+      for (const edit of own) {
+        text = edited(text, edit);
+        used.add(edit);
+      }
+      const output = join(target, file.replace(/\.ts$/, '.js'));
+      await mkdir(dirname(output), { recursive: true });
+      await writeFile(output, await compiled(text));
+    }
+    const unused = edits.find((edit) => !used.has(edit));
+    if (unused) throw new Error(`there is no file ${unused.file} to be edited`);
+  }
+}
+
+function edited(text: string, { file, find, replace }: SourceEdit): string {
+  const parts = text.split(find);
+  if (parts.length !== 2)
+    throw new Error(`${file} has ${parts.length - 1} places instead of one with:\n${find}\nFit the edit to the source.`);
+  return parts.join(replace);
+}
+
+async function sourcesIn(source: string, folders: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const folder of folders) {
+    for (const entry of await readdir(join(source, folder), { recursive: true, withFileTypes: true })) {
+      const file = relative(source, join(entry.parentPath, entry.name)).replaceAll('\\', '/');
+      const isTest = /spec\.ts$/.test(file) || file.startsWith('simulation/testing/');
+      if (entry.isFile() && file.endsWith('.ts') && !isTest) files.push(file);
+    }
+  }
+  return files;
+}
+
+async function compiled(text: string): Promise<string> {
+  const { code } = await transform(text, {
+    swcrc: false,
+    configFile: false,
+    module: { type: 'es6' },
+    sourceMaps: false,
+    jsc: { target: 'es2023', parser: { syntax: 'typescript', decorators: true }, keepClassNames: true },
+  });
+  return code;
+}

@@ -1,0 +1,204 @@
+import { SeededRandom, VirtualClock } from '@concordat/foundation';
+import { memberOf } from '../core/configuration.js';
+import type { Configuration, Member, NodeId } from '../core/types.js';
+import { LogCorruptedError, StorageFailedError } from '../storage/errors.js';
+import { ClusterChecker } from './cluster-checker.js';
+import { Ledger } from './ledger.js';
+import type { Profile } from './profile.js';
+import { SimulatedNetwork } from './simulated-network.js';
+import { SimulatedNode, type NodeSurroundings } from './simulated-node.js';
+import { Trace } from './trace.js';
+import { Violation } from './violation.js';
+
+/** How long a machine is down that its disk or a full one has stopped, in election timeouts. */
+const REPAIR_ELECTION_TIMEOUTS = 2;
+
+/**
+ * Everything there is in a run, on one clock: machines, the network between them, the checkers. One event of the
+ * clock is one step; all that follows from it without more time passing belongs to it, and then whoever was touched
+ * is looked at.
+ */
+export class World implements NodeSurroundings {
+  readonly clock = new VirtualClock();
+  readonly random: SeededRandom;
+  readonly trace: Trace;
+  readonly ledger = new Ledger();
+  readonly checker = new ClusterChecker();
+  readonly network: SimulatedNetwork;
+  /** by id; machines that were given back are not here any more */
+  readonly nodes = new Map<NodeId, SimulatedNode>();
+  readonly counts = new Map<string, number>();
+  private readonly dirty = new Set<SimulatedNode>();
+  private nextNodeId = 1;
+  private violation: Violation | undefined;
+  steps = 0;
+
+  constructor(
+    seed: number,
+    readonly profile: Profile,
+    print?: (line: string) => void,
+  ) {
+    this.random = new SeededRandom(seed);
+    this.trace = new Trace(() => this.clock.monotonic(), print);
+    const { trace } = this;
+    this.network = new SimulatedNetwork(this.clock, this.random.fork(), profile.fairWeather, (message) =>
+      trace.line(() => `  ${message.from} > ${message.to} ${JSON.stringify(message, withoutData)}`),
+    );
+  }
+
+  /** The shortest time without a leader after which a node stands for election, on the slowest clock. */
+  get electionMs(): number {
+    return this.profile.electionTicks * this.profile.tickMs;
+  }
+
+  // --- machines
+
+  /** The machines that the group begins with. */
+  found(): void {
+    const members: Member[] = [];
+    for (let count = 0; count < this.profile.size; count++) members.push(this.newMember());
+    for (const { nodeId } of members) this.setUp(nodeId, members, false);
+  }
+
+  newMember(): Member {
+    const nodeId = this.nextNodeId++;
+    const priority = this.profile.withPriorities ? nodeId % 3 : 0;
+    return memberOf(nodeId, { address: `node-${nodeId}`, priority });
+  }
+
+  /** A machine that is to join the group. */
+  join(member: Member): void {
+    this.setUp(member.nodeId, [...this.committedConfiguration().members, member], true);
+  }
+
+  private setUp(nodeId: NodeId, members: readonly Member[], joins: boolean): void {
+    const node = new SimulatedNode(nodeId, this, this.random.fork(), members, joins);
+    this.nodes.set(nodeId, node);
+    node.boot();
+  }
+
+  /** The machine is switched off for good and given back. */
+  retire(node: SimulatedNode): void {
+    node.lose();
+    this.nodes.delete(node.nodeId);
+    this.checker.forget(node.nodeId);
+    this.trace.event(`node ${node.nodeId} is given back`);
+  }
+
+  committedConfiguration(): Configuration {
+    const latest = this.checker.configurations.latest;
+    if (!latest) throw new Violation('configuration', 'the group has none');
+    return latest.configuration;
+  }
+
+  upNodes(): SimulatedNode[] {
+    return [...this.nodes.values()].filter((node) => node.isUp);
+  }
+
+  /** Whoever leads in the highest term, as far as it knows itself. */
+  leader(): SimulatedNode | undefined {
+    let best: SimulatedNode | undefined;
+    for (const node of this.nodes.values()) {
+      if (node.core?.role !== 'leader') continue;
+      if (!best || node.core.term > best.core!.term) best = node;
+    }
+    return best;
+  }
+
+  lostNodes(): SimulatedNode[] {
+    return [...this.nodes.values()].filter((node) => node.isLost);
+  }
+
+  // --- what nodes tell
+
+  touched(node: SimulatedNode): void {
+    this.dirty.add(node);
+  }
+
+  count(event: string): void {
+    this.counts.set(event, (this.counts.get(event) ?? 0) + 1);
+  }
+
+  failed(node: SimulatedNode, error: Error): void {
+    this.trace.event(`node ${node.nodeId} stopped: ${error.message}`);
+    if (error instanceof Violation) return this.violate(error);
+    const { disk } = node;
+    if (disk.isRotten && error instanceof LogCorruptedError) {
+      this.count('rot refused');
+      return node.lose();
+    }
+    const isForeseen = disk.hasFailed || disk.capacityBytes < Number.POSITIVE_INFINITY;
+    if (!isForeseen || !(error instanceof StorageFailedError))
+      return this.violate(new Violation('node failure', `node ${node.nodeId}: ${error.message}`));
+    disk.hasFailed = false;
+    node.crash(false);
+    this.later(REPAIR_ELECTION_TIMEOUTS * this.electionMs, () => node.boot());
+  }
+
+  /** The first one counts. */
+  violate(error: unknown): void {
+    this.violation ??=
+      error instanceof Violation
+        ? error
+        : new Violation('node failure', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
+
+  // --- time
+
+  later(delayMs: number, action: () => void): void {
+    this.clock.setTimer(delayMs, () => {
+      try {
+        action();
+      } catch (error) {
+        this.violate(error);
+      }
+    });
+  }
+
+  /**
+   * Lets things happen until `done`, looked at after each step, or for so long.
+   *
+   * @returns whether it was done in time
+   * @throws Violation
+   */
+  async runUntil(done: () => boolean, limitMs: number): Promise<boolean> {
+    const until = this.clock.monotonic() + limitMs;
+    for (;;) {
+      await new Promise<void>((resolve) => setImmediate(resolve)); // all microtasks run first
+      this.look();
+      if (done()) return true;
+      const dueAt = this.clock.nextDueAt();
+      if (dueAt === undefined || dueAt > until) break;
+      this.steps++;
+      this.fire();
+    }
+    this.clock.advance(Math.max(0, until - this.clock.monotonic()));
+    return false;
+  }
+
+  private fire(): void {
+    try {
+      this.clock.fireNext();
+    } catch (error) {
+      this.violate(error);
+    }
+  }
+
+  private look(): void {
+    if (this.violation) throw this.violation;
+    for (const node of this.dirty) {
+      node.look();
+      const { core } = node;
+      if (!core) continue;
+      this.trace.mix(core.term * 4096 + core.lastIndex);
+      this.trace.mix(core.commitIndex * 64 + node.nodeId);
+    }
+    this.dirty.clear();
+    this.checker.endStep();
+  }
+}
+
+/** For traces: bytes as their number. */
+function withoutData(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? `${value.length} bytes` : value;
+}
