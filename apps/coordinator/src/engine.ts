@@ -2,7 +2,7 @@ import { Injectable, type OnApplicationShutdown, type Provider } from '@nestjs/c
 import { ArmableFailpoints, SystemClock, SystemRandom, type Clock, type Logger } from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
-import { FileStorage, GrpcTransport, RaftNode } from '@concordat/raft';
+import { FileStorage, GrpcTransport, RaftNode, type RaftTransport } from '@concordat/raft';
 import { formatAddress } from './address.js';
 import { CLUSTER } from './cluster/cluster.api.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
@@ -48,7 +48,8 @@ export class Engine implements OnApplicationShutdown {
     const clock = new SystemClock();
     const random = new SystemRandom();
     const log = new RaftDecisionLog(new CompressedEndedTransactions());
-    const node = createNode(config, log, clock, logger, onFatal);
+    const transport = createTransport(config, clock, logger);
+    const node = createNode(config, log, transport, { clock, logger, onFatal });
     log.attach(node);
     await node.start();
     const bus = new KafkaMessageBus({ brokers: config.kafkaBrokers, clientId: `coordinator-${config.nodeId}`, logger });
@@ -79,6 +80,7 @@ export class Engine implements OnApplicationShutdown {
     void replies.start();
     const cluster = new RaftCluster(config, node, clock, () => replies.obstacle());
     watch(metrics, manager);
+    watchTransport(metrics, transport);
     return new Engine(manager, cluster, node, bus, replies);
   }
 
@@ -90,31 +92,41 @@ export class Engine implements OnApplicationShutdown {
   }
 }
 
+function createTransport(config: Config, clock: Clock, logger: Logger): GrpcTransport {
+  const { nodeId, clusterName, peers, raft, raftTls } = config;
+  const own = peers.find((peer) => peer.nodeId === nodeId);
+  return new GrpcTransport({
+    nodeId,
+    clusterName,
+    listenAddress: formatAddress(raft),
+    advertisedAddress: formatAddress(own?.raft ?? raft),
+    seeds: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
+    ...(raftTls && { tls: tlsFiles(raftTls) }),
+    clock,
+    random: new SystemRandom(),
+    logger,
+  });
+}
+
+interface NodeSurroundings {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onFatal: (error: Error) => void;
+}
+
 function createNode(
   config: Config,
   log: RaftDecisionLog,
-  clock: Clock,
-  logger: Logger,
-  onFatal: (error: Error) => void,
+  transport: RaftTransport,
+  { clock, logger, onFatal }: NodeSurroundings,
 ): RaftNode<ApplyResult> {
-  const { nodeId, clusterName, peers, join, raft, raftTls, dataDirectory, tickMs, electionTicks } = config;
-  const own = peers.find((peer) => peer.nodeId === nodeId);
+  const { nodeId, clusterName, peers, join, dataDirectory, tickMs, electionTicks } = config;
   return new RaftNode({
     nodeId,
     members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
     join,
     storage: new FileStorage({ directory: dataDirectory, nodeId, clusterName, logger }),
-    transport: new GrpcTransport({
-      nodeId,
-      clusterName,
-      listenAddress: formatAddress(raft),
-      advertisedAddress: formatAddress(own?.raft ?? raft),
-      seeds: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
-      ...(raftTls && { tls: tlsFiles(raftTls) }),
-      clock,
-      random: new SystemRandom(),
-      logger,
-    }),
+    transport,
     stateMachine: log.stateMachine,
     clock,
     random: new SystemRandom(),
@@ -141,6 +153,25 @@ function watch(metrics: Metrics, manager: TransactionManager): void {
     'concordat_alerts_total',
     'Broken promises and unknown old branches since the start',
     () => manager.figures().alerts,
+  );
+}
+
+/** What strangers, wrong certificates and broken software show themselves by. */
+function watchTransport(metrics: Metrics, transport: GrpcTransport): void {
+  metrics.gauge(
+    'concordat_raft_refused_calls_total',
+    'Calls and connections from nodes that were turned away: another cluster, another identity, no certificate',
+    () => transport.counters.refusedStreams + transport.counters.refusedConnections,
+  );
+  metrics.gauge(
+    'concordat_raft_refused_servers_total',
+    'Called nodes whose certificate names another node',
+    () => transport.counters.refusedServers,
+  );
+  metrics.gauge(
+    'concordat_raft_malformed_frames_total',
+    'Frames from other nodes that could not be read',
+    () => transport.counters.malformedFrames,
   );
 }
 

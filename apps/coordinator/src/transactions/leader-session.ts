@@ -21,7 +21,6 @@ import {
   type CoordinatorMessage,
   type DoneMessage,
   type EnlistRecord,
-  type InquiryMessage,
   type LeaderEpoch,
   type LogRecord,
   type ReplyMessage,
@@ -31,6 +30,7 @@ import {
 import { decideTopic, prepareTopic, type MessageBus, type OutgoingMessage } from '@concordat/messaging';
 import {
   AppendUnknownError,
+  LogHandingOverError,
   NotLeadingError,
   type AppliedRecord,
   type DecisionLog,
@@ -39,6 +39,7 @@ import { DoneBatch } from './done-batch.js';
 import type { CoordinatorFailpoint } from './failpoints.js';
 import type { TransactionOptions } from './options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
+import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
 import type { Idempotency } from './transactions.api.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
 import { WaitingBegins } from './waiting-begins.js';
@@ -298,29 +299,11 @@ export class LeaderSession {
     this.flush();
   }
 
-  /**
-   * Presumed abort (protocol section 3): only behind a read barrier, and only where nothing can have been
-   * forgotten. A transaction that this leader is just proposing has an entry and never comes here.
-   */
-  private async answerUnknown(
-    message: Pick<InquiryMessage, 'transactionId' | 'branchId' | 'participant'>,
-  ): Promise<void> {
-    const { log, unknownOld, onAlert } = this.dependencies;
-    const { transactionId, branchId, participant } = message;
-    try {
-      await log.confirmLeadership();
-    } catch {
-      return; // no longer the leader: the participant asks again
-    }
-    if (this.closed || this.entries.has(transactionId) || log.state.find(transactionId)) return;
-    if (log.state.mayHaveExpired(transactionId)) {
-      if (unknownOld.add({ transactionId, branchId, participant })) {
-        onAlert(`${participant} asks about transaction ${transactionId}, which is older than the retention`);
-      }
-      this.send({ type: 'unknown-old', transactionId, branchId, participant });
-    } else {
-      this.send({ type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 });
-    }
+  private async answerUnknown(message: UnknownBranch): Promise<void> {
+    const isUnknown = (): boolean => !this.closed && !this.entries.has(message.transactionId);
+    const answer = await answerAboutUnknown(message, this.dependencies, isUnknown);
+    if (!answer || !isUnknown()) return;
+    this.send(answer);
     this.flush();
   }
 
@@ -428,7 +411,10 @@ export class LeaderSession {
       if (refusal === 'UNKNOWN_TRANSACTION' && entry) this.handle(entry, { type: 'proposal-failed' });
     } catch (error) {
       if (this.closed || error instanceof NotLeadingError || error instanceof AppendUnknownError) return;
-      this.dependencies.logger.warn(`the log did not take a ${record.type} record: ${errorMessage(error)}`);
+      const { logger } = this.dependencies;
+      const sentence = `the log did not take a ${record.type} record: ${errorMessage(error)}`;
+      if (error instanceof LogHandingOverError) logger.debug(sentence);
+      else logger.warn(sentence);
       if (entry) this.handle(entry, { type: 'proposal-failed' });
       else if (record.type === 'branches-done') this.done.addAgain(record.items);
     }

@@ -1,0 +1,40 @@
+import type { CoordinatorMessage, InquiryMessage } from '@concordat/commit-protocol';
+import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { UnknownOldBranches } from './unknown-old-branches.js';
+
+/** A branch of a transaction that neither the log nor the leader knows. */
+export type UnknownBranch = Pick<InquiryMessage, 'transactionId' | 'branchId' | 'participant'>;
+
+export interface PresumedAbortDependencies {
+  readonly log: DecisionLog;
+  readonly unknownOld: UnknownOldBranches;
+  readonly onAlert: (detail: string) => void;
+}
+
+/**
+ * Presumed abort (protocol section 3): only behind a read barrier of the leader, and only where nothing can have been
+ * forgotten.
+ *
+ * @param isUnknown whether the leader knows nothing of it either, and still is one: what it is just proposing is not
+ * in the log yet
+ * @returns undefined when this node does not lead any more (the participant asks again), or the log knows it by now
+ */
+export async function answerAboutUnknown(
+  { transactionId, branchId, participant }: UnknownBranch,
+  { log, unknownOld, onAlert }: PresumedAbortDependencies,
+  isUnknown: () => boolean,
+): Promise<CoordinatorMessage | undefined> {
+  try {
+    await log.confirmLeadership();
+  } catch {
+    return undefined;
+  }
+  if (!isUnknown() || log.state.find(transactionId)) return undefined;
+  if (!log.state.mayHaveExpired(transactionId)) {
+    return { type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 };
+  }
+  if (unknownOld.add({ transactionId, branchId, participant })) {
+    onAlert(`${participant} asks about transaction ${transactionId}, which is older than the retention`);
+  }
+  return { type: 'unknown-old', transactionId, branchId, participant };
+}
