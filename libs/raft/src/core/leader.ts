@@ -235,9 +235,10 @@ export class Leader {
 
   // --- reads
 
-  /** False when it may not answer reads yet, or to this asker. */
+  /** False when it may not answer reads yet, or to this asker. A leader that is about to leave still reads itself. */
   addRead(requester: NodeId, requestId: number): boolean {
-    if (!this.isReady() || !isMember(this.log.configuration, requester)) return false;
+    const isKnown = requester === this.options.nodeId || isMember(this.log.configuration, requester);
+    if (!this.isReady() || !isKnown) return false;
     this.reads.add(requester, requestId, this.log.commitIndex, this.replication.startRound());
     return true;
   }

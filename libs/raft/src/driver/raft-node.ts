@@ -361,7 +361,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   /** A leader that has committed nothing in its term yet is asked again when it has. */
   private canAskForReads(core: RaftCore): boolean {
-    return core.role !== 'leader' || core.commitIndex >= core.noOpIndex;
+    return core.leaderId !== undefined && (core.role !== 'leader' || core.commitIndex >= core.noOpIndex);
   }
 
   private readConfirmed(requestId: number, index: number): void {
