@@ -89,6 +89,26 @@ export class DirectoryLock {
   }
 }
 
+/**
+ * Who holds a directory, for those who only look at it; undefined when nobody does. `lives` is false for a process
+ * that ended without an orderly close.
+ */
+export async function findLockHolder(
+  directory: string,
+  fileSystem: FileSystem,
+  processes: ProcessTable,
+): Promise<{ readonly pid: number; readonly lives: boolean } | undefined> {
+  let text: string;
+  try {
+    text = (await fileSystem.readFile(join(directory, 'lock'))).toString('utf8');
+  } catch (error) {
+    if (hasErrorCode(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  const holder = parseHolder(text);
+  return holder && { pid: holder.pid, lives: processes.identify(holder.pid) === holder.identity };
+}
+
 /** Undefined for what a process that died while it wrote the file left there. */
 function parseHolder(text: string): Holder | undefined {
   try {

@@ -33,9 +33,10 @@ export function checkOwner(file: string, found: StorageOwner, expected: StorageO
   const sameCluster =
     found.clusterName === expected.clusterName || found.clusterName === '' || expected.clusterName === '';
   if (found.nodeId !== expected.nodeId || !sameCluster)
-    throw new StorageOwnerError(file, describe(found), describe(expected));
+    throw new StorageOwnerError(file, describeOwner(found), describeOwner(expected));
 }
 
-function describe(owner: StorageOwner): string {
+/** `node 2 of cluster "blue"`. */
+export function describeOwner(owner: StorageOwner): string {
   return owner.clusterName === '' ? `node ${owner.nodeId}` : `node ${owner.nodeId} of cluster "${owner.clusterName}"`;
 }
