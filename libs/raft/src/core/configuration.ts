@@ -14,6 +14,7 @@ export function votersOnly(members: readonly Member[]): Configuration {
   return { members: sorted, voters: sorted.map(({ nodeId }) => nodeId), outgoing: [], learners: [] };
 }
 
+/** Whether a change of voters is half done: decisions need a majority of either half. */
 export function isJoint(configuration: Configuration): boolean {
   return configuration.outgoing.length > 0;
 }
@@ -23,10 +24,12 @@ export function isVoter(configuration: Configuration, nodeId: NodeId): boolean {
   return configuration.voters.includes(nodeId) || configuration.outgoing.includes(nodeId);
 }
 
+/** Whether a node has any role in the group. */
 export function isMember(configuration: Configuration, nodeId: NodeId): boolean {
   return configuration.members.some((member) => member.nodeId === nodeId);
 }
 
+/** The member of that id; undefined when the node has no role. */
 export function memberWithId(configuration: Configuration, nodeId: NodeId): Member | undefined {
   return configuration.members.find((member) => member.nodeId === nodeId);
 }

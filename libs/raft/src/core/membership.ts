@@ -31,12 +31,14 @@ export type MembershipRefusal =
   | 'LAST_VOTER'
   | 'INVALID_CHANGE';
 
+/** An input that was not taken: nothing has changed. */
 export interface Refused<Code extends string> {
   readonly refused: Code;
   /** a sentence for the user */
   readonly reason: string;
 }
 
+/** Makes a `Refused`. */
 export function refuse<Code extends string>(refused: Code, reason: string): Refused<Code> {
   return { refused, reason };
 }

@@ -30,6 +30,7 @@ export interface CoreLimits {
   readonly maxPendingReads: number;
 }
 
+/** What holds for a limit that is not given. */
 export const DEFAULT_LIMITS: CoreLimits = {
   maxMessageBytes: 1024 * 1024,
   maxInflightMessages: 128,
@@ -42,6 +43,7 @@ export const DEFAULT_LIMITS: CoreLimits = {
   maxPendingReads: 256,
 };
 
+/** What a core is made from: who it is, what its disk had, and how time is measured. */
 export interface RaftCoreOptions {
   readonly nodeId: NodeId;
   /**
@@ -79,6 +81,7 @@ export interface CoreInspection {
   readonly followers: readonly FollowerInspection[];
 }
 
+/** A leader's view of one follower; `caughtUp` as a promotion demands it (thesis, section 4.2.1). */
 export interface FollowerInspection {
   readonly nodeId: NodeId;
   readonly state: 'probe' | 'replicate' | 'snapshot';

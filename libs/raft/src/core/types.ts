@@ -46,6 +46,7 @@ export interface Configuration {
  */
 export type EntryKind = 'normal' | 'no-op' | 'configuration';
 
+/** One element of the log. */
 export interface Entry {
   /** position in the log, from 1 on, without gaps */
   readonly index: number;
@@ -63,6 +64,7 @@ export interface SnapshotMetadata {
   readonly configuration: Configuration;
 }
 
+/** A state machine at an index, in place of the log up to there. */
 export interface Snapshot {
   readonly metadata: SnapshotMetadata;
   /** the user's state machine, in its own format */
@@ -83,11 +85,13 @@ export interface RequestPreVote extends Envelope {
   readonly lastLogTerm: number;
 }
 
+/** Whether it would; it promises nothing. */
 export interface PreVoteReply extends Envelope {
   readonly type: 'pre-vote-reply';
   readonly granted: boolean;
 }
 
+/** A candidate asks for the vote of its term (paper, section 5.2). */
 export interface RequestVote extends Envelope {
   readonly type: 'request-vote';
   readonly lastLogIndex: number;
@@ -96,11 +100,13 @@ export interface RequestVote extends Envelope {
   readonly transfer: boolean;
 }
 
+/** The vote, or a refusal. Leaves when the voter's disk holds it. */
 export interface RequestVoteReply extends Envelope {
   readonly type: 'request-vote-reply';
   readonly granted: boolean;
 }
 
+/** A leader's entries behind (`previousIndex`, `previousTerm`); without entries a heartbeat (paper, section 5.3). */
 export interface AppendEntries extends Envelope {
   readonly type: 'append-entries';
   readonly previousIndex: number;
@@ -164,6 +170,7 @@ export interface ReadIndexRequest extends Envelope {
   readonly requestId: number;
 }
 
+/** The leader led when the request came, and had committed up to `index`. */
 export interface ReadIndexReply extends Envelope {
   readonly type: 'read-index-reply';
   readonly requestId: number;

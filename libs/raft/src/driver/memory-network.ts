@@ -3,6 +3,7 @@ import type { Clock, Random } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
 import type { RaftTransport } from './ports.js';
 
+/** Where time and chance come from, and how bad the network is. */
 export interface MemoryNetworkOptions {
   readonly clock: Clock;
   readonly random: Random;

@@ -4,6 +4,7 @@ import type { Clock } from '@concordat/foundation';
 import type { Entry, HardState, Snapshot, SnapshotMetadata } from '../core/types.js';
 import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState } from './ports.js';
 
+/** How slow the disk is; without options it is immediate. */
 export interface MemoryStorageOptions {
   /** with `delayMs`: every call that writes takes that long */
   readonly clock?: Clock;

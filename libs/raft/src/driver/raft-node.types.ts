@@ -5,6 +5,7 @@ import type { CoreLimits, RaftRole } from '../core/raft-core.types.js';
 import type { Configuration, Member, NodeId } from '../core/types.js';
 import type { PeerMetrics, RaftStorage, RaftTransport, StateMachine } from './ports.js';
 
+/** What a node is made from: its place in the group, its ports, and its measures of time and size. */
 export interface RaftNodeOptions<Result> {
   readonly nodeId: NodeId;
   /**
@@ -49,6 +50,7 @@ export interface RaftNodeOptions<Result> {
 
 export type { RaftRole };
 
+/** What a node knows of another member. */
 export interface PeerStatus {
   readonly nodeId: NodeId;
   readonly matchIndex: number;
@@ -59,6 +61,7 @@ export interface PeerStatus {
   readonly metrics: PeerMetrics | undefined;
 }
 
+/** What a node knows now, of itself and of its group. */
 export interface RaftStatus {
   readonly nodeId: NodeId;
   readonly role: RaftRole;
@@ -82,12 +85,14 @@ export interface RaftStatus {
   readonly refusedMessages: number;
 }
 
+/** Where a proposal stands in the log, and what the state machine made of it. */
 export interface Committed<Result> {
   readonly index: number;
   readonly term: number;
   readonly result: Result;
 }
 
+/** How patient a change of the membership is. */
 export interface MembershipOptions {
   /** how long a learner that is to be promoted may take to catch up, in milliseconds; default 60,000 */
   readonly catchUpTimeoutMs?: number;
