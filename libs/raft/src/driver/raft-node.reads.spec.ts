@@ -31,6 +31,20 @@ describe('RaftNode, reads', () => {
     expect(follower.journal.commands).toEqual(['a']);
   });
 
+  it('makes a follower wait until its slow disk has what the leader has committed', async () => {
+    const nodes = await group(3);
+    const { leader, follower } = await leaderAndFollower(nodes);
+    follower.storage.fillDisk(); // nothing becomes durable, so nothing is applied
+    await nodes.propose(leader, 'a');
+    let isAnswered = false;
+    const read = follower.node.readIndex().finally(() => (isAnswered = true));
+    await nodes.pass(ELECTION_TIMEOUT_MS);
+    expect(isAnswered).toBe(false);
+    follower.storage.freeDisk();
+    await nodes.end(read);
+    expect(follower.journal.commands).toEqual(['a']);
+  });
+
   it('answers a learner in the same way', async () => {
     const nodes = await group(3);
     const learner = await nodes.addLearner(4);
