@@ -59,11 +59,14 @@ export class MembershipChanger {
     const { appended } = this;
     if (!appended) return;
     const { configuration, configurationIndex, commitIndex } = core;
-    const isInForce = core.commitIndex >= appended.index && core.termAt(appended.index) === appended.term;
+    const stillLeads = core.role === 'leader' && core.term === appended.term;
+    // The log may have been compacted beyond the entry; a leader's own entries are never replaced while it leads.
+    const isOwn = stillLeads || core.termAt(appended.index) === appended.term;
+    const isInForce = isOwn && commitIndex >= appended.index;
     if (isInForce && !isJoint(configuration) && configurationIndex <= commitIndex) {
       this.appended = undefined;
       appended.change.resolve(configuration);
-    } else if (core.role !== 'leader' || core.term !== appended.term) {
+    } else if (!stillLeads) {
       this.appended = undefined;
       appended.change.reject(new ProposalUnknownError(appended.index, appended.term));
     }

@@ -183,9 +183,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   /** After `kill` the ports may belong to the next life of the node already. */
   private async close(): Promise<void> {
     if (!this.killed) await this.options.transport.stop();
-    // A write that waits for room on the disk ends only when the storage is closed.
-    if (!this.killed && this.spaceLack === undefined)
-      await Promise.all([this.logLane.idle(), this.snapshots.lane.idle()]);
     if (!this.killed) await this.options.storage.close();
   }
 

@@ -13,9 +13,4 @@ export class StorageLane {
   abandon(): void {
     this.abandoned = true;
   }
-
-  /** Resolves when everything asked for so far is done. */
-  async idle(): Promise<void> {
-    await this.last;
-  }
 }
