@@ -24,6 +24,8 @@ import { httpUrlOf } from './member-address.js';
 /** The group as this node sees it: what Raft knows, with the members and addresses of the replicated configuration. */
 export class RaftCluster implements ClusterApi {
   private readonly changes: GroupChanges;
+  /** asked with every request, so it is not worked out each time */
+  private leads: boolean;
 
   constructor(
     private readonly config: Pick<Config, 'clusterName'>,
@@ -33,6 +35,8 @@ export class RaftCluster implements ClusterApi {
     private readonly obstacle: () => string | undefined,
   ) {
     this.changes = new GroupChanges(node, config.clusterName);
+    this.leads = node.status().leaderReady;
+    node.onStatusChange(({ leaderReady }) => (this.leads = leaderReady));
   }
 
   view(): ClusterView {
@@ -55,7 +59,7 @@ export class RaftCluster implements ClusterApi {
   }
 
   isLeader(): boolean {
-    return this.node.status().leaderReady;
+    return this.leads;
   }
 
   exclusion(): string | undefined {
