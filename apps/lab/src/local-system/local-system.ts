@@ -5,11 +5,11 @@ import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { kafkaPart } from './kafka.js';
 import { bringUp, type Part, type SystemContext } from './part.js';
-import { holderOfPort, isPortFree, PART_NAMES, portsOf, type PartName } from './ports.js';
+import { GUEST_NAME, holderOfPort, isPortFree, PART_NAMES, portsOf, type PartName } from './ports.js';
 import { postgresDataDir, postgresPart, type BankLetter } from './postgres.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
 import { repositoryRoot } from './repository.js';
-import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers } from './services.js';
+import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers, type CoordinatorId } from './services.js';
 import type { ProcessRecord, SystemFile, SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -43,7 +43,8 @@ export function partOf(context: SystemContext, name: PartName): Part {
     case 'coordinator-1':
     case 'coordinator-2':
     case 'coordinator-3':
-      return coordinatorPart(context, Number(name.slice(-1)) as 1 | 2 | 3);
+    case 'coordinator-4':
+      return coordinatorPart(context, Number(name.slice(-1)) as CoordinatorId);
   }
 }
 
@@ -84,8 +85,9 @@ export function removeData(directory: string): void {
     rmSync(postgresDataDir(directory, letter), { recursive: true, force: true });
   }
   if (!existsSync(directory)) return;
+  const names: readonly string[] = [...PART_NAMES, GUEST_NAME];
   for (const name of readdirSync(directory)) {
-    if ((PART_NAMES as readonly string[]).includes(name)) rmSync(path.join(directory, name), { recursive: true });
+    if (names.includes(name)) rmSync(path.join(directory, name), { recursive: true });
   }
 }
 
@@ -182,6 +184,22 @@ export async function restartPart(
   await portsReleased(record.name, state.portOffset, signal);
   await requireFreePorts([record.name], state.portOffset);
   return await bringUp(partOf(ofSystem, record.name), (started) => file.record(started), signal);
+}
+
+/** Brings the guest up beside the running system; it is ready only when the group has taken it in. */
+export async function startGuest(context: SystemContext, file: SystemFile): Promise<ProcessRecord> {
+  const { portOffset } = requireRunning(file);
+  await requireFreePorts([GUEST_NAME], portOffset);
+  const part = partOf({ ...context, portOffset }, GUEST_NAME);
+  return await bringUp(part, (started) => file.record(started), new AbortController().signal);
+}
+
+/** Ends a part cleanly and takes it out of the running system. Its data stay. */
+export async function dismiss(file: SystemFile, name: PartName): Promise<void> {
+  const record = requireRunning(file).processes.find((process) => process.name === name);
+  if (!record) return;
+  file.forget(name);
+  await stopProcesses([record]);
 }
 
 /** The state of a system that is about to start. */

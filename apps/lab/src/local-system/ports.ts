@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import net from 'node:net';
 
-/** Every part of the local system, in the order in which a table shows them. */
+/** Every part that a local system starts with, in the order in which a table shows them. */
 export const PART_NAMES = [
   'coordinator-1',
   'coordinator-2',
@@ -14,13 +14,15 @@ export const PART_NAMES = [
   'postgres-c',
   'kafka',
 ] as const;
-export type PartName = (typeof PART_NAMES)[number];
+/** A coordinator that joins and leaves in scenarios; it keeps its data, as a machine would that is switched off. */
+export const GUEST_NAME = 'coordinator-4';
+export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME;
 
 export type PortNumbers = Readonly<Record<string, number>>;
 
 /** The ports of one part, by what they serve (contract.md, "Ports of the local system"). */
 export function portsOf(name: PartName, offset: number): PortNumbers {
-  const place = Number.parseInt(name.slice(-1), 36); // 1..3 for coordinators, 10..12 for a..c
+  const place = Number.parseInt(name.slice(-1), 36); // 1..4 for coordinators, 10..12 for a..c
   const letter = place - 9;
   if (name === 'kafka') return { broker: 9092 + offset, controller: 9093 + offset };
   if (name.startsWith('coordinator')) return { http: 8080 + place + offset, raft: 9080 + place + offset };

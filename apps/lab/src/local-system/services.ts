@@ -8,6 +8,7 @@ import type { Role } from './system-file.js';
 const READY_TIMEOUT_MS = 60_000;
 const HEALTH_TIMEOUT_MS = 2000;
 const NODE_IDS = [1, 2, 3] as const;
+export type CoordinatorId = 1 | 2 | 3 | 4;
 
 /** Where the participants and coordinators find the broker. */
 export function kafkaBrokers(portOffset: number): string {
@@ -67,8 +68,10 @@ function nodeService(
   };
 }
 
-export function coordinatorPart(context: SystemContext, nodeId: 1 | 2 | 3): Part {
-  const address = (id: 1 | 2 | 3, kind: 'http' | 'raft'): string =>
+/** One of the three that begin as the group, or the fourth, which joins them. */
+export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): Part {
+  const isGuest = nodeId === 4;
+  const address = (id: CoordinatorId, kind: 'http' | 'raft'): string =>
     `127.0.0.1:${portsOf(`coordinator-${id}`, context.portOffset)[kind]}`;
   const dataDir = path.join(context.directory, `coordinator-${nodeId}`);
   return nodeService(context, {
@@ -80,7 +83,10 @@ export function coordinatorPart(context: SystemContext, nodeId: 1 | 2 | 3): Part
       CONCORDAT_NODE_ID: String(nodeId),
       CONCORDAT_HTTP: address(nodeId, 'http'),
       CONCORDAT_RAFT: address(nodeId, 'raft'),
-      CONCORDAT_PEERS: NODE_IDS.map((id) => `${id}=${address(id, 'raft')}/${address(id, 'http')}`).join(','),
+      CONCORDAT_PEERS: [...NODE_IDS, ...(isGuest ? [nodeId] : [])]
+        .map((id) => `${id}=${address(id, 'raft')}/${address(id, 'http')}`)
+        .join(','),
+      CONCORDAT_JOIN: String(isGuest),
       CONCORDAT_DATA_DIR: dataDir,
     },
   });

@@ -77,4 +77,9 @@ export class SystemFile {
       processes: [...state.processes.filter(({ name }) => name !== process.name), process],
     }));
   }
+
+  /** Takes a process out. */
+  forget(name: PartName): void {
+    this.update((state) => ({ ...state, processes: state.processes.filter((process) => process.name !== name) }));
+  }
 }

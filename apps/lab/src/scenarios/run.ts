@@ -6,6 +6,7 @@ import { stopSystem, superviseDetached } from '../local-system/supervisor.js';
 import { SystemFile } from '../local-system/system-file.js';
 import { Narration, table } from '../narration.js';
 import { finalChecks } from './final-checks.js';
+import { growShrink } from './grow-shrink.js';
 import { killAllCoordinators } from './kill-all-coordinators.js';
 import { killDatabase } from './kill-database.js';
 import { killKafka } from './kill-kafka.js';
@@ -13,6 +14,7 @@ import { killLeader } from './kill-leader.js';
 import { killParticipant } from './kill-participant.js';
 import { Load } from './load.js';
 import { pauseLeader } from './pause-leader.js';
+import { replaceNode } from './replace-node.js';
 import type { Scenario } from './scenario.js';
 import { ScenarioLab } from './scenario-lab.js';
 import type { Check } from './truth.js';
@@ -24,6 +26,8 @@ const SCENARIOS: readonly Scenario[] = [
   killKafka,
   killAllCoordinators,
   pauseLeader,
+  growShrink,
+  replaceNode,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
 

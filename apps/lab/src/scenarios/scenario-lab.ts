@@ -1,8 +1,8 @@
 import { LabError } from '../lab-error.js';
-import { requireRunning, restartPart } from '../local-system/local-system.js';
+import { dismiss, requireRunning, restartPart, startGuest } from '../local-system/local-system.js';
 import type { SystemContext } from '../local-system/part.js';
 import { isRunning, signal as sendSignal } from '../local-system/process-table.js';
-import type { PartName } from '../local-system/ports.js';
+import { GUEST_NAME, portsOf, type PartName } from '../local-system/ports.js';
 import type { ProcessRecord, SystemFile, SystemState } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
 import type { Narration } from '../narration.js';
@@ -13,6 +13,8 @@ import type { Load } from './load.js';
 const FAULT_TIMEOUT_MS = 30_000;
 const LEADER_TIMEOUT_MS = 30_000;
 const SHORT_REQUEST_MS = 2000;
+/** A new member gets the whole log before it may vote. */
+const MEMBERSHIP_TIMEOUT_MS = 60_000;
 
 /** What a scenario has in its hands: the processes, their failpoints, the databases and the load. */
 export class ScenarioLab {
@@ -112,6 +114,39 @@ export class ScenarioLab {
     }
   }
 
+  /** The group as a coordinator sees it. */
+  async cluster(name: string): Promise<ClusterView> {
+    const { status, body } = await request('GET', `${this.url(name)}/v1/cluster`, undefined, {}, SHORT_REQUEST_MS);
+    if (status !== 200) throw new LabError(`${name} did not tell of the cluster: ${describeAnswer({ status, body })}.`);
+    return body as unknown as ClusterView;
+  }
+
+  /** A call that changes the group, at any coordinator that lives. */
+  async changeGroup(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<void> {
+    const url = `${this.url(await this.leader())}/v1/cluster/${path}`;
+    const answer = await request(method, url, body, {}, MEMBERSHIP_TIMEOUT_MS);
+    if (answer.status !== 200 && answer.status !== 201)
+      throw new LabError(`${method} /v1/cluster/${path} was answered ${describeAnswer(answer)}.`);
+  }
+
+  /** Adds a coordinator to the group, in the place of another if one is named. */
+  async addMember(name: PartName, replaces?: PartName): Promise<void> {
+    const { http, raft } = portsOf(name, this.state().portOffset);
+    const place = replaces === undefined ? {} : { replaces: nodeIdOf(replaces) };
+    const addresses = { raftUrl: `127.0.0.1:${raft}`, httpUrl: `http://127.0.0.1:${http}` };
+    await this.changeGroup('POST', 'members', { nodeId: nodeIdOf(name), ...addresses, role: 'voter', ...place });
+  }
+
+  /** Starts the fourth coordinator and takes it into the group; returns when it serves. */
+  async welcomeGuest(replaces?: PartName): Promise<void> {
+    await Promise.all([startGuest(this.context, this.file), this.addMember(GUEST_NAME, replaces)]);
+  }
+
+  /** Ends the fourth coordinator, which is no member any more. */
+  async dismissGuest(): Promise<void> {
+    await dismiss(this.file, GUEST_NAME);
+  }
+
   /** Waits until the load has got this many more commits: the system works. */
   async waitForCommits(count: number, timeoutMs = 60_000): Promise<number> {
     const start = Date.now();
@@ -119,4 +154,16 @@ export class ScenarioLab {
     if (await waitUntil(() => this.load.committed >= wanted, { timeoutMs, pollMs: 20 })) return Date.now() - start;
     throw new LabError(`The system did not commit ${count} more transfers within ${timeoutMs / 1000} s.`);
   }
+}
+
+/** What `GET /v1/cluster` says, as far as scenarios read it. */
+export interface ClusterView {
+  readonly leaderId: number | null;
+  readonly term: number;
+  readonly members: readonly { readonly nodeId: number; readonly role: string; readonly state: string }[];
+}
+
+/** The Raft id of a coordinator. */
+export function nodeIdOf(name: PartName): number {
+  return Number(name.slice('coordinator-'.length));
 }
