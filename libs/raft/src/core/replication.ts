@@ -159,8 +159,13 @@ export class Replication {
     else if (follower.state === 'snapshot') this.leaveSnapshot(follower);
   }
 
+  /** It answers heartbeats meanwhile, and may have installed a snapshot that is not enough any more. */
   private leaveSnapshot(follower: Progress): void {
-    if (follower.matchIndex < this.log.startIndex) return; // it answers heartbeats meanwhile
+    const sending = this.sendings.get(follower.nodeId)!;
+    if (follower.matchIndex < this.log.startIndex) {
+      if (follower.matchIndex >= (sending.snapshotIndex ?? Infinity)) sending.restart();
+      return;
+    }
     this.sendings.delete(follower.nodeId);
     follower.becomeReplicate();
   }
@@ -206,13 +211,20 @@ export class Replication {
   /** Sends what is owed to everybody. */
   flush(): void {
     this.roundIsOpen = false;
-    for (const follower of this.departing) this.sendEntries(follower);
+    for (const follower of this.departing) this.sendLast(follower);
     this.departing = [];
     for (const follower of this.followers.values()) {
       this.sendEntries(follower);
       // Every message carries the round and resets election timers; an empty one is sent only if none was.
       if (follower.heartbeatDue || follower.sentRound < this.round) this.sendHeartbeat(follower);
     }
+  }
+
+  /** Whatever is on its way already: nothing else will ever tell it. Who is too far behind is not told. */
+  private sendLast(follower: Progress): void {
+    const previousIndex = follower.nextIndex - 1;
+    if (previousIndex < this.log.startIndex || previousIndex >= this.log.lastIndex) return;
+    this.sendAppend(follower, previousIndex, this.log.slice(follower.nextIndex, this.options.maxMessageBytes));
   }
 
   private sendEntries(follower: Progress): void {

@@ -89,7 +89,9 @@ export interface RaftTransport {
   start(onMessage: (message: Message) => void): Promise<void>;
   /**
    * The members of the group have changed: these are to be reached, at these addresses. Called before `start` and
-   * with every change; peers that are no longer named are left. A member without an address keeps the one it had.
+   * with every change; peers that are no longer named are left, but what is sent to them right before still goes out,
+   * and a node that speaks to this one is answered whether it is named or not (paper, section 6). A member without an
+   * address keeps the one it had.
    */
   setPeers(peers: ReadonlyMap<NodeId, string>): void;
   send(messages: readonly Message[]): void;

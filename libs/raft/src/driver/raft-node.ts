@@ -128,8 +128,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     });
     this.core = core;
     if (stored.snapshot) this.applier.restore(stored.snapshot);
-    // Who joins knows the group from its options until the log reaches it.
-    this.connect(core.configuration.members.length > 0 ? core.configuration.members : members);
+    this.connect(core);
     await transport.start((message) => this.receive(message));
     if (!this.isAlive()) return;
     this.scheduleTick();
@@ -313,7 +312,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.askForReads(core);
     const ready = core.ready();
     if (ready.messages.length > 0) this.options.transport.send(ready.messages);
-    if (ready.configuration) this.connect(ready.configuration.members);
+    if (ready.configuration) this.connect(core);
     if (ready.persist) this.persist(core, ready.persist);
     this.carrySnapshots(core, ready);
     this.applier.apply(ready.committed);
@@ -449,9 +448,11 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   // --- membership
 
-  private connect(members: Configuration['members']): void {
-    const { nodeId, transport } = this.options;
-    const others = members.filter((member) => member.nodeId !== nodeId);
+  /** Who joins knows the group from its options until the log reaches it. */
+  private connect({ configuration }: RaftCore): void {
+    const { nodeId, transport, members } = this.options;
+    const known = configuration.members.length > 0 ? configuration.members : members;
+    const others = known.filter((member) => member.nodeId !== nodeId);
     transport.setPeers(new Map(others.map((member) => [member.nodeId, member.address])));
   }
 
