@@ -24,6 +24,20 @@ describe('golden scripts', () => {
     expect(isUpdate && process.env['CI'] !== undefined).toBe(false);
   });
 
+  it('are at least 120', () => {
+    expect(scripts.length).toBeGreaterThanOrEqual(120);
+  });
+
+  it('show the 26 statements of the paper’s section 5, each with a script or more', () => {
+    const index = readFileSync(path.join(folder, 'paper-section-5.md'), 'utf8');
+    const statements = index.split('\n').filter((line) => /^\|\s*\d+\s*\|/.test(line));
+    const shown = statements.map((line) => Array.from(line.matchAll(/`(paper-[^`]+)`/g), (match) => `${match[1]}.txt`));
+    expect(shown).toHaveLength(26);
+    expect(shown.every((files) => files.length > 0)).toBe(true);
+    const present = scripts.map((file) => path.basename(file)).filter((file) => file.startsWith('paper-'));
+    expect(shown.flat().sort()).toEqual(present);
+  });
+
   it.each(scripts)('%s', (file) => {
     const place = path.join(folder, file);
     const recorded = readFileSync(place, 'utf8');
