@@ -197,6 +197,7 @@ export class RaftCore {
     } else if (this.electionTimer.tick()) {
       this.electionTimer.reset();
       if (this.isElectable()) this.preCampaign();
+      else this.becomeFollower(this.currentTerm, undefined); // it has waited for nobody, so it holds on to nobody
     }
   }
 
