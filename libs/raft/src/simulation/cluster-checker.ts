@@ -1,9 +1,9 @@
-import { hasQuorum } from '../core/quorum.js';
 import type { RaftCore } from '../core/raft-core.js';
 import type { RaftRole } from '../core/raft-core.types.js';
 import type { Configuration, Entry, NodeId, SnapshotMetadata } from '../core/types.js';
 import { ConfigurationChecker } from './configuration-checker.js';
 import type { DurableRecord } from './durable-record.js';
+import { isQuorum } from './quorum-rule.js';
 import { Violation } from './violation.js';
 
 interface KnownEntry {
@@ -179,7 +179,7 @@ export class ClusterChecker {
     const holds = (voter: NodeId): boolean => this.records.get(voter)?.holds(index, term) ?? false;
     const own = this.configurations.standingAt(index, term);
     const inForce = own ? [own] : [core.configuration, seen.configuration ?? core.configuration];
-    if (inForce.some((configuration) => configuration.voters.length > 0 && hasQuorum(configuration, holds))) return;
+    if (inForce.some((configuration) => isQuorum(configuration, holds))) return;
     const { voters, outgoing } = inForce[0]!;
     const holders = [...this.records.keys()].filter(holds);
     throw new Violation(
@@ -204,12 +204,23 @@ export class ClusterChecker {
         const own = this.records.get(voter)?.end;
         return own !== undefined && (end.term > own.term || (end.term === own.term && end.index >= own.index));
       };
-      if (hasQuorum(configuration, wouldVote))
+      if (isQuorum(configuration, wouldVote))
         throw new Violation(
           'leader completeness',
           `the entry at ${index} of term ${term} counts as committed, but node ${candidate} could be elected without it`,
         );
     }
+  }
+
+  /** A leader asks a node to stand for election: one that has its whole log, unless the leader leaves anyway (thesis, 3.10). */
+  callsElection(nodeId: NodeId, core: RaftCore, target: NodeId): void {
+    if (core.role !== 'leader' || core.transferTarget !== target) return;
+    // The second half of a change is appended by itself, and may be younger than the call.
+    const index = core.configurationIndex === core.lastIndex ? core.lastIndex - 1 : core.lastIndex;
+    const term = core.termAt(index);
+    const record = this.records.get(target);
+    if (record && term !== undefined && !record.holds(index, term))
+      throw new Violation('transfer', `node ${nodeId} hands over to node ${target}, which lacks the entry at ${index}`);
   }
 
   /** A snapshot is saved or installed; looked at when the commits of the same step are known. */

@@ -9,6 +9,7 @@ const USAGE = `npm run simulate -- raft [--seed N [--trace]] [--seeds COUNT | --
   --hours H        as many seeds as it takes for so many simulated hours
   --nodes N        groups that begin with so many nodes; by default each seed decides
   --workers N      so many processes side by side (default 1)
+  --storms         leaves out the seeds of many hours
   --until-found    stops at the first seed that breaks a rule
 `;
 
@@ -25,6 +26,7 @@ async function main(): Promise<number> {
       step: { type: 'string', default: '1' },
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      storms: { type: 'boolean', default: false },
       'until-found': { type: 'boolean', default: false },
     },
   });
@@ -41,6 +43,7 @@ async function main(): Promise<number> {
     seeds: values.seeds === undefined ? (values.hours === undefined ? 500 : Infinity) : integer('seeds', values.seeds),
     hours: values.hours === undefined ? Infinity : integer('hours', values.hours),
     nodes,
+    skipsLong: values.storms,
     stopsAtFirst: values['until-found'],
   };
   const workers = integer('workers', values.workers);

@@ -120,11 +120,20 @@ const SIZES: Readonly<Record<Family, readonly number[]>> = {
 };
 
 const MS_PER_HOUR = 3_600_000;
-const ENDURANCE_HOURS = 3;
+const ENDURANCE_HOURS = 6;
+
+function familyOf(seed: number): Family {
+  return FAMILIES[seed % FAMILIES.length]!;
+}
+
+/** Whether a seed stands for hours of few events, not for minutes of many. */
+export function isLong(seed: number): boolean {
+  return familyOf(seed) === 'endurance';
+}
 
 /** The profile of a seed. */
 export function drawProfile(seed: number, random: Random, size?: number): Profile {
-  const family = FAMILIES[seed % FAMILIES.length]!;
+  const family = familyOf(seed);
   const isLong = family === 'endurance';
   const groupSize = size ?? randomItem(random, SIZES[family]);
   const tickMs = isLong ? 500 : randomItem(random, [20, 50, 100, 250, 500]);

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { isLong } from './profile.js';
 import { addReport, addTotals, describeTotals, hoursOf, sumOf, type TotalsByFamily } from './report.js';
 import { simulate, type SimulationReport } from './simulation.js';
 
@@ -12,6 +13,8 @@ export interface RunOptions {
   /** … or so many simulated hours */
   readonly hours: number;
   readonly nodes: number | undefined;
+  /** leaves out the seeds of many hours */
+  readonly skipsLong: boolean;
   readonly stopsAtFirst: boolean;
 }
 
@@ -51,7 +54,9 @@ export async function runMany(options: RunOptions, asJson: boolean): Promise<num
   const violations: SimulationReport[] = [];
   let simulatedMs = 0;
   for (let count = 0; count < options.seeds && simulatedMs < options.hours * 3_600_000; count++) {
-    const report = await simulate({ seed: options.from + count * options.step, nodes: options.nodes });
+    const seed = options.from + count * options.step;
+    if (options.skipsLong && isLong(seed)) continue;
+    const report = await simulate({ seed, nodes: options.nodes });
     simulatedMs += report.simulatedMs;
     addReport(totals, report);
     if (!report.violation) continue;
@@ -99,11 +104,12 @@ export async function runWorkers(options: RunOptions, workers: number): Promise<
  * @throws Error when the process ends without a result
  */
 export async function runInProcess(entry: string, options: RunOptions): Promise<RunResult> {
-  const { from, step, seeds, hours, nodes, stopsAtFirst } = options;
+  const { from, step, seeds, hours, nodes, skipsLong, stopsAtFirst } = options;
   const parameters = ['--json', '--from', from, '--step', step];
   if (seeds !== Infinity) parameters.push('--seeds', seeds);
   if (hours !== Infinity) parameters.push('--hours', Math.ceil(hours));
   if (nodes !== undefined) parameters.push('--nodes', nodes);
+  if (skipsLong) parameters.push('--storms');
   if (stopsAtFirst) parameters.push('--until-found');
   const child = spawn(process.execPath, [entry, ...parameters.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
   let last = '';

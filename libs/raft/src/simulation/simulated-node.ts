@@ -194,6 +194,8 @@ export class SimulatedNode {
       send: (messages) => {
         for (const message of messages) {
           this.record.sending(message);
+          if (message.type === 'timeout-now' && this.core)
+            this.surroundings.checker.callsElection(this.nodeId, this.core, message.to);
           network.send(message);
         }
       },

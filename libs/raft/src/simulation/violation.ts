@@ -11,6 +11,7 @@ export type Rule =
   | 'durable promises'
   | 'linearizability'
   | 'read index'
+  | 'transfer'
   | 'answers'
   | 'refused message'
   | 'node failure'

@@ -1,0 +1,132 @@
+import type { InjectedBug } from './injected-bug.js';
+
+const STUDENTS_GUIDE = 'MIT students (Gjengset, "Students\' Guide to Raft", 2016)';
+
+/** Votes, terms and who may lead. */
+export const ELECTION_BUGS: readonly InjectedBug[] = [
+  {
+    name: 'vote not persisted',
+    what: 'The term reaches the disk, the vote does not.',
+    rule: 'paper, figure 2, persistent state',
+    whoMadeIt: 'a classic of first implementations; figure 2 names it for that reason',
+    edits: [
+      {
+        file: 'storage/record.ts',
+        find: 'at = writeUint53(buffer, record.hardState.vote, at);',
+        replace: 'at = writeUint53(buffer, 0, at);',
+      },
+    ],
+  },
+  {
+    name: 'answers before the term is persisted',
+    what: 'A change of term or vote alone does not hold back the answer that depends on it.',
+    rule: 'paper, figure 2: "updated on stable storage before responding"',
+    whoMadeIt: STUDENTS_GUIDE,
+    edits: [
+      {
+        file: 'core/raft-core.ts',
+        find: '      handed.term !== this.currentTerm ||\n      handed.vote !== this.vote ||\n      this.pendingSnapshot',
+        replace: '      this.pendingSnapshot',
+      },
+    ],
+  },
+  {
+    name: 'no up-to-date check',
+    what: 'A vote goes to any candidate that asks first.',
+    rule: 'paper, 5.4.1',
+    whoMadeIt: STUDENTS_GUIDE,
+    edits: [
+      {
+        file: 'core/log.ts',
+        find: 'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);',
+        replace: 'return lastTerm + lastIndex >= 0;',
+      },
+    ],
+  },
+  {
+    name: 'the longer log wins',
+    what: 'The up-to-date check compares lengths and forgets terms.',
+    rule: 'paper, 5.4.1',
+    whoMadeIt: STUDENTS_GUIDE,
+    edits: [
+      {
+        file: 'core/log.ts',
+        find: 'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);',
+        replace: 'return lastTerm >= 0 && lastIndex >= this.lastIndex;',
+      },
+    ],
+  },
+  {
+    name: 'repeated votes count',
+    what: 'A candidate counts answers, not voters; a doubled message is two votes.',
+    rule: 'paper, 5.2',
+    whoMadeIt: 'implementations with a counter in place of a set',
+    edits: [
+      { file: 'core/election.ts', find: "import { hasQuorum } from './quorum.js';", replace: "import { quorumSize } from './quorum.js';" },
+      {
+        file: 'core/election.ts',
+        find: '    this.granted.add(voter);',
+        replace: '    this.granted.add(voter);\n    this.answers = (this.answers ?? 0) + 1;',
+      },
+      {
+        file: 'core/election.ts',
+        find: 'return hasQuorum(this.configuration, (voter) => this.granted.has(voter));',
+        replace: 'return this.answers >= quorumSize(this.configuration.voters.length);',
+      },
+    ],
+  },
+  {
+    name: 'two votes in a term',
+    what: 'A voter does not look whether it has voted in this term.',
+    rule: 'paper, 5.2',
+    whoMadeIt: STUDENTS_GUIDE,
+    edits: [
+      {
+        file: 'core/raft-core.ts',
+        find: 'const free = this.vote === message.from || (this.vote === 0 && this.knownLeader === undefined);',
+        replace: 'const free = this.knownLeader === undefined;',
+      },
+    ],
+  },
+  {
+    name: 'own vote counts before it is durable',
+    what: 'A candidate grants itself its vote at once, while the write of term and vote is still under way.',
+    rule: 'paper, figure 2; this library counts itself after its write',
+    whoMadeIt: 'implementations with asynchronous writes',
+    edits: [
+      {
+        file: 'core/raft-core.ts',
+        find: '    else if (this.durable.term === this.currentTerm) this.becomeLeader();',
+        replace: '    else this.becomeLeader();',
+      },
+      {
+        file: 'core/raft-core.ts',
+        find: "    invariant(this.durable.term === this.currentTerm, 'a leader never forgets its term');\n",
+        replace: '',
+      },
+      {
+        file: 'core/raft-core.ts',
+        find: "    this.beginElection('candidate');\n",
+        replace: "    this.beginElection('candidate');\n    this.tally.grant(this.nodeId);\n",
+      },
+    ],
+  },
+  {
+    name: 'pre-vote held back by a stale lease',
+    what: 'A node that waits for its own pre-votes still holds on to the dead leader and refuses those of others.',
+    rule: 'thesis, 9.6 with 4.2.3',
+    whoMadeIt: 'combinations of pre-vote and check-quorum; several were repaired in etcd/raft',
+    edits: [
+      {
+        file: 'core/raft-core.ts',
+        find: '    this.knownLeader = undefined;\n    this.tally = new VoteTally',
+        replace: '    this.tally = new VoteTally',
+      },
+      {
+        file: 'core/raft-core.ts',
+        find: 'return this.knownLeader !== undefined && this.electionTimer.isWithinMinimum();',
+        replace: 'return this.knownLeader !== undefined;',
+      },
+    ],
+  },
+];
