@@ -51,6 +51,13 @@ describe('a golden script', () => {
     expect(() => run(...twice)).toThrow('election safety: nodes 1 and 3 lead in term 2');
   });
 
+  it('stops when two nodes write different entries of one index and term, whatever is recorded', () => {
+    const append = (to: number, data: string): string =>
+      `message 2->${to} append-entries term=2 previous=1@1 commit=1 entries=[2@2 "${data}"]`;
+    const differing = ['node 1 members=1,2,3', 'node 3 members=1,2,3', append(1, 'a'), append(3, 'b')];
+    expect(() => run(...differing)).toThrow('log matching: node 3 writes 2@2 "b", another one wrote 2@2 "a"');
+  });
+
   it('stops when two nodes apply different entries at one index, whatever is recorded', () => {
     const differing = ['node 1 voters=1,2 log=1,1 commit=2', 'node 2 voters=1,2 log=1,2 commit=2'];
     expect(() => run(...differing)).toThrow('state machine safety: node 2 applies 2@2, another one applied 2@1');

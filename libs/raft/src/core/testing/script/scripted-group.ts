@@ -1,7 +1,7 @@
 import { invariant } from '@concordat/foundation';
 import type { Entry, Message, NodeId } from '../../types.js';
 import { formatMessage } from './message-notation.js';
-import { formatEntry, nameOf } from './notation.js';
+import { formatEntry, formatPosition, nameOf } from './notation.js';
 import { ScriptError } from './script-error.js';
 import { ScriptedNode, type ScriptedNodeOptions, type Stage } from './scripted-node.js';
 
@@ -11,8 +11,8 @@ const MAX_DELIVERIES = 2000;
  * The nodes of one script and the wires between them. A message stays on its wire until the script delivers it, in
  * the order of sending unless it says otherwise; one to a node that the script does not have is printed, no more.
  *
- * Whatever a script expects: no two nodes ever lead in one term, and none ever applies an entry that differs from
- * what another applied at its index.
+ * Whatever a script expects: no two nodes ever lead in one term, none ever writes another entry of an index and term
+ * than others wrote, and none ever applies an entry that differs from what another applied at its index.
  */
 export class ScriptedGroup implements Stage {
   readonly nodes = new Map<NodeId, ScriptedNode>();
@@ -21,6 +21,7 @@ export class ScriptedGroup implements Stage {
   private readonly cuts = new Set<string>();
   private readonly leaders = new Map<number, NodeId>();
   private readonly appliedEntries = new Map<number, string>();
+  private readonly writtenEntries = new Map<string, string>();
   private header: string | undefined;
 
   node(nodeId: NodeId): ScriptedNode {
@@ -58,6 +59,16 @@ export class ScriptedGroup implements Stage {
     const lost = this.cuts.has(wireOf(message));
     this.print(`${formatMessage(message)}${lost ? ' (lost)' : ''}`);
     if (!lost && this.nodes.has(message.to)) this.wires.push(message);
+  }
+
+  written(nodeId: NodeId, entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const text = formatEntry(entry);
+      const position = formatPosition(entry);
+      const known = this.writtenEntries.get(position) ?? text;
+      invariant(known === text, `log matching: node ${nodeId} writes ${text}, another one wrote ${known}`);
+      this.writtenEntries.set(position, text);
+    }
   }
 
   applied(nodeId: NodeId, entries: readonly Entry[]): void {

@@ -24,6 +24,7 @@ export interface ScriptedNodeOptions {
 export interface Stage {
   print(line: string): void;
   send(message: Message): void;
+  written(nodeId: NodeId, entries: readonly Entry[]): void;
   applied(nodeId: NodeId, entries: readonly Entry[]): void;
   leads(nodeId: NodeId, term: number): void;
 }
@@ -183,6 +184,7 @@ export class ScriptedNode {
 
   private beginWrite(batch: PersistBatch): void {
     this.write = batch;
+    this.stage.written(this.nodeId, batch.entries);
     this.stage.print(`${this.holdsWrites ? 'begins to write' : 'writes'} ${describeWrite(batch)}`);
     if (!this.holdsWrites) this.completeWrite(batch);
   }
