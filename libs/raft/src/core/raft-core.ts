@@ -383,9 +383,15 @@ export class RaftCore {
     this.leader = undefined;
   }
 
-  /** Only who has a vote stands for election: no learner, nobody removed, nobody yet to be added. */
+  /**
+   * Only who has a vote stands for election: no learner, nobody removed, nobody yet to be added. But who had one
+   * still does while the configuration that takes it away is not known to be committed: its log may be the only one
+   * that holds it, and then nobody else could win (thesis, section 4.2.2).
+   */
   private isElectable(): boolean {
-    return isVoter(this.log.configuration, this.nodeId);
+    const { configuration, configurationIndex, commitIndex } = this.log;
+    if (isVoter(configuration, this.nodeId)) return true;
+    return configurationIndex > commitIndex && isVoter(this.log.configurationAt(commitIndex), this.nodeId);
   }
 
   /** Asks whether an election could be won; nothing is raised, so nobody is disturbed (thesis, section 9.6). */
