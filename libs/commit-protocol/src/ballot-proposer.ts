@@ -1,0 +1,99 @@
+import { invariant } from '@concordat/foundation';
+import type { BallotAnswer, BallotRequest } from './acceptor.js';
+import { compareBallots, majorityOf, type AcceptedValue, type Acceptor, type Ballot } from './ballot.js';
+import type { BranchId, Decision } from './types.js';
+
+export type BallotOutcome =
+  /** not known yet */
+  | { readonly type: 'open' }
+  | { readonly type: 'decided'; readonly decision: Decision }
+  /** a higher ballot was met: this one is over, and the next must be above `by` */
+  | { readonly type: 'outbid'; readonly by: Ballot };
+
+/**
+ * One ballot, as its proposer sees it: asks for promises, then for the acceptance of a value; a majority of each
+ * decides (protocol section 6; "Paxos Made Simple", section 2.2).
+ *
+ *     promising --majority--> accepting --majority--> decided;  any --a decision is known--> decided
+ *     any --a higher ballot was promised--> outbid
+ *
+ * The value is that of the highest accepted ballot among the promises, and abort if none has accepted: then no lower
+ * ballot can have decided commit. Ballot 0 needs no promises, because there is no lower one.
+ */
+export class BallotProposer {
+  private readonly promises = new Map<BranchId, AcceptedValue | undefined>();
+  private readonly acceptances = new Set<BranchId>();
+  private value: Decision | undefined;
+  private result: BallotOutcome = { type: 'open' };
+
+  /** @param value for a ballot that needs no promises */
+  constructor(
+    readonly ballot: Ballot,
+    private readonly acceptors: readonly Acceptor[],
+    value?: Decision,
+  ) {
+    invariant(value === undefined || ballot.round === 0, 'only the first ballot needs no promises');
+    this.value = value;
+  }
+
+  get outcome(): BallotOutcome {
+    return this.result;
+  }
+
+  /** What is to be asked now of those who have not answered it yet; nobody once the outcome is known. */
+  requests(): { readonly to: Acceptor; readonly request: BallotRequest }[] {
+    if (this.result.type !== 'open') return [];
+    const { ballot, value } = this;
+    const answered = value === undefined ? this.promises : this.acceptances;
+    const request: BallotRequest =
+      value === undefined ? { type: 'promise', ballot } : { type: 'accept', ballot, value };
+    return this.acceptors.filter(({ branchId }) => !answered.has(branchId)).map((to) => ({ to, request }));
+  }
+
+  /**
+   * Takes an answer in. Answers of strangers, of other ballots and repeated ones change nothing.
+   * @returns whether there is something new to ask, or the outcome is known now
+   */
+  onAnswer(from: BranchId, answer: BallotAnswer): boolean {
+    if (this.result.type !== 'open' || !this.acceptors.some(({ branchId }) => branchId === from)) return false;
+    if (answer.type === 'decided') {
+      this.result = { type: 'decided', decision: answer.decision };
+      return true;
+    }
+    if (compareBallots(answer.ballot, this.ballot) !== 0) return false;
+    switch (answer.type) {
+      case 'outbid':
+        if (compareBallots(answer.promised, this.ballot) <= 0) return false;
+        this.result = { type: 'outbid', by: answer.promised };
+        return true;
+      case 'promised':
+        return this.onPromise(from, answer.accepted);
+      case 'accepted':
+        return this.onAcceptance(from);
+    }
+  }
+
+  private onPromise(from: BranchId, accepted: AcceptedValue | undefined): boolean {
+    if (this.value !== undefined) return false; // late, and not needed
+    this.promises.set(from, accepted);
+    if (this.promises.size < majorityOf(this.acceptors.length)) return false;
+    this.value = this.safeValue();
+    return true;
+  }
+
+  private safeValue(): Decision {
+    let highest: AcceptedValue | undefined;
+    for (const accepted of this.promises.values()) {
+      if (accepted && (!highest || compareBallots(accepted.ballot, highest.ballot) > 0)) highest = accepted;
+    }
+    return highest?.value ?? 'abort';
+  }
+
+  private onAcceptance(from: BranchId): boolean {
+    if (this.value === undefined) return false; // of an earlier life of this proposer: not asked for
+    this.acceptances.add(from);
+    if (this.acceptances.size < majorityOf(this.acceptors.length)) return false;
+    this.result = { type: 'decided', decision: this.value };
+    return true;
+  }
+}
