@@ -41,6 +41,10 @@ export class VoteTally {
     this.granted.add(voter);
   }
 
+  hasGranted(voter: NodeId): boolean {
+    return this.granted.has(voter);
+  }
+
   /** Whether a quorum granted its vote. Refusals need no count: the timer ends a lost election. */
   hasWon(): boolean {
     return hasQuorum(this.configuration, (voter) => this.granted.has(voter));

@@ -70,7 +70,9 @@ export function entryFault(entry: Entry): string | undefined {
     case 'no-op':
       return entry.data.length === 0 ? undefined : 'a no-op has no data';
     case 'configuration':
-      return decodeConfiguration(entry.data) ? undefined : 'an entry holds no sound configuration';
+      return (decodeConfiguration(entry.data)?.voters.length ?? 0) > 0
+        ? undefined
+        : 'an entry holds no sound configuration';
     default:
       return 'an entry is of no known kind';
   }

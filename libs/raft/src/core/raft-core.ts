@@ -63,6 +63,7 @@ export class RaftCore {
   private knownLeader: NodeId | undefined;
   /** of a (pre-)candidate */
   private tally: VoteTally | undefined;
+  private preVoteRepetitions = 0;
   private leader: Leader | undefined;
 
   // for the next `Ready`
@@ -198,6 +199,8 @@ export class RaftCore {
       this.electionTimer.reset();
       if (this.isElectable()) this.preCampaign();
       else this.becomeFollower(this.currentTerm, undefined); // it has waited for nobody, so it holds on to nobody
+    } else if (this.currentRole === 'pre-candidate' && this.preVoteRepetitions-- > 0) {
+      this.askForPreVotes();
     }
   }
 
@@ -399,8 +402,16 @@ export class RaftCore {
     this.beginElection('pre-candidate');
     this.tally!.grant(this.nodeId);
     if (this.tally!.hasWon()) return this.campaign(false);
-    for (const to of this.otherVoters())
+    this.preVoteRepetitions = 2 * this.options.heartbeatTicks;
+    this.askForPreVotes();
+  }
+
+  /** Also with the next ticks: a voter whose last word from the leader is a heartbeat younger says no only at first. */
+  private askForPreVotes(): void {
+    for (const to of this.otherVoters()) {
+      if (this.tally!.hasGranted(to)) continue;
       this.promise({ type: 'request-pre-vote', ...this.addressTo(to), ...this.logEnd() });
+    }
   }
 
   /** Stands for election (paper, section 5.2); `transfer`: the leader itself asked for it. */

@@ -340,7 +340,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const appended = core.propose(this.proposals.queuedCommands());
     if ('count' in appended) {
       this.proposals.appendedAt(appended.firstIndex, appended.count, core.term);
-      this.proposals.dropQueued(new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'));
+      if (this.proposals.hasQueued())
+        this.proposals.dropQueued(new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'));
     } else if (appended.refused === 'NOT_LEADER') {
       this.proposals.dropQueued(new NotLeaderError(core.leaderId));
     } else {
