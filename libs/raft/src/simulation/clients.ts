@@ -55,8 +55,9 @@ export class Clients {
    * A linearizable read, through any member.
    *
    * @param viaLeader asks `confirmLeadership` instead, which only a leader grants
+   * @returns whether it was answered
    */
-  read(client: number, node: SimulatedNode, key: string, viaLeader: boolean): Promise<void> {
+  read(client: number, node: SimulatedNode, key: string, viaLeader: boolean): Promise<boolean> {
     this.reads++;
     const { ledger } = this.world;
     const leastIndex = ledger.acknowledgedIndex;
@@ -85,8 +86,8 @@ export class Clients {
     );
   }
 
-  /** A change, proposed to a node that may lead or not. @returns when it has been answered */
-  write(client: number, node: SimulatedNode, command: Omit<KeyValueCommand, 'operation'>): Promise<void> {
+  /** A change, proposed to a node that may lead or not. @returns whether it took place */
+  write(client: number, node: SimulatedNode, command: Omit<KeyValueCommand, 'operation'>): Promise<boolean> {
     const operation = ++this.operations;
     const open = this.open(client, command);
     return this.await(
@@ -119,12 +120,18 @@ export class Clients {
     open.refused();
   }
 
-  private async await(answered: Promise<void>, onError: (error: unknown) => void): Promise<void> {
+  private async await(answered: Promise<void>, onError: (error: unknown) => void): Promise<boolean> {
     this.pending++;
     try {
-      await answered.catch(onError);
+      await answered;
+      return true;
     } catch (error) {
-      this.world.violate(error);
+      try {
+        onError(error);
+      } catch (unforeseen) {
+        this.world.violate(unforeseen);
+      }
+      return false;
     } finally {
       this.pending--;
     }
@@ -185,7 +192,7 @@ class Client {
     return { kind: (known?.length ?? 0) > 40 ? 'write' : 'append', key, input, expected: null };
   }
 
-  private follow(answered: Promise<void>): void {
+  private follow(answered: Promise<boolean>): void {
     this.outstanding++;
     void answered.finally(() => this.outstanding--);
   }

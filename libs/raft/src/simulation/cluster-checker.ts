@@ -68,7 +68,7 @@ export class ClusterChecker {
     if (commitIndex < seen.commitIndex)
       throw new Violation('committed entries stay', `the commit index of node ${nodeId} fell to ${commitIndex}`);
     if (commitIndex > seen.commitIndex) this.advanced(nodeId, core, seen);
-    this.configurations.look(nodeId, core, this.records.get(nodeId)?.lastConfigurationIndex ?? 0);
+    this.configurations.look(nodeId, core, this.records.get(nodeId)?.lastConfiguration);
     seen.role = role;
     seen.term = term;
     seen.commitIndex = commitIndex;

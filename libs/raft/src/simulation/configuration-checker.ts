@@ -61,13 +61,13 @@ export class ConfigurationChecker {
     );
   }
 
-  /** @param handedIndex where the latest configuration stands that the node has given to its disk */
-  look(nodeId: NodeId, core: RaftCore, handedIndex: number): void {
-    const { configuration, configurationIndex, commitIndex, lastIndex } = core;
-    if (handedIndex > configurationIndex && handedIndex <= lastIndex)
+  /** @param handed the entry with the latest configuration that the node has given to its disk */
+  look(nodeId: NodeId, core: RaftCore, handed: Pick<Entry, 'index' | 'term'> | undefined): void {
+    const { configuration, configurationIndex, commitIndex } = core;
+    if (handed && handed.index > configurationIndex && core.termAt(handed.index) === handed.term)
       throw new Violation(
         'configuration',
-        `node ${nodeId} uses the one of ${configurationIndex}, the latest in its log stands at ${handedIndex}`,
+        `node ${nodeId} uses the one of ${configurationIndex}, the latest in its log stands at ${handed.index}`,
       );
     const committed = this.at(commitIndex);
     if (!committed) return;

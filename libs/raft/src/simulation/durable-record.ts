@@ -11,8 +11,8 @@ export class DurableRecord {
   private hardState: HardState = { term: 0, vote: 0, commitIndex: 0 };
   /** entries whose write has begun */
   readonly handed = new TermLog();
-  /** where configurations stand in `handed`, ascending */
-  private configurationIndexes: number[] = [];
+  /** entries of `handed` that hold configurations, ascending */
+  private configurations: Pick<Entry, 'index' | 'term'>[] = [];
   /** entries whose write was acknowledged */
   readonly durable = new TermLog();
   /** the last term of a snapshot in force; up to its index everything is there */
@@ -50,13 +50,13 @@ export class DurableRecord {
   }
 
   private noteConfigurations(firstIndex: number, entries: readonly Entry[]): void {
-    this.configurationIndexes = this.configurationIndexes.filter((index) => index < firstIndex);
-    for (const { kind, index } of entries) if (kind === 'configuration') this.configurationIndexes.push(index);
+    this.configurations = this.configurations.filter(({ index }) => index < firstIndex);
+    for (const { kind, index, term } of entries) if (kind === 'configuration') this.configurations.push({ index, term });
   }
 
-  /** Where the latest configuration stands in what was handed to the disk; 0 for none. */
-  get lastConfigurationIndex(): number {
-    return this.configurationIndexes.at(-1) ?? 0;
+  /** The entry that holds the latest configuration in what was handed to the disk. */
+  get lastConfiguration(): Pick<Entry, 'index' | 'term'> | undefined {
+    return this.configurations.at(-1);
   }
 
   /** The write has been acknowledged. */
@@ -70,7 +70,7 @@ export class DurableRecord {
     if (index > this.snapshot.index) this.snapshot = { index, term };
     if (!installed) return;
     this.handed.restart(index);
-    this.configurationIndexes = [];
+    this.configurations = [];
     this.durable.restart(index);
     this.acknowledged.restart(index);
     this.acknowledgedIndex = index;
@@ -96,7 +96,8 @@ export class DurableRecord {
         return this.promiseTerm(message.term);
       case 'append-entries-accepted':
         this.promiseTerm(message.term);
-        return this.acknowledge(message.matchIndex);
+        // What was acknowledged in an earlier term may be replaced by now; the disk then holds what came later.
+        return message.term < this.hardState.term ? undefined : this.acknowledge(message.matchIndex);
       case 'request-pre-vote':
       case 'pre-vote-reply':
       case 'timeout-now':
@@ -157,7 +158,7 @@ export class DurableRecord {
     this.durable.write(entries);
     this.handed.restart(this.snapshot.index);
     this.handed.write(entries);
-    this.configurationIndexes = [];
+    this.configurations = [];
     this.noteConfigurations(this.snapshot.index + 1, entries);
   }
 

@@ -4,6 +4,7 @@ import type { NodeId } from '../core/types.js';
 import { NotLeaderError, TransferFailedError, TransferRefusedError } from '../driver/errors.js';
 import { MembershipNemesis } from './membership-nemesis.js';
 import { foulWeather, type FaultName } from './profile.js';
+import { Scenarios } from './scenarios.js';
 import { ProcessGoneError, type SimulatedNode } from './simulated-node.js';
 import type { World } from './world.js';
 
@@ -32,6 +33,7 @@ export class Nemesis {
     this.draws = Object.entries(world.profile.weights).flatMap(([name, weight]) =>
       new Array<FaultName>(Math.round(weight * 10)).fill(name as FaultName),
     );
+    const scenarios = new Scenarios(world, random, () => this.transfer());
     this.faults = {
       crash: () => this.crash(this.anyNode()),
       'crash-leader': () => this.crash(world.leader()),
@@ -49,6 +51,9 @@ export class Nemesis {
       'bit-rot': () => this.rot(),
       transfer: () => this.transfer(),
       membership: () => this.membership.change(),
+      'hand-over-and-cut': () => scenarios.handOverAndCut(),
+      'restart-voters': () => scenarios.restartVoters(),
+      'restart-twice': () => scenarios.restartTwice(),
     };
     this.scheduleNext();
   }

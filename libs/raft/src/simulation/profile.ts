@@ -37,7 +37,10 @@ export type FaultName =
   | 'sync-error'
   | 'bit-rot'
   | 'transfer'
-  | 'membership';
+  | 'membership'
+  | 'hand-over-and-cut'
+  | 'restart-voters'
+  | 'restart-twice';
 
 /** All that a seed decides before the run begins. Times in milliseconds. */
 export interface Profile {
@@ -84,6 +87,9 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   'bit-rot': 0.4,
   transfer: 1.5,
   membership: 2,
+  'hand-over-and-cut': 0.3,
+  'restart-voters': 0.3,
+  'restart-twice': 0.3,
 };
 
 /** What a family has more, or less, of. */
@@ -92,12 +98,12 @@ const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   'mixed-3': {},
   elections: { 'isolate-leader': 5, 'crash-leader': 5, 'cut-one-way': 4, weather: 5, membership: 0.3, 'bit-rot': 0 },
   membership: { membership: 14, 'isolate-leader': 4, partition: 4 },
-  reads: { 'isolate-leader': 7, pause: 5, partition: 4, membership: 0.5, 'bit-rot': 0 },
+  reads: { 'isolate-leader': 6, pause: 5, partition: 4, 'restart-twice': 8, membership: 0.5, 'bit-rot': 0 },
   snapshots: { crash: 5, partition: 4, 'slow-disk': 3, membership: 3 },
   storage: { crash: 6, 'crash-all': 3, 'sync-error': 3, 'disk-full': 3, 'bit-rot': 1.5, 'slow-disk': 4, membership: 1 },
   endurance: {},
   'figure-8': { 'crash-leader': 8, 'isolate-leader': 8, partition: 3, membership: 0, 'bit-rot': 0, 'disk-full': 0 },
-  leases: { 'isolate-leader': 7, pause: 5, transfer: 6, 'cut-one-way': 4, membership: 0.5, 'bit-rot': 0 },
+  leases: { 'isolate-leader': 5, pause: 4, 'hand-over-and-cut': 8, 'restart-voters': 8, membership: 0.3, 'bit-rot': 0 },
   churn: { membership: 20, 'crash-leader': 5, partition: 5, 'isolate-leader': 5 },
   segments: { 'crash-all': 4, crash: 6, 'disk-full': 4, 'slow-disk': 3, membership: 1 },
   transfers: { transfer: 14, 'slow-disk': 4, weather: 5 },

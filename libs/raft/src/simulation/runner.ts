@@ -101,9 +101,10 @@ export async function runWorkers(options: RunOptions, workers: number): Promise<
  * Runs seeds in a process of its own.
  *
  * @param entry the compiled main.js
+ * @param timeoutMs ends a process that hangs
  * @throws Error when the process ends without a result
  */
-export async function runInProcess(entry: string, options: RunOptions): Promise<RunResult> {
+export async function runInProcess(entry: string, options: RunOptions, timeoutMs?: number): Promise<RunResult> {
   const { from, step, seeds, hours, nodes, skipsLong, stopsAtFirst } = options;
   const parameters = ['--json', '--from', from, '--step', step];
   if (seeds !== Infinity) parameters.push('--seeds', seeds);
@@ -111,7 +112,10 @@ export async function runInProcess(entry: string, options: RunOptions): Promise<
   if (nodes !== undefined) parameters.push('--nodes', nodes);
   if (skipsLong) parameters.push('--storms');
   if (stopsAtFirst) parameters.push('--until-found');
-  const child = spawn(process.execPath, [entry, ...parameters.map(String)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [entry, ...parameters.map(String)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    ...(timeoutMs !== undefined && { timeout: timeoutMs }),
+  });
   let last = '';
   for await (const line of createInterface({ input: child.stdout })) last = line;
   if (last === '') throw new Error(`the process for the seeds from ${from} ended without a result`);

@@ -1,5 +1,5 @@
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
-import { memberOf } from '../core/configuration.js';
+import { memberOf, votersOnly } from '../core/configuration.js';
 import type { Configuration, Member, NodeId } from '../core/types.js';
 import { LogCorruptedError, StorageFailedError } from '../storage/errors.js';
 import { ClusterChecker } from './cluster-checker.js';
@@ -29,6 +29,7 @@ export class World implements NodeSurroundings {
   readonly nodes = new Map<NodeId, SimulatedNode>();
   readonly counts = new Map<string, number>();
   private readonly dirty = new Set<SimulatedNode>();
+  private readonly founders: Member[] = [];
   private nextNodeId = 1;
   private violation: Violation | undefined;
   steps = 0;
@@ -55,9 +56,8 @@ export class World implements NodeSurroundings {
 
   /** The machines that the group begins with. */
   found(): void {
-    const members: Member[] = [];
-    for (let count = 0; count < this.profile.size; count++) members.push(this.newMember());
-    for (const { nodeId } of members) this.setUp(nodeId, members, false);
+    for (let count = 0; count < this.profile.size; count++) this.founders.push(this.newMember());
+    for (const { nodeId } of this.founders) this.setUp(nodeId, this.founders, false);
   }
 
   newMember(): Member {
@@ -86,9 +86,7 @@ export class World implements NodeSurroundings {
   }
 
   committedConfiguration(): Configuration {
-    const latest = this.checker.configurations.latest;
-    if (!latest) throw new Violation('configuration', 'the group has none');
-    return latest.configuration;
+    return this.checker.configurations.latest?.configuration ?? votersOnly(this.founders);
   }
 
   upNodes(): SimulatedNode[] {

@@ -24,8 +24,8 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/raft-core.ts',
-        find: '      handed.term !== this.currentTerm ||\n      handed.vote !== this.vote ||\n      this.pendingSnapshot',
+        file: 'core/persistence.ts',
+        find: '      this.handed.term !== term ||\n      this.handed.vote !== vote ||\n      this.pendingSnapshot',
         replace: '      this.pendingSnapshot',
       },
     ],
@@ -82,9 +82,9 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/raft-core.ts',
-        find: 'const free = this.vote === message.from || (this.vote === 0 && this.knownLeader === undefined);',
-        replace: 'const free = this.knownLeader === undefined;',
+        file: 'core/voter.ts',
+        find: 'const isFree = this.vote === message.from || (this.vote === 0 && knownLeader === undefined);',
+        replace: 'const isFree = knownLeader === undefined;',
       },
     ],
   },
@@ -96,12 +96,12 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/raft-core.ts',
-        find: '    else if (this.durable.term === this.currentTerm) this.becomeLeader();',
+        find: '    else if (this.persistence.durableTerm === this.currentTerm) this.becomeLeader();',
         replace: '    else this.becomeLeader();',
       },
       {
         file: 'core/raft-core.ts',
-        find: "    invariant(this.durable.term === this.currentTerm, 'a leader never forgets its term');\n",
+        find: "    invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');\n",
         replace: '',
       },
       {
@@ -123,9 +123,9 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
         replace: '    this.tally = new VoteTally',
       },
       {
-        file: 'core/raft-core.ts',
-        find: 'return this.knownLeader !== undefined && this.electionTimer.isWithinMinimum();',
-        replace: 'return this.knownLeader !== undefined;',
+        file: 'core/voter.ts',
+        find: 'return isLeader || (knownLeader !== undefined && this.timer.isWithinMinimum());',
+        replace: 'return isLeader || knownLeader !== undefined;',
       },
     ],
   },

@@ -135,21 +135,6 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     ],
   },
   {
-    name: 'write acknowledged for replaced entries',
-    what: 'A finished write makes its indexes durable, although other entries stand there meanwhile.',
-    rule: 'this library: persistence is asynchronous',
-    whoMadeIt: 'etcd/raft (unstable.stableTo looked at the index without the term)',
-    edits: [
-      { file: 'core/log.ts', find: '    this.persisted = this.handed;\n  }\n\n  hasCommitted', replace: '    this.persisted = Math.min(this.lastIndex, Math.max(this.persisted, entries.at(-1)?.index ?? 0));\n  }\n\n  hasCommitted' },
-      { file: 'core/log.ts', find: '    this.persisted = Math.min(this.persisted, index - 1);\n', replace: '' },
-      {
-        file: 'core/log.ts',
-        find: "      invariant(this.matches(this.handed, survivor.term), 'what is acknowledged as durable is what stands in the log');\n",
-        replace: '',
-      },
-    ],
-  },
-  {
     name: 'lost leadership reported as failure',
     what: 'Proposals whose fate is unknown are answered with "not committed".',
     rule: 'this library: committed, definitely not, or unknown',

@@ -154,7 +154,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
       },
       {
         file: 'storage/segment-content.ts',
-        find: "    return damaged('the frame there is not valid, although all of it was written');",
+        find: "    return damaged('what stands there is neither a valid frame nor the remains of an interrupted write');",
         replace: "    return finish({ type: 'torn' });",
       },
     ],

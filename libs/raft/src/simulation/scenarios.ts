@@ -1,0 +1,87 @@
+import { randomChance, randomFraction, randomItem, type Random } from '@concordat/foundation';
+import type { SimulatedNode } from './simulated-node.js';
+import type { World } from './world.js';
+
+/**
+ * Faults in a row that chance alone would seldom bring together: each is what somebody's proof, or somebody's
+ * incident report, turns on.
+ */
+export class Scenarios {
+  constructor(
+    private readonly world: World,
+    private readonly random: Random,
+    private readonly transfer: () => boolean,
+  ) {}
+
+  /** A leader asks another node to stand for election and is cut off before it hears how it went (thesis, 6.4.1). */
+  handOverAndCut(): boolean {
+    const { world } = this;
+    const leader = world.leader();
+    if (!leader || !this.transfer()) return false;
+    const roundTripMs = 2 * world.network.weather.maxDelayMs;
+    world.later(randomFraction(this.random) * roundTripMs, () => this.cutOff(leader, 1));
+    return true;
+  }
+
+  /**
+   * A node that has long not heard the leader asks for votes just when all that still hear it begin anew, and the
+   * leader is cut off: who votes now breaks the lease that they gave before.
+   */
+  restartVoters(): boolean {
+    const { world, random } = this;
+    const leader = world.leader();
+    const others = world.upNodes().filter((node) => node !== leader);
+    if (!leader || others.length < 2) return false;
+    const deaf = randomItem(random, others);
+    this.cut(leader, deaf);
+    world.trace.event(`node ${deaf.nodeId} does not hear the leader, and all others will begin anew`);
+    world.later((1 + randomFraction(random)) * world.electionMs, () => {
+      this.cutOff(leader, 1.5);
+      for (const node of others) if (node !== deaf) this.restart(node, 0);
+    });
+    return true;
+  }
+
+  /**
+   * A follower begins anew twice, and asks the leader for reads each time; answers are late, and in the end its
+   * requests do not arrive any more.
+   */
+  restartTwice(): boolean {
+    const { world, random } = this;
+    const leader = world.leader();
+    const others = world.upNodes().filter((node) => node !== leader);
+    if (!leader || others.length === 0) return false;
+    const node = randomItem(random, others);
+    const { electionMs, network } = world;
+    network.weather = { ...network.weather, straggling: 0.8, straggleMs: 1.5 * electionMs };
+    world.trace.event(`node ${node.nodeId} begins anew, and will again`);
+    this.restart(node, 0);
+    world.later((0.2 + randomFraction(random) / 2) * electionMs, () => {
+      this.restart(node, 0);
+      network.cutLink(node.nodeId, leader.nodeId);
+      world.later(1.5 * electionMs, () => {
+        network.heal();
+        network.weather = world.profile.fairWeather;
+      });
+    });
+    return true;
+  }
+
+  private restart(node: SimulatedNode, delayMs: number): void {
+    node.crash(randomChance(this.random, 0.5));
+    this.world.later(delayMs, () => node.boot());
+  }
+
+  private cut(left: SimulatedNode, right: SimulatedNode): void {
+    this.world.network.cutLink(left.nodeId, right.nodeId);
+    this.world.network.cutLink(right.nodeId, left.nodeId);
+  }
+
+  /** From everybody, for so many election timeouts. */
+  private cutOff(node: SimulatedNode, electionTimeouts: number): void {
+    const { world } = this;
+    for (const other of world.nodes.values()) if (other !== node) this.cut(node, other);
+    world.trace.event(`node ${node.nodeId} is cut off`);
+    world.later(electionTimeouts * world.electionMs, () => world.network.heal());
+  }
+}

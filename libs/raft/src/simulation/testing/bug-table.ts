@@ -1,0 +1,41 @@
+import type { Rule } from '../violation.js';
+import type { InjectedBug } from './injected-bug.js';
+import { INJECTED_BUGS } from './injected-bugs.js';
+
+/** A bug that the simulation has found. */
+export interface FoundBug {
+  readonly bug: InjectedBug;
+  /** so many were run, the last of which broke a rule */
+  readonly seeds: number;
+  readonly rule: Rule;
+}
+
+const INTRODUCTION = `# Injected bugs
+
+The simulation of the Raft library is worth what it finds. Each mistake below is put into a copy of the library's
+source, which is compiled and run until a rule is broken; a test demands that one is, within 500 seeds. The list is
+\`libs/raft/src/simulation/testing/*-bugs.ts\`; there are no switches for them in the code that is shipped.
+
+This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation injected-bugs\`.
+"Seeds" is how many it took when it was written, and "found by" the check that spoke first.
+`;
+
+const HEADER = ['bug', 'what the changed code does', 'the rule', 'who made it', 'seeds', 'found by'];
+
+/** The page of documentation about what was found. */
+export function bugTable(found: readonly FoundBug[]): string {
+  const rows = INJECTED_BUGS.flatMap(({ name }) => found.filter(({ bug }) => bug.name === name)).map(
+    ({ bug, seeds, rule }) => [bug.name, bug.what, bug.rule, bug.whoMadeIt, String(seeds), rule],
+  );
+  const widths = HEADER.map((title, column) => Math.max(...[HEADER, ...rows].map((row) => row[column]!.length), title.length));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
+  const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
+  return `${INTRODUCTION}\n${[line(HEADER), rule, ...rows.map(line)].join('\n')}\n`;
+}
+
+/** The names of the bugs in such a page. */
+export function namesInTable(page: string): string[] {
+  const rows = page.split('\n').filter((line) => line.startsWith('| '));
+  return rows.slice(2).map((row) => row.split('|')[1]!.trim());
+}
