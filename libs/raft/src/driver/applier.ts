@@ -26,7 +26,7 @@ export class Applier<Result> {
       if (entry.kind === 'normal') {
         const result = this.stateMachine.apply(entry.data, entry.index, entry.term);
         if (this.proposals.awaits(entry.index)) this.proposals.applied(entry.index, entry.term, result);
-      }
+      } else this.proposals.passedOver(entry.index);
       this.lastApplied = entry.index;
       this.snapshots.applied(entry);
     }
@@ -37,7 +37,7 @@ export class Applier<Result> {
   restore(snapshot: Snapshot): void {
     const { index } = snapshot.metadata;
     this.stateMachine.restoreSnapshot(snapshot.data, snapshot.metadata);
-    this.proposals.coveredBySnapshot(index);
+    this.proposals.passedOver(index);
     this.lastApplied = index;
     this.snapshots.restored(snapshot);
     this.stateMachine.applied?.(index);

@@ -105,8 +105,11 @@ export class PendingProposals<Result> {
     if (end >= 0) this.lose(this.appended.splice(end));
   }
 
-  /** An installed snapshot covers everything up to `index`; results of single commands cannot be told from it. */
-  coveredBySnapshot(index: number): void {
+  /**
+   * The state machine is at `index`, and there is no result for it: a snapshot covers everything up to there, or
+   * another leader's entry without a command stands there.
+   */
+  passedOver(index: number): void {
     while ((this.appended[this.head]?.index ?? Infinity) <= index) {
       const pending = this.appended[this.head]!;
       this.advanceHead();
