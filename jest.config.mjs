@@ -41,7 +41,7 @@ export default {
       displayName: 'unit',
       testMatch: ['<rootDir>/{apps,libs}/*/src/**/*.spec.ts', '<rootDir>/test/unit/**/*.spec.ts'],
     },
-    { ...esm, displayName: 'simulation', testMatch: ['<rootDir>/test/simulation/**/*.sim-spec.ts'] },
+    { ...esm, displayName: 'simulation', testMatch: ['<rootDir>/{libs,test}/**/*.sim-spec.ts'] },
     { ...esm, displayName: 'e2e', testMatch: ['<rootDir>/{apps,libs,test}/**/*.e2e-spec.ts'] },
   ],
 };

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SABOTAGES, type Sabotage } from './sabotage.js';
 import { SimulationFailure, replayCommand, simulate } from './simulation.js';
@@ -8,7 +10,12 @@ const USAGE = `npm run simulate -- [--seed N | --seeds COUNT --from N] [--calm] 
   --seeds COUNT    so many seeds (default 500), from --from N (default 1)
   --calm           without faults
   --sabotage NAME  with a mistake put in: ${SABOTAGES.join(', ')}
+
+npm run simulate -- raft [--help]   groups of the Raft library by themselves
 `;
+
+/** The simulation of the Raft library is a program of that library; it gets the rest of the arguments. */
+const RAFT_SIMULATION = fileURLToPath(new URL('../../libs/raft/src/simulation/main.js', import.meta.url));
 
 interface Arguments {
   readonly from: number;
@@ -78,8 +85,17 @@ async function main({ from, count, trace, calm, sabotage }: Arguments): Promise<
   return failures === 0 ? 0 : 1;
 }
 
+function simulateRaft(parameters: readonly string[]): number {
+  const { status, error } = spawnSync(process.execPath, ['--enable-source-maps', RAFT_SIMULATION, ...parameters], {
+    stdio: 'inherit',
+  });
+  if (error) throw error;
+  return status ?? 1;
+}
+
 try {
-  process.exitCode = await main(readArguments());
+  const [subject, ...rest] = process.argv.slice(2);
+  process.exitCode = subject === 'raft' ? simulateRaft(rest) : await main(readArguments());
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
   process.exitCode = 2;

@@ -51,7 +51,8 @@ export class DurableRecord {
 
   private noteConfigurations(firstIndex: number, entries: readonly Entry[]): void {
     this.configurations = this.configurations.filter(({ index }) => index < firstIndex);
-    for (const { kind, index, term } of entries) if (kind === 'configuration') this.configurations.push({ index, term });
+    for (const { kind, index, term } of entries)
+      if (kind === 'configuration') this.configurations.push({ index, term });
   }
 
   /** The entry that holds the latest configuration in what was handed to the disk. */

@@ -13,7 +13,7 @@ const USAGE = `npm run simulate -- raft [--seed N [--trace]] [--seeds COUNT | --
   --until-found    stops at the first seed that breaks a rule
 `;
 
-/** Throws a sentence about what cannot be understood. */
+/** @returns the exit code: 1 when a rule was broken */
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
@@ -25,11 +25,16 @@ async function main(): Promise<number> {
       workers: { type: 'string', default: '1' },
       step: { type: 'string', default: '1' },
       trace: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       storms: { type: 'boolean', default: false },
       'until-found': { type: 'boolean', default: false },
     },
   });
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const integer = (name: string, text: string): number => {
     const value = Number(text);
     if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`--${name} is a whole number, not "${text}"`);

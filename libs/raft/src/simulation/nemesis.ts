@@ -63,6 +63,7 @@ export class Nemesis {
     const { world } = this;
     this.isActive = false;
     world.network.heal();
+    world.network.loseAll(); // messages of the bad times would keep coming, and keep old leaders in office
     world.network.weather = world.profile.fairWeather;
     for (const node of world.nodes.values()) {
       node.resume();
@@ -173,7 +174,9 @@ export class Nemesis {
 
   private cutOneWay(): boolean {
     const ids = this.ids();
-    const from = randomChance(this.random, 0.5) ? (this.world.leader()?.nodeId ?? ids[0]!) : randomItem(this.random, ids);
+    const from = randomChance(this.random, 0.5)
+      ? (this.world.leader()?.nodeId ?? ids[0]!)
+      : randomItem(this.random, ids);
     const others = ids.filter((nodeId) => nodeId !== from && randomChance(this.random, 0.7));
     const isDeaf = randomChance(this.random, 0.5);
     if (isDeaf) this.cutBetween(others, [from], false);

@@ -46,7 +46,10 @@ export function describeTotals(totals: TotalsByFamily): string {
     return [name.padEnd(12), ...figures.map((figure) => String(figure ?? 0).padStart(12))].join('');
   };
   const sum = sumOf(totals);
-  const header = ['family'.padEnd(12), ...['runs', 'hours', 'steps', 'elections', 'commits'].map((t) => t.padStart(12))];
+  const header = [
+    'family'.padEnd(12),
+    ...['runs', 'hours', 'steps', 'elections', 'commits'].map((t) => t.padStart(12)),
+  ];
   const counted = Object.entries(sum.counts).map(([name, count]) => `${name} ${count}`);
   return [
     header.join(''),

@@ -20,6 +20,7 @@ export class SimulatedNetwork {
   private readonly receivers = new Map<NodeId, (message: Message) => void>();
   private readonly busyUntil = new Map<string, number>();
   private readonly cut = new Set<string>();
+  private era = 0;
   /** messages that were sent */
   sent = 0;
 
@@ -58,6 +59,12 @@ export class SimulatedNetwork {
     this.cut.clear();
   }
 
+  /** Whatever is on its way is lost, and nobody hears of the past any more. */
+  loseAll(): void {
+    this.era++;
+    this.busyUntil.clear();
+  }
+
   private carry(message: Message): void {
     const { random } = this;
     const { minDelayMs, maxDelayMs, reordering } = this.weather;
@@ -72,7 +79,9 @@ export class SimulatedNetwork {
   }
 
   private deliverIn(message: Message, delayMs: number): void {
+    const { era } = this;
     this.clock.setTimer(delayMs, () => {
+      if (era !== this.era) return;
       const receive = this.receivers.get(message.to);
       if (!receive || this.cut.has(`${message.from}>${message.to}`)) return;
       this.onDelivery(message);

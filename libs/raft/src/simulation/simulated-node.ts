@@ -134,7 +134,7 @@ export class SimulatedNode {
 
   boot(): void {
     if (this.life || this.lost) return;
-    const { clock, profile, checker, ledger } = this.surroundings;
+    const { clock, profile, ledger } = this.surroundings;
     const process = new SimulatedProcess(() => this.surroundings.touched(this));
     const ownClock = new DriftingClock(clock, process, this.rate, Math.floor(randomFraction(this.random) * 1e6));
     const machine = new KeyValueMachine(this.nodeId, ledger);

@@ -45,7 +45,8 @@ describe('a simulated group', () => {
       const sum = sumOf(totals);
       expect(hoursOf(sum)).toBeGreaterThanOrEqual(HOURS);
       // Enough of everything has happened for the checks to mean something.
-      for (const [name, count] of Object.entries(sum.counts)) expect({ name, isThere: count > 0 }).toEqual({ name, isThere: true });
+      for (const [name, count] of Object.entries(sum.counts))
+        expect({ name, isThere: count > 0 }).toEqual({ name, isThere: true });
     },
     TIMEOUT_MS,
   );

@@ -27,7 +27,9 @@ export function bugTable(found: readonly FoundBug[]): string {
   const rows = INJECTED_BUGS.flatMap(({ name }) => found.filter(({ bug }) => bug.name === name)).map(
     ({ bug, seeds, rule }) => [bug.name, bug.what, bug.rule, bug.whoMadeIt, String(seeds), rule],
   );
-  const widths = HEADER.map((title, column) => Math.max(...[HEADER, ...rows].map((row) => row[column]!.length), title.length));
+  const widths = HEADER.map((title, column) =>
+    Math.max(...[HEADER, ...rows].map((row) => row[column]!.length), title.length),
+  );
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
   const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;

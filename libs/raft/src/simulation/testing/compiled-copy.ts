@@ -75,7 +75,9 @@ export class CompiledCopy {
 function edited(text: string, { file, find, replace }: SourceEdit): string {
   const parts = text.split(find);
   if (parts.length !== 2)
-    throw new Error(`${file} has ${parts.length - 1} places instead of one with:\n${find}\nFit the edit to the source.`);
+    throw new Error(
+      `${file} has ${parts.length - 1} places instead of one with:\n${find}\nFit the edit to the source.`,
+    );
   return parts.join(replace);
 }
 
@@ -84,7 +86,7 @@ async function sourcesIn(source: string, folders: readonly string[]): Promise<st
   for (const folder of folders) {
     for (const entry of await readdir(join(source, folder), { recursive: true, withFileTypes: true })) {
       const file = relative(source, join(entry.parentPath, entry.name)).replaceAll('\\', '/');
-      const isTest = /spec\.ts$/.test(file) || file.startsWith('simulation/testing/');
+      const isTest = file.endsWith('spec.ts') || file.startsWith('simulation/testing/');
       if (entry.isFile() && file.endsWith('.ts') && !isTest) files.push(file);
     }
   }

@@ -62,7 +62,11 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     rule: 'paper, 5.2',
     whoMadeIt: 'implementations with a counter in place of a set',
     edits: [
-      { file: 'core/election.ts', find: "import { hasQuorum } from './quorum.js';", replace: "import { quorumSize } from './quorum.js';" },
+      {
+        file: 'core/election.ts',
+        find: "import { hasQuorum } from './quorum.js';",
+        replace: "import { quorumSize } from './quorum.js';",
+      },
       {
         file: 'core/election.ts',
         find: '    this.granted.add(voter);',

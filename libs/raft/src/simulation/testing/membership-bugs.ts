@@ -61,7 +61,11 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
           'const moved = [...voters].filter((nodeId) => !before.voters.includes(nodeId)).length + before.voters.filter((nodeId) => !voters.has(nodeId)).length;\n' +
           '  const outgoing = votersChange && moved > 1 ? before.voters : [];',
       },
-      { file: 'core/leader.ts', find: "    if (!this.isReady()) return refuse('LEADER_NOT_READY'", replace: "    if (this.options.term === 0) return refuse('LEADER_NOT_READY'" },
+      {
+        file: 'core/leader.ts',
+        find: "    if (!this.isReady()) return refuse('LEADER_NOT_READY'",
+        replace: "    if (this.options.term === 0) return refuse('LEADER_NOT_READY'",
+      },
     ],
   },
   {
@@ -82,9 +86,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     what: 'A configuration stays in force although its entry was replaced by the next leader.',
     rule: 'paper, 6',
     whoMadeIt: 'who remembers the configuration beside the log',
-    edits: [
-      { file: 'core/log.ts', find: '    this.configurations.truncatedFrom(index);\n', replace: '' },
-    ],
+    edits: [{ file: 'core/log.ts', find: '    this.configurations.truncatedFrom(index);\n', replace: '' }],
   },
   {
     name: 'transfer without catch-up',

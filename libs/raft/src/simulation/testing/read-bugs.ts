@@ -20,7 +20,8 @@ export const READ_BUGS: readonly InjectedBug[] = [
       {
         file: 'core/replication.ts',
         find: '    if (!this.roundIsOpen) this.round++;\n    this.roundIsOpen = true;\n',
-        replace: '    if (this.round === 0 || this.confirmedRound() >= this.round + 1) this.round++;\n    this.roundIsOpen = true;\n',
+        replace:
+          '    if (this.round === 0 || this.confirmedRound() >= this.round + 1) this.round++;\n    this.roundIsOpen = true;\n',
       },
     ],
   },
@@ -29,7 +30,13 @@ export const READ_BUGS: readonly InjectedBug[] = [
     what: 'A new leader answers reads before it has committed in its term, so it does not know what is committed.',
     rule: 'thesis, 6.4, step 1; paper, 8',
     whoMadeIt: 'etcd/raft, until read requests were put off',
-    edits: [{ file: 'core/leader.ts', find: 'if (!this.isReady() || !isKnown) return false;', replace: 'if (!isKnown) return false;' }],
+    edits: [
+      {
+        file: 'core/leader.ts',
+        find: 'if (!this.isReady() || !isKnown) return false;',
+        replace: 'if (!isKnown) return false;',
+      },
+    ],
   },
   {
     name: 'read before apply',
@@ -80,7 +87,13 @@ export const READ_BUGS: readonly InjectedBug[] = [
     what: 'A leader that has asked another node to stand for election goes on reading under its lease.',
     rule: 'thesis, 6.4.1, last paragraph',
     whoMadeIt: 'who adds transfers to leases',
-    edits: [{ file: 'core/leader.ts', find: 'return this.isReady() && !this.hasCalledElection;', replace: 'return this.isReady();' }],
+    edits: [
+      {
+        file: 'core/leader.ts',
+        find: 'return this.isReady() && !this.hasCalledElection;',
+        replace: 'return this.isReady();',
+      },
+    ],
   },
   {
     name: 'a restarted voter forgets the lease',
@@ -88,7 +101,11 @@ export const READ_BUGS: readonly InjectedBug[] = [
     rule: 'thesis, 6.4.1; this library: silence after a start',
     whoMadeIt: 'who keeps the time since the last heartbeat in memory only',
     edits: [
-      { file: 'driver/raft-node.ts', find: 'votesAtOnce: leaseReads === undefined,', replace: 'votesAtOnce: leaseReads !== null,' },
+      {
+        file: 'driver/raft-node.ts',
+        find: 'votesAtOnce: leaseReads === undefined,',
+        replace: 'votesAtOnce: leaseReads !== null,',
+      },
     ],
   },
 ];

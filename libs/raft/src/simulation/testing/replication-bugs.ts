@@ -64,7 +64,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
         find: 'if (!log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);',
         replace:
           'if (message.entries.length > 0 && !log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);\n' +
-          '  if (message.previousIndex > log.lastIndex) return { type: \'accepted\', matchIndex: message.previousIndex };',
+          "  if (message.previousIndex > log.lastIndex) return { type: 'accepted', matchIndex: message.previousIndex };",
       },
     ],
   },

@@ -50,8 +50,16 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     rule: 'paper, figure 13, offset',
     whoMadeIt: 'who trusts the order of a network',
     edits: [
-      { file: 'storage/received-snapshot.ts', find: 'data.length === 0 || offset !== transfer.progress.nextOffset) return;', replace: 'data.length === 0) return;' },
-      { file: 'storage/received-snapshot.ts', find: 'nextOffset: offset + data.length,', replace: 'nextOffset: transfer.progress.nextOffset + data.length,' },
+      {
+        file: 'storage/received-snapshot.ts',
+        find: 'data.length === 0 || offset !== transfer.progress.nextOffset) return;',
+        replace: 'data.length === 0) return;',
+      },
+      {
+        file: 'storage/received-snapshot.ts',
+        find: 'nextOffset: offset + data.length,',
+        replace: 'nextOffset: transfer.progress.nextOffset + data.length,',
+      },
       {
         file: 'storage/received-snapshot.ts',
         find: 'await file.write(data, header.headerBytes + offset);',
