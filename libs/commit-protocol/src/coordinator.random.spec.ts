@@ -72,6 +72,7 @@ class RandomRun {
 
   private step(): void {
     const { driver } = this;
+    if (!this.faultFree && this.chance(0.03)) return this.rule();
     const choice = randomInteger(this.random, 0, this.faultFree ? 69 : 99);
     if (choice < 20) {
       if (driver.inFlight.length > 0) driver.applyNext();
@@ -92,6 +93,25 @@ class RandomRun {
   }
 
   /** The deadline passes. */
+  /** An operator rules something: mostly what is allowed, now and then by force, and not always in time. */
+  private rule(): void {
+    const { driver } = this;
+    const action = randomItem(this.random, ['commit', 'abort', 'forget'] as const);
+    const force = this.chance(0.3);
+    const branch = randomItem(this.random, [...this.branches.keys()]);
+    driver.propose({
+      type: 'resolve',
+      transactionId: idOf(1),
+      ...(force && { branchId: branch }),
+      action,
+      operator: 'ann',
+      reason: 'at random',
+      force,
+      reports: action === 'forget' ? [] : (driver.machine?.reportsFor(action) ?? []),
+      at: driver.now,
+    });
+  }
+
   private pass(): void {
     this.driver.now = DEADLINE;
     this.driver.handle({ type: 'deadline' });
@@ -153,6 +173,7 @@ class RandomRun {
     for (let round = 0; round < HEALING_ROUNDS; round++) {
       driver.handle({ type: 'commit' });
       if (round > HEALING_ROUNDS / 2) this.pass(); // a transaction that lacks a vote is aborted now
+      if (round > HEALING_ROUNDS / 2) this.forgetHazards();
       driver.handle({ type: 'resend' }).flushDone().applyAll();
       this.collect();
       this.inquire();
@@ -186,6 +207,7 @@ class RandomRun {
     for (const branch of this.branches.values()) {
       const { ledger, prepared, saidReadOnly, address } = branch;
       const delegated = transaction?.delegatedTo === address.branchId;
+      if (this.isExempt(branch)) continue; // what an operator forces, or gives up, is the operator's
       invariant(ledger !== 'committed' || delegated || this.decided === 'commit', 'AC1: no branch commits alone');
       if (this.decided !== 'commit' || !this.isMember(branch)) continue;
       invariant(prepared || ledger === 'committed' || saidReadOnly, 'AC3: a commit has the consent of every branch');
@@ -195,15 +217,31 @@ class RandomRun {
   private checkEnd(): void {
     const { driver, faultFree, willing } = this;
     const transaction = driver.state.find(idOf(1));
-    invariant(driver.alerts.length === 0, `nothing is alerted: ${driver.alerts.join('; ')}`);
+    const exempt = [...this.branches.values()].some((branch) => this.isExempt(branch));
+    invariant(exempt || driver.alerts.length === 0, `nothing is alerted: ${driver.alerts.join('; ')}`);
     invariant(!transaction || transaction.endedAt !== undefined, 'AC5: the transaction ends');
     for (const branch of this.branches.values()) {
       invariant(!branch.prepared, 'AC5: nothing stays in doubt');
+      if (this.isExempt(branch)) continue;
       const commits = transaction?.decision === 'commit' && this.isMember(branch);
       const committed = branch.ledger === 'committed';
       invariant(commits ? committed || branch.saidReadOnly : !committed, 'AC1: every branch reaches the decision');
     }
     invariant(!faultFree || !willing || transaction?.decision === 'commit', 'AC4: no fault and all yes commits');
+  }
+
+  /** Whether an operator ruled about this very branch. */
+  private isExempt({ address }: BranchModel): boolean {
+    const known = this.driver.state.find(idOf(1))?.branches.find(({ branchId }) => branchId === address.branchId);
+    return known?.ruling !== undefined || known?.forgotten === true;
+  }
+
+  /** The operator gives up what cannot end by itself. */
+  private forgetHazards(): void {
+    const transaction = this.driver.state.find(idOf(1));
+    if (transaction?.outcome !== 'mixed' || transaction.endedAt !== undefined) return;
+    const record = { operator: 'ann', reason: 'known', force: false, reports: [], at: this.driver.now } as const;
+    this.driver.propose({ type: 'resolve', transactionId: idOf(1), action: 'forget', ...record });
   }
 
   /** False for a branch whose enlistment was lost or came too late. */

@@ -4,12 +4,13 @@ import type {
   CoordinatorMessage,
   DecisionMessage,
   DoneMessage,
+  OperatorRulingMessage,
   PrepareMessage,
   VoteMessage,
 } from './messages.js';
 import type { BranchDone, BranchReport, CommitRequestedRecord, DecideRecord } from './records.js';
 import { findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
-import type { AbortCause, AbortReason, BranchEnd, BranchError, BranchId, LeaderEpoch } from './types.js';
+import type { AbortCause, AbortReason, BranchEnd, BranchError, BranchId, Decision, LeaderEpoch } from './types.js';
 
 /** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
 export const RESULTS_LIMIT_BYTES = 64 * 1024;
@@ -66,6 +67,7 @@ export class CoordinatorTransaction {
   private resendAttempt = 0;
   private workSent = false;
   private told = false;
+  private readonly ruledBranches = new Set<BranchId>(); // those that were told
 
   /**
    * @param state from the log, or from a `Begin` that is still on its way into it (`logIndex` 0)
@@ -88,6 +90,11 @@ export class CoordinatorTransaction {
   /** What the leader knows of a branch's vote beyond the log. */
   reportOf(branchId: BranchId): BranchReport | undefined {
     return this.votes.get(branchId);
+  }
+
+  /** Every vote the leader has, as a record that decides has them. */
+  reportsFor(decision: Decision): readonly BranchReport[] {
+    return decision === 'commit' ? withinResultsLimit(this.reports()) : this.reports().map(withoutResults);
   }
 
   get isAdmitted(): boolean {
@@ -150,7 +157,7 @@ export class CoordinatorTransaction {
 
   /** After the decision (protocol 4.5): a `yes` is told the decision; a `no` after a counted `yes` is a hazard. */
   private onLateVote(branch: BranchState, { vote }: VoteMessage): CoordinatorEffect[] {
-    if (vote === 'yes') return [{ type: 'send', message: this.decisionFor(branch) }];
+    if (vote === 'yes') return [{ type: 'send', message: this.rulingFor(branch) }];
     if (vote === 'read-only' || this.state.decision === 'abort' || branch.vote !== 'yes') return [];
     // an old message: the branch has kept its promise meanwhile, or the hazard is known
     if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
@@ -167,7 +174,8 @@ export class CoordinatorTransaction {
     if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
     const end = hazardOf(this.state.decision, message.end) ?? message.end;
     const alerts = isHazard(end) ? [this.alert(branch, `ended as ${end}, against the decision`)] : [];
-    return [...alerts, ...this.finish(branch, end)];
+    // a branch that was forgotten is heard of after all; the log has closed the books
+    return this.state.endedAt === undefined ? [...alerts, ...this.finish(branch, end)] : alerts;
   }
 
   /** Before the decision only a delegated branch ends; any other that says so has aborted alone. */
@@ -193,7 +201,7 @@ export class CoordinatorTransaction {
   /** A branch that the closed transaction does not have was never part of it: it may be presumed aborted. */
   private onInquiry(branchId: BranchId, participant: string): CoordinatorEffect[] {
     const branch = findBranch(this.state, branchId);
-    if (this.state.decision && branch) return [{ type: 'send', message: this.decisionFor(branch) }];
+    if (this.state.decision && branch) return [{ type: 'send', message: this.rulingFor(branch) }];
     if (branch || !this.state.closed || this.state.logIndex === 0) return [];
     const { transactionId } = this.state;
     return [
@@ -290,18 +298,35 @@ export class CoordinatorTransaction {
   private tell(): CoordinatorEffect[] {
     this.proposing = undefined;
     if (this.state.endedAt !== undefined) return [{ type: 'cancel-resend' }];
-    if (this.told) return [];
+    const ruled = this.state.branches.filter(({ branchId, ruling }) => ruling && !this.ruledBranches.has(branchId));
+    if (this.told && ruled.length === 0) return this.untold().length > 0 ? [] : [{ type: 'cancel-resend' }];
+    for (const { branchId } of ruled) this.ruledBranches.add(branchId);
     this.told = true;
     this.resendAttempt = 0;
     return this.sendDecision();
   }
 
   private sendDecision(): CoordinatorEffect[] {
-    const effects: CoordinatorEffect[] = this.state.branches
-      .filter((branch) => branch.end === undefined && !this.done.has(branch.branchId))
-      .map((branch) => ({ type: 'send', message: this.decisionFor(branch) }));
+    const effects = this.untold().map((branch): CoordinatorEffect => {
+      return { type: 'send', message: this.rulingFor(branch) };
+    });
     if (effects.length === 0) return [{ type: 'cancel-resend' }];
     return [...effects, { type: 'schedule-resend', attempt: this.resendAttempt }];
+  }
+
+  /** Branches that are waited for and have not answered. */
+  private untold(): BranchState[] {
+    return this.state.branches.filter((branch) => {
+      return branch.end === undefined && !branch.forgotten && !this.done.has(branch.branchId);
+    });
+  }
+
+  /** The decision, or what an operator ruled for this branch against it. */
+  private rulingFor(branch: BranchState): DecisionMessage | OperatorRulingMessage {
+    const { branchId, participant, ruling } = branch;
+    if (ruling === undefined) return this.decisionFor(branch);
+    const { transactionId } = this.state;
+    return { type: 'ruling', transactionId, branchId, participant, ruling, attempt: this.decisionAttempt };
   }
 
   private decisionFor({ branchId, participant }: BranchState): DecisionMessage {
@@ -336,8 +361,7 @@ export class CoordinatorTransaction {
     const effects: CoordinatorEffect[] = [
       { type: 'branch-done', done: { transactionId: this.state.transactionId, branchId: branch.branchId, end } },
     ];
-    const all = this.state.branches.every(({ branchId, end: known }) => known !== undefined || this.done.has(branchId));
-    return all ? [...effects, { type: 'cancel-resend' }] : effects;
+    return this.untold().length === 0 ? [...effects, { type: 'cancel-resend' }] : effects;
   }
 
   private adoptEnlistedVote(branch: BranchState): void {

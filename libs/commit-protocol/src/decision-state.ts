@@ -1,6 +1,7 @@
 import { unreachable, uuidV7Time } from '@concordat/foundation';
 import { delegate } from './coordinator.js';
 import type { EndedTransactions } from './ended-transactions.js';
+import { OldRulings, type OldRuling } from './old-rulings.js';
 import type {
   BeginRecord,
   BranchesDoneRecord,
@@ -9,11 +10,14 @@ import type {
   EnlistRecord,
   LogRecord,
   ParticipantRecord,
+  ResolveRecord,
 } from './records.js';
+import { allVotedToCommit, judgeRuling, rulingState, type RulingRefusal } from './rulings.js';
 import {
   addBranch,
   findBranch,
   isHazard,
+  keepsOpen,
   transactionFromBegin,
   type BranchState,
   type ClaimState,
@@ -30,7 +34,8 @@ export type Refusal =
   | 'DECIDED'
   | 'DELEGATED'
   | 'BRANCH_CONFLICT'
-  | 'VOTES_MISSING';
+  | 'VOTES_MISSING'
+  | RulingRefusal;
 
 /** What became of a record. `transactions`: those it changed (none for a refusal; the one in question then). */
 export interface ApplyResult {
@@ -62,6 +67,8 @@ export interface DecisionStateSnapshot {
   readonly unpublished: readonly TransactionState[];
   readonly participants: readonly { readonly name: string; readonly operations: readonly string[] }[];
   readonly watermark: number;
+  /** absent in a snapshot from before there were any */
+  readonly oldRulings?: readonly OldRuling[];
 }
 
 /**
@@ -77,6 +84,7 @@ export class DecisionState {
   private readonly unpublished = new Map<TransactionId, TransactionState>();
   private readonly claims = new Map<string, FoundClaim>(); // of open and unpublished transactions
   private readonly participantsByName = new Map<string, ParticipantState>();
+  private readonly rulingsOnOld = new OldRulings();
   private retentionWatermark = 0;
 
   constructor(readonly archive: EndedTransactions) {}
@@ -121,6 +129,11 @@ export class DecisionState {
     return time === undefined || time < this.retentionWatermark;
   }
 
+  /** What operators ruled on branches of transactions that are older than the retention. */
+  get oldRulings(): Pick<OldRulings, 'get' | 'judge'> {
+    return this.rulingsOnOld;
+  }
+
   participant(name: string): ParticipantState | undefined {
     return this.participantsByName.get(name);
   }
@@ -152,6 +165,8 @@ export class DecisionState {
         return this.applyCommitRequested(record, index);
       case 'decide':
         return this.applyDecide(record, index);
+      case 'resolve':
+        return this.applyResolve(record, index);
       case 'branches-done':
         return this.applyBranchesDone(record, index);
       case 'participant':
@@ -159,6 +174,7 @@ export class DecisionState {
       case 'expire':
         this.retentionWatermark = Math.max(this.retentionWatermark, record.before);
         this.archive.expire(record.before);
+        this.rulingsOnOld.expire(record.before);
         return NOTHING;
       default:
         return unreachable(record, 'record');
@@ -174,6 +190,7 @@ export class DecisionState {
         operations: [...operations],
       })),
       watermark: this.retentionWatermark,
+      oldRulings: this.rulingsOnOld.all(),
     };
   }
 
@@ -189,6 +206,7 @@ export class DecisionState {
       this.participantsByName.set(name, { name, operations: new Set(operations) });
     }
     this.retentionWatermark = snapshot.watermark;
+    this.rulingsOnOld.restore(snapshot.oldRulings ?? []);
   }
 
   private applyBegin(record: BeginRecord, index: number): ApplyResult {
@@ -241,7 +259,7 @@ export class DecisionState {
     if (transaction.decision) return refuse('DECIDED', transaction); // the first one in the log wins
     const delegated = transaction.delegatedTo !== undefined;
     if (delegated !== (record.delegatedEnd !== undefined)) return refuse('DELEGATED', transaction);
-    if (record.decision === 'commit' && !delegated && !allVotedToCommit(transaction, record)) {
+    if (record.decision === 'commit' && !delegated && !allVotedToCommit(transaction, record.reports)) {
       return refuse('VOTES_MISSING', transaction);
     }
     for (const branch of transaction.branches) {
@@ -261,6 +279,43 @@ export class DecisionState {
     transaction.logIndex = index;
     this.settle(transaction, record.at);
     return { transactions: [transaction] };
+  }
+
+  /** An operator's ruling; a decision by it is made, and refused, as any other. */
+  private applyResolve(record: ResolveRecord, index: number): ApplyResult {
+    const transaction = this.find(record.transactionId);
+    if (!transaction) return this.applyOldRuling(record);
+    const { idempotency, action, at } = record;
+    if (idempotency && this.findClaim(idempotency.key)) return refuse('KEY_IN_USE', transaction);
+    const judgement = judgeRuling(transaction, record);
+    if (judgement.refusal !== undefined) return refuse(judgement.refusal, transaction);
+    (transaction.rulings ??= []).push(rulingState(record, judgement.effect));
+    if (idempotency) {
+      transaction.claims.push(idempotency);
+      this.claims.set(idempotency.key, { transaction, claim: idempotency });
+    }
+    if (judgement.effect === 'decided' && action !== 'forget') {
+      const { transactionId, reports, operator, reason } = record;
+      const cause = { reason: 'OPERATOR', detail: `${operator} ruled so: ${reason}` } as const;
+      const decide = { type: 'decide', transactionId, decision: action, reports, at } as const;
+      return this.applyDecide(action === 'abort' ? { ...decide, cause } : decide, index);
+    }
+    for (const branch of judgement.branches) {
+      if (action === 'forget') branch.forgotten = true;
+      else branch.ruling = action;
+    }
+    transaction.logIndex = index;
+    this.settle(transaction, at);
+    return { transactions: [transaction] };
+  }
+
+  private applyOldRuling(record: ResolveRecord): ApplyResult {
+    const { transactionId, branchId, participant, action, operator, reason, force, at } = record;
+    if (participant === undefined || !this.mayHaveExpired(transactionId)) return refuse('UNKNOWN_TRANSACTION');
+    const refusal = this.rulingsOnOld.judge(record);
+    if (refusal !== undefined || branchId === undefined) return refuse(refusal ?? 'BRANCH_NEEDED');
+    this.rulingsOnOld.add({ transactionId, branchId, participant, action, operator, reason, force, at });
+    return NOTHING;
   }
 
   private applyBranchesDone(record: BranchesDoneRecord, index: number): ApplyResult {
@@ -287,11 +342,18 @@ export class DecisionState {
     return NOTHING;
   }
 
-  /** Sets the outcome, and ends the transaction when every branch has ended without a hazard. */
+  /**
+   * Sets the outcome, and ends the transaction when every branch has ended without a hazard, or is forgotten. A
+   * commit that ends without having heard of a branch is `mixed`: nobody knows that all of it is there. An abort is
+   * not, because nothing of it can ever show.
+   */
   private settle(transaction: TransactionState, at: number): void {
-    const mixed = transaction.branches.some(({ end }) => isHazard(end));
-    transaction.outcome = mixed ? 'mixed' : transaction.decision === 'commit' ? 'committed' : 'aborted';
-    if (mixed || transaction.branches.some(({ end }) => end === undefined)) return;
+    const { branches, decision } = transaction;
+    const open = branches.some(keepsOpen);
+    const unknown = !open && decision === 'commit' && branches.some(({ end }) => end === undefined);
+    const mixed = unknown || branches.some(({ end }) => isHazard(end));
+    transaction.outcome = mixed ? 'mixed' : decision === 'commit' ? 'committed' : 'aborted';
+    if (open) return;
     transaction.endedAt = at;
     this.open.delete(transaction.transactionId);
     this.unpublished.set(transaction.transactionId, transaction);
@@ -310,13 +372,6 @@ function joins(existing: BranchState, specification: EnlistRecord['branch']): bo
   return existing.selfPrepared
     ? specification.enlistedVote === existing.vote
     : specification.enlistedVote === undefined && specification.operations.length > 0;
-}
-
-function allVotedToCommit(transaction: TransactionState, record: DecideRecord): boolean {
-  return transaction.branches.every((branch) => {
-    const vote = record.reports.find(({ branchId }) => branchId === branch.branchId)?.vote ?? branch.vote;
-    return vote === 'yes' || vote === 'read-only';
-  });
 }
 
 /**

@@ -50,6 +50,16 @@ export interface DecisionMessage extends BranchAddress {
   readonly attempt: number;
 }
 
+/**
+ * An operator ends one branch against the decision. A message of its own, so that it is never taken for a second
+ * decision; the branch answers `done` with a heuristic end, or with the one it had before.
+ */
+export interface OperatorRulingMessage extends BranchAddress {
+  readonly type: 'ruling';
+  readonly ruling: Decision;
+  readonly attempt: number;
+}
+
 /** Answer to an inquiry about a transaction older than the retention: nobody knows any more; an alert. */
 export interface UnknownOldMessage extends BranchAddress {
   readonly type: 'unknown-old';
@@ -97,7 +107,7 @@ export interface OutcomeMessage {
 /** Carried by `concordat.prepare.<participant>`. */
 export type WorkMessage = PrepareMessage | CommitOnePhaseMessage;
 /** Carried by `concordat.decide.<participant>`. */
-export type RulingMessage = DecisionMessage | UnknownOldMessage;
+export type RulingMessage = DecisionMessage | OperatorRulingMessage | UnknownOldMessage;
 export type CoordinatorMessage = WorkMessage | RulingMessage;
 /** Carried by `concordat.replies`. */
 export type ReplyMessage = VoteMessage | DoneMessage | InquiryMessage | AnnounceMessage;

@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import type { CommitOnePhaseMessage, CoordinatorMessage, DecisionMessage, PrepareMessage } from './messages.js';
+import type {
+  CommitOnePhaseMessage,
+  CoordinatorMessage,
+  DecisionMessage,
+  OperatorRulingMessage,
+  PrepareMessage,
+} from './messages.js';
 import { ParticipantMachine } from './participant.js';
 import type { BranchVote, ParticipantEffect, ParticipantEvent } from './participant.types.js';
 import type { Decision } from './types.js';
@@ -32,13 +38,20 @@ function decide(decision: Decision, change: Partial<DecisionMessage> = {}): Deci
   return { ...address(), type: 'decision', decision, attempt: 0, ...change };
 }
 
+function rule(ruling: Decision, attempt = 0): OperatorRulingMessage {
+  return { ...address(), type: 'ruling', ruling, attempt };
+}
+
 const message = (of: CoordinatorMessage): ParticipantEvent => ({ type: 'message', message: of });
 const voted = (vote: BranchVote['vote'], branch = address()): ParticipantEvent => ({
   type: 'voted',
   branch,
   result: { vote, results: vote === 'no' ? [] : [1], ...(vote === 'no' && { error: { code: 'X', message: 'x' } }) },
 });
-const ended = (end: 'committed' | 'aborted' | 'heuristic-rollback', branch = address()): ParticipantEvent => ({
+const ended = (
+  end: 'committed' | 'aborted' | 'heuristic-rollback' | 'heuristic-commit',
+  branch = address(),
+): ParticipantEvent => ({
   type: 'ended',
   branch,
   end,
@@ -172,7 +185,7 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     ],
   ],
   [
-    'two decisions stop the branch for good',
+    'two decisions stop the branch',
     [
       [message(prepare()), ['run-prepare']],
       [voted('yes'), ['vote yes']],
@@ -233,6 +246,78 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
       [message(onePhase({ attempt: 2 })), ['done committed']],
       [message(decide('commit')), ['done committed lazily']],
       [message(decide('abort')), ['alert CONFLICTING_DECISIONS']],
+    ],
+  ],
+  [
+    'an operator has a branch rolled back that was to commit: a hazard, answered again and again',
+    [
+      [message(prepare()), ['run-prepare']],
+      [voted('yes'), ['vote yes']],
+      [message(rule('abort')), ['run-abort']],
+      [message(rule('abort', 1)), []],
+      [message(decide('commit')), []],
+      [ended('aborted'), ['alert HEURISTIC_OUTCOME', 'done heuristic-rollback lazily']],
+      [message(rule('abort', 2)), ['done heuristic-rollback lazily']],
+      [message(decide('commit', { attempt: 1 })), ['done heuristic-rollback lazily']],
+      [message(prepare({ attempt: 1 })), ['vote no']],
+    ],
+  ],
+  [
+    'an operator has a branch committed that was to roll back, after a restart of the participant',
+    [
+      [message(rule('commit')), ['run-commit']],
+      [ended('committed'), ['alert HEURISTIC_OUTCOME', 'done heuristic-commit lazily']],
+      [message(decide('abort')), ['done heuristic-commit lazily']],
+    ],
+  ],
+  [
+    'a ruling without a known end is carried out when it comes again',
+    [
+      [message(rule('abort')), ['run-abort']],
+      [unknown, []],
+      [message(rule('abort', 1)), ['run-abort']],
+    ],
+  ],
+  [
+    'a ruling that comes while the decision is carried out is too late',
+    [
+      [message(decide('commit')), ['run-commit']],
+      [message(rule('abort')), []],
+      [ended('committed'), ['done committed lazily']],
+      [message(rule('abort', 1)), ['done committed lazily']],
+    ],
+  ],
+  [
+    'a ruling goes before the decision that could not be carried out',
+    [
+      [message(decide('commit')), ['run-commit']],
+      [message(rule('abort')), []],
+      [unknown, ['run-abort']],
+      [ended('aborted'), ['alert HEURISTIC_OUTCOME', 'done heuristic-rollback lazily']],
+    ],
+  ],
+  [
+    'a ruling that finds the decision carried out changes nothing and says so',
+    [
+      [message(rule('abort')), ['run-abort']],
+      [ended('heuristic-commit'), ['done committed lazily']],
+    ],
+  ],
+  [
+    'a ruling to commit that finds nothing changes nothing and says so',
+    [
+      [message(rule('commit')), ['run-commit']],
+      [ended('heuristic-rollback'), ['done aborted lazily']],
+    ],
+  ],
+  [
+    'a ruling ends a branch that two decisions had stopped',
+    [
+      [message(prepare()), ['run-prepare']],
+      [message(decide('commit')), ['cancel-work']],
+      [message(decide('abort')), ['alert CONFLICTING_DECISIONS']],
+      [voted('yes'), []],
+      [message(rule('abort')), ['run-abort']],
     ],
   ],
   [

@@ -3,6 +3,7 @@ import type {
   BranchAddress,
   CommitOnePhaseMessage,
   DecisionMessage,
+  OperatorRulingMessage,
   PrepareMessage,
   UnknownOldMessage,
   WorkMessage,
@@ -23,7 +24,7 @@ export interface ParticipantMachineOptions {
   readonly rememberedTransactions?: number;
 }
 
-type Running = 'prepare' | 'one-phase' | Decision;
+type Running = 'prepare' | 'one-phase' | 'ruling' | Decision;
 
 interface BranchState {
   readonly address: BranchAddress;
@@ -35,6 +36,8 @@ interface BranchState {
   decision: Decision | undefined;
   /** the decision must still be carried out */
   decisionDue: boolean;
+  /** an operator's ruling against the decision that must still be carried out, or is being */
+  ruling: Decision | undefined;
   end: BranchEnd | undefined;
   stopped: boolean;
 }
@@ -50,7 +53,8 @@ interface TransactionState {
  * everything that must survive or be shared lies in the database behind the effects.
  *
  * Per branch: nothing known → work in hand → voted → decision in hand → ended. A branch that was told two
- * different decisions is stopped for good. Guarantees: at most one operation is in hand for each transaction; a
+ * different decisions is stopped until an operator rules on it; a ruling comes as a message of its own, ends the
+ * branch against the decision and is answered with what it really came to. Guarantees: at most one operation is in hand for each transaction; a
  * decision waits behind its own transaction's work and nothing else; prepares of deposed leaders are dropped;
  * whatever is repeated is answered again; and memory is bounded by what is in hand plus
  * `rememberedTransactions`. Forgetting is always safe: the database answers then.
@@ -126,7 +130,7 @@ export class ParticipantMachine {
   private apply(event: ParticipantEvent, transaction: TransactionState, branch: BranchState): void {
     switch (event.type) {
       case 'message':
-        if (branch.stopped) return;
+        if (branch.stopped && event.message.type !== 'ruling') return;
         return this.receive(event.message, branch);
       case 'voted':
         return this.voted(transaction, branch, event.result);
@@ -135,6 +139,7 @@ export class ParticipantMachine {
       case 'ended':
         return this.ended(transaction, branch, event.end);
       case 'unknown':
+        if (branch.running === 'ruling') branch.ruling = undefined; // it comes again
         finish(transaction, branch);
         return;
       default:
@@ -142,7 +147,10 @@ export class ParticipantMachine {
     }
   }
 
-  private receive(message: WorkMessage | DecisionMessage | UnknownOldMessage, branch: BranchState): void {
+  private receive(
+    message: WorkMessage | DecisionMessage | OperatorRulingMessage | UnknownOldMessage,
+    branch: BranchState,
+  ): void {
     switch (message.type) {
       case 'prepare':
         return this.receivePrepare(message, branch);
@@ -150,6 +158,8 @@ export class ParticipantMachine {
         return this.receiveOnePhase(message, branch);
       case 'decision':
         return this.receiveDecision(message, branch);
+      case 'ruling':
+        return this.receiveRuling(message, branch);
       case 'unknown-old':
         return this.alert(
           'UNKNOWN_OLD_TRANSACTION',
@@ -162,14 +172,14 @@ export class ParticipantMachine {
   }
 
   private receivePrepare(message: PrepareMessage, branch: BranchState): void {
-    if (branch.decisionDue || branch.conclusion || branch.running) return; // answered by what is in hand
+    if (branch.decisionDue || branch.ruling || branch.conclusion || branch.running) return; // answered by what is in hand
     const vote = branch.end === undefined ? branch.vote : voteAfter(branch.end, branch.vote);
     if (vote) this.replyVote(branch, vote);
     else branch.work = message;
   }
 
   private receiveOnePhase(message: CommitOnePhaseMessage, branch: BranchState): void {
-    if (branch.running || branch.decisionDue) return;
+    if (branch.running || branch.decisionDue || branch.ruling) return;
     if (branch.conclusion) this.replyConclusion(branch, branch.conclusion);
     else if (branch.end) this.replyDone(branch, branch.end, true);
     else branch.work = message;
@@ -184,13 +194,23 @@ export class ParticipantMachine {
     }
     branch.decision = decision;
     if (branch.end) return this.answerEnded(branch, branch.end, decision);
-    if (branch.running === decision) return;
+    if (branch.running === decision || branch.ruling) return;
     if (decision === 'commit' && branch.vote?.vote === 'read-only' && !branch.running) {
       branch.end = 'read-only';
       return this.replyDone(branch, 'read-only', false);
     }
     branch.decisionDue = true;
     branch.work = undefined; // decided: work that has not begun is not wanted any more
+    if (branch.running === 'prepare') this.effects.push({ type: 'cancel-work', branch: branch.address });
+  }
+
+  /** A ruling that comes too late is answered with the end that the branch had before. */
+  private receiveRuling({ ruling }: OperatorRulingMessage, branch: BranchState): void {
+    branch.stopped = false;
+    if (branch.end) return this.replyDone(branch, branch.end, false);
+    branch.ruling = ruling;
+    branch.decisionDue = false;
+    branch.work = undefined;
     if (branch.running === 'prepare') this.effects.push({ type: 'cancel-work', branch: branch.address });
   }
 
@@ -215,7 +235,7 @@ export class ParticipantMachine {
         return this.replyDone(branch, 'aborted', false);
       }
     }
-    if (!branch.decisionDue && !branch.stopped) this.replyVote(branch, result);
+    if (!branch.decisionDue && !branch.ruling && !branch.stopped) this.replyVote(branch, result);
   }
 
   private concluded(transaction: TransactionState, branch: BranchState, result: BranchConclusion): void {
@@ -224,13 +244,16 @@ export class ParticipantMachine {
     branch.end = result.end;
     if (isHeuristic(result.end)) this.alertHeuristic(branch, result.end);
     this.replyConclusion(branch, result);
-    if (branch.decisionDue) branch.decisionDue = false; // it has said how it ended; the branch decided it
+    branch.decisionDue = false; // it has said how it ended; the branch decided it
+    branch.ruling = undefined;
   }
 
-  private ended(transaction: TransactionState, branch: BranchState, end: BranchEnd): void {
+  private ended(transaction: TransactionState, branch: BranchState, reported: BranchEnd): void {
+    const end = branch.running === 'ruling' ? endByRuling(reported) : reported;
     finish(transaction, branch);
     branch.end = end;
     branch.decisionDue = false;
+    branch.ruling = undefined;
     if (isHeuristic(end)) this.alertHeuristic(branch, end);
     if (!branch.stopped) this.replyDone(branch, end, false);
   }
@@ -239,6 +262,11 @@ export class ParticipantMachine {
     if (transaction.running) return;
     for (const branch of transaction.branches.values()) {
       if (branch.stopped) continue;
+      if (branch.ruling) {
+        this.run(transaction, branch, 'ruling');
+        this.effects.push({ type: branch.ruling === 'commit' ? 'run-commit' : 'run-abort', branch: branch.address });
+        return;
+      }
       if (branch.decisionDue) {
         invariant(branch.decision, 'a decision that is due is known');
         branch.decisionDue = false;
@@ -280,7 +308,11 @@ export class ParticipantMachine {
   }
 
   private alertHeuristic(branch: BranchState, end: BranchEnd): void {
-    this.alert('HEURISTIC_OUTCOME', branch.address, `the branch was ended by hand against its decision: ${end}`);
+    this.alert(
+      'HEURISTIC_OUTCOME',
+      branch.address,
+      `the branch was ended by hand, or by an operator's ruling, against its decision: ${end}`,
+    );
   }
 
   private alert(code: ParticipantAlertCode, branch: BranchAddress, detail: string): void {
@@ -327,6 +359,7 @@ function branchOf(transaction: TransactionState, address: BranchAddress): Branch
     conclusion: undefined,
     decision: undefined,
     decisionDue: false,
+    ruling: undefined,
     end: undefined,
     stopped: false,
   };
@@ -342,6 +375,27 @@ function finish(transaction: TransactionState, branch: BranchState): void {
 
 function isHeuristic(end: BranchEnd): boolean {
   return end === 'heuristic-rollback' || end === 'heuristic-commit';
+}
+
+/**
+ * What a ruling against the decision came to. That the database refuses it as contradicting what it has recorded
+ * means that the decision had been carried out before.
+ */
+function endByRuling(reported: BranchEnd): BranchEnd {
+  switch (reported) {
+    case 'committed':
+      return 'heuristic-commit';
+    case 'aborted':
+      return 'heuristic-rollback';
+    case 'heuristic-commit':
+      return 'committed';
+    case 'heuristic-rollback':
+      return 'aborted';
+    case 'read-only':
+      return reported;
+    default:
+      return unreachable(reported, 'branch end');
+  }
 }
 
 /** What a branch that has ended answers to a late prepare; the same as its ledger would say. */

@@ -7,6 +7,7 @@ import type {
   BranchSpecification,
   Decision,
   Protocol,
+  RulingAction,
   TransactionId,
   Vote,
 } from './types.js';
@@ -71,6 +72,28 @@ export interface DecideRecord {
   readonly at: number;
 }
 
+/**
+ * An operator's ruling (protocol section 2), kept with its transaction whatever it changes. On an undecided
+ * transaction it is the decision; on a decided one it ends a single branch against the decision, or says that
+ * branches are no longer waited for. See `judgeRuling` for what is refused.
+ */
+export interface ResolveRecord {
+  readonly type: 'resolve';
+  readonly transactionId: TransactionId;
+  /** the branch that is meant; the whole transaction when left out */
+  readonly branchId?: BranchId;
+  readonly action: RulingAction;
+  readonly operator: string;
+  readonly reason: string;
+  readonly force: boolean;
+  /** every vote the leader has, in case the ruling becomes the decision */
+  readonly reports: readonly BranchReport[];
+  /** whose branch it is; only about a transaction that is older than the retention */
+  readonly participant?: string;
+  readonly at: number;
+  readonly idempotency?: IdempotencyClaim;
+}
+
 export interface BranchDone {
   readonly transactionId: TransactionId;
   readonly branchId: BranchId;
@@ -108,6 +131,7 @@ export type LogRecord =
   | EnlistRecord
   | CommitRequestedRecord
   | DecideRecord
+  | ResolveRecord
   | BranchesDoneRecord
   | ParticipantRecord
   | ExpireRecord;

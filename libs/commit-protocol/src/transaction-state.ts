@@ -10,6 +10,7 @@ import type {
   OperationCall,
   Outcome,
   Protocol,
+  RulingAction,
   TransactionId,
   Vote,
 } from './types.js';
@@ -27,6 +28,24 @@ export interface BranchState {
   results?: readonly JsonValue[];
   error?: BranchError;
   end?: BranchEnd;
+  /** an operator ended it against the decision: it is told this instead */
+  ruling?: Decision;
+  /** an operator gave it up: the transaction may end without it, or in spite of its hazard */
+  forgotten?: true;
+}
+
+/** What a ruling was in the end: the decision, the end of one branch against it, or leave to end without branches. */
+export type RulingEffect = 'decided' | 'branch-ruled' | 'forgotten';
+
+/** A ruling as it is kept with its transaction; see `ResolveRecord`. */
+export interface RulingState {
+  readonly action: RulingAction;
+  readonly branchId?: BranchId;
+  readonly operator: string;
+  readonly reason: string;
+  readonly force: boolean;
+  readonly effect: RulingEffect;
+  readonly at: number;
 }
 
 /** An idempotency key that belongs to a transaction, and to one of its branches if that was enlisted with it. */
@@ -38,7 +57,7 @@ export interface ClaimState extends IdempotencyClaim {
  * A transaction as the log knows it: the same on every node at the same log index.
  *
  * It moves through: active (not closed) → preparing (closed) → decided → ended. A transaction with a hazard
- * has the outcome `mixed` and does not end by itself.
+ * has the outcome `mixed` and does not end by itself: an operator must rule that it is forgotten.
  */
 export interface TransactionState {
   readonly transactionId: TransactionId;
@@ -56,6 +75,8 @@ export interface TransactionState {
   cause?: AbortCause;
   decidedAt?: number;
   outcome?: Outcome;
+  /** by operators, oldest first; absent when there is none */
+  rulings?: RulingState[];
   endedAt?: number;
   /** log index of the last change */
   logIndex: number;
@@ -104,6 +125,11 @@ export function findBranch(transaction: TransactionState, branchId: BranchId): B
 /** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */
 export function isHazard(end: BranchEnd | undefined): boolean {
   return end === 'heuristic-commit' || end === 'heuristic-rollback';
+}
+
+/** Whether a decided transaction cannot end yet because of this branch. */
+export function keepsOpen({ end, forgotten }: BranchState): boolean {
+  return forgotten === undefined && (end === undefined || isHazard(end));
 }
 
 /** Operations of all branches together. */

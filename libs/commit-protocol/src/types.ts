@@ -12,6 +12,9 @@ export type Vote = 'yes' | 'no' | 'read-only';
 
 export type Decision = 'commit' | 'abort';
 
+/** What an operator may rule: a decision, or that a transaction is no longer waited for. */
+export type RulingAction = Decision | 'forget';
+
 /** `mixed`: an operator or a database broke the promise of a `yes`, so the branches ended differently. */
 export type Outcome = 'committed' | 'aborted' | 'mixed';
 

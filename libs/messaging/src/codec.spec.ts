@@ -22,6 +22,7 @@ const messages: ProtocolMessage[] = [
   },
   { type: 'commit-one-phase', ...branch, operations, deadline: 1_700_000_000_000, attempt: 2 },
   { type: 'decision', ...branch, decision: 'abort', attempt: 1 },
+  { type: 'ruling', ...branch, ruling: 'commit', attempt: 3 },
   { type: 'unknown-old', ...branch },
   { type: 'vote', ...branch, vote: 'yes', results: [{ balance: 3 }, null] },
   {

@@ -98,6 +98,12 @@ export const messageSchemas = {
     decision: z.enum(['commit', 'abort']),
     attempt: count,
   }),
+  ruling: z.strictObject({
+    type: z.literal('ruling'),
+    ...branchAddress,
+    ruling: z.enum(['commit', 'abort']),
+    attempt: count,
+  }),
   'unknown-old': z.strictObject({ type: z.literal('unknown-old'), ...branchAddress }),
   vote: z.strictObject({
     type: z.literal('vote'),
@@ -153,6 +159,7 @@ export const schemaAgreement: SchemaAgreement & Record<keyof typeof messageSchem
   prepare: true,
   'commit-one-phase': true,
   decision: true,
+  ruling: true,
   'unknown-old': true,
   vote: true,
   done: true,

@@ -1,6 +1,6 @@
 import { randomItem, type Random } from '@concordat/foundation';
 import type { BranchAddress, CoordinatorMessage, DoneMessage, InquiryMessage, VoteMessage } from '../messages.js';
-import type { BranchEnd, Vote } from '../types.js';
+import type { BranchEnd, Decision, Vote } from '../types.js';
 
 /**
  * A branch with its database, after protocol section 5: what is prepared stays so until it is told a decision, a
@@ -31,6 +31,8 @@ export class BranchModel {
         return { ...this.address, type: 'done', end: this.commitOnePhase() };
       case 'decision':
         return { ...this.address, type: 'done', end: message.decision === 'commit' ? this.commit() : this.abort() };
+      case 'ruling':
+        return { ...this.address, type: 'done', end: this.endAgainst(message.ruling) };
       case 'unknown-old':
         return undefined;
     }
@@ -67,6 +69,14 @@ export class BranchModel {
       this.ledger = 'committed';
     }
     return this.ledger === 'committed' ? 'committed' : 'heuristic-rollback';
+  }
+
+  /** What an operator's ruling comes to; nothing is changed that has ended before. */
+  private endAgainst(ruling: Decision): BranchEnd {
+    if (!this.prepared) return this.ledger ?? 'aborted';
+    return (ruling === 'commit' ? this.commit() : this.abort()) === 'committed'
+      ? 'heuristic-commit'
+      : 'heuristic-rollback';
   }
 
   private abort(): BranchEnd {

@@ -215,6 +215,10 @@ export class LeaderDriver {
       const presumed = applied?.closed === true && !member && message.decision === 'abort';
       invariant(presumed || applied?.decision === message.decision, 'a decision is applied before it is sent');
     }
+    if (message.type === 'ruling') {
+      const branch = applied?.branches.find(({ branchId }) => branchId === message.branchId);
+      invariant(branch?.ruling === message.ruling, 'a ruling is applied before it is sent');
+    }
     if (message.type === 'commit-one-phase') {
       invariant(applied?.delegatedTo === message.branchId, 'Delegate is applied before commit-one-phase is sent');
     }

@@ -146,6 +146,7 @@ export class ParticipantRuntime<Context> {
         return held ? held.then(() => this.receive(message)) : this.receive(message);
       }
       case 'decision':
+      case 'ruling':
       case 'unknown-old':
         return this.receive(message);
       default:
