@@ -261,10 +261,6 @@ export class KafkaGroupConsumer implements GroupConsumer {
     this.consumer.pause(this.topics.map((topic) => ({ topic })));
   }
 
-  resume(): void {
-    this.consumer.resume(this.topics.map((topic) => ({ topic })));
-  }
-
   seek({ topic, partition, offset }: TopicPartitionOffset): void {
     this.consumer.seek({ topic, partition, offset: String(offset) });
   }

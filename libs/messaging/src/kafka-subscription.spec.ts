@@ -17,6 +17,8 @@ class FakeConsumer implements GroupConsumer {
   readonly commits: TopicPartitionOffset[][] = [];
   readonly seeks: number[] = [];
   resolved: string | undefined;
+  heartbeats = 0;
+  end = 40;
   disconnected = false;
 
   constructor(
@@ -30,13 +32,12 @@ class FakeConsumer implements GroupConsumer {
   }
   async evictPredecessor(): Promise<void> {}
   async endOffsets(): Promise<TopicPartitionOffset[]> {
-    return [{ topic, partition: 0, offset: 40 }];
+    return [{ topic, partition: 0, offset: this.end }];
   }
   async run(): Promise<void> {
     this.events.onJoined([{ topic, partition: 0 }]);
   }
   pause(): void {}
-  resume(): void {}
   seek({ offset }: TopicPartitionOffset): void {
     this.seeks.push(offset);
   }
@@ -63,11 +64,16 @@ class FakeConsumer implements GroupConsumer {
           attempt: offset,
         }),
       })),
-      heartbeat: async () => undefined,
+      heartbeat: async () => void this.heartbeats++,
       isWanted: () => true,
       resolve: (offset) => (this.resolved = offset),
     });
   }
+}
+
+/** Lets everything happen that waits for nothing but promises. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 30; turn++) await Promise.resolve();
 }
 
 function createSubscription(options: Partial<SubscriptionOptions> = {}) {
@@ -100,9 +106,9 @@ function createSubscription(options: Partial<SubscriptionOptions> = {}) {
   );
   const run = async (durationMs: number): Promise<void> => {
     for (let passed = 0; passed <= durationMs; passed += 50) {
-      for (let turn = 0; turn < 30; turn++) await Promise.resolve();
+      await turns();
       clock.advance(50);
-      for (let turn = 0; turn < 30; turn++) await Promise.resolve();
+      await turns();
     }
   };
   subscription.start();
@@ -184,6 +190,52 @@ describe('KafkaSubscription', () => {
     await consumers[0]!.deliver(100);
     await consumers[0]!.deliver(0, 1);
     expect(seen).toEqual([100, 0, 1]);
+  });
+
+  it('holds a batch while it is paused, lives on, and lets go of it at once when it resumes', async () => {
+    const { subscription, consumers, seen, run } = createSubscription({ start: 'latest' });
+    await subscription.standing;
+    subscription.pause();
+    let held = true;
+    void consumers[0]!.deliver(40, 41).then(() => (held = false));
+    await run(3_000);
+    expect(held).toBe(true);
+    expect(consumers[0]!.heartbeats).toBeGreaterThan(4);
+    consumers[0]!.end = 50;
+    subscription.resumeFromLatest();
+    await turns();
+    expect(held).toBe(false);
+    expect(consumers[0]!.resolved).toBeUndefined();
+    expect(consumers[0]!.seeks).toEqual([40, 50]);
+    await consumers[0]!.deliver(50);
+    expect(seen).toEqual([50]);
+  });
+
+  it('stays paused when it is paused again before the broker has said where to go on', async () => {
+    const { subscription, consumers, run } = createSubscription({ start: 'latest' });
+    await subscription.standing;
+    subscription.pause();
+    subscription.resumeFromLatest();
+    subscription.pause();
+    let held = true;
+    void consumers[0]!.deliver(40).then(() => (held = false));
+    await run(3_000);
+    expect(held).toBe(true);
+    subscription.resumeFromLatest();
+    await turns();
+    expect(held).toBe(false);
+  });
+
+  it('lets go of a held batch when its consumer ends', async () => {
+    const { subscription, consumers } = createSubscription();
+    await subscription.standing;
+    subscription.pause();
+    let held = true;
+    void consumers[0]!.deliver(1).then(() => (held = false));
+    consumers[0]!.events.onCrashed(new Error('crashed on purpose'));
+    await turns();
+    expect(held).toBe(false);
+    expect(consumers[0]!.disconnected).toBe(true);
   });
 
   it('commits once more and disconnects when it is stopped', async () => {

@@ -53,8 +53,8 @@ export interface GroupConsumer {
   endOffsets(): Promise<TopicPartitionOffset[]>;
   /** Joins the group and fetches until it is disconnected. */
   run(): Promise<void>;
+  /** Fetches no more, for good. */
   pause(): void;
-  resume(): void;
   seek(position: TopicPartitionOffset): void;
   commit(positions: readonly TopicPartitionOffset[]): Promise<void>;
   disconnect(): Promise<void>;
@@ -83,13 +83,17 @@ const REBUILD = { baseMs: 100, capMs: 2_000 };
 const HEALTHY_LIFE_MS = 30_000;
 const DISCONNECT_LIMIT_MS = 5_000;
 const COMMIT_LIMIT_MS = 2_000;
-const CAPACITY_CHECK_MS = 500;
+/** A batch that is held back looks so often whether it still is to be, and whether a heartbeat is due. */
+const HELD_CHECK_MS = 500;
 
 /**
  * One subscription on Kafka, over as many consumers as it takes: kafkajs' consumers crash and get stuck, so
  * each has a watch, and a new one is built, without end and at a capped delay, when one has ended.
  *
- * States: joining ⇄ consuming (a consumer stands) → stopped; `paused` is orthogonal to them.
+ * States: joining ⇄ consuming (a consumer stands) → stopped; `paused` is orthogonal to them. A paused
+ * subscription holds the first batch that comes: kafkajs fetches nothing further until it gets it back. Its own
+ * pause would do as well, but its way back leads through a sleep of up to `fetchWaitMs`, and a new leader waits
+ * for the replies.
  * Invariants: never more than `maximumInFlight` unfinished messages; what is committed lies at or below the
  * lowest unfinished message; a consumer that was given up is never listened to again.
  */
@@ -106,6 +110,8 @@ export class KafkaSubscription implements Subscription {
   private beginnings: Map<string, number> | undefined;
   private inFlight = 0;
   private paused = false;
+  /** the way out of the pause that is under way; another pause ends it */
+  private resumption: symbol | undefined;
   private stopping: Promise<void> | undefined;
   private answeredAt: number;
   private evicted = false;
@@ -115,7 +121,7 @@ export class KafkaSubscription implements Subscription {
   private announceStanding: () => void = () => undefined;
   private endLife: (reason: unknown) => void = () => undefined;
   private wakeSupervisor: () => void = () => undefined;
-  private readonly finishWaiters = new Set<() => void>();
+  private readonly waiters = new Set<() => void>();
   private supervision: Promise<void> | undefined;
 
   constructor(
@@ -135,14 +141,14 @@ export class KafkaSubscription implements Subscription {
   }
 
   pause(): void {
-    if (this.paused || this.stopping) return;
     this.paused = true;
-    if (this.joined) this.consumer?.pause();
+    this.resumption = undefined;
   }
 
   resumeFromLatest(): void {
-    if (!this.paused || this.stopping) return;
-    void this.seekToEnd();
+    if (!this.paused || this.resumption || this.stopping) return;
+    this.resumption = Symbol('resumption');
+    void this.seekToEnd(this.resumption);
   }
 
   idleMs(): number {
@@ -158,7 +164,7 @@ export class KafkaSubscription implements Subscription {
     const { clock, logger, onEnded } = this.dependencies;
     if (this.joined) this.consumer?.pause();
     const deadline = clock.monotonic() + (this.options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS);
-    while (this.inFlight > 0 && clock.monotonic() < deadline) await this.finishedOne(deadline - clock.monotonic());
+    while (this.inFlight > 0 && clock.monotonic() < deadline) await this.woken(deadline - clock.monotonic());
     this.commitTimer?.cancel();
     try {
       await withTimeLimit(clock, COMMIT_LIMIT_MS, 'the last offset commit', this.commitPositions());
@@ -223,6 +229,7 @@ export class KafkaSubscription implements Subscription {
       watch.cancel();
       this.consumer = undefined;
       this.joined = false;
+      this.wake();
       const retired = this.retire(consumer, joining);
       await withTimeLimit(clock, DISCONNECT_LIMIT_MS, 'the disconnection', retired).catch((error: unknown) =>
         logger.debug(`${this.group}: ${errorMessage(error)}`),
@@ -290,7 +297,7 @@ export class KafkaSubscription implements Subscription {
     this.partitions = kept;
     this.assigned = new Set(assignment.map(keyOf));
     this.joined = true;
-    if (this.paused || this.stopping) consumer.pause();
+    if (this.stopping) consumer.pause();
     this.announceStanding();
   }
 
@@ -301,12 +308,13 @@ export class KafkaSubscription implements Subscription {
   }
 
   private async handOnBatch(consumer: GroupConsumer, batch: ConsumedBatch): Promise<void> {
+    if (this.paused) return this.hold(consumer, batch);
     const isWanted = (): boolean => this.consumer === consumer && !this.paused && !this.stopping && batch.isWanted();
     let last: string | undefined;
     try {
       for (const message of batch.messages) {
         while (this.isFull() && isWanted()) {
-          await this.finishedOne(CAPACITY_CHECK_MS);
+          await this.woken(HELD_CHECK_MS);
           await batch.heartbeat();
         }
         if (!isWanted()) break;
@@ -315,6 +323,14 @@ export class KafkaSubscription implements Subscription {
       }
     } finally {
       if (last !== undefined && this.consumer === consumer) batch.resolve(last);
+    }
+  }
+
+  /** Keeps a batch for as long as the subscription is paused; nothing of it is handed on. */
+  private async hold(consumer: GroupConsumer, batch: ConsumedBatch): Promise<void> {
+    while (this.paused && !this.stopping && this.consumer === consumer && batch.isWanted()) {
+      await this.woken(HELD_CHECK_MS);
+      await batch.heartbeat();
     }
   }
 
@@ -355,7 +371,7 @@ export class KafkaSubscription implements Subscription {
   private finish(tracker: OffsetTracker, offset: number): void {
     this.inFlight--;
     tracker.finish(offset);
-    if (this.finishWaiters.size > 0) for (const wake of this.finishWaiters) wake();
+    this.wake();
   }
 
   private putAside(origin: MessageOrigin, key: Buffer | null, value: Buffer | null, error: MessageDecodeError): void {
@@ -369,16 +385,20 @@ export class KafkaSubscription implements Subscription {
     return this.inFlight >= (this.options.maximumInFlight ?? DEFAULT_MAXIMUM_IN_FLIGHT);
   }
 
-  /** Waits until a handler has finished, at most `limitMs`. */
-  private finishedOne(limitMs: number): Promise<void> {
+  private wake(): void {
+    if (this.waiters.size > 0) for (const wake of this.waiters) wake();
+  }
+
+  /** Waits until a handler has finished or a batch need not be held any more, at most `limitMs`. */
+  private woken(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
         timer.cancel();
-        this.finishWaiters.delete(wake);
+        this.waiters.delete(wake);
         resolve();
       };
       const timer = this.dependencies.clock.setTimer(limitMs, wake);
-      this.finishWaiters.add(wake);
+      this.waiters.add(wake);
     });
   }
 
@@ -409,14 +429,16 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  /** Kept up until the broker has said where the partitions end, or the subscription is paused no more. */
-  private async seekToEnd(): Promise<void> {
+  /** Kept up until the broker has said where the partitions end, or the subscription is paused anew. */
+  private async seekToEnd(resumption: symbol): Promise<void> {
     const { clock, logger, random } = this.dependencies;
-    for (let attempt = 0; this.paused && !this.stopping; attempt++) {
+    const isWanted = (): boolean => this.resumption === resumption && !this.stopping;
+    for (let attempt = 0; isWanted(); attempt++) {
       const consumer = this.consumer;
       try {
         if (!consumer || !this.joined) throw new Error('no consumer stands');
         const ends = await consumer.endOffsets();
+        if (!isWanted()) return;
         if (this.consumer === consumer && this.joined) return this.continueAt(consumer, ends);
       } catch (error) {
         logger.debug(`${this.group} cannot resume yet: ${errorMessage(error)}`);
@@ -437,8 +459,9 @@ export class KafkaSubscription implements Subscription {
       consumer.seek({ topic, partition, offset });
     }
     this.paused = false;
+    this.resumption = undefined;
     this.answeredAt = this.dependencies.clock.monotonic();
-    consumer.resume();
+    this.wake();
   }
 }
 
