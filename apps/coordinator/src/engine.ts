@@ -150,6 +150,23 @@ function watch(metrics: Metrics, manager: TransactionManager): void {
     () => manager.figures().waitingForKeys,
   );
   metrics.gauge(
+    'concordat_hazards_open',
+    'Branches that ended against their decision and that no operator has forgotten',
+    () => manager.figures().hazards,
+  );
+  metrics.gauge(
+    'concordat_unknown_old_branches',
+    'Prepared branches of transactions that nobody remembers, as the leader knows',
+    () => manager.figures().unknownOld,
+  );
+  metrics.labelled(
+    'concordat_rulings_total',
+    'Rulings of operators while this node led, by action',
+    'action',
+    'counter',
+    () => Object.entries(manager.figures().rulings),
+  );
+  metrics.gauge(
     'concordat_alerts_total',
     'Broken promises and unknown old branches since the start',
     () => manager.figures().alerts,

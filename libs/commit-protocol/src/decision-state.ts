@@ -289,10 +289,11 @@ export class DecisionState {
     if (idempotency && this.findClaim(idempotency.key)) return refuse('KEY_IN_USE', transaction);
     const judgement = judgeRuling(transaction, record);
     if (judgement.refusal !== undefined) return refuse(judgement.refusal, transaction);
-    (transaction.rulings ??= []).push(rulingState(record, judgement.effect));
+    const count = (transaction.rulings ??= []).push(rulingState(record, judgement.effect));
     if (idempotency) {
-      transaction.claims.push(idempotency);
-      this.claims.set(idempotency.key, { transaction, claim: idempotency });
+      const claim: ClaimState = { ...idempotency, ruling: count - 1 };
+      transaction.claims.push(claim);
+      this.claims.set(claim.key, { transaction, claim });
     }
     if (judgement.effect === 'decided' && action !== 'forget') {
       const { transactionId, reports, operator, reason } = record;

@@ -3,7 +3,7 @@ export * from './coordinator.js';
 export * from './decision-state.js';
 export * from './ended-transactions.js';
 export * from './gid.js';
-export { judgeRuling, MAXIMUM_RULINGS, type Ruling, type RulingRefusal } from './rulings.js';
+export { judgeRuling, MAXIMUM_RULINGS, rulingState, type Ruling, type RulingRefusal } from './rulings.js';
 export { MAXIMUM_OLD_RULINGS, type OldRuling } from './old-rulings.js';
 export type * from './messages.js';
 export { MESSAGE_VERSION } from './messages.js';

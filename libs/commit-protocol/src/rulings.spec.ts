@@ -161,7 +161,7 @@ describe('what a ruling does', () => {
       decidedAt: AT + 20,
       branches: [{ vote: 'yes' }, {}],
       rulings: [{ action: 'abort', operator: 'ann', reason: 'the bank is gone', effect: 'decided', at: AT + 20 }],
-      claims: [CLAIM],
+      claims: [{ ...CLAIM, ruling: 0 }],
     });
     expect(transaction.endedAt).toBeUndefined();
   });

@@ -48,9 +48,11 @@ export interface RulingState {
   readonly at: number;
 }
 
-/** An idempotency key that belongs to a transaction, and to one of its branches if that was enlisted with it. */
+/** An idempotency key that belongs to a transaction, and to the branch or the ruling that came with it. */
 export interface ClaimState extends IdempotencyClaim {
   readonly branchId?: BranchId;
+  /** place among the rulings, from 0 */
+  readonly ruling?: number;
 }
 
 /**

@@ -35,6 +35,7 @@ const LEADERS_CALLS: ReadonlySet<string> = new Set([
   'POST /v1/transactions/:id/branches',
   'POST /v1/transactions/:id/commit',
   'POST /v1/transactions/:id/abort',
+  'POST /v1/transactions/:id/resolve',
   'POST /v1/cluster/members',
   'DELETE /v1/cluster/members/:nodeId',
   'POST /v1/cluster/leader',

@@ -42,6 +42,7 @@ describe('the OpenAPI document', () => {
       'POST /v1/transactions/{id}/abort',
       'POST /v1/transactions/{id}/branches',
       'POST /v1/transactions/{id}/commit',
+      'POST /v1/transactions/{id}/resolve',
     ]);
   });
 

@@ -105,6 +105,11 @@ export const PROBLEMS = {
     title: 'The transaction does not exist',
     advice: 'Check the id.',
   },
+  BRANCH_NOT_FOUND: {
+    status: 404,
+    title: 'The transaction has no such branch',
+    advice: 'Nothing happened; `GET /v1/transactions/{id}` lists the branches.',
+  },
   MEMBER_NOT_FOUND: {
     status: 404,
     title: 'The node is no member of the group',
@@ -144,6 +149,22 @@ export const PROBLEMS = {
     status: 409,
     title: 'The branch is enlisted differently',
     advice: 'The same branchId came with another vote or participant; use a new branchId.',
+  },
+  RULING_CONTRADICTS_DECISION: {
+    status: 409,
+    title: 'The ruling contradicts the decision',
+    advice:
+      'Nothing happened, and the decision never changes. One branch that is in doubt can be ended against it: name it and send `"force": true`.',
+  },
+  RULING_NEEDS_FORCE: {
+    status: 409,
+    title: 'The ruling is possible only by force',
+    advice: 'Nothing happened. `detail` says what is given up; send `"force": true` if that is meant.',
+  },
+  RULING_NOT_POSSIBLE: {
+    status: 409,
+    title: 'The transaction does not allow the ruling',
+    advice: 'Nothing happened; `detail` says why. `GET /v1/in-doubt` lists what is possible.',
   },
   MEMBER_CONFLICT: {
     status: 409,

@@ -14,7 +14,7 @@ import {
   UnknownOperationError,
   UnknownParticipantError,
 } from '../transactions/errors.js';
-import { transactionSchema } from './schemas.js';
+import { resolutionSchema, transactionSchema } from './schemas.js';
 import { aborted, active, branch, BRANCH_ID, committed, committing, ID } from './testing/fake-engine.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
 
@@ -114,6 +114,27 @@ describe('transactions', () => {
     expect(node.transactions.calls).toEqual([
       ['commit', ID, options],
       ['abort', ID, options],
+    ]);
+  });
+
+  it('rules, with what was left out filled in', async () => {
+    const ruling = {
+      action: 'forget',
+      operator: 'unnamed',
+      reason: 'the bank is gone',
+      force: false,
+      effect: 'forgotten',
+      at: active.createdAt,
+    } as const;
+    node.transactions.resolution = { ruling, transaction: { ...committed, rulings: [ruling] } };
+    const answer = await post(`/v1/transactions/${ID}/resolve`, { action: 'forget', reason: 'the bank is gone' });
+    expect(answer.statusCode).toBe(200);
+    expect(resolutionSchema.parse(answer.json())).toEqual(node.transactions.resolution);
+    const whole = { action: 'abort', branchId: BRANCH_ID, reason: 'x', operator: 'ann', force: true };
+    await post(`/v1/transactions/${ID}/resolve`, whole, { 'idempotency-key': 'k' });
+    expect(node.transactions.calls).toEqual([
+      ['resolve', ID, { action: 'forget', operator: 'unnamed', reason: 'the bank is gone', force: false }],
+      ['resolve', ID, { ...whole, idempotency: { key: 'k', bodyHash: expect.stringMatching(/^[0-9a-f]{64}$/) } }],
     ]);
   });
 
@@ -232,6 +253,7 @@ describe('the node', () => {
       state: 'in-doubt',
       since: active.createdAt,
       reason: 'no answer',
+      rulings: [{ action: 'abort', force: false }],
     } as const;
     node.transactions.inDoubtItems = [item];
     const answer = await get('/v1/in-doubt');

@@ -18,6 +18,7 @@ export const MAXIMUM_PAYLOAD_BYTES = 256 * 1024;
 /** as in `CONCORDAT_NODE_ID` */
 export const MAXIMUM_NODE_ID = 999_999_999;
 const MAXIMUM_URL_LENGTH = 300;
+const MAXIMUM_REASON_LENGTH = 1_000;
 const MAXIMUM_KEYS = 256;
 const MAXIMUM_NAME_LENGTH = 255;
 
@@ -35,6 +36,7 @@ const uuid = z
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'must be a UUID in lower case');
 const vote = z.enum(['yes', 'no', 'read-only']);
 const protocol = z.enum(['2pc', '3pc']);
+const rulingAction = z.enum(['commit', 'abort', 'forget']);
 
 const beginFields = {
   protocol: protocol.default('2pc'),
@@ -57,6 +59,26 @@ export const workBranchSchema = z.strictObject({ participant: name, operation: n
 export const preparedBranchSchema = z.strictObject({ participant: name, branchId: uuid, vote });
 export const beginSchema = z.strictObject(beginFields);
 export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
+
+/** One line of text for people: it is kept in the log and written into the log file. */
+const line = (maximumLength: number) =>
+  z
+    .string()
+    .max(maximumLength)
+    .refine((text) => text.trim() !== '' && !/\p{Cc}/u.test(text), 'must be one line of text, not empty');
+
+export const resolveSchema = z
+  .strictObject({
+    action: rulingAction,
+    branchId: uuid.optional().meta({ description: 'the branch that is meant; the whole transaction when left out' }),
+    reason: line(MAXIMUM_REASON_LENGTH).meta({ description: 'why, for those who read the audit' }),
+    operator: line(MAXIMUM_NAME_LENGTH).default('unnamed').meta({ description: 'who rules, for the audit' }),
+    force: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'says that a ruling is meant which breaks a promise, or gives up a branch' }),
+  })
+  .meta({ description: 'what an operator rules' });
 
 const nodeId = z.int().min(1).max(MAXIMUM_NODE_ID);
 
@@ -135,8 +157,20 @@ export const branchSchema = z.object({
     'read-only',
     'heuristic-rollback',
     'heuristic-commit',
+    'forgotten',
   ]),
+  ruling: z.enum(['commit', 'abort']).optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+
+export const rulingSchema = z.object({
+  action: rulingAction,
+  branchId: uuid.optional(),
+  operator: z.string(),
+  reason: z.string(),
+  force: z.boolean(),
+  effect: z.enum(['decided', 'branch-ruled', 'forgotten', 'unknown-old']),
+  at: time,
 });
 
 export const transactionSchema = z.object({
@@ -154,6 +188,7 @@ export const transactionSchema = z.object({
     z.custom<JsonValue>(() => true),
   ),
   warnings: z.array(z.string()),
+  rulings: z.array(rulingSchema),
   createdAt: time,
   deadline: time,
   decidedAt: time.nullable(),
@@ -176,8 +211,14 @@ export const inDoubtSchema = z.object({
       state: z.enum(['in-doubt', 'heuristic-rollback', 'heuristic-commit', 'unknown-old']),
       since: time,
       reason: z.string(),
+      rulings: z.array(z.object({ action: rulingAction, force: z.boolean() })),
     }),
   ),
+});
+
+export const resolutionSchema = z.object({
+  ruling: rulingSchema.nullable(),
+  transaction: transactionSchema.nullable(),
 });
 
 export const clusterSchema = z.object({
@@ -243,6 +284,8 @@ export const COMPONENT_SCHEMAS = {
   Transaction: transactionSchema,
   TransactionPage: transactionPageSchema,
   InDoubtList: inDoubtSchema,
+  Resolve: resolveSchema,
+  Resolution: resolutionSchema,
   Cluster: clusterSchema,
   SetMember: memberSchema,
   SetLeader: leaderSchema,

@@ -11,6 +11,7 @@ import {
   emptyBodySchema,
   listQuerySchema,
   noQuerySchema,
+  resolveSchema,
   TRANSACTION_STATUSES,
   waitQuerySchema,
 } from './schemas.js';
@@ -123,6 +124,25 @@ export class TransactionsController {
     const options = parseQuery(waitQuerySchema, request.query);
     parseBody(emptyBodySchema, request.body ?? {});
     sendSettlement(reply, 'aborted', await this.transactions.abort(id, options), pathOf(request.url));
+  }
+
+  @Post(':id/resolve')
+  @Call({
+    id: 'resolveTransaction',
+    withId: true,
+    summary: 'Rules on a transaction that cannot end by itself',
+    tag: 'operations',
+    body: 'Resolve',
+    idempotent: true,
+    answers: { 200: 'Resolution' },
+    problems: [400, 404, 409, 410, 413, 415, 422, 503],
+  })
+  async resolve(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
+    const id = parseTransactionId(request.params.id);
+    parseQuery(noQuerySchema, request.query);
+    const ruling = parseBody(resolveSchema, request.body);
+    const idempotency = parseIdempotency(request.headers, 'resolve', request.body, id);
+    sendJson(reply, 200, await this.transactions.resolve(id, { ...ruling, idempotency }));
   }
 
   @Get(':id')

@@ -181,7 +181,7 @@ function exceeds(value: JsonValue): boolean {
  */
 export function parseIdempotency(
   headers: IncomingHttpHeaders,
-  call: 'begin' | 'enlist' | 'execute',
+  call: 'begin' | 'enlist' | 'execute' | 'resolve',
   body: unknown,
   transactionId?: string,
 ): Idempotency | undefined {

@@ -30,6 +30,30 @@ export class BranchConflictError extends CodedError {
   readonly retryable = false;
 }
 
+/** The transaction has no branch of this id. */
+export class BranchNotFoundError extends CodedError {
+  readonly code = 'BRANCH_NOT_FOUND';
+  readonly retryable = false;
+}
+
+/** The decision never changes: nothing happened. */
+export class RulingContradictsDecisionError extends CodedError {
+  readonly code = 'RULING_CONTRADICTS_DECISION';
+  readonly retryable = false;
+}
+
+/** The ruling is possible only for somebody who says that it is meant: nothing happened. */
+export class RulingNeedsForceError extends CodedError {
+  readonly code = 'RULING_NEEDS_FORCE';
+  readonly retryable = false;
+}
+
+/** The state of the transaction does not allow the ruling, by force or not: nothing happened. */
+export class RulingNotPossibleError extends CodedError {
+  readonly code = 'RULING_NOT_POSSIBLE';
+  readonly retryable = false;
+}
+
 /** The transaction has as many branches or operations as are allowed. */
 export class TooManyBranchesError extends CodedError {
   readonly code = 'TOO_MANY_BRANCHES';

@@ -3,6 +3,7 @@ export const COORDINATOR_FAILPOINTS = [
   'coordinator.begin.before-append',
   'coordinator.begin.after-append',
   'coordinator.prepare.after-send',
+  'coordinator.resolve.before-append',
   'coordinator.decide.before-append',
   'coordinator.decide.after-append',
   'coordinator.decision.after-send',

@@ -1,6 +1,12 @@
-import { findBranch, formatGid, type BranchReport, type TransactionState } from '@concordat/commit-protocol';
+import {
+  formatGid,
+  isHazard,
+  type BranchReport,
+  type BranchState,
+  type TransactionState,
+} from '@concordat/commit-protocol';
 import type { TransactionOptions } from './options.js';
-import type { InDoubtItem } from './transactions.api.js';
+import type { InDoubtItem, PossibleRuling } from './transactions.api.js';
 import type { UnknownOldBranch } from './unknown-old-branches.js';
 
 /** A transaction, and what is known of its votes beyond the log. */
@@ -9,8 +15,18 @@ export interface KnownTransaction {
   reportOf(branchId: string): BranchReport | undefined;
 }
 
+type Finding = Pick<InDoubtItem, 'state' | 'reason' | 'rulings'>;
+
+const FORGET: PossibleRuling = { action: 'forget', force: false };
+const FORGET_BY_FORCE: PossibleRuling = { action: 'forget', force: true };
+const ANY_RULING: readonly PossibleRuling[] = [
+  { action: 'commit', force: false },
+  { action: 'abort', force: false },
+  FORGET,
+];
+
 /**
- * What an operator should look at: branches that voted yes and have not ended for a while, hazards, and
+ * What an operator should look at, and can do: branches that voted yes and have not ended for a while, hazards, and
  * prepared branches of transactions that nobody remembers.
  */
 export function listInDoubt(
@@ -21,19 +37,14 @@ export function listInDoubt(
 ): InDoubtItem[] {
   const items: InDoubtItem[] = [];
   for (const one of known) {
-    const { transactionId, createdAt, decidedAt, decision, branches } = one.transaction;
+    const { transactionId, createdAt, decidedAt, branches } = one.transaction;
     const since = decidedAt ?? createdAt;
-    for (const { branchId, participant, end } of branches) {
-      const identity = { transactionId, branchId, participant, gid: formatGid(cluster, transactionId, branchId) };
-      if (end === 'heuristic-rollback' || end === 'heuristic-commit') {
-        const reason = `somebody ended the prepared branch by hand, against the decision to ${decision ?? 'come'}`;
-        items.push({ ...identity, state: end, since: new Date(since).toISOString(), reason });
-      } else if (end === undefined && votedYes(one, branchId) && now - since >= inDoubtAfterMs) {
-        const reason = decision
-          ? `decided to ${decision}; ${participant} has not confirmed it yet`
-          : 'voted yes; the transaction is not decided yet';
-        items.push({ ...identity, state: 'in-doubt', since: new Date(since).toISOString(), reason });
-      }
+    for (const branch of branches) {
+      const { branchId, participant } = branch;
+      const finding = lookAt(one, branch, now - since >= inDoubtAfterMs);
+      if (!finding) continue;
+      const gid = formatGid(cluster, transactionId, branchId);
+      items.push({ transactionId, branchId, participant, gid, since: new Date(since).toISOString(), ...finding });
     }
   }
   for (const { transactionId, branchId, participant, since } of unknownOld) {
@@ -47,13 +58,48 @@ export function listInDoubt(
       state: 'unknown-old',
       since: new Date(since).toISOString(),
       reason,
+      rulings: ANY_RULING,
     });
   }
   return items;
 }
 
-/** Whether a transaction's branch voted yes, as far as the log and the leader know. */
-function votedYes(known: KnownTransaction, branchId: string): boolean {
-  const vote = findBranch(known.transaction, branchId)?.vote ?? known.reportOf(branchId)?.vote;
-  return vote === 'yes';
+/** Hazards that no operator has ruled to be known. */
+export function countHazards(transactions: Iterable<TransactionState>): number {
+  let count = 0;
+  for (const { branches } of transactions) {
+    for (const { end, forgotten } of branches) if (isHazard(end) && !forgotten) count++;
+  }
+  return count;
+}
+
+function lookAt(known: KnownTransaction, branch: BranchState, late: boolean): Finding | undefined {
+  const { transaction } = known;
+  const { end, forgotten, ruling, participant } = branch;
+  if (forgotten) return undefined;
+  if (end === 'heuristic-rollback' || end === 'heuristic-commit') {
+    const by = ruling === undefined ? 'somebody ended the prepared branch by hand' : 'an operator ended the branch';
+    return { state: end, reason: `${by}, against the decision to ${transaction.decision!}`, rulings: [FORGET] };
+  }
+  if (end !== undefined || !late || (branch.vote ?? known.reportOf(branch.branchId)?.vote) !== 'yes') return undefined;
+  return { state: 'in-doubt', ...describeDoubt(transaction, participant, ruling) };
+}
+
+function describeDoubt(
+  { decision, delegatedTo, protocol }: TransactionState,
+  participant: string,
+  ruling: BranchState['ruling'],
+): Pick<Finding, 'reason' | 'rulings'> {
+  if (decision === undefined) {
+    const possible = delegatedTo === undefined && protocol === '2pc';
+    const rulings: PossibleRuling[] = possible ? [{ action: 'abort', force: false }] : [];
+    return { reason: 'voted yes; the transaction is not decided yet', rulings };
+  }
+  if (ruling !== undefined) {
+    const reason = `decided to ${decision}, and ruled to ${ruling} by an operator; ${participant} has not confirmed it yet`;
+    return { reason, rulings: [FORGET_BY_FORCE] };
+  }
+  const against = decision === 'commit' ? 'abort' : 'commit';
+  const reason = `decided to ${decision}; ${participant} has not confirmed it yet`;
+  return { reason, rulings: [{ action: against, force: true }, FORGET_BY_FORCE] };
 }

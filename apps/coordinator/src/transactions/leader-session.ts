@@ -24,6 +24,7 @@ import {
   type LeaderEpoch,
   type LogRecord,
   type ReplyMessage,
+  type ResolveRecord,
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
@@ -199,8 +200,9 @@ export class LeaderSession {
     return result;
   }
 
-  enlist(record: EnlistRecord): Promise<ApplyResult> {
-    const applied = this.propose(record, 'coordinator.enlist');
+  /** Proposes what a client or an operator asks for about a transaction that is in the log. */
+  record(record: EnlistRecord | ResolveRecord): Promise<ApplyResult> {
+    const applied = this.propose(record, `coordinator.${record.type}`);
     this.claim(record, applied);
     return applied;
   }
@@ -247,6 +249,7 @@ export class LeaderSession {
       void this.reach('coordinator.begin.after-append');
       if (result.refusal !== undefined) this.drop(record.transactionId);
     }
+    if (record.type === 'resolve' && result.refusal === undefined) this.tellOldBranch(record);
     for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
     if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
     this.flush();
@@ -305,6 +308,12 @@ export class LeaderSession {
     if (!answer || !isUnknown()) return;
     this.send(answer);
     this.flush();
+  }
+
+  /** What was ruled on a branch of a forgotten transaction; if this is lost, the branch hears it when it asks again. */
+  private tellOldBranch({ transactionId, branchId, participant, action }: ResolveRecord): void {
+    if (participant === undefined || branchId === undefined || action === 'forget') return;
+    this.send({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
   }
 
   private onAnnounce({ participant, operations }: AnnounceMessage): void {
@@ -429,7 +438,10 @@ export class LeaderSession {
     return log.append(record);
   }
 
-  private claim({ transactionId, idempotency }: BeginRecord | EnlistRecord, applied: Promise<unknown>): void {
+  private claim(
+    { transactionId, idempotency }: BeginRecord | EnlistRecord | ResolveRecord,
+    applied: Promise<unknown>,
+  ): void {
     if (!idempotency) return;
     const forget = (): void => void this.claims.delete(idempotency.key);
     this.claims.set(idempotency.key, { ...idempotency, transactionId, settled: applied.then(forget, forget) });
@@ -478,7 +490,7 @@ export class LeaderSession {
   }
 }
 
-function cancelTimers(entry: Entry): void {
-  entry.deadlineTimer?.cancel();
-  entry.resendTimer?.cancel();
+function cancelTimers({ deadlineTimer, resendTimer }: Entry): void {
+  deadlineTimer?.cancel();
+  resendTimer?.cancel();
 }

@@ -13,7 +13,7 @@ export interface PresumedAbortDependencies {
 
 /**
  * Presumed abort (protocol section 3): only behind a read barrier of the leader, and only where nothing can have been
- * forgotten.
+ * forgotten. About what may have been forgotten, only an operator's ruling can say something.
  *
  * @param isUnknown whether the leader knows nothing of it either, and still is one: what it is just proposing is not
  * in the log yet
@@ -32,6 +32,10 @@ export async function answerAboutUnknown(
   if (!isUnknown() || log.state.find(transactionId)) return undefined;
   if (!log.state.mayHaveExpired(transactionId)) {
     return { type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 };
+  }
+  const action = log.state.oldRulings.get(branchId)?.action;
+  if (action !== undefined && action !== 'forget') {
+    return { type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 };
   }
   if (unknownOld.add({ transactionId, branchId, participant })) {
     onAlert(`${participant} asks about transaction ${transactionId}, which is older than the retention`);

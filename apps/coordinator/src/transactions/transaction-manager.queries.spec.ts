@@ -86,6 +86,7 @@ describe('a transaction shown', () => {
       branches: [],
       metadata: { order: 7 },
       warnings: [],
+      rulings: [],
       createdAt: '2026-01-01T00:00:00.000Z',
       deadline: '2026-01-01T00:00:01.000Z',
       decidedAt: null,
@@ -132,6 +133,7 @@ describe('in doubt', () => {
         state: 'in-doubt',
         since: '2026-01-01T00:00:00.000Z',
         reason: 'voted yes; the transaction is not decided yet',
+        rulings: [{ action: 'abort', force: false }],
       },
     ]);
     await harness.answerPrepares('yes');

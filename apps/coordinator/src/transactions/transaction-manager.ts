@@ -2,37 +2,29 @@ import { CodedError, UuidV7Generator, type Logger } from '@concordat/foundation'
 import {
   findBranch,
   type AbortCause,
-  type ApplyResult,
   type ReplyMessage,
+  type ResolveRecord,
+  type RulingAction,
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import {
-  AppendUnknownError,
-  LogFullError,
-  LogHandingOverError,
-  LogOverloadedError,
-  NotLeadingError,
-  RecordTooLargeError,
-  type AppliedRecord,
-  type Leadership,
-} from '../decision-log/decision-log.js';
+import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
 import {
   BranchConflictError,
-  DiskFullError,
-  HandingOverError,
   IdempotencyKeyReusedError,
   NoLeaderError,
   OutcomeUnknownError,
   OverloadedError,
-  PayloadTooLargeError,
   TransactionClosedError,
   TransactionDecidedError,
 } from './errors.js';
 import { EventHistory } from './event-history.js';
+import { countHazards } from './in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leader-session.js';
+import { logged } from './logged.js';
 import { refuseUnavailable, RequestRecords } from './request-records.js';
 import { Retention } from './retention.js';
+import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './rulings.js';
 import { TransactionQueries } from './transaction-queries.js';
 import type {
   BeginRequest,
@@ -46,6 +38,8 @@ import type {
   MissedEvents,
   PreparedBranchRequest,
   Reading,
+  Resolution,
+  ResolveRequest,
   Settlement,
   TransactionEvent,
   TransactionPage,
@@ -56,6 +50,19 @@ import type {
 import { UnknownOldBranches } from './unknown-old-branches.js';
 import { branchView } from './view.js';
 import { Waiters } from './waiters.js';
+
+export interface Figures {
+  readonly open: number;
+  readonly inDoubt: number;
+  readonly waitingForKeys: number;
+  readonly alerts: number;
+  readonly ended: number;
+  /** branches that ended against their decision, and that no operator has ruled to be known */
+  readonly hazards: number;
+  /** prepared branches of transactions that nobody remembers */
+  readonly unknownOld: number;
+  readonly rulings: Readonly<Record<RulingAction, number>>;
+}
 
 /** What a request that has just been made may need besides its own wait to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
@@ -86,6 +93,7 @@ export class TransactionManager implements TransactionsApi {
   private readonly logger: Logger;
   private readonly detach: (() => void)[] = [];
   private alerts = 0;
+  private readonly rulings: Record<RulingAction, number> = { commit: 0, abort: 0, forget: 0 };
   private stopped = false;
 
   constructor(
@@ -109,10 +117,16 @@ export class TransactionManager implements TransactionsApi {
     this.onLeadership(log.leadership());
   }
 
-  /** Figures for metrics; `alerts` only grows. Only a leader knows what is in doubt and who waits. */
-  figures(): { open: number; inDoubt: number; waitingForKeys: number; alerts: number; ended: number } {
+  /**
+   * Figures for metrics; `alerts` and `rulings` (made while this node led) only grow. Only a leader knows what is in
+   * doubt and who waits.
+   */
+  figures(): Figures {
     const { state } = this.dependencies.log;
     return {
+      hazards: countHazards(state.openTransactions()),
+      unknownOld: this.session ? this.unknownOld.size : 0,
+      rulings: { ...this.rulings },
       open: state.openCount,
       inDoubt: this.session ? this.queries.listInDoubt().length : 0,
       waitingForKeys: this.session?.waitingForKeys ?? 0,
@@ -145,7 +159,7 @@ export class TransactionManager implements TransactionsApi {
     if (repeated) return this.queries.view(repeated);
     this.refuseOverload(session);
     const record = this.records.begin(request);
-    const result = await this.logged(session.begin(record));
+    const result = await logged(session.begin(record));
     if (result.refusal === 'KEY_IN_USE') return this.begin(request); // another one was faster
     return this.queries.view(result.transactions[0]!);
   }
@@ -161,7 +175,7 @@ export class TransactionManager implements TransactionsApi {
     this.refuseOverload(session);
     const record = this.records.execute(request);
     const settlement = this.settle(record.transactionId, options);
-    this.logged(session.begin(record)).then(
+    logged(session.begin(record)).then(
       (result) => {
         if (result.refusal === undefined) return;
         this.waiters.fail(record.transactionId, new RepeatedWhileLogging());
@@ -207,6 +221,29 @@ export class TransactionManager implements TransactionsApi {
     return this.settle(transactionId, options);
   }
 
+  async resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution> {
+    const { log, clock } = this.dependencies;
+    let inFlight;
+    while ((inFlight = this.requestInFlight(this.leading(), request.idempotency))) await inFlight.settled;
+    await this.confirm();
+    const repeated = this.findRepeated(request.idempotency);
+    if (repeated) return { ruling: claimedRuling(repeated, request), transaction: this.queries.view(repeated) };
+    const session = this.leading();
+    const sources = { log, session, unknownOld: this.unknownOld, now: clock.now() };
+    const draft = draftRuling(transactionId, request, sources);
+    const result = 'record' in draft ? await logged(session.record(draft.record)) : undefined;
+    const transaction = result ? result.transactions[0] : log.state.find(transactionId);
+    const refusal = 'record' in draft ? result?.refusal : draft.refusal;
+    if (refusal === 'UNKNOWN_TRANSACTION') throw this.queries.missing(transactionId);
+    if (refusal === 'KEY_IN_USE') return this.resolve(transactionId, request); // another one was faster
+    if (refusal !== undefined && refusal !== 'NOTHING_TO_DO') throw refusalError(refusal, request);
+    const recorded = refusal === undefined && 'record' in draft;
+    return {
+      ruling: recorded ? appliedRulingView(draft.record, transaction) : null,
+      transaction: transaction ? this.queries.view(transaction) : null,
+    };
+  }
+
   get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
     return this.queries.get(transactionId, consistency);
   }
@@ -235,7 +272,9 @@ export class TransactionManager implements TransactionsApi {
 
   private onApplied(applied: AppliedRecord): void {
     const changed = applied.result.refusal === undefined ? applied.result.transactions : [];
-    if (applied.record.type === 'decide' && this.session) changed.forEach((one) => this.dependencies.onDecided?.(one));
+    const { record } = applied;
+    if (record.type === 'resolve' && applied.result.refusal === undefined) this.onRuling(record, changed[0]);
+    if (record.type === 'decide' && this.session) changed.forEach((one) => this.dependencies.onDecided?.(one));
     for (const transaction of changed) this.history.record(applied.index, transaction.transactionId);
     this.session?.onApplied(applied);
     for (const transaction of changed) {
@@ -244,6 +283,19 @@ export class TransactionManager implements TransactionsApi {
       const event: TransactionEvent = { logIndex: applied.index, transaction: this.queries.view(transaction) };
       for (const listener of this.listeners) listener(event);
     }
+  }
+
+  private onRuling(record: ResolveRecord, transaction: TransactionState | undefined): void {
+    const { action, operator, reason, force, transactionId, branchId } = record;
+    if (branchId !== undefined) this.unknownOld.remove(branchId);
+    if (!this.session) return;
+    this.rulings[action]++;
+    const { effect } = appliedRulingView(record, transaction);
+    const what = branchId === undefined ? `transaction ${transactionId}` : `branch ${branchId} of ${transactionId}`;
+    this.logger.warn(
+      `RULING ${operator} rules to ${action} ${what}${force ? ', by force' : ''} (${effect}): ${reason}`,
+    );
+    if (transaction && effect === 'decided') this.dependencies.onDecided?.(transaction);
   }
 
   private onLeadership({ epoch }: Leadership, replacedThrough?: number): void {
@@ -369,7 +421,7 @@ export class TransactionManager implements TransactionsApi {
     refuseClosed(transaction);
     const record = this.records.enlist(transaction, request, idempotency);
     const { branchId } = record.branch;
-    const result = await this.logged(session.enlist(record));
+    const result = await logged(session.record(record));
     const enlisted = result.transactions[0];
     switch (result.refusal) {
       case undefined:
@@ -392,28 +444,6 @@ export class TransactionManager implements TransactionsApi {
       throw new OverloadedError(`${maximumOpenTransactions} transactions are open, which is as many as are allowed`);
     }
     if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
-  }
-
-  private async logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
-    try {
-      return await proposal;
-    } catch (cause) {
-      if (cause instanceof NotLeadingError) throw new NoLeaderError('this node lost the leadership', { cause });
-      if (cause instanceof LogFullError) {
-        throw new DiskFullError(`the disk of the leader takes nothing more: ${cause.message}`, { cause });
-      }
-      if (cause instanceof LogHandingOverError) {
-        throw new HandingOverError('the leader is handing over to another node', { cause });
-      }
-      if (cause instanceof LogOverloadedError) throw new OverloadedError('the log has too much under way', { cause });
-      if (cause instanceof RecordTooLargeError) {
-        throw new PayloadTooLargeError('the request does not fit into one record of the log', { cause });
-      }
-      if (cause instanceof AppendUnknownError) {
-        throw new OutcomeUnknownError('the leadership was lost on the way; the request may have happened', { cause });
-      }
-      throw cause;
-    }
   }
 }
 

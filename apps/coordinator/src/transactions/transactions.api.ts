@@ -6,6 +6,8 @@ import type {
   Decision,
   Outcome,
   Protocol,
+  RulingAction,
+  RulingEffect,
   TransactionId,
   Vote,
 } from '@concordat/commit-protocol';
@@ -26,7 +28,9 @@ export type BranchStateName =
   | 'aborted'
   | 'read-only'
   | 'heuristic-rollback'
-  | 'heuristic-commit';
+  | 'heuristic-commit'
+  /** an operator gave it up, and nobody knows how it ended */
+  | 'forgotten';
 
 export interface OperationView {
   readonly operation: string;
@@ -41,7 +45,22 @@ export interface BranchView {
   readonly operations: readonly OperationView[];
   readonly vote: Vote | null;
   readonly state: BranchStateName;
+  /** what an operator ruled for it against the decision */
+  readonly ruling?: Decision;
   readonly error?: BranchError;
+}
+
+/** An operator's ruling, as it is kept with its transaction. */
+export interface RulingView {
+  readonly action: RulingAction;
+  readonly branchId?: BranchId;
+  readonly operator: string;
+  readonly reason: string;
+  readonly force: boolean;
+  /** what it was in the end; `unknown-old`: in place of a decision that nobody remembers */
+  readonly effect: RulingEffect | 'unknown-old';
+  /** ISO 8601 */
+  readonly at: string;
 }
 
 /** A transaction as the REST interface shows it; times are ISO 8601 in UTC. */
@@ -58,6 +77,8 @@ export interface TransactionView {
   readonly branches: readonly BranchView[];
   readonly metadata: Readonly<Record<string, JsonValue>>;
   readonly warnings: readonly string[];
+  /** by operators, oldest first */
+  readonly rulings: readonly RulingView[];
   readonly createdAt: string;
   readonly deadline: string;
   readonly decidedAt: string | null;
@@ -94,6 +115,24 @@ export interface BeginRequest {
 
 export interface ExecuteRequest extends BeginRequest {
   readonly branches: readonly BranchRequest[];
+}
+
+export interface ResolveRequest {
+  readonly action: RulingAction;
+  /** the branch that is meant; the whole transaction when left out */
+  readonly branchId?: BranchId;
+  readonly operator: string;
+  readonly reason: string;
+  readonly force: boolean;
+  readonly idempotency?: Idempotency;
+}
+
+/** What became of a ruling. */
+export interface Resolution {
+  /** the ruling as it is in the log now; null when there was nothing to do */
+  readonly ruling: RulingView | null;
+  /** null for a transaction that nobody remembers */
+  readonly transaction: TransactionView | null;
 }
 
 export interface WaitOptions {
@@ -134,6 +173,12 @@ export interface TransactionPage {
   readonly nextCursor: string | null;
 }
 
+/** A ruling that is possible, and whether it is only with `force`. */
+export interface PossibleRuling {
+  readonly action: RulingAction;
+  readonly force: boolean;
+}
+
 export interface InDoubtItem {
   readonly transactionId: TransactionId;
   readonly branchId: BranchId;
@@ -143,6 +188,8 @@ export interface InDoubtItem {
   /** ISO 8601 */
   readonly since: string;
   readonly reason: string;
+  /** what `POST /v1/transactions/{id}/resolve` can do about it */
+  readonly rulings: readonly PossibleRuling[];
 }
 
 export interface TransactionEvent {
@@ -171,6 +218,8 @@ export interface TransactionsApi {
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
   commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
   abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
+  /** What an operator rules; in the log when it resolves. */
+  resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution>;
   execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement>;
   get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>>;
   list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>>;

@@ -26,6 +26,20 @@ export class UnknownOldBranches {
     return true;
   }
 
+  get size(): number {
+    return this.branches.size;
+  }
+
+  find(transactionId: TransactionId, branchId: BranchId): UnknownOldBranch | undefined {
+    const branch = this.branches.get(branchId);
+    return branch?.transactionId === transactionId ? branch : undefined;
+  }
+
+  /** An operator has ruled on it; if it is still prepared after that, its participant asks again. */
+  remove(branchId: BranchId): void {
+    this.branches.delete(branchId);
+  }
+
   list(): Iterable<UnknownOldBranch & { readonly since: number }> {
     return this.branches.values();
   }

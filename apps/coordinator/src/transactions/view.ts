@@ -1,8 +1,9 @@
-import type { BranchReport, BranchState, TransactionState } from '@concordat/commit-protocol';
+import type { BranchReport, BranchState, RulingState, TransactionState } from '@concordat/commit-protocol';
 import type {
   BranchStateName,
   BranchView,
   OperationView,
+  RulingView,
   TransactionStatus,
   TransactionView,
 } from './transactions.api.js';
@@ -39,12 +40,17 @@ export function transactionView(transaction: TransactionState, reportOf?: Report
     branches: transaction.branches.map((branch) => branchView(transaction, branch, reportOf?.(branch.branchId))),
     metadata: transaction.metadata,
     warnings: [],
+    rulings: (transaction.rulings ?? []).map(rulingView),
     createdAt: isoTime(transaction.createdAt),
     deadline: isoTime(transaction.deadline),
     decidedAt: transaction.decidedAt === undefined ? null : isoTime(transaction.decidedAt),
     endedAt: transaction.endedAt === undefined ? null : isoTime(transaction.endedAt),
     logIndex: transaction.logIndex,
   };
+}
+
+export function rulingView({ at, ...ruling }: RulingState): RulingView {
+  return { ...ruling, at: isoTime(at) };
 }
 
 export function branchView(transaction: TransactionState, branch: BranchState, report?: BranchReport): BranchView {
@@ -59,6 +65,7 @@ export function branchView(transaction: TransactionState, branch: BranchState, r
     }),
     vote,
     state: branchStateName(transaction, branch, vote),
+    ...(branch.ruling && { ruling: branch.ruling }),
     ...(error && { error }),
   };
 }
@@ -69,6 +76,7 @@ function branchStateName(
   vote: BranchView['vote'],
 ): BranchStateName {
   if (branch.end !== undefined) return branch.end;
+  if (branch.forgotten) return 'forgotten';
   if (transaction.decision === 'commit') return 'committing';
   if (transaction.decision === 'abort') return 'aborting';
   if (vote === 'yes') return 'prepared';

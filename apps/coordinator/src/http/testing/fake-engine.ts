@@ -11,6 +11,8 @@ import type {
   MissedEvents,
   PreparedBranchRequest,
   Reading,
+  Resolution,
+  ResolveRequest,
   Settlement,
   TransactionEvent,
   TransactionPage,
@@ -40,6 +42,7 @@ export const active: TransactionView = {
   branches: [],
   metadata: {},
   warnings: [],
+  rulings: [],
   createdAt: '2026-01-01T00:00:00.000Z',
   deadline: '2026-01-01T00:00:30.000Z',
   decidedAt: null,
@@ -86,6 +89,7 @@ export class FakeTransactions implements TransactionsApi {
   failure: Error | undefined;
   view: TransactionView = active;
   settlement: Settlement = { settled: true, transaction: committed };
+  resolution: Resolution = { ruling: null, transaction: committed };
   enlisted = { created: true, branch };
   missed: MissedEvents = { kind: 'events', events: [] };
   inDoubtItems: InDoubtItem[] = [];
@@ -112,6 +116,10 @@ export class FakeTransactions implements TransactionsApi {
 
   abort(transactionId: string, options: WaitOptions): Promise<Settlement> {
     return this.answer(['abort', transactionId, options], this.settlement);
+  }
+
+  resolve(transactionId: string, request: ResolveRequest): Promise<Resolution> {
+    return this.answer(['resolve', transactionId, request], this.resolution);
   }
 
   execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {

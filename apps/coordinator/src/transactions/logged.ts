@@ -1,0 +1,40 @@
+import type { ApplyResult } from '@concordat/commit-protocol';
+import {
+  AppendUnknownError,
+  LogFullError,
+  LogHandingOverError,
+  LogOverloadedError,
+  NotLeadingError,
+  RecordTooLargeError,
+} from '../decision-log/decision-log.js';
+import {
+  DiskFullError,
+  HandingOverError,
+  NoLeaderError,
+  OutcomeUnknownError,
+  OverloadedError,
+  PayloadTooLargeError,
+} from './errors.js';
+
+/** What became of a proposal that a request made, with the log's errors in the words of the REST interface. */
+export async function logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
+  try {
+    return await proposal;
+  } catch (cause) {
+    if (cause instanceof NotLeadingError) throw new NoLeaderError('this node lost the leadership', { cause });
+    if (cause instanceof LogFullError) {
+      throw new DiskFullError(`the disk of the leader takes nothing more: ${cause.message}`, { cause });
+    }
+    if (cause instanceof LogHandingOverError) {
+      throw new HandingOverError('the leader is handing over to another node', { cause });
+    }
+    if (cause instanceof LogOverloadedError) throw new OverloadedError('the log has too much under way', { cause });
+    if (cause instanceof RecordTooLargeError) {
+      throw new PayloadTooLargeError('the request does not fit into one record of the log', { cause });
+    }
+    if (cause instanceof AppendUnknownError) {
+      throw new OutcomeUnknownError('the leadership was lost on the way; the request may have happened', { cause });
+    }
+    throw cause;
+  }
+}
