@@ -166,7 +166,7 @@ class Client {
     const nodes = world.upNodes();
     if (nodes.length === 0) return;
     const key = clients.randomKey(random);
-    if (randomChance(random, world.profile.readShare)) {
+    if (randomChance(random, world.profile.readShare) || world.readsOnly) {
       const viaLeader = randomChance(random, 0.2);
       const node = viaLeader || randomChance(random, 0.3) ? this.someLeader(nodes) : randomItem(random, nodes);
       return this.follow(clients.read(this.number, node, key, viaLeader));

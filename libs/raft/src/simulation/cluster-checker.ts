@@ -43,6 +43,8 @@ export class ClusterChecker {
   private readonly committed: { readonly term: number; readonly by: number }[] = [];
   private readonly snapshots: { readonly nodeId: NodeId; readonly metadata: SnapshotMetadata }[] = [];
   elections = 0;
+  /** called when a node was elected */
+  onElection: () => void = () => undefined;
 
   get committedIndex(): number {
     return this.committed.length;
@@ -84,7 +86,10 @@ export class ClusterChecker {
     const other = this.leaders.get(term);
     if (other !== undefined && other !== nodeId)
       throw new Violation('election safety', `nodes ${other} and ${nodeId} lead term ${term}`);
-    if (other === undefined) this.elections++;
+    if (other === undefined) {
+      this.elections++;
+      this.onElection();
+    }
     this.leaders.set(term, nodeId);
     const firstIndex = core.lastIndex - this.countKnown(core) + 1;
     for (let index = Math.max(1, firstIndex); index <= this.committed.length; index++) {
@@ -170,7 +175,7 @@ export class ClusterChecker {
       this.checkQuorum(nodeId, core, seen, index, term);
       lastNew = index;
     }
-    if (lastNew > 1) this.checkNoLoss(core, lastNew);
+    if (lastNew > 1) this.checkNoLoss(lastNew);
   }
 
   /** Whoever commits first counts; the first entry of a group is the same on all by decree. */
@@ -191,14 +196,13 @@ export class ClusterChecker {
 
   /**
    * Leader completeness, looked at from the other end: a committed entry is in the log of whoever can be elected, so
-   * no node without it may have a log that a quorum would vote for.
+   * no node without it may have a log that a quorum, of the configuration which that node knows, would vote for.
    */
-  private checkNoLoss(core: RaftCore, index: number): void {
-    const { configuration } = core;
+  private checkNoLoss(index: number): void {
     const { term } = this.committed[index - 1]!;
-    for (const candidate of new Set([...configuration.voters, ...configuration.outgoing])) {
-      const record = this.records.get(candidate);
-      if (!record || record.holds(index, term)) continue;
+    for (const [candidate, record] of this.records) {
+      const configuration = this.configurations.ofRecord(record);
+      if (!configuration || record.holds(index, term)) continue;
       const { end } = record;
       const wouldVote = (voter: NodeId): boolean => {
         const own = this.records.get(voter)?.end;

@@ -1,6 +1,7 @@
 import { decodeConfiguration } from '../core/configuration-codec.js';
 import type { RaftCore } from '../core/raft-core.js';
 import type { Configuration, Entry, NodeId } from '../core/types.js';
+import type { DurableRecord } from './durable-record.js';
 import { majoritiesMeet } from './quorum-rule.js';
 import { Violation } from './violation.js';
 
@@ -92,6 +93,12 @@ export class ConfigurationChecker {
         'configuration',
         `a snapshot of node ${nodeId} at ${index} has another one than the group: ${this.text(configuration)}`,
       );
+  }
+
+  /** The one that a node finds in its log and snapshot. */
+  ofRecord({ lastConfiguration, snapshot }: DurableRecord): Configuration | undefined {
+    if (lastConfiguration) return this.standingAt(lastConfiguration.index, lastConfiguration.term);
+    return snapshot.index > 0 ? this.at(snapshot.index)?.configuration : undefined;
   }
 
   /** The latest committed one up to `index`. */

@@ -55,7 +55,15 @@ export class Nemesis {
       'restart-voters': () => scenarios.restartVoters(),
       'restart-twice': () => scenarios.restartTwice(),
     };
+    world.checker.onElection = () => this.meetLeader();
     this.scheduleNext();
+  }
+
+  /** Sometimes a leader is asked for a change before it has found out what is committed. */
+  private meetLeader(): void {
+    const { membership: weight } = this.world.profile.weights;
+    if (this.isActive && randomChance(this.random, Math.min(0.5, weight / 20)))
+      this.world.later(0, () => void this.membership.change());
   }
 
   /** No more faults, and everything that can be mended is. */

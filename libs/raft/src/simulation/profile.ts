@@ -120,7 +120,7 @@ const SIZES: Readonly<Record<Family, readonly number[]>> = {
   endurance: [3, 3, 3, 5],
   'figure-8': [5, 5, 3],
   leases: [3, 5],
-  churn: [2, 3, 3],
+  churn: [2, 3, 3, 4],
   segments: [1, 3],
   transfers: [3, 5, 4],
 };

@@ -33,9 +33,11 @@ export class Scenarios {
     const others = world.upNodes().filter((node) => node !== leader);
     if (!leader || others.length < 2) return false;
     const deaf = randomItem(random, others);
-    this.cut(leader, deaf);
-    world.trace.event(`node ${deaf.nodeId} does not hear the leader, and all others will begin anew`);
-    world.later((1 + randomFraction(random)) * world.electionMs, () => {
+    world.readsOnly = true; // or the deaf one would fall behind, and nobody would vote for it
+    world.trace.event(`node ${deaf.nodeId} will not hear the leader, and all others will begin anew`);
+    world.later(0.3 * world.electionMs, () => this.cut(leader, deaf));
+    world.later((1.5 + randomFraction(random)) * world.electionMs, () => {
+      world.readsOnly = false;
       this.cutOff(leader, 1.5);
       for (const node of others) if (node !== deaf) this.restart(node, 0);
     });

@@ -33,6 +33,8 @@ export class World implements NodeSurroundings {
   private nextNodeId = 1;
   private violation: Violation | undefined;
   steps = 0;
+  /** clients only look for the moment */
+  readsOnly = false;
 
   constructor(
     seed: number,

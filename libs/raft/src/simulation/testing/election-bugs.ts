@@ -93,29 +93,6 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     ],
   },
   {
-    name: 'own vote counts before it is durable',
-    what: 'A candidate grants itself its vote at once, while the write of term and vote is still under way.',
-    rule: 'paper, figure 2; this library counts itself after its write',
-    whoMadeIt: 'implementations with asynchronous writes',
-    edits: [
-      {
-        file: 'core/raft-core.ts',
-        find: '    else if (this.persistence.durableTerm === this.currentTerm) this.becomeLeader();',
-        replace: '    else this.becomeLeader();',
-      },
-      {
-        file: 'core/raft-core.ts',
-        find: "    invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');\n",
-        replace: '',
-      },
-      {
-        file: 'core/raft-core.ts',
-        find: "    this.beginElection('candidate');\n",
-        replace: "    this.beginElection('candidate');\n    this.tally.grant(this.nodeId);\n",
-      },
-    ],
-  },
-  {
     name: 'pre-vote held back by a stale lease',
     what: 'A node that waits for its own pre-votes still holds on to the dead leader and refuses those of others.',
     rule: 'thesis, 9.6 with 4.2.3',

@@ -46,25 +46,10 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
         find: 'if (isJoint(this.log.configuration) || this.log.configurationIndex > this.log.commitIndex)',
         replace: 'if (isJoint(this.log.configuration))',
       },
-    ],
-  },
-  {
-    name: 'single steps before an entry of the term',
-    what: 'Voters change one at a time, and a new leader does not first commit an entry of its term.',
-    rule: 'Ongaro, raft-dev, July 2015',
-    whoMadeIt: "Ongaro's thesis itself (section 4.1), and who implemented it",
-    edits: [
       {
-        file: 'core/membership.ts',
-        find: 'const outgoing = votersChange ? before.voters : [];',
-        replace:
-          'const moved = [...voters].filter((nodeId) => !before.voters.includes(nodeId)).length + before.voters.filter((nodeId) => !voters.has(nodeId)).length;\n' +
-          '  const outgoing = votersChange && moved > 1 ? before.voters : [];',
-      },
-      {
-        file: 'core/leader.ts',
-        find: "    if (!this.isReady()) return refuse('LEADER_NOT_READY'",
-        replace: "    if (this.options.term === 0) return refuse('LEADER_NOT_READY'",
+        file: 'driver/membership-changer.ts',
+        find: '      this.appended = {',
+        replace: '      this.appended?.change.resolve(core.configuration);\n      this.appended = {',
       },
     ],
   },
