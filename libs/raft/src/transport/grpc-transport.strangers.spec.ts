@@ -3,7 +3,7 @@ import { Metadata } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { randomInteger, SeededRandom } from '@concordat/foundation';
 import { identityMetadata } from './exchange-service.js';
-import { MalformedFrameError } from './frame-shape.js';
+import { MalformedFrameError } from './frame-limits.js';
 import { decodeFrame } from './message-decoder.js';
 import { encodeFrame } from './message-encoder.js';
 import { mutateFrame, sampleFrames } from './testing/mutated-frames.js';

@@ -3,6 +3,7 @@ import { MAX_INTEGER, type Message, type NodeId } from '../core/types.js';
 import type { PeerMetrics, RaftTransport } from '../driver/ports.js';
 import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
+import { FrameEncoder } from './message-encoder.js';
 import { loadTls } from './node-certificate.js';
 import { OutgoingStream } from './outgoing-stream.js';
 import { isCallableAddress } from './peer-address.js';
@@ -51,7 +52,11 @@ export class GrpcTransport implements RaftTransport {
     this.maxMessageBytes = options.maxMessageBytes ?? defaultMessageBytes;
     this.maxBufferedBytes = options.maxBufferedBytes ?? defaultBufferedBytes;
     invariant(this.maxMessageBytes <= this.maxBufferedBytes, 'a message of the largest size may be buffered');
-    const parts = { clock: clock ?? new SystemClock({ unref: true }), random: random ?? new SystemRandom() };
+    const parts = {
+      clock: clock ?? new SystemClock({ unref: true }),
+      random: random ?? new SystemRandom(),
+      encoder: new FrameEncoder(),
+    };
     const logger = options.logger ?? silentLogger;
     this.ledger = new PeerLedger((peer) => this.streams.isPeer(peer));
     this.streams = new PeerStreams({

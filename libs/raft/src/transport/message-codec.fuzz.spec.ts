@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
 import { decodeConfiguration } from '../core/configuration-codec.js';
 import { MAX_INTEGER, type Message } from '../core/types.js';
-import { MalformedFrameError } from './frame-shape.js';
+import { MalformedFrameError } from './frame-limits.js';
 import { decodeFrame } from './message-decoder.js';
 import { encodeFrame } from './message-encoder.js';
 import { mutateFrame, sampleFrames } from './testing/mutated-frames.js';

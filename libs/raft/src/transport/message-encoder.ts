@@ -1,32 +1,149 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import { encodeConfiguration } from '../core/configuration-codec.js';
-import type { AppendEntries, EntryKind, Message, SnapshotChunk } from '../core/types.js';
-import { echoType, frameType } from './wire-types.js';
+import type { AppendEntries, Entry, Message, SnapshotChunk } from '../core/types.js';
+import {
+  appendEntriesTags,
+  contentTags,
+  echoTags,
+  entryTags,
+  envelopeTags,
+  frameTags,
+  snapshotChunkTags,
+  varintTag,
+  wireKinds,
+} from './wire-tags.js';
+import { WireWriter } from './wire-writer.js';
 
-/** About what a message, and an entry of it, take beside their data. */
+/** More than a message, and an entry of it, take beside their data. */
 const MESSAGE_OVERHEAD_BYTES = 128;
 const ENTRY_OVERHEAD_BYTES = 32;
+/** What a ping takes at most. */
+const PING_BYTES = 6;
+/** Encoded entries beyond this are not kept for the next follower. */
+const MAX_KEPT_BYTES = 1024 * 1024;
 
-const wireKinds: Readonly<Record<EntryKind, number>> = { normal: 1, 'no-op': 2, configuration: 3 };
+/**
+ * Encodes frames, each by itself complete. A leader sends the same entries to every follower, in one turn, so the
+ * entries that were encoded last are kept: a message with the very same ones takes their bytes over. What is kept is
+ * at most `MAX_KEPT_BYTES` of entries within the frame they were written to.
+ */
+export class FrameEncoder {
+  private keptEntries: readonly Entry[] = [];
+  private keptBytes: Uint8Array = new Uint8Array(0);
 
-/** Encodes messages as one frame; a `ping` above 0 asks the receiver for an echo of it. */
+  /**
+   * Encodes messages as one frame, which must not be changed: it may be read again for the next one.
+   *
+   * @param ping above 0 asks the receiver for an echo of it; at most 2^32-1
+   * @throws InvariantError when a number of a message is none, is negative or above 2^53-1
+   */
+  encode(messages: readonly Message[], ping = 0): Buffer {
+    let maxBytes = PING_BYTES;
+    for (const message of messages) maxBytes += messageSizeBytes(message);
+    const writer = new WireWriter(maxBytes);
+    writer.integer(frameTags.ping, ping);
+    for (let position = messages.length - 1; position >= 0; position--) this.write(writer, messages[position]!);
+    return writer.finish();
+  }
+
+  private write(writer: WireWriter, message: Message): void {
+    const end = writer.position;
+    this.writeContent(writer, message);
+    writer.message(contentTags[message.type], end);
+    writer.integer(envelopeTags.term, message.term);
+    writer.integer(envelopeTags.to, message.to);
+    writer.integer(envelopeTags.from, message.from);
+    writer.message(frameTags.messages, end);
+  }
+
+  private writeContent(writer: WireWriter, message: Message): void {
+    switch (message.type) {
+      case 'append-entries':
+        return this.writeAppendEntries(writer, message);
+      case 'append-entries-accepted':
+        return writeNumbers(writer, message.matchIndex, message.round);
+      case 'append-entries-refused':
+        return writeNumbers(writer, message.previousIndex, message.hintIndex, message.hintTerm, message.round);
+      case 'request-pre-vote':
+        return writeNumbers(writer, message.lastLogIndex, message.lastLogTerm);
+      case 'request-vote':
+        return writeNumbers(writer, message.lastLogIndex, message.lastLogTerm, Number(message.transfer));
+      case 'pre-vote-reply':
+      case 'request-vote-reply':
+        return writeNumbers(writer, Number(message.granted));
+      case 'snapshot-chunk':
+        return writeSnapshotChunk(writer, message);
+      case 'snapshot-chunk-reply':
+        return writeNumbers(writer, message.snapshotIndex, message.snapshotTerm, message.nextOffset);
+      case 'timeout-now':
+        return;
+      case 'read-index-request':
+        return writeNumbers(writer, message.requestId);
+      case 'read-index-reply':
+        return writeNumbers(writer, message.requestId, message.index);
+      default:
+        return unreachable(message, 'message');
+    }
+  }
+
+  private writeAppendEntries(writer: WireWriter, message: AppendEntries): void {
+    const { previousIndex, previousTerm, entries, commitIndex, round } = message;
+    writer.integer(appendEntriesTags.round, round);
+    writer.integer(appendEntriesTags.commitIndex, commitIndex);
+    this.writeEntries(writer, previousIndex, entries);
+    writer.integer(appendEntriesTags.previousTerm, previousTerm);
+    writer.integer(appendEntriesTags.previousIndex, previousIndex);
+  }
+
+  private writeEntries(writer: WireWriter, previousIndex: number, entries: readonly Entry[]): void {
+    const first = entries[0];
+    if (first === undefined) return;
+    if (this.isKept(entries)) {
+      invariant(first.index === previousIndex + 1, 'the entries of a message follow on its previous index');
+      writer.raw(this.keptBytes);
+      return;
+    }
+    const end = writer.position;
+    for (let position = entries.length - 1; position >= 0; position--) {
+      const entry = entries[position]!;
+      invariant(entry.index === previousIndex + 1 + position, 'the entries of a message follow on its previous index');
+      writeEntry(writer, entry);
+    }
+    const isSmall = end - writer.position <= MAX_KEPT_BYTES;
+    this.keptEntries = isSmall ? entries : [];
+    if (isSmall) this.keptBytes = writer.writtenSince(end);
+  }
+
+  /** Whether they are the same objects, which are never changed (`Entry`). */
+  private isKept(entries: readonly Entry[]): boolean {
+    const kept = this.keptEntries;
+    if (entries.length !== kept.length) return false;
+    for (let position = 0; position < entries.length; position++)
+      if (entries[position] !== kept[position]) return false;
+    return true;
+  }
+}
+
+/** Encodes one frame, when there is no other; see `FrameEncoder`. */
 export function encodeFrame(messages: readonly Message[], ping = 0): Buffer {
-  return asBuffer(frameType.encode({ messages: messages.map(toWire), ping }).finish());
+  return new FrameEncoder().encode(messages, ping);
 }
 
 /** Encodes the answer to a frame with a ping. */
 export function encodeEcho(ping: number): Buffer {
-  return asBuffer(echoType.encode({ ping }).finish());
+  const writer = new WireWriter(PING_BYTES);
+  writer.integer(echoTags.ping, ping);
+  return writer.finish();
 }
 
-/** About how many bytes a message takes in memory and on the wire; a little too much rather than too little. */
+/** About how many bytes a message takes in memory and on the wire: never too few, a little too many. */
 export function messageSizeBytes(message: Message): number {
   switch (message.type) {
-    case 'append-entries':
-      return message.entries.reduce(
-        (sizeBytes, entry) => sizeBytes + ENTRY_OVERHEAD_BYTES + entry.data.length,
-        MESSAGE_OVERHEAD_BYTES,
-      );
+    case 'append-entries': {
+      let sizeBytes = MESSAGE_OVERHEAD_BYTES;
+      for (const entry of message.entries) sizeBytes += ENTRY_OVERHEAD_BYTES + entry.data.length;
+      return sizeBytes;
+    }
     case 'snapshot-chunk':
       return MESSAGE_OVERHEAD_BYTES + configurationSizeBytes(message) + message.data.length;
     default:
@@ -42,55 +159,25 @@ function configurationSizeBytes({ metadata: { configuration } }: SnapshotChunk):
   );
 }
 
-function toWire(message: Message): object {
-  const { from, to, term } = message;
-  return { from, to, term, ...contentOf(message) };
+function writeEntry(writer: WireWriter, { term, kind, data }: Entry): void {
+  const end = writer.position;
+  writer.data(entryTags.data, data);
+  writer.integer(entryTags.kind, wireKinds[kind]);
+  writer.integer(entryTags.term, term);
+  writer.message(appendEntriesTags.entries, end);
 }
 
-function contentOf(message: Message): object {
-  switch (message.type) {
-    case 'request-pre-vote':
-      return { requestPreVote: message };
-    case 'pre-vote-reply':
-      return { preVoteReply: message };
-    case 'request-vote':
-      return { requestVote: message };
-    case 'request-vote-reply':
-      return { requestVoteReply: message };
-    case 'append-entries':
-      return { appendEntries: appendEntriesToWire(message) };
-    case 'append-entries-accepted':
-      return { appendEntriesAccepted: message };
-    case 'append-entries-refused':
-      return { appendEntriesRefused: message };
-    case 'snapshot-chunk':
-      return { snapshotChunk: snapshotChunkToWire(message) };
-    case 'snapshot-chunk-reply':
-      return { snapshotChunkReply: message };
-    case 'timeout-now':
-      return { timeoutNow: {} };
-    case 'read-index-request':
-      return { readIndexRequest: message };
-    case 'read-index-reply':
-      return { readIndexReply: message };
-    default:
-      return unreachable(message, 'message');
-  }
+function writeSnapshotChunk(writer: WireWriter, { metadata, sizeBytes, checksum, offset, data }: SnapshotChunk): void {
+  writer.data(snapshotChunkTags.data, data);
+  writer.integer(snapshotChunkTags.offset, offset);
+  writer.fixed32(snapshotChunkTags.checksum, checksum);
+  writer.integer(snapshotChunkTags.sizeBytes, sizeBytes);
+  writer.data(snapshotChunkTags.configuration, encodeConfiguration(metadata.configuration));
+  writer.integer(snapshotChunkTags.term, metadata.term);
+  writer.integer(snapshotChunkTags.index, metadata.index);
 }
 
-function appendEntriesToWire({ previousIndex, previousTerm, entries, commitIndex, round }: AppendEntries): object {
-  const wireEntries = entries.map(({ index, term, kind, data }, position) => {
-    invariant(index === previousIndex + 1 + position, 'the entries of a message follow on its previous index');
-    return { term, kind: wireKinds[kind], data };
-  });
-  return { previousIndex, previousTerm, entries: wireEntries, commitIndex, round };
-}
-
-function snapshotChunkToWire({ metadata, sizeBytes, checksum, offset, data }: SnapshotChunk): object {
-  const { index, term, configuration } = metadata;
-  return { index, term, configuration: encodeConfiguration(configuration), sizeBytes, checksum, offset, data };
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** The content of a message that has nothing but integers and flags, in fields 1, 2, 3, … */
+function writeNumbers(writer: WireWriter, ...numbers: readonly number[]): void {
+  for (let field = numbers.length; field > 0; field--) writer.integer(varintTag(field), numbers[field - 1]!);
 }

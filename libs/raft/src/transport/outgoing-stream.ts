@@ -4,10 +4,10 @@ import { backoffMs, type Clock, type Logger, type Random, type Timer } from '@co
 import type { Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
 import { exchangeMethod, identityMetadata } from './exchange-service.js';
-import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE } from './frame-shape.js';
+import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE } from './frame-limits.js';
 import type { MutableCounters } from './grpc-transport.types.js';
 import { decodeEcho } from './message-decoder.js';
-import { encodeFrame, messageSizeBytes } from './message-encoder.js';
+import { messageSizeBytes, type FrameEncoder } from './message-encoder.js';
 import { describeNode, peerCertificateFault } from './node-certificate.js';
 import type { PeerCounters } from './peer-counters.js';
 
@@ -21,6 +21,8 @@ export interface OutgoingStreamOptions {
   readonly secureContext: SecureContext | undefined;
   readonly maxBufferedBytes: number;
   readonly maxMessageBytes: number;
+  /** shared by all streams of a node, so that entries for several peers are encoded once */
+  readonly encoder: FrameEncoder;
   readonly counters: MutableCounters;
   readonly peerCounters: PeerCounters;
   readonly logger: Logger;
@@ -34,7 +36,7 @@ type Call = ClientDuplexStream<Buffer, Buffer>;
 const closeTimeoutMs = 200;
 /** Delays between attempts to connect; the first failure after a connection counts anew. */
 export const RECONNECT = { baseMs: 100, capMs: 1000 };
-/** A frame takes no further message once it has this size; that keeps it below the limits of `frame-shape.ts`. */
+/** A frame takes no further message once it has this size; that keeps it below the limits of `frame-limits.ts`. */
 const frameBytes = 1024 * 1024;
 /** While this much is handed to gRPC and not yet on the socket, the rest waits here, where it can be batched. */
 const inFlightBytes = 4 * 1024 * 1024;
@@ -196,10 +198,10 @@ export class OutgoingStream {
   }
 
   private write(messages: readonly Message[], sizeBytes: number): void {
-    const { counters, peerCounters } = this.options;
+    const { encoder, counters, peerCounters } = this.options;
     const call = this.call;
     if (!call) return;
-    const frame = encodeFrame(messages, this.pingDue ? this.nextPing() : 0);
+    const frame = encoder.encode(messages, this.pingDue ? this.nextPing() : 0);
     this.queuedBytes -= sizeBytes;
     this.sendingBytes += sizeBytes;
     counters.sentMessages += messages.length;

@@ -96,12 +96,16 @@ export const sampleMessages: readonly Message[] = [
   { type: 'read-index-reply', from: 1, to: 2, term: 5, requestId: 2 ** 40, index: 77 },
 ];
 
-/** The messages with their data as plain arrays, whatever kind of bytes they are. */
+/** The messages with their data in hexadecimal digits, whatever kind of bytes they are. */
 export function comparable(messages: readonly Message[]): unknown {
   return messages.map((message) => {
     if (message.type === 'append-entries')
-      return { ...message, entries: message.entries.map((entry) => ({ ...entry, data: [...entry.data] })) };
-    if (message.type === 'snapshot-chunk') return { ...message, data: [...message.data] };
+      return { ...message, entries: message.entries.map((entry) => ({ ...entry, data: digitsOf(entry.data) })) };
+    if (message.type === 'snapshot-chunk') return { ...message, data: digitsOf(message.data) };
     return message;
   });
+}
+
+function digitsOf(data: Uint8Array): string {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('hex');
 }

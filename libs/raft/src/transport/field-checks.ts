@@ -1,0 +1,37 @@
+import { decodeConfiguration } from '../core/configuration-codec.js';
+import type { Configuration } from '../core/types.js';
+import { MalformedFrameError } from './frame-limits.js';
+
+/** Encoded configurations beyond this are refused unread: the largest sound one is smaller. */
+const MAX_CONFIGURATION_BYTES = 2 * 1024 * 1024;
+
+/** What every message has. */
+export interface Envelope {
+  readonly from: number;
+  readonly to: number;
+  readonly term: number;
+}
+
+/** @throws MalformedFrameError unless the bytes are a sound configuration */
+export function readConfiguration(data: Uint8Array): Configuration {
+  const configuration = data.length <= MAX_CONFIGURATION_BYTES ? decodeConfiguration(data) : undefined;
+  if (configuration === undefined) throw new MalformedFrameError('a configuration is not sound');
+  return configuration;
+}
+
+/** Before the first entry stands index 0 with term 0; no entry has either. */
+export function checkPosition(index: number, term: number): void {
+  if ((index === 0) !== (term === 0)) throw new MalformedFrameError(`index ${index} cannot be of term ${term}`);
+}
+
+/** No log holds an entry of a term after its node's own. */
+export function checkTerm(term: number, envelope: Envelope): void {
+  if (term > envelope.term)
+    throw new MalformedFrameError(`an entry is of term ${term}, after the sender's term ${envelope.term}`);
+}
+
+/** The value, which stands for something that there is. */
+export function positive(value: number): number {
+  if (value === 0) throw new MalformedFrameError('an id, index or term is 0 where none may be');
+  return value;
+}
