@@ -1,0 +1,109 @@
+import type { BranchEnd, Decision, Vote } from '@concordat/commit-protocol';
+
+export type DatabaseOperation = 'prepare' | 'one-phase' | 'commit' | 'abort';
+
+/** What the resource manager tells its process when an operation came to a known end. */
+export type DatabaseAnswer =
+  { readonly type: 'voted'; readonly vote: Vote } | { readonly type: 'concluded' | 'ended'; readonly end: BranchEnd };
+
+/**
+ * The database of one branch with its resource manager (protocol section 5). Everything here is durable. An
+ * operation is one step: what PostgreSQL does between its statements has tests of its own.
+ *
+ * An operation whose process died, or whose connection broke, is `late`: the database may still carry it out at
+ * any time, or never. As long as late work holds its lock on the branch, no other work of the branch begins.
+ */
+export class BranchDatabase {
+  /** work is prepared and waits for the decision */
+  prepared = false;
+  ledger: 'committed' | 'aborted' | undefined;
+  /** how often the work of the branch took effect */
+  effects = 0;
+  endedByHand: Decision | undefined;
+  late: DatabaseOperation | undefined;
+
+  /** Whether a handler must run for an operation, so that its answer is open. */
+  runsHandler(operation: DatabaseOperation): boolean {
+    const isWork = operation === 'prepare' || operation === 'one-phase';
+    return isWork && !this.prepared && this.ledger === undefined;
+  }
+
+  /** Whether an operation would have to wait for late work. */
+  isOccupied(operation: DatabaseOperation): boolean {
+    const isWork = operation === 'prepare' || operation === 'one-phase';
+    return isWork && (this.late === 'prepare' || this.late === 'one-phase');
+  }
+
+  /** @param inclination what the handler comes to, if it must run */
+  execute(operation: DatabaseOperation, inclination: Vote): DatabaseAnswer {
+    switch (operation) {
+      case 'prepare':
+        return { type: 'voted', vote: this.prepare(inclination) };
+      case 'one-phase':
+        return { type: 'concluded', end: this.commitOnePhase(inclination) };
+      case 'commit':
+        return { type: 'ended', end: this.commit() };
+      case 'abort':
+        return { type: 'ended', end: this.abort() };
+    }
+  }
+
+  /** The process that waits for an operation is gone; what it did before is lost with it. */
+  abandon(operation: DatabaseOperation): void {
+    this.late = operation;
+  }
+
+  /** The late operation is carried out, or is not. Its handler's process is dead, so nobody writes a tombstone for it. */
+  settleLate(carriedOut: boolean): void {
+    const { late } = this;
+    this.late = undefined;
+    if (carriedOut && late) this.execute(late, 'yes');
+  }
+
+  /** An operator ends the prepared branch in the database, whatever the decision is. */
+  endByHand(decision: Decision): void {
+    this.prepared = false;
+    this.endedByHand = decision;
+    if (decision === 'commit') this.takeEffect();
+  }
+
+  protected prepare(inclination: Vote): Vote {
+    if (this.prepared || this.ledger === 'committed') return 'yes';
+    if (this.ledger === 'aborted') return 'no';
+    if (inclination === 'yes') this.prepared = true;
+    else if (inclination === 'no') this.writeTombstone();
+    return inclination;
+  }
+
+  protected commitOnePhase(inclination: Vote): BranchEnd {
+    if (this.ledger) return this.ledger;
+    if (inclination === 'read-only') return 'read-only';
+    if (inclination === 'yes') this.takeEffect();
+    else this.writeTombstone();
+    return this.ledger ?? 'aborted';
+  }
+
+  protected commit(): BranchEnd {
+    if (this.prepared) {
+      this.prepared = false;
+      this.takeEffect();
+    }
+    return this.ledger === 'committed' ? 'committed' : 'heuristic-rollback';
+  }
+
+  protected abort(): BranchEnd {
+    this.prepared = false;
+    if (this.ledger === 'committed') return 'heuristic-commit';
+    this.writeTombstone();
+    return 'aborted';
+  }
+
+  protected writeTombstone(): void {
+    this.ledger = 'aborted';
+  }
+
+  protected takeEffect(): void {
+    this.ledger = 'committed';
+    this.effects++;
+  }
+}

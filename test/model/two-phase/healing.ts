@@ -1,0 +1,115 @@
+import type { Vote } from '@concordat/commit-protocol';
+import { FingerprintTable } from '../fingerprint-table.js';
+import type { PackedState, Violation } from '../world.js';
+import { describeAction } from './describe.js';
+import { pack, unpack, type Draft } from './layout.js';
+import type { Rules } from './rules.js';
+import type { ActionKind, TwoPhaseWorld } from './two-phase-world.js';
+
+/** So many rounds of resends and inquiries may be needed; the protocol needs three. */
+const MAXIMUM_ROUNDS = 8;
+const MAXIMUM_STEPS_OF_A_ROUND = 200;
+
+const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {
+  yes: 'answer-yes',
+  no: 'answer-no',
+  'read-only': 'answer-read-only',
+};
+
+/**
+ * AC5: from every state, when faults stop, every branch reaches the decision. All that is on its way is lost, late
+ * operations have ended and the deposed leader has learnt of it; from then on every message arrives, every
+ * operation is answered, and whenever nothing else is left to do, timers fire and sweepers ask.
+ *
+ * The way of healing is one for each state, so ways that meet go on together: what was once found to heal is
+ * remembered and not walked again.
+ */
+export class Healing {
+  private readonly healed = new FingerprintTable();
+
+  constructor(
+    private readonly world: TwoPhaseWorld,
+    private readonly rules: Rules,
+  ) {}
+
+  check(from: Draft): Violation | undefined {
+    const { actors, options } = this.world;
+    const draft = unpack(pack(from), options.branches);
+    draft.left.fill(0);
+    draft.messages = [];
+    draft.deposed = -1;
+    for (const slot of draft.branches) {
+      if (actors.databases.at(slot.database).late) slot.database = actors.settleLate(slot.database, false);
+    }
+    if (!draft.begun || this.healed.has(pack(draft))) return undefined;
+    return this.heal(draft);
+  }
+
+  private heal(draft: Draft): Violation | undefined {
+    const way: PackedState[] = [pack(draft)];
+    const steps: string[] = ['faults stop, and everything on its way is lost'];
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      const broken = this.settle(draft, steps);
+      if (broken) return { ...broken, epilogue: steps };
+      const rests = pack(draft);
+      if (this.rules.isSettled(draft)) {
+        const unhealed = this.rules.checkHealed(draft);
+        if (unhealed) return { ...unhealed, epilogue: steps };
+        return this.remember(way);
+      }
+      if (this.healed.has(rests)) return this.remember(way);
+      way.push(rests);
+      this.fireTimers(draft, steps);
+    }
+    const stuck = this.rules.checkHealed(draft) ?? { rule: 'AC5', detail: 'something goes on for ever' };
+    return { ...stuck, epilogue: steps };
+  }
+
+  private remember(way: readonly PackedState[]): undefined {
+    for (const state of way) this.healed.add(state);
+  }
+
+  /** Does all that can be done without a timer, and looks at the rules whenever the log has grown. */
+  private settle(draft: Draft, steps: string[]): Violation | undefined {
+    for (let step = 0; step < MAXIMUM_STEPS_OF_A_ROUND; step++) {
+      const next = this.nextStep(draft);
+      if (!next) return this.rules.check(draft);
+      const { log } = draft;
+      this.perform(draft, next[0], next[1], steps);
+      const broken = draft.log === log ? undefined : this.rules.check(draft);
+      if (broken) return broken;
+    }
+    return { rule: 'AC5', detail: 'messages go to and fro for ever' };
+  }
+
+  private nextStep(draft: Draft): readonly [ActionKind, number] | undefined {
+    const { actors, options } = this.world;
+    if (actors.nodes.at(draft.leader).proposed.length > 0) return ['commit-record', 0];
+    const [message] = draft.messages;
+    if (message !== undefined) return ['deliver', message];
+    for (const [branch, { process, database }] of draft.branches.entries()) {
+      const { inHand } = actors.processes.at(process);
+      if (!inHand) continue;
+      const open = actors.databases.at(database).runsHandler(inHand);
+      const inclination = open ? (options.inclinations[0] ?? 'yes') : 'yes';
+      return [ANSWER_KINDS[inclination], branch];
+    }
+    return undefined;
+  }
+
+  private fireTimers(draft: Draft, steps: string[]): void {
+    const { actors } = this.world;
+    const leader = actors.nodes.at(draft.leader);
+    if (draft.late && leader.deadlineScheduled) this.perform(draft, 'deadline-fires', 0, steps);
+    if (actors.nodes.at(draft.leader).resendScheduled) this.perform(draft, 'resend', 0, steps);
+    for (const [branch, { process, database }] of draft.branches.entries()) {
+      const asks = actors.databases.at(database).prepared && actors.processes.at(process).isIdle;
+      if (asks) this.perform(draft, 'inquire', branch, steps);
+    }
+  }
+
+  private perform(draft: Draft, kind: ActionKind, subject: number, steps: string[]): void {
+    steps.push(describeAction(this.world.actors, draft, kind, subject));
+    this.world.perform(draft, kind, subject);
+  }
+}

@@ -1,0 +1,397 @@
+import { invariant } from '@concordat/foundation';
+import type { Vote } from '@concordat/commit-protocol';
+import type { MachineTable, Step } from '../machine-table.js';
+import type { Action, PackedState, Violation, World } from '../world.js';
+import { Actors, type BranchEffect, type NodeEffect } from './actors.js';
+import type { DatabaseAnswer } from './branch-database.js';
+import { describeAction, describeState } from './describe.js';
+import { Healing } from './healing.js';
+import {
+  addMessage,
+  pack,
+  removeMessage,
+  SAID_ABORTED,
+  SAID_NO,
+  SAID_READ_ONLY,
+  SAID_YES,
+  UNBOUNDED,
+  unpack,
+  type BranchSlot,
+  type Draft,
+} from './layout.js';
+import { BOUND_NAMES, type Bounds, type TwoPhaseOptions } from './options.js';
+import { Rules } from './rules.js';
+
+/** What may happen. `subject` is a branch, a message, a number of records, or nothing. */
+export const ACTION_KINDS = [
+  'begin',
+  'commit-record',
+  'fail-proposal',
+  'leader-dies',
+  'leader-deposed',
+  'deadline-passes',
+  'deadline-fires',
+  'deadline-fires-at-deposed',
+  'resend',
+  'resend-of-deposed',
+  'deliver',
+  'deliver-and-keep',
+  'deliver-to-deposed',
+  'answer-yes',
+  'answer-no',
+  'answer-read-only',
+  'break-connection',
+  'late-operation',
+  'late-operation-ends',
+  'drop-work',
+  'participant-dies',
+  'inquire',
+  'hand-commits',
+  'hand-aborts',
+] as const;
+export type ActionKind = (typeof ACTION_KINDS)[number];
+
+const KIND_COUNT = 32;
+const KIND_NUMBERS = new Map<ActionKind, number>(ACTION_KINDS.map((kind, number) => [kind, number]));
+
+function action(kind: ActionKind, subject = 0): Action {
+  return (KIND_NUMBERS.get(kind) ?? 0) + KIND_COUNT * subject;
+}
+
+export function readAction(packed: Action): { readonly kind: ActionKind; readonly subject: number } {
+  const kind = ACTION_KINDS[packed % KIND_COUNT];
+  invariant(kind, 'an action has a kind');
+  return { kind, subject: Math.floor(packed / KIND_COUNT) };
+}
+
+const ANSWERS = { 'answer-yes': 'yes', 'answer-no': 'no', 'answer-read-only': 'read-only' } as const;
+const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {
+  yes: 'answer-yes',
+  no: 'answer-no',
+  'read-only': 'answer-read-only',
+};
+
+/**
+ * One transaction under two-phase commit, with the real machines: a leader and at most one deposed leader that
+ * does not know it, the replicated log, and for each branch a process and a database.
+ *
+ * Messages arrive in any order, late, twice or never. A leader dies or is deposed at any time; of what it has
+ * proposed, any part from the oldest on may be in the log then, and its successor begins with that. Processes of
+ * participants die at any time; an operation that was in hand is carried out later, or never.
+ */
+export class TwoPhaseWorld implements World {
+  readonly actors: Actors;
+  private readonly rules: Rules;
+  private readonly healing: Healing;
+
+  constructor(readonly options: TwoPhaseOptions) {
+    invariant(options.branches >= 1 && options.branches <= 3, 'a model has one to three branches');
+    this.actors = new Actors(options);
+    this.rules = new Rules(this.actors, options.consequencesOnly ?? false);
+    this.healing = new Healing(this, this.rules);
+  }
+
+  initial(): PackedState {
+    const { actors, options } = this;
+    const log = actors.initialLog();
+    const { next } = actors.elect(log, 1, false);
+    const branches = Array.from({ length: options.branches }, (_, branch) => ({
+      process: actors.initialProcess(branch),
+      database: actors.initialDatabase(),
+      said: 0,
+    }));
+    const left = BOUND_NAMES.map((name) => Math.min(options.bounds[name], UNBOUNDED));
+    return pack({
+      log,
+      leader: next,
+      deposed: -1,
+      term: 1,
+      begun: false,
+      late: false,
+      refused: false,
+      told: 0,
+      breach: 0,
+      left,
+      branches,
+      messages: [],
+    });
+  }
+
+  unpack(state: PackedState): Draft {
+    return unpack(state, this.options.branches);
+  }
+
+  actions(state: PackedState): readonly Action[] {
+    const draft = this.unpack(state);
+    if (!draft.begun) {
+      // Elections before the begin give a deposed leader that knows nothing of the transaction.
+      return this.has(draft, 'depositions') ? [action('begin'), action('leader-deposed')] : [action('begin')];
+    }
+    const actions: Action[] = [];
+    this.addLogActions(draft, actions);
+    this.addTimeActions(draft, actions);
+    this.addMessageActions(draft, actions);
+    for (const [branch, slot] of draft.branches.entries()) this.addBranchActions(draft, branch, slot, actions);
+    return actions;
+  }
+
+  apply(state: PackedState, packed: Action): PackedState {
+    const { kind, subject } = readAction(packed);
+    const draft = this.unpack(state);
+    this.perform(draft, kind, subject);
+    return pack(draft);
+  }
+
+  fingerprint(state: PackedState): PackedState {
+    return state;
+  }
+
+  check(state: PackedState): Violation | undefined {
+    const draft = this.unpack(state);
+    return this.rules.check(draft) ?? this.healing.check(draft);
+  }
+
+  describe(state: PackedState, packed: Action): string {
+    const { kind, subject } = readAction(packed);
+    return describeAction(this.actors, this.unpack(state), kind, subject);
+  }
+
+  /** Everything in a state, in words: the same text for the same state of two worlds. */
+  describeState(state: PackedState): string {
+    return describeState(this.actors, this.unpack(state));
+  }
+
+  perform(draft: Draft, kind: ActionKind, subject: number): void {
+    switch (kind) {
+      case 'begin':
+        draft.begun = true;
+        return this.leaderStep(draft, this.actors.nodeStep(draft.leader, 'begin', draft.late));
+      case 'commit-record':
+        return this.leaderStep(draft, this.actors.nodeStep(draft.leader, 'committed', draft.late));
+      case 'fail-proposal':
+        this.spend(draft, 'failedProposals');
+        return this.leaderStep(draft, this.actors.nodeStep(draft.leader, 'proposal-failed', draft.late));
+      case 'leader-dies':
+      case 'leader-deposed':
+        return this.changeLeader(draft, subject, kind === 'leader-deposed');
+      case 'deadline-passes':
+        draft.late = true;
+        return;
+      case 'deadline-fires':
+        return this.leaderStep(draft, this.actors.nodeStep(draft.leader, 'deadline', draft.late));
+      case 'deadline-fires-at-deposed':
+        return this.deposedStep(draft, this.actors.nodeStep(draft.deposed, 'deadline', draft.late));
+      case 'resend':
+        this.spend(draft, 'resends');
+        return this.leaderStep(draft, this.actors.nodeStep(draft.leader, 'resend', draft.late));
+      case 'resend-of-deposed':
+        this.spend(draft, 'resends');
+        return this.deposedStep(draft, this.actors.nodeStep(draft.deposed, 'resend', draft.late));
+      case 'deliver':
+        removeMessage(draft, subject);
+        return this.deliver(draft, subject);
+      case 'deliver-and-keep':
+        this.spend(draft, 'duplicates');
+        return this.deliver(draft, subject);
+      case 'deliver-to-deposed':
+        return this.deposedStep(draft, this.actors.nodeReceives(draft.deposed, subject, false, draft.late), subject);
+      default:
+        return this.performAtBranch(draft, kind, subject);
+    }
+  }
+
+  private performAtBranch(draft: Draft, kind: ActionKind, branch: number): void {
+    const { actors } = this;
+    const slot = draft.branches[branch];
+    invariant(slot, 'an action at a branch names one');
+    switch (kind) {
+      case 'answer-yes':
+      case 'answer-no':
+      case 'answer-read-only':
+        return this.answer(draft, slot, ANSWERS[kind]);
+      case 'break-connection':
+        this.spend(draft, 'brokenConnections');
+        this.abandon(slot);
+        return this.branchStep(draft, slot, actors.processUnanswered(slot.process));
+      case 'late-operation':
+      case 'late-operation-ends':
+        slot.database = actors.settleLate(slot.database, kind === 'late-operation');
+        return;
+      case 'drop-work':
+        return this.branchStep(draft, slot, actors.processUnanswered(slot.process));
+      case 'participant-dies':
+        this.spend(draft, 'participantCrashes');
+        if (actors.processes.at(slot.process).inHand) this.abandon(slot);
+        slot.process = actors.initialProcess(branch);
+        return;
+      case 'inquire':
+        this.spend(draft, 'inquiries');
+        addMessage(draft, actors.inquiry(branch));
+        return;
+      case 'hand-commits':
+      case 'hand-aborts':
+        this.spend(draft, 'endingsByHand');
+        slot.database = actors.endByHand(slot.database, kind === 'hand-commits' ? 'commit' : 'abort');
+        return;
+      default:
+        invariant(false, `${kind} does not happen at a branch`);
+    }
+  }
+
+  private addLogActions(draft: Draft, actions: Action[]): void {
+    const { proposed } = this.actors.nodes.at(draft.leader);
+    if (proposed.length > 0) actions.push(action('commit-record'));
+    const youngest = proposed[proposed.length - 1];
+    if (youngest && youngest.type !== 'branches-done' && this.has(draft, 'failedProposals')) {
+      actions.push(action('fail-proposal'));
+    }
+    for (let survivors = 0; survivors <= proposed.length; survivors++) {
+      if (this.has(draft, 'leaderDeaths')) actions.push(action('leader-dies', survivors));
+      if (this.has(draft, 'depositions')) actions.push(action('leader-deposed', survivors));
+    }
+  }
+
+  private addTimeActions(draft: Draft, actions: Action[]): void {
+    if (!draft.late) actions.push(action('deadline-passes'));
+    const leader = this.actors.nodes.at(draft.leader);
+    const deposed = draft.deposed >= 0 ? this.actors.nodes.at(draft.deposed) : undefined;
+    if (draft.late && leader.deadlineScheduled) actions.push(action('deadline-fires'));
+    if (draft.late && deposed?.deadlineScheduled) actions.push(action('deadline-fires-at-deposed'));
+    if (!this.has(draft, 'resends')) return;
+    if (leader.resendScheduled) actions.push(action('resend'));
+    if (deposed?.resendScheduled) actions.push(action('resend-of-deposed'));
+  }
+
+  private addMessageActions(draft: Draft, actions: Action[]): void {
+    const keeps = this.has(draft, 'duplicates');
+    for (const message of draft.messages) {
+      actions.push(action('deliver', message));
+      if (keeps) actions.push(action('deliver-and-keep', message));
+      if (draft.deposed >= 0 && isReply(this.actors, message)) actions.push(action('deliver-to-deposed', message));
+    }
+  }
+
+  private addBranchActions(draft: Draft, branch: number, slot: BranchSlot, actions: Action[]): void {
+    const process = this.actors.processes.at(slot.process);
+    const database = this.actors.databases.at(slot.database);
+    const { inHand } = process;
+    if (inHand && !database.isOccupied(inHand)) {
+      const inclinations = database.runsHandler(inHand) ? this.options.inclinations : (['yes'] as const);
+      for (const inclination of inclinations) actions.push(action(ANSWER_KINDS[inclination], branch));
+      if (this.has(draft, 'brokenConnections')) actions.push(action('break-connection', branch));
+    }
+    if (process.mayBeDropped) actions.push(action('drop-work', branch));
+    if (database.late) actions.push(action('late-operation', branch), action('late-operation-ends', branch));
+    if (this.has(draft, 'participantCrashes')) actions.push(action('participant-dies', branch));
+    if (!database.prepared) return;
+    if (process.isIdle && this.has(draft, 'inquiries')) actions.push(action('inquire', branch));
+    if (this.has(draft, 'endingsByHand')) actions.push(action('hand-commits', branch), action('hand-aborts', branch));
+  }
+
+  private changeLeader(draft: Draft, survivors: number, staysAlive: boolean): void {
+    const { actors } = this;
+    this.spend(draft, staysAlive ? 'depositions' : 'leaderDeaths');
+    const old = draft.leader;
+    for (let place = 0; place < survivors; place++) {
+      this.append(draft, actors.proposedRecord(old, place));
+    }
+    if (staysAlive) draft.deposed = old;
+    draft.term++;
+    this.leaderStep(draft, actors.elect(draft.log, draft.term, draft.late));
+  }
+
+  private append(draft: Draft, record: number): void {
+    const before = draft.log;
+    draft.log = this.actors.append(before, record);
+    this.rules.watchLog(draft, before);
+  }
+
+  private deliver(draft: Draft, message: number): void {
+    const { actors } = this;
+    if (isReply(actors, message)) {
+      const step = actors.nodeReceives(draft.leader, message, true, draft.late);
+      return this.leaderStep(draft, step, message);
+    }
+    const slot = draft.branches[actors.branchOf(actors.message(message))];
+    invariant(slot, 'a message is for a branch of the transaction');
+    this.branchStep(draft, slot, actors.processReceives(slot.process, message));
+  }
+
+  private answer(draft: Draft, slot: BranchSlot, inclination: Vote): void {
+    const { inHand } = this.actors.processes.at(slot.process);
+    invariant(inHand, 'an answer answers something');
+    if (inclination === 'no') draft.refused = true;
+    const { next, output } = this.actors.execute(slot.database, inHand, inclination);
+    slot.database = next;
+    invariant(output.answer, 'an operation has an answer');
+    this.branchStep(draft, slot, this.actors.processAnswered(slot.process, output.answer));
+  }
+
+  private abandon(slot: BranchSlot): void {
+    const { inHand } = this.actors.processes.at(slot.process);
+    invariant(inHand, 'something is in hand');
+    slot.database = this.actors.abandon(slot.database, inHand);
+  }
+
+  private leaderStep(draft: Draft, { next, output }: Step<NodeEffect>, heard?: number): void {
+    draft.leader = next;
+    if (output.taken >= 0) this.append(draft, output.taken);
+    this.nodeSays(draft, next, output, heard);
+    if (output.told) this.rules.tell(draft, output.told);
+  }
+
+  /** What a deposed leader proposes is never committed, and what it has applied it has told before. */
+  private deposedStep(draft: Draft, { next, output }: Step<NodeEffect>, heard?: number): void {
+    draft.deposed = next;
+    this.nodeSays(draft, next, output, heard);
+  }
+
+  private nodeSays(draft: Draft, node: number, output: NodeEffect, heard: number | undefined): void {
+    this.rules.watchNode(draft, node, output, heard);
+    for (const message of output.sent) addMessage(draft, message);
+  }
+
+  private branchStep(draft: Draft, slot: BranchSlot, { next, output }: Step<BranchEffect>): void {
+    slot.process = next;
+    this.rules.watchBranch(draft, output);
+    for (const message of output.sent) {
+      slot.said |= saidBy(this.actors, message);
+      addMessage(draft, message);
+    }
+  }
+
+  private has(draft: Draft, bound: keyof Bounds): boolean {
+    return draft.left[BOUND_NAMES.indexOf(bound)] !== 0;
+  }
+
+  private spend(draft: Draft, bound: keyof Bounds): void {
+    const index = BOUND_NAMES.indexOf(bound);
+    const left = draft.left[index] ?? 0;
+    if (left !== UNBOUNDED) draft.left[index] = Math.max(0, left - 1);
+  }
+}
+
+/** The number of different states of each kind of machine, for a report. */
+export function machineStates({ nodes, logs, processes, databases }: Actors): Record<string, number> {
+  const size = (table: Pick<MachineTable<object, unknown>, 'size'>): number => table.size;
+  return { coordinators: size(nodes), logs: size(logs), processes: size(processes), databases: size(databases) };
+}
+
+function isReply(actors: Actors, message: number): boolean {
+  const { type } = actors.message(message);
+  return type === 'vote' || type === 'done' || type === 'inquiry';
+}
+
+function saidBy(actors: Actors, number: number): number {
+  const message = actors.message(number);
+  if (message.type === 'done') return message.end === 'aborted' ? SAID_ABORTED : 0;
+  if (message.type !== 'vote') return 0;
+  switch (message.vote) {
+    case 'yes':
+      return SAID_YES;
+    case 'no':
+      return SAID_NO;
+    case 'read-only':
+      return SAID_READ_ONLY;
+  }
+}
