@@ -1,4 +1,4 @@
-import { constants, type PathLike } from 'node:fs';
+import { constants, write, type PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
 
 /** An open file. Offsets and sizes are in bytes. */
@@ -63,7 +63,16 @@ export function isSpaceError(error: unknown): boolean {
  */
 const synchronousWrites = process.platform === 'linux' && typeof constants.O_DSYNC === 'number';
 
+/**
+ * Writes by `fs.write` with a callback, because that of `FileHandle` makes several promises and objects more for
+ * each call. A descriptor must not be closed, and so perhaps be given to another file, while such a write is under
+ * way, so `close` waits for it.
+ */
 class NodeFile implements File {
+  private writesUnderWay = 0;
+  private whenWritten: (() => void) | undefined;
+  private closing: Promise<void> | undefined;
+
   constructor(
     private readonly handle: fs.FileHandle,
     private readonly writesAreDurable: boolean,
@@ -79,17 +88,20 @@ class NodeFile implements File {
     return done;
   }
 
-  async write(data: Uint8Array, position: number): Promise<void> {
-    let done = 0;
-    while (done < data.length) {
-      const { bytesWritten } = await this.handle.write(data, done, data.length - done, position + done);
-      done += bytesWritten;
-    }
+  write(data: Uint8Array, position: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.writesUnderWay++;
+      this.writeFrom(data, 0, position, (error) => {
+        if (--this.writesUnderWay === 0) this.whenWritten?.();
+        if (error) reject(error);
+        else resolve();
+      });
+    });
   }
 
-  async writeDurably(data: Uint8Array, position: number): Promise<void> {
-    await this.write(data, position);
-    if (!this.writesAreDurable) await this.handle.datasync();
+  writeDurably(data: Uint8Array, position: number): Promise<void> {
+    if (this.writesAreDurable) return this.write(data, position);
+    return this.write(data, position).then(() => this.handle.datasync());
   }
 
   sync(): Promise<void> {
@@ -101,7 +113,21 @@ class NodeFile implements File {
   }
 
   close(): Promise<void> {
-    return this.handle.close();
+    return (this.closing ??= this.closeWhenWritten());
+  }
+
+  private async closeWhenWritten(): Promise<void> {
+    if (this.writesUnderWay > 0) await new Promise<void>((resolve) => (this.whenWritten = resolve));
+    await this.handle.close();
+  }
+
+  /** The system may write less than it was given, so it is asked until nothing is left. */
+  private writeFrom(data: Uint8Array, done: number, position: number, end: (error: Error | null) => void): void {
+    if (done === data.length) return end(null);
+    write(this.handle.fd, data, done, data.length - done, position + done, (error, written) => {
+      if (error) end(error);
+      else this.writeFrom(data, done + written, position, end);
+    });
   }
 }
 

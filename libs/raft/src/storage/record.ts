@@ -1,5 +1,6 @@
-import type { Entry, HardState } from '../core/types.js';
-import { readUint53, writeUint53 } from './binary.js';
+import { invariant } from '@concordat/foundation';
+import type { Entry, EntryKind, HardState } from '../core/types.js';
+import { readUint53, writeUint32, writeUint53 } from './binary.js';
 
 /*
  * The payload of a frame is a row of items, each led by a type byte:
@@ -15,6 +16,7 @@ const entryType = 2;
 const hardStateBytes = 1 + 3 * 8;
 const entryHeaderBytes = 1 + 1 + 2 * 8 + 4;
 const kinds = ['normal', 'no-op', 'configuration'] as const;
+const kindNumbers: Readonly<Record<EntryKind, number>> = { normal: 0, 'no-op': 1, configuration: 2 };
 
 /** What one `persist` wrote. */
 export interface LogRecord {
@@ -37,16 +39,21 @@ export function encodeRecord(record: LogRecord, buffer: Buffer, offset: number):
     at = writeUint53(buffer, record.hardState.vote, at);
     at = writeUint53(buffer, record.hardState.commitIndex, at);
   }
-  for (const entry of record.entries) {
-    at = buffer.writeUInt8(entryType, at);
-    at = buffer.writeUInt8(kinds.indexOf(entry.kind), at);
-    at = writeUint53(buffer, entry.index, at);
-    at = writeUint53(buffer, entry.term, at);
-    at = buffer.writeUInt32LE(entry.data.length, at);
-    buffer.set(entry.data, at);
-    at += entry.data.length;
-  }
+  for (const entry of record.entries) at = encodeEntry(entry, buffer, at);
   return at;
+}
+
+/** By plain stores, which take a third of the time of `Buffer`'s methods; each command goes through here. */
+function encodeEntry({ kind, index, term, data }: Entry, buffer: Buffer, offset: number): number {
+  const kindNumber = kindNumbers[kind];
+  invariant(Number.isInteger(kindNumber), 'an entry has one of the kinds');
+  buffer[offset] = entryType;
+  buffer[offset + 1] = kindNumber;
+  let at = writeUint53(buffer, index, offset + 2);
+  at = writeUint53(buffer, term, at);
+  at = writeUint32(buffer, data.length, at);
+  buffer.set(data, at);
+  return at + data.length;
 }
 
 /** Reads a record; the entries' data are views of `payload`. Undefined when the payload makes no sense. */
