@@ -3,19 +3,27 @@ import { invariant } from '@concordat/foundation';
 /** Writes an integer in 0..2^53-1 as eight bytes, little endian (the layout of an unsigned 64-bit integer). */
 export function writeUint53(buffer: Buffer, value: number, offset: number): number {
   invariant(Number.isSafeInteger(value) && value >= 0, 'a stored integer lies in 0..2^53-1');
+  invariant(offset >= 0 && offset + 8 <= buffer.length, 'what is written lies within its buffer');
   const low = value >>> 0; // the value modulo 2^32
-  return writeUint32(buffer, (value - low) / 0x1_0000_0000, writeUint32(buffer, low, offset));
+  store32(buffer, low, offset);
+  store32(buffer, (value - low) / 0x1_0000_0000, offset + 4);
+  return offset + 8;
 }
 
 /** Writes an integer in 0..2^32-1 as four bytes, little endian, and returns the offset behind them. */
 export function writeUint32(buffer: Buffer, value: number, offset: number): number {
   invariant(value >>> 0 === value, 'an integer of four bytes lies in 0..2^32-1');
   invariant(offset >= 0 && offset + 4 <= buffer.length, 'what is written lies within its buffer');
-  buffer[offset] = value; // a store takes the low eight bits
+  store32(buffer, value, offset);
+  return offset + 4;
+}
+
+/** By plain stores, each of which takes the low eight bits; the caller has checked what `Buffer`'s methods would. */
+function store32(buffer: Buffer, value: number, offset: number): void {
+  buffer[offset] = value;
   buffer[offset + 1] = value >>> 8;
   buffer[offset + 2] = value >>> 16;
   buffer[offset + 3] = value >>> 24;
-  return offset + 4;
 }
 
 /** Reads what `writeUint53` wrote; NaN when the eight bytes hold more than 2^53-1. */

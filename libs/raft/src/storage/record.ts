@@ -43,10 +43,10 @@ export function encodeRecord(record: LogRecord, buffer: Buffer, offset: number):
   return at;
 }
 
-/** By plain stores, which take a third of the time of `Buffer`'s methods; each command goes through here. */
+/** Each command goes through here: plain stores take half the time of `Buffer`'s methods. */
 function encodeEntry({ kind, index, term, data }: Entry, buffer: Buffer, offset: number): number {
   const kindNumber = kindNumbers[kind];
-  invariant(Number.isInteger(kindNumber), 'an entry has one of the kinds');
+  invariant(kindNumber >= 0, 'an entry has one of the kinds');
   buffer[offset] = entryType;
   buffer[offset + 1] = kindNumber;
   let at = writeUint53(buffer, index, offset + 2);
