@@ -39,7 +39,7 @@ describe('configuration', () => {
         logFormat: 'text',
         logLevel: 'info',
         tickMs: 50,
-        electionTicks: 10,
+        electionTicks: 7,
       },
     });
     expect(result.ok && Object.isFrozen(result.config.peers[0]?.http)).toBe(true);

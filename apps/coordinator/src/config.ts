@@ -246,7 +246,7 @@ export const VARIABLES = {
   CONCORDAT_ELECTION_TICKS: variable({
     meaning: 'ticks without a leader before an election; each wait is drawn from one to two times this',
     unit: 'ticks',
-    default: '10',
+    default: '7', // at 6, processes that get a seventh of a core now and then take their leader for dead
     ...whole(3, 1_000),
   }),
 } as const;
