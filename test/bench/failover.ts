@@ -28,6 +28,8 @@ export interface Failover {
   readonly leaderMs: number;
   /** until the first answer "committed" to a request that was sent after the kill */
   readonly commitMs: number;
+  /** of the commits right before the kill, median: what a commit costs on this machine at this hour when all is well */
+  readonly ordinaryCommitMs: number;
 }
 
 /** Sends requests to whichever coordinators live, at even distances, and remembers the commits. */
@@ -70,10 +72,14 @@ class LightLoad {
     return first.answeredAt - moment;
   }
 
-  /** Waits for so many further commits. */
-  async commits(count: number): Promise<void> {
+  /** Waits for so many further commits; gives their median duration. */
+  async commits(count: number): Promise<number> {
     const wanted = this.committed.length + count;
     await until(() => (this.committed.length >= wanted ? true : undefined), `${count} further commits`);
+    return percentile(
+      this.committed.slice(-count).map(({ sentAt, answeredAt }) => answeredAt - sentAt),
+      0.5,
+    );
   }
 
   async stop(): Promise<void> {
@@ -118,8 +124,8 @@ export async function measureFailover(system: RunningSystem, options: FailoverOp
   load.start();
   try {
     for (let kill = 1; kill <= options.kills; kill++) {
-      await load.commits(SETTLED_COMMITS);
-      const failover = await killLeader(system, load);
+      const ordinaryCommitMs = await load.commits(SETTLED_COMMITS);
+      const failover = { ...(await killLeader(system, load)), ordinaryCommitMs };
       failovers.push(failover);
       const { killed, next, leaderMs, commitMs } = failover;
       process.stderr.write(
@@ -135,7 +141,7 @@ export async function measureFailover(system: RunningSystem, options: FailoverOp
   return failovers;
 }
 
-async function killLeader(system: RunningSystem, load: LightLoad): Promise<Failover> {
+async function killLeader(system: RunningSystem, load: LightLoad): Promise<Omit<Failover, 'ordinaryCommitMs'>> {
   const coordinators = system.coordinators();
   const killed = await until(() => leaderOf(coordinators), 'a leader');
   load.avoid(killed.name);
@@ -174,7 +180,9 @@ async function until<T>(look: () => T | undefined | Promise<T | undefined>, what
 }
 
 /** Smallest, quantiles and largest. */
-export function failoverDistribution(failovers: readonly Failover[]): Record<'leaderMs' | 'commitMs', number[]> {
+export function failoverDistribution(
+  failovers: readonly Failover[],
+): Record<'leaderMs' | 'commitMs' | 'ordinaryCommitMs', number[]> {
   const of = (figures: readonly number[]): number[] => [
     Math.min(...figures),
     ...[0.5, 0.9, 0.99].map((fraction) => percentile(figures, fraction)),
@@ -183,17 +191,19 @@ export function failoverDistribution(failovers: readonly Failover[]): Record<'le
   return {
     leaderMs: of(failovers.map(({ leaderMs }) => leaderMs)),
     commitMs: of(failovers.map(({ commitMs }) => commitMs)),
+    ordinaryCommitMs: of(failovers.map(({ ordinaryCommitMs }) => ordinaryCommitMs)),
   };
 }
 
 export function failoverTable(failovers: readonly Failover[]): string {
-  const { leaderMs, commitMs } = failoverDistribution(failovers);
+  const { leaderMs, commitMs, ordinaryCommitMs } = failoverDistribution(failovers);
   const cells = (figures: readonly number[]): string[] => figures.map((figure) => figure.toFixed(0));
   const table = formatTable(
-    [`ms after the kill, ${failovers.length} kills`, 'min', 'p50', 'p90', 'p99', 'max'],
+    [`ms, ${failovers.length} kills`, 'min', 'p50', 'p90', 'p99', 'max'],
     [
-      ['another leader', ...cells(leaderMs)],
-      ['first commit', ...cells(commitMs)],
+      ['from the kill to another leader', ...cells(leaderMs)],
+      ['from the kill to the first commit', ...cells(commitMs)],
+      ['a commit before the kill (median)', ...cells(ordinaryCommitMs)],
     ],
   );
   const verdict = commitMs[3]! <= TARGET_P99_MS ? 'met' : 'MISSED';
