@@ -297,7 +297,7 @@ export class Replication {
     const sending = this.sendings.get(to);
     if (!sending?.isReading()) return; // the follower was given up meanwhile
     if (!chunk) return sending.restart();
-    sending.sent(chunk.metadata);
+    sending.sent(chunk.metadata, chunk.data.length);
     const { metadata, sizeBytes, checksum, offset, data } = chunk;
     const address = { from: this.options.nodeId, to, term: this.options.term };
     this.send({ type: 'snapshot-chunk', ...address, metadata, sizeBytes, checksum, offset, data });

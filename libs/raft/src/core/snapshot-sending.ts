@@ -16,6 +16,8 @@ export class SnapshotSending {
   private state: 'to-read' | 'reading' | 'awaiting' = 'to-read';
   private identity: SnapshotIdentity | undefined;
   private offset = 0;
+  /** of the piece that is on its way; 0 for the first one, which only asks */
+  private sentBytes = 0;
   private waitedTicks = 0;
 
   constructor(
@@ -43,7 +45,8 @@ export class SnapshotSending {
     return this.state === 'reading';
   }
 
-  sent(snapshot: SnapshotIdentity): void {
+  sent(snapshot: SnapshotIdentity, sentBytes: number): void {
+    this.sentBytes = sentBytes;
     this.identity = { index: snapshot.index, term: snapshot.term };
     this.state = 'awaiting';
     this.waitedTicks = 0;
@@ -64,6 +67,8 @@ export class SnapshotSending {
     const { identity } = this;
     const current = identity && identity.index === reply.snapshotIndex && identity.term === reply.snapshotTerm;
     if (this.state !== 'awaiting' || !current) return;
+    // No step forward: the answer came twice, or the receiver has no room. Sent again at once, it would be for ever.
+    if (this.sentBytes > 0 && reply.nextOffset === this.offset) return;
     this.offset = reply.nextOffset;
     this.state = 'to-read';
   }
