@@ -41,20 +41,22 @@ export class FingerprintTable {
 
   /** Adds a fingerprint; false when it was there already. */
   add(fingerprint: PackedState): boolean {
-    this.hash(fingerprint);
+    this.hash(fingerprint, fingerprint.length);
     return this.insert(this.hashLow, this.hashHigh);
   }
 
-  has(fingerprint: PackedState): boolean {
-    this.hash(fingerprint);
+  /** @param length of the fingerprint, for one that lies at the beginning of a larger array */
+  has(fingerprint: PackedState, length = fingerprint.length): boolean {
+    this.hash(fingerprint, length);
     return this.slots[this.slotOf(this.hashLow, this.hashHigh)] !== 0;
   }
 
   /** Leaves both halves in fields: an object for each state would cost more than the hash. */
-  private hash(fingerprint: PackedState): void {
-    let low = fingerprint.length;
-    let high = ~fingerprint.length;
-    for (const word of fingerprint) {
+  private hash(fingerprint: PackedState, length: number): void {
+    let low = length;
+    let high = ~length;
+    for (let index = 0; index < length; index++) {
+      const word = fingerprint[index] ?? 0;
       low = mix(low, word, 0);
       high = mix(high, word, 0x5bd1e995);
     }

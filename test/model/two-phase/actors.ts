@@ -95,6 +95,9 @@ export class Actors {
   private readonly records = new Catalogue<LogRecord>();
   private readonly elected = new Map<number, Step<NodeEffect>>();
   private readonly addresses: readonly BranchAddress[];
+  private readonly initialProcesses: readonly number[];
+  private readonly inquiries: readonly number[];
+  private readonly proposals: number[][] = [];
   private readonly begin: BeginRecord;
 
   constructor(private readonly options: TwoPhaseOptions) {
@@ -108,6 +111,12 @@ export class Actors {
       participant,
       operations: [{ operation: 'debit', payload: {}, keys: [] }],
     }));
+    this.initialProcesses = this.addresses.map((address) =>
+      this.processes.intern(options.parts.createProcess(address)),
+    );
+    this.inquiries = this.addresses.map((address) =>
+      this.messages.numberOf({ type: 'inquiry', ...address, gid: address.branchId }),
+    );
     const delegateTo = delegate(branches);
     this.begin = {
       type: 'begin',
@@ -127,9 +136,7 @@ export class Actors {
   }
 
   initialProcess(branch: number): number {
-    const address = this.addresses[branch];
-    invariant(address, 'a branch has an address');
-    return this.processes.intern(this.options.parts.createProcess(address));
+    return this.initialProcesses[branch] ?? -1;
   }
 
   initialDatabase(): number {
@@ -205,9 +212,12 @@ export class Actors {
 
   /** The number of the record that a node proposed in a place, from 0. */
   proposedRecord(node: number, place: number): number {
-    const record = this.nodes.at(node).proposed[place];
-    invariant(record, 'something was proposed');
-    return this.records.numberOf(record);
+    const records = (this.proposals[node] ??= this.nodes
+      .at(node)
+      .proposed.map((record) => this.records.numberOf(record)));
+    const record = records[place];
+    invariant(record !== undefined, 'something was proposed');
+    return record;
   }
 
   processReceives(process: number, message: number): Step<BranchEffect> {
@@ -243,9 +253,7 @@ export class Actors {
 
   /** The inquiry that the sweeper of a branch sends. */
   inquiry(branch: number): number {
-    const address = this.addresses[branch];
-    invariant(address, 'a branch has an address');
-    return this.messages.numberOf({ type: 'inquiry', ...address, gid: address.branchId });
+    return this.inquiries[branch] ?? -1;
   }
 
   private changed(database: number, key: number, change: (machine: BranchDatabase) => void): number {

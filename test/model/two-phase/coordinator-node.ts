@@ -1,6 +1,5 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import {
-  CoordinatorTransaction,
   DecisionState,
   PlainEndedTransactions,
   transactionFromBegin,
@@ -9,6 +8,7 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorMessage,
+  type CoordinatorTransaction,
   type Decision,
   type DoneMessage,
   type InquiryMessage,

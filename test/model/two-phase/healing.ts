@@ -2,7 +2,7 @@ import type { Vote } from '@concordat/commit-protocol';
 import { FingerprintTable } from '../fingerprint-table.js';
 import type { PackedState, Violation } from '../world.js';
 import { describeAction } from './describe.js';
-import { pack, unpack, type Draft } from './layout.js';
+import { pack, packInto, type Draft } from './layout.js';
 import type { Rules } from './rules.js';
 import type { ActionKind, TwoPhaseWorld } from './two-phase-world.js';
 
@@ -26,23 +26,25 @@ const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {
  */
 export class Healing {
   private readonly healed = new FingerprintTable();
+  private readonly scratch = new Int32Array(64); // a state without messages is smaller
 
   constructor(
     private readonly world: TwoPhaseWorld,
     private readonly rules: Rules,
   ) {}
 
-  check(from: Draft): Violation | undefined {
-    const { actors, options } = this.world;
-    const draft = unpack(pack(from), options.branches);
+  /** @param draft is changed */
+  check(draft: Draft): Violation | undefined {
+    const { actors } = this.world;
+    if (!draft.begun) return undefined;
     draft.left.fill(0);
-    draft.messages = [];
+    draft.messages.length = 0;
     draft.deposed = -1;
     for (const slot of draft.branches) {
       if (actors.databases.at(slot.database).late) slot.database = actors.settleLate(slot.database, false);
     }
-    if (!draft.begun || this.healed.has(pack(draft))) return undefined;
-    return this.heal(draft);
+    const length = packInto(draft, this.scratch);
+    return this.healed.has(this.scratch, length) ? undefined : this.heal(draft);
   }
 
   private heal(draft: Draft): Violation | undefined {

@@ -74,9 +74,20 @@ export function unpack(state: PackedState, branchCount: number): Draft {
   };
 }
 
+/** Words of the packed state. */
+function lengthOf({ left, branches, messages }: Draft): number {
+  return FIXED_WORDS + left.length + branches.length * WORDS_OF_A_BRANCH + messages.length;
+}
+
 export function pack(draft: Draft): PackedState {
+  const state = new Int32Array(lengthOf(draft));
+  packInto(draft, state);
+  return state;
+}
+
+/** Packs a state into the beginning of an array that is large enough; returns the number of words. */
+export function packInto(draft: Draft, state: PackedState): number {
   const { left, branches, messages } = draft;
-  const state = new Int32Array(FIXED_WORDS + left.length + branches.length * WORDS_OF_A_BRANCH + messages.length);
   state[0] = draft.log;
   state[1] = draft.leader;
   state[2] = draft.deposed;
@@ -94,7 +105,7 @@ export function pack(draft: Draft): PackedState {
     state[offset++] = said;
   }
   for (const message of messages) state[offset++] = message;
-  return state;
+  return offset;
 }
 
 /** Puts a message on its way unless the same one is. */

@@ -241,7 +241,7 @@ export const MISTAKES: readonly Mistake[] = [
     branches: 2,
     bounds: {},
     breaks: ['section 3'],
-    consequence: { bounds: { leaderDeaths: 1 }, breaks: ['AC1', 'AC3', 'AC4', 'section 5', 'alert'] },
+    consequence: { bounds: { leaderDeaths: 1 }, breaks: ['AC1', 'AC4', 'AC5'] },
   },
   {
     name: 'an abort is told and not logged',
@@ -249,7 +249,7 @@ export const MISTAKES: readonly Mistake[] = [
     branches: 2,
     bounds: {},
     breaks: ['section 3'],
-    consequence: { bounds: { leaderDeaths: 1 }, breaks: ['AC1', 'AC3', 'AC4', 'section 5', 'alert'] },
+    consequence: { bounds: { leaderDeaths: 1 }, breaks: ['AC1', 'AC4', 'AC5'] },
   },
   {
     name: 'votes are counted by number, so that one comes to count twice',
@@ -302,7 +302,7 @@ export const MISTAKES: readonly Mistake[] = [
     branches: 2,
     bounds: { leaderDeaths: 1, inquiries: 1 },
     breaks: ['section 3'],
-    consequence: { bounds: { leaderDeaths: 1, inquiries: 1 }, breaks: ['AC1', 'AC3', 'AC4', 'section 5', 'alert'] },
+    consequence: { bounds: { leaderDeaths: 1, inquiries: 1 }, breaks: ['AC1', 'AC4'] },
   },
   {
     name: 'a new leader aborts unlogged what it finds undecided',
@@ -310,7 +310,7 @@ export const MISTAKES: readonly Mistake[] = [
     branches: 2,
     bounds: { leaderDeaths: 1 },
     breaks: ['section 3'],
-    consequence: { bounds: { leaderDeaths: 1 }, breaks: ['AC1', 'AC3', 'AC4', 'section 5', 'alert'] },
+    consequence: { bounds: { leaderDeaths: 1 }, breaks: ['AC1', 'AC4', 'AC5'] },
   },
   {
     name: 'a client is told aborted because a proposal failed',
@@ -325,7 +325,7 @@ export const MISTAKES: readonly Mistake[] = [
     branches: 2,
     bounds: { depositions: 1, inquiries: 1 },
     breaks: ['section 3'],
-    consequence: { bounds: { depositions: 1, inquiries: 1 }, breaks: ['AC1', 'AC3', 'AC4', 'section 5', 'alert'] },
+    consequence: { bounds: { depositions: 1, inquiries: 1 }, breaks: ['AC1', 'AC4'] },
   },
   {
     name: 'no tombstone is written',

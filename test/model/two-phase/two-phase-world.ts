@@ -1,9 +1,8 @@
 import { invariant } from '@concordat/foundation';
-import type { Vote } from '@concordat/commit-protocol';
+import type { Outcome, Vote } from '@concordat/commit-protocol';
 import type { MachineTable, Step } from '../machine-table.js';
 import type { Action, PackedState, Violation, World } from '../world.js';
 import { Actors, type BranchEffect, type NodeEffect } from './actors.js';
-import type { DatabaseAnswer } from './branch-database.js';
 import { describeAction, describeState } from './describe.js';
 import { Healing } from './healing.js';
 import {
@@ -154,6 +153,16 @@ export class TwoPhaseWorld implements World {
   describe(state: PackedState, packed: Action): string {
     const { kind, subject } = readAction(packed);
     return describeAction(this.actors, this.unpack(state), kind, subject);
+  }
+
+  /** The outcomes that the log has come to anywhere so far. */
+  outcomes(): ReadonlySet<Outcome> {
+    const outcomes = new Set<Outcome>();
+    for (let log = 0; log < this.actors.logs.size; log++) {
+      const outcome = this.actors.transactionOf(log)?.outcome;
+      if (outcome) outcomes.add(outcome);
+    }
+    return outcomes;
   }
 
   /** Everything in a state, in words: the same text for the same state of two worlds. */

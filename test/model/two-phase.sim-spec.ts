@@ -1,0 +1,146 @@
+import { describe, expect, it } from '@jest/globals';
+import { Explorer, walk, type ExplorationReport } from './explorer.js';
+import { formatCounterexample, formatReport } from './report.js';
+import { commandFor } from './two-phase/command.js';
+import { MISTAKES, mistakenParts, type Mistake } from './two-phase/mistakes.js';
+import {
+  DEFAULT_BOUNDS,
+  INCLINATIONS,
+  NO_FAULTS,
+  REAL_PARTS,
+  type Bounds,
+  type TwoPhaseOptions,
+} from './two-phase/options.js';
+import { TwoPhaseWorld } from './two-phase/two-phase-world.js';
+
+const TIME_LIMIT_MS = 600_000;
+const STATES_OF_A_MISTAKE = 300_000;
+
+function worldOf(branches: number, bounds: Partial<Bounds>, changes: Partial<TwoPhaseOptions> = {}): TwoPhaseOptions {
+  return { branches, inclinations: INCLINATIONS, bounds: { ...NO_FAULTS, ...bounds }, parts: REAL_PARTS, ...changes };
+}
+
+/** Each is explored to its end, so within its bounds there is no interleaving that was not looked at. */
+const SCENARIOS: readonly (readonly [string, TwoPhaseOptions])[] = [
+  ['two branches; a leader and a participant die', worldOf(2, { leaderDeaths: 1, participantCrashes: 1 })],
+  [
+    'two willing branches; a leader is deposed and does not know it',
+    worldOf(2, { depositions: 1 }, { inclinations: ['yes'] }),
+  ],
+  ['two branches; a message comes twice, a connection breaks', worldOf(2, { duplicates: 1, brokenConnections: 1 })],
+  ['two branches; messages are sent again, a proposal fails', worldOf(2, { resends: 1, failedProposals: 1 })],
+  [
+    'two branches; an operator rules, a connection breaks, a sweeper asks',
+    worldOf(2, { endingsByHand: 1, brokenConnections: 1, inquiries: 1 }),
+  ],
+  ['three branches; messages are lost or late', worldOf(3, {}, { inclinations: ['yes', 'no'] })],
+  ['one branch that commits in one phase; one of everything', worldOf(1, DEFAULT_BOUNDS)],
+];
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function explore(world: TwoPhaseWorld, states?: number): ExplorationReport {
+  return new Explorer(world, {
+    limits: states === undefined ? {} : { states },
+    now: () => performance.now(),
+  }).explore();
+}
+
+describe('every interleaving of two-phase commit', () => {
+  let largest = 0;
+
+  for (const [name, options] of SCENARIOS) {
+    it(
+      `keeps every rule: ${name}`,
+      () => {
+        const world = new TwoPhaseWorld(options);
+        const report = explore(world);
+        print(`${name}: ${formatReport(report)}\n  ${commandFor(options)}`);
+        if (report.counterexample) throw new Error(formatCounterexample(report.counterexample, commandFor(options)));
+        expect(report.complete).toBe(true);
+        expect([...world.outcomes()]).toContain('committed');
+        expect(world.outcomes().has('mixed')).toBe(options.bounds.endingsByHand > 0);
+        largest = Math.max(largest, report.states);
+      },
+      TIME_LIMIT_MS,
+    );
+  }
+
+  it('is a million different states in the largest of these worlds', () => {
+    expect(largest).toBeGreaterThanOrEqual(1_000_000);
+  });
+});
+
+describe('the states of the model are those of the real machines', () => {
+  it(
+    'a way through them ends in the same state when it is walked in a world of its own',
+    () => {
+      const options = worldOf(2, { ...DEFAULT_BOUNDS, endingsByHand: 1 });
+      const world = new TwoPhaseWorld(options);
+      const paths: number[][] = [];
+      new Explorer(world, {
+        limits: { states: 60_000 },
+        now: () => 0,
+        onState: (index, path) => {
+          if (index % 397 === 0) paths.push(path());
+        },
+      }).explore();
+      for (const path of paths) {
+        const { state, steps } = walk(world, path);
+        expect(walkInWords(new TwoPhaseWorld(options), steps)).toBe(world.describeState(state));
+      }
+      expect(paths.length).toBeGreaterThan(100);
+    },
+    TIME_LIMIT_MS,
+  );
+});
+
+/** In a world that was never elsewhere, every machine on the way is one that went this way and no other. */
+function walkInWords(world: TwoPhaseWorld, steps: readonly string[]): string {
+  let state = world.initial();
+  for (const step of steps) {
+    const here = state;
+    const actions = world.actions(here).filter((action) => world.describe(here, action) === step);
+    expect(actions).toHaveLength(1);
+    for (const action of actions) state = world.apply(here, action);
+  }
+  return world.describeState(state);
+}
+
+describe('the explorer finds', () => {
+  const find = (mistake: Mistake, options: TwoPhaseOptions, breaks: readonly string[]): void => {
+    const { counterexample, states } = explore(new TwoPhaseWorld(options), STATES_OF_A_MISTAKE);
+    if (!counterexample) throw new Error(`nothing is wrong in ${states} states`);
+    const { violation, steps } = counterexample;
+    const healing = violation.epilogue ? ` and ${violation.epilogue.length} of healing` : '';
+    print(`found in ${states} states, ${steps.length} steps${healing}: ${mistake.name}: ${violation.rule}`);
+    expect(breaks).toContain(violation.rule);
+  };
+
+  for (const [index, mistake] of MISTAKES.entries()) {
+    const parts = mistakenParts(mistake);
+    const title = `${mistake.name} (--mistake ${index + 1})`;
+    it(title, () => find(mistake, worldOf(mistake.branches, mistake.bounds, { parts }), mistake.breaks), TIME_LIMIT_MS);
+
+    const { consequence } = mistake;
+    if (!consequence) continue;
+    const options = worldOf(mistake.branches, consequence.bounds, { parts, consequencesOnly: true });
+    it(`${title}, by what comes of it`, () => find(mistake, options, consequence.breaks), TIME_LIMIT_MS);
+  }
+
+  it('a way that a replay walks again', () => {
+    const [mistake] = MISTAKES;
+    if (!mistake) throw new Error('there are mistakes');
+    const options = worldOf(mistake.branches, mistake.bounds, { parts: mistakenParts(mistake) });
+    const { counterexample } = explore(new TwoPhaseWorld(options));
+    if (!counterexample) throw new Error('the mistake is found');
+    const again = walk(new TwoPhaseWorld(options), counterexample.path);
+    expect(again.violation).toEqual(counterexample.violation);
+    expect(again.steps).toEqual(counterexample.steps);
+    expect(formatCounterexample(counterexample, commandFor(options, 1))).toMatch(
+      /replay: npm run model -- .* --replay 0/,
+    );
+  });
+});
