@@ -402,11 +402,11 @@ export class RaftCore {
     this.beginElection('pre-candidate');
     this.tally!.grant(this.nodeId);
     if (this.tally!.hasWon()) return this.campaign(false);
-    this.preVoteRepetitions = 2 * this.options.heartbeatTicks;
+    this.preVoteRepetitions = Math.floor(this.options.electionTicks / 2);
     this.askForPreVotes();
   }
 
-  /** Also with the next ticks: a voter whose last word from the leader is a heartbeat younger says no only at first. */
+  /** Also with the next ticks: a voter that heard from the leader a little later, or ticks late, says no only at first. */
   private askForPreVotes(): void {
     for (const to of this.otherVoters()) {
       if (this.tally!.hasGranted(to)) continue;
