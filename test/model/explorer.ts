@@ -56,11 +56,14 @@ export class Explorer {
   private transitions = 0;
   private terminalStates = 0;
   private truncated = false;
+  private readonly statesLimit: number;
 
   constructor(
     private readonly world: World,
     private readonly options: ExplorationOptions,
-  ) {}
+  ) {
+    this.statesLimit = options.limits?.states ?? Infinity;
+  }
 
   /** May be called once. */
   explore(): ExplorationReport {
@@ -94,7 +97,7 @@ export class Explorer {
   }
 
   private isFull(): boolean {
-    return this.seen.size >= (this.options.limits?.states ?? Infinity);
+    return this.seen.size >= this.statesLimit;
   }
 
   /** States leave the queue in the order in which they were numbered. */

@@ -50,17 +50,17 @@ export const ACTION_KINDS = [
 ] as const;
 export type ActionKind = (typeof ACTION_KINDS)[number];
 
-const KIND_COUNT = 32;
+const KIND_BITS = 5;
 const KIND_NUMBERS = new Map<ActionKind, number>(ACTION_KINDS.map((kind, number) => [kind, number]));
 
 function action(kind: ActionKind, subject = 0): Action {
-  return (KIND_NUMBERS.get(kind) ?? 0) + KIND_COUNT * subject;
+  return (KIND_NUMBERS.get(kind) ?? 0) | (subject << KIND_BITS);
 }
 
 export function readAction(packed: Action): { readonly kind: ActionKind; readonly subject: number } {
-  const kind = ACTION_KINDS[packed % KIND_COUNT];
+  const kind = ACTION_KINDS[packed & ((1 << KIND_BITS) - 1)];
   invariant(kind, 'an action has a kind');
-  return { kind, subject: Math.floor(packed / KIND_COUNT) };
+  return { kind, subject: packed >>> KIND_BITS };
 }
 
 const ANSWERS = { 'answer-yes': 'yes', 'answer-no': 'no', 'answer-read-only': 'read-only' } as const;
@@ -376,7 +376,7 @@ export class TwoPhaseWorld implements World {
   private spend(draft: Draft, bound: keyof Bounds): void {
     const index = BOUND_NAMES.indexOf(bound);
     const left = draft.left[index] ?? 0;
-    if (left !== UNBOUNDED) draft.left[index] = Math.max(0, left - 1);
+    if (left !== UNBOUNDED && left > 0) draft.left[index] = left - 1;
   }
 }
 
