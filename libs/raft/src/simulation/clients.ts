@@ -186,10 +186,15 @@ class Client {
     const input = `${this.number}.${++this.values} `;
     const known = node.machine?.get(key);
     const draw = randomInteger(this.random, 0, 9);
-    if (draw < 4) return { kind: 'write', key, input, expected: null };
+    if (draw < 4) return { kind: 'write', key, input: this.padded(input), expected: null };
     if (draw < 7) return { kind: 'cas', key, input, expected: known ?? null };
     // A value that has grown long is begun anew.
     return { kind: (known?.length ?? 0) > 40 ? 'write' : 'append', key, input, expected: null };
+  }
+
+  private padded(input: string): string {
+    const { paddingBytes } = this.world.profile;
+    return paddingBytes > 0 ? input.padEnd(randomInteger(this.random, 0, paddingBytes), '.') : input;
   }
 
   private follow(answered: Promise<boolean>): void {

@@ -65,6 +65,8 @@ export interface Profile {
   readonly keys: number;
   readonly thinkMs: number;
   readonly readShare: number;
+  /** how much longer a value may be than it must, so that a write to the log fills several sectors */
+  readonly paddingBytes: number;
   readonly faultyMs: number;
   readonly faultIntervalMs: number;
   readonly weights: Readonly<Record<FaultName, number>>;
@@ -165,13 +167,15 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     snapshotAfterBytes:
       family === 'snapshots' ? randomItem(random, [400, 1000, 2000]) : randomItem(random, [1000, 4000, 20_000]),
     snapshotAfterEntries: randomItem(random, [12, 60, 400]),
-    segmentSizeBytes: family === 'segments' ? 1024 : randomItem(random, [1024, 2048, 4096, 16_384]),
-    syncMs: tickMs * randomItem(random, [0.02, 0.1, 0.5]),
+    segmentSizeBytes:
+      family === 'segments' ? 1024 : randomItem(random, family === 'storage' ? [16_384] : [1024, 2048, 4096, 16_384]),
+    syncMs: tickMs * randomItem(random, family === 'storage' ? [0.5, 2] : [0.02, 0.1, 0.5]),
     fairWeather: fairWeather(tickMs * randomItem(random, [0.02, 0.1, 0.3])),
     clients: randomInteger(random, 2, 4),
     keys: randomInteger(random, 2, 4),
-    thinkMs: isLong ? 40_000 : electionMs * randomItem(random, [0.1, 0.3, 0.6]),
+    thinkMs: isLong ? 40_000 : electionMs * randomItem(random, family === 'storage' ? [0.1] : [0.1, 0.3, 0.6]),
     readShare: family === 'reads' || family === 'leases' ? 0.6 : 0.3,
+    paddingBytes: family === 'storage' || family === 'segments' ? randomItem(random, [300, 1500]) : 0,
     faultyMs: isLong ? ENDURANCE_HOURS * MS_PER_HOUR : electionMs * randomInteger(random, 30, 90),
     faultIntervalMs: isLong ? 90_000 : electionMs * randomItem(random, [0.5, 1, 2]),
     weights: { ...USUAL_WEIGHTS, ...WEIGHTS[family] },

@@ -1,5 +1,6 @@
 import { randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
+import { Violation } from './violation.js';
 
 /** How messages travel; probabilities and milliseconds. */
 export interface Weather {
@@ -15,12 +16,17 @@ export interface Weather {
   readonly straggleMs: number;
 }
 
+/** In an election timeout. Of AppendEntries reordering alone makes many: each refusal sends the window again. */
+const MAX_MESSAGES = 100_000;
+const MAX_OTHER_MESSAGES = 5_000;
+
 /** Directed links that lose, delay, double and reorder messages, and that can be cut. */
 export class SimulatedNetwork {
   private readonly receivers = new Map<NodeId, (message: Message) => void>();
   private readonly busyUntil = new Map<string, number>();
   private readonly cut = new Set<string>();
   private era = 0;
+  private readonly flood = { since: 0, count: 0, others: 0 };
   /** messages that were sent */
   sent = 0;
 
@@ -28,6 +34,8 @@ export class SimulatedNetwork {
     private readonly clock: VirtualClock,
     private readonly random: Random,
     public weather: Weather,
+    /** an election timeout: in it nobody has a reason to send more than MAX_MESSAGES */
+    private readonly floodMs: number,
     private readonly onDelivery: (message: Message) => void,
   ) {}
 
@@ -43,11 +51,25 @@ export class SimulatedNetwork {
   send(message: Message): void {
     const { random, weather } = this;
     this.sent++;
+    this.checkFlood(message);
     if (randomChance(random, weather.loss)) return;
     this.carry(message);
     if (weather.duplication > 0 && randomChance(random, weather.duplication)) this.carry(message);
     if (weather.straggling > 0 && randomChance(random, weather.straggling))
       this.deliverIn(message, randomInteger(random, 0, weather.straggleMs));
+  }
+
+  /** Nodes that answer each other without end make no progress, and burn their machines. */
+  private checkFlood({ type, from, to }: Message): void {
+    const { flood } = this;
+    const now = this.clock.monotonic();
+    if (now - flood.since > this.floodMs) {
+      flood.since = now;
+      flood.count = flood.others = 0;
+    }
+    if (!type.startsWith('append-entries')) flood.others++;
+    if (++flood.count > MAX_MESSAGES || flood.others > MAX_OTHER_MESSAGES)
+      throw new Violation('liveness', `a flood of messages, the latest one ${type} from node ${from} to node ${to}`);
   }
 
   /** What is on its way over a cut link is lost, too. */

@@ -44,8 +44,12 @@ export class World implements NodeSurroundings {
     this.random = new SeededRandom(seed);
     this.trace = new Trace(() => this.clock.monotonic(), print);
     const { trace } = this;
-    this.network = new SimulatedNetwork(this.clock, this.random.fork(), profile.fairWeather, (message) =>
-      trace.line(() => `  ${message.from} > ${message.to} ${JSON.stringify(message, withoutData)}`),
+    this.network = new SimulatedNetwork(
+      this.clock,
+      this.random.fork(),
+      profile.fairWeather,
+      this.electionMs,
+      (message) => trace.line(() => `  ${message.from} > ${message.to} ${JSON.stringify(message, withoutData)}`),
     );
   }
 
