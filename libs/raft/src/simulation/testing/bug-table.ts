@@ -16,7 +16,7 @@ The simulation of the Raft library is worth what it finds. Each mistake below is
 source, which is compiled and run until a rule is broken; a test demands that one is, within 500 seeds. The list is
 \`libs/raft/src/simulation/testing/*-bugs.ts\`; there are no switches for them in the code that is shipped.
 
-This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation injected-bugs\`.
+This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- injected-bugs\`.
 "Seeds" is how many it took when it was written, and "found by" the check that spoke first.
 `;
 
