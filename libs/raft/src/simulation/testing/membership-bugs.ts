@@ -32,7 +32,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     name: 'overlapping changes in single steps',
     what: 'Voters change in one step, and the next change does not wait for the one before.',
     rule: 'thesis, 4.1',
-    whoMadeIt: 'RethinkDB (reconfiguration split the group; Jepsen, 2016), and others that took the shorter way',
+    whoMadeIt: 'who takes the shorter of the two ways and leaves out its condition',
     edits: [
       {
         file: 'core/membership.ts',

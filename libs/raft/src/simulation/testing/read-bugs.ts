@@ -29,7 +29,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     name: 'read before an entry of the term',
     what: 'A new leader answers reads before it has committed in its term, so it does not know what is committed.',
     rule: 'thesis, 6.4, step 1; paper, 8',
-    whoMadeIt: 'etcd/raft, until read requests were put off',
+    whoMadeIt: 'who implements the round and skips the step before it',
     edits: [
       {
         file: 'core/leader.ts',
@@ -60,7 +60,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     name: 'request ids begin anew',
     what: 'A restarted node numbers its read requests from 1 again, and takes late answers for new ones.',
     rule: 'this library: ids begin at random',
-    whoMadeIt: 'etcd (request ids carry a boot id and a time since)',
+    whoMadeIt: 'who counts requests from the start of the process',
     edits: [
       {
         file: 'driver/raft-node.ts',
@@ -73,7 +73,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     name: 'lease longer than the clocks allow',
     what: 'The lease runs from the answer of the quorum and for the longest election timeout.',
     rule: 'thesis, 6.4.1',
-    whoMadeIt: 'YugabyteDB and others corrected how leases are counted',
+    whoMadeIt: 'who counts a lease from the answer, not from the question',
     edits: [
       {
         file: 'driver/read-lease.ts',

@@ -112,7 +112,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     name: 'acknowledges before fsync',
     what: 'Answers leave at once, beside the write that they depend on.',
     rule: 'paper, figure 2: "updated on stable storage before responding"',
-    whoMadeIt: 'systems that acknowledge from memory; Redis-Raft let users choose it (Jepsen, 2020)',
+    whoMadeIt: 'systems that acknowledge from memory',
     edits: [
       {
         file: 'core/outbox.ts',

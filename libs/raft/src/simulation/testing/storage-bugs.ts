@@ -153,7 +153,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     name: 'rotten middle cut as a torn tail',
     what: 'Whatever cannot be read ends the log, although acknowledged entries follow.',
     rule: 'Alagappan et al., "Protocol-Aware Recovery", FAST 2018',
-    whoMadeIt: 'LogCabin, ZooKeeper and etcd at the time of that paper',
+    whoMadeIt: 'systems that the paper examined',
     edits: [
       {
         file: 'storage/segment-content.ts',
