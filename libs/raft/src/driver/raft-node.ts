@@ -341,7 +341,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if ('count' in appended) {
       this.proposals.appendedAt(appended.firstIndex, appended.count, core.term);
       if (this.proposals.hasQueued())
-        this.proposals.dropQueued(new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'));
+        this.proposals.dropQueued(
+          new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'),
+        );
     } else if (appended.refused === 'NOT_LEADER') {
       this.proposals.dropQueued(new NotLeaderError(core.leaderId));
     } else {
