@@ -14,6 +14,7 @@ import type { SnapshotHeader } from './snapshot-file.js';
 import { SnapshotStore, type SnapshotPosition } from './snapshot-store.js';
 import { SpaceWatch } from './space-watch.js';
 
+/** Where a node keeps its state, whose it is, and how large its files are. */
 export interface FileStorageOptions {
   /** of this node alone; created when it is not there */
   readonly directory: string;

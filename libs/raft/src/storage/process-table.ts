@@ -26,6 +26,7 @@ function startOf(pid: number): string | undefined {
   }
 }
 
+/** The processes of this machine. */
 export const systemProcessTable: ProcessTable = {
   ownPid: process.pid,
   identify: (pid) => {

@@ -3,6 +3,7 @@ import { explainViolation } from './explanation.js';
 import { preparedHistories } from './prepared-history.js';
 import { searchLinearization } from './linearization-search.js';
 
+/** How long the checker searches before it gives up. */
 export interface LinearizabilityOptions {
   /** how many orders of operations are tried in all before it gives up, default 2,000,000 */
   readonly maxSteps?: number;
@@ -18,6 +19,7 @@ export interface NotLinearizable {
   readonly explanation: string;
 }
 
+/** What the checker found; `undecided` counts as a failure. */
 export type LinearizabilityResult = { readonly linearizable: true } | NotLinearizable;
 
 /**
