@@ -46,6 +46,11 @@ export class Databases {
     return found;
   }
 
+  /** What somebody with psql could do: rolls a prepared transaction back, whatever was decided. */
+  async rollBackByHand(bank: string, gid: string): Promise<void> {
+    await this.query(bank, `ROLLBACK PREPARED ${pg.escapeLiteral(gid)}`);
+  }
+
   private async query<Row>(bank: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
     const client = new pg.Client({
       connectionString: this.urls.get(bank),

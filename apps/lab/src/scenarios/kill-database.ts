@@ -1,11 +1,7 @@
-import { LabError } from '../lab-error.js';
-import { waitUntil } from '../local-system/wait.js';
+import { heldBranch } from './held-branch.js';
 import type { Scenario } from './scenario.js';
-import type { ScenarioLab } from './scenario-lab.js';
 
 const HOLD_MS = 4000;
-/** A branch that is prepared longer than this is the one that is held, not one in passing. */
-const HELD_AFTER_MS = 700;
 
 export const killDatabase: Scenario = {
   name: 'kill-database',
@@ -28,20 +24,3 @@ export const killDatabase: Scenario = {
     narration.observation(`20 further transfers committed within ${tookMs} ms`);
   },
 };
-
-async function heldBranch(lab: ScenarioLab): Promise<{ bank: string; gid: string }> {
-  const firstSeen = new Map<string, number>();
-  let held: { bank: string; gid: string } | undefined;
-  await waitUntil(
-    async () => {
-      const prepared = await lab.databases.preparedAnywhere();
-      const now = Date.now();
-      for (const { gid } of prepared) if (!firstSeen.has(gid)) firstSeen.set(gid, now);
-      held = prepared.find(({ gid }) => now - (firstSeen.get(gid) ?? now) > HELD_AFTER_MS);
-      return held !== undefined;
-    },
-    { timeoutMs: 15_000, pollMs: 50 },
-  );
-  if (held) return held;
-  throw new LabError('No branch stayed prepared although its decision was held.');
-}

@@ -12,9 +12,16 @@ const PAUSE_MS = 20;
 const WAIT_MS = 2000;
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
+/** A mixed transfer of this load was committed, and one half of it ended by hand. */
+const CONFLICTS: ReadonlyMap<unknown, 'committed' | 'aborted'> = new Map([
+  ['TRANSACTION_ABORTED', 'aborted'],
+  ['TRANSACTION_MIXED', 'committed'],
+]);
+
 interface MutableTransfer extends Transfer {
   id?: string;
   told?: 'committed' | 'aborted';
+  lost?: 'from' | 'to';
 }
 
 /**
@@ -43,6 +50,13 @@ export class Load {
     for (const transfer of this.transfers) {
       while (transfer.told === undefined && Date.now() < end) await this.attempt(transfer);
     }
+  }
+
+  /** Somebody has rolled back by hand what a committed transfer did at a bank. */
+  markLost(id: string, bank: string): MutableTransfer | undefined {
+    const transfer = this.transfers.find((candidate) => candidate.id === id);
+    if (transfer) transfer.lost = transfer.from.bank === bank ? 'from' : 'to';
+    return transfer;
   }
 
   private async work(): Promise<void> {
@@ -74,8 +88,7 @@ export class Load {
         { timeoutMs: 15_000, waitMs: WAIT_MS },
       );
       const id = body['id'] ?? body['transactionId'];
-      const told =
-        status === 200 ? 'committed' : status === 409 && body['code'] === 'TRANSACTION_ABORTED' ? 'aborted' : undefined;
+      const told = status === 200 ? 'committed' : status === 409 ? CONFLICTS.get(body['code']) : undefined;
       if (typeof id === 'string') this.note(transfer, id);
       if (told === undefined) await delay(RETRY_DELAY_MS);
       else this.settle(transfer, told);

@@ -7,6 +7,7 @@ import { SystemFile } from '../local-system/system-file.js';
 import { Narration, table } from '../narration.js';
 import { finalChecks } from './final-checks.js';
 import { growShrink } from './grow-shrink.js';
+import { heuristic } from './heuristic.js';
 import { killAllCoordinators } from './kill-all-coordinators.js';
 import { killDatabase } from './kill-database.js';
 import { killKafka } from './kill-kafka.js';
@@ -28,6 +29,7 @@ const SCENARIOS: readonly Scenario[] = [
   pauseLeader,
   growShrink,
   replaceNode,
+  heuristic,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
 

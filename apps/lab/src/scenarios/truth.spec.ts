@@ -33,6 +33,12 @@ describe('the truth about money', () => {
   it('finds an effect of what was told aborted, although the sum is right', () => {
     expect(broken(balances(995n, 1005n), [transfer('aborted')])).toEqual(['per-account replay']);
   });
+  it('knows of a half that was rolled back by hand, and of nothing more', () => {
+    expect(broken(balances(995n, 1000n), [{ ...transfer('committed'), lost: 'to' }])).toEqual([]);
+    expect(broken(balances(1000n, 1005n), [{ ...transfer('committed'), lost: 'from' }])).toEqual([]);
+    const both = [{ ...transfer('committed'), lost: 'to' } as const, transfer('committed')];
+    expect(broken(balances(990n, 1000n), both)).toEqual(['sum of money', 'per-account replay']);
+  });
   it('finds an account that vanished', () => {
     expect(broken(new Map([['bank-a/acc-0', 2000n]]), [])).toEqual(['per-account replay']);
   });
@@ -48,5 +54,6 @@ describe('the truth about answers', () => {
       { node: 'coordinator-2', outcome: 'aborted' },
     ];
     expect(agreementProblems(transfer('committed'), answers)).toHaveLength(1);
+    expect(agreementProblems({ ...transfer('committed'), lost: 'to' }, answers)).toHaveLength(2);
   });
 });
