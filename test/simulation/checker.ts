@@ -1,6 +1,7 @@
 import { canonicalJson } from '@concordat/foundation';
 import type { ApplyResult, CoordinatorMessage, Decision, LogRecord, ProtocolMessage } from '@concordat/commit-protocol';
 import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
+import { Exemptions } from './exemptions.js';
 import type { DatabaseObserver, ModelledDatabase, Movement } from './modelled-database.js';
 import type { Trace } from './trace.js';
 
@@ -49,6 +50,7 @@ export function rankOf(status: TransactionStatus): number {
 export class Checker implements DatabaseObserver {
   readonly transactions = new Map<string, KnownTransaction>();
   readonly effects: Effect[] = [];
+  readonly exemptions = new Exemptions();
   private readonly applied: string[] = [];
   private readonly stateHashes = new Map<number, string>();
   private readonly presumedAborted = new Map<string, Set<string>>();
@@ -133,7 +135,10 @@ export class Checker implements DatabaseObserver {
         this.violate(`node ${nodeId} delegates ${message.branchId} before the log says so`);
       }
     } else if (message.type === 'decision') this.decisionPublished(nodeId, message);
-    else if (message.type === 'outcome') {
+    else if (message.type === 'ruling') {
+      if (this.exemptions.rulingOf(message.branchId) !== message.ruling)
+        this.violate(`node ${nodeId} tells a ruling on ${message.branchId} before the log says so`);
+    } else if (message.type === 'outcome') {
       const known = this.transactions.get(message.transactionId);
       if (known?.outcome !== message.outcome) {
         this.violate(
@@ -183,7 +188,8 @@ export class Checker implements DatabaseObserver {
     this.trace.event(() => `${database.name} committed ${transactionId}/${branchId} ${row?.outcome} ${gid ?? ''}`);
     if (row?.outcome !== 'committed') return;
     const known = this.transactions.get(transactionId);
-    if (gid !== undefined && known?.decision !== 'commit' && !known?.delegated.has(branchId)) {
+    const ordered = known?.decision === 'commit' || this.exemptions.hasBranch(branchId);
+    if (gid !== undefined && !ordered && !known?.delegated.has(branchId)) {
       this.violate(`AC1: ${database.name} commits ${branchId} of ${transactionId}, decision ${known?.decision}`);
     }
     if (gid === undefined && !known?.delegated.has(branchId)) {
@@ -198,7 +204,7 @@ export class Checker implements DatabaseObserver {
     this.trace.event(() => `${database.name} rolled back ${transactionId}/${branchId}`);
     this.rolledBackBranches.add(branchId);
     const decision = this.transactions.get(transactionId)?.decision;
-    if (decision === 'commit')
+    if (decision === 'commit' && !this.exemptions.hasBranch(branchId))
       this.violate(`AC1: ${database.name} rolls back ${branchId} of committed ${transactionId}`);
   }
 
@@ -242,18 +248,22 @@ export class Checker implements DatabaseObserver {
         known.decision = state.decision;
         this.decided(known, record);
       }
-      if (known.outcome && state.outcome !== known.outcome)
+      this.exemptions.learn(record, state);
+      const mixed = state.outcome === 'mixed' && this.exemptions.hasTransaction(state.transactionId);
+      if (known.outcome && state.outcome !== known.outcome && !mixed)
         this.violate(`the outcome of ${state.transactionId} changes`);
       if (state.outcome) known.outcome = state.outcome;
-      if (state.outcome === 'mixed') this.violate(`AC1: ${state.transactionId} is mixed`);
+      if (state.outcome === 'mixed' && !mixed) this.violate(`AC1: ${state.transactionId} is mixed`);
       if (state.endedAt !== undefined) known.endedIndex ??= index;
     }
   }
 
   private decided(known: KnownTransaction, record: LogRecord): void {
     const { transactionId, decision, branches, delegated } = known;
-    if (record.type !== 'decide') return this.violate(`${transactionId} is decided by a ${record.type} record`);
+    if (record.type !== 'decide' && record.type !== 'resolve')
+      return this.violate(`${transactionId} is decided by a ${record.type} record`);
     for (const [branchId, participant] of branches) {
+      if (this.exemptions.hasBranch(branchId)) continue;
       if (decision === 'abort') {
         if (this.committedBranches.has(branchId))
           this.violate(`AC1: ${transactionId} aborts after ${branchId} committed`);
@@ -312,6 +322,14 @@ function summaryOf(message: ProtocolMessage): string {
   if (type === 'announce') return `announce ${message.participant}`;
   if (type === 'outcome') return `outcome ${message.transactionId} ${message.outcome}`;
   const detail =
-    type === 'decision' ? message.decision : type === 'vote' ? message.vote : type === 'done' ? message.end : '';
+    type === 'decision'
+      ? message.decision
+      : type === 'ruling'
+        ? message.ruling
+        : type === 'vote'
+          ? message.vote
+          : type === 'done'
+            ? message.end
+            : '';
   return `${type} ${detail} ${message.transactionId}/${message.branchId} (${message.participant})`;
 }

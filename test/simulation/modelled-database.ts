@@ -179,6 +179,17 @@ export class ModelledDatabase {
     this.discard(transaction);
   }
 
+  /** Somebody with the right to do so ends a prepared transaction, past all protocol. */
+  endByHand(gid: string, how: 'commit' | 'abort'): void {
+    const found = this.prepared.get(gid);
+    invariant(found, 'it is prepared');
+    this.prepared.delete(gid);
+    if (how === 'commit') return this.apply(found.transaction, gid);
+    const { transaction, transactionId, branchId } = found;
+    this.observer.rolledBack({ database: this, gid, transactionId, branchId });
+    this.discard(transaction);
+  }
+
   drawLatencyMs(): number {
     return randomInteger(this.random, this.faults.minimumLatencyMs, this.faults.maximumLatencyMs);
   }

@@ -1,5 +1,6 @@
 import { randomChance } from '@concordat/foundation';
 import { Client, drawWorkload } from './clients.js';
+import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
 import { checkEnd, isSettled, describeUnsettled } from './final-checks.js';
 import type { Sabotage } from './sabotage.js';
@@ -26,6 +27,8 @@ export interface SimulationReport {
   readonly aborted: number;
   readonly leaders: number;
   readonly faults: Readonly<Record<string, number>>;
+  /** what operators did, by effect */
+  readonly rulings: Readonly<Record<string, number>>;
 }
 
 /** A run that broke a rule, with all that is needed to see it again. */
@@ -65,16 +68,20 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     { length: workload.clients },
     (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload),
   );
+  const isCalm = plan.classes.size === 0;
+  const operator = new Operator(world, random.fork(), drawHabits(random, isCalm));
   const unexpected = (error: unknown): void => world.checker.violate(`a client failed: ${describe(error)}`);
   const unhandled = (error: unknown): void => world.checker.violate(`a promise was left alone with ${describe(error)}`);
   process.on('unhandledRejection', unhandled);
   try {
     world.boot();
     injector.start();
+    operator.run().catch(unexpected);
     for (const client of clients) client.run().catch(unexpected);
     const finished = (): boolean => clients.every((client) => client.finished);
     await world.runUntil(finished, FAULTY_MS);
     injector.heal();
+    operator.heal();
     const settled = await world.runUntil(() => finished() && isSettled(world), LIVENESS_MS);
     if (!settled) throw new ViolationError(`AC5: healed, and yet ${describeUnsettled(world, clients)}`);
     await world.runUntil(() => false, AFTERMATH_MS);
@@ -94,6 +101,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     aborted: decisions.filter((decision) => decision === 'abort').length,
     leaders: world.checker.leaderCount,
     faults: injector.counts,
+    rulings: operator.counts,
   };
 }
 

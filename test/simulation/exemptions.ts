@@ -1,0 +1,48 @@
+import type { Decision, LogRecord, TransactionState } from '@concordat/commit-protocol';
+
+/**
+ * What operators have taken upon themselves, and the checker must not hold against the system: branches that were
+ * ended against the decision, by a forced ruling or by hand in the database, and transactions that were committed,
+ * or given up, before their clients or branches had said all. Everything else is judged as strictly as ever.
+ */
+export class Exemptions {
+  private readonly rulings = new Map<string, Decision>();
+  private readonly endedByHand = new Set<string>();
+  private readonly transactions = new Set<string>();
+
+  get count(): number {
+    return this.transactions.size;
+  }
+
+  /** Somebody ends a prepared branch in its database. */
+  endByHand(transactionId: string, branchId: string): void {
+    this.endedByHand.add(branchId);
+    this.transactions.add(transactionId);
+  }
+
+  /** To be called with every record that changed a transaction. */
+  learn(record: LogRecord, { transactionId, branches }: TransactionState): void {
+    if (record.type !== 'resolve') return;
+    for (const { branchId, ruling } of branches) if (ruling) this.rulings.set(branchId, ruling);
+    if (record.force) this.transactions.add(transactionId);
+  }
+
+  rulingOf(branchId: string): Decision | undefined {
+    return this.rulings.get(branchId);
+  }
+
+  /** Whether the branch may end otherwise than its transaction was decided. */
+  hasBranch(branchId: string): boolean {
+    return this.rulings.has(branchId) || this.endedByHand.has(branchId);
+  }
+
+  /** Whether the transaction may be mixed, or not what its client wanted. */
+  hasTransaction(transactionId: string): boolean {
+    return this.transactions.has(transactionId);
+  }
+
+  /** Whether an alert is about such a transaction. */
+  explains(alert: string): boolean {
+    return [...this.transactions].some((transactionId) => alert.includes(transactionId));
+  }
+}
