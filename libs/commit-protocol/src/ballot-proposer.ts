@@ -40,6 +40,11 @@ export class BallotProposer {
     return this.result;
   }
 
+  /** Whether a branch has accepted the value of this ballot. */
+  hasAccepted(branchId: BranchId): boolean {
+    return this.acceptances.has(branchId);
+  }
+
   /** What is to be asked now of those who have not answered it yet; nobody once the outcome is known. */
   requests(): { readonly to: Acceptor; readonly request: BallotRequest }[] {
     if (this.result.type !== 'open') return [];

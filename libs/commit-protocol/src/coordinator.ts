@@ -1,5 +1,8 @@
 import { invariant, unreachable, type JsonValue } from '@concordat/foundation';
+import { CoordinatorBallots } from './coordinator-ballots.js';
 import type {
+  BallotAnswerMessage,
+  BranchesDecidedMessage,
   CommitOnePhaseMessage,
   CoordinatorMessage,
   DecisionMessage,
@@ -8,8 +11,16 @@ import type {
   PrepareMessage,
   VoteMessage,
 } from './messages.js';
-import type { BranchDone, BranchReport, CommitRequestedRecord, DecideRecord } from './records.js';
-import { findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
+import type {
+  BallotBasis,
+  BranchDone,
+  BranchReport,
+  CommitRequestedRecord,
+  DecideRecord,
+  PreCommitRecord,
+} from './records.js';
+import { acceptorsOf, findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
+import type { Ballot } from './ballot.js';
 import type { AbortCause, AbortReason, BranchEnd, BranchError, BranchId, Decision, LeaderEpoch } from './types.js';
 
 /** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
@@ -22,6 +33,8 @@ export type CoordinatorEvent =
   | { readonly type: 'applied'; readonly transaction: TransactionState }
   | { readonly type: 'vote'; readonly message: VoteMessage }
   | { readonly type: 'done'; readonly message: DoneMessage }
+  | { readonly type: 'ballot-answer'; readonly message: BallotAnswerMessage }
+  | { readonly type: 'branches-decided'; readonly message: BranchesDecidedMessage }
   | { readonly type: 'inquiry'; readonly branchId: BranchId; readonly participant: string }
   /** the client asks for the commit of an interactive transaction */
   | { readonly type: 'commit' }
@@ -34,7 +47,7 @@ export type CoordinatorEvent =
 
 export type CoordinatorEffect =
   /** to be committed and applied before anything that follows from it; comes back as `applied` */
-  | { readonly type: 'append'; readonly record: CommitRequestedRecord | DecideRecord }
+  | { readonly type: 'append'; readonly record: CommitRequestedRecord | PreCommitRecord | DecideRecord }
   | { readonly type: 'send'; readonly message: CoordinatorMessage }
   /** send again what is unanswered, later each time; replaces an earlier one */
   | { readonly type: 'schedule-resend'; readonly attempt: number }
@@ -53,13 +66,15 @@ export type CoordinatorEffect =
  *
  * States: waiting (not closed, or not admitted) → asking (work sent) → proposing (a decision is on its way
  * into the log) → telling (decided; the decision is sent until every branch is done) → ended. A delegated
- * transaction skips `proposing`: its branch decides, and the log records what it said.
+ * transaction skips `proposing`: its branch decides, and the log records what it said. In three phases a ballot comes
+ * before the decision: proposing (pre-commit) → balloting → proposing (decide).
  */
 export class CoordinatorTransaction {
   private readonly votes = new Map<BranchId, BranchReport>();
   private readonly done = new Map<BranchId, BranchEnd>();
   private admitted = false;
-  private proposing: 'commit-requested' | 'decide' | undefined;
+  private proposing: 'commit-requested' | 'pre-commit' | 'decide' | undefined;
+  private readonly ballots: CoordinatorBallots;
   private pendingAbort: AbortCause | undefined;
   private commitWanted = false;
   private workAttempt: number;
@@ -80,6 +95,7 @@ export class CoordinatorTransaction {
     recovered: boolean,
   ) {
     this.workAttempt = recovered ? 1 : 0;
+    this.ballots = new CoordinatorBallots(state);
     for (const branch of state.branches) this.adoptEnlistedVote(branch);
   }
 
@@ -112,6 +128,10 @@ export class CoordinatorTransaction {
         return this.onVote(event.message, now);
       case 'done':
         return this.onDone(event.message, now);
+      case 'ballot-answer':
+        return this.onBallotAnswer(event.message, now);
+      case 'branches-decided':
+        return this.onBranchesDecided(event.message, now);
       case 'inquiry':
         return this.onInquiry(event.branchId, event.participant);
       case 'commit':
@@ -137,6 +157,7 @@ export class CoordinatorTransaction {
     for (const branch of transaction.branches) this.adoptEnlistedVote(branch);
     if (transaction.decision) return this.tell();
     if (this.proposing === 'commit-requested') this.proposing = undefined;
+    if (this.proposing === 'pre-commit' && transaction.preCommit) return this.openBallot(transaction.preCommit, now);
     if (transaction.delegatedTo !== undefined && !this.workSent) return this.sendWork(); // only now may it leave
     return this.advance(now);
   }
@@ -146,6 +167,7 @@ export class CoordinatorTransaction {
     if (!branch || branch.participant !== message.participant) return [];
     if (this.state.decision) return this.onLateVote(branch, message);
     if (this.state.delegatedTo !== undefined || this.proposing === 'decide') return [];
+    if (this.state.preCommit) return []; // all have voted; what else they say, they say in ballots
     this.votes.set(branch.branchId, {
       branchId: branch.branchId,
       vote: message.vote,
@@ -180,6 +202,7 @@ export class CoordinatorTransaction {
 
   /** Before the decision only a delegated branch ends; any other that says so has aborted alone. */
   private onEarlyDone(branch: BranchState, message: DoneMessage, now: number): CoordinatorEffect[] {
+    if (this.state.preCommit) return this.onEndedByBranches(branch, message, now);
     if (this.state.delegatedTo !== branch.branchId) {
       if (message.end !== 'aborted') return [this.alert(branch, `ended as ${message.end} before any decision`)];
       const error = { code: 'ABORTED_BY_PARTICIPANT', message: 'the participant had aborted this branch' };
@@ -214,7 +237,7 @@ export class CoordinatorTransaction {
 
   /** A delegated transaction is not the coordinator's to decide, not even now (protocol 4.7). */
   private onDeadline(now: number): CoordinatorEffect[] {
-    if (this.state.decision || this.proposing === 'decide') return [];
+    if (this.state.decision || this.proposing === 'decide' || this.isUnderBallot()) return [];
     const queued = this.state.closed && !this.admitted;
     this.pendingAbort ??= queued
       ? { reason: 'ADMISSION_TIMEOUT', detail: 'the keys of the transaction did not become free before its deadline' }
@@ -229,6 +252,7 @@ export class CoordinatorTransaction {
       this.decisionAttempt++;
       return this.sendDecision();
     }
+    if (this.state.preCommit) return [...this.advance(now), ...this.sendRequests()];
     if (this.isLate(now)) return this.giveUp(now);
     this.workAttempt++;
     return [...this.sendWork(), ...this.advance(now)];
@@ -236,7 +260,7 @@ export class CoordinatorTransaction {
 
   /** Past its deadline nobody is asked for a vote any more (protocol 4.2); a delegated branch is, for ever (4.7). */
   private isLate(now: number): boolean {
-    return now >= this.state.deadline && this.state.delegatedTo === undefined;
+    return now >= this.state.deadline && this.state.delegatedTo === undefined && !this.isUnderBallot();
   }
 
   /** Proposes what the transaction is ready for with what is known, and an abort if that is nothing. */
@@ -250,6 +274,7 @@ export class CoordinatorTransaction {
     const { state } = this;
     if (state.decision || this.proposing) return [];
     if (state.delegatedTo !== undefined) return [];
+    if (state.preCommit || this.ballots.decision) return this.advanceBallot(now);
     if (this.pendingAbort) return [this.decide('abort', this.reports(), now, this.pendingAbort)];
     if (!state.closed) return this.commitWanted && state.logIndex > 0 ? this.requestCommit(now) : [];
     const refused = state.branches.find((branch) => this.votes.get(branch.branchId)?.vote === 'no');
@@ -258,7 +283,8 @@ export class CoordinatorTransaction {
       return [this.decide('abort', this.reports(), now, cause)];
     }
     const unanimous = state.branches.every((branch) => this.votes.has(branch.branchId));
-    return unanimous ? [this.decide('commit', this.reports(), now)] : [];
+    if (!unanimous) return [];
+    return [state.protocol === '3pc' ? this.preCommit(now) : this.decide('commit', this.reports(), now)];
   }
 
   private requestCommit(at: number): CoordinatorEffect[] {
@@ -279,6 +305,7 @@ export class CoordinatorTransaction {
     at: number,
     cause?: AbortCause,
     delegatedEnd?: BranchEnd,
+    basis?: BallotBasis,
   ): CoordinatorEffect {
     invariant(this.proposing === undefined, 'a leader proposes one record of a transaction at a time');
     this.proposing = 'decide';
@@ -290,9 +317,91 @@ export class CoordinatorTransaction {
       at,
       ...(cause && { cause }),
       ...(delegatedEnd && { delegatedEnd }),
+      ...(basis && { basis }),
     };
     return { type: 'append', record };
   }
+
+  // --- three phases
+
+  /** From then on nothing but a ballot decides, not even the deadline. */
+  private isUnderBallot(): boolean {
+    return this.state.preCommit !== undefined || this.proposing === 'pre-commit';
+  }
+
+  private preCommit(at: number): CoordinatorEffect {
+    invariant(this.proposing === undefined, 'a leader proposes one record of a transaction at a time');
+    this.proposing = 'pre-commit';
+    const reports = this.state.preCommit ? [] : withinResultsLimit(this.reports());
+    const { transactionId } = this.state;
+    return {
+      type: 'append',
+      record: { type: 'pre-commit', transactionId, ballot: this.ballots.next(), reports, at },
+    };
+  }
+
+  private openBallot(ballot: Ballot, now: number): CoordinatorEffect[] {
+    this.proposing = undefined;
+    this.resendAttempt = 0;
+    this.ballots.opened(ballot, this.state);
+    return [...this.advance(now), ...this.sendRequests()];
+  }
+
+  private sendRequests(): CoordinatorEffect[] {
+    if (this.proposing !== undefined || this.state.decision) return [];
+    const requests = this.ballots.requests(this.state);
+    return [
+      ...requests.map((message): CoordinatorEffect => ({ type: 'send', message })),
+      { type: 'schedule-resend', attempt: this.resendAttempt },
+    ];
+  }
+
+  /** Logs what the ballot decided, or the next one when this leader has none, or was outbid and has waited. */
+  private advanceBallot(now: number): CoordinatorEffect[] {
+    const { decision: decided } = this.ballots;
+    if (decided) {
+      const { decision, basis } = decided;
+      const cause = decision === 'abort' ? this.causeOfBallot() : undefined;
+      return [this.decide(decision, [], now, cause, undefined, this.state.preCommit && basis)];
+    }
+    return this.ballots.isRunning() ? [] : [this.preCommit(now)];
+  }
+
+  private causeOfBallot(): AbortCause {
+    return {
+      reason: 'BRANCHES_DECIDED',
+      detail: 'the branches decided to abort, because no coordinator had told them otherwise in time',
+    };
+  }
+
+  private onBallotAnswer(message: BallotAnswerMessage, now: number): CoordinatorEffect[] {
+    const branch = findBranch(this.state, message.branchId);
+    if (!branch || branch.participant !== message.participant || this.state.decision) return [];
+    if (!this.ballots.onAnswer(message)) return [];
+    if (this.ballots.decision) return this.advance(now);
+    // outbid: whoever did it gets time to finish, and the next ballot comes with the next resend
+    return this.ballots.isRunning() ? this.sendRequests() : [{ type: 'schedule-resend', attempt: this.resendAttempt }];
+  }
+
+  private onBranchesDecided(message: BranchesDecidedMessage, now: number): CoordinatorEffect[] {
+    const branch = findBranch(this.state, message.branchId);
+    if (!branch || branch.participant !== message.participant || this.state.protocol !== '3pc') return [];
+    if (this.state.decision) {
+      if (this.state.decision === message.decision) return [];
+      return [this.alert(branch, `says that the branches decided ${message.decision}, against the log`)];
+    }
+    this.ballots.branchesDecided(message.decision, branch.branchId);
+    return this.advance(now);
+  }
+
+  /** A branch that has ended before the log knows the decision was told it by the other branches. */
+  private onEndedByBranches(branch: BranchState, { end }: DoneMessage, now: number): CoordinatorEffect[] {
+    if (end === 'read-only' || isHazard(end)) return [];
+    this.ballots.branchesDecided(end === 'committed' ? 'commit' : 'abort', branch.branchId);
+    return this.advance(now);
+  }
+
+  // --- the decision
 
   /** The decision is in the log: tell it, for ever, to every branch that has not ended by it. */
   private tell(): CoordinatorEffect[] {
@@ -338,7 +447,7 @@ export class CoordinatorTransaction {
   /** Sends work to every branch that has not answered; nothing before the keys are free. */
   private sendWork(): CoordinatorEffect[] {
     const { state } = this;
-    if (!this.admitted || !state.closed || state.decision || this.proposing === 'decide') return [];
+    if (!this.admitted || !state.closed || state.decision || this.proposing === 'decide' || state.preCommit) return [];
     if (state.delegatedTo !== undefined && state.logIndex === 0) return []; // `Begin` must be committed first
     const effects: CoordinatorEffect[] = state.branches
       .filter((branch) => !this.votes.has(branch.branchId))
@@ -352,7 +461,8 @@ export class CoordinatorTransaction {
     const { transactionId, deadline, protocol } = this.state;
     const work = { transactionId, branchId, participant, operations, deadline, attempt: this.workAttempt };
     if (this.state.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
-    return { type: 'prepare', ...work, protocol, epoch: this.epoch };
+    const acceptors = protocol === '3pc' ? { acceptors: acceptorsOf(this.state) } : {};
+    return { type: 'prepare', ...work, protocol, epoch: this.epoch, ...acceptors };
   }
 
   private finish(branch: BranchState, end: BranchEnd): CoordinatorEffect[] {

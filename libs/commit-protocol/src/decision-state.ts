@@ -1,4 +1,5 @@
 import { unreachable, uuidV7Time } from '@concordat/foundation';
+import { isDecidedByBallot, mayOpenBallot } from './ballot-rules.js';
 import { delegate } from './coordinator.js';
 import type { EndedTransactions } from './ended-transactions.js';
 import { OldRulings, type OldRuling } from './old-rulings.js';
@@ -10,6 +11,7 @@ import type {
   EnlistRecord,
   LogRecord,
   ParticipantRecord,
+  PreCommitRecord,
   ResolveRecord,
 } from './records.js';
 import { allVotedToCommit, judgeRuling, rulingState, type RulingRefusal } from './rulings.js';
@@ -18,6 +20,7 @@ import {
   findBranch,
   isHazard,
   keepsOpen,
+  takeReports,
   transactionFromBegin,
   type BranchState,
   type ClaimState,
@@ -35,6 +38,10 @@ export type Refusal =
   | 'DELEGATED'
   | 'BRANCH_CONFLICT'
   | 'VOTES_MISSING'
+  /** a decision after a ballot was opened needs its majority, or word from the branches */
+  | 'BALLOT_UNDECIDED'
+  /** no ballot may be opened: not three phases, still open, delegated, or not above the last one */
+  | 'BALLOT_REFUSED'
   | RulingRefusal;
 
 /** What became of a record. `transactions`: those it changed (none for a refusal; the one in question then). */
@@ -163,6 +170,8 @@ export class DecisionState {
         return this.applyEnlist(record, index);
       case 'commit-requested':
         return this.applyCommitRequested(record, index);
+      case 'pre-commit':
+        return this.applyPreCommit(record, index);
       case 'decide':
         return this.applyDecide(record, index);
       case 'resolve':
@@ -253,6 +262,20 @@ export class DecisionState {
     return { transactions: [transaction] };
   }
 
+  private applyPreCommit(record: PreCommitRecord, index: number): ApplyResult {
+    const transaction = this.find(record.transactionId);
+    if (!transaction) return refuse('UNKNOWN_TRANSACTION');
+    if (transaction.decision) return refuse('DECIDED', transaction);
+    if (!mayOpenBallot(transaction, record.ballot)) return refuse('BALLOT_REFUSED', transaction);
+    if (!transaction.preCommit && !allVotedToCommit(transaction, record.reports)) {
+      return refuse('VOTES_MISSING', transaction);
+    }
+    takeReports(transaction, record.reports);
+    transaction.preCommit = record.ballot;
+    transaction.logIndex = index;
+    return { transactions: [transaction] };
+  }
+
   private applyDecide(record: DecideRecord, index: number): ApplyResult {
     const transaction = this.find(record.transactionId);
     if (!transaction) return refuse('UNKNOWN_TRANSACTION');
@@ -262,13 +285,9 @@ export class DecisionState {
     if (record.decision === 'commit' && !delegated && !allVotedToCommit(transaction, record.reports)) {
       return refuse('VOTES_MISSING', transaction);
     }
+    if (!delegated && !isDecidedByBallot(transaction, record)) return refuse('BALLOT_UNDECIDED', transaction);
+    takeReports(transaction, record.reports);
     for (const branch of transaction.branches) {
-      const report = record.reports.find(({ branchId }) => branchId === branch.branchId);
-      if (report) {
-        branch.vote = report.vote;
-        if (report.results) branch.results = report.results;
-        if (report.error) branch.error = report.error;
-      }
       const end = delegated ? record.delegatedEnd : endAtDecision(transaction, branch, record);
       if (end) branch.end = end;
     }
@@ -385,7 +404,8 @@ function endAtDecision(
   branch: BranchState,
   record: DecideRecord,
 ): BranchEnd | undefined {
-  if (branch.vote === 'read-only') return 'read-only';
+  // under ballot it is an acceptor like the others, and must be told, so that it asks nobody any more
+  if (branch.vote === 'read-only' && !transaction.preCommit) return 'read-only';
   if (record.decision === 'commit') return undefined;
   if (branch.vote === 'no') return 'aborted';
   return !transaction.closed && !branch.selfPrepared ? 'aborted' : undefined;

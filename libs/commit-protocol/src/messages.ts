@@ -1,4 +1,6 @@
 import type { JsonValue } from '@concordat/foundation';
+import type { BallotAnswer, BallotRequest } from './acceptor.js';
+import type { Acceptor } from './ballot.js';
 import type {
   BranchEnd,
   BranchError,
@@ -33,6 +35,8 @@ export interface PrepareMessage extends BranchAddress {
   readonly attempt: number;
   /** fences the prepares of deposed leaders (protocol section 7) */
   readonly epoch: LeaderEpoch;
+  /** in three phases: all branches of the transaction, which decide among themselves when nobody else can */
+  readonly acceptors?: readonly Acceptor[];
 }
 
 /** The commit is delegated: do the work and commit it in one local transaction (protocol 4.7). */
@@ -63,6 +67,28 @@ export interface OperatorRulingMessage extends BranchAddress {
 /** Answer to an inquiry about a transaction older than the retention: nobody knows any more; an alert. */
 export interface UnknownOldMessage extends BranchAddress {
   readonly type: 'unknown-old';
+}
+
+/** A proposer asks a branch (protocol section 6): the leader, or a branch that has waited in vain for one. */
+export interface BallotRequestMessage extends BranchAddress {
+  readonly type: 'ballot-request';
+  readonly request: BallotRequest;
+  readonly acceptors: readonly Acceptor[];
+  /** the branch that asks, to which the answer goes; without it the coordinators ask */
+  readonly proposer?: Acceptor;
+}
+
+/** A branch answers a proposer; `proposer` as in the request. */
+export interface BallotAnswerMessage extends BranchAddress {
+  readonly type: 'ballot-answer';
+  readonly answer: BallotAnswer;
+  readonly proposer?: Acceptor;
+}
+
+/** The branches decided among themselves; for the coordinators, which log it. */
+export interface BranchesDecidedMessage extends BranchAddress {
+  readonly type: 'branches-decided';
+  readonly decision: Decision;
 }
 
 export interface VoteMessage extends BranchAddress {
@@ -107,8 +133,10 @@ export interface OutcomeMessage {
 /** Carried by `concordat.prepare.<participant>`. */
 export type WorkMessage = PrepareMessage | CommitOnePhaseMessage;
 /** Carried by `concordat.decide.<participant>`. */
-export type RulingMessage = DecisionMessage | OperatorRulingMessage | UnknownOldMessage;
+export type RulingMessage =
+  BallotRequestMessage | BallotAnswerMessage | DecisionMessage | OperatorRulingMessage | UnknownOldMessage;
 export type CoordinatorMessage = WorkMessage | RulingMessage;
 /** Carried by `concordat.replies`. */
-export type ReplyMessage = VoteMessage | DoneMessage | InquiryMessage | AnnounceMessage;
+export type ReplyMessage =
+  BallotAnswerMessage | BranchesDecidedMessage | VoteMessage | DoneMessage | InquiryMessage | AnnounceMessage;
 export type ProtocolMessage = CoordinatorMessage | ReplyMessage | OutcomeMessage;

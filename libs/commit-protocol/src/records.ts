@@ -1,4 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
+import type { Ballot } from './ballot.js';
 import type {
   AbortCause,
   BranchEnd,
@@ -58,6 +59,27 @@ export interface BranchReport {
   readonly error?: BranchError;
 }
 
+/**
+ * Opens a ballot of the coordinator group for a transaction in three phases, before its first message leaves (protocol
+ * section 6). Ballot 0 proposes commit and needs the votes of all; a later one belongs to the leader that logged it.
+ */
+export interface PreCommitRecord {
+  readonly type: 'pre-commit';
+  readonly transactionId: TransactionId;
+  readonly ballot: Ballot;
+  /** with ballot 0: every vote, and what the handlers returned */
+  readonly reports: readonly BranchReport[];
+  readonly at: number;
+}
+
+/**
+ * By what a transaction with a ballot in the log was decided: a majority accepted the coordinators' ballot, or a
+ * branch says what the branches decided among themselves.
+ */
+export type BallotBasis =
+  | { readonly type: 'ballot'; readonly ballot: Ballot; readonly acceptedBy: readonly BranchId[] }
+  | { readonly type: 'branches'; readonly toldBy: BranchId };
+
 /** The decision. The first one in the log wins; a later one changes nothing and returns the first. */
 export interface DecideRecord {
   readonly type: 'decide';
@@ -69,6 +91,8 @@ export interface DecideRecord {
   readonly cause?: AbortCause;
   /** the one-phase branch decided and has ended like this (protocol 4.7) */
   readonly delegatedEnd?: BranchEnd;
+  /** of a transaction that has a ballot in the log */
+  readonly basis?: BallotBasis;
   readonly at: number;
 }
 
@@ -130,6 +154,7 @@ export type LogRecord =
   | BeginRecord
   | EnlistRecord
   | CommitRequestedRecord
+  | PreCommitRecord
   | DecideRecord
   | ResolveRecord
   | BranchesDoneRecord

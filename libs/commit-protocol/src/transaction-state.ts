@@ -1,5 +1,6 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BeginRecord, IdempotencyClaim } from './records.js';
+import type { Acceptor, Ballot } from './ballot.js';
+import type { BeginRecord, BranchReport, IdempotencyClaim } from './records.js';
 import type {
   AbortCause,
   BranchEnd,
@@ -73,6 +74,8 @@ export interface TransactionState {
   closed: boolean;
   /** the branch that decides (protocol 4.7) */
   delegatedTo?: BranchId;
+  /** the highest ballot of the coordinator group that is in the log (protocol section 6) */
+  preCommit?: Ballot;
   decision?: Decision;
   cause?: AbortCause;
   decidedAt?: number;
@@ -122,6 +125,22 @@ export function addBranch(transaction: TransactionState, specification: BranchSp
 
 export function findBranch(transaction: TransactionState, branchId: BranchId): BranchState | undefined {
   return transaction.branches.find((branch) => branch.branchId === branchId);
+}
+
+/** The acceptors of a transaction in three phases: all of its branches, in the order in which they joined. */
+export function acceptorsOf(transaction: TransactionState): Acceptor[] {
+  return transaction.branches.map(({ branchId, participant }) => ({ branchId, participant }));
+}
+
+/** Takes over what branches voted and returned: the votes a record brings are those that count from now on. */
+export function takeReports(transaction: TransactionState, reports: readonly BranchReport[]): void {
+  for (const { branchId, vote, results, error } of reports) {
+    const branch = findBranch(transaction, branchId);
+    if (!branch) continue;
+    branch.vote = vote;
+    if (results) branch.results = results;
+    if (error) branch.error = error;
+  }
 }
 
 /** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */

@@ -26,6 +26,7 @@ export const ABORT_REASONS = [
   'ADMISSION_TIMEOUT',
   'CLIENT_ABORTED',
   'OPERATOR',
+  'BRANCHES_DECIDED',
 ] as const;
 
 export type AbortReason = (typeof ABORT_REASONS)[number];

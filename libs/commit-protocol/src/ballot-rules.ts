@@ -1,0 +1,27 @@
+import { compareBallots, COORDINATOR_PROPOSER, majorityOf, type Ballot } from './ballot.js';
+import type { DecideRecord } from './records.js';
+import { findBranch, type TransactionState } from './transaction-state.js';
+
+/** The first ballot of the coordinators is their round 0; each later one lies above all before it. */
+export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): boolean {
+  const { protocol, closed, delegatedTo, preCommit } = transaction;
+  if (protocol !== '3pc' || !closed || delegatedTo !== undefined) return false;
+  if (ballot.proposer !== COORDINATOR_PROPOSER) return false;
+  return preCommit ? compareBallots(ballot, preCommit) > 0 : ballot.round === 0;
+}
+
+/**
+ * Whether a decision keeps the rule of ballots (protocol section 6). Before one is open nobody can have proposed
+ * commit, so an abort needs none, and a commit in three phases is not possible. Afterwards only a majority decides.
+ */
+export function isDecidedByBallot(
+  transaction: TransactionState,
+  { decision, basis }: Pick<DecideRecord, 'decision' | 'basis'>,
+): boolean {
+  const { preCommit, branches } = transaction;
+  if (!preCommit) return transaction.protocol === '2pc' || decision === 'abort';
+  if (!basis) return false;
+  if (basis.type === 'branches') return findBranch(transaction, basis.toldBy) !== undefined;
+  const accepting = branches.filter(({ branchId }) => basis.acceptedBy.includes(branchId));
+  return compareBallots(basis.ballot, preCommit) === 0 && accepting.length >= majorityOf(branches.length);
+}

@@ -1,0 +1,88 @@
+import { BallotProposer } from './ballot-proposer.js';
+import { COORDINATOR_PROPOSER, FIRST_BALLOT, type Ballot } from './ballot.js';
+import type { BallotAnswerMessage, BallotRequestMessage } from './messages.js';
+import type { BallotBasis } from './records.js';
+import { acceptorsOf, type TransactionState } from './transaction-state.js';
+import type { Decision } from './types.js';
+
+export interface BallotDecision {
+  readonly decision: Decision;
+  readonly basis: BallotBasis;
+}
+
+/**
+ * A leader's ballots of one transaction in three phases (protocol section 6). Each is logged before its first message,
+ * and used only by the leader that logged it: one that takes over begins above what it finds.
+ *
+ *     none --logged by this leader--> running --majority--> decided
+ *     running --a branch has promised a higher one--> outbid --next one logged--> running
+ */
+export class CoordinatorBallots {
+  private proposer: BallotProposer | undefined;
+  private lowestRound: number;
+  private readonly acceptedBy = new Set<string>();
+  private decided: BallotDecision | undefined;
+
+  constructor(transaction: TransactionState) {
+    this.lowestRound = transaction.preCommit ? transaction.preCommit.round + 1 : FIRST_BALLOT.round;
+  }
+
+  get decision(): BallotDecision | undefined {
+    return this.decided;
+  }
+
+  isRunning(): boolean {
+    return this.proposer?.outcome.type === 'open';
+  }
+
+  /** The ballot to be logged next. */
+  next(): Ballot {
+    return { round: this.lowestRound, proposer: COORDINATOR_PROPOSER };
+  }
+
+  /** The ballot is in the log, put there by this leader. */
+  opened(ballot: Ballot, transaction: TransactionState): void {
+    const isFirst = ballot.round === FIRST_BALLOT.round;
+    this.proposer = new BallotProposer(ballot, acceptorsOf(transaction), isFirst ? 'commit' : undefined);
+    this.acceptedBy.clear();
+    this.lowestRound = ballot.round + 1;
+  }
+
+  /** What is unanswered; empty when no ballot of this leader runs. */
+  requests({ transactionId, branches }: TransactionState): BallotRequestMessage[] {
+    const acceptors = branches.map(({ branchId, participant }) => ({ branchId, participant }));
+    return (this.proposer?.requests() ?? []).map(({ to, request }) => ({
+      type: 'ballot-request',
+      transactionId,
+      branchId: to.branchId,
+      participant: to.participant,
+      request,
+      acceptors,
+    }));
+  }
+
+  /** @returns whether there is something new to ask, or the outcome is known now */
+  onAnswer({ branchId, answer }: BallotAnswerMessage): boolean {
+    const { proposer } = this;
+    if (answer.type === 'decided') {
+      this.decided ??= { decision: answer.decision, basis: { type: 'branches', toldBy: branchId } };
+      return true;
+    }
+    if (!proposer) return false;
+    const isNews = proposer.onAnswer(branchId, answer);
+    if (answer.type === 'accepted' && proposer.hasAccepted(branchId)) this.acceptedBy.add(branchId);
+    const { outcome, ballot } = proposer;
+    if (outcome.type === 'decided')
+      this.decided ??= {
+        decision: outcome.decision,
+        basis: { type: 'ballot', ballot, acceptedBy: [...this.acceptedBy] },
+      };
+    if (outcome.type === 'outbid') this.lowestRound = Math.max(this.lowestRound, outcome.by.round + 1);
+    return isNews;
+  }
+
+  /** The branches decided among themselves. */
+  branchesDecided(decision: Decision, toldBy: string): void {
+    this.decided ??= { decision, basis: { type: 'branches', toldBy } };
+  }
+}
