@@ -81,6 +81,8 @@ export interface MemoryMember {
   readonly topics: readonly string[];
   /** Gives up the partitions it has, after committing what is finished, and takes over these. */
   assign(partitions: readonly MemoryPartition[]): void;
+  /** Its session is over as far as the broker knows: its partitions are gone, and its commits are refused. */
+  expel(): void;
   /** There may be something to read, or the broker is reachable again. */
   wake(): void;
 }
@@ -212,6 +214,17 @@ export class MemoryBroker {
     };
     if (how === 'left' || this.options.sessionTimeoutMs === 0) remove();
     else this.clock.setTimer(this.options.sessionTimeoutMs, remove);
+  }
+
+  /**
+   * The sessions of all members have expired (long pauses, lost heartbeats): the groups are put together anew, and
+   * every member reads again what was not committed yet.
+   */
+  expireSessions(): void {
+    for (const group of this.groups.values()) {
+      for (const member of group.members) member.expel();
+      this.rebalance(group);
+    }
   }
 
   committed(groupName: string, partition: MemoryPartition): number | undefined {

@@ -124,6 +124,27 @@ describe('the memory bus under faults', () => {
     expect(stored).toBeLessThan(80);
   });
 
+  it('has members whose sessions have expired read again what they had not committed', async () => {
+    const { broker, run } = createWorld(8);
+    const bus = new MemoryMessageBus(broker);
+    await bus.start();
+    const seen: number[] = [];
+    await bus.subscribe({
+      group: 'bank-a',
+      topics: [topic],
+      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+    });
+    void bus.publish([{ topic, message: decision(1, 0) }]);
+    await run(2_000); // committed
+    void bus.publish([{ topic, message: decision(1, 1) }]);
+    await run(100); // handled, and not committed yet
+    broker.expireSessions();
+    await run(2_000);
+    broker.expireSessions();
+    await run(2_000);
+    expect(seen).toEqual([0, 1, 1]);
+  });
+
   it('brings what a crashed member had not committed to its successor', async () => {
     const { broker, run } = createWorld(7);
     const before = new MemoryMessageBus(broker);

@@ -65,6 +65,11 @@ export class MemorySubscription implements Subscription, MemoryMember {
     this.wake();
   }
 
+  expel(): void {
+    for (const part of this.assigned) this.cancelDelivery(part);
+    this.assigned = [];
+  }
+
   wake(): void {
     for (const part of this.assigned) this.scheduleDelivery(part);
   }
@@ -174,9 +179,26 @@ export class MemorySubscription implements Subscription, MemoryMember {
     if (this.state === 'stopped') return;
     this.commitTimer ??= this.broker.clock.setTimer(COMMIT_INTERVAL_MS, () => {
       this.commitTimer = undefined;
-      this.commitFinished();
+      this.commitInTime();
     });
     if (wasFull) this.wake();
+  }
+
+  /** A commit that is held up is made when it is let go, of what is finished by then. */
+  private commitInTime(): void {
+    const { aroundCommit } = this.options;
+    const commit = (): void => {
+      this.commitFinished();
+      void aroundCommit?.after();
+    };
+    const skip = (error: unknown): void => this.logger.warn(`offsets are not committed now: ${errorMessage(error)}`);
+    try {
+      const held = aroundCommit?.before();
+      if (held) held.then(commit, skip);
+      else commit();
+    } catch (error) {
+      skip(error);
+    }
   }
 
   private commitFinished(): void {
