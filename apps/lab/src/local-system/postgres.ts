@@ -19,6 +19,7 @@ import pg from 'pg';
 import { LabError } from '../lab-error.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
 import { portsOf, type PartName } from './ports.js';
+import { postgresLimits } from './postgres-limits.js';
 import { processesIn } from './process-table.js';
 import { waitUntil } from './wait.js';
 
@@ -208,7 +209,7 @@ export function postgresPart(context: SystemContext, letter: BankLetter): Part {
       mkdirSync(path.dirname(dataDir), { recursive: true, mode: 0o755 });
       initialise(native, dataDir, account);
       await clearRemains(dataDir, signal);
-      const settings = Object.entries({ ...SETTINGS, port: String(port) });
+      const settings = Object.entries({ ...SETTINGS, ...postgresLimits(), port: String(port) });
       const args = ['-D', dataDir, ...settings.flatMap(([key, value]) => ['-c', `${key}=${value}`])];
       return { file: path.join(native, 'bin', 'postgres'), args, cwd: '/', ...account };
     },
