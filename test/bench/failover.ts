@@ -158,18 +158,28 @@ async function killLeader(system: RunningSystem, load: LightLoad): Promise<Omit<
   return { killed: killed.name, next: next.name, leaderMs: next.leaderMs, commitMs };
 }
 
-/** Which of these leads, as any of them tells. */
-async function leaderOf(coordinators: readonly SystemProcess[]): Promise<SystemProcess | undefined> {
+/** Which of these leads, as any of them tells; one that is dead tells nothing. */
+export async function leaderOf(coordinators: readonly SystemProcess[]): Promise<SystemProcess | undefined> {
   for (const { ports } of coordinators) {
-    const answer = await fetch(`http://127.0.0.1:${ports['http']}/v1/cluster`);
-    const { leaderId } = (await answer.json()) as { leaderId: number | null };
+    const leaderId = await leaderIdAt(ports['http']!);
     const leader = coordinators.find(({ name }) => name === `coordinator-${leaderId}`);
     if (leader) return leader;
   }
   return undefined;
 }
 
-async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string): Promise<T> {
+async function leaderIdAt(port: number): Promise<number | undefined> {
+  try {
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/cluster`);
+    const { leaderId } = (await answer.json()) as { leaderId: number | null };
+    return leaderId ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Looks until something is found. @throws Error after a minute, naming what was waited for */
+export async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string): Promise<T> {
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const found = await look();

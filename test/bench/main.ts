@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { compare, comparisonBars, comparisonTable, costTable } from './interleaved.js';
 import { measureMemory, memoryTable } from './memory.js';
+import { PROTOCOL_WORKLOADS, PROTOCOLS, protocolNames, runProtocolWorkload } from './protocols/main.js';
 import { testCertificates } from './raft/certificates.js';
 import { CLUSTER_NAME } from './raft/process-protocol.js';
 import { RAFT_PARTS, runRaftWorkload, type RaftPart } from './raft/workload.js';
@@ -16,14 +17,21 @@ const HELP = `Benchmarks, of a local system of their own (fresh, on ports of its
   npm run bench -- contention    every client wants the same two rows, with declared keys
   npm run bench -- memory        resident memory of the coordinators after 20k, 100k and 200k transactions
   npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit
+  npm run bench -- protocols     2PC, 3PC, one phase and read-only with 2 to 16 branches
+  npm run bench -- recovery      kill -9 of leader and of all coordinators: time until no branch is in doubt
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
 
 Options
-  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512
+  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols 1,64
   --rounds 3          rounds of bound and system in turns; medians are reported
   --seconds 5         length of a round
   --marks 20000,…     for memory: after how many transactions to look
-  --kills 30          for failover
+  --kills 30          for failover; for recovery so many of each kind (3)
+  --branches 2,3,…    for protocols 2,3,5,8,16; for recovery one number (3). More than 3 need more participants,
+                      16 at most
+  --protocols ${PROTOCOLS.join(',')}
+                      for protocols and recovery (2pc,3pc): some of them only
+  --port-offset 2000  added to every port of the system
   --parts ${RAFT_PARTS.join(',')}
                       for raft: some of them only; "memory" is a million commands, a restart behind them
   --commands 1000000  for raft's memory
@@ -36,7 +44,7 @@ Results go to bench-results/ as JSON and SVG.
 `;
 
 const RESULTS = path.resolve('bench-results');
-const WORKLOADS = ['transfer', 'contention', 'memory', 'failover', 'raft'] as const;
+const WORKLOADS = ['transfer', 'contention', 'memory', 'failover', 'raft', ...PROTOCOL_WORKLOADS] as const;
 type Workload = (typeof WORKLOADS)[number];
 
 const OPTIONS = {
@@ -44,7 +52,10 @@ const OPTIONS = {
   rounds: { type: 'string', default: '3' },
   seconds: { type: 'string', default: '5' },
   marks: { type: 'string', default: '20000,100000,200000' },
-  kills: { type: 'string', default: '30' },
+  kills: { type: 'string' },
+  branches: { type: 'string' },
+  protocols: { type: 'string' },
+  'port-offset': { type: 'string', default: '2000' },
   parts: { type: 'string', default: RAFT_PARTS.join(',') },
   commands: { type: 'string', default: '1000000' },
   tls: { type: 'boolean', default: false },
@@ -90,8 +101,10 @@ async function main(): Promise<void> {
   const workload = WORKLOADS.find((name) => name === positionals[0]);
   if (!workload) throw new Error(`there is no workload "${positionals[0]}"; there are: ${WORKLOADS.join(', ')}`);
   if (workload === 'raft') return await benchRaft(values);
+  const portOffset = positive(values['port-offset'], 'port-offset');
+  if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
   process.stderr.write('starting a system for the benchmark\n');
-  const system = await RunningSystem.start(path.join(RESULTS, 'system'));
+  const system = await RunningSystem.start(path.join(RESULTS, 'system'), { portOffset });
   try {
     if (workload === 'memory') await benchMemory(system, values);
     else if (workload === 'failover') await benchFailover(system, values);
@@ -116,6 +129,20 @@ async function benchRaft(values: Values): Promise<void> {
   report('raft', result, bars, 'commands per second (median)');
 }
 
+async function benchProtocols(workload: 'protocols' | 'recovery', values: Values, portOffset: number): Promise<void> {
+  const { result, bars, unit } = await runProtocolWorkload(workload, {
+    results: RESULTS,
+    portOffset,
+    protocols: values.protocols === undefined ? undefined : protocolNames(values.protocols),
+    branches: values.branches === undefined ? undefined : positiveList(values.branches, 'branches'),
+    clients: values.clients === undefined ? undefined : positiveList(values.clients, 'clients'),
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+    kills: values.kills === undefined ? undefined : positive(values.kills, 'kills'),
+  });
+  report(workload, result, bars, unit);
+}
+
 async function benchMemory(system: RunningSystem, values: Values): Promise<void> {
   const samples = await measureMemory(system, positiveList(values.marks, 'marks'), randomAccounts);
   process.stdout.write(`${memoryTable(samples)}\n`);
@@ -127,7 +154,7 @@ async function benchMemory(system: RunningSystem, values: Values): Promise<void>
 }
 
 async function benchFailover(system: RunningSystem, values: Values): Promise<void> {
-  const kills = positive(values.kills, 'kills');
+  const kills = positive(values.kills ?? '30', 'kills');
   const failovers = await measureFailover(system, { kills, accounts: randomAccounts });
   process.stdout.write(`\n${failoverTable(failovers)}\n`);
   const bars = failovers.map(({ killed, commitMs }, kill) => ({ label: `${kill + 1}: ${killed}`, value: commitMs }));

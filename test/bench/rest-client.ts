@@ -23,12 +23,17 @@ export class RestClients {
 
   /** Transfers 1 from bank-a to bank-b by one `execute`. */
   transfer(accounts: (client: number) => Accounts, withKeys: boolean): Attempt {
+    return this.execute((client) => transferBody(accounts(client), withKeys));
+  }
+
+  /** Begins and commits by one request; the body is made anew for each. */
+  execute(body: (client: number) => string): Attempt {
     return async (client) => {
       const answer = await this.connections[client]!.request({
         method: 'POST',
         path: '/v1/transactions/execute',
         headers: HEADERS,
-        body: transferBody(accounts(client), withKeys),
+        body: body(client),
       });
       const text = await answer.body.text();
       if (answer.statusCode === 200) return undefined;

@@ -1,40 +1,73 @@
-import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { spawn, type StdioOptions } from 'node:child_process';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
+import { LIMITS_FOR_MORE, MAXIMUM_PARTICIPANTS, startParticipants, type SystemProcess } from './participants.js';
 
-export interface SystemProcess {
-  readonly name: string;
-  readonly role: string;
-  readonly pid: number;
-  readonly ports: Readonly<Record<string, number>>;
-  readonly databaseUrl?: string;
-}
+export type { SystemProcess } from './participants.js';
 
-/** The accounts that a benchmark moves money between, at bank-a and at bank-b. */
+/** The accounts that a benchmark moves money between, at each participant. */
 export const BENCH_ACCOUNTS = 10_000;
 
 const LAB = path.resolve(import.meta.dirname, '../../apps/lab/src/main.js');
 /** Away from the ports of `npm start`, so that both can run. */
 const PORT_OFFSET = 2_000;
+/** bank-a, bank-b and bank-c. */
+const OWN_PARTICIPANTS = 3;
+
+export interface SystemOptions {
+  /** added to every port; default 2,000 */
+  readonly portOffset?: number;
+  /** default 3, which are those of the local system itself; at most 16 */
+  readonly participants?: number;
+}
+
+/** What the benchmark reads of `system.json`. */
+interface SystemState {
+  readonly clusterName: string;
+  readonly kafkaBrokers: string;
+  readonly processes: readonly SystemProcess[];
+}
 
 /** A local system of the benchmark's own, fresh, in a directory of its own. */
 export class RunningSystem {
-  private constructor(private readonly directory: string) {}
+  private readonly environment: NodeJS.ProcessEnv;
 
-  static async start(directory: string): Promise<RunningSystem> {
+  private constructor(
+    private readonly directory: string,
+    private readonly portOffset: number,
+    private readonly participantCount: number,
+  ) {
+    const isLarger = participantCount > OWN_PARTICIPANTS;
+    this.environment = { ...process.env, ...(isLarger && { CONCORDAT_LAB_POSTGRES_LIMITS: LIMITS_FOR_MORE }) };
+  }
+
+  static async start(directory: string, options: SystemOptions = {}): Promise<RunningSystem> {
+    const { portOffset = PORT_OFFSET, participants = OWN_PARTICIPANTS } = options;
+    if (participants > MAXIMUM_PARTICIPANTS) throw new Error(`there are at most ${MAXIMUM_PARTICIPANTS} participants`);
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
-    await lab(['start', '--detach', '--directory', directory, '--port-offset', String(PORT_OFFSET)]);
-    const system = new RunningSystem(directory);
-    await system.openAccounts();
+    const system = new RunningSystem(directory, portOffset, participants);
+    await system.lab(['start', '--detach']);
+    try {
+      await system.addParticipants();
+      await system.openAccounts();
+    } catch (error) {
+      await system.stop();
+      throw error;
+    }
     return system;
   }
 
   /** As they are now: one that was started again has another pid. */
   get processes(): readonly SystemProcess[] {
-    const text = readFileSync(path.join(this.directory, 'system.json'), 'utf8');
-    return (JSON.parse(text) as { processes: SystemProcess[] }).processes;
+    return this.state().processes;
+  }
+
+  /** In the order of their names. */
+  participants(): SystemProcess[] {
+    const byName = (one: SystemProcess, other: SystemProcess): number => one.name.localeCompare(other.name);
+    return this.processes.filter(({ role }) => role === 'participant').sort(byName);
   }
 
   coordinators(): SystemProcess[] {
@@ -43,7 +76,7 @@ export class RunningSystem {
 
   /** Of bank-a and bank-b. */
   databaseUrls(): [string, string] {
-    const [first, second] = this.processes.filter(({ role }) => role === 'participant');
+    const [first, second] = this.participants();
     if (!first?.databaseUrl || !second?.databaseUrl) throw new Error('the system has no two participants');
     return [first.databaseUrl, second.databaseUrl];
   }
@@ -63,16 +96,48 @@ export class RunningSystem {
 
   /** Starts a process that has died again, as the lab's user would; returns when it is ready. */
   async restart(name: string): Promise<void> {
-    await lab(['lab', 'restart', name, '--directory', this.directory, '--port-offset', String(PORT_OFFSET)]);
+    await this.lab(['lab', 'restart', name]);
   }
 
+  /** Ends everything, participants of the benchmark's own included: they stand in `system.json`, too. */
   async stop(): Promise<void> {
-    await lab(['stop', '--directory', this.directory, '--port-offset', String(PORT_OFFSET)]);
+    await this.lab(['stop']);
+  }
+
+  private state(): SystemState {
+    return JSON.parse(readFileSync(this.stateFile(), 'utf8')) as SystemState;
+  }
+
+  private stateFile(): string {
+    return path.join(this.directory, 'system.json');
+  }
+
+  /** Nobody else writes the file now: the supervisor only when it starts, the lab only when it restarts a part. */
+  private record(process: SystemProcess): void {
+    const state = this.state();
+    const temporary = `${this.stateFile()}.bench`;
+    writeFileSync(temporary, JSON.stringify({ ...state, processes: [...state.processes, process] }, null, 2));
+    renameSync(temporary, this.stateFile());
+  }
+
+  private async addParticipants(): Promise<void> {
+    if (this.participantCount <= OWN_PARTICIPANTS) return;
+    process.stderr.write(`starting ${this.participantCount - OWN_PARTICIPANTS} more participants\n`);
+    const { clusterName, kafkaBrokers, processes } = this.state();
+    const servers = processes.filter(({ role }) => role === 'postgres');
+    const surroundings = {
+      directory: this.directory,
+      portOffset: this.portOffset,
+      clusterName,
+      kafkaBrokers,
+      servers: servers.sort((one, other) => one.name.localeCompare(other.name)),
+    };
+    await startParticipants(OWN_PARTICIPANTS, this.participantCount, surroundings, (started) => this.record(started));
   }
 
   private async openAccounts(): Promise<void> {
-    for (const connectionString of this.databaseUrls()) {
-      const client = new pg.Client({ connectionString });
+    for (const { databaseUrl } of this.participants()) {
+      const client = new pg.Client({ connectionString: databaseUrl });
       await client.connect();
       await client.query(
         `insert into account (id, balance) select 'bench-' || n, 1000000000 from generate_series(0, ${BENCH_ACCOUNTS - 1}) n
@@ -81,16 +146,18 @@ export class RunningSystem {
       await client.end();
     }
   }
-}
 
-/** Runs the lab as a user would; its progress goes to standard error. */
-function lab(args: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--enable-source-maps', LAB, ...args], { stdio: ['ignore', 2, 2] });
-    child.on('error', reject);
-    child.on('exit', (code) => {
-      if (code === 0) resolve();
-      else reject(new Error(`the local system did not ${args[0]} (exit code ${code})`));
+  /** Runs the lab as a user would; its progress goes to standard error. */
+  private lab(words: readonly string[]): Promise<void> {
+    const args = [...words, '--directory', this.directory, '--port-offset', String(this.portOffset)];
+    return new Promise((resolve, reject) => {
+      const options = { stdio: ['ignore', 2, 2] satisfies StdioOptions, env: this.environment };
+      const child = spawn(process.execPath, ['--enable-source-maps', LAB, ...args], options);
+      child.on('error', reject);
+      child.on('exit', (code) => {
+        if (code === 0) resolve();
+        else reject(new Error(`the local system did not ${words.join(' ')} (exit code ${code})`));
+      });
     });
-  });
+  }
 }

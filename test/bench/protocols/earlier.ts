@@ -1,0 +1,59 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+
+/** 2PC with two branches in a result of another day. */
+export interface EarlierFigures {
+  readonly file: string;
+  readonly clients: number;
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  /** throughput over that of the bound in the same run */
+  readonly ratio: number;
+}
+
+const MOST_FILES = 5;
+
+const transferSchema = z.array(
+  z.object({ clients: z.number(), systemPerSecond: z.number(), systemP50Ms: z.number(), ratio: z.number() }),
+);
+const protocolsSchema = z.object({
+  figures: z.array(
+    z.object({
+      cell: z.object({ protocol: z.string(), branches: z.number() }),
+      clients: z.number(),
+      perSecond: z.number(),
+      p50Ms: z.number(),
+      ratio: z.number(),
+    }),
+  ),
+});
+
+/** Of the last results of the workloads `transfer` and `protocols` in this directory, the newest first. */
+export function earlierFigures(directory: string): EarlierFigures[] {
+  if (!existsSync(directory)) return [];
+  const stampOf = (file: string): string => file.slice(file.indexOf('-'));
+  const newest = readdirSync(directory)
+    .filter((file) => /^(transfer|protocols)-.+\.json$/.test(file))
+    .sort((one, other) => stampOf(other).localeCompare(stampOf(one)))
+    .slice(0, MOST_FILES);
+  return newest.flatMap((file) => parse(file, JSON.parse(readFileSync(path.join(directory, file), 'utf8'))));
+}
+
+/** A file of another shape, such as that of an older version, tells nothing. */
+function parse(file: string, content: unknown): EarlierFigures[] {
+  if (file.startsWith('transfer')) {
+    const { data = [] } = transferSchema.safeParse(content);
+    return data.map(({ clients, systemPerSecond, systemP50Ms, ratio }) => ({
+      file,
+      clients,
+      perSecond: systemPerSecond,
+      p50Ms: systemP50Ms,
+      ratio,
+    }));
+  }
+  const { data } = protocolsSchema.safeParse(content);
+  return (data?.figures ?? [])
+    .filter(({ cell }) => cell.protocol === '2pc' && cell.branches === 2)
+    .map(({ clients, perSecond, p50Ms, ratio }) => ({ file, clients, perSecond, p50Ms, ratio }));
+}
