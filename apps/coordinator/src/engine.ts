@@ -1,5 +1,12 @@
 import { Injectable, type OnApplicationShutdown, type Provider } from '@nestjs/common';
-import { ArmableFailpoints, SystemClock, SystemRandom, type Clock, type Logger } from '@concordat/foundation';
+import {
+  ArmableFailpoints,
+  noFailpoints,
+  SystemClock,
+  SystemRandom,
+  type Clock,
+  type Logger,
+} from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
 import { FileStorage, GrpcTransport, RaftNode, type RaftTransport } from '@concordat/raft';
@@ -43,10 +50,11 @@ export class Engine implements OnApplicationShutdown {
     logger: Logger,
     onFatal: (error: Error) => void,
     metrics: Metrics,
-    failpoints: ArmableFailpoints,
+    armable: ArmableFailpoints,
   ): Promise<Engine> {
     const clock = new SystemClock();
     const random = new SystemRandom();
+    const failpoints = config.failpoints.enabled ? armable : noFailpoints;
     const log = new RaftDecisionLog(new CompressedEndedTransactions());
     const transport = createTransport(config, clock, logger);
     const node = createNode(config, log, transport, { clock, logger, onFatal });
@@ -74,7 +82,7 @@ export class Engine implements OnApplicationShutdown {
       },
       node.status().appliedIndex,
     );
-    const replies = new RepliesConsumer(bus, manager, config.nodeId, logger);
+    const replies = new RepliesConsumer(bus, manager, config.nodeId, logger, failpoints);
     node.onStatusChange(({ role }) => replies.consume(role === 'leader'));
     replies.consume(node.status().role === 'leader');
     void replies.start();

@@ -1,5 +1,6 @@
 import type { Clock } from './clock.js';
-import { CodedError } from './coded-error.js';
+import { CodedError, errorMessage } from './coded-error.js';
+import type { Logger } from './logger.js';
 
 /**
  * Named places in the code at which a test or demo may crash, pause or delay the process
@@ -13,6 +14,28 @@ export interface Failpoints {
 
 /** Nothing is ever armed: the default of every library. */
 export const noFailpoints: Failpoints = { hit: () => undefined };
+
+/** Passes a failpoint behind what has happened: it may hold things up, but what it throws is only logged. */
+export function reachFailpoint(failpoints: Failpoints, name: string, logger: Logger): Promise<void> | undefined {
+  const goOn = (error: unknown): void => {
+    logger.warn(`${errorMessage(error)}; what it stands behind has happened, so it goes on`);
+  };
+  try {
+    return failpoints.hit(name)?.catch(goOn);
+  } catch (error) {
+    goOn(error);
+    return undefined;
+  }
+}
+
+/** The names `<process>.<thing>.<moment>`, each thing at each moment, in this order. */
+export function failpointNames<Process extends string, Thing extends string, Moment extends string>(
+  process: Process,
+  things: readonly Thing[],
+  moments: readonly Moment[],
+): readonly `${Process}.${Thing}.${Moment}`[] {
+  return things.flatMap((thing) => moments.map((moment) => `${process}.${thing}.${moment}` as const));
+}
 
 /** `kill` ends the process at once (kill -9), `pause` stops it (SIGSTOP), `delay` waits, `error` throws. */
 export type FailpointAction = 'kill' | 'pause' | 'delay' | 'error';

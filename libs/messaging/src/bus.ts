@@ -5,6 +5,12 @@ export interface OutgoingMessage {
   readonly message: ProtocolMessage;
 }
 
+/** Both return undefined when there is nothing to wait for. */
+export interface CommitHooks {
+  before(): Promise<void> | undefined;
+  after(): Promise<void> | undefined;
+}
+
 export interface SubscriptionOptions {
   /** members of one group share the topics; every group reads all of them */
   readonly group: string;
@@ -23,6 +29,11 @@ export interface SubscriptionOptions {
    * own at each start, made from `group`, so it never waits for the session of its predecessor to end.
    */
   readonly start?: 'committed' | 'latest';
+  /**
+   * Called around each commit of offsets, which waits for it: for tests that crash a process there. What `before`
+   * rejects with keeps the commit from being made this time.
+   */
+  readonly aroundCommit?: CommitHooks;
   /** unfinished messages at most, default 1,024; beyond, the bus stops fetching */
   readonly maximumInFlight?: number;
   /** how long `stop` waits for handlers, default 5,000 ms; what is unfinished then comes again to the next member */

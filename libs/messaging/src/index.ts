@@ -2,6 +2,7 @@ export * from './bus.js';
 export * from './codec.js';
 export * from './dead-letter.js';
 export * from './errors.js';
+export * from './failpoint-bus.js';
 export * from './kafka-bus.js';
 export type { KafkaMessageBusOptions } from './kafka-client.js';
 export * from './memory-broker.js';

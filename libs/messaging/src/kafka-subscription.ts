@@ -420,13 +420,20 @@ export class KafkaSubscription implements Subscription {
     const changed = [...this.partitions.values()].filter(({ tracker, committed }) => tracker.position !== committed);
     if (changed.length === 0) return;
     const positions = changed.map(({ topic, partition, tracker }) => ({ topic, partition, offset: tracker.position }));
-    this.committing = this.consumer.commit(positions);
+    this.committing = this.commitNow(this.consumer, positions);
     try {
       await this.committing;
       changed.forEach((part, index) => (part.committed = positions[index]!.offset));
     } finally {
       this.committing = undefined;
     }
+  }
+
+  private async commitNow(consumer: GroupConsumer, positions: readonly TopicPartitionOffset[]): Promise<void> {
+    const { aroundCommit } = this.options;
+    await aroundCommit?.before();
+    await consumer.commit(positions);
+    await aroundCommit?.after();
   }
 
   /** Kept up until the broker has said where the partitions end, or the subscription is paused anew. */

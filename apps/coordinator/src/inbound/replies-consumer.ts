@@ -1,8 +1,9 @@
-import { errorMessage, type Logger } from '@concordat/foundation';
+import { errorMessage, noFailpoints, type Failpoints, type Logger } from '@concordat/foundation';
 import {
   DEAD_LETTER_TOPIC,
   OUTCOMES_TOPIC,
   REPLIES_TOPIC,
+  withFailpoints,
   type MessageBus,
   type Subscription,
 } from '@concordat/messaging';
@@ -20,12 +21,17 @@ export class RepliesConsumer {
   private consuming = false;
   private stopped = false;
 
+  private readonly bus: MessageBus;
+
   constructor(
-    private readonly bus: MessageBus,
+    bus: MessageBus,
     private readonly manager: TransactionManager,
     private readonly nodeId: number,
     private readonly logger: Logger,
-  ) {}
+    failpoints: Failpoints = noFailpoints,
+  ) {
+    this.bus = withFailpoints(bus, { process: 'coordinator', failpoints, logger });
+  }
 
   /** Begins to connect; resolves when replies are consumed or the consumer was stopped before. */
   async start(): Promise<void> {

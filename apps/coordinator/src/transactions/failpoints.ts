@@ -1,13 +1,71 @@
-/** Every failpoint of a coordinator, in the order in which a transaction passes them (`CONCORDAT_FAILPOINTS`). */
+import { failpointNames } from '@concordat/foundation';
+import type { LogRecord } from '@concordat/commit-protocol';
+import { HANDLING_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
+
+/**
+ * The name in failpoints of each type of record. Two differ: `branches-done` is what transactions end with, and a
+ * record that leaves the commit to a branch (protocol 4.7) is a delegation, whatever else it is.
+ */
+const KIND_BY_TYPE = {
+  begin: 'begin',
+  enlist: 'enlist',
+  'commit-requested': 'commit-requested',
+  'pre-commit': 'pre-commit',
+  decide: 'decide',
+  resolve: 'resolve',
+  'branches-done': 'end',
+  participant: 'participant',
+  expire: 'expire',
+} as const satisfies Record<LogRecord['type'], string>;
+
+export type RecordKind = (typeof KIND_BY_TYPE)[LogRecord['type']] | 'delegate';
+
+const RECORD_KINDS = [
+  'begin',
+  'enlist',
+  'commit-requested',
+  'delegate',
+  'pre-commit',
+  'decide',
+  'resolve',
+  'end',
+  'participant',
+  'expire',
+] as const satisfies readonly RecordKind[];
+
+/**
+ * `before-append`: the leader has made the record, nobody else knows of it. `after-append`: it is committed and applied
+ * to the state, and nothing has followed from it. `after-apply`: the leader has acted on it, in memory: what it sends
+ * has not left.
+ */
+const RECORD_MOMENTS = ['before-append', 'after-append', 'after-apply'] as const;
+
+export type RecordMoment = (typeof RECORD_MOMENTS)[number];
+
+const SENT = [
+  'prepare',
+  'commit-one-phase',
+  'decision',
+  'ruling',
+  'unknown-old',
+  'undecided',
+  'ballot-request',
+  'outcome',
+] as const;
+
+const RECEIVED = ['announce', 'vote', 'done', 'inquiry', 'ballot-answer', 'branches-decided'] as const;
+
+/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`). */
 export const COORDINATOR_FAILPOINTS = [
-  'coordinator.begin.before-append',
-  'coordinator.begin.after-append',
-  'coordinator.prepare.after-send',
-  'coordinator.resolve.before-append',
-  'coordinator.decide.before-append',
-  'coordinator.decide.after-append',
-  'coordinator.decision.after-send',
-  'coordinator.end.before-append',
+  ...failpointNames('coordinator', RECORD_KINDS, RECORD_MOMENTS),
+  ...failpointNames('coordinator', SENT, SENDING_MOMENTS),
+  ...failpointNames('coordinator', RECEIVED, HANDLING_MOMENTS),
 ] as const;
 
 export type CoordinatorFailpoint = (typeof COORDINATOR_FAILPOINTS)[number];
+
+/** The failpoint that a record passes at this moment. */
+export function recordFailpoint(record: LogRecord, moment: RecordMoment): CoordinatorFailpoint {
+  const delegates = 'delegateTo' in record && record.delegateTo !== undefined;
+  return `coordinator.${delegates ? 'delegate' : KIND_BY_TYPE[record.type]}.${moment}`;
+}

@@ -3,7 +3,6 @@ import {
   errorMessage,
   unreachable,
   type Clock,
-  type Failpoints,
   type Logger,
   type Random,
   type Timer,
@@ -37,7 +36,6 @@ import {
   type DecisionLog,
 } from '../decision-log/decision-log.js';
 import { DoneBatch } from './done-batch.js';
-import type { CoordinatorFailpoint } from './failpoints.js';
 import type { TransactionOptions } from './options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
@@ -50,7 +48,6 @@ export interface SessionDependencies {
   readonly bus: MessageBus;
   readonly clock: Clock;
   readonly random: Random;
-  readonly failpoints: Failpoints;
   readonly logger: Logger;
   readonly options: TransactionOptions;
   readonly unknownOld: UnknownOldBranches;
@@ -106,10 +103,7 @@ export class LeaderSession {
       if (log.state.unpublishedCount > MAXIMUM_PUBLISHED_UNLOGGED) this.done.flush(true);
     });
     this.done = new DoneBatch(clock, options.doneDelayMs, (items) =>
-      this.append(
-        { type: 'branches-done', items, publishedIndex: this.outcomes.publishedIndex, at: clock.now() },
-        'coordinator.end',
-      ),
+      this.append({ type: 'branches-done', items, publishedIndex: this.outcomes.publishedIndex, at: clock.now() }),
     );
   }
 
@@ -187,7 +181,7 @@ export class LeaderSession {
    */
   private logBegin(record: BeginRecord): Promise<ApplyResult> {
     const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
-    const propose = (): Promise<ApplyResult> => this.propose(record, 'coordinator.begin');
+    const propose = (): Promise<ApplyResult> => this.propose(record);
     return needed ? propose() : this.waitingBegins.add(propose);
   }
 
@@ -202,7 +196,7 @@ export class LeaderSession {
 
   /** Proposes what a client or an operator asks for about a transaction that is in the log. */
   record(record: EnlistRecord | ResolveRecord): Promise<ApplyResult> {
-    const applied = this.propose(record, `coordinator.${record.type}`);
+    const applied = this.propose(record);
     this.claim(record, applied);
     return applied;
   }
@@ -218,13 +212,11 @@ export class LeaderSession {
   /** Must be called with every record this node applies while the session runs. */
   onApplied({ record, result }: AppliedRecord): void {
     if (this.closed) return;
-    const decided = record.type === 'decide' && result.refusal === undefined;
-    const held = decided ? this.reach('coordinator.decide.after-append') : undefined;
-    if (held) {
-      void held.then(() => this.afterApplied(record, result));
-      return;
-    }
-    this.afterApplied(record, result);
+    if (record.type === 'begin' && result.refusal !== undefined) this.drop(record.transactionId);
+    if (record.type === 'resolve' && result.refusal === undefined) this.tellOldBranch(record);
+    for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
+    if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
+    this.flush();
   }
 
   onReply(message: ReplyMessage): void {
@@ -241,18 +233,6 @@ export class LeaderSession {
       default:
         unreachable(message, 'reply');
     }
-  }
-
-  private afterApplied(record: LogRecord, result: ApplyResult): void {
-    if (this.closed) return;
-    if (record.type === 'begin') {
-      void this.reach('coordinator.begin.after-append');
-      if (result.refusal !== undefined) this.drop(record.transactionId);
-    }
-    if (record.type === 'resolve' && result.refusal === undefined) this.tellOldBranch(record);
-    for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
-    if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
-    this.flush();
   }
 
   private onTransactionApplied(transaction: TransactionState, record: LogRecord, result: ApplyResult): void {
@@ -378,7 +358,7 @@ export class LeaderSession {
     for (const effect of effects) {
       switch (effect.type) {
         case 'append':
-          void this.append(effect.record, `coordinator.${effect.record.type}`, entry);
+          void this.append(effect.record, entry);
           break;
         case 'send':
           this.send(effect.message);
@@ -412,10 +392,10 @@ export class LeaderSession {
   }
 
   /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
-  private async append(record: LogRecord, failpoint: string, entry?: Entry): Promise<void> {
+  private async append(record: LogRecord, entry?: Entry): Promise<void> {
     this.waitingBegins.release(); // in front of it, into the same batch
     try {
-      const { refusal } = await this.propose(record, failpoint);
+      const { refusal } = await this.propose(record);
       // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.
       if (refusal === 'UNKNOWN_TRANSACTION' && entry) this.handle(entry, { type: 'proposal-failed' });
     } catch (error) {
@@ -430,12 +410,9 @@ export class LeaderSession {
   }
 
   /** @throws NotLeadingError also when the session was closed, although a later one of this node may lead by now */
-  private async propose(record: LogRecord, failpoint: string): Promise<ApplyResult> {
-    const { failpoints, log } = this.dependencies;
-    const held = failpoints.hit(`${failpoint}.before-append`);
-    if (held) await held;
+  private async propose(record: LogRecord): Promise<ApplyResult> {
     if (this.closed) throw new NotLeadingError('the leadership in which this was to be proposed has ended');
-    return log.append(record);
+    return this.dependencies.log.append(record);
   }
 
   private claim(
@@ -459,30 +436,11 @@ export class LeaderSession {
     const messages = this.outbox;
     this.outbox = [];
     const { bus, logger } = this.dependencies;
-    bus.publish(messages).then(
-      () => {
-        if (messages.some(({ message }) => message.type === 'decision')) {
-          void this.reach('coordinator.decision.after-send');
-        }
-        if (messages.some(({ message }) => message.type === 'prepare')) {
-          void this.reach('coordinator.prepare.after-send');
-        }
-      },
-      (error: unknown) => logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`),
-    );
-  }
-
-  /** A failpoint behind what has happened: it may hold things up, but there is nothing left that could fail. */
-  private reach(name: CoordinatorFailpoint): Promise<void> | undefined {
-    const goOn = (error: unknown): void => {
-      this.dependencies.logger.warn(`${errorMessage(error)}; what it stands behind has happened, so it goes on`);
-    };
-    try {
-      return this.dependencies.failpoints.hit(name)?.catch(goOn);
-    } catch (error) {
-      goOn(error);
-      return undefined;
-    }
+    bus
+      .publish(messages)
+      .catch((error: unknown) =>
+        logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`),
+      );
   }
 
   private now(): number {

@@ -1,4 +1,4 @@
-import { CodedError, UuidV7Generator, type Logger } from '@concordat/foundation';
+import { CodedError, UuidV7Generator, type Failpoints, type Logger } from '@concordat/foundation';
 import {
   findBranch,
   type AbortCause,
@@ -8,6 +8,7 @@ import {
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
+import { withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
 import {
   BranchConflictError,
@@ -19,6 +20,7 @@ import {
   TransactionDecidedError,
 } from './errors.js';
 import { EventHistory } from './event-history.js';
+import { logWithFailpoints } from './failpoint-log.js';
 import { countHazards } from './in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leader-session.js';
 import { logged } from './logged.js';
@@ -68,6 +70,7 @@ export interface Figures {
 const LOGGING_GRACE_MS = 5_000;
 
 export interface ManagerDependencies extends Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'> {
+  readonly failpoints: Failpoints;
   /** called once for each transaction that is decided while this node leads */
   readonly onDecided?: (transaction: TransactionState) => void;
 }
@@ -96,11 +99,13 @@ export class TransactionManager implements TransactionsApi {
   private readonly rulings: Record<RulingAction, number> = { commit: 0, abort: 0, forget: 0 };
   private stopped = false;
 
-  constructor(
-    private readonly dependencies: ManagerDependencies,
-    appliedIndex = 0,
-  ) {
-    const { clock, random, log, options, logger } = dependencies;
+  private readonly dependencies: ManagerDependencies;
+
+  constructor(dependencies: ManagerDependencies, appliedIndex = 0) {
+    const { clock, random, options, logger, failpoints } = dependencies;
+    const log = logWithFailpoints(dependencies.log, failpoints, logger);
+    const bus = withFailpoints(dependencies.bus, { process: 'coordinator', failpoints, logger });
+    this.dependencies = { ...dependencies, log, bus };
     this.logger = logger;
     this.waiters = new Waiters(clock);
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);

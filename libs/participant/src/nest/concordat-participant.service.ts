@@ -72,7 +72,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         ...postgres,
         cluster: options.cluster ?? 'local',
       },
-      { clock, logger },
+      { clock, logger, ...(failpoints && { failpoints }) },
     );
     this.runtime = new ParticipantRuntime({
       participant,

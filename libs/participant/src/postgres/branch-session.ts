@@ -44,6 +44,8 @@ export class BranchSession {
     closing: Closing,
     work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
   ): Promise<WorkAttempt> {
+    const held = this.statements.beforeBegin();
+    if (held) await held;
     // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
     const opening = this.statements.begin(this.client, this.branch, limits);
     opening.catch(() => undefined); // awaited below

@@ -1,9 +1,11 @@
 import {
   SystemRandom,
   backoffMs,
+  noFailpoints,
   silentLogger,
   unreachable,
   type Clock,
+  type Failpoints,
   type JsonValue,
   type Logger,
 } from '@concordat/foundation';
@@ -35,6 +37,8 @@ const MAXIMUM_TIMEOUT_MS = 2_147_483_647;
 export interface PostgresResourceManagerPorts {
   readonly clock: Clock;
   readonly logger?: Logger;
+  /** passed around every statement of the library itself; default: none is ever armed */
+  readonly failpoints?: Failpoints;
 }
 
 type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
@@ -50,6 +54,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private readonly pools: PostgresPools;
   private readonly clock: Clock;
   private readonly logger: Logger;
+  private readonly failpoints: Failpoints;
   private readonly setup: PostgresSetup;
   private readonly random = new SystemRandom();
   private statements: BranchStatements;
@@ -60,9 +65,10 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   ) {
     this.clock = ports.clock;
     this.logger = ports.logger ?? silentLogger;
+    this.failpoints = ports.failpoints ?? noFailpoints;
     this.setup = new PostgresSetup(settings, this.clock, this.logger);
     this.pools = new PostgresPools(settings, this.logger);
-    this.statements = new BranchStatements(settings.cluster, this.schema, false);
+    this.statements = new BranchStatements(settings.cluster, this.schema, false, this.failpoints);
   }
 
   /**
@@ -73,7 +79,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
    */
   async start(): Promise<void> {
     const { checksConnection } = await this.setup.run();
-    this.statements = new BranchStatements(this.settings.cluster, this.schema, checksConnection);
+    this.statements = new BranchStatements(this.settings.cluster, this.schema, checksConnection, this.failpoints);
   }
 
   /** Resolves when the database answers. @throws ResourceManagerUnavailableError */

@@ -5,18 +5,13 @@ import { REPLIES_TOPIC, type MessageBus } from '@concordat/messaging';
 /** Lazy messages are sent at once when so many have gathered. */
 const MAXIMUM_GATHERED = 512;
 
-interface Prompt {
-  readonly message: ReplyMessage;
-  readonly sent: (() => void) | undefined;
-}
-
 /**
  * Gathers replies: everything prompt of one turn leaves in one `publish`, and lazy messages wait up to
  * `delayMs` milliseconds for company (each request costs a socket write on both sides). Losing any of them is
  * safe, because the coordinator asks again.
  */
 export class Outbox {
-  private prompt: Prompt[] = [];
+  private prompt: ReplyMessage[] = [];
   private lazy: ReplyMessage[] = [];
   private timer: Timer | undefined;
   private flushScheduled = false;
@@ -29,9 +24,9 @@ export class Outbox {
     private readonly delayMs: number,
   ) {}
 
-  /** Sends with the end of this turn; `sent` is called once the broker has acknowledged it. */
-  send(message: ReplyMessage, sent?: () => void): void {
-    this.prompt.push({ message, sent });
+  /** Sends with the end of this turn. */
+  send(message: ReplyMessage): void {
+    this.prompt.push(message);
     this.scheduleFlush();
   }
 
@@ -54,7 +49,7 @@ export class Outbox {
     this.timer = undefined;
     const messages = this.lazy;
     this.lazy = [];
-    this.prompt.push(...messages.map((message) => ({ message, sent: undefined })));
+    this.prompt.push(...messages);
     if (messages.length > 0) this.scheduleFlush();
   }
 
@@ -73,13 +68,11 @@ export class Outbox {
     this.pending.add(sending);
   }
 
-  private async publish(batch: readonly Prompt[]): Promise<void> {
+  private async publish(batch: readonly ReplyMessage[]): Promise<void> {
     try {
-      await this.bus.publish(batch.map(({ message }) => ({ topic: REPLIES_TOPIC, message })));
+      await this.bus.publish(batch.map((message) => ({ topic: REPLIES_TOPIC, message })));
     } catch (error) {
       this.logger.warn(`${batch.length} replies were dropped, the coordinator will ask again: ${errorMessage(error)}`);
-      return;
     }
-    for (const { sent } of batch) sent?.();
   }
 }

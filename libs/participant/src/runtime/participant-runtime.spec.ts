@@ -168,12 +168,21 @@ describe('ParticipantRuntime', () => {
     await run(30);
     expect(heard.map(short)).toEqual(['vote yes 1', 'done committed 1']);
     expect(reached).toEqual([
+      'participant.announce.before-send',
+      'participant.announce.after-send',
       'participant.prepare.received',
+      'participant.work.before-handlers',
       'participant.prepare.before-prepare',
       'participant.prepare.after-prepare',
+      'participant.vote.before-send',
+      'participant.prepare.handled',
       'participant.vote.after-send',
+      'participant.decision.received',
       'participant.commit.before-commit',
       'participant.commit.after-commit',
+      'participant.decision.handled',
+      'participant.done.before-send',
+      'participant.done.after-send',
     ]);
   });
 

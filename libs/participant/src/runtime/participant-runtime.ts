@@ -23,7 +23,15 @@ import {
   type VoteMessage,
   type WorkMessage,
 } from '@concordat/commit-protocol';
-import { REPLIES_TOPIC, decideTopic, isParticipantName, prepareTopic, type Subscription } from '@concordat/messaging';
+import {
+  REPLIES_TOPIC,
+  decideTopic,
+  isParticipantName,
+  prepareTopic,
+  withFailpoints,
+  type MessageBus,
+  type Subscription,
+} from '@concordat/messaging';
 import { BoundedPool } from './bounded-pool.js';
 import { BranchRefusedError, ParticipantConfigurationError } from './errors.js';
 import { Outbox } from './outbox.js';
@@ -55,6 +63,7 @@ export class ParticipantRuntime<Context> {
   private readonly limits: ParticipantLimits;
   private readonly logger: Logger;
   private readonly failpoints: Failpoints;
+  private readonly bus: MessageBus;
   private readonly machine: ParticipantMachine;
   private readonly workPool: BoundedPool;
   private readonly rulingPool: BoundedPool;
@@ -74,19 +83,22 @@ export class ParticipantRuntime<Context> {
       );
     }
     this.limits = { ...DEFAULT_PARTICIPANT_LIMITS, ...options.limits };
-    const { participant, clock, bus } = options;
+    const { participant, clock } = options;
     this.logger = options.logger ?? silentLogger;
     this.failpoints = options.failpoints ?? noFailpoints;
+    const { failpoints, logger } = this;
+    this.bus = withFailpoints(options.bus, { process: 'participant', failpoints, logger });
     this.machine = new ParticipantMachine({ participant, ...this.limits });
     this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue);
     this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue);
-    this.outbox = new Outbox(bus, clock, this.logger, this.limits.acknowledgementDelayMs);
+    this.outbox = new Outbox(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
     this.sweeper = this.createSweeper();
   }
 
   /** Begins to consume. The resource manager and the bus must have been started. */
   async start(): Promise<void> {
-    const { participant, bus } = this.options;
+    const { bus } = this;
+    const { participant } = this.options;
     const topics = [prepareTopic(participant), decideTopic(participant)];
     await bus.ensureTopics([...topics, REPLIES_TOPIC]);
     const { workConcurrency, workQueue, rulingConcurrency, rulingQueue } = this.limits;
@@ -141,10 +153,7 @@ export class ParticipantRuntime<Context> {
   private onMessage(message: ProtocolMessage): void | Promise<void> {
     switch (message.type) {
       case 'prepare':
-      case 'commit-one-phase': {
-        const held = this.hit('participant.prepare.received');
-        return held ? held.then(() => this.receive(message)) : this.receive(message);
-      }
+      case 'commit-one-phase':
       case 'decision':
       case 'ruling':
       case 'unknown-old':
@@ -247,7 +256,9 @@ export class ParticipantRuntime<Context> {
   private async abort(branch: BranchAddress): Promise<ParticipantEvent> {
     try {
       await this.hit('participant.abort.before-rollback');
-      return { type: 'ended', branch, end: await this.options.resourceManager.abort(branch) };
+      const end = await this.options.resourceManager.abort(branch);
+      await this.hit('participant.abort.after-rollback');
+      return { type: 'ended', branch, end };
     } catch (error) {
       return this.unknown(branch, 'abort', error);
     }
@@ -261,6 +272,8 @@ export class ParticipantRuntime<Context> {
     if (operations.length === 0) {
       throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
     }
+    const held = this.hit('participant.work.before-handlers');
+    if (held) await held; // else the first statement goes out in one write with those that opened the transaction
     const results: JsonValue[] = [];
     for (const call of operations) {
       results.push(await this.options.handlers.handle(call, context, { transactionId, branchId, deadline }));
@@ -294,15 +307,7 @@ export class ParticipantRuntime<Context> {
     }
     this.recorder.votes[message.vote]++;
     if (message.error) this.recorder.refused(message.error.code);
-    this.outbox.send(message, () => this.voteSent());
-  }
-
-  private voteSent(): void {
-    try {
-      void this.hit('participant.vote.after-send');
-    } catch (error) {
-      this.logger.warn(errorMessage(error)); // the vote has left: there is nothing that could still fail
-    }
+    this.outbox.send(message);
   }
 
   private alert({ code, branch, detail }: Extract<ParticipantEffect, { type: 'alert' }>): void {

@@ -1,6 +1,7 @@
-import { escapeLiteral, type ClientBase } from 'pg';
-import type { JsonValue } from '@concordat/foundation';
+import { escapeLiteral, type ClientBase, type QueryResult, type QueryResultRow } from 'pg';
+import type { Failpoints, JsonValue } from '@concordat/foundation';
 import { formatGid, parseGid, type BranchError } from '@concordat/commit-protocol';
+import type { NamedStatement, StatementMoment } from '../../runtime/participant-failpoints.js';
 import type { BranchIdentity, PreparedBranch } from '../../runtime/resource-manager.js';
 import type { BranchTrace } from '../types.js';
 import { ledgerRowOf } from './ledger-row.js';
@@ -34,9 +35,15 @@ export class BranchStatements {
     private readonly cluster: string,
     schema: string,
     private readonly checksConnection: boolean,
+    private readonly failpoints: Failpoints,
   ) {
     this.table = `"${schema}".concordat_branch`;
     this.openBranch = `"${schema}".concordat_open_branch`;
+  }
+
+  /** To be awaited before `begin`, behind which statements of the handlers follow without waiting for anything. */
+  beforeBegin(): Promise<void> | undefined {
+    return this.hit('begin', 'before-statement');
   }
 
   /**
@@ -50,10 +57,14 @@ export class BranchStatements {
     await client.query(
       `BEGIN; SELECT ${this.openBranch}(${this.branchLiteral(branch)}, ${lockTimeoutMs}, ${statementTimeoutMs}, ${checkIntervalMs})`,
     );
+    const held = this.hit('begin', 'after-statement');
+    if (held) await held;
   }
 
   async hasWritten(client: ClientBase): Promise<boolean> {
-    const { rows } = await client.query<{ written: boolean }>(
+    const { rows } = await this.run<{ written: boolean }>(
+      'written-check',
+      client,
       'SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS written',
     );
     return rows[0]?.written === true;
@@ -61,7 +72,9 @@ export class BranchStatements {
 
   /** Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. */
   async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
-    const answers = await client.query(
+    const answers = await this.run(
+      'prepare-transaction',
+      client,
       `${this.insertCommitted(branch, results)}; PREPARE TRANSACTION ${this.gidLiteral(branch)}`,
     );
     return resultAt(answers, -1).command;
@@ -69,25 +82,26 @@ export class BranchStatements {
 
   /** Writes the ledger row and commits; only the tag `COMMIT` means that the work is committed. */
   async commitWithLedger(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
-    const answers = await client.query(`${FLUSH_AT_COMMIT}; ${this.insertCommitted(branch, results)}; COMMIT`);
+    const text = `${FLUSH_AT_COMMIT}; ${this.insertCommitted(branch, results)}; COMMIT`;
+    const answers = await this.run('one-phase-commit', client, text);
     return resultAt(answers, -1).command;
   }
 
   /** Ends a transaction that wrote nothing. */
   async commit(client: ClientBase): Promise<string> {
-    return (await client.query('COMMIT')).command;
+    return (await this.run('read-only-commit', client, 'COMMIT')).command;
   }
 
   async rollback(client: ClientBase): Promise<void> {
-    await client.query('ROLLBACK');
+    await this.run('local-rollback', client, 'ROLLBACK');
   }
 
   async commitPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
-    await client.query(`COMMIT PREPARED ${this.gidLiteral(branch)}`);
+    await this.run('commit-prepared', client, `COMMIT PREPARED ${this.gidLiteral(branch)}`);
   }
 
   async rollbackPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
-    await client.query(`ROLLBACK PREPARED ${this.gidLiteral(branch)}`);
+    await this.run('rollback-prepared', client, `ROLLBACK PREPARED ${this.gidLiteral(branch)}`);
   }
 
   /**
@@ -96,7 +110,9 @@ export class BranchStatements {
    */
   async insertTombstone(client: ClientBase, branch: BranchIdentity, error?: BranchError): Promise<BranchTrace> {
     const result = error ? escapeLiteral(JSON.stringify(error)) : 'NULL';
-    const results = await client.query(
+    const results = await this.run(
+      'tombstone',
+      client,
       `BEGIN ISOLATION LEVEL READ COMMITTED;
        SET LOCAL lock_timeout = ${TOMBSTONE_LOCK_TIMEOUT_MS};
        ${FLUSH_AT_COMMIT};
@@ -115,7 +131,9 @@ export class BranchStatements {
 
   /** Looks for the gid first: a branch that is committed in between is then seen in the younger look-up. */
   async look(client: ClientBase, branch: BranchIdentity): Promise<BranchTrace> {
-    const results = await client.query(
+    const results = await this.run(
+      'ledger-look-up',
+      client,
       `${this.selectPrepared(branch)};
        SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}`,
     );
@@ -126,7 +144,9 @@ export class BranchStatements {
   }
 
   async listPrepared(client: ClientBase): Promise<PreparedBranch[]> {
-    const { rows } = await client.query<{ gid: string; prepared_at: number }>(
+    const { rows } = await this.run<{ gid: string; prepared_at: number }>(
+      'list-prepared',
+      client,
       `SELECT gid, (extract(epoch FROM prepared) * 1000)::float8 AS prepared_at FROM pg_prepared_xacts
        WHERE database = current_database() AND starts_with(gid, $1) ORDER BY prepared LIMIT ${LISTED_BRANCHES}`,
       [`concordat:${this.cluster}:`],
@@ -139,6 +159,25 @@ export class BranchStatements {
 
   async ping(client: ClientBase): Promise<void> {
     await client.query('SELECT 1');
+  }
+
+  /** Every statement but `begin` and `ping` goes this way. What it rejects with behind the statement is not its answer. */
+  private async run<Row extends QueryResultRow>(
+    name: NamedStatement,
+    client: ClientBase,
+    text: string,
+    values?: readonly string[],
+  ): Promise<QueryResult<Row>> {
+    const held = this.hit(name, 'before-statement');
+    if (held) await held;
+    const answer = await client.query<Row>(text, values && [...values]);
+    const heldBehind = this.hit(name, 'after-statement');
+    if (heldBehind) await heldBehind;
+    return answer;
+  }
+
+  private hit(name: NamedStatement, moment: StatementMoment): Promise<void> | undefined {
+    return this.failpoints.hit(`participant.${name}.${moment}`);
   }
 
   private insertCommitted(branch: BranchIdentity, results: readonly JsonValue[]): string {

@@ -1,0 +1,146 @@
+import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
+import type { ApplyResult, DecisionState, LogRecord } from '@concordat/commit-protocol';
+import {
+  NotLeadingError,
+  type AppliedRecord,
+  type DecisionLog,
+  type Leadership,
+  type LeadershipListener,
+} from '../decision-log/decision-log.js';
+import { recordFailpoint, type RecordMoment } from './failpoints.js';
+
+type ApplyListener = (applied: AppliedRecord) => void;
+
+/** A record on its way to a listener. */
+interface Delivery {
+  readonly applied: AppliedRecord;
+  readonly listener: ApplyListener;
+}
+
+/** A log with failpoints around every record of this leader; the very same log when none can ever be armed. */
+export function logWithFailpoints(log: DecisionLog, failpoints: Failpoints, logger: Logger): DecisionLog {
+  return failpoints === noFailpoints ? log : new FailpointLog(log, failpoints, logger);
+}
+
+/**
+ * The failpoints of the log: `coordinator.<kind of record>.<moment>`, passed by the leader only.
+ *
+ * What holds up an applied record holds up everything behind it, and the answer to whoever proposed it, so that
+ * listeners still hear of records in their order; a change of leadership ends the wait, and all is told at once. A
+ * proposal that is held up over the end of its leadership is never made.
+ */
+class FailpointLog implements DecisionLog {
+  /** what is held up, with the delivery that waits for it */
+  private held: { readonly delivery: Delivery | undefined } | undefined;
+  private waiting: Delivery[] = [];
+  private untold: (() => void)[] = [];
+
+  constructor(
+    private readonly log: DecisionLog,
+    private readonly failpoints: Failpoints,
+    private readonly logger: Logger,
+  ) {}
+
+  get state(): DecisionState {
+    return this.log.state;
+  }
+
+  get appliedIndex(): number {
+    return this.log.appliedIndex;
+  }
+
+  leadership(): Leadership {
+    return this.log.leadership();
+  }
+
+  async append(record: LogRecord): Promise<ApplyResult> {
+    const term = this.term;
+    const held = this.failpoints.hit(recordFailpoint(record, 'before-append'));
+    if (held) {
+      await held;
+      if (this.term !== term) throw new NotLeadingError('the leadership in which this was to be proposed has ended');
+    }
+    const result = await this.log.append(record);
+    if (this.held) await new Promise<void>((resolve) => this.untold.push(resolve));
+    return result;
+  }
+
+  confirmLeadership(): Promise<void> {
+    return this.log.confirmLeadership();
+  }
+
+  readBarrier(): Promise<void> {
+    return this.log.readBarrier();
+  }
+
+  onApplied(listener: ApplyListener): () => void {
+    return this.log.onApplied((applied) => {
+      const delivery = { applied, listener };
+      if (this.held) this.waiting.push(delivery);
+      else this.deliver(delivery);
+    });
+  }
+
+  onLeadership(listener: LeadershipListener): () => void {
+    return this.log.onLeadership((leadership, replacedThrough) => {
+      this.tellAll();
+      listener(leadership, replacedThrough);
+    });
+  }
+
+  private get term(): number | undefined {
+    return this.log.leadership().epoch?.term;
+  }
+
+  private deliver(delivery: Delivery): void {
+    const held = this.reach(delivery, 'after-append');
+    if (held) this.hold(held, delivery);
+    else this.tell(delivery);
+  }
+
+  private tell(delivery: Delivery): void {
+    delivery.listener(delivery.applied);
+    const held = this.reach(delivery, 'after-apply');
+    if (held) this.hold(held, undefined);
+  }
+
+  private hold(until: Promise<void>, delivery: Delivery | undefined): void {
+    const own = { delivery };
+    this.held = own;
+    void until.then(() => {
+      if (this.held !== own) return; // told meanwhile
+      this.held = undefined;
+      if (delivery) this.tell(delivery);
+      this.goOn();
+    });
+  }
+
+  private goOn(): void {
+    for (
+      let next = this.held ? undefined : this.waiting.shift();
+      next;
+      next = this.held ? undefined : this.waiting.shift()
+    ) {
+      this.deliver(next);
+    }
+    if (!this.held) this.release();
+  }
+
+  /** Nothing is held up any more. */
+  private tellAll(): void {
+    const waiting = [...(this.held?.delivery ? [this.held.delivery] : []), ...this.waiting];
+    this.held = undefined;
+    this.waiting = [];
+    for (const { applied, listener } of waiting) listener(applied);
+    this.release();
+  }
+
+  private release(): void {
+    for (const resolve of this.untold.splice(0)) resolve();
+  }
+
+  private reach({ applied }: Delivery, moment: RecordMoment): Promise<void> | undefined {
+    if (this.term === undefined || applied.result.refusal !== undefined) return undefined;
+    return reachFailpoint(this.failpoints, recordFailpoint(applied.record, moment), this.logger);
+  }
+}

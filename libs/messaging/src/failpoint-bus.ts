@@ -1,0 +1,103 @@
+import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { CommitHooks, MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+
+/** Around each publication, by type of message: handed to the bus, and acknowledged by the broker. */
+export const SENDING_MOMENTS = ['before-send', 'after-send'] as const;
+/** Around the handling of each message, by type: nothing was done, and all that it set off is finished. */
+export const HANDLING_MOMENTS = ['received', 'handled'] as const;
+/** Around each commit of offsets: `<process>.offsets.<moment>`. */
+export const OFFSET_MOMENTS = ['before-commit', 'after-commit'] as const;
+
+export interface FailpointBusOptions {
+  /** what every name begins with: `coordinator` or `participant` */
+  readonly process: string;
+  readonly failpoints: Failpoints;
+  readonly logger: Logger;
+}
+
+/** A bus with failpoints around everything that passes it; the very same bus when none can ever be armed. */
+export function withFailpoints(bus: MessageBus, options: FailpointBusOptions): MessageBus {
+  return options.failpoints === noFailpoints ? bus : new FailpointBus(bus, options);
+}
+
+/**
+ * The failpoints of the wire: `<process>.<type of message>.<moment>`. Messages of one publication pass those of all
+ * their types together. One that is held up may be overtaken by others, as the wire between topics may do.
+ *
+ * What fails before the fact fails it; behind it there is nothing left that could fail, so it is logged.
+ */
+class FailpointBus implements MessageBus {
+  constructor(
+    private readonly bus: MessageBus,
+    private readonly options: FailpointBusOptions,
+  ) {}
+
+  start(): Promise<void> {
+    return this.bus.start();
+  }
+
+  ensureTopics(topics: readonly string[]): Promise<void> {
+    return this.bus.ensureTopics(topics);
+  }
+
+  isConnected(): boolean {
+    return this.bus.isConnected();
+  }
+
+  stop(): Promise<void> {
+    return this.bus.stop();
+  }
+
+  publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    const types = new Set(messages.map(({ message }) => message.type));
+    let held: Promise<unknown> | undefined;
+    try {
+      held = together(Array.from(types, (type) => this.hit(type, 'before-send')));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const sent = held ? held.then(() => this.bus.publish(messages)) : this.bus.publish(messages);
+    return sent.then(() => together(Array.from(types, (type) => this.reach(type, 'after-send'))));
+  }
+
+  subscribe(options: SubscriptionOptions): Promise<Subscription> {
+    const { onMessage } = options;
+    const aroundCommit: CommitHooks = {
+      before: () => this.hit('offsets', 'before-commit'),
+      after: () => this.reach('offsets', 'after-commit'),
+    };
+    return this.bus.subscribe({
+      ...options,
+      aroundCommit,
+      onMessage: (message) => this.handle(message, onMessage),
+    });
+  }
+
+  private handle(
+    message: ProtocolMessage,
+    onMessage: (message: ProtocolMessage) => void | Promise<void>,
+  ): void | Promise<void> {
+    const held = this.hit(message.type, 'received');
+    const handled = held ? held.then(() => onMessage(message)) : onMessage(message);
+    return handled ? handled.then(() => this.reach(message.type, 'handled')) : this.reach(message.type, 'handled');
+  }
+
+  private hit(thing: string, moment: string): Promise<void> | undefined {
+    return this.options.failpoints.hit(`${this.options.process}.${thing}.${moment}`);
+  }
+
+  private reach(thing: string, moment: string): Promise<void> | undefined {
+    return reachFailpoint(this.options.failpoints, `${this.options.process}.${thing}.${moment}`, this.options.logger);
+  }
+}
+
+async function all(held: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(held);
+}
+
+/** Undefined when there is nothing to wait for. */
+function together(hits: readonly (Promise<void> | undefined)[]): Promise<void> | undefined {
+  const held = hits.filter((hit) => hit !== undefined);
+  return held.length === 0 ? undefined : all(held);
+}
