@@ -12,14 +12,18 @@ export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): bo
 
 /**
  * Whether a decision keeps the rule of ballots (protocol section 6). Before one is open nobody can have proposed
- * commit, so an abort needs none, and a commit in three phases is not possible. Afterwards only a majority decides.
+ * commit, so an abort needs none, and a commit needs one only if a branch holds anything. Afterwards only a majority decides.
  */
 export function isDecidedByBallot(
   transaction: TransactionState,
-  { decision, basis }: Pick<DecideRecord, 'decision' | 'basis'>,
+  { decision, basis, reports }: Pick<DecideRecord, 'decision' | 'basis' | 'reports'>,
 ): boolean {
   const { preCommit, branches } = transaction;
-  if (!preCommit) return transaction.protocol === '2pc' || decision === 'abort';
+  if (!preCommit) {
+    // branches that hold nothing never start a ballot, so nobody can decide otherwise among them
+    const holdsNothing = reports.length === branches.length && reports.every(({ vote }) => vote === 'read-only');
+    return transaction.protocol === '2pc' || decision === 'abort' || holdsNothing;
+  }
   if (!basis) return false;
   if (basis.type === 'branches') return findBranch(transaction, basis.toldBy) !== undefined;
   const accepting = branches.filter(({ branchId }) => basis.acceptedBy.includes(branchId));

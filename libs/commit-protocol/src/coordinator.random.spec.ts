@@ -1,6 +1,14 @@
 import { describe, it } from '@jest/globals';
 import { SeededRandom, invariant, randomChance, randomInteger, randomItem } from '@concordat/foundation';
-import type { BranchAddress, CoordinatorMessage, DoneMessage, ReplyMessage, VoteMessage } from './messages.js';
+import type {
+  BallotAnswerMessage,
+  BranchAddress,
+  BranchesDecidedMessage,
+  CoordinatorMessage,
+  DoneMessage,
+  ReplyMessage,
+  VoteMessage,
+} from './messages.js';
 import { BranchModel } from './testing/branch-model.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
 import { delegate, type CoordinatorEvent } from './coordinator.js';
@@ -263,8 +271,8 @@ class RandomRun {
   }
 }
 
-function eventOf(message: VoteMessage | DoneMessage): CoordinatorEvent {
-  return message.type === 'vote' ? { type: 'vote', message } : { type: 'done', message };
+function eventOf(message: VoteMessage | DoneMessage | BallotAnswerMessage | BranchesDecidedMessage): CoordinatorEvent {
+  return { type: message.type, message } as CoordinatorEvent;
 }
 
 describe('the coordinator under random faults', () => {

@@ -225,6 +225,7 @@ export class CoordinatorTransaction {
   private onInquiry(branchId: BranchId, participant: string): CoordinatorEffect[] {
     const branch = findBranch(this.state, branchId);
     if (this.state.decision && branch) return [{ type: 'send', message: this.rulingFor(branch) }];
+    if (branch && this.state.protocol === '3pc') return this.sayUndecided(branch);
     if (branch || !this.state.closed || this.state.logIndex === 0) return [];
     const { transactionId } = this.state;
     return [
@@ -284,7 +285,7 @@ export class CoordinatorTransaction {
     }
     const unanimous = state.branches.every((branch) => this.votes.has(branch.branchId));
     if (!unanimous) return [];
-    return [state.protocol === '3pc' ? this.preCommit(now) : this.decide('commit', this.reports(), now)];
+    return [this.needsBallot() ? this.preCommit(now) : this.decide('commit', this.reports(), now)];
   }
 
   private requestCommit(at: number): CoordinatorEffect[] {
@@ -323,6 +324,11 @@ export class CoordinatorTransaction {
   }
 
   // --- three phases
+
+  /** Branches that hold nothing never start a ballot, so a commit of nothing but them cannot be contradicted. */
+  private needsBallot(): boolean {
+    return this.state.protocol === '3pc' && this.reports().some(({ vote }) => vote === 'yes');
+  }
 
   /** From then on nothing but a ballot decides, not even the deadline. */
   private isUnderBallot(): boolean {
@@ -374,9 +380,17 @@ export class CoordinatorTransaction {
     };
   }
 
+  /** As long as a coordinator answers, the branches leave the decision to it. */
+  private sayUndecided({ branchId, participant }: BranchState): CoordinatorEffect[] {
+    if (this.state.logIndex === 0) return []; // asks again; nothing of it is certain yet
+    const { transactionId } = this.state;
+    return [{ type: 'send', message: { type: 'undecided', transactionId, branchId, participant } }];
+  }
+
   private onBallotAnswer(message: BallotAnswerMessage, now: number): CoordinatorEffect[] {
     const branch = findBranch(this.state, message.branchId);
     if (!branch || branch.participant !== message.participant || this.state.decision) return [];
+    if (!this.state.preCommit) return []; // not asked for: no ballot of the coordinators is open
     if (!this.ballots.onAnswer(message)) return [];
     if (this.ballots.decision) return this.advance(now);
     // outbid: whoever did it gets time to finish, and the next ballot comes with the next resend
@@ -390,6 +404,8 @@ export class CoordinatorTransaction {
       if (this.state.decision === message.decision) return [];
       return [this.alert(branch, `says that the branches decided ${message.decision}, against the log`)];
     }
+    if (message.decision === 'commit' && !this.isUnderBallot())
+      return [this.alert(branch, 'says that the branches decided commit, which nobody has proposed')];
     this.ballots.branchesDecided(message.decision, branch.branchId);
     return this.advance(now);
   }
@@ -457,12 +473,19 @@ export class CoordinatorTransaction {
     return [...effects, { type: 'schedule-resend', attempt: this.resendAttempt }];
   }
 
-  private workFor({ branchId, participant, operations }: BranchState): PrepareMessage | CommitOnePhaseMessage {
+  private workFor(branch: BranchState): PrepareMessage | CommitOnePhaseMessage {
+    const { branchId, participant, operations } = branch;
     const { transactionId, deadline, protocol } = this.state;
     const work = { transactionId, branchId, participant, operations, deadline, attempt: this.workAttempt };
     if (this.state.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
-    const acceptors = protocol === '3pc' ? { acceptors: acceptorsOf(this.state) } : {};
-    return { type: 'prepare', ...work, protocol, epoch: this.epoch, ...acceptors };
+    return { type: 'prepare', ...work, protocol, epoch: this.epoch, ...this.acceptingFor(branch) };
+  }
+
+  /** In three phases a branch must know all others, also one that its service has prepared. */
+  private acceptingFor({ selfPrepared, vote }: BranchState): Pick<PrepareMessage, 'acceptors' | 'enlistedVote'> {
+    if (this.state.protocol !== '3pc') return {};
+    const acceptors = acceptorsOf(this.state);
+    return selfPrepared && vote !== undefined && vote !== 'no' ? { acceptors, enlistedVote: vote } : { acceptors };
   }
 
   private finish(branch: BranchState, end: BranchEnd): CoordinatorEffect[] {
@@ -474,7 +497,9 @@ export class CoordinatorTransaction {
     return this.untold().length === 0 ? [...effects, { type: 'cancel-resend' }] : effects;
   }
 
+  /** In three phases a vote counts only when the branch has it on record as an acceptor, so it is asked, too. */
   private adoptEnlistedVote(branch: BranchState): void {
+    if (this.state.protocol === '3pc' && branch.vote !== 'no' && !this.state.preCommit) return;
     if (!branch.selfPrepared || branch.vote === undefined || this.votes.has(branch.branchId)) return;
     this.votes.set(branch.branchId, { branchId: branch.branchId, vote: branch.vote });
   }

@@ -14,7 +14,7 @@ import type {
   PreCommitRecord,
   ResolveRecord,
 } from './records.js';
-import { allVotedToCommit, judgeRuling, rulingState, type RulingRefusal } from './rulings.js';
+import { allReportedToCommit, allVotedToCommit, judgeRuling, rulingState, type RulingRefusal } from './rulings.js';
 import {
   addBranch,
   findBranch,
@@ -267,7 +267,7 @@ export class DecisionState {
     if (!transaction) return refuse('UNKNOWN_TRANSACTION');
     if (transaction.decision) return refuse('DECIDED', transaction);
     if (!mayOpenBallot(transaction, record.ballot)) return refuse('BALLOT_REFUSED', transaction);
-    if (!transaction.preCommit && !allVotedToCommit(transaction, record.reports)) {
+    if (!transaction.preCommit && !allReportedToCommit(transaction, record.reports)) {
       return refuse('VOTES_MISSING', transaction);
     }
     takeReports(transaction, record.reports);
@@ -395,7 +395,7 @@ function joins(existing: BranchState, specification: EnlistRecord['branch']): bo
 }
 
 /**
- * How a branch ends by the decision alone. With 2PC a read-only branch holds nothing. A branch that voted no
+ * How a branch ends by the decision alone. A read-only branch holds nothing, and as an acceptor starts no ballot. A branch that voted no
  * has its tombstone; one that was never asked (its transaction was aborted before the commit was requested)
  * has nothing to undo. All others must be told.
  */
@@ -404,8 +404,7 @@ function endAtDecision(
   branch: BranchState,
   record: DecideRecord,
 ): BranchEnd | undefined {
-  // under ballot it is an acceptor like the others, and must be told, so that it asks nobody any more
-  if (branch.vote === 'read-only' && !transaction.preCommit) return 'read-only';
+  if (branch.vote === 'read-only') return 'read-only';
   if (record.decision === 'commit') return undefined;
   if (branch.vote === 'no') return 'aborted';
   return !transaction.closed && !branch.selfPrepared ? 'aborted' : undefined;

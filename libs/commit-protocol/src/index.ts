@@ -12,3 +12,13 @@ export * from './transaction-state.js';
 export * from './types.js';
 export * from './participant.js';
 export type * from './participant.types.js';
+export {
+  promiseOwnBallot,
+  stepAcceptor,
+  type AcceptorState,
+  type BallotAnswer,
+  type BallotRequest,
+} from './acceptor.js';
+export * from './ballot.js';
+export { isSameAcceptorSet } from './ballot-legitimacy.js';
+export type { OpenedBallot } from './branch-ballots.js';

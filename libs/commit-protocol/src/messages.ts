@@ -37,6 +37,8 @@ export interface PrepareMessage extends BranchAddress {
   readonly epoch: LeaderEpoch;
   /** in three phases: all branches of the transaction, which decide among themselves when nobody else can */
   readonly acceptors?: readonly Acceptor[];
+  /** in three phases: the branch was prepared by its service, which enlisted it with this vote; nothing is to be run */
+  readonly enlistedVote?: Exclude<Vote, 'no'>;
 }
 
 /** The commit is delegated: do the work and commit it in one local transaction (protocol 4.7). */
@@ -67,6 +69,22 @@ export interface OperatorRulingMessage extends BranchAddress {
 /** Answer to an inquiry about a transaction older than the retention: nobody knows any more; an alert. */
 export interface UnknownOldMessage extends BranchAddress {
   readonly type: 'unknown-old';
+}
+
+/**
+ * Answer to an inquiry about a transaction in three phases that is not decided yet: a leader that knows it is there,
+ * so its branches have no reason to decide among themselves.
+ */
+export interface UndecidedMessage extends BranchAddress {
+  readonly type: 'undecided';
+}
+
+/**
+ * A participant tells itself that a branch has waited too long for any coordinator. It goes over the bus, because the
+ * answers to a ballot reach only the process that reads the transaction's partition: that one is to open it.
+ */
+export interface TerminationDueMessage extends BranchAddress {
+  readonly type: 'termination-due';
 }
 
 /** A proposer asks a branch (protocol section 6): the leader, or a branch that has waited in vain for one. */
@@ -132,11 +150,14 @@ export interface OutcomeMessage {
 
 /** Carried by `concordat.prepare.<participant>`. */
 export type WorkMessage = PrepareMessage | CommitOnePhaseMessage;
-/** Carried by `concordat.decide.<participant>`. */
+/** From the coordinators, carried by `concordat.decide.<participant>`. */
 export type RulingMessage =
-  BallotRequestMessage | BallotAnswerMessage | DecisionMessage | OperatorRulingMessage | UnknownOldMessage;
+  BallotRequestMessage | DecisionMessage | OperatorRulingMessage | UndecidedMessage | UnknownOldMessage;
 export type CoordinatorMessage = WorkMessage | RulingMessage;
+/** From a branch to a branch of its transaction, or to itself, carried by `concordat.decide.<participant>`. */
+export type PeerMessage = BallotRequestMessage | BallotAnswerMessage | DecisionMessage | TerminationDueMessage;
+export type ParticipantMessage = CoordinatorMessage | PeerMessage;
 /** Carried by `concordat.replies`. */
 export type ReplyMessage =
   BallotAnswerMessage | BranchesDecidedMessage | VoteMessage | DoneMessage | InquiryMessage | AnnounceMessage;
-export type ProtocolMessage = CoordinatorMessage | ReplyMessage | OutcomeMessage;
+export type ProtocolMessage = ParticipantMessage | ReplyMessage | OutcomeMessage;

@@ -253,7 +253,7 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     [
       [message(prepare()), ['run-prepare']],
       [voted('yes'), ['vote yes']],
-      [message(rule('abort')), ['run-abort']],
+      [message(rule('abort')), ['run-ruling']],
       [message(rule('abort', 1)), []],
       [message(decide('commit')), []],
       [ended('aborted'), ['alert HEURISTIC_OUTCOME', 'done heuristic-rollback lazily']],
@@ -265,7 +265,7 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
   [
     'an operator has a branch committed that was to roll back, after a restart of the participant',
     [
-      [message(rule('commit')), ['run-commit']],
+      [message(rule('commit')), ['run-ruling']],
       [ended('committed'), ['alert HEURISTIC_OUTCOME', 'done heuristic-commit lazily']],
       [message(decide('abort')), ['done heuristic-commit lazily']],
     ],
@@ -273,9 +273,9 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
   [
     'a ruling without a known end is carried out when it comes again',
     [
-      [message(rule('abort')), ['run-abort']],
+      [message(rule('abort')), ['run-ruling']],
       [unknown, []],
-      [message(rule('abort', 1)), ['run-abort']],
+      [message(rule('abort', 1)), ['run-ruling']],
     ],
   ],
   [
@@ -292,21 +292,21 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     [
       [message(decide('commit')), ['run-commit']],
       [message(rule('abort')), []],
-      [unknown, ['run-abort']],
+      [unknown, ['run-ruling']],
       [ended('aborted'), ['alert HEURISTIC_OUTCOME', 'done heuristic-rollback lazily']],
     ],
   ],
   [
     'a ruling that finds the decision carried out changes nothing and says so',
     [
-      [message(rule('abort')), ['run-abort']],
+      [message(rule('abort')), ['run-ruling']],
       [ended('heuristic-commit'), ['done committed lazily']],
     ],
   ],
   [
     'a ruling to commit that finds nothing changes nothing and says so',
     [
-      [message(rule('commit')), ['run-commit']],
+      [message(rule('commit')), ['run-ruling']],
       [ended('heuristic-rollback'), ['done aborted lazily']],
     ],
   ],
@@ -317,14 +317,17 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
       [message(decide('commit')), ['cancel-work']],
       [message(decide('abort')), ['alert CONFLICTING_DECISIONS']],
       [voted('yes'), []],
-      [message(rule('abort')), ['run-abort']],
+      [message(rule('abort')), ['run-ruling']],
     ],
   ],
   [
     'an answer that nobody knows the transaction is an alert and nothing else',
     [[message({ ...address(), type: 'unknown-old' }), ['alert UNKNOWN_OLD_TRANSACTION']]],
   ],
-  ['3pc is refused loudly', [[message(prepare({ protocol: '3pc' })), ['alert UNSUPPORTED_PROTOCOL']]]],
+  [
+    'a prepare in three phases without its acceptors is refused loudly',
+    [[message(prepare({ protocol: '3pc' })), ['alert IMPOSSIBLE_BALLOT']]],
+  ],
   ['a message for another participant is ignored', [[message(prepare({ participant: 'bank-b' })), []]]],
 ];
 

@@ -1,14 +1,27 @@
 import { invariant, unreachable } from '@concordat/foundation';
+import { addresseeOf, isAcceptorSetOf, isLegitimateRequest } from './ballot-legitimacy.js';
+import {
+  answerMessage,
+  BranchBallots,
+  decisionsFor,
+  isOwnRequest,
+  type BallotStep,
+  type OpenedBallot,
+} from './branch-ballots.js';
+import type { BallotAnswer } from './acceptor.js';
 import type {
+  BallotAnswerMessage,
+  BallotRequestMessage,
   BranchAddress,
   CommitOnePhaseMessage,
   DecisionMessage,
   OperatorRulingMessage,
+  ParticipantMessage,
   PrepareMessage,
-  UnknownOldMessage,
   WorkMessage,
 } from './messages.js';
 import type {
+  BallotMessage,
   BranchConclusion,
   BranchVote,
   ParticipantAlertCode,
@@ -24,7 +37,7 @@ export interface ParticipantMachineOptions {
   readonly rememberedTransactions?: number;
 }
 
-type Running = 'prepare' | 'one-phase' | 'ruling' | Decision;
+type Running = 'prepare' | 'one-phase' | 'ruling' | 'ballot' | Decision;
 
 interface BranchState {
   readonly address: BranchAddress;
@@ -38,6 +51,8 @@ interface BranchState {
   decisionDue: boolean;
   /** an operator's ruling against the decision that must still be carried out, or is being */
   ruling: Decision | undefined;
+  /** in three phases, once there is a ballot */
+  ballots: BranchBallots | undefined;
   end: BranchEnd | undefined;
   stopped: boolean;
 }
@@ -48,16 +63,18 @@ interface TransactionState {
 }
 
 /**
- * The participant's side of two-phase commit (protocol sections 5 and 7), pure: an event in, effects
+ * The participant's side of both protocols (protocol sections 5, 6 and 7), pure: an event in, effects
  * out. One for each process of a participant; several processes may serve the same branches, because
  * everything that must survive or be shared lies in the database behind the effects.
  *
  * Per branch: nothing known → work in hand → voted → decision in hand → ended. A branch that was told two
  * different decisions is stopped until an operator rules on it; a ruling comes as a message of its own, ends the
- * branch against the decision and is answered with what it really came to. Guarantees: at most one operation is in hand for each transaction; a
- * decision waits behind its own transaction's work and nothing else; prepares of deposed leaders are dropped;
- * whatever is repeated is answered again; and memory is bounded by what is in hand plus
- * `rememberedTransactions`. Forgetting is always safe: the database answers then.
+ * branch against the decision and is answered with what it really came to. In three phases it is an acceptor for
+ * others, and a proposer when no coordinator answers (see `BranchBallots`).
+ *
+ * Guarantees: at most one operation is in hand for each transaction; a decision waits behind its own transaction's
+ * work and nothing else; prepares of deposed leaders are dropped; whatever is repeated is answered again; and memory is
+ * bounded by what is in hand plus `rememberedTransactions`. Forgetting is always safe: the database answers then.
  */
 export class ParticipantMachine {
   private readonly busy = new Map<TransactionId, TransactionState>();
@@ -73,10 +90,9 @@ export class ParticipantMachine {
 
   step(event: ParticipantEvent): readonly ParticipantEffect[] {
     this.effects = [];
-    const address = event.type === 'message' ? event.message : event.branch;
-    if (address.participant !== this.options.participant) return [];
-    if (event.type === 'message' && event.message.type === 'prepare' && !this.admits(event.message))
-      return this.effects;
+    const address = event.type === 'message' ? addressIn(event.message) : event.branch;
+    if (address?.participant !== this.options.participant) return [];
+    if (event.type === 'message' && !this.admits(event.message)) return this.effects;
     const transaction = this.take(address.transactionId);
     const branch = branchOf(transaction, address);
     this.apply(event, transaction, branch);
@@ -113,10 +129,18 @@ export class ParticipantMachine {
     };
   }
 
-  /** Fencing: false for the prepare of a leader that was deposed as far as this process knows. */
-  private admits(message: PrepareMessage): boolean {
-    if (message.protocol !== '2pc') {
-      this.alert('UNSUPPORTED_PROTOCOL', addressOf(message), `this participant does not speak ${message.protocol}`);
+  /** False for what a deposed leader sends, as far as this process knows, and for what breaks the rules of ballots. */
+  private admits(message: ParticipantMessage): boolean {
+    if (message.type === 'ballot-request' && !isLegitimateRequest(message)) {
+      this.alert('IMPOSSIBLE_BALLOT', addressOf(message), 'a ballot was refused: its proposer cannot have opened it');
+      return false;
+    }
+    return message.type !== 'prepare' || this.admitsPrepare(message);
+  }
+
+  private admitsPrepare(message: PrepareMessage): boolean {
+    if (message.protocol === '3pc' && !(message.acceptors && isAcceptorSetOf(message.acceptors, message))) {
+      this.alert('IMPOSSIBLE_BALLOT', addressOf(message), 'a prepare in three phases names all branches, its own too');
       return false;
     }
     const { term } = message.epoch;
@@ -138,6 +162,10 @@ export class ParticipantMachine {
         return this.concluded(transaction, branch, event.result);
       case 'ended':
         return this.ended(transaction, branch, event.end);
+      case 'ballot-answered':
+        return this.ballotAnswered(transaction, branch, event.request, event.answer);
+      case 'ballot-opened':
+        return this.ballotOpened(transaction, branch, event.opened);
       case 'unknown':
         if (branch.running === 'ruling') branch.ruling = undefined; // it comes again
         finish(transaction, branch);
@@ -147,10 +175,7 @@ export class ParticipantMachine {
     }
   }
 
-  private receive(
-    message: WorkMessage | DecisionMessage | OperatorRulingMessage | UnknownOldMessage,
-    branch: BranchState,
-  ): void {
+  private receive(message: ParticipantMessage, branch: BranchState): void {
     switch (message.type) {
       case 'prepare':
         return this.receivePrepare(message, branch);
@@ -160,6 +185,15 @@ export class ParticipantMachine {
         return this.receiveDecision(message, branch);
       case 'ruling':
         return this.receiveRuling(message, branch);
+      case 'ballot-request':
+        return ballotsOf(branch).enqueue(message);
+      case 'ballot-answer':
+        return this.receiveBallotAnswer(message, branch);
+      case 'termination-due':
+        if (branch.decision === undefined && branch.end === undefined && !branch.ruling) ballotsOf(branch).terminate();
+        return;
+      case 'undecided':
+        return; // it keeps the branch from opening a ballot, which is not this machine's to time
       case 'unknown-old':
         return this.alert(
           'UNKNOWN_OLD_TRANSACTION',
@@ -167,12 +201,13 @@ export class ParticipantMachine {
           'no coordinator knows this transaction any more; the prepared branch is kept until an operator rules',
         );
       default:
-        unreachable(message, 'coordinator message');
+        unreachable(message, 'message');
     }
   }
 
   private receivePrepare(message: PrepareMessage, branch: BranchState): void {
-    if (branch.decisionDue || branch.ruling || branch.conclusion || branch.running) return; // answered by what is in hand
+    if (branch.decisionDue || branch.ruling || branch.conclusion) return; // answered by what is in hand
+    if (branch.running && branch.running !== 'ballot') return;
     const vote = branch.end === undefined ? branch.vote : voteAfter(branch.end, branch.vote);
     if (vote) this.replyVote(branch, vote);
     else branch.work = message;
@@ -193,9 +228,10 @@ export class ParticipantMachine {
       return this.alert('CONFLICTING_DECISIONS', branch.address, `told to ${branch.decision}, then to ${decision}`);
     }
     branch.decision = decision;
+    branch.ballots?.settle();
     if (branch.end) return this.answerEnded(branch, branch.end, decision);
     if (branch.running === decision || branch.ruling) return;
-    if (decision === 'commit' && branch.vote?.vote === 'read-only' && !branch.running) {
+    if (decision === 'commit' && branch.vote?.vote === 'read-only' && !isAtWork(branch)) {
       branch.end = 'read-only';
       return this.replyDone(branch, 'read-only', false);
     }
@@ -209,6 +245,7 @@ export class ParticipantMachine {
     branch.stopped = false;
     if (branch.end) return this.replyDone(branch, branch.end, false);
     branch.ruling = ruling;
+    branch.ballots?.settle();
     branch.decisionDue = false;
     branch.work = undefined;
     if (branch.running === 'prepare') this.effects.push({ type: 'cancel-work', branch: branch.address });
@@ -258,13 +295,65 @@ export class ParticipantMachine {
     if (!branch.stopped) this.replyDone(branch, end, false);
   }
 
+  // --- three phases
+
+  private receiveBallotAnswer({ branchId, participant, answer }: BallotAnswerMessage, branch: BranchState): void {
+    if (branch.ballots)
+      this.afterBallot(branch, branch.ballots, branch.ballots.onAnswer({ branchId, participant }, answer));
+  }
+
+  private ballotAnswered(
+    transaction: TransactionState,
+    branch: BranchState,
+    request: BallotRequestMessage,
+    answer: BallotAnswer,
+  ): void {
+    finish(transaction, branch);
+    if (branch.stopped) return;
+    if (!isOwnRequest(request)) return this.send(answerMessage(request, answer));
+    const ballots = ballotsOf(branch);
+    this.afterBallot(branch, ballots, ballots.onAnswer(branch.address, answer));
+  }
+
+  private ballotOpened(transaction: TransactionState, branch: BranchState, opened: OpenedBallot): void {
+    finish(transaction, branch);
+    const isNeeded = branch.decision === undefined && !branch.ruling && !branch.stopped;
+    if (opened.type !== 'opened' || !isNeeded) return;
+    const ballots = ballotsOf(branch);
+    this.afterBallot(branch, ballots, ballots.onOpened(opened));
+  }
+
+  /** A decision by ballot is for everybody: the other branches, the coordinators, and this branch itself. */
+  private afterBallot(branch: BranchState, ballots: BranchBallots, { requests, decision }: BallotStep): void {
+    for (const request of requests) this.send(request);
+    if (decision === undefined) return;
+    const { address } = branch;
+    for (const message of decisionsFor(ballots.others, address.transactionId, decision)) this.send(message);
+    this.send({ ...address, type: 'branches-decided', decision });
+    this.receiveDecision({ ...address, type: 'decision', decision, attempt: 0 }, branch);
+  }
+
+  private startBallot(transaction: TransactionState, branch: BranchState, ballots: BranchBallots): void {
+    const next = ballots.takeNext();
+    invariant(next, 'a branch with a ballot to run has one');
+    this.run(transaction, branch, 'ballot');
+    if (next === 'open') this.effects.push({ type: 'open-ballot', branch: branch.address });
+    else this.effects.push({ type: 'run-ballot', request: next });
+  }
+
+  private send(message: BallotMessage): void {
+    this.effects.push({ type: 'send', message });
+  }
+
+  // --- what is in hand
+
   private startNext(transaction: TransactionState): void {
     if (transaction.running) return;
     for (const branch of transaction.branches.values()) {
       if (branch.stopped) continue;
       if (branch.ruling) {
         this.run(transaction, branch, 'ruling');
-        this.effects.push({ type: branch.ruling === 'commit' ? 'run-commit' : 'run-abort', branch: branch.address });
+        this.effects.push({ type: 'run-ruling', branch: branch.address, ruling: branch.ruling });
         return;
       }
       if (branch.decisionDue) {
@@ -274,6 +363,7 @@ export class ParticipantMachine {
         this.effects.push({ type: branch.decision === 'commit' ? 'run-commit' : 'run-abort', branch: branch.address });
         return;
       }
+      if (branch.ballots?.hasWork) return this.startBallot(transaction, branch, branch.ballots);
       if (branch.work) {
         this.startWork(transaction, branch, branch.work);
         return;
@@ -344,6 +434,15 @@ export class ParticipantMachine {
   }
 }
 
+/** The branch of this participant that a message is about: for an answer, the one that had asked. */
+function addressIn(message: ParticipantMessage): BranchAddress | undefined {
+  return message.type === 'ballot-answer' ? addresseeOf(message) : message;
+}
+
+function ballotsOf(branch: BranchState): BranchBallots {
+  return (branch.ballots ??= new BranchBallots(branch.address));
+}
+
 function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
   return { transactionId, branchId, participant };
 }
@@ -360,6 +459,7 @@ function branchOf(transaction: TransactionState, address: BranchAddress): Branch
     decision: undefined,
     decisionDue: false,
     ruling: undefined,
+    ballots: undefined,
     end: undefined,
     stopped: false,
   };
@@ -371,6 +471,11 @@ function finish(transaction: TransactionState, branch: BranchState): void {
   invariant(transaction.running === branch && branch.running, 'only what is in hand comes to an end');
   branch.running = undefined;
   transaction.running = undefined;
+}
+
+/** Whether work is in hand that may change the branch's vote. */
+function isAtWork({ running }: BranchState): boolean {
+  return running === 'prepare' || running === 'one-phase';
 }
 
 function isHeuristic(end: BranchEnd): boolean {

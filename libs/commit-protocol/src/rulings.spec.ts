@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { FIRST_BALLOT } from './ballot.js';
 import { DecisionState, type Refusal } from './decision-state.js';
 import { PlainEndedTransactions } from './ended-transactions.js';
 import { MAXIMUM_OLD_RULINGS } from './old-rulings.js';
-import type { BranchReport, LogRecord, ResolveRecord } from './records.js';
+import type { BranchReport, LogRecord, PreCommitRecord, ResolveRecord } from './records.js';
 import { MAXIMUM_RULINGS } from './rulings.js';
 import { AT, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
 import type { BranchEnd, Decision, RulingAction, Vote } from './types.js';
@@ -42,6 +43,13 @@ function enlist(branch: number, vote: Vote): LogRecord {
   return { type: 'enlist', transactionId: idOf(1), branch: preparedBranch(branch, vote), at: AT };
 }
 
+const preCommit: PreCommitRecord = {
+  type: 'pre-commit',
+  transactionId: idOf(1),
+  ballot: FIRST_BALLOT,
+  reports: reports(['yes', 'yes']),
+  at: AT + 4,
+};
 const COMMITTED = [TWO, decide('commit', ['yes', 'yes'])];
 const ABORTED = [TWO, decide('abort', ['yes'])];
 const branch = (number: number): { branchId: string } => ({ branchId: idOf(1, number) });
@@ -92,7 +100,13 @@ describe('what a ruling may not do', () => {
       resolve('abort', force),
       'DELEGATED',
     ],
-    ['6 abort what is under ballot', [{ ...TWO, protocol: '3pc' }], resolve('abort', force), 'BALLOT'],
+    ['6 abort what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('abort', force), 'BALLOT'],
+    [
+      '6 commit without a ballot',
+      [{ ...TWO, protocol: '3pc' }],
+      resolve('commit', { reports: preCommit.reports, ...force }),
+      'BALLOT',
+    ],
     ['repeat the decision: commit', COMMITTED, resolve('commit'), 'NOTHING_TO_DO'],
     ['repeat the decision: abort', ABORTED, resolve('abort'), 'NOTHING_TO_DO'],
     ['repeat the decision for one branch', COMMITTED, resolve('commit', branch(1)), 'NOTHING_TO_DO'],

@@ -70,6 +70,14 @@ export function allVotedToCommit(transaction: TransactionState, reports: readonl
   });
 }
 
+/** The same without the votes of enlistment, which bind no acceptor: a ballot is opened only with those (section 6). */
+export function allReportedToCommit(transaction: TransactionState, reports: readonly BranchReport[]): boolean {
+  return transaction.branches.every((branch) => {
+    const vote = reports.find(({ branchId }) => branchId === branch.branchId)?.vote;
+    return vote === 'yes' || vote === 'read-only';
+  });
+}
+
 /** A ruling as it is kept. */
 export function rulingState(record: ResolveRecord, effect: RulingEffect): RulingState {
   const { action, branchId, operator, reason, force, at } = record;
@@ -82,7 +90,7 @@ function judgeUndecided(transaction: TransactionState, { action, branchId, force
   }
   if (action === 'forget') return { refusal: 'UNDECIDED' };
   if (transaction.delegatedTo !== undefined) return { refusal: 'DELEGATED' };
-  if (transaction.protocol !== '2pc') return { refusal: 'BALLOT' };
+  if (transaction.preCommit || (transaction.protocol === '3pc' && action === 'commit')) return { refusal: 'BALLOT' };
   if (action === 'commit') {
     if (!allVotedToCommit(transaction, reports)) return { refusal: 'VOTES_MISSING' };
     if (!transaction.closed && !force) return { refusal: 'NEEDS_FORCE' };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isUuid, type JsonValue } from '@concordat/foundation';
-import type { ProtocolMessage } from '@concordat/commit-protocol';
+import { HIGHEST_ROUND, type ProtocolMessage } from '@concordat/commit-protocol';
 import { isParticipantName } from './topics.js';
 
 /** What one message may hold at most. Above the limits of the REST interface, so that those are met first. */
@@ -17,6 +17,8 @@ export const MESSAGE_LIMITS = {
   operationNameLength: 128,
   /** operations that one participant announces */
   announcedOperations: 1_024,
+  /** branches of a transaction */
+  acceptors: 64,
   /** participants named by an outcome */
   participants: 1_024,
   gidLength: 199,
@@ -69,6 +71,13 @@ const branchError = z.strictObject({
   code: z.string().min(1).max(MESSAGE_LIMITS.errorCodeLength),
   message: z.string().max(MESSAGE_LIMITS.errorMessageLength),
 });
+const decision = z.enum(['commit', 'abort']);
+const acceptor = z.strictObject({ branchId: id, participant });
+const acceptors = z.array(acceptor).min(1).max(MESSAGE_LIMITS.acceptors);
+const ballot = z.strictObject({
+  round: count.max(HIGHEST_ROUND),
+  proposer: count.max(MESSAGE_LIMITS.acceptors),
+});
 const branchAddress = { transactionId: id, branchId: id, participant };
 
 /**
@@ -84,6 +93,8 @@ export const messageSchemas = {
     deadline: count,
     attempt: count,
     epoch: z.strictObject({ term: count, index: count }),
+    acceptors: acceptors.optional(),
+    enlistedVote: z.enum(['yes', 'read-only']).optional(),
   }),
   'commit-one-phase': z.strictObject({
     type: z.literal('commit-one-phase'),
@@ -95,16 +106,44 @@ export const messageSchemas = {
   decision: z.strictObject({
     type: z.literal('decision'),
     ...branchAddress,
-    decision: z.enum(['commit', 'abort']),
+    decision,
     attempt: count,
   }),
   ruling: z.strictObject({
     type: z.literal('ruling'),
     ...branchAddress,
-    ruling: z.enum(['commit', 'abort']),
+    ruling: decision,
     attempt: count,
   }),
   'unknown-old': z.strictObject({ type: z.literal('unknown-old'), ...branchAddress }),
+  undecided: z.strictObject({ type: z.literal('undecided'), ...branchAddress }),
+  'termination-due': z.strictObject({ type: z.literal('termination-due'), ...branchAddress }),
+  'ballot-request': z.strictObject({
+    type: z.literal('ballot-request'),
+    ...branchAddress,
+    request: z.discriminatedUnion('type', [
+      z.strictObject({ type: z.literal('promise'), ballot }),
+      z.strictObject({ type: z.literal('accept'), ballot, value: decision }),
+    ]),
+    acceptors,
+    proposer: acceptor.optional(),
+  }),
+  'ballot-answer': z.strictObject({
+    type: z.literal('ballot-answer'),
+    ...branchAddress,
+    answer: z.discriminatedUnion('type', [
+      z.strictObject({
+        type: z.literal('promised'),
+        ballot,
+        accepted: z.strictObject({ ballot, value: decision }).optional(),
+      }),
+      z.strictObject({ type: z.literal('accepted'), ballot }),
+      z.strictObject({ type: z.literal('outbid'), ballot, promised: ballot }),
+      z.strictObject({ type: z.literal('decided'), decision }),
+    ]),
+    proposer: acceptor.optional(),
+  }),
+  'branches-decided': z.strictObject({ type: z.literal('branches-decided'), ...branchAddress, decision }),
   vote: z.strictObject({
     type: z.literal('vote'),
     ...branchAddress,
@@ -161,6 +200,11 @@ export const schemaAgreement: SchemaAgreement & Record<keyof typeof messageSchem
   decision: true,
   ruling: true,
   'unknown-old': true,
+  undecided: true,
+  'termination-due': true,
+  'ballot-request': true,
+  'ballot-answer': true,
+  'branches-decided': true,
   vote: true,
   done: true,
   inquiry: true,

@@ -91,8 +91,15 @@ export class BranchProcess {
         return this.begin('commit');
       case 'run-abort':
         return this.begin('abort');
+      case 'run-ruling':
+        return this.begin(effect.ruling);
       case 'cancel-work':
         this.mayBeDropped = true;
+        return;
+      case 'run-ballot':
+      case 'open-ballot':
+      case 'send':
+        invariant(false, 'two phases have no ballots');
         return;
       case 'inquire-all':
         return; // the sweeper of the model may ask at any time

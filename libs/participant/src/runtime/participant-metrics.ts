@@ -40,7 +40,7 @@ export class MetricsRecorder {
     CONFLICTING_DECISIONS: 0,
     HEURISTIC_OUTCOME: 0,
     UNKNOWN_OLD_TRANSACTION: 0,
-    UNSUPPORTED_PROTOCOL: 0,
+    IMPOSSIBLE_BALLOT: 0,
   };
   dropped = 0;
   unknown = 0;

@@ -1,5 +1,16 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BranchEnd, BranchError, BranchId, TransactionId, Vote } from '@concordat/commit-protocol';
+import type {
+  Acceptor,
+  BallotAnswer,
+  BallotRequest,
+  BranchEnd,
+  BranchError,
+  BranchId,
+  Decision,
+  OpenedBallot,
+  TransactionId,
+  Vote,
+} from '@concordat/commit-protocol';
 
 export interface BranchIdentity {
   readonly transactionId: TransactionId;
@@ -11,6 +22,10 @@ export interface BranchWork extends BranchIdentity {
   readonly deadline: number;
   /** its service has prepared it: it is looked for first, and refused when it is not there, never run empty */
   readonly preparedByService: boolean;
+  /** in three phases: all branches of the transaction; the vote goes on record with them before it is given */
+  readonly acceptors?: readonly Acceptor[];
+  /** in three phases: what its service has enlisted it with; `read-only` left nothing to look for */
+  readonly enlistedVote?: 'yes' | 'read-only';
 }
 
 export interface VoteResult {
@@ -30,6 +45,8 @@ export interface PreparedBranch extends BranchIdentity {
   readonly gid: string;
   /** when it was prepared, in milliseconds since 1970 */
   readonly preparedAt: number;
+  /** in three phases: its vote is on record as an acceptor, so it may open a ballot */
+  readonly isAcceptor: boolean;
 }
 
 /**
@@ -46,6 +63,9 @@ export interface ResourceManager<Context> {
    * Runs `work` in a local transaction and prepares it. `yes` only when the prepared transaction is durable;
    * `no` only when its tombstone is; `read-only` when nothing was written and nothing is held.
    * `busy`: another instance is at this very branch, and will answer.
+   *
+   * In three phases (`acceptors`) a vote of `yes` or `read-only` is on record as the acceptor's, too, before this
+   * resolves, and a repeat is answered from there: the vote of an acceptor never changes.
    */
   prepare(branch: BranchWork, work: (context: Context) => Promise<readonly JsonValue[]>): Promise<VoteResult | 'busy'>;
   /** Work and commit in one local transaction, repeated safely through the ledger (protocol 4.7). */
@@ -53,10 +73,31 @@ export interface ResourceManager<Context> {
     branch: BranchWork,
     work: (context: Context) => Promise<readonly JsonValue[]>,
   ): Promise<OnePhaseResult | 'busy'>;
-  /** `committed`, or the hazard `heuristic-rollback` when neither prepared transaction nor ledger row is there. */
-  commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'>;
+  /**
+   * `committed`, or the hazard `heuristic-rollback` when neither prepared transaction nor ledger row is there;
+   * `read-only` for an acceptor that voted so.
+   */
+  commit(branch: BranchIdentity): Promise<'committed' | 'read-only' | 'heuristic-rollback'>;
   /** `aborted` once the tombstone is durable, or the hazard `heuristic-commit` when the ledger says committed. */
   abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'>;
+  /**
+   * The acceptor's answer to a ballot (protocol section 6), durable before this resolves. A branch without a vote is
+   * aborted by it (tombstone) and answers with that decision; one that has ended, with how. `refused`: the set of
+   * acceptors is not the branch's, or the round is out of reach. `unknown`: the branch is prepared and its vote not on
+   * record (its participant died in between, or the transaction is in two phases): nothing may be said of it.
+   */
+  answerBallot(
+    branch: BranchIdentity,
+    request: BallotRequest,
+    acceptors: readonly Acceptor[],
+  ): Promise<BallotAnswer | 'refused' | 'unknown'>;
+  /** Promises the branch a ballot of its own above all that it knows of, which nobody else ever gets. */
+  openBallot(branch: BranchIdentity): Promise<OpenedBallot>;
+  /**
+   * Puts the decision on record for an acceptor that is about to be ended against it, so that it tells other branches
+   * the decision and not its own end. Nothing happens where the branch is no acceptor.
+   */
+  recordDecision(branch: BranchIdentity, decision: Decision): Promise<void>;
   /** Prepared branches of this cluster, oldest first; gids of others are never listed. */
   listPrepared(): Promise<readonly PreparedBranch[]>;
 }

@@ -1,0 +1,41 @@
+import { COORDINATOR_PROPOSER, isPossibleBallot, proposerNumber, type Acceptor } from './ballot.js';
+import type { BallotAnswerMessage, BallotRequestMessage } from './messages.js';
+import type { BranchAddress } from './messages.js';
+
+/** Whether a list can be the acceptor set of a transaction: nobody twice, and the branch among them. */
+export function isAcceptorSetOf(acceptors: readonly Acceptor[], { branchId, participant }: BranchAddress): boolean {
+  const distinct = new Set(acceptors.map((acceptor) => acceptor.branchId));
+  return distinct.size === acceptors.length && includesAcceptor(acceptors, { branchId, participant });
+}
+
+export function includesAcceptor(acceptors: readonly Acceptor[], { branchId, participant }: Acceptor): boolean {
+  return acceptors.some((acceptor) => acceptor.branchId === branchId && acceptor.participant === participant);
+}
+
+/** Whether two lists are the same acceptor set, in the same order: the numbers of the proposers hang on it. */
+export function isSameAcceptorSet(left: readonly Acceptor[], right: readonly Acceptor[]): boolean {
+  return (
+    left.length === right.length &&
+    left.every(({ branchId, participant }, place) => {
+      return right[place]?.branchId === branchId && right[place].participant === participant;
+    })
+  );
+}
+
+/**
+ * Whether a request can have been made by a proposer that keeps the rules (protocol section 6): its ballot is its own,
+ * it is a member of the set, as is the branch it asks, and in the first ballot nothing but commit is proposed, at once.
+ */
+export function isLegitimateRequest(message: BallotRequestMessage): boolean {
+  const { request, acceptors, proposer } = message;
+  const { ballot } = request;
+  if (!isAcceptorSetOf(acceptors, message) || !isPossibleBallot(ballot, acceptors.length)) return false;
+  if (ballot.round === 0 && (request.type !== 'accept' || request.value !== 'commit')) return false;
+  if (!proposer) return ballot.proposer === COORDINATOR_PROPOSER;
+  return includesAcceptor(acceptors, proposer) && proposerNumber(acceptors, proposer.branchId) === ballot.proposer;
+}
+
+/** Who an answer is for, as a branch of a participant; undefined for the coordinators. */
+export function addresseeOf({ transactionId, proposer }: BallotAnswerMessage): BranchAddress | undefined {
+  return proposer && { transactionId, ...proposer };
+}
