@@ -40,6 +40,8 @@ export interface SystemContext {
   readonly clusterName: string;
   readonly portOffset: number;
   readonly say: (text: string) => void;
+  /** variables for services that are started with this context, beside those that they always get */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 const LOG_TAIL_LINES = 12;

@@ -60,6 +60,7 @@ function nodeService(
           CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
           CONCORDAT_FAILPOINTS: 'on',
           ...service.env,
+          ...context.environment,
         },
         cwd: context.root,
       });

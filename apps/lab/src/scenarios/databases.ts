@@ -1,11 +1,24 @@
 import pg from 'pg';
 import { LabError } from '../lab-error.js';
 import type { SystemState } from '../local-system/system-file.js';
+import type { AccountName } from './truth.js';
 
 /** Balances of all banks: `bank-a/acc-0` to minor units. */
 export type Balances = ReadonlyMap<string, bigint>;
 
 const CONNECTION_TIMEOUT_MS = 3000;
+
+export interface PreparedBranchIds {
+  readonly transactionId: string;
+  readonly branchId: string;
+}
+
+/** What a participant's ledger keeps of a branch that has ended. */
+export interface LedgerEntry {
+  readonly branchId: string;
+  readonly outcome: string;
+  readonly updatedAt: string;
+}
 
 /** The banks' databases, asked directly: what is true, whatever any service says. */
 export class Databases {
@@ -51,17 +64,78 @@ export class Databases {
     await this.query(bank, `ROLLBACK PREPARED ${pg.escapeLiteral(gid)}`);
   }
 
-  private async query<Row>(bank: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    const client = new pg.Client({
-      connectionString: this.urls.get(bank),
-      connectionTimeoutMillis: CONNECTION_TIMEOUT_MS,
+  /** Rolls a prepared transaction back if it is there; true when it was. */
+  async removePrepared(bank: string, gid: string): Promise<boolean> {
+    const rows = await this.query(bank, 'SELECT 1 FROM pg_prepared_xacts WHERE gid = $1', [gid]);
+    if (rows.length > 0) await this.rollBackByHand(bank, gid);
+    return rows.length > 0;
+  }
+
+  /** All gids that are prepared in one bank's database, whoever prepared them. */
+  async preparedByAnybody(bank: string): Promise<string[]> {
+    const text = 'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()';
+    return (await this.query<{ gid: string }>(bank, text)).map(({ gid }) => gid);
+  }
+
+  /**
+   * Prepares a transaction by hand, under any gid: it opens an account with one unit of money in it, so that the sum
+   * of the money tells if it is ever committed. With a branch, the row of the ledger is inside as the SDK writes it.
+   */
+  async prepareByHand(bank: string, gid: string, account: string, branch?: PreparedBranchIds): Promise<void> {
+    await this.connected(bank, async (client) => {
+      await client.query('BEGIN');
+      await client.query('INSERT INTO account (id, balance) VALUES ($1, 1)', [account]);
+      if (branch) {
+        const { branchId, transactionId } = branch;
+        const row = 'INSERT INTO concordat_branch (branch_id, transaction_id, outcome, result)';
+        await client.query(`${row} VALUES ($1, $2, 'committed', '[]')`, [branchId, transactionId]);
+      }
+      const { command } = await client.query(`PREPARE TRANSACTION ${pg.escapeLiteral(gid)}`);
+      if (command !== 'PREPARE') throw new LabError(`"${gid}" could not be prepared at ${bank}: ${command}.`);
     });
-    client.on('error', () => undefined); // the server may be killed at any moment here
+  }
+
+  /** Holds the row of an account, as any other transaction would; what needs it waits until it is let go. */
+  async holdAccount({ bank, account }: AccountName): Promise<() => Promise<void>> {
+    const client = this.client(bank);
+    await client.connect();
+    await client.query('BEGIN');
+    await client.query('SELECT 1 FROM account WHERE id = $1 FOR UPDATE', [account]);
+    return () => client.end();
+  }
+
+  /** What a bank's ledger says of a transaction, by branch. */
+  async ledger(bank: string, transactionId: string): Promise<LedgerEntry[]> {
+    const text = `SELECT branch_id AS "branchId", outcome, updated_at::text AS "updatedAt" FROM concordat_branch
+      WHERE transaction_id = $1 ORDER BY branch_id`;
+    return await this.query<LedgerEntry>(bank, text, [transactionId]);
+  }
+
+  /** All rows of a bank's ledger as text, one for each branch. */
+  async wholeLedger(bank: string): Promise<Map<string, string>> {
+    const text = `SELECT branch_id::text AS "branchId", concordat_branch::text AS row FROM concordat_branch`;
+    const rows = await this.query<{ branchId: string; row: string }>(bank, text);
+    return new Map(rows.map(({ branchId, row }) => [branchId, row]));
+  }
+
+  private async query<Row>(bank: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+    return await this.connected(bank, async (client) => (await client.query(text, [...values])).rows as Row[]);
+  }
+
+  private async connected<Result>(bank: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
+    const client = this.client(bank);
     await client.connect();
     try {
-      return (await client.query(text, [...values])).rows as Row[];
+      return await work(client);
     } finally {
       await client.end().catch(() => undefined);
     }
+  }
+
+  private client(bank: string): pg.Client {
+    const connectionTimeoutMillis = CONNECTION_TIMEOUT_MS;
+    const client = new pg.Client({ connectionString: this.urls.get(bank), connectionTimeoutMillis });
+    client.on('error', () => undefined); // the server may be killed at any moment here
+    return client;
   }
 }

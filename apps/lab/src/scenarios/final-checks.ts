@@ -6,6 +6,7 @@ import {
   agreementProblems,
   answerCheck,
   checkOf,
+  expectedAnswer,
   moneyChecks,
   type Check,
   type NodeAnswer,
@@ -16,6 +17,7 @@ const SETTLE_TIMEOUT_MS = 60_000;
 const SETTLE_POLL_MS = 250;
 /** Requests under way at once while every transaction is read on every node. */
 const READERS = 8;
+const FINAL_OUTCOMES: ReadonlySet<string> = new Set(['committed', 'aborted', 'mixed']);
 
 /** What is true at the end, read from the databases and from every node. The load has ended and all parts run. */
 export async function finalChecks(lab: ScenarioLab, opening: Balances): Promise<Check[]> {
@@ -55,7 +57,7 @@ async function inDoubtItems(lab: ScenarioLab): Promise<string[]> {
 }
 
 /** Every client that was told an outcome was told the truth, and every node says so (C1). */
-async function agreementCheck(lab: ScenarioLab, transfers: readonly Transfer[]): Promise<Check> {
+export async function agreementCheck(lab: ScenarioLab, transfers: readonly Transfer[]): Promise<Check> {
   const nodes = lab.coordinators().map(({ name }) => ({ name, url: lab.url(name) }));
   const known = transfers.filter(({ id, told }) => id !== undefined && told !== undefined);
   const problems: string[] = [];
@@ -63,7 +65,7 @@ async function agreementCheck(lab: ScenarioLab, transfers: readonly Transfer[]):
   const read = async (): Promise<void> => {
     for (let transfer = queue.pop(); transfer !== undefined; transfer = queue.pop()) {
       const answers: NodeAnswer[] = [];
-      for (const { name, url } of nodes) answers.push({ node: name, outcome: await outcomeAt(url, transfer.id ?? '') });
+      for (const { name, url } of nodes) answers.push({ node: name, outcome: await outcomeAt(url, transfer) });
       problems.push(...agreementProblems(transfer, answers));
     }
   };
@@ -76,15 +78,15 @@ async function agreementCheck(lab: ScenarioLab, transfers: readonly Transfer[]):
   );
 }
 
-async function outcomeAt(url: string, id: string): Promise<string> {
+async function outcomeAt(url: string, transfer: Transfer): Promise<string> {
   try {
     // stale: what this very node has applied, not what the leader says through it
     let outcome = 'nothing';
     await waitUntil(
       async () => {
-        const { status, body } = await request('GET', `${url}/v1/transactions/${id}?consistency=stale`);
+        const { status, body } = await request('GET', `${url}/v1/transactions/${transfer.id}?consistency=stale`);
         outcome = status === 200 ? String(body['outcome']) : `status ${status}`;
-        return outcome === 'committed' || outcome === 'aborted' || outcome === 'mixed';
+        return outcome === expectedAnswer(transfer) || FINAL_OUTCOMES.has(outcome);
       },
       { timeoutMs: 5000 },
     );

@@ -1,5 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
 import { execute } from '../rest.js';
 import type { Transfer } from './truth.js';
 
@@ -10,6 +12,8 @@ const RETRY_DELAY_MS = 200;
 const PAUSE_MS = 20;
 /** short, so that a paused coordinator does not hold up everybody */
 const WAIT_MS = 2000;
+/** longer than faults of scenarios last */
+const ONE_TIMEOUT_MS = 90_000;
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
 /** A mixed transfer of this load was committed, and one half of it ended by hand. */
@@ -22,6 +26,8 @@ interface MutableTransfer extends Transfer {
   id?: string;
   told?: 'committed' | 'aborted';
   lost?: 'from' | 'to';
+  restoredAway?: 'from' | 'to';
+  forgotten?: 'expired' | 'wiped';
 }
 
 /**
@@ -32,6 +38,7 @@ export class Load {
   readonly transfers: MutableTransfer[] = [];
   committed = 0;
   private running = false;
+  private spared: string | undefined;
   private workers: Promise<void>[] = [];
 
   constructor(private readonly coordinatorUrls: () => readonly string[]) {}
@@ -52,6 +59,29 @@ export class Load {
     }
   }
 
+  /**
+   * Leaves one bank alone from now on, the others not. Resolves when no transfer that touches it waits for an answer.
+   * Without a bank: spares none.
+   */
+  async spare(bank?: string): Promise<void> {
+    this.spared = bank;
+    if (bank === undefined) return;
+    const isOpen = ({ told, from, to }: Transfer): boolean =>
+      told === undefined && (from.bank === bank || to.bank === bank);
+    if (await waitUntil(() => !this.transfers.some(isOpen), { timeoutMs: ONE_TIMEOUT_MS })) return;
+    throw new LabError(`Transfers at ${bank} had no answer within ${ONE_TIMEOUT_MS / 1000} s.`);
+  }
+
+  /** One transfer of a scenario's own, repeated like all others until its answer comes; the checks count it, too. */
+  async one({ from, to, amount }: Pick<Transfer, 'from' | 'to' | 'amount'>): Promise<MutableTransfer> {
+    const transfer: MutableTransfer = { key: `lab-${randomUUID()}`, from, to, amount };
+    this.transfers.push(transfer);
+    const end = Date.now() + ONE_TIMEOUT_MS;
+    while (transfer.told === undefined && Date.now() < end) await this.attempt(transfer);
+    if (transfer.told !== undefined) return transfer;
+    throw new LabError(`A transfer from ${from.bank} to ${to.bank} had no answer within ${ONE_TIMEOUT_MS / 1000} s.`);
+  }
+
   /** Somebody has rolled back by hand what a committed transfer did at a bank. */
   markLost(id: string, bank: string): MutableTransfer | undefined {
     const transfer = this.transfers.find((candidate) => candidate.id === id);
@@ -61,7 +91,7 @@ export class Load {
 
   private async work(): Promise<void> {
     while (this.running) {
-      const transfer = newTransfer();
+      const transfer = newTransfer(BANKS.filter((bank) => bank !== this.spared));
       this.transfers.push(transfer);
       while (this.running && transfer.told === undefined) await this.attempt(transfer);
       await delay(PAUSE_MS);
@@ -108,14 +138,14 @@ export class Load {
   }
 }
 
-function newTransfer(): MutableTransfer {
-  const first = randomInt(BANKS.length);
-  const second = (first + 1 + randomInt(BANKS.length - 1)) % BANKS.length;
+function newTransfer(banks: readonly string[]): MutableTransfer {
+  const first = randomInt(banks.length);
+  const second = (first + 1 + randomInt(banks.length - 1)) % banks.length;
   const account = (): string => `acc-${randomInt(ACCOUNTS)}`;
   return {
     key: `lab-${randomUUID()}`,
-    from: { bank: BANKS[first] ?? 'bank-a', account: account() },
-    to: { bank: BANKS[second] ?? 'bank-b', account: account() },
+    from: { bank: banks[first] ?? 'bank-a', account: account() },
+    to: { bank: banks[second] ?? 'bank-b', account: account() },
     amount: 1 + randomInt(HIGHEST_AMOUNT),
   };
 }

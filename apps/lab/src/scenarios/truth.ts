@@ -16,6 +16,10 @@ export interface Transfer {
   readonly told?: 'committed' | 'aborted';
   /** committed, but somebody rolled this half back by hand in its database: the one difference that is known */
   readonly lost?: 'from' | 'to';
+  /** committed, and a bank was restored from an older backup since: this half is gone, and no coordinator can know */
+  readonly restoredAway?: 'from' | 'to';
+  /** why no node knows the transaction any more: the retention is over, or the group lost its data */
+  readonly forgotten?: 'expired' | 'wiped';
 }
 
 export interface Check {
@@ -47,10 +51,10 @@ export function replay(opening: Balances, transfers: readonly Transfer[]): Map<s
     const name = `${bank}/${account}`;
     balances.set(name, (balances.get(name) ?? 0n) + amount);
   };
-  for (const { from, to, amount, told, lost } of transfers) {
+  for (const { from, to, amount, told, lost, restoredAway } of transfers) {
     if (told !== 'committed') continue;
-    if (lost !== 'from') add(from, -BigInt(amount));
-    if (lost !== 'to') add(to, BigInt(amount));
+    if (lost !== 'from' && restoredAway !== 'from') add(from, -BigInt(amount));
+    if (lost !== 'to' && restoredAway !== 'to') add(to, BigInt(amount));
   }
   return balances;
 }
@@ -61,7 +65,7 @@ export function moneyChecks(opening: Balances, closing: Balances, transfers: rea
   const expected = replay(opening, transfers);
   const known = sumOf(expected) - before;
   const sum = before + known === after ? [] : [`${before} before, ${after} after`];
-  const asBefore = known === 0n ? 'as before' : `${before} before, and ${known} by the half that was ended by hand`;
+  const asBefore = known === 0n ? 'as before' : `${before} before, and ${known} by the halves that are known to be lost`;
   const wrong = [...new Set([...expected.keys(), ...closing.keys()])]
     .filter((name) => expected.get(name) !== closing.get(name))
     .map((name) => `${name}: ${closing.get(name) ?? 'missing'} instead of ${expected.get(name) ?? 'nothing'}`);
@@ -85,9 +89,18 @@ export interface NodeAnswer {
   readonly outcome: string;
 }
 
-/** All nodes say the same, and it is what the client was told; of a transfer that lost a half, that it is mixed. */
+/**
+ * What each node must say of a transfer: what its client was told; of one of which a half was ended by hand, that it
+ * is mixed; of a forgotten one, that it is forgotten (410), or, where the group lost its data, nothing (404).
+ */
+export function expectedAnswer({ told, lost, forgotten }: Transfer): string {
+  if (forgotten !== undefined) return forgotten === 'expired' ? 'status 410' : 'status 404';
+  return lost ? 'mixed' : String(told);
+}
+
+/** All nodes say the same, and it is what they must say. */
 export function agreementProblems(transfer: Transfer, answers: readonly NodeAnswer[]): string[] {
-  const expected = transfer.lost ? 'mixed' : transfer.told;
+  const expected = expectedAnswer(transfer);
   return answers
     .filter(({ outcome }) => outcome !== expected)
     .map(({ node, outcome }) => `${transfer.id}: client was told ${transfer.told}, ${node} says ${outcome}`);

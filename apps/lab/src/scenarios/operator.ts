@@ -1,0 +1,93 @@
+import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
+import { describeAnswer, request, type Answer } from '../rest.js';
+import type { ScenarioLab } from './scenario-lab.js';
+
+const SEEN_TIMEOUT_MS = 30_000;
+
+/** A transaction as an operator sees it. */
+export interface ShownTransaction {
+  readonly status: string;
+  readonly decision: string;
+  readonly outcome: string;
+  readonly endedAt: string;
+  readonly rulings: string;
+}
+
+/** An entry of `GET /v1/in-doubt`. */
+export interface InDoubtEntry {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly participant: string;
+  readonly state: string;
+}
+
+export type Ruling = {
+  readonly action: 'commit' | 'abort' | 'forget';
+  readonly branchId?: string;
+  readonly reason: string;
+};
+
+const OPERATOR = 'the failure lab';
+
+/** What the leader says of a transaction. @throws LabError when it does not know it */
+export async function show(lab: ScenarioLab, transactionId: string): Promise<ShownTransaction> {
+  const answer = await request('GET', `${lab.url(await lab.leader())}/v1/transactions/${transactionId}`);
+  if (answer.status !== 200) throw new LabError(`GET of ${transactionId} was answered ${describeAnswer(answer)}.`);
+  const { status, decision, outcome, endedAt, rulings } = answer.body;
+  return {
+    status: String(status),
+    decision: String(decision),
+    outcome: String(outcome),
+    endedAt: String(endedAt),
+    rulings: JSON.stringify(rulings),
+  };
+}
+
+/** Waits until a transaction has ended at all branches. */
+export async function waitForEnd(lab: ScenarioLab, transactionId: string): Promise<ShownTransaction> {
+  let shown = await show(lab, transactionId);
+  const ended = async (): Promise<boolean> => {
+    shown = await show(lab, transactionId);
+    return shown.endedAt !== 'null';
+  };
+  if (await waitUntil(ended, { timeoutMs: SEEN_TIMEOUT_MS })) return shown;
+  throw new LabError(`${transactionId} did not end within ${SEEN_TIMEOUT_MS / 1000} s; it is ${shown.status}.`);
+}
+
+/** An operator's ruling, at the leader. */
+export async function rule(lab: ScenarioLab, transactionId: string, ruling: Ruling): Promise<Answer> {
+  const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}/resolve`;
+  return await request('POST', url, { operator: OPERATOR, ...ruling });
+}
+
+/** Waits until `GET /v1/in-doubt` lists a branch of the transaction in this state. */
+export async function waitForInDoubt(lab: ScenarioLab, transactionId: string, state: string): Promise<InDoubtEntry> {
+  let found: InDoubtEntry | undefined;
+  const listed = async (): Promise<boolean> => {
+    const { body } = await request('GET', `${lab.url(await lab.leader())}/v1/in-doubt`);
+    const items = Array.isArray(body['items']) ? (body['items'] as InDoubtEntry[]) : [];
+    found = items.find((item) => item.transactionId === transactionId && item.state === state);
+    return found !== undefined;
+  };
+  await waitUntil(listed, { timeoutMs: SEEN_TIMEOUT_MS });
+  if (found) return found;
+  throw new LabError(`GET /v1/in-doubt did not list ${transactionId} as ${state}.`);
+}
+
+/** A value from the leader's `/metrics`; 0 where it does not show it. */
+export async function metric(lab: ScenarioLab, name: string): Promise<number> {
+  const text = await (await fetch(`${lab.url(await lab.leader())}/metrics`)).text();
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+}
+
+/** The leader shows this value, and has raised an alert. */
+export async function expectAlertAnd(lab: ScenarioLab, name: string, value: number): Promise<void> {
+  let seen = [0, 0];
+  const right = async (): Promise<boolean> => {
+    seen = [await metric(lab, name), await metric(lab, 'concordat_alerts_total')];
+    return seen[0] === value && (seen[1] ?? 0) > 0;
+  };
+  if (await waitUntil(right, { timeoutMs: SEEN_TIMEOUT_MS })) return;
+  throw new LabError(`${name} should be ${value}, and an alert counted; they are ${seen.join(' and ')}.`);
+}
