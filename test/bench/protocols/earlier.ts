@@ -4,6 +4,7 @@ import { z } from 'zod';
 
 /** 2PC with two branches in a result of another day. */
 export interface EarlierFigures {
+  readonly workload: 'transfer' | 'protocols';
   readonly file: string;
   readonly clients: number;
   readonly perSecond: number;
@@ -12,7 +13,8 @@ export interface EarlierFigures {
   readonly ratio: number;
 }
 
-const MOST_FILES = 5;
+/** of each workload */
+const MOST_FILES = 3;
 
 const transferSchema = z.array(
   z.object({ clients: z.number(), systemPerSecond: z.number(), systemP50Ms: z.number(), ratio: z.number() }),
@@ -29,15 +31,15 @@ const protocolsSchema = z.object({
   ),
 });
 
-/** Of the last results of the workloads `transfer` and `protocols` in this directory, the newest first. */
+/** Of the last results of `transfer` in this directory, and then of `protocols`, each the newest first. */
 export function earlierFigures(directory: string): EarlierFigures[] {
   if (!existsSync(directory)) return [];
   const stampOf = (file: string): string => file.slice(file.indexOf('-'));
-  const newest = readdirSync(directory)
-    .filter((file) => /^(transfer|protocols)-.+\.json$/.test(file))
-    .sort((one, other) => stampOf(other).localeCompare(stampOf(one)))
-    .slice(0, MOST_FILES);
-  return newest.flatMap((file) => parse(file, JSON.parse(readFileSync(path.join(directory, file), 'utf8'))));
+  const files = readdirSync(directory).sort((one, other) => stampOf(other).localeCompare(stampOf(one)));
+  const newest = ['transfer', 'protocols'].map((workload) =>
+    files.filter((file) => file.startsWith(`${workload}-`) && file.endsWith('.json')).slice(0, MOST_FILES),
+  );
+  return newest.flat().flatMap((file) => parse(file, JSON.parse(readFileSync(path.join(directory, file), 'utf8'))));
 }
 
 /** A file of another shape, such as that of an older version, tells nothing. */
@@ -45,6 +47,7 @@ function parse(file: string, content: unknown): EarlierFigures[] {
   if (file.startsWith('transfer')) {
     const { data = [] } = transferSchema.safeParse(content);
     return data.map(({ clients, systemPerSecond, systemP50Ms, ratio }) => ({
+      workload: 'transfer',
       file,
       clients,
       perSecond: systemPerSecond,
@@ -55,5 +58,5 @@ function parse(file: string, content: unknown): EarlierFigures[] {
   const { data } = protocolsSchema.safeParse(content);
   return (data?.figures ?? [])
     .filter(({ cell }) => cell.protocol === '2pc' && cell.branches === 2)
-    .map(({ clients, perSecond, p50Ms, ratio }) => ({ file, clients, perSecond, p50Ms, ratio }));
+    .map(({ clients, perSecond, p50Ms, ratio }) => ({ workload: 'protocols', file, clients, perSecond, p50Ms, ratio }));
 }
