@@ -345,6 +345,27 @@ describe('ParticipantMachine', () => {
     expect(again).toEqual(first);
   });
 
+  it('carries out the decision again on a branch that is found prepared after its end', () => {
+    const subject = machine();
+    subject.step(message(prepare()));
+    subject.step(voted('yes'));
+    subject.step(message(decide('commit')));
+    subject.foundPrepared(T1, B1); // in hand: what was found may be from before
+    subject.step(ended('committed'));
+    expect(subject.step(message(decide('commit', { attempt: 1 }))).map(({ type }) => type)).toEqual(['reply']);
+    subject.foundPrepared(T1, B1); // restored from a backup
+    expect(subject.step(message(decide('commit', { attempt: 2 }))).map(({ type }) => type)).toEqual(['run-commit']);
+  });
+
+  it('keeps a branch stopped that is found prepared', () => {
+    const subject = machine();
+    subject.step(message(decide('commit')));
+    subject.step(message(decide('abort')));
+    subject.step(ended('committed'));
+    subject.foundPrepared(T1, B1);
+    expect(subject.step(message(decide('commit', { attempt: 1 })))).toEqual([]);
+  });
+
   it('forgets the longest idle transactions, never what is in hand, and never that a branch was stopped', () => {
     const subject = machine({ rememberedTransactions: 2 });
     const id = (n: number): string => `01890000-0000-7000-8000-0000000001${String(n).padStart(2, '0')}`;

@@ -106,6 +106,16 @@ export class ParticipantMachine {
     return !this.busy.has(transactionId);
   }
 
+  /**
+   * The database has the branch prepared: an end that is remembered of it has been undone, as by a restore from a
+   * backup, and its decision must be carried out again. A branch that was stopped stays so.
+   */
+  foundPrepared(transactionId: TransactionId, branchId: BranchId): void {
+    const branches = this.idle.get(transactionId)?.branches;
+    const branch = branches?.get(branchId);
+    if (branch?.end !== undefined && !branch.stopped) branches?.delete(branchId);
+  }
+
   /** Transactions with something in hand. */
   get busyCount(): number {
     return this.busy.size;

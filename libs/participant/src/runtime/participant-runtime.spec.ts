@@ -289,6 +289,21 @@ describe('ParticipantRuntime', () => {
     expect(system.heard.filter(({ type }) => type === 'inquiry')).toMatchObject([{ transactionId, branchId }]);
   });
 
+  it('ends a branch again that a restored database has brought back', async () => {
+    const resourceManager = new FakeResourceManager();
+    const system = await createSystem({ sweepIntervalMs: 100, inquiryAfterMs: 250 }, resourceManager);
+    const decision = { ...address(1), type: 'decision', decision: 'commit', attempt: 0 } as const;
+    await system.send(decision);
+    await system.send(decision); // a repeat is answered from memory
+    expect(resourceManager.calls).toEqual(['commit 1']);
+    const { transactionId, branchId } = address(1);
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0 });
+    await system.run(320);
+    expect(system.heard.filter(({ type }) => type === 'inquiry').length).toBeGreaterThan(0);
+    await system.send(decision);
+    expect(resourceManager.calls).toEqual(['commit 1', 'commit 1']);
+  });
+
   it('announces itself again and again', async () => {
     const { run, heard } = await createSystem({ announceIntervalMs: 100 });
     await run(250);

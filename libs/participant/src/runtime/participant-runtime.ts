@@ -347,6 +347,7 @@ export class ParticipantRuntime<Context> {
 
   private inquire({ transactionId, branchId, gid }: PreparedBranch): void {
     if (!this.machine.isIdle(transactionId)) return; // its vote or its decision is in hand
+    this.machine.foundPrepared(transactionId, branchId);
     this.recorder.inquiries++;
     const { participant } = this.options;
     this.outbox.send({ type: 'inquiry', transactionId, branchId, participant, gid });
