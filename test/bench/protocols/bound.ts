@@ -44,12 +44,14 @@ export class Bound {
 }
 
 async function twoPhase(pools: readonly pg.Pool[], account: string): Promise<undefined> {
-  const gid = `bench:${randomUUID()}`;
+  const id = randomUUID();
+  // databases of one server share the names of its prepared transactions
+  const gid = (place: number): string => `bench:${id}:${place}`;
   await everywhere(
     pools,
-    (place) => `begin; ${update(account, amountAt(place, pools.length))}; prepare transaction '${gid}'`,
+    (place) => `begin; ${update(account, amountAt(place, pools.length))}; prepare transaction '${gid(place)}'`,
   );
-  return await everywhere(pools, () => `commit prepared '${gid}'`);
+  return await everywhere(pools, (place) => `commit prepared '${gid(place)}'`);
 }
 
 function update(account: string, amount: number): string {
