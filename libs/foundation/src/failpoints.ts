@@ -37,6 +37,36 @@ export function failpointNames<Process extends string, Thing extends string, Mom
   return things.flatMap((thing) => moments.map((moment) => `${process}.${thing}.${moment}` as const));
 }
 
+/** Who puts right what a process that died at a failpoint has left behind. */
+export type Repairer =
+  /** takes over every open transaction of the log, and asks and sends again what is unanswered */
+  | 'the new leader'
+  /** consumes what was not committed as consumed, and answers what it is asked again from its database */
+  | 'the restarted participant'
+  /** of the restarted participant: finds prepared branches and inquires */
+  | 'its sweeper'
+  /** of a transaction in three phases: they decide among themselves when no coordinator answers */
+  | 'the branches'
+  /** asks again, with the same idempotency key */
+  | 'the client'
+  /** looks whether the ruling is there, and rules again */
+  | 'the operator'
+  | 'nothing to repair';
+
+/** What is known of a crash at a failpoint: one entry of the table in docs/protocols.md. */
+export interface CrashPoint {
+  /** what has happened and what has not */
+  readonly moment: string;
+  /** what happens after the crash */
+  readonly consequence: string;
+  readonly repairedBy: readonly [Repairer, ...Repairer[]];
+}
+
+/** An entry of a catalogue of crash points. */
+export function crashPoint(moment: string, consequence: string, ...repairedBy: CrashPoint['repairedBy']): CrashPoint {
+  return { moment, consequence, repairedBy };
+}
+
 /** `kill` ends the process at once (kill -9), `pause` stops it (SIGSTOP), `delay` waits, `error` throws. */
 export type FailpointAction = 'kill' | 'pause' | 'delay' | 'error';
 

@@ -49,16 +49,13 @@ class FailpointBus implements MessageBus {
     return this.bus.stop();
   }
 
-  publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    const types = new Set(messages.map(({ message }) => message.type));
-    let held: Promise<unknown> | undefined;
-    try {
-      held = together(Array.from(types, (type) => this.hit(type, 'before-send')));
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const sent = held ? held.then(() => this.bus.publish(messages)) : this.bus.publish(messages);
-    return sent.then(() => together(Array.from(types, (type) => this.reach(type, 'after-send'))));
+  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    const types = [...new Set(messages.map(({ message }) => message.type))];
+    const held = together(types.map((type) => this.hit(type, 'before-send')));
+    if (held) await held;
+    await this.bus.publish(messages);
+    const heldBehind = together(types.map((type) => this.reach(type, 'after-send')));
+    if (heldBehind) await heldBehind;
   }
 
   subscribe(options: SubscriptionOptions): Promise<Subscription> {

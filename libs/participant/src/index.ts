@@ -1,7 +1,8 @@
 export * from './nest/index.js';
 export * from './postgres/index.js';
 export * from './runtime/errors.js';
-export * from './runtime/participant-failpoints.js';
+export { PARTICIPANT_CRASH_POINTS } from './runtime/participant-crash-points.js';
+export { PARTICIPANT_FAILPOINTS, type ParticipantFailpoint } from './runtime/participant-failpoints.js';
 export type * from './runtime/participant-metrics.js';
 export * from './runtime/participant-runtime.js';
 export * from './runtime/participant-runtime.types.js';

@@ -1,5 +1,5 @@
 import { failpointNames } from '@concordat/foundation';
-import type { LogRecord } from '@concordat/commit-protocol';
+import type { CoordinatorMessage, LogRecord, OutcomeMessage, ReplyMessage } from '@concordat/commit-protocol';
 import { HANDLING_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
 
 /**
@@ -55,17 +55,29 @@ const SENT = [
 
 const RECEIVED = ['announce', 'vote', 'done', 'inquiry', 'ballot-answer', 'branches-decided'] as const;
 
-/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`). */
-export const COORDINATOR_FAILPOINTS = [
+export type RecordFailpoint = `coordinator.${RecordKind}.${RecordMoment}`;
+export type SendFailpoint = `coordinator.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
+export type ReceiptFailpoint = `coordinator.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
+export type CoordinatorFailpoint = RecordFailpoint | SendFailpoint | ReceiptFailpoint;
+
+/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`); what each means stands in crash-points.ts. */
+export const COORDINATOR_FAILPOINTS: readonly CoordinatorFailpoint[] = [
   ...failpointNames('coordinator', RECORD_KINDS, RECORD_MOMENTS),
   ...failpointNames('coordinator', SENT, SENDING_MOMENTS),
   ...failpointNames('coordinator', RECEIVED, HANDLING_MOMENTS),
-] as const;
+];
 
-export type CoordinatorFailpoint = (typeof COORDINATOR_FAILPOINTS)[number];
+type AllOf<Needed, Named> = [Needed] extends [Named] ? true : false;
+
+/** Proves to the type checker that no record and no message is without failpoints: one without turns its line false. */
+export const failpointAgreement: {
+  readonly records: AllOf<RecordKind, (typeof RECORD_KINDS)[number]>;
+  readonly sent: AllOf<(CoordinatorMessage | OutcomeMessage)['type'], (typeof SENT)[number]>;
+  readonly received: AllOf<ReplyMessage['type'], (typeof RECEIVED)[number]>;
+} & Record<string, true> = { records: true, sent: true, received: true };
 
 /** The failpoint that a record passes at this moment. */
-export function recordFailpoint(record: LogRecord, moment: RecordMoment): CoordinatorFailpoint {
+export function recordFailpoint(record: LogRecord, moment: RecordMoment): RecordFailpoint {
   const delegates = 'delegateTo' in record && record.delegateTo !== undefined;
   return `coordinator.${delegates ? 'delegate' : KIND_BY_TYPE[record.type]}.${moment}`;
 }

@@ -1,4 +1,5 @@
 import { failpointNames } from '@concordat/foundation';
+import type { ParticipantMessage, PeerMessage, ReplyMessage } from '@concordat/commit-protocol';
 import { HANDLING_MOMENTS, OFFSET_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
 
 /** Around what one message asks for, in the order in which a branch passes them. */
@@ -73,13 +74,27 @@ const SENT = [
   'termination-due',
 ] as const;
 
-/** Every failpoint of a participant; see `CONCORDAT_FAILPOINTS`. */
-export const PARTICIPANT_FAILPOINTS = [
+export type ReceiptFailpoint = `participant.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
+export type WorkFailpoint = (typeof WORK_FAILPOINTS)[number];
+export type StatementFailpoint = `participant.${NamedStatement}.${StatementMoment}`;
+export type SendFailpoint = `participant.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
+export type OffsetFailpoint = `participant.offsets.${(typeof OFFSET_MOMENTS)[number]}`;
+export type ParticipantFailpoint =
+  ReceiptFailpoint | WorkFailpoint | StatementFailpoint | SendFailpoint | OffsetFailpoint;
+
+/** Every failpoint of a participant (`CONCORDAT_FAILPOINTS`); what each means stands in participant-crash-points.ts. */
+export const PARTICIPANT_FAILPOINTS: readonly ParticipantFailpoint[] = [
   ...failpointNames('participant', RECEIVED, HANDLING_MOMENTS),
   ...WORK_FAILPOINTS,
   ...failpointNames('participant', NAMED_STATEMENTS, STATEMENT_MOMENTS),
   ...failpointNames('participant', SENT, SENDING_MOMENTS),
   ...failpointNames('participant', ['offsets'], OFFSET_MOMENTS),
-] as const;
+];
 
-export type ParticipantFailpoint = (typeof PARTICIPANT_FAILPOINTS)[number];
+type AllOf<Needed, Named> = [Needed] extends [Named] ? true : false;
+
+/** Proves to the type checker that no type of message is without failpoints: one without turns its line false. */
+export const participantFailpointAgreement: {
+  readonly received: AllOf<ParticipantMessage['type'], (typeof RECEIVED)[number]>;
+  readonly sent: AllOf<(ReplyMessage | PeerMessage)['type'], (typeof SENT)[number]>;
+} & Record<string, true> = { received: true, sent: true };
