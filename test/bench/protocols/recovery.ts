@@ -145,10 +145,12 @@ async function killRepeatedly(
     const killedAtMs = Date.now();
     const killed = performance.now();
     for (const { pid } of victims) process.kill(pid, 'SIGKILL');
-    const gone = follow(prepared, new DisappearanceWatch(killedAtMs, QUIET_MS), killed);
-    const leader = firstLeader(system, victims, killed);
-    if (kind === 'all coordinators') await restart(system, victims);
-    const recovery = { kind, protocol, ...(await gone), leaderMs: await leader };
+    const [gone, leaderMs] = await Promise.all([
+      follow(prepared, new DisappearanceWatch(killedAtMs, QUIET_MS), killed),
+      firstLeader(system, victims, killed),
+      kind === 'all coordinators' ? restart(system, victims) : undefined,
+    ]);
+    const recovery = { kind, protocol, ...gone, leaderMs };
     if (kind === 'leader') await restart(system, victims);
     recoveries.push(recovery);
     process.stderr.write(
@@ -188,6 +190,7 @@ async function restart(system: RunningSystem, victims: readonly SystemProcess[])
   const restarts: Promise<void>[] = [];
   for (const { name, pid } of victims) {
     const back = system.restart(name);
+    back.catch(() => undefined); // told below, with the others
     restarts.push(back);
     await Promise.race([back, until(() => system.processes.find((one) => one.name === name && one.pid !== pid), name)]);
   }
