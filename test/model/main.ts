@@ -1,17 +1,10 @@
 import { parseArgs } from 'node:util';
 import { Explorer, walk } from './explorer.js';
 import { formatCounterexample, formatReport } from './report.js';
-import {
-  BOUND_OPTIONS,
-  OPTION_NAMES,
-  commandFor,
-  readInteger,
-  readWorld,
-  type OptionTexts,
-} from './two-phase/command.js';
+import { BOUND_OPTIONS, OPTION_NAMES, commandFor, readInteger, readWorld, type OptionTexts } from './commit/command.js';
 import { MISTAKES, mistakenParts } from './two-phase/mistakes.js';
-import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, REAL_PARTS, type TwoPhaseOptions } from './two-phase/options.js';
-import { TwoPhaseWorld, machineStates } from './two-phase/two-phase-world.js';
+import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, REAL_PARTS, type CommitOptions } from './commit/options.js';
+import { CommitWorld, machineStates } from './commit/commit-world.js';
 
 const USAGE = `npm run model -- [options]
 
@@ -29,7 +22,7 @@ ${BOUND_NAMES.map((name) => `  --${BOUND_OPTIONS[name].padEnd(20)}(default ${DEF
 `;
 
 interface Arguments {
-  readonly options: TwoPhaseOptions;
+  readonly options: CommitOptions;
   readonly states: number;
   readonly depth: number | undefined;
   readonly replay: readonly number[] | undefined;
@@ -57,7 +50,7 @@ function readArguments(): Arguments {
   };
 }
 
-function walkAgain(world: TwoPhaseWorld, path: readonly number[], command: string): number {
+function walkAgain(world: CommitWorld, path: readonly number[], command: string): number {
   const { steps, violation } = walk(world, path);
   if (violation) {
     print(formatCounterexample({ violation, steps, path }, command));
@@ -68,7 +61,7 @@ function walkAgain(world: TwoPhaseWorld, path: readonly number[], command: strin
   return 0;
 }
 
-function explore(world: TwoPhaseWorld, { states, depth, command }: Arguments): number {
+function explore(world: CommitWorld, { states, depth, command }: Arguments): number {
   const report = new Explorer(world, {
     limits: { states, ...(depth !== undefined && { depth }) },
     now: () => performance.now(),
@@ -87,7 +80,7 @@ function print(line: string): void {
 
 try {
   const given = readArguments();
-  const world = new TwoPhaseWorld(given.options);
+  const world = new CommitWorld(given.options);
   process.exitCode = given.replay ? walkAgain(world, given.replay, given.command) : explore(world, given);
 } catch (error) {
   if (!(error instanceof TypeError)) throw error;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { Explorer, walk, type ExplorationReport } from './explorer.js';
 import { formatCounterexample, formatReport } from './report.js';
-import { commandFor } from './two-phase/command.js';
+import { commandFor } from './commit/command.js';
 import { MISTAKES, mistakenParts, type Mistake } from './two-phase/mistakes.js';
 import {
   DEFAULT_BOUNDS,
@@ -9,19 +9,19 @@ import {
   NO_FAULTS,
   REAL_PARTS,
   type Bounds,
-  type TwoPhaseOptions,
-} from './two-phase/options.js';
-import { TwoPhaseWorld } from './two-phase/two-phase-world.js';
+  type CommitOptions,
+} from './commit/options.js';
+import { CommitWorld } from './commit/commit-world.js';
 
 const TIME_LIMIT_MS = 600_000;
 const STATES_OF_A_MISTAKE = 300_000;
 
-function worldOf(branches: number, bounds: Partial<Bounds>, changes: Partial<TwoPhaseOptions> = {}): TwoPhaseOptions {
+function worldOf(branches: number, bounds: Partial<Bounds>, changes: Partial<CommitOptions> = {}): CommitOptions {
   return { branches, inclinations: INCLINATIONS, bounds: { ...NO_FAULTS, ...bounds }, parts: REAL_PARTS, ...changes };
 }
 
 /** Each is explored to its end, so within its bounds there is no interleaving that was not looked at. */
-const SCENARIOS: readonly (readonly [string, TwoPhaseOptions])[] = [
+const SCENARIOS: readonly (readonly [string, CommitOptions])[] = [
   ['two branches; a leader and a participant die', worldOf(2, { leaderDeaths: 1, participantCrashes: 1 })],
   [
     'two willing branches; a leader is deposed and does not know it',
@@ -41,7 +41,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function explore(world: TwoPhaseWorld, states?: number): ExplorationReport {
+function explore(world: CommitWorld, states?: number): ExplorationReport {
   return new Explorer(world, {
     limits: states === undefined ? {} : { states },
     now: () => performance.now(),
@@ -55,7 +55,7 @@ describe('every interleaving of two-phase commit', () => {
     it(
       `keeps every rule: ${name}`,
       () => {
-        const world = new TwoPhaseWorld(options);
+        const world = new CommitWorld(options);
         const report = explore(world);
         print(`${name}: ${formatReport(report)}\n  ${commandFor(options)}`);
         if (report.counterexample) throw new Error(formatCounterexample(report.counterexample, commandFor(options)));
@@ -78,7 +78,7 @@ describe('the states of the model are those of the real machines', () => {
     'a way through them ends in the same state when it is walked in a world of its own',
     () => {
       const options = worldOf(2, { ...DEFAULT_BOUNDS, endingsByHand: 1 });
-      const world = new TwoPhaseWorld(options);
+      const world = new CommitWorld(options);
       const paths: number[][] = [];
       new Explorer(world, {
         limits: { states: 60_000 },
@@ -89,7 +89,7 @@ describe('the states of the model are those of the real machines', () => {
       }).explore();
       for (const path of paths) {
         const { state, steps } = walk(world, path);
-        expect(walkInWords(new TwoPhaseWorld(options), steps)).toBe(world.describeState(state));
+        expect(walkInWords(new CommitWorld(options), steps)).toBe(world.describeState(state));
       }
       expect(paths.length).toBeGreaterThan(100);
     },
@@ -98,7 +98,7 @@ describe('the states of the model are those of the real machines', () => {
 });
 
 /** In a world that was never elsewhere, every machine on the way is one that went this way and no other. */
-function walkInWords(world: TwoPhaseWorld, steps: readonly string[]): string {
+function walkInWords(world: CommitWorld, steps: readonly string[]): string {
   let state = world.initial();
   for (const step of steps) {
     const here = state;
@@ -110,8 +110,8 @@ function walkInWords(world: TwoPhaseWorld, steps: readonly string[]): string {
 }
 
 describe('the explorer finds', () => {
-  const find = (mistake: Mistake, options: TwoPhaseOptions, breaks: readonly string[]): void => {
-    const { counterexample, states } = explore(new TwoPhaseWorld(options), STATES_OF_A_MISTAKE);
+  const find = (mistake: Mistake, options: CommitOptions, breaks: readonly string[]): void => {
+    const { counterexample, states } = explore(new CommitWorld(options), STATES_OF_A_MISTAKE);
     if (!counterexample) throw new Error(`nothing is wrong in ${states} states`);
     const { violation, steps } = counterexample;
     const healing = violation.epilogue ? ` and ${violation.epilogue.length} of healing` : '';
@@ -134,9 +134,9 @@ describe('the explorer finds', () => {
     const [mistake] = MISTAKES;
     if (!mistake) throw new Error('there are mistakes');
     const options = worldOf(mistake.branches, mistake.bounds, { parts: mistakenParts(mistake) });
-    const { counterexample } = explore(new TwoPhaseWorld(options));
+    const { counterexample } = explore(new CommitWorld(options));
     if (!counterexample) throw new Error('the mistake is found');
-    const again = walk(new TwoPhaseWorld(options), counterexample.path);
+    const again = walk(new CommitWorld(options), counterexample.path);
     expect(again.violation).toEqual(counterexample.violation);
     expect(again.steps).toEqual(counterexample.steps);
     expect(formatCounterexample(counterexample, commandFor(options, 1))).toMatch(

@@ -11,10 +11,10 @@ import {
   type LogRecord,
   type Vote,
 } from '@concordat/commit-protocol';
-import { BranchDatabase, type DatabaseAnswer } from './branch-database.js';
-import { BranchProcess, type BranchOutput } from './branch-process.js';
-import { CoordinatorNode, LogReplica, type BranchReply, type NodeOutput } from './coordinator-node.js';
-import { REAL_PARTS, type Bounds, type Parts } from './options.js';
+import { BranchDatabase, type DatabaseAnswer } from '../commit/branch-database.js';
+import { BranchProcess, type BranchOutput } from '../commit/branch-process.js';
+import { CoordinatorNode, LogReplica, type BranchReply, type NodeOutput } from '../commit/coordinator-node.js';
+import { REAL_PARTS, type Bounds, type Parts } from '../commit/options.js';
 
 /** A part with a mistake in it, and a world that is just large enough for the mistake to show. */
 export interface Mistake {

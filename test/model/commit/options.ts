@@ -90,7 +90,7 @@ export const REAL_PARTS: Parts = {
   createDatabase: () => new BranchDatabase(),
 };
 
-export interface TwoPhaseOptions {
+export interface CommitOptions {
   /** 1 to 3; a single one is asked to commit in one phase (protocol 4.7) */
   readonly branches: number;
   /** what handlers may come to, each time anew */

@@ -1,6 +1,6 @@
 import type { Actors, Message } from './actors.js';
 import type { Draft } from './layout.js';
-import type { ActionKind } from './two-phase-world.js';
+import type { ActionKind } from './commit-world.js';
 
 /** A message in words, such as `commit to branch 2` or `vote yes of branch 1`. */
 function describeMessage(actors: Actors, message: Message): string {

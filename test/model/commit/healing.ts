@@ -4,7 +4,7 @@ import type { PackedState, Violation } from '../world.js';
 import { describeAction } from './describe.js';
 import { pack, packInto, type Draft } from './layout.js';
 import type { Rules } from './rules.js';
-import type { ActionKind, TwoPhaseWorld } from './two-phase-world.js';
+import type { ActionKind, CommitWorld } from './commit-world.js';
 
 /** So many rounds of resends and inquiries may be needed; the protocol needs three. */
 const MAXIMUM_ROUNDS = 8;
@@ -29,7 +29,7 @@ export class Healing {
   private readonly scratch = new Int32Array(64); // a state without messages is smaller
 
   constructor(
-    private readonly world: TwoPhaseWorld,
+    private readonly world: CommitWorld,
     private readonly rules: Rules,
   ) {}
 

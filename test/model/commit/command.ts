@@ -1,5 +1,5 @@
 import type { Vote } from '@concordat/commit-protocol';
-import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, type Bounds, type TwoPhaseOptions } from './options.js';
+import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, type Bounds, type CommitOptions } from './options.js';
 
 /** The names of the bounds on the command line. */
 export const BOUND_OPTIONS = {
@@ -29,7 +29,7 @@ export function readInteger(name: string, text: string): number {
 }
 
 /** @throws TypeError with a sentence about what cannot be understood */
-export function readWorld(texts: OptionTexts): Omit<TwoPhaseOptions, 'parts'> {
+export function readWorld(texts: OptionTexts): Omit<CommitOptions, 'parts'> {
   const branches = readInteger('branches', texts['branches'] ?? '2');
   if (branches < 1 || branches > 3) throw new TypeError('--branches is 1, 2 or 3');
   const bounds: { -readonly [Name in keyof Bounds]: number } = { ...DEFAULT_BOUNDS };
@@ -51,7 +51,7 @@ function readAnswers(text: string | undefined): readonly Vote[] {
 }
 
 /** The command that explores the same world again, whatever the defaults are. */
-export function commandFor({ branches, inclinations, bounds }: TwoPhaseOptions, mistake?: number): string {
+export function commandFor({ branches, inclinations, bounds }: CommitOptions, mistake?: number): string {
   const parts = [`npm run model -- --branches ${branches} --answers ${inclinations.join(',')}`];
   for (const name of BOUND_NAMES) {
     if (bounds[name] === DEFAULT_BOUNDS[name]) continue;

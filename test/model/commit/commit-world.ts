@@ -18,7 +18,7 @@ import {
   type BranchSlot,
   type Draft,
 } from './layout.js';
-import { BOUND_NAMES, type Bounds, type TwoPhaseOptions } from './options.js';
+import { BOUND_NAMES, type Bounds, type CommitOptions } from './options.js';
 import { Rules } from './rules.js';
 
 /** What may happen. `subject` is a branch, a message, a number of records, or nothing. */
@@ -78,12 +78,12 @@ const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {
  * proposed, any part from the oldest on may be in the log then, and its successor begins with that. Processes of
  * participants die at any time; an operation that was in hand is carried out later, or never.
  */
-export class TwoPhaseWorld implements World {
+export class CommitWorld implements World {
   readonly actors: Actors;
   private readonly rules: Rules;
   private readonly healing: Healing;
 
-  constructor(readonly options: TwoPhaseOptions) {
+  constructor(readonly options: CommitOptions) {
     invariant(options.branches >= 1 && options.branches <= 3, 'a model has one to three branches');
     this.actors = new Actors(options);
     this.rules = new Rules(this.actors, options.consequencesOnly ?? false);

@@ -14,7 +14,7 @@ import type { FieldTreatments } from '../machine-graph.js';
 import type { BranchDatabase, DatabaseAnswer, DatabaseOperation } from './branch-database.js';
 import type { BranchOutput, BranchProcess } from './branch-process.js';
 import type { BranchReply, CoordinatorNode, LogReplica, NodeOutput } from './coordinator-node.js';
-import type { TwoPhaseOptions } from './options.js';
+import type { CommitOptions } from './options.js';
 
 const AT = Date.UTC(2026, 0, 1);
 const DEADLINE = AT + 10_000;
@@ -100,7 +100,7 @@ export class Actors {
   private readonly proposals: number[][] = [];
   private readonly begin: BeginRecord;
 
-  constructor(private readonly options: TwoPhaseOptions) {
+  constructor(private readonly options: CommitOptions) {
     this.addresses = Array.from({ length: options.branches }, (_, index) => ({
       transactionId: TRANSACTION_ID,
       branchId: idOf(index + 1),
