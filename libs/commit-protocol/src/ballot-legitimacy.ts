@@ -1,6 +1,5 @@
 import { COORDINATOR_PROPOSER, isPossibleBallot, proposerNumber, type Acceptor } from './ballot.js';
-import type { BallotAnswerMessage, BallotRequestMessage } from './messages.js';
-import type { BranchAddress } from './messages.js';
+import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress } from './messages.js';
 
 /** Whether a list can be the acceptor set of a transaction: nobody twice, and the branch among them. */
 export function isAcceptorSetOf(acceptors: readonly Acceptor[], { branchId, participant }: BranchAddress): boolean {

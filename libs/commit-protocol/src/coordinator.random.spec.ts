@@ -11,7 +11,8 @@ import type {
 } from './messages.js';
 import { BranchModel } from './testing/branch-model.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
-import { delegate, type CoordinatorEvent } from './coordinator.js';
+import type { CoordinatorEvent } from './coordinator.types.js';
+import { delegate } from './delegation.js';
 import type { BranchSpecification, Decision, Vote } from './types.js';
 
 const SEEDS = 3_000;

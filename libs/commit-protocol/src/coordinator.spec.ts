@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { RESULTS_LIMIT_BYTES, delegate } from './coordinator.js';
+import { RESULTS_LIMIT_BYTES } from './branch-reports.js';
+import { delegate } from './delegation.js';
 import type { DecideRecord } from './records.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
 import type { AbortReason, Vote } from './types.js';

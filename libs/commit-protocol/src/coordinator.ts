@@ -1,61 +1,22 @@
-import { invariant, unreachable, type JsonValue } from '@concordat/foundation';
+import { invariant, unreachable } from '@concordat/foundation';
+import { causeOfRefusal, withinResultsLimit, withoutResults } from './branch-reports.js';
 import { CoordinatorBallots } from './coordinator-ballots.js';
+import type { CoordinatorEffect, CoordinatorEvent } from './coordinator.types.js';
+import { delegate } from './delegation.js';
 import type {
   BallotAnswerMessage,
   BranchesDecidedMessage,
   CommitOnePhaseMessage,
-  CoordinatorMessage,
   DecisionMessage,
   DoneMessage,
   OperatorRulingMessage,
   PrepareMessage,
   VoteMessage,
 } from './messages.js';
-import type {
-  BallotBasis,
-  BranchDone,
-  BranchReport,
-  CommitRequestedRecord,
-  DecideRecord,
-  PreCommitRecord,
-} from './records.js';
+import type { BallotBasis, BranchReport, DecideRecord } from './records.js';
 import { acceptorsOf, findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
 import type { Ballot } from './ballot.js';
-import type { AbortCause, AbortReason, BranchEnd, BranchError, BranchId, Decision, LeaderEpoch } from './types.js';
-
-/** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
-export const RESULTS_LIMIT_BYTES = 64 * 1024;
-
-export type CoordinatorEvent =
-  /** the transaction's keys are free (or it declared none): work may be sent */
-  | { readonly type: 'admitted' }
-  /** a record about the transaction was committed and applied; `transaction` is the state it gave */
-  | { readonly type: 'applied'; readonly transaction: TransactionState }
-  | { readonly type: 'vote'; readonly message: VoteMessage }
-  | { readonly type: 'done'; readonly message: DoneMessage }
-  | { readonly type: 'ballot-answer'; readonly message: BallotAnswerMessage }
-  | { readonly type: 'branches-decided'; readonly message: BranchesDecidedMessage }
-  | { readonly type: 'inquiry'; readonly branchId: BranchId; readonly participant: string }
-  /** the client asks for the commit of an interactive transaction */
-  | { readonly type: 'commit' }
-  | { readonly type: 'abort'; readonly cause: AbortCause }
-  | { readonly type: 'deadline' }
-  /** the timer of the last `schedule-resend` fired */
-  | { readonly type: 'resend' }
-  /** the log refused or dropped a proposal of this transaction: it is certainly not in the log */
-  | { readonly type: 'proposal-failed' };
-
-export type CoordinatorEffect =
-  /** to be committed and applied before anything that follows from it; comes back as `applied` */
-  | { readonly type: 'append'; readonly record: CommitRequestedRecord | PreCommitRecord | DecideRecord }
-  | { readonly type: 'send'; readonly message: CoordinatorMessage }
-  /** send again what is unanswered, later each time; replaces an earlier one */
-  | { readonly type: 'schedule-resend'; readonly attempt: number }
-  | { readonly type: 'cancel-resend' }
-  /** a branch has ended: to be logged, lazily, together with others */
-  | { readonly type: 'branch-done'; readonly done: BranchDone }
-  /** for an operator's eyes at once */
-  | { readonly type: 'alert'; readonly detail: string };
+import type { AbortCause, BranchEnd, BranchId, Decision, LeaderEpoch } from './types.js';
 
 /**
  * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no
@@ -520,55 +481,8 @@ export class CoordinatorTransaction {
   }
 }
 
-/**
- * The only branch of a transaction, if it has just one and its work is still to be done: it may commit in one
- * phase (protocol 4.7).
- */
-export function delegate(
-  branches: readonly { branchId: BranchId; operations: readonly unknown[]; enlistedVote?: unknown; vote?: unknown }[],
-): BranchId | undefined {
-  const [only, ...others] = branches;
-  if (!only || others.length > 0 || only.operations.length === 0) return undefined;
-  return only.enlistedVote === undefined && only.vote === undefined ? only.branchId : undefined;
-}
-
 function hazardOf(decision: 'commit' | 'abort', end: BranchEnd): BranchEnd | undefined {
   if (decision === 'commit' && end === 'aborted') return 'heuristic-rollback';
   if (decision === 'abort' && end === 'committed') return 'heuristic-commit';
   return undefined;
-}
-
-const REASON_BY_CODE: Readonly<Record<string, AbortReason>> = {
-  INVALID_PAYLOAD: 'INVALID_PAYLOAD',
-  LOCK_TIMEOUT: 'LOCK_TIMEOUT',
-  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
-};
-
-function causeOfRefusal({ branchId, participant }: BranchState, error: BranchError | undefined): AbortCause {
-  return {
-    reason: (error && REASON_BY_CODE[error.code]) ?? 'PARTICIPANT_REFUSED',
-    detail: error?.message ?? `${participant} refused`,
-    branchId,
-    participant,
-    ...(error && { participantCode: error.code }),
-  };
-}
-
-function withoutResults({ results: _results, ...report }: BranchReport): BranchReport {
-  return report;
-}
-
-function withinResultsLimit(reports: readonly BranchReport[]): readonly BranchReport[] {
-  let remaining = RESULTS_LIMIT_BYTES;
-  return reports.map((report) => {
-    if (!report.results) return report;
-    remaining -= jsonLength(report.results);
-    return remaining >= 0 ? report : withoutResults(report);
-  });
-}
-
-/** Upper bound of the UTF-8 length of a value's JSON text. */
-function jsonLength(value: readonly JsonValue[]): number {
-  const { length } = JSON.stringify(value);
-  return length * 3 <= RESULTS_LIMIT_BYTES ? length : length * 3;
 }

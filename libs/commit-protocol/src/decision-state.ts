@@ -1,6 +1,6 @@
 import { unreachable, uuidV7Time } from '@concordat/foundation';
 import { isDecidedByBallot, mayOpenBallot } from './ballot-rules.js';
-import { delegate } from './coordinator.js';
+import { delegate } from './delegation.js';
 import type { EndedTransactions } from './ended-transactions.js';
 import { OldRulings, type OldRuling } from './old-rulings.js';
 import type {

@@ -1,5 +1,8 @@
 export * from './admission.js';
+export { RESULTS_LIMIT_BYTES } from './branch-reports.js';
 export * from './coordinator.js';
+export type * from './coordinator.types.js';
+export * from './delegation.js';
 export * from './decision-state.js';
 export * from './ended-transactions.js';
 export * from './gid.js';

@@ -1,11 +1,11 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import { addresseeOf, isAcceptorSetOf, isLegitimateRequest } from './ballot-legitimacy.js';
+import { isAcceptorSetOf, isLegitimateRequest } from './ballot-legitimacy.js';
 import {
   answerMessage,
-  BranchBallots,
   decisionsFor,
   isOwnRequest,
   type BallotStep,
+  type BranchBallots,
   type OpenedBallot,
 } from './branch-ballots.js';
 import type { BallotAnswer } from './acceptor.js';
@@ -20,6 +20,20 @@ import type {
   PrepareMessage,
   WorkMessage,
 } from './messages.js';
+import {
+  addressIn,
+  addressOf,
+  ballotsOf,
+  branchOf,
+  endByRuling,
+  finish,
+  isAtWork,
+  isHeuristic,
+  voteAfter,
+  type BranchState,
+  type Running,
+  type TransactionState,
+} from './participant-branch.js';
 import type {
   BallotMessage,
   BranchConclusion,
@@ -35,31 +49,6 @@ export interface ParticipantMachineOptions {
   readonly participant: string;
   /** transactions with nothing in hand that are remembered, so that repeats are answered from memory; default 20,000 */
   readonly rememberedTransactions?: number;
-}
-
-type Running = 'prepare' | 'one-phase' | 'ruling' | 'ballot' | Decision;
-
-interface BranchState {
-  readonly address: BranchAddress;
-  running: Running | undefined;
-  work: WorkMessage | undefined;
-  vote: BranchVote | undefined;
-  /** the answer to a delegated commit */
-  conclusion: BranchConclusion | undefined;
-  decision: Decision | undefined;
-  /** the decision must still be carried out */
-  decisionDue: boolean;
-  /** an operator's ruling against the decision that must still be carried out, or is being */
-  ruling: Decision | undefined;
-  /** in three phases, once there is a ballot */
-  ballots: BranchBallots | undefined;
-  end: BranchEnd | undefined;
-  stopped: boolean;
-}
-
-interface TransactionState {
-  readonly branches: Map<BranchId, BranchState>;
-  running: BranchState | undefined;
 }
 
 /**
@@ -441,92 +430,5 @@ export class ParticipantMachine {
       this.idle.delete(oldest);
       return;
     }
-  }
-}
-
-/** The branch of this participant that a message is about: for an answer, the one that had asked. */
-function addressIn(message: ParticipantMessage): BranchAddress | undefined {
-  return message.type === 'ballot-answer' ? addresseeOf(message) : message;
-}
-
-function ballotsOf(branch: BranchState): BranchBallots {
-  return (branch.ballots ??= new BranchBallots(branch.address));
-}
-
-function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
-  return { transactionId, branchId, participant };
-}
-
-function branchOf(transaction: TransactionState, address: BranchAddress): BranchState {
-  const known = transaction.branches.get(address.branchId);
-  if (known) return known;
-  const branch: BranchState = {
-    address: addressOf(address),
-    running: undefined,
-    work: undefined,
-    vote: undefined,
-    conclusion: undefined,
-    decision: undefined,
-    decisionDue: false,
-    ruling: undefined,
-    ballots: undefined,
-    end: undefined,
-    stopped: false,
-  };
-  transaction.branches.set(address.branchId, branch);
-  return branch;
-}
-
-function finish(transaction: TransactionState, branch: BranchState): void {
-  invariant(transaction.running === branch && branch.running, 'only what is in hand comes to an end');
-  branch.running = undefined;
-  transaction.running = undefined;
-}
-
-/** Whether work is in hand that may change the branch's vote. */
-function isAtWork({ running }: BranchState): boolean {
-  return running === 'prepare' || running === 'one-phase';
-}
-
-function isHeuristic(end: BranchEnd): boolean {
-  return end === 'heuristic-rollback' || end === 'heuristic-commit';
-}
-
-/**
- * What a ruling against the decision came to. That the database refuses it as contradicting what it has recorded
- * means that the decision had been carried out before.
- */
-function endByRuling(reported: BranchEnd): BranchEnd {
-  switch (reported) {
-    case 'committed':
-      return 'heuristic-commit';
-    case 'aborted':
-      return 'heuristic-rollback';
-    case 'heuristic-commit':
-      return 'committed';
-    case 'heuristic-rollback':
-      return 'aborted';
-    case 'read-only':
-      return reported;
-    default:
-      return unreachable(reported, 'branch end');
-  }
-}
-
-/** What a branch that has ended answers to a late prepare; the same as its ledger would say. */
-function voteAfter(end: BranchEnd, vote: BranchVote | undefined): BranchVote {
-  switch (end) {
-    case 'committed':
-    case 'heuristic-commit':
-      return vote?.vote === 'yes' ? vote : { vote: 'yes', results: [] };
-    case 'read-only':
-      return vote ?? { vote: 'read-only', results: [] };
-    case 'aborted':
-    case 'heuristic-rollback':
-      return vote?.vote === 'no'
-        ? vote
-        : { vote: 'no', results: [], error: { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' } };
-    default:
-      return unreachable(end, 'branch end');
   }
 }

@@ -34,6 +34,8 @@ export class BranchModel {
       case 'ruling':
         return { ...this.address, type: 'done', end: this.endAgainst(message.ruling) };
       case 'unknown-old':
+      case 'undecided':
+      case 'ballot-request': // of three phases, where a branch is more than this: see `AcceptorDatabase`
         return undefined;
     }
   }

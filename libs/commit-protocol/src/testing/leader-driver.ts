@@ -1,5 +1,6 @@
 import { invariant } from '@concordat/foundation';
-import { CoordinatorTransaction, type CoordinatorEffect, type CoordinatorEvent } from '../coordinator.js';
+import { CoordinatorTransaction } from '../coordinator.js';
+import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator.types.js';
 import { DecisionState, type ApplyResult } from '../decision-state.js';
 import { PlainEndedTransactions } from '../ended-transactions.js';
 import type { CoordinatorMessage, DoneMessage, VoteMessage } from '../messages.js';

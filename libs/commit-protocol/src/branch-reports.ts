@@ -1,0 +1,45 @@
+import type { JsonValue } from '@concordat/foundation';
+import type { BranchReport } from './records.js';
+import type { BranchState } from './transaction-state.js';
+import type { AbortCause, AbortReason, BranchError } from './types.js';
+
+/** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
+export const RESULTS_LIMIT_BYTES = 64 * 1024;
+
+const REASON_BY_CODE: Readonly<Record<string, AbortReason>> = {
+  INVALID_PAYLOAD: 'INVALID_PAYLOAD',
+  LOCK_TIMEOUT: 'LOCK_TIMEOUT',
+  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
+};
+
+/** Why a transaction is aborted of which a branch voted no. */
+export function causeOfRefusal({ branchId, participant }: BranchState, error: BranchError | undefined): AbortCause {
+  return {
+    reason: (error && REASON_BY_CODE[error.code]) ?? 'PARTICIPANT_REFUSED',
+    detail: error?.message ?? `${participant} refused`,
+    branchId,
+    participant,
+    ...(error && { participantCode: error.code }),
+  };
+}
+
+/** A vote without what the handlers returned: of an abort nobody asks for it. */
+export function withoutResults({ results: _results, ...report }: BranchReport): BranchReport {
+  return report;
+}
+
+/** Votes with results up to the limit, in the order given; those beyond it lose theirs. */
+export function withinResultsLimit(reports: readonly BranchReport[]): readonly BranchReport[] {
+  let remaining = RESULTS_LIMIT_BYTES;
+  return reports.map((report) => {
+    if (!report.results) return report;
+    remaining -= jsonLength(report.results);
+    return remaining >= 0 ? report : withoutResults(report);
+  });
+}
+
+/** Upper bound of the UTF-8 length of a value's JSON text. */
+function jsonLength(value: readonly JsonValue[]): number {
+  const { length } = JSON.stringify(value);
+  return length * 3 <= RESULTS_LIMIT_BYTES ? length : length * 3;
+}
