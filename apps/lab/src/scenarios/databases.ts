@@ -111,11 +111,16 @@ export class Databases {
     return await this.query<LedgerEntry>(bank, text, [transactionId]);
   }
 
-  /** All rows of a bank's ledger as text, one for each branch. */
-  async wholeLedger(bank: string): Promise<Map<string, string>> {
-    const text = `SELECT branch_id::text AS "branchId", concordat_branch::text AS row FROM concordat_branch`;
-    const rows = await this.query<{ branchId: string; row: string }>(bank, text);
-    return new Map(rows.map(({ branchId, row }) => [branchId, row]));
+  /** The ledgers of all banks, by branch. */
+  async wholeLedger(): Promise<Map<string, LedgerEntry & { readonly transactionId: string }>> {
+    const all = new Map<string, LedgerEntry & { readonly transactionId: string }>();
+    const text = `SELECT branch_id AS "branchId", transaction_id AS "transactionId", outcome,
+      updated_at::text AS "updatedAt" FROM concordat_branch`;
+    for (const bank of this.urls.keys()) {
+      for (const row of await this.query<LedgerEntry & { transactionId: string }>(bank, text))
+        all.set(row.branchId, row);
+    }
+    return all;
   }
 
   private async query<Row>(bank: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {

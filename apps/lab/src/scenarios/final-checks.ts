@@ -2,6 +2,7 @@ import { waitUntil } from '../local-system/wait.js';
 import { request } from '../rest.js';
 import type { Balances } from './databases.js';
 import type { ScenarioLab } from './scenario-lab.js';
+import { sideBySide } from './side-by-side.js';
 import {
   agreementProblems,
   answerCheck,
@@ -15,8 +16,6 @@ import {
 
 const SETTLE_TIMEOUT_MS = 60_000;
 const SETTLE_POLL_MS = 250;
-/** Requests under way at once while every transaction is read on every node. */
-const READERS = 8;
 const FINAL_OUTCOMES: ReadonlySet<string> = new Set(['committed', 'aborted', 'mixed']);
 
 /** What is true at the end, read from the databases and from every node. The load has ended and all parts run. */
@@ -61,15 +60,11 @@ export async function agreementCheck(lab: ScenarioLab, transfers: readonly Trans
   const nodes = lab.coordinators().map(({ name }) => ({ name, url: lab.url(name) }));
   const known = transfers.filter(({ id, told }) => id !== undefined && told !== undefined);
   const problems: string[] = [];
-  const queue = [...known];
-  const read = async (): Promise<void> => {
-    for (let transfer = queue.pop(); transfer !== undefined; transfer = queue.pop()) {
-      const answers: NodeAnswer[] = [];
-      for (const { name, url } of nodes) answers.push({ node: name, outcome: await outcomeAt(url, transfer) });
-      problems.push(...agreementProblems(transfer, answers));
-    }
-  };
-  await Promise.all(Array.from({ length: READERS }, read));
+  await sideBySide(known, async (transfer) => {
+    const answers: NodeAnswer[] = [];
+    for (const { name, url } of nodes) answers.push({ node: name, outcome: await outcomeAt(url, transfer) });
+    problems.push(...agreementProblems(transfer, answers));
+  });
   const unnamed = transfers.filter(({ id }) => id === undefined).map(({ key }) => `${key}: no answer named its id`);
   return checkOf(
     'all nodes agree with what clients were told',

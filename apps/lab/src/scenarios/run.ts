@@ -6,6 +6,7 @@ import { stopSystem, superviseDetached } from '../local-system/supervisor.js';
 import { SystemFile } from '../local-system/system-file.js';
 import { Narration, table } from '../narration.js';
 import { finalChecks } from './final-checks.js';
+import { duplicateStorm } from './duplicate-storm.js';
 import { growShrink } from './grow-shrink.js';
 import { heuristic } from './heuristic.js';
 import { killAllCoordinators } from './kill-all-coordinators.js';
@@ -14,8 +15,11 @@ import { killKafka } from './kill-kafka.js';
 import { killLeader } from './kill-leader.js';
 import { killParticipant } from './kill-participant.js';
 import { Load } from './load.js';
+import { orphans } from './orphans.js';
 import { pauseLeader } from './pause-leader.js';
+import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
+import { restoreBackup } from './restore-backup.js';
 import type { Scenario } from './scenario.js';
 import { ScenarioLab } from './scenario-lab.js';
 import type { Check } from './truth.js';
@@ -30,6 +34,10 @@ const SCENARIOS: readonly Scenario[] = [
   growShrink,
   replaceNode,
   heuristic,
+  restoreBackup,
+  orphans,
+  poisonMessage,
+  duplicateStorm,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
 
@@ -113,7 +121,7 @@ async function faultAndTruth(scenario: Scenario, lab: ScenarioLab): Promise<Chec
     await load.stop(ANSWERS_TIMEOUT_MS);
   }
   narration.action('read the truth from the databases and from every node');
-  return [...broken, ...(await finalChecks(lab, opening))];
+  return [...broken, ...lab.findings, ...(await finalChecks(lab, opening))];
 }
 
 function printSummary(results: readonly Result[]): void {

@@ -1,5 +1,5 @@
 import { LabError } from '../lab-error.js';
-import { dismiss, requireRunning, restartPart, startGuest } from '../local-system/local-system.js';
+import { dismiss, requireRunning, restartPart, startGuest, stopProcesses } from '../local-system/local-system.js';
 import type { SystemContext } from '../local-system/part.js';
 import { isRunning, signal as sendSignal } from '../local-system/process-table.js';
 import { GUEST_NAME, portsOf, type PartName } from '../local-system/ports.js';
@@ -9,6 +9,7 @@ import type { Narration } from '../narration.js';
 import { describeAnswer, request } from '../rest.js';
 import { Databases } from './databases.js';
 import type { Load } from './load.js';
+import { checkOf, type Check } from './truth.js';
 
 const FAULT_TIMEOUT_MS = 30_000;
 const LEADER_TIMEOUT_MS = 30_000;
@@ -19,6 +20,8 @@ const MEMBERSHIP_TIMEOUT_MS = 60_000;
 /** What a scenario has in its hands: the processes, their failpoints, the databases and the load. */
 export class ScenarioLab {
   readonly databases: Databases;
+  /** what a scenario has found beside what is checked after every one */
+  readonly findings: Check[] = [];
 
   constructor(
     private readonly context: SystemContext,
@@ -27,6 +30,11 @@ export class ScenarioLab {
     readonly load: Load,
   ) {
     this.databases = new Databases(this.state());
+  }
+
+  /** Adds a check of the scenario's own: it holds when nothing is wrong. */
+  check(name: string, problems: readonly string[], good: string): void {
+    this.findings.push(checkOf(name, problems, good));
   }
 
   state(): SystemState {
@@ -96,10 +104,18 @@ export class ScenarioLab {
     sendSignal(this.process(name).pid, 'SIGCONT');
   }
 
-  async restart(name: string): Promise<void> {
+  /** Ends a part as an administrator would; its data are complete then. */
+  async stop(name: string): Promise<void> {
+    const record = this.process(name);
+    await stopProcesses([record]);
+    if (isRunning(record)) throw new LabError(`${name} could not be stopped.`);
+  }
+
+  /** Starts a dead part again, with further environment variables if they are given. */
+  async restart(name: string, environment: Readonly<Record<string, string>> = {}): Promise<void> {
     this.narration.action(`start ${name} again`);
     const start = Date.now();
-    await restartPart(this.context, this.file, name, new AbortController().signal);
+    await restartPart({ ...this.context, environment }, this.file, name, new AbortController().signal);
     this.narration.observation(`${name} is ready again after ${Date.now() - start} ms`);
   }
 

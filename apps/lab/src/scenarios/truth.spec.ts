@@ -39,6 +39,12 @@ describe('the truth about money', () => {
     const both = [{ ...transfer('committed'), lost: 'to' } as const, transfer('committed')];
     expect(broken(balances(990n, 1000n), both)).toEqual(['sum of money', 'per-account replay']);
   });
+  it('knows of a half that went with a restore, and of nothing more', () => {
+    expect(broken(balances(995n, 1000n), [{ ...transfer('committed'), restoredAway: 'to' }])).toEqual([]);
+    expect(broken(balances(1000n, 1005n), [{ ...transfer('committed'), restoredAway: 'from' }])).toEqual([]);
+    const kept = broken(balances(995n, 1005n), [{ ...transfer('committed'), restoredAway: 'to' }]);
+    expect(kept).toEqual(['sum of money', 'per-account replay']);
+  });
   it('finds an account that vanished', () => {
     expect(broken(new Map([['bank-a/acc-0', 2000n]]), [])).toEqual(['per-account replay']);
   });
@@ -55,5 +61,11 @@ describe('the truth about answers', () => {
     ];
     expect(agreementProblems(transfer('committed'), answers)).toHaveLength(1);
     expect(agreementProblems({ ...transfer('committed'), lost: 'to' }, answers)).toHaveLength(2);
+  });
+  it('wants a forgotten transaction to be called forgotten, by every node', () => {
+    const answers = ['status 410', 'status 404', 'committed'].map((outcome) => ({ node: 'coordinator-1', outcome }));
+    expect(agreementProblems({ ...transfer('committed'), forgotten: 'expired' }, answers)).toHaveLength(2);
+    expect(agreementProblems({ ...transfer('committed'), forgotten: 'wiped' }, answers)).toHaveLength(2);
+    expect(agreementProblems({ ...transfer('committed'), restoredAway: 'to' }, answers)).toHaveLength(2);
   });
 });

@@ -65,7 +65,8 @@ export function moneyChecks(opening: Balances, closing: Balances, transfers: rea
   const expected = replay(opening, transfers);
   const known = sumOf(expected) - before;
   const sum = before + known === after ? [] : [`${before} before, ${after} after`];
-  const asBefore = known === 0n ? 'as before' : `${before} before, and ${known} by the halves that are known to be lost`;
+  const asBefore =
+    known === 0n ? 'as before' : `${before} before, and ${known} by the halves that are known to be lost`;
   const wrong = [...new Set([...expected.keys(), ...closing.keys()])]
     .filter((name) => expected.get(name) !== closing.get(name))
     .map((name) => `${name}: ${closing.get(name) ?? 'missing'} instead of ${expected.get(name) ?? 'nothing'}`);

@@ -1,0 +1,210 @@
+import { randomInt } from 'node:crypto';
+import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
+import { request, type Answer } from '../rest.js';
+import { KafkaTap, positionKey, type Positions, type TappedMessage } from './kafka-tap.js';
+import { waitForEnd } from './operator.js';
+import type { Scenario } from './scenario.js';
+import type { ScenarioLab } from './scenario-lab.js';
+import { sideBySide } from './side-by-side.js';
+
+const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
+const BANK_TOPICS = BANKS.flatMap((bank) => [`concordat.prepare.${bank}`, `concordat.decide.${bank}`]);
+const TOPICS = [...BANK_TOPICS, 'concordat.replies'];
+const DUPLICATES = 20_000;
+const BATCH = 250;
+/** Older messages of each topic at most that are sent again, too: those of transactions that are long over. */
+const OLDER = 500;
+const STRETCH_COMMITS = 100;
+const MORE_THAN_THERE_IS = 1_000_000_000;
+const REFUSED = 5;
+const WITHIN_ONE_BANK = 10;
+const BACKLOG_TIMEOUT_MS = 120_000;
+/** Without each of these the storm would show less than it says. */
+const WANTED = [
+  'prepare',
+  'commit-one-phase',
+  'decision commit',
+  'decision abort',
+  'vote yes',
+  'vote no',
+  'done committed',
+  'done aborted',
+  'inquiry',
+  'announce',
+] as const;
+
+export const duplicateStorm: Scenario = {
+  name: 'duplicate-storm',
+  title: `${DUPLICATES.toLocaleString('en')} messages come again, in another order and long after: nothing happens twice`,
+  run: async (lab) => {
+    const tap = await KafkaTap.open(lab.state().kafkaBrokers);
+    try {
+      const from = await tap.ends(TOPICS);
+      await stretchOfEveryKind(lab);
+      const to = await tap.ends(TOPICS);
+      const messages = await tap.read(TOPICS, from, to);
+      narrateKinds(lab, messages);
+      const older = await olderOnes(lab, await tap.read(TOPICS, backBy(from, OLDER), from));
+      lab.narration.observation(`${older.length} older messages are taken along, of transactions that are long over`);
+      await storm(lab, tap, [...messages, ...older]);
+    } finally {
+      await tap.close();
+    }
+  },
+};
+
+/** A stretch of the load in which every type of message is sent. */
+async function stretchOfEveryKind(lab: ScenarioLab): Promise<void> {
+  const { narration, load } = lab;
+  narration.action(
+    `record a stretch of the load, with ${REFUSED} refused transfers, ${WITHIN_ONE_BANK} within one bank`,
+  );
+  for (let count = 0; count < WITHIN_ONE_BANK; count++) {
+    const bank = BANKS[count % BANKS.length]!;
+    await load.one({ from: { bank, account: 'acc-0' }, to: { bank, account: 'acc-1' }, amount: 1 });
+  }
+  const [from, to] = [
+    { bank: 'bank-a', account: 'acc-0' },
+    { bank: 'bank-b', account: 'acc-0' },
+  ];
+  for (let count = 0; count < REFUSED; count++) await load.one({ from, to, amount: MORE_THAN_THERE_IS });
+  narration.action('and with a kill -9 of bank-b behind a PREPARE, so that inquiries are among the messages');
+  await lab.arm('bank-b', 'participant.prepare.after-prepare=kill');
+  await lab.waitForDeath('bank-b');
+  await lab.restart('bank-b');
+  await lab.waitForCommits(STRETCH_COMMITS);
+}
+
+/** Takes a message apart as far as the storm has to know it. */
+export function kindOf({ value }: Pick<TappedMessage, 'value'>): { kind: string; transactionId: string | undefined } {
+  const fields = JSON.parse(String(value)) as Record<string, unknown>;
+  const more = [fields['decision'], fields['vote'], fields['end']].filter((one) => typeof one === 'string');
+  const { transactionId } = fields;
+  return {
+    kind: [fields['type'], ...more].join(' '),
+    transactionId: typeof transactionId === 'string' ? transactionId : undefined,
+  };
+}
+
+function narrateKinds(lab: ScenarioLab, messages: readonly TappedMessage[]): void {
+  const counts = new Map<string, number>();
+  for (const { kind } of messages.map(kindOf)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const text = [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
+  lab.narration.observation(`${messages.length} messages in ${TOPICS.length} topics: ${text}`);
+  const missing = WANTED.filter((kind) => !counts.has(kind)).map((kind) => `no ${kind}`);
+  lab.check('every kind of message is in the storm', missing, `${WANTED.length} kinds`);
+}
+
+function backBy(positions: Positions, count: number): Positions {
+  return new Map([...positions].map(([key, end]) => [key, Math.max(0, end - count)]));
+}
+
+/** Only of transactions that this group knows: one that lost its data counts its terms anew. */
+async function olderOnes(lab: ScenarioLab, messages: readonly TappedMessage[]): Promise<TappedMessage[]> {
+  const ids = new Set(messages.flatMap((message) => kindOf(message).transactionId ?? []));
+  const known = new Set<string>();
+  for (const [id, view] of await viewsOf(lab, ids)) if (view.status === 200) known.add(id);
+  return messages.filter((message) => known.has(kindOf(message).transactionId ?? ''));
+}
+
+async function storm(lab: ScenarioLab, tap: KafkaTap, messages: readonly TappedMessage[]): Promise<void> {
+  const { narration, databases, load } = lab;
+  narration.action('wait until all those transactions have ended, and note what coordinators and ledgers say of each');
+  const ids = new Set(messages.flatMap((message) => kindOf(message).transactionId ?? []));
+  const views = await endedViews(lab, ids);
+  const ledger = await databases.wholeLedger();
+  const committedBefore = load.committed;
+  const half = DUPLICATES / 2;
+  narration.action(`send ${half} of these messages again, shuffled, while the load runs`);
+  await sendShuffled(tap, messages, half);
+  await waitForBacklog(tap);
+  narration.action('kill -9 all three banks: what they remembered is gone, and the ledgers must answer');
+  await Promise.all(BANKS.map((bank) => lab.kill(bank)));
+  await Promise.all(BANKS.map((bank) => lab.restart(bank)));
+  narration.action(`send ${half} more, shuffled anew`);
+  await sendShuffled(tap, messages, half);
+  await waitForBacklog(tap);
+  await lab.waitForCommits(40);
+  narration.observation(`${load.committed - committedBefore} transfers committed meanwhile`);
+  narration.action('compare each of those transactions with what was said of it before the storm');
+  const after = await endedViews(lab, ids);
+  const changed = [...views].filter(([id, view]) => after.get(id) !== view).map(([id]) => `${id}: ${after.get(id)}`);
+  lab.check('no transaction has changed', changed, `${views.size} transactions, to the last field`);
+  const problems = ledgerProblems(ids, ledger, await databases.wholeLedger());
+  lab.check('no ledger row has changed or come', problems, `${countRows(ids, ledger)} rows, to the microsecond`);
+}
+
+type Ledger = ReadonlyMap<
+  string,
+  { readonly transactionId: string; readonly outcome: string; readonly updatedAt: string }
+>;
+
+function countRows(ids: ReadonlySet<string>, ledger: Ledger): number {
+  return [...ledger.values()].filter(({ transactionId }) => ids.has(transactionId)).length;
+}
+
+/** Rows of these transactions that are not what they were; a late tombstone is no effect, a late commit is. */
+export function ledgerProblems(ids: ReadonlySet<string>, before: Ledger, after: Ledger): string[] {
+  const gone = [...before.keys()].filter((branchId) => !after.has(branchId)).map((branchId) => `${branchId} is gone`);
+  const changed = [...after].flatMap(([branchId, { transactionId, outcome, updatedAt }]) => {
+    const known = before.get(branchId);
+    if (!ids.has(transactionId)) return [];
+    if (known === undefined)
+      return outcome === 'aborted' ? [] : [`${branchId} of ${transactionId} was ${outcome} late`];
+    const same = known.outcome === outcome && known.updatedAt === updatedAt;
+    return same ? [] : [`${branchId}: ${known.outcome} at ${known.updatedAt}, now ${outcome} at ${updatedAt}`];
+  });
+  return [...gone, ...changed];
+}
+
+/** What the leader says of each transaction. */
+async function viewsOf(lab: ScenarioLab, ids: ReadonlySet<string>): Promise<Map<string, Answer>> {
+  const url = lab.url(await lab.leader());
+  const views = new Map<string, Answer>();
+  await sideBySide(ids, async (id) => {
+    views.set(id, await request('GET', `${url}/v1/transactions/${id}`));
+  });
+  return views;
+}
+
+/** The same as text, when all of them have ended. */
+async function endedViews(lab: ScenarioLab, ids: ReadonlySet<string>): Promise<Map<string, string>> {
+  let views = await viewsOf(lab, ids);
+  const open = [...views].filter(([, { body }]) => body['endedAt'] === null).map(([id]) => id);
+  for (const id of open) await waitForEnd(lab, id);
+  if (open.length > 0) views = await viewsOf(lab, ids);
+  return new Map([...views].map(([id, { status, body }]) => [id, `${status} ${JSON.stringify(body)}`]));
+}
+
+/** Sends so many, drawn with repetition, to the partitions where they stood. */
+async function sendShuffled(tap: KafkaTap, messages: readonly TappedMessage[], count: number): Promise<void> {
+  const byPlace = new Map<string, TappedMessage[]>();
+  for (let sent = 0; sent < count; sent++) {
+    const message = messages[randomInt(messages.length)]!;
+    const key = positionKey(message.topic, message.partition);
+    const batch = byPlace.get(key) ?? [];
+    batch.push(message);
+    byPlace.set(key, batch);
+    if (batch.length < BATCH) continue;
+    byPlace.delete(key);
+    await tap.send(message.topic, batch, message.partition);
+  }
+  for (const batch of byPlace.values()) await tap.send(batch[0]!.topic, batch, batch[0]!.partition);
+}
+
+/** Waits until the banks have read all that stood in their topics when this was called. */
+async function waitForBacklog(tap: KafkaTap): Promise<void> {
+  const ends = await tap.ends(BANK_TOPICS);
+  for (const bank of BANKS) {
+    const topics = BANK_TOPICS.filter((topic) => topic.endsWith(bank));
+    const read = async (): Promise<boolean> => {
+      const committed = await tap.committed(`concordat-participant.${bank}`, topics);
+      return [...ends].every(
+        ([key, end]) => !key.includes(`.${bank}/`) || end === 0 || (committed.get(key) ?? 0) >= end,
+      );
+    };
+    if (await waitUntil(read, { timeoutMs: BACKLOG_TIMEOUT_MS })) continue;
+    throw new LabError(`${bank} had not read all messages after ${BACKLOG_TIMEOUT_MS / 1000} s.`);
+  }
+}

@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto';
+import {
+  Kafka,
+  logLevel,
+  Partitioners,
+  type Admin,
+  type Consumer,
+  type EachBatchPayload,
+  type Producer,
+} from 'kafkajs';
+import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
+
+/** A message where it stands in its topic. */
+export interface TappedMessage {
+  readonly topic: string;
+  readonly partition: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly offset: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The offset behind the last message, by `topic/partition`. */
+export type Positions = ReadonlyMap<string, number>;
+
+const READ_TIMEOUT_MS = 60_000;
+
+/**
+ * A hand on the topics, beside all the services: reads what was sent, and sends whatever it likes. It is a client of
+ * its own with a group of its own, so it takes no message away from anybody.
+ */
+export class KafkaTap {
+  private constructor(
+    private readonly kafka: Kafka,
+    private readonly admin: Admin,
+    private readonly producer: Producer,
+  ) {}
+
+  /** @param brokers as in `KAFKA_BROKERS` */
+  static async open(brokers: string): Promise<KafkaTap> {
+    const kafka = new Kafka({ brokers: brokers.split(','), clientId: 'concordat-lab-tap', logLevel: logLevel.NOTHING });
+    const admin = kafka.admin();
+    const producer = kafka.producer({
+      createPartitioner: Partitioners.DefaultPartitioner,
+      allowAutoTopicCreation: false,
+    });
+    await admin.connect();
+    await producer.connect();
+    return new KafkaTap(kafka, admin, producer);
+  }
+
+  async close(): Promise<void> {
+    await this.producer.disconnect();
+    await this.admin.disconnect();
+  }
+
+  /** Where the topics end now. */
+  async ends(topics: readonly string[]): Promise<Positions> {
+    const positions = new Map<string, number>();
+    for (const topic of topics) {
+      for (const { partition, high } of await this.admin.fetchTopicOffsets(topic)) {
+        positions.set(positionKey(topic, partition), Number(high));
+      }
+    }
+    return positions;
+  }
+
+  /** How far a group of consumers has committed, in the same form; what it never committed is left out. */
+  async committed(group: string, topics: readonly string[]): Promise<Positions> {
+    const positions = new Map<string, number>();
+    for (const { topic, partitions } of await this.admin.fetchOffsets({ groupId: group, topics: [...topics] })) {
+      for (const { partition, offset } of partitions) {
+        if (Number(offset) >= 0) positions.set(positionKey(topic, partition), Number(offset));
+      }
+    }
+    return positions;
+  }
+
+  /** Sends messages to one partition, in order and in one request. Returns where they stand. */
+  async send(
+    topic: string,
+    messages: readonly Pick<TappedMessage, 'key' | 'value'>[],
+    partition = 0,
+  ): Promise<TappedMessage[]> {
+    const batch = messages.map(({ key, value }) => ({ key, value, partition }));
+    const [answer] = await this.producer.send({ topic, acks: -1, messages: batch });
+    const base = Number(answer?.baseOffset ?? -1);
+    if (base < 0) throw new LabError(`The broker did not say where the messages to ${topic} went.`);
+    return batch.map((message, index) => ({ topic, ...message, offset: base + index, headers: {} }));
+  }
+
+  /** Reads what stands between two positions, topic by topic; the beginning is the oldest message where none is given. */
+  async read(topics: readonly string[], from: Positions | undefined, to: Positions): Promise<TappedMessage[]> {
+    const group = `concordat-lab-${randomUUID()}`;
+    const consumer = this.kafka.consumer({ groupId: group });
+    const found: TappedMessage[] = [];
+    const missing = new Map([...to].filter(([key, end]) => end > (from?.get(key) ?? 0)));
+    if (missing.size === 0) return found;
+    try {
+      await this.readUntil(consumer, topics, { from, to, missing, found });
+    } finally {
+      await consumer.disconnect();
+      await this.admin.deleteGroups([group]).catch(() => undefined); // the broker drops it some day by itself
+    }
+    if (missing.size === 0) return found;
+    throw new LabError(`${[...missing.keys()].join(', ')} could not be read within ${READ_TIMEOUT_MS / 1000} s.`);
+  }
+
+  private async readUntil(
+    consumer: Consumer,
+    topics: readonly string[],
+    { from, to, missing, found }: Reading,
+  ): Promise<void> {
+    const take = ({ batch }: EachBatchPayload): Promise<void> => {
+      const key = positionKey(batch.topic, batch.partition);
+      const end = to.get(key) ?? 0;
+      for (const message of batch.messages) {
+        const offset = Number(message.offset);
+        if (offset < end && offset >= (from?.get(key) ?? 0)) found.push(tapped(batch, message, offset));
+        if (offset >= end - 1) missing.delete(key);
+      }
+      return Promise.resolve();
+    };
+    await consumer.connect();
+    await consumer.subscribe({ topics: [...topics], fromBeginning: true });
+    await consumer.run({ autoCommit: false, eachBatch: take });
+    for (const [key, offset] of from ?? []) {
+      const { topic, partition } = placeOf(key);
+      if (topics.includes(topic)) consumer.seek({ topic, partition, offset: String(offset) });
+    }
+    await waitUntil(() => missing.size === 0, { timeoutMs: READ_TIMEOUT_MS, pollMs: 20 });
+  }
+}
+
+interface Reading {
+  readonly from: Positions | undefined;
+  readonly to: Positions;
+  /** partitions whose end has not been reached */
+  readonly missing: Map<string, number>;
+  readonly found: TappedMessage[];
+}
+
+type Batch = EachBatchPayload['batch'];
+
+function tapped({ topic, partition }: Batch, message: Batch['messages'][number], offset: number): TappedMessage {
+  const headers = Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)] as const);
+  const { key, value } = message;
+  return { topic, partition, offset, key, value, headers: Object.fromEntries(headers) };
+}
+
+/** How a partition is called in positions. */
+export function positionKey(topic: string, partition: number): string {
+  return `${topic}/${partition}`;
+}
+
+function placeOf(key: string): { readonly topic: string; readonly partition: number } {
+  const slash = key.lastIndexOf('/');
+  return { topic: key.slice(0, slash), partition: Number(key.slice(slash + 1)) };
+}

@@ -1,0 +1,206 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
+import { agreementCheck } from './final-checks.js';
+import { metric } from './operator.js';
+import type { Scenario } from './scenario.js';
+import type { ScenarioLab } from './scenario-lab.js';
+import type { Transfer } from './truth.js';
+
+const BANK = 'bank-b';
+const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
+const ORPHANS = 5;
+/** Transfers that are under way when the group loses its data. */
+const CUT_OFF = 3;
+const AMOUNT = 7;
+const HOLD_MS = 300_000;
+const STEP_TIMEOUT_MS = 30_000;
+const DRAIN_TIMEOUT_MS = 60_000;
+
+export const orphans: Scenario = {
+  name: 'orphans',
+  title: 'prepared branches that no coordinator knows are found and rolled back; those of others are never touched',
+  run: async (lab) => {
+    const foreign = await prepareForeign(lab);
+    try {
+      await orphansUnderLoad(lab);
+      await groupLosesItsData(lab);
+      await checkForeign(lab, foreign);
+    } finally {
+      await removeForeign(lab, foreign);
+    }
+    await lab.waitForCommits(20);
+  },
+};
+
+/** A UUID of version 7 with the time of now, such as a coordinator makes. */
+export function uuidV7(now: number, random: Uint8Array = randomBytes(10)): string {
+  const bytes = Buffer.concat([Buffer.alloc(6), random]);
+  bytes.writeUIntBE(now, 0, 6);
+  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
+  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
+
+/** Gids that are none of this cluster's, by what is foreign about them. */
+export function foreignGids(cluster: string): ReadonlyMap<string, string> {
+  const id = (): string => uuidV7(Date.now());
+  return new Map([
+    ['of another cluster', `concordat:${cluster}-2:${id()}:${id()}`],
+    ['of another cluster whose name begins like a UUID', `concordat:${id()}:${id()}:${id()}`],
+    ['of another tool', `other:${randomUUID()}`],
+    ['of a tool with a similar prefix', `concordat-${cluster}:${id()}:${id()}`],
+    ['ours, but no UUIDs in it', `concordat:${cluster}:transaction-4711:branch-1`],
+    ['ours, with a part too many', `concordat:${cluster}:${id()}:${id()}:1`],
+    ['ours, with a part too few', `concordat:${cluster}:${id()}`],
+    ['ours, in capital letters', `concordat:${cluster}:${id().toUpperCase()}:${id()}`],
+  ]);
+}
+
+/** Somebody else's prepared transactions in a bank's database. */
+async function prepareForeign(lab: ScenarioLab): Promise<ReadonlyMap<string, string>> {
+  const foreign = foreignGids(lab.state().clusterName);
+  lab.narration.action(`prepare ${foreign.size} transactions at ${BANK} under gids that are not this cluster's:`);
+  let place = 0;
+  for (const [what, gid] of foreign) {
+    await lab.databases.prepareByHand(BANK, gid, `lab-foreign-${++place}`);
+    lab.narration.say(`          ${gid} (${what})`);
+  }
+  return foreign;
+}
+
+async function orphansUnderLoad(lab: ScenarioLab): Promise<void> {
+  const { narration, databases } = lab;
+  const orphaned = Array.from({ length: ORPHANS }, () => ({
+    transactionId: uuidV7(Date.now()),
+    branchId: uuidV7(Date.now()),
+  }));
+  narration.action(`prepare ${ORPHANS} branches at ${BANK} as the SDK would, of transactions that nobody has begun`);
+  const gidOf = ({ transactionId, branchId }: (typeof orphaned)[number]): string =>
+    `concordat:${lab.state().clusterName}:${transactionId}:${branchId}`;
+  for (const [index, branch] of orphaned.entries()) {
+    await databases.prepareByHand(BANK, gidOf(branch), `lab-orphan-${index}`, branch);
+  }
+  narration.expectation(
+    `${BANK} finds them and asks; the leader confirms that it leads, knows nothing of them, and answers abort`,
+  );
+  const start = Date.now();
+  await expectGone(lab, orphaned.map(gidOf));
+  narration.observation(`all ${ORPHANS} are rolled back after ${Date.now() - start} ms, under load`);
+  const problems: string[] = [];
+  for (const { transactionId, branchId } of orphaned) {
+    const rows = await databases.ledger(BANK, transactionId);
+    const right = rows.length === 1 && rows[0]?.branchId === branchId && rows[0].outcome === 'aborted';
+    if (!right) problems.push(`the ledger says ${JSON.stringify(rows)} of ${branchId}`);
+  }
+  const listed = await metric(lab, 'concordat_unknown_old_branches');
+  if (listed !== 0) problems.push(`${listed} are listed as unknown-old`);
+  lab.check('orphans are presumed aborted', problems, `${ORPHANS} rolled back, each with its tombstone in the ledger`);
+}
+
+/** Waits until none of the gids is prepared any more. */
+async function expectGone(lab: ScenarioLab, gids: readonly string[]): Promise<void> {
+  let left: string[] = [];
+  const gone = async (): Promise<boolean> => {
+    const prepared = new Set((await lab.databases.preparedAnywhere()).map(({ gid }) => gid));
+    left = gids.filter((gid) => prepared.has(gid));
+    return left.length === 0;
+  };
+  if (await waitUntil(gone, { timeoutMs: STEP_TIMEOUT_MS })) return;
+  throw new LabError(`Still prepared after ${STEP_TIMEOUT_MS / 1000} s: ${left.join(', ')}.`);
+}
+
+/** The real thing: all three coordinators lose their data while branches are prepared and not decided. */
+async function groupLosesItsData(lab: ScenarioLab): Promise<void> {
+  const { narration, load } = lab;
+  narration.action('end the load for now, and compare all answers so far with every node: no decision is pending');
+  await load.stop(DRAIN_TIMEOUT_MS);
+  await expectNothingOpen(lab);
+  const { name, ...result } = await agreementCheck(lab, load.transfers);
+  lab.findings.push({ name: `before the group loses its data, ${name}`, ...result });
+  const before = [...load.transfers];
+  const leader = await lab.leader();
+  narration.action(
+    `${CUT_OFF} transfers whose decisions are held at ${leader}, so that all their branches stay prepared`,
+  );
+  const hold = `coordinator.decide.before-append=delay:${HOLD_MS}`;
+  await lab.arm(leader, Array.from({ length: CUT_OFF }, () => hold).join(','));
+  const cutOff = Array.from({ length: CUT_OFF }, (_, index) => load.one(transferAt(index)));
+  for (const one of cutOff) one.catch(() => undefined); // met below
+  const gids = await preparedBranches(lab, 2 * CUT_OFF);
+  narration.observation(`${gids.length} branches are prepared, nothing is decided, no client has its answer`);
+
+  const names = lab.coordinators().map((one) => one.name);
+  narration.action(`kill -9 of ${names.join(', ')}; remove their data directories; start them: a new, empty group`);
+  await Promise.all(names.map((one) => lab.kill(one)));
+  for (const one of names) rmSync(lab.process(one).dataDir ?? '', { recursive: true });
+  for (const transfer of before) transfer.forgotten = 'wiped';
+  await Promise.all(names.map((one) => lab.restart(one)));
+  narration.say(
+    'note    what it had decided is forgotten: had a decision been on its way, half of it could be rolled back now',
+  );
+  narration.action(
+    'start the banks again: they refuse work of a lower term than they have seen, and the new group counts anew',
+  );
+  for (const bank of BANKS) await lab.stop(bank);
+  await Promise.all(BANKS.map((bank) => lab.restart(bank)));
+  narration.expectation('the banks ask about all branches of the old group, hear abort, and roll them back');
+  await expectGone(lab, gids);
+  narration.observation(`all ${gids.length} orphans of the old group are rolled back`);
+  const answers = await Promise.all(cutOff);
+  checkRepeated(lab, answers, gids);
+  narration.action('start the load again');
+  load.start();
+  await lab.waitForCommits(40);
+}
+
+function transferAt(index: number): Pick<Transfer, 'from' | 'to' | 'amount'> {
+  const account = `acc-${index}`;
+  const from = BANKS[index % BANKS.length]!;
+  const to = BANKS[(index + 1) % BANKS.length]!;
+  return { from: { bank: from, account }, to: { bank: to, account }, amount: AMOUNT };
+}
+
+/** Clients repeat with their keys, and each gets a transaction of the new group: one effect for each key. */
+function checkRepeated(lab: ScenarioLab, answers: readonly Transfer[], gids: readonly string[]): void {
+  const problems = answers.flatMap(({ key, id, told }) => {
+    const old = gids.some((gid) => gid.split(':')[2] === id);
+    return old || told === undefined ? [`${key}: ${told}, transaction ${id}`] : [];
+  });
+  const said = answers.map(({ told }) => told).join(', ');
+  lab.check('cut off clients repeat at the new group', problems, `${said}, as new transactions`);
+}
+
+async function expectNothingOpen(lab: ScenarioLab): Promise<void> {
+  const closed = async (): Promise<boolean> =>
+    (await lab.databases.preparedAnywhere()).every(({ gid }) => !isOurs(gid)) &&
+    (await metric(lab, 'concordat_transactions_open')) === 0;
+  if (await waitUntil(closed, { timeoutMs: STEP_TIMEOUT_MS })) return;
+  throw new LabError('Transactions stayed open although the load had ended.');
+}
+
+/** Two UUIDs behind the name of the cluster: the foreign ones of this scenario stay prepared all the time. */
+const isOurs = (gid: string): boolean => /^concordat:[^:]+:[0-9a-f-]{36}:[0-9a-f-]{36}$/.test(gid);
+
+async function preparedBranches(lab: ScenarioLab, count: number): Promise<string[]> {
+  let gids: string[] = [];
+  const all = async (): Promise<boolean> => {
+    gids = (await lab.databases.preparedAnywhere()).map(({ gid }) => gid).filter(isOurs);
+    return gids.length === count;
+  };
+  if (await waitUntil(all, { timeoutMs: STEP_TIMEOUT_MS, pollMs: 50 })) return gids;
+  throw new LabError(`${count} branches should be prepared, and there are ${gids.length}.`);
+}
+
+async function checkForeign(lab: ScenarioLab, foreign: ReadonlyMap<string, string>): Promise<void> {
+  const prepared = new Set(await lab.databases.preparedByAnybody(BANK));
+  const missing = [...foreign].filter(([, gid]) => !prepared.has(gid)).map(([what, gid]) => `${gid} (${what}) is gone`);
+  lab.check('foreign gids are untouched', missing, `all ${foreign.size} are still prepared at ${BANK}`);
+}
+
+/** By hand, as whoever prepared them would. */
+async function removeForeign(lab: ScenarioLab, foreign: ReadonlyMap<string, string>): Promise<void> {
+  lab.narration.action(`roll the ${foreign.size} foreign transactions back by hand`);
+  for (const gid of foreign.values()) await lab.databases.removePrepared(BANK, gid);
+}

@@ -1,0 +1,193 @@
+import { LabError } from '../lab-error.js';
+import { isRunning } from '../local-system/process-table.js';
+import { waitUntil } from '../local-system/wait.js';
+import { KafkaTap, positionKey, type Positions, type TappedMessage } from './kafka-tap.js';
+import { hugePoisons, poisons, type Poison } from './poison.js';
+import type { Scenario } from './scenario.js';
+import type { ScenarioLab } from './scenario-lab.js';
+
+const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
+const DEAD_LETTERS = 'concordat.dead-letter';
+const REPLIES = 'concordat.replies';
+const ROUNDS = 20;
+/** A loaded machine may elect another leader in the middle. */
+const REPLY_ATTEMPTS = 5;
+const ARRIVAL_TIMEOUT_MS = 30_000;
+
+/** A topic that gets poison, and whose name it bears. */
+interface Target {
+  readonly topic: string;
+  readonly participant: string;
+}
+
+const BANK_TARGETS: readonly Target[] = BANKS.flatMap((participant) => [
+  { topic: `concordat.prepare.${participant}`, participant },
+  { topic: `concordat.decide.${participant}`, participant },
+]);
+const REPLY_TARGET: Target = { topic: REPLIES, participant: 'bank-a' };
+
+export const poisonMessage: Scenario = {
+  name: 'poison-message',
+  title: 'garbage in every topic under load: each message ends in the dead-letter topic once, and nothing stops',
+  run: async (lab) => {
+    const tap = await KafkaTap.open(lab.state().kafkaBrokers);
+    try {
+      await poison(lab, tap);
+    } finally {
+      await tap.close();
+    }
+  },
+};
+
+/** A message as it was sent, and what must come of it. */
+export interface Expected {
+  readonly sent: TappedMessage;
+  readonly poison: Poison;
+  /** the leader changed while it was on its way, and a new one reads no replies that are older than itself */
+  readonly mayBeSkipped?: boolean;
+}
+
+async function poison(lab: ScenarioLab, tap: KafkaTap): Promise<void> {
+  const { narration } = lab;
+  const processes = lab.state().processes;
+  const before = await tap.ends([DEAD_LETTERS]);
+  const committedBefore = lab.load.committed;
+  const kinds = [...poisons('bank-a'), ...hugePoisons('bank-a')];
+  narration.action(`put ${kinds.length} kinds of bad messages into the topics of all banks, ${ROUNDS} times over:`);
+  for (const { what, reason } of kinds) narration.say(`          ${what}: ${reason ?? 'ignored'}`);
+  narration.expectation(`what cannot be read ends in ${DEAD_LETTERS} once, with its key and the reason`);
+  const toBanks = await sendTo(tap, BANK_TARGETS);
+  await expectLetters(tap, before, toBanks);
+  narration.observation(`${lettersOf(toBanks)} dead letters for ${toBanks.length} messages`);
+  await offsetsMoveOn(lab, tap, toBanks);
+  const expected = [...toBanks, ...(await poisonReplies(lab, tap))];
+  const tookMs = await lab.waitForCommits(40);
+  narration.observation(
+    `${lab.load.committed - committedBefore} transfers committed meanwhile, the last 40 within ${tookMs} ms`,
+  );
+  const letters = await tap.read([DEAD_LETTERS], before, await tap.ends([DEAD_LETTERS]));
+  const good = `${letters.length}: ${countByReason(letters)}`;
+  lab.check('each unreadable message is one dead letter', letterProblems(expected, letters), good);
+  const dead = processes.filter((one) => !isRunning(one)).map(({ name, pid }) => `${name} (process ${pid}) has died`);
+  lab.check('no process has died', dead, `${processes.length} still run`);
+}
+
+/** The replies are read by the leader alone, so one leader must have been there all the time for an exact count. */
+async function poisonReplies(lab: ScenarioLab, tap: KafkaTap): Promise<Expected[]> {
+  const { narration } = lab;
+  const all: Expected[] = [];
+  for (let attempt = 1; attempt <= REPLY_ATTEMPTS; attempt++) {
+    const before = await tap.ends([DEAD_LETTERS]);
+    const { term } = await lab.cluster(await lab.leader());
+    narration.action(`the same into ${REPLIES}, which ${await lab.leader()} reads, the leader of term ${term}`);
+    const sent = await sendTo(tap, [REPLY_TARGET]);
+    const sameLeader = async (): Promise<boolean> => (await lab.cluster(await lab.leader())).term === term;
+    await expectLetters(tap, before, sent, sameLeader);
+    if (await sameLeader()) {
+      narration.observation(`${lettersOf(sent)} dead letters for ${sent.length} messages`);
+      return [...all, ...sent];
+    }
+    narration.observation('another leader was elected meanwhile, which reads no replies older than itself: once more');
+    all.push(...sent.map((one) => ({ ...one, mayBeSkipped: true })));
+  }
+  throw new LabError(`The leader changed in each of ${REPLY_ATTEMPTS} attempts, without a fault.`);
+}
+
+const lettersOf = (sent: readonly Expected[]): number => sent.filter((one) => one.poison.reason !== undefined).length;
+
+async function sendTo(tap: KafkaTap, targets: readonly Target[]): Promise<Expected[]> {
+  const expected: Expected[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { topic, participant } of targets) {
+      const huge = round === 0 ? hugePoisons(participant) : [];
+      // one request for each huge one: a request has its own limit at the broker
+      for (const batch of [poisons(participant), ...huge.map((one) => [one])]) {
+        const messages = batch.map(({ value }, place) => ({
+          key: place % 5 === 4 ? null : Buffer.from(`poison-${topic}-${expected.length + place}`),
+          value,
+        }));
+        const sent = await tap.send(topic, messages);
+        expected.push(...batch.map((one, place) => ({ poison: one, sent: sent[place]! })));
+      }
+    }
+  }
+  return expected;
+}
+
+/** Waits until so many letters have come that it may be all, or for the other condition to fail. */
+async function expectLetters(
+  tap: KafkaTap,
+  before: Positions,
+  sent: readonly Expected[],
+  goesOn: () => Promise<boolean> = () => Promise.resolve(true),
+): Promise<void> {
+  const arrived = async (): Promise<boolean> => {
+    let more = 0;
+    for (const [key, end] of await tap.ends([DEAD_LETTERS])) more += end - (before.get(key) ?? 0);
+    return more >= lettersOf(sent) || !(await goesOn());
+  };
+  await waitUntil(arrived, { timeoutMs: ARRIVAL_TIMEOUT_MS });
+}
+
+/** What is wrong with the dead letters: each expected one must be there once, with reason, key and value, no other. */
+export function letterProblems(expected: readonly Expected[], letters: readonly TappedMessage[]): string[] {
+  const byOrigin = new Map<string, TappedMessage[]>();
+  for (const letter of letters) {
+    const { headers } = letter;
+    const partition = Number(headers['concordat-original-partition']);
+    const place = positionKey(headers['concordat-original-topic'] ?? '', partition);
+    const origin = `${place}/${headers['concordat-original-offset']}`;
+    byOrigin.set(origin, [...(byOrigin.get(origin) ?? []), letter]);
+  }
+  const problems = expected.flatMap(({ sent, poison: { what, reason }, mayBeSkipped }) => {
+    const origin = `${positionKey(sent.topic, sent.partition)}/${sent.offset}`;
+    const found = byOrigin.get(origin) ?? [];
+    byOrigin.delete(origin);
+    if (mayBeSkipped === true && found.length === 0) return [];
+    const wanted = reason === undefined ? 0 : 1;
+    if (found.length !== wanted) return [`${origin} (${what}): ${found.length} dead letters instead of ${wanted}`];
+    return found.flatMap((letter) => differences(letter, sent, reason).map((text) => `${origin} (${what}): ${text}`));
+  });
+  const others = [...byOrigin.keys()].map((origin) => `${origin}: a dead letter that was not expected`);
+  return [...problems, ...others];
+}
+
+function differences(letter: TappedMessage, sent: TappedMessage, reason: string | undefined): string[] {
+  const said = letter.headers['concordat-reason'];
+  const problems = said === reason ? [] : [`put aside as ${said} instead of ${reason}`];
+  if (!sameBytes(letter.key, sent.key)) problems.push('its key is another one');
+  if (!sameBytes(letter.value, sent.value)) problems.push('its value is another one');
+  return problems;
+}
+
+function sameBytes(one: Buffer | null, other: Buffer | null): boolean {
+  return one === null || other === null ? one === other : one.equals(other);
+}
+
+function countByReason(letters: readonly TappedMessage[]): string {
+  const counts = new Map<string, number>();
+  for (const { headers } of letters) {
+    const reason = headers['concordat-reason'] ?? 'no reason';
+    counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  }
+  return [...counts].map(([reason, count]) => `${count} ${reason}`).join(', ');
+}
+
+/** The banks' groups have committed offsets behind the last poison. */
+async function offsetsMoveOn(lab: ScenarioLab, tap: KafkaTap, expected: readonly Expected[]): Promise<void> {
+  const last = new Map<string, number>();
+  for (const { sent } of expected) last.set(positionKey(sent.topic, sent.partition), sent.offset);
+  for (const bank of BANKS) {
+    const topics = [`concordat.prepare.${bank}`, `concordat.decide.${bank}`];
+    const behind = async (): Promise<boolean> => {
+      const committed = await tap.committed(`concordat-participant.${bank}`, topics);
+      return topics.every(
+        (topic) => (committed.get(positionKey(topic, 0)) ?? 0) > (last.get(positionKey(topic, 0)) ?? 0),
+      );
+    };
+    if (!(await waitUntil(behind, { timeoutMs: ARRIVAL_TIMEOUT_MS }))) {
+      throw new LabError(`The offsets of ${bank} did not move on behind the bad messages.`);
+    }
+  }
+  lab.narration.observation('the offsets of all banks have moved on behind the last of them');
+}

@@ -1,0 +1,80 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+
+/** A message that its reader must not take. */
+export interface Poison {
+  /** in words */
+  readonly what: string;
+  readonly value: Buffer | null;
+  /** under which it must stand in the dead-letter topic; undefined: readable, but not for this reader, so ignored */
+  readonly reason?: string;
+}
+
+/** The version of messages that readers know; one more than the payload, the message and the nesting may have. */
+const VERSION = 1;
+const PAYLOAD_BYTES = 256 * 1024 + 1;
+const MESSAGE_BYTES = 8 * 1024 * 1024 + 1;
+const NESTING = 65;
+
+const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+/** A decision that any reader can decode, about a transaction that nobody knows. */
+function decision(participant: string): Record<string, unknown> {
+  const [transactionId, branchId] = [randomUUID(), randomUUID()];
+  return { v: VERSION, type: 'decision', transactionId, branchId, participant, decision: 'commit', attempt: 0 };
+}
+
+/** Work that any reader can decode, but for its payload. */
+function work(participant: string, payload: unknown): Record<string, unknown> {
+  const { transactionId, branchId } = decision(participant);
+  const operations = [{ operation: 'credit', payload, keys: [] }];
+  const address = { v: VERSION, type: 'prepare', transactionId, branchId, participant };
+  return { ...address, protocol: '2pc', operations, deadline: 1, attempt: 0, epoch: { term: 0, index: 0 } };
+}
+
+function nested(depth: number): unknown {
+  return depth === 0 ? 1 : [nested(depth - 1)];
+}
+
+/**
+ * Every kind of message that does not belong into a topic, new at each call.
+ *
+ * @param participant whom the messages name where they name somebody that exists
+ */
+export function poisons(participant: string): Poison[] {
+  const good = decision(participant);
+  const { participant: _left, ...withoutParticipant } = good;
+  return [
+    { what: 'no value', value: null, reason: 'NOT_JSON' },
+    { what: 'an empty value', value: Buffer.alloc(0), reason: 'NOT_JSON' },
+    { what: 'garbage', value: Buffer.concat([Buffer.of(0xff, 0xfe), randomBytes(200)]), reason: 'NOT_UTF8' },
+    { what: 'text', value: Buffer.from('COMMIT everything!'), reason: 'NOT_JSON' },
+    { what: 'half a message', value: json(good).subarray(0, 60), reason: 'NOT_JSON' },
+    { what: 'JSON, but no object', value: json([good]), reason: 'NOT_A_MESSAGE' },
+    { what: 'a later version', value: json({ ...good, v: VERSION + 1 }), reason: 'UNKNOWN_VERSION' },
+    { what: 'no version', value: json({ ...good, v: undefined }), reason: 'UNKNOWN_VERSION' },
+    { what: 'an unknown type', value: json({ ...good, type: 'commit-all' }), reason: 'UNKNOWN_TYPE' },
+    { what: 'the name of a method as type', value: json({ ...good, type: 'constructor' }), reason: 'UNKNOWN_TYPE' },
+    { what: 'a field too many', value: json({ ...good, force: true }), reason: 'INVALID_FIELD' },
+    { what: 'a field too few', value: json(withoutParticipant), reason: 'INVALID_FIELD' },
+    { what: 'an id that is none', value: json({ ...good, transactionId: '4711' }), reason: 'INVALID_FIELD' },
+    { what: 'an impossible participant', value: json(decision("bank'; DROP TABLE account")), reason: 'INVALID_FIELD' },
+    { what: 'a decision that is none', value: json({ ...good, decision: 'perhaps' }), reason: 'INVALID_FIELD' },
+    { what: 'a count below zero', value: json({ ...good, attempt: -1 }), reason: 'INVALID_FIELD' },
+    { what: 'a payload too deep', value: json(work(participant, nested(NESTING))), reason: 'INVALID_FIELD' },
+    { what: 'a message for somebody else', value: json(decision('bank-elsewhere')) },
+    { what: 'a message of a type for others', value: json({ v: VERSION, type: 'outcome', ...outcome() }) },
+  ];
+}
+
+function outcome(): Record<string, unknown> {
+  return { transactionId: randomUUID(), outcome: 'committed', decidedAt: 1, endedAt: 1, participants: [] };
+}
+
+/** Too large in one way or the other; large, so a few of them are enough. */
+export function hugePoisons(participant: string): Poison[] {
+  const payload = 'x'.repeat(PAYLOAD_BYTES);
+  return [
+    { what: 'a payload too large', value: json(work(participant, payload)), reason: 'INVALID_FIELD' },
+    { what: 'a message too large', value: Buffer.alloc(MESSAGE_BYTES, 0x20), reason: 'TOO_LARGE' },
+  ];
+}
