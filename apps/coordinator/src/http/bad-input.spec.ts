@@ -88,20 +88,12 @@ describe('bodies', () => {
       paths: ['protocol'],
     },
     {
-      name: 'a protocol that comes later',
-      body: { branches: [], protocol: '3pc' },
-      status: 501,
-      code: 'NOT_AVAILABLE',
-      paths: ['protocol'],
-    },
-    {
       name: 'an unknown field in begin',
       url: '/v1/transactions',
       body: { branches: [] },
       code: 'UNKNOWN_FIELD',
       paths: ['branches'],
     },
-    { name: '3pc in begin', url: '/v1/transactions', body: { protocol: '3pc' }, status: 501, code: 'NOT_AVAILABLE' },
     {
       name: 'a body in commit',
       url: `/v1/transactions/${ID}/commit`,

@@ -1,3 +1,4 @@
+import type { AbortReason } from '@concordat/commit-protocol';
 import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 
 export interface ProblemDefinition {
@@ -237,11 +238,6 @@ export const PROBLEMS = {
     advice:
       'The log of the node has the cause. It is not known whether the request took effect: ask, or repeat it with the same key.',
   },
-  NOT_AVAILABLE: {
-    status: 501,
-    title: 'Not available in this version',
-    advice: 'Nothing happened.',
-  },
   NO_LEADER: {
     status: 503,
     title: 'The group has no leader now',
@@ -311,7 +307,8 @@ export const ABORT_REASON_ADVICE = {
   ADMISSION_TIMEOUT: 'The transaction waited for its `keys` until its deadline.',
   CLIENT_ABORTED: 'A client asked for it.',
   OPERATOR: 'An operator ruled so.',
-} as const;
+  BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while they heard of no coordinator.',
+} as const satisfies Record<AbortReason, string>;
 
 /** One field or parameter and what is wrong with it. */
 export interface FieldError {

@@ -46,7 +46,7 @@ export class TransactionsController {
     body: 'Begin',
     idempotent: true,
     answers: { 201: 'Transaction' },
-    problems: [400, 409, 413, 415, 422, 501, 503],
+    problems: [400, 409, 413, 415, 422, 503],
   })
   async begin(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     parseQuery(noQuerySchema, request.query);
@@ -65,7 +65,7 @@ export class TransactionsController {
     idempotent: true,
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
-    problems: [400, 409, 413, 415, 422, 501, 503],
+    problems: [400, 409, 413, 415, 422, 503],
   })
   async execute(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const options = parseQuery(waitQuerySchema, request.query);

@@ -4,7 +4,7 @@ import { canonicalJson, isUuid, type JsonValue } from '@concordat/foundation';
 import type { z } from 'zod';
 import { formatAddress, parseAddress, type Address } from '../address.js';
 import type { MemberRequest } from '../cluster/cluster.api.js';
-import { NotAvailableError, TooManyBranchesError } from '../transactions/errors.js';
+import { TooManyBranchesError } from '../transactions/errors.js';
 import type {
   BeginRequest,
   BranchRequest,
@@ -102,19 +102,17 @@ function isReachable(address: Address | undefined): boolean {
   return address !== undefined && !['0.0.0.0', '::'].includes(address.host);
 }
 
-/** @throws RequestRefusedError, NotAvailableError */
+/** @throws RequestRefusedError */
 export function parseBegin(body: unknown): BeginRequest {
   const request = parseBody(beginSchema, body ?? {});
-  refuseUnavailableProtocol(request.protocol);
   checkSize(request.metadata, 'metadata');
   return request;
 }
 
-/** @throws RequestRefusedError, TooManyBranchesError, NotAvailableError */
+/** @throws RequestRefusedError, TooManyBranchesError */
 export function parseExecute(body: unknown, maximumBranches: number): ExecuteRequest {
   refuseTooManyOperations(body);
   const request = parseBody(executeSchema, body);
-  refuseUnavailableProtocol(request.protocol);
   const participants = new Set<string>();
   for (const [index, branch] of request.branches.entries()) {
     participants.add(branch.participant);
@@ -153,13 +151,6 @@ export function parseBranch(body: unknown): BranchRequest | PreparedBranchReques
   const branch = parseBody(workBranchSchema, body);
   checkSize(branch.payload, 'payload');
   return branch;
-}
-
-function refuseUnavailableProtocol(protocol: '2pc' | '3pc'): void {
-  if (protocol === '2pc') return;
-  throw new NotAvailableError('the protocol 3pc comes with a later version; use 2pc (the default)', {
-    details: { errors: [{ path: 'protocol', message: '3pc comes with a later version' }] },
-  });
 }
 
 function checkSize(value: JsonValue, path: string): void {

@@ -7,6 +7,7 @@ import {
   type MessageBus,
   type Subscription,
 } from '@concordat/messaging';
+import type { ProtocolMessage, ReplyMessage } from '@concordat/commit-protocol';
 import type { TransactionManager } from '../transactions/transaction-manager.js';
 
 /**
@@ -43,16 +44,8 @@ export class RepliesConsumer {
         topics: [REPLIES_TOPIC],
         start: 'latest', // what was said while this node was away is asked for again by whoever leads
         onMessage: (message) => {
-          if (
-            message.type === 'vote' ||
-            message.type === 'done' ||
-            message.type === 'inquiry' ||
-            message.type === 'announce'
-          ) {
-            this.manager.onReply(message);
-          } else {
-            this.logger.warn(`a ${message.type} message does not belong into ${REPLIES_TOPIC}; ignored`);
-          }
+          if (isReply(message)) this.manager.onReply(message);
+          else this.logger.warn(`a ${message.type} message does not belong into ${REPLIES_TOPIC}; ignored`);
         },
       });
       this.subscription = subscription;
@@ -80,5 +73,21 @@ export class RepliesConsumer {
   async stop(): Promise<void> {
     this.stopped = true;
     await this.subscription?.stop();
+  }
+}
+
+/** What the coordinators take from the topic of replies; an answer to a branch's own ballot is not among it. */
+function isReply(message: ProtocolMessage): message is ReplyMessage {
+  switch (message.type) {
+    case 'vote':
+    case 'done':
+    case 'inquiry':
+    case 'announce':
+    case 'branches-decided':
+      return true;
+    case 'ballot-answer':
+      return message.proposer === undefined;
+    default:
+      return false;
   }
 }

@@ -84,12 +84,6 @@ export class UnknownOperationError extends CodedError {
   readonly retryable = false;
 }
 
-/** What was asked for is not part of this version. */
-export class NotAvailableError extends CodedError {
-  readonly code = 'NOT_AVAILABLE';
-  readonly retryable = false;
-}
-
 /** This node does not lead, or the group has no leader: nothing happened. */
 export class NoLeaderError extends CodedError {
   readonly code = 'NO_LEADER';

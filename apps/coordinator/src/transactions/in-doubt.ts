@@ -86,12 +86,12 @@ function lookAt(known: KnownTransaction, branch: BranchState, late: boolean): Fi
 }
 
 function describeDoubt(
-  { decision, delegatedTo, protocol }: TransactionState,
+  { decision, delegatedTo, preCommit }: TransactionState,
   participant: string,
   ruling: BranchState['ruling'],
 ): Pick<Finding, 'reason' | 'rulings'> {
   if (decision === undefined) {
-    const possible = delegatedTo === undefined && protocol === '2pc';
+    const possible = delegatedTo === undefined && !preCommit;
     const rulings: PossibleRuling[] = possible ? [{ action: 'abort', force: false }] : [];
     return { reason: 'voted yes; the transaction is not decided yet', rulings };
   }

@@ -63,6 +63,9 @@ export interface ClaimInFlight extends Idempotency {
   readonly settled: Promise<unknown>;
 }
 
+/** What a participant says about one branch. */
+type BranchReply = Exclude<ReplyMessage, AnnounceMessage>;
+
 /** So many ended transactions stay at hand before a record says for its own sake that they are published. */
 const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
 
@@ -230,6 +233,10 @@ export class LeaderSession {
         return this.onBranchMessage(message, { type: 'vote', message });
       case 'done':
         return this.onDone(message);
+      case 'ballot-answer':
+        return this.onBranchMessage(message, { type: 'ballot-answer', message });
+      case 'branches-decided':
+        return this.behindBarrier(message, { type: 'branches-decided', message });
       default:
         unreachable(message, 'reply');
     }
@@ -239,7 +246,7 @@ export class LeaderSession {
     const entry = this.entries.get(transaction.transactionId);
     if (!entry) return;
     if (result.refusal !== undefined && !transaction.decision) {
-      if (record.type !== 'decide' && record.type !== 'commit-requested') return;
+      if (record.type !== 'decide' && record.type !== 'commit-requested' && record.type !== 'pre-commit') return;
       this.dependencies.onAlert(`the log refused ${record.type} of ${transaction.transactionId}: ${result.refusal}`);
       this.handle(entry, { type: 'proposal-failed' });
       return;
@@ -259,16 +266,20 @@ export class LeaderSession {
   private onDone(message: DoneMessage): void {
     const known = this.entries.get(message.transactionId)?.machine.transaction;
     const early = known && !known.decision && known.delegatedTo !== message.branchId && message.end !== 'aborted';
-    if (!early) return this.onBranchMessage(message, { type: 'done', message });
+    if (early) this.behindBarrier(message, { type: 'done', message });
+    else this.onBranchMessage(message, { type: 'done', message });
+  }
+
+  private behindBarrier(message: BranchReply, event: CoordinatorEvent): void {
     this.dependencies.log.confirmLeadership().then(
       () => {
-        if (!this.closed) this.onBranchMessage(message, { type: 'done', message });
+        if (!this.closed) this.onBranchMessage(message, event);
       },
       () => undefined, // deposed: the successor hears it too
     );
   }
 
-  private onBranchMessage(message: Exclude<ReplyMessage, AnnounceMessage>, event: CoordinatorEvent): void {
+  private onBranchMessage(message: BranchReply, event: CoordinatorEvent): void {
     const entry = this.entries.get(message.transactionId);
     if (entry) {
       this.handle(entry, event);

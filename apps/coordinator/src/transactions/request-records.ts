@@ -10,7 +10,6 @@ import {
 } from '@concordat/commit-protocol';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import {
-  NotAvailableError,
   PayloadTooLargeError,
   TooManyBranchesError,
   UnknownOperationError,
@@ -152,10 +151,4 @@ export class RequestRecords {
       { details: { limit: maximumOperationsBytes } },
     );
   }
-}
-
-/** @throws NotAvailableError */
-export function refuseUnavailable({ protocol }: Pick<BeginRequest, 'protocol'>): void {
-  if (protocol === '2pc') return;
-  throw new NotAvailableError('three-phase commit is not available in this version; use "2pc"');
 }

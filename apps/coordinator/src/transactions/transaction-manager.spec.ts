@@ -341,11 +341,6 @@ describe('answers to clients (protocol 4.6)', () => {
     expect(answer.error).toMatchObject({ code: 'NO_LEADER' });
   });
 
-  it('refuses three-phase commit, which it does not have', async () => {
-    const harness = new Harness();
-    await expect(harness.execute({ ...transfer(), protocol: '3pc' })).rejects.toMatchObject({ code: 'NOT_AVAILABLE' });
-  });
-
   it('refuses participants and operations that nobody announced, at once', async () => {
     const harness = new Harness();
     const of = (participant: string, operation: string): Promise<unknown> =>

@@ -24,7 +24,7 @@ import { logWithFailpoints } from './failpoint-log.js';
 import { countHazards } from './in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leader-session.js';
 import { logged } from './logged.js';
-import { refuseUnavailable, RequestRecords } from './request-records.js';
+import { RequestRecords } from './request-records.js';
 import { Retention } from './retention.js';
 import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './rulings.js';
 import { TransactionQueries } from './transaction-queries.js';
@@ -157,7 +157,6 @@ export class TransactionManager implements TransactionsApi {
 
   async begin(request: BeginRequest): Promise<TransactionView> {
     const session = this.leading();
-    refuseUnavailable(request);
     let inFlight;
     while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
     const repeated = this.findRepeated(request.idempotency);
@@ -171,7 +170,6 @@ export class TransactionManager implements TransactionsApi {
 
   async execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
     const session = this.leading();
-    refuseUnavailable(request);
     let inFlight;
     while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
     const repeated = this.findRepeated(request.idempotency);

@@ -12,7 +12,7 @@ import type {
   Vote,
 } from '@concordat/commit-protocol';
 
-/** Where a transaction stands; it only moves forward. `precommitted` belongs to 3PC. */
+/** Where a transaction stands; it only moves forward. `precommitted`: in 3PC, a ballot is open and nothing decided. */
 export type TransactionStatus =
   'active' | 'preparing' | 'precommitted' | 'committing' | 'committed' | 'aborting' | 'aborted' | 'mixed';
 

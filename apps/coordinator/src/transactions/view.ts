@@ -1,4 +1,10 @@
-import type { BranchReport, BranchState, RulingState, TransactionState } from '@concordat/commit-protocol';
+import {
+  FEWEST_USEFUL_ACCEPTORS,
+  type BranchReport,
+  type BranchState,
+  type RulingState,
+  type TransactionState,
+} from '@concordat/commit-protocol';
 import type {
   BranchStateName,
   BranchView,
@@ -15,6 +21,7 @@ export function statusOf(transaction: TransactionState): TransactionStatus {
   if (transaction.outcome === 'mixed') return 'mixed';
   if (transaction.decision === 'commit') return transaction.endedAt === undefined ? 'committing' : 'committed';
   if (transaction.decision === 'abort') return transaction.endedAt === undefined ? 'aborting' : 'aborted';
+  if (transaction.preCommit) return 'precommitted';
   return transaction.closed ? 'preparing' : 'active';
 }
 
@@ -39,7 +46,7 @@ export function transactionView(transaction: TransactionState, reportOf?: Report
       }),
     branches: transaction.branches.map((branch) => branchView(transaction, branch, reportOf?.(branch.branchId))),
     metadata: transaction.metadata,
-    warnings: [],
+    warnings: warningsOf(transaction),
     rulings: (transaction.rulings ?? []).map(rulingView),
     createdAt: isoTime(transaction.createdAt),
     deadline: isoTime(transaction.deadline),
@@ -47,6 +54,15 @@ export function transactionView(transaction: TransactionState, reportOf?: Report
     endedAt: transaction.endedAt === undefined ? null : isoTime(transaction.endedAt),
     logIndex: transaction.logIndex,
   };
+}
+
+/** What the client should know about what it asked for; the branches count once their set is fixed. */
+function warningsOf({ protocol, closed, branches, delegatedTo }: TransactionState): string[] {
+  if (protocol !== '3pc' || !closed || branches.length === 0 || branches.length >= FEWEST_USEFUL_ACCEPTORS) return [];
+  const instead = delegatedTo === undefined ? 'it blocks as 2pc does' : 'its only branch commits in one phase';
+  return [
+    `3pc survives the loss of all coordinators with ${FEWEST_USEFUL_ACCEPTORS} branches or more; with ${branches.length}, ${instead}`,
+  ];
 }
 
 export function rulingView({ at, ...ruling }: RulingState): RulingView {
