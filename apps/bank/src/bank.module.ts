@@ -53,7 +53,7 @@ export class BankModule implements OnApplicationShutdown {
 
 function participantOptions(options: BankOptions, database: DataSource): ConcordatParticipantOptions {
   const { config, logger, failpoints, onFatal } = options;
-  const { participant, cluster, databaseUrl, kafkaBrokers, http } = config;
+  const { participant, cluster, databaseUrl, kafkaBrokers, http, terminationTimeoutMs } = config;
   // The same after a restart, so that the process takes its partitions back at once.
   const clientId = `${participant}-${hostname()}-${http.port}`;
   return {
@@ -62,6 +62,7 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
     postgres: { connectionString: databaseUrl, dataSource: database },
     bus: options.bus ?? kafkaBus({ brokers: kafkaBrokers, clientId, logger }),
     beforeConsuming: () => prepareAccountDatabase(database),
+    limits: { terminationTimeoutMs },
     onFatal,
     logger,
     ...(failpoints && { failpoints }),

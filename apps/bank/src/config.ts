@@ -1,5 +1,10 @@
 import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
-import { PARTICIPANT_FAILPOINTS, isClusterName, isParticipantName } from '@concordat/participant';
+import {
+  DEFAULT_PARTICIPANT_LIMITS,
+  PARTICIPANT_FAILPOINTS,
+  isClusterName,
+  isParticipantName,
+} from '@concordat/participant';
 import { z } from 'zod';
 
 export interface Address {
@@ -15,6 +20,8 @@ export interface Config {
   readonly kafkaBrokers: readonly string[];
   readonly cluster: string;
   readonly logLevel: LogLevel;
+  /** how long a branch in three phases waits for a coordinator before it decides with the others, in milliseconds */
+  readonly terminationTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
 }
 
@@ -23,6 +30,10 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type ConfigResult =
   { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly string[] };
+
+/** Shorter than a message may take under load, branches would decide while a coordinator is answering. */
+const SHORTEST_TIMEOUT_MS = 100;
+const LONGEST_TIMEOUT_MS = 3_600_000;
 
 function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Value, string> {
   return z.string().transform((text, context) => {
@@ -50,6 +61,12 @@ function parseDatabaseUrl(text: string): string | undefined {
   const { protocol, hostname, pathname } = new URL(text);
   const complete = hostname !== '' && pathname.length > 1;
   return complete && (protocol === 'postgres:' || protocol === 'postgresql:') ? text : undefined;
+}
+
+function parseMilliseconds(text: string): number | undefined {
+  const value = Number(text);
+  const isWithin = value >= SHORTEST_TIMEOUT_MS && value <= LONGEST_TIMEOUT_MS;
+  return /^\d+$/.test(text) && isWithin ? value : undefined;
 }
 
 function parseFailpoints(text: string): Config['failpoints'] | undefined {
@@ -100,6 +117,11 @@ const VARIABLES = {
     expected: `one of ${LOG_LEVELS.join(', ')}`,
     schema: parsed((text) => LOG_LEVELS.find((level) => level === text)),
   },
+  CONCORDAT_TERMINATION_TIMEOUT_MS: {
+    default: String(DEFAULT_PARTICIPANT_LIMITS.terminationTimeoutMs),
+    expected: `milliseconds, ${SHORTEST_TIMEOUT_MS} to ${LONGEST_TIMEOUT_MS}`,
+    schema: parsed(parseMilliseconds),
+  },
   CONCORDAT_FAILPOINTS: {
     default: 'off',
     expected: `off, on, or name=kill|pause|delay:<ms>|error[@<nth time>] separated by commas; names: ${PARTICIPANT_FAILPOINTS.join(' ')}`,
@@ -138,6 +160,7 @@ function assemble(values: Values): Config {
     kafkaBrokers: Object.freeze(values.KAFKA_BROKERS),
     cluster: values.CONCORDAT_CLUSTER,
     logLevel: values.CONCORDAT_LOG_LEVEL,
+    terminationTimeoutMs: values.CONCORDAT_TERMINATION_TIMEOUT_MS,
     failpoints: Object.freeze(values.CONCORDAT_FAILPOINTS),
   });
 }

@@ -1,18 +1,21 @@
 import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
-import type { ReplyMessage } from '@concordat/commit-protocol';
-import { REPLIES_TOPIC, type MessageBus } from '@concordat/messaging';
+import type { BallotMessage, ReplyMessage, TerminationDueMessage } from '@concordat/commit-protocol';
+import { REPLIES_TOPIC, decideTopic, type MessageBus } from '@concordat/messaging';
 
 /** Lazy messages are sent at once when so many have gathered. */
 const MAXIMUM_GATHERED = 512;
 
+/** What a participant says: to the coordinators, to other branches, and to itself. */
+export type SentMessage = ReplyMessage | BallotMessage | TerminationDueMessage;
+
 /**
- * Gathers replies: everything prompt of one turn leaves in one `publish`, and lazy messages wait up to
+ * Gathers what is to be sent: everything prompt of one turn leaves in one `publish`, and lazy messages wait up to
  * `delayMs` milliseconds for company (each request costs a socket write on both sides). Losing any of them is
- * safe, because the coordinator asks again.
+ * safe, because whoever misses it asks again.
  */
 export class Outbox {
-  private prompt: ReplyMessage[] = [];
-  private lazy: ReplyMessage[] = [];
+  private prompt: SentMessage[] = [];
+  private lazy: SentMessage[] = [];
   private timer: Timer | undefined;
   private flushScheduled = false;
   private readonly pending = new Set<Promise<void>>();
@@ -25,13 +28,13 @@ export class Outbox {
   ) {}
 
   /** Sends with the end of this turn. */
-  send(message: ReplyMessage): void {
+  send(message: SentMessage): void {
     this.prompt.push(message);
     this.scheduleFlush();
   }
 
   /** Sends within `delayMs` milliseconds. */
-  sendLazily(message: ReplyMessage): void {
+  sendLazily(message: SentMessage): void {
     this.lazy.push(message);
     if (this.lazy.length >= MAXIMUM_GATHERED) return this.flushLazy();
     this.timer ??= this.clock.setTimer(this.delayMs, () => this.flushLazy());
@@ -68,11 +71,26 @@ export class Outbox {
     this.pending.add(sending);
   }
 
-  private async publish(batch: readonly ReplyMessage[]): Promise<void> {
+  private async publish(batch: readonly SentMessage[]): Promise<void> {
     try {
-      await this.bus.publish(batch.map((message) => ({ topic: REPLIES_TOPIC, message })));
+      await this.bus.publish(batch.map((message) => ({ topic: topicOf(message), message })));
     } catch (error) {
-      this.logger.warn(`${batch.length} replies were dropped, the coordinator will ask again: ${errorMessage(error)}`);
+      this.logger.warn(
+        `${batch.length} messages were dropped, whoever misses them will ask again: ${errorMessage(error)}`,
+      );
     }
+  }
+}
+
+function topicOf(message: SentMessage): string {
+  switch (message.type) {
+    case 'ballot-answer':
+      return message.proposer ? decideTopic(message.proposer.participant) : REPLIES_TOPIC;
+    case 'ballot-request':
+    case 'decision':
+    case 'termination-due':
+      return decideTopic(message.participant);
+    default:
+      return REPLIES_TOPIC;
   }
 }

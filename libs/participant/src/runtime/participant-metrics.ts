@@ -12,6 +12,8 @@ export interface ParticipantMetrics {
   /** attempts whose outcome is not known; repeated by the protocol */
   readonly unknown: number;
   readonly inquiries: number;
+  /** times that branches in three phases were to decide among themselves, because no coordinator answered */
+  readonly terminations: number;
   /** as of the last sweep */
   readonly preparedBranches: number;
   /** as of the last sweep; 0 when nothing is prepared */
@@ -45,6 +47,7 @@ export class MetricsRecorder {
   dropped = 0;
   unknown = 0;
   inquiries = 0;
+  terminations = 0;
   preparedBranches = 0;
   oldestPreparedAgeMs = 0;
 

@@ -1,6 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, VirtualClock, type JsonValue } from '@concordat/foundation';
-import type { CoordinatorMessage, OperationCall, ReplyMessage } from '@concordat/commit-protocol';
+import type {
+  Acceptor,
+  BallotAnswer,
+  BallotRequest,
+  CoordinatorMessage,
+  Decision,
+  OpenedBallot,
+  OperationCall,
+  ParticipantMessage,
+  ReplyMessage,
+} from '@concordat/commit-protocol';
 import {
   MemoryBroker,
   MemoryMessageBus,
@@ -24,6 +34,13 @@ import type {
 const id = (kind: string, n: number): string => `01890000-0000-7000-8000-${kind}${String(n).padStart(8, '0')}`;
 const address = (n: number) => ({ transactionId: id('aaaa', n), branchId: id('bbbb', n), participant: 'bank-a' });
 
+/** The branches of transaction 1; the first is this participant's. */
+const ACCEPTORS: readonly Acceptor[] = [
+  { branchId: id('bbbb', 1), participant: 'bank-a' },
+  { branchId: id('bbbb', 2), participant: 'bank-b' },
+  { branchId: id('bbbb', 3), participant: 'bank-c' },
+];
+
 type Work = (context: string) => Promise<readonly JsonValue[]>;
 
 /** Says yes to everything; a branch whose work is `held` waits, as on a lock, until it is let go. */
@@ -33,6 +50,8 @@ class FakeResourceManager implements ResourceManager<string> {
   readonly works: BranchWork[] = [];
   readonly held = new Map<string, () => void>();
   failing = false;
+  ballotAnswer: 'refused' | 'unknown' | undefined;
+  opened: OpenedBallot | undefined;
 
   constructor(private readonly holds: (branchId: string) => boolean = () => false) {}
 
@@ -56,6 +75,29 @@ class FakeResourceManager implements ResourceManager<string> {
   async abort(branch: BranchIdentity): Promise<'aborted'> {
     this.note('abort', branch);
     return 'aborted';
+  }
+
+  async answerBallot(branch: BranchIdentity, request: BallotRequest): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    this.note(`${request.type} ${request.ballot.round}`, branch);
+    if (this.ballotAnswer) return this.ballotAnswer;
+    return request.type === 'promise'
+      ? { type: 'promised', ballot: request.ballot }
+      : { type: 'accepted', ballot: request.ballot };
+  }
+
+  async openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
+    this.note('open', branch);
+    return (
+      this.opened ?? { type: 'opened', ballot: { round: 1, proposer: 1 }, accepted: undefined, acceptors: ACCEPTORS }
+    );
+  }
+
+  async recordDecision(branch: BranchIdentity, decision: Decision): Promise<void> {
+    this.note(`record ${decision}`, branch);
+  }
+
+  gidOf({ transactionId, branchId }: BranchIdentity): string {
+    return `concordat:x:${transactionId}:${branchId}`;
   }
 
   async listPrepared(): Promise<readonly PreparedBranch[]> {
@@ -114,7 +156,7 @@ async function createSystem(limits: Partial<ParticipantLimits> = {}, resourceMan
       await turns();
     }
   };
-  const send = async (...messages: CoordinatorMessage[]): Promise<void> => {
+  const send = async (...messages: ParticipantMessage[]): Promise<void> => {
     const outgoing = messages.map((message) => {
       const isWork = message.type === 'prepare' || message.type === 'commit-one-phase';
       return { topic: isWork ? prepareTopic('bank-a') : decideTopic('bank-a'), message };
@@ -265,7 +307,13 @@ describe('ParticipantRuntime', () => {
     const resourceManager = new FakeResourceManager();
     const clock = new VirtualClock();
     const { transactionId, branchId } = address(1);
-    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: clock.now() });
+    resourceManager.prepared.push({
+      transactionId,
+      branchId,
+      gid: 'concordat:x',
+      preparedAt: clock.now(),
+      isAcceptor: false,
+    });
     const system = await createSystem({ sweepIntervalMs: 100, inquiryAfterMs: 250 }, resourceManager);
     expect(system.runtime.metrics()).toMatchObject({ inquiries: 1, preparedBranches: 1 });
     await system.run(220);
@@ -282,7 +330,13 @@ describe('ParticipantRuntime', () => {
     const resourceManager = new FakeResourceManager();
     const system = await createSystem({ sweepIntervalMs: 60_000, inquiryAfterMs: 60_000 }, resourceManager);
     const { transactionId, branchId } = address(1);
-    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: system.clock.now() });
+    resourceManager.prepared.push({
+      transactionId,
+      branchId,
+      gid: 'concordat:x',
+      preparedAt: system.clock.now(),
+      isAcceptor: false,
+    });
     await system.send(prepare(2));
     expect(system.heard.filter(({ type }) => type === 'inquiry')).toEqual([]);
     await system.send(prepare(3, 9));
@@ -297,7 +351,7 @@ describe('ParticipantRuntime', () => {
     await system.send(decision); // a repeat is answered from memory
     expect(resourceManager.calls).toEqual(['commit 1']);
     const { transactionId, branchId } = address(1);
-    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0 });
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0, isAcceptor: false });
     await system.run(320);
     expect(system.heard.filter(({ type }) => type === 'inquiry').length).toBeGreaterThan(0);
     await system.send(decision);
@@ -325,5 +379,123 @@ describe('ParticipantRuntime', () => {
     await system.run(150);
     await stopping;
     expect(system.heard.map(short)).toContain('done committed 1');
+  });
+});
+
+describe('ParticipantRuntime in three phases', () => {
+  const threePhases = { ...prepare(1), protocol: '3pc', acceptors: ACCEPTORS } as CoordinatorMessage;
+  const request = (request: BallotRequest, proposer?: Acceptor): ParticipantMessage => ({
+    ...address(1),
+    type: 'ballot-request',
+    request,
+    acceptors: ACCEPTORS,
+    ...(proposer && { proposer }),
+  });
+  const preCommit = request({ type: 'accept', ballot: { round: 0, proposer: 0 }, value: 'commit' });
+  const limits = { sweepIntervalMs: 60_000, terminationTimeoutMs: 400 };
+
+  /** What was sent to each topic, by type. */
+  function sent(requests: readonly OutgoingMessage[][], topic: string): string[] {
+    return requests.flat().flatMap((outgoing) => (outgoing.topic === topic ? [outgoing.message.type] : []));
+  }
+
+  it('hands the acceptors to the resource manager, which puts the vote on record', async () => {
+    const { send, resourceManager, heard } = await createSystem(limits);
+    await send({ ...threePhases, operations: [], enlistedVote: 'read-only' } as CoordinatorMessage);
+    await send(threePhases);
+    expect(resourceManager.works).toMatchObject([
+      { acceptors: ACCEPTORS, enlistedVote: 'read-only', preparedByService: true },
+      { acceptors: ACCEPTORS, preparedByService: false },
+    ]);
+    expect(heard).toMatchObject([{ type: 'vote', vote: 'yes' }]);
+  });
+
+  it('answers the coordinators where they listen, and a branch at its participant', async () => {
+    const { send, bus, heard } = await createSystem(limits);
+    await send(preCommit);
+    expect(heard).toMatchObject([{ type: 'ballot-answer', answer: { type: 'accepted' } }]);
+    await send(request({ type: 'promise', ballot: { round: 2, proposer: 3 } }, ACCEPTORS[2]));
+    expect(sent(bus.requests, decideTopic('bank-c'))).toEqual(['ballot-answer']);
+    expect(heard).toHaveLength(1);
+  });
+
+  it.each(['refused', 'unknown'] as const)('says nothing when the acceptor is %s', async (answer) => {
+    const { send, resourceManager, heard, runtime } = await createSystem(limits);
+    resourceManager.ballotAnswer = answer;
+    await send(preCommit);
+    expect(heard).toEqual([]);
+    expect(runtime.metrics().alerts.IMPOSSIBLE_BALLOT).toBe(answer === 'refused' ? 1 : 0);
+  });
+
+  it('asks the coordinators first, then tells itself that it is time, and opens a ballot with the others', async () => {
+    const { send, run, bus, heard, resourceManager } = await createSystem(limits);
+    await send(threePhases);
+    const aboutBranches = (): string[] => heard.map(({ type }) => type).filter((type) => type !== 'announce');
+    await run(150);
+    expect(aboutBranches()).toEqual(['vote']);
+    await run(150);
+    expect(aboutBranches()).toEqual(['vote', 'inquiry']);
+    expect(resourceManager.calls).toEqual(['prepare 1']);
+    await run(400);
+    expect(sent(bus.requests, decideTopic('bank-a'))).toEqual(['termination-due']);
+    expect(resourceManager.calls).toEqual(['prepare 1', 'open 1']);
+    expect(sent(bus.requests, decideTopic('bank-b'))).toEqual(['ballot-request']);
+    expect(sent(bus.requests, decideTopic('bank-c'))).toEqual(['ballot-request']);
+  });
+
+  it('tells the others and the coordinators what a majority has decided, and ends its branch by it', async () => {
+    const { send, bus, heard, resourceManager } = await createSystem(limits);
+    await send({ ...address(1), type: 'termination-due' });
+    const answer = (answer: BallotAnswer): ParticipantMessage => {
+      const { transactionId } = address(1);
+      return { ...ACCEPTORS[1]!, transactionId, type: 'ballot-answer', answer, proposer: ACCEPTORS[0]! };
+    };
+    const ballot = { round: 1, proposer: 1 };
+    await send(answer({ type: 'promised', ballot, accepted: { ballot: { round: 0, proposer: 0 }, value: 'commit' } }));
+    await send(answer({ type: 'accepted', ballot }));
+    expect(resourceManager.calls).toEqual(['open 1', 'accept 1 1', 'commit 1']);
+    expect(sent(bus.requests, decideTopic('bank-c'))).toEqual(['ballot-request', 'ballot-request', 'decision']);
+    expect(heard).toMatchObject([{ type: 'branches-decided', decision: 'commit' }]);
+  });
+
+  it('waits as long as coordinators have something to say', async () => {
+    const { send, run, resourceManager, runtime } = await createSystem(limits);
+    await send(threePhases);
+    for (let n = 0; n < 5; n++) {
+      await run(350);
+      await send({ ...address(1), type: 'undecided' });
+    }
+    expect(resourceManager.calls).toEqual(['prepare 1']);
+    expect(runtime.metrics().terminations).toBe(0);
+    await send({ ...address(1), type: 'decision', decision: 'commit', attempt: 0 });
+    await run(2_000);
+    expect(resourceManager.calls).toEqual(['prepare 1', 'commit 1']);
+  });
+
+  it('watches over what an earlier process has prepared, until it has ended elsewhere', async () => {
+    const resourceManager = new FakeResourceManager();
+    const { transactionId, branchId } = address(1);
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0, isAcceptor: true });
+    resourceManager.opened = { type: 'not-an-acceptor' };
+    const system = await createSystem({ ...limits, sweepIntervalMs: 1_000 }, resourceManager);
+    await system.run(700);
+    expect(resourceManager.calls).toEqual(['open 1']);
+    resourceManager.prepared.length = 0;
+    await system.run(3_000);
+    expect(resourceManager.calls).toEqual(['open 1']);
+  });
+
+  it('is reminded again when a ballot has come to nothing', async () => {
+    const { send, run, resourceManager } = await createSystem(limits);
+    await send(threePhases);
+    await run(1_900);
+    const opened = resourceManager.calls.filter((call) => call === 'open 1').length;
+    expect(opened).toBeGreaterThanOrEqual(2);
+  });
+
+  it('puts the decision on record before a ruling against it', async () => {
+    const { send, resourceManager } = await createSystem(limits);
+    await send({ ...address(1), type: 'ruling', ruling: 'abort', attempt: 0 });
+    expect(resourceManager.calls).toEqual(['record commit 1', 'abort 1']);
   });
 });

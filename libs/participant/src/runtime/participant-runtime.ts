@@ -5,23 +5,19 @@ import {
   silentLogger,
   unreachable,
   type Failpoints,
-  type JsonValue,
   type Logger,
   type Timer,
 } from '@concordat/foundation';
 import {
   ParticipantMachine,
   type BranchAddress,
-  type CommitOnePhaseMessage,
-  type CoordinatorMessage,
   type DoneMessage,
   type ParticipantEffect,
   type ParticipantEvent,
-  type PrepareMessage,
+  type ParticipantMessage,
   type ProtocolMessage,
   type TransactionId,
   type VoteMessage,
-  type WorkMessage,
 } from '@concordat/commit-protocol';
 import {
   REPLIES_TOPIC,
@@ -33,17 +29,18 @@ import {
   type Subscription,
 } from '@concordat/messaging';
 import { BoundedPool } from './bounded-pool.js';
-import { BranchRefusedError, ParticipantConfigurationError } from './errors.js';
+import { BranchExecutor, branchOf, type DatabaseEffect } from './branch-executor.js';
+import { ParticipantConfigurationError } from './errors.js';
 import { Outbox } from './outbox.js';
-import type { ParticipantFailpoint } from './participant-failpoints.js';
 import { MetricsRecorder, type ParticipantMetrics } from './participant-metrics.js';
 import {
   DEFAULT_PARTICIPANT_LIMITS,
   type ParticipantLimits,
   type ParticipantRuntimeOptions,
 } from './participant-runtime.types.js';
-import type { BranchWork, PreparedBranch } from './resource-manager.js';
+import type { BranchIdentity, PreparedBranch } from './resource-manager.js';
 import { Sweeper } from './sweeper.js';
+import { TerminationWatch } from './termination-watch.js';
 
 /** Messages in hand beyond what the pools hold: answered from memory, so they are finished at once. */
 const IN_FLIGHT_SLACK = 128;
@@ -62,13 +59,14 @@ const FIRST_ANNOUNCE_INTERVAL_MS = 250;
 export class ParticipantRuntime<Context> {
   private readonly limits: ParticipantLimits;
   private readonly logger: Logger;
-  private readonly failpoints: Failpoints;
   private readonly bus: MessageBus;
   private readonly machine: ParticipantMachine;
   private readonly workPool: BoundedPool;
   private readonly rulingPool: BoundedPool;
   private readonly outbox: Outbox;
+  private readonly executor: BranchExecutor<Context>;
   private readonly sweeper: Sweeper;
+  private readonly termination: TerminationWatch;
   private readonly recorder = new MetricsRecorder();
   private readonly idleWaiters = new Map<TransactionId, (() => void)[]>();
   private subscription: Subscription | undefined;
@@ -85,14 +83,16 @@ export class ParticipantRuntime<Context> {
     this.limits = { ...DEFAULT_PARTICIPANT_LIMITS, ...options.limits };
     const { participant, clock } = options;
     this.logger = options.logger ?? silentLogger;
-    this.failpoints = options.failpoints ?? noFailpoints;
-    const { failpoints, logger } = this;
+    const { logger } = this;
+    const failpoints = options.failpoints ?? noFailpoints;
     this.bus = withFailpoints(options.bus, { process: 'participant', failpoints, logger });
     this.machine = new ParticipantMachine({ participant, ...this.limits });
     this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue);
     this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue);
     this.outbox = new Outbox(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
+    this.executor = this.createExecutor(failpoints);
     this.sweeper = this.createSweeper();
+    this.termination = this.createTermination();
   }
 
   /** Begins to consume. The resource manager and the bus must have been started. */
@@ -120,6 +120,7 @@ export class ParticipantRuntime<Context> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     this.announceTimer?.cancel();
+    this.termination.stop();
     await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
     await this.atMost(this.outbox.flush());
   }
@@ -131,8 +132,18 @@ export class ParticipantRuntime<Context> {
   }
 
   metrics(): ParticipantMetrics {
-    const { votes, refusals, ends, alerts, dropped, unknown, inquiries, preparedBranches, oldestPreparedAgeMs } =
-      this.recorder;
+    const {
+      votes,
+      refusals,
+      ends,
+      alerts,
+      dropped,
+      unknown,
+      inquiries,
+      terminations,
+      preparedBranches,
+      oldestPreparedAgeMs,
+    } = this.recorder;
     return {
       votes: { ...votes },
       refusals: { ...refusals },
@@ -141,6 +152,7 @@ export class ParticipantRuntime<Context> {
       dropped,
       unknown,
       inquiries,
+      terminations,
       preparedBranches,
       oldestPreparedAgeMs,
       workRunning: this.workPool.runningCount,
@@ -152,18 +164,26 @@ export class ParticipantRuntime<Context> {
 
   private onMessage(message: ProtocolMessage): void | Promise<void> {
     switch (message.type) {
+      case 'ballot-request':
+        if (!message.proposer) this.termination.heard(message.branchId);
+        return this.receive(message);
       case 'prepare':
       case 'commit-one-phase':
       case 'decision':
       case 'ruling':
+      case 'undecided':
       case 'unknown-old':
+        this.termination.heard(message.branchId);
+        return this.receive(message);
+      case 'ballot-answer':
+      case 'termination-due':
         return this.receive(message);
       default:
         return undefined; // not for participants
     }
   }
 
-  private receive(message: CoordinatorMessage): void | Promise<void> {
+  private receive(message: ParticipantMessage): void | Promise<void> {
     this.step({ type: 'message', message });
     if (this.machine.isIdle(message.transactionId)) return undefined;
     return new Promise((resolve) => {
@@ -188,18 +208,21 @@ export class ParticipantRuntime<Context> {
       case 'inquire-all':
         return this.sweeper.inquireAll();
       case 'run-prepare':
-        return this.submit(this.workPool, effect.message, () => this.prepare(effect.message));
       case 'run-one-phase':
-        return this.submit(this.workPool, effect.message, () => this.onePhase(effect.message));
+        return this.submit(this.workPool, effect);
       case 'run-commit':
-        return this.submit(this.rulingPool, effect.branch, () => this.commit(effect.branch));
       case 'run-abort':
-        return this.submit(this.rulingPool, effect.branch, () => this.abort(effect.branch));
+      case 'run-ruling':
+      case 'run-ballot':
+      case 'open-ballot':
+        return this.submit(this.rulingPool, effect);
       case 'cancel-work':
         if (this.workPool.cancel(keyOf(effect.branch))) this.step({ type: 'unknown', branch: effect.branch });
         return;
       case 'reply':
         return this.reply(effect.message, effect.prompt);
+      case 'send':
+        return this.outbox.send(effect.message);
       case 'alert':
         return this.alert(effect);
       default:
@@ -207,95 +230,27 @@ export class ParticipantRuntime<Context> {
     }
   }
 
-  private submit(pool: BoundedPool, address: BranchAddress, run: () => Promise<ParticipantEvent>): void {
-    const accepted = pool.submit(keyOf(address), async () => this.step(await run()));
+  private submit(pool: BoundedPool, effect: DatabaseEffect): void {
+    const branch = branchOf(effect);
+    const accepted = pool.submit(keyOf(branch), async () => {
+      const event = await this.executor.run(effect);
+      if (event.type === 'unknown') this.recorder.unknown++;
+      this.watchOver(effect, event);
+      this.step(event);
+    });
     if (accepted) return;
     this.recorder.dropped++;
-    this.step({ type: 'unknown', branch: addressOf(address) });
+    this.step({ type: 'unknown', branch });
   }
 
-  private async prepare(message: PrepareMessage): Promise<ParticipantEvent> {
-    const branch = addressOf(message);
-    try {
-      const result = await this.options.resourceManager.prepare(branchWorkOf(message), (context) =>
-        this.work(message, context, 'participant.prepare.before-prepare'),
-      );
-      if (result === 'busy') return { type: 'unknown', branch };
-      if (result.vote === 'yes') await this.hit('participant.prepare.after-prepare');
-      return { type: 'voted', branch, result };
-    } catch (error) {
-      return this.unknown(branch, 'prepare', error);
+  /** A branch in three phases that voted yes waits for the coordinators until it has ended. */
+  private watchOver(effect: DatabaseEffect, event: ParticipantEvent): void {
+    const { branchId } = branchOf(effect);
+    if (effect.type === 'run-prepare' && effect.message.protocol === '3pc') {
+      if (event.type === 'voted' && event.result.vote === 'yes') this.termination.watch(effect.message);
+    } else if (event.type === 'ended' || (event.type === 'ballot-opened' && event.opened.type !== 'opened')) {
+      this.termination.forget(branchId);
     }
-  }
-
-  private async onePhase(message: CommitOnePhaseMessage): Promise<ParticipantEvent> {
-    const branch = addressOf(message);
-    try {
-      const result = await this.options.resourceManager.commitOnePhase(branchWorkOf(message), (context) =>
-        this.work(message, context, 'participant.commit.before-commit'),
-      );
-      if (result === 'busy') return { type: 'unknown', branch };
-      await this.hit('participant.commit.after-commit');
-      return { type: 'concluded', branch, result };
-    } catch (error) {
-      return this.unknown(branch, 'commit-one-phase', error);
-    }
-  }
-
-  private async commit(branch: BranchAddress): Promise<ParticipantEvent> {
-    try {
-      await this.hit('participant.commit.before-commit');
-      const end = await this.options.resourceManager.commit(branch);
-      await this.hit('participant.commit.after-commit');
-      return { type: 'ended', branch, end };
-    } catch (error) {
-      return this.unknown(branch, 'commit', error);
-    }
-  }
-
-  private async abort(branch: BranchAddress): Promise<ParticipantEvent> {
-    try {
-      await this.hit('participant.abort.before-rollback');
-      const end = await this.options.resourceManager.abort(branch);
-      await this.hit('participant.abort.after-rollback');
-      return { type: 'ended', branch, end };
-    } catch (error) {
-      return this.unknown(branch, 'abort', error);
-    }
-  }
-
-  private async work(
-    { transactionId, branchId, deadline, operations }: WorkMessage,
-    context: Context,
-    failpoint: ParticipantFailpoint,
-  ): Promise<readonly JsonValue[]> {
-    if (operations.length === 0) {
-      throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
-    }
-    const held = this.hit('participant.work.before-handlers');
-    if (held) await held; // else the first statement goes out in one write with those that opened the transaction
-    const results: JsonValue[] = [];
-    for (const call of operations) {
-      results.push(await this.options.handlers.handle(call, context, { transactionId, branchId, deadline }));
-    }
-    const sizeBytes = Buffer.byteLength(JSON.stringify(results));
-    if (sizeBytes > this.limits.resultSizeBytes) {
-      const limit = this.limits.resultSizeBytes;
-      throw new BranchRefusedError(
-        'RESULT_TOO_LARGE',
-        `the handlers returned ${sizeBytes} bytes, at most ${limit} fit`,
-      );
-    }
-    await this.hit(failpoint);
-    return results;
-  }
-
-  private unknown(branch: BranchAddress, what: string, error: unknown): ParticipantEvent {
-    this.recorder.unknown++;
-    this.logger.warn(
-      `${what} of branch ${branch.branchId} has no known end, it will be repeated: ${errorMessage(error)}`,
-    );
-    return { type: 'unknown', branch };
   }
 
   private reply(message: VoteMessage | DoneMessage, prompt: boolean): void {
@@ -336,25 +291,61 @@ export class ParticipantRuntime<Context> {
         clock,
         logger: this.logger,
         listPrepared: () => resourceManager.listPrepared(),
-        inquire: (branch) => this.inquire(branch),
-        observe: (prepared, oldestAgeMs) => {
-          this.recorder.preparedBranches = prepared;
+        inquire: (branch) => this.inquireAboutPrepared(branch),
+        observe: (prepared, oldestAgeMs, asOf) => {
+          this.recorder.preparedBranches = prepared.length;
           this.recorder.oldestPreparedAgeMs = Math.max(0, oldestAgeMs);
+          const acceptors = prepared.filter(({ isAcceptor }) => isAcceptor);
+          this.termination.retain(new Set(acceptors.map(({ branchId }) => branchId)), asOf);
+          for (const branch of acceptors) this.termination.watch(branch);
         },
       },
     );
   }
 
-  private inquire({ transactionId, branchId, gid }: PreparedBranch): void {
-    if (!this.machine.isIdle(transactionId)) return; // its vote or its decision is in hand
-    this.machine.foundPrepared(transactionId, branchId);
-    this.recorder.inquiries++;
-    const { participant } = this.options;
-    this.outbox.send({ type: 'inquiry', transactionId, branchId, participant, gid });
+  private createExecutor(failpoints: Failpoints): BranchExecutor<Context> {
+    const { resourceManager, handlers } = this.options;
+    return new BranchExecutor({
+      resourceManager,
+      handlers,
+      failpoints,
+      logger: this.logger,
+      resultSizeBytes: this.limits.resultSizeBytes,
+      onImpossibleBallot: (branch) =>
+        this.alert({
+          type: 'alert',
+          code: 'IMPOSSIBLE_BALLOT',
+          branch,
+          detail: 'a ballot was refused: it names other branches than the transaction has, or a round beyond reach',
+        }),
+    });
   }
 
-  private hit(name: ParticipantFailpoint): Promise<void> | undefined {
-    return this.failpoints.hit(name);
+  private createTermination(): TerminationWatch {
+    const { clock, random, participant } = this.options;
+    return new TerminationWatch(this.limits.terminationTimeoutMs, {
+      clock,
+      random,
+      inquire: (branch) => this.inquire(branch),
+      terminate: ({ transactionId, branchId }) => {
+        this.recorder.terminations++;
+        this.outbox.send({ type: 'termination-due', transactionId, branchId, participant });
+      },
+    });
+  }
+
+  private inquireAboutPrepared(branch: PreparedBranch): void {
+    const { transactionId, branchId } = branch;
+    if (this.machine.isIdle(transactionId)) this.machine.foundPrepared(transactionId, branchId);
+    this.inquire(branch);
+  }
+
+  private inquire({ transactionId, branchId }: BranchIdentity): void {
+    if (!this.machine.isIdle(transactionId)) return; // its vote or its decision is in hand
+    this.recorder.inquiries++;
+    const { participant, resourceManager } = this.options;
+    const gid = resourceManager.gidOf({ transactionId, branchId });
+    this.outbox.send({ type: 'inquiry', transactionId, branchId, participant, gid });
   }
 
   /** Waits for `work`, but no longer than the drain timeout. */
@@ -374,15 +365,6 @@ export class ParticipantRuntime<Context> {
       });
     });
   }
-}
-
-function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
-  return { transactionId, branchId, participant };
-}
-
-/** A branch without operations was prepared by its service: it is there already, or never will be. */
-function branchWorkOf({ transactionId, branchId, deadline, operations }: WorkMessage): BranchWork {
-  return { transactionId, branchId, deadline, preparedByService: operations.length === 0 };
 }
 
 function keyOf({ transactionId, branchId }: BranchAddress): string {

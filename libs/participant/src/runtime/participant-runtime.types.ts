@@ -46,6 +46,11 @@ export interface ParticipantLimits {
   readonly inquiryAfterMs: number;
   /** inquiries of one sweep at most; default 500 */
   readonly inquiriesPerSweep: number;
+  /**
+   * how long a branch in three phases waits for a word from a coordinator before it decides with the others, in
+   * milliseconds; up to half of it more is jitter; default 5,000
+   */
+  readonly terminationTimeoutMs: number;
   /** JSON that the handlers of one branch may return together, in bytes; default 65,536 */
   readonly resultSizeBytes: number;
   /** how long `stop` waits for what is in hand, in milliseconds; default 5,000 */
@@ -64,6 +69,7 @@ export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
   sweepIntervalMs: 5_000,
   inquiryAfterMs: 5_000,
   inquiriesPerSweep: 500,
+  terminationTimeoutMs: 5_000,
   resultSizeBytes: 65_536,
   drainTimeoutMs: 5_000,
   rememberedTransactions: 20_000,

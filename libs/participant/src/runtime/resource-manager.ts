@@ -98,6 +98,8 @@ export interface ResourceManager<Context> {
    * the decision and not its own end. Nothing happens where the branch is no acceptor.
    */
   recordDecision(branch: BranchIdentity, decision: Decision): Promise<void>;
+  /** The name under which the branch is prepared. */
+  gidOf(branch: BranchIdentity): string;
   /** Prepared branches of this cluster, oldest first; gids of others are never listed. */
   listPrepared(): Promise<readonly PreparedBranch[]>;
 }

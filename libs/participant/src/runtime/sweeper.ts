@@ -15,8 +15,8 @@ export interface SweeperPorts {
   readonly logger: Logger;
   listPrepared(): Promise<readonly PreparedBranch[]>;
   inquire(branch: PreparedBranch): void;
-  /** told after every sweep */
-  observe(prepared: number, oldestAgeMs: number): void;
+  /** told after every sweep what was there when it began, at `asOf` in milliseconds since 1970 */
+  observe(prepared: readonly PreparedBranch[], oldestAgeMs: number, asOf: number): void;
 }
 
 /**
@@ -73,6 +73,7 @@ export class Sweeper {
 
   private async sweep(): Promise<void> {
     const thresholdMs = this.all ? 0 : this.options.thresholdMs;
+    const asOf = this.ports.clock.now();
     const prepared = await this.ports.listPrepared();
     if (this.stopped) return;
     const now = this.ports.clock.now();
@@ -80,6 +81,6 @@ export class Sweeper {
     const waiting = prepared.filter(({ preparedAt }) => now - preparedAt >= thresholdMs);
     for (const branch of waiting.slice(0, this.options.maximumInquiries)) this.ports.inquire(branch);
     const oldest = prepared.reduce((least, { preparedAt }) => Math.min(least, preparedAt), now);
-    this.ports.observe(prepared.length, now - oldest);
+    this.ports.observe(prepared, now - oldest, asOf);
   }
 }

@@ -1,0 +1,170 @@
+import { errorMessage, unreachable, type Failpoints, type JsonValue, type Logger } from '@concordat/foundation';
+import type {
+  BallotRequestMessage,
+  BranchAddress,
+  CommitOnePhaseMessage,
+  Decision,
+  ParticipantEffect,
+  ParticipantEvent,
+  PrepareMessage,
+  WorkMessage,
+} from '@concordat/commit-protocol';
+import { BranchRefusedError } from './errors.js';
+import type { ParticipantFailpoint } from './participant-failpoints.js';
+import type { OperationHandlers } from './participant-runtime.types.js';
+import type { BranchWork, ResourceManager } from './resource-manager.js';
+
+/** What the machine wants done in the database. */
+export type DatabaseEffect = Extract<ParticipantEffect, { type: `run-${string}` | 'open-ballot' }>;
+
+export interface BranchExecutorPorts<Context> {
+  readonly resourceManager: ResourceManager<Context>;
+  readonly handlers: OperationHandlers<Context>;
+  readonly failpoints: Failpoints;
+  readonly logger: Logger;
+  /** JSON that the handlers of one branch may return together, in bytes */
+  readonly resultSizeBytes: number;
+  /** a ballot named other branches than this one knows of, or a round that is out of reach */
+  onImpossibleBallot(branch: BranchAddress): void;
+}
+
+/**
+ * Carries out what the participant machine asks of the database, with the failpoints around it. Never rejects: what
+ * has no known end comes back as `unknown`, and the protocol repeats it.
+ */
+export class BranchExecutor<Context> {
+  constructor(private readonly ports: BranchExecutorPorts<Context>) {}
+
+  async run(effect: DatabaseEffect): Promise<ParticipantEvent> {
+    const branch = branchOf(effect);
+    try {
+      return await this.carryOut(effect, branch);
+    } catch (error) {
+      const sentence = `${effect.type} of branch ${branch.branchId} has no known end, it will be repeated`;
+      this.ports.logger.warn(`${sentence}: ${errorMessage(error)}`);
+      return { type: 'unknown', branch };
+    }
+  }
+
+  private carryOut(effect: DatabaseEffect, branch: BranchAddress): Promise<ParticipantEvent> {
+    switch (effect.type) {
+      case 'run-prepare':
+        return this.prepare(effect.message, branch);
+      case 'run-one-phase':
+        return this.onePhase(effect.message, branch);
+      case 'run-commit':
+        return this.end(branch, 'commit');
+      case 'run-abort':
+        return this.end(branch, 'abort');
+      case 'run-ruling':
+        return this.rule(branch, effect.ruling);
+      case 'run-ballot':
+        return this.answerBallot(effect.request, branch);
+      case 'open-ballot':
+        return this.openBallot(branch);
+      default:
+        return unreachable(effect, 'database effect');
+    }
+  }
+
+  private async prepare(message: PrepareMessage, branch: BranchAddress): Promise<ParticipantEvent> {
+    const result = await this.ports.resourceManager.prepare(branchWorkOf(message), (context) =>
+      this.work(message, context, 'participant.prepare.before-prepare'),
+    );
+    if (result === 'busy') return { type: 'unknown', branch };
+    if (result.vote === 'yes') await this.hit('participant.prepare.after-prepare');
+    return { type: 'voted', branch, result };
+  }
+
+  private async onePhase(message: CommitOnePhaseMessage, branch: BranchAddress): Promise<ParticipantEvent> {
+    const result = await this.ports.resourceManager.commitOnePhase(branchWorkOf(message), (context) =>
+      this.work(message, context, 'participant.commit.before-commit'),
+    );
+    if (result === 'busy') return { type: 'unknown', branch };
+    await this.hit('participant.commit.after-commit');
+    return { type: 'concluded', branch, result };
+  }
+
+  private async end(branch: BranchAddress, decision: Decision): Promise<ParticipantEvent> {
+    const { resourceManager } = this.ports;
+    await this.hit(decision === 'commit' ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
+    const end = await (decision === 'commit' ? resourceManager.commit(branch) : resourceManager.abort(branch));
+    await this.hit(decision === 'commit' ? 'participant.commit.after-commit' : 'participant.abort.after-rollback');
+    return { type: 'ended', branch, end };
+  }
+
+  /** A ruling is always against a decision that is in the log; other branches that ask must hear that one. */
+  private async rule(branch: BranchAddress, ruling: Decision): Promise<ParticipantEvent> {
+    await this.ports.resourceManager.recordDecision(branch, ruling === 'commit' ? 'abort' : 'commit');
+    return this.end(branch, ruling);
+  }
+
+  private async answerBallot(message: BallotRequestMessage, branch: BranchAddress): Promise<ParticipantEvent> {
+    const { request, acceptors } = message;
+    const answer = await this.ports.resourceManager.answerBallot(branch, request, acceptors);
+    if (answer === 'refused') this.ports.onImpossibleBallot(branch);
+    if (answer === 'refused' || answer === 'unknown') return { type: 'unknown', branch };
+    return { type: 'ballot-answered', branch, request: message, answer };
+  }
+
+  private async openBallot(branch: BranchAddress): Promise<ParticipantEvent> {
+    const opened = await this.ports.resourceManager.openBallot(branch);
+    return { type: 'ballot-opened', branch, opened };
+  }
+
+  private async work(
+    { transactionId, branchId, deadline, operations }: WorkMessage,
+    context: Context,
+    failpoint: ParticipantFailpoint,
+  ): Promise<readonly JsonValue[]> {
+    if (operations.length === 0) {
+      throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
+    }
+    const held = this.hit('participant.work.before-handlers');
+    if (held) await held; // else the first statement goes out in one write with those that opened the transaction
+    const results: JsonValue[] = [];
+    for (const call of operations) {
+      results.push(await this.ports.handlers.handle(call, context, { transactionId, branchId, deadline }));
+    }
+    const sizeBytes = Buffer.byteLength(JSON.stringify(results));
+    if (sizeBytes > this.ports.resultSizeBytes) {
+      const limit = this.ports.resultSizeBytes;
+      throw new BranchRefusedError(
+        'RESULT_TOO_LARGE',
+        `the handlers returned ${sizeBytes} bytes, at most ${limit} fit`,
+      );
+    }
+    await this.hit(failpoint);
+    return results;
+  }
+
+  private hit(name: ParticipantFailpoint): Promise<void> | undefined {
+    return this.ports.failpoints.hit(name);
+  }
+}
+
+/** The branch that an effect is about. */
+export function branchOf(effect: DatabaseEffect): BranchAddress {
+  switch (effect.type) {
+    case 'run-prepare':
+    case 'run-one-phase':
+      return addressOf(effect.message);
+    case 'run-ballot':
+      return addressOf(effect.request);
+    default:
+      return effect.branch;
+  }
+}
+
+function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
+  return { transactionId, branchId, participant };
+}
+
+/** A branch without operations was prepared by its service: it is there already, or never will be. */
+function branchWorkOf(message: WorkMessage): BranchWork {
+  const { transactionId, branchId, deadline, operations } = message;
+  const work = { transactionId, branchId, deadline, preparedByService: operations.length === 0 };
+  if (message.type !== 'prepare' || !message.acceptors) return work;
+  const { acceptors, enlistedVote } = message;
+  return { ...work, acceptors, ...(enlistedVote && { enlistedVote }) };
+}
