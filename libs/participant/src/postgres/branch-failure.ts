@@ -10,6 +10,9 @@ export const DEADLINE_EXCEEDED: BranchError = {
   message: 'the deadline had passed before the work began',
 };
 
+/** Its tombstone, or its vote, does not say why. */
+export const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
+
 /**
  * Why a branch votes no, in words that may leave the process: codes of the database become codes of the
  * protocol, and what the handler did not mean for others stays in the log.

@@ -6,6 +6,7 @@ import { ParticipantConfigurationError } from '../runtime/errors.js';
 import type { OperationBranch } from '../runtime/participant-runtime.types.js';
 import { branchErrorOf } from './branch-failure.js';
 import { BranchEntityManager } from './entity-manager.js';
+import { requireTag } from './command-tag.js';
 import { GuardedClient } from './guarded-client.js';
 import type { BeginLimits, BranchStatements } from './statements/branch-statements.js';
 import { sqlStateOf } from './sql-state.js';
@@ -112,14 +113,4 @@ async function isOccupied(opening: Promise<void>): Promise<boolean> {
     if (sqlStateOf(error) === BRANCH_OCCUPIED) return true;
     throw error;
   }
-}
-
-/** The server rolled a failed transaction back instead of doing what it was told. */
-export class WrongCommandTagError extends Error {
-  override readonly name = 'WrongCommandTagError';
-}
-
-/** @throws WrongCommandTagError unless the server did what it was told */
-export function requireTag(tag: string, required: string): void {
-  if (tag !== required) throw new WrongCommandTagError(`the server answered ${tag} instead of ${required}`);
 }

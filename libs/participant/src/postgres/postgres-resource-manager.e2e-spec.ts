@@ -8,7 +8,7 @@ import { startTestPostgres, type TestPostgres } from '../../../../test/support/p
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchWork } from '../runtime/resource-manager.js';
-import { requireTag } from './branch-session.js';
+import { requireTag } from './command-tag.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import type { PostgresContext } from './types.js';
 
@@ -579,7 +579,7 @@ describe('start', () => {
     const client = new Client({ connectionString: url });
     await client.connect();
     const { rows } = await client.query('SELECT version FROM concordat_migration ORDER BY version');
-    expect(rows).toEqual([{ version: 1 }, { version: 2 }]);
+    expect(rows).toEqual([{ version: 1 }, { version: 2 }, { version: 3 }]);
     await client.end();
   });
 });

@@ -9,7 +9,15 @@ import {
   type JsonValue,
   type Logger,
 } from '@concordat/foundation';
-import type { BranchError } from '@concordat/commit-protocol';
+import {
+  formatGid,
+  type Acceptor,
+  type BallotAnswer,
+  type BallotRequest,
+  type BranchError,
+  type Decision,
+  type OpenedBallot,
+} from '@concordat/commit-protocol';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type {
   BranchIdentity,
@@ -19,12 +27,16 @@ import type {
   ResourceManager,
   VoteResult,
 } from '../runtime/resource-manager.js';
-import { DEADLINE_EXCEEDED, describeFailure } from './branch-failure.js';
+import { orUnavailable } from './availability.js';
+import { BRANCH_ABORTED, DEADLINE_EXCEEDED, describeFailure } from './branch-failure.js';
 import { BranchSession, type Closing, type WorkAttempt } from './branch-session.js';
 import { PostgresPools, type PoolName } from './pools.js';
+import { PostgresAcceptor } from './postgres-acceptor.js';
 import { PostgresSetup } from './setup.js';
 import { SQL_STATE, isConnectionLoss, sqlStateOf } from './sql-state.js';
+import { AcceptorStatements } from './statements/acceptor-statements.js';
 import { BranchStatements } from './statements/branch-statements.js';
+import { ThreePhasePrepare } from './three-phase-prepare.js';
 import type { BranchTrace, LedgerRow, PostgresContext, PostgresResourceManagerSettings } from './types.js';
 
 const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
@@ -57,6 +69,8 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private readonly failpoints: Failpoints;
   private readonly setup: PostgresSetup;
   private readonly random = new SystemRandom();
+  private readonly acceptor: PostgresAcceptor;
+  private readonly threePhases: ThreePhasePrepare;
   private statements: BranchStatements;
 
   constructor(
@@ -69,6 +83,18 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.setup = new PostgresSetup(settings, this.clock, this.logger);
     this.pools = new PostgresPools(settings, this.logger);
     this.statements = new BranchStatements(settings.cluster, this.schema, false, this.failpoints);
+    this.acceptor = new PostgresAcceptor({
+      pools: this.pools,
+      statements: new AcceptorStatements(settings.cluster, this.schema, this.failpoints),
+      abort: (branch) => this.abort(branch),
+    });
+    this.threePhases = new ThreePhasePrepare({
+      acceptor: this.acceptor,
+      clock: this.clock,
+      attempt: (branch, work) => this.work(branch, 'prepare', work),
+      abort: (branch, error) => this.endAborted(branch, error),
+      discard: (branch) => this.discard(branch),
+    });
   }
 
   /**
@@ -93,6 +119,8 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    const { acceptors } = branch;
+    if (acceptors) return this.threePhases.prepare({ ...branch, acceptors }, work);
     if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return votedYes([]);
@@ -146,13 +174,14 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     }
   }
 
-  async commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'> {
+  async commit(branch: BranchIdentity): Promise<'committed' | 'read-only' | 'heuristic-rollback'> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
       const answer = await this.endPrepared(branch, 'commit');
       if (answer === 'done') return 'committed';
       if (answer === 'missing') {
-        const trace = await this.look(branch);
+        const trace = await this.acceptor.look(branch);
         if (trace.ledger?.outcome === 'committed') return 'committed';
+        if (!trace.ledger && trace.acceptor?.vote === 'read-only') return 'read-only';
         // Neither prepared nor committed: somebody rolled it back by hand.
         if (!trace.prepared) return 'heuristic-rollback';
       }
@@ -162,16 +191,27 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
-    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
-      if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
-        const trace = await this.tryTombstone('ruling', branch);
-        if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
-        if (trace?.ledger && !trace.prepared) return 'aborted';
-        // No trace: a late PREPARE holds the same key. It is prepared by now, or soon, or gone: begin again.
-      }
-      await this.pause(round);
-    }
-    throw tooManyRounds('abort', branch);
+    return this.endAborted(branch, undefined);
+  }
+
+  async answerBallot(
+    branch: BranchIdentity,
+    request: BallotRequest,
+    acceptors: readonly Acceptor[],
+  ): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    return this.acceptor.answerBallot(branch, request, acceptors);
+  }
+
+  async openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
+    return this.acceptor.openBallot(branch);
+  }
+
+  async recordDecision(branch: BranchIdentity, decision: Decision): Promise<void> {
+    await this.acceptor.recordDecision(branch, decision);
+  }
+
+  gidOf({ transactionId, branchId }: BranchIdentity): string {
+    return formatGid(this.settings.cluster, transactionId, branchId);
   }
 
   async listPrepared(): Promise<readonly PreparedBranch[]> {
@@ -236,11 +276,37 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     return { end, results: [] };
   }
 
+  /** @param error why, for the tombstone */
+  private async endAborted(
+    branch: BranchIdentity,
+    error: BranchError | undefined,
+  ): Promise<'aborted' | 'heuristic-commit'> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
+        const trace = await this.tryTombstone('ruling', branch, error);
+        if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
+        if (trace?.ledger && !trace.prepared) return 'aborted';
+        // No trace: a late PREPARE holds the same key. It is prepared by now, or soon, or gone: begin again.
+      }
+      await this.pause(round);
+    }
+    throw tooManyRounds('abort', branch);
+  }
+
+  /** Takes back what is prepared, without a tombstone. */
+  private async discard(branch: BranchIdentity): Promise<void> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      if ((await this.endPrepared(branch, 'abort')) !== 'busy') return;
+      await this.pause(round);
+    }
+    throw tooManyRounds('discarding', branch);
+  }
+
   private async endPrepared(
     branch: BranchIdentity,
     decision: 'commit' | 'abort',
   ): Promise<'done' | 'missing' | 'busy'> {
-    return this.known(async () => {
+    return orUnavailable(async () => {
       try {
         await this.pools.lanes.run((client) =>
           decision === 'commit'
@@ -284,17 +350,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     pool: PoolName,
     use: (statements: BranchStatements, client: Parameters<BranchStatements['ping']>[0]) => Promise<T>,
   ): Promise<T> {
-    return this.known(() => this.pools.with(pool, (client) => use(this.statements, client)));
-  }
-
-  /** @throws ResourceManagerUnavailableError whatever it fails with: the truth is not known then */
-  private async known<T>(ask: () => Promise<T>): Promise<T> {
-    try {
-      return await ask();
-    } catch (cause) {
-      if (cause instanceof ResourceManagerUnavailableError) throw cause;
-      throw new ResourceManagerUnavailableError(`the database did not answer: ${describeFailure(cause)}`, { cause });
-    }
+    return orUnavailable(() => this.pools.with(pool, (client) => use(this.statements, client)));
   }
 
   private async pause(round: number): Promise<void> {
@@ -329,8 +385,6 @@ function conclusionOf(ledger: LedgerRow): OnePhaseResult {
   if (ledger.outcome === 'committed') return { end: 'committed', results: ledger.results };
   return { end: 'aborted', results: [], error: ledger.error ?? BRANCH_ABORTED };
 }
-
-const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
 
 function tooManyRounds(what: string, { branchId }: BranchIdentity): ResourceManagerUnavailableError {
   return new ResourceManagerUnavailableError(

@@ -1,5 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BranchError } from '@concordat/commit-protocol';
+import type { AcceptedValue, Acceptor, Ballot, BranchError, Decision, Vote } from '@concordat/commit-protocol';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { OperationBranch } from '../runtime/participant-runtime.types.js';
 import type { BranchClient } from './guarded-client.js';
@@ -19,7 +19,7 @@ export interface PostgresResourceManagerSettings {
   readonly cluster: string;
   /** shown in pg_stat_activity; default `concordat` */
   readonly applicationName?: string;
-  /** schema of the ledger table; default `public` */
+  /** schema of the tables; default `public` */
   readonly schema?: string;
   /** gives handlers an EntityManager; must be initialized before the first branch arrives */
   readonly dataSource?: DataSource;
@@ -44,4 +44,28 @@ export type LedgerRow =
 export interface BranchTrace {
   readonly prepared: boolean;
   readonly ledger: LedgerRow | undefined;
+}
+
+/** A vote that is to be put on record. */
+export type CastVote =
+  | { readonly vote: 'yes' | 'read-only'; readonly results: readonly JsonValue[] }
+  | { readonly vote: 'no'; readonly error: BranchError | undefined };
+
+/** A row of `concordat_acceptor`: the vote, which never changes, and the ballots (protocol section 6). */
+export interface AcceptorRow {
+  readonly vote: Vote;
+  /** what the handlers returned; empty for `no`, and where the process that ran them died before its vote was on record */
+  readonly results: readonly JsonValue[];
+  /** why it voted `no`, where that is known */
+  readonly error: BranchError | undefined;
+  readonly acceptors: readonly Acceptor[];
+  readonly promised: Ballot | undefined;
+  readonly accepted: AcceptedValue | undefined;
+  /** only where an operator ended the branch against it */
+  readonly decision: Decision | undefined;
+}
+
+/** What the database knows of a branch that may be an acceptor. */
+export interface AcceptorTrace extends BranchTrace {
+  readonly acceptor: AcceptorRow | undefined;
 }

@@ -266,6 +266,85 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'it lists them at the start of the process and inquires about all',
     'its sweeper',
   ),
+  'participant.acceptor-vote.before-statement': crashPoint(
+    'in three phases, the work is prepared, or read-only, or refused; its vote is not on record and was not given',
+    'the message comes again: what is prepared is found and its vote recorded; what was read-only or refused is done anew. To ballots the branch says nothing while it is prepared without a vote, else it aborts itself',
+    'the restarted participant',
+    'the branches',
+  ),
+  'participant.acceptor-vote.after-statement': crashPoint(
+    'in three phases, the first vote of the branch is on record for good; it was not given',
+    'the message comes again and is answered from the record, and so are ballots',
+    'the restarted participant',
+    'the branches',
+  ),
+  'participant.acceptor-lock.before-statement': crashPoint(
+    'in three phases, a ballot was asked for or is to be opened; the database was not asked',
+    'nothing was changed; the message comes again, or a majority answers without this branch',
+    'the restarted participant',
+    'the branches',
+  ),
+  'participant.acceptor-lock.after-statement': crashPoint(
+    "in three phases, the acceptor's row is locked and read; nothing was promised",
+    'the server frees the row when the connection is gone, or after five seconds; the message comes again',
+    'the restarted participant',
+    'the branches',
+  ),
+  'participant.acceptor-ballot.before-statement': crashPoint(
+    'in three phases, what to promise or accept is known; it is not durable and nobody was told',
+    'the server rolls back and frees the row; the message comes again, or a majority answers without this branch',
+    'the restarted participant',
+    'the branches',
+  ),
+  'participant.acceptor-ballot.after-statement': crashPoint(
+    'in three phases, what the branch has promised or accepted, or its own ballot, is durable; nobody was told',
+    'the message comes again and is answered the same; a ballot of its own is lost, and the next one lies above it',
+    'the restarted participant',
+    'its sweeper',
+    'the branches',
+  ),
+  'participant.acceptor-refusal.before-statement': crashPoint(
+    'in three phases, a ballot has found the branch without a vote; nothing says that it aborts itself',
+    'nothing was changed: the branch may still vote yes, or abort itself when the ballot comes again',
+    'the restarted participant',
+    'the branches',
+  ),
+  'participant.acceptor-refusal.after-statement': crashPoint(
+    'in three phases, the vote no is on record; there is no tombstone yet, and work may be under way or prepared',
+    'whatever comes next, a prepare or a ballot, finds the vote, rolls back what is prepared and writes the tombstone',
+    'the restarted participant',
+    'its sweeper',
+  ),
+  'participant.acceptor-release.before-statement': crashPoint(
+    "in three phases, the acceptor's row is locked and stays as it is; nobody was answered",
+    'the server frees the row when the connection is gone; the message comes again and is answered the same',
+    'the restarted participant',
+  ),
+  'participant.acceptor-release.after-statement': crashPoint(
+    "in three phases, the acceptor's row is free and as it was; nobody was answered",
+    'the message comes again and is answered the same',
+    'the restarted participant',
+  ),
+  'participant.acceptor-decision.before-statement': crashPoint(
+    'in three phases, an operator has ruled against the decision; the branch has neither that on record nor ended',
+    'the leader sends the ruling again',
+    'the restarted participant',
+  ),
+  'participant.acceptor-decision.after-statement': crashPoint(
+    'in three phases, the decision is on record for other branches that ask; this branch has not ended against it yet',
+    'the leader sends the ruling again; the decision on record stays as it is',
+    'the restarted participant',
+  ),
+  'participant.acceptor-look-up.before-statement': crashPoint(
+    'what the database knows of a branch, its vote as an acceptor too, is to be read',
+    'nothing was changed; the message comes again',
+    'the restarted participant',
+  ),
+  'participant.acceptor-look-up.after-statement': crashPoint(
+    'what the database knows of a branch, its vote as an acceptor too, was read; nobody was told',
+    'nothing was changed; the message comes again',
+    'the restarted participant',
+  ),
 };
 
 const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {

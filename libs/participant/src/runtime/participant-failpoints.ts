@@ -41,6 +41,20 @@ export const NAMED_STATEMENTS = [
   'ledger-look-up',
   /** all prepared branches, for the sweeper */
   'list-prepared',
+  /** in three phases: commits the vote of an acceptor, unless it has voted before */
+  'acceptor-vote',
+  /** opens a transaction and locks the row of an acceptor, for a ballot */
+  'acceptor-lock',
+  /** commits what an acceptor has promised or accepted */
+  'acceptor-ballot',
+  /** commits the vote `no` of a branch that a ballot has found without a vote */
+  'acceptor-refusal',
+  /** gives the row back as it was */
+  'acceptor-release',
+  /** commits the decision of a branch that is about to be ended against it */
+  'acceptor-decision',
+  /** as `ledger-look-up`, and the acceptor's row */
+  'acceptor-look-up',
 ] as const;
 
 export type NamedStatement = (typeof NAMED_STATEMENTS)[number];

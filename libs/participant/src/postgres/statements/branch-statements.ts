@@ -1,19 +1,19 @@
-import { escapeLiteral, type ClientBase, type QueryResult, type QueryResultRow } from 'pg';
+import { escapeLiteral, type ClientBase } from 'pg';
 import type { Failpoints, JsonValue } from '@concordat/foundation';
-import { formatGid, parseGid, type BranchError } from '@concordat/commit-protocol';
-import type { NamedStatement, StatementMoment } from '../../runtime/participant-failpoints.js';
+import { parseGid, type BranchError } from '@concordat/commit-protocol';
 import type { BranchIdentity, PreparedBranch } from '../../runtime/resource-manager.js';
 import type { BranchTrace } from '../types.js';
 import { ledgerRowOf } from './ledger-row.js';
 import { resultAt } from './result.js';
+import { StatementRunner } from './statement-runner.js';
+import { FLUSH_AT_COMMIT, gidLiteral, selectLedger, selectPrepared } from './texts.js';
 
 /** Long enough for a committing neighbour, short enough for a late PREPARE that only we could roll back. */
 const TOMBSTONE_LOCK_TIMEOUT_MS = 100;
 const CONNECTION_CHECK_INTERVAL_MS = 100;
 const LISTED_BRANCHES = 10_000;
-/** Two-phase commands always flush; a plain commit that others rely on must not be lost in a crash either. */
-const FLUSH_AT_COMMIT = `SELECT set_config('synchronous_commit', 'on', true)
-  WHERE current_setting('synchronous_commit') = 'off'`;
+/** what the last part of a gid must look like before it is taken for the key of a table */
+const BRANCH_ID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
 
 export interface BeginLimits {
   readonly lockTimeoutMs: number;
@@ -28,22 +28,26 @@ export interface BeginLimits {
  */
 export class BranchStatements {
   private readonly table: string;
+  private readonly acceptors: string;
   private readonly openBranch: string;
+  private readonly runner: StatementRunner;
 
   /** @param checksConnection whether the server can notice that a client has died while it works for it */
   constructor(
     private readonly cluster: string,
     schema: string,
     private readonly checksConnection: boolean,
-    private readonly failpoints: Failpoints,
+    failpoints: Failpoints,
   ) {
     this.table = `"${schema}".concordat_branch`;
+    this.acceptors = `"${schema}".concordat_acceptor`;
     this.openBranch = `"${schema}".concordat_open_branch`;
+    this.runner = new StatementRunner(failpoints);
   }
 
   /** To be awaited before `begin`, behind which statements of the handlers follow without waiting for anything. */
   beforeBegin(): Promise<void> | undefined {
-    return this.hit('begin', 'before-statement');
+    return this.runner.hit('begin', 'before-statement');
   }
 
   /**
@@ -57,12 +61,12 @@ export class BranchStatements {
     await client.query(
       `BEGIN; SELECT ${this.openBranch}(${this.branchLiteral(branch)}, ${lockTimeoutMs}, ${statementTimeoutMs}, ${checkIntervalMs})`,
     );
-    const held = this.hit('begin', 'after-statement');
+    const held = this.runner.hit('begin', 'after-statement');
     if (held) await held;
   }
 
   async hasWritten(client: ClientBase): Promise<boolean> {
-    const { rows } = await this.run<{ written: boolean }>(
+    const { rows } = await this.runner.run<{ written: boolean }>(
       'written-check',
       client,
       'SELECT pg_current_xact_id_if_assigned() IS NOT NULL AS written',
@@ -72,10 +76,10 @@ export class BranchStatements {
 
   /** Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. */
   async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
-    const answers = await this.run(
+    const answers = await this.runner.run(
       'prepare-transaction',
       client,
-      `${this.insertCommitted(branch, results)}; PREPARE TRANSACTION ${this.gidLiteral(branch)}`,
+      `${this.insertCommitted(branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`,
     );
     return resultAt(answers, -1).command;
   }
@@ -83,25 +87,25 @@ export class BranchStatements {
   /** Writes the ledger row and commits; only the tag `COMMIT` means that the work is committed. */
   async commitWithLedger(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
     const text = `${FLUSH_AT_COMMIT}; ${this.insertCommitted(branch, results)}; COMMIT`;
-    const answers = await this.run('one-phase-commit', client, text);
+    const answers = await this.runner.run('one-phase-commit', client, text);
     return resultAt(answers, -1).command;
   }
 
   /** Ends a transaction that wrote nothing. */
   async commit(client: ClientBase): Promise<string> {
-    return (await this.run('read-only-commit', client, 'COMMIT')).command;
+    return (await this.runner.run('read-only-commit', client, 'COMMIT')).command;
   }
 
   async rollback(client: ClientBase): Promise<void> {
-    await this.run('local-rollback', client, 'ROLLBACK');
+    await this.runner.run('local-rollback', client, 'ROLLBACK');
   }
 
   async commitPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
-    await this.run('commit-prepared', client, `COMMIT PREPARED ${this.gidLiteral(branch)}`);
+    await this.runner.run('commit-prepared', client, `COMMIT PREPARED ${gidLiteral(this.cluster, branch)}`);
   }
 
   async rollbackPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
-    await this.run('rollback-prepared', client, `ROLLBACK PREPARED ${this.gidLiteral(branch)}`);
+    await this.runner.run('rollback-prepared', client, `ROLLBACK PREPARED ${gidLiteral(this.cluster, branch)}`);
   }
 
   /**
@@ -110,7 +114,7 @@ export class BranchStatements {
    */
   async insertTombstone(client: ClientBase, branch: BranchIdentity, error?: BranchError): Promise<BranchTrace> {
     const result = error ? escapeLiteral(JSON.stringify(error)) : 'NULL';
-    const results = await this.run(
+    const results = await this.runner.run(
       'tombstone',
       client,
       `BEGIN ISOLATION LEVEL READ COMMITTED;
@@ -119,9 +123,9 @@ export class BranchStatements {
        INSERT INTO ${this.table} (branch_id, transaction_id, outcome, result)
          VALUES (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'aborted', ${result})
          ON CONFLICT (branch_id) DO NOTHING;
-       SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)};
+       ${selectLedger(this.table, branch)};
        COMMIT;
-       ${this.selectPrepared(branch)}`,
+       ${selectPrepared(this.cluster, branch)}`,
     );
     return {
       ledger: ledgerRowOf(resultAt(results, -3).rows[0]),
@@ -131,11 +135,11 @@ export class BranchStatements {
 
   /** Looks for the gid first: a branch that is committed in between is then seen in the younger look-up. */
   async look(client: ClientBase, branch: BranchIdentity): Promise<BranchTrace> {
-    const results = await this.run(
+    const results = await this.runner.run(
       'ledger-look-up',
       client,
-      `${this.selectPrepared(branch)};
-       SELECT outcome, result FROM ${this.table} WHERE branch_id = ${this.branchLiteral(branch)}`,
+      `${selectPrepared(this.cluster, branch)};
+       ${selectLedger(this.table, branch)}`,
     );
     return {
       prepared: (resultAt(results, 0).rows[0] as { prepared: boolean }).prepared,
@@ -143,17 +147,21 @@ export class BranchStatements {
     };
   }
 
+  /** A branch that voted read-only holds nothing, whatever is prepared under its name: it may not open ballots. */
   async listPrepared(client: ClientBase): Promise<PreparedBranch[]> {
-    const { rows } = await this.run<{ gid: string; prepared_at: number }>(
+    const { rows } = await this.runner.run<{ gid: string; prepared_at: number; is_acceptor: boolean }>(
       'list-prepared',
       client,
-      `SELECT gid, (extract(epoch FROM prepared) * 1000)::float8 AS prepared_at FROM pg_prepared_xacts
+      `SELECT gid, (extract(epoch FROM prepared) * 1000)::float8 AS prepared_at,
+              coalesce(acceptor.vote <> 'read-only', false) AS is_acceptor
+       FROM pg_prepared_xacts LEFT JOIN ${this.acceptors} AS acceptor ON acceptor.branch_id =
+         CASE WHEN split_part(gid, ':', 4) ~ '${BRANCH_ID}' THEN split_part(gid, ':', 4)::uuid END
        WHERE database = current_database() AND starts_with(gid, $1) ORDER BY prepared LIMIT ${LISTED_BRANCHES}`,
       [`concordat:${this.cluster}:`],
     );
-    return rows.flatMap(({ gid, prepared_at }) => {
+    return rows.flatMap(({ gid, prepared_at, is_acceptor }) => {
       const branch = parseGid(this.cluster, gid);
-      return branch ? [{ ...branch, gid, preparedAt: prepared_at }] : [];
+      return branch ? [{ ...branch, gid, preparedAt: prepared_at, isAcceptor: is_acceptor }] : [];
     });
   }
 
@@ -161,39 +169,10 @@ export class BranchStatements {
     await client.query('SELECT 1');
   }
 
-  /** Every statement but `begin` and `ping` goes this way. What it rejects with behind the statement is not its answer. */
-  private async run<Row extends QueryResultRow>(
-    name: NamedStatement,
-    client: ClientBase,
-    text: string,
-    values?: readonly string[],
-  ): Promise<QueryResult<Row>> {
-    const held = this.hit(name, 'before-statement');
-    if (held) await held;
-    const answer = await client.query<Row>(text, values && [...values]);
-    const heldBehind = this.hit(name, 'after-statement');
-    if (heldBehind) await heldBehind;
-    return answer;
-  }
-
-  private hit(name: NamedStatement, moment: StatementMoment): Promise<void> | undefined {
-    return this.failpoints.hit(`participant.${name}.${moment}`);
-  }
-
   private insertCommitted(branch: BranchIdentity, results: readonly JsonValue[]): string {
     return `INSERT INTO ${this.table} (branch_id, transaction_id, outcome, result) VALUES
       (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'committed',
        ${escapeLiteral(JSON.stringify(results))})`;
-  }
-
-  private selectPrepared(branch: BranchIdentity): string {
-    return `SELECT EXISTS (SELECT FROM pg_prepared_xacts
-      WHERE gid = ${this.gidLiteral(branch)} AND database = current_database()) AS prepared`;
-  }
-
-  /** `formatGid` asserts the charset and the length, so that quoting is never put to the test. */
-  private gidLiteral({ transactionId, branchId }: BranchIdentity): string {
-    return escapeLiteral(formatGid(this.cluster, transactionId, branchId));
   }
 
   private branchLiteral({ branchId }: BranchIdentity): string {

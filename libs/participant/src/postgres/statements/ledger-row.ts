@@ -12,7 +12,7 @@ export function ledgerRowOf(row: unknown): LedgerRow | undefined {
   return { outcome: 'aborted', error: isBranchError(result) ? result : undefined };
 }
 
-function isBranchError(value: unknown): value is BranchError {
+export function isBranchError(value: unknown): value is BranchError {
   return (
     typeof value === 'object' &&
     value !== null &&

@@ -1,0 +1,141 @@
+import type { PoolClient } from 'pg';
+import { unreachable } from '@concordat/foundation';
+import {
+  isSameAcceptorSet,
+  type Acceptor,
+  type BallotAnswer,
+  type BallotRequest,
+  type Decision,
+  type OpenedBallot,
+} from '@concordat/commit-protocol';
+import { ResourceManagerUnavailableError } from '../runtime/errors.js';
+import type { BranchIdentity } from '../runtime/resource-manager.js';
+import { judgeOpening, judgeRequest, type Judgement } from './acceptor-judgement.js';
+import { orUnavailable } from './availability.js';
+import type { PoolName, PostgresPools } from './pools.js';
+import { isConnectionLoss } from './sql-state.js';
+import type { AcceptorStatements } from './statements/acceptor-statements.js';
+import type { AcceptorRow, AcceptorTrace, CastVote } from './types.js';
+
+/** A row that was not there is there the second time, because votes are never taken back; the third is a reserve. */
+const MAXIMUM_ATTEMPTS = 3;
+
+const DECIDED_ABORT = { type: 'decided', decision: 'abort' } as const;
+
+export interface PostgresAcceptorPorts {
+  readonly pools: PostgresPools;
+  readonly statements: AcceptorStatements;
+  /** resolves when nothing of the branch is prepared and its tombstone is durable */
+  abort(branch: BranchIdentity): Promise<unknown>;
+}
+
+/**
+ * The branches of one participant as acceptors (protocol section 6): a row of `concordat_acceptor` for each, whose
+ * insertion is the moment at which a branch votes.
+ *
+ * Whatever a method resolves with is durable. It rejects with `ResourceManagerUnavailableError` when the truth is not
+ * known, and may be called again then. Nothing runs on the connections for work, so votes and ballots never wait behind
+ * prepares that wait for locks.
+ */
+export class PostgresAcceptor {
+  constructor(private readonly ports: PostgresAcceptorPorts) {}
+
+  /** Puts a vote on record unless there is one; the row that stands then, with the first vote. */
+  async recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): Promise<AcceptorRow> {
+    const row = await this.transact('ruling', (client) =>
+      this.ports.statements.insertVote(client, branch, acceptors, vote),
+    );
+    if (!row) throw unavailable(branch, 'has lost its acceptor row');
+    if (row.vote !== 'no' && !isSameAcceptorSet(row.acceptors, acceptors))
+      throw unavailable(branch, 'has voted in another set of branches');
+    return row;
+  }
+
+  /** See `ResourceManager.answerBallot`. */
+  async answerBallot(
+    branch: BranchIdentity,
+    request: BallotRequest,
+    acceptors: readonly Acceptor[],
+  ): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    const { statements } = this.ports;
+    for (let attempt = 0; attempt < MAXIMUM_ATTEMPTS; attempt++) {
+      const answer = await this.transact('ruling', async (client) => {
+        const judgement = judgeRequest(branch, await statements.lock(client, branch), request, acceptors);
+        if (judgement.type !== 'refuse-vote') return this.carryOut(client, branch, judgement);
+        return (await statements.insertRefusal(client, branch, acceptors)) ? 'abort' : 'voted-meanwhile';
+      });
+      if (answer === 'abort') return this.abortAlone(branch);
+      if (answer !== 'voted-meanwhile') return answer;
+    }
+    throw unavailable(branch, 'has an acceptor row that comes and goes');
+  }
+
+  /** See `ResourceManager.openBallot`. */
+  async openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
+    const opened = await this.transact('ruling', async (client) => {
+      const judgement = judgeOpening(branch, await this.ports.statements.lock(client, branch));
+      return this.carryOut(client, branch, judgement);
+    });
+    return opened === 'abort' ? this.abortAlone(branch) : opened;
+  }
+
+  /** See `ResourceManager.recordDecision`. */
+  async recordDecision(branch: BranchIdentity, decision: Decision): Promise<void> {
+    const recorded = await this.transact('ruling', (client) =>
+      this.ports.statements.recordDecision(client, branch, decision),
+    );
+    if (recorded !== undefined && recorded !== decision)
+      throw unavailable(branch, `has the decision ${recorded} on record already, not ${decision}`);
+  }
+
+  /** What the database knows of a branch. */
+  async look(branch: BranchIdentity): Promise<AcceptorTrace> {
+    return this.transact('look', (client) => this.ports.statements.look(client, branch));
+  }
+
+  private async abortAlone(branch: BranchIdentity): Promise<typeof DECIDED_ABORT> {
+    await this.ports.abort(branch);
+    return DECIDED_ABORT;
+  }
+
+  /** Ends the transaction that holds the row. */
+  private async carryOut<Answer>(
+    client: PoolClient,
+    branch: BranchIdentity,
+    judgement: Judgement<Answer>,
+  ): Promise<Answer | 'abort'> {
+    const { statements } = this.ports;
+    switch (judgement.type) {
+      case 'say':
+        await statements.release(client);
+        return judgement.answer;
+      case 'save-and-say':
+        await statements.saveBallots(client, branch, judgement.state);
+        return judgement.answer;
+      case 'abort':
+        await statements.release(client);
+        return 'abort';
+      default:
+        return unreachable(judgement, 'judgement');
+    }
+  }
+
+  /** One use of a connection; what the server refuses in the middle is rolled back before others get it. */
+  private async transact<T>(pool: PoolName, use: (client: PoolClient) => Promise<T>): Promise<T> {
+    return orUnavailable(() =>
+      this.ports.pools.with(pool, async (client) => {
+        try {
+          return await use(client);
+        } catch (failure) {
+          // Anything but an answer of the server closes the connection, which rolls back as well.
+          if (!isConnectionLoss(failure)) await this.ports.statements.release(client);
+          throw failure;
+        }
+      }),
+    );
+  }
+}
+
+function unavailable({ branchId }: BranchIdentity, what: string): ResourceManagerUnavailableError {
+  return new ResourceManagerUnavailableError(`branch ${branchId} ${what}`);
+}

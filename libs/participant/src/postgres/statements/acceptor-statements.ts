@@ -1,0 +1,169 @@
+import { escapeLiteral, type ClientBase } from 'pg';
+import type { Failpoints } from '@concordat/foundation';
+import type { AcceptedValue, Acceptor, Ballot, Decision } from '@concordat/commit-protocol';
+import type { BranchIdentity } from '../../runtime/resource-manager.js';
+import { requireTag } from '../command-tag.js';
+import type { AcceptorRow, AcceptorTrace, CastVote } from '../types.js';
+import { ACCEPTOR_COLUMNS, acceptorRowOf } from './acceptor-row.js';
+import { ledgerRowOf } from './ledger-row.js';
+import { resultAt } from './result.js';
+import { StatementRunner } from './statement-runner.js';
+import { FLUSH_AT_COMMIT, selectLedger, selectPrepared } from './texts.js';
+
+/** A neighbour holds a row for two round trips; what holds it longer is stuck, and the message comes again. */
+const ROW_LOCK_TIMEOUT_MS = 2_000;
+/** A process that stops between the two round trips gives the row back after this. */
+const IDLE_TIMEOUT_MS = 5_000;
+
+/** What an acceptor must not forget of ballots. */
+export interface BallotColumns {
+  readonly promised: Ballot | undefined;
+  readonly accepted: AcceptedValue | undefined;
+}
+
+/**
+ * Every statement about acceptors (`concordat_acceptor`), each of them one round trip. Values are put into the texts,
+ * because several statements share a simple query; they are UUIDs, integers and quoted literals only.
+ *
+ * Each begins a transaction of its own in READ COMMITTED, whatever the database's default is: what was decided while
+ * it waited for a row must be seen. A method that rejects with an answer of the server leaves the transaction open.
+ */
+export class AcceptorStatements {
+  private readonly table: string;
+  private readonly ledger: string;
+  private readonly runner: StatementRunner;
+
+  constructor(
+    private readonly cluster: string,
+    schema: string,
+    failpoints: Failpoints,
+  ) {
+    this.table = `"${schema}".concordat_acceptor`;
+    this.ledger = `"${schema}".concordat_branch`;
+    this.runner = new StatementRunner(failpoints);
+  }
+
+  /** Commits the vote unless there is one, and tells which is there then: the first. */
+  async insertVote(
+    client: ClientBase,
+    branch: BranchIdentity,
+    acceptors: readonly Acceptor[],
+    vote: CastVote,
+  ): Promise<AcceptorRow | undefined> {
+    const results = await this.runner.run(
+      'acceptor-vote',
+      client,
+      `${this.begin()}; ${this.insert(branch, acceptors, vote)};
+       SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
+    );
+    requireTag(resultAt(results, -1).command, 'COMMIT');
+    return acceptorRowOf(resultAt(results, -2).rows[0], branch);
+  }
+
+  /**
+   * Begins a transaction and locks the row of the acceptor, if there is one; what the database knows of the branch. The
+   * gid is looked for before the ledger: a branch that is committed in between is then seen there.
+   */
+  async lock(client: ClientBase, branch: BranchIdentity): Promise<AcceptorTrace> {
+    const results = await this.runner.run(
+      'acceptor-lock',
+      client,
+      `${this.begin()}; SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)} FOR UPDATE;
+       ${selectPrepared(this.cluster, branch)}; ${selectLedger(this.ledger, branch)}`,
+    );
+    return {
+      acceptor: acceptorRowOf(resultAt(results, -3).rows[0], branch),
+      prepared: (resultAt(results, -2).rows[0] as { prepared: boolean }).prepared,
+      ledger: ledgerRowOf(resultAt(results, -1).rows[0]),
+    };
+  }
+
+  /** Writes the ballots into the row that is locked, and commits. */
+  async saveBallots(
+    client: ClientBase,
+    { branchId }: BranchIdentity,
+    { promised, accepted }: BallotColumns,
+  ): Promise<void> {
+    const value = accepted ? escapeLiteral(accepted.value) : 'NULL';
+    const results = await this.runner.run(
+      'acceptor-ballot',
+      client,
+      `UPDATE ${this.table} SET (promised_round, promised_proposer) = ${ballotLiterals(promised)},
+         (accepted_round, accepted_proposer) = ${ballotLiterals(accepted?.ballot)}, accepted_value = ${value},
+         updated_at = now()
+       WHERE branch_id = ${escapeLiteral(branchId)} RETURNING 1; COMMIT`,
+    );
+    requireTag(resultAt(results, -1).command, 'COMMIT');
+    if (resultAt(results, -2).rowCount !== 1) throw new Error(`the acceptor row of branch ${branchId} is gone`);
+  }
+
+  /** Where no row was found to be locked: commits the vote `no`, unless another vote was faster. */
+  async insertRefusal(client: ClientBase, branch: BranchIdentity, acceptors: readonly Acceptor[]): Promise<boolean> {
+    const results = await this.runner.run(
+      'acceptor-refusal',
+      client,
+      `${this.insert(branch, acceptors, { vote: 'no', error: undefined })}; COMMIT`,
+    );
+    requireTag(resultAt(results, -1).command, 'COMMIT');
+    return resultAt(results, -2).rowCount === 1;
+  }
+
+  /** Ends the transaction without a change. */
+  async release(client: ClientBase): Promise<void> {
+    await this.runner.run('acceptor-release', client, 'ROLLBACK');
+  }
+
+  /** Commits the decision unless there is one; the one that is there then, undefined where the branch is no acceptor. */
+  async recordDecision(client: ClientBase, branch: BranchIdentity, decision: Decision): Promise<Decision | undefined> {
+    const results = await this.runner.run(
+      'acceptor-decision',
+      client,
+      `${this.begin()};
+       UPDATE ${this.table} SET decision = ${escapeLiteral(decision)}, updated_at = now()
+         WHERE branch_id = ${escapeLiteral(branch.branchId)} AND decision IS NULL;
+       SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
+    );
+    requireTag(resultAt(results, -1).command, 'COMMIT');
+    return acceptorRowOf(resultAt(results, -2).rows[0], branch)?.decision;
+  }
+
+  /** As `lock`, without locking anything or leaving a transaction open. */
+  async look(client: ClientBase, branch: BranchIdentity): Promise<AcceptorTrace> {
+    const results = await this.runner.run(
+      'acceptor-look-up',
+      client,
+      `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+       ${selectPrepared(this.cluster, branch)}; ${selectLedger(this.ledger, branch)};
+       SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
+    );
+    return {
+      prepared: (resultAt(results, -4).rows[0] as { prepared: boolean }).prepared,
+      ledger: ledgerRowOf(resultAt(results, -3).rows[0]),
+      acceptor: acceptorRowOf(resultAt(results, -2).rows[0], branch),
+    };
+  }
+
+  private begin(): string {
+    return `BEGIN ISOLATION LEVEL READ COMMITTED;
+      SET LOCAL lock_timeout = ${ROW_LOCK_TIMEOUT_MS};
+      SET LOCAL idle_in_transaction_session_timeout = ${IDLE_TIMEOUT_MS};
+      ${FLUSH_AT_COMMIT}`;
+  }
+
+  private insert({ transactionId, branchId }: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): string {
+    const result = vote.vote === 'no' ? vote.error : vote.results;
+    return `INSERT INTO ${this.table} (branch_id, transaction_id, vote, result, acceptors)
+      VALUES (${escapeLiteral(branchId)}, ${escapeLiteral(transactionId)}, ${escapeLiteral(vote.vote)},
+        ${result === undefined ? 'NULL' : escapeLiteral(JSON.stringify(result))},
+        ${escapeLiteral(JSON.stringify(acceptors))})
+      ON CONFLICT (branch_id) DO NOTHING`;
+  }
+
+  private rowOf({ branchId }: BranchIdentity): string {
+    return `FROM ${this.table} WHERE branch_id = ${escapeLiteral(branchId)}`;
+  }
+}
+
+function ballotLiterals(ballot: Ballot | undefined): string {
+  return ballot ? `(${ballot.round}, ${ballot.proposer})` : '(NULL, NULL)';
+}

@@ -1,0 +1,27 @@
+import type { ClientBase, QueryResult, QueryResultRow } from 'pg';
+import type { Failpoints } from '@concordat/foundation';
+import type { NamedStatement, StatementMoment } from '../../runtime/participant-failpoints.js';
+
+/** Sends the library's own statements, with a failpoint before and behind each. */
+export class StatementRunner {
+  constructor(private readonly failpoints: Failpoints) {}
+
+  /** One round trip. What it rejects with behind the statement is not the server's answer. */
+  async run<Row extends QueryResultRow>(
+    name: NamedStatement,
+    client: ClientBase,
+    text: string,
+    values?: readonly string[],
+  ): Promise<QueryResult<Row>> {
+    const held = this.hit(name, 'before-statement');
+    if (held) await held;
+    const answer = await client.query<Row>(text, values && [...values]);
+    const heldBehind = this.hit(name, 'after-statement');
+    if (heldBehind) await heldBehind;
+    return answer;
+  }
+
+  hit(name: NamedStatement, moment: StatementMoment): Promise<void> | undefined {
+    return this.failpoints.hit(`participant.${name}.${moment}`);
+  }
+}

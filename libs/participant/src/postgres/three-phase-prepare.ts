@@ -1,0 +1,98 @@
+import { invariant, unreachable, type Clock, type JsonValue } from '@concordat/foundation';
+import type { Acceptor, BranchError } from '@concordat/commit-protocol';
+import type { BranchIdentity, BranchWork, VoteResult } from '../runtime/resource-manager.js';
+import { BRANCH_ABORTED, DEADLINE_EXCEEDED } from './branch-failure.js';
+import type { WorkAttempt } from './branch-session.js';
+import type { PostgresAcceptor } from './postgres-acceptor.js';
+import { isAcceptorList } from './statements/acceptor-row.js';
+import type { AcceptorRow, AcceptorTrace, CastVote, PostgresContext } from './types.js';
+
+type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
+
+/** Work whose vote goes on record before it is given. */
+export interface AcceptorWork extends BranchWork {
+  readonly acceptors: readonly Acceptor[];
+}
+
+export interface ThreePhasePreparePorts {
+  readonly acceptor: PostgresAcceptor;
+  readonly clock: Clock;
+  /** one attempt at the work, prepared at the end */
+  attempt(branch: BranchWork, work: Work): Promise<WorkAttempt>;
+  /** resolves when nothing of the branch is prepared and its tombstone is durable */
+  abort(branch: BranchIdentity, error: BranchError | undefined): Promise<unknown>;
+  /** resolves when nothing of the branch is prepared */
+  discard(branch: BranchIdentity): Promise<void>;
+}
+
+/**
+ * `prepare` in three phases (protocol section 6): the work is prepared as in two, then the vote is put on record, and
+ * only what is on record is given. Every vote goes that way, `no` too: of two processes at one branch, or of a prepare
+ * and a ballot that aborts what has not voted, one is first, and the other gives up what it has done.
+ */
+export class ThreePhasePrepare {
+  constructor(private readonly ports: ThreePhasePreparePorts) {}
+
+  async prepare(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
+    invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
+    const earlier = await this.earlierVote(branch);
+    if (earlier) return earlier;
+    if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
+    if (branch.deadline <= this.ports.clock.now()) return this.refuse(branch, DEADLINE_EXCEEDED);
+    const attempt = await this.ports.attempt(branch, work);
+    switch (attempt.type) {
+      case 'durable':
+        return this.cast(branch, { vote: 'yes', results: attempt.results });
+      case 'read-only':
+        return this.cast(branch, { vote: 'read-only', results: attempt.results });
+      case 'occupied':
+        return (await this.earlierVote(branch)) ?? 'busy';
+      case 'failed':
+        // Whatever went wrong around PREPARE: if the branch is prepared, it can vote yes.
+        return (await this.earlierVote(branch)) ?? this.refuse(branch, attempt.error);
+      default:
+        return unreachable(attempt, 'attempt');
+    }
+  }
+
+  /** The vote that the database has, or makes possible without any work; undefined when there is nothing of the branch. */
+  private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
+    const { acceptor, prepared, ledger }: AcceptorTrace = await this.ports.acceptor.look(branch);
+    if (acceptor) return this.give(branch, acceptor, prepared);
+    // Its participant died before the vote was on record, or its service has prepared it.
+    if (prepared) return this.cast(branch, { vote: 'yes', results: [] });
+    if (ledger?.outcome === 'committed') return this.cast(branch, { vote: 'yes', results: ledger.results });
+    return ledger && { vote: 'no', results: [], error: ledger.error ?? BRANCH_ABORTED };
+  }
+
+  private refuse(branch: AcceptorWork, error: BranchError): Promise<VoteResult> {
+    return this.cast(branch, { vote: 'no', error });
+  }
+
+  /** Puts the vote on record and gives the one that is there then. */
+  private async cast(branch: AcceptorWork, vote: CastVote): Promise<VoteResult> {
+    const row = await this.ports.acceptor.recordVote(branch, branch.acceptors, vote);
+    const given = await this.give(branch, row, vote.vote === 'yes');
+    // What is prepared is this very work, even if another process has put its vote on record.
+    const isOwnWork = vote.vote === 'yes' && given.vote === 'yes' && vote.results.length > 0;
+    return isOwnWork ? { ...given, results: vote.results } : given;
+  }
+
+  /** @param mayBePrepared whether something may be prepared under the name of the branch */
+  private async give(branch: BranchIdentity, row: AcceptorRow, mayBePrepared: boolean): Promise<VoteResult> {
+    const { vote, results, error } = row;
+    switch (vote) {
+      case 'yes':
+        return { vote, results };
+      case 'read-only':
+        // The vote of an earlier run stands, which wrote nothing: what this one wrote was never voted on.
+        if (mayBePrepared) await this.ports.discard(branch);
+        return { vote, results };
+      case 'no':
+        await this.ports.abort(branch, error);
+        return { vote, results: [], error: error ?? BRANCH_ABORTED };
+      default:
+        return unreachable(vote, 'vote');
+    }
+  }
+}
