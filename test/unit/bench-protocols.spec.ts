@@ -17,6 +17,7 @@ import { earlierFigures } from '../bench/protocols/earlier.js';
 import { begunAtMs, DisappearanceWatch } from '../bench/protocols/in-doubt.js';
 import { protocolsReport, protocolsText } from '../bench/protocols/report.js';
 import { branchCosts, compareKinds, figuresOf, type CellRounds } from '../bench/protocols/summary.js';
+import type { ProtocolsMeasurement } from '../bench/protocols/workload.js';
 
 const BRANCHES = [2, 3, 5, 8, 16];
 
@@ -65,11 +66,11 @@ describe('a line through points', () => {
     expect(fit.rSquared).toBeCloseTo(0.25);
   });
 
-  it.each<[string, Point[]]>([
-    ['no point', []],
-    ['one point', [[1, 1]]],
-    ['points above each other', [[1, 1], [1, 2]]], // prettier-ignore
-  ])('is not there for %s', (_, points) => expect(fitLine(points)).toBeUndefined());
+  it.each([
+    { name: 'no point', points: [] },
+    { name: 'one point', points: [[1, 1] as const] },
+    { name: 'points above each other', points: [[1, 1] as const, [1, 2] as const] },
+  ])('is not there for $name', ({ points }) => expect(fitLine(points)).toBeUndefined());
 
   it('has no bend through two points, and none where its lower half falls', () => {
     expect(fitLine([[1, 1], [2, 2]])!.bend).toBeUndefined(); // prettier-ignore
@@ -83,7 +84,7 @@ describe('a line through points', () => {
 
 describe('kinds of transactions', () => {
   it('are each protocol with each number of branches, and one phase once', () => {
-    expect(cellsOf(PROTOCOLS, [2, 3])).toEqual<Cell[]>([
+    expect(cellsOf(PROTOCOLS, [2, 3])).toEqual([
       { protocol: 'one-phase', branches: 1 },
       { protocol: '2pc', branches: 2 },
       { protocol: '3pc', branches: 2 },
@@ -179,8 +180,13 @@ describe('the report', () => {
   const before = [
     { workload: 'transfer' as const, file: 'transfer-x.json', clients: 1, perSecond: 100, p50Ms: 10, ratio: 0.12 },
   ];
+  const of = (measurements: readonly CellRounds[]): ProtocolsMeasurement => ({
+    rounds: measurements,
+    refusals: [],
+    leaderChanges: 0,
+  });
   const verdicts = (measurements: readonly CellRounds[]): Record<string, boolean> =>
-    Object.fromEntries(protocolsReport(measurements, [], before).targets.map(({ what, met }) => [what, met]));
+    Object.fromEntries(protocolsReport(of(measurements), before).targets.map(({ what, met }) => [what, met]));
 
   it('judges every target', () => {
     expect(verdicts(all)).toEqual({
@@ -209,11 +215,7 @@ describe('the report', () => {
 
   it('says what the coordinator refused, and which targets could not be measured', () => {
     const refusals = [{ protocol: '3pc' as const, reason: '501 PROTOCOL_UNAVAILABLE' }];
-    const report = protocolsReport(
-      all.filter(({ cell }) => cell.protocol !== '3pc'),
-      refusals,
-      [],
-    );
+    const report = protocolsReport({ ...of(all.filter(({ cell }) => cell.protocol !== '3pc')), refusals }, []);
     expect(report.notMeasured).toEqual([
       '3PC / 2PC of three branches, p50 at 1 client',
       "2PC's share of the bound / its share in the last transfer at 1 client",
@@ -224,15 +226,27 @@ describe('the report', () => {
     expect(text).toContain('no earlier result');
   });
 
+  it('doubts itself after elections and aborts, and not without', () => {
+    const abortive = { ...measured(1), aborted: { NO_LEADER: 2 } };
+    const text = protocolsText(
+      protocolsReport({ ...of([{ ...rounds('2pc', 2, [1]), system: [abortive] }]), leaderChanges: 1 }, before),
+    );
+    expect(text).toContain('leader changes, although nobody was killed: 1');
+    expect(text).toContain('2pc, 2 branches, 1 clients: 2 NO_LEADER');
+    expect(protocolsText(protocolsReport(of(all), before))).not.toContain('DOUBTFUL');
+  });
+
   it('calls no cost linear by two points', () => {
-    const { notMeasured } = protocolsReport([rounds('2pc', 2, [100]), rounds('2pc', 3, [90])], [], before);
+    const { notMeasured } = protocolsReport(of([rounds('2pc', 2, [100]), rounds('2pc', 3, [90])]), before);
     expect(notMeasured).toContain('2pc, cost per branch linear at 1 client: R²');
   });
 });
 
 describe('earlier results', () => {
   let directory: string;
-  beforeEach(() => (directory = mkdtempSync(path.join(os.tmpdir(), 'bench-earlier-'))));
+  beforeEach(() => {
+    directory = mkdtempSync(path.join(os.tmpdir(), 'bench-earlier-'));
+  });
   afterEach(() => rmSync(directory, { recursive: true }));
   const write = (file: string, content: unknown): void =>
     writeFileSync(path.join(directory, file), JSON.stringify(content));

@@ -52,13 +52,13 @@ export async function runProtocolWorkload(
 async function runProtocols(options: ProtocolWorkloadOptions): Promise<WorkloadResult> {
   const { protocols = PROTOCOLS, branches = [2, 3, 5, 8, 16], clients = [1, 64], rounds, seconds } = options;
   const earlier = earlierFigures(options.results);
-  const { rounds: measured, refusals } = await withSystem(options, participantsNeeded({ branches }), (system) =>
+  const measured = await withSystem(options, participantsNeeded({ branches }), (system) =>
     measureProtocols(system, { protocols, branches, clients, rounds, seconds }),
   );
-  const report = protocolsReport(measured, refusals, earlier);
+  const report = protocolsReport(measured, earlier);
   process.stdout.write(`\n${protocolsText(report)}\n`);
   return {
-    result: { ...report, rounds: measured },
+    result: { ...report, rounds: measured.rounds },
     bars: protocolsBars(report.figures),
     unit: 'transactions per second (median)',
   };

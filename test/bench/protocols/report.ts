@@ -4,7 +4,8 @@ import { formatTable, type Bar } from '../report.js';
 import type { EarlierFigures } from './earlier.js';
 import { labelOf, type Cell } from './cells.js';
 import type { Refusal } from './probe.js';
-import { branchCosts, compareKinds, figuresOf, type BranchCost, type CellFigures, type CellRounds } from './summary.js';
+import { branchCosts, compareKinds, figuresOf, type BranchCost, type CellFigures } from './summary.js';
+import type { ProtocolsMeasurement } from './workload.js';
 
 const TWO_BRANCHES: Cell = { protocol: '2pc', branches: 2 };
 const THREE_BRANCHES: Cell = { protocol: '2pc', branches: 3 };
@@ -26,6 +27,7 @@ export interface ProtocolsReport {
   readonly branchCosts: readonly BranchCost[];
   readonly earlier: readonly EarlierFigures[];
   readonly refusals: readonly Refusal[];
+  readonly leaderChanges: number;
   readonly targets: readonly (Target & { readonly met: boolean })[];
   /** targets of which one side was not measured */
   readonly notMeasured: readonly string[];
@@ -33,8 +35,7 @@ export interface ProtocolsReport {
 
 /** Everything that follows from the measurements. */
 export function protocolsReport(
-  rounds: readonly CellRounds[],
-  refusals: readonly Refusal[],
+  { rounds, refusals, leaderChanges }: ProtocolsMeasurement,
   earlier: readonly EarlierFigures[],
 ): ProtocolsReport {
   const figures = rounds.map(figuresOf);
@@ -66,7 +67,7 @@ export function protocolsReport(
     }
   }
   const judged = targets.map((target) => ({ ...target, met: isMet(target) }));
-  return { figures, branchCosts: costs, earlier, refusals, targets: judged, notMeasured };
+  return { figures, branchCosts: costs, earlier, refusals, leaderChanges, targets: judged, notMeasured };
 }
 
 function pointsOf(figures: readonly CellFigures[], protocol: string, clients: number): number {
@@ -101,6 +102,7 @@ export function protocolsText(report: ProtocolsReport): string {
   const missing = report.notMeasured.map((what) => `not measured: ${what}`);
   return [
     figuresTable(report.figures),
+    ...doubts(report),
     ...(report.branchCosts.some(({ time }) => time) ? [costTable(report.branchCosts)] : []),
     earlierTable(report.figures, report.earlier),
     report.targets.length > 0 ? targetTable(report.targets) : '',
@@ -108,6 +110,16 @@ export function protocolsText(report: ProtocolsReport): string {
   ]
     .filter((part) => part !== '')
     .join('\n\n');
+}
+
+/** What says that this machine had no time for a measurement. */
+function doubts({ figures, leaderChanges }: ProtocolsReport): string[] {
+  const reasons = figures.flatMap(({ cell, clients, aborted }) =>
+    Object.entries(aborted).map(([reason, count]) => `${labelOf(cell)}, ${clients} clients: ${count} ${reason}`),
+  );
+  const elections = leaderChanges > 0 ? [`leader changes, although nobody was killed: ${leaderChanges}`] : [];
+  const all = [...elections, ...reasons];
+  return all.length > 0 ? [`DOUBTFUL, because not everything went well:\n${all.join('\n')}`] : [];
 }
 
 function figuresTable(figures: readonly CellFigures[]): string {

@@ -1,4 +1,5 @@
 import { closedLoop, type Attempt, type Measurement } from '../closed-loop.js';
+import { until } from '../failover.js';
 import { ProcessMeter } from '../processes.js';
 import { RestClients } from '../rest-client.js';
 import type { RunningSystem } from '../system.js';
@@ -26,6 +27,8 @@ export interface ProtocolsMeasurement {
   readonly rounds: readonly CellRounds[];
   /** protocols that the coordinator does not speak; nothing of them was measured */
   readonly refusals: readonly Refusal[];
+  /** elections while it was measured: nobody was killed, so the machine was too busy for its figures to mean much */
+  readonly leaderChanges: number;
 }
 
 /** Participants that the transactions of these options need. */
@@ -46,15 +49,18 @@ export async function measureProtocols(
   const cells = cellsOf(spoken, options.branches);
   const prepared = await PreparedBranches.connect(system.participants());
   const rounds: CellRounds[] = [];
+  let leaderChanges = 0;
   try {
     await warmUp(system, cells, options.seconds);
     for (const clients of options.clients) {
-      rounds.push(...(await new Turns(system, prepared, cells, clients, options).run()));
+      const turns = new Turns(system, prepared, cells, clients, options);
+      rounds.push(...(await turns.run()));
+      leaderChanges += turns.leaderChanges;
     }
   } finally {
     await prepared.close();
   }
-  return { rounds, refusals };
+  return { rounds, refusals, leaderChanges };
 }
 
 async function warmUp(system: RunningSystem, cells: readonly Cell[], roundSeconds: number): Promise<void> {
@@ -81,6 +87,8 @@ interface Recorded {
 
 /** All kinds at one number of clients. Kinds with the same bound share its measurement of the round. */
 class Turns {
+  leaderChanges = 0;
+  private leader: { readonly url: string; readonly rest: RestClients } | undefined;
   private readonly recorded: readonly Recorded[];
   private readonly systemTurns: AccountTurns;
   private readonly boundTurns: AccountTurns;
@@ -100,18 +108,29 @@ class Turns {
   async run(): Promise<readonly CellRounds[]> {
     const databaseUrls = this.system.participants().map(({ databaseUrl }) => databaseUrl!);
     const bound = new Bound(databaseUrls, this.clients);
-    const rest = new RestClients(await this.system.leaderUrl(), this.clients);
     try {
-      await this.round(0, bound, rest); // not recorded: connections, plans and this load are new
-      for (let round = 1; round <= this.options.rounds; round++) await this.round(round, bound, rest);
+      await this.round(0, bound); // not recorded: connections, plans and this load are new
+      for (let round = 1; round <= this.options.rounds; round++) await this.round(round, bound);
     } finally {
-      await Promise.all([bound.close(), rest.close()]);
+      await Promise.all([bound.close(), this.leader?.rest.close()]);
     }
     return this.recorded;
   }
 
+  /** Connections to the coordinator that leads now: through another one every request would make one more step. */
+  private async leaderClients(): Promise<RestClients> {
+    const url = await until(() => this.system.leaderUrl().catch(() => undefined), 'a leader');
+    if (this.leader?.url === url) return this.leader.rest;
+    if (this.leader) {
+      this.leaderChanges++;
+      await this.leader.rest.close();
+    }
+    this.leader = { url, rest: new RestClients(url, this.clients) };
+    return this.leader.rest;
+  }
+
   /** Every other round goes backwards, so that no kind always follows the same one. */
-  private async round(round: number, bound: Bound, rest: RestClients): Promise<void> {
+  private async round(round: number, bound: Bound): Promise<void> {
     const boundOfRound = new Map<string, Measurement>();
     for (const recorded of round % 2 === 0 ? this.recorded.toReversed() : this.recorded) {
       const { cell } = recorded;
@@ -122,6 +141,7 @@ class Turns {
         ofBound = await this.measure(`raw ${key}`, round, bound.attempt(kind, cell.branches, this.boundTurns));
         boundOfRound.set(key, ofBound);
       }
+      const rest = await this.leaderClients();
       const meter = new ProcessMeter(this.system);
       const attempt = rest.execute((client) => transactionBody(cell, this.systemTurns.next(client)));
       const measured = await this.measure(labelOf(cell), round, attempt);
