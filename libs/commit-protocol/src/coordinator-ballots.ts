@@ -1,5 +1,5 @@
 import { BallotProposer } from './ballot-proposer.js';
-import { COORDINATOR_PROPOSER, FIRST_BALLOT, type Ballot } from './ballot.js';
+import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, type Ballot } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage } from './messages.js';
 import type { BallotBasis } from './records.js';
 import { acceptorsOf, type TransactionState } from './transaction-state.js';
@@ -38,6 +38,11 @@ export class CoordinatorBallots {
   /** The ballot to be logged next. */
   next(): Ballot {
     return { round: this.lowestRound, proposer: COORDINATOR_PROPOSER };
+  }
+
+  /** Whether a ballot in the log is the one that this leader was to log next, not one that it found there. */
+  isNext(ballot: Ballot): boolean {
+    return compareBallots(ballot, this.next()) === 0;
   }
 
   /** The ballot is in the log, put there by this leader. */

@@ -118,7 +118,10 @@ export class CoordinatorTransaction {
     for (const branch of transaction.branches) this.adoptEnlistedVote(branch);
     if (transaction.decision) return this.tell();
     if (this.proposing === 'commit-requested') this.proposing = undefined;
-    if (this.proposing === 'pre-commit' && transaction.preCommit) return this.openBallot(transaction.preCommit, now);
+    const { preCommit } = transaction;
+    if (this.proposing === 'pre-commit' && preCommit && this.ballots.isNext(preCommit)) {
+      return this.openBallot(preCommit, now);
+    }
     if (transaction.delegatedTo !== undefined && !this.workSent) return this.sendWork(); // only now may it leave
     return this.advance(now);
   }
@@ -236,7 +239,8 @@ export class CoordinatorTransaction {
     const { state } = this;
     if (state.decision || this.proposing) return [];
     if (state.delegatedTo !== undefined) return [];
-    if (state.preCommit || this.ballots.decision) return this.advanceBallot(now);
+    // nobody decides commit before a ballot is in the log, and the log would refuse it
+    if (state.preCommit || this.ballots.decision?.decision === 'abort') return this.advanceBallot(now);
     if (this.pendingAbort) return [this.decide('abort', this.reports(), now, this.pendingAbort)];
     if (!state.closed) return this.commitWanted && state.logIndex > 0 ? this.requestCommit(now) : [];
     const refused = state.branches.find((branch) => this.votes.get(branch.branchId)?.vote === 'no');

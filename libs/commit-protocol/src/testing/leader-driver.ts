@@ -1,4 +1,6 @@
 import { invariant } from '@concordat/foundation';
+import type { BallotAnswer } from '../acceptor.js';
+import { compareBallots } from '../ballot.js';
 import { CoordinatorTransaction } from '../coordinator.js';
 import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator.types.js';
 import { DecisionState, type ApplyResult } from '../decision-state.js';
@@ -6,7 +8,7 @@ import { PlainEndedTransactions } from '../ended-transactions.js';
 import type { CoordinatorMessage, DoneMessage, VoteMessage } from '../messages.js';
 import type { BeginRecord, BranchDone, LogRecord } from '../records.js';
 import { transactionFromBegin, type TransactionState } from '../transaction-state.js';
-import type { BranchEnd, BranchId, BranchSpecification, TransactionId, Vote } from '../types.js';
+import type { BranchEnd, BranchId, BranchSpecification, Decision, TransactionId, Vote } from '../types.js';
 
 export const AT = Date.UTC(2026, 0, 1);
 export const DEADLINE = AT + 10_000;
@@ -42,6 +44,14 @@ export function beginOf(branches: readonly BranchSpecification[], changes: Parti
     metadata: {},
     ...changes,
   };
+}
+
+/** What the machine itself proposes: it is told when the log refuses one. */
+const MACHINE_RECORDS: ReadonlySet<string> = new Set(['commit-requested', 'pre-commit', 'decide']);
+
+function whatOf(message: CoordinatorMessage): string {
+  if (message.type === 'decision') return message.decision;
+  return message.type === 'ballot-request' ? `${message.request.type}#${message.request.ballot.round}` : message.type;
 }
 
 /**
@@ -136,6 +146,22 @@ export class LeaderDriver {
     return this.handle({ type: 'done', message: { type: 'done', ...address, end, ...extra } });
   }
 
+  inquire(branch: number): this {
+    return this.handle({ type: 'inquiry', branchId: idOf(1, branch), participant: `bank-${branch}` });
+  }
+
+  /** A branch answers a ballot. */
+  answer(branch: number, answer: BallotAnswer, participant = `bank-${branch}`): this {
+    const address = { transactionId: this.transactionId, branchId: idOf(1, branch), participant };
+    return this.handle({ type: 'ballot-answer', message: { type: 'ballot-answer', ...address, answer } });
+  }
+
+  /** A branch says what the branches decided among themselves. */
+  branchesDecided(branch: number, decision: Decision, participant = `bank-${branch}`): this {
+    const address = { transactionId: this.transactionId, branchId: idOf(1, branch), participant };
+    return this.handle({ type: 'branches-decided', message: { type: 'branches-decided', ...address, decision } });
+  }
+
   /** Reported ends go into the log. */
   flushDone(): this {
     const items = this.done;
@@ -161,19 +187,21 @@ export class LeaderDriver {
     return transaction.closed && this.admitsAtOnce ? this.handle({ type: 'admitted' }) : this;
   }
 
-  /** What was sent since the last call, as `prepare 1`, `commit 2`, …, with the branch behind it. */
+  /** What was sent since the last call, as `prepare 1`, `commit 2`, `accept#0 3`, …, with the branch behind it. */
   takeSent(): string[] {
     const { sent } = this;
     this.sent = [];
     return sent.map((message) => {
-      const what = message.type === 'decision' ? message.decision : message.type;
-      return `${what} ${Number(message.branchId.slice(-6))}`;
+      return `${whatOf(message)} ${Number(message.branchId.slice(-6))}`;
     });
   }
 
-  /** What is in flight, as `begin`, `decide commit`, … */
+  /** What is in flight, as `begin`, `pre-commit#0`, `decide commit`, … */
   proposed(): string[] {
-    return this.inFlight.map((record) => (record.type === 'decide' ? `decide ${record.decision}` : record.type));
+    return this.inFlight.map((record) => {
+      if (record.type === 'pre-commit') return `pre-commit#${record.ballot.round}`;
+      return record.type === 'decide' ? `decide ${record.decision}` : record.type;
+    });
   }
 
   endOf(branch: number): BranchEnd | undefined {
@@ -190,7 +218,7 @@ export class LeaderDriver {
 
   private onApplied(record: LogRecord, transaction: TransactionState, result: ApplyResult): void {
     if (result.refusal !== undefined && !transaction.decision) {
-      if (record.type === 'decide' || record.type === 'commit-requested') this.handle({ type: 'proposal-failed' });
+      if (MACHINE_RECORDS.has(record.type)) this.handle({ type: 'proposal-failed' });
       return;
     }
     this.handle({ type: 'applied', transaction });
@@ -219,6 +247,10 @@ export class LeaderDriver {
     if (message.type === 'ruling') {
       const branch = applied?.branches.find(({ branchId }) => branchId === message.branchId);
       invariant(branch?.ruling === message.ruling, 'a ruling is applied before it is sent');
+    }
+    if (message.type === 'ballot-request') {
+      const logged = applied?.preCommit && compareBallots(applied.preCommit, message.request.ballot) === 0;
+      invariant(logged && !applied.decision, 'PreCommit is applied before its ballot is sent, and Decide ends it');
     }
     if (message.type === 'commit-one-phase') {
       invariant(applied?.delegatedTo === message.branchId, 'Delegate is applied before commit-one-phase is sent');
