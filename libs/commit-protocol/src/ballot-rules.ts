@@ -1,4 +1,4 @@
-import { compareBallots, COORDINATOR_PROPOSER, majorityOf, type Ballot } from './ballot.js';
+import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, majorityOf, type Ballot } from './ballot.js';
 import type { DecideRecord } from './records.js';
 import { findBranch, type TransactionState } from './transaction-state.js';
 
@@ -7,12 +7,13 @@ export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): bo
   const { protocol, closed, delegatedTo, preCommit } = transaction;
   if (protocol !== '3pc' || !closed || delegatedTo !== undefined) return false;
   if (ballot.proposer !== COORDINATOR_PROPOSER) return false;
-  return preCommit ? compareBallots(ballot, preCommit) > 0 : ballot.round === 0;
+  return preCommit ? compareBallots(ballot, preCommit) > 0 : ballot.round === FIRST_BALLOT.round;
 }
 
 /**
  * Whether a decision keeps the rule of ballots (protocol section 6). Before one is open nobody can have proposed
- * commit, so an abort needs none, and a commit needs one only if a branch holds anything. Afterwards only a majority decides.
+ * commit, so an abort needs none, and a commit needs one only if a branch holds anything. Afterwards only a majority
+ * decides.
  */
 export function isDecidedByBallot(
   transaction: TransactionState,
@@ -21,11 +22,13 @@ export function isDecidedByBallot(
   const { preCommit, branches } = transaction;
   if (!preCommit) {
     // branches that hold nothing never start a ballot, so nobody can decide otherwise among them
-    const holdsNothing = reports.length === branches.length && reports.every(({ vote }) => vote === 'read-only');
+    const readOnly = new Set(reports.filter(({ vote }) => vote === 'read-only').map(({ branchId }) => branchId));
+    const holdsNothing = branches.every(({ branchId }) => readOnly.has(branchId));
     return transaction.protocol === '2pc' || decision === 'abort' || holdsNothing;
   }
   if (!basis) return false;
   if (basis.type === 'branches') return findBranch(transaction, basis.toldBy) !== undefined;
+  if (decision === 'abort' && basis.ballot.round === FIRST_BALLOT.round) return false; // it proposes commit
   const accepting = branches.filter(({ branchId }) => basis.acceptedBy.includes(branchId));
   return compareBallots(basis.ballot, preCommit) === 0 && accepting.length >= majorityOf(branches.length);
 }

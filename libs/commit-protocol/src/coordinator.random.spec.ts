@@ -101,7 +101,6 @@ class RandomRun {
     this.collect();
   }
 
-  /** The deadline passes. */
   /** An operator rules something: mostly what is allowed, now and then by force, and not always in time. */
   private rule(): void {
     const { driver } = this;
@@ -121,6 +120,7 @@ class RandomRun {
     });
   }
 
+  /** The deadline passes. */
   private pass(): void {
     this.driver.now = DEADLINE;
     this.driver.handle({ type: 'deadline' });

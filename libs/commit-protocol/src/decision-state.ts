@@ -395,9 +395,9 @@ function joins(existing: BranchState, specification: EnlistRecord['branch']): bo
 }
 
 /**
- * How a branch ends by the decision alone. A read-only branch holds nothing, and as an acceptor starts no ballot. A branch that voted no
- * has its tombstone; one that was never asked (its transaction was aborted before the commit was requested)
- * has nothing to undo. All others must be told.
+ * How a branch ends by the decision alone. A read-only branch holds nothing, and as an acceptor starts no ballot. A
+ * branch that voted no has its tombstone; one that was never asked (its transaction was aborted before the commit was
+ * requested) has nothing to undo. All others must be told.
  */
 function endAtDecision(
   transaction: TransactionState,

@@ -50,6 +50,14 @@ const preCommit: PreCommitRecord = {
   reports: reports(['yes', 'yes']),
   at: AT + 4,
 };
+const decideByBallot: LogRecord = {
+  type: 'decide',
+  transactionId: idOf(1),
+  decision: 'commit',
+  reports: [],
+  basis: { type: 'ballot', ballot: FIRST_BALLOT, acceptedBy: [idOf(1, 1), idOf(1, 2)] },
+  at: AT + 5,
+};
 const COMMITTED = [TWO, decide('commit', ['yes', 'yes'])];
 const ABORTED = [TWO, decide('abort', ['yes'])];
 const branch = (number: number): { branchId: string } => ({ branchId: idOf(1, number) });
@@ -101,6 +109,26 @@ describe('what a ruling may not do', () => {
       'DELEGATED',
     ],
     ['6 abort what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('abort', force), 'BALLOT'],
+    ['6 commit what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('commit', force), 'BALLOT'],
+    ['6 forget what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('forget', force), 'UNDECIDED'],
+    [
+      '6 decide for one branch under ballot',
+      [{ ...TWO, protocol: '3pc' }, preCommit],
+      resolve('abort', { ...branch(1), ...force }),
+      'WHOLE_TRANSACTION',
+    ],
+    [
+      '6 commit without a ballot what its client left behind',
+      [{ ...OPEN, protocol: '3pc' }, enlist(1, 'yes')],
+      resolve('commit', force),
+      'BALLOT',
+    ],
+    [
+      '6 abort what a ballot committed',
+      [{ ...TWO, protocol: '3pc' }, preCommit, decideByBallot],
+      resolve('abort'),
+      'CONTRADICTS_DECISION',
+    ],
     [
       '6 commit without a ballot',
       [{ ...TWO, protocol: '3pc' }],
@@ -178,6 +206,22 @@ describe('what a ruling does', () => {
       claims: [{ ...CLAIM, ruling: 0 }],
     });
     expect(transaction.endedAt).toBeUndefined();
+  });
+
+  it('aborts in three phases what no ballot was opened for, and no ballot is opened afterwards', () => {
+    const log = after({ ...TWO, protocol: '3pc' }, resolve('abort', { reports: reports(['yes', 'yes']) }));
+    expect(log.transaction).toMatchObject({ decision: 'abort', cause: { reason: 'OPERATOR' } });
+    expect(log.refusal(preCommit)).toBe('DECIDED');
+  });
+
+  it('ends one branch against what a ballot decided', () => {
+    const log = after(
+      { ...TWO, protocol: '3pc' },
+      preCommit,
+      decideByBallot,
+      resolve('abort', { ...branch(2), ...force }),
+    );
+    expect(log.transaction).toMatchObject({ decision: 'commit', branches: [{}, { ruling: 'abort' }] });
   });
 
   it('commits what every branch has voted for', () => {
