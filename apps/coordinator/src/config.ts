@@ -33,6 +33,7 @@ export interface Config {
   readonly retentionMs: number;
   /** ended transactions kept at most */
   readonly retentionCount: number;
+  readonly retentionIntervalMs: number;
   readonly inDoubtAfterMs: number;
   readonly maximumBranches: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
@@ -206,6 +207,12 @@ export const VARIABLES = {
     default: '1000000',
     ...whole(10_000, 100_000_000),
   }),
+  CONCORDAT_RETENTION_INTERVAL_MS: variable({
+    meaning: 'how often a leader looks for what is older than the retention',
+    unit: 'ms',
+    default: '60000',
+    ...whole(100, 3_600_000),
+  }),
   CONCORDAT_IN_DOUBT_AFTER_MS: variable({
     meaning: 'a branch that voted yes and has no end after this time is listed as in doubt',
     unit: 'ms',
@@ -360,6 +367,7 @@ function assemble(values: Values): Config {
     kafkaBrokers: values.KAFKA_BROKERS,
     retentionMs: values.CONCORDAT_RETENTION_MS,
     retentionCount: values.CONCORDAT_RETENTION_COUNT,
+    retentionIntervalMs: values.CONCORDAT_RETENTION_INTERVAL_MS,
     inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
     failpoints: values.CONCORDAT_FAILPOINTS,

@@ -67,6 +67,7 @@ export class Engine implements OnApplicationShutdown {
       maximumBranches: config.maximumBranches,
       retentionMs: config.retentionMs,
       maximumEnded: config.retentionCount,
+      retentionIntervalMs: config.retentionIntervalMs,
       inDoubtAfterMs: config.inDoubtAfterMs,
     };
     const manager = new TransactionManager(

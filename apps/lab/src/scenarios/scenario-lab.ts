@@ -114,9 +114,14 @@ export class ScenarioLab {
   /** Starts a dead part again, with further environment variables if they are given. */
   async restart(name: string, environment: Readonly<Record<string, string>> = {}): Promise<void> {
     this.narration.action(`start ${name} again`);
+    this.narration.observation(`${name} is ready again after ${await this.revive(name, environment)} ms`);
+  }
+
+  /** The same without a word; how long it took, in milliseconds. */
+  async revive(name: string, environment: Readonly<Record<string, string>> = {}): Promise<number> {
     const start = Date.now();
     await restartPart({ ...this.context, environment }, this.file, name, new AbortController().signal);
-    this.narration.observation(`${name} is ready again after ${Date.now() - start} ms`);
+    return Date.now() - start;
   }
 
   /** Starts everything that is dead, whatever happened before. */
