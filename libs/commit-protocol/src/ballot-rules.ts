@@ -21,10 +21,10 @@ export function isDecidedByBallot(
 ): boolean {
   const { preCommit, branches } = transaction;
   if (!preCommit) {
+    if (transaction.protocol === '2pc' || decision === 'abort') return true;
     // branches that hold nothing never start a ballot, so nobody can decide otherwise among them
     const readOnly = new Set(reports.filter(({ vote }) => vote === 'read-only').map(({ branchId }) => branchId));
-    const holdsNothing = branches.every(({ branchId }) => readOnly.has(branchId));
-    return transaction.protocol === '2pc' || decision === 'abort' || holdsNothing;
+    return branches.every(({ branchId }) => readOnly.has(branchId));
   }
   if (!basis) return false;
   if (basis.type === 'branches') return findBranch(transaction, basis.toldBy) !== undefined;

@@ -189,8 +189,7 @@ export class ParticipantMachine {
       case 'ballot-answer':
         return this.receiveBallotAnswer(message, branch);
       case 'termination-due':
-        if (branch.decision === undefined && branch.end === undefined && !branch.ruling) ballotsOf(branch).terminate();
-        return;
+        return this.receiveTerminationDue(branch);
       case 'undecided':
         return; // it keeps the branch from opening a ballot, which is not this machine's to time
       case 'unknown-old':
@@ -295,6 +294,16 @@ export class ParticipantMachine {
   }
 
   // --- three phases
+
+  /**
+   * No coordinator has been heard of for long. What is undecided goes to a ballot; a decision that could not be carried
+   * out is, because who told it may not be there to repeat it.
+   */
+  private receiveTerminationDue(branch: BranchState): void {
+    if (branch.end !== undefined || branch.ruling) return;
+    if (branch.decision === undefined) ballotsOf(branch).terminate();
+    else if (branch.running !== branch.decision) branch.decisionDue = true;
+  }
 
   private receiveBallotAnswer({ branchId, participant, answer }: BallotAnswerMessage, branch: BranchState): void {
     if (branch.ballots)
