@@ -20,6 +20,13 @@ export interface Operation {
   readonly keys?: readonly string[];
 }
 
+export interface ExecuteOptions {
+  readonly protocol?: '2pc' | '3pc';
+  readonly wait?: 'decided' | 'ended';
+  readonly timeoutMs?: number;
+  readonly waitMs?: number;
+}
+
 const REQUEST_TIMEOUT_MS = 20_000;
 /** A coordinator that says nothing for so long after the wait it was asked for is taken for dead, or paused. */
 const SILENCE_MS = 2_000;
@@ -51,11 +58,12 @@ export async function execute(
   coordinatorUrl: string,
   branches: readonly Operation[],
   key: string,
-  options: { readonly wait?: 'decided' | 'ended'; readonly timeoutMs?: number; readonly waitMs?: number } = {},
+  options: ExecuteOptions = {},
 ): Promise<Answer> {
   const waitMs = options.waitMs ?? 15_000;
   const query = new URLSearchParams({ wait: options.wait ?? 'decided', waitMs: String(waitMs) });
-  const body = { branches, ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }) };
+  const { protocol, timeoutMs } = options;
+  const body = { branches, ...(protocol && { protocol }), ...(timeoutMs !== undefined && { timeoutMs }) };
   const url = `${coordinatorUrl}/v1/transactions/execute?${query.toString()}`;
   return await request('POST', url, body, { 'idempotency-key': key }, waitMs + SILENCE_MS);
 }

@@ -3,6 +3,7 @@ import { describeAnswer } from '../rest.js';
 import { heldBranch } from './held-branch.js';
 import { expectAlertAnd, rule, show, waitForInDoubt } from './operator.js';
 import type { Scenario } from './scenario.js';
+import { changeAt } from './truth.js';
 
 const HELD_BANK = 'bank-b';
 const HOLD_MS = 8000;
@@ -48,7 +49,9 @@ export const heuristic: Scenario = {
     if (ended.outcome !== 'mixed' || ended.endedAt === 'null') throw new LabError('The transaction should have ended.');
     narration.observation(`it has ended as ${ended.outcome}; its rulings: ${ended.rulings}`);
     await expectAlertAnd(lab, 'concordat_hazards_open', 0);
-    narration.observation(`${lost.amount} are missing or too many, at ${bank} only: the checks below know that half`);
+    narration.observation(
+      `${Math.abs(changeAt(lost, lost.lost ?? 'to'))} are missing or too many, at ${bank} only: the checks below know that half`,
+    );
     await lab.waitForCommits(20);
   },
 };

@@ -2,12 +2,15 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
-import { execute } from '../rest.js';
-import type { Transfer } from './truth.js';
+import { execute, type Operation } from '../rest.js';
+import { changeAt, partsOf, type AccountName, type Part, type Transfer } from './truth.js';
 
 const WORKERS = 6;
 const ACCOUNTS = 100;
 const HIGHEST_AMOUNT = 20;
+/** one transfer in so many goes over three banks, in three phases */
+const OVER_THREE_IN = 3;
+const TRANSACTION_TIMEOUT_MS = 15_000;
 const RETRY_DELAY_MS = 200;
 const PAUSE_MS = 20;
 /** short, so that a paused coordinator does not hold up everybody */
@@ -25,8 +28,8 @@ const CONFLICTS: ReadonlyMap<unknown, 'committed' | 'aborted'> = new Map([
 interface MutableTransfer extends Transfer {
   id?: string;
   told?: 'committed' | 'aborted';
-  lost?: 'from' | 'to';
-  restoredAway?: 'from' | 'to';
+  lost?: Part;
+  restoredAway?: Part;
   forgotten?: 'expired' | 'wiped';
 }
 
@@ -66,18 +69,19 @@ export class Load {
   async spare(bank?: string): Promise<void> {
     this.spared = bank;
     if (bank === undefined) return;
-    const isOpen = ({ told, from, to }: Transfer): boolean =>
-      told === undefined && (from.bank === bank || to.bank === bank);
+    const isOpen = (transfer: Transfer): boolean =>
+      transfer.told === undefined && partsOf(transfer).some((part) => transfer[part]!.bank === bank);
     if (await waitUntil(() => !this.transfers.some(isOpen), { timeoutMs: ONE_TIMEOUT_MS })) return;
     throw new LabError(`Transfers at ${bank} had no answer within ${ONE_TIMEOUT_MS / 1000} s.`);
   }
 
   /** One transfer of a scenario's own, repeated like all others until its answer comes; the checks count it, too. */
-  async one({ from, to, amount }: Pick<Transfer, 'from' | 'to' | 'amount'>): Promise<MutableTransfer> {
-    const transfer: MutableTransfer = { key: `lab-${randomUUID()}`, from, to, amount };
+  async one(wanted: Pick<Transfer, 'from' | 'to' | 'amount' | 'also' | 'protocol'>): Promise<MutableTransfer> {
+    const transfer: MutableTransfer = { key: `lab-${randomUUID()}`, ...wanted };
+    const { from, to } = transfer;
     this.transfers.push(transfer);
     const end = Date.now() + ONE_TIMEOUT_MS;
-    while (transfer.told === undefined && Date.now() < end) await this.attempt(transfer);
+    while (transfer.told === undefined && Date.now() < end) await this.attempt(transfer, ONE_TIMEOUT_MS);
     if (transfer.told !== undefined) return transfer;
     throw new LabError(`A transfer from ${from.bank} to ${to.bank} had no answer within ${ONE_TIMEOUT_MS / 1000} s.`);
   }
@@ -85,7 +89,8 @@ export class Load {
   /** Somebody has rolled back by hand what a committed transfer did at a bank. */
   markLost(id: string, bank: string): MutableTransfer | undefined {
     const transfer = this.transfers.find((candidate) => candidate.id === id);
-    if (transfer) transfer.lost = transfer.from.bank === bank ? 'from' : 'to';
+    const part = transfer && partsOf(transfer).find((candidate) => transfer[candidate]?.bank === bank);
+    if (part) transfer.lost = part;
     return transfer;
   }
 
@@ -98,25 +103,13 @@ export class Load {
     }
   }
 
-  private async attempt(transfer: MutableTransfer): Promise<void> {
+  private async attempt(transfer: MutableTransfer, timeoutMs = TRANSACTION_TIMEOUT_MS): Promise<void> {
     const urls = this.coordinatorUrls();
     const url = urls[randomInt(urls.length)] ?? '';
-    const { from, to, amount } = transfer;
+    const { key, protocol = '2pc' } = transfer;
+    const operations = partsOf(transfer).map((part) => operationAt(transfer, part));
     try {
-      const { status, body } = await execute(
-        url,
-        [
-          {
-            participant: from.bank,
-            operation: 'debit',
-            payload: { account: from.account, amount },
-            keys: [from.account],
-          },
-          { participant: to.bank, operation: 'credit', payload: { account: to.account, amount }, keys: [to.account] },
-        ],
-        transfer.key,
-        { timeoutMs: 15_000, waitMs: WAIT_MS },
-      );
+      const { status, body } = await execute(url, operations, key, { protocol, timeoutMs, waitMs: WAIT_MS });
       const id = body['id'] ?? body['transactionId'];
       const told = status === 200 ? 'committed' : status === 409 ? CONFLICTS.get(body['code']) : undefined;
       if (typeof id === 'string') this.note(transfer, id);
@@ -138,14 +131,26 @@ export class Load {
   }
 }
 
+/** Between two banks in two phases, or, now and then, over three in three. */
 function newTransfer(banks: readonly string[]): MutableTransfer {
   const first = randomInt(banks.length);
-  const second = (first + 1 + randomInt(banks.length - 1)) % banks.length;
-  const account = (): string => `acc-${randomInt(ACCOUNTS)}`;
+  const step = 1 + randomInt(banks.length - 1);
+  const at = (place: number): AccountName => {
+    return { bank: banks[place % banks.length] ?? 'bank-a', account: `acc-${randomInt(ACCOUNTS)}` };
+  };
+  const overThree = banks.length >= 3 && randomInt(OVER_THREE_IN) === 0;
   return {
     key: `lab-${randomUUID()}`,
-    from: { bank: banks[first] ?? 'bank-a', account: account() },
-    to: { bank: banks[second] ?? 'bank-b', account: account() },
-    amount: 1 + randomInt(HIGHEST_AMOUNT),
+    from: at(first),
+    to: at(first + step),
+    amount: 2 + randomInt(HIGHEST_AMOUNT),
+    ...(overThree && { also: at(first + (step === 1 ? 2 : 1)), protocol: '3pc' }),
   };
+}
+
+function operationAt(transfer: Transfer, part: Part): Operation {
+  const { bank, account } = transfer[part]!;
+  const change = changeAt(transfer, part);
+  const operation = change < 0 ? 'debit' : 'credit';
+  return { participant: bank, operation, payload: { account, amount: Math.abs(change) }, keys: [account] };
 }

@@ -21,6 +21,7 @@ import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
 import type { Scenario } from './scenario.js';
+import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
 import type { Check } from './truth.js';
 
@@ -38,6 +39,7 @@ const SCENARIOS: readonly Scenario[] = [
   orphans,
   poisonMessage,
   duplicateStorm,
+  threePhase,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
 

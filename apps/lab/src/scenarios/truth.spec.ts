@@ -45,6 +45,16 @@ describe('the truth about money', () => {
     const kept = broken(balances(995n, 1005n), [{ ...transfer('committed'), restoredAway: 'to' }]);
     expect(kept).toEqual(['sum of money', 'per-account replay']);
   });
+  it('knows what each of three accounts gets', () => {
+    const three: Transfer = { ...transfer('committed'), also: { bank: 'bank-c', account: 'acc-0' } };
+    const before = new Map([...opening, ['bank-c/acc-0', 0n]]);
+    const after = (a: bigint, b: bigint, c: bigint) => new Map([...balances(a, b), ['bank-c/acc-0', c]]);
+    const holds = (closing: Map<string, bigint>, one: Transfer): boolean =>
+      moneyChecks(before, closing, [one]).every((check) => check.holds);
+    expect(holds(after(995n, 1003n, 2n), three)).toBe(true);
+    expect(holds(after(995n, 1005n, 0n), three)).toBe(false);
+    expect(holds(after(995n, 1003n, 0n), { ...three, lost: 'also' })).toBe(true);
+  });
   it('finds an account that vanished', () => {
     expect(broken(new Map([['bank-a/acc-0', 2000n]]), [])).toEqual(['per-account replay']);
   });

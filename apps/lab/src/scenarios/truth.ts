@@ -5,19 +5,26 @@ export interface AccountName {
   readonly account: string;
 }
 
+/** The accounts of a transfer, each at a bank of its own. */
+export type Part = 'from' | 'to' | 'also';
+
 /** One transfer of the load and what its client was told. */
 export interface Transfer {
   readonly key: string;
   readonly from: AccountName;
   readonly to: AccountName;
   readonly amount: number;
+  /** a third account, with a branch of its own: it gets half of the amount, rounded down, and `to` the rest */
+  readonly also?: AccountName;
+  /** default 2pc */
+  readonly protocol?: '2pc' | '3pc';
   /** the transaction, once an answer named it */
   readonly id?: string;
   readonly told?: 'committed' | 'aborted';
   /** committed, but somebody rolled this half back by hand in its database: the one difference that is known */
-  readonly lost?: 'from' | 'to';
+  readonly lost?: Part;
   /** committed, and a bank was restored from an older backup since: this half is gone, and no coordinator can know */
-  readonly restoredAway?: 'from' | 'to';
+  readonly restoredAway?: Part;
   /** why no node knows the transaction any more: the retention is over, or the group lost its data */
   readonly forgotten?: 'expired' | 'wiped';
 }
@@ -51,12 +58,31 @@ export function replay(opening: Balances, transfers: readonly Transfer[]): Map<s
     const name = `${bank}/${account}`;
     balances.set(name, (balances.get(name) ?? 0n) + amount);
   };
-  for (const { from, to, amount, told, lost, restoredAway } of transfers) {
+  for (const transfer of transfers) {
+    const { told, lost, restoredAway } = transfer;
     if (told !== 'committed') continue;
-    if (lost !== 'from' && restoredAway !== 'from') add(from, -BigInt(amount));
-    if (lost !== 'to' && restoredAway !== 'to') add(to, BigInt(amount));
+    for (const part of partsOf(transfer)) {
+      if (lost !== part && restoredAway !== part) add(transfer[part]!, BigInt(changeAt(transfer, part)));
+    }
   }
   return balances;
+}
+
+export function partsOf({ also }: Pick<Transfer, 'also'>): Part[] {
+  return also ? ['from', 'to', 'also'] : ['from', 'to'];
+}
+
+/** What a transfer adds to one of its accounts, in minor units. */
+export function changeAt({ amount, also }: Pick<Transfer, 'amount' | 'also'>, part: Part): number {
+  const half = Math.floor(amount / 2);
+  switch (part) {
+    case 'from':
+      return -amount;
+    case 'to':
+      return also ? amount - half : amount;
+    case 'also':
+      return half;
+  }
 }
 
 /** Money: the sum is what it was, and each account is what the answers to clients say. */
