@@ -1,5 +1,13 @@
-import { canonicalJson } from '@concordat/foundation';
-import type { ApplyResult, CoordinatorMessage, Decision, LogRecord, ProtocolMessage } from '@concordat/commit-protocol';
+import { canonicalJson, uuidV7Time, type JsonValue } from '@concordat/foundation';
+import type {
+  ApplyResult,
+  BranchEnd,
+  CoordinatorMessage,
+  Decision,
+  LogRecord,
+  OperationCall,
+  ProtocolMessage,
+} from '@concordat/commit-protocol';
 import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
 import { Exemptions } from './exemptions.js';
 import type { DatabaseObserver, ModelledDatabase, Movement } from './modelled-database.js';
@@ -10,11 +18,19 @@ export class ViolationError extends Error {
   override readonly name = 'ViolationError';
 }
 
+export interface KnownBranch {
+  readonly participant: string;
+  readonly operations: readonly OperationCall[];
+  readonly end?: BranchEnd;
+}
+
 /** What the checker knows of one transaction, from the committed log alone. */
 export interface KnownTransaction {
   readonly transactionId: string;
-  readonly branches: Map<string, string>;
+  readonly branches: Map<string, KnownBranch>;
   readonly delegated: Set<string>;
+  /** the wish of a client that it came from */
+  intent?: JsonValue | undefined;
   decision?: Decision;
   outcome?: string;
   endedIndex?: number;
@@ -38,6 +54,15 @@ const RANK: Readonly<Record<TransactionStatus, number>> = {
   aborted: 4,
 };
 
+/** A branch that a backup of long ago has brought back. */
+export interface AncientTransaction {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly participant: string;
+  readonly decision: Decision;
+  readonly movement: Movement;
+}
+
 export function rankOf(status: TransactionStatus): number {
   return RANK[status];
 }
@@ -49,8 +74,9 @@ export function rankOf(status: TransactionStatus): number {
  */
 export class Checker implements DatabaseObserver {
   readonly transactions = new Map<string, KnownTransaction>();
-  readonly effects: Effect[] = [];
+  effects: Effect[] = [];
   readonly exemptions = new Exemptions();
+  readonly ancient: AncientTransaction[] = [];
   private readonly applied: string[] = [];
   private readonly stateHashes = new Map<number, string>();
   private readonly presumedAborted = new Map<string, Set<string>>();
@@ -62,13 +88,27 @@ export class Checker implements DatabaseObserver {
   private readonly keyOwners = new Map<string, string>();
   private readonly leaders = new Map<number, number>();
   private readonly told = new Map<string, { rank: number; decision?: Decision }>();
+  private retentionWatermark = 0;
   private violation: ViolationError | undefined;
 
-  /** @param isDurable whether a majority of disks holds the entry of an index with these very bytes */
+  /**
+   * @param comparedEvery the whole states of the nodes are compared at every so many-th index
+   * @param isDurable whether a majority of disks holds the entry of an index with these very bytes
+   */
   constructor(
     private readonly trace: Trace,
+    private readonly comparedEvery: number,
     private readonly isDurable: (index: number) => boolean,
   ) {}
+
+  /** Up to this time, in milliseconds since 1970, the log may have forgotten what had ended. */
+  get watermark(): number {
+    return this.retentionWatermark;
+  }
+
+  mayBeForgotten(transactionId: string): boolean {
+    return (uuidV7Time(transactionId) ?? 0) < this.retentionWatermark;
+  }
 
   /** The first rule that was broken. */
   get failure(): ViolationError | undefined {
@@ -102,7 +142,7 @@ export class Checker implements DatabaseObserver {
     } else if (known !== summary) {
       this.violate(`node ${nodeId} applied at ${index}\n  ${summary}\nanother one\n  ${known}`);
     }
-    if (index % 16 === 0) this.compareState(nodeId, log, index);
+    if (index % this.comparedEvery === 0) this.compareState(nodeId, log, index);
   }
 
   /** The whole state at an index, as a snapshot would carry it, and the archive behind it. */
@@ -208,6 +248,26 @@ export class Checker implements DatabaseObserver {
       this.violate(`AC1: ${database.name} rolls back ${branchId} of committed ${transactionId}`);
   }
 
+  /** Branches that had ended are prepared again, and none of what their end brought is there any more. */
+  restored(database: ModelledDatabase, branchIds: readonly string[]): void {
+    this.trace.event(() => `${database.name} has prepared again ${branchIds.join(', ')}`);
+    for (const branchId of branchIds) {
+      this.committedBranches.delete(branchId);
+      this.rolledBackBranches.delete(branchId);
+    }
+    this.effects = this.effects.filter(({ branchId }) => !branchIds.includes(branchId));
+  }
+
+  /** A transaction of long ago, which nobody but the checker remembers. */
+  remembers({ transactionId, branchId, participant, decision, movement }: AncientTransaction): void {
+    const { intent, account, amount } = movement;
+    const operations = [{ operation: 'credit', payload: { account, amount, intent }, keys: [] }];
+    const known = this.known(transactionId);
+    known.branches.set(branchId, { participant, operations });
+    known.decision = decision;
+    this.ancient.push({ transactionId, branchId, participant, decision, movement });
+  }
+
   // --- clients
 
   /** What is known to have been told before a read begins; its answer must not be older. */
@@ -235,11 +295,14 @@ export class Checker implements DatabaseObserver {
 
   private learn(index: number, record: LogRecord, result: ApplyResult): void {
     if (!this.isDurable(index)) this.violate(`entry ${index} is applied and not on a majority of disks`);
+    if (record.type === 'expire') this.retentionWatermark = Math.max(this.retentionWatermark, record.before);
     if (record.type === 'begin' && result.refusal === undefined)
       this.learnKey(record.idempotency?.key, record.transactionId);
     for (const state of result.transactions) {
       const known = this.known(state.transactionId);
-      for (const { branchId, participant } of state.branches) known.branches.set(branchId, participant);
+      known.intent = state.metadata['intent'];
+      for (const { branchId, participant, operations, end } of state.branches)
+        known.branches.set(branchId, { participant, operations: [...operations], ...(end && { end }) });
       if (state.delegatedTo !== undefined) known.delegated.add(state.delegatedTo);
       if (known.decision && state.decision !== known.decision) {
         this.violate(`AC2: the decision on ${state.transactionId} changes from ${known.decision} to ${state.decision}`);
@@ -262,7 +325,7 @@ export class Checker implements DatabaseObserver {
     const { transactionId, decision, branches, delegated } = known;
     if (record.type !== 'decide' && record.type !== 'resolve')
       return this.violate(`${transactionId} is decided by a ${record.type} record`);
-    for (const [branchId, participant] of branches) {
+    for (const [branchId, { participant }] of branches) {
       if (this.exemptions.hasBranch(branchId)) continue;
       if (decision === 'abort') {
         if (this.committedBranches.has(branchId))

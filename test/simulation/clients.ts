@@ -1,5 +1,5 @@
 import { CodedError, type SeededRandom, randomChance, randomInteger, randomItem } from '@concordat/foundation';
-import type { Decision } from '@concordat/commit-protocol';
+import type { Decision, Protocol } from '@concordat/commit-protocol';
 import type {
   BranchRequest,
   Settlement,
@@ -9,13 +9,16 @@ import type {
 } from '../../apps/coordinator/src/index.js';
 import type { Fate, Intent } from './intent.js';
 import { prepareOwnBranch } from './own-branch.js';
+import type { Pace } from './pace.js';
 import { ConnectionLostError, ConnectionRefusedError } from './simulated-process.js';
 import { ACCOUNTS, PARTICIPANTS, type World } from './world.js';
 
 export interface Workload {
   readonly clients: number;
-  readonly intentsPerClient: number;
+  readonly intentsPerRound: number;
   readonly maximumThinkMs: number;
+  /** what clients ask for; one is drawn for each transaction */
+  readonly protocols: readonly Protocol[];
   /** few accounts make many conflicts */
   readonly accounts: readonly string[];
   /** whether operations declare their keys */
@@ -25,11 +28,12 @@ export interface Workload {
   readonly shortDeadlines: boolean;
 }
 
-export function drawWorkload(random: SeededRandom): Workload {
+export function drawWorkload(random: SeededRandom, pace: Pace): Workload {
   return {
     clients: randomInteger(random, 2, 5),
-    intentsPerClient: randomInteger(random, 5, 9),
-    maximumThinkMs: randomInteger(random, 50, 600),
+    intentsPerRound: randomInteger(random, ...pace.intentsPerRound),
+    maximumThinkMs: randomInteger(random, ...pace.thinkMs),
+    protocols: ['2pc'],
     accounts: ACCOUNTS.slice(0, randomInteger(random, 2, ACCOUNTS.length)),
     declaresKeys: randomChance(random, 0.5),
     answerLoss: randomChance(random, 0.5) ? 0.1 : 0,
@@ -58,6 +62,7 @@ export class Client {
   readonly intents: Intent[] = [];
   finished = false;
   private preferred = 0;
+  private retired = false;
 
   constructor(
     private readonly name: string,
@@ -67,8 +72,10 @@ export class Client {
   ) {}
 
   async run(): Promise<void> {
-    for (let count = 0; count < this.workload.intentsPerClient; count++) {
+    const intents = this.workload.intentsPerRound * this.world.pace.rounds;
+    for (let count = 0; count < intents; count++) {
       await this.world.sleep(randomInteger(this.random, 0, this.workload.maximumThinkMs));
+      if (this.retired) break;
       const intent = this.createIntent(count);
       this.intents.push(intent);
       const fate = await this.pursue(intent);
@@ -78,15 +85,22 @@ export class Client {
     this.finished = true;
   }
 
+  /** Wants nothing new any more. */
+  retire(): void {
+    this.retired = true;
+  }
+
   private createIntent(count: number): Intent {
     const { random } = this;
     const id = `${this.name}-${count}`;
     const deadlines = this.workload.shortDeadlines ? [100, 300, 1_000] : [3_000, 5_000];
+    const { protocols } = this.workload;
     return {
       id,
       key: randomChance(random, 0.7) ? id : undefined,
+      protocol: randomItem(random, protocols),
       branches: this.createBranches(id),
-      timeoutMs: randomItem(random, deadlines),
+      timeoutMs: randomItem(random, deadlines) * this.world.pace.patienceFactor,
       fate: 'open',
       transactionIds: new Set(),
     };
@@ -120,9 +134,9 @@ export class Client {
   // --- one call
 
   private async executeOneShot(intent: Intent): Promise<Fate> {
-    const { branches, timeoutMs, key } = intent;
+    const { protocol, branches, timeoutMs, key } = intent;
     const idempotency = key === undefined ? undefined : { key, bodyHash: `execute ${key}` };
-    const request = { protocol: '2pc', timeoutMs, metadata: { intent: intent.id }, branches } as const;
+    const request = { protocol, timeoutMs, metadata: { intent: intent.id }, branches } as const;
     const options = this.drawWait();
     for (;;) {
       const attempt = await this.ask((manager) =>
@@ -134,7 +148,7 @@ export class Client {
       }
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return 'unknown';
-      await this.world.sleep(randomInteger(this.random, 20, 400));
+      await this.pause();
     }
   }
 
@@ -154,16 +168,16 @@ export class Client {
     return this.end(id, randomChance(this.random, 0.85) ? 'commit' : 'abort');
   }
 
-  private async begin({ id, key, timeoutMs }: Intent): Promise<TransactionView | Fate> {
+  private async begin({ id, key, protocol, timeoutMs }: Intent): Promise<TransactionView | Fate> {
     const idempotency = key === undefined ? undefined : { key, bodyHash: `begin ${key}` };
     for (;;) {
       const attempt = await this.ask((manager) =>
-        manager.begin({ protocol: '2pc', timeoutMs, metadata: { intent: id }, ...(idempotency && { idempotency }) }),
+        manager.begin({ protocol, timeoutMs, metadata: { intent: id }, ...(idempotency && { idempotency }) }),
       );
       if (attempt.type === 'answer') return attempt.value;
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return 'nothing'; // a transaction without branches at most
-      await this.world.sleep(randomInteger(this.random, 20, 400));
+      await this.pause();
     }
   }
 
@@ -177,7 +191,7 @@ export class Client {
       if (attempt.type === 'answer') return true;
       if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return false;
-      await this.world.sleep(randomInteger(this.random, 20, 400));
+      await this.pause();
     }
   }
 
@@ -189,7 +203,7 @@ export class Client {
       const attempt = await this.ask((manager) => manager.enlist(id, own));
       if (attempt.type === 'answer') return true;
       if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
-      await this.world.sleep(randomInteger(this.random, 20, 400)); // the same branch and vote: may be repeated
+      await this.pause(); // the same branch and vote: may be repeated
     }
   }
 
@@ -199,7 +213,7 @@ export class Client {
       const attempt = await this.ask((manager) => manager[how](id, options));
       if (attempt.type === 'answer') return this.follow(attempt.value);
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
-      await this.world.sleep(randomInteger(this.random, 20, 400));
+      await this.pause();
     }
   }
 
@@ -213,7 +227,7 @@ export class Client {
   /** Asks until the transaction is decided. */
   private async await(id: string): Promise<Fate> {
     for (;;) {
-      await this.world.sleep(randomInteger(this.random, 50, 500));
+      await this.pause();
       const attempt = await this.ask(async (manager) => (await manager.get(id, 'linearizable')).value, id);
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
       const fate = attempt.type === 'answer' ? fateOf(attempt.value.decision) : undefined;
@@ -258,7 +272,7 @@ export class Client {
 
   private inTime<T>(answer: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timeoutMs = randomItem(this.random, ANSWER_TIMEOUTS_MS);
+      const timeoutMs = randomItem(this.random, ANSWER_TIMEOUTS_MS) * this.world.pace.patienceFactor;
       const timer = this.world.clock.setTimer(timeoutMs, () => reject(new AnswerTimeoutError('no answer')));
       answer.then(resolve, reject).finally(() => timer.cancel());
     });
@@ -269,6 +283,11 @@ export class Client {
       waitMs: randomItem(this.random, [50, 1_000, 4_000]),
       wait: randomChance(this.random, 0.3) ? 'ended' : 'decided',
     };
+  }
+
+  /** Before something is asked again. */
+  private pause(): Promise<void> {
+    return this.world.sleep(randomInteger(this.random, 20, 400) * this.world.pace.patienceFactor);
   }
 
   private refuses(code: string): boolean {

@@ -1,5 +1,6 @@
 import { randomChance, randomInteger, randomItem, type SeededRandom } from '@concordat/foundation';
 import { NO_FAULTS } from '@concordat/messaging';
+import { BackupRestorer } from './backup-restorer.js';
 import { NODE_IDS } from './coordinator-node.js';
 import { CALM_DATABASE } from './modelled-database.js';
 import type { World } from './world.js';
@@ -22,6 +23,8 @@ const FAULT_CLASSES = [
   'slow-database',
   'broker-down',
   'broker-weather',
+  'rebalance',
+  'restore-backup',
   'message-loss',
 ] as const;
 
@@ -43,19 +46,28 @@ export function drawFaultPlan(random: SeededRandom, calm: boolean): FaultPlan {
 /** Carries out a fault plan, step by step on the simulated clock, and heals everything at the end. */
 export class FaultInjector {
   readonly counts: Record<string, number> = {};
-  private healed = false;
+  private healed = true;
+  private faultyRound = 0;
   /** a later one replaces an earlier one, and is not ended by it */
   private partitions = 0;
+  readonly backups: BackupRestorer;
 
   constructor(
     private readonly world: World,
     private readonly plan: FaultPlan,
     private readonly random: SeededRandom,
-  ) {}
+  ) {
+    this.backups = new BackupRestorer(world, random.fork(), (minimumMs, maximumMs, action) =>
+      this.later(minimumMs, maximumMs, action),
+    );
+  }
 
+  /** From now on things go wrong, until `heal`; may be started again after it. */
   start(): void {
+    this.healed = false;
+    this.faultyRound++;
     this.world.trace.event(() => `faults: ${[...this.plan.classes].join(' ')}`);
-    if (this.plan.classes.size > 0) this.scheduleStep();
+    if (this.plan.classes.size > 0) this.scheduleStep(this.faultyRound);
   }
 
   /** Everything works again, and whatever is down is started. */
@@ -71,6 +83,7 @@ export class FaultInjector {
     world.dice.probability = 0;
     for (const database of world.databases) {
       database.faults = CALM_DATABASE;
+      database.forgetBackup();
       database.restart();
     }
     for (const node of world.coordinators) node.freeDisk();
@@ -80,18 +93,20 @@ export class FaultInjector {
     }
   }
 
-  private scheduleStep(): void {
-    this.world.clock.setTimer(randomInteger(this.random, 20, 200), () => {
-      if (this.healed) return;
+  private scheduleStep(round: number): void {
+    this.world.clock.setTimer(randomInteger(this.random, ...this.world.pace.faultIntervalMs), () => {
+      if (this.healed || round !== this.faultyRound) return;
       for (const fault of this.plan.classes) if (randomChance(this.random, this.plan.intensity)) this.inject(fault);
-      this.scheduleStep();
+      this.scheduleStep(round);
     });
   }
 
-  /** After a while, unless everything was healed before. */
+  /** After a while, given as of a storm, unless everything was healed before. */
   private later(minimumMs: number, maximumMs: number, action: () => void): void {
-    this.world.clock.setTimer(randomInteger(this.random, minimumMs, maximumMs), () => {
-      if (!this.healed) action();
+    const { faultyRound } = this;
+    const delayMs = randomInteger(this.random, minimumMs, maximumMs) * this.world.pace.outageFactor;
+    this.world.clock.setTimer(delayMs, () => {
+      if (this.faultyRound === faultyRound && !this.healed) action();
     });
   }
 
@@ -146,6 +161,10 @@ export class FaultInjector {
         return this.later(50, 3_000, () => world.broker.bringUp());
       case 'broker-weather':
         return this.brokerWeather();
+      case 'rebalance':
+        return world.broker.expireSessions();
+      case 'restore-backup':
+        return this.backups.inject();
       case 'message-loss':
         return world.broker.setFaults({ lossProbability: randomChance(random, 0.5) ? 0.2 : 0 });
     }
@@ -222,7 +241,7 @@ export class FaultInjector {
     const bad = randomChance(random, 0.7);
     this.world.broker.setFaults({
       minimumDelayMs: 0,
-      maximumDelayMs: bad ? randomItem(random, [5, 50, 400]) : 0,
+      maximumDelayMs: bad ? randomItem(random, [5, 50, this.world.pace.longestDelayMs]) : 0,
       duplicationProbability: bad ? 0.15 : 0,
       lostAcknowledgementProbability: bad ? 0.1 : 0,
     });

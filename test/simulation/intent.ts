@@ -1,3 +1,4 @@
+import type { Protocol } from '@concordat/commit-protocol';
 import type { BranchRequest } from '../../apps/coordinator/src/index.js';
 
 /** How a client's wish ended, as far as the client was told. */
@@ -14,6 +15,7 @@ export type Fate =
 export interface Intent {
   readonly id: string;
   readonly key: string | undefined;
+  readonly protocol: Protocol;
   readonly branches: readonly BranchRequest[];
   readonly timeoutMs: number;
   fate: Fate;

@@ -10,6 +10,8 @@ interface Waiter {
 
 interface Lock {
   owner: number;
+  /** monotonic time, in milliseconds */
+  since: number;
   readonly waiters: Waiter[];
 }
 
@@ -23,9 +25,21 @@ export class LockTable {
     return this.locks.size;
   }
 
+  /** Whoever has held a lock since before a time, in words. */
+  heldSinceBefore(time: number): string | undefined {
+    for (const [key, { owner, since }] of this.locks) {
+      if (since < time) return `transaction ${owner} holds ${key} since ${since.toFixed(0)}`;
+    }
+    return undefined;
+  }
+
+  keysOf(owner: number): string[] {
+    return [...this.locks].filter(([, lock]) => lock.owner === owner).map(([key]) => key);
+  }
+
   tryAcquire(owner: number, key: string): boolean {
     const lock = this.locks.get(key);
-    if (!lock) this.locks.set(key, { owner, waiters: [] });
+    if (!lock) this.locks.set(key, { owner, since: this.clock.monotonic(), waiters: [] });
     return !lock || lock.owner === owner;
   }
 
@@ -59,6 +73,7 @@ export class LockTable {
       }
       next.timer.cancel();
       lock.owner = next.owner;
+      lock.since = this.clock.monotonic();
       next.grant();
     }
   }

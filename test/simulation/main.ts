@@ -1,15 +1,21 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { SABOTAGES, type Sabotage } from './sabotage.js';
-import { SimulationFailure, replayCommand, simulate } from './simulation.js';
+import { FAMILIES } from './pace.js';
+import { runMany, runOne, runWorkers, summaryOf } from './runner.js';
+import { SABOTAGES } from './sabotage.js';
 
-const USAGE = `npm run simulate -- [--seed N | --seeds COUNT --from N] [--calm] [--sabotage NAME]
+const USAGE = `npm run simulate -- [--seed N | --seeds COUNT | --hours N] [--from N] [--workers N] [...]
 
   --seed N         one seed, with its trace
-  --seeds COUNT    so many seeds (default 500), from --from N (default 1)
+  --seeds COUNT    so many seeds (default 500), from --from N (default 1) on, each --step N (default 1) after the last
+  --hours N        so many simulated hours
+  --workers N      so many processes side by side (default 1)
+  --family NAME    only seeds of this kind: ${FAMILIES.join(', ')}
   --calm           without faults
   --sabotage NAME  with a mistake put in: ${SABOTAGES.join(', ')}
+  --until-found    stops at the first seed that breaks a rule
+  --json           the result as one line of JSON
 
 npm run simulate -- raft [--help]   groups of the Raft library by themselves
 `;
@@ -17,72 +23,62 @@ npm run simulate -- raft [--help]   groups of the Raft library by themselves
 /** The simulation of the Raft library is a program of that library; it gets the rest of the arguments. */
 const RAFT_SIMULATION = fileURLToPath(new URL('../../libs/raft/src/simulation/main.js', import.meta.url));
 
-interface Arguments {
-  readonly from: number;
-  readonly count: number;
-  readonly trace: boolean;
-  readonly calm: boolean | undefined;
-  readonly sabotage: Sabotage | undefined;
-}
-
-/** Throws a sentence about what cannot be understood. */
-function readArguments(): Arguments {
+/** @returns the exit code: 1 when a rule was broken. Throws a sentence about what cannot be understood. */
+async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       seed: { type: 'string' },
-      seeds: { type: 'string', default: '500' },
+      seeds: { type: 'string' },
       from: { type: 'string', default: '1' },
+      step: { type: 'string', default: '1' },
+      hours: { type: 'string' },
+      workers: { type: 'string', default: '1' },
+      family: { type: 'string' },
       calm: { type: 'boolean' },
       sabotage: { type: 'string' },
+      'until-found': { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
-  const integer = (name: string, text: string): number => {
-    const value = Number(text);
-    if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`--${name} is a whole number, not "${text}"`);
-    return value;
-  };
+  if (values.help) {
+    process.stdout.write(USAGE);
+    return 0;
+  }
   const sabotage = SABOTAGES.find((name) => name === values.sabotage);
   if (values.sabotage !== undefined && !sabotage) throw new TypeError(`there is no sabotage "${values.sabotage}"`);
-  const { seed } = values;
-  return {
-    from: integer(seed === undefined ? 'from' : 'seed', seed ?? values.from),
-    count: seed === undefined ? integer('seeds', values.seeds) : 1,
-    trace: seed !== undefined,
-    calm: values.calm,
+  const family = FAMILIES.find((name) => name === values.family);
+  if (values.family !== undefined && !family) throw new TypeError(`there is no family "${values.family}"`);
+  const { calm } = values;
+  if (values.seed !== undefined) return runOne(wholeNumber('seed', values.seed), { calm, sabotage });
+  const hours = values.hours === undefined ? Infinity : positive('hours', values.hours);
+  const options = {
+    from: wholeNumber('from', values.from),
+    step: wholeNumber('step', values.step),
+    seeds: values.seeds === undefined ? (hours === Infinity ? 500 : Infinity) : wholeNumber('seeds', values.seeds),
+    hours,
+    family,
+    calm,
     sabotage,
+    stopsAtFirst: values['until-found'],
   };
+  const startedAt = performance.now();
+  const workers = wholeNumber('workers', values.workers);
+  const result = await (workers > 1 ? runWorkers(process.argv[1]!, options, workers) : runMany(options));
+  process.stdout.write(`${values.json ? JSON.stringify(result) : summaryOf(result, startedAt)}\n`);
+  return result.violations.length === 0 ? 0 : 1;
 }
 
-async function main({ from, count, trace, calm, sabotage }: Arguments): Promise<number> {
-  const startedAt = performance.now();
-  const print = (line: string): void => void process.stdout.write(`${line}\n`);
-  let failures = 0;
-  const totals = { committed: 0, aborted: 0, leaders: 0, simulatedMs: 0 };
-  for (let seed = from; seed < from + count; seed++) {
-    try {
-      const report = await simulate({
-        seed,
-        ...(calm !== undefined && { calm }),
-        ...(sabotage && { sabotage }),
-        ...(trace && { print }),
-      });
-      for (const name of ['committed', 'aborted', 'leaders', 'simulatedMs'] as const) totals[name] += report[name];
-      if (trace) print(JSON.stringify(report));
-    } catch (error) {
-      failures++;
-      if (!(error instanceof SimulationFailure))
-        print(`seed ${seed} ended in an error; replay: ${replayCommand(seed)}`);
-      print(error instanceof SimulationFailure ? error.message : String(error instanceof Error ? error.stack : error));
-    }
-    const ran = seed - from + 1;
-    if (!trace && ran % 50 === 0) print(`${ran} of ${count} seeds, ${failures} failed`);
-  }
-  const seconds = (performance.now() - startedAt) / 1_000;
-  print(
-    `${count} seeds, ${failures} failed, ${seconds.toFixed(1)} s: ${totals.committed} transactions committed, ` +
-      `${totals.aborted} aborted, ${totals.leaders} leaders, ${(totals.simulatedMs / 60_000).toFixed(0)} simulated minutes`,
-  );
-  return failures === 0 ? 0 : 1;
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`--${name} is a whole number, not "${text}"`);
+  return value;
+}
+
+function positive(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Infinity)) throw new TypeError(`--${name} is a number above 0, not "${text}"`);
+  return value;
 }
 
 function simulateRaft(parameters: readonly string[]): number {
@@ -95,7 +91,7 @@ function simulateRaft(parameters: readonly string[]): number {
 
 try {
   const [subject, ...rest] = process.argv.slice(2);
-  process.exitCode = subject === 'raft' ? simulateRaft(rest) : await main(readArguments());
+  process.exitCode = subject === 'raft' ? simulateRaft(rest) : await main();
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
   process.exitCode = 2;

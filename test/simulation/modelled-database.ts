@@ -8,6 +8,7 @@ import {
 } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import { DatabaseError } from './database-error.js';
+import { DatabaseSession } from './database-session.js';
 import { LockTable } from './lock-table.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
@@ -36,6 +37,8 @@ export interface DatabaseObserver {
     movements: readonly Movement[];
   }): void;
   rolledBack(branch: { database: ModelledDatabase; gid: string; transactionId: string; branchId: string }): void;
+  /** the ends of these branches are undone: they are prepared again */
+  restored(database: ModelledDatabase, branchIds: readonly string[]): void;
 }
 
 export interface DatabaseFaults {
@@ -73,11 +76,19 @@ export interface LocalTransaction {
   failed: boolean;
 }
 
-interface Prepared {
+export interface Prepared {
   readonly transaction: LocalTransaction;
   readonly transactionId: string;
   readonly branchId: string;
   readonly preparedAt: number;
+}
+
+/** All that a backup holds. */
+interface Backup {
+  readonly balances: ReadonlyMap<string, number>;
+  readonly ledger: ReadonlyMap<string, LedgerRow>;
+  readonly prepared: ReadonlyMap<string, Prepared>;
+  readonly keys: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
@@ -93,6 +104,7 @@ export class ModelledDatabase {
   faults: DatabaseFaults = CALM_DATABASE;
   private readonly sessions = new Set<DatabaseSession>();
   private reachable = true;
+  private backup: Backup | 'when something is prepared' | undefined;
   private lastTransaction = 0;
 
   constructor(
@@ -138,8 +150,77 @@ export class ModelledDatabase {
     return { id: ++this.lastTransaction, balances: new Map(), ledger: new Map(), movements: [], failed: false };
   }
 
+  /**
+   * Takes a backup, of a moment at which something is prepared. It is kept for as long as nothing has happened since
+   * but that branches in it ended, so that to restore it loses no promise that anybody was given: whatever else was
+   * committed after a backup is lost by its restore, and no protocol can make up for that.
+   */
+  backUp(): void {
+    if (this.prepared.size === 0) {
+      this.backup = 'when something is prepared';
+      return;
+    }
+    const keys = new Map([...this.prepared].map(([gid, { transaction }]) => [gid, this.locks.keysOf(transaction.id)]));
+    this.backup = {
+      balances: new Map(this.balances),
+      ledger: new Map(this.ledger),
+      prepared: new Map(this.prepared),
+      keys,
+    };
+  }
+
+  forgetBackup(): void {
+    this.backup = undefined;
+  }
+
+  get isBackedUp(): boolean {
+    return this.backup !== undefined;
+  }
+
+  /** The branches that a restore of the backup would bring back. */
+  endedSinceBackup(): Prepared[] {
+    if (typeof this.backup !== 'object') return [];
+    return [...this.backup.prepared].filter(([gid]) => !this.prepared.has(gid)).map(([, branch]) => branch);
+  }
+
+  /** Everything is again as it was when the backup was taken. */
+  restore(): void {
+    const { backup } = this;
+    invariant(typeof backup === 'object', 'there is a backup');
+    const broughtBack = this.endedSinceBackup();
+    this.breakConnections();
+    for (const { transaction } of broughtBack) invariant(this.locks.keysOf(transaction.id).length === 0, 'it ended');
+    for (const [gid, { transaction }] of backup.prepared) {
+      for (const key of backup.keys.get(gid) ?? []) {
+        invariant(this.locks.tryAcquire(transaction.id, key), `${key} is free: all sessions are gone`);
+      }
+    }
+    replaceAll(this.balances, backup.balances);
+    replaceAll(this.ledger, backup.ledger);
+    replaceAll(this.prepared, backup.prepared);
+    this.backup = undefined;
+    this.observer.restored(
+      this,
+      broughtBack.map(({ branchId }) => branchId),
+    );
+  }
+
+  /** A prepared transaction out of a backup so old that nobody remembers it. False when its account is locked. */
+  bringBack(gid: string, branch: { transactionId: string; branchId: string; movement: Movement }): boolean {
+    const { transactionId, branchId, movement } = branch;
+    const transaction = this.begin();
+    if (!this.locks.tryAcquire(transaction.id, `account ${movement.account}`)) return false;
+    for (const key of [`ledger ${branchId}`, `branch ${branchId}`]) this.locks.tryAcquire(transaction.id, key);
+    transaction.balances.set(movement.account, (this.balances.get(movement.account) ?? 0) + movement.amount);
+    transaction.ledger.set(branchId, { transactionId, outcome: 'committed', results: [] });
+    transaction.movements.push(movement);
+    this.prepare(transaction, gid);
+    return true;
+  }
+
   /** Makes a transaction's changes visible and frees its locks. */
   apply(transaction: LocalTransaction, gid?: string): void {
+    this.outdateBackup(transaction, gid);
     for (const [account, balance] of transaction.balances) this.balances.set(account, balance);
     for (const [branchId, row] of transaction.ledger) {
       if (row.outcome === 'aborted' && this.lies.dropsTombstones) continue;
@@ -165,7 +246,9 @@ export class ModelledDatabase {
     invariant(branch, 'a branch is prepared with its ledger row');
     const [branchId, { transactionId }] = branch;
     this.prepared.set(gid, { transaction, transactionId, branchId, preparedAt: this.clock.now() });
+    if (typeof this.backup === 'object') this.backup = undefined;
     this.observer.prepared({ database: this, transactionId, branchId });
+    if (this.backup !== undefined) this.backUp();
   }
 
   commitPrepared(gid: string): void {
@@ -198,6 +281,14 @@ export class ModelledDatabase {
     return probability > 0 && randomChance(this.random, probability);
   }
 
+  private outdateBackup({ balances, ledger }: LocalTransaction, gid: string | undefined): void {
+    const { backup } = this;
+    if (typeof backup !== 'object' || (gid !== undefined && backup.prepared.has(gid))) return;
+    const held = new Set([...backup.prepared.values()].map(({ branchId }) => branchId));
+    const isTombstone = balances.size === 0 && [...ledger.keys()].every((branchId) => held.has(branchId));
+    if (!isTombstone) this.backup = undefined;
+  }
+
   private takePrepared(gid: string): Prepared {
     const found = this.prepared.get(gid);
     if (!found) throw new DatabaseError('undefined_object', `there is no prepared transaction ${gid}`);
@@ -207,255 +298,7 @@ export class ModelledDatabase {
   }
 }
 
-/**
- * One connection: statements one after another, also when the next is sent before the last is answered; at most
- * one transaction open. After an error in a transaction
- * only its end is accepted, and that end is a rollback, whatever was asked for.
- */
-export class DatabaseSession {
-  private transaction: LocalTransaction | undefined;
-  private broken = false;
-  private fail: (error: Error) => void = () => undefined;
-  private readonly lost = new Promise<never>((_, reject) => (this.fail = reject));
-  /** the end of the statements sent so far: the next one is carried out behind it */
-  private tail: Promise<unknown> = Promise.resolve();
-  private lockTimeoutMs = 1_000;
-  private readonly forgetClient: () => void;
-
-  constructor(
-    private readonly database: ModelledDatabase,
-    private readonly client: SimulatedProcess,
-    private readonly onEnded: (session: DatabaseSession) => void,
-  ) {
-    this.lost.catch(() => undefined); // heard by the statements
-    // The server notices a dead client only after a while.
-    this.forgetClient = client.onDeath(() => {
-      void database.clock.setTimer(randomInteger(database.random, 0, 300), () => this.break());
-    });
-  }
-
-  /** Ends the connection from either side; an open transaction is rolled back. */
-  break(): void {
-    if (this.broken) return;
-    this.broken = true;
-    this.forgetClient();
-    this.endTransaction();
-    this.fail(connectionLost());
-    this.onEnded(this);
-  }
-
-  begin(lockTimeoutMs: number): Promise<void> {
-    return this.statement(() => this.beginNow(lockTimeoutMs));
-  }
-
-  /**
-   * `concordat_open_branch`: begins and takes the branch's lock, which a prepared transaction keeps. Fails, and the
-   * transaction with it, when somebody holds the lock or the ledger knows the branch.
-   */
-  openBranch(branchId: string, lockTimeoutMs: number): Promise<void> {
-    return this.statement(async () => {
-      this.beginNow(lockTimeoutMs);
-      await this.spoiling((transaction) => {
-        const locked = this.database.locks.tryAcquire(transaction.id, `branch ${branchId}`);
-        if (locked && !this.database.ledger.has(branchId)) return;
-        throw new DatabaseError('branch_occupied', `branch ${branchId} is at work, prepared or in the ledger`);
-      });
-    });
-  }
-
-  /** `SELECT ... FOR UPDATE`. */
-  async readForUpdate(account: string): Promise<number> {
-    return this.within(async (transaction) => {
-      await this.lock(transaction, `account ${account}`);
-      return transaction.balances.get(account) ?? this.database.balances.get(account) ?? 0;
-    });
-  }
-
-  read(account: string): Promise<number> {
-    return this.within((transaction) => transaction.balances.get(account) ?? this.database.balances.get(account) ?? 0);
-  }
-
-  update(movement: Movement, balance: number): Promise<void> {
-    return this.within((transaction) => {
-      transaction.balances.set(movement.account, balance);
-      transaction.movements.push(movement);
-    });
-  }
-
-  hasWritten(): Promise<boolean> {
-    return this.within((transaction) => transaction.balances.size > 0 || transaction.ledger.size > 0);
-  }
-
-  /** The row, seen by a snapshot of its own. */
-  readLedger(branchId: string): Promise<LedgerRow | undefined> {
-    return this.statement(() => this.transaction?.ledger.get(branchId) ?? this.database.ledger.get(branchId));
-  }
-
-  isPrepared(gid: string): Promise<boolean> {
-    return this.statement(() => this.database.prepared.has(gid));
-  }
-
-  listPrepared(): Promise<{ gid: string; transactionId: string; branchId: string; preparedAt: number }[]> {
-    return this.statement(() =>
-      [...this.database.prepared].map(([gid, { transactionId, branchId, preparedAt }]) => ({
-        gid,
-        transactionId,
-        branchId,
-        preparedAt,
-      })),
-    );
-  }
-
-  /** Ledger row and `PREPARE TRANSACTION` in one round trip; the command tag of the second. */
-  insertAndPrepare(branchId: string, row: LedgerRow, gid: string): Promise<'PREPARE' | 'ROLLBACK'> {
-    return this.statement(async (): Promise<'PREPARE' | 'ROLLBACK'> => {
-      const transaction = await this.spoiling((open) => this.insert(open, branchId, row, 'fail'));
-      if (this.database.prepared.has(gid)) {
-        this.endTransaction();
-        throw new DatabaseError('duplicate_object', `${gid} is prepared already`);
-      }
-      this.transaction = undefined;
-      this.database.prepare(transaction, gid);
-      return 'PREPARE';
-    });
-  }
-
-  insertAndCommit(branchId: string, row: LedgerRow): Promise<'COMMIT' | 'ROLLBACK'> {
-    return this.statement(async () => {
-      await this.spoiling((open) => this.insert(open, branchId, row, 'fail'));
-      return this.commitNow();
-    });
-  }
-
-  /** A transaction of its own: the tombstone unless a row is there; then what is there, and whether it is prepared. */
-  insertTombstone(
-    branchId: string,
-    row: LedgerRow,
-    gid: string,
-  ): Promise<{ ledger: LedgerRow | undefined; prepared: boolean }> {
-    return this.statement(async () => {
-      const transaction = this.database.begin();
-      this.transaction = transaction;
-      this.lockTimeoutMs = 100;
-      try {
-        await this.insert(transaction, branchId, row, 'skip');
-      } catch (error) {
-        this.endTransaction();
-        throw error;
-      }
-      this.commitNow();
-      return { ledger: this.database.ledger.get(branchId), prepared: this.database.prepared.has(gid) };
-    });
-  }
-
-  commit(): Promise<'COMMIT' | 'ROLLBACK'> {
-    return this.statement(() => this.commitNow());
-  }
-
-  rollback(): Promise<void> {
-    return this.statement(() => this.endTransaction());
-  }
-
-  commitPrepared(gid: string): Promise<void> {
-    return this.statement(() => this.database.commitPrepared(gid));
-  }
-
-  rollbackPrepared(gid: string): Promise<void> {
-    return this.statement(() => this.database.rollbackPrepared(gid));
-  }
-
-  private beginNow(lockTimeoutMs: number): void {
-    invariant(!this.transaction, 'one transaction at a time');
-    this.transaction = this.database.begin();
-    this.lockTimeoutMs = lockTimeoutMs;
-  }
-
-  private commitNow(): 'COMMIT' | 'ROLLBACK' {
-    const { transaction } = this;
-    invariant(transaction, 'there is a transaction to commit');
-    if (transaction.failed) {
-      this.endTransaction();
-      return 'ROLLBACK';
-    }
-    this.transaction = undefined;
-    this.database.apply(transaction);
-    return 'COMMIT';
-  }
-
-  private endTransaction(): void {
-    const { transaction } = this;
-    this.transaction = undefined;
-    if (transaction) this.database.discard(transaction);
-  }
-
-  private within<T>(effect: (transaction: LocalTransaction) => T | Promise<T>): Promise<T> {
-    return this.statement(async () => {
-      let value: T | undefined;
-      await this.spoiling(async (transaction) => {
-        value = await effect(transaction);
-      });
-      return value as T;
-    });
-  }
-
-  /** An error inside a transaction spoils it. */
-  private async spoiling(effect: (transaction: LocalTransaction) => void | Promise<void>): Promise<LocalTransaction> {
-    const { transaction } = this;
-    invariant(transaction, 'there is a transaction');
-    if (transaction.failed) throw new DatabaseError('in_failed_transaction', 'the transaction has failed');
-    try {
-      await effect(transaction);
-    } catch (error) {
-      transaction.failed = true;
-      throw error;
-    }
-    return transaction;
-  }
-
-  private async insert(
-    transaction: LocalTransaction,
-    branchId: string,
-    row: LedgerRow,
-    conflict: 'fail' | 'skip',
-  ): Promise<void> {
-    if (!this.database.lies.ignoresPrimaryKey) {
-      await this.lock(transaction, `ledger ${branchId}`);
-      if (this.database.ledger.has(branchId)) {
-        if (conflict === 'skip') return;
-        throw new DatabaseError('unique_violation', `branch ${branchId} is in the ledger`);
-      }
-    }
-    transaction.ledger.set(branchId, row);
-  }
-
-  private async lock(transaction: LocalTransaction, key: string): Promise<void> {
-    await this.database.locks.acquire(transaction.id, key, this.lockTimeoutMs);
-    // the connection may have been lost, and its transaction rolled back, while it waited
-    if (this.transaction !== transaction) throw connectionLost();
-  }
-
-  private statement<T>(effect: () => T | Promise<T>): Promise<T> {
-    if (!this.client.isAlive) return new Promise(() => undefined); // its code has ended right there
-    return this.client.hear(this.carryOut(effect));
-  }
-
-  private carryOut<T>(effect: () => T | Promise<T>): Promise<T> {
-    const { database, tail } = this;
-    const work = async (): Promise<T> => {
-      await tail;
-      await new Promise<void>((resolve) => void database.clock.setTimer(database.drawLatencyMs(), resolve));
-      if (!database.isUp || database.happens(database.faults.lossBefore)) this.break();
-      if (this.broken) throw connectionLost();
-      const value = await effect();
-      if (database.happens(database.faults.lossAfter)) this.break();
-      return value;
-    };
-    const working = work();
-    this.tail = working.catch(() => undefined); // heard through the race
-    return Promise.race([this.lost, working]);
-  }
-}
-
-function connectionLost(): DatabaseError {
-  return new DatabaseError('connection_lost', 'the connection is lost');
+function replaceAll<K, V>(target: Map<K, V>, source: ReadonlyMap<K, V>): void {
+  target.clear();
+  for (const [key, value] of source) target.set(key, value);
 }

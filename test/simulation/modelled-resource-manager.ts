@@ -11,7 +11,8 @@ import {
   type VoteResult,
 } from '@concordat/participant';
 import { conditionOf } from './database-error.js';
-import type { DatabaseSession, LedgerRow, ModelledDatabase } from './modelled-database.js';
+import type { DatabaseSession } from './database-session.js';
+import type { LedgerRow, ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
 interface Trace {
@@ -27,7 +28,6 @@ type Attempt =
 type Work = (session: DatabaseSession) => Promise<readonly JsonValue[]>;
 
 const MAXIMUM_ROUNDS = 20;
-const LOCK_TIMEOUT_MS = 800;
 
 /**
  * Protocol section 5 on the modelled database, statement by statement in the order in which the PostgreSQL
@@ -38,6 +38,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     private readonly cluster: string,
     private readonly database: ModelledDatabase,
     private readonly process: SimulatedProcess,
+    private readonly lockTimeoutMs: number,
   ) {}
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
@@ -120,7 +121,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     const { branchId } = branch;
     const session = this.database.connect(this.process);
     try {
-      const lockTimeoutMs = Math.max(1, Math.min(LOCK_TIMEOUT_MS, branch.deadline - this.process.now()));
+      const lockTimeoutMs = Math.max(1, Math.min(this.lockTimeoutMs, branch.deadline - this.process.now()));
       // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
       const opening = session.openBranch(branchId, lockTimeoutMs);
       opening.catch(() => undefined); // awaited below

@@ -32,8 +32,6 @@ const REFUSALS = new Set([
   'DISK_FULL',
   'OUTCOME_UNKNOWN',
 ]);
-const MAXIMUM_PAUSE_MS = 300;
-const HEALED_PAUSE_MS = 300;
 const LOOKED_AT = 12;
 
 /**
@@ -52,9 +50,10 @@ export class Operator {
 
   /** Goes on for ever; ends with the world. */
   async run(): Promise<void> {
-    if (!this.habits.rules) return;
     for (;;) {
-      await this.world.sleep(this.healed ? HEALED_PAUSE_MS : randomInteger(this.random, 20, MAXIMUM_PAUSE_MS));
+      await this.world.sleep(randomInteger(this.random, ...this.world.pace.operatorPauseMs));
+      if (this.world.checker.watermark > 0) await this.rememberForOthers();
+      if (!this.habits.rules) continue;
       if (this.habits.meddles && !this.healed && randomChance(this.random, 0.25)) this.meddle();
       else await this.look();
     }
@@ -63,6 +62,26 @@ export class Operator {
   /** From now on only what is needed for everything to end. */
   heal(): void {
     this.healed = true;
+  }
+
+  /** Rules may be broken again. */
+  resume(): void {
+    this.healed = false;
+  }
+
+  /** Somebody has paper on what the coordinators have forgotten, and rules as it was decided. */
+  private async rememberForOthers(): Promise<void> {
+    const { checker } = this.world;
+    const items = await this.ask(async (manager) => (await manager.inDoubt('stale')).value);
+    const item = items?.find(({ state }) => state === 'unknown-old');
+    if (!item) return;
+    const { transactionId: id, branchId } = item;
+    const action = checker.transactions.get(id)?.decision ?? 'abort';
+    this.world.trace.event(() => `operator remembers to ${action} ${id}`);
+    await this.ask((manager) =>
+      manager.resolve(id, { action, branchId, operator: 'ann', reason: 'on paper', force: false }),
+    );
+    this.count('unknown-old');
   }
 
   /** Somebody with psql ends what is prepared. */

@@ -5,13 +5,16 @@ import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';
 import { CLUSTER } from './coordinator-node.js';
 import { GatedBus } from './gated-bus.js';
-import type { DatabaseSession, ModelledDatabase } from './modelled-database.js';
+import type { DatabaseSession } from './database-session.js';
+import type { ModelledDatabase } from './modelled-database.js';
 import { ModelledResourceManager } from './modelled-resource-manager.js';
+import type { Pace } from './pace.js';
 import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
 import { SimulatedProcess } from './simulated-process.js';
 
 export interface ParticipantPorts {
   readonly clock: Clock;
+  readonly pace: Pace;
   readonly random: SeededRandom;
   readonly broker: MemoryBroker;
   readonly checker: Checker;
@@ -64,12 +67,12 @@ export class ParticipantNode {
 
   boot(): void {
     const { participant, database } = this;
-    const { clock, random, broker, checker, dice, sabotage } = this.ports;
+    const { clock, random, broker, checker, dice, sabotage, pace } = this.ports;
     invariant(!this.life, 'a process is started once');
     const process = new SimulatedProcess(`${participant}-${this.instance}`, clock);
     this.life = process;
     const bus = new GatedBus(broker, process, (message) => checker.replied(message));
-    const manager = new ModelledResourceManager(CLUSTER, database, process);
+    const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs);
     const runtime = new ParticipantRuntime<DatabaseSession>({
       participant,
       bus,
@@ -78,17 +81,10 @@ export class ParticipantNode {
       failpoints: dice.failpoints(process, () => this.crashAndRestart()),
       clock: process,
       random: random.fork(),
-      limits: {
-        announceIntervalMs: 2_000,
-        sweepIntervalMs: 1_000,
-        inquiryAfterMs: 1_000,
-        rememberedTransactions: 16,
-        workConcurrency: 4,
-        workQueue: 16,
-        rulingConcurrency: 3,
-      },
+      limits: pace.participant,
       onAlert: ({ code, branch, detail }) => {
         if (code === 'HEURISTIC_OUTCOME' && checker.exemptions.hasBranch(branch.branchId)) return;
+        if (code === 'UNKNOWN_OLD_TRANSACTION' && checker.mayBeForgotten(branch.transactionId)) return;
         checker.violate(`${process.name}: ${code} on ${branch.branchId}: ${detail}`);
       },
     });
@@ -97,7 +93,7 @@ export class ParticipantNode {
 
   private crashAndRestart(): void {
     this.crash();
-    this.ports.clock.setTimer(RESTARTED_AFTER_MS, () => {
+    this.ports.clock.setTimer(RESTARTED_AFTER_MS * this.ports.pace.outageFactor, () => {
       if (!this.life) this.boot();
     });
   }

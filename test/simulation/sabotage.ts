@@ -4,7 +4,8 @@ import type { PreparedBranch, ResourceManager, VoteResult } from '@concordat/par
 import { decideTopic, type MessageBus } from '@concordat/messaging';
 import { MemoryStorage, type Entry, type HardState } from '@concordat/raft';
 import type { DecisionLog } from '../../apps/coordinator/src/index.js';
-import type { DatabaseLies, DatabaseSession } from './modelled-database.js';
+import type { DatabaseSession } from './database-session.js';
+import type { DatabaseLies } from './modelled-database.js';
 
 /**
  * Mistakes that are put into the ports of the real code on purpose. Each breaks a rule of the protocol; a checker

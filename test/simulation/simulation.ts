@@ -1,8 +1,9 @@
-import { randomChance } from '@concordat/foundation';
+import { randomChance, SeededRandom } from '@concordat/foundation';
 import { Client, drawWorkload } from './clients.js';
 import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
-import { checkEnd, isSettled, describeUnsettled } from './final-checks.js';
+import { checkEnd, checkNothingOlderThan, describeUnsettled, isSettled } from './final-checks.js';
+import { drawPace, familyOf, type Family } from './pace.js';
 import type { Sabotage } from './sabotage.js';
 import { ViolationError } from './checker.js';
 import { World } from './world.js';
@@ -19,6 +20,7 @@ export interface SimulationOptions {
 
 export interface SimulationReport {
   readonly seed: number;
+  readonly family: Family;
   /** equal for two runs of one seed */
   readonly fingerprint: string;
   readonly events: number;
@@ -29,6 +31,8 @@ export interface SimulationReport {
   readonly faults: Readonly<Record<string, number>>;
   /** what operators did, by effect */
   readonly rulings: Readonly<Record<string, number>>;
+  /** prepared branches that came back */
+  readonly backups: Readonly<Record<string, number>>;
 }
 
 /** A run that broke a rule, with all that is needed to see it again. */
@@ -47,11 +51,8 @@ export function replayCommand(seed: number): string {
   return `npm run simulate -- --seed ${seed}`;
 }
 
-/** Healed, the system must have ended everything within this time. */
-const LIVENESS_MS = 60_000;
 /** Outcomes are published after the end. */
 const AFTERMATH_MS = 1_500;
-const FAULTY_MS = 20_000;
 
 /**
  * One run: a workload and a fault plan drawn from the seed, then calm, in which everything must come to its end.
@@ -59,9 +60,11 @@ const FAULTY_MS = 20_000;
  * @throws SimulationFailure when a rule is broken
  */
 export async function simulate({ seed, sabotage, calm, print }: SimulationOptions): Promise<SimulationReport> {
-  const world = new World({ seed, ...(sabotage && { sabotage }), ...(print && { print }) });
+  const family = familyOf(seed);
+  const pace = drawPace(family, new SeededRandom(seed).fork());
+  const world = new World({ seed, pace, ...(sabotage && { sabotage }), ...(print && { print }) });
   const random = world.random.fork();
-  const workload = drawWorkload(random);
+  const workload = drawWorkload(random, pace);
   const plan = drawFaultPlan(random.fork(), calm ?? randomChance(random, 0.05));
   const injector = new FaultInjector(world, plan, random.fork());
   const clients = Array.from(
@@ -75,14 +78,21 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   process.on('unhandledRejection', unhandled);
   try {
     world.boot();
-    injector.start();
     operator.run().catch(unexpected);
     for (const client of clients) client.run().catch(unexpected);
     const finished = (): boolean => clients.every((client) => client.finished);
-    await world.runUntil(finished, FAULTY_MS);
-    injector.heal();
-    operator.heal();
-    const settled = await world.runUntil(() => finished() && isSettled(world), LIVENESS_MS);
+    for (let round = 1; round <= pace.rounds; round++) {
+      injector.start();
+      operator.resume();
+      await world.runUntil(() => pace.calmMs === 0 && finished(), pace.faultyMs);
+      injector.heal();
+      operator.heal();
+      const healedAt = world.clock.monotonic();
+      await world.runUntil(() => false, pace.calmMs);
+      if (pace.calmMs > 0) checkNothingOlderThan(world, healedAt);
+    }
+    if (pace.calmMs > 0) for (const client of clients) client.retire();
+    const settled = await world.runUntil(() => finished() && isSettled(world), pace.livenessMs);
     if (!settled) throw new ViolationError(`AC5: healed, and yet ${describeUnsettled(world, clients)}`);
     await world.runUntil(() => false, AFTERMATH_MS);
     checkEnd(world, clients, plan);
@@ -94,6 +104,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   const decisions = [...world.checker.transactions.values()].map(({ decision }) => decision);
   return {
     seed,
+    family,
     fingerprint: world.trace.fingerprint,
     events: world.trace.events,
     simulatedMs: Math.round(world.clock.monotonic()),
@@ -102,6 +113,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     leaders: world.checker.leaderCount,
     faults: injector.counts,
     rulings: operator.counts,
+    backups: { ...injector.backups.counts },
   };
 }
 

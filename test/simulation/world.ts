@@ -5,6 +5,7 @@ import { Checker } from './checker.js';
 import { CrashDice } from './crash-dice.js';
 import { CoordinatorNode, NODE_IDS } from './coordinator-node.js';
 import { ModelledDatabase } from './modelled-database.js';
+import type { Pace } from './pace.js';
 import { ParticipantNode } from './participant-node.js';
 import { databaseLies, type Sabotage } from './sabotage.js';
 import { Trace } from './trace.js';
@@ -15,6 +16,7 @@ export const OPENING_BALANCE = 1_000;
 
 export interface WorldOptions {
   readonly seed: number;
+  readonly pace: Pace;
   readonly sabotage?: Sabotage;
   /** where the lines of the trace go */
   readonly print?: (line: string) => void;
@@ -23,6 +25,7 @@ export interface WorldOptions {
 /** The whole system in one process: three coordinators, three participants with databases, broker and network. */
 export class World {
   readonly clock = new VirtualClock();
+  readonly pace: Pace;
   readonly random: SeededRandom;
   readonly trace: Trace;
   readonly checker: Checker;
@@ -35,22 +38,25 @@ export class World {
   /** how long a write of a coordinator's disk takes at most, in milliseconds */
   maximumDiskDelayMs = 4;
 
-  constructor({ seed, sabotage, print }: WorldOptions) {
+  constructor({ seed, pace, sabotage, print }: WorldOptions) {
     const { clock } = this;
+    this.pace = pace;
     this.random = new SeededRandom(seed);
     this.trace = new Trace(() => clock.monotonic(), print);
-    this.checker = new Checker(this.trace, (index) => this.isDurable(index));
+    this.checker = new Checker(this.trace, pace.comparedEvery, (index) => this.isDurable(index));
     this.dice = new CrashDice(this.random.fork(), (name, action) => {
       this.trace.event(() => `failpoint ${name}: ${action}`);
     });
     this.network = new MemoryNetwork({ clock, random: this.random.fork() });
-    this.broker = new MemoryBroker({ clock, random: this.random.fork(), partitions: 2, sessionTimeoutMs: 300 });
+    const { sessionTimeoutMs } = pace;
+    this.broker = new MemoryBroker({ clock, random: this.random.fork(), partitions: 2, sessionTimeoutMs });
     const snapshotAfterBytes = randomInteger(this.random, 4, 40) * 1_000;
     const diskRandom = this.random.fork();
     this.coordinators = NODE_IDS.map(
       (nodeId) =>
         new CoordinatorNode(nodeId, {
           clock,
+          pace,
           random: this.random.fork(),
           network: this.network,
           broker: this.broker,
@@ -68,6 +74,7 @@ export class World {
         (instance) =>
           new ParticipantNode(database.name, instance, database, {
             clock,
+            pace,
             random: this.random.fork(),
             broker: this.broker,
             checker: this.checker,

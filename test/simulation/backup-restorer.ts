@@ -1,0 +1,80 @@
+import { randomChance, randomInteger, randomItem, UuidV7Generator, type SeededRandom } from '@concordat/foundation';
+import { formatGid } from '@concordat/commit-protocol';
+import { CLUSTER } from './coordinator-node.js';
+import type { ModelledDatabase } from './modelled-database.js';
+import type { World } from './world.js';
+
+const MAXIMUM_LOOKS = 40;
+const ANCIENT_MS = 3_600_000;
+
+/**
+ * Restores databases from backups. Only at moments at which nothing is lost that anybody was promised, so that all
+ * rules go on holding: what comes back are prepared branches whose end is undone, and must be done again. And, as out
+ * of a backup of long ago, branches that are older than what the coordinators remember: those are the operator's.
+ */
+export class BackupRestorer {
+  readonly counts = { restored: 0, ancient: 0 };
+  private ancient = 0;
+
+  /** @param later does something after a while unless everything was healed before */
+  constructor(
+    private readonly world: World,
+    private readonly random: SeededRandom,
+    private readonly later: (minimumMs: number, maximumMs: number, action: () => void) => void,
+  ) {}
+
+  inject(): void {
+    const database = randomItem(this.random, this.world.databases);
+    if (randomChance(this.random, 0.3)) this.bringBackAncient(database);
+    else if (!database.isBackedUp && database.isUp) {
+      database.backUp();
+      this.watch(database, MAXIMUM_LOOKS);
+    }
+  }
+
+  /** Waits for a moment at which the backup can be restored. */
+  private watch(database: ModelledDatabase, looks: number): void {
+    const [shortest] = this.world.pace.faultIntervalMs;
+    const delayMs = randomInteger(this.random, shortest / 10, shortest);
+    this.world.clock.setTimer(delayMs, () => {
+      const ended = database.endedSinceBackup();
+      const exempt = ended.some(({ branchId }) => this.world.checker.exemptions.hasBranch(branchId));
+      if (ended.length > 0 && !exempt && randomChance(this.random, 0.5)) return this.restore(database);
+      if (looks > 0 && database.isBackedUp) this.watch(database, looks - 1);
+    });
+  }
+
+  private restore(database: ModelledDatabase): void {
+    const { world } = this;
+    this.counts.restored++;
+    world.trace.event(() => `${database.name} is restored from a backup`);
+    database.crash();
+    database.restore();
+    // Whoever restores a database may leave its services running, or not.
+    const restarts = randomChance(this.random, 0.5);
+    const services = restarts ? world.participants.filter((node) => node.database === database) : [];
+    for (const service of services) service.crash();
+    this.later(10, 500, () => {
+      database.restart();
+      for (const service of services) if (!service.process) service.boot();
+    });
+  }
+
+  private bringBackAncient(database: ModelledDatabase): void {
+    const { random, world } = this;
+    const bornAt = world.checker.watermark - ANCIENT_MS;
+    if (bornAt < 0 || !database.isUp) return;
+    const ids = new UuidV7Generator(() => bornAt, random);
+    const transactionId = ids.next();
+    const branchId = ids.next();
+    const account = randomItem(random, [...database.balances.keys()]);
+    const movement = { intent: `ancient-${++this.ancient}`, account, amount: randomInteger(random, 1, 9) };
+    const decision = randomChance(random, 0.5) ? 'commit' : 'abort';
+    const known = { transactionId, branchId, participant: database.name, decision, movement } as const;
+    const gid = formatGid(CLUSTER, transactionId, branchId);
+    if (!database.bringBack(gid, known)) return;
+    this.counts.ancient++;
+    world.checker.remembers(known);
+    world.trace.event(() => `${database.name} brings back ${gid}, which was to ${decision} long ago`);
+  }
+}

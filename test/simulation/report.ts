@@ -1,0 +1,65 @@
+import type { SimulationReport } from './simulation.js';
+
+/** Sums over many runs. */
+export interface Totals {
+  seeds: number;
+  simulatedMs: number;
+  events: number;
+  committed: number;
+  aborted: number;
+  leaders: number;
+  readonly faults: Record<string, number>;
+  readonly rulings: Record<string, number>;
+  readonly backups: Record<string, number>;
+}
+
+export const NO_TOTALS: Totals = {
+  seeds: 0,
+  simulatedMs: 0,
+  events: 0,
+  committed: 0,
+  aborted: 0,
+  leaders: 0,
+  faults: {},
+  rulings: {},
+  backups: {},
+};
+
+const NUMBERS = ['simulatedMs', 'events', 'committed', 'aborted', 'leaders'] as const;
+const COUNTS = ['faults', 'rulings', 'backups'] as const;
+
+/** Everything but the number of seeds, which is counted before a run: it may not come to its end. */
+export function addReport(totals: Totals, report: SimulationReport): void {
+  for (const name of NUMBERS) totals[name] += report[name];
+  for (const name of COUNTS) addCounts(totals[name], report[name]);
+}
+
+export function addTotals(totals: Totals, others: Totals): void {
+  totals.seeds += others.seeds;
+  for (const name of NUMBERS) totals[name] += others[name];
+  for (const name of COUNTS) addCounts(totals[name], others[name]);
+}
+
+export function hoursOf({ simulatedMs }: Totals): number {
+  return simulatedMs / 3_600_000;
+}
+
+export function describeTotals(totals: Totals): string {
+  const { seeds, events, committed, aborted, leaders, faults, rulings, backups } = totals;
+  const list = (counts: Record<string, number>): string =>
+    Object.entries(counts)
+      .sort(([, one], [, other]) => other - one)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', ');
+  return [
+    `${hoursOf(totals).toFixed(1)} simulated hours, ${seeds} seeds, ${events} events`,
+    `${committed} transactions committed, ${aborted} aborted, ${leaders} leaders`,
+    `faults: ${list(faults)}`,
+    `rulings: ${list(rulings)}`,
+    `backups: ${list(backups)}`,
+  ].join('\n');
+}
+
+function addCounts(sums: Record<string, number>, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
+}
