@@ -2,7 +2,7 @@ import { crc32 } from 'node:zlib';
 import { CodedError, invariant } from '@concordat/foundation';
 import type { Clock } from '@concordat/foundation';
 import type { Entry, HardState, Snapshot, SnapshotMetadata } from '../core/types.js';
-import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState } from './ports.js';
+import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState, TakenSnapshot } from './ports.js';
 
 /** How slow the disk is; without options it is immediate. */
 export interface MemoryStorageOptions {
@@ -130,7 +130,29 @@ export class MemoryStorage implements RaftStorage {
     for (const entry of entries) stored.push(entry);
   }
 
-  saveSnapshot(snapshot: Snapshot): Promise<boolean> {
+  saveSnapshot({ metadata, data }: TakenSnapshot): Promise<boolean> {
+    if (data instanceof Uint8Array) return this.storeSnapshot({ metadata, data });
+    return this.gather(data).then((whole) => this.storeSnapshot({ metadata, data: whole }));
+  }
+
+  /** As from a real disk, others have a turn after each piece. */
+  private async gather(data: Iterable<Uint8Array>): Promise<Uint8Array> {
+    const { life } = this;
+    const pieces: Uint8Array[] = [];
+    for (const piece of data) {
+      pieces.push(Uint8Array.from(piece));
+      await this.turn();
+      if (life !== this.life) return new Promise(() => undefined);
+    }
+    return Buffer.concat(pieces);
+  }
+
+  private turn(): Promise<void> {
+    const { clock } = this.options;
+    return clock ? new Promise((resolve) => clock.setTimer(0, resolve)) : Promise.resolve();
+  }
+
+  private storeSnapshot(snapshot: Snapshot): Promise<boolean> {
     return this.write('snapshots', () => {
       if (this.lack !== undefined) return false;
       invariant((this.disk.snapshot?.metadata.index ?? 0) < snapshot.metadata.index, 'snapshots only go forward');

@@ -8,6 +8,21 @@ export interface StoredState {
   readonly entries: readonly Entry[];
 }
 
+/**
+ * The data of a snapshot in pieces that are made one by one, as they are asked for, all of the same moment. Whoever
+ * has no room for them may begin anew: each iterator gives the same pieces.
+ */
+export interface SnapshotPieces extends Iterable<Uint8Array> {
+  /** Called once, when nobody will iterate any more. */
+  release(): void;
+}
+
+/** A snapshot of this node that is not stored yet. */
+export interface TakenSnapshot {
+  readonly metadata: SnapshotMetadata;
+  readonly data: Uint8Array | Iterable<Uint8Array>;
+}
+
 /** A piece of a stored snapshot, with what identifies the whole. */
 export interface StoredSnapshotChunk {
   readonly metadata: SnapshotMetadata;
@@ -47,10 +62,11 @@ export interface RaftStorage {
    */
   persist(batch: { readonly hardState?: HardState; readonly entries: readonly Entry[] }): Promise<void>;
   /**
-   * Makes a snapshot of this node durable. Does not drop entries by itself.
+   * Makes a snapshot of this node durable. Does not drop entries by itself. Of data in pieces it takes one at a time,
+   * so that others have a turn between them, and none after it is settled.
    * @returns false when there was no room: then nothing has changed
    */
-  saveSnapshot(snapshot: Snapshot): Promise<boolean>;
+  saveSnapshot(snapshot: TakenSnapshot): Promise<boolean>;
   /**
    * A piece of the latest durable snapshot, for a follower: up to `maxBytes` from `offset` on. Undefined when it is
    * not (or no longer) the one of that index and term; without `wanted` any is.
@@ -126,8 +142,12 @@ export interface StateMachine<Result = unknown> {
   apply(command: Uint8Array, index: number, term: number): Result;
   /** Called after a batch was applied, with the last index of it (no-ops included). */
   applied?(index: number): void;
-  /** The whole state after the last applied command. */
-  takeSnapshot(): Uint8Array;
+  /**
+   * The whole state after the last applied command: at once, or, where that would hold up the event loop, in pieces.
+   * Commands go on being applied while those are made; they must show the state of the moment of the call
+   * nevertheless.
+   */
+  takeSnapshot(): Uint8Array | SnapshotPieces;
   /** Replaces the state by that of a snapshot. */
   restoreSnapshot(data: Uint8Array, metadata: SnapshotMetadata): void;
 }

@@ -1,7 +1,14 @@
 import type { RaftCore } from '../core/raft-core.js';
 import type { SnapshotRead } from '../core/ready.js';
 import type { Entry, Snapshot, SnapshotChunk, SnapshotMetadata } from '../core/types.js';
-import type { RaftStorage, ReceivedSnapshot, StateMachine, StoredSnapshotChunk } from './ports.js';
+import type {
+  RaftStorage,
+  ReceivedSnapshot,
+  SnapshotPieces,
+  StateMachine,
+  StoredSnapshotChunk,
+  TakenSnapshot,
+} from './ports.js';
 import { SnapshotSchedule, type SnapshotThresholds } from './snapshot-schedule.js';
 import { StorageLane } from './storage-lane.js';
 
@@ -50,21 +57,26 @@ export class SnapshotKeeper {
     if (!this.schedule.isDue() || core.termAt(appliedIndex) === undefined || core.commitIndex < appliedIndex) return;
     const { stateMachine, thresholds, follow } = this.options;
     const metadata = core.snapshotMetadata(appliedIndex);
-    const data = stateMachine.takeSnapshot();
+    const taken = stateMachine.takeSnapshot();
+    const data = taken instanceof Uint8Array ? taken : new CountedPieces(taken);
     const compactTo = core.compactionIndex(appliedIndex, TAIL_ENTRIES, thresholds.afterBytes / 4);
-    this.schedule.started(data.length);
+    this.schedule.started();
     follow(
-      this.lane.run(() => this.save({ metadata, data }, compactTo)),
+      this.lane.run(() =>
+        data instanceof Uint8Array
+          ? this.save({ metadata, data }, compactTo)
+          : this.save({ metadata, data }, compactTo).finally(() => data.release()),
+      ),
       (outcome) => {
         if (outcome === 'no-room') return this.schedule.postponed();
-        this.schedule.finished();
+        this.schedule.finished(data instanceof Uint8Array ? data.length : data.sizeBytes);
         if (outcome === 'saved') core.compact(compactTo);
       },
     );
   }
 
   /** `superseded`: the leader's snapshot, a later one, took the place meanwhile. */
-  private async save(snapshot: Snapshot, compactTo: number): Promise<'saved' | 'superseded' | 'no-room'> {
+  private async save(snapshot: TakenSnapshot, compactTo: number): Promise<'saved' | 'superseded' | 'no-room'> {
     const { index } = snapshot.metadata;
     if (index <= this.newestIndex) return 'superseded';
     if (!(await this.options.storage.saveSnapshot(snapshot))) return 'no-room';
@@ -91,5 +103,24 @@ export class SnapshotKeeper {
       this.newestIndex = metadata.index;
       return this.options.storage.installReceivedSnapshot(metadata);
     });
+  }
+}
+
+/** Passes pieces on, and knows how long they were together. */
+class CountedPieces implements SnapshotPieces {
+  sizeBytes = 0;
+
+  constructor(private readonly pieces: SnapshotPieces) {}
+
+  *[Symbol.iterator](): Iterator<Uint8Array> {
+    this.sizeBytes = 0;
+    for (const piece of this.pieces) {
+      this.sizeBytes += piece.length;
+      yield piece;
+    }
+  }
+
+  release(): void {
+    this.pieces.release();
   }
 }

@@ -39,13 +39,14 @@ export class SnapshotSchedule {
     return (isLongEnough || this.isOverdue) && !this.underWay && this.pauseTicks === 0;
   }
 
-  started(snapshotBytes: number): void {
+  started(): void {
     this.underWay = true;
-    this.restarted(snapshotBytes);
+    this.restarted(this.lastSnapshotBytes);
   }
 
-  finished(): void {
+  finished(snapshotBytes: number): void {
     this.underWay = false;
+    this.lastSnapshotBytes = snapshotBytes;
   }
 
   /** There was no room for it. */

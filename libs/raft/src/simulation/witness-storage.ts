@@ -1,5 +1,11 @@
 import type { Entry, HardState, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
-import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState } from '../driver/ports.js';
+import type {
+  RaftStorage,
+  ReceivedSnapshot,
+  StoredSnapshotChunk,
+  StoredState,
+  TakenSnapshot,
+} from '../driver/ports.js';
 import type { ClusterChecker } from './cluster-checker.js';
 import type { DurableRecord } from './durable-record.js';
 
@@ -27,7 +33,7 @@ export class WitnessStorage implements RaftStorage {
     this.record.written(batch.hardState, batch.entries);
   }
 
-  async saveSnapshot(snapshot: Snapshot): Promise<boolean> {
+  async saveSnapshot(snapshot: TakenSnapshot): Promise<boolean> {
     this.checker.snapshotTaken(this.nodeId, snapshot.metadata);
     const saved = await this.inner.saveSnapshot(snapshot);
     if (saved) {

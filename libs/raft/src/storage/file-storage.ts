@@ -2,7 +2,13 @@ import { join, resolve } from 'node:path';
 import { CodedError, errorMessage, invariant, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
 import type { Clock, Logger, Random } from '@concordat/foundation';
 import type { Entry, HardState, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
-import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState } from '../driver/ports.js';
+import type {
+  RaftStorage,
+  ReceivedSnapshot,
+  StoredSnapshotChunk,
+  StoredState,
+  TakenSnapshot,
+} from '../driver/ports.js';
 import { DirectoryLock } from './directory-lock.js';
 import { StorageClosedError, StorageFailedError } from './errors.js';
 import { nodeFileSystem, type FileSystem } from './file-system.js';
@@ -132,7 +138,7 @@ export class FileStorage implements RaftStorage {
     });
   }
 
-  saveSnapshot(snapshot: Snapshot): Promise<boolean> {
+  saveSnapshot(snapshot: TakenSnapshot): Promise<boolean> {
     return this.enqueueFileWork(async () => {
       const { index } = snapshot.metadata;
       if (this.latestSnapshot && index < this.latestSnapshot.metadata.index) return true; // a later one is durable

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import { invariant } from '@concordat/foundation';
 import { decodeConfiguration, encodeConfiguration } from '../core/configuration-codec.js';
 import type { Snapshot, SnapshotMetadata } from '../core/types.js';
+import type { TakenSnapshot } from '../driver/ports.js';
 import { readUint53, writeUint53 } from './binary.js';
 import { LogCorruptedError, StorageFormatError } from './errors.js';
 import type { File } from './file-system.js';
@@ -136,22 +137,33 @@ async function readHeaderBytes(file: File, path: string, kind: keyof typeof magi
   return buffer;
 }
 
-/** Writes a snapshot into an empty file and syncs it; returns what its header says. */
+/**
+ * Writes a snapshot into an empty file and syncs it; returns what its header says. What else the process does has a
+ * turn after each piece.
+ *
+ * @param onWritten gets the length of each piece
+ */
 export async function writeSnapshotFile(
   file: File,
-  snapshot: Snapshot,
+  snapshot: TakenSnapshot,
   resetSequence: number,
   owner: StorageOwner,
+  onWritten: (sizeBytes: number) => void = () => undefined,
 ): Promise<SnapshotHeader> {
   const { metadata, data } = snapshot;
   const headerBytes = leastHeaderBytes(metadata);
   let checksum = 0;
-  for (let at = 0; at < data.length; at += pieceBytes) {
-    const piece = data.subarray(at, at + pieceBytes);
-    checksum = crc32(piece, checksum);
-    await file.write(piece, headerBytes + at);
+  let sizeBytes = 0;
+  for (const part of data instanceof Uint8Array ? [data] : data) {
+    for (let at = 0; at < part.length; at += pieceBytes) {
+      const piece = part.subarray(at, at + pieceBytes);
+      checksum = crc32(piece, checksum);
+      await file.write(piece, headerBytes + sizeBytes);
+      sizeBytes += piece.length;
+      onWritten(piece.length);
+    }
   }
-  const header = { metadata, resetSequence, sizeBytes: data.length, checksum, headerBytes };
+  const header = { metadata, resetSequence, sizeBytes, checksum, headerBytes };
   await file.write(encodeSnapshotHeader(header, owner, 'saved'), 0);
   await file.sync();
   return header;

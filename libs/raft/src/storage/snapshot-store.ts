@@ -1,11 +1,12 @@
 import { join } from 'node:path';
-import type { Snapshot, SnapshotMetadata } from '../core/types.js';
-import type { StoredSnapshotChunk } from '../driver/ports.js';
+import type { SnapshotMetadata } from '../core/types.js';
+import type { StoredSnapshotChunk, TakenSnapshot } from '../driver/ports.js';
 import { LogCorruptedError } from './errors.js';
 import { isSpaceError, removeIfThere, type FileSystem } from './file-system.js';
 import { checkOwner, type StorageOwner } from './owner.js';
 import {
   leastHeaderBytes,
+  pieceBytes,
   parseSnapshotName,
   readSnapshotData,
   readSnapshotHeader,
@@ -77,7 +78,7 @@ export class SnapshotStore {
    *
    * @returns undefined when there is no room, even after what is older than the latest snapshot was removed
    */
-  async save(snapshot: Snapshot, resetSequence: number): Promise<SnapshotHeader | undefined> {
+  async save(snapshot: TakenSnapshot, resetSequence: number): Promise<SnapshotHeader | undefined> {
     const { fileSystem, directory } = this.options;
     const temporary = join(directory, 'snapshot.tmp');
     const header =
@@ -110,19 +111,29 @@ export class SnapshotStore {
   }
 
   /** Undefined when there was no room: then nothing of it is left. */
-  private async write(path: string, snapshot: Snapshot, resetSequence: number): Promise<SnapshotHeader | undefined> {
+  private async write(
+    path: string,
+    snapshot: TakenSnapshot,
+    resetSequence: number,
+  ): Promise<SnapshotHeader | undefined> {
     const { fileSystem, owner, space } = this.options;
+    const { metadata, data } = snapshot;
+    // how long the pieces are together is known when they were all made; until then, what there was room for and more
+    let neededBytes = leastHeaderBytes(metadata) + (data instanceof Uint8Array ? data.length : pieceBytes);
+    const onWritten = (sizeBytes: number): void => {
+      if (!(data instanceof Uint8Array)) neededBytes += sizeBytes;
+    };
     try {
       const file = await fileSystem.open(path, 'create');
       try {
-        return await writeSnapshotFile(file, snapshot, resetSequence, owner);
+        return await writeSnapshotFile(file, snapshot, resetSequence, owner, onWritten);
       } finally {
         await file.close();
       }
     } catch (error) {
       if (!isSpaceError(error)) throw error;
       await removeIfThere(fileSystem, path);
-      space.lacking('snapshot', 'a snapshot', leastHeaderBytes(snapshot.metadata) + snapshot.data.length, error);
+      space.lacking('snapshot', 'a snapshot', neededBytes, error);
       return undefined;
     }
   }

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
 import { MemoryStorage } from '../driver/memory-storage.js';
@@ -68,6 +69,56 @@ function describeRaftStorage(name: string, create: () => StorageUnderTest): void
       const { state } = await restarted(disk);
       const expected = { ...emptyState, snapshot: snapshotAt(20, 1), entries: entriesFrom(21, 10, 1) };
       expect(describeState(state)).toBe(describeState(expected));
+    });
+  });
+
+  describe(`${name} as a storage: a snapshot in pieces`, () => {
+    const whole = snapshotAt(20, 1, 300);
+    function* inPieces(): Iterable<Uint8Array> {
+      for (let at = 0; at < 300; at += 70) yield whole.data.subarray(at, at + 70);
+    }
+
+    it('is the same as one that was given as a whole', async () => {
+      const { disk, storage } = await opened();
+      await storage.persist({ entries: entriesFrom(1, 20, 1) });
+      expect(await storage.saveSnapshot({ metadata: whole.metadata, data: inPieces() })).toBe(true);
+      const read = await storage.readSnapshotChunk(undefined, 0, 1_000);
+      expect(read && Buffer.from(read.data).equals(whole.data)).toBe(true);
+      expect(read?.checksum).toBe(crc32(whole.data));
+      const { state } = await restarted(disk);
+      expect(describeState(state)).toBe(describeState({ ...emptyState, snapshot: whole }));
+    });
+
+    it('is asked for one piece at a time, and others have a turn after each', async () => {
+      const { storage } = await opened();
+      await storage.persist({ entries: entriesFrom(1, 20, 1) });
+      const events: string[] = [];
+      function* watched(): Iterable<Uint8Array> {
+        for (const piece of inPieces()) {
+          void Promise.resolve().then(() => events.push('turn'));
+          events.push('piece');
+          yield piece;
+        }
+      }
+      await storage.saveSnapshot({ metadata: whole.metadata, data: watched() });
+      expect(events).toEqual(Array.from({ length: 5 }, () => ['piece', 'turn']).flat());
+    });
+
+    it('is asked for from its beginning when it found no room', async () => {
+      const { disk, storage } = await opened();
+      await storage.persist({ entries: entriesFrom(1, 20, 1) });
+      const large = snapshotAt(20, 1, largeBatchBytes);
+      const data = {
+        *[Symbol.iterator]() {
+          for (let at = 0; at < largeBatchBytes; at += 3_000) yield large.data.subarray(at, at + 3_000);
+        },
+      };
+      disk.fillDisk();
+      expect(await storage.saveSnapshot({ metadata: large.metadata, data })).toBe(false);
+      disk.freeDisk();
+      expect(await storage.saveSnapshot({ metadata: large.metadata, data })).toBe(true);
+      const { state } = await restarted(disk);
+      expect(state.snapshot && Buffer.from(state.snapshot.data).equals(large.data)).toBe(true);
     });
   });
 

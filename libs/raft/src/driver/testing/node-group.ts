@@ -3,7 +3,7 @@ import { memberOf } from '../../core/configuration.js';
 import type { Configuration, Message, NodeId } from '../../core/types.js';
 import { MemoryNetwork } from '../memory-network.js';
 import { MemoryStorage } from '../memory-storage.js';
-import type { StateMachine } from '../ports.js';
+import type { SnapshotPieces, StateMachine } from '../ports.js';
 import { RaftNode } from '../raft-node.js';
 import type { Committed, RaftNodeOptions } from '../raft-node.types.js';
 import { PausableProcess } from './pausable-process.js';
@@ -25,7 +25,7 @@ export class Journal implements StateMachine<number> {
     return this.commands.length;
   }
 
-  takeSnapshot(): Uint8Array {
+  takeSnapshot(): Uint8Array | SnapshotPieces {
     return encoder.encode(JSON.stringify(this.commands));
   }
 
