@@ -2,6 +2,7 @@ import { unreachable, uuidV7Time } from '@concordat/foundation';
 import { isDecidedByBallot, mayOpenBallot } from './ballot-rules.js';
 import { delegate } from './delegation.js';
 import type { EndedTransactions } from './ended-transactions.js';
+import { FrozenState, type FrozenRemainder } from './frozen-state.js';
 import { OldRulings, type OldRuling } from './old-rulings.js';
 import type {
   BeginRecord,
@@ -15,6 +16,7 @@ import type {
   ResolveRecord,
 } from './records.js';
 import { allReportedToCommit, allVotedToCommit, judgeRuling, rulingState, type RulingRefusal } from './rulings.js';
+import { SortedIds } from './sorted-ids.js';
 import {
   addBranch,
   findBranch,
@@ -85,6 +87,8 @@ export interface DecisionStateSnapshot {
  *
  * A transaction lives in `open` until it has ended, then in `unpublished` until its outcome is known to be
  * published, and at last in the archive.
+ *
+ * Invariant: whatever changes a transaction calls `beforeChange` first, so that what is frozen stays as it was.
  */
 export class DecisionState {
   private readonly open = new Map<TransactionId, TransactionState>();
@@ -92,6 +96,9 @@ export class DecisionState {
   private readonly claims = new Map<string, FoundClaim>(); // of open and unpublished transactions
   private readonly participantsByName = new Map<string, ParticipantState>();
   private readonly rulingsOnOld = new OldRulings();
+  private readonly ids = new SortedIds(); // of open and unpublished transactions
+  private readonly hazardous = new Set<TransactionState>(); // open, with a hazard that nobody has ruled to be known
+  private readonly frozen = new Set<FrozenState>();
   private retentionWatermark = 0;
 
   constructor(readonly archive: EndedTransactions) {}
@@ -116,6 +123,23 @@ export class DecisionState {
   /** Ended transactions whose outcome is not known to be published, in the order in which they ended. */
   unpublishedTransactions(): Iterable<TransactionState> {
     return this.unpublished.values();
+  }
+
+  /** By ascending id, from just above `aboveId` on. */
+  *oldestOpenFirst(aboveId?: TransactionId): Iterable<TransactionState> {
+    for (const transactionId of this.ids.above(aboveId)) {
+      const transaction = this.open.get(transactionId);
+      if (transaction) yield transaction;
+    }
+  }
+
+  /** Open ones with a branch that ended against the decision, and that no operator has ruled to be known. */
+  hazardousTransactions(): Iterable<TransactionState> {
+    return this.hazardous;
+  }
+
+  findOpen(transactionId: TransactionId): TransactionState | undefined {
+    return this.open.get(transactionId);
   }
 
   find(transactionId: TransactionId): TransactionState | undefined {
@@ -151,15 +175,19 @@ export class DecisionState {
 
   /** By descending id, from just below `belowId` on: open and ended ones together. */
   *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {
-    const hot = [...this.open.values(), ...this.unpublished.values()]
-      .filter(({ transactionId }) => belowId === undefined || transactionId < belowId)
-      .sort((a, b) => (a.transactionId < b.transactionId ? 1 : -1));
-    let next = 0;
+    const hot = this.hotNewestFirst(belowId)[Symbol.iterator]();
+    let next = hot.next();
     for (const ended of this.archive.newestFirst(belowId)) {
-      while (next < hot.length && hot[next]!.transactionId > ended.transactionId) yield hot[next++]!;
+      for (; !next.done && next.value.transactionId > ended.transactionId; next = hot.next()) yield next.value;
       yield ended;
     }
-    while (next < hot.length) yield hot[next++]!;
+    for (; !next.done; next = hot.next()) yield next.value;
+  }
+
+  private *hotNewestFirst(belowId?: TransactionId): Iterable<TransactionState> {
+    for (const transactionId of this.ids.below(belowId)) {
+      yield (this.open.get(transactionId) ?? this.unpublished.get(transactionId))!;
+    }
   }
 
   apply(record: LogRecord, index: number): ApplyResult {
@@ -190,10 +218,25 @@ export class DecisionState {
     }
   }
 
+  /** The state as it is, of use until the next record is applied. */
   takeSnapshot(): DecisionStateSnapshot {
+    return { open: [...this.open.values()], unpublished: [...this.unpublished.values()], ...this.remainder() };
+  }
+
+  /**
+   * The state as it is, and stays for whoever reads it while records go on being applied; to be released.
+   *
+   * @param index of the last record that was applied
+   */
+  freeze(index: number): FrozenState {
+    const [open, unpublished] = [[...this.open.values()], [...this.unpublished.values()]];
+    const frozen = new FrozenState(index, open, unpublished, this.remainder(), (one) => void this.frozen.delete(one));
+    this.frozen.add(frozen);
+    return frozen;
+  }
+
+  private remainder(): FrozenRemainder {
     return {
-      open: [...this.open.values()],
-      unpublished: [...this.unpublished.values()],
       participants: [...this.participantsByName.values()].map(({ name, operations }) => ({
         name,
         operations: [...operations],
@@ -214,6 +257,9 @@ export class DecisionState {
     for (const { name, operations } of snapshot.participants) {
       this.participantsByName.set(name, { name, operations: new Set(operations) });
     }
+    this.ids.reset([...this.open.keys(), ...this.unpublished.keys()]);
+    this.hazardous.clear();
+    for (const transaction of this.open.values()) this.noteHazards(transaction);
     this.retentionWatermark = snapshot.watermark;
     this.rulingsOnOld.restore(snapshot.oldRulings ?? []);
   }
@@ -226,6 +272,7 @@ export class DecisionState {
     if (claimed) return refuse('KEY_IN_USE', claimed.transaction);
     const transaction = transactionFromBegin(record, index);
     this.open.set(record.transactionId, transaction);
+    this.ids.add(record.transactionId);
     if (idempotency) this.claims.set(idempotency.key, { transaction, claim: idempotency });
     return { transactions: [transaction] };
   }
@@ -239,6 +286,7 @@ export class DecisionState {
     if (existing && !joins(existing, specification)) return refuse('BRANCH_CONFLICT', transaction);
     if (transaction.decision) return refuse('DECIDED', transaction);
     if (transaction.closed) return refuse('CLOSED', transaction);
+    this.beforeChange(transaction);
     addBranch(transaction, specification);
     if (idempotency) {
       const claim: ClaimState = { ...idempotency, branchId: specification.branchId };
@@ -254,6 +302,7 @@ export class DecisionState {
     if (!transaction) return refuse('UNKNOWN_TRANSACTION');
     if (transaction.decision) return refuse('DECIDED', transaction);
     if (transaction.closed) return refuse('CLOSED', transaction);
+    this.beforeChange(transaction);
     transaction.closed = true;
     // a branch that was enlisted while the request was on its way must not be left out of the decision
     const mayDelegate = record.delegateTo !== undefined && delegate(transaction.branches) === record.delegateTo;
@@ -270,6 +319,7 @@ export class DecisionState {
     if (!transaction.preCommit && !allReportedToCommit(transaction, record.reports)) {
       return refuse('VOTES_MISSING', transaction);
     }
+    this.beforeChange(transaction);
     takeReports(transaction, record.reports);
     transaction.preCommit = record.ballot;
     transaction.logIndex = index;
@@ -286,6 +336,7 @@ export class DecisionState {
       return refuse('VOTES_MISSING', transaction);
     }
     if (!delegated && !isDecidedByBallot(transaction, record)) return refuse('BALLOT_UNDECIDED', transaction);
+    this.beforeChange(transaction);
     takeReports(transaction, record.reports);
     for (const branch of transaction.branches) {
       const end = delegated ? record.delegatedEnd : endAtDecision(transaction, branch, record);
@@ -308,6 +359,7 @@ export class DecisionState {
     if (idempotency && this.findClaim(idempotency.key)) return refuse('KEY_IN_USE', transaction);
     const judgement = judgeRuling(transaction, record);
     if (judgement.refusal !== undefined) return refuse(judgement.refusal, transaction);
+    this.beforeChange(transaction);
     const count = (transaction.rulings ??= []).push(rulingState(record, judgement.effect));
     if (idempotency) {
       const claim: ClaimState = { ...idempotency, ruling: count - 1 };
@@ -345,6 +397,7 @@ export class DecisionState {
       const branch = transaction && findBranch(transaction, branchId);
       if (!transaction?.decision || !branch || isHazard(branch.end)) continue;
       if (branch.end !== undefined && !isHazard(end)) continue; // a repeat
+      this.beforeChange(transaction);
       branch.end = end;
       transaction.logIndex = index;
       changed.add(transaction);
@@ -372,6 +425,7 @@ export class DecisionState {
     const open = branches.some(keepsOpen);
     const unknown = !open && decision === 'commit' && branches.some(({ end }) => end === undefined);
     const mixed = unknown || branches.some(({ end }) => isHazard(end));
+    this.noteHazards(transaction);
     transaction.outcome = mixed ? 'mixed' : decision === 'commit' ? 'committed' : 'aborted';
     if (open) return;
     transaction.endedAt = at;
@@ -379,8 +433,18 @@ export class DecisionState {
     this.unpublished.set(transaction.transactionId, transaction);
   }
 
+  private noteHazards(transaction: TransactionState): void {
+    if (transaction.branches.some(({ end, forgotten }) => isHazard(end) && !forgotten)) this.hazardous.add(transaction);
+    else this.hazardous.delete(transaction);
+  }
+
+  private beforeChange(transaction: TransactionState): void {
+    for (const frozen of this.frozen) frozen.beforeChange(transaction);
+  }
+
   private archiveEnded(transaction: TransactionState): void {
     this.unpublished.delete(transaction.transactionId);
+    this.ids.delete(transaction.transactionId);
     for (const claim of transaction.claims) this.claims.delete(claim.key);
     this.archive.add(transaction);
   }

@@ -5,6 +5,7 @@ export type * from './coordinator.types.js';
 export * from './delegation.js';
 export * from './decision-state.js';
 export * from './ended-transactions.js';
+export type { FrozenRemainder, FrozenState } from './frozen-state.js';
 export * from './gid.js';
 export { judgeRuling, MAXIMUM_RULINGS, rulingState, type Ruling, type RulingRefusal } from './rulings.js';
 export { MAXIMUM_OLD_RULINGS, type OldRuling } from './old-rulings.js';

@@ -1,8 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
-import type { LogRecord } from '@concordat/commit-protocol';
+import type { LogRecord, TransactionState } from '@concordat/commit-protocol';
 import { SeededRandom, randomInteger } from '@concordat/foundation';
 import { decodeRecord, encodeRecord, RecordDecodeError } from './record-codec.js';
-import { decodeSnapshot, encodeSnapshot, SnapshotDecodeError } from './snapshot-codec.js';
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  PIECE_BYTES,
+  PIECE_TRANSACTIONS,
+  SnapshotDecodeError,
+} from './snapshot-codec.js';
 
 describe('record codec', () => {
   const record: LogRecord = { type: 'participant', name: 'bänk ☃', operations: ['débit'], at: 7 };
@@ -25,30 +31,113 @@ describe('record codec', () => {
 });
 
 describe('snapshot codec', () => {
-  const state = { open: [], note: '☃' };
+  const remainder = {
+    participants: [{ name: 'bank-a', operations: ['debit'] }],
+    watermark: 17,
+    oldRulings: [],
+  };
   const sealed = [Uint8Array.of(1, 2, 3), new Uint8Array(), Uint8Array.of(255)];
 
+  function transaction(number: number, metadata: TransactionState['metadata'] = { note: '☃' }): TransactionState {
+    return {
+      transactionId: `t${number}`,
+      protocol: '2pc',
+      createdAt: 1,
+      deadline: 2,
+      metadata,
+      claims: [{ key: `key-${number}`, bodyHash: 'ab' }],
+      branches: [{ branchId: 'b', participant: 'bank-a', operations: [], selfPrepared: true, vote: 'yes' }],
+      closed: false,
+      logIndex: number,
+    };
+  }
+
+  function stateOf(open: Iterable<TransactionState>, unpublished: Iterable<TransactionState> = []) {
+    return { open: () => open, unpublished: () => unpublished, remainder };
+  }
+
+  const small = (): Buffer =>
+    Buffer.concat([
+      ...encodeSnapshot(stateOf([transaction(1)], [transaction(2)]), { recent: [transaction(3)], sealed }),
+    ]);
+
   it('gives back what was encoded', () => {
-    const decoded = decodeSnapshot(encodeSnapshot(state, { recent: [], sealed }));
-    expect(decoded.state).toEqual(state);
-    expect(decoded.archive.recent).toEqual([]);
+    const decoded = decodeSnapshot(small());
+    expect(decoded.state).toEqual({ open: [transaction(1)], unpublished: [transaction(2)], ...remainder });
+    expect(decoded.archive.recent).toEqual([transaction(3)]);
     expect(decoded.archive.sealed.map((block) => [...block])).toEqual([[1, 2, 3], [], [255]]);
   });
 
-  it('refuses another format, and sections that are missing or cut short', () => {
-    const data = encodeSnapshot(state, { recent: [], sealed: [] });
+  it('has the format that is written down here', () => {
+    const one = (kind: string, content: string): string =>
+      Buffer.from(`${kind}${Buffer.byteLength(content).toString(16).padStart(8, '0')}`, 'hex').toString('latin1') +
+      content;
+    const bare = (number: number): string => JSON.stringify([transaction(number, {})]);
+    const pieces = encodeSnapshot(stateOf([transaction(1, {})], [transaction(2, {})]), {
+      recent: [transaction(3, {})],
+      sealed: [Buffer.from('block')],
+    });
+    const text = Array.from(pieces, (piece) => Buffer.from(piece).toString('latin1')).join('');
+    const expected = [
+      'CDS2',
+      one('01', '{"participants":[{"name":"bank-a","operations":["debit"]}],"watermark":17,"oldRulings":[]}'),
+      one('02', bare(1)),
+      one('03', bare(2)),
+      one('05', 'block'),
+      one('04', bare(3)),
+      one('00', ''),
+    ];
+    expect(text).toBe(expected.join(''));
+  });
+
+  it('makes pieces one by one as they are asked for, each of few transactions and bytes', () => {
+    let read = 0;
+    function* open(): Iterable<TransactionState> {
+      for (; read < 10_000; read++) yield transaction(read);
+    }
+    const blocks = Array.from({ length: 300 }, () => new Uint8Array(8_000));
+    const pieces = encodeSnapshot(stateOf(open()), { recent: [], sealed: blocks });
+    const all: Uint8Array[] = [];
+    let before = 0;
+    for (let piece = pieces.next(); !piece.done; piece = pieces.next()) {
+      all.push(piece.value);
+      expect(read - before).toBeLessThanOrEqual(PIECE_TRANSACTIONS);
+      expect(piece.value.length).toBeLessThan(2 * PIECE_BYTES);
+      before = read;
+    }
+    expect(all.length).toBeGreaterThan(10_000 / PIECE_TRANSACTIONS + (300 * 8_000) / (2 * PIECE_BYTES));
+    const decoded = decodeSnapshot(Buffer.concat(all));
+    expect(decoded.state.open).toHaveLength(10_000);
+    expect(decoded.state.open.at(-1)).toEqual(transaction(9_999));
+    expect(decoded.archive.sealed).toHaveLength(300);
+  });
+
+  it('ends a piece behind large transactions', () => {
+    const large = Array.from({ length: 6 }, (_, number) => transaction(number, { text: 'x'.repeat(PIECE_BYTES / 2) }));
+    const pieces = [...encodeSnapshot(stateOf(large), { recent: [], sealed: [] })];
+    expect(pieces.filter(({ length }) => length > PIECE_BYTES)).toHaveLength(3);
+    expect(decodeSnapshot(Buffer.concat(pieces)).state.open).toEqual(large);
+  });
+
+  it('refuses another format, and sections that are missing, unknown or cut short', () => {
+    const data = small();
+    const end = Buffer.alloc(5);
     for (const garbage of [new Uint8Array(), Buffer.from('CDS2'), Buffer.from('CDS1'), Buffer.from('garbage')]) {
       expect(() => decodeSnapshot(garbage)).toThrow(SnapshotDecodeError);
     }
+    expect(() => decodeSnapshot(Buffer.concat([Buffer.from('CDS2'), end]))).toThrow('lacks a section');
+    expect(() => decodeSnapshot(Buffer.concat([Buffer.from('CDS2'), Buffer.of(9, 0, 0, 0, 0), end]))).toThrow(
+      'unknown',
+    );
     for (let length = 0; length < data.length; length++) {
       expect(() => decodeSnapshot(data.subarray(0, length))).toThrow(SnapshotDecodeError);
     }
-    expect(() => decodeSnapshot(Buffer.concat([data, Buffer.alloc(3)]))).toThrow(SnapshotDecodeError);
+    expect(() => decodeSnapshot(Buffer.concat([data, Buffer.alloc(3)]))).toThrow('behind its end');
   });
 
   it('ends every random damage of its frame in its own error, or not at all', () => {
     const random = new SeededRandom(5);
-    const data = Buffer.from(encodeSnapshot(state, { recent: [], sealed }));
+    const data = small();
     for (let round = 0; round < 2_000; round++) {
       const damaged = Buffer.from(data);
       damaged[randomInteger(random, 0, damaged.length - 1)] = randomInteger(random, 0, 255);

@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ApplyResult, LogRecord } from '@concordat/commit-protocol';
 import { SeededRandom, UuidV7Generator, VirtualClock } from '@concordat/foundation';
-import { memberOf, MemoryNetwork, MemoryStorage, RaftNode } from '@concordat/raft';
+import { memberOf, MemoryNetwork, MemoryStorage, RaftNode, type SnapshotPieces } from '@concordat/raft';
 import type { AppliedRecord, Leadership } from './decision-log.js';
 import { CompressedEndedTransactions } from './ended-archive.js';
 import { RaftDecisionLog } from './raft-decision-log.js';
+import { encodeRecord } from './record-codec.js';
 
 /** One node that leads itself; its disk outlives its restarts. */
 class Fixture {
@@ -194,5 +195,102 @@ describe('RaftDecisionLog', () => {
     fixture.node.propose(Buffer.from([9, 1, 2])).catch(() => undefined);
     await fixture.until(() => fixture.fatal.length > 0);
     expect(fixture.fatal[0]?.message).toContain('version 9');
+  });
+});
+
+describe('RaftDecisionLog, a snapshot of much', () => {
+  const OPEN = 1_500;
+  const AT = Date.UTC(2026, 0, 1);
+
+  /** A log without a node: the test applies what it likes. */
+  class Applied {
+    readonly log = new RaftDecisionLog(new CompressedEndedTransactions({ blockSize: 16, hashSeed: 1 }));
+    readonly ids = new UuidV7Generator(() => AT, new SeededRandom(9));
+    readonly open: { readonly transactionId: string; readonly branchId: string }[] = [];
+    private index = 0;
+
+    apply(record: LogRecord): void {
+      this.log.stateMachine.apply(encodeRecord(record), ++this.index, 1);
+    }
+
+    begin(): void {
+      const [transactionId, branchId] = [this.ids.next(), this.ids.next()];
+      const branch = { branchId, participant: 'bank-a', operations: [{ operation: 'debit', payload: 1, keys: [] }] };
+      const idempotency = { key: `key-${this.index}`, bodyHash: 'ab' };
+      const times = { at: AT, deadline: AT + 1_000 };
+      this.apply({
+        type: 'begin',
+        protocol: '2pc',
+        transactionId,
+        branches: [branch],
+        closed: true,
+        metadata: {},
+        idempotency,
+        ...times,
+      });
+      this.open.push({ transactionId, branchId });
+    }
+
+    /** The oldest open one commits, and it ends when it is not to stay decided. */
+    commitOldest(ends: boolean): void {
+      const { transactionId, branchId } = this.open.shift()!;
+      const reports = [{ branchId, vote: 'yes' as const, results: [{ index: this.index }] }];
+      this.apply({ type: 'decide', transactionId, decision: 'commit', reports, at: AT + this.index });
+      if (!ends) return;
+      const items = [{ transactionId, branchId, end: 'committed' as const }];
+      this.apply({ type: 'branches-done', items, publishedIndex: this.index - 10, at: AT + this.index });
+    }
+
+    pieces(): SnapshotPieces {
+      const pieces = this.log.stateMachine.takeSnapshot();
+      if (pieces instanceof Uint8Array) throw new TypeError('the snapshot is made at once');
+      return pieces;
+    }
+
+    content(): string {
+      const { state } = this.log;
+      return JSON.stringify({ ...state.takeSnapshot(), ended: [...state.archive.newestFirst()] });
+    }
+  }
+
+  function filled(): Applied {
+    const applied = new Applied();
+    applied.apply({ type: 'participant', name: 'bank-a', operations: ['debit'], at: AT });
+    for (let number = 0; number < OPEN; number++) applied.begin();
+    for (let number = 0; number < 100; number++) applied.commitOldest(number % 4 !== 0);
+    return applied;
+  }
+
+  function restored(data: Uint8Array): Applied {
+    const applied = new Applied();
+    const configuration = { members: [], voters: [], outgoing: [], learners: [] };
+    applied.log.stateMachine.restoreSnapshot(data, { index: 1, term: 1, configuration });
+    return applied;
+  }
+
+  it('is that of one index, although every kind of change comes between its pieces', () => {
+    const applied = filled();
+    const expected = applied.content();
+    const pieces = applied.pieces();
+    const made: Uint8Array[] = [];
+    for (const piece of pieces) {
+      made.push(piece);
+      for (let number = 0; number < 60; number++) applied.commitOldest(number % 3 !== 0);
+      for (let number = 0; number < 40; number++) applied.begin();
+      applied.apply({ type: 'participant', name: `bank-${made.length}`, operations: ['debit'], at: AT });
+      applied.apply({ type: 'expire', before: AT + made.length * 100 });
+    }
+    expect(made.length).toBeGreaterThan(6);
+    expect(applied.content()).not.toBe(expected);
+    expect(restored(Buffer.concat(made)).content()).toBe(expected);
+    expect(Buffer.concat([...pieces]).equals(Buffer.concat(made))).toBe(true);
+    pieces.release();
+  });
+
+  it('is the same on two nodes that applied the same', () => {
+    const [one, other] = [filled(), filled()];
+    const bytes = (applied: Applied): Buffer => Buffer.concat([...applied.pieces()]);
+    expect(bytes(one).equals(bytes(other))).toBe(true);
+    expect(bytes(restored(bytes(one))).equals(bytes(one))).toBe(true);
   });
 });

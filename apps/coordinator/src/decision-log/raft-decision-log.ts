@@ -1,17 +1,12 @@
 import { CodedError, invariant, unreachable } from '@concordat/foundation';
-import {
-  DecisionState,
-  type ApplyResult,
-  type DecisionStateSnapshot,
-  type LeaderEpoch,
-  type LogRecord,
-} from '@concordat/commit-protocol';
+import { DecisionState, type ApplyResult, type LeaderEpoch, type LogRecord } from '@concordat/commit-protocol';
 import {
   NotLeaderError,
   ProposalDroppedError,
   ProposalUnknownError,
   type RaftNodeApi,
   type RaftStatus,
+  type SnapshotPieces,
   type StateMachine,
 } from '@concordat/raft';
 import {
@@ -54,7 +49,7 @@ export class RaftDecisionLog implements DecisionLog {
       applied: (index) => {
         this.lastApplied = index;
       },
-      takeSnapshot: () => encodeSnapshot(this.state.takeSnapshot(), this.archive.takeSnapshot()),
+      takeSnapshot: () => this.takeSnapshot(),
       restoreSnapshot: (data, { index }) => this.restore(data, index),
     };
   }
@@ -124,8 +119,18 @@ export class RaftDecisionLog implements DecisionLog {
     return result;
   }
 
+  /** Freezes the state, which takes a moment; the pieces are made of it while it goes on. */
+  private takeSnapshot(): SnapshotPieces {
+    const frozen = this.state.freeze(this.lastApplied);
+    const archive = this.archive.takeSnapshot();
+    return {
+      [Symbol.iterator]: () => encodeSnapshot(frozen, archive),
+      release: () => frozen.release(),
+    };
+  }
+
   private restore(data: Uint8Array, index: number): void {
-    const { state, archive } = decodeSnapshot<DecisionStateSnapshot>(data);
+    const { state, archive } = decodeSnapshot(data);
     this.archive.restoreSnapshot(archive);
     this.state.restoreSnapshot(state);
     this.lastApplied = index;

@@ -1,11 +1,22 @@
 import { CodedError } from '@concordat/foundation';
+import type { DecisionStateSnapshot, FrozenState, TransactionState } from '@concordat/commit-protocol';
 import type { EndedTransactionsSnapshot } from './ended-archive.js';
 
 /**
- * A snapshot of the decision log: magic, then sections, each with its length in 4 bytes (big-endian): the state
- * as JSON, what the archive holds uncompressed as JSON, and its sealed blocks as they are.
+ * A snapshot of the decision log: magic, then sections, each with its kind in a byte, its length in 4 bytes
+ * (big-endian) and its content, and an empty section at the end. Transactions are JSON arrays of some of them, in
+ * order; sealed blocks of the archive are as they are; whatever else there is stands in one JSON object.
  */
-const MAGIC = Buffer.from('CDS1');
+const MAGIC = Buffer.from('CDS2');
+const HEADER_BYTES = 5;
+
+const KIND = { end: 0, remainder: 1, open: 2, unpublished: 3, recent: 4, sealed: 5 } as const;
+type Kind = keyof typeof KIND;
+const KIND_BY_CODE = new Map<number, Kind>(Object.entries(KIND).map(([kind, code]) => [code, kind as Kind]));
+
+/** A piece has no more transactions, and ends with the one or the block that makes it this long. */
+export const PIECE_TRANSACTIONS = 256;
+export const PIECE_BYTES = 256 * 1024;
 
 /** A snapshot that this version cannot read. */
 export class SnapshotDecodeError extends CodedError {
@@ -13,42 +24,110 @@ export class SnapshotDecodeError extends CodedError {
   readonly retryable = false;
 }
 
-export function encodeSnapshot(state: unknown, archive: EndedTransactionsSnapshot): Uint8Array {
-  const sections = [
-    Buffer.from(JSON.stringify(state)),
-    Buffer.from(JSON.stringify(archive.recent)),
-    ...archive.sealed.map((block) => Buffer.from(block.buffer, block.byteOffset, block.byteLength)),
-  ];
-  const parts: Buffer[] = [MAGIC];
-  for (const section of sections) {
-    const length = Buffer.alloc(4);
-    length.writeUInt32BE(section.length);
-    parts.push(length, section);
-  }
-  return Buffer.concat(parts);
+/** Makes one piece each time it is asked, in a millisecond or two; only a very large transaction takes longer. */
+export function* encodeSnapshot(
+  state: Pick<FrozenState, 'open' | 'unpublished' | 'remainder'>,
+  archive: EndedTransactionsSnapshot,
+): Generator<Uint8Array, void> {
+  yield MAGIC;
+  yield section('remainder', Buffer.from(JSON.stringify(state.remainder)));
+  yield* encodeTransactions('open', state.open());
+  yield* encodeTransactions('unpublished', state.unpublished());
+  yield* encodeBlocks(archive.sealed);
+  yield* encodeTransactions('recent', archive.recent);
+  yield section('end', Buffer.alloc(0));
 }
 
-/** @throws SnapshotDecodeError */
-export function decodeSnapshot<State>(data: Uint8Array): { state: State; archive: EndedTransactionsSnapshot } {
+function* encodeTransactions(kind: Kind, transactions: Iterable<TransactionState>): Iterable<Uint8Array> {
+  let texts: string[] = [];
+  let length = 0;
+  for (const transaction of transactions) {
+    const text = JSON.stringify(transaction);
+    texts.push(text);
+    length += text.length;
+    if (texts.length < PIECE_TRANSACTIONS && length < PIECE_BYTES) continue;
+    yield section(kind, Buffer.from(`[${texts.join(',')}]`));
+    texts = [];
+    length = 0;
+  }
+  if (texts.length > 0) yield section(kind, Buffer.from(`[${texts.join(',')}]`));
+}
+
+function* encodeBlocks(blocks: Iterable<Uint8Array>): Iterable<Uint8Array> {
+  let sections: Uint8Array[] = [];
+  let length = 0;
+  for (const block of blocks) {
+    sections.push(section('sealed', block));
+    length += block.length;
+    if (length < PIECE_BYTES) continue;
+    yield Buffer.concat(sections);
+    sections = [];
+    length = 0;
+  }
+  if (sections.length > 0) yield Buffer.concat(sections);
+}
+
+function section(kind: Kind, content: Uint8Array): Uint8Array {
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + content.length);
+  bytes[0] = KIND[kind];
+  bytes.writeUInt32BE(content.length, 1);
+  bytes.set(content, HEADER_BYTES);
+  return bytes;
+}
+
+export interface DecodedSnapshot {
+  readonly state: DecisionStateSnapshot;
+  readonly archive: EndedTransactionsSnapshot;
+}
+
+/**
+ * The other way. Sealed blocks are not copied: they hold on to `data`.
+ *
+ * @throws SnapshotDecodeError
+ */
+export function decodeSnapshot(data: Uint8Array): DecodedSnapshot {
+  const transactions: Record<'open' | 'unpublished' | 'recent', TransactionState[]> = {
+    open: [],
+    unpublished: [],
+    recent: [],
+  };
+  const sealed: Uint8Array[] = [];
+  let remainder: FrozenState['remainder'] | undefined;
+  for (const { kind, content } of sectionsOf(data)) {
+    if (kind === 'sealed') sealed.push(content);
+    else if (kind === 'remainder') remainder = parse<FrozenState['remainder']>(content);
+    else for (const transaction of parse<TransactionState[]>(content)) transactions[kind].push(transaction);
+  }
+  if (!remainder) throw new SnapshotDecodeError('the snapshot lacks a section');
+  const { open, unpublished, recent } = transactions;
+  return { state: { open, unpublished, ...remainder }, archive: { sealed, recent } };
+}
+
+/** All but the last one, which says that there are no more. */
+function* sectionsOf(data: Uint8Array): Iterable<{ kind: Exclude<Kind, 'end'>; content: Uint8Array }> {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw new SnapshotDecodeError('the snapshot has another format than this version reads');
   }
-  const sections: Buffer[] = [];
-  for (let offset = MAGIC.length; offset < bytes.length;) {
-    if (offset + 4 > bytes.length) throw new SnapshotDecodeError('the snapshot is cut short');
-    const end = offset + 4 + bytes.readUInt32BE(offset);
+  for (let offset = MAGIC.length; ;) {
+    if (offset + HEADER_BYTES > bytes.length) throw new SnapshotDecodeError('the snapshot is cut short');
+    const kind = KIND_BY_CODE.get(bytes[offset]!);
+    const start = offset + HEADER_BYTES;
+    const end = start + bytes.readUInt32BE(offset + 1);
     if (end > bytes.length) throw new SnapshotDecodeError('the snapshot is cut short');
-    sections.push(bytes.subarray(offset + 4, end));
+    if (kind === undefined) throw new SnapshotDecodeError('the snapshot has a section of an unknown kind');
+    if (kind === 'end') {
+      if (end !== bytes.length) throw new SnapshotDecodeError('the snapshot goes on behind its end');
+      return;
+    }
+    yield { kind, content: bytes.subarray(start, end) };
     offset = end;
   }
-  const [state, recent, ...sealed] = sections;
-  if (!state || !recent) throw new SnapshotDecodeError('the snapshot is cut short');
+}
+
+function parse<Value>(content: Uint8Array): Value {
   try {
-    return {
-      state: JSON.parse(state.toString('utf8')) as State,
-      archive: { recent: JSON.parse(recent.toString('utf8')) as EndedTransactionsSnapshot['recent'], sealed },
-    };
+    return JSON.parse(Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('utf8')) as Value;
   } catch (cause) {
     throw new SnapshotDecodeError('the snapshot holds no JSON', { cause });
   }
