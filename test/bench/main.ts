@@ -9,6 +9,7 @@ import { CLUSTER_NAME } from './raft/process-protocol.js';
 import { RAFT_PARTS, runRaftWorkload, type RaftPart } from './raft/workload.js';
 import { writeResults } from './report.js';
 import type { Accounts } from './rest-client.js';
+import { runStateWorkload, stateDirectory } from './state/workload.js';
 import { BENCH_ACCOUNTS, RunningSystem } from './system.js';
 
 const HELP = `Benchmarks, of a local system of their own (fresh, on ports of its own, ended afterwards) or of a library alone.
@@ -19,6 +20,7 @@ const HELP = `Benchmarks, of a local system of their own (fresh, on ports of its
   npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit
   npm run bench -- protocols     2PC, 3PC, one phase and read-only with 2 to 16 branches
   npm run bench -- recovery      kill -9 of leader and of all coordinators: time until no branch is in doubt
+  npm run bench -- state         coordinators with 100,000 open transactions: restart, snapshots, REST, take-over
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
 
 Options
@@ -32,6 +34,7 @@ Options
   --protocols ${PROTOCOLS.join(',')}
                       for protocols and recovery (2pc,3pc): some of them only
   --port-offset 2000  added to every port of the system
+  --open 100000       for state
   --parts ${RAFT_PARTS.join(',')}
                       for raft: some of them only; "memory" is a million commands, a restart behind them
   --commands 1000000  for raft's memory
@@ -44,7 +47,7 @@ Results go to bench-results/ as JSON and SVG.
 `;
 
 const RESULTS = path.resolve('bench-results');
-const WORKLOADS = ['transfer', 'contention', 'memory', 'failover', 'raft', ...PROTOCOL_WORKLOADS] as const;
+const WORKLOADS = ['transfer', 'contention', 'memory', 'failover', 'state', 'raft', ...PROTOCOL_WORKLOADS] as const;
 type Workload = (typeof WORKLOADS)[number];
 
 const OPTIONS = {
@@ -56,6 +59,7 @@ const OPTIONS = {
   branches: { type: 'string' },
   protocols: { type: 'string' },
   'port-offset': { type: 'string', default: '2000' },
+  open: { type: 'string', default: '100000' },
   parts: { type: 'string', default: RAFT_PARTS.join(',') },
   commands: { type: 'string', default: '1000000' },
   tls: { type: 'boolean', default: false },
@@ -103,6 +107,7 @@ async function main(): Promise<void> {
   if (workload === 'raft') return await benchRaft(values);
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
+  if (workload === 'state') return await benchState(values);
   process.stderr.write('starting a system for the benchmark\n');
   const system = await RunningSystem.start(path.join(RESULTS, 'system'), { portOffset });
   try {
@@ -141,6 +146,18 @@ async function benchProtocols(workload: 'protocols' | 'recovery', values: Values
     kills: values.kills === undefined ? undefined : positive(values.kills, 'kills'),
   });
   report(workload, result, bars, unit);
+}
+
+async function benchState(values: Values): Promise<void> {
+  const { result, bars } = await runStateWorkload({
+    directory: stateDirectory(RESULTS),
+    open: positive(values.open, 'open'),
+    clients: positive(values.clients ?? '8', 'clients'),
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+    execArgv: [],
+  });
+  report('state', result, bars, 'longest pause of the event loop, ms');
 }
 
 async function benchMemory(system: RunningSystem, values: Values): Promise<void> {

@@ -35,6 +35,8 @@ export interface Config {
   readonly retentionCount: number;
   readonly retentionIntervalMs: number;
   readonly inDoubtAfterMs: number;
+  /** transactions open at once at most */
+  readonly maximumOpen: number;
   readonly maximumBranches: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
   readonly logFormat: LogFormat;
@@ -219,6 +221,11 @@ export const VARIABLES = {
     default: '5000',
     ...whole(0, 86_400_000),
   }),
+  CONCORDAT_MAX_OPEN: variable({
+    meaning: 'transactions that may be open at once; beyond, new ones are refused with OVERLOADED',
+    default: '200000',
+    ...whole(1_000, 1_000_000),
+  }),
   CONCORDAT_MAX_BRANCHES: variable({
     meaning: 'branches that a transaction may have',
     default: '64',
@@ -369,6 +376,7 @@ function assemble(values: Values): Config {
     retentionCount: values.CONCORDAT_RETENTION_COUNT,
     retentionIntervalMs: values.CONCORDAT_RETENTION_INTERVAL_MS,
     inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
+    maximumOpen: values.CONCORDAT_MAX_OPEN,
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
     failpoints: values.CONCORDAT_FAILPOINTS,
     logFormat: values.CONCORDAT_LOG_FORMAT,

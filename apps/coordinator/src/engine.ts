@@ -26,6 +26,12 @@ import { DEFAULT_TRANSACTION_OPTIONS } from './transactions/options.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';
 
+/** Makes the wire to the participants; nothing is connected yet. */
+export type CreateBus = (config: Config, logger: Logger) => MessageBus;
+
+const kafkaBus: CreateBus = ({ kafkaBrokers, nodeId }, logger) =>
+  new KafkaMessageBus({ brokers: kafkaBrokers, clientId: `coordinator-${nodeId}`, logger });
+
 /**
  * What works behind the REST interface: Raft node, decision log, transaction manager, replies consumer. Built
  * and started before anything listens, stopped after nothing listens any more.
@@ -51,6 +57,7 @@ export class Engine implements OnApplicationShutdown {
     onFatal: (error: Error) => void,
     metrics: Metrics,
     armable: ArmableFailpoints,
+    createBus: CreateBus = kafkaBus,
   ): Promise<Engine> {
     const clock = new SystemClock();
     const random = new SystemRandom();
@@ -60,11 +67,12 @@ export class Engine implements OnApplicationShutdown {
     const node = createNode(config, log, transport, { clock, logger, onFatal });
     log.attach(node);
     await node.start();
-    const bus = new KafkaMessageBus({ brokers: config.kafkaBrokers, clientId: `coordinator-${config.nodeId}`, logger });
+    const bus = createBus(config, logger);
     const options = {
       ...DEFAULT_TRANSACTION_OPTIONS,
       cluster: config.clusterName,
       maximumBranches: config.maximumBranches,
+      maximumOpenTransactions: config.maximumOpen,
       retentionMs: config.retentionMs,
       maximumEnded: config.retentionCount,
       retentionIntervalMs: config.retentionIntervalMs,
@@ -201,13 +209,25 @@ function watchTransport(metrics: Metrics, transport: GrpcTransport): void {
   );
 }
 
-/** Providers of `TRANSACTIONS` and `CLUSTER` and of all that works behind them. */
-export const ENGINE_PROVIDERS: readonly Provider[] = [
-  {
-    provide: Engine,
-    inject: [CONFIG, LOGGER, ON_FATAL, Metrics, ArmableFailpoints],
-    useFactory: (...dependencies: Parameters<typeof Engine.start>) => Engine.start(...dependencies),
-  },
-  { provide: TRANSACTIONS, inject: [Engine], useFactory: ({ manager }: Engine) => manager },
-  { provide: CLUSTER, inject: [Engine], useFactory: ({ cluster }: Engine) => cluster },
-];
+/**
+ * Providers of `TRANSACTIONS` and `CLUSTER` and of all that works behind them.
+ *
+ * @param createBus Kafka by default; measurements of a coordinator alone bring their own
+ */
+export function engineProviders(createBus?: CreateBus): readonly Provider[] {
+  return [
+    {
+      provide: Engine,
+      inject: [CONFIG, LOGGER, ON_FATAL, Metrics, ArmableFailpoints],
+      useFactory: (
+        config: Config,
+        logger: Logger,
+        onFatal: (error: Error) => void,
+        metrics: Metrics,
+        failpoints: ArmableFailpoints,
+      ) => Engine.start(config, logger, onFatal, metrics, failpoints, createBus),
+    },
+    { provide: TRANSACTIONS, inject: [Engine], useFactory: ({ manager }: Engine) => manager },
+    { provide: CLUSTER, inject: [Engine], useFactory: ({ cluster }: Engine) => cluster },
+  ];
+}

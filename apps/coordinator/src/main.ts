@@ -2,7 +2,7 @@ import { errorMessage } from '@concordat/foundation';
 import { formatAddress } from './address.js';
 import { createCoordinator } from './bootstrap.js';
 import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
-import { ENGINE_PROVIDERS } from './engine.js';
+import { engineProviders } from './engine.js';
 import { EXIT, Lifecycle } from './lifecycle.js';
 import { ProcessLogger } from './logging.js';
 
@@ -22,7 +22,7 @@ async function start(config: Config): Promise<void> {
     process.exit(EXIT.failed);
   };
   try {
-    const app = await createCoordinator({ config, logger, onFatal, engine: ENGINE_PROVIDERS });
+    const app = await createCoordinator({ config, logger, onFatal, engine: engineProviders() });
     lifecycle.started(app);
     await app.init();
     // not Nest's own listen, which logs what fails before it is said here in one sentence

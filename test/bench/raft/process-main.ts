@@ -1,8 +1,9 @@
 // One process of a replicated log under measurement; the benchmark starts it and talks to it over its IPC channel.
 // It ends when the benchmark does.
+import { answerCalls } from '../called-process.js';
 import { closedLoop, type Measurement } from '../closed-loop.js';
 import { BareMember } from './bare-member.js';
-import type { AnswerMessage, CallMessage, CallName, Calls, LoadLength, Member } from './process-protocol.js';
+import type { CallMessage, CallName, Calls, LoadLength, Member } from './process-protocol.js';
 import { RaftMember } from './raft-member.js';
 
 const COMMAND_BYTES = 128;
@@ -63,17 +64,4 @@ async function answerTo(call: CallMessage): Promise<Calls[CallName]['answer']> {
   }
 }
 
-async function serve(call: CallMessage): Promise<void> {
-  let message: AnswerMessage;
-  try {
-    message = { id: call.id, answer: await answerTo(call) };
-  } catch (error) {
-    message = { id: call.id, error: error instanceof Error ? error.message : String(error) };
-  }
-  process.send?.(message, undefined, undefined, () => {
-    if (call.name === 'stop') process.exit(0);
-  });
-}
-
-process.on('message', (call: CallMessage) => void serve(call));
-process.on('disconnect', () => process.exit(0));
+answerCalls<CallName>('stop', (call) => answerTo(call as CallMessage));

@@ -73,9 +73,6 @@ export type CallMessage = {
   [Name in CallName]: { readonly id: number; readonly name: Name; readonly request: Calls[Name]['request'] };
 }[CallName];
 
-export type AnswerMessage =
-  { readonly id: number; readonly answer: Calls[CallName]['answer'] } | { readonly id: number; readonly error: string };
-
 /** What both kinds of process can do. */
 export interface Member {
   start(): Promise<void>;

@@ -1,13 +1,11 @@
 import { rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { freePorts } from '../free-ports.js';
 import { MemberProcess } from './member-process.js';
 import type { MemberKind, MemberTls } from './process-protocol.js';
 
 const MEMBERS = 3;
-/** Below the ports that the system gives to outgoing connections. */
-const PORTS = { first: 25_000, last: 31_000 };
 const POLL_MS = 5;
 const PATIENCE_MS = 30_000;
 
@@ -30,7 +28,7 @@ export class Trio {
 
   static async start(options: TrioOptions): Promise<Trio> {
     rmSync(options.directory, { recursive: true, force: true });
-    const ports = await freePorts();
+    const ports = await freePorts(MEMBERS);
     const processes = ports.map((_, position) => {
       const { kind, samplesMemory = false } = options;
       const tls = options.tls?.[position];
@@ -108,25 +106,4 @@ export class Trio {
       await delay(POLL_MS);
     }
   }
-}
-
-/** Free at this moment. */
-async function freePorts(): Promise<number[]> {
-  const ports: number[] = [];
-  const span = PORTS.last - PORTS.first;
-  const start = Math.floor(Math.random() * span);
-  for (let tried = 0; tried < span && ports.length < MEMBERS; tried++) {
-    const port = PORTS.first + ((start + tried) % span);
-    if (await isFree(port)) ports.push(port);
-  }
-  if (ports.length < MEMBERS) throw new Error(`there are no free ports between ${PORTS.first} and ${PORTS.last}`);
-  return ports;
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
-  });
 }

@@ -35,7 +35,7 @@ export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = 
   maximumBranches: 64,
   maximumOperations: 256,
   maximumOperationsBytes: 1024 * 1024,
-  maximumOpenTransactions: 20_000,
+  maximumOpenTransactions: 200_000,
   maximumWaitingForKeys: 10_000,
   retentionMs: 24 * 3_600_000,
   maximumEnded: 1_000_000,

@@ -1,0 +1,7 @@
+/**
+ * A whole coordinator with its REST interface, for measurements that bring their own message bus. The service itself
+ * starts in `main.ts`.
+ */
+export { createCoordinator } from '../bootstrap.js';
+export { formatProblems, parseConfig } from '../config.js';
+export { Engine, engineProviders } from '../engine.js';
