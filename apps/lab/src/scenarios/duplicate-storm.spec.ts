@@ -18,10 +18,17 @@ describe('the ledger after the storm', () => {
 });
 
 describe('the kind of a message', () => {
+  it.each([null, Buffer.alloc(0), Buffer.from('COMMIT'), Buffer.of(0xff)])(
+    'is unreadable for what is none',
+    (value) => {
+      expect(kindOf({ value }).kind).toBe('unreadable');
+    },
+  );
   it.each([
     [{ type: 'decision', decision: 'abort', transactionId: 't' }, 'decision abort', 't'],
     [{ type: 'vote', vote: 'yes', transactionId: 't' }, 'vote yes', 't'],
     [{ type: 'announce', participant: 'bank-a' }, 'announce', undefined],
+    [null, 'unreadable', undefined],
   ])('%j', (fields, kind, transactionId) => {
     expect(kindOf({ value: Buffer.from(JSON.stringify(fields)) })).toEqual({ kind, transactionId });
   });

@@ -76,15 +76,25 @@ async function stretchOfEveryKind(lab: ScenarioLab): Promise<void> {
   await lab.waitForCommits(STRETCH_COMMITS);
 }
 
-/** Takes a message apart as far as the storm has to know it. */
+/** Takes a message apart as far as the storm has to know it; what another scenario left may be no message at all. */
 export function kindOf({ value }: Pick<TappedMessage, 'value'>): { kind: string; transactionId: string | undefined } {
-  const fields = JSON.parse(String(value)) as Record<string, unknown>;
+  const fields = fieldsOf(value);
   const more = [fields['decision'], fields['vote'], fields['end']].filter((one) => typeof one === 'string');
   const { transactionId } = fields;
   return {
     kind: [fields['type'], ...more].join(' '),
     transactionId: typeof transactionId === 'string' ? transactionId : undefined,
   };
+}
+
+function fieldsOf(value: Buffer | null): Readonly<Record<string, unknown>> {
+  try {
+    const parsed: unknown = JSON.parse(String(value));
+    if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>;
+  } catch {
+    // no JSON
+  }
+  return { type: 'unreadable' };
 }
 
 function narrateKinds(lab: ScenarioLab, messages: readonly TappedMessage[]): void {

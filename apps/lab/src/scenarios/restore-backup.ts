@@ -209,16 +209,20 @@ async function forget(lab: ScenarioLab): Promise<void> {
   );
   await lab.stop(node);
   await lab.restart(node, { CONCORDAT_RETENTION_MS: String(SHORT_RETENTION_MS) });
-  await lab.changeGroup('POST', 'leader', { nodeId: nodeIdOf(node) });
-  const start = Date.now();
-  if (!(await waitUntil(() => allForgotten(lab), { timeoutMs: FORGET_TIMEOUT_MS, pollMs: 500 }))) {
-    throw new LabError(`The coordinators still knew transactions after ${FORGET_TIMEOUT_MS / 1000} s.`);
+  try {
+    await lab.changeGroup('POST', 'leader', { nodeId: nodeIdOf(node) });
+    const start = Date.now();
+    if (!(await waitUntil(() => allForgotten(lab), { timeoutMs: FORGET_TIMEOUT_MS, pollMs: 500 }))) {
+      throw new LabError(`The coordinators still knew transactions after ${FORGET_TIMEOUT_MS / 1000} s.`);
+    }
+    for (const transfer of load.transfers) transfer.forgotten = 'expired';
+    narration.observation(`all transactions so far are forgotten (410) after ${Date.now() - start} ms`);
+  } finally {
+    narration.action(`end ${node}, to have the usual retention again`);
+    await lab.stop(node);
+    await lab.restart(node);
   }
-  for (const transfer of load.transfers) transfer.forgotten = 'expired';
-  narration.observation(`all transactions so far are forgotten (410) after ${Date.now() - start} ms`);
-  narration.action(`start ${node} with the usual retention again, and the load (still without ${BANK})`);
-  await lab.stop(node);
-  await lab.restart(node);
+  narration.action(`start the load again, still without ${BANK}`);
   load.start();
   await lab.waitForCommits(20);
 }
