@@ -5,7 +5,7 @@ export interface HeldFailpoint {
   /** resolves when somebody has come by and waits */
   readonly reached: Promise<void>;
   /** lets the one that waits go on; with an error it fails there */
-  release(error?: Error): void;
+  readonly release: (error?: Error) => void;
 }
 
 /** Failpoints at which a test holds the first who comes by, each once. */
