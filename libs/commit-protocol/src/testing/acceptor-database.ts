@@ -1,0 +1,138 @@
+import { invariant } from '@concordat/foundation';
+import { promiseOwnBallot, stepAcceptor, type AcceptorState, type BallotAnswer } from '../acceptor.js';
+import { compareBallots, FIRST_BALLOT, proposerNumber, type Acceptor } from '../ballot.js';
+import { isSameAcceptorSet } from '../ballot-legitimacy.js';
+import type { OpenedBallot } from '../branch-ballots.js';
+import type { BallotRequestMessage, BranchAddress, PrepareMessage } from '../messages.js';
+import type { BranchEnd, Decision, Vote } from '../types.js';
+
+/** What goes on in a database: what was done before a `yield` is durable, and others may come in between. */
+export type DatabaseWork<T> = Generator<undefined, T>;
+
+/**
+ * A branch with its database in three phases, after protocol sections 5 and 6: a prepared transaction, the ledger, and
+ * the row of the acceptor. Everything here is durable. Several processes may be at work in it at once, and one that
+ * dies leaves what it has done up to then.
+ */
+export class AcceptorDatabase {
+  ledger: 'committed' | 'aborted' | undefined;
+  private row: { readonly acceptors: readonly Acceptor[]; state: AcceptorState } | undefined;
+
+  /**
+   * @param inclination what its work comes to
+   * @param isPrepared its service has prepared it already
+   */
+  constructor(
+    readonly address: BranchAddress,
+    readonly inclination: Vote,
+    public isPrepared: boolean,
+  ) {}
+
+  /** Its vote is on record; only then may it open a ballot. */
+  get recordedVote(): Vote | undefined {
+    return this.row?.state.vote;
+  }
+
+  /** Whether it can answer a ballot: while it is prepared and its vote not on record, nothing may be said of it. */
+  get canAnswer(): boolean {
+    return this.row !== undefined || !this.isPrepared;
+  }
+
+  /** Whether it has accepted the coordinators' first ballot, and no later one. */
+  get hasAcceptedFirst(): boolean {
+    const accepted = this.row?.state.accepted;
+    return accepted !== undefined && compareBallots(accepted.ballot, FIRST_BALLOT) === 0;
+  }
+
+  get acceptors(): readonly Acceptor[] {
+    return this.row?.acceptors ?? [];
+  }
+
+  *prepare({ acceptors, enlistedVote }: PrepareMessage): DatabaseWork<Vote> {
+    if (!this.row) {
+      yield; // its work runs
+      if (this.ledger) return this.ledger === 'committed' ? 'yes' : 'no'; // a tombstone stops it when it is prepared
+      const vote = this.work(enlistedVote);
+      yield;
+      if (vote === 'no') {
+        yield* this.abort();
+        return 'no';
+      }
+      this.row ??= { acceptors: acceptors!, state: newState(vote) }; // the first vote on record wins
+      if (this.recordedVote === 'read-only') this.isPrepared = false;
+      yield;
+    }
+    if (this.recordedVote === 'no') yield* this.abort();
+    return this.recordedVote!;
+  }
+
+  *commitOnePhase(): DatabaseWork<BranchEnd> {
+    yield;
+    if (this.inclination === 'read-only' && !this.ledger) return 'read-only';
+    this.ledger ??= this.inclination === 'yes' ? 'committed' : 'aborted';
+    return this.ledger;
+  }
+
+  *commit(): DatabaseWork<BranchEnd> {
+    yield;
+    if (this.isPrepared) this.ledger = 'committed';
+    this.isPrepared = false;
+    if (this.ledger === 'committed') return 'committed';
+    return this.recordedVote === 'read-only' ? 'read-only' : 'heuristic-rollback';
+  }
+
+  *abort(): DatabaseWork<BranchEnd> {
+    do {
+      this.isPrepared = false;
+      yield; // a late PREPARE comes in here, and only rolling it back once more ends it
+    } while (this.isPrepared);
+    this.ledger ??= 'aborted';
+    return this.ledger === 'aborted' ? 'aborted' : 'heuristic-commit';
+  }
+
+  *answerBallot({ request, acceptors }: BallotRequestMessage): DatabaseWork<BallotAnswer | undefined> {
+    yield;
+    if (this.decision) return { type: 'decided', decision: this.decision };
+    if (!this.row && this.isPrepared) return undefined; // its vote may be on its way to the record
+    this.row ??= { acceptors, state: newState('no') };
+    if (!isSameAcceptorSet(acceptors, this.row.acceptors)) return undefined;
+    const step = stepAcceptor(this.row.state, request);
+    if (step.type !== 'answer') return undefined;
+    if (step.answer.type !== 'decided') {
+      this.row.state = step.state;
+      return step.answer;
+    }
+    yield;
+    yield* this.abort(); // it had voted no, and may have died before its tombstone
+    return step.answer;
+  }
+
+  *openBallot(): DatabaseWork<OpenedBallot> {
+    yield;
+    if (this.decision) return { type: 'decided', decision: this.decision };
+    if (!this.row) return { type: 'not-an-acceptor' };
+    const { acceptors, state } = this.row;
+    if (state.vote === 'no') return { type: 'decided', decision: 'abort' };
+    const opened = promiseOwnBallot(state, proposerNumber(acceptors, this.address.branchId)!);
+    invariant(opened, 'there are rounds left');
+    this.row.state = opened.state;
+    return { type: 'opened', ballot: opened.ballot, accepted: state.accepted, acceptors };
+  }
+
+  private get decision(): Decision | undefined {
+    if (!this.ledger) return undefined;
+    return this.ledger === 'committed' ? 'commit' : 'abort';
+  }
+
+  private work(enlistedVote: PrepareMessage['enlistedVote']): Vote {
+    if (this.isPrepared) return 'yes';
+    if (enlistedVote === 'yes') return 'no'; // it is not there, and is never run empty
+    const vote = enlistedVote ?? this.inclination;
+    this.isPrepared = vote === 'yes';
+    return vote;
+  }
+}
+
+function newState(vote: Vote): AcceptorState {
+  return { vote, promised: undefined, accepted: undefined, decision: undefined };
+}

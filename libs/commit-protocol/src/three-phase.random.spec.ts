@@ -1,0 +1,81 @@
+import { describe, expect, it } from '@jest/globals';
+import { majorityOf } from './ballot.js';
+import { ThreePhaseRun, type RunSummary } from './testing/three-phase-run.js';
+
+const SEEDS = 3_000;
+const ORPHANS = 1_000;
+
+function each(seeds: number, play: (seed: number) => void, call: string): void {
+  for (let seed = 1; seed <= seeds; seed++) {
+    try {
+      play(seed);
+    } catch (cause) {
+      throw new Error(`seed ${seed}: run it alone with ${call.replace('SEED', String(seed))}`, { cause });
+    }
+  }
+}
+
+/** A transaction of three to five branches, all of which want to commit. */
+function willing(seed: number): ThreePhaseRun {
+  return new ThreePhaseRun(seed, { branches: 3 + (seed % 3), inclination: 'yes' });
+}
+
+describe('three phases under random faults', () => {
+  it(`AC1 to AC5 hold in ${SEEDS} runs of lost messages, fail-overs, crashes, ballots of branches, and no coordinator`, () => {
+    const summaries: RunSummary[] = [];
+    each(SEEDS, (seed) => void summaries.push(new ThreePhaseRun(seed).run()), 'new ThreePhaseRun(SEED).run()');
+    const count = (isKind: (summary: RunSummary) => boolean): number => summaries.filter(isKind).length;
+    expect(count(({ decision }) => decision === 'commit')).toBeGreaterThan(SEEDS / 20);
+    expect(count(({ decision }) => decision === 'abort')).toBeGreaterThan(SEEDS / 20);
+    expect(count(({ branchesDecided, decision }) => branchesDecided && decision === 'commit')).toBeGreaterThan(
+      SEEDS / 100,
+    );
+    expect(count(({ branchesDecided, decision }) => branchesDecided && decision === 'abort')).toBeGreaterThan(
+      SEEDS / 100,
+    );
+    expect(count(({ endedWithoutCoordinators }) => endedWithoutCoordinators)).toBeGreaterThan(SEEDS / 40);
+  });
+});
+
+describe('three phases without any coordinator', () => {
+  it(`end what was pre-committed, in ${ORPHANS} runs, as long as a majority of the branches can talk`, () => {
+    const counts = { commit: 0, abort: 0 };
+    const play = (seed: number): void => {
+      const run = willing(seed);
+      run.reachPreCommit();
+      run.loseCoordinators();
+      const accepted = [...run.databases.values()].filter(({ hasAcceptedFirst }) => hasAcceptedFirst).length;
+      run.silence();
+      run.terminate();
+      const { decision } = run;
+      if (decision === undefined) throw new Error('a majority that can talk decides');
+      counts[decision]++;
+      const isDecided = accepted >= majorityOf(run.databases.size);
+      if (isDecided && decision !== 'commit') throw new Error('what a majority has accepted is decided');
+      run.endSilence();
+      run.terminate();
+      const end = decision === 'commit' ? 'committed' : 'aborted';
+      for (const { ledger } of run.databases.values()) if (ledger !== end) throw new Error(`a branch is ${ledger}`);
+    };
+    each(ORPHANS, play, 'the steps of this test for seed SEED');
+    expect(counts.commit).toBeGreaterThan(ORPHANS / 10);
+    expect(counts.abort).toBeGreaterThan(ORPHANS / 100);
+  });
+
+  it.each([
+    ['every branch has voted yes', (run: ThreePhaseRun): void => run.reachFirstBallot()],
+    ['some branches have not heard of it', (run: ThreePhaseRun): void => run.reachSomeVotes()],
+  ])(`abort what was never pre-committed, in ${ORPHANS} runs, when %s`, (_when, reach) => {
+    let ended = 0;
+    const play = (seed: number): void => {
+      const run = willing(seed);
+      reach(run);
+      run.loseCoordinators();
+      if (run.terminate()) ended++;
+      if (run.decision === 'commit') throw new Error('nobody had proposed a commit');
+      for (const { ledger } of run.databases.values()) if (ledger === 'committed') throw new Error('one has committed');
+    };
+    each(ORPHANS, play, 'the steps of this test for seed SEED');
+    expect(ended).toBeGreaterThan(ORPHANS / 2);
+  });
+});
