@@ -6,6 +6,7 @@ import { stopSystem, superviseDetached } from '../local-system/supervisor.js';
 import { SystemFile } from '../local-system/system-file.js';
 import { Narration, table } from '../narration.js';
 import { finalChecks } from './final-checks.js';
+import { crashEverywhere } from './crash-everywhere.js';
 import { duplicateStorm } from './duplicate-storm.js';
 import { growShrink } from './grow-shrink.js';
 import { heuristic } from './heuristic.js';
@@ -40,6 +41,7 @@ const SCENARIOS: readonly Scenario[] = [
   poisonMessage,
   duplicateStorm,
   threePhase,
+  crashEverywhere,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
 

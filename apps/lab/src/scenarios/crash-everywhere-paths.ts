@@ -1,0 +1,269 @@
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { SystemClock, SystemRandom, UuidV7Generator } from '@concordat/foundation';
+import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
+import { describeAnswer, request, type Answer } from '../rest.js';
+import type { KafkaTap } from './kafka-tap.js';
+import { rule } from './operator.js';
+import type { ScenarioLab } from './scenario-lab.js';
+
+const REPLIES_TOPIC = 'concordat.replies';
+/** A transaction of the paths' own is aborted after this when a crash leaves it behind. */
+const TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 3_000;
+
+/** What a path has in its hands. */
+export interface PathContext {
+  readonly lab: ScenarioLab;
+  readonly tap: KafkaTap;
+  /** the process that is to die */
+  readonly victim: string;
+  /** a transaction in three phases that has committed, once there is one */
+  readonly threePhase: () => string | undefined;
+  /** a bank that nobody is about to kill, to oneself until the end of the work */
+  readonly withQuietBank: <Value>(work: (bank: string) => Promise<Value>) => Promise<Value>;
+}
+
+/** Does what brings a process to a crash point. May fail in the middle, because somebody dies of it. */
+export type Provocation = (context: PathContext) => Promise<void>;
+
+export interface Path {
+  /** undefined: the traffic alone comes by */
+  readonly provoke?: Provocation;
+  /** how often it is done until the process has died; default 1,000 ms */
+  readonly everyMs?: number;
+}
+
+const clock = new SystemClock();
+const ids = new UuidV7Generator(() => clock.now(), new SystemRandom());
+
+/**
+ * Crash points at which the traffic does not come by, or not soon. The first pattern that fits counts; whatever fits
+ * none is reached by transfers, and by what the crashes of the others cause.
+ */
+const PATHS: readonly (readonly [RegExp, Path])[] = [
+  [/^coordinator\.resolve\./, { provoke: ruleToAbort }],
+  [
+    /^coordinator\.ruling\./,
+    { provoke: (context) => context.withQuietBank((bank) => ruleAgainst(context, bank)), everyMs: 4_000 },
+  ],
+  [/^coordinator\.participant\./, { provoke: announceSomethingNew }],
+  [/^coordinator\.announce\./, { provoke: announceSomethingNew }],
+  [/^coordinator\.inquiry\./, { provoke: inquireAboutNothing }],
+  [/^coordinator\.unknown-old\./, { provoke: inquireAboutSomethingOld }],
+  [/^coordinator\.branches-decided\./, { provoke: repeatDecisionOfBranches }],
+  [
+    /^participant\.(ruling|acceptor-decision)\./,
+    { provoke: (context) => ruleAgainst(context, context.victim), everyMs: 6_000 },
+  ],
+  [/^participant\.unknown-old\./, { provoke: answerUnknownOld }],
+  [/^participant\.inquiry\./, { provoke: leaveOrphan, everyMs: 15_000 }],
+  [/^participant\.acceptor-(refusal|release)\./, { provoke: strangeBallot }],
+  [/^participant\.ledger-look-up\./, { provoke: repeatOldDecision }],
+];
+
+export function pathTo(point: string): Path {
+  return PATHS.find(([pattern]) => pattern.test(point))?.[1] ?? {};
+}
+
+/** An operator aborts an interactive transaction. */
+async function ruleToAbort({ lab }: PathContext): Promise<void> {
+  const id = await begin(lab);
+  await rule(lab, id, { action: 'abort', reason: 'to come by a crash point' });
+}
+
+/**
+ * A branch that was prepared by hand and enlisted is ruled against the decision, while its bank is stopped and cannot
+ * obey either. The branch moves no money: it writes nothing but its row in the ledger.
+ */
+async function ruleAgainst({ lab }: PathContext, bank: string): Promise<void> {
+  const transactionId = await begin(lab);
+  const branchId = randomUUID();
+  await prepareEmptyBranch(lab, bank, transactionId, branchId);
+  const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}`;
+  const vote = { participant: bank, branchId, vote: 'yes' };
+  const enlisted = await request('POST', `${url}/branches`, vote, {}, REQUEST_TIMEOUT_MS);
+  if (enlisted.status !== 201) throw unexpected('the enlistment', enlisted);
+  lab.pause(bank);
+  try {
+    const committed = await request('POST', `${url}/commit?wait=decided`, undefined, {}, REQUEST_TIMEOUT_MS);
+    if (committed.status !== 200) throw unexpected('the commit', committed);
+    const ruling = {
+      action: 'abort',
+      branchId,
+      force: true,
+      operator: 'the failure lab',
+      reason: 'to come by a crash point',
+    };
+    await request('POST', `${url}/resolve`, ruling, {}, REQUEST_TIMEOUT_MS);
+  } finally {
+    lab.wake(bank);
+  }
+}
+
+let announced = 0;
+
+async function announceSomethingNew({ tap }: PathContext): Promise<void> {
+  await send(tap, REPLIES_TOPIC, {
+    type: 'announce',
+    participant: 'lab-visitor',
+    operations: [`operation-${Date.now()}-${announced++}`],
+  });
+}
+
+/** A branch of a transaction that never was asks for its decision, and is told to abort. */
+async function inquireAboutNothing({ tap, lab }: PathContext): Promise<void> {
+  await inquire(tap, lab, ids.next());
+}
+
+/** An id that tells no time may be older than any retention. */
+async function inquireAboutSomethingOld({ tap, lab }: PathContext): Promise<void> {
+  await inquire(tap, lab, randomUUID());
+}
+
+async function inquire(tap: KafkaTap, lab: ScenarioLab, transactionId: string): Promise<void> {
+  const branchId = randomUUID();
+  const gid = gidOf(lab, transactionId, branchId);
+  await send(tap, REPLIES_TOPIC, { type: 'inquiry', transactionId, branchId, participant: 'bank-a', gid });
+}
+
+async function answerUnknownOld({ tap, victim }: PathContext): Promise<void> {
+  await send(tap, `concordat.decide.${victim}`, {
+    type: 'unknown-old',
+    transactionId: randomUUID(),
+    branchId: randomUUID(),
+    participant: victim,
+  });
+}
+
+/** A prepared branch of a transaction that never was: found by the sweeper, and rolled back on the answer. */
+async function leaveOrphan({ lab, victim }: PathContext): Promise<void> {
+  await prepareEmptyBranch(lab, victim, ids.next(), randomUUID());
+}
+
+/** The decision of a transfer that is long committed comes once more, to a process that has forgotten it. */
+async function repeatOldDecision({ lab, tap, victim }: PathContext): Promise<void> {
+  const old = lab.load.transfers.find(
+    ({ id, told, from }) => id !== undefined && told === 'committed' && from.bank === victim,
+  );
+  if (!old?.id) throw new LabError(`No transfer from ${victim} has committed.`);
+  const shown = await request('GET', `${lab.url(await lab.leader())}/v1/transactions/${old.id}`);
+  const branches = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
+  const branch = branches.find(({ participant }) => participant === victim);
+  if (!branch) throw unexpected(`GET of ${old.id}`, shown);
+  await send(tap, `concordat.decide.${victim}`, {
+    type: 'decision',
+    transactionId: old.id,
+    branchId: branch.branchId,
+    participant: victim,
+    decision: 'commit',
+    attempt: 1,
+  });
+}
+
+/** A branch tells once more what the branches of an old transaction decided. */
+async function repeatDecisionOfBranches({ lab, tap, threePhase }: PathContext): Promise<void> {
+  const transactionId = threePhase();
+  if (transactionId === undefined) throw new LabError('No transaction in three phases has committed.');
+  const shown = await request('GET', `${lab.url(await lab.leader())}/v1/transactions/${transactionId}`);
+  const [branch] = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
+  if (!branch) throw unexpected(`GET of ${transactionId}`, shown);
+  const { branchId, participant } = branch;
+  await send(tap, REPLIES_TOPIC, {
+    type: 'branches-decided',
+    transactionId,
+    branchId,
+    participant,
+    decision: 'commit',
+  });
+}
+
+/** A ballot finds a branch that has never voted: it aborts by itself, and says so when it is asked again. */
+async function strangeBallot({ tap, victim }: PathContext): Promise<void> {
+  const transactionId = ids.next();
+  const banks = ['bank-a', 'bank-b', 'bank-c'];
+  const acceptors = banks.map((participant) => ({ branchId: randomUUID(), participant }));
+  const branchId = acceptors.find(({ participant }) => participant === victim)?.branchId ?? randomUUID();
+  for (const round of [1, 2]) {
+    const asked = { type: 'promise', ballot: { round, proposer: 0 } };
+    await send(tap, `concordat.decide.${victim}`, {
+      type: 'ballot-request',
+      transactionId,
+      branchId,
+      participant: victim,
+      request: asked,
+      acceptors,
+    });
+  }
+}
+
+interface ShownBranch {
+  readonly branchId: string;
+  readonly participant: string;
+}
+
+async function begin(lab: ScenarioLab): Promise<string> {
+  const url = `${lab.url(await lab.leader())}/v1/transactions`;
+  const begun = await request('POST', url, { timeoutMs: TIMEOUT_MS }, {}, REQUEST_TIMEOUT_MS);
+  const { id } = begun.body;
+  if (typeof id !== 'string') throw unexpected('the begin', begun);
+  return id;
+}
+
+/** What a service of its own would prepare, without any work inside. */
+async function prepareEmptyBranch(
+  lab: ScenarioLab,
+  bank: string,
+  transactionId: string,
+  branchId: string,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: lab.process(bank).databaseUrl, connectionTimeoutMillis: 3_000 });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    await client.query('BEGIN');
+    const row =
+      "INSERT INTO concordat_branch (branch_id, transaction_id, outcome, result) VALUES ($1, $2, 'committed', '[]')";
+    await client.query(row, [branchId, transactionId]);
+    await client.query(`PREPARE TRANSACTION ${pg.escapeLiteral(gidOf(lab, transactionId, branchId))}`);
+  } finally {
+    await client.end();
+  }
+}
+
+function gidOf(lab: ScenarioLab, transactionId: string, branchId: string): string {
+  return `concordat:${lab.state().clusterName}:${transactionId}:${branchId}`;
+}
+
+async function send(tap: KafkaTap, topic: string, message: Readonly<Record<string, unknown>>): Promise<void> {
+  const key = Buffer.from(String(message['transactionId'] ?? message['participant']));
+  await tap.send(topic, [{ key, value: Buffer.from(JSON.stringify({ v: 1, ...message })) }]);
+}
+
+function unexpected(what: string, answer: Answer): LabError {
+  return new LabError(`${what} was answered ${describeAnswer(answer)}.`);
+}
+
+interface InDoubtItem {
+  readonly transactionId: string;
+  readonly branchId: string;
+  readonly state: string;
+}
+
+/**
+ * What the paths leave for an operator to end: branches that were asked about and that nobody remembers, and branches
+ * that were ruled against their decision. All else ends by itself.
+ */
+export async function forgetLeftovers(lab: ScenarioLab): Promise<void> {
+  const step = async (): Promise<boolean> => {
+    const { body } = await request('GET', `${lab.url(await lab.leader())}/v1/in-doubt`);
+    const items = Array.isArray(body['items']) ? (body['items'] as InDoubtItem[]) : [];
+    const ours = items.filter(({ state }) => state === 'unknown-old' || state.startsWith('heuristic'));
+    for (const { transactionId, branchId } of ours) {
+      await rule(lab, transactionId, { action: 'forget', branchId, reason: 'made to come by a crash point' });
+    }
+    return ours.length === 0;
+  };
+  await waitUntil(step, { timeoutMs: 30_000, pollMs: 500 });
+}

@@ -1,0 +1,174 @@
+import { uuidV7Time } from '@concordat/foundation';
+import { LabError } from '../lab-error.js';
+import { table } from '../narration.js';
+import { describeAnswer, request } from '../rest.js';
+import { forgetLeftovers } from './crash-everywhere-paths.js';
+import { KINDS, MixedTraffic } from './crash-everywhere-traffic.js';
+import { BANKS, Visitor, type Visit } from './crash-everywhere-visits.js';
+import { KafkaTap } from './kafka-tap.js';
+import type { Scenario } from './scenario.js';
+import type { ScenarioLab } from './scenario-lab.js';
+
+const ANSWERS_TIMEOUT_MS = 60_000;
+/** Passed by transactions in three phases only. */
+const THREE_PHASES =
+  /\.(pre-commit|ballot-request|ballot-answer|branches-decided|undecided|termination-due|acceptor[a-z-]*)\.|^participant\.decision\.(before|after)-send$/;
+/** Passed by a branch only that has waited in vain for a coordinator. */
+const SILENCE =
+  /^participant\.(termination-due\..*|branches-decided\..*|(ballot-request|decision)\.(before|after)-send|ballot-answer\.(received|handled))$/;
+/** So that the branches do not have to be kept waiting for long, in milliseconds. */
+const SHORT_TERMINATION = { CONCORDAT_TERMINATION_TIMEOUT_MS: '1000' } as const;
+/** The leader must have been started with a short retention. */
+const RETENTION = /^coordinator\.expire\./;
+/** How much of the beginning of the run the retention drops with each visit, at most. */
+const EXPIRED_MS = 60_000;
+/** The time that a prepared leader has to come by, before the retention reaches what must stay. */
+const RETENTION_MARGIN_MS = 50_000;
+
+export const crashEverywhere: Scenario = {
+  name: 'crash-everywhere',
+  title: 'kill -9 at every crash point of coordinators and banks, under all kinds of load',
+  run: async (lab) => {
+    const startedAt = Date.now();
+    const tap = await KafkaTap.open(lab.state().kafkaBrokers);
+    const threePhases = await offersThreePhases(lab);
+    const traffic = new MixedTraffic(lab, threePhases ? KINDS : KINDS.filter((kind) => kind !== '3pc'));
+    try {
+      lab.narration.action('add transactions of all other kinds to the load, and come by every crash point');
+      traffic.start();
+      const visits = await visitAll(lab, tap, { startedAt, threePhases, traffic });
+      report(lab, visits);
+    } finally {
+      await traffic.stop(ANSWERS_TIMEOUT_MS);
+      await tap.close();
+    }
+    lab.narration.observation(traffic.figures());
+    await forgetLeftovers(lab);
+  },
+};
+
+interface Run {
+  readonly startedAt: number;
+  readonly threePhases: boolean;
+  readonly traffic: MixedTraffic;
+}
+
+/** The leader and one bank at a time, side by side: a majority of coordinators and two banks always live. */
+async function visitAll(lab: ScenarioLab, tap: KafkaTap, run: Run): Promise<readonly Visit[]> {
+  const ofLeader = await pointsOf(lab, await lab.leader(), run);
+  const ofBanks = await pointsOf(lab, BANKS[0], run);
+  const visitor = new Visitor(lab, tap, run.traffic.threePhase, ofLeader.length + ofBanks.length);
+  const leaders = async (): Promise<void> => {
+    for (const point of ofLeader.filter((name) => !RETENTION.test(name))) await visitor.leader(point);
+  };
+  const banks = async (): Promise<void> => {
+    for (const [place, point] of ofBanks.filter((name) => !SILENCE.test(name)).entries())
+      await visitor.bank(point, BANKS[place % BANKS.length] ?? BANKS[0]);
+  };
+  await Promise.all([leaders(), banks()]);
+  await visitSilence(
+    lab,
+    visitor,
+    ofBanks.filter((name) => SILENCE.test(name)),
+  );
+  await visitRetention(
+    lab,
+    visitor,
+    ofLeader.filter((name) => RETENTION.test(name)),
+    run.startedAt,
+  );
+  return visitor.visits;
+}
+
+/** The branches of transactions in three phases are left alone by all coordinators, and end by themselves. */
+async function visitSilence(lab: ScenarioLab, visitor: Visitor, points: readonly string[]): Promise<void> {
+  if (points.length === 0) return;
+  const restart = async (environment: Readonly<Record<string, string>>): Promise<void> => {
+    await Promise.all(BANKS.map((bank) => lab.kill(bank)));
+    await Promise.all(BANKS.map((bank) => lab.revive(bank, environment)));
+  };
+  lab.narration.action('kill -9 all banks, and start them again with a short termination timeout');
+  await restart(SHORT_TERMINATION);
+  for (const point of points) await visitor.silentBank(point, SHORT_TERMINATION);
+  lab.narration.action('kill -9 all banks, and start them again as they were');
+  await restart({});
+}
+
+/** Every crash point that a process knows and that can be passed on this system. */
+async function pointsOf(lab: ScenarioLab, name: string, { threePhases }: Run): Promise<string[]> {
+  const answer = await request('GET', `${lab.url(name)}/debug/failpoints`);
+  const known = answer.body['known'];
+  if (!Array.isArray(known)) throw new LabError(`${name} did not list its failpoints: ${describeAnswer(answer)}.`);
+  const points = known.map(String);
+  if (threePhases) return points;
+  const left = points.filter((point) => THREE_PHASES.test(point));
+  lab.narration.observation(`${left.length} points of ${name} cannot be passed: the coordinators refuse 3pc`);
+  return points.filter((point) => !THREE_PHASES.test(point));
+}
+
+async function offersThreePhases(lab: ScenarioLab): Promise<boolean> {
+  const url = `${lab.url(await lab.leader())}/v1/transactions`;
+  const { status } = await request('POST', url, { protocol: '3pc', timeoutMs: 1_000 });
+  return status === 201;
+}
+
+/**
+ * A leader with a short retention drops what ended in the first seconds of the run, and dies of it. What is dropped is
+ * known by its age: every other transaction must still be known to all nodes.
+ */
+async function visitRetention(
+  lab: ScenarioLab,
+  visitor: Visitor,
+  points: readonly string[],
+  startedAt: number,
+): Promise<void> {
+  const droppedBefore = startedAt + EXPIRED_MS;
+  const { transfers } = lab.load; // in the order in which they were begun
+  const late = transfers.findIndex(({ id }) => ageKnown(id) >= droppedBefore && id !== undefined);
+  const open = transfers.slice(0, late).filter(({ told }) => told === undefined);
+  if (open.length > 0) throw new LabError(`${open.length} of the first transfers still have no answer.`);
+  for (const point of points) {
+    const retentionMs = Math.max(1_000, Date.now() - droppedBefore + RETENTION_MARGIN_MS);
+    await visitor.preparedLeader(point, {
+      CONCORDAT_RETENTION_MS: String(retentionMs),
+      CONCORDAT_RETENTION_INTERVAL_MS: '250',
+    });
+  }
+  await markForgotten(lab, droppedBefore);
+}
+
+async function markForgotten(lab: ScenarioLab, droppedBefore: number): Promise<void> {
+  let forgotten = 0;
+  const url = lab.url(await lab.leader());
+  for (const transfer of lab.load.transfers) {
+    if (transfer.id === undefined || ageKnown(transfer.id) >= droppedBefore) continue;
+    const { status } = await request('GET', `${url}/v1/transactions/${transfer.id}`);
+    if (status !== 410) continue;
+    transfer.forgotten = 'expired';
+    forgotten++;
+  }
+  lab.narration.observation(`${forgotten} transactions of the first seconds are forgotten, as they should be`);
+}
+
+/** When a transaction was made, in milliseconds since 1970; one without an id is as good as new. */
+function ageKnown(id: string | undefined): number {
+  return (id === undefined ? undefined : uuidV7Time(id)) ?? Infinity;
+}
+
+/** @throws LabError that names every point that was not reached, or after which something did not come back */
+function report(lab: ScenarioLab, visits: readonly Visit[]): void {
+  const rows = visits.map(({ point, victim, reachedMs, backMs, problem }) => [
+    point,
+    victim,
+    reachedMs === undefined ? '-' : `${reachedMs} ms`,
+    backMs === undefined ? '-' : `${backMs} ms`,
+    problem ?? '',
+  ]);
+  for (const line of table([['crash point', 'killed', 'reached after', 'ready again after', ''], ...rows])) {
+    lab.narration.plain(line);
+  }
+  const failed = visits.flatMap(({ point, victim, problem }) =>
+    problem === undefined ? [] : [`${point} (${victim}): ${problem}`],
+  );
+  lab.check('every crash point was passed by a process that died there', failed, `${visits.length} kills`);
+}
