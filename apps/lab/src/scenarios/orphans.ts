@@ -2,6 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
+import type { PreparedBranchIds } from './databases.js';
 import { agreementCheck } from './final-checks.js';
 import { metric } from './operator.js';
 import type { Scenario } from './scenario.js';
@@ -77,7 +78,7 @@ async function orphansUnderLoad(lab: ScenarioLab): Promise<void> {
     branchId: uuidV7(Date.now()),
   }));
   narration.action(`prepare ${ORPHANS} branches at ${BANK} as the SDK would, of transactions that nobody has begun`);
-  const gidOf = ({ transactionId, branchId }: (typeof orphaned)[number]): string =>
+  const gidOf = ({ transactionId, branchId }: PreparedBranchIds): string =>
     `concordat:${lab.state().clusterName}:${transactionId}:${branchId}`;
   for (const [index, branch] of orphaned.entries()) {
     await databases.prepareByHand(BANK, gidOf(branch), `lab-orphan-${index}`, branch);
@@ -88,15 +89,23 @@ async function orphansUnderLoad(lab: ScenarioLab): Promise<void> {
   const start = Date.now();
   await expectGone(lab, orphaned.map(gidOf));
   narration.observation(`all ${ORPHANS} are rolled back after ${Date.now() - start} ms, under load`);
-  const problems: string[] = [];
-  for (const { transactionId, branchId } of orphaned) {
-    const rows = await databases.ledger(BANK, transactionId);
-    const right = rows.length === 1 && rows[0]?.branchId === branchId && rows[0].outcome === 'aborted';
-    if (!right) problems.push(`the ledger says ${JSON.stringify(rows)} of ${branchId}`);
-  }
+  let problems: string[] = [];
+  const entombed = async (): Promise<boolean> => (problems = await missingTombstones(lab, orphaned)).length === 0;
+  await waitUntil(entombed, { timeoutMs: STEP_TIMEOUT_MS }); // it follows the rollback
   const listed = await metric(lab, 'concordat_unknown_old_branches');
   if (listed !== 0) problems.push(`${listed} are listed as unknown-old`);
   lab.check('orphans are presumed aborted', problems, `${ORPHANS} rolled back, each with its tombstone in the ledger`);
+}
+
+/** Branches of which the ledger does not say that they are aborted, and nothing else. */
+async function missingTombstones(lab: ScenarioLab, branches: readonly PreparedBranchIds[]): Promise<string[]> {
+  const problems: string[] = [];
+  for (const { transactionId, branchId } of branches) {
+    const rows = await lab.databases.ledger(BANK, transactionId);
+    const right = rows.length === 1 && rows[0]?.branchId === branchId && rows[0].outcome === 'aborted';
+    if (!right) problems.push(`the ledger says ${JSON.stringify(rows)} of ${branchId}`);
+  }
+  return problems;
 }
 
 /** Waits until none of the gids is prepared any more. */

@@ -184,13 +184,20 @@ async function answeredFromLog(lab: ScenarioLab, brought: readonly Brought[]): P
 }
 
 async function checkLedger(lab: ScenarioLab, name: string, brought: readonly Brought[]): Promise<void> {
+  let problems: string[] = [];
+  const right = async (): Promise<boolean> => (problems = await ledgerProblems(lab, brought)).length === 0;
+  await waitUntil(right, { timeoutMs: STEP_TIMEOUT_MS }); // a tombstone follows its rollback
+  lab.check(name, problems, 'one committed, one rolled back, as their clients were told');
+}
+
+async function ledgerProblems(lab: ScenarioLab, brought: readonly Brought[]): Promise<string[]> {
   const problems: string[] = [];
   for (const { transactionId, decision } of brought) {
     const outcomes = (await lab.databases.ledger(BANK, transactionId)).map(({ outcome }) => outcome).join();
     const expected = decision === 'commit' ? 'committed' : 'aborted';
     if (outcomes !== expected) problems.push(`${transactionId}: the ledger of ${BANK} says "${outcomes}"`);
   }
-  lab.check(name, problems, 'one committed, one rolled back, as their clients were told');
+  return problems;
 }
 
 /** Makes all coordinators forget every transaction so far, as the end of the retention does. */
