@@ -7,7 +7,9 @@ export type FieldTreatment =
   /** only whether it is there: nothing but people read what it says */
   | 'presence'
   /** 0 or more than 0: nothing tells a first repetition from a second one */
-  | 'zero-or-more';
+  | 'zero-or-more'
+  /** a list whose order means something, although its items name branches */
+  | 'ordered';
 
 /** By the name of the field; all others enter as they are. */
 export type FieldTreatments = Readonly<Record<string, FieldTreatment>>;
@@ -83,6 +85,9 @@ function fieldKey(
     case 'zero-or-more':
       invariant(typeof value === 'number', `${name} is a number`);
       return `${name}=${Math.min(value, 1)};`;
+    case 'ordered':
+      invariant(Array.isArray(value), `${name} is a list`);
+      return `${name}=[${value.map(inner).join(',')}];`;
     case undefined:
       return `${name}=${inner(value)};`;
   }

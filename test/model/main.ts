@@ -3,7 +3,7 @@ import { Explorer, walk } from './explorer.js';
 import { formatCounterexample, formatReport } from './report.js';
 import { BOUND_OPTIONS, OPTION_NAMES, commandFor, readInteger, readWorld, type OptionTexts } from './commit/command.js';
 import { MISTAKES, mistakenParts } from './two-phase/mistakes.js';
-import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, REAL_PARTS, type CommitOptions } from './commit/options.js';
+import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, realParts, type CommitOptions } from './commit/options.js';
 import { CommitWorld, machineStates } from './commit/commit-world.js';
 
 const USAGE = `npm run model -- [options]
@@ -40,7 +40,8 @@ function readArguments(): Arguments {
   const number = mistake === undefined ? undefined : readInteger('mistake', mistake);
   const chosen = number === undefined ? undefined : MISTAKES[number - 1];
   if (number !== undefined && !chosen) throw new TypeError(`there is no mistake ${number}`);
-  const options = { ...readWorld(texts), parts: chosen ? mistakenParts(chosen) : REAL_PARTS };
+  const world = readWorld(texts);
+  const options = { ...world, parts: chosen ? mistakenParts(chosen) : realParts(world.protocol) };
   return {
     options,
     states: readInteger('states', states ?? '10000000'),

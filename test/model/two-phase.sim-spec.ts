@@ -17,7 +17,14 @@ const TIME_LIMIT_MS = 600_000;
 const STATES_OF_A_MISTAKE = 300_000;
 
 function worldOf(branches: number, bounds: Partial<Bounds>, changes: Partial<CommitOptions> = {}): CommitOptions {
-  return { branches, inclinations: INCLINATIONS, bounds: { ...NO_FAULTS, ...bounds }, parts: REAL_PARTS, ...changes };
+  return {
+    protocol: '2pc',
+    branches,
+    inclinations: INCLINATIONS,
+    bounds: { ...NO_FAULTS, ...bounds },
+    parts: REAL_PARTS,
+    ...changes,
+  };
 }
 
 /** Each is explored to its end, so within its bounds there is no interleaving that was not looked at. */

@@ -3,9 +3,9 @@ import {
   delegate,
   type BeginRecord,
   type BranchAddress,
-  type CoordinatorMessage,
   type Decision,
   type LogRecord,
+  type ParticipantMessage,
   type TransactionState,
   type Vote,
 } from '@concordat/commit-protocol';
@@ -42,9 +42,10 @@ const TREATMENTS: FieldTreatments = {
   error: 'presence',
   index: 'ignored', // of the log: fencing goes by the term
   logIndex: 'zero-or-more',
+  waiting: 'ordered', // requests of one branch: each in its turn
 };
 
-export type Message = CoordinatorMessage | BranchReply;
+export type Message = ParticipantMessage | BranchReply;
 
 /** What a step of a machine means to the world: numbers of messages in the place of messages. */
 export interface NodeEffect {
@@ -61,9 +62,9 @@ export interface BranchEffect {
   readonly alert: string | undefined;
 }
 
-/** What a database did; nothing is told when the operation is late. */
+/** What a database did: the number of its answer; -1 when nothing is told, because the operation is late. */
 export interface DatabaseEffect {
-  readonly answer: DatabaseAnswer | undefined;
+  readonly answer: number;
 }
 
 const NODE_EVENTS = ['begin', 'committed', 'proposal-failed', 'deadline', 'resend'] as const;
@@ -91,11 +92,15 @@ export class Actors {
   readonly logs = new MachineTable<LogReplica, undefined>(TREATMENTS);
   readonly processes = new MachineTable<BranchProcess, BranchEffect>(TREATMENTS);
   readonly databases = new MachineTable<BranchDatabase, DatabaseEffect>({});
+  private readonly operations = new Catalogue<DatabaseOperation>();
+  private readonly operationsInHand: number[] = []; // by process
+  private readonly answers = new Catalogue<DatabaseAnswer>();
   private readonly messages = new Catalogue<Message>();
   private readonly records = new Catalogue<LogRecord>();
   private readonly elected = new Map<number, Step<NodeEffect>>();
   private readonly addresses: readonly BranchAddress[];
   private readonly initialProcesses: readonly number[];
+  private readonly initialDatabases: readonly number[];
   private readonly inquiries: readonly number[];
   private readonly proposals: number[][] = [];
   private readonly begin: BeginRecord;
@@ -114,6 +119,9 @@ export class Actors {
     this.initialProcesses = this.addresses.map((address) =>
       this.processes.intern(options.parts.createProcess(address)),
     );
+    this.initialDatabases = this.addresses.map((_, place) =>
+      this.databases.intern(options.parts.createDatabase(place, branches)),
+    );
     this.inquiries = this.addresses.map((address) =>
       this.messages.numberOf({ type: 'inquiry', ...address, gid: address.branchId }),
     );
@@ -121,7 +129,7 @@ export class Actors {
     this.begin = {
       type: 'begin',
       transactionId: TRANSACTION_ID,
-      protocol: '2pc',
+      protocol: options.protocol,
       branches,
       closed: true,
       at: AT,
@@ -139,17 +147,42 @@ export class Actors {
     return this.initialProcesses[branch] ?? -1;
   }
 
-  initialDatabase(): number {
-    return this.databases.intern(this.options.parts.createDatabase());
+  initialDatabase(branch: number): number {
+    return this.initialDatabases[branch] ?? -1;
   }
 
   message(number: number): Readonly<Message> {
     return this.messages.at(number);
   }
 
-  /** The index of the branch that a message is for, or comes from. */
+  /** The index of the branch that a message names. */
   branchOf(message: Message): number {
-    return this.addresses.findIndex(({ branchId }) => branchId === message.branchId);
+    return this.placeOf(message.branchId);
+  }
+
+  /** The index of the branch that a message is for; -1 if it is for the coordinators. */
+  addresseeOf(message: Message): number {
+    switch (message.type) {
+      case 'vote':
+      case 'done':
+      case 'inquiry':
+      case 'branches-decided':
+        return -1;
+      case 'ballot-answer':
+        return message.proposer ? this.placeOf(message.proposer.branchId) : -1;
+      default:
+        return this.placeOf(message.branchId);
+    }
+  }
+
+  /** Whether a message is for the coordinators. */
+  isReply(message: number): boolean {
+    return this.addresseeOf(this.message(message)) < 0;
+  }
+
+  /** The index of a branch by its id. */
+  placeOf(branch: string): number {
+    return this.addresses.findIndex(({ branchId }) => branchId === branch);
   }
 
   branchId(branch: number): string {
@@ -221,34 +254,47 @@ export class Actors {
   }
 
   processReceives(process: number, message: number): Step<BranchEffect> {
-    return this.processes.step(process, 16 + message, (machine) =>
-      this.branchEffect(machine.receive(this.message(message) as CoordinatorMessage)),
+    return this.processes.step(process, 2 + 2 * message, (machine) =>
+      this.branchEffect(machine.receive(this.message(message) as ParticipantMessage)),
     );
   }
 
-  processAnswered(process: number, answer: DatabaseAnswer): Step<BranchEffect> {
-    return this.processes.step(process, answerKey(answer), (machine) => this.branchEffect(machine.answered(answer)));
+  processAnswered(process: number, answer: number): Step<BranchEffect> {
+    return this.processes.step(process, 3 + 2 * answer, (machine) =>
+      this.branchEffect(machine.answered(this.answers.at(answer))),
+    );
   }
 
   processUnanswered(process: number): Step<BranchEffect> {
     return this.processes.step(process, 0, (machine) => this.branchEffect(machine.unanswered()));
   }
 
-  execute(database: number, operation: DatabaseOperation, inclination: Vote): Step<DatabaseEffect> {
-    const key = OPERATIONS.indexOf(operation) * 4 + INCLINATIONS.indexOf(inclination);
-    return this.databases.step(database, key, (machine) => ({ answer: machine.execute(operation, inclination) }));
+  processWaitedTooLong(process: number): Step<BranchEffect> {
+    return this.processes.step(process, 1, (machine) => this.branchEffect(machine.terminationDue()));
   }
 
-  abandon(database: number, operation: DatabaseOperation): number {
-    return this.changed(database, 16 + OPERATIONS.indexOf(operation), (machine) => machine.abandon(operation));
+  /** A database does what a process has in hand. */
+  execute(database: number, process: number, inclination: Vote): Step<DatabaseEffect> {
+    const operation = this.operationInHand(process);
+    return this.databases.step(database, 4 + operation * 4 + INCLINATIONS.indexOf(inclination), (machine) => {
+      const answer = machine.execute(this.operations.at(operation), inclination);
+      return { answer: this.answers.numberOf(answer) };
+    });
+  }
+
+  /** What a process had in hand may still be carried out, or not. */
+  abandon(database: number, process: number): number {
+    const operation = this.operationInHand(process);
+    const key = 4 + operation * 4 + INCLINATIONS.length;
+    return this.changed(database, key, (machine) => machine.abandon(this.operations.at(operation)));
   }
 
   settleLate(database: number, carriedOut: boolean): number {
-    return this.changed(database, carriedOut ? 20 : 21, (machine) => machine.settleLate(carriedOut));
+    return this.changed(database, carriedOut ? 0 : 1, (machine) => machine.settleLate(carriedOut));
   }
 
   endByHand(database: number, decision: Decision): number {
-    return this.changed(database, decision === 'commit' ? 22 : 23, (machine) => machine.endByHand(decision));
+    return this.changed(database, decision === 'commit' ? 2 : 3, (machine) => machine.endByHand(decision));
   }
 
   /** The inquiry that the sweeper of a branch sends. */
@@ -259,30 +305,32 @@ export class Actors {
   private changed(database: number, key: number, change: (machine: BranchDatabase) => void): number {
     return this.databases.step(database, key, (machine) => {
       change(machine);
-      return { answer: undefined };
+      return { answer: -1 };
     }).next;
   }
 
+  private operationInHand(process: number): number {
+    const known = this.operationsInHand[process];
+    if (known !== undefined) return known;
+    const { inHand } = this.processes.at(process);
+    invariant(inHand, 'something is in hand');
+    return (this.operationsInHand[process] = this.operations.numberOf(inHand));
+  }
+
   private nodeEffect({ sent, alerts, told, refused }: NodeOutput): NodeEffect {
-    return { sent: sent.map((message) => this.messages.numberOf(message)), taken: -1, told, alert: alerts[0], refused };
+    // that a transaction is undecided keeps timers from firing, which fire at any time here
+    const heard = sent.filter(({ type }) => type !== 'undecided');
+    return {
+      sent: heard.map((message) => this.messages.numberOf(message)),
+      taken: -1,
+      told,
+      alert: alerts[0],
+      refused,
+    };
   }
 
-  private branchEffect({ replies, alerts }: BranchOutput): BranchEffect {
-    return { sent: replies.map((message) => this.messages.numberOf(message)), alert: alerts[0] };
-  }
-}
-
-const OPERATIONS = ['prepare', 'one-phase', 'commit', 'abort'] as const satisfies readonly DatabaseOperation[];
-const ENDS = ['committed', 'aborted', 'read-only', 'heuristic-rollback', 'heuristic-commit'] as const;
-
-function answerKey(answer: DatabaseAnswer): number {
-  switch (answer.type) {
-    case 'voted':
-      return 1 + INCLINATIONS.indexOf(answer.vote);
-    case 'concluded':
-      return 4 + ENDS.indexOf(answer.end);
-    case 'ended':
-      return 10 + ENDS.indexOf(answer.end);
+  private branchEffect({ sent, alerts }: BranchOutput): BranchEffect {
+    return { sent: sent.map((message) => this.messages.numberOf(message)), alert: alerts[0] };
   }
 }
 

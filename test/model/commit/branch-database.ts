@@ -1,10 +1,35 @@
-import type { BranchEnd, Decision, Vote } from '@concordat/commit-protocol';
+import { InvariantError } from '@concordat/foundation';
+import type {
+  AcceptorState,
+  BallotAnswer,
+  BallotRequest,
+  BranchEnd,
+  Decision,
+  OpenedBallot,
+  Vote,
+} from '@concordat/commit-protocol';
 
-export type DatabaseOperation = 'prepare' | 'one-phase' | 'commit' | 'abort';
+/** What the resource manager has the database do in one step; the last four are of three phases. */
+export type DatabaseOperation =
+  | { readonly type: 'prepare' | 'one-phase' | 'commit' | 'abort' }
+  /** after the work: the vote goes on record, before it leaves */
+  | { readonly type: 'record-vote'; readonly vote: Exclude<Vote, 'no'> }
+  /** a `no` is on record: the tombstone follows, before anything is said of it */
+  | { readonly type: 'abort-alone'; readonly after: 'prepare' | 'answer-ballot' }
+  | { readonly type: 'answer-ballot'; readonly request: BallotRequest }
+  /** what was prepared is rolled back, because the vote on record is read-only */
+  | { readonly type: 'undo' | 'open-ballot' };
 
-/** What the resource manager tells its process when an operation came to a known end. */
+/** What an operation came to. */
 export type DatabaseAnswer =
-  { readonly type: 'voted'; readonly vote: Vote } | { readonly type: 'concluded' | 'ended'; readonly end: BranchEnd };
+  | { readonly type: 'voted'; readonly vote: Vote }
+  | { readonly type: 'concluded' | 'ended'; readonly end: BranchEnd }
+  | { readonly type: 'ballot-answered'; readonly answer: BallotAnswer }
+  | { readonly type: 'ballot-opened'; readonly opened: OpenedBallot }
+  /** nothing may be said */
+  | { readonly type: 'unknown' }
+  /** this step is durable, and the resource manager goes on with another one */
+  | { readonly type: 'continues'; readonly with: DatabaseOperation };
 
 /**
  * The database of one branch with its resource manager (protocol section 5). Everything here is durable. An
@@ -22,21 +47,24 @@ export class BranchDatabase {
   endedByHand: Decision | undefined;
   late: DatabaseOperation | undefined;
 
+  /** What it is on record with as an acceptor, in three phases. */
+  get acceptor(): Readonly<AcceptorState> | undefined {
+    return undefined;
+  }
+
   /** Whether a handler must run for an operation, so that its answer is open. */
   runsHandler(operation: DatabaseOperation): boolean {
-    const isWork = operation === 'prepare' || operation === 'one-phase';
-    return isWork && !this.prepared && this.ledger === undefined;
+    return isWork(operation) && !this.prepared && this.ledger === undefined;
   }
 
   /** Whether an operation would have to wait for late work. */
   isOccupied(operation: DatabaseOperation): boolean {
-    const isWork = operation === 'prepare' || operation === 'one-phase';
-    return isWork && (this.late === 'prepare' || this.late === 'one-phase');
+    return isWork(operation) && isWork(this.late);
   }
 
   /** @param inclination what the handler comes to, if it must run */
   execute(operation: DatabaseOperation, inclination: Vote): DatabaseAnswer {
-    switch (operation) {
+    switch (operation.type) {
       case 'prepare':
         return { type: 'voted', vote: this.prepare(inclination) };
       case 'one-phase':
@@ -45,6 +73,12 @@ export class BranchDatabase {
         return { type: 'ended', end: this.commit() };
       case 'abort':
         return { type: 'ended', end: this.abort() };
+      case 'record-vote':
+      case 'abort-alone':
+      case 'answer-ballot':
+      case 'undo':
+      case 'open-ballot':
+        throw new InvariantError(`${operation.type} is an operation of three phases`);
     }
   }
 
@@ -106,4 +140,9 @@ export class BranchDatabase {
     this.ledger = 'committed';
     this.effects++;
   }
+}
+
+/** Whether an operation holds the lock on its branch while it runs. */
+export function isWork(operation: DatabaseOperation | undefined): boolean {
+  return operation?.type === 'prepare' || operation?.type === 'one-phase';
 }

@@ -1,20 +1,25 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import {
   ParticipantMachine,
+  type BallotMessage,
+  type BallotRequestMessage,
   type BranchAddress,
-  type CoordinatorMessage,
   type DoneMessage,
   type ParticipantEffect,
   type ParticipantEvent,
+  type ParticipantMessage,
   type VoteMessage,
 } from '@concordat/commit-protocol';
-import type { DatabaseAnswer, DatabaseOperation } from './branch-database.js';
+import { isWork, type DatabaseAnswer, type DatabaseOperation } from './branch-database.js';
+
+export type BranchMessage = VoteMessage | DoneMessage | BallotMessage;
 
 export interface BranchOutput {
-  readonly replies: readonly (VoteMessage | DoneMessage)[];
+  readonly sent: readonly BranchMessage[];
   readonly alerts: readonly string[];
 }
 
+const NOTHING: BranchOutput = { sent: [], alerts: [] };
 const BRANCH_REFUSED = { code: 'REFUSED', message: 'the handler refused' };
 
 /**
@@ -26,6 +31,8 @@ export class BranchProcess {
   inHand: DatabaseOperation | undefined;
   /** the work in hand is not wanted any more: if it has not begun, it never will */
   mayBeDropped = false;
+  /** what the ballot in hand answers */
+  private request: BallotRequestMessage | undefined;
 
   constructor(readonly address: BranchAddress) {
     this.machine = new ParticipantMachine({ participant: address.participant });
@@ -36,8 +43,13 @@ export class BranchProcess {
     return this.machine.isIdle(this.address.transactionId);
   }
 
-  receive(message: CoordinatorMessage): BranchOutput {
+  receive(message: ParticipantMessage): BranchOutput {
     return this.step({ type: 'message', message });
+  }
+
+  /** The branch has waited too long for any coordinator. */
+  terminationDue(): BranchOutput {
+    return this.receive({ ...this.address, type: 'termination-due' });
   }
 
   /** The database has answered the operation in hand. */
@@ -53,6 +65,19 @@ export class BranchProcess {
         return this.finish({ type: 'concluded', branch, result: { end: answer.end, results: [] } });
       case 'ended':
         return this.finish({ type: 'ended', branch, end: answer.end });
+      case 'ballot-answered': {
+        const { request } = this;
+        invariant(request, 'a ballot is answered that was asked for');
+        return this.finish({ type: 'ballot-answered', branch, request, answer: answer.answer });
+      }
+      case 'ballot-opened':
+        return this.finish({ type: 'ballot-opened', branch, opened: answer.opened });
+      case 'unknown':
+        return this.unanswered();
+      case 'continues':
+        this.inHand = answer.with;
+        this.mayBeDropped = false;
+        return NOTHING;
       default:
         return unreachable(answer, 'answer of a database');
     }
@@ -67,40 +92,41 @@ export class BranchProcess {
     invariant(this.inHand, 'something is in hand');
     this.inHand = undefined;
     this.mayBeDropped = false;
+    this.request = undefined;
     return this.step(event);
   }
 
   private step(event: ParticipantEvent): BranchOutput {
-    const replies: (VoteMessage | DoneMessage)[] = [];
+    const sent: BranchMessage[] = [];
     const alerts: string[] = [];
     for (const effect of this.machine.step(event)) {
-      if (effect.type === 'reply') replies.push(effect.message);
+      if (effect.type === 'reply' || effect.type === 'send') sent.push(effect.message);
       else if (effect.type === 'alert') alerts.push(`${effect.code}: ${effect.detail}`);
       else this.carryOut(effect);
     }
-    return { replies, alerts };
+    return { sent, alerts };
   }
 
-  private carryOut(effect: Exclude<ParticipantEffect, { type: 'reply' | 'alert' }>): void {
+  private carryOut(effect: Exclude<ParticipantEffect, { type: 'reply' | 'send' | 'alert' }>): void {
     switch (effect.type) {
       case 'run-prepare':
-        return this.begin('prepare');
+        return this.begin({ type: 'prepare' });
       case 'run-one-phase':
-        return this.begin('one-phase');
+        return this.begin({ type: 'one-phase' });
       case 'run-commit':
-        return this.begin('commit');
+        return this.begin({ type: 'commit' });
       case 'run-abort':
-        return this.begin('abort');
+        return this.begin({ type: 'abort' });
       case 'run-ruling':
-        return this.begin(effect.ruling);
+        return this.begin({ type: effect.ruling });
       case 'cancel-work':
-        this.mayBeDropped = true;
+        this.mayBeDropped = isWork(this.inHand);
         return;
       case 'run-ballot':
+        this.request = effect.request;
+        return this.begin({ type: 'answer-ballot', request: effect.request.request });
       case 'open-ballot':
-      case 'send':
-        invariant(false, 'two phases have no ballots');
-        return;
+        return this.begin({ type: 'open-ballot' });
       case 'inquire-all':
         return; // the sweeper of the model may ask at any time
       default:

@@ -45,6 +45,7 @@ export const ACTION_KINDS = [
   'drop-work',
   'participant-dies',
   'inquire',
+  'waits-too-long',
   'hand-commits',
   'hand-aborts',
 ] as const;
@@ -71,36 +72,59 @@ const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {
 };
 
 /**
- * One transaction under two-phase commit, with the real machines: a leader and at most one deposed leader that
+ * One transaction under either protocol, with the real machines: a leader and at most one deposed leader that
  * does not know it, the replicated log, and for each branch a process and a database.
  *
  * Messages arrive in any order, late, twice or never. A leader dies or is deposed at any time; of what it has
  * proposed, any part from the oldest on may be in the log then, and its successor begins with that. Processes of
- * participants die at any time; an operation that was in hand is carried out later, or never.
+ * participants die at any time; an operation that was in hand is carried out later, or never. In three phases a
+ * prepared branch may lose its patience at any time and open a ballot, whether a coordinator is there or not.
  */
 export class CommitWorld implements World {
   readonly actors: Actors;
-  private readonly rules: Rules;
+  readonly rules: Rules;
   private readonly healing: Healing;
 
   constructor(readonly options: CommitOptions) {
     invariant(options.branches >= 1 && options.branches <= 3, 'a model has one to three branches');
+    const { instantBranches, bounds } = options;
+    const isCut = bounds.participantCrashes > 0 || bounds.brokenConnections > 0;
+    invariant(!(instantBranches === true && isCut), 'a branch that does all in one step is never cut short in it');
     this.actors = new Actors(options);
-    this.rules = new Rules(this.actors, options.consequencesOnly ?? false);
+    this.rules = new Rules(this.actors, options);
     this.healing = new Healing(this, this.rules);
   }
 
   initial(): PackedState {
+    const draft = this.nothingHappened();
+    return pack(this.options.start === 'voted' ? this.voted(draft) : draft);
+  }
+
+  /** The shortest way to where all votes are known to the leader. */
+  private voted(draft: Draft): Draft {
+    const { actors, options } = this;
+    this.perform(draft, 'begin', 0);
+    this.perform(draft, 'commit-record', 0);
+    for (;;) {
+      const [message] = draft.messages;
+      const busy = draft.branches.findIndex(({ process }) => actors.processes.at(process).inHand);
+      if (message !== undefined) this.perform(draft, 'deliver', message);
+      else if (busy >= 0) this.perform(draft, ANSWER_KINDS[options.inclinations[busy] ?? 'yes'], busy);
+      else return draft;
+    }
+  }
+
+  private nothingHappened(): Draft {
     const { actors, options } = this;
     const log = actors.initialLog();
     const { next } = actors.elect(log, 1, false);
     const branches = Array.from({ length: options.branches }, (_, branch) => ({
       process: actors.initialProcess(branch),
-      database: actors.initialDatabase(),
+      database: actors.initialDatabase(branch),
       said: 0,
     }));
     const left = BOUND_NAMES.map((name) => Math.min(options.bounds[name], UNBOUNDED));
-    return pack({
+    return {
       log,
       leader: next,
       deposed: -1,
@@ -110,10 +134,12 @@ export class CommitWorld implements World {
       refused: false,
       told: 0,
       breach: 0,
+      impatient: false,
+      branchesDecided: 0,
       left,
       branches,
       messages: [],
-    });
+    };
   }
 
   unpack(state: PackedState): Draft {
@@ -138,6 +164,9 @@ export class CommitWorld implements World {
     const { kind, subject } = readAction(packed);
     const draft = this.unpack(state);
     this.perform(draft, kind, subject);
+    if (this.options.donesLost === true) {
+      draft.messages = draft.messages.filter((message) => this.actors.message(message).type !== 'done');
+    }
     return pack(draft);
   }
 
@@ -184,6 +213,7 @@ export class CommitWorld implements World {
       case 'leader-deposed':
         return this.changeLeader(draft, subject, kind === 'leader-deposed');
       case 'deadline-passes':
+        this.spend(draft, 'deadlines');
         draft.late = true;
         return;
       case 'deadline-fires':
@@ -237,6 +267,10 @@ export class CommitWorld implements World {
         this.spend(draft, 'inquiries');
         addMessage(draft, actors.inquiry(branch));
         return;
+      case 'waits-too-long':
+        this.spend(draft, 'terminations');
+        draft.impatient = true;
+        return this.branchStep(draft, slot, actors.processWaitedTooLong(slot.process));
       case 'hand-commits':
       case 'hand-aborts':
         this.spend(draft, 'endingsByHand');
@@ -261,7 +295,7 @@ export class CommitWorld implements World {
   }
 
   private addTimeActions(draft: Draft, actions: Action[]): void {
-    if (!draft.late) actions.push(action('deadline-passes'));
+    if (!draft.late && this.has(draft, 'deadlines')) actions.push(action('deadline-passes'));
     const leader = this.actors.nodes.at(draft.leader);
     const deposed = draft.deposed >= 0 ? this.actors.nodes.at(draft.deposed) : undefined;
     if (draft.late && leader.deadlineScheduled) actions.push(action('deadline-fires'));
@@ -276,7 +310,7 @@ export class CommitWorld implements World {
     for (const message of draft.messages) {
       actions.push(action('deliver', message));
       if (keeps) actions.push(action('deliver-and-keep', message));
-      if (draft.deposed >= 0 && isReply(this.actors, message)) actions.push(action('deliver-to-deposed', message));
+      if (draft.deposed >= 0 && this.actors.isReply(message)) actions.push(action('deliver-to-deposed', message));
     }
   }
 
@@ -294,6 +328,7 @@ export class CommitWorld implements World {
     if (this.has(draft, 'participantCrashes')) actions.push(action('participant-dies', branch));
     if (!database.prepared) return;
     if (process.isIdle && this.has(draft, 'inquiries')) actions.push(action('inquire', branch));
+    if (database.acceptor && this.has(draft, 'terminations')) actions.push(action('waits-too-long', branch));
     if (this.has(draft, 'endingsByHand')) actions.push(action('hand-commits', branch), action('hand-aborts', branch));
   }
 
@@ -317,29 +352,24 @@ export class CommitWorld implements World {
 
   private deliver(draft: Draft, message: number): void {
     const { actors } = this;
-    if (isReply(actors, message)) {
+    if (actors.isReply(message)) {
       const step = actors.nodeReceives(draft.leader, message, true, draft.late);
       return this.leaderStep(draft, step, message);
     }
-    const slot = draft.branches[actors.branchOf(actors.message(message))];
+    const slot = draft.branches[actors.addresseeOf(actors.message(message))];
     invariant(slot, 'a message is for a branch of the transaction');
     this.branchStep(draft, slot, actors.processReceives(slot.process, message));
   }
 
   private answer(draft: Draft, slot: BranchSlot, inclination: Vote): void {
-    const { inHand } = this.actors.processes.at(slot.process);
-    invariant(inHand, 'an answer answers something');
     if (inclination === 'no') draft.refused = true;
-    const { next, output } = this.actors.execute(slot.database, inHand, inclination);
+    const { next, output } = this.actors.execute(slot.database, slot.process, inclination);
     slot.database = next;
-    invariant(output.answer, 'an operation has an answer');
     this.branchStep(draft, slot, this.actors.processAnswered(slot.process, output.answer));
   }
 
   private abandon(slot: BranchSlot): void {
-    const { inHand } = this.actors.processes.at(slot.process);
-    invariant(inHand, 'something is in hand');
-    slot.database = this.actors.abandon(slot.database, inHand);
+    slot.database = this.actors.abandon(slot.database, slot.process);
   }
 
   private leaderStep(draft: Draft, { next, output }: Step<NodeEffect>, heard?: number): void {
@@ -362,11 +392,19 @@ export class CommitWorld implements World {
 
   private branchStep(draft: Draft, slot: BranchSlot, { next, output }: Step<BranchEffect>): void {
     slot.process = next;
-    this.rules.watchBranch(draft, output);
+    this.rules.watchBranch(draft, slot, output);
     for (const message of output.sent) {
       slot.said |= saidBy(this.actors, message);
       addMessage(draft, message);
     }
+    if (this.options.instantBranches === true) this.finishInstantly(draft, slot);
+  }
+
+  /** Unless a handler runs, whose answer is open. */
+  private finishInstantly(draft: Draft, slot: BranchSlot): void {
+    const { inHand } = this.actors.processes.at(slot.process);
+    const isOpen = inHand && this.actors.databases.at(slot.database).runsHandler(inHand);
+    if (inHand && !isOpen) this.answer(draft, slot, 'yes');
   }
 
   private has(draft: Draft, bound: keyof Bounds): boolean {
@@ -384,11 +422,6 @@ export class CommitWorld implements World {
 export function machineStates({ nodes, logs, processes, databases }: Actors): Record<string, number> {
   const size = (table: Pick<MachineTable<object, unknown>, 'size'>): number => table.size;
   return { coordinators: size(nodes), logs: size(logs), processes: size(processes), databases: size(databases) };
-}
-
-function isReply(actors: Actors, message: number): boolean {
-  const { type } = actors.message(message);
-  return type === 'vote' || type === 'done' || type === 'inquiry';
 }
 
 function saidBy(actors: Actors, number: number): number {

@@ -4,7 +4,9 @@ import {
   PlainEndedTransactions,
   transactionFromBegin,
   type ApplyResult,
+  type BallotAnswerMessage,
   type BeginRecord,
+  type BranchesDecidedMessage,
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorMessage,
@@ -44,7 +46,7 @@ export type TransactionFactory = (
   recovered: boolean,
 ) => CoordinatorTransaction;
 
-export type BranchReply = VoteMessage | DoneMessage | InquiryMessage;
+export type BranchReply = VoteMessage | DoneMessage | InquiryMessage | BallotAnswerMessage | BranchesDecidedMessage;
 
 /**
  * A coordinator that leads, or believes so, around the real machine of its one transaction, as the leader session
@@ -144,8 +146,9 @@ export class CoordinatorNode {
     this.sent.push({ type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 });
   }
 
-  /** An end that is not an abort is news before the decision; only behind a read barrier does it mean something. */
+  /** What the branches decided, and an end that is not an abort, is news before the decision, only behind a read barrier. */
   private isPuzzling(message: BranchReply): boolean {
+    if (message.type === 'branches-decided') return true;
     if (message.type !== 'done' || !this.machine) return false;
     const { decision, delegatedTo } = this.machine.transaction;
     return !decision && delegatedTo !== message.branchId && message.end !== 'aborted';
@@ -157,7 +160,7 @@ export class CoordinatorNode {
     }
     if (transaction.decision) this.told = transaction.decision;
     if (result.refusal !== undefined && !transaction.decision) {
-      if (record.type === 'decide') this.give({ type: 'proposal-failed' }, now);
+      if (record.type === 'decide' || record.type === 'pre-commit') this.give({ type: 'proposal-failed' }, now);
       return;
     }
     this.give({ type: 'applied', transaction }, now);
@@ -232,5 +235,9 @@ function eventOf(message: BranchReply): CoordinatorEvent {
       return { type: 'vote', message };
     case 'done':
       return { type: 'done', message };
+    case 'ballot-answer':
+      return { type: 'ballot-answer', message };
+    case 'branches-decided':
+      return { type: 'branches-decided', message };
   }
 }

@@ -1,4 +1,6 @@
+import type { Acceptor, Ballot, BallotAnswer, BallotRequest } from '@concordat/commit-protocol';
 import type { Actors, Message } from './actors.js';
+import type { DatabaseOperation } from './branch-database.js';
 import type { Draft } from './layout.js';
 import type { ActionKind } from './commit-world.js';
 
@@ -16,13 +18,61 @@ function describeMessage(actors: Actors, message: Message): string {
       return `done (${message.end}) of branch ${branch}`;
     case 'inquiry':
       return `inquiry of branch ${branch}`;
+    case 'ballot-request':
+      return `${describeRequest(message.request)} of ${describeProposer(actors, message.proposer)} to branch ${branch}`;
+    case 'ballot-answer':
+      return `${describeAnswer(message.answer)} of branch ${branch} to ${describeProposer(actors, message.proposer)}`;
+    case 'branches-decided':
+      return `the branches decided ${message.decision}, says branch ${branch}`;
     default:
       return `${message.type} to branch ${branch}`;
   }
 }
 
+function describeBallot({ round, proposer }: Ballot): string {
+  return `${round}.${proposer}`;
+}
+
+function describeRequest(request: BallotRequest): string {
+  const value = request.type === 'accept' ? ` ${request.value}` : '';
+  return `ballot ${describeBallot(request.ballot)}, ${request.type}${value}`;
+}
+
+function describeAnswer(answer: BallotAnswer): string {
+  switch (answer.type) {
+    case 'decided':
+      return `"decided ${answer.decision}"`;
+    case 'outbid':
+      return `"ballot ${describeBallot(answer.ballot)} is outbid by ${describeBallot(answer.promised)}"`;
+    case 'promised': {
+      const { accepted } = answer;
+      const earlier = accepted ? `, accepted ${accepted.value} in ${describeBallot(accepted.ballot)}` : '';
+      return `"ballot ${describeBallot(answer.ballot)}: promised${earlier}"`;
+    }
+    case 'accepted':
+      return `"ballot ${describeBallot(answer.ballot)}: accepted"`;
+  }
+}
+
+function describeProposer(actors: Actors, proposer: Acceptor | undefined): string {
+  return proposer ? `branch ${actors.placeOf(proposer.branchId) + 1}` : 'the coordinators';
+}
+
+function describeOperation(operation: DatabaseOperation | undefined): string {
+  if (!operation) return 'nothing';
+  switch (operation.type) {
+    case 'record-vote':
+      return `record-vote (${operation.vote})`;
+    case 'answer-ballot':
+      return `answer-ballot (${describeRequest(operation.request)})`;
+    default:
+      return operation.type;
+  }
+}
+
 function describeProposal(actors: Actors, node: number, place: number): string {
   const record = actors.nodes.at(node).proposed.at(place);
+  if (record?.type === 'pre-commit') return `pre-commit of ballot ${describeBallot(record.ballot)}`;
   return record?.type === 'decide' ? `decide ${record.decision}` : (record?.type ?? 'nothing');
 }
 
@@ -64,10 +114,10 @@ export function describeAction(actors: Actors, draft: Draft, kind: ActionKind, s
     case 'answer-read-only': {
       const open = slot && inHand && actors.databases.at(slot.database).runsHandler(inHand);
       const what = open ? `, the handler comes to ${kind.slice('answer-'.length)}` : '';
-      return `the database of branch ${subject + 1} carries out ${inHand ?? 'nothing'}${what}`;
+      return `the database of branch ${subject + 1} carries out ${describeOperation(inHand)}${what}`;
     }
     case 'break-connection':
-      return `the connection of branch ${subject + 1} breaks during ${inHand ?? 'nothing'}`;
+      return `the connection of branch ${subject + 1} breaks during ${describeOperation(inHand)}`;
     case 'late-operation':
       return `the database of branch ${subject + 1} carries out the late operation`;
     case 'late-operation-ends':
@@ -75,9 +125,11 @@ export function describeAction(actors: Actors, draft: Draft, kind: ActionKind, s
     case 'drop-work':
       return `the work of branch ${subject + 1} is dropped before it began`;
     case 'participant-dies':
-      return `the process of branch ${subject + 1} dies${inHand ? ` during ${inHand}` : ''}`;
+      return `the process of branch ${subject + 1} dies${inHand ? ` during ${describeOperation(inHand)}` : ''}`;
     case 'inquire':
       return `the sweeper of branch ${subject + 1} asks about its prepared transaction`;
+    case 'waits-too-long':
+      return `branch ${subject + 1} has waited too long and is to open a ballot`;
     case 'hand-commits':
       return `an operator commits the prepared transaction of branch ${subject + 1}`;
     case 'hand-aborts':
@@ -87,7 +139,8 @@ export function describeAction(actors: Actors, draft: Draft, kind: ActionKind, s
 
 /** A state in words, with no numbers that depend on the order in which a world met it. */
 export function describeState(actors: Actors, draft: Draft): string {
-  const { late, refused, told, left, branches, messages, leader, deposed, log, term } = draft;
+  const { late, refused, impatient, branchesDecided, told, left, branches, messages, leader, deposed, log, term } =
+    draft;
   return JSON.stringify({
     log: actors.logs.keyAt(log),
     leader: actors.nodes.keyAt(leader),
@@ -95,6 +148,8 @@ export function describeState(actors: Actors, draft: Draft): string {
     term,
     late,
     refused,
+    impatient,
+    branchesDecided,
     told,
     left,
     branches: branches.map(({ process, database, said }) => [

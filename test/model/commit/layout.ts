@@ -33,6 +33,10 @@ export interface Draft {
   refused: boolean;
   /** a client was told committed (1) or aborted (2) */
   told: number;
+  /** a branch has opened a ballot */
+  impatient: boolean;
+  /** what a branch has said that the branches decided: committed (1) or aborted (2) */
+  branchesDecided: number;
   /** one more than the number of a broken rule that was seen on the way; 0 for none */
   breach: number;
   /** what is left of each bound, in the order of `BOUND_NAMES` */
@@ -42,7 +46,7 @@ export interface Draft {
   messages: number[];
 }
 
-const FIXED_WORDS = 9;
+const FIXED_WORDS = 11;
 const WORDS_OF_A_BRANCH = 3;
 const LEFT_WORDS = BOUND_NAMES.length;
 
@@ -68,6 +72,8 @@ export function unpack(state: PackedState, branchCount: number): Draft {
     refused: word(6) === 1,
     told: word(7),
     breach: word(8),
+    impatient: word(9) === 1,
+    branchesDecided: word(10),
     left,
     branches,
     messages,
@@ -97,6 +103,8 @@ export function packInto(draft: Draft, state: PackedState): number {
   state[6] = draft.refused ? 1 : 0;
   state[7] = draft.told;
   state[8] = draft.breach;
+  state[9] = draft.impatient ? 1 : 0;
+  state[10] = draft.branchesDecided;
   let offset = FIXED_WORDS;
   for (const count of left) state[offset++] = count;
   for (const { process, database, said } of branches) {

@@ -2,9 +2,12 @@ import {
   CoordinatorTransaction,
   DecisionState,
   PlainEndedTransactions,
+  type Acceptor,
   type BranchAddress,
+  type Protocol,
   type Vote,
 } from '@concordat/commit-protocol';
+import { AcceptorDatabase } from './acceptor-database.js';
 import { BranchDatabase } from './branch-database.js';
 import { BranchProcess } from './branch-process.js';
 import { CoordinatorNode, LogReplica, type TransactionFactory } from './coordinator-node.js';
@@ -24,6 +27,10 @@ export interface Bounds {
   readonly duplicates: number;
   readonly resends: number;
   readonly inquiries: number;
+  /** the deadline of the transaction passes */
+  readonly deadlines: number;
+  /** in three phases: a branch has waited too long and opens a ballot */
+  readonly terminations: number;
   /** an operator ends a prepared branch in its database */
   readonly endingsByHand: number;
 }
@@ -37,6 +44,8 @@ export const BOUND_NAMES = [
   'duplicates',
   'resends',
   'inquiries',
+  'deadlines',
+  'terminations',
   'endingsByHand',
 ] as const satisfies readonly (keyof Bounds)[];
 
@@ -53,13 +62,15 @@ export const DEFAULT_BOUNDS: Bounds = {
   duplicates: 1,
   resends: 1,
   inquiries: 1,
+  deadlines: 1,
+  terminations: 1,
   endingsByHand: 0,
 };
 
 /** What handlers may come to. */
 export const INCLINATIONS: readonly Vote[] = ['yes', 'no', 'read-only'];
 
-/** Nothing goes wrong but that messages are lost or late. */
+/** Nothing goes wrong but that messages are lost or late, and the deadline passes. */
 export const NO_FAULTS: Bounds = {
   leaderDeaths: 0,
   depositions: 0,
@@ -69,6 +80,8 @@ export const NO_FAULTS: Bounds = {
   duplicates: 0,
   resends: 0,
   inquiries: 0,
+  deadlines: 1,
+  terminations: 0,
   endingsByHand: 0,
 };
 
@@ -78,7 +91,8 @@ export interface Parts {
   readonly createLog: () => LogReplica;
   readonly createNode: (log: LogReplica, term: number, transactionId: string, parts: Parts) => CoordinatorNode;
   readonly createProcess: (address: BranchAddress) => BranchProcess;
-  readonly createDatabase: () => BranchDatabase;
+  /** @param place of the branch among the acceptors, from 0 */
+  readonly createDatabase: (place: number, acceptors: readonly Acceptor[]) => BranchDatabase;
 }
 
 export const REAL_PARTS: Parts = {
@@ -90,12 +104,39 @@ export const REAL_PARTS: Parts = {
   createDatabase: () => new BranchDatabase(),
 };
 
+export const THREE_PHASE_PARTS: Parts = {
+  ...REAL_PARTS,
+  createDatabase: (place, acceptors) => new AcceptorDatabase(place, acceptors),
+};
+
+export function realParts(protocol: Protocol): Parts {
+  return protocol === '3pc' ? THREE_PHASE_PARTS : REAL_PARTS;
+}
+
+/**
+ * `begin`: nothing has happened. `voted`: all branches have voted, each what its place among the inclinations says, and
+ * all votes have arrived, so that the bounds are spent on what comes then.
+ */
+export const STARTS = ['begin', 'voted'] as const;
+export type Start = (typeof STARTS)[number];
+
 export interface CommitOptions {
+  readonly protocol: Protocol;
   /** 1 to 3; a single one is asked to commit in one phase (protocol 4.7) */
   readonly branches: number;
   /** what handlers may come to, each time anew */
   readonly inclinations: readonly Vote[];
   readonly bounds: Bounds;
+  /** where the exploration starts; `begin` when undefined */
+  readonly start?: Start;
+  /**
+   * A branch carries out what it is given in the same step, so that there are fewer states for more branches. Leaves
+   * out no outcome where no process dies and no connection breaks: that a message waits in a process, or on its way to
+   * one, comes to the same.
+   */
+  readonly instantBranches?: boolean;
+  /** every "done" of a branch is lost, so that all is explored up to the decision and little of what comes after it */
+  readonly donesLost?: boolean;
   readonly parts: Parts;
   /** leaves out what can only be heard (section 3: a message that leaves too early), so that its consequences are found */
   readonly consequencesOnly?: boolean;

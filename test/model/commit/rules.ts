@@ -1,4 +1,5 @@
 import {
+  compareBallots,
   findBranch,
   isHazard,
   type BranchState,
@@ -6,9 +7,10 @@ import {
   type TransactionState,
 } from '@concordat/commit-protocol';
 import type { Violation } from '../world.js';
-import type { Actors, BranchEffect, NodeEffect } from './actors.js';
+import type { Actors, BranchEffect, Message, NodeEffect } from './actors.js';
 import type { BranchDatabase } from './branch-database.js';
 import { SAID_ABORTED, SAID_NO, SAID_READ_ONLY, SAID_YES, type BranchSlot, type Draft } from './layout.js';
+import type { CommitOptions } from './options.js';
 
 /** A branch seen from everywhere: what it said, what its database holds, what the log says of it. */
 interface BranchView {
@@ -26,11 +28,16 @@ const TOLD = { commit: 1, abort: 2 } as const;
  */
 export class Rules {
   private readonly breaches: Violation[] = [];
+  private readonly isThreePhase: boolean;
+  private readonly consequencesOnly: boolean;
 
   constructor(
     private readonly actors: Actors,
-    private readonly consequencesOnly: boolean,
-  ) {}
+    { protocol, consequencesOnly }: Pick<CommitOptions, 'protocol' | 'consequencesOnly'>,
+  ) {
+    this.isThreePhase = protocol === '3pc';
+    this.consequencesOnly = consequencesOnly ?? false;
+  }
 
   check(draft: Draft): Violation | undefined {
     const seen = this.breaches[draft.breach - 1];
@@ -39,8 +46,8 @@ export class Rules {
     const views = this.views(draft, transaction);
     return (
       this.checkDecision(draft, transaction) ??
-      first(views, (view) => checkEffect(view, transaction)) ??
-      checkAgreement(views) ??
+      first(views, (view) => checkEffect(view, transaction, draft.branchesDecided === TOLD.commit)) ??
+      checkAgreement(views, this.isThreePhase) ??
       first(views, (view) => checkLogged(view, transaction))
     );
   }
@@ -89,6 +96,7 @@ export class Rules {
     const decided = this.actors.transactionOf(before)?.decision;
     const now = this.transaction(draft)?.decision;
     if (decided && decided !== now) this.note(draft, 'AC2', `the log said ${decided} and says ${now ?? 'nothing'} now`);
+    this.compareDecisions(draft);
   }
 
   /** Section 3: nothing leaves before its record. Section 4.5: a late `yes` is told the decision. */
@@ -102,6 +110,11 @@ export class Rules {
           const said = transaction ? `says ${transaction.decision ?? 'nothing'}` : 'does not know the transaction';
           this.note(draft, 'section 3', `${message.decision} leaves while the log ${said}`);
         }
+      } else if (message.type === 'ballot-request') {
+        const logged = transaction?.preCommit;
+        if (!logged || compareBallots(message.request.ballot, logged) > 0) {
+          this.note(draft, 'section 3', 'a ballot of the coordinators leaves before it is in the log');
+        }
       } else if (message.type === 'commit-one-phase' && transaction?.delegatedTo !== message.branchId) {
         this.note(draft, 'section 3', 'commit-one-phase leaves before the commit was delegated');
       }
@@ -113,8 +126,42 @@ export class Rules {
     if (heard !== undefined) this.watchLateYes(draft, node, output, heard);
   }
 
-  watchBranch(draft: Draft, { alert }: BranchEffect): void {
+  /** Section 6: what an acceptor says is on record first, and what the branches decide is one decision. */
+  watchBranch(draft: Draft, slot: BranchSlot, { alert, sent }: BranchEffect): void {
+    for (const number of sent) {
+      const message = this.actors.message(number);
+      const decision = decisionIn(message);
+      if (decision) this.hearBranches(draft, decision);
+      if (!this.consequencesOnly && this.isThreePhase && !this.isOnRecord(slot, message)) {
+        this.note(draft, 'section 6', `a branch says what it has not on record: ${message.type}`);
+      }
+    }
     if (alert !== undefined && !this.isByHand(draft)) this.note(draft, 'alert', alert);
+  }
+
+  private hearBranches(draft: Draft, decision: Decision): void {
+    const before = draft.branchesDecided;
+    draft.branchesDecided = TOLD[decision];
+    if (before !== 0 && before !== draft.branchesDecided) this.note(draft, 'ballot', 'the branches decided both ways');
+    this.compareDecisions(draft);
+  }
+
+  /** What the branches decided and what the log says are the same, whichever came first. */
+  private compareDecisions(draft: Draft): void {
+    const logged = this.transaction(draft)?.decision;
+    if (logged && draft.branchesDecided !== 0 && draft.branchesDecided !== TOLD[logged]) {
+      this.note(draft, 'ballot', `the log says ${logged}, and the branches decided otherwise`);
+    }
+  }
+
+  private isOnRecord({ database }: BranchSlot, message: Message): boolean {
+    const { acceptor, ledger } = this.actors.databases.at(database);
+    if (message.type === 'vote') return message.vote === 'no' ? ledger === 'aborted' : acceptor !== undefined;
+    if (message.type !== 'ballot-answer') return true;
+    const { answer } = message;
+    if (answer.type !== 'promised' && answer.type !== 'accepted') return true;
+    const record = answer.type === 'promised' ? acceptor?.promised : acceptor?.accepted?.ballot;
+    return record !== undefined && compareBallots(record, answer.ballot) >= 0;
   }
 
   private watchLateYes(draft: Draft, node: number, output: NodeEffect, heard: number): void {
@@ -149,7 +196,9 @@ export class Rules {
     if (draft.told !== 0 && (decision === undefined || draft.told !== TOLD[decision])) {
       return { rule: 'AC2', detail: `the log told a client one thing and says ${decision ?? 'nothing'} now` };
     }
-    if (decision === 'abort' && !draft.refused && !draft.late) {
+    // in three phases a leader that takes over may find that nobody has accepted the commit yet, and branches lose patience
+    const isFaulty = this.isThreePhase && (draft.impatient || draft.term > 1);
+    if (decision === 'abort' && !draft.refused && !draft.late && !isFaulty) {
       return { rule: 'AC4', detail: 'aborted, although nobody refused and the deadline had not passed' };
     }
     return undefined;
@@ -178,6 +227,7 @@ function first(
 function checkEffect(
   { slot, database, logged }: BranchView,
   transaction: Readonly<TransactionState> | undefined,
+  branchesCommitted: boolean,
 ): Violation | undefined {
   if (database.effects > 1) return { rule: 'section 4.7', detail: 'took effect twice' };
   // after a rollback by hand there is no tombstone: the work may be done anew
@@ -187,8 +237,9 @@ function checkEffect(
   if (database.endedByHand) return undefined;
   const decision = transaction?.decision;
   if (database.ledger === 'committed' && decision !== 'commit') {
-    const delegated = decision === undefined && transaction?.delegatedTo !== undefined;
-    if (!delegated) return { rule: 'AC1', detail: `is committed while the log says ${decision ?? 'nothing'}` };
+    const elsewhere = transaction?.delegatedTo !== undefined || branchesCommitted;
+    if (decision !== undefined || !elsewhere)
+      return { rule: 'AC1', detail: `is committed while the log says ${decision ?? 'nothing'}` };
   }
   if (decision !== 'commit' || transaction?.delegatedTo !== undefined) return undefined;
   const counted = logged?.vote;
@@ -205,11 +256,12 @@ function checkEffect(
 }
 
 /** AC1 without regard to the log: no branch is committed while another has undone work that counts. */
-function checkAgreement(views: readonly BranchView[]): Violation | undefined {
+function checkAgreement(views: readonly BranchView[], isThreePhase: boolean): Violation | undefined {
   if (views.some(({ database }) => database.endedByHand)) return undefined;
   const committed = views.findIndex(({ database }) => database.ledger === 'committed');
   const aborted = views.findIndex(
-    ({ database, logged }) => database.ledger === 'aborted' && logged?.vote !== 'read-only',
+    // in two phases a branch that voted read-only has forgotten it, and may refuse the same work when it comes again
+    ({ database, logged }) => database.ledger === 'aborted' && (isThreePhase || logged?.vote !== 'read-only'),
   );
   if (committed < 0 || aborted < 0) return undefined;
   return { rule: 'AC1', detail: `branch ${committed + 1} is committed and branch ${aborted + 1} is aborted` };
@@ -237,4 +289,10 @@ function isContradicted({ database, logged }: BranchView, transaction: Readonly<
   if (!database.endedByHand) return false;
   if (transaction.decision === 'abort') return database.ledger === 'committed';
   return logged?.vote === 'yes' && database.ledger !== 'committed';
+}
+
+/** What a message of a branch says of the decision of the transaction. */
+function decisionIn(message: Message): Decision | undefined {
+  if (message.type === 'decision' || message.type === 'branches-decided') return message.decision;
+  return message.type === 'ballot-answer' && message.answer.type === 'decided' ? message.answer.decision : undefined;
 }

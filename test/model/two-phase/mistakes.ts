@@ -6,9 +6,9 @@ import {
   type BranchEnd,
   type CoordinatorEffect,
   type CoordinatorEvent,
-  type CoordinatorMessage,
   type Decision,
   type LogRecord,
+  type ParticipantMessage,
   type Vote,
 } from '@concordat/commit-protocol';
 import { BranchDatabase, type DatabaseAnswer } from '../commit/branch-database.js';
@@ -205,29 +205,29 @@ class MissingMeansCommitted extends BranchDatabase {
 }
 
 class VotesBeforePrepared extends BranchProcess {
-  override receive(message: CoordinatorMessage): BranchOutput {
+  override receive(message: ParticipantMessage): BranchOutput {
     const output = super.receive(message);
-    if (message.type !== 'prepare' || this.inHand !== 'prepare') return output;
+    if (message.type !== 'prepare' || this.inHand?.type !== 'prepare') return output;
     const vote = { ...this.address, type: 'vote', vote: 'yes', results: [] } as const;
-    return { ...output, replies: [...output.replies, vote] };
+    return { ...output, sent: [...output.sent, vote] };
   }
 }
 
 /** An error around PREPARE is taken as the proof that nothing was prepared. */
 class UnknownMeansNo extends BranchProcess {
   override unanswered(): BranchOutput {
-    const wasPrepare = this.inHand === 'prepare';
+    const wasPrepare = this.inHand?.type === 'prepare';
     const output = super.unanswered();
     if (!wasPrepare) return output;
     const vote = { ...this.address, type: 'vote', vote: 'no', results: [] } as const;
-    return { ...output, replies: [...output.replies, vote] };
+    return { ...output, sent: [...output.sent, vote] };
   }
 }
 
 /** A branch that cannot reach its database when it is to commit says that it has. */
 class UnknownMeansDone extends BranchProcess {
   override unanswered(): BranchOutput {
-    if (this.inHand !== 'commit') return super.unanswered();
+    if (this.inHand?.type !== 'commit') return super.unanswered();
     const answer: DatabaseAnswer = { type: 'ended', end: 'committed' };
     return this.answered(answer);
   }

@@ -1,0 +1,145 @@
+import { invariant } from '@concordat/foundation';
+import {
+  promiseOwnBallot,
+  stepAcceptor,
+  type Acceptor,
+  type AcceptorState,
+  type BallotAnswer,
+  type BallotRequest,
+  type BranchEnd,
+  type Decision,
+  type OpenedBallot,
+  type Vote,
+} from '@concordat/commit-protocol';
+import { BranchDatabase, type DatabaseAnswer, type DatabaseOperation } from './branch-database.js';
+
+const DECISIONS = { committed: 'commit', aborted: 'abort' } as const;
+
+/**
+ * The database of a branch in three phases (protocol section 6): the prepared transaction and the ledger of two
+ * phases, and beside them the row of `concordat_acceptor`, which is the branch's vote and its place in ballots.
+ *
+ * What is committed for itself is a step for itself: first PREPARE, then the row, then the vote; first a `no` in the
+ * row, then the tombstone, then the answer. Between them anything may happen, and the process may die.
+ */
+export class AcceptorDatabase extends BranchDatabase {
+  protected row: AcceptorState | undefined;
+
+  /** @param place of the branch in the set, from 0 */
+  constructor(
+    private readonly place: number,
+    private readonly acceptors: readonly Acceptor[],
+  ) {
+    super();
+  }
+
+  override get acceptor(): Readonly<AcceptorState> | undefined {
+    return this.row;
+  }
+
+  override runsHandler(operation: DatabaseOperation): boolean {
+    return super.runsHandler(operation) && this.row === undefined;
+  }
+
+  override execute(operation: DatabaseOperation, inclination: Vote): DatabaseAnswer {
+    switch (operation.type) {
+      case 'prepare':
+        return this.prepareAndGoOn(inclination);
+      case 'record-vote':
+        return this.recordVote(operation.vote);
+      case 'undo':
+        this.prepared = false;
+        return { type: 'voted', vote: 'read-only' };
+      case 'abort-alone':
+        return this.abortAlone(operation.after);
+      case 'answer-ballot':
+        return this.answerBallot(operation.request);
+      case 'open-ballot':
+        return { type: 'ballot-opened', opened: this.openBallot() };
+      case 'one-phase':
+      case 'commit':
+      case 'abort':
+        return super.execute(operation, inclination);
+    }
+  }
+
+  /** Looks first, and runs the handler only where nothing was ever said. */
+  private prepareAndGoOn(inclination: Vote): DatabaseAnswer {
+    if (this.ledger !== undefined) return { type: 'voted', vote: this.ledger === 'committed' ? 'yes' : 'no' };
+    const vote = this.row?.vote;
+    if (vote === 'no') return continues({ type: 'abort-alone', after: 'prepare' });
+    if (vote !== undefined) return { type: 'voted', vote };
+    const prepared = this.prepare(inclination);
+    return prepared === 'no' ? { type: 'voted', vote: 'no' } : this.afterWork(prepared);
+  }
+
+  protected afterWork(vote: Exclude<Vote, 'no'>): DatabaseAnswer {
+    return continues({ type: 'record-vote', vote });
+  }
+
+  /** The first vote on record wins. */
+  protected recordVote(vote: Exclude<Vote, 'no'>): DatabaseAnswer {
+    this.row ??= { vote, promised: undefined, accepted: undefined, decision: undefined };
+    if (this.row.vote === 'no') return continues({ type: 'abort-alone', after: 'prepare' });
+    if (this.row.vote === 'read-only' && vote === 'yes') return continues({ type: 'undo' });
+    return { type: 'voted', vote: this.row.vote ?? vote };
+  }
+
+  private abortAlone(after: 'prepare' | 'answer-ballot'): DatabaseAnswer {
+    const decision: Decision = this.abort() === 'aborted' ? 'abort' : 'commit';
+    if (after === 'prepare') return { type: 'voted', vote: decision === 'abort' ? 'no' : 'yes' };
+    return { type: 'ballot-answered', answer: { type: 'decided', decision } };
+  }
+
+  protected answerBallot(request: BallotRequest): DatabaseAnswer {
+    const decision = this.decision();
+    if (!this.row) {
+      if (decision) return { type: 'ballot-answered', answer: { type: 'decided', decision } };
+      return this.prepared ? { type: 'unknown' } : this.refuseToVote(request);
+    }
+    if (this.row.vote === 'no') return continues({ type: 'abort-alone', after: 'answer-ballot' });
+    const step = this.stepRow({ ...this.row, decision }, request);
+    if (step.type === 'refuse') return { type: 'unknown' };
+    invariant(step.type === 'answer', 'an acceptor with a vote answers');
+    this.keep(step.state, step.answer);
+    return { type: 'ballot-answered', answer: step.answer };
+  }
+
+  /** It has not voted, and never will: then no commit can ever be proposed. */
+  protected refuseToVote(_request: BallotRequest): DatabaseAnswer {
+    this.row = { vote: 'no', promised: undefined, accepted: undefined, decision: undefined };
+    return continues({ type: 'abort-alone', after: 'answer-ballot' });
+  }
+
+  protected stepRow(state: AcceptorState, request: BallotRequest): ReturnType<typeof stepAcceptor> {
+    return stepAcceptor(state, request);
+  }
+
+  /** The decision is not in the row: the ledger has it. */
+  protected keep(state: AcceptorState, _answer: BallotAnswer): void {
+    this.row = { ...state, decision: undefined };
+  }
+
+  protected openBallot(): OpenedBallot {
+    const decision = this.row?.vote === 'no' ? 'abort' : this.decision();
+    if (decision) return { type: 'decided', decision };
+    if (this.row?.vote !== 'yes') return { type: 'not-an-acceptor' };
+    const promised = promiseOwnBallot(this.row, this.place + 1);
+    invariant(promised, 'a model does not run out of rounds');
+    this.row = promised.state;
+    return { type: 'opened', ballot: promised.ballot, accepted: promised.state.accepted, acceptors: this.acceptors };
+  }
+
+  protected override commit(): BranchEnd {
+    if (!this.prepared && this.ledger === undefined && this.row?.vote === 'read-only') return 'read-only';
+    return super.commit();
+  }
+
+  private decision(): Decision | undefined {
+    return this.ledger && DECISIONS[this.ledger];
+  }
+}
+
+export function continues(operation: DatabaseOperation): DatabaseAnswer {
+  return { type: 'continues', with: operation };
+}
