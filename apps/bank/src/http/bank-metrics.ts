@@ -16,6 +16,9 @@ export class BankMetrics {
     this.counter('dropped', 'work dropped because the queue was full', 'what', ({ dropped }) => ({ work: dropped }));
     this.counter('unknown', 'attempts without a known end', 'what', ({ unknown }) => ({ attempt: unknown }));
     this.counter('inquiries', 'questions about branches in doubt', 'what', ({ inquiries }) => ({ sent: inquiries }));
+    this.counter('terminations', 'branches that were to decide without a coordinator', 'what', (metrics) => ({
+      due: metrics.terminations,
+    }));
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(
       'oldest_prepared_age_seconds',
