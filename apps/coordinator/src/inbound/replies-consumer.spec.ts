@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ReplyMessage } from '@concordat/commit-protocol';
 import { silentLogger, type Logger } from '@concordat/foundation';
+import { COORDINATOR_FAILPOINTS } from '../transactions/failpoints.js';
 import { Harness } from '../transactions/testing/harness.js';
 import { RecordingBus } from '../transactions/testing/recording-bus.js';
 import { RepliesConsumer } from './replies-consumer.js';
@@ -64,6 +65,25 @@ describe('RepliesConsumer', () => {
     expect(harness.log.state.participant('bank-z')).toBeDefined();
     await onMessage({ type: 'decision', transactionId, branchId, participant: 'a', decision: 'abort', attempt: 0 });
     expect(warnings).toEqual(['a decision message does not belong into concordat.replies; ignored']);
+  });
+
+  it('passes the failpoints of what it hears', async () => {
+    const harness = new Harness();
+    const bus = new RecordingBus();
+    const passed: string[] = [];
+    const failpoints = { hit: (name: string) => void passed.push(name) };
+    await new RepliesConsumer(bus, harness.manager, 2, silentLogger, failpoints).start();
+    const [{ onMessage }] = bus.subscriptions as [RecordingBus['subscriptions'][number]];
+    const [transactionId, branchId] = [harness.newId(), harness.newId()];
+    await onMessage({ type: 'inquiry', transactionId, branchId, participant: 'bank-a', gid: 'gid' });
+    await onMessage({ type: 'announce', participant: 'bank-z', operations: ['debit'] });
+    expect(passed).toEqual([
+      'coordinator.inquiry.received',
+      'coordinator.inquiry.handled',
+      'coordinator.announce.received',
+      'coordinator.announce.handled',
+    ]);
+    expect(COORDINATOR_FAILPOINTS).toEqual(expect.arrayContaining(passed));
   });
 
   it('says so when replies cannot be consumed at all', async () => {

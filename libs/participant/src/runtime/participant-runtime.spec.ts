@@ -20,6 +20,7 @@ import {
   type OutgoingMessage,
 } from '@concordat/messaging';
 import { ResourceManagerUnavailableError } from './errors.js';
+import { PARTICIPANT_FAILPOINTS } from './participant-failpoints.js';
 import { ParticipantRuntime } from './participant-runtime.js';
 import type { ParticipantLimits } from './participant-runtime.types.js';
 import type {
@@ -226,6 +227,60 @@ describe('ParticipantRuntime', () => {
       'participant.done.before-send',
       'participant.done.after-send',
     ]);
+  });
+
+  it('passes the failpoints of an abort, of a delegated commit, of a ruling and of an inquiry', async () => {
+    const resourceManager = new FakeResourceManager();
+    const { send, run, reached } = await createSystem({ sweepIntervalMs: 100, inquiryAfterMs: 50 }, resourceManager);
+    const passed = async (...messages: CoordinatorMessage[]): Promise<string[]> => {
+      reached.length = 0;
+      await send(...messages);
+      await run(30);
+      return reached.filter((name) => !/\.(announce|prepare|vote|done)\./.test(name));
+    };
+    await passed(prepare(1));
+    expect(await passed(decide(1, 'abort'))).toEqual([
+      'participant.decision.received',
+      'participant.abort.before-rollback',
+      'participant.abort.after-rollback',
+      'participant.decision.handled',
+    ]);
+    const onePhase = { ...address(2), type: 'commit-one-phase', operations: [operation], deadline: 0, attempt: 0 };
+    expect(await passed(onePhase as CoordinatorMessage)).toEqual([
+      'participant.commit-one-phase.received',
+      'participant.work.before-handlers',
+      'participant.commit.before-commit',
+      'participant.commit.after-commit',
+      'participant.commit-one-phase.handled',
+    ]);
+    await passed(prepare(3));
+    expect(await passed({ ...address(3), type: 'ruling', ruling: 'abort', attempt: 0 })).toEqual([
+      'participant.ruling.received',
+      'participant.abort.before-rollback',
+      'participant.abort.after-rollback',
+      'participant.ruling.handled',
+    ]);
+    expect(await passed({ ...address(4), type: 'unknown-old' })).toEqual([
+      'participant.unknown-old.received',
+      'participant.unknown-old.handled',
+    ]);
+    const { transactionId, branchId } = address(5);
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0, isAcceptor: false });
+    reached.length = 0;
+    await run(150);
+    expect(reached.filter((name) => name.includes('inquiry'))).toEqual([
+      'participant.inquiry.before-send',
+      'participant.inquiry.after-send',
+    ]);
+  });
+
+  it('passes only failpoints that can be armed', async () => {
+    const { send, run, reached } = await createSystem();
+    await send(prepare(1), decide(2, 'abort'));
+    await send(decide(1));
+    await run(30);
+    const unknown = reached.filter((name) => !PARTICIPANT_FAILPOINTS.some((known) => known === name));
+    expect(unknown).toEqual([]);
   });
 
   it('sends what is gathered in one request', async () => {
