@@ -325,6 +325,13 @@ describe('paths, queries and headers', () => {
       code: 'INVALID_PARAMETER',
       paths: ['limit'],
     })),
+    ...['0', '501', 'x'].map((limit) => ({
+      name: `limit=${limit} of what is in doubt`,
+      method: 'GET' as const,
+      url: `/v1/in-doubt?limit=${limit}`,
+      code: 'INVALID_PARAMETER',
+      paths: ['limit'],
+    })),
     {
       name: 'an unknown status',
       method: 'GET',

@@ -6,9 +6,9 @@ import { sendJson } from './answers.js';
 import { Call } from './openapi.decorators.js';
 import { Reads } from './reads.js';
 import {
-  consistencyQuerySchema,
   DEFAULT_WAIT_MS,
   emptyBodySchema,
+  inDoubtQuerySchema,
   leaderSchema,
   MAXIMUM_WAIT_MS,
   memberQuerySchema,
@@ -99,14 +99,18 @@ export class ClusterController {
     summary: 'Lists branches that voted yes and wait too long for their end, and hazards',
     tag: 'operations',
     reading: true,
+    query: [
+      { name: 'limit', schema: { type: 'integer', minimum: 1, maximum: 500, default: 500 } },
+      { name: 'cursor', schema: { type: 'string' } },
+    ],
     answers: { 200: 'InDoubtList' },
     problems: [400, 503],
   })
   async inDoubt(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const { consistency } = parseQuery(consistencyQuerySchema, request.query);
+    const { consistency, ...query } = parseQuery(inDoubtQuerySchema, request.query);
     await this.reads.answer(request, reply, async () => {
-      const reading = await this.transactions.inDoubt(consistency);
-      return { ...reading, value: { items: reading.value } };
+      const { nextCursor, ...reading } = await this.transactions.inDoubt(consistency, query);
+      return { ...reading, value: { items: reading.value, nextCursor } };
     });
   }
 }

@@ -257,12 +257,12 @@ describe('the node', () => {
     } as const;
     node.transactions.inDoubtItems = [item];
     const answer = await get('/v1/in-doubt');
-    expect(answer.json()).toEqual({ items: [item] });
+    expect(answer.json()).toEqual({ items: [item], nextCursor: ID });
     expect(answer.headers['concordat-applied-index']).toBe('41');
-    await get('/v1/in-doubt?consistency=stale');
+    await get(`/v1/in-doubt?consistency=stale&limit=2&cursor=${ID}`);
     expect(node.transactions.calls).toEqual([
-      ['inDoubt', 'linearizable'],
-      ['inDoubt', 'stale'],
+      ['inDoubt', 'linearizable', { limit: 500 }],
+      ['inDoubt', 'stale', { limit: 2, cursor: ID }],
     ]);
   });
 

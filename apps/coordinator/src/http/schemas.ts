@@ -129,6 +129,11 @@ export const listQuerySchema = z.strictObject({
   limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, DEFAULT_PAGE_SIZE),
   cursor: z.string().min(1).max(512).optional(),
 });
+export const inDoubtQuerySchema = z.strictObject({
+  ...consistencyQuerySchema.shape,
+  limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
+  cursor: z.string().min(1).max(512).optional(),
+});
 export const noQuerySchema = z.strictObject({});
 
 const time = z.iso.datetime();
@@ -214,6 +219,7 @@ export const inDoubtSchema = z.object({
       rulings: z.array(z.object({ action: rulingAction, force: z.boolean() })),
     }),
   ),
+  nextCursor: z.string().nullable(),
 });
 
 export const resolutionSchema = z.object({

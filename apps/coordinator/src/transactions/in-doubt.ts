@@ -25,43 +25,54 @@ const ANY_RULING: readonly PossibleRuling[] = [
   FORGET,
 ];
 
-/**
- * What an operator should look at, and can do: branches that voted yes and have not ended for a while, hazards, and
- * prepared branches of transactions that nobody remembers.
- */
-export function listInDoubt(
-  known: Iterable<KnownTransaction>,
-  unknownOld: Iterable<UnknownOldBranch & { readonly since: number }>,
+/** What an operator should look at, and can do: branches that voted yes and have not ended for a while, and hazards. */
+export function inDoubtOf(
+  known: KnownTransaction,
   now: number,
   { cluster, inDoubtAfterMs }: Pick<TransactionOptions, 'cluster' | 'inDoubtAfterMs'>,
 ): InDoubtItem[] {
   const items: InDoubtItem[] = [];
-  for (const one of known) {
-    const { transactionId, createdAt, decidedAt, branches } = one.transaction;
-    const since = decidedAt ?? createdAt;
-    for (const branch of branches) {
-      const { branchId, participant } = branch;
-      const finding = lookAt(one, branch, now - since >= inDoubtAfterMs);
-      if (!finding) continue;
-      const gid = formatGid(cluster, transactionId, branchId);
-      items.push({ transactionId, branchId, participant, gid, since: new Date(since).toISOString(), ...finding });
-    }
-  }
-  for (const { transactionId, branchId, participant, since } of unknownOld) {
+  const { transactionId, branches } = known.transaction;
+  const since = sinceWhen(known.transaction);
+  for (const branch of branches) {
+    if (!isListed(known, branch, now - since >= inDoubtAfterMs)) continue;
+    const { branchId, participant } = branch;
     const gid = formatGid(cluster, transactionId, branchId);
-    const reason = 'the transaction is older than the retention: its decision is not known any more';
-    items.push({
-      transactionId,
-      branchId,
-      participant,
-      gid,
-      state: 'unknown-old',
-      since: new Date(since).toISOString(),
-      reason,
-      rulings: ANY_RULING,
-    });
+    const finding = describe(known.transaction, branch);
+    items.push({ transactionId, branchId, participant, gid, since: new Date(since).toISOString(), ...finding });
   }
   return items;
+}
+
+/** How many branches `inDoubtOf` lists, without describing them. */
+export function countInDoubt(
+  known: Iterable<KnownTransaction>,
+  now: number,
+  { inDoubtAfterMs }: Pick<TransactionOptions, 'inDoubtAfterMs'>,
+): number {
+  let count = 0;
+  for (const one of known) {
+    const late = now - sinceWhen(one.transaction) >= inDoubtAfterMs;
+    for (const branch of one.transaction.branches) if (isListed(one, branch, late)) count++;
+  }
+  return count;
+}
+
+/** A prepared branch of a transaction that nobody remembers. */
+export function unknownOldItem(
+  { transactionId, branchId, participant, since }: UnknownOldBranch & { readonly since: number },
+  { cluster }: Pick<TransactionOptions, 'cluster'>,
+): InDoubtItem {
+  return {
+    transactionId,
+    branchId,
+    participant,
+    gid: formatGid(cluster, transactionId, branchId),
+    state: 'unknown-old',
+    since: new Date(since).toISOString(),
+    reason: 'the transaction is older than the retention: its decision is not known any more',
+    rulings: ANY_RULING,
+  };
 }
 
 /** Hazards that no operator has ruled to be known. */
@@ -73,15 +84,21 @@ export function countHazards(transactions: Iterable<TransactionState>): number {
   return count;
 }
 
-function lookAt(known: KnownTransaction, branch: BranchState, late: boolean): Finding | undefined {
-  const { transaction } = known;
-  const { end, forgotten, ruling, participant } = branch;
-  if (forgotten) return undefined;
+function sinceWhen({ createdAt, decidedAt }: TransactionState): number {
+  return decidedAt ?? createdAt;
+}
+
+function isListed(known: KnownTransaction, { branchId, end, forgotten, vote }: BranchState, late: boolean): boolean {
+  if (forgotten) return false;
+  if (end !== undefined || !late) return isHazard(end);
+  return (vote ?? known.reportOf(branchId)?.vote) === 'yes';
+}
+
+function describe(transaction: TransactionState, { end, ruling, participant }: BranchState): Finding {
   if (end === 'heuristic-rollback' || end === 'heuristic-commit') {
     const by = ruling === undefined ? 'somebody ended the prepared branch by hand' : 'an operator ended the branch';
     return { state: end, reason: `${by}, against the decision to ${transaction.decision!}`, rulings: [FORGET] };
   }
-  if (end !== undefined || !late || (branch.vote ?? known.reportOf(branch.branchId)?.vote) !== 'yes') return undefined;
   return { state: 'in-doubt', ...describeDoubt(transaction, participant, ruling) };
 }
 

@@ -35,11 +35,14 @@ import {
   type AppliedRecord,
   type DecisionLog,
 } from '../decision-log/decision-log.js';
+import { Announcements } from './announcements.js';
+import { ClaimsInFlight, type ClaimInFlight } from './claims-in-flight.js';
 import { DoneBatch } from './done-batch.js';
 import type { TransactionOptions } from './options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
+import { PacedWork } from './paced-work.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
-import type { Idempotency } from './transactions.api.js';
+import { Recovery } from './recovery.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
 import { WaitingBegins } from './waiting-begins.js';
 
@@ -56,23 +59,25 @@ export interface SessionDependencies {
   readonly onAlert: (detail: string) => void;
 }
 
-/** A request that claims an idempotency key and is not applied yet. */
-export interface ClaimInFlight extends Idempotency {
-  readonly transactionId: TransactionId;
-  /** ends with the fate of the proposal; never rejects */
-  readonly settled: Promise<unknown>;
-}
-
 /** What a participant says about one branch. */
 type BranchReply = Exclude<ReplyMessage, AnnounceMessage>;
 
 /** So many ended transactions stay at hand before a record says for its own sake that they are published. */
 const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
+/** Transactions that a new leader takes over before others have a turn; a hundred take about a millisecond. */
+const RECOVERED_PER_TURN = 256;
+/** Transactions whose messages are sent again, or whose deadline has passed, before others have a turn. */
+const RESENT_PER_TURN = 128;
+const DEADLINES_PER_TURN = 128;
+/** However many are open, no more of them than this are asked again in a second, in the long run. */
+const RESENDS_PER_SECOND = 1_000;
 
 interface Entry {
   readonly machine: CoordinatorTransaction;
   deadlineTimer: Timer | undefined;
   resendTimer: Timer | undefined;
+  /** its messages wait to be sent again */
+  resendIsDue: boolean;
   /** enlistments of one transaction go one after another */
   tail: Promise<unknown>;
   entered: boolean;
@@ -82,17 +87,25 @@ interface Entry {
  * One leadership of this node: everything that ends with it. Feeds the pure machines with events (requests,
  * replies, applied records, timers) and carries out their effects: first the log, then the wire.
  *
- * States: running → closed. A closed session changes nothing and sends nothing any more.
+ * States: running → closed. A closed session changes nothing and sends nothing any more. While it takes over what was
+ * open (`recovery`), one that somebody asks about or answers for is taken over first.
  */
 export class LeaderSession {
   private readonly entries = new Map<TransactionId, Entry>();
   private readonly admission: AdmissionQueue;
-  private readonly claims = new Map<string, ClaimInFlight>();
-  private readonly announcing = new Set<string>();
+  private readonly claims = new ClaimsInFlight();
+  private readonly announcements: Announcements;
   private readonly done: DoneBatch;
   private readonly outcomes: OutcomePublisher;
   private outbox: OutgoingMessage[] = [];
   private readonly waitingBegins: WaitingBegins;
+  private recovery: Recovery | undefined;
+  /** closed while others were still to come that had been closed before them */
+  private newcomers: Entry[] = [];
+  private readonly resends: PacedWork;
+  private readonly deadlines: PacedWork;
+  private latestPublication: Promise<unknown> = Promise.resolve();
+  private latestAppend: Promise<unknown> = Promise.resolve();
   private closed = false;
 
   constructor(
@@ -100,7 +113,11 @@ export class LeaderSession {
     private readonly epoch: LeaderEpoch,
   ) {
     const { options, clock, log } = dependencies;
+    this.announcements = new Announcements(log, clock);
     this.admission = new AdmissionQueue(options.maximumWaitingForKeys);
+    const paced = { clock, onSlice: () => this.flush() };
+    this.resends = new PacedWork({ ...paced, perSlice: RESENT_PER_TURN, settled: () => this.latestPublication });
+    this.deadlines = new PacedWork({ ...paced, perSlice: DEADLINES_PER_TURN, settled: () => this.latestAppend });
     this.waitingBegins = new WaitingBegins(clock, options.beginDelayMs);
     this.outcomes = new OutcomePublisher(dependencies, log.state, () => {
       if (log.state.unpublishedCount > MAXIMUM_PUBLISHED_UNLOGGED) this.done.flush(true);
@@ -110,8 +127,9 @@ export class LeaderSession {
     );
   }
 
+  /** Those that are not in the log yet and those that are not taken over yet count, too. */
   get openCount(): number {
-    return this.entries.size;
+    return Math.max(this.entries.size, this.dependencies.log.state.openCount);
   }
 
   get admissionIsFull(): boolean {
@@ -122,16 +140,46 @@ export class LeaderSession {
     return this.admission.waitingCount;
   }
 
-  /** Takes over every open transaction, in the order of the log, so that keys are held by who came first. */
+  /** Takes over every open transaction, in slices if they are many; their messages are sent at the pace of the bus. */
   recover(): void {
-    const open = [...this.dependencies.log.state.openTransactions()];
-    for (const transaction of open.sort((a, b) => a.logIndex - b.logIndex)) {
-      const entry = this.track(new CoordinatorTransaction(transaction, this.epoch, true));
-      if (transaction.decision) this.handle(entry, { type: 'applied', transaction });
-      else if (transaction.closed) this.enter(entry);
-    }
+    this.recovery = new Recovery(this.dependencies.log.state.openTransactions());
     this.outcomes.publish();
+    this.goOnRecovering();
+  }
+
+  private goOnRecovering(): void {
+    const { recovery } = this;
+    if (!recovery || this.closed) return;
+    for (const transaction of recovery.next(RECOVERED_PER_TURN)) {
+      const { transactionId } = transaction;
+      const isOpen = this.dependencies.log.state.findOpen(transactionId) === transaction;
+      if (isOpen && !this.entries.has(transactionId)) this.takeOver(transaction);
+    }
+    if (!recovery.contends) for (const entry of this.newcomers.splice(0)) if (this.isCurrent(entry)) this.enter(entry);
+    if (recovery.isOver) this.recovery = undefined;
+    else this.dependencies.clock.setTimer(0, () => this.goOnRecovering());
     this.flush();
+  }
+
+  private takeOver(transaction: TransactionState): Entry {
+    const entry = this.track(new CoordinatorTransaction(transaction, this.epoch, true));
+    const { machine } = entry;
+    if (transaction.decision) {
+      this.resends.add(() => this.handle(entry, { type: 'applied', transaction: machine.transaction }));
+    } else if (transaction.closed && this.joinAdmission(entry)) {
+      this.resends.add(() => {
+        if (!machine.transaction.decision) this.handle(entry, { type: 'admitted' });
+      });
+    }
+    return entry;
+  }
+
+  /** What is known of a transaction that is open; it is taken over now if that was still to come. */
+  private entryOf(transactionId: TransactionId): Entry | undefined {
+    const entry = this.entries.get(transactionId);
+    if (entry || !this.recovery) return entry;
+    const open = this.dependencies.log.state.findOpen(transactionId);
+    return open && this.takeOver(open);
   }
 
   /** Has the log know which outcomes are published, unless it does; other records carry that news as well. */
@@ -145,6 +193,8 @@ export class LeaderSession {
     this.waitingBegins.release(); // they are told that the leadership has ended
     for (const entry of this.entries.values()) cancelTimers(entry);
     this.entries.clear();
+    this.resends.close();
+    this.deadlines.close();
     this.done.close();
     this.outcomes.close();
     this.outbox = [];
@@ -152,10 +202,6 @@ export class LeaderSession {
 
   machineOf(transactionId: TransactionId): CoordinatorTransaction | undefined {
     return this.entries.get(transactionId)?.machine;
-  }
-
-  machines(): Iterable<CoordinatorTransaction> {
-    return [...this.entries.values()].map(({ machine }) => machine);
   }
 
   claimInFlight(key: string): ClaimInFlight | undefined {
@@ -170,8 +216,8 @@ export class LeaderSession {
       this.flush(); // work of those who waited for its keys
       throw error;
     });
-    this.claim(record, applied);
-    if (record.closed) this.enter(entry);
+    this.claims.add(record, applied);
+    if (record.closed) this.enterInTurn(entry);
     this.flush();
     return applied;
   }
@@ -190,7 +236,7 @@ export class LeaderSession {
 
   /** Runs an enlistment after those before it of the same transaction. */
   inOrder<T>(transactionId: TransactionId, action: () => Promise<T>): Promise<T> {
-    const entry = this.entries.get(transactionId);
+    const entry = this.entryOf(transactionId);
     if (!entry) return action();
     const result = entry.tail.then(action);
     entry.tail = result.catch(() => undefined);
@@ -200,13 +246,13 @@ export class LeaderSession {
   /** Proposes what a client or an operator asks for about a transaction that is in the log. */
   record(record: EnlistRecord | ResolveRecord): Promise<ApplyResult> {
     const applied = this.propose(record);
-    this.claim(record, applied);
+    this.claims.add(record, applied);
     return applied;
   }
 
   /** The client's wish to commit or abort a transaction that this session knows. */
   request(transactionId: TransactionId, event: CoordinatorEvent): void {
-    const entry = this.entries.get(transactionId);
+    const entry = this.entryOf(transactionId);
     if (!entry) return;
     this.handle(entry, event);
     this.flush();
@@ -226,7 +272,7 @@ export class LeaderSession {
     if (this.closed) return;
     switch (message.type) {
       case 'announce':
-        return this.onAnnounce(message);
+        return this.announcements.take(message);
       case 'inquiry':
         return this.onBranchMessage(message, message);
       case 'vote':
@@ -243,7 +289,7 @@ export class LeaderSession {
   }
 
   private onTransactionApplied(transaction: TransactionState, record: LogRecord, result: ApplyResult): void {
-    const entry = this.entries.get(transaction.transactionId);
+    const entry = this.entryOf(transaction.transactionId);
     if (!entry) return;
     if (result.refusal !== undefined && !transaction.decision) {
       if (record.type !== 'decide' && record.type !== 'commit-requested' && record.type !== 'pre-commit') return;
@@ -255,7 +301,7 @@ export class LeaderSession {
     if (transaction.decision) {
       entry.deadlineTimer?.cancel();
       this.leaveAdmission(transaction.transactionId);
-    } else if (transaction.closed && !entry.entered) this.enter(entry);
+    } else if (transaction.closed && !entry.entered) this.enterInTurn(entry);
     if (transaction.endedAt !== undefined) this.drop(transaction.transactionId);
   }
 
@@ -264,7 +310,7 @@ export class LeaderSession {
    * decided and this node does not know yet that it was deposed. Only behind a read barrier can it tell which.
    */
   private onDone(message: DoneMessage): void {
-    const known = this.entries.get(message.transactionId)?.machine.transaction;
+    const known = this.entryOf(message.transactionId)?.machine.transaction;
     const early = known && !known.decision && known.delegatedTo !== message.branchId && message.end !== 'aborted';
     if (early) this.behindBarrier(message, { type: 'done', message });
     else this.onBranchMessage(message, { type: 'done', message });
@@ -280,7 +326,7 @@ export class LeaderSession {
   }
 
   private onBranchMessage(message: BranchReply, event: CoordinatorEvent): void {
-    const entry = this.entries.get(message.transactionId);
+    const entry = this.entryOf(message.transactionId);
     if (entry) {
       this.handle(entry, event);
     } else {
@@ -307,17 +353,6 @@ export class LeaderSession {
     this.send({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
   }
 
-  private onAnnounce({ participant, operations }: AnnounceMessage): void {
-    const known = this.dependencies.log.state.participant(participant)?.operations;
-    const same = known?.size === operations.length && operations.every((operation) => known.has(operation));
-    if (same || this.announcing.has(participant)) return;
-    this.announcing.add(participant);
-    const forget = (): void => void this.announcing.delete(participant);
-    this.dependencies.log
-      .append({ type: 'participant', name: participant, operations, at: this.now() })
-      .then(forget, forget); // announced again in a few seconds
-  }
-
   private track(machine: CoordinatorTransaction): Entry {
     const { clock } = this.dependencies;
     const { transactionId, deadline, decision } = machine.transaction;
@@ -325,13 +360,14 @@ export class LeaderSession {
       machine,
       deadlineTimer: undefined,
       resendTimer: undefined,
+      resendIsDue: false,
       tail: Promise.resolve(),
       entered: false,
     };
     this.entries.set(transactionId, entry);
     if (!decision) {
       entry.deadlineTimer = clock.setTimer(Math.max(0, deadline - clock.now()), () => {
-        this.handle(entry, { type: 'deadline' });
+        this.deadlines.add(() => this.handle(entry, { type: 'deadline' }));
         this.flush();
       });
     }
@@ -346,10 +382,22 @@ export class LeaderSession {
     this.leaveAdmission(transactionId);
   }
 
+  /** Whoever closes now comes behind those that were closed under an earlier leader. */
+  private enterInTurn(entry: Entry): void {
+    if (!this.recovery?.contends) return this.enter(entry);
+    entry.entered = true;
+    this.newcomers.push(entry);
+  }
+
   private enter(entry: Entry): void {
+    if (this.joinAdmission(entry)) this.handle(entry, { type: 'admitted' });
+  }
+
+  /** True when it is admitted at once. */
+  private joinAdmission(entry: Entry): boolean {
     entry.entered = true;
     const { transactionId, branches } = entry.machine.transaction;
-    if (this.admission.enter(transactionId, admissionKeys(branches))) this.handle(entry, { type: 'admitted' });
+    return this.admission.enter(transactionId, admissionKeys(branches));
   }
 
   private leaveAdmission(transactionId: TransactionId): void {
@@ -360,9 +408,12 @@ export class LeaderSession {
   }
 
   private handle(entry: Entry, event: CoordinatorEvent): void {
-    const { machine } = entry;
-    if (this.closed || this.entries.get(machine.transaction.transactionId) !== entry) return; // dropped meanwhile
-    this.run(entry, machine.handle(event, this.now()));
+    if (this.closed || !this.isCurrent(entry)) return; // dropped meanwhile
+    this.run(entry, entry.machine.handle(event, this.now()));
+  }
+
+  private isCurrent(entry: Entry): boolean {
+    return this.entries.get(entry.machine.transaction.transactionId) === entry;
   }
 
   private run(entry: Entry | undefined, effects: readonly CoordinatorEffect[]): void {
@@ -378,7 +429,7 @@ export class LeaderSession {
           if (entry) this.scheduleResend(entry, effect.attempt);
           break;
         case 'cancel-resend':
-          entry?.resendTimer?.cancel();
+          if (entry) cancelResend(entry);
           break;
         case 'branch-done':
           this.done.add(effect.done, this.dependencies.awaitsEnd(effect.done.transactionId));
@@ -394,10 +445,16 @@ export class LeaderSession {
 
   private scheduleResend(entry: Entry, attempt: number): void {
     const { clock, options, random } = this.dependencies;
-    entry.resendTimer?.cancel();
-    const delayMs = backoffMs(attempt, { baseMs: options.resendBaseMs, capMs: options.resendCapMs }, random);
+    cancelResend(entry);
+    const capMs = Math.max(options.resendCapMs, (this.entries.size / RESENDS_PER_SECOND) * 1_000);
+    const delayMs = backoffMs(attempt, { baseMs: options.resendBaseMs, capMs }, random);
     entry.resendTimer = clock.setTimer(delayMs, () => {
-      this.handle(entry, { type: 'resend' });
+      entry.resendIsDue = true;
+      this.resends.add(() => {
+        if (!entry.resendIsDue) return;
+        entry.resendIsDue = false;
+        this.handle(entry, { type: 'resend' });
+      });
       this.flush();
     });
   }
@@ -405,8 +462,10 @@ export class LeaderSession {
   /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
   private async append(record: LogRecord, entry?: Entry): Promise<void> {
     this.waitingBegins.release(); // in front of it, into the same batch
+    const proposed = this.propose(record);
+    this.latestAppend = proposed.catch(() => undefined);
     try {
-      const { refusal } = await this.propose(record);
+      const { refusal } = await proposed;
       // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.
       if (refusal === 'UNKNOWN_TRANSACTION' && entry) this.handle(entry, { type: 'proposal-failed' });
     } catch (error) {
@@ -426,15 +485,6 @@ export class LeaderSession {
     return this.dependencies.log.append(record);
   }
 
-  private claim(
-    { transactionId, idempotency }: BeginRecord | EnlistRecord | ResolveRecord,
-    applied: Promise<unknown>,
-  ): void {
-    if (!idempotency) return;
-    const forget = (): void => void this.claims.delete(idempotency.key);
-    this.claims.set(idempotency.key, { ...idempotency, transactionId, settled: applied.then(forget, forget) });
-  }
-
   private send(message: CoordinatorMessage): void {
     const work = message.type === 'prepare' || message.type === 'commit-one-phase';
     const topic = work ? prepareTopic(message.participant) : decideTopic(message.participant);
@@ -447,7 +497,7 @@ export class LeaderSession {
     const messages = this.outbox;
     this.outbox = [];
     const { bus, logger } = this.dependencies;
-    bus
+    this.latestPublication = bus
       .publish(messages)
       .catch((error: unknown) =>
         logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`),
@@ -459,7 +509,12 @@ export class LeaderSession {
   }
 }
 
-function cancelTimers({ deadlineTimer, resendTimer }: Entry): void {
-  deadlineTimer?.cancel();
-  resendTimer?.cancel();
+function cancelTimers(entry: Entry): void {
+  entry.deadlineTimer?.cancel();
+  cancelResend(entry);
+}
+
+function cancelResend(entry: Entry): void {
+  entry.resendTimer?.cancel();
+  entry.resendIsDue = false;
 }

@@ -35,7 +35,8 @@ import type {
   Consistency,
   ExecuteRequest,
   Idempotency,
-  InDoubtItem,
+  InDoubtQuery,
+  InDoubtReading,
   ListQuery,
   MissedEvents,
   PreparedBranchRequest,
@@ -128,12 +129,16 @@ export class TransactionManager implements TransactionsApi {
    */
   figures(): Figures {
     const { state } = this.dependencies.log;
+    const { session, queries } = this;
     return {
-      hazards: countHazards(state.openTransactions()),
+      hazards: countHazards(state.hazardousTransactions()),
       unknownOld: this.session ? this.unknownOld.size : 0,
       rulings: { ...this.rulings },
       open: state.openCount,
-      inDoubt: this.session ? this.queries.listInDoubt().length : 0,
+      // looks at all that is open, so only when it is asked for
+      get inDoubt(): number {
+        return session ? queries.countInDoubt() : 0;
+      },
       waitingForKeys: this.session?.waitingForKeys ?? 0,
       alerts: this.alerts,
       ended: state.unpublishedCount + state.archive.size,
@@ -255,8 +260,8 @@ export class TransactionManager implements TransactionsApi {
     return this.queries.list(query, consistency);
   }
 
-  inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>> {
-    return this.queries.inDoubt(consistency);
+  inDoubt(consistency: Consistency, query?: InDoubtQuery): Promise<InDoubtReading> {
+    return this.queries.inDoubt(consistency, query);
   }
 
   subscribe(listener: (event: TransactionEvent) => void): () => void {

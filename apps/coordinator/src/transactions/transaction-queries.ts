@@ -3,13 +3,15 @@ import type { TransactionId, TransactionState } from '@concordat/commit-protocol
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import { TransactionExpiredError, TransactionNotFoundError } from './errors.js';
 import type { EventHistory } from './event-history.js';
-import { listInDoubt } from './in-doubt.js';
+import { countInDoubt, inDoubtOf, unknownOldItem, type KnownTransaction } from './in-doubt.js';
 import type { LeaderSession } from './leader-session.js';
 import type { TransactionOptions } from './options.js';
 import { ReadBarrier } from './read-barrier.js';
 import type {
   Consistency,
   InDoubtItem,
+  InDoubtQuery,
+  InDoubtReading,
   ListQuery,
   MissedEvents,
   Reading,
@@ -22,6 +24,9 @@ import { statusOf, transactionView } from './view.js';
 
 /** Ended or open transactions that one page of a filtered list looks at, at most. */
 const MAXIMUM_SCANNED = 20_000;
+/** Open transactions that one page of what is in doubt looks at, at most; ten thousand take about a millisecond. */
+const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
+const ALL_THAT_FIT: InDoubtQuery = { limit: 500 };
 
 export interface QueryDependencies {
   readonly log: DecisionLog;
@@ -72,16 +77,31 @@ export class TransactionQueries {
     return page(null);
   }
 
-  async inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>> {
+  /** What this node knows: all there is to know on the leader, elsewhere only what is logged. */
+  async inDoubt(consistency: Consistency, query: InDoubtQuery = ALL_THAT_FIT): Promise<InDoubtReading> {
     await this.prepare(consistency);
-    return this.reading(this.listInDoubt(), consistency, this.dependencies.session() === undefined);
+    const { clock, options, unknownOld, log, session } = this.dependencies;
+    const now = clock.now();
+    const items: InDoubtItem[] = [];
+    let last: TransactionId | undefined;
+    let scanned = 0;
+    const page = (nextCursor: TransactionId | null): InDoubtReading => ({
+      ...this.reading(items, consistency, session() === undefined),
+      nextCursor,
+    });
+    for (const transaction of log.state.oldestOpenFirst(query.cursor)) {
+      if (items.length >= query.limit || scanned++ === MAXIMUM_SCANNED_IN_DOUBT) return page(last!);
+      last = transaction.transactionId;
+      for (const item of inDoubtOf(this.known(transaction), now, options)) items.push(item);
+    }
+    for (const branch of unknownOld.list()) items.push(unknownOldItem(branch, options));
+    return page(null);
   }
 
-  /** What this node knows at once: all there is to know on the leader, elsewhere only what is logged. */
-  listInDoubt(): InDoubtItem[] {
+  /** Branches that `inDoubt` lists on all of its pages. */
+  countInDoubt(): number {
     const { clock, options, unknownOld, log } = this.dependencies;
-    const machines = this.dependencies.session()?.machines();
-    return listInDoubt(machines ?? asLogged(log), unknownOld.list(), clock.now(), options);
+    return countInDoubt(this.allKnown(log), clock.now(), options) + unknownOld.size;
   }
 
   missedSince(logIndex: number): MissedEvents {
@@ -120,6 +140,17 @@ export class TransactionQueries {
     return { value, appliedIndex, leaderKnowsMore: moreElsewhere && consistency === 'linearizable' };
   }
 
+  private known(transaction: TransactionState): KnownTransaction {
+    const machine = isCollecting(transaction)
+      ? this.dependencies.session()?.machineOf(transaction.transactionId)
+      : undefined;
+    return { transaction, reportOf: (branchId) => machine?.reportOf(branchId) };
+  }
+
+  private *allKnown({ state }: DecisionLog): Iterable<KnownTransaction> {
+    for (const transaction of state.openTransactions()) yield this.known(transaction);
+  }
+
   private isCollectedElsewhere(transaction: TransactionState): boolean {
     return isCollecting(transaction) && !this.dependencies.session();
   }
@@ -128,10 +159,6 @@ export class TransactionQueries {
 /** Whether votes may have arrived that no decision has recorded yet. */
 function isCollecting({ closed, decision }: TransactionState): boolean {
   return closed && decision === undefined;
-}
-
-function* asLogged({ state }: DecisionLog): Iterable<{ transaction: TransactionState; reportOf: () => undefined }> {
-  for (const transaction of state.openTransactions()) yield { transaction, reportOf: () => undefined };
 }
 
 function matches(transaction: TransactionState, { status, participant }: ListQuery): boolean {

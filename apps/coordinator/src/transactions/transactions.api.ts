@@ -192,6 +192,20 @@ export interface InDoubtItem {
   readonly rulings: readonly PossibleRuling[];
 }
 
+/** Which part of what is in doubt is asked for. */
+export interface InDoubtQuery {
+  /** 1..500; a page has a few more where a transaction has several branches in doubt */
+  readonly limit: number;
+  /** `nextCursor` of the page before */
+  readonly cursor?: TransactionId;
+}
+
+/** A page of what is in doubt, by ascending transaction id, branches of forgotten transactions last. */
+export interface InDoubtReading extends Reading<readonly InDoubtItem[]> {
+  /** there may be more behind it; null at the end. A page before that may be empty */
+  readonly nextCursor: TransactionId | null;
+}
+
 export interface TransactionEvent {
   readonly logIndex: number;
   readonly transaction: TransactionView;
@@ -224,7 +238,7 @@ export interface TransactionsApi {
   get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>>;
   list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>>;
   /** Votes that are not logged, and branches of forgotten transactions, only the leader knows. */
-  inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>>;
+  inDoubt(consistency: Consistency, query?: InDoubtQuery): Promise<InDoubtReading>;
   /** Called for every change of a transaction on this node, in log order; the function returned ends it. */
   subscribe(listener: (event: TransactionEvent) => void): () => void;
   /**

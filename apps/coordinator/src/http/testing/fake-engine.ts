@@ -7,6 +7,8 @@ import type {
   ExecuteRequest,
   Idempotency,
   InDoubtItem,
+  InDoubtQuery,
+  InDoubtReading,
   ListQuery,
   MissedEvents,
   PreparedBranchRequest,
@@ -134,8 +136,9 @@ export class FakeTransactions implements TransactionsApi {
     return this.answer(['list', query, consistency], this.reading(this.page));
   }
 
-  inDoubt(consistency: Consistency): Promise<Reading<readonly InDoubtItem[]>> {
-    return this.answer(['inDoubt', consistency], this.reading(this.inDoubtItems));
+  inDoubt(consistency: Consistency, query?: InDoubtQuery): Promise<InDoubtReading> {
+    const reading = { ...this.reading<readonly InDoubtItem[]>(this.inDoubtItems), nextCursor: ID };
+    return this.answer(['inDoubt', consistency, query], reading);
   }
 
   subscribe(listener: (event: TransactionEvent) => void): () => void {

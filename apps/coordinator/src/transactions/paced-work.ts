@@ -1,0 +1,74 @@
+import type { Clock } from '@concordat/foundation';
+
+export interface PacedWorkOptions {
+  readonly clock: Clock;
+  /** pieces of work that are done before others have a turn */
+  readonly perSlice: number;
+  /** what the work so far has set going: the next slice waits until it is settled */
+  readonly settled: () => Promise<unknown>;
+  /** called at the end of each slice of work that had to wait */
+  readonly onSlice: () => void;
+}
+
+/**
+ * Work that comes in floods when there are many transactions (all their deadlines have passed, a new leader asks
+ * again). A little of it is done at once; the rest waits, and goes on in slices, each in a turn of its own.
+ *
+ * States: idle ⇄ breathing (something was done: until the next turn, and, if more waits, until it is settled) →
+ * closed.
+ */
+export class PacedWork {
+  private waiting: (() => void)[] = [];
+  private next = 0;
+  private taken = 0;
+  private breathing = false;
+  private closed = false;
+
+  constructor(private readonly options: PacedWorkOptions) {}
+
+  get waitingCount(): number {
+    return this.waiting.length - this.next;
+  }
+
+  /** Does it now, or when what came before is done. */
+  add(work: () => void): void {
+    if (this.closed) return;
+    if (this.waitingCount > 0 || this.taken === this.options.perSlice) this.waiting.push(work);
+    else this.take(work);
+  }
+
+  /** Forgets what waits. */
+  close(): void {
+    this.closed = true;
+    this.waiting = [];
+    this.next = 0;
+  }
+
+  private take(work: () => void): void {
+    this.taken++;
+    this.breathe();
+    work();
+  }
+
+  private breathe(): void {
+    if (this.breathing) return;
+    this.breathing = true;
+    const goOn = (): void => this.goOn();
+    this.options.clock.setTimer(0, () => {
+      if (this.waitingCount === 0) goOn();
+      else this.options.settled().then(goOn, goOn);
+    });
+  }
+
+  private goOn(): void {
+    this.breathing = false;
+    this.taken = 0;
+    if (this.closed || this.waitingCount === 0) return;
+    while (this.taken < this.options.perSlice && this.waitingCount > 0) this.take(this.waiting[this.next++]!);
+    if (this.waitingCount === 0) {
+      this.waiting = [];
+      this.next = 0;
+    }
+    this.options.onSlice();
+  }
+}
