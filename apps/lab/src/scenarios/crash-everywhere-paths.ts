@@ -53,14 +53,12 @@ const PATHS: readonly (readonly [RegExp, Path])[] = [
   [/^coordinator\.inquiry\./, { provoke: inquireAboutNothing }],
   [/^coordinator\.unknown-old\./, { provoke: inquireAboutSomethingOld }],
   [/^coordinator\.branches-decided\./, { provoke: repeatDecisionOfBranches }],
-  [
-    /^participant\.(ruling|acceptor-decision)\./,
-    { provoke: (context) => ruleAgainst(context, context.victim), everyMs: 6_000 },
-  ],
+  [/^participant\.ruling\./, { provoke: (context) => ruleAgainst(context, context.victim), everyMs: 6_000 }],
   [/^participant\.unknown-old\./, { provoke: answerUnknownOld }],
   [/^participant\.inquiry\./, { provoke: leaveOrphan, everyMs: 15_000 }],
   [/^participant\.acceptor-(refusal|release)\./, { provoke: strangeBallot }],
-  [/^participant\.ledger-look-up\./, { provoke: repeatOldDecision }],
+  [/^participant\.ledger-look-up\./, { provoke: delegateSomethingOld }],
+  [/^participant\.acceptor-decision\./, { provoke: strangeRuling }],
 ];
 
 export function pathTo(point: string): Path {
@@ -142,8 +140,8 @@ async function leaveOrphan({ lab, victim }: PathContext): Promise<void> {
   await prepareEmptyBranch(lab, victim, ids.next(), randomUUID());
 }
 
-/** The decision of a transfer that is long committed comes once more, to a process that has forgotten it. */
-async function repeatOldDecision({ lab, tap, victim }: PathContext): Promise<void> {
+/** A branch that is long committed is told to commit in one phase: answered from the ledger, by whoever forgot it. */
+async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<void> {
   const old = lab.load.transfers.find(
     ({ id, told, from }) => id !== undefined && told === 'committed' && from.bank === victim,
   );
@@ -152,13 +150,26 @@ async function repeatOldDecision({ lab, tap, victim }: PathContext): Promise<voi
   const branches = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
   const branch = branches.find(({ participant }) => participant === victim);
   if (!branch) throw unexpected(`GET of ${old.id}`, shown);
-  await send(tap, `concordat.decide.${victim}`, {
-    type: 'decision',
+  await send(tap, `concordat.prepare.${victim}`, {
+    type: 'commit-one-phase',
     transactionId: old.id,
     branchId: branch.branchId,
     participant: victim,
-    decision: 'commit',
+    operations: [], // as of a branch that its service has prepared
+    deadline: Date.now(),
     attempt: 1,
+  });
+}
+
+/** A ruling about a branch that never was: it ends as aborted, with a tombstone. */
+async function strangeRuling({ tap, victim }: PathContext): Promise<void> {
+  await send(tap, `concordat.decide.${victim}`, {
+    type: 'ruling',
+    transactionId: ids.next(),
+    branchId: randomUUID(),
+    participant: victim,
+    ruling: 'abort',
+    attempt: 0,
   });
 }
 

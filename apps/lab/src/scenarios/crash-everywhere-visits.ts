@@ -83,17 +83,17 @@ export class Visitor {
    */
   async silentBank(point: string, environment: Readonly<Record<string, string>>): Promise<void> {
     const start = Date.now();
-    const dead = (): string | undefined => BANKS.find((bank) => !isRunning(this.lab.process(bank)));
+    const dead = (): string[] => BANKS.filter((bank) => !isRunning(this.lab.process(bank)));
     for (const bank of BANKS) await this.lab.arm(bank, `${point}=kill`);
-    while (dead() === undefined && Date.now() < start + REACH_TIMEOUT_MS)
-      await this.silence(() => dead() !== undefined);
-    const victim = dead();
+    while (dead().length === 0 && Date.now() < start + REACH_TIMEOUT_MS) await this.silence(() => dead().length > 0);
     const reachedMs = Date.now() - start;
     await Promise.all(BANKS.map((bank) => this.lab.arm(bank, '').catch(() => undefined)));
+    const [victim, ...others] = dead(); // more than one may have come by
     if (victim === undefined) {
       return this.note({ point, victim: 'no bank', problem: `not reached within ${REACH_TIMEOUT_MS / 1000} s` });
     }
-    await this.revive(victim, { point, victim, reachedMs }, environment);
+    await Promise.all(others.map((bank) => this.lab.revive(bank, environment)));
+    await this.revive(victim, { point, victim: [victim, ...others].join(', '), reachedMs }, environment);
   }
 
   /** Stops all coordinators as soon as one transaction in three phases is prepared and not pre-committed. */
