@@ -67,6 +67,9 @@ export function rankOf(status: TransactionStatus): number {
   return RANK[status];
 }
 
+/** Without faults a commit that has arrived waits for nothing but a few statements. */
+const PHASE_TWO_CALM_MS = 200;
+
 /**
  * Watches everything that can be seen from outside and keeps its own account of it: the log as it is committed,
  * the wire, what the databases make durable, and what clients are told. A rule that is broken is reported at the
@@ -85,10 +88,12 @@ export class Checker implements DatabaseObserver {
   private readonly preparedBranches = new Set<string>();
   private readonly readOnlyVotes = new Set<string>();
   private readonly refusals = new Set<string>();
+  private readonly decisionsHeard = new Map<string, number>();
   private readonly keyOwners = new Map<string, string>();
   private readonly leaders = new Map<number, number>();
   private readonly told = new Map<string, { rank: number; decision?: Decision }>();
   private retentionWatermark = 0;
+  private calm = false;
   private violation: ViolationError | undefined;
 
   /**
@@ -113,6 +118,11 @@ export class Checker implements DatabaseObserver {
   /** The first rule that was broken. */
   get failure(): ViolationError | undefined {
     return this.violation;
+  }
+
+  /** Nothing goes wrong in this run, so nothing may take long either. */
+  expectCalm(): void {
+    this.calm = true;
   }
 
   violate(rule: string): void {
@@ -205,6 +215,12 @@ export class Checker implements DatabaseObserver {
     }
   }
 
+  /** What a participant has been handed. */
+  received(message: ProtocolMessage): void {
+    if (message.type !== 'decision' || this.decisionsHeard.has(message.branchId)) return;
+    this.decisionsHeard.set(message.branchId, this.trace.time);
+  }
+
   // --- databases
 
   prepared({
@@ -237,6 +253,9 @@ export class Checker implements DatabaseObserver {
     }
     if (this.committedBranches.has(branchId)) this.violate(`${database.name} commits ${branchId} twice`);
     this.committedBranches.add(branchId);
+    const waitedMs = this.trace.time - (this.decisionsHeard.get(branchId) ?? this.trace.time);
+    if (this.calm && gid !== undefined && waitedMs > PHASE_TWO_CALM_MS)
+      this.violate(`phase two of ${branchId} waits ${waitedMs} ms in ${database.name}, as work waits for locks`);
     this.effects.push({ database, transactionId, branchId, movements });
   }
 
@@ -261,7 +280,8 @@ export class Checker implements DatabaseObserver {
   /** A transaction of long ago, which nobody but the checker remembers. */
   remembers({ transactionId, branchId, participant, decision, movement }: AncientTransaction): void {
     const { intent, account, amount } = movement;
-    const operations = [{ operation: 'credit', payload: { account, amount, intent }, keys: [] }];
+    const payload = { account, amount, intent, careless: false };
+    const operations = [{ operation: 'credit', payload, keys: [] }];
     const known = this.known(transactionId);
     known.branches.set(branchId, { participant, operations });
     known.decision = decision;

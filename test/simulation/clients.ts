@@ -28,14 +28,16 @@ export interface Workload {
   readonly shortDeadlines: boolean;
 }
 
-export function drawWorkload(random: SeededRandom, pace: Pace): Workload {
+/** Without faults there is often a crowd instead, which waits for the same few locks. */
+export function drawWorkload(random: SeededRandom, pace: Pace, calm: boolean): Workload {
+  const crowd = calm && randomChance(random, 0.5);
   return {
-    clients: randomInteger(random, 2, 5),
+    clients: crowd ? 10 : randomInteger(random, 2, 5),
     intentsPerRound: randomInteger(random, ...pace.intentsPerRound),
-    maximumThinkMs: randomInteger(random, ...pace.thinkMs),
+    maximumThinkMs: crowd ? 20 : randomInteger(random, ...pace.thinkMs),
     protocols: ['2pc'],
-    accounts: ACCOUNTS.slice(0, randomInteger(random, 2, ACCOUNTS.length)),
-    declaresKeys: randomChance(random, 0.5),
+    accounts: ACCOUNTS.slice(0, crowd ? 2 : randomInteger(random, 2, ACCOUNTS.length)),
+    declaresKeys: !crowd && randomChance(random, 0.5),
     answerLoss: randomChance(random, 0.5) ? 0.1 : 0,
     shortDeadlines: randomChance(random, 0.3),
   };
@@ -115,8 +117,9 @@ export class Client {
     const amount = randomChance(random, 0.1) ? 1_000_000 : randomInteger(random, 1, 60);
     const call = (participant: string, operation: string, of = amount): BranchRequest => {
       const account = randomItem(random, this.workload.accounts);
+      const careless = randomChance(random, 0.1);
       const keys = this.workload.declaresKeys && operation !== 'read' ? [account] : [];
-      return { participant, operation, payload: { account, amount: of, intent }, keys };
+      return { participant, operation, payload: { account, amount: of, intent, careless }, keys };
     };
     if (shape === 0) return [call(from, 'read'), call(others[0]!, 'read')];
     if (shape <= 2) return [call(from, 'debit'), call(from, 'credit')];

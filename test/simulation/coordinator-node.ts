@@ -123,7 +123,7 @@ export class CoordinatorNode {
     });
     const bus = new GatedBus(broker, process, (message) => checker.published(this.nodeId, message));
     const manager = new TransactionManager({
-      log: sabotage ? sabotagedLog(log, bus, random.fork(), sabotage) : log,
+      log: sabotage ? sabotagedLog(log, { bus, random: random.fork(), clock }, sabotage) : log,
       bus,
       clock: process,
       random: random.fork(),

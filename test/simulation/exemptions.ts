@@ -23,7 +23,9 @@ export class Exemptions {
   /** To be called with every record that changed a transaction. */
   learn(record: LogRecord, { transactionId, branches }: TransactionState): void {
     if (record.type !== 'resolve') return;
-    for (const { branchId, ruling } of branches) if (ruling) this.rulings.set(branchId, ruling);
+    // only the branch that the ruling names may be ended against the decision, whatever the log makes of it
+    const ruling = branches.find(({ branchId }) => branchId === record.branchId)?.ruling;
+    if (record.branchId !== undefined && ruling) this.rulings.set(record.branchId, ruling);
     if (record.force) this.transactions.add(transactionId);
   }
 

@@ -113,7 +113,10 @@ function checkMoney(world: World): void {
 /** What the log says of the end of a branch is what its database says. */
 function checkBooks({ checker, databases }: World): void {
   const ledgers = new Map(databases.map(({ name, ledger }) => [name, ledger]));
-  for (const { transactionId, branches } of checker.transactions.values()) {
+  const forgotten = new Set(checker.ancient.map(({ transactionId }) => transactionId));
+  for (const { transactionId, branches, endedIndex } of checker.transactions.values()) {
+    if (endedIndex === undefined && !forgotten.has(transactionId))
+      throw new ViolationError(`AC5: ${transactionId} is not open, and has never ended`);
     for (const [branchId, { participant, end }] of branches) {
       const outcome = ledgers.get(participant)?.get(branchId)?.outcome;
       const committed = end === 'committed' || end === 'heuristic-commit';

@@ -9,11 +9,31 @@ import {
 } from '@concordat/messaging';
 import type { SimulatedProcess } from './simulated-process.js';
 
+/** Messages that a process has been handed and that do not count as consumed yet, by transaction. */
+export class UnfinishedMessages {
+  private readonly counts = new Map<string, number>();
+
+  has(transactionId: string): boolean {
+    return (this.counts.get(transactionId) ?? 0) > 0;
+  }
+
+  count(message: ProtocolMessage, change: 1 | -1): void {
+    if (!('transactionId' in message)) return;
+    const { transactionId } = message;
+    const count = (this.counts.get(transactionId) ?? 0) + change;
+    if (count > 0) this.counts.set(transactionId, count);
+    else this.counts.delete(transactionId);
+  }
+}
+
 /**
  * The message bus of one simulated process: what arrives and what is acknowledged waits while the process is
  * stopped, and dies with it.
  */
 export class GatedBus implements MessageBus {
+  readonly unfinished = new UnfinishedMessages();
+  /** told of every message when the process takes it up */
+  onReceived: (message: ProtocolMessage) => void = () => undefined;
   private readonly bus: MemoryMessageBus;
 
   /** @param observe sees every message when it is handed to the bus, which is before it can reach anybody */
@@ -58,7 +78,12 @@ export class GatedBus implements MessageBus {
     let finish: (() => void) | undefined;
     this.process.enter(() => {
       done = true;
+      this.unfinished.count(message, 1);
+      this.onReceived(message);
       handled = onMessage(message);
+      const consumed = (): void => this.unfinished.count(message, -1);
+      if (handled) handled.then(consumed, consumed);
+      else consumed();
       if (finish) Promise.resolve(handled).then(finish, finish);
     });
     return done ? handled : new Promise((resolve) => (finish = resolve));

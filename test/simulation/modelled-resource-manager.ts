@@ -1,5 +1,5 @@
 import { invariant, type JsonValue } from '@concordat/foundation';
-import { formatGid, type BranchError } from '@concordat/commit-protocol';
+import { formatGid, type BallotAnswer, type BranchError, type OpenedBallot } from '@concordat/commit-protocol';
 import {
   BranchRefusedError,
   ResourceManagerUnavailableError,
@@ -42,6 +42,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   ) {}
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    invariant(!branch.acceptors, 'clients ask for two phases only');
     if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return votedYes([]);
@@ -114,7 +115,25 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   async listPrepared(): Promise<readonly PreparedBranch[]> {
-    return this.connected((session) => session.listPrepared());
+    const prepared = await this.connected((session) => session.listPrepared());
+    return prepared.map((branch) => ({ ...branch, isAcceptor: false }));
+  }
+
+  /** There is no table of acceptors: all transactions are in two phases, and nothing may be said of their branches. */
+  answerBallot(): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    return Promise.resolve('unknown');
+  }
+
+  openBallot(): Promise<OpenedBallot> {
+    return Promise.resolve({ type: 'not-an-acceptor' });
+  }
+
+  recordDecision(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  gidOf({ transactionId, branchId }: BranchIdentity): string {
+    return formatGid(this.cluster, transactionId, branchId);
   }
 
   private async work(branch: BranchWork, closing: 'prepare' | 'commit', work: Work): Promise<Attempt> {
@@ -229,10 +248,6 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     } finally {
       session.break();
     }
-  }
-
-  private gidOf({ transactionId, branchId }: BranchIdentity): string {
-    return formatGid(this.cluster, transactionId, branchId);
   }
 
   private pause(): Promise<void> {

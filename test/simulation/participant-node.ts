@@ -29,21 +29,32 @@ export interface OperationPayload {
   readonly account: string;
   readonly amount: number;
   readonly intent: string;
+  /** the handler takes no notice of a statement that fails */
+  readonly careless: boolean;
 }
 
-const HANDLERS: OperationHandlers<DatabaseSession> = {
-  operations: () => ['credit', 'debit', 'read'],
-  handle: async ({ operation, payload }, session) =>
-    operate(session, operation, payload as unknown as OperationPayload),
-};
+/** Work must not go on when the message that asked for it counts as consumed: a crash would lose it for good. */
+function createHandlers({ unfinished }: GatedBus, checker: Checker): OperationHandlers<DatabaseSession> {
+  return {
+    operations: () => ['credit', 'debit', 'read'],
+    handle: async ({ operation, payload }, session, { transactionId }) => {
+      const result = await operate(session, operation, payload as unknown as OperationPayload);
+      if (!unfinished.has(transactionId)) checker.violate(`offset: work of ${transactionId} outlasts its message`);
+      return result;
+    },
+  };
+}
 
 export async function operate(
   session: DatabaseSession,
   operation: string,
-  { account, amount, intent }: OperationPayload,
+  { account, amount, intent, careless }: OperationPayload,
 ): Promise<JsonValue> {
   if (operation === 'read') return { account, balance: await session.read(account) };
-  const balance = await session.readForUpdate(account);
+  const balance = await session.readForUpdate(account).catch((error: unknown) => {
+    if (!careless) throw error;
+  });
+  if (balance === undefined) return null;
   const change = operation === 'debit' ? -amount : amount;
   if (balance + change < 0) throw new BranchRefusedError('INSUFFICIENT_FUNDS', `${account} has only ${balance}`);
   await session.update({ intent, account, amount: change }, balance + change);
@@ -72,12 +83,13 @@ export class ParticipantNode {
     const process = new SimulatedProcess(`${participant}-${this.instance}`, clock);
     this.life = process;
     const bus = new GatedBus(broker, process, (message) => checker.replied(message));
+    bus.onReceived = (message) => checker.received(message);
     const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs);
     const runtime = new ParticipantRuntime<DatabaseSession>({
       participant,
       bus,
       resourceManager: sabotage ? sabotagedResourceManager(manager, process, random.fork(), sabotage) : manager,
-      handlers: HANDLERS,
+      handlers: createHandlers(bus, checker),
       failpoints: dice.failpoints(process, () => this.crashAndRestart()),
       clock: process,
       random: random.fork(),

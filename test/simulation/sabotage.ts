@@ -38,6 +38,8 @@ export const SABOTAGES = [
   'sweeper-decides-by-age',
   /** a node forgets ended transactions by a clock of its own, not by the log */
   'expires-alone',
+  /** a node aborts what is late by a clock of its own, not by the log */
+  'deadline-by-own-clock',
 ] as const;
 
 export type Sabotage = (typeof SABOTAGES)[number];
@@ -51,7 +53,11 @@ export function databaseLies(sabotage: Sabotage | undefined): DatabaseLies {
 }
 
 /** The decision log of a leader that breaks the rules of protocol section 3. */
-export function sabotagedLog(log: DecisionLog, bus: MessageBus, random: Random, sabotage: Sabotage): DecisionLog {
+export function sabotagedLog(
+  log: DecisionLog,
+  { bus, random, clock }: { bus: MessageBus; random: Random; clock: Clock },
+  sabotage: Sabotage,
+): DecisionLog {
   const announce = (record: LogRecord): void => {
     if (record.type !== 'decide') return;
     const { transactionId, decision } = record;
@@ -87,10 +93,18 @@ export function sabotagedLog(log: DecisionLog, bus: MessageBus, random: Random, 
     onApplied: (listener) =>
       log.onApplied((applied) => {
         listener(applied);
+        if (sabotage === 'deadline-by-own-clock') abortLate(log, clock);
         if (sabotage === 'expires-alone' && randomChance(random, 0.05)) log.state.archive.expire(Infinity);
       }),
     onLeadership: (listener) => log.onLeadership(listener),
   };
+}
+
+function abortLate({ state, appliedIndex }: DecisionLog, clock: Clock): void {
+  for (const { transactionId, deadline, decision } of [...state.openTransactions()]) {
+    if (decision !== undefined || deadline > clock.now()) continue;
+    state.apply({ type: 'decide', transactionId, decision: 'abort', reports: [], at: clock.now() }, appliedIndex);
+  }
 }
 
 /** A disk that acknowledges every write 20 ms before it is done. */
@@ -136,6 +150,10 @@ export function sabotagedResourceManager(
     commitOnePhase: (branch, work) => manager.commitOnePhase(branch, work),
     commit: (branch) => manager.commit(branch),
     abort: (branch) => manager.abort(branch),
+    answerBallot: (branch, request, acceptors) => manager.answerBallot(branch, request, acceptors),
+    openBallot: (branch) => manager.openBallot(branch),
+    recordDecision: (branch, decision) => manager.recordDecision(branch, decision),
+    gidOf: (branch) => manager.gidOf(branch),
     listPrepared: async () => {
       const prepared = await manager.listPrepared();
       if (sabotage !== 'sweeper-decides-by-age') return prepared;

@@ -64,14 +64,15 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   const pace = drawPace(family, new SeededRandom(seed).fork());
   const world = new World({ seed, pace, ...(sabotage && { sabotage }), ...(print && { print }) });
   const random = world.random.fork();
-  const workload = drawWorkload(random, pace);
   const plan = drawFaultPlan(random.fork(), calm ?? randomChance(random, 0.05));
+  const isCalm = plan.classes.size === 0;
+  if (isCalm) world.checker.expectCalm();
+  const workload = drawWorkload(random, pace, isCalm);
   const injector = new FaultInjector(world, plan, random.fork());
   const clients = Array.from(
     { length: workload.clients },
     (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload),
   );
-  const isCalm = plan.classes.size === 0;
   const operator = new Operator(world, random.fork(), drawHabits(random, isCalm));
   const unexpected = (error: unknown): void => world.checker.violate(`a client failed: ${describe(error)}`);
   const unhandled = (error: unknown): void => world.checker.violate(`a promise was left alone with ${describe(error)}`);

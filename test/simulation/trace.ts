@@ -19,6 +19,11 @@ export class Trace {
     this.print?.(`${this.now().toFixed(0).padStart(7)}  ${text}`);
   }
 
+  /** Milliseconds since the start of the run. */
+  get time(): number {
+    return this.now();
+  }
+
   get events(): number {
     return this.count;
   }

@@ -14,7 +14,7 @@ export interface InjectedBug {
   readonly name: string;
   /** what the changed system does, in a sentence */
   readonly what: string;
-  /** the rule of docs/protocol.md that it breaks, and others */
+  /** the rule of docs/protocols.md that it breaks, and others */
   readonly rule: string;
   /** changes of the source, a lie of one of the modelled ports, or a mistake in the exhaustive model */
   readonly by: { readonly edits: readonly SourceEdit[] } | { readonly sabotage: Sabotage } | { readonly model: string };

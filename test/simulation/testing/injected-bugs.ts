@@ -1,0 +1,7 @@
+import { COORDINATOR_BUGS } from './coordinator-bugs.js';
+import type { InjectedBug } from './injected-bug.js';
+import { PARTICIPANT_BUGS } from './participant-bugs.js';
+import { RULING_BUGS } from './ruling-bugs.js';
+
+/** All mistakes that must be found. */
+export const INJECTED_BUGS: readonly InjectedBug[] = [...COORDINATOR_BUGS, ...PARTICIPANT_BUGS, ...RULING_BUGS];
