@@ -33,6 +33,8 @@ export interface Path {
   readonly provoke?: Provocation;
   /** how often it is done until the process has died; default 1,000 ms */
   readonly everyMs?: number;
+  /** only a process that remembers nothing comes by: it is killed and started again before */
+  readonly toFresh?: boolean;
 }
 
 const clock = new SystemClock();
@@ -57,7 +59,7 @@ const PATHS: readonly (readonly [RegExp, Path])[] = [
   [/^participant\.unknown-old\./, { provoke: answerUnknownOld }],
   [/^participant\.inquiry\./, { provoke: leaveOrphan, everyMs: 15_000 }],
   [/^participant\.acceptor-(refusal|release)\./, { provoke: strangeBallot }],
-  [/^participant\.ledger-look-up\./, { provoke: delegateSomethingOld }],
+  [/^participant\.ledger-look-up\./, { provoke: delegateSomethingOld, toFresh: true }],
   [/^participant\.acceptor-decision\./, { provoke: strangeRuling }],
 ];
 

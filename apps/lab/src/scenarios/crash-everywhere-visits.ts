@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
+import type { PartName } from '../local-system/ports.js';
 import { isRunning } from '../local-system/process-table.js';
 import { waitUntil } from '../local-system/wait.js';
 import { request } from '../rest.js';
@@ -13,6 +14,7 @@ export const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 /** Within this time a process must come by its crash point. */
 const REACH_TIMEOUT_MS = 45_000;
 const COMMIT_TIMEOUT_MS = 60_000;
+const HAND_OVER_TIMEOUT_MS = 20_000;
 const POLL_MS = 30;
 /** A pre-commit is held so long: enough to stop all coordinators meanwhile. */
 const HOLD_MS = 3_000;
@@ -60,10 +62,25 @@ export class Visitor {
     await this.lab.kill(follower);
     await this.lab.revive(follower, environment);
     await this.lab.arm(follower, `${point}=kill`);
-    await this.lab.changeGroup('POST', 'leader', { nodeId: nodeIdOf(follower) });
+    await this.handOver(follower);
     await this.visit(point, follower, { follows: false });
     if (isRunning(this.lab.process(follower))) await this.lab.kill(follower); // its environment must not stay
     await this.lab.restartDead();
+  }
+
+  /** A busy node may not take over in time; it is asked again, unless it has led and died already. */
+  private async handOver(follower: PartName): Promise<void> {
+    const isDone = async (): Promise<boolean> => {
+      if (!isRunning(this.lab.process(follower))) return true;
+      try {
+        await this.lab.changeGroup('POST', 'leader', { nodeId: nodeIdOf(follower) });
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    if (await waitUntil(isDone, { timeoutMs: HAND_OVER_TIMEOUT_MS })) return;
+    throw new LabError(`${follower} did not take the leadership over within ${HAND_OVER_TIMEOUT_MS / 1000} s.`);
   }
 
   /** kill -9 of one bank. */
@@ -71,6 +88,10 @@ export class Visitor {
     await waitUntil(() => !this.busy.has(bank), { timeoutMs: REACH_TIMEOUT_MS });
     this.busy.add(bank);
     try {
+      if (pathTo(point).toFresh === true) {
+        await this.lab.kill(bank);
+        await this.lab.revive(bank);
+      }
       await this.visit(point, bank, { follows: false });
     } finally {
       this.busy.delete(bank);
@@ -105,7 +126,10 @@ export class Visitor {
       const { body } = await request('GET', `${lab.url(leader)}/debug/failpoints`);
       return Array.isArray(body['armed']) && body['armed'].length === 0;
     };
-    if (!(await waitUntil(isHeld, { timeoutMs: REACH_TIMEOUT_MS, pollMs: POLL_MS }))) return;
+    if (!(await waitUntil(isHeld, { timeoutMs: HOLD_MS, pollMs: POLL_MS }))) {
+      await lab.arm(leader, ''); // another one may lead by now
+      return;
+    }
     const names = lab.coordinators().map(({ name }) => name);
     for (const name of names) lab.pause(name);
     try {

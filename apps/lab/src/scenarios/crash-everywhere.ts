@@ -1,5 +1,6 @@
 import { uuidV7Time } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
+import { waitUntil } from '../local-system/wait.js';
 import { table } from '../narration.js';
 import { describeAnswer, request } from '../rest.js';
 import { forgetLeftovers } from './crash-everywhere-paths.js';
@@ -124,9 +125,12 @@ async function visitRetention(
 ): Promise<void> {
   const droppedBefore = startedAt + EXPIRED_MS;
   const { transfers } = lab.load; // in the order in which they were begun
-  const late = transfers.findIndex(({ id }) => ageKnown(id) >= droppedBefore && id !== undefined);
-  const open = transfers.slice(0, late).filter(({ told }) => told === undefined);
-  if (open.length > 0) throw new LabError(`${open.length} of the first transfers still have no answer.`);
+  const allTold = (): boolean => {
+    const late = transfers.findIndex(({ id }) => id !== undefined && ageKnown(id) >= droppedBefore);
+    return late !== -1 && transfers.slice(0, late).every(({ told }) => told !== undefined);
+  };
+  if (!(await waitUntil(allTold, { timeoutMs: EXPIRED_MS + ANSWERS_TIMEOUT_MS })))
+    throw new LabError('Some of the first transfers still have no answer, so they must not be forgotten.');
   for (const point of points) {
     const retentionMs = Math.max(1_000, Date.now() - droppedBefore + RETENTION_MARGIN_MS);
     await visitor.preparedLeader(point, {
