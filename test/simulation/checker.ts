@@ -6,10 +6,14 @@ import type {
   Decision,
   LogRecord,
   OperationCall,
+  Protocol,
   ProtocolMessage,
+  VoteMessage,
 } from '@concordat/commit-protocol';
 import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
+import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
+import type { AcceptorRow } from './modelled-acceptor.js';
 import type { DatabaseObserver, ModelledDatabase, Movement } from './modelled-database.js';
 import type { Trace } from './trace.js';
 
@@ -27,6 +31,7 @@ export interface KnownBranch {
 /** What the checker knows of one transaction, from the committed log alone. */
 export interface KnownTransaction {
   readonly transactionId: string;
+  protocol?: Protocol;
   readonly branches: Map<string, KnownBranch>;
   readonly delegated: Set<string>;
   /** the wish of a client that it came from */
@@ -80,17 +85,20 @@ export class Checker implements DatabaseObserver {
   effects: Effect[] = [];
   readonly exemptions = new Exemptions();
   readonly ancient: AncientTransaction[] = [];
+  readonly ballots = new BallotBook((rule) => this.violate(rule));
   private readonly applied: string[] = [];
   private readonly stateHashes = new Map<number, string>();
   private readonly presumedAborted = new Map<string, Set<string>>();
   private readonly rolledBackBranches = new Set<string>();
   private readonly committedBranches = new Set<string>();
   private readonly preparedBranches = new Set<string>();
+  private readonly broughtBack = new Set<string>();
   private readonly readOnlyVotes = new Set<string>();
   private readonly refusals = new Set<string>();
   private readonly decisionsHeard = new Map<string, number>();
   private readonly keyOwners = new Map<string, string>();
   private readonly leaders = new Map<number, number>();
+  private readonly termOf = new Map<number, number>();
   private readonly told = new Map<string, { rank: number; decision?: Decision }>();
   private retentionWatermark = 0;
   private calm = false;
@@ -135,6 +143,7 @@ export class Checker implements DatabaseObserver {
     const known = this.leaders.get(term);
     if (known !== undefined && known !== nodeId) this.violate(`nodes ${known} and ${nodeId} both lead term ${term}`);
     this.leaders.set(term, nodeId);
+    this.termOf.set(nodeId, term);
   }
 
   get leaderCount(): number {
@@ -185,6 +194,7 @@ export class Checker implements DatabaseObserver {
         this.violate(`node ${nodeId} delegates ${message.branchId} before the log says so`);
       }
     } else if (message.type === 'decision') this.decisionPublished(nodeId, message);
+    else if (message.type === 'ballot-request') this.ballots.asked(nodeId, this.termOf.get(nodeId) ?? 0, message);
     else if (message.type === 'ruling') {
       if (this.exemptions.rulingOf(message.branchId) !== message.ruling)
         this.violate(`node ${nodeId} tells a ruling on ${message.branchId} before the log says so`);
@@ -201,18 +211,33 @@ export class Checker implements DatabaseObserver {
   /** What a participant sends; kept to know which `yes` was backed by what. */
   replied(message: ProtocolMessage): void {
     this.trace.event(() => `${'participant' in message ? message.participant : '?'} publishes ${summaryOf(message)}`);
+    if (message.type === 'decision' || message.type === 'branches-decided') return this.ballots.told(message);
     if (message.type !== 'vote') return;
     const { branchId, vote } = message;
+    this.checkVoteOnRecord(message);
     if (vote === 'read-only') this.readOnlyVotes.add(branchId);
     if (vote === 'no') {
       this.refusals.add(branchId);
-      if (this.preparedBranches.has(branchId) && !this.rolledBackBranches.has(branchId)) {
+      if (this.preparedBranches.has(branchId) && !this.rolledBackBranches.has(branchId) && !this.isUndone(message)) {
         this.violate(`${message.participant} votes no for ${branchId}, which is prepared`);
       }
     }
     if (vote === 'yes' && !this.preparedBranches.has(branchId) && !this.committedBranches.has(branchId)) {
       this.violate(`${message.participant} votes yes for ${branchId}, which is not prepared`);
     }
+  }
+
+  /** A service has done the work of a branch itself, and has only read. */
+  enlisted(branchId: string): void {
+    this.readOnlyVotes.add(branchId);
+  }
+
+  /** In three phases a vote is the acceptor's. */
+  private checkVoteOnRecord({ transactionId, branchId, participant, vote }: VoteMessage): void {
+    const known = this.transactions.get(transactionId);
+    if (known?.protocol !== '3pc' || known.delegated.size > 0 || vote === 'no') return;
+    const recorded = this.ballots.voteOf(branchId);
+    if (recorded !== vote) this.violate(`${participant} votes ${vote} for ${branchId}, on record is ${recorded}`);
   }
 
   /** What a participant has been handed. */
@@ -238,15 +263,22 @@ export class Checker implements DatabaseObserver {
     if (database.ledger.has(branchId)) this.violate(`${database.name} prepares ${branchId}, which is in its ledger`);
   }
 
+  acceptorSaved(database: ModelledDatabase, branchId: string, row: AcceptorRow): void {
+    this.trace.event(() => `${database.name} saves the acceptor ${branchId} ${canonicalJson({ ...row, results: [] })}`);
+    this.ballots.saved(branchId, row);
+  }
+
   committed({ database, gid, branchId, transactionId, movements }: Parameters<DatabaseObserver['committed']>[0]): void {
     if (branchId === undefined || transactionId === undefined) return; // a reader
     const row = database.ledger.get(branchId);
     this.trace.event(() => `${database.name} committed ${transactionId}/${branchId} ${row?.outcome} ${gid ?? ''}`);
+    if (row?.outcome === 'aborted') this.ballots.aborted(transactionId);
     if (row?.outcome !== 'committed') return;
     const known = this.transactions.get(transactionId);
-    const ordered = known?.decision === 'commit' || this.exemptions.hasBranch(branchId);
+    const decision = known?.decision ?? this.ballots.chosen(transactionId);
+    const ordered = decision === 'commit' || this.exemptions.hasBranch(branchId);
     if (gid !== undefined && !ordered && !known?.delegated.has(branchId)) {
-      this.violate(`AC1: ${database.name} commits ${branchId} of ${transactionId}, decision ${known?.decision}`);
+      this.violate(`AC1: ${database.name} commits ${branchId} of ${transactionId}, decision ${decision}`);
     }
     if (gid === undefined && !known?.delegated.has(branchId)) {
       this.violate(`${database.name} commits ${branchId} in one phase, which was not delegated to it`);
@@ -261,8 +293,9 @@ export class Checker implements DatabaseObserver {
 
   rolledBack({ database, transactionId, branchId }: Parameters<DatabaseObserver['rolledBack']>[0]): void {
     this.trace.event(() => `${database.name} rolled back ${transactionId}/${branchId}`);
+    if (this.ballots.voteOf(branchId) === 'read-only') return; // of a second run, which nobody has voted on
     this.rolledBackBranches.add(branchId);
-    const decision = this.transactions.get(transactionId)?.decision;
+    const decision = this.transactions.get(transactionId)?.decision ?? this.ballots.chosen(transactionId);
     if (decision === 'commit' && !this.exemptions.hasBranch(branchId))
       this.violate(`AC1: ${database.name} rolls back ${branchId} of committed ${transactionId}`);
   }
@@ -273,6 +306,7 @@ export class Checker implements DatabaseObserver {
     for (const branchId of branchIds) {
       this.committedBranches.delete(branchId);
       this.rolledBackBranches.delete(branchId);
+      this.broughtBack.add(branchId);
     }
     this.effects = this.effects.filter(({ branchId }) => !branchIds.includes(branchId));
   }
@@ -320,6 +354,8 @@ export class Checker implements DatabaseObserver {
       this.learnKey(record.idempotency?.key, record.transactionId);
     for (const state of result.transactions) {
       const known = this.known(state.transactionId);
+      known.protocol = state.protocol;
+      this.ballots.preCommitted(state);
       known.intent = state.metadata['intent'];
       for (const { branchId, participant, operations, end } of state.branches)
         known.branches.set(branchId, { participant, operations: [...operations], ...(end && { end }) });
@@ -345,6 +381,10 @@ export class Checker implements DatabaseObserver {
     const { transactionId, decision, branches, delegated } = known;
     if (record.type !== 'decide' && record.type !== 'resolve')
       return this.violate(`${transactionId} is decided by a ${record.type} record`);
+    if (known.protocol === '3pc' && decision && delegated.size === 0)
+      this.ballots.logs(transactionId, decision, record.type === 'decide' ? record.basis?.type : undefined);
+    if (this.calm && record.type === 'decide' && record.cause?.reason === 'BRANCHES_DECIDED')
+      this.violate(`AC4: nothing has failed, and the branches of ${transactionId} decided to abort`);
     for (const [branchId, { participant }] of branches) {
       if (this.exemptions.hasBranch(branchId)) continue;
       if (decision === 'abort') {
@@ -390,6 +430,11 @@ export class Checker implements DatabaseObserver {
     this.presumedAborted.set(transactionId, presumed.add(branchId));
   }
 
+  /** Aborted, and brought back by a restore of which the process that says no has not heard yet: it breaks nothing. */
+  private isUndone({ transactionId, branchId }: { transactionId: string; branchId: string }): boolean {
+    return this.broughtBack.has(branchId) && this.transactions.get(transactionId)?.decision === 'abort';
+  }
+
   private known(transactionId: string): KnownTransaction {
     let known = this.transactions.get(transactionId);
     if (!known) {
@@ -404,15 +449,26 @@ function summaryOf(message: ProtocolMessage): string {
   const { type } = message;
   if (type === 'announce') return `announce ${message.participant}`;
   if (type === 'outcome') return `outcome ${message.transactionId} ${message.outcome}`;
-  const detail =
-    type === 'decision'
-      ? message.decision
-      : type === 'ruling'
-        ? message.ruling
-        : type === 'vote'
-          ? message.vote
-          : type === 'done'
-            ? message.end
-            : '';
+  const detail = detailOf(message);
   return `${type} ${detail} ${message.transactionId}/${message.branchId} (${message.participant})`;
+}
+
+function detailOf(message: ProtocolMessage): string {
+  switch (message.type) {
+    case 'decision':
+    case 'branches-decided':
+      return message.decision;
+    case 'ruling':
+      return message.ruling;
+    case 'vote':
+      return message.vote;
+    case 'done':
+      return message.end;
+    case 'ballot-request':
+      return canonicalJson({ ...message.request, from: message.proposer?.participant ?? null });
+    case 'ballot-answer':
+      return canonicalJson({ ...message.answer, to: message.proposer?.participant ?? null });
+    default:
+      return '';
+  }
 }

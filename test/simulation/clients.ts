@@ -28,6 +28,8 @@ export interface Workload {
   readonly shortDeadlines: boolean;
 }
 
+const MIXTURES: readonly (readonly Protocol[])[] = [['2pc'], ['2pc', '3pc'], ['3pc']];
+
 /** Without faults there is often a crowd instead, which waits for the same few locks. */
 export function drawWorkload(random: SeededRandom, pace: Pace, calm: boolean): Workload {
   const crowd = calm && randomChance(random, 0.5);
@@ -35,7 +37,7 @@ export function drawWorkload(random: SeededRandom, pace: Pace, calm: boolean): W
     clients: crowd ? 10 : randomInteger(random, 2, 5),
     intentsPerRound: randomInteger(random, ...pace.intentsPerRound),
     maximumThinkMs: crowd ? 20 : randomInteger(random, ...pace.thinkMs),
-    protocols: ['2pc'],
+    protocols: randomItem(random, MIXTURES),
     accounts: ACCOUNTS.slice(0, crowd ? 2 : randomInteger(random, 2, ACCOUNTS.length)),
     declaresKeys: !crowd && randomChance(random, 0.5),
     answerLoss: randomChance(random, 0.5) ? 0.1 : 0,
@@ -96,22 +98,23 @@ export class Client {
     const { random } = this;
     const id = `${this.name}-${count}`;
     const deadlines = this.workload.shortDeadlines ? [100, 300, 1_000] : [3_000, 5_000];
-    const { protocols } = this.workload;
+    const protocol = randomItem(random, this.workload.protocols);
     return {
       id,
       key: randomChance(random, 0.7) ? id : undefined,
-      protocol: randomItem(random, protocols),
-      branches: this.createBranches(id),
+      protocol,
+      branches: this.createBranches(id, protocol),
       timeoutMs: randomItem(random, deadlines) * this.world.pace.patienceFactor,
       fate: 'open',
       transactionIds: new Set(),
     };
   }
 
-  /** A transfer between two banks, within one, over all three, or a look at some balances. */
-  private createBranches(intent: string): BranchRequest[] {
+  /** A transfer between two banks, within one, over all three, or a look at some balances; in three phases often over three. */
+  private createBranches(intent: string, protocol: Protocol): BranchRequest[] {
     const { random } = this;
-    const shape = randomInteger(random, 0, 9);
+    const drawn = randomInteger(random, 0, 9);
+    const shape = protocol === '3pc' && drawn > 5 ? 3 : drawn;
     const from = randomItem(random, PARTICIPANTS);
     const others = PARTICIPANTS.filter((name) => name !== from);
     const amount = randomChance(random, 0.1) ? 1_000_000 : randomInteger(random, 1, 60);
@@ -123,7 +126,12 @@ export class Client {
     };
     if (shape === 0) return [call(from, 'read'), call(others[0]!, 'read')];
     if (shape <= 2) return [call(from, 'debit'), call(from, 'credit')];
-    if (shape === 3) return [call(from, 'debit', 2 * amount), ...others.map((name) => call(name, 'credit'))];
+    if (shape === 3) {
+      const [one, other] = others as [string, string];
+      // the third bank is only looked at, now and then: an acceptor that holds nothing
+      if (randomChance(random, 0.2)) return [call(from, 'debit'), call(one, 'credit'), call(other, 'read')];
+      return [call(from, 'debit', 2 * amount), ...others.map((name) => call(name, 'credit'))];
+    }
     const to = randomItem(random, others);
     const transfer = [call(from, 'debit'), call(to, 'credit')];
     return shape === 4 ? [...transfer, call(randomItem(random, PARTICIPANTS), 'read')] : transfer;

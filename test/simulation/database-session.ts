@@ -1,5 +1,6 @@
 import { invariant, randomInteger } from '@concordat/foundation';
 import { DatabaseError } from './database-error.js';
+import type { AcceptorRow } from './modelled-acceptor.js';
 import type { LedgerRow, LocalTransaction, ModelledDatabase, Movement } from './modelled-database.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
@@ -136,6 +137,57 @@ export class DatabaseSession {
       this.commitNow();
       return { ledger: this.database.ledger.get(branchId), prepared: this.database.prepared.has(gid) };
     });
+  }
+
+  readAcceptor(branchId: string): Promise<AcceptorRow | undefined> {
+    return this.statement(() => this.database.acceptors.get(branchId));
+  }
+
+  /** A transaction of its own: the row unless there is one; the one that is there then. */
+  insertAcceptor(branchId: string, row: AcceptorRow): Promise<AcceptorRow> {
+    return this.statement(async () => {
+      this.beginNow(500);
+      const { transaction } = this;
+      invariant(transaction, 'it has begun');
+      try {
+        await this.lock(transaction, `acceptor ${branchId}`);
+      } catch (error) {
+        this.endTransaction();
+        throw error;
+      }
+      const present = this.database.acceptors.get(branchId);
+      if (!present) transaction.acceptors.set(branchId, row);
+      this.commitNow();
+      return present ?? row;
+    });
+  }
+
+  /** Begins, and holds the row, or its place, until the end. */
+  lockAcceptor(branchId: string, lockTimeoutMs: number): Promise<AcceptorRow | undefined> {
+    return this.statement(async () => {
+      this.beginNow(lockTimeoutMs);
+      let row: AcceptorRow | undefined;
+      await this.spoiling(async (transaction) => {
+        await this.lock(transaction, `acceptor ${branchId}`);
+        row = this.database.acceptors.get(branchId);
+      });
+      return row;
+    });
+  }
+
+  /** Writes the row that is held, and commits. */
+  saveAcceptor(branchId: string, row: AcceptorRow): Promise<void> {
+    return this.statement(async () => {
+      await this.spoiling((transaction) => void transaction.acceptors.set(branchId, row));
+      this.commitNow();
+    });
+  }
+
+  readTrace(branchId: string, gid: string): Promise<{ ledger: LedgerRow | undefined; prepared: boolean }> {
+    return this.statement(() => ({
+      ledger: this.database.ledger.get(branchId),
+      prepared: this.database.prepared.has(gid),
+    }));
   }
 
   commit(): Promise<'COMMIT' | 'ROLLBACK'> {

@@ -10,6 +10,7 @@ import type { BranchError } from '@concordat/commit-protocol';
 import { DatabaseError } from './database-error.js';
 import { DatabaseSession } from './database-session.js';
 import { LockTable } from './lock-table.js';
+import type { AcceptorRow } from './modelled-acceptor.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
 export interface LedgerRow {
@@ -37,6 +38,8 @@ export interface DatabaseObserver {
     movements: readonly Movement[];
   }): void;
   rolledBack(branch: { database: ModelledDatabase; gid: string; transactionId: string; branchId: string }): void;
+  /** what an acceptor has voted, promised or accepted */
+  acceptorSaved(database: ModelledDatabase, branchId: string, row: AcceptorRow): void;
   /** the ends of these branches are undone: they are prepared again */
   restored(database: ModelledDatabase, branchIds: readonly string[]): void;
 }
@@ -65,6 +68,8 @@ export interface DatabaseLies {
   readonly dropsTombstones?: boolean;
   readonly ignoresPrimaryKey?: boolean;
   readonly forgetsPrepared?: boolean;
+  /** only the vote of an acceptor is kept */
+  readonly forgetsBallots?: boolean;
 }
 
 /** A local transaction: what it has written, and whether an error has spoiled it. */
@@ -72,6 +77,7 @@ export interface LocalTransaction {
   readonly id: number;
   readonly balances: Map<string, number>;
   readonly ledger: Map<string, LedgerRow>;
+  readonly acceptors: Map<string, AcceptorRow>;
   readonly movements: Movement[];
   failed: boolean;
 }
@@ -100,6 +106,7 @@ export class ModelledDatabase {
   readonly balances = new Map<string, number>();
   readonly ledger = new Map<string, LedgerRow>();
   readonly prepared = new Map<string, Prepared>();
+  readonly acceptors = new Map<string, AcceptorRow>();
   readonly locks: LockTable;
   faults: DatabaseFaults = CALM_DATABASE;
   private readonly sessions = new Set<DatabaseSession>();
@@ -147,7 +154,14 @@ export class ModelledDatabase {
   }
 
   begin(): LocalTransaction {
-    return { id: ++this.lastTransaction, balances: new Map(), ledger: new Map(), movements: [], failed: false };
+    return {
+      id: ++this.lastTransaction,
+      balances: new Map(),
+      ledger: new Map(),
+      acceptors: new Map(),
+      movements: [],
+      failed: false,
+    };
   }
 
   /**
@@ -226,6 +240,10 @@ export class ModelledDatabase {
       if (row.outcome === 'aborted' && this.lies.dropsTombstones) continue;
       this.ledger.set(branchId, row);
     }
+    for (const [branchId, row] of transaction.acceptors) {
+      if (!this.lies.forgetsBallots || !this.acceptors.has(branchId)) this.acceptors.set(branchId, row);
+      this.observer.acceptorSaved(this, branchId, row);
+    }
     const [branch] = transaction.ledger;
     this.observer.committed({
       database: this,
@@ -281,8 +299,9 @@ export class ModelledDatabase {
     return probability > 0 && randomChance(this.random, probability);
   }
 
-  private outdateBackup({ balances, ledger }: LocalTransaction, gid: string | undefined): void {
+  private outdateBackup({ balances, ledger, acceptors }: LocalTransaction, gid: string | undefined): void {
     const { backup } = this;
+    if (typeof backup === 'object' && acceptors.size > 0) this.backup = undefined; // others rely on what it promised
     if (typeof backup !== 'object' || (gid !== undefined && backup.prepared.has(gid))) return;
     const held = new Set([...backup.prepared.values()].map(({ branchId }) => branchId));
     const isTombstone = balances.size === 0 && [...ledger.keys()].every((branchId) => held.has(branchId));

@@ -1,5 +1,13 @@
 import { invariant, type JsonValue } from '@concordat/foundation';
-import { formatGid, type BallotAnswer, type BranchError, type OpenedBallot } from '@concordat/commit-protocol';
+import {
+  formatGid,
+  type Acceptor,
+  type BallotAnswer,
+  type BallotRequest,
+  type BranchError,
+  type Decision,
+  type OpenedBallot,
+} from '@concordat/commit-protocol';
 import {
   BranchRefusedError,
   ResourceManagerUnavailableError,
@@ -12,8 +20,11 @@ import {
 } from '@concordat/participant';
 import { conditionOf } from './database-error.js';
 import type { DatabaseSession } from './database-session.js';
+import { ModelledAcceptor, type AcceptorRow, type CastVote } from './modelled-acceptor.js';
 import type { LedgerRow, ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from './simulated-process.js';
+
+type AcceptorWork = BranchWork & { readonly acceptors: readonly Acceptor[] };
 
 interface Trace {
   readonly prepared: boolean;
@@ -34,15 +45,23 @@ const MAXIMUM_ROUNDS = 20;
  * resource manager sends them.
  */
 export class ModelledResourceManager implements ResourceManager<DatabaseSession> {
+  private readonly acceptor: ModelledAcceptor;
+
   constructor(
     private readonly cluster: string,
     private readonly database: ModelledDatabase,
     private readonly process: SimulatedProcess,
     private readonly lockTimeoutMs: number,
-  ) {}
+  ) {
+    this.acceptor = new ModelledAcceptor({
+      connected: (use) => this.connected(use),
+      gidOf: (branch) => this.gidOf(branch),
+      abort: (branch) => this.abort(branch),
+    });
+  }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
-    invariant(!branch.acceptors, 'clients ask for two phases only');
+    if (branch.acceptors) return this.prepareInThree({ ...branch, acceptors: branch.acceptors }, work);
     if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return votedYes([]);
@@ -63,6 +82,62 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
       case 'failed':
         return this.settleVote(branch, attempt.error);
     }
+  }
+
+  /** Every vote goes through the acceptor's row, and the first one there stands. */
+  private async prepareInThree(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
+    const earlier = await this.earlierVote(branch);
+    if (earlier) return earlier;
+    if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
+    if (branch.deadline <= this.process.now()) return this.refuse(branch, DEADLINE_EXCEEDED);
+    const attempt = await this.work(branch, 'prepare', work);
+    switch (attempt.type) {
+      case 'durable':
+        return this.cast(branch, { vote: 'yes', results: attempt.results });
+      case 'read-only':
+        return this.cast(branch, { vote: 'read-only', results: attempt.results });
+      case 'occupied':
+        return (await this.earlierVote(branch)) ?? 'busy';
+      case 'failed':
+        return (await this.earlierVote(branch)) ?? this.refuse(branch, attempt.error);
+    }
+  }
+
+  private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
+    const row = await this.connected((session) => session.readAcceptor(branch.branchId));
+    const { prepared, ledger } = await this.look(branch);
+    if (row) return this.give(branch, row, prepared);
+    if (prepared) return this.cast(branch, { vote: 'yes', results: [] });
+    if (ledger?.outcome === 'committed') return this.cast(branch, { vote: 'yes', results: ledger.results });
+    return ledger && voteOf(ledger);
+  }
+
+  private refuse(branch: AcceptorWork, error: BranchError): Promise<VoteResult> {
+    return this.cast(branch, { vote: 'no', results: [], error });
+  }
+
+  private async cast(branch: AcceptorWork, cast: CastVote): Promise<VoteResult> {
+    const row = await this.acceptor.recordVote(branch, branch.acceptors, cast);
+    return this.give(branch, row, cast.vote === 'yes');
+  }
+
+  private async give(branch: BranchIdentity, row: AcceptorRow, mayBePrepared: boolean): Promise<VoteResult> {
+    const { vote, results, error } = row;
+    if (vote === 'no') {
+      await this.abort(branch, error);
+      return { vote, results: [], error: error ?? BRANCH_ABORTED };
+    }
+    if (vote === 'read-only' && mayBePrepared) await this.discard(branch);
+    return { vote, results };
+  }
+
+  /** What an earlier run did not write was never voted on. */
+  private async discard(branch: BranchIdentity): Promise<void> {
+    for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
+      if ((await this.endPrepared(branch, 'abort')) !== 'busy') return;
+      await this.pause();
+    }
+    throw new ResourceManagerUnavailableError('what was prepared could not be discarded');
   }
 
   async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
@@ -88,24 +163,27 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     }
   }
 
-  async commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'> {
+  async commit(branch: BranchIdentity): Promise<'committed' | 'read-only' | 'heuristic-rollback'> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
       const answer = await this.endPrepared(branch, 'commit');
       if (answer === 'done') return 'committed';
       if (answer === 'missing') {
         const trace = await this.look(branch);
         if (trace.ledger?.outcome === 'committed') return 'committed';
-        if (!trace.prepared) return 'heuristic-rollback';
+        if (!trace.prepared) {
+          const row = await this.connected((session) => session.readAcceptor(branch.branchId));
+          return row?.vote === 'read-only' ? 'read-only' : 'heuristic-rollback';
+        }
       }
       await this.pause();
     }
     throw new ResourceManagerUnavailableError('the commit did not come to an end');
   }
 
-  async abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+  async abort(branch: BranchIdentity, error?: BranchError): Promise<'aborted' | 'heuristic-commit'> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
       if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
-        const trace = await this.tryTombstone(branch);
+        const trace = await this.tryTombstone(branch, error);
         if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
         if (trace?.ledger && !trace.prepared) return 'aborted';
       }
@@ -116,20 +194,23 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
 
   async listPrepared(): Promise<readonly PreparedBranch[]> {
     const prepared = await this.connected((session) => session.listPrepared());
-    return prepared.map((branch) => ({ ...branch, isAcceptor: false }));
+    return prepared.map((branch) => ({ ...branch, isAcceptor: this.database.acceptors.has(branch.branchId) }));
   }
 
-  /** There is no table of acceptors: all transactions are in two phases, and nothing may be said of their branches. */
-  answerBallot(): Promise<BallotAnswer | 'refused' | 'unknown'> {
-    return Promise.resolve('unknown');
+  answerBallot(
+    branch: BranchIdentity,
+    request: BallotRequest,
+    acceptors: readonly Acceptor[],
+  ): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    return this.acceptor.answerBallot(branch, request, acceptors);
   }
 
-  openBallot(): Promise<OpenedBallot> {
-    return Promise.resolve({ type: 'not-an-acceptor' });
+  openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
+    return this.acceptor.openBallot(branch);
   }
 
-  recordDecision(): Promise<void> {
-    return Promise.resolve();
+  recordDecision(branch: BranchIdentity, decision: Decision): Promise<void> {
+    return this.acceptor.recordDecision(branch, decision);
   }
 
   gidOf({ transactionId, branchId }: BranchIdentity): string {

@@ -26,7 +26,7 @@ export async function prepareOwnBranch(
     await operate(session, operation, payload as unknown as OperationPayload);
     if (!(await session.hasWritten())) {
       await session.commit();
-      world.checker.replied({ type: 'vote', transactionId, branchId, participant, vote: 'read-only', results: [] });
+      world.checker.enlisted(branchId);
       return { participant, branchId, vote: 'read-only' };
     }
     const row = { transactionId, outcome: 'committed', results: [] } as const;

@@ -54,6 +54,7 @@ const STORM: Pace = {
     workConcurrency: 4,
     workQueue: 16,
     rulingConcurrency: 3,
+    terminationTimeoutMs: 900,
   },
   sessionTimeoutMs: 300,
   lockTimeoutMs: 800,

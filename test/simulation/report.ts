@@ -10,6 +10,7 @@ export interface Totals {
   leaders: number;
   readonly faults: Record<string, number>;
   readonly rulings: Record<string, number>;
+  readonly ballots: Record<string, number>;
   readonly backups: Record<string, number>;
 }
 
@@ -22,11 +23,12 @@ export const NO_TOTALS: Totals = {
   leaders: 0,
   faults: {},
   rulings: {},
+  ballots: {},
   backups: {},
 };
 
 const NUMBERS = ['simulatedMs', 'events', 'committed', 'aborted', 'leaders'] as const;
-const COUNTS = ['faults', 'rulings', 'backups'] as const;
+const COUNTS = ['faults', 'rulings', 'ballots', 'backups'] as const;
 
 /** Everything but the number of seeds, which is counted before a run: it may not come to its end. */
 export function addReport(totals: Totals, report: SimulationReport): void {
@@ -45,7 +47,7 @@ export function hoursOf({ simulatedMs }: Totals): number {
 }
 
 export function describeTotals(totals: Totals): string {
-  const { seeds, events, committed, aborted, leaders, faults, rulings, backups } = totals;
+  const { seeds, events, committed, aborted, leaders, faults, rulings, ballots, backups } = totals;
   const list = (counts: Record<string, number>): string =>
     Object.entries(counts)
       .sort(([, one], [, other]) => other - one)
@@ -56,6 +58,7 @@ export function describeTotals(totals: Totals): string {
     `${committed} transactions committed, ${aborted} aborted, ${leaders} leaders`,
     `faults: ${list(faults)}`,
     `rulings: ${list(rulings)}`,
+    `ballots: ${list(ballots)}`,
     `backups: ${list(backups)}`,
   ].join('\n');
 }

@@ -31,6 +31,8 @@ export interface SimulationReport {
   readonly faults: Readonly<Record<string, number>>;
   /** what operators did, by effect */
   readonly rulings: Readonly<Record<string, number>>;
+  /** in three phases: decisions by ballots, and how often branches decided among themselves */
+  readonly ballots: Readonly<Record<string, number>>;
   /** prepared branches that came back */
   readonly backups: Readonly<Record<string, number>>;
 }
@@ -114,6 +116,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     leaders: world.checker.leaderCount,
     faults: injector.counts,
     rulings: operator.counts,
+    ballots: { ...world.checker.ballots.counts },
     backups: { ...injector.backups.counts },
   };
 }

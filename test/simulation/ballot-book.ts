@@ -1,0 +1,123 @@
+import {
+  compareBallots,
+  majorityOf,
+  type Ballot,
+  type Decision,
+  type TransactionState,
+} from '@concordat/commit-protocol';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { AcceptorRow } from './modelled-acceptor.js';
+
+interface KnownBallots {
+  /** acceptors that have accepted, by ballot */
+  readonly accepted: { readonly ballot: Ballot; readonly value: Decision; readonly by: Set<string> }[];
+  chosen?: Decision;
+}
+
+type BallotRequestMessage = Extract<ProtocolMessage, { type: 'ballot-request' }>;
+
+/**
+ * The checker's own account of three phases (protocol section 6): what acceptors have made durable, and what follows
+ * from it, whatever anybody says. A value is chosen when a majority has accepted it in one ballot, or, before that, an
+ * abort when an acceptor refuses to vote.
+ */
+export class BallotBook {
+  readonly counts = { byCoordinators: 0, byBranches: 0, terminations: 0 };
+  private readonly transactions = new Map<string, KnownBallots>();
+  private readonly tombstones = new Set<string>();
+  private readonly rows = new Map<string, AcceptorRow>();
+  /** rounds of the coordinators in the log, by transaction */
+  private readonly logged = new Map<string, Set<number>>();
+  /** the term in which a round was used first */
+  private readonly usedIn = new Map<string, number>();
+
+  constructor(private readonly violate: (rule: string) => void) {}
+
+  /** What the branches have decided, as far as their databases tell. */
+  chosen(transactionId: string): Decision | undefined {
+    return this.transactions.get(transactionId)?.chosen;
+  }
+
+  isOpen(transactionId: string): boolean {
+    return this.logged.has(transactionId);
+  }
+
+  voteOf(branchId: string): AcceptorRow['vote'] | undefined {
+    return this.rows.get(branchId)?.vote;
+  }
+
+  saved(branchId: string, row: AcceptorRow): void {
+    const before = this.rows.get(branchId);
+    this.rows.set(branchId, row);
+    if (before && before.vote !== row.vote)
+      this.violate(`the acceptor ${branchId} voted ${before.vote}, then ${row.vote}`);
+    if (before?.promised && (!row.promised || compareBallots(row.promised, before.promised) < 0))
+      this.violate(`the acceptor ${branchId} goes back on its promise`);
+    if (row.vote === 'no') this.choose(row.transactionId, 'abort', `${branchId} refuses`);
+    const { accepted } = row;
+    if (!accepted || before?.accepted?.ballot === accepted.ballot) return;
+    const known = this.known(row.transactionId);
+    let entry = known.accepted.find(({ ballot }) => compareBallots(ballot, accepted.ballot) === 0);
+    if (!entry) known.accepted.push((entry = { ...accepted, by: new Set() }));
+    if (entry.value !== accepted.value) this.violate(`two values in one ballot of ${row.transactionId}`);
+    entry.by.add(branchId);
+    if (entry.by.size >= majorityOf(row.acceptors.length))
+      this.choose(row.transactionId, entry.value, `a majority accepts in round ${accepted.ballot.round}`);
+  }
+
+  /** A coordinator asks acceptors: in a ballot that is in the log, and that nobody has used in another term. */
+  asked(nodeId: number, term: number, { transactionId, request }: BallotRequestMessage): void {
+    const { round } = request.ballot;
+    if (!this.logged.get(transactionId)?.has(round))
+      this.violate(`node ${nodeId} opens round ${round} of ${transactionId} before the log does`);
+    const first = this.usedIn.get(`${transactionId} ${round}`);
+    if (first === undefined) this.usedIn.set(`${transactionId} ${round}`, term);
+    else if (first !== term)
+      this.violate(`leaders of terms ${first} and ${term} share round ${round} of ${transactionId}`);
+  }
+
+  preCommitted({ transactionId, preCommit }: TransactionState): void {
+    if (!preCommit) return;
+    const rounds = this.logged.get(transactionId) ?? new Set();
+    this.logged.set(transactionId, rounds.add(preCommit.round));
+  }
+
+  /** The log has a decision about a transaction with a ballot. */
+  logs(transactionId: string, decision: Decision, basis: 'ballot' | 'branches' | undefined): void {
+    if (basis === 'branches') this.counts.byBranches++;
+    if (basis === 'ballot') this.counts.byCoordinators++;
+    const chosen = this.chosen(transactionId);
+    if (this.isOpen(transactionId) && chosen !== decision)
+      this.violate(`AC1: the log says ${decision} of ${transactionId}, its branches have chosen ${chosen}`);
+    this.choose(transactionId, decision, 'the log decides');
+  }
+
+  /** A branch has its tombstone: it refused, or was told, and no commit can have been proposed without it. */
+  aborted(transactionId: string): void {
+    this.tombstones.add(transactionId);
+  }
+
+  /** A branch tells others what was decided. */
+  told(message: Extract<ProtocolMessage, { type: 'decision' | 'branches-decided' }>): void {
+    if (message.type === 'branches-decided') this.counts.terminations++;
+    const { transactionId, decision } = message;
+    const chosen = this.chosen(transactionId);
+    const follows =
+      chosen === decision || (chosen === undefined && decision === 'abort' && this.tombstones.has(transactionId));
+    if (!follows)
+      this.violate(`${message.participant} hears ${message.decision} of ${message.transactionId}; chosen: ${chosen}`);
+  }
+
+  private choose(transactionId: string, value: Decision, how: string): void {
+    const known = this.known(transactionId);
+    if (known.chosen && known.chosen !== value)
+      this.violate(`AC1: ${transactionId} has chosen ${known.chosen}, and then ${value}: ${how}`);
+    known.chosen ??= value;
+  }
+
+  private known(transactionId: string): KnownBallots {
+    let known = this.transactions.get(transactionId);
+    if (!known) this.transactions.set(transactionId, (known = { accepted: [] }));
+    return known;
+  }
+}

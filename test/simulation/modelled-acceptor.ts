@@ -1,0 +1,105 @@
+import {
+  isSameAcceptorSet,
+  promiseOwnBallot,
+  proposerNumber,
+  stepAcceptor,
+  type Acceptor,
+  type AcceptorState,
+  type BallotAnswer,
+  type BallotRequest,
+  type BranchError,
+  type OpenedBallot,
+} from '@concordat/commit-protocol';
+import type { BranchIdentity } from '@concordat/participant';
+import type { JsonValue } from '@concordat/foundation';
+import type { DatabaseSession } from './database-session.js';
+
+/** A row of `concordat_acceptor`. */
+export interface AcceptorRow extends AcceptorState {
+  readonly transactionId: string;
+  readonly vote: 'yes' | 'no' | 'read-only';
+  readonly acceptors: readonly Acceptor[];
+  readonly results: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+export type CastVote = Pick<AcceptorRow, 'vote' | 'results' | 'error'>;
+
+export interface ModelledAcceptorPorts {
+  connected<T>(use: (session: DatabaseSession) => Promise<T>): Promise<T>;
+  gidOf(branch: BranchIdentity): string;
+  /** resolves when nothing of the branch is prepared and its tombstone is durable */
+  abort(branch: BranchIdentity): Promise<unknown>;
+}
+
+const LOCK_TIMEOUT_MS = 500;
+const DECIDED_ABORT = { type: 'decided', decision: 'abort' } as const;
+
+/** Branches as acceptors (protocol section 6) on the modelled database, statement by statement as on PostgreSQL. */
+export class ModelledAcceptor {
+  constructor(private readonly ports: ModelledAcceptorPorts) {}
+
+  /** The row that stands then, with the first vote. */
+  recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], cast: CastVote): Promise<AcceptorRow> {
+    return this.ports.connected((session) => session.insertAcceptor(branch.branchId, rowOf(branch, acceptors, cast)));
+  }
+
+  async answerBallot(
+    branch: BranchIdentity,
+    request: BallotRequest,
+    acceptors: readonly Acceptor[],
+  ): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    const answer = await this.ports.connected(async (session) => {
+      const { branchId } = branch;
+      const row = await session.lockAcceptor(branchId, LOCK_TIMEOUT_MS);
+      const { prepared, ledger } = await session.readTrace(branchId, this.ports.gidOf(branch));
+      if (row?.vote === 'no') return 'abort';
+      if (row?.decision) return { type: 'decided', decision: row.decision } as const;
+      if (ledger?.outcome === 'aborted') return DECIDED_ABORT;
+      if (!row) {
+        if (prepared || ledger) return 'unknown';
+        const refusal = rowOf(branch, acceptors, { vote: 'no', results: [] });
+        await session.saveAcceptor(branchId, refusal);
+        return 'abort';
+      }
+      if (!isSameAcceptorSet(row.acceptors, acceptors)) return 'refused';
+      const step = stepAcceptor(row, request);
+      if (step.type !== 'answer') return 'refused';
+      if (step.answer.type !== 'outbid') await session.saveAcceptor(branchId, { ...row, ...ballotsOf(step.state) });
+      return step.answer;
+    });
+    if (answer !== 'abort') return answer;
+    await this.ports.abort(branch);
+    return DECIDED_ABORT;
+  }
+
+  openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
+    return this.ports.connected(async (session): Promise<OpenedBallot> => {
+      const { branchId } = branch;
+      const row = await session.lockAcceptor(branchId, LOCK_TIMEOUT_MS);
+      const { ledger } = await session.readTrace(branchId, this.ports.gidOf(branch));
+      if (ledger) return { type: 'decided', decision: ledger.outcome === 'committed' ? 'commit' : 'abort' };
+      const proposer = row && proposerNumber(row.acceptors, branchId);
+      if (row?.vote !== 'yes' || proposer === undefined) return { type: 'not-an-acceptor' };
+      const own = promiseOwnBallot(row, proposer);
+      if (!own) return { type: 'not-an-acceptor' };
+      await session.saveAcceptor(branchId, { ...row, ...ballotsOf(own.state) });
+      return { type: 'opened', ballot: own.ballot, accepted: row.accepted, acceptors: row.acceptors };
+    });
+  }
+
+  recordDecision({ branchId }: BranchIdentity, decision: 'commit' | 'abort'): Promise<void> {
+    return this.ports.connected(async (session) => {
+      const row = await session.lockAcceptor(branchId, LOCK_TIMEOUT_MS);
+      if (row) await session.saveAcceptor(branchId, { ...row, decision: row.decision ?? decision });
+    });
+  }
+}
+
+function rowOf({ transactionId }: BranchIdentity, acceptors: readonly Acceptor[], cast: CastVote): AcceptorRow {
+  return { transactionId, acceptors, promised: undefined, accepted: undefined, decision: undefined, ...cast };
+}
+
+function ballotsOf({ promised, accepted }: AcceptorState): Pick<AcceptorState, 'promised' | 'accepted'> {
+  return { promised, accepted };
+}
