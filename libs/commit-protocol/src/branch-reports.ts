@@ -6,16 +6,17 @@ import type { AbortCause, AbortReason, BranchError } from './types.js';
 /** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
 export const RESULTS_LIMIT_BYTES = 64 * 1024;
 
-const REASON_BY_CODE: Readonly<Record<string, AbortReason>> = {
-  INVALID_PAYLOAD: 'INVALID_PAYLOAD',
-  LOCK_TIMEOUT: 'LOCK_TIMEOUT',
-  DEADLINE_EXCEEDED: 'DEADLINE_EXCEEDED',
-};
+/** A map: the codes are the participants' own, so they may be called like something that every object has. */
+const REASON_BY_CODE: ReadonlyMap<string, AbortReason> = new Map([
+  ['INVALID_PAYLOAD', 'INVALID_PAYLOAD'],
+  ['LOCK_TIMEOUT', 'LOCK_TIMEOUT'],
+  ['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED'],
+]);
 
 /** Why a transaction is aborted of which a branch voted no. */
 export function causeOfRefusal({ branchId, participant }: BranchState, error: BranchError | undefined): AbortCause {
   return {
-    reason: (error && REASON_BY_CODE[error.code]) ?? 'PARTICIPANT_REFUSED',
+    reason: (error && REASON_BY_CODE.get(error.code)) ?? 'PARTICIPANT_REFUSED',
     detail: error?.message ?? `${participant} refused`,
     branchId,
     participant,

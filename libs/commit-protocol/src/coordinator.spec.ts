@@ -331,6 +331,8 @@ describe('what a branch says', () => {
     ['LOCK_TIMEOUT', 'LOCK_TIMEOUT'],
     ['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED'],
     ['INSUFFICIENT_FUNDS', 'PARTICIPANT_REFUSED'],
+    ['constructor', 'PARTICIPANT_REFUSED'], // what every object has is no reason
+    ['__proto__', 'PARTICIPANT_REFUSED'],
   ])('a no with %s aborts because of %s', (code, reason) => {
     const driver = leader()
       .begun(TWO)

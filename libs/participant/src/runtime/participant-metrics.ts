@@ -30,7 +30,8 @@ const MAXIMUM_REFUSAL_CODES = 100;
 /** The counters behind `ParticipantMetrics`. */
 export class MetricsRecorder {
   readonly votes: Record<Vote, number> = { yes: 0, no: 0, 'read-only': 0 };
-  readonly refusals: Record<string, number> = {};
+  /** a map: the codes are those of the handlers, and may be called like something that every object has */
+  private readonly refusalsByCode = new Map<string, number>();
   readonly ends: Record<BranchEnd, number> = {
     committed: 0,
     aborted: 0,
@@ -51,9 +52,13 @@ export class MetricsRecorder {
   preparedBranches = 0;
   oldestPreparedAgeMs = 0;
 
+  get refusals(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.refusalsByCode);
+  }
+
   refused(code: string): void {
-    const known = code in this.refusals || Object.keys(this.refusals).length < MAXIMUM_REFUSAL_CODES;
+    const known = this.refusalsByCode.has(code) || this.refusalsByCode.size < MAXIMUM_REFUSAL_CODES;
     const label = known ? code : 'OTHER';
-    this.refusals[label] = (this.refusals[label] ?? 0) + 1;
+    this.refusalsByCode.set(label, (this.refusalsByCode.get(label) ?? 0) + 1);
   }
 }

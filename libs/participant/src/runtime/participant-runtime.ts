@@ -146,7 +146,7 @@ export class ParticipantRuntime<Context> {
     } = this.recorder;
     return {
       votes: { ...votes },
-      refusals: { ...refusals },
+      refusals,
       ends: { ...ends },
       alerts: { ...alerts },
       dropped,
