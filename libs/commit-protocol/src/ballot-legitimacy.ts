@@ -1,4 +1,6 @@
-import { COORDINATOR_PROPOSER, isPossibleBallot, proposerNumber, type Acceptor } from './ballot.js';
+import { LONGEST_JUMP, type BallotAnswer } from './acceptor.js';
+import { COORDINATOR_PROPOSER, compareBallots, isPossibleBallot, proposerNumber } from './ballot.js';
+import type { AcceptedValue, Acceptor, Ballot } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress } from './messages.js';
 
 /** Whether a list can be the acceptor set of a transaction: nobody twice, and the branch among them. */
@@ -32,6 +34,27 @@ export function isLegitimateRequest(message: BallotRequestMessage): boolean {
   if (ballot.round === 0 && (request.type !== 'accept' || request.value !== 'commit')) return false;
   if (!proposer) return ballot.proposer === COORDINATOR_PROPOSER;
   return includesAcceptor(acceptors, proposer) && proposerNumber(acceptors, proposer.branchId) === ballot.proposer;
+}
+
+/**
+ * Whether an acceptor that keeps the rules can have given an answer to this very ballot. A number out of reach would
+ * leave the proposer no room for a next ballot that others answer, and a value accepted in a ballot above the one that
+ * is promised, or an abort in the first, would be chosen over the one that counts.
+ */
+export function isLegitimateAnswer(answer: BallotAnswer, asked: Ballot, acceptorCount: number): boolean {
+  switch (answer.type) {
+    case 'outbid':
+      return isPossibleBallot(answer.promised, acceptorCount) && answer.promised.round - asked.round <= LONGEST_JUMP;
+    case 'promised':
+      return answer.accepted === undefined || isAcceptedBelow(answer.accepted, asked, acceptorCount);
+    default:
+      return true;
+  }
+}
+
+function isAcceptedBelow({ ballot, value }: AcceptedValue, asked: Ballot, acceptorCount: number): boolean {
+  if (ballot.round === 0 && value !== 'commit') return false;
+  return isPossibleBallot(ballot, acceptorCount) && compareBallots(ballot, asked) < 0;
 }
 
 /** Who an answer is for, as a branch of a participant; undefined for the coordinators. */

@@ -1,6 +1,7 @@
 import { invariant } from '@concordat/foundation';
 import type { BallotAnswer, BallotRequest } from './acceptor.js';
 import { compareBallots, majorityOf, type AcceptedValue, type Acceptor, type Ballot } from './ballot.js';
+import { isLegitimateAnswer } from './ballot-legitimacy.js';
 import type { BranchId, Decision } from './types.js';
 
 export type BallotOutcome =
@@ -56,7 +57,7 @@ export class BallotProposer {
   }
 
   /**
-   * Takes an answer in. Answers of strangers, of other ballots and repeated ones change nothing.
+   * Takes an answer in. Answers of strangers, of other ballots, impossible and repeated ones change nothing.
    * @returns whether there is something new to ask, or the outcome is known now
    */
   onAnswer(from: BranchId, answer: BallotAnswer): boolean {
@@ -66,6 +67,7 @@ export class BallotProposer {
       return true;
     }
     if (compareBallots(answer.ballot, this.ballot) !== 0) return false;
+    if (!isLegitimateAnswer(answer, this.ballot, this.acceptors.length)) return false;
     switch (answer.type) {
       case 'outbid':
         if (compareBallots(answer.promised, this.ballot) <= 0) return false;

@@ -1,12 +1,19 @@
-import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, majorityOf, type Ballot } from './ballot.js';
+import {
+  compareBallots,
+  COORDINATOR_PROPOSER,
+  FIRST_BALLOT,
+  isPossibleBallot,
+  majorityOf,
+  type Ballot,
+} from './ballot.js';
 import type { DecideRecord } from './records.js';
 import { findBranch, type TransactionState } from './transaction-state.js';
 
 /** The first ballot of the coordinators is their round 0; each later one lies above all before it. */
 export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): boolean {
-  const { protocol, closed, delegatedTo, preCommit } = transaction;
+  const { protocol, closed, delegatedTo, preCommit, branches } = transaction;
   if (protocol !== '3pc' || !closed || delegatedTo !== undefined) return false;
-  if (ballot.proposer !== COORDINATOR_PROPOSER) return false;
+  if (ballot.proposer !== COORDINATOR_PROPOSER || !isPossibleBallot(ballot, branches.length)) return false;
   return preCommit ? compareBallots(ballot, preCommit) > 0 : ballot.round === FIRST_BALLOT.round;
 }
 

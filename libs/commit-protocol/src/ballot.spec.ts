@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomChance, randomInteger, SeededRandom } from '@concordat/foundation';
-import { stepAcceptor, type AcceptorState, type BallotAnswer, type BallotRequest } from './acceptor.js';
+import { LONGEST_JUMP, stepAcceptor, type AcceptorState, type BallotAnswer, type BallotRequest } from './acceptor.js';
 import { BallotProposer } from './ballot-proposer.js';
 import {
   compareBallots,
@@ -9,6 +9,7 @@ import {
   isPossibleBallot,
   majorityOf,
   proposerNumber,
+  type AcceptedValue,
   type Acceptor,
   type Ballot,
 } from './ballot.js';
@@ -161,6 +162,32 @@ describe('a proposer', () => {
     outbid.onAnswer('c', { type: 'outbid', ballot: ballot(1, 1), promised: ballot(2, 2) });
     expect(outbid.outcome).toEqual({ type: 'outbid', by: ballot(2, 2) });
     expect(outbid.requests()).toEqual([]);
+  });
+
+  const asked = ballot(5, 0);
+  const promisedWith = (accepted: AcceptedValue): BallotAnswer => ({ type: 'promised', ballot: asked, accepted });
+  const outbidBy = (promised: Ballot): BallotAnswer => ({ type: 'outbid', ballot: asked, promised });
+
+  it.each<[string, BallotAnswer]>([
+    ['outbid by the last round there is', outbidBy(ballot(HIGHEST_ROUND, 1))],
+    ['outbid by a round that nobody has counted to', outbidBy(ballot(asked.round + LONGEST_JUMP + 1, 1))],
+    ['outbid by a stranger', outbidBy(ballot(6, 4))],
+    ['accepted in a later ballot', promisedWith({ ballot: ballot(6, 1), value: 'commit' })],
+    ['accepted in the ballot that is only promised', promisedWith({ ballot: asked, value: 'commit' })],
+    ['accepted from a stranger', promisedWith({ ballot: ballot(1, 4), value: 'commit' })],
+    ['an abort accepted in the first ballot', promisedWith({ ballot: FIRST_BALLOT, value: 'abort' })],
+  ])('takes no notice of an answer that cannot be: %s', (_name, answer) => {
+    const proposer = new BallotProposer(asked, acceptors);
+    expect(proposer.onAnswer('a', answer)).toBe(false);
+    expect(proposer.requests()).toHaveLength(3);
+    expect(proposer.outcome).toEqual({ type: 'open' });
+  });
+
+  it('goes above any round that could be counted to', () => {
+    const proposer = new BallotProposer(asked, acceptors);
+    const reached = ballot(asked.round + LONGEST_JUMP, 1);
+    expect(proposer.onAnswer('a', outbidBy(reached))).toBe(true);
+    expect(proposer.outcome).toEqual({ type: 'outbid', by: reached });
   });
 });
 

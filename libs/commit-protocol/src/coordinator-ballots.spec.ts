@@ -465,6 +465,12 @@ describe('protocol 6: what cannot be', () => {
     expect([driver.proposed(), driver.alerts, driver.takeSent()]).toEqual([[], [], []]);
   });
 
+  it('a branch that says it has promised a round out of reach outbids nobody', () => {
+    const driver = underBallot().answer(2, outbid(0, ofBranch(2 ** 31 - 1, 2)));
+    expect(driver.handle({ type: 'resend' }).proposed()).toEqual([]);
+    expect(driver.answer(1, accepted(0)).answer(3, accepted(0)).proposed()).toEqual(['decide commit']);
+  });
+
   it('in two phases nobody speaks of ballots', () => {
     const driver = new LeaderDriver().begun(beginOf([branchOf(1), branchOf(2)])).vote(1, 'yes');
     driver.branchesDecided(1, 'abort').answer(1, decided('abort')).inquire(1);

@@ -277,6 +277,7 @@ describe('protocol 6: the replicated state and ballots', () => {
     ['the first ballot twice', [THREE, preCommit()], preCommit(), 'BALLOT_REFUSED'],
     ['a later ballot twice', [THREE, preCommit(), next(4)], next(4), 'BALLOT_REFUSED'],
     ['a ballot below the last one', [THREE, preCommit(), next(4)], next(3), 'BALLOT_REFUSED'],
+    ['a ballot beyond the last round', [THREE, preCommit()], next(2 ** 31), 'BALLOT_REFUSED'],
     ['a later ballot of a branch', [THREE, preCommit()], preCommit([], { round: 4, proposer: 2 }), 'BALLOT_REFUSED'],
     ['a ballot without one vote', [THREE], preCommit(['yes', 'yes']), 'VOTES_MISSING'],
     ['a ballot without votes', [THREE], preCommit([]), 'VOTES_MISSING'],
