@@ -128,6 +128,9 @@ describe('the codec', () => {
     for (const message of fits) expect(decodeMessage(Buffer.from(JSON.stringify(message))).type).toBe('prepare');
     const deep = Buffer.from(`{"v":1,"type":"vote","results":${'['.repeat(1e6)}${']'.repeat(1e6)}}`);
     expect(refusalOf(deep).reason).toBe('INVALID_FIELD');
+    const bottomless = '['.repeat(1e6) + ']'.repeat(1e6);
+    expect(refusalOf(Buffer.from(`{"v":1,"type":${bottomless}}`)).reason).toBe('UNKNOWN_TYPE');
+    expect(refusalOf(Buffer.from(`{"v":{"x":${bottomless}}}`)).reason).toBe('UNKNOWN_VERSION');
   });
 
   it('refuses to write what it would not read', () => {

@@ -126,6 +126,8 @@ function payloadsOf(message: ProtocolMessage): { path: string; value: JsonValue 
   }
 }
 
+/** Of arrays and objects only that they are some: to write them out may need more stack than there is. */
 function describe(value: unknown): string {
+  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? '[…]' : '{…}';
   return (JSON.stringify(value) ?? 'undefined').slice(0, 80);
 }
