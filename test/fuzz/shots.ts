@@ -1,0 +1,44 @@
+import { randomChance, type Random } from '@concordat/foundation';
+import { MESSAGE_VERSION, type ProtocolMessage } from '@concordat/commit-protocol';
+import { damageBytes, damageFields } from './damage.js';
+
+/** One message as it lies in a topic. */
+export interface Shot {
+  readonly topic: string;
+  readonly bytes: Buffer | null;
+  /** `damaged`: it may be a message still, or another one */
+  readonly kind: 'sound' | 'damaged' | 'unreadable';
+}
+
+/** An intact message. */
+export function soundShot(topic: string, message: ProtocolMessage): Shot {
+  return { topic, bytes: wireOf(message), kind: 'sound' };
+}
+
+/** A damaged one, made of `message` and perhaps of pieces of `other`. */
+export function damagedShot(random: Random, topic: string, message: ProtocolMessage, other: ProtocolMessage): Shot {
+  const damage = randomChance(random, 0.5) ? damageBytes : damageFields;
+  const { bytes, isCertainlyInvalid } = damage(random, wireOf(message), wireOf(other));
+  return { topic, bytes, kind: isCertainlyInvalid ? 'unreadable' : 'damaged' };
+}
+
+/**
+ * Which shots were put aside, given the dead letters in their order: each of them is one of the shots, as it was sent.
+ * @throws Error when a sound one is among them, an unreadable one is not, or one is there that was not sent
+ */
+export function putAside(shots: readonly Shot[], deadLetters: readonly (Buffer | null)[]): number {
+  let next = 0;
+  for (const { bytes, kind } of shots) {
+    const isDead = next < deadLetters.length && deadLetters[next] === bytes;
+    if (isDead) next++;
+    if (kind === (isDead ? 'sound' : 'unreadable'))
+      throw new Error(`${isDead ? 'put aside' : 'taken for a message'}: ${String(bytes).slice(0, 500)}`);
+  }
+  if (next < deadLetters.length) throw new Error(`nobody sent ${String(deadLetters[next]).slice(0, 500)}`);
+  return next;
+}
+
+/** Without the checks of the codec, which are the reader's here. */
+function wireOf(message: ProtocolMessage): Buffer {
+  return Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, ...message }));
+}

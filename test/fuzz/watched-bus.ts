@@ -1,0 +1,54 @@
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '@concordat/messaging';
+
+export interface BusWatcher {
+  /** before the handler sees it */
+  delivered(message: ProtocolMessage): void;
+  published(message: ProtocolMessage, topic: string): void;
+  /** something was published that no reader would take: whatever went with it is lost, too */
+  failed(error: unknown): void;
+}
+
+/** Tells of everything that goes in and out of a bus. */
+export class WatchedBus implements MessageBus {
+  constructor(
+    private readonly bus: MessageBus,
+    private readonly watcher: BusWatcher,
+  ) {}
+
+  start(): Promise<void> {
+    return this.bus.start();
+  }
+
+  ensureTopics(topics: readonly string[]): Promise<void> {
+    return this.bus.ensureTopics(topics);
+  }
+
+  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    for (const { message, topic } of messages) this.watcher.published(message, topic);
+    try {
+      await this.bus.publish(messages);
+    } catch (error) {
+      this.watcher.failed(error);
+      throw error;
+    }
+  }
+
+  subscribe(options: SubscriptionOptions): Promise<Subscription> {
+    return this.bus.subscribe({
+      ...options,
+      onMessage: (message) => {
+        this.watcher.delivered(message);
+        return options.onMessage(message);
+      },
+    });
+  }
+
+  isConnected(): boolean {
+    return this.bus.isConnected();
+  }
+
+  stop(): Promise<void> {
+    return this.bus.stop();
+  }
+}
