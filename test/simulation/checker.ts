@@ -85,6 +85,8 @@ export class Checker implements DatabaseObserver {
   effects: Effect[] = [];
   readonly exemptions = new Exemptions();
   readonly ancient: AncientTransaction[] = [];
+  /** ends that a restored database has undone */
+  readonly broughtBack = new Set<string>();
   readonly ballots = new BallotBook((rule) => this.violate(rule));
   private readonly applied: string[] = [];
   private readonly stateHashes = new Map<number, string>();
@@ -92,7 +94,6 @@ export class Checker implements DatabaseObserver {
   private readonly rolledBackBranches = new Set<string>();
   private readonly committedBranches = new Set<string>();
   private readonly preparedBranches = new Set<string>();
-  private readonly broughtBack = new Set<string>();
   private readonly readOnlyVotes = new Set<string>();
   private readonly refusals = new Set<string>();
   private readonly decisionsHeard = new Map<string, number>();

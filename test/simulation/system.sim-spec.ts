@@ -55,6 +55,12 @@ describe('the whole system in one process', () => {
     expect(Math.min(...['restored', 'ancient'].map((kind) => backups[kind] ?? 0))).toBeGreaterThan(0);
   });
 
+  it('has had both protocols, and branches that decided without a coordinator', () => {
+    if (SEEDS < 100) return;
+    const { byCoordinators = 0, byBranches = 0, terminations = 0 } = result.totals.ballots;
+    expect(Math.min(byCoordinators, byBranches, terminations)).toBeGreaterThan(0);
+  });
+
   it(
     'is deterministic: a seed gives the same run again, in whatever process',
     async () => {

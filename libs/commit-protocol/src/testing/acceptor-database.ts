@@ -92,8 +92,8 @@ export class AcceptorDatabase {
 
   *answerBallot({ request, acceptors }: BallotRequestMessage): DatabaseWork<BallotAnswer | undefined> {
     yield;
-    if (this.decision) return { type: 'decided', decision: this.decision };
-    if (!this.row && this.isPrepared) return undefined; // its vote may be on its way to the record
+    if (this.ledger === 'aborted') return { type: 'decided', decision: 'abort' };
+    if (!this.row && (this.isPrepared || this.ledger)) return undefined; // its vote may be on its way to the record
     this.row ??= { acceptors, state: newState('no') };
     if (!isSameAcceptorSet(acceptors, this.row.acceptors)) return undefined;
     const step = stepAcceptor(this.row.state, request);

@@ -42,10 +42,10 @@ export function judgeRequest(
   const isPossible = isAcceptorList(acceptors, branchId) && isPossibleBallot(request.ballot, acceptors.length);
   if (!isPossible) return { type: 'say', answer: 'refused' };
   if (acceptor?.vote === 'no') return afterRefusal(trace, { type: 'decided', decision: 'abort' });
-  const decision = decisionOf(trace);
+  const decision = certainDecisionOf(trace);
   if (decision) return { type: 'say', answer: { type: 'decided', decision } };
   // In two phases, or its participant died before the vote was on record: there it may still vote yes.
-  if (!acceptor && trace.prepared) return { type: 'say', answer: 'unknown' };
+  if (!acceptor && (trace.prepared || trace.ledger)) return { type: 'say', answer: 'unknown' };
   if (acceptor && !isSameAcceptorSet(acceptor.acceptors, acceptors)) return { type: 'say', answer: 'refused' };
   const step = stepAcceptor(stateOf(acceptor), request);
   switch (step.type) {
@@ -78,7 +78,17 @@ export function judgeOpening({ branchId }: BranchIdentity, trace: AcceptorTrace)
   return { type: 'save-and-say', state, answer: { type: 'opened', ballot, accepted, acceptors } };
 }
 
-/** The decision that a branch knows: the recorded one, else the one by which it ended. */
+/**
+ * The decision that a branch can vouch for: the recorded one, or abort where it has its tombstone, which only the
+ * protocol writes. That it is committed proves nothing: somebody with psql may have done that against a decision that
+ * is still to come, and what was accepted is on record anyway.
+ */
+function certainDecisionOf({ acceptor, ledger }: AcceptorTrace): Decision | undefined {
+  if (acceptor?.decision) return acceptor.decision;
+  return ledger?.outcome === 'aborted' ? 'abort' : undefined;
+}
+
+/** How the branch has ended, or is to end: there is nothing left for it to open a ballot about. */
 function decisionOf({ acceptor, ledger }: AcceptorTrace): Decision | undefined {
   if (acceptor?.decision) return acceptor.decision;
   if (!ledger) return undefined;

@@ -100,11 +100,12 @@ describe('a branch that is asked in a ballot', () => {
     expect(await manager.commit(twoPhases)).toBe('committed');
   });
 
-  it.each(['commit', 'abort'] as const)('ended by %s, without a row, tells that', async (decision) => {
+  it.each(['commit', 'abort'] as const)('ended by %s, without a row, tells an abort only', async (decision) => {
     const { acceptors, ...twoPhases } = threePhaseBranch();
     await manager.prepare(twoPhases, add);
     await manager[decision](twoPhases);
-    expect(await manager.answerBallot(twoPhases, promise(at(1)), acceptors)).toEqual(decided(decision));
+    const expected = decision === 'abort' ? decided('abort') : 'unknown';
+    expect(await manager.answerBallot(twoPhases, promise(at(1)), acceptors)).toEqual(expected);
   });
 
   it('that said no, and died before it had aborted, aborts', async () => {
@@ -134,12 +135,24 @@ describe('a branch that is asked in a ballot', () => {
     });
   });
 
-  it.each(['commit', 'abort'] as const)('that has ended by %s tells that, to any ballot', async (decision) => {
+  it('that has ended by abort tells that, to any ballot', async () => {
     const branch = await voted();
     await ask(branch, promise(at(7)));
-    await manager[decision](branch);
-    expect(await ask(branch, FIRST)).toEqual(decided(decision));
-    expect(await ask(branch, promise(at(9)))).toEqual(decided(decision));
+    await manager.abort(branch);
+    expect(await ask(branch, FIRST)).toEqual(decided('abort'));
+    expect(await ask(branch, promise(at(9)))).toEqual(decided('abort'));
+  });
+
+  it('that is committed goes on as an acceptor, because somebody may have committed it by hand', async () => {
+    const branch = await voted();
+    await ask(branch, FIRST);
+    await manager.commit(branch);
+    expect(await ask(branch, promise(at(2)))).toEqual({
+      type: 'promised',
+      ballot: at(2),
+      accepted: { ballot: at(0), value: 'commit' },
+    });
+    expect(await ask(branch, accept(at(2), 'commit'))).toEqual({ type: 'accepted', ballot: at(2) });
   });
 
   it.each([
