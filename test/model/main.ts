@@ -2,19 +2,44 @@ import { parseArgs } from 'node:util';
 import { Explorer, walk } from './explorer.js';
 import { formatCounterexample, formatReport } from './report.js';
 import { BOUND_OPTIONS, OPTION_NAMES, commandFor, readInteger, readWorld, type OptionTexts } from './commit/command.js';
-import { MISTAKES, mistakenParts } from './two-phase/mistakes.js';
+import { mistakenParts, type Mistake } from './mistake.js';
+import { isUnanimous, runPartitionSchedule } from './three-phase/partition-schedule.js';
+import { THREE_PHASE_MISTAKES } from './three-phase/mistakes.js';
+import { TWO_PHASE_MISTAKES } from './two-phase/mistakes.js';
+import { UnsafeThreePhaseWorld } from './unsafe-three-phase-world.js';
+import type { World } from './world.js';
 import { BOUND_NAMES, DEFAULT_BOUNDS, INCLINATIONS, realParts, type CommitOptions } from './commit/options.js';
 import { CommitWorld, machineStates } from './commit/commit-world.js';
 
+const UNSAFE = 'unsafe-3pc';
+
+const MISTAKES: Readonly<Record<CommitOptions['protocol'], readonly Mistake[]>> = {
+  '2pc': TWO_PHASE_MISTAKES,
+  '3pc': THREE_PHASE_MISTAKES,
+};
+
+function listMistakes(protocol: CommitOptions['protocol']): string {
+  const lines = MISTAKES[protocol].map(({ name }, index) => `    ${String(index + 1).padStart(2)}  ${name}`);
+  return [`    of ${protocol}:`, ...lines].join('\n');
+}
+
 const USAGE = `npm run model -- [options]
 
+  --protocol P        2pc, 3pc, or ${UNSAFE}: the textbook's, which is wrong (default 2pc)
   --branches N        1 to 3 (default 2); a single one commits in one phase
+  --start WHERE       begin, or voted: all branches have, and the leader knows it, or orphaned: pre-committed, and no
+                      coordinator is there any more (default begin)
+  --instant yes|no    whether a branch carries out in one step what it is given (default no)
+  --dones arrive|lost whether the coordinators hear that branches have ended (default arrive)
   --answers LIST      what handlers may come to, of ${INCLINATIONS.join(',')} (default all)
   --states N          distinct states at most (default 10,000,000)
   --depth N           actions from the start at most
+  --schedule partition
+                      walks one way instead: three branches in 3PC, a partition and a dead coordinator
   --replay PATH       walks one way, as a counterexample names it; with the same other options
   --mistake NUMBER    with a mistake put in:
-${MISTAKES.map(({ name }, index) => `    ${String(index + 1).padStart(2)}  ${name}`).join('\n')}
+${listMistakes('2pc')}
+${listMistakes('3pc')}
 
   how often each may happen, a number or "any":
 ${BOUND_NAMES.map((name) => `  --${BOUND_OPTIONS[name].padEnd(20)}(default ${DEFAULT_BOUNDS[name]})`).join('\n')}
@@ -22,36 +47,64 @@ ${BOUND_NAMES.map((name) => `  --${BOUND_OPTIONS[name].padEnd(20)}(default ${DEF
 `;
 
 interface Arguments {
-  readonly options: CommitOptions;
+  readonly world: World;
   readonly states: number;
   readonly depth: number | undefined;
   readonly replay: readonly number[] | undefined;
   /** the same command again, but for a replay */
   readonly command: string;
+  /** what else there is to be told of the world, once it is explored */
+  readonly summary: () => string | undefined;
 }
 
 /** @throws TypeError with a sentence about what cannot be understood */
-function readArguments(): Arguments {
+function readTexts(): OptionTexts {
   const names = [...OPTION_NAMES, ...Object.values(BOUND_OPTIONS)];
-  const texts: OptionTexts = parseArgs({
+  return parseArgs({
     options: Object.fromEntries(names.map((name) => [name, { type: 'string' as const }])),
   }).values;
-  const { mistake, depth, states, replay } = texts;
-  const number = mistake === undefined ? undefined : readInteger('mistake', mistake);
-  const chosen = number === undefined ? undefined : MISTAKES[number - 1];
-  if (number !== undefined && !chosen) throw new TypeError(`there is no mistake ${number}`);
-  const world = readWorld(texts);
-  const options = { ...world, parts: chosen ? mistakenParts(chosen) : realParts(world.protocol) };
+}
+
+/** @throws TypeError with a sentence about what cannot be understood */
+function readArguments(texts: OptionTexts): Arguments {
+  const { depth, states, replay } = texts;
   return {
-    options,
+    ...(texts['protocol'] === UNSAFE ? unsafeWorld(texts) : commitWorld(texts)),
     states: readInteger('states', states ?? '10000000'),
     depth: depth === undefined ? undefined : readInteger('depth', depth),
     replay: replay?.split(',').map((ordinal) => readInteger('replay', ordinal)),
-    command: commandFor(options, number),
   };
 }
 
-function walkAgain(world: CommitWorld, path: readonly number[], command: string): number {
+function unsafeWorld({ branches = '2' }: OptionTexts): Pick<Arguments, 'world' | 'command' | 'summary'> {
+  const world = new UnsafeThreePhaseWorld(readInteger('branches', branches));
+  const command = `npm run model -- --protocol ${UNSAFE} --branches ${branches}`;
+  return { world, command, summary: () => undefined };
+}
+
+function commitWorld(texts: OptionTexts): Pick<Arguments, 'world' | 'command' | 'summary'> {
+  const { mistake } = texts;
+  const number = mistake === undefined ? undefined : readInteger('mistake', mistake);
+  const given = readWorld(texts);
+  const chosen = number === undefined ? undefined : MISTAKES[given.protocol][number - 1];
+  if (number !== undefined && !chosen) throw new TypeError(`there is no mistake ${number}`);
+  const parts = chosen ? mistakenParts(chosen, given.protocol) : realParts(given.protocol);
+  const world = new CommitWorld({ ...given, parts });
+  const summary = (): string => `states of single machines: ${JSON.stringify(machineStates(world.actors))}`;
+  return { world, command: commandFor({ ...given, parts }, number), summary };
+}
+
+/** @throws TypeError with a sentence about what cannot be understood */
+function followSchedule(name: string): number {
+  if (name !== 'partition') throw new TypeError(`there is no schedule "${name}"; there is partition`);
+  const result = runPartitionSchedule();
+  for (const line of result.lines) print(line);
+  if (result.broken !== undefined) print(`broken: ${result.broken}`);
+  print(`== branches ended: ${result.ends.map((end) => end ?? 'in doubt').join(', ')}; the log says ${result.logged}`);
+  return isUnanimous(result) ? 0 : 1;
+}
+
+function walkAgain(world: World, path: readonly number[], command: string): number {
   const { steps, violation } = walk(world, path);
   if (violation) {
     print(formatCounterexample({ violation, steps, path }, command));
@@ -62,14 +115,15 @@ function walkAgain(world: CommitWorld, path: readonly number[], command: string)
   return 0;
 }
 
-function explore(world: CommitWorld, { states, depth, command }: Arguments): number {
+function explore({ world, states, depth, command, summary }: Arguments): number {
   const report = new Explorer(world, {
     limits: { states, ...(depth !== undefined && { depth }) },
     now: () => performance.now(),
     onLevel: (level, reached) => print(`depth ${level}: ${reached.toLocaleString('en')} states`),
   }).explore();
   print(formatReport(report));
-  print(`states of single machines: ${JSON.stringify(machineStates(world.actors))}`);
+  const more = summary();
+  if (more !== undefined) print(more);
   if (!report.counterexample) return 0;
   print(formatCounterexample(report.counterexample, command));
   return 1;
@@ -79,10 +133,14 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
+function run(texts: OptionTexts): number {
+  if (texts['schedule'] !== undefined) return followSchedule(texts['schedule']);
+  const given = readArguments(texts);
+  return given.replay ? walkAgain(given.world, given.replay, given.command) : explore(given);
+}
+
 try {
-  const given = readArguments();
-  const world = new CommitWorld(given.options);
-  process.exitCode = given.replay ? walkAgain(world, given.replay, given.command) : explore(world, given);
+  process.exitCode = run(readTexts());
 } catch (error) {
   if (!(error instanceof TypeError)) throw error;
   process.stderr.write(`${error.message}\n\n${USAGE}`);

@@ -1,8 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { Explorer, walk, type ExplorationReport } from './explorer.js';
+import { Explorer, walk } from './explorer.js';
+import { exploreWorld, findMistake, worldsOf } from './find-mistake.js';
+import { mistakenParts } from './mistake.js';
 import { formatCounterexample, formatReport } from './report.js';
 import { commandFor } from './commit/command.js';
-import { MISTAKES, mistakenParts, type Mistake } from './two-phase/mistakes.js';
+import { TWO_PHASE_MISTAKES } from './two-phase/mistakes.js';
 import {
   DEFAULT_BOUNDS,
   INCLINATIONS,
@@ -48,13 +50,6 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function explore(world: CommitWorld, states?: number): ExplorationReport {
-  return new Explorer(world, {
-    limits: states === undefined ? {} : { states },
-    now: () => performance.now(),
-  }).explore();
-}
-
 describe('every interleaving of two-phase commit', () => {
   let largest = 0;
 
@@ -63,7 +58,7 @@ describe('every interleaving of two-phase commit', () => {
       `keeps every rule: ${name}`,
       () => {
         const world = new CommitWorld(options);
-        const report = explore(world);
+        const report = exploreWorld(world);
         print(`${name}: ${formatReport(report)}\n  ${commandFor(options)}`);
         if (report.counterexample) throw new Error(formatCounterexample(report.counterexample, commandFor(options)));
         expect(report.complete).toBe(true);
@@ -117,31 +112,17 @@ function walkInWords(world: CommitWorld, steps: readonly string[]): string {
 }
 
 describe('the explorer finds', () => {
-  const find = (mistake: Mistake, options: CommitOptions, breaks: readonly string[]): void => {
-    const { counterexample, states } = explore(new CommitWorld(options), STATES_OF_A_MISTAKE);
-    if (!counterexample) throw new Error(`nothing is wrong in ${states} states`);
-    const { violation, steps } = counterexample;
-    const healing = violation.epilogue ? ` and ${violation.epilogue.length} of healing` : '';
-    print(`found in ${states} states, ${steps.length} steps${healing}: ${mistake.name}: ${violation.rule}`);
-    expect(breaks).toContain(violation.rule);
-  };
-
-  for (const [index, mistake] of MISTAKES.entries()) {
-    const parts = mistakenParts(mistake);
-    const title = `${mistake.name} (--mistake ${index + 1})`;
-    it(title, () => find(mistake, worldOf(mistake.branches, mistake.bounds, { parts }), mistake.breaks), TIME_LIMIT_MS);
-
-    const { consequence } = mistake;
-    if (!consequence) continue;
-    const options = worldOf(mistake.branches, consequence.bounds, { parts, consequencesOnly: true });
-    it(`${title}, by what comes of it`, () => find(mistake, options, consequence.breaks), TIME_LIMIT_MS);
+  for (const [index, mistake] of TWO_PHASE_MISTAKES.entries()) {
+    for (const world of worldsOf(mistake, index + 1, '2pc')) {
+      it(world.title, () => print(findMistake(world, STATES_OF_A_MISTAKE)), TIME_LIMIT_MS);
+    }
   }
 
   it('a way that a replay walks again', () => {
-    const [mistake] = MISTAKES;
+    const [mistake] = TWO_PHASE_MISTAKES;
     if (!mistake) throw new Error('there are mistakes');
-    const options = worldOf(mistake.branches, mistake.bounds, { parts: mistakenParts(mistake) });
-    const { counterexample } = explore(new CommitWorld(options));
+    const options = worldOf(mistake.branches, mistake.bounds, { parts: mistakenParts(mistake, '2pc') });
+    const { counterexample } = exploreWorld(new CommitWorld(options));
     if (!counterexample) throw new Error('the mistake is found');
     const again = walk(new CommitWorld(options), counterexample.path);
     expect(again.violation).toEqual(counterexample.violation);

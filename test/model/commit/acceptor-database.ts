@@ -55,6 +55,7 @@ export class AcceptorDatabase extends BranchDatabase {
       case 'answer-ballot':
         return this.answerBallot(operation.request);
       case 'open-ballot':
+        if (this.row?.vote === 'no') return continues({ type: 'abort-alone', after: 'open-ballot' });
         return { type: 'ballot-opened', opened: this.openBallot() };
       case 'one-phase':
       case 'commit':
@@ -65,30 +66,47 @@ export class AcceptorDatabase extends BranchDatabase {
 
   /** Looks first, and runs the handler only where nothing was ever said. */
   private prepareAndGoOn(inclination: Vote): DatabaseAnswer {
-    if (this.ledger !== undefined) return { type: 'voted', vote: this.ledger === 'committed' ? 'yes' : 'no' };
-    const vote = this.row?.vote;
-    if (vote === 'no') return continues({ type: 'abort-alone', after: 'prepare' });
-    if (vote !== undefined) return { type: 'voted', vote };
-    const prepared = this.prepare(inclination);
-    return prepared === 'no' ? { type: 'voted', vote: 'no' } : this.afterWork(prepared);
+    if (this.row?.vote) return this.give(this.row.vote);
+    if (this.prepared) return this.afterWork('yes');
+    if (this.ledger === 'aborted') return { type: 'voted', vote: 'no' };
+    if (inclination === 'yes') this.prepared = true;
+    return this.afterWork(inclination);
   }
 
-  protected afterWork(vote: Exclude<Vote, 'no'>): DatabaseAnswer {
+  protected afterWork(vote: Vote): DatabaseAnswer {
     return continues({ type: 'record-vote', vote });
   }
 
   /** The first vote on record wins. */
-  protected recordVote(vote: Exclude<Vote, 'no'>): DatabaseAnswer {
+  protected recordVote(vote: Vote): DatabaseAnswer {
     this.row ??= { vote, promised: undefined, accepted: undefined, decision: undefined };
-    if (this.row.vote === 'no') return continues({ type: 'abort-alone', after: 'prepare' });
-    if (this.row.vote === 'read-only' && vote === 'yes') return continues({ type: 'undo' });
-    return { type: 'voted', vote: this.row.vote ?? vote };
+    return this.give(this.row.vote ?? vote);
   }
 
-  private abortAlone(after: 'prepare' | 'answer-ballot'): DatabaseAnswer {
-    const decision: Decision = this.abort() === 'aborted' ? 'abort' : 'commit';
-    if (after === 'prepare') return { type: 'voted', vote: decision === 'abort' ? 'no' : 'yes' };
-    return { type: 'ballot-answered', answer: { type: 'decided', decision } };
+  /** Says what is on record, when nothing contradicts it any more. */
+  private give(vote: Vote): DatabaseAnswer {
+    if (vote === 'no') return continues({ type: 'abort-alone', after: 'prepare' });
+    if (vote === 'read-only' && this.prepared) return continues({ type: 'undo' });
+    return { type: 'voted', vote };
+  }
+
+  /** Late work had looked before; at its PREPARE nothing but the key in the ledger stands in its way. */
+  override settleLate(carriedOut: boolean): void {
+    if (this.late?.type !== 'prepare') return super.settleLate(carriedOut);
+    this.late = undefined;
+    if (carriedOut && this.ledger === undefined) this.prepared = true;
+  }
+
+  private abortAlone(after: 'prepare' | 'answer-ballot' | 'open-ballot'): DatabaseAnswer {
+    const decided = { type: 'decided', decision: this.abort() === 'aborted' ? 'abort' : 'commit' } as const;
+    switch (after) {
+      case 'prepare':
+        return { type: 'voted', vote: decided.decision === 'abort' ? 'no' : 'yes' };
+      case 'answer-ballot':
+        return { type: 'ballot-answered', answer: decided };
+      case 'open-ballot':
+        return { type: 'ballot-opened', opened: decided };
+    }
   }
 
   protected answerBallot(request: BallotRequest): DatabaseAnswer {
@@ -97,7 +115,11 @@ export class AcceptorDatabase extends BranchDatabase {
       if (decision) return { type: 'ballot-answered', answer: { type: 'decided', decision } };
       return this.prepared ? { type: 'unknown' } : this.refuseToVote(request);
     }
-    if (this.row.vote === 'no') return continues({ type: 'abort-alone', after: 'answer-ballot' });
+    if (this.row.vote === 'no') {
+      const isDone = this.ledger === 'aborted' && !this.prepared;
+      if (isDone) return { type: 'ballot-answered', answer: { type: 'decided', decision: 'abort' } };
+      return continues({ type: 'abort-alone', after: 'answer-ballot' });
+    }
     const step = this.stepRow({ ...this.row, decision }, request);
     if (step.type === 'refuse') return { type: 'unknown' };
     invariant(step.type === 'answer', 'an acceptor with a vote answers');
@@ -121,7 +143,7 @@ export class AcceptorDatabase extends BranchDatabase {
   }
 
   protected openBallot(): OpenedBallot {
-    const decision = this.row?.vote === 'no' ? 'abort' : this.decision();
+    const decision = this.decision();
     if (decision) return { type: 'decided', decision };
     if (this.row?.vote !== 'yes') return { type: 'not-an-acceptor' };
     const promised = promiseOwnBallot(this.row, this.place + 1);

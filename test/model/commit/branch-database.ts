@@ -13,9 +13,9 @@ import type {
 export type DatabaseOperation =
   | { readonly type: 'prepare' | 'one-phase' | 'commit' | 'abort' }
   /** after the work: the vote goes on record, before it leaves */
-  | { readonly type: 'record-vote'; readonly vote: Exclude<Vote, 'no'> }
+  | { readonly type: 'record-vote'; readonly vote: Vote }
   /** a `no` is on record: the tombstone follows, before anything is said of it */
-  | { readonly type: 'abort-alone'; readonly after: 'prepare' | 'answer-ballot' }
+  | { readonly type: 'abort-alone'; readonly after: 'prepare' | 'answer-ballot' | 'open-ballot' }
   | { readonly type: 'answer-ballot'; readonly request: BallotRequest }
   /** what was prepared is rolled back, because the vote on record is read-only */
   | { readonly type: 'undo' | 'open-ballot' };
@@ -50,6 +50,11 @@ export class BranchDatabase {
   /** What it is on record with as an acceptor, in three phases. */
   get acceptor(): Readonly<AcceptorState> | undefined {
     return undefined;
+  }
+
+  /** Whether it waits for the decision, and is on record: one that voted read-only can only inquire. */
+  get mayOpenBallot(): boolean {
+    return this.prepared && this.acceptor !== undefined && this.acceptor.vote !== 'read-only';
   }
 
   /** Whether a handler must run for an operation, so that its answer is open. */

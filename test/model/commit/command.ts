@@ -29,6 +29,7 @@ export const OPTION_NAMES = [
   'depth',
   'mistake',
   'replay',
+  'schedule',
 ] as const;
 
 /** What was given on the command line, by the name of the option. */

@@ -97,11 +97,22 @@ export class CommitWorld implements World {
 
   initial(): PackedState {
     const draft = this.nothingHappened();
-    return pack(this.options.start === 'voted' ? this.voted(draft) : draft);
+    switch (this.options.start) {
+      case undefined:
+      case 'begin':
+        break;
+      case 'voted':
+        this.vote(draft);
+        break;
+      case 'orphaned':
+        this.vote(draft);
+        this.perform(draft, 'commit-record', 0);
+    }
+    return pack(draft);
   }
 
   /** The shortest way to where all votes are known to the leader. */
-  private voted(draft: Draft): Draft {
+  private vote(draft: Draft): void {
     const { actors, options } = this;
     this.perform(draft, 'begin', 0);
     this.perform(draft, 'commit-record', 0);
@@ -110,7 +121,7 @@ export class CommitWorld implements World {
       const busy = draft.branches.findIndex(({ process }) => actors.processes.at(process).inHand);
       if (message !== undefined) this.perform(draft, 'deliver', message);
       else if (busy >= 0) this.perform(draft, ANSWER_KINDS[options.inclinations[busy] ?? 'yes'], busy);
-      else return draft;
+      else return;
     }
   }
 
@@ -136,6 +147,7 @@ export class CommitWorld implements World {
       breach: 0,
       impatient: false,
       branchesDecided: 0,
+      ballotTerm: 0,
       left,
       branches,
       messages: [],
@@ -153,8 +165,10 @@ export class CommitWorld implements World {
       return this.has(draft, 'depositions') ? [action('begin'), action('leader-deposed')] : [action('begin')];
     }
     const actions: Action[] = [];
-    this.addLogActions(draft, actions);
-    this.addTimeActions(draft, actions);
+    if (!this.isOrphaned) {
+      this.addLogActions(draft, actions);
+      this.addTimeActions(draft, actions);
+    }
     this.addMessageActions(draft, actions);
     for (const [branch, slot] of draft.branches.entries()) this.addBranchActions(draft, branch, slot, actions);
     return actions;
@@ -164,10 +178,18 @@ export class CommitWorld implements World {
     const { kind, subject } = readAction(packed);
     const draft = this.unpack(state);
     this.perform(draft, kind, subject);
-    if (this.options.donesLost === true) {
-      draft.messages = draft.messages.filter((message) => this.actors.message(message).type !== 'done');
+    if (this.isOrphaned || this.options.donesLost === true) {
+      draft.messages = draft.messages.filter((message) => !this.isLost(message));
     }
     return pack(draft);
+  }
+
+  private isLost(message: number): boolean {
+    return this.isOrphaned ? this.actors.isReply(message) : this.actors.message(message).type === 'done';
+  }
+
+  private get isOrphaned(): boolean {
+    return this.options.start === 'orphaned';
   }
 
   fingerprint(state: PackedState): PackedState {
@@ -328,7 +350,7 @@ export class CommitWorld implements World {
     if (this.has(draft, 'participantCrashes')) actions.push(action('participant-dies', branch));
     if (!database.prepared) return;
     if (process.isIdle && this.has(draft, 'inquiries')) actions.push(action('inquire', branch));
-    if (database.acceptor && this.has(draft, 'terminations')) actions.push(action('waits-too-long', branch));
+    if (database.mayOpenBallot && this.has(draft, 'terminations')) actions.push(action('waits-too-long', branch));
     if (this.has(draft, 'endingsByHand')) actions.push(action('hand-commits', branch), action('hand-aborts', branch));
   }
 

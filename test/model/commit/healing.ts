@@ -80,12 +80,13 @@ export class Healing {
 
   /** Without coordinators: branches that have waited too long open ballots, one after another. */
   private endAlone(draft: Draft): Violation | undefined {
+    const { actors } = this.world;
     const steps = [BEGINNING, 'no coordinator is there any more'];
     const way: PackedState[] = [pack(draft)];
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
       const broken = this.settle(draft, steps, false);
       if (broken) return { ...broken, epilogue: steps };
-      const waiting = draft.branches.findIndex(({ database }) => this.mayOpenBallot(database));
+      const waiting = draft.branches.findIndex(({ database }) => actors.databases.at(database).mayOpenBallot);
       if (waiting < 0 || !this.hasMajority(draft)) {
         const back = this.healAfterwards(draft, steps);
         return back ?? remember(this.endedAlone, way);
@@ -103,11 +104,6 @@ export class Healing {
     if (this.healed.has(pack(draft))) return undefined;
     steps.push('a coordinator is back');
     return this.heal(draft, steps);
-  }
-
-  private mayOpenBallot(database: number): boolean {
-    const { prepared, acceptor } = this.world.actors.databases.at(database);
-    return prepared && acceptor?.vote === 'yes';
   }
 
   /** A branch that is prepared and has no vote on record, because its process died in between, can only inquire. */

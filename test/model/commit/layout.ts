@@ -35,6 +35,8 @@ export interface Draft {
   told: number;
   /** a branch has opened a ballot */
   impatient: boolean;
+  /** in which term the last ballot of the coordinators was logged; 0 for none */
+  ballotTerm: number;
   /** what a branch has said that the branches decided: committed (1) or aborted (2) */
   branchesDecided: number;
   /** one more than the number of a broken rule that was seen on the way; 0 for none */
@@ -46,7 +48,7 @@ export interface Draft {
   messages: number[];
 }
 
-const FIXED_WORDS = 11;
+const FIXED_WORDS = 12;
 const WORDS_OF_A_BRANCH = 3;
 const LEFT_WORDS = BOUND_NAMES.length;
 
@@ -74,6 +76,7 @@ export function unpack(state: PackedState, branchCount: number): Draft {
     breach: word(8),
     impatient: word(9) === 1,
     branchesDecided: word(10),
+    ballotTerm: word(11),
     left,
     branches,
     messages,
@@ -105,6 +108,7 @@ export function packInto(draft: Draft, state: PackedState): number {
   state[8] = draft.breach;
   state[9] = draft.impatient ? 1 : 0;
   state[10] = draft.branchesDecided;
+  state[11] = draft.ballotTerm;
   let offset = FIXED_WORDS;
   for (const count of left) state[offset++] = count;
   for (const { process, database, said } of branches) {

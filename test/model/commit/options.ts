@@ -115,9 +115,10 @@ export function realParts(protocol: Protocol): Parts {
 
 /**
  * `begin`: nothing has happened. `voted`: all branches have voted, each what its place among the inclinations says, and
- * all votes have arrived, so that the bounds are spent on what comes then.
+ * all votes have arrived, so that the bounds are spent on what comes then. `orphaned`: the ballot of the coordinators is
+ * in the log and its requests are on their way, and no coordinator is there from then on, until all faults stop.
  */
-export const STARTS = ['begin', 'voted'] as const;
+export const STARTS = ['begin', 'voted', 'orphaned'] as const;
 export type Start = (typeof STARTS)[number];
 
 export interface CommitOptions {

@@ -93,6 +93,9 @@ export class Rules {
 
   /** AC2: a decision, once in the log, never changes. */
   watchLog(draft: Draft, before: number): void {
+    const ballot = this.transaction(draft)?.preCommit;
+    const isNew = ballot && ballot.round !== this.actors.transactionOf(before)?.preCommit?.round;
+    if (isNew) draft.ballotTerm = draft.term;
     const decided = this.actors.transactionOf(before)?.decision;
     const now = this.transaction(draft)?.decision;
     if (decided && decided !== now) this.note(draft, 'AC2', `the log said ${decided} and says ${now ?? 'nothing'} now`);
@@ -114,6 +117,8 @@ export class Rules {
         const logged = transaction?.preCommit;
         if (!logged || compareBallots(message.request.ballot, logged) > 0) {
           this.note(draft, 'section 3', 'a ballot of the coordinators leaves before it is in the log');
+        } else if (node === draft.leader && draft.ballotTerm !== draft.term) {
+          this.note(draft, 'section 6', 'a leader uses a ballot that another leader has logged');
         }
       } else if (message.type === 'commit-one-phase' && transaction?.delegatedTo !== message.branchId) {
         this.note(draft, 'section 3', 'commit-one-phase leaves before the commit was delegated');
@@ -157,6 +162,9 @@ export class Rules {
   private isOnRecord({ database }: BranchSlot, message: Message): boolean {
     const { acceptor, ledger } = this.actors.databases.at(database);
     if (message.type === 'vote') return message.vote === 'no' ? ledger === 'aborted' : acceptor !== undefined;
+    if (message.type === 'ballot-request') {
+      return acceptor?.promised !== undefined && compareBallots(acceptor.promised, message.request.ballot) >= 0;
+    }
     if (message.type !== 'ballot-answer') return true;
     const { answer } = message;
     if (answer.type !== 'promised' && answer.type !== 'accepted') return true;

@@ -14,19 +14,8 @@ import {
 import { BranchDatabase, type DatabaseAnswer } from '../commit/branch-database.js';
 import { BranchProcess, type BranchOutput } from '../commit/branch-process.js';
 import { CoordinatorNode, LogReplica, type BranchReply, type NodeOutput } from '../commit/coordinator-node.js';
-import { REAL_PARTS, type Bounds, type Parts } from '../commit/options.js';
-
-/** A part with a mistake in it, and a world that is just large enough for the mistake to show. */
-export interface Mistake {
-  readonly name: string;
-  readonly parts: Partial<Parts>;
-  readonly branches: number;
-  readonly bounds: Partial<Bounds>;
-  /** the rules one of which must be found broken */
-  readonly breaks: readonly string[];
-  /** a message that leaves too early: must be found by what comes of it, too, with these bounds */
-  readonly consequence?: { readonly bounds: Partial<Bounds>; readonly breaks: readonly string[] };
-}
+import type { Parts } from '../commit/options.js';
+import type { Mistake } from '../mistake.js';
 
 type Transaction = typeof CoordinatorTransaction;
 
@@ -234,7 +223,7 @@ class UnknownMeansDone extends BranchProcess {
 }
 
 /** Mistakes that people make with these protocols, each of which breaks one of the rules in a world of its own. */
-export const MISTAKES: readonly Mistake[] = [
+export const TWO_PHASE_MISTAKES: readonly Mistake[] = [
   {
     name: 'the decision is sent before it is in the log',
     parts: withTransaction(DecisionBeforeLog),
@@ -370,8 +359,3 @@ export const MISTAKES: readonly Mistake[] = [
     breaks: ['section 3'],
   },
 ];
-
-/** The real parts with one of them exchanged for the mistaken one. */
-export function mistakenParts({ parts }: Mistake): Parts {
-  return { ...REAL_PARTS, ...parts };
-}

@@ -21,12 +21,13 @@ import { pauseLeader } from './pause-leader.js';
 import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
-import type { Scenario } from './scenario.js';
+import { isStandalone, type AnyScenario, type Scenario } from './scenario.js';
 import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
+import { unsafe3pc } from './unsafe-3pc.js';
 import type { Check } from './truth.js';
 
-const SCENARIOS: readonly Scenario[] = [
+const SCENARIOS: readonly AnyScenario[] = [
   killLeader,
   killParticipant,
   killDatabase,
@@ -41,6 +42,7 @@ const SCENARIOS: readonly Scenario[] = [
   poisonMessage,
   duplicateStorm,
   threePhase,
+  unsafe3pc,
   crashEverywhere,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
@@ -50,7 +52,7 @@ export function listScenarios(): string[] {
   return table(SCENARIOS.map(({ name, title }) => [name, title]));
 }
 
-function chosen(names: readonly string[]): readonly Scenario[] {
+function chosen(names: readonly string[]): readonly AnyScenario[] {
   if (names.includes('all')) return SCENARIOS;
   return names.map((name) => {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
@@ -71,7 +73,7 @@ export async function runScenarios(names: readonly string[], options: SystemOpti
   const scenarios = chosen(names);
   const { directory } = contextOf(options, () => undefined);
   const state = new SystemFile(directory).read();
-  const own = !(state && isSupervised(state));
+  const own = !(state && isSupervised(state)) && !scenarios.every(isStandalone);
   if (own) {
     console.log('No local system is running; starting one for the scenarios …');
     await superviseDetached(options, false);
@@ -89,21 +91,26 @@ export async function runScenarios(names: readonly string[], options: SystemOpti
 
 const holds = ({ checks }: Result): boolean => checks.every((check) => check.holds);
 
-async function runOne(scenario: Scenario, options: SystemOptions): Promise<Result> {
+async function runOne(scenario: AnyScenario, options: SystemOptions): Promise<Result> {
   const narration = new Narration();
   narration.heading(`${scenario.name}: ${scenario.title}`);
-  const context = contextOf(options, (text) => narration.say(text));
-  const file = new SystemFile(context.directory);
-  const load = new Load(() => lab.coordinators().map(({ name }) => lab.url(name)));
-  const lab: ScenarioLab = new ScenarioLab(context, file, narration, load);
   const checks: Check[] = [];
   try {
-    checks.push(...(await faultAndTruth(scenario, lab)));
+    const run = isStandalone(scenario) ? scenario.runAlone(narration) : runUnderLoad(scenario, options, narration);
+    checks.push(...(await run));
   } catch (error) {
     checks.push({ name: 'the scenario ran to its end', holds: false, detail: errorMessage(error) });
   }
   for (const check of checks) narration.say(`${check.holds ? 'holds ' : 'BROKEN'}  ${check.name}: ${check.detail}`);
   return { name: scenario.name, checks, tookMs: narration.elapsedMs };
+}
+
+function runUnderLoad(scenario: Scenario, options: SystemOptions, narration: Narration): Promise<Check[]> {
+  const context = contextOf(options, (text) => narration.say(text));
+  const file = new SystemFile(context.directory);
+  const load = new Load(() => lab.coordinators().map(({ name }) => lab.url(name)));
+  const lab: ScenarioLab = new ScenarioLab(context, file, narration, load);
+  return faultAndTruth(scenario, lab);
 }
 
 async function faultAndTruth(scenario: Scenario, lab: ScenarioLab): Promise<Check[]> {

@@ -1,4 +1,6 @@
+import type { Narration } from '../narration.js';
 import type { ScenarioLab } from './scenario-lab.js';
+import type { Check } from './truth.js';
 
 /** One failure demo. It injects its fault under load; the checks afterwards are the same for all. */
 export interface Scenario {
@@ -6,4 +8,18 @@ export interface Scenario {
   readonly title: string;
   /** Breaks something, narrates, and starts again what it killed. */
   run(lab: ScenarioLab): Promise<void>;
+}
+
+/** A demo that brings a world of its own: no local system is started for it, and its checks are its own, too. */
+export interface StandaloneScenario {
+  readonly name: string;
+  readonly title: string;
+  /** Shows something and says what of it held. */
+  runAlone(narration: Narration): Promise<readonly Check[]>;
+}
+
+export type AnyScenario = Scenario | StandaloneScenario;
+
+export function isStandalone(scenario: AnyScenario): scenario is StandaloneScenario {
+  return 'runAlone' in scenario;
 }
