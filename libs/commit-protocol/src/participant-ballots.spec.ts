@@ -1,129 +1,43 @@
 import { describe, expect, it } from '@jest/globals';
-import { FIRST_BALLOT, type Acceptor, type Ballot } from './ballot.js';
-import type { BallotAnswer, BallotRequest } from './acceptor.js';
-import type { OpenedBallot } from './branch-ballots.js';
-import type {
-  BallotAnswerMessage,
-  BallotRequestMessage,
-  BranchAddress,
-  ParticipantMessage,
-  PrepareMessage,
-} from './messages.js';
+import type { BallotAnswer } from './acceptor.js';
+import { FIRST_BALLOT } from './ballot.js';
+import type { BallotRequestMessage } from './messages.js';
 import { ParticipantMachine } from './participant.js';
-import type { ParticipantEffect, ParticipantEvent } from './participant.types.js';
-import type { BranchEnd, Decision, Vote } from './types.js';
-
-const T = '01890000-0000-7000-8000-000000000001';
-const PARTICIPANT = 'bank-a';
-const idOf = (branch: number): string => `01890000-0000-7000-8000-${String(branch).padStart(12, '0')}`;
-const acceptorsOf = (count: number): Acceptor[] => {
-  return Array.from({ length: count }, (_, i) => ({
-    branchId: idOf(i + 1),
-    participant: i === 0 ? PARTICIPANT : `bank-${i}`,
-  }));
-};
-/** The machine of these tests is that of the first. */
-const ACCEPTORS = acceptorsOf(3);
-const SELF: BranchAddress = { transactionId: T, ...ACCEPTORS[0]! };
-const by = (round: number, proposer: number): Ballot => ({ round, proposer });
-const promise = (ballot: Ballot): BallotRequest => ({ type: 'promise', ballot });
-const accept = (ballot: Ballot, value: Decision): BallotRequest => ({ type: 'accept', ballot, value });
-
-const message = (of: ParticipantMessage): ParticipantEvent => ({ type: 'message', message: of });
-const prepare = (change: Partial<PrepareMessage> = {}): ParticipantEvent =>
-  message({
-    ...SELF,
-    type: 'prepare',
-    protocol: '3pc',
-    operations: [],
-    deadline: 0,
-    attempt: 0,
-    epoch: { term: 1, index: 1 },
-    acceptors: ACCEPTORS,
-    ...change,
-  });
-const decide = (decision: Decision): ParticipantEvent => message({ ...SELF, type: 'decision', decision, attempt: 0 });
-const rule = (ruling: Decision): ParticipantEvent => message({ ...SELF, type: 'ruling', ruling, attempt: 0 });
-const due = message({ ...SELF, type: 'termination-due' });
-const undecided = message({ ...SELF, type: 'undecided' });
-const voted = (vote: Vote): ParticipantEvent => ({ type: 'voted', branch: SELF, result: { vote, results: [] } });
-const ended = (end: BranchEnd): ParticipantEvent => ({ type: 'ended', branch: SELF, end });
-const unknown: ParticipantEvent = { type: 'unknown', branch: SELF };
-
-/** From the coordinators, or from the branch with this number. */
-function request(of: BallotRequest, from = 0, change: Partial<BallotRequestMessage> = {}): BallotRequestMessage {
-  const proposer = from === 0 ? undefined : (change.acceptors ?? ACCEPTORS)[from - 1]!;
-  return {
-    ...SELF,
-    type: 'ballot-request',
-    request: of,
-    acceptors: ACCEPTORS,
-    ...(proposer && { proposer }),
-    ...change,
-  };
-}
-const asked = (...of: Parameters<typeof request>): ParticipantEvent => message(request(...of));
-/** The database has answered a request. */
-const answered = (of: BallotRequestMessage, answer: BallotAnswer): ParticipantEvent => {
-  return { type: 'ballot-answered', branch: SELF, request: of, answer };
-};
-/** The branch with this number answers a ballot of the machine's own branch. */
-function answer(from: number, of: BallotAnswer, change: Partial<BallotAnswerMessage> = {}): ParticipantEvent {
-  const [self] = ACCEPTORS;
-  return message({
-    transactionId: T,
-    ...ACCEPTORS[from - 1]!,
-    type: 'ballot-answer',
-    answer: of,
-    proposer: self!,
-    ...change,
-  });
-}
-const opened = (ballot: Ballot, accepted?: { ballot: Ballot; value: Decision }): ParticipantEvent => {
-  return { type: 'ballot-opened', branch: SELF, opened: { type: 'opened', ballot, accepted, acceptors: ACCEPTORS } };
-};
-const notOpened = (outcome: Exclude<OpenedBallot, { type: 'opened' }>): ParticipantEvent => {
-  return { type: 'ballot-opened', branch: SELF, opened: outcome };
-};
-
-const numberOf = (branchId: string): number => Number(branchId.slice(-12));
-const ballotText = ({ round, proposer }: Ballot): string => `${round}.${proposer}`;
-const requestText = (of: BallotRequest): string =>
-  `${of.type} ${ballotText(of.ballot)}${of.type === 'accept' ? ` ${of.value}` : ''}`;
-
-function short(effect: ParticipantEffect): string {
-  switch (effect.type) {
-    case 'reply':
-      return effect.message.type === 'vote' ? `vote ${effect.message.vote}` : `done ${effect.message.end}`;
-    case 'run-ballot':
-      return `run-ballot ${requestText(effect.request.request)}`;
-    case 'send':
-      return sendText(effect.message);
-    case 'alert':
-      return `alert ${effect.code}`;
-    default:
-      return effect.type;
-  }
-}
-
-function sendText(sent: Extract<ParticipantEffect, { type: 'send' }>['message']): string {
-  switch (sent.type) {
-    case 'ballot-request':
-      return `to ${numberOf(sent.branchId)}: ${requestText(sent.request)}`;
-    case 'ballot-answer':
-      return `to ${sent.proposer ? numberOf(sent.proposer.branchId) : 'coordinators'}: ${sent.answer.type}`;
-    case 'decision':
-      return `to ${numberOf(sent.branchId)}: ${sent.decision}`;
-    case 'branches-decided':
-      return `to coordinators: branches decided ${sent.decision}`;
-  }
-}
+import type { ParticipantEffect } from './participant.types.js';
+import type { Decision } from './types.js';
+import {
+  TRANSACTION,
+  PARTICIPANT,
+  idOf,
+  acceptorsOf,
+  ACCEPTORS,
+  SELF,
+  by,
+  promise,
+  accept,
+  message,
+  prepare,
+  decide,
+  rule,
+  due,
+  undecided,
+  voted,
+  ended,
+  unknown,
+  request,
+  asked,
+  answered,
+  answer,
+  opened,
+  notOpened,
+  numberOf,
+  short,
+  type Step,
+} from './testing/participant-steps.js';
 
 function machine(options: { rememberedTransactions?: number } = {}): ParticipantMachine {
   return new ParticipantMachine({ participant: PARTICIPANT, ...options });
 }
-
-type Step = readonly [ParticipantEvent, readonly string[]];
 
 const OWN = by(1, 1);
 const ownPromise = request(promise(OWN), 1);
@@ -588,7 +502,7 @@ describe('protocol 6: a branch as a proposer', () => {
     const acceptors = ACCEPTORS.map((acceptor) => ({ ...acceptor, participant: PARTICIPANT }));
     const subject = machine();
     const open = (number: number): readonly ParticipantEffect[] => {
-      const branch = { transactionId: T, ...acceptors[number - 1]! };
+      const branch = { transactionId: TRANSACTION, ...acceptors[number - 1]! };
       subject.step(message({ ...branch, type: 'termination-due' }));
       const ballot = { type: 'opened', ballot: by(1, number), accepted: undefined, acceptors } as const;
       return subject.step({ type: 'ballot-opened', branch, opened: ballot });

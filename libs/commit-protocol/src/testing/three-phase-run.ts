@@ -50,6 +50,8 @@ export class ThreePhaseRun {
   private branchesDecided = false;
   private coordinatorsGone = false;
   private healing = false;
+  /** nothing goes wrong for the moment */
+  private calm = false;
   /** participants that nobody hears of, and that hear nobody */
   private silent: ReadonlySet<string> = new Set();
   private readonly faultFree: boolean;
@@ -68,7 +70,11 @@ export class ThreePhaseRun {
 
   /** Faults, healing with or without coordinators, and what must be then. */
   run(): RunSummary {
-    for (let step = 0; step < STEPS; step++) this.step();
+    const calmSteps = this.chance(0.6) ? randomInteger(this.random, 0, STEPS / 2) : 0;
+    for (let step = 0; step < STEPS; step++) {
+      this.calm = this.faultFree || step < calmSteps;
+      this.step();
+    }
     let endedWithoutCoordinators = false;
     if (!this.faultFree && this.chance(0.5)) {
       this.loseCoordinators();
@@ -95,7 +101,12 @@ export class ThreePhaseRun {
 
   /** Nothing goes wrong until every branch has voted yes; the first ballot is not in the log. */
   reachFirstBallot(): void {
-    for (this.ask(); this.driver.inFlight.length === 0; this.hop()) this.check();
+    this.ask();
+    for (let hop = 0; this.driver.inFlight.length === 0; hop++) {
+      invariant(hop < MOST_HOPS, 'the first ballot is proposed');
+      this.hop();
+      this.check();
+    }
   }
 
   /** Nothing goes wrong; some branches have voted yes, and some may not have heard of the transaction. */
@@ -107,6 +118,7 @@ export class ThreePhaseRun {
   /** Every branch is sent its work. */
   private ask(): void {
     this.healing = true;
+    this.calm = true;
     this.driver.applyAll().handle({ type: 'commit' }).applyAll();
     this.collect();
   }
@@ -143,6 +155,7 @@ export class ThreePhaseRun {
     let opened = false;
     for (let round = 0; this.inDoubt().length > 0 || this.isMoving(); round++) {
       invariant(round < HEALING_ROUNDS, 'branches that can talk end without any coordinator');
+      this.calm = round >= HEALING_ROUNDS / 3; // databases that do not answer are among what goes wrong until then
       for (const { address } of this.inDoubt()) {
         if (!this.chance(0.6)) continue;
         this.toBranches.push({ ...address, type: 'termination-due' });
@@ -206,7 +219,7 @@ export class ThreePhaseRun {
   }
 
   private step(): void {
-    const choice = randomInteger(this.random, 0, this.faultFree ? 79 : 99);
+    const choice = randomInteger(this.random, 0, this.calm ? 79 : 99);
     if (choice < 14) {
       if (this.driver.inFlight.length > 0 && !this.coordinatorsGone) this.driver.applyNext();
     } else if (choice < 74) this.hop();
@@ -229,8 +242,11 @@ export class ThreePhaseRun {
   private hop(): void {
     const busy = [...this.processes.values(), ...this.deposed].filter((process) => this.canProceed(process));
     const choice = randomInteger(this.random, 0, 2);
-    if (choice === 0 && busy.length > 0) randomItem(this.random, busy).proceed();
-    else if (choice === 1) this.deliverToLeader();
+    if (choice === 0 && busy.length > 0) {
+      const process = randomItem(this.random, busy);
+      if (!this.calm && this.chance(0.02)) process.loseAnswer();
+      else process.proceed();
+    } else if (choice === 1) this.deliverToLeader();
     else this.deliverToBranch();
   }
 
@@ -319,6 +335,7 @@ export class ThreePhaseRun {
   /** Faults are over, and coordinators are there: everything is delivered, repeated and asked for. */
   private heal(): void {
     this.healing = true;
+    this.calm = true;
     for (let round = 0; round < HEALING_ROUNDS && !this.isOver(); round++) {
       if (this.driver.inFlight.length === 0) this.driver.handle({ type: 'commit' });
       if (round > HEALING_ROUNDS / 2) this.pass(); // what lacks a vote is aborted now
@@ -413,7 +430,7 @@ export class ThreePhaseRun {
     const candidates = messages.filter(mayMove);
     if (candidates.length === 0) return undefined;
     const message = randomItem(this.random, candidates);
-    const repeats = !this.healing && !this.faultFree && this.chance(0.2);
+    const repeats = !this.healing && !this.calm && this.chance(0.2);
     if (!repeats) messages.splice(messages.indexOf(message), 1);
     return message;
   }
