@@ -150,7 +150,7 @@ describe('a branch that is asked in a ballot', () => {
     expect(await ask(branch, promise(at(2)))).toEqual({
       type: 'promised',
       ballot: at(2),
-      accepted: { ballot: at(0), value: 'commit' },
+      accepted: { ballot: at(0, 0), value: 'commit' },
     });
     expect(await ask(branch, accept(at(2), 'commit'))).toEqual({ type: 'accepted', ballot: at(2) });
   });
