@@ -540,12 +540,19 @@ describe('ParticipantRuntime in three phases', () => {
     expect(resourceManager.calls).toEqual(['open 1']);
   });
 
-  it('is reminded again when a ballot has come to nothing', async () => {
-    const { send, run, resourceManager } = await createSystem(limits);
+  it('is reminded again when a ballot has come to nothing, each time later', async () => {
+    const { clock, send, run, resourceManager } = await createSystem(limits);
     await send(threePhases);
-    await run(1_900);
-    const opened = resourceManager.calls.filter((call) => call === 'open 1').length;
-    expect(opened).toBeGreaterThanOrEqual(2);
+    const openedAt: number[] = [];
+    while (openedAt.length < 4) {
+      await run(1);
+      const opened = resourceManager.calls.filter((call) => call === 'open 1').length;
+      if (opened > openedAt.length) openedAt.push(clock.monotonic());
+    }
+    const [first, second, third] = openedAt.slice(1).map((at, place) => at - openedAt[place]!);
+    expect(first).toBeGreaterThanOrEqual(2 * limits.terminationTimeoutMs);
+    expect(second).toBeGreaterThanOrEqual(4 * limits.terminationTimeoutMs);
+    expect(third).toBeGreaterThanOrEqual(8 * limits.terminationTimeoutMs);
   });
 
   it('puts the decision on record before a ruling against it', async () => {

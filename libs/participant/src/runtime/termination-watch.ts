@@ -4,6 +4,8 @@ import type { BranchIdentity } from './resource-manager.js';
 
 /** A look at what is watched comes so many times in one termination timeout. */
 const LOOKS_PER_TIMEOUT = 8;
+/** in termination timeouts */
+const LONGEST_WAIT_FACTOR = 8;
 
 export interface TerminationWatchPorts {
   readonly clock: Clock;
@@ -21,14 +23,17 @@ interface Watched {
   inquireAt: number;
   terminateAt: number;
   hasInquired: boolean;
+  /** since the last word of a coordinator */
+  reminders: number;
 }
 
 /**
  * Measures how long branches of transactions in three phases have not heard from a coordinator (protocol section 6,
  * termination). It only says that it is time; whether there is anything to decide, the database says.
  *
- * Whoever is not answered is reminded again and again, a timeout apart and each time at a moment drawn anew, so that
- * branches which outbid each other do not go on doing so. Nothing runs while nothing is watched.
+ * Whoever is not answered is reminded again and again, each time at a moment drawn anew and after twice the time, up
+ * to eight timeouts: where messages take long, branches that remind themselves at a constant pace outbid each other for
+ * minutes (`ballot-duels.spec.ts`). Nothing runs while nothing is watched.
  */
 export class TerminationWatch {
   private readonly watched = new Map<BranchId, Watched>();
@@ -49,14 +54,14 @@ export class TerminationWatch {
   watch({ transactionId, branchId }: BranchIdentity): void {
     if (this.stopped || this.watched.has(branchId)) return;
     const now = this.ports.clock.now();
-    this.watched.set(branchId, { branch: { transactionId, branchId }, since: now, ...this.moments(now) });
+    this.watched.set(branchId, { branch: { transactionId, branchId }, since: now, ...this.moments(now, 0) });
     this.lookLater();
   }
 
   /** A coordinator has said something about the branch. */
   heard(branchId: BranchId): void {
     const watched = this.watched.get(branchId);
-    if (watched) Object.assign(watched, this.moments(this.ports.clock.now()));
+    if (watched) Object.assign(watched, this.moments(this.ports.clock.now(), 0));
   }
 
   forget(branchId: BranchId): void {
@@ -81,7 +86,7 @@ export class TerminationWatch {
     const now = this.ports.clock.now();
     for (const watched of this.watched.values()) {
       if (now >= watched.terminateAt) {
-        Object.assign(watched, this.moments(now));
+        Object.assign(watched, this.moments(now, watched.reminders + 1));
         this.ports.terminate(watched.branch);
       } else if (now >= watched.inquireAt && !watched.hasInquired) {
         watched.hasInquired = true;
@@ -97,12 +102,16 @@ export class TerminationWatch {
     this.timer = this.ports.clock.setTimer(delayMs, () => this.look());
   }
 
-  private moments(now: number): Pick<Watched, 'inquireAt' | 'terminateAt' | 'hasInquired'> {
+  private moments(
+    now: number,
+    reminders: number,
+  ): Pick<Watched, 'inquireAt' | 'terminateAt' | 'hasInquired' | 'reminders'> {
     const jitterMs = randomInteger(this.ports.random, 0, Math.ceil(this.timeoutMs / 2));
     return {
       inquireAt: now + this.timeoutMs / 2,
-      terminateAt: now + this.timeoutMs + jitterMs,
+      terminateAt: now + this.timeoutMs * Math.min(2 ** reminders, LONGEST_WAIT_FACTOR) + jitterMs,
       hasInquired: false,
+      reminders,
     };
   }
 }
