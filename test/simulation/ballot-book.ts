@@ -3,9 +3,9 @@ import {
   majorityOf,
   type Ballot,
   type Decision,
+  type ProtocolMessage,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { AcceptorRow } from './modelled-acceptor.js';
 
 interface KnownBallots {
