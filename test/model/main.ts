@@ -100,7 +100,7 @@ function followSchedule(name: string): number {
   const result = runPartitionSchedule();
   for (const line of result.lines) print(line);
   if (result.broken !== undefined) print(`broken: ${result.broken}`);
-  print(`== branches ended: ${result.ends.map((end) => end ?? 'in doubt').join(', ')}; the log says ${result.logged}`);
+  print(`branches ended: ${result.ends.map((end) => end ?? 'in doubt').join(', ')}; the log says ${result.logged}`);
   return isUnanimous(result) ? 0 : 1;
 }
 

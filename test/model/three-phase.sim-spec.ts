@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { commandFor } from './commit/command.js';
 import { CommitWorld } from './commit/commit-world.js';
@@ -119,4 +120,9 @@ describe('the explorer finds in three phases', () => {
       );
     }
   }
+});
+
+it('the document of the tests lists every mistake', () => {
+  const text = readFileSync(new URL('../../docs/testing.md', import.meta.url), 'utf8');
+  for (const { name } of THREE_PHASE_MISTAKES) expect(text).toContain(`- ${name}\n`);
 });

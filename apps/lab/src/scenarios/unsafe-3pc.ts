@@ -60,7 +60,7 @@ async function concordat(narration: Narration): Promise<Check> {
   return {
     name: "Concordat's three phases came to one decision",
     holds: exitCode === 0,
-    detail: exitCode === 0 ? last.slice(STAGE.length) : `the model ended with ${exitCode}: ${last}`,
+    detail: exitCode === 0 ? last : `the model ended with ${exitCode}: ${last}`,
   };
 }
 
