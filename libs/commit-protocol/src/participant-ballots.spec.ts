@@ -375,6 +375,18 @@ const NOT_ANY_MORE: [string, readonly Step[]][] = [
 
 const FORGED: [string, readonly Step[]][] = [
   [
+    'an acceptance of its own that comes over the bus and not from its database',
+    [
+      ...PROMISED,
+      [answer(1, { type: 'accepted', ballot: OWN }), []],
+      [answer(2, { type: 'accepted', ballot: OWN }), []],
+      [
+        answer(3, { type: 'accepted', ballot: OWN }),
+        ['to 2: abort', 'to 3: abort', 'to coordinators: branches decided abort'],
+      ],
+    ],
+  ],
+  [
     'a prepare whose acceptors lack the branch',
     [[prepare({ acceptors: ACCEPTORS.slice(1) }), ['alert IMPOSSIBLE_BALLOT']]],
   ],

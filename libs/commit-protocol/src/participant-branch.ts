@@ -76,6 +76,11 @@ export function isAtWork({ running }: BranchState): boolean {
   return running === 'prepare' || running === 'one-phase';
 }
 
+/** Whether forgetting the branch would forget something that is to be done, or that it must not go on. */
+export function isInHand({ running, work, decisionDue, ruling, ballots, stopped }: BranchState): boolean {
+  return Boolean(running ?? work ?? ruling) || decisionDue || stopped || ballots?.hasWork === true;
+}
+
 export function isHeuristic(end: BranchEnd): boolean {
   return end === 'heuristic-rollback' || end === 'heuristic-commit';
 }

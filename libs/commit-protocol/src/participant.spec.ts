@@ -113,6 +113,14 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     ],
   ],
   [
+    'the prepare of a leader that nobody can have elected yet is dropped, and does not make others look deposed',
+    [
+      [message(prepare({ transactionId: T2, epoch: { term: 5, index: 9 } })), ['run-prepare']],
+      [message(prepare({ epoch: { term: 2 ** 40, index: 7 } })), ['alert IMPOSSIBLE_TERM']],
+      [message(prepare({ epoch: { term: 5, index: 9 } })), ['run-prepare']],
+    ],
+  ],
+  [
     'a new leader is a reason to ask about everything: it may not know what the one before was doing',
     [
       [message(prepare({ transactionId: T2, epoch: { term: 5, index: 9 } })), ['run-prepare']],
@@ -383,5 +391,16 @@ describe('ParticipantMachine', () => {
     expect(subject.view(id(1), B1)).toMatchObject({ stopped: true });
     expect(subject.view(id(19), B1)).toEqual({ decision: 'abort', end: 'aborted', stopped: false, running: false });
     expect(subject.view(id(2), B1)).toBeUndefined();
+  });
+
+  it('remembers no more branches of a transaction than it can have, but those that were stopped', () => {
+    const subject = machine();
+    const branch = (n: number) => ({ branchId: `01890000-0000-7000-8000-000000001${String(n).padStart(3, '0')}` });
+    subject.step(message(decide('commit', branch(0))));
+    subject.step(message(decide('abort', branch(0))));
+    subject.step(ended('committed', { ...address(T1), ...branch(0) })); // stopped
+    for (let n = 1; n < 200; n++) subject.step(message({ ...address(T1), ...branch(n), type: 'undecided' }));
+    const remembered = Array.from({ length: 200 }, (_, n) => n).filter((n) => subject.view(T1, branch(n).branchId));
+    expect(remembered).toEqual([0, ...Array.from({ length: 63 }, (_, n) => 137 + n)]);
   });
 });

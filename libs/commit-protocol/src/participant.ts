@@ -29,6 +29,7 @@ import {
   finish,
   isAtWork,
   isHeuristic,
+  isInHand,
   voteAfter,
   type BranchState,
   type Running,
@@ -44,6 +45,15 @@ import type {
   ParticipantEvent,
 } from './participant.types.js';
 import type { BranchEnd, BranchId, Decision, TransactionId } from './types.js';
+
+/**
+ * How far a leader's term may lie above the last one heard of. Without it one forged number would make every prepare
+ * of the real leaders look like that of a deposed one; at ten elections in a second it is more than a day of them.
+ */
+export const LONGEST_TERM_JUMP = 1_000_000;
+
+/** Branches of one transaction that are remembered, which is as many as it can have. */
+const REMEMBERED_BRANCHES = 64;
 
 export interface ParticipantMachineOptions {
   readonly participant: string;
@@ -144,6 +154,10 @@ export class ParticipantMachine {
     }
     const { term } = message.epoch;
     if (term < this.highestTerm) return false;
+    if (this.highestTerm > 0 && term - this.highestTerm > LONGEST_TERM_JUMP) {
+      this.alert('IMPOSSIBLE_TERM', addressOf(message), `nobody can lead in term ${term} yet: the prepare is dropped`);
+      return false;
+    }
     // What the leader before had not logged yet, this one knows nothing of: only an inquiry ends it.
     if (this.highestTerm > 0 && term > this.highestTerm) this.effects.push({ type: 'inquire-all' });
     this.highestTerm = term;
@@ -305,8 +319,9 @@ export class ParticipantMachine {
     else if (branch.running !== branch.decision) branch.decisionDue = true;
   }
 
+  /** Its own answer never comes over the bus, but from the database, which then has it on record. */
   private receiveBallotAnswer({ branchId, participant, answer }: BallotAnswerMessage, branch: BranchState): void {
-    if (branch.ballots)
+    if (branch.ballots && branchId !== branch.address.branchId)
       this.afterBallot(branch, branch.ballots, branch.ballots.onAnswer({ branchId, participant }, answer));
   }
 
@@ -426,6 +441,7 @@ export class ParticipantMachine {
   }
 
   private put(transactionId: TransactionId, transaction: TransactionState): void {
+    forgetSurplus(transaction);
     if (transaction.running) {
       this.busy.set(transactionId, transaction);
       return;
@@ -439,5 +455,15 @@ export class ParticipantMachine {
       this.idle.delete(oldest);
       return;
     }
+  }
+}
+
+/** The database answers for branches that are forgotten; what is in hand, waits or was stopped is none of them. */
+function forgetSurplus({ branches }: TransactionState): void {
+  if (branches.size <= REMEMBERED_BRANCHES) return;
+  for (const [branchId, branch] of branches) {
+    if (isInHand(branch)) continue;
+    branches.delete(branchId);
+    return;
   }
 }

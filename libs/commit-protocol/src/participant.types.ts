@@ -57,7 +57,9 @@ export type ParticipantAlertCode =
   /** the coordinators no longer know the transaction of a prepared branch: an operator must rule */
   | 'UNKNOWN_OLD_TRANSACTION'
   /** a prepare or a ballot that nobody who keeps the rules of three phases can have sent: it is dropped */
-  | 'IMPOSSIBLE_BALLOT';
+  | 'IMPOSSIBLE_BALLOT'
+  /** a prepare of a leader whose term is out of reach: it is dropped */
+  | 'IMPOSSIBLE_TERM';
 
 /** What the machine wants done, in this order. */
 export type ParticipantEffect =

@@ -44,6 +44,7 @@ export class MetricsRecorder {
     HEURISTIC_OUTCOME: 0,
     UNKNOWN_OLD_TRANSACTION: 0,
     IMPOSSIBLE_BALLOT: 0,
+    IMPOSSIBLE_TERM: 0,
   };
   dropped = 0;
   unknown = 0;
