@@ -86,9 +86,22 @@ export async function measureState(options: StateOptions): Promise<StateResult> 
   }
 }
 
+/** On whichever node leads, should that change on the way; gives ids of some. */
 async function openOn(group: CoordinatorGroup, count: number): Promise<readonly string[]> {
-  const leader = await group.leader();
-  return leader.call('open', { count });
+  const ids: string[] = [];
+  for (let left = count; left > 0;) {
+    const leader = await group.leader();
+    const opened = await leader.call('open', { count: left });
+    left -= opened.count;
+    ids.push(...opened.ids);
+    if (left === 0) break;
+    const { maximumMs, busyMaximumMs, collectionMs } = await leader.call('pauses', null);
+    note(
+      `the leadership was lost with ${left} to open; longest pause ${maximumMs.toFixed(0)} ms, ` +
+        `${busyMaximumMs.toFixed(0)} ms of it computing; longest collection ${collectionMs.toFixed(0)} ms`,
+    );
+  }
+  return ids;
 }
 
 async function onLeader<T>(

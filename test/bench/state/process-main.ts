@@ -1,6 +1,5 @@
 // One coordinator under measurement, with everything of a coordinator but Kafka: its participants live in its memory.
 // The benchmark starts it and talks to it over REST and over its IPC channel. It ends when the benchmark does.
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError, silentLogger, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import {
@@ -12,7 +11,8 @@ import {
 } from '../../../apps/coordinator/src/service/index.js';
 import { answerCalls, type CallMessage } from '../called-process.js';
 import { FORGETFUL, OBEDIENT, OPERATION, Participants, SILENT } from './participants.js';
-import type { CallName, CoordinatorOptions, CoordinatorStatus, Pauses } from './protocol.js';
+import { PauseWatch } from './pause-watch.js';
+import type { CallName, CoordinatorOptions, CoordinatorStatus, Opened } from './protocol.js';
 
 const MEBIBYTE = 2 ** 20;
 const HOUR_MS = 3_600_000;
@@ -24,11 +24,10 @@ const GROWERS = 4;
 /** Ids of opened transactions that are told. */
 const TOLD_IDS = 1_000;
 const ANNOUNCED_EVERY_MS = 500;
-const RESOLUTION_MS = 1;
 
 const participants = new Participants();
 const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
-const loopDelay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+const pauseWatch = new PauseWatch();
 let engine: Engine | undefined;
 
 function started(): Engine {
@@ -61,7 +60,7 @@ async function start({ nodeId, directory, raftPorts, httpPorts }: CoordinatorOpt
   await app.init();
   await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
   engine = app.get(Engine, { strict: false });
-  loopDelay.enable();
+  pauseWatch.start();
   setInterval(() => void participants.announce(), ANNOUNCED_EVERY_MS);
 }
 
@@ -116,19 +115,26 @@ async function openFirst(): Promise<void> {
   }
 }
 
-async function open(count: number): Promise<string[]> {
-  await openFirst();
+async function open(count: number): Promise<Opened> {
   const told: string[] = [];
-  let next = 0;
+  let [next, opened] = [0, 0];
+  const first = openFirst();
   const opener = async (): Promise<void> => {
-    while (next < count) {
+    await first;
+    while (next < count && started().cluster.isLeader()) {
       const number = next++;
       const id = await openOne(number);
+      opened++;
       if (number % Math.ceil(count / TOLD_IDS) === 0) told.push(id);
     }
   };
-  await Promise.all(Array.from({ length: OPENERS }, opener));
-  return told;
+  const ends = await Promise.allSettled(Array.from({ length: OPENERS }, opener));
+  for (const end of ends) if (end.status === 'rejected' && !isLossOfLeadership(end.reason)) throw end.reason;
+  return { count: opened, ids: told };
+}
+
+function isLossOfLeadership(error: unknown): boolean {
+  return error instanceof CodedError && ['NO_LEADER', 'OUTCOME_UNKNOWN'].includes(error.code);
 }
 
 async function grow(bytes: number): Promise<void> {
@@ -146,13 +152,6 @@ async function grow(bytes: number): Promise<void> {
   await Promise.all(Array.from({ length: GROWERS }, grower));
 }
 
-function pauses(): Pauses {
-  const inMilliseconds = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - RESOLUTION_MS);
-  const result = { maximumMs: inMilliseconds(loopDelay.max), p99Ms: inMilliseconds(loopDelay.percentile(99)) };
-  loopDelay.reset();
-  return result;
-}
-
 async function answerTo(call: CallMessage<CallName>): Promise<unknown> {
   switch (call.name) {
     case 'start':
@@ -166,7 +165,7 @@ async function answerTo(call: CallMessage<CallName>): Promise<unknown> {
       await grow((call.request as { bytes: number }).bytes);
       return null;
     case 'pauses':
-      return pauses();
+      return pauseWatch.take();
     case 'stop':
       return null;
   }

@@ -23,7 +23,16 @@ export interface CoordinatorStatus {
 /** How long the event loop of a process was held up, since this was asked for the last time. */
 export interface Pauses {
   readonly maximumMs: number;
-  readonly p99Ms: number;
+  /** of the longest one, the part in which the process had a processor and computed */
+  readonly busyMaximumMs: number;
+  /** longest collection of garbage */
+  readonly collectionMs: number;
+}
+
+export interface Opened {
+  readonly count: number;
+  /** of some of them */
+  readonly ids: readonly string[];
 }
 
 export type CallName = 'start' | 'status' | 'open' | 'grow' | 'pauses' | 'stop';
@@ -32,8 +41,8 @@ export type CallName = 'start' | 'status' | 'open' | 'grow' | 'pauses' | 'stop';
 export interface Calls extends CallTable<CallName> {
   readonly start: { readonly request: CoordinatorOptions; readonly answer: null };
   readonly status: { readonly request: null; readonly answer: CoordinatorStatus };
-  /** opens so many transactions, on the leader; answers with some of their ids */
-  readonly open: { readonly request: { readonly count: number }; readonly answer: readonly string[] };
+  /** opens so many transactions, on the leader; fewer when it loses the leadership on the way */
+  readonly open: { readonly request: { readonly count: number }; readonly answer: Opened };
   /** makes the log longer by about so many bytes, on the leader, and leaves nothing open */
   readonly grow: { readonly request: { readonly bytes: number }; readonly answer: null };
   readonly pauses: { readonly request: null; readonly answer: Pauses };

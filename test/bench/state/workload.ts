@@ -2,12 +2,15 @@ import path from 'node:path';
 import { isMet, targetTable, type Target } from '../raft/targets.js';
 import { formatTable, type Bar } from '../report.js';
 import { measureState, type Level, type StateOptions, type StateResult } from './measure.js';
+import type { Pauses } from './protocol.js';
 
 const PREFACE = `Three real coordinators: REST, Raft over gRPC, logs and snapshots on disk. Kafka, PostgreSQL and
 the participants are left out, because nothing of what is measured depends on them: each process
 has participants in its memory, which answer at once. Of the open transactions 70 % are active
 with two prepared branches, 15 % undecided (one branch never votes), 15 % decided (one branch
-never says that it has ended); the coordinators keep asking the latter two.`;
+never says that it has ended); the coordinators keep asking the latter two. A pause is given
+as the time that passed and, of it, what the process was computing: with other work on the machine
+it also waits for a processor. Beside them stands the longest collection of garbage.`;
 
 const LONGEST_PAUSE_MS = 50;
 
@@ -28,17 +31,21 @@ export function stateDirectory(results: string): string {
   return path.join(results, 'state');
 }
 
+function pauseText({ maximumMs, busyMaximumMs, collectionMs }: Pauses): string {
+  return `${maximumMs.toFixed(0)} ms (${busyMaximumMs.toFixed(0)}, ${collectionMs.toFixed(0)})`;
+}
+
 function levelTable({ none, many }: StateResult): string {
   const row = (level: Level): string[] => [
     String(level.open),
     level.executePerSecond.toFixed(0),
     ...[level.executeP50Ms, level.executeP99Ms, level.getP99Ms].map((value) => value.toFixed(1)),
-    level.pauses.maximumMs.toFixed(0),
+    pauseText(level.pauses),
     level.heapMiB.toFixed(0),
     level.residentMiB.toFixed(0),
   ];
   return formatTable(
-    ['open', 'execute/s', 'p50 ms', 'p99 ms', 'GET p99 ms', 'longest pause ms', 'heap MiB', 'resident MiB'],
+    ['open', 'execute/s', 'p50 ms', 'p99 ms', 'GET p99 ms', 'longest pause', 'heap MiB', 'resident MiB'],
     [row(none), row(many)],
   );
 }
@@ -58,14 +65,14 @@ function otherTable({
     [
       ['opening them', `${openingSeconds.toFixed(0)} s`],
       ['snapshot: size', `${snapshot.sizeMiB.toFixed(1)} MiB`],
-      ['snapshot: longest pause of the leader', ms(snapshot.maximumMs)],
+      ['snapshot: longest pause of the leader', pauseText(snapshot)],
       ...Object.entries(queryMs).map(([query, duration]) => [`GET ${query}`, ms(duration)]),
-      ['these questions: longest pause', ms(queryPauses.maximumMs)],
+      ['these questions: longest pause', pauseText(queryPauses)],
       ['restart of a follower', ms(restartMs)],
       ['restart of all, until one leads', ms(restartAllMs)],
       ['kill -9 of the leader: next leader', ms(takeOver.leaderMs)],
       ['kill -9 of the leader: first commit', ms(takeOver.firstCommitMs)],
-      ['kill -9 of the leader: longest pause of the next', ms(takeOver.maximumMs)],
+      ['kill -9 of the leader: longest pause of the next', pauseText(takeOver)],
     ],
   );
 }
@@ -82,18 +89,18 @@ function stateTargets({ none, many, snapshot, queryPauses, restartMs, restartAll
       atMost: 2,
     },
     { what: 'p99 of GET by that with none open', measured: many.getP99Ms / none.getP99Ms, unit: '', atMost: 2 },
-    pause('longest pause while a snapshot is taken', snapshot.maximumMs),
-    pause('longest pause while lists are asked for', queryPauses.maximumMs),
-    pause('longest pause of a new leader', takeOver.maximumMs),
+    pause('longest pause while a snapshot is taken', snapshot.busyMaximumMs),
+    pause('longest pause while lists are asked for', queryPauses.busyMaximumMs),
+    pause('longest pause of a new leader', takeOver.busyMaximumMs),
   ];
 }
 
 function stateBars({ none, many, snapshot, queryPauses, takeOver }: StateResult): Bar[] {
   return [
-    { label: 'none open', value: none.pauses.maximumMs },
-    { label: `${many.open} open`, value: many.pauses.maximumMs },
-    { label: 'snapshot', value: snapshot.maximumMs },
-    { label: 'lists', value: queryPauses.maximumMs },
-    { label: 'take-over', value: takeOver.maximumMs },
+    { label: 'none open', value: none.pauses.busyMaximumMs },
+    { label: `${many.open} open`, value: many.pauses.busyMaximumMs },
+    { label: 'snapshot', value: snapshot.busyMaximumMs },
+    { label: 'lists', value: queryPauses.busyMaximumMs },
+    { label: 'take-over', value: takeOver.busyMaximumMs },
   ];
 }

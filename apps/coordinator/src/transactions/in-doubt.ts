@@ -44,17 +44,15 @@ export function inDoubtOf(
   return items;
 }
 
-/** How many branches `inDoubtOf` lists, without describing them. */
+/** How many branches `inDoubtOf` lists of a transaction, without describing them. */
 export function countInDoubt(
-  known: Iterable<KnownTransaction>,
+  known: KnownTransaction,
   now: number,
   { inDoubtAfterMs }: Pick<TransactionOptions, 'inDoubtAfterMs'>,
 ): number {
   let count = 0;
-  for (const one of known) {
-    const late = now - sinceWhen(one.transaction) >= inDoubtAfterMs;
-    for (const branch of one.transaction.branches) if (isListed(one, branch, late)) count++;
-  }
+  const late = now - sinceWhen(known.transaction) >= inDoubtAfterMs;
+  for (const branch of known.transaction.branches) if (isListed(known, branch, late)) count++;
   return count;
 }
 

@@ -3,6 +3,7 @@ import type { TransactionId, TransactionState } from '@concordat/commit-protocol
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import { TransactionExpiredError, TransactionNotFoundError } from './errors.js';
 import type { EventHistory } from './event-history.js';
+import { InDoubtCount } from './in-doubt-count.js';
 import { countInDoubt, inDoubtOf, unknownOldItem, type KnownTransaction } from './in-doubt.js';
 import type { LeaderSession } from './leader-session.js';
 import type { TransactionOptions } from './options.js';
@@ -26,6 +27,7 @@ import { statusOf, transactionView } from './view.js';
 const MAXIMUM_SCANNED = 20_000;
 /** Open transactions that one page of what is in doubt looks at, at most; ten thousand take about a millisecond. */
 const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
+const NONE = (): undefined => undefined;
 const ALL_THAT_FIT: InDoubtQuery = { limit: 500 };
 
 export interface QueryDependencies {
@@ -47,9 +49,17 @@ export interface QueryDependencies {
  */
 export class TransactionQueries {
   private readonly barrier: ReadBarrier;
+  private readonly inDoubtCount: InDoubtCount;
 
   constructor(private readonly dependencies: QueryDependencies) {
-    this.barrier = new ReadBarrier(dependencies.log, dependencies.clock);
+    const { log, clock, options } = dependencies;
+    this.barrier = new ReadBarrier(log, clock);
+    this.inDoubtCount = new InDoubtCount({
+      clock,
+      openCount: () => log.state.openCount,
+      openAbove: (transactionId) => log.state.oldestOpenFirst(transactionId),
+      countOf: (transaction) => countInDoubt(this.known(transaction), clock.now(), options),
+    });
   }
 
   async get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
@@ -98,10 +108,9 @@ export class TransactionQueries {
     return page(null);
   }
 
-  /** Branches that `inDoubt` lists on all of its pages. */
+  /** Branches that `inDoubt` lists on all of its pages; where very many are open, how many they were a while ago. */
   countInDoubt(): number {
-    const { clock, options, unknownOld, log } = this.dependencies;
-    return countInDoubt(this.allKnown(log), clock.now(), options) + unknownOld.size;
+    return this.inDoubtCount.read() + this.dependencies.unknownOld.size;
   }
 
   missedSince(logIndex: number): MissedEvents {
@@ -144,11 +153,9 @@ export class TransactionQueries {
     const machine = isCollecting(transaction)
       ? this.dependencies.session()?.machineOf(transaction.transactionId)
       : undefined;
-    return { transaction, reportOf: (branchId) => machine?.reportOf(branchId) };
-  }
-
-  private *allKnown({ state }: DecisionLog): Iterable<KnownTransaction> {
-    for (const transaction of state.openTransactions()) yield this.known(transaction);
+    return machine
+      ? { transaction, reportOf: (branchId) => machine.reportOf(branchId) }
+      : { transaction, reportOf: NONE };
   }
 
   private isCollectedElsewhere(transaction: TransactionState): boolean {

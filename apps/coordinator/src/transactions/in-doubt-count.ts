@@ -1,0 +1,55 @@
+import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
+import type { Clock } from '@concordat/foundation';
+
+/** So many are counted when somebody asks; ten thousand take a few milliseconds. */
+export const COUNTED_AT_ONCE = 10_000;
+
+export interface InDoubtCountSources {
+  readonly clock: Clock;
+  readonly openCount: () => number;
+  /** open transactions by ascending id, from just above the given one */
+  readonly openAbove: (transactionId: TransactionId | undefined) => Iterable<TransactionState>;
+  /** branches of one that are in doubt now */
+  readonly countOf: (transaction: TransactionState) => number;
+}
+
+/**
+ * How many branches are in doubt, for metrics. Of few open transactions it tells exactly. Of many it tells what it
+ * counted last, and counts them anew, some in each turn: the next who asks hears of that.
+ *
+ * States: idle ⇄ counting.
+ */
+export class InDoubtCount {
+  private latest = 0;
+  private counting = false;
+
+  constructor(private readonly sources: InDoubtCountSources) {}
+
+  read(): number {
+    const { openCount, openAbove, countOf } = this.sources;
+    if (openCount() <= COUNTED_AT_ONCE) {
+      let count = 0;
+      for (const transaction of openAbove(undefined)) count += countOf(transaction);
+      this.latest = count;
+    } else if (!this.counting) {
+      this.counting = true;
+      this.goOn(undefined, 0);
+    }
+    return this.latest;
+  }
+
+  private goOn(above: TransactionId | undefined, countBefore: number): void {
+    let [last, looked, count] = [above, 0, countBefore];
+    for (const transaction of this.sources.openAbove(above)) {
+      if (looked++ === COUNTED_AT_ONCE) {
+        const from = last;
+        this.sources.clock.setTimer(0, () => this.goOn(from, count));
+        return;
+      }
+      last = transaction.transactionId;
+      count += this.sources.countOf(transaction);
+    }
+    this.latest = count;
+    this.counting = false;
+  }
+}
