@@ -110,10 +110,11 @@ export class AcceptorDatabase extends BranchDatabase {
   }
 
   protected answerBallot(request: BallotRequest): DatabaseAnswer {
-    const decision = this.decision();
+    // only the protocol writes tombstones; a commit may have been made by hand, and proves nothing
+    const decision = this.ledger === 'aborted' ? 'abort' : undefined;
     if (!this.row) {
       if (decision) return { type: 'ballot-answered', answer: { type: 'decided', decision } };
-      return this.prepared ? { type: 'unknown' } : this.refuseToVote(request);
+      return this.prepared || this.ledger !== undefined ? { type: 'unknown' } : this.refuseToVote(request);
     }
     if (this.row.vote === 'no') {
       const isDone = this.ledger === 'aborted' && !this.prepared;
