@@ -224,6 +224,30 @@ describe('a request is refused', () => {
   });
 });
 
+describe('what names the branch, but another transaction', () => {
+  const elsewhere = (branch: ThreePhaseBranch): ThreePhaseBranch => ({ ...branch, transactionId: randomUUID() });
+
+  it('and is a request, promises nothing', async () => {
+    const branch = await voted();
+    await expect(ask(elsewhere(branch), promise(at(7)))).rejects.toThrow(ResourceManagerUnavailableError);
+    expect(await ask(branch, FIRST)).toEqual({ type: 'accepted', ballot: at(0, 0) });
+  });
+
+  it('and is an abort, is none to the branch that only read', async () => {
+    const branch = await voted('read-only');
+    expect(await manager.abort(elsewhere(branch))).toBe('aborted');
+    expect(await ask(branch, FIRST)).toEqual({ type: 'accepted', ballot: at(0, 0) });
+    expect(await manager.commit(branch)).toBe('read-only');
+  });
+
+  it('and is a ruling, records no decision', async () => {
+    const branch = await voted();
+    const recorded = manager.recordDecision(elsewhere(branch), 'abort');
+    await expect(recorded).rejects.toThrow(ResourceManagerUnavailableError);
+    expect(await ask(branch, FIRST)).toEqual({ type: 'accepted', ballot: at(0, 0) });
+  });
+});
+
 describe('a ballot of its own', () => {
   it('lies above all that it has heard of, and is promised', async () => {
     const branch = await voted();

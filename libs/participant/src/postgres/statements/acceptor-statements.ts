@@ -8,7 +8,7 @@ import { ACCEPTOR_COLUMNS, acceptorRowOf } from './acceptor-row.js';
 import { ledgerRowOf } from './ledger-row.js';
 import { resultAt } from './result.js';
 import { StatementRunner } from './statement-runner.js';
-import { FLUSH_AT_COMMIT, selectLedger, selectPrepared } from './texts.js';
+import { FLUSH_AT_COMMIT, selectOwnLedger, selectPrepared } from './texts.js';
 
 /** A neighbour holds a row for two round trips; what holds it longer is stuck, and the message comes again. */
 const ROW_LOCK_TIMEOUT_MS = 2_000;
@@ -69,7 +69,7 @@ export class AcceptorStatements {
       'acceptor-lock',
       client,
       `${this.begin()}; SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)} FOR UPDATE;
-       ${selectPrepared(this.cluster, branch)}; ${selectLedger(this.ledger, branch)}`,
+       ${selectPrepared(this.cluster, branch)}; ${selectOwnLedger(this.ledger, branch)}`,
     );
     return {
       acceptor: acceptorRowOf(resultAt(results, -3).rows[0], branch),
@@ -120,7 +120,8 @@ export class AcceptorStatements {
       client,
       `${this.begin()};
        UPDATE ${this.table} SET decision = ${escapeLiteral(decision)}, updated_at = now()
-         WHERE branch_id = ${escapeLiteral(branch.branchId)} AND decision IS NULL;
+         WHERE branch_id = ${escapeLiteral(branch.branchId)}
+           AND transaction_id = ${escapeLiteral(branch.transactionId)} AND decision IS NULL;
        SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
     );
     requireTag(resultAt(results, -1).command, 'COMMIT');
@@ -133,7 +134,7 @@ export class AcceptorStatements {
       'acceptor-look-up',
       client,
       `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
-       ${selectPrepared(this.cluster, branch)}; ${selectLedger(this.ledger, branch)};
+       ${selectPrepared(this.cluster, branch)}; ${selectOwnLedger(this.ledger, branch)};
        SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
     );
     return {

@@ -20,3 +20,11 @@ export function selectPrepared(cluster: string, branch: BranchIdentity): string 
 export function selectLedger(table: string, { branchId }: BranchIdentity): string {
   return `SELECT outcome, result FROM ${table} WHERE branch_id = ${escapeLiteral(branchId)}`;
 }
+
+/**
+ * As `selectLedger`, without what another transaction has written under the branch's id: that blocks a prepare, but it
+ * is no end of this branch.
+ */
+export function selectOwnLedger(table: string, branch: BranchIdentity): string {
+  return `${selectLedger(table, branch)} AND transaction_id = ${escapeLiteral(branch.transactionId)}`;
+}
