@@ -2,6 +2,7 @@ import { errorMessage, unreachable, type Failpoints, type JsonValue, type Logger
 import type {
   BallotRequestMessage,
   BranchAddress,
+  BranchEnd,
   CommitOnePhaseMessage,
   Decision,
   ParticipantEffect,
@@ -85,18 +86,33 @@ export class BranchExecutor<Context> {
     return { type: 'concluded', branch, result };
   }
 
-  private async end(branch: BranchAddress, decision: Decision): Promise<ParticipantEvent> {
+  /** @param ending how the branch is to end: by the decision, or by a ruling against it */
+  private async end(branch: BranchAddress, ending: Decision, decision = ending): Promise<ParticipantEvent> {
     const { resourceManager } = this.ports;
-    await this.hit(decision === 'commit' ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
-    const end = await (decision === 'commit' ? resourceManager.commit(branch) : resourceManager.abort(branch));
-    await this.hit(decision === 'commit' ? 'participant.commit.after-commit' : 'participant.abort.after-rollback');
+    await this.hit(ending === 'commit' ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
+    const end = await (ending === 'commit' ? this.commit(branch, decision) : resourceManager.abort(branch));
+    await this.hit(ending === 'commit' ? 'participant.commit.after-commit' : 'participant.abort.after-rollback');
     return { type: 'ended', branch, end };
+  }
+
+  /**
+   * Of a branch that is gone it is said only with its tombstone: it will answer `no` from now on, and a late prepare
+   * must not bring it back.
+   */
+  private async commit(branch: BranchAddress, decision: Decision): Promise<BranchEnd> {
+    const { resourceManager } = this.ports;
+    const end = await resourceManager.commit(branch);
+    if (end !== 'heuristic-rollback') return end;
+    // as an acceptor it would tell others of its tombstone, and not of the decision
+    await resourceManager.recordDecision(branch, decision);
+    return (await resourceManager.abort(branch)) === 'aborted' ? end : 'committed';
   }
 
   /** A ruling is always against a decision that is in the log; other branches that ask must hear that one. */
   private async rule(branch: BranchAddress, ruling: Decision): Promise<ParticipantEvent> {
-    await this.ports.resourceManager.recordDecision(branch, ruling === 'commit' ? 'abort' : 'commit');
-    return this.end(branch, ruling);
+    const decision = ruling === 'commit' ? 'abort' : 'commit';
+    await this.ports.resourceManager.recordDecision(branch, decision);
+    return this.end(branch, ruling, decision);
   }
 
   private async answerBallot(message: BallotRequestMessage, branch: BranchAddress): Promise<ParticipantEvent> {

@@ -51,6 +51,8 @@ class FakeResourceManager implements ResourceManager<string> {
   readonly works: BranchWork[] = [];
   readonly held = new Map<string, () => void>();
   failing = false;
+  /** somebody has rolled everything back by hand, or it was never there */
+  isGone = false;
   ballotAnswer: 'refused' | 'unknown' | undefined;
   opened: OpenedBallot | undefined;
 
@@ -68,9 +70,9 @@ class FakeResourceManager implements ResourceManager<string> {
     return { end: 'committed', results: await work('context') };
   }
 
-  async commit(branch: BranchIdentity): Promise<'committed'> {
+  async commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'> {
     this.note('commit', branch);
-    return 'committed';
+    return this.isGone ? 'heuristic-rollback' : 'committed';
   }
 
   async abort(branch: BranchIdentity): Promise<'aborted'> {
@@ -356,6 +358,24 @@ describe('ParticipantRuntime', () => {
     expect(system.runtime.metrics().unknown).toBe(1);
     await system.send(prepare(2));
     expect(system.resourceManager.works.map(({ preparedByService }) => preparedByService)).toEqual([true, false]);
+  });
+
+  it.each([
+    ['a commit', decide(1), 'heuristic-rollback', ['commit 1', 'record commit 1', 'abort 1']],
+    [
+      'a ruling',
+      { ...address(1), type: 'ruling', ruling: 'commit', attempt: 0 } as const,
+      'aborted',
+      ['record abort 1', 'commit 1', 'record abort 1', 'abort 1'],
+    ],
+  ] as const)('%s finds nothing of a branch: says so only with its tombstone', async (_name, message, end, calls) => {
+    const resourceManager = new FakeResourceManager();
+    resourceManager.isGone = true;
+    const { send, heard, run } = await createSystem({}, resourceManager);
+    await send(message);
+    await run(30);
+    expect(resourceManager.calls).toEqual(calls);
+    expect(heard.map(short)).toEqual([`done ${end} 1`]);
   });
 
   it('asks about everything prepared at the start, later only about old branches, and never decides', async () => {

@@ -169,7 +169,7 @@ describe('an operator has a prepared branch ended against the decision', () => {
     const branch = await prepared();
     await endByHand(branch, 'ROLLBACK');
     expect(await tell(branch, 'ruling', 'commit')).toBe('aborted');
-    expect(await stateOf(branch)).toEqual({ quantity: 10, ledger: undefined, prepared: 0 });
+    expect(await stateOf(branch)).toEqual({ quantity: 10, ledger: 'aborted', prepared: 0 });
   });
 
   it('to abort, and somebody had committed it by hand: it stays committed, and it says so', async () => {
