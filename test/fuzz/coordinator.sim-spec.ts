@@ -106,5 +106,5 @@ describe('mutated and invented messages at a coordinator', () => {
     expect(outcome.deadLetters).toBeLessThan(outcome.messages / 2); // … but not always, so both ways are gone
     expect(outcome.untouched).toBeGreaterThan(0);
     expect([...outcome.moved].sort()).toEqual(PARTS.map(({ name }) => name).sort());
-  }, 120_000);
+  }, 240_000);
 });

@@ -23,19 +23,19 @@ export function damagedShot(random: Random, topic: string, message: ProtocolMess
 }
 
 /**
- * Which shots were put aside, given the dead letters in their order: each of them is one of the shots, as it was sent.
+ * How many shots were put aside: each dead letter is one of them, as it was sent.
  * @throws Error when a sound one is among them, an unreadable one is not, or one is there that was not sent
  */
 export function putAside(shots: readonly Shot[], deadLetters: readonly (Buffer | null)[]): number {
-  let next = 0;
+  const dead = new Set(deadLetters);
   for (const { bytes, kind } of shots) {
-    const isDead = next < deadLetters.length && deadLetters[next] === bytes;
-    if (isDead) next++;
+    const isDead = dead.has(bytes);
     if (kind === (isDead ? 'sound' : 'unreadable'))
       throw new Error(`${isDead ? 'put aside' : 'taken for a message'}: ${String(bytes).slice(0, 500)}`);
   }
-  if (next < deadLetters.length) throw new Error(`nobody sent ${String(deadLetters[next]).slice(0, 500)}`);
-  return next;
+  const expected = shots.filter(({ bytes }) => dead.has(bytes)).length;
+  if (deadLetters.length !== expected) throw new Error(`${deadLetters.length} dead letters of ${expected} shots`);
+  return expected;
 }
 
 /** Without the checks of the codec, which are the reader's here. */
