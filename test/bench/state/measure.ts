@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { median } from '../statistics.js';
 import { CoordinatorGroup, until, type CoordinatorProcess } from './group.js';
 import { StateClients, type RestFigures } from './load.js';
@@ -6,6 +7,8 @@ import type { CoordinatorStatus, Pauses } from './protocol.js';
 /** Open while nothing is said to be open: something to ask for. */
 const BASELINE_OPEN = 20;
 const WARM_UP_SECONDS = 3;
+/** What is unanswered is asked again after 1, 2, 4, … seconds at first: the state that lasts comes behind that. */
+const SETTLING_MS = 45_000;
 /** The log grows by so much at a time until the leader has taken a snapshot. */
 const GROWTH_BYTES = 8 * 1024 * 1024;
 const MAX_GROWTHS = 100;
@@ -69,6 +72,7 @@ export async function measureState(options: StateOptions): Promise<StateResult> 
     const ids = await openOn(group, options.open);
     const openingSeconds = (performance.now() - begun) / 1000;
     note(`${options.open} opened in ${openingSeconds.toFixed(0)} s`);
+    await delay(SETTLING_MS);
     const many = await measureLevel(group, options, ids);
     note(`${options.open} open: p99 of execute ${many.executeP99Ms.toFixed(1)} ms`);
     const snapshot = await measureSnapshot(group);
