@@ -295,7 +295,7 @@ export class TransactionManager implements TransactionsApi {
 
   private onRuling(record: ResolveRecord, transaction: TransactionState | undefined): void {
     const { action, operator, reason, force, transactionId, branchId } = record;
-    if (branchId !== undefined) this.unknownOld.remove(branchId);
+    if (branchId !== undefined) this.unknownOld.remove(transactionId, branchId);
     if (!this.session) return;
     this.rulings[action]++;
     const { effect } = appliedRulingView(record, transaction);
