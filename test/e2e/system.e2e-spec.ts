@@ -182,6 +182,70 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
     });
   });
 
+  describe('three phases', () => {
+    const executeInThree = (branches: unknown, query = '?wait=ended', url = node(0)) =>
+      call<TransactionBody>('POST', `${url}/v1/transactions/execute${query}`, { protocol: '3pc', branches });
+    const overThree = (account: string, amount = 3): unknown[] => [
+      debit(account, 2 * amount),
+      credit(account, amount),
+      credit(account, amount, 'bank-c'),
+    ];
+
+    it('commits over three banks, with a reader among the acceptors, too', async () => {
+      const before = await system.balance('bank-c', 'acc-30');
+      const { status, body } = await executeInThree(overThree('acc-30'));
+      expect(status).toBe(200);
+      expect(body).toMatchObject({ protocol: '3pc', status: 'committed', warnings: [] });
+      expect(await system.balance('bank-c', 'acc-30')).toBe(before + 3);
+      const reader = { participant: 'bank-c', operation: 'read', payload: { account: 'acc-30' } };
+      const read = await executeInThree([debit('acc-30', 1), credit('acc-30', 1), reader]);
+      expect(read.body.branches.find(({ participant }) => participant === 'bank-c')).toMatchObject({
+        vote: 'read-only',
+        operations: [{ result: { account: 'acc-30', balance: before + 3 } }],
+      });
+    });
+
+    it('aborts when one participant refuses', async () => {
+      const answer = await executeInThree(overThree('acc-31', 1_000_000));
+      expect(answer).toMatchObject({ status: 409, body: { participantCode: 'INSUFFICIENT_FUNDS' } });
+    });
+
+    it('is built step by step as well, and warns that two branches are too few', async () => {
+      const begun = await call<TransactionBody>('POST', `${node(1)}/v1/transactions`, { protocol: '3pc' });
+      const url = `${node(2)}/v1/transactions/${begun.body.id}`;
+      for (const branch of [debit('acc-32', 2), credit('acc-32', 2)]) {
+        expect((await call('POST', `${url}/branches`, branch)).status).toBe(201);
+      }
+      const { status, body } = await call<TransactionBody>('POST', `${url}/commit?wait=ended`);
+      expect(status).toBe(200);
+      expect(body).toMatchObject({ outcome: 'committed', warnings: [expect.stringContaining('blocks as 2pc does')] });
+    });
+
+    it('ends while all coordinators are dead, and the log records it when they are back', async () => {
+      const leader = await system.leader();
+      const names = [1, 2, 3].map((nodeId) => `coordinator-${nodeId}`);
+      await system.arm(leader, 'coordinator.ballot-answer.received=kill@2');
+      executeInThree(overThree('acc-33'), '?waitMs=0', system.httpUrl(leader)).catch(() => undefined);
+      await system.waitUntilDead(leader);
+      const others = names.filter((name) => name !== leader);
+      for (const name of others) system.kill(name);
+      for (const name of others) await system.waitUntilDead(name);
+      const [gid] = await system.prepared('bank-a');
+      const id = gid!.split(':')[2]!;
+      await waitFor('the branches have ended by themselves', async () => (await system.preparedCount()) === 0, {
+        timeoutMs: 60_000,
+        intervalMs: 100,
+      });
+      for (const bank of ['bank-a', 'bank-b', 'bank-c']) {
+        const text = `select outcome from concordat_branch where transaction_id = '${id}'`;
+        expect(await system.sql<{ outcome: string }>(bank, text)).toEqual([{ outcome: 'committed' }]);
+      }
+      await Promise.all(names.map((name) => system.restart(name)));
+      await agreed(system, id);
+      expect((await system.transaction(id)).outcome).toBe('committed');
+    });
+  });
+
   describe('bad input', () => {
     it.each([0, -1, 1.5, '5', null, true])('refuses the amount %p as a payload of the participant', async (amount) => {
       const answer = await execute([debit('acc-14', amount), credit('acc-14', amount)]);
@@ -210,7 +274,7 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
         400,
         'UNKNOWN_OPERATION',
       ],
-      ['three-phase commit', { protocol: '3pc', branches: [debit('acc-1', 1)] }, 501, 'NOT_AVAILABLE'],
+      ['a protocol that does not exist', { protocol: '4pc', branches: [debit('acc-1', 1)] }, 400, 'INVALID_REQUEST'],
     ])('refuses %s', async (_what, body, status, code) => {
       expect(await call('POST', `${node(2)}/v1/transactions/execute`, body)).toMatchObject({ status, body: { code } });
     });
