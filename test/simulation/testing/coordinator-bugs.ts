@@ -60,7 +60,7 @@ export const COORDINATOR_BUGS: readonly InjectedBug[] = [
   },
   {
     name: 'retention drops an unfinished transaction',
-    what: 'Expiry goes by the age of a transaction, whether or not it has ended.',
+    what: 'Expiry takes what is decided for what has ended, although not every branch is done.',
     rule: 'AC5; section 3: all branches done before `End`',
     by: {
       edits: [
@@ -68,7 +68,9 @@ export const COORDINATOR_BUGS: readonly InjectedBug[] = [
           file: STATE,
           find: 'this.archive.expire(record.before);',
           replace: `this.archive.expire(record.before);
-        for (const id of [...this.open.keys()]) if ((uuidV7Time(id) ?? 0) < record.before) this.open.delete(id);`,
+        for (const { transactionId, decision } of [...this.open.values()]) {
+          if (decision && this.open.delete(transactionId)) this.ids.delete(transactionId);
+        }`,
         },
       ],
     },

@@ -14,8 +14,8 @@ export const PARTICIPANT_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: RESOURCE_MANAGER,
-          find: "if (!trace.prepared) return 'heuristic-rollback';",
-          replace: "if (!trace.prepared) return 'committed';",
+          find: "return row?.vote === 'read-only' ? 'read-only' : 'heuristic-rollback';",
+          replace: "return row?.vote === 'read-only' ? 'read-only' : 'committed';",
         },
       ],
     },
