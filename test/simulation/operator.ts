@@ -26,6 +26,7 @@ const REFUSALS = new Set([
   'RULING_NOT_POSSIBLE',
   'BRANCH_NOT_FOUND',
   'TRANSACTION_NOT_FOUND',
+  'TRANSACTION_EXPIRED', // a leader of which the participant has not asked yet
   'NO_LEADER',
   'OVERLOADED',
   'HANDING_OVER',
