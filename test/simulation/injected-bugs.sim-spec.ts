@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { THREE_PHASE_MISTAKES } from '../model/three-phase/mistakes.js';
 import { TWO_PHASE_MISTAKES } from '../model/two-phase/mistakes.js';
 import { runInProcess, type RunOptions } from './runner.js';
 import { SABOTAGES } from './sabotage.js';
@@ -28,7 +29,8 @@ describe('mistakes that people make with atomic commit', () => {
   async function find(bug: InjectedBug): Promise<FoundBug | undefined> {
     const { by } = bug;
     if ('model' in by) {
-      const mistake = TWO_PHASE_MISTAKES.find(({ name }) => name === by.model); // its own spec demands that it is found
+      // their own specs demand that they are found
+      const mistake = [...TWO_PHASE_MISTAKES, ...THREE_PHASE_MISTAKES].find(({ name }) => name === by.model);
       return mistake && { bug, where: 'the model', rule: mistake.breaks.join(', ') };
     }
     const { family = 'storm', calm } = bug.seeds ?? {};

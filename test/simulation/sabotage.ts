@@ -32,6 +32,8 @@ export const SABOTAGES = [
   'ledger-key-ignored',
   /** prepared transactions do not outlive a crash of the database */
   'prepared-forgotten',
+  /** what an acceptor promises and accepts is acknowledged and not kept */
+  'ballots-forgotten',
   /** the participant votes yes where it should vote no */
   'vote-lies',
   /** the participant aborts prepared branches by age */
@@ -49,6 +51,7 @@ export function databaseLies(sabotage: Sabotage | undefined): DatabaseLies {
     dropsTombstones: sabotage === 'tombstone-dropped',
     ignoresPrimaryKey: sabotage === 'ledger-key-ignored',
     forgetsPrepared: sabotage === 'prepared-forgotten',
+    forgetsBallots: sabotage === 'ballots-forgotten',
   };
 }
 

@@ -1,7 +1,13 @@
+import { BALLOT_BUGS } from './ballot-bugs.js';
 import { COORDINATOR_BUGS } from './coordinator-bugs.js';
 import type { InjectedBug } from './injected-bug.js';
 import { PARTICIPANT_BUGS } from './participant-bugs.js';
 import { RULING_BUGS } from './ruling-bugs.js';
 
 /** All mistakes that must be found. */
-export const INJECTED_BUGS: readonly InjectedBug[] = [...COORDINATOR_BUGS, ...PARTICIPANT_BUGS, ...RULING_BUGS];
+export const INJECTED_BUGS: readonly InjectedBug[] = [
+  ...COORDINATOR_BUGS,
+  ...PARTICIPANT_BUGS,
+  ...RULING_BUGS,
+  ...BALLOT_BUGS,
+];
