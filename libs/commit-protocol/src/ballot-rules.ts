@@ -12,7 +12,7 @@ import { findBranch, type TransactionState } from './transaction-state.js';
 /** The first ballot of the coordinators is their round 0; each later one lies above all before it. */
 export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): boolean {
   const { protocol, closed, delegatedTo, preCommit, branches } = transaction;
-  if (protocol !== '3pc' || !closed || delegatedTo !== undefined) return false;
+  if (protocol !== '3pc' || !closed || delegatedTo !== undefined || branches.length === 0) return false;
   if (ballot.proposer !== COORDINATOR_PROPOSER || !isPossibleBallot(ballot, branches.length)) return false;
   return preCommit ? compareBallots(ballot, preCommit) > 0 : ballot.round === FIRST_BALLOT.round;
 }

@@ -272,6 +272,7 @@ describe('protocol 6: the replicated state and ballots', () => {
       preCommit(['yes']),
       'BALLOT_REFUSED',
     ],
+    ['a ballot without acceptors', [beginOf([], { protocol: '3pc' })], preCommit([]), 'BALLOT_REFUSED'],
     ['a ballot of a branch', [THREE], preCommit(ALL, { round: 0, proposer: 1 }), 'BALLOT_REFUSED'],
     ['a first ballot that is not the first round', [THREE], preCommit(ALL, round(1)), 'BALLOT_REFUSED'],
     ['the first ballot twice', [THREE, preCommit()], preCommit(), 'BALLOT_REFUSED'],
