@@ -1,6 +1,8 @@
 import type { PoolClient } from 'pg';
 import { unreachable } from '@concordat/foundation';
 import {
+  compareBallots,
+  FIRST_BALLOT,
   isSameAcceptorSet,
   type Acceptor,
   type BallotAnswer,
@@ -14,6 +16,7 @@ import { judgeOpening, judgeRequest, type Judgement } from './acceptor-judgement
 import { orUnavailable } from './availability.js';
 import type { PoolName, PostgresPools } from './pools.js';
 import { isConnectionLoss } from './sql-state.js';
+import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorStatements } from './statements/acceptor-statements.js';
 import type { AcceptorRow, AcceptorTrace, CastVote } from './types.js';
 
@@ -42,8 +45,11 @@ export class PostgresAcceptor {
 
   /** Puts a vote on record unless there is one; the row that stands then, with the first vote. */
   async recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): Promise<AcceptorRow> {
-    const row = await this.transact('ruling', (client) =>
-      this.ports.statements.insertVote(client, branch, acceptors, vote),
+    const { statements } = this.ports;
+    const row = await this.transact('ruling', async (client) =>
+      (await statements.insertFirstVote(client, branch, acceptors, vote))
+        ? firstRow(acceptors, vote)
+        : statements.insertVote(client, branch, acceptors, vote),
     );
     if (!row) throw unavailable(branch, 'has lost its acceptor row');
     if (row.vote !== 'no' && !isSameAcceptorSet(row.acceptors, acceptors))
@@ -58,6 +64,10 @@ export class PostgresAcceptor {
     acceptors: readonly Acceptor[],
   ): Promise<BallotAnswer | 'refused' | 'unknown'> {
     const { statements } = this.ports;
+    if (isFirstAccept(request) && isAcceptorList(acceptors, branch.branchId)) {
+      const accepted = await this.transact('ruling', (client) => statements.acceptFirst(client, branch, acceptors));
+      if (accepted) return { type: 'accepted', ballot: request.ballot };
+    }
     for (let attempt = 0; attempt < MAXIMUM_ATTEMPTS; attempt++) {
       const answer = await this.transact('ruling', async (client) => {
         const judgement = judgeRequest(branch, await statements.lock(client, branch), request, acceptors);
@@ -134,6 +144,17 @@ export class PostgresAcceptor {
       }),
     );
   }
+}
+
+function isFirstAccept(request: BallotRequest): boolean {
+  return request.type === 'accept' && request.value === 'commit' && compareBallots(request.ballot, FIRST_BALLOT) === 0;
+}
+
+/** The row of a branch that has just voted. */
+function firstRow(acceptors: readonly Acceptor[], cast: CastVote): AcceptorRow {
+  const ballots = { promised: undefined, accepted: undefined, decision: undefined };
+  if (cast.vote === 'no') return { vote: cast.vote, results: [], error: cast.error, acceptors, ...ballots };
+  return { vote: cast.vote, results: cast.results, error: undefined, acceptors, ...ballots };
 }
 
 function unavailable({ branchId }: BranchIdentity, what: string): ResourceManagerUnavailableError {

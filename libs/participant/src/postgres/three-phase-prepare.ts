@@ -35,7 +35,8 @@ export class ThreePhasePrepare {
 
   async prepare(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
     invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
-    const earlier = await this.earlierVote(branch);
+    // a repeat that comes in spite of it meets the branch's lock, its ledger row, or the vote on record
+    const earlier = branch.isFirstSending ? undefined : await this.earlierVote(branch);
     if (earlier) return earlier;
     if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
     if (branch.deadline <= this.ports.clock.now()) return this.refuse(branch, DEADLINE_EXCEEDED);

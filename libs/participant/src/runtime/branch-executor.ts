@@ -181,6 +181,7 @@ function branchWorkOf(message: WorkMessage): BranchWork {
   const { transactionId, branchId, deadline, operations } = message;
   const work = { transactionId, branchId, deadline, preparedByService: operations.length === 0 };
   if (message.type !== 'prepare' || !message.acceptors) return work;
-  const { acceptors, enlistedVote } = message;
-  return { ...work, acceptors, ...(enlistedVote && { enlistedVote }) };
+  const { acceptors, attempt, enlistedVote } = message;
+  const isFirstSending = attempt === 0 && !enlistedVote;
+  return { ...work, acceptors, isFirstSending, ...(enlistedVote && { enlistedVote }) };
 }

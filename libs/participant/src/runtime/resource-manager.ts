@@ -22,6 +22,8 @@ export interface BranchWork extends BranchIdentity {
   readonly deadline: number;
   /** its service has prepared it: it is looked for first, and refused when it is not there, never run empty */
   readonly preparedByService: boolean;
+  /** the leader has not sent it before, so most likely nothing is known of it; no promise: messages may come twice */
+  readonly isFirstSending?: boolean;
   /** in three phases: all branches of the transaction; the vote goes on record with them before it is given */
   readonly acceptors?: readonly Acceptor[];
   /** in three phases: what its service has enlisted it with; `read-only` left nothing to look for */
