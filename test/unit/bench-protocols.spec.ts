@@ -182,7 +182,6 @@ describe('the report', () => {
   ];
   const of = (measurements: readonly CellRounds[]): ProtocolsMeasurement => ({
     rounds: measurements,
-    refusals: [],
     leaderChanges: 0,
   });
   const verdicts = (measurements: readonly CellRounds[]): Record<string, boolean> =>
@@ -213,15 +212,13 @@ describe('the report', () => {
     });
   });
 
-  it('says what the coordinator refused, and which targets could not be measured', () => {
-    const refusals = [{ protocol: '3pc' as const, reason: '501 PROTOCOL_UNAVAILABLE' }];
-    const report = protocolsReport({ ...of(all.filter(({ cell }) => cell.protocol !== '3pc')), refusals }, []);
+  it('says which targets could not be measured', () => {
+    const report = protocolsReport(of(all.filter(({ cell }) => cell.protocol !== '3pc')), []);
     expect(report.notMeasured).toEqual([
       '3PC / 2PC of three branches, p50 at 1 client',
       "2PC's share of the bound / its share in the last transfer at 1 client",
     ]);
     const text = protocolsText(report);
-    expect(text).toContain('3pc was NOT measured: the coordinator refuses it (501 PROTOCOL_UNAVAILABLE)');
     expect(text).toContain('not measured: 3PC / 2PC of three branches, p50 at 1 client');
     expect(text).toContain('no earlier result');
   });

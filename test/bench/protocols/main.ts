@@ -73,7 +73,7 @@ async function runRecovery(options: ProtocolWorkloadOptions): Promise<WorkloadRe
     measureRecovery(system, { protocols, branches, clients: clientCount, kills }),
   );
   process.stdout.write(`\n${recoveryText(measured)}\n`);
-  const bars = measured.recoveries.map(({ protocol, kind, begunBeforeMs }) => ({
+  const bars = measured.map(({ protocol, kind, begunBeforeMs }) => ({
     label: `${protocol}: ${kind}`,
     value: begunBeforeMs,
   }));

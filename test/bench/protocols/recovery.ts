@@ -6,7 +6,7 @@ import { formatTable } from '../report.js';
 import type { RunningSystem, SystemProcess } from '../system.js';
 import { AccountTurns, transactionBody, type Cell, type ProtocolName } from './cells.js';
 import { DisappearanceWatch, PreparedBranches, type Disappearance } from './in-doubt.js';
-import { probe, type Refusal } from './probe.js';
+import { untilKnown } from './known-participants.js';
 
 const POLL_MS = 10;
 /** Nothing of before the kill seen for so long: it is over. */
@@ -35,11 +35,6 @@ export interface Recovery extends Disappearance {
   readonly protocol: ProtocolName;
   /** until a coordinator named a leader that lives */
   readonly leaderMs: number;
-}
-
-export interface RecoveryMeasurement {
-  readonly recoveries: readonly Recovery[];
-  readonly refusals: readonly Refusal[];
 }
 
 /** Each client sends one transaction after the other, to another coordinator when its own does not answer. */
@@ -104,16 +99,12 @@ class SteadyLoad {
 }
 
 /** Kills the leader, and then all coordinators at once, time and again, under the load of each protocol. */
-export async function measureRecovery(system: RunningSystem, options: RecoveryOptions): Promise<RecoveryMeasurement> {
-  const refusals = await probe(system, options.protocols, options.branches);
-  for (const { protocol, reason } of refusals) {
-    process.stderr.write(`  ${protocol} IS NOT MEASURED: the coordinator refuses it (${reason})\n`);
-  }
-  const spoken = options.protocols.filter((protocol) => !refusals.some((refusal) => refusal.protocol === protocol));
+export async function measureRecovery(system: RunningSystem, options: RecoveryOptions): Promise<Recovery[]> {
+  await untilKnown(system, options.branches);
   const prepared = await PreparedBranches.connect(system.participants());
   const recoveries: Recovery[] = [];
   try {
-    for (const protocol of spoken) {
+    for (const protocol of options.protocols) {
       const load = new SteadyLoad(system.coordinators(), { protocol, branches: options.branches }, options.clients);
       load.start();
       try {
@@ -126,7 +117,7 @@ export async function measureRecovery(system: RunningSystem, options: RecoveryOp
   } finally {
     await prepared.close();
   }
-  return { recoveries, refusals };
+  return recoveries;
 }
 
 async function killRepeatedly(
@@ -217,7 +208,7 @@ function inDoubtMs({ kind, leaderMs, begunBeforeMs }: Recovery): number {
   return kind === 'leader' ? begunBeforeMs : Math.max(0, begunBeforeMs - leaderMs);
 }
 
-export function recoveryText({ recoveries, refusals }: RecoveryMeasurement): string {
+export function recoveryText(recoveries: readonly Recovery[]): string {
   const rows = recoveries.map((one) => [
     one.protocol,
     one.kind,
@@ -236,14 +227,11 @@ export function recoveryText({ recoveries, refusals }: RecoveryMeasurement): str
     'begun before: gone ms',
     'counts as',
   ];
-  const refused = refusals.map(
-    ({ protocol, reason }) => `${protocol} was NOT measured: the coordinator refuses it (${reason})`,
-  );
-  return [formatTable(header, rows), targetTable(recoveryTargets(recoveries)), ...refused].join('\n\n');
+  return [formatTable(header, rows), targetTable(recoveryTargets(recoveries))].join('\n\n');
 }
 
 /** For the file of results. */
-export function recoveryResult(measurement: RecoveryMeasurement): unknown {
-  const targets = recoveryTargets(measurement.recoveries).map((target) => ({ ...target, met: isMet(target) }));
-  return { ...measurement, targets };
+export function recoveryResult(recoveries: readonly Recovery[]): unknown {
+  const targets = recoveryTargets(recoveries).map((target) => ({ ...target, met: isMet(target) }));
+  return { recoveries, targets };
 }

@@ -3,7 +3,6 @@ import { isMet, targetTable, type Target } from '../raft/targets.js';
 import { formatTable, type Bar } from '../report.js';
 import type { EarlierFigures } from './earlier.js';
 import { labelOf, type Cell } from './cells.js';
-import type { Refusal } from './probe.js';
 import { branchCosts, compareKinds, figuresOf, type BranchCost, type CellFigures } from './summary.js';
 import type { ProtocolsMeasurement } from './workload.js';
 
@@ -26,7 +25,6 @@ export interface ProtocolsReport {
   readonly figures: readonly CellFigures[];
   readonly branchCosts: readonly BranchCost[];
   readonly earlier: readonly EarlierFigures[];
-  readonly refusals: readonly Refusal[];
   readonly leaderChanges: number;
   readonly targets: readonly (Target & { readonly met: boolean })[];
   /** targets of which one side was not measured */
@@ -35,7 +33,7 @@ export interface ProtocolsReport {
 
 /** Everything that follows from the measurements. */
 export function protocolsReport(
-  { rounds, refusals, leaderChanges }: ProtocolsMeasurement,
+  { rounds, leaderChanges }: ProtocolsMeasurement,
   earlier: readonly EarlierFigures[],
 ): ProtocolsReport {
   const figures = rounds.map(figuresOf);
@@ -67,7 +65,7 @@ export function protocolsReport(
     }
   }
   const judged = targets.map((target) => ({ ...target, met: isMet(target) }));
-  return { figures, branchCosts: costs, earlier, refusals, leaderChanges, targets: judged, notMeasured };
+  return { figures, branchCosts: costs, earlier, leaderChanges, targets: judged, notMeasured };
 }
 
 function pointsOf(figures: readonly CellFigures[], protocol: string, clients: number): number {
@@ -96,9 +94,6 @@ function twoPhaseAt(figures: readonly CellFigures[], clients: number): CellFigur
 }
 
 export function protocolsText(report: ProtocolsReport): string {
-  const refused = report.refusals.map(
-    ({ protocol, reason }) => `${protocol} was NOT measured: the coordinator refuses it (${reason})`,
-  );
   const missing = report.notMeasured.map((what) => `not measured: ${what}`);
   return [
     figuresTable(report.figures),
@@ -106,7 +101,7 @@ export function protocolsText(report: ProtocolsReport): string {
     ...(report.branchCosts.some(({ time }) => time) ? [costTable(report.branchCosts)] : []),
     earlierTable(report.figures, report.earlier),
     report.targets.length > 0 ? targetTable(report.targets) : '',
-    [...refused, ...missing].join('\n'),
+    missing.join('\n'),
   ]
     .filter((part) => part !== '')
     .join('\n\n');

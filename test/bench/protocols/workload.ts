@@ -6,7 +6,7 @@ import type { RunningSystem } from '../system.js';
 import { Bound } from './bound.js';
 import { AccountTurns, boundOf, cellsOf, labelOf, transactionBody, type Cell, type ProtocolName } from './cells.js';
 import { PreparedBranches } from './in-doubt.js';
-import { probe, type Refusal } from './probe.js';
+import { untilKnown } from './known-participants.js';
 import type { CellRounds } from './summary.js';
 
 const WARM_UP_CLIENTS = 64;
@@ -26,7 +26,6 @@ export interface ProtocolsOptions {
 export interface ProtocolsMeasurement {
   readonly rounds: readonly CellRounds[];
   /** protocols that the coordinator does not speak; nothing of them was measured */
-  readonly refusals: readonly Refusal[];
   /** elections while it was measured: nobody was killed, so the machine was too busy for its figures to mean much */
   readonly leaderChanges: number;
 }
@@ -41,12 +40,8 @@ export async function measureProtocols(
   system: RunningSystem,
   options: ProtocolsOptions,
 ): Promise<ProtocolsMeasurement> {
-  const refusals = await probe(system, options.protocols, participantsNeeded(options));
-  for (const { protocol, reason } of refusals) {
-    process.stderr.write(`  ${protocol} IS NOT MEASURED: the coordinator refuses it (${reason})\n`);
-  }
-  const spoken = options.protocols.filter((protocol) => !refusals.some((refusal) => refusal.protocol === protocol));
-  const cells = cellsOf(spoken, options.branches);
+  await untilKnown(system, participantsNeeded(options));
+  const cells = cellsOf(options.protocols, options.branches);
   const prepared = await PreparedBranches.connect(system.participants());
   const rounds: CellRounds[] = [];
   let leaderChanges = 0;
@@ -60,7 +55,7 @@ export async function measureProtocols(
   } finally {
     await prepared.close();
   }
-  return { rounds, refusals, leaderChanges };
+  return { rounds, leaderChanges };
 }
 
 async function warmUp(system: RunningSystem, cells: readonly Cell[], roundSeconds: number): Promise<void> {
