@@ -2,8 +2,8 @@ import type { BallotAnswer, BallotRequest } from './acceptor.js';
 import { includesAcceptor } from './ballot-legitimacy.js';
 import { BallotProposer } from './ballot-proposer.js';
 import type { AcceptedValue, Acceptor, Ballot } from './ballot.js';
-import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress } from './messages.js';
-import type { BranchId, Decision } from './types.js';
+import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress, DecisionMessage } from './messages.js';
+import type { Decision, TransactionId } from './types.js';
 
 /** Requests of one branch that wait at once: of the coordinators and of every other branch, the latest of each. */
 const MAXIMUM_WAITING = 65;
@@ -150,17 +150,8 @@ export function answerMessage(
 /** The decision for each of the other branches. */
 export function decisionsFor(
   others: readonly Acceptor[],
-  transactionId: string,
+  transactionId: TransactionId,
   decision: Decision,
-): {
-  type: 'decision';
-  transactionId: string;
-  branchId: BranchId;
-  participant: string;
-  decision: Decision;
-  attempt: 0;
-}[] {
-  return others.map(({ branchId, participant }) => {
-    return { type: 'decision', transactionId, branchId, participant, decision, attempt: 0 };
-  });
+): DecisionMessage[] {
+  return others.map((other) => ({ type: 'decision', transactionId, ...other, decision, attempt: 0 }));
 }

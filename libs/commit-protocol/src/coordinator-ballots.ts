@@ -54,8 +54,9 @@ export class CoordinatorBallots {
   }
 
   /** What is unanswered; empty when no ballot of this leader runs. */
-  requests({ transactionId, branches }: TransactionState): BallotRequestMessage[] {
-    const acceptors = branches.map(({ branchId, participant }) => ({ branchId, participant }));
+  requests(transaction: TransactionState): BallotRequestMessage[] {
+    const { transactionId } = transaction;
+    const acceptors = acceptorsOf(transaction);
     return (this.proposer?.requests() ?? []).map(({ to, request }) => ({
       type: 'ballot-request',
       transactionId,

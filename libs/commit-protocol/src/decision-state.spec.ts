@@ -400,4 +400,25 @@ describe('protocol 6: the replicated state and ballots', () => {
     expect(machine.refusal(next(3))).toBeUndefined();
     expect(machine.refusal(decide('abort', [], byBallot(3, 1, 2)))).toBeUndefined();
   });
+
+  it('keeps what the handlers returned with a commit, and of an abort nothing', () => {
+    const reports = preCommit().reports.map((report): BranchReport => ({ ...report, results: ['done'] }));
+    const begun = [THREE, preCommit(ALL, FIRST_BALLOT, { reports })];
+    const resultsAfter = (decision: Decision): unknown[] => {
+      const state = new DecisionState(new PlainEndedTransactions());
+      const decide: LogRecord = {
+        type: 'decide',
+        transactionId: idOf(1),
+        decision,
+        reports: [],
+        at: AT + 6,
+        ...byBranch(2),
+      };
+      for (const [index, record] of [...begun, decide].entries())
+        expect(state.apply(record, index + 1).refusal).toBeUndefined();
+      return state.find(idOf(1))!.branches.map(({ results }) => results);
+    };
+    expect(resultsAfter('commit')).toEqual([['done'], ['done'], ['done']]);
+    expect(resultsAfter('abort')).toEqual([undefined, undefined, undefined]);
+  });
 });

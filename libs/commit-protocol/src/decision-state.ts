@@ -341,6 +341,7 @@ export class DecisionState {
     for (const branch of transaction.branches) {
       const end = delegated ? record.delegatedEnd : endAtDecision(transaction, branch, record);
       if (end) branch.end = end;
+      if (record.decision === 'abort') delete branch.results; // a ballot may have come with them
     }
     transaction.closed = true;
     transaction.decision = record.decision;

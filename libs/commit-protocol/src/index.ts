@@ -17,6 +17,7 @@ export * from './types.js';
 export * from './participant.js';
 export type * from './participant.types.js';
 export {
+  LONGEST_JUMP,
   promiseOwnBallot,
   stepAcceptor,
   type AcceptorState,

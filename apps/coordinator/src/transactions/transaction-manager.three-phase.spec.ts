@@ -71,9 +71,12 @@ describe('three phases', () => {
     expect(harness.recordsOf(transactionId)).toEqual(['begin', 'pre-commit', 'decide']);
   });
 
-  it('keeps the results of the handlers over the ballot', async () => {
+  it('keeps the results of the handlers over the ballot, and shows them with the commit only', async () => {
     const harness = new Harness();
     const answer = await preCommitted(harness);
+    const [transaction] = harness.log.state.openTransactions();
+    const { value } = await harness.manager.get(transaction!.transactionId, 'stale');
+    expect(value.branches.map(({ operations }) => operations[0]?.result)).toEqual([undefined, undefined, undefined]);
     await accept(harness, 3);
     const results = answer.value?.transaction.branches.map(({ operations }) => operations[0]?.result);
     expect(results).toEqual([{ by: 'bank-a' }, { by: 'bank-b' }, { by: 'bank-c' }]);

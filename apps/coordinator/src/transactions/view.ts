@@ -76,7 +76,8 @@ export function branchView(transaction: TransactionState, branch: BranchState, r
     branchId: branch.branchId,
     participant: branch.participant,
     operations: branch.operations.map(({ operation, payload, keys }, position): OperationView => {
-      const result = branch.results?.[position];
+      // under a ballot they are in the log already, and nothing is decided
+      const result = transaction.decision === 'commit' ? branch.results?.[position] : undefined;
       return { operation, payload, keys, ...(result !== undefined && { result }) };
     }),
     vote,

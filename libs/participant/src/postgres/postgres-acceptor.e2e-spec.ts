@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import {
+  LONGEST_JUMP,
   type Acceptor,
   type Ballot,
   type BallotAnswer,
@@ -26,8 +27,6 @@ const at = (round: number, proposer = 1): Ballot => ({ round, proposer });
 const promise = (ballot: Ballot): BallotRequest => ({ type: 'promise', ballot });
 const accept = (ballot: Ballot, value: Decision): BallotRequest => ({ type: 'accept', ballot, value });
 const decided = (decision: Decision): BallotAnswer => ({ type: 'decided', decision });
-/** rounds that a ballot may lie above the last one heard of */
-const LONGEST_JUMP = 1_000_000;
 const FIRST = accept(at(0, 0), 'commit');
 
 let database: AcceptorDatabase;
