@@ -1,8 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
-import { transform } from '@swc/core';
-import type { SourceEdit } from './injected-bug.js';
+import { dirname, join, resolve } from 'node:path';
+import { compileSource, edited, sourcesIn, type SourceEdit } from '../../support/source-edit.js';
 
 const ROOT = resolve(import.meta.dirname, '../../..');
 const LIBRARIES = ['foundation', 'commit-protocol', 'messaging', 'participant', 'raft'];
@@ -25,10 +24,11 @@ export class CompiledSystem {
   static async make(): Promise<CompiledSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'concordat-simulation-'));
     const sources = new Map<string, string>();
-    for (const name of FOLDERS) {
-      for (const file of await sourcesIn(name)) sources.set(file, await readFile(join(ROOT, file), 'utf8'));
-    }
-    const compiled = await Promise.all([...sources].map(async ([file, text]) => [file, await compile(text)] as const));
+    for (const file of await sourcesIn(ROOT, FOLDERS, isTest))
+      sources.set(file, await readFile(join(ROOT, file), 'utf8'));
+    const compiled = await Promise.all(
+      [...sources].map(async ([file, text]) => [file, await compileSource(text)] as const),
+    );
     await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
     return new CompiledSystem(folder, sources, new Map(compiled));
   }
@@ -47,7 +47,7 @@ export class CompiledSystem {
     }
     for (const [file, code] of this.compiled) {
       const text = changed.get(file);
-      await write(join(target, placeOf(file)), text === undefined ? code : await compile(text));
+      await write(join(target, placeOf(file)), text === undefined ? code : await compileSource(text));
     }
     for (const name of LIBRARIES) {
       const description = '{ "type": "module", "exports": "./index.js" }';
@@ -72,37 +72,6 @@ async function write(path: string, text: string): Promise<void> {
   await writeFile(path, text);
 }
 
-function edited(text: string, { file, find, replace }: SourceEdit): string {
-  const parts = text.split(find);
-  if (parts.length !== 2)
-    throw new Error(
-      `${file} has ${parts.length - 1} places instead of one with:\n${find}\nFit the edit to the source.`,
-    );
-  return parts.join(replace);
-}
-
-async function sourcesIn(folder: string): Promise<string[]> {
-  const files: string[] = [];
-  for (const entry of await readdir(join(ROOT, folder), { recursive: true, withFileTypes: true })) {
-    const file = relative(ROOT, join(entry.parentPath, entry.name)).replaceAll('\\', '/');
-    const isTest = file.endsWith('spec.ts') || file.startsWith('test/simulation/testing/');
-    if (entry.isFile() && file.endsWith('.ts') && !isTest) files.push(file);
-  }
-  return files;
-}
-
-async function compile(text: string): Promise<string> {
-  const { code } = await transform(text, {
-    swcrc: false,
-    configFile: false,
-    module: { type: 'es6' },
-    sourceMaps: false,
-    jsc: {
-      target: 'es2023',
-      parser: { syntax: 'typescript', decorators: true },
-      transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-      keepClassNames: true,
-    },
-  });
-  return code;
+function isTest(file: string): boolean {
+  return file.startsWith('test/simulation/testing/');
 }

@@ -1,13 +1,6 @@
+import type { SourceEdit } from '../../support/source-edit.js';
 import type { Family } from '../pace.js';
 import type { Sabotage } from '../sabotage.js';
-
-/** A change of the source: `find` stands exactly once in the file and is replaced. */
-export interface SourceEdit {
-  /** from the root of the repository, with slashes */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
 
 /** A mistake that people make with atomic commit, and how it is put into the system. */
 export interface InjectedBug {

@@ -1,15 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
-import { transform } from '@swc/core';
-
-/** A change of the source: `find` stands exactly once in the file and is replaced. */
-export interface SourceEdit {
-  /** below libs/raft/src, with slashes */
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
+import { dirname, join, resolve } from 'node:path';
+import { compileSource, edited, sourcesIn, type SourceEdit } from '../../../../../test/support/source-edit.js';
 
 const LIBRARIES = resolve(import.meta.dirname, '../../../..');
 /** What the simulation needs of the library; gRPC is not part of it. */
@@ -56,7 +48,7 @@ export class CompiledCopy {
     edits: readonly SourceEdit[],
   ): Promise<void> {
     const used = new Set<SourceEdit>();
-    for (const file of await sourcesIn(source, folders)) {
+    for (const file of await sourcesIn(source, folders, isTest)) {
       const own = edits.filter((edit) => edit.file === file);
       let text = await readFile(join(source, file), 'utf8');
       for (const edit of own) {
@@ -65,41 +57,13 @@ export class CompiledCopy {
       }
       const output = join(target, file.replace(/\.ts$/, '.js'));
       await mkdir(dirname(output), { recursive: true });
-      await writeFile(output, await compiled(text));
+      await writeFile(output, await compileSource(text));
     }
     const unused = edits.find((edit) => !used.has(edit));
     if (unused) throw new Error(`there is no file ${unused.file} to be edited`);
   }
 }
 
-function edited(text: string, { file, find, replace }: SourceEdit): string {
-  const parts = text.split(find);
-  if (parts.length !== 2)
-    throw new Error(
-      `${file} has ${parts.length - 1} places instead of one with:\n${find}\nFit the edit to the source.`,
-    );
-  return parts.join(replace);
-}
-
-async function sourcesIn(source: string, folders: readonly string[]): Promise<string[]> {
-  const files: string[] = [];
-  for (const folder of folders) {
-    for (const entry of await readdir(join(source, folder), { recursive: true, withFileTypes: true })) {
-      const file = relative(source, join(entry.parentPath, entry.name)).replaceAll('\\', '/');
-      const isTest = file.endsWith('spec.ts') || file.startsWith('simulation/testing/');
-      if (entry.isFile() && file.endsWith('.ts') && !isTest) files.push(file);
-    }
-  }
-  return files;
-}
-
-async function compiled(text: string): Promise<string> {
-  const { code } = await transform(text, {
-    swcrc: false,
-    configFile: false,
-    module: { type: 'es6' },
-    sourceMaps: false,
-    jsc: { target: 'es2023', parser: { syntax: 'typescript', decorators: true }, keepClassNames: true },
-  });
-  return code;
+function isTest(file: string): boolean {
+  return file.startsWith('simulation/testing/');
 }
