@@ -115,6 +115,19 @@ async function answers(broker: string): Promise<boolean> {
   }
 }
 
+const CLUSTER_ID_BYTES = 16;
+
+/**
+ * An id for a new Kafka cluster: 16 random bytes in URL-safe Base64, as Kafka makes them. One that begins with a
+ * hyphen is drawn again, as Kafka does: on a command line it would be taken for an option.
+ */
+export function newKafkaClusterId(random: (sizeBytes: number) => Buffer = randomBytes): string {
+  for (;;) {
+    const id = random(CLUSTER_ID_BYTES).toString('base64url');
+    if (!id.startsWith('-')) return id;
+  }
+}
+
 /** One broker that is its own controller. */
 export function kafkaPart(context: SystemContext): Part {
   const ports = portsOf('kafka', context.portOffset);
@@ -132,8 +145,8 @@ export function kafkaPart(context: SystemContext): Part {
       const properties = writeProperties(context, dataDir);
       const logging = path.join(context.root, 'apps/lab/assets/kafka/log4j2.properties');
       if (!existsSync(path.join(dataDir, 'log', 'meta.properties'))) {
-        const clusterId = randomBytes(16).toString('base64url');
-        const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', properties, '--standalone'];
+        const id = newKafkaClusterId();
+        const format = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', properties, '--standalone'];
         await run('java', [`-Dlog4j2.configurationFile=${logging}`, '-cp', libraries, ...format], signal);
       }
       const memory = ['-Xms128m', '-Xmx256m', '-XX:+UseSerialGC'];
