@@ -240,7 +240,11 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
         const text = `select outcome from concordat_branch where transaction_id = '${id}'`;
         expect(await system.sql<{ outcome: string }>(bank, text)).toEqual([{ outcome: 'committed' }]);
       }
-      await Promise.all(names.map((name) => system.restart(name)));
+      const [first, second, third] = names as [string, string, string];
+      expect(await system.restart(first)).toMatch(
+        new RegExp(`${first} lives again .* not ready yet: .*leader.* Down: ${second}, ${third};`),
+      );
+      expect(await system.restart(second, third)).toContain(`${third} runs again`);
       await agreed(system, id);
       expect((await system.transaction(id)).outcome).toBe('committed');
     });

@@ -108,9 +108,11 @@ export class SystemUnderTest {
     await waitFor(`${name} is dead`, () => !isAlive(pid), { timeoutMs: 30_000 });
   }
 
-  async restart(name: string): Promise<void> {
-    await this.local.restart(name);
+  /** Starts parts that have died; resolves with what the command said. */
+  async restart(...names: readonly string[]): Promise<string> {
+    const said = await this.local.restart(...names);
     this.processes = (await this.local.systemFile()).processes;
+    return said;
   }
 
   /** Nothing is prepared or in doubt any more. */

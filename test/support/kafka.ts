@@ -25,7 +25,7 @@ export async function startKafka(): Promise<TestKafka> {
       if (!broker) throw new Error('the local system has no broker');
       process.kill(broker.pid, 'SIGKILL');
     },
-    restart: () => system.restart('kafka'),
+    restart: async () => void (await system.restart('kafka')),
     stop: () => system.stop(),
   };
 }

@@ -27,8 +27,8 @@ export interface LocalSystem {
   readonly directory: string;
   /** Reads `system.json` as it is now. */
   systemFile(): Promise<SystemFile>;
-  /** Starts a process of the system that has died, as `npm run lab -- restart <name>` does. */
-  restart(name: string): Promise<void>;
+  /** Starts processes of the system that have died, as `npm run lab -- restart <name …>` does, and says what it says. */
+  restart(...names: readonly string[]): Promise<string>;
   /** Ends all of its processes and removes its directory. May be called twice. */
   stop(): Promise<void>;
 }
@@ -74,9 +74,9 @@ export async function startLocalSystem(options: LocalSystemOptions = {}): Promis
       kafkaBrokers: kafkaBrokers.split(','),
       directory,
       systemFile,
-      restart: (name) =>
+      restart: (...names) =>
         runLab(
-          ['lab', 'restart', name, '--directory', directory, '--port-offset', offset],
+          ['lab', 'restart', ...names, '--directory', directory, '--port-offset', offset],
           START_TIMEOUT_MS,
           environment,
         ),
@@ -88,8 +88,12 @@ export async function startLocalSystem(options: LocalSystemOptions = {}): Promis
   }
 }
 
-/** Runs the lab's command line to its end. @throws Error with what it printed when it fails */
-async function runLab(arguments_: readonly string[], timeoutMs: number, environment: NodeJS.ProcessEnv): Promise<void> {
+/** Runs the lab's command line to its end, and returns what it printed. @throws Error with that when it fails */
+async function runLab(
+  arguments_: readonly string[],
+  timeoutMs: number,
+  environment: NodeJS.ProcessEnv,
+): Promise<string> {
   const child = spawn(process.execPath, ['--enable-source-maps', LAB, ...arguments_], {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: timeoutMs,
@@ -103,6 +107,7 @@ async function runLab(arguments_: readonly string[], timeoutMs: number, environm
   child.stdout.destroy(); // a process left running by --detach may still hold the other end
   child.stderr.destroy();
   if (code !== 0) throw new Error(`the lab's "${arguments_.join(' ')}" ended with ${code}:\n${output()}`);
+  return output();
 }
 
 function collectOutput({ stdout, stderr }: ChildProcess): () => string {

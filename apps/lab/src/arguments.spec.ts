@@ -12,7 +12,8 @@ describe('the command line', () => {
     [['start', '--only', 'kafka,postgres-a'], { kind: 'start', system: { ...system, only: ['kafka', 'postgres-a'] } }],
     [['stop', '--directory', '/tmp/x'], { kind: 'stop', system: { ...system, directory: '/tmp/x' } }],
     [['lab', 'list'], { kind: 'list' }],
-    [['lab', 'restart', 'bank-a'], { kind: 'restart', name: 'bank-a', system }],
+    [['lab', 'restart', 'bank-a'], { kind: 'restart', names: ['bank-a'], system }],
+    [['lab', 'restart', 'kafka', 'bank-a'], { kind: 'restart', names: ['kafka', 'bank-a'], system }],
     [['lab', 'kill-leader'], { kind: 'scenarios', names: ['kill-leader'], system }],
     [['lab'], { kind: 'help' }],
     [['stop', '--help'], { kind: 'help' }],
@@ -26,7 +27,7 @@ describe('the command line', () => {
     [['start', '--what'], '--what'],
     [['stop', '--fresh'], 'belong to "npm start"'],
     [['start', 'now'], 'takes no further words'],
-    [['lab', 'restart'], 'takes the name of one part'],
+    [['lab', 'restart'], 'takes the names of parts'],
   ])('%j is refused', (argv, sentence) => expect(() => parseCommand(argv)).toThrow(sentence));
 });
 

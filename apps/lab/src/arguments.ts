@@ -16,7 +16,7 @@ export type Command =
   | { readonly kind: 'start'; readonly detach: boolean; readonly fresh: boolean; readonly system: SystemOptions }
   | { readonly kind: 'stop'; readonly system: SystemOptions }
   | { readonly kind: 'list' }
-  | { readonly kind: 'restart'; readonly name: string; readonly system: SystemOptions }
+  | { readonly kind: 'restart'; readonly names: readonly string[]; readonly system: SystemOptions }
   | { readonly kind: 'scenarios'; readonly names: readonly string[]; readonly system: SystemOptions };
 
 const OPTIONS = `
@@ -42,7 +42,7 @@ ${OPTIONS}`,
   lab: `npm run lab -- list                 the failure scenarios
 npm run lab -- <scenario>           run one; the exit code is 0 only if every invariant held
 npm run lab -- all                  run all of them, with a table at the end
-npm run lab -- restart <name>       start a part again that has died, such as coordinator-2 or postgres-a
+npm run lab -- restart <name …>     start parts again that have died, such as coordinator-2 postgres-a
 
 A scenario uses the running system, or starts one and stops it afterwards.
 ${OPTIONS}`,
@@ -94,11 +94,9 @@ function parseLab(words: readonly string[], system: SystemOptions): Command {
   if (first === undefined) return { kind: 'help', text: HELP.lab };
   if (first === 'list') return { kind: 'list' };
   if (first !== 'restart') return { kind: 'scenarios', names: words, system };
-  const [name, ...more] = rest;
-  if (name === undefined || more.length > 0) {
-    throw new LabError('"restart" takes the name of one part, such as coordinator-2.');
-  }
-  return { kind: 'restart', name, system };
+  if (rest.length === 0)
+    throw new LabError('"restart" takes the names of parts that have died, such as coordinator-2.');
+  return { kind: 'restart', names: rest, system };
 }
 
 const HIGHEST_PORT_OFFSET = 50_000;

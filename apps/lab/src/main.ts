@@ -1,7 +1,8 @@
 import { errorMessage } from '@concordat/foundation';
 import { parseCommand, type Command } from './arguments.js';
 import { LabError } from './lab-error.js';
-import { contextOf, restartPart } from './local-system/local-system.js';
+import { contextOf } from './local-system/local-system.js';
+import { restartParts } from './local-system/restart.js';
 import { stopSystem, supervise, superviseDetached } from './local-system/supervisor.js';
 import { SystemFile } from './local-system/system-file.js';
 import { listScenarios, runScenarios } from './scenarios/run.js';
@@ -22,13 +23,7 @@ async function run(command: Command): Promise<void> {
       return;
     case 'restart': {
       const context = contextOf(command.system, (text) => console.log(text));
-      const { name, pid } = await restartPart(
-        context,
-        new SystemFile(context.directory),
-        command.name,
-        new AbortController().signal,
-      );
-      console.log(`${name} runs again (process ${pid})`);
+      await restartParts(context, new SystemFile(context.directory), command.names, new AbortController().signal);
       return;
     }
     case 'scenarios':

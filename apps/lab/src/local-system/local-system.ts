@@ -73,7 +73,7 @@ export async function requireFreePorts(names: readonly PartName[], portOffset: n
 }
 
 /** The children of a PostgreSQL server that was killed with -9 hold its port for a moment after it has gone. */
-async function portsReleased(name: PartName, portOffset: number, signal: AbortSignal): Promise<void> {
+export async function portsReleased(name: PartName, portOffset: number, signal: AbortSignal): Promise<void> {
   const ports = Object.values(portsOf(name, portOffset));
   const released = async (): Promise<boolean> => (await Promise.all(ports.map(isPortFree))).every(Boolean);
   await waitUntil(released, { timeoutMs: PORT_RELEASE_MS, pollMs: 20, signal });
@@ -158,32 +158,6 @@ export function requireRunning(file: SystemFile): SystemState {
   const state = file.read();
   if (state && isSupervised(state)) return state;
   throw new LabError('No local system is running; start one with "npm start".');
-}
-
-/**
- * Starts a part again that has died, with its data.
- *
- * @throws LabError when it lives, is unknown, or does not come up
- */
-export async function restartPart(
-  context: SystemContext,
-  file: SystemFile,
-  name: string,
-  signal: AbortSignal,
-): Promise<ProcessRecord> {
-  const state = requireRunning(file);
-  const record = state.processes.find((process) => process.name === name);
-  if (!record) {
-    const names = state.processes.map((process) => process.name).join(', ');
-    throw new LabError(`There is no part "${name}" in the running system; there are ${names}.`);
-  }
-  if (isRunning(record)) {
-    throw new LabError(`${name} is running (process ${record.pid}); only a part that has died is started again.`);
-  }
-  const ofSystem = { ...context, portOffset: state.portOffset };
-  await portsReleased(record.name, state.portOffset, signal);
-  await requireFreePorts([record.name], state.portOffset);
-  return await bringUp(partOf(ofSystem, record.name), (started) => file.record(started), signal);
 }
 
 /** Brings the guest up beside the running system; it is ready only when the group has taken it in. */

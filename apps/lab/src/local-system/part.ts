@@ -28,7 +28,11 @@ export interface Part {
   readonly readyTimeoutMs: number;
   /** everything that must be there before the process starts; done again before each restart */
   prepare(signal: AbortSignal): Promise<LaunchCommand>;
+  /** whether it answers, whatever it lacks; a part without it needs no other part and is ready when it lives */
+  isLive?(): Promise<boolean>;
   isReady(): Promise<boolean>;
+  /** what keeps it from being ready, in its own words */
+  lacks?(): Promise<readonly string[]>;
   /** what is to be done once it answers, before others may use it */
   complete?(): Promise<void>;
 }
@@ -88,6 +92,68 @@ async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord
 }
 
 /**
+ * Starts the process of a part, after what must be there before it.
+ *
+ * @param record told of the process as soon as it exists, so that it can be ended whatever happens next
+ */
+export async function startPart(
+  part: Part,
+  record: (process: ProcessRecord) => void,
+  signal: AbortSignal,
+): Promise<ProcessRecord> {
+  const command = await part.prepare(signal);
+  signal.throwIfAborted();
+  const started = await launch(part, command);
+  record(started);
+  return started;
+}
+
+/**
+ * Waits until the process of a part answers, whether or not it has everything that it needs.
+ *
+ * @throws LabError with the end of its log when it dies or does not answer in time
+ */
+export async function untilLive(part: Part, pid: number, signal: AbortSignal): Promise<void> {
+  const isLive = (): Promise<boolean> => part.isLive?.() ?? part.isReady();
+  if (await untilAnswer(part, pid, isLive, part.readyTimeoutMs, signal)) return;
+  throw failure(part, `did not answer within ${part.readyTimeoutMs / 1000} s`);
+}
+
+/**
+ * Waits until a part is ready; false when that takes longer.
+ *
+ * @throws LabError with the end of its log when it dies
+ */
+export async function untilReady(part: Part, pid: number, timeoutMs: number, signal: AbortSignal): Promise<boolean> {
+  if (!(await untilAnswer(part, pid, () => part.isReady(), timeoutMs, signal))) return false;
+  await part.complete?.();
+  return true;
+}
+
+async function untilAnswer(
+  part: Part,
+  pid: number,
+  answers: () => Promise<boolean>,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let died = false;
+  const ended = await waitUntil(
+    async () => {
+      died = !isAlive(pid);
+      return died || (await answers());
+    },
+    { timeoutMs, signal },
+  );
+  if (died) throw failure(part, 'ended while it started');
+  return ended;
+}
+
+function failure(part: Part, what: string): LabError {
+  return new LabError(`${part.name} ${what}; the end of its log (${part.logFile}):\n${logTail(part.logFile)}`);
+}
+
+/**
  * Brings a part up and returns when it is ready.
  *
  * @param record told of the process as soon as it exists, so that it can be ended whatever happens next
@@ -98,22 +164,7 @@ export async function bringUp(
   record: (process: ProcessRecord) => void,
   signal: AbortSignal,
 ): Promise<ProcessRecord> {
-  const command = await part.prepare(signal);
-  signal.throwIfAborted();
-  const started = await launch(part, command);
-  record(started);
-  let died = false;
-  const ready = await waitUntil(
-    async () => {
-      died = !isAlive(started.pid);
-      return died || (await part.isReady());
-    },
-    { timeoutMs: part.readyTimeoutMs, signal },
-  );
-  if (died || !ready) {
-    const what = died ? 'ended while it started' : `was not ready within ${part.readyTimeoutMs / 1000} s`;
-    throw new LabError(`${part.name} ${what}; the end of its log (${part.logFile}):\n${logTail(part.logFile)}`);
-  }
-  await part.complete?.();
-  return started;
+  const started = await startPart(part, record, signal);
+  if (await untilReady(part, started.pid, part.readyTimeoutMs, signal)) return started;
+  throw failure(part, `was not ready within ${part.readyTimeoutMs / 1000} s`);
 }

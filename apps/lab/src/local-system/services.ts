@@ -21,13 +21,31 @@ export function givenDatabaseUrl(letter: BankLetter): string | undefined {
   return value === '' ? undefined : value;
 }
 
-async function isReady(port: number | undefined): Promise<boolean> {
+interface HealthAnswer {
+  readonly ok: boolean;
+  readonly text: string;
+}
+
+async function ask(port: number | undefined, health: 'healthz' | 'readyz'): Promise<HealthAnswer | undefined> {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(HEALTH_TIMEOUT_MS) });
-    await response.arrayBuffer();
-    return response.status === 200;
+    const signal = AbortSignal.timeout(HEALTH_TIMEOUT_MS);
+    const response = await fetch(`http://127.0.0.1:${port}/${health}`, { signal });
+    return { ok: response.status === 200, text: await response.text() };
   } catch {
-    return false;
+    return undefined;
+  }
+}
+
+/** The reasons of an answer of /readyz that says that something is lacking. */
+export function reasonsIn(text: string): readonly string[] {
+  try {
+    const answer = JSON.parse(text) as { readonly reasons?: unknown };
+    if (Array.isArray(answer.reasons)) return answer.reasons.filter((reason) => typeof reason === 'string');
+    // a participant has a field for each thing that it needs
+    const things = Object.entries(answer).filter(([name, isWell]) => name !== 'ready' && isWell === false);
+    return things.map(([name]) => `${name} is false`);
+  } catch {
+    return [];
   }
 }
 
@@ -65,7 +83,9 @@ function nodeService(
         cwd: context.root,
       });
     },
-    isReady: () => isReady(ports['http']),
+    isLive: async () => (await ask(ports['http'], 'healthz'))?.ok === true,
+    isReady: async () => (await ask(ports['http'], 'readyz'))?.ok === true,
+    lacks: async () => reasonsIn((await ask(ports['http'], 'readyz'))?.text ?? ''),
   };
 }
 

@@ -1,8 +1,9 @@
 import { LabError } from '../lab-error.js';
-import { dismiss, requireRunning, restartPart, startGuest, stopProcesses } from '../local-system/local-system.js';
+import { dismiss, requireRunning, startGuest, stopProcesses } from '../local-system/local-system.js';
 import type { SystemContext } from '../local-system/part.js';
 import { isRunning, signal as sendSignal } from '../local-system/process-table.js';
 import { GUEST_NAME, portsOf, type PartName } from '../local-system/ports.js';
+import { restartPart } from '../local-system/restart.js';
 import type { ProcessRecord, SystemFile, SystemState } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
 import type { Narration } from '../narration.js';
