@@ -100,7 +100,9 @@ describe('docker-compose.yml', () => {
       const text = textOf(`apps/${app}/Dockerfile`);
       expect(text.match(/^FROM /gm)).toHaveLength(3);
       expect(text).toContain('USER node');
-      expect(text).toMatch(/^HEALTHCHECK /m);
+      expect(text).toMatch(
+        new RegExp(`^HEALTHCHECK .*\\n  CMD \\["node", "dist/apps/${app}/src/health-check.js"\\]$`, 'm'),
+      );
       expect(text).toContain(`dist/apps/${app}/src/main.js`);
     },
   );

@@ -4,6 +4,7 @@ export * from './clock.js';
 export * from './coded-error.js';
 export * from './failpoints.js';
 export * from './invariant.js';
+export * from './liveness.js';
 export * from './logger.js';
 export * from './random.js';
 export * from './uuid.js';

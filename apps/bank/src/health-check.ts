@@ -1,0 +1,11 @@
+// The health check of the image: exit code 0 while the bank of this container lives. It reads the same variables as
+// the bank, so that it asks where that listens.
+import { livenessProblem } from '@concordat/foundation';
+import { parseConfig } from './config.js';
+
+const result = parseConfig(process.env);
+const problem = result.ok
+  ? await livenessProblem(result.config.http)
+  : "The bank's environment is not valid; its log says why.";
+if (problem !== undefined) console.error(problem);
+process.exitCode = problem === undefined ? 0 : 1;

@@ -1,0 +1,24 @@
+const LIVENESS_TIMEOUT_MS = 2_000;
+
+/** What to connect to for something that listens at `host`: a server on all addresses is reached over loopback. */
+export function reachableHost(host: string): string {
+  if (host === '0.0.0.0' || host === '') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/**
+ * Asks `GET /healthz` of a service on this machine, for the health check of an image. Undefined when it lives, else a
+ * sentence that says what is wrong.
+ */
+export async function livenessProblem({ host, port }: { host: string; port: number }): Promise<string | undefined> {
+  const url = `http://${reachableHost(host)}:${port}/healthz`;
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(LIVENESS_TIMEOUT_MS) });
+    await response.arrayBuffer();
+    return response.ok ? undefined : `${url} answered with status ${response.status}.`;
+  } catch (error) {
+    const { cause, message } = error as { readonly cause?: { readonly message?: string }; readonly message: string };
+    return `${url} does not answer: ${cause?.message ?? message}.`;
+  }
+}
