@@ -11,7 +11,7 @@ import {
 import { Kafka, logLevel, Partitioners } from 'kafkajs';
 import { startKafka, type TestKafka } from '../support/kafka.js';
 import { waitFor } from '../support/wait-for.js';
-import { type DeadLetter, describeMessageBus, numbered } from './message-bus-suite.js';
+import { type DeadLetter, describeMessageBus, numbered, SUITE } from './message-bus-suite.js';
 
 jest.setTimeout(120_000);
 
@@ -23,11 +23,11 @@ describeMessageBus('Kafka', async () => {
   const letters: DeadLetter[] = [];
   const admin = client.admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic: DEAD_LETTER_TOPIC, numPartitions: 1 }] });
+  await admin.createTopics({ topics: [{ topic: SUITE.topic(DEAD_LETTER_TOPIC), numPartitions: 1 }] });
   await admin.disconnect();
   const reader = client.consumer({ groupId: 'dead-letter-reader', maxWaitTimeInMs: 100 });
   await reader.connect();
-  await reader.subscribe({ topics: [DEAD_LETTER_TOPIC], fromBeginning: true });
+  await reader.subscribe({ topics: [SUITE.topic(DEAD_LETTER_TOPIC)], fromBeginning: true });
   await reader.run({
     eachMessage: async ({ message: { key, value, headers } }) => {
       const texts = Object.entries(headers ?? {}).map(([name, header]) => [name, String(header)]);
@@ -39,7 +39,7 @@ describeMessageBus('Kafka', async () => {
     },
   });
   return {
-    createBus: () => new KafkaMessageBus({ brokers: kafka.brokers }),
+    createBus: (cluster = SUITE.cluster) => new KafkaMessageBus({ brokers: kafka.brokers, cluster }),
     publishRaw: async (topic, key, value) => {
       await producer.send({ topic, messages: [{ key, value }] });
     },
@@ -66,7 +66,7 @@ describe('the Kafka bus and a broker that fails', () => {
   });
 
   function createBus(options: Partial<KafkaMessageBusOptions> = {}): KafkaMessageBus {
-    const bus = new KafkaMessageBus({ brokers: kafka.brokers, ...options });
+    const bus = new KafkaMessageBus({ brokers: kafka.brokers, cluster: SUITE.cluster, ...options });
     buses.push(bus);
     return bus;
   }

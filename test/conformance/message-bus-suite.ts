@@ -6,11 +6,17 @@ import {
   DEAD_LETTER_TOPIC,
   decideTopic,
   encodeMessage,
+  Namespace,
   type MessageBus,
   type OutgoingMessage,
   type SubscriptionOptions,
+  type Topic,
 } from '@concordat/messaging';
 import { waitFor } from '../support/wait-for.js';
+
+/** The cluster of the buses under test, and what its topics are called on the broker. */
+export const SUITE = new Namespace({ cluster: 'suite' });
+const OTHER = new Namespace({ cluster: 'other' });
 
 export interface DeadLetter {
   readonly key: string | undefined;
@@ -20,16 +26,17 @@ export interface DeadLetter {
 
 /** What the suite needs of an adapter under test. */
 export interface MessageBusHarness {
-  /** A bus on the common broker, not started yet. */
-  createBus(): MessageBus;
-  /** Bytes that no bus would send. */
+  /** A bus on the common broker, of the cluster `suite` unless another one is named; not started yet. */
+  createBus(cluster?: string): MessageBus;
+  /** Bytes that no bus would send, to a topic by its name on the broker. */
   publishRaw(topic: string, key: string, value: Buffer): Promise<void>;
+  /** Those of the cluster `suite`. */
   deadLetters(): Promise<readonly DeadLetter[]>;
   stop(): Promise<void>;
 }
 
 /** A message that carries its number as `attempt` and its key as the transaction. */
-export function numbered(topic: string, number: number, transactionId: string = randomUUID()): OutgoingMessage {
+export function numbered(topic: Topic, number: number, transactionId: string = randomUUID()): OutgoingMessage {
   const message: DecisionMessage = {
     type: 'decision',
     transactionId,
@@ -63,7 +70,7 @@ export function describeMessageBus(name: string, createHarness: () => Promise<Me
       await harness?.stop();
     });
 
-    async function startBus(...topics: string[]): Promise<MessageBus> {
+    async function startBus(...topics: Topic[]): Promise<MessageBus> {
       const bus = harness.createBus();
       buses.push(bus);
       await bus.start();
@@ -71,13 +78,13 @@ export function describeMessageBus(name: string, createHarness: () => Promise<Me
       return bus;
     }
 
-    const freshTopic = (): string => decideTopic(`p-${randomUUID()}`);
+    const freshTopic = (): Topic => decideTopic(`p-${randomUUID()}`);
     const freshGroup = (): string => `group-${randomUUID()}`;
 
     /** Subscribes and writes down the numbers that arrive. */
     async function collect(
       bus: MessageBus,
-      topic: string,
+      topic: Topic,
       options: Partial<SubscriptionOptions> = {},
     ): Promise<{
       numbers: number[];
@@ -218,13 +225,15 @@ export function describeMessageBus(name: string, createHarness: () => Promise<Me
       const key = randomUUID();
       const future = Buffer.from(JSON.stringify({ v: 99, type: 'decision' }));
       await bus.publish([numbered(topic, 0, key)]);
-      await harness.publishRaw(topic, key, Buffer.from('not json'));
-      await harness.publishRaw(topic, key, future);
-      await harness.publishRaw(topic, key, Buffer.alloc(0));
+      await harness.publishRaw(SUITE.topic(topic), key, Buffer.from('not json'));
+      await harness.publishRaw(SUITE.topic(topic), key, future);
+      await harness.publishRaw(SUITE.topic(topic), key, Buffer.alloc(0));
       await bus.publish([numbered(topic, 1, key)]);
       await waitFor('the good ones have come', () => reader.numbers.length === 2);
       const mine = async (): Promise<DeadLetter[]> =>
-        (await harness.deadLetters()).filter(({ headers }) => headers[DEAD_LETTER_HEADERS.topic] === topic);
+        (await harness.deadLetters()).filter(
+          ({ headers }) => headers[DEAD_LETTER_HEADERS.topic] === SUITE.topic(topic),
+        );
       await waitFor('three dead letters lie there', async () => (await mine()).length === 3);
       const letters = (await mine()).toSorted((a, b) =>
         a.headers[DEAD_LETTER_HEADERS.offset]!.localeCompare(b.headers[DEAD_LETTER_HEADERS.offset]!),
@@ -240,6 +249,41 @@ export function describeMessageBus(name: string, createHarness: () => Promise<Me
         [DEAD_LETTER_HEADERS.partition]: expect.stringMatching(/^\d+$/),
         [DEAD_LETTER_HEADERS.offset]: '1',
       });
+    });
+
+    it('keeps clusters apart: same topic, same group, and nobody hears the other', async () => {
+      const topic = freshTopic();
+      const group = freshGroup();
+      const bus = await startBus(topic);
+      const other = harness.createBus(OTHER.cluster);
+      buses.push(other);
+      await other.start();
+      await other.ensureTopics([topic, DEAD_LETTER_TOPIC]);
+      const mine = await collect(bus, topic, { group });
+      const theirs = await collect(other, topic, { group });
+      await Promise.all(range(0, 20).map((number) => bus.publish([numbered(topic, number)])));
+      await Promise.all(range(100, 120).map((number) => other.publish([numbered(topic, number)])));
+      await waitFor('both have theirs', () => mine.numbers.length >= 20 && theirs.numbers.length >= 20);
+      expect(mine.numbers.toSorted((a, b) => a - b)).toEqual(range(0, 20));
+      expect(theirs.numbers.toSorted((a, b) => a - b)).toEqual(range(100, 120));
+    });
+
+    it('puts a message of another cluster aside, with a reason and a count of its own', async () => {
+      const topic = freshTopic();
+      const bus = await startBus(topic);
+      const reader = await collect(bus, topic);
+      const foreign = encodeMessage(OTHER.cluster, numbered(topic, 7).message);
+      await harness.publishRaw(SUITE.topic(topic), randomUUID(), foreign);
+      await bus.publish([numbered(topic, 8)]);
+      await waitFor('its own has come and the other lies aside', async () => {
+        const letters = await harness.deadLetters();
+        return reader.numbers.length === 1 && letters.some(({ value }) => value === foreign.toString());
+      });
+      const letter = (await harness.deadLetters()).find(({ value }) => value === foreign.toString());
+      expect(letter?.headers[DEAD_LETTER_HEADERS.reason]).toBe('OTHER_CLUSTER');
+      expect(letter?.headers[DEAD_LETTER_HEADERS.topic]).toBe(SUITE.topic(topic));
+      expect(reader.numbers).toEqual([8]);
+      expect(bus.deadLetters()).toMatchObject({ OTHER_CLUSTER: 1, INVALID_FIELD: 0 });
     });
 
     it('never hands on more than the bound of unfinished messages', async () => {
@@ -354,7 +398,7 @@ export function describeMessageBus(name: string, createHarness: () => Promise<Me
       const topic = freshTopic();
       const bus = await startBus(topic);
       const wrong = numbered(topic, -1);
-      expect(() => encodeMessage(wrong.message)).toThrow('attempt');
+      expect(() => encodeMessage(SUITE.cluster, wrong.message)).toThrow('attempt');
       await expect(bus.publish([wrong])).rejects.toMatchObject({ code: 'MESSAGE_NOT_ENCODABLE', path: 'attempt' });
     });
   });

@@ -302,8 +302,16 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
       const producer = kafka.producer();
       await producer.connect();
       const unknown = JSON.stringify({ v: 99, type: 'vote' });
+      const foreign = JSON.stringify({
+        v: 1,
+        cluster: 'other',
+        type: 'announce',
+        participant: 'bank-a',
+        operations: [],
+      });
       const stranger = JSON.stringify({
         v: 1,
+        cluster: 'local',
         type: 'vote',
         transactionId: randomUUID(),
         branchId: randomUUID(),
@@ -311,17 +319,18 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
         vote: 'maybe',
         results: [],
       });
-      for (const topic of ['concordat.replies', 'concordat.prepare.bank-a', 'concordat.decide.bank-a']) {
-        await producer.send({ topic, messages: ['{', unknown, stranger, ''].map((value) => ({ key: 'x', value })) });
+      for (const topic of ['replies', 'prepare.bank-a', 'decide.bank-a']) {
+        const messages = ['{', unknown, stranger, foreign, ''].map((value) => ({ key: 'x', value }));
+        await producer.send({ topic: `concordat.local.${topic}`, messages });
       }
       await producer.disconnect();
       const answer = await execute([debit('acc-16', 1), credit('acc-16', 1)]);
       expect(answer.status).toBe(200);
       const admin = kafka.admin();
       await admin.connect();
-      await waitFor('all twelve are dead letters', async () => {
-        const offsets = await admin.fetchTopicOffsets('concordat.dead-letter');
-        return offsets.reduce((sum, { high }) => sum + Number(high), 0) >= 12;
+      await waitFor('all fifteen are dead letters', async () => {
+        const offsets = await admin.fetchTopicOffsets('concordat.local.dead-letter');
+        return offsets.reduce((sum, { high }) => sum + Number(high), 0) >= 15;
       });
       await admin.disconnect();
     });

@@ -6,7 +6,7 @@ import { PARTS } from './coordinator/cast.js';
 import { CoordinatorRange, type Actor } from './coordinator/range.js';
 import { misplacedMessage, someAnnouncement, someReply } from './coordinator/replies.js';
 import { eachWorld, MESSAGES_PER_SIDE } from './replay.js';
-import { damagedShot, putAside, soundShot, type Shot } from './shots.js';
+import { damagedShot, foreignShot, putAside, soundShot, type Shot } from './shots.js';
 import { strangeId, strangeName } from './strange.js';
 
 const MESSAGES_PER_WORLD = 2_500;
@@ -40,7 +40,7 @@ function misaddressed(random: SeededRandom, address: BranchAddress, other: Branc
   }
 }
 
-/** Half of the actors are lied to by their own branches; of the others nobody speaks but strangers. */
+/** Half of the actors are lied to by their own branches; of the others nobody speaks but strangers and other clusters. */
 function aim(range: CoordinatorRange, random: SeededRandom): Shot {
   const victims = range.actors.filter((_, place) => place % 2 === 1);
   const pick = (actors: readonly Actor[]): { address: BranchAddress; actor: Actor } => {
@@ -59,6 +59,10 @@ function aim(range: CoordinatorRange, random: SeededRandom): Shot {
     const liar = pick(victims);
     return someReply(random, liar.address, range.find(liar.actor.transactionId)?.preCommit);
   };
+  if (randomChance(random, 0.1)) {
+    const { actor, address } = pick(range.actors);
+    return foreignShot(REPLIES_TOPIC, someReply(random, address, range.find(actor.transactionId)?.preCommit));
+  }
   return randomChance(random, 0.4)
     ? damagedShot(random, REPLIES_TOPIC, message(), message())
     : soundShot(REPLIES_TOPIC, message());

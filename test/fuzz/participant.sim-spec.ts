@@ -6,8 +6,8 @@ import { PARTICIPANT, PARTS, type Actor } from './participant/cast.js';
 import { idleOrder, strangeOrder } from './participant/orders.js';
 import { ParticipantRange, topicFor } from './participant/range.js';
 import { eachWorld, MESSAGES_PER_SIDE } from './replay.js';
-import { damagedShot, putAside, soundShot, type Shot } from './shots.js';
-import { strangeId, strangeName } from './strange.js';
+import { damagedShot, foreignShot, putAside, soundShot, type Shot } from './shots.js';
+import { someDecision, strangeId, strangeName } from './strange.js';
 
 const MESSAGES_PER_WORLD = 2_500;
 const MESSAGES_AT_ONCE = 25;
@@ -39,7 +39,12 @@ function misaddressed(random: SeededRandom, actor: Actor, other: Actor): BranchA
   }
 }
 
-/** Half of the branches are spoken to; to the others nobody speaks. */
+/** What another cluster may have decided of its own, or of a copy of this one's data. */
+function contraryDecision(random: SeededRandom, address: BranchAddress): ProtocolMessage {
+  return { type: 'decision', ...address, decision: someDecision(random), attempt: 0 };
+}
+
+/** Half of the branches are spoken to; to the others nobody speaks but another cluster. */
 function aim(range: ParticipantRange, random: SeededRandom): Shot {
   const spokenTo = range.actors.filter((_, place) => place % 2 === 1);
   const message = (): ProtocolMessage => {
@@ -47,6 +52,12 @@ function aim(range: ParticipantRange, random: SeededRandom): Shot {
     const actor = randomItem(random, range.actors);
     return strangeOrder(random, misaddressed(random, actor, randomItem(random, range.actors)), actor.acceptors);
   };
+  if (randomChance(random, 0.1)) {
+    const { address, acceptors } = randomItem(random, range.actors);
+    const told = randomChance(random, 0.5);
+    const order = told ? contraryDecision(random, address) : strangeOrder(random, address, acceptors);
+    return foreignShot(topicFor(order), order);
+  }
   const [one, other] = [message(), message()];
   return randomChance(random, 0.4) ? damagedShot(random, topicFor(one), one, other) : soundShot(topicFor(one), one);
 }

@@ -1,22 +1,33 @@
 import { randomChance, type Random } from '@concordat/foundation';
 import { MESSAGE_VERSION, type ProtocolMessage } from '@concordat/commit-protocol';
+import { Namespace, type Topic } from '@concordat/messaging';
 import { damageBytes, damageFields } from './damage.js';
+
+/** The cluster that the messages are fired at. */
+export const FUZZ_CLUSTER = 'fuzz';
+/** Its names on the broker. */
+export const FUZZ_NAMESPACE = new Namespace({ cluster: FUZZ_CLUSTER });
 
 /** One message as it lies in a topic. */
 export interface Shot {
-  readonly topic: string;
+  readonly topic: Topic;
   readonly bytes: Buffer | null;
-  /** `damaged`: it may be a message still, or another one */
+  /** `unreadable` here, as what is of another cluster is; `damaged`: it may be a message still, or another one */
   readonly kind: 'sound' | 'damaged' | 'unreadable';
 }
 
 /** An intact message. */
-export function soundShot(topic: string, message: ProtocolMessage): Shot {
+export function soundShot(topic: Topic, message: ProtocolMessage): Shot {
   return { topic, bytes: wireOf(message), kind: 'sound' };
 }
 
+/** An intact message of another cluster, in a topic of this one. */
+export function foreignShot(topic: Topic, message: ProtocolMessage): Shot {
+  return { topic, bytes: wireOf(message, 'other'), kind: 'unreadable' };
+}
+
 /** A damaged one, made of `message` and perhaps of pieces of `other`. */
-export function damagedShot(random: Random, topic: string, message: ProtocolMessage, other: ProtocolMessage): Shot {
+export function damagedShot(random: Random, topic: Topic, message: ProtocolMessage, other: ProtocolMessage): Shot {
   const damage = randomChance(random, 0.5) ? damageBytes : damageFields;
   const { bytes, isCertainlyInvalid } = damage(random, wireOf(message), wireOf(other));
   return { topic, bytes, kind: isCertainlyInvalid ? 'unreadable' : 'damaged' };
@@ -39,6 +50,6 @@ export function putAside(shots: readonly Shot[], deadLetters: readonly (Buffer |
 }
 
 /** Without the checks of the codec, which are the reader's here. */
-function wireOf(message: ProtocolMessage): Buffer {
-  return Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, ...message }));
+function wireOf(message: ProtocolMessage, cluster = FUZZ_CLUSTER): Buffer {
+  return Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, cluster, ...message }));
 }

@@ -1,5 +1,12 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '@concordat/messaging';
+import type {
+  DeadLetterCounts,
+  MessageBus,
+  OutgoingMessage,
+  Subscription,
+  SubscriptionOptions,
+  Topic,
+} from '@concordat/messaging';
 
 export interface BusWatcher {
   /** before the handler sees it */
@@ -20,7 +27,7 @@ export class WatchedBus implements MessageBus {
     return this.bus.start();
   }
 
-  ensureTopics(topics: readonly string[]): Promise<void> {
+  ensureTopics(topics: readonly Topic[]): Promise<void> {
     return this.bus.ensureTopics(topics);
   }
 
@@ -46,6 +53,10 @@ export class WatchedBus implements MessageBus {
 
   isConnected(): boolean {
     return this.bus.isConnected();
+  }
+
+  deadLetters(): DeadLetterCounts {
+    return this.bus.deadLetters();
   }
 
   stop(): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomChance, randomInteger, randomItem, UuidV7Generator, type SeededRandom } from '@concordat/foundation';
 import { formatGid } from '@concordat/commit-protocol';
-import { CLUSTER } from './coordinator-node.js';
+import { CLUSTER } from './cluster.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import type { World } from './world.js';
 

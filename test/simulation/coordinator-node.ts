@@ -24,13 +24,13 @@ import {
   TransactionManager,
 } from '../../apps/coordinator/src/index.js';
 import type { Checker } from './checker.js';
+import { CLUSTER } from './cluster.js';
 import type { CrashDice } from './crash-dice.js';
 import { GatedBus } from './gated-bus.js';
 import type { Pace } from './pace.js';
 import { HastyStorage, sabotagedLog, type Sabotage } from './sabotage.js';
 import { SimulatedProcess } from './simulated-process.js';
 
-export const CLUSTER = 'simulated';
 export const NODE_IDS: readonly number[] = [1, 2, 3];
 
 export interface CoordinatorPorts {

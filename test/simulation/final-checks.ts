@@ -1,5 +1,6 @@
 import type { OutcomeMessage } from '@concordat/commit-protocol';
 import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, decodeMessage } from '@concordat/messaging';
+import { CLUSTER, NAMESPACE } from './cluster.js';
 import { ViolationError } from './checker.js';
 import type { Client } from './clients.js';
 import type { FaultPlan } from './faults.js';
@@ -168,11 +169,11 @@ function checkIntent(world: World, { id, fate, branches }: Intent): void {
 /** One outcome, and always the same, for each ended transaction; and nothing that could not be read. */
 function checkOutcomes(world: World, plan: FaultPlan): void {
   const { broker, checker } = world;
-  const dead = broker.recordsOf(DEAD_LETTER_TOPIC).length;
+  const dead = broker.recordsOf(NAMESPACE.topic(DEAD_LETTER_TOPIC)).length;
   if (dead > 0) throw new ViolationError(`${dead} messages are in the dead-letter topic`);
   const published = new Map<string, string>();
-  for (const { value } of broker.recordsOf(OUTCOMES_TOPIC)) {
-    const { transactionId, outcome } = decodeMessage(value) as OutcomeMessage;
+  for (const { value } of broker.recordsOf(NAMESPACE.topic(OUTCOMES_TOPIC))) {
+    const { transactionId, outcome } = decodeMessage(CLUSTER, value) as OutcomeMessage;
     const before = published.get(transactionId);
     if (before !== undefined && before !== outcome) {
       throw new ViolationError(`${transactionId} was published as ${before} and as ${outcome}`);

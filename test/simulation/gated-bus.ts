@@ -6,7 +6,10 @@ import {
   type OutgoingMessage,
   type Subscription,
   type SubscriptionOptions,
+  type Topic,
+  type DeadLetterCounts,
 } from '@concordat/messaging';
+import { CLUSTER } from './cluster.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
 /** Messages that a process has been handed and that do not count as consumed yet, by transaction. */
@@ -42,7 +45,7 @@ export class GatedBus implements MessageBus {
     private readonly process: SimulatedProcess,
     private readonly observe: (message: ProtocolMessage) => void,
   ) {
-    this.bus = new MemoryMessageBus(broker);
+    this.bus = new MemoryMessageBus(broker, { cluster: CLUSTER });
     process.onDeath(() => this.bus.crash());
   }
 
@@ -50,7 +53,7 @@ export class GatedBus implements MessageBus {
     return this.bus.start();
   }
 
-  ensureTopics(topics: readonly string[]): Promise<void> {
+  ensureTopics(topics: readonly Topic[]): Promise<void> {
     return this.bus.ensureTopics(topics);
   }
 
@@ -66,6 +69,10 @@ export class GatedBus implements MessageBus {
 
   isConnected(): boolean {
     return this.bus.isConnected();
+  }
+
+  deadLetters(): DeadLetterCounts {
+    return this.bus.deadLetters();
   }
 
   stop(): Promise<void> {

@@ -1,7 +1,7 @@
 import { UuidV7Generator, type SeededRandom } from '@concordat/foundation';
 import { formatGid } from '@concordat/commit-protocol';
 import type { BranchRequest, PreparedBranchRequest } from '../../apps/coordinator/src/index.js';
-import { CLUSTER } from './coordinator-node.js';
+import { CLUSTER } from './cluster.js';
 import { operate, type OperationPayload } from './participant-node.js';
 import { SimulatedProcess } from './simulated-process.js';
 import type { World } from './world.js';

@@ -3,7 +3,7 @@ import type { MemoryBroker } from '@concordat/messaging';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';
-import { CLUSTER } from './coordinator-node.js';
+import { CLUSTER } from './cluster.js';
 import { GatedBus } from './gated-bus.js';
 import type { DatabaseSession } from './database-session.js';
 import type { ModelledDatabase } from './modelled-database.js';

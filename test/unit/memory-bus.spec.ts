@@ -1,14 +1,14 @@
 import { SystemClock } from '@concordat/foundation';
 import { DEAD_LETTER_TOPIC, MemoryBroker, MemoryMessageBus } from '@concordat/messaging';
-import { describeMessageBus } from '../conformance/message-bus-suite.js';
+import { describeMessageBus, SUITE } from '../conformance/message-bus-suite.js';
 
 describeMessageBus('memory', async () => {
   const broker = new MemoryBroker({ clock: new SystemClock({ unref: true }) });
   return {
-    createBus: () => new MemoryMessageBus(broker),
+    createBus: (cluster = SUITE.cluster) => new MemoryMessageBus(broker, { cluster }),
     publishRaw: async (topic, key, value) => broker.append([{ topic, key, value }]),
     deadLetters: async () =>
-      broker.recordsOf(DEAD_LETTER_TOPIC).map(({ key, value, headers }) => ({
+      broker.recordsOf(SUITE.topic(DEAD_LETTER_TOPIC)).map(({ key, value, headers }) => ({
         key: key?.toString(),
         value: value?.toString() ?? '',
         headers: headers ?? {},

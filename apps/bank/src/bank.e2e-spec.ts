@@ -43,10 +43,10 @@ beforeAll(async () => {
     onFatal: (error) => {
       throw error;
     },
-    bus: () => new MemoryMessageBus(broker),
+    bus: (namespace) => new MemoryMessageBus(broker, namespace),
   });
   await app.startAllMicroservices();
-  coordinator = new MemoryMessageBus(broker);
+  coordinator = new MemoryMessageBus(broker, { cluster: 'local' });
   await coordinator.start();
   await coordinator.subscribe({
     group: 'coordinator',

@@ -53,12 +53,13 @@ export class BankModule implements OnApplicationShutdown {
 
 function participantOptions(options: BankOptions, database: DataSource): ConcordatParticipantOptions {
   const { config, logger, failpoints, onFatal } = options;
-  const { participant, cluster, databaseUrl, kafkaBrokers, http, terminationTimeoutMs } = config;
+  const { participant, cluster, topicPrefix, databaseUrl, kafkaBrokers, http, terminationTimeoutMs } = config;
   // The same after a restart, so that the process takes its partitions back at once.
   const clientId = `${participant}-${hostname()}-${http.port}`;
   return {
     participant,
     cluster,
+    topicPrefix,
     postgres: { connectionString: databaseUrl, dataSource: database },
     bus: options.bus ?? kafkaBus({ brokers: kafkaBrokers, clientId, logger }),
     beforeConsuming: () => prepareAccountDatabase(database),

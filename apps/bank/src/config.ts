@@ -1,9 +1,12 @@
 import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
 import {
   DEFAULT_PARTICIPANT_LIMITS,
+  DEFAULT_TOPIC_PREFIX,
   PARTICIPANT_FAILPOINTS,
+  TOPIC_PREFIX_RULE,
   isClusterName,
   isParticipantName,
+  isTopicPrefix,
 } from '@concordat/participant';
 import { z } from 'zod';
 
@@ -19,6 +22,7 @@ export interface Config {
   readonly databaseUrl: string;
   readonly kafkaBrokers: readonly string[];
   readonly cluster: string;
+  readonly topicPrefix: string;
   readonly logLevel: LogLevel;
   /** how long a branch in three phases waits for a coordinator before it decides with the others, in milliseconds */
   readonly terminationTimeoutMs: number;
@@ -112,6 +116,11 @@ const VARIABLES = {
     expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
     schema: parsed((text) => (isClusterName(text) ? text : undefined)),
   },
+  CONCORDAT_TOPIC_PREFIX: {
+    default: DEFAULT_TOPIC_PREFIX,
+    expected: TOPIC_PREFIX_RULE,
+    schema: parsed((text) => (isTopicPrefix(text) ? text : undefined)),
+  },
   CONCORDAT_LOG_LEVEL: {
     default: 'info',
     expected: `one of ${LOG_LEVELS.join(', ')}`,
@@ -159,6 +168,7 @@ function assemble(values: Values): Config {
     databaseUrl: values.DATABASE_URL,
     kafkaBrokers: Object.freeze(values.KAFKA_BROKERS),
     cluster: values.CONCORDAT_CLUSTER,
+    topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
     logLevel: values.CONCORDAT_LOG_LEVEL,
     terminationTimeoutMs: values.CONCORDAT_TERMINATION_TIMEOUT_MS,
     failpoints: Object.freeze(values.CONCORDAT_FAILPOINTS),

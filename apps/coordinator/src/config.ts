@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { isClusterName } from '@concordat/commit-protocol';
 import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
+import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, TOPIC_PREFIX_RULE } from '@concordat/messaging';
 import { z } from 'zod';
 import { formatAddress, parseAddress, type Address } from './address.js';
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './logging.js';
@@ -29,6 +30,7 @@ export interface Config {
   readonly raftTls: RaftTls | undefined;
   readonly dataDirectory: string;
   readonly clusterName: string;
+  readonly topicPrefix: string;
   readonly kafkaBrokers: readonly string[];
   readonly retentionMs: number;
   /** ended transactions kept at most */
@@ -184,10 +186,18 @@ export const VARIABLES = {
     schema: parsed((text) => (text === '' || text.includes('\0') ? undefined : text)),
   }),
   CONCORDAT_CLUSTER: variable({
-    meaning: 'name of the cluster inside gids; two clusters that share a database need different ones',
+    meaning:
+      'name of the cluster in topics, groups, messages and gids; clusters that share a broker or a database server ' +
+      'need different ones, and the participants must use the same',
     default: 'local',
     expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
     schema: parsed((text) => (isClusterName(text) ? text : undefined)),
+  }),
+  CONCORDAT_TOPIC_PREFIX: variable({
+    meaning: 'what the names of topics and consumer groups begin with; the participants must use the same',
+    default: DEFAULT_TOPIC_PREFIX,
+    expected: TOPIC_PREFIX_RULE,
+    schema: parsed((text) => (isTopicPrefix(text) ? text : undefined)),
   }),
   KAFKA_BROKERS: variable({
     meaning: 'Kafka brokers to begin with',
@@ -371,6 +381,7 @@ function assemble(values: Values): Config {
     raftTls: raftTls(values),
     dataDirectory: values.CONCORDAT_DATA_DIR,
     clusterName: values.CONCORDAT_CLUSTER,
+    topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
     kafkaBrokers: values.KAFKA_BROKERS,
     retentionMs: values.CONCORDAT_RETENTION_MS,
     retentionCount: values.CONCORDAT_RETENTION_COUNT,

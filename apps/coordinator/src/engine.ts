@@ -29,8 +29,8 @@ import { TRANSACTIONS } from './transactions/transactions.api.js';
 /** Makes the wire to the participants; nothing is connected yet. */
 export type CreateBus = (config: Config, logger: Logger) => MessageBus;
 
-const kafkaBus: CreateBus = ({ kafkaBrokers, nodeId }, logger) =>
-  new KafkaMessageBus({ brokers: kafkaBrokers, clientId: `coordinator-${nodeId}`, logger });
+const kafkaBus: CreateBus = ({ kafkaBrokers, nodeId, clusterName: cluster, topicPrefix }, logger) =>
+  new KafkaMessageBus({ brokers: kafkaBrokers, clientId: `coordinator-${nodeId}`, cluster, topicPrefix, logger });
 
 /**
  * What works behind the REST interface: Raft node, decision log, transaction manager, replies consumer. Built
@@ -98,6 +98,13 @@ export class Engine implements OnApplicationShutdown {
     const cluster = new RaftCluster(config, node, clock, () => replies.obstacle());
     watch(metrics, manager);
     watchTransport(metrics, transport);
+    metrics.labelled(
+      'concordat_dead_letters_total',
+      'Messages that this node has put aside, by reason: OTHER_CLUSTER means that clusters share topics',
+      'reason',
+      'counter',
+      () => Object.entries(bus.deadLetters()),
+    );
     return new Engine(manager, cluster, node, bus, replies);
   }
 

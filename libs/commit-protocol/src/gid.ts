@@ -20,13 +20,21 @@ export function formatGid(cluster: string, transactionId: TransactionId, branchI
   return gid;
 }
 
-/** Takes a gid of this cluster apart; undefined for any other gid, which must be left alone. */
-export function parseGid(
-  cluster: string,
-  gid: string,
-): { transactionId: TransactionId; branchId: BranchId } | undefined {
+/** What a gid says. */
+export interface Gid {
+  readonly cluster: string;
+  readonly transactionId: TransactionId;
+  readonly branchId: BranchId;
+}
+
+/**
+ * Takes a gid apart, whatever cluster it is of: the caller has to look at that. Undefined for what no cluster has
+ * made, which must be left alone.
+ */
+export function parseGid(gid: string): Gid | undefined {
   const parts = gid.split(':');
-  if (parts.length !== 4 || parts[0] !== PREFIX || parts[1] !== cluster) return undefined;
-  const [, , transactionId, branchId] = parts as [string, string, string, string];
-  return isUuid(transactionId) && isUuid(branchId) ? { transactionId, branchId } : undefined;
+  if (parts.length !== 4 || parts[0] !== PREFIX) return undefined;
+  const [, cluster, transactionId, branchId] = parts as [string, string, string, string];
+  if (!isClusterName(cluster) || !isUuid(transactionId) || !isUuid(branchId)) return undefined;
+  return { cluster, transactionId, branchId };
 }

@@ -14,7 +14,10 @@ import type {
   Vote,
 } from './types.js';
 
-/** The version of every message below; a reader refuses others. */
+/**
+ * The version of every message below; a reader refuses others. On the wire each names its cluster as well, which the
+ * codec adds and checks: nothing in the protocol can forget it.
+ */
 export const MESSAGE_VERSION = 1;
 
 /** What every message about a branch names. */
@@ -148,16 +151,16 @@ export interface OutcomeMessage {
   readonly participants: readonly string[];
 }
 
-/** Carried by `concordat.prepare.<participant>`. */
+/** Carried by the topic `prepare.<participant>`. */
 export type WorkMessage = PrepareMessage | CommitOnePhaseMessage;
-/** From the coordinators, carried by `concordat.decide.<participant>`. */
+/** From the coordinators, carried by the topic `decide.<participant>`. */
 export type RulingMessage =
   BallotRequestMessage | DecisionMessage | OperatorRulingMessage | UndecidedMessage | UnknownOldMessage;
 export type CoordinatorMessage = WorkMessage | RulingMessage;
-/** From a branch to a branch of its transaction, or to itself, carried by `concordat.decide.<participant>`. */
+/** From a branch to a branch of its transaction, or to itself, carried by the topic `decide.<participant>`. */
 export type PeerMessage = BallotRequestMessage | BallotAnswerMessage | DecisionMessage | TerminationDueMessage;
 export type ParticipantMessage = CoordinatorMessage | PeerMessage;
-/** Carried by `concordat.replies`. */
+/** Carried by the topic `replies`. */
 export type ReplyMessage =
   BallotAnswerMessage | BranchesDecidedMessage | VoteMessage | DoneMessage | InquiryMessage | AnnounceMessage;
 export type ProtocolMessage = ParticipantMessage | ReplyMessage | OutcomeMessage;

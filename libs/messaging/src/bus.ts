@@ -1,7 +1,9 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { DeadLetterCounts } from './intake.js';
+import type { Topic } from './topics.js';
 
 export interface OutgoingMessage {
-  readonly topic: string;
+  readonly topic: Topic;
   readonly message: ProtocolMessage;
 }
 
@@ -12,9 +14,9 @@ export interface CommitHooks {
 }
 
 export interface SubscriptionOptions {
-  /** members of one group share the topics; every group reads all of them */
+  /** members of one group share the topics; every group of the cluster reads all of them */
   readonly group: string;
-  readonly topics: readonly string[];
+  readonly topics: readonly Topic[];
   /**
    * Handles one message that was decoded and validated. May return a promise: the bus hands on further
    * messages meanwhile (at most `maximumInFlight`) and remembers a message as consumed only when everything
@@ -40,6 +42,11 @@ export interface SubscriptionOptions {
   readonly stopTimeoutMs?: number;
 }
 
+/** The same with the names that the broker knows (`Namespace`), as the buses hand it to what reads from a broker. */
+export interface BrokerSubscription extends Omit<SubscriptionOptions, 'topics'> {
+  readonly topics: readonly string[];
+}
+
 export const DEFAULT_MAXIMUM_IN_FLIGHT = 1_024;
 export const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 
@@ -62,13 +69,15 @@ export interface Subscription {
  * Nothing is lost while the broker is down for less than its retention, but anything may come late, twice or
  * behind a later message of another topic. The key of every message is its transaction.
  *
- * What cannot be decoded goes to the dead-letter topic with the reason, and the subscription goes on.
+ * A bus belongs to one cluster, whose name stands in every topic, group and message; clusters may share a broker.
+ * What is of another cluster, or cannot be decoded, goes to the dead-letter topic with the reason, and the
+ * subscription goes on.
  */
 export interface MessageBus {
   /** Connects, or keeps trying in the background: publishing and subscribing work as soon as the broker does. */
   start(): Promise<void>;
   /** Creates topics that do not exist yet. */
-  ensureTopics(topics: readonly string[]): Promise<void>;
+  ensureTopics(topics: readonly Topic[]): Promise<void>;
   /**
    * Sends messages, in order per topic and key. What is published while a request is under way goes with the
    * next one. Resolves when the broker has acknowledged them; rejects with `MessageBusError` when they were
@@ -81,6 +90,8 @@ export interface MessageBus {
    */
   subscribe(options: SubscriptionOptions): Promise<Subscription>;
   isConnected(): boolean;
+  /** What this process has put aside since its start, by reason. */
+  deadLetters(): DeadLetterCounts;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */
   stop(): Promise<void>;
 }

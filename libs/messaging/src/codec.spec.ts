@@ -7,6 +7,7 @@ import { MESSAGE_LIMITS } from './schemas.js';
 
 const transactionId = '018f2d3c-1111-7abc-8def-0123456789ab';
 const branchId = '018f2d3c-2222-7abc-8def-0123456789ab';
+const cluster = 'local';
 const branch = { transactionId, branchId, participant: 'bank-a' };
 const operations = [{ operation: 'debit', payload: { account: 'acc-1', amount: 10, tags: [null, 'x'] }, keys: ['a'] }];
 
@@ -39,11 +40,16 @@ const messages: ProtocolMessage[] = [
   { type: 'outcome', transactionId, outcome: 'mixed', decidedAt: 1, endedAt: 2, participants: ['bank-a'] },
 ];
 const prepare = messages[0]!;
+const inquiry = { v: 1, cluster, type: 'inquiry', ...branch };
+
+function gidOf(ofCluster: string, ofBranch: string): string {
+  return `concordat:${ofCluster}:${transactionId}:${ofBranch}`;
+}
 
 function refusalOf(value: unknown): { reason: string; path: string | undefined } {
   const bytes = Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value));
   try {
-    decodeMessage(bytes);
+    decodeMessage(cluster, bytes);
   } catch (error) {
     if (error instanceof MessageDecodeError) return { reason: error.reason, path: error.path };
     throw error;
@@ -53,9 +59,9 @@ function refusalOf(value: unknown): { reason: string; path: string | undefined }
 
 describe('the codec', () => {
   it.each(messages.map((message) => [message.type, message] as const))('reads the %s that it wrote', (_, message) => {
-    const wire = encodeMessage(message);
-    expect(JSON.parse(wire.toString())).toEqual({ v: 1, ...message });
-    expect(decodeMessage(wire)).toEqual(message);
+    const wire = encodeMessage(cluster, message);
+    expect(JSON.parse(wire.toString())).toEqual({ v: 1, cluster, ...message });
+    expect(decodeMessage(cluster, wire)).toEqual(message);
   });
 
   it('takes the transaction as the key, and the participant of an announcement', () => {
@@ -73,33 +79,51 @@ describe('the codec', () => {
     ['no version', prepare, 'UNKNOWN_VERSION', 'v'],
     ['a later version', { ...prepare, v: 2 }, 'UNKNOWN_VERSION', 'v'],
     ['a version as text', { ...prepare, v: '1' }, 'UNKNOWN_VERSION', 'v'],
-    ['no type', { v: 1 }, 'UNKNOWN_TYPE', 'type'],
-    ['a type of later', { v: 1, ...prepare, type: 'precommit' }, 'UNKNOWN_TYPE', 'type'],
-    ['a type that every object has', { v: 1, ...prepare, type: 'constructor' }, 'UNKNOWN_TYPE', 'type'],
-    ['an unknown field', { v: 1, ...prepare, color: 'red' }, 'INVALID_FIELD', 'color'],
-    ['an unknown field inside', { v: 1, ...prepare, epoch: { term: 1, index: 1, x: 1 } }, 'INVALID_FIELD', 'epoch.x'],
-    ['a missing field', { v: 1, ...prepare, epoch: undefined }, 'INVALID_FIELD', 'epoch'],
-    ['an id that is no UUID', { v: 1, ...prepare, branchId: '1' }, 'INVALID_FIELD', 'branchId'],
-    ['an id in upper case', { v: 1, ...prepare, branchId: branchId.toUpperCase() }, 'INVALID_FIELD', 'branchId'],
-    ['a wrong participant', { v: 1, ...prepare, participant: '../x' }, 'INVALID_FIELD', 'participant'],
-    ['a negative attempt', { v: 1, ...prepare, attempt: -1 }, 'INVALID_FIELD', 'attempt'],
-    ['a fractional attempt', { v: 1, ...prepare, attempt: 0.5 }, 'INVALID_FIELD', 'attempt'],
-    ['a deadline beyond 2^53', { v: 1, ...prepare, deadline: 2 ** 60 }, 'INVALID_FIELD', 'deadline'],
+    ['no cluster', { v: 1, ...prepare }, 'INVALID_FIELD', 'cluster'],
+    ['a cluster that is no text', { v: 1, cluster: [cluster], ...prepare }, 'INVALID_FIELD', 'cluster'],
+    ['another cluster', { v: 1, cluster: 'staging', ...prepare }, 'OTHER_CLUSTER', 'cluster'],
+    ['another cluster before all else', { v: 9, cluster: 'staging', type: 'x', y: 1 }, 'OTHER_CLUSTER', 'cluster'],
+    ['the cluster in capitals', { v: 1, cluster: 'LOCAL', ...prepare }, 'OTHER_CLUSTER', 'cluster'],
+    ['a gid of another cluster', { ...inquiry, gid: gidOf('staging', branchId) }, 'OTHER_CLUSTER', 'gid'],
+    ['a gid of another branch', { ...inquiry, gid: gidOf(cluster, transactionId) }, 'INVALID_FIELD', 'gid'],
+    ['a gid that is none', { ...inquiry, gid: '*' }, 'INVALID_FIELD', 'gid'],
+    ['no type', { v: 1, cluster }, 'UNKNOWN_TYPE', 'type'],
+    ['a type of later', { v: 1, cluster, ...prepare, type: 'precommit' }, 'UNKNOWN_TYPE', 'type'],
+    ['a type that every object has', { v: 1, cluster, ...prepare, type: 'constructor' }, 'UNKNOWN_TYPE', 'type'],
+    ['an unknown field', { v: 1, cluster, ...prepare, color: 'red' }, 'INVALID_FIELD', 'color'],
+    [
+      'an unknown field inside',
+      { v: 1, cluster, ...prepare, epoch: { term: 1, index: 1, x: 1 } },
+      'INVALID_FIELD',
+      'epoch.x',
+    ],
+    ['a missing field', { v: 1, cluster, ...prepare, epoch: undefined }, 'INVALID_FIELD', 'epoch'],
+    ['an id that is no UUID', { v: 1, cluster, ...prepare, branchId: '1' }, 'INVALID_FIELD', 'branchId'],
+    [
+      'an id in upper case',
+      { v: 1, cluster, ...prepare, branchId: branchId.toUpperCase() },
+      'INVALID_FIELD',
+      'branchId',
+    ],
+    ['a wrong participant', { v: 1, cluster, ...prepare, participant: '../x' }, 'INVALID_FIELD', 'participant'],
+    ['a negative attempt', { v: 1, cluster, ...prepare, attempt: -1 }, 'INVALID_FIELD', 'attempt'],
+    ['a fractional attempt', { v: 1, cluster, ...prepare, attempt: 0.5 }, 'INVALID_FIELD', 'attempt'],
+    ['a deadline beyond 2^53', { v: 1, cluster, ...prepare, deadline: 2 ** 60 }, 'INVALID_FIELD', 'deadline'],
     [
       'a key that is no text',
-      { v: 1, ...prepare, operations: [operations[0], { ...operations[0], keys: ['a', 7] }] },
+      { v: 1, cluster, ...prepare, operations: [operations[0], { ...operations[0], keys: ['a', 7] }] },
       'INVALID_FIELD',
       'operations[1].keys[1]',
     ],
     [
       'a payload that is missing',
-      { v: 1, ...prepare, operations: [{ operation: 'debit', keys: [] }] },
+      { v: 1, cluster, ...prepare, operations: [{ operation: 'debit', keys: [] }] },
       'INVALID_FIELD',
       'operations[0].payload',
     ],
     [
       'too many operations',
-      { v: 1, ...prepare, operations: Array.from({ length: 257 }, () => operations[0]) },
+      { v: 1, cluster, ...prepare, operations: Array.from({ length: 257 }, () => operations[0]) },
       'INVALID_FIELD',
       'operations',
     ],
@@ -110,6 +134,7 @@ describe('the codec', () => {
   it('bounds the message, each payload and its depth', () => {
     const withPayload = (payload: unknown): unknown => ({
       v: 1,
+      cluster,
       ...prepare,
       operations: [{ ...operations[0], payload }],
     });
@@ -125,31 +150,36 @@ describe('the codec', () => {
       withPayload('x'.repeat(MESSAGE_LIMITS.payloadBytes - 2)),
       withPayload(nested(MESSAGE_LIMITS.payloadDepth)),
     ];
-    for (const message of fits) expect(decodeMessage(Buffer.from(JSON.stringify(message))).type).toBe('prepare');
-    const deep = Buffer.from(`{"v":1,"type":"vote","results":${'['.repeat(1e6)}${']'.repeat(1e6)}}`);
+    for (const message of fits)
+      expect(decodeMessage(cluster, Buffer.from(JSON.stringify(message))).type).toBe('prepare');
+    const deep = Buffer.from(`{"v":1,"cluster":"local","type":"vote","results":${'['.repeat(1e6)}${']'.repeat(1e6)}}`);
     expect(refusalOf(deep).reason).toBe('INVALID_FIELD');
     const bottomless = '['.repeat(1e6) + ']'.repeat(1e6);
-    expect(refusalOf(Buffer.from(`{"v":1,"type":${bottomless}}`)).reason).toBe('UNKNOWN_TYPE');
+    expect(refusalOf(Buffer.from(`{"v":1,"cluster":"local","type":${bottomless}}`)).reason).toBe('UNKNOWN_TYPE');
     expect(refusalOf(Buffer.from(`{"v":{"x":${bottomless}}}`)).reason).toBe('UNKNOWN_VERSION');
   });
 
   it('refuses to write what it would not read', () => {
     const wrong = { ...prepare, attempt: -1 } as ProtocolMessage;
     const large = { type: 'vote', ...branch, vote: 'yes', results: ['x'.repeat(300_000)] } as const;
-    expect(() => encodeMessage(wrong)).toThrow(expect.objectContaining({ reason: 'INVALID_FIELD', path: 'attempt' }));
-    expect(() => encodeMessage(large)).toThrow(expect.objectContaining({ reason: 'INVALID_FIELD', path: 'results' }));
+    expect(() => encodeMessage(cluster, wrong)).toThrow(
+      expect.objectContaining({ reason: 'INVALID_FIELD', path: 'attempt' }),
+    );
+    expect(() => encodeMessage(cluster, large)).toThrow(
+      expect.objectContaining({ reason: 'INVALID_FIELD', path: 'results' }),
+    );
   });
 
   it('answers mutated messages with a MessageDecodeError or a valid message, and nothing else', () => {
     const random = new SeededRandom(20_260_101);
-    const wires = messages.map(encodeMessage);
+    const wires = messages.map((message) => encodeMessage(cluster, message));
     let refused = 0;
     for (let run = 0; run < 8_000; run++) {
       const bytes = mutate(random, randomItem(random, wires), randomItem(random, wires));
       try {
         // what is accepted must survive the way back
-        const message = decodeMessage(bytes);
-        expect(decodeMessage(encodeMessage(message))).toEqual(message);
+        const message = decodeMessage(cluster, bytes);
+        expect(decodeMessage(cluster, encodeMessage(cluster, message))).toEqual(message);
       } catch (error) {
         if (!(error instanceof MessageDecodeError)) throw error;
         expect(error.message.length).toBeLessThan(1_000);

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { MESSAGE_VERSION, type ProtocolMessage } from '@concordat/commit-protocol';
+import { MESSAGE_VERSION, parseGid, type ProtocolMessage } from '@concordat/commit-protocol';
 import { errorMessage, type JsonValue } from '@concordat/foundation';
 import type { z } from 'zod';
 import { MessageDecodeError, MessageEncodeError, type MessageRefusal } from './errors.js';
@@ -14,39 +14,51 @@ interface Refusal {
 const schemaOfType = new Map<unknown, z.ZodType<ProtocolMessage>>(Object.entries(messageSchemas));
 
 /**
- * The wire form of a message: JSON in UTF-8, `{"v":1,"type":…}`.
+ * The wire form of a message: JSON in UTF-8, `{"v":1,"cluster":…,"type":…}`.
  *
  * Checks what it sends as strictly as a reader would, so that a mistake shows where it was made and not in the
  * dead-letter topic of somebody else.
  *
  * @throws MessageEncodeError when no reader would take the message
  */
-export function encodeMessage(message: ProtocolMessage): Buffer {
-  const checked = check(message);
+export function encodeMessage(cluster: string, message: ProtocolMessage): Buffer {
+  const checked = check(cluster, message);
   if ('reason' in checked) throw new MessageEncodeError(checked.reason, checked.message, checked.path);
-  const buffer = Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, ...message }));
+  const buffer = Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, cluster, ...message }));
   const tooLarge = refuseBySize(buffer.length, message);
   if (tooLarge) throw new MessageEncodeError(tooLarge.reason, tooLarge.message, tooLarge.path);
   return buffer;
 }
 
 /**
- * Reads a message from the wire; what it returns has been validated in full.
+ * Reads a message from the wire; what it returns is of this cluster, and has been validated in full. The cluster is
+ * looked at before anything else: what is meant for others says nothing here, whatever it says.
  *
  * @throws MessageDecodeError, and nothing else, whatever the bytes are
  */
-export function decodeMessage(buffer: Buffer | null): ProtocolMessage {
+export function decodeMessage(cluster: string, buffer: Buffer | null): ProtocolMessage {
   const parsed = parse(buffer);
   if ('reason' in parsed) throw new MessageDecodeError(parsed.reason, parsed.message, parsed.path);
-  const { v: version, ...fields } = parsed.fields;
-  if (version !== MESSAGE_VERSION) {
-    const message = `version ${describe(version)} is unknown here; this reader knows ${MESSAGE_VERSION}`;
-    throw new MessageDecodeError('UNKNOWN_VERSION', message, 'v');
-  }
-  const checked = check(fields);
+  const { v: version, cluster: named, ...fields } = parsed.fields;
+  const stranger = refuseByEnvelope(cluster, named, version);
+  if (stranger) throw new MessageDecodeError(stranger.reason, stranger.message, stranger.path);
+  const checked = check(cluster, fields);
   const refusal = 'reason' in checked ? checked : refuseBySize(parsed.sizeBytes, checked.message);
   if (refusal) throw new MessageDecodeError(refusal.reason, refusal.message, refusal.path);
   return (checked as { message: ProtocolMessage }).message;
+}
+
+function refuseByEnvelope(own: string, cluster: unknown, version: unknown): Refusal | undefined {
+  if (typeof cluster === 'string' && cluster !== own) {
+    const message = `the message is of the cluster ${describe(cluster)}; this reader belongs to "${own}"`;
+    return { reason: 'OTHER_CLUSTER', message, path: 'cluster' };
+  }
+  if (version !== MESSAGE_VERSION) {
+    const message = `version ${describe(version)} is unknown here; this reader knows ${MESSAGE_VERSION}`;
+    return { reason: 'UNKNOWN_VERSION', message, path: 'v' };
+  }
+  if (cluster === own) return undefined;
+  return { reason: 'INVALID_FIELD', message: `cluster: must name a cluster, is ${describe(cluster)}`, path: 'cluster' };
 }
 
 /** What decides the order of messages: all about one transaction stay in order. */
@@ -70,12 +82,25 @@ function parse(buffer: Buffer | null): { fields: Record<string, unknown>; sizeBy
   return { fields: value as Record<string, unknown>, sizeBytes: buffer.length };
 }
 
-function check(fields: object): { message: ProtocolMessage } | Refusal {
+function check(cluster: string, fields: object): { message: ProtocolMessage } | Refusal {
   const type: unknown = 'type' in fields ? fields.type : undefined;
   const schema = schemaOfType.get(type);
   if (!schema) return { reason: 'UNKNOWN_TYPE', message: `the type ${describe(type)} is unknown here`, path: 'type' };
   const result = schema.safeParse(fields);
-  return result.success ? { message: result.data } : describeIssue(String(type), result.error);
+  if (!result.success) return describeIssue(String(type), result.error);
+  return refuseByGid(cluster, result.data) ?? { message: result.data };
+}
+
+/** A gid says of which cluster, transaction and branch it is; whoever tells one must mean that very branch. */
+function refuseByGid(cluster: string, message: ProtocolMessage): Refusal | undefined {
+  if (message.type !== 'inquiry') return undefined;
+  const named = parseGid(message.gid);
+  if (named !== undefined && named.cluster !== cluster) {
+    const complaint = `inquiry: gid: is of the cluster "${named.cluster}"; this one is "${cluster}"`;
+    return { reason: 'OTHER_CLUSTER', message: complaint, path: 'gid' };
+  }
+  if (named?.transactionId === message.transactionId && named.branchId === message.branchId) return undefined;
+  return { reason: 'INVALID_FIELD', message: 'inquiry: gid: must be that of the branch', path: 'gid' };
 }
 
 function describeIssue(type: string, error: z.ZodError): Refusal {

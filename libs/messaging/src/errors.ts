@@ -1,11 +1,27 @@
 import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 
-/** Why a message was refused. Stable: it stands in the headers of the dead-letter topic. */
-export type MessageRefusal =
-  'TOO_LARGE' | 'NOT_UTF8' | 'NOT_JSON' | 'NOT_A_MESSAGE' | 'UNKNOWN_VERSION' | 'UNKNOWN_TYPE' | 'INVALID_FIELD';
+/** Why a message was refused. Stable: it stands in the headers of the dead-letter topic, and metrics count by it. */
+export const MESSAGE_REFUSALS = [
+  'TOO_LARGE',
+  'NOT_UTF8',
+  'NOT_JSON',
+  'NOT_A_MESSAGE',
+  'OTHER_CLUSTER',
+  'UNKNOWN_VERSION',
+  'UNKNOWN_TYPE',
+  'INVALID_FIELD',
+] as const;
+
+export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];
+
+/** A name that no topic can bear. */
+export class NamespaceError extends CodedError {
+  readonly code = 'NAMESPACE_INVALID';
+  readonly retryable = false;
+}
 
 /**
- * Bytes that are no message of this version. The same bytes will never decode, so the reader puts them aside
+ * Bytes that are no message of this version, or of another cluster. The same bytes will never decode, so the reader puts them aside
  * (dead-letter topic) and goes on. `path` names the first wrong field, as in `operations[2].keys[0]`.
  */
 export class MessageDecodeError extends CodedError {

@@ -27,7 +27,7 @@ const announce: ProtocolMessage = { type: 'announce', participant: 'bank-a', ope
 async function createWorld(act: (name: string) => Promise<void> | undefined = () => undefined) {
   const clock = new VirtualClock();
   const broker = new MemoryBroker({ clock, random: new SeededRandom(1), partitions: 1 });
-  const raw = new MemoryMessageBus(broker);
+  const raw = new MemoryMessageBus(broker, { cluster: 'test' });
   const passed: string[] = [];
   const warnings: string[] = [];
   const failpoints: Failpoints = {
@@ -82,7 +82,7 @@ describe('a bus with failpoints', () => {
   });
 
   it('is the bus itself when none can be armed', () => {
-    const bus = new MemoryMessageBus(new MemoryBroker({ clock: new VirtualClock() }));
+    const bus = new MemoryMessageBus(new MemoryBroker({ clock: new VirtualClock() }), { cluster: 'test' });
     expect(withFailpoints(bus, { process: 'coordinator', failpoints: noFailpoints, logger: silentLogger })).toBe(bus);
   });
 
@@ -133,7 +133,7 @@ describe('a bus with failpoints', () => {
     await sending;
     expect(seen).toEqual([vote]);
     raw.crash();
-    const next = new MemoryMessageBus(broker);
+    const next = new MemoryMessageBus(broker, { cluster: 'test' });
     const again: ProtocolMessage[] = [];
     await next.start();
     await next.subscribe({

@@ -1,6 +1,8 @@
 import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { CommitHooks, MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+import type { DeadLetterCounts } from './intake.js';
+import type { Topic } from './topics.js';
 
 /** Around each publication, by type of message: handed to the bus, and acknowledged by the broker. */
 export const SENDING_MOMENTS = ['before-send', 'after-send'] as const;
@@ -37,12 +39,16 @@ class FailpointBus implements MessageBus {
     return this.bus.start();
   }
 
-  ensureTopics(topics: readonly string[]): Promise<void> {
+  ensureTopics(topics: readonly Topic[]): Promise<void> {
     return this.bus.ensureTopics(topics);
   }
 
   isConnected(): boolean {
     return this.bus.isConnected();
+  }
+
+  deadLetters(): DeadLetterCounts {
+    return this.bus.deadLetters();
   }
 
   stop(): Promise<void> {

@@ -13,9 +13,12 @@ import {
   quietIdleConnections,
   RECONNECT,
 } from './kafka-client.js';
+import { MessageIntake, type DeadLetterCounts } from './intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
+import { Namespace } from './namespace.js';
 import { Outbox, type OutboxEntry } from './outbox.js';
 import { withTimeLimit } from './time-limit.js';
+import type { Topic } from './topics.js';
 
 const DRAIN_MS = 5_000;
 
@@ -28,6 +31,8 @@ const DRAIN_MS = 5_000;
  */
 export class KafkaMessageBus implements MessageBus {
   private readonly settings: KafkaSettings;
+  private readonly namespace: Namespace;
+  private readonly intake: MessageIntake;
   private readonly outbox: Outbox;
   private readonly sender: KafkaSender;
   private readonly subscriptions = new Set<KafkaSubscription>();
@@ -50,6 +55,8 @@ export class KafkaMessageBus implements MessageBus {
       standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
     };
     quietIdleConnections();
+    this.namespace = new Namespace(options);
+    this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
     this.sender = new KafkaSender(this.settings);
     this.outbox = new Outbox({
       send: (batch) => this.sender.send(batch),
@@ -68,12 +75,13 @@ export class KafkaMessageBus implements MessageBus {
     await this.patiently('the connection to Kafka', this.starting);
   }
 
-  async ensureTopics(topics: readonly string[]): Promise<void> {
+  async ensureTopics(topics: readonly Topic[]): Promise<void> {
     const { clock, logger, random } = this.settings;
+    const names = topics.map((topic) => this.namespace.topic(topic));
     for (let attempt = 0; ; attempt++) {
       if (this.stopped) throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped before the topics stood');
       try {
-        return await createTopics(this.settings, topics);
+        return await createTopics(this.settings, names);
       } catch (error) {
         if (attempt === 0) logger.warn(`cannot create topics yet, trying again: ${errorMessage(error)}`);
       }
@@ -83,9 +91,9 @@ export class KafkaMessageBus implements MessageBus {
 
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
     const entries = messages.map(({ topic, message }) => ({
-      topic,
+      topic: this.namespace.topic(topic),
       key: messageKey(message),
-      value: encodeMessage(message),
+      value: encodeMessage(this.namespace.cluster, message),
     }));
     return this.outbox.publish(entries);
   }
@@ -96,7 +104,7 @@ export class KafkaMessageBus implements MessageBus {
     const subscription: KafkaSubscription = new KafkaSubscription(
       {
         createConsumer: (group, topics, events) => new KafkaGroupConsumer(this.settings, group, topics, events),
-        publishDeadLetter: (entry) => this.publishDeadLetter(entry),
+        intake: this.intake,
         uniqueGroup: (group) => `${group}.${randomUUID()}`,
         onEnded: () => this.subscriptions.delete(subscription),
         clock,
@@ -105,7 +113,11 @@ export class KafkaMessageBus implements MessageBus {
         commitIntervalMs,
         stallTimeoutMs,
       },
-      options,
+      {
+        ...options,
+        group: this.namespace.group(options.group),
+        topics: options.topics.map((topic) => this.namespace.topic(topic)),
+      },
     );
     this.subscriptions.add(subscription);
     subscription.start();
@@ -115,6 +127,10 @@ export class KafkaMessageBus implements MessageBus {
 
   isConnected(): boolean {
     return !this.stopped && this.sender.isConnected;
+  }
+
+  deadLetters(): DeadLetterCounts {
+    return this.intake.deadLetters;
   }
 
   async stop(): Promise<void> {

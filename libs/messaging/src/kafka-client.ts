@@ -14,12 +14,13 @@ import {
   type TopicMessages,
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
+import type { NamespaceOptions } from './namespace.js';
 import { type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
 import { MESSAGE_LIMITS } from './schemas.js';
 import { withTimeLimit } from './time-limit.js';
 
 /** Settings of the Kafka bus. Times in milliseconds. */
-export interface KafkaMessageBusOptions {
+export interface KafkaMessageBusOptions extends NamespaceOptions {
   /** `host:port` of some brokers of the cluster */
   readonly brokers: readonly string[];
   /**
@@ -50,7 +51,9 @@ export interface KafkaMessageBusOptions {
   readonly standingTimeoutMs?: number;
 }
 
-export type KafkaSettings = Required<Omit<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'outboxLimits'>> &
+export type KafkaSettings = Required<
+  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'outboxLimits'>
+> &
   Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'outboxLimits'>;
 
 const CONNECTION_TIMEOUT_MS = 3_000;

@@ -1,15 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, silentLogger, VirtualClock } from '@concordat/foundation';
-import type { SubscriptionOptions } from './bus.js';
+import type { BrokerSubscription } from './bus.js';
 import { encodeMessage } from './codec.js';
+import { MessageIntake } from './intake.js';
 import {
   type ConsumerEvents,
   type GroupConsumer,
   KafkaSubscription,
   type TopicPartitionOffset,
 } from './kafka-subscription.js';
+import { Namespace } from './namespace.js';
 
-const topic = 'concordat.decide.bank-a';
+const topic = 'concordat.test.decide.bank-a';
 const id = '018f2d3c-1111-7abc-8def-0123456789ab';
 
 /** A consumer whose broker is the test. */
@@ -55,7 +57,7 @@ class FakeConsumer implements GroupConsumer {
       messages: offsets.map((offset) => ({
         offset: String(offset),
         key: null,
-        value: encodeMessage({
+        value: encodeMessage('test', {
           type: 'decision',
           transactionId: id,
           branchId: id,
@@ -76,7 +78,7 @@ async function turns(): Promise<void> {
   for (let turn = 0; turn < 30; turn++) await Promise.resolve();
 }
 
-function createSubscription(options: Partial<SubscriptionOptions> = {}) {
+function createSubscription(options: Partial<BrokerSubscription> = {}) {
   const clock = new VirtualClock();
   const consumers: FakeConsumer[] = [];
   const broker = { isUp: true };
@@ -88,7 +90,7 @@ function createSubscription(options: Partial<SubscriptionOptions> = {}) {
         consumers.push(consumer);
         return consumer;
       },
-      publishDeadLetter: () => undefined,
+      intake: new MessageIntake(new Namespace({ cluster: 'test' }), () => undefined, silentLogger),
       uniqueGroup: (group) => `${group}.unique`,
       onEnded: () => undefined,
       clock,

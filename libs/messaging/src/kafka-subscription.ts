@@ -3,15 +3,11 @@ import {
   DEFAULT_MAXIMUM_IN_FLIGHT,
   DEFAULT_STOP_TIMEOUT_MS,
   type Subscription,
-  type SubscriptionOptions,
+  type BrokerSubscription,
 } from './bus.js';
-import { decodeMessage } from './codec.js';
-import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
-import { MessageDecodeError } from './errors.js';
+import type { MessageIntake } from './intake.js';
 import { OffsetTracker } from './offset-tracker.js';
-import type { OutboxEntry } from './outbox.js';
 import { withTimeLimit } from './time-limit.js';
-import { DEAD_LETTER_TOPIC } from './topics.js';
 
 export interface TopicPartition {
   readonly topic: string;
@@ -62,7 +58,7 @@ export interface GroupConsumer {
 
 export interface KafkaSubscriptionDependencies {
   readonly createConsumer: (group: string, topics: readonly string[], events: ConsumerEvents) => GroupConsumer;
-  readonly publishDeadLetter: (entry: OutboxEntry) => void;
+  readonly intake: Pick<MessageIntake, 'take'>;
   /** makes the name of a group that nobody else has */
   readonly uniqueGroup: (group: string) => string;
   readonly onEnded: () => void;
@@ -126,7 +122,7 @@ export class KafkaSubscription implements Subscription {
 
   constructor(
     private readonly dependencies: KafkaSubscriptionDependencies,
-    private readonly options: SubscriptionOptions,
+    private readonly options: BrokerSubscription,
   ) {
     this.latest = options.start === 'latest';
     this.group = this.latest ? dependencies.uniqueGroup(options.group) : options.group;
@@ -358,13 +354,12 @@ export class KafkaSubscription implements Subscription {
       finish();
     };
     try {
-      const handled = this.options.onMessage(decodeMessage(value));
+      const message = this.dependencies.intake.take({ topic, partition, offset, key, value });
+      const handled = message && this.options.onMessage(message);
       if (handled) handled.then(finish, fail);
       else finish();
     } catch (error) {
-      if (!(error instanceof MessageDecodeError)) return fail(error);
-      this.putAside({ topic, partition, offset }, key, value, error);
-      finish();
+      fail(error);
     }
   }
 
@@ -372,13 +367,6 @@ export class KafkaSubscription implements Subscription {
     this.inFlight--;
     tracker.finish(offset);
     this.wake();
-  }
-
-  private putAside(origin: MessageOrigin, key: Buffer | null, value: Buffer | null, error: MessageDecodeError): void {
-    const { logger, publishDeadLetter } = this.dependencies;
-    logger.warn(`a message of ${origin.topic} (offset ${origin.offset}) is put aside: ${error.message}`);
-    if (origin.topic === DEAD_LETTER_TOPIC) return;
-    publishDeadLetter({ topic: DEAD_LETTER_TOPIC, key, value, headers: deadLetterHeaders(origin, error) });
   }
 
   private isFull(): boolean {

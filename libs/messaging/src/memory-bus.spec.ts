@@ -3,6 +3,7 @@ import type { DecisionMessage } from '@concordat/commit-protocol';
 import { randomInteger, SeededRandom, VirtualClock } from '@concordat/foundation';
 import { MemoryBroker, type MemoryFaults, NO_FAULTS } from './memory-broker.js';
 import { MemoryMessageBus } from './memory-bus.js';
+import { Namespace } from './namespace.js';
 import { decideTopic } from './topics.js';
 
 const topic = decideTopic('bank-a');
@@ -42,10 +43,10 @@ async function simulate(seed: number): Promise<string[]> {
   });
   const random = new SeededRandom(seed + 1);
   const seen: string[] = [];
-  const publisher = new MemoryMessageBus(broker);
+  const publisher = new MemoryMessageBus(broker, { cluster: 'test' });
   await publisher.start();
   const join = async (): Promise<MemoryMessageBus> => {
-    const bus = new MemoryMessageBus(broker);
+    const bus = new MemoryMessageBus(broker, { cluster: 'test' });
     await bus.start();
     await bus.subscribe({
       group: 'bank-a',
@@ -91,7 +92,7 @@ describe('the memory bus under faults', () => {
 
   it('reorders messages of different keys, never those of one', async () => {
     const { broker, run } = createWorld(5, { maximumDelayMs: 50 });
-    const bus = new MemoryMessageBus(broker);
+    const bus = new MemoryMessageBus(broker, { cluster: 'test' });
     await bus.start();
     const seen: { key: string; number: number }[] = [];
     await bus.subscribe({
@@ -114,19 +115,19 @@ describe('the memory bus under faults', () => {
 
   it('loses messages only when it is told to', async () => {
     const { broker, run } = createWorld(6, { lossProbability: 0.5 });
-    const bus = new MemoryMessageBus(broker);
+    const bus = new MemoryMessageBus(broker, { cluster: 'test' });
     await bus.start();
     await bus.ensureTopics([topic]);
     void bus.publish(Array.from({ length: 100 }, (_, number) => ({ topic, message: decision(1, number) })));
     await run(1_000);
-    const stored = broker.recordsOf(topic).length;
+    const stored = broker.recordsOf(new Namespace({ cluster: 'test' }).topic(topic)).length;
     expect(stored).toBeGreaterThan(20);
     expect(stored).toBeLessThan(80);
   });
 
   it('has members whose sessions have expired read again what they had not committed', async () => {
     const { broker, run } = createWorld(8);
-    const bus = new MemoryMessageBus(broker);
+    const bus = new MemoryMessageBus(broker, { cluster: 'test' });
     await bus.start();
     const seen: number[] = [];
     await bus.subscribe({
@@ -147,7 +148,7 @@ describe('the memory bus under faults', () => {
 
   it('brings what a crashed member had not committed to its successor', async () => {
     const { broker, run } = createWorld(7);
-    const before = new MemoryMessageBus(broker);
+    const before = new MemoryMessageBus(broker, { cluster: 'test' });
     await before.start();
     const seen: number[] = [];
     const options = {
@@ -162,7 +163,7 @@ describe('the memory bus under faults', () => {
     await run(50);
     expect(seen).toEqual([0, 1]);
     before.crash();
-    const after = new MemoryMessageBus(broker);
+    const after = new MemoryMessageBus(broker, { cluster: 'test' });
     await after.start();
     await after.subscribe(options);
     await run(50);

@@ -2,11 +2,14 @@ import { type Logger, silentLogger } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
 import { encodeMessage, messageKey } from './codec.js';
 import { MessageBusError } from './errors.js';
+import { MessageIntake, type DeadLetterCounts } from './intake.js';
 import type { MemoryBroker } from './memory-broker.js';
 import { MemorySubscription } from './memory-subscription.js';
+import { Namespace, type NamespaceOptions } from './namespace.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
+import type { Topic } from './topics.js';
 
-export interface MemoryMessageBusOptions {
+export interface MemoryMessageBusOptions extends NamespaceOptions {
   readonly logger?: Logger;
   readonly outboxLimits?: Partial<OutboxLimits>;
 }
@@ -21,14 +24,18 @@ const DRAIN_MS = 5_000;
 export class MemoryMessageBus implements MessageBus {
   private readonly logger: Logger;
   private readonly outbox: Outbox;
+  private readonly namespace: Namespace;
+  private readonly intake: MessageIntake;
   private readonly subscriptions = new Set<MemorySubscription>();
   private state: 'new' | 'started' | 'stopped' = 'new';
 
   constructor(
     private readonly broker: MemoryBroker,
-    options: MemoryMessageBusOptions = {},
+    options: MemoryMessageBusOptions,
   ) {
     this.logger = options.logger ?? silentLogger;
+    this.namespace = new Namespace(options);
+    this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.logger);
     this.outbox = new Outbox({
       send: (batch) => this.send(batch),
       defer: (action) => void broker.clock.setTimer(0, action),
@@ -44,15 +51,15 @@ export class MemoryMessageBus implements MessageBus {
     this.outbox.open();
   }
 
-  async ensureTopics(topics: readonly string[]): Promise<void> {
-    for (const topic of topics) this.broker.createTopic(topic);
+  async ensureTopics(topics: readonly Topic[]): Promise<void> {
+    for (const topic of topics) this.broker.createTopic(this.namespace.topic(topic));
   }
 
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
     const entries = messages.map(({ topic, message }) => ({
-      topic,
+      topic: this.namespace.topic(topic),
       key: messageKey(message),
-      value: encodeMessage(message),
+      value: encodeMessage(this.namespace.cluster, message),
     }));
     return this.outbox.publish(entries);
   }
@@ -61,8 +68,12 @@ export class MemoryMessageBus implements MessageBus {
     if (this.state === 'stopped') throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped');
     const subscription = new MemorySubscription(
       this.broker,
-      options,
-      (entry) => this.publishDeadLetter(entry),
+      {
+        ...options,
+        group: this.namespace.group(options.group),
+        topics: options.topics.map((topic) => this.namespace.topic(topic)),
+      },
+      this.intake,
       this.logger,
       () => this.subscriptions.delete(subscription),
     );
@@ -72,6 +83,10 @@ export class MemoryMessageBus implements MessageBus {
 
   isConnected(): boolean {
     return this.state === 'started' && this.broker.isUp;
+  }
+
+  deadLetters(): DeadLetterCounts {
+    return this.intake.deadLetters;
   }
 
   async stop(): Promise<void> {

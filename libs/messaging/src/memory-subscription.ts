@@ -3,15 +3,11 @@ import {
   DEFAULT_MAXIMUM_IN_FLIGHT,
   DEFAULT_STOP_TIMEOUT_MS,
   type Subscription,
-  type SubscriptionOptions,
+  type BrokerSubscription,
 } from './bus.js';
-import { decodeMessage } from './codec.js';
-import { deadLetterHeaders } from './dead-letter.js';
-import { MessageDecodeError } from './errors.js';
+import type { MessageIntake } from './intake.js';
 import type { MemoryBroker, MemoryMember, MemoryPartition, MemoryRecord } from './memory-broker.js';
 import { OffsetTracker } from './offset-tracker.js';
-import type { OutboxEntry } from './outbox.js';
-import { DEAD_LETTER_TOPIC } from './topics.js';
 
 interface AssignedPartition {
   readonly partition: MemoryPartition;
@@ -42,8 +38,8 @@ export class MemorySubscription implements Subscription, MemoryMember {
 
   constructor(
     private readonly broker: MemoryBroker,
-    private readonly options: SubscriptionOptions,
-    private readonly publishDeadLetter: (entry: OutboxEntry) => void,
+    private readonly options: BrokerSubscription,
+    private readonly intake: MessageIntake,
     private readonly logger: Logger,
     private readonly onEnded: () => void,
   ) {
@@ -158,15 +154,15 @@ export class MemorySubscription implements Subscription, MemoryMember {
     this.inFlight++;
     const finish = (): void => this.finished(part, record.offset);
     try {
-      const handled = this.options.onMessage(decodeMessage(record.value));
+      const message = this.intake.take({ ...record, offset: String(record.offset) });
+      const handled = message && this.options.onMessage(message);
       if (!handled) return finish();
       handled.then(finish, (error: unknown) => {
         this.reportHandler(record, error);
         finish();
       });
     } catch (error) {
-      if (error instanceof MessageDecodeError) this.putAside(record, error);
-      else this.reportHandler(record, error);
+      this.reportHandler(record, error);
       finish();
     }
   }
@@ -205,14 +201,6 @@ export class MemorySubscription implements Subscription, MemoryMember {
     for (const { partition, tracker } of this.assigned) {
       this.broker.commit(this.options.group, partition, tracker.position);
     }
-  }
-
-  private putAside(record: MemoryRecord, error: MessageDecodeError): void {
-    const origin = { topic: record.topic, partition: record.partition, offset: String(record.offset) };
-    this.logger.warn(`a message of ${record.topic} is put aside: ${error.message}`);
-    if (record.topic === DEAD_LETTER_TOPIC) return;
-    const headers = deadLetterHeaders(origin, error);
-    this.publishDeadLetter({ topic: DEAD_LETTER_TOPIC, key: record.key, value: record.value, headers });
   }
 
   private reportHandler(record: MemoryRecord, error: unknown): void {

@@ -1,7 +1,12 @@
-/** Names of the Kafka topics; see the contract. */
-export const REPLIES_TOPIC = 'concordat.replies';
-export const OUTCOMES_TOPIC = 'concordat.outcomes';
-export const DEAD_LETTER_TOPIC = 'concordat.dead-letter';
+/**
+ * What a message is sent to, as every part of the system says it. The name on the broker is the bus's matter: it
+ * differs from cluster to cluster (`Namespace`).
+ */
+export type Topic = 'replies' | 'outcomes' | 'dead-letter' | `prepare.${string}` | `decide.${string}`;
+
+export const REPLIES_TOPIC = 'replies' satisfies Topic;
+export const OUTCOMES_TOPIC = 'outcomes' satisfies Topic;
+export const DEAD_LETTER_TOPIC = 'dead-letter' satisfies Topic;
 
 const PARTICIPANT = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
@@ -11,11 +16,11 @@ export function isParticipantName(value: string): boolean {
 }
 
 /** Work for a participant: `prepare`, `commit-one-phase`. */
-export function prepareTopic(participant: string): string {
-  return `concordat.prepare.${participant}`;
+export function prepareTopic(participant: string): Topic {
+  return `prepare.${participant}`;
 }
 
 /** Rulings for a participant: decisions and answers to its inquiries. */
-export function decideTopic(participant: string): string {
-  return `concordat.decide.${participant}`;
+export function decideTopic(participant: string): Topic {
+  return `decide.${participant}`;
 }

@@ -8,4 +8,4 @@ export * from './runtime/participant-runtime.js';
 export * from './runtime/participant-runtime.types.js';
 export type * from './runtime/resource-manager.js';
 export { isClusterName } from '@concordat/commit-protocol';
-export { isParticipantName } from '@concordat/messaging';
+export { DEFAULT_TOPIC_PREFIX, TOPIC_PREFIX_RULE, isParticipantName, isTopicPrefix } from '@concordat/messaging';

@@ -24,11 +24,11 @@ const RETAINED_MESSAGES = 1_000;
 /** The participants of one coordinator's process, and the wire to them: both in its memory. */
 export class Participants {
   private readonly broker = new MemoryBroker({ clock: new SystemClock(), retainedMessages: RETAINED_MESSAGES });
-  private readonly bus = new MemoryMessageBus(this.broker);
+  private readonly bus = new MemoryMessageBus(this.broker, { cluster: 'test' });
 
   /** For the coordinator. */
   createBus(): MessageBus {
-    return new MemoryMessageBus(this.broker);
+    return new MemoryMessageBus(this.broker, { cluster: 'test' });
   }
 
   async start(): Promise<void> {

@@ -16,7 +16,7 @@ import {
   TransactionManager,
   type BranchRequest,
 } from '../../../apps/coordinator/src/index.js';
-import type { Shot } from '../shots.js';
+import { FUZZ_CLUSTER, FUZZ_NAMESPACE, type Shot } from '../shots.js';
 import { WatchedBus } from '../watched-bus.js';
 import type { Part } from './cast.js';
 import { HonestBranches, type Conduct } from './honest-branches.js';
@@ -59,7 +59,7 @@ export class CoordinatorRange {
   private readonly honest: HonestBranches;
   private readonly consumer: RepliesConsumer;
   private readonly bus: WatchedBus;
-  private readonly outside = new MemoryMessageBus(this.broker);
+  private readonly outside = new MemoryMessageBus(this.broker, { cluster: FUZZ_CLUSTER });
   /** what honest branches still have to say; while it is undefined they hear nothing */
   private honestReplies: ProtocolMessage[] | undefined = [];
   private isHealing = false;
@@ -74,7 +74,7 @@ export class CoordinatorRange {
     this.judge = new CoordinatorJudge(this.log.state);
     const fails = (message: string): void => void this.failures.push(message);
     const logger: Logger = { debug: ignore, info: ignore, warn: ignore, error: fails };
-    this.bus = new WatchedBus(new MemoryMessageBus(this.broker, { logger }), {
+    this.bus = new WatchedBus(new MemoryMessageBus(this.broker, { cluster: FUZZ_CLUSTER, logger }), {
       delivered: (message) => {
         this.deliveredCount++;
         this.judge.delivered(message);
@@ -93,7 +93,7 @@ export class CoordinatorRange {
       random,
       failpoints: noFailpoints,
       logger: { ...logger, error: (message) => void (message.startsWith('ALERT') || fails(message)) },
-      options: { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'fuzz', beginDelayMs: 0 },
+      options: { ...DEFAULT_TRANSACTION_OPTIONS, cluster: FUZZ_CLUSTER, beginDelayMs: 0 },
     });
     this.consumer = new RepliesConsumer(this.bus, this.manager, 1, { ...logger, warn: ignore });
   }
@@ -136,13 +136,15 @@ export class CoordinatorRange {
 
   /** Leaves the messages in the topic of replies, and lets some time pass. */
   async fire(shots: readonly Shot[], random: SeededRandom): Promise<void> {
-    this.broker.append(shots.map(({ topic, bytes }) => ({ topic, key: null, value: bytes })));
+    this.broker.append(
+      shots.map(({ topic, bytes }) => ({ topic: FUZZ_NAMESPACE.topic(topic), key: null, value: bytes })),
+    );
     this.clock.advance(randomInteger(random, 0, 200));
     await turn();
   }
 
   get deadLetters(): (Buffer | null)[] {
-    return this.broker.recordsOf(DEAD_LETTER_TOPIC).map(({ value }) => value);
+    return this.broker.recordsOf(FUZZ_NAMESPACE.topic(DEAD_LETTER_TOPIC)).map(({ value }) => value);
   }
 
   /** Everything that was held up or not answered comes to its end. */

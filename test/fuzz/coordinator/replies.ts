@@ -1,13 +1,15 @@
 import { randomChance, randomInteger, randomItem, type Random } from '@concordat/foundation';
-import type {
-  Ballot,
-  BallotAnswer,
-  BranchAddress,
-  BranchEnd,
-  ProtocolMessage,
-  ReplyMessage,
-  Vote,
+import {
+  formatGid,
+  type Ballot,
+  type BallotAnswer,
+  type BranchAddress,
+  type BranchEnd,
+  type ProtocolMessage,
+  type ReplyMessage,
+  type Vote,
 } from '@concordat/commit-protocol';
+import { FUZZ_CLUSTER } from '../shots.js';
 import {
   someDecision,
   strangeAcceptors,
@@ -54,7 +56,7 @@ export function someReply(random: Random, address: BranchAddress, open: Ballot |
     case 'branches-decided':
       return { type, ...address, decision: someDecision(random) };
     case 'inquiry':
-      return { type, ...address, gid: randomItem(random, ['x', '*', `concordat:fuzz:${address.transactionId}:b`]) };
+      return { type, ...address, gid: formatGid(FUZZ_CLUSTER, address.transactionId, address.branchId) };
   }
 }
 

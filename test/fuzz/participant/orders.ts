@@ -1,5 +1,12 @@
 import { randomChance, randomInteger, randomItem, type Random } from '@concordat/foundation';
-import type { Acceptor, BallotAnswer, BranchAddress, ProtocolMessage } from '@concordat/commit-protocol';
+import {
+  formatGid,
+  type Acceptor,
+  type BallotAnswer,
+  type BranchAddress,
+  type ProtocolMessage,
+} from '@concordat/commit-protocol';
+import { FUZZ_CLUSTER } from '../shots.js';
 import {
   someDecision,
   strangeAcceptors,
@@ -110,7 +117,7 @@ export function idleOrder(random: Random, actor: Actor): ProtocolMessage {
     () => ({ type: 'vote', ...address, vote: 'yes', results: [], error: strangeError(random) }),
     () => ({ type: 'done', ...address, end: part.decision === 'commit' ? 'aborted' : 'committed' }),
     () => ({ type: 'branches-decided', ...address, decision: value }),
-    () => ({ type: 'inquiry', ...address, gid: '*' }),
+    () => ({ type: 'inquiry', ...address, gid: formatGid(FUZZ_CLUSTER, transactionId, address.branchId) }),
     () => ({ type: 'outcome', transactionId, outcome: 'mixed', decidedAt: 0, endedAt: 0, participants: [] }),
   ])();
 }

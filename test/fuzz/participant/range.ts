@@ -1,8 +1,15 @@
 import { randomInteger, UuidV7Generator, VirtualClock, type Logger, type SeededRandom } from '@concordat/foundation';
 import type { OperationCall, ProtocolMessage } from '@concordat/commit-protocol';
-import { DEAD_LETTER_TOPIC, decideTopic, MemoryBroker, MemoryMessageBus, prepareTopic } from '@concordat/messaging';
+import {
+  DEAD_LETTER_TOPIC,
+  decideTopic,
+  MemoryBroker,
+  MemoryMessageBus,
+  prepareTopic,
+  type Topic,
+} from '@concordat/messaging';
 import { BranchRefusedError, ParticipantRuntime } from '@concordat/participant';
-import type { Shot } from '../shots.js';
+import { FUZZ_CLUSTER, FUZZ_NAMESPACE, type Shot } from '../shots.js';
 import { WatchedBus } from '../watched-bus.js';
 import { BranchStore, type LocalWork } from './branch-store.js';
 import { messageOf, PARTICIPANT, prepareOf, TERM, type Actor, type Part } from './cast.js';
@@ -21,7 +28,7 @@ export class ParticipantRange {
   readonly judge: ParticipantJudge;
   deliveredCount = 0;
   private readonly broker = new MemoryBroker({ clock: this.clock, partitions: 1, retainedMessages: 5_000 });
-  private readonly outside = new MemoryMessageBus(this.broker);
+  private readonly outside = new MemoryMessageBus(this.broker, { cluster: FUZZ_CLUSTER });
   private readonly bus: WatchedBus;
   private readonly runtime: ParticipantRuntime<LocalWork>;
   private readonly ids: UuidV7Generator;
@@ -36,7 +43,7 @@ export class ParticipantRange {
       warn: ignore,
       error: (message) => void this.failures.push(message),
     };
-    this.bus = new WatchedBus(new MemoryMessageBus(this.broker, { logger }), {
+    this.bus = new WatchedBus(new MemoryMessageBus(this.broker, { cluster: FUZZ_CLUSTER, logger }), {
       delivered: (message) => {
         this.deliveredCount++;
         this.judge.delivered(message);
@@ -74,12 +81,14 @@ export class ParticipantRange {
   }
 
   async fire(shots: readonly Shot[], random: SeededRandom): Promise<void> {
-    this.broker.append(shots.map(({ topic, bytes }) => ({ topic, key: null, value: bytes })));
+    this.broker.append(
+      shots.map(({ topic, bytes }) => ({ topic: FUZZ_NAMESPACE.topic(topic), key: null, value: bytes })),
+    );
     await this.rest(randomInteger(random, 0, 200));
   }
 
   get deadLetters(): (Buffer | null)[] {
-    return this.broker.recordsOf(DEAD_LETTER_TOPIC).map(({ value }) => value);
+    return this.broker.recordsOf(FUZZ_NAMESPACE.topic(DEAD_LETTER_TOPIC)).map(({ value }) => value);
   }
 
   /** Every branch hears what its transaction has really come to, as often as a coordinator says it. */
@@ -128,7 +137,7 @@ export class ParticipantRange {
   }
 }
 
-export function topicFor({ type }: ProtocolMessage): string {
+export function topicFor({ type }: ProtocolMessage): Topic {
   return type === 'prepare' || type === 'commit-one-phase' ? prepareTopic(PARTICIPANT) : decideTopic(PARTICIPANT);
 }
 

@@ -19,6 +19,7 @@ export class BankMetrics {
     this.counter('terminations', 'branches that were to decide without a coordinator', 'what', (metrics) => ({
       due: metrics.terminations,
     }));
+    this.counter('dead_letters', 'messages put aside, by reason', 'reason', ({ deadLetters }) => deadLetters);
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(
       'oldest_prepared_age_seconds',

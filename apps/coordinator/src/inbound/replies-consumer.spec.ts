@@ -28,10 +28,8 @@ describe('RepliesConsumer', () => {
     const { consumer, bus } = new Fixture();
     expect(consumer.obstacle()).toContain('has not been reached');
     await consumer.start();
-    expect(bus.topics).toEqual(['concordat.replies', 'concordat.outcomes', 'concordat.dead-letter']);
-    expect(bus.subscriptions).toMatchObject([
-      { group: 'concordat-coordinator-2', topics: ['concordat.replies'], stopped: false },
-    ]);
+    expect(bus.topics).toEqual(['replies', 'outcomes', 'dead-letter']);
+    expect(bus.subscriptions).toMatchObject([{ group: 'coordinator.2', topics: ['replies'], stopped: false }]);
     expect(consumer.obstacle()).toBeUndefined();
     bus.connected = false;
     expect(consumer.obstacle()).toBe('the broker cannot be reached');
@@ -64,7 +62,7 @@ describe('RepliesConsumer', () => {
     expect(harness.bus.of('decision')).toMatchObject([{ decision: 'abort', branchId }]);
     expect(harness.log.state.participant('bank-z')).toBeDefined();
     await onMessage({ type: 'decision', transactionId, branchId, participant: 'a', decision: 'abort', attempt: 0 });
-    expect(warnings).toEqual(['a decision message does not belong into concordat.replies; ignored']);
+    expect(warnings).toEqual(['a decision message does not belong into replies; ignored']);
   });
 
   it('passes the failpoints of what it hears', async () => {

@@ -40,7 +40,7 @@ export class RepliesConsumer {
       await this.bus.start();
       await this.bus.ensureTopics([REPLIES_TOPIC, OUTCOMES_TOPIC, DEAD_LETTER_TOPIC]);
       const subscription = await this.bus.subscribe({
-        group: `concordat-coordinator-${this.nodeId}`,
+        group: `coordinator.${this.nodeId}`,
         topics: [REPLIES_TOPIC],
         start: 'latest', // what was said while this node was away is asked for again by whoever leads
         onMessage: (message) => {

@@ -214,7 +214,7 @@ describe('presumed abort (protocol 3)', () => {
     await harness.settle();
     expect(harness.bus.sent).toEqual([
       {
-        topic: 'concordat.decide.bank-a',
+        topic: 'decide.bank-a',
         message: {
           type: 'decision',
           transactionId: id,

@@ -12,10 +12,7 @@ describe('what must be in the log before which message leaves (protocol 3)', () 
     harness.watch(harness.execute());
     await harness.settle();
     expect(harness.log.proposed.map(({ type }) => type)).toEqual(['begin']);
-    expect(harness.bus.sent.map(({ topic }) => topic)).toEqual([
-      'concordat.prepare.bank-a',
-      'concordat.prepare.bank-b',
-    ]);
+    expect(harness.bus.sent.map(({ topic }) => topic)).toEqual(['prepare.bank-a', 'prepare.bank-b']);
     expect(harness.bus.of('prepare').every(({ attempt, epoch }) => attempt === 0 && epoch.term === 1)).toBe(true);
   });
 
@@ -123,7 +120,7 @@ describe('what must be in the log before which message leaves (protocol 3)', () 
     harness.log.applyNext();
     await harness.settle();
     expect(harness.bus.sent).toMatchObject([
-      { topic: 'concordat.prepare.bank-a', message: { type: 'commit-one-phase', attempt: 0 } },
+      { topic: 'prepare.bank-a', message: { type: 'commit-one-phase', attempt: 0 } },
     ]);
   });
 
@@ -354,7 +351,7 @@ describe('answers to clients (protocol 4.6)', () => {
     await harness.settle();
     harness.watch(of('bank-x', 'debit'));
     await harness.settle();
-    expect(harness.bus.sent.map(({ topic }) => topic)).toEqual(['concordat.prepare.bank-x']);
+    expect(harness.bus.sent.map(({ topic }) => topic)).toEqual(['prepare.bank-x']);
   });
 
   it('logs an announcement once, however often it is repeated', async () => {

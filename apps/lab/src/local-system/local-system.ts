@@ -14,6 +14,7 @@ import type { ProcessRecord, SystemFile, SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
 const CLUSTER_NAME = 'local';
+const TOPIC_PREFIX = 'concordat';
 /** Services get this long before the servers below them are ended too; together with the next below 10 s. */
 const SERVICES_GRACE_MS = 4000;
 const SERVERS_GRACE_MS = 4500;
@@ -24,7 +25,8 @@ const PORT_RELEASE_MS = 5000;
 export function contextOf(options: SystemOptions, say: (text: string) => void): SystemContext {
   const root = repositoryRoot();
   const directory = path.resolve(root, options.directory);
-  return { root, directory, clusterName: CLUSTER_NAME, portOffset: options.portOffset, say };
+  const topicPrefix = process.env['CONCORDAT_TOPIC_PREFIX'] ?? TOPIC_PREFIX;
+  return { root, directory, clusterName: CLUSTER_NAME, topicPrefix, portOffset: options.portOffset, say };
 }
 
 /** How the part of this name is started. */
@@ -180,6 +182,7 @@ export async function dismiss(file: SystemFile, name: PartName): Promise<void> {
 export function initialState(context: SystemContext): SystemState {
   return {
     clusterName: context.clusterName,
+    topicPrefix: context.topicPrefix,
     startedAt: new Date().toISOString(),
     supervisorPid: process.pid,
     portOffset: context.portOffset,

@@ -42,6 +42,7 @@ export interface SystemContext {
   readonly root: string;
   readonly directory: string;
   readonly clusterName: string;
+  readonly topicPrefix: string;
   readonly portOffset: number;
   readonly say: (text: string) => void;
   /** variables for services that are started with this context, beside those that they always get */

@@ -75,6 +75,7 @@ function nodeService(
           ...process.env,
           KAFKA_BROKERS: kafkaBrokers(context.portOffset),
           CONCORDAT_CLUSTER: context.clusterName,
+          CONCORDAT_TOPIC_PREFIX: context.topicPrefix,
           CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
           CONCORDAT_FAILPOINTS: 'on',
           ...service.env,

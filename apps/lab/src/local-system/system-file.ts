@@ -21,6 +21,8 @@ export interface ProcessRecord {
 /** What `system.json` holds while a local system runs. */
 export interface SystemState {
   readonly clusterName: string;
+  /** what the names of topics and groups begin with */
+  readonly topicPrefix: string;
   readonly startedAt: string;
   /** the process that watches over the others and ends them */
   readonly supervisorPid: number;

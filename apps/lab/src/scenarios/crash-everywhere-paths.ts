@@ -8,7 +8,6 @@ import type { KafkaTap } from './kafka-tap.js';
 import { rule } from './operator.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
-const REPLIES_TOPIC = 'concordat.replies';
 /** A transaction of the paths' own is aborted after this when a crash leaves it behind. */
 const TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 3_000;
@@ -105,7 +104,7 @@ async function ruleAgainst({ lab }: PathContext, bank: string): Promise<void> {
 let announced = 0;
 
 async function announceSomethingNew({ tap }: PathContext): Promise<void> {
-  await send(tap, REPLIES_TOPIC, {
+  await send(tap, tap.wire.replies, {
     type: 'announce',
     participant: 'lab-visitor',
     operations: [`operation-${Date.now()}-${announced++}`],
@@ -125,11 +124,11 @@ async function inquireAboutSomethingOld({ tap, lab }: PathContext): Promise<void
 async function inquire(tap: KafkaTap, lab: ScenarioLab, transactionId: string): Promise<void> {
   const branchId = randomUUID();
   const gid = gidOf(lab, transactionId, branchId);
-  await send(tap, REPLIES_TOPIC, { type: 'inquiry', transactionId, branchId, participant: 'bank-a', gid });
+  await send(tap, tap.wire.replies, { type: 'inquiry', transactionId, branchId, participant: 'bank-a', gid });
 }
 
 async function answerUnknownOld({ tap, victim }: PathContext): Promise<void> {
-  await send(tap, `concordat.decide.${victim}`, {
+  await send(tap, tap.wire.decide(victim), {
     type: 'unknown-old',
     transactionId: randomUUID(),
     branchId: randomUUID(),
@@ -152,7 +151,7 @@ async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<
   const branches = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
   const branch = branches.find(({ participant }) => participant === victim);
   if (!branch) throw unexpected(`GET of ${old.id}`, shown);
-  await send(tap, `concordat.prepare.${victim}`, {
+  await send(tap, tap.wire.prepare(victim), {
     type: 'commit-one-phase',
     transactionId: old.id,
     branchId: branch.branchId,
@@ -165,7 +164,7 @@ async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<
 
 /** A ruling about a branch that never was: it ends as aborted, with a tombstone. */
 async function strangeRuling({ tap, victim }: PathContext): Promise<void> {
-  await send(tap, `concordat.decide.${victim}`, {
+  await send(tap, tap.wire.decide(victim), {
     type: 'ruling',
     transactionId: ids.next(),
     branchId: randomUUID(),
@@ -183,7 +182,7 @@ async function repeatDecisionOfBranches({ lab, tap, threePhase }: PathContext): 
   const [branch] = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
   if (!branch) throw unexpected(`GET of ${transactionId}`, shown);
   const { branchId, participant } = branch;
-  await send(tap, REPLIES_TOPIC, {
+  await send(tap, tap.wire.replies, {
     type: 'branches-decided',
     transactionId,
     branchId,
@@ -200,7 +199,7 @@ async function strangeBallot({ tap, victim }: PathContext): Promise<void> {
   const branchId = acceptors.find(({ participant }) => participant === victim)?.branchId ?? randomUUID();
   for (const round of [1, 2]) {
     const asked = { type: 'promise', ballot: { round, proposer: 0 } };
-    await send(tap, `concordat.decide.${victim}`, {
+    await send(tap, tap.wire.decide(victim), {
       type: 'ballot-request',
       transactionId,
       branchId,
@@ -251,7 +250,7 @@ function gidOf(lab: ScenarioLab, transactionId: string, branchId: string): strin
 
 async function send(tap: KafkaTap, topic: string, message: Readonly<Record<string, unknown>>): Promise<void> {
   const key = Buffer.from(String(message['transactionId'] ?? message['participant']));
-  await tap.send(topic, [{ key, value: Buffer.from(JSON.stringify({ v: 1, ...message })) }]);
+  await tap.send(topic, [{ key, value: tap.wire.encode(message) }]);
 }
 
 function unexpected(what: string, answer: Answer): LabError {

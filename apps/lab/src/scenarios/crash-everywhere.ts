@@ -31,7 +31,7 @@ export const crashEverywhere: Scenario = {
   title: 'kill -9 at every crash point of coordinators and banks, under all kinds of load',
   run: async (lab) => {
     const startedAt = Date.now();
-    const tap = await KafkaTap.open(lab.state().kafkaBrokers);
+    const tap = await KafkaTap.open(lab.state());
     const threePhases = await offersThreePhases(lab);
     const traffic = new MixedTraffic(lab, threePhases ? KINDS : KINDS.filter((kind) => kind !== '3pc'));
     try {

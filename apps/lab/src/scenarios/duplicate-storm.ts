@@ -9,8 +9,6 @@ import type { ScenarioLab } from './scenario-lab.js';
 import { sideBySide } from './side-by-side.js';
 
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
-const BANK_TOPICS = BANKS.flatMap((bank) => [`concordat.prepare.${bank}`, `concordat.decide.${bank}`]);
-const TOPICS = [...BANK_TOPICS, 'concordat.replies'];
 const DUPLICATES = 20_000;
 const BATCH = 250;
 /** Older messages of each topic at most that are sent again, too: those of transactions that are long over. */
@@ -38,14 +36,15 @@ export const duplicateStorm: Scenario = {
   name: 'duplicate-storm',
   title: `${DUPLICATES.toLocaleString('en')} messages come again, in another order and long after: nothing happens twice`,
   run: async (lab) => {
-    const tap = await KafkaTap.open(lab.state().kafkaBrokers);
+    const tap = await KafkaTap.open(lab.state());
     try {
-      const from = await tap.ends(TOPICS);
+      const topics = [...BANKS.flatMap((bank) => topicsOf(tap, bank)), tap.wire.replies];
+      const from = await tap.ends(topics);
       await stretchOfEveryKind(lab);
-      const to = await tap.ends(TOPICS);
-      const messages = await tap.read(TOPICS, from, to);
-      narrateKinds(lab, messages);
-      const older = await olderOnes(lab, await tap.read(TOPICS, backBy(from, OLDER), from));
+      const to = await tap.ends(topics);
+      const messages = await tap.read(topics, from, to);
+      narrateKinds(lab, messages, topics.length);
+      const older = await olderOnes(lab, await tap.read(topics, backBy(from, OLDER), from));
       lab.narration.observation(`${older.length} older messages are taken along, of transactions that are long over`);
       await storm(lab, tap, [...messages, ...older]);
     } finally {
@@ -53,6 +52,10 @@ export const duplicateStorm: Scenario = {
     }
   },
 };
+
+function topicsOf({ wire }: KafkaTap, bank: string): string[] {
+  return [wire.prepare(bank), wire.decide(bank)];
+}
 
 /** A stretch of the load in which every type of message is sent. */
 async function stretchOfEveryKind(lab: ScenarioLab): Promise<void> {
@@ -97,11 +100,11 @@ function fieldsOf(value: Buffer | null): Readonly<Record<string, unknown>> {
   return { type: 'unreadable' };
 }
 
-function narrateKinds(lab: ScenarioLab, messages: readonly TappedMessage[]): void {
+function narrateKinds(lab: ScenarioLab, messages: readonly TappedMessage[], topicCount: number): void {
   const counts = new Map<string, number>();
   for (const { kind } of messages.map(kindOf)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   const text = [...counts].map(([kind, count]) => `${count} ${kind}`).join(', ');
-  lab.narration.observation(`${messages.length} messages in ${TOPICS.length} topics: ${text}`);
+  lab.narration.observation(`${messages.length} messages in ${topicCount} topics: ${text}`);
   const missing = WANTED.filter((kind) => !counts.has(kind)).map((kind) => `no ${kind}`);
   lab.check('every kind of message is in the storm', missing, `${WANTED.length} kinds`);
 }
@@ -205,14 +208,13 @@ async function sendShuffled(tap: KafkaTap, messages: readonly TappedMessage[], c
 
 /** Waits until the banks have read all that stood in their topics when this was called. */
 async function waitForBacklog(tap: KafkaTap): Promise<void> {
-  const ends = await tap.ends(BANK_TOPICS);
-  for (const bank of BANKS) {
-    const topics = BANK_TOPICS.filter((topic) => topic.endsWith(bank));
+  const backlogs = new Map(
+    await Promise.all(BANKS.map(async (bank) => [bank, await tap.ends(topicsOf(tap, bank))] as const)),
+  );
+  for (const [bank, ends] of backlogs) {
     const read = async (): Promise<boolean> => {
-      const committed = await tap.committed(`concordat-participant.${bank}`, topics);
-      return [...ends].every(
-        ([key, end]) => !key.includes(`.${bank}/`) || end === 0 || (committed.get(key) ?? 0) >= end,
-      );
+      const committed = await tap.committed(tap.wire.groupOf(bank), topicsOf(tap, bank));
+      return [...ends].every(([key, end]) => end === 0 || (committed.get(key) ?? 0) >= end);
     };
     if (await waitUntil(read, { timeoutMs: BACKLOG_TIMEOUT_MS })) continue;
     throw new LabError(`${bank} had not read all messages after ${BACKLOG_TIMEOUT_MS / 1000} s.`);

@@ -9,7 +9,9 @@ import {
   type Producer,
 } from 'kafkajs';
 import { LabError } from '../lab-error.js';
+import type { SystemState } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
+import { Wire } from './wire.js';
 
 /** A message where it stands in its topic. */
 export interface TappedMessage {
@@ -32,14 +34,17 @@ const READ_TIMEOUT_MS = 60_000;
  */
 export class KafkaTap {
   private constructor(
+    /** the names of the running system */
+    readonly wire: Wire,
     private readonly kafka: Kafka,
     private readonly admin: Admin,
     private readonly producer: Producer,
   ) {}
 
-  /** @param brokers as in `KAFKA_BROKERS` */
-  static async open(brokers: string): Promise<KafkaTap> {
-    const kafka = new Kafka({ brokers: brokers.split(','), clientId: 'concordat-lab-tap', logLevel: logLevel.NOTHING });
+  /** At the broker of a running system. */
+  static async open(state: SystemState): Promise<KafkaTap> {
+    const brokers = state.kafkaBrokers.split(',');
+    const kafka = new Kafka({ brokers, clientId: 'concordat-lab-tap', logLevel: logLevel.NOTHING });
     const admin = kafka.admin();
     const producer = kafka.producer({
       createPartitioner: Partitioners.DefaultPartitioner,
@@ -47,7 +52,7 @@ export class KafkaTap {
     });
     await admin.connect();
     await producer.connect();
-    return new KafkaTap(kafka, admin, producer);
+    return new KafkaTap(Wire.of(state), kafka, admin, producer);
   }
 
   async close(): Promise<void> {

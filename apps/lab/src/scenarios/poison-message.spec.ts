@@ -2,23 +2,25 @@ import { describe, expect, it } from '@jest/globals';
 import type { TappedMessage } from './kafka-tap.js';
 import { letterProblems, type Expected } from './poison-message.js';
 import { hugePoisons, poisons } from './poison.js';
+import { Wire } from './wire.js';
 
 const sent: TappedMessage = {
-  topic: 'concordat.replies',
+  topic: 'concordat.local.replies',
   partition: 0,
   offset: 7,
   key: Buffer.from('k'),
   value: Buffer.from('v'),
   headers: {},
 };
+const wire = Wire.of({ clusterName: 'local', topicPrefix: 'concordat' });
 const poison = { what: 'text', value: sent.value, reason: 'NOT_JSON' };
 const expected: Expected = { sent, poison };
 const letter = (changes: Partial<TappedMessage> = {}, reason = 'NOT_JSON', offset = 7): TappedMessage => ({
   ...sent,
-  topic: 'concordat.dead-letter',
+  topic: 'concordat.local.dead-letter',
   headers: {
     'concordat-reason': reason,
-    'concordat-original-topic': 'concordat.replies',
+    'concordat-original-topic': 'concordat.local.replies',
     'concordat-original-partition': '0',
     'concordat-original-offset': String(offset),
   },
@@ -52,12 +54,15 @@ describe('dead letters', () => {
 
 describe('poison', () => {
   it('comes in every reason for which a message is refused', () => {
-    const reasons = [...poisons('bank-a'), ...hugePoisons('bank-a')].map(({ reason }) => reason ?? 'ignored');
+    const reasons = [...poisons(wire, 'bank-a'), ...hugePoisons(wire, 'bank-a')].map(
+      ({ reason }) => reason ?? 'ignored',
+    );
     expect([...new Set(reasons)].sort()).toEqual([
       'INVALID_FIELD',
       'NOT_A_MESSAGE',
       'NOT_JSON',
       'NOT_UTF8',
+      'OTHER_CLUSTER',
       'TOO_LARGE',
       'UNKNOWN_TYPE',
       'UNKNOWN_VERSION',

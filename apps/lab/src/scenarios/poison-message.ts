@@ -8,8 +8,6 @@ import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
-const DEAD_LETTERS = 'concordat.dead-letter';
-const REPLIES = 'concordat.replies';
 const ROUNDS = 20;
 /** A loaded machine may elect another leader in the middle. */
 const REPLY_ATTEMPTS = 5;
@@ -21,17 +19,22 @@ interface Target {
   readonly participant: string;
 }
 
-const BANK_TARGETS: readonly Target[] = BANKS.flatMap((participant) => [
-  { topic: `concordat.prepare.${participant}`, participant },
-  { topic: `concordat.decide.${participant}`, participant },
-]);
-const REPLY_TARGET: Target = { topic: REPLIES, participant: 'bank-a' };
+function bankTargets({ wire }: KafkaTap): Target[] {
+  return BANKS.flatMap((participant) => [
+    { topic: wire.prepare(participant), participant },
+    { topic: wire.decide(participant), participant },
+  ]);
+}
+
+function replyTarget({ wire }: KafkaTap): Target {
+  return { topic: wire.replies, participant: 'bank-a' };
+}
 
 export const poisonMessage: Scenario = {
   name: 'poison-message',
   title: 'garbage in every topic under load: each message ends in the dead-letter topic once, and nothing stops',
   run: async (lab) => {
-    const tap = await KafkaTap.open(lab.state().kafkaBrokers);
+    const tap = await KafkaTap.open(lab.state());
     try {
       await poison(lab, tap);
     } finally {
@@ -51,15 +54,15 @@ export interface Expected {
 async function poison(lab: ScenarioLab, tap: KafkaTap): Promise<void> {
   const { narration } = lab;
   const processes = lab.state().processes;
-  const before = await tap.ends([DEAD_LETTERS]);
+  const before = await tap.ends([tap.wire.deadLetters]);
   const committedBefore = lab.load.committed;
-  const kinds = [...poisons('bank-a'), ...hugePoisons('bank-a')];
+  const kinds = [...poisons(tap.wire, 'bank-a'), ...hugePoisons(tap.wire, 'bank-a')];
   narration.action(
     `put ${kinds.length} kinds of bad messages into the topics of all banks, ${ROUNDS} times over, the last two once:`,
   );
   for (const { what, reason } of kinds) narration.say(`          ${what}: ${reason ?? 'ignored'}`);
-  narration.expectation(`what cannot be read ends in ${DEAD_LETTERS} once, with its key and the reason`);
-  const toBanks = [...(await sendTo(tap, BANK_TARGETS, ROUNDS)), ...(await sendHuge(tap, BANK_TARGETS))];
+  narration.expectation(`what cannot be read ends in ${tap.wire.deadLetters} once, with its key and the reason`);
+  const toBanks = [...(await sendTo(tap, bankTargets(tap), ROUNDS)), ...(await sendHuge(tap, bankTargets(tap)))];
   const arrivedFirst = await expectLetters(tap, before, toBanks);
   narration.observation(`${arrivedFirst} dead letters for ${toBanks.length} messages`);
   await offsetsMoveOn(lab, tap, toBanks);
@@ -68,7 +71,7 @@ async function poison(lab: ScenarioLab, tap: KafkaTap): Promise<void> {
   narration.observation(
     `${lab.load.committed - committedBefore} transfers committed meanwhile, the last 40 within ${tookMs} ms`,
   );
-  const letters = await tap.read([DEAD_LETTERS], before, await tap.ends([DEAD_LETTERS]));
+  const letters = await tap.read([tap.wire.deadLetters], before, await tap.ends([tap.wire.deadLetters]));
   const good = `${letters.length}: ${countByReason(letters)}`;
   lab.check('each unreadable message is one dead letter', letterProblems(expected, letters), good);
   const dead = processes.filter((one) => !isRunning(one)).map(({ name, pid }) => `${name} (process ${pid}) has died`);
@@ -82,10 +85,10 @@ async function poison(lab: ScenarioLab, tap: KafkaTap): Promise<void> {
 async function poisonReplies(lab: ScenarioLab, tap: KafkaTap): Promise<Expected[]> {
   const all: Expected[] = [];
   for (let attempt = 1; attempt <= REPLY_ATTEMPTS; attempt++) {
-    const { sent, exact } = await tryReplies(lab, tap, () => sendTo(tap, [REPLY_TARGET], ROUNDS));
+    const { sent, exact } = await tryReplies(lab, tap, () => sendTo(tap, [replyTarget(tap)], ROUNDS));
     all.push(...sent);
     if (!exact) continue;
-    const huge = await tryReplies(lab, tap, () => sendHuge(tap, [REPLY_TARGET]));
+    const huge = await tryReplies(lab, tap, () => sendHuge(tap, [replyTarget(tap)]));
     return [...all, ...huge.sent];
   }
   throw new LabError(`The leader changed in each of ${REPLY_ATTEMPTS} attempts, without a fault.`);
@@ -97,11 +100,13 @@ async function tryReplies(
   send: () => Promise<Expected[]>,
 ): Promise<{ sent: Expected[]; exact: boolean }> {
   const { narration } = lab;
-  const before = await tap.ends([DEAD_LETTERS]);
+  const before = await tap.ends([tap.wire.deadLetters]);
   const leader = await lab.leader();
   const { term } = await lab.cluster(leader);
   const sent = await send();
-  narration.action(`${sent.length} of them into ${REPLIES}, which ${leader} reads, the leader of term ${term}`);
+  narration.action(
+    `${sent.length} of them into ${tap.wire.replies}, which ${leader} reads, the leader of term ${term}`,
+  );
   const sameLeader = async (): Promise<boolean> => (await lab.cluster(await lab.leader())).term === term;
   const arrived = await expectLetters(tap, before, sent, sameLeader);
   const exact = await sameLeader();
@@ -118,7 +123,8 @@ const lettersOf = (sent: readonly Expected[]): number => sent.filter((one) => on
 async function sendTo(tap: KafkaTap, targets: readonly Target[], rounds: number): Promise<Expected[]> {
   const expected: Expected[] = [];
   for (let round = 0; round < rounds; round++) {
-    for (const { topic, participant } of targets) expected.push(...(await sendBatch(tap, topic, poisons(participant))));
+    for (const { topic, participant } of targets)
+      expected.push(...(await sendBatch(tap, topic, poisons(tap.wire, participant))));
   }
   return expected;
 }
@@ -127,7 +133,7 @@ async function sendTo(tap: KafkaTap, targets: readonly Target[], rounds: number)
 async function sendHuge(tap: KafkaTap, targets: readonly Target[]): Promise<Expected[]> {
   const expected: Expected[] = [];
   for (const { topic, participant } of targets) {
-    for (const one of hugePoisons(participant)) expected.push(...(await sendBatch(tap, topic, [one])));
+    for (const one of hugePoisons(tap.wire, participant)) expected.push(...(await sendBatch(tap, topic, [one])));
   }
   return expected;
 }
@@ -151,7 +157,7 @@ async function expectLetters(
   let more = 0;
   const arrived = async (): Promise<boolean> => {
     more = 0;
-    for (const [key, end] of await tap.ends([DEAD_LETTERS])) more += end - (before.get(key) ?? 0);
+    for (const [key, end] of await tap.ends([tap.wire.deadLetters])) more += end - (before.get(key) ?? 0);
     return more >= lettersOf(sent) || !(await goesOn());
   };
   await waitUntil(arrived, { timeoutMs: ARRIVAL_TIMEOUT_MS });
@@ -207,9 +213,9 @@ async function offsetsMoveOn(lab: ScenarioLab, tap: KafkaTap, expected: readonly
   const last = new Map<string, number>();
   for (const { sent } of expected) last.set(positionKey(sent.topic, sent.partition), sent.offset);
   for (const bank of BANKS) {
-    const topics = [`concordat.prepare.${bank}`, `concordat.decide.${bank}`];
+    const topics = [tap.wire.prepare(bank), tap.wire.decide(bank)];
     const behind = async (): Promise<boolean> => {
-      const committed = await tap.committed(`concordat-participant.${bank}`, topics);
+      const committed = await tap.committed(tap.wire.groupOf(bank), topics);
       return topics.every(
         (topic) => (committed.get(positionKey(topic, 0)) ?? 0) > (last.get(positionKey(topic, 0)) ?? 0),
       );

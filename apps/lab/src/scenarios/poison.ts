@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
+import { MESSAGE_VERSION as VERSION, type Wire } from './wire.js';
 
 /** A message that its reader must not take. */
 export interface Poison {
@@ -9,8 +10,7 @@ export interface Poison {
   readonly reason?: string;
 }
 
-/** The version of messages that readers know; one more than the payload, the message and the nesting may have. */
-const VERSION = 1;
+/** One more than the payload, the message and the nesting may have. */
 const PAYLOAD_BYTES = 256 * 1024 + 1;
 const MESSAGE_BYTES = 8 * 1024 * 1024 + 1;
 const NESTING = 65;
@@ -18,16 +18,17 @@ const NESTING = 65;
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
 /** A decision that any reader can decode, about a transaction that nobody knows. */
-function decision(participant: string): Record<string, unknown> {
+function decision({ cluster }: Wire, participant: string): Record<string, unknown> {
   const [transactionId, branchId] = [randomUUID(), randomUUID()];
-  return { v: VERSION, type: 'decision', transactionId, branchId, participant, decision: 'commit', attempt: 0 };
+  const address = { transactionId, branchId, participant };
+  return { v: VERSION, cluster, type: 'decision', ...address, decision: 'commit', attempt: 0 };
 }
 
 /** Work that any reader can decode, but for its payload. */
-function work(participant: string, payload: unknown): Record<string, unknown> {
-  const { transactionId, branchId } = decision(participant);
+function work(wire: Wire, participant: string, payload: unknown): Record<string, unknown> {
+  const { transactionId, branchId } = decision(wire, participant);
   const operations = [{ operation: 'credit', payload, keys: [] }];
-  const address = { v: VERSION, type: 'prepare', transactionId, branchId, participant };
+  const address = { v: VERSION, cluster: wire.cluster, type: 'prepare', transactionId, branchId, participant };
   return { ...address, protocol: '2pc', operations, deadline: 1, attempt: 0, epoch: { term: 0, index: 0 } };
 }
 
@@ -38,10 +39,11 @@ function nested(depth: number): unknown {
 /**
  * Every kind of message that does not belong into a topic, new at each call.
  *
+ * @param wire the cluster at which they are aimed
  * @param participant whom the messages name where they name somebody that exists
  */
-export function poisons(participant: string): Poison[] {
-  const good = decision(participant);
+export function poisons(wire: Wire, participant: string): Poison[] {
+  const good = decision(wire, participant);
   const { participant: _left, ...withoutParticipant } = good;
   return [
     { what: 'no value', value: null, reason: 'NOT_JSON' },
@@ -52,17 +54,23 @@ export function poisons(participant: string): Poison[] {
     { what: 'JSON, but no object', value: json([good]), reason: 'NOT_A_MESSAGE' },
     { what: 'a later version', value: json({ ...good, v: VERSION + 1 }), reason: 'UNKNOWN_VERSION' },
     { what: 'no version', value: json({ ...good, v: undefined }), reason: 'UNKNOWN_VERSION' },
+    { what: 'another cluster', value: json({ ...good, cluster: 'elsewhere' }), reason: 'OTHER_CLUSTER' },
+    { what: 'no cluster', value: json({ ...good, cluster: undefined }), reason: 'INVALID_FIELD' },
     { what: 'an unknown type', value: json({ ...good, type: 'commit-all' }), reason: 'UNKNOWN_TYPE' },
     { what: 'the name of a method as type', value: json({ ...good, type: 'constructor' }), reason: 'UNKNOWN_TYPE' },
     { what: 'a field too many', value: json({ ...good, force: true }), reason: 'INVALID_FIELD' },
     { what: 'a field too few', value: json(withoutParticipant), reason: 'INVALID_FIELD' },
     { what: 'an id that is none', value: json({ ...good, transactionId: '4711' }), reason: 'INVALID_FIELD' },
-    { what: 'an impossible participant', value: json(decision("bank'; DROP TABLE account")), reason: 'INVALID_FIELD' },
+    {
+      what: 'an impossible participant',
+      value: json(decision(wire, "bank'; DROP TABLE account")),
+      reason: 'INVALID_FIELD',
+    },
     { what: 'a decision that is none', value: json({ ...good, decision: 'perhaps' }), reason: 'INVALID_FIELD' },
     { what: 'a count below zero', value: json({ ...good, attempt: -1 }), reason: 'INVALID_FIELD' },
-    { what: 'a payload too deep', value: json(work(participant, nested(NESTING))), reason: 'INVALID_FIELD' },
-    { what: 'a message for somebody else', value: json(decision('bank-elsewhere')) },
-    { what: 'a message of a type for others', value: json({ v: VERSION, type: 'outcome', ...outcome() }) },
+    { what: 'a payload too deep', value: json(work(wire, participant, nested(NESTING))), reason: 'INVALID_FIELD' },
+    { what: 'a message for somebody else', value: json(decision(wire, 'bank-elsewhere')) },
+    { what: 'a message of a type for others', value: wire.encode({ type: 'outcome', ...outcome() }) },
   ];
 }
 
@@ -71,10 +79,10 @@ function outcome(): Record<string, unknown> {
 }
 
 /** Too large in one way or the other; large, so a few of them are enough. */
-export function hugePoisons(participant: string): Poison[] {
+export function hugePoisons(wire: Wire, participant: string): Poison[] {
   const payload = 'x'.repeat(PAYLOAD_BYTES);
   return [
-    { what: 'a payload too large', value: json(work(participant, payload)), reason: 'INVALID_FIELD' },
+    { what: 'a payload too large', value: json(work(wire, participant, payload)), reason: 'INVALID_FIELD' },
     { what: 'a message too large', value: Buffer.alloc(MESSAGE_BYTES, 0x20), reason: 'TOO_LARGE' },
   ];
 }

@@ -63,14 +63,14 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     this.random = options.random ?? new SystemRandom();
     this.logger = options.logger ?? nestLogger();
     const { clock, random, logger } = this;
-    const { participant, postgres, limits, failpoints, onAlert } = options;
-    this.bus = options.bus();
+    const { participant, cluster = 'local', topicPrefix, postgres, limits, failpoints, onAlert } = options;
+    this.bus = options.bus({ cluster, ...(topicPrefix !== undefined && { topicPrefix }) });
     this.resourceManager = new PostgresResourceManager(
       {
         applicationName: participant,
         ...(limits?.workConcurrency !== undefined && { workConnections: limits.workConcurrency }),
         ...postgres,
-        cluster: options.cluster ?? 'local',
+        cluster,
       },
       { clock, logger, ...(failpoints && { failpoints }) },
     );

@@ -1,5 +1,5 @@
 import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
-import type { MessageBus } from '@concordat/messaging';
+import type { MessageBus, NamespaceOptions } from '@concordat/messaging';
 import type { PostgresResourceManagerSettings } from '../postgres/index.js';
 import type { ParticipantAlert, ParticipantLimits } from '../runtime/participant-runtime.types.js';
 
@@ -7,11 +7,13 @@ import type { ParticipantAlert, ParticipantLimits } from '../runtime/participant
 export interface ConcordatParticipantOptions {
   /** the participant's name: lower-case letters, digits and hyphens, at most 63 */
   readonly participant: string;
-  /** the coordinators' cluster, part of every gid; default `local` */
+  /** the coordinators' cluster, part of every gid, topic, group and message; default `local` */
   readonly cluster?: string;
+  /** what the names of topics and groups begin with, as at the coordinators; default `concordat` */
+  readonly topicPrefix?: string;
   readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster'>;
-  /** makes the bus; the module starts and stops it */
-  readonly bus: () => MessageBus;
+  /** makes the bus of this cluster (`kafkaBus`); the module starts and stops it */
+  readonly bus: (namespace: NamespaceOptions) => MessageBus;
   readonly limits?: Partial<ParticipantLimits>;
   /** awaited once the database can be used and before the first branch, such as for the service's own migrations */
   readonly beforeConsuming?: () => Promise<void>;

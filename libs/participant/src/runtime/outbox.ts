@@ -1,6 +1,6 @@
 import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
 import type { BallotMessage, ReplyMessage, TerminationDueMessage } from '@concordat/commit-protocol';
-import { REPLIES_TOPIC, decideTopic, type MessageBus } from '@concordat/messaging';
+import { REPLIES_TOPIC, decideTopic, type MessageBus, type Topic } from '@concordat/messaging';
 
 /** Lazy messages are sent at once when so many have gathered. */
 const MAXIMUM_GATHERED = 512;
@@ -82,7 +82,7 @@ export class Outbox {
   }
 }
 
-function topicOf(message: SentMessage): string {
+function topicOf(message: SentMessage): Topic {
   switch (message.type) {
     case 'ballot-answer':
       return message.proposer ? decideTopic(message.proposer.participant) : REPLIES_TOPIC;

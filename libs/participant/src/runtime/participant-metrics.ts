@@ -1,3 +1,4 @@
+import type { DeadLetterCounts } from '@concordat/messaging';
 import type { BranchEnd, ParticipantAlertCode, Vote } from '@concordat/commit-protocol';
 
 /** Plain numbers of one participant process since its start, for the application to render. */
@@ -14,6 +15,8 @@ export interface ParticipantMetrics {
   readonly inquiries: number;
   /** times that branches in three phases were to decide among themselves, because no coordinator answered */
   readonly terminations: number;
+  /** messages that were put aside, by reason; `OTHER_CLUSTER` means that clusters share topics */
+  readonly deadLetters: DeadLetterCounts;
   /** as of the last sweep */
   readonly preparedBranches: number;
   /** as of the last sweep; 0 when nothing is prepared */

@@ -100,7 +100,7 @@ class FakeResourceManager implements ResourceManager<string> {
   }
 
   gidOf({ transactionId, branchId }: BranchIdentity): string {
-    return `concordat:x:${transactionId}:${branchId}`;
+    return `concordat:test:${transactionId}:${branchId}`;
   }
 
   async listPrepared(): Promise<readonly PreparedBranch[]> {
@@ -130,8 +130,8 @@ async function turns(): Promise<void> {
 async function createSystem(limits: Partial<ParticipantLimits> = {}, resourceManager = new FakeResourceManager()) {
   const clock = new VirtualClock();
   const broker = new MemoryBroker({ clock, partitions: 1 });
-  const bus = new CountingBus(broker);
-  const coordinator = new MemoryMessageBus(broker);
+  const bus = new CountingBus(broker, { cluster: 'test' });
+  const coordinator = new MemoryMessageBus(broker, { cluster: 'test' });
   const heard: ReplyMessage[] = [];
   const reached: string[] = [];
   await Promise.all([bus.start(), coordinator.start()]);

@@ -103,7 +103,7 @@ export class ParticipantRuntime<Context> {
     await bus.ensureTopics([...topics, REPLIES_TOPIC]);
     const { workConcurrency, workQueue, rulingConcurrency, rulingQueue } = this.limits;
     const subscription = await bus.subscribe({
-      group: `concordat-participant.${participant}`,
+      group: `participant.${participant}`,
       topics,
       maximumInFlight: workConcurrency + workQueue + rulingConcurrency + rulingQueue + IN_FLIGHT_SLACK,
       onMessage: (message) => this.onMessage(message),
@@ -153,6 +153,7 @@ export class ParticipantRuntime<Context> {
       unknown,
       inquiries,
       terminations,
+      deadLetters: this.bus.deadLetters(),
       preparedBranches,
       oldestPreparedAgeMs,
       workRunning: this.workPool.runningCount,

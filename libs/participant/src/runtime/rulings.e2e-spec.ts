@@ -45,7 +45,7 @@ afterAll(async () => {
 beforeEach(async () => {
   await database.query("TRUNCATE item; INSERT INTO item VALUES ('i0', 10)");
   broker = new MemoryBroker({ clock, partitions: 1 });
-  coordinator = new MemoryMessageBus(broker);
+  coordinator = new MemoryMessageBus(broker, { cluster: 'test' });
   await coordinator.start();
   heard = [];
   await coordinator.subscribe({
@@ -67,7 +67,7 @@ afterEach(async () => {
 /** A process of the participant; one that comes later remembers nothing of what the one before did. */
 async function startProcess(): Promise<void> {
   await Promise.all(running.splice(0).map((runtime) => runtime.stop()));
-  const bus = new MemoryMessageBus(broker);
+  const bus = new MemoryMessageBus(broker, { cluster: 'test' });
   await bus.start();
   const runtime = new ParticipantRuntime<PostgresContext>({
     participant: PARTICIPANT,

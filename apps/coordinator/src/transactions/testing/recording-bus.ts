@@ -1,12 +1,20 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '@concordat/messaging';
+import {
+  noDeadLetters,
+  type DeadLetterCounts,
+  type MessageBus,
+  type OutgoingMessage,
+  type Subscription,
+  type SubscriptionOptions,
+  type Topic,
+} from '@concordat/messaging';
 
 type MessageOf<Type extends ProtocolMessage['type']> = Extract<ProtocolMessage, { type: Type }>;
 
 /** A message bus that remembers what was published; the test plays the other side. */
 export class RecordingBus implements MessageBus {
   readonly sent: OutgoingMessage[] = [];
-  readonly topics: string[] = [];
+  readonly topics: Topic[] = [];
   readonly subscriptions: (SubscriptionOptions & { stopped: boolean })[] = [];
   connected = true;
   /** while set, everything published is dropped with this error */
@@ -18,7 +26,7 @@ export class RecordingBus implements MessageBus {
     return this.failure ? Promise.reject(this.failure) : Promise.resolve();
   }
 
-  ensureTopics(topics: readonly string[]): Promise<void> {
+  ensureTopics(topics: readonly Topic[]): Promise<void> {
     this.topics.push(...topics);
     return Promise.resolve();
   }
@@ -46,6 +54,10 @@ export class RecordingBus implements MessageBus {
 
   isConnected(): boolean {
     return this.connected;
+  }
+
+  deadLetters(): DeadLetterCounts {
+    return noDeadLetters();
   }
 
   stop(): Promise<void> {

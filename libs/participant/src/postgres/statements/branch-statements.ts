@@ -160,8 +160,10 @@ export class BranchStatements {
       [`concordat:${this.cluster}:`],
     );
     return rows.flatMap(({ gid, prepared_at, is_acceptor }) => {
-      const branch = parseGid(this.cluster, gid);
-      return branch ? [{ ...branch, gid, preparedAt: prepared_at, isAcceptor: is_acceptor }] : [];
+      const named = parseGid(gid);
+      if (named?.cluster !== this.cluster) return [];
+      const { transactionId, branchId } = named;
+      return [{ transactionId, branchId, gid, preparedAt: prepared_at, isAcceptor: is_acceptor }];
     });
   }
 

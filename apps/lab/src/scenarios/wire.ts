@@ -1,0 +1,45 @@
+import type { SystemState } from '../local-system/system-file.js';
+
+/** The version of messages that readers know. */
+export const MESSAGE_VERSION = 1;
+
+/**
+ * What the topics, groups and messages of one cluster look like on the broker. A hand of its own on the contract: the
+ * lab knows the services by what they show, not by their code.
+ */
+export class Wire {
+  private constructor(
+    readonly cluster: string,
+    private readonly prefix: string,
+  ) {}
+
+  static of({ clusterName, topicPrefix }: Pick<SystemState, 'clusterName' | 'topicPrefix'>): Wire {
+    return new Wire(clusterName, `${topicPrefix}.${clusterName}.`);
+  }
+
+  get replies(): string {
+    return `${this.prefix}replies`;
+  }
+
+  get deadLetters(): string {
+    return `${this.prefix}dead-letter`;
+  }
+
+  prepare(bank: string): string {
+    return `${this.prefix}prepare.${bank}`;
+  }
+
+  decide(bank: string): string {
+    return `${this.prefix}decide.${bank}`;
+  }
+
+  /** The group of a bank's processes. */
+  groupOf(bank: string): string {
+    return `${this.prefix}participant.${bank}`;
+  }
+
+  /** A message as bytes. */
+  encode(message: Readonly<Record<string, unknown>>): Buffer {
+    return Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, cluster: this.cluster, ...message }));
+  }
+}

@@ -1,0 +1,63 @@
+import type { Logger } from '@concordat/foundation';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import { decodeMessage } from './codec.js';
+import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
+import { MESSAGE_REFUSALS, MessageDecodeError, type MessageRefusal } from './errors.js';
+import type { Namespace } from './namespace.js';
+import type { OutboxEntry } from './outbox.js';
+import { DEAD_LETTER_TOPIC } from './topics.js';
+
+/** A message as the broker has it. */
+export interface ReceivedRecord extends MessageOrigin {
+  readonly key: Buffer | string | null;
+  readonly value: Buffer | null;
+}
+
+/** What is put aside since the start, by reason. */
+export type DeadLetterCounts = Readonly<Record<MessageRefusal, number>>;
+
+/**
+ * The one way from a broker into the process, whatever the broker: what is not a message of this cluster goes to the
+ * dead-letter topic of this cluster, and nobody else sees it.
+ */
+export class MessageIntake {
+  private readonly counts: Record<MessageRefusal, number>;
+
+  constructor(
+    private readonly namespace: Namespace,
+    private readonly publishDeadLetter: (entry: OutboxEntry) => void,
+    private readonly logger: Logger,
+  ) {
+    this.counts = noDeadLetters();
+  }
+
+  get deadLetters(): DeadLetterCounts {
+    return { ...this.counts };
+  }
+
+  /** The message; undefined when it was put aside. */
+  take(record: ReceivedRecord): ProtocolMessage | undefined {
+    try {
+      return decodeMessage(this.namespace.cluster, record.value);
+    } catch (error) {
+      if (!(error instanceof MessageDecodeError)) throw error;
+      this.putAside(record, error);
+      return undefined;
+    }
+  }
+
+  private putAside(record: ReceivedRecord, error: MessageDecodeError): void {
+    const { topic: origin, partition, offset, key, value } = record;
+    this.counts[error.reason]++;
+    this.logger.warn(`a message of ${origin} (offset ${offset}) is put aside (${error.reason}): ${error.message}`);
+    const topic = this.namespace.topic(DEAD_LETTER_TOPIC);
+    if (origin === topic) return;
+    const headers = deadLetterHeaders({ topic: origin, partition, offset }, error);
+    this.publishDeadLetter({ topic, key, value, headers });
+  }
+}
+
+/** Nothing was put aside. */
+export function noDeadLetters(): Record<MessageRefusal, number> {
+  return Object.fromEntries(MESSAGE_REFUSALS.map((reason) => [reason, 0])) as Record<MessageRefusal, number>;
+}
