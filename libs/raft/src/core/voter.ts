@@ -1,3 +1,4 @@
+import { unreachable } from '@concordat/foundation';
 import type { ElectionTimer } from './election.js';
 import type { RaftLog } from './log.js';
 import type { Message, NodeId, RequestPreVote, RequestVote } from './types.js';
@@ -32,10 +33,33 @@ export class Voter {
     return isLeader || (knownLeader !== undefined && this.timer.isWithinMinimum());
   }
 
-  /** Whether a message of a later term does not count, not even for the term. */
+  /**
+   * Whether a message of a later term does not count, not even for the term. Who holds on to a leader forgets it only
+   * for somebody who leads a later term, or whom the leader itself asked to stand: a node that took over a term for less
+   * would know no leader in it, and vote at once. A leader steps down at any answer of a later term (paper, 5.1).
+   */
   disregards(message: Message, sight: LeaderSight): boolean {
-    if (message.type === 'request-vote') return !message.transfer && this.holdsOn(sight);
-    return message.type === 'request-pre-vote' && this.holdsOn(sight);
+    if (!this.holdsOn(sight)) return false;
+    switch (message.type) {
+      case 'request-vote':
+        return !message.transfer;
+      case 'request-pre-vote':
+        return true;
+      case 'pre-vote-reply':
+      case 'request-vote-reply':
+      case 'append-entries-accepted':
+      case 'append-entries-refused':
+      case 'snapshot-chunk-reply':
+      case 'read-index-request':
+      case 'read-index-reply':
+        return !sight.isLeader; // as late as the network likes, to what this node asked when it stood or led
+      case 'append-entries':
+      case 'snapshot-chunk':
+      case 'timeout-now':
+        return false; // only a leader of that term sends them
+      default:
+        return unreachable(message, 'message');
+    }
   }
 
   /** Would it vote for the sender in the term to come? (thesis, section 9.6) */

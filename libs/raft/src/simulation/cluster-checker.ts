@@ -45,6 +45,8 @@ export class ClusterChecker {
   elections = 0;
   /** called when a node was elected */
   onElection: () => void = () => undefined;
+  /** who believes to lead an earlier term, and would answer reads by a lease at this moment */
+  leaseHolderBefore: (term: number) => NodeId | undefined = () => undefined;
 
   get committedIndex(): number {
     return this.committed.length;
@@ -89,6 +91,7 @@ export class ClusterChecker {
     if (other === undefined) {
       this.elections++;
       this.onElection();
+      this.checkLease(nodeId, term);
     }
     this.leaders.set(term, nodeId);
     const firstIndex = core.lastIndex - this.countKnown(core) + 1;
@@ -100,6 +103,16 @@ export class ClusterChecker {
           `node ${nodeId} leads term ${term} without the entry of term ${committedTerm} committed at ${index}`,
         );
     }
+  }
+
+  /** A lease says that nobody else can be elected while it lasts (thesis, section 6.4.1). */
+  private checkLease(nodeId: NodeId, term: number): void {
+    const holder = this.leaseHolderBefore(term);
+    if (holder !== undefined)
+      throw new Violation(
+        'lease',
+        `node ${nodeId} is elected in term ${term} while node ${holder} reads under a lease`,
+      );
   }
 
   /** How many entries at the end of the log are not compacted. */

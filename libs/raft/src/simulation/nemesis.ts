@@ -54,6 +54,7 @@ export class Nemesis {
       'hand-over-and-cut': () => scenarios.handOverAndCut(),
       'restart-voters': () => scenarios.restartVoters(),
       'restart-twice': () => scenarios.restartTwice(),
+      'late-answers': () => scenarios.lateAnswers(),
     };
     world.checker.onElection = () => this.meetLeader();
     this.scheduleNext();
@@ -70,6 +71,7 @@ export class Nemesis {
   cease(): void {
     const { world } = this;
     this.isActive = false;
+    world.isCalm = true;
     world.network.heal();
     world.network.loseAll(); // messages of the bad times would keep coming, and keep old leaders in office
     world.network.weather = world.profile.fairWeather;
@@ -88,6 +90,7 @@ export class Nemesis {
     this.world.later(faultIntervalMs * 2 * randomFraction(this.random), () => {
       if (!this.isActive) return;
       this.scheduleNext();
+      if (this.world.isStaging) return;
       const name = randomItem(this.random, this.draws);
       if (this.faults[name]()) this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
     });

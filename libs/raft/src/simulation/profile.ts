@@ -40,7 +40,8 @@ export type FaultName =
   | 'membership'
   | 'hand-over-and-cut'
   | 'restart-voters'
-  | 'restart-twice';
+  | 'restart-twice'
+  | 'late-answers';
 
 /** All that a seed decides before the run begins. Times in milliseconds. */
 export interface Profile {
@@ -92,6 +93,7 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   'hand-over-and-cut': 0.3,
   'restart-voters': 0.3,
   'restart-twice': 0.3,
+  'late-answers': 0,
 };
 
 /** What a family has more, or less, of. */
@@ -111,6 +113,13 @@ const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   transfers: { transfer: 14, 'slow-disk': 4, weather: 5 },
 };
 
+/** Of the seeds about leases, those with late answers have no other fault: one would mend what the other has cut. */
+const LATE_ANSWERS_SHARE = 0.4;
+const LATE_ANSWERS: Partial<Profile> = {
+  withPriorities: false, // a leader that hands over trusts no lease
+  weights: { ...without(USUAL_WEIGHTS), 'late-answers': 10 },
+};
+
 const SIZES: Readonly<Record<Family, readonly number[]>> = {
   mixed: [1, 3, 3, 5, 5, 2, 4, 7],
   'mixed-3': [3],
@@ -126,6 +135,10 @@ const SIZES: Readonly<Record<Family, readonly number[]>> = {
   segments: [1, 3],
   transfers: [3, 5, 4],
 };
+
+function without(weights: Profile['weights']): Profile['weights'] {
+  return Object.fromEntries(Object.keys(weights).map((name) => [name, 0])) as Record<FaultName, number>;
+}
 
 const MS_PER_HOUR = 3_600_000;
 const ENDURANCE_HOURS = 6;
@@ -145,7 +158,8 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
   const isLong = family === 'endurance';
   const groupSize = size ?? randomItem(random, SIZES[family]);
   const tickMs = isLong ? 500 : randomItem(random, [20, 50, 100, 250, 500]);
-  const electionTicks = isLong ? 10 : randomItem(random, [4, 6, 10]);
+  const hasLateAnswers = family === 'leases' && randomChance(random, LATE_ANSWERS_SHARE);
+  const electionTicks = isLong || hasLateAnswers ? 10 : randomItem(random, [4, 6, 10]);
   const electionMs = tickMs * electionTicks;
   const leaseReads =
     family === 'leases' || (family !== 'reads' && randomChance(random, 0.2))
@@ -179,6 +193,7 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     faultyMs: isLong ? ENDURANCE_HOURS * MS_PER_HOUR : electionMs * randomInteger(random, 30, 90),
     faultIntervalMs: isLong ? 90_000 : electionMs * randomItem(random, [0.5, 1, 2]),
     weights: { ...USUAL_WEIGHTS, ...WEIGHTS[family] },
+    ...(hasLateAnswers && LATE_ANSWERS),
   };
 }
 

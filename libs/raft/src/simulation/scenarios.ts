@@ -69,6 +69,69 @@ export class Scenarios {
     return true;
   }
 
+  /**
+   * Nodes stand for election while their leader is paused and so believes to lead still. One of them has raised its term,
+   * another has asked for pre-votes, and then hears the leader again and confirms its lease. What is late of that
+   * election comes afterwards, and must not end the hold.
+   */
+  lateAnswers(): boolean {
+    const { world } = this;
+    const leader = world.leader();
+    const others = world.upNodes().filter((node) => node !== leader);
+    if (!leader || others.length < 2) return false;
+    const { electionMs, network } = world;
+    world.trace.event(`an election against node ${leader.nodeId} will be heard of late`);
+    world.isStaging = true;
+    world.readsOnly = true; // or a rival falls behind those who hear the leader
+    leader.pause();
+    const late = { minDelayMs: 0.1 * electionMs, maxDelayMs: 0.4 * electionMs };
+    network.weather = { ...world.profile.fairWeather, ...late, straggling: 0.9, straggleMs: 3 * electionMs };
+    const hasRisen = (node: SimulatedNode): boolean => (node.core?.term ?? 0) > (leader.core?.term ?? Infinity);
+    const hasAsked = (node: SimulatedNode): boolean => node.core?.role === 'pre-candidate' && !hasRisen(node);
+    this.whileLeading(leader, others, hasRisen, (rival) => {
+      for (const node of others) if (node !== rival) this.cut(node, rival);
+      this.whileLeading(leader, others, hasAsked, () =>
+        world.later(2 * world.profile.tickMs, () => this.hearsAgain(leader, rival)),
+      );
+    });
+    return true;
+  }
+
+  private hearsAgain(leader: SimulatedNode, rival: SimulatedNode): void {
+    const { world } = this;
+    leader.resume();
+    world.network.heal();
+    world.network.weather = world.profile.fairWeather;
+    for (const node of world.nodes.values()) if (node !== rival) this.cut(node, rival);
+    const asksAnew = ({ core }: SimulatedNode): boolean => core?.role === 'pre-candidate';
+    this.whileLeading(leader, [rival], asksAnew, () => {
+      this.mend(leader);
+      this.cutOff(leader, 1.5);
+    });
+  }
+
+  private mend(leader: SimulatedNode): void {
+    const { world } = this;
+    leader.resume();
+    world.network.heal();
+    world.network.weather = world.profile.fairWeather;
+    world.readsOnly = false;
+    world.later(2 * world.electionMs, () => (world.isStaging = false));
+  }
+
+  /** Waits until one of them has come so far, looking four times per tick; mends all when the leader leads no more. */
+  private whileLeading(
+    leader: SimulatedNode,
+    others: readonly SimulatedNode[],
+    isThere: (node: SimulatedNode) => boolean,
+    then: (node: SimulatedNode) => void,
+  ): void {
+    if (this.world.isCalm || leader.core?.role !== 'leader') return this.mend(leader);
+    const first = others.find(isThere);
+    if (first) return then(first);
+    this.world.later(this.world.profile.tickMs / 4, () => this.whileLeading(leader, others, isThere, then));
+  }
+
   private restart(node: SimulatedNode, delayMs: number): void {
     node.crash(randomChance(this.random, 0.5));
     this.world.later(delayMs, () => node.boot());

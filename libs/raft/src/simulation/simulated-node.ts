@@ -32,6 +32,7 @@ export interface NodeSurroundings {
 /** One life of the node. */
 interface Life {
   readonly process: SimulatedProcess;
+  readonly clock: DriftingClock;
   readonly raft: RaftNode<KeyValueResult>;
   readonly machine: KeyValueMachine;
   readonly seen: Sighting;
@@ -107,6 +108,13 @@ export class SimulatedNode {
     return this.life?.raft['core'];
   }
 
+  /** Whether it would answer a read at this moment without asking anybody (thesis, section 6.4.1). */
+  holdsLease(): boolean {
+    const { life } = this;
+    if (!life || !this.core?.mayTrustLease) return false;
+    return life.raft['lease']?.isValid(life.clock.monotonic()) ?? false;
+  }
+
   /** When a process goes slower than another, by this. */
   get clockRate(): number {
     return this.rate;
@@ -159,7 +167,7 @@ export class SimulatedNode {
       onFatal: (error) => this.surroundings.failed(this, error),
     });
     this.isStopping = false;
-    this.life = { process, raft, machine, seen: new Sighting(), complaints };
+    this.life = { process, clock: ownClock, raft, machine, seen: new Sighting(), complaints };
     this.surroundings.touched(this);
     raft.start().catch((error: unknown) => {
       this.surroundings.failed(this, error instanceof Error ? error : new Error(String(error)));

@@ -11,6 +11,7 @@ export type Rule =
   | 'durable promises'
   | 'linearizability'
   | 'read index'
+  | 'lease'
   | 'transfer'
   | 'answers'
   | 'refused message'

@@ -33,6 +33,10 @@ export class World implements NodeSurroundings {
   private nextNodeId = 1;
   private violation: Violation | undefined;
   steps = 0;
+  /** one fault that takes several steps is under way, and others would mend what it has cut */
+  isStaging = false;
+  /** no more faults: what was begun is left where it is */
+  isCalm = false;
   /** clients only look for the moment */
   readsOnly = false;
 
@@ -44,6 +48,8 @@ export class World implements NodeSurroundings {
     this.random = new SeededRandom(seed);
     this.trace = new Trace(() => this.clock.monotonic(), print);
     const { trace } = this;
+    this.checker.leaseHolderBefore = (term) =>
+      this.upNodes().find((node) => (node.core?.term ?? term) < term && node.holdsLease())?.nodeId;
     this.network = new SimulatedNetwork(
       this.clock,
       this.random.fork(),

@@ -96,6 +96,19 @@ export const READ_BUGS: readonly InjectedBug[] = [
     ],
   },
   {
+    name: 'late answer ends the hold',
+    what: 'A voter takes over a later term from an answer to its own old request, forgets its leader with it and votes.',
+    rule: 'thesis, 4.2.3 and 6.4.1',
+    whoMadeIt: 'this library until it was searched from outside; etcd/raft takes over terms from answers, too',
+    edits: [
+      {
+        file: 'core/voter.ts',
+        find: 'return !sight.isLeader; // as late',
+        replace: 'return false; // as late',
+      },
+    ],
+  },
+  {
     name: 'a restarted voter forgets the lease',
     what: 'With lease reads a voter votes at once after its start, although the leader counts on it.',
     rule: 'thesis, 6.4.1; this library: silence after a start',
