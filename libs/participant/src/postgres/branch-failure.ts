@@ -2,7 +2,9 @@ import { CodedError, errorMessage } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import { BranchRefusedError } from '../runtime/errors.js';
 import { ForbiddenStatementError } from './errors.js';
-import { SQL_STATE, sqlStateOf } from './sql-state.js';
+import { WrongCommandTagError } from './command-tag.js';
+import { TRANSACTION_FAILED, classifyFailure } from './failure-classes.js';
+import { sqlStateOf } from './sql-state.js';
 
 /** The deadline passed before the branch was prepared. */
 export const DEADLINE_EXCEEDED: BranchError = {
@@ -18,11 +20,12 @@ export const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 't
  * protocol, and what the handler did not mean for others stays in the log.
  */
 export function branchErrorOf(error: unknown, databaseError?: unknown): BranchError {
-  if (error instanceof BranchRefusedError || error instanceof ForbiddenStatementError) {
-    return { code: error.code, message: error.message };
-  }
-  const state = sqlStateOf(error) ?? sqlStateOf(databaseError);
-  if (state !== undefined) return errorOfState(state);
+  if (isMeantForOthers(error)) return { code: error.code, message: error.message };
+  if (sqlStateOf(error) !== undefined) return classifyFailure(error).refusal;
+  // The handler may have made something of its own of what the database, or the guard before it, said.
+  if (isMeantForOthers(databaseError)) return { code: databaseError.code, message: databaseError.message };
+  if (databaseError !== undefined) return classifyFailure(databaseError).refusal;
+  if (error instanceof WrongCommandTagError) return TRANSACTION_FAILED;
   return { code: 'HANDLER_FAILED', message: 'the handler failed; see the log of the participant' };
 }
 
@@ -32,30 +35,6 @@ export function describeFailure(error: unknown): string {
   return code === undefined ? errorMessage(error) : `${errorMessage(error)} (${code})`;
 }
 
-function errorOfState(state: string): BranchError {
-  switch (state) {
-    case SQL_STATE.lockNotAvailable:
-    case SQL_STATE.queryCanceled:
-      return { code: 'LOCK_TIMEOUT', message: 'the time for waiting on locks and statements was used up' };
-    case SQL_STATE.deadlockDetected:
-      return { code: 'DEADLOCK', message: 'the database found a deadlock; repeat the transaction' };
-    case SQL_STATE.serializationFailure:
-      return { code: 'SERIALIZATION_FAILURE', message: 'concurrent changes were in the way; repeat the transaction' };
-    case SQL_STATE.outOfMemory:
-      return {
-        code: 'PREPARED_TRANSACTIONS_EXHAUSTED',
-        message: 'the database has no room for another prepared transaction (max_prepared_transactions); try later',
-      };
-    case SQL_STATE.inFailedTransaction:
-      return { code: 'TRANSACTION_FAILED', message: 'a statement had failed and the handler went on' };
-    case SQL_STATE.featureNotSupported:
-      return {
-        code: 'NOT_PREPARABLE',
-        message: 'the work used what cannot be prepared: temporary tables, LISTEN or NOTIFY, or held cursors',
-      };
-    default:
-      return state.startsWith('23')
-        ? { code: 'CONSTRAINT_VIOLATION', message: `a constraint of the database refused the change (${state})` }
-        : { code: 'DATABASE_ERROR', message: `the database refused the change (${state})` };
-  }
+function isMeantForOthers(error: unknown): error is BranchRefusedError | ForbiddenStatementError {
+  return error instanceof BranchRefusedError || error instanceof ForbiddenStatementError;
 }

@@ -1,5 +1,6 @@
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { ForbiddenStatementError } from './errors.js';
+import type { SessionCondition } from './session-condition.js';
 import { refusalOf } from './statement-guard.js';
 
 /** Everything a handler may do with the connection of its branch. */
@@ -23,10 +24,12 @@ const CHANGING_TAGS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 export class GuardedClient implements BranchClient {
   private open = true;
   private changed = false;
-  private failure: unknown;
   private refused: ForbiddenStatementError | undefined;
 
-  constructor(private readonly client: PoolClient) {}
+  constructor(
+    private readonly client: PoolClient,
+    private readonly condition: SessionCondition,
+  ) {}
 
   async query<Row extends QueryResultRow = QueryResultRow>(
     text: string | QueryConfig,
@@ -39,17 +42,13 @@ export class GuardedClient implements BranchClient {
       this.refused = new ForbiddenStatementError(refusal);
       throw this.refused;
     }
-    try {
-      const result =
-        typeof text === 'string'
-          ? await this.client.query<Row>(text, values as unknown[] | undefined)
-          : await this.client.query<Row>(text);
-      this.note(result);
-      return result;
-    } catch (error) {
-      this.failure = error;
-      throw error;
-    }
+    const answer =
+      typeof text === 'string'
+        ? this.client.query<Row>(text, values as unknown[] | undefined)
+        : this.client.query<Row>(text);
+    const result = await this.condition.watch(answer);
+    this.note(result);
+    return result;
   }
 
   /** Whether a command tag showed that rows were changed; false means that the server must be asked. */
@@ -59,7 +58,7 @@ export class GuardedClient implements BranchClient {
 
   /** The last error of the database or the guard, whatever a handler made of it. */
   get lastFailure(): unknown {
-    return this.failure ?? this.refused;
+    return this.condition.lastFailure ?? this.refused;
   }
 
   close(): void {

@@ -1,7 +1,8 @@
-import { Pool, type ClientConfig, type PoolClient } from 'pg';
+import { Client, Pool, type ClientConfig, type PoolClient } from 'pg';
 import { errorMessage, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
-import { isConnectionLoss } from './sql-state.js';
+import { destroy } from './destroy.js';
+import { classifyFailure, type SessionFate } from './failure-classes.js';
 import { GatheringSocket } from './gathering-socket.js';
 import { StatementLanes } from './statement-lanes.js';
 import type { PostgresResourceManagerSettings } from './types.js';
@@ -21,6 +22,9 @@ export class PostgresPools {
   /** for single statements about prepared transactions; like `ruling`, never behind work */
   readonly lanes: StatementLanes;
   private readonly pools: Readonly<Record<PoolName, Pool>>;
+  /** goes up when all sessions of a pool are to be replaced */
+  private readonly generation: Record<PoolName, number> = { work: 0, ruling: 0, look: 0 };
+  private readonly births = new WeakMap<PoolClient, { readonly pool: PoolName; readonly generation: number }>();
   private closed = false;
 
   constructor(
@@ -35,15 +39,22 @@ export class PostgresPools {
       keepAlive: true,
       ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
     });
-    this.lanes = new StatementLanes(RULING_LANES, connection('ruling', answerTimeoutMs), (error) =>
-      this.lost('ruling', error),
-    );
+    const laneClient = (): Client =>
+      new Client({
+        ...connection('ruling', answerTimeoutMs),
+        pipeline: true,
+        stream: () => new GatheringSocket(),
+      });
+    this.lanes = new StatementLanes(RULING_LANES, laneClient, (error) => this.lost('ruling', error));
     const open = (name: PoolName, max: number, queryTimeoutMs?: number): Pool => {
       const pipelined = name === 'work' && { pipeline: true, stream: () => new GatheringSocket() };
       const pool = new Pool({ ...connection(name, queryTimeoutMs), ...pipelined, max, idleTimeoutMillis: 0 });
       // A connection says `error` when its server dies, in the pool and lent alike; unheard it ends the process.
       pool.on('error', (error) => this.lost(name, error));
-      pool.on('connect', (client) => client.on('error', (error) => this.lost(name, error)));
+      pool.on('connect', (client) => {
+        this.births.set(client, { pool: name, generation: this.generation[name] });
+        client.on('error', (error) => this.lost(name, error));
+      });
       return pool;
     };
     this.pools = {
@@ -56,7 +67,11 @@ export class PostgresPools {
   /** @throws ResourceManagerUnavailableError when no connection can be had */
   async connect(name: PoolName): Promise<PoolClient> {
     try {
-      return await this.pools[name].connect();
+      for (;;) {
+        const client = await this.pools[name].connect();
+        if (!this.isStale(client)) return client;
+        client.release(true); // one that was idle; there are no more of them than connections
+      }
     } catch (cause) {
       throw new ResourceManagerUnavailableError(`the database cannot be reached: ${errorMessage(cause)}`, { cause });
     }
@@ -68,23 +83,40 @@ export class PostgresPools {
    */
   async with<T>(name: PoolName, use: (client: PoolClient) => Promise<T>): Promise<T> {
     const client = await this.connect(name);
-    let broken = true;
+    let fate: SessionFate = 'dead';
     try {
       const result = await use(client);
-      broken = false;
+      fate = 'intact';
       return result;
     } catch (error) {
-      broken = isConnectionLoss(error);
+      fate = classifyFailure(error).session;
       throw error;
     } finally {
-      client.release(broken);
+      this.giveBack(client, fate);
     }
+  }
+
+  /** Ends a loan: only an intact session is lent again, and only if none like it was found to be stale. */
+  giveBack(client: PoolClient, fate: SessionFate): void {
+    // `pg` waits for what is under way before it says goodbye, which never ends on a connection that does not answer
+    if (fate === 'dead') destroy(client);
+    client.release(fate !== 'intact' || this.isStale(client));
+  }
+
+  /** The sessions of this pool keep what is not true any more (plans of a changed schema): none is lent again. */
+  renew(name: PoolName): void {
+    this.generation[name]++;
   }
 
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
     await Promise.all([this.lanes.close(), ...Object.values(this.pools).map((pool) => pool.end())]);
+  }
+
+  private isStale(client: PoolClient): boolean {
+    const birth = this.births.get(client);
+    return birth !== undefined && birth.generation < this.generation[birth.pool];
   }
 
   private lost(name: PoolName, error: Error): void {

@@ -15,7 +15,7 @@ import type { BranchIdentity } from '../runtime/resource-manager.js';
 import { judgeOpening, judgeRequest, type Judgement } from './acceptor-judgement.js';
 import { orUnavailable } from './availability.js';
 import type { PoolName, PostgresPools } from './pools.js';
-import { isConnectionLoss } from './sql-state.js';
+import { isSessionDead } from './failure-classes.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorStatements } from './statements/acceptor-statements.js';
 import type { AcceptorRow, AcceptorTrace, CastVote } from './types.js';
@@ -138,7 +138,7 @@ export class PostgresAcceptor {
           return await use(client);
         } catch (failure) {
           // Anything but an answer of the server closes the connection, which rolls back as well.
-          if (!isConnectionLoss(failure)) await this.ports.statements.release(client);
+          if (!isSessionDead(failure)) await this.ports.statements.release(client);
           throw failure;
         }
       }),

@@ -33,7 +33,8 @@ import { BranchSession, type Closing, type WorkAttempt } from './branch-session.
 import { PostgresPools, type PoolName } from './pools.js';
 import { PostgresAcceptor } from './postgres-acceptor.js';
 import { PostgresSetup } from './setup.js';
-import { SQL_STATE, isConnectionLoss, sqlStateOf } from './sql-state.js';
+import { isSessionDead, type SessionFate } from './failure-classes.js';
+import { SQL_STATE, sqlStateOf } from './sql-state.js';
 import { AcceptorStatements } from './statements/acceptor-statements.js';
 import { BranchStatements } from './statements/branch-statements.js';
 import { ThreePhasePrepare } from './three-phase-prepare.js';
@@ -227,23 +228,25 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     const lockTimeoutMs = Math.min(remainingMs, this.settings.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS);
     const { transactionId, branchId, deadline } = branch;
     const client = await this.pools.connect('work');
-    let broken = true;
+    const session = new BranchSession(
+      client,
+      this.statements,
+      { transactionId, branchId, deadline },
+      this.settings.dataSource,
+    );
+    let fate: SessionFate = 'dead';
     try {
-      const session = new BranchSession(
-        client,
-        this.statements,
-        { transactionId, branchId, deadline },
-        this.settings.dataSource,
-      );
       const attempt = await session.run({ lockTimeoutMs, statementTimeoutMs: remainingMs }, closing, work);
       if (attempt.type === 'failed') this.logRefusal(branch, attempt.error, attempt.cause);
-      broken = attempt.type === 'failed' && isServerGone(attempt.cause);
+      fate = session.fate;
       return attempt;
     } catch (cause) {
       // Only the opening statements get here: no work was done, so there is nothing to vote on yet.
       throw new ResourceManagerUnavailableError(`the branch could not begin: ${describeFailure(cause)}`, { cause });
     } finally {
-      client.release(broken);
+      if (session.sawSchemaChange) this.pools.renew('work');
+      this.pools.giveBack(client, fate);
+      this.logLeftBehind(branch, session);
     }
   }
 
@@ -333,7 +336,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
       try {
         return await statements.insertTombstone(client, branch, error);
       } catch (failure) {
-        if (isConnectionLoss(failure)) throw failure;
+        if (isSessionDead(failure)) throw failure;
         await statements.rollback(client);
         if (sqlStateOf(failure) === SQL_STATE.lockNotAvailable) return undefined;
         throw failure;
@@ -358,18 +361,19 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     await new Promise<void>((resolve) => void this.clock.setTimer(delayMs, resolve));
   }
 
+  private logLeftBehind({ branchId }: BranchIdentity, { leftBehind }: BranchSession): void {
+    if (leftBehind === undefined) return;
+    this.logger.warn(
+      `the handlers of branch ${branchId} left ${leftBehind} behind in their session: it was closed, for no other ` +
+        'branch may see that, and each new connection costs some milliseconds',
+    );
+  }
+
   private logRefusal({ branchId }: BranchIdentity, error: BranchError, cause: unknown): void {
     const line = `branch ${branchId} is refused with ${error.code}: ${describeFailure(cause)}`;
     if (error.code === 'HANDLER_FAILED' || error.code === 'DATABASE_ERROR') this.logger.error(line, cause);
     else this.logger.debug(line);
   }
-}
-
-/** Whether a failure of the work may have been the connection's; an error of the handler's own is not. */
-function isServerGone(cause: unknown): boolean {
-  const state = sqlStateOf(cause);
-  if (state !== undefined) return isConnectionLoss(cause);
-  return cause instanceof Error && /connection|socket|terminated|timeout|not queryable/i.test(cause.message);
 }
 
 function votedYes(results: readonly JsonValue[]): VoteResult {

@@ -21,19 +21,25 @@ export const SQL_STATE = {
   protocolViolation: '08P01',
 } as const;
 
-/** The SQLSTATE of an error that the server sent; undefined for anything else, such as a lost connection. */
-export function sqlStateOf(error: unknown): string | undefined {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  // A server's error carries a severity; the codes of sockets (ECONNRESET) do not.
-  return 'severity' in error && /^[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
+/** What is looked at of an error that the server sent. Texts are in the language of `lc_messages`, the rest is not. */
+export interface ServerError {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** the server's source file and function that raised it; a proxy may leave them out */
+  readonly file?: string;
+  readonly routine?: string;
 }
 
-/** idle_in_transaction_session_timeout, transaction_timeout */
-const SESSION_ENDING = new Set(['25P03', '25P04']);
+/** The error as the server sent it; undefined for anything else, such as a lost connection. */
+export function serverErrorOf(error: unknown): ServerError | undefined {
+  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
+  // A server's error carries a severity; the codes of sockets (ECONNRESET) do not.
+  if (!('severity' in error) || !/^[0-9A-Z]{5}$/.test(error.code)) return undefined;
+  return error as Error & ServerError;
+}
 
-/** Whether the session has ended: the error is no answer of the server, or says that it hangs up. */
-export function isConnectionLoss(error: unknown): boolean {
-  const state = sqlStateOf(error);
-  if (state === undefined) return true;
-  return state.startsWith('57P') || state.startsWith('08') || SESSION_ENDING.has(state);
+/** The SQLSTATE of an error that the server sent; undefined for anything else. */
+export function sqlStateOf(error: unknown): string | undefined {
+  return serverErrorOf(error)?.code;
 }

@@ -1,9 +1,16 @@
-import { Client, type ClientConfig } from 'pg';
-import { GatheringSocket } from './gathering-socket.js';
+import type { Client } from 'pg';
+import { destroy } from './destroy.js';
+import { classifyFailure } from './failure-classes.js';
+
+/** One life of a lane: from its connection to its loss. */
+interface Session {
+  readonly client: Client;
+  readonly connected: Promise<unknown>;
+}
 
 interface Lane {
   /** connected or connecting; undefined after it was lost, until somebody needs it */
-  client: Promise<Client> | undefined;
+  session: Session | undefined;
   pending: number;
 }
 
@@ -11,6 +18,9 @@ interface Lane {
  * A few connections for statements that stand alone (`COMMIT PREPARED`, `ROLLBACK PREPARED`): many share one
  * connection and follow each other on it without waiting for answers, which saves both ends most of their system
  * calls. A failing one does not disturb those behind it, because none of them opens a transaction.
+ *
+ * A session that failed in another way than by an answer of the server is given up, and what still comes from it
+ * (`pg` says `error`, and then `end`) says nothing about the one that has followed it.
  */
 export class StatementLanes {
   private readonly lanes: readonly Lane[];
@@ -19,19 +29,24 @@ export class StatementLanes {
   /** @param onLost told of each connection that ends by itself */
   constructor(
     count: number,
-    private readonly config: ClientConfig,
+    private readonly createClient: () => Client,
     private readonly onLost: (error: Error) => void,
   ) {
-    this.lanes = Array.from({ length: count }, () => ({ client: undefined, pending: 0 }));
+    this.lanes = Array.from({ length: count }, () => ({ session: undefined, pending: 0 }));
   }
 
   /** Runs one statement on the connection with the fewest under way. Rejects with what `pg` rejects with. */
   async run<T>(use: (client: Client) => Promise<T>): Promise<T> {
+    if (this.closed) throw new Error('the connections to the database were closed');
     const lane = this.lanes.reduce((best, candidate) => (candidate.pending < best.pending ? candidate : best));
     lane.pending++;
+    const session = (lane.session ??= this.open(lane));
     try {
-      lane.client ??= this.connect(lane);
-      return await use(await lane.client);
+      await session.connected;
+      return await use(session.client);
+    } catch (error) {
+      if (classifyFailure(error).session !== 'intact') giveUp(lane, session);
+      throw error;
     } finally {
       lane.pending--;
     }
@@ -39,26 +54,28 @@ export class StatementLanes {
 
   async close(): Promise<void> {
     this.closed = true;
-    await Promise.allSettled(this.lanes.map(async ({ client }) => (await client)?.end()));
+    await Promise.allSettled(
+      this.lanes.map(async ({ session }) => {
+        await session?.connected;
+        await session?.client.end();
+      }),
+    );
   }
 
-  private async connect(lane: Lane): Promise<Client> {
-    const stream = (): GatheringSocket => new GatheringSocket();
-    const client = new Client({ ...this.config, pipeline: true, stream });
-    const forget = (): void => {
-      lane.client = undefined;
-    };
+  private open(lane: Lane): Session {
+    const client = this.createClient();
     client.on('error', (error) => {
-      forget();
+      giveUp(lane, session);
       if (!this.closed) this.onLost(error);
     });
-    client.on('end', forget);
-    try {
-      await client.connect();
-      return client;
-    } catch (error) {
-      forget();
-      throw error;
-    }
+    client.on('end', () => giveUp(lane, session));
+    const session: Session = { client, connected: client.connect() };
+    return session;
   }
+}
+
+/** The statements under way on it fail with its socket, and are repeated. */
+function giveUp(lane: Lane, session: Session): void {
+  if (lane.session === session) lane.session = undefined;
+  destroy(session.client);
 }

@@ -6,6 +6,7 @@ import type { BranchTrace } from '../types.js';
 import { ledgerRowOf } from './ledger-row.js';
 import { resultAt } from './result.js';
 import { StatementRunner } from './statement-runner.js';
+import type { NamedStatement } from '../../runtime/participant-failpoints.js';
 import { FLUSH_AT_COMMIT, gidLiteral, selectLedger, selectPrepared } from './texts.js';
 
 /** Long enough for a committing neighbour, short enough for a late PREPARE that only we could roll back. */
@@ -21,6 +22,29 @@ export interface BeginLimits {
   readonly statementTimeoutMs: number;
 }
 
+/** How the server ended the transaction of a branch, and what the session still carries of it. */
+export interface ClosedSession {
+  readonly tag: string;
+  /** what no reset takes away, as a word for the log; the session must be closed */
+  readonly leftBehind: string | undefined;
+}
+
+/** What `concordat_reset_session` answers. */
+interface ResetRow {
+  readonly left_behind: string | null;
+  /** of the protocol; -1 when there are some made by PREPARE */
+  readonly named_statements?: number;
+}
+
+/** What `pg` keeps to itself. */
+interface ClientInternals {
+  readonly user?: string;
+  readonly connection?: { readonly parsedStatements?: object };
+}
+
+/** Handlers that make up names for their statements fill the memory of both ends. */
+const MAXIMUM_NAMED_STATEMENTS = 1_000;
+
 /**
  * Every statement about branches, one for each method and each of them one round trip. Values are put into the
  * texts, because two-phase commands take no parameters and several statements share a simple query; they are
@@ -30,6 +54,8 @@ export class BranchStatements {
   private readonly table: string;
   private readonly acceptors: string;
   private readonly openBranch: string;
+  private readonly closeBranchFunction: string;
+  private readonly resetSession: string;
   private readonly runner: StatementRunner;
 
   /** @param checksConnection whether the server can notice that a client has died while it works for it */
@@ -42,6 +68,8 @@ export class BranchStatements {
     this.table = `"${schema}".concordat_branch`;
     this.acceptors = `"${schema}".concordat_acceptor`;
     this.openBranch = `"${schema}".concordat_open_branch`;
+    this.closeBranchFunction = `"${schema}".concordat_close_branch`;
+    this.resetSession = `"${schema}".concordat_reset_session`;
     this.runner = new StatementRunner(failpoints);
   }
 
@@ -74,30 +102,36 @@ export class BranchStatements {
     return rows[0]?.written === true;
   }
 
-  /** Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. */
-  async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
-    const answers = await this.runner.run(
-      'prepare-transaction',
-      client,
-      `${this.insertCommitted(branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`,
-    );
-    return resultAt(answers, -1).command;
+  /**
+   * Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. Whatever else could
+   * outlive the branch in its session makes PREPARE fail.
+   */
+  async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<ClosedSession> {
+    const text = `${this.closeBranch(client, branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
+    const answers = await this.runner.run('prepare-transaction', client, text);
+    const closed = resultAt(answers, 0).rows[0] as { named_statements: number } | undefined;
+    return { tag: resultAt(answers, -1).command, leftBehind: leftBehindOf(client, { ...closed, left_behind: null }) };
   }
 
   /** Writes the ledger row and commits; only the tag `COMMIT` means that the work is committed. */
-  async commitWithLedger(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<string> {
-    const text = `${FLUSH_AT_COMMIT}; ${this.insertCommitted(branch, results)}; COMMIT`;
-    const answers = await this.runner.run('one-phase-commit', client, text);
-    return resultAt(answers, -1).command;
+  async commitWithLedger(
+    client: ClientBase,
+    branch: BranchIdentity,
+    results: readonly JsonValue[],
+  ): Promise<ClosedSession> {
+    // the row first: it undoes what was set for the transaction
+    const text = `${this.closeBranch(client, branch, results)}; ${FLUSH_AT_COMMIT}; COMMIT`;
+    return this.endAndReset('one-phase-commit', client, text);
   }
 
   /** Ends a transaction that wrote nothing. */
-  async commit(client: ClientBase): Promise<string> {
-    return (await this.runner.run('read-only-commit', client, 'COMMIT')).command;
+  async commit(client: ClientBase): Promise<ClosedSession> {
+    return this.endAndReset('read-only-commit', client, 'COMMIT');
   }
 
-  async rollback(client: ClientBase): Promise<void> {
-    await this.runner.run('local-rollback', client, 'ROLLBACK');
+  /** Ends the transaction of a branch that is refused. */
+  async rollback(client: ClientBase): Promise<ClosedSession> {
+    return this.endAndReset('local-rollback', client, 'ROLLBACK');
   }
 
   async commitPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
@@ -171,13 +205,39 @@ export class BranchStatements {
     await client.query('SELECT 1');
   }
 
-  private insertCommitted(branch: BranchIdentity, results: readonly JsonValue[]): string {
-    return `INSERT INTO ${this.table} (branch_id, transaction_id, outcome, result) VALUES
-      (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'committed',
-       ${escapeLiteral(JSON.stringify(results))})`;
+  /**
+   * Ends the transaction and, in the same round trip but a transaction of its own, takes from the session what the
+   * handlers may have left in it.
+   */
+  private async endAndReset(name: NamedStatement, client: ClientBase, text: string): Promise<ClosedSession> {
+    const answers = await this.runner.run(name, client, `${text}; SELECT * FROM ${this.resetSession}()`);
+    return {
+      tag: resultAt(answers, -2).command,
+      leftBehind: leftBehindOf(client, resultAt(answers, -1).rows[0] as ResetRow | undefined),
+    };
+  }
+
+  private closeBranch(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): string {
+    const values = [branch.branchId, branch.transactionId, JSON.stringify(results), internalsOf(client).user ?? ''];
+    return `SELECT ${this.closeBranchFunction}(${values.map(escapeLiteral).join(', ')}) AS named_statements`;
   }
 
   private branchLiteral({ branchId }: BranchIdentity): string {
     return escapeLiteral(branchId);
   }
+}
+
+function leftBehindOf(client: ClientBase, reset: ResetRow | undefined): string | undefined {
+  const { left_behind, named_statements } = reset ?? {};
+  if (named_statements === undefined) return 'what could not be found out';
+  if (left_behind) return left_behind;
+  if (named_statements < 0) return 'statements made by PREPARE';
+  if (named_statements > MAXIMUM_NAMED_STATEMENTS) return `more than ${MAXIMUM_NAMED_STATEMENTS} named statements`;
+  // one that the client believes to have made, and the session does not have, would fail in the next branch
+  const believed = Object.keys(internalsOf(client).connection?.parsedStatements ?? {}).length;
+  return named_statements === believed ? undefined : 'other named statements than it was given';
+}
+
+function internalsOf(client: ClientBase): ClientInternals {
+  return client as unknown as ClientInternals;
 }
