@@ -191,8 +191,13 @@ function watch(metrics: Metrics, manager: TransactionManager): void {
     () => Object.entries(manager.figures().rulings),
   );
   metrics.gauge(
+    'concordat_unsendable_messages_total',
+    'Messages that no reader or broker would ever take, since the start',
+    () => manager.figures().unsendable,
+  );
+  metrics.gauge(
     'concordat_alerts_total',
-    'Broken promises and unknown old branches since the start',
+    'Broken promises, unknown old branches and what cannot be sent, since the start',
     () => manager.figures().alerts,
   );
 }

@@ -1,10 +1,8 @@
 import type { JsonValue } from '@concordat/foundation';
+import { LIMITS } from './limits.js';
 import type { BranchReport } from './records.js';
 import type { BranchState } from './transaction-state.js';
 import type { AbortCause, AbortReason, BranchError } from './types.js';
-
-/** Results of all handlers of a transaction together, as JSON; what goes beyond is not kept. */
-export const RESULTS_LIMIT_BYTES = 64 * 1024;
 
 /** A map: the codes are the participants' own, so they may be called like something that every object has. */
 const REASON_BY_CODE: ReadonlyMap<string, AbortReason> = new Map([
@@ -29,9 +27,9 @@ export function withoutResults({ results: _results, ...report }: BranchReport): 
   return report;
 }
 
-/** Votes with results up to the limit, in the order given; those beyond it lose theirs. */
+/** Votes with results of `LIMITS.resultsBytes` together, in the order given; those beyond it lose theirs. */
 export function withinResultsLimit(reports: readonly BranchReport[]): readonly BranchReport[] {
-  let remaining = RESULTS_LIMIT_BYTES;
+  let remaining: number = LIMITS.resultsBytes;
   return reports.map((report) => {
     if (!report.results) return report;
     remaining -= jsonLength(report.results);
@@ -42,5 +40,5 @@ export function withinResultsLimit(reports: readonly BranchReport[]): readonly B
 /** Upper bound of the UTF-8 length of a value's JSON text. */
 function jsonLength(value: readonly JsonValue[]): number {
   const { length } = JSON.stringify(value);
-  return length * 3 <= RESULTS_LIMIT_BYTES ? length : length * 3;
+  return length * 3 <= LIMITS.resultsBytes ? length : length * 3;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { BallotAnswer } from './acceptor.js';
 import { COORDINATOR_PROPOSER, type Ballot } from './ballot.js';
-import { RESULTS_LIMIT_BYTES } from './branch-reports.js';
+import { LIMITS } from './limits.js';
 import type { BallotRequestMessage, PrepareMessage } from './messages.js';
 import type { DecideRecord } from './records.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
@@ -223,7 +223,7 @@ describe('protocol 6: from the first ballot on', () => {
 
   it('results beyond the limit are not kept', () => {
     const driver = begun()
-      .vote(1, 'yes', { results: ['x'.repeat(RESULTS_LIMIT_BYTES)] })
+      .vote(1, 'yes', { results: ['x'.repeat(LIMITS.resultsBytes)] })
       .vote(2, 'yes', { results: ['small'] })
       .vote(3, 'yes')
       .applyAll();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { RESULTS_LIMIT_BYTES } from './branch-reports.js';
+import { LIMITS } from './limits.js';
 import { delegate } from './delegation.js';
 import type { DecideRecord } from './records.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
@@ -370,7 +370,7 @@ describe('what a branch says', () => {
     const driver = leader()
       .begun(TWO)
       .vote(1, 'yes', { results: ['small'] });
-    driver.vote(2, 'yes', { results: ['x'.repeat(RESULTS_LIMIT_BYTES)] });
+    driver.vote(2, 'yes', { results: ['x'.repeat(LIMITS.resultsBytes)] });
     expect(decisionIn(driver).reports.map(({ results }) => results)).toEqual([['small'], undefined]);
     const refused = leader()
       .begun(TWO)

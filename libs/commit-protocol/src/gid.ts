@@ -1,10 +1,9 @@
 import { invariant, isUuid } from '@concordat/foundation';
+import { LIMITS } from './limits.js';
 import type { BranchId, TransactionId } from './types.js';
 
 const PREFIX = 'concordat';
 const CLUSTER = /^[a-z0-9][a-z0-9-]{0,62}$/;
-/** PostgreSQL refuses longer ones (22023). */
-const MAXIMUM_GID_BYTES = 199;
 
 /** Whether a string can name a cluster inside gids: lower-case letters, digits and hyphens, at most 63. */
 export function isClusterName(value: string): boolean {
@@ -16,7 +15,7 @@ export function formatGid(cluster: string, transactionId: TransactionId, branchI
   invariant(isClusterName(cluster), 'a gid names a valid cluster');
   invariant(isUuid(transactionId) && isUuid(branchId), 'a gid is made of UUIDs');
   const gid = `${PREFIX}:${cluster}:${transactionId}:${branchId}`;
-  invariant(gid.length <= MAXIMUM_GID_BYTES, 'a gid fits into what PostgreSQL accepts');
+  invariant(gid.length <= LIMITS.gidLength, 'a gid fits into what PostgreSQL accepts');
   return gid;
 }
 

@@ -1,5 +1,5 @@
 export * from './admission.js';
-export { RESULTS_LIMIT_BYTES } from './branch-reports.js';
+export { branchError, INVALID_ERROR_CODE } from './branch-error.js';
 export * from './coordinator.js';
 export type * from './coordinator.types.js';
 export * from './delegation.js';
@@ -7,6 +7,7 @@ export * from './decision-state.js';
 export * from './ended-transactions.js';
 export type { FrozenRemainder, FrozenState } from './frozen-state.js';
 export * from './gid.js';
+export { LIMITS } from './limits.js';
 export { judgeRuling, MAXIMUM_RULINGS, rulingState, type Ruling, type RulingRefusal } from './rulings.js';
 export { MAXIMUM_OLD_RULINGS, type OldRuling } from './old-rulings.js';
 export type * from './messages.js';

@@ -23,7 +23,11 @@ export abstract class CodedError extends Error {
   }
 }
 
-/** The message of anything that was thrown, for a log line. */
+/** The message of anything that was thrown, for a log line. Never throws, whatever foreign code has thrown. */
 export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return 'what was thrown cannot be read';
+  }
 }

@@ -81,7 +81,8 @@ export interface MessageBus {
   /**
    * Sends messages, in order per topic and key. What is published while a request is under way goes with the
    * next one. Resolves when the broker has acknowledged them; rejects with `MessageBusError` when they were
-   * dropped (buffer full, or stopped), and then the protocol sends again what matters.
+   * dropped (buffer full, or stopped), and then the protocol sends again what matters. Each is encoded by itself: one
+   * that no reader would take loses no other, and is told by an `UnsendableMessagesError` once the others have arrived.
    */
   publish(messages: readonly OutgoingMessage[]): Promise<void>;
   /**

@@ -1,9 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import type { ProtocolMessage } from '@concordat/commit-protocol';
+import { LIMITS, type ProtocolMessage } from '@concordat/commit-protocol';
 import { randomInteger, randomItem, SeededRandom } from '@concordat/foundation';
 import { decodeMessage, encodeMessage, messageKey } from './codec.js';
 import { MessageDecodeError } from './errors.js';
-import { MESSAGE_LIMITS } from './schemas.js';
 
 const transactionId = '018f2d3c-1111-7abc-8def-0123456789ab';
 const branchId = '018f2d3c-2222-7abc-8def-0123456789ab';
@@ -140,16 +139,13 @@ describe('the codec', () => {
     });
     const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
     const path = 'operations[0].payload';
-    expect(refusalOf(withPayload('x'.repeat(MESSAGE_LIMITS.payloadBytes)))).toEqual({ reason: 'INVALID_FIELD', path });
-    expect(refusalOf(withPayload(nested(MESSAGE_LIMITS.payloadDepth + 1)))).toEqual({ reason: 'INVALID_FIELD', path });
-    expect(refusalOf(Buffer.alloc(MESSAGE_LIMITS.messageBytes + 1, ' '))).toEqual({
+    expect(refusalOf(withPayload('x'.repeat(LIMITS.payloadBytes)))).toEqual({ reason: 'INVALID_FIELD', path });
+    expect(refusalOf(withPayload(nested(LIMITS.jsonDepth + 1)))).toEqual({ reason: 'INVALID_FIELD', path });
+    expect(refusalOf(Buffer.alloc(LIMITS.messageBytes + 1, ' '))).toEqual({
       reason: 'TOO_LARGE',
       path: undefined,
     });
-    const fits = [
-      withPayload('x'.repeat(MESSAGE_LIMITS.payloadBytes - 2)),
-      withPayload(nested(MESSAGE_LIMITS.payloadDepth)),
-    ];
+    const fits = [withPayload('x'.repeat(LIMITS.payloadBytes - 2)), withPayload(nested(LIMITS.jsonDepth))];
     for (const message of fits)
       expect(decodeMessage(cluster, Buffer.from(JSON.stringify(message))).type).toBe('prepare');
     const deep = Buffer.from(`{"v":1,"cluster":"local","type":"vote","results":${'['.repeat(1e6)}${']'.repeat(1e6)}}`);

@@ -1,9 +1,9 @@
 import { isUtf8 } from 'node:buffer';
-import { MESSAGE_VERSION, parseGid, type ProtocolMessage } from '@concordat/commit-protocol';
-import { errorMessage, type JsonValue } from '@concordat/foundation';
+import { LIMITS, MESSAGE_VERSION, parseGid, type ProtocolMessage } from '@concordat/commit-protocol';
+import { errorMessage, fitText, type JsonValue } from '@concordat/foundation';
 import type { z } from 'zod';
 import { MessageDecodeError, MessageEncodeError, type MessageRefusal } from './errors.js';
-import { MESSAGE_LIMITS, messageSchemas } from './schemas.js';
+import { messageSchemas } from './schemas.js';
 
 interface Refusal {
   readonly reason: MessageRefusal;
@@ -68,13 +68,13 @@ export function messageKey(message: ProtocolMessage): string {
 
 function parse(buffer: Buffer | null): { fields: Record<string, unknown>; sizeBytes: number } | Refusal {
   if (buffer === null || buffer.length === 0) return { reason: 'NOT_JSON', message: 'the message is empty' };
-  if (buffer.length > MESSAGE_LIMITS.messageBytes) return refuseMessageSize(buffer.length);
+  if (buffer.length > LIMITS.messageBytes) return refuseMessageSize(buffer.length);
   if (!isUtf8(buffer)) return { reason: 'NOT_UTF8', message: 'the message is not UTF-8' };
   let value: unknown;
   try {
     value = JSON.parse(buffer.toString('utf8'));
   } catch (error) {
-    return { reason: 'NOT_JSON', message: `the message is not JSON: ${errorMessage(error).slice(0, 200)}` };
+    return { reason: 'NOT_JSON', message: `the message is not JSON: ${fitText(errorMessage(error), 200)}` };
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return { reason: 'NOT_A_MESSAGE', message: 'the message is JSON but not an object' };
@@ -108,7 +108,7 @@ function describeIssue(type: string, error: z.ZodError): Refusal {
   const extra = issue.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const path = formatPath(extra === undefined ? issue.path : [...issue.path, extra]);
   const complaint = extra === undefined ? issue.message : 'unknown field';
-  return { reason: 'INVALID_FIELD', message: `${type}: ${path}: ${complaint}`.slice(0, 500), path: path.slice(0, 200) };
+  return { reason: 'INVALID_FIELD', message: fitText(`${type}: ${path}: ${complaint}`, 500), path: fitText(path, 200) };
 }
 
 function formatPath(path: readonly PropertyKey[]): string {
@@ -118,14 +118,14 @@ function formatPath(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-/** Payloads are measured only in messages large enough to hold one above the limit, which are rare. */
+/** Parts are measured only in messages large enough to hold one above its limit, which are rare. */
 function refuseBySize(sizeBytes: number, message: ProtocolMessage): Refusal | undefined {
-  if (sizeBytes <= MESSAGE_LIMITS.payloadBytes) return undefined;
-  if (sizeBytes > MESSAGE_LIMITS.messageBytes) return refuseMessageSize(sizeBytes);
-  for (const { path, value } of payloadsOf(message)) {
-    const payloadBytes = Buffer.byteLength(JSON.stringify(value));
-    if (payloadBytes > MESSAGE_LIMITS.payloadBytes) {
-      const complaint = `${path}: ${payloadBytes} bytes, at most ${MESSAGE_LIMITS.payloadBytes} are allowed`;
+  if (sizeBytes <= LIMITS.resultsBytes) return undefined;
+  if (sizeBytes > LIMITS.messageBytes) return refuseMessageSize(sizeBytes);
+  for (const { path, value, limit } of measuredParts(message)) {
+    const partBytes = Buffer.byteLength(JSON.stringify(value));
+    if (partBytes > limit) {
+      const complaint = `${path}: ${partBytes} bytes, at most ${limit} are allowed`;
       return { reason: 'INVALID_FIELD', message: `${message.type}: ${complaint}`, path };
     }
   }
@@ -133,19 +133,26 @@ function refuseBySize(sizeBytes: number, message: ProtocolMessage): Refusal | un
 }
 
 function refuseMessageSize(sizeBytes: number): Refusal {
-  const limit = MESSAGE_LIMITS.messageBytes;
+  const limit = LIMITS.messageBytes;
   return { reason: 'TOO_LARGE', message: `the message has ${sizeBytes} bytes, at most ${limit} are allowed` };
 }
 
-function payloadsOf(message: ProtocolMessage): { path: string; value: JsonValue }[] {
+interface MeasuredPart {
+  readonly path: string;
+  readonly value: JsonValue;
+  readonly limit: number;
+}
+
+function measuredParts(message: ProtocolMessage): MeasuredPart[] {
   switch (message.type) {
     case 'prepare':
     case 'commit-one-phase':
-      return message.operations.map(({ payload }, index) => ({ path: `operations[${index}].payload`, value: payload }));
+      return message.operations.map(({ payload }, index) => {
+        return { path: `operations[${index}].payload`, value: payload, limit: LIMITS.payloadBytes };
+      });
     case 'vote':
-      return [{ path: 'results', value: message.results }];
     case 'done':
-      return message.results ? [{ path: 'results', value: message.results }] : [];
+      return message.results ? [{ path: 'results', value: message.results, limit: LIMITS.resultsBytes }] : [];
     default:
       return [];
   }
@@ -154,5 +161,5 @@ function payloadsOf(message: ProtocolMessage): { path: string; value: JsonValue 
 /** Of arrays and objects only that they are some: to write them out may need more stack than there is. */
 function describe(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? '[…]' : '{…}';
-  return (JSON.stringify(value) ?? 'undefined').slice(0, 80);
+  return fitText(JSON.stringify(value) ?? 'undefined', 80);
 }

@@ -1,3 +1,4 @@
+import type { ProtocolMessage } from '@concordat/commit-protocol';
 import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 
 /** Why a message was refused. Stable: it stands in the headers of the dead-letter topic, and metrics count by it. */
@@ -50,6 +51,23 @@ export class MessageEncodeError extends CodedError {
     options: CodedErrorOptions = {},
   ) {
     super(message, options);
+  }
+}
+
+/** A message that was not sent, and why no reader would take it. */
+export interface UnsendableMessage {
+  readonly topic: string;
+  readonly message: ProtocolMessage;
+  readonly error: MessageEncodeError;
+}
+
+/** Some of what was to be published can never be sent; the broker has acknowledged all the rest. */
+export class UnsendableMessagesError extends CodedError {
+  readonly code = 'MESSAGES_UNSENDABLE';
+  readonly retryable = false;
+
+  constructor(readonly refused: readonly UnsendableMessage[]) {
+    super(`${refused.length} messages cannot be sent; the first: ${refused[0]?.error.message}`);
   }
 }
 

@@ -10,5 +10,6 @@ export * from './memory-broker.js';
 export * from './memory-bus.js';
 export * from './namespace.js';
 export { DEFAULT_OUTBOX_LIMITS, type OutboxLimits } from './outbox.js';
-export { MESSAGE_LIMITS, messageSchemas } from './schemas.js';
+export { messageSchemas } from './schemas.js';
 export * from './topics.js';
+export * from './unsendable-report.js';

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
-import { encodeMessage, messageKey } from './codec.js';
 import { MessageBusError } from './errors.js';
 import {
   createTopics,
@@ -17,6 +16,7 @@ import { MessageIntake, type DeadLetterCounts } from './intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from './namespace.js';
 import { Outbox, type OutboxEntry } from './outbox.js';
+import { publishEach } from './publishing.js';
 import { withTimeLimit } from './time-limit.js';
 import type { Topic } from './topics.js';
 
@@ -90,12 +90,7 @@ export class KafkaMessageBus implements MessageBus {
   }
 
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    const entries = messages.map(({ topic, message }) => ({
-      topic: this.namespace.topic(topic),
-      key: messageKey(message),
-      value: encodeMessage(this.namespace.cluster, message),
-    }));
-    return this.outbox.publish(entries);
+    return publishEach(this.namespace, messages, (entries) => this.outbox.publish(entries));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {

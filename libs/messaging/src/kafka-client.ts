@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { LIMITS } from '@concordat/commit-protocol';
 import { backoffMs, type Clock, errorMessage, type Logger, type Random } from '@concordat/foundation';
 import {
   type Cluster,
@@ -16,7 +17,6 @@ import {
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { NamespaceOptions } from './namespace.js';
 import { type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
-import { MESSAGE_LIMITS } from './schemas.js';
 import { withTimeLimit } from './time-limit.js';
 
 /** Settings of the Kafka bus. Times in milliseconds. */
@@ -70,7 +70,7 @@ const RECORD_OVERHEAD_BYTES = 64 * 1024;
 export async function createTopics(settings: KafkaSettings, topics: readonly string[]): Promise<void> {
   const { clock, partitions, replicationFactor } = settings;
   const admin = createClient(settings).admin({ retry: { retries: 2 } });
-  const maximumBytes = String(MESSAGE_LIMITS.messageBytes + RECORD_OVERHEAD_BYTES);
+  const maximumBytes = String(LIMITS.messageBytes + RECORD_OVERHEAD_BYTES);
   try {
     await admin.connect();
     await admin.createTopics({

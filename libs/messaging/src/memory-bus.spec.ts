@@ -3,8 +3,10 @@ import type { DecisionMessage } from '@concordat/commit-protocol';
 import { randomInteger, SeededRandom, VirtualClock } from '@concordat/foundation';
 import { MemoryBroker, type MemoryFaults, NO_FAULTS } from './memory-broker.js';
 import { MemoryMessageBus } from './memory-bus.js';
+import { MessageBusError, MessageEncodeError, UnsendableMessagesError } from './errors.js';
 import { Namespace } from './namespace.js';
 import { decideTopic } from './topics.js';
+import { UnsendableReport } from './unsendable-report.js';
 
 const topic = decideTopic('bank-a');
 
@@ -74,6 +76,49 @@ async function simulate(seed: number): Promise<string[]> {
   await run(5_000);
   return seen;
 }
+
+describe('messages that cannot be sent', () => {
+  it('lose no others of the same publication, and are told by name', async () => {
+    const { broker, run } = createWorld(1);
+    const bus = new MemoryMessageBus(broker, { cluster: 'local' });
+    await bus.start();
+    const seen: number[] = [];
+    await bus.subscribe({
+      group: 'bank-a',
+      topics: [topic],
+      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+    });
+    const [bad, worse] = [decision(2, -1), { ...decision(3, 0), branchId: 10n as never }];
+    const published = bus.publish([decision(1, 1), bad, worse, decision(4, 2)].map((message) => ({ topic, message })));
+    const failed = expect(published).rejects.toMatchObject({
+      code: 'MESSAGES_UNSENDABLE',
+      refused: [
+        { topic, message: bad, error: { reason: 'INVALID_FIELD', path: 'attempt' } },
+        { topic, message: worse, error: { reason: 'INVALID_FIELD', path: 'branchId' } },
+      ],
+    });
+    await run(100);
+    await failed;
+    expect(seen).toEqual([1, 2]);
+  });
+
+  it('are reported now and then, with their number and what to do', () => {
+    const clock = new VirtualClock();
+    const told: string[] = [];
+    const report = new UnsendableReport(clock, (sentence) => void told.push(sentence));
+    const encode = new MessageEncodeError('INVALID_FIELD', 'vote: results: is wrong', 'results');
+    const error = new UnsendableMessagesError([{ topic, message: decision(1, 0), error: encode }]);
+    expect(report.take(new MessageBusError('BUS_BUFFER_FULL', 'full'))).toBe(false);
+    for (let n = 0; n < 3; n++) expect(report.take(error)).toBe(true);
+    clock.advance(10_000);
+    expect(report.take(new MessageBusError('BUS_MESSAGE_REFUSED', 'the broker refuses a message'))).toBe(true);
+    expect(report.count).toBe(4);
+    expect(told).toEqual([
+      expect.stringMatching(/^UNSENDABLE 1 messages .*vote: results: is wrong.*report this as a fault/),
+      expect.stringMatching(/^UNSENDABLE 3 messages .*max\.message\.bytes/),
+    ]);
+  });
+});
 
 describe('the memory bus under faults', () => {
   it('loses nothing under delays, duplicates, lost acknowledgements, crashes and a broker that goes down', async () => {

@@ -1,12 +1,12 @@
 import { type Logger, silentLogger } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
-import { encodeMessage, messageKey } from './codec.js';
 import { MessageBusError } from './errors.js';
 import { MessageIntake, type DeadLetterCounts } from './intake.js';
 import type { MemoryBroker } from './memory-broker.js';
 import { MemorySubscription } from './memory-subscription.js';
 import { Namespace, type NamespaceOptions } from './namespace.js';
 import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
+import { publishEach } from './publishing.js';
 import type { Topic } from './topics.js';
 
 export interface MemoryMessageBusOptions extends NamespaceOptions {
@@ -56,12 +56,7 @@ export class MemoryMessageBus implements MessageBus {
   }
 
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    const entries = messages.map(({ topic, message }) => ({
-      topic: this.namespace.topic(topic),
-      key: messageKey(message),
-      value: encodeMessage(this.namespace.cluster, message),
-    }));
-    return this.outbox.publish(entries);
+    return publishEach(this.namespace, messages, (entries) => this.outbox.publish(entries));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {

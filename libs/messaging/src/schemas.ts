@@ -1,54 +1,33 @@
 import { z } from 'zod';
-import { isUuid, type JsonValue } from '@concordat/foundation';
-import { HIGHEST_ROUND, type ProtocolMessage } from '@concordat/commit-protocol';
+import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
+import { HIGHEST_ROUND, LIMITS, type ProtocolMessage } from '@concordat/commit-protocol';
 import { isParticipantName } from './topics.js';
-
-/** What one message may hold at most. Above the limits of the REST interface, so that those are met first. */
-export const MESSAGE_LIMITS = {
-  /** the whole message on the wire */
-  messageBytes: 8 * 1024 * 1024,
-  /** the payload of one operation, or all results of one branch, as JSON */
-  payloadBytes: 256 * 1024,
-  /** arrays and objects inside each other in a payload or result */
-  payloadDepth: 64,
-  operations: 256,
-  keysPerOperation: 256,
-  keyLength: 512,
-  operationNameLength: 128,
-  /** operations that one participant announces */
-  announcedOperations: 1_024,
-  /** branches of a transaction */
-  acceptors: 64,
-  /** participants named by an outcome */
-  participants: 1_024,
-  gidLength: 199,
-  errorCodeLength: 128,
-  errorMessageLength: 8_192,
-} as const;
 
 const id = z.string().refine(isUuid, 'must be a UUID in lower case');
 const participant = z.string().refine(isParticipantName, 'must be the name of a participant');
-const operationName = z.string().min(1).max(MESSAGE_LIMITS.operationNameLength);
+const text = z.string().refine(isExactText, 'must hold neither NUL nor a half of a surrogate pair');
+const operationName = text.min(1).max(LIMITS.operationNameLength);
 const count = z.int().min(0);
 const json = z.custom<JsonValue>(isJsonOfBoundedDepth, {
-  message: `must be JSON, nested at most ${MESSAGE_LIMITS.payloadDepth} deep`,
+  message: `must be JSON, nested at most ${LIMITS.jsonDepth} deep, without NUL and halves of surrogate pairs`,
 });
 
 /** Values from `JSON.parse` are JSON already; what is left to check is that they are there and not too deep. */
 function isJsonOfBoundedDepth(value: unknown, depth = 0): boolean {
   switch (typeof value) {
     case 'string':
+      return isExactText(value);
     case 'boolean':
       return true;
     case 'number':
       return Number.isFinite(value);
     case 'object': {
       if (value === null) return true;
-      if (depth >= MESSAGE_LIMITS.payloadDepth) return false;
+      if (depth >= LIMITS.jsonDepth) return false;
       if (Array.isArray(value)) return value.every((item) => isJsonOfBoundedDepth(item, depth + 1));
       // a field that is undefined does not travel, which is what its sender means by it
-      for (const field of Object.values(value)) {
-        if (field !== undefined && !isJsonOfBoundedDepth(field, depth + 1)) return false;
+      for (const [key, field] of Object.entries(value)) {
+        if (field !== undefined && !(isExactText(key) && isJsonOfBoundedDepth(field, depth + 1))) return false;
       }
       return true;
     }
@@ -62,21 +41,21 @@ const operations = z
     z.strictObject({
       operation: operationName,
       payload: json,
-      keys: z.array(z.string().min(1).max(MESSAGE_LIMITS.keyLength)).max(MESSAGE_LIMITS.keysPerOperation),
+      keys: z.array(text.min(1).max(LIMITS.keyLength)).max(LIMITS.keysPerOperation),
     }),
   )
-  .max(MESSAGE_LIMITS.operations);
-const results = z.array(json).max(MESSAGE_LIMITS.operations);
+  .max(LIMITS.operations);
+const results = z.array(json).max(LIMITS.operations);
 const branchError = z.strictObject({
-  code: z.string().min(1).max(MESSAGE_LIMITS.errorCodeLength),
-  message: z.string().max(MESSAGE_LIMITS.errorMessageLength),
+  code: text.min(1).max(LIMITS.errorCodeLength),
+  message: text.max(LIMITS.errorMessageLength),
 });
 const decision = z.enum(['commit', 'abort']);
 const acceptor = z.strictObject({ branchId: id, participant });
-const acceptors = z.array(acceptor).min(1).max(MESSAGE_LIMITS.acceptors);
+const acceptors = z.array(acceptor).min(1).max(LIMITS.branches);
 const ballot = z.strictObject({
   round: count.max(HIGHEST_ROUND),
-  proposer: count.max(MESSAGE_LIMITS.acceptors),
+  proposer: count.max(LIMITS.branches),
 });
 const branchAddress = { transactionId: id, branchId: id, participant };
 
@@ -161,12 +140,12 @@ export const messageSchemas = {
   inquiry: z.strictObject({
     type: z.literal('inquiry'),
     ...branchAddress,
-    gid: z.string().min(1).max(MESSAGE_LIMITS.gidLength),
+    gid: text.min(1).max(LIMITS.gidLength),
   }),
   announce: z.strictObject({
     type: z.literal('announce'),
     participant,
-    operations: z.array(operationName).max(MESSAGE_LIMITS.announcedOperations),
+    operations: z.array(operationName).max(LIMITS.announcedOperations),
   }),
   outcome: z.strictObject({
     type: z.literal('outcome'),
@@ -174,7 +153,7 @@ export const messageSchemas = {
     outcome: z.enum(['committed', 'aborted', 'mixed']),
     decidedAt: count,
     endedAt: count,
-    participants: z.array(participant).max(MESSAGE_LIMITS.participants),
+    participants: z.array(participant).max(LIMITS.branches),
   }),
 } as const;
 

@@ -7,7 +7,7 @@ const account = z
   .string()
   .min(1)
   .max(128)
-  .refine((id) => !id.includes('\0'), 'must not contain NUL');
+  .refine((id) => !/[\p{Surrogate}\0]/u.test(id), 'must hold neither NUL nor a half of a surrogate pair');
 const amount = z.int().min(1);
 
 export const movementSchema = z.strictObject({ account, amount });

@@ -15,6 +15,9 @@ export class BankMetrics {
     this.counter('alerts', 'what an operator must look at', 'code', ({ alerts }) => alerts);
     this.counter('dropped', 'work dropped because the queue was full', 'what', ({ dropped }) => ({ work: dropped }));
     this.counter('unknown', 'attempts without a known end', 'what', ({ unknown }) => ({ attempt: unknown }));
+    this.counter('unsendable', 'messages that can never be sent', 'what', ({ unsendable }) => ({
+      message: unsendable,
+    }));
     this.counter('inquiries', 'questions about branches in doubt', 'what', ({ inquiries }) => ({ sent: inquiries }));
     this.counter('terminations', 'branches that were to decide without a coordinator', 'what', (metrics) => ({
       due: metrics.terminations,

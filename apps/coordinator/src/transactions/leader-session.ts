@@ -57,6 +57,8 @@ export interface SessionDependencies {
   /** whether somebody waits for the end of a transaction */
   readonly awaitsEnd: (transactionId: TransactionId) => boolean;
   readonly onAlert: (detail: string) => void;
+  /** told why a publication failed; true when its messages can never be sent, which it then reports */
+  readonly onUnsent: (error: unknown) => boolean;
 }
 
 /** What a participant says about one branch. */
@@ -496,12 +498,10 @@ export class LeaderSession {
     if (this.outbox.length === 0 || this.closed) return;
     const messages = this.outbox;
     this.outbox = [];
-    const { bus, logger } = this.dependencies;
-    this.latestPublication = bus
-      .publish(messages)
-      .catch((error: unknown) =>
-        logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`),
-      );
+    const { bus, logger, onUnsent } = this.dependencies;
+    this.latestPublication = bus.publish(messages).catch((error: unknown) => {
+      if (!onUnsent(error)) logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`);
+    });
   }
 
   private now(): number {

@@ -1,9 +1,18 @@
 import { backoffMs, errorMessage, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
 import type { DecisionState, OutcomeMessage, TransactionState } from '@concordat/commit-protocol';
-import { OUTCOMES_TOPIC, type MessageBus } from '@concordat/messaging';
+import { OUTCOMES_TOPIC, UnsendableMessagesError, type MessageBus } from '@concordat/messaging';
 
 /** Outcomes in one publication at most. */
 const MAXIMUM_BATCH = 500;
+
+export interface OutcomePublisherDependencies {
+  readonly bus: MessageBus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly random: Random;
+  /** told why a publication failed */
+  readonly onUnsent: (error: unknown) => boolean;
+}
 
 /**
  * Publishes the outcome of every ended transaction, at least once, also over a change of leader: the log keeps
@@ -17,7 +26,7 @@ export class OutcomePublisher {
   private closed = false;
 
   constructor(
-    private readonly dependencies: { bus: MessageBus; clock: Clock; logger: Logger; random: Random },
+    private readonly dependencies: OutcomePublisherDependencies,
     private readonly state: DecisionState,
     private readonly onPublished: () => void,
   ) {}
@@ -38,14 +47,21 @@ export class OutcomePublisher {
     this.dependencies.bus
       .publish(batch.map((transaction) => ({ topic: OUTCOMES_TOPIC, message: outcomeMessage(transaction) })))
       .then(
-        () => {
-          this.published = through;
-          this.failures = 0;
-          this.onPublished();
-          this.goOn();
+        () => this.advance(through),
+        (error: unknown) => {
+          this.dependencies.onUnsent(error);
+          // the others have arrived, and those will never be: waiting for them would hold up all that come behind
+          if (error instanceof UnsendableMessagesError) this.advance(through);
+          else this.retryLater(error);
         },
-        (error: unknown) => this.retryLater(error),
       );
+  }
+
+  private advance(through: number): void {
+    this.published = through;
+    this.failures = 0;
+    this.onPublished();
+    this.goOn();
   }
 
   close(): void {

@@ -8,7 +8,7 @@ import {
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import { withFailpoints } from '@concordat/messaging';
+import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
 import {
   BranchConflictError,
@@ -65,12 +65,17 @@ export interface Figures {
   /** prepared branches of transactions that nobody remembers */
   readonly unknownOld: number;
   readonly rulings: Readonly<Record<RulingAction, number>>;
+  /** messages that no reader or broker would ever take */
+  readonly unsendable: number;
 }
 
 /** What a request that has just been made may need besides its own wait to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
 
-export interface ManagerDependencies extends Omit<SessionDependencies, 'awaitsEnd' | 'onAlert' | 'unknownOld'> {
+export interface ManagerDependencies extends Omit<
+  SessionDependencies,
+  'awaitsEnd' | 'onAlert' | 'onUnsent' | 'unknownOld'
+> {
   readonly failpoints: Failpoints;
   /** called once for each transaction that is decided while this node leads */
   readonly onDecided?: (transaction: TransactionState) => void;
@@ -94,6 +99,7 @@ export class TransactionManager implements TransactionsApi {
   private readonly records: RequestRecords;
   private readonly unknownOld: UnknownOldBranches;
   private readonly retention: Retention;
+  private readonly unsendable: UnsendableReport;
   private readonly logger: Logger;
   private readonly detach: (() => void)[] = [];
   private alerts = 0;
@@ -108,6 +114,7 @@ export class TransactionManager implements TransactionsApi {
     const bus = withFailpoints(dependencies.bus, { process: 'coordinator', failpoints, logger });
     this.dependencies = { ...dependencies, log, bus };
     this.logger = logger;
+    this.unsendable = new UnsendableReport(clock, (sentence) => this.alert(sentence));
     this.waiters = new Waiters(clock);
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
     const ids = new UuidV7Generator(() => clock.now(), random);
@@ -141,6 +148,7 @@ export class TransactionManager implements TransactionsApi {
       },
       waitingForKeys: this.session?.waitingForKeys ?? 0,
       alerts: this.alerts,
+      unsendable: this.unsendable.count,
       ended: state.unpublishedCount + state.archive.size,
     };
   }
@@ -316,15 +324,18 @@ export class TransactionManager implements TransactionsApi {
         ...this.dependencies,
         unknownOld: this.unknownOld,
         awaitsEnd: (transactionId) => this.waiters.awaitsEnd(transactionId),
-        onAlert: (detail) => {
-          this.alerts++;
-          this.logger.error(`ALERT ${detail}`);
-        },
+        onAlert: (detail) => this.alert(detail),
+        onUnsent: (error) => this.unsendable.take(error),
       },
       epoch,
     );
     this.session.recover();
     this.retention.start();
+  }
+
+  private alert(detail: string): void {
+    this.alerts++;
+    this.logger.error(`ALERT ${detail}`);
   }
 
   /** A snapshot brought changes that were never applied here one by one. */

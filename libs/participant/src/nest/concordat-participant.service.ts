@@ -20,6 +20,7 @@ import {
 import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
 import { PostgresResourceManager, type PostgresContext } from '../postgres/index.js';
+import { BranchResults } from '../runtime/branch-results.js';
 import type { ParticipantMetrics } from '../runtime/participant-metrics.js';
 import { ParticipantRuntime } from '../runtime/participant-runtime.js';
 import type { VoteResult } from '../runtime/resource-manager.js';
@@ -115,7 +116,10 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     timeoutMs = PREPARE_TIMEOUT_MS,
   ): Promise<VoteResult | 'busy'> {
     const deadline = this.clock.now() + timeoutMs;
-    return this.resourceManager.prepare({ transactionId, branchId, deadline, preparedByService: false }, work);
+    return this.resourceManager.prepare(
+      { transactionId, branchId, deadline, preparedByService: false },
+      async (context) => BranchResults.of('prepareBranch', await work(context)),
+    );
   }
 
   async health(): Promise<ParticipantHealth> {

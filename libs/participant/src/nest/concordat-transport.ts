@@ -17,7 +17,8 @@ import type { OperationHandlers } from '../runtime/participant-runtime.types.js'
 import { describeIssues, type OperationSchema } from './operation-schema.js';
 import { CONCORDAT_TRANSPORT, type TransactionOperationOptions } from './transaction-operation.decorator.js';
 
-const CODE = /^[A-Z][A-Z0-9_]{0,63}$/;
+/** What tells a code that is meant for clients from one of Node, of the database or of HTTP. */
+const CODE = /^[A-Z][A-Z0-9_]*$/;
 
 /** What `@Payload()` and `@Ctx()` stand for in a provider's method, as in those of controllers. */
 const PARAMETERS = {
@@ -103,15 +104,14 @@ export class ConcordatTransport
     return [...this.messageHandlers.keys()].sort();
   }
 
-  async handle({ operation, payload }: OperationCall, context: PostgresContext): Promise<JsonValue> {
+  async handle({ operation, payload }: OperationCall, context: PostgresContext): Promise<unknown> {
     const handler = this.messageHandlers.get(operation);
     if (!handler) throw new BranchRefusedError('UNKNOWN_OPERATION', `there is no operation "${operation}" here`);
     const { schema } = (handler.extras ?? {}) as TransactionOperationOptions;
     const valid = schema ? await validated(schema, payload) : payload;
     try {
       const answer: unknown = await handler(valid, context);
-      const value: unknown = isObservable(answer) ? await lastOf(answer) : answer;
-      return (value ?? null) as JsonValue;
+      return isObservable(answer) ? await lastOf(answer) : answer;
     } catch (error) {
       throw asError(error);
     }

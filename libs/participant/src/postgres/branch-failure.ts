@@ -1,5 +1,5 @@
 import { CodedError, errorMessage } from '@concordat/foundation';
-import type { BranchError } from '@concordat/commit-protocol';
+import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchRefusedError } from '../runtime/errors.js';
 import { ForbiddenStatementError } from './errors.js';
 import { WrongCommandTagError } from './command-tag.js';
@@ -20,10 +20,10 @@ export const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 't
  * protocol, and what the handler did not mean for others stays in the log.
  */
 export function branchErrorOf(error: unknown, databaseError?: unknown): BranchError {
-  if (isMeantForOthers(error)) return { code: error.code, message: error.message };
+  if (isMeantForOthers(error)) return branchError(error.code, error.message);
   if (sqlStateOf(error) !== undefined) return classifyFailure(error).refusal;
   // The handler may have made something of its own of what the database, or the guard before it, said.
-  if (isMeantForOthers(databaseError)) return { code: databaseError.code, message: databaseError.message };
+  if (isMeantForOthers(databaseError)) return branchError(databaseError.code, databaseError.message);
   if (databaseError !== undefined) return classifyFailure(databaseError).refusal;
   if (error instanceof WrongCommandTagError) return TRANSACTION_FAILED;
   return { code: 'HANDLER_FAILED', message: 'the handler failed; see the log of the participant' };

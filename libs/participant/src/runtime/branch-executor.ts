@@ -1,18 +1,27 @@
-import { errorMessage, unreachable, type Failpoints, type JsonValue, type Logger } from '@concordat/foundation';
+import {
+  errorMessage,
+  fitText,
+  unreachable,
+  type Failpoints,
+  type JsonValue,
+  type Logger,
+} from '@concordat/foundation';
 import type {
   BallotRequestMessage,
   BranchAddress,
   BranchEnd,
   CommitOnePhaseMessage,
   Decision,
+  OperationCall,
   ParticipantEffect,
   ParticipantEvent,
   PrepareMessage,
   WorkMessage,
 } from '@concordat/commit-protocol';
+import { BranchResults } from './branch-results.js';
 import { BranchRefusedError } from './errors.js';
 import type { ParticipantFailpoint } from './participant-failpoints.js';
-import type { OperationHandlers } from './participant-runtime.types.js';
+import type { OperationBranch, OperationHandlers } from './participant-runtime.types.js';
 import type { BranchWork, ResourceManager } from './resource-manager.js';
 
 /** What the machine wants done in the database. */
@@ -138,25 +147,36 @@ export class BranchExecutor<Context> {
     }
     const held = this.hit('participant.work.before-handlers');
     if (held) await held; // else the first statement goes out in one write with those that opened the transaction
-    const results: JsonValue[] = [];
+    const results = new BranchResults(this.ports.resultSizeBytes);
     for (const call of operations) {
-      results.push(await this.ports.handlers.handle(call, context, { transactionId, branchId, deadline }));
-    }
-    const sizeBytes = Buffer.byteLength(JSON.stringify(results));
-    if (sizeBytes > this.ports.resultSizeBytes) {
-      const limit = this.ports.resultSizeBytes;
-      throw new BranchRefusedError(
-        'RESULT_TOO_LARGE',
-        `the handlers returned ${sizeBytes} bytes, at most ${limit} fit`,
-      );
+      results.add(call.operation, await this.handle(call, context, { transactionId, branchId, deadline }));
     }
     await this.hit(failpoint);
-    return results;
+    return results.taken;
+  }
+
+  /** What foreign code throws may be anything; behind this it is an error that can be read. */
+  private async handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<unknown> {
+    try {
+      return await this.ports.handlers.handle(call, context, branch);
+    } catch (thrown) {
+      throw readableError(thrown);
+    }
   }
 
   private hit(name: ParticipantFailpoint): Promise<void> | undefined {
     return this.ports.failpoints.hit(name);
   }
+}
+
+function readableError(thrown: unknown): Error {
+  try {
+    const { message, code } = thrown as { message?: unknown; code?: unknown };
+    if (thrown instanceof Error && typeof message === 'string' && typeof code !== 'symbol') return thrown;
+  } catch {
+    // a getter or a proxy of foreign code
+  }
+  return new TypeError(`the handler threw what is no error: ${fitText(errorMessage(thrown), 200)}`);
 }
 
 /** The branch that an effect is about. */

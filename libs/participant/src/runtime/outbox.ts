@@ -1,6 +1,6 @@
 import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
 import type { BallotMessage, ReplyMessage, TerminationDueMessage } from '@concordat/commit-protocol';
-import { REPLIES_TOPIC, decideTopic, type MessageBus, type Topic } from '@concordat/messaging';
+import { REPLIES_TOPIC, UnsendableReport, decideTopic, type MessageBus, type Topic } from '@concordat/messaging';
 
 /** Lazy messages are sent at once when so many have gathered. */
 const MAXIMUM_GATHERED = 512;
@@ -19,13 +19,21 @@ export class Outbox {
   private timer: Timer | undefined;
   private flushScheduled = false;
   private readonly pending = new Set<Promise<void>>();
+  private readonly unsendable: UnsendableReport;
 
   constructor(
     private readonly bus: MessageBus,
     private readonly clock: Clock,
     private readonly logger: Logger,
     private readonly delayMs: number,
-  ) {}
+  ) {
+    this.unsendable = new UnsendableReport(clock, (sentence) => logger.error(sentence));
+  }
+
+  /** Messages that could never be sent, since the start. */
+  get unsendableCount(): number {
+    return this.unsendable.count;
+  }
 
   /** Sends with the end of this turn. */
   send(message: SentMessage): void {
@@ -75,6 +83,7 @@ export class Outbox {
     try {
       await this.bus.publish(batch.map((message) => ({ topic: topicOf(message), message })));
     } catch (error) {
+      if (this.unsendable.take(error)) return;
       this.logger.warn(
         `${batch.length} messages were dropped, whoever misses them will ask again: ${errorMessage(error)}`,
       );

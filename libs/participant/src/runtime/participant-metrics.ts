@@ -12,6 +12,8 @@ export interface ParticipantMetrics {
   readonly dropped: number;
   /** attempts whose outcome is not known; repeated by the protocol */
   readonly unknown: number;
+  /** messages that no reader or broker would ever take; whoever waits for one waits in vain */
+  readonly unsendable: number;
   readonly inquiries: number;
   /** times that branches in three phases were to decide among themselves, because no coordinator answered */
   readonly terminations: number;

@@ -1,15 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
-import { SeededRandom, VirtualClock, type JsonValue } from '@concordat/foundation';
-import type {
-  Acceptor,
-  BallotAnswer,
-  BallotRequest,
-  CoordinatorMessage,
-  Decision,
-  OpenedBallot,
-  OperationCall,
-  ParticipantMessage,
-  ReplyMessage,
+import { SeededRandom, VirtualClock, silentLogger, type JsonValue } from '@concordat/foundation';
+import {
+  branchError,
+  type Acceptor,
+  type BallotAnswer,
+  type BallotRequest,
+  type BranchError,
+  type CoordinatorMessage,
+  type Decision,
+  type OpenedBallot,
+  type OperationCall,
+  type ParticipantMessage,
+  type ReplyMessage,
 } from '@concordat/commit-protocol';
 import {
   MemoryBroker,
@@ -55,6 +57,8 @@ class FakeResourceManager implements ResourceManager<string> {
   isGone = false;
   ballotAnswer: 'refused' | 'unknown' | undefined;
   opened: OpenedBallot | undefined;
+  /** a branch of which it says what no message takes */
+  unsayable: string | undefined;
 
   constructor(private readonly holds: (branchId: string) => boolean = () => false) {}
 
@@ -62,7 +66,8 @@ class FakeResourceManager implements ResourceManager<string> {
     this.note('prepare', branch);
     this.works.push(branch);
     if (this.holds(branch.branchId)) await new Promise<void>((resolve) => this.held.set(branch.branchId, resolve));
-    return { vote: 'yes', results: await work('context') };
+    const results = await work('context');
+    return { vote: 'yes', results: branch.branchId === this.unsayable ? [NaN] : results };
   }
 
   async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult> {
@@ -113,6 +118,33 @@ class FakeResourceManager implements ResourceManager<string> {
   }
 }
 
+/** Takes a failure of the work for a refusal, as a real one does, and keeps it. */
+class RefusingResourceManager extends FakeResourceManager {
+  readonly refusals: string[] = [];
+
+  override async prepare(branch: BranchWork, work: Work): Promise<VoteResult> {
+    return super
+      .prepare(branch, work)
+      .catch((error: unknown) => ({ vote: 'no', results: [], error: this.keep(error) }));
+  }
+
+  override async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult> {
+    return super
+      .commitOnePhase(branch, work)
+      .catch((error: unknown) => ({ end: 'aborted', results: [], error: this.keep(error) }));
+  }
+
+  private keep(error: unknown): BranchError {
+    const { code, message } = error as BranchError;
+    this.refusals.push(`${code}: ${message}`);
+    return branchError(code, message);
+  }
+}
+
+function fail(): never {
+  throw new Error('foreign');
+}
+
 /** Counts the requests besides passing them on. */
 class CountingBus extends MemoryMessageBus {
   readonly requests: OutgoingMessage[][] = [];
@@ -127,7 +159,12 @@ async function turns(): Promise<void> {
   for (let n = 0; n < 50; n++) await Promise.resolve();
 }
 
-async function createSystem(limits: Partial<ParticipantLimits> = {}, resourceManager = new FakeResourceManager()) {
+async function createSystem(
+  limits: Partial<ParticipantLimits> = {},
+  resourceManager = new FakeResourceManager(),
+  handle: (call: OperationCall) => Promise<unknown> = async ({ operation }) => `${operation} done`,
+  errorLines: string[] = [],
+) {
   const clock = new VirtualClock();
   const broker = new MemoryBroker({ clock, partitions: 1 });
   const bus = new CountingBus(broker, { cluster: 'test' });
@@ -146,10 +183,11 @@ async function createSystem(limits: Partial<ParticipantLimits> = {}, resourceMan
     bus,
     handlers: {
       operations: () => ['debit'],
-      handle: async ({ operation }: OperationCall) => `${operation} done`,
+      handle,
     },
     clock,
     random: new SeededRandom(1),
+    logger: { ...silentLogger, error: (line) => void errorLines.push(line) },
     failpoints: { hit: (name) => void reached.push(name) },
     limits,
   });
@@ -298,6 +336,62 @@ describe('ParticipantRuntime', () => {
     const { send, heard } = await createSystem();
     await send({ ...address(1), type: 'commit-one-phase', operations: [operation], deadline: 0, attempt: 0 });
     expect(heard).toMatchObject([{ type: 'done', end: 'committed', results: ['debit done'] }]);
+  });
+
+  it.each<[string, unknown, string]>([
+    ['NaN', { balance: NaN }, 'RESULT_NOT_JSON: the result of debit has no JSON: balance is NaN'],
+    ['a BigInt', 10n, 'RESULT_NOT_JSON: the result of debit has no JSON: the value is a bigint'],
+    ['half a character', 'a\ud800', 'RESULT_NOT_JSON: the result of debit has no JSON: the value holds NUL or a half'],
+    ['too much', 'x'.repeat(65_533), 'RESULT_TOO_LARGE: the handlers returned more than 65536 bytes of JSON'],
+  ])('refuses a result before the branch is prepared or committed: %s', async (_name, result, refusal) => {
+    const resourceManager = new RefusingResourceManager();
+    const { send, heard } = await createSystem({}, resourceManager, async () => result);
+    await send(prepare(1));
+    await send({ ...address(2), type: 'commit-one-phase', operations: [operation], deadline: 0, attempt: 0 });
+    expect(resourceManager.refusals.map((refused) => refused.slice(0, refusal.length))).toEqual([refusal, refusal]);
+    expect(heard.map(short)).toEqual(['vote no 1', 'done aborted 2']);
+  });
+
+  it('takes `undefined` for no result, and a result that just fits', async () => {
+    const results = [undefined, 'x'.repeat(65_532)];
+    const { send, heard } = await createSystem({}, new FakeResourceManager(), async () => results.shift());
+    await send(prepare(1), prepare(2));
+    expect(heard.map((message) => 'results' in message && JSON.stringify(message.results).length)).toEqual([6, 65_536]);
+  });
+
+  it.each([
+    ['nothing', undefined],
+    ['null', null],
+    ['an object without a text', Object.create(null)],
+    ['an error whose message throws', Object.defineProperty(new Error('x'), 'message', { get: () => fail() })],
+    ['an error with another message', Object.assign(new Error('x'), { message: 10n })],
+    ['a proxy that throws', new Proxy({}, { get: () => fail(), getPrototypeOf: () => fail() })],
+  ])('a handler that throws %s fails, and nothing else does', async (_name, thrown: unknown) => {
+    const resourceManager = new RefusingResourceManager();
+    const { send, heard } = await createSystem({}, resourceManager, () => {
+      throw thrown;
+    });
+    await send(prepare(1));
+    expect(resourceManager.refusals).toEqual([
+      expect.stringMatching(/^undefined: the handler threw what is no error: /),
+    ]);
+    expect(heard.map(short)).toEqual(['vote no 1']);
+  });
+
+  it('is not set up with what no message takes', async () => {
+    await expect(createSystem({ resultSizeBytes: 65_537 })).rejects.toThrow('it must be from 2 to 65536');
+    await expect(createSystem({ resultSizeBytes: NaN })).rejects.toThrow('it must be from 2 to 65536');
+  });
+
+  it('counts and reports a reply that cannot be sent, and sends the others of the turn', async () => {
+    const resourceManager = new FakeResourceManager();
+    const lines: string[] = [];
+    const { send, heard, runtime } = await createSystem({}, resourceManager, undefined, lines);
+    resourceManager.unsayable = id('bbbb', 1);
+    await send(prepare(1), prepare(2));
+    expect(heard.map(short)).toEqual(['vote yes 2']);
+    expect(runtime.metrics().unsendable).toBe(1);
+    expect(lines).toEqual([expect.stringMatching(/^UNSENDABLE 1 messages .*vote about transaction /)]);
   });
 
   it('branches that wait for locks do not hold back decisions', async () => {

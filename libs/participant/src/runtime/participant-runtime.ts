@@ -1,6 +1,8 @@
 import {
   backoffMs,
   errorMessage,
+  fitText,
+  isExactText,
   noFailpoints,
   silentLogger,
   unreachable,
@@ -9,6 +11,7 @@ import {
   type Timer,
 } from '@concordat/foundation';
 import {
+  LIMITS,
   ParticipantMachine,
   type BranchAddress,
   type DoneMessage,
@@ -81,6 +84,12 @@ export class ParticipantRuntime<Context> {
       );
     }
     this.limits = { ...DEFAULT_PARTICIPANT_LIMITS, ...options.limits };
+    const { resultSizeBytes } = this.limits;
+    if (!(resultSizeBytes >= 2 && resultSizeBytes <= LIMITS.resultsBytes)) {
+      throw new ParticipantConfigurationError(
+        `limits.resultSizeBytes is ${resultSizeBytes}; it must be from 2 to ${LIMITS.resultsBytes}, which a message takes`,
+      );
+    }
     const { participant, clock } = options;
     this.logger = options.logger ?? silentLogger;
     const { logger } = this;
@@ -99,6 +108,7 @@ export class ParticipantRuntime<Context> {
   async start(): Promise<void> {
     const { bus } = this;
     const { participant } = this.options;
+    refuseUnsayable(this.options.handlers.operations());
     const topics = [prepareTopic(participant), decideTopic(participant)];
     await bus.ensureTopics([...topics, REPLIES_TOPIC]);
     const { workConcurrency, workQueue, rulingConcurrency, rulingQueue } = this.limits;
@@ -151,6 +161,7 @@ export class ParticipantRuntime<Context> {
       alerts: { ...alerts },
       dropped,
       unknown,
+      unsendable: this.outbox.unsendableCount,
       inquiries,
       terminations,
       deadLetters: this.bus.deadLetters(),
@@ -366,6 +377,21 @@ export class ParticipantRuntime<Context> {
       });
     });
   }
+}
+
+/** @throws ParticipantConfigurationError when no message can announce these operations */
+function refuseUnsayable(operations: readonly string[]): void {
+  const { announcedOperations, operationNameLength } = LIMITS;
+  if (operations.length > announcedOperations) {
+    throw new ParticipantConfigurationError(
+      `there are ${operations.length} operations; a participant announces at most ${announcedOperations}`,
+    );
+  }
+  const wrong = operations.find((name) => name === '' || name.length > operationNameLength || !isExactText(name));
+  if (wrong === undefined) return;
+  throw new ParticipantConfigurationError(
+    `"${fitText(wrong, operationNameLength)}" cannot name an operation: use 1 to ${operationNameLength} characters`,
+  );
 }
 
 function keyOf({ transactionId, branchId }: BranchAddress): string {

@@ -1,5 +1,5 @@
-import type { Clock, Failpoints, JsonValue, Logger, Random } from '@concordat/foundation';
-import type { BranchAddress, OperationCall, ParticipantAlertCode } from '@concordat/commit-protocol';
+import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
+import { LIMITS, type BranchAddress, type OperationCall, type ParticipantAlertCode } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
 import type { BranchIdentity, ResourceManager } from './resource-manager.js';
 
@@ -15,9 +15,10 @@ export interface OperationHandlers<Context> {
   operations(): readonly string[];
   /**
    * Runs one operation inside the branch's local transaction. A `BranchRefusedError` is a refusal for a
-   * business reason; any other rejection is a failure of the handler.
+   * business reason; any other rejection is a failure of the handler. What it resolves with is foreign: the runtime
+   * makes JSON of it, or refuses the branch.
    */
-  handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<JsonValue>;
+  handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<unknown>;
 }
 
 export interface ParticipantAlert {
@@ -51,7 +52,7 @@ export interface ParticipantLimits {
    * milliseconds; up to half of it more is jitter; default 5,000
    */
   readonly terminationTimeoutMs: number;
-  /** JSON that the handlers of one branch may return together, in bytes; default 65,536 */
+  /** JSON that the handlers of one branch may return together, in bytes; default and maximum 65,536 */
   readonly resultSizeBytes: number;
   /** how long `stop` waits for what is in hand, in milliseconds; default 5,000 */
   readonly drainTimeoutMs: number;
@@ -70,7 +71,7 @@ export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
   inquiryAfterMs: 5_000,
   inquiriesPerSweep: 500,
   terminationTimeoutMs: 5_000,
-  resultSizeBytes: 65_536,
+  resultSizeBytes: LIMITS.resultsBytes,
   drainTimeoutMs: 5_000,
   rememberedTransactions: 20_000,
 };

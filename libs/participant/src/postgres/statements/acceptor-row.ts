@@ -1,4 +1,4 @@
-import { isUuid, type JsonValue } from '@concordat/foundation';
+import { isUuid } from '@concordat/foundation';
 import {
   isPossibleBallot,
   type AcceptedValue,
@@ -10,7 +10,7 @@ import {
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '../../runtime/resource-manager.js';
 import type { AcceptorRow } from '../types.js';
-import { isBranchError } from './ledger-row.js';
+import { storedError, storedResults } from './ledger-row.js';
 
 /** The columns that `acceptorRowOf` reads. */
 export const ACCEPTOR_COLUMNS = `transaction_id, vote, result, acceptors, promised_round, promised_proposer,
@@ -42,8 +42,8 @@ export function acceptorRowOf(row: unknown, { transactionId, branchId }: BranchI
   if (accepted === 'unreadable') throw unreadable('accepted value');
   return {
     vote: values.vote,
-    results: values.vote !== 'no' && Array.isArray(result) ? (result as JsonValue[]) : [],
-    error: isBranchError(result) ? result : undefined,
+    results: values.vote !== 'no' ? storedResults(result) : [],
+    error: storedError(result),
     acceptors,
     promised,
     accepted,

@@ -1,5 +1,6 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BranchError } from '@concordat/commit-protocol';
+import { branchError, type BranchError } from '@concordat/commit-protocol';
+import { BranchResults } from '../../runtime/branch-results.js';
 import type { LedgerRow } from '../types.js';
 
 /** Reads a row `(outcome, result)`; `result` holds the handlers' results, or the error of a tombstone. */
@@ -7,18 +8,24 @@ export function ledgerRowOf(row: unknown): LedgerRow | undefined {
   if (typeof row !== 'object' || row === null || !('outcome' in row)) return undefined;
   const result = 'result' in row ? row.result : undefined;
   if (row.outcome === 'committed') {
-    return { outcome: 'committed', results: Array.isArray(result) ? (result as JsonValue[]) : [] };
+    return { outcome: 'committed', results: storedResults(result) };
   }
-  return { outcome: 'aborted', error: isBranchError(result) ? result : undefined };
+  return { outcome: 'aborted', error: storedError(result) };
 }
 
-export function isBranchError(value: unknown): value is BranchError {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'code' in value &&
-    typeof value.code === 'string' &&
-    'message' in value &&
-    typeof value.message === 'string'
-  );
+/** Results that cannot be passed on (another version wrote them, or a hand) are left out: the branch has ended. */
+export function storedResults(value: unknown): readonly JsonValue[] {
+  if (!Array.isArray(value)) return [];
+  try {
+    return BranchResults.of('the ledger', value);
+  } catch {
+    return [];
+  }
+}
+
+/** Whatever wrote it: the result can be passed on. */
+export function storedError(value: unknown): BranchError | undefined {
+  if (typeof value !== 'object' || value === null || !('code' in value) || !('message' in value)) return undefined;
+  if (typeof value.code !== 'string' || typeof value.message !== 'string') return undefined;
+  return branchError(value.code, value.message);
 }

@@ -1,0 +1,36 @@
+/**
+ * How large things may be: the one place for it. The REST interface, the configuration, the messages, the records and
+ * the participants take their bounds from here, so that what one of them lets through the next one can carry.
+ *
+ * Lengths are UTF-16 units, as schemas count them; bytes are those of JSON in UTF-8.
+ */
+export const LIMITS = {
+  /** of a transaction; in three phases each of them is an acceptor, and every message names them all */
+  branches: 64,
+  /** of a transaction, in all of its branches */
+  operations: 256,
+  participantNameLength: 63,
+  operationNameLength: 128,
+  /** that one participant announces */
+  announcedOperations: 1_024,
+  keysPerOperation: 256,
+  keyLength: 255,
+  /** one operation's payload */
+  payloadBytes: 256 * 1024,
+  /** all operations of a transaction: they are one record of the log, and may be one message */
+  operationsBytes: 1024 * 1024,
+  metadataBytes: 16 * 1024,
+  /** what the handlers of one branch return, and what is kept of a whole transaction */
+  resultsBytes: 64 * 1024,
+  /** arrays and objects inside each other, in payloads and results */
+  jsonDepth: 64,
+  /** of a branch's error: stable names and a sentence for people */
+  errorCodeLength: 64,
+  errorMessageLength: 2_048,
+  /** postgres takes 200 bytes with the final NUL */
+  gidLength: 199,
+  /**
+   * one message on the wire; above `operationsBytes` by more than the names, ids and acceptors around them can take
+   */
+  messageBytes: 2 * 1024 * 1024,
+} as const;

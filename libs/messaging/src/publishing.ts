@@ -1,0 +1,41 @@
+import { errorMessage } from '@concordat/foundation';
+import type { OutgoingMessage } from './bus.js';
+import { encodeMessage, messageKey } from './codec.js';
+import { MessageEncodeError, UnsendableMessagesError, type UnsendableMessage } from './errors.js';
+import type { Namespace } from './namespace.js';
+import type { OutboxEntry } from './outbox.js';
+
+/**
+ * Encodes messages one by one and sends those that can be sent.
+ *
+ * @param send rejects as `MessageBus.publish` does; what cannot be sent is told only when the rest is acknowledged
+ * @throws UnsendableMessagesError
+ */
+export async function publishEach(
+  namespace: Namespace,
+  messages: readonly OutgoingMessage[],
+  send: (entries: readonly OutboxEntry[]) => Promise<void>,
+): Promise<void> {
+  const entries: OutboxEntry[] = [];
+  const refused: UnsendableMessage[] = [];
+  for (const { topic, message } of messages) {
+    try {
+      entries.push({
+        topic: namespace.topic(topic),
+        key: messageKey(message),
+        value: encodeMessage(namespace.cluster, message),
+      });
+    } catch (cause) {
+      refused.push({ topic, message, error: asEncodeError(cause) });
+    }
+  }
+  await send(entries);
+  if (refused.length > 0) throw new UnsendableMessagesError(refused);
+}
+
+function asEncodeError(cause: unknown): MessageEncodeError {
+  if (cause instanceof MessageEncodeError) return cause;
+  return new MessageEncodeError('NOT_A_MESSAGE', `the message cannot be written: ${errorMessage(cause)}`, undefined, {
+    cause,
+  });
+}

@@ -1,0 +1,55 @@
+import type { Clock } from '@concordat/foundation';
+import { MessageBusError, UnsendableMessagesError } from './errors.js';
+
+/** One sentence in so much time: what cannot be sent is tried again and again. */
+const TOLD_EVERY_MS = 10_000;
+
+/**
+ * Counts messages that can never be sent, and tells an operator of them now and then: whoever waits for such a message
+ * waits in vain.
+ */
+export class UnsendableReport {
+  private messages = 0;
+  private untold = 0;
+  private toldAt = -Infinity;
+
+  /** @param tell writes one sentence that says what cannot be sent and what to do */
+  constructor(
+    private readonly clock: Clock,
+    private readonly tell: (sentence: string) => void,
+  ) {}
+
+  /** Messages since the start. */
+  get count(): number {
+    return this.messages;
+  }
+
+  /** Takes what `MessageBus.publish` has rejected with. True when it was about messages that can never be sent. */
+  take(error: unknown): boolean {
+    const described = describe(error);
+    if (!described) return false;
+    this.messages += described.count;
+    this.untold += described.count;
+    const now = this.clock.monotonic();
+    if (now - this.toldAt < TOLD_EVERY_MS) return true;
+    this.tell(`UNSENDABLE ${this.untold} messages since the last such line; ${described.sentence}`);
+    this.toldAt = now;
+    this.untold = 0;
+    return true;
+  }
+}
+
+function describe(error: unknown): { count: number; sentence: string } | undefined {
+  if (error instanceof UnsendableMessagesError) {
+    const [first] = error.refused;
+    if (!first) return undefined;
+    const about = 'transactionId' in first.message ? ` about transaction ${first.message.transactionId}` : '';
+    const what = `${first.message.type}${about} for ${first.topic} is no valid message (${first.error.message})`;
+    return { count: error.refused.length, sentence: `${what}; report this as a fault of Concordat` };
+  }
+  if (error instanceof MessageBusError && error.code === 'BUS_MESSAGE_REFUSED') {
+    const remedy = "check the topic's max.message.bytes and the rights of this process on it";
+    return { count: 1, sentence: `${error.message}; ${remedy}` };
+  }
+  return undefined;
+}
