@@ -399,7 +399,10 @@ export function describeMessageBus(name: string, createHarness: () => Promise<Me
       const bus = await startBus(topic);
       const wrong = numbered(topic, -1);
       expect(() => encodeMessage(SUITE.cluster, wrong.message)).toThrow('attempt');
-      await expect(bus.publish([wrong])).rejects.toMatchObject({ code: 'MESSAGE_NOT_ENCODABLE', path: 'attempt' });
+      await expect(bus.publish([wrong])).rejects.toMatchObject({
+        code: 'MESSAGES_UNSENDABLE',
+        refused: [{ error: { code: 'MESSAGE_NOT_ENCODABLE', path: 'attempt' } }],
+      });
     });
   });
 }
