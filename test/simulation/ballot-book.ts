@@ -18,8 +18,7 @@ type BallotRequestMessage = Extract<ProtocolMessage, { type: 'ballot-request' }>
 
 /**
  * The checker's own account of three phases (protocol section 6): what acceptors have made durable, and what follows
- * from it, whatever anybody says. A value is chosen when a majority has accepted it in one ballot, or, before that, an
- * abort when an acceptor refuses to vote.
+ * from it, whatever anybody says. A value is chosen when a majority has accepted it in one ballot, and by nothing else.
  */
 export class BallotBook {
   readonly counts = { byCoordinators: 0, byBranches: 0, terminations: 0 };
@@ -53,7 +52,6 @@ export class BallotBook {
       this.violate(`the acceptor ${branchId} voted ${before.vote}, then ${row.vote}`);
     if (before?.promised && (!row.promised || compareBallots(row.promised, before.promised) < 0))
       this.violate(`the acceptor ${branchId} goes back on its promise`);
-    if (row.vote === 'no') this.choose(row.transactionId, 'abort', `${branchId} refuses`);
     const { accepted } = row;
     if (!accepted || before?.accepted?.ballot === accepted.ballot) return;
     const known = this.known(row.transactionId);
@@ -92,8 +90,8 @@ export class BallotBook {
     this.choose(transactionId, decision, 'the log decides');
   }
 
-  /** A branch has its tombstone: it refused, or was told, and no commit can have been proposed without it. */
-  aborted(transactionId: string): void {
+  /** A branch has the tombstone of one that was told the decision. */
+  toldToAbort(transactionId: string): void {
     this.tombstones.add(transactionId);
   }
 

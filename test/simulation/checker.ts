@@ -273,7 +273,7 @@ export class Checker implements DatabaseObserver {
     if (branchId === undefined || transactionId === undefined) return; // a reader
     const row = database.ledger.get(branchId);
     this.trace.event(() => `${database.name} committed ${transactionId}/${branchId} ${row?.outcome} ${gid ?? ''}`);
-    if (row?.outcome === 'aborted') this.ballots.aborted(transactionId);
+    if (row?.isDecided) this.ballots.toldToAbort(transactionId);
     if (row?.outcome !== 'committed') return;
     const known = this.transactions.get(transactionId);
     const decision = known?.decision ?? this.ballots.chosen(transactionId);

@@ -280,11 +280,18 @@ export class DatabaseSession {
     if (!this.database.lies.ignoresPrimaryKey) {
       await this.lock(transaction, `ledger ${branchId}`);
       if (this.database.ledger.has(branchId)) {
-        if (conflict === 'skip') return;
+        if (conflict === 'skip') return this.upgradeTombstone(transaction, branchId, row);
         throw new DatabaseError('unique_violation', `branch ${branchId} is in the ledger`);
       }
     }
     transaction.ledger.set(branchId, row);
+  }
+
+  /** A tombstone that says nothing of the decision says it once that was told. */
+  private upgradeTombstone(transaction: LocalTransaction, branchId: string, row: LedgerRow): void {
+    const found = this.database.ledger.get(branchId);
+    if (row.isDecided && found?.outcome === 'aborted' && found.transactionId === row.transactionId)
+      transaction.ledger.set(branchId, { ...found, isDecided: true });
   }
 
   private async lock(transaction: LocalTransaction, key: string): Promise<void> {

@@ -29,11 +29,17 @@ export interface ModelledAcceptorPorts {
   connected<T>(use: (session: DatabaseSession) => Promise<T>): Promise<T>;
   gidOf(branch: BranchIdentity): string;
   /** resolves when nothing of the branch is prepared and its tombstone is durable */
-  abort(branch: BranchIdentity): Promise<unknown>;
+  rollBack(branch: BranchIdentity): Promise<unknown>;
 }
 
 const LOCK_TIMEOUT_MS = 500;
-const DECIDED_ABORT = { type: 'decided', decision: 'abort' } as const;
+const UNVOTED: AcceptorState = { vote: undefined, promised: undefined, accepted: undefined, decision: undefined };
+
+interface Answered {
+  readonly answer: BallotAnswer | 'refused' | 'unknown';
+  /** its tombstone is to be there before the answer leaves */
+  readonly hasVotedNo?: boolean;
+}
 
 /** Branches as acceptors (protocol section 6) on the modelled database, statement by statement as on PostgreSQL. */
 export class ModelledAcceptor {
@@ -49,28 +55,22 @@ export class ModelledAcceptor {
     request: BallotRequest,
     acceptors: readonly Acceptor[],
   ): Promise<BallotAnswer | 'refused' | 'unknown'> {
-    const answer = await this.ports.connected(async (session) => {
-      const { branchId } = branch;
+    const { branchId } = branch;
+    const { answer, hasVotedNo } = await this.ports.connected(async (session): Promise<Answered> => {
       const row = await session.lockAcceptor(branchId, LOCK_TIMEOUT_MS);
       const { prepared, ledger } = await session.readTrace(branchId, this.ports.gidOf(branch));
-      if (row?.vote === 'no') return 'abort';
-      if (row?.decision) return { type: 'decided', decision: row.decision } as const;
-      if (ledger?.outcome === 'aborted') return DECIDED_ABORT;
-      if (!row) {
-        if (prepared || ledger) return 'unknown';
-        const refusal = rowOf(branch, acceptors, { vote: 'no', results: [] });
-        await session.saveAcceptor(branchId, refusal);
-        return 'abort';
-      }
-      if (!isSameAcceptorSet(row.acceptors, acceptors)) return 'refused';
-      const step = stepAcceptor(row, request);
-      if (step.type !== 'answer') return 'refused';
-      if (step.answer.type !== 'outbid') await session.saveAcceptor(branchId, { ...row, ...ballotsOf(step.state) });
-      return step.answer;
+      if (row?.decision) return { answer: { type: 'decided', decision: row.decision } };
+      if (ledger?.isDecided) return { answer: { type: 'decided', decision: 'abort' } };
+      if (!row && (prepared || ledger?.outcome === 'committed')) return { answer: 'unknown' };
+      if (row && !isSameAcceptorSet(row.acceptors, acceptors)) return { answer: 'refused' };
+      const step = stepAcceptor(row ?? UNVOTED, request);
+      if (step.type !== 'answer') return { answer: 'refused' };
+      const before = row ?? rowOf(branch, acceptors, { vote: 'no', results: [] });
+      await session.saveAcceptor(branchId, { ...before, ...ballotsOf(step.state) });
+      return { answer: step.answer, hasVotedNo: before.vote === 'no' };
     });
-    if (answer !== 'abort') return answer;
-    await this.ports.abort(branch);
-    return DECIDED_ABORT;
+    if (hasVotedNo) await this.ports.rollBack(branch);
+    return answer;
   }
 
   openBallot(branch: BranchIdentity): Promise<OpenedBallot> {

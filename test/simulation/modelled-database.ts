@@ -18,6 +18,8 @@ export interface LedgerRow {
   readonly outcome: 'committed' | 'aborted';
   readonly results: readonly JsonValue[];
   readonly error?: BranchError;
+  /** the tombstone is there because the decision was told */
+  readonly isDecided?: boolean;
 }
 
 /** A change of one account, on behalf of what a client wanted. */

@@ -36,6 +36,8 @@ type Attempt =
   | { readonly type: 'occupied' }
   | { readonly type: 'failed'; readonly error: BranchError };
 
+type Tombstone = Pick<LedgerRow, 'error' | 'isDecided'>;
+
 type Work = (session: DatabaseSession) => Promise<readonly JsonValue[]>;
 
 const MAXIMUM_ROUNDS = 20;
@@ -56,7 +58,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     this.acceptor = new ModelledAcceptor({
       connected: (use) => this.connected(use),
       gidOf: (branch) => this.gidOf(branch),
-      abort: (branch) => this.abort(branch),
+      rollBack: (branch) => this.rollBack(branch),
     });
   }
 
@@ -124,7 +126,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   private async give(branch: BranchIdentity, row: AcceptorRow, mayBePrepared: boolean): Promise<VoteResult> {
     const { vote, results, error } = row;
     if (vote === 'no') {
-      await this.abort(branch, error);
+      await this.rollBack(branch, error);
       return { vote, results: [], error: error ?? BRANCH_ABORTED };
     }
     if (vote === 'read-only' && mayBePrepared) await this.discard(branch);
@@ -180,10 +182,18 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     throw new ResourceManagerUnavailableError('the commit did not come to an end');
   }
 
-  async abort(branch: BranchIdentity, error?: BranchError): Promise<'aborted' | 'heuristic-commit'> {
+  abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+    return this.endAborted(branch, { isDecided: true });
+  }
+
+  rollBack(branch: BranchIdentity, error?: BranchError): Promise<'aborted' | 'heuristic-commit'> {
+    return this.endAborted(branch, { ...(error && { error }) });
+  }
+
+  private async endAborted(branch: BranchIdentity, tombstone: Tombstone): Promise<'aborted' | 'heuristic-commit'> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
       if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
-        const trace = await this.tryTombstone(branch, error);
+        const trace = await this.tryTombstone(branch, tombstone);
         if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
         if (trace?.ledger && !trace.prepared) return 'aborted';
       }
@@ -263,7 +273,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
 
   private async settle(branch: BranchIdentity, error: BranchError): Promise<Trace> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
-      const trace = (await this.tryTombstone(branch, error)) ?? (await this.look(branch));
+      const trace = (await this.tryTombstone(branch, { error })) ?? (await this.look(branch));
       if (trace.prepared || trace.ledger) return trace;
       await this.pause();
     }
@@ -299,9 +309,9 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     });
   }
 
-  private tryTombstone(branch: BranchIdentity, error?: BranchError): Promise<Trace | undefined> {
+  private tryTombstone(branch: BranchIdentity, tombstone: Tombstone): Promise<Trace | undefined> {
     const { transactionId, branchId } = branch;
-    const row: LedgerRow = { transactionId, outcome: 'aborted', results: [], ...(error && { error }) };
+    const row: LedgerRow = { transactionId, outcome: 'aborted', results: [], ...tombstone };
     return this.connected(async (session) => {
       try {
         return await session.insertTombstone(branchId, row, this.gidOf(branch));

@@ -153,6 +153,7 @@ export function sabotagedResourceManager(
     commitOnePhase: (branch, work) => manager.commitOnePhase(branch, work),
     commit: (branch) => manager.commit(branch),
     abort: (branch) => manager.abort(branch),
+    rollBack: (branch) => manager.rollBack(branch),
     answerBallot: (branch, request, acceptors) => manager.answerBallot(branch, request, acceptors),
     openBallot: (branch) => manager.openBallot(branch),
     recordDecision: (branch, decision) => manager.recordDecision(branch, decision),

@@ -1,4 +1,11 @@
-import { compareBallots, HIGHEST_ROUND, type AcceptedValue, type Ballot } from './ballot.js';
+import {
+  compareBallots,
+  COORDINATOR_PROPOSER,
+  FIRST_BALLOT,
+  HIGHEST_ROUND,
+  type AcceptedValue,
+  type Ballot,
+} from './ballot.js';
 import type { Decision, Vote } from './types.js';
 
 /**
@@ -20,44 +27,78 @@ export type BallotRequest =
   | { readonly type: 'accept'; readonly ballot: Ballot; readonly value: Decision };
 
 export type BallotAnswer =
-  | { readonly type: 'promised'; readonly ballot: Ballot; readonly accepted?: AcceptedValue | undefined }
-  | { readonly type: 'accepted'; readonly ballot: Ballot }
+  | (Dissent & { readonly type: 'promised'; readonly ballot: Ballot; readonly accepted?: AcceptedValue | undefined })
+  | (Dissent & { readonly type: 'accepted'; readonly ballot: Ballot })
   /** it has promised a higher one */
-  | { readonly type: 'outbid'; readonly ballot: Ballot; readonly promised: Ballot }
+  | (Dissent & { readonly type: 'outbid'; readonly ballot: Ballot; readonly promised: Ballot })
+  /** its database may have lost what it had promised or accepted: it takes no part in the ballots of this transaction */
+  | (Dissent & { readonly type: 'abstains'; readonly ballot: Ballot })
+  /** it knows the decision, because it was told it: never because it has not voted */
   | { readonly type: 'decided'; readonly decision: Decision };
 
+/**
+ * True: the acceptor has no vote of `yes` or `read-only` on record, and never will. That is no decision: an accepted
+ * commit needed every vote, so where there is one this acceptor has voted and its database has forgotten it.
+ */
+export interface Dissent {
+  readonly dissents?: true | undefined;
+}
+
 export type AcceptorStep =
-  /** `state` is to be made durable if it differs, then `answer` may leave */
+  /**
+   * `state` is to be made durable if it differs, then `answer` may leave. With a vote of `no`, nothing may be prepared
+   * any more, and the tombstone is there, before that.
+   */
   | { readonly type: 'answer'; readonly state: AcceptorState; readonly answer: BallotAnswer }
-  /** it has not voted: it aborts alone (tombstone), knows the decision by that, and answers with it */
-  | { readonly type: 'abort-alone' }
   /** no proposer can have counted so far: without this one forged number would leave no room for real ballots */
   | { readonly type: 'refuse' };
 
 /** How far a ballot may lie above the last one an acceptor heard of; at one in five seconds, 58 days of ballots. */
 export const LONGEST_JUMP = 1_000_000;
 
-/** What an acceptor does with a request. Pure: the same on every instance of a participant. */
+/** What a dissenter promises when it is asked to accept the first ballot: the next round is asked for promises first. */
+const SECOND_ROUND: Ballot = { round: 1, proposer: COORDINATOR_PROPOSER };
+
+/**
+ * What an acceptor does with a request. Pure: the same on every instance of a participant.
+ *
+ * One that has not voted votes `no` with its answer, and is an acceptor like the others from then on. It does not accept
+ * the first ballot, which rests on every vote and asks for no promises: by outbidding it, it has the coordinators ask
+ * a majority what was accepted.
+ */
 export function stepAcceptor(state: AcceptorState, request: BallotRequest): AcceptorStep {
   const { ballot } = request;
   if (state.decision) return { type: 'answer', state, answer: { type: 'decided', decision: state.decision } };
-  if (state.vote === 'no') return decided(state, 'abort');
-  if (state.vote === undefined) return { type: 'abort-alone' };
-  const { promised } = state;
-  if (ballot.round - (promised?.round ?? 0) > LONGEST_JUMP) return { type: 'refuse' };
+  if (ballot.round - (state.promised?.round ?? 0) > LONGEST_JUMP) return { type: 'refuse' };
+  const isDissenter = state.vote !== 'yes' && state.vote !== 'read-only';
+  const own: AcceptorState = isDissenter ? { ...state, vote: 'no' } : state;
+  const dissent: Dissent = isDissenter ? { dissents: true } : {};
+  const promised = own.promised ?? (isDissenter && ballot.round === FIRST_BALLOT.round ? SECOND_ROUND : undefined);
   if (promised && compareBallots(ballot, promised) < 0)
-    return { type: 'answer', state, answer: { type: 'outbid', ballot, promised } };
+    return { type: 'answer', state: { ...own, promised }, answer: { type: 'outbid', ballot, promised, ...dissent } };
   if (request.type === 'promise')
     return {
       type: 'answer',
-      state: { ...state, promised: ballot },
-      answer: { type: 'promised', ballot, accepted: state.accepted },
+      state: { ...own, promised: ballot },
+      answer: { type: 'promised', ballot, accepted: own.accepted, ...dissent },
     };
   return {
     type: 'answer',
-    state: { ...state, promised: ballot, accepted: { ballot, value: request.value } },
-    answer: { type: 'accepted', ballot },
+    state: { ...own, promised: ballot, accepted: { ballot, value: request.value } },
+    answer: { type: 'accepted', ballot, ...dissent },
   };
+}
+
+/**
+ * Whether an acceptor contradicts itself by its answer: it is asked to accept the commit, which needed its own vote,
+ * and has none. Only a database that has forgotten the vote does that.
+ */
+export function revealsAmnesia(request: BallotRequest, answer: BallotAnswer): boolean {
+  return request.type === 'accept' && request.value === 'commit' && isDissent(answer);
+}
+
+export function isDissent(answer: BallotAnswer): boolean {
+  return answer.type !== 'decided' && answer.dissents === true;
 }
 
 /**
@@ -71,8 +112,4 @@ export function promiseOwnBallot(
 ): { readonly state: AcceptorState; readonly ballot: Ballot } | undefined {
   const ballot: Ballot = { round: (state.promised?.round ?? 0) + 1, proposer };
   return ballot.round > HIGHEST_ROUND ? undefined : { state: { ...state, promised: ballot }, ballot };
-}
-
-function decided(state: AcceptorState, decision: Decision): AcceptorStep {
-  return { type: 'answer', state: { ...state, decision }, answer: { type: 'decided', decision } };
 }

@@ -1,5 +1,5 @@
 import { invariant } from '@concordat/foundation';
-import type { BallotAnswer, BallotRequest } from './acceptor.js';
+import { isDissent, type BallotAnswer, type BallotRequest } from './acceptor.js';
 import { compareBallots, majorityOf, type AcceptedValue, type Acceptor, type Ballot } from './ballot.js';
 import { isLegitimateAnswer } from './ballot-legitimacy.js';
 import type { BranchId, Decision } from './types.js';
@@ -23,22 +23,40 @@ export type BallotOutcome =
  */
 export class BallotProposer {
   private readonly promises = new Map<BranchId, AcceptedValue | undefined>();
+  private readonly isEveryVoteKnown: boolean;
   private readonly acceptances = new Set<BranchId>();
+  /** those that have no vote */
+  private readonly dissenters = new Set<BranchId>();
+  private isCommitAccepted = false;
   private value: Decision | undefined;
   private result: BallotOutcome = { type: 'open' };
 
-  /** @param value for a ballot that needs no promises */
+  /**
+   * @param value for a ballot that needs no promises
+   * @param isEveryVoteKnown the proposer knows that every branch has voted yes or read-only, and so that one which has
+   *   no vote has lost it
+   */
   constructor(
     readonly ballot: Ballot,
     private readonly acceptors: readonly Acceptor[],
-    value?: Decision,
+    { value, isEveryVoteKnown = false }: { readonly value?: Decision; readonly isEveryVoteKnown?: boolean } = {},
   ) {
     invariant(value === undefined || ballot.round === 0, 'only the first ballot needs no promises');
     this.value = value;
+    this.isEveryVoteKnown = isEveryVoteKnown;
   }
 
   get outcome(): BallotOutcome {
     return this.result;
+  }
+
+  /**
+   * Branches that have no vote, although every branch has voted, or a commit was accepted, which needed every vote: their
+   * databases have forgotten it.
+   */
+  get amnesiacs(): readonly Acceptor[] {
+    if (!this.isEveryVoteKnown && !this.isCommitAccepted) return [];
+    return this.acceptors.filter(({ branchId }) => this.dissenters.has(branchId));
   }
 
   /** Whether a branch has accepted the value of this ballot. */
@@ -57,11 +75,14 @@ export class BallotProposer {
   }
 
   /**
-   * Takes an answer in. Answers of strangers, of other ballots, impossible and repeated ones change nothing.
+   * Takes an answer in. Answers of strangers, of other ballots, impossible and repeated ones change nothing; what a late
+   * one tells of amnesia counts.
    * @returns whether there is something new to ask, or the outcome is known now
    */
   onAnswer(from: BranchId, answer: BallotAnswer): boolean {
-    if (this.result.type !== 'open' || !this.acceptors.some(({ branchId }) => branchId === from)) return false;
+    if (!this.acceptors.some(({ branchId }) => branchId === from)) return false;
+    this.noteEvidence(from, answer);
+    if (this.result.type !== 'open') return false;
     if (answer.type === 'decided') {
       this.result = { type: 'decided', decision: answer.decision };
       return true;
@@ -77,15 +98,37 @@ export class BallotProposer {
         return this.onPromise(from, answer.accepted);
       case 'accepted':
         return this.onAcceptance(from);
+      case 'abstains':
+        return false;
     }
+  }
+
+  private noteEvidence(from: BranchId, answer: BallotAnswer): void {
+    if (answer.type === 'decided') return;
+    if (compareBallots(answer.ballot, this.ballot) !== 0) return;
+    if (!isLegitimateAnswer(answer, this.ballot, this.acceptors.length)) return;
+    if (isDissent(answer)) this.dissenters.add(from);
+    if (answer.type === 'promised' && answer.accepted?.value === 'commit') this.isCommitAccepted = true;
   }
 
   private onPromise(from: BranchId, accepted: AcceptedValue | undefined): boolean {
     if (this.value !== undefined) return false; // late, and not needed
     this.promises.set(from, accepted);
-    if (this.promises.size < majorityOf(this.acceptors.length)) return false;
+    if (!this.hasHeardEnough()) return false;
     this.value = this.safeValue();
     return true;
+  }
+
+  /**
+   * A majority, so that no lower ballot is accepted by one any more. What may have been accepted before must be told by
+   * so many that every majority has one of them, and one that is known to have lost its vote tells nothing of that.
+   */
+  private hasHeardEnough(): boolean {
+    const majority = majorityOf(this.acceptors.length);
+    if (this.promises.size < majority) return false;
+    if (!this.isEveryVoteKnown) return true;
+    const trusted = [...this.promises.keys()].filter((branchId) => !this.dissenters.has(branchId));
+    return trusted.length > this.acceptors.length - majority;
   }
 
   private safeValue(): Decision {

@@ -96,16 +96,49 @@ describe('an acceptor', () => {
       step: { answer: { type: 'decided', decision: 'commit' } },
     },
     {
-      what: 'knows the decision when it voted no',
-      state: { ...ready, vote: 'no' },
-      request: accept,
-      step: { state: { decision: 'abort' }, answer: { type: 'decided', decision: 'abort' } },
-    },
-    {
-      what: 'aborts alone when it has not voted',
+      what: 'promises without a vote, votes no by that, and says so: that it has no vote decides nothing',
       state: { ...ready, vote: undefined },
       request: promise,
-      step: { type: 'abort-alone' },
+      step: {
+        state: { vote: 'no', promised: ballot(2, 1), decision: undefined },
+        answer: { type: 'promised', ballot: ballot(2, 1), accepted: undefined, dissents: true },
+      },
+    },
+    {
+      what: 'promises when it voted no, and says so',
+      state: { ...ready, vote: 'no' },
+      request: promise,
+      step: { state: { decision: undefined }, answer: { type: 'promised', dissents: true } },
+    },
+    {
+      what: 'accepts what a majority was asked about, also without a vote',
+      state: { ...ready, vote: 'no', promised: ballot(2, 1) },
+      request: accept,
+      step: {
+        state: { accepted: { ballot: ballot(2, 1), value: 'commit' } },
+        answer: { type: 'accepted', dissents: true },
+      },
+    },
+    {
+      what: 'never accepts the first ballot without a vote: a majority is to be asked what was accepted',
+      state: { ...ready, vote: undefined },
+      request: { type: 'accept', ballot: FIRST_BALLOT, value: 'commit' },
+      step: {
+        state: { vote: 'no', promised: ballot(1, 0), accepted: undefined },
+        answer: { type: 'outbid', ballot: FIRST_BALLOT, promised: ballot(1, 0), dissents: true },
+      },
+    },
+    {
+      what: 'keeps what it had promised when it refuses the first ballot without a vote',
+      state: { ...ready, vote: 'no', promised: ballot(3, 2) },
+      request: { type: 'accept', ballot: FIRST_BALLOT, value: 'commit' },
+      step: { state: { promised: ballot(3, 2) }, answer: { type: 'outbid', promised: ballot(3, 2) } },
+    },
+    {
+      what: 'makes nothing of a number that nobody has counted to, without a vote either',
+      state: { ...ready, vote: undefined },
+      request: { type: 'promise', ballot: ballot(LONGEST_JUMP + 1, 1) },
+      step: { type: 'refuse' },
     },
     {
       what: 'takes part when it only read',
@@ -120,7 +153,7 @@ describe('an acceptor', () => {
 
 describe('a proposer', () => {
   it('needs no promises for the first ballot, and a majority of acceptances', () => {
-    const proposer = new BallotProposer(FIRST_BALLOT, acceptors, 'commit');
+    const proposer = new BallotProposer(FIRST_BALLOT, acceptors, { value: 'commit' });
     expect(proposer.requests().map(({ to, request }) => [to.branchId, request.type])).toEqual([
       ['a', 'accept'],
       ['b', 'accept'],
@@ -152,6 +185,116 @@ describe('a proposer', () => {
     for (const from of ['a', 'b'])
       proposer.onAnswer(from, { type: 'promised', ballot: ballot(1, 3), accepted: undefined });
     expect(proposer.requests()[0]!.request).toMatchObject({ type: 'accept', value: 'abort' });
+  });
+
+  describe('that meets a branch without a vote', () => {
+    const own = ballot(2, 3);
+    const told = (accepted?: AcceptedValue): BallotAnswer => ({ type: 'promised', ballot: own, accepted });
+    const dissent: BallotAnswer = { type: 'promised', ballot: own, dissents: true };
+    const committed = told({ ballot: FIRST_BALLOT, value: 'commit' });
+    const valueOf = (proposer: BallotProposer): unknown => {
+      const [first] = proposer.requests();
+      return first?.request.type === 'accept' ? first.request.value : 'asks for promises';
+    };
+
+    it.each<[string, [string, BallotAnswer][], boolean, string, string[]]>([
+      [
+        'commits what another has accepted',
+        [
+          ['a', dissent],
+          ['b', committed],
+        ],
+        false,
+        'commit',
+        ['a'],
+      ],
+      [
+        'also when it hears of the dissent last',
+        [
+          ['b', committed],
+          ['a', dissent],
+        ],
+        false,
+        'commit',
+        ['a'],
+      ],
+      [
+        'aborts when a majority has accepted nothing',
+        [
+          ['a', dissent],
+          ['c', told()],
+        ],
+        false,
+        'abort',
+        [],
+      ],
+      [
+        'even if nobody of them has a vote',
+        [
+          ['a', dissent],
+          ['c', dissent],
+        ],
+        false,
+        'abort',
+        [],
+      ],
+      ['decides nothing by it alone', [['a', dissent]], false, 'asks for promises', []],
+      [
+        'knowing that all had voted, goes by the others',
+        [
+          ['a', dissent],
+          ['c', told()],
+        ],
+        true,
+        'asks for promises',
+        ['a'],
+      ],
+      [
+        'and has all of them to ask then',
+        [
+          ['a', dissent],
+          ['c', told()],
+          ['b', committed],
+        ],
+        true,
+        'commit',
+        ['a'],
+      ],
+      [
+        'which abort if they have accepted nothing',
+        [
+          ['a', dissent],
+          ['c', told()],
+          ['b', told()],
+        ],
+        true,
+        'abort',
+        ['a'],
+      ],
+    ])('%s', (_what, answers, isEveryVoteKnown, value, amnesiacs) => {
+      const proposer = new BallotProposer(own, acceptors, { isEveryVoteKnown });
+      for (const [from, answer] of answers) proposer.onAnswer(from, answer);
+      expect(valueOf(proposer)).toBe(value);
+      expect(proposer.amnesiacs.map(({ branchId }) => branchId)).toEqual(amnesiacs);
+    });
+
+    it('hears of amnesia after its own end, too', () => {
+      const proposer = new BallotProposer(own, acceptors);
+      for (const from of ['b', 'c']) proposer.onAnswer(from, committed);
+      for (const from of ['b', 'c']) proposer.onAnswer(from, { type: 'accepted', ballot: own });
+      expect(proposer.outcome).toEqual({ type: 'decided', decision: 'commit' });
+      proposer.onAnswer('a', dissent);
+      expect(proposer.amnesiacs.map(({ branchId }) => branchId)).toEqual(['a']);
+    });
+
+    it('counts nobody who abstains, and hears whether that one has a vote', () => {
+      const proposer = new BallotProposer(own, acceptors);
+      for (const from of ['a', 'c']) proposer.onAnswer(from, { type: 'abstains', ballot: own, dissents: true });
+      expect(valueOf(proposer)).toBe('asks for promises');
+      proposer.onAnswer('b', committed);
+      expect(valueOf(proposer)).toBe('asks for promises');
+      expect(proposer.amnesiacs).toHaveLength(2);
+    });
   });
 
   it('adopts a decision, and gives up before a higher ballot', () => {
@@ -195,7 +338,7 @@ describe('a proposer', () => {
 function race(seed: number): Decision | undefined {
   const random = new SeededRandom(seed);
   const states = new Map(acceptors.map(({ branchId }) => [branchId, ready]));
-  const proposers = [new BallotProposer(FIRST_BALLOT, acceptors, 'commit')];
+  const proposers = [new BallotProposer(FIRST_BALLOT, acceptors, { value: 'commit' })];
   const wires: (() => void)[] = [];
   let round = 0;
   let decision: Decision | undefined;

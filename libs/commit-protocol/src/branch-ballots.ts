@@ -3,7 +3,7 @@ import { includesAcceptor } from './ballot-legitimacy.js';
 import { BallotProposer } from './ballot-proposer.js';
 import type { AcceptedValue, Acceptor, Ballot } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress, DecisionMessage } from './messages.js';
-import type { Decision, TransactionId } from './types.js';
+import type { BranchId, Decision, TransactionId } from './types.js';
 
 /** Requests of one branch that wait at once: of the coordinators and of every other branch, the latest of each. */
 const MAXIMUM_WAITING = 65;
@@ -28,6 +28,8 @@ export interface BallotStep {
   readonly requests: readonly BallotRequestMessage[];
   /** the ballot has decided this */
   readonly decision?: Decision;
+  /** branches that turn out to have forgotten their votes; each is named once for a ballot */
+  readonly amnesiacs?: readonly Acceptor[];
 }
 
 const NOTHING: BallotStep = { requests: [] };
@@ -43,6 +45,7 @@ export class BranchBallots {
   private readonly waiting: BallotRequestMessage[] = [];
   private isDue = false;
   private own: BallotProposer | undefined;
+  private readonly reportedAmnesiacs = new Set<BranchId>();
   private acceptors: readonly Acceptor[] = [];
 
   constructor(private readonly self: BranchAddress) {}
@@ -95,7 +98,14 @@ export class BranchBallots {
   /** An answer to this branch's own ballot, of another branch or of itself. */
   onAnswer(from: Acceptor, answer: BallotAnswer): BallotStep {
     const { own } = this;
-    if (!own || !includesAcceptor(this.acceptors, from) || !own.onAnswer(from.branchId, answer)) return NOTHING;
+    if (!own || !includesAcceptor(this.acceptors, from)) return NOTHING;
+    const isNews = own.onAnswer(from.branchId, answer);
+    const amnesiacs = own.amnesiacs.filter(({ branchId }) => !this.reportedAmnesiacs.has(branchId));
+    for (const { branchId } of amnesiacs) this.reportedAmnesiacs.add(branchId);
+    return { ...(isNews ? this.afterNews(own) : NOTHING), amnesiacs };
+  }
+
+  private afterNews(own: BallotProposer): BallotStep {
     switch (own.outcome.type) {
       case 'open':
         return this.ask(own);

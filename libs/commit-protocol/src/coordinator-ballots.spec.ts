@@ -382,6 +382,52 @@ describe('protocol 6: a new leader', () => {
   });
 });
 
+describe('protocol 6: a branch that has forgotten its vote', () => {
+  const SECOND: Ballot = { round: 1, proposer: COORDINATOR_PROPOSER };
+
+  /** It has outbid the first ballot with the next round of the coordinators, who then have logged the one after. */
+  function asked(...accepting: number[]): LeaderDriver {
+    const driver = underBallot();
+    for (const branch of accepting) driver.answer(branch, accepted(0));
+    driver.answer(1, { type: 'outbid', ballot: round(0), promised: SECOND, dissents: true });
+    driver.handle({ type: 'resend' }).applyAll();
+    driver.sent = [];
+    return driver;
+  }
+
+  it('is an alert, once, and makes the leader ask what was accepted', () => {
+    const driver = asked(2);
+    expect(driver.alerts).toEqual([expect.stringContaining('ACCEPTOR_AMNESIA')]);
+    expect(driver.handle({ type: 'resend' }).takeSent()).toEqual(['promise#2 1', 'promise#2 2', 'promise#2 3']);
+    driver.answer(1, { type: 'promised', ballot: round(2), dissents: true });
+    expect(driver.alerts).toHaveLength(1);
+  });
+
+  it('is no majority with one other, who has accepted nothing: the third may have accepted the commit with it', () => {
+    const driver = asked(2);
+    driver.answer(1, { type: 'promised', ballot: round(2), dissents: true }).answer(3, promised(2));
+    expect(driver.takeSent()).toEqual([]);
+    driver.answer(2, promised(2, { ballot: round(0), value: 'commit' }));
+    expect(driver.takeSent()).toEqual(['accept#2 1', 'accept#2 2', 'accept#2 3']);
+    driver.answer(2, accepted(2)).answer(3, accepted(2));
+    expect(driver.applyAll().transaction.decision).toBe('commit');
+  });
+
+  it('does not keep the others from aborting what they have not accepted', () => {
+    const driver = asked();
+    for (const branch of [3, 2]) driver.answer(branch, promised(2));
+    for (const branch of [3, 2]) driver.answer(branch, accepted(2));
+    expect(driver.applyAll().transaction.decision).toBe('abort');
+  });
+
+  it('may abstain: the others go on without it', () => {
+    const driver = underBallot().answer(1, { type: 'abstains', ballot: round(0), dissents: true });
+    expect(driver.alerts).toHaveLength(1);
+    driver.answer(2, accepted(0)).answer(3, accepted(0));
+    expect(driver.applyAll().transaction.decision).toBe('commit');
+  });
+});
+
 describe('protocol 6: a decision of the branches', () => {
   it.each(['commit', 'abort'] as const)('to %s is logged as it is told in an answer', (decision) => {
     const driver = underBallot().answer(1, accepted(0)).answer(2, decided(decision));

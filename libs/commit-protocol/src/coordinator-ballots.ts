@@ -1,9 +1,13 @@
 import { BallotProposer } from './ballot-proposer.js';
-import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, type Ballot } from './ballot.js';
+import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, type Acceptor, type Ballot } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage } from './messages.js';
 import type { BallotBasis } from './records.js';
 import { acceptorsOf, type TransactionState } from './transaction-state.js';
 import type { Decision } from './types.js';
+
+/** What is said of a branch that turns out to have forgotten its vote. */
+export const ACCEPTOR_AMNESIA =
+  'ACCEPTOR_AMNESIA: has no vote on record, although all had voted: its database has lost writes';
 
 export interface BallotDecision {
   readonly decision: Decision;
@@ -22,6 +26,7 @@ export class CoordinatorBallots {
   private lowestRound: number;
   private readonly acceptedBy = new Set<string>();
   private decided: BallotDecision | undefined;
+  private readonly reportedAmnesiacs = new Set<string>();
 
   constructor(transaction: TransactionState) {
     this.lowestRound = transaction.preCommit ? transaction.preCommit.round + 1 : FIRST_BALLOT.round;
@@ -48,7 +53,10 @@ export class CoordinatorBallots {
   /** The ballot is in the log, put there by this leader. */
   opened(ballot: Ballot, transaction: TransactionState): void {
     const isFirst = ballot.round === FIRST_BALLOT.round;
-    this.proposer = new BallotProposer(ballot, acceptorsOf(transaction), isFirst ? 'commit' : undefined);
+    this.proposer = new BallotProposer(ballot, acceptorsOf(transaction), {
+      ...(isFirst && { value: 'commit' }),
+      isEveryVoteKnown: true, // no ballot is in the log without all votes
+    });
     this.acceptedBy.clear();
     this.lowestRound = ballot.round + 1;
   }
@@ -85,6 +93,13 @@ export class CoordinatorBallots {
       };
     if (outcome.type === 'outbid') this.lowestRound = Math.max(this.lowestRound, outcome.by.round + 1);
     return isNews;
+  }
+
+  /** Branches that turn out to have forgotten their votes; each is named once by a leader. */
+  newAmnesiacs(): readonly Acceptor[] {
+    const found = (this.proposer?.amnesiacs ?? []).filter(({ branchId }) => !this.reportedAmnesiacs.has(branchId));
+    for (const { branchId } of found) this.reportedAmnesiacs.add(branchId);
+    return found;
   }
 
   /** The branches decided among themselves. */

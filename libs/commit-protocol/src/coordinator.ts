@@ -1,6 +1,6 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import { causeOfRefusal, withinResultsLimit, withoutResults } from './branch-reports.js';
-import { CoordinatorBallots } from './coordinator-ballots.js';
+import { ACCEPTOR_AMNESIA, CoordinatorBallots } from './coordinator-ballots.js';
 import type { CoordinatorEffect, CoordinatorEvent } from './coordinator.types.js';
 import { delegate } from './delegation.js';
 import type {
@@ -15,7 +15,7 @@ import type {
 } from './messages.js';
 import type { BallotBasis, BranchReport, DecideRecord } from './records.js';
 import { acceptorsOf, findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
-import type { Ballot } from './ballot.js';
+import type { Acceptor, Ballot } from './ballot.js';
 import type { AbortCause, BranchEnd, BranchId, Decision, LeaderEpoch } from './types.js';
 
 /**
@@ -356,7 +356,12 @@ export class CoordinatorTransaction {
     const branch = findBranch(this.state, message.branchId);
     if (!branch || branch.participant !== message.participant || this.state.decision) return [];
     if (!this.state.preCommit) return []; // not asked for: no ballot of the coordinators is open
-    if (!this.ballots.onAnswer(message)) return [];
+    const isNews = this.ballots.onAnswer(message);
+    const alerts = this.ballots.newAmnesiacs().map((acceptor) => this.alert(acceptor, ACCEPTOR_AMNESIA));
+    return isNews ? [...alerts, ...this.afterBallotNews(now)] : alerts;
+  }
+
+  private afterBallotNews(now: number): CoordinatorEffect[] {
     if (this.ballots.decision) return this.advance(now);
     // outbid: whoever did it gets time to finish, and the next ballot comes with the next resend
     return this.ballots.isRunning() ? this.sendRequests() : [{ type: 'schedule-resend', attempt: this.resendAttempt }];
@@ -479,7 +484,7 @@ export class CoordinatorTransaction {
     return `no vote before the deadline from ${[...new Set(missing.map(({ participant }) => participant))].join(', ')}`;
   }
 
-  private alert({ branchId, participant }: BranchState, what: string): CoordinatorEffect {
+  private alert({ branchId, participant }: Acceptor, what: string): CoordinatorEffect {
     const { transactionId } = this.state;
     return { type: 'alert', detail: `transaction ${transactionId}: branch ${branchId} of ${participant} ${what}` };
   }

@@ -18,6 +18,7 @@ export * from './types.js';
 export * from './participant.js';
 export type * from './participant.types.js';
 export {
+  isDissent,
   LONGEST_JUMP,
   promiseOwnBallot,
   stepAcceptor,

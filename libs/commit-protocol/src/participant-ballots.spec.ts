@@ -89,6 +89,21 @@ const ACCEPTOR: [string, readonly Step[]][] = [
     ],
   ],
   [
+    'without a vote says so when it accepts the commit, and to its operator that it must have forgotten it',
+    [
+      [asked(accept(by(1, 3), 'commit'), 3), ['run-ballot accept 1.3 commit']],
+      [
+        answered(request(accept(by(1, 3), 'commit'), 3), { type: 'accepted', ballot: by(1, 3), dissents: true }),
+        ['alert ACCEPTOR_AMNESIA', 'to 3: accepted'],
+      ],
+      [asked(accept(by(1, 3), 'abort'), 3), ['run-ballot accept 1.3 abort']],
+      [
+        answered(request(accept(by(1, 3), 'abort'), 3), { type: 'accepted', ballot: by(1, 3), dissents: true }),
+        ['to 3: accepted'],
+      ],
+    ],
+  ],
+  [
     'says nothing when the database does not',
     [
       ...WAITING,
@@ -208,6 +223,31 @@ const PROPOSER: [string, readonly Step[]][] = [
         answer(3, { type: 'promised', ballot: OWN, accepted: { ballot: FIRST_BALLOT, value: 'commit' } }),
         ['to 2: accept 1.1 commit', 'to 3: accept 1.1 commit', 'run-ballot accept 1.1 commit'],
       ],
+    ],
+  ],
+  [
+    'proposes it also when another has no vote, and says once that this one has forgotten it',
+    [
+      ...OPENED,
+      [answer(2, { type: 'abstains', ballot: OWN, dissents: true }), []],
+      [
+        answer(3, { type: 'promised', ballot: OWN, accepted: { ballot: FIRST_BALLOT, value: 'commit' } }),
+        [
+          'to 2: accept 1.1 commit',
+          'to 3: accept 1.1 commit',
+          'alert ACCEPTOR_AMNESIA',
+          'run-ballot accept 1.1 commit',
+        ],
+      ],
+      [answer(2, { type: 'promised', ballot: OWN, dissents: true }), []],
+    ],
+  ],
+  [
+    'decides nothing because another has no vote',
+    [
+      ...OPENED,
+      [answer(2, { type: 'promised', ballot: OWN, dissents: true }), PROMISED.at(-1)![1]],
+      [answer(2, { type: 'accepted', ballot: OWN, dissents: true }), []],
     ],
   ],
   [

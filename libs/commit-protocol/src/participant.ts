@@ -8,7 +8,7 @@ import {
   type BranchBallots,
   type OpenedBallot,
 } from './branch-ballots.js';
-import type { BallotAnswer } from './acceptor.js';
+import { revealsAmnesia, type BallotAnswer } from './acceptor.js';
 import type {
   BallotAnswerMessage,
   BallotRequestMessage,
@@ -333,6 +333,7 @@ export class ParticipantMachine {
   ): void {
     finish(transaction, branch);
     if (branch.stopped) return;
+    if (revealsAmnesia(request.request, answer)) this.alertAmnesia(branch.address);
     if (!isOwnRequest(request)) return this.send(answerMessage(request, answer));
     const ballots = ballotsOf(branch);
     this.afterBallot(branch, ballots, ballots.onAnswer(branch.address, answer));
@@ -347,10 +348,12 @@ export class ParticipantMachine {
   }
 
   /** A decision by ballot is for everybody: the other branches, the coordinators, and this branch itself. */
-  private afterBallot(branch: BranchState, ballots: BranchBallots, { requests, decision }: BallotStep): void {
-    for (const request of requests) this.send(request);
-    if (decision === undefined) return;
+  private afterBallot(branch: BranchState, ballots: BranchBallots, step: BallotStep): void {
+    const { requests, decision, amnesiacs = [] } = step;
     const { address } = branch;
+    for (const request of requests) this.send(request);
+    for (const acceptor of amnesiacs) this.alertAmnesia({ transactionId: address.transactionId, ...acceptor });
+    if (decision === undefined) return;
     for (const message of decisionsFor(ballots.others, address.transactionId, decision)) this.send(message);
     this.send({ ...address, type: 'branches-decided', decision });
     this.receiveDecision({ ...address, type: 'decision', decision, attempt: 0 }, branch);
@@ -425,6 +428,17 @@ export class ParticipantMachine {
       'HEURISTIC_OUTCOME',
       branch.address,
       `the branch was ended by hand, or by an operator's ruling, against its decision: ${end}`,
+    );
+  }
+
+  private alertAmnesia(of: BranchAddress): void {
+    const { branchId, participant } = of;
+    const who = participant === this.options.participant ? 'this participant' : participant;
+    this.alert(
+      'ACCEPTOR_AMNESIA',
+      of,
+      `branch ${branchId} of ${who} has no vote on record, although the commit was accepted, which needed it: ` +
+        'its database has lost writes',
     );
   }
 

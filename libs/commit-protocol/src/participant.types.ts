@@ -59,7 +59,9 @@ export type ParticipantAlertCode =
   /** a prepare or a ballot that nobody who keeps the rules of three phases can have sent: it is dropped */
   | 'IMPOSSIBLE_BALLOT'
   /** a prepare of a leader whose term is out of reach: it is dropped */
-  | 'IMPOSSIBLE_TERM';
+  | 'IMPOSSIBLE_TERM'
+  /** a branch has no vote, although a commit was accepted that needed it: its database has lost writes */
+  | 'ACCEPTOR_AMNESIA';
 
 /** What the machine wants done, in this order. */
 export type ParticipantEffect =

@@ -53,6 +53,7 @@ const branchError = z.strictObject({
 const decision = z.enum(['commit', 'abort']);
 const acceptor = z.strictObject({ branchId: id, participant });
 const acceptors = z.array(acceptor).min(1).max(LIMITS.branches);
+const dissents = z.literal(true).optional();
 const ballot = z.strictObject({
   round: count.max(HIGHEST_ROUND),
   proposer: count.max(LIMITS.branches),
@@ -115,9 +116,11 @@ export const messageSchemas = {
         type: z.literal('promised'),
         ballot,
         accepted: z.strictObject({ ballot, value: decision }).optional(),
+        dissents,
       }),
-      z.strictObject({ type: z.literal('accepted'), ballot }),
-      z.strictObject({ type: z.literal('outbid'), ballot, promised: ballot }),
+      z.strictObject({ type: z.literal('accepted'), ballot, dissents }),
+      z.strictObject({ type: z.literal('outbid'), ballot, promised: ballot, dissents }),
+      z.strictObject({ type: z.literal('abstains'), ballot, dissents }),
       z.strictObject({ type: z.literal('decided'), decision }),
     ]),
     proposer: acceptor.optional(),

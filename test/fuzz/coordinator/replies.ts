@@ -98,17 +98,20 @@ export function misplacedMessage(random: Random, address: BranchAddress): Protoc
 
 function someAnswer(random: Random, open: Ballot | undefined): BallotAnswer {
   const ballot = open && randomChance(random, 0.6) ? open : strangeBallot(random);
-  switch (randomInteger(random, 0, 3)) {
+  const dissent = randomChance(random, 0.3) ? ({ dissents: true } as const) : {};
+  switch (randomInteger(random, 0, 4)) {
     case 0: {
       const accepted = randomChance(random, 0.5) && {
         accepted: { ballot: strangeBallot(random), value: someDecision(random) },
       };
-      return { type: 'promised', ballot, ...accepted };
+      return { type: 'promised', ballot, ...accepted, ...dissent };
     }
     case 1:
-      return { type: 'accepted', ballot };
+      return { type: 'accepted', ballot, ...dissent };
     case 2:
-      return { type: 'outbid', ballot, promised: strangeBallot(random) };
+      return { type: 'outbid', ballot, promised: strangeBallot(random), ...dissent };
+    case 3:
+      return { type: 'abstains', ballot, ...dissent };
     default:
       return { type: 'decided', decision: someDecision(random) };
   }

@@ -34,6 +34,8 @@ export interface LocalWork {
 export interface BranchRow {
   readonly isPrepared: boolean;
   readonly ledger?: 'committed' | 'aborted';
+  /** the tombstone is there because the decision was told */
+  readonly isDecided?: boolean;
   readonly acceptor?: AcceptorState & { readonly acceptors: readonly Acceptor[] };
 }
 
@@ -99,6 +101,12 @@ export class BranchStore implements ResourceManager<LocalWork> {
   }
 
   async abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+    const end = await this.rollBack(branch);
+    if (end === 'aborted') this.save(branch, { isDecided: true });
+    return end;
+  }
+
+  async rollBack(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
     await this.turn(branch);
     if (this.row(branch).ledger === 'committed') return 'heuristic-commit';
     this.endAs(branch, 'aborted');
@@ -121,12 +129,9 @@ export class BranchStore implements ResourceManager<LocalWork> {
     switch (step.type) {
       case 'refuse':
         return 'refused';
-      case 'abort-alone':
-        this.save(branch, { acceptor: { ...stateOf('no'), acceptors } });
-        this.endAs(branch, 'aborted');
-        return { type: 'decided', decision: 'abort' };
       case 'answer':
         this.save(branch, { acceptor: { ...step.state, acceptors } });
+        if (step.state.vote === 'no') this.endAs(branch, 'aborted');
         return step.answer;
     }
   }
@@ -185,9 +190,10 @@ export class BranchStore implements ResourceManager<LocalWork> {
   }
 
   private decisionOf(branch: BranchIdentity): Decision | undefined {
-    const { acceptor, ledger } = this.row(branch);
+    const { acceptor, ledger, isDecided } = this.row(branch);
     if (acceptor?.decision) return acceptor.decision;
-    return ledger && (ledger === 'committed' ? 'commit' : 'abort');
+    if (ledger === 'committed') return 'commit';
+    return isDecided ? 'abort' : undefined;
   }
 
   private endAs(branch: BranchIdentity, end: 'committed' | 'aborted'): void {

@@ -1,5 +1,6 @@
 import {
   compareBallots,
+  isDissent,
   isSameAcceptorSet,
   type Ballot,
   type BallotAnswerMessage,
@@ -124,7 +125,8 @@ export class ParticipantJudge {
 
   private ballotAnswer(message: BallotAnswerMessage): void {
     const { answer } = message;
-    const { acceptor, ledger } = this.rowOf(message);
+    const { acceptor, ledger, isDecided } = this.rowOf(message);
+    if (isDissent(answer) && (acceptor?.vote !== 'no' || ledger !== 'aborted')) this.lied(message);
     switch (answer.type) {
       case 'promised':
         if (!acceptor || isLower(acceptor.promised, answer.ballot)) this.lied(message);
@@ -135,12 +137,12 @@ export class ParticipantJudge {
       case 'outbid':
         if (!acceptor || isLower(acceptor.promised, answer.promised)) this.lied(message);
         return;
-      case 'decided':
-        if (
-          acceptor?.decision !== answer.decision &&
-          ledger !== (answer.decision === 'commit' ? 'committed' : 'aborted')
-        )
-          this.lied(message);
+      case 'abstains':
+        return this.lied(message); // nothing is ever lost here
+      case 'decided': {
+        const ended = answer.decision === 'commit' ? ledger === 'committed' : isDecided === true;
+        if (acceptor?.decision !== answer.decision && !ended) this.lied(message);
+      }
     }
   }
 

@@ -124,13 +124,16 @@ export function idleOrder(random: Random, actor: Actor): ProtocolMessage {
 
 function strangeAnswer(random: Random): BallotAnswer {
   const ballot = randomChance(random, 0.3) ? { round: 1, proposer: 1 } : strangeBallot(random);
-  switch (randomInteger(random, 0, 3)) {
+  const dissent = randomChance(random, 0.3) ? ({ dissents: true } as const) : {};
+  switch (randomInteger(random, 0, 4)) {
     case 0:
       return { type: 'promised', ballot, accepted: { ballot: strangeBallot(random), value: someDecision(random) } };
     case 1:
-      return { type: 'accepted', ballot };
+      return { type: 'accepted', ballot, ...dissent };
     case 2:
-      return { type: 'outbid', ballot, promised: strangeBallot(random) };
+      return { type: 'outbid', ballot, promised: strangeBallot(random), ...dissent };
+    case 3:
+      return { type: 'abstains', ballot, ...dissent };
     default:
       return { type: 'decided', decision: someDecision(random) };
   }

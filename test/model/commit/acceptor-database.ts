@@ -13,6 +13,7 @@ import {
 } from '@concordat/commit-protocol';
 import { BranchDatabase, type DatabaseAnswer, type DatabaseOperation } from './branch-database.js';
 
+const NOT_OPENED = { type: 'ballot-opened', opened: { type: 'not-an-acceptor' } } as const;
 const DECISIONS = { committed: 'commit', aborted: 'abort' } as const;
 
 /**
@@ -51,11 +52,12 @@ export class AcceptorDatabase extends BranchDatabase {
         this.prepared = false;
         return { type: 'voted', vote: 'read-only' };
       case 'abort-alone':
-        return this.abortAlone(operation.after);
+        this.rollBack();
+        return operation.answer;
       case 'answer-ballot':
         return this.answerBallot(operation.request);
       case 'open-ballot':
-        if (this.row?.vote === 'no') return continues({ type: 'abort-alone', after: 'open-ballot' });
+        if (this.row?.vote === 'no') return continues({ type: 'abort-alone', answer: NOT_OPENED });
         return { type: 'ballot-opened', opened: this.openBallot() };
       case 'one-phase':
       case 'commit':
@@ -85,7 +87,7 @@ export class AcceptorDatabase extends BranchDatabase {
 
   /** Says what is on record, when nothing contradicts it any more. */
   private give(vote: Vote): DatabaseAnswer {
-    if (vote === 'no') return continues({ type: 'abort-alone', after: 'prepare' });
+    if (vote === 'no') return continues({ type: 'abort-alone', answer: { type: 'voted', vote } });
     if (vote === 'read-only' && this.prepared) return continues({ type: 'undo' });
     return { type: 'voted', vote };
   }
@@ -97,50 +99,35 @@ export class AcceptorDatabase extends BranchDatabase {
     if (carriedOut && this.ledger === undefined) this.prepared = true;
   }
 
-  private abortAlone(after: 'prepare' | 'answer-ballot' | 'open-ballot'): DatabaseAnswer {
-    const decided = { type: 'decided', decision: this.abort() === 'aborted' ? 'abort' : 'commit' } as const;
-    switch (after) {
-      case 'prepare':
-        return { type: 'voted', vote: decided.decision === 'abort' ? 'no' : 'yes' };
-      case 'answer-ballot':
-        return { type: 'ballot-answered', answer: decided };
-      case 'open-ballot':
-        return { type: 'ballot-opened', opened: decided };
-    }
-  }
-
   protected answerBallot(request: BallotRequest): DatabaseAnswer {
-    // only the protocol writes tombstones; a commit may have been made by hand, and proves nothing
-    const decision = this.ledger === 'aborted' ? 'abort' : undefined;
+    if (this.isDecided) return { type: 'ballot-answered', answer: { type: 'decided', decision: 'abort' } };
     if (!this.row) {
-      if (decision) return { type: 'ballot-answered', answer: { type: 'decided', decision } };
-      return this.prepared || this.ledger !== undefined ? { type: 'unknown' } : this.refuseToVote(request);
+      // a commit may have been made by hand, and proves nothing
+      return this.prepared || this.ledger === 'committed' ? { type: 'unknown' } : this.answerWithoutVote(request);
     }
-    if (this.row.vote === 'no') {
-      const isDone = this.ledger === 'aborted' && !this.prepared;
-      if (isDone) return { type: 'ballot-answered', answer: { type: 'decided', decision: 'abort' } };
-      return continues({ type: 'abort-alone', after: 'answer-ballot' });
-    }
-    const step = this.stepRow({ ...this.row, decision }, request);
-    if (step.type === 'refuse') return { type: 'unknown' };
-    invariant(step.type === 'answer', 'an acceptor with a vote answers');
-    this.keep(step.state, step.answer);
-    return { type: 'ballot-answered', answer: step.answer };
+    return this.answerAs(this.row, request);
   }
 
-  /** It has not voted, and never will: then no commit can ever be proposed. */
-  protected refuseToVote(_request: BallotRequest): DatabaseAnswer {
-    this.row = { vote: 'no', promised: undefined, accepted: undefined, decision: undefined };
-    return continues({ type: 'abort-alone', after: 'answer-ballot' });
+  /** It has not voted, and votes no by its answer. */
+  protected answerWithoutVote(request: BallotRequest): DatabaseAnswer {
+    return this.answerAs({ vote: undefined, promised: undefined, accepted: undefined, decision: undefined }, request);
+  }
+
+  private answerAs(state: AcceptorState, request: BallotRequest): DatabaseAnswer {
+    const step = this.stepRow(state, request);
+    if (step.type === 'refuse') return { type: 'unknown' };
+    this.keep(step.state, step.answer);
+    const answer: DatabaseAnswer = { type: 'ballot-answered', answer: step.answer };
+    const hasTombstone = this.ledger === 'aborted' && !this.prepared;
+    return step.state.vote === 'no' && !hasTombstone ? continues({ type: 'abort-alone', answer }) : answer;
   }
 
   protected stepRow(state: AcceptorState, request: BallotRequest): ReturnType<typeof stepAcceptor> {
     return stepAcceptor(state, request);
   }
 
-  /** The decision is not in the row: the ledger has it. */
   protected keep(state: AcceptorState, _answer: BallotAnswer): void {
-    this.row = { ...state, decision: undefined };
+    this.row = state;
   }
 
   protected openBallot(): OpenedBallot {

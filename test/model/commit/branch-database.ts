@@ -15,7 +15,7 @@ export type DatabaseOperation =
   /** after the work: the vote goes on record, before it leaves */
   | { readonly type: 'record-vote'; readonly vote: Vote }
   /** a `no` is on record: the tombstone follows, before anything is said of it */
-  | { readonly type: 'abort-alone'; readonly after: 'prepare' | 'answer-ballot' | 'open-ballot' }
+  | { readonly type: 'abort-alone'; readonly answer: DatabaseAnswer }
   | { readonly type: 'answer-ballot'; readonly request: BallotRequest }
   /** what was prepared is rolled back, because the vote on record is read-only */
   | { readonly type: 'undo' | 'open-ballot' };
@@ -42,6 +42,8 @@ export class BranchDatabase {
   /** work is prepared and waits for the decision */
   prepared = false;
   ledger: 'committed' | 'aborted' | undefined;
+  /** the tombstone is there because the decision was told */
+  isDecided = false;
   /** how often the work of the branch took effect */
   effects = 0;
   endedByHand: Decision | undefined;
@@ -131,6 +133,13 @@ export class BranchDatabase {
   }
 
   protected abort(): BranchEnd {
+    const end = this.rollBack();
+    this.isDecided ||= end === 'aborted';
+    return end;
+  }
+
+  /** With a tombstone that says nothing of the decision. */
+  protected rollBack(): BranchEnd {
     this.prepared = false;
     if (this.ledger === 'committed') return 'heuristic-commit';
     this.writeTombstone();

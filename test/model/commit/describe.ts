@@ -47,10 +47,12 @@ function describeAnswer(answer: BallotAnswer): string {
     case 'promised': {
       const { accepted } = answer;
       const earlier = accepted ? `, accepted ${accepted.value} in ${describeBallot(accepted.ballot)}` : '';
-      return `"ballot ${describeBallot(answer.ballot)}: promised${earlier}"`;
+      const dissent = answer.dissents ? ', without a vote' : '';
+      return `"ballot ${describeBallot(answer.ballot)}: promised${earlier}${dissent}"`;
     }
     case 'accepted':
-      return `"ballot ${describeBallot(answer.ballot)}: accepted"`;
+    case 'abstains':
+      return `"ballot ${describeBallot(answer.ballot)}: ${answer.type}"`;
   }
 }
 

@@ -87,7 +87,7 @@ class AcceptedValueConcealed extends AcceptorDatabase {
 
 /** It answers as if it had voted, and may still vote. */
 class AnswersWithoutVote extends AcceptorDatabase {
-  protected override refuseToVote({ type, ballot }: BallotRequest): DatabaseAnswer {
+  protected override answerWithoutVote({ type, ballot }: BallotRequest): DatabaseAnswer {
     const answer: BallotAnswer = { type: type === 'promise' ? 'promised' : 'accepted', ballot };
     return { type: 'ballot-answered', answer };
   }
@@ -253,7 +253,7 @@ export const THREE_PHASE_MISTAKES: readonly Mistake[] = [
       branches: 3,
       bounds: { terminations: 1 },
       world: { ...VOTED_AT_ONCE, inclinations: ['yes', 'yes', 'read-only'] },
-      breaks: ['AC4', 'ballot', 'AC1'],
+      breaks: ['alert', 'AC4', 'ballot', 'AC1'],
     },
   },
   {

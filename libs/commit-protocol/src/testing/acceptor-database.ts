@@ -16,6 +16,8 @@ export type DatabaseWork<T> = Generator<undefined, T>;
  */
 export class AcceptorDatabase {
   ledger: 'committed' | 'aborted' | undefined;
+  /** the tombstone is there because the decision was told */
+  private isDecided = false;
   private row: { readonly acceptors: readonly Acceptor[]; state: AcceptorState } | undefined;
 
   /**
@@ -55,14 +57,14 @@ export class AcceptorDatabase {
       const vote = this.work(enlistedVote);
       yield;
       if (vote === 'no') {
-        yield* this.abort();
+        yield* this.rollBack();
         return 'no';
       }
       this.row ??= { acceptors: acceptors!, state: newState(vote) }; // the first vote on record wins
       if (this.recordedVote === 'read-only') this.isPrepared = false;
       yield;
     }
-    if (this.recordedVote === 'no') yield* this.abort();
+    if (this.recordedVote === 'no') yield* this.rollBack();
     return this.recordedVote!;
   }
 
@@ -81,7 +83,15 @@ export class AcceptorDatabase {
     return this.recordedVote === 'read-only' ? 'read-only' : 'heuristic-rollback';
   }
 
+  /** By the decision. */
   *abort(): DatabaseWork<BranchEnd> {
+    const end = yield* this.rollBack();
+    this.isDecided ||= end === 'aborted';
+    return end;
+  }
+
+  /** With a tombstone that says nothing of the decision. */
+  private *rollBack(): DatabaseWork<BranchEnd> {
     do {
       this.isPrepared = false;
       yield; // a late PREPARE comes in here, and only rolling it back once more ends it
@@ -92,18 +102,15 @@ export class AcceptorDatabase {
 
   *answerBallot({ request, acceptors }: BallotRequestMessage): DatabaseWork<BallotAnswer | undefined> {
     yield;
-    if (this.ledger === 'aborted') return { type: 'decided', decision: 'abort' };
-    if (!this.row && (this.isPrepared || this.ledger)) return undefined; // its vote may be on its way to the record
-    this.row ??= { acceptors, state: newState('no') };
-    if (!isSameAcceptorSet(acceptors, this.row.acceptors)) return undefined;
-    const step = stepAcceptor(this.row.state, request);
+    if (this.isDecided) return { type: 'decided', decision: 'abort' };
+    if (!this.row && (this.isPrepared || this.ledger === 'committed')) return undefined; // its vote may be on its way
+    if (this.row && !isSameAcceptorSet(acceptors, this.row.acceptors)) return undefined;
+    const step = stepAcceptor(this.row?.state ?? newState(undefined), request);
     if (step.type !== 'answer') return undefined;
-    if (step.answer.type !== 'decided') {
-      this.row.state = step.state;
-      return step.answer;
-    }
+    this.row = { acceptors, state: step.state };
+    if (step.state.vote !== 'no') return step.answer;
     yield;
-    yield* this.abort(); // it had voted no, and may have died before its tombstone
+    yield* this.rollBack(); // it may have died before its tombstone
     return step.answer;
   }
 
@@ -112,7 +119,7 @@ export class AcceptorDatabase {
     if (this.decision) return { type: 'decided', decision: this.decision };
     if (!this.row) return { type: 'not-an-acceptor' };
     const { acceptors, state } = this.row;
-    if (state.vote === 'no') return { type: 'decided', decision: 'abort' };
+    if (state.vote === 'no') return { type: 'not-an-acceptor' };
     const opened = promiseOwnBallot(state, proposerNumber(acceptors, this.address.branchId)!);
     invariant(opened, 'there are rounds left');
     this.row.state = opened.state;
@@ -133,6 +140,6 @@ export class AcceptorDatabase {
   }
 }
 
-function newState(vote: Vote): AcceptorState {
+function newState(vote: Vote | undefined): AcceptorState {
   return { vote, promised: undefined, accepted: undefined, decision: undefined };
 }

@@ -66,6 +66,8 @@ async function stateOf(branch: ThreePhaseBranch): Promise<Record<string, unknown
   };
 }
 
+const dissent = (ballot: Ballot): BallotAnswer => ({ type: 'promised', ballot, accepted: undefined, dissents: true });
+
 const ABORTED = { vote: 'no', prepared: false, outcome: 'aborted' };
 
 async function insertRow(branch: ThreePhaseBranch, change: Record<string, unknown>): Promise<void> {
@@ -84,12 +86,37 @@ async function insertRow(branch: ThreePhaseBranch, change: Record<string, unknow
 }
 
 describe('a branch that is asked in a ballot', () => {
-  it('without a vote aborts itself, and never votes yes after that', async () => {
+  it('without a vote promises, says that it has none, and never votes yes after that', async () => {
     const branch = threePhaseBranch();
-    expect(await ask(branch, promise(at(1)))).toEqual(decided('abort'));
+    expect(await ask(branch, promise(at(1)))).toEqual(dissent(at(1)));
     expect(await stateOf(branch)).toEqual(ABORTED);
     expect(await manager.prepare(branch, mustNotRun)).toMatchObject({ vote: 'no' });
-    expect(await ask(branch, FIRST)).toEqual(decided('abort'));
+    expect(await ask(branch, FIRST)).toEqual({ type: 'outbid', ballot: at(0, 0), promised: at(1), dissents: true });
+    const outbid = { type: 'outbid', ballot: at(1, 0), promised: at(1), dissents: true };
+    expect(await ask(branch, promise(at(1, 0)))).toEqual(outbid);
+    expect(await ask(branch, accept(at(1), 'abort'))).toEqual({ type: 'accepted', ballot: at(1), dissents: true });
+    const accepted = { ballot: at(1), value: 'abort' };
+    expect(await ask(branch, promise(at(2)))).toEqual({ ...dissent(at(2)), accepted });
+  });
+
+  it('without a vote accepts the commit of a majority, and says that it has none', async () => {
+    const branch = threePhaseBranch();
+    expect(await ask(branch, accept(at(3), 'commit'))).toEqual({ type: 'accepted', ballot: at(3), dissents: true });
+    expect(await stateOf(branch)).toEqual(ABORTED);
+    expect(await ask(branch, promise(at(4)))).toMatchObject({ accepted: { ballot: at(3), value: 'commit' } });
+  });
+
+  it('knows the decision only once it was told: a vote of no is none, nor is a commit that came too late', async () => {
+    const refusing = threePhaseBranch();
+    const failing = (): Promise<never> => Promise.reject(new Error('refused'));
+    expect(await manager.prepare(refusing, failing)).toMatchObject({ vote: 'no' });
+    expect(await ask(refusing, promise(at(1)))).toEqual(dissent(at(1)));
+    await manager.abort(refusing);
+    expect(await ask(refusing, promise(at(2)))).toEqual(decided('abort'));
+    const late = threePhaseBranch();
+    expect(await manager.commit(late)).toBe('heuristic-rollback');
+    expect(await manager.rollBack(late)).toBe('aborted');
+    expect(await ask(late, promise(at(1)))).toEqual(dissent(at(1)));
   });
 
   it('prepared, without a row: nothing is known, and nothing is rolled back', async () => {
@@ -113,7 +140,7 @@ describe('a branch that is asked in a ballot', () => {
     await manager.prepare(work, add);
     await insertRow(branch, { vote: 'no' });
     expect(await manager.listPrepared()).toMatchObject([{ branchId: branch.branchId, isAcceptor: true }]);
-    expect(await ask(branch, promise(at(1)))).toEqual(decided('abort'));
+    expect(await ask(branch, promise(at(1)))).toEqual(dissent(at(1)));
     expect(await stateOf(branch)).toEqual(ABORTED);
   });
 
@@ -272,7 +299,7 @@ describe('a ballot of its own', () => {
     await manager.commit(committed);
     expect(await manager.openBallot(committed)).toEqual(decided('commit'));
     await insertRow(refused, { vote: 'no' });
-    expect(await manager.openBallot(refused)).toEqual(decided('abort'));
+    expect(await manager.openBallot(refused)).toEqual({ type: 'not-an-acceptor' });
     expect(await stateOf(refused)).toEqual(ABORTED);
   });
 
@@ -347,7 +374,7 @@ describe('what was answered is durable', () => {
     const narrow = await database.open(undefined, { rulingConnections: 1 });
     const waiting = expect(ask(branch, promise(at(1)), narrow)).rejects.toThrow('55P03');
     await waiting;
-    expect(await ask(threePhaseBranch(), promise(at(1)), narrow)).toEqual(decided('abort'));
+    expect(await ask(threePhaseBranch(), promise(at(1)), narrow)).toEqual(dissent(at(1)));
     await holder.query('COMMIT');
     holder.release();
     expect(await ask(branch, promise(at(1)), narrow)).toMatchObject({ type: 'promised' });
@@ -394,7 +421,7 @@ describe('a ballot against a prepare that is under way: one of them wins', () =>
     const { reached, release } = failpoints.hold('participant.prepare-transaction.before-statement');
     const vote = other.prepare(branch, take);
     await reached;
-    expect(await ask(branch, promise(at(1)))).toEqual(decided('abort'));
+    expect(await ask(branch, promise(at(1)))).toEqual(dissent(at(1)));
     release();
     expect(await vote).toMatchObject({ vote: 'no', error: { code: 'BRANCH_ABORTED' } });
     expect([await stateOf(branch), await database.quantity()]).toEqual([ABORTED, 10]);
@@ -411,7 +438,7 @@ describe('a ballot against a prepare that is under way: one of them wins', () =>
     await voting.reached;
     expect(await database.isPrepared(branch)).toBe(true);
     ballot.release();
-    expect(await answer).toEqual(decided('abort'));
+    expect(await answer).toEqual(dissent(at(1)));
     voting.release();
     expect(await vote).toMatchObject({ vote: 'no' });
     expect([await stateOf(branch), await database.quantity()]).toEqual([ABORTED, 10]);
@@ -444,7 +471,7 @@ describe('a ballot against a prepare that is under way: one of them wins', () =>
       const state = await stateOf(branch);
       if (vote === 'busy') throw new Error('nobody else is at work');
       if (vote.vote === 'no') {
-        expect([answer, state]).toEqual([decided('abort'), ABORTED]);
+        expect([answer, state]).toEqual([dissent(at(1)), ABORTED]);
         continue;
       }
       expect(state).toEqual({ vote: vote.vote, prepared: vote.vote === 'yes', outcome: undefined });
@@ -456,7 +483,9 @@ describe('a ballot against a prepare that is under way: one of them wins', () =>
   it('two ballots at once abort a branch without a vote, and both say so', async () => {
     const branch = threePhaseBranch();
     const answers = await Promise.all([ask(branch, promise(at(1))), ask(branch, promise(at(1, 3)), other)]);
-    expect(answers).toEqual([decided('abort'), decided('abort')]);
+    const outbid = { type: 'outbid', ballot: at(1), promised: at(1, 3), dissents: true };
+    expect(answers[1]).toEqual(dissent(at(1, 3)));
+    expect([dissent(at(1)), outbid]).toContainEqual(answers[0]);
     expect(await stateOf(branch)).toEqual(ABORTED);
   });
 

@@ -23,13 +23,17 @@ import type { AcceptorRow, AcceptorTrace, CastVote } from './types.js';
 /** A row that was not there is there the second time, because votes are never taken back; the third is a reserve. */
 const MAXIMUM_ATTEMPTS = 3;
 
-const DECIDED_ABORT = { type: 'decided', decision: 'abort' } as const;
+interface Outcome<Answer> {
+  readonly answer: Answer;
+  /** its tombstone is to be there before that is said */
+  readonly isRefusal: boolean;
+}
 
 export interface PostgresAcceptorPorts {
   readonly pools: PostgresPools;
   readonly statements: AcceptorStatements;
   /** resolves when nothing of the branch is prepared and its tombstone is durable */
-  abort(branch: BranchIdentity): Promise<unknown>;
+  rollBack(branch: BranchIdentity): Promise<unknown>;
 }
 
 /**
@@ -69,13 +73,14 @@ export class PostgresAcceptor {
       if (accepted) return { type: 'accepted', ballot: request.ballot };
     }
     for (let attempt = 0; attempt < MAXIMUM_ATTEMPTS; attempt++) {
-      const answer = await this.transact('ruling', async (client) => {
-        const judgement = judgeRequest(branch, await statements.lock(client, branch), request, acceptors);
-        if (judgement.type !== 'refuse-vote') return this.carryOut(client, branch, judgement);
-        return (await statements.insertRefusal(client, branch, acceptors)) ? 'abort' : 'voted-meanwhile';
+      const outcome = await this.transact('ruling', async (client) => {
+        const trace = await statements.lock(client, branch);
+        const judgement = judgeRequest(branch, trace, request, acceptors);
+        if (judgement.type !== 'save-and-say' || trace.acceptor) return this.carryOut(client, branch, judgement);
+        const isFirstVote = await statements.insertRefusal(client, branch, acceptors, judgement.state);
+        return isFirstVote ? judgement : undefined; // voted meanwhile
       });
-      if (answer === 'abort') return this.abortAlone(branch);
-      if (answer !== 'voted-meanwhile') return answer;
+      if (outcome) return this.afterRefusal(branch, outcome);
     }
     throw unavailable(branch, 'has an acceptor row that comes and goes');
   }
@@ -86,7 +91,7 @@ export class PostgresAcceptor {
       const judgement = judgeOpening(branch, await this.ports.statements.lock(client, branch));
       return this.carryOut(client, branch, judgement);
     });
-    return opened === 'abort' ? this.abortAlone(branch) : opened;
+    return this.afterRefusal(branch, opened);
   }
 
   /** See `ResourceManager.recordDecision`. */
@@ -103,9 +108,9 @@ export class PostgresAcceptor {
     return this.transact('look', (client) => this.ports.statements.look(client, branch));
   }
 
-  private async abortAlone(branch: BranchIdentity): Promise<typeof DECIDED_ABORT> {
-    await this.ports.abort(branch);
-    return DECIDED_ABORT;
+  private async afterRefusal<Answer>(branch: BranchIdentity, { answer, isRefusal }: Outcome<Answer>): Promise<Answer> {
+    if (isRefusal) await this.ports.rollBack(branch);
+    return answer;
   }
 
   /** Ends the transaction that holds the row. */
@@ -113,18 +118,16 @@ export class PostgresAcceptor {
     client: PoolClient,
     branch: BranchIdentity,
     judgement: Judgement<Answer>,
-  ): Promise<Answer | 'abort'> {
+  ): Promise<Outcome<Answer>> {
     const { statements } = this.ports;
     switch (judgement.type) {
       case 'say':
+      case 'refuse-and-say':
         await statements.release(client);
-        return judgement.answer;
+        return { answer: judgement.answer, isRefusal: judgement.type === 'refuse-and-say' };
       case 'save-and-say':
         await statements.saveBallots(client, branch, judgement.state);
-        return judgement.answer;
-      case 'abort':
-        await statements.release(client);
-        return 'abort';
+        return judgement;
       default:
         return unreachable(judgement, 'judgement');
     }

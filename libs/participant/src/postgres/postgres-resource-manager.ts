@@ -36,7 +36,7 @@ import { PostgresSetup } from './setup.js';
 import { isSessionDead, type SessionFate } from './failure-classes.js';
 import { SQL_STATE, sqlStateOf } from './sql-state.js';
 import { AcceptorStatements } from './statements/acceptor-statements.js';
-import { BranchStatements } from './statements/branch-statements.js';
+import { BranchStatements, type Tombstone } from './statements/branch-statements.js';
 import { ThreePhasePrepare } from './three-phase-prepare.js';
 import type { BranchTrace, LedgerRow, PostgresContext, PostgresResourceManagerSettings } from './types.js';
 
@@ -87,13 +87,13 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.acceptor = new PostgresAcceptor({
       pools: this.pools,
       statements: new AcceptorStatements(settings.cluster, this.schema, this.failpoints),
-      abort: (branch) => this.abort(branch),
+      rollBack: (branch) => this.rollBack(branch),
     });
     this.threePhases = new ThreePhasePrepare({
       acceptor: this.acceptor,
       clock: this.clock,
       attempt: (branch, work) => this.work(branch, 'prepare', work),
-      abort: (branch, error) => this.endAborted(branch, error),
+      rollBack: (branch, error) => this.endAborted(branch, { error }),
       discard: (branch) => this.discard(branch),
     });
   }
@@ -192,7 +192,11 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
-    return this.endAborted(branch, undefined);
+    return this.endAborted(branch, { isDecided: true });
+  }
+
+  async rollBack(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+    return this.endAborted(branch, {});
   }
 
   async answerBallot(
@@ -256,7 +260,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
    */
   private async settle(branch: BranchIdentity, error: BranchError): Promise<BranchTrace> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
-      const trace = (await this.tryTombstone('look', branch, error)) ?? (await this.look(branch));
+      const trace = (await this.tryTombstone('look', branch, { error })) ?? (await this.look(branch));
       if (trace.prepared || trace.ledger) return trace;
       await this.pause(round); // our own lost session still holds the key, and goes on or dies
     }
@@ -279,14 +283,10 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     return { end, results: [] };
   }
 
-  /** @param error why, for the tombstone */
-  private async endAborted(
-    branch: BranchIdentity,
-    error: BranchError | undefined,
-  ): Promise<'aborted' | 'heuristic-commit'> {
+  private async endAborted(branch: BranchIdentity, tombstone: Tombstone): Promise<'aborted' | 'heuristic-commit'> {
     for (let round = 0; round < MAXIMUM_ROUNDS; round++) {
       if ((await this.endPrepared(branch, 'abort')) !== 'busy') {
-        const trace = await this.tryTombstone('ruling', branch, error);
+        const trace = await this.tryTombstone('ruling', branch, tombstone);
         if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
         if (trace?.ledger && !trace.prepared) return 'aborted';
         // No trace: a late PREPARE holds the same key. It is prepared by now, or soon, or gone: begin again.
@@ -330,11 +330,11 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private async tryTombstone(
     pool: PoolName,
     branch: BranchIdentity,
-    error?: BranchError,
+    tombstone: Tombstone,
   ): Promise<BranchTrace | undefined> {
     return this.attempt(pool, async (statements, client) => {
       try {
-        return await statements.insertTombstone(client, branch, error);
+        return await statements.insertTombstone(client, branch, tombstone);
       } catch (failure) {
         if (isSessionDead(failure)) throw failure;
         await statements.rollback(client);

@@ -20,7 +20,7 @@ export interface ThreePhasePreparePorts {
   /** one attempt at the work, prepared at the end */
   attempt(branch: BranchWork, work: Work): Promise<WorkAttempt>;
   /** resolves when nothing of the branch is prepared and its tombstone is durable */
-  abort(branch: BranchIdentity, error: BranchError | undefined): Promise<unknown>;
+  rollBack(branch: BranchIdentity, error: BranchError | undefined): Promise<unknown>;
   /** resolves when nothing of the branch is prepared */
   discard(branch: BranchIdentity): Promise<void>;
 }
@@ -90,7 +90,7 @@ export class ThreePhasePrepare {
         if (mayBePrepared) await this.ports.discard(branch);
         return { vote, results };
       case 'no':
-        await this.ports.abort(branch, error);
+        await this.ports.rollBack(branch, error);
         return { vote, results: [], error: error ?? BRANCH_ABORTED };
       default:
         return unreachable(vote, 'vote');

@@ -38,7 +38,12 @@ export interface PostgresResourceManagerSettings {
 /** A row of `concordat_branch`. */
 export type LedgerRow =
   | { readonly outcome: 'committed'; readonly results: readonly JsonValue[] }
-  | { readonly outcome: 'aborted'; readonly error: BranchError | undefined };
+  | {
+      readonly outcome: 'aborted';
+      readonly error: BranchError | undefined;
+      /** because the decision was told; otherwise the tombstone only stops a late prepare */
+      readonly isDecided: boolean;
+    };
 
 /** What the database knows of a branch; both fields empty: it never voted. */
 export interface BranchTrace {

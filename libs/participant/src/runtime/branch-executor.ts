@@ -97,9 +97,8 @@ export class BranchExecutor<Context> {
 
   /** @param ending how the branch is to end: by the decision, or by a ruling against it */
   private async end(branch: BranchAddress, ending: Decision, decision = ending): Promise<ParticipantEvent> {
-    const { resourceManager } = this.ports;
     await this.hit(ending === 'commit' ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
-    const end = await (ending === 'commit' ? this.commit(branch, decision) : resourceManager.abort(branch));
+    const end = await (ending === 'commit' ? this.commit(branch, decision) : this.abort(branch, decision));
     await this.hit(ending === 'commit' ? 'participant.commit.after-commit' : 'participant.abort.after-rollback');
     return { type: 'ended', branch, end };
   }
@@ -114,7 +113,12 @@ export class BranchExecutor<Context> {
     if (end !== 'heuristic-rollback') return end;
     // as an acceptor it would tell others of its tombstone, and not of the decision
     await resourceManager.recordDecision(branch, decision);
-    return (await resourceManager.abort(branch)) === 'aborted' ? end : 'committed';
+    return (await resourceManager.rollBack(branch)) === 'aborted' ? end : 'committed';
+  }
+
+  private abort(branch: BranchAddress, decision: Decision): Promise<BranchEnd> {
+    const { resourceManager } = this.ports;
+    return decision === 'abort' ? resourceManager.abort(branch) : resourceManager.rollBack(branch);
   }
 
   /** A ruling is always against a decision that is in the log; other branches that ask must hear that one. */

@@ -50,6 +50,7 @@ export class MetricsRecorder {
     UNKNOWN_OLD_TRANSACTION: 0,
     IMPOSSIBLE_BALLOT: 0,
     IMPOSSIBLE_TERM: 0,
+    ACCEPTOR_AMNESIA: 0,
   };
   dropped = 0;
   unknown = 0;

@@ -85,6 +85,11 @@ class FakeResourceManager implements ResourceManager<string> {
     return 'aborted';
   }
 
+  async rollBack(branch: BranchIdentity): Promise<'aborted'> {
+    this.note('roll back', branch);
+    return 'aborted';
+  }
+
   async answerBallot(branch: BranchIdentity, request: BallotRequest): Promise<BallotAnswer | 'refused' | 'unknown'> {
     this.note(`${request.type} ${request.ballot.round}`, branch);
     if (this.ballotAnswer) return this.ballotAnswer;
@@ -455,12 +460,12 @@ describe('ParticipantRuntime', () => {
   });
 
   it.each([
-    ['a commit', decide(1), 'heuristic-rollback', ['commit 1', 'record commit 1', 'abort 1']],
+    ['a commit', decide(1), 'heuristic-rollback', ['commit 1', 'record commit 1', 'roll back 1']],
     [
       'a ruling',
       { ...address(1), type: 'ruling', ruling: 'commit', attempt: 0 } as const,
       'aborted',
-      ['record abort 1', 'commit 1', 'record abort 1', 'abort 1'],
+      ['record abort 1', 'commit 1', 'record abort 1', 'roll back 1'],
     ],
   ] as const)('%s finds nothing of a branch: says so only with its tombstone', async (_name, message, end, calls) => {
     const resourceManager = new FakeResourceManager();
@@ -672,6 +677,6 @@ describe('ParticipantRuntime in three phases', () => {
   it('puts the decision on record before a ruling against it', async () => {
     const { send, resourceManager } = await createSystem(limits);
     await send({ ...address(1), type: 'ruling', ruling: 'abort', attempt: 0 });
-    expect(resourceManager.calls).toEqual(['record commit 1', 'abort 1']);
+    expect(resourceManager.calls).toEqual(['record commit 1', 'roll back 1']);
   });
 });

@@ -80,11 +80,16 @@ export interface ResourceManager<Context> {
    * `read-only` for an acceptor that voted so.
    */
   commit(branch: BranchIdentity): Promise<'committed' | 'read-only' | 'heuristic-rollback'>;
-  /** `aborted` once the tombstone is durable, or the hazard `heuristic-commit` when the ledger says committed. */
-  abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'>;
   /**
-   * The acceptor's answer to a ballot (protocol section 6), durable before this resolves. A branch without a vote is
-   * aborted by it (tombstone) and answers with that decision; one that has ended, with how. `refused`: the set of
+   * By the decision: `aborted` once the tombstone is durable, or the hazard `heuristic-commit` when the ledger says
+   * committed. The tombstone tells other branches of the decision from then on.
+   */
+  abort(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'>;
+  /** As `abort`, by something else than the decision: the tombstone stops a late prepare, and tells nobody anything. */
+  rollBack(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'>;
+  /**
+   * The acceptor's answer to a ballot (protocol section 6), durable before this resolves. A branch without a vote votes
+   * `no` by it (tombstone), and its answer says so; one that was told to abort answers with that. `refused`: the set of
    * acceptors is not the branch's, or the round is out of reach. `unknown`: the branch is prepared and its vote not on
    * record (its participant died in between, or the transaction is in two phases): nothing may be said of it.
    */

@@ -34,7 +34,8 @@ const CALLS: Readonly<Record<string, (statements: Statements, client: ClientBase
   'acceptor-lock': (statements, client) => statements.lock(client, branch),
   'acceptor-ballot': (statements, client) =>
     statements.saveBallots(client, branch, { promised: { round: 1, proposer: 1 }, accepted: undefined }),
-  'acceptor-refusal': (statements, client) => statements.insertRefusal(client, branch, acceptors),
+  'acceptor-refusal': (statements, client) =>
+    statements.insertRefusal(client, branch, acceptors, { promised: { round: 1, proposer: 1 }, accepted: undefined }),
   'acceptor-release': (statements, client) => statements.release(client),
   'acceptor-decision': (statements, client) => statements.recordDecision(client, branch, 'commit'),
   'acceptor-look-up': (statements, client) => statements.look(client, branch),

@@ -27,6 +27,8 @@ export interface BallotColumns {
   readonly accepted: AcceptedValue | undefined;
 }
 
+const NO_BALLOTS: BallotColumns = { promised: undefined, accepted: undefined };
+
 /**
  * Every statement about acceptors (`concordat_acceptor`), each of them one round trip. Values are put into the texts,
  * because several statements share a simple query; they are UUIDs, integers and quoted literals only.
@@ -80,7 +82,7 @@ export class AcceptorStatements {
        WHERE branch_id = ${escapeLiteral(branchId)} AND transaction_id = ${escapeLiteral(transactionId)}
          AND vote IN ('yes', 'read-only') AND promised_round IS NULL AND decision IS NULL
          AND acceptors::jsonb = ${escapeLiteral(JSON.stringify(acceptors))}::jsonb
-         AND NOT EXISTS (${selectOwnLedger(this.ledger, branch)} AND outcome = 'aborted')
+         AND NOT EXISTS (${selectOwnLedger(this.ledger, branch)} AND decided)
        RETURNING 1`,
     );
     return resultAt(results, -1).rowCount === 1;
@@ -127,12 +129,12 @@ export class AcceptorStatements {
     { branchId }: BranchIdentity,
     { promised, accepted }: BallotColumns,
   ): Promise<void> {
-    const value = accepted ? escapeLiteral(accepted.value) : 'NULL';
     const results = await this.runner.run(
       'acceptor-ballot',
       client,
-      `UPDATE ${this.table} SET (promised_round, promised_proposer) = ${ballotLiterals(promised)},
-         (accepted_round, accepted_proposer) = ${ballotLiterals(accepted?.ballot)}, accepted_value = ${value},
+      `UPDATE ${this.table} SET (promised_round, promised_proposer) = (${ballotLiterals(promised)}),
+         (accepted_round, accepted_proposer) = (${ballotLiterals(accepted?.ballot)}),
+         accepted_value = ${valueLiteral(accepted)},
          updated_at = now()
        WHERE branch_id = ${escapeLiteral(branchId)} RETURNING 1; COMMIT`,
     );
@@ -140,12 +142,17 @@ export class AcceptorStatements {
     if (resultAt(results, -2).rowCount !== 1) throw new Error(`the acceptor row of branch ${branchId} is gone`);
   }
 
-  /** Where no row was found to be locked: commits the vote `no`, unless another vote was faster. */
-  async insertRefusal(client: ClientBase, branch: BranchIdentity, acceptors: readonly Acceptor[]): Promise<boolean> {
+  /** Where no row was found to be locked: commits the vote `no` with its ballots, unless another vote was faster. */
+  async insertRefusal(
+    client: ClientBase,
+    branch: BranchIdentity,
+    acceptors: readonly Acceptor[],
+    { promised, accepted }: BallotColumns,
+  ): Promise<boolean> {
     const results = await this.runner.run(
       'acceptor-refusal',
       client,
-      `${this.insert(branch, acceptors, { vote: 'no', error: undefined })}; COMMIT`,
+      `${this.insert(branch, acceptors, { vote: 'no', error: undefined }, { promised, accepted })}; COMMIT`,
     );
     requireTag(resultAt(results, -1).command, 'COMMIT');
     return resultAt(results, -2).rowCount === 1;
@@ -194,12 +201,19 @@ export class AcceptorStatements {
       ${FLUSH_AT_COMMIT}`;
   }
 
-  private insert({ transactionId, branchId }: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): string {
+  private insert(
+    { transactionId, branchId }: BranchIdentity,
+    acceptors: readonly Acceptor[],
+    vote: CastVote,
+    { promised, accepted }: BallotColumns = NO_BALLOTS,
+  ): string {
     const result = vote.vote === 'no' ? vote.error : vote.results;
-    return `INSERT INTO ${this.table} (branch_id, transaction_id, vote, result, acceptors)
+    return `INSERT INTO ${this.table} (branch_id, transaction_id, vote, result, acceptors, promised_round,
+        promised_proposer, accepted_round, accepted_proposer, accepted_value)
       VALUES (${escapeLiteral(branchId)}, ${escapeLiteral(transactionId)}, ${escapeLiteral(vote.vote)},
         ${result === undefined ? 'NULL' : escapeLiteral(JSON.stringify(result))},
-        ${escapeLiteral(JSON.stringify(acceptors))})
+        ${escapeLiteral(JSON.stringify(acceptors))}, ${ballotLiterals(promised)}, ${ballotLiterals(accepted?.ballot)},
+        ${valueLiteral(accepted)})
       ON CONFLICT (branch_id) DO NOTHING`;
   }
 
@@ -209,5 +223,9 @@ export class AcceptorStatements {
 }
 
 function ballotLiterals(ballot: Ballot | undefined): string {
-  return ballot ? `(${ballot.round}, ${ballot.proposer})` : '(NULL, NULL)';
+  return ballot ? `${ballot.round}, ${ballot.proposer}` : 'NULL, NULL';
+}
+
+function valueLiteral(accepted: AcceptedValue | undefined): string {
+  return accepted ? escapeLiteral(accepted.value) : 'NULL';
 }

@@ -37,7 +37,7 @@ const CALLS: Readonly<Record<string, (statements: Statements, client: ClientBase
   'local-rollback': (statements, client) => statements.rollback(client),
   'commit-prepared': (statements, client) => statements.commitPrepared(client, branch),
   'rollback-prepared': (statements, client) => statements.rollbackPrepared(client, branch),
-  tombstone: (statements, client) => statements.insertTombstone(client, branch).catch(() => undefined),
+  tombstone: (statements, client) => statements.insertTombstone(client, branch, {}).catch(() => undefined),
   'ledger-look-up': (statements, client) => statements.look(client, branch).catch(() => undefined),
   'list-prepared': (statements, client) => statements.listPrepared(client).catch(() => undefined),
 };

@@ -16,6 +16,17 @@ const LISTED_BRANCHES = 10_000;
 /** what the last part of a gid must look like before it is taken for the key of a table */
 const BRANCH_ID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
 
+const NOTE_DECISION = `UPDATE SET decided = true
+  WHERE present.outcome = 'aborted' AND NOT present.decided AND present.transaction_id = excluded.transaction_id`;
+
+/** What the row of an aborted branch says. */
+export interface Tombstone {
+  /** why, where that is known */
+  readonly error?: BranchError | undefined;
+  /** because the decision was told */
+  readonly isDecided?: boolean;
+}
+
 export interface BeginLimits {
   readonly lockTimeoutMs: number;
   /** for each statement, and for the pauses between them */
@@ -143,10 +154,15 @@ export class BranchStatements {
   }
 
   /**
-   * Commits the tombstone unless there is a ledger row, and tells what is there then. Waits only for a moment
-   * for a transaction that holds the same key (55P03), because that may be a prepared one.
+   * Commits the tombstone unless there is a ledger row, and tells what is there then. A tombstone that is there learns
+   * that the decision was told. Waits only for a moment for a transaction that holds the same key (55P03), because that
+   * may be a prepared one.
    */
-  async insertTombstone(client: ClientBase, branch: BranchIdentity, error?: BranchError): Promise<BranchTrace> {
+  async insertTombstone(
+    client: ClientBase,
+    branch: BranchIdentity,
+    { error, isDecided = false }: Tombstone,
+  ): Promise<BranchTrace> {
     const result = error ? escapeLiteral(JSON.stringify(error)) : 'NULL';
     const results = await this.runner.run(
       'tombstone',
@@ -154,9 +170,9 @@ export class BranchStatements {
       `BEGIN ISOLATION LEVEL READ COMMITTED;
        SET LOCAL lock_timeout = ${TOMBSTONE_LOCK_TIMEOUT_MS};
        ${FLUSH_AT_COMMIT};
-       INSERT INTO ${this.table} (branch_id, transaction_id, outcome, result)
-         VALUES (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'aborted', ${result})
-         ON CONFLICT (branch_id) DO NOTHING;
+       INSERT INTO ${this.table} AS present (branch_id, transaction_id, outcome, result, decided)
+         VALUES (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'aborted', ${result}, ${isDecided})
+         ON CONFLICT (branch_id) DO ${isDecided ? NOTE_DECISION : 'NOTHING'};
        ${selectLedger(this.table, branch)};
        COMMIT;
        ${selectPrepared(this.cluster, branch)}`,

@@ -3,14 +3,15 @@ import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchResults } from '../../runtime/branch-results.js';
 import type { LedgerRow } from '../types.js';
 
-/** Reads a row `(outcome, result)`; `result` holds the handlers' results, or the error of a tombstone. */
+/** Reads a row `(outcome, result, decided)`; `result` holds the handlers' results, or the error of a tombstone. */
 export function ledgerRowOf(row: unknown): LedgerRow | undefined {
   if (typeof row !== 'object' || row === null || !('outcome' in row)) return undefined;
   const result = 'result' in row ? row.result : undefined;
   if (row.outcome === 'committed') {
     return { outcome: 'committed', results: storedResults(result) };
   }
-  return { outcome: 'aborted', error: storedError(result) };
+  const isDecided = 'decided' in row && row.decided === true;
+  return { outcome: 'aborted', error: storedError(result), isDecided };
 }
 
 /** Results that cannot be passed on (another version wrote them, or a hand) are left out: the branch has ended. */

@@ -121,4 +121,12 @@ export const LEDGER_MIGRATIONS: readonly LedgerMigration[] = [
       END
       $function$`,
   },
+  {
+    // Tombstones of before tell nobody of a decision: that is safe, others ask a majority then.
+    version: 5,
+    sql: (schema) => `
+      ALTER TABLE "${schema}".concordat_branch ADD COLUMN decided boolean NOT NULL DEFAULT false;
+      COMMENT ON COLUMN "${schema}".concordat_branch.decided IS
+        'Of an aborted branch: it was told the decision. Otherwise the row only stops a late prepare.'`,
+  },
 ];

@@ -18,7 +18,7 @@ export function selectPrepared(cluster: string, branch: BranchIdentity): string 
 
 /** @param table the ledger, quoted */
 export function selectLedger(table: string, { branchId }: BranchIdentity): string {
-  return `SELECT outcome, result FROM ${table} WHERE branch_id = ${escapeLiteral(branchId)}`;
+  return `SELECT outcome, result, decided FROM ${table} WHERE branch_id = ${escapeLiteral(branchId)}`;
 }
 
 /**
