@@ -1,24 +1,48 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 200;
 
-/** Whether a process with that id exists (also one that belongs to another user). */
-function isAlive(pid) {
+/**
+ * Tells a living process from others that had or will have its id: when it started, where the system says so. Undefined
+ * when there is none, or only a zombie, which is dead.
+ */
+function identityOf(pid) {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    if (error.code !== 'EPERM') return undefined; // EPERM: it lives, but is another user's
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[0] === 'Z' ? undefined : `${pid} ${fields[19]}`;
+  } catch {
+    return process.platform === 'linux' ? undefined : String(pid);
   }
 }
 
-function holderOf(file) {
+function textOf(file) {
   try {
-    return Number(readFileSync(file, 'utf8'));
+    return readFileSync(file, 'utf8');
   } catch {
     return undefined; // released in this moment
+  }
+}
+
+/** Removes the lock of a dead process; one that was taken anew meanwhile is put back. */
+function removeStale(file, seen) {
+  const aside = `${file}.stale.${process.pid}`;
+  try {
+    renameSync(file, aside);
+  } catch {
+    return; // another process was quicker
+  }
+  try {
+    if (textOf(aside) !== seen) linkSync(aside, file);
+  } finally {
+    rmSync(aside, { force: true });
   }
 }
 
@@ -29,7 +53,7 @@ function holderOf(file) {
 export async function withLock(file, work, onWait) {
   mkdirSync(path.dirname(file), { recursive: true });
   const own = `${file}.${process.pid}`;
-  writeFileSync(own, String(process.pid));
+  writeFileSync(own, identityOf(process.pid) ?? String(process.pid));
   let told = false;
   try {
     for (;;) {
@@ -39,12 +63,14 @@ export async function withLock(file, work, onWait) {
       } catch (error) {
         if (error.code !== 'EEXIST') throw error;
       }
-      const holder = holderOf(file);
-      if (holder !== undefined && !isAlive(holder)) {
-        rmSync(file, { force: true });
+      const seen = textOf(file);
+      if (seen === undefined) continue;
+      const holder = Number.parseInt(seen, 10);
+      if (identityOf(holder) !== seen) {
+        removeStale(file, seen);
         continue;
       }
-      if (!told && holder !== undefined) onWait(holder);
+      if (!told) onWait(holder);
       told = true;
       await delay(POLL_MS);
     }

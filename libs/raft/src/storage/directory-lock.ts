@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { DirectoryClaim, DirectoryClaims } from './directory-claim.js';
 import { StorageLockedError } from './errors.js';
 import { hasErrorCode, type FileSystem } from './file-system.js';
 import type { ProcessTable } from './process-table.js';
@@ -6,27 +7,33 @@ import type { ProcessTable } from './process-table.js';
 interface Holder {
   readonly pid: number;
   readonly identity: string;
+  /** name of its claim; where none could be made, and in files of earlier versions, there is none */
+  readonly claim?: string;
 }
 
 /** Bounds the repetitions when other processes start and stop at the same moment. */
 const maxAttempts = 10;
 
-/** Locks that this very process holds: its own number in a file may also stem from an earlier life (containers). */
+/** Locks that this very process holds: its own identity in a file may also stem from a storage that did not close. */
 const heldHere = new WeakMap<FileSystem, Set<string>>();
 
 /**
- * Keeps a second process out of a directory by a file `lock` that names the holder. A holder that no longer
- * lives is replaced. Processes that do not see each other (two containers on one volume, two machines) are not
- * kept apart.
+ * Keeps a second process out of a directory. What decides is a claim (see `DirectoryClaims`), which the kernel ends
+ * with the process. The file `lock` names the holder for people and tools. Where no claim can be made it decides, by
+ * the table of processes, and a holder in another container, which that does not show, counts as alive.
+ *
+ * Two machines with one file system between them are not kept apart.
  */
 export class DirectoryLock {
   private readonly path: string;
+  private claim: DirectoryClaim | undefined;
   private held = false;
 
   constructor(
     private readonly directory: string,
     private readonly fileSystem: FileSystem,
     private readonly processes: ProcessTable,
+    private readonly claims: DirectoryClaims,
   ) {
     this.path = join(directory, 'lock');
   }
@@ -39,13 +46,20 @@ export class DirectoryLock {
     if (here.has(this.path)) throw new StorageLockedError(this.directory, ownPid);
     here.add(this.path); // before the first await, so that two openings at once cannot both pass
     try {
-      const holder: Holder = { pid: ownPid, identity: this.processes.identify(ownPid) ?? String(ownPid) };
-      for (let attempt = 1; !(await this.fileSystem.createExclusively(this.path, JSON.stringify(holder))); attempt++)
-        await this.removeStale(attempt);
+      this.claim = await this.claims.claim(this.directory);
+      await this.writeFile();
       this.held = true;
     } finally {
-      if (!this.held) here.delete(this.path);
+      if (!this.held) await this.letGo();
     }
+  }
+
+  private async writeFile(): Promise<void> {
+    const { ownPid } = this.processes;
+    const identity = this.processes.identify(ownPid) ?? String(ownPid);
+    const holder: Holder = { pid: ownPid, identity, ...(this.claim && { claim: this.claim.name }) };
+    for (let attempt = 1; !(await this.fileSystem.createExclusively(this.path, JSON.stringify(holder))); attempt++)
+      await this.removeStale(attempt, identity);
   }
 
   async release(): Promise<void> {
@@ -54,19 +68,23 @@ export class DirectoryLock {
     try {
       await this.fileSystem.remove(this.path);
     } finally {
-      heldHere.get(this.fileSystem)?.delete(this.path);
+      await this.letGo();
     }
   }
 
-  private async removeStale(attempt: number): Promise<void> {
+  private async letGo(): Promise<void> {
+    heldHere.get(this.fileSystem)?.delete(this.path);
+    const { claim } = this;
+    this.claim = undefined;
+    await claim?.withdraw();
+  }
+
+  private async removeStale(attempt: number, ownIdentity: string): Promise<void> {
     const seen = await this.readLock(this.path);
     if (seen === undefined) return; // released in between
     const holder = parseHolder(seen);
-    const lives =
-      holder !== undefined &&
-      holder.pid !== this.processes.ownPid &&
-      this.processes.identify(holder.pid) === holder.identity;
-    if (lives || attempt >= maxAttempts) throw new StorageLockedError(this.directory, holder?.pid ?? 0);
+    if (holder) this.refuseIfAlive(holder, ownIdentity);
+    if (attempt >= maxAttempts) throw new StorageLockedError(this.directory, holder?.pid ?? 0);
     // Moved before it is removed: were another process quicker, its fresh lock would be found here and put back.
     const aside = join(this.directory, `lock.${this.processes.ownPid}.tmp`);
     try {
@@ -77,6 +95,15 @@ export class DirectoryLock {
     }
     if ((await this.readLock(aside)) === seen) await this.fileSystem.remove(aside);
     else await this.fileSystem.rename(aside, this.path);
+  }
+
+  private refuseIfAlive(holder: Holder, ownIdentity: string): void {
+    if (holder.identity === ownIdentity) return;
+    if (this.claim && holder.claim !== undefined) return; // its claim was looked at, and is dead
+    if (this.processes.identify(holder.pid) === holder.identity)
+      throw new StorageLockedError(this.directory, holder.pid);
+    if (this.processes.sees?.(holder.identity) === false)
+      throw new StorageLockedError(this.directory, holder.pid, this.path);
   }
 
   private async readLock(path: string): Promise<string | undefined> {
@@ -97,6 +124,7 @@ export async function findLockHolder(
   directory: string,
   fileSystem: FileSystem,
   processes: ProcessTable,
+  claims: DirectoryClaims,
 ): Promise<{ readonly pid: number; readonly lives: boolean } | undefined> {
   let text: string;
   try {
@@ -106,7 +134,10 @@ export async function findLockHolder(
     throw error;
   }
   const holder = parseHolder(text);
-  return holder && { pid: holder.pid, lives: processes.identify(holder.pid) === holder.identity };
+  if (!holder) return undefined;
+  const { pid, identity, claim } = holder;
+  const lives = claim === undefined ? processes.identify(pid) === identity : await claims.isAlive(directory, claim);
+  return { pid, lives };
 }
 
 /** Undefined for what a process that died while it wrote the file left there. */
@@ -115,9 +146,9 @@ function parseHolder(text: string): Holder | undefined {
     const value: unknown = JSON.parse(text);
     if (typeof value !== 'object' || value === null || !('pid' in value) || !('identity' in value)) return undefined;
     const { pid, identity } = value;
-    return Number.isSafeInteger(pid) && Number(pid) > 0 && typeof identity === 'string'
-      ? { pid: Number(pid), identity }
-      : undefined;
+    if (!Number.isSafeInteger(pid) || Number(pid) <= 0 || typeof identity !== 'string') return undefined;
+    const claim = 'claim' in value && typeof value.claim === 'string' ? { claim: value.claim } : {};
+    return { pid: Number(pid), identity, ...claim };
   } catch {
     return undefined;
   }

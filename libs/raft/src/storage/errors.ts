@@ -30,13 +30,23 @@ export class StorageLockedError extends CodedError {
   readonly code = 'STORAGE_LOCKED';
   readonly retryable = true;
 
+  /**
+   * @param holderPid as the holder sees itself; 0 when it does not say
+   * @param lockFile set when nobody can tell whether the holder lives, and an operator has to
+   */
   constructor(
     readonly directory: string,
     readonly holderPid: number,
+    lockFile?: string,
   ) {
-    super(`${directory} is in use by process ${holderPid}; stop that process or use another directory.`, {
-      details: { directory, holderPid },
-    });
+    const holder = holderPid === 0 ? 'another process' : `process ${holderPid}`;
+    super(
+      lockFile === undefined
+        ? `${directory} is in use by ${holder}; stop that process or use another directory.`
+        : `${directory} was opened by ${holder} of another container, and its file system has no sockets to ask it by; ` +
+            `if no process uses it, remove ${lockFile}.`,
+      { details: { directory, holderPid } },
+    );
   }
 }
 

@@ -9,6 +9,7 @@ import type {
   StoredState,
   TakenSnapshot,
 } from '../driver/ports.js';
+import { noClaims, socketClaims, type DirectoryClaims } from './directory-claim.js';
 import { DirectoryLock } from './directory-lock.js';
 import { StorageClosedError, StorageFailedError } from './errors.js';
 import { nodeFileSystem, type FileSystem } from './file-system.js';
@@ -34,6 +35,8 @@ export interface FileStorageOptions {
   readonly fileSystem?: FileSystem;
   /** default: the machine's */
   readonly processTable?: ProcessTable;
+  /** what keeps other processes out; default: sockets on the machine's file system, nothing on any other */
+  readonly claims?: DirectoryClaims;
   /** for the salts of the segments. Default: the system's */
   readonly random?: Random;
   /** for the waiting while the disk is full. Default: the machine's */
@@ -94,7 +97,9 @@ export class FileStorage implements RaftStorage {
       logger: this.logger,
     };
     const random = options.random ?? new SystemRandom();
-    this.lock = new DirectoryLock(this.directory, this.fileSystem, options.processTable ?? systemProcessTable);
+    const claims = options.claims ?? (this.fileSystem === nodeFileSystem ? socketClaims : noClaims);
+    const processes = options.processTable ?? systemProcessTable;
+    this.lock = new DirectoryLock(this.directory, this.fileSystem, processes, claims);
     this.log = new SegmentedLog({ ...common, segmentSizeBytes, random, clock });
     this.snapshots = new SnapshotStore(common);
     this.received = new ReceivedSnapshotStore(common);

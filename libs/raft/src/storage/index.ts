@@ -4,4 +4,5 @@ export { FileStorage, type FileStorageOptions } from './file-storage.js';
 export { nodeFileSystem, type File, type FileSystem, type OpenMode } from './file-system.js';
 export { MemoryFileSystem, SimulatedCrashError } from './memory-file-system.js';
 export type { FileFault, FileOperation } from './memory-file-system.js';
+export { noClaims, socketClaims, type DirectoryClaim, type DirectoryClaims } from './directory-claim.js';
 export { systemProcessTable, type ProcessTable } from './process-table.js';

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hasErrorCode } from './file-system.js';
 
 /** What a lock needs to know of the processes of this machine. */
@@ -9,18 +9,33 @@ export interface ProcessTable {
    * allows (at least the number itself); undefined when no such process lives.
    */
   identify(pid: number): string | undefined;
+  /** Whether it can tell of the process with that identity; not of one in another container. Default: of every one */
+  sees?(identity: string): boolean;
 }
 
-/**
- * Linux tells when a process started, counted from a boot that has an id. Without it a number that was given out
- * again (in a container it is nearly always 1) would keep a dead process's lock.
- */
-function startOf(pid: number): string | undefined {
+/** Of processes that are dead: nobody has fetched the exit code yet, or it is about to vanish. */
+const DEAD_STATES = ['Z', 'X', 'x'];
+
+/** The boot, which has an id on Linux, and the container as far as numbers of processes go; undefined elsewhere. */
+const place = ((): { readonly boot: string; readonly container: string } | undefined => {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return { boot, container: readlinkSync('/proc/self/ns/pid') };
+  } catch {
+    return undefined;
+  }
+})();
+
+/**
+ * Linux tells when a process started, counted from the boot, and whether it is dead. Without it a number that was
+ * given out again (in a container it is nearly always 1), or that of a zombie, would keep a dead process's lock.
+ */
+function statusOf(pid: number): { readonly start: string; readonly isDead: boolean } | undefined {
+  try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // the name before it may hold anything
-    return fields[19] === undefined ? undefined : `${boot}/${fields[19]}`;
+    const [state = '', start] = [fields[0], fields[19]];
+    return start === undefined ? undefined : { start, isDead: DEAD_STATES.includes(state) };
   } catch {
     return undefined;
   }
@@ -35,6 +50,12 @@ export const systemProcessTable: ProcessTable = {
     } catch (error) {
       if (!hasErrorCode(error, 'EPERM')) return undefined; // EPERM: it lives, but is another user's
     }
-    return `${pid}@${startOf(pid) ?? 'unknown start'}`;
+    const status = place && statusOf(pid);
+    if (!status) return `${pid}@unknown start`;
+    return status.isDead ? undefined : `${pid}@${place.boot}/${status.start}/${place.container}`;
+  },
+  sees: (identity) => {
+    const [boot, , container] = identity.slice(identity.indexOf('@') + 1).split('/');
+    return !place || boot !== place.boot || container === undefined || container === place.container;
   },
 };

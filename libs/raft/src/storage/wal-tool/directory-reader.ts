@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { DirectoryClaims } from '../directory-claim.js';
 import { findLockHolder } from '../directory-lock.js';
 import { LogCorruptedError, StorageFormatError, StorageOwnerError } from '../errors.js';
 import { hasErrorCode, type File, type FileSystem } from '../file-system.js';
@@ -78,6 +79,7 @@ export class DirectoryReader {
     readonly directory: string,
     private readonly fileSystem: FileSystem,
     private readonly processes: ProcessTable,
+    private readonly claims: DirectoryClaims,
   ) {}
 
   get inUse(): boolean {
@@ -87,7 +89,7 @@ export class DirectoryReader {
   /** Whether there is anything of a node's log. To be called first. */
   async open(): Promise<boolean> {
     this.names = (await this.fileSystem.list(this.directory)).sort();
-    this.holder = await findLockHolder(this.directory, this.fileSystem, this.processes);
+    this.holder = await findLockHolder(this.directory, this.fileSystem, this.processes, this.claims);
     return this.names.some((name) => parseSegmentName(name) !== undefined || parseSnapshotName(name) !== undefined);
   }
 
@@ -225,6 +227,7 @@ function describeOther(name: string): OtherReport {
 
 function noteOn(name: string): string {
   if (name === 'lock') return 'names the process that opened the directory';
+  if (/^lock\..*\.sock$/.test(name)) return 'by which the process that has the directory can be told from dead ones';
   if (name.endsWith('.tmp')) return 'unfinished or prepared, removed at the next start';
   if (name.endsWith('.corrupt')) return 'a damaged snapshot that an earlier start has set aside';
   return 'not a file of the log';

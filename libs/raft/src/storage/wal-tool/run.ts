@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { errorMessage } from '@concordat/foundation';
+import { socketClaims, type DirectoryClaims } from '../directory-claim.js';
 import { hasErrorCode, nodeFileSystem, type FileSystem } from '../file-system.js';
 import { systemProcessTable, type ProcessTable } from '../process-table.js';
 import { helpText, parseWalCommand } from './arguments.js';
@@ -13,6 +14,7 @@ export interface WalToolPorts {
   /** default: the machine's; nothing is written to it */
   readonly fileSystem?: FileSystem;
   readonly processTable?: ProcessTable;
+  readonly claims?: DirectoryClaims;
 }
 
 /** So often a directory is read when a running node keeps removing what was listed. */
@@ -31,10 +33,10 @@ export async function runWalTool(args: readonly string[], ports: WalToolPorts): 
     return 2;
   }
   const directory = resolve(command.directory);
-  const { fileSystem = nodeFileSystem, processTable = systemProcessTable } = ports;
+  const { fileSystem = nodeFileSystem, processTable = systemProcessTable, claims = socketClaims } = ports;
   try {
     for (let look = 1; look <= maxLooks; look++) {
-      const reader = new DirectoryReader(directory, fileSystem, processTable);
+      const reader = new DirectoryReader(directory, fileSystem, processTable, claims);
       if (!(await reader.open())) {
         complain(`concordat-wal: ${directory} holds no segment and no snapshot; is it the directory of a node's log?`);
         return 2;

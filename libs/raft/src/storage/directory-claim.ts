@@ -1,0 +1,224 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, rename, rm, symlink, unlink } from 'node:fs/promises';
+import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { invariant } from '@concordat/foundation';
+import { StorageLockedError } from './errors.js';
+import { hasErrorCode } from './file-system.js';
+
+/** A process's claim to a directory, visible to every other process of the machine for as long as this one lives. */
+export interface DirectoryClaim {
+  /** of the file that stands for it */
+  readonly name: string;
+  withdraw(): Promise<void>;
+}
+
+/** Keeps the processes that claim a directory apart. */
+export interface DirectoryClaims {
+  /**
+   * @returns undefined where no claim can be made, because the file system has no sockets
+   * @throws StorageLockedError when a living process has it
+   */
+  claim(directory: string): Promise<DirectoryClaim | undefined>;
+  /** Whether the process that made the claim lives. */
+  isAlive(directory: string, name: string): Promise<boolean>;
+}
+
+/** For file systems that only this process sees. */
+export const noClaims: DirectoryClaims = {
+  claim: () => Promise.resolve(undefined),
+  isAlive: () => Promise.resolve(false),
+};
+
+type ClaimState = 'claiming' | 'held';
+type ProbeResult = 'dead' | 'gone' | { readonly state: ClaimState; readonly pid: number };
+
+const namePattern = /^lock\.[\da-f]{16}\.sock$/;
+/** of the field for a socket's path: 108 bytes on Linux, 104 on macOS, with the zero at its end */
+const maxPathBytes = 100;
+/** a process that is stopped, or busy for so long, is taken to hold what it claims */
+const answerTimeoutMs = 1000;
+const settleTimeoutMs = 10_000;
+const pollMs = 20;
+
+/**
+ * Claims by Unix sockets in the directory itself. A socket answers exactly as long as a process has it open: that
+ * is known by the kernel, so it needs no process ids, and holds between containers (namespaces of processes and of
+ * networks do not matter to a socket in a file system), for zombies and for processes that were stopped.
+ *
+ *     claiming --no other claim lives--> held --withdraw, death--> gone
+ *     claiming --another holds it, or claims it under a lower name--> StorageLockedError
+ *
+ * Everybody makes its claim before it looks at the others, so of two at once at least one sees the other.
+ */
+export const socketClaims: DirectoryClaims = {
+  claim: async (directory) => {
+    const way = await SocketDirectory.open(directory);
+    const claim = await SocketClaim.make(way);
+    if (!claim) {
+      await way.close();
+      return undefined;
+    }
+    try {
+      await claim.settle();
+      return claim;
+    } catch (error) {
+      await claim.withdraw();
+      throw error;
+    }
+  },
+  isAlive: async (directory, name) => {
+    const way = await SocketDirectory.open(directory);
+    try {
+      const found = namePattern.test(name) ? await probe(way.pathOf(name)) : 'gone';
+      return typeof found === 'object';
+    } finally {
+      await way.close();
+    }
+  },
+};
+
+/** A directory by a path that is short enough for sockets in it: its own, one from here, or a symbolic link. */
+class SocketDirectory {
+  private constructor(
+    readonly directory: string,
+    private readonly shortPath: string,
+    private readonly link: string | undefined,
+  ) {}
+
+  static async open(directory: string): Promise<SocketDirectory> {
+    const fits = (path: string): boolean =>
+      Buffer.byteLength(join(path, `lock.${'0'.repeat(16)}.sock.new`)) <= maxPathBytes;
+    const short = [directory, `./${relative(process.cwd(), directory)}`].find(fits);
+    if (short !== undefined) return new SocketDirectory(directory, short, undefined);
+    const link = await mkdtemp(join(tmpdir(), 'raft-'));
+    await symlink(directory, join(link, 'd'));
+    return new SocketDirectory(directory, join(link, 'd'), link);
+  }
+
+  pathOf(name: string): string {
+    return `${this.shortPath}/${name}`;
+  }
+
+  async close(): Promise<void> {
+    if (this.link !== undefined) await rm(this.link, { recursive: true, force: true });
+  }
+}
+
+class SocketClaim implements DirectoryClaim {
+  readonly name = `lock.${randomBytes(8).toString('hex')}.sock`;
+  private state: ClaimState = 'claiming';
+  private readonly server: Server;
+
+  private constructor(private readonly way: SocketDirectory) {
+    this.server = createServer((socket) => {
+      socket.on('error', () => undefined); // whoever asked has gone
+      socket.end(JSON.stringify({ state: this.state, pid: process.pid }));
+    });
+  }
+
+  /** Undefined where there are no sockets. */
+  static async make(way: SocketDirectory): Promise<SocketClaim | undefined> {
+    const claim = new SocketClaim(way);
+    // Under its name only when it answers: between the two it would look like one of a dead process.
+    const before = way.pathOf(`${claim.name}.new`);
+    try {
+      await claim.listen(before);
+      await rename(before, way.pathOf(claim.name));
+    } catch {
+      claim.server.close();
+      await removeIfThere(before);
+      return undefined;
+    }
+    return claim;
+  }
+
+  private listen(path: string): Promise<void> {
+    const { server } = this;
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      // whoever may look into the directory may ask, also another user
+      server.listen({ path, readableAll: true, writableAll: true, exclusive: true }, () => {
+        server.off('error', reject).on('error', () => undefined);
+        server.unref(); // a claim alone keeps no process alive
+        resolve();
+      });
+    });
+  }
+
+  /** @throws StorageLockedError when another process has the directory, or is about to */
+  async settle(): Promise<void> {
+    invariant(this.state === 'claiming', 'a claim settles once');
+    const giveUpAt = performance.now() + settleTimeoutMs;
+    while (await this.hasRival()) {
+      if (performance.now() > giveUpAt) throw new StorageLockedError(this.way.directory, 0);
+      await sleep(pollMs);
+    }
+    this.state = 'held';
+  }
+
+  /** Whether another process is making a claim that will give way to this one. */
+  private async hasRival(): Promise<boolean> {
+    let rivals = 0;
+    for (const name of await readdir(this.way.directory)) {
+      if (name === this.name || !namePattern.test(name)) continue;
+      const other = await probe(this.way.pathOf(name));
+      if (other === 'gone') continue;
+      if (other === 'dead') await removeIfThere(this.way.pathOf(name));
+      else if (other.state === 'held' || name < this.name) throw new StorageLockedError(this.way.directory, other.pid);
+      else rivals++;
+    }
+    return rivals > 0;
+  }
+
+  async withdraw(): Promise<void> {
+    await removeIfThere(this.way.pathOf(this.name));
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+    await this.way.close();
+  }
+}
+
+/** Asks the process behind a socket. */
+function probe(path: string): Promise<ProbeResult> {
+  return new Promise((resolve) => {
+    let answer = '';
+    let isConnected = false;
+    const socket = connect(path);
+    const timer = setTimeout(() => done({ state: 'held', pid: 0 }), answerTimeoutMs);
+    const done = (result: ProbeResult): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(result);
+    };
+    socket.setEncoding('utf8');
+    socket.on('connect', () => (isConnected = true));
+    socket.on('data', (text: string) => (answer += text));
+    socket.on('end', () => done(parseAnswer(answer)));
+    socket.on('error', (error) => {
+      if (hasErrorCode(error, 'ENOENT')) return done('gone');
+      if (hasErrorCode(error, 'ECONNREFUSED')) return done('dead');
+      // It was there a moment ago and ended; it is looked at again. Of any other error nothing follows.
+      done({ state: isConnected ? 'claiming' : 'held', pid: 0 });
+    });
+  });
+}
+
+/** A process that ends while it answers says nothing; it is looked at again. */
+function parseAnswer(answer: string): ProbeResult {
+  try {
+    const { state, pid } = JSON.parse(answer) as { state?: unknown; pid?: unknown };
+    return { state: state === 'held' ? 'held' : 'claiming', pid: typeof pid === 'number' ? pid : 0 };
+  } catch {
+    return { state: 'claiming', pid: 0 };
+  }
+}
+
+async function removeIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (!hasErrorCode(error, 'ENOENT')) throw error;
+  }
+}
