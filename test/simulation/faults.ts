@@ -3,6 +3,7 @@ import { NO_FAULTS } from '@concordat/messaging';
 import { BackupRestorer } from './backup-restorer.js';
 import { NODE_IDS } from './coordinator-node.js';
 import { CALM_DATABASE } from './modelled-database.js';
+import { OtherCluster } from './other-cluster.js';
 import type { World } from './world.js';
 
 /** Everything that can go wrong; each seed draws some of it. */
@@ -26,6 +27,7 @@ const FAULT_CLASSES = [
   'rebalance',
   'restore-backup',
   'message-loss',
+  'other-cluster',
 ] as const;
 
 export type FaultClass = (typeof FAULT_CLASSES)[number];
@@ -51,6 +53,7 @@ export class FaultInjector {
   /** a later one replaces an earlier one, and is not ended by it */
   private partitions = 0;
   readonly backups: BackupRestorer;
+  readonly otherCluster: OtherCluster;
 
   constructor(
     private readonly world: World,
@@ -60,6 +63,7 @@ export class FaultInjector {
     this.backups = new BackupRestorer(world, random.fork(), (minimumMs, maximumMs, action) =>
       this.later(minimumMs, maximumMs, action),
     );
+    this.otherCluster = new OtherCluster(world, random.fork());
   }
 
   /** From now on things go wrong, until `heal`; may be started again after it. */
@@ -167,6 +171,8 @@ export class FaultInjector {
         return this.backups.inject();
       case 'message-loss':
         return world.broker.setFaults({ lossProbability: randomChance(random, 0.5) ? 0.2 : 0 });
+      case 'other-cluster':
+        return this.otherCluster.speak();
     }
   }
 

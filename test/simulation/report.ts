@@ -12,6 +12,7 @@ export interface Totals {
   readonly rulings: Record<string, number>;
   readonly ballots: Record<string, number>;
   readonly backups: Record<string, number>;
+  readonly strangers: Record<string, number>;
 }
 
 export const NO_TOTALS: Totals = {
@@ -25,10 +26,11 @@ export const NO_TOTALS: Totals = {
   rulings: {},
   ballots: {},
   backups: {},
+  strangers: {},
 };
 
 const NUMBERS = ['simulatedMs', 'events', 'committed', 'aborted', 'leaders'] as const;
-const COUNTS = ['faults', 'rulings', 'ballots', 'backups'] as const;
+const COUNTS = ['faults', 'rulings', 'ballots', 'backups', 'strangers'] as const;
 
 /** Everything but the number of seeds, which is counted before a run: it may not come to its end. */
 export function addReport(totals: Totals, report: SimulationReport): void {
@@ -47,7 +49,7 @@ export function hoursOf({ simulatedMs }: Totals): number {
 }
 
 export function describeTotals(totals: Totals): string {
-  const { seeds, events, committed, aborted, leaders, faults, rulings, ballots, backups } = totals;
+  const { seeds, events, committed, aborted, leaders, faults, rulings, ballots, backups, strangers } = totals;
   const list = (counts: Record<string, number>): string =>
     Object.entries(counts)
       .sort(([, one], [, other]) => other - one)
@@ -60,6 +62,7 @@ export function describeTotals(totals: Totals): string {
     `rulings: ${list(rulings)}`,
     `ballots: ${list(ballots)}`,
     `backups: ${list(backups)}`,
+    `messages of another cluster: ${list(strangers)}`,
   ].join('\n');
 }
 

@@ -2,7 +2,7 @@ import { randomChance, SeededRandom } from '@concordat/foundation';
 import { Client, drawWorkload } from './clients.js';
 import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
-import { checkEnd, checkNothingOlderThan, describeUnsettled, isSettled } from './final-checks.js';
+import { checkEnd, checkNothingOlderThan, deadLetterCount, describeUnsettled, isSettled } from './final-checks.js';
 import { drawPace, familyOf, type Family } from './pace.js';
 import type { Sabotage } from './sabotage.js';
 import { ViolationError } from './checker.js';
@@ -33,6 +33,8 @@ export interface SimulationReport {
   readonly rulings: Readonly<Record<string, number>>;
   /** in three phases: decisions by ballots, and how often branches decided among themselves */
   readonly ballots: Readonly<Record<string, number>>;
+  /** messages of another cluster: said, and put aside */
+  readonly strangers: Readonly<Record<string, number>>;
   /** prepared branches that came back */
   readonly backups: Readonly<Record<string, number>>;
 }
@@ -118,6 +120,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     rulings: operator.counts,
     ballots: { ...world.checker.ballots.counts },
     backups: { ...injector.backups.counts },
+    strangers: { said: injector.otherCluster.counts.said, putAside: deadLetterCount(world) },
   };
 }
 

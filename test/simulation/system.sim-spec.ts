@@ -55,6 +55,13 @@ describe('the whole system in one process', () => {
     expect(Math.min(...['restored', 'ancient'].map((kind) => backups[kind] ?? 0))).toBeGreaterThan(0);
   });
 
+  it('has put aside what another cluster said', () => {
+    if (SEEDS < 10) return;
+    const { said = 0, putAside = 0 } = result.totals.strangers;
+    expect(said).toBeGreaterThan(0);
+    expect(putAside).toBeGreaterThan(0);
+  });
+
   it('has had both protocols, and branches that decided without a coordinator', () => {
     if (SEEDS < 100) return;
     const { byCoordinators = 0, byBranches = 0, terminations = 0 } = result.totals.ballots;

@@ -2,10 +2,26 @@ import type { InjectedBug } from './injected-bug.js';
 
 const RUNTIME = 'libs/participant/src/runtime/participant-runtime.ts';
 const RESOURCE_MANAGER = 'test/simulation/modelled-resource-manager.ts';
+const CODEC = 'libs/messaging/src/codec.ts';
 const SESSION = 'test/simulation/database-session.ts';
 
 /** Mistakes of the participants and of what they make of their databases. */
 export const PARTICIPANT_BUGS: readonly InjectedBug[] = [
+  {
+    name: 'cluster not checked',
+    what: 'A message is taken for one of this cluster, whatever cluster it names.',
+    rule: 'messages of another cluster are never acted on',
+    by: {
+      edits: [
+        {
+          file: CODEC,
+          find: "if (typeof cluster === 'string' && cluster !== own) {",
+          replace: "if (cluster === '') {",
+        },
+        { file: CODEC, find: 'if (cluster === own) return undefined;', replace: "if (own !== '') return undefined;" },
+      ],
+    },
+  },
   {
     name: '42704 taken as success',
     what: 'A prepared transaction that is gone when it is to be committed is taken for committed.',
