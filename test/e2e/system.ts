@@ -69,7 +69,10 @@ export class SystemUnderTest {
   }
 
   async prepared(bank: string): Promise<string[]> {
-    const rows = await this.sql<{ gid: string }>(bank, 'select gid from pg_prepared_xacts');
+    const rows = await this.sql<{ gid: string }>(
+      bank,
+      'select gid from pg_prepared_xacts where database = current_database()',
+    );
     return rows.map(({ gid }) => gid);
   }
 

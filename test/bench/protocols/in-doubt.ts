@@ -11,14 +11,14 @@ export interface PreparedBranch {
   readonly preparedAtMs: number;
 }
 
-/** Looks into `pg_prepared_xacts`, which shows those of every database of a server. */
+/** Looks into `pg_prepared_xacts` of each participant's database. */
 export class PreparedBranches {
   private constructor(private readonly clients: readonly pg.Client[]) {}
 
-  /** Connects to each server of these participants once. */
+  /** Connects to the database of each of these participants. */
   static async connect(participants: readonly SystemProcess[]): Promise<PreparedBranches> {
-    const byServer = new Map(participants.map(({ databaseUrl }) => [new URL(databaseUrl!).host, databaseUrl!]));
-    const clients = [...byServer.values()].map((connectionString) => new pg.Client({ connectionString }));
+    const urls = new Set(participants.map(({ databaseUrl }) => databaseUrl!));
+    const clients = [...urls].map((connectionString) => new pg.Client({ connectionString }));
     await Promise.all(clients.map((client) => client.connect()));
     return new PreparedBranches(clients);
   }
@@ -28,7 +28,7 @@ export class PreparedBranches {
       this.clients.map((client) =>
         client.query<{ gid: string; prepared_at: number }>(
           `select gid, (extract(epoch from prepared) * 1000)::float8 as prepared_at
-           from pg_prepared_xacts where gid like 'concordat:%'`,
+           from pg_prepared_xacts where database = current_database() and starts_with(gid, 'concordat:')`,
         ),
       ),
     );

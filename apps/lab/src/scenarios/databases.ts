@@ -66,7 +66,11 @@ export class Databases {
 
   /** Rolls a prepared transaction back if it is there; true when it was. */
   async removePrepared(bank: string, gid: string): Promise<boolean> {
-    const rows = await this.query(bank, 'SELECT 1 FROM pg_prepared_xacts WHERE gid = $1', [gid]);
+    const rows = await this.query(
+      bank,
+      'SELECT FROM pg_prepared_xacts WHERE database = current_database() AND gid = $1',
+      [gid],
+    );
     if (rows.length > 0) await this.rollBackByHand(bank, gid);
     return rows.length > 0;
   }

@@ -4,6 +4,7 @@ import { heldBranch } from './held-branch.js';
 import { expectAlertAnd, rule, show, waitForInDoubt } from './operator.js';
 import type { Scenario } from './scenario.js';
 import { changeAt } from './truth.js';
+import { transactionOf } from './wire.js';
 
 const HELD_BANK = 'bank-b';
 const HOLD_MS = 8000;
@@ -19,7 +20,7 @@ export const heuristic: Scenario = {
     narration.action(`hold one commit at ${HELD_BANK} for ${HOLD_MS} ms, so that its branch stays prepared`);
     await lab.arm(HELD_BANK, `participant.commit.before-commit=delay:${HOLD_MS}`);
     const { bank, gid } = await heldBranch(lab, { bank: HELD_BANK, heldAfterMs: HELD_AFTER_MS });
-    const transactionId = gid.split(':')[2] ?? '';
+    const transactionId = transactionOf(gid);
     const { decision } = await show(lab, transactionId);
     if (decision !== 'commit') throw new LabError(`${gid} should wait for its commit; its decision is ${decision}.`);
     narration.observation(`${bank} holds ${gid}, and its transaction is decided: commit`);

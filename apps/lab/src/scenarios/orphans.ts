@@ -8,6 +8,7 @@ import { metric } from './operator.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { Transfer } from './truth.js';
+import { transactionOf } from './wire.js';
 
 const BANK = 'bank-b';
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
@@ -174,7 +175,7 @@ function transferAt(index: number): Pick<Transfer, 'from' | 'to' | 'amount'> {
 /** Clients repeat with their keys, and each gets a transaction of the new group: one effect for each key. */
 function checkRepeated(lab: ScenarioLab, answers: readonly Transfer[], gids: readonly string[]): void {
   const problems = answers.flatMap(({ key, id, told }) => {
-    const old = gids.some((gid) => gid.split(':')[2] === id);
+    const old = gids.some((gid) => transactionOf(gid) === id);
     return old || told === undefined ? [`${key}: ${told}, transaction ${id}`] : [];
   });
   const said = answers.map(({ told }) => told).join(', ');

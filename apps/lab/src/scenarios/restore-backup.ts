@@ -9,6 +9,7 @@ import { expectAlertAnd, metric, rule, waitForEnd, waitForInDoubt } from './oper
 import type { Scenario } from './scenario.js';
 import { nodeIdOf, type ScenarioLab } from './scenario-lab.js';
 import type { AccountName, Transfer } from './truth.js';
+import { transactionOf } from './wire.js';
 
 /** The bank whose database is restored, its server, and the bank at the other end of its transfers. */
 const BANK = 'bank-b';
@@ -101,8 +102,6 @@ async function prepareTwoBranches(lab: ScenarioLab): Promise<Brought[]> {
 function transferOf(account: string, amount: number): { from: AccountName; to: AccountName; amount: number } {
   return { from: { bank: OTHER_BANK, account }, to: { bank: BANK, account }, amount };
 }
-
-const transactionOf = (gid: string): string => gid.split(':')[2] ?? '';
 
 /** Copies the data of the stopped server. Returns where the copy is. */
 async function backUp(lab: ScenarioLab): Promise<string> {

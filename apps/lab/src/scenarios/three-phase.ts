@@ -3,6 +3,7 @@ import { waitUntil } from '../local-system/wait.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { Transfer } from './truth.js';
+import { transactionOf } from './wire.js';
 
 const BRANCHES = 3;
 const HOLD_MS = 120_000;
@@ -93,10 +94,6 @@ async function open(
   if (!(await waitUntil(isPrepared, { timeoutMs: PREPARED_TIMEOUT_MS, pollMs: 20 })) || transactionId === undefined)
     throw new LabError(`The branches of the transaction to be held at ${failpoint} were not prepared in time.`);
   return { transactionId, transfer };
-}
-
-function transactionOf(gid: string): string {
-  return gid.split(':')[2] ?? gid;
 }
 
 async function preparedOf(lab: ScenarioLab, transactionId: string): Promise<string[]> {

@@ -43,3 +43,8 @@ export class Wire {
     return Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, cluster: this.cluster, ...message }));
   }
 }
+
+/** The transaction in a gid `concordat:<cluster>:<transactionId>:<branchId>`; the text itself when it is none. */
+export function transactionOf(gid: string): string {
+  return gid.split(':')[2] ?? gid;
+}

@@ -72,6 +72,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         ...(limits?.workConcurrency !== undefined && { workConnections: limits.workConcurrency }),
         ...postgres,
         cluster,
+        participant,
       },
       { clock, logger, ...(failpoints && { failpoints }) },
     );

@@ -11,7 +11,7 @@ export interface ConcordatParticipantOptions {
   readonly cluster?: string;
   /** what the names of topics and groups begin with, as at the coordinators; default `concordat` */
   readonly topicPrefix?: string;
-  readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster'>;
+  readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
   /** makes the bus of this cluster (`kafkaBus`); the module starts and stops it */
   readonly bus: (namespace: NamespaceOptions) => MessageBus;
   readonly limits?: Partial<ParticipantLimits>;

@@ -8,6 +8,7 @@ export type PostgresSetupErrorCode =
   | 'DATABASE_IS_POOLED_BY_STATEMENT'
   | 'DATABASE_TOO_OLD'
   | 'DATABASE_URL_INVALID'
+  | 'DATABASE_OF_ANOTHER_PARTICIPANT'
   | 'LEDGER_IS_NEWER';
 
 /** The database cannot be used as it is set up; a person must change something. The message says what. */

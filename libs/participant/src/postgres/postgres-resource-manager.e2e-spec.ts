@@ -58,7 +58,7 @@ afterEach(async () => {
 
 function open(change: { lockTimeoutMs?: number } = {}): PostgresResourceManager {
   const one = new PostgresResourceManager(
-    { connectionString: server.url, cluster: 'test', dataSource, ...change },
+    { connectionString: server.url, cluster: 'test', participant: 'bank-a', dataSource, ...change },
     { clock: new SystemClock() },
   );
   opened.push(one);
@@ -537,8 +537,20 @@ describe('pools and listing', () => {
 });
 
 describe('start', () => {
-  const start = (connectionString: string) =>
-    new PostgresResourceManager({ connectionString, cluster: 'test' }, { clock: new SystemClock() }).start();
+  const create = (
+    connectionString: string,
+    change: { cluster?: string; participant?: string; schema?: string } = {},
+  ) => {
+    const settings = { connectionString, cluster: 'test', participant: 'bank-a', ...change };
+    const one = new PostgresResourceManager(settings, { clock: new SystemClock() });
+    opened.push(one);
+    return one;
+  };
+  const start = (...given: Parameters<typeof create>) => create(...given).start();
+  const createDatabase = async (name: string): Promise<string> => {
+    await database.query(`CREATE DATABASE ${name}`);
+    return server.url.replace(/postgres$/, name);
+  };
 
   it('names a wrong password and a missing database', async () => {
     const wrong = server.url.replace('postgres:postgres@', 'nobody:wrong@');
@@ -563,7 +575,7 @@ describe('start', () => {
     const silent = () => undefined;
     const logger = { debug: silent, info: silent, error: silent, warn: (line: string) => void warnings.push(line) };
     const unreachable = new PostgresResourceManager(
-      { connectionString: 'postgres://u:secret@127.0.0.1:1/x', cluster: 'test' },
+      { connectionString: 'postgres://u:secret@127.0.0.1:1/x', cluster: 'test', participant: 'bank-a' },
       { clock: new SystemClock(), logger },
     );
     const starting = expect(unreachable.start()).rejects.toBeInstanceOf(ResourceManagerUnavailableError);
@@ -574,13 +586,53 @@ describe('start', () => {
   });
 
   it('several processes that start together make one ledger', async () => {
-    await database.query('CREATE DATABASE together');
-    const url = server.url.replace(/postgres$/, 'together');
+    const url = await createDatabase('together');
     await Promise.all([start(url), start(url), start(url)]);
     const client = new Client({ connectionString: url });
     await client.connect();
     const { rows } = await client.query('SELECT version FROM concordat_migration ORDER BY version');
     expect(rows).toEqual(LEDGER_MIGRATIONS.map(({ version }) => ({ version })));
     await client.end();
+  });
+
+  it.each([
+    [
+      'another participant',
+      { participant: 'bank-b' },
+      ['"bank-a" of the cluster "test"', '"bank-b"', 'concordat_owner'],
+    ],
+    ['the same one of another cluster', { cluster: 'staging' }, ['"bank-a" of the cluster "test"', '"staging"']],
+    ['another participant with tables in a schema of its own', { participant: 'bank-b', schema: 'own' }, ['"public"']],
+  ])('refuses a database to %s, and says whose it is', async (what, change, told) => {
+    const url = await createDatabase(`owned_${what.length}`);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    await client.query('CREATE SCHEMA own');
+    await Promise.all([start(url), start(url)]);
+    const refused = expect(start(url, change)).rejects;
+    await refused.toMatchObject({ code: 'DATABASE_OF_ANOTHER_PARTICIPANT', retryable: false });
+    const said = String(await start(url, change).catch((error: unknown) => error));
+    for (const text of told) expect(said).toContain(text);
+    await start(url);
+    await client.query('DELETE FROM public.concordat_owner');
+    if (!('schema' in change)) await start(url, change); // it has changed hands
+    await client.end();
+  });
+
+  it('gives a new database to one of two that start at once', async () => {
+    const url = await createDatabase('contested');
+    const starts = await Promise.allSettled([start(url), start(url, { participant: 'bank-b' })]);
+    expect(starts.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('sees nothing of other databases of the server, whatever is prepared there', async () => {
+    const other = create(await createDatabase('neighbour'), { participant: 'bank-b' });
+    await other.start();
+    const mine = branch();
+    await manager.prepare(mine, take('i1'));
+    expect(await other.listPrepared()).toEqual([]);
+    // it is still prepared, so nothing may be said about its end
+    await expect(other.commit(mine)).rejects.toThrow('belongs to another database');
+    expect((await manager.listPrepared()).map(({ gid }) => gid)).toEqual([gidOf(mine)]);
   });
 });

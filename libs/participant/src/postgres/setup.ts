@@ -109,7 +109,30 @@ export class PostgresSetup {
       await this.statements.applyMigration(client, migration);
       await this.statements.recordMigration(client, migration.version);
     }
+    await this.claim(client);
     await this.statements.commit(client);
+  }
+
+  /**
+   * Prepared transactions are listed by database and cluster: of two participants in one database each would take the
+   * branches of the other for its own. Under the lock of the migrations, so that of two that start at once one gets it.
+   */
+  private async claim(client: Client): Promise<void> {
+    const { cluster, participant, schema = 'public' } = this.settings;
+    const [otherSchema] = await this.statements.otherOwnedSchemas(client);
+    if (otherSchema !== undefined) {
+      throw ownedByAnother(
+        `the database at ${this.where()} holds the tables of another participant in its schema "${otherSchema}"`,
+        `drop the tables named concordat_* in "${otherSchema}"`,
+      );
+    }
+    const owner = await this.statements.claim(client, { cluster, participant });
+    if (owner.cluster === cluster && owner.participant === participant) return;
+    throw ownedByAnother(
+      `the database at ${this.where()} belongs to the participant "${owner.participant}" of the cluster ` +
+        `"${owner.cluster}", and this is "${participant}" of the cluster "${cluster}"`,
+      `DELETE FROM "${schema}".concordat_owner`,
+    );
   }
 
   private async canCheckConnection(client: Client): Promise<boolean> {
@@ -181,4 +204,12 @@ export class PostgresSetup {
       this.timer = this.clock.setTimer(delayMs, resolve);
     });
   }
+}
+
+function ownedByAnother(whose: string, release: string): PostgresSetupError {
+  return new PostgresSetupError(
+    'DATABASE_OF_ANOTHER_PARTICIPANT',
+    `${whose}: give every participant a database of its own (many of them may lie on one server). If the database ` +
+      `changes hands, wait until pg_prepared_xacts shows nothing of it any more, then ${release} and start again`,
+  );
 }

@@ -17,6 +17,8 @@ export interface PostgresResourceManagerSettings {
   readonly connectionString: string;
   /** the cluster's name inside gids; others' gids are never touched */
   readonly cluster: string;
+  /** whose database it is; another participant, or one of another cluster, is refused at the start */
+  readonly participant: string;
   /** shown in pg_stat_activity; default `concordat` */
   readonly applicationName?: string;
   /** schema of the tables; default `public` */

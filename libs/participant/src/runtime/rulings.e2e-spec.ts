@@ -32,7 +32,10 @@ beforeAll(async () => {
   database = new Pool({ connectionString: server.url, max: 2 });
   database.on('error', () => undefined);
   await database.query('CREATE TABLE item (id text PRIMARY KEY, quantity int NOT NULL)');
-  manager = new PostgresResourceManager({ connectionString: server.url, cluster: 'test' }, { clock });
+  manager = new PostgresResourceManager(
+    { connectionString: server.url, cluster: 'test', participant: 'bank-a' },
+    { clock },
+  );
   await manager.start();
 }, 60_000);
 

@@ -129,4 +129,17 @@ export const LEDGER_MIGRATIONS: readonly LedgerMigration[] = [
       COMMENT ON COLUMN "${schema}".concordat_branch.decided IS
         'Of an aborted branch: it was told the decision. Otherwise the row only stops a late prepare.'`,
   },
+  {
+    // One row at most: prepared transactions are found by cluster and database alone, so a database is one participant's.
+    version: 6,
+    sql: (schema) => `
+      CREATE TABLE "${schema}".concordat_owner (
+        is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+        cluster text NOT NULL,
+        participant text NOT NULL,
+        since timestamptz NOT NULL DEFAULT now()
+      );
+      COMMENT ON TABLE "${schema}".concordat_owner IS
+        'The participant that this database belongs to. Another one refuses to start on it.'`,
+  },
 ];

@@ -1,8 +1,15 @@
 import type { ClientBase } from 'pg';
+import { invariant } from '@concordat/foundation';
 import { LEDGER_MIGRATIONS, type LedgerMigration } from './migrations.js';
 
 /** "concordat" as a number, so that processes that start together migrate one after the other. */
 const MIGRATION_LOCK = 7_161_104_201;
+
+/** The participant whose database it is: one, in however many processes. */
+export interface DatabaseOwner {
+  readonly cluster: string;
+  readonly participant: string;
+}
 
 /** What is asked once, when a participant starts. */
 export class SetupStatements {
@@ -65,6 +72,29 @@ export class SetupStatements {
 
   async recordMigration(client: ClientBase, version: number): Promise<void> {
     await client.query(`INSERT INTO "${this.schema}".concordat_migration (version) VALUES ($1)`, [version]);
+  }
+
+  /** Schemas of this database besides the own one in which there is an owner, too. */
+  async otherOwnedSchemas(client: ClientBase): Promise<string[]> {
+    const { rows } = await client.query<{ schema: string }>(
+      `SELECT nspname AS schema FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+       WHERE relname = 'concordat_owner' AND relkind = 'r' AND nspname <> $1 ORDER BY nspname`,
+      [this.schema],
+    );
+    return rows.map(({ schema }) => schema);
+  }
+
+  /** Takes the database for the owner unless it has one, and tells whose it is then. */
+  async claim(client: ClientBase, owner: DatabaseOwner): Promise<DatabaseOwner> {
+    await client.query(
+      `INSERT INTO "${this.schema}".concordat_owner (cluster, participant) VALUES ($1, $2) ON CONFLICT DO NOTHING`,
+      [owner.cluster, owner.participant],
+    );
+    const { rows } = await client.query<DatabaseOwner>(
+      `SELECT cluster, participant FROM "${this.schema}".concordat_owner`,
+    );
+    invariant(rows[0] !== undefined, 'a database that was claimed has an owner');
+    return rows[0];
   }
 
   get newestVersion(): number {

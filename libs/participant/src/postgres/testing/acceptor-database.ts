@@ -83,7 +83,7 @@ export class AcceptorDatabase {
     const connectionString =
       options === undefined ? this.server.url : `${this.server.url}?options=${encodeURIComponent(options)}`;
     const one = new PostgresResourceManager(
-      { connectionString, cluster: CLUSTER, ...change },
+      { connectionString, cluster: CLUSTER, participant: 'bank-a', ...change },
       { clock: new SystemClock(), ...(failpoints && { failpoints }) },
     );
     this.opened.push(one);
@@ -96,7 +96,9 @@ export class AcceptorDatabase {
   }
 
   async clear(): Promise<void> {
-    for (const { gid } of await this.sql<{ gid: string }>('SELECT gid FROM pg_prepared_xacts')) {
+    for (const { gid } of await this.sql<{ gid: string }>(
+      'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()',
+    )) {
       await this.sql(`ROLLBACK PREPARED '${gid}'`);
     }
     await this.sql('TRUNCATE item, concordat_branch, concordat_acceptor');
@@ -118,7 +120,13 @@ export class AcceptorDatabase {
   }
 
   async isPrepared(branch: BranchIdentity): Promise<boolean> {
-    return (await this.sql('SELECT FROM pg_prepared_xacts WHERE gid = $1', [gidOf(branch)])).length > 0;
+    return (
+      (
+        await this.sql('SELECT FROM pg_prepared_xacts WHERE database = current_database() AND gid = $1', [
+          gidOf(branch),
+        ])
+      ).length > 0
+    );
   }
 
   async stop(): Promise<void> {
