@@ -42,7 +42,7 @@ afterEach(async () => {
 
 async function open(workConnections = 1): Promise<PostgresResourceManager> {
   const one = new PostgresResourceManager(
-    { connectionString: server.url, cluster: 'test', workConnections },
+    { connectionString: server.url, cluster: 'test', participant: 'bank-a', workConnections },
     { clock: new SystemClock(), logger },
   );
   await one.start();
