@@ -28,7 +28,10 @@ beforeAll(async () => {
   database = new Pool({ connectionString: server.url, max: 2 });
   database.on('error', () => undefined);
   await database.query('CREATE TABLE item (id serial)');
-  manager = new PostgresResourceManager({ connectionString: server.url, cluster: 'test' }, { clock });
+  manager = new PostgresResourceManager(
+    { connectionString: server.url, cluster: 'test', participant: 'bank-a' },
+    { clock },
+  );
   await manager.start();
   const broker = new MemoryBroker({ clock, partitions: 1 });
   const bus = new MemoryMessageBus(broker, { cluster: 'test' });
