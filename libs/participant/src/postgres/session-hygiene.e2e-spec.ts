@@ -35,7 +35,9 @@ afterAll(async () => {
 
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((one) => one.close()));
-  const { rows } = await database.query<{ gid: string }>('SELECT gid FROM pg_prepared_xacts');
+  const { rows } = await database.query<{ gid: string }>(
+    'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()',
+  );
   for (const { gid } of rows) await database.query(`ROLLBACK PREPARED '${gid}'`);
   warnings.length = 0;
 });
