@@ -12,7 +12,7 @@ export interface BusWatcher {
   /** before the handler sees it */
   delivered(message: ProtocolMessage): void;
   published(message: ProtocolMessage, topic: string): void;
-  /** something was published that no reader would take: whatever went with it is lost, too */
+  /** something was published that no reader would take, or dropped */
   failed(error: unknown): void;
 }
 

@@ -8,6 +8,8 @@ import type {
   OperationCall,
   Protocol,
   ProtocolMessage,
+  ResolveRecord,
+  TransactionState,
   VoteMessage,
 } from '@concordat/commit-protocol';
 import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
@@ -364,11 +366,12 @@ export class Checker implements DatabaseObserver {
       if (known.decision && state.decision !== known.decision) {
         this.violate(`AC2: the decision on ${state.transactionId} changes from ${known.decision} to ${state.decision}`);
       }
+      this.exemptions.learn(record, state);
       if (state.decision && !known.decision) {
         known.decision = state.decision;
         this.decided(known, record);
+        if (record.type === 'resolve') this.ruled(record, state);
       }
-      this.exemptions.learn(record, state);
       const mixed = state.outcome === 'mixed' && this.exemptions.hasTransaction(state.transactionId);
       if (known.outcome && state.outcome !== known.outcome && !mixed)
         this.violate(`the outcome of ${state.transactionId} changes`);
@@ -406,6 +409,18 @@ export class Checker implements DatabaseObserver {
         this.violate(`AC1: ${transactionId} commits after ${participant} was told to presume the abort`);
       }
     }
+  }
+
+  /** A branch to which the decision was left is given up late, by force, and never for an outcome that somebody knows. */
+  private ruled(
+    { action, force, at }: ResolveRecord,
+    { transactionId, delegatedTo, deadline, outcome }: TransactionState,
+  ) {
+    if (action !== 'forget' && delegatedTo === undefined) return;
+    if (action !== 'forget')
+      return this.violate(`an operator rules to ${action} ${transactionId}, which was delegated`);
+    if (!force || at < deadline) this.violate(`${transactionId} is given up while its branch may still answer`);
+    if (outcome !== 'mixed') this.violate(`AC1: ${transactionId} is given up, and said to be ${outcome}`);
   }
 
   private learnKey(key: string | undefined, transactionId: string): void {

@@ -8,6 +8,8 @@ import type { Decision, LogRecord, TransactionState } from '@concordat/commit-pr
 export class Exemptions {
   private readonly rulings = new Map<string, Decision>();
   private readonly endedByHand = new Set<string>();
+  /** the decision was left to them, and nobody waits for it any more: they may have ended in any way */
+  private readonly givenUp = new Set<string>();
   private readonly transactions = new Set<string>();
 
   get count(): number {
@@ -21,8 +23,10 @@ export class Exemptions {
   }
 
   /** To be called with every record that changed a transaction. */
-  learn(record: LogRecord, { transactionId, branches }: TransactionState): void {
+  learn(record: LogRecord, { transactionId, branches, delegatedTo }: TransactionState): void {
     if (record.type !== 'resolve') return;
+    const isGivenUp = delegatedTo !== undefined && branches.some(({ end }) => end === undefined);
+    if (record.action === 'forget' && isGivenUp) this.givenUp.add(delegatedTo);
     // only the branch that the ruling names may be ended against the decision, whatever the log makes of it
     const ruling = branches.find(({ branchId }) => branchId === record.branchId)?.ruling;
     if (record.branchId !== undefined && ruling) this.rulings.set(record.branchId, ruling);
@@ -35,7 +39,7 @@ export class Exemptions {
 
   /** Whether the branch may end otherwise than its transaction was decided. */
   hasBranch(branchId: string): boolean {
-    return this.rulings.has(branchId) || this.endedByHand.has(branchId);
+    return this.rulings.has(branchId) || this.endedByHand.has(branchId) || this.givenUp.has(branchId);
   }
 
   /** Whether the transaction may be mixed, or not what its client wanted. */

@@ -120,8 +120,14 @@ export class Operator {
   }
 
   /** Forced ones go against the decision as a rule: that is what they are for. */
-  private drawRuling({ branches, decision }: TransactionView): ResolveRequest {
+  private drawRuling({ branches, decision, deadline }: TransactionView): ResolveRequest {
     const { random } = this;
+    const isLeftToOne = decision === null && branches.length === 1;
+    const isLate = this.world.clock.now() >= Date.parse(deadline);
+    if (isLeftToOne && randomChance(random, isLate ? 0.8 : 0.2)) {
+      const force = this.habits.forces && randomChance(random, 0.8);
+      return { action: 'forget', operator: 'ann', reason: 'it never answers', force };
+    }
     const force = this.habits.forces && randomChance(random, decision === null ? 0.1 : 0.6);
     const against = decision === 'abort' ? 'commit' : 'abort';
     const actions: RulingAction[] = force ? [against, against, 'forget'] : ['abort', 'abort', 'commit', 'forget'];

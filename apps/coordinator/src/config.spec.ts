@@ -62,7 +62,7 @@ describe('configuration', () => {
     const result = parseConfig({ ...complete, CONCORDAT_MAX_BRANCHES: 'many', KAFKA_BROKERS: '' });
     expect(result.ok ? '' : formatProblems(result.problems)).toBe(
       'KAFKA_BROKERS is not set; it must be host:port, several separated by commas\n' +
-        'CONCORDAT_MAX_BRANCHES="many" is wrong; it must be a whole number from 1 to 256',
+        'CONCORDAT_MAX_BRANCHES="many" is wrong; it must be a whole number from 1 to 64',
     );
   });
 

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { isClusterName } from '@concordat/commit-protocol';
+import { isClusterName, LIMITS } from '@concordat/commit-protocol';
 import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
 import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, TOPIC_PREFIX_RULE } from '@concordat/messaging';
 import { z } from 'zod';
@@ -239,7 +239,7 @@ export const VARIABLES = {
   CONCORDAT_MAX_BRANCHES: variable({
     meaning: 'branches that a transaction may have',
     default: '64',
-    ...whole(1, 256),
+    ...whole(1, LIMITS.branches),
   }),
   CONCORDAT_FAILPOINTS: variable({
     meaning: 'for tests and demos only: lets the process be crashed at named places (/debug/failpoints)',

@@ -377,6 +377,7 @@ export class DecisionState {
       if (action === 'forget') branch.forgotten = true;
       else branch.ruling = action;
     }
+    if (!transaction.decision) giveUp(transaction, record);
     transaction.logIndex = index;
     this.settle(transaction, at);
     return { transactions: [transaction] };
@@ -418,13 +419,14 @@ export class DecisionState {
 
   /**
    * Sets the outcome, and ends the transaction when every branch has ended without a hazard, or is forgotten. A
-   * commit that ends without having heard of a branch is `mixed`: nobody knows that all of it is there. An abort is
-   * not, because nothing of it can ever show.
+   * commit that ends without having heard of a branch is `mixed`: nobody knows that all of it is there. So is a
+   * delegated one, whose branch may have committed. Another abort is not, because nothing of it can ever show.
    */
   private settle(transaction: TransactionState, at: number): void {
     const { branches, decision } = transaction;
     const open = branches.some(keepsOpen);
-    const unknown = !open && decision === 'commit' && branches.some(({ end }) => end === undefined);
+    const mayShow = decision === 'commit' || transaction.delegatedTo !== undefined;
+    const unknown = !open && mayShow && branches.some(({ end }) => end === undefined);
     const mixed = unknown || branches.some(({ end }) => isHazard(end));
     this.noteHazards(transaction);
     transaction.outcome = mixed ? 'mixed' : decision === 'commit' ? 'committed' : 'aborted';
@@ -449,6 +451,19 @@ export class DecisionState {
     for (const claim of transaction.claims) this.claims.delete(claim.key);
     this.archive.add(transaction);
   }
+}
+
+/**
+ * The branch that was to decide is no longer waited for. The decision stands for what may be presumed of it; that
+ * nobody knows says the outcome, `mixed`.
+ */
+function giveUp(transaction: TransactionState, { operator, reason, at }: ResolveRecord): void {
+  transaction.decision = 'abort';
+  transaction.cause = {
+    reason: 'OPERATOR',
+    detail: `${operator} gave up its only branch, which may have committed: ${reason}`,
+  };
+  transaction.decidedAt = at;
 }
 
 /** Whether an enlistment is a repeat of a branch's own, or adds operations to it. */

@@ -3,13 +3,16 @@ import { FIRST_BALLOT } from './ballot.js';
 import { DecisionState, type Refusal } from './decision-state.js';
 import { PlainEndedTransactions } from './ended-transactions.js';
 import { MAXIMUM_OLD_RULINGS } from './old-rulings.js';
-import type { BranchReport, LogRecord, PreCommitRecord, ResolveRecord } from './records.js';
+import type { BranchReport, DecideRecord, LogRecord, PreCommitRecord, ResolveRecord } from './records.js';
 import { MAXIMUM_RULINGS } from './rulings.js';
 import { AT, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
 import type { BranchEnd, Decision, RulingAction, Vote } from './types.js';
 
 const TWO = beginOf([branchOf(1), branchOf(2)]);
 const OPEN = beginOf([], { closed: false });
+const DELEGATED = beginOf([branchOf(1)], { delegateTo: idOf(1, 1) });
+const { deadline: DEADLINE } = DELEGATED;
+const LATE = { at: DEADLINE };
 const CLAIM = { key: 'key-1', bodyHash: 'aa' };
 
 function reports(votes: readonly Vote[]): BranchReport[] {
@@ -29,6 +32,8 @@ function resolve(action: RulingAction, changes: Partial<ResolveRecord> = {}): Re
     ...changes,
   };
 }
+
+const GIVEN_UP = resolve('forget', { force: true, ...LATE });
 
 function decide(decision: Decision, votes: readonly Vote[]): LogRecord {
   return { type: 'decide', transactionId: idOf(1), decision, reports: reports(votes), at: AT + 5 };
@@ -102,12 +107,17 @@ describe('what a ruling may not do', () => {
     ['AC1 decide for one branch', [TWO], resolve('abort', branch(1)), 'WHOLE_TRANSACTION'],
     ['name a branch of another transaction', [TWO], resolve('abort', branch(9)), 'BRANCH_UNKNOWN'],
     ['forget what is not decided', [TWO], resolve('forget', force), 'UNDECIDED'],
+    ['4.7 abort what is delegated', [DELEGATED], resolve('abort', { ...force, ...LATE }), 'DELEGATED'],
+    ['4.7 commit what is delegated', [DELEGATED], resolve('commit', { ...force, ...LATE }), 'DELEGATED'],
+    ['4.7 give up what may still be at work', [DELEGATED], resolve('forget', force), 'BEFORE_DEADLINE'],
+    ['4.7 give up what may have committed, without force', [DELEGATED], resolve('forget', LATE), 'NEEDS_FORCE'],
     [
-      '4.7 abort what is delegated',
-      [beginOf([branchOf(1)], { delegateTo: idOf(1, 1) })],
-      resolve('abort', force),
-      'DELEGATED',
+      '4.7 give up another branch',
+      [DELEGATED],
+      resolve('forget', { ...branch(2), ...force, ...LATE }),
+      'BRANCH_UNKNOWN',
     ],
+    ['4.7 give up what was given up', [DELEGATED, GIVEN_UP], GIVEN_UP, 'NOTHING_TO_DO'],
     ['6 abort what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('abort', force), 'BALLOT'],
     ['6 commit what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('commit', force), 'BALLOT'],
     ['6 forget what is under ballot', [{ ...TWO, protocol: '3pc' }, preCommit], resolve('forget', force), 'UNDECIDED'],
@@ -194,6 +204,27 @@ describe('what a ruling may not do', () => {
 });
 
 describe('what a ruling does', () => {
+  it.each([undefined, idOf(1, 1)])('gives up a delegated transaction: over, and nobody knows how (%p)', (branchId) => {
+    const { transaction } = after(DELEGATED, { ...GIVEN_UP, ...(branchId && { branchId }) });
+    expect(transaction).toMatchObject({
+      decision: 'abort',
+      outcome: 'mixed',
+      cause: { reason: 'OPERATOR', detail: 'ann gave up its only branch, which may have committed: the bank is gone' },
+      decidedAt: DEADLINE,
+      endedAt: DEADLINE,
+      branches: [{ forgotten: true }],
+      rulings: [{ action: 'forget', effect: 'forgotten', force: true }],
+    });
+    expect(transaction.branches[0]!.end).toBeUndefined();
+  });
+
+  it('leaves no way for what the branch says afterwards, or said just before', () => {
+    const log = after(DELEGATED, GIVEN_UP);
+    const late = { ...decide('commit', ['yes']), delegatedEnd: 'committed' } as DecideRecord;
+    expect(log.refusal(late)).toBe('DECIDED');
+    expect(after(DELEGATED, late).refusal(GIVEN_UP)).toBe('NOTHING_TO_DO');
+  });
+
   it('aborts an undecided transaction, with the cause and the audit', () => {
     const { transaction } = after(TWO, resolve('abort', { reports: reports(['yes']), idempotency: CLAIM }));
     expect(transaction).toMatchObject({

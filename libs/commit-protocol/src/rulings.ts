@@ -12,7 +12,7 @@ import {
 export const MAXIMUM_RULINGS = 32;
 
 /** What is asked for, apart from who asks. */
-export type Ruling = Pick<ResolveRecord, 'branchId' | 'action' | 'force' | 'reports'>;
+export type Ruling = Pick<ResolveRecord, 'branchId' | 'action' | 'force' | 'reports' | 'at'>;
 
 /** Why a ruling changes nothing. */
 export type RulingRefusal =
@@ -26,6 +26,8 @@ export type RulingRefusal =
   | 'WHOLE_TRANSACTION'
   /** its branch decides (protocol 4.7) */
   | 'DELEGATED'
+  /** its branch may still be at work, and will answer */
+  | 'BEFORE_DEADLINE'
   /** its branches decide by ballots (protocol section 6) */
   | 'BALLOT'
   /** a commit needs `yes` or `read-only` of every branch (AC3); nothing overrides that */
@@ -52,7 +54,9 @@ export type Judgement =
  *
  * An undecided transaction gets its decision, under the same rules as from the coordinator: a commit needs every
  * vote, and what is delegated or under ballot is not the operator's. `force` says that the branches of a
- * transaction whose client never asked for the commit are all there are; it never makes up for a vote. A decided
+ * transaction whose client never asked for the commit are all there are; it never makes up for a vote. A delegated
+ * one whose branch will never answer can only be given up, by force and behind its deadline: the branch may have
+ * committed, so it ends as mixed. A decided
  * one keeps its decision: with `force` one branch that voted yes is ended against it. `forget` gives up hazards,
  * and with `force` also branches that have not answered.
  */
@@ -84,7 +88,12 @@ export function rulingState(record: ResolveRecord, effect: RulingEffect): Ruling
   return { action, ...(branchId !== undefined && { branchId }), operator, reason, force, effect, at };
 }
 
-function judgeUndecided(transaction: TransactionState, { action, branchId, force, reports }: Ruling): Judgement {
+function judgeUndecided(transaction: TransactionState, ruling: Ruling): Judgement {
+  const { action, branchId, force, reports } = ruling;
+  const givesUp = action === 'forget' && transaction.delegatedTo !== undefined;
+  if (givesUp && (branchId ?? transaction.delegatedTo) === transaction.delegatedTo) {
+    return judgeGivingUp(transaction, ruling);
+  }
   if (branchId !== undefined) {
     return { refusal: findBranch(transaction, branchId) ? 'WHOLE_TRANSACTION' : 'BRANCH_UNKNOWN' };
   }
@@ -96,6 +105,12 @@ function judgeUndecided(transaction: TransactionState, { action, branchId, force
     if (!transaction.closed && !force) return { refusal: 'NEEDS_FORCE' };
   }
   return { effect: 'decided', branches: [] };
+}
+
+/** Past its deadline a participant begins no work any more: whatever the branch has done, it has done. */
+function judgeGivingUp(transaction: TransactionState, { force, at }: Ruling): Judgement {
+  if (at < transaction.deadline) return { refusal: 'BEFORE_DEADLINE' };
+  return force ? { effect: 'forgotten', branches: transaction.branches } : { refusal: 'NEEDS_FORCE' };
 }
 
 function judgeDecided(transaction: TransactionState, ruling: Ruling): Judgement {

@@ -131,11 +131,13 @@ class JsonWriter {
   private writeText(text: string): void {
     if (text.length > this.limits.sizeBytes) throw this.tooLarge();
     if (!isExactText(text)) this.refuse('holds NUL or a half of a surrogate pair');
-    this.append(JSON.stringify(text));
+    const written = JSON.stringify(text);
+    this.append(written, Buffer.byteLength(written));
   }
 
-  private append(text: string): void {
-    this.sizeBytes += Buffer.byteLength(text);
+  /** @param sizeBytes of a text that may hold other characters than ASCII */
+  private append(text: string, sizeBytes = text.length): void {
+    this.sizeBytes += sizeBytes;
     if (this.sizeBytes > this.limits.sizeBytes) throw this.tooLarge();
     this.text += text;
   }

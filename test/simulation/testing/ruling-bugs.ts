@@ -58,6 +58,34 @@ export const RULING_BUGS: readonly InjectedBug[] = [
     },
   },
   {
+    name: 'a branch given up counts as aborted',
+    what: 'A delegated transaction whose branch is given up is aborted, as if nobody could have committed it.',
+    rule: '`resolve`: what a delegated branch has done nobody knows, so it is `mixed`',
+    by: {
+      edits: [
+        {
+          file: STATE,
+          find: "const mayShow = decision === 'commit' || transaction.delegatedTo !== undefined;",
+          replace: "const mayShow = decision === 'commit';",
+        },
+      ],
+    },
+  },
+  {
+    name: 'a branch given up while it may be at work',
+    what: 'A delegated transaction is given up before its deadline.',
+    rule: '`resolve`: a delegated branch is given up only when it begins no work any more',
+    by: {
+      edits: [
+        {
+          file: RULINGS,
+          find: "if (at < transaction.deadline) return { refusal: 'BEFORE_DEADLINE' };",
+          replace: '',
+        },
+      ],
+    },
+  },
+  {
     name: 'branches forgotten without force',
     what: 'An operator who gives up hazards also gives up branches that have not answered yet.',
     rule: '`resolve`: `forget` gives up hazards, and only with `force` branches that have not answered',

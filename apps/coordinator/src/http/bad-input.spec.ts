@@ -259,11 +259,11 @@ describe('bodies', () => {
       code: 'PAYLOAD_TOO_LARGE',
     },
     {
-      name: 'metadata over 256 KiB',
+      name: 'metadata over 16 KiB',
       url: '/v1/transactions',
-      body: { metadata: { a: 'x'.repeat(262_144) } },
+      body: { metadata: { a: 'x'.repeat(16_377) } },
       status: 413,
-      code: 'PAYLOAD_TOO_LARGE',
+      code: 'METADATA_TOO_LARGE',
       paths: ['metadata'],
     },
     { name: 'a body over 1 MiB', raw: `{"branches":[]}${' '.repeat(1_048_577)}`, status: 413, code: 'BODY_TOO_LARGE' },
@@ -282,6 +282,37 @@ describe('bodies', () => {
         paths: ['branches[0].payload.amount'],
       }),
     ),
+    {
+      name: 'a half of a surrogate pair in a text',
+      raw: withPayload('{"account":"a\\ud800"}'),
+      code: 'INVALID_TEXT',
+      paths: ['branches[0].payload.account'],
+    },
+    {
+      name: 'NUL in a text',
+      raw: withPayload('["\\u0000"]'),
+      code: 'INVALID_TEXT',
+      paths: ['branches[0].payload[0]'],
+    },
+    {
+      name: 'a half of a surrogate pair in the name of a field',
+      raw: withPayload('{"\\udc00\\ud800":1}'),
+      code: 'INVALID_TEXT',
+      paths: ['branches[0].payload.\\udc00\\ud800'],
+    },
+    { name: 'NUL in metadata', raw: '{"branches":[],"metadata":{"a":"\\u0000"}}', code: 'INVALID_TEXT' },
+    {
+      name: 'the name of an operation that nobody can announce',
+      body: { branches: [{ ...work, operation: 'x'.repeat(129) }] },
+      code: 'INVALID_REQUEST',
+      paths: ['branches[0].operation'],
+    },
+    {
+      name: 'a key that no message takes',
+      body: { branches: [{ ...work, keys: ['x'.repeat(256)] }] },
+      code: 'INVALID_REQUEST',
+      paths: ['branches[0].keys[0]'],
+    },
     { name: 'a body nested without bound', raw: withPayload(nested(100_000)), code: 'NESTED_TOO_DEEPLY' },
   ];
   it.each(cases)('refuses $name', check);

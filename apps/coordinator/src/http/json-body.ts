@@ -1,15 +1,15 @@
 import { isUtf8 } from 'node:buffer';
+import { LIMITS } from '@concordat/commit-protocol';
+import { fitText, isExactText } from '@concordat/foundation';
 import { RequestRefusedError } from './problems.js';
 
 /** REST bodies over this are refused with 413 `BODY_TOO_LARGE`. */
 export const BODY_LIMIT_BYTES = 1024 * 1024;
 
-/** Deeper bodies are refused, so that no recursion over a body can exhaust the stack. */
-const MAXIMUM_DEPTH = 64;
-
 /**
  * Reads a JSON body, and refuses what JSON.parse would take silently: bytes that are no UTF-8, numbers beyond
- * 2^53-1 (they would be rounded), keys that reach for prototypes, and nesting without bound.
+ * 2^53-1 (they would be rounded), NUL and halves of surrogate pairs (which databases and UTF-8 cannot keep, so that
+ * two texts would become one), keys that reach for prototypes, and nesting without bound.
  *
  * @returns undefined for an empty body
  * @throws RequestRefusedError with the path of the value
@@ -33,9 +33,10 @@ function checkValue(value: unknown, depth: number, path: (string | number)[]): v
     if (value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER) return;
     refuse('INVALID_NUMBER', path, 'is beyond 2^53-1 and would be rounded; send it as a string');
   }
+  if (typeof value === 'string' && !isExactText(value)) refuseText(path);
   if (typeof value !== 'object' || value === null) return;
-  if (depth >= MAXIMUM_DEPTH) {
-    throw new RequestRefusedError('NESTED_TOO_DEEPLY', `the body has more than ${MAXIMUM_DEPTH} levels`);
+  if (depth >= LIMITS.jsonDepth) {
+    throw new RequestRefusedError('NESTED_TOO_DEEPLY', `the body has more than ${LIMITS.jsonDepth} levels`);
   }
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index++) {
@@ -48,6 +49,7 @@ function checkValue(value: unknown, depth: number, path: (string | number)[]): v
   for (const key of Object.keys(value)) {
     const child = (value as Record<string, unknown>)[key];
     path.push(key);
+    if (!isExactText(key)) refuseText(path);
     if (key === '__proto__' || (key === 'constructor' && hasPrototypeKey(child))) {
       refuse('FORBIDDEN_KEY', path, 'is a key that is refused everywhere');
     }
@@ -60,7 +62,15 @@ function hasPrototypeKey(value: unknown): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, 'prototype');
 }
 
-function refuse(code: 'INVALID_NUMBER' | 'FORBIDDEN_KEY', path: (string | number)[], message: string): never {
+function refuseText(path: (string | number)[]): never {
+  return refuse('INVALID_TEXT', path, 'holds NUL or a half of a surrogate pair, which cannot be kept');
+}
+
+function refuse(
+  code: 'INVALID_NUMBER' | 'INVALID_TEXT' | 'FORBIDDEN_KEY',
+  path: (string | number)[],
+  message: string,
+): never {
   const text = formatPath(path);
   throw new RequestRefusedError(code, `${text || 'the body'} ${message}`, [{ path: text, message }]);
 }
@@ -75,5 +85,5 @@ export function formatPath(path: readonly PropertyKey[]): string {
     if (typeof part === 'number') text += `[${part}]`;
     else text += text === '' ? String(part) : `.${String(part)}`;
   }
-  return text.length > MAXIMUM_PATH_LENGTH ? `${text.slice(0, MAXIMUM_PATH_LENGTH)}…` : text;
+  return fitText(text, MAXIMUM_PATH_LENGTH);
 }

@@ -36,6 +36,11 @@ export const PROBLEMS = {
     title: 'A number cannot be kept exactly',
     advice: 'Numbers beyond 2^53-1 would be rounded; send them as strings.',
   },
+  INVALID_TEXT: {
+    status: 400,
+    title: 'A text cannot be kept exactly',
+    advice: 'Leave out NUL (`\\u0000`) and halves of surrogate pairs (`\\ud800` alone); send bytes as base64.',
+  },
   INVALID_REQUEST: {
     status: 400,
     title: 'The request is not valid',
@@ -206,11 +211,16 @@ export const PROBLEMS = {
     title: 'The body is too large',
     advice: 'At most 1 MiB; split the transaction.',
   },
+  METADATA_TOO_LARGE: {
+    status: 413,
+    title: 'The metadata is too large',
+    advice: 'At most 16 KiB of JSON are kept with a transaction; keep the rest elsewhere and send a reference.',
+  },
   PAYLOAD_TOO_LARGE: {
     status: 413,
     title: 'A payload is too large',
     advice:
-      'At most 256 KiB for the payload of an operation and for the metadata, 1 MiB for all operations of a transaction together; send a reference instead.',
+      'At most 256 KiB for the payload of an operation, 1 MiB for all operations of a transaction together; send a reference instead.',
   },
   URI_TOO_LONG: {
     status: 414,

@@ -1,5 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
-import { ABORT_REASONS } from '@concordat/commit-protocol';
+import { ABORT_REASONS, LIMITS } from '@concordat/commit-protocol';
 import { z } from 'zod';
 
 /** Every schema of the REST interface, built once: bodies are validated by them, and OpenAPI is made from them. */
@@ -11,24 +11,20 @@ export const DEFAULT_WAIT_MS = 30_000;
 export const MAXIMUM_WAIT_MS = 60_000;
 export const DEFAULT_PAGE_SIZE = 50;
 export const MAXIMUM_PAGE_SIZE = 500;
-/** at most this many operations in one transaction */
-export const MAXIMUM_OPERATIONS = 256;
-/** at most this many bytes of JSON in one payload, and in the metadata */
-export const MAXIMUM_PAYLOAD_BYTES = 256 * 1024;
 /** as in `CONCORDAT_NODE_ID` */
 export const MAXIMUM_NODE_ID = 999_999_999;
 const MAXIMUM_URL_LENGTH = 300;
 const MAXIMUM_REASON_LENGTH = 1_000;
-const MAXIMUM_KEYS = 256;
-const MAXIMUM_NAME_LENGTH = 255;
+const MAXIMUM_OPERATOR_LENGTH = 255;
 
-const name = z.string().min(1).max(MAXIMUM_NAME_LENGTH);
+const participantName = z.string().min(1).max(LIMITS.participantNameLength);
+const operationName = z.string().min(1).max(LIMITS.operationNameLength);
 const payload = z
   .custom<JsonValue>((value) => value !== undefined, 'is missing')
   .meta({ description: 'any JSON that the operation takes, at most 256 KiB' });
 const keys = z
-  .array(name)
-  .max(MAXIMUM_KEYS)
+  .array(z.string().min(1).max(LIMITS.keyLength))
+  .max(LIMITS.keysPerOperation)
   .optional()
   .meta({ description: 'names of what the operation will lock, counted per participant' });
 const uuid = z
@@ -52,11 +48,16 @@ const beginFields = {
       z.custom<JsonValue>(() => true),
     )
     .default({})
-    .meta({ description: "the caller's own facts, kept with the transaction" }),
+    .meta({ description: "the caller's own facts, kept with the transaction, at most 16 KiB" }),
 };
 
-export const workBranchSchema = z.strictObject({ participant: name, operation: name, payload, keys });
-export const preparedBranchSchema = z.strictObject({ participant: name, branchId: uuid, vote });
+export const workBranchSchema = z.strictObject({
+  participant: participantName,
+  operation: operationName,
+  payload,
+  keys,
+});
+export const preparedBranchSchema = z.strictObject({ participant: participantName, branchId: uuid, vote });
 export const beginSchema = z.strictObject(beginFields);
 export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
 
@@ -72,7 +73,7 @@ export const resolveSchema = z
     action: rulingAction,
     branchId: uuid.optional().meta({ description: 'the branch that is meant; the whole transaction when left out' }),
     reason: line(MAXIMUM_REASON_LENGTH).meta({ description: 'why, for those who read the audit' }),
-    operator: line(MAXIMUM_NAME_LENGTH).default('unnamed').meta({ description: 'who rules, for the audit' }),
+    operator: line(MAXIMUM_OPERATOR_LENGTH).default('unnamed').meta({ description: 'who rules, for the audit' }),
     force: z
       .boolean()
       .default(false)
@@ -125,7 +126,7 @@ export const memberQuerySchema = z.strictObject({ waitMs: wholeNumber(0, MAXIMUM
 export const listQuerySchema = z.strictObject({
   ...consistencyQuerySchema.shape,
   status: z.enum(TRANSACTION_STATUSES).optional(),
-  participant: name.optional(),
+  participant: participantName.optional(),
   limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, DEFAULT_PAGE_SIZE),
   cursor: z.string().min(1).max(512).optional(),
 });

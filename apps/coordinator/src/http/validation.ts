@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
+import { LIMITS } from '@concordat/commit-protocol';
 import { canonicalJson, isUuid, type JsonValue } from '@concordat/foundation';
 import type { z } from 'zod';
 import { formatAddress, parseAddress, type Address } from '../address.js';
@@ -18,8 +19,6 @@ import {
   beginSchema,
   executeSchema,
   MAXIMUM_NODE_ID,
-  MAXIMUM_OPERATIONS,
-  MAXIMUM_PAYLOAD_BYTES,
   memberSchema,
   preparedBranchSchema,
   workBranchSchema,
@@ -105,7 +104,7 @@ function isReachable(address: Address | undefined): boolean {
 /** @throws RequestRefusedError */
 export function parseBegin(body: unknown): BeginRequest {
   const request = parseBody(beginSchema, body ?? {});
-  checkSize(request.metadata, 'metadata');
+  checkMetadata(request.metadata);
   return request;
 }
 
@@ -124,17 +123,17 @@ export function parseExecute(body: unknown, maximumBranches: number): ExecuteReq
       { details: { limit: maximumBranches } },
     );
   }
-  checkSize(request.metadata, 'metadata');
+  checkMetadata(request.metadata);
   return request;
 }
 
 /** Counts before anything else is looked at, so that a long list costs nothing. */
 function refuseTooManyOperations(body: unknown): void {
   const branches = typeof body === 'object' && body !== null && 'branches' in body ? body.branches : undefined;
-  if (Array.isArray(branches) && branches.length > MAXIMUM_OPERATIONS) {
+  if (Array.isArray(branches) && branches.length > LIMITS.operations) {
     throw new TooManyBranchesError(
-      `${branches.length} operations are too many; at most ${MAXIMUM_OPERATIONS} are allowed`,
-      { details: { limit: MAXIMUM_OPERATIONS } },
+      `${branches.length} operations are too many; at most ${LIMITS.operations} are allowed`,
+      { details: { limit: LIMITS.operations } },
     );
   }
 }
@@ -153,14 +152,18 @@ export function parseBranch(body: unknown): BranchRequest | PreparedBranchReques
   return branch;
 }
 
-function checkSize(value: JsonValue, path: string): void {
-  if (!exceeds(value)) return;
-  const message = `has more than 256 KiB (${MAXIMUM_PAYLOAD_BYTES} bytes) of JSON`;
-  throw new RequestRefusedError('PAYLOAD_TOO_LARGE', `${path} ${message}`, [{ path, message }]);
+function checkSize(payload: JsonValue, path: string): void {
+  refuseAbove(LIMITS.payloadBytes, payload, path, 'PAYLOAD_TOO_LARGE');
 }
 
-function exceeds(value: JsonValue): boolean {
-  return Buffer.byteLength(JSON.stringify(value)) > MAXIMUM_PAYLOAD_BYTES;
+function checkMetadata(metadata: Readonly<Record<string, JsonValue>>): void {
+  refuseAbove(LIMITS.metadataBytes, metadata, 'metadata', 'METADATA_TOO_LARGE');
+}
+
+function refuseAbove(limit: number, value: JsonValue, path: string, code: ProblemCode): void {
+  if (Buffer.byteLength(JSON.stringify(value)) <= limit) return;
+  const message = `has more than ${limit / 1024} KiB (${limit} bytes) of JSON`;
+  throw new RequestRefusedError(code, `${path} ${message}`, [{ path, message }]);
 }
 
 /**

@@ -25,7 +25,10 @@ const ANY_RULING: readonly PossibleRuling[] = [
   FORGET,
 ];
 
-/** What an operator should look at, and can do: branches that voted yes and have not ended for a while, and hazards. */
+/**
+ * What an operator should look at, and can do: branches that voted yes and have not ended for a while, those to which
+ * the decision was left and that have not answered, and hazards.
+ */
 export function inDoubtOf(
   known: KnownTransaction,
   now: number,
@@ -82,14 +85,21 @@ export function countHazards(transactions: Iterable<TransactionState>): number {
   return count;
 }
 
-function sinceWhen({ createdAt, decidedAt }: TransactionState): number {
-  return decidedAt ?? createdAt;
+/** A delegated transaction is waited for as long as its branch may be at work. */
+function sinceWhen({ createdAt, deadline, decidedAt, delegatedTo }: TransactionState): number {
+  return decidedAt ?? (delegatedTo === undefined ? createdAt : deadline);
 }
 
 function isListed(known: KnownTransaction, { branchId, end, forgotten, vote }: BranchState, late: boolean): boolean {
   if (forgotten) return false;
   if (end !== undefined || !late) return isHazard(end);
+  if (isLeftToIt(known.transaction)) return true;
   return (vote ?? known.reportOf(branchId)?.vote) === 'yes';
+}
+
+/** Whether the only branch decides, and has not told how. */
+function isLeftToIt({ decision, delegatedTo }: TransactionState): boolean {
+  return delegatedTo !== undefined && decision === undefined;
 }
 
 function describe(transaction: TransactionState, { end, ruling, participant }: BranchState): Finding {
@@ -106,7 +116,11 @@ function describeDoubt(
   ruling: BranchState['ruling'],
 ): Pick<Finding, 'reason' | 'rulings'> {
   if (decision === undefined) {
-    const possible = delegatedTo === undefined && !preCommit;
+    if (delegatedTo !== undefined) {
+      const reason = `the decision was left to it, and ${participant} has not answered since the deadline`;
+      return { reason, rulings: [FORGET_BY_FORCE] };
+    }
+    const possible = !preCommit;
     const rulings: PossibleRuling[] = possible ? [{ action: 'abort', force: false }] : [];
     return { reason: 'voted yes; the transaction is not decided yet', rulings };
   }

@@ -1,3 +1,5 @@
+import { LIMITS } from '@concordat/commit-protocol';
+
 /** Settings of the transaction manager; all times in milliseconds. */
 export interface TransactionOptions {
   /** name of the cluster inside gids */
@@ -32,9 +34,9 @@ export interface TransactionOptions {
 }
 
 export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = {
-  maximumBranches: 64,
-  maximumOperations: 256,
-  maximumOperationsBytes: 1024 * 1024,
+  maximumBranches: LIMITS.branches,
+  maximumOperations: LIMITS.operations,
+  maximumOperationsBytes: LIMITS.operationsBytes,
   maximumOpenTransactions: 200_000,
   maximumWaitingForKeys: 10_000,
   retentionMs: 24 * 3_600_000,

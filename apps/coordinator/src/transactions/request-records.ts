@@ -1,4 +1,4 @@
-import type { Clock, UuidV7Generator } from '@concordat/foundation';
+import { fitText, type Clock, type UuidV7Generator } from '@concordat/foundation';
 import {
   countOperations,
   delegate,
@@ -23,6 +23,9 @@ import type {
   Idempotency,
   PreparedBranchRequest,
 } from './transactions.api.js';
+
+/** Of a list of operations in an error, in UTF-16 units. */
+const MAXIMUM_LISTED_LENGTH = 1_000;
 
 export interface RequestRecordsDependencies {
   readonly log: DecisionLog;
@@ -74,7 +77,7 @@ export class RequestRecords {
   refuseUnknown(request: BranchRequest | PreparedBranchRequest): void {
     const operations = this.operationsOf(request.participant);
     if (!('operation' in request) || operations.has(request.operation)) return;
-    const known = [...operations].sort().join(', ');
+    const known = fitText([...operations].sort().join(', '), MAXIMUM_LISTED_LENGTH);
     throw new UnknownOperationError(
       `participant ${request.participant} has no operation "${request.operation}"; it has: ${known}`,
     );

@@ -40,7 +40,7 @@ export function draftRuling(
   const { action } = request;
   const machine = action === 'forget' ? undefined : session.machineOf(transactionId);
   const reports = action === 'forget' ? [] : (machine?.reportsFor(action) ?? []);
-  const judgement = judgeRuling(transaction, { ...request, reports });
+  const judgement = judgeRuling(transaction, { ...request, reports, at: now });
   return judgement.refusal === undefined ? { record: { ...base, reports } } : { refusal: judgement.refusal };
 }
 
@@ -99,7 +99,8 @@ export function refusalError(
     case 'NEEDS_FORCE':
       return new RulingNeedsForceError(
         action === 'forget'
-          ? 'a branch has not answered and may still hold a prepared transaction; "force" says that it is given up'
+          ? 'a branch has not answered: it may still hold a prepared transaction, or have committed by itself; "force" ' +
+              'says that it is given up'
           : 'the client has not asked for the commit; "force" says that the branches there are all it wanted',
       );
     default:
@@ -110,7 +111,12 @@ export function refusalError(
 const IMPOSSIBLE: Partial<Record<Refusal, string>> = {
   UNDECIDED: 'the transaction is not decided yet; rule to abort it',
   WHOLE_TRANSACTION: 'the transaction is not decided yet, and it is decided as a whole; leave out "branchId"',
-  DELEGATED: 'the transaction has one branch, to which its decision is left; it ends when its participant answers',
+  DELEGATED:
+    'the transaction has one branch, to which its decision is left; it ends when its participant answers, and ' +
+    'can be given up ("forget" by force) once its deadline has passed',
+  BEFORE_DEADLINE:
+    'the transaction has one branch, to which its decision is left and which may still be at work; it can be given up ' +
+    'by force once its deadline has passed',
   BALLOT: 'the branches of a three-phase transaction decide by ballots; only they can end it',
   VOTES_MISSING: 'not every branch has voted yes, and nothing can make up for a vote',
   NOT_IN_DOUBT: 'the branch holds nothing: it has not voted yes, has ended, or is forgotten',

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { BranchEnd, PrepareMessage, RulingAction } from '@concordat/commit-protocol';
-import { ENDED, Harness, key } from './testing/harness.js';
+import { ENDED, Harness, key, transfer, work } from './testing/harness.js';
 import type { ResolveRequest, TransactionView } from './transactions.api.js';
 
 const HOUR_MS = 3_600_000;
@@ -64,6 +64,45 @@ describe('rulings', () => {
     expect(client.value?.transaction).toMatchObject({ decision: 'abort', reason: 'OPERATOR' });
     expect(harness.bus.of('decision').map(({ decision }) => decision)).toEqual(['abort', 'abort']);
     expect(harness.manager.figures().rulings).toEqual({ commit: 0, abort: 1, forget: 0 });
+  });
+
+  it('give up a delegated transaction whose branch never answers: listed, mixed, and a late commit is an alert', async () => {
+    const harness = new Harness();
+    const client = harness.watch(
+      harness.execute({ ...transfer(), branches: [work('bank-a')] }, { wait: 'ended', waitMs: 600_000 }),
+    );
+    await harness.settle();
+    const [message] = harness.bus.of('commit-one-phase');
+    const { transactionId: id } = message!;
+    const forced = ruling('forget', { force: true });
+    await expect(harness.manager.resolve(id, forced)).rejects.toMatchObject({ code: 'RULING_NOT_POSSIBLE' });
+    await harness.pass(30_000);
+    expect(await inDoubt(harness)).toEqual([]);
+    await harness.pass(5_000);
+    expect(await inDoubt(harness)).toMatchObject([
+      {
+        branchId: message!.branchId,
+        state: 'in-doubt',
+        since: '2026-01-01T00:00:30.000Z',
+        reason: 'the decision was left to it, and bank-a has not answered since the deadline',
+        rulings: [{ action: 'forget', force: true }],
+      },
+    ]);
+    expect(harness.manager.figures().inDoubt).toBe(1);
+    await expect(harness.manager.resolve(id, ruling('forget'))).rejects.toMatchObject({ code: 'RULING_NEEDS_FORCE' });
+    expect(await harness.manager.resolve(id, forced)).toMatchObject({
+      ruling: { effect: 'forgotten' },
+      transaction: { status: 'mixed', decision: 'abort', reason: 'OPERATOR', branches: [{ state: 'forgotten' }] },
+    });
+    await harness.settle();
+    expect(client.value).toMatchObject({ settled: true, transaction: { outcome: 'mixed' } });
+    expect([await inDoubt(harness), harness.manager.figures().open]).toEqual([[], 0]);
+    harness.bus.forget();
+    await harness.pass(60_000);
+    expect(harness.bus.of('commit-one-phase')).toEqual([]);
+    harness.done(message!, 'committed');
+    await harness.settle();
+    expect(harness.manager.figures().alerts).toBe(1);
   });
 
   it('are listed as possible, and one branch is ended against the decision: mixed, alerted, counted', async () => {
