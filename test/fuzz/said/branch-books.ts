@@ -61,6 +61,10 @@ export class BranchBooks implements ResourceManager<Work> {
     return 'aborted';
   }
 
+  rollBack(branch: BranchIdentity): Promise<'aborted' | 'heuristic-commit'> {
+    return this.abort(branch);
+  }
+
   async answerBallot(): Promise<'refused'> {
     return 'refused';
   }
