@@ -1,5 +1,5 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { ArmableFailpoints, SystemClock, errorMessage } from '@concordat/foundation';
+import { ArmableFailpoints, SystemClock, errorMessage, guarded } from '@concordat/foundation';
 import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
 import { createBank } from './bootstrap.js';
 import { parseConfig, type Config } from './config.js';
@@ -20,7 +20,11 @@ function createFailpoints({ failpoints: { enabled, armed } }: Config): ArmableFa
   return failpoints;
 }
 
-function stopOnSignals(logger: ProcessLogger, application: () => NestFastifyApplication | undefined): void {
+function stopOnSignals(
+  logger: ProcessLogger,
+  application: () => NestFastifyApplication | undefined,
+  die: (error: unknown) => void,
+): void {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) process.exit(EXIT.stopped);
@@ -32,8 +36,12 @@ function stopOnSignals(logger: ProcessLogger, application: () => NestFastifyAppl
       .catch((error: unknown) => logger.error(`stopping failed: ${errorMessage(error)}`, error))
       .finally(() => process.exit(EXIT.stopped));
   };
-  process.on('SIGTERM', () => stop('SIGTERM'));
-  process.on('SIGINT', () => stop('SIGINT'));
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.on(
+      signal,
+      guarded(() => stop(signal), die),
+    );
+  }
 }
 
 function startFailure(error: unknown, { host, port }: Config['http']): string {
@@ -50,13 +58,13 @@ function startFailure(error: unknown, { host, port }: Config['http']): string {
 async function start(config: Config): Promise<void> {
   const logger = new ProcessLogger(config.participant, config.logLevel);
   let app: NestFastifyApplication | undefined;
-  stopOnSignals(logger, () => app);
   const die = (error: unknown): void => {
     logger.error('an error that nobody caught; the process ends', error);
     process.exit(EXIT.software);
   };
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
+  stopOnSignals(logger, () => app, die);
   // The participant has said what is wrong; only a person can put it right.
   const onFatal = (): void => process.exit(EXIT.configuration);
   try {

@@ -40,6 +40,8 @@ export interface Config {
   /** transactions open at once at most */
   readonly maximumOpen: number;
   readonly maximumBranches: number;
+  /** a REST request must have arrived whole within this time */
+  readonly requestTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
@@ -241,6 +243,12 @@ export const VARIABLES = {
     default: '64',
     ...whole(1, LIMITS.branches),
   }),
+  CONCORDAT_REQUEST_TIMEOUT_MS: variable({
+    meaning: 'a REST request must have arrived whole within this time, its headers within 10 s of it; 408 otherwise',
+    unit: 'ms',
+    default: '30000',
+    ...whole(100, 3_600_000),
+  }),
   CONCORDAT_FAILPOINTS: variable({
     meaning: 'for tests and demos only: lets the process be crashed at named places (/debug/failpoints)',
     default: 'off',
@@ -389,6 +397,7 @@ function assemble(values: Values): Config {
     inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
     maximumOpen: values.CONCORDAT_MAX_OPEN,
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
+    requestTimeoutMs: values.CONCORDAT_REQUEST_TIMEOUT_MS,
     failpoints: values.CONCORDAT_FAILPOINTS,
     logFormat: values.CONCORDAT_LOG_FORMAT,
     logLevel: values.CONCORDAT_LOG_LEVEL,

@@ -1,4 +1,4 @@
-import { errorMessage } from '@concordat/foundation';
+import { errorMessage, guarded } from '@concordat/foundation';
 import { formatAddress } from './address.js';
 import { createCoordinator } from './bootstrap.js';
 import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
@@ -9,14 +9,18 @@ import { ProcessLogger } from './logging.js';
 async function start(config: Config): Promise<void> {
   const logger = new ProcessLogger({ level: config.logLevel, format: config.logFormat, node: config.nodeId });
   const lifecycle = new Lifecycle(logger, { exit: (code) => process.exit(code) });
-  process.on('SIGTERM', () => lifecycle.stop('SIGTERM'));
-  process.on('SIGINT', () => lifecycle.stop('SIGINT'));
   const die = (error: unknown): void => {
     logger.error('an error that nobody caught; the node ends', error);
     process.exit(EXIT.software);
   };
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(
+      signal,
+      guarded(() => lifecycle.stop(signal), die),
+    );
+  }
   const onFatal = (error: Error): void => {
     logger.error('the node cannot go on', error);
     process.exit(EXIT.failed);

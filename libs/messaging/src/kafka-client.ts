@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { LIMITS } from '@concordat/commit-protocol';
-import { backoffMs, type Clock, errorMessage, type Logger, type Random } from '@concordat/foundation';
+import { backoffMs, type Clock, errorMessage, guarded, type Logger, type Random } from '@concordat/foundation';
 import {
   type Cluster,
   type Consumer,
@@ -241,9 +241,20 @@ export class KafkaGroupConsumer implements GroupConsumer {
 
   async run(): Promise<void> {
     const { consumer, events } = this;
-    consumer.on(consumer.events.CRASH, ({ payload }) => events.onCrashed(payload.error));
-    consumer.on(consumer.events.REQUEST, () => events.onAnswered());
-    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => events.onJoined(assignmentOf(payload.memberAssignment)));
+    const crashed = (error: unknown): void => events.onCrashed(error);
+    const { CRASH, REQUEST, GROUP_JOIN } = consumer.events;
+    consumer.on(
+      CRASH,
+      guarded(({ payload }) => events.onCrashed(payload.error), crashed),
+    );
+    consumer.on(
+      REQUEST,
+      guarded(() => events.onAnswered(), crashed),
+    );
+    consumer.on(
+      GROUP_JOIN,
+      guarded(({ payload }) => events.onJoined(assignmentOf(payload.memberAssignment)), crashed),
+    );
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,

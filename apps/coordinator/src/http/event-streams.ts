@@ -1,6 +1,8 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
+import { guarded, type Logger } from '@concordat/foundation';
 import type { FastifyReply } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
+import { LOGGER } from '../logging.js';
 import {
   TRANSACTIONS,
   type TransactionEvent,
@@ -43,6 +45,7 @@ export class EventStreams implements BeforeApplicationShutdown {
   constructor(
     @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
     @Inject(CLUSTER) private readonly cluster: ClusterApi,
+    @Inject(LOGGER) private readonly logger: Logger,
   ) {}
 
   /** Number of open streams. */
@@ -156,7 +159,13 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   private add(stream: Stream): void {
     this.streams.add(stream);
-    stream.reply.raw.once('close', () => this.remove(stream));
+    stream.reply.raw.once(
+      'close',
+      guarded(
+        () => this.remove(stream),
+        (error) => this.logger.error('an event stream could not be ended', error),
+      ),
+    );
     if (this.detach.length === 0) {
       this.detach = [
         this.transactions.subscribe((event) => this.publish(event)),

@@ -1,12 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { Logger } from '@concordat/foundation';
+import { guarded, type Logger } from '@concordat/foundation';
 import replyFrom from '@fastify/reply-from';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
 import { sendProblem } from './answers.js';
-import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
 import { parseNodeId, parseTransactionId } from './validation.js';
@@ -73,7 +72,7 @@ interface Forwarded {
 }
 
 /**
- * Passes requests that only the leader can answer on to it, before their bodies are parsed, and refuses what a node
+ * Passes requests that only the leader can answer on to it, before their bodies are looked into, and refuses what a node
  * that does not belong to the group cannot answer at all.
  *
  * What the client learns is exact: `NO_LEADER` only when nothing can have happened, `OUTCOME_UNKNOWN` when the
@@ -106,19 +105,20 @@ export class ForwardToLeader {
         connect: { timeout: CONNECT_TIMEOUT_MS },
       },
     });
-    fastify.addHook('onRequest', (request, reply, done) => {
+    fastify.addHook('preValidation', (request, reply, done) => {
+      leadersPath(request); // refuses what is no id before anybody looks into the body
       const needed = needOf(request);
       if (needed === 'nobody' || this.cluster.isLeader()) return done();
       const exclusion = this.cluster.exclusion();
       if (exclusion !== undefined)
         return this.refuse(request, reply, new RequestRefusedError('NOT_A_MEMBER', exclusion));
       if (needed === 'member') return done();
-      this.passOn(request, reply).then(
-        (passedOn) => {
-          if (!passedOn) done();
+      guarded(
+        async () => {
+          if (!(await this.passOn(request, reply))) done();
         },
-        (error: unknown) => this.refuse(request, reply, error),
-      );
+        (error) => this.refuse(request, reply, error),
+      )();
     });
     fastify.addHook('onClose', (_instance, done) => {
       clearInterval(this.watch);
@@ -156,32 +156,31 @@ export class ForwardToLeader {
     return leaderUrl;
   }
 
+  /** @throws RequestRefusedError; then nothing was sent */
   private forward(request: FastifyRequest, reply: FastifyReply, leaderUrl: string): void {
-    const { id, nodeId } = request.params as { id?: string; nodeId?: string };
-    try {
-      if (id !== undefined) parseTransactionId(id);
-      if (nodeId !== undefined) parseNodeId(nodeId);
-    } catch (error) {
-      return this.refuse(request, reply, error);
-    }
-    readBody(request, (error, body) => {
-      if (reply.raw.destroyed) return; // the client is gone and nothing was sent
-      if (error) this.refuse(request, reply, error);
-      else this.send({ request, reply, leaderUrl, replacedAt: undefined }, body);
-    });
-  }
-
-  private send(forwarded: Forwarded, body: Buffer | undefined): void {
-    const { request, reply, leaderUrl } = forwarded;
+    if (reply.raw.destroyed) return; // the client is gone and nothing was sent
+    const path = leadersPath(request);
+    const body = request.body as Buffer | undefined; // as it came, and whole
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
+    const forwarded: Forwarded = { request, reply, leaderUrl, replacedAt: undefined };
+    const failed = (error: unknown): void => this.answerFailure(forwarded, error);
     this.pending.add(forwarded);
-    this.watch ??= setInterval(() => this.giveUpReplacedLeaders(), REPLACED_LEADER_CHECK_MS).unref();
-    reply.raw.once('close', () => this.pending.delete(forwarded));
-    void reply.from(`${leaderUrl}${pathOf(request.url)}`, {
+    this.watch ??= setInterval(
+      guarded(
+        () => this.giveUpReplacedLeaders(),
+        (error) => this.logger.error('looking after requests that were passed on failed', error),
+      ),
+      REPLACED_LEADER_CHECK_MS,
+    ).unref();
+    reply.raw.once(
+      'close',
+      guarded(() => this.pending.delete(forwarded), failed),
+    );
+    void reply.from(`${leaderUrl}${path}`, {
       ...(hasBody && {
         // null: no body; a body without a type is the leader's to refuse
-        body: body ?? null,
-        ...(body && { contentType: request.headers['content-type'] ?? 'application/octet-stream' }),
+        body: body?.length ? body : null,
+        ...(body?.length && { contentType: request.headers['content-type'] ?? 'application/octet-stream' }),
       }),
       retryDelay: () => null,
       rewriteRequestHeaders: (_request, headers) => {
@@ -190,22 +189,18 @@ export class ForwardToLeader {
         return kept;
       },
       rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
-      onResponse: (_request, _reply, response) => void this.passAnswer(forwarded, response),
-      onError: (_reply, { error }) => this.answerFailure(forwarded, error),
+      onResponse: guarded((_request, _reply, response) => this.passAnswer(forwarded, response), failed),
+      onError: guarded((_reply, { error }) => failed(error), failed),
     });
   }
 
   /** The answer is read whole, so that a leader that dies in the middle of it leaves no torn answer behind. */
   private async passAnswer(forwarded: Forwarded, { stream }: UpstreamAnswer): Promise<void> {
     const { reply } = forwarded;
-    try {
-      const chunks: Buffer[] = [];
-      for await (const chunk of stream) chunks.push(chunk);
-      this.pending.delete(forwarded);
-      if (!reply.sent) void reply.send(Buffer.concat(chunks));
-    } catch (error) {
-      this.answerFailure(forwarded, error);
-    }
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    this.pending.delete(forwarded);
+    if (!reply.sent) void reply.send(Buffer.concat(chunks));
   }
 
   private answerFailure(forwarded: Forwarded, error: unknown): void {
@@ -240,7 +235,9 @@ export class ForwardToLeader {
   }
 
   private refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
+    if (reply.sent || reply.raw.destroyed) return;
     const problem = problemOf(error, pathOf(request.url));
+    if (problem.code === 'INTERNAL') this.logger.error(`passing ${request.method} on failed`, error);
     if (!request.raw.complete) void reply.header('connection', 'close'); // its body is not read
     sendProblem(reply, problem);
   }
@@ -258,30 +255,18 @@ function needOf({ method, routeOptions, query }: FastifyRequest): 'leader' | 'me
   return (query as Record<string, unknown>)['consistency'] === 'stale' ? 'nobody' : 'member';
 }
 
-/** Reads a body without looking into it. Calls back once: with an error, or with the body if there is one. */
-function readBody(request: FastifyRequest, callback: (error: Error | undefined, body?: Buffer) => void): void {
-  const { raw } = request;
-  const announced = Number(request.headers['content-length'] ?? 0);
-  const tooLarge = () => new RequestRefusedError('BODY_TOO_LARGE', 'the body has more than 1 MiB (1,048,576 bytes)');
-  if (announced > BODY_LIMIT_BYTES) return callback(tooLarge());
-  if (announced === 0 && request.headers['transfer-encoding'] === undefined) return callback(undefined);
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  const end = (error?: Error): void => {
-    raw.off('data', onData).off('end', end).off('error', onError);
-    if (error) callback(error);
-    else callback(undefined, sizeBytes === 0 ? undefined : Buffer.concat(chunks, sizeBytes));
-  };
-  const onError = (): void => end(new RequestRefusedError('MALFORMED_HTTP', 'the body could not be read to its end'));
-  const onData = (chunk: Buffer): void => {
-    sizeBytes += chunk.length;
-    if (sizeBytes > BODY_LIMIT_BYTES) end(tooLarge());
-    else chunks.push(chunk);
-  };
-  raw
-    .on('data', onData)
-    .once('end', () => end())
-    .once('error', onError);
+/**
+ * The path of a request as the leader gets it: the route that was found here, with its ids, and never what the client
+ * wrote. So both nodes serve the same route, whatever was encoded how.
+ *
+ * @throws RequestRefusedError `INVALID_ID`, `INVALID_NODE_ID`
+ */
+function leadersPath({ params, routeOptions: { url = '/' } }: FastifyRequest): string {
+  const { id, nodeId } = params as { id?: string; nodeId?: string };
+  let path = url;
+  if (id !== undefined) path = path.replace(':id', parseTransactionId(id));
+  if (nodeId !== undefined) path = path.replace(':nodeId', String(parseNodeId(nodeId)));
+  return path;
 }
 
 function without<Value>(headers: Readonly<Record<string, Value>>, names: readonly string[]): Record<string, Value> {

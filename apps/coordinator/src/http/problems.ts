@@ -126,6 +126,11 @@ export const PROBLEMS = {
     title: 'No such route',
     advice: 'Check method and path against `/openapi.json`.',
   },
+  REQUEST_TIMEOUT: {
+    status: 408,
+    title: 'The request did not arrive in time',
+    advice: 'Send the whole request at once; what a client may take for it is `CONCORDAT_REQUEST_TIMEOUT_MS`.',
+  },
   TRANSACTION_ABORTED: {
     status: 409,
     title: 'The transaction was aborted',

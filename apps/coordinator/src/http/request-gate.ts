@@ -1,6 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { guarded, type Logger } from '@concordat/foundation';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Metrics } from '../metrics/metrics.js';
+import { LOGGER } from '../logging.js';
 import { sendProblem } from './answers.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem } from './problems.js';
@@ -22,7 +24,10 @@ export class RequestGate {
   private running = 0;
   private whenIdle: (() => void) | undefined;
 
-  constructor(@Inject(Metrics) private readonly metrics: Metrics) {}
+  constructor(
+    @Inject(Metrics) private readonly metrics: Metrics,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
 
   get isClosed(): boolean {
     return this.closed;
@@ -62,10 +67,14 @@ export class RequestGate {
   private track(request: FastifyRequest, reply: FastifyReply, route: string): void {
     const startedAt = performance.now();
     this.running++;
-    reply.raw.once('close', () => {
-      this.metrics.observeRequest(request.method, route, reply.raw.statusCode, performance.now() - startedAt);
+    const ended = (): void => {
       if (--this.running === 0) this.whenIdle?.();
-    });
+      this.metrics.observeRequest(request.method, route, reply.raw.statusCode, performance.now() - startedAt);
+    };
+    reply.raw.once(
+      'close',
+      guarded(ended, (error) => this.logger.error('a request could not be counted', error)),
+    );
   }
 
   private refuse(request: FastifyRequest, reply: FastifyReply): void {

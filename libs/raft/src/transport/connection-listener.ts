@@ -1,5 +1,6 @@
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
+import { errorMessage, guarded } from '@concordat/foundation';
 import { TransportBindError, type MutableCounters, type TransportTls } from './grpc-transport.types.js';
 import { splitAddress } from './peer-address.js';
 import type { RefusalLog } from './refusal-log.js';
@@ -29,11 +30,20 @@ export class ConnectionListener {
   ) {
     this.server = this.createServer();
     this.server.maxConnections = maxConnections;
-    this.server.on('connection', (socket: Socket) => this.watch(socket));
-    this.server.on('drop', (address) =>
-      this.refuse(
-        `${address?.remoteAddress}:${address?.remotePort}`,
-        `there are ${maxConnections} connections already`,
+    const failed = (error: unknown): void => this.refuse('a caller', `it could not be served: ${errorMessage(error)}`);
+    this.server.on(
+      'connection',
+      guarded((socket: Socket) => this.watch(socket), failed),
+    );
+    this.server.on(
+      'drop',
+      guarded(
+        (address) =>
+          this.refuse(
+            `${address?.remoteAddress}:${address?.remotePort}`,
+            `there are ${maxConnections} connections already`,
+          ),
+        failed,
       ),
     );
   }
@@ -49,7 +59,10 @@ export class ConnectionListener {
       new TransportBindError(`cannot listen for other nodes on ${listenAddress}: ${reason}`, { cause });
     if (!address) return Promise.reject(failed('this is no host:port'));
     return new Promise((resolve, reject) => {
-      this.server.once('error', (error) => reject(failed(error.message, error)));
+      this.server.once(
+        'error',
+        guarded((error: Error) => reject(failed(error.message, error)), reject),
+      );
       this.server.listen(address.port, address.host, () => {
         const bound = this.server.address();
         resolve(typeof bound === 'object' && bound ? bound.port : 0);
@@ -80,7 +93,13 @@ export class ConnectionListener {
       },
       (socket) => this.admit(socket),
     );
-    server.on('tlsClientError', (error, socket) => this.refuse(nameOf(socket), `no TLS: ${firstLine(error.message)}`));
+    server.on(
+      'tlsClientError',
+      guarded(
+        (error, socket) => this.refuse(nameOf(socket), `no TLS: ${firstLine(error.message)}`),
+        (error) => this.refuse('a caller', `no TLS: ${errorMessage(error)}`),
+      ),
+    );
     return server;
   }
 
@@ -102,7 +121,13 @@ export class ConnectionListener {
   private watch(socket: Socket): void {
     this.sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.once('close', () => this.sockets.delete(socket));
+    socket.once(
+      'close',
+      guarded(
+        () => this.sockets.delete(socket),
+        () => undefined,
+      ),
+    );
   }
 
   private refuse(peer: string, reason: string): void {

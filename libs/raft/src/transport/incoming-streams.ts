@@ -1,6 +1,6 @@
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
-import { errorMessage, type Logger } from '@concordat/foundation';
+import { errorMessage, guarded, type Logger } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
 import { serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';
@@ -105,16 +105,27 @@ export class IncomingStreams {
     this.streams.get(from)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
     this.streams.set(from, stream);
     this.hear.onCaller(from, identity.address);
-    call.on('data', (bytes: Buffer) => {
+    const failed = (error: unknown): void => {
+      this.options.logger.error(`what node ${from} sent could not be taken; its stream ends`, error);
+      stream.end({ code: status.INTERNAL, details: 'a frame could not be taken' });
+    };
+    const take = (bytes: Buffer): void => {
       received.receivedBytes += bytes.length;
       const frame = this.decode(from, bytes);
       if (!frame) return stream.end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
       // A caller that does not read its echoes gets none: they would wait here.
       if (frame.ping > 0 && !call.writableNeedDrain) call.write(encodeEcho(frame.ping));
       received.receivedMessages += this.receive(identity, frame.messages);
-    });
-    call.on('end', () => stream.end({ code: status.OK, details: '' }));
-    call.on('cancelled', () => this.forget(stream));
+    };
+    call.on('data', guarded(take, failed));
+    call.on(
+      'end',
+      guarded(() => stream.end({ code: status.OK, details: '' }), failed),
+    );
+    call.on(
+      'cancelled',
+      guarded(() => this.forget(stream), failed),
+    );
     call.sendMetadata(new Metadata()); // tells the caller that it is accepted
   }
 

@@ -1,6 +1,6 @@
 import { Client, credentials, status, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
 import type { SecureContext } from 'node:tls';
-import { backoffMs, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
+import { backoffMs, guarded, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
 import { exchangeMethod, identityMetadata } from './exchange-service.js';
@@ -232,10 +232,30 @@ export class OutgoingStream {
       advertisedAddress === undefined ? identity : { ...identity, address: advertisedAddress },
     );
     const call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
-    call.on('metadata', () => this.accepted(call));
-    call.on('data', (bytes: Buffer) => this.echoed(call, bytes));
+    const failed = (error: unknown): void => {
+      this.options.logger.error(`the stream to node ${peer} failed and begins anew`, error);
+      call.cancel(); // its status says so, and connects again
+    };
+    call.on(
+      'metadata',
+      guarded(() => this.accepted(call), failed),
+    );
+    call.on(
+      'data',
+      guarded((bytes: Buffer) => this.echoed(call, bytes), failed),
+    );
     call.on('error', () => undefined); // tells the same as the status
-    call.on('status', (reason) => this.ended(call, reason));
+    call.on(
+      'status',
+      guarded(
+        (reason) => this.ended(call, reason),
+        (error) => {
+          failed(error);
+          this.drop();
+          this.connectLater();
+        },
+      ),
+    );
     this.call = call;
   }
 
@@ -279,7 +299,7 @@ export class OutgoingStream {
   }
 
   private ended(call: Call, { code, details }: StatusObject): void {
-    const { peer, address, logger, clock, random } = this.options;
+    const { peer, address, logger } = this.options;
     if (call !== this.call) return;
     if (this.closing) {
       this.drop();
@@ -290,6 +310,11 @@ export class OutgoingStream {
     this.lastFailure = reason;
     this.withFirstWords = false;
     this.drop();
+    this.connectLater();
+  }
+
+  private connectLater(): void {
+    const { clock, random } = this.options;
     this.retry = clock.setTimer(backoffMs(this.failures++, RECONNECT, random), () => this.connect());
   }
 

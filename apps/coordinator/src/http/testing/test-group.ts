@@ -39,9 +39,18 @@ export class TestGroup {
   readonly network = new MemoryNetwork({ clock: new SystemClock(), random: new SystemRandom() });
   readonly nodes = new Map<number, GroupNode>();
 
+  /**
+   * @param environment further variables of every node
+   * @param tickMs longer where the process has so much to do that followers would take their leader for dead
+   */
+  constructor(
+    private readonly environment: Readonly<Record<string, string>> = {},
+    private readonly tickMs = TICK_MS,
+  ) {}
+
   /** Nodes 1 to `count`, one of which leads. */
-  static async start(count: number): Promise<TestGroup> {
-    const group = new TestGroup();
+  static async start(count: number, ...options: ConstructorParameters<typeof TestGroup>): Promise<TestGroup> {
+    const group = new TestGroup(...options);
     const members: Member[] = []; // complete before the first node starts
     const prepared = [];
     for (let nodeId = 1; nodeId <= count; nodeId++) prepared.push(await group.prepare(nodeId, members, false));
@@ -103,7 +112,7 @@ export class TestGroup {
       stateMachine: log.stateMachine,
       clock,
       random,
-      tickMs: TICK_MS,
+      tickMs: this.tickMs,
     });
     log.attach(node);
     const options = { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test' };
@@ -111,7 +120,11 @@ export class TestGroup {
     const manager = new TransactionManager({ ...common, options });
     const cluster = new RaftCluster({ clusterName: 'test' }, node, clock, () => undefined);
     const app = await createCoordinator({
-      config: testConfig({ CONCORDAT_NODE_ID: String(nodeId), CONCORDAT_PEERS: `${nodeId}=h:1/h:2` }),
+      config: testConfig({
+        ...this.environment,
+        CONCORDAT_NODE_ID: String(nodeId),
+        CONCORDAT_PEERS: `${nodeId}=h:1/h:2`,
+      }),
       logger: silentLogger,
       onFatal: (error) => {
         throw error;

@@ -1,0 +1,142 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { guarded, parseRequestTarget, type Logger } from '@concordat/foundation';
+import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify';
+import type { Config } from '../config.js';
+import { sendProblem } from './answers.js';
+import { BODY_LIMIT_BYTES } from './json-body.js';
+import { pathOf } from './problem.filter.js';
+import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
+
+/** An id has 36 characters; longer parts of a path are refused before any route is looked for. */
+const MAXIMUM_PARAMETER_LENGTH = 100;
+/** The headers of a request must have arrived within this time, or within that for the whole request if it is shorter. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How often the time limits of the connections are looked at, as a part of the limit. */
+const CHECKS_PER_TIMEOUT = 10;
+const MAXIMUM_CHECK_INTERVAL_MS = 1_000;
+/** What no target decodes to: makes the router refuse a target that `parseRequestTarget` refused. */
+const REFUSED_TARGET = '/%';
+
+export type HttpServerOptions = Pick<Config, 'requestTimeoutMs'>;
+
+/**
+ * The HTTP server with all that lies below the routes: the target of a request is read here and nowhere else, what is
+ * no valid HTTP becomes a problem, and a client that does not go on is given up.
+ */
+export function createHttpAdapter({ requestTimeoutMs }: HttpServerOptions, logger: Logger): FastifyAdapter {
+  const unanswered = new UnansweredRequests();
+  const failed = (error: unknown): void => logger.error('ending a connection that is no valid HTTP failed', error);
+  const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
+    forceCloseConnections: true,
+    bodyLimit: BODY_LIMIT_BYTES,
+    skipMiddie: true, // nothing here is an Express middleware, and it costs a hook per request
+    routerOptions: { maxParamLength: MAXIMUM_PARAMETER_LENGTH },
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
+      connectionsCheckingInterval: Math.min(MAXIMUM_CHECK_INTERVAL_MS, requestTimeoutMs / CHECKS_PER_TIMEOUT),
+    },
+    rewriteUrl: ({ url }) => {
+      const target = parseRequestTarget(url ?? '');
+      return target.ok ? target.pathAndQuery : REFUSED_TARGET;
+    },
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
+      sendProblem(reply, frameworkProblem(error, request)),
+    clientErrorHandler: guarded((error: ClientError, socket: Duplex) => {
+      unanswered.whenAnswered(
+        socket,
+        guarded(() => answerClientError(error, socket), failed),
+      );
+    }, failed),
+  };
+  const adapter = new FastifyAdapter(options);
+  const server: Server = adapter.getHttpServer();
+  server.prependListener(
+    'request',
+    guarded((request, response) => unanswered.add(request, response), failed),
+  );
+  server.on('connect', guarded(refuseConnect, failed));
+  return adapter;
+}
+
+/**
+ * The requests of each connection that have no answer yet. Over one connection a client may send several without
+ * waiting; when one of them is no valid HTTP, those before it must be answered first, and in order.
+ */
+class UnansweredRequests {
+  private readonly ofSocket = new WeakMap<Duplex, Set<readonly [IncomingMessage, ServerResponse]>>();
+
+  add(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    let ofSocket = this.ofSocket.get(socket);
+    if (!ofSocket) this.ofSocket.set(socket, (ofSocket = new Set()));
+    const entry = [request, response] as const;
+    ofSocket.add(entry);
+    response.once(
+      'close',
+      guarded(
+        () => ofSocket.delete(entry),
+        () => undefined,
+      ),
+    );
+  }
+
+  /** Calls back when all requests of a connection that have arrived whole are answered; at once if none waits. */
+  whenAnswered(socket: Duplex, callback: () => void): void {
+    const waiting = [...(this.ofSocket.get(socket) ?? [])].filter(
+      ([request, response]) => request.complete || response.writableEnded,
+    );
+    // later, because Node.js may have an answer of its own behind the last one, which ends the connection
+    const guardedLater = (): void => void setImmediate(callback);
+    const last = waiting.at(-1)?.[1];
+    if (last) last.once('close', guardedLater);
+    else callback();
+  }
+}
+
+function frameworkProblem(error: FastifyError, { raw }: FastifyRequest): Problem {
+  const sent = originalTarget(raw);
+  const target = parseRequestTarget(sent);
+  if (target.ok) return problemOf(error, pathOf(target.pathAndQuery));
+  return makeProblem('MALFORMED_HTTP', `the target ${target.reason}`, pathOf(sent));
+}
+
+/** As Fastify keeps it when it has it rewritten. */
+function originalTarget(raw: IncomingMessage & { originalUrl?: string }): string {
+  return raw.originalUrl ?? raw.url ?? '';
+}
+
+type ClientError = Error & { code?: string };
+
+const CLIENT_ERRORS: Readonly<Record<string, ProblemCode>> = {
+  HPE_HEADER_OVERFLOW: 'HEADERS_TOO_LARGE',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'BODY_TOO_LARGE',
+  ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
+};
+
+/** Whether the parser of node:http gave up: no request exists yet, so the answer is written by hand. */
+function answerClientError(error: ClientError, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const code = CLIENT_ERRORS[error.code ?? ''] ?? 'MALFORMED_HTTP';
+  const detail =
+    code === 'REQUEST_TIMEOUT' ? 'the request did not arrive whole in time' : 'the request could not be read as HTTP';
+  endWith(socket, makeProblem(code, detail, '/'));
+}
+
+function refuseConnect({ url }: IncomingMessage, socket: Duplex): void {
+  socket.on('error', () => undefined); // it is the server's no more, and an error that nobody hears ends the process
+  endWith(socket, makeProblem('MALFORMED_HTTP', 'CONNECT is for proxies, and this is none', url ?? ''));
+}
+
+function endWith(socket: Duplex, problem: Problem): void {
+  const body = JSON.stringify(problem);
+  socket.end(
+    `HTTP/1.1 ${problem.status} ${problem.title}\r\nContent-Type: application/problem+json; charset=utf-8\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
