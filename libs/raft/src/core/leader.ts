@@ -165,7 +165,7 @@ export class Leader {
     );
   }
 
-  /** The last act of a leader that was voted out: the others learn what is committed, and the best one takes over. */
+  /** The last act of a leader that was voted out, or whose disk hangs: the others learn what is committed, and the best one takes over. */
   handOverOnLeaving(): void {
     this.replication.heartbeat();
     this.replication.flush();

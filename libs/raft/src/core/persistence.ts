@@ -24,10 +24,13 @@ export class Persistence {
   private durable: HardState;
   private pendingSnapshot: SnapshotMetadata | undefined;
   private inflight: PersistBatch | undefined;
+  private inflightTicks = 0;
 
+  /** @param hungAfterTicks a write that takes so long, or longer, hangs */
   constructor(
     hardState: HardState,
     private readonly log: RaftLog,
+    private readonly hungAfterTicks: number,
   ) {
     this.handed = this.durable = hardState;
   }
@@ -40,6 +43,15 @@ export class Persistence {
   /** Whether a snapshot waits to be put into force, or is being. */
   get isInstalling(): boolean {
     return this.pendingSnapshot !== undefined || this.inflight?.snapshot !== undefined;
+  }
+
+  /** Whether the disk has not answered for so long that nobody should wait for it. */
+  get isHung(): boolean {
+    return this.inflight !== undefined && this.inflightTicks >= this.hungAfterTicks;
+  }
+
+  tick(): void {
+    if (this.inflight) this.inflightTicks++;
   }
 
   install(snapshot: SnapshotMetadata): void {
@@ -91,6 +103,7 @@ export class Persistence {
     };
     this.handed = hardState;
     this.pendingSnapshot = undefined;
+    this.inflightTicks = 0;
     return this.inflight;
   }
 

@@ -33,6 +33,9 @@ import type {
 /** Refused messages reported one by one in a `Ready`; the others are only counted. */
 const MAX_REPORTED_REFUSALS = 8;
 
+/** A write that does not return within so many election timeouts hangs: nobody is led by such a disk. */
+const HUNG_DISK_ELECTION_TIMEOUTS = 3;
+
 /**
  * Raft without clock, disk or network (Ongaro & Ousterhout, "In Search of an Understandable Consensus
  * Algorithm", extended version, figure 2; Ongaro's thesis; shaped after etcd/raft). Inputs change the state in
@@ -43,7 +46,7 @@ const MAX_REPORTED_REFUSALS = 8;
  * node knew when it made it is durable, and because the node counts itself (vote, match index) only then.
  *
  *     follower --timeout--> pre-candidate --quorum would vote--> candidate --quorum of durable votes--> leader
- *     follower --timeout-now--> candidate;  leader --no quorum for an election timeout, voted out--> follower
+ *     follower --timeout-now--> candidate;  leader --no quorum for an election timeout, voted out, disk hangs--> follower
  *     any --higher term--> follower;  (pre-)candidate --leader of its term--> follower
  *
  * Invariants: the term never falls; one vote per term; one leader per term; a leader never changes its own
@@ -83,7 +86,7 @@ export class RaftCore {
     // term left this node then, so it has not voted in it.
     const behindSnapshot = this.log.lastTerm > hardState.term;
     this.currentTerm = behindSnapshot ? this.log.lastTerm : hardState.term;
-    this.persistence = new Persistence(hardState, this.log);
+    this.persistence = new Persistence(hardState, this.log, HUNG_DISK_ELECTION_TIMEOUTS * options.electionTicks);
     this.snapshot = new SnapshotReceiving(this.log, this.persistence);
     this.electionTimer = new ElectionTimer(options.electionTicks, options.random);
     const vote = behindSnapshot ? 0 : hardState.vote;
@@ -109,6 +112,11 @@ export class RaftCore {
 
   get term(): number {
     return this.currentTerm;
+  }
+
+  /** Whom this node voted for in the present term; 0 for nobody yet. */
+  get vote(): NodeId {
+    return this.voter.vote;
   }
 
   /** The leader of this term, as far as known. */
@@ -147,6 +155,11 @@ export class RaftCore {
   /** Leader only: whether a lease may stand for a round of heartbeats (thesis, section 6.4.1). */
   get mayTrustLease(): boolean {
     return this.leader?.mayTrustLease() ?? false;
+  }
+
+  /** Whether a write has not returned for so long that this node neither leads nor stands for election. */
+  get isDiskHung(): boolean {
+    return this.persistence.isHung;
   }
 
   /** Messages that contradicted the protocol and were ignored. */
@@ -193,7 +206,9 @@ export class RaftCore {
   /** One unit of time went by. */
   tick(): void {
     this.voter.tick();
-    if (this.leader) {
+    this.persistence.tick();
+    if (this.leader && this.persistence.isHung) this.handOverAndLeave();
+    else if (this.leader) {
       if (!this.leader.tick()) this.becomeFollower(this.currentTerm, undefined);
     } else if (this.electionTimer.tick()) {
       this.electionTimer.reset();
@@ -392,6 +407,7 @@ export class RaftCore {
    * that holds it, and then nobody else could win (thesis, section 4.2.2).
    */
   private isElectable(): boolean {
+    if (this.persistence.isHung) return false; // its own vote would never count
     const { configuration, configurationIndex, commitIndex } = this.log;
     if (isVoter(configuration, this.nodeId)) return true;
     return configurationIndex > commitIndex && isVoter(this.log.configurationAt(commitIndex), this.nodeId);
@@ -464,6 +480,7 @@ export class RaftCore {
 
   private onRequestVote(message: RequestVote): void {
     const granted = this.voter.giveVote(message, this.sight());
+    if (granted && this.currentRole === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);
     this.promise({ type: 'request-vote-reply', ...this.addressTo(message.from), granted });
   }
 
@@ -525,8 +542,11 @@ export class RaftCore {
 
   /** A leader leads until the configuration without it is committed, and no longer (paper, section 6). */
   private leaveIfOutvoted(): void {
-    if (!this.leader?.isOutvoted()) return;
-    this.leader.handOverOnLeaving();
+    if (this.leader?.isOutvoted()) this.handOverAndLeave();
+  }
+
+  private handOverAndLeave(): void {
+    this.leader!.handOverOnLeaving();
     this.becomeFollower(this.currentTerm, undefined);
   }
 

@@ -20,15 +20,17 @@ describe('RaftNode, full disk', () => {
     expect(leader.journal.commands).toEqual(['taken']);
   });
 
-  it('finishes what was under way as soon as there is room', async () => {
+  it('says that nobody knows what becomes of what was under way, and does it as soon as there is room', async () => {
     const nodes = await group(1);
     const leader = await nodes.leader();
-    const pending = leader.node.propose(encoder.encode('waits'));
-    leader.storage.fillDisk();
+    const pending = leader.node.propose(encoder.encode('waits')).catch((error: unknown) => error);
+    leader.storage.fillDisk('no room on the device');
     await nodes.pass(60_000);
+    expect(await nodes.end(pending)).toBeInstanceOf(ProposalUnknownError);
+    expect(await nodes.failure(leader.node.propose(encoder.encode('refused')))).toMatchObject({ code: 'DISK_FULL' });
     expect(leader.journal.commands).toEqual([]);
     leader.storage.freeDisk();
-    expect(await nodes.end(pending)).toMatchObject({ result: 1 });
+    await nodes.until(() => leader.journal.commands.includes('waits'));
   });
 
   it('tells listeners', async () => {

@@ -6,6 +6,7 @@ import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';
 import { MAX_INTEGER } from '../core/types.js';
 import type { Configuration, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
 import { Applier } from './applier.js';
+import { DiskWatch } from './disk-watch.js';
 import { NotLeaderError, ProposalDroppedError } from './errors.js';
 import { HandOver } from './hand-over.js';
 import { LinearizableReads } from './linearizable-reads.js';
@@ -52,6 +53,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly snapshots: SnapshotKeeper;
   private readonly applier: Applier<Result>;
   private readonly handOver: HandOver;
+  private readonly disk: DiskWatch;
   private readonly proposals = new PendingProposals<Result>(PROPOSAL_LIMITS);
   private readonly reads: LinearizableReads;
   private readonly lease: ReadLease | undefined;
@@ -65,7 +67,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private leadingTerm = 0;
   /** term and leader as of the last pass: what was asked of one leader is answered by nobody else */
   private followedLeadership = '';
-  private spaceLack: string | undefined;
   private passScheduled = false;
   private tickTimer: Timer | undefined;
   private backlogTimer: Timer | undefined;
@@ -78,6 +79,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.tickMs = options.tickMs ?? DEFAULT_TICK_MS;
     this.electionTicks = options.electionTicks ?? DEFAULT_ELECTION_TICKS;
     const { tickMs, electionTicks } = this;
+    this.disk = new DiskWatch(options.nodeId, this.logger);
     const firstRequestId = randomInteger(options.random, 1, MAX_FIRST_REQUEST_ID);
     this.reads = new LinearizableReads(firstRequestId, READ_ELECTION_TIMEOUTS * electionTicks);
     this.lease = options.leaseReads && new ReadLease({ tickMs, electionTicks, ...options.leaseReads });
@@ -219,8 +221,11 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private refusal(): Error | undefined {
     if (this.state !== 'running') return new ProposalDroppedError('STOPPED', 'the node is not running');
-    if (this.core?.role !== 'leader') return new NotLeaderError(this.core?.leaderId);
-    return this.spaceLack === undefined ? undefined : new ProposalDroppedError('DISK_FULL', this.spaceLack);
+    const isLeader = this.core?.role === 'leader';
+    const { spaceLack } = this.disk;
+    const full = spaceLack === undefined ? undefined : new ProposalDroppedError('DISK_FULL', spaceLack);
+    if (isLeader || (full && this.core?.leaderId === undefined)) return full;
+    return new NotLeaderError(this.core?.leaderId);
   }
 
   async confirmLeadership(): Promise<void> {
@@ -264,6 +269,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
         this.handOver.tick(core);
         core.tick();
         this.tickReads(core);
+        if (!this.disk.look(core)) return;
+        this.proposals.loseBehind(this.applier.appliedIndex); // all of that waits for the disk, committed or not
+        this.reads.rejectAll(new NotLeaderError(core.leaderId));
       });
     });
   }
@@ -419,10 +427,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   /** A leader without room asks another node to lead; it may have more. */
   private spaceChanged(lack: string | undefined): void {
-    if (lack === undefined && this.spaceLack !== undefined) this.logger.info('there is room on the disk again');
-    if (lack !== undefined && this.spaceLack === undefined) this.logger.error(`no proposals are taken: ${lack}`);
-    const isNew = lack !== undefined && this.spaceLack === undefined;
-    this.spaceLack = lack;
+    const isNew = this.disk.spaceChanged(lack);
     this.guard((core) => {
       if (isNew) core.handOver();
     });
@@ -467,9 +472,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private statusSources(): StatusSources {
     const { nodeId, transport } = this.options;
-    const { core, spaceLack } = this;
-    const { appliedIndex } = this.applier;
-    return { nodeId, core, transport, isAlive: this.isAlive(), appliedIndex, spaceLack };
+    const { core, applier, disk } = this;
+    const { appliedIndex } = applier;
+    return { nodeId, core, transport, isAlive: this.isAlive(), appliedIndex, spaceLack: disk.spaceLack };
   }
 
   onStatusChange(listener: (status: RaftStatus) => void): () => void {

@@ -15,6 +15,7 @@ interface KnownEntry {
 export class Sighting {
   role: RaftRole = 'follower';
   term = 0;
+  vote: NodeId = 0;
   commitIndex = 0;
   lastIndex = 0;
   lastTerm = 0;
@@ -69,12 +70,15 @@ export class ClusterChecker {
       if (seen.role === 'leader' && seen.term === term) this.checkAppendOnly(nodeId, core, seen);
       else this.elected(nodeId, core);
     }
+    if (role === 'pre-candidate' && seen.role === role && seen.term === term && core.vote !== seen.vote)
+      throw new Violation('liveness', `node ${nodeId} votes for node ${core.vote} and goes on collecting pre-votes`);
     if (commitIndex < seen.commitIndex)
       throw new Violation('committed entries stay', `the commit index of node ${nodeId} fell to ${commitIndex}`);
     if (commitIndex > seen.commitIndex) this.advanced(nodeId, core, seen);
     this.configurations.look(nodeId, core, this.records.get(nodeId)?.lastConfiguration);
     seen.role = role;
     seen.term = term;
+    seen.vote = core.vote;
     seen.commitIndex = commitIndex;
     seen.lastIndex = lastIndex;
     seen.lastTerm = core.termAt(lastIndex) ?? 0;

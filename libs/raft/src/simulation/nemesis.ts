@@ -55,6 +55,7 @@ export class Nemesis {
       'restart-voters': () => scenarios.restartVoters(),
       'restart-twice': () => scenarios.restartTwice(),
       'late-answers': () => scenarios.lateAnswers(),
+      'hung-disk': () => scenarios.hungDisk(),
     };
     world.checker.onElection = () => this.meetLeader();
     this.scheduleNext();
@@ -80,6 +81,7 @@ export class Nemesis {
       node.disk.capacityBytes = Number.POSITIVE_INFINITY;
       node.disk.syncMs = world.profile.syncMs;
       node.disk.failingSyncs = 0;
+      node.disk.recover();
       node.boot();
     }
     world.trace.event('everything is mended');

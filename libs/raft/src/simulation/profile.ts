@@ -41,7 +41,8 @@ export type FaultName =
   | 'hand-over-and-cut'
   | 'restart-voters'
   | 'restart-twice'
-  | 'late-answers';
+  | 'late-answers'
+  | 'hung-disk';
 
 /** All that a seed decides before the run begins. Times in milliseconds. */
 export interface Profile {
@@ -94,13 +95,22 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   'restart-voters': 0.3,
   'restart-twice': 0.3,
   'late-answers': 0,
+  'hung-disk': 0,
 };
 
 /** What a family has more, or less, of. */
 const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   mixed: {},
   'mixed-3': {},
-  elections: { 'isolate-leader': 5, 'crash-leader': 5, 'cut-one-way': 4, weather: 5, membership: 0.3, 'bit-rot': 0 },
+  elections: {
+    'isolate-leader': 5,
+    'crash-leader': 5,
+    'cut-one-way': 4,
+    weather: 5,
+    'hung-disk': 2,
+    membership: 0.3,
+    'bit-rot': 0,
+  },
   membership: { membership: 14, 'isolate-leader': 4, partition: 4 },
   reads: { 'isolate-leader': 6, pause: 5, partition: 4, 'restart-twice': 8, membership: 0.5, 'bit-rot': 0 },
   snapshots: { crash: 5, partition: 4, 'slow-disk': 3, membership: 3 },
@@ -110,7 +120,7 @@ const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   leases: { 'isolate-leader': 5, pause: 4, 'hand-over-and-cut': 8, 'restart-voters': 8, membership: 0.3, 'bit-rot': 0 },
   churn: { membership: 20, 'crash-leader': 5, partition: 5, 'isolate-leader': 5 },
   segments: { 'crash-all': 4, crash: 6, 'disk-full': 4, 'slow-disk': 3, membership: 1 },
-  transfers: { transfer: 14, 'slow-disk': 4, weather: 5 },
+  transfers: { transfer: 14, 'slow-disk': 4, weather: 5, 'hung-disk': 2 },
 };
 
 /** Of the seeds about leases, those with late answers have no other fault: one would mend what the other has cut. */

@@ -1,6 +1,10 @@
 import { randomChance, randomFraction, randomItem, type Random } from '@concordat/foundation';
 import type { SimulatedNode } from './simulated-node.js';
+import { Violation } from './violation.js';
 import type { World } from './world.js';
+
+/** So long a leader may lead whose disk has taken a write and not answered, and some ticks. */
+const HUNG_LEADER_ELECTION_TIMEOUTS = 4;
 
 /**
  * Faults in a row that chance alone would seldom bring together: each is what somebody's proof, or somebody's
@@ -95,6 +99,51 @@ export class Scenarios {
       );
     });
     return true;
+  }
+
+  /**
+   * The leader's disk stops answering, and nothing else is wrong: with a write under way it may lead for some election
+   * timeouts, and then another must.
+   */
+  hungDisk(): boolean {
+    const { world } = this;
+    const leader = world.leader();
+    if (!leader || !this.canDoWithout(leader)) return false;
+    this.mend(leader);
+    world.isStaging = true;
+    world.trace.event(`the disk of node ${leader.nodeId} hangs`);
+    leader.disk.hang();
+    world.later(10 * world.electionMs, () => {
+      leader.disk.recover();
+      this.mend(leader);
+    });
+    this.expectSuccessor(leader);
+    return true;
+  }
+
+  /** @throws Violation when it leads some election timeouts after a write of its has begun */
+  private expectSuccessor(old: SimulatedNode): void {
+    const { world } = this;
+    const { core, disk } = old;
+    if (!core || !disk.isHung || world.isCalm) return;
+    const { persistedIndex, lastIndex } = core.inspect();
+    if (persistedIndex === lastIndex) return world.later(world.profile.tickMs, () => this.expectSuccessor(old));
+    world.later(HUNG_LEADER_ELECTION_TIMEOUTS * world.electionMs, () => {
+      if (!disk.isHung || world.isCalm || old.core !== core || core.role !== 'leader') return;
+      // A sync that had begun before may have returned; then the count began with the next write.
+      if (core.inspect().persistedIndex > persistedIndex) return this.expectSuccessor(old);
+      throw new Violation('liveness', `node ${old.nodeId} leads with a disk that does not answer`);
+    });
+  }
+
+  /** Whether the others are a quorum in good health. */
+  private canDoWithout(leader: SimulatedNode): boolean {
+    const { world } = this;
+    const { voters, outgoing } = world.committedConfiguration();
+    const isWell = (node: SimulatedNode | undefined): boolean =>
+      node !== undefined && node !== leader && node.isUp && !node.isPaused && node.disk.isWell(world.profile.syncMs);
+    const count = voters.filter((nodeId) => isWell(world.nodes.get(nodeId))).length;
+    return outgoing.length === 0 && count > voters.length / 2;
   }
 
   private hearsAgain(leader: SimulatedNode, rival: SimulatedNode): void {

@@ -52,6 +52,9 @@ export class SimulatedDisk {
   syncMs = 0;
   /** so many syncs from now on fail */
   failingSyncs = 0;
+  /** syncs do not return until it answers again */
+  private hung: Promise<void> | undefined;
+  private answer: () => void = () => undefined;
   /** a fault that a node may stop at has been injected since the last start */
   hasFailed = false;
   /** bits were changed behind the back of the node */
@@ -83,6 +86,27 @@ export class SimulatedDisk {
       },
       availableBytes: () => Promise.resolve(Math.max(0, this.capacityBytes - this.usedBytes())),
     };
+  }
+
+  get isHung(): boolean {
+    return this.hung !== undefined;
+  }
+
+  /** Whether it is as the profile has it, and no fault waits. */
+  isWell(syncMs: number): boolean {
+    const hasRoom = this.capacityBytes === Number.POSITIVE_INFINITY;
+    return !this.isHung && hasRoom && this.syncMs === syncMs && this.failingSyncs === 0;
+  }
+
+  /** From now on no sync returns, and none fails. */
+  hang(): void {
+    this.hung ??= new Promise((resolve) => (this.answer = resolve));
+  }
+
+  /** All that waits goes on. */
+  recover(): void {
+    this.hung = undefined;
+    this.answer();
   }
 
   usedBytes(): number {
@@ -199,9 +223,10 @@ export class SimulatedDisk {
     this.nameChanges.push(change);
   }
 
-  private syncTime(process: SimulatedProcess): Promise<void> {
+  private async syncTime(process: SimulatedProcess): Promise<void> {
+    if (this.hung) await this.hung;
     const durationMs = randomInteger(this.random, 0, Math.ceil(this.syncMs * 8)) / 8;
-    return new Promise((resolve) => this.clock.setTimer(durationMs, () => process.run(resolve)));
+    await new Promise<void>((resolve) => this.clock.setTimer(durationMs, () => process.run(resolve)));
   }
 
   /** A call that takes no time; what it throws becomes a rejection. */

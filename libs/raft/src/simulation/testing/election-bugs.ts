@@ -110,4 +110,30 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
       },
     ],
   },
+  {
+    name: 'votes and goes on collecting pre-votes',
+    what: 'A pre-candidate that votes for another stays one, and stands against it when its pre-votes come.',
+    rule: 'thesis, 9.6',
+    whoMadeIt: 'this library until it was compared with etcd/raft',
+    edits: [
+      {
+        file: 'core/raft-core.ts',
+        find: "    if (granted && this.currentRole === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);\n",
+        replace: '',
+      },
+    ],
+  },
+  {
+    name: 'leads with a disk that hangs',
+    what: 'A leader waits for its own write as long as it takes, and sends heartbeats meanwhile.',
+    rule: 'this library: a leader whose write does not return for three election timeouts leads no more',
+    whoMadeIt: 'most implementations; operators met it with cloud disks that stall and do not fail',
+    edits: [
+      {
+        file: 'core/raft-core.ts',
+        find: 'if (this.leader && this.persistence.isHung) this.handOverAndLeave();',
+        replace: 'if (this.leader && this.persistence.isHung && this.currentTerm < 0) this.handOverAndLeave();',
+      },
+    ],
+  },
 ];

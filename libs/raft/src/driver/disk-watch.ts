@@ -1,0 +1,40 @@
+import type { Logger } from '@concordat/foundation';
+import type { RaftCore } from '../core/raft-core.js';
+
+/** Knows, and logs, whether this node's disk has room and answers. */
+export class DiskWatch {
+  private wasHung = false;
+  private lack: string | undefined;
+
+  constructor(
+    private readonly nodeId: number,
+    private readonly logger: Logger,
+  ) {}
+
+  /** What the disk has no room for, in words; undefined when there is room. */
+  get spaceLack(): string | undefined {
+    return this.lack;
+  }
+
+  /** @returns whether the disk has just become full */
+  spaceChanged(lack: string | undefined): boolean {
+    const isNew = lack !== undefined && this.lack === undefined;
+    if (lack === undefined && this.lack !== undefined) this.logger.info('there is room on the disk again');
+    if (isNew) this.logger.error(`no proposals are taken: ${lack}`);
+    this.lack = lack;
+    return isNew;
+  }
+
+  /** Once per tick. @returns whether nobody should wait for the disk any longer */
+  look(core: RaftCore): boolean {
+    const isHung = core.isDiskHung;
+    if (isHung && !this.wasHung)
+      this.logger.error(
+        `raft node ${this.nodeId}: a write has not returned for several election timeouts; until the disk answers, ` +
+          'the node neither leads nor stands for election',
+      );
+    if (!isHung && this.wasHung) this.logger.info(`raft node ${this.nodeId}: the disk answers again`);
+    this.wasHung = isHung;
+    return isHung;
+  }
+}
