@@ -3,6 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:f
 import path from 'node:path';
 import { LabError } from '../lab-error.js';
 import type { PartName, PortNumbers } from './ports.js';
+import type { BankLetter } from './postgres.js';
 import { isAlive } from './process-table.js';
 import type { ProcessRecord, Role } from './system-file.js';
 import { waitUntil } from './wait.js';
@@ -44,6 +45,8 @@ export interface SystemContext {
   readonly clusterName: string;
   readonly topicPrefix: string;
   readonly portOffset: number;
+  /** of a cluster beside another system: what it has not got of its own */
+  readonly shared?: { readonly kafkaBrokers: string; databaseUrl(letter: BankLetter): string };
   readonly say: (text: string) => void;
   /** variables for services that are started with this context, beside those that they always get */
   readonly environment?: Readonly<Record<string, string>>;

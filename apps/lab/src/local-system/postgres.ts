@@ -178,12 +178,34 @@ async function withSuperuser<T>(port: number, work: (client: pg.Client) => Promi
 }
 
 /** One role and one database per participant: prepared transactions belong to both. */
-async function createDatabase(port: number, name: string): Promise<void> {
+export async function createDatabase(port: number, name: string): Promise<void> {
   await withSuperuser(port, async (client) => {
     const role = await client.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [name]);
     if (role.rowCount === 0) await client.query(`CREATE ROLE ${name} LOGIN PASSWORD '${name}'`);
     const database = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name]);
     if (database.rowCount === 0) await client.query(`CREATE DATABASE ${name} OWNER ${name}`);
+  });
+}
+
+/** Both of them again, with all that they hold; nothing happens where they are not. */
+export async function dropDatabase(port: number, name: string): Promise<void> {
+  const owner = { host: '127.0.0.1', port, user: SUPERUSER, password: SUPERUSER, database: name };
+  const client = new pg.Client({ ...owner, connectionTimeoutMillis: 2000 });
+  client.on('error', () => undefined);
+  const exists = await client.connect().then(
+    () => true,
+    () => false,
+  );
+  if (exists) {
+    // a database with prepared transactions cannot be dropped
+    const prepared = 'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()';
+    const { rows } = await client.query<{ gid: string }>(prepared);
+    for (const { gid } of rows) await client.query(`ROLLBACK PREPARED ${pg.escapeLiteral(gid)}`);
+    await client.end();
+  }
+  await withSuperuser(port, async (superuser) => {
+    await superuser.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+    await superuser.query(`DROP ROLE IF EXISTS ${name}`);
   });
 }
 

@@ -73,7 +73,7 @@ function nodeService(
         args: ['--enable-source-maps', `--title=concordat-${name}`, main],
         env: {
           ...process.env,
-          KAFKA_BROKERS: kafkaBrokers(context.portOffset),
+          KAFKA_BROKERS: context.shared?.kafkaBrokers ?? kafkaBrokers(context.portOffset),
           CONCORDAT_CLUSTER: context.clusterName,
           CONCORDAT_TOPIC_PREFIX: context.topicPrefix,
           CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
@@ -115,7 +115,8 @@ export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): 
 }
 
 export function bankPart(context: SystemContext, letter: BankLetter): Part {
-  const databaseUrl = givenDatabaseUrl(letter) ?? postgresPart(context, letter).databaseUrl ?? '';
+  const databaseUrl =
+    context.shared?.databaseUrl(letter) ?? givenDatabaseUrl(letter) ?? postgresPart(context, letter).databaseUrl ?? '';
   return nodeService(context, {
     name: `bank-${letter}`,
     role: 'participant',

@@ -60,6 +60,12 @@ export class KafkaTap {
     await this.admin.disconnect();
   }
 
+  /** For topics of a cluster that has ended. */
+  async deleteTopics(topics: readonly string[]): Promise<void> {
+    const existing = new Set(await this.admin.listTopics());
+    await this.admin.deleteTopics({ topics: topics.filter((topic) => existing.has(topic)) });
+  }
+
   /** Where the topics end now. */
   async ends(topics: readonly string[]): Promise<Positions> {
     const positions = new Map<string, number>();

@@ -24,6 +24,7 @@ import { restoreBackup } from './restore-backup.js';
 import { isStandalone, type AnyScenario, type Scenario } from './scenario.js';
 import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
+import { twoClusters } from './two-clusters.js';
 import { unsafe3pc } from './unsafe-3pc.js';
 import type { Check } from './truth.js';
 
@@ -41,6 +42,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   orphans,
   poisonMessage,
   duplicateStorm,
+  twoClusters,
   threePhase,
   unsafe3pc,
   crashEverywhere,

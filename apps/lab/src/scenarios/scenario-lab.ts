@@ -25,7 +25,7 @@ export class ScenarioLab {
   readonly findings: Check[] = [];
 
   constructor(
-    private readonly context: SystemContext,
+    readonly context: SystemContext,
     private readonly file: SystemFile,
     readonly narration: Narration,
     readonly load: Load,

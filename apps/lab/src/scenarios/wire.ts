@@ -25,6 +25,16 @@ export class Wire {
     return `${this.prefix}dead-letter`;
   }
 
+  get outcomes(): string {
+    return `${this.prefix}outcomes`;
+  }
+
+  /** Everything of the cluster. */
+  topics(banks: readonly string[]): string[] {
+    const ofBanks = banks.flatMap((bank) => [this.prepare(bank), this.decide(bank)]);
+    return [...ofBanks, this.replies, this.outcomes, this.deadLetters];
+  }
+
   prepare(bank: string): string {
     return `${this.prefix}prepare.${bank}`;
   }

@@ -1,0 +1,68 @@
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { LabError } from '../lab-error.js';
+import { initialState, requireFreePorts, startParts, stopProcesses } from './local-system.js';
+import type { SystemContext } from './part.js';
+import type { PartName } from './ports.js';
+import { createDatabase, dropDatabase, type BankLetter } from './postgres.js';
+import { SystemFile, type SystemState } from './system-file.js';
+
+export const NEIGHBOUR_NAME = 'neighbour';
+/** Away from the ports of the system beside which it runs, and of all its servers. */
+const PORT_DISTANCE = 300;
+const SERVICES: readonly PartName[] = ['coordinator-1', 'coordinator-2', 'coordinator-3', 'bank-a', 'bank-b', 'bank-c'];
+const LETTERS: readonly BankLetter[] = ['a', 'b', 'c'];
+
+/** A second cluster beside a running system: coordinators and banks of its own, and nothing else. */
+export interface Neighbour {
+  readonly context: SystemContext;
+  readonly file: SystemFile;
+  /** Ends its processes and removes its data, those in the shared server too. */
+  end(): Promise<void>;
+}
+
+/**
+ * Starts a second cluster that shares the broker, the machine and one database server with a running system. It begins
+ * with nothing.
+ *
+ * @throws LabError when the system's databases are not its own servers', or a part does not come up
+ */
+export async function startNeighbour(context: SystemContext, state: SystemState): Promise<Neighbour> {
+  const port = state.processes.find(({ name }) => name === 'postgres-a')?.ports['postgres'];
+  if (port === undefined) throw new LabError('The neighbour needs the local PostgreSQL server postgres-a.');
+  const databaseOf = (letter: BankLetter): string => `${NEIGHBOUR_NAME}_bank_${letter}`;
+  const ofNeighbour: SystemContext = {
+    ...context,
+    directory: path.join(context.directory, NEIGHBOUR_NAME),
+    clusterName: NEIGHBOUR_NAME,
+    portOffset: state.portOffset + PORT_DISTANCE,
+    shared: {
+      kafkaBrokers: state.kafkaBrokers,
+      databaseUrl: (letter) => {
+        const name = databaseOf(letter);
+        return `postgres://${name}:${name}@127.0.0.1:${port}/${name}`;
+      },
+    },
+  };
+  const file = new SystemFile(ofNeighbour.directory);
+  const forget = async (): Promise<void> => {
+    rmSync(ofNeighbour.directory, { recursive: true, force: true });
+    for (const letter of LETTERS) await dropDatabase(port, databaseOf(letter));
+  };
+  const end = async (): Promise<void> => {
+    await stopProcesses(file.read()?.processes ?? []);
+    await forget();
+  };
+  await stopProcesses(file.read()?.processes ?? []); // of a run that was ended in the middle
+  await requireFreePorts(SERVICES, ofNeighbour.portOffset);
+  await forget();
+  for (const letter of LETTERS) await createDatabase(port, databaseOf(letter));
+  file.write({ ...initialState(ofNeighbour), kafkaBrokers: state.kafkaBrokers, ready: true });
+  try {
+    await startParts(ofNeighbour, SERVICES, file, new AbortController().signal);
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return { context: ofNeighbour, file, end };
+}
