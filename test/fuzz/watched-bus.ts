@@ -55,6 +55,10 @@ export class WatchedBus implements MessageBus {
     return this.bus.isConnected();
   }
 
+  obstacle(): string | undefined {
+    return this.bus.obstacle();
+  }
+
   deadLetters(): DeadLetterCounts {
     return this.bus.deadLetters();
   }

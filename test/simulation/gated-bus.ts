@@ -71,6 +71,10 @@ export class GatedBus implements MessageBus {
     return this.bus.isConnected();
   }
 
+  obstacle(): string | undefined {
+    return this.bus.obstacle();
+  }
+
   deadLetters(): DeadLetterCounts {
     return this.bus.deadLetters();
   }

@@ -76,7 +76,10 @@ export interface Subscription {
 export interface MessageBus {
   /** Connects, or keeps trying in the background: publishing and subscribing work as soon as the broker does. */
   start(): Promise<void>;
-  /** Creates topics that do not exist yet. */
+  /**
+   * Sees to it that topics are there, and makes what is missing. Tries again for as long as the broker is away or a
+   * topic cannot be used as it is (`obstacle` says why).
+   */
   ensureTopics(topics: readonly Topic[]): Promise<void>;
   /**
    * Sends messages, in order per topic and key. What is published while a request is under way goes with the
@@ -91,6 +94,8 @@ export interface MessageBus {
    */
   subscribe(options: SubscriptionOptions): Promise<Subscription>;
   isConnected(): boolean;
+  /** Why messages cannot be exchanged now, and what to do about it where a person must; undefined when they can. */
+  obstacle(): string | undefined;
   /** What this process has put aside since its start, by reason. */
   deadLetters(): DeadLetterCounts;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */

@@ -47,6 +47,10 @@ class FailpointBus implements MessageBus {
     return this.bus.isConnected();
   }
 
+  obstacle(): string | undefined {
+    return this.bus.obstacle();
+  }
+
   deadLetters(): DeadLetterCounts {
     return this.bus.deadLetters();
   }

@@ -3,8 +3,8 @@ import { hostname } from 'node:os';
 import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
 import { MessageBusError } from './errors.js';
+import { withTopicAdmin } from './kafka-admin.js';
 import {
-  createTopics,
   KafkaGroupConsumer,
   type KafkaMessageBusOptions,
   KafkaSender,
@@ -18,6 +18,7 @@ import { Namespace } from './namespace.js';
 import { Outbox, type OutboxEntry } from './outbox.js';
 import { publishEach } from './publishing.js';
 import { withTimeLimit } from './time-limit.js';
+import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import type { Topic } from './topics.js';
 
 const DRAIN_MS = 5_000;
@@ -35,6 +36,8 @@ export class KafkaMessageBus implements MessageBus {
   private readonly intake: MessageIntake;
   private readonly outbox: Outbox;
   private readonly sender: KafkaSender;
+  private readonly topicSetup: TopicSetup;
+  private topicProblem: string | undefined;
   private readonly subscriptions = new Set<KafkaSubscription>();
   private stopped = false;
   private starting: Promise<void> | undefined;
@@ -57,7 +60,8 @@ export class KafkaMessageBus implements MessageBus {
     quietIdleConnections();
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
-    this.sender = new KafkaSender(this.settings);
+    this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
+    this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names));
     this.outbox = new Outbox({
       send: (batch) => this.sender.send(batch),
       defer: (action) => void setImmediate(action),
@@ -78,12 +82,15 @@ export class KafkaMessageBus implements MessageBus {
   async ensureTopics(topics: readonly Topic[]): Promise<void> {
     const { clock, logger, random } = this.settings;
     const names = topics.map((topic) => this.namespace.topic(topic));
+    let told: string | undefined;
     for (let attempt = 0; ; attempt++) {
       if (this.stopped) throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped before the topics stood');
       try {
-        return await createTopics(this.settings, names);
+        return await this.setUpTopics(names);
       } catch (error) {
-        if (attempt === 0) logger.warn(`cannot create topics yet, trying again: ${errorMessage(error)}`);
+        const problem = errorMessage(error);
+        if (problem !== told) logger.warn(`the topics cannot be used yet, trying again: ${problem}`);
+        told = problem;
       }
       await new Promise<void>((resolve) => void clock.setTimer(backoffMs(attempt, RECONNECT, random), resolve));
     }
@@ -98,7 +105,8 @@ export class KafkaMessageBus implements MessageBus {
     const { clock, random, logger, commitIntervalMs, stallTimeoutMs } = this.settings;
     const subscription: KafkaSubscription = new KafkaSubscription(
       {
-        createConsumer: (group, topics, events) => new KafkaGroupConsumer(this.settings, group, topics, events),
+        createConsumer: (group, topics, events) =>
+          new KafkaGroupConsumer(this.settings, group, topics, events, (names) => this.setUpTopics(names)),
         intake: this.intake,
         uniqueGroup: (group) => `${group}.${randomUUID()}`,
         onEnded: () => this.subscriptions.delete(subscription),
@@ -124,6 +132,11 @@ export class KafkaMessageBus implements MessageBus {
     return !this.stopped && this.sender.isConnected;
   }
 
+  obstacle(): string | undefined {
+    if (this.topicProblem !== undefined) return this.topicProblem;
+    return this.isConnected() ? undefined : 'the broker cannot be reached';
+  }
+
   deadLetters(): DeadLetterCounts {
     return this.intake.deadLetters;
   }
@@ -134,6 +147,17 @@ export class KafkaMessageBus implements MessageBus {
     await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
     await this.outbox.close(DRAIN_MS);
     await this.sender.disconnect();
+  }
+
+  /** What a person must put right at the broker is remembered until it is, for `obstacle`. */
+  private async setUpTopics(names: readonly string[]): Promise<void> {
+    try {
+      await withTopicAdmin(this.settings, (admin) => this.topicSetup.ensure(admin, names));
+      this.topicProblem = undefined;
+    } catch (error) {
+      if (error instanceof TopicSetupError) this.topicProblem = error.message;
+      throw error;
+    }
   }
 
   /** Waits a while; what takes longer goes on in the background. */

@@ -57,36 +57,15 @@ export type KafkaSettings = Required<
   Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'outboxLimits'>;
 
 const CONNECTION_TIMEOUT_MS = 3_000;
-const REQUEST_TIMEOUT_MS = 10_000;
+export const REQUEST_TIMEOUT_MS = 10_000;
 const SEND_LIMIT_MS = 25_000;
-const DISCONNECT_LIMIT_MS = 3_000;
+export const DISCONNECT_LIMIT_MS = 3_000;
 export const RECONNECT = { baseMs: 100, capMs: 2_000 };
 /** A producer that failed so often in a row is built anew: it may hold on to brokers that are gone. */
 const FAILURES_BEFORE_REBUILD = 10;
-/** Room for a record's key, headers and framing beside the message itself. */
-const RECORD_OVERHEAD_BYTES = 64 * 1024;
 
-/** Topics are made seldom: the connection for it lives no longer than the request. */
-export async function createTopics(settings: KafkaSettings, topics: readonly string[]): Promise<void> {
-  const { clock, partitions, replicationFactor } = settings;
-  const admin = createClient(settings).admin({ retry: { retries: 2 } });
-  const maximumBytes = String(LIMITS.messageBytes + RECORD_OVERHEAD_BYTES);
-  try {
-    await admin.connect();
-    await admin.createTopics({
-      waitForLeaders: true,
-      timeout: REQUEST_TIMEOUT_MS,
-      topics: [...new Set(topics)].map((topic) => ({
-        topic,
-        numPartitions: partitions,
-        replicationFactor,
-        configEntries: [{ name: 'max.message.bytes', value: maximumBytes }],
-      })),
-    });
-  } finally {
-    await withTimeLimit(clock, DISCONNECT_LIMIT_MS, 'the disconnection', admin.disconnect()).catch(() => undefined);
-  }
-}
+/** Makes topics that are missing, by their names on the broker; rejects when one of them cannot be used. */
+export type EnsureTopics = (topics: readonly string[]) => Promise<void>;
 
 /** The producer, connected without end and built anew when it keeps failing. */
 export class KafkaSender {
@@ -95,7 +74,10 @@ export class KafkaSender {
   private failures = 0;
   private ended = false;
 
-  constructor(private readonly settings: KafkaSettings) {}
+  constructor(
+    private readonly settings: KafkaSettings,
+    private readonly ensureTopics: EnsureTopics,
+  ) {}
 
   /** Resolves with true when connected, with false when `disconnect` came first. */
   async connect(): Promise<boolean> {
@@ -137,8 +119,9 @@ export class KafkaSender {
 
   private async afterFailure(error: unknown, topics: readonly string[]): Promise<void> {
     const types = errorTypes(error);
-    if (types.some((type) => REFUSALS.has(type))) throw new SendRefusedError(errorMessage(error), { cause: error });
-    if (types.includes('UNKNOWN_TOPIC_OR_PARTITION')) return createTopics(this.settings, topics);
+    if (types.some((type) => REFUSALS.has(type)))
+      throw new SendRefusedError(describeRefusal(error, types), { cause: error });
+    if (types.includes('UNKNOWN_TOPIC_OR_PARTITION')) return this.ensureTopics(topics);
     this.isConnected = false;
     if (++this.failures % FAILURES_BEFORE_REBUILD === 0) await this.giveUpProducer();
   }
@@ -177,6 +160,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
     private readonly group: string,
     private readonly topics: readonly string[],
     private readonly events: ConsumerEvents,
+    private readonly ensureTopics: EnsureTopics,
   ) {
     const { sessionTimeoutMs, fetchWaitMs } = settings;
     // a client of its own: kafkajs shares remembered offsets between the consumers of one client
@@ -204,7 +188,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
       await this.consumer.subscribe({ topics: [...this.topics], fromBeginning: true });
     } catch (error) {
       if (!errorTypes(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error;
-      await createTopics(this.settings, this.topics);
+      await this.ensureTopics(this.topics);
       await this.consumer.subscribe({ topics: [...this.topics], fromBeginning: true });
     }
   }
@@ -324,7 +308,8 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'TOPIC_AUTHORIZATION_FAILED',
 ]);
 
-function createClient({ brokers, clientId, ssl, sasl, logger, clock }: KafkaSettings): Kafka {
+/** A client of kafkajs with our settings; its complaints are put into proportion. */
+export function createClient({ brokers, clientId, ssl, sasl, logger, clock }: KafkaSettings): Kafka {
   return new Kafka({
     brokers: [...brokers],
     clientId,
@@ -360,8 +345,14 @@ function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntr
   logger.warn(text);
 }
 
+/** With the right that is lacking, where it is one. */
+function describeRefusal(error: unknown, types: readonly string[]): string {
+  const message = errorMessage(error);
+  return types.includes('TOPIC_AUTHORIZATION_FAILED') ? `${message}: grant this user Write on the topic` : message;
+}
+
 /** The protocol's names of an error and of what caused it. */
-function errorTypes(error: unknown): string[] {
+export function errorTypes(error: unknown): string[] {
   const types: string[] = [];
   for (let next = error, depth = 0; next instanceof Error && depth < 8; next = next.cause, depth++) {
     if ('type' in next && typeof next.type === 'string') types.push(next.type);

@@ -80,6 +80,10 @@ export class MemoryMessageBus implements MessageBus {
     return this.state === 'started' && this.broker.isUp;
   }
 
+  obstacle(): string | undefined {
+    return this.isConnected() ? undefined : 'the broker cannot be reached';
+  }
+
   deadLetters(): DeadLetterCounts {
     return this.intake.deadLetters;
   }

@@ -66,8 +66,9 @@ export class RepliesConsumer {
 
   /** Why the node could not hear a participant now; undefined when it can. */
   obstacle(): string | undefined {
-    if (!this.subscription) return 'replies are not consumed yet: the broker has not been reached';
-    return this.bus.isConnected() ? undefined : 'the broker cannot be reached';
+    const obstacle = this.bus.obstacle();
+    if (this.subscription) return obstacle;
+    return `replies are not consumed yet: ${obstacle ?? 'the broker has not been reached'}`;
   }
 
   async stop(): Promise<void> {

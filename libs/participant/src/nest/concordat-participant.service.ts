@@ -39,6 +39,8 @@ export interface ParticipantHealth {
   readonly busConnected: boolean;
   readonly databaseReachable: boolean;
   readonly consuming: boolean;
+  /** why messages cannot be exchanged, and what to do about it; absent when they can */
+  readonly obstacle?: string;
 }
 
 /**
@@ -131,7 +133,9 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       () => true,
       () => false,
     );
-    return { ready: busConnected && consuming && databaseReachable, busConnected, databaseReachable, consuming };
+    const obstacle = this.bus.obstacle();
+    const ready = busConnected && consuming && databaseReachable && obstacle === undefined;
+    return { ready, busConnected, databaseReachable, consuming, ...(obstacle !== undefined && { obstacle }) };
   }
 
   metrics(): ParticipantMetrics {

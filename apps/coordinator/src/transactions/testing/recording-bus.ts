@@ -56,6 +56,10 @@ export class RecordingBus implements MessageBus {
     return this.connected;
   }
 
+  obstacle(): string | undefined {
+    return this.connected ? undefined : 'the broker cannot be reached';
+  }
+
   deadLetters(): DeadLetterCounts {
     return noDeadLetters();
   }

@@ -1,0 +1,87 @@
+import { ConfigResourceTypes, type Admin } from 'kafkajs';
+import {
+  createClient,
+  DISCONNECT_LIMIT_MS,
+  errorTypes,
+  REQUEST_TIMEOUT_MS,
+  type KafkaSettings,
+} from './kafka-client.js';
+import { withTimeLimit } from './time-limit.js';
+import type { TopicAdmin, TopicDescription, TopicSettings } from './topic-setup.js';
+
+const FORBIDDEN: ReadonlySet<string> = new Set(['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED']);
+
+/** The names of what a request was refused for; kafkajs gathers those of several topics in one error. */
+function typesOf(error: unknown): string[] {
+  const gathered = error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors : [];
+  return [error, ...(gathered as unknown[])].flatMap(errorTypes);
+}
+
+const isForbidden = (error: unknown): boolean => typesOf(error).some((type) => FORBIDDEN.has(type));
+
+/** Topics by kafkajs' administrative client. */
+class KafkaTopicAdmin implements TopicAdmin {
+  constructor(private readonly admin: Admin) {}
+
+  async describe(topic: string): Promise<TopicDescription | 'missing' | 'forbidden'> {
+    try {
+      const { topics } = await this.admin.fetchTopicMetadata({ topics: [topic] });
+      const partitions = topics[0]?.partitions.length ?? 0;
+      return { partitions, maximumMessageBytes: await this.maximumMessageBytes(topic) };
+    } catch (error) {
+      if (isForbidden(error)) return 'forbidden';
+      if (typesOf(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) return 'missing';
+      throw error;
+    }
+  }
+
+  async create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'> {
+    const { partitions, replicationFactor, maximumMessageBytes } = settings;
+    try {
+      const made = await this.admin.createTopics({
+        waitForLeaders: true,
+        timeout: REQUEST_TIMEOUT_MS,
+        topics: [
+          {
+            topic,
+            numPartitions: partitions,
+            replicationFactor,
+            configEntries: [{ name: 'max.message.bytes', value: String(maximumMessageBytes) }],
+          },
+        ],
+      });
+      return made ? 'created' : 'exists';
+    } catch (error) {
+      if (isForbidden(error)) return 'forbidden';
+      throw error;
+    }
+  }
+
+  /** Undefined without the right to look (DescribeConfigs), which nothing else needs. */
+  private async maximumMessageBytes(topic: string): Promise<number | undefined> {
+    const name = 'max.message.bytes';
+    try {
+      const { resources } = await this.admin.describeConfigs({
+        includeSynonyms: false,
+        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
+      });
+      const value = resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
+      return value === undefined ? undefined : Number(value);
+    } catch (error) {
+      if (isForbidden(error)) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Topics are looked after seldom: the connection for it lives no longer than `work`. */
+export async function withTopicAdmin<T>(settings: KafkaSettings, work: (admin: TopicAdmin) => Promise<T>): Promise<T> {
+  const admin = createClient(settings).admin({ retry: { retries: 2 } });
+  try {
+    await admin.connect();
+    return await work(new KafkaTopicAdmin(admin));
+  } finally {
+    const disconnected = withTimeLimit(settings.clock, DISCONNECT_LIMIT_MS, 'the disconnection', admin.disconnect());
+    await disconnected.catch(() => undefined);
+  }
+}

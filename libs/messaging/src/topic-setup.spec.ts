@@ -1,0 +1,87 @@
+import { describe, expect, it } from '@jest/globals';
+import { silentLogger } from '@concordat/foundation';
+import {
+  LEAST_TOPIC_MESSAGE_BYTES,
+  TOPIC_MESSAGE_BYTES,
+  TopicSetup,
+  TopicSetupError,
+  type TopicAdmin,
+  type TopicDescription,
+} from './topic-setup.js';
+
+const GOOD: TopicDescription = { partitions: 1, maximumMessageBytes: TOPIC_MESSAGE_BYTES };
+
+function createSetup(topics: Record<string, TopicDescription | 'forbidden'>, mayCreate = true) {
+  const made: string[] = [];
+  const warnings: string[] = [];
+  const admin: TopicAdmin = {
+    describe: async (topic) => topics[topic] ?? 'missing',
+    create: async (topic) => {
+      made.push(topic);
+      return mayCreate ? 'created' : 'forbidden';
+    },
+  };
+  const logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) };
+  const setup = new TopicSetup({ partitions: 1, replicationFactor: -1 }, logger);
+  const problemOf = async (...names: string[]): Promise<string | undefined> => {
+    try {
+      await setup.ensure(admin, names);
+      return undefined;
+    } catch (error) {
+      if (error instanceof TopicSetupError) return error.message;
+      throw error;
+    }
+  };
+  return { made, warnings, problemOf, setup, admin };
+}
+
+describe('the set-up of topics', () => {
+  it('makes what is missing, and nothing that is there', async () => {
+    const { made, problemOf } = createSetup({ a: GOOD });
+    expect(await problemOf('a', 'b')).toBeUndefined();
+    expect(made).toEqual(['b']);
+  });
+
+  it('needs no right to make topics that an administrator has made', async () => {
+    const { made, problemOf, warnings } = createSetup(
+      { a: GOOD, b: { ...GOOD, maximumMessageBytes: undefined } },
+      false,
+    );
+    expect(await problemOf('a', 'b')).toBeUndefined();
+    expect([made, warnings]).toEqual([[], []]);
+  });
+
+  it('names each topic that is not usable, the right that is lacking and what to do', async () => {
+    const { problemOf } = createSetup({ a: 'forbidden', b: GOOD }, false);
+    const problem = await problemOf('a', 'b', 'c');
+    expect(problem).toContain('"a": grant Describe on it');
+    expect(problem).toContain('"c" does not exist, and this user may not make it');
+    expect(problem).toContain(`max.message.bytes of at least ${TOPIC_MESSAGE_BYTES}, or grant Create`);
+    expect(problem).not.toContain('"b"');
+  });
+
+  it('refuses a topic that cannot carry every vote, and warns once of one that cannot carry all work', async () => {
+    const small = { partitions: 1, maximumMessageBytes: LEAST_TOPIC_MESSAGE_BYTES - 1 };
+    const ordinary = { partitions: 1, maximumMessageBytes: 1_048_588 };
+    const { problemOf, warnings } = createSetup({ small, ordinary });
+    expect(await problemOf('small')).toContain(`max.message.bytes, now ${small.maximumMessageBytes}, to at least`);
+    expect(await problemOf('ordinary')).toBeUndefined();
+    expect(await problemOf('ordinary')).toBeUndefined();
+    expect(warnings).toEqual([expect.stringContaining('"ordinary" cannot carry the largest work')]);
+  });
+
+  it('warns of a topic with fewer partitions than are set', async () => {
+    const { admin, warnings } = createSetup({ a: GOOD });
+    const logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) };
+    await new TopicSetup({ partitions: 4, replicationFactor: -1 }, logger).ensure(admin, ['a']);
+    expect(warnings).toEqual([expect.stringContaining('"a" has 1 partitions, 4 are set')]);
+  });
+
+  it('says why the broker refuses a topic, and passes on that it cannot be asked', async () => {
+    const { admin, setup } = createSetup({});
+    const refuses = { ...admin, create: () => Promise.reject(new Error('replication factor larger than brokers')) };
+    await expect(setup.ensure(refuses, ['a'])).rejects.toThrow('"a" does not exist and cannot be made: replication');
+    const away = { ...admin, describe: () => Promise.reject(new Error('connection refused')) };
+    await expect(setup.ensure(away, ['a'])).rejects.not.toBeInstanceOf(TopicSetupError);
+  });
+});

@@ -1,0 +1,112 @@
+import { LIMITS } from '@concordat/commit-protocol';
+import { CodedError, errorMessage, type CodedErrorOptions, type Logger } from '@concordat/foundation';
+
+/** Room for a record's key, headers and framing beside the message itself. */
+const RECORD_OVERHEAD_BYTES = 64 * 1024;
+/** What every message fits into. */
+export const TOPIC_MESSAGE_BYTES = LIMITS.messageBytes + RECORD_OVERHEAD_BYTES;
+/**
+ * Votes, decisions and ends fit into this; with less one of them could be lost for ever, and a transaction would never
+ * end. Work may be larger: what of it does not fit is refused by the broker, and its transaction ends at its deadline.
+ */
+export const LEAST_TOPIC_MESSAGE_BYTES = 4 * LIMITS.resultsBytes;
+
+/** What the broker says of a topic; `undefined` where this user may not know. */
+export interface TopicDescription {
+  readonly partitions: number;
+  readonly maximumMessageBytes: number | undefined;
+}
+
+/** The broker's side of the set-up. */
+export interface TopicAdmin {
+  /** `missing`: there is none; `forbidden`: this user may not look. Rejects when the broker cannot be asked. */
+  describe(topic: string): Promise<TopicDescription | 'missing' | 'forbidden'>;
+  /** `exists`: somebody else was faster; `forbidden`: this user may not. @throws for any other reason */
+  create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'>;
+}
+
+export interface TopicSettings {
+  readonly partitions: number;
+  readonly replicationFactor: number;
+  readonly maximumMessageBytes: number;
+}
+
+/** A topic that cannot be used as it is: a person must change something at the broker. The message says what. */
+export class TopicSetupError extends CodedError {
+  readonly code = 'TOPIC_NOT_USABLE';
+  readonly retryable = true;
+
+  constructor(message: string, options?: CodedErrorOptions) {
+    super(message, options);
+  }
+}
+
+/**
+ * Sees to it that topics are there and can carry every message that must not be lost. Looks first and makes only what
+ * is missing, so that topics made by an administrator need no right to make any.
+ */
+export class TopicSetup {
+  /** what has been said once of a topic */
+  private readonly warned = new Set<string>();
+
+  constructor(
+    private readonly settings: Pick<TopicSettings, 'partitions' | 'replicationFactor'>,
+    private readonly logger: Logger,
+  ) {}
+
+  /** @throws TopicSetupError that names every topic that is not usable, and what to do; anything else may pass by itself */
+  async ensure(admin: TopicAdmin, topics: readonly string[]): Promise<void> {
+    const problems: string[] = [];
+    for (const topic of new Set(topics)) {
+      const problem = await this.ensureOne(admin, topic);
+      if (problem !== undefined) problems.push(problem);
+    }
+    if (problems.length > 0) throw new TopicSetupError(problems.join('; '));
+  }
+
+  private async ensureOne(admin: TopicAdmin, topic: string): Promise<string | undefined> {
+    const found = await admin.describe(topic);
+    if (found === 'forbidden') return `this user may not look at the topic "${topic}": grant Describe on it`;
+    return found === 'missing' ? await this.make(admin, topic) : this.judge(topic, found);
+  }
+
+  private async make(admin: TopicAdmin, topic: string): Promise<string | undefined> {
+    const { partitions, replicationFactor } = this.settings;
+    try {
+      const made = await admin.create(topic, {
+        partitions,
+        replicationFactor,
+        maximumMessageBytes: TOPIC_MESSAGE_BYTES,
+      });
+      if (made !== 'forbidden') return undefined;
+    } catch (error) {
+      return `the topic "${topic}" does not exist and cannot be made: ${errorMessage(error)}`;
+    }
+    return (
+      `the topic "${topic}" does not exist, and this user may not make it: make it with max.message.bytes of at least ` +
+      `${TOPIC_MESSAGE_BYTES}, or grant Create on it or on the cluster`
+    );
+  }
+
+  private judge(topic: string, { partitions, maximumMessageBytes }: TopicDescription): string | undefined {
+    if (partitions < this.settings.partitions) {
+      this.warnOnce(
+        `the topic "${topic}" has ${partitions} partitions, ${this.settings.partitions} are set: at most so many ` +
+          'processes of a participant get messages; add partitions to it',
+      );
+    }
+    if (maximumMessageBytes === undefined || maximumMessageBytes >= TOPIC_MESSAGE_BYTES) return undefined;
+    const change = `set its max.message.bytes, now ${maximumMessageBytes}, to at least ${TOPIC_MESSAGE_BYTES}`;
+    if (maximumMessageBytes < LEAST_TOPIC_MESSAGE_BYTES) {
+      return `the topic "${topic}" cannot carry every vote and decision: ${change}`;
+    }
+    this.warnOnce(`the topic "${topic}" cannot carry the largest work, which the broker would refuse: ${change}`);
+    return undefined;
+  }
+
+  private warnOnce(text: string): void {
+    if (this.warned.has(text)) return;
+    this.warned.add(text);
+    this.logger.warn(text);
+  }
+}
