@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import { LIMITS } from '@concordat/commit-protocol';
 import { backoffMs, type Clock, errorMessage, guarded, type Logger, type Random } from '@concordat/foundation';
 import {
   type Cluster,

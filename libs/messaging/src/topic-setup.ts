@@ -1,5 +1,5 @@
 import { LIMITS } from '@concordat/commit-protocol';
-import { CodedError, errorMessage, type CodedErrorOptions, type Logger } from '@concordat/foundation';
+import { CodedError, errorMessage, type Logger } from '@concordat/foundation';
 
 /** Room for a record's key, headers and framing beside the message itself. */
 const RECORD_OVERHEAD_BYTES = 64 * 1024;
@@ -35,10 +35,6 @@ export interface TopicSettings {
 export class TopicSetupError extends CodedError {
   readonly code = 'TOPIC_NOT_USABLE';
   readonly retryable = true;
-
-  constructor(message: string, options?: CodedErrorOptions) {
-    super(message, options);
-  }
 }
 
 /**
