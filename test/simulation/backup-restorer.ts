@@ -13,7 +13,7 @@ const ANCIENT_MS = 3_600_000;
  * of a backup of long ago, branches that are older than what the coordinators remember: those are the operator's.
  */
 export class BackupRestorer {
-  readonly counts = { restored: 0, ancient: 0 };
+  readonly counts = { restored: 0, ancient: 0, earlier: 0 };
   private ancient = 0;
 
   /** @param later does something after a while unless everything was healed before */
@@ -61,10 +61,27 @@ export class BackupRestorer {
   }
 
   private bringBackAncient(database: ModelledDatabase): void {
+    const { world } = this;
+    if (!world.checker.hasExpired || !database.isUp) return;
+    this.bringBack(database, world.checker.watermark - ANCIENT_MS);
+  }
+
+  /**
+   * Branches that were prepared before the group was born, by an earlier one that lost its data a moment or an hour
+   * ago: as much as anybody else's, their transactions are the operator's.
+   */
+  leaveByEarlierGroup(): void {
+    for (const database of this.world.databases) {
+      if (!randomChance(this.random, 0.5)) continue;
+      const agoMs = randomItem(this.random, [1, 1_000, ANCIENT_MS]);
+      this.counts.earlier++;
+      this.bringBack(database, this.world.clock.now() - agoMs);
+    }
+  }
+
+  private bringBack(database: ModelledDatabase, begunAt: number): void {
     const { random, world } = this;
-    const bornAt = world.checker.watermark - ANCIENT_MS;
-    if (bornAt < 0 || !database.isUp) return;
-    const ids = new UuidV7Generator(() => bornAt, random);
+    const ids = new UuidV7Generator(() => begunAt, random);
     const transactionId = ids.next();
     const branchId = ids.next();
     const account = randomItem(random, [...database.balances.keys()]);

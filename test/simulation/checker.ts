@@ -4,6 +4,7 @@ import type {
   BranchEnd,
   CoordinatorMessage,
   Decision,
+  ExpireRecord,
   LogRecord,
   OperationCall,
   Protocol,
@@ -74,6 +75,8 @@ export function rankOf(status: TransactionStatus): number {
   return RANK[status];
 }
 
+/** A clock within what is allowed, a log that was silent for less than a step, and a record on its way. */
+const RETENTION_TOLERANCE_MS = 90_000;
 /** Without faults a commit that has arrived waits for nothing but a few statements. */
 const PHASE_TWO_CALM_MS = 200;
 
@@ -103,23 +106,47 @@ export class Checker implements DatabaseObserver {
   private readonly leaders = new Map<number, number>();
   private readonly termOf = new Map<number, number>();
   private readonly told = new Map<string, { rank: number; decision?: Decision }>();
+  /** in true time: of what has ended and is not dropped */
+  private readonly endedTimes = new Map<string, number>();
   private retentionWatermark = 0;
+  private dropped = 0;
+  private clocksSet = false;
   private calm = false;
   private violation: ViolationError | undefined;
 
   /**
    * @param comparedEvery the whole states of the nodes are compared at every so many-th index
+   * @param retentionMs how long what has ended must be known
    * @param isDurable whether a majority of disks holds the entry of an index with these very bytes
    */
   constructor(
     private readonly trace: Trace,
-    private readonly comparedEvery: number,
+    private readonly options: { readonly comparedEvery: number; readonly retentionMs: number },
     private readonly isDurable: (index: number) => boolean,
   ) {}
 
   /** Up to this time, in milliseconds since 1970, the log may have forgotten what had ended. */
   get watermark(): number {
     return this.retentionWatermark;
+  }
+
+  /** Whether the log has dropped anything. */
+  get hasExpired(): boolean {
+    return this.dropped > 0;
+  }
+
+  /** Whether anybody may ask about what nobody knows any more. */
+  get mayMeetOld(): boolean {
+    return this.hasExpired || this.ancient.length > 0;
+  }
+
+  /** Whether clocks may have been found to differ. */
+  get clocksWereSet(): boolean {
+    return this.clocksSet;
+  }
+
+  clockSet(): void {
+    this.clocksSet = true;
   }
 
   mayBeForgotten(transactionId: string): boolean {
@@ -161,10 +188,12 @@ export class Checker implements DatabaseObserver {
       this.applied[index] = summary;
       this.trace.event(() => `applied ${index} by ${nodeId}: ${summary}`);
       this.learn(index, record, result);
+      this.retentionWatermark = log.state.watermark;
+      if (record.type === 'expire') this.expired(log, record);
     } else if (known !== summary) {
       this.violate(`node ${nodeId} applied at ${index}\n  ${summary}\nanother one\n  ${known}`);
     }
-    if (index % this.comparedEvery === 0) this.compareState(nodeId, log, index);
+    if (index % this.options.comparedEvery === 0) this.compareState(nodeId, log, index);
   }
 
   /** The whole state at an index, as a snapshot would carry it, and the archive behind it. */
@@ -352,7 +381,6 @@ export class Checker implements DatabaseObserver {
 
   private learn(index: number, record: LogRecord, result: ApplyResult): void {
     if (!this.isDurable(index)) this.violate(`entry ${index} is applied and not on a majority of disks`);
-    if (record.type === 'expire') this.retentionWatermark = Math.max(this.retentionWatermark, record.before);
     if (record.type === 'begin' && result.refusal === undefined)
       this.learnKey(record.idempotency?.key, record.transactionId);
     for (const state of result.transactions) {
@@ -377,7 +405,26 @@ export class Checker implements DatabaseObserver {
         this.violate(`the outcome of ${state.transactionId} changes`);
       if (state.outcome) known.outcome = state.outcome;
       if (state.outcome === 'mixed' && !mixed) this.violate(`AC1: ${state.transactionId} is mixed`);
-      if (state.endedAt !== undefined) known.endedIndex ??= index;
+      if (state.endedAt !== undefined && known.endedIndex === undefined) {
+        known.endedIndex = index;
+        this.endedTimes.set(state.transactionId, this.trace.time);
+      }
+    }
+  }
+
+  /** What has been dropped is never presumed about, and was kept as long as it was promised, in true time. */
+  private expired({ state }: DecisionLog, { crowded }: ExpireRecord): void {
+    const left = new Set<string>();
+    for (const { transactionId } of state.newestFirst()) left.add(transactionId);
+    for (const [transactionId, endedAt] of this.endedTimes) {
+      if (left.has(transactionId)) continue;
+      this.endedTimes.delete(transactionId);
+      this.dropped++;
+      const keptMs = this.trace.time - endedAt;
+      if (!state.mayHaveExpired(transactionId))
+        this.violate(`${transactionId} is dropped, and would be presumed aborted`);
+      if (!crowded && keptMs < this.options.retentionMs - RETENTION_TOLERANCE_MS)
+        this.violate(`C2: ${transactionId} and its keys are dropped ${keptMs} ms after its end`);
     }
   }
 

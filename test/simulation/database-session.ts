@@ -92,13 +92,13 @@ export class DatabaseSession {
     return this.statement(() => this.database.prepared.has(gid));
   }
 
-  listPrepared(): Promise<{ gid: string; transactionId: string; branchId: string; preparedAt: number }[]> {
+  listPrepared(): Promise<{ gid: string; transactionId: string; branchId: string; ageMs: number }[]> {
     return this.statement(() =>
-      [...this.database.prepared].map(([gid, { transactionId, branchId, preparedAt }]) => ({
+      [...this.database.prepared].map(([gid, { transactionId, branchId, stamp }]) => ({
         gid,
         transactionId,
         branchId,
-        preparedAt,
+        ageMs: this.database.machine.now() - stamp,
       })),
     );
   }

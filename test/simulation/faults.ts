@@ -28,7 +28,10 @@ const FAULT_CLASSES = [
   'restore-backup',
   'message-loss',
   'other-cluster',
+  'clock-step',
 ] as const;
+
+const CLOCK_STEPS_MS = [300, 4_000, 90_000, 3_600_000, 30 * 3_600_000];
 
 export type FaultClass = (typeof FAULT_CLASSES)[number];
 
@@ -91,6 +94,7 @@ export class FaultInjector {
       database.restart();
     }
     for (const node of world.coordinators) node.freeDisk();
+    for (const { machine } of [...world.coordinators, ...world.participants, ...world.databases]) machine.aheadMs = 0;
     for (const node of [...world.coordinators, ...world.participants]) {
       node.process?.resume();
       if (!node.process) node.boot();
@@ -173,6 +177,8 @@ export class FaultInjector {
         return world.broker.setFaults({ lossProbability: randomChance(random, 0.5) ? 0.2 : 0 });
       case 'other-cluster':
         return this.otherCluster.speak();
+      case 'clock-step':
+        return this.stepClock();
     }
   }
 
@@ -186,6 +192,22 @@ export class FaultInjector {
     this.later(minimumMs, maximumMs, () => {
       if (!node.process) node.boot();
     });
+  }
+
+  /**
+   * Somebody sets the clock of a machine, by seconds or hours, or sets it right. Not before the group is born: what a
+   * majority of wrong clocks says then, nobody can know better.
+   */
+  private stepClock(): void {
+    const { random, world } = this;
+    if (!world.coordinators.some(({ log }) => log?.state.bornAt !== undefined)) return;
+    const leader = world.coordinators.find(({ log }) => log?.leadership().epoch);
+    const machines = [...world.coordinators, ...world.participants, ...world.databases];
+    const { machine } = leader && randomChance(random, 0.3) ? leader : randomItem(random, machines);
+    const sizeMs = randomItem(random, CLOCK_STEPS_MS);
+    machine.aheadMs = randomChance(random, 0.3) ? 0 : randomChance(random, 0.5) ? sizeMs : -sizeMs;
+    world.checker.clockSet();
+    world.trace.event(() => `a clock is set to ${machine.aheadMs} ms`);
   }
 
   /** Asked of the leader as a rule; to any node, itself and those that are down among them. */

@@ -10,6 +10,7 @@ import type { BranchError } from '@concordat/commit-protocol';
 import { DatabaseError } from './database-error.js';
 import { DatabaseSession } from './database-session.js';
 import { LockTable } from './lock-table.js';
+import { MachineClock } from './machine-clock.js';
 import type { AcceptorRow } from './modelled-acceptor.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
@@ -88,7 +89,10 @@ export interface Prepared {
   readonly transaction: LocalTransaction;
   readonly transactionId: string;
   readonly branchId: string;
+  /** in monotonic time: when it was prepared in truth */
   readonly preparedAt: number;
+  /** when it was prepared by the clock of the database */
+  readonly stamp: number;
 }
 
 /** All that a backup holds. */
@@ -105,6 +109,7 @@ interface Backup {
  * statement. A statement that has been sent is carried out even when its client dies meanwhile.
  */
 export class ModelledDatabase {
+  readonly machine: MachineClock;
   readonly balances = new Map<string, number>();
   readonly ledger = new Map<string, LedgerRow>();
   readonly prepared = new Map<string, Prepared>();
@@ -124,6 +129,7 @@ export class ModelledDatabase {
     readonly lies: DatabaseLies = {},
   ) {
     this.locks = new LockTable(clock);
+    this.machine = new MachineClock(clock);
   }
 
   get isUp(): boolean {
@@ -265,7 +271,13 @@ export class ModelledDatabase {
     const [branch] = transaction.ledger;
     invariant(branch, 'a branch is prepared with its ledger row');
     const [branchId, { transactionId }] = branch;
-    this.prepared.set(gid, { transaction, transactionId, branchId, preparedAt: this.clock.now() });
+    this.prepared.set(gid, {
+      transaction,
+      transactionId,
+      branchId,
+      preparedAt: this.clock.monotonic(),
+      stamp: this.machine.now(),
+    });
     if (typeof this.backup === 'object') this.backup = undefined;
     this.observer.prepared({ database: this, transactionId, branchId });
     if (this.backup !== undefined) this.backUp();

@@ -53,7 +53,7 @@ export class Operator {
   async run(): Promise<void> {
     for (;;) {
       await this.world.sleep(randomInteger(this.random, ...this.world.pace.operatorPauseMs));
-      if (this.world.checker.watermark > 0) await this.rememberForOthers();
+      if (this.world.checker.mayMeetOld) await this.rememberForOthers();
       if (!this.habits.rules) continue;
       if (this.habits.meddles && !this.healed && randomChance(this.random, 0.25)) this.meddle();
       else await this.look();

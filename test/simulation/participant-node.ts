@@ -8,6 +8,7 @@ import { GatedBus } from './gated-bus.js';
 import type { DatabaseSession } from './database-session.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import { ModelledResourceManager } from './modelled-resource-manager.js';
+import { MachineClock } from './machine-clock.js';
 import type { Pace } from './pace.js';
 import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
 import { SimulatedProcess } from './simulated-process.js';
@@ -63,6 +64,7 @@ export async function operate(
 
 /** One process of a participant; several of them may share its database. */
 export class ParticipantNode {
+  readonly machine: MachineClock;
   private life: SimulatedProcess | undefined;
 
   constructor(
@@ -70,7 +72,9 @@ export class ParticipantNode {
     readonly instance: number,
     readonly database: ModelledDatabase,
     private readonly ports: ParticipantPorts,
-  ) {}
+  ) {
+    this.machine = new MachineClock(ports.clock);
+  }
 
   get process(): SimulatedProcess | undefined {
     return this.life;
@@ -78,9 +82,9 @@ export class ParticipantNode {
 
   boot(): void {
     const { participant, database } = this;
-    const { clock, random, broker, checker, dice, sabotage, pace } = this.ports;
+    const { random, broker, checker, dice, sabotage, pace } = this.ports;
     invariant(!this.life, 'a process is started once');
-    const process = new SimulatedProcess(`${participant}-${this.instance}`, clock);
+    const process = new SimulatedProcess(`${participant}-${this.instance}`, this.machine);
     this.life = process;
     const bus = new GatedBus(broker, process, (message) => checker.replied(message));
     bus.onReceived = (message) => checker.received(message);

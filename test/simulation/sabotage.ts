@@ -161,7 +161,7 @@ export function sabotagedResourceManager(
     listPrepared: async () => {
       const prepared = await manager.listPrepared();
       if (sabotage !== 'sweeper-decides-by-age') return prepared;
-      const old = ({ preparedAt }: PreparedBranch): boolean => clock.now() - preparedAt > 2_000;
+      const old = ({ ageMs }: PreparedBranch): boolean => ageMs > 2_000;
       for (const branch of prepared.filter(old)) await manager.abort(branch);
       return prepared.filter((branch) => !old(branch));
     },

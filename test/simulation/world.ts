@@ -1,6 +1,7 @@
 import { SeededRandom, VirtualClock, randomInteger } from '@concordat/foundation';
 import { MemoryBroker } from '@concordat/messaging';
 import { MemoryNetwork } from '@concordat/raft';
+import { DEFAULT_TRANSACTION_OPTIONS } from '../../apps/coordinator/src/index.js';
 import { Checker } from './checker.js';
 import { CrashDice } from './crash-dice.js';
 import { CoordinatorNode, NODE_IDS } from './coordinator-node.js';
@@ -43,7 +44,10 @@ export class World {
     this.pace = pace;
     this.random = new SeededRandom(seed);
     this.trace = new Trace(() => clock.monotonic(), print);
-    this.checker = new Checker(this.trace, pace.comparedEvery, (index) => this.isDurable(index));
+    const { retentionMs = DEFAULT_TRANSACTION_OPTIONS.retentionMs } = pace.coordinator;
+    this.checker = new Checker(this.trace, { comparedEvery: pace.comparedEvery, retentionMs }, (index) =>
+      this.isDurable(index),
+    );
     this.dice = new CrashDice(this.random.fork(), (name, action) => {
       this.trace.event(() => `failpoint ${name}: ${action}`);
     });
@@ -65,6 +69,7 @@ export class World {
           diskDelayMs: () => randomInteger(diskRandom, 0, this.maximumDiskDelayMs),
           snapshotAfterBytes,
           sabotage,
+          group: () => this.coordinators,
         }),
     );
     this.databases = PARTICIPANTS.map((name) => this.createDatabase(name, sabotage));

@@ -22,6 +22,7 @@ import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { LOGGER } from './logging.js';
 import { Metrics } from './metrics/metrics.js';
 import type { RaftTls } from './raft-tls.js';
+import type { GroupClocks } from './transactions/group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS } from './transactions/options.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';
@@ -87,6 +88,7 @@ export class Engine implements OnApplicationShutdown {
         failpoints,
         logger,
         options,
+        groupClocks: groupClocksOf(node, transport),
         onDecided: ({ outcome, cause }) => metrics.transactionDecided(outcome!, cause?.reason),
       },
       node.status().appliedIndex,
@@ -130,6 +132,19 @@ function createTransport(config: Config, clock: Clock, logger: Logger): GrpcTran
     random: new SystemRandom(),
     logger,
   });
+}
+
+/** The clocks of the other voters, as the pings of the transport read them. */
+function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport): GroupClocks {
+  return {
+    get voters() {
+      return node.status().configuration.voters.length;
+    },
+    readings: () => {
+      const { nodeId, configuration } = node.status();
+      return configuration.voters.flatMap((voter) => (voter === nodeId ? [] : (transport.peerClock(voter) ?? [])));
+    },
+  };
 }
 
 interface NodeSurroundings {
@@ -196,8 +211,18 @@ function watch(metrics: Metrics, manager: TransactionManager): void {
     () => manager.figures().unsendable,
   );
   metrics.gauge(
+    'concordat_clock_skew_ms',
+    'How far apart the clocks of the voters are that this node knows of, in milliseconds',
+    () => manager.figures().clocks.skewMs,
+  );
+  metrics.gauge(
+    'concordat_clocks_agree',
+    '1 while the clocks of a majority of the voters agree; nothing expires while they do not',
+    () => Number(manager.figures().clocks.verdict === 'agreed'),
+  );
+  metrics.gauge(
     'concordat_alerts_total',
-    'Broken promises, unknown old branches and what cannot be sent, since the start',
+    'Broken promises, unknown old branches, clocks that came apart and what cannot be sent, since the start',
     () => manager.figures().alerts,
   );
 }

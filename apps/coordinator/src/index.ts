@@ -9,6 +9,7 @@ export * from './inbound/replies-consumer.js';
 export { COORDINATOR_CRASH_POINTS } from './transactions/crash-points.js';
 export * from './transactions/errors.js';
 export { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
+export type { ClockReading, GroupClocks } from './transactions/group-clocks.js';
 export * from './transactions/options.js';
 export * from './transactions/transaction-manager.js';
 export type * from './transactions/transactions.api.js';

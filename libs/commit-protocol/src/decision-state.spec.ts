@@ -1,10 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { COORDINATOR_PROPOSER, FIRST_BALLOT, type Ballot } from './ballot.js';
-import { DecisionState, type Refusal } from './decision-state.js';
+import type { Refusal } from './apply-result.js';
+import { DecisionState } from './decision-state.js';
 import { PlainEndedTransactions } from './ended-transactions.js';
+import { MAXIMUM_TIME_STEP_MS } from './log-time.js';
 import type {
   BallotBasis,
   BeginRecord,
+  BranchesDoneRecord,
   BranchReport,
   DecideRecord,
   EnlistRecord,
@@ -38,9 +41,18 @@ function done(ends: Readonly<Record<number, BranchEnd>>, publishedIndex = 0): Lo
 
 const COMMIT_REQUESTED: LogRecord = { type: 'commit-requested', transactionId: idOf(1), at: AT };
 
+/** All but log time, which every record may move on. */
+function textOf(state: DecisionState): string {
+  return JSON.stringify({ ...state.takeSnapshot(), time: undefined });
+}
+
 class Machine {
   readonly state = new DecisionState(new PlainEndedTransactions());
   private index = 0;
+
+  constructor() {
+    this.state.apply({ type: 'group-born', at: AT - 1_000 }, 0);
+  }
 
   apply(...records: readonly LogRecord[]): this {
     for (const record of records) this.state.apply(record, ++this.index);
@@ -48,9 +60,9 @@ class Machine {
   }
 
   refusal(record: LogRecord): Refusal | undefined {
-    const before = JSON.stringify(this.state.takeSnapshot());
+    const before = textOf(this.state);
     const { refusal } = this.state.apply(record, ++this.index);
-    if (refusal) expect(JSON.stringify(this.state.takeSnapshot())).toBe(before);
+    if (refusal) expect(textOf(this.state)).toBe(before);
     return refusal;
   }
 
@@ -208,6 +220,143 @@ describe('the replicated state', () => {
     const { state } = after({ type: 'expire', before: AT - 1 });
     expect(state.mayHaveExpired(idOf(1))).toBe(false);
     expect(state.mayHaveExpired('00000000-0000-4000-8000-000000000000')).toBe(true); // tells no time
+  });
+
+  describe('log time', () => {
+    const clock = (at: number): LogRecord => ({ type: 'branches-done', items: [], publishedIndex: 0, at: AT + at });
+    const expire = (before: number, at: number, crowded?: true): LogRecord => {
+      return { type: 'expire', before: AT + before, at: AT + at, ...(crowded && { crowded }) };
+    };
+    /** archived at AT + 5, or a little later */
+    const ENDED = [TWO, decide('abort', ['no', 'no']), done({}, 2)];
+    const HOUR = 3_600_000;
+    const everyMinute = (minutes: number, from = 0): LogRecord[] =>
+      Array.from({ length: minutes }, (_, minute) => clock(from + (minute + 1) * MAXIMUM_TIME_STEP_MS));
+
+    it.each<[string, readonly LogRecord[], { now: number; steppedTo: number }]>([
+      ['starts at the first record, by a step', [], { now: -1_000, steppedTo: -1_000 }],
+      ['goes with the records', [clock(500), clock(900)], { now: 900, steppedTo: -1_000 }],
+      ['never goes back', [clock(900), clock(-HOUR)], { now: 900, steppedTo: -1_000 }],
+      ['is moved on by refused records too', [{ ...decide('abort'), at: AT + 7 }], { now: 7, steppedTo: -1_000 }],
+      ['is moved by a minute without a step', [clock(59_000)], { now: 59_000, steppedTo: -1_000 }],
+      ['makes a step beyond a minute', [clock(59_001)], { now: 59_001, steppedTo: 59_001 }],
+      ['forgets a step for the next one', [clock(HOUR), clock(3 * HOUR)], { now: 3 * HOUR, steppedTo: 3 * HOUR }],
+    ])('%s', (_name, records, { now, steppedTo }) => {
+      const { logTime } = after(...records).state;
+      expect([logTime.now - AT, logTime.steppedTo - AT]).toEqual([now, steppedTo]);
+    });
+
+    it.each<[string, readonly LogRecord[], LogRecord, Refusal | undefined, number]>([
+      ['drops what is old', [...everyMinute(60)], expire(6, HOUR), undefined, 0],
+      ['drops nothing behind a step', [clock(HOUR)], expire(6, HOUR), 'AGE_UNKNOWN', 1],
+      ['drops nothing by the step that it makes itself', [], expire(6, HOUR), 'AGE_UNKNOWN', 1],
+      [
+        'drops nothing until what it asks for lies behind the step',
+        [clock(HOUR), clock(HOUR + 9)],
+        expire(HOUR - 1, HOUR + 9),
+        'AGE_UNKNOWN',
+        1,
+      ],
+      [
+        'drops it when the retention has passed since the step',
+        [clock(HOUR), ...everyMinute(60, HOUR)],
+        expire(HOUR, 2 * HOUR),
+        undefined,
+        0,
+      ],
+      ['drops behind a step what is too much', [clock(HOUR)], expire(6, HOUR, true), undefined, 0],
+      [
+        'goes by its record as it did, where there was no log time',
+        [clock(HOUR)],
+        { type: 'expire', before: AT + 6 },
+        undefined,
+        0,
+      ],
+    ])('%s', (_name, records, record, refusal, left) => {
+      const machine = after(...ENDED, ...records);
+      expect([machine.refusal(record), machine.state.archive.size]).toEqual([refusal, left]);
+    });
+
+    it('bounds the watermark, whatever a record asks for', () => {
+      const { state } = after(...everyMinute(3), expire(HOUR, 180_000));
+      expect(state.watermark).toBe(AT + 180_000);
+    });
+
+    it('stamps ends by the log, so that who ends later has the later time, whatever its leader says', () => {
+      const machine = after(TWO, clock(50_000), decide('abort', ['no', 'no']));
+      expect(machine.transaction).toMatchObject({ decidedAt: AT + 50_000, endedAt: AT + 50_000 });
+    });
+
+    it('3 what was dropped is never presumed aborted, even if its id is from the future', () => {
+      const future = idOf(1).replace(/^[0-9a-f]{8}/, '019bffff'); // some days ahead
+      const machine = after(
+        { ...TWO, transactionId: future },
+        { ...decide('abort'), transactionId: future },
+        {
+          ...(done({}, 2) as BranchesDoneRecord),
+          items: [1, 2].map((number) => ({
+            transactionId: future,
+            branchId: idOf(1, number),
+            end: 'aborted' as const,
+          })),
+        },
+      );
+      machine.apply({ ...(done({}, 4) as BranchesDoneRecord), at: AT + 10 });
+      expect(machine.state.archive.size).toBe(1);
+      machine.apply(expire(HOUR, 20, true));
+      expect(machine.state.find(future)).toBeUndefined();
+      expect(machine.state.mayHaveExpired(future)).toBe(true);
+    });
+  });
+
+  describe('the birth of the group', () => {
+    const born = (at: number): LogRecord => ({ type: 'group-born', at: AT + at });
+    const unborn = (...records: readonly LogRecord[]): DecisionState => {
+      const state = new DecisionState(new PlainEndedTransactions());
+      for (const [index, record] of records.entries()) state.apply(record, index + 1);
+      return state;
+    };
+
+    it('3 nothing is presumed before it', () => {
+      expect(unborn(COMMIT_REQUESTED).mayHaveExpired(idOf(1))).toBe(true);
+    });
+
+    it('3 what is older is not presumed aborted; what is younger is', () => {
+      expect(unborn(born(1)).mayHaveExpired(idOf(1))).toBe(true);
+      expect(unborn(born(0)).mayHaveExpired(idOf(1))).toBe(false);
+    });
+
+    it('comes once: the first one in the log counts', () => {
+      const state = unborn(born(0));
+      expect(state.apply(born(5), 2).refusal).toBe('ALREADY_BORN');
+      expect([state.bornAt, state.watermark]).toEqual([AT, AT]);
+    });
+
+    it('of a group that is older than its record forgets nothing', () => {
+      const state = unborn(TWO, born(5));
+      expect([state.find(idOf(1))?.transactionId, state.bornAt]).toEqual([idOf(1), AT + 5]);
+    });
+
+    it('stands in snapshots, with log time', () => {
+      const state = unborn(born(0), { type: 'participant', name: 'bank-1', operations: [], at: AT + 100_000 });
+      const copy = new DecisionState(new PlainEndedTransactions());
+      copy.restoreSnapshot(
+        JSON.parse(JSON.stringify(state.takeSnapshot())) as ReturnType<DecisionState['takeSnapshot']>,
+      );
+      expect([copy.bornAt, copy.watermark, copy.logTime.now, copy.logTime.steppedTo]).toEqual([
+        AT,
+        AT,
+        AT + 100_000,
+        AT + 100_000,
+      ]);
+    });
+
+    it('is missing in a snapshot from before there was one, whose latest time is its log time', () => {
+      const { time: _, ...old } = unborn({ ...TWO, at: AT + 3 }).takeSnapshot();
+      const copy = new DecisionState(new PlainEndedTransactions());
+      copy.restoreSnapshot(JSON.parse(JSON.stringify(old)) as ReturnType<DecisionState['takeSnapshot']>);
+      expect([copy.bornAt, copy.logTime.now]).toEqual([undefined, AT + 3]);
+    });
   });
 
   it('lists open and ended ones together, newest first', () => {

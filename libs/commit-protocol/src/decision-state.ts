@@ -1,21 +1,26 @@
-import { unreachable, uuidV7Time } from '@concordat/foundation';
+import { invariant, unreachable, uuidV7Time } from '@concordat/foundation';
+import { NOTHING, refuse, type ApplyResult } from './apply-result.js';
 import { isDecidedByBallot, mayOpenBallot } from './ballot-rules.js';
 import { delegate } from './delegation.js';
 import type { EndedTransactions } from './ended-transactions.js';
 import { FrozenState, type FrozenRemainder } from './frozen-state.js';
+import { LogTime, type LogTimeSnapshot } from './log-time.js';
 import { OldRulings, type OldRuling } from './old-rulings.js';
+import { endAtDecision, giveUp, joins } from './record-rules.js';
 import type {
   BeginRecord,
   BranchesDoneRecord,
   CommitRequestedRecord,
   DecideRecord,
   EnlistRecord,
+  ExpireRecord,
+  GroupBornRecord,
   LogRecord,
   ParticipantRecord,
   PreCommitRecord,
   ResolveRecord,
 } from './records.js';
-import { allReportedToCommit, allVotedToCommit, judgeRuling, rulingState, type RulingRefusal } from './rulings.js';
+import { allReportedToCommit, allVotedToCommit, judgeRuling, rulingState } from './rulings.js';
 import { SortedIds } from './sorted-ids.js';
 import {
   addBranch,
@@ -24,39 +29,10 @@ import {
   keepsOpen,
   takeReports,
   transactionFromBegin,
-  type BranchState,
   type ClaimState,
   type TransactionState,
 } from './transaction-state.js';
-import type { BranchEnd, TransactionId } from './types.js';
-
-/** Why the state machine refused a record; nothing has changed then. */
-export type Refusal =
-  | 'UNKNOWN_TRANSACTION'
-  | 'TRANSACTION_EXISTS'
-  | 'KEY_IN_USE'
-  | 'CLOSED'
-  | 'DECIDED'
-  | 'DELEGATED'
-  | 'BRANCH_CONFLICT'
-  | 'VOTES_MISSING'
-  /** a decision after a ballot was opened needs its majority, or word from the branches */
-  | 'BALLOT_UNDECIDED'
-  /** no ballot may be opened: not three phases, still open, delegated, or not above the last one */
-  | 'BALLOT_REFUSED'
-  | RulingRefusal;
-
-/** What became of a record. `transactions`: those it changed (none for a refusal; the one in question then). */
-export interface ApplyResult {
-  readonly refusal?: Refusal;
-  readonly transactions: readonly TransactionState[];
-}
-
-const NOTHING: ApplyResult = { transactions: [] };
-
-function refuse(refusal: Refusal, transaction?: TransactionState): ApplyResult {
-  return { refusal, transactions: transaction ? [transaction] : [] };
-}
+import type { TransactionId } from './types.js';
 
 /** A claim of an idempotency key, with the transaction it belongs to. */
 export interface FoundClaim {
@@ -78,6 +54,9 @@ export interface DecisionStateSnapshot {
   readonly watermark: number;
   /** absent in a snapshot from before there were any */
   readonly oldRulings?: readonly OldRuling[];
+  /** absent in a snapshot from before there was log time */
+  readonly time?: LogTimeSnapshot;
+  readonly bornAt?: number;
 }
 
 /**
@@ -99,13 +78,28 @@ export class DecisionState {
   private readonly ids = new SortedIds(); // of open and unpublished transactions
   private readonly hazardous = new Set<TransactionState>(); // open, with a hazard that nobody has ruled to be known
   private readonly frozen = new Set<FrozenState>();
+  private readonly time = new LogTime();
   private retentionWatermark = 0;
+  private birth: number | undefined;
 
   constructor(readonly archive: EndedTransactions) {}
 
-  /** Transactions that began before it (milliseconds since 1970) may have been dropped. */
+  /**
+   * Transactions that began before it (milliseconds since 1970) may have been dropped, or belong to a group that was
+   * there before this one. Above the id of everything that was ever dropped, whatever the clocks said.
+   */
   get watermark(): number {
     return this.retentionWatermark;
+  }
+
+  /** Log time and its last step; see `LogTime`. */
+  get logTime(): Pick<LogTime, 'now' | 'steppedTo'> {
+    return this.time;
+  }
+
+  /** When the group was born; undefined before. Until then nothing can be presumed about anything. */
+  get bornAt(): number | undefined {
+    return this.birth;
   }
 
   get openCount(): number {
@@ -154,10 +148,13 @@ export class DecisionState {
     return transaction && claim ? { transaction, claim } : undefined;
   }
 
-  /** Whether an unknown transaction may be one that was dropped: nothing can be presumed about it. */
+  /**
+   * Whether an unknown transaction may be one that was dropped, or one of an earlier group that lost its data: nothing
+   * can be presumed about it.
+   */
   mayHaveExpired(transactionId: TransactionId): boolean {
     const time = uuidV7Time(transactionId);
-    return time === undefined || time < this.retentionWatermark;
+    return this.birth === undefined || time === undefined || time < this.retentionWatermark;
   }
 
   /** What operators ruled on branches of transactions that are older than the retention. */
@@ -191,6 +188,7 @@ export class DecisionState {
   }
 
   apply(record: LogRecord, index: number): ApplyResult {
+    this.time.advance(record.at ?? 0);
     switch (record.type) {
       case 'begin':
         return this.applyBegin(record, index);
@@ -209,10 +207,9 @@ export class DecisionState {
       case 'participant':
         return this.applyParticipant(record);
       case 'expire':
-        this.retentionWatermark = Math.max(this.retentionWatermark, record.before);
-        this.archive.expire(record.before);
-        this.rulingsOnOld.expire(record.before);
-        return NOTHING;
+        return this.applyExpire(record);
+      case 'group-born':
+        return this.applyGroupBorn(record);
       default:
         return unreachable(record, 'record');
     }
@@ -243,6 +240,8 @@ export class DecisionState {
       })),
       watermark: this.retentionWatermark,
       oldRulings: this.rulingsOnOld.all(),
+      time: this.time.snapshot(),
+      ...(this.birth !== undefined && { bornAt: this.birth }),
     };
   }
 
@@ -262,6 +261,8 @@ export class DecisionState {
     for (const transaction of this.open.values()) this.noteHazards(transaction);
     this.retentionWatermark = snapshot.watermark;
     this.rulingsOnOld.restore(snapshot.oldRulings ?? []);
+    this.time.restore(snapshot.time ?? { now: latestTimeIn(snapshot), steppedTo: 0 });
+    this.birth = snapshot.bornAt;
   }
 
   private applyBegin(record: BeginRecord, index: number): ApplyResult {
@@ -346,9 +347,9 @@ export class DecisionState {
     transaction.closed = true;
     transaction.decision = record.decision;
     if (record.cause) transaction.cause = record.cause;
-    transaction.decidedAt = record.at;
+    transaction.decidedAt = this.time.now;
     transaction.logIndex = index;
-    this.settle(transaction, record.at);
+    this.settle(transaction);
     return { transactions: [transaction] };
   }
 
@@ -377,9 +378,9 @@ export class DecisionState {
       if (action === 'forget') branch.forgotten = true;
       else branch.ruling = action;
     }
-    if (!transaction.decision) giveUp(transaction, record);
+    if (!transaction.decision) giveUp(transaction, record, this.time.now);
     transaction.logIndex = index;
-    this.settle(transaction, at);
+    this.settle(transaction);
     return { transactions: [transaction] };
   }
 
@@ -404,12 +405,41 @@ export class DecisionState {
       transaction.logIndex = index;
       changed.add(transaction);
     }
-    for (const transaction of changed) this.settle(transaction, record.at);
+    for (const transaction of changed) this.settle(transaction);
     for (const transaction of this.unpublished.values()) {
       if (transaction.logIndex > record.publishedIndex) break;
       this.archiveEnded(transaction);
     }
     return { transactions: [...changed] };
+  }
+
+  /**
+   * What is dropped must never be presumed aborted, however its id and its end were stamped: the watermark rises above
+   * the highest id that was dropped, too. It moves with log time only, never beyond it.
+   */
+  private applyExpire({ before, at, crowded }: ExpireRecord): ApplyResult {
+    if (at !== undefined && !crowded && before < this.time.steppedTo) return refuse('AGE_UNKNOWN');
+    const end = at === undefined ? before : Math.min(before, this.time.now);
+    const highestDropped = this.archive.expire(end);
+    this.raiseWatermark(end);
+    if (highestDropped !== undefined) this.raiseWatermark((uuidV7Time(highestDropped) ?? 0) + 1);
+    this.rulingsOnOld.expire(end);
+    invariant(
+      highestDropped === undefined || this.mayHaveExpired(highestDropped),
+      'what was dropped is remembered as old',
+    );
+    return NOTHING;
+  }
+
+  private applyGroupBorn({ at }: GroupBornRecord): ApplyResult {
+    if (this.birth !== undefined) return refuse('ALREADY_BORN');
+    this.birth = at;
+    this.raiseWatermark(at);
+    return NOTHING;
+  }
+
+  private raiseWatermark(to: number): void {
+    this.retentionWatermark = Math.max(this.retentionWatermark, to);
   }
 
   private applyParticipant(record: ParticipantRecord): ApplyResult {
@@ -422,7 +452,7 @@ export class DecisionState {
    * commit that ends without having heard of a branch is `mixed`: nobody knows that all of it is there. So is a
    * delegated one, whose branch may have committed. Another abort is not, because nothing of it can ever show.
    */
-  private settle(transaction: TransactionState, at: number): void {
+  private settle(transaction: TransactionState): void {
     const { branches, decision } = transaction;
     const open = branches.some(keepsOpen);
     const mayShow = decision === 'commit' || transaction.delegatedTo !== undefined;
@@ -431,7 +461,7 @@ export class DecisionState {
     this.noteHazards(transaction);
     transaction.outcome = mixed ? 'mixed' : decision === 'commit' ? 'committed' : 'aborted';
     if (open) return;
-    transaction.endedAt = at;
+    transaction.endedAt = this.time.now; // not the record's own time, which may lie behind the one before
     this.open.delete(transaction.transactionId);
     this.unpublished.set(transaction.transactionId, transaction);
   }
@@ -453,39 +483,13 @@ export class DecisionState {
   }
 }
 
-/**
- * The branch that was to decide is no longer waited for. The decision stands for what may be presumed of it; that
- * nobody knows says the outcome, `mixed`.
- */
-function giveUp(transaction: TransactionState, { operator, reason, at }: ResolveRecord): void {
-  transaction.decision = 'abort';
-  transaction.cause = {
-    reason: 'OPERATOR',
-    detail: `${operator} gave up its only branch, which may have committed: ${reason}`,
-  };
-  transaction.decidedAt = at;
-}
-
-/** Whether an enlistment is a repeat of a branch's own, or adds operations to it. */
-function joins(existing: BranchState, specification: EnlistRecord['branch']): boolean {
-  if (existing.participant !== specification.participant) return false;
-  return existing.selfPrepared
-    ? specification.enlistedVote === existing.vote
-    : specification.enlistedVote === undefined && specification.operations.length > 0;
-}
-
-/**
- * How a branch ends by the decision alone. A read-only branch holds nothing, and as an acceptor starts no ballot. A
- * branch that voted no has its tombstone; one that was never asked (its transaction was aborted before the commit was
- * requested) has nothing to undo. All others must be told.
- */
-function endAtDecision(
-  transaction: TransactionState,
-  branch: BranchState,
-  record: DecideRecord,
-): BranchEnd | undefined {
-  if (branch.vote === 'read-only') return 'read-only';
-  if (record.decision === 'commit') return undefined;
-  if (branch.vote === 'no') return 'aborted';
-  return !transaction.closed && !branch.selfPrepared ? 'aborted' : undefined;
+/** For a snapshot from before there was log time. */
+function latestTimeIn({ open, unpublished, watermark }: DecisionStateSnapshot): number {
+  let latest = watermark;
+  for (const transactions of [open, unpublished]) {
+    for (const { createdAt, decidedAt = 0, endedAt = 0 } of transactions) {
+      latest = Math.max(latest, createdAt, decidedAt, endedAt);
+    }
+  }
+  return latest;
 }

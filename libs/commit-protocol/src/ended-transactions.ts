@@ -11,8 +11,12 @@ export interface EndedTransactions {
   get(transactionId: TransactionId): TransactionState | undefined;
   /** the transaction that claims an idempotency key */
   findByKey(key: string): TransactionState | undefined;
-  /** Drops what ended before a time (milliseconds since 1970); may keep some of it until a later call. */
-  expire(before: number): void;
+  /**
+   * Drops what ended before a time (milliseconds since 1970); may keep some of it until a later call.
+   *
+   * @returns the highest id among what was dropped; undefined when nothing was
+   */
+  expire(before: number): TransactionId | undefined;
   /** time at which the oldest one ended; undefined when there is none */
   oldestEndedAt(): number | undefined;
   /**
@@ -46,12 +50,15 @@ export class PlainEndedTransactions implements EndedTransactions {
     return this.byKey.get(key);
   }
 
-  expire(before: number): void {
-    for (const transaction of this.byId.values()) {
-      if ((transaction.endedAt ?? Infinity) >= before) continue;
-      this.byId.delete(transaction.transactionId);
-      for (const claim of transaction.claims) this.byKey.delete(claim.key);
+  expire(before: number): TransactionId | undefined {
+    let highest: TransactionId | undefined;
+    for (const { transactionId, endedAt, claims } of this.byId.values()) {
+      if ((endedAt ?? Infinity) >= before) continue;
+      if (highest === undefined || transactionId > highest) highest = transactionId;
+      this.byId.delete(transactionId);
+      for (const claim of claims) this.byKey.delete(claim.key);
     }
+    return highest;
   }
 
   oldestEndedAt(): number | undefined {

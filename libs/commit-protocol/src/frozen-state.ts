@@ -1,3 +1,4 @@
+import type { LogTimeSnapshot } from './log-time.js';
 import type { OldRuling } from './old-rulings.js';
 import type { TransactionState } from './transaction-state.js';
 
@@ -6,6 +7,9 @@ export interface FrozenRemainder {
   readonly participants: readonly { readonly name: string; readonly operations: readonly string[] }[];
   readonly watermark: number;
   readonly oldRulings: readonly OldRuling[];
+  readonly time: LogTimeSnapshot;
+  /** absent before the group's birth */
+  readonly bornAt?: number;
 }
 
 /**

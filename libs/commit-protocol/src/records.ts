@@ -126,7 +126,8 @@ export interface BranchDone {
 
 /**
  * Branches that have ended, gathered over many transactions; a transaction whose last branch is among them
- * has ended with this record (`End` is not a record of its own, see docs/divergence.md).
+ * has ended with this record (`End` is not a record of its own, see docs/divergence.md). Without items it moves log time
+ * on while nothing else does, so that a silent log is no step, or says what is published.
  */
 export interface BranchesDoneRecord {
   readonly type: 'branches-done';
@@ -144,10 +145,26 @@ export interface ParticipantRecord {
   readonly at: number;
 }
 
-/** Drops ended transactions and idempotency keys from before the watermark (milliseconds since 1970). */
+/**
+ * Drops ended transactions and idempotency keys that ended before a time (milliseconds since 1970). Refused when a step
+ * of log time lies behind it: then nobody knows how old they are.
+ */
 export interface ExpireRecord {
   readonly type: 'expire';
   readonly before: number;
+  /** there are more than may be kept: the oldest go, however young they are */
+  readonly crowded?: true;
+  /** absent in records of versions that had no log time */
+  readonly at?: number;
+}
+
+/**
+ * The group is born: the first one in the log counts. About transactions of before (the group lost its data, say)
+ * nothing can be presumed.
+ */
+export interface GroupBornRecord {
+  readonly type: 'group-born';
+  readonly at: number;
 }
 
 export type LogRecord =
@@ -159,4 +176,5 @@ export type LogRecord =
   | ResolveRecord
   | BranchesDoneRecord
   | ParticipantRecord
-  | ExpireRecord;
+  | ExpireRecord
+  | GroupBornRecord;

@@ -66,8 +66,8 @@ export const COORDINATOR_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: STATE,
-          find: 'this.archive.expire(record.before);',
-          replace: `this.archive.expire(record.before);
+          find: 'const highestDropped = this.archive.expire(end);',
+          replace: `const highestDropped = this.archive.expire(end);
         for (const { transactionId, decision } of [...this.open.values()]) {
           if (decision && this.open.delete(transactionId)) this.ids.delete(transactionId);
         }`,

@@ -1,4 +1,5 @@
 import { BALLOT_BUGS } from './ballot-bugs.js';
+import { CLOCK_BUGS } from './clock-bugs.js';
 import { COORDINATOR_BUGS } from './coordinator-bugs.js';
 import type { InjectedBug } from './injected-bug.js';
 import { PARTICIPANT_BUGS } from './participant-bugs.js';
@@ -10,4 +11,5 @@ export const INJECTED_BUGS: readonly InjectedBug[] = [
   ...PARTICIPANT_BUGS,
   ...RULING_BUGS,
   ...BALLOT_BUGS,
+  ...CLOCK_BUGS,
 ];

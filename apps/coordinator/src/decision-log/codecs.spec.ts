@@ -34,6 +34,8 @@ describe('snapshot codec', () => {
   const remainder = {
     participants: [{ name: 'bank-a', operations: ['debit'] }],
     watermark: 17,
+    time: { now: 19, steppedTo: 18 },
+    bornAt: 16,
     oldRulings: [],
   };
   const sealed = [Uint8Array.of(1, 2, 3), new Uint8Array(), Uint8Array.of(255)];
@@ -80,7 +82,10 @@ describe('snapshot codec', () => {
     const text = Array.from(pieces, (piece) => Buffer.from(piece).toString('latin1')).join('');
     const expected = [
       'CDS2',
-      one('01', '{"participants":[{"name":"bank-a","operations":["debit"]}],"watermark":17,"oldRulings":[]}'),
+      one(
+        '01',
+        '{"participants":[{"name":"bank-a","operations":["debit"]}],"watermark":17,"time":{"now":19,"steppedTo":18},"bornAt":16,"oldRulings":[]}',
+      ),
       one('02', bare(1)),
       one('03', bare(2)),
       one('05', 'block'),

@@ -110,9 +110,14 @@ export class CompressedEndedTransactions implements EndedTransactions {
   }
 
   /** A sealed block is dropped when all of it ended before the time; the rest of it waits for a later call. */
-  expire(before: number): void {
+  expire(before: number): TransactionId | undefined {
+    let highest: TransactionId | undefined;
+    const note = (id: TransactionId): void => {
+      if (highest === undefined || id > highest) highest = id;
+    };
     for (const block of this.blocks.values()) {
       if (block.newestEndedAt >= before) continue;
+      note(block.maximumId);
       this.blocks.delete(block.number);
       this.decoded.delete(block);
       this.sealedCount -= block.size;
@@ -120,10 +125,13 @@ export class CompressedEndedTransactions implements EndedTransactions {
     }
     this.ids.compact(this.sealedCount);
     this.keys.compact(this.sealedKeyCount);
-    if (!this.recent.some((transaction) => endOf(transaction) < before)) return;
+    const dropped = this.recent.filter((transaction) => endOf(transaction) < before);
+    for (const { transactionId } of dropped) note(transactionId);
+    if (dropped.length === 0) return highest;
     const kept = this.recent.filter((transaction) => endOf(transaction) >= before);
     this.forgetRecent();
     for (const transaction of kept) this.remember(transaction);
+    return highest;
   }
 
   oldestEndedAt(): number | undefined {

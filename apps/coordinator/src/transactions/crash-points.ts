@@ -154,12 +154,12 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
     'nothing to repair',
   ),
   'coordinator.expire.before-append': crashPoint(
-    'ended transactions are older than the retention; the log has not dropped them',
-    'they stay until the new leader looks for such ones',
+    'ended transactions are older than the retention, or the group is new; the log has not dropped them, or does not say when it was born',
+    'they stay until the new leader looks for such ones; nobody answers before the next leader has logged the birth',
     'the new leader',
   ),
   'coordinator.expire.after-append': crashPoint(
-    'the log has dropped what had ended before the time in the record, together with its idempotency keys',
+    'the log has dropped what had ended before the time in the record, together with its idempotency keys; at its birth, the group has forgotten whatever was before',
     'every node drops the same, because the time stands in the record',
     'nothing to repair',
   ),

@@ -3,8 +3,9 @@ import type { CoordinatorMessage, LogRecord, OutcomeMessage, ReplyMessage } from
 import { HANDLING_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
 
 /**
- * The name in failpoints of each type of record. Two differ: `branches-done` is what transactions end with, and a
- * record that leaves the commit to a branch (protocol 4.7) is a delegation, whatever else it is.
+ * The name in failpoints of each type of record. Three differ: `branches-done` is what transactions end with; the birth
+ * of the group expires all that was before it; and a record that leaves the commit to a branch (protocol 4.7) is a
+ * delegation, whatever else it is.
  */
 const KIND_BY_TYPE = {
   begin: 'begin',
@@ -16,6 +17,7 @@ const KIND_BY_TYPE = {
   'branches-done': 'end',
   participant: 'participant',
   expire: 'expire',
+  'group-born': 'expire',
 } as const satisfies Record<LogRecord['type'], string>;
 
 export type RecordKind = (typeof KIND_BY_TYPE)[LogRecord['type']] | 'delegate';

@@ -71,7 +71,7 @@ export function unknownOldItem(
     gid: formatGid(cluster, transactionId, branchId),
     state: 'unknown-old',
     since: new Date(since).toISOString(),
-    reason: 'the transaction is older than the retention: its decision is not known any more',
+    reason: 'the transaction is older than the retention, or than this group: its decision is not known any more',
     rulings: ANY_RULING,
   };
 }

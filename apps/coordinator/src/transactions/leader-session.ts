@@ -190,6 +190,11 @@ export class LeaderSession {
     if (oldest && oldest.logIndex <= this.outcomes.publishedIndex) this.done.flush(true);
   }
 
+  /** Moves log time on, although nothing else is to be logged. */
+  tellTime(): void {
+    this.done.flush(true);
+  }
+
   close(): void {
     this.closed = true;
     this.waitingBegins.release(); // they are told that the leadership has ended

@@ -13,7 +13,7 @@ export interface PresumedAbortDependencies {
 
 /**
  * Presumed abort (protocol section 3): only behind a read barrier of the leader, and only where nothing can have been
- * forgotten. About what may have been forgotten, only an operator's ruling can say something.
+ * forgotten, by the retention or with an earlier group. About what may have been forgotten, only an operator's ruling can say something.
  *
  * @param isUnknown whether the leader knows nothing of it either, and still is one: what it is just proposing is not
  * in the log yet
@@ -38,7 +38,7 @@ export async function answerAboutUnknown(
     return { type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 };
   }
   if (unknownOld.add({ transactionId, branchId, participant })) {
-    onAlert(`${participant} asks about transaction ${transactionId}, which is older than the retention`);
+    onAlert(`${participant} asks about transaction ${transactionId}, which is older than the retention or the group`);
   }
   return { type: 'unknown-old', transactionId, branchId, participant };
 }

@@ -1,4 +1,4 @@
-import { fitText, type Clock, type UuidV7Generator } from '@concordat/foundation';
+import { fitText, uuidV7Time, type Clock, type UuidV7Generator } from '@concordat/foundation';
 import {
   countOperations,
   delegate,
@@ -92,11 +92,13 @@ export class RequestRecords {
   }
 
   private record(request: BeginRequest, branches: readonly BranchSpecification[], closed: boolean): BeginRecord {
-    const at = this.dependencies.clock.now();
+    const { clock, ids } = this.dependencies;
+    const transactionId = ids.next();
+    const at = Math.max(clock.now(), uuidV7Time(transactionId) ?? 0); // no id lies behind log time
     const delegateTo = closed ? delegate(branches) : undefined;
     return {
       type: 'begin',
-      transactionId: this.dependencies.ids.next(),
+      transactionId,
       protocol: request.protocol,
       branches,
       closed,

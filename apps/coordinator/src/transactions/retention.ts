@@ -1,5 +1,6 @@
-import type { Clock, Timer } from '@concordat/foundation';
+import type { Timer } from '@concordat/foundation';
 import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { LogClock } from './log-clock.js';
 import type { TransactionOptions } from './options.js';
 
 /** From this share of the maximum on the count is looked at more often: some 60,000 may end between two looks. */
@@ -15,12 +16,15 @@ const MINIMUM_RETENTION_MS = 60_000;
  * While the node leads: now and then has the log forget ended transactions that are older than the retention, and
  * the oldest of those that are more than the maximum. Only what is known to be published can be forgotten, so the
  * log is told of that first, even if nothing else happens any more.
+ *
+ * How old something is, a single clock cannot tell. Nothing is forgotten while the clocks of the group do not agree,
+ * and nothing by its age that ended before a step of log time, until the retention has passed since the step.
  */
 export class Retention {
   private timer: Timer | undefined;
 
   constructor(
-    private readonly clock: Clock,
+    private readonly clock: LogClock,
     private readonly log: DecisionLog,
     private readonly options: Pick<TransactionOptions, 'retentionMs' | 'retentionIntervalMs' | 'maximumEnded'>,
     private readonly logPublished: () => void,
@@ -40,18 +44,28 @@ export class Retention {
 
   private run(): void {
     this.logPublished();
-    const before = this.before();
-    const oldest = this.log.state.archive.oldestEndedAt();
-    if (oldest !== undefined && oldest < before) {
-      this.log.append({ type: 'expire', before }).catch(() => undefined); // the next round, or leader, does it
+    const now = this.clock.agreedTime();
+    if (now !== undefined) {
+      this.expireOld(now);
+      this.expireExcess(now);
     }
     this.start();
   }
 
-  /** The later of two times: by age, and by count. */
-  private before(): number {
-    const now = this.clock.now();
-    const byCount = this.log.state.archive.endedBefore(this.options.maximumEnded) ?? -Infinity;
-    return Math.max(now - this.options.retentionMs, Math.min(byCount, now - MINIMUM_RETENTION_MS));
+  private expireOld(now: number): void {
+    const before = now - this.options.retentionMs;
+    if (before >= this.log.state.logTime.steppedTo) this.expire(before);
+  }
+
+  private expireExcess(now: number): void {
+    const before = this.log.state.archive.endedBefore(this.options.maximumEnded);
+    if (before !== undefined) this.expire(Math.min(before, now - MINIMUM_RETENTION_MS), true);
+  }
+
+  private expire(before: number, crowded?: true): void {
+    const oldest = this.log.state.archive.oldestEndedAt();
+    if (oldest === undefined || oldest >= before) return;
+    const record = { type: 'expire', before, at: this.clock.now(), ...(crowded && { crowded }) } as const;
+    this.log.append(record).catch(() => undefined); // the next round, or leader, does it
   }
 }

@@ -10,23 +10,21 @@ import {
 } from '@concordat/commit-protocol';
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
-import {
-  BranchConflictError,
-  IdempotencyKeyReusedError,
-  NoLeaderError,
-  OutcomeUnknownError,
-  OverloadedError,
-  TransactionClosedError,
-  TransactionDecidedError,
-} from './errors.js';
+import { IdempotencyKeyReusedError, NoLeaderError, OutcomeUnknownError, OverloadedError } from './errors.js';
 import { EventHistory } from './event-history.js';
 import { logWithFailpoints } from './failpoint-log.js';
+import type { Figures } from './figures.js';
+import { GroupBirth } from './group-birth.js';
+import { ALONE, type GroupClocks } from './group-clocks.js';
 import { countHazards } from './in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leader-session.js';
+import { LogClock } from './log-clock.js';
 import { logged } from './logged.js';
 import { RequestRecords } from './request-records.js';
+import { branchConflict, keyReused, refuseClosed, repeatedBranch } from './request-refusals.js';
 import { Retention } from './retention.js';
 import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './rulings.js';
+import { TimeKeeper } from './time-keeper.js';
 import { TransactionQueries } from './transaction-queries.js';
 import type {
   BeginRequest,
@@ -54,21 +52,6 @@ import { UnknownOldBranches } from './unknown-old-branches.js';
 import { branchView } from './view.js';
 import { Waiters } from './waiters.js';
 
-export interface Figures {
-  readonly open: number;
-  readonly inDoubt: number;
-  readonly waitingForKeys: number;
-  readonly alerts: number;
-  readonly ended: number;
-  /** branches that ended against their decision, and that no operator has ruled to be known */
-  readonly hazards: number;
-  /** prepared branches of transactions that nobody remembers */
-  readonly unknownOld: number;
-  readonly rulings: Readonly<Record<RulingAction, number>>;
-  /** messages that no reader or broker would ever take */
-  readonly unsendable: number;
-}
-
 /** What a request that has just been made may need besides its own wait to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
 
@@ -77,6 +60,8 @@ export interface ManagerDependencies extends Omit<
   'awaitsEnd' | 'onAlert' | 'onUnsent' | 'unknownOld'
 > {
   readonly failpoints: Failpoints;
+  /** the clocks of the other nodes; a node without them votes alone */
+  readonly groupClocks?: GroupClocks;
   /** called once for each transaction that is decided while this node leads */
   readonly onDecided?: (transaction: TransactionState) => void;
 }
@@ -100,6 +85,9 @@ export class TransactionManager implements TransactionsApi {
   private readonly unknownOld: UnknownOldBranches;
   private readonly retention: Retention;
   private readonly unsendable: UnsendableReport;
+  private readonly birth: GroupBirth;
+  private readonly timeKeeper: TimeKeeper;
+  private readonly clock: LogClock;
   private readonly logger: Logger;
   private readonly detach: (() => void)[] = [];
   private alerts = 0;
@@ -109,10 +97,12 @@ export class TransactionManager implements TransactionsApi {
   private readonly dependencies: ManagerDependencies;
 
   constructor(dependencies: ManagerDependencies, appliedIndex = 0) {
-    const { clock, random, options, logger, failpoints } = dependencies;
+    const { random, options, logger, failpoints, groupClocks = ALONE } = dependencies;
+    const clock = new LogClock(dependencies.clock, dependencies.log.state, groupClocks);
     const log = logWithFailpoints(dependencies.log, failpoints, logger);
     const bus = withFailpoints(dependencies.bus, { process: 'coordinator', failpoints, logger });
-    this.dependencies = { ...dependencies, log, bus };
+    this.dependencies = { ...dependencies, clock, log, bus };
+    this.clock = clock;
     this.logger = logger;
     this.unsendable = new UnsendableReport(clock, (sentence) => this.alert(sentence));
     this.waiters = new Waiters(clock);
@@ -123,6 +113,14 @@ export class TransactionManager implements TransactionsApi {
     const { history, unknownOld } = this;
     this.queries = new TransactionQueries({ log, clock, options, history, unknownOld, session: () => this.session });
     this.retention = new Retention(clock, log, options, () => this.session?.logPublished());
+    this.birth = new GroupBirth(clock, log, logger);
+    this.timeKeeper = new TimeKeeper({
+      clock,
+      state: log.state,
+      logger,
+      tellTime: () => this.session?.tellTime(),
+      onAlert: (detail) => this.alert(detail),
+    });
     this.detach.push(
       log.onApplied((applied) => this.onApplied(applied)),
       log.onLeadership((leadership, replacedThrough) => this.onLeadership(leadership, replacedThrough)),
@@ -141,6 +139,7 @@ export class TransactionManager implements TransactionsApi {
       hazards: countHazards(state.hazardousTransactions()),
       unknownOld: this.session ? this.unknownOld.size : 0,
       rulings: { ...this.rulings },
+      clocks: this.clock.comparison(),
       open: state.openCount,
       // looks at all that is open, so only when it is asked for
       get inDoubt(): number {
@@ -287,12 +286,14 @@ export class TransactionManager implements TransactionsApi {
   }
 
   private onApplied(applied: AppliedRecord): void {
+    this.clock.onApplied();
     const changed = applied.result.refusal === undefined ? applied.result.transactions : [];
     const { record } = applied;
     if (record.type === 'resolve' && applied.result.refusal === undefined) this.onRuling(record, changed[0]);
     if (record.type === 'decide' && this.session) changed.forEach((one) => this.dependencies.onDecided?.(one));
     for (const transaction of changed) this.history.record(applied.index, transaction.transactionId);
     this.session?.onApplied(applied);
+    if (record.type === 'group-born') this.startSession();
     for (const transaction of changed) {
       this.waiters.changed(transaction);
       if (this.listeners.size === 0) continue;
@@ -318,6 +319,15 @@ export class TransactionManager implements TransactionsApi {
     this.endSession();
     if (replacedThrough !== undefined) this.onReplaced(replacedThrough);
     if (!epoch || this.stopped) return;
+    if (this.dependencies.log.state.bornAt === undefined) this.birth.start();
+    else this.startSession();
+  }
+
+  /** Whoever leads acts from then on; before the birth of the group it does nothing, and presumes nothing. */
+  private startSession(): void {
+    const { epoch } = this.dependencies.log.leadership();
+    if (!epoch || this.session || this.stopped) return;
+    this.birth.stop();
     this.logger.info(`leading in term ${epoch.term}; ${this.dependencies.log.state.openCount} open transactions`);
     this.session = new LeaderSession(
       {
@@ -331,6 +341,7 @@ export class TransactionManager implements TransactionsApi {
     );
     this.session.recover();
     this.retention.start();
+    this.timeKeeper.start();
   }
 
   private alert(detail: string): void {
@@ -349,14 +360,21 @@ export class TransactionManager implements TransactionsApi {
   }
 
   private endSession(): void {
+    this.birth.stop();
     this.retention.stop();
+    this.timeKeeper.stop();
     this.session?.close();
     this.session = undefined;
   }
 
   private leading(): LeaderSession {
-    if (!this.session) throw new NoLeaderError('this node does not lead the cluster');
-    return this.session;
+    if (this.session) return this.session;
+    const unborn = this.dependencies.log.leadership().epoch && this.dependencies.log.state.bornAt === undefined;
+    throw new NoLeaderError(
+      unborn
+        ? 'the group is new, and its birth is not in the log yet; ask again'
+        : 'this node does not lead the cluster',
+    );
   }
 
   private async confirm(): Promise<void> {
@@ -474,25 +492,4 @@ class RepeatedWhileLogging extends CodedError {
   constructor() {
     super('a request with this idempotency key is in the log already');
   }
-}
-
-function refuseClosed({ transactionId, decision, closed }: TransactionState): void {
-  if (decision) throw new TransactionDecidedError(`transaction ${transactionId} is decided (${decision})`);
-  if (closed) throw new TransactionClosedError(`the commit of transaction ${transactionId} was requested already`);
-}
-
-function repeatedBranch(transaction: TransactionState, request: PreparedBranchRequest): BranchView | undefined {
-  const existing = findBranch(transaction, request.branchId);
-  if (!existing) return undefined;
-  const same = existing.selfPrepared && existing.participant === request.participant && existing.vote === request.vote;
-  if (!same) throw branchConflict(request.branchId);
-  return branchView(transaction, existing);
-}
-
-function branchConflict(branchId: string): BranchConflictError {
-  return new BranchConflictError(`branch ${branchId} is enlisted already, with another vote or participant`);
-}
-
-function keyReused({ key }: Idempotency): IdempotencyKeyReusedError {
-  return new IdempotencyKeyReusedError(`the idempotency key ${key} was used with another request`);
 }

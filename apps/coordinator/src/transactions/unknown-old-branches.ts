@@ -10,7 +10,8 @@ export interface UnknownOldBranch {
 export const UNKNOWN_OLD_CAPACITY = 1_000;
 
 /**
- * Prepared branches of transactions that are older than the retention (a database restored from backup, say):
+ * Prepared branches of transactions that are older than the retention, or than the group (a database was restored from
+ * a backup, say, or the coordinators lost their data):
  * nobody can know their decision any more, so an operator must see them. Kept by the leader that was asked; the
  * participants ask again. When there are too many, the one goes that has not been asked about for longest: what is
  * really prepared is asked about every few seconds, and so comes back.

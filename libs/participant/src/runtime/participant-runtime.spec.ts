@@ -310,7 +310,7 @@ describe('ParticipantRuntime', () => {
       'participant.unknown-old.handled',
     ]);
     const { transactionId, branchId } = address(5);
-    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0, isAcceptor: false });
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', ageMs: 60_000, isAcceptor: false });
     reached.length = 0;
     await run(150);
     expect(reached.filter((name) => name.includes('inquiry'))).toEqual([
@@ -479,13 +479,12 @@ describe('ParticipantRuntime', () => {
 
   it('asks about everything prepared at the start, later only about old branches, and never decides', async () => {
     const resourceManager = new FakeResourceManager();
-    const clock = new VirtualClock();
     const { transactionId, branchId } = address(1);
     resourceManager.prepared.push({
       transactionId,
       branchId,
       gid: 'concordat:x',
-      preparedAt: clock.now(),
+      ageMs: 0,
       isAcceptor: false,
     });
     const system = await createSystem({ sweepIntervalMs: 100, inquiryAfterMs: 250 }, resourceManager);
@@ -500,6 +499,20 @@ describe('ParticipantRuntime', () => {
     expect(system.runtime.metrics().alerts.UNKNOWN_OLD_TRANSACTION).toBe(1);
   });
 
+  it('asks about what it has seen prepared for long, even if the database says that it is not prepared yet', async () => {
+    const resourceManager = new FakeResourceManager();
+    const system = await createSystem({ sweepIntervalMs: 100, inquiryAfterMs: 250 }, resourceManager);
+    const { transactionId, branchId } = address(1);
+    // the clock of the database was an hour ahead, and was set right
+    const gid = 'concordat:x';
+    resourceManager.prepared.push({ transactionId, branchId, gid, ageMs: -3_600_000, isAcceptor: false });
+    await system.run(320);
+    expect(system.heard.filter(({ type }) => type === 'inquiry')).toEqual([]);
+    await system.run(100);
+    expect(system.heard.filter(({ type }) => type === 'inquiry')).toHaveLength(1);
+    expect(system.runtime.metrics().oldestPreparedAgeMs).toBeGreaterThanOrEqual(200);
+  });
+
   it('asks about everything prepared as soon as a new leader speaks, which may not know of it', async () => {
     const resourceManager = new FakeResourceManager();
     const system = await createSystem({ sweepIntervalMs: 60_000, inquiryAfterMs: 60_000 }, resourceManager);
@@ -508,7 +521,7 @@ describe('ParticipantRuntime', () => {
       transactionId,
       branchId,
       gid: 'concordat:x',
-      preparedAt: system.clock.now(),
+      ageMs: 0,
       isAcceptor: false,
     });
     await system.send(prepare(2));
@@ -525,7 +538,7 @@ describe('ParticipantRuntime', () => {
     await system.send(decision); // a repeat is answered from memory
     expect(resourceManager.calls).toEqual(['commit 1']);
     const { transactionId, branchId } = address(1);
-    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0, isAcceptor: false });
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', ageMs: 60_000, isAcceptor: false });
     await system.run(320);
     expect(system.heard.filter(({ type }) => type === 'inquiry').length).toBeGreaterThan(0);
     await system.send(decision);
@@ -649,7 +662,7 @@ describe('ParticipantRuntime in three phases', () => {
   it('watches over what an earlier process has prepared, until it has ended elsewhere', async () => {
     const resourceManager = new FakeResourceManager();
     const { transactionId, branchId } = address(1);
-    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', preparedAt: 0, isAcceptor: true });
+    resourceManager.prepared.push({ transactionId, branchId, gid: 'concordat:x', ageMs: 60_000, isAcceptor: true });
     resourceManager.opened = { type: 'not-an-acceptor' };
     const system = await createSystem({ ...limits, sweepIntervalMs: 1_000 }, resourceManager);
     await system.run(700);

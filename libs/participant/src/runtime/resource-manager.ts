@@ -45,8 +45,8 @@ export interface OnePhaseResult {
 
 export interface PreparedBranch extends BranchIdentity {
   readonly gid: string;
-  /** when it was prepared, in milliseconds since 1970 */
-  readonly preparedAt: number;
+  /** for how long it has been prepared, in milliseconds, as the database's own clock says; that may have been set */
+  readonly ageMs: number;
   /** in three phases: its vote is on record as an acceptor, so it may open a ballot */
   readonly isAcceptor: boolean;
 }

@@ -15,7 +15,7 @@ export interface SweeperPorts {
   readonly logger: Logger;
   listPrepared(): Promise<readonly PreparedBranch[]>;
   inquire(branch: PreparedBranch): void;
-  /** told after every sweep what was there when it began, at `asOf` in milliseconds since 1970 */
+  /** told after every sweep what was there when it began, at the monotonic time `asOf` */
   observe(prepared: readonly PreparedBranch[], oldestAgeMs: number, asOf: number): void;
 }
 
@@ -31,6 +31,8 @@ export class Sweeper {
   private stopped = true;
   /** the next sweep leaves no branch alone */
   private all = true;
+  /** by gid, in monotonic time: what is prepared */
+  private firstSeen: ReadonlyMap<string, number> = new Map();
   private inHand: Promise<void> = Promise.resolve();
 
   constructor(
@@ -73,14 +75,25 @@ export class Sweeper {
 
   private async sweep(): Promise<void> {
     const thresholdMs = this.all ? 0 : this.options.thresholdMs;
-    const asOf = this.ports.clock.now();
-    const prepared = await this.ports.listPrepared();
+    const { ports } = this;
+    const asOf = ports.clock.monotonic();
+    const prepared = await ports.listPrepared();
     if (this.stopped) return;
-    const now = this.ports.clock.now();
     if (thresholdMs === 0) this.all = false;
-    const waiting = prepared.filter(({ preparedAt }) => now - preparedAt >= thresholdMs);
-    for (const branch of waiting.slice(0, this.options.maximumInquiries)) this.ports.inquire(branch);
-    const oldest = prepared.reduce((least, { preparedAt }) => Math.min(least, preparedAt), now);
-    this.ports.observe(prepared, now - oldest, asOf);
+    const ages = this.agesOf(prepared);
+    const waiting = prepared.filter((_, place) => ages[place]! >= thresholdMs);
+    for (const branch of waiting.slice(0, this.options.maximumInquiries)) ports.inquire(branch);
+    ports.observe(prepared, Math.max(0, ...ages), asOf);
+  }
+
+  /**
+   * The database reckons by its own clock, which somebody may have set back: a branch is at least as old as the time
+   * since it was first seen.
+   */
+  private agesOf(prepared: readonly PreparedBranch[]): number[] {
+    const monotonic = this.ports.clock.monotonic();
+    const seen = new Map(prepared.map(({ gid }) => [gid, this.firstSeen.get(gid) ?? monotonic]));
+    this.firstSeen = seen;
+    return prepared.map(({ gid, ageMs }) => Math.max(ageMs, monotonic - seen.get(gid)!));
   }
 }

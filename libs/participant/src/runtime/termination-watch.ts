@@ -18,7 +18,7 @@ export interface TerminationWatchPorts {
 
 interface Watched {
   readonly branch: BranchIdentity;
-  /** when it came under watch, in milliseconds since 1970 */
+  /** when it came under watch; all times are monotonic: nobody sets that clock */
   readonly since: number;
   inquireAt: number;
   terminateAt: number;
@@ -53,7 +53,7 @@ export class TerminationWatch {
   /** From now on, unless it is watched already. */
   watch({ transactionId, branchId }: BranchIdentity): void {
     if (this.stopped || this.watched.has(branchId)) return;
-    const now = this.ports.clock.now();
+    const now = this.ports.clock.monotonic();
     this.watched.set(branchId, { branch: { transactionId, branchId }, since: now, ...this.moments(now, 0) });
     this.lookLater();
   }
@@ -61,14 +61,14 @@ export class TerminationWatch {
   /** A coordinator has said something about the branch. */
   heard(branchId: BranchId): void {
     const watched = this.watched.get(branchId);
-    if (watched) Object.assign(watched, this.moments(this.ports.clock.now(), 0));
+    if (watched) Object.assign(watched, this.moments(this.ports.clock.monotonic(), 0));
   }
 
   forget(branchId: BranchId): void {
     this.watched.delete(branchId);
   }
 
-  /** Of those that were under watch before `asOf`, only these are still in doubt; others have ended elsewhere. */
+  /** Of those that were under watch before `asOf` (monotonic), only these are still in doubt; others have ended elsewhere. */
   retain(inDoubt: ReadonlySet<BranchId>, asOf: number): void {
     for (const [branchId, { since }] of this.watched) {
       if (since < asOf && !inDoubt.has(branchId)) this.watched.delete(branchId);
@@ -83,7 +83,7 @@ export class TerminationWatch {
 
   private look(): void {
     this.timer = undefined;
-    const now = this.ports.clock.now();
+    const now = this.ports.clock.monotonic();
     for (const watched of this.watched.values()) {
       if (now >= watched.terminateAt) {
         Object.assign(watched, this.moments(now, watched.reminders + 1));

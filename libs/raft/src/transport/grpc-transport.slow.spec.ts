@@ -152,7 +152,7 @@ describe('GrpcTransport and slow peers', () => {
     stream.on('data', (bytes: Buffer) => {
       unread = Buffer.concat([unread, bytes]);
       for (let end = 5 + (unread[4] ?? 0); unread.length >= end && unread.length > 5; end = 5 + (unread[4] ?? 0)) {
-        echoes.push(decodeEcho(unread.subarray(5, end)));
+        echoes.push(decodeEcho(unread.subarray(5, end)).ping);
         unread = unread.subarray(end);
       }
     });
@@ -253,12 +253,17 @@ describe('GrpcTransport.peerMetrics', () => {
     });
     const node = await harness.start(1, { seeds: new Map([[2, address]]), pingIntervalMs: 5 });
     await until(() => pings.length === 1, 'it pings');
-    pings[0]?.write(encodeEcho(99));
-    pings[0]?.write(encodeEcho(1));
+    pings[0]?.write(encodeEcho({ ping: 99, clock: 7 }));
+    pings[0]?.write(encodeEcho({ ping: 1, clock: 0 }));
     await until(() => pings.length === 2, 'it pings again, once the first is answered');
     const first = node.transport.peerMetrics(2)?.roundTripMs;
     expect(first).toBeGreaterThan(0);
-    pings[0]?.write(encodeEcho(2));
+    expect(node.transport.peerClock(2)).toBeUndefined(); // it has not told
+    pings[0]?.write(encodeEcho({ ping: 2, clock: 1_760_000_000_000 }));
     await until(() => node.transport.peerMetrics(2)?.roundTripMs !== first, 'the second is measured');
+    const { unixMs, readAt, errorMs } = node.transport.peerClock(2)!;
+    expect(unixMs).toBe(1_760_000_000_000);
+    expect(errorMs).toBeCloseTo(node.transport.peerMetrics(2)!.roundTripMs! / 2);
+    expect(readAt + errorMs).toBeLessThanOrEqual(performance.now());
   });
 });

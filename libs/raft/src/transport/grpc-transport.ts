@@ -1,4 +1,4 @@
-import { invariant, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
+import { invariant, silentLogger, SystemClock, SystemRandom, type Clock } from '@concordat/foundation';
 import { MAX_INTEGER, type Message, type NodeId } from '../core/types.js';
 import type { PeerMetrics, RaftTransport } from '../driver/ports.js';
 import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
@@ -7,7 +7,7 @@ import { FrameEncoder } from './message-encoder.js';
 import { loadTls } from './node-certificate.js';
 import { OutgoingStream } from './outgoing-stream.js';
 import { isCallableAddress } from './peer-address.js';
-import { PeerLedger } from './peer-counters.js';
+import { PeerLedger, type PeerClockReading } from './peer-counters.js';
 import { PeerStreams } from './peer-streams.js';
 import type { SecureContext } from 'node:tls';
 
@@ -31,6 +31,7 @@ export class GrpcTransport implements RaftTransport {
   private stopped = false;
   private readonly maxMessageBytes: number;
   private readonly maxBufferedBytes: number;
+  private readonly clock: Clock;
   private readonly counts: MutableCounters = {
     sentMessages: 0,
     receivedMessages: 0,
@@ -52,8 +53,9 @@ export class GrpcTransport implements RaftTransport {
     this.maxMessageBytes = options.maxMessageBytes ?? defaultMessageBytes;
     this.maxBufferedBytes = options.maxBufferedBytes ?? defaultBufferedBytes;
     invariant(this.maxMessageBytes <= this.maxBufferedBytes, 'a message of the largest size may be buffered');
+    this.clock = clock ?? new SystemClock({ unref: true });
     const parts = {
-      clock: clock ?? new SystemClock({ unref: true }),
+      clock: this.clock,
       random: random ?? new SystemRandom(),
       encoder: new FrameEncoder(),
     };
@@ -113,6 +115,7 @@ export class GrpcTransport implements RaftTransport {
         maxMessageBytes: this.maxMessageBytes,
         counters: this.counts,
         ledger: this.ledger,
+        clock: this.clock,
         logger: logger ?? silentLogger,
         isPeer: (peer) => this.streams.isPeer(peer),
       },
@@ -158,13 +161,18 @@ export class GrpcTransport implements RaftTransport {
   peerMetrics(peer: NodeId): PeerMetrics | undefined {
     const counters = this.ledger.find(peer);
     if (!counters) return undefined;
-    const { connections, ...traffic } = counters;
+    const { connections, clock: _, ...traffic } = counters;
     return {
       ...traffic,
       connected: this.isConnected(peer),
       bufferedBytes: this.bufferedBytes(peer),
       reconnects: Math.max(0, connections - 1),
     };
+  }
+
+  /** What the clock of a peer said when it last answered; undefined before it has. */
+  peerClock(peer: NodeId): PeerClockReading | undefined {
+    return this.ledger.find(peer)?.clock;
   }
 
   async stop(): Promise<void> {

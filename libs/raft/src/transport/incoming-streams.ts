@@ -1,6 +1,6 @@
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
-import { errorMessage, guarded, type Logger } from '@concordat/foundation';
+import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
 import type { Message, NodeId } from '../core/types.js';
 import { serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';
@@ -20,6 +20,8 @@ export interface IncomingStreamsOptions {
   readonly maxMessageBytes: number;
   readonly counters: MutableCounters;
   readonly ledger: PeerLedger;
+  /** told with every echo */
+  readonly clock: Pick<Clock, 'now'>;
   readonly logger: Logger;
   readonly isPeer: (nodeId: NodeId) => boolean;
 }
@@ -114,7 +116,7 @@ export class IncomingStreams {
       const frame = this.decode(from, bytes);
       if (!frame) return stream.end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
       // A caller that does not read its echoes gets none: they would wait here.
-      if (frame.ping > 0 && !call.writableNeedDrain) call.write(encodeEcho(frame.ping));
+      if (frame.ping > 0 && !call.writableNeedDrain) this.echo(call, frame.ping);
       received.receivedMessages += this.receive(identity, frame.messages);
     };
     call.on('data', guarded(take, failed));
@@ -127,6 +129,10 @@ export class IncomingStreams {
       guarded(() => this.forget(stream), failed),
     );
     call.sendMetadata(new Metadata()); // tells the caller that it is accepted
+  }
+
+  private echo(call: Call, ping: number): void {
+    call.write(encodeEcho({ ping, clock: Math.max(0, Math.floor(this.options.clock.now())) }));
   }
 
   private endStream(stream: Stream, call: Call, reason: Refusal): void {

@@ -25,7 +25,13 @@ describe('the codec of messages', () => {
 
   it('carries a ping and its echo', () => {
     expect(decodeFrame(encodeFrame([], 2 ** 32 - 1))).toEqual({ messages: [], ping: 2 ** 32 - 1 });
-    expect(decodeEcho(encodeEcho(17))).toBe(17);
+    const echo = { ping: 17, clock: 1_760_000_000_000 };
+    expect(decodeEcho(encodeEcho(echo))).toEqual(echo);
+    expect(decodeEcho(encodeEcho({ ping: 2 ** 32 - 1, clock: 2 ** 48 }))).toEqual({
+      ping: 2 ** 32 - 1,
+      clock: 2 ** 48,
+    });
+    expect(decodeEcho(encodeEcho({ ping: 17, clock: 0 }))).toEqual({ ping: 17, clock: 0 });
     expect(() => decodeEcho(Buffer.from('rubbish'))).toThrow(MalformedFrameError);
   });
 

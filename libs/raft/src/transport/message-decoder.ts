@@ -51,20 +51,28 @@ export function decodeFrame(bytes: Uint8Array): Frame {
   return { messages, ping };
 }
 
+/** The answer to a frame with a ping. */
+export interface Echo {
+  readonly ping: number;
+  /** what the peer's clock said, in milliseconds since 1970; 0 when it does not tell */
+  readonly clock: number;
+}
+
 /**
  * Decodes the answer to a frame with a ping.
  *
  * @throws MalformedFrameError
  */
-export function decodeEcho(bytes: Uint8Array): number {
+export function decodeEcho(bytes: Uint8Array): Echo {
   const reader = new WireReader(bytes, 'an echo');
-  let ping = 0;
+  let [ping, clock] = [0, 0];
   while (reader.hasMore) {
     const tag = reader.tag();
     if (tag === echoTags.ping) ping = reader.uint32();
+    else if (tag === echoTags.clock) clock = reader.integer();
     else reader.skip(tag);
   }
-  return ping;
+  return { ping, clock };
 }
 
 /** The content is read last, because its checks need the term, and fields may stand in any order. */

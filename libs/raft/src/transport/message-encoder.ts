@@ -1,3 +1,4 @@
+import type { Echo } from './message-decoder.js';
 import { invariant, unreachable } from '@concordat/foundation';
 import { encodeConfiguration } from '../core/configuration-codec.js';
 import type { AppendEntries, Entry, Message, SnapshotChunk } from '../core/types.js';
@@ -19,6 +20,8 @@ const MESSAGE_OVERHEAD_BYTES = 128;
 const ENTRY_OVERHEAD_BYTES = 32;
 /** What a ping takes at most. */
 const PING_BYTES = 6;
+/** What a clock in an echo takes at most: a tag and 49 bits. */
+const CLOCK_BYTES = 8;
 /** Encoded entries beyond this are not kept for the next follower. */
 const MAX_KEPT_BYTES = 1024 * 1024;
 
@@ -130,9 +133,10 @@ export function encodeFrame(messages: readonly Message[], ping = 0): Buffer {
 }
 
 /** Encodes the answer to a frame with a ping. */
-export function encodeEcho(ping: number): Buffer {
-  const writer = new WireWriter(PING_BYTES);
+export function encodeEcho({ ping, clock }: Echo): Buffer {
+  const writer = new WireWriter(PING_BYTES + CLOCK_BYTES);
   writer.integer(echoTags.ping, ping);
+  writer.integer(echoTags.clock, clock);
   return writer.finish();
 }
 

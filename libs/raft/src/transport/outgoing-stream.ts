@@ -276,8 +276,12 @@ export class OutgoingStream {
     const { counters, clock, peer, peerCounters, logger } = this.options;
     if (call !== this.call) return;
     try {
-      if (decodeEcho(bytes) !== this.lastPing || this.pingSentAt === undefined) return;
-      peerCounters.roundTripMs = clock.monotonic() - this.pingSentAt;
+      const echo = decodeEcho(bytes);
+      if (echo.ping !== this.lastPing || this.pingSentAt === undefined) return;
+      const roundTripMs = clock.monotonic() - this.pingSentAt;
+      const errorMs = roundTripMs / 2;
+      peerCounters.roundTripMs = roundTripMs;
+      if (echo.clock > 0) peerCounters.clock = { unixMs: echo.clock, readAt: this.pingSentAt + errorMs, errorMs };
       this.pingSentAt = undefined;
     } catch (error) {
       if (!(error instanceof MalformedFrameError)) throw error;

@@ -1,9 +1,20 @@
 import type { NodeId } from '../core/types.js';
 
+/** What a peer's clock said a while ago. */
+export interface PeerClockReading {
+  /** in milliseconds since 1970 */
+  readonly unixMs: number;
+  /** monotonic time of this node at which it said so, give or take `errorMs` */
+  readonly readAt: number;
+  readonly errorMs: number;
+}
+
 /** What went to one peer and came from it, over all its streams. */
 export interface PeerCounters {
   /** latest measured round trip; undefined before the first */
   roundTripMs: number | undefined;
+  /** latest reading; undefined before the first */
+  clock: PeerClockReading | undefined;
   sentBytes: number;
   receivedBytes: number;
   sentMessages: number;
@@ -31,6 +42,7 @@ export class PeerLedger {
     if (!counters) {
       counters = {
         roundTripMs: undefined,
+        clock: undefined,
         sentBytes: 0,
         receivedBytes: 0,
         sentMessages: 0,

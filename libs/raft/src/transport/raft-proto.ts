@@ -24,6 +24,7 @@ message Frame {
 
 message Echo {
   uint32 ping = 1;
+  uint64 clock = 2; // what the called node's clock says, in milliseconds since 1970, 0: not told
 }
 
 // A message of Raft. Node ids, terms and indices are integers up to 2^48.

@@ -19,7 +19,7 @@ export function bytesTag(number: number): number {
 
 export const frameTags = { messages: bytesTag(1), ping: varintTag(2) } as const;
 
-export const echoTags = { ping: varintTag(1) } as const;
+export const echoTags = { ping: varintTag(1), clock: varintTag(2) } as const;
 
 export const envelopeTags = { from: varintTag(1), to: varintTag(2), term: varintTag(3) } as const;
 

@@ -23,6 +23,7 @@ export interface GroupNode {
   readonly cluster: RaftCluster;
   readonly manager: TransactionManager;
   readonly bus: RecordingBus;
+  readonly log: RaftDecisionLog;
   readonly httpPort: number;
   stop(): Promise<void>;
 }
@@ -73,10 +74,12 @@ export class TestGroup {
     return node;
   }
 
-  /** The node that leads, as soon as one does; not one of `except`. */
+  /** The node that leads, as soon as one does and the group is born; not one of `except`. */
   async leader(except: readonly number[] = []): Promise<GroupNode> {
     const leading = (): GroupNode | undefined =>
-      [...this.nodes.values()].find(({ nodeId, cluster }) => cluster.isLeader() && !except.includes(nodeId));
+      [...this.nodes.values()].find(
+        ({ nodeId, cluster, log }) => cluster.isLeader() && log.state.bornAt !== undefined && !except.includes(nodeId),
+      );
     await this.until(() => leading() !== undefined);
     return leading()!;
   }
@@ -142,7 +145,7 @@ export class TestGroup {
       await node.stop();
       manager.stop();
     };
-    this.nodes.set(nodeId, { nodeId, app, cluster, manager, bus, httpPort, stop });
+    this.nodes.set(nodeId, { nodeId, app, cluster, manager, bus, log, httpPort, stop });
     return () => node.start();
   }
 }

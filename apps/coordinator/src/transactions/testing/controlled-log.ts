@@ -59,6 +59,11 @@ export class ControlledLog implements DecisionLog {
   private term = 0;
   private index = 0;
 
+  /** @param bornAt when the group was born; left out: it is not born yet */
+  constructor(bornAt?: number) {
+    if (bornAt !== undefined) this.state.apply({ type: 'group-born', at: bornAt }, 0);
+  }
+
   get appliedIndex(): number {
     return this.index;
   }

@@ -8,6 +8,7 @@ import {
   type Logger,
 } from '@concordat/foundation';
 import type { CommitOnePhaseMessage, DecisionMessage, PrepareMessage, VoteMessage } from '@concordat/commit-protocol';
+import type { GroupClocks } from '../group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from '../options.js';
 import { TransactionManager } from '../transaction-manager.js';
 import type { BranchRequest, ExecuteRequest, Idempotency, WaitOptions } from '../transactions.api.js';
@@ -29,19 +30,29 @@ export interface HarnessOptions {
   readonly failpoints?: Failpoints;
   /** whether the node leads from the start, by default it does */
   readonly leading?: boolean;
+  /** whether the group was born long ago, by default it was */
+  readonly born?: boolean;
+  readonly groupClocks?: GroupClocks;
 }
 
 /** A transaction manager among fakes: the test is the log, the clock and the participants. */
 export class Harness {
   readonly clock = new VirtualClock();
-  readonly log = new ControlledLog();
+  readonly log: ControlledLog;
   readonly bus = new RecordingBus();
   readonly alerts: string[] = [];
   readonly manager: TransactionManager;
   private readonly random = new SeededRandom(11);
   private readonly ids = new UuidV7Generator(() => this.clock.now(), this.random);
 
-  constructor({ options = {}, failpoints = noFailpoints, leading = true }: HarnessOptions = {}) {
+  constructor({
+    options = {},
+    failpoints = noFailpoints,
+    leading = true,
+    born = true,
+    groupClocks,
+  }: HarnessOptions = {}) {
+    this.log = new ControlledLog(born ? 1 : undefined);
     for (const name of ['bank-a', 'bank-b', 'bank-c']) {
       this.log.apply({ type: 'participant', name, operations: ['credit', 'debit', 'read'], at: this.clock.now() });
     }
@@ -59,6 +70,7 @@ export class Harness {
         random: this.random,
         failpoints,
         logger,
+        ...(groupClocks && { groupClocks }),
         // `Begin` goes at once, so that a test can hold it up by itself; what waits is tested with its own delay.
         options: { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test', beginDelayMs: 0, ...options },
       },
@@ -81,6 +93,11 @@ export class Harness {
     await this.settle();
     this.clock.advance(milliseconds);
     await this.settle();
+  }
+
+  /** Minute by minute, so that what is proposed meanwhile is applied in its time. */
+  async passHours(hours: number): Promise<void> {
+    for (let minute = 0; minute < hours * 60; minute++) await this.pass(60_000);
   }
 
   watch<T>(promise: Promise<T>): Watched<T> {

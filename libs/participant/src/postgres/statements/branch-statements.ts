@@ -199,21 +199,21 @@ export class BranchStatements {
 
   /** A branch that voted read-only holds nothing, whatever is prepared under its name: it may not open ballots. */
   async listPrepared(client: ClientBase): Promise<PreparedBranch[]> {
-    const { rows } = await this.runner.run<{ gid: string; prepared_at: number; is_acceptor: boolean }>(
+    const { rows } = await this.runner.run<{ gid: string; age_ms: number; is_acceptor: boolean }>(
       'list-prepared',
       client,
-      `SELECT gid, (extract(epoch FROM prepared) * 1000)::float8 AS prepared_at,
+      `SELECT gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000)::float8 AS age_ms,
               coalesce(acceptor.vote <> 'read-only', false) AS is_acceptor
        FROM pg_prepared_xacts LEFT JOIN ${this.acceptors} AS acceptor ON acceptor.branch_id =
          CASE WHEN split_part(gid, ':', 4) ~ '${BRANCH_ID}' THEN split_part(gid, ':', 4)::uuid END
        WHERE database = current_database() AND starts_with(gid, $1) ORDER BY prepared LIMIT ${LISTED_BRANCHES}`,
       [`concordat:${this.cluster}:`],
     );
-    return rows.flatMap(({ gid, prepared_at, is_acceptor }) => {
+    return rows.flatMap(({ gid, age_ms, is_acceptor }) => {
       const named = parseGid(gid);
       if (named?.cluster !== this.cluster) return [];
       const { transactionId, branchId } = named;
-      return [{ transactionId, branchId, gid, preparedAt: prepared_at, isAcceptor: is_acceptor }];
+      return [{ transactionId, branchId, gid, ageMs: age_ms, isAcceptor: is_acceptor }];
     });
   }
 

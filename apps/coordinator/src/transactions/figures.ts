@@ -1,0 +1,19 @@
+import type { RulingAction } from '@concordat/commit-protocol';
+import type { ClockComparison } from './group-clocks.js';
+
+/** What a node counts and measures, for its metrics. */
+export interface Figures {
+  readonly open: number;
+  readonly inDoubt: number;
+  readonly waitingForKeys: number;
+  readonly alerts: number;
+  readonly ended: number;
+  /** branches that ended against their decision, and that no operator has ruled to be known */
+  readonly hazards: number;
+  /** prepared branches of transactions that nobody remembers */
+  readonly unknownOld: number;
+  readonly rulings: Readonly<Record<RulingAction, number>>;
+  /** messages that no reader or broker would ever take */
+  readonly unsendable: number;
+  readonly clocks: ClockComparison;
+}

@@ -1,0 +1,32 @@
+import { findBranch, type TransactionState } from '@concordat/commit-protocol';
+import {
+  BranchConflictError,
+  IdempotencyKeyReusedError,
+  TransactionClosedError,
+  TransactionDecidedError,
+} from './errors.js';
+import type { BranchView, Idempotency, PreparedBranchRequest } from './transactions.api.js';
+import { branchView } from './view.js';
+
+/** @throws TransactionDecidedError, TransactionClosedError when no branch can be enlisted any more */
+export function refuseClosed({ transactionId, decision, closed }: TransactionState): void {
+  if (decision) throw new TransactionDecidedError(`transaction ${transactionId} is decided (${decision})`);
+  if (closed) throw new TransactionClosedError(`the commit of transaction ${transactionId} was requested already`);
+}
+
+/** The branch that a request repeats; a request that contradicts it is refused. */
+export function repeatedBranch(transaction: TransactionState, request: PreparedBranchRequest): BranchView | undefined {
+  const existing = findBranch(transaction, request.branchId);
+  if (!existing) return undefined;
+  const same = existing.selfPrepared && existing.participant === request.participant && existing.vote === request.vote;
+  if (!same) throw branchConflict(request.branchId);
+  return branchView(transaction, existing);
+}
+
+export function branchConflict(branchId: string): BranchConflictError {
+  return new BranchConflictError(`branch ${branchId} is enlisted already, with another vote or participant`);
+}
+
+export function keyReused({ key }: Idempotency): IdempotencyKeyReusedError {
+  return new IdempotencyKeyReusedError(`the idempotency key ${key} was used with another request`);
+}
