@@ -1,8 +1,8 @@
-import { request, type IncomingMessage } from 'node:http';
+import { request, ServerResponse, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { TransactionNotFoundError } from '../transactions/errors.js';
-import type { TransactionView } from '../transactions/transactions.api.js';
+import type { TransactionEvent, TransactionView } from '../transactions/transactions.api.js';
 import { EventStreams } from './event-streams.js';
 import { active, BRANCH_ID, committed, committing, ID } from './testing/fake-engine.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
@@ -48,7 +48,7 @@ class Client {
     await this.until(() => this.ended);
   }
 
-  private parse(): SentEvent[] {
+  parse(): SentEvent[] {
     const blocks = this.text.split('\n\n').slice(0, -1);
     return blocks.flatMap((block) => {
       const fields = new Map(
@@ -60,9 +60,18 @@ class Client {
     });
   }
 
-  private async until(condition: () => boolean): Promise<void> {
+  async until(condition: () => boolean): Promise<void> {
     while (!condition()) await new Promise<void>((resolve) => (this.wake = resolve));
   }
+}
+
+/** Changes of as many transactions, at indexes from 1 on. */
+function eventsOf(count: number, sizeBytes: number): TransactionEvent[] {
+  const metadata = { text: 'x'.repeat(sizeBytes) };
+  return Array.from({ length: count }, (_, index) => {
+    const transaction = { ...active, id: `transaction ${index + 1}`, metadata, logIndex: index + 1 };
+    return { logIndex: index + 1, transaction };
+  });
 }
 
 let node: TestNode;
@@ -154,17 +163,38 @@ describe('GET /v1/events', () => {
     expect(streams.size).toBe(0);
   });
 
-  it('cuts a client off that does not read', async () => {
-    const call = request(`${url}/v1/events`, { agent: false });
-    call.end();
-    const [response] = (await once(call, 'response')) as [IncomingMessage];
-    response.pause();
-    const large = { ...active, metadata: { text: 'x'.repeat(200_000) } };
-    for (let logIndex = 1; streams.size > 0 && logIndex < 1_000; logIndex++) {
-      node.transactions.publish({ ...large, logIndex });
+  it.each([
+    [8, 200_000],
+    [1_800, 1_000],
+  ])('catches up with %d transactions of %d bytes', async (count, sizeBytes) => {
+    const events = eventsOf(count, sizeBytes);
+    node.transactions.missed = { kind: 'events', events };
+    const client = await open('/v1/events', { 'last-event-id': '0' });
+    expect((await client.events(count)).map(({ id }) => id)).toEqual(events.map(({ logIndex }) => logIndex));
+    const later = { ...active, logIndex: count + 1 };
+    node.transactions.publish(later);
+    expect((await client.events(count + 1)).at(-1)).toEqual(event(later));
+  });
+
+  it('loses no event of a burst, and is live again behind it', async () => {
+    const client = await open('/v1/events');
+    const events = eventsOf(3_000, 1_000);
+    for (const [index, { transaction }] of events.entries()) {
+      node.transactions.missed = { kind: 'events', events: events.slice(0, index + 1) };
+      node.transactions.publish(transaction);
     }
-    expect(streams.size).toBe(0);
-    response.destroy();
+    expect((await client.events(3_000)).map(({ id }) => id)).toEqual(events.map(({ logIndex }) => logIndex));
+    expect(streams.size).toBe(1);
+  });
+
+  it('says reset to a client that read too slowly for the history', async () => {
+    const client = await open('/v1/events');
+    client.response.pause();
+    for (const { transaction } of eventsOf(40, 200_000)) node.transactions.publish(transaction);
+    node.transactions.missed = { kind: 'reset' };
+    client.response.resume();
+    await client.until(() => client.parse().some((sent) => sent.event === 'reset'));
+    expect(streams.size).toBe(1);
   });
 
   it('is served by a follower, too', async () => {
@@ -210,6 +240,30 @@ describe('the keep-alive of a stream', () => {
     jest.advanceTimersByTime(15_000);
     await ended;
     expect(streams.size).toBe(0);
+  });
+});
+
+describe('a client that reads nothing', () => {
+  afterEach(() => jest.useRealTimers());
+
+  it('holds little memory, and is cut off after 30 s', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask', 'performance'] });
+    const call = request(`${url}/v1/events`, { agent: false });
+    call.end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    response.pause();
+    const held = jest.spyOn(ServerResponse.prototype, 'write');
+    for (const { transaction } of eventsOf(1_000, 200_000)) {
+      node.transactions.publish(transaction);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(held.mock.calls.length).toBeLessThan(50); // what the buffers of the system take, and one more
+    held.mockRestore();
+    jest.advanceTimersByTime(29_000);
+    expect(streams.size).toBe(1);
+    jest.advanceTimersByTime(1_000);
+    expect(streams.size).toBe(0);
+    response.destroy();
   });
 });
 

@@ -13,8 +13,10 @@ import { OverloadedError, TransactionNotFoundError } from '../transactions/error
 
 /** More streams than this on one node are refused with `OVERLOADED`. */
 const MAXIMUM_STREAMS = 1_000;
-/** A client that leaves this much unread is cut off; it resumes with its Last-Event-ID. */
-const MAXIMUM_BUFFER_BYTES = 1024 * 1024;
+/** A client that reads nothing for this long while something waits for it is cut off; it resumes with Last-Event-ID. */
+const STALLED_MS = 30_000;
+/** What a stream takes from the history at a time. */
+const BACKLOG_EVENTS = 500;
 const KEEP_ALIVE_MS = 15_000;
 const RECONNECT_MS = 1_000;
 /** A follower may learn of a transaction a moment after its client did. */
@@ -28,13 +30,23 @@ interface Stream {
   lastIndex: number;
   /** transactions whose event with that index the client has: one log entry may change several */
   readonly sentAtLast: Set<string>;
+  /** runs while what was written waits for the client to read it */
+  stalled: NodeJS.Timeout | undefined;
+  /** events that the client missed and gets next, as it reads */
+  backlog: TransactionEvent[];
+  /** whether events have passed by since the backlog was asked for */
+  missed: boolean;
 }
 
 /**
  * The open event streams of a node.
  *
- * It listens to the transactions only while somebody listens to it, and turns each event into text once. Every
- * queue is bounded: the number of streams, and what a slow client leaves unread.
+ * It listens to the transactions only while somebody listens to it, and turns each event into text once.
+ *
+ * A stream is live, or behind: its client has not read yet what was written. Nothing is kept for a client that is
+ * behind. When it has read, it gets what it missed from the history, as if it had come back with its Last-Event-ID,
+ * as much as it reads at a time, until it is live again. So a stream holds at most one event more than its socket
+ * takes, whatever there is to catch up with; a client that reads nothing for 30 s is cut off.
  */
 @Injectable()
 export class EventStreams implements BeforeApplicationShutdown {
@@ -62,17 +74,10 @@ export class EventStreams implements BeforeApplicationShutdown {
    */
   openAll(reply: FastifyReply, lastEventId: number | undefined): void {
     this.refuseTooMany();
-    const stream: Stream = { reply, transactionId: undefined, lastIndex: lastEventId ?? -1, sentAtLast: new Set() };
+    const stream = createStream(reply, undefined, lastEventId ?? -1);
     writeHead(reply);
-    if (lastEventId !== undefined) {
-      const missed = this.transactions.missedSince(lastEventId);
-      if (missed.kind === 'reset') {
-        this.sendReset(stream, this.cluster.view().appliedIndex);
-      } else {
-        for (const event of missed.events) this.send(stream, event, formatEvent(event));
-      }
-    }
-    if (isOpen(reply)) this.add(stream);
+    this.add(stream);
+    if (lastEventId !== undefined) this.catchUp(stream);
   }
 
   /**
@@ -83,17 +88,11 @@ export class EventStreams implements BeforeApplicationShutdown {
    */
   openOne(reply: FastifyReply, state: TransactionView): void {
     this.refuseTooMany();
-    const stream: Stream = { reply, transactionId: state.id, lastIndex: -1, sentAtLast: new Set() };
+    const stream = createStream(reply, state.id, -1);
     writeHead(reply);
-    const event = { logIndex: state.logIndex, transaction: state };
-    this.send(stream, event, formatEvent(event));
-    if (state.endedAt !== null) {
-      reply.raw.end();
-    } else if (isOpen(reply)) {
-      this.add(stream);
-      const missed = this.transactions.missedSince(state.logIndex); // what came while the state was asked for
-      if (missed.kind === 'events') for (const later of missed.events) this.deliver(stream, later);
-    }
+    this.add(stream);
+    this.deliver(stream, { logIndex: state.logIndex, transaction: state });
+    if (this.streams.has(stream)) this.catchUp(stream); // what came while the state was asked for
   }
 
   /**
@@ -141,9 +140,10 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   /** Ends all streams; a client resumes elsewhere with its Last-Event-ID. */
   closeAll(): void {
-    for (const { reply } of this.streams) reply.raw.end();
-    this.streams.clear();
-    this.rest();
+    for (const stream of this.streams) {
+      this.remove(stream);
+      stream.reply.raw.end();
+    }
   }
 
   beforeApplicationShutdown(): void {
@@ -172,10 +172,18 @@ export class EventStreams implements BeforeApplicationShutdown {
         this.transactions.onReset((throughIndex) => this.reset(throughIndex)),
       ];
     }
-    this.keepAlive ??= setInterval(() => this.sendKeepAlive(), KEEP_ALIVE_MS).unref();
+    this.keepAlive ??= setInterval(
+      guarded(
+        () => this.sendKeepAlive(),
+        (error) => this.logger.error('keeping the event streams alive failed', error),
+      ),
+      KEEP_ALIVE_MS,
+    ).unref();
   }
 
   private remove(stream: Stream): void {
+    clearTimeout(stream.stalled);
+    stream.backlog = [];
     this.streams.delete(stream);
     if (this.streams.size === 0) this.rest();
   }
@@ -190,22 +198,53 @@ export class EventStreams implements BeforeApplicationShutdown {
   private publish(event: TransactionEvent): void {
     let text: string | undefined;
     for (const stream of this.streams) {
-      if (wants(stream, event)) this.deliver(stream, event, (text ??= formatEvent(event)));
+      if (!wants(stream, event)) continue;
+      if (isBehind(stream)) stream.missed = true;
+      else this.deliver(stream, event, (text ??= formatEvent(event)));
     }
   }
 
-  private deliver(stream: Stream, event: TransactionEvent, text = formatEvent(event)): void {
-    if (!wants(stream, event)) return;
+  private deliver(stream: Stream, event: TransactionEvent, text?: string): void {
     this.send(stream, event, text);
     if (stream.transactionId === undefined || event.transaction.endedAt === null) return;
     this.remove(stream);
     stream.reply.raw.end();
   }
 
-  /** A snapshot brought changes without events: who hears of all reads anew, who hears of one gets its state. */
+  /** Sends what the client missed, for as long as it reads; it is asked for anew when that is used up. */
+  private catchUp(stream: Stream): void {
+    const missed = this.transactions.missedSince(stream.lastIndex);
+    if (missed.kind === 'reset') {
+      stream.missed = false;
+      return this.miss(stream);
+    }
+    const events = missed.events.filter((event) => wants(stream, event) && isNew(stream, event));
+    stream.missed = events.length > BACKLOG_EVENTS;
+    stream.backlog = events.slice(0, BACKLOG_EVENTS).toReversed();
+    this.drainBacklog(stream);
+  }
+
+  private drainBacklog(stream: Stream): void {
+    while (this.streams.has(stream) && stream.stalled === undefined) {
+      const event = stream.backlog.pop();
+      if (event !== undefined) this.deliver(stream, event);
+      else if (stream.missed) return this.catchUp(stream);
+      else return;
+    }
+  }
+
+  /** More was missed than the history holds: who hears of all reads anew, who hears of one gets its state. */
+  private miss(stream: Stream): void {
+    stream.backlog = [];
+    if (stream.transactionId === undefined) this.sendReset(stream, this.cluster.view().appliedIndex);
+    else void this.refresh(stream, stream.transactionId);
+  }
+
+  /** A snapshot brought changes without events. */
   private reset(throughIndex: number): void {
     for (const stream of this.streams) {
-      if (stream.transactionId === undefined) this.sendReset(stream, throughIndex);
+      if (isBehind(stream)) stream.missed = true;
+      else if (stream.transactionId === undefined) this.sendReset(stream, throughIndex);
       else void this.refresh(stream, stream.transactionId);
     }
   }
@@ -225,28 +264,48 @@ export class EventStreams implements BeforeApplicationShutdown {
     this.write(stream, `event: reset\nid: ${throughIndex}\ndata: {}\n\n`);
   }
 
-  private send(stream: Stream, { logIndex, transaction }: TransactionEvent, text: string): void {
-    if (logIndex < stream.lastIndex) return;
-    if (logIndex > stream.lastIndex) advance(stream, logIndex);
-    else if (stream.sentAtLast.has(transaction.id)) return;
-    stream.sentAtLast.add(transaction.id);
-    this.write(stream, text);
+  private send(stream: Stream, event: TransactionEvent, text?: string): void {
+    if (!isNew(stream, event)) return;
+    if (event.logIndex > stream.lastIndex) advance(stream, event.logIndex);
+    stream.sentAtLast.add(event.transaction.id);
+    this.write(stream, text ?? formatEvent(event));
   }
 
   private write(stream: Stream, text: string): void {
     const { raw } = stream.reply;
-    if (raw.writableLength > MAXIMUM_BUFFER_BYTES) {
-      this.remove(stream);
-      raw.destroy();
-    } else if (!raw.destroyed) {
-      raw.write(text);
-    }
+    if (raw.destroyed || raw.writableEnded || raw.write(text) || stream.stalled !== undefined) return;
+    const failed = (error: unknown): void => this.fail(stream, error);
+    stream.stalled = setTimeout(
+      guarded(() => this.cutOff(stream), failed),
+      STALLED_MS,
+    ).unref();
+    raw.once(
+      'drain',
+      guarded(() => this.goOn(stream), failed),
+    );
+  }
+
+  /** The client has read everything that was written. */
+  private goOn(stream: Stream): void {
+    clearTimeout(stream.stalled);
+    stream.stalled = undefined;
+    this.drainBacklog(stream);
+  }
+
+  private cutOff(stream: Stream): void {
+    this.remove(stream);
+    stream.reply.raw.destroy();
+  }
+
+  private fail(stream: Stream, error: unknown): void {
+    this.logger.error('an event stream failed and is ended', error);
+    this.cutOff(stream);
   }
 
   /** A node that was removed from its group hears of nothing any more; another one does. */
   private sendKeepAlive(): void {
     if (this.cluster.exclusion() !== undefined) return this.closeAll();
-    for (const stream of this.streams) this.write(stream, ': keep-alive\n\n');
+    for (const stream of this.streams) if (!isBehind(stream)) this.write(stream, ': keep-alive\n\n');
   }
 }
 
@@ -255,12 +314,21 @@ function advance(stream: Stream, logIndex: number): void {
   stream.sentAtLast.clear();
 }
 
+function isNew({ lastIndex, sentAtLast }: Stream, { logIndex, transaction }: TransactionEvent): boolean {
+  return logIndex > lastIndex || (logIndex === lastIndex && !sentAtLast.has(transaction.id));
+}
+
 function wants({ transactionId }: Stream, { transaction }: TransactionEvent): boolean {
   return transactionId === undefined || transactionId === transaction.id;
 }
 
-function isOpen(reply: FastifyReply): boolean {
-  return !reply.raw.destroyed && !reply.raw.writableEnded;
+/** Whether the client must read first what was written, or what waits for it. */
+function isBehind({ stalled, backlog }: Stream): boolean {
+  return stalled !== undefined || backlog.length > 0;
+}
+
+function createStream(reply: FastifyReply, transactionId: string | undefined, lastIndex: number): Stream {
+  return { reply, transactionId, lastIndex, sentAtLast: new Set(), stalled: undefined, backlog: [], missed: false };
 }
 
 function writeHead(reply: FastifyReply): void {
