@@ -118,7 +118,7 @@ describe('engines over gRPC with mutual TLS, on real files', () => {
   it('form a group, take a node in, replace a dead one, and remember it all over restarts', async () => {
     await Promise.all([1, 2, 3].map((nodeId) => start(nodeId, [1, 2, 3])));
     const joining = await start(4, [1, 4], { CONCORDAT_JOIN: 'true' });
-    expect(joining.cluster.readiness().reasons[0]).toContain('does not belong to the group yet');
+    expect(joining.cluster.lacks()[0]?.reason).toContain('does not belong to the group yet');
     const { view } = await (await leader()).cluster.setMember(request(4), WAIT_MS);
     expect(view.members.map(({ nodeId, role }) => [nodeId, role])).toEqual([1, 2, 3, 4].map((id) => [id, 'voter']));
     const { manager } = await leader();

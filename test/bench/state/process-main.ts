@@ -69,7 +69,7 @@ function status(): CoordinatorStatus {
   const { appliedIndex, commitIndex } = cluster.view();
   const { rss, heapUsed } = process.memoryUsage();
   return {
-    ready: cluster.readiness().ready,
+    ready: cluster.lacks().length === 0,
     leads: cluster.isLeader(),
     appliedIndex,
     commitIndex,

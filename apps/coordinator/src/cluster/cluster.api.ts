@@ -58,6 +58,13 @@ export interface ClusterView {
   readonly members: readonly ClusterMember[];
 }
 
+/** Something that a node needs and does not have. */
+export interface Lack {
+  readonly what: 'membership' | 'leader' | 'disk' | 'broker';
+  /** as a sentence, for people */
+  readonly reason: string;
+}
+
 /** A node as it should belong to the group. */
 export interface MemberRequest {
   readonly nodeId: number;
@@ -82,8 +89,8 @@ export interface ClusterApi {
   leaderHttpUrl(): string | undefined;
   /** Resolves as soon as a leader is known (this node or another), or after the time with false. */
   waitForLeader(timeoutMs: number): Promise<boolean>;
-  /** belongs to the group, knows a leader, has room and consumes replies; otherwise the reasons, as sentences */
-  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] };
+  /** What the node lacks; nothing when it belongs to the group, knows a leader, has room and consumes replies. */
+  lacks(): readonly Lack[];
   /**
    * Brings a node into the group as requested, or gives a member another role. A new voter is a learner first; it is
    * waited for until it has caught up.

@@ -253,7 +253,7 @@ describe('a change that contradicts the group', () => {
     group.storages.get(1)!.fillDisk('no room left');
     const full = { code: 'DISK_FULL', retryable: true, message: expect.stringContaining('no room left') };
     expect(await group.refusal(group.leader.setMember(request(4), WAIT_MS))).toMatchObject(full);
-    expect(group.leader.readiness().reasons).toEqual([expect.stringContaining('no room left')]);
+    expect(group.leader.lacks()).toEqual([{ what: 'disk', reason: expect.stringContaining('no room left') }]);
     group.storages.get(1)!.freeDisk();
     await group.end(group.leader.setMember(request(4, { role: 'learner' }), WAIT_MS));
   });
@@ -266,7 +266,7 @@ describe('a node that is removed', () => {
     const view = await group.end(group.leader.removeMember(removed!));
     expect(view.members).toHaveLength(2);
     await group.until(() => group.cluster(removed!).exclusion() !== undefined);
-    expect(group.cluster(removed!).readiness().ready).toBe(false);
+    expect(group.cluster(removed!).lacks()).not.toEqual([]);
     expect(await group.refusal(group.leader.removeMember(removed!))).toMatchObject({ code: 'MEMBER_NOT_FOUND' });
   });
 

@@ -151,15 +151,15 @@ describe('RaftCluster', () => {
   it('leads only when its own no-op is applied', () => {
     const { cluster } = clusterOf({ ...LEADER, leaderReady: false });
     expect(cluster.isLeader()).toBe(false);
-    expect(cluster.readiness()).toEqual({ ready: false, reasons: ['no leader is known'] });
+    expect(cluster.lacks()).toEqual([{ what: 'leader', reason: 'no leader is known' }]);
   });
 
   it('is ready when it knows a leader and hears the participants', () => {
-    expect(clusterOf(FOLLOWER).cluster.readiness()).toEqual({ ready: true, reasons: [] });
-    expect(clusterOf({ ...FOLLOWER, leaderId: undefined }, 'the broker is away').cluster.readiness()).toEqual({
-      ready: false,
-      reasons: ['no leader is known', 'the broker is away'],
-    });
+    expect(clusterOf(FOLLOWER).cluster.lacks()).toEqual([]);
+    expect(clusterOf({ ...FOLLOWER, leaderId: undefined }, 'the broker is away').cluster.lacks()).toEqual([
+      { what: 'leader', reason: 'no leader is known' },
+      { what: 'broker', reason: 'the broker is away' },
+    ]);
     expect(clusterOf({ ...FOLLOWER, leaderId: undefined }).cluster.view().leaderId).toBeNull();
   });
 
@@ -199,19 +199,20 @@ describe('RaftCluster', () => {
 
   it('is not ready, and says so, when it does not belong to the group or has no room', () => {
     const notYet = clusterOf({ ...FOLLOWER, leaderId: 2, configuration: EMPTY_CONFIGURATION, peers: [] }).cluster;
-    expect(notYet.readiness().reasons).toEqual([expect.stringContaining('POST /v1/cluster/members')]);
+    expect(notYet.lacks()).toEqual([
+      { what: 'membership', reason: expect.stringContaining('POST /v1/cluster/members') },
+    ]);
     expect(notYet.exclusion()).toContain('does not belong to the group yet');
     const removed = clusterOf({ ...FOLLOWER, configuration: votersOnly(MEMBERS.slice(1)) }).cluster;
     expect(removed.exclusion()).toBe('node 1 was removed from the group');
-    expect(removed.readiness().ready).toBe(false);
+    expect(removed.lacks().map(({ what }) => what)).toEqual(['membership']);
     const leaving = { members: MEMBERS, voters: [2, 3], outgoing: [1, 2, 3], learners: [] };
     expect(clusterOf({ ...FOLLOWER, configuration: leaving }).cluster.exclusion()).toBeUndefined();
     const left = clusterOf({ ...FOLLOWER, configuration: leaving, leaderId: undefined }).cluster;
-    expect(left.readiness().reasons).toEqual(['node 1 is being removed from the group']);
-    expect(clusterOf({ ...LEADER, spaceLack: 'disk /d is full' }).cluster.readiness()).toEqual({
-      ready: false,
-      reasons: ['the disk takes nothing more: disk /d is full'],
-    });
+    expect(left.lacks()).toEqual([{ what: 'membership', reason: 'node 1 is being removed from the group' }]);
+    expect(clusterOf({ ...LEADER, spaceLack: 'disk /d is full' }).cluster.lacks()).toEqual([
+      { what: 'disk', reason: 'the disk takes nothing more: disk /d is full' },
+    ]);
     expect(clusterOf(FOLLOWER).cluster.exclusion()).toBeUndefined();
   });
 });

@@ -15,6 +15,7 @@ import type {
   ClusterMember,
   ClusterView,
   ConnectionView,
+  Lack,
   MemberRequest,
   MemberRole,
 } from './cluster.api.js';
@@ -96,16 +97,16 @@ export class RaftCluster implements ClusterApi {
     });
   }
 
-  readiness(): { ready: boolean; reasons: string[] } {
-    const reasons: string[] = [];
+  lacks(): Lack[] {
+    const lacks: Lack[] = [];
     const exclusion = this.exclusion();
-    if (exclusion !== undefined) reasons.push(exclusion);
-    else if (!this.knowsLeader()) reasons.push('no leader is known');
+    if (exclusion !== undefined) lacks.push({ what: 'membership', reason: exclusion });
+    else if (!this.knowsLeader()) lacks.push({ what: 'leader', reason: 'no leader is known' });
     const { spaceLack } = this.node.status();
-    if (spaceLack !== undefined) reasons.push(`the disk takes nothing more: ${spaceLack}`);
+    if (spaceLack !== undefined) lacks.push({ what: 'disk', reason: `the disk takes nothing more: ${spaceLack}` });
     const obstacle = this.obstacle();
-    if (obstacle !== undefined) reasons.push(obstacle);
-    return { ready: reasons.length === 0, reasons };
+    if (obstacle !== undefined) lacks.push({ what: 'broker', reason: obstacle });
+    return lacks;
   }
 
   async setMember(request: MemberRequest, waitMs: number): Promise<{ added: boolean; view: ClusterView }> {

@@ -244,7 +244,7 @@ describe('the keep-alive of a stream', () => {
 });
 
 describe('a client that reads nothing', () => {
-  afterEach(() => jest.useRealTimers());
+  afterEach(() => void jest.useRealTimers());
 
   it('holds little memory, and is cut off after 30 s', async () => {
     jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'clearImmediate', 'queueMicrotask', 'performance'] });

@@ -102,6 +102,27 @@ describe('a node that is cut off', () => {
   });
 });
 
+describe('a group without its broker', () => {
+  const broker = 'the broker cannot be reached';
+
+  it('is ready for questions and rulings at each node, and not for work', async () => {
+    group = await TestGroup.start(3);
+    for (const node of group.nodes.values()) node.bus.connected = false;
+    for (const node of group.nodes.values()) {
+      const work = await ask(node, 'GET', '/readyz');
+      expect([work.status, work.body]).toMatchObject([503, { for: 'work', lacks: ['broker'], reasons: [broker] }]);
+      expect((await ask(node, 'GET', '/readyz?for=reads')).status).toBe(200);
+      const id = await begin(node); // logged, and sent when the broker is back
+      expect((await ask(node, 'GET', `${TRANSACTIONS}/${id}`)).body['status']).toBe('active');
+      expect((await ask(node, 'GET', '/v1/in-doubt')).status).toBe(200);
+      expect((await ask(node, 'GET', '/v1/cluster')).status).toBe(200);
+      const ruling = { action: 'abort', operator: 'anna', reason: 'the client is gone' };
+      const ruled = await ask(node, 'POST', `${TRANSACTIONS}/${id}/resolve`, ruling);
+      expect(ruled.body).toMatchObject({ ruling: { action: 'abort' }, transaction: { decision: 'abort' } });
+    }
+  });
+});
+
 describe('a group that changes', () => {
   it('takes a fourth node in at any node, which then serves like the others', async () => {
     group = await TestGroup.start(3);
@@ -116,7 +137,7 @@ describe('a group that changes', () => {
     expect(added.status).toBe(201);
     expect((added.body['members'] as { role: string }[]).map(({ role }) => role)).toEqual(Array(4).fill('voter'));
     expect((await ask(follower!, 'POST', MEMBERS, memberBody(4, fourth))).status).toBe(200);
-    await group.until(() => fourth.cluster.readiness().ready);
+    await group.until(() => fourth.cluster.lacks().length === 0);
     expect((await ask(fourth, 'GET', url)).body).toMatchObject({ id, status: 'active' });
     expect((await ask(fourth, 'POST', `${url}/commit?wait=ended`)).body['status']).toBe('committed');
     expect((await ask(fourth, 'POST', '/v1/cluster/leader', { nodeId: 4 })).body['leaderId']).toBe(4);

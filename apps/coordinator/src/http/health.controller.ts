@@ -1,10 +1,23 @@
-import { Controller, Get, Inject, Res } from '@nestjs/common';
-import type { FastifyReply } from 'fastify';
+import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Metrics } from '../metrics/metrics.js';
-import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
+import { CLUSTER, type ClusterApi, type Lack } from '../cluster/cluster.api.js';
 import { sendJson } from './answers.js';
 import { Call } from './openapi.decorators.js';
 import { RequestGate } from './request-gate.js';
+import { READINESS_PURPOSES, readinessQuerySchema } from './schemas.js';
+import { parseQuery } from './validation.js';
+
+/**
+ * What each purpose needs. Questions, event streams, rulings and calls about the cluster need no broker: what they
+ * change is logged, and sent when the broker is back. A full disk hinders no question.
+ */
+const NEEDS: Readonly<Record<(typeof READINESS_PURPOSES)[number], readonly Lack['what'][]>> = {
+  work: ['membership', 'leader', 'disk', 'broker'],
+  reads: ['membership', 'leader'],
+};
+
+const STOPPING = { what: 'stopping', reason: 'the node is stopping' } as const;
 
 /** For balancers, orchestrators and Prometheus. */
 @Controller()
@@ -24,15 +37,22 @@ export class HealthController {
   @Get('readyz')
   @Call({
     id: 'getReadiness',
-    summary: 'Whether the node can serve: it knows a leader and consumes replies',
+    summary: 'Whether the node can serve: for work, or for questions and rulings, which need no broker',
     tag: 'health',
+    query: [{ name: 'for', schema: { type: 'string', enum: [...READINESS_PURPOSES], default: 'work' } }],
     answers: { 200: 'Ready', 503: 'Ready' },
+    problems: [400],
   })
-  ready(@Res() reply: FastifyReply): void {
-    const { ready, reasons } = this.gate.isClosed
-      ? { ready: false, reasons: ['the node is stopping'] }
-      : this.cluster.readiness();
-    sendJson(reply, ready ? 200 : 503, { status: ready ? 'ready' : 'not-ready', reasons });
+  ready(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
+    const purpose = parseQuery(readinessQuerySchema, request.query).for;
+    const all = this.gate.isClosed ? [STOPPING] : this.cluster.lacks();
+    const lacks = all.filter(({ what }) => what === 'stopping' || NEEDS[purpose].includes(what));
+    sendJson(reply, lacks.length === 0 ? 200 : 503, {
+      status: lacks.length === 0 ? 'ready' : 'not-ready',
+      for: purpose,
+      lacks: lacks.map(({ what }) => what),
+      reasons: lacks.map(({ reason }) => reason),
+    });
   }
 
   @Get('metrics')

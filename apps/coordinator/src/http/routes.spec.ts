@@ -268,12 +268,24 @@ describe('the node', () => {
 
   it('tells whether it is live and ready', async () => {
     expect((await get('/healthz')).json()).toEqual({ status: 'live' });
-    expect((await get('/readyz')).json()).toEqual({ status: 'ready', reasons: [] });
-    node.cluster.unready = ['no leader is known'];
-    const answer = await get('/readyz');
-    expect(answer.statusCode).toBe(503);
-    expect(answer.json()).toEqual({ status: 'not-ready', reasons: ['no leader is known'] });
-    node.cluster.unready = [];
+    const ready = { status: 'ready', for: 'work', lacks: [], reasons: [] };
+    expect((await get('/readyz')).json()).toEqual(ready);
+    expect((await get('/readyz?for=reads')).json()).toEqual({ ...ready, for: 'reads' });
+    expect((await get('/readyz?for=writes')).json()).toMatchObject({ code: 'INVALID_PARAMETER' });
+    node.cluster.lacking = [{ what: 'leader', reason: 'no leader is known' }];
+    for (const purpose of ['work', 'reads']) {
+      const answer = await get(`/readyz?for=${purpose}`);
+      expect(answer.statusCode).toBe(503);
+      const lack = { lacks: ['leader'], reasons: ['no leader is known'] };
+      expect(answer.json()).toEqual({ status: 'not-ready', for: purpose, ...lack });
+    }
+    node.cluster.lacking = [
+      { what: 'disk', reason: 'the disk is full' },
+      { what: 'broker', reason: 'the broker cannot be reached' },
+    ];
+    expect((await get('/readyz')).statusCode).toBe(503);
+    expect((await get('/readyz?for=reads')).statusCode).toBe(200);
+    node.cluster.lacking = [];
   });
 
   it('answers HEAD like GET', async () => {

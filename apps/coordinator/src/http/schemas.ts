@@ -119,6 +119,9 @@ export const waitQuerySchema = z.strictObject({
   waitMs: wholeNumber(0, MAXIMUM_WAIT_MS, DEFAULT_WAIT_MS),
   wait: z.enum(['decided', 'ended']).default('decided'),
 });
+/** What a node is asked to be ready for. */
+export const READINESS_PURPOSES = ['work', 'reads'] as const;
+export const readinessQuerySchema = z.strictObject({ for: z.enum(READINESS_PURPOSES).default('work') });
 export const consistencyQuerySchema = z.strictObject({
   consistency: z.enum(['linearizable', 'stale']).default('linearizable'),
 });
@@ -278,7 +281,12 @@ export const problemSchema = z.looseObject({
   errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
 });
 export const liveSchema = z.object({ status: z.literal('live') });
-export const readySchema = z.object({ status: z.enum(['ready', 'not-ready']), reasons: z.array(z.string()) });
+export const readySchema = z.object({
+  status: z.enum(['ready', 'not-ready']),
+  for: z.enum(READINESS_PURPOSES),
+  lacks: z.array(z.enum(['membership', 'leader', 'disk', 'broker', 'stopping'])),
+  reasons: z.array(z.string()),
+});
 export const failpointListSchema = z.object({ armed: z.array(z.string()), known: z.array(z.string()) });
 
 /** Named schemas of the OpenAPI document. */

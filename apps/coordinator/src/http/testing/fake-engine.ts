@@ -1,4 +1,4 @@
-import type { ClusterApi, ClusterView, MemberRequest } from '../../cluster/cluster.api.js';
+import type { ClusterApi, ClusterView, Lack, MemberRequest } from '../../cluster/cluster.api.js';
 import type {
   BeginRequest,
   BranchRequest,
@@ -180,7 +180,7 @@ export class FakeTransactions implements TransactionsApi {
 export class FakeCluster implements ClusterApi {
   leads = true;
   leaderUrl: string | undefined;
-  unready: string[] = [];
+  lacking: Lack[] = [];
   outside: string | undefined;
   added = true;
   failure: Error | undefined;
@@ -237,8 +237,8 @@ export class FakeCluster implements ClusterApi {
     return this.leads || this.leaderUrl !== undefined;
   }
 
-  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] } {
-    return { ready: this.unready.length === 0, reasons: this.unready };
+  lacks(): readonly Lack[] {
+    return this.lacking;
   }
 
   setMember(request: MemberRequest, waitMs: number): Promise<{ added: boolean; view: ClusterView }> {

@@ -121,7 +121,9 @@ export class TestGroup {
     const options = { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test' };
     const common = { log, bus, clock, random, failpoints: noFailpoints, logger: silentLogger };
     const manager = new TransactionManager({ ...common, options });
-    const cluster = new RaftCluster({ clusterName: 'test' }, node, clock, () => undefined);
+    const cluster = new RaftCluster({ clusterName: 'test' }, node, clock, () =>
+      bus.connected ? undefined : 'the broker cannot be reached',
+    );
     const app = await createCoordinator({
       config: testConfig({
         ...this.environment,
