@@ -11,4 +11,5 @@ export * from './logger.js';
 export * from './random.js';
 export * from './request-target.js';
 export * from './text.js';
+export * from './time-limit.js';
 export * from './uuid.js';

@@ -1,4 +1,5 @@
 import { ConfigResourceTypes, type Admin } from 'kafkajs';
+import { withTimeLimit } from '@concordat/foundation';
 import {
   createClient,
   DISCONNECT_LIMIT_MS,
@@ -6,7 +7,7 @@ import {
   REQUEST_TIMEOUT_MS,
   type KafkaSettings,
 } from './kafka-client.js';
-import { withTimeLimit } from './time-limit.js';
+
 import type { TopicAdmin, TopicDescription, TopicSettings } from './topic-setup.js';
 
 const FORBIDDEN: ReadonlySet<string> = new Set(['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED']);

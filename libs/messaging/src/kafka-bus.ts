@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
+import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom, withTimeLimit } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
 import { MessageBusError } from './errors.js';
 import { withTopicAdmin } from './kafka-admin.js';
@@ -17,7 +17,6 @@ import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from './namespace.js';
 import { Outbox, type OutboxEntry } from './outbox.js';
 import { publishEach } from './publishing.js';
-import { withTimeLimit } from './time-limit.js';
 import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import type { Topic } from './topics.js';
 

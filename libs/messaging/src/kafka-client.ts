@@ -1,5 +1,13 @@
 import { createRequire } from 'node:module';
-import { backoffMs, type Clock, errorMessage, guarded, type Logger, type Random } from '@concordat/foundation';
+import {
+  backoffMs,
+  type Clock,
+  errorMessage,
+  guarded,
+  type Logger,
+  type Random,
+  withTimeLimit,
+} from '@concordat/foundation';
 import {
   type Cluster,
   type Consumer,
@@ -16,7 +24,6 @@ import {
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { NamespaceOptions } from './namespace.js';
 import { type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
-import { withTimeLimit } from './time-limit.js';
 
 /** Settings of the Kafka bus. Times in milliseconds. */
 export interface KafkaMessageBusOptions extends NamespaceOptions {
@@ -132,7 +139,12 @@ export class KafkaSender {
       allowAutoTopicCreation: false,
       retry: { retries: 0 }, // the outbox repeats, without end
     });
-    await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
+    try {
+      await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
+    } catch (error) {
+      void producer.disconnect().catch(() => undefined); // one that connects late would be nobody's
+      throw error;
+    }
     this.producer = producer;
     this.isConnected = true;
     return producer;

@@ -1,4 +1,12 @@
-import { backoffMs, type Clock, errorMessage, type Logger, type Random, type Timer } from '@concordat/foundation';
+import {
+  backoffMs,
+  type Clock,
+  errorMessage,
+  type Logger,
+  type Random,
+  type Timer,
+  withTimeLimit,
+} from '@concordat/foundation';
 import {
   DEFAULT_MAXIMUM_IN_FLIGHT,
   DEFAULT_STOP_TIMEOUT_MS,
@@ -6,8 +14,7 @@ import {
   type BrokerSubscription,
 } from './bus.js';
 import type { MessageIntake } from './intake.js';
-import { OffsetTracker } from './offset-tracker.js';
-import { withTimeLimit } from './time-limit.js';
+import { MAXIMUM_SPAN, OffsetTracker } from './offset-tracker.js';
 
 export interface TopicPartition {
   readonly topic: string;
@@ -346,7 +353,14 @@ export class KafkaSubscription implements Subscription {
     { offset, key, value }: ConsumedBatch['messages'][number],
   ): void {
     const position = Number(offset);
-    tracker.begin(position);
+    const givenUp = tracker.begin(position);
+    if (givenUp !== undefined) {
+      const { logger } = this.dependencies;
+      logger.warn(
+        `${topic}/${partition}: the message at offset ${givenUp} has been in hand while ${MAXIMUM_SPAN} later ones ` +
+          'came; it is waited for no longer, and its sender repeats it',
+      );
+    }
     this.inFlight++;
     const finish = (): void => this.finish(tracker, position);
     const fail = (error: unknown): void => {

@@ -41,4 +41,34 @@ describe('OffsetTracker', () => {
       }
     }
   });
+
+  it('gives the oldest up when too many have gathered behind it, and remembers no more than that', () => {
+    const tracker = new OffsetTracker(0, 100);
+    tracker.begin(0); // its handler never settles
+    const givenUp: number[] = [];
+    let widest = 0;
+    for (let offset = 1; offset < 200_000; offset++) {
+      const lost = tracker.begin(offset);
+      if (lost !== undefined) givenUp.push(lost);
+      tracker.finish(offset);
+      widest = Math.max(widest, tracker.span);
+    }
+    expect(widest).toBe(100);
+    expect(givenUp).toEqual([0]);
+    expect(tracker.position).toBe(200_000);
+    tracker.finish(0);
+    expect([tracker.position, tracker.unfinished]).toEqual([200_000, 0]);
+  });
+
+  it('gives up only what is not finished', () => {
+    const tracker = new OffsetTracker(0, 3);
+    for (const offset of [0, 1, 2]) expect(tracker.begin(offset)).toBeUndefined();
+    tracker.finish(1);
+    expect(tracker.begin(3)).toBe(0);
+    expect([tracker.position, tracker.unfinished, tracker.span]).toEqual([2, 2, 2]);
+    tracker.finish(0);
+    tracker.finish(2);
+    tracker.finish(3);
+    expect([tracker.position, tracker.unfinished]).toEqual([4, 0]);
+  });
 });

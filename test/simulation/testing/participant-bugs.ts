@@ -137,7 +137,7 @@ export const PARTICIPANT_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: RUNTIME,
-          find: 'this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue);',
+          find: 'this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue, clock);',
           replace: 'this.rulingPool = this.workPool;',
         },
       ],

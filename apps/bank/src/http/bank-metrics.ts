@@ -31,6 +31,17 @@ export class BankMetrics {
     );
     this.gauge('work_running', 'branches whose work runs', (metrics) => metrics.workRunning);
     this.gauge('work_waiting', 'branches whose work waits', (metrics) => metrics.workWaiting);
+    this.gauge(
+      'oldest_work_seconds',
+      'how long the oldest running work has been running',
+      (metrics) => metrics.oldestWorkMs / 1_000,
+    );
+    this.gauge(
+      'oldest_ruling_seconds',
+      'how long the oldest decision is being carried out',
+      (metrics) => metrics.oldestRulingMs / 1_000,
+    );
+    this.gauge('overdue', 'running work and decisions that should have ended', (metrics) => metrics.overdue);
     this.gauge('rulings_running', 'decisions being carried out', (metrics) => metrics.rulingsRunning);
     this.gauge('rulings_waiting', 'decisions that wait', (metrics) => metrics.rulingsWaiting);
   }

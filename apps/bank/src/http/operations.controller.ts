@@ -16,7 +16,7 @@ export class OperationsController {
     return { status: 'ok' };
   }
 
-  /** It reaches its database and consumes. */
+  /** It reaches its database, consumes, and nothing hangs. */
   @Get('readyz')
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<ParticipantHealth> {
     const health = await this.participant.health();

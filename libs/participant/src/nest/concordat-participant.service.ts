@@ -11,6 +11,7 @@ import {
   SystemRandom,
   backoffMs,
   errorMessage,
+  withTimeLimit,
   type Clock,
   type JsonValue,
   type Logger,
@@ -32,6 +33,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 /** A consumer that has heard nothing from its broker for so long is not consuming. */
 const MAXIMUM_IDLE_MS = 30_000;
 const PREPARE_TIMEOUT_MS = 30_000;
+const PING_LIMIT_MS = 2_000;
+const HOOK_REPORT_MS = 30_000;
 
 export interface ParticipantHealth {
   /** everything below is well */
@@ -41,6 +44,10 @@ export interface ParticipantHealth {
   readonly consuming: boolean;
   /** why messages cannot be exchanged, and what to do about it; absent when they can */
   readonly obstacle?: string;
+  /** nothing that runs should have ended long ago */
+  readonly working: boolean;
+  /** how long the oldest running work, or decision that is carried out, has been running, in milliseconds */
+  readonly oldestWorkMs: number;
 }
 
 /**
@@ -129,13 +136,23 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     const { subscribed, idleMs } = this.runtime.consuming();
     const busConnected = this.bus.isConnected();
     const consuming = subscribed && idleMs < MAXIMUM_IDLE_MS;
-    const databaseReachable = await this.resourceManager.ping().then(
+    const { overdue, oldestWorkMs, oldestRulingMs } = this.runtime.metrics();
+    const working = overdue === 0;
+    const ping = withTimeLimit(this.clock, PING_LIMIT_MS, 'a ping', this.resourceManager.ping());
+    const databaseReachable = await ping.then(
       () => true,
       () => false,
     );
     const obstacle = this.bus.obstacle();
-    const ready = busConnected && consuming && databaseReachable && obstacle === undefined;
-    return { ready, busConnected, databaseReachable, consuming, ...(obstacle !== undefined && { obstacle }) };
+    return {
+      ready: busConnected && consuming && databaseReachable && working && obstacle === undefined,
+      busConnected,
+      databaseReachable,
+      consuming,
+      working,
+      oldestWorkMs: Math.round(Math.max(oldestWorkMs, oldestRulingMs)),
+      ...(obstacle !== undefined && { obstacle }),
+    };
   }
 
   metrics(): ParticipantMetrics {
@@ -147,7 +164,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
         await this.resourceManager.start();
-        await this.options.beforeConsuming?.();
+        await this.beforeConsuming();
         await this.bus.start();
         await this.runtime.start();
         this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
@@ -174,15 +191,29 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     });
   }
 
-  private async atMost(work: Promise<unknown>): Promise<void> {
+  /** A hook of the application's own is waited for without a limit, because none would fit; the log says so. */
+  private async beforeConsuming(): Promise<void> {
+    const { beforeConsuming } = this.options;
+    if (!beforeConsuming) return;
     let timer: Timer | undefined;
-    const late = new Promise<void>((resolve) => (timer = this.clock.setTimer(CLOSE_TIMEOUT_MS, resolve)));
-    const ended = work.then(
-      () => undefined,
-      (error: unknown) => this.logger.warn(`stopping: ${errorMessage(error)}`),
-    );
-    await Promise.race([ended, late]);
-    timer?.cancel();
+    const report = (): void => {
+      this.logger.warn('beforeConsuming has not come to an end yet; until then nothing is consumed');
+      timer = this.clock.setTimer(HOOK_REPORT_MS, report);
+    };
+    timer = this.clock.setTimer(HOOK_REPORT_MS, report);
+    try {
+      await beforeConsuming();
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  private async atMost(work: Promise<unknown>): Promise<void> {
+    try {
+      await withTimeLimit(this.clock, CLOSE_TIMEOUT_MS, 'closing the connections', work);
+    } catch (error) {
+      this.logger.warn(`stopping: ${errorMessage(error)}`);
+    }
   }
 }
 

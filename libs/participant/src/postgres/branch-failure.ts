@@ -1,7 +1,7 @@
 import { CodedError, errorMessage } from '@concordat/foundation';
 import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchRefusedError } from '../runtime/errors.js';
-import { ForbiddenStatementError } from './errors.js';
+import { BranchTimeoutError, ForbiddenStatementError } from './errors.js';
 import { WrongCommandTagError } from './command-tag.js';
 import { TRANSACTION_FAILED, classifyFailure } from './failure-classes.js';
 import { sqlStateOf } from './sql-state.js';
@@ -35,6 +35,10 @@ export function describeFailure(error: unknown): string {
   return code === undefined ? errorMessage(error) : `${errorMessage(error)} (${code})`;
 }
 
-function isMeantForOthers(error: unknown): error is BranchRefusedError | ForbiddenStatementError {
-  return error instanceof BranchRefusedError || error instanceof ForbiddenStatementError;
+function isMeantForOthers(error: unknown): error is BranchRefusedError | ForbiddenStatementError | BranchTimeoutError {
+  return (
+    error instanceof BranchRefusedError ||
+    error instanceof ForbiddenStatementError ||
+    error instanceof BranchTimeoutError
+  );
 }

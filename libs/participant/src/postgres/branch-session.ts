@@ -1,11 +1,13 @@
 import type { PoolClient } from 'pg';
-import type { JsonValue } from '@concordat/foundation';
+import { TimeLimitError, withTimeLimit, type Clock, type JsonValue } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import type { DataSource } from 'typeorm';
 import { ParticipantConfigurationError } from '../runtime/errors.js';
 import type { OperationBranch } from '../runtime/participant-runtime.types.js';
 import { branchErrorOf } from './branch-failure.js';
 import { BranchEntityManager } from './entity-manager.js';
+import { destroy } from './destroy.js';
+import { BranchTimeoutError } from './errors.js';
 import { requireTag } from './command-tag.js';
 import type { SessionFate } from './failure-classes.js';
 import { GuardedClient } from './guarded-client.js';
@@ -30,6 +32,19 @@ export type Closing = 'prepare' | 'commit';
 /** The tag that proves each way of closing; a failed transaction answers `ROLLBACK` without an error. */
 const REQUIRED_TAG: Readonly<Record<Closing, string>> = { prepare: 'PREPARE', commit: 'COMMIT' };
 
+export interface AttemptLimits extends BeginLimits {
+  /** how long the handlers may take together, in milliseconds */
+  readonly handlersMs: number;
+}
+
+export interface BranchSessionPorts {
+  readonly clock: Clock;
+  readonly statements: BranchStatements;
+  readonly dataSource: DataSource | undefined;
+  /** how long a statement of the library itself may take, in milliseconds */
+  readonly answerTimeoutMs: number;
+}
+
 /**
  * One attempt: begin, work, close, on one connection. After it the connection has no transaction open and carries
  * nothing of the branch, or `fate` says that nobody may have it any more.
@@ -37,12 +52,12 @@ const REQUIRED_TAG: Readonly<Record<Closing, string>> = { prepare: 'PREPARE', co
 export class BranchSession {
   private readonly condition = new SessionCondition();
   private left: string | undefined;
+  private abandoned = false;
 
   constructor(
     private readonly client: PoolClient,
-    private readonly statements: BranchStatements,
     private readonly branch: OperationBranch,
-    private readonly dataSource: DataSource | undefined,
+    private readonly ports: BranchSessionPorts,
   ) {}
 
   /** Whether another branch may have the connection. */
@@ -55,26 +70,39 @@ export class BranchSession {
     return this.left;
   }
 
+  /** Somebody was waited for in vain: the server may not know yet that nobody listens any more. */
+  get wasAbandoned(): boolean {
+    return this.abandoned;
+  }
+
   /** A plan was older than the tables it uses; the other sessions have such plans, too. */
   get sawSchemaChange(): boolean {
     return this.condition.sawSchemaChange;
   }
 
-  /** @throws what the opening failed with: no work was done, so there is nothing to vote on yet */
+  /**
+   * Takes no longer than the handlers may, and three answers of the server. What a handler does after its time has no
+   * effect: its client refuses it, and its connection is closed.
+   *
+   * @throws what the opening failed with: no work was done, so there is nothing to vote on yet
+   */
   async run(
-    limits: BeginLimits,
+    limits: AttemptLimits,
     closing: Closing,
     work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
   ): Promise<WorkAttempt> {
-    const { condition } = this;
-    const held = this.statements.beforeBegin();
+    const { client, branch } = this;
+    const { statements } = this.ports;
+    const held = statements.beforeBegin();
     if (held) await held;
     // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
-    const opening = condition.watch(this.statements.begin(this.client, this.branch, limits));
-    opening.catch(() => undefined); // awaited below
-    const guarded = new GuardedClient(this.client, condition);
+    const opening = this.answer('the opening of a branch', statements.begin(client, branch, limits));
+    opening.catch(() => {
+      if (this.fate === 'dead') destroy(client); // else the statements of the handlers would wait behind it
+    }); // awaited below
+    const guarded = new GuardedClient(client, this.condition);
     try {
-      const results = await this.work(guarded, work);
+      const results = await this.work(guarded, limits.handlersMs, work);
       await opening;
       return await this.close(guarded, closing, results);
     } catch (cause) {
@@ -91,17 +119,30 @@ export class BranchSession {
   private async rollback(): Promise<void> {
     if (this.fate === 'dead') return;
     try {
-      this.ended(await this.statements.rollback(this.client), 'ROLLBACK');
+      const ended = await this.answer('a rollback', this.ports.statements.rollback(this.client));
+      this.ended(ended, 'ROLLBACK');
     } catch {
       this.condition.worsen('dead');
     }
   }
 
+  /** What a statement of the library itself is answered with; no answer in time is the end of the session. */
+  private answer<T>(what: string, statement: Promise<T>): Promise<T> {
+    const { clock, answerTimeoutMs } = this.ports;
+    const limited = withTimeLimit(clock, answerTimeoutMs, what, statement).catch((error: unknown) => {
+      if (error instanceof TimeLimitError) this.abandoned = true;
+      throw error;
+    });
+    return this.condition.watch(limited);
+  }
+
   private async work(
     guarded: GuardedClient,
+    handlersMs: number,
     work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
   ): Promise<readonly JsonValue[]> {
-    const { dataSource, branch } = this;
+    const { branch } = this;
+    const { clock, dataSource } = this.ports;
     let bound: BranchEntityManager | undefined;
     const context: PostgresContext = {
       branch,
@@ -115,21 +156,40 @@ export class BranchSession {
       },
     };
     try {
-      return await work(context);
+      return await withTimeLimit(clock, handlersMs, 'the handlers of a branch', work(context)).catch(
+        (error: unknown) => {
+          throw error instanceof TimeLimitError ? this.giveUp(guarded, error) : error;
+        },
+      );
     } finally {
       guarded.close();
       await bound?.release();
     }
   }
 
+  /**
+   * The handlers have had their time. Whether they wait for the database or for something else makes a difference to
+   * whoever looks for the cause.
+   */
+  private giveUp(guarded: GuardedClient, cause: TimeLimitError): BranchTimeoutError {
+    const code = guarded.isWaiting ? 'DATABASE_TIMEOUT' : 'HANDLER_TIMEOUT';
+    this.abandoned = true;
+    this.condition.worsen('dead');
+    guarded.close();
+    destroy(this.client);
+    return new BranchTimeoutError(code, { cause });
+  }
+
   private async close(guarded: GuardedClient, closing: Closing, results: readonly JsonValue[]): Promise<WorkAttempt> {
-    const { client, statements, condition, branch } = this;
+    const { client, branch } = this;
+    const { statements } = this.ports;
     // A command tag that counted rows spares the round trip that asks whether anything was written.
-    if (!guarded.hasChangedRows && !(await condition.watch(statements.hasWritten(client)))) {
-      this.ended(await condition.watch(statements.commit(client)), 'COMMIT');
+    if (!guarded.hasChangedRows && !(await this.answer('a look at what was written', statements.hasWritten(client)))) {
+      this.ended(await this.answer('a commit', statements.commit(client)), 'COMMIT');
       return { type: 'read-only', results };
     }
-    const closed = await condition.watch(
+    const closed = await this.answer(
+      `a ${closing}`,
       closing === 'prepare'
         ? statements.prepare(client, branch, results)
         : statements.commitWithLedger(client, branch, results),

@@ -29,3 +29,20 @@ export class ForbiddenStatementError extends CodedError {
   readonly code = 'FORBIDDEN_STATEMENT';
   readonly retryable = false;
 }
+
+const TIMEOUTS = {
+  HANDLER_TIMEOUT: 'the handlers did not come to an end before the deadline',
+  DATABASE_TIMEOUT: 'the database did not answer in time',
+} as const;
+
+/** Handlers, or the database behind them, were waited for until the deadline and a while longer; the branch votes no. */
+export class BranchTimeoutError extends CodedError {
+  readonly retryable = true;
+
+  constructor(
+    readonly code: keyof typeof TIMEOUTS,
+    options?: CodedErrorOptions,
+  ) {
+    super(TIMEOUTS[code], options);
+  }
+}

@@ -1,4 +1,4 @@
-import { invariant } from '@concordat/foundation';
+import { TimeLimitError, invariant } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import { serverErrorOf, type ServerError } from './sql-state.js';
 
@@ -52,6 +52,8 @@ const CONNECTION_LOST: BranchError = {
   code: 'DATABASE_CONNECTION_LOST',
   message: 'the connection to the database was lost; repeat the transaction',
 };
+
+const NOT_ANSWERED: BranchError = { code: 'DATABASE_TIMEOUT', message: 'the database did not answer in time' };
 
 /** Where the server refuses to prepare what cannot be prepared. */
 const REFUSING_ROUTINES = new Set([
@@ -153,6 +155,7 @@ const TABLE: readonly Row[] = [
 /** The meaning of an error that a statement failed with; one that no server sent is the connection's. */
 export function classifyFailure(error: unknown): FailureClass {
   const sent = serverErrorOf(error);
+  if (error instanceof TimeLimitError) return { session: 'dead', refusal: NOT_ANSWERED };
   if (!sent) return { session: 'dead', refusal: CONNECTION_LOST };
   const row = TABLE.find(({ state, fits }) => sent.code.startsWith(state) && (fits?.(sent) ?? true));
   invariant(row, 'the last row fits every state');

@@ -24,6 +24,7 @@ const CHANGING_TAGS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 export class GuardedClient implements BranchClient {
   private open = true;
   private changed = false;
+  private unanswered = 0;
   private refused: ForbiddenStatementError | undefined;
 
   constructor(
@@ -46,14 +47,24 @@ export class GuardedClient implements BranchClient {
       typeof text === 'string'
         ? this.client.query<Row>(text, values as unknown[] | undefined)
         : this.client.query<Row>(text);
-    const result = await this.condition.watch(answer);
-    this.note(result);
-    return result;
+    this.unanswered++;
+    try {
+      const result = await this.condition.watch(answer);
+      this.note(result);
+      return result;
+    } finally {
+      this.unanswered--;
+    }
   }
 
   /** Whether a command tag showed that rows were changed; false means that the server must be asked. */
   get hasChangedRows(): boolean {
     return this.changed;
+  }
+
+  /** Whether the database owes the handlers an answer. */
+  get isWaiting(): boolean {
+    return this.unanswered > 0;
   }
 
   /** The last error of the database or the guard, whatever a handler made of it. */

@@ -1,5 +1,5 @@
 import { Client, Pool, type ClientConfig, type PoolClient } from 'pg';
-import { errorMessage, type Logger } from '@concordat/foundation';
+import { errorMessage, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import { destroy } from './destroy.js';
 import { classifyFailure, type SessionFate } from './failure-classes.js';
@@ -10,6 +10,11 @@ import type { PostgresResourceManagerSettings } from './types.js';
 /** `work` may wait for locks, `ruling` must never wait behind it, `look` finds out what is true. */
 export type PoolName = 'work' | 'ruling' | 'look';
 
+/** a statement of the library itself without an answer for so long means a dead connection */
+export const DEFAULT_ANSWER_TIMEOUT_MS = 15_000;
+/** An idle connection whose other end is gone without a word is noticed some ten probes, one a second, later. */
+export const KEEP_ALIVE_AFTER_MS = 10_000;
+const CLOSE_LIMIT_MS = 1_000;
 const LOOK_CONNECTIONS = 4;
 /** Two keep a server's log busy; more of them share less. */
 const RULING_LANES = 2;
@@ -25,18 +30,21 @@ export class PostgresPools {
   /** goes up when all sessions of a pool are to be replaced */
   private readonly generation: Record<PoolName, number> = { work: 0, ruling: 0, look: 0 };
   private readonly births = new WeakMap<PoolClient, { readonly pool: PoolName; readonly generation: number }>();
+  private readonly lent = new Set<PoolClient>();
   private closed = false;
 
   constructor(
     settings: PostgresResourceManagerSettings,
+    private readonly clock: Clock,
     private readonly logger: Logger,
   ) {
-    const answerTimeoutMs = settings.answerTimeoutMs ?? 15_000;
+    const answerTimeoutMs = settings.answerTimeoutMs ?? DEFAULT_ANSWER_TIMEOUT_MS;
     const connection = (name: string, queryTimeoutMs?: number): ClientConfig => ({
       connectionString: settings.connectionString,
       application_name: `${settings.applicationName ?? 'concordat'}-${name}`,
       connectionTimeoutMillis: settings.connectTimeoutMs ?? 5_000,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
       ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
     });
     const laneClient = (): Client =>
@@ -69,7 +77,10 @@ export class PostgresPools {
     try {
       for (;;) {
         const client = await this.pools[name].connect();
-        if (!this.isStale(client)) return client;
+        if (!this.isStale(client)) {
+          this.lent.add(client);
+          return client;
+        }
         client.release(true); // one that was idle; there are no more of them than connections
       }
     } catch (cause) {
@@ -99,6 +110,7 @@ export class PostgresPools {
   /** Ends a loan: only an intact session is lent again, and only if none like it was found to be stale. */
   giveBack(client: PoolClient, fate: SessionFate): void {
     // `pg` waits for what is under way before it says goodbye, which never ends on a connection that does not answer
+    this.lent.delete(client);
     if (fate === 'dead') destroy(client);
     client.release(fate !== 'intact' || this.isStale(client));
   }
@@ -111,7 +123,14 @@ export class PostgresPools {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await Promise.all([this.lanes.close(), ...Object.values(this.pools).map((pool) => pool.end())]);
+    const ends = Promise.all([this.lanes.close(), ...Object.values(this.pools).map((pool) => pool.end())]);
+    try {
+      await withTimeLimit(this.clock, CLOSE_LIMIT_MS, 'closing the connections', ends);
+    } catch (error) {
+      this.logger.warn(`${errorMessage(error)}: ${this.lent.size} are in use, they are cut`);
+      for (const client of this.lent) destroy(client);
+      this.lanes.cut();
+    }
   }
 
   private isStale(client: PoolClient): boolean {

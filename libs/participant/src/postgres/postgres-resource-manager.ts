@@ -1,6 +1,7 @@
 import {
   SystemRandom,
   backoffMs,
+  errorMessage,
   noFailpoints,
   silentLogger,
   unreachable,
@@ -29,8 +30,8 @@ import type {
 } from '../runtime/resource-manager.js';
 import { orUnavailable } from './availability.js';
 import { BRANCH_ABORTED, DEADLINE_EXCEEDED, describeFailure } from './branch-failure.js';
-import { BranchSession, type Closing, type WorkAttempt } from './branch-session.js';
-import { PostgresPools, type PoolName } from './pools.js';
+import { BranchSession, type BranchSessionPorts, type Closing, type WorkAttempt } from './branch-session.js';
+import { DEFAULT_ANSWER_TIMEOUT_MS, PostgresPools, type PoolName } from './pools.js';
 import { PostgresAcceptor } from './postgres-acceptor.js';
 import { PostgresSetup } from './setup.js';
 import { isSessionDead, type SessionFate } from './failure-classes.js';
@@ -41,6 +42,7 @@ import { ThreePhasePrepare } from './three-phase-prepare.js';
 import type { BranchTrace, LedgerRow, PostgresContext, PostgresResourceManagerSettings } from './types.js';
 
 const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
+const DEFAULT_GRACE_MS = 1_000;
 /** With a lock timeout of 100 ms in each round about ten seconds; then the truth is left to a later attempt. */
 const MAXIMUM_ROUNDS = 100;
 const BUSY_BACKOFF = { baseMs: 5, capMs: 100 };
@@ -82,7 +84,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.logger = ports.logger ?? silentLogger;
     this.failpoints = ports.failpoints ?? noFailpoints;
     this.setup = new PostgresSetup(settings, this.clock, this.logger);
-    this.pools = new PostgresPools(settings, this.logger);
+    this.pools = new PostgresPools(settings, this.clock, this.logger);
     this.statements = new BranchStatements(settings.cluster, this.schema, false, this.failpoints);
     this.acceptor = new PostgresAcceptor({
       pools: this.pools,
@@ -230,17 +232,13 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private async work(branch: BranchWork, closing: Closing, work: Work): Promise<WorkAttempt> {
     const remainingMs = Math.max(1, Math.min(MAXIMUM_TIMEOUT_MS, Math.floor(branch.deadline - this.clock.now())));
     const lockTimeoutMs = Math.min(remainingMs, this.settings.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS);
+    const handlersMs = Math.min(MAXIMUM_TIMEOUT_MS, remainingMs + (this.settings.handlerGraceMs ?? DEFAULT_GRACE_MS));
     const { transactionId, branchId, deadline } = branch;
     const client = await this.pools.connect('work');
-    const session = new BranchSession(
-      client,
-      this.statements,
-      { transactionId, branchId, deadline },
-      this.settings.dataSource,
-    );
+    const session = new BranchSession(client, { transactionId, branchId, deadline }, this.sessionPorts());
     let fate: SessionFate = 'dead';
     try {
-      const attempt = await session.run({ lockTimeoutMs, statementTimeoutMs: remainingMs }, closing, work);
+      const attempt = await session.run({ lockTimeoutMs, statementTimeoutMs: remainingMs, handlersMs }, closing, work);
       if (attempt.type === 'failed') this.logRefusal(branch, attempt.error, attempt.cause);
       fate = session.fate;
       return attempt;
@@ -251,6 +249,21 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
       if (session.sawSchemaChange) this.pools.renew('work');
       this.pools.giveBack(client, fate);
       this.logLeftBehind(branch, session);
+      if (session.wasAbandoned) await this.endSessionOf(branch);
+    }
+  }
+
+  private sessionPorts(): BranchSessionPorts {
+    const { dataSource, answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS } = this.settings;
+    return { clock: this.clock, statements: this.statements, dataSource, answerTimeoutMs };
+  }
+
+  /** Its socket is closed, which a server that runs a statement may notice late, and one behind a dead line never. */
+  private async endSessionOf(branch: BranchIdentity): Promise<void> {
+    try {
+      await this.attempt('look', (statements, client) => statements.endSessionOf(client, branch));
+    } catch (error) {
+      this.logger.debug(`the session of branch ${branch.branchId} goes on until it is noticed: ${errorMessage(error)}`);
     }
   }
 

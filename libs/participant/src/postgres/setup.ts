@@ -1,14 +1,27 @@
 import { Client } from 'pg';
-import { SystemRandom, backoffMs, errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+import {
+  SystemRandom,
+  backoffMs,
+  errorMessage,
+  withTimeLimit,
+  type Clock,
+  type Logger,
+  type Timer,
+} from '@concordat/foundation';
 import { isClusterName } from '@concordat/commit-protocol';
 import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { destroy } from './destroy.js';
 import { PostgresSetupError } from './errors.js';
+import { KEEP_ALIVE_AFTER_MS } from './pools.js';
 import { SQL_STATE, sqlStateOf } from './sql-state.js';
 import { LEDGER_MIGRATIONS } from './statements/migrations.js';
 import { SetupStatements } from './statements/setup-statements.js';
 import type { PostgresResourceManagerSettings } from './types.js';
 
 const RETRY = { baseMs: 250, capMs: 5_000 };
+/** Others may be migrating, or hold a table that a migration needs; after this it is tried again. */
+const STATEMENT_LIMIT_MS = 60_000;
+const END_LIMIT_MS = 1_000;
 /** pg_current_xact_id_if_assigned and client_connection_check_interval */
 const OLDEST_SERVER = 140_000;
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
@@ -67,6 +80,9 @@ export class PostgresSetup {
       connectionString: this.settings.connectionString,
       connectionTimeoutMillis: this.settings.connectTimeoutMs ?? 5_000,
       application_name: `${this.settings.applicationName ?? 'concordat'}-setup`,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
+      query_timeout: STATEMENT_LIMIT_MS,
     });
     client.on('error', () => undefined); // also reported by the statement that is under way
     try {
@@ -75,7 +91,7 @@ export class PostgresSetup {
       await this.migrate(client);
       return { checksConnection: await this.canCheckConnection(client) };
     } finally {
-      await client.end().catch(() => undefined);
+      await withTimeLimit(this.clock, END_LIMIT_MS, 'the end', client.end()).catch(() => destroy(client));
     }
   }
 

@@ -33,6 +33,8 @@ export interface PostgresResourceManagerSettings {
   readonly lockTimeoutMs?: number;
   /** how long a connection may take to open, in milliseconds; default 5,000 */
   readonly connectTimeoutMs?: number;
+  /** how long after its deadline the handlers of a branch may go on, in milliseconds; default 1,000 */
+  readonly handlerGraceMs?: number;
   /** a statement of the library itself without an answer for so long means a dead connection; default 15,000 */
   readonly answerTimeoutMs?: number;
 }

@@ -27,6 +27,12 @@ export interface ParticipantMetrics {
   readonly workWaiting: number;
   readonly rulingsRunning: number;
   readonly rulingsWaiting: number;
+  /** how long the oldest running work has been running, in milliseconds; 0 when none runs */
+  readonly oldestWorkMs: number;
+  /** the same of decisions that are being carried out */
+  readonly oldestRulingMs: number;
+  /** running work, and decisions, that should have ended long ago: something waits without a limit */
+  readonly overdue: number;
 }
 
 /** More codes than this are counted together, so that a handler cannot fill the memory. */

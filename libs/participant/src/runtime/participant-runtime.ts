@@ -6,6 +6,7 @@ import {
   noFailpoints,
   silentLogger,
   unreachable,
+  withTimeLimit,
   type Failpoints,
   type Logger,
   type Timer,
@@ -96,8 +97,8 @@ export class ParticipantRuntime<Context> {
     const failpoints = options.failpoints ?? noFailpoints;
     this.bus = withFailpoints(options.bus, { process: 'participant', failpoints, logger });
     this.machine = new ParticipantMachine({ participant, ...this.limits });
-    this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue);
-    this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue);
+    this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue, clock);
+    this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue, clock);
     this.outbox = new Outbox(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
     this.executor = this.createExecutor(failpoints);
     this.sweeper = this.createSweeper();
@@ -171,6 +172,9 @@ export class ParticipantRuntime<Context> {
       workWaiting: this.workPool.waitingCount,
       rulingsRunning: this.rulingPool.runningCount,
       rulingsWaiting: this.rulingPool.waitingCount,
+      oldestWorkMs: this.workPool.oldestRunningMs,
+      oldestRulingMs: this.rulingPool.oldestRunningMs,
+      overdue: this.workPool.overdueCount + this.rulingPool.overdueCount,
     };
   }
 
@@ -244,12 +248,13 @@ export class ParticipantRuntime<Context> {
 
   private submit(pool: BoundedPool, effect: DatabaseEffect): void {
     const branch = branchOf(effect);
-    const accepted = pool.submit(keyOf(branch), async () => {
+    const run = async (): Promise<void> => {
       const event = await this.executor.run(effect);
       if (event.type === 'unknown') this.recorder.unknown++;
       this.watchOver(effect, event);
       this.step(event);
-    });
+    };
+    const accepted = pool.submit(keyOf(branch), run, 'message' in effect ? effect.message.deadline : 0);
     if (accepted) return;
     this.recorder.dropped++;
     this.step({ type: 'unknown', branch });
@@ -280,7 +285,11 @@ export class ParticipantRuntime<Context> {
   private alert({ code, branch, detail }: Extract<ParticipantEffect, { type: 'alert' }>): void {
     this.recorder.alerts[code]++;
     this.logger.error(`${code}: transaction ${branch.transactionId}, branch ${branch.branchId}: ${detail}`);
-    this.options.onAlert?.({ code, branch, detail });
+    try {
+      this.options.onAlert?.({ code, branch, detail });
+    } catch (error) {
+      this.logger.error(`onAlert failed: ${errorMessage(error)}`, error);
+    }
   }
 
   /** Often at first, because a coordinator that starts at the same time may not be listening yet. */
@@ -362,20 +371,11 @@ export class ParticipantRuntime<Context> {
 
   /** Waits for `work`, but no longer than the drain timeout. */
   private async atMost(work: Promise<unknown>): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = this.options.clock.setTimer(this.limits.drainTimeoutMs, () => {
-        this.logger.warn('something is still in hand at the end; the coordinator will ask for it again');
-        resolve();
-      });
-      const settle = (): void => {
-        timer.cancel();
-        resolve();
-      };
-      work.then(settle, (error: unknown) => {
-        this.logger.warn(`stopping: ${errorMessage(error)}`);
-        settle();
-      });
-    });
+    try {
+      await withTimeLimit(this.options.clock, this.limits.drainTimeoutMs, 'finishing what is in hand', work);
+    } catch (error) {
+      this.logger.warn(`stopping: ${errorMessage(error)}; the coordinator will ask for it again`);
+    }
   }
 }
 

@@ -1,5 +1,8 @@
-import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+import { errorMessage, withTimeLimit, type Clock, type Logger, type Timer } from '@concordat/foundation';
 import type { PreparedBranch } from './resource-manager.js';
+
+/** A resource manager that never answers must not be the end of all sweeps. */
+const LIST_LIMIT_MS = 60_000;
 
 export interface SweeperOptions {
   /** between two sweeps, in milliseconds */
@@ -77,7 +80,7 @@ export class Sweeper {
     const thresholdMs = this.all ? 0 : this.options.thresholdMs;
     const { ports } = this;
     const asOf = ports.clock.monotonic();
-    const prepared = await ports.listPrepared();
+    const prepared = await withTimeLimit(ports.clock, LIST_LIMIT_MS, 'the list', ports.listPrepared());
     if (this.stopped) return;
     if (thresholdMs === 0) this.all = false;
     const ages = this.agesOf(prepared);

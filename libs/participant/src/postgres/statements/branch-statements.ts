@@ -130,7 +130,6 @@ export class BranchStatements {
     branch: BranchIdentity,
     results: readonly JsonValue[],
   ): Promise<ClosedSession> {
-    // the row first: it undoes what was set for the transaction
     const text = `${this.closeBranch(client, branch, results)}; ${FLUSH_AT_COMMIT}; COMMIT`;
     return this.endAndReset('one-phase-commit', client, text);
   }
@@ -217,6 +216,19 @@ export class BranchStatements {
     });
   }
 
+  /**
+   * Ends the session that works for the branch, whoever has lost it: only that one holds the branch's lock, which a
+   * prepared transaction keeps without a session.
+   */
+  async endSessionOf(client: ClientBase, branch: BranchIdentity): Promise<void> {
+    await client.query(
+      `SELECT pg_terminate_backend(pid) FROM pg_locks
+       WHERE locktype = 'advisory' AND granted AND pid IS NOT NULL AND objsubid = 1
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND (classid::int8 << 32 | objid::int8) = hashtextextended(${this.branchLiteral(branch)}, 0)`,
+    );
+  }
+
   async ping(client: ClientBase): Promise<void> {
     await client.query('SELECT 1');
   }
@@ -233,6 +245,7 @@ export class BranchStatements {
     };
   }
 
+  /** Settings for the end of the transaction (`FLUSH_AT_COMMIT`) must stand behind it: it undoes all that were made. */
   private closeBranch(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): string {
     const values = [branch.branchId, branch.transactionId, JSON.stringify(results), internalsOf(client).user ?? ''];
     return `SELECT ${this.closeBranchFunction}(${values.map(escapeLiteral).join(', ')}) AS named_statements`;
