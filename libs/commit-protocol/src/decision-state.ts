@@ -1,4 +1,4 @@
-import { invariant, unreachable, uuidV7Time } from '@concordat/foundation';
+import { invariant, roughJsonSize, unreachable, uuidV7Time } from '@concordat/foundation';
 import { NOTHING, refuse, type ApplyResult } from './apply-result.js';
 import { isDecidedByBallot, mayOpenBallot } from './ballot-rules.js';
 import { delegate } from './delegation.js';
@@ -33,6 +33,9 @@ import {
   type TransactionState,
 } from './transaction-state.js';
 import type { TransactionId } from './types.js';
+
+/** JSON of the transactions that one record moves into the archive, which compresses them. */
+const ARCHIVED_BYTES_PER_RECORD = 512 * 1024;
 
 /** A claim of an idempotency key, with the transaction it belongs to. */
 export interface FoundClaim {
@@ -406,10 +409,7 @@ export class DecisionState {
       changed.add(transaction);
     }
     for (const transaction of changed) this.settle(transaction);
-    for (const transaction of this.unpublished.values()) {
-      if (transaction.logIndex > record.publishedIndex) break;
-      this.archiveEnded(transaction);
-    }
+    this.archivePublished(record.publishedIndex);
     return { transactions: [...changed] };
   }
 
@@ -473,6 +473,16 @@ export class DecisionState {
 
   private beforeChange(transaction: TransactionState): void {
     for (const frozen of this.frozen) frozen.beforeChange(transaction);
+  }
+
+  /** Not all at once, if they are large: archiving takes time, and the rest goes with the records that follow. */
+  private archivePublished(publishedIndex: number): void {
+    let sizeBytes = 0;
+    for (const transaction of this.unpublished.values()) {
+      if (transaction.logIndex > publishedIndex || sizeBytes >= ARCHIVED_BYTES_PER_RECORD) break;
+      sizeBytes += roughJsonSize(transaction);
+      this.archiveEnded(transaction);
+    }
   }
 
   private archiveEnded(transaction: TransactionState): void {

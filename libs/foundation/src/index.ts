@@ -5,6 +5,7 @@ export * from './coded-error.js';
 export * from './failpoints.js';
 export * from './guarded.js';
 export * from './invariant.js';
+export * from './json-size.js';
 export * from './json-text.js';
 export * from './liveness.js';
 export * from './logger.js';

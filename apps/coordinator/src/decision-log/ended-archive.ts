@@ -1,12 +1,14 @@
 import type { EndedTransactions, TransactionId, TransactionState } from '@concordat/commit-protocol';
-import { SystemRandom, invariant } from '@concordat/foundation';
+import { SystemRandom, invariant, roughJsonSize } from '@concordat/foundation';
 import { DecodedBlock, encodeBlock } from './archive-block.js';
 import { BlockIndex } from './archive-index.js';
 
 export interface CompressedEndedTransactionsOptions {
   /** transactions in a sealed block; sealing one takes about 10 µs each, in the caller's turn. Default 128. */
   readonly blockSize?: number;
-  /** blocks kept decompressed, each of some 100 kB. Default 8. */
+  /** a block is sealed with the transaction that makes it so large, in bytes of JSON; default 256 KiB */
+  readonly blockSizeBytes?: number;
+  /** blocks kept decompressed, each of some 100 kB, or of one transaction that is larger. Default 8. */
   readonly decodedBlocks?: number;
   /** seed of the index's hash; drawn from the system's randomness by default */
   readonly hashSeed?: number;
@@ -51,8 +53,10 @@ interface Cursor {
  */
 export class CompressedEndedTransactions implements EndedTransactions {
   private readonly blockSize: number;
+  private readonly blockSizeBytes: number;
   private readonly decodedLimit: number;
   private recent: TransactionState[] = [];
+  private recentSizeBytes = 0;
   private readonly recentById = new Map<TransactionId, TransactionState>();
   private readonly recentByKey = new Map<string, TransactionState>();
   private readonly blocks = new Map<number, SealedBlock>(); // in the order in which they were sealed
@@ -65,6 +69,7 @@ export class CompressedEndedTransactions implements EndedTransactions {
 
   constructor(options: CompressedEndedTransactionsOptions = {}) {
     this.blockSize = options.blockSize ?? 128;
+    this.blockSizeBytes = options.blockSizeBytes ?? 256 * 1024;
     this.decodedLimit = options.decodedBlocks ?? 8;
     invariant(this.blockSize > 0 && this.decodedLimit > 0, 'blocks of ended transactions are not empty');
     const seed = options.hashSeed ?? new SystemRandom().uint32();
@@ -92,7 +97,7 @@ export class CompressedEndedTransactions implements EndedTransactions {
   add(transaction: TransactionState): void {
     invariant(transaction.endedAt !== undefined, 'only ended transactions are archived');
     this.remember(transaction);
-    if (this.recent.length < this.blockSize) return;
+    if (this.recent.length < this.blockSize && this.recentSizeBytes < this.blockSizeBytes) return;
     this.adopt(encodeBlock(this.recent), this.recent.map(entryOf));
     this.forgetRecent();
   }
@@ -211,11 +216,13 @@ export class CompressedEndedTransactions implements EndedTransactions {
 
   private remember(transaction: TransactionState): void {
     this.recent.push(transaction);
+    this.recentSizeBytes += roughJsonSize(transaction);
     this.recentById.set(transaction.transactionId, transaction);
     for (const { key } of transaction.claims) this.recentByKey.set(key, transaction);
   }
 
   private forgetRecent(): void {
+    this.recentSizeBytes = 0;
     this.recent = []; // not emptied in place: a walk or a snapshot may still hold the old list
     this.recentById.clear();
     this.recentByKey.clear();

@@ -24,7 +24,7 @@ export class SnapshotDecodeError extends CodedError {
   readonly retryable = false;
 }
 
-/** Makes one piece each time it is asked, in a millisecond or two; only a very large transaction takes longer. */
+/** Makes one piece each time it is asked, in a millisecond or two, or in some ten with a transaction of a megabyte. */
 export function* encodeSnapshot(
   state: Pick<FrozenState, 'open' | 'unpublished' | 'remainder'>,
   archive: EndedTransactionsSnapshot,

@@ -1,6 +1,7 @@
 import {
   backoffMs,
   errorMessage,
+  roughJsonSize,
   unreachable,
   type Clock,
   type Logger,
@@ -70,6 +71,8 @@ const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
 const RECOVERED_PER_TURN = 256;
 /** Transactions whose messages are sent again, or whose deadline has passed, before others have a turn. */
 const RESENT_PER_TURN = 128;
+/** One counts as several when its messages are large: together they have about a megabyte in a turn. */
+const RESENT_BYTES_EACH = 8 * 1024;
 const DEADLINES_PER_TURN = 128;
 /** However many are open, no more of them than this are asked again in a second, in the long run. */
 const RESENDS_PER_SECOND = 1_000;
@@ -171,7 +174,7 @@ export class LeaderSession {
     } else if (transaction.closed && this.joinAdmission(entry)) {
       this.resends.add(() => {
         if (!machine.transaction.decision) this.handle(entry, { type: 'admitted' });
-      });
+      }, resendWeight(transaction));
     }
     return entry;
   }
@@ -461,7 +464,7 @@ export class LeaderSession {
         if (!entry.resendIsDue) return;
         entry.resendIsDue = false;
         this.handle(entry, { type: 'resend' });
-      });
+      }, resendWeight(entry.machine.transaction));
       this.flush();
     });
   }
@@ -512,6 +515,13 @@ export class LeaderSession {
   private now(): number {
     return this.dependencies.clock.now();
   }
+}
+
+/** Work is sent again with its payloads, a decision without them. */
+function resendWeight({ decision, branches }: TransactionState): number {
+  if (decision) return 1;
+  const sizeBytes = branches.reduce((sum, { operations }) => sum + roughJsonSize(operations), 0);
+  return 1 + Math.floor(sizeBytes / RESENT_BYTES_EACH);
 }
 
 function cancelTimers(entry: Entry): void {

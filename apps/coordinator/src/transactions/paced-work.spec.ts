@@ -56,6 +56,19 @@ describe('paced work', () => {
     expect(done).toHaveLength(12);
   });
 
+  it('counts a heavy piece as several, and gives one that is heavier than a slice a slice of its own', async () => {
+    const { work, done, turn } = setUp(4);
+    for (const weight of [1, 3, 2, 9, 1, 4]) work.add(() => void done.push(weight), weight);
+    expect(done).toEqual([1, 3]);
+    const slices: number[][] = [];
+    while (work.waitingCount > 0) {
+      done.length = 0;
+      await turn();
+      slices.push([...done]);
+    }
+    expect(slices).toEqual([[2], [9], [1], [4]]);
+  });
+
   it('waits until what the slice before has set going is settled', async () => {
     const { add, done, turn, hold, settle } = setUp(2);
     hold();

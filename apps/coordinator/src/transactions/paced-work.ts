@@ -2,12 +2,17 @@ import type { Clock } from '@concordat/foundation';
 
 export interface PacedWorkOptions {
   readonly clock: Clock;
-  /** pieces of work that are done before others have a turn */
+  /** pieces of work that are done before others have a turn; a heavy one counts as several */
   readonly perSlice: number;
   /** what the work so far has set going: the next slice waits until it is settled */
   readonly settled: () => Promise<unknown>;
   /** called at the end of each slice of work that had to wait */
   readonly onSlice: () => void;
+}
+
+interface Piece {
+  readonly work: () => void;
+  readonly weight: number;
 }
 
 /**
@@ -18,7 +23,7 @@ export interface PacedWorkOptions {
  * closed.
  */
 export class PacedWork {
-  private waiting: (() => void)[] = [];
+  private waiting: Piece[] = [];
   private next = 0;
   private taken = 0;
   private breathing = false;
@@ -30,11 +35,16 @@ export class PacedWork {
     return this.waiting.length - this.next;
   }
 
-  /** Does it now, or when what came before is done. */
-  add(work: () => void): void {
+  /**
+   * Does it now, or when what came before is done.
+   *
+   * @param weight as how many pieces it counts; one that is heavier than a slice has a slice of its own
+   */
+  add(work: () => void, weight = 1): void {
     if (this.closed) return;
-    if (this.waitingCount > 0 || this.taken === this.options.perSlice) this.waiting.push(work);
-    else this.take(work);
+    const piece = { work, weight };
+    if (this.waitingCount > 0 || !this.fits(piece)) this.waiting.push(piece);
+    else this.take(piece);
   }
 
   /** Forgets what waits. */
@@ -44,8 +54,12 @@ export class PacedWork {
     this.next = 0;
   }
 
-  private take(work: () => void): void {
-    this.taken++;
+  private fits({ weight }: Piece): boolean {
+    return this.taken === 0 || this.taken + weight <= this.options.perSlice;
+  }
+
+  private take({ work, weight }: Piece): void {
+    this.taken += weight;
     this.breathe();
     work();
   }
@@ -64,7 +78,7 @@ export class PacedWork {
     this.breathing = false;
     this.taken = 0;
     if (this.closed || this.waitingCount === 0) return;
-    while (this.taken < this.options.perSlice && this.waitingCount > 0) this.take(this.waiting[this.next++]!);
+    while (this.waitingCount > 0 && this.fits(this.waiting[this.next]!)) this.take(this.waiting[this.next++]!);
     if (this.waitingCount === 0) {
       this.waiting = [];
       this.next = 0;

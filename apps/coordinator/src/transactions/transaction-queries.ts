@@ -1,4 +1,4 @@
-import type { Clock, CodedError } from '@concordat/foundation';
+import { invariant, roughJsonSize, type Clock, type CodedError } from '@concordat/foundation';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
 import type { DecisionLog } from '../decision-log/decision-log.js';
 import { TransactionExpiredError, TransactionNotFoundError } from './errors.js';
@@ -8,6 +8,7 @@ import { countInDoubt, inDoubtOf, unknownOldItem, type KnownTransaction } from '
 import type { LeaderSession } from './leader-session.js';
 import type { TransactionOptions } from './options.js';
 import { ReadBarrier } from './read-barrier.js';
+import { ScanTurns } from './scan-turns.js';
 import type {
   Consistency,
   InDoubtItem,
@@ -25,6 +26,11 @@ import { statusOf, transactionView } from './view.js';
 
 /** Ended or open transactions that one page of a filtered list looks at, at most. */
 const MAXIMUM_SCANNED = 20_000;
+/** JSON of a page; it ends before the transaction that would make it larger, unless that is its only one. */
+const PAGE_BYTES = 1024 * 1024;
+/** What a list looks at before others have a turn: so many transactions, or so much JSON of them. */
+const SCANNED_PER_TURN = 500;
+const SCANNED_BYTES_PER_TURN = 512 * 1024;
 /** Open transactions that one page of what is in doubt looks at, at most; ten thousand take about a millisecond. */
 const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
 const NONE = (): undefined => undefined;
@@ -50,10 +56,12 @@ export interface QueryDependencies {
 export class TransactionQueries {
   private readonly barrier: ReadBarrier;
   private readonly inDoubtCount: InDoubtCount;
+  private readonly scans: ScanTurns;
 
   constructor(private readonly dependencies: QueryDependencies) {
     const { log, clock, options } = dependencies;
     this.barrier = new ReadBarrier(log, clock);
+    this.scans = new ScanTurns(clock, SCANNED_BYTES_PER_TURN);
     this.inDoubtCount = new InDoubtCount({
       clock,
       openCount: () => log.state.openCount,
@@ -71,20 +79,32 @@ export class TransactionQueries {
 
   async list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>> {
     await this.prepare(consistency);
-    const items: TransactionView[] = [];
-    let last: TransactionId | undefined;
-    let scanned = 0;
-    let collectedElsewhere = false;
-    const page = (nextCursor: TransactionId | null): Reading<TransactionPage> =>
-      this.reading({ items, nextCursor }, consistency, collectedElsewhere);
-    for (const transaction of this.dependencies.log.state.newestFirst(query.cursor)) {
-      if (items.length === query.limit || scanned++ === MAXIMUM_SCANNED) return page(last!);
-      last = transaction.transactionId;
-      if (!matches(transaction, query)) continue;
-      items.push(this.view(transaction));
-      collectedElsewhere ||= this.isCollectedElsewhere(transaction);
+    const { log } = this.dependencies;
+    const { appliedIndex } = log; // what is looked at in later turns is younger
+    const page = new ListPage(query);
+    do {
+      const awaited = this.scans.turn();
+      if (awaited) await awaited;
+    } while (this.scan(page));
+    const { items, nextCursor, isCollectedElsewhere } = page;
+    return { ...this.reading({ items, nextCursor }, consistency, isCollectedElsewhere), appliedIndex };
+  }
+
+  /** Looks on for a while. True when there is more to look at. */
+  private scan(page: ListPage): boolean {
+    let [scanned, scannedBytes] = [0, 0];
+    for (const transaction of this.dependencies.log.state.newestFirst(page.last ?? page.query.cursor)) {
+      if (scanned === SCANNED_PER_TURN || scannedBytes >= SCANNED_BYTES_PER_TURN) return true;
+      const sizeBytes = roughJsonSize(transaction);
+      scanned++;
+      scannedBytes += sizeBytes;
+      this.scans.used(sizeBytes);
+      if (!page.hasRoomFor(transaction, sizeBytes)) return page.endBefore();
+      if (!page.takes(transaction, sizeBytes)) continue;
+      page.items.push(this.view(transaction));
+      page.isCollectedElsewhere ||= this.isCollectedElsewhere(transaction);
     }
-    return page(null);
+    return page.endOfList();
   }
 
   /** What this node knows: all there is to know on the leader, elsewhere only what is logged. */
@@ -160,6 +180,46 @@ export class TransactionQueries {
 
   private isCollectedElsewhere(transaction: TransactionState): boolean {
     return isCollecting(transaction) && !this.dependencies.session();
+  }
+}
+
+/** One page of the list, while it is filled. */
+class ListPage {
+  readonly items: TransactionView[] = [];
+  /** the last transaction that was looked at */
+  last: TransactionId | undefined;
+  nextCursor: TransactionId | null = null;
+  isCollectedElsewhere = false;
+  private scanned = 0;
+  private sizeBytes = 0;
+
+  constructor(readonly query: ListQuery) {}
+
+  /** Whether the page goes on with this transaction. */
+  hasRoomFor(transaction: TransactionState, sizeBytes: number): boolean {
+    if (this.items.length === this.query.limit || this.scanned === MAXIMUM_SCANNED) return false;
+    return this.items.length === 0 || this.sizeBytes + sizeBytes <= PAGE_BYTES || !matches(transaction, this.query);
+  }
+
+  /** Whether the transaction is to be shown; it has been looked at now. */
+  takes(transaction: TransactionState, sizeBytes: number): boolean {
+    this.scanned++;
+    this.last = transaction.transactionId;
+    if (!matches(transaction, this.query)) return false;
+    this.sizeBytes += sizeBytes;
+    return true;
+  }
+
+  /** The page is full. */
+  endBefore(): false {
+    invariant(this.last !== undefined, 'a page that ends has looked at something');
+    this.nextCursor = this.last;
+    return false;
+  }
+
+  endOfList(): false {
+    this.nextCursor = null;
+    return false;
   }
 }
 

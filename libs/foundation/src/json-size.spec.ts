@@ -1,0 +1,17 @@
+import { describe, expect, it } from '@jest/globals';
+import { roughJsonSize } from './json-size.js';
+
+describe('the rough size of JSON', () => {
+  it.each([
+    [{ id: '019b76da-ed5c-7315-ae3c-adff3768f20d', at: 12_345_678, ok: true, none: null, list: [[], {}, 'x'] }],
+    [Array.from({ length: 100 }, (_, n) => ({ account: `acc-${n}`, amount: 1_000_000 + n }))],
+    ['x'.repeat(100_000)],
+  ])('is near the size of the text: %#', (value) => {
+    const size = JSON.stringify(value).length;
+    expect(Math.abs(roughJsonSize(value) - size)).toBeLessThan(size / 5);
+  });
+
+  it('counts nothing for what is not written', () => {
+    expect(roughJsonSize({ left: undefined })).toBe(2);
+  });
+});

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+
+/** Of Linux: how long the main thread of this process was on a processor, in nanoseconds, before the first space. */
+const MAIN_THREAD = `/proc/self/task/${process.pid}/schedstat`;
+
+/**
+ * The longest turn of the event loop, in milliseconds of the main thread's processor time: how long this process
+ * computes before others have a turn. Not wall time, of which other processes of the machine take their share, and not
+ * the time of the collector's helpers. Where the system does not tell, the time of all threads.
+ */
+export class TurnWatch {
+  private longestMs = 0;
+  private isRunning = true;
+  private usedMs = usedMs();
+
+  private constructor() {
+    const look = (): void => {
+      if (!this.isRunning) return;
+      this.note();
+      setImmediate(look);
+    };
+    setImmediate(look);
+  }
+
+  /** The longest turn while `work` runs. */
+  static async during<T>(work: () => Promise<T>): Promise<{ readonly result: T; readonly longestTurnMs: number }> {
+    const watch = new TurnWatch();
+    await turn();
+    watch.longestMs = 0;
+    try {
+      const result = await work();
+      await turn();
+      return { result, longestTurnMs: watch.longestMs };
+    } finally {
+      watch.isRunning = false;
+    }
+  }
+
+  private note(): void {
+    const now = usedMs();
+    this.longestMs = Math.max(this.longestMs, now - this.usedMs);
+    this.usedMs = now;
+  }
+}
+
+/** Lets the event loop go round. */
+export async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
+function usedMs(): number {
+  try {
+    return Number(readFileSync(MAIN_THREAD, 'latin1').split(' ')[0]) / 1e6;
+  } catch {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000;
+  }
+}
