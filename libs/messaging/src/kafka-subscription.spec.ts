@@ -10,6 +10,7 @@ import {
   type TopicPartitionOffset,
 } from './kafka-subscription.js';
 import { Namespace } from './namespace.js';
+import { MAXIMUM_SPAN } from './offset-tracker.js';
 
 const topic = 'concordat.test.decide.bank-a';
 const id = '018f2d3c-1111-7abc-8def-0123456789ab';
@@ -118,6 +119,23 @@ function createSubscription(options: Partial<BrokerSubscription> = {}) {
 }
 
 describe('KafkaSubscription', () => {
+  it('waits no longer for a message that hangs when very many others have come behind it', async () => {
+    const { consumers, run } = createSubscription({
+      onMessage: (message) => {
+        if (message.type === 'decision' && message.attempt === 0) return new Promise<void>(() => undefined);
+        return undefined;
+      },
+    });
+    await run(100);
+    const consumer = consumers[0]!;
+    await consumer.deliver(0, ...Array.from({ length: MAXIMUM_SPAN - 1 }, (_, n) => n + 1));
+    await run(1_000);
+    expect(consumer.commits.at(-1)).toEqual([{ topic, partition: 0, offset: 0 }]);
+    await consumer.deliver(MAXIMUM_SPAN);
+    await run(1_000);
+    expect(consumer.commits.at(-1)).toEqual([{ topic, partition: 0, offset: MAXIMUM_SPAN + 1 }]);
+  });
+
   it('commits in the background up to the lowest unfinished message', async () => {
     const handlers: (() => void)[] = [];
     const { subscription, consumers, run } = createSubscription({

@@ -182,12 +182,14 @@ describe('a handler that waits for a statement without an end', () => {
   });
 });
 
-/** The processes of the server, its parent last. */
-async function serverProcesses(): Promise<number[]> {
-  const { rows } = await database.query<{ pid: number }>('SELECT pid FROM pg_stat_activity');
-  const pids = rows.map(({ pid }) => pid);
-  const parent = Number(readFileSync(`/proc/${pids[0]}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]);
-  return [...pids, parent];
+/** Stops every process of the server, the one that makes new ones first. */
+async function stopServer(): Promise<readonly number[]> {
+  const { rows } = await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  const parent = Number(readFileSync(`/proc/${rows[0]?.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]);
+  process.kill(parent, 'SIGSTOP');
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ').map(Number);
+  for (const pid of children) process.kill(pid, 'SIGSTOP');
+  return [parent, ...children];
 }
 
 const describeOnLinux = process.platform === 'linux' ? describe : describe.skip;
@@ -206,8 +208,7 @@ describeOnLinux('a server that is stopped, not dead', () => {
     };
     await send(begun, 'foreign', 20_000);
     await arrived;
-    const pids = await serverProcesses();
-    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    const pids = await stopServer();
     try {
       goOn(); // its PREPARE is not answered
       await expect(manager.ping()).rejects.toThrow('database');
