@@ -1,4 +1,4 @@
-import { ConfigResourceTypes, type Admin } from 'kafkajs';
+import type { Admin } from 'kafkajs';
 import { withTimeLimit } from '@concordat/foundation';
 import {
   createClient,
@@ -10,6 +10,8 @@ import {
 
 import type { TopicAdmin, TopicDescription, TopicSettings } from './topic-setup.js';
 
+/** `ConfigResourceTypes.TOPIC`, which kafkajs does not export to modules. */
+const TOPIC_RESOURCE = 2;
 const FORBIDDEN: ReadonlySet<string> = new Set(['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED']);
 
 /** The names of what a request was refused for; kafkajs gathers those of several topics in one error. */
@@ -64,7 +66,7 @@ class KafkaTopicAdmin implements TopicAdmin {
     try {
       const { resources } = await this.admin.describeConfigs({
         includeSynonyms: false,
-        resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configNames: [name] }],
+        resources: [{ type: TOPIC_RESOURCE, name: topic, configNames: [name] }],
       });
       const value = resources[0]?.configEntries.find((entry) => entry.configName === name)?.configValue;
       return value === undefined ? undefined : Number(value);
