@@ -60,6 +60,7 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
     participant,
     cluster,
     topicPrefix,
+    instance: clientId,
     postgres: { connectionString: databaseUrl, dataSource: database },
     bus: options.bus ?? kafkaBus({ brokers: kafkaBrokers, clientId, logger }),
     beforeConsuming: () => prepareAccountDatabase(database),

@@ -11,8 +11,12 @@ export const LIMITS = {
   operations: 256,
   participantNameLength: 63,
   operationNameLength: 128,
+  /** of one process of a participant */
+  instanceNameLength: 255,
   /** that one participant announces */
   announcedOperations: 1_024,
+  /** that a cluster knows */
+  participants: 1_024,
   keysPerOperation: 256,
   keyLength: 255,
   /** one operation's payload */

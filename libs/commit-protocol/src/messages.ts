@@ -138,7 +138,11 @@ export interface InquiryMessage extends BranchAddress {
 export interface AnnounceMessage {
   readonly type: 'announce';
   readonly participant: string;
+  /** names the process: unique among those of the participant that live; without it the participant has only one */
+  readonly instance?: string;
   readonly operations: readonly string[];
+  /** the process stops; it gets no more work */
+  readonly leaving?: true;
 }
 
 /** One for each ended transaction, for anyone who listens. May come twice, with the same content. */

@@ -36,6 +36,7 @@ const messages: ProtocolMessage[] = [
   { type: 'done', ...branch, end: 'committed', results: [1], error: { code: 'X', message: '' } },
   { type: 'inquiry', ...branch, gid: `concordat:local:${transactionId}:${branchId}` },
   { type: 'announce', participant: 'bank-a', operations: ['debit', 'credit'] },
+  { type: 'announce', participant: 'bank-a', instance: 'bank-a-1', operations: ['debit'], leaving: true },
   { type: 'outcome', transactionId, outcome: 'mixed', decidedAt: 1, endedAt: 2, participants: ['bank-a'] },
 ];
 const prepare = messages[0]!;

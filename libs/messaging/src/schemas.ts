@@ -148,7 +148,9 @@ export const messageSchemas = {
   announce: z.strictObject({
     type: z.literal('announce'),
     participant,
+    instance: z.string().min(1).max(LIMITS.instanceNameLength).optional(),
     operations: z.array(operationName).max(LIMITS.announcedOperations),
+    leaving: z.literal(true).optional(),
   }),
   outcome: z.strictObject({
     type: z.literal('outcome'),

@@ -33,7 +33,8 @@ export class CoordinatorJudge {
   /** while set, there are no clients: nothing is begun, enlisted, requested or ruled */
   isStorm = false;
   private readonly decisions = new Map<TransactionId, string>();
-  private readonly announced = new Set<string>();
+  /** what somebody has announced of each participant */
+  private readonly announced = new Map<string, Set<string>>();
 
   constructor(private readonly state: DecisionState) {
     this.testimony = new Testimony(state);
@@ -41,7 +42,7 @@ export class CoordinatorJudge {
 
   delivered(message: ProtocolMessage): void {
     if (!isReply(message)) return; // to be ignored
-    if (message.type === 'announce') this.announced.add(announcementOf(message));
+    if (message.type === 'announce') this.hear(message);
     this.testimony.hear(message);
   }
 
@@ -50,6 +51,10 @@ export class CoordinatorJudge {
   }
 
   // --- records
+
+  private hear({ participant, operations }: AnnounceMessage): void {
+    this.announced.set(participant, new Set([...(this.announced.get(participant) ?? []), ...operations]));
+  }
 
   proposed(record: LogRecord): void {
     switch (record.type) {
@@ -62,8 +67,11 @@ export class CoordinatorJudge {
         return;
       case 'participant': {
         const { name: participant, operations } = record;
-        if (!this.announced.has(announcementOf({ participant, operations })))
-          this.violate(`nobody announced ${participant}`);
+        const announced = this.announced.get(participant);
+        if (!announced) this.violate(`nobody announced ${participant}`);
+        // what all of its processes serve is less than each of them says, never more
+        if (!operations.every((operation) => announced?.has(operation)))
+          this.violate(`nobody announced all of ${operations.join(', ')} of ${participant}`);
         return;
       }
       case 'expire':
@@ -201,8 +209,4 @@ export class CoordinatorJudge {
   private violate(rule: string): void {
     this.violations.push(rule.slice(0, 1_000));
   }
-}
-
-function announcementOf({ participant, operations }: Pick<AnnounceMessage, 'participant' | 'operations'>): string {
-  return JSON.stringify([participant, operations]);
 }

@@ -156,6 +156,7 @@ export class CoordinatorRange {
     this.log.release();
     for (const { part, transactionId } of this.actors) if (part.isInteractive) this.commit(transactionId);
     for (let step = 0; step < HEALING_STEPS; step++) {
+      this.announce(); // what strangers announced in the names of others expires
       this.clock.advance(HEALING_STEP_MS);
       await this.settle();
     }

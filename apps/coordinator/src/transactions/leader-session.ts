@@ -117,8 +117,8 @@ export class LeaderSession {
     private readonly dependencies: SessionDependencies,
     private readonly epoch: LeaderEpoch,
   ) {
-    const { options, clock, log } = dependencies;
-    this.announcements = new Announcements(log, clock);
+    const { options, clock, log, logger } = dependencies;
+    this.announcements = new Announcements(log, clock, logger);
     this.admission = new AdmissionQueue(options.maximumWaitingForKeys);
     const paced = { clock, onSlice: () => this.flush() };
     this.resends = new PacedWork({ ...paced, perSlice: RESENT_PER_TURN, settled: () => this.latestPublication });

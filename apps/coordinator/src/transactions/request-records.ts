@@ -79,7 +79,7 @@ export class RequestRecords {
     if (!('operation' in request) || operations.has(request.operation)) return;
     const known = fitText([...operations].sort().join(', '), MAXIMUM_LISTED_LENGTH);
     throw new UnknownOperationError(
-      `participant ${request.participant} has no operation "${request.operation}"; it has: ${known}`,
+      `participant ${request.participant} has no operation "${request.operation}" that all of its live processes serve; they serve: ${known}`,
     );
   }
 

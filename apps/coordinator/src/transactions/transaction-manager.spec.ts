@@ -345,7 +345,8 @@ describe('answers to clients (protocol 4.6)', () => {
     await expect(of('bank-x', 'debit')).rejects.toMatchObject({ code: 'UNKNOWN_PARTICIPANT' });
     await expect(of('bank-a', 'fly')).rejects.toMatchObject({
       code: 'UNKNOWN_OPERATION',
-      message: 'participant bank-a has no operation "fly"; it has: credit, debit, read',
+      message:
+        'participant bank-a has no operation "fly" that all of its live processes serve; they serve: credit, debit, read',
     });
     harness.manager.onReply({ type: 'announce', participant: 'bank-x', operations: ['debit'] });
     await harness.settle();

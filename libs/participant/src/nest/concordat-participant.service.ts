@@ -87,6 +87,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     );
     this.runtime = new ParticipantRuntime({
       participant,
+      ...(options.instance !== undefined && { instance: options.instance }),
       resourceManager: this.resourceManager,
       bus: this.bus,
       handlers: transport,

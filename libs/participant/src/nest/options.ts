@@ -11,6 +11,11 @@ export interface ConcordatParticipantOptions {
   readonly cluster?: string;
   /** what the names of topics and groups begin with, as at the coordinators; default `concordat` */
   readonly topicPrefix?: string;
+  /**
+   * names this process: unique among those of the participant that live, the same after a restart; default a name of its
+   * own at each start, and then a process that was killed counts as live for half a minute more
+   */
+  readonly instance?: string;
   readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
   /** makes the bus of this cluster (`kafkaBus`); the module starts and stops it */
   readonly bus: (namespace: NamespaceOptions) => MessageBus;

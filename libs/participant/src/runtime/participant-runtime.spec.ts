@@ -399,6 +399,36 @@ describe('ParticipantRuntime', () => {
     expect(lines).toEqual([expect.stringMatching(/^UNSENDABLE 1 messages .*vote about transaction /)]);
   });
 
+  it('leaves work with an operation that it lacks to a process of another version, and says no in the end', async () => {
+    const { send, heard, resourceManager, runtime } = await createSystem();
+    const unknown = (attempt: number): CoordinatorMessage => ({
+      ...prepare(1),
+      type: 'prepare',
+      operations: [operation, { ...operation, operation: 'of-later' }],
+      protocol: '2pc',
+      epoch: { term: 1, index: 1 },
+      deadline: Date.UTC(2026, 0, 2),
+      attempt,
+    });
+    for (const attempt of [0, 1, 2, 3]) await send(unknown(attempt));
+    expect([heard.filter(({ type }) => type === 'vote'), resourceManager.calls]).toEqual([[], []]);
+    expect(runtime.metrics().dropped).toBe(4);
+    await send(unknown(4));
+    expect(resourceManager.calls).toEqual(['prepare 1']);
+  });
+
+  it('says good-bye when it stops, under the name under which it has announced itself', async () => {
+    const { heard, runtime, run } = await createSystem();
+    await run(1_000);
+    const stopped = runtime.stop();
+    await run(100);
+    await stopped;
+    const announcements = heard.filter((message) => message.type === 'announce');
+    const [first] = announcements;
+    expect(announcements.at(-1)).toEqual({ ...first, leaving: true });
+    expect(first).not.toHaveProperty('leaving');
+  });
+
   it('branches that wait for locks do not hold back decisions', async () => {
     const system = await createSystem(
       { workConcurrency: 2 },
@@ -549,7 +579,12 @@ describe('ParticipantRuntime', () => {
     const { run, heard } = await createSystem({ announceIntervalMs: 100 });
     await run(250);
     expect(heard.filter(({ type }) => type === 'announce').length).toBeGreaterThanOrEqual(2);
-    expect(heard[0]).toEqual({ type: 'announce', participant: 'bank-a', operations: ['debit'] });
+    expect(heard[0]).toEqual({
+      type: 'announce',
+      participant: 'bank-a',
+      instance: expect.any(String),
+      operations: ['debit'],
+    });
   });
 
   it('stops within its drain timeout, and sends what was gathered', async () => {

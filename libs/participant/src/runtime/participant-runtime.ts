@@ -5,6 +5,7 @@ import {
   isExactText,
   noFailpoints,
   silentLogger,
+  UuidV7Generator,
   unreachable,
   withTimeLimit,
   type Failpoints,
@@ -48,6 +49,8 @@ import { TerminationWatch } from './termination-watch.js';
 
 /** Messages in hand beyond what the pools hold: answered from memory, so they are finished at once. */
 const IN_FLIGHT_SLACK = 128;
+/** Sendings of work with an unknown operation that are left unanswered; about 15 s with the coordinators' spacing. */
+const UNANSWERED_SENDINGS = 4;
 /** between the first two announcements; each further one comes twice as late, up to the limit */
 const FIRST_ANNOUNCE_INTERVAL_MS = 250;
 
@@ -76,6 +79,7 @@ export class ParticipantRuntime<Context> {
   private subscription: Subscription | undefined;
   private announceTimer: Timer | undefined;
   private announcements = 0;
+  private readonly instance: string;
   private state: 'new' | 'started' | 'stopped' = 'new';
 
   constructor(private readonly options: ParticipantRuntimeOptions<Context>) {
@@ -84,6 +88,7 @@ export class ParticipantRuntime<Context> {
         `"${options.participant}" cannot name a participant: use lower-case letters, digits and hyphens, at most 63`,
       );
     }
+    this.instance = options.instance ?? new UuidV7Generator(() => options.clock.now(), options.random).next();
     this.limits = { ...DEFAULT_PARTICIPANT_LIMITS, ...options.limits };
     const { resultSizeBytes } = this.limits;
     if (!(resultSizeBytes >= 2 && resultSizeBytes <= LIMITS.resultsBytes)) {
@@ -131,6 +136,7 @@ export class ParticipantRuntime<Context> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     this.announceTimer?.cancel();
+    this.sayGoodBye();
     this.termination.stop();
     await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
     await this.atMost(this.outbox.flush());
@@ -200,6 +206,7 @@ export class ParticipantRuntime<Context> {
   }
 
   private receive(message: ParticipantMessage): void | Promise<void> {
+    if (this.isForAnotherVersion(message)) return undefined;
     this.step({ type: 'message', message });
     if (this.machine.isIdle(message.transactionId)) return undefined;
     return new Promise((resolve) => {
@@ -207,6 +214,21 @@ export class ParticipantRuntime<Context> {
       if (waiters) waiters.push(resolve);
       else this.idleWaiters.set(message.transactionId, [resolve]);
     });
+  }
+
+  /**
+   * Work with an operation that this process does not have, while another version of the participant may: a `no` would
+   * be for good, so the first sendings stay unanswered, as if they were lost.
+   */
+  private isForAnotherVersion(message: ParticipantMessage): boolean {
+    if (message.type !== 'prepare' && message.type !== 'commit-one-phase') return false;
+    if (message.attempt >= UNANSWERED_SENDINGS) return false;
+    const served = this.options.handlers.operations();
+    const missing = message.operations.find(({ operation }) => !served.includes(operation));
+    if (!missing) return false;
+    this.recorder.dropped++;
+    this.logger.warn(`there is no operation "${missing.operation}" here; it is left to a process of another version`);
+    return true;
   }
 
   private step(event: ParticipantEvent): void {
@@ -292,10 +314,18 @@ export class ParticipantRuntime<Context> {
     }
   }
 
+  /** So that nobody counts on this process, and on what it alone lacks or has, until its announcement expires. */
+  private sayGoodBye(): void {
+    if (this.announcements === 0) return;
+    const { participant, handlers } = this.options;
+    const operations = handlers.operations();
+    this.outbox.send({ type: 'announce', participant, instance: this.instance, operations, leaving: true });
+  }
+
   /** Often at first, because a coordinator that starts at the same time may not be listening yet. */
   private announce(): void {
     const { participant, handlers, clock, random } = this.options;
-    this.outbox.send({ type: 'announce', participant, operations: handlers.operations() });
+    this.outbox.send({ type: 'announce', participant, instance: this.instance, operations: handlers.operations() });
     const spacing = { baseMs: FIRST_ANNOUNCE_INTERVAL_MS, capMs: this.limits.announceIntervalMs };
     const delayMs = backoffMs(this.announcements++, spacing, random);
     this.announceTimer = clock.setTimer(delayMs, () => {

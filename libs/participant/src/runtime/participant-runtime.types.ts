@@ -79,6 +79,11 @@ export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
 export interface ParticipantRuntimeOptions<Context> {
   /** the participant's name, as in the topics; every process of it joins one consumer group */
   readonly participant: string;
+  /**
+   * names this process to the coordinators: unique among those of the participant that live, best the same after a
+   * restart; default a name of its own at each start
+   */
+  readonly instance?: string;
   readonly resourceManager: ResourceManager<Context>;
   /** started and stopped by the caller */
   readonly bus: MessageBus;
