@@ -212,6 +212,7 @@ export class CoordinatorNode {
       warn: note,
       error: (message) => {
         if (message.includes(DISK_FAILURE) || message.startsWith('no proposals are taken')) return;
+        if (message.includes('a write has not returned for several election timeouts')) return; // a slow disk is a fault
         if (checker.clocksWereSet && message.startsWith('ALERT the clocks of the group are')) return;
         if (checker.mayMeetOld && message.endsWith('which is older than the retention or the group')) return;
         if (!checker.exemptions.explains(message)) checker.violate(`node ${this.nodeId} complains: ${message}`);
