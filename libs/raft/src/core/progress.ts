@@ -1,6 +1,6 @@
 import { invariant } from '@concordat/foundation';
 import { CatchUp } from './catch-up.js';
-import type { NodeId } from './types.js';
+import type { AppendEntriesRefused, NodeId } from './types.js';
 
 /**
  * - `probe`: where the logs agree is not known; one message at a time.
@@ -37,6 +37,8 @@ export class Progress {
   /** the latest confirmation round that was sent to, and answered by, this follower */
   sentRound = 0;
   ackedRound = 0;
+  /** a refusal of a message of an earlier round says nothing new: it was sent before the leader last went back */
+  refusalsFromRound = 0;
   /** infinite while nothing was heard in this term */
   ticksSinceHeard = Infinity;
   readonly catchUp: CatchUp;
@@ -116,8 +118,9 @@ export class Progress {
     if (freed > 0) this.inflight.splice(0, freed); // the window is short
   }
 
-  /** Whether a refusal of a request behind `previousIndex` still says something (answers come late or twice). */
-  isCurrentRefusal(previousIndex: number): boolean {
+  /** Whether the refusal of a request still says something (answers come late, twice and in any order). */
+  isCurrentRefusal({ previousIndex, round }: AppendEntriesRefused): boolean {
+    if (round < this.refusalsFromRound) return false;
     if (this.state === 'replicate') return previousIndex > this.matchIndex;
     return this.state === 'probe' && previousIndex === this.nextIndex - 1;
   }

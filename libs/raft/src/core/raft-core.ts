@@ -262,6 +262,11 @@ export class RaftCore {
     return true;
   }
 
+  /** Leader only: whether a follower is being sent a snapshot, and will need the log behind it. */
+  get isSendingSnapshot(): boolean {
+    return this.leader?.replication.isSendingSnapshot ?? false;
+  }
+
   /** Answers a request of `Ready.snapshotReads`; undefined when there is no such snapshot any more. */
   sendSnapshotChunk(to: NodeId, chunk: Parameters<Leader['replication']['sendSnapshotChunk']>[1]): void {
     this.leader?.replication.sendSnapshotChunk(to, chunk);

@@ -26,6 +26,8 @@ export interface CoreLimits {
   readonly maxUncommittedBytes: number;
   /** bytes of a snapshot per message, 512 KiB */
   readonly snapshotChunkBytes: number;
+  /** pieces of a snapshot on their way to one follower, 8 */
+  readonly maxInflightChunks: number;
   /** reads of one follower that a leader keeps waiting, 256; the oldest give way and are asked again */
   readonly maxPendingReads: number;
 }
@@ -40,6 +42,7 @@ export const DEFAULT_LIMITS: CoreLimits = {
   maxApplyBytes: 4 * 1024 * 1024,
   maxUncommittedBytes: 64 * 1024 * 1024,
   snapshotChunkBytes: 512 * 1024,
+  maxInflightChunks: 8,
   maxPendingReads: 256,
 };
 

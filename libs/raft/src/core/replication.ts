@@ -15,12 +15,16 @@ import type {
   SnapshotChunkReply,
 } from './types.js';
 
+/** A follower that is silent for so long has no use for the snapshot it was being sent. */
+const SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS = 20;
+
 export interface ReplicationOptions extends WindowLimits {
   readonly nodeId: NodeId;
   readonly term: number;
   /** a message carries at least one entry if there is one, else as many as fit */
   readonly maxMessageBytes: number;
   readonly snapshotChunkBytes: number;
+  readonly maxInflightChunks: number;
   /** a follower counts as alive when it answered within this many ticks */
   readonly electionTicks: number;
 }
@@ -133,11 +137,11 @@ export class Replication {
     }
   }
 
-  /** A follower that is silent gets no snapshot; heartbeats find out when it is back. */
+  /** A follower that is silent gets no pieces; for long, and it is given up, and heartbeats find out when it is back. */
   private tickSnapshot(follower: Progress): void {
     const sending = this.sendings.get(follower.nodeId)!;
     sending.tick();
-    if (this.isActive(follower)) return;
+    if (follower.ticksSinceHeard < SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS * this.options.electionTicks) return;
     this.sendings.delete(follower.nodeId);
     follower.becomeProbe(this.log.startIndex + 1);
     follower.probing = true;
@@ -174,9 +178,18 @@ export class Replication {
     const follower = this.heard(answer);
     if (!follower) return;
     follower.ackedRound = Math.max(follower.ackedRound, answer.round);
-    if (!follower.isCurrentRefusal(answer.previousIndex)) return;
+    if (!follower.isCurrentRefusal(answer)) return;
     const agreed = this.log.lastIndexWithTermUpTo(answer.hintIndex, answer.hintTerm);
     follower.becomeProbe(Math.min(answer.previousIndex, agreed + 1));
+    follower.refusalsFromRound = this.numberNewMessages();
+  }
+
+  /** What is sent from now on has a round that nothing has had before; nobody is asked for it because of that. */
+  private numberNewMessages(): number {
+    if (this.roundIsOpen) return this.round;
+    for (const follower of this.followers.values())
+      if (follower.sentRound === this.round) follower.sentRound = this.round + 1;
+    return ++this.round;
   }
 
   onChunkReply(answer: SnapshotChunkReply): void {
@@ -196,8 +209,18 @@ export class Replication {
     for (const follower of this.followers.values()) {
       if (follower.heartbeatDue || follower.sentRound < this.round || this.canSendEntries(follower)) return true;
     }
-    for (const sending of this.sendings.values()) if (sending.hasRead()) return true;
-    return false;
+    return [...this.snapshotReads()].length > 0;
+  }
+
+  /** Transfers that go on now: a silent follower may be putting a snapshot into force, or be gone. */
+  private *snapshotReads(): Iterable<SnapshotSending> {
+    for (const [nodeId, sending] of this.sendings)
+      if (sending.hasRead() && this.isActive(this.followers.get(nodeId)!)) yield sending;
+  }
+
+  /** Whether a follower is being sent a snapshot: the log behind that one is still needed. */
+  get isSendingSnapshot(): boolean {
+    return this.sendings.size > 0;
   }
 
   private canSendEntries(follower: Progress): boolean {
@@ -245,9 +268,10 @@ export class Replication {
 
   private beginSnapshot(follower: Progress): void {
     if (this.isActive(follower)) {
-      const { snapshotChunkBytes, electionTicks } = this.options;
+      const { snapshotChunkBytes: chunkBytes, maxInflightChunks, electionTicks: timeoutTicks } = this.options;
       follower.becomeSnapshot();
-      this.sendings.set(follower.nodeId, new SnapshotSending(follower.nodeId, snapshotChunkBytes, electionTicks));
+      const limits = { chunkBytes, maxInflightChunks, timeoutTicks };
+      this.sendings.set(follower.nodeId, new SnapshotSending(follower.nodeId, limits));
     } else {
       if (follower.state === 'replicate') follower.becomeProbe(follower.nextIndex);
       follower.probing = true; // only heartbeats, until it answers one
@@ -285,7 +309,7 @@ export class Replication {
 
   takeSnapshotReads(): SnapshotRead[] {
     const reads: SnapshotRead[] = [];
-    for (const sending of this.sendings.values()) if (sending.hasRead()) reads.push(sending.takeRead());
+    for (const sending of this.snapshotReads()) reads.push(sending.takeRead());
     return reads;
   }
 
@@ -296,8 +320,8 @@ export class Replication {
   ): void {
     const sending = this.sendings.get(to);
     if (!sending?.isReading()) return; // the follower was given up meanwhile
-    if (!chunk) return sending.restart();
-    sending.sent(chunk.metadata, chunk.data.length);
+    if (!chunk) return sending.vanished();
+    if (!sending.read(chunk)) return;
     const { metadata, sizeBytes, checksum, offset, data } = chunk;
     const address = { from: this.options.nodeId, to, term: this.options.term };
     this.send({ type: 'snapshot-chunk', ...address, metadata, sizeBytes, checksum, offset, data });

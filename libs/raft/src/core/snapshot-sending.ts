@@ -1,30 +1,51 @@
 import type { SnapshotRead } from './ready.js';
-import type { NodeId, SnapshotChunkReply } from './types.js';
+import type { NodeId, SnapshotChunk, SnapshotChunkReply } from './types.js';
 
 /** What identifies a snapshot while it is being sent. */
 type SnapshotIdentity = NonNullable<SnapshotRead['snapshot']>;
 
+/** Ticks without a step forward after which the piece that the receiver wants is sent again; doubled each time. */
+const FIRST_RESEND_TICKS = 2;
+
+export interface SnapshotSendingLimits {
+  readonly chunkBytes: number;
+  /** pieces on their way at a time */
+  readonly maxInflightChunks: number;
+  /** without a step forward for so long the transfer begins anew */
+  readonly timeoutTicks: number;
+}
+
 /**
- * The transfer of a snapshot to one follower, one piece at a time, at the receiver's pace (paper, section 7 and
- * figure 13). It begins with an empty piece: the receiver answers which byte it wants next, so a transfer goes on
- * where it was after a restart of either end.
+ * The transfer of a snapshot to one follower (paper, section 7 and figure 13). It begins with an empty piece: the
+ * receiver answers which byte it wants next, so a transfer goes on where it was after a restart of either end. Then
+ * pieces follow each other without waiting, within a window, and every answer says again what is wanted next.
  *
- *     to read --read asked for--> reading --piece sent--> awaiting --answer--> to read, …
- *     awaiting --no answer for an election timeout, or the snapshot is gone--> to read, from the beginning
+ *     asking --empty piece sent--> asked --answer--> streaming
+ *     asked --no answer--> asking;  streaming --no step forward--> streaming, again from what is wanted, one at a time
+ *     any --no step forward for an election timeout, or the snapshot is gone--> asking, for the newest one
  */
 export class SnapshotSending {
-  private state: 'to-read' | 'reading' | 'awaiting' = 'to-read';
+  private state: 'asking' | 'asked' | 'streaming' = 'asking';
+  private reading = false;
   private identity: SnapshotIdentity | undefined;
-  private offset = 0;
-  /** of the piece that is on its way; 0 for the first one, which only asks */
-  private sentBytes = 0;
+  private sizeBytes = 0;
+  /** the receiver has everything before this byte */
+  private wanted = 0;
+  /** everything before this byte was sent */
+  private nextOffset = 0;
+  private window: number;
+  private hasGoneBack = false;
+  /** since the last step forward, and since something was last sent again */
+  private stuckTicks = 0;
   private waitedTicks = 0;
+  private resendTicks = FIRST_RESEND_TICKS;
 
   constructor(
     private readonly to: NodeId,
-    private readonly chunkBytes: number,
-    private readonly timeoutTicks: number,
-  ) {}
+    private readonly limits: SnapshotSendingLimits,
+  ) {
+    this.window = limits.maxInflightChunks;
+  }
 
   /** Index of the snapshot; undefined before its first piece was read. */
   get snapshotIndex(): number | undefined {
@@ -32,44 +53,97 @@ export class SnapshotSending {
   }
 
   hasRead(): boolean {
-    return this.state === 'to-read';
+    if (this.reading || this.state === 'asked') return false;
+    if (this.state === 'asking') return true;
+    const inflight = Math.ceil((this.nextOffset - this.wanted) / this.limits.chunkBytes);
+    return this.nextOffset < this.sizeBytes && inflight < this.window;
   }
 
   takeRead(): SnapshotRead {
-    this.state = 'reading';
-    const maxBytes = this.identity ? this.chunkBytes : 0;
-    return { to: this.to, snapshot: this.identity, offset: this.offset, maxBytes };
+    this.reading = true;
+    const { to, identity: snapshot } = this;
+    if (this.state === 'asking') return { to, snapshot, offset: 0, maxBytes: 0 };
+    return { to, snapshot, offset: this.nextOffset, maxBytes: this.limits.chunkBytes };
   }
 
   isReading(): boolean {
-    return this.state === 'reading';
+    return this.reading;
   }
 
-  sent(snapshot: SnapshotIdentity, sentBytes: number): void {
-    this.sentBytes = sentBytes;
-    this.identity = { index: snapshot.index, term: snapshot.term };
-    this.state = 'awaiting';
-    this.waitedTicks = 0;
+  /** The piece was read. @returns whether it is to be sent: it is not when the transfer went elsewhere meanwhile */
+  read({
+    metadata,
+    sizeBytes,
+    offset,
+    data,
+  }: Pick<SnapshotChunk, 'metadata' | 'sizeBytes' | 'offset' | 'data'>): boolean {
+    this.reading = false;
+    if (this.state === 'asking') {
+      if (data.length > 0) return false; // of before it began anew
+      this.identity = { index: metadata.index, term: metadata.term };
+      this.sizeBytes = sizeBytes;
+      this.state = 'asked';
+      return true;
+    }
+    if (this.state !== 'streaming' || offset !== this.nextOffset) return false;
+    this.nextOffset += data.length;
+    return true;
+  }
+
+  /** The snapshot under transfer is gone. */
+  vanished(): void {
+    this.reading = false;
+    this.restart();
   }
 
   /** Begins anew with the newest snapshot. */
   restart(): void {
-    this.state = 'to-read';
+    this.state = 'asking';
     this.identity = undefined;
-    this.offset = 0;
+    this.goTo(0);
+  }
+
+  private goTo(offset: number): void {
+    this.wanted = this.nextOffset = offset;
+    this.steppedForward();
+  }
+
+  private steppedForward(): void {
+    this.stuckTicks = this.waitedTicks = 0;
+    this.resendTicks = FIRST_RESEND_TICKS;
+    this.window = this.limits.maxInflightChunks;
+    this.hasGoneBack = false;
   }
 
   tick(): void {
-    if (this.state === 'awaiting' && ++this.waitedTicks >= this.timeoutTicks) this.restart();
+    const isWaiting = this.state === 'asked' || (this.state === 'streaming' && this.nextOffset > this.wanted);
+    if (!isWaiting) return;
+    if (++this.stuckTicks >= this.limits.timeoutTicks) return this.restart();
+    if (++this.waitedTicks < this.resendTicks) return;
+    this.waitedTicks = 0;
+    this.resendTicks *= 2;
+    this.window = 1; // the receiver may be slow, and not the network lossy
+    if (this.state === 'asked') this.state = 'asking';
+    else this.nextOffset = this.wanted;
   }
 
-  answered(reply: SnapshotChunkReply): void {
-    const { identity } = this;
-    const current = identity && identity.index === reply.snapshotIndex && identity.term === reply.snapshotTerm;
-    if (this.state !== 'awaiting' || !current) return;
-    // No step forward: the answer came twice, or the receiver has no room. Sent again at once, it would be for ever.
-    if (this.sentBytes > 0 && reply.nextOffset === this.offset) return;
-    this.offset = reply.nextOffset;
-    this.state = 'to-read';
+  answered({ snapshotIndex, snapshotTerm, nextOffset }: SnapshotChunkReply): void {
+    if (this.identity?.index !== snapshotIndex || this.identity.term !== snapshotTerm) return;
+    if (this.state !== 'streaming') {
+      this.state = 'streaming';
+      return this.goTo(nextOffset);
+    }
+    if (nextOffset === 0 && this.wanted > 0) return this.goTo(0); // it has forgotten what it had
+    if (nextOffset > this.wanted) {
+      this.wanted = nextOffset;
+      this.nextOffset = Math.max(this.nextOffset, nextOffset);
+      return this.steppedForward();
+    }
+    // A piece came that does not follow: one before it is lost. Where only one is on its way it was not taken, as by
+    // a full disk, and sent again at once it would be for ever.
+    const isGap = nextOffset === this.wanted && this.nextOffset - this.wanted > this.limits.chunkBytes;
+    if (!isGap || this.hasGoneBack) return;
+    this.hasGoneBack = true;
+    this.nextOffset = this.wanted;
   }
 }

@@ -54,7 +54,12 @@ export class SnapshotKeeper {
 
   takeIfDue(core: RaftCore, appliedIndex: number): void {
     // While a snapshot is being put into force the log no longer holds what is applied here.
-    if (!this.schedule.isDue() || core.termAt(appliedIndex) === undefined || core.commitIndex < appliedIndex) return;
+    if (
+      !this.schedule.isDue(core.isSendingSnapshot) ||
+      core.termAt(appliedIndex) === undefined ||
+      core.commitIndex < appliedIndex
+    )
+      return;
     const { stateMachine, thresholds, follow } = this.options;
     const metadata = core.snapshotMetadata(appliedIndex);
     const taken = stateMachine.takeSnapshot();

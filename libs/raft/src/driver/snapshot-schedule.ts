@@ -4,6 +4,12 @@ import type { Entry } from '../core/types.js';
 /** Ticks until a snapshot that found no room on the disk is tried again. */
 const RETRY_TICKS = 100;
 
+/**
+ * While a follower is being sent the last snapshot the next one waits until the log behind it is so many times as long
+ * as would do: who is sent a snapshot more slowly than the log grows by its length can never keep up anyway.
+ */
+const HOLD_BACK_FACTOR = 4;
+
 export interface SnapshotThresholds {
   readonly afterBytes: number;
   readonly afterEntries: number;
@@ -11,7 +17,8 @@ export interface SnapshotThresholds {
 
 /**
  * When a snapshot is due: after so many entries, or so many bytes of them and at least as many as the last snapshot
- * was long, so that writing snapshots never costs more than writing the log. One is under way at a time.
+ * was long, so that writing snapshots never costs more than writing the log. One is under way at a time, and while a
+ * follower is being sent the last one the next waits: it would take its place, and the log behind it.
  */
 export class SnapshotSchedule {
   private appliedBytes = 0;
@@ -32,11 +39,13 @@ export class SnapshotSchedule {
     if (this.pauseTicks > 0) this.pauseTicks--;
   }
 
-  isDue(): boolean {
+  /** @param isHeldBack the last one is being sent to a follower */
+  isDue(isHeldBack: boolean): boolean {
     const { afterBytes, afterEntries } = this.thresholds;
-    const isLongEnough =
-      this.appliedEntries >= afterEntries || this.appliedBytes >= Math.max(afterBytes, this.lastSnapshotBytes);
-    return (isLongEnough || this.isOverdue) && !this.underWay && this.pauseTicks === 0;
+    const leastBytes = Math.max(afterBytes, this.lastSnapshotBytes);
+    const isLongEnough = this.appliedEntries >= afterEntries || this.appliedBytes >= leastBytes;
+    const isDue = isHeldBack ? this.appliedBytes >= HOLD_BACK_FACTOR * leastBytes : isLongEnough || this.isOverdue;
+    return isDue && !this.underWay && this.pauseTicks === 0;
   }
 
   started(): void {

@@ -16,8 +16,8 @@ export interface Weather {
   readonly straggleMs: number;
 }
 
-/** In an election timeout. Of AppendEntries reordering alone makes many: each refusal sends the window again. */
-const MAX_MESSAGES = 100_000;
+/** In an election timeout; the most that healthy groups were seen to send is a twentieth of it. */
+const MAX_MESSAGES = 20_000;
 const MAX_OTHER_MESSAGES = 5_000;
 
 /** Directed links that lose, delay, double and reorder messages, and that can be cut. */
