@@ -19,7 +19,7 @@ function section(): string {
   const participant = PARTICIPANT_FAILPOINTS.map((name) => row(name, PARTICIPANT_CRASH_POINTS[name]));
   return `### Coordinator: ${coordinator.length} crash points
 
-Passed by the leader only. The part of the name behind \`coordinator.\` is the record or message, then the moment.
+Passed by the leader only, but for \`coordinator.disk\`, which every node passes. The part of the name behind \`coordinator.\` is the record or message, then the moment.
 A coordinator commits no offsets: replies are read from "now" on, and what a dead leader had heard is asked for again.
 
 ${table(coordinator)}

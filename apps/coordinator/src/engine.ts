@@ -5,11 +5,12 @@ import {
   SystemClock,
   SystemRandom,
   type Clock,
+  type Failpoints,
   type Logger,
 } from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
-import { FileStorage, GrpcTransport, RaftNode, type RaftTransport } from '@concordat/raft';
+import { GrpcTransport, RaftNode, type RaftTransport } from '@concordat/raft';
 import { formatAddress } from './address.js';
 import { CLUSTER } from './cluster/cluster.api.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
@@ -18,6 +19,7 @@ import { CONFIG, type Config } from './config.js';
 import { ON_FATAL } from './coordinator.module.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
+import { storageWithFailpoints } from './failpoint-storage.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { LOGGER } from './logging.js';
 import { Metrics } from './metrics/metrics.js';
@@ -65,7 +67,7 @@ export class Engine implements OnApplicationShutdown {
     const failpoints = config.failpoints.enabled ? armable : noFailpoints;
     const log = new RaftDecisionLog(new CompressedEndedTransactions());
     const transport = createTransport(config, clock, logger);
-    const node = createNode(config, log, transport, { clock, logger, onFatal });
+    const node = createNode(config, log, transport, { clock, logger, onFatal, failpoints });
     log.attach(node);
     await node.start();
     const bus = createBus(config, logger);
@@ -151,20 +153,21 @@ interface NodeSurroundings {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onFatal: (error: Error) => void;
+  readonly failpoints: Failpoints;
 }
 
 function createNode(
   config: Config,
   log: RaftDecisionLog,
   transport: RaftTransport,
-  { clock, logger, onFatal }: NodeSurroundings,
+  { clock, logger, onFatal, failpoints }: NodeSurroundings,
 ): RaftNode<ApplyResult> {
   const { nodeId, clusterName, peers, join, dataDirectory, tickMs, electionTicks } = config;
   return new RaftNode({
     nodeId,
     members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
     join,
-    storage: new FileStorage({ directory: dataDirectory, nodeId, clusterName, logger }),
+    storage: storageWithFailpoints({ directory: dataDirectory, nodeId, clusterName, logger }, failpoints),
     transport,
     stateMachine: log.stateMachine,
     clock,

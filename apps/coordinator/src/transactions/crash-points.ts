@@ -1,4 +1,5 @@
 import { crashPoint, type CrashPoint } from '@concordat/foundation';
+import { DISK_FAILPOINT } from './failpoints.js';
 import type { CoordinatorFailpoint, RecordFailpoint, ReceiptFailpoint, SendFailpoint } from './failpoints.js';
 
 const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
@@ -336,4 +337,9 @@ export const COORDINATOR_CRASH_POINTS: Readonly<Record<CoordinatorFailpoint, Cra
   ...RECORDS,
   ...SENDINGS,
   ...RECEIPTS,
+  [DISK_FAILPOINT]: crashPoint(
+    'entries or a vote are in the memory of a node, and its disk does not have them',
+    'nothing was promised on the strength of them; the others have what they acknowledged, and a leader was not counted without its disk',
+    'the new leader',
+  ),
 };

@@ -57,16 +57,21 @@ const SENT = [
 
 const RECEIVED = ['announce', 'vote', 'done', 'inquiry', 'ballot-answer', 'branches-decided'] as const;
 
+/** A write to the log on this node's own disk, whoever leads. Held up there, the disk hangs and does not fail. */
+export const DISK_FAILPOINT = 'coordinator.disk.before-write';
+
+export type DiskFailpoint = typeof DISK_FAILPOINT;
 export type RecordFailpoint = `coordinator.${RecordKind}.${RecordMoment}`;
 export type SendFailpoint = `coordinator.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
 export type ReceiptFailpoint = `coordinator.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
-export type CoordinatorFailpoint = RecordFailpoint | SendFailpoint | ReceiptFailpoint;
+export type CoordinatorFailpoint = RecordFailpoint | SendFailpoint | ReceiptFailpoint | DiskFailpoint;
 
 /** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`); what each means stands in crash-points.ts. */
 export const COORDINATOR_FAILPOINTS: readonly CoordinatorFailpoint[] = [
   ...failpointNames('coordinator', RECORD_KINDS, RECORD_MOMENTS),
   ...failpointNames('coordinator', SENT, SENDING_MOMENTS),
   ...failpointNames('coordinator', RECEIVED, HANDLING_MOMENTS),
+  DISK_FAILPOINT,
 ];
 
 type AllOf<Needed, Named> = [Needed] extends [Named] ? true : false;

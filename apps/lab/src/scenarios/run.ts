@@ -10,6 +10,7 @@ import { crashEverywhere } from './crash-everywhere.js';
 import { duplicateStorm } from './duplicate-storm.js';
 import { growShrink } from './grow-shrink.js';
 import { heuristic } from './heuristic.js';
+import { hungDisk } from './hung-disk.js';
 import { killAllCoordinators } from './kill-all-coordinators.js';
 import { killDatabase } from './kill-database.js';
 import { killKafka } from './kill-kafka.js';
@@ -35,6 +36,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   killKafka,
   killAllCoordinators,
   pauseLeader,
+  hungDisk,
   growShrink,
   replaceNode,
   heuristic,

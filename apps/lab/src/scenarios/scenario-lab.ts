@@ -182,7 +182,12 @@ export class ScenarioLab {
 export interface ClusterView {
   readonly leaderId: number | null;
   readonly term: number;
-  readonly members: readonly { readonly nodeId: number; readonly role: string; readonly state: string }[];
+  readonly members: readonly {
+    readonly nodeId: number;
+    readonly role: string;
+    readonly state: string;
+    readonly lag: number | null;
+  }[];
 }
 
 /** The Raft id of a coordinator. */

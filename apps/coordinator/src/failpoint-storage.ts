@@ -1,0 +1,23 @@
+import { noFailpoints, type Failpoints } from '@concordat/foundation';
+import { FileStorage, type FileStorageOptions } from '@concordat/raft';
+import { DISK_FAILPOINT } from './transactions/failpoints.js';
+
+/** The storage of the log; with a failpoint before each write when any can ever be armed. */
+export function storageWithFailpoints(options: FileStorageOptions, failpoints: Failpoints): FileStorage {
+  return failpoints === noFailpoints ? new FileStorage(options) : new FailpointStorage(options, failpoints);
+}
+
+/** A write that is held up is a disk that hangs; one that is told to fail is a disk that fails. */
+class FailpointStorage extends FileStorage {
+  constructor(
+    options: FileStorageOptions,
+    private readonly failpoints: Failpoints,
+  ) {
+    super(options);
+  }
+
+  override async persist(batch: Parameters<FileStorage['persist']>[0]): Promise<void> {
+    await this.failpoints.hit(DISK_FAILPOINT);
+    await super.persist(batch);
+  }
+}
