@@ -105,6 +105,9 @@ describe('a bank', () => {
     expect(await balance('acc-7')).toEqual({ id: 'acc-7', balance: 1_000 });
     const missing = await get('/accounts/none');
     expect([missing.statusCode, missing.json().code]).toEqual([404, 'ACCOUNT_NOT_FOUND']);
+    for (const longest of ['a', '/', '€'].map((letter) => encodeURIComponent(letter.repeat(128)))) {
+      expect((await get(`/accounts/${longest}`)).json().code).toBe('ACCOUNT_NOT_FOUND'); // could have been opened
+    }
   });
 
   it('moves money when it is told to commit, and not otherwise', async () => {

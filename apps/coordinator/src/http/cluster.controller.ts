@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
 import { sendJson } from './answers.js';
+import { formatCursor, parseCursor, type ListIdentity } from './cursor.js';
 import { Call } from './openapi.decorators.js';
 import { Reads } from './reads.js';
 import {
@@ -15,6 +16,8 @@ import {
   noQuerySchema,
 } from './schemas.js';
 import { parseBody, parseMember, parseNodeId, parseQuery } from './validation.js';
+
+const IN_DOUBT: ListIdentity = { list: 'in-doubt' };
 
 /** What an operator looks at and changes: the group, and the branches that wait for an end. */
 @Controller('v1')
@@ -107,10 +110,12 @@ export class ClusterController {
     problems: [400, 503],
   })
   async inDoubt(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const { consistency, ...query } = parseQuery(inDoubtQuerySchema, request.query);
+    const { consistency, cursor, ...query } = parseQuery(inDoubtQuerySchema, request.query);
+    const after = cursor === undefined ? {} : { cursor: parseCursor(IN_DOUBT, cursor) };
     await this.reads.answer(request, reply, async () => {
-      const { nextCursor, ...reading } = await this.transactions.inDoubt(consistency, query);
-      return { ...reading, value: { items: reading.value, nextCursor } };
+      const { nextCursor, ...reading } = await this.transactions.inDoubt(consistency, { ...query, ...after });
+      const next = nextCursor === null ? null : formatCursor(IN_DOUBT, nextCursor);
+      return { ...reading, value: { items: reading.value, nextCursor: next } };
     });
   }
 }

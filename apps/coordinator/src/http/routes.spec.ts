@@ -195,12 +195,26 @@ describe('transactions', () => {
   });
 
   it('lists with filters and a page size', async () => {
-    const answer = await get('/v1/transactions?status=committed&participant=bank-a&limit=500&cursor=abc');
+    const filters = 'status=committed&participant=bank-a&limit=500';
+    node.transactions.page = { items: [committed], nextCursor: ID };
+    const { nextCursor } = (await get(`/v1/transactions?${filters}`)).json<{ nextCursor: string }>();
+    node.transactions.page = { items: [committed], nextCursor: null };
+    node.transactions.calls.length = 0;
+    const answer = await get(`/v1/transactions?${filters}&cursor=${nextCursor}`);
     expect(answer.json()).toEqual({ items: [committed], nextCursor: null });
+    for (const [list, cursor] of [
+      ['/v1/transactions?limit=3', nextCursor],
+      ['/v1/in-doubt?limit=3', nextCursor],
+      [`/v1/transactions?${filters}`, 'zzz'],
+      [`/v1/transactions?${filters}`, ID],
+    ]) {
+      const refused = await get(`${list}&cursor=${cursor}`);
+      expect(refused.json()).toMatchObject({ code: 'INVALID_PARAMETER', errors: [{ path: 'cursor' }] });
+    }
     expect(answer.headers['concordat-applied-index']).toBe('41');
     await get('/v1/transactions?consistency=stale');
     expect(node.transactions.calls).toEqual([
-      ['list', { status: 'committed', participant: 'bank-a', limit: 500, cursor: 'abc' }, 'linearizable'],
+      ['list', { status: 'committed', participant: 'bank-a', limit: 500, cursor: ID }, 'linearizable'],
       ['list', { limit: 50 }, 'stale'],
     ]);
   });
@@ -257,9 +271,10 @@ describe('the node', () => {
     } as const;
     node.transactions.inDoubtItems = [item];
     const answer = await get('/v1/in-doubt');
-    expect(answer.json()).toEqual({ items: [item], nextCursor: ID });
+    const { nextCursor } = answer.json<{ nextCursor: string }>();
+    expect(answer.json()).toEqual({ items: [item], nextCursor: expect.stringContaining(ID) });
     expect(answer.headers['concordat-applied-index']).toBe('41');
-    await get(`/v1/in-doubt?consistency=stale&limit=2&cursor=${ID}`);
+    await get(`/v1/in-doubt?consistency=stale&limit=2&cursor=${nextCursor}`);
     expect(node.transactions.calls).toEqual([
       ['inDoubt', 'linearizable', { limit: 500 }],
       ['inDoubt', 'stale', { limit: 2, cursor: ID }],

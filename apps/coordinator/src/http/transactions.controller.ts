@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
 import { sendJson, sendSettlement, transactionPath } from './answers.js';
+import { formatCursor, parseCursor } from './cursor.js';
 import { Call } from './openapi.decorators.js';
 import { pathOf } from './problem.filter.js';
 import { Reads } from './reads.js';
@@ -175,7 +176,13 @@ export class TransactionsController {
     problems: [400, 503],
   })
   async list(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
-    const { consistency, ...query } = parseQuery(listQuerySchema, request.query);
-    await this.reads.answer(request, reply, () => this.transactions.list(query, consistency));
+    const { consistency, limit, cursor, ...filters } = parseQuery(listQuerySchema, request.query);
+    const identity = { list: 'transactions', filters } as const;
+    const after = cursor === undefined ? {} : { cursor: parseCursor(identity, cursor) };
+    await this.reads.answer(request, reply, async () => {
+      const { value, ...reading } = await this.transactions.list({ ...filters, limit, ...after }, consistency);
+      const nextCursor = value.nextCursor === null ? null : formatCursor(identity, value.nextCursor);
+      return { ...reading, value: { ...value, nextCursor } };
+    });
   }
 }
