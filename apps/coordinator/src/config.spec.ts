@@ -38,6 +38,7 @@ describe('configuration', () => {
         inDoubtAfterMs: 5_000,
         maximumOpen: 200_000,
         maximumBranches: 64,
+        maximumConnections: undefined,
         requestTimeoutMs: 30_000,
         failpoints: { enabled: false, armed: '' },
         logFormat: 'text',

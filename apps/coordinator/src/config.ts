@@ -40,6 +40,8 @@ export interface Config {
   /** transactions open at once at most */
   readonly maximumOpen: number;
   readonly maximumBranches: number;
+  /** REST connections at once at most; undefined: as many as the files allow that the process may open */
+  readonly maximumConnections: number | undefined;
   /** a REST request must have arrived whole within this time */
   readonly requestTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
@@ -243,6 +245,12 @@ export const VARIABLES = {
     default: '64',
     ...whole(1, LIMITS.branches),
   }),
+  CONCORDAT_MAX_CONNECTIONS: variable({
+    meaning:
+      'REST connections at once; default: 10,000, or fewer where the process may not open so many files: 512 are kept for the log and the peers',
+    default: null,
+    ...whole(16, 100_000),
+  }),
   CONCORDAT_REQUEST_TIMEOUT_MS: variable({
     meaning: 'a REST request must have arrived whole within this time, its headers within 10 s of it; 408 otherwise',
     unit: 'ms',
@@ -397,6 +405,7 @@ function assemble(values: Values): Config {
     inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
     maximumOpen: values.CONCORDAT_MAX_OPEN,
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
+    maximumConnections: values.CONCORDAT_MAX_CONNECTIONS,
     requestTimeoutMs: values.CONCORDAT_REQUEST_TIMEOUT_MS,
     failpoints: values.CONCORDAT_FAILPOINTS,
     logFormat: values.CONCORDAT_LOG_FORMAT,

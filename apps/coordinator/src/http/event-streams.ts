@@ -1,7 +1,8 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
-import { guarded, type Logger } from '@concordat/foundation';
+import { guarded, openFilesLimit, type Logger } from '@concordat/foundation';
 import type { FastifyReply } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
+import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
 import {
   TRANSACTIONS,
@@ -10,8 +11,9 @@ import {
   type TransactionView,
 } from '../transactions/transactions.api.js';
 import { OverloadedError, TransactionNotFoundError } from '../transactions/errors.js';
+import { connectionLimit } from './connection-limit.js';
 
-/** More streams than this on one node are refused with `OVERLOADED`. */
+/** More streams than this on one node, or than half of its connections, are refused with `OVERLOADED`. */
 const MAXIMUM_STREAMS = 1_000;
 /** A client that reads nothing for this long while something waits for it is cut off; it resumes with Last-Event-ID. */
 const STALLED_MS = 30_000;
@@ -51,6 +53,7 @@ interface Stream {
 @Injectable()
 export class EventStreams implements BeforeApplicationShutdown {
   private readonly streams = new Set<Stream>();
+  private readonly maximumStreams: number;
   private detach: (() => void)[] = [];
   private keepAlive: NodeJS.Timeout | undefined;
 
@@ -58,7 +61,11 @@ export class EventStreams implements BeforeApplicationShutdown {
     @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
     @Inject(CLUSTER) private readonly cluster: ClusterApi,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+    @Inject(CONFIG) { maximumConnections }: Pick<Config, 'maximumConnections'>,
+  ) {
+    const { maximum } = connectionLimit(maximumConnections, openFilesLimit());
+    this.maximumStreams = Math.min(MAXIMUM_STREAMS, Math.floor(maximum / 2));
+  }
 
   /** Number of open streams. */
   get size(): number {
@@ -151,9 +158,10 @@ export class EventStreams implements BeforeApplicationShutdown {
   }
 
   private refuseTooMany(): void {
-    if (this.streams.size < MAXIMUM_STREAMS) return;
-    throw new OverloadedError(`this node serves ${MAXIMUM_STREAMS} event streams already; use another one`, {
-      details: { limit: MAXIMUM_STREAMS },
+    const limit = this.maximumStreams;
+    if (this.streams.size < limit) return;
+    throw new OverloadedError(`this node serves ${limit} event streams already; use another one`, {
+      details: { limit },
     });
   }
 

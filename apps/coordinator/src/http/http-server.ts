@@ -1,10 +1,11 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { guarded, parseRequestTarget, type Logger } from '@concordat/foundation';
+import { guarded, openFilesLimit, parseRequestTarget, type Logger } from '@concordat/foundation';
 import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { sendProblem } from './answers.js';
+import { connectionLimit } from './connection-limit.js';
 import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
@@ -16,16 +17,18 @@ const HEADERS_TIMEOUT_MS = 10_000;
 /** How often the time limits of the connections are looked at, as a part of the limit. */
 const CHECKS_PER_TIMEOUT = 10;
 const MAXIMUM_CHECK_INTERVAL_MS = 1_000;
+const REFUSALS_TOLD_EVERY_MS = 60_000;
 /** What no target decodes to: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
 
-export type HttpServerOptions = Pick<Config, 'requestTimeoutMs'>;
+export type HttpServerOptions = Pick<Config, 'requestTimeoutMs' | 'maximumConnections'>;
 
 /**
  * The HTTP server with all that lies below the routes: the target of a request is read here and nowhere else, what is
  * no valid HTTP becomes a problem, and a client that does not go on is given up.
  */
-export function createHttpAdapter({ requestTimeoutMs }: HttpServerOptions, logger: Logger): FastifyAdapter {
+export function createHttpAdapter(config: HttpServerOptions, logger: Logger): FastifyAdapter {
+  const { requestTimeoutMs } = config;
   const unanswered = new UnansweredRequests();
   const failed = (error: unknown): void => logger.error('ending a connection that is no valid HTTP failed', error);
   const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
@@ -58,7 +61,29 @@ export function createHttpAdapter({ requestTimeoutMs }: HttpServerOptions, logge
     guarded((request, response) => unanswered.add(request, response), failed),
   );
   server.on('connect', guarded(refuseConnect, failed));
+  limitConnections(server, config, logger, failed);
   return adapter;
+}
+
+/** Takes no more connections than leave files for the log and the peers; idle ones make room for new ones. */
+function limitConnections(
+  server: Server,
+  { maximumConnections }: HttpServerOptions,
+  logger: Logger,
+  failed: (error: unknown) => void,
+): void {
+  const { maximum, warning } = connectionLimit(maximumConnections, openFilesLimit());
+  if (warning !== undefined) logger.warn(warning);
+  server.maxConnections = maximum;
+  let [refused, toldAt] = [0, Number.NEGATIVE_INFINITY];
+  const drop = (): void => {
+    refused++;
+    server.closeIdleConnections();
+    if (performance.now() - toldAt < REFUSALS_TOLD_EVERY_MS) return;
+    logger.warn(`${refused} REST connections refused: there are ${maximum} already (CONCORDAT_MAX_CONNECTIONS)`);
+    [refused, toldAt] = [0, performance.now()];
+  };
+  server.on('drop', guarded(drop, failed));
 }
 
 /**

@@ -77,6 +77,21 @@ describe('FileStorage on a full disk', () => {
     await storage.close();
   });
 
+  it.each(['EMFILE', 'ENFILE', 'ENOMEM'])('takes %s for a lack that passes, too', async (code) => {
+    const { fileSystem, clock, storage, told } = await openStorage();
+    const open = fileSystem.open.bind(fileSystem);
+    fileSystem.open = (path, mode) =>
+      mode === 'create' ? Promise.reject(Object.assign(new Error(`${code}: none left`), { code })) : open(path, mode);
+    const { waiting } = await persistUntilFull(storage);
+    const lack = code === 'ENOMEM' ? 'no room' : 'no file can be opened';
+    expect(told).toEqual([`${lack} for a new log segment of 2 KiB in ${memoryDirectory}: ${code}: none left`]);
+    fileSystem.open = open;
+    clock.advance(500);
+    await waiting;
+    expect(told.at(-1)).toBeUndefined();
+    await storage.close();
+  });
+
   it('goes on at once when compaction makes room', async () => {
     const { fileSystem, storage, told } = await openStorage();
     for (let index = 1; index <= 40; index++) await storage.persist({ entries: entriesFrom(index, 1, 1, 100) });

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { nodeFileSystem } from './file-system.js';
+import { nodeFileSystem, whenFilesAllow } from './file-system.js';
 
 describe("the machine's files", () => {
   let directory: string;
@@ -53,5 +53,22 @@ describe("the machine's files", () => {
     const file = await nodeFileSystem.open(path, 'create');
     await file.close();
     await expect(file.write(Buffer.from('x'), 0)).rejects.toThrow();
+  });
+});
+
+describe('a file that cannot be opened because too many are open', () => {
+  it.each(['EMFILE', 'ENFILE'])('is waited for on %s', async (code) => {
+    let attempts = 0;
+    const open = async (): Promise<string> => {
+      if (++attempts < 3) throw Object.assign(new Error(`${code}: too many open files`), { code });
+      return 'open';
+    };
+    expect(await whenFilesAllow(open)).toBe('open');
+    expect(attempts).toBe(3);
+  });
+
+  it('is not waited for when something else is wrong', async () => {
+    const missing = Object.assign(new Error('ENOENT'), { code: 'ENOENT' });
+    await expect(whenFilesAllow(() => Promise.reject(missing))).rejects.toBe(missing);
   });
 });

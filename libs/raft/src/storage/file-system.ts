@@ -1,5 +1,6 @@
 import { constants, write, type PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 
 /** An open file. Offsets and sizes are in bytes. */
 export interface File {
@@ -52,9 +53,35 @@ export async function removeIfThere(fileSystem: FileSystem, path: string): Promi
   }
 }
 
-/** Whether an error says that the disk, or the user's share of it, is full. */
+/**
+ * Whether an error says that something is used up that may be free again later: the disk or the user's share of it,
+ * the files that may be open, memory.
+ */
 export function isSpaceError(error: unknown): boolean {
-  return hasErrorCode(error, 'ENOSPC') || hasErrorCode(error, 'EDQUOT');
+  return ['ENOSPC', 'EDQUOT', 'ENOMEM'].some((code) => hasErrorCode(error, code)) || isOutOfFiles(error);
+}
+
+/** Whether an error says that the process, or the machine, has as many files open as it may. */
+export function isOutOfFiles(error: unknown): boolean {
+  return hasErrorCode(error, 'EMFILE') || hasErrorCode(error, 'ENFILE');
+}
+
+const fileRetryMs = 50;
+const filePatienceMs = 60_000;
+
+/**
+ * Opens what is there already, and waits while no file can be opened: for a moment too many connections or too many
+ * processes may have taken them all. After a minute it gives up.
+ */
+export async function whenFilesAllow<Result>(open: () => Promise<Result>): Promise<Result> {
+  for (let waitedMs = 0; ; waitedMs += fileRetryMs) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isOutOfFiles(error) || waitedMs >= filePatienceMs) throw error;
+    }
+    await setTimeout(fileRetryMs);
+  }
 }
 
 /**
@@ -132,10 +159,10 @@ class NodeFile implements File {
 }
 
 async function openNodeFile(path: PathLike, mode: OpenMode): Promise<File> {
-  if (mode === 'read') return new NodeFile(await fs.open(path, 'r'), false);
+  if (mode === 'read') return new NodeFile(await whenFilesAllow(() => fs.open(path, 'r')), false);
   if (mode === 'create') return new NodeFile(await fs.open(path, 'w+'), false);
   const flags = synchronousWrites ? constants.O_RDWR | constants.O_DSYNC : constants.O_RDWR;
-  return new NodeFile(await fs.open(path, flags), synchronousWrites);
+  return new NodeFile(await whenFilesAllow(() => fs.open(path, flags)), synchronousWrites);
 }
 
 /** The machine's file system. */
@@ -159,7 +186,7 @@ export const nodeFileSystem: FileSystem = {
   remove: (path) => fs.unlink(path),
   syncDirectory: async (path) => {
     if (process.platform === 'win32') return; // directories cannot be opened there, and NTFS journals names
-    const handle = await fs.open(path, 'r');
+    const handle = await whenFilesAllow(() => fs.open(path, 'r'));
     try {
       await handle.sync();
     } finally {

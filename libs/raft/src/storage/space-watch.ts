@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '@concordat/foundation';
 import { errorMessage } from '@concordat/foundation';
-import type { FileSystem } from './file-system.js';
+import { isOutOfFiles, type FileSystem } from './file-system.js';
 
 /** How long whoever lacks room waits before it looks again. */
 export const spaceRetryMs = 500;
@@ -42,7 +42,8 @@ export class SpaceWatch {
 
   /** @param what was to be written, in words */
   lacking(use: SpaceUse, what: string, neededBytes: number, error: unknown): void {
-    const text = `no room for ${what} of ${describeBytes(neededBytes)} in ${this.options.directory}: ${errorMessage(error)}`;
+    const cannot = isOutOfFiles(error) ? 'no file can be opened' : 'no room';
+    const text = `${cannot} for ${what} of ${describeBytes(neededBytes)} in ${this.options.directory}: ${errorMessage(error)}`;
     this.lacks.set(use, { text, neededBytes });
     this.tell();
     this.scheduleLook();
