@@ -5,6 +5,7 @@ import { contextOf, isSupervised } from '../local-system/local-system.js';
 import { stopSystem, superviseDetached } from '../local-system/supervisor.js';
 import { SystemFile } from '../local-system/system-file.js';
 import { Narration, table } from '../narration.js';
+import { badClients } from './bad-clients.js';
 import { finalChecks } from './final-checks.js';
 import { crashEverywhere } from './crash-everywhere.js';
 import { duplicateStorm } from './duplicate-storm.js';
@@ -44,6 +45,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   orphans,
   poisonMessage,
   duplicateStorm,
+  badClients,
   twoClusters,
   threePhase,
   unsafe3pc,

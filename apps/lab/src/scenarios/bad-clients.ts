@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
+import { openFilesLimit } from '@concordat/foundation';
+import { isRunning } from '../local-system/process-table.js';
+import { waitUntil } from '../local-system/wait.js';
+import type { Scenario } from './scenario.js';
+import type { ScenarioLab } from './scenario-lab.js';
+
+const HALF_BODIES = 200;
+const IDLE_CONNECTIONS = 2_000;
+const SLOW_READERS = 50;
+const GARBAGE = 200;
+/** Files of the lab itself that its own work needs. */
+const OWN_FILES = 256;
+const COMMITS = 50;
+/** The limit for a whole request is 30 s. */
+const GIVEN_UP_TIMEOUT_MS = 60_000;
+
+const HEAD = 'HTTP/1.1\r\nHost: coordinator\r\n';
+const HALF = `POST /v1/transactions/execute ${HEAD}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"branches"`;
+const STRANGE_TARGETS = ['http://host/v1/transactions/execute', '/v1/transactions/execute#/../x', '/v1#%zz', '*'];
+
+export const badClients: Scenario = {
+  name: 'bad-clients',
+  title: 'half requests, idle connections by the thousand, slow readers and garbage at every coordinator, under load',
+  run: async (lab) => {
+    const sockets: Socket[] = [];
+    try {
+      await misbehave(lab, sockets);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+    }
+  },
+};
+
+async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
+  const { narration } = lab;
+  const coordinators = lab.coordinators();
+  const ports = coordinators.map(({ ports: { http } }) => http!);
+  const open = (port: number, bytes: string | Buffer, reads = true): Socket => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.on('error', () => undefined); // a node may refuse, or end what is no request
+    if (reads) socket.resume();
+    if (bytes.length > 0) socket.write(bytes);
+    sockets.push(socket);
+    return socket;
+  };
+  const each = (count: number, use: (port: number, index: number) => void): void => {
+    for (const port of ports) for (let index = 0; index < count; index++) use(port, index);
+  };
+
+  narration.action(`at each coordinator: ${HALF_BODIES} clients that send half a request and then nothing`);
+  const halves: Socket[] = [];
+  each(HALF_BODIES, (port) => halves.push(open(port, HALF)));
+
+  const affordable = Math.floor(((openFilesLimit() ?? Infinity) - OWN_FILES) / ports.length) - HALF_BODIES - GARBAGE;
+  const idle = Math.max(0, Math.min(IDLE_CONNECTIONS, affordable - SLOW_READERS));
+  narration.action(
+    `${idle} connections over which one request was made and no other, and ${SLOW_READERS} slow readers`,
+  );
+  each(idle, (port) => open(port, `GET /healthz ${HEAD}\r\n`));
+  each(SLOW_READERS, (port) => open(port, `GET /v1/events ${HEAD}Last-Event-ID: 1\r\n\r\n`, false));
+
+  narration.action(`${GARBAGE} times garbage at the port for clients and at the port for the other nodes`);
+  const bodies = STRANGE_TARGETS.map((target) => `POST ${target} ${HEAD}Content-Length: 2\r\n\r\n{}`);
+  each(GARBAGE, (port, index) =>
+    open(port, index % 2 === 0 ? randomBytes(300) : bodies[(index >> 1) % bodies.length]!),
+  );
+  for (const {
+    ports: { raft },
+  } of coordinators) {
+    for (let index = 0; index < GARBAGE / 2; index++) open(raft!, index % 2 === 0 ? randomBytes(300) : '');
+  }
+
+  narration.expectation('transfers go on, no process ends, and what does not go on is given up');
+  const tookMs = await lab.waitForCommits(COMMITS);
+  narration.observation(`${COMMITS} further transfers committed within ${tookMs} ms`);
+  const waiting = (): number => halves.filter(({ destroyed }) => !destroyed).length;
+  await waitUntil(() => waiting() === 0, { timeoutMs: GIVEN_UP_TIMEOUT_MS });
+  const left = waiting() === 0 ? [] : [`${waiting()} of ${halves.length} half requests still have their connection`];
+  lab.check('half requests are given up', left, `all ${halves.length} connections were ended`);
+  const dead = coordinators
+    .filter((one) => !isRunning(one))
+    .map(({ name, pid }) => `${name} (process ${pid}) has died`);
+  lab.check('every coordinator lives on', dead, `all ${coordinators.length} processes are the same as before`);
+  await lab.waitForCommits(COMMITS);
+}
