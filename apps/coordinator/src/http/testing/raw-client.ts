@@ -30,7 +30,7 @@ export function exchange(port: number, bytes: Buffer, requestCount: number): Raw
     socket.setEncoding('latin1');
     socket.on('data', (chunk: string) => {
       text += chunk;
-      if (chunk.includes('text/event-stream')) socket.destroy(); // has no end
+      if (text.includes('\nretry: ')) socket.destroy(); // an event stream, which has no end
       clearTimeout(timer);
       if (readAnswers(text).length >= requestCount - 1) timer = setTimeout(becomeQuiet, QUIET_MS);
     });
