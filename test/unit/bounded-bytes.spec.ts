@@ -148,6 +148,33 @@ describe('transactions of 240 kB', () => {
     manager.stop();
   }, 60_000);
 
+  it('are told to a subscriber that was away little by little, in short turns', async () => {
+    const manager = node.manager();
+    const told: string[] = [];
+    // the history of a node begins with its start: these end behind it
+    for (let count = 0; count < 20; count++) await node.end([payload(count, PAYLOAD_BYTES)]);
+    const late = node.ids.slice(-20);
+    const sizes: number[] = [];
+    const { longestTurnMs } = await TurnWatch.during(async () => {
+      for (let [logIndex, more] = [node.index - 59, true]; more;) {
+        const since = logIndex;
+        const missed = manager.missedSince(since, (index, id) => index > since && !told.includes(id));
+        if (missed.kind === 'reset') throw new Error('the history is longer than that');
+        sizes.push(sizeOf(missed.events));
+        for (const { logIndex: index, transaction } of missed.events) {
+          told.push(transaction.id);
+          logIndex = index;
+        }
+        ({ more } = missed);
+        await turn();
+      }
+    });
+    expect(longestTurnMs).toBeLessThan(LONGEST_TURN_MS);
+    expect(told).toEqual(late);
+    expect(Math.max(...sizes)).toBeLessThan(4 * PAYLOAD_BYTES);
+    manager.stop();
+  }, 60_000);
+
   it('leave in a snapshot in pieces that are bounded, each made in a short turn', async () => {
     const pieces = node.log.stateMachine.takeSnapshot() as SnapshotPieces;
     const sizes: number[] = [];

@@ -87,7 +87,7 @@ afterAll(() => node.app.close());
 beforeEach(() => {
   node.transactions.view = active;
   node.transactions.failure = undefined;
-  node.transactions.missed = { kind: 'events', events: [] };
+  node.transactions.missed = { kind: 'events', events: [], more: false };
 });
 afterEach(() => {
   for (const client of clients.splice(0)) client.response.destroy();
@@ -116,7 +116,7 @@ describe('GET /v1/events', () => {
   });
 
   it('resumes after a Last-Event-ID, and sends nothing twice', async () => {
-    node.transactions.missed = { kind: 'events', events: [{ logIndex: 8, transaction: committing }] };
+    node.transactions.missed = { kind: 'events', events: [{ logIndex: 8, transaction: committing }], more: false };
     const client = await open('/v1/events', { 'last-event-id': '7' });
     node.transactions.publish(committing);
     node.transactions.publish(committed);
@@ -131,7 +131,7 @@ describe('GET /v1/events', () => {
     node.transactions.publish(other);
     expect(await client.events(2)).toEqual([event(committed), event(other)]);
     const both = [committed, other].map((transaction) => ({ logIndex: transaction.logIndex, transaction }));
-    node.transactions.missed = { kind: 'events', events: both };
+    node.transactions.missed = { kind: 'events', events: both, more: false };
     const resumed = await open('/v1/events', { 'last-event-id': String(committed.logIndex) });
     expect(await resumed.events(2)).toEqual([event(committed), event(other)]);
   });
@@ -168,7 +168,7 @@ describe('GET /v1/events', () => {
     [1_800, 1_000],
   ])('catches up with %d transactions of %d bytes', async (count, sizeBytes) => {
     const events = eventsOf(count, sizeBytes);
-    node.transactions.missed = { kind: 'events', events };
+    node.transactions.missed = { kind: 'events', events, more: false };
     const client = await open('/v1/events', { 'last-event-id': '0' });
     expect((await client.events(count)).map(({ id }) => id)).toEqual(events.map(({ logIndex }) => logIndex));
     const later = { ...active, logIndex: count + 1 };
@@ -180,7 +180,7 @@ describe('GET /v1/events', () => {
     const client = await open('/v1/events');
     const events = eventsOf(3_000, 1_000);
     for (const [index, { transaction }] of events.entries()) {
-      node.transactions.missed = { kind: 'events', events: events.slice(0, index + 1) };
+      node.transactions.missed = { kind: 'events', events: events.slice(0, index + 1), more: false };
       node.transactions.publish(transaction);
     }
     expect((await client.events(3_000)).map(({ id }) => id)).toEqual(events.map(({ logIndex }) => logIndex));
@@ -284,6 +284,7 @@ describe('GET /v1/transactions/{id}/events', () => {
   it('misses nothing that came while the state was asked for', async () => {
     node.transactions.missed = {
       kind: 'events',
+      more: false,
       events: [
         { logIndex: 8, transaction: { ...committing, id: BRANCH_ID } },
         { logIndex: 9, transaction: committed },

@@ -221,13 +221,15 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   /** Sends what the client missed, for as long as it reads; it is asked for anew when that is used up. */
   private catchUp(stream: Stream): void {
-    const missed = this.transactions.missedSince(stream.lastIndex);
+    const missed = this.transactions.missedSince(stream.lastIndex, (logIndex, id) => {
+      return isOf(stream, id) && isNewAt(stream, logIndex, id);
+    });
     if (missed.kind === 'reset') {
       stream.missed = false;
       return this.miss(stream);
     }
     const events = missed.events.filter((event) => wants(stream, event) && isNew(stream, event));
-    stream.missed = events.length > BACKLOG_EVENTS;
+    stream.missed = missed.more || events.length > BACKLOG_EVENTS;
     stream.backlog = events.slice(0, BACKLOG_EVENTS).toReversed();
     this.drainBacklog(stream);
   }
@@ -322,12 +324,20 @@ function advance(stream: Stream, logIndex: number): void {
   stream.sentAtLast.clear();
 }
 
-function isNew({ lastIndex, sentAtLast }: Stream, { logIndex, transaction }: TransactionEvent): boolean {
-  return logIndex > lastIndex || (logIndex === lastIndex && !sentAtLast.has(transaction.id));
+function isNew(stream: Stream, { logIndex, transaction }: TransactionEvent): boolean {
+  return isNewAt(stream, logIndex, transaction.id);
 }
 
-function wants({ transactionId }: Stream, { transaction }: TransactionEvent): boolean {
-  return transactionId === undefined || transactionId === transaction.id;
+function isNewAt({ lastIndex, sentAtLast }: Stream, logIndex: number, id: string): boolean {
+  return logIndex > lastIndex || (logIndex === lastIndex && !sentAtLast.has(id));
+}
+
+function wants(stream: Stream, { transaction }: TransactionEvent): boolean {
+  return isOf(stream, transaction.id);
+}
+
+function isOf({ transactionId }: Stream, id: string): boolean {
+  return transactionId === undefined || transactionId === id;
 }
 
 /** Whether the client must read first what was written, or what waits for it. */

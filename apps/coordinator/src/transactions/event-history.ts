@@ -41,11 +41,17 @@ export class EventHistory {
   }
 
   /**
-   * The transactions that changed at an index or later; undefined when not all of that is remembered. The index
-   * itself is included because one entry may have changed several, of which the subscriber saw but some.
+   * The transactions that changed at an index or later, with the index of their last change; undefined when not all of
+   * that is remembered. The index itself is included because one entry may have changed several, of which the
+   * subscriber saw but some.
    */
-  changedSince(logIndex: number): Set<TransactionId> | undefined {
+  changedSince(logIndex: number): Map<TransactionId, number> | undefined {
     if (logIndex < this.completeFrom) return undefined;
-    return new Set(this.ring.filter((change) => change.logIndex >= logIndex).map(({ transactionId }) => transactionId));
+    const changed = new Map<TransactionId, number>();
+    for (const change of this.ring) {
+      if (change.logIndex < logIndex) continue;
+      changed.set(change.transactionId, Math.max(change.logIndex, changed.get(change.transactionId) ?? 0));
+    }
+    return changed;
   }
 }

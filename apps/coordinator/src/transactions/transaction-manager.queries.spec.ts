@@ -184,9 +184,10 @@ describe('events', () => {
     const missed = harness.manager.missedSince(logIndex + 1);
     expect(missed).toMatchObject({
       kind: 'events',
+      more: false,
       events: [{ transaction: { id: second } }, { transaction: { id: third } }],
     });
-    expect(harness.manager.missedSince(harness.log.lastIndex + 1)).toEqual({ kind: 'events', events: [] });
+    expect(harness.manager.missedSince(harness.log.lastIndex + 1)).toEqual({ kind: 'events', events: [], more: false });
     expect(harness.manager.missedSince(1)).toEqual({ kind: 'reset' }); // before this node began to remember
     expect(first).toBeDefined();
   });

@@ -31,6 +31,7 @@ import type {
   BranchRequest,
   BranchView,
   Consistency,
+  EventFilter,
   ExecuteRequest,
   Idempotency,
   InDoubtQuery,
@@ -281,8 +282,8 @@ export class TransactionManager implements TransactionsApi {
     return () => this.resetListeners.delete(listener);
   }
 
-  missedSince(logIndex: number): MissedEvents {
-    return this.queries.missedSince(logIndex);
+  missedSince(logIndex: number, wants?: EventFilter): MissedEvents {
+    return this.queries.missedSince(logIndex, wants);
   }
 
   private onApplied(applied: AppliedRecord): void {

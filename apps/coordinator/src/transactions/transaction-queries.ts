@@ -11,6 +11,7 @@ import { ReadBarrier } from './read-barrier.js';
 import { ScanTurns } from './scan-turns.js';
 import type {
   Consistency,
+  EventFilter,
   InDoubtItem,
   InDoubtQuery,
   InDoubtReading,
@@ -33,6 +34,10 @@ const SCANNED_PER_TURN = 500;
 const SCANNED_BYTES_PER_TURN = 512 * 1024;
 /** Open transactions that one page of what is in doubt looks at, at most; ten thousand take about a millisecond. */
 const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
+/** Of what a subscriber has missed it gets so much at once, and asks for the rest when it has read that. */
+const MISSED_EVENTS = 500;
+const MISSED_BYTES = 512 * 1024;
+const ALL_EVENTS = (): boolean => true;
 const NONE = (): undefined => undefined;
 const ALL_THAT_FIT: InDoubtQuery = { limit: 500 };
 
@@ -133,16 +138,22 @@ export class TransactionQueries {
     return this.inDoubtCount.read() + this.dependencies.unknownOld.size;
   }
 
-  missedSince(logIndex: number): MissedEvents {
+  missedSince(logIndex: number, wants: EventFilter = ALL_EVENTS): MissedEvents {
     const { history, log } = this.dependencies;
     const changed = history.changedSince(logIndex);
     if (!changed) return { kind: 'reset' };
+    const wanted = [...changed].filter(([transactionId, index]) => wants(index, transactionId));
+    wanted.sort(([, left], [, right]) => left - right);
     const events: TransactionEvent[] = [];
-    for (const transactionId of changed) {
+    let sizeBytes = 0;
+    for (const [transactionId] of wanted) {
+      if (events.length === MISSED_EVENTS || sizeBytes >= MISSED_BYTES) return { kind: 'events', events, more: true };
       const transaction = log.state.find(transactionId);
-      if (transaction) events.push({ logIndex: transaction.logIndex, transaction: this.view(transaction) });
+      if (!transaction) continue;
+      sizeBytes += roughJsonSize(transaction);
+      events.push({ logIndex: transaction.logIndex, transaction: this.view(transaction) });
     }
-    return { kind: 'events', events: events.sort((a, b) => a.logIndex - b.logIndex) };
+    return { kind: 'events', events, more: false };
   }
 
   view(transaction: TransactionState): TransactionView {

@@ -212,8 +212,13 @@ export interface TransactionEvent {
 }
 
 /** What a subscriber to events missed since an index: the latest state of each changed transaction, or too much. */
+/** `more`: what is told ends at a bound of number or bytes; the rest has higher log indexes. */
 export type MissedEvents =
-  { readonly kind: 'events'; readonly events: readonly TransactionEvent[] } | { readonly kind: 'reset' };
+  | { readonly kind: 'events'; readonly events: readonly TransactionEvent[]; readonly more: boolean }
+  | { readonly kind: 'reset' };
+
+/** Whether a subscriber wants to hear of a transaction whose last change has this log index. */
+export type EventFilter = (logIndex: number, transactionId: TransactionId) => boolean;
 
 /**
  * What the coordinator offers to its REST interface. Calls that change something must be made on the leader; elsewhere
@@ -250,7 +255,7 @@ export interface TransactionsApi {
    * Events with this index or a higher one, from this node's memory. The index itself is included, because one
    * entry may change several transactions, of which the subscriber may have seen only some.
    */
-  missedSince(logIndex: number): MissedEvents;
+  missedSince(logIndex: number, wants?: EventFilter): MissedEvents;
 }
 
 export const TRANSACTIONS = Symbol('TRANSACTIONS');

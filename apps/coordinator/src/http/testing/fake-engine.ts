@@ -93,7 +93,7 @@ export class FakeTransactions implements TransactionsApi {
   settlement: Settlement = { settled: true, transaction: committed };
   resolution: Resolution = { ruling: null, transaction: committed };
   enlisted = { created: true, branch };
-  missed: MissedEvents = { kind: 'events', events: [] };
+  missed: MissedEvents = { kind: 'events', events: [], more: false };
   inDoubtItems: InDoubtItem[] = [];
   leaderKnowsMore = false;
   page: TransactionPage = { items: [committed], nextCursor: null };
