@@ -37,8 +37,12 @@ export interface Config {
   readonly retentionCount: number;
   readonly retentionIntervalMs: number;
   readonly inDoubtAfterMs: number;
+  /** bytes of them at most */
+  readonly retentionBytes: number;
   /** transactions open at once at most */
   readonly maximumOpen: number;
+  /** bytes of JSON of them at most */
+  readonly maximumOpenBytes: number;
   readonly maximumBranches: number;
   /** REST connections at once at most; undefined: as many as the files allow that the process may open */
   readonly maximumConnections: number | undefined;
@@ -223,6 +227,12 @@ export const VARIABLES = {
     default: '1000000',
     ...whole(10_000, 100_000_000),
   }),
+  CONCORDAT_RETENTION_BYTES: variable({
+    meaning: 'bytes of ended transactions kept at most, compressed; the oldest go as with the count',
+    unit: 'bytes',
+    default: '1073741824',
+    ...whole(16_777_216, 1_099_511_627_776),
+  }),
   CONCORDAT_RETENTION_INTERVAL_MS: variable({
     meaning: 'how often a leader looks for what is older than the retention',
     unit: 'ms',
@@ -239,6 +249,12 @@ export const VARIABLES = {
     meaning: 'transactions that may be open at once; beyond, new ones are refused with OVERLOADED',
     default: '200000',
     ...whole(1_000, 1_000_000),
+  }),
+  CONCORDAT_MAX_OPEN_BYTES: variable({
+    meaning: 'JSON of all open transactions together; beyond, new ones are refused with OVERLOADED',
+    unit: 'bytes',
+    default: '536870912',
+    ...whole(16_777_216, 1_099_511_627_776),
   }),
   CONCORDAT_MAX_BRANCHES: variable({
     meaning: 'branches that a transaction may have',
@@ -401,9 +417,11 @@ function assemble(values: Values): Config {
     kafkaBrokers: values.KAFKA_BROKERS,
     retentionMs: values.CONCORDAT_RETENTION_MS,
     retentionCount: values.CONCORDAT_RETENTION_COUNT,
+    retentionBytes: values.CONCORDAT_RETENTION_BYTES,
     retentionIntervalMs: values.CONCORDAT_RETENTION_INTERVAL_MS,
     inDoubtAfterMs: values.CONCORDAT_IN_DOUBT_AFTER_MS,
     maximumOpen: values.CONCORDAT_MAX_OPEN,
+    maximumOpenBytes: values.CONCORDAT_MAX_OPEN_BYTES,
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
     maximumConnections: values.CONCORDAT_MAX_CONNECTIONS,
     requestTimeoutMs: values.CONCORDAT_REQUEST_TIMEOUT_MS,

@@ -76,8 +76,10 @@ export class Engine implements OnApplicationShutdown {
       cluster: config.clusterName,
       maximumBranches: config.maximumBranches,
       maximumOpenTransactions: config.maximumOpen,
+      maximumOpenBytes: config.maximumOpenBytes,
       retentionMs: config.retentionMs,
       maximumEnded: config.retentionCount,
+      maximumEndedBytes: config.retentionBytes,
       retentionIntervalMs: config.retentionIntervalMs,
       inDoubtAfterMs: config.inDoubtAfterMs,
     };

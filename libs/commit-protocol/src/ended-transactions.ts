@@ -1,3 +1,4 @@
+import { roughJsonSize } from '@concordat/foundation';
 import type { TransactionState } from './transaction-state.js';
 import type { TransactionId } from './types.js';
 
@@ -7,6 +8,8 @@ import type { TransactionId } from './types.js';
  */
 export interface EndedTransactions {
   readonly size: number;
+  /** bytes that they take, about; they grow with each and shrink when some are dropped */
+  readonly sizeBytes: number;
   add(transaction: TransactionState): void;
   get(transactionId: TransactionId): TransactionState | undefined;
   /** the transaction that claims an idempotency key */
@@ -20,10 +23,10 @@ export interface EndedTransactions {
   /** time at which the oldest one ended; undefined when there is none */
   oldestEndedAt(): number | undefined;
   /**
-   * A time (milliseconds since 1970) for `expire` after which at most `keep` are left; undefined when there are no
-   * more than that. May be later than needed where several are dropped together.
+   * A time (milliseconds since 1970) for `expire` after which at most `keep` are left, of `keepBytes` together;
+   * undefined when there is no more than that. May be later than needed where several are dropped together.
    */
-  endedBefore(keep: number): number | undefined;
+  endedBefore(keep: number, keepBytes: number): number | undefined;
   /** by descending transaction id, from just below `belowId` on (from the newest when undefined) */
   newestFirst(belowId?: TransactionId): Iterable<TransactionState>;
 }
@@ -69,10 +72,20 @@ export class PlainEndedTransactions implements EndedTransactions {
     return oldest;
   }
 
-  endedBefore(keep: number): number | undefined {
-    const ends = Array.from(this.byId.values(), ({ endedAt }) => endedAt ?? Infinity).sort((a, b) => a - b);
-    const last = ends[ends.length - keep - 1];
-    return last === undefined ? undefined : last + 1;
+  get sizeBytes(): number {
+    let sizeBytes = 0;
+    for (const transaction of this.byId.values()) sizeBytes += roughJsonSize(transaction);
+    return sizeBytes;
+  }
+
+  endedBefore(keep: number, keepBytes: number): number | undefined {
+    const youngestFirst = [...this.byId.values()].sort((a, b) => (b.endedAt ?? Infinity) - (a.endedAt ?? Infinity));
+    let sizeBytes = 0;
+    const excess = youngestFirst.find((transaction, place) => {
+      sizeBytes += roughJsonSize(transaction);
+      return place >= keep || sizeBytes > keepBytes;
+    });
+    return excess && (excess.endedAt ?? Infinity) + 1;
   }
 
   *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {

@@ -82,9 +82,9 @@ export class CompressedEndedTransactions implements EndedTransactions {
     return this.sealedCount + this.recent.length;
   }
 
-  /** Bytes of sealed blocks and index, all outside the heap. */
+  /** Bytes of sealed blocks and index, all outside the heap, and of the latest, which are in it. */
   get sizeBytes(): number {
-    let sizeBytes = this.ids.sizeBytes + this.keys.sizeBytes;
+    let sizeBytes = this.ids.sizeBytes + this.keys.sizeBytes + this.recentSizeBytes;
     for (const { bytes } of this.blocks.values()) sizeBytes += bytes.byteLength;
     return sizeBytes;
   }
@@ -146,17 +146,23 @@ export class CompressedEndedTransactions implements EndedTransactions {
     return oldest === Infinity ? undefined : oldest;
   }
 
-  /** Sealed blocks go as a whole, so up to a block fewer than `keep` may be left. */
-  endedBefore(keep: number): number | undefined {
+  /** Sealed blocks go as a whole, so up to a block less than `keep` may be left. */
+  endedBefore(keep: number, keepBytes: number): number | undefined {
     let excess = this.size - keep;
-    if (excess <= 0) return undefined;
-    const parts = Array.from(this.blocks.values(), ({ size, newestEndedAt }) => ({ size, newestEndedAt }));
-    for (const transaction of this.recent) parts.push({ size: 1, newestEndedAt: endOf(transaction) });
+    let excessBytes = this.sizeBytes - keepBytes;
+    if (excess <= 0 && excessBytes <= 0) return undefined;
+    const indexBytes = (this.ids.sizeBytes + this.keys.sizeBytes) / this.size; // of each
+    const parts = Array.from(this.blocks.values(), ({ size, bytes, newestEndedAt }) => {
+      return { size, sizeBytes: bytes.byteLength + size * indexBytes, newestEndedAt };
+    });
+    const recentBytes = this.recentSizeBytes / Math.max(1, this.recent.length) + indexBytes;
+    for (const one of this.recent) parts.push({ size: 1, sizeBytes: recentBytes, newestEndedAt: endOf(one) });
     parts.sort((a, b) => a.newestEndedAt - b.newestEndedAt);
     let before: number | undefined;
-    for (const { size, newestEndedAt } of parts) {
-      if (excess <= 0) break;
+    for (const { size, sizeBytes, newestEndedAt } of parts) {
+      if (excess <= 0 && excessBytes <= 0) break;
       excess -= size;
+      excessBytes -= sizeBytes;
       before = newestEndedAt + 1;
     }
     return before;

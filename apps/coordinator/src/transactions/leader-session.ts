@@ -79,6 +79,8 @@ const RESENDS_PER_SECOND = 1_000;
 
 interface Entry {
   readonly machine: CoordinatorTransaction;
+  /** of its transaction, as JSON, when it was begun or last grew */
+  sizeBytes: number;
   deadlineTimer: Timer | undefined;
   resendTimer: Timer | undefined;
   /** its messages wait to be sent again */
@@ -97,6 +99,7 @@ interface Entry {
  */
 export class LeaderSession {
   private readonly entries = new Map<TransactionId, Entry>();
+  private entriesBytes = 0;
   private readonly admission: AdmissionQueue;
   private readonly claims = new ClaimsInFlight();
   private readonly announcements: Announcements;
@@ -135,6 +138,11 @@ export class LeaderSession {
   /** Those that are not in the log yet and those that are not taken over yet count, too. */
   get openCount(): number {
     return Math.max(this.entries.size, this.dependencies.log.state.openCount);
+  }
+
+  /** JSON of what is open, as far as it is taken over, in bytes. */
+  get openBytes(): number {
+    return this.entriesBytes;
   }
 
   get admissionIsFull(): boolean {
@@ -203,6 +211,7 @@ export class LeaderSession {
     this.waitingBegins.release(); // they are told that the leadership has ended
     for (const entry of this.entries.values()) cancelTimers(entry);
     this.entries.clear();
+    this.entriesBytes = 0;
     this.resends.close();
     this.deadlines.close();
     this.done.close();
@@ -308,6 +317,7 @@ export class LeaderSession {
       return;
     }
     this.handle(entry, { type: 'applied', transaction });
+    if (record.type === 'enlist') this.weigh(entry);
     if (transaction.decision) {
       entry.deadlineTimer?.cancel();
       this.leaveAdmission(transaction.transactionId);
@@ -368,6 +378,7 @@ export class LeaderSession {
     const { transactionId, deadline, decision } = machine.transaction;
     const entry: Entry = {
       machine,
+      sizeBytes: 0,
       deadlineTimer: undefined,
       resendTimer: undefined,
       resendIsDue: false,
@@ -375,6 +386,7 @@ export class LeaderSession {
       entered: false,
     };
     this.entries.set(transactionId, entry);
+    this.weigh(entry);
     if (!decision) {
       entry.deadlineTimer = clock.setTimer(Math.max(0, deadline - clock.now()), () => {
         this.deadlines.add(() => this.handle(entry, { type: 'deadline' }));
@@ -384,11 +396,18 @@ export class LeaderSession {
     return entry;
   }
 
+  private weigh(entry: Entry): void {
+    const sizeBytes = roughJsonSize(entry.machine.transaction);
+    this.entriesBytes += sizeBytes - entry.sizeBytes;
+    entry.sizeBytes = sizeBytes;
+  }
+
   private drop(transactionId: TransactionId): void {
     const entry = this.entries.get(transactionId);
     if (!entry) return;
     cancelTimers(entry);
     this.entries.delete(transactionId);
+    this.entriesBytes -= entry.sizeBytes;
     this.leaveAdmission(transactionId);
   }
 

@@ -12,13 +12,17 @@ export interface TransactionOptions {
   readonly maximumOperationsBytes: number;
   /** undecided or unfinished transactions at most; beyond, requests are refused as OVERLOADED */
   readonly maximumOpenTransactions: number;
+  /** JSON of all undecided or unfinished transactions together, in bytes at most; beyond, requests are refused, too */
+  readonly maximumOpenBytes: number;
   /** transactions that may wait for their keys at most */
   readonly maximumWaitingForKeys: number;
   /** how long ended transactions and idempotency keys are kept */
   readonly retentionMs: number;
   /** ended transactions kept at most, however young; keeps memory and snapshots bounded under any load */
   readonly maximumEnded: number;
-  /** how often the retention is applied; more often when `maximumEnded` is near */
+  /** bytes of ended transactions kept at most, compressed */
+  readonly maximumEndedBytes: number;
+  /** how often the retention is applied; more often when a maximum is near */
   readonly retentionIntervalMs: number;
   /** a branch that voted yes and has not ended for so long is listed as in doubt */
   readonly inDoubtAfterMs: number;
@@ -38,9 +42,11 @@ export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = 
   maximumOperations: LIMITS.operations,
   maximumOperationsBytes: LIMITS.operationsBytes,
   maximumOpenTransactions: 200_000,
+  maximumOpenBytes: 512 * 1024 * 1024,
   maximumWaitingForKeys: 10_000,
   retentionMs: 24 * 3_600_000,
   maximumEnded: 1_000_000,
+  maximumEndedBytes: 1024 * 1024 * 1024,
   retentionIntervalMs: 60_000,
   inDoubtAfterMs: 5_000,
   resendBaseMs: 1_000,

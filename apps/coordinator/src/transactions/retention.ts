@@ -26,13 +26,17 @@ export class Retention {
   constructor(
     private readonly clock: LogClock,
     private readonly log: DecisionLog,
-    private readonly options: Pick<TransactionOptions, 'retentionMs' | 'retentionIntervalMs' | 'maximumEnded'>,
+    private readonly options: Pick<
+      TransactionOptions,
+      'retentionMs' | 'retentionIntervalMs' | 'maximumEnded' | 'maximumEndedBytes'
+    >,
     private readonly logPublished: () => void,
   ) {}
 
   start(): void {
-    const { retentionIntervalMs, maximumEnded } = this.options;
-    const crowded = this.log.state.archive.size > maximumEnded * CROWDED_SHARE;
+    const { retentionIntervalMs, maximumEnded, maximumEndedBytes } = this.options;
+    const { size, sizeBytes } = this.log.state.archive;
+    const crowded = size > maximumEnded * CROWDED_SHARE || sizeBytes > maximumEndedBytes * CROWDED_SHARE;
     const delayMs = crowded ? Math.min(retentionIntervalMs, CROWDED_INTERVAL_MS) : retentionIntervalMs;
     this.timer = this.clock.setTimer(delayMs, () => this.run());
   }
@@ -58,7 +62,8 @@ export class Retention {
   }
 
   private expireExcess(now: number): void {
-    const before = this.log.state.archive.endedBefore(this.options.maximumEnded);
+    const { maximumEnded, maximumEndedBytes } = this.options;
+    const before = this.log.state.archive.endedBefore(maximumEnded, maximumEndedBytes);
     if (before !== undefined) this.expire(Math.min(before, now - MINIMUM_RETENTION_MS), true);
   }
 

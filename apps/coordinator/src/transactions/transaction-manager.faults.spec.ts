@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { FailpointError, type Failpoints } from '@concordat/foundation';
-import { DECIDED, Harness, key, transfer } from './testing/harness.js';
+import { DECIDED, Harness, key, transfer, work } from './testing/harness.js';
 
 /** One failpoint, reached once; then the given thing happens. */
 function failpointAt(name: string, act: () => Promise<void> | undefined): Failpoints {
@@ -25,6 +25,21 @@ describe('proposals that the log does not take', () => {
     harness.log.overloaded = false;
     await harness.pass(1_000);
     expect(answer.value?.transaction.outcome).toBe('committed');
+  });
+
+  it('says OVERLOADED while what is open has too many bytes, and no longer', async () => {
+    const harness = new Harness({ options: { maximumOpenBytes: 10_000 } });
+    const request = { ...transfer(), metadata: { note: 'x'.repeat(10_000) } };
+    harness.watch(harness.execute(request));
+    await harness.settle();
+    await expect(harness.execute()).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await harness.answerPrepares('yes');
+    await harness.obeyDecisions();
+    expect(harness.watch(harness.execute()).isSettled).toBe(false);
+    const small = await harness.begin();
+    await harness.enlist(small);
+    await harness.manager.enlist(small, { ...work('bank-b'), payload: 'x'.repeat(10_000) });
+    await expect(harness.begin()).rejects.toMatchObject({ code: 'OVERLOADED' });
   });
 
   it('says OVERLOADED when the log has no room for a Begin, and keeps nothing of it', async () => {

@@ -477,9 +477,14 @@ export class TransactionManager implements TransactionsApi {
   }
 
   private refuseOverload(session: LeaderSession): void {
-    const { maximumOpenTransactions } = this.dependencies.options;
+    const { maximumOpenTransactions, maximumOpenBytes } = this.dependencies.options;
     if (session.openCount >= maximumOpenTransactions) {
       throw new OverloadedError(`${maximumOpenTransactions} transactions are open, which is as many as are allowed`);
+    }
+    if (session.openBytes >= maximumOpenBytes) {
+      throw new OverloadedError(
+        `the open transactions have ${maximumOpenBytes} bytes, which is as many as are allowed`,
+      );
     }
     if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
   }
