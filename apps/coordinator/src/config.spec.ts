@@ -35,6 +35,7 @@ describe('configuration', () => {
         retentionBytes: 1_073_741_824,
         retentionIntervalMs: 60_000,
         join: false,
+        bootstrap: true,
         raftTls: undefined,
         inDoubtAfterMs: 5_000,
         maximumOpen: 200_000,

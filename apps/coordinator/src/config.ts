@@ -26,6 +26,8 @@ export interface Config {
   readonly peers: readonly Peer[];
   /** whether this node waits to be added to a group that runs */
   readonly join: boolean;
+  /** whether it may take part in founding the group */
+  readonly bootstrap: boolean;
   /** mutual TLS between the nodes; undefined: plain text */
   readonly raftTls: RaftTls | undefined;
   readonly dataDirectory: string;
@@ -162,6 +164,13 @@ export const VARIABLES = {
       'this node joins a group that runs: it waits until POST /v1/cluster/members adds it, and CONCORDAT_PEERS names it and whom it may ask; read while the data directory is empty',
     default: 'false',
     expected: 'true or false; with true, CONCORDAT_PEERS names this node and at least one other',
+    schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
+  }),
+  CONCORDAT_BOOTSTRAP: variable({
+    meaning:
+      'whether this node may found the group: with an empty data directory, once every node of CONCORDAT_PEERS is there with an empty one and the same list; false: it waits for the group, even if all have lost their directories',
+    default: 'true',
+    expected: 'true or false',
     schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
   }),
   CONCORDAT_HTTP: variable({
@@ -410,6 +419,7 @@ function assemble(values: Values): Config {
     raft: values.CONCORDAT_RAFT ?? own!.raft,
     peers: values.CONCORDAT_PEERS,
     join: values.CONCORDAT_JOIN,
+    bootstrap: values.CONCORDAT_BOOTSTRAP,
     raftTls: raftTls(values),
     dataDirectory: values.CONCORDAT_DATA_DIR,
     clusterName: values.CONCORDAT_CLUSTER,

@@ -164,11 +164,11 @@ function createNode(
   transport: RaftTransport,
   { clock, logger, onFatal, failpoints }: NodeSurroundings,
 ): RaftNode<ApplyResult> {
-  const { nodeId, clusterName, peers, join, dataDirectory, tickMs, electionTicks } = config;
+  const { nodeId, clusterName, peers, join, bootstrap, dataDirectory, tickMs, electionTicks } = config;
   return new RaftNode({
     nodeId,
     members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
-    join,
+    join: join || !bootstrap,
     storage: storageWithFailpoints({ directory: dataDirectory, nodeId, clusterName, logger }, failpoints),
     transport,
     stateMachine: log.stateMachine,

@@ -3,7 +3,7 @@
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 import { SystemClock, SystemRandom, errorMessage, type Logger } from '@concordat/foundation';
-import { FileStorage, GrpcTransport, RaftNode, type Member } from '@concordat/raft';
+import { FileStorage, GrpcTransport, RaftNode, type MemberDescription } from '@concordat/raft';
 import { HttpApi } from './http-api.js';
 import { KeyValueMachine } from './key-value-machine.js';
 
@@ -20,8 +20,8 @@ const help = `Runs one node of a replicated key-value store.
 interface Settings {
   readonly nodeId: number;
   readonly directory: string;
-  readonly members: readonly Member[];
-  readonly self: Member;
+  readonly members: readonly MemberDescription[];
+  readonly self: MemberDescription;
 }
 
 function parseSettings(): Settings | 'help' {
@@ -34,7 +34,7 @@ function parseSettings(): Settings | 'help' {
     },
   });
   if (values.help) return 'help';
-  const members = values.member.map((text): Member => {
+  const members = values.member.map((text): MemberDescription => {
     const [id = '', address = '', data = ''] = text.split(',');
     if (!/^[1-9]\d*$/.test(id) || !URL.canParse(data)) throw new Error(`"${text}" is not <number>,<host:port>,<URL>`);
     return { nodeId: Number(id), address, data, priority: 0 };

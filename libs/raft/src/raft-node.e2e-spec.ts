@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SystemClock, SystemRandom } from '@concordat/foundation';
-import { FileStorage, GrpcTransport, RaftNode, type Member, type NodeId, type StateMachine } from './index.js';
+import {
+  FileStorage,
+  GrpcTransport,
+  RaftNode,
+  type MemberDescription,
+  type NodeId,
+  type StateMachine,
+} from './index.js';
 import { freePorts } from './testing/free-ports.js';
 import { TestAuthority } from './transport/testing.js';
 
@@ -49,7 +56,7 @@ describe('three nodes on disk and on the network', () => {
   let addresses: Map<NodeId, string>;
   const members = new Map<NodeId, Running>();
 
-  const memberOf = (nodeId: NodeId): Member => ({
+  const memberOf = (nodeId: NodeId): MemberDescription => ({
     nodeId,
     address: addresses.get(nodeId) ?? '',
     data: '',

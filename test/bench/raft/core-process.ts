@@ -2,7 +2,7 @@
 // library's core hand each other messages as objects; every write is durable at once and what is committed is only
 // counted. Prints one line of JSON for each number of proposals that go in at a time.
 import { SeededRandom } from '@concordat/foundation';
-import { RaftCore, type Message, type NodeId, type Ready } from '@concordat/raft';
+import { memberOf, RaftCore, votersOnly, type Message, type NodeId, type Ready } from '@concordat/raft';
 
 const NODES: readonly NodeId[] = [1, 2, 3];
 const BATCH_SIZES = [1, 64, 512];
@@ -22,16 +22,19 @@ class CoreGroup {
   private compactAt = COMPACT_EVERY;
 
   constructor() {
-    const bootstrapMembers = NODES.map((nodeId) => ({ nodeId, address: '', data: '', priority: 0 }));
-    const newCore = (nodeId: NodeId): RaftCore =>
-      new RaftCore({
+    const members = NODES.map((nodeId) => memberOf(nodeId, { incarnation: 1 }));
+    const newCore = (nodeId: NodeId): RaftCore => {
+      const core = new RaftCore({
         nodeId,
-        bootstrapMembers,
+        incarnation: 1,
         random: new SeededRandom(nodeId),
         electionTicks: 10,
         heartbeatTicks: 1,
         hardState: { term: 0, vote: 0, commitIndex: 0 },
       });
+      core.found(votersOnly(members, 1));
+      return core;
+    };
     this.cores = new Map(NODES.map((nodeId) => [nodeId, newCore(nodeId)]));
   }
 

@@ -33,6 +33,10 @@ export interface ClusterMember {
   /** how the leader sends it the log; null on the leader itself and on other nodes */
   readonly replication: 'probe' | 'replicate' | 'snapshot' | null;
   readonly healthy: boolean;
+  /** of the data directory whose vote counts, twelve hexadecimal digits; null for a learner that was not heard of yet */
+  readonly incarnation: string | null;
+  /** it has lost its directory and is a learner until it has caught up; then it votes again by itself */
+  readonly returning: boolean;
   /** null for this node itself, and where nothing is measured */
   readonly connection: ConnectionView | null;
 }
@@ -40,7 +44,17 @@ export interface ClusterMember {
 /** The group as one node sees it. */
 export interface ClusterView {
   readonly clusterName: string;
+  /** made once, when the group was founded; null on a node that belongs to none yet */
+  readonly clusterId: string | null;
   readonly nodeId: number;
+  /** of this node's data directory */
+  readonly incarnation: string;
+  /** where this node stands with the group; only a `member` whose incarnation is that of its membership has its rights */
+  readonly standing: 'member' | 'founding' | 'joining' | 'returning' | 'removed';
+  /** what keeps this node from being a member, or the group from a leader, and what to do; null when nothing does */
+  readonly obstacle: string | null;
+  /** members that have come back without their data directory, or have a second process beside them; without a vote */
+  readonly forgetful: readonly number[];
   readonly leaderId: number | null;
   readonly term: number;
   readonly commitIndex: number;
@@ -54,6 +68,8 @@ export interface ClusterView {
   readonly diskLack: string | null;
   /** Raft messages that contradicted the protocol and were ignored since this node started */
   readonly refusedMessages: number;
+  /** Raft messages for another data directory of this node, or from another group, since this node started */
+  readonly misdirectedMessages: number;
   /** as the newest configuration in the log of this node says; empty on a node that was not added yet */
   readonly members: readonly ClusterMember[];
 }

@@ -30,14 +30,23 @@ const FOLLOWER: RaftStatus = {
   appliedIndex: 9,
   lastIndex: 11,
   leaderReady: false,
-  configuration: votersOnly(MEMBERS),
+  configuration: votersOnly(MEMBERS, 1),
   peers: [
     { nodeId: 2, matchIndex: 0, state: undefined, healthy: true, metrics: METRICS },
     { nodeId: 3, matchIndex: 0, state: undefined, healthy: false, metrics: undefined },
   ],
   transferTarget: undefined,
   spaceLack: undefined,
+  standing: {
+    kind: 'member',
+    incarnation: 0xc0ffee,
+    groupId: 0xdecade,
+    forgetful: [],
+    strangers: [],
+    obstacle: undefined,
+  },
   refusedMessages: 0,
+  misdirectedMessages: 0,
 };
 
 const LEADER: RaftStatus = {
@@ -108,6 +117,8 @@ describe('RaftCluster', () => {
         lag: 0,
         replication: null,
         healthy: true,
+        incarnation: null,
+        returning: false,
         connection: null,
       },
       {
@@ -120,6 +131,8 @@ describe('RaftCluster', () => {
         lag: 0,
         replication: 'replicate',
         healthy: true,
+        incarnation: null,
+        returning: false,
         connection: { ...METRICS, roundTripMs: 1.5 },
       },
       expect.objectContaining({
@@ -129,6 +142,8 @@ describe('RaftCluster', () => {
         lag: 4,
         replication: 'probe',
         healthy: false,
+        incarnation: null,
+        returning: false,
         connection: null,
       }),
     ]);
@@ -184,7 +199,13 @@ describe('RaftCluster', () => {
 
   it('takes members, roles and addresses from the replicated configuration', () => {
     const moved = memberAt(4, { host: '10.0.0.4', port: 9081 }, { host: '::1', port: 8081 });
-    const configuration = { members: [...MEMBERS, moved], voters: [1, 2], outgoing: [1, 2, 3], learners: [4] };
+    const configuration = {
+      groupId: 1,
+      members: [...MEMBERS, moved],
+      voters: [1, 2],
+      outgoing: [1, 2, 3],
+      learners: [4],
+    };
     const { cluster } = clusterOf({ ...FOLLOWER, leaderId: 4, configuration, transferTarget: 2, spaceLack: 'no room' });
     expect(cluster.view()).toMatchObject({ changing: true, transferTarget: 2, diskLack: 'no room' });
     expect(cluster.view().members.map(({ nodeId, role }) => [nodeId, role])).toEqual([
@@ -203,10 +224,10 @@ describe('RaftCluster', () => {
       { what: 'membership', reason: expect.stringContaining('POST /v1/cluster/members') },
     ]);
     expect(notYet.exclusion()).toContain('does not belong to the group yet');
-    const removed = clusterOf({ ...FOLLOWER, configuration: votersOnly(MEMBERS.slice(1)) }).cluster;
+    const removed = clusterOf({ ...FOLLOWER, configuration: votersOnly(MEMBERS.slice(1), 1) }).cluster;
     expect(removed.exclusion()).toBe('node 1 was removed from the group');
     expect(removed.lacks().map(({ what }) => what)).toEqual(['membership']);
-    const leaving = { members: MEMBERS, voters: [2, 3], outgoing: [1, 2, 3], learners: [] };
+    const leaving = { groupId: 1, members: MEMBERS, voters: [2, 3], outgoing: [1, 2, 3], learners: [] };
     expect(clusterOf({ ...FOLLOWER, configuration: leaving }).cluster.exclusion()).toBeUndefined();
     const left = clusterOf({ ...FOLLOWER, configuration: leaving, leaderId: undefined }).cluster;
     expect(left.lacks()).toEqual([{ what: 'membership', reason: 'node 1 is being removed from the group' }]);
@@ -214,5 +235,40 @@ describe('RaftCluster', () => {
       { what: 'disk', reason: 'the disk takes nothing more: disk /d is full' },
     ]);
     expect(clusterOf(FOLLOWER).cluster.exclusion()).toBeUndefined();
+  });
+
+  it('says why a node without its directory has no vote, and why a group without a leader has none', () => {
+    const obstacle = 'node 1 has lost its data directory';
+    const standing = { ...FOLLOWER.standing, kind: 'returning', obstacle } as const;
+    const returning = clusterOf({ ...FOLLOWER, leaderId: undefined, configuration: EMPTY_CONFIGURATION, standing });
+    expect(returning.cluster.exclusion()).toBe(obstacle);
+    expect(returning.cluster.lacks()).toEqual([{ what: 'membership', reason: obstacle }]);
+    expect(returning.cluster.view()).toMatchObject({ standing: 'returning', obstacle, incarnation: '000000c0ffee' });
+
+    const waiting = 'node 2 came back without the data directory';
+    const member = { ...FOLLOWER.standing, forgetful: [2], obstacle: waiting };
+    const { cluster } = clusterOf({ ...FOLLOWER, leaderId: undefined, standing: member });
+    expect(cluster.exclusion()).toBeUndefined();
+    expect(cluster.lacks()).toEqual([{ what: 'leader', reason: `no leader is known: ${waiting}` }]);
+    expect(cluster.view()).toMatchObject({ clusterId: '000000decade', forgetful: [2], obstacle: waiting });
+  });
+
+  it('is no stranger to a group that is yet to be founded', () => {
+    const standing = {
+      ...FOLLOWER.standing,
+      kind: 'founding',
+      groupId: 0,
+      obstacle: 'node 3 was not heard of',
+    } as const;
+    const { cluster } = clusterOf({
+      ...FOLLOWER,
+      leaderId: undefined,
+      configuration: EMPTY_CONFIGURATION,
+      peers: [],
+      standing,
+    });
+    expect(cluster.exclusion()).toBeUndefined();
+    expect(cluster.view().clusterId).toBeNull();
+    expect(cluster.lacks()).toEqual([{ what: 'leader', reason: 'no leader is known: node 3 was not heard of' }]);
   });
 });

@@ -1,6 +1,7 @@
 import type { ApplyResult } from '@concordat/commit-protocol';
 import type { Clock } from '@concordat/foundation';
 import {
+  formatId,
   isJoint,
   memberWithId,
   type Configuration,
@@ -42,10 +43,15 @@ export class RaftCluster implements ClusterApi {
 
   view(): ClusterView {
     const status = this.node.status();
-    const { nodeId, term, commitIndex, appliedIndex, lastIndex, leaderId, configuration } = status;
+    const { nodeId, term, commitIndex, appliedIndex, lastIndex, leaderId, configuration, standing } = status;
     return {
       clusterName: this.config.clusterName,
+      clusterId: standing.groupId === 0 ? null : formatId(standing.groupId),
       nodeId,
+      incarnation: formatId(standing.incarnation),
+      standing: standing.kind,
+      obstacle: standing.obstacle ?? null,
+      forgetful: standing.forgetful,
       leaderId: leaderId ?? null,
       term,
       commitIndex,
@@ -55,6 +61,7 @@ export class RaftCluster implements ClusterApi {
       transferTarget: status.transferTarget ?? null,
       diskLack: status.spaceLack ?? null,
       refusedMessages: status.refusedMessages,
+      misdirectedMessages: status.misdirectedMessages,
       members: configuration.members.map((member) => memberView(status, member)),
     };
   }
@@ -64,7 +71,9 @@ export class RaftCluster implements ClusterApi {
   }
 
   exclusion(): string | undefined {
-    const { configuration, nodeId, leaderId } = this.node.status();
+    const { configuration, nodeId, leaderId, standing } = this.node.status();
+    if (standing.kind === 'founding') return undefined; // it will belong to the group as soon as there is one
+    if (standing.kind === 'returning') return standing.obstacle;
     if (configuration.members.length === 0) {
       return `node ${nodeId} does not belong to the group yet: add it with POST /v1/cluster/members at another node`;
     }
@@ -100,9 +109,13 @@ export class RaftCluster implements ClusterApi {
   lacks(): Lack[] {
     const lacks: Lack[] = [];
     const exclusion = this.exclusion();
+    const { spaceLack, standing } = this.node.status();
     if (exclusion !== undefined) lacks.push({ what: 'membership', reason: exclusion });
-    else if (!this.knowsLeader()) lacks.push({ what: 'leader', reason: 'no leader is known' });
-    const { spaceLack } = this.node.status();
+    else if (!this.knowsLeader())
+      lacks.push({
+        what: 'leader',
+        reason: ['no leader is known', standing.obstacle].filter((part) => part !== undefined).join(': '),
+      });
     if (spaceLack !== undefined) lacks.push({ what: 'disk', reason: `the disk takes nothing more: ${spaceLack}` });
     const obstacle = this.obstacle();
     if (obstacle !== undefined) lacks.push({ what: 'broker', reason: obstacle });
@@ -153,6 +166,8 @@ function memberView(status: RaftStatus, member: Member): ClusterMember {
     lag,
     replication: peer?.state ?? null,
     healthy,
+    incarnation: member.incarnation === 0 ? null : formatId(member.incarnation),
+    returning: member.returning || member.nextIncarnation !== 0,
     connection: connectionOf(peer),
   };
 }

@@ -233,7 +233,12 @@ export const resolutionSchema = z.object({
 
 export const clusterSchema = z.object({
   clusterName: z.string(),
+  clusterId: z.string().nullable(),
   nodeId: z.int(),
+  incarnation: z.string(),
+  standing: z.enum(['member', 'founding', 'joining', 'returning', 'removed']),
+  obstacle: z.string().nullable(),
+  forgetful: z.array(z.int()),
   leaderId: z.int().nullable(),
   term: z.int(),
   commitIndex: z.int(),
@@ -243,6 +248,7 @@ export const clusterSchema = z.object({
   transferTarget: z.int().nullable(),
   diskLack: z.string().nullable(),
   refusedMessages: z.int(),
+  misdirectedMessages: z.int(),
   members: z.array(
     z.object({
       nodeId: z.int(),
@@ -254,6 +260,8 @@ export const clusterSchema = z.object({
       lag: z.int().nullable(),
       replication: z.enum(['probe', 'replicate', 'snapshot']).nullable(),
       healthy: z.boolean(),
+      incarnation: z.string().nullable(),
+      returning: z.boolean(),
       connection: z
         .object({
           connected: z.boolean(),

@@ -12,6 +12,8 @@ const SELF: ClusterMember = {
   lag: 0,
   replication: null,
   healthy: true,
+  incarnation: '000000000001',
+  returning: false,
   connection: null,
 };
 const PEER: ClusterMember = {
@@ -36,7 +38,12 @@ const PEER: ClusterMember = {
 };
 const VIEW: ClusterView = {
   clusterName: 'test',
+  clusterId: '00000000c0de',
   nodeId: 1,
+  incarnation: '000000000001',
+  standing: 'member',
+  obstacle: null,
+  forgetful: [3],
   leaderId: 1,
   term: 3,
   commitIndex: 41,
@@ -46,6 +53,7 @@ const VIEW: ClusterView = {
   transferTarget: null,
   diskLack: 'no room',
   refusedMessages: 9,
+  misdirectedMessages: 8,
   members: [SELF, PEER],
 };
 
@@ -65,6 +73,9 @@ describe('metrics of the group', () => {
         'concordat_raft_voters 1',
         'concordat_raft_disk_full 1',
         'concordat_raft_refused_messages_total 9',
+        'concordat_raft_misdirected_messages_total 8',
+        'concordat_raft_has_rights 1',
+        'concordat_raft_forgetful_members 1',
         'concordat_raft_peer_lag_entries{peer="1"} 0',
         'concordat_raft_peer_lag_entries{peer="2"} 2',
         'concordat_raft_peer_connected{peer="2"} 1',

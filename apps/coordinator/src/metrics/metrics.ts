@@ -141,6 +141,21 @@ const NODE_GAUGES: readonly NodeReading[] = [
     'Messages that contradicted the protocol and were ignored',
     ({ refusedMessages }) => refusedMessages,
   ],
+  [
+    'concordat_raft_misdirected_messages_total',
+    'Messages for another data directory of this node, or from another group',
+    ({ misdirectedMessages }) => misdirectedMessages,
+  ],
+  [
+    'concordat_raft_has_rights',
+    '1 while the group knows the data directory of this node; 0 before it is founded or joined, and after a loss',
+    ({ standing }) => (standing === 'member' ? 1 : 0),
+  ],
+  [
+    'concordat_raft_forgetful_members',
+    'Members that came back without their data directory and have no vote',
+    ({ forgetful }) => forgetful.length,
+  ],
 ];
 
 type ConnectionReading = readonly [name: string, help: string, read: (connection: ConnectionView) => number | null];

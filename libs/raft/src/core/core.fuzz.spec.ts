@@ -4,6 +4,7 @@ import { mutated } from './testing/fuzz/mutated-messages.js';
 import { FuzzedNode } from './testing/fuzz/fuzzed-node.js';
 import { ROLES } from './testing/fuzz/roles.js';
 import { soundMessage } from './testing/fuzz/sound-messages.js';
+import { between } from './testing/members.js';
 import type { Message } from './types.js';
 
 const MESSAGES = 200_000;
@@ -64,7 +65,7 @@ describe('200,000 mutated messages', () => {
 
   it('leave no more than 10,000 answers waiting for a disk that does not finish', () => {
     const core = ROLES['a follower']!();
-    const address = { from: 2, to: 1, term: core.term } as const;
+    const address = { ...between(2, 1), term: core.term } as const;
     const entries = [{ index: 2, term: core.term, kind: 'no-op', data: new Uint8Array(0) }] as const;
     const message = { type: 'append-entries', ...address, previousIndex: 1, previousTerm: 1, entries } as const;
     core.step({ ...message, commitIndex: 1, round: 0 });

@@ -1,7 +1,8 @@
 import { randomInteger } from '@concordat/foundation';
 import type { Random } from '@concordat/foundation';
 import { hasQuorum } from './quorum.js';
-import type { Configuration, NodeId } from './types.js';
+import { incarnationOf } from './configuration.js';
+import type { Configuration, Incarnation, NodeId } from './types.js';
 
 /** Counts ticks without a leader; each wait is drawn anew from [n, 2n) (paper, section 5.2). */
 export class ElectionTimer {
@@ -31,14 +32,17 @@ export class ElectionTimer {
   }
 }
 
-/** The votes (or pre-votes) of one candidate in one election. A voter's repeated answer counts once. */
+/**
+ * The votes (or pre-votes) of one candidate in one election. A voter's repeated answer counts once, and only that of the
+ * incarnation which the configuration names: another one does not know what was promised under that id.
+ */
 export class VoteTally {
   private readonly granted = new Set<NodeId>();
 
   constructor(private readonly configuration: Configuration) {}
 
-  grant(voter: NodeId): void {
-    this.granted.add(voter);
+  grant(voter: NodeId, incarnation: Incarnation): void {
+    if (incarnationOf(this.configuration, voter) === incarnation) this.granted.add(voter);
   }
 
   hasGranted(voter: NodeId): boolean {

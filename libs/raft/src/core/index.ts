@@ -4,6 +4,8 @@ export * from './raft-core.js';
 export * from './raft-core.types.js';
 export * from './ready.js';
 export * from './types.js';
+export { formatId, randomId } from './random-id.js';
+export type { Standing, StandingKind } from './standing.js';
 export type { Appended, ProposalRefusal } from './leader.js';
 export type { TransferRefusal } from './leadership-transfer.js';
 export type { ProgressState } from './progress.js';

@@ -1,15 +1,19 @@
+import type { Address, Addressing } from './addressing.js';
 import { CheckQuorum } from './check-quorum.js';
 import { encodeConfiguration } from './configuration-codec.js';
 import { isJoint, isMember, leaveJoint, memberWithId } from './configuration.js';
+import type { Encounters } from './encounters.js';
 import { LeaderPriority, preferredSuccessor, type Successor } from './leader-priority.js';
 import { LeadershipTransfer, type TransferRefusal } from './leadership-transfer.js';
 import { entrySizeBytes, type RaftLog } from './log.js';
 import { changed, refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership.js';
+import type { Progress } from './progress.js';
 import type { CoreLimits } from './raft-core.types.js';
 import { ReadIndexQueue } from './read-index.js';
 import type { ConfirmedRead } from './ready.js';
 import { Replication } from './replication.js';
-import type { AppendEntriesAccepted, Configuration, EntryKind, Message, NodeId } from './types.js';
+import { ReturningMembers } from './returning-members.js';
+import type { AppendEntriesAccepted, Configuration, EntryKind, Incarnation, Message, NodeId } from './types.js';
 
 /** Where proposed commands stand: the first `count` of them, from `firstIndex` on. The rest did not fit. */
 export interface Appended {
@@ -22,6 +26,8 @@ export type ProposalRefusal = 'NOT_LEADER' | 'OVERLOADED' | 'TRANSFERRING';
 
 export interface LeaderOptions {
   readonly nodeId: NodeId;
+  readonly addressing: Addressing;
+  readonly encounters: Encounters;
   readonly term: number;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
@@ -29,6 +35,8 @@ export interface LeaderOptions {
 }
 
 const NO_DATA = new Uint8Array(0);
+/** An incarnation that was silent for so many election timeouts is given up for another one that asks. */
+const RETURN_PATIENCE_TIMEOUTS = 2;
 
 /**
  * All that a node knows and does only while it leads, for one term; dropped as a whole when it steps down.
@@ -42,6 +50,7 @@ export class Leader {
   private readonly reads: ReadIndexQueue;
   private readonly checkQuorum: CheckQuorum;
   private readonly priority: LeaderPriority;
+  private readonly returning: ReturningMembers;
   private transfer: LeadershipTransfer | undefined;
   private hasCalledElection = false;
   private heartbeatElapsed = 0;
@@ -51,11 +60,12 @@ export class Leader {
     private readonly log: RaftLog,
     private readonly send: (message: Message) => void,
   ) {
-    const { nodeId, term, electionTicks, limits } = options;
+    const { nodeId, addressing, encounters, term, electionTicks, limits } = options;
     this.reads = new ReadIndexQueue(limits.maxPendingReads);
     this.checkQuorum = new CheckQuorum(electionTicks);
     this.priority = new LeaderPriority(electionTicks);
-    this.replication = new Replication({ ...limits, nodeId, term, electionTicks }, log, send);
+    this.returning = new ReturningMembers(encounters, RETURN_PATIENCE_TIMEOUTS * electionTicks);
+    this.replication = new Replication({ ...limits, nodeId, addressing, term, electionTicks }, log, send);
     this.openingIndex = log.lastIndex + 1;
     this.append('no-op', [NO_DATA]);
   }
@@ -75,6 +85,7 @@ export class Leader {
     if (this.transfer?.tick()) this.transfer = undefined;
     if (this.checkQuorum.tick() && !this.replication.isQuorumActive()) return false;
     if (this.priority.tick()) this.preferPriority();
+    this.takeBackMembers();
     if (++this.heartbeatElapsed >= this.options.heartbeatTicks) {
       this.heartbeatElapsed = 0;
       this.replication.heartbeat();
@@ -122,7 +133,8 @@ export class Leader {
   changeMembership(changes: readonly MembershipChange[]): { readonly index: number } | Refused<MembershipRefusal> {
     const obstacle = this.obstacleToChange();
     if (obstacle) return obstacle;
-    const target = changed(this.log.configuration, changes);
+    const incarnationOf = (nodeId: NodeId): Incarnation => this.replication.progressOf(nodeId)?.incarnation ?? 0;
+    const target = changed(this.log.configuration, changes, incarnationOf);
     if ('refused' in target) return target;
     for (const change of changes) {
       if (change.type !== 'promote') continue;
@@ -132,6 +144,16 @@ export class Leader {
     }
     this.appendConfiguration(target.configuration);
     return { index: this.log.lastIndex };
+  }
+
+  /** A member that has lost its directory comes back by itself, as a learner first. */
+  private takeBackMembers(): void {
+    const { replication } = this;
+    const due = this.returning.tick(this.log.configuration, {
+      isActive: (nodeId) => replication.isActiveNode(nodeId),
+      hasCaughtUp: (nodeId) => replication.hasCaughtUpNode(nodeId),
+    });
+    if (due && !this.obstacleToChange()) this.changeMembership([due]);
   }
 
   /** One change at a time, and none before an entry of this term is committed (Ongaro, raft-dev, July 2015). */
@@ -170,7 +192,7 @@ export class Leader {
     this.replication.heartbeat();
     this.replication.flush();
     const successor = this.replication.mostAdvanced();
-    if (successor) this.sendTimeoutNow(successor.nodeId);
+    if (successor) this.sendTimeoutNow(successor);
   }
 
   // --- commit
@@ -208,12 +230,16 @@ export class Leader {
 
   private tellTargetIfCaughtUp(): void {
     const target = this.transfer && this.replication.progressOf(this.transfer.target);
-    if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target.nodeId);
+    if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target);
   }
 
-  private sendTimeoutNow(to: NodeId): void {
+  private sendTimeoutNow({ nodeId, incarnation }: Progress): void {
     this.hasCalledElection = true;
-    this.send({ type: 'timeout-now', from: this.options.nodeId, to, term: this.options.term });
+    this.send({ type: 'timeout-now', ...this.addressTo(nodeId, incarnation) });
+  }
+
+  private addressTo(to: NodeId, toIncarnation: Incarnation): Address {
+    return this.options.addressing.to(to, toIncarnation, this.options.term);
   }
 
   private preferPriority(): void {
@@ -263,9 +289,7 @@ export class Leader {
       else
         this.send({
           type: 'read-index-reply',
-          from: this.options.nodeId,
-          to: requester,
-          term: this.options.term,
+          ...this.addressTo(requester, this.replication.progressOf(requester)?.incarnation ?? 0),
           requestId,
           index,
         });

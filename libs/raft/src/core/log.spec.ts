@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { encodeConfiguration } from './configuration-codec.js';
-import { memberOf, votersOnly } from './configuration.js';
 import { RaftLog, entrySizeBytes } from './log.js';
+import { groupOf } from './testing/members.js';
 import type { Entry, SnapshotMetadata } from './types.js';
 
-const configuration = votersOnly([memberOf(1), memberOf(2)]);
+const configuration = groupOf(1, 2);
 
 function entry(index: number, term: number, sizeBytes = 0): Entry {
   return { index, term, kind: 'normal', data: new Uint8Array(sizeBytes) };

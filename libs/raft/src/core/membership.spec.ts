@@ -1,24 +1,25 @@
 import { describe, expect, it } from '@jest/globals';
-import { memberOf } from './configuration.js';
 import { changed, type MembershipChange, type MembershipRefusal } from './membership.js';
+import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from './testing/members.js';
 import type { Configuration, NodeId } from './types.js';
 
 /** Voters 1, 2 and 3, learner 4. */
 const before: Configuration = {
-  members: [1, 2, 3, 4].map((nodeId) => memberOf(nodeId)),
+  groupId: TEST_GROUP_ID,
+  members: [1, 2, 3, 4].map((nodeId) => knownMember(nodeId)),
   voters: [1, 2, 3],
   outgoing: [],
   learners: [4],
 };
 
-const add = (nodeId: NodeId): MembershipChange => ({ type: 'add-learner', member: memberOf(nodeId) });
+const add = (nodeId: NodeId): MembershipChange => ({ type: 'add-learner', member: knownMember(nodeId) });
 const promote = (nodeId: NodeId): MembershipChange => ({ type: 'promote', nodeId });
 const demote = (nodeId: NodeId): MembershipChange => ({ type: 'demote', nodeId });
 const remove = (nodeId: NodeId): MembershipChange => ({ type: 'remove', nodeId });
 
 /** Members, voters, outgoing voters and learners after the change, or why there is none. */
 function outcomeOf(...changes: MembershipChange[]): readonly (readonly NodeId[])[] | string {
-  const outcome = changed(before, changes);
+  const outcome = changed(before, changes, () => FIRST_INCARNATION);
   if ('refused' in outcome) return outcome.refused;
   const { members, voters, outgoing, learners } = outcome.configuration;
   return [members.map(({ nodeId }) => nodeId), voters, outgoing, learners];

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { encodeConfiguration } from './configuration-codec.js';
-import { EMPTY_CONFIGURATION, memberOf, votersOnly } from './configuration.js';
+import { EMPTY_CONFIGURATION } from './configuration.js';
 import { entryFault, messageFault } from './message-fault.js';
+import { between, groupOf, TEST_GROUP_ID } from './testing/members.js';
 import {
   MAX_INTEGER,
   type AppendEntries,
@@ -11,8 +12,8 @@ import {
   type SnapshotChunk,
 } from './types.js';
 
-const address = { from: 1, to: 2, term: 3 };
-const configuration = votersOnly([memberOf(1), memberOf(2)]);
+const address = { ...between(1, 2), term: 3 };
+const configuration = groupOf(1, 2);
 const NOTHING = new Uint8Array(0);
 
 function entry(index: number, term: number, kind: EntryKind = 'normal', data: Uint8Array = NOTHING): Entry {
@@ -55,6 +56,16 @@ const sound: readonly Message[] = [
   { type: 'timeout-now', ...address },
   { type: 'read-index-request', ...address, requestId: 0 },
   { type: 'read-index-reply', ...address, requestId: 0, index: 0 },
+  { type: 'introduction', ...address, groupId: 0, toIncarnation: 0, lastLogIndex: 0, founders: 7 },
+  {
+    type: 'introduction-reply',
+    ...address,
+    groupId: 0,
+    lastLogIndex: MAX_INTEGER,
+    founders: 0,
+    leaderId: 0,
+    knownIncarnation: 0,
+  },
 ];
 
 const NO_INTEGERS = [-1, 0.5, Number.NaN, Infinity, MAX_INTEGER + 1];
@@ -78,8 +89,12 @@ describe('messageFault', () => {
     }
   });
 
-  it.each(['from', 'to', 'term'])('wants a positive %s', (name) => {
+  it.each(['from', 'to', 'term', 'fromIncarnation'])('wants a positive %s', (name) => {
     expect(messageFault({ ...append, [name]: 0 })).toMatch('positive integer');
+  });
+
+  it('wants the id of a group in everything but introductions', () => {
+    expect(messageFault({ ...append, groupId: 0 })).toMatch('names its group');
   });
 
   it.each<[string, Partial<AppendEntries>]>([
@@ -97,6 +112,10 @@ describe('messageFault', () => {
     ['a term before the first entry', { previousIndex: 0, previousTerm: 1, entries: [] }],
     ['a no-op with data', { entries: [entry(5, 3, 'no-op', new Uint8Array(1))] }],
     ['a configuration that is none', { entries: [entry(5, 3, 'configuration', new Uint8Array(1))] }],
+    [
+      'the configuration of another group',
+      { entries: [entry(5, 3, 'configuration', encodeConfiguration({ ...configuration, groupId: 2 }))] },
+    ],
     ['an unheard-of kind', { entries: [entry(5, 3, 'other' as EntryKind)] }],
   ])('refuses entries with %s', (_name, fields) => {
     expect(messageFault({ ...append, ...fields })).toEqual(expect.any(String));
@@ -108,6 +127,7 @@ describe('messageFault', () => {
     ['of index 0', { metadata: { ...chunk.metadata, index: 0 } }],
     ['of term 0', { metadata: { ...chunk.metadata, term: 0 } }],
     ['of a later term than its sender', { metadata: { ...chunk.metadata, term: 4 } }],
+    ['of another group', { metadata: { ...chunk.metadata, configuration: { ...configuration, groupId: 2 } } }],
     ['without voters', { metadata: { ...chunk.metadata, configuration: EMPTY_CONFIGURATION } }],
     [
       'with an unsound configuration',
@@ -125,6 +145,6 @@ describe('messageFault', () => {
 
 describe('entryFault', () => {
   it('finds nothing wrong with a sound configuration', () => {
-    expect(entryFault(entry(1, 1, 'configuration', encodeConfiguration(configuration)))).toBeUndefined();
+    expect(entryFault(entry(1, 1, 'configuration', encodeConfiguration(configuration)), TEST_GROUP_ID)).toBeUndefined();
   });
 });

@@ -1,6 +1,13 @@
 import { unreachable } from '@concordat/foundation';
 import { configurationFault, decodeConfiguration } from './configuration-codec.js';
-import { MAX_INTEGER, type AppendEntries, type Entry, type Message, type SnapshotChunk } from './types.js';
+import {
+  MAX_INTEGER,
+  type AppendEntries,
+  type Entry,
+  type GroupId,
+  type Message,
+  type SnapshotChunk,
+} from './types.js';
 
 const MAX_CHECKSUM = 2 ** 32 - 1;
 
@@ -11,6 +18,10 @@ const MAX_CHECKSUM = 2 ** 32 - 1;
 export function messageFault(message: Message): string | undefined {
   if (!isPositive(message.from) || !isPositive(message.to)) return 'node ids are positive integers';
   if (!isPositive(message.term)) return 'a term is a positive integer';
+  if (!isPositive(message.fromIncarnation) || !areIntegers(message.toIncarnation))
+    return 'an incarnation is a positive integer';
+  const isIntroduction = message.type === 'introduction' || message.type === 'introduction-reply';
+  if (!areIntegers(message.groupId) || (message.groupId === 0 && !isIntroduction)) return 'a message names its group';
   switch (message.type) {
     case 'append-entries':
       return appendEntriesFault(message);
@@ -35,6 +46,12 @@ export function messageFault(message: Message): string | undefined {
       return areIntegers(message.requestId) ? undefined : 'a request id is an integer';
     case 'read-index-reply':
       return areIntegers(message.requestId, message.index) ? undefined : 'indices are integers';
+    case 'introduction':
+      return areIntegers(message.lastLogIndex, message.founders) ? undefined : 'indices are integers';
+    case 'introduction-reply':
+      return areIntegers(message.lastLogIndex, message.founders, message.leaderId, message.knownIncarnation)
+        ? undefined
+        : 'indices are integers';
     case 'pre-vote-reply':
     case 'request-vote-reply':
     case 'timeout-now':
@@ -56,34 +73,38 @@ function appendEntriesFault(message: AppendEntries): string | undefined {
       return 'entries follow each other without gaps';
     if (!(entry.term >= termBefore && entry.term <= term)) return 'terms never fall along the log';
     termBefore = entry.term;
-    const fault = entryFault(entry);
+    const fault = entryFault(entry, message.groupId);
     if (fault !== undefined) return fault;
   }
   return undefined;
 }
 
 /** What is wrong with the content of an entry; undefined when it is sound. */
-export function entryFault(entry: Entry): string | undefined {
+export function entryFault(entry: Entry, groupId: GroupId): string | undefined {
   switch (entry.kind) {
     case 'normal':
       return undefined;
     case 'no-op':
       return entry.data.length === 0 ? undefined : 'a no-op has no data';
-    case 'configuration':
-      return (decodeConfiguration(entry.data)?.voters.length ?? 0) > 0
-        ? undefined
-        : 'an entry holds no sound configuration';
+    case 'configuration': {
+      const configuration = decodeConfiguration(entry.data);
+      if (configuration === undefined || configuration.voters.length === 0)
+        return 'an entry holds no sound configuration';
+      return configuration.groupId === groupId ? undefined : 'an entry holds the configuration of another group';
+    }
     default:
       return 'an entry is of no known kind';
   }
 }
 
-function snapshotChunkFault({ metadata, sizeBytes, checksum, offset, data, term }: SnapshotChunk): string | undefined {
+function snapshotChunkFault(message: SnapshotChunk): string | undefined {
+  const { metadata, sizeBytes, checksum, offset, data, term, groupId } = message;
   if (!isPositive(metadata.index) || !isPositive(metadata.term) || metadata.term > term)
     return 'a snapshot stands for an index of a term up to that of its sender';
   if (!areIntegers(sizeBytes, offset, checksum) || checksum > MAX_CHECKSUM || offset + data.length > sizeBytes)
     return 'a piece of a snapshot lies within the whole';
   if (metadata.configuration.voters.length === 0) return 'a snapshot knows the voters';
+  if (metadata.configuration.groupId !== groupId) return 'a snapshot is of another group';
   return configurationFault(metadata.configuration);
 }
 

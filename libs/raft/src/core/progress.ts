@@ -1,6 +1,6 @@
 import { invariant } from '@concordat/foundation';
 import { CatchUp } from './catch-up.js';
-import type { AppendEntriesRefused, NodeId } from './types.js';
+import type { AppendEntriesRefused, Incarnation, NodeId } from './types.js';
 
 /**
  * - `probe`: where the logs agree is not known; one message at a time.
@@ -48,6 +48,8 @@ export class Progress {
   /** @param lastIndex of the leader's log, where it first looks for agreement */
   constructor(
     readonly nodeId: NodeId,
+    /** whose answers these are; 0 for a learner that was not heard of yet */
+    public incarnation: Incarnation,
     lastIndex: number,
     electionTicks: number,
     private readonly limits: WindowLimits,

@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { hasQuorum, quorumSize, reachedByQuorum } from './quorum.js';
+import { TEST_GROUP_ID } from './testing/members.js';
 import type { Configuration } from './types.js';
 
 function configuration(voters: readonly number[], outgoing: readonly number[] = []): Configuration {
-  return { members: [], voters, outgoing, learners: [] };
+  return { groupId: TEST_GROUP_ID, members: [], voters, outgoing, learners: [] };
 }
 
 describe('quorums', () => {

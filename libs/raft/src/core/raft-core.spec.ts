@@ -1,22 +1,24 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
-import { memberOf } from './configuration.js';
 import { RaftCore, type RaftCoreOptions } from './index.js';
 import { ROLES } from './testing/fuzz/roles.js';
+import { between, FIRST_INCARNATION, groupOf } from './testing/members.js';
 import type { Entry } from './types.js';
 
 /* What no golden script can say: misuse by the host, the identity of bytes, several inputs before one output. */
 
 function coreWith(options: Partial<RaftCoreOptions> = {}): RaftCore {
-  return new RaftCore({
+  const core = new RaftCore({
     nodeId: 1,
-    bootstrapMembers: [1, 2, 3].map((nodeId) => memberOf(nodeId)),
+    incarnation: FIRST_INCARNATION,
     random: new SeededRandom(1),
     electionTicks: 5,
     heartbeatTicks: 1,
     hardState: { term: 0, vote: 0, commitIndex: 0 },
     ...options,
   });
+  if (core.lastIndex === 0) core.found(groupOf(1, 2, 3));
+  return core;
 }
 
 function entry(index: number): Entry {
@@ -38,7 +40,7 @@ describe('RaftCore', () => {
   });
 
   it('refuses to begin a group it does not belong to', () => {
-    expect(() => coreWith({ nodeId: 4 })).toThrow('one of the members');
+    expect(() => coreWith({ nodeId: 4 })).toThrow('whoever founds a group votes in it');
   });
 
   it.each([0, -1, 1.5, Number.NaN])('refuses the node id %p', (nodeId) => {
@@ -51,14 +53,14 @@ describe('RaftCore', () => {
 
   it('refuses a message for another node, and counts it', () => {
     const core = coreWith();
-    core.step({ type: 'timeout-now', from: 2, to: 3, term: 9 });
+    core.step({ type: 'timeout-now', ...between(2, 3), term: 9 });
     expect(core.ready().refused).toEqual([{ from: 2, type: 'timeout-now', reason: 'it is for another node' }]);
     expect([core.term, core.refusedMessages]).toEqual([1, 1]);
   });
 
   it('reports a few refused messages and counts all', () => {
     const core = coreWith();
-    for (let count = 0; count < 50; count++) core.step({ type: 'timeout-now', from: 2, to: 1, term: Number.NaN });
+    for (let count = 0; count < 50; count++) core.step({ type: 'timeout-now', ...between(2, 1), term: Number.NaN });
     expect(core.ready().refused).toHaveLength(8);
     expect([core.refusedMessages, core.ready().refused.length]).toEqual([50, 0]);
   });

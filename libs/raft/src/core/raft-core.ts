@@ -1,7 +1,9 @@
 import { invariant, unreachable } from '@concordat/foundation';
+import { Addressing, type Address } from './addressing.js';
 import { BOOTSTRAP_TERM, bootstrapEntry } from './bootstrap.js';
-import { isVoter } from './configuration.js';
+import { incarnationOf, isVoter } from './configuration.js';
 import { ElectionTimer, VoteTally } from './election.js';
+import { Encounters } from './encounters.js';
 import { acceptEntries } from './follower.js';
 import { Leader, type Appended, type ProposalRefusal } from './leader.js';
 import type { TransferRefusal } from './leadership-transfer.js';
@@ -9,10 +11,12 @@ import { RaftLog } from './log.js';
 import { refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership.js';
 import { messageFault } from './message-fault.js';
 import { inspectLeader, inspectLog } from './inspection.js';
+import { Newcomer } from './newcomer.js';
 import { Persistence, type TermAndVote } from './persistence.js';
 import type { ProgressState } from './progress.js';
 import { SnapshotReceiving, type SnapshotProgress } from './snapshot-receiving.js';
 import { staleAnswer } from './stale-answer.js';
+import { standingOf, type Standing } from './standing.js';
 import { Voter, type LeaderSight } from './voter.js';
 import { DEFAULT_LIMITS } from './raft-core.types.js';
 import type { CoreInspection, CoreLimits, RaftCoreOptions, RaftRole } from './raft-core.types.js';
@@ -21,6 +25,8 @@ import type {
   AppendEntries,
   AppendEntriesAccepted,
   Configuration,
+  Introduction,
+  IntroductionReply,
   Message,
   NodeId,
   ReadIndexReply,
@@ -60,6 +66,12 @@ export class RaftCore {
   private readonly snapshot: SnapshotReceiving;
   private readonly electionTimer: ElectionTimer;
   private readonly voter: Voter;
+  private readonly addressing: Addressing;
+  private readonly encounters: Encounters;
+  private readonly newcomer: Newcomer;
+  /** who spoke last for another group */
+  private readonly strangers = new Set<NodeId>();
+  private misdirectedCount = 0;
 
   private currentRole: RaftRole = 'follower';
   private currentTerm: number;
@@ -78,6 +90,10 @@ export class RaftCore {
   constructor(private readonly options: RaftCoreOptions) {
     const { nodeId, hardState } = options;
     invariant(Number.isSafeInteger(nodeId) && nodeId > 0, 'a node id is a positive integer');
+    invariant(
+      Number.isSafeInteger(options.incarnation) && options.incarnation > 0,
+      'an incarnation is a positive integer',
+    );
     invariant(options.electionTicks > options.heartbeatTicks, 'several heartbeats fit into an election timeout');
     this.nodeId = nodeId;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -92,16 +108,77 @@ export class RaftCore {
     const vote = behindSnapshot ? 0 : hardState.vote;
     const silenceTicks = options.votesAtOnce === false ? options.electionTicks : 0;
     this.voter = new Voter(vote, silenceTicks, this.electionTimer, this.log);
-    if (this.currentTerm === 0 && this.log.lastIndex === 0) this.bootstrap();
+    const { incarnation, members = [], founds = false, electionTicks } = options;
+    this.addressing = new Addressing(nodeId, incarnation, this.log);
+    this.encounters = new Encounters(2 * electionTicks);
+    this.newcomer = new Newcomer({ members, founds, electionTicks }, this.addressing, this.log);
+    this.beNew();
   }
 
-  /** The first entry of every voter's log is the same, and so committed from the beginning. */
-  private bootstrap(): void {
-    const { bootstrapMembers } = this.options;
-    if (bootstrapMembers.length === 0) return; // it joins: the leader brings it the log
-    this.currentTerm = BOOTSTRAP_TERM;
-    this.log.append([bootstrapEntry(this.nodeId, bootstrapMembers)]);
+  // --- before the group knows this node
+
+  /** Writes the first entry of a group, which nobody else writes otherwise. Only with an empty log. */
+  found(configuration: Configuration): void {
+    invariant(this.log.lastIndex === 0, 'a group is founded by a node with an empty log');
+    invariant(isVoter(configuration, this.nodeId, this.addressing.incarnation), 'whoever founds a group votes in it');
+    this.currentTerm = Math.max(this.currentTerm, BOOTSTRAP_TERM);
+    this.log.append([bootstrapEntry(configuration)]);
     this.log.commitTo(1);
+  }
+
+  private beNew(): void {
+    if (this.newcomer.isEmpty) this.introduceItself();
+    this.foundIfAgreed();
+  }
+
+  private introduceItself(): void {
+    const { lastIndex: lastLogIndex } = this.log;
+    const { founders } = this.newcomer;
+    const term = Math.max(this.currentTerm, 1);
+    for (const to of this.newcomer.recipients())
+      this.persistence.send({ type: 'introduction', ...this.addressing.to(to, 0, term), lastLogIndex, founders });
+  }
+
+  private onIntroduction(message: Introduction): void {
+    const { lastIndex: lastLogIndex } = this.log;
+    const { founders } = this.newcomer;
+    this.encounters.introduced(message);
+    this.persistence.send({
+      type: 'introduction-reply',
+      ...this.addressing.reply(message, Math.max(this.currentTerm, 1)),
+      lastLogIndex,
+      founders,
+      leaderId: this.knownLeader ?? 0,
+      knownIncarnation: incarnationOf(this.log.configuration, message.from),
+    });
+    this.onAcquaintance(message);
+  }
+
+  private onAcquaintance(message: Introduction | IntroductionReply): void {
+    if (!this.addressing.isForThisIncarnation(message)) return;
+    this.newcomer.met(message);
+    this.foundIfAgreed();
+  }
+
+  /** All first members are there, and nobody has a past: the group begins. */
+  private foundIfAgreed(): void {
+    const { newGroupId } = this.options;
+    const configuration = newGroupId === undefined ? undefined : this.newcomer.agreedConfiguration(newGroupId);
+    if (!configuration) return;
+    this.found(configuration);
+    this.preCampaign(); // nobody else can
+  }
+
+  /** Whether the message is one for this node to take in as Raft. */
+  private isAddressee(message: Message): boolean {
+    const isOwnGroup = this.addressing.isOfThisGroup(message);
+    if (isOwnGroup) this.strangers.delete(message.from);
+    else this.strangers.add(message.from);
+    if (isOwnGroup && this.addressing.isForThisIncarnation(message)) return true;
+    const isLeaders = message.type === 'append-entries' || message.type === 'snapshot-chunk';
+    if (isOwnGroup && isLeaders && message.term >= this.currentTerm) this.newcomer.missed(message.from);
+    this.misdirectedCount++;
+    return false;
   }
 
   // --- what the node knows now
@@ -167,6 +244,18 @@ export class RaftCore {
     return this.refusedCount;
   }
 
+  /** Messages meant for another incarnation of this node, or of another group: they were passed over. */
+  get misdirectedMessages(): number {
+    return this.misdirectedCount;
+  }
+
+  /** Where this node stands with its group, and what keeps it from being a member. */
+  get standing(): Standing {
+    const { nodeId, log, newcomer, encounters, strangers, knownLeader: leaderId } = this;
+    const { incarnation } = this.addressing;
+    return standingOf({ nodeId, incarnation, log, newcomer, encounters, strangers, leaderId });
+  }
+
   /** Term of an entry that was not compacted. */
   termAt(index: number): number | undefined {
     return this.log.term(index);
@@ -207,6 +296,8 @@ export class RaftCore {
   tick(): void {
     this.voter.tick();
     this.persistence.tick();
+    this.encounters.tick();
+    if (this.newcomer.tick()) this.introduceItself();
     if (this.leader && this.persistence.isHung) this.handOverAndLeave();
     else if (this.leader) {
       if (!this.leader.tick()) this.becomeFollower(this.currentTerm, undefined);
@@ -251,14 +342,8 @@ export class RaftCore {
    */
   readIndex(requestId: number): boolean {
     if (this.leader) return this.leader.addRead(this.nodeId, requestId);
-    if (this.knownLeader === undefined) return false;
-    this.persistence.send({
-      type: 'read-index-request',
-      from: this.nodeId,
-      to: this.knownLeader,
-      term: this.currentTerm,
-      requestId,
-    });
+    if (this.knownLeader === undefined || this.newcomer.isEmpty) return false;
+    this.persistence.send({ type: 'read-index-request', ...this.addressTo(this.knownLeader), requestId });
     return true;
   }
 
@@ -289,12 +374,15 @@ export class RaftCore {
   step(message: Message): void {
     const fault = message.to === this.nodeId ? messageFault(message) : 'it is for another node';
     if (fault !== undefined || message.from === this.nodeId) return this.refuse(message, fault ?? 'it is its own');
+    if (!this.isAddressee(message)) return;
+    if (message.type === 'introduction') return this.onIntroduction(message);
+    if (message.type === 'introduction-reply') return this.onAcquaintance(message);
     if (message.term > this.currentTerm) {
       if (this.voter.disregards(message, this.sight())) return;
       this.becomeFollower(message.term, undefined);
     }
     if (message.term < this.currentTerm) {
-      const answer = staleAnswer(message, this.currentTerm);
+      const answer = staleAnswer(message, this.addressing.reply(message, this.currentTerm));
       if (answer) this.promise(answer);
       return;
     }
@@ -302,11 +390,11 @@ export class RaftCore {
       case 'request-pre-vote':
         return this.onRequestPreVote(message);
       case 'pre-vote-reply':
-        return this.onVote(message.granted && this.currentRole === 'pre-candidate', message.from);
+        return this.onVote(message.granted && this.currentRole === 'pre-candidate', message);
       case 'request-vote':
         return this.onRequestVote(message);
       case 'request-vote-reply':
-        return this.onVote(message.granted && this.currentRole === 'candidate', message.from);
+        return this.onVote(message.granted && this.currentRole === 'candidate', message);
       case 'append-entries':
         return this.onAppendEntries(message);
       case 'append-entries-accepted':
@@ -387,8 +475,13 @@ export class RaftCore {
     this.persistence.promise(message, this.termAndVote());
   }
 
-  private addressTo(to: NodeId): { readonly from: NodeId; readonly to: NodeId; readonly term: number } {
-    return { from: this.nodeId, to, term: this.currentTerm };
+  /** To the incarnation that the configuration names. */
+  private addressTo(to: NodeId): Address {
+    return this.addressing.to(to, incarnationOf(this.log.configuration, to), this.currentTerm);
+  }
+
+  private replyTo(message: Message): Address {
+    return this.addressing.reply(message, this.currentTerm);
   }
 
   // --- roles
@@ -414,14 +507,15 @@ export class RaftCore {
   private isElectable(): boolean {
     if (this.persistence.isHung) return false; // its own vote would never count
     const { configuration, configurationIndex, commitIndex } = this.log;
-    if (isVoter(configuration, this.nodeId)) return true;
-    return configurationIndex > commitIndex && isVoter(this.log.configurationAt(commitIndex), this.nodeId);
+    const { nodeId, incarnation } = this.addressing;
+    if (isVoter(configuration, nodeId, incarnation)) return true;
+    return configurationIndex > commitIndex && isVoter(this.log.configurationAt(commitIndex), nodeId, incarnation);
   }
 
   /** Asks whether an election could be won; nothing is raised, so nobody is disturbed (thesis, section 9.6). */
   private preCampaign(): void {
     this.beginElection('pre-candidate');
-    this.tally!.grant(this.nodeId);
+    this.tally!.grant(this.nodeId, this.addressing.incarnation);
     if (this.tally!.hasWon()) return this.campaign(false);
     this.preVoteRepetitions = Math.floor(this.options.electionTicks / 2);
     this.askForPreVotes();
@@ -462,14 +556,13 @@ export class RaftCore {
 
   private becomeLeader(): void {
     invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');
-    const { nodeId, limits, currentTerm: term } = this;
+    const { nodeId, addressing, encounters, limits, currentTerm: term } = this;
     const { electionTicks, heartbeatTicks } = this.options;
     this.currentRole = 'leader';
     this.knownLeader = nodeId;
     this.tally = undefined;
-    this.leader = new Leader({ nodeId, term, electionTicks, heartbeatTicks, limits }, this.log, (message) =>
-      this.persistence.send(message),
-    );
+    const options = { nodeId, addressing, encounters, term, electionTicks, heartbeatTicks, limits };
+    this.leader = new Leader(options, this.log, (message) => this.persistence.send(message));
   }
 
   // --- election
@@ -480,25 +573,25 @@ export class RaftCore {
 
   private onRequestPreVote(message: RequestPreVote): void {
     const granted = this.voter.wouldVote(message, this.sight());
-    this.promise({ type: 'pre-vote-reply', ...this.addressTo(message.from), granted });
+    this.promise({ type: 'pre-vote-reply', ...this.replyTo(message), granted });
   }
 
   private onRequestVote(message: RequestVote): void {
     const granted = this.voter.giveVote(message, this.sight());
     if (granted && this.currentRole === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);
-    this.promise({ type: 'request-vote-reply', ...this.addressTo(message.from), granted });
+    this.promise({ type: 'request-vote-reply', ...this.replyTo(message), granted });
   }
 
-  private onVote(granted: boolean, voter: NodeId): void {
+  private onVote(granted: boolean, { from, fromIncarnation }: Message): void {
     if (!this.tally || !granted) return;
-    this.tally.grant(voter);
+    this.tally.grant(from, fromIncarnation);
     this.finishElection();
   }
 
   /** A candidate's own vote counts once it cannot forget it. */
   private countOwnVote(): void {
     if (this.currentRole !== 'candidate' || this.persistence.durableTerm !== this.currentTerm) return;
-    this.tally!.grant(this.nodeId);
+    this.tally!.grant(this.nodeId, this.addressing.incarnation);
     this.finishElection();
   }
 
@@ -514,7 +607,7 @@ export class RaftCore {
     if (!this.followsLeader(message)) return;
     const outcome = acceptEntries(this.log, message);
     const { previousIndex, round } = message;
-    const address = this.addressTo(message.from);
+    const address = this.replyTo(message);
     if (outcome.type === 'contradiction') return this.refuse(message, 'it contradicts what is committed here');
     if (outcome.type === 'accepted')
       return this.promise({ type: 'append-entries-accepted', ...address, matchIndex: outcome.matchIndex, round });
@@ -570,8 +663,9 @@ export class RaftCore {
     this.answerChunk(chunk, this.snapshot.onStored(chunk, received, isCurrent));
   }
 
-  private answerChunk({ from, metadata }: SnapshotChunk, progress: SnapshotProgress | undefined): void {
-    const address = this.addressTo(from);
+  private answerChunk(chunk: SnapshotChunk, progress: SnapshotProgress | undefined): void {
+    const { metadata } = chunk;
+    const address = this.replyTo(chunk);
     if (progress?.type === 'covered')
       return this.promise({
         type: 'append-entries-accepted',

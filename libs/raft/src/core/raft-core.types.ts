@@ -1,5 +1,14 @@
 import type { Random } from '@concordat/foundation';
-import type { Configuration, Entry, HardState, Member, NodeId, SnapshotMetadata } from './types.js';
+import type {
+  Configuration,
+  Entry,
+  GroupId,
+  HardState,
+  Incarnation,
+  MemberDescription,
+  NodeId,
+  SnapshotMetadata,
+} from './types.js';
 
 /** `pre-candidate` asks whether an election would make sense before it raises the term (thesis, 9.6). */
 export type RaftRole = 'leader' | 'follower' | 'candidate' | 'pre-candidate';
@@ -49,11 +58,14 @@ export const DEFAULT_LIMITS: CoreLimits = {
 /** What a core is made from: who it is, what its disk had, and how time is measured. */
 export interface RaftCoreOptions {
   readonly nodeId: NodeId;
-  /**
-   * The group as it begins, for a node with an empty log: written to it as its first entry. Empty for a node that
-   * joins a running group.
-   */
-  readonly bootstrapMembers: readonly Member[];
+  /** of the node's directory */
+  readonly incarnation: Incarnation;
+  /** where a node with an empty log finds the group: this node and the others. Default: nowhere, it waits for a leader */
+  readonly members?: readonly MemberDescription[];
+  /** whether a node with an empty log founds a group with `members`, once all of them agree. Default false */
+  readonly founds?: boolean;
+  /** the id that a group gets if this node founds one: random, a new one each time. Default: it founds none */
+  readonly newGroupId?: GroupId;
   readonly random: Random;
   /** a follower waits between n and 2n-1 ticks for a leader */
   readonly electionTicks: number;

@@ -1,3 +1,5 @@
+import type { Address, Addressing } from './addressing.js';
+import { incarnationOf } from './configuration.js';
 import { entrySizeBytes } from './log.js';
 import type { RaftLog } from './log.js';
 import { Progress } from './progress.js';
@@ -9,6 +11,7 @@ import type {
   AppendEntries,
   AppendEntriesAccepted,
   AppendEntriesRefused,
+  Incarnation,
   Message,
   NodeId,
   SnapshotChunk,
@@ -20,6 +23,7 @@ const SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS = 20;
 
 export interface ReplicationOptions extends WindowLimits {
   readonly nodeId: NodeId;
+  readonly addressing: Addressing;
   readonly term: number;
   /** a message carries at least one entry if there is one, else as many as fit */
   readonly maxMessageBytes: number;
@@ -56,9 +60,11 @@ export class Replication {
   /** Follows the configuration in force: every member but the leader itself gets the log. */
   reconfigure(): void {
     const { members } = this.log.configuration;
-    for (const { nodeId } of members) {
-      if (nodeId !== this.options.nodeId && !this.followers.has(nodeId))
-        this.followers.set(nodeId, new Progress(nodeId, this.log.lastIndex, this.options.electionTicks, this.options));
+    for (const { nodeId, incarnation } of members) {
+      if (nodeId === this.options.nodeId) continue;
+      const follower = this.followers.get(nodeId);
+      const isKnown = follower && (incarnation === 0 || follower.incarnation === incarnation);
+      if (!isKnown) this.follow(nodeId, incarnation);
     }
     for (const follower of this.followers.values()) {
       if (members.some(({ nodeId }) => nodeId === follower.nodeId)) continue;
@@ -66,6 +72,15 @@ export class Replication {
       this.sendings.delete(follower.nodeId);
       if (follower.state === 'replicate') this.departing.push(follower);
     }
+  }
+
+  /** From the beginning: nothing is known of what that incarnation has. */
+  private follow(nodeId: NodeId, incarnation: Incarnation): Progress {
+    const { electionTicks } = this.options;
+    const follower = new Progress(nodeId, incarnation, this.log.lastIndex, electionTicks, this.options);
+    this.followers.set(nodeId, follower);
+    this.sendings.delete(nodeId);
+    return follower;
   }
 
   progressOf(nodeId: NodeId): Progress | undefined {
@@ -84,6 +99,16 @@ export class Replication {
   /** Alive, and not behind by more than it makes good within an election timeout. */
   hasCaughtUp(progress: Progress): boolean {
     return this.isActive(progress) && progress.catchUp.hasCaughtUp();
+  }
+
+  isActiveNode(nodeId: NodeId): boolean {
+    const follower = this.followers.get(nodeId);
+    return follower !== undefined && this.isActive(follower);
+  }
+
+  hasCaughtUpNode(nodeId: NodeId): boolean {
+    const follower = this.followers.get(nodeId);
+    return follower !== undefined && this.hasCaughtUp(follower);
   }
 
   // --- quorums
@@ -196,9 +221,19 @@ export class Replication {
     if (this.heard(answer)) this.sendings.get(answer.from)?.answered(answer);
   }
 
-  private heard({ from }: Message): Progress | undefined {
-    const follower = this.followers.get(from);
-    if (follower) follower.ticksSinceHeard = 0;
+  /**
+   * Only the incarnation that the configuration names counts. A learner that was added before it was heard of is
+   * whoever answers, and is followed anew should it begin with an empty directory again.
+   */
+  private heard({ from, fromIncarnation }: Message): Progress | undefined {
+    let follower = this.followers.get(from);
+    if (!follower) return undefined;
+    if (follower.incarnation !== fromIncarnation) {
+      if (incarnationOf(this.log.configuration, from) !== 0) return undefined;
+      if (follower.incarnation === 0) follower.incarnation = fromIncarnation;
+      else follower = this.follow(from, fromIncarnation);
+    }
+    follower.ticksSinceHeard = 0;
     return follower;
   }
 
@@ -294,15 +329,17 @@ export class Replication {
     follower.sentRound = this.round;
     this.send({
       type: 'append-entries',
-      from: this.options.nodeId,
-      to: follower.nodeId,
-      term: this.options.term,
+      ...this.addressTo(follower),
       previousIndex,
       previousTerm: previousIndex === 0 ? 0 : this.log.term(previousIndex)!,
       entries,
       commitIndex: this.log.commitIndex,
       round: this.round,
     });
+  }
+
+  private addressTo({ nodeId, incarnation }: Progress): Address {
+    return this.options.addressing.to(nodeId, incarnation, this.options.term);
   }
 
   // --- snapshots
@@ -323,7 +360,7 @@ export class Replication {
     if (!chunk) return sending.vanished();
     if (!sending.read(chunk)) return;
     const { metadata, sizeBytes, checksum, offset, data } = chunk;
-    const address = { from: this.options.nodeId, to, term: this.options.term };
+    const address = this.addressTo(this.followers.get(to)!);
     this.send({ type: 'snapshot-chunk', ...address, metadata, sizeBytes, checksum, offset, data });
   }
 }

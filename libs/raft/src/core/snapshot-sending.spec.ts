@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
+import { between } from './testing/members.js';
 import { SnapshotSending } from './snapshot-sending.js';
 
 const TIMEOUT_TICKS = 10;
 const SIZE_BYTES = 1000;
 const IDENTITY = { index: 9, term: 2 };
-const metadata = { ...IDENTITY, configuration: { members: [], voters: [2], outgoing: [], learners: [] } };
+const metadata = { ...IDENTITY, configuration: { groupId: 1, members: [], voters: [2], outgoing: [], learners: [] } };
 
 /** A transfer whose receiver was asked what it has. */
 function askedFor(maxInflightChunks: number): SnapshotSending {
@@ -27,8 +28,7 @@ function send(sending: SnapshotSending): number[] {
 function answer(sending: SnapshotSending, nextOffset: number): void {
   sending.answered({
     type: 'snapshot-chunk-reply',
-    from: 2,
-    to: 1,
+    ...between(2, 1),
     term: 3,
     snapshotIndex: IDENTITY.index,
     snapshotTerm: IDENTITY.term,

@@ -1,15 +1,11 @@
-import type { Message, NodeId } from './types.js';
+import type { Address } from './addressing.js';
+import type { Message } from './types.js';
 
 /**
  * What whoever lives in an earlier term is told, so that it learns the present one (paper, section 5.1); undefined
  * for answers to what this node itself asked in an earlier term.
  */
-export function staleAnswer(message: Message, term: number): Message | undefined {
-  const address: { readonly from: NodeId; readonly to: NodeId; readonly term: number } = {
-    from: message.to,
-    to: message.from,
-    term,
-  };
+export function staleAnswer(message: Message, address: Address): Message | undefined {
   switch (message.type) {
     case 'request-pre-vote':
       return { type: 'pre-vote-reply', ...address, granted: false };

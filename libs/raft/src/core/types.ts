@@ -1,5 +1,15 @@
-/** A node of the group: a positive integer, never reused for another machine. */
+/** A node of the group: a positive integer. */
 export type NodeId = number;
+
+/**
+ * One data directory of a node: a random positive integer, made once when the directory is empty and durable from then
+ * on. A node that lost its directory has lost its promises (votes, acknowledgements) too, so the right to vote belongs
+ * to (node id, incarnation) and not to the id. 0 stands for one that is not known.
+ */
+export type Incarnation = number;
+
+/** One group from its founding on: a random positive integer, made once. 0 stands for none, or one not known. */
+export type GroupId = number;
 
 /** Terms, indices and ids are integers from 0 to this (2^48); whatever a message says beyond it is refused. */
 export const MAX_INTEGER = 2 ** 48;
@@ -15,8 +25,8 @@ export interface HardState {
   readonly commitIndex: number;
 }
 
-/** One node as the configuration knows it. */
-export interface Member {
+/** A node as a user names it. */
+export interface MemberDescription {
   readonly nodeId: NodeId;
   /** where its peers reach it, in the transport's own notation; at most 512 characters, opaque to Raft */
   readonly address: string;
@@ -26,11 +36,23 @@ export interface Member {
   readonly priority: number;
 }
 
+/** One node as the configuration knows it. */
+export interface Member extends MemberDescription {
+  /** whose votes and acknowledgements count; 0 only for a learner that was not heard of yet */
+  readonly incarnation: Incarnation;
+  /** takes the place of `incarnation` when the joint configuration is left; 0 except in between */
+  readonly nextIncarnation: Incarnation;
+  /** a learner that was a voter before it lost its directory: the leader promotes it when it has caught up */
+  readonly returning: boolean;
+}
+
 /**
  * Who belongs to the group (paper, section 6; thesis, chapter 4). While `outgoing` is not empty the configuration
  * is joint: elections and commits need a majority of `voters` and one of `outgoing`.
  */
 export interface Configuration {
+  /** the same in every configuration of a group */
+  readonly groupId: GroupId;
   /** exactly the nodes named in the lists below, ascending by id */
   readonly members: readonly Member[];
   readonly voters: readonly NodeId[];
@@ -74,6 +96,12 @@ export interface Snapshot {
 interface Envelope {
   readonly from: NodeId;
   readonly to: NodeId;
+  /** of the sender */
+  readonly fromIncarnation: Incarnation;
+  /** whom it is meant for; 0: whoever has that id now */
+  readonly toIncarnation: Incarnation;
+  /** of the group that the sender belongs to, or answers; 0 where it belongs to none yet */
+  readonly groupId: GroupId;
   /** the sender's current term */
   readonly term: number;
 }
@@ -177,6 +205,29 @@ export interface ReadIndexReply extends Envelope {
   readonly index: number;
 }
 
+/**
+ * A node that the group does not know under its incarnation says who it is, and asks who is there: its directory is
+ * empty, or its group goes on with another incarnation of it.
+ */
+export interface Introduction extends Envelope {
+  readonly type: 'introduction';
+  /** 0: its directory is empty */
+  readonly lastLogIndex: number;
+  /** fingerprint of the list of members that it would found a group with; 0: it founds none */
+  readonly founders: number;
+}
+
+/** What whoever was introduced to a node is told of its side. */
+export interface IntroductionReply extends Envelope {
+  readonly type: 'introduction-reply';
+  readonly lastLogIndex: number;
+  readonly founders: number;
+  /** 0 while it knows none */
+  readonly leaderId: NodeId;
+  /** the incarnation under which its configuration names the asker; 0: it does not */
+  readonly knownIncarnation: Incarnation;
+}
+
 /** One union for all that nodes say to each other; no field's meaning depends on another's value. */
 export type Message =
   | RequestPreVote
@@ -190,4 +241,6 @@ export type Message =
   | SnapshotChunkReply
   | TimeoutNow
   | ReadIndexRequest
-  | ReadIndexReply;
+  | ReadIndexReply
+  | Introduction
+  | IntroductionReply;

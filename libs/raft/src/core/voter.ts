@@ -57,6 +57,9 @@ export class Voter {
       case 'snapshot-chunk':
       case 'timeout-now':
         return false; // only a leader of that term sends them
+      case 'introduction':
+      case 'introduction-reply':
+        return true; // say nothing of terms
       default:
         return unreachable(message, 'message');
     }

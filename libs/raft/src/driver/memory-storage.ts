@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { CodedError, invariant } from '@concordat/foundation';
 import type { Clock } from '@concordat/foundation';
-import type { Entry, HardState, Snapshot, SnapshotMetadata } from '../core/types.js';
+import type { Entry, HardState, Incarnation, Snapshot, SnapshotMetadata } from '../core/types.js';
 import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState, TakenSnapshot } from './ports.js';
 
 /** How slow the disk is; without options it is immediate. */
@@ -9,6 +9,8 @@ export interface MemoryStorageOptions {
   /** with `delayMs`: every call that writes takes that long */
   readonly clock?: Clock;
   readonly delayMs?: () => number;
+  /** which of the disks of its node this is; default 1 */
+  readonly incarnation?: Incarnation;
 }
 
 /** The storage was closed while a write waited for room; it was not done. */
@@ -64,7 +66,12 @@ export class MemoryStorage implements RaftStorage {
   stored(): StoredState {
     const { hardState, snapshot, entries } = this.disk;
     const covered = snapshot?.metadata.index ?? 0;
-    return { hardState, snapshot, entries: entries.filter((entry) => entry.index > covered) };
+    return {
+      incarnation: this.options.incarnation ?? 1,
+      hardState,
+      snapshot,
+      entries: entries.filter((entry) => entry.index > covered),
+    };
   }
 
   /**

@@ -1,8 +1,19 @@
 import { EMPTY_CONFIGURATION } from '../core/configuration.js';
 import type { RaftCore } from '../core/raft-core.js';
+import type { Standing } from '../core/standing.js';
 import type { NodeId } from '../core/types.js';
 import type { RaftTransport } from './ports.js';
 import type { PeerStatus, RaftStatus } from './raft-node.types.js';
+
+/** Before the storage was read. */
+const NOT_READ: Standing = {
+  kind: 'joining',
+  incarnation: 0,
+  groupId: 0,
+  forgetful: [],
+  strangers: [],
+  obstacle: undefined,
+};
 
 export interface StatusSources {
   readonly nodeId: NodeId;
@@ -34,7 +45,9 @@ export function nodeStatus(sources: StatusSources): RaftStatus {
       .map((member) => peerStatus(sources, member.nodeId)),
     transferTarget: core?.transferTarget,
     spaceLack,
+    standing: core?.standing ?? NOT_READ,
     refusedMessages: core?.refusedMessages ?? 0,
+    misdirectedMessages: core?.misdirectedMessages ?? 0,
   };
 }
 
@@ -54,5 +67,7 @@ function peerStatus({ core, transport, isAlive }: StatusSources, nodeId: NodeId)
 export function statusSummary({ isAlive, core, appliedIndex, spaceLack }: StatusSources): string {
   if (!isAlive || !core) return 'stopped';
   const ready = core.role === 'leader' && appliedIndex >= core.noOpIndex;
-  return `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready} ${core.configurationIndex} ${spaceLack ?? ''}`;
+  const { kind, obstacle } = core.standing;
+  const place = `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready} ${core.configurationIndex}`;
+  return `${place} ${spaceLack ?? ''} ${kind} ${obstacle ?? ''}`;
 }

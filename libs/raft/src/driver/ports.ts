@@ -1,7 +1,9 @@
-import type { Entry, HardState, Message, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
+import type { Entry, HardState, Incarnation, Message, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
 
 /** What a node finds on its disk when it starts. */
 export interface StoredState {
+  /** of the directory: made at random when it was empty, and the same ever after */
+  readonly incarnation: Incarnation;
   readonly hardState: HardState;
   readonly snapshot: Snapshot | undefined;
   /** entries after the snapshot, contiguous */
@@ -54,7 +56,10 @@ export interface ReceivedSnapshot {
  * with false, `receiveSnapshotChunk` takes nothing, and `onSpace` tells of it.
  */
 export interface RaftStorage {
-  /** Opens the directory, repairs a torn tail and reads everything back. Called once, first. */
+  /**
+   * Opens the directory, repairs a torn tail and reads everything back. An empty one gets its incarnation, durably.
+   * Called once, first.
+   */
   open(): Promise<StoredState>;
   /**
    * Makes hard state and entries durable with one fsync; resolved means durable. Entries at or below an index

@@ -5,7 +5,7 @@ import { group, idOf, type GroupNode, type GroupOptions, type NodeGroup } from '
 const encoder = new TextEncoder();
 
 /** Snapshots early, no tail of the log behind them, and pieces so small that a snapshot takes many. */
-const SMALL_PIECES: GroupOptions = { snapshotAfterBytes: 400, limits: { snapshotChunkBytes: 50 } };
+const SMALL_PIECES: GroupOptions = { snapshotAfterBytes: 1000, limits: { snapshotChunkBytes: 50 } };
 
 /** A leader whose log is compacted, and a follower that stands still since before that. */
 async function leaderAndLateFollower(nodes: NodeGroup): Promise<{ leader: GroupNode; lateId: number }> {

@@ -1,6 +1,7 @@
 import { errorMessage, invariant, randomInteger, silentLogger } from '@concordat/foundation';
 import type { Logger, Timer } from '@concordat/foundation';
 import type { MembershipChange } from '../core/membership.js';
+import { randomId } from '../core/random-id.js';
 import { RaftCore } from '../core/raft-core.js';
 import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';
 import { MAX_INTEGER } from '../core/types.js';
@@ -71,6 +72,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private tickTimer: Timer | undefined;
   private backlogTimer: Timer | undefined;
   private notified = '';
+  private toldObstacle: string | undefined;
   private killed = false;
   private stopping: Promise<void> | undefined;
 
@@ -118,7 +120,10 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const metadata = stored.snapshot?.metadata;
     const core = new RaftCore({
       nodeId,
-      bootstrapMembers: join ? [] : members,
+      incarnation: stored.incarnation,
+      members,
+      founds: join !== true,
+      newGroupId: randomId(random),
       random,
       electionTicks: this.electionTicks,
       heartbeatTicks: this.options.heartbeatTicks ?? DEFAULT_HEARTBEAT_TICKS,
@@ -268,6 +273,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       this.guard((core) => {
         this.handOver.tick(core);
         core.tick();
+        this.tellObstacle(core);
         this.tickReads(core);
         if (!this.disk.look(core)) return;
         this.proposals.loseBehind(this.applier.appliedIndex); // all of that waits for the disk, committed or not
@@ -368,7 +374,11 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   /** A leader that has committed nothing in its term yet is asked again when it has. */
   private canAskForReads(core: RaftCore): boolean {
-    return core.leaderId !== undefined && (core.role !== 'leader' || core.commitIndex >= core.noOpIndex);
+    return (
+      core.leaderId !== undefined &&
+      core.lastIndex > 0 &&
+      (core.role !== 'leader' || core.commitIndex >= core.noOpIndex)
+    );
   }
 
   private readConfirmed(requestId: number, index: number): void {
@@ -480,6 +490,16 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   onStatusChange(listener: (status: RaftStatus) => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
+  }
+
+  private tellObstacle({ standing }: RaftCore): void {
+    const { kind, obstacle } = standing;
+    if (obstacle === this.toldObstacle) return;
+    this.toldObstacle = obstacle;
+    const { nodeId } = this.options;
+    if (obstacle === undefined) this.logger.info(`raft node ${nodeId} is a member of its group`);
+    else if (kind === 'founding' || kind === 'joining') this.logger.info(`raft node ${nodeId} waits: ${obstacle}`);
+    else this.logger.warn(`raft node ${nodeId} cannot serve: ${obstacle}`);
   }
 
   private notify(): void {

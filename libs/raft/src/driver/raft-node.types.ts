@@ -2,20 +2,22 @@ import type { Clock, Logger, Random } from '@concordat/foundation';
 import type { MembershipChange } from '../core/membership.js';
 import type { ProgressState } from '../core/progress.js';
 import type { CoreLimits, RaftRole } from '../core/raft-core.types.js';
-import type { Configuration, Member, NodeId } from '../core/types.js';
+import type { Standing } from '../core/standing.js';
+import type { Configuration, MemberDescription, NodeId } from '../core/types.js';
 import type { PeerMetrics, RaftStorage, RaftTransport, StateMachine } from './ports.js';
 
 /** What a node is made from: its place in the group, its ports, and its measures of time and size. */
 export interface RaftNodeOptions<Result> {
   readonly nodeId: NodeId;
   /**
-   * The group as it begins, this node among its voters: the same on every one of them. It is written to the log by
-   * a node whose storage is empty; afterwards the log says who belongs to the group, and this is not looked at.
+   * The group as it begins, this node among its voters: the same on every one of them. It is founded once all of them
+   * have been heard and none has a past; afterwards the log says who belongs to the group, and this only says where a
+   * node whose storage is empty finds it.
    */
-  readonly members: readonly Member[];
+  readonly members: readonly MemberDescription[];
   /**
-   * This node joins a group that runs already: it waits until a leader has added it, and `members` only say where
-   * the group is. Looked at only while its storage is empty. Default false.
+   * This node founds no group: it waits until a leader has added it, or has taken it back if its storage was lost, and
+   * `members` only say where the group is. Looked at only while its storage is empty. Default false.
    */
   readonly join?: boolean;
   readonly storage: RaftStorage;
@@ -75,6 +77,8 @@ export interface RaftStatus {
   readonly leaderReady: boolean;
   /** in force on this node: the last one in its log, committed or not */
   readonly configuration: Configuration;
+  /** whether the group knows this node's directory, and what keeps it from that */
+  readonly standing: Standing;
   /** all members but this node */
   readonly peers: readonly PeerStatus[];
   /** leader only: to whom leadership is being transferred */
@@ -83,6 +87,8 @@ export interface RaftStatus {
   readonly spaceLack: string | undefined;
   /** messages that contradicted the protocol and were ignored, since the start */
   readonly refusedMessages: number;
+  /** messages that were meant for another directory of this node, or came from another group, since the start */
+  readonly misdirectedMessages: number;
 }
 
 /** Where a proposal stands in the log, and what the state machine made of it. */

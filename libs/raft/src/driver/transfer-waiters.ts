@@ -1,3 +1,4 @@
+import { isMember } from '../core/configuration.js';
 import type { RaftCore } from '../core/raft-core.js';
 import type { NodeId } from '../core/types.js';
 import { NotLeaderError, TransferFailedError, TransferRefusedError } from './errors.js';
@@ -25,7 +26,10 @@ export class TransferWaiters {
   advance(core: RaftCore): void {
     if (this.waiters.length === 0) return;
     const isTransferring = core.transferTarget !== undefined;
-    if (isTransferring || core.leaderId === undefined) return;
+    const hearsNobody = core.leaderId === undefined;
+    // A leader that was voted out meanwhile never hears who came after it.
+    if (hearsNobody && !isMember(core.configuration, core.nodeId)) return this.rejectAll();
+    if (isTransferring || hearsNobody) return;
     const waiters = this.waiters;
     this.waiters = [];
     for (const { target, resolve, reject } of waiters) {

@@ -1,6 +1,6 @@
 import type { RaftCore } from '../core/raft-core.js';
 import type { RaftRole } from '../core/raft-core.types.js';
-import type { Configuration, Entry, NodeId, SnapshotMetadata } from '../core/types.js';
+import type { Configuration, Entry, Incarnation, NodeId, SnapshotMetadata } from '../core/types.js';
 import { ConfigurationChecker } from './configuration-checker.js';
 import type { DurableRecord } from './durable-record.js';
 import { isQuorum } from './quorum-rule.js';
@@ -38,6 +38,8 @@ function digestOf({ kind, data }: Entry): number {
 export class ClusterChecker {
   readonly configurations = new ConfigurationChecker();
   private readonly records = new Map<NodeId, DurableRecord>();
+  /** of directories that were lost: what they had acknowledged by then may still be counted, once */
+  private readonly buried = new Map<string, DurableRecord>();
   private readonly leaders = new Map<number, NodeId>();
   private readonly entries = new Map<number, KnownEntry>();
   /** by index - 1: the entry's term, and the term of whoever committed it */
@@ -55,6 +57,19 @@ export class ClusterChecker {
 
   register(nodeId: NodeId, record: DurableRecord): void {
     this.records.set(nodeId, record);
+  }
+
+  /** The directory of a node is lost; `record` is of the empty one in its place. */
+  wiped(nodeId: NodeId, record: DurableRecord): void {
+    const before = this.records.get(nodeId);
+    if (before?.incarnation !== undefined) this.buried.set(`${nodeId} ${before.incarnation}`, before);
+    this.records.set(nodeId, record);
+  }
+
+  /** The one that has the rights of a voter in a configuration, if it is there. */
+  private rightful(configuration: Configuration, voter: NodeId): DurableRecord | undefined {
+    const record = this.records.get(voter);
+    return record?.incarnation === namedIncarnation(configuration, voter) ? record : undefined;
   }
 
   /** The machine exists no more, and nor does what it held. */
@@ -138,6 +153,7 @@ export class ClusterChecker {
   writing(nodeId: NodeId, record: DurableRecord, entries: readonly Entry[]): void {
     const first = entries[0];
     if (!first) return;
+    if (first.index === 1) this.foundedAnew(first);
     this.checkReplaced(nodeId, record, first.index, entries);
     let previousTerm = first.index === 1 ? 0 : record.handed.term(first.index - 1);
     for (const entry of entries) {
@@ -145,6 +161,16 @@ export class ClusterChecker {
       previousTerm = entry.term;
       if (entry.kind === 'configuration') this.configurations.written(entry);
     }
+  }
+
+  /** Whoever founded the group crashed before its first entry was durable: then it was never sent, and another one is. */
+  private foundedAnew(first: Entry): void {
+    const known = this.entries.get(TERM_RANGE + first.term);
+    const isDurable = [...this.records.values()].some((record) => record.holds(1, first.term));
+    if (!known || known.digest === digestOf(first) || isDurable) return;
+    this.entries.delete(TERM_RANGE + first.term);
+    this.committed.length = 0;
+    this.configurations.foundedAnew();
   }
 
   private checkMatching(nodeId: NodeId, entry: Entry, previousTerm: number | undefined): void {
@@ -198,12 +224,17 @@ export class ClusterChecker {
   /** Whoever commits first counts; the first entry of a group is the same on all by decree. */
   private checkQuorum(nodeId: NodeId, core: RaftCore, seen: Sighting, index: number, term: number): void {
     if (index === 1) return;
-    const holds = (voter: NodeId): boolean => this.records.get(voter)?.holds(index, term) ?? false;
+    const holds =
+      (configuration: Configuration) =>
+      (voter: NodeId): boolean => {
+        const buried = this.buried.get(`${voter} ${namedIncarnation(configuration, voter)}`);
+        return (this.rightful(configuration, voter) ?? buried)?.holds(index, term) ?? false;
+      };
     const own = this.configurations.standingAt(index, term);
     const inForce = own ? [own] : [core.configuration, seen.configuration ?? core.configuration];
-    if (inForce.some((configuration) => isQuorum(configuration, holds))) return;
+    if (inForce.some((configuration) => isQuorum(configuration, holds(configuration)))) return;
     const { voters, outgoing } = inForce[0]!;
-    const holders = [...this.records.keys()].filter(holds);
+    const holders = [...this.records.keys()].filter(holds(inForce[0]!));
     throw new Violation(
       'committed on a quorum',
       `node ${nodeId} commits ${index} of term ${term}, durable on ${holders.join(', ')} of ${voters.join(', ')}` +
@@ -220,9 +251,10 @@ export class ClusterChecker {
     for (const [candidate, record] of this.records) {
       const configuration = this.configurations.ofRecord(record);
       if (!configuration || record.holds(index, term)) continue;
+      if (record.incarnation !== namedIncarnation(configuration, candidate)) continue; // it cannot be elected
       const { end } = record;
       const wouldVote = (voter: NodeId): boolean => {
-        const own = this.records.get(voter)?.end;
+        const own = this.rightful(configuration, voter)?.end;
         return own !== undefined && (end.term > own.term || (end.term === own.term && end.index >= own.index));
       };
       if (isQuorum(configuration, wouldVote))
@@ -239,7 +271,7 @@ export class ClusterChecker {
     // The second half of a change is appended by itself, and may be younger than the call.
     const index = core.configurationIndex === core.lastIndex ? core.lastIndex - 1 : core.lastIndex;
     const term = core.termAt(index);
-    const record = this.records.get(target);
+    const record = this.rightful(core.configuration, target);
     if (record && term !== undefined && !record.holds(index, term))
       throw new Violation('transfer', `node ${nodeId} hands over to node ${target}, which lacks the entry at ${index}`);
   }
@@ -259,4 +291,9 @@ export class ClusterChecker {
       throw new Violation('state machine safety', `a snapshot of node ${nodeId} ends at ${index} of term ${term}`);
     this.configurations.checkSnapshot(nodeId, index, configuration);
   }
+}
+
+/** Whose promises count under that id: looked up here, not by the library that is checked. */
+function namedIncarnation({ members }: Configuration, voter: NodeId): Incarnation | undefined {
+  return members.find(({ nodeId }) => nodeId === voter)?.incarnation;
 }

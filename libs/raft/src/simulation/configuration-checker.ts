@@ -27,6 +27,12 @@ export class ConfigurationChecker {
     return Math.max(0, this.committedOnes.length - 1);
   }
 
+  /** The first entry was never durable anywhere, and nothing followed on it. */
+  foundedAnew(): void {
+    this.standing.clear();
+    this.committedOnes.length = 0;
+  }
+
   /** An entry that holds a configuration goes to some disk. */
   written({ index, term, data }: Entry): void {
     const key = `${index} ${term}`;

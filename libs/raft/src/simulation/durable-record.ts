@@ -1,4 +1,4 @@
-import type { Entry, HardState, Message, NodeId } from '../core/types.js';
+import type { Entry, HardState, Incarnation, Message, NodeId } from '../core/types.js';
 import type { StoredState } from '../driver/ports.js';
 import { TermLog } from './term-log.js';
 import { Violation } from './violation.js';
@@ -22,6 +22,9 @@ export class DurableRecord {
   private acknowledgedIndex = 0;
   private promisedTerm = 0;
   private promisedVote: { readonly term: number; readonly to: NodeId } | undefined;
+
+  /** of the disk; undefined before its first start */
+  incarnation: Incarnation | undefined;
 
   constructor(private readonly nodeId: NodeId) {}
 
@@ -104,6 +107,8 @@ export class DurableRecord {
       case 'timeout-now':
       case 'read-index-request':
       case 'read-index-reply':
+      case 'introduction':
+      case 'introduction-reply':
         return undefined; // promise nothing
     }
   }
@@ -134,7 +139,10 @@ export class DurableRecord {
   }
 
   /** The node reads its disk at a start. */
-  recovered({ hardState, snapshot, entries }: StoredState): void {
+  recovered({ incarnation, hardState, snapshot, entries }: StoredState): void {
+    if (this.incarnation !== undefined && incarnation !== this.incarnation)
+      this.violate(`forgot that it is incarnation ${this.incarnation}, its disk says ${incarnation}`);
+    this.incarnation = incarnation;
     const { promisedVote, acknowledged } = this;
     const snapshotIndex = snapshot?.metadata.index ?? 0;
     const term = Math.max(hardState.term, snapshot?.metadata.term ?? 0);
@@ -152,7 +160,7 @@ export class DurableRecord {
     this.adopt({ hardState, snapshot, entries });
   }
 
-  private adopt({ hardState, snapshot, entries }: StoredState): void {
+  private adopt({ hardState, snapshot, entries }: Omit<StoredState, 'incarnation'>): void {
     this.hardState = hardState;
     this.snapshot = { index: snapshot?.metadata.index ?? 0, term: snapshot?.metadata.term ?? 0 };
     this.durable.restart(this.snapshot.index);

@@ -1,5 +1,6 @@
 import type { Clients } from './clients.js';
 import type { Nemesis } from './nemesis.js';
+import { isQuorum } from './quorum-rule.js';
 import type { SimulatedNode } from './simulated-node.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
@@ -28,10 +29,41 @@ function hasLeader(world: World): boolean {
 function isSettled(world: World): boolean {
   const leader = world.leader()?.core;
   if (!leader || leader.configuration.outgoing.length > 0) return false;
+  if (leader.configuration.members.some(({ returning }) => returning)) return false;
   return livingMembers(world).every(
-    ({ core, machine }) =>
-      core?.term === leader.term && core.commitIndex === leader.lastIndex && machine?.appliedIndex === leader.lastIndex,
+    ({ core, machine, record }) =>
+      core?.standing.kind === 'member' &&
+      core.standing.incarnation === record.incarnation &&
+      core.term === leader.term &&
+      core.commitIndex === leader.lastIndex &&
+      machine?.appliedIndex === leader.lastIndex,
   );
+}
+
+/** Whether a quorum of every configuration that anybody goes by has its directories. */
+export function canRecover(world: World): boolean {
+  const known = [...world.nodes.values()].map(({ lastConfiguration }) => lastConfiguration);
+  return [world.committedConfiguration(), ...known].every((configuration) => {
+    if (configuration === undefined || configuration.members.length === 0) return true;
+    return isQuorum(configuration, (voter) => world.nodes.get(voter)?.hasRightsIn(configuration) ?? false);
+  });
+}
+
+/**
+ * Too many directories are lost: nobody may be elected any more, because what was committed may be in none of those
+ * that are left. An operator would have to act.
+ *
+ * @throws Violation
+ */
+export async function checkStandstill(world: World): Promise<void> {
+  world.count('standstill');
+  const { electionMs } = world;
+  await world.runUntil(() => false, LEADER_ELECTION_TIMEOUTS * electionMs); // a leader finds out that it has no quorum
+  const { elections, committedIndex } = world.checker;
+  await world.runUntil(() => false, 2 * LEADER_ELECTION_TIMEOUTS * electionMs);
+  if (world.checker.elections > elections || world.checker.committedIndex > committedIndex)
+    throw new Violation('election safety', `somebody leads without a quorum of directories: ${describe(world)}`);
+  if (world.leader()) throw new Violation('election safety', `a leader leads on without a quorum: ${describe(world)}`);
 }
 
 /**

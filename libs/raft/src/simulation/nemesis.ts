@@ -56,6 +56,7 @@ export class Nemesis {
       'restart-twice': () => scenarios.restartTwice(),
       'late-answers': () => scenarios.lateAnswers(),
       'hung-disk': () => scenarios.hungDisk(),
+      wipe: () => this.wipe(),
     };
     world.checker.onElection = () => this.meetLeader();
     this.scheduleNext();
@@ -250,9 +251,37 @@ export class Nemesis {
     return this.note(`a bit rots on node ${node.nodeId}: ${place ?? 'nothing is there yet'}`);
   }
 
+  /** A machine comes back with an empty directory. Not before the group has begun. */
+  private wipe(): boolean {
+    const { world } = this;
+    const node = randomItem(this.random, [...world.nodes.values()]);
+    if (world.checker.committedIndex === 0 || node.isLost) return false;
+    if (!world.profile.isReckless && !this.canForget()) return false;
+    node.wipe();
+    this.mend(randomItem(this.random, [0.2, 1, 4]), () => node.boot());
+    return this.note(`node ${node.nodeId} loses its directory`);
+  }
+
+  /** Whether all members have their rights, so that the group bears that one loses them. */
+  private canForget(): boolean {
+    const { world } = this;
+    const committed = world.committedConfiguration();
+    const configurations = [...world.nodes.values()].map(({ lastConfiguration }) => lastConfiguration ?? committed);
+    return (
+      this.canLose() &&
+      [committed, ...configurations].every(({ members }) =>
+        members.every(({ nodeId, returning }) => {
+          const node = world.nodes.get(nodeId);
+          return !returning && node !== undefined && !node.isLost && node.hasRightsIn({ ...committed, members });
+        }),
+      )
+    );
+  }
+
   /** Whether the group bears the loss of one more node's data: all others have theirs, and none is about to leave. */
   private canLose(): boolean {
     const { world, membership } = this;
+    if (world.checker.committedIndex < 2) return false; // one node alone may have written down that there is a group
     if (membership.pending > 0 || [...world.nodes.values()].some(({ disk }) => disk.isRotten)) return false;
     const committed = world.committedConfiguration();
     return [...world.nodes.values()].every(({ lastConfiguration }) => {

@@ -2,7 +2,7 @@ import { randomChance, randomInteger, randomItem, type Random } from '@concordat
 import type { CoreLimits } from '../core/raft-core.types.js';
 import type { Weather } from './simulated-network.js';
 
-/** Scenario families: each seed belongs to one, so every thirteen seeds cover all of them. */
+/** Scenario families: each seed belongs to one, so every fourteen seeds cover all of them. */
 export const FAMILIES = [
   'mixed',
   'elections',
@@ -17,6 +17,7 @@ export const FAMILIES = [
   'segments',
   'transfers',
   'mixed-3',
+  'forgetful',
 ] as const;
 
 export type Family = (typeof FAMILIES)[number];
@@ -42,7 +43,8 @@ export type FaultName =
   | 'restart-voters'
   | 'restart-twice'
   | 'late-answers'
-  | 'hung-disk';
+  | 'hung-disk'
+  | 'wipe';
 
 /** All that a seed decides before the run begins. Times in milliseconds. */
 export interface Profile {
@@ -72,6 +74,8 @@ export interface Profile {
   readonly faultyMs: number;
   readonly faultIntervalMs: number;
   readonly weights: Readonly<Record<FaultName, number>>;
+  /** directories are lost whether or not a quorum is left; what was committed must not be contradicted even so */
+  readonly isReckless: boolean;
 }
 
 const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
@@ -96,6 +100,7 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   'restart-twice': 0.3,
   'late-answers': 0,
   'hung-disk': 0,
+  wipe: 0.5,
 };
 
 /** What a family has more, or less, of. */
@@ -121,6 +126,7 @@ const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   churn: { membership: 20, 'crash-leader': 5, partition: 5, 'isolate-leader': 5 },
   segments: { 'crash-all': 4, crash: 6, 'disk-full': 4, 'slow-disk': 3, membership: 1 },
   transfers: { transfer: 14, 'slow-disk': 4, weather: 5, 'hung-disk': 2 },
+  forgetful: { wipe: 14, crash: 5, 'crash-all': 2, stop: 2, partition: 4, membership: 1, 'bit-rot': 0 },
 };
 
 /** Of the seeds about leases, those with late answers have no other fault: one would mend what the other has cut. */
@@ -144,6 +150,7 @@ const SIZES: Readonly<Record<Family, readonly number[]>> = {
   churn: [2, 3, 3, 4],
   segments: [1, 3],
   transfers: [3, 5, 4],
+  forgetful: [3, 3, 5, 4, 2],
 };
 
 function without(weights: Profile['weights']): Profile['weights'] {
@@ -203,6 +210,7 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     faultyMs: isLong ? ENDURANCE_HOURS * MS_PER_HOUR : electionMs * randomInteger(random, 30, 90),
     faultIntervalMs: isLong ? 90_000 : electionMs * randomItem(random, [0.5, 1, 2]),
     weights: { ...USUAL_WEIGHTS, ...WEIGHTS[family] },
+    isReckless: family === 'forgetful' && randomChance(random, 0.4),
     ...(hasLateAnswers && LATE_ANSWERS),
   };
 }

@@ -53,8 +53,8 @@ const DIRECTORY = '/data';
  *     down --boot--> up --crash, stop, failure--> down;  any --lose--> lost
  */
 export class SimulatedNode {
-  readonly disk: SimulatedDisk;
-  readonly record: DurableRecord;
+  disk: SimulatedDisk;
+  record: DurableRecord;
   private readonly rate: number;
   private readonly random: Random;
   private life: Life | undefined;
@@ -75,7 +75,7 @@ export class SimulatedNode {
     private readonly surroundings: NodeSurroundings,
     random: Random,
     private readonly members: readonly Member[],
-    private readonly joins: boolean,
+    private joins: boolean,
   ) {
     const { clock, profile, checker } = surroundings;
     this.random = random;
@@ -259,6 +259,24 @@ export class SimulatedNode {
 
   resume(): void {
     this.life?.process.resume();
+  }
+
+  /** The process ends, and its directory is gone: the next start finds an empty one. */
+  wipe(): void {
+    const { clock, profile, checker } = this.surroundings;
+    this.crash(true);
+    this.disk = new SimulatedDisk(clock, this.random);
+    this.disk.syncMs = profile.syncMs;
+    this.record = new DurableRecord(this.nodeId);
+    this.joins = true;
+    this.lastConfiguration = undefined;
+    checker.wiped(this.nodeId, this.record);
+  }
+
+  /** Whether its directory is the one whose votes count in that configuration. */
+  hasRightsIn({ members }: Configuration): boolean {
+    const named = members.find(({ nodeId }) => nodeId === this.nodeId);
+    return !this.lost && named !== undefined && named.incarnation === this.record.incarnation;
   }
 
   /** The machine is given up. */

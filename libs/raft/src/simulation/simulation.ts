@@ -1,6 +1,6 @@
 import { SeededRandom } from '@concordat/foundation';
 import { Clients } from './clients.js';
-import { checkHistory, checkRecovery } from './final-checks.js';
+import { canRecover, checkHistory, checkRecovery, checkStandstill } from './final-checks.js';
 import { Nemesis } from './nemesis.js';
 import { drawProfile, type Family } from './profile.js';
 import { Violation, type Rule } from './violation.js';
@@ -43,7 +43,8 @@ export async function simulate({ seed, nodes, print }: SimulationOptions): Promi
   try {
     await world.runUntil(() => false, profile.faultyMs);
     nemesis.cease();
-    await checkRecovery(world, nemesis, clients);
+    if (canRecover(world)) await checkRecovery(world, nemesis, clients);
+    else await checkStandstill(world);
     checkHistory(clients);
   } catch (error) {
     if (!(error instanceof Violation)) throw error;

@@ -98,7 +98,7 @@ export class World implements NodeSurroundings {
   }
 
   committedConfiguration(): Configuration {
-    return this.checker.configurations.latest?.configuration ?? votersOnly(this.founders);
+    return this.checker.configurations.latest?.configuration ?? votersOnly(this.founders, 0);
   }
 
   upNodes(): SimulatedNode[] {
@@ -132,6 +132,7 @@ export class World implements NodeSurroundings {
   failed(node: SimulatedNode, error: Error): void {
     this.trace.event(`node ${node.nodeId} stopped: ${error.message}`);
     if (error instanceof Violation) return this.violate(error);
+    this.lookAtLast(node);
     const { disk } = node;
     if (disk.isRotten && error instanceof LogCorruptedError) {
       this.count('rot refused');
@@ -143,6 +144,15 @@ export class World implements NodeSurroundings {
     disk.hasFailed = false;
     node.crash(false);
     this.later(REPAIR_ELECTION_TIMEOUTS * this.electionMs, () => node.boot());
+  }
+
+  /** What it did in the step in which it stopped is looked at as well. */
+  private lookAtLast(node: SimulatedNode): void {
+    try {
+      node.look();
+    } catch (violation) {
+      this.violate(violation);
+    }
   }
 
   /** The first one counts. */

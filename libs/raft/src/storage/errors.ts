@@ -68,7 +68,10 @@ export class StorageFormatError extends CodedError {
   readonly retryable = false;
 
   constructor(file: string, version: number) {
-    super(`${file} has format version ${version}, which this version cannot read.`, { details: { file, version } });
+    super(
+      `${file} has format version ${version}, which this version cannot read; use the version that wrote it, or begin with an empty directory.`,
+      { details: { file, version } },
+    );
   }
 }
 

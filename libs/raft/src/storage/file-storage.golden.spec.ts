@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { MemoryFileSystem } from './memory-file-system.js';
 import {
+  goldenIncarnation,
   goldenIncoming,
   goldenName,
   goldenOwner,
@@ -16,7 +17,7 @@ import { describeState, memoryDirectory, memoryStorage, receivedBytes, sendRest 
 
 const goldenDirectory = join(import.meta.dirname, 'testing', 'golden');
 /** Grows with every change of the format; none ever goes. */
-const versions = ['v2'];
+const versions = ['v3'];
 
 async function filesIn(directory: string): Promise<Map<string, Buffer>> {
   const names = (await readdir(directory)).sort();
@@ -42,6 +43,7 @@ describe('the files of a released format', () => {
     const state = await storage.open();
     const expected: unknown = JSON.parse(await readFile(join(goldenDirectory, `${version}.json`), 'utf8'));
     expect(JSON.parse(describeState(state))).toEqual(expected);
+    expect(state.incarnation).toBe(goldenIncarnation);
     expect([...new Set(state.entries.map(({ kind }) => kind))].sort()).toEqual(['configuration', 'no-op', 'normal']);
     expect(state.snapshot?.metadata.configuration.outgoing).not.toEqual([]);
 
@@ -57,6 +59,17 @@ describe('the files of a released format', () => {
     await expect(
       memoryStorage(MemoryFileSystem.of(files), { ...goldenOwner, clusterName: 'other' }).open(),
     ).rejects.toMatchObject({ code: 'STORAGE_OF_ANOTHER_NODE' });
+  });
+
+  it('refuse a file of another directory of the same node', async () => {
+    const files = await filesIn(join(goldenDirectory, goldenName));
+    const path = [...files.keys()].find((name) => name.endsWith('.snapshot'));
+    const fileSystem = MemoryFileSystem.of(files);
+    fileSystem.tamper(path ?? '', (content) => withIncarnation(content, 7));
+    await expect(memoryStorage(fileSystem, goldenOwner).open()).rejects.toMatchObject({
+      code: 'STORAGE_OF_ANOTHER_NODE',
+      message: expect.stringContaining('incarnation 000000000007, not to node 2'),
+    });
   });
 });
 
@@ -89,7 +102,7 @@ describe('what this version writes', () => {
       fileSystem.tamper(path ?? '', (content) => withVersion(content, 1));
       await expect(memoryStorage(fileSystem, goldenOwner).open()).rejects.toMatchObject({
         code: 'STORAGE_FORMAT_UNKNOWN',
-        message: `${path} has format version 1, which this version cannot read.`,
+        message: expect.stringContaining(`${path} has format version 1, which this version cannot read`),
       });
     }
   });
@@ -99,6 +112,16 @@ describe('what this version writes', () => {
 function withVersion(content: Buffer, version: number): Buffer {
   const isSegment = content.toString('latin1', 0, 8) === 'CNCDTWAL';
   content.writeUInt32LE(version, 12);
+  return withChecksum(content, isSegment);
+}
+
+/** The same snapshot as another directory of the node would have it. */
+function withIncarnation(content: Buffer, incarnation: number): Buffer {
+  content.writeBigUInt64LE(BigInt(incarnation), 56 + 8);
+  return withChecksum(content, false);
+}
+
+function withChecksum(content: Buffer, isSegment: boolean): Buffer {
   content.writeUInt32LE(crc32(content.subarray(12, isSegment ? 512 : content.readUInt32LE(16))), 8);
   return content;
 }

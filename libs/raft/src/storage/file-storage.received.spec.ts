@@ -108,7 +108,12 @@ describe('a snapshot that comes in pieces', () => {
       { metadata: { ...sound.metadata, index: 0 } },
       { metadata: { ...sound.metadata, index: Number.POSITIVE_INFINITY } },
       { metadata: { ...sound.metadata, term: -1 } },
-      { metadata: { ...sound.metadata, configuration: { members: [], voters: [1], outgoing: [], learners: [] } } },
+      {
+        metadata: {
+          ...sound.metadata,
+          configuration: { groupId: 1, members: [], voters: [1], outgoing: [], learners: [] },
+        },
+      },
     ];
     for (const change of nonsense)
       expect(await storage.receiveSnapshotChunk({ ...sound, ...change })).toEqual({ nextOffset: 0, complete: false });

@@ -13,6 +13,7 @@ import { noClaims, socketClaims, type DirectoryClaims } from './directory-claim.
 import { DirectoryLock } from './directory-lock.js';
 import { StorageClosedError, StorageFailedError } from './errors.js';
 import { nodeFileSystem, type FileSystem } from './file-system.js';
+import { DirectoryOwner } from './owner.js';
 import { systemProcessTable, type ProcessTable } from './process-table.js';
 import { ReceivedSnapshotStore } from './received-snapshot.js';
 import { Recovery } from './recovery.js';
@@ -37,7 +38,7 @@ export interface FileStorageOptions {
   readonly processTable?: ProcessTable;
   /** what keeps other processes out; default: sockets on the machine's file system, nothing on any other */
   readonly claims?: DirectoryClaims;
-  /** for the salts of the segments. Default: the system's */
+  /** for the incarnation and the salts of the segments. Default: the system's */
   readonly random?: Random;
   /** for the waiting while the disk is full. Default: the machine's */
   readonly clock?: Clock;
@@ -68,6 +69,7 @@ export class FileStorage implements RaftStorage {
   private readonly fileSystem: FileSystem;
   private readonly lock: DirectoryLock;
   private readonly space: SpaceWatch;
+  private readonly owner: DirectoryOwner;
   private readonly log: SegmentedLog;
   private readonly snapshots: SnapshotStore;
   private readonly received: ReceivedSnapshotStore;
@@ -89,9 +91,10 @@ export class FileStorage implements RaftStorage {
     this.fileSystem = options.fileSystem ?? nodeFileSystem;
     const clock = options.clock ?? new SystemClock();
     this.space = new SpaceWatch({ directory: this.directory, fileSystem: this.fileSystem, clock });
+    this.owner = new DirectoryOwner(options.nodeId, options.clusterName ?? '');
     const common = {
       directory: this.directory,
-      owner: { nodeId: options.nodeId, clusterName: options.clusterName ?? '' },
+      owner: this.owner,
       fileSystem: this.fileSystem,
       space: this.space,
       logger: this.logger,
@@ -238,7 +241,7 @@ export class FileStorage implements RaftStorage {
     this.latestSnapshot = snapshot;
     this.resetSequence = snapshot?.resetSequence ?? 0;
     this.lastIndex = state.entries.at(-1)?.index ?? snapshot?.metadata.index ?? 0;
-    return state;
+    return { ...state, incarnation: this.owner.incarnation };
   }
 
   private async removeTemporaries(): Promise<void> {

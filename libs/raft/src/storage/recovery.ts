@@ -10,7 +10,7 @@ import type { SnapshotPosition, SnapshotStore } from './snapshot-store.js';
 
 /** What is found in a directory at the start. */
 export interface Recovered {
-  readonly state: StoredState;
+  readonly state: Omit<StoredState, 'incarnation'>;
   readonly snapshot: SnapshotHeader | undefined;
 }
 

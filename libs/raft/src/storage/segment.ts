@@ -8,16 +8,19 @@ import { ownerBytes, readOwner, writeOwner, type StorageOwner } from './owner.js
  * allocated whole so that a sync need not write the file's size, and none can lack room). The header:
  *
  *   0  magic 8 · 8 CRC-32 of bytes 12..511 · 12 format version · 16 salt · 20 chain of the frame before the first
- *  24  first sequence · 32 owner (266 bytes) · 304 size of the file in bytes
+ *  24  first sequence · 32 owner (274 bytes) · 312 size of the file in bytes
  *
  * The first frame of every segment holds the whole hard state, so that older segments can be removed.
  */
 export const segmentHeaderBytes = 512;
-/** Of segments. Version 1 never left the house: its frames did not tell a torn write from damage. */
-export const segmentFormatVersion = 2;
+/**
+ * Of segments. Versions before never left the house: the frames of the first did not tell a torn write from damage, the
+ * second named no incarnation.
+ */
+export const segmentFormatVersion = 3;
 const segmentMagic = 'CNCDTWAL';
 const ownerOffset = 32;
-const sizeOffset = 304;
+const sizeOffset = 312;
 const extension = '.wal';
 
 export interface SegmentHeader {

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { invariant, type Clock, type Logger, type Random } from '@concordat/foundation';
+import { randomId } from '../core/random-id.js';
 import type { HardState } from '../core/types.js';
 import type { File, FileSystem } from './file-system.js';
 import { frameHeaderBytes, sealFrame } from './frame.js';
-import { checkOwner, type StorageOwner } from './owner.js';
+import { checkOwner, type DirectoryOwner } from './owner.js';
 import { encodeRecord, recordSizeBytes, type LogRecord } from './record.js';
 import { checkSegmentPlace, readSegment, type SegmentContent, type SequencedRecord } from './segment-content.js';
 import {
@@ -19,7 +20,8 @@ import { SpareSegments } from './spare-segments.js';
 
 export interface SegmentedLogOptions {
   readonly directory: string;
-  readonly owner: StorageOwner;
+  /** its incarnation becomes known here */
+  readonly owner: DirectoryOwner;
   readonly segmentSizeBytes: number;
   readonly fileSystem: FileSystem;
   readonly random: Random;
@@ -77,7 +79,7 @@ export class SegmentedLog {
 
   /**
    * Reads all segments, cuts a torn tail and makes sure that what was read is on disk. In an empty directory the
-   * first segment is created.
+   * first segment is created, and with it a new incarnation of the node begins.
    *
    * @throws LogCorruptedError, StorageOwnerError, StorageFormatError
    */
@@ -90,7 +92,10 @@ export class SegmentedLog {
       const isLast = position === firstSequences.length - 1;
       for (const record of await this.load(segmentName(firstSequence), position === 0, isLast)) records.push(record);
     }
-    if (firstSequences.length === 0) await this.append({ hardState: this.hardState, entries: [] });
+    if (firstSequences.length === 0) {
+      this.options.owner.become(randomId(this.options.random));
+      await this.append({ hardState: this.hardState, entries: [] });
+    }
     this.opened = true;
     return records;
   }
@@ -148,6 +153,7 @@ export class SegmentedLog {
     const buffer = await this.options.fileSystem.readFile(path);
     const header = readSegmentHeader(buffer, path);
     checkOwner(path, header.owner, this.options.owner);
+    this.options.owner.become(header.owner.incarnation);
     checkSegmentPlace(path, name, header, isFirst ? undefined : { sequence: this.sequence - 1, chain: this.chain });
     const content = readSegment(buffer, path, header, isLast);
     this.sequence = header.firstSequence + content.records.length;

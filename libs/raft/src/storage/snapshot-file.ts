@@ -12,15 +12,15 @@ import { ownerBytes, readOwner, writeOwner, type StorageOwner } from './owner.js
  * A snapshot is a file `<index>-<term>.snapshot`: a header, then the data.
  *
  *   0  magic 8 · 8 CRC-32 of the header from byte 12 on · 12 format version · 16 header length · 20 CRC-32 of the data
- *  24  data length · 32 index · 40 term · 48 reset sequence · 56 owner (266 bytes) · 322 configuration length 4
- * 326  configuration (as in entries of that kind) · zeros up to the header's length
+ *  24  data length · 32 index · 40 term · 48 reset sequence · 56 owner (274 bytes) · 330 configuration length 4
+ * 334  configuration (as in entries of that kind) · zeros up to the header's length
  *
  * `reset sequence` is how a log is reset in one step: the frames numbered below it hold no valid entries. It comes
  * into force with the name of the file, together with the snapshot itself.
  *
  * A snapshot that is being received has the same form (see received-snapshot-file.ts) with a magic of its own.
  */
-export const snapshotFormatVersion = 2;
+export const snapshotFormatVersion = 3;
 const magics = { saved: 'CNCDSNAP', received: 'CNCDPART' } as const;
 const ownerOffset = 56;
 const configurationLengthOffset = ownerOffset + ownerBytes;

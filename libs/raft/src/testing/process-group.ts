@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { invariant } from '@concordat/foundation';
-import type { Member, NodeId } from '../core/types.js';
+import type { MemberDescription, NodeId } from '../core/types.js';
 import type { RaftStatus } from '../driver/raft-node.types.js';
 import { TestAuthority } from '../transport/testing.js';
 import { freePorts } from './free-ports.js';
@@ -61,11 +61,11 @@ export class ProcessGroup {
 
   private constructor(
     private readonly directory: string,
-    readonly members: readonly Member[],
+    readonly members: readonly MemberDescription[],
   ) {}
 
   static async start({ size, directory }: ProcessGroupOptions): Promise<ProcessGroup> {
-    const members: Member[] = [];
+    const members: MemberDescription[] = [];
     for (const port of await freePorts(size))
       members.push({ nodeId: members.length + 1, address: `127.0.0.1:${port}`, data: '', priority: 0 });
     const group = new ProcessGroup(directory, members);

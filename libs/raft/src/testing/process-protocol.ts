@@ -1,11 +1,11 @@
-import type { NodeId, Member } from '../core/types.js';
+import type { NodeId, MemberDescription } from '../core/types.js';
 import type { RaftStatus } from '../driver/raft-node.types.js';
 import type { OperationAnswer, OperationCall } from './history.js';
 
 /** What a node process is told first, as one line of JSON on its standard input. */
 export interface NodeProcessSettings {
   readonly nodeId: NodeId;
-  readonly members: readonly Member[];
+  readonly members: readonly MemberDescription[];
   readonly directory: string;
   readonly clusterName: string;
   /** PEM */

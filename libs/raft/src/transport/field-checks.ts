@@ -9,6 +9,9 @@ const MAX_CONFIGURATION_BYTES = 2 * 1024 * 1024;
 export interface Envelope {
   readonly from: number;
   readonly to: number;
+  readonly fromIncarnation: number;
+  readonly toIncarnation: number;
+  readonly groupId: number;
   readonly term: number;
 }
 

@@ -7,6 +7,7 @@ import { exchangeMethod, identityMetadata } from './exchange-service.js';
 import { decodeEcho } from './message-decoder.js';
 import { encodeEcho, encodeFrame } from './message-encoder.js';
 import { RECONNECT } from './outgoing-stream.js';
+import { between } from '../core/testing/members.js';
 import { append, TransportHarness, until, vote } from './testing/transport-harness.js';
 
 jest.setTimeout(30_000); // what is waited for in vain says so itself, before that
@@ -142,7 +143,7 @@ describe('GrpcTransport and slow peers', () => {
       ':path': exchangeMethod.path,
       'content-type': 'application/grpc',
       te: 'trailers',
-      ...identityMetadata({ clusterName: 'test', from: 2, to: 1 }).toHttp2Headers(),
+      ...identityMetadata({ clusterName: 'test', ...between(2, 1) }).toHttp2Headers(),
     });
     const pings = Array.from({ length: 2000 }, (_, at) => encodeFrame([], at + 1));
     for (const frame of [...pings, encodeFrame([vote(2, 1, 5)])]) stream.write(grpcMessage(frame));

@@ -7,10 +7,11 @@ import { MalformedFrameError } from './frame-limits.js';
 import { decodeFrame } from './message-decoder.js';
 import { encodeFrame } from './message-encoder.js';
 import { mutateFrame, sampleFrames } from './testing/mutated-frames.js';
+import { between } from '../core/testing/members.js';
 import { termsOf, TransportHarness, until, vote, type TestNode } from './testing/transport-harness.js';
 
 const harness = new TransportHarness();
-const asNode2 = identityMetadata({ clusterName: 'test', from: 2, to: 1 });
+const asNode2 = identityMetadata({ clusterName: 'test', ...between(2, 1) });
 
 /** Sends bytes to the port and waits until the node ends the connection, or until `patienceBytes` were answered. */
 function speakNonsense(node: TestNode, bytes: Buffer): Promise<void> {
@@ -36,7 +37,7 @@ afterEach(() => harness.end());
 describe('GrpcTransport among strangers', () => {
   it('refuses another cluster, another addressee, itself and a nameless caller', async () => {
     const node = await harness.start(1);
-    const identity = { clusterName: 'test', from: 2, to: 1 };
+    const identity = { clusterName: 'test', ...between(2, 1) };
     const refused = [
       [{ ...identity, clusterName: 'blue' }, 'the caller is of cluster "blue", this node of "test"'],
       [{ ...identity, to: 3 }, 'the caller looks for node 3, but this is node 1'],

@@ -6,6 +6,7 @@ import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE, MAX_MESSAGES_PER_FRAME } 
 import { decodeEcho, decodeFrame } from './message-decoder.js';
 import { encodeEcho, encodeFrame, messageSizeBytes } from './message-encoder.js';
 import { protobufFrame } from './testing/protobuf-reference.js';
+import { between } from '../core/testing/members.js';
 import { comparable, jointConfiguration, sampleMessages } from './testing/sample-messages.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -57,7 +58,7 @@ describe('the codec of messages', () => {
 });
 
 describe('the codec refuses', () => {
-  const base = { from: 1, to: 2, term: 3 } as const;
+  const base = { ...between(1, 2), term: 3 } as const;
   const append = {
     ...base,
     type: 'append-entries',
@@ -82,12 +83,14 @@ describe('the codec refuses', () => {
     offset: 5,
     data: bytes('12345'),
   } as const;
-  const emptyConfiguration = { members: [], voters: [], outgoing: [], learners: [] };
+  const emptyConfiguration = { groupId: 0, members: [], voters: [], outgoing: [], learners: [] };
   const vote = { ...base, type: 'request-vote', lastLogIndex: 1, lastLogTerm: 1, transfer: false } as const;
 
   const cases: readonly (readonly [string, Message, string])[] = [
     ['a sender 0', { ...base, type: 'timeout-now', from: 0 }, 'is 0'],
     ['an addressee 0', { ...base, type: 'timeout-now', to: 0 }, 'is 0'],
+    ['a sender without incarnation', { ...base, type: 'timeout-now', fromIncarnation: 0 }, 'is 0'],
+    ['a group above 2^48', { ...base, type: 'timeout-now', groupId: MAX_INTEGER + 1 }, '2^48'],
     ['a sender above 2^48', { ...base, type: 'timeout-now', from: MAX_INTEGER + 1 }, '2^48'],
     ['a term above 2^48', { ...base, type: 'timeout-now', term: MAX_INTEGER + 1 }, '2^48'],
     ['a term above 2^53', { ...base, type: 'timeout-now', term: 2 ** 60 }, '2^48'],
@@ -159,7 +162,7 @@ describe('the codec refuses', () => {
     ['a length beyond the end', Buffer.from([0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f])],
     ['a message without content', Buffer.from([0x0a, 0x06, 0x08, 1, 0x10, 2, 0x18, 3])],
     ['a message with two contents', Buffer.from([0x0a, 0x0a, 0x08, 1, 0x10, 2, 0x18, 3, 0x2a, 0, 0x3a, 0])],
-    ['a content of a later version', Buffer.from([0x0a, 0x09, 0x08, 1, 0x10, 2, 0x18, 3, 0x82, 1, 0])],
+    ['a content of a later version', Buffer.from([0x0a, 0x09, 0x08, 1, 0x10, 2, 0x18, 3, 0xaa, 1, 0])],
   ])('%s', (_what, frame) => {
     expect(() => decodeFrame(frame)).toThrow(MalformedFrameError);
   });

@@ -79,12 +79,16 @@ export function decodeEcho(bytes: Uint8Array): Echo {
 function readMessage(reader: WireReader, entriesLeft: number): Message {
   const outerEnd = reader.enter();
   let [from, to, term] = [0, 0, 0];
+  let [fromIncarnation, toIncarnation, groupId] = [0, 0, 0];
   let [contentTag, contentAt] = [0, 0];
   while (reader.hasMore) {
     const tag = reader.tag();
     if (tag === envelopeTags.from) from = reader.integer();
     else if (tag === envelopeTags.to) to = reader.integer();
     else if (tag === envelopeTags.term) term = reader.integer();
+    else if (tag === envelopeTags.fromIncarnation) fromIncarnation = reader.integer();
+    else if (tag === envelopeTags.toIncarnation) toIncarnation = reader.integer();
+    else if (tag === envelopeTags.groupId) groupId = reader.integer();
     else {
       if (isContent(tag)) {
         if (contentTag !== 0) throw new MalformedFrameError('a message has several contents');
@@ -96,7 +100,15 @@ function readMessage(reader: WireReader, entriesLeft: number): Message {
   }
   if (contentTag === 0) throw new MalformedFrameError('a message has no content, or one of a later version');
   reader.position = contentAt;
-  const message = readContent(reader, contentTag, { from: positive(from), to: positive(to), term }, entriesLeft);
+  const envelope = {
+    from: positive(from),
+    to: positive(to),
+    fromIncarnation: positive(fromIncarnation),
+    toIncarnation,
+    groupId,
+    term,
+  };
+  const message = readContent(reader, contentTag, envelope, entriesLeft);
   reader.leave(outerEnd);
   return message;
 }
@@ -159,6 +171,14 @@ function readElectionMessage(reader: WireReader, tag: number, envelope: Envelope
     case contentTags['request-vote-reply']: {
       const [granted] = readNumbers(reader, 0, 1);
       return { type: 'request-vote-reply', ...envelope, granted: granted === 1 };
+    }
+    case contentTags.introduction: {
+      const [lastLogIndex = 0, founders = 0] = readNumbers(reader, 2);
+      return { type: 'introduction', ...envelope, lastLogIndex, founders };
+    }
+    case contentTags['introduction-reply']: {
+      const [lastLogIndex = 0, founders = 0, leaderId = 0, knownIncarnation = 0] = readNumbers(reader, 4);
+      return { type: 'introduction-reply', ...envelope, lastLogIndex, founders, leaderId, knownIncarnation };
     }
     case contentTags['timeout-now']:
       readNumbers(reader, 0);

@@ -51,8 +51,12 @@ export class FrameEncoder {
 
   private write(writer: WireWriter, message: Message): void {
     const end = writer.position;
+    writer.integer(envelopeTags.groupId, message.groupId);
+    writer.integer(envelopeTags.toIncarnation, message.toIncarnation);
+    writer.integer(envelopeTags.fromIncarnation, message.fromIncarnation);
+    const contentEnd = writer.position;
     this.writeContent(writer, message);
-    writer.message(contentTags[message.type], end);
+    writer.message(contentTags[message.type], contentEnd);
     writer.integer(envelopeTags.term, message.term);
     writer.integer(envelopeTags.to, message.to);
     writer.integer(envelopeTags.from, message.from);
@@ -84,6 +88,12 @@ export class FrameEncoder {
         return writeNumbers(writer, message.requestId);
       case 'read-index-reply':
         return writeNumbers(writer, message.requestId, message.index);
+      case 'introduction':
+        return writeNumbers(writer, message.lastLogIndex, message.founders);
+      case 'introduction-reply': {
+        const { lastLogIndex, founders, leaderId, knownIncarnation } = message;
+        return writeNumbers(writer, lastLogIndex, founders, leaderId, knownIncarnation);
+      }
       default:
         return unreachable(message, 'message');
     }
@@ -158,7 +168,7 @@ export function messageSizeBytes(message: Message): number {
 /** From above: a character takes six bytes at most in JSON and UTF-8 (`\u0000`), a number sixteen. */
 function configurationSizeBytes({ metadata: { configuration } }: SnapshotChunk): number {
   return configuration.members.reduce(
-    (sizeBytes, { address, data }) => sizeBytes + 6 * (address.length + data.length) + 160,
+    (sizeBytes, { address, data }) => sizeBytes + 6 * (address.length + data.length) + 256,
     80,
   );
 }

@@ -45,7 +45,12 @@ message Envelope {
     TimeoutNow timeout_now = 13;
     ReadIndexRequest read_index_request = 14;
     ReadIndexReply read_index_reply = 15;
+    Introduction introduction = 16;
+    IntroductionReply introduction_reply = 17;
   }
+  uint64 from_incarnation = 18; // of the sender's directory
+  uint64 to_incarnation = 19;   // whom it is meant for, 0: whoever has that id
+  uint64 group_id = 20;         // of the sender, 0: it belongs to none yet
 }
 
 message RequestPreVote {
@@ -125,5 +130,17 @@ message ReadIndexRequest {
 message ReadIndexReply {
   uint64 request_id = 1;
   uint64 index = 2;
+}
+
+message Introduction {
+  uint64 last_log_index = 1;
+  uint64 founders = 2; // fingerprint of the first members, 0: it founds no group
+}
+
+message IntroductionReply {
+  uint64 last_log_index = 1;
+  uint64 founders = 2;
+  uint64 leader_id = 3;         // 0: none is known
+  uint64 known_incarnation = 4; // under which it knows the asker, 0: it does not
 }
 `;

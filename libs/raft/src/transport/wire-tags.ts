@@ -21,7 +21,14 @@ export const frameTags = { messages: bytesTag(1), ping: varintTag(2) } as const;
 
 export const echoTags = { ping: varintTag(1), clock: varintTag(2) } as const;
 
-export const envelopeTags = { from: varintTag(1), to: varintTag(2), term: varintTag(3) } as const;
+export const envelopeTags = {
+  from: varintTag(1),
+  to: varintTag(2),
+  term: varintTag(3),
+  fromIncarnation: varintTag(18),
+  toIncarnation: varintTag(19),
+  groupId: varintTag(20),
+} as const;
 
 /** A message has exactly one of these. */
 export const contentTags = {
@@ -37,9 +44,11 @@ export const contentTags = {
   'timeout-now': bytesTag(13),
   'read-index-request': bytesTag(14),
   'read-index-reply': bytesTag(15),
+  introduction: bytesTag(16),
+  'introduction-reply': bytesTag(17),
 } as const;
 /** The numbers of the fields that hold a content. */
-export const contentFields = { first: 4, last: 15 } as const;
+export const contentFields = { first: 4, last: 17 } as const;
 
 export const appendEntriesTags = {
   previousIndex: varintTag(1),

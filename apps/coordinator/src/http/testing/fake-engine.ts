@@ -192,7 +192,12 @@ export class FakeCluster implements ClusterApi {
   view(): ClusterView {
     return {
       clusterName: 'test',
+      clusterId: '00000000c0de',
       nodeId: 1,
+      incarnation: '000000000001',
+      standing: 'member',
+      obstacle: null,
+      forgetful: [],
       leaderId: this.leads ? 1 : null,
       term: 3,
       commitIndex: 42,
@@ -202,6 +207,7 @@ export class FakeCluster implements ClusterApi {
       transferTarget: null,
       diskLack: null,
       refusedMessages: 0,
+      misdirectedMessages: 0,
       members: [
         {
           nodeId: 1,
@@ -213,6 +219,8 @@ export class FakeCluster implements ClusterApi {
           lag: null,
           replication: null,
           healthy: true,
+          incarnation: '000000000001',
+          returning: false,
           connection: null,
         },
       ],

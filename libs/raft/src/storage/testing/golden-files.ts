@@ -1,13 +1,14 @@
 import { mkdir, readdir, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SeededRandom } from '@concordat/foundation';
+import { randomId } from '../../core/random-id.js';
 import { encodeConfiguration } from '../../core/configuration-codec.js';
-import { memberOf } from '../../core/configuration.js';
 import type { Configuration, Entry, Snapshot } from '../../core/types.js';
 import type { StoredState } from '../../driver/ports.js';
 import { FileStorage } from '../file-storage.js';
 import { segmentFormatVersion } from '../segment.js';
 import { snapshotFormatVersion } from '../snapshot-file.js';
+import { knownMember, TEST_GROUP_ID } from '../../core/testing/members.js';
 import { describeState, emptyState, perform, piecesOf, stateAfter, type StorageCall } from './storage-model.js';
 
 /*
@@ -21,13 +22,18 @@ export const goldenName = `v${Math.max(segmentFormatVersion, snapshotFormatVersi
 /** Whose the golden directories are. */
 export const goldenOwner = { nodeId: 2, clusterName: 'golden, Größe 2' } as const;
 
+const SEED = 1234;
+/** What is drawn first. */
+export const goldenIncarnation = randomId(new SeededRandom(SEED));
+
 const joint: Configuration = {
+  groupId: TEST_GROUP_ID,
   members: [
-    memberOf(1, { address: '10.0.0.1:4000', data: '{"url":"http://10.0.0.1"}' }),
-    memberOf(2, { address: '10.0.0.2:4000', priority: 10 }),
-    memberOf(3, { address: '[::1]:4000' }),
-    memberOf(4, { address: 'four.example:4000', data: 'vier, größer' }),
-    memberOf(5),
+    knownMember(1, { incarnation: 2 ** 48, address: '10.0.0.1:4000', data: '{"url":"http://10.0.0.1"}' }),
+    knownMember(2, { address: '10.0.0.2:4000', priority: 10 }),
+    knownMember(3, { address: '[::1]:4000' }),
+    knownMember(4, { address: 'four.example:4000', data: 'vier, größer' }),
+    knownMember(5, { incarnation: 0xc0ffee123456, returning: true }),
   ],
   voters: [2, 3, 4],
   outgoing: [1, 2, 3],
@@ -94,7 +100,7 @@ export async function writeGoldenFiles(parent: string): Promise<void> {
   const directory = join(parent, goldenName);
   await mkdir(parent, { recursive: true });
   await mkdir(directory); // fails when it exists: golden files are never written over
-  const random = new SeededRandom(1234);
+  const random = new SeededRandom(SEED);
   const storage = new FileStorage({ directory, ...goldenOwner, segmentSizeBytes: 1536, random });
   await storage.open();
   for (const call of calls) await perform(storage, call);

@@ -1,17 +1,21 @@
 import { crc32 } from 'node:zlib';
 import { SeededRandom, type Clock } from '@concordat/foundation';
-import { memberOf, votersOnly } from '../../core/configuration.js';
+import { votersOnly } from '../../core/configuration.js';
 import type { Configuration, Entry, EntryKind, HardState, Snapshot, SnapshotMetadata } from '../../core/types.js';
 import type { RaftStorage, StoredSnapshotChunk, StoredState } from '../../driver/ports.js';
 import { FileStorage, type FileStorageOptions } from '../file-storage.js';
+import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../../core/testing/members.js';
 import type { MemoryFileSystem } from '../memory-file-system.js';
 
 /** Configuration of the snapshots of these tests. */
-export const threeVoters: Configuration = votersOnly([
-  memberOf(1, { address: 'one:1' }),
-  memberOf(2, { data: '{"url":"http://two"}' }),
-  memberOf(3, { priority: 7 }),
-]);
+export const threeVoters: Configuration = votersOnly(
+  [
+    knownMember(1, { address: 'one:1' }),
+    knownMember(2, { data: '{"url":"http://two"}' }),
+    knownMember(3, { priority: 7 }),
+  ],
+  TEST_GROUP_ID,
+);
 
 /** A directory name for tests on the file system in memory. */
 export const memoryDirectory = '/data';
@@ -95,7 +99,7 @@ export async function receivedBytes(storage: RaftStorage, snapshot: Snapshot): P
 }
 
 /** A comparable text of a state. */
-export function describeState(state: StoredState): string {
+export function describeState(state: Omit<StoredState, 'incarnation'>): string {
   const text = (data: Uint8Array): string => Buffer.from(data).toString('latin1');
   return JSON.stringify({
     hardState: state.hardState,
@@ -105,6 +109,7 @@ export function describeState(state: StoredState): string {
 }
 
 export const emptyState: StoredState = {
+  incarnation: FIRST_INCARNATION,
   hardState: { term: 0, vote: 0, commitIndex: 0 },
   snapshot: undefined,
   entries: [],

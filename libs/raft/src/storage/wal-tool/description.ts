@@ -1,7 +1,8 @@
 import { TextDecoder } from 'node:util';
 import { decodeConfiguration } from '../../core/configuration-codec.js';
-import type { Configuration, Entry, HardState } from '../../core/types.js';
-import { describeOwner } from '../owner.js';
+import { formatId } from '../../core/random-id.js';
+import type { Configuration, Entry, HardState, NodeId } from '../../core/types.js';
+import { describeIncarnation } from '../owner.js';
 import type { PlacedRecord } from '../segment-content.js';
 import { segmentFormatVersion } from '../segment.js';
 import type { SnapshotHeader } from '../snapshot-file.js';
@@ -14,16 +15,20 @@ export function describeHardState({ term, vote, commitIndex }: HardState): strin
   return `term ${term}, vote ${vote === 0 ? 'none' : vote}, commit ${commitIndex}`;
 }
 
-export function describeConfiguration({ voters, outgoing, learners }: Configuration): string {
+export function describeConfiguration({ groupId, members, voters, outgoing, learners }: Configuration): string {
+  const named = (nodeId: NodeId): string => {
+    const member = members.find((candidate) => candidate.nodeId === nodeId);
+    return `${nodeId} (${formatId(member?.incarnation ?? 0)})`;
+  };
   const lists = [
     ['voters', voters],
     ['outgoing', outgoing],
     ['learners', learners],
   ] as const;
-  return lists
+  const roles = lists
     .filter(([, nodeIds]) => nodeIds.length > 0)
-    .map(([name, nodeIds]) => `${name} ${nodeIds.join(' ')}`)
-    .join(', ');
+    .map(([name, nodeIds]) => `${name} ${nodeIds.map(named).join(' ')}`);
+  return [`group ${formatId(groupId)}`, ...roles].join(', ');
 }
 
 export function describeHolder(holder: LockHolder): string {
@@ -33,7 +38,7 @@ export function describeHolder(holder: LockHolder): string {
 }
 
 export function describeDirectory(reader: DirectoryReader): string {
-  const owner = reader.owner ? describeOwner(reader.owner) : 'of an unknown node';
+  const owner = reader.owner ? describeIncarnation(reader.owner) : 'of an unknown node';
   return `${reader.directory}: ${owner}, ${describeHolder(reader.holder)}`;
 }
 

@@ -70,14 +70,14 @@ describe('concordat-wal inspect', () => {
     const { status, printed } = await run(['inspect', memoryDirectory], await goldenFiles());
     expect(status).toBe(0);
     const lines = printed.split('\n');
-    expect(lines[0]).toBe('/data: node 2 of cluster "golden, Größe 2", not in use');
+    expect(lines[0]).toBe('/data: node 2 of cluster "golden, Größe 2", incarnation dfc4ebb42406, not in use');
     for (const expected of [
-      /^0000000000000001\.wal {2}1536 bytes, format 2, salt [0-9a-f]{8}, frames 1 to 2$/,
+      /^0000000000000001\.wal {2}1536 bytes, format 3, salt [0-9a-f]{8}, frames 1 to 2$/,
       /^ {2}byte 512 {2}frame 1 {2}term 0, vote none, commit 0$/,
       /^ {2}byte 565 {2}frame 2 {2}term 1, vote 2, commit 0$/,
       /^ {4}entry 1 {2}term 1 {2}no-op {2}0 bytes$/,
-      /^ {4}entry 21 {2}term 6 {2}configuration {2}\d+ bytes {2}voters 2 3 4, outgoing 1 2 3, learners 5$/,
-      /^0000000000000009-0000000000000002\.snapshot {2}index 9, term 2, voters 2 3 4, .*, 700 bytes of data$/,
+      /^ {4}entry 21 {2}term 6 {2}configuration {2}\d+ bytes {2}group 000000000001, voters 2 \(000000000001\) 3 .*, outgoing 1 .*, learners 5 \(c0ffee123456\)$/,
+      /^0000000000000009-0000000000000002\.snapshot {2}index 9, term 2, group 000000000001, voters 2 \(000000000001\) 3 .*, 700 bytes of data$/,
       /^received\.partial {2}300 of 1000 bytes of the snapshot at index 77, term 6$/,
     ])
       expect(lines).toContainEqual(expect.stringMatching(expected));
@@ -251,7 +251,9 @@ describe('concordat-wal on the machine’s files', () => {
     const before = await readdir(directory);
     const { status, printed } = await run(['verify', directory]);
     expect(status).toBe(0);
-    expect(printed).toContain(`${directory}: node 3, in use by process ${process.pid}: it may change while it is read`);
+    expect(printed).toMatch(
+      new RegExp(`${directory}: node 3, incarnation [0-9a-f]{12}, in use by process ${process.pid}: it may change`),
+    );
     expect(printed.split('\n').at(-1)).toBe('sound: term 0, vote none, commit 0; snapshot at 40; entries 41 to 50');
     expect(await readdir(directory)).toEqual(before);
     await storage.persist({ entries: entriesFrom(51, 1, 1) });

@@ -43,8 +43,16 @@ export function readByProtobuf(bytes: Uint8Array): { readonly messages: readonly
 }
 
 function toWire(message: Message): WireObject {
-  const { type, from, to, term, ...content } = message;
-  return { from, to, term, [camelCase(type)]: wireContent(message) ?? content };
+  const { type, from, to, fromIncarnation, toIncarnation, groupId, term, ...content } = message;
+  return {
+    from,
+    to,
+    fromIncarnation,
+    toIncarnation,
+    groupId,
+    term,
+    [camelCase(type)]: wireContent(message) ?? content,
+  };
 }
 
 /** Undefined where the fields of the content are those of the message. */
@@ -60,10 +68,20 @@ function wireContent(message: Message): WireObject | undefined {
   return undefined;
 }
 
-function fromWire({ from, to, term, content, ...contents }: WireObject): Message {
+function fromWire({ content, ...others }: WireObject): Message {
+  const { from, to, fromIncarnation, toIncarnation, groupId, term, ...contents } = others;
   const fields = contents[String(content)] as WireObject;
   const type = String(content).replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-  return { type, from, to, term, ...ownFields(type, fields) } as unknown as Message;
+  return {
+    type,
+    from,
+    to,
+    fromIncarnation,
+    toIncarnation,
+    groupId,
+    term,
+    ...ownFields(type, fields),
+  } as unknown as Message;
 }
 
 function ownFields(type: string, fields: WireObject): WireObject {

@@ -1,6 +1,7 @@
 import { randomInteger, randomItem, type Random } from '@concordat/foundation';
 import { encodeConfiguration } from '../../core/configuration-codec.js';
 import { MAX_INTEGER, type AppendEntries, type Entry, type EntryKind, type Message } from '../../core/types.js';
+import type { Address as Envelope } from '../../core/addressing.js';
 import { jointConfiguration } from './sample-messages.js';
 
 /** The greatest numbers that a varint of one to seven bytes holds, as far as a message may have them. */
@@ -9,7 +10,14 @@ const widths = [0x7f, 0x3fff, 2 ** 21 - 1, 2 ** 28 - 1, 2 ** 32, 2 ** 35 - 1, 2 
 /** A sound message of any type, with numbers of every width. */
 export function randomMessage(random: Random): Message {
   const term = randomNumber(random, 1);
-  const envelope = { from: randomNumber(random, 1), to: randomNumber(random, 1), term };
+  const envelope = {
+    from: randomNumber(random, 1),
+    to: randomNumber(random, 1),
+    fromIncarnation: randomNumber(random, 1),
+    toIncarnation: randomNumber(random, 0),
+    groupId: randomNumber(random, 0),
+    term,
+  };
   const lastLogTerm = randomInteger(random, 0, term);
   const lastEntry = { lastLogIndex: lastLogTerm === 0 ? 0 : randomNumber(random, 1), lastLogTerm };
   const flag = random.uint32() % 2 === 0;
@@ -40,11 +48,18 @@ export function randomMessage(random: Random): Message {
     () => ({ type: 'timeout-now', ...envelope }),
     () => ({ type: 'read-index-request', ...envelope, requestId: number() }),
     () => ({ type: 'read-index-reply', ...envelope, requestId: number(), index: number() }),
+    () => ({ type: 'introduction', ...envelope, lastLogIndex: number(), founders: number() }),
+    () => ({
+      type: 'introduction-reply',
+      ...envelope,
+      lastLogIndex: number(),
+      founders: number(),
+      leaderId: number(),
+      knownIncarnation: number(),
+    }),
   ];
   return randomItem(random, messages)();
 }
-
-type Envelope = Pick<Message, 'from' | 'to' | 'term'>;
 
 function randomAppendEntries(random: Random, envelope: Envelope): AppendEntries {
   const previousTerm = randomInteger(random, 0, envelope.term);

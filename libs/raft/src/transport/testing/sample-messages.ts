@@ -1,15 +1,17 @@
 import { encodeConfiguration } from '../../core/configuration-codec.js';
+import { between, knownMember, TEST_GROUP_ID } from '../../core/testing/members.js';
 import { MAX_INTEGER, type Configuration, type Message } from '../../core/types.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 /** A configuration in the middle of a change, with every list in use. */
 export const jointConfiguration: Configuration = {
+  groupId: TEST_GROUP_ID,
   members: [
-    { nodeId: 1, address: '127.0.0.1:7001', data: '', priority: 0 },
-    { nodeId: 2, address: '[::1]:7002', data: '{"url":"http://two"}', priority: 1000 },
-    { nodeId: 3, address: '', data: 'drei, „drei“ \u0000', priority: 1 },
-    { nodeId: MAX_INTEGER, address: 'four.example:7004', data: '', priority: 0 },
+    knownMember(1, { address: '127.0.0.1:7001', data: '', priority: 0 }),
+    knownMember(2, { address: '[::1]:7002', data: '{"url":"http://two"}', priority: 1000 }),
+    knownMember(3, { address: '', data: 'drei, „drei“ \u0000', priority: 1 }),
+    knownMember(MAX_INTEGER, { address: 'four.example:7004', data: '', priority: 0 }),
   ],
   voters: [1, 2],
   outgoing: [1, 3],
@@ -17,7 +19,8 @@ export const jointConfiguration: Configuration = {
 };
 
 const singleConfiguration: Configuration = {
-  members: [{ nodeId: 1, address: '', data: '', priority: 0 }],
+  groupId: TEST_GROUP_ID,
+  members: [knownMember(1, { address: '', data: '', priority: 0 })],
   voters: [1],
   outgoing: [],
   learners: [],
@@ -25,24 +28,22 @@ const singleConfiguration: Configuration = {
 
 /** Messages of every type, with the least and the greatest values that each field may have. */
 export const sampleMessages: readonly Message[] = [
-  { type: 'request-pre-vote', from: 1, to: 2, term: 3, lastLogIndex: 9, lastLogTerm: 3 },
-  { type: 'pre-vote-reply', from: 2, to: 1, term: 3, granted: true },
-  { type: 'request-vote', from: 1, to: 2, term: 3, lastLogIndex: 0, lastLogTerm: 0, transfer: false },
+  { type: 'request-pre-vote', ...between(1, 2), term: 3, lastLogIndex: 9, lastLogTerm: 3 },
+  { type: 'pre-vote-reply', ...between(2, 1), term: 3, granted: true },
+  { type: 'request-vote', ...between(1, 2), term: 3, lastLogIndex: 0, lastLogTerm: 0, transfer: false },
   {
     type: 'request-vote',
-    from: MAX_INTEGER,
-    to: 2,
+    ...between(MAX_INTEGER, 2),
     term: MAX_INTEGER,
     lastLogIndex: MAX_INTEGER,
     lastLogTerm: 2 ** 32,
     transfer: true,
   },
-  { type: 'request-vote-reply', from: 2, to: 1, term: 3, granted: true },
-  { type: 'request-vote-reply', from: 2, to: 1, term: 3, granted: false },
+  { type: 'request-vote-reply', ...between(2, 1), term: 3, granted: true },
+  { type: 'request-vote-reply', ...between(2, 1), term: 3, granted: false },
   {
     type: 'append-entries',
-    from: 1,
-    to: 2,
+    ...between(1, 2),
     term: 3,
     previousIndex: 2 ** 33,
     previousTerm: 2,
@@ -57,8 +58,7 @@ export const sampleMessages: readonly Message[] = [
   },
   {
     type: 'append-entries',
-    from: 1,
-    to: 2,
+    ...between(1, 2),
     term: 1,
     previousIndex: 0,
     previousTerm: 0,
@@ -66,12 +66,11 @@ export const sampleMessages: readonly Message[] = [
     commitIndex: 0,
     round: 0,
   },
-  { type: 'append-entries-accepted', from: 2, to: 1, term: 3, matchIndex: 9, round: 1 },
-  { type: 'append-entries-refused', from: 2, to: 1, term: 3, previousIndex: 9, hintIndex: 4, hintTerm: 2, round: 0 },
+  { type: 'append-entries-accepted', ...between(2, 1), term: 3, matchIndex: 9, round: 1 },
+  { type: 'append-entries-refused', ...between(2, 1), term: 3, previousIndex: 9, hintIndex: 4, hintTerm: 2, round: 0 },
   {
     type: 'snapshot-chunk',
-    from: 1,
-    to: 3,
+    ...between(1, 3),
     term: 8,
     metadata: { index: 100, term: 7, configuration: jointConfiguration },
     sizeBytes: 15,
@@ -81,8 +80,7 @@ export const sampleMessages: readonly Message[] = [
   },
   {
     type: 'snapshot-chunk',
-    from: 1,
-    to: 3,
+    ...between(1, 3),
     term: 8,
     metadata: { index: 1, term: 1, configuration: singleConfiguration },
     sizeBytes: 0,
@@ -90,10 +88,21 @@ export const sampleMessages: readonly Message[] = [
     offset: 0,
     data: bytes(''),
   },
-  { type: 'snapshot-chunk-reply', from: 3, to: 1, term: 8, snapshotIndex: 100, snapshotTerm: 7, nextOffset: 15 },
-  { type: 'timeout-now', from: 1, to: 2, term: 5 },
-  { type: 'read-index-request', from: 2, to: 1, term: 5, requestId: 0 },
-  { type: 'read-index-reply', from: 1, to: 2, term: 5, requestId: 2 ** 40, index: 77 },
+  { type: 'snapshot-chunk-reply', ...between(3, 1), term: 8, snapshotIndex: 100, snapshotTerm: 7, nextOffset: 15 },
+  { type: 'timeout-now', ...between(1, 2), term: 5 },
+  { type: 'read-index-request', ...between(2, 1), term: 5, requestId: 0 },
+  { type: 'read-index-reply', ...between(1, 2), term: 5, requestId: 2 ** 40, index: 77 },
+  { type: 'introduction', ...between(1, 2, MAX_INTEGER, 0), groupId: 0, term: 1, lastLogIndex: 0, founders: 2 ** 32 },
+  {
+    type: 'introduction-reply',
+    ...between(2, 1, 1, MAX_INTEGER),
+    groupId: MAX_INTEGER,
+    term: 5,
+    lastLogIndex: 9,
+    founders: 0,
+    leaderId: 3,
+    knownIncarnation: MAX_INTEGER,
+  },
 ];
 
 /** The messages with their data in hexadecimal digits, whatever kind of bytes they are. */

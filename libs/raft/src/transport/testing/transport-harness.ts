@@ -13,6 +13,7 @@ import type { Message, NodeId } from '../../core/types.js';
 import { clientOptions } from '../channel-options.js';
 import { exchangeMethod } from '../exchange-service.js';
 import { GrpcTransport } from '../grpc-transport.js';
+import { between } from '../../core/testing/members.js';
 import type { GrpcTransportOptions } from '../grpc-transport.types.js';
 
 setLogVerbosity(logVerbosity.NONE); // gRPC itself writes of failed connections to the console
@@ -114,15 +115,14 @@ export class TransportHarness {
 
 /** A small message; its term tells it from others. */
 export function vote(from: NodeId, to: NodeId, term: number): Message {
-  return { type: 'request-vote', from, to, term, lastLogIndex: 0, lastLogTerm: 0, transfer: false };
+  return { type: 'request-vote', ...between(from, to), term, lastLogIndex: 0, lastLogTerm: 0, transfer: false };
 }
 
 /** A message with so many bytes of data. */
 export function append(from: NodeId, to: NodeId, term: number, dataBytes: number): Message {
   return {
     type: 'append-entries',
-    from,
-    to,
+    ...between(from, to),
     term,
     previousIndex: 0,
     previousTerm: 0,

@@ -2,6 +2,7 @@ import { invariant, randomChance, type Random } from '@concordat/foundation';
 import type { RaftCore } from '../../raft-core.js';
 import type { PersistBatch } from '../../ready.js';
 import { MAX_INTEGER, type Message } from '../../types.js';
+import { between } from '../members.js';
 
 const MAX_PASSES = 1000;
 
@@ -108,7 +109,7 @@ export class FuzzedNode {
     const term = core.term + 1;
     if (term + 1 > MAX_INTEGER || index > MAX_INTEGER) return false;
     const previousTerm = previousIndex === 0 ? 0 : core.termAt(previousIndex)!;
-    const address = { from: 2, to: core.nodeId } as const;
+    const address = { ...between(2, core.nodeId) } as const;
     const entries = [{ index, term, kind: 'no-op', data: new Uint8Array(0) }] as const;
     const log = { previousIndex, previousTerm, entries, commitIndex: index };
     this.core.step({ type: 'append-entries', ...address, term, ...log, round: 0 });

@@ -1,9 +1,10 @@
 import { SeededRandom, invariant } from '@concordat/foundation';
-import { memberOf } from '../../configuration.js';
+import { votersOnly } from '../../configuration.js';
 import { RaftCore } from '../../raft-core.js';
 import type { Message, SnapshotMetadata } from '../../types.js';
+import { between, FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../members.js';
 
-const MEMBERS = [1, 2, 3].map((nodeId) => memberOf(nodeId));
+const MEMBERS = [1, 2, 3].map((nodeId) => knownMember(nodeId));
 
 /** Small bounds, so that they are reached. */
 export const FUZZ_LIMITS = {
@@ -17,9 +18,9 @@ export const FUZZ_LIMITS = {
 };
 
 function coreWith(memberCount: number, snapshot?: SnapshotMetadata): RaftCore {
-  return new RaftCore({
+  const core = new RaftCore({
     nodeId: 1,
-    bootstrapMembers: MEMBERS.slice(0, memberCount),
+    incarnation: FIRST_INCARNATION,
     random: new SeededRandom(1),
     electionTicks: 5,
     heartbeatTicks: 1,
@@ -27,6 +28,8 @@ function coreWith(memberCount: number, snapshot?: SnapshotMetadata): RaftCore {
     snapshot,
     limits: FUZZ_LIMITS,
   });
+  if (memberCount > 0) core.found(votersOnly(MEMBERS.slice(0, memberCount), TEST_GROUP_ID));
+  return core;
 }
 
 function serve(core: RaftCore): RaftCore {
@@ -43,7 +46,7 @@ function step(core: RaftCore, message: Message): RaftCore {
 }
 
 function follower(): RaftCore {
-  const message = { type: 'append-entries', from: 2, to: 1, term: 2, previousIndex: 1, previousTerm: 1 } as const;
+  const message = { type: 'append-entries', ...between(2, 1), term: 2, previousIndex: 1, previousTerm: 1 } as const;
   return step(serve(coreWith(3)), { ...message, entries: [], commitIndex: 1, round: 0 });
 }
 
@@ -55,17 +58,17 @@ function preCandidate(): RaftCore {
 
 function candidate(): RaftCore {
   const core = preCandidate();
-  return step(core, { type: 'pre-vote-reply', from: 2, to: 1, term: core.term, granted: true });
+  return step(core, { type: 'pre-vote-reply', ...between(2, 1), term: core.term, granted: true });
 }
 
 function leader(): RaftCore {
   const core = candidate();
-  step(core, { type: 'request-vote-reply', from: 2, to: 1, term: core.term, granted: true });
+  step(core, { type: 'request-vote-reply', ...between(2, 1), term: core.term, granted: true });
   core.propose([new Uint8Array(5), new Uint8Array(50)]);
   serve(core);
   const { term } = core;
   for (const matchIndex of [core.noOpIndex, core.lastIndex])
-    step(core, { type: 'append-entries-accepted', from: 2, to: 1, term, matchIndex, round: 0 });
+    step(core, { type: 'append-entries-accepted', ...between(2, 1), term, matchIndex, round: 0 });
   invariant(core.role === 'leader' && core.commitIndex === core.lastIndex, 'it leads, and all is committed');
   return core;
 }
@@ -92,7 +95,7 @@ function leaderWithSnapshot(): RaftCore {
 }
 
 function learner(): RaftCore {
-  const configuration = { members: MEMBERS, voters: [2, 3], outgoing: [], learners: [1] };
+  const configuration = { groupId: TEST_GROUP_ID, members: MEMBERS, voters: [2, 3], outgoing: [], learners: [1] };
   return serve(coreWith(0, { index: 5, term: 2, configuration }));
 }
 

@@ -1,8 +1,9 @@
 import { randomChance, randomInteger, randomItem, type Random } from '@concordat/foundation';
 import { encodeConfiguration } from '../../configuration-codec.js';
-import { memberOf } from '../../configuration.js';
+import type { Address } from '../../addressing.js';
 import type { RaftCore } from '../../raft-core.js';
 import { MAX_INTEGER, type Configuration, type Entry, type Message, type NodeId } from '../../types.js';
+import { between, knownMember, TEST_GROUP_ID } from '../members.js';
 
 const OTHERS: readonly NodeId[] = [2, 3, 4, 9];
 const MESSAGE_TYPES: readonly Message['type'][] = [
@@ -19,13 +20,39 @@ const MESSAGE_TYPES: readonly Message['type'][] = [
   'timeout-now',
   'read-index-request',
   'read-index-reply',
+  'introduction',
+  'introduction-reply',
 ];
 
 const CONFIGURATIONS: readonly Configuration[] = [
-  { members: [1, 2, 3].map((nodeId) => memberOf(nodeId)), voters: [1, 2, 3], outgoing: [], learners: [] },
-  { members: [1, 2, 3].map((nodeId) => memberOf(nodeId)), voters: [1, 2], outgoing: [1, 3], learners: [] },
-  { members: [1, 2, 3, 4].map((nodeId) => memberOf(nodeId)), voters: [2, 3], outgoing: [], learners: [1, 4] },
-  { members: [2, 3].map((nodeId) => memberOf(nodeId)), voters: [2, 3], outgoing: [], learners: [] },
+  {
+    groupId: TEST_GROUP_ID,
+    members: [1, 2, 3].map((nodeId) => knownMember(nodeId)),
+    voters: [1, 2, 3],
+    outgoing: [],
+    learners: [],
+  },
+  {
+    groupId: TEST_GROUP_ID,
+    members: [1, 2, 3].map((nodeId) => knownMember(nodeId)),
+    voters: [1, 2],
+    outgoing: [1, 3],
+    learners: [],
+  },
+  {
+    groupId: TEST_GROUP_ID,
+    members: [1, 2, 3, 4].map((nodeId) => knownMember(nodeId)),
+    voters: [2, 3],
+    outgoing: [],
+    learners: [1, 4],
+  },
+  {
+    groupId: TEST_GROUP_ID,
+    members: [2, 3].map((nodeId) => knownMember(nodeId)),
+    voters: [2, 3],
+    outgoing: [],
+    learners: [],
+  },
 ];
 
 /** A message as one of the others might send it to `core` now, or might have sent it lately. */
@@ -34,7 +61,9 @@ export function soundMessage(random: Random, core: RaftCore): Message {
   // Seldom of another term, so that whoever leads does so for a while.
   const otherTerm = randomChance(random, 0.05) ? randomItem(random, [-1, 1]) : 0;
   const term = Math.min(Math.max(1, core.term + otherTerm), MAX_INTEGER);
-  const address = { from: randomItem(random, OTHERS), to: core.nodeId, term };
+  const fromIncarnation = randomChance(random, 0.03) ? 2 : 1;
+  const toIncarnation = randomChance(random, 0.03) ? randomItem(random, [0, 2]) : 1;
+  const address = { ...between(randomItem(random, OTHERS), core.nodeId, fromIncarnation, toIncarnation), term };
   const index = (): number => randomInteger(random, Math.max(0, commitIndex - 2), lastIndex + 1);
   const round = randomInteger(random, 0, 5);
   const type = randomItem(random, MESSAGE_TYPES);
@@ -68,10 +97,12 @@ export function soundMessage(random: Random, core: RaftCore): Message {
       return { type, ...address, requestId: randomInteger(random, 0, 50) };
     case 'read-index-reply':
       return { type, ...address, requestId: randomInteger(random, 0, 50), index: index() };
+    case 'introduction':
+      return { type, ...address, toIncarnation: 0, lastLogIndex: index(), founders: randomInteger(random, 0, 2) };
+    case 'introduction-reply':
+      return { type, ...address, lastLogIndex: index(), founders: 0, leaderId: 2, knownIncarnation: 1 };
   }
 }
-
-type Address = Pick<Message, 'from' | 'to' | 'term'>;
 
 function appendEntries(random: Random, core: RaftCore, address: Address, round: number): Message {
   const previousIndex = randomInteger(random, Math.max(0, core.commitIndex - 2), core.lastIndex);

@@ -1,11 +1,12 @@
 import type { RaftCore } from '../../raft-core.js';
 import type { NodeId } from '../../types.js';
+import { between, FIRST_INCARNATION } from '../members.js';
 import { Fields, parseInteger, parseIntegers, wordsOf } from './fields.js';
 import { parseChange } from './membership-words.js';
 import { formatMessage, parseMessage } from './message-notation.js';
-import { freshNode, nodeWithPast } from './node-options.js';
+import { freshNode, newcomer, nodeWithPast } from './node-options.js';
 import { parseData } from './notation.js';
-import { describeDisk, describeFollowers, describeLog, describeStatus } from './reports.js';
+import { describeDisk, describeFollowers, describeLog, describeStanding, describeStatus } from './reports.js';
 import { ScriptError } from './script-error.js';
 import type { ScriptedGroup } from './scripted-group.js';
 import type { ScriptedNode } from './scripted-node.js';
@@ -71,7 +72,7 @@ function lead(group: ScriptedGroup, node: ScriptedNode): void {
   for (const type of ['pre-vote-reply', 'request-vote-reply'] as const) {
     const { term, configuration } = node.core;
     for (const from of configuration.voters.filter((voter) => voter !== node.nodeId))
-      group.deliver({ type, from, to: node.nodeId, term, granted: true });
+      group.deliver({ type, ...between(from, node.nodeId), term, granted: true });
   }
   if (node.core.role !== 'leader') throw new ScriptError(`node ${node.nodeId} was not elected`);
 }
@@ -105,6 +106,27 @@ const commands: Readonly<Record<string, Command>> = {
       const isFresh = fields.has('members') || words.every((word) => !/^(log|snapshot|term)=/.test(word));
       const id = parseInteger(nodeId);
       group.add(isFresh ? freshNode(id, fields.integers('members'), fields) : nodeWithPast(id, fields));
+      fields.end();
+    },
+  ),
+  found: command(
+    '<id> knows=<ids> [incarnation=] [option=value …]: an empty disk, and willing to found a group',
+    2,
+    Infinity,
+    (group, [nodeId = '', ...words]) => {
+      const fields = new Fields(words);
+      group.add(newcomer(parseInteger(nodeId), fields.integer('incarnation', FIRST_INCARNATION), true, fields));
+      fields.end();
+    },
+  ),
+  wipe: command(
+    '<id> <incarnation> knows=<ids> [founds] [option=value …]: comes back with an empty disk',
+    3,
+    Infinity,
+    (group, [nodeId = '', incarnation = '', ...words]) => {
+      const fields = new Fields(words);
+      const founds = fields.flag('founds');
+      group.replace(newcomer(parseInteger(nodeId), parseInteger(incarnation), founds, fields));
       fields.end();
     },
   ),
@@ -264,6 +286,7 @@ const commands: Readonly<Record<string, Command>> = {
 
   // --- reports
   status: report(describeStatus),
+  standing: report(describeStanding),
   followers: report(describeFollowers),
   log: report(describeLog),
   disk: report(describeDisk),

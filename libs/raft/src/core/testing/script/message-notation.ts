@@ -1,6 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { unreachable } from '@concordat/foundation';
-import type { Message, NodeId } from '../../types.js';
+import type { Address } from '../../addressing.js';
+import type { Incarnation, Message, NodeId } from '../../types.js';
+import { between, FIRST_INCARNATION, TEST_GROUP_ID } from '../members.js';
 import { Fields, parseInteger } from './fields.js';
 import {
   configurationOf,
@@ -55,6 +57,12 @@ function detailsOf(message: Message): string[] {
       return [`id=${message.requestId}`];
     case 'read-index-reply':
       return [`id=${message.requestId}`, `index=${message.index}`];
+    case 'introduction':
+      return [`last=${message.lastLogIndex}`, `founders=${message.founders}`];
+    case 'introduction-reply': {
+      const { lastLogIndex, founders, leaderId, knownIncarnation } = message;
+      return [`last=${lastLogIndex}`, `founders=${founders}`, `leader=${leaderId}`, `known=${knownIncarnation}`];
+    }
     default:
       return unreachable(message, 'message');
   }
@@ -64,15 +72,21 @@ function roundOf({ round }: { readonly round: number }): string[] {
   return round === 0 ? [] : [`round=${round}`];
 }
 
-/** `1->2` */
-export function parseRoute(word: string): { readonly from: NodeId; readonly to: NodeId } {
+/** `1->2`; `1->2#2` to the second directory of a node */
+export function parseRoute(word: string): Omit<Address, 'term'> {
   const [from, to, ...rest] = word.split('->');
   if (from === undefined || to === undefined || rest.length > 0)
     throw new ScriptError(`${word} is no way; write from->to`);
-  return { from: parseInteger(from), to: parseInteger(to) };
+  const [sender, receiver] = [parseNode(from), parseNode(to)];
+  return between(sender.nodeId, receiver.nodeId, sender.incarnation, receiver.incarnation);
 }
 
-type Reader = (address: { from: NodeId; to: NodeId; term: number }, fields: Fields) => Message;
+function parseNode(word: string): { readonly nodeId: NodeId; readonly incarnation: Incarnation } {
+  const [nodeId = '', incarnation = String(FIRST_INCARNATION)] = word.split('#');
+  return { nodeId: parseInteger(nodeId), incarnation: parseInteger(incarnation) };
+}
+
+type Reader = (address: Address, fields: Fields) => Message;
 
 const readers: Record<Message['type'], Reader> = {
   'request-pre-vote': (address, fields) => ({ type: 'request-pre-vote', ...address, ...logEnd(fields) }),
@@ -138,6 +152,20 @@ const readers: Record<Message['type'], Reader> = {
     requestId: fields.integer('id'),
     index: fields.integer('index'),
   }),
+  introduction: (address, fields) => ({
+    type: 'introduction',
+    ...address,
+    lastLogIndex: fields.integer('last'),
+    founders: fields.integer('founders', 0),
+  }),
+  'introduction-reply': (address, fields) => ({
+    type: 'introduction-reply',
+    ...address,
+    lastLogIndex: fields.integer('last'),
+    founders: fields.integer('founders', 0),
+    leaderId: fields.integer('leader', 0),
+    knownIncarnation: fields.integer('known', 0),
+  }),
 };
 
 function logEnd(fields: Fields): { readonly lastLogIndex: number; readonly lastLogTerm: number } {
@@ -159,7 +187,8 @@ export function isMessageType(word: string): word is Message['type'] {
 export function parseMessage([route = '', type = '', ...details]: readonly string[]): Message {
   if (!isMessageType(type)) throw new ScriptError(`${type} is no type of message`);
   const fields = new Fields(details);
-  const message = readers[type]({ ...parseRoute(route), term: fields.integer('term') }, fields);
+  const groupId = fields.integer('group', TEST_GROUP_ID);
+  const message = readers[type]({ ...parseRoute(route), groupId, term: fields.integer('term') }, fields);
   fields.end();
   return message;
 }

@@ -1,7 +1,7 @@
 import { encodeConfiguration } from '../../configuration-codec.js';
-import { memberOf } from '../../configuration.js';
 import { DEFAULT_LIMITS, type CoreLimits } from '../../raft-core.types.js';
 import type { Configuration, Entry, Member, NodeId, Snapshot } from '../../types.js';
+import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../members.js';
 import { ChosenTimeouts } from './chosen-timeouts.js';
 import { parseInteger, type Fields } from './fields.js';
 import { configurationOf, parsePriorities } from './notation.js';
@@ -22,6 +22,7 @@ export function freshNode(nodeId: NodeId, members: readonly NodeId[], fields: Fi
   const timeoutTicks = fields.integer('timeout', TIMEOUT_TICKS + electionTicks - ELECTION_TICKS);
   return {
     nodeId,
+    incarnation: fields.integer('incarnation', FIRST_INCARNATION),
     bootstrapMembers: membersOf(members, parsePriorities(fields.optional('priority') ?? '')),
     timeouts: new ChosenTimeouts(electionTicks, timeoutTicks),
     electionTicks,
@@ -34,8 +35,14 @@ export function freshNode(nodeId: NodeId, members: readonly NodeId[], fields: Fi
   };
 }
 
+/** A node with an empty disk that knows where the group is, and may `found` it. */
+export function newcomer(nodeId: NodeId, incarnation: number, founds: boolean, fields: Fields): ScriptedNodeOptions {
+  const members = membersOf(fields.integers('knows'), new Map());
+  return { ...freshNode(nodeId, [], fields), incarnation, members, founds, newGroupId: TEST_GROUP_ID };
+}
+
 function membersOf(nodeIds: readonly NodeId[], priorities: ReadonlyMap<NodeId, number>): Member[] {
-  return nodeIds.map((nodeId) => memberOf(nodeId, { priority: priorities.get(nodeId) ?? 0 }));
+  return nodeIds.map((nodeId) => knownMember(nodeId, { priority: priorities.get(nodeId) ?? 0 }));
 }
 
 /**

@@ -1,6 +1,6 @@
 import { decodeConfiguration, encodeConfiguration } from '../../configuration-codec.js';
-import { memberOf } from '../../configuration.js';
-import type { Configuration, Entry, EntryKind, Message, NodeId } from '../../types.js';
+import type { Configuration, Entry, EntryKind, Incarnation, Message, NodeId } from '../../types.js';
+import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../members.js';
 import { parseIntegers, parsePosition, wordsOf } from './fields.js';
 import { ScriptError } from './script-error.js';
 
@@ -35,7 +35,10 @@ export function parseData(word: string): Uint8Array {
   return encoder.encode('.'.repeat(Number(length)));
 }
 
-/** `voters 1,2 outgoing 1,2,3 learners 4 priorities 2:10`, the parts that are empty left out. */
+/**
+ * `voters 1,2 outgoing 1,2,3 learners 4 priorities 2:10 incarnations 2:2 next 2:3 returning 2`, the parts that are empty
+ * left out. Members live in their first directory where nothing is said.
+ */
 export function formatConfiguration({ voters, outgoing, learners, members }: Configuration): string {
   const parts = [`voters ${voters.join(',')}`];
   if (outgoing.length > 0) parts.push(`outgoing ${outgoing.join(',')}`);
@@ -43,10 +46,18 @@ export function formatConfiguration({ voters, outgoing, learners, members }: Con
   const preferred = members.filter(({ priority }) => priority > 0);
   if (preferred.length > 0)
     parts.push(`priorities ${preferred.map(({ nodeId, priority }) => `${nodeId}:${priority}`).join(',')}`);
+  const later = members.filter(({ incarnation }) => incarnation > FIRST_INCARNATION);
+  if (later.length > 0)
+    parts.push(`incarnations ${later.map(({ nodeId, incarnation }) => `${nodeId}:${incarnation}`).join(',')}`);
+  const replaced = members.filter(({ nextIncarnation }) => nextIncarnation > 0);
+  if (replaced.length > 0)
+    parts.push(`next ${replaced.map(({ nodeId, nextIncarnation }) => `${nodeId}:${nextIncarnation}`).join(',')}`);
+  const returning = members.filter((member) => member.returning);
+  if (returning.length > 0) parts.push(`returning ${returning.map(({ nodeId }) => nodeId).join(',')}`);
   return members.length === 0 ? 'nobody' : parts.join(' ');
 }
 
-/** `2:10,3:5`: priorities of nodes. */
+/** `2:10,3:5`: numbers of nodes, such as priorities. */
 export function parsePriorities(word: string): Map<NodeId, number> {
   if (word === '') return new Map();
   return new Map(
@@ -64,11 +75,21 @@ export function configurationOf(lists: {
   readonly outgoing?: readonly NodeId[];
   readonly learners?: readonly NodeId[];
   readonly priorities?: ReadonlyMap<NodeId, number>;
+  readonly incarnations?: ReadonlyMap<NodeId, number>;
+  readonly next?: ReadonlyMap<NodeId, number>;
+  readonly returning?: readonly NodeId[];
 }): Configuration {
-  const { voters, outgoing = [], learners = [], priorities } = lists;
+  const { voters, outgoing = [], learners = [], priorities, incarnations, next, returning = [] } = lists;
   const named = [...new Set([...voters, ...outgoing, ...learners])].sort((left, right) => left - right);
-  const members = named.map((nodeId) => memberOf(nodeId, { priority: priorities?.get(nodeId) ?? 0 }));
-  return { members, voters, outgoing, learners };
+  const members = named.map((nodeId) =>
+    knownMember(nodeId, {
+      priority: priorities?.get(nodeId) ?? 0,
+      incarnation: incarnations?.get(nodeId) ?? FIRST_INCARNATION,
+      nextIncarnation: next?.get(nodeId) ?? 0,
+      returning: returning.includes(nodeId),
+    }),
+  );
+  return { groupId: TEST_GROUP_ID, members, voters, outgoing, learners };
 }
 
 /** What `formatConfiguration` wrote, split into words. */
@@ -80,13 +101,19 @@ export function parseConfiguration(words: readonly string[]): Configuration {
     lists.delete(name);
     return parseIntegers(word);
   };
-  const priorities = parsePriorities(lists.get('priorities') ?? '');
-  lists.delete('priorities');
+  const numbersOf = (name: string): Map<NodeId, number> => {
+    const word = lists.get(name) ?? '';
+    lists.delete(name);
+    return parsePriorities(word);
+  };
   const configuration = configurationOf({
     voters: listOf('voters'),
     outgoing: listOf('outgoing'),
     learners: listOf('learners'),
-    priorities,
+    priorities: numbersOf('priorities'),
+    incarnations: numbersOf('incarnations'),
+    next: numbersOf('next'),
+    returning: listOf('returning'),
   });
   if (lists.size > 0) throw new ScriptError(`a configuration has no ${[...lists.keys()].join(', ')}`);
   return configuration;
@@ -123,6 +150,13 @@ export function parseEntries(text: string): Entry[] {
 }
 
 /** `1->2 append-entries of term 3`, for lines that only name a message. */
-export function nameOf({ from, to, type, term }: Message): string {
-  return `${from}->${to} ${type} term=${term}`;
+export function nameOf({ from, to, fromIncarnation, toIncarnation, groupId, type, term }: Message): string {
+  const group = groupId > TEST_GROUP_ID ? [`group=${groupId}`] : [];
+  const route = `${from}${suffixOf(fromIncarnation)}->${to}${suffixOf(toIncarnation)}`;
+  return [route, type, `term=${term}`, ...group].join(' ');
+}
+
+/** `#2` of the second directory of a node; nothing of the first, and for whoever has an id. */
+function suffixOf(incarnation: Incarnation): string {
+  return incarnation > FIRST_INCARNATION ? `#${incarnation}` : '';
 }

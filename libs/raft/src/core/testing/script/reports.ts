@@ -12,6 +12,13 @@ export function describeStatus(node: ScriptedNode): string[] {
   return [`${node.nodeId} ${role} ${standing} ${log} ${formatConfiguration(configuration)}${transfer}`];
 }
 
+/** Where a node stands with its group, and what keeps it from more. */
+export function describeStanding(node: ScriptedNode): string[] {
+  if (!node.isRunning) return [`${node.nodeId} is down`];
+  const { kind, obstacle } = node.core.standing;
+  return [`${node.nodeId} ${kind}${obstacle === undefined ? '' : `: ${obstacle}`}`];
+}
+
 /** What a leader knows of each follower. */
 export function describeFollowers(node: ScriptedNode): string[] {
   return node.core.inspect().followers.map((follower) => {

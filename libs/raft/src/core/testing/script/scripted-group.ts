@@ -37,6 +37,12 @@ export class ScriptedGroup implements Stage {
     this.heading(`${options.nodeId} starts`, () => node.boot());
   }
 
+  /** The machine comes back with an empty disk. */
+  replace(options: ScriptedNodeOptions): void {
+    this.nodes.delete(options.nodeId);
+    this.add(options);
+  }
+
   // --- printing
 
   print(line: string): void {

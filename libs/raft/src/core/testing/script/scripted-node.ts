@@ -1,7 +1,19 @@
+import { votersOnly } from '../../configuration.js';
 import { RaftCore } from '../../raft-core.js';
 import type { CoreLimits } from '../../raft-core.types.js';
 import type { PersistBatch, Ready, SnapshotRead } from '../../ready.js';
-import type { Entry, HardState, Member, Message, NodeId, Snapshot, SnapshotChunk } from '../../types.js';
+import type {
+  Entry,
+  GroupId,
+  HardState,
+  Incarnation,
+  Member,
+  Message,
+  NodeId,
+  Snapshot,
+  SnapshotChunk,
+} from '../../types.js';
+import { TEST_GROUP_ID } from '../members.js';
 import type { ChosenTimeouts } from './chosen-timeouts.js';
 import { formatConfiguration, formatEntries, formatPosition } from './notation.js';
 import { ScriptError } from './script-error.js';
@@ -9,7 +21,13 @@ import { SnapshotShelf } from './snapshot-shelf.js';
 
 export interface ScriptedNodeOptions {
   readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  /** a group that is founded already, and all of whose members write its first entry by themselves */
   readonly bootstrapMembers: readonly Member[];
+  /** where the group is, or is to be founded */
+  readonly members?: readonly Member[];
+  readonly founds?: boolean;
+  readonly newGroupId?: GroupId;
   readonly timeouts: ChosenTimeouts;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
@@ -77,6 +95,9 @@ export class ScriptedNode {
     const { shelf, hardState, entries } = this;
     const snapshot = shelf.snapshot?.metadata;
     this.running = new RaftCore({ ...this.options, random: this.options.timeouts, hardState, snapshot, entries });
+    const { bootstrapMembers } = this.options;
+    const isNew = hardState.term === 0 && this.running.lastIndex === 0;
+    if (isNew && bootstrapMembers.length > 0) this.running.found(votersOnly(bootstrapMembers, TEST_GROUP_ID));
     this.appliedIndex = snapshot?.index ?? 0;
     this.shownRole = '';
     this.shownCommitIndex = this.appliedIndex;
