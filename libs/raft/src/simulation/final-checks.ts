@@ -45,7 +45,12 @@ export function canRecover(world: World): boolean {
   const known = [...world.nodes.values()].map(({ lastConfiguration }) => lastConfiguration);
   return [world.committedConfiguration(), ...known].every((configuration) => {
     if (configuration === undefined || configuration.members.length === 0) return true;
-    return isQuorum(configuration, (voter) => world.nodes.get(voter)?.hasRightsIn(configuration) ?? false);
+    const hasDirectory = (voter: number): boolean => {
+      const node = world.nodes.get(voter);
+      if (node === undefined || node.isLost) return false;
+      return node.hasRightsIn(configuration) || !node.wasWiped; // nobody else may have lost the rights
+    };
+    return isQuorum(configuration, hasDirectory);
   });
 }
 

@@ -61,6 +61,8 @@ export class SimulatedNode {
   private lost = false;
   /** in force on it when it was looked at last; it may be down since */
   lastConfiguration: Configuration | undefined;
+  /** its directory was lost, at least once */
+  wasWiped = false;
   /** a clean stop is under way */
   isStopping = false;
   /** when the machine was set up */
@@ -269,6 +271,7 @@ export class SimulatedNode {
     this.disk.syncMs = profile.syncMs;
     this.record = new DurableRecord(this.nodeId);
     this.joins = true;
+    this.wasWiped = true;
     this.lastConfiguration = undefined;
     checker.wiped(this.nodeId, this.record);
   }

@@ -1,5 +1,6 @@
 import { ELECTION_BUGS } from './election-bugs.js';
 import type { InjectedBug } from './injected-bug.js';
+import { INCARNATION_BUGS } from './incarnation-bugs.js';
 import { MEMBERSHIP_BUGS } from './membership-bugs.js';
 import { READ_BUGS } from './read-bugs.js';
 import { REPLICATION_BUGS } from './replication-bugs.js';
@@ -12,4 +13,5 @@ export const INJECTED_BUGS: readonly InjectedBug[] = [
   ...MEMBERSHIP_BUGS,
   ...READ_BUGS,
   ...STORAGE_BUGS,
+  ...INCARNATION_BUGS,
 ];

@@ -1,0 +1,78 @@
+import type { InjectedBug } from './injected-bug.js';
+
+/** Whose promises count, when the directory behind an id is another one. */
+export const INCARNATION_BUGS: readonly InjectedBug[] = [
+  {
+    name: 'vote counted without incarnation',
+    what: 'A candidate counts the vote of whoever has the id of a voter.',
+    rule: 'votes belong to (id, incarnation); paper, figure 2: votedFor is persistent',
+    whoMadeIt: 'every implementation in which a member is an id',
+    edits: [
+      {
+        file: 'core/election.ts',
+        find: 'if (incarnationOf(this.configuration, voter) === incarnation) this.granted.add(voter);',
+        replace: 'if (incarnationOf(this.configuration, voter) > 0 || incarnation > 0) this.granted.add(voter);',
+      },
+      {
+        file: 'core/addressing.ts',
+        find: 'return toIncarnation === 0 || toIncarnation === this.incarnation;',
+        replace: 'return toIncarnation >= 0;',
+      },
+    ],
+  },
+  {
+    name: 'acknowledgement counted without incarnation',
+    what: 'A leader counts what whoever has the id of a follower acknowledges.',
+    rule: 'acknowledgements belong to (id, incarnation); paper, 5.3',
+    whoMadeIt: 'every implementation in which a member is an id',
+    edits: [
+      {
+        file: 'core/replication.ts',
+        find: '    if (follower.incarnation !== fromIncarnation) {',
+        replace: '    if (follower.incarnation === 0 && fromIncarnation > 0) {',
+      },
+      {
+        file: 'core/addressing.ts',
+        find: 'return toIncarnation === 0 || toIncarnation === this.incarnation;',
+        replace: 'return toIncarnation >= 0;',
+      },
+    ],
+  },
+  {
+    name: 'empty directory founds the group again',
+    what: 'A node without a log writes the first entry by itself, whoever else is there.',
+    rule: 'a group is founded once, by all of its first members',
+    whoMadeIt: 'this library before; etcd has "member has already been bootstrapped" against it',
+    edits: [
+      {
+        file: 'driver/raft-node.ts',
+        find: 'founds: join !== true,',
+        replace: 'founds: join !== undefined,',
+      },
+      {
+        file: 'core/newcomer.ts',
+        find: '    if (!members.every(agrees)) return undefined;\n',
+        replace: '    if (!members.some(agrees)) return undefined;\n',
+      },
+      {
+        file: 'core/newcomer.ts',
+        find: 'incarnation: member.nodeId === nodeId ? incarnation : present.get(member.nodeId)!.incarnation,',
+        replace:
+          'incarnation: member.nodeId === nodeId ? incarnation : (present.get(member.nodeId)?.incarnation ?? 1),',
+      },
+    ],
+  },
+  {
+    name: 'incarnation not durable',
+    what: 'A directory gets another incarnation at each start.',
+    rule: 'an incarnation is made once and is durable before anything is promised',
+    whoMadeIt: 'who keeps a random id in memory',
+    edits: [
+      {
+        file: 'storage/file-storage.ts',
+        find: 'return { ...state, incarnation: this.owner.incarnation };',
+        replace: 'return { ...state, incarnation: this.owner.incarnation + Math.floor(Math.random() * 1000) };',
+      },
+    ],
+  },
+];
