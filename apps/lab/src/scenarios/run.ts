@@ -9,6 +9,7 @@ import { badClients } from './bad-clients.js';
 import { finalChecks } from './final-checks.js';
 import { crashEverywhere } from './crash-everywhere.js';
 import { duplicateStorm } from './duplicate-storm.js';
+import { forgetfulMember } from './forgetful-member.js';
 import { growShrink } from './grow-shrink.js';
 import { heuristic } from './heuristic.js';
 import { hungDisk } from './hung-disk.js';
@@ -40,6 +41,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   hungDisk,
   growShrink,
   replaceNode,
+  forgetfulMember,
   heuristic,
   restoreBackup,
   orphans,
