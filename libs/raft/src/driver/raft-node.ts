@@ -73,6 +73,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private backlogTimer: Timer | undefined;
   private notified = '';
   private toldObstacle: string | undefined;
+  private readonly toldStrangers = new Set<NodeId>();
   private killed = false;
   private stopping: Promise<void> | undefined;
 
@@ -493,10 +494,17 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   private tellObstacle({ standing }: RaftCore): void {
-    const { kind, obstacle } = standing;
+    const { kind, obstacle, strangers } = standing;
+    const { nodeId } = this.options;
+    for (const stranger of strangers) {
+      if (this.toldStrangers.has(stranger)) continue;
+      this.toldStrangers.add(stranger);
+      this.logger.warn(
+        `raft node ${nodeId} passes over what node ${stranger} says: it belongs to another group with the same name`,
+      );
+    }
     if (obstacle === this.toldObstacle) return;
     this.toldObstacle = obstacle;
-    const { nodeId } = this.options;
     if (obstacle === undefined) this.logger.info(`raft node ${nodeId} is a member of its group`);
     else if (kind === 'founding' || kind === 'joining') this.logger.info(`raft node ${nodeId} waits: ${obstacle}`);
     else this.logger.warn(`raft node ${nodeId} cannot serve: ${obstacle}`);

@@ -1,0 +1,75 @@
+import { describe, expect, it } from '@jest/globals';
+import { silentLogger } from '@concordat/foundation';
+import { between } from '../core/testing/members.js';
+import { MemoryStorage } from './memory-storage.js';
+import { group, idOf, NodeGroup, type GroupNode } from './testing/node-group.js';
+
+/** The node comes back with an empty disk. */
+function startWiped(nodes: NodeGroup, id: number, incarnation = 2): Promise<GroupNode> {
+  return nodes.start(id, { storage: new MemoryStorage({ clock: nodes.clock, delayMs: () => 1, incarnation }) });
+}
+
+describe('RaftNode, incarnations', () => {
+  it('takes a member back that lost its disk, with everything that was committed', async () => {
+    const nodes = await group(3);
+    const leader = await nodes.leader();
+    const id = idOf(nodes.others(leader)[0]!);
+    for (let command = 0; command < 10; command++) await nodes.propose(leader, `command ${command}`);
+    nodes.crash(id);
+    const returned = await startWiped(nodes, id);
+    await nodes.until(() => returned.journal.commands.length === 10);
+    await nodes.until(() => nodes.roles(leader).voters.includes(id) && nodes.roles(returned).voters.includes(id));
+    await nodes.until(() => returned.node.status().standing.kind === 'member');
+    expect(leader.node.status().configuration.members.map(({ incarnation }) => incarnation)).toContain(2);
+    expect(leader.node.status().standing.forgetful).toEqual([]);
+  });
+
+  it('elects nobody where only a member that was away and one without its disk are left', async () => {
+    const nodes = await group(3);
+    const leader = await nodes.leader();
+    const [away, forgetful] = nodes.others(leader).map(idOf);
+    nodes.crash(away!);
+    await nodes.propose(leader, 'told');
+    nodes.crash(forgetful!);
+    nodes.crash(idOf(leader));
+    const behind = await nodes.start(away!);
+    const empty = await startWiped(nodes, forgetful!);
+    await nodes.pass(30_000);
+    for (const { node } of [behind, empty]) expect(node.status().leaderId).toBeUndefined();
+    expect(behind.node.status().standing).toMatchObject({ kind: 'member', forgetful: [forgetful] });
+    expect(behind.node.status().standing.obstacle).toContain(`node ${forgetful} came back without the data directory`);
+    expect(empty.node.status().standing).toMatchObject({ kind: 'returning', groupId: 0 });
+    expect(empty.node.status().standing.obstacle).toContain('start the other members');
+
+    await nodes.start(idOf(leader));
+    await nodes.until(() => empty.journal.commands.includes('told') && behind.journal.commands.includes('told'));
+  });
+
+  it('founds no group before all first members are there', async () => {
+    const nodes = new NodeGroup(3);
+    const first = await nodes.start(1);
+    await nodes.start(2);
+    await nodes.pass(10_000);
+    expect(first.node.status().standing).toMatchObject({ kind: 'founding', groupId: 0 });
+    expect(first.node.status().standing.obstacle).toContain('node 3 was not heard of yet');
+    await nodes.start(3);
+    const leader = await nodes.leader();
+    expect(leader.node.status().standing.groupId).toBeGreaterThan(0);
+  });
+
+  it('passes over messages of another group, and says so once for each sender', async () => {
+    const warnings: string[] = [];
+    const nodes = await group(1, { logger: { ...silentLogger, warn: (message) => warnings.push(message) } });
+    const leader = await nodes.leader();
+    const { term, standing } = leader.node.status();
+    const stranger = { ...between(2, 1), groupId: standing.groupId === 1 ? 2 : 1, term: term + 5 };
+    for (let count = 0; count < 3; count++) {
+      nodes.network
+        .transport(2)
+        .send([{ type: 'request-vote', ...stranger, lastLogIndex: 9, lastLogTerm: 1, transfer: true }]);
+      await nodes.pass(200);
+    }
+    expect(leader.node.status()).toMatchObject({ term, role: 'leader', misdirectedMessages: 3 });
+    expect(warnings.filter((warning) => warning.includes('another group'))).toHaveLength(1);
+  });
+});
