@@ -5,13 +5,14 @@ import { group, idOf, type GroupNode, type GroupOptions, type NodeGroup } from '
 const encoder = new TextEncoder();
 
 /** Snapshots early, no tail of the log behind them, and pieces so small that a snapshot takes many. */
-const SMALL_PIECES: GroupOptions = { snapshotAfterBytes: 1000, limits: { snapshotChunkBytes: 50 } };
+const SMALL_PIECES: GroupOptions = { snapshotAfterBytes: 500, limits: { snapshotChunkBytes: 50 } };
 
 /** A leader whose log is compacted, and a follower that stands still since before that. */
 async function leaderAndLateFollower(nodes: NodeGroup): Promise<{ leader: GroupNode; lateId: number }> {
   const leader = await nodes.leader();
   const lateId = idOf(nodes.others(leader)[0]!);
   nodes.crash(lateId);
+  await nodes.pass(1_000); // or the leader would begin to send it a snapshot, and keep that one
   for (let command = 0; command < 60; command++) await nodes.propose(leader, `command ${command}`);
   return { leader, lateId };
 }
