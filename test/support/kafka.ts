@@ -13,9 +13,12 @@ export interface TestKafka {
 /**
  * Starts a broker with temporary data on a free port. Always one of its own, also where `KAFKA_BROKERS` names
  * another: it is going to be killed.
+ *
+ * @param properties lines for its configuration, beside those of the local system
  */
-export async function startKafka(): Promise<TestKafka> {
-  const { KAFKA_BROKERS: _others, ...environment } = process.env;
+export async function startKafka(properties: readonly string[] = []): Promise<TestKafka> {
+  const { KAFKA_BROKERS: _others, ...inherited } = process.env;
+  const environment = { ...inherited, KAFKA_PROPERTIES: properties.join('\n') };
   const system = await startLocalSystem({ only: ['kafka'], environment });
   return {
     brokers: system.kafkaBrokers,

@@ -34,7 +34,8 @@ until Ctrl-C. Data stays in .concordat, and the next start goes on from there.
   --detach             return when all is ready; "npm stop" ends it
   --fresh              forget the data of earlier runs first${OPTIONS}
 
-KAFKA_BROKERS or DATABASE_URL_BANK_A (_B, _C): use that service and start none. KAFKA_HOME: an unpacked Kafka.`,
+KAFKA_BROKERS or DATABASE_URL_BANK_A (_B, _C): use that service and start none. KAFKA_HOME: an unpacked Kafka.
+KAFKA_PROPERTIES: lines that are added to the configuration of the local broker.`,
   stop: `npm stop [-- options]
 
 Ends the local system. With nothing running it says so.

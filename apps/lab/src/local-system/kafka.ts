@@ -91,7 +91,8 @@ function writeProperties(context: SystemContext, dataDir: string): string {
     template
       .replaceAll('@DATA@', path.join(dataDir, 'log'))
       .replaceAll('@BROKER_PORT@', String(ports['broker']))
-      .replaceAll('@CONTROLLER_PORT@', String(ports['controller'])),
+      .replaceAll('@CONTROLLER_PORT@', String(ports['controller']))
+      .concat('\n', process.env['KAFKA_PROPERTIES'] ?? '', '\n'),
   );
   return file;
 }

@@ -1,0 +1,125 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { Logger } from '@concordat/foundation';
+import { decideTopic, KafkaMessageBus, type MessageBus, type Topic } from '@concordat/messaging';
+import kafkajs, { type Admin } from 'kafkajs';
+import { startKafka, type TestKafka } from '../support/kafka.js';
+import { waitFor } from '../support/wait-for.js';
+import { numbered, SUITE } from './message-bus-suite.js';
+
+jest.setTimeout(120_000);
+
+const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, Kafka, logLevel, ResourcePatternTypes } = kafkajs;
+const AUTHORIZER = [
+  'authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer',
+  'allow.everyone.if.no.acl.found=true',
+];
+const ANYBODY = { principal: 'User:*', host: '*' };
+const CLUSTER = {
+  resourceType: AclResourceTypes.CLUSTER,
+  resourceName: 'kafka-cluster',
+  resourcePatternType: ResourcePatternTypes.LITERAL,
+};
+const EVERY_TOPIC = {
+  resourceType: AclResourceTypes.TOPIC,
+  resourceName: '*',
+  resourcePatternType: ResourcePatternTypes.LITERAL,
+};
+/** The broker's own topics are not among them: it makes them with the rights of whoever needs them. */
+const OUR_TOPICS = {
+  resourceType: AclResourceTypes.TOPIC,
+  resourceName: SUITE.topic('' as Topic),
+  resourcePatternType: ResourcePatternTypes.PREFIXED,
+};
+const CREATION_DENIED = { operation: AclOperationTypes.CREATE, permissionType: AclPermissionTypes.DENY };
+
+/** All rights but that to make topics of ours: neither by name nor on the cluster. */
+async function denyCreation(admin: Admin): Promise<void> {
+  const everything = { operation: AclOperationTypes.ALL, permissionType: AclPermissionTypes.ALLOW };
+  await admin.createAcls({
+    acl: [
+      { ...ANYBODY, ...CLUSTER, ...everything },
+      { ...ANYBODY, ...EVERY_TOPIC, ...everything },
+      { ...ANYBODY, ...CLUSTER, ...CREATION_DENIED },
+      { ...ANYBODY, ...OUR_TOPICS, ...CREATION_DENIED },
+    ],
+  });
+}
+
+describe('the Kafka bus where only an administrator makes topics', () => {
+  let kafka: TestKafka;
+  let admin: Admin;
+  const buses: MessageBus[] = [];
+  const told: string[] = [];
+  const note = (text: string): void => void told.push(text);
+  const logger: Logger = { debug: () => undefined, info: () => undefined, warn: note, error: note };
+
+  beforeAll(async () => {
+    kafka = await startKafka(AUTHORIZER);
+    admin = new Kafka({ brokers: [...kafka.brokers], logLevel: logLevel.NOTHING }).admin();
+    await admin.connect();
+    // made while everybody still may
+    for (const topic of ['replies', 'small'].map(named)) {
+      const entries = [{ name: 'max.message.bytes', value: topic === named('small') ? '1000' : '2300000' }];
+      await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries: entries }] });
+    }
+    await denyCreation(admin);
+  });
+
+  afterEach(async () => {
+    await Promise.all(buses.splice(0).map((bus) => bus.stop()));
+    told.length = 0;
+  });
+
+  afterAll(async () => {
+    await admin?.disconnect();
+    await kafka?.stop();
+  });
+
+  const named = (topic: string): string => SUITE.topic(topic as Topic);
+
+  async function startedBus(): Promise<MessageBus> {
+    const bus = new KafkaMessageBus({ brokers: kafka.brokers, cluster: SUITE.cluster, logger });
+    buses.push(bus);
+    await bus.start();
+    return bus;
+  }
+
+  it('uses topics that are there', async () => {
+    const bus = await startedBus();
+    await bus.ensureTopics(['replies']);
+    const seen: number[] = [];
+    await bus.subscribe({
+      group: `group-${randomUUID()}`,
+      topics: ['replies'],
+      start: 'committed',
+      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+    });
+    await bus.publish([numbered('replies', 7)]);
+    await waitFor('the message came', () => seen.includes(7), { timeoutMs: 30_000 });
+    expect(bus.obstacle()).toBeUndefined();
+    expect(told).toEqual([]);
+  });
+
+  it('names a topic that is missing and the right that is, and goes on when the right was granted', async () => {
+    const bus = await startedBus();
+    const topic = decideTopic(`p-${randomUUID()}`);
+    const ready = bus.ensureTopics([topic]);
+    await waitFor('the obstacle is known', () => bus.obstacle() !== undefined, { timeoutMs: 30_000 });
+    expect(bus.obstacle()).toContain(`the topic "${named(topic)}" does not exist, and this user may not make it`);
+    expect(bus.obstacle()).toContain('grant Create on it or on the cluster');
+    await admin.deleteAcls({ filters: [{ ...ANYBODY, ...OUR_TOPICS, ...CREATION_DENIED }] });
+    await ready;
+    expect(bus.obstacle()).toBeUndefined();
+    expect(told.filter((text) => text.includes(named(topic)))).toHaveLength(1); // said once, not at each attempt
+  });
+
+  it('names a topic whose messages are too small, and what to set', async () => {
+    const bus = await startedBus();
+    bus.ensureTopics(['small' as Topic]).catch(() => undefined); // ends with the bus
+    await waitFor('the obstacle is known', () => bus.obstacle() !== undefined, { timeoutMs: 30_000 });
+    expect(bus.obstacle()).toMatch(
+      /"[^"]*small" cannot carry every vote and decision: set its max\.message\.bytes, now 1000/,
+    );
+  });
+});
