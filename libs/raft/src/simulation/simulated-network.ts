@@ -1,5 +1,5 @@
 import { randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
-import type { Message, NodeId } from '../core/types.js';
+import type { AppendEntries, Message, NodeId } from '../core/types.js';
 import { Violation } from './violation.js';
 
 /** How messages travel; probabilities and milliseconds. */
@@ -19,6 +19,8 @@ export interface Weather {
 /** In an election timeout; the most that healthy groups were seen to send is a twentieth of it. */
 const MAX_MESSAGES = 20_000;
 const MAX_OTHER_MESSAGES = 5_000;
+/** So often a leader sends a follower the same entries in an election timeout; healthy ones were seen to do it 11 times. */
+const MAX_REPETITIONS = 16;
 
 /** Directed links that lose, delay, double and reorder messages, and that can be cut. */
 export class SimulatedNetwork {
@@ -27,6 +29,8 @@ export class SimulatedNetwork {
   private readonly cut = new Set<string>();
   private era = 0;
   private readonly flood = { since: 0, count: 0, others: 0 };
+  /** how often messages that begin with the same entry were sent since the flood was last looked at */
+  private readonly repetitions = new Map<string, number>();
   /** messages that were sent */
   sent = 0;
 
@@ -60,16 +64,29 @@ export class SimulatedNetwork {
   }
 
   /** Nodes that answer each other without end make no progress, and burn their machines. */
-  private checkFlood({ type, from, to }: Message): void {
+  private checkFlood(message: Message): void {
+    const { type, from, to } = message;
     const { flood } = this;
     const now = this.clock.monotonic();
     if (now - flood.since > this.floodMs) {
       flood.since = now;
       flood.count = flood.others = 0;
+      this.repetitions.clear();
     }
     if (!type.startsWith('append-entries')) flood.others++;
     if (++flood.count > MAX_MESSAGES || flood.others > MAX_OTHER_MESSAGES)
       throw new Violation('liveness', `a flood of messages, the latest one ${type} from node ${from} to node ${to}`);
+    if (message.type === 'append-entries' && message.entries.length > 0) this.checkRepetition(message);
+  }
+
+  /** Messages that overtake each other, or are lost, cost a repetition, but not one for each that was on its way. */
+  private checkRepetition({ from, to, term, entries }: AppendEntries): void {
+    const { index } = entries[0]!;
+    const key = `${from}>${to} ${term} ${index}`;
+    const count = (this.repetitions.get(key) ?? 0) + 1;
+    this.repetitions.set(key, count);
+    if (count > MAX_REPETITIONS)
+      throw new Violation('liveness', `node ${from} sends node ${to} the entries from ${index} on again and again`);
   }
 
   /** What is on its way over a cut link is lost, too. */

@@ -166,4 +166,11 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
       },
     ],
   },
+  {
+    name: 'each refusal sends the window again',
+    what: 'A refusal counts also when it is about a message from before the leader last went back.',
+    rule: 'this library: refusals of earlier rounds are ignored; etcd/raft, Progress.MaybeDecrTo',
+    whoMadeIt: 'this library until it was driven with messages in disorder',
+    edits: [{ file: 'core/progress.ts', find: '    if (round < this.refusalsFromRound) return false;\n', replace: '' }],
+  },
 ];
