@@ -69,8 +69,8 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
       },
       {
         file: 'core/election.ts',
-        find: '    this.granted.add(voter);',
-        replace: '    this.granted.add(voter);\n    this.answers = (this.answers ?? 0) + 1;',
+        find: '=== incarnation) this.granted.add(voter);',
+        replace: '=== incarnation) this.granted.add(voter);\n    this.answers = (this.answers ?? 0) + 1;',
       },
       {
         file: 'core/election.ts',

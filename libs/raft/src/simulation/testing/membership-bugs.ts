@@ -81,8 +81,8 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/leader.ts',
-        find: 'if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target.nodeId);',
-        replace: 'if (target) this.sendTimeoutNow(target.nodeId);',
+        find: 'if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target);',
+        replace: 'if (target) this.sendTimeoutNow(target);',
       },
     ],
   },
