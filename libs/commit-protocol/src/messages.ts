@@ -143,6 +143,11 @@ export interface AnnounceMessage {
   readonly operations: readonly string[];
   /** the process stops; it gets no more work */
   readonly leaving?: true;
+  /**
+   * its database is not the one that it was, and says nothing of transactions in three phases that began before this,
+   * in milliseconds since 1970
+   */
+  readonly abstainsBefore?: number;
 }
 
 /** One for each ended transaction, for anyone who listens. May come twice, with the same content. */

@@ -427,7 +427,7 @@ export class ParticipantMachine {
     this.alert(
       'HEURISTIC_OUTCOME',
       branch.address,
-      `the branch was ended by hand, or by an operator's ruling, against its decision: ${end}`,
+      `the branch was ended by hand, or by an operator's ruling, against its decision, or its database lost it: ${end}`,
     );
   }
 

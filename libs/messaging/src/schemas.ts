@@ -151,6 +151,7 @@ export const messageSchemas = {
     instance: z.string().min(1).max(LIMITS.instanceNameLength).optional(),
     operations: z.array(operationName).max(LIMITS.announcedOperations),
     leaving: z.literal(true).optional(),
+    abstainsBefore: count.optional(),
   }),
   outcome: z.strictObject({
     type: z.literal('outcome'),

@@ -22,6 +22,12 @@ export class BankMetrics {
     this.counter('terminations', 'branches that were to decide without a coordinator', 'what', (metrics) => ({
       due: metrics.terminations,
     }));
+    this.counter('database_changes', 'times the database was another one than before', 'what', (metrics) => ({
+      found: metrics.databaseChanges,
+    }));
+    this.counter('abstentions', 'times nothing was said because the database had changed', 'what', (metrics) => ({
+      said: metrics.abstentions,
+    }));
     this.counter('dead_letters', 'messages put aside, by reason', 'reason', ({ deadLetters }) => deadLetters);
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(

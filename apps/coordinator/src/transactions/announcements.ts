@@ -23,16 +23,21 @@ export class Announcements {
   private readonly madeHere = new Set<string>();
   private readonly since: number;
   private refusedNewcomers = 0;
+  /** by participant, in milliseconds since 1970 */
+  private readonly limits = new Map<string, number>();
 
   constructor(
     private readonly log: DecisionLog,
     private readonly clock: Clock,
     private readonly logger: Logger,
+    private readonly onAlert: (detail: string) => void = () => undefined,
   ) {
     this.since = clock.monotonic();
   }
 
-  take({ participant, instance = UNNAMED, operations, leaving }: AnnounceMessage): void {
+  take(message: AnnounceMessage): void {
+    const { participant, instance = UNNAMED, operations, leaving } = message;
+    this.noteDatabase(message);
     const now = this.clock.monotonic();
     const known = this.log.state.participant(participant)?.operations;
     if (!known && !this.admitsNewcomer(participant)) return;
@@ -77,5 +82,15 @@ export class Announcements {
       at: this.clock.now(),
     } as const;
     this.log.append(record).then(forget, forget);
+  }
+
+  /** Told once by each leader: its operators may not read the participant's log. */
+  private noteDatabase({ participant, abstainsBefore = 0 }: AnnounceMessage): void {
+    if (abstainsBefore <= (this.limits.get(participant) ?? 0) || !this.log.state.participant(participant)) return;
+    this.limits.set(participant, abstainsBefore);
+    this.onAlert(
+      `DATABASE_CHANGED: the database of ${participant} was restored or has failed over, and may have lost its last ` +
+        `writes; it says nothing of three-phase transactions that began before ${new Date(abstainsBefore).toISOString()}`,
+    );
   }
 }

@@ -121,7 +121,7 @@ export class LeaderSession {
     private readonly epoch: LeaderEpoch,
   ) {
     const { options, clock, log, logger } = dependencies;
-    this.announcements = new Announcements(log, clock, logger);
+    this.announcements = new Announcements(log, clock, logger, (detail) => dependencies.onAlert(detail));
     this.admission = new AdmissionQueue(options.maximumWaitingForKeys);
     const paced = { clock, onSlice: () => this.flush() };
     this.resends = new PacedWork({ ...paced, perSlice: RESENT_PER_TURN, settled: () => this.latestPublication });

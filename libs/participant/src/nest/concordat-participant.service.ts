@@ -48,6 +48,11 @@ export interface ParticipantHealth {
   readonly working: boolean;
   /** how long the oldest running work, or decision that is carried out, has been running, in milliseconds */
   readonly oldestWorkMs: number;
+  /**
+   * The database was restored or has failed over: of transactions in three phases that began before this nothing is
+   * said; an ISO date, null for none. It makes nothing unready.
+   */
+  readonly abstainsBefore: string | null;
 }
 
 /**
@@ -83,7 +88,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         cluster,
         participant,
       },
-      { clock, logger, ...(failpoints && { failpoints }) },
+      { clock, logger, ...(failpoints && { failpoints }), onDatabaseChanged: () => this.runtime.databaseChanged() },
     );
     this.runtime = new ParticipantRuntime({
       participant,
@@ -144,6 +149,8 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       () => true,
       () => false,
     );
+    const { abstainsBefore: limit } = this.resourceManager;
+    const abstainsBefore = limit > 0 ? new Date(limit).toISOString() : null;
     const obstacle = this.bus.obstacle();
     return {
       ready: busConnected && consuming && databaseReachable && working && obstacle === undefined,
@@ -151,6 +158,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       databaseReachable,
       consuming,
       working,
+      abstainsBefore,
       oldestWorkMs: Math.round(Math.max(oldestWorkMs, oldestRulingMs)),
       ...(obstacle !== undefined && { obstacle }),
     };

@@ -49,6 +49,7 @@ export function judgeRequest(
   if (!isPossible) return { type: 'say', answer: 'refused' };
   const decision = certainDecisionOf(trace);
   if (decision) return { type: 'say', answer: { type: 'decided', decision } };
+  if (trace.abstains) return { type: 'say', answer: abstention(trace, request) };
   // In two phases, or its participant died before the vote was on record: there it may still vote yes.
   if (!acceptor && (trace.prepared || trace.ledger?.outcome === 'committed')) return { type: 'say', answer: 'unknown' };
   if (acceptor && !isSameAcceptorSet(acceptor.acceptors, acceptors)) return { type: 'say', answer: 'refused' };
@@ -64,6 +65,7 @@ export function judgeOpening({ branchId }: BranchIdentity, trace: AcceptorTrace)
   if (acceptor?.vote === 'no') return { type: isRolledBack(trace) ? 'say' : 'refuse-and-say', answer: NO_ACCEPTOR };
   const decision = decisionOf(trace);
   if (decision) return { type: 'say', answer: { type: 'decided', decision } };
+  if (trace.abstains) return { type: 'say', answer: NO_ACCEPTOR };
   // Where all branches are read-only a commit is decided without a ballot, so none of them may ever open one.
   if (acceptor?.vote !== 'yes') return { type: 'say', answer: NO_ACCEPTOR };
   const { acceptors, accepted } = acceptor;
@@ -92,6 +94,12 @@ function decisionOf({ acceptor, ledger }: AcceptorTrace): Decision | undefined {
   if (acceptor?.decision) return acceptor.decision;
   if (!ledger) return undefined;
   return ledger.outcome === 'committed' ? 'commit' : 'abort';
+}
+
+/** What it tells all the same is whether it has a vote: where a commit was accepted, it had one. */
+function abstention({ acceptor, prepared, ledger }: AcceptorTrace, { ballot }: BallotRequest): BallotAnswer {
+  const dissents = acceptor ? acceptor.vote === 'no' : !prepared && ledger?.outcome !== 'committed';
+  return { type: 'abstains', ballot, ...(dissents && { dissents }) };
 }
 
 function isRolledBack({ prepared, ledger }: AcceptorTrace): boolean {

@@ -1,4 +1,4 @@
-import { Client, Pool, type ClientConfig, type PoolClient } from 'pg';
+import { Client, Pool, type ClientBase, type ClientConfig, type PoolClient } from 'pg';
 import { errorMessage, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import { destroy } from './destroy.js';
@@ -37,6 +37,8 @@ export class PostgresPools {
     settings: PostgresResourceManagerSettings,
     private readonly clock: Clock,
     private readonly logger: Logger,
+    /** awaited before a new connection is used */
+    private readonly onConnected: (client: ClientBase) => Promise<void>,
   ) {
     const answerTimeoutMs = settings.answerTimeoutMs ?? DEFAULT_ANSWER_TIMEOUT_MS;
     const connection = (name: string, queryTimeoutMs?: number): ClientConfig => ({
@@ -53,10 +55,14 @@ export class PostgresPools {
         pipeline: true,
         stream: () => new GatheringSocket(),
       });
-    this.lanes = new StatementLanes(RULING_LANES, laneClient, (error) => this.lost('ruling', error));
+    this.lanes = new StatementLanes(RULING_LANES, laneClient, onConnected, (error) => this.lost('ruling', error));
+    const verify = (client: PoolClient, done: (error?: Error) => void): void => {
+      const look = withTimeLimit(this.clock, answerTimeoutMs, 'the look at the database', this.onConnected(client));
+      look.then(() => done(), done);
+    };
     const open = (name: PoolName, max: number, queryTimeoutMs?: number): Pool => {
       const pipelined = name === 'work' && { pipeline: true, stream: () => new GatheringSocket() };
-      const pool = new Pool({ ...connection(name, queryTimeoutMs), ...pipelined, max, idleTimeoutMillis: 0 });
+      const pool = new Pool({ ...connection(name, queryTimeoutMs), ...pipelined, max, idleTimeoutMillis: 0, verify });
       // A connection says `error` when its server dies, in the pool and lent alike; unheard it ends the process.
       pool.on('error', (error) => this.lost(name, error));
       pool.on('connect', (client) => {
@@ -118,6 +124,12 @@ export class PostgresPools {
   /** The sessions of this pool keep what is not true any more (plans of a changed schema): none is lent again. */
   renew(name: PoolName): void {
     this.generation[name]++;
+  }
+
+  /** Every session leads to a database that is not there any more, or should not be used. */
+  renewAll(): void {
+    for (const name of Object.keys(this.pools) as PoolName[]) this.renew(name);
+    this.lanes.renew();
   }
 
   async close(): Promise<void> {

@@ -10,7 +10,7 @@ import {
   type Decision,
   type OpenedBallot,
 } from '@concordat/commit-protocol';
-import { ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { BranchAbstainsError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchIdentity } from '../runtime/resource-manager.js';
 import { judgeOpening, judgeRequest, type Judgement } from './acceptor-judgement.js';
 import { orUnavailable } from './availability.js';
@@ -47,7 +47,10 @@ export interface PostgresAcceptorPorts {
 export class PostgresAcceptor {
   constructor(private readonly ports: PostgresAcceptorPorts) {}
 
-  /** Puts a vote on record unless there is one; the row that stands then, with the first vote. */
+  /**
+   * Puts a vote on record unless there is one; the row that stands then, with the first vote. What is prepared stays when
+   * this rejects: it may have been voted for. @throws BranchAbstainsError
+   */
   async recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): Promise<AcceptorRow> {
     const { statements } = this.ports;
     const row = await this.transact('ruling', async (client) =>
@@ -56,6 +59,7 @@ export class PostgresAcceptor {
         : statements.insertVote(client, branch, acceptors, vote),
     );
     if (!row) throw unavailable(branch, 'has lost its acceptor row');
+    if (row === 'abstains') throw new BranchAbstainsError(branch.branchId);
     if (row.vote !== 'no' && !isSameAcceptorSet(row.acceptors, acceptors))
       throw unavailable(branch, 'has voted in another set of branches');
     return row;
@@ -123,7 +127,7 @@ export class PostgresAcceptor {
     switch (judgement.type) {
       case 'say':
       case 'refuse-and-say':
-        await statements.release(client);
+        await statements.confirmAndRelease(client);
         return { answer: judgement.answer, isRefusal: judgement.type === 'refuse-and-say' };
       case 'save-and-say':
         await statements.saveBallots(client, branch, judgement.state);

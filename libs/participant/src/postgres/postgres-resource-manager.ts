@@ -31,12 +31,14 @@ import type {
 import { orUnavailable } from './availability.js';
 import { BRANCH_ABORTED, DEADLINE_EXCEEDED, describeFailure } from './branch-failure.js';
 import { BranchSession, type BranchSessionPorts, type Closing, type WorkAttempt } from './branch-session.js';
+import { DatabaseWatch, type DatabaseChange } from './database-watch.js';
 import { DEFAULT_ANSWER_TIMEOUT_MS, PostgresPools, type PoolName } from './pools.js';
 import { PostgresAcceptor } from './postgres-acceptor.js';
 import { PostgresSetup } from './setup.js';
 import { isSessionDead, type SessionFate } from './failure-classes.js';
 import { SQL_STATE, sqlStateOf } from './sql-state.js';
 import { AcceptorStatements } from './statements/acceptor-statements.js';
+import { DatabaseStatements } from './statements/database-statements.js';
 import { BranchStatements, type Tombstone } from './statements/branch-statements.js';
 import { ThreePhasePrepare } from './three-phase-prepare.js';
 import type { BranchTrace, LedgerRow, PostgresContext, PostgresResourceManagerSettings } from './types.js';
@@ -54,6 +56,8 @@ export interface PostgresResourceManagerPorts {
   readonly logger?: Logger;
   /** passed around every statement of the library itself; default: none is ever armed */
   readonly failpoints?: Failpoints;
+  /** the database is not the one that it was: it was restored, or has failed over */
+  readonly onDatabaseChanged?: (change: DatabaseChange) => void;
 }
 
 type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
@@ -67,6 +71,7 @@ type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
  */
 export class PostgresResourceManager implements ResourceManager<PostgresContext> {
   private readonly pools: PostgresPools;
+  private readonly watch: DatabaseWatch;
   private readonly clock: Clock;
   private readonly logger: Logger;
   private readonly failpoints: Failpoints;
@@ -84,7 +89,16 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.logger = ports.logger ?? silentLogger;
     this.failpoints = ports.failpoints ?? noFailpoints;
     this.setup = new PostgresSetup(settings, this.clock, this.logger);
-    this.pools = new PostgresPools(settings, this.clock, this.logger);
+    this.watch = new DatabaseWatch({
+      clock: this.clock,
+      logger: this.logger,
+      statements: new DatabaseStatements(this.schema),
+      onChanged: (change) => {
+        this.pools.renewAll();
+        ports.onDatabaseChanged?.(change);
+      },
+    });
+    this.pools = new PostgresPools(settings, this.clock, this.logger, (client) => this.watch.onConnected(client));
     this.statements = new BranchStatements(settings.cluster, this.schema, false, this.failpoints);
     this.acceptor = new PostgresAcceptor({
       pools: this.pools,
@@ -94,6 +108,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.threePhases = new ThreePhasePrepare({
       acceptor: this.acceptor,
       clock: this.clock,
+      mayAbstain: (branch) => this.watch.mayAbstain(branch),
       attempt: (branch, work) => this.work(branch, 'prepare', work),
       rollBack: (branch, error) => this.endAborted(branch, { error }),
       discard: (branch) => this.discard(branch),
@@ -109,6 +124,15 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   async start(): Promise<void> {
     const { checksConnection } = await this.setup.run();
     this.statements = new BranchStatements(this.settings.cluster, this.schema, checksConnection, this.failpoints);
+    await this.ping(); // a connection is made, so the database is known from the beginning
+  }
+
+  /**
+   * Of transactions in three phases that began before this nothing is said, because the database may have lost what it
+   * had promised; in milliseconds since 1970, 0 for none.
+   */
+  get abstainsBefore(): number {
+    return this.watch.abstainsBefore;
   }
 
   /** Resolves when the database answers. @throws ResourceManagerUnavailableError */
@@ -122,6 +146,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    this.watch.heardOf(branch);
     const { acceptors } = branch;
     if (acceptors) return this.threePhases.prepare({ ...branch, acceptors }, work);
     if (branch.preparedByService) {
@@ -206,6 +231,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     request: BallotRequest,
     acceptors: readonly Acceptor[],
   ): Promise<BallotAnswer | 'refused' | 'unknown'> {
+    this.watch.heardOf(branch);
     return this.acceptor.answerBallot(branch, request, acceptors);
   }
 
@@ -347,7 +373,9 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   ): Promise<BranchTrace | undefined> {
     return this.attempt(pool, async (statements, client) => {
       try {
-        return await statements.insertTombstone(client, branch, tombstone);
+        const trace = await statements.insertTombstone(client, branch, tombstone);
+        if (trace.prepared) await statements.confirm(client);
+        return trace;
       } catch (failure) {
         if (isSessionDead(failure)) throw failure;
         await statements.rollback(client);
@@ -357,8 +385,13 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     });
   }
 
+  /** What the database knows of a branch, as durable as if it had been committed here. */
   private async look(branch: BranchIdentity): Promise<BranchTrace> {
-    return this.attempt('look', (statements, client) => statements.look(client, branch));
+    return this.attempt('look', async (statements, client) => {
+      const trace = await statements.look(client, branch);
+      if (trace.prepared || trace.ledger) await statements.confirm(client);
+      return trace;
+    });
   }
 
   /** One use of a connection. */

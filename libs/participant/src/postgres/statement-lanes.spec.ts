@@ -20,7 +20,15 @@ function createLanes(refusedConnections = 0): { lanes: StatementLanes; clients: 
     clients.push(client);
     return client as unknown as Client;
   };
-  return { lanes: new StatementLanes(1, create, () => undefined), clients };
+  return {
+    lanes: new StatementLanes(
+      1,
+      create,
+      () => Promise.resolve(),
+      () => undefined,
+    ),
+    clients,
+  };
 }
 
 const used = async (lanes: StatementLanes): Promise<unknown> => lanes.run((client) => Promise.resolve(client));

@@ -26,10 +26,14 @@ export class StatementLanes {
   private readonly lanes: readonly Lane[];
   private closed = false;
 
-  /** @param onLost told of each connection that ends by itself */
+  /**
+   * @param onConnected awaited before a new connection is used
+   * @param onLost told of each connection that ends by itself
+   */
   constructor(
     count: number,
     private readonly createClient: () => Client,
+    private readonly onConnected: (client: Client) => Promise<void>,
     private readonly onLost: (error: Error) => void,
   ) {
     this.lanes = Array.from({ length: count }, () => ({ session: undefined, pending: 0 }));
@@ -50,6 +54,11 @@ export class StatementLanes {
     } finally {
       lane.pending--;
     }
+  }
+
+  /** None of the sessions is used for another statement. */
+  renew(): void {
+    for (const lane of this.lanes) if (lane.session) giveUp(lane, lane.session);
   }
 
   async close(): Promise<void> {
@@ -75,7 +84,7 @@ export class StatementLanes {
       if (!this.closed) this.onLost(error);
     });
     client.on('end', () => giveUp(lane, session));
-    const session: Session = { client, connected: client.connect() };
+    const session: Session = { client, connected: client.connect().then(() => this.onConnected(client)) };
     return session;
   }
 }

@@ -1,5 +1,6 @@
 import { invariant, unreachable, type Clock, type JsonValue } from '@concordat/foundation';
 import type { Acceptor, BranchError } from '@concordat/commit-protocol';
+import { BranchAbstainsError } from '../runtime/errors.js';
 import type { BranchIdentity, BranchWork, VoteResult } from '../runtime/resource-manager.js';
 import { BRANCH_ABORTED, DEADLINE_EXCEEDED } from './branch-failure.js';
 import type { WorkAttempt } from './branch-session.js';
@@ -17,6 +18,8 @@ export interface AcceptorWork extends BranchWork {
 export interface ThreePhasePreparePorts {
   readonly acceptor: PostgresAcceptor;
   readonly clock: Clock;
+  /** whether the database may have lost an earlier vote, as far as is known without asking it */
+  mayAbstain(branch: BranchIdentity): boolean;
   /** one attempt at the work, prepared at the end */
   attempt(branch: BranchWork, work: Work): Promise<WorkAttempt>;
   /** resolves when nothing of the branch is prepared and its tombstone is durable */
@@ -35,8 +38,10 @@ export class ThreePhasePrepare {
 
   async prepare(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
     invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
-    // a repeat that comes in spite of it meets the branch's lock, its ledger row, or the vote on record
-    const earlier = branch.isFirstSending ? undefined : await this.earlierVote(branch);
+    // a repeat that comes in spite of it meets the branch's lock, its ledger row, or the vote on record; and that the
+    // database has changed just now, which another process has found, stands in the way of the vote as well
+    const isCertain = branch.isFirstSending && !this.ports.mayAbstain(branch);
+    const earlier = isCertain ? undefined : await this.earlierVote(branch);
     if (earlier) return earlier;
     if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
     if (branch.deadline <= this.ports.clock.now()) return this.refuse(branch, DEADLINE_EXCEEDED);
@@ -58,7 +63,8 @@ export class ThreePhasePrepare {
 
   /** The vote that the database has, or makes possible without any work; undefined when there is nothing of the branch. */
   private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
-    const { acceptor, prepared, ledger }: AcceptorTrace = await this.ports.acceptor.look(branch);
+    const { acceptor, abstains, prepared, ledger }: AcceptorTrace = await this.ports.acceptor.look(branch);
+    if (abstains) throw new BranchAbstainsError(branch.branchId);
     if (acceptor) return this.give(branch, acceptor, prepared);
     // Its participant died before the vote was on record, or its service has prepared it.
     if (prepared) return this.cast(branch, { vote: 'yes', results: [] });

@@ -76,5 +76,7 @@ export interface AcceptorRow {
 
 /** What the database knows of a branch that may be an acceptor. */
 export interface AcceptorTrace extends BranchTrace {
+  /** the database may have lost what it had promised of this transaction */
+  readonly abstains: boolean;
   readonly acceptor: AcceptorRow | undefined;
 }

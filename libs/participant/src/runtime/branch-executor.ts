@@ -19,7 +19,7 @@ import type {
   WorkMessage,
 } from '@concordat/commit-protocol';
 import { BranchResults } from './branch-results.js';
-import { BranchRefusedError } from './errors.js';
+import { BranchAbstainsError, BranchRefusedError } from './errors.js';
 import type { ParticipantFailpoint } from './participant-failpoints.js';
 import type { OperationBranch, OperationHandlers } from './participant-runtime.types.js';
 import type { BranchWork, ResourceManager } from './resource-manager.js';
@@ -36,6 +36,8 @@ export interface BranchExecutorPorts<Context> {
   readonly resultSizeBytes: number;
   /** a ballot named other branches than this one knows of, or a round that is out of reach */
   onImpossibleBallot(branch: BranchAddress): void;
+  /** a branch said nothing of a transaction, because its database has changed since that began */
+  onAbstention(): void;
 }
 
 /**
@@ -50,6 +52,7 @@ export class BranchExecutor<Context> {
     try {
       return await this.carryOut(effect, branch);
     } catch (error) {
+      if (error instanceof BranchAbstainsError) this.ports.onAbstention();
       const sentence = `${effect.type} of branch ${branch.branchId} has no known end, it will be repeated`;
       this.ports.logger.warn(`${sentence}: ${errorMessage(error)}`);
       return { type: 'unknown', branch };
@@ -132,6 +135,7 @@ export class BranchExecutor<Context> {
     const { request, acceptors } = message;
     const answer = await this.ports.resourceManager.answerBallot(branch, request, acceptors);
     if (answer === 'refused') this.ports.onImpossibleBallot(branch);
+    if (typeof answer === 'object' && answer.type === 'abstains') this.ports.onAbstention();
     if (answer === 'refused' || answer === 'unknown') return { type: 'unknown', branch };
     return { type: 'ballot-answered', branch, request: message, answer };
   }

@@ -23,6 +23,13 @@ export class ResourceManagerUnavailableError extends CodedError {
   readonly retryable = true;
 }
 
+/** The database has changed since the transaction began, and may have lost an earlier vote: nothing may be said. */
+export class BranchAbstainsError extends ResourceManagerUnavailableError {
+  constructor(branchId: string) {
+    super(`branch ${branchId} abstains: its transaction began before the database was restored or failed over`);
+  }
+}
+
 /** The participant is wired wrongly: two handlers for one operation, a name that cannot be used. */
 export class ParticipantConfigurationError extends CodedError {
   readonly code = 'PARTICIPANT_CONFIGURATION';

@@ -17,6 +17,10 @@ export interface ParticipantMetrics {
   readonly inquiries: number;
   /** times that branches in three phases were to decide among themselves, because no coordinator answered */
   readonly terminations: number;
+  /** times that the database was found to be another one than it was: restored, or failed over */
+  readonly databaseChanges: number;
+  /** times that nothing was said of a transaction in three phases, because the database has changed since it began */
+  readonly abstentions: number;
   /** messages that were put aside, by reason; `OTHER_CLUSTER` means that clusters share topics */
   readonly deadLetters: DeadLetterCounts;
   /** as of the last sweep */
@@ -62,6 +66,8 @@ export class MetricsRecorder {
   unknown = 0;
   inquiries = 0;
   terminations = 0;
+  databaseChanges = 0;
+  abstentions = 0;
   preparedBranches = 0;
   oldestPreparedAgeMs = 0;
 

@@ -148,6 +148,12 @@ export class ParticipantRuntime<Context> {
     return { subscribed, idleMs: this.subscription?.idleMs() ?? 0 };
   }
 
+  /** The database is not the one that it was; the coordinators are told at once, for their operators. */
+  databaseChanged(): void {
+    this.recorder.databaseChanges++;
+    if (this.state === 'started') this.sendAnnouncement();
+  }
+
   metrics(): ParticipantMetrics {
     const {
       votes,
@@ -158,6 +164,8 @@ export class ParticipantRuntime<Context> {
       unknown,
       inquiries,
       terminations,
+      databaseChanges,
+      abstentions,
       preparedBranches,
       oldestPreparedAgeMs,
     } = this.recorder;
@@ -171,6 +179,8 @@ export class ParticipantRuntime<Context> {
       unsendable: this.outbox.unsendableCount,
       inquiries,
       terminations,
+      databaseChanges,
+      abstentions,
       deadLetters: this.bus.deadLetters(),
       preparedBranches,
       oldestPreparedAgeMs,
@@ -324,13 +334,21 @@ export class ParticipantRuntime<Context> {
 
   /** Often at first, because a coordinator that starts at the same time may not be listening yet. */
   private announce(): void {
-    const { participant, handlers, clock, random } = this.options;
-    this.outbox.send({ type: 'announce', participant, instance: this.instance, operations: handlers.operations() });
+    const { clock, random } = this.options;
+    this.sendAnnouncement();
     const spacing = { baseMs: FIRST_ANNOUNCE_INTERVAL_MS, capMs: this.limits.announceIntervalMs };
     const delayMs = backoffMs(this.announcements++, spacing, random);
     this.announceTimer = clock.setTimer(delayMs, () => {
       if (this.state === 'started') this.announce();
     });
+  }
+
+  private sendAnnouncement(): void {
+    const { participant, handlers, resourceManager } = this.options;
+    const abstainsBefore = Math.ceil(resourceManager.abstainsBefore ?? 0);
+    const limit = abstainsBefore > 0 && { abstainsBefore };
+    const operations = handlers.operations();
+    this.outbox.send({ type: 'announce', participant, instance: this.instance, operations, ...limit });
   }
 
   private createSweeper(): Sweeper {
@@ -362,6 +380,7 @@ export class ParticipantRuntime<Context> {
       failpoints,
       logger: this.logger,
       resultSizeBytes: this.limits.resultSizeBytes,
+      onAbstention: () => void this.recorder.abstentions++,
       onImpossibleBallot: (branch) =>
         this.alert({
           type: 'alert',

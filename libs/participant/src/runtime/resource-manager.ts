@@ -62,12 +62,18 @@ export interface PreparedBranch extends BranchIdentity {
  */
 export interface ResourceManager<Context> {
   /**
+   * Of transactions in three phases that began before this nothing is said, because the database has changed since and
+   * may have lost what it had promised; in milliseconds since 1970, 0 or undefined for none.
+   */
+  readonly abstainsBefore?: number;
+  /**
    * Runs `work` in a local transaction and prepares it. `yes` only when the prepared transaction is durable;
    * `no` only when its tombstone is; `read-only` when nothing was written and nothing is held.
    * `busy`: another instance is at this very branch, and will answer.
    *
    * In three phases (`acceptors`) a vote of `yes` or `read-only` is on record as the acceptor's, too, before this
-   * resolves, and a repeat is answered from there: the vote of an acceptor never changes.
+   * resolves, and a repeat is answered from there: the vote of an acceptor never changes. Rejects with `BranchAbstainsError`
+   * when the database has changed since the transaction began, and may have lost an earlier vote.
    */
   prepare(branch: BranchWork, work: (context: Context) => Promise<readonly JsonValue[]>): Promise<VoteResult | 'busy'>;
   /** Work and commit in one local transaction, repeated safely through the ledger (protocol 4.7). */

@@ -1,4 +1,4 @@
-import { escapeLiteral, type ClientBase } from 'pg';
+import { escapeLiteral, type ClientBase, type QueryResult } from 'pg';
 import type { Failpoints } from '@concordat/foundation';
 import {
   FIRST_BALLOT,
@@ -14,7 +14,7 @@ import { ACCEPTOR_COLUMNS, acceptorRowOf } from './acceptor-row.js';
 import { ledgerRowOf } from './ledger-row.js';
 import { resultAt } from './result.js';
 import { StatementRunner } from './statement-runner.js';
-import { FLUSH_AT_COMMIT, selectOwnLedger, selectPrepared } from './texts.js';
+import { FLUSH_AT_COMMIT, selectAbstention, selectOwnLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
 
 /** A neighbour holds a row for two round trips; what holds it longer is stuck, and the message comes again. */
 const ROW_LOCK_TIMEOUT_MS = 2_000;
@@ -43,7 +43,7 @@ export class AcceptorStatements {
 
   constructor(
     private readonly cluster: string,
-    schema: string,
+    private readonly schema: string,
     failpoints: Failpoints,
   ) {
     this.table = `"${schema}".concordat_acceptor`;
@@ -83,26 +83,30 @@ export class AcceptorStatements {
          AND vote IN ('yes', 'read-only') AND promised_round IS NULL AND decision IS NULL
          AND acceptors::jsonb = ${escapeLiteral(JSON.stringify(acceptors))}::jsonb
          AND NOT EXISTS (${selectOwnLedger(this.ledger, branch)} AND decided)
+         AND NOT EXISTS (${selectAbstention(this.schema, branch)})
        RETURNING 1`,
     );
     return resultAt(results, -1).rowCount === 1;
   }
 
-  /** Commits the vote unless there is one, and tells which is there then: the first. */
+  /**
+   * Commits the vote unless there is one, and tells which is there then: the first. `abstains`: the database may have
+   * lost an earlier one, so there is none but what was found.
+   */
   async insertVote(
     client: ClientBase,
     branch: BranchIdentity,
     acceptors: readonly Acceptor[],
     vote: CastVote,
-  ): Promise<AcceptorRow | undefined> {
+  ): Promise<AcceptorRow | 'abstains' | undefined> {
     const results = await this.runner.run(
       'acceptor-vote',
       client,
-      `${this.begin()}; ${this.insert(branch, acceptors, vote)};
-       SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
+      `${this.begin()}; ${this.insert(branch, acceptors, vote)}; ${WAIT_FOR_WHAT_WAS_SEEN};
+       ${this.selectAbstains(branch)}; SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
     );
     requireTag(resultAt(results, -1).command, 'COMMIT');
-    return acceptorRowOf(resultAt(results, -2).rows[0], branch);
+    return abstainsIn(resultAt(results, -3)) ? 'abstains' : acceptorRowOf(resultAt(results, -2).rows[0], branch);
   }
 
   /**
@@ -113,11 +117,12 @@ export class AcceptorStatements {
     const results = await this.runner.run(
       'acceptor-lock',
       client,
-      `${this.begin()}; SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)} FOR UPDATE;
+      `${this.begin()}; SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)} FOR UPDATE; ${this.selectAbstains(branch)};
        ${selectPrepared(this.cluster, branch)}; ${selectOwnLedger(this.ledger, branch)}`,
     );
     return {
-      acceptor: acceptorRowOf(resultAt(results, -3).rows[0], branch),
+      acceptor: acceptorRowOf(resultAt(results, -4).rows[0], branch),
+      abstains: abstainsIn(resultAt(results, -3)),
       prepared: (resultAt(results, -2).rows[0] as { prepared: boolean }).prepared,
       ledger: ledgerRowOf(resultAt(results, -1).rows[0]),
     };
@@ -163,6 +168,12 @@ export class AcceptorStatements {
     await this.runner.run('acceptor-release', client, 'ROLLBACK');
   }
 
+  /** The same before what was seen is told: resolves when it is as durable as if this session had committed it. */
+  async confirmAndRelease(client: ClientBase): Promise<void> {
+    const results = await this.runner.run('acceptor-release', client, `${WAIT_FOR_WHAT_WAS_SEEN}; COMMIT`);
+    requireTag(resultAt(results, -1).command, 'COMMIT');
+  }
+
   /** Commits the decision unless there is one; the one that is there then, undefined where the branch is no acceptor. */
   async recordDecision(client: ClientBase, branch: BranchIdentity, decision: Decision): Promise<Decision | undefined> {
     const results = await this.runner.run(
@@ -178,19 +189,23 @@ export class AcceptorStatements {
     return acceptorRowOf(resultAt(results, -2).rows[0], branch)?.decision;
   }
 
-  /** As `lock`, without locking anything or leaving a transaction open. */
+  /**
+   * As `lock`, without locking anything or leaving a transaction open. What it finds is as durable as if this session
+   * had committed it.
+   */
   async look(client: ClientBase, branch: BranchIdentity): Promise<AcceptorTrace> {
     const results = await this.runner.run(
       'acceptor-look-up',
       client,
-      `BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
-       ${selectPrepared(this.cluster, branch)}; ${selectOwnLedger(this.ledger, branch)};
-       SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; COMMIT`,
+      `BEGIN ISOLATION LEVEL READ COMMITTED; ${FLUSH_AT_COMMIT};
+       ${this.selectAbstains(branch)}; ${selectPrepared(this.cluster, branch)}; ${selectOwnLedger(this.ledger, branch)};
+       SELECT ${ACCEPTOR_COLUMNS} ${this.rowOf(branch)}; ${WAIT_FOR_WHAT_WAS_SEEN}; COMMIT`,
     );
     return {
-      prepared: (resultAt(results, -4).rows[0] as { prepared: boolean }).prepared,
-      ledger: ledgerRowOf(resultAt(results, -3).rows[0]),
-      acceptor: acceptorRowOf(resultAt(results, -2).rows[0], branch),
+      abstains: abstainsIn(resultAt(results, -6)),
+      prepared: (resultAt(results, -5).rows[0] as { prepared: boolean }).prepared,
+      ledger: ledgerRowOf(resultAt(results, -4).rows[0]),
+      acceptor: acceptorRowOf(resultAt(results, -3).rows[0], branch),
     };
   }
 
@@ -210,11 +225,16 @@ export class AcceptorStatements {
     const result = vote.vote === 'no' ? vote.error : vote.results;
     return `INSERT INTO ${this.table} (branch_id, transaction_id, vote, result, acceptors, promised_round,
         promised_proposer, accepted_round, accepted_proposer, accepted_value)
-      VALUES (${escapeLiteral(branchId)}, ${escapeLiteral(transactionId)}, ${escapeLiteral(vote.vote)},
-        ${result === undefined ? 'NULL' : escapeLiteral(JSON.stringify(result))},
-        ${escapeLiteral(JSON.stringify(acceptors))}, ${ballotLiterals(promised)}, ${ballotLiterals(accepted?.ballot)},
-        ${valueLiteral(accepted)})
+      SELECT ${escapeLiteral(branchId)}::uuid, ${escapeLiteral(transactionId)}::uuid, ${escapeLiteral(vote.vote)},
+        ${result === undefined ? 'NULL' : escapeLiteral(JSON.stringify(result))}::json,
+        ${escapeLiteral(JSON.stringify(acceptors))}::json, ${ballotLiterals(promised)}, ${ballotLiterals(accepted?.ballot)},
+        ${valueLiteral(accepted)}
+      WHERE NOT EXISTS (${selectAbstention(this.schema, { transactionId, branchId })})
       ON CONFLICT (branch_id) DO NOTHING`;
+  }
+
+  private selectAbstains(branch: BranchIdentity): string {
+    return `SELECT EXISTS (${selectAbstention(this.schema, branch)}) AS abstains`;
   }
 
   private rowOf({ branchId }: BranchIdentity): string {
@@ -222,8 +242,12 @@ export class AcceptorStatements {
   }
 }
 
+function abstainsIn({ rows }: QueryResult): boolean {
+  return (rows[0] as { abstains: boolean } | undefined)?.abstains === true;
+}
+
 function ballotLiterals(ballot: Ballot | undefined): string {
-  return ballot ? `${ballot.round}, ${ballot.proposer}` : 'NULL, NULL';
+  return ballot ? `${ballot.round}, ${ballot.proposer}` : 'NULL::int, NULL::int';
 }
 
 function valueLiteral(accepted: AcceptedValue | undefined): string {

@@ -7,7 +7,7 @@ import { ledgerRowOf } from './ledger-row.js';
 import { resultAt } from './result.js';
 import { StatementRunner } from './statement-runner.js';
 import type { NamedStatement } from '../../runtime/participant-failpoints.js';
-import { FLUSH_AT_COMMIT, gidLiteral, selectLedger, selectPrepared } from './texts.js';
+import { FLUSH_AT_COMMIT, gidLiteral, selectLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
 
 /** Long enough for a committing neighbour, short enough for a late PREPARE that only we could roll back. */
 const TOMBSTONE_LOCK_TIMEOUT_MS = 100;
@@ -118,7 +118,9 @@ export class BranchStatements {
    * outlive the branch in its session makes PREPARE fail.
    */
   async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<ClosedSession> {
-    const text = `${this.closeBranch(client, branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
+    // PREPARE waits for a synchronous standby as this setting says, which closing has reset
+    const text = `${this.closeBranch(client, branch, results)}; ${FLUSH_AT_COMMIT};
+      PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
     const answers = await this.runner.run('prepare-transaction', client, text);
     const closed = resultAt(answers, 0).rows[0] as { named_statements: number } | undefined;
     return { tag: resultAt(answers, -1).command, leftBehind: leftBehindOf(client, { ...closed, left_behind: null }) };
@@ -173,11 +175,12 @@ export class BranchStatements {
          VALUES (${this.branchLiteral(branch)}, ${escapeLiteral(branch.transactionId)}, 'aborted', ${result}, ${isDecided})
          ON CONFLICT (branch_id) DO ${isDecided ? NOTE_DECISION : 'NOTHING'};
        ${selectLedger(this.table, branch)};
+       ${WAIT_FOR_WHAT_WAS_SEEN};
        COMMIT;
        ${selectPrepared(this.cluster, branch)}`,
     );
     return {
-      ledger: ledgerRowOf(resultAt(results, -3).rows[0]),
+      ledger: ledgerRowOf(resultAt(results, -4).rows[0]),
       prepared: (resultAt(results, -1).rows[0] as { prepared: boolean }).prepared,
     };
   }
@@ -194,6 +197,11 @@ export class BranchStatements {
       prepared: (resultAt(results, 0).rows[0] as { prepared: boolean }).prepared,
       ledger: ledgerRowOf(resultAt(results, 1).rows[0]),
     };
+  }
+
+  /** After a look that has found something: resolves when that is as durable as if this session had committed it. */
+  async confirm(client: ClientBase): Promise<void> {
+    await this.runner.run('ledger-look-up', client, `BEGIN; ${FLUSH_AT_COMMIT}; ${WAIT_FOR_WHAT_WAS_SEEN}; COMMIT`);
   }
 
   /** A branch that voted read-only holds nothing, whatever is prepared under its name: it may not open ballots. */

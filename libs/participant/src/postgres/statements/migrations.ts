@@ -142,4 +142,18 @@ export const LEDGER_MIGRATIONS: readonly LedgerMigration[] = [
       COMMENT ON TABLE "${schema}".concordat_owner IS
         'The participant that this database belongs to. Another one refuses to start on it.'`,
   },
+  {
+    // Which database this is. A copy, or a standby that was promoted, finds here that it is another one.
+    version: 7,
+    sql: (schema) => `
+      CREATE TABLE "${schema}".concordat_database (
+        is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+        system_identifier text,
+        timeline int NOT NULL,
+        abstains_before timestamptz,
+        recognised_at timestamptz NOT NULL DEFAULT now()
+      );
+      COMMENT ON TABLE "${schema}".concordat_database IS
+        'Which database this is. Of transactions in three phases that began before abstains_before its branches say nothing, because it may have lost what they had promised.'`,
+  },
 ];
