@@ -39,10 +39,19 @@ export class AcceptorDatabase extends BranchDatabase {
   }
 
   override runsHandler(operation: DatabaseOperation): boolean {
-    return super.runsHandler(operation) && this.row === undefined;
+    return !this.abstains && super.runsHandler(operation) && this.row === undefined;
+  }
+
+  override forget(isNoticed: boolean): void {
+    super.forget(isNoticed);
+    this.row = undefined;
   }
 
   override execute(operation: DatabaseOperation, inclination: Vote): DatabaseAnswer {
+    if (this.abstains) {
+      const answer = this.abstain(operation);
+      if (answer) return answer;
+    }
     switch (operation.type) {
       case 'prepare':
         return this.prepareAndGoOn(inclination);
@@ -63,6 +72,25 @@ export class AcceptorDatabase extends BranchDatabase {
       case 'commit':
       case 'abort':
         return super.execute(operation, inclination);
+    }
+  }
+
+  /** It gives no vote, no promise and no acceptance; what it is told to do it does. */
+  protected abstain(operation: DatabaseOperation): DatabaseAnswer | undefined {
+    switch (operation.type) {
+      case 'prepare':
+      case 'record-vote':
+        return { type: 'unknown' };
+      case 'open-ballot':
+        return NOT_OPENED;
+      case 'answer-ballot': {
+        if (this.isDecided) return undefined;
+        const { ballot } = operation.request;
+        const dissents = this.row ? this.row.vote === 'no' : !this.prepared;
+        return { type: 'ballot-answered', answer: { type: 'abstains', ballot, ...(dissents && { dissents }) } };
+      }
+      default:
+        return undefined;
     }
   }
 

@@ -67,6 +67,9 @@ export interface DatabaseEffect {
   readonly answer: number;
 }
 
+/** Events of a database that are no operation have the numbers below. */
+const FIRST_OPERATION = 6;
+
 const NODE_EVENTS = ['begin', 'committed', 'proposal-failed', 'deadline', 'resend'] as const;
 type NodeEvent = (typeof NODE_EVENTS)[number];
 
@@ -276,16 +279,20 @@ export class Actors {
   /** A database does what a process has in hand. */
   execute(database: number, process: number, inclination: Vote): Step<DatabaseEffect> {
     const operation = this.operationInHand(process);
-    return this.databases.step(database, 4 + operation * 4 + INCLINATIONS.indexOf(inclination), (machine) => {
-      const answer = machine.execute(this.operations.at(operation), inclination);
-      return { answer: this.answers.numberOf(answer) };
-    });
+    return this.databases.step(
+      database,
+      FIRST_OPERATION + operation * 4 + INCLINATIONS.indexOf(inclination),
+      (machine) => {
+        const answer = machine.execute(this.operations.at(operation), inclination);
+        return { answer: this.answers.numberOf(answer) };
+      },
+    );
   }
 
   /** What a process had in hand may still be carried out, or not. */
   abandon(database: number, process: number): number {
     const operation = this.operationInHand(process);
-    const key = 4 + operation * 4 + INCLINATIONS.length;
+    const key = FIRST_OPERATION + operation * 4 + INCLINATIONS.length;
     return this.changed(database, key, (machine) => machine.abandon(this.operations.at(operation)));
   }
 
@@ -295,6 +302,10 @@ export class Actors {
 
   endByHand(database: number, decision: Decision): number {
     return this.changed(database, decision === 'commit' ? 2 : 3, (machine) => machine.endByHand(decision));
+  }
+
+  forget(database: number, isNoticed: boolean): number {
+    return this.changed(database, isNoticed ? 4 : 5, (machine) => machine.forget(isNoticed));
   }
 
   /** The inquiry that the sweeper of a branch sends. */

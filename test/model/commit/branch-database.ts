@@ -44,6 +44,10 @@ export class BranchDatabase {
   ledger: 'committed' | 'aborted' | undefined;
   /** the tombstone is there because the decision was told */
   isDecided = false;
+  /** it has lost everything, at some time */
+  hasForgotten = false;
+  /** it knows that, and says nothing as an acceptor any more */
+  abstains = false;
   /** how often the work of the branch took effect */
   effects = 0;
   endedByHand: Decision | undefined;
@@ -56,7 +60,7 @@ export class BranchDatabase {
 
   /** Whether it waits for the decision, and is on record: one that voted read-only can only inquire. */
   get mayOpenBallot(): boolean {
-    return this.prepared && this.acceptor !== undefined && this.acceptor.vote !== 'read-only';
+    return !this.abstains && this.prepared && this.acceptor !== undefined && this.acceptor.vote !== 'read-only';
   }
 
   /** Whether a handler must run for an operation, so that its answer is open. */
@@ -99,6 +103,17 @@ export class BranchDatabase {
     const { late } = this;
     this.late = undefined;
     if (carriedOut && late) this.execute(late, 'yes');
+  }
+
+  /** A fail-over to a standby that had none of it. @param isNoticed whether the participant knows that it is another one */
+  forget(isNoticed: boolean): void {
+    this.prepared = false;
+    this.ledger = undefined;
+    this.isDecided = false;
+    this.effects = 0;
+    this.late = undefined;
+    this.hasForgotten = true;
+    this.abstains = isNoticed;
   }
 
   /** An operator ends the prepared branch in the database, whatever the decision is. */

@@ -14,6 +14,7 @@ export const BOUND_OPTIONS = {
   deadlines: 'deadlines',
   terminations: 'terminations',
   endingsByHand: 'endings-by-hand',
+  amnesias: 'amnesias',
 } as const satisfies Record<keyof Bounds, string>;
 
 const PROTOCOLS: readonly Protocol[] = ['2pc', '3pc'];

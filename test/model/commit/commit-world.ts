@@ -1,5 +1,5 @@
 import { invariant } from '@concordat/foundation';
-import type { Outcome, Vote } from '@concordat/commit-protocol';
+import { majorityOf, type Outcome, type Vote } from '@concordat/commit-protocol';
 import type { MachineTable, Step } from '../machine-table.js';
 import type { Action, PackedState, Violation, World } from '../world.js';
 import { Actors, type BranchEffect, type NodeEffect } from './actors.js';
@@ -48,6 +48,8 @@ export const ACTION_KINDS = [
   'waits-too-long',
   'hand-commits',
   'hand-aborts',
+  'forgets',
+  'forgets-unnoticed',
 ] as const;
 export type ActionKind = (typeof ACTION_KINDS)[number];
 
@@ -298,6 +300,11 @@ export class CommitWorld implements World {
         this.spend(draft, 'endingsByHand');
         slot.database = actors.endByHand(slot.database, kind === 'hand-commits' ? 'commit' : 'abort');
         return;
+      case 'forgets':
+      case 'forgets-unnoticed':
+        this.spend(draft, 'amnesias');
+        slot.database = actors.forget(slot.database, kind === 'forgets');
+        return;
       default:
         invariant(false, `${kind} does not happen at a branch`);
     }
@@ -348,10 +355,25 @@ export class CommitWorld implements World {
     if (process.mayBeDropped) actions.push(action('drop-work', branch));
     if (database.late) actions.push(action('late-operation', branch), action('late-operation-ends', branch));
     if (this.has(draft, 'participantCrashes')) actions.push(action('participant-dies', branch));
+    if (this.has(draft, 'amnesias')) {
+      actions.push(action('forgets', branch));
+      if (this.isAcceptedWithout(draft, branch)) actions.push(action('forgets-unnoticed', branch));
+    }
     if (!database.prepared) return;
     if (process.isIdle && this.has(draft, 'inquiries')) actions.push(action('inquire', branch));
     if (database.mayOpenBallot && this.has(draft, 'terminations')) actions.push(action('waits-too-long', branch));
     if (this.has(draft, 'endingsByHand')) actions.push(action('hand-commits', branch), action('hand-aborts', branch));
+  }
+
+  /**
+   * Whether the others are a majority that has accepted a commit. Only then is nothing lost by a database that forgets
+   * and does not know it: else it may have been one of a majority, and without it there is none.
+   */
+  private isAcceptedWithout({ branches }: Draft, branch: number): boolean {
+    const accepting = branches.filter(({ database }, other) => {
+      return other !== branch && this.actors.databases.at(database).acceptor?.accepted?.value === 'commit';
+    });
+    return accepting.length >= majorityOf(branches.length);
   }
 
   private changeLeader(draft: Draft, survivors: number, staysAlive: boolean): void {

@@ -134,6 +134,10 @@ export function describeAction(actors: Actors, draft: Draft, kind: ActionKind, s
       return `branch ${subject + 1} has waited too long and is to open a ballot`;
     case 'hand-commits':
       return `an operator commits the prepared transaction of branch ${subject + 1}`;
+    case 'forgets':
+      return `the database of branch ${subject + 1} forgets everything, and its participant knows`;
+    case 'forgets-unnoticed':
+      return `the database of branch ${subject + 1} forgets everything, and nobody knows`;
     case 'hand-aborts':
       return `an operator rolls back the prepared transaction of branch ${subject + 1}`;
   }

@@ -109,8 +109,8 @@ export class Healing {
   /** A branch that is prepared and has no vote on record, because its process died in between, can only inquire. */
   private hasMajority({ branches }: Draft): boolean {
     const talking = branches.filter(({ database }) => {
-      const { prepared, acceptor } = this.world.actors.databases.at(database);
-      return !prepared || acceptor !== undefined;
+      const { abstains, prepared, acceptor } = this.world.actors.databases.at(database);
+      return !abstains && (!prepared || acceptor !== undefined);
     });
     return talking.length >= majorityOf(branches.length);
   }

@@ -33,6 +33,8 @@ export interface Bounds {
   readonly terminations: number;
   /** an operator ends a prepared branch in its database */
   readonly endingsByHand: number;
+  /** a database loses everything that it had of the branch, as in a fail-over to an asynchronous standby */
+  readonly amnesias: number;
 }
 
 export const BOUND_NAMES = [
@@ -47,6 +49,7 @@ export const BOUND_NAMES = [
   'deadlines',
   'terminations',
   'endingsByHand',
+  'amnesias',
 ] as const satisfies readonly (keyof Bounds)[];
 
 /**
@@ -65,6 +68,7 @@ export const DEFAULT_BOUNDS: Bounds = {
   deadlines: 1,
   terminations: 1,
   endingsByHand: 0,
+  amnesias: 0,
 };
 
 /** What handlers may come to. */
@@ -83,6 +87,7 @@ export const NO_FAULTS: Bounds = {
   deadlines: 1,
   terminations: 0,
   endingsByHand: 0,
+  amnesias: 0,
 };
 
 /** Of what the world is built; the tests of the explorer replace a part by one with a mistake. */

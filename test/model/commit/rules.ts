@@ -69,7 +69,8 @@ export class Rules {
     if (!contradicted && transaction.endedAt === undefined) return broken('the transaction never ends');
     for (const [branch, { database, logged }] of views.entries()) {
       const missing = transaction.decision === 'commit' && logged?.vote === 'yes' && database.ledger !== 'committed';
-      if (missing && !database.endedByHand) return broken(`branch ${branch + 1} never commits`);
+      if (missing && !database.endedByHand && !database.hasForgotten)
+        return broken(`branch ${branch + 1} never commits`);
     }
     return undefined;
   }
@@ -160,7 +161,8 @@ export class Rules {
   }
 
   private isOnRecord({ database }: BranchSlot, message: Message): boolean {
-    const { acceptor, ledger } = this.actors.databases.at(database);
+    const { acceptor, hasForgotten, ledger } = this.actors.databases.at(database);
+    if (hasForgotten) return true; // it was on record when the process had it
     if (message.type === 'vote') return message.vote === 'no' ? ledger === 'aborted' : acceptor !== undefined;
     if (message.type === 'ballot-request') {
       return acceptor?.promised !== undefined && compareBallots(acceptor.promised, message.request.ballot) >= 0;
@@ -196,7 +198,10 @@ export class Rules {
   }
 
   private isByHand(draft: Draft): boolean {
-    return draft.branches.some(({ database }) => this.actors.databases.at(database).endedByHand !== undefined);
+    return draft.branches.some(({ database }) => {
+      const { endedByHand, hasForgotten } = this.actors.databases.at(database);
+      return endedByHand !== undefined || hasForgotten;
+    });
   }
 
   private checkDecision(draft: Draft, transaction: Readonly<TransactionState> | undefined): Violation | undefined {
@@ -205,7 +210,7 @@ export class Rules {
       return { rule: 'AC2', detail: `the log told a client one thing and says ${decision ?? 'nothing'} now` };
     }
     // in three phases a leader that takes over may find that nobody has accepted the commit yet, and branches lose patience
-    const isFaulty = this.isThreePhase && (draft.impatient || draft.term > 1);
+    const isFaulty = this.isThreePhase && (draft.impatient || draft.term > 1 || this.isByHand(draft));
     if (decision === 'abort' && !draft.refused && !draft.late && !isFaulty) {
       return { rule: 'AC4', detail: 'aborted, although nobody refused and the deadline had not passed' };
     }
@@ -239,10 +244,10 @@ function checkEffect(
 ): Violation | undefined {
   if (database.effects > 1) return { rule: 'section 4.7', detail: 'took effect twice' };
   // after a rollback by hand there is no tombstone: the work may be done anew
-  if (database.prepared && slot.said & (SAID_NO | SAID_ABORTED) && !database.endedByHand) {
+  if (database.prepared && slot.said & (SAID_NO | SAID_ABORTED) && !database.endedByHand && !database.hasForgotten) {
     return { rule: 'section 5', detail: 'is prepared after it had said that it was aborted' };
   }
-  if (database.endedByHand) return undefined;
+  if (database.endedByHand || database.hasForgotten) return undefined;
   const decision = transaction?.decision;
   if (database.ledger === 'committed' && decision !== 'commit') {
     const elsewhere = transaction?.delegatedTo !== undefined || branchesCommitted;
@@ -269,7 +274,8 @@ function checkAgreement(views: readonly BranchView[], isThreePhase: boolean): Vi
   const committed = views.findIndex(({ database }) => database.ledger === 'committed');
   const aborted = views.findIndex(
     // in two phases a branch that voted read-only has forgotten it, and may refuse the same work when it comes again
-    ({ database, logged }) => database.ledger === 'aborted' && (isThreePhase || logged?.vote !== 'read-only'),
+    ({ database, logged }) =>
+      database.ledger === 'aborted' && !database.hasForgotten && (isThreePhase || logged?.vote !== 'read-only'),
   );
   if (committed < 0 || aborted < 0) return undefined;
   return { rule: 'AC1', detail: `branch ${committed + 1} is committed and branch ${aborted + 1} is aborted` };
@@ -281,7 +287,7 @@ function checkLogged(
   transaction: Readonly<TransactionState> | undefined,
 ): Violation | undefined {
   const end = logged?.end;
-  if (end === undefined || database.endedByHand) return undefined;
+  if (end === undefined || database.endedByHand || database.hasForgotten) return undefined;
   if (isHazard(end)) return { rule: 'section 5', detail: `is logged as ${end}, and nobody ended it by hand` };
   if (end !== 'read-only' && database.ledger !== end) {
     return { rule: 'section 3', detail: `is logged as ${end}, and its ledger says ${database.ledger ?? 'nothing'}` };
@@ -294,7 +300,9 @@ function checkLogged(
 
 /** Whether the branch was ended by hand against the decision, and so that it matters. */
 function isContradicted({ database, logged }: BranchView, transaction: Readonly<TransactionState>): boolean {
-  if (!database.endedByHand) return false;
+  // what it had reported before it forgot it is not asked for again: the log has closed its books
+  if (database.hasForgotten && logged?.end === 'committed') return false;
+  if (!database.endedByHand && !database.hasForgotten) return false;
   if (transaction.decision === 'abort') return database.ledger === 'committed';
   return logged?.vote === 'yes' && database.ledger !== 'committed';
 }

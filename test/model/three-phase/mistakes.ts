@@ -93,6 +93,22 @@ class AnswersWithoutVote extends AcceptorDatabase {
   }
 }
 
+/** As it was once: that it has not voted is a decision, which outweighs what others have accepted. */
+class NeverVotedDecides extends AcceptorDatabase {
+  protected override answerWithoutVote(): DatabaseAnswer {
+    this.row = { vote: 'no', promised: undefined, accepted: undefined, decision: undefined };
+    const answer = { type: 'ballot-answered', answer: { type: 'decided', decision: 'abort' } } as const;
+    return { type: 'continues', with: { type: 'abort-alone', answer } };
+  }
+}
+
+/** It has lost its last writes, knows it, and takes part in ballots all the same. */
+class GoesOnAfterLoss extends AcceptorDatabase {
+  protected override abstain(): undefined {
+    return undefined;
+  }
+}
+
 class VotesBeforeRecord extends BranchProcess {
   override answered(answer: DatabaseAnswer): BranchOutput {
     const output = super.answered(answer);
@@ -319,6 +335,22 @@ export const THREE_PHASE_MISTAKES: readonly Mistake[] = [
     branches: 2,
     bounds: { terminations: 1 },
     breaks: ['section 6'],
+  },
+  {
+    name: 'that a branch has never voted decides, against what others have accepted',
+    parts: withAcceptor(NeverVotedDecides),
+    branches: 3,
+    bounds: { amnesias: 1, terminations: 1, deadlines: 0 },
+    world: { ...VOTED_AT_ONCE, start: 'orphaned' },
+    breaks: ['ballot', 'AC1'],
+  },
+  {
+    name: 'an acceptor that has lost its last writes goes on as one',
+    parts: withAcceptor(GoesOnAfterLoss),
+    branches: 3,
+    bounds: { amnesias: 1, terminations: 1, deadlines: 0 },
+    world: VOTED_AT_ONCE,
+    breaks: ['ballot', 'AC1'],
   },
   {
     name: 'a vote leaves before it is on record',

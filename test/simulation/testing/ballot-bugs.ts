@@ -43,6 +43,18 @@ export const BALLOT_BUGS: readonly InjectedBug[] = [
     by: { model: 'an acceptance is not on record before it is given' },
   },
   {
+    name: 'never voted decides',
+    what: 'A branch without a vote answers a ballot with the decision abort, against what others have accepted.',
+    rule: `${SECTION}: only a majority's answers decide`,
+    by: { model: 'that a branch has never voted decides, against what others have accepted' },
+  },
+  {
+    name: 'amnesia ignored',
+    what: 'An acceptor whose database has lost its last writes goes on as one.',
+    rule: `${SECTION}: it abstains`,
+    by: { model: 'an acceptor that has lost its last writes goes on as one' },
+  },
+  {
     name: 'majority miscounted',
     what: 'Half of the branches is taken for a majority.',
     rule: `${SECTION}: any two majorities meet`,
