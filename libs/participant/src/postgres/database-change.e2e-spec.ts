@@ -135,7 +135,11 @@ describe('what is told where there is a synchronous standby', () => {
       void acceptors;
       const given: string[] = [];
       const first = manager.prepare(twoPhases, add).then(() => given.push('the vote of PREPARE'));
-      await waitFor('it is prepared', async () => (await pair.sql('SELECT gid FROM pg_prepared_xacts')).length === 2);
+      await waitFor(
+        'it is prepared',
+        async () =>
+          (await pair.sql('SELECT gid FROM pg_prepared_xacts WHERE database = current_database()')).length === 2,
+      );
       const again = manager
         .prepare({ ...twoPhases, preparedByService: true }, mustNotRun)
         .then(() => given.push('the vote of a look'));
