@@ -42,6 +42,10 @@ const SCENARIOS: readonly (readonly [string, CommitOptions])[] = [
     'two branches; an operator rules, a connection breaks, a sweeper asks',
     worldOf(2, { endingsByHand: 1, brokenConnections: 1, inquiries: 1 }),
   ],
+  [
+    'two branches; a database loses its last writes, a message is sent again',
+    worldOf(2, { amnesias: 1, resends: 1, deadlines: 0 }, { inclinations: ['yes', 'no'] }),
+  ],
   ['three branches; messages are lost or late', worldOf(3, {}, { inclinations: ['yes', 'no'] })],
   ['one branch that commits in one phase; one of everything', worldOf(1, DEFAULT_BOUNDS)],
 ];
@@ -63,7 +67,7 @@ describe('every interleaving of two-phase commit', () => {
         if (report.counterexample) throw new Error(formatCounterexample(report.counterexample, commandFor(options)));
         expect(report.complete).toBe(true);
         expect([...world.outcomes()]).toContain('committed');
-        expect(world.outcomes().has('mixed')).toBe(options.bounds.endingsByHand > 0);
+        expect(world.outcomes().has('mixed')).toBe(options.bounds.endingsByHand + options.bounds.amnesias > 0);
         largest = Math.max(largest, report.states);
       },
       TIME_LIMIT_MS,
