@@ -63,6 +63,12 @@ export class BallotBook {
       this.choose(row.transactionId, entry.value, `a majority accepts in round ${accepted.ballot.round}`);
   }
 
+  /** The database has an older row now, or none. What was accepted was accepted all the same, and counts. */
+  lost(branchId: string, row: AcceptorRow | undefined): void {
+    if (row) this.rows.set(branchId, row);
+    else this.rows.delete(branchId);
+  }
+
   /** A coordinator asks acceptors: in a ballot that is in the log, and that nobody has used in another term. */
   asked(nodeId: number, term: number, { transactionId, request }: BallotRequestMessage): void {
     const { round } = request.ballot;

@@ -17,7 +17,7 @@ import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/c
 import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
 import type { AcceptorRow } from './modelled-acceptor.js';
-import type { DatabaseObserver, ModelledDatabase, Movement } from './modelled-database.js';
+import type { DatabaseObserver, LostWrite, ModelledDatabase, Movement } from './modelled-database.js';
 import type { Trace } from './trace.js';
 
 /** Something that must never happen has happened. */
@@ -246,6 +246,7 @@ export class Checker implements DatabaseObserver {
     if (message.type === 'decision' || message.type === 'branches-decided') return this.ballots.told(message);
     if (message.type !== 'vote') return;
     const { branchId, vote } = message;
+    if (this.exemptions.hasLost(branchId)) return; // it may say out of its memory what its database has lost
     this.checkVoteOnRecord(message);
     if (vote === 'read-only') this.readOnlyVotes.add(branchId);
     if (vote === 'no') {
@@ -330,6 +331,25 @@ export class Checker implements DatabaseObserver {
     const decision = this.transactions.get(transactionId)?.decision ?? this.ballots.chosen(transactionId);
     if (decision === 'commit' && !this.exemptions.hasBranch(branchId))
       this.violate(`AC1: ${database.name} rolls back ${branchId} of committed ${transactionId}`);
+  }
+
+  /**
+   * The last writes of a database are gone. What it had of these branches is not held against it: it may miss a part of
+   * what is committed. Everything is still held against all others, and what was accepted stays accepted.
+   */
+  lost(database: ModelledDatabase, writes: readonly LostWrite[]): void {
+    this.trace.event(() => `${database.name} fails over and loses ${writes.length} writes`);
+    this.exemptions.databaseChanges++;
+    for (const { kind, transactionId, branchId } of writes) {
+      this.exemptions.loses(transactionId, branchId);
+      this.refusals.delete(branchId);
+      this.rolledBackBranches.delete(branchId);
+      if (kind === 'acceptor') this.ballots.lost(branchId, database.acceptors.get(branchId));
+      if (kind === 'prepared') this.preparedBranches.delete(branchId);
+      if (kind === 'acceptor' || database.ledger.get(branchId)?.outcome === 'committed') continue;
+      this.committedBranches.delete(branchId);
+      this.effects = this.effects.filter((effect) => effect.branchId !== branchId);
+    }
   }
 
   /** Branches that had ended are prepared again, and none of what their end brought is there any more. */

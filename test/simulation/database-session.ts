@@ -1,4 +1,5 @@
 import { invariant, randomInteger } from '@concordat/foundation';
+import { BranchAbstainsError, type DatabaseIdentity } from '@concordat/participant';
 import { DatabaseError } from './database-error.js';
 import type { AcceptorRow } from './modelled-acceptor.js';
 import type { LedgerRow, LocalTransaction, ModelledDatabase, Movement } from './modelled-database.js';
@@ -156,6 +157,10 @@ export class DatabaseSession {
         throw error;
       }
       const present = this.database.acceptors.get(branchId);
+      if (this.database.abstains(row.transactionId)) {
+        this.endTransaction();
+        throw new BranchAbstainsError(branchId);
+      }
       if (!present) transaction.acceptors.set(branchId, row);
       this.commitNow();
       return present ?? row;
@@ -181,6 +186,22 @@ export class DatabaseSession {
       await this.spoiling((transaction) => void transaction.acceptors.set(branchId, row));
       this.commitNow();
     });
+  }
+
+  /** Which database it is, and which one its table says that it was. */
+  identify(): Promise<{ identity: DatabaseIdentity; stored: ModelledDatabase['recognised'] }> {
+    return this.statement(() => ({ identity: this.database.identity, stored: this.database.recognised }));
+  }
+
+  recognise({ systemIdentifier, timeline }: DatabaseIdentity, limit: number): Promise<void> {
+    return this.statement(() => {
+      const abstainsBefore = Math.max(limit, this.database.recognised?.abstainsBefore ?? 0);
+      this.database.recognised = { systemIdentifier, timeline, abstainsBefore };
+    });
+  }
+
+  abstains(transactionId: string): Promise<boolean> {
+    return this.statement(() => this.database.abstains(transactionId));
   }
 
   readTrace(branchId: string, gid: string): Promise<{ ledger: LedgerRow | undefined; prepared: boolean }> {

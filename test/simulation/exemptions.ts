@@ -6,11 +6,23 @@ import type { Decision, LogRecord, TransactionState } from '@concordat/commit-pr
  * or given up, before their clients or branches had said all. Everything else is judged as strictly as ever.
  */
 export class Exemptions {
+  databaseChanges = 0;
   private readonly rulings = new Map<string, Decision>();
+  private readonly lostBranches = new Set<string>();
   private readonly endedByHand = new Set<string>();
   /** the decision was left to them, and nobody waits for it any more: they may have ended in any way */
   private readonly givenUp = new Set<string>();
   private readonly transactions = new Set<string>();
+
+  /** A database has lost something of the branch. */
+  loses(transactionId: string, branchId: string): void {
+    this.endByHand(transactionId, branchId);
+    this.lostBranches.add(branchId);
+  }
+
+  hasLost(branchId: string): boolean {
+    return this.lostBranches.has(branchId);
+  }
 
   get count(): number {
     return this.transactions.size;
@@ -49,6 +61,8 @@ export class Exemptions {
 
   /** Whether an alert is about such a transaction. */
   explains(alert: string): boolean {
+    // a participant tells that its database has changed; without a fail-over it has no reason to
+    if (alert.includes('DATABASE_CHANGED')) return this.lostBranches.size > 0 || this.databaseChanges > 0;
     return [...this.transactions].some((transactionId) => alert.includes(transactionId));
   }
 }

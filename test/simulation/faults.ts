@@ -33,7 +33,11 @@ const FAULT_CLASSES = [
 
 const CLOCK_STEPS_MS = [300, 4_000, 90_000, 3_600_000, 30 * 3_600_000];
 
-export type FaultClass = (typeof FAULT_CLASSES)[number];
+/** The last: an operator's loss of data, so it is drawn apart from the others. */
+export type FaultClass = (typeof FAULT_CLASSES)[number] | 'asynchronous-fail-over';
+
+/** An operator looks at what is left, everything else having ended. */
+const ABSTENTION_ENDS_MS = 20_000;
 
 export interface FaultPlan {
   readonly classes: ReadonlySet<FaultClass>;
@@ -45,7 +49,9 @@ export interface FaultPlan {
 export function drawFaultPlan(random: SeededRandom, calm: boolean): FaultPlan {
   const share = randomChance(random, 0.3) ? 0.2 : randomChance(random, 0.5) ? 0.5 : 0.8;
   const drawn = FAULT_CLASSES.filter((name) => randomChance(random, name === 'message-loss' ? share / 3 : share));
-  return { classes: new Set(calm ? [] : drawn), intensity: randomItem(random, [0.03, 0.06, 0.12]) };
+  const intensity = randomItem(random, [0.03, 0.06, 0.12]);
+  const failsOver = randomChance(random, share / 2) ? (['asynchronous-fail-over'] as const) : [];
+  return { classes: new Set<FaultClass>(calm ? [] : [...drawn, ...failsOver]), intensity };
 }
 
 /** Carries out a fault plan, step by step on the simulated clock, and heals everything at the end. */
@@ -92,6 +98,8 @@ export class FaultInjector {
       database.faults = CALM_DATABASE;
       database.forgetBackup();
       database.restart();
+      if (this.plan.classes.has('asynchronous-fail-over'))
+        world.clock.setTimer(ABSTENTION_ENDS_MS, () => database.endAbstention());
     }
     for (const node of world.coordinators) node.freeDisk();
     for (const { machine } of [...world.coordinators, ...world.participants, ...world.databases]) machine.aheadMs = 0;
@@ -153,6 +161,13 @@ export class FaultInjector {
         return this.crash(randomItem(random, world.participants), 50, 2_000);
       case 'database-crash': {
         const database = randomItem(random, world.databases);
+        database.crash();
+        return this.later(50, 2_000, () => database.restart());
+      }
+      case 'asynchronous-fail-over': {
+        const database = randomItem(random, world.databases);
+        if (!database.isUp) return;
+        database.failOver(randomInteger(random, 0, 6));
         database.crash();
         return this.later(50, 2_000, () => database.restart());
       }

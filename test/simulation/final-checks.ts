@@ -65,6 +65,7 @@ export function checkNothingOlderThan(world: World, time: number): void {
 
 /** All that must be true when everything has come to its end. @throws ViolationError */
 export function checkEnd(world: World, clients: readonly Client[], plan: FaultPlan): void {
+  checkIdentities(world);
   checkNodes(world);
   checkMoney(world);
   checkBooks(world);
@@ -73,6 +74,14 @@ export function checkEnd(world: World, clients: readonly Client[], plan: FaultPl
   for (const intent of intents) if (!exempt.has(intent.id)) checkIntent(world, intent);
   checkOutcomes(world, plan);
   if (world.checker.failure) throw world.checker.failure;
+}
+
+/** Participants know that their databases are not the ones that they were. */
+function checkIdentities({ databases }: World): void {
+  for (const { name, identity, recognised } of databases) {
+    if (recognised?.timeline !== identity.timeline)
+      throw new ViolationError(`${name} is on timeline ${identity.timeline}, known is ${recognised?.timeline}`);
+  }
 }
 
 function checkNodes(world: World): void {
@@ -131,6 +140,7 @@ function checkBooks({ checker, databases }: World): void {
       const outcome = ledgers.get(participant)?.get(branchId)?.outcome;
       // ended by hand after a restore had undone an end that the log has closed the books on
       if (checker.broughtBack.has(branchId) && checker.exemptions.hasBranch(branchId)) continue;
+      if (checker.exemptions.hasLost(branchId)) continue; // it had ended when its database lost that
       const committed = end === 'committed' || end === 'heuristic-commit';
       if (end !== undefined && committed !== (outcome === 'committed')) {
         throw new ViolationError(

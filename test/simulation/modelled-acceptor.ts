@@ -61,6 +61,10 @@ export class ModelledAcceptor {
       const { prepared, ledger } = await session.readTrace(branchId, this.ports.gidOf(branch));
       if (row?.decision) return { answer: { type: 'decided', decision: row.decision } };
       if (ledger?.isDecided) return { answer: { type: 'decided', decision: 'abort' } };
+      if (await session.abstains(branch.transactionId)) {
+        const dissents = row ? row.vote === 'no' : !prepared && ledger?.outcome !== 'committed';
+        return { answer: { type: 'abstains', ballot: request.ballot, ...(dissents && { dissents }) } };
+      }
       if (!row && (prepared || ledger?.outcome === 'committed')) return { answer: 'unknown' };
       if (row && !isSameAcceptorSet(row.acceptors, acceptors)) return { answer: 'refused' };
       const step = stepAcceptor(row ?? UNVOTED, request);
@@ -79,6 +83,7 @@ export class ModelledAcceptor {
       const row = await session.lockAcceptor(branchId, LOCK_TIMEOUT_MS);
       const { ledger } = await session.readTrace(branchId, this.ports.gidOf(branch));
       if (ledger) return { type: 'decided', decision: ledger.outcome === 'committed' ? 'commit' : 'abort' };
+      if (await session.abstains(branch.transactionId)) return { type: 'not-an-acceptor' };
       const proposer = row && proposerNumber(row.acceptors, branchId);
       if (row?.vote !== 'yes' || proposer === undefined) return { type: 'not-an-acceptor' };
       const own = promiseOwnBallot(row, proposer);

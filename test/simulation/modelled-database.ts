@@ -7,6 +7,7 @@ import {
   type VirtualClock,
 } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
+import { beginOf, type DatabaseIdentity, type RecognisedDatabase } from '@concordat/participant';
 import { DatabaseError } from './database-error.js';
 import { DatabaseSession } from './database-session.js';
 import { LockTable } from './lock-table.js';
@@ -30,6 +31,17 @@ export interface Movement {
   readonly amount: number;
 }
 
+/** A write that a database has lost, and what it has of the branch now. */
+export interface LostWrite {
+  readonly kind: 'prepared' | 'ended' | 'ledger' | 'acceptor';
+  readonly transactionId: string;
+  readonly branchId: string;
+  undo(): void;
+}
+
+/** More than a standby lags behind. */
+const REMEMBERED_WRITES = 30;
+
 /** What a checker is told of a database, at the instant at which it becomes durable. */
 export interface DatabaseObserver {
   prepared(branch: { database: ModelledDatabase; transactionId: string; branchId: string }): void;
@@ -43,6 +55,8 @@ export interface DatabaseObserver {
   rolledBack(branch: { database: ModelledDatabase; gid: string; transactionId: string; branchId: string }): void;
   /** what an acceptor has voted, promised or accepted */
   acceptorSaved(database: ModelledDatabase, branchId: string, row: AcceptorRow): void;
+  /** the last writes are gone, in a fail-over to a standby that did not have them */
+  lost(database: ModelledDatabase, writes: readonly LostWrite[]): void;
   /** the ends of these branches are undone: they are prepared again */
   restored(database: ModelledDatabase, branchIds: readonly string[]): void;
 }
@@ -118,6 +132,13 @@ export class ModelledDatabase {
   faults: DatabaseFaults = CALM_DATABASE;
   private readonly sessions = new Set<DatabaseSession>();
   private reachable = true;
+  /** which database it is, as its own table says */
+  recognised: (RecognisedDatabase & { readonly abstainsBefore: number }) | undefined;
+  /** goes up when connections are lost, so that the next ones are new */
+  epoch = 0;
+  private timeline = 1;
+  private position = 0n;
+  private readonly writes: LostWrite[][] = [];
   private backup: Backup | 'when something is prepared' | undefined;
   private lastTransaction = 0;
 
@@ -156,8 +177,39 @@ export class ModelledDatabase {
     this.reachable = true;
   }
 
+  get identity(): DatabaseIdentity {
+    return { systemIdentifier: this.name, timeline: this.timeline, position: this.position };
+  }
+
+  /** Whether its branches say nothing of a transaction, because they may have forgotten what they had promised. */
+  abstains(transactionId: string): boolean {
+    return beginOf(transactionId) < (this.recognised?.abstainsBefore ?? 0);
+  }
+
+  get rememberedWrites(): number {
+    return this.writes.length;
+  }
+
+  /** The server is gone, and a standby that lacks its last writes takes its place. */
+  failOver(missing: number): void {
+    this.breakConnections();
+    const lost = this.writes.splice(Math.max(0, this.writes.length - missing)).reverse();
+    const undone = lost.flatMap((writes) => [...writes].reverse());
+    for (const write of undone) write.undo();
+    this.position -= BigInt(lost.length);
+    this.timeline++;
+    this.backup = undefined;
+    this.observer.lost(this, undone);
+  }
+
+  /** An operator has made sure that nothing was lost that matters any more. */
+  endAbstention(): void {
+    if (this.recognised) this.recognised = { ...this.recognised, abstainsBefore: 0 };
+  }
+
   /** Every connection breaks; the server goes on. */
   breakConnections(): void {
+    this.epoch++;
     for (const session of this.sessions) session.break();
   }
 
@@ -217,6 +269,7 @@ export class ModelledDatabase {
         invariant(this.locks.tryAcquire(transaction.id, key), `${key} is free: all sessions are gone`);
       }
     }
+    this.writes.length = 0;
     replaceAll(this.balances, backup.balances);
     replaceAll(this.ledger, backup.ledger);
     replaceAll(this.prepared, backup.prepared);
@@ -243,6 +296,7 @@ export class ModelledDatabase {
   /** Makes a transaction's changes visible and frees its locks. */
   apply(transaction: LocalTransaction, gid?: string): void {
     this.outdateBackup(transaction, gid);
+    this.wrote(this.undosOf(transaction), gid !== undefined);
     for (const [account, balance] of transaction.balances) this.balances.set(account, balance);
     for (const [branchId, row] of transaction.ledger) {
       if (row.outcome === 'aborted' && this.lies.dropsTombstones) continue;
@@ -278,14 +332,18 @@ export class ModelledDatabase {
       preparedAt: this.clock.monotonic(),
       stamp: this.machine.now(),
     });
+    const undo = (): void => {
+      this.prepared.delete(gid);
+      this.locks.release(transaction.id);
+    };
+    this.wrote([{ kind: 'prepared', transactionId, branchId, undo }], false);
     if (typeof this.backup === 'object') this.backup = undefined;
     this.observer.prepared({ database: this, transactionId, branchId });
     if (this.backup !== undefined) this.backUp();
   }
 
   commitPrepared(gid: string): void {
-    const { transaction } = this.takePrepared(gid);
-    this.apply(transaction, gid);
+    this.apply(this.takePrepared(gid).transaction, gid);
   }
 
   rollbackPrepared(gid: string): void {
@@ -298,7 +356,7 @@ export class ModelledDatabase {
   endByHand(gid: string, how: 'commit' | 'abort'): void {
     const found = this.prepared.get(gid);
     invariant(found, 'it is prepared');
-    this.prepared.delete(gid);
+    this.ends(gid, found);
     if (how === 'commit') return this.apply(found.transaction, gid);
     const { transaction, transactionId, branchId } = found;
     this.observer.rolledBack({ database: this, gid, transactionId, branchId });
@@ -311,6 +369,48 @@ export class ModelledDatabase {
 
   happens(probability: number): boolean {
     return probability > 0 && randomChance(this.random, probability);
+  }
+
+  /** What is prepared ends: with what follows of it, one write. */
+  private ends(gid: string, found: Prepared): void {
+    const { transaction, transactionId, branchId } = found;
+    const keys = this.locks.keysOf(transaction.id);
+    this.prepared.delete(gid);
+    const undo = (): void => {
+      for (const key of keys) invariant(this.locks.tryAcquire(transaction.id, key), `${key} is free`);
+      this.prepared.set(gid, found);
+    };
+    this.wrote([{ kind: 'ended', transactionId, branchId, undo }], false);
+  }
+
+  private wrote(writes: LostWrite[], belongsToLast: boolean): void {
+    const last = this.writes.at(-1);
+    if (belongsToLast && last) return void last.push(...writes);
+    if (writes.length === 0) return;
+    this.position++;
+    this.writes.push(writes);
+    if (this.writes.length > REMEMBERED_WRITES) this.writes.shift();
+  }
+
+  private undosOf({ balances, ledger, acceptors }: LocalTransaction): LostWrite[] {
+    const undoOf = <V>(map: Map<string, V>, key: string): (() => void) => {
+      const before = map.get(key);
+      return () => void (before === undefined ? map.delete(key) : map.set(key, before));
+    };
+    const [owner] = [...ledger, ...acceptors];
+    const accounts = [...balances.keys()].map((account) => undoOf(this.balances, account));
+    const money: LostWrite[] = owner
+      ? accounts.map((undo) => ({ kind: 'ledger', branchId: owner[0], transactionId: owner[1].transactionId, undo }))
+      : [];
+    return [
+      ...money,
+      ...[...ledger].map(([branchId, { transactionId }]): LostWrite => {
+        return { kind: 'ledger', branchId, transactionId, undo: undoOf(this.ledger, branchId) };
+      }),
+      ...[...acceptors].map(([branchId, { transactionId }]): LostWrite => {
+        return { kind: 'acceptor', branchId, transactionId, undo: undoOf(this.acceptors, branchId) };
+      }),
+    ];
   }
 
   private outdateBackup({ balances, ledger, acceptors }: LocalTransaction, gid: string | undefined): void {
@@ -326,7 +426,7 @@ export class ModelledDatabase {
     const found = this.prepared.get(gid);
     if (!found) throw new DatabaseError('undefined_object', `there is no prepared transaction ${gid}`);
     if (this.happens(this.faults.busy)) throw new DatabaseError('object_not_in_prerequisite_state', `${gid} is busy`);
-    this.prepared.delete(gid);
+    this.ends(gid, found);
     return found;
   }
 }

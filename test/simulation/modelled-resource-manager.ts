@@ -9,9 +9,14 @@ import {
   type OpenedBallot,
 } from '@concordat/commit-protocol';
 import {
+  abstentionLimit,
+  beginOf,
+  BranchAbstainsError,
   BranchRefusedError,
+  describeChange,
   ResourceManagerUnavailableError,
   type BranchIdentity,
+  type DatabaseIdentity,
   type BranchWork,
   type OnePhaseResult,
   type PreparedBranch,
@@ -48,12 +53,16 @@ const MAXIMUM_ROUNDS = 20;
  */
 export class ModelledResourceManager implements ResourceManager<DatabaseSession> {
   private readonly acceptor: ModelledAcceptor;
+  private known: DatabaseIdentity | undefined;
+  private knownEpoch = -1;
+  private newest = 0;
 
   constructor(
     private readonly cluster: string,
     private readonly database: ModelledDatabase,
     private readonly process: SimulatedProcess,
     private readonly lockTimeoutMs: number,
+    private readonly onDatabaseChanged: (detail: string) => void = () => undefined,
   ) {
     this.acceptor = new ModelledAcceptor({
       connected: (use) => this.connected(use),
@@ -63,6 +72,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    this.newest = Math.max(this.newest, beginOf(branch.transactionId));
     if (branch.acceptors) return this.prepareInThree({ ...branch, acceptors: branch.acceptors }, work);
     if (branch.preparedByService) {
       const trace = await this.look(branch);
@@ -106,7 +116,10 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
-    const row = await this.connected((session) => session.readAcceptor(branch.branchId));
+    const row = await this.connected(async (session) => {
+      if (await session.abstains(branch.transactionId)) throw new BranchAbstainsError(branch.branchId);
+      return session.readAcceptor(branch.branchId);
+    });
     const { prepared, ledger } = await this.look(branch);
     if (row) return this.give(branch, row, prepared);
     if (prepared) return this.cast(branch, { vote: 'yes', results: [] });
@@ -231,6 +244,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     const { branchId } = branch;
     const session = this.database.connect(this.process);
     try {
+      await this.recognise(session);
       const lockTimeoutMs = Math.max(1, Math.min(this.lockTimeoutMs, branch.deadline - this.process.now()));
       // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
       const opening = session.openBranch(branchId, lockTimeoutMs);
@@ -333,12 +347,28 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   private async connected<T>(use: (session: DatabaseSession) => Promise<T>): Promise<T> {
     const session = this.database.connect(this.process);
     try {
+      await this.recognise(session);
       return await use(session);
     } catch (cause) {
+      if (cause instanceof BranchAbstainsError) throw cause;
       throw new ResourceManagerUnavailableError('the database did not answer', { cause });
     } finally {
       session.break();
     }
+  }
+
+  /** On what would be a new connection: whether the database is the one that it was. */
+  private async recognise(session: DatabaseSession): Promise<void> {
+    const { epoch } = this.database;
+    if (this.knownEpoch === epoch) return;
+    const { identity, stored } = await session.identify();
+    const detail = describeChange(identity, stored, this.known);
+    if (detail !== undefined || !stored) {
+      await session.recognise(identity, detail === undefined ? 0 : abstentionLimit(this.process.now(), this.newest));
+      if (detail !== undefined) this.onDatabaseChanged(detail);
+    }
+    this.known = identity;
+    this.knownEpoch = epoch;
   }
 
   private pause(): Promise<void> {

@@ -54,7 +54,9 @@ export class Operator {
     for (;;) {
       await this.world.sleep(randomInteger(this.random, ...this.world.pace.operatorPauseMs));
       if (this.world.checker.mayMeetOld) await this.rememberForOthers();
-      if (!this.habits.rules) continue;
+      // what a database has lost leaves hazards, which only an operator ends
+      const mustLook = this.healed && this.world.checker.exemptions.databaseChanges > 0;
+      if (!this.habits.rules && !mustLook) continue;
       if (this.habits.meddles && !this.healed && randomChance(this.random, 0.25)) this.meddle();
       else await this.look();
     }

@@ -88,7 +88,9 @@ export class ParticipantNode {
     this.life = process;
     const bus = new GatedBus(broker, process, (message) => checker.replied(message));
     bus.onReceived = (message) => checker.received(message);
-    const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs);
+    const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs, () =>
+      runtime.databaseChanged(),
+    );
     const runtime = new ParticipantRuntime<DatabaseSession>({
       participant,
       bus,
@@ -100,6 +102,7 @@ export class ParticipantNode {
       limits: pace.participant,
       onAlert: ({ code, branch, detail }) => {
         if (code === 'HEURISTIC_OUTCOME' && checker.exemptions.hasBranch(branch.branchId)) return;
+        if (code === 'ACCEPTOR_AMNESIA' && checker.exemptions.hasLost(branch.branchId)) return;
         if (code === 'UNKNOWN_OLD_TRANSACTION' && checker.mayBeForgotten(branch.transactionId)) return;
         checker.violate(`${process.name}: ${code} on ${branch.branchId}: ${detail}`);
       },

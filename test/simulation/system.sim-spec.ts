@@ -62,6 +62,10 @@ describe('the whole system in one process', () => {
     expect(putAside).toBeGreaterThan(0);
   });
 
+  it('has had databases fail over to standbys that lacked their last writes', () => {
+    if (SEEDS >= 100) expect(result.totals.faults['asynchronous-fail-over'] ?? 0).toBeGreaterThan(0);
+  });
+
   it('has had both protocols, and branches that decided without a coordinator', () => {
     if (SEEDS < 100) return;
     const { byCoordinators = 0, byBranches = 0, terminations = 0 } = result.totals.ballots;

@@ -1,5 +1,12 @@
 export * from './nest/index.js';
 export * from './postgres/index.js';
+export {
+  abstentionLimit,
+  beginOf,
+  describeChange,
+  type DatabaseIdentity,
+  type RecognisedDatabase,
+} from './runtime/database-identity.js';
 export * from './runtime/errors.js';
 export { PARTICIPANT_CRASH_POINTS } from './runtime/participant-crash-points.js';
 export { PARTICIPANT_FAILPOINTS, type ParticipantFailpoint } from './runtime/participant-failpoints.js';

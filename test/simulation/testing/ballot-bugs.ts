@@ -55,6 +55,20 @@ export const BALLOT_BUGS: readonly InjectedBug[] = [
     by: { model: 'an acceptor that has lost its last writes goes on as one' },
   },
   {
+    name: 'no look at the database',
+    what: 'A new connection is used without a look whether the database is the one that it was.',
+    rule: `${SECTION}: a database that has lost its last writes abstains`,
+    by: {
+      edits: [
+        {
+          file: 'test/simulation/modelled-resource-manager.ts',
+          find: 'if (this.knownEpoch === epoch) return;',
+          replace: 'if (this.knownEpoch >= 0) return;',
+        },
+      ],
+    },
+  },
+  {
     name: 'majority miscounted',
     what: 'Half of the branches is taken for a majority.',
     rule: `${SECTION}: any two majorities meet`,
