@@ -51,6 +51,8 @@ export interface Config {
   /** a REST request must have arrived whole within this time */
   readonly requestTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
+  /** a file that says how far this node's clock is set ahead; undefined: the clock is the machine's */
+  readonly clockFile: string | undefined;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
   readonly tickMs: number;
@@ -292,6 +294,13 @@ export const VARIABLES = {
       return canArm(text) ? { enabled: true, armed: text } : undefined;
     }),
   }),
+  CONCORDAT_CLOCK_FILE: variable({
+    meaning:
+      'for tests and demos only: a file that says by how many milliseconds the clock of the process is set ahead',
+    default: '',
+    expected: 'empty, or the path of a file that need not exist',
+    schema: parsed((text) => ({ path: text === '' ? undefined : text })),
+  }),
   CONCORDAT_LOG_FORMAT: variable({
     meaning: 'lines on standard error: for people or for machines',
     default: 'text',
@@ -436,6 +445,7 @@ function assemble(values: Values): Config {
     maximumConnections: values.CONCORDAT_MAX_CONNECTIONS,
     requestTimeoutMs: values.CONCORDAT_REQUEST_TIMEOUT_MS,
     failpoints: values.CONCORDAT_FAILPOINTS,
+    clockFile: values.CONCORDAT_CLOCK_FILE.path,
     logFormat: values.CONCORDAT_LOG_FORMAT,
     logLevel: values.CONCORDAT_LOG_LEVEL,
     tickMs: values.CONCORDAT_TICK_MS,

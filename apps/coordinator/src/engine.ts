@@ -16,6 +16,7 @@ import { CLUSTER } from './cluster/cluster.api.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
 import { memberAt } from './cluster/member-address.js';
 import { CONFIG, type Config } from './config.js';
+import { DebugClock } from './debug-clock.js';
 import { ON_FATAL } from './coordinator.module.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
@@ -62,7 +63,7 @@ export class Engine implements OnApplicationShutdown {
     armable: ArmableFailpoints,
     createBus: CreateBus = kafkaBus,
   ): Promise<Engine> {
-    const clock = new SystemClock();
+    const clock = config.clockFile === undefined ? new SystemClock() : new DebugClock(config.clockFile);
     const random = new SystemRandom();
     const failpoints = config.failpoints.enabled ? armable : noFailpoints;
     const log = new RaftDecisionLog(new CompressedEndedTransactions());

@@ -30,7 +30,7 @@ interface MutableTransfer extends Transfer {
   told?: 'committed' | 'aborted';
   lost?: Part;
   restoredAway?: Part;
-  forgotten?: 'expired' | 'wiped';
+  forgotten?: 'expired';
 }
 
 /**

@@ -2,13 +2,14 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
+import { describeAnswer } from '../rest.js';
 import type { PreparedBranchIds } from './databases.js';
 import { agreementCheck } from './final-checks.js';
-import { metric } from './operator.js';
+import { expectAlertAnd, metric, rule, waitForInDoubt } from './operator.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { Transfer } from './truth.js';
-import { transactionOf } from './wire.js';
+import { addressOf, transactionOf } from './wire.js';
 
 const BANK = 'bank-b';
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
@@ -22,7 +23,8 @@ const DRAIN_TIMEOUT_MS = 60_000;
 
 export const orphans: Scenario = {
   name: 'orphans',
-  title: 'prepared branches that no coordinator knows are found and rolled back; those of others are never touched',
+  title:
+    'prepared branches that no coordinator knows: young ones are rolled back, those of a lost group are kept, those of others untouched',
   run: async (lab) => {
     const foreign = await prepareForeign(lab);
     try {
@@ -145,24 +147,43 @@ async function groupLosesItsData(lab: ScenarioLab): Promise<void> {
   narration.action(`kill -9 of ${names.join(', ')}; remove their data directories; start them: a new, empty group`);
   await Promise.all(names.map((one) => lab.kill(one)));
   for (const one of names) rmSync(lab.process(one).dataDir ?? '', { recursive: true });
-  for (const transfer of before) transfer.forgotten = 'wiped';
+  for (const transfer of before) transfer.forgotten = 'expired'; // older than the new group
   await Promise.all(names.map((one) => lab.restart(one)));
-  narration.say(
-    'note    what it had decided is forgotten: had a decision been on its way, half of it could be rolled back now',
-  );
   narration.action(
     'start the banks again: they refuse work of a lower term than they have seen, and the new group counts anew',
   );
   for (const bank of BANKS) await lab.stop(bank);
   await Promise.all(BANKS.map((bank) => lab.restart(bank)));
-  narration.expectation('the banks ask about all branches of the old group, hear abort, and roll them back');
-  await expectGone(lab, gids);
-  narration.observation(`all ${gids.length} orphans of the old group are rolled back`);
+  await leftToOperator(lab, gids);
   const answers = await Promise.all(cutOff);
   checkRepeated(lab, answers, gids);
   narration.action('start the load again');
   load.start();
   await lab.waitForCommits(40);
+}
+
+/** The new group knows when it was born, and presumes nothing about what is older: half of it might be committed. */
+async function leftToOperator(lab: ScenarioLab, gids: readonly string[]): Promise<void> {
+  const { narration } = lab;
+  narration.expectation('the banks ask about all branches of the old group, which stay prepared and are listed');
+  const ids = [...new Set(gids.map(transactionOf))];
+  for (const id of ids) await waitForInDoubt(lab, id, 'unknown-old');
+  await expectAlertAnd(lab, 'concordat_unknown_old_branches', gids.length);
+  const prepared = new Set((await lab.databases.preparedAnywhere()).map(({ gid }) => gid));
+  const gone = gids.filter((gid) => !prepared.has(gid)).map((gid) => `${gid} is gone`);
+  lab.check(
+    'nothing is presumed about what is older than the group',
+    gone,
+    `all ${gids.length} are prepared and listed`,
+  );
+  narration.action('rule to abort each of them, since nothing of it was decided');
+  for (const gid of gids) {
+    const { transactionId, branchId } = addressOf(gid);
+    const answer = await rule(lab, transactionId, { action: 'abort', branchId, reason: 'it was not decided' });
+    if (answer.status !== 200) throw new LabError(`The ruling was answered ${describeAnswer(answer)}.`);
+  }
+  await expectGone(lab, gids);
+  narration.observation(`all ${gids.length} branches of the old group are rolled back`);
 }
 
 function transferAt(index: number): Pick<Transfer, 'from' | 'to' | 'amount'> {

@@ -8,6 +8,7 @@ import { Narration, table } from '../narration.js';
 import { badClients } from './bad-clients.js';
 import { finalChecks } from './final-checks.js';
 import { crashEverywhere } from './crash-everywhere.js';
+import { clockSteps } from './clock-steps.js';
 import { duplicateStorm } from './duplicate-storm.js';
 import { forgetfulMember } from './forgetful-member.js';
 import { growShrink } from './grow-shrink.js';
@@ -49,6 +50,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   duplicateStorm,
   badClients,
   twoClusters,
+  clockSteps,
   threePhase,
   unsafe3pc,
   crashEverywhere,

@@ -75,7 +75,6 @@ describe('the truth about answers', () => {
   it('wants a forgotten transaction to be called forgotten, by every node', () => {
     const answers = ['status 410', 'status 404', 'committed'].map((outcome) => ({ node: 'coordinator-1', outcome }));
     expect(agreementProblems({ ...transfer('committed'), forgotten: 'expired' }, answers)).toHaveLength(2);
-    expect(agreementProblems({ ...transfer('committed'), forgotten: 'wiped' }, answers)).toHaveLength(2);
     expect(agreementProblems({ ...transfer('committed'), restoredAway: 'to' }, answers)).toHaveLength(2);
   });
 });

@@ -26,7 +26,7 @@ export interface Transfer {
   /** committed, and a bank was restored from an older backup since: this half is gone, and no coordinator can know */
   readonly restoredAway?: Part;
   /** why no node knows the transaction any more: the retention is over, or the group lost its data */
-  readonly forgotten?: 'expired' | 'wiped';
+  readonly forgotten?: 'expired';
 }
 
 export interface Check {
@@ -118,10 +118,10 @@ export interface NodeAnswer {
 
 /**
  * What each node must say of a transfer: what its client was told; of one of which a half was ended by hand, that it
- * is mixed; of a forgotten one, that it is forgotten (410), or, where the group lost its data, nothing (404).
+ * is mixed; of a forgotten one, and of one of a group that lost its data, that it is forgotten (410).
  */
 export function expectedAnswer({ told, lost, forgotten }: Transfer): string {
-  if (forgotten !== undefined) return forgotten === 'expired' ? 'status 410' : 'status 404';
+  if (forgotten !== undefined) return 'status 410';
   return lost ? 'mixed' : String(told);
 }
 

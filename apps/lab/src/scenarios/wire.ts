@@ -56,5 +56,11 @@ export class Wire {
 
 /** The transaction in a gid `concordat:<cluster>:<transactionId>:<branchId>`; the text itself when it is none. */
 export function transactionOf(gid: string): string {
-  return gid.split(':')[2] ?? gid;
+  return addressOf(gid).transactionId;
+}
+
+/** Transaction and branch in a gid; the text itself for what it does not have. */
+export function addressOf(gid: string): { readonly transactionId: string; readonly branchId: string } {
+  const [, , transactionId = gid, branchId = gid] = gid.split(':');
+  return { transactionId, branchId };
 }

@@ -1,0 +1,83 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+
+const root = path.resolve(import.meta.dirname, '../..');
+
+/** What runs in production: somebody may set the clock of its machine at any time. */
+const SOURCES = [
+  'libs/foundation',
+  'libs/raft',
+  'libs/commit-protocol',
+  'libs/messaging',
+  'libs/participant',
+  'apps/coordinator',
+  'apps/bank',
+]
+  .map((name) => `${name}/src`)
+  .flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+      .map((name) => path.join(folder, name))
+      .filter((file) => file.endsWith('.ts') && !/spec\.ts$|\.measure\.ts$|\/testing\/|\/simulation\//.test(file)),
+  );
+
+/** Where a wall clock may be read, and what for. Durations are measured with `monotonic`, and with timers. */
+const ALLOWED: Readonly<Record<string, string>> = {
+  'libs/foundation/src/clock.ts': 'the port itself',
+  'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
+  'libs/participant/src/nest/concordat-participant.service.ts': 'a deadline, for the resource manager',
+  'libs/participant/src/postgres/database-watch.ts':
+    'which ids a lost database may have known, with the newest id that was seen',
+  'libs/participant/src/postgres/postgres-resource-manager.ts': 'deadlines of coordinators (operations.md, limits)',
+  'libs/participant/src/postgres/three-phase-prepare.ts': 'deadlines of coordinators (operations.md, limits)',
+  'libs/participant/src/runtime/bounded-pool.ts': 'deadlines of coordinators, made a monotonic moment at once',
+  'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
+  'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',
+  'apps/coordinator/src/logging.ts': 'the time of a log line',
+  'apps/bank/src/logging.ts': 'the time of a log line',
+  'apps/coordinator/src/transactions/log-clock.ts': 'the one that makes the time of the group out of it',
+};
+
+/** There every clock is a `LogClock`: the manager makes it, and hands out no other. */
+const BY_LOG_CLOCK = 'apps/coordinator/src/transactions/';
+
+function wallClockReads(text: string): string[] {
+  return text.match(/\bDate\.now\b|\bnew Date\(\)|[cC]lock(?:\(\))?\.now\b|\bsuper\.now\(/g) ?? [];
+}
+
+function mayRead(file: string, reads: readonly string[]): boolean {
+  if (file in ALLOWED) return true;
+  return file.startsWith(BY_LOG_CLOCK) && !reads.some((read) => /Date/.test(read));
+}
+
+describe('wall clocks', () => {
+  const found = SOURCES.map((file) => ({ file, reads: wallClockReads(readFileSync(path.join(root, file), 'utf8')) }));
+
+  it('are read nowhere but where a moment is meant, and never for a duration', () => {
+    expect(found.filter(({ file, reads }) => reads.length > 0 && !mayRead(file, reads))).toEqual([]);
+  });
+
+  it('are read wherever they are allowed to be', () => {
+    const reading = new Set(found.flatMap(({ file, reads }) => (reads.length > 0 ? [file] : [])));
+    expect(Object.keys(ALLOWED).filter((file) => !reading.has(file))).toEqual([]);
+  });
+
+  it('reach the transactions of a coordinator only through the log clock', () => {
+    const manager = readFileSync(path.join(root, BY_LOG_CLOCK, 'transaction-manager.ts'), 'utf8');
+    expect(manager.match(/dependencies\.clock\b/g)).toEqual(['dependencies.clock']);
+    expect(manager).toContain('new LogClock(dependencies.clock,');
+    expect(manager).toContain('this.dependencies = { ...dependencies, clock,');
+  });
+
+  it('are recognized', () => {
+    for (const text of [
+      'Date.now() - start',
+      'now: Date.now',
+      'new Date()',
+      'this.ports.clock.now()',
+      'this.wallClock.now()',
+    ])
+      expect(wallClockReads(text)).toHaveLength(1);
+    expect(wallClockReads('clock.monotonic(); new Date(at); performance.now()')).toEqual([]);
+  });
+});
