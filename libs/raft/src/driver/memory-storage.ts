@@ -34,6 +34,11 @@ interface Disk {
   received: ReceivedPieces | undefined;
 }
 
+interface WriteInFlight {
+  readonly change: () => void;
+  readonly done: Promise<unknown>;
+}
+
 interface WaitingWrite {
   readonly start: () => void;
   readonly reject: (error: Error) => void;
@@ -51,10 +56,10 @@ export class MemoryStorage implements RaftStorage {
     received: undefined,
   };
   private opened = false;
-  /** rises with each crash; calls of an earlier life never settle */
+  /** rises with each crash and each close; calls of an earlier life never settle */
   private life = 0;
   /** a write of the log and one of snapshots may be under way side by side */
-  private inflight: { log?: () => void; snapshots?: () => void } = {};
+  private inflight: { log?: WriteInFlight; snapshots?: WriteInFlight } = {};
   private failure: Error | undefined;
   private lack: string | undefined;
   private waiting: WaitingWrite | undefined;
@@ -80,8 +85,8 @@ export class MemoryStorage implements RaftStorage {
    */
   crash(survives = false): void {
     if (survives) {
-      this.inflight.log?.();
-      this.inflight.snapshots?.();
+      this.inflight.log?.change();
+      this.inflight.snapshots?.change();
     }
     this.inflight = {};
     this.waiting = undefined;
@@ -230,12 +235,14 @@ export class MemoryStorage implements RaftStorage {
     if (this.lack !== undefined) listener(this.lack);
   }
 
-  close(): Promise<void> {
+  /** What is under way is finished first, as on a real disk: the next life finds nothing of this one. */
+  async close(): Promise<void> {
     this.opened = false;
     this.spaceListener = undefined;
     this.waiting?.reject(new MemoryStorageClosedError('the storage was closed while a write waited for room'));
     this.waiting = undefined;
-    return Promise.resolve();
+    await Promise.all([this.inflight.log?.done, this.inflight.snapshots?.done]);
+    this.life++;
   }
 
   private waitForRoom(write: () => Promise<void>): Promise<void> {
@@ -256,14 +263,15 @@ export class MemoryStorage implements RaftStorage {
     }
     if (!clock || !delayMs) return Promise.resolve(change());
     const { life } = this;
-    this.inflight[row] = change;
-    return new Promise((resolve) => {
+    const done = new Promise<T>((resolve) => {
       clock.setTimer(delayMs(), () => {
         if (life !== this.life) return;
         delete this.inflight[row];
         resolve(change());
       });
     });
+    this.inflight[row] = { change, done };
+    return done;
   }
 }
 
