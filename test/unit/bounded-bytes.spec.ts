@@ -189,6 +189,27 @@ describe('transactions of 240 kB', () => {
     expect(longestTurnMs).toBeLessThan(LONGEST_TURN_MS);
     expect(Math.max(...sizes)).toBeLessThan(4 * PAYLOAD_BYTES);
   });
+
+  it('come out of a snapshot in short turns, into a node that shows its own until then', async () => {
+    const pieces = node.log.stateMachine.takeSnapshot() as SnapshotPieces;
+    const data = Buffer.concat([...pieces]);
+    pieces.release();
+    const late = new Node();
+    await late.end([payload(0, PAYLOAD_BYTES)]);
+    const configuration = { groupId: 1, members: [], voters: [], outgoing: [], learners: [] };
+    const metadata = { index: node.index, term: 1, configuration };
+    const { longestTurnMs } = await TurnWatch.during(async () => {
+      for (const _ of late.log.stateMachine.restoreSnapshot(data, metadata) as Iterable<void>) {
+        expect([late.archive.size + late.log.state.unpublishedCount, late.log.appliedIndex]).toEqual([1, late.index]);
+        await turn();
+      }
+    });
+
+    expect(longestTurnMs).toBeLessThan(LONGEST_TURN_MS);
+    expect(late.log.appliedIndex).toBe(node.index);
+    const idsIn = (log: RaftDecisionLog): string[] => Array.from(log.state.newestFirst(), (one) => one.transactionId);
+    expect(idsIn(late.log)).toEqual(idsIn(node.log));
+  });
 });
 
 describe('a backlog of large transactions whose outcomes become known at once', () => {

@@ -77,6 +77,8 @@ export function encodeBlock(transactions: readonly TransactionState[]): Uint8Arr
 /** A block that is readable: columns are decoded when they are asked for, rows too. */
 export class DecodedBlock {
   readonly size: number;
+  /** of its text, decompressed, and of what stands beside it */
+  readonly sizeBytes: number;
   private readonly shapes: readonly DecodedShape[];
   private readonly shapeOfRow: readonly number[];
   /** place of each row among those of its shape */
@@ -84,7 +86,8 @@ export class DecodedBlock {
 
   /** @throws CorruptArchiveBlockError */
   constructor(bytes: Uint8Array) {
-    const { text, raw } = readParts(bytes);
+    const { text, raw, sizeBytes } = readParts(bytes);
+    this.sizeBytes = sizeBytes;
     this.shapeOfRow = text.shapeOfRow;
     this.size = text.shapeOfRow.length;
     const counts = text.shapes.map(() => 0);
@@ -170,7 +173,7 @@ class DecodedShape {
   }
 }
 
-function readParts(bytes: Uint8Array): { text: BlockText; raw: Buffer } {
+function readParts(bytes: Uint8Array): { text: BlockText; raw: Buffer; sizeBytes: number } {
   const block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (block.length < HEADER_BYTES || block.readUInt8() !== FORMAT) {
     throw new CorruptArchiveBlockError('a block of ended transactions has no known format');
@@ -178,8 +181,9 @@ function readParts(bytes: Uint8Array): { text: BlockText; raw: Buffer } {
   const end = HEADER_BYTES + block.readUInt32BE(1);
   if (end > block.length) throw new CorruptArchiveBlockError('a block of ended transactions is cut off');
   try {
-    const text = JSON.parse(inflateRawSync(block.subarray(HEADER_BYTES, end)).toString()) as BlockText;
-    return { text, raw: block.subarray(end) };
+    const inflated = inflateRawSync(block.subarray(HEADER_BYTES, end));
+    const raw = block.subarray(end);
+    return { text: JSON.parse(inflated.toString()) as BlockText, raw, sizeBytes: inflated.length + raw.length };
   } catch (cause) {
     throw new CorruptArchiveBlockError('a block of ended transactions cannot be decompressed', { cause });
   }

@@ -8,6 +8,7 @@ import {
   PIECE_BYTES,
   PIECE_TRANSACTIONS,
   SnapshotDecodeError,
+  type DecodedSnapshot,
 } from './snapshot-codec.js';
 
 describe('record codec', () => {
@@ -58,13 +59,22 @@ describe('snapshot codec', () => {
     return { open: () => open, unpublished: () => unpublished, remainder };
   }
 
+  /** All steps at once. */
+  function decode(data: Uint8Array): DecodedSnapshot {
+    const steps = decodeSnapshot(data);
+    for (;;) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+  }
+
   const small = (): Buffer =>
     Buffer.concat([
       ...encodeSnapshot(stateOf([transaction(1)], [transaction(2)]), { recent: [transaction(3)], sealed }),
     ]);
 
   it('gives back what was encoded', () => {
-    const decoded = decodeSnapshot(small());
+    const decoded = decode(small());
     expect(decoded.state).toEqual({ open: [transaction(1)], unpublished: [transaction(2)], ...remainder });
     expect(decoded.archive.recent).toEqual([transaction(3)]);
     expect(decoded.archive.sealed.map((block) => [...block])).toEqual([[1, 2, 3], [], [255]]);
@@ -111,7 +121,7 @@ describe('snapshot codec', () => {
       before = read;
     }
     expect(all.length).toBeGreaterThan(10_000 / PIECE_TRANSACTIONS + (300 * 8_000) / (2 * PIECE_BYTES));
-    const decoded = decodeSnapshot(Buffer.concat(all));
+    const decoded = decode(Buffer.concat(all));
     expect(decoded.state.open).toHaveLength(10_000);
     expect(decoded.state.open.at(-1)).toEqual(transaction(9_999));
     expect(decoded.archive.sealed).toHaveLength(300);
@@ -121,23 +131,21 @@ describe('snapshot codec', () => {
     const large = Array.from({ length: 6 }, (_, number) => transaction(number, { text: 'x'.repeat(PIECE_BYTES / 2) }));
     const pieces = [...encodeSnapshot(stateOf(large), { recent: [], sealed: [] })];
     expect(pieces.filter(({ length }) => length > PIECE_BYTES)).toHaveLength(3);
-    expect(decodeSnapshot(Buffer.concat(pieces)).state.open).toEqual(large);
+    expect(decode(Buffer.concat(pieces)).state.open).toEqual(large);
   });
 
   it('refuses another format, and sections that are missing, unknown or cut short', () => {
     const data = small();
     const end = Buffer.alloc(5);
     for (const garbage of [new Uint8Array(), Buffer.from('CDS2'), Buffer.from('CDS1'), Buffer.from('garbage')]) {
-      expect(() => decodeSnapshot(garbage)).toThrow(SnapshotDecodeError);
+      expect(() => decode(garbage)).toThrow(SnapshotDecodeError);
     }
-    expect(() => decodeSnapshot(Buffer.concat([Buffer.from('CDS2'), end]))).toThrow('lacks a section');
-    expect(() => decodeSnapshot(Buffer.concat([Buffer.from('CDS2'), Buffer.of(9, 0, 0, 0, 0), end]))).toThrow(
-      'unknown',
-    );
+    expect(() => decode(Buffer.concat([Buffer.from('CDS2'), end]))).toThrow('lacks a section');
+    expect(() => decode(Buffer.concat([Buffer.from('CDS2'), Buffer.of(9, 0, 0, 0, 0), end]))).toThrow('unknown');
     for (let length = 0; length < data.length; length++) {
-      expect(() => decodeSnapshot(data.subarray(0, length))).toThrow(SnapshotDecodeError);
+      expect(() => decode(data.subarray(0, length))).toThrow(SnapshotDecodeError);
     }
-    expect(() => decodeSnapshot(Buffer.concat([data, Buffer.alloc(3)]))).toThrow('behind its end');
+    expect(() => decode(Buffer.concat([data, Buffer.alloc(3)]))).toThrow('behind its end');
   });
 
   it('ends every random damage of its frame in its own error, or not at all', () => {
@@ -147,7 +155,7 @@ describe('snapshot codec', () => {
       const damaged = Buffer.from(data);
       damaged[randomInteger(random, 0, damaged.length - 1)] = randomInteger(random, 0, 255);
       try {
-        decodeSnapshot(damaged);
+        decode(damaged);
       } catch (error) {
         expect(error).toBeInstanceOf(SnapshotDecodeError);
       }

@@ -75,7 +75,7 @@ for (const withKey of [false, true]) {
   }
   const snapshot = archive.takeSnapshot();
   let startedAt = performance.now();
-  archive.restoreSnapshot(snapshot);
+  Array.from(archive.restoreSnapshot(snapshot));
   console.log(`restored ${archive.size} in ${Math.round(performance.now() - startedAt)} ms`);
   sealMs.sort((a, b) => a - b);
   const quantile = (fraction: number): string => sealMs[Math.floor(fraction * (sealMs.length - 1))]!.toFixed(2);

@@ -265,7 +265,7 @@ describe('the archive of ended transactions', () => {
     archive.expire(Infinity);
     const restored = small();
     filled(restored, 9, 3); // replaced
-    restored.restoreSnapshot(snapshot);
+    Array.from(restored.restoreSnapshot(snapshot));
     expect(idsOf(restored.newestFirst())).toEqual(idsOf(transactions).sort().reverse());
     expect(restored.size).toBe(6);
   });
@@ -274,19 +274,38 @@ describe('the archive of ended transactions', () => {
     const [straight, before, after] = [small(), small(), small()];
     filled(straight, 6);
     filled(before, 6);
-    after.restoreSnapshot(before.takeSnapshot());
+    Array.from(after.restoreSnapshot(before.takeSnapshot()));
     for (const archive of [straight, after]) filled(archive, 20, 2);
     expect(after.takeSnapshot()).toEqual(straight.takeSnapshot());
   });
 
-  it('is empty after a snapshot that cannot be read', () => {
+  it('is as it was after a snapshot that cannot be read', () => {
     const archive = small();
-    filled(archive, 9);
-    const { sealed, recent } = archive.takeSnapshot();
-    expect(() => archive.restoreSnapshot({ sealed: [sealed[0]!, new Uint8Array(3)], recent })).toThrow(
-      CorruptArchiveBlockError,
-    );
-    expect([archive.size, archive.get(recent[0]!.transactionId)]).toEqual([0, undefined]);
+    const transactions = filled(archive, 9);
+    const { sealed } = archive.takeSnapshot();
+    const unreadable = archive.restoreSnapshot({ sealed: [sealed[0]!, new Uint8Array(3)], recent: [] });
+    expect(() => Array.from(unreadable)).toThrow(CorruptArchiveBlockError);
+    expect(idsOf(archive.newestFirst())).toEqual(idsOf(transactions).sort().reverse());
+  });
+
+  it('shows what it had until the last step of a restore, also to a walk that goes on beyond it', () => {
+    const [archive, other] = [small({ blockSize: 100 }), small({ blockSize: 100 })];
+    const old = filled(archive, 3_000, 4);
+    const wanted = idsOf(filled(other, 3_000, 5))
+      .sort()
+      .reverse();
+    const walk = archive.newestFirst()[Symbol.iterator]();
+    const walked = [walk.next().value as TransactionState];
+    let steps = 0;
+    for (const _ of archive.restoreSnapshot(other.takeSnapshot())) {
+      steps++;
+      expect([archive.size, archive.get(old[0]!.transactionId)]).toEqual([3_000, old[0]]);
+    }
+    expect(steps).toBeGreaterThan(1);
+    expect(idsOf(archive.newestFirst())).toEqual(wanted);
+    for (let next = walk.next(); next.done !== true; next = walk.next()) walked.push(next.value);
+    expect(idsOf(walked)).toEqual(idsOf(old).sort().reverse());
+    expect(other.get(wanted[0]!)).toEqual(archive.get(wanted[0]!));
   });
 
   it.each([1, 2, 3, 4, 5, 6, 7, 8])('does what the plain one does (seed %i)', (seed) => {
@@ -306,7 +325,7 @@ describe('the archive of ended transactions', () => {
       }
       if (randomChance(random, 0.02)) {
         const restored = small({ blockSize: randomInteger(random, 1, 20) });
-        restored.restoreSnapshot(archive.takeSnapshot());
+        Array.from(restored.restoreSnapshot(archive.takeSnapshot()));
         archive = restored;
       }
       const asked = randomItem(random, known);

@@ -264,7 +264,7 @@ describe('RaftDecisionLog, a snapshot of much', () => {
   function restored(data: Uint8Array): Applied {
     const applied = new Applied();
     const configuration = { groupId: 1, members: [], voters: [], outgoing: [], learners: [] };
-    applied.log.stateMachine.restoreSnapshot(data, { index: 1, term: 1, configuration });
+    Array.from(applied.log.stateMachine.restoreSnapshot(data, { index: 1, term: 1, configuration }) as Iterable<void>);
     return applied;
   }
 

@@ -129,9 +129,10 @@ export class RaftDecisionLog implements DecisionLog {
     };
   }
 
-  private restore(data: Uint8Array, index: number): void {
-    const { state, archive } = decodeSnapshot(data);
-    this.archive.restoreSnapshot(archive);
+  /** All that takes long goes on beside the old state, in many steps; the last one puts the new one in its place. */
+  private *restore(data: Uint8Array, index: number): Generator<void, void> {
+    const { state, archive } = yield* decodeSnapshot(data);
+    yield* this.archive.restoreSnapshot(archive);
     this.state.restoreSnapshot(state);
     this.lastApplied = index;
     this.tell(index);

@@ -81,11 +81,11 @@ export interface DecodedSnapshot {
 }
 
 /**
- * The other way. Sealed blocks are not copied: they hold on to `data`.
+ * The other way, a section in each step. Sealed blocks are not copied: they hold on to `data`.
  *
  * @throws SnapshotDecodeError
  */
-export function decodeSnapshot(data: Uint8Array): DecodedSnapshot {
+export function* decodeSnapshot(data: Uint8Array): Generator<void, DecodedSnapshot> {
   const transactions: Record<'open' | 'unpublished' | 'recent', TransactionState[]> = {
     open: [],
     unpublished: [],
@@ -94,9 +94,13 @@ export function decodeSnapshot(data: Uint8Array): DecodedSnapshot {
   const sealed: Uint8Array[] = [];
   let remainder: FrozenState['remainder'] | undefined;
   for (const { kind, content } of sectionsOf(data)) {
-    if (kind === 'sealed') sealed.push(content);
-    else if (kind === 'remainder') remainder = parse<FrozenState['remainder']>(content);
+    if (kind === 'sealed') {
+      sealed.push(content);
+      continue;
+    }
+    if (kind === 'remainder') remainder = parse<FrozenState['remainder']>(content);
     else for (const transaction of parse<TransactionState[]>(content)) transactions[kind].push(transaction);
+    yield;
   }
   if (!remainder) throw new SnapshotDecodeError('the snapshot lacks a section');
   const { open, unpublished, recent } = transactions;

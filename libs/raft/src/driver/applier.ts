@@ -33,10 +33,11 @@ export class Applier<Result> {
     this.stateMachine.applied?.(last.index);
   }
 
-  /** The state machine starts from a snapshot: its own when the node starts, the leader's later. */
-  restore(snapshot: Snapshot): void {
+  /** The state machine starts from a snapshot: its own when the node starts, the leader's later. In its steps. */
+  *restore(snapshot: Snapshot): Generator<void, void> {
     const { index } = snapshot.metadata;
-    this.stateMachine.restoreSnapshot(snapshot.data, snapshot.metadata);
+    const steps = this.stateMachine.restoreSnapshot(snapshot.data, snapshot.metadata);
+    if (steps) yield* steps;
     this.proposals.passedOver(index);
     this.lastApplied = index;
     this.snapshots.restored(snapshot);

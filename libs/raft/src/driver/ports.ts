@@ -153,6 +153,10 @@ export interface StateMachine<Result = unknown> {
    * nevertheless.
    */
   takeSnapshot(): Uint8Array | SnapshotPieces;
-  /** Replaces the state by that of a snapshot. */
-  restoreSnapshot(data: Uint8Array, metadata: SnapshotMetadata): void;
+  /**
+   * Replaces the state by that of a snapshot: at once, or, where that would hold up the event loop, in steps, each in a
+   * turn of its own. Nothing is applied between them. Until the last one is done everybody must find the old state, and
+   * a node that stops goes on with none.
+   */
+  restoreSnapshot(data: Uint8Array, metadata: SnapshotMetadata): void | Iterable<void>;
 }

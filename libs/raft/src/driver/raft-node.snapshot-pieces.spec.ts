@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import type { SnapshotPieces, TakenSnapshot } from './ports.js';
-import { group, type GroupNode, type NodeGroup } from './testing/node-group.js';
+import { group, idOf, type GroupNode, type NodeGroup } from './testing/node-group.js';
 
 const encoder = new TextEncoder();
+const STEPS = 200;
 
 /** What a node was asked for while it took snapshots. */
 interface Watched {
@@ -98,5 +99,73 @@ describe('RaftNode, a snapshot that its state machine makes in pieces', () => {
     await propose(nodes, leader, 0, 40);
     await nodes.until(() => watched.released.length === 2);
     expect(leader.storage.stored().snapshot).toBeDefined();
+  });
+});
+
+describe('RaftNode, a snapshot that its state machine restores in steps', () => {
+  /** A follower that is down, a leader whose log has gone on without it, and what is seen of the follower's restore. */
+  async function lateFollower(): Promise<{ nodes: NodeGroup; leader: GroupNode; late: GroupNode; steps: number[] }> {
+    const nodes = await group(3, { snapshotAfterBytes: 500 });
+    const leader = await nodes.leader();
+    const lateId = idOf(nodes.others(leader)[0]!);
+    nodes.crash(lateId);
+    await nodes.pass(1_000);
+    await propose(nodes, leader, 0, 60);
+    const late = await nodes.start(lateId);
+    const restore = late.journal.restoreSnapshot.bind(late.journal);
+    const steps: number[] = [];
+    let before: number | undefined;
+    const inSteps = function* (data: Uint8Array): Generator<void, void> {
+      for (let step = 0; step < STEPS; step++) {
+        steps.push(nodes.clock.monotonic());
+        const { appliedIndex } = late.node.status();
+        before ??= appliedIndex;
+        expect([late.journal.commands.length, appliedIndex]).toEqual([0, before]);
+        yield;
+      }
+      restore(data);
+    };
+    late.journal.restoreSnapshot = inSteps;
+    return { nodes, leader, late, steps };
+  }
+
+  it('gives others a turn between them, applies nothing until they are done, and everything after', async () => {
+    const { nodes, leader, late, steps } = await lateFollower();
+    const { term } = leader.node.status();
+    const seen = new Set<number>(); // in turns of the event loop
+    await nodes.until(() => {
+      seen.add(steps.length);
+      return late.journal.commands.length === 60;
+    });
+    await propose(nodes, leader, 60, 10);
+    await nodes.until(() => late.journal.commands.length === 70);
+    expect(late.journal.commands).toEqual(leader.journal.commands);
+    expect([late.journal.restored, steps.length]).toEqual([1, STEPS]);
+    expect(seen.size).toBe(STEPS + 1);
+    expect(leader.node.status()).toMatchObject({ role: 'leader', term });
+  });
+
+  it('goes on with none of them when it is stopped, and begins anew in its next life', async () => {
+    const { nodes, leader, late, steps } = await lateFollower();
+    await nodes.until(() => steps.length > 10);
+    const done = steps.length;
+    const id = idOf(late);
+    nodes.crash(id);
+    await nodes.pass(1_000);
+    expect([steps.length, late.journal.restored]).toEqual([done, 0]);
+    const next = await nodes.start(id);
+    await nodes.until(() => next.journal.commands.length === 60);
+    expect(next.journal.commands).toEqual(leader.journal.commands);
+  });
+
+  it('ends when a step fails', async () => {
+    const { nodes, late, steps } = await lateFollower();
+    late.journal.restoreSnapshot = function* (): Generator<void, void> {
+      steps.push(0);
+      yield;
+      throw new Error('the snapshot cannot be read');
+    };
+    await nodes.until(() => late.fatal.length > 0);
+    expect([steps.length, late.fatal[0]?.message]).toEqual([1, 'the snapshot cannot be read']);
   });
 });

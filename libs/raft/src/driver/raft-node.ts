@@ -135,7 +135,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       ...(limits ? { limits } : {}),
     });
     this.core = core;
-    if (stored.snapshot) this.applier.restore(stored.snapshot);
+    if (stored.snapshot) for (const _ of this.applier.restore(stored.snapshot)); // nobody waits for a turn yet
     this.connect(core);
     await transport.start((message) => this.receive(message));
     if (!this.isAlive()) return;
@@ -410,12 +410,27 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.follow(
       this.logLane.run(() => this.write(batch)),
       (installed) => {
-        if (installed) this.applier.restore(installed);
-        this.options.transport.send(batch.messages);
-        core.advance(batch);
-        this.schedulePass();
+        if (installed) this.restore(core, batch, this.applier.restore(installed));
+        else this.persisted(core, batch);
       },
     );
+  }
+
+  private persisted(core: RaftCore, batch: PersistBatch): void {
+    this.options.transport.send(batch.messages);
+    core.advance(batch);
+    this.schedulePass();
+  }
+
+  /** The batch is done when the state machine stands at its snapshot; others have a turn between the steps to there. */
+  private restore(core: RaftCore, batch: PersistBatch, steps: Iterator<void>): void {
+    if (!this.isAlive()) return;
+    try {
+      if (steps.next().done === true) this.persisted(core, batch);
+      else this.options.clock.setTimer(0, () => this.restore(core, batch, steps));
+    } catch (error) {
+      this.fail(error);
+    }
   }
 
   /** @returns the snapshot of the batch, which is in force now */
