@@ -81,10 +81,15 @@ export class WatchedLog implements DecisionLog {
 
   /** A new leadership of this node; what an earlier one had proposed and is held is lost. */
   lead(): void {
+    this.follow();
+    this.epoch = { term: ++this.term, index: ++this.index };
+    this.tell();
+  }
+
+  /** Nobody leads. */
+  follow(): void {
     this.epoch = undefined;
     for (const { reject } of this.pending.splice(0)) reject(new AppendUnknownError('leadership was lost'));
-    this.tell();
-    this.epoch = { term: ++this.term, index: ++this.index };
     this.tell();
   }
 

@@ -104,7 +104,8 @@ export const PROBLEMS = {
   UNKNOWN_OPERATION: {
     status: 400,
     title: 'The operation is not known',
-    advice: 'Check the name; the participant has announced no such operation.',
+    advice:
+      'Check the name. In a rolling update, an operation is known while all live processes of its participant serve it, old and new ones.',
   },
   TRANSACTION_NOT_FOUND: {
     status: 404,
