@@ -388,8 +388,68 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
       await system.settled();
       expect(await system.balance('bank-b', 'acc-23')).toBe(before + 14);
     });
+
+    it('of the broker: questions are answered without it, work waits for it, and all is ready when it is back', async () => {
+      const before = await system.balance('bank-b', 'acc-24');
+      const earlier = (await execute([debit('acc-24', 1), credit('acc-24', 1)], '?wait=ended')).body.id;
+      system.kill('kafka');
+      await system.waitUntilDead('kafka');
+      await everywhere(system, 'is not ready for work, for want of the broker', '/readyz', {
+        status: 503,
+        body: { for: 'work', lacks: ['broker'], reasons: ['the broker cannot be reached'] },
+      });
+      const body = { timeoutMs: 300_000, branches: [debit('acc-24', 15), credit('acc-24', 15)] };
+      const waiting = await call<TransactionBody>('POST', `${node(0)}/v1/transactions/execute?waitMs=500`, body);
+      expect(waiting).toMatchObject({ status: 202, body: { status: 'preparing' } });
+      const { id } = waiting.body;
+      const questions = {
+        '/healthz': { status: 'live' },
+        '/readyz?for=reads': { status: 'ready', lacks: [] },
+        '/v1/cluster': { members: [{ nodeId: 1 }, { nodeId: 2 }, { nodeId: 3 }] },
+        [`/v1/transactions/${earlier}`]: { id: earlier, outcome: 'committed' },
+        [`/v1/transactions/${id}`]: { id, status: 'preparing' },
+        '/v1/transactions?status=preparing': { items: [expect.objectContaining({ id })] },
+        '/v1/transactions': { items: expect.arrayContaining([expect.objectContaining({ id: earlier })]) },
+        '/v1/in-doubt': { items: expect.any(Array) },
+      };
+      for (const url of system.coordinatorUrls()) {
+        for (const [path, expected] of Object.entries(questions)) {
+          const { status, body: said } = await call('GET', `${url}${path}`);
+          expect({ url, path, status, said }).toMatchObject({ url, path, status: 200, said: expected });
+        }
+      }
+      await system.restart('kafka');
+      await everywhere(system, 'is ready for work again', '/readyz', { status: 200, body: { lacks: [] } });
+      await waitFor('what waited has ended', async () => (await system.transaction(id)).outcome === 'committed', {
+        timeoutMs: 60_000,
+        intervalMs: 100,
+      });
+      await agreed(system, id);
+      await system.settled();
+      expect(await system.balance('bank-b', 'acc-24')).toBe(before + 16);
+    });
   });
 });
+
+/** Every coordinator answers like this, be it after a while. */
+async function everywhere(
+  system: SystemUnderTest,
+  what: string,
+  path: string,
+  expected: { readonly status: number; readonly body: object },
+): Promise<void> {
+  for (const url of system.coordinatorUrls()) {
+    const answer = await waitFor(
+      `${url} ${what}`,
+      async () => {
+        const said = await call('GET', `${url}${path}`);
+        return said.status === expected.status && said;
+      },
+      { timeoutMs: 60_000, intervalMs: 100 },
+    );
+    expect(answer).toMatchObject(expected);
+  }
+}
 
 /** Every node tells the same of a transaction that has ended. */
 async function agreed(system: SystemUnderTest, id: string): Promise<void> {

@@ -21,6 +21,8 @@ import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import type { Topic } from './topics.js';
 
 const DRAIN_MS = 5_000;
+/** A rebalance may leave a member without an answer for 10 s, and two fetches or heartbeats lie around it. */
+const SILENCE_LIMIT_MS = 13_000;
 
 /**
  * The message bus on Apache Kafka. What the client gets wrong is put right in the sender, the outbox
@@ -128,7 +130,7 @@ export class KafkaMessageBus implements MessageBus {
   }
 
   isConnected(): boolean {
-    return !this.stopped && this.sender.isConnected;
+    return !this.stopped && this.sender.isConnected && !this.isUnanswered();
   }
 
   obstacle(): string | undefined {
@@ -146,6 +148,11 @@ export class KafkaMessageBus implements MessageBus {
     await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
     await this.outbox.close(DRAIN_MS);
     await this.sender.disconnect();
+  }
+
+  /** The sender finds out only when it has something to send; subscriptions ask all the time. */
+  private isUnanswered(): boolean {
+    return [...this.subscriptions].some((subscription) => subscription.silentMs() >= SILENCE_LIMIT_MS);
   }
 
   /** What a person must put right at the broker is remembered until it is, for `obstacle`. */

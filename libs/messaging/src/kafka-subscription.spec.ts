@@ -178,18 +178,27 @@ describe('KafkaSubscription', () => {
     expect(consumers).toHaveLength(2);
   });
 
-  it('keeps trying while the broker is away', async () => {
-    const { consumers, broker, run } = createSubscription();
+  it.each([
+    ['working', false],
+    ['paused', true],
+  ])('keeps trying while the broker is away, and knows for how long it is: %s', async (_what, paused) => {
+    const { subscription, consumers, broker, run } = createSubscription();
+    if (paused) subscription.pause();
     broker.isUp = false;
     consumers[0]!.events.onCrashed(new Error('broker went away'));
     await run(60_000);
     expect(consumers.length).toBeGreaterThan(20);
+    const silentMs = subscription.silentMs();
+    expect(silentMs).toBeGreaterThanOrEqual(60_000);
+    expect(subscription.idleMs()).toBe(paused ? 0 : silentMs);
     broker.isUp = true;
     await run(3_000);
     const before = consumers.length;
-    await consumers.at(-1)!.deliver(1);
+    consumers.at(-1)!.events.onAnswered();
+    if (!paused) await consumers.at(-1)!.deliver(1);
     await run(5_000);
     expect(consumers).toHaveLength(before);
+    expect(subscription.silentMs()).toBeLessThan(6_000);
   });
 
   it('starts at the latest in a group of its own, and never commits for it', async () => {

@@ -116,6 +116,7 @@ export class KafkaSubscription implements Subscription {
   /** the way out of the pause that is under way; another pause ends it */
   private resumption: symbol | undefined;
   private stopping: Promise<void> | undefined;
+  /** by a broker, and by nothing else: consumers that are built in vain do not count */
   private answeredAt: number;
   private evicted = false;
   private commitTimer: Timer | undefined;
@@ -155,7 +156,12 @@ export class KafkaSubscription implements Subscription {
   }
 
   idleMs(): number {
-    return this.paused ? 0 : this.dependencies.clock.monotonic() - this.answeredAt;
+    return this.paused ? 0 : this.silentMs();
+  }
+
+  /** Milliseconds since the broker last answered anything; a paused subscription asks for heartbeats, too. */
+  silentMs(): number {
+    return this.dependencies.clock.monotonic() - this.answeredAt;
   }
 
   stop(): Promise<void> {
@@ -222,7 +228,6 @@ export class KafkaSubscription implements Subscription {
       onCrashed: end,
     });
     this.consumer = consumer;
-    this.answeredAt = clock.monotonic();
     const watch = this.watchForStall(end);
     const joining = this.join(consumer);
     try {
@@ -274,9 +279,10 @@ export class KafkaSubscription implements Subscription {
   /** Ends the life of a consumer that no broker has answered for too long, whatever it believes of itself. */
   private watchForStall(end: (reason: unknown) => void): Timer {
     const { clock, stallTimeoutMs } = this.dependencies;
+    const bornAt = clock.monotonic();
     let timer: Timer;
     const look = (): void => {
-      const silentMs = clock.monotonic() - this.answeredAt;
+      const silentMs = clock.monotonic() - Math.max(bornAt, this.answeredAt);
       if (silentMs >= stallTimeoutMs) end(new Error(`no answer from the broker for ${Math.round(silentMs)} ms`));
       else timer = clock.setTimer(stallTimeoutMs - silentMs + 1, look);
     };
