@@ -159,7 +159,8 @@ async function clearRemains(dataDir: string, signal: AbortSignal): Promise<void>
   rmSync(path.join(dataDir, 'postmaster.pid'), { force: true });
 }
 
-async function withSuperuser<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
+/** One session of the superuser at a local server. */
+export async function withSuperuser<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({
     host: '127.0.0.1',
     port,

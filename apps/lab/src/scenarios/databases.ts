@@ -20,6 +20,13 @@ export interface LedgerEntry {
   readonly updatedAt: string;
 }
 
+/** What a branch in three phases must never forget, as its database has it. */
+export interface AcceptorEntry {
+  readonly vote: string;
+  readonly accepted: string | null;
+  readonly decision: string | null;
+}
+
 /** The banks' databases, asked directly: what is true, whatever any service says. */
 export class Databases {
   private readonly urls: ReadonlyMap<string, string>;
@@ -113,6 +120,25 @@ export class Databases {
     const text = `SELECT branch_id AS "branchId", outcome, updated_at::text AS "updatedAt" FROM concordat_branch
       WHERE transaction_id = $1 ORDER BY branch_id`;
     return await this.query<LedgerEntry>(bank, text, [transactionId]);
+  }
+
+  /** What a bank's branch of a transaction in three phases has on record; undefined where it has nothing. */
+  async acceptor(bank: string, transactionId: string): Promise<AcceptorEntry | undefined> {
+    const text = `SELECT vote, accepted_value AS accepted, decision FROM concordat_acceptor WHERE transaction_id = $1`;
+    return (await this.query<AcceptorEntry>(bank, text, [transactionId]))[0];
+  }
+
+  /** The timeline that a bank's database is on; each promotion of a standby begins a new one. */
+  async timeline(bank: string): Promise<number> {
+    const text = 'SELECT timeline_id AS "timelineId" FROM pg_control_checkpoint()';
+    return (await this.query<{ timelineId: number }>(bank, text))[0]?.timelineId ?? 0;
+  }
+
+  /** What an operator does who repairs data: changes a balance by hand, in no transaction of ours. */
+  async addByHand(name: AccountName, amount: number): Promise<void> {
+    const text = 'UPDATE account SET balance = balance + $2 WHERE id = $1 RETURNING id';
+    const rows = await this.query(name.bank, text, [name.account, amount]);
+    if (rows.length !== 1) throw new LabError(`${name.bank} has no account ${name.account} to repair.`);
   }
 
   /** The ledgers of all banks, by branch. */

@@ -29,6 +29,7 @@ interface MutableTransfer extends Transfer {
   id?: string;
   told?: 'committed' | 'aborted';
   lost?: Part;
+  isRepaired?: boolean;
   restoredAway?: Part;
   forgotten?: 'expired';
 }

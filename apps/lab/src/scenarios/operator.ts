@@ -77,8 +77,14 @@ export async function waitForInDoubt(lab: ScenarioLab, transactionId: string, st
 
 /** A value from the leader's `/metrics`; 0 where it does not show it. */
 export async function metric(lab: ScenarioLab, name: string): Promise<number> {
-  const text = await (await fetch(`${lab.url(await lab.leader())}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
+  return await metricOf(lab, await lab.leader(), name);
+}
+
+/** The same of any service; the name with its labels, if it has any. */
+export async function metricOf(lab: ScenarioLab, service: string, name: string): Promise<number> {
+  const lines = (await (await fetch(`${lab.url(service)}/metrics`)).text()).split('\n');
+  const line = lines.find((candidate) => candidate.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1) ?? 0);
 }
 
 /** The leader shows this value, and has raised an alert. */

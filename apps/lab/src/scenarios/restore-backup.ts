@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { renameSync, rmSync } from 'node:fs';
 import { LabError } from '../lab-error.js';
 import type { PartName } from '../local-system/ports.js';
+import { copyTree } from '../local-system/standby.js';
 import { waitUntil } from '../local-system/wait.js';
 import { describeAnswer, request } from '../rest.js';
 import { agreementCheck } from './final-checks.js';
@@ -119,12 +119,6 @@ function dataDirOf(lab: ScenarioLab, server: PartName): string {
   const { dataDir } = lab.process(server);
   if (dataDir === undefined) throw new LabError(`${server} has no data directory of its own.`);
   return dataDir;
-}
-
-/** With owners and modes: PostgreSQL refuses files that others could read. */
-function copyTree(from: string, to: string): void {
-  const { status, stderr } = spawnSync('cp', ['-a', from, to], { encoding: 'utf8' });
-  if (status !== 0) throw new LabError(`${from} could not be copied: ${stderr.trim()}`);
 }
 
 /** The bank comes back and hears both decisions. */

@@ -10,6 +10,7 @@ import { finalChecks } from './final-checks.js';
 import { crashEverywhere } from './crash-everywhere.js';
 import { clockSteps } from './clock-steps.js';
 import { duplicateStorm } from './duplicate-storm.js';
+import { forgetfulDatabase } from './forgetful-database.js';
 import { forgetfulMember } from './forgetful-member.js';
 import { growShrink } from './grow-shrink.js';
 import { heuristic } from './heuristic.js';
@@ -43,6 +44,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   growShrink,
   replaceNode,
   forgetfulMember,
+  forgetfulDatabase,
   heuristic,
   restoreBackup,
   orphans,

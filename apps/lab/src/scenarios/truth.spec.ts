@@ -39,6 +39,12 @@ describe('the truth about money', () => {
     const both = [{ ...transfer('committed'), lost: 'to' } as const, transfer('committed')];
     expect(broken(balances(990n, 1000n), both)).toEqual(['sum of money', 'per-account replay']);
   });
+  it('expects a lost half again once somebody has made up for it by hand', () => {
+    const repaired = [{ ...transfer('committed'), lost: 'from', isRepaired: true } as const];
+    expect(broken(balances(995n, 1005n), repaired)).toEqual([]);
+    expect(broken(balances(1000n, 1005n), repaired)).toEqual(['sum of money', 'per-account replay']);
+    expect(agreementProblems(repaired[0]!, [{ node: 'n', outcome: 'mixed' }])).toEqual([]);
+  });
   it('knows of a half that went with a restore, and of nothing more', () => {
     expect(broken(balances(995n, 1000n), [{ ...transfer('committed'), restoredAway: 'to' }])).toEqual([]);
     expect(broken(balances(1000n, 1005n), [{ ...transfer('committed'), restoredAway: 'from' }])).toEqual([]);

@@ -23,6 +23,8 @@ export interface Transfer {
   readonly told?: 'committed' | 'aborted';
   /** committed, but somebody rolled this half back by hand in its database: the one difference that is known */
   readonly lost?: Part;
+  /** somebody has made up for the lost half by hand since: the money is right, and the transaction stays mixed */
+  readonly isRepaired?: boolean;
   /** committed, and a bank was restored from an older backup since: this half is gone, and no coordinator can know */
   readonly restoredAway?: Part;
   /** why no node knows the transaction any more: the retention is over, or the group lost its data */
@@ -59,10 +61,11 @@ export function replay(opening: Balances, transfers: readonly Transfer[]): Map<s
     balances.set(name, (balances.get(name) ?? 0n) + amount);
   };
   for (const transfer of transfers) {
-    const { told, lost, restoredAway } = transfer;
+    const { told, lost, isRepaired, restoredAway } = transfer;
     if (told !== 'committed') continue;
+    const missing = isRepaired ? undefined : lost;
     for (const part of partsOf(transfer)) {
-      if (lost !== part && restoredAway !== part) add(transfer[part]!, BigInt(changeAt(transfer, part)));
+      if (missing !== part && restoredAway !== part) add(transfer[part]!, BigInt(changeAt(transfer, part)));
     }
   }
   return balances;
