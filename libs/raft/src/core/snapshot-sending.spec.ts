@@ -55,6 +55,26 @@ describe('a snapshot under transfer', () => {
     expect(send(sending)).toEqual([]);
   });
 
+  it('sends little twice over a link that is so narrow that pieces wait for each other', () => {
+    const sending = askedFor(8);
+    const queue: number[] = [];
+    let received = 0;
+    let sent = 0;
+    answer(sending, 0);
+    for (let tick = 0; received < SIZE_BYTES; tick++) {
+      const offsets = send(sending);
+      sent += offsets.length;
+      queue.push(...offsets);
+      sending.tick();
+      expect(tick).toBeLessThan(60);
+      if (tick % 3 > 0) continue;
+      const offset = queue.shift();
+      if (offset === received) received += 100;
+      if (offset !== undefined) answer(sending, received);
+    }
+    expect(sent).toBeLessThanOrEqual(2 * (SIZE_BYTES / 100)); // each at most twice
+  });
+
   it('asks again soon when the first piece, or its answer, is lost', () => {
     const sending = askedFor(3);
     ticks(sending, 1);

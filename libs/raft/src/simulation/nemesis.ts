@@ -56,6 +56,7 @@ export class Nemesis {
       'restart-twice': () => scenarios.restartTwice(),
       'late-answers': () => scenarios.lateAnswers(),
       'hung-disk': () => scenarios.hungDisk(),
+      'narrow-link': () => scenarios.narrowLink(),
       wipe: () => this.wipe(),
     };
     world.checker.onElection = () => this.meetLeader();

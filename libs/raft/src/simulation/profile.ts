@@ -44,6 +44,7 @@ export type FaultName =
   | 'restart-twice'
   | 'late-answers'
   | 'hung-disk'
+  | 'narrow-link'
   | 'wipe';
 
 /** All that a seed decides before the run begins. Times in milliseconds. */
@@ -100,6 +101,7 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   'restart-twice': 0.3,
   'late-answers': 0,
   'hung-disk': 0,
+  'narrow-link': 0,
   wipe: 0.5,
 };
 
@@ -134,6 +136,19 @@ const LATE_ANSWERS_SHARE = 0.4;
 const LATE_ANSWERS: Partial<Profile> = {
   withPriorities: false, // a leader that hands over trusts no lease
   weights: { ...without(USUAL_WEIGHTS), 'late-answers': 10 },
+};
+
+/** Of the seeds about snapshots, those with a narrow link have no other fault, so that what was promised can be counted on. */
+const NARROW_LINK_SHARE = 0.2;
+const NARROW_LINK: Partial<Profile> = {
+  withPriorities: false,
+  weights: { ...without(USUAL_WEIGHTS), 'narrow-link': 10 },
+  // many pieces, and a new snapshot long before the last of them has arrived
+  clients: 3,
+  keys: 60,
+  readShare: 0.2,
+  paddingBytes: 200,
+  snapshotAfterEntries: 12,
 };
 
 const SIZES: Readonly<Record<Family, readonly number[]>> = {
@@ -183,7 +198,7 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
       ? { maxClockDrift: randomItem(random, [0.01, 0.05, 0.2]) }
       : undefined;
   const isPacked = family === 'figure-8' || randomChance(random, 0.3);
-  return {
+  const profile: Profile = {
     family,
     size: groupSize,
     minVoters: Math.min(groupSize, randomItem(random, [1, 2, 3])),
@@ -212,6 +227,32 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     weights: { ...USUAL_WEIGHTS, ...WEIGHTS[family] },
     isReckless: family === 'forgetful' && randomChance(random, 0.4),
     ...(hasLateAnswers && LATE_ANSWERS),
+  };
+  // Drawn last, so that all other seeds are what they were.
+  return family === 'snapshots' && randomChance(random, NARROW_LINK_SHARE) ? withNarrowLink(profile) : profile;
+}
+
+function withNarrowLink(profile: Profile): Profile {
+  const { tickMs, limits } = profile;
+  const electionTicks = 10;
+  const electionMs = electionTicks * tickMs;
+  return {
+    ...profile,
+    ...NARROW_LINK,
+    electionTicks,
+    heartbeatTicks: 2,
+    // room for what is asked of everybody, and small pieces
+    limits: {
+      ...limits,
+      maxMessageBytes: 1000,
+      maxInflightMessages: 8,
+      maxInflightBytes: 5000,
+      snapshotChunkBytes: 200,
+    },
+    syncMs: tickMs * 0.1,
+    thinkMs: electionMs / 2,
+    faultyMs: electionMs * 150,
+    faultIntervalMs: electionMs * 20,
   };
 }
 

@@ -6,6 +6,11 @@ import type { World } from './world.js';
 /** So long a leader may lead whose disk has taken a write and not answered, and some ticks. */
 const HUNG_LEADER_ELECTION_TIMEOUTS = 4;
 
+/** How many bytes a narrow link carries in a tick, a few times what the log grows by. */
+const NARROW_BYTES_PER_TICK = 250;
+/** Over a narrow link a follower has caught up within so many election timeouts; 20 were seen. */
+const CATCH_UP_ELECTION_TIMEOUTS = 40;
+
 /**
  * Faults in a row that chance alone would seldom bring together: each is what somebody's proof, or somebody's
  * incident report, turns on.
@@ -119,6 +124,47 @@ export class Scenarios {
     });
     this.expectSuccessor(leader);
     return true;
+  }
+
+  /**
+   * A follower was away for so long that only a snapshot helps, and the link to it is so narrow that the next snapshot
+   * is due before it has this one. It hears its leader all the time, so it must catch up.
+   */
+  narrowLink(): boolean {
+    const { world } = this;
+    const leader = world.leader();
+    const others = world.upNodes().filter((node) => node !== leader);
+    if (!leader || others.length < 2) return false;
+    const follower = randomItem(this.random, others);
+    world.isStaging = true;
+    world.trace.event(`node ${follower.nodeId} will be away until the log is compacted, and then behind a narrow link`);
+    for (const other of world.nodes.values()) if (other !== follower) this.cut(other, follower);
+    const isCompacted = ({ core }: SimulatedNode): boolean =>
+      (core?.inspect().startIndex ?? 0) > follower.core!.lastIndex;
+    this.whileLeading(leader, [leader], isCompacted, () => {
+      world.network.heal();
+      world.network.narrowLink(leader.nodeId, follower.nodeId, world.profile.tickMs / NARROW_BYTES_PER_TICK);
+      world.trace.event(`node ${follower.nodeId} is back, behind a narrow link`);
+      this.expectCatchUp(leader, follower, leader.core!.commitIndex);
+    });
+    return true;
+  }
+
+  /** @throws Violation when the follower, which hears its leader, is not there in time */
+  private expectCatchUp(leader: SimulatedNode, follower: SimulatedNode, index: number): void {
+    const { world } = this;
+    const until = world.clock.monotonic() + CATCH_UP_ELECTION_TIMEOUTS * world.electionMs;
+    const hasCaughtUp = ({ core }: SimulatedNode): boolean => core!.commitIndex >= index;
+    const isThere = (): boolean => hasCaughtUp(follower) || world.clock.monotonic() > until;
+    this.whileLeading(leader, [follower], isThere, () => {
+      if (!hasCaughtUp(follower))
+        throw new Violation(
+          'liveness',
+          `node ${follower.nodeId} hears its leader and never catches up over a narrow link`,
+        );
+      world.trace.event(`node ${follower.nodeId} has caught up`);
+      this.mend(leader);
+    });
   }
 
   /** @throws Violation when it leads some election timeouts after a write of its has begun */

@@ -1,4 +1,5 @@
 import { randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
+import { entrySizeBytes } from '../core/log.js';
 import type { AppendEntries, Message, NodeId } from '../core/types.js';
 import { Violation } from './violation.js';
 
@@ -16,6 +17,9 @@ export interface Weather {
   readonly straggleMs: number;
 }
 
+/** What a message takes besides its data, about. */
+const BYTES_PER_MESSAGE = 50;
+
 /** In an election timeout; the most that healthy groups were seen to send is a twentieth of it. */
 const MAX_MESSAGES = 20_000;
 const MAX_OTHER_MESSAGES = 5_000;
@@ -27,6 +31,8 @@ export class SimulatedNetwork {
   private readonly receivers = new Map<NodeId, (message: Message) => void>();
   private readonly busyUntil = new Map<string, number>();
   private readonly cut = new Set<string>();
+  /** of narrow links: so long a byte takes, and the next one waits for it */
+  private readonly msPerByte = new Map<string, number>();
   private era = 0;
   private readonly flood = { since: 0, count: 0, others: 0 };
   /** how often messages that begin with the same entry were sent since the flood was last looked at */
@@ -94,8 +100,15 @@ export class SimulatedNetwork {
     this.cut.add(`${from}>${to}`);
   }
 
+  /** What goes over the link from now on takes its time, byte after byte. */
+  narrowLink(from: NodeId, to: NodeId, msPerByte: number): void {
+    this.msPerByte.set(`${from}>${to}`, msPerByte);
+  }
+
+  /** All links are whole and wide. */
   heal(): void {
     this.cut.clear();
+    this.msPerByte.clear();
   }
 
   /** Whatever is on its way is lost, and nobody hears of the past any more. */
@@ -109,8 +122,12 @@ export class SimulatedNetwork {
     const { minDelayMs, maxDelayMs, reordering } = this.weather;
     const now = this.clock.monotonic();
     let dueAt = now + randomInteger(random, minDelayMs * 8, maxDelayMs * 8) / 8;
-    if (reordering === 0 || !randomChance(random, reordering)) {
-      const link = `${message.from}>${message.to}`;
+    const link = `${message.from}>${message.to}`;
+    const msPerByte = this.msPerByte.get(link);
+    if (msPerByte !== undefined) {
+      dueAt = Math.max(dueAt, this.busyUntil.get(link) ?? 0) + sizeBytes(message) * msPerByte;
+      this.busyUntil.set(link, dueAt);
+    } else if (reordering === 0 || !randomChance(random, reordering)) {
       dueAt = Math.max(dueAt, this.busyUntil.get(link) ?? 0);
       this.busyUntil.set(link, dueAt);
     }
@@ -127,4 +144,10 @@ export class SimulatedNetwork {
       receive(message);
     });
   }
+}
+
+function sizeBytes(message: Message): number {
+  if (message.type === 'snapshot-chunk') return BYTES_PER_MESSAGE + message.data.length;
+  if (message.type !== 'append-entries') return BYTES_PER_MESSAGE;
+  return message.entries.reduce((sum, entry) => sum + entrySizeBytes(entry), BYTES_PER_MESSAGE);
 }

@@ -78,6 +78,32 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     ],
   },
   {
+    name: 'newer snapshot replaces the one being sent',
+    what: 'Snapshots are taken when they are due, and a follower that was being sent the last one begins with the next.',
+    rule: 'this library: the next snapshot waits while a follower is being sent the last one',
+    whoMadeIt: 'this library until a follower behind a slow link never got one',
+    edits: [
+      {
+        file: 'driver/snapshot-keeper.ts',
+        find: '!this.schedule.isDue(core.isSendingSnapshot) ||',
+        replace: '!this.schedule.isDue(core.isSendingSnapshot && core.commitIndex < 0) ||',
+      },
+    ],
+  },
+  {
+    name: 'late pieces taken for lost ones',
+    what: 'Each answer to a piece that came twice makes the leader send its whole window of a snapshot again.',
+    rule: 'RFC 5681 and 6582: what was sent before a repetition says nothing about what came after it',
+    whoMadeIt: 'congestion collapse (RFC 896, 1984); this library, more mildly, until its simulation had narrow links',
+    edits: [
+      {
+        file: 'core/snapshot-sending.ts',
+        find: 'return this.wanted <= this.recoveryOffset;',
+        replace: 'return this.wanted < 0;',
+      },
+    ],
+  },
+  {
     name: 'compaction before the snapshot is durable',
     what: 'The log is cut while the snapshot that stands for it is still being written.',
     rule: 'thesis, 5.1.3',
