@@ -1,13 +1,18 @@
 import { describe, expect, it } from '@jest/globals';
 import { LIMITS } from './limits.js';
 import { delegate } from './delegation.js';
+import type { DoneMessage } from './messages.js';
 import type { DecideRecord } from './records.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './testing/leader-driver.js';
-import type { AbortReason, Vote } from './types.js';
+import type { AbortReason, BranchEnd, Vote } from './types.js';
 
 const TWO = beginOf([branchOf(1), branchOf(2)]);
 const OPEN = beginOf([branchOf(1), branchOf(2)], { closed: false });
 const DELEGATED = beginOf([branchOf(1)], { delegateTo: idOf(1, 1) });
+
+function doneOf(end: BranchEnd): DoneMessage {
+  return { type: 'done', transactionId: idOf(1), branchId: idOf(1, 1), participant: 'bank-1', end };
+}
 
 function leader(): LeaderDriver {
   return new LeaderDriver();
@@ -301,6 +306,21 @@ describe('protocol 4: the leader', () => {
     expect(driver.transaction).toMatchObject({ decision, outcome, endedAt: AT });
     expect([driver.endOf(1), driver.takeSent(), driver.resend]).toEqual([end, [], undefined]);
     expect(driver.transaction.branches[0]!.results).toEqual(decision === 'commit' ? [7] : undefined);
+  });
+
+  it.each([
+    ['committed', [expect.stringContaining('ended as heuristic-commit, against the decision')]],
+    ['aborted', []],
+    ['read-only', []],
+  ] as const)('4.7 that the branch had said %s when it was given up is told, if it matters', (end, alerts) => {
+    const given = { action: 'forget', force: true, operator: 'ann', reason: 'the bank is gone' } as const;
+    const ruling = { type: 'resolve', transactionId: idOf(1), reports: [], at: AT + 600_000, ...given } as const;
+    const before = leader().begun(DELEGATED).propose(ruling).ended(1, end).applyAll();
+    expect([before.transaction.outcome, before.alerts]).toEqual(['mixed', alerts]);
+    const after = leader().begun(DELEGATED).propose(ruling).applyAll();
+    expect(after.handleEnded({ type: 'done', message: doneOf(end) }).alerts).toEqual(alerts);
+    const inTime = leader().begun(DELEGATED).ended(1, end).propose(ruling).applyAll();
+    expect([inTime.endOf(1), inTime.alerts]).toEqual([end, []]);
   });
 
   it('4.7 the commit of an interactive transaction with one branch is delegated when CommitRequested is applied', () => {

@@ -42,6 +42,8 @@ export class CoordinatorTransaction {
   private decisionAttempt = 0;
   private resendAttempt = 0;
   private workSent = false;
+  /** what the delegated branch has said, while it is on its way into the log */
+  private delegatedDone: DoneMessage | undefined;
   private told = false;
   private readonly ruledBranches = new Set<BranchId>(); // those that were told
 
@@ -116,7 +118,7 @@ export class CoordinatorTransaction {
   private onApplied(transaction: TransactionState, now: number): CoordinatorEffect[] {
     this.state = transaction;
     for (const branch of transaction.branches) this.adoptEnlistedVote(branch);
-    if (transaction.decision) return this.tell();
+    if (transaction.decision) return [...this.overtaken(now), ...this.tell()];
     if (this.proposing === 'commit-requested') this.proposing = undefined;
     const { preCommit } = transaction;
     if (this.proposing === 'pre-commit' && preCommit && this.ballots.isNext(preCommit)) {
@@ -164,6 +166,13 @@ export class CoordinatorTransaction {
     return this.state.endedAt === undefined ? [...alerts, ...this.finish(branch, end)] : alerts;
   }
 
+  /** A delegated branch that was given up just before its end reached the log may have ended otherwise. */
+  private overtaken(now: number): CoordinatorEffect[] {
+    const said = this.delegatedDone;
+    this.delegatedDone = undefined;
+    return said ? this.onDone(said, now) : [];
+  }
+
   /** Before the decision only a delegated branch ends; any other that says so has aborted alone. */
   private onEarlyDone(branch: BranchState, message: DoneMessage, now: number): CoordinatorEffect[] {
     if (this.state.preCommit) return this.onEndedByBranches(branch, message, now);
@@ -174,6 +183,7 @@ export class CoordinatorTransaction {
       return this.onVote({ type: 'vote', transactionId, branchId, participant, vote: 'no', results: [], error }, now);
     }
     if (this.proposing === 'decide') return [];
+    this.delegatedDone = message;
     const committed = message.end === 'committed' || message.end === 'read-only';
     const report: BranchReport = {
       branchId: branch.branchId,
