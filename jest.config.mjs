@@ -33,6 +33,8 @@ const esm = {
 };
 
 export default {
+  // against tests that hang; how fast a loaded machine is says nothing about the code
+  testTimeout: 60_000,
   coverageProvider: 'v8',
   collectCoverageFrom: ['{apps,libs}/*/src/**/*.ts', '!**/*.spec.ts', '!**/main.ts'],
   projects: [
