@@ -122,11 +122,13 @@ export class BallotProposer {
   /**
    * A majority, so that no lower ballot is accepted by one any more. What may have been accepted before must be told by
    * so many that every majority has one of them, and one that is known to have lost its vote tells nothing of that.
+   * When all have answered nobody is left who could tell more: what the forgetful had accepted or carried out is lost
+   * with their votes, which came before it, and no other branch knows of a decision.
    */
   private hasHeardEnough(): boolean {
     const majority = majorityOf(this.acceptors.length);
     if (this.promises.size < majority) return false;
-    if (!this.isEveryVoteKnown) return true;
+    if (!this.isEveryVoteKnown || this.promises.size === this.acceptors.length) return true;
     const trusted = [...this.promises.keys()].filter((branchId) => !this.dissenters.has(branchId));
     return trusted.length > this.acceptors.length - majority;
   }

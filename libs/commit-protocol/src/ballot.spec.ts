@@ -271,6 +271,28 @@ describe('a proposer', () => {
         'abort',
         ['a'],
       ],
+      [
+        'and ends when all have answered, although most have lost their votes',
+        [
+          ['a', dissent],
+          ['c', dissent],
+          ['b', told()],
+        ],
+        true,
+        'abort',
+        ['a', 'c'],
+      ],
+      [
+        'by what the last of them that remembers has accepted',
+        [
+          ['a', dissent],
+          ['c', dissent],
+          ['b', committed],
+        ],
+        true,
+        'commit',
+        ['a', 'c'],
+      ],
     ])('%s', (_what, answers, isEveryVoteKnown, value, amnesiacs) => {
       const proposer = new BallotProposer(own, acceptors, { isEveryVoteKnown });
       for (const [from, answer] of answers) proposer.onAnswer(from, answer);
