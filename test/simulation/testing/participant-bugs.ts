@@ -114,7 +114,7 @@ export const PARTICIPANT_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: 'libs/participant/src/runtime/sweeper.ts',
-          find: 'this.ports.inquire(branch);',
+          find: 'ports.inquire(branch);',
           replace: 'void branch;',
         },
       ],
