@@ -143,6 +143,7 @@ export class RaftCore {
     const { lastIndex: lastLogIndex } = this.log;
     const { founders } = this.newcomer;
     this.encounters.introduced(message);
+    this.leader?.replication.introduced(message);
     this.persistence.send({
       type: 'introduction-reply',
       ...this.addressing.reply(message, Math.max(this.currentTerm, 1)),

@@ -12,6 +12,7 @@ import type {
   AppendEntriesAccepted,
   AppendEntriesRefused,
   Incarnation,
+  Introduction,
   Message,
   NodeId,
   SnapshotChunk,
@@ -223,7 +224,7 @@ export class Replication {
 
   /**
    * Only the incarnation that the configuration names counts. A learner that was added before it was heard of is
-   * whoever answers, and is followed anew should it begin with an empty directory again.
+   * whoever answers.
    */
   private heard({ from, fromIncarnation }: Message): Progress | undefined {
     let follower = this.followers.get(from);
@@ -235,6 +236,17 @@ export class Replication {
     }
     follower.ticksSinceHeard = 0;
     return follower;
+  }
+
+  /**
+   * A learner that was added before it was heard of has begun with an empty directory again. It cannot answer what is
+   * meant for the directory that it lost, so it is followed anew, unless the one before it still answers.
+   */
+  introduced({ from, fromIncarnation }: Introduction): void {
+    const follower = this.followers.get(from);
+    if (!follower || follower.incarnation === 0 || follower.incarnation === fromIncarnation) return;
+    if (incarnationOf(this.log.configuration, from) !== 0 || this.isActive(follower)) return;
+    this.follow(from, fromIncarnation);
   }
 
   // --- output

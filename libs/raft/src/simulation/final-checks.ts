@@ -40,9 +40,16 @@ function isSettled(world: World): boolean {
   );
 }
 
-/** Whether a quorum of every configuration that anybody goes by has its directories. */
+/**
+ * Whether a quorum of every configuration that may still decide has its directories: of the latest committed one, and
+ * of those behind it in anybody's log. An earlier one decides nothing any more, so its members may be gone: whoever
+ * still goes by it, as a learner does that is being sent the log, lacks a committed entry and cannot be elected.
+ */
 export function canRecover(world: World): boolean {
-  const known = [...world.nodes.values()].map(({ lastConfiguration }) => lastConfiguration);
+  const committedAt = world.checker.configurations.latest?.index ?? 0;
+  const known = [...world.nodes.values()]
+    .filter(({ lastConfigurationIndex }) => lastConfigurationIndex >= committedAt)
+    .map(({ lastConfiguration }) => lastConfiguration);
   return [world.committedConfiguration(), ...known].every((configuration) => {
     if (configuration === undefined || configuration.members.length === 0) return true;
     const hasDirectory = (voter: number): boolean => {

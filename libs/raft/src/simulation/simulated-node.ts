@@ -61,6 +61,8 @@ export class SimulatedNode {
   private lost = false;
   /** in force on it when it was looked at last; it may be down since */
   lastConfiguration: Configuration | undefined;
+  /** where that stands in its log */
+  lastConfigurationIndex = 0;
   /** its directory was lost, at least once */
   wasWiped = false;
   /** a clean stop is under way */
@@ -228,6 +230,7 @@ export class SimulatedNode {
     if (!life || !core) return;
     this.surroundings.checker.look(this.nodeId, core, life.seen);
     this.lastConfiguration = core.configuration;
+    this.lastConfigurationIndex = core.configurationIndex;
     if (core.refusedMessages > 0)
       throw new Violation('refused message', life.complaints.join('; ') || `node ${this.nodeId} refused one`);
   }
@@ -273,6 +276,7 @@ export class SimulatedNode {
     this.joins = true;
     this.wasWiped = true;
     this.lastConfiguration = undefined;
+    this.lastConfigurationIndex = 0;
     checker.wiped(this.nodeId, this.record);
   }
 
