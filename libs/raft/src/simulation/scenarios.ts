@@ -1,4 +1,4 @@
-import { randomChance, randomFraction, randomItem, type Random } from '@concordat/foundation';
+import { invariant, randomChance, randomFraction, randomItem, type Random } from '@concordat/foundation';
 import type { SimulatedNode } from './simulated-node.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
@@ -113,16 +113,17 @@ export class Scenarios {
   hungDisk(): boolean {
     const { world } = this;
     const leader = world.leader();
-    if (!leader || !this.canDoWithout(leader)) return false;
+    if (!leader || leader.isStopping || !this.canDoWithout(leader)) return false;
+    world.isStaging = true; // until the disk answers: a leader that is paused meanwhile counts no ticks, and is not to blame
     this.mend(leader);
-    world.isStaging = true;
     world.trace.event(`the disk of node ${leader.nodeId} hangs`);
     leader.disk.hang();
-    world.later(10 * world.electionMs, () => {
+    const hungMs = 10 * world.electionMs;
+    world.later(hungMs, () => {
       leader.disk.recover();
-      this.mend(leader);
+      this.endStaging(leader);
     });
-    this.expectSuccessor(leader);
+    this.expectSuccessor(leader, world.clock.monotonic() + hungMs);
     return true;
   }
 
@@ -163,21 +164,26 @@ export class Scenarios {
           `node ${follower.nodeId} hears its leader and never catches up over a narrow link`,
         );
       world.trace.event(`node ${follower.nodeId} has caught up`);
-      this.mend(leader);
+      this.endStaging(leader);
     });
   }
 
-  /** @throws Violation when it leads some election timeouts after a write of its has begun */
-  private expectSuccessor(old: SimulatedNode): void {
+  /**
+   * @param until when the disk answers again; what is looked at later belongs to no hang, or to another
+   * @throws Violation when it leads some election timeouts after a write of its has begun
+   */
+  private expectSuccessor(old: SimulatedNode, until: number): void {
     const { world } = this;
-    const { core, disk } = old;
-    if (!core || !disk.isHung || world.isCalm) return;
+    const { core } = old;
+    const isOver = (): boolean => world.isCalm || world.clock.monotonic() >= until;
+    if (!core || isOver()) return;
     const { persistedIndex, lastIndex } = core.inspect();
-    if (persistedIndex === lastIndex) return world.later(world.profile.tickMs, () => this.expectSuccessor(old));
+    if (persistedIndex === lastIndex) return world.later(world.profile.tickMs, () => this.expectSuccessor(old, until));
     world.later(HUNG_LEADER_ELECTION_TIMEOUTS * world.electionMs, () => {
-      if (!disk.isHung || world.isCalm || old.core !== core || core.role !== 'leader') return;
+      if (isOver() || old.core !== core || core.role !== 'leader') return;
       // A sync that had begun before may have returned; then the count began with the next write.
-      if (core.inspect().persistedIndex > persistedIndex) return this.expectSuccessor(old);
+      if (core.inspect().persistedIndex > persistedIndex) return this.expectSuccessor(old, until);
+      invariant(!old.isPaused, 'nothing but the disk is wrong with the leader while its disk hangs');
       throw new Violation('liveness', `node ${old.nodeId} leads with a disk that does not answer`);
     });
   }
@@ -200,7 +206,7 @@ export class Scenarios {
     for (const node of world.nodes.values()) if (node !== rival) this.cut(node, rival);
     const asksAnew = ({ core }: SimulatedNode): boolean => core?.role === 'pre-candidate';
     this.whileLeading(leader, [rival], asksAnew, () => {
-      this.mend(leader);
+      this.endStaging(leader);
       this.cutOff(leader, 1.5);
     });
   }
@@ -211,17 +217,23 @@ export class Scenarios {
     world.network.heal();
     world.network.weather = world.profile.fairWeather;
     world.readsOnly = false;
+  }
+
+  /** Mends all; after a while other faults may come again. */
+  private endStaging(leader: SimulatedNode): void {
+    const { world } = this;
+    this.mend(leader);
     world.later(2 * world.electionMs, () => (world.isStaging = false));
   }
 
-  /** Waits until one of them has come so far, looking four times per tick; mends all when the leader leads no more. */
+  /** Waits until one of them has come so far, looking four times per tick; ends when the leader leads no more. */
   private whileLeading(
     leader: SimulatedNode,
     others: readonly SimulatedNode[],
     isThere: (node: SimulatedNode) => boolean,
     then: (node: SimulatedNode) => void,
   ): void {
-    if (this.world.isCalm || leader.core?.role !== 'leader') return this.mend(leader);
+    if (this.world.isCalm || leader.core?.role !== 'leader') return this.endStaging(leader);
     const first = others.find(isThere);
     if (first) return then(first);
     this.world.later(this.world.profile.tickMs / 4, () => this.whileLeading(leader, others, isThere, then));
