@@ -515,7 +515,10 @@ export class Checker implements DatabaseObserver {
 
   /** Aborted, and brought back by a restore of which the process that says no has not heard yet: it breaks nothing. */
   private isUndone({ transactionId, branchId }: { transactionId: string; branchId: string }): boolean {
-    return this.broughtBack.has(branchId) && this.transactions.get(transactionId)?.decision === 'abort';
+    const isAborted =
+      this.transactions.get(transactionId)?.decision === 'abort' ||
+      this.presumedAborted.get(transactionId)?.has(branchId); // a commit after that is a violation of its own
+    return this.broughtBack.has(branchId) && isAborted === true;
   }
 
   private known(transactionId: string): KnownTransaction {
