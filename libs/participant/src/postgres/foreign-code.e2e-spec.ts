@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { Pool } from 'pg';
 import { SeededRandom, SystemClock, type JsonValue } from '@concordat/foundation';
 import type { DoneMessage, VoteMessage } from '@concordat/commit-protocol';
@@ -185,16 +185,19 @@ describe('a handler that waits for a statement without an end', () => {
 /** Stops every process of the server, the one that makes new ones first. */
 async function stopServer(): Promise<readonly number[]> {
   const { rows } = await database.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
-  const parent = Number(readFileSync(`/proc/${rows[0]?.pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1]);
+  const processes = (): (readonly [pid: number, parent: number])[] =>
+    execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).map(Number) as [number, number]);
+  const parent = processes().find(([pid]) => pid === rows[0]?.pid)![1];
   process.kill(parent, 'SIGSTOP');
-  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim().split(' ').map(Number);
+  const children = processes().flatMap(([pid, itsParent]) => (itsParent === parent ? [pid] : []));
   for (const pid of children) process.kill(pid, 'SIGSTOP');
   return [parent, ...children];
 }
 
-const describeOnLinux = process.platform === 'linux' ? describe : describe.skip;
-
-describeOnLinux('a server that is stopped, not dead', () => {
+describe('a server that is stopped, not dead', () => {
   it('is noticed by what runs and by what begins, and nothing waits for it for ever', async () => {
     const begun = branch();
     let reached: () => void = () => undefined;
