@@ -41,6 +41,8 @@ export class Progress {
   refusalsFromRound = 0;
   /** infinite while nothing was heard in this term */
   ticksSinceHeard = Infinity;
+  /** where the log ended when its snapshot was in force: until it has that, it needs the log behind the snapshot */
+  neededUpTo = 0;
   readonly catchUp: CatchUp;
   private inflight: InflightMessage[] = [];
   private inflightBytes = 0;

@@ -348,9 +348,9 @@ export class RaftCore {
     return true;
   }
 
-  /** Leader only: whether a follower is being sent a snapshot, and will need the log behind it. */
-  get isSendingSnapshot(): boolean {
-    return this.leader?.replication.isSendingSnapshot ?? false;
+  /** Leader only: whether a follower needs the log behind the last snapshot, which it is being sent or has just got. */
+  get needsLog(): boolean {
+    return this.leader?.replication.needsLog ?? false;
   }
 
   /** Answers a request of `Ready.snapshotReads`; undefined when there is no such snapshot any more. */

@@ -19,7 +19,7 @@ import type {
   SnapshotChunkReply,
 } from './types.js';
 
-/** A follower that is silent for so long has no use for the snapshot it was being sent. */
+/** A follower that is silent for so long has no use for the snapshot it was being sent, nor for the log behind it. */
 const SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS = 20;
 
 export interface ReplicationOptions extends WindowLimits {
@@ -167,7 +167,7 @@ export class Replication {
   private tickSnapshot(follower: Progress): void {
     const sending = this.sendings.get(follower.nodeId)!;
     sending.tick();
-    if (follower.ticksSinceHeard < SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS * this.options.electionTicks) return;
+    if (follower.ticksSinceHeard < this.snapshotPatienceTicks) return;
     this.sendings.delete(follower.nodeId);
     follower.becomeProbe(this.log.startIndex + 1);
     follower.probing = true;
@@ -198,6 +198,7 @@ export class Replication {
     }
     this.sendings.delete(follower.nodeId);
     follower.becomeReplicate();
+    follower.neededUpTo = this.log.lastIndex;
   }
 
   onRefused(answer: AppendEntriesRefused): void {
@@ -265,9 +266,17 @@ export class Replication {
       if (sending.hasRead() && this.isActive(this.followers.get(nodeId)!)) yield sending;
   }
 
-  /** Whether a follower is being sent a snapshot: the log behind that one is still needed. */
-  get isSendingSnapshot(): boolean {
-    return this.sendings.size > 0;
+  /** Whether a follower is being sent a snapshot, or makes up for the time that took: it needs the log behind it. */
+  get needsLog(): boolean {
+    return this.sendings.size > 0 || [...this.followers.values()].some((follower) => this.isMakingUp(follower));
+  }
+
+  private isMakingUp({ matchIndex, neededUpTo, ticksSinceHeard }: Progress): boolean {
+    return matchIndex < neededUpTo && ticksSinceHeard < this.snapshotPatienceTicks;
+  }
+
+  private get snapshotPatienceTicks(): number {
+    return SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS * this.options.electionTicks;
   }
 
   private canSendEntries(follower: Progress): boolean {

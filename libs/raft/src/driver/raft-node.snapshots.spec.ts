@@ -78,6 +78,30 @@ describe('RaftNode, snapshots in pieces', () => {
     await nodes.until(() => saved > 0); // the next ones are taken again
   });
 
+  it('keeps the log behind the one it has brought until the follower has caught up', async () => {
+    const nodes = await group(3, {
+      ...SMALL_PIECES,
+      limits: { snapshotChunkBytes: 50, maxMessageBytes: 50, maxInflightMessages: 1 }, // an entry per round trip
+    });
+    const { leader, lateId } = await leaderAndLateFollower(nodes);
+    const late = await nodes.start(lateId);
+    const receive = late.storage.receiveSnapshotChunk.bind(late.storage);
+    late.storage.receiveSnapshotChunk = async (chunk) => {
+      await new Promise<void>((resolve) => nodes.clock.setTimer(40, resolve));
+      return receive(chunk);
+    };
+    const compacted: number[] = [];
+    const compact = leader.storage.compact.bind(leader.storage);
+    leader.storage.compact = (index) => {
+      compacted.push(late.journal.commands.length);
+      return compact(index);
+    };
+    for (let command = 60; command < 85; command++) void leader.node.propose(encoder.encode(`command ${command}`));
+    await nodes.until(() => late.journal.commands.length === 85 && compacted.length > 0);
+    expect(late.journal.restored).toBe(1);
+    expect(compacted[0]).toBeGreaterThan(80);
+  });
+
   it('goes on behind what is there when the receiver was restarted', async () => {
     const nodes = await group(3, SMALL_PIECES);
     const { leader, lateId } = await leaderAndLateFollower(nodes);

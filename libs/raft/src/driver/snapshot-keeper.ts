@@ -55,7 +55,7 @@ export class SnapshotKeeper {
   takeIfDue(core: RaftCore, appliedIndex: number): void {
     // While a snapshot is being put into force the log no longer holds what is applied here.
     if (
-      !this.schedule.isDue(core.isSendingSnapshot) ||
+      !this.schedule.isDue(core.needsLog) ||
       core.termAt(appliedIndex) === undefined ||
       core.commitIndex < appliedIndex
     )

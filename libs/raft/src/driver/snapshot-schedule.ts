@@ -5,8 +5,9 @@ import type { Entry } from '../core/types.js';
 const RETRY_TICKS = 100;
 
 /**
- * While a follower is being sent the last snapshot the next one waits until the log behind it is so many times as long
- * as would do: who is sent a snapshot more slowly than the log grows by its length can never keep up anyway.
+ * While a follower is being sent the last snapshot, or catches up from there, the next one waits until the log behind it
+ * is so many times as long as would do: who is sent a snapshot more slowly than the log grows by its length can never
+ * keep up anyway.
  */
 const HOLD_BACK_FACTOR = 4;
 
@@ -18,7 +19,8 @@ export interface SnapshotThresholds {
 /**
  * When a snapshot is due: after so many entries, or so many bytes of them and at least as many as the last snapshot
  * was long, so that writing snapshots never costs more than writing the log. One is under way at a time, and while a
- * follower is being sent the last one the next waits: it would take its place, and the log behind it.
+ * follower is being sent the last one the next waits: it would take its place, and the log behind it, which the follower
+ * needs until it has made up for the time that the transfer took.
  */
 export class SnapshotSchedule {
   private appliedBytes = 0;
@@ -39,7 +41,7 @@ export class SnapshotSchedule {
     if (this.pauseTicks > 0) this.pauseTicks--;
   }
 
-  /** @param isHeldBack the last one is being sent to a follower */
+  /** @param isHeldBack a follower needs the log behind the last one */
   isDue(isHeldBack: boolean): boolean {
     const { afterBytes, afterEntries } = this.thresholds;
     const leastBytes = Math.max(afterBytes, this.lastSnapshotBytes);

@@ -85,8 +85,8 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'driver/snapshot-keeper.ts',
-        find: '!this.schedule.isDue(core.isSendingSnapshot) ||',
-        replace: '!this.schedule.isDue(core.isSendingSnapshot && core.commitIndex < 0) ||',
+        find: '!this.schedule.isDue(core.needsLog) ||',
+        replace: '!this.schedule.isDue(core.needsLog && core.commitIndex < 0) ||',
       },
     ],
   },
