@@ -174,7 +174,7 @@ export class RaftCore {
   private isAddressee(message: Message): boolean {
     const isOwnGroup = this.addressing.isOfThisGroup(message);
     if (isOwnGroup) this.strangers.delete(message.from);
-    else this.strangers.add(message.from);
+    else this.metStranger(message.from);
     if (isOwnGroup && this.addressing.isForThisIncarnation(message)) return true;
     const isLeaders = message.type === 'append-entries' || message.type === 'snapshot-chunk';
     if (isOwnGroup && isLeaders && message.term >= this.currentTerm) this.newcomer.missed(message.from);
@@ -417,6 +417,11 @@ export class RaftCore {
       default:
         return unreachable(message, 'message');
     }
+  }
+
+  /** A node of another group carries that id. */
+  metStranger(nodeId: NodeId): void {
+    this.strangers.add(nodeId);
   }
 
   private refuse(message: Message, reason: string): void {

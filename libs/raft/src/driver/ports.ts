@@ -1,4 +1,13 @@
-import type { Entry, HardState, Incarnation, Message, NodeId, Snapshot, SnapshotMetadata } from '../core/types.js';
+import type {
+  Entry,
+  GroupId,
+  HardState,
+  Incarnation,
+  Message,
+  NodeId,
+  Snapshot,
+  SnapshotMetadata,
+} from '../core/types.js';
 
 /** What a node finds on its disk when it starts. */
 export interface StoredState {
@@ -107,7 +116,12 @@ export interface RaftStorage {
  */
 export interface RaftTransport {
   /** Starts listening; `onMessage` is called for every message addressed to this node. */
-  start(onMessage: (message: Message) => void): Promise<void>;
+  start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void>;
+  /**
+   * The group of this node, 0 for none yet. Called before `start` and when it has become known, for a transport that
+   * refuses streams of other groups. Without it each message still says whose it is.
+   */
+  setGroup?(groupId: GroupId): void;
   /**
    * The members of the group have changed: these are to be reached, at these addresses. Called before `start` and
    * with every change; peers that are no longer named are left, but what is sent to them right before still goes out,
@@ -121,6 +135,12 @@ export interface RaftTransport {
   /** What is known of the way to a peer, where the transport knows it. */
   peerMetrics?(peer: NodeId): PeerMetrics | undefined;
   stop(): Promise<void>;
+}
+
+/** What a transport with connections finds out when they are opened. */
+export interface TransportNotices {
+  /** A stream of that node, or to it, was refused because it belongs to another group. */
+  onStranger(nodeId: NodeId): void;
 }
 
 /** Of this node's connection to one peer, since the start. */

@@ -72,4 +72,33 @@ describe('RaftNode, incarnations', () => {
     expect(leader.node.status()).toMatchObject({ term, role: 'leader', misdirectedMessages: 3 });
     expect(warnings.filter((warning) => warning.includes('another group'))).toHaveLength(1);
   });
+
+  it('tells its transport the group, and hears from it of nodes of other groups', async () => {
+    const nodes = new NodeGroup(2);
+    const inner = nodes.network.transport(1);
+    const groups: number[] = [];
+    let meet: (nodeId: number) => void = () => undefined;
+    const { node } = await nodes.start(1, {
+      transport: {
+        ...inner,
+        setGroup: (groupId) => void groups.push(groupId),
+        start: (onMessage, notices) => {
+          meet = (nodeId) => notices?.onStranger(nodeId);
+          return inner.start(onMessage);
+        },
+      },
+    });
+    expect(new Set(groups)).toEqual(new Set([0]));
+    await nodes.start(2);
+    await nodes.leader();
+    const { groupId } = node.status().standing;
+    expect(groupId).toBeGreaterThan(0);
+    expect(groups.at(-1)).toBe(groupId);
+    meet(2);
+    expect(node.status().standing.strangers).toEqual([2]);
+    nodes.network
+      .transport(2)
+      .send([{ type: 'pre-vote-reply', ...between(2, 1, 1, 0), groupId, term: 1, granted: false }]);
+    await nodes.until(() => node.status().standing.strangers.length === 0);
+  });
 });

@@ -137,7 +137,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.core = core;
     if (stored.snapshot) for (const _ of this.applier.restore(stored.snapshot)); // nobody waits for a turn yet
     this.connect(core);
-    await transport.start((message) => this.receive(message));
+    await transport.start((message) => this.receive(message), {
+      onStranger: (stranger) => this.guard((running) => running.metStranger(stranger)),
+    });
     if (!this.isAlive()) return;
     this.scheduleTick();
     this.schedulePass();
@@ -488,6 +490,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const known = configuration.members.length > 0 ? configuration.members : members;
     const others = known.filter((member) => member.nodeId !== nodeId);
     transport.setPeers(new Map(others.map((member) => [member.nodeId, member.address])));
+    transport.setGroup?.(configuration.groupId);
   }
 
   // --- status

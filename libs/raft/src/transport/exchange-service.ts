@@ -1,5 +1,6 @@
 import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
-import { MAX_INTEGER, type NodeId } from '../core/types.js';
+import { formatId } from '../core/random-id.js';
+import { MAX_INTEGER, type GroupId, type NodeId } from '../core/types.js';
 import { isCallableAddress } from './peer-address.js';
 
 /** Frames pass gRPC as bytes: they are encoded and checked by the codec, so that a bad one is ours to count. */
@@ -21,6 +22,8 @@ export interface StreamIdentity {
   readonly clusterName: string;
   readonly from: NodeId;
   readonly to: NodeId;
+  /** of the caller's group; 0, or left out, while it belongs to none */
+  readonly groupId?: GroupId;
   /** `host:port` where the caller listens, if it tells */
   readonly address?: string;
 }
@@ -28,6 +31,7 @@ export interface StreamIdentity {
 const clusterKey = 'concordat-cluster-bin'; // binary, because a cluster's name may hold any characters
 const fromKey = 'concordat-from';
 const toKey = 'concordat-to';
+const groupKey = 'concordat-group';
 const addressKey = 'concordat-address-bin';
 
 export function identityMetadata(identity: StreamIdentity): Metadata {
@@ -35,25 +39,50 @@ export function identityMetadata(identity: StreamIdentity): Metadata {
   metadata.set(clusterKey, Buffer.from(identity.clusterName, 'utf8'));
   metadata.set(fromKey, String(identity.from));
   metadata.set(toKey, String(identity.to));
+  if (identity.groupId) metadata.set(groupKey, String(identity.groupId));
   if (identity.address !== undefined) metadata.set(addressKey, Buffer.from(identity.address, 'utf8'));
   return metadata;
 }
 
 /**
- * The identity a caller claims; undefined when it names none, as a stranger's would. An address that is none is
- * left out: the caller can be heard all the same.
+ * The identity a caller claims; undefined when it names none, as a stranger's would. An address or a group that is none
+ * is left out: the caller can be heard all the same, and each of its messages names its group.
  */
 export function readIdentity(metadata: Metadata): StreamIdentity | undefined {
   const clusterName = metadata.get(clusterKey)[0];
-  const from = readNodeId(metadata.get(fromKey)[0]);
-  const to = readNodeId(metadata.get(toKey)[0]);
+  const from = readInteger(metadata.get(fromKey)[0]);
+  const to = readInteger(metadata.get(toKey)[0]);
   if (clusterName === undefined || from === undefined || to === undefined) return undefined;
   const address = metadata.get(addressKey)[0]?.toString('utf8');
-  const identity = { clusterName: clusterName.toString('utf8'), from, to };
+  const groupId = readInteger(metadata.get(groupKey)[0]) ?? 0;
+  const identity = { clusterName: clusterName.toString('utf8'), from, to, groupId };
   return address !== undefined && isCallableAddress(address) ? { ...identity, address } : identity;
 }
 
-function readNodeId(value: string | Buffer | undefined): NodeId | undefined {
+/** What comes with the refusal of a stream because of the group: the one of the node that refuses. */
+export function groupMetadata(groupId: GroupId): Metadata {
+  const metadata = new Metadata();
+  metadata.set(groupKey, String(groupId));
+  return metadata;
+}
+
+/** Whether a status refuses a stream because of the group. */
+export function refusesGroup(metadata: Metadata): boolean {
+  return readInteger(metadata.get(groupKey)[0]) !== undefined;
+}
+
+/** Why nodes of two groups do not speak, and what to do; undefined when the caller is of this one, or of none yet. */
+export function groupFault({ from, to, clusterName, groupId = 0 }: StreamIdentity, own: GroupId): string | undefined {
+  if (groupId === 0 || own === 0 || groupId === own) return undefined;
+  return (
+    `node ${from}, the caller, belongs to the group with id ${formatId(groupId)}, node ${to}, which it called, to ` +
+    `another one with id ${formatId(own)}, and both are named ${JSON.stringify(clusterName)}: correct the addresses ` +
+    'of the nodes, and give each group a name of its own; a node that is to change its group has to start with an ' +
+    'empty directory'
+  );
+}
+
+function readInteger(value: string | Buffer | undefined): number | undefined {
   const text = String(value);
   return /^[1-9]\d{0,14}$/.test(text) && Number(text) <= MAX_INTEGER ? Number(text) : undefined;
 }

@@ -133,6 +133,20 @@ describe('GrpcTransport and slow peers', () => {
     expect(node.transport.counters.droppedMessages).toBe(100);
   });
 
+  it('is called anew after a moment when it does not end the stream that says no group', async () => {
+    let calls = 0;
+    const address = await misbehavingServer((call) => {
+      calls++;
+      call.sendMetadata(new Metadata());
+    });
+    const node = await harness.start(1, { seeds: new Map([[2, address]]) });
+    await until(() => node.transport.isConnected(2), 'it is connected');
+    node.transport.setGroup(7);
+    await until(() => calls === 2 && node.transport.isConnected(2), 'it is connected anew');
+    expect(node.transport.peerMetrics(2)?.reconnects).toBe(0);
+    expect(node.warnings).toEqual([]);
+  });
+
   it('keeps no echoes for a caller that does not read them', async () => {
     const node = await harness.start(1);
     // gRPC's own client reads ahead whatever its user does, so this one speaks HTTP/2 by itself.

@@ -1,6 +1,6 @@
 import { invariant, silentLogger, SystemClock, SystemRandom, type Clock } from '@concordat/foundation';
-import { MAX_INTEGER, type Message, type NodeId } from '../core/types.js';
-import type { PeerMetrics, RaftTransport } from '../driver/ports.js';
+import { MAX_INTEGER, type GroupId, type Message, type NodeId } from '../core/types.js';
+import type { PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';
 import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
 import { FrameEncoder } from './message-encoder.js';
@@ -29,6 +29,8 @@ export class GrpcTransport implements RaftTransport {
   private incoming: IncomingStreams | undefined;
   private secureContext: SecureContext | undefined;
   private stopped = false;
+  private groupId: GroupId = 0;
+  private notices: TransportNotices = { onStranger: () => undefined };
   private readonly maxMessageBytes: number;
   private readonly maxBufferedBytes: number;
   private readonly clock: Clock;
@@ -77,6 +79,8 @@ export class GrpcTransport implements RaftTransport {
             address,
             advertisedAddress,
             clusterName: options.clusterName,
+            groupId: () => this.groupId,
+            onStranger: () => this.notices.onStranger(peer),
             secureContext: this.secureContext,
             maxBufferedBytes: this.maxBufferedBytes,
             maxMessageBytes: this.maxMessageBytes,
@@ -102,14 +106,16 @@ export class GrpcTransport implements RaftTransport {
    * @throws TransportBindError when the address cannot be listened on
    * @throws TransportTlsError when the certificates cannot be used or are another node's
    */
-  async start(onMessage: (message: Message) => void): Promise<void> {
+  async start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void> {
     invariant(!this.incoming && !this.stopped, 'a transport is started once');
+    this.notices = notices ?? this.notices;
     const { nodeId, clusterName, tls, listenAddress, logger } = this.options;
     if (tls) this.secureContext = loadTls(tls, { clusterName, nodeId });
     this.incoming = new IncomingStreams(
       {
         nodeId,
         clusterName,
+        groupId: this.groupId,
         listenAddress,
         tls,
         maxMessageBytes: this.maxMessageBytes,
@@ -123,6 +129,7 @@ export class GrpcTransport implements RaftTransport {
         onMessage,
         onCaller: (peer, address) => this.streams.callerCame(peer, address),
         onCallerGone: (peer) => this.streams.callerWent(peer),
+        onStranger: (peer) => this.notices.onStranger(peer),
       },
     );
     await this.incoming.start();
@@ -136,6 +143,17 @@ export class GrpcTransport implements RaftTransport {
   setPeers(peers: ReadonlyMap<NodeId, string>): void {
     checkNodeIds([...peers.keys()]);
     this.streams.setPeers(peers);
+  }
+
+  /**
+   * From now on streams of other groups are refused, and this node's own streams say its group. Nodes without one are
+   * heard: what they say names the group that it is meant for.
+   */
+  setGroup(groupId: GroupId): void {
+    if (groupId === this.groupId) return;
+    this.groupId = groupId;
+    this.incoming?.setGroup(groupId);
+    this.streams.renew();
   }
 
   send(messages: readonly Message[]): void {

@@ -75,7 +75,7 @@ export interface TransportCounters {
   readonly misaddressedMessages: number;
   /** each also ended its stream */
   readonly malformedFrames: number;
-  /** callers turned away because of what they said or who they are */
+  /** streams of callers turned away because of what they said or who they are, those of another group among them */
   readonly refusedStreams: number;
   /** connections turned away before a word was said: no or a bad certificate, no TLS, too many connections */
   readonly refusedConnections: number;

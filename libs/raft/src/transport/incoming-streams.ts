@@ -1,10 +1,10 @@
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
-import type { Message, NodeId } from '../core/types.js';
+import type { GroupId, Message, NodeId } from '../core/types.js';
 import { serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';
-import { exchangeMethod, readIdentity, type StreamIdentity } from './exchange-service.js';
+import { exchangeMethod, groupFault, groupMetadata, readIdentity, type StreamIdentity } from './exchange-service.js';
 import type { MutableCounters, TransportTls } from './grpc-transport.types.js';
 import { decodeFrame, type Frame } from './message-decoder.js';
 import { encodeEcho } from './message-encoder.js';
@@ -15,6 +15,8 @@ import { RefusalLog } from './refusal-log.js';
 export interface IncomingStreamsOptions {
   readonly nodeId: NodeId;
   readonly clusterName: string;
+  /** at the start */
+  readonly groupId: GroupId;
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
   readonly maxMessageBytes: number;
@@ -33,13 +35,18 @@ export interface IncomingListener {
   onCaller(nodeId: NodeId, address: string | undefined): void;
   /** The node's stream has ended, and no newer one has taken its place. */
   onCallerGone(nodeId: NodeId): void;
+  /** A stream was refused because its node belongs to another group. */
+  onStranger(nodeId: NodeId): void;
 }
 
 type Call = ServerDuplexStream<Buffer, Buffer>;
-type Refusal = Pick<StatusObject, 'code' | 'details'>;
+type Refusal = Pick<StatusObject, 'code' | 'details'> & Partial<Pick<StatusObject, 'metadata'>>;
 
 interface Stream {
   readonly from: NodeId;
+  readonly identity: StreamIdentity;
+  /** of the caller */
+  readonly peer: string;
   readonly end: (reason: Refusal) => void;
 }
 
@@ -58,12 +65,14 @@ export class IncomingStreams {
   private readonly streams = new Map<NodeId, Stream>();
   private stopped = false;
   private boundPort = 0;
+  private groupId: GroupId;
 
   constructor(
     private readonly options: IncomingStreamsOptions,
     private readonly hear: IncomingListener,
   ) {
     const { listenAddress, tls, counters, logger, maxMessageBytes } = options;
+    this.groupId = options.groupId;
     this.refusals = new RefusalLog(logger);
     this.server = new Server(serverOptions(maxMessageBytes));
     this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
@@ -90,20 +99,35 @@ export class IncomingStreams {
     this.server.forceShutdown();
   }
 
+  /** The group of this node is known now: streams of other ones end. */
+  setGroup(groupId: GroupId): void {
+    this.groupId = groupId;
+    for (const stream of [...this.streams.values()]) {
+      const refusal = this.groupRefusal(stream.identity);
+      if (!refusal) continue;
+      this.noteRefusal(stream.peer, refusal);
+      stream.end(refusal);
+    }
+  }
+
+  private noteRefusal(peer: string, { details }: Refusal): void {
+    this.options.counters.refusedStreams++;
+    this.refusals.refused('a stream', peer, details);
+  }
+
   private accept(call: Call): void {
-    const { counters, ledger } = this.options;
     const identity = readIdentity(call.metadata);
     const refusal = this.refusal(call, identity);
     if (refusal || !identity) {
-      counters.refusedStreams++;
       const reason = refusal ?? { code: status.UNAUTHENTICATED, details: 'no identity' };
-      this.refusals.refused('a stream', call.getPeer(), reason.details);
+      this.noteRefusal(call.getPeer(), reason);
       end(call, reason);
       return;
     }
     const { from } = identity;
-    const received = ledger.of(from);
-    const stream = { from, end: (reason: Refusal) => this.endStream(stream, call, reason) };
+    const received = this.options.ledger.of(from);
+    const peer = call.getPeer();
+    const stream = { from, identity, peer, end: (reason: Refusal) => this.endStream(stream, call, reason) };
     this.streams.get(from)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
     this.streams.set(from, stream);
     this.hear.onCaller(from, identity.address);
@@ -192,9 +216,19 @@ export class IncomingStreams {
       if (fault !== undefined)
         return { code: status.UNAUTHENTICATED, details: `${fault}, the caller says it is ${describeNode(caller)}` };
     }
+    const groupRefusal = this.groupRefusal(identity);
+    if (groupRefusal) return groupRefusal;
     return this.hasRoomFor(identity.from)
       ? undefined
       : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAX_INCOMING_STREAMS} streams already` };
+  }
+
+  /** Tells of the stranger, too. */
+  private groupRefusal(identity: StreamIdentity): Refusal | undefined {
+    const details = groupFault(identity, this.groupId);
+    if (details === undefined) return undefined;
+    this.hear.onStranger(identity.from);
+    return { code: status.PERMISSION_DENIED, details, metadata: groupMetadata(this.groupId) };
   }
 
   /** A peer that finds no room takes the place of the longest known node that is none. */

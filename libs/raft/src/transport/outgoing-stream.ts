@@ -1,9 +1,9 @@
 import { Client, credentials, status, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
 import type { SecureContext } from 'node:tls';
 import { backoffMs, guarded, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
-import type { Message, NodeId } from '../core/types.js';
+import type { GroupId, Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
-import { exchangeMethod, identityMetadata } from './exchange-service.js';
+import { exchangeMethod, identityMetadata, refusesGroup } from './exchange-service.js';
 import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE } from './frame-limits.js';
 import type { MutableCounters } from './grpc-transport.types.js';
 import { decodeEcho } from './message-decoder.js';
@@ -17,6 +17,10 @@ export interface OutgoingStreamOptions {
   readonly address: string;
   readonly advertisedAddress: string | undefined;
   readonly clusterName: string;
+  /** of this node when the stream is opened; 0 for none */
+  readonly groupId: () => GroupId;
+  /** the peer has refused the stream because it belongs to another group */
+  readonly onStranger: () => void;
   /** undefined for plain text */
   readonly secureContext: SecureContext | undefined;
   readonly maxBufferedBytes: number;
@@ -47,9 +51,10 @@ const firstWordsBytes = 1024 * 1024;
  * This node's stream to one peer at one address.
  *
  * States: connecting (a call was made, the peer has not accepted) → connected (its headers came) → waiting
- * (the stream ended; a timer with capped back-off runs) → connecting, … and from each to closed. Messages are
- * taken only while connected, because what a dead peer missed, Raft repeats; a stream `withFirstWords` also keeps
- * a few during its first attempt. Queued bytes and bytes in flight together stay below `maxBufferedBytes`.
+ * (the stream ended; a timer with capped back-off runs) → connecting, … and from each to closed. `renew` leads from
+ * connected to connecting, once the peer has read all that was sent. Messages are taken only while connected, because
+ * what a dead peer missed, Raft repeats; a stream `withFirstWords` also keeps a few during its first attempt, and each
+ * does while it is renewed. Queued bytes and bytes in flight together stay below `maxBufferedBytes`.
  *
  * The round trip is measured by `ping`: a frame carries a number, which the peer echoes at once. It is the time from
  * the moment when the frame was handed to gRPC, so it holds the wait behind what was sent before, too, and whatever
@@ -60,6 +65,11 @@ export class OutgoingStream {
   private call: Call | undefined;
   private connected = false;
   private closing = false;
+  /** the call ends, and the next one follows at once */
+  private renewing = false;
+  /** the call is the one that follows; it counts as the same connection */
+  private isRenewed = false;
+  private renewal: Timer | undefined;
   private whenEnded: () => void = () => undefined;
   private retry: Timer | undefined;
   private failures = 0;
@@ -129,6 +139,20 @@ export class OutgoingStream {
     this.scheduleFlush();
   }
 
+  /** Opens the stream anew when the peer has read what was sent, because this node has more to say of itself. */
+  renew(): void {
+    const { call } = this;
+    if (this.closing || this.renewing || !call) return; // what is opened later says it anyway
+    this.renewing = true;
+    this.withFirstWords = true;
+    if (!this.connected) return call.cancel(); // its status opens the next
+    this.isRenewed = true;
+    this.flush();
+    this.connected = false;
+    call.end();
+    this.renewal = this.options.clock.setTimer(closeTimeoutMs, () => call.cancel());
+  }
+
   /**
    * Waits a moment until the peer has read what is queued (a leader's last word, perhaps), then ends all. A stream
    * that is cancelled instead may lose what the peer has received but not read.
@@ -136,6 +160,7 @@ export class OutgoingStream {
   async close(): Promise<void> {
     this.closing = true;
     this.retry?.cancel();
+    this.renewal?.cancel();
     if (this.connected) {
       await new Promise<void>((resolve) => {
         const timer = this.options.clock.setTimer(closeTimeoutMs, resolve);
@@ -225,9 +250,9 @@ export class OutgoingStream {
   }
 
   private connect(): void {
-    const { clusterName, nodeId, peer, advertisedAddress } = this.options;
+    const { clusterName, nodeId, peer, advertisedAddress, groupId } = this.options;
     const { path, requestSerialize, responseDeserialize } = exchangeMethod;
-    const identity = { clusterName, from: nodeId, to: peer };
+    const identity = { clusterName, from: nodeId, to: peer, groupId: groupId() };
     const metadata = identityMetadata(
       advertisedAddress === undefined ? identity : { ...identity, address: advertisedAddress },
     );
@@ -266,8 +291,11 @@ export class OutgoingStream {
     this.withFirstWords = false;
     this.failures = 0;
     this.lastFailure = '';
-    peerCounters.connections++;
-    logger.info(`connected to node ${peer} at ${address}`);
+    if (!this.isRenewed) {
+      peerCounters.connections++;
+      logger.info(`connected to node ${peer} at ${address}`);
+    }
+    this.isRenewed = false;
     this.flush();
     this.ping();
   }
@@ -302,13 +330,17 @@ export class OutgoingStream {
     return new Error(this.strangeServer);
   }
 
-  private ended(call: Call, { code, details }: StatusObject): void {
+  private ended(call: Call, { code, details, metadata }: StatusObject): void {
     const { peer, address, logger } = this.options;
     if (call !== this.call) return;
     if (this.closing) {
       this.drop();
       return this.whenEnded();
     }
+    if (refusesGroup(metadata)) this.options.onStranger();
+    else if (this.renewing) return this.reopen();
+    this.endRenewal();
+    this.isRenewed = false;
     const reason = this.strangeServer ?? (code === status.OK ? 'the peer ended the stream' : withoutTimes(details));
     if (reason !== this.lastFailure) logger.warn(`no connection to node ${peer} at ${address}: ${reason}`);
     this.lastFailure = reason;
@@ -317,17 +349,33 @@ export class OutgoingStream {
     this.connectLater();
   }
 
+  /** With what was queued meanwhile. */
+  private reopen(): void {
+    this.endRenewal();
+    this.forgetCall();
+    this.connect();
+  }
+
+  private endRenewal(): void {
+    this.renewal?.cancel();
+    this.renewing = false;
+  }
+
   private connectLater(): void {
     const { clock, random } = this.options;
     this.retry = clock.setTimer(backoffMs(this.failures++, RECONNECT, random), () => this.connect());
   }
 
   private drop(): void {
-    this.connected = false;
-    this.call = undefined;
+    this.forgetCall();
     this.countDropped(this.queue.length);
     this.queue = [];
     this.queuedBytes = 0;
+  }
+
+  private forgetCall(): void {
+    this.connected = false;
+    this.call = undefined;
     this.sendingBytes = 0;
     this.pingDue = false;
     this.pingSentAt = undefined;

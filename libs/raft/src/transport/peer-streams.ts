@@ -62,6 +62,11 @@ export class PeerStreams {
     this.reconcile();
   }
 
+  /** This node has more to say of itself than when its streams were opened. */
+  renew(): void {
+    for (const stream of [...this.kept.values(), ...this.onDemand.values()]) stream.renew();
+  }
+
   callerCame(nodeId: NodeId, address: string | undefined): void {
     if (address === undefined) this.callers.delete(nodeId);
     else this.callers.set(nodeId, address);

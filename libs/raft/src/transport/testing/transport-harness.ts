@@ -9,7 +9,7 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { silentLogger } from '@concordat/foundation';
-import type { Message, NodeId } from '../../core/types.js';
+import type { GroupId, Message, NodeId } from '../../core/types.js';
 import { clientOptions } from '../channel-options.js';
 import { exchangeMethod } from '../exchange-service.js';
 import { GrpcTransport } from '../grpc-transport.js';
@@ -34,6 +34,8 @@ export interface TestNode {
   readonly transport: GrpcTransport;
   readonly received: Message[];
   readonly warnings: string[];
+  /** nodes of other groups, each time that one was met */
+  readonly strangers: NodeId[];
   /** where it listens */
   readonly address: string;
 }
@@ -42,9 +44,11 @@ export interface TestNode {
 export class TransportHarness {
   private readonly running: (() => void | Promise<void>)[] = [];
 
-  async start(nodeId: NodeId, options: Partial<GrpcTransportOptions> = {}): Promise<TestNode> {
+  /** @param groupId as its storage says when it starts */
+  async start(nodeId: NodeId, options: Partial<GrpcTransportOptions> = {}, groupId: GroupId = 0): Promise<TestNode> {
     const received: Message[] = [];
     const warnings: string[] = [];
+    const strangers: NodeId[] = [];
     const transport = new GrpcTransport({
       nodeId,
       clusterName: 'test',
@@ -53,8 +57,11 @@ export class TransportHarness {
       ...options,
     });
     this.onEnd(() => transport.stop());
-    await transport.start((message) => void received.push(message));
-    return { transport, received, warnings, address: `127.0.0.1:${transport.port}` };
+    transport.setGroup(groupId);
+    await transport.start((message) => void received.push(message), {
+      onStranger: (stranger) => void strangers.push(stranger),
+    });
+    return { transport, received, warnings, strangers, address: `127.0.0.1:${transport.port}` };
   }
 
   /** Node 1 (the receiver) and node 2, which knows where node 1 listens and is connected. */
