@@ -5,11 +5,17 @@ import ts from 'typescript';
 
 const root = path.resolve(import.meta.dirname, '../..');
 
-/** Where the outside comes in: each listener there is called by Node.js, with nobody behind it who could catch. */
-const FOLDERS = ['apps/coordinator/src', 'apps/bank/src', 'libs/raft/src/transport', 'libs/messaging/src'];
+/** All product code: a listener is called by Node.js, with nobody behind it who could catch. */
+const FOLDERS = ['apps', 'libs'].flatMap((kind) =>
+  readdirSync(path.join(root, kind)).map((name) => path.join(kind, name, 'src')),
+);
+/** Programs of a test, which may well end at an error. */
+const TESTS = /\bspec\.ts$|\/(testing|simulation)\//;
 
 /** Methods whose last argument is a listener. */
 const LISTENING = new Set(['on', 'once', 'addListener', 'prependListener', 'prependOnceListener', 'addEventListener']);
+/** Functions that take a listener, if they are given a function at all. */
+const TAKING_LISTENERS = new Set(['createServer', 'createSecureServer', 'createConnection', 'listen']);
 /** The last resort itself. */
 const LAST_RESORT = new Set(['uncaughtException', 'unhandledRejection']);
 
@@ -18,8 +24,9 @@ function unguardedListeners(name: string, text: string): string[] {
   const source = ts.createSourceFile(name, text, ts.ScriptTarget.Latest, true);
   const found: string[] = [];
   const visit = (node: ts.Node): void => {
-    if (ts.isCallExpression(node) && isListening(node) && !isSafe(node.arguments.at(-1)!)) {
-      found.push(`${name}:${source.getLineAndCharacterOfPosition(node.arguments.at(-1)!.getStart()).line + 1}`);
+    const listener = ts.isCallExpression(node) ? listenerOf(node) : undefined;
+    if (listener && !isSafe(listener)) {
+      found.push(`${name}:${source.getLineAndCharacterOfPosition(listener.getStart()).line + 1}`);
     }
     ts.forEachChild(node, visit);
   };
@@ -27,10 +34,17 @@ function unguardedListeners(name: string, text: string): string[] {
   return found;
 }
 
-function isListening({ expression, arguments: parameters }: ts.CallExpression): boolean {
-  if (!ts.isPropertyAccessExpression(expression) || !LISTENING.has(expression.name.text)) return false;
+function listenerOf({ expression, arguments: parameters }: ts.CallExpression): ts.Expression | undefined {
+  const isMethod = ts.isPropertyAccessExpression(expression);
+  const called = isMethod ? expression.name.text : ts.isIdentifier(expression) ? expression.text : '';
+  const last = parameters.at(-1);
+  if (!last) return undefined;
+  // `socket.setTimeout(ms, listener)`; the timers of the engine are no listeners
+  const mayListen = TAKING_LISTENERS.has(called) || (isMethod && called === 'setTimeout');
+  if (mayListen && (ts.isArrowFunction(last) || ts.isFunctionExpression(last))) return last;
+  if (!isMethod || !LISTENING.has(called) || parameters.length < 2) return undefined;
   const [event] = parameters;
-  return parameters.length >= 2 && !(event && ts.isStringLiteral(event) && LAST_RESORT.has(event.text));
+  return event && ts.isStringLiteral(event) && LAST_RESORT.has(event.text) ? undefined : last;
 }
 
 /** `guarded(…)`, `() => undefined`, or the end of a promise. */
@@ -48,9 +62,14 @@ function isGuardedConstant({ text }: ts.Identifier): boolean {
 describe('no exception in a listener ends a process', () => {
   const files = FOLDERS.flatMap((folder) =>
     readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts') && !name.endsWith('spec.ts') && !name.includes('testing'))
-      .map((name) => path.join(folder, name)),
+      .map((name) => path.join(folder, name))
+      .filter((name) => name.endsWith('.ts') && !TESTS.test(name)),
   );
+
+  it('is asked of every library and every application', () => {
+    for (const folder of FOLDERS) expect(files.some((name) => name.startsWith(folder))).toBe(true);
+    expect(files.length).toBeGreaterThan(300);
+  });
 
   it.each(files)('%s', (name) => {
     expect(unguardedListeners(name, readFileSync(path.join(root, name), 'utf8'))).toEqual([]);
@@ -68,6 +87,13 @@ describe('no exception in a listener ends a process', () => {
     ["server.once('error', reject);", 0],
     ["process.on('uncaughtException', die);", 0],
     ['consumer.on(consumer.events.CRASH, ({ payload }) => crashed(payload));', 1],
+    ['createServer((socket) => socket.end());', 1],
+    ["http.createServer({}, function (request, response) { response.end('x'); });", 1],
+    ['server.listen(port, host, () => answer());', 1],
+    ['socket.setTimeout(1_000, () => socket.destroy());', 1],
+    ['createServer(guarded(answer, fail));', 0],
+    ['server.listen(port, host);', 0],
+    ['setTimeout(() => next(), 10);', 0],
   ])('finds in %s: %d', (text, count) => {
     expect(unguardedListeners('example.ts', text)).toHaveLength(count);
   });

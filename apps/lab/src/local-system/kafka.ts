@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
+import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
 import { portsOf } from './ports.js';
@@ -22,9 +23,10 @@ async function run(program: string, args: readonly string[], signal: AbortSignal
     ...(cwd === undefined ? {} : { cwd }),
   });
   let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const code = await new Promise<number | null>((resolve, reject) => {
+    const guardedRead = guarded((chunk: Buffer) => (output += chunk.toString()), reject);
+    child.stdout.on('data', guardedRead);
+    child.stderr.on('data', guardedRead);
     child.once('error', reject);
     child.once('close', resolve);
   });

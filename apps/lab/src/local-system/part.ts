@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import type { PartName, PortNumbers } from './ports.js';
 import type { BankLetter } from './postgres.js';
@@ -75,9 +76,10 @@ async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord
     });
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve);
-      child.once('error', (cause) => {
+      const refuse = (cause: Error): void => {
         reject(new LabError(`${part.name} could not be started: ${cause.message}.`, { cause }));
-      });
+      };
+      child.once('error', guarded(refuse, reject));
     });
     child.unref();
     return {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import net from 'node:net';
+import { guarded } from '@concordat/foundation';
 
 /** Every part that a local system starts with, in the order in which a table shows them. */
 export const PART_NAMES = [
@@ -34,24 +35,29 @@ const LOOPBACK = '127.0.0.1';
 
 /** Whether a server can listen there now. */
 export function isPortFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const server = net.createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, LOOPBACK, () => server.close(() => resolve(true)));
+    const end = (free: boolean) => guarded(() => resolve(free), reject);
+    const [guardedFree, guardedTaken] = [end(true), end(false)];
+    const guardedClose = guarded(() => server.close(guardedFree), reject);
+    server.once('error', guardedTaken);
+    server.listen(port, LOOPBACK, guardedClose);
   });
 }
 
 /** Whether something accepts connections there. */
 export function isPortOpen(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const socket = net.connect({ port, host: LOOPBACK });
-    const end = (open: boolean): void => {
-      socket.destroy();
-      resolve(open);
-    };
-    socket.setTimeout(1000, () => end(false));
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
+    const end = (open: boolean) =>
+      guarded(() => {
+        socket.destroy();
+        resolve(open);
+      }, reject);
+    const [guardedOpen, guardedClosed] = [end(true), end(false)];
+    socket.setTimeout(1000, guardedClosed);
+    socket.once('connect', guardedOpen);
+    socket.once('error', guardedClosed);
   });
 }
 

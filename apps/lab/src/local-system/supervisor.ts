@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { errorMessage, guarded } from '@concordat/foundation';
 import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { Narration, table } from '../narration.js';
@@ -46,10 +47,15 @@ function takeLock(directory: string): () => void {
   }
 }
 
+function warnOfListener(error: unknown): void {
+  process.emitWarning(`a listener of the supervisor failed: ${errorMessage(error)}`);
+}
+
 /** Aborted by the first Ctrl-C or request to end. */
 function endOnSignals(): AbortSignal {
   const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => controller.abort());
+  const guardedAbort = guarded(() => controller.abort(), warnOfListener);
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, guardedAbort);
   return controller.signal;
 }
 
@@ -154,11 +160,16 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
   );
   closeSync(log);
   let settled: 'ready' | 'failed' | undefined;
-  child.once('message', () => (settled = 'ready'));
-  child.once('error', () => (settled = 'failed'));
-  child.once('exit', () => (settled ??= 'failed'));
+  const settle = (how: 'ready' | 'failed') => guarded(() => void (settled ??= how), warnOfListener);
+  const [guardedReady, guardedFailed] = [settle('ready'), settle('failed')];
+  child.once('message', guardedReady);
+  child.once('error', guardedFailed);
+  child.once('exit', guardedFailed);
   const interrupted = endOnSignals();
-  interrupted.addEventListener('abort', () => child.kill('SIGTERM'));
+  interrupted.addEventListener(
+    'abort',
+    guarded(() => child.kill('SIGTERM'), warnOfListener),
+  );
   let shown = 0;
   const show = (): void => {
     const text = readFileSync(logFile);

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { guarded } from '@concordat/foundation';
 import { repositoryRoot } from '../local-system/repository.js';
 import type { Narration } from '../narration.js';
 import { runPartition } from '../unsafe-3pc/index.js';
@@ -74,9 +75,16 @@ function runProgram(
     timeout: SCHEDULE_TIMEOUT_MS,
   });
   const lines: string[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
+  const reader = createInterface({ input: child.stdout });
   return new Promise((resolve, reject) => {
+    reader.on(
+      'line',
+      guarded((line: string) => lines.push(line), reject),
+    );
     child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ lines, exitCode: code ?? signal ?? 'nothing' }));
+    child.on(
+      'close',
+      guarded((code, signal) => resolve({ lines, exitCode: code ?? signal ?? 'nothing' }), reject),
+    );
   });
 }

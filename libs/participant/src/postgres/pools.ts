@@ -1,5 +1,5 @@
 import { Client, Pool, type ClientBase, type ClientConfig, type PoolClient } from 'pg';
-import { errorMessage, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
+import { errorMessage, guarded, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import { destroy } from './destroy.js';
 import { classifyFailure, type SessionFate } from './failure-classes.js';
@@ -64,11 +64,19 @@ export class PostgresPools {
       const pipelined = name === 'work' && { pipeline: true, stream: () => new GatheringSocket() };
       const pool = new Pool({ ...connection(name, queryTimeoutMs), ...pipelined, max, idleTimeoutMillis: 0, verify });
       // A connection says `error` when its server dies, in the pool and lent alike; unheard it ends the process.
-      pool.on('error', (error) => this.lost(name, error));
-      pool.on('connect', (client) => {
+      const guardedLoss = guarded(
+        (error: Error) => this.lost(name, error),
+        (error) => this.listenerFailed(error),
+      );
+      const born = (client: PoolClient): void => {
         this.births.set(client, { pool: name, generation: this.generation[name] });
-        client.on('error', (error) => this.lost(name, error));
-      });
+        client.on('error', guardedLoss);
+      };
+      pool.on('error', guardedLoss);
+      pool.on(
+        'connect',
+        guarded(born, (error) => this.listenerFailed(error)),
+      );
       return pool;
     };
     this.pools = {
@@ -148,6 +156,11 @@ export class PostgresPools {
   private isStale(client: PoolClient): boolean {
     const birth = this.births.get(client);
     return birth !== undefined && birth.generation < this.generation[birth.pool];
+  }
+
+  /** The logger is the application's; where it fails itself, Node.js says so in a warning of the process. */
+  private listenerFailed(error: unknown): void {
+    this.logger.error(`a listener on the connections to the database failed: ${errorMessage(error)}`, error);
   }
 
   private lost(name: PoolName, error: Error): void {

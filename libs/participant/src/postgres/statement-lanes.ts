@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { guarded } from '@concordat/foundation';
 import { destroy } from './destroy.js';
 import { classifyFailure } from './failure-classes.js';
 
@@ -79,11 +80,21 @@ export class StatementLanes {
 
   private open(lane: Lane): Session {
     const client = this.createClient();
-    client.on('error', (error) => {
+    const lost = (error: Error): void => {
       giveUp(lane, session);
       if (!this.closed) this.onLost(error);
-    });
-    client.on('end', () => giveUp(lane, session));
+    };
+    client.on(
+      'error',
+      guarded(lost, () => destroy(client)),
+    );
+    client.on(
+      'end',
+      guarded(
+        () => giveUp(lane, session),
+        () => destroy(client),
+      ),
+    );
     const session: Session = { client, connected: client.connect().then(() => this.onConnected(client)) };
     return session;
   }

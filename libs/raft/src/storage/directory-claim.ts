@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, rename, rm, symlink, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { invariant } from '@concordat/foundation';
+import { guarded, invariant } from '@concordat/foundation';
 import { StorageLockedError } from './errors.js';
 import { hasErrorCode } from './file-system.js';
 
@@ -113,10 +113,12 @@ class SocketClaim implements DirectoryClaim {
   private readonly server: Server;
 
   private constructor(private readonly way: SocketDirectory) {
-    this.server = createServer((socket) => {
+    const answer = (socket: Socket): void => {
       socket.on('error', () => undefined); // whoever asked has gone
       socket.end(JSON.stringify({ state: this.state, pid: process.pid }));
-    });
+    };
+    // whoever gets no answer takes the directory for held
+    this.server = createServer(guarded(answer, () => undefined));
   }
 
   /** Undefined where there are no sockets. */
@@ -140,11 +142,12 @@ class SocketClaim implements DirectoryClaim {
     return new Promise((resolve, reject) => {
       server.once('error', reject);
       // whoever may look into the directory may ask, also another user
-      server.listen({ path, readableAll: true, writableAll: true, exclusive: true }, () => {
+      const stand = (): void => {
         server.off('error', reject).on('error', () => undefined);
         server.unref(); // a claim alone keeps no process alive
         resolve();
-      });
+      };
+      server.listen({ path, readableAll: true, writableAll: true, exclusive: true }, guarded(stand, reject));
     });
   }
 
@@ -186,22 +189,34 @@ function probe(path: string): Promise<ProbeResult> {
     let answer = '';
     let isConnected = false;
     const socket = connect(path);
-    const timer = setTimeout(() => done({ state: 'held', pid: 0 }), answerTimeoutMs);
+    // nothing is known, so the directory may be somebody's
+    const undecided = (): void => done({ state: 'held', pid: 0 });
+    const timer = setTimeout(undecided, answerTimeoutMs);
     const done = (result: ProbeResult): void => {
       clearTimeout(timer);
       socket.destroy();
       resolve(result);
     };
     socket.setEncoding('utf8');
-    socket.on('connect', () => (isConnected = true));
-    socket.on('data', (text: string) => (answer += text));
-    socket.on('end', () => done(parseAnswer(answer)));
-    socket.on('error', (error) => {
+    const failed = (error: Error): void => {
       if (hasErrorCode(error, 'ENOENT')) return done('gone');
       if (hasErrorCode(error, 'ECONNREFUSED')) return done('dead');
       // It was there a moment ago and ended; it is looked at again. Of any other error nothing follows.
       done({ state: isConnected ? 'claiming' : 'held', pid: 0 });
-    });
+    };
+    socket.on(
+      'connect',
+      guarded(() => (isConnected = true), undecided),
+    );
+    socket.on(
+      'data',
+      guarded((text: string) => (answer += text), undecided),
+    );
+    socket.on(
+      'end',
+      guarded(() => done(parseAnswer(answer)), undecided),
+    );
+    socket.on('error', guarded(failed, undecided));
   });
 }
 

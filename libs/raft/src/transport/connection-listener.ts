@@ -63,10 +63,11 @@ export class ConnectionListener {
         'error',
         guarded((error: Error) => reject(failed(error.message, error)), reject),
       );
-      this.server.listen(address.port, address.host, () => {
+      const stand = (): void => {
         const bound = this.server.address();
         resolve(typeof bound === 'object' && bound ? bound.port : 0);
-      });
+      };
+      this.server.listen(address.port, address.host, guarded(stand, reject));
     });
   }
 

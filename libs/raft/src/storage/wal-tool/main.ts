@@ -1,8 +1,13 @@
 #!/usr/bin/env node
+import { guarded } from '@concordat/foundation';
 import { runWalTool } from './run.js';
 
 // A reader that went away (`concordat-wal inspect … | head`) is no failure.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit());
+const guardedExit = guarded(
+  () => process.exit(),
+  () => undefined,
+);
+for (const stream of [process.stdout, process.stderr]) stream.on('error', guardedExit);
 
 process.exitCode = await runWalTool(process.argv.slice(2), {
   print: (line) => void process.stdout.write(`${line}\n`),
