@@ -77,12 +77,15 @@ class KafkaTopicAdmin implements TopicAdmin {
   }
 }
 
+/** For all requests of one look at some topics, each of which has a limit of its own and is repeated. */
+const WORK_LIMIT_MS = 60_000;
+
 /** Topics are looked after seldom: the connection for it lives no longer than `work`. */
 export async function withTopicAdmin<T>(settings: KafkaSettings, work: (admin: TopicAdmin) => Promise<T>): Promise<T> {
   const admin = createClient(settings).admin({ retry: { retries: 2 } });
   try {
-    await admin.connect();
-    return await work(new KafkaTopicAdmin(admin));
+    const done = admin.connect().then(() => work(new KafkaTopicAdmin(admin)));
+    return await withTimeLimit(settings.clock, WORK_LIMIT_MS, 'the look at the topics', done);
   } finally {
     const disconnected = withTimeLimit(settings.clock, DISCONNECT_LIMIT_MS, 'the disconnection', admin.disconnect());
     await disconnected.catch(() => undefined);

@@ -11,6 +11,7 @@ import {
   SystemRandom,
   backoffMs,
   errorMessage,
+  guarded,
   withTimeLimit,
   type Clock,
   type JsonValue,
@@ -25,6 +26,7 @@ import { BranchResults } from '../runtime/branch-results.js';
 import type { ParticipantMetrics } from '../runtime/participant-metrics.js';
 import { ParticipantRuntime } from '../runtime/participant-runtime.js';
 import type { VoteResult } from '../runtime/resource-manager.js';
+import { BeforeConsuming, DEFAULT_BEFORE_CONSUMING_LIMIT_MS } from './before-consuming.js';
 import { ConcordatTransport } from './concordat-transport.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
 
@@ -34,7 +36,8 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const MAXIMUM_IDLE_MS = 30_000;
 const PREPARE_TIMEOUT_MS = 30_000;
 const PING_LIMIT_MS = 2_000;
-const HOOK_REPORT_MS = 30_000;
+const NOT_LISTENING =
+  'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
 
 export interface ParticipantHealth {
   /** everything below is well */
@@ -42,7 +45,7 @@ export interface ParticipantHealth {
   readonly busConnected: boolean;
   readonly databaseReachable: boolean;
   readonly consuming: boolean;
-  /** why messages cannot be exchanged, and what to do about it; absent when they can */
+  /** why nothing can be consumed, and what to do about it; absent when it can */
   readonly obstacle?: string;
   /** nothing that runs should have ended long ago */
   readonly working: boolean;
@@ -67,6 +70,8 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   private readonly bus: MessageBus;
   private readonly resourceManager: PostgresResourceManager;
   private readonly runtime: ParticipantRuntime<PostgresContext>;
+  private readonly beforeConsuming: BeforeConsuming | undefined;
+  private isListening = false;
   private stopped = false;
   private wake: (() => void) | undefined;
 
@@ -79,6 +84,8 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     this.logger = options.logger ?? nestLogger();
     const { clock, random, logger } = this;
     const { participant, cluster = 'local', topicPrefix, postgres, limits, failpoints, onAlert } = options;
+    const { beforeConsuming: hook, beforeConsumingTimeoutMs: hookMs = DEFAULT_BEFORE_CONSUMING_LIMIT_MS } = options;
+    this.beforeConsuming = hook && new BeforeConsuming(hook, hookMs, { clock, logger });
     this.bus = options.bus({ cluster, ...(topicPrefix !== undefined && { topicPrefix }) });
     this.resourceManager = new PostgresResourceManager(
       {
@@ -112,6 +119,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   /** Stops consuming, finishes what is in hand and closes every connection. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopped = true;
+    this.beforeConsuming?.stop();
     this.wake?.();
     await this.runtime.stop();
     await this.atMost(Promise.all([this.bus.stop(), this.resourceManager.close()]));
@@ -151,7 +159,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     );
     const { abstainsBefore: limit } = this.resourceManager;
     const abstainsBefore = limit > 0 ? new Date(limit).toISOString() : null;
-    const obstacle = this.bus.obstacle();
+    const obstacle = this.obstacle();
     return {
       ready: busConnected && consuming && databaseReachable && working && obstacle === undefined,
       busConnected,
@@ -168,12 +176,20 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     return this.runtime.metrics();
   }
 
+  /** The first thing on the way from the start to the first message that is not there yet. */
+  private obstacle(): string | undefined {
+    if (!this.isListening) return NOT_LISTENING;
+    return this.beforeConsuming?.obstacle() ?? this.bus.obstacle();
+  }
+
   private async run(): Promise<void> {
     await this.transport.listening;
+    this.isListening = true;
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
         await this.resourceManager.start();
-        await this.beforeConsuming();
+        await this.beforeConsuming?.run();
+        if (this.stopped) return;
         await this.bus.start();
         await this.runtime.start();
         this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
@@ -182,12 +198,17 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         if (this.stopped) return;
         if (error instanceof CodedError && !error.retryable) {
           this.logger.error(error.message);
-          return this.options.onFatal?.(error);
+          return this.tellFatal(error);
         }
         this.logger.warn(`the participant cannot start yet, trying again: ${errorMessage(error)}`);
       }
       await this.pause(backoffMs(attempt, RETRY, this.random));
     }
+  }
+
+  private tellFatal(error: CodedError): void {
+    const { onFatal } = this.options;
+    if (onFatal) guarded(onFatal, (failure) => this.logger.error(`onFatal failed: ${errorMessage(failure)}`))(error);
   }
 
   private async pause(delayMs: number): Promise<void> {
@@ -198,23 +219,6 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         resolve();
       };
     });
-  }
-
-  /** A hook of the application's own is waited for without a limit, because none would fit; the log says so. */
-  private async beforeConsuming(): Promise<void> {
-    const { beforeConsuming } = this.options;
-    if (!beforeConsuming) return;
-    let timer: Timer | undefined;
-    const report = (): void => {
-      this.logger.warn('beforeConsuming has not come to an end yet; until then nothing is consumed');
-      timer = this.clock.setTimer(HOOK_REPORT_MS, report);
-    };
-    timer = this.clock.setTimer(HOOK_REPORT_MS, report);
-    try {
-      await beforeConsuming();
-    } finally {
-      timer.cancel();
-    }
   }
 
   private async atMost(work: Promise<unknown>): Promise<void> {

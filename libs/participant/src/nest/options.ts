@@ -22,6 +22,11 @@ export interface ConcordatParticipantOptions {
   readonly limits?: Partial<ParticipantLimits>;
   /** awaited once the database can be used and before the first branch, such as for the service's own migrations */
   readonly beforeConsuming?: () => Promise<void>;
+  /**
+   * how long `beforeConsuming` may take, in milliseconds; default 600,000. After that the participant never starts
+   * (`BeforeConsumingTimeoutError` goes to `onFatal`), because the hook may still be at work
+   */
+  readonly beforeConsumingTimeoutMs?: number;
   /** told when the participant can never work as it is set up (`PostgresSetupError`, for example) */
   readonly onFatal?: (error: unknown) => void;
   readonly onAlert?: (alert: ParticipantAlert) => void;

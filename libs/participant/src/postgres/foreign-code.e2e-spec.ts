@@ -2,11 +2,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { randomUUID } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { Pool } from 'pg';
-import { SeededRandom, SystemClock, type JsonValue } from '@concordat/foundation';
+import { MetadataScanner, type DiscoveryService, type ExternalContextCreator } from '@nestjs/core';
+import { SeededRandom, SystemClock, silentLogger, type JsonValue } from '@concordat/foundation';
 import type { DoneMessage, VoteMessage } from '@concordat/commit-protocol';
 import { MemoryBroker, MemoryMessageBus, REPLIES_TOPIC, decideTopic, prepareTopic } from '@concordat/messaging';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
+import { ConcordatParticipant } from '../nest/concordat-participant.service.js';
+import { ConcordatTransport } from '../nest/concordat-transport.js';
 import { ParticipantRuntime } from '../runtime/participant-runtime.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import type { PostgresContext } from './types.js';
@@ -196,6 +199,46 @@ async function stopServer(): Promise<readonly number[]> {
   for (const pid of children) process.kill(pid, 'SIGSTOP');
   return [parent, ...children];
 }
+
+describe('a hook before anything is consumed that never settles', () => {
+  it('is what readiness says, and in the end the reason why the participant never starts', async () => {
+    let fatal: unknown;
+    const noProviders = { getProviders: () => [] } as unknown as DiscoveryService;
+    const transport = new ConcordatTransport(noProviders, new MetadataScanner(), {} as ExternalContextCreator);
+    const participant = new ConcordatParticipant(
+      {
+        participant: PARTICIPANT,
+        cluster: 'test',
+        postgres: { connectionString: server.url },
+        bus: (namespace) => new MemoryMessageBus(new MemoryBroker({ clock, partitions: 1 }), namespace),
+        beforeConsuming: () => new Promise(() => undefined),
+        beforeConsumingTimeoutMs: 2_000,
+        onFatal: (error) => {
+          fatal = error;
+          throw new Error('a hook that fails, too');
+        },
+        logger: silentLogger,
+      },
+      transport,
+    );
+    const obstacleOf = async (): Promise<string> => {
+      const { ready, consuming, obstacle = '' } = await participant.health();
+      expect([ready, consuming]).toEqual([false, false]);
+      return obstacle;
+    };
+    try {
+      participant.onApplicationBootstrap();
+      expect(await obstacleOf()).toContain('the handlers are not registered yet');
+      transport.listen(() => undefined);
+      await waitFor('the hook is pending', async () => (await obstacleOf()).includes('has not come to an end for'));
+      await waitFor('it is given up', () => fatal !== undefined);
+      expect(fatal).toMatchObject({ code: 'BEFORE_CONSUMING_TIMEOUT', retryable: false });
+      expect(await obstacleOf()).toContain('did not come to an end within 2000 ms');
+    } finally {
+      await participant.beforeApplicationShutdown();
+    }
+  });
+});
 
 describe('a server that is stopped, not dead', () => {
   it('is noticed by what runs and by what begins, and nothing waits for it for ever', async () => {

@@ -30,6 +30,20 @@ export class BranchAbstainsError extends ResourceManagerUnavailableError {
   }
 }
 
+/** The application's `beforeConsuming` did not come to an end in time; it may still be at work, so the process ends. */
+export class BeforeConsumingTimeoutError extends CodedError {
+  readonly code = 'BEFORE_CONSUMING_TIMEOUT';
+  readonly retryable = false;
+
+  constructor(limitMs: number, options?: CodedErrorOptions) {
+    super(
+      `beforeConsuming did not come to an end within ${limitMs} ms, so nothing is consumed; find out what it waits for ` +
+        '(a lock, another server), or raise beforeConsumingTimeoutMs if it needs longer, and start the process again',
+      options,
+    );
+  }
+}
+
 /** The participant is wired wrongly: two handlers for one operation, a name that cannot be used. */
 export class ParticipantConfigurationError extends CodedError {
   readonly code = 'PARTICIPANT_CONFIGURATION';

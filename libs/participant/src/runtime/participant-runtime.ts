@@ -2,6 +2,7 @@ import {
   backoffMs,
   errorMessage,
   fitText,
+  guarded,
   isExactText,
   noFailpoints,
   silentLogger,
@@ -317,11 +318,10 @@ export class ParticipantRuntime<Context> {
   private alert({ code, branch, detail }: Extract<ParticipantEffect, { type: 'alert' }>): void {
     this.recorder.alerts[code]++;
     this.logger.error(`${code}: transaction ${branch.transactionId}, branch ${branch.branchId}: ${detail}`);
-    try {
-      this.options.onAlert?.({ code, branch, detail });
-    } catch (error) {
-      this.logger.error(`onAlert failed: ${errorMessage(error)}`, error);
-    }
+    const { onAlert } = this.options;
+    if (!onAlert) return;
+    const tell = guarded(onAlert, (error) => this.logger.error(`onAlert failed: ${errorMessage(error)}`, error));
+    tell({ code, branch, detail });
   }
 
   /** So that nobody counts on this process, and on what it alone lacks or has, until its announcement expires. */
