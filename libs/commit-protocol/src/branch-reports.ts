@@ -32,13 +32,18 @@ export function withinResultsLimit(reports: readonly BranchReport[]): readonly B
   let remaining: number = LIMITS.resultsBytes;
   return reports.map((report) => {
     if (!report.results) return report;
-    remaining -= jsonLength(report.results);
+    remaining -= jsonBytes(report.results);
     return remaining >= 0 ? report : withoutResults(report);
   });
 }
 
-/** Upper bound of the UTF-8 length of a value's JSON text. */
-function jsonLength(value: readonly JsonValue[]): number {
-  const { length } = JSON.stringify(value);
-  return length * 3 <= LIMITS.resultsBytes ? length : length * 3;
+/** Of a value's JSON text in UTF-8; a half of a surrogate pair has two of the four bytes of its character. */
+function jsonBytes(value: readonly JsonValue[]): number {
+  const text = JSON.stringify(value);
+  let bytes = text.length;
+  for (let place = 0; place < text.length; place++) {
+    const unit = text.charCodeAt(place);
+    if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+  }
+  return bytes;
 }
