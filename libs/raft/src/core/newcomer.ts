@@ -17,6 +17,8 @@ export interface NewcomerOptions {
   readonly members: readonly MemberDescription[];
   /** whether it may found a group with them */
   readonly founds: boolean;
+  /** whether this directory knows of a group already: it is in a term, and a first founding begins before all terms */
+  readonly knowsOfGroup: boolean;
   readonly electionTicks: number;
 }
 
@@ -52,11 +54,15 @@ export function fingerprint(members: readonly MemberDescription[]): number {
  * A group is founded once, by agreement of all: each of its first members is seen with an empty directory and the same
  * list of members, and then the lowest id writes the first entry, with a new group id and the incarnations of all. One
  * node with a past, or one that is missing, and nobody founds anything.
+ *
+ * Whoever has heard of a past never founds a group with that directory, even if all others have lost theirs since: the
+ * core notes it in the term, which is durable. So directories that are lost one after another are no first start.
  */
 export class Newcomer {
   private readonly acquaintances = new Map<NodeId, Acquaintance>();
   private readonly fingerprint: number;
   private ticksToIntroduction: number;
+  private hasHeardOfPast: boolean;
   /** the last message of a leader that was meant for another incarnation of this node is so long ago */
   private missedTicksAgo = Infinity;
   private caller: NodeId | undefined;
@@ -67,7 +73,7 @@ export class Newcomer {
     private readonly log: RaftLog,
   ) {
     const { members, electionTicks } = options;
-    // Whoever has no log may still have voted, as a node that joined once; then it is not named here.
+    this.hasHeardOfPast = options.knowsOfGroup;
     const founds = options.founds && this.isEmpty && members.some(({ nodeId }) => nodeId === addressing.nodeId);
     this.fingerprint = founds ? fingerprint(members) : 0;
     this.ticksToIntroduction = Math.ceil(electionTicks / 2);
@@ -79,7 +85,17 @@ export class Newcomer {
 
   /** 0 when it is not willing to found a group, or not any more. */
   get founders(): number {
-    return this.isEmpty ? this.fingerprint : 0;
+    return this.isEmpty && !this.hasHeardOfPast ? this.fingerprint : 0;
+  }
+
+  /** Whether the group that its directory lacks has a past, as far as anybody ever told. */
+  get knowsOfGroup(): boolean {
+    return this.hasHeardOfPast;
+  }
+
+  /** Whether it would found a group, had it not heard of a past. */
+  get isKeptFromFounding(): boolean {
+    return this.isEmpty && this.hasHeardOfPast && this.fingerprint !== 0;
   }
 
   /** Whether its group goes on with another incarnation of it, as its log or the others' messages say. */
@@ -119,12 +135,14 @@ export class Newcomer {
   /** A message of a leader came that is meant for another incarnation of it. */
   missed(leaderId: NodeId): void {
     this.missedTicksAgo = 0;
+    this.hasHeardOfPast = true;
     this.caller = leaderId;
   }
 
   /** Another one has said who it is. */
   met(message: Introduction | IntroductionReply): void {
     const { from, fromIncarnation: incarnation, groupId, lastLogIndex, founders } = message;
+    if (lastLogIndex > 0) this.hasHeardOfPast = true;
     const before = this.acquaintances.get(from);
     const isTwofold = before !== undefined && before.incarnation !== incarnation && before.ticksAgo <= this.memoryTicks;
     const isReply = message.type === 'introduction-reply';

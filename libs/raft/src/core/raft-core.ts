@@ -111,7 +111,8 @@ export class RaftCore {
     const { incarnation, members = [], founds = false, electionTicks } = options;
     this.addressing = new Addressing(nodeId, incarnation, this.log);
     this.encounters = new Encounters(2 * electionTicks);
-    this.newcomer = new Newcomer({ members, founds, electionTicks }, this.addressing, this.log);
+    const knowsOfGroup = this.currentTerm > 0;
+    this.newcomer = new Newcomer({ members, founds, knowsOfGroup, electionTicks }, this.addressing, this.log);
     this.beNew();
   }
 
@@ -158,7 +159,13 @@ export class RaftCore {
   private onAcquaintance(message: Introduction | IntroductionReply): void {
     if (!this.addressing.isForThisIncarnation(message)) return;
     this.newcomer.met(message);
+    this.noteGroup();
     this.foundIfAgreed();
+  }
+
+  /** A directory that is in a term founds no group any more, whoever loses what and whenever it starts. */
+  private noteGroup(): void {
+    if (this.newcomer.knowsOfGroup && this.currentTerm === 0) this.becomeFollower(BOOTSTRAP_TERM, undefined);
   }
 
   /** All first members are there, and nobody has a past: the group begins. */
@@ -177,7 +184,10 @@ export class RaftCore {
     else this.metStranger(message.from);
     if (isOwnGroup && this.addressing.isForThisIncarnation(message)) return true;
     const isLeaders = message.type === 'append-entries' || message.type === 'snapshot-chunk';
-    if (isOwnGroup && isLeaders && message.term >= this.currentTerm) this.newcomer.missed(message.from);
+    if (isOwnGroup && isLeaders && message.term >= this.currentTerm) {
+      this.newcomer.missed(message.from);
+      this.noteGroup();
+    }
     this.misdirectedCount++;
     return false;
   }

@@ -109,7 +109,10 @@ function obstacleToFounding({ nodeId, newcomer }: Sources): string {
   if (missing.length > 0) reasons.push(`${listed(missing)} was not heard of yet`);
   if (differing.length > 0)
     reasons.push(`${listed(differing)} names other first members: all nodes must be given the same list`);
-  if (unwilling.length > 0) reasons.push(`${listed(unwilling)} is told to join a group, or not to found one`);
+  if (unwilling.length > 0)
+    reasons.push(
+      `${listed(unwilling)} is told to join a group or not to found one, or has heard of a group with a past`,
+    );
   if (twofold.length > 0) reasons.push(`two processes call themselves ${listed(twofold)}`);
   const why = reasons.length > 0 ? reasons.join('; ') : 'all agree, and the first entry is on its way';
   return `the group is not founded yet, for which all its first members must be there with empty directories: ${why}`;
@@ -117,6 +120,11 @@ function obstacleToFounding({ nodeId, newcomer }: Sources): string {
 
 function obstacleToJoining({ nodeId, newcomer }: Sources): string {
   const [past] = pasts(newcomer);
+  if (past === undefined && newcomer.isKeptFromFounding)
+    return (
+      `the directory of node ${nodeId} is empty, and it has heard of a group with a past, so it founds none: start the ` +
+      'other members, or, if a majority of the directories is lost, restore the group from a backup'
+    );
   if (past === undefined)
     return `the directory of node ${nodeId} is empty, and no member of the group was heard of: start the others`;
   return `node ${nodeId} does not belong to the group yet: a leader must add it`;

@@ -23,7 +23,7 @@ describe('RaftNode, membership', () => {
     const joining = await nodes.join(4);
     await nodes.pass(10_000);
     expect(joining.reached[0]).toEqual([1, 2, 3]);
-    expect(joining.node.status()).toMatchObject({ role: 'follower', term: 0, lastIndex: 0, leaderId: undefined });
+    expect(joining.node.status()).toMatchObject({ role: 'follower', term: 1, lastIndex: 0, leaderId: undefined });
   });
 
   it('adds a learner, which gets everything and counts for nothing', async () => {

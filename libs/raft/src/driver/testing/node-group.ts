@@ -77,7 +77,8 @@ export class NodeGroup {
     const { priorities = {}, ...common } = this.options;
     const process = new PausableProcess(this.clock);
     const transport = process.transport(this.network.transport(id));
-    const storage = this.members.get(id)?.storage ?? new MemoryStorage({ clock: this.clock, delayMs: () => 1 });
+    const own = options.storage instanceof MemoryStorage ? options.storage : this.members.get(id)?.storage;
+    const storage = own ?? new MemoryStorage({ clock: this.clock, delayMs: () => 1 });
     const journal = new Journal();
     const fatal: Error[] = [];
     const reached: NodeId[][] = [];
