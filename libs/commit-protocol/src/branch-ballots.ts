@@ -55,6 +55,11 @@ export class BranchBallots {
     return this.acceptors.filter(({ branchId }) => branchId !== this.self.branchId);
   }
 
+  /** Branches that turned out to have lost their votes, in all ballots of this one. */
+  get knownAmnesiacs(): readonly BranchId[] {
+    return [...this.reportedAmnesiacs];
+  }
+
   get hasWork(): boolean {
     return this.isDue || this.waiting.length > 0;
   }

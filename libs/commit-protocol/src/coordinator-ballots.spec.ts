@@ -426,6 +426,34 @@ describe('protocol 6: a branch that has forgotten its vote', () => {
     driver.answer(2, accepted(0)).answer(3, accepted(0));
     expect(driver.applyAll().transaction.decision).toBe('commit');
   });
+
+  it('is known to the leader at once, and stands with the decision in the log', () => {
+    const driver = underBallot().answer(2, accepted(0));
+    driver.answer(1, { type: 'abstains', ballot: round(0) });
+    expect([1, 2].map((branch) => driver.machine?.lossOf(idOf(1, branch)))).toEqual(['abstains', undefined]);
+    expect(driver.alerts).toEqual([]); // its participant announces that its database has changed
+    driver.answer(1, { type: 'abstains', ballot: round(0), dissents: true });
+    expect(driver.machine?.lossOf(idOf(1, 1))).toBe('vote-lost');
+    driver.answer(1, { type: 'abstains', ballot: round(0) });
+    driver.answer(3, accepted(0));
+    expect(decisionIn(driver).losses).toEqual([{ branchId: idOf(1, 1), loss: 'vote-lost' }]);
+    expect(driver.applyAll().transaction.branches.map(({ loss }) => loss)).toEqual(['vote-lost', undefined, undefined]);
+  });
+
+  it('is not believed of another ballot, and a decision without losses says nothing of any', () => {
+    const driver = underBallot().answer(1, { type: 'abstains', ballot: round(7) });
+    driver.answer(2, accepted(0)).answer(3, accepted(0));
+    expect(decisionIn(driver)).not.toHaveProperty('losses');
+  });
+
+  it('is told by the branch that has found it out in its own ballot, of branches of the transaction only', () => {
+    const driver = underBallot().branchesDecidedWithout(3, 'commit', idOf(1, 1), idOf(1, 9), idOf(1, 1));
+    expect(driver.alerts).toEqual([expect.stringContaining('ACCEPTOR_AMNESIA')]);
+    expect(decisionIn(driver).losses).toEqual([{ branchId: idOf(1, 1), loss: 'vote-lost' }]);
+    driver.applyAll().branchesDecidedWithout(2, 'commit', idOf(1, 1), idOf(1, 3)); // late: an alert is left
+    expect(driver.alerts).toHaveLength(2);
+    expect(driver.transaction.branches.map(({ loss }) => loss)).toEqual(['vote-lost', undefined, undefined]);
+  });
 });
 
 describe('protocol 6: a decision of the branches', () => {

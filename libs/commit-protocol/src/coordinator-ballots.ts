@@ -1,9 +1,10 @@
 import { BallotProposer } from './ballot-proposer.js';
 import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, type Acceptor, type Ballot } from './ballot.js';
+import type { BallotAnswer } from './acceptor.js';
 import type { BallotAnswerMessage, BallotRequestMessage } from './messages.js';
-import type { BallotBasis } from './records.js';
-import { acceptorsOf, type TransactionState } from './transaction-state.js';
-import type { Decision } from './types.js';
+import type { BallotBasis, BranchLoss } from './records.js';
+import { acceptorsOf, findBranch, type TransactionState } from './transaction-state.js';
+import type { AcceptorLoss, BranchId, Decision } from './types.js';
 
 /** What is said of a branch that turns out to have forgotten its vote. */
 export const ACCEPTOR_AMNESIA =
@@ -26,7 +27,8 @@ export class CoordinatorBallots {
   private lowestRound: number;
   private readonly acceptedBy = new Set<string>();
   private decided: BallotDecision | undefined;
-  private readonly reportedAmnesiacs = new Set<string>();
+  /** no more than the branches of the transaction */
+  private readonly lost = new Map<BranchId, AcceptorLoss>();
 
   constructor(transaction: TransactionState) {
     this.lowestRound = transaction.preCommit ? transaction.preCommit.round + 1 : FIRST_BALLOT.round;
@@ -83,6 +85,7 @@ export class CoordinatorBallots {
       return true;
     }
     if (!proposer) return false;
+    if (isAbstention(answer, proposer.ballot) && !this.lost.has(branchId)) this.lost.set(branchId, 'abstains');
     const isNews = proposer.onAnswer(branchId, answer);
     if (answer.type === 'accepted' && proposer.hasAccepted(branchId)) this.acceptedBy.add(branchId);
     const { outcome, ballot } = proposer;
@@ -95,15 +98,44 @@ export class CoordinatorBallots {
     return isNews;
   }
 
-  /** Branches that turn out to have forgotten their votes; each is named once by a leader. */
+  /** What is known to have happened to the database of a branch. */
+  lossOf(branchId: BranchId): AcceptorLoss | undefined {
+    return this.lost.get(branchId);
+  }
+
+  /** Of all branches, for the record of the decision. */
+  losses(): BranchLoss[] {
+    return [...this.lost].map(([branchId, loss]) => ({ branchId, loss }));
+  }
+
+  /** Branches that turn out to have lost their votes; each is named once by a leader. */
   newAmnesiacs(): readonly Acceptor[] {
-    const found = (this.proposer?.amnesiacs ?? []).filter(({ branchId }) => !this.reportedAmnesiacs.has(branchId));
-    for (const { branchId } of found) this.reportedAmnesiacs.add(branchId);
-    return found;
+    return this.noteAmnesiacs(this.proposer?.amnesiacs ?? []);
   }
 
   /** The branches decided among themselves. */
   branchesDecided(decision: Decision, toldBy: string): void {
     this.decided ??= { decision, basis: { type: 'branches', toldBy } };
   }
+
+  /** A branch has found in its own ballot that others have lost their votes. @returns those that are news */
+  toldOfAmnesiacs(branchIds: readonly BranchId[], transaction: TransactionState): readonly Acceptor[] {
+    return this.noteAmnesiacs(
+      branchIds.map((branchId) => findBranch(transaction, branchId)).filter((branch) => branch !== undefined),
+    );
+  }
+
+  private noteAmnesiacs(acceptors: readonly Acceptor[]): readonly Acceptor[] {
+    const news: Acceptor[] = [];
+    for (const acceptor of acceptors) {
+      if (this.lost.get(acceptor.branchId) === 'vote-lost') continue;
+      this.lost.set(acceptor.branchId, 'vote-lost');
+      news.push(acceptor);
+    }
+    return news;
+  }
+}
+
+function isAbstention(answer: BallotAnswer, ballot: Ballot): boolean {
+  return answer.type === 'abstains' && compareBallots(answer.ballot, ballot) === 0;
 }

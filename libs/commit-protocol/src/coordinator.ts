@@ -16,7 +16,7 @@ import type {
 import type { BallotBasis, BranchReport, DecideRecord } from './records.js';
 import { acceptorsOf, findBranch, isHazard, type BranchState, type TransactionState } from './transaction-state.js';
 import type { Acceptor, Ballot } from './ballot.js';
-import type { AbortCause, BranchEnd, BranchId, Decision, LeaderEpoch } from './types.js';
+import type { AbortCause, AcceptorLoss, BranchEnd, BranchId, Decision, LeaderEpoch } from './types.js';
 
 /**
  * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no
@@ -69,6 +69,11 @@ export class CoordinatorTransaction {
   /** What the leader knows of a branch's vote beyond the log. */
   reportOf(branchId: BranchId): BranchReport | undefined {
     return this.votes.get(branchId);
+  }
+
+  /** What the leader knows to have happened to a branch's database. */
+  lossOf(branchId: BranchId): AcceptorLoss | undefined {
+    return this.ballots.lossOf(branchId);
   }
 
   /** Every vote the leader has, as a record that decides has them. */
@@ -285,6 +290,7 @@ export class CoordinatorTransaction {
   ): CoordinatorEffect {
     invariant(this.proposing === undefined, 'a leader proposes one record of a transaction at a time');
     this.proposing = 'decide';
+    const losses = this.ballots.losses();
     const record: DecideRecord = {
       type: 'decide',
       transactionId: this.state.transactionId,
@@ -294,6 +300,7 @@ export class CoordinatorTransaction {
       ...(cause && { cause }),
       ...(delegatedEnd && { delegatedEnd }),
       ...(basis && { basis }),
+      ...(losses.length > 0 && { losses }),
     };
     return { type: 'append', record };
   }
@@ -367,7 +374,7 @@ export class CoordinatorTransaction {
     if (!branch || branch.participant !== message.participant || this.state.decision) return [];
     if (!this.state.preCommit) return []; // not asked for: no ballot of the coordinators is open
     const isNews = this.ballots.onAnswer(message);
-    const alerts = this.ballots.newAmnesiacs().map((acceptor) => this.alert(acceptor, ACCEPTOR_AMNESIA));
+    const alerts = this.alertAmnesia(this.ballots.newAmnesiacs());
     return isNews ? [...alerts, ...this.afterBallotNews(now)] : alerts;
   }
 
@@ -380,14 +387,15 @@ export class CoordinatorTransaction {
   private onBranchesDecided(message: BranchesDecidedMessage, now: number): CoordinatorEffect[] {
     const branch = findBranch(this.state, message.branchId);
     if (!branch || branch.participant !== message.participant || this.state.protocol !== '3pc') return [];
+    const alerts = this.alertAmnesia(this.ballots.toldOfAmnesiacs(message.amnesiacs ?? [], this.state));
     if (this.state.decision) {
-      if (this.state.decision === message.decision) return [];
+      if (this.state.decision === message.decision) return alerts;
       return [this.alert(branch, `says that the branches decided ${message.decision}, against the log`)];
     }
     if (message.decision === 'commit' && !this.isUnderBallot())
       return [this.alert(branch, 'says that the branches decided commit, which nobody has proposed')];
     this.ballots.branchesDecided(message.decision, branch.branchId);
-    return this.advance(now);
+    return [...alerts, ...this.advance(now)];
   }
 
   /** A branch that has ended before the log knows the decision was told it by the other branches. */
@@ -492,6 +500,10 @@ export class CoordinatorTransaction {
     if (!this.state.closed) return 'the commit was not requested before the deadline';
     const missing = this.state.branches.filter((branch) => !this.votes.has(branch.branchId));
     return `no vote before the deadline from ${[...new Set(missing.map(({ participant }) => participant))].join(', ')}`;
+  }
+
+  private alertAmnesia(acceptors: readonly Acceptor[]): CoordinatorEffect[] {
+    return acceptors.map((acceptor) => this.alert(acceptor, ACCEPTOR_AMNESIA));
   }
 
   private alert({ branchId, participant }: Acceptor, what: string): CoordinatorEffect {

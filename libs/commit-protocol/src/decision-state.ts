@@ -27,6 +27,7 @@ import {
   findBranch,
   isHazard,
   keepsOpen,
+  takeLosses,
   takeReports,
   transactionFromBegin,
   type ClaimState,
@@ -342,6 +343,7 @@ export class DecisionState {
     if (!delegated && !isDecidedByBallot(transaction, record)) return refuse('BALLOT_UNDECIDED', transaction);
     this.beforeChange(transaction);
     takeReports(transaction, record.reports);
+    takeLosses(transaction, record.losses);
     for (const branch of transaction.branches) {
       const end = delegated ? record.delegatedEnd : endAtDecision(transaction, branch, record);
       if (end) branch.end = end;

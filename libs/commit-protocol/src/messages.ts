@@ -110,6 +110,8 @@ export interface BallotAnswerMessage extends BranchAddress {
 export interface BranchesDecidedMessage extends BranchAddress {
   readonly type: 'branches-decided';
   readonly decision: Decision;
+  /** branches that had lost their votes, as it turned out in the ballots of this branch; absent when there is none */
+  readonly amnesiacs?: readonly BranchId[];
 }
 
 export interface VoteMessage extends BranchAddress {

@@ -240,6 +240,11 @@ const PROPOSER: [string, readonly Step[]][] = [
         ],
       ],
       [answer(2, { type: 'promised', ballot: OWN, dissents: true }), []],
+      [answer(3, { type: 'accepted', ballot: OWN }), []],
+      [
+        answered(ownAccept('commit'), { type: 'accepted', ballot: OWN }),
+        ['to 2: commit', 'to 3: commit', 'to coordinators: branches decided commit, 2 forgot', 'run-commit'],
+      ],
     ],
   ],
   [

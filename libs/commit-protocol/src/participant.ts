@@ -355,7 +355,8 @@ export class ParticipantMachine {
     for (const acceptor of amnesiacs) this.alertAmnesia({ transactionId: address.transactionId, ...acceptor });
     if (decision === undefined) return;
     for (const message of decisionsFor(ballots.others, address.transactionId, decision)) this.send(message);
-    this.send({ ...address, type: 'branches-decided', decision });
+    const lost = ballots.knownAmnesiacs;
+    this.send({ ...address, type: 'branches-decided', decision, ...(lost.length > 0 && { amnesiacs: lost }) });
     this.receiveDecision({ ...address, type: 'decision', decision, attempt: 0 }, branch);
   }
 

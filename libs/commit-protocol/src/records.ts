@@ -2,6 +2,7 @@ import type { JsonValue } from '@concordat/foundation';
 import type { Ballot } from './ballot.js';
 import type {
   AbortCause,
+  AcceptorLoss,
   BranchEnd,
   BranchError,
   BranchId,
@@ -80,6 +81,12 @@ export type BallotBasis =
   | { readonly type: 'ballot'; readonly ballot: Ballot; readonly acceptedBy: readonly BranchId[] }
   | { readonly type: 'branches'; readonly toldBy: BranchId };
 
+/** A branch whose database has lost something that it needs as an acceptor. */
+export interface BranchLoss {
+  readonly branchId: BranchId;
+  readonly loss: AcceptorLoss;
+}
+
 /** The decision. The first one in the log wins; a later one changes nothing and returns the first. */
 export interface DecideRecord {
   readonly type: 'decide';
@@ -93,6 +100,8 @@ export interface DecideRecord {
   readonly delegatedEnd?: BranchEnd;
   /** of a transaction that has a ballot in the log */
   readonly basis?: BallotBasis;
+  /** acceptors whose databases have turned out to have lost their last writes, or to be others than they were */
+  readonly losses?: readonly BranchLoss[];
   readonly at: number;
 }
 

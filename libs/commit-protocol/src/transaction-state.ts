@@ -1,8 +1,9 @@
 import type { JsonValue } from '@concordat/foundation';
 import type { Acceptor, Ballot } from './ballot.js';
-import type { BeginRecord, BranchReport, IdempotencyClaim } from './records.js';
+import type { BeginRecord, BranchLoss, BranchReport, IdempotencyClaim } from './records.js';
 import type {
   AbortCause,
+  AcceptorLoss,
   BranchEnd,
   BranchError,
   BranchId,
@@ -31,6 +32,8 @@ export interface BranchState {
   end?: BranchEnd;
   /** an operator ended it against the decision: it is told this instead */
   ruling?: Decision;
+  /** in three phases, as far as it was known when the transaction was decided */
+  loss?: AcceptorLoss;
   /** an operator gave it up: the transaction may end without it, or in spite of its hazard */
   forgotten?: true;
 }
@@ -140,6 +143,14 @@ export function takeReports(transaction: TransactionState, reports: readonly Bra
     branch.vote = vote;
     if (results) branch.results = results;
     if (error) branch.error = error;
+  }
+}
+
+/** Takes over which acceptors were found to have lost something. */
+export function takeLosses(transaction: TransactionState, losses: readonly BranchLoss[] = []): void {
+  for (const { branchId, loss } of losses) {
+    const branch = findBranch(transaction, branchId);
+    if (branch) branch.loss = loss;
   }
 }
 

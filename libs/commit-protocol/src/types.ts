@@ -73,6 +73,12 @@ export interface BranchError {
  */
 export type BranchEnd = 'committed' | 'aborted' | 'read-only' | 'heuristic-rollback' | 'heuristic-commit';
 
+/**
+ * What a database that has lost its last writes makes of an acceptor in three phases: it has no vote on record, although
+ * every branch had voted; or it abstains, because it may have forgotten what it had promised.
+ */
+export type AcceptorLoss = 'vote-lost' | 'abstains';
+
 /** The place of a leader in history: its term and the log index of the no-op that opened it. */
 export interface LeaderEpoch {
   readonly term: number;

@@ -47,6 +47,12 @@ const largest: ProtocolMessage[] = [
     proposer: acceptors[0]!,
   },
   {
+    type: 'branches-decided',
+    ...ADDRESS,
+    decision: 'commit',
+    amnesiacs: acceptors.map(({ branchId }) => branchId),
+  },
+  {
     type: 'outcome',
     transactionId: idOf(0),
     outcome: 'committed',

@@ -125,7 +125,12 @@ export const messageSchemas = {
     ]),
     proposer: acceptor.optional(),
   }),
-  'branches-decided': z.strictObject({ type: z.literal('branches-decided'), ...branchAddress, decision }),
+  'branches-decided': z.strictObject({
+    type: z.literal('branches-decided'),
+    ...branchAddress,
+    decision,
+    amnesiacs: z.array(id).min(1).max(LIMITS.branches).optional(),
+  }),
   vote: z.strictObject({
     type: z.literal('vote'),
     ...branchAddress,

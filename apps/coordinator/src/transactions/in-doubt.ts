@@ -1,18 +1,19 @@
 import {
   formatGid,
   isHazard,
-  type BranchReport,
+  type AcceptorLoss,
   type BranchState,
   type TransactionState,
 } from '@concordat/commit-protocol';
 import type { TransactionOptions } from './options.js';
 import type { InDoubtItem, PossibleRuling } from './transactions.api.js';
 import type { UnknownOldBranch } from './unknown-old-branches.js';
+import { describeLoss, type LeaderKnowledge } from './view.js';
 
-/** A transaction, and what is known of its votes beyond the log. */
+/** A transaction, and what is known of it beyond the log. */
 export interface KnownTransaction {
   readonly transaction: TransactionState;
-  reportOf(branchId: string): BranchReport | undefined;
+  readonly beyond?: LeaderKnowledge | undefined;
 }
 
 type Finding = Pick<InDoubtItem, 'state' | 'reason' | 'rulings'>;
@@ -41,7 +42,7 @@ export function inDoubtOf(
     if (!isListed(known, branch, now - since >= inDoubtAfterMs)) continue;
     const { branchId, participant } = branch;
     const gid = formatGid(cluster, transactionId, branchId);
-    const finding = describe(known.transaction, branch);
+    const finding = describe(known.transaction, branch, branch.loss ?? known.beyond?.lossOf(branchId));
     items.push({ transactionId, branchId, participant, gid, since: new Date(since).toISOString(), ...finding });
   }
   return items;
@@ -94,7 +95,7 @@ function isListed(known: KnownTransaction, { branchId, end, forgotten, vote }: B
   if (forgotten) return false;
   if (end !== undefined || !late) return isHazard(end);
   if (isLeftToIt(known.transaction)) return true;
-  return (vote ?? known.reportOf(branchId)?.vote) === 'yes';
+  return (vote ?? known.beyond?.reportOf(branchId)?.vote) === 'yes';
 }
 
 /** Whether the only branch decides, and has not told how. */
@@ -102,12 +103,21 @@ function isLeftToIt({ decision, delegatedTo }: TransactionState): boolean {
   return delegatedTo !== undefined && decision === undefined;
 }
 
-function describe(transaction: TransactionState, { end, ruling, participant }: BranchState): Finding {
+function describe(transaction: TransactionState, branch: BranchState, loss: AcceptorLoss | undefined): Finding {
+  const { end, ruling, participant } = branch;
   if (end === 'heuristic-rollback' || end === 'heuristic-commit') {
-    const by = ruling === undefined ? 'somebody ended the prepared branch by hand' : 'an operator ended the branch';
-    return { state: end, reason: `${by}, against the decision to ${transaction.decision!}`, rulings: [FORGET] };
+    const reason = `${hazardBy(branch, loss)}, against the decision to ${transaction.decision!}`;
+    return { state: end, reason, rulings: [FORGET] };
   }
-  return { state: 'in-doubt', ...describeDoubt(transaction, participant, ruling) };
+  const { reason, rulings } = describeDoubt(transaction, participant, ruling);
+  return { state: 'in-doubt', reason: loss ? `${reason}; the branch ${describeLoss(loss)}` : reason, rulings };
+}
+
+function hazardBy({ end, ruling, participant }: BranchState, loss: AcceptorLoss | undefined): string {
+  if (ruling !== undefined) return 'an operator ended the branch';
+  const byHand = 'somebody ended the prepared branch by hand';
+  if (end === 'heuristic-commit') return byHand;
+  return loss ? `the database of ${participant} has lost the branch` : `${byHand}, or its database has lost it`;
 }
 
 function describeDoubt(

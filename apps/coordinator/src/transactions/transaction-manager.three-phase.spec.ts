@@ -125,6 +125,59 @@ describe('three phases', () => {
     expect(answer.error ?? answer.value?.transaction).toMatchObject({ outcome: 'aborted', reason: 'BRANCHES_DECIDED' });
   });
 
+  it('shows whose database has lost its vote or abstains, from when it is heard of, and for good', async () => {
+    const harness = new Harness();
+    const answer = await preCommitted(harness);
+    const [transaction] = harness.log.state.openTransactions();
+    const { transactionId } = transaction!;
+    const [first, second, third] = harness.bus.of('ballot-request');
+    const ballot = { round: 0, proposer: 0 };
+    say(harness, first!, { type: 'abstains', ballot, dissents: true });
+    say(harness, second!, { type: 'abstains', ballot });
+    await harness.pass(DEFAULT_TRANSACTION_OPTIONS.inDoubtAfterMs);
+    const warnings = [
+      expect.stringMatching(new RegExp(`^ACCEPTOR_AMNESIA: branch ${first!.branchId} of bank-a has no vote`)),
+      expect.stringMatching(new RegExp(`^DATABASE_CHANGED: branch ${second!.branchId} of bank-b abstains`)),
+    ];
+    expect((await harness.manager.get(transactionId, 'linearizable')).value).toMatchObject({
+      status: 'precommitted',
+      warnings,
+    });
+    const { value: items } = await harness.manager.inDoubt('linearizable');
+    expect(items.map(({ reason }) => reason)).toEqual([
+      expect.stringContaining('is not decided yet; the branch has no vote on record'),
+      expect.stringContaining('is not decided yet; the branch abstains'),
+      'voted yes; the transaction is not decided yet',
+    ]);
+    expect(harness.alerts).toHaveLength(1);
+
+    say(harness, second!, { type: 'accepted', ballot }); // an operator has ended the abstention
+    say(harness, third!, { type: 'accepted', ballot });
+    await harness.settle();
+    expect(answer.value?.transaction ?? 'unanswered').toMatchObject({ decision: 'commit', warnings });
+    harness.log.follow();
+    expect((await harness.manager.get(transactionId, 'stale')).value.warnings).toEqual(warnings);
+  });
+
+  it('says that the database has lost a branch that is told to commit and is not there', async () => {
+    const harness = new Harness();
+    await preCommitted(harness);
+    const requests = harness.bus.of('ballot-request');
+    const ballot = { round: 0, proposer: 0 };
+    say(harness, requests[0]!, { type: 'abstains', ballot, dissents: true });
+    for (const request of requests.slice(1)) say(harness, request, { type: 'accepted', ballot });
+    await harness.settle();
+    const { transactionId, branchId, participant } = requests[0]!;
+    harness.manager.onReply({ type: 'done', transactionId, branchId, participant, end: 'heuristic-rollback' });
+    await harness.pass(1_000);
+    expect((await harness.manager.inDoubt('linearizable')).value).toMatchObject([
+      {
+        state: 'heuristic-rollback',
+        reason: 'the database of bank-a has lost the branch, against the decision to commit',
+      },
+    ]);
+  });
+
   it('does not believe in a commit that nobody has proposed', async () => {
     const harness = new Harness();
     harness.watch(harness.execute(THREE));

@@ -23,7 +23,7 @@ import type {
   TransactionView,
 } from './transactions.api.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
-import { statusOf, transactionView } from './view.js';
+import { statusOf, transactionView, type LeaderKnowledge } from './view.js';
 
 /** Ended or open transactions that one page of a filtered list looks at, at most. */
 const MAXIMUM_SCANNED = 20_000;
@@ -38,7 +38,6 @@ const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
 const MISSED_EVENTS = 500;
 const MISSED_BYTES = 512 * 1024;
 const ALL_EVENTS = (): boolean => true;
-const NONE = (): undefined => undefined;
 const ALL_THAT_FIT: InDoubtQuery = { limit: 500 };
 
 export interface QueryDependencies {
@@ -55,7 +54,7 @@ export interface QueryDependencies {
  * Answers questions about transactions, on any node, from what the log has applied there. A linearizable answer waits
  * for a read barrier first; then it holds everything that any node has answered before it was asked for.
  *
- * Only votes that are being collected stand in no log yet. While a transaction is closed and not decided the leader
+ * Only what is heard of branches before the decision stands in no log yet: votes, and losses of databases. While a transaction is closed and not decided the leader
  * shows those, too; any other node says that the leader knows more.
  */
 export class TransactionQueries {
@@ -157,10 +156,7 @@ export class TransactionQueries {
   }
 
   view(transaction: TransactionState): TransactionView {
-    const machine = isCollecting(transaction)
-      ? this.dependencies.session()?.machineOf(transaction.transactionId)
-      : undefined;
-    return transactionView(transaction, machine && ((branchId) => machine.reportOf(branchId)));
+    return transactionView(transaction, this.beyond(transaction));
   }
 
   /** To be thrown about a transaction that is not there. */
@@ -181,12 +177,11 @@ export class TransactionQueries {
   }
 
   private known(transaction: TransactionState): KnownTransaction {
-    const machine = isCollecting(transaction)
-      ? this.dependencies.session()?.machineOf(transaction.transactionId)
-      : undefined;
-    return machine
-      ? { transaction, reportOf: (branchId) => machine.reportOf(branchId) }
-      : { transaction, reportOf: NONE };
+    return { transaction, beyond: this.beyond(transaction) };
+  }
+
+  private beyond(transaction: TransactionState): LeaderKnowledge | undefined {
+    return isCollecting(transaction) ? this.dependencies.session()?.machineOf(transaction.transactionId) : undefined;
   }
 
   private isCollectedElsewhere(transaction: TransactionState): boolean {

@@ -1,5 +1,6 @@
 import {
   FEWEST_USEFUL_ACCEPTORS,
+  type AcceptorLoss,
   type BranchReport,
   type BranchState,
   type RulingState,
@@ -14,8 +15,11 @@ import type {
   TransactionView,
 } from './transactions.api.js';
 
-/** What a leader knows beyond the log: votes that no decision has recorded yet. */
-export type ReportLookup = (branchId: string) => BranchReport | undefined;
+/** What a leader knows beyond the log: votes, and losses of databases, that no decision has recorded yet. */
+export interface LeaderKnowledge {
+  reportOf(branchId: string): BranchReport | undefined;
+  lossOf(branchId: string): AcceptorLoss | undefined;
+}
 
 export function statusOf(transaction: TransactionState): TransactionStatus {
   if (transaction.outcome === 'mixed') return 'mixed';
@@ -26,7 +30,7 @@ export function statusOf(transaction: TransactionState): TransactionStatus {
 }
 
 /** A transaction as the REST interface shows it. */
-export function transactionView(transaction: TransactionState, reportOf?: ReportLookup): TransactionView {
+export function transactionView(transaction: TransactionState, beyond?: LeaderKnowledge): TransactionView {
   const { cause } = transaction;
   return {
     id: transaction.transactionId,
@@ -44,9 +48,9 @@ export function transactionView(transaction: TransactionState, reportOf?: Report
           ...(cause.participantCode !== undefined && { participantCode: cause.participantCode }),
         },
       }),
-    branches: transaction.branches.map((branch) => branchView(transaction, branch, reportOf?.(branch.branchId))),
+    branches: transaction.branches.map((branch) => branchView(transaction, branch, beyond?.reportOf(branch.branchId))),
     metadata: transaction.metadata,
-    warnings: warningsOf(transaction),
+    warnings: warningsOf(transaction, beyond),
     rulings: (transaction.rulings ?? []).map(rulingView),
     createdAt: isoTime(transaction.createdAt),
     deadline: isoTime(transaction.deadline),
@@ -56,13 +60,37 @@ export function transactionView(transaction: TransactionState, reportOf?: Report
   };
 }
 
-/** What the client should know about what it asked for; the branches count once their set is fixed. */
-function warningsOf({ protocol, closed, branches, delegatedTo }: TransactionState): string[] {
+/** What the client should know about what it asked for, and the operator about what came of it. */
+function warningsOf(transaction: TransactionState, beyond?: LeaderKnowledge): string[] {
+  return [...warningsOfSize(transaction), ...warningsOfLosses(transaction, beyond)];
+}
+
+/** The branches count once their set is fixed. */
+function warningsOfSize({ protocol, closed, branches, delegatedTo }: TransactionState): string[] {
   if (protocol !== '3pc' || !closed || branches.length === 0 || branches.length >= FEWEST_USEFUL_ACCEPTORS) return [];
   const instead = delegatedTo === undefined ? 'it blocks as 2pc does' : 'its only branch commits in one phase';
   return [
     `3pc survives the loss of all coordinators with ${FEWEST_USEFUL_ACCEPTORS} branches or more; with ${branches.length}, ${instead}`,
   ];
+}
+
+function warningsOfLosses({ branches }: TransactionState, beyond?: LeaderKnowledge): string[] {
+  return branches.flatMap(({ branchId, participant, loss: known }) => {
+    const loss = known ?? beyond?.lossOf(branchId);
+    return loss === undefined ? [] : [`${lossCode(loss)}: branch ${branchId} of ${participant} ${describeLoss(loss)}`];
+  });
+}
+
+/** As the participant's own alert is called. */
+function lossCode(loss: AcceptorLoss): string {
+  return loss === 'vote-lost' ? 'ACCEPTOR_AMNESIA' : 'DATABASE_CHANGED';
+}
+
+/** What a branch's database did to it as an acceptor: the rest of a sentence. */
+export function describeLoss(loss: AcceptorLoss): string {
+  return loss === 'vote-lost'
+    ? 'has no vote on record, although all had voted: its database has lost writes'
+    : 'abstains: its database was restored or has failed over, and may have lost what it had promised';
 }
 
 export function rulingView({ at, ...ruling }: RulingState): RulingView {

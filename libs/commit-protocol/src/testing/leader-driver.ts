@@ -157,6 +157,13 @@ export class LeaderDriver {
     return this.handle({ type: 'ballot-answer', message: { type: 'ballot-answer', ...address, answer } });
   }
 
+  /** A branch has found in its own ballot what the branches decide, and that others have lost their votes. */
+  branchesDecidedWithout(branch: number, decision: Decision, ...amnesiacs: string[]): this {
+    const address = { transactionId: this.transactionId, branchId: idOf(1, branch) };
+    const told = { ...address, participant: `bank-${branch}`, decision, amnesiacs };
+    return this.handle({ type: 'branches-decided', message: { type: 'branches-decided', ...told } });
+  }
+
   /** A branch says what the branches decided among themselves. */
   branchesDecided(branch: number, decision: Decision, participant = `bank-${branch}`): this {
     const address = { transactionId: this.transactionId, branchId: idOf(1, branch), participant };

@@ -114,8 +114,12 @@ function sendText(sent: Extract<ParticipantEffect, { type: 'send' }>['message'])
     case 'decision':
       return `to ${numberOf(sent.branchId)}: ${sent.decision}`;
     case 'branches-decided':
-      return `to coordinators: branches decided ${sent.decision}`;
+      return `to coordinators: branches decided ${sent.decision}${forgotText(sent.amnesiacs)}`;
   }
+}
+
+function forgotText(amnesiacs: readonly string[] | undefined): string {
+  return amnesiacs ? `, ${amnesiacs.map(numberOf).join(' ')} forgot` : '';
 }
 
 /** An event, and the effects it must have, in short. */
