@@ -67,7 +67,7 @@ export class ModelledAcceptor {
       }
       if (!row && (prepared || ledger?.outcome === 'committed')) return { answer: 'unknown' };
       if (row && !isSameAcceptorSet(row.acceptors, acceptors)) return { answer: 'refused' };
-      const step = stepAcceptor(row ?? UNVOTED, request);
+      const step = stepAcceptor(row ?? UNVOTED, request, ledger?.outcome === 'committed');
       if (step.type !== 'answer') return { answer: 'refused' };
       const before = row ?? rowOf(branch, acceptors, { vote: 'no', results: [] });
       await session.saveAcceptor(branchId, { ...before, ...ballotsOf(step.state) });

@@ -27,7 +27,13 @@ export type BallotRequest =
   | { readonly type: 'accept'; readonly ballot: Ballot; readonly value: Decision };
 
 export type BallotAnswer =
-  | (Dissent & { readonly type: 'promised'; readonly ballot: Ballot; readonly accepted?: AcceptedValue | undefined })
+  | (Dissent & {
+      readonly type: 'promised';
+      readonly ballot: Ballot;
+      readonly accepted?: AcceptedValue | undefined;
+      /** its work is committed: it was told so, or somebody did it by hand */
+      readonly committed?: true | undefined;
+    })
   | (Dissent & { readonly type: 'accepted'; readonly ballot: Ballot })
   /** it has promised a higher one */
   | (Dissent & { readonly type: 'outbid'; readonly ballot: Ballot; readonly promised: Ballot })
@@ -65,8 +71,10 @@ const SECOND_ROUND: Ballot = { round: 1, proposer: COORDINATOR_PROPOSER };
  * One that has not voted votes `no` with its answer, and is an acceptor like the others from then on. It does not accept
  * the first ballot, which rests on every vote and asks for no promises: by outbidding it, it has the coordinators ask
  * a majority what was accepted.
+ *
+ * @param isCommitted whether its work is committed: it says so with its promise, and the proposer knows when that counts
  */
-export function stepAcceptor(state: AcceptorState, request: BallotRequest): AcceptorStep {
+export function stepAcceptor(state: AcceptorState, request: BallotRequest, isCommitted = false): AcceptorStep {
   const { ballot } = request;
   if (state.decision) return { type: 'answer', state, answer: { type: 'decided', decision: state.decision } };
   if (ballot.round - (state.promised?.round ?? 0) > LONGEST_JUMP) return { type: 'refuse' };
@@ -80,7 +88,7 @@ export function stepAcceptor(state: AcceptorState, request: BallotRequest): Acce
     return {
       type: 'answer',
       state: { ...own, promised: ballot },
-      answer: { type: 'promised', ballot, accepted: own.accepted, ...dissent },
+      answer: { type: 'promised', ballot, accepted: own.accepted, ...(isCommitted && { committed: true }), ...dissent },
     };
   return {
     type: 'answer',

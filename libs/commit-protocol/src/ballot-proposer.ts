@@ -27,6 +27,8 @@ export class BallotProposer {
   private readonly acceptances = new Set<BranchId>();
   /** those that have no vote */
   private readonly dissenters = new Set<BranchId>();
+  /** those whose work is committed */
+  private readonly committed = new Set<BranchId>();
   private isCommitAccepted = false;
   private value: Decision | undefined;
   private result: BallotOutcome = { type: 'open' };
@@ -95,6 +97,7 @@ export class BallotProposer {
         this.result = { type: 'outbid', by: answer.promised };
         return true;
       case 'promised':
+        if (answer.committed) this.committed.add(from);
         return this.onPromise(from, answer.accepted);
       case 'accepted':
         return this.onAcceptance(from);
@@ -119,18 +122,20 @@ export class BallotProposer {
     return true;
   }
 
-  /**
-   * A majority, so that no lower ballot is accepted by one any more. What may have been accepted before must be told by
-   * so many that every majority has one of them, and one that is known to have lost its vote tells nothing of that.
-   * When all have answered nobody is left who could tell more: what the forgetful had accepted or carried out is lost
-   * with their votes, which came before it, and no other branch knows of a decision.
-   */
+  /** A majority, so that no lower ballot is accepted by one any more; and enough that remember, or all there are. */
   private hasHeardEnough(): boolean {
-    const majority = majorityOf(this.acceptors.length);
-    if (this.promises.size < majority) return false;
-    if (!this.isEveryVoteKnown || this.promises.size === this.acceptors.length) return true;
+    if (this.promises.size < majorityOf(this.acceptors.length)) return false;
+    return this.hasEnoughMemory() || this.promises.size === this.acceptors.length;
+  }
+
+  /**
+   * Whether what may have been accepted before is told by so many that every majority has one of them. One that is known
+   * to have lost its vote tells nothing of that.
+   */
+  private hasEnoughMemory(): boolean {
+    if (!this.isEveryVoteKnown) return true;
     const trusted = [...this.promises.keys()].filter((branchId) => !this.dissenters.has(branchId));
-    return trusted.length > this.acceptors.length - majority;
+    return trusted.length > this.acceptors.length - majorityOf(this.acceptors.length);
   }
 
   private safeValue(): Decision {
@@ -138,7 +143,17 @@ export class BallotProposer {
     for (const accepted of this.promises.values()) {
       if (accepted && (!highest || compareBallots(accepted.ballot, highest.ballot) > 0)) highest = accepted;
     }
-    return highest?.value ?? 'abort';
+    return highest?.value ?? this.valueOfNothingAccepted();
+  }
+
+  /**
+   * When all have answered and most have lost their votes, nobody is left who could tell more of what was accepted. What
+   * the forgetful had carried out is lost with their votes, which came before it. But another one may have carried out a
+   * commit that only they had accepted, and with a majority that remembers that proves nothing, as somebody may have done
+   * it by hand. Without one it is all that is left of a decision, which must not change.
+   */
+  private valueOfNothingAccepted(): Decision {
+    return !this.hasEnoughMemory() && this.committed.size > 0 ? 'commit' : 'abort';
   }
 
   private onAcceptance(from: BranchId): boolean {

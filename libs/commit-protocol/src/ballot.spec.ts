@@ -192,6 +192,7 @@ describe('a proposer', () => {
     const told = (accepted?: AcceptedValue): BallotAnswer => ({ type: 'promised', ballot: own, accepted });
     const dissent: BallotAnswer = { type: 'promised', ballot: own, dissents: true };
     const committed = told({ ballot: FIRST_BALLOT, value: 'commit' });
+    const carriedOut: BallotAnswer = { type: 'promised', ballot: own, committed: true };
     const valueOf = (proposer: BallotProposer): unknown => {
       const [first] = proposer.requests();
       return first?.request.type === 'accept' ? first.request.value : 'asks for promises';
@@ -292,6 +293,28 @@ describe('a proposer', () => {
         true,
         'commit',
         ['a', 'c'],
+      ],
+      [
+        'by what the last of them that remembers has carried out: only the others had accepted it',
+        [
+          ['a', dissent],
+          ['b', carriedOut],
+          ['c', dissent],
+        ],
+        true,
+        'commit',
+        ['a', 'c'],
+      ],
+      [
+        'and not by that where enough remember: somebody may have committed it by hand',
+        [
+          ['a', dissent],
+          ['b', carriedOut],
+          ['c', told()],
+        ],
+        true,
+        'abort',
+        ['a'],
       ],
     ])('%s', (_what, answers, isEveryVoteKnown, value, amnesiacs) => {
       const proposer = new BallotProposer(own, acceptors, { isEveryVoteKnown });

@@ -116,6 +116,7 @@ export const messageSchemas = {
         type: z.literal('promised'),
         ballot,
         accepted: z.strictObject({ ballot, value: decision }).optional(),
+        committed: z.literal(true).optional(),
         dissents,
       }),
       z.strictObject({ type: z.literal('accepted'), ballot, dissents }),

@@ -151,7 +151,7 @@ export class AcceptorDatabase extends BranchDatabase {
   }
 
   protected stepRow(state: AcceptorState, request: BallotRequest): ReturnType<typeof stepAcceptor> {
-    return stepAcceptor(state, request);
+    return stepAcceptor(state, request, this.ledger === 'committed');
   }
 
   protected keep(state: AcceptorState, _answer: BallotAnswer): void {

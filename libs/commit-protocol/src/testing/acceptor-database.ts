@@ -105,7 +105,7 @@ export class AcceptorDatabase {
     if (this.isDecided) return { type: 'decided', decision: 'abort' };
     if (!this.row && (this.isPrepared || this.ledger === 'committed')) return undefined; // its vote may be on its way
     if (this.row && !isSameAcceptorSet(acceptors, this.row.acceptors)) return undefined;
-    const step = stepAcceptor(this.row?.state ?? newState(undefined), request);
+    const step = stepAcceptor(this.row?.state ?? newState(undefined), request, this.ledger === 'committed');
     if (step.type !== 'answer') return undefined;
     this.row = { acceptors, state: step.state };
     if (step.state.vote !== 'no') return step.answer;

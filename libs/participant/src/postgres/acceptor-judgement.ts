@@ -53,7 +53,7 @@ export function judgeRequest(
   // In two phases, or its participant died before the vote was on record: there it may still vote yes.
   if (!acceptor && (trace.prepared || trace.ledger?.outcome === 'committed')) return { type: 'say', answer: 'unknown' };
   if (acceptor && !isSameAcceptorSet(acceptor.acceptors, acceptors)) return { type: 'say', answer: 'refused' };
-  const step = stepAcceptor(stateOf(acceptor), request);
+  const step = stepAcceptor(stateOf(acceptor), request, trace.ledger?.outcome === 'committed');
   if (step.type === 'refuse') return { type: 'say', answer: 'refused' };
   const { state, answer } = step;
   return { type: 'save-and-say', state, answer, isRefusal: state.vote === 'no' && !isRolledBack(trace) };

@@ -177,6 +177,7 @@ describe('a branch that is asked in a ballot', () => {
       type: 'promised',
       ballot: at(2),
       accepted: { ballot: at(0, 0), value: 'commit' },
+      committed: true,
     });
     expect(await ask(branch, accept(at(2), 'commit'))).toEqual({ type: 'accepted', ballot: at(2) });
   });
