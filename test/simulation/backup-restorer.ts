@@ -1,11 +1,13 @@
 import { randomChance, randomInteger, randomItem, UuidV7Generator, type SeededRandom } from '@concordat/foundation';
-import { formatGid } from '@concordat/commit-protocol';
+import { formatGid, type Decision } from '@concordat/commit-protocol';
 import { CLUSTER } from './cluster.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import type { World } from './world.js';
 
 const MAXIMUM_LOOKS = 40;
 const ANCIENT_MS = 3_600_000;
+/** Transactions that an earlier group leaves behind, at most. */
+const MAXIMUM_LEFT = 3;
 
 /**
  * Restores databases from backups. Only at moments at which nothing is lost that anybody was promised, so that all
@@ -13,7 +15,7 @@ const ANCIENT_MS = 3_600_000;
  * of a backup of long ago, branches that are older than what the coordinators remember: those are the operator's.
  */
 export class BackupRestorer {
-  readonly counts = { restored: 0, ancient: 0, earlier: 0 };
+  readonly counts = { restored: 0, ancient: 0, earlier: 0, carriedOut: 0 };
   private ancient = 0;
 
   /** @param later does something after a while unless everything was healed before */
@@ -63,35 +65,55 @@ export class BackupRestorer {
   private bringBackAncient(database: ModelledDatabase): void {
     const { world } = this;
     if (!world.checker.hasExpired || !database.isUp) return;
-    this.bringBack(database, world.checker.watermark - ANCIENT_MS);
+    const ids = new UuidV7Generator(() => world.checker.watermark - ANCIENT_MS, this.random);
+    const decision = randomChance(this.random, 0.5) ? 'commit' : 'abort';
+    this.bringBack(database, { transactionId: ids.next(), branchId: ids.next(), decision });
   }
 
   /**
-   * Branches that were prepared before the group was born, by an earlier one that lost its data a moment or an hour
-   * ago: as much as anybody else's, their transactions are the operator's.
+   * Transactions of an earlier group that lost its data a moment or an hour before this one is born. At least one branch
+   * of each is still prepared; its siblings may have ended by the decision, which nobody remembers any more. As much as
+   * anybody else's that is old, they are the operator's.
    */
   leaveByEarlierGroup(): void {
-    for (const database of this.world.databases) {
-      if (!randomChance(this.random, 0.5)) continue;
-      const agoMs = randomItem(this.random, [1, 1_000, ANCIENT_MS]);
+    const { random, world } = this;
+    const agoMs = randomItem(random, [1, 1_000, ANCIENT_MS]);
+    for (let left = randomInteger(random, 1, MAXIMUM_LEFT); left > 0; left--) {
       this.counts.earlier++;
-      this.bringBack(database, this.world.clock.now() - agoMs);
+      this.leave(world.clock.now() - agoMs, randomChance(random, 0.5) ? 'commit' : 'abort');
     }
   }
 
-  private bringBack(database: ModelledDatabase, begunAt: number): void {
+  private leave(begunAt: number, decision: Decision): void {
     const { random, world } = this;
     const ids = new UuidV7Generator(() => begunAt, random);
     const transactionId = ids.next();
-    const branchId = ids.next();
+    const count = randomInteger(random, 1, world.databases.length);
+    const first = randomInteger(random, 0, world.databases.length - 1);
+    for (let place = 0; place < count; place++) {
+      const database = world.databases[(first + place) % world.databases.length]!;
+      const gid = this.bringBack(database, { transactionId, branchId: ids.next(), decision });
+      if (place === 0 || gid === undefined || randomChance(random, 0.4)) continue;
+      this.counts.carriedOut++;
+      if (decision === 'commit') database.commitPrepared(gid);
+      else database.rollbackPrepared(gid);
+    }
+  }
+
+  /** @returns its gid, when it is prepared now */
+  private bringBack(
+    database: ModelledDatabase,
+    branch: { readonly transactionId: string; readonly branchId: string; readonly decision: Decision },
+  ): string | undefined {
+    const { random, world } = this;
     const account = randomItem(random, [...database.balances.keys()]);
     const movement = { intent: `ancient-${++this.ancient}`, account, amount: randomInteger(random, 1, 9) };
-    const decision = randomChance(random, 0.5) ? 'commit' : 'abort';
-    const known = { transactionId, branchId, participant: database.name, decision, movement } as const;
-    const gid = formatGid(CLUSTER, transactionId, branchId);
-    if (!database.bringBack(gid, known)) return;
+    const known = { ...branch, participant: database.name, movement };
+    const gid = formatGid(CLUSTER, branch.transactionId, branch.branchId);
+    if (!database.bringBack(gid, known)) return undefined;
     this.counts.ancient++;
     world.checker.remembers(known);
-    world.trace.event(() => `${database.name} brings back ${gid}, which was to ${decision} long ago`);
+    world.trace.event(() => `${database.name} brings back ${gid}, which was to ${branch.decision} long ago`);
+    return gid;
   }
 }

@@ -2,12 +2,13 @@ import { randomInteger, randomItem, type SeededRandom } from '@concordat/foundat
 import type { ParticipantLimits } from '@concordat/participant';
 import type { TransactionOptions } from '../../apps/coordinator/src/index.js';
 
-export const FAMILIES = ['storm', 'endurance'] as const;
+export const FAMILIES = ['storm', 'endurance', 'refounded'] as const;
 
 /**
  * A storm is half a minute in which everything happens at once. Endurance is two hours of a system that has little
  * to do and much time: outages that last longer than the retention, members that come back after minutes, messages
- * that were long on their way, and calm in between, in which everything must end.
+ * that were long on their way, and calm in between, in which everything must end. Refounded is a storm over a group that
+ * is new because an earlier one lost all its data, and finds prepared what that one had begun.
  */
 export type Family = (typeof FAMILIES)[number];
 
@@ -100,13 +101,24 @@ function drawEndurance(random: SeededRandom): Pace {
   };
 }
 
-/** Every so many-th seed is one of endurance; an odd number, so that two workers get as many of them. */
+const REFOUNDED: Pace = { ...STORM, family: 'refounded' };
+
+/** Every so many-th seed is one of endurance, or of a group founded anew; odd numbers, so that two workers get as many. */
 const ENDURANCE_EVERY = 7;
+const REFOUNDED_EVERY = 13;
 
 export function familyOf(seed: number): Family {
-  return seed % ENDURANCE_EVERY === 0 ? 'endurance' : 'storm';
+  if (seed % ENDURANCE_EVERY === 0) return 'endurance';
+  return seed % REFOUNDED_EVERY === 0 ? 'refounded' : 'storm';
 }
 
 export function drawPace(family: Family, random: SeededRandom): Pace {
-  return family === 'storm' ? STORM : drawEndurance(random);
+  switch (family) {
+    case 'storm':
+      return STORM;
+    case 'refounded':
+      return REFOUNDED;
+    case 'endurance':
+      return drawEndurance(random);
+  }
 }

@@ -82,7 +82,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   const unhandled = (error: unknown): void => world.checker.violate(`a promise was left alone with ${describe(error)}`);
   process.on('unhandledRejection', unhandled);
   try {
-    if (!isCalm && randomChance(random, 0.15)) injector.backups.leaveByEarlierGroup();
+    if (!isCalm && (family === 'refounded' || randomChance(random, 0.15))) injector.backups.leaveByEarlierGroup();
     world.boot();
     operator.run().catch(unexpected);
     for (const client of clients) client.run().catch(unexpected);

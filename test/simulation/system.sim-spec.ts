@@ -55,6 +55,13 @@ describe('the whole system in one process', () => {
     expect(Math.min(...['restored', 'ancient'].map((kind) => backups[kind] ?? 0))).toBeGreaterThan(0);
   });
 
+  it('has founded groups over what an earlier one had left prepared, and carried out elsewhere', () => {
+    if (SEEDS < 100) return;
+    const { backups, rulings } = result.totals;
+    expect(Math.min(backups['earlier'] ?? 0, backups['carriedOut'] ?? 0)).toBeGreaterThan(0);
+    expect(rulings['unknown-old']).toBeGreaterThan(0);
+  });
+
   it('has put aside what another cluster said', () => {
     if (SEEDS < 10) return;
     const { said = 0, putAside = 0 } = result.totals.strangers;

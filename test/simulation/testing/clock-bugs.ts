@@ -83,5 +83,6 @@ export const CLOCK_BUGS: readonly InjectedBug[] = [
     what: 'A group that has lost its data says of what it does not know that it never was.',
     rule: 'section Time: the watermark starts at the birth of the group',
     by: { edits: [{ file: STATE, find: 'this.raiseWatermark(at);', replace: '' }] },
+    seeds: { family: 'refounded' },
   },
 ];
