@@ -174,10 +174,16 @@ async function askTheForgetful(lab: ScenarioLab, transactionId: string): Promise
   narration.expectation(
     `${FORGETFUL} says that it has no vote, and abstains; ${ASKER} reports it, and decides nothing`,
   );
-  await until(`${ASKER} has reported`, BALLOT_TIMEOUT_MS, async () => (await metricOf(lab, ASKER, AMNESIA)) > 0);
-  const ended = async (): Promise<boolean> => (await outcomeAt(lab, ASKER, transactionId)) !== 'prepared';
-  if (await waitUntil(ended, { timeoutMs: WATCH_MS }))
-    throw new LabError(`${ASKER} has ended its branch on the word of a database that has forgotten.`);
+  const hasReported = async (): Promise<boolean> => (await metricOf(lab, ASKER, AMNESIA)) > 0;
+  const hasEnded = async (): Promise<boolean> => (await outcomeAt(lab, ASKER, transactionId)) !== 'prepared';
+  const isAnswered = async (): Promise<boolean> => (await hasReported()) || (await hasEnded());
+  await until(`${ASKER} has reported, or ended its branch`, BALLOT_TIMEOUT_MS, isAnswered);
+  const endedEarly = await waitUntil(hasEnded, { timeoutMs: WATCH_MS });
+  const problems = endedEarly
+    ? [`committed at ${KEEPER}, and ${await outcomeAt(lab, ASKER, transactionId)} at ${ASKER} on its word`]
+    : [];
+  lab.check('a database that has forgotten decides nothing', problems, `${ASKER} waits for a majority`);
+  if (endedEarly) throw new LabError(`${ASKER} has ended its branch on the word of a database that has forgotten.`);
   narration.observation(`ACCEPTOR_AMNESIA at ${ASKER}, of ${FORGETFUL}; its branch is still prepared`);
 }
 
