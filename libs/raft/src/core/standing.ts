@@ -123,7 +123,8 @@ function obstacleToJoining({ nodeId, newcomer }: Sources): string {
   if (past === undefined && newcomer.isKeptFromFounding)
     return (
       `the directory of node ${nodeId} is empty, and it has heard of a group with a past, so it founds none: start the ` +
-      'other members, or, if a majority of the directories is lost, restore the group from a backup'
+      'other members, or, if a majority of the directories is lost, restore the group from a backup; only if there is ' +
+      'none, delete this directory, too, so that a new group can be founded'
     );
   if (past === undefined)
     return `the directory of node ${nodeId} is empty, and no member of the group was heard of: start the others`;
