@@ -54,14 +54,14 @@ describe('RaftNode, incarnations', () => {
     const wiped = await Promise.all(lost.map((id) => startWiped(nodes, id)));
     await nodes.until(() => wiped.every(({ node }) => node.status().standing.kind === 'returning'));
     await nodes.until(() => wiped.every(({ storage }) => storage.stored().hardState.term > 0));
-    for (const id of [keeper!, ...lost]) nodes.crash(id);
+    for (const id of [keeper, ...lost]) nodes.crash(id);
     for (const id of lost) await nodes.start(id); // with the directory that has heard of the past
-    await startWiped(nodes, keeper!);
+    await startWiped(nodes, keeper);
     await nodes.pass(30_000);
     for (const { node } of nodes.members.values())
       expect(node.status()).toMatchObject({ leaderId: undefined, lastIndex: 0, standing: { groupId: 0 } });
     expect(nodes.members.get(lost[0]!)?.node.status().standing.obstacle).toContain('has heard of a group with a past');
-    expect(nodes.members.get(keeper!)?.node.status().standing.obstacle).toContain('has heard of a group with a past');
+    expect(nodes.members.get(keeper)?.node.status().standing.obstacle).toContain('has heard of a group with a past');
   });
 
   it('founds no group before all first members are there', async () => {
