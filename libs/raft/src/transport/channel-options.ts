@@ -6,14 +6,18 @@ import { splitAddress } from './peer-address.js';
 /** A frame holds one message of the largest size and, before it, less than this. */
 const frameOverheadBytes = 2 * 1024 * 1024;
 
+export function maxFrameBytes(maxMessageBytes: number): number {
+  return maxMessageBytes + frameOverheadBytes;
+}
+
 /**
  * Options of both ends. Pings find a peer that is gone without a word within about four seconds. Channelz, which
  * counts every message for a debugging service, is off. (Node.js and gRPC switch Nagle's algorithm off themselves.)
  */
 function commonOptions(maxMessageBytes: number): ChannelOptions {
   return {
-    'grpc.max_receive_message_length': maxMessageBytes + frameOverheadBytes,
-    'grpc.max_send_message_length': maxMessageBytes + frameOverheadBytes,
+    'grpc.max_receive_message_length': maxFrameBytes(maxMessageBytes),
+    'grpc.max_send_message_length': maxFrameBytes(maxMessageBytes),
     'grpc.max_concurrent_streams': 16,
     'grpc.keepalive_time_ms': 2000,
     'grpc.keepalive_timeout_ms': 2000,

@@ -1,6 +1,7 @@
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
-import { errorMessage, guarded } from '@concordat/foundation';
+import { errorMessage, guarded, type Clock } from '@concordat/foundation';
+import { ConnectionTable, MAX_CONNECTIONS } from './connection-table.js';
 import { TransportBindError, type MutableCounters, type TransportTls } from './grpc-transport.types.js';
 import { splitAddress } from './peer-address.js';
 import type { RefusalLog } from './refusal-log.js';
@@ -8,41 +9,45 @@ import type { RefusalLog } from './refusal-log.js';
 export interface ConnectionListenerOptions {
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
+  readonly clock: Pick<Clock, 'monotonic' | 'setTimer'>;
+  /** of frames that are not whole yet, of all nodes together that are no peers */
+  readonly maxUnfinishedBytes: number;
   readonly counters: MutableCounters;
   readonly refusals: RefusalLog;
 }
 
-/** Connections at the same time; each peer needs one. */
-const maxConnections = 256;
+/** Connections that are being closed still count as open until they are; the system itself drops what is beyond. */
+const CLOSING_CONNECTIONS = 64;
 const handshakeTimeoutMs = 5000;
 
 /**
  * Accepts connections and, with TLS, lets only those through whose certificate our authority signed. It stands in
- * front of the gRPC server, which would drop a failed handshake without a word and takes any number of connections.
+ * front of the gRPC server, which would drop a failed handshake without a word and takes any number of connections;
+ * which of them may stay is the table's to say.
  */
 export class ConnectionListener {
+  /** by `host:port` of the caller, as gRPC names it with each stream */
+  readonly connections: ConnectionTable;
   private readonly server: Server;
-  private readonly sockets = new Set<Socket>();
 
   constructor(
     private readonly options: ConnectionListenerOptions,
     private readonly onConnection: (socket: Socket) => void,
   ) {
+    const { clock, maxUnfinishedBytes } = options;
+    const onRefused = (peer: string, reason: string): void => this.refuse(peer, reason);
+    this.connections = new ConnectionTable({ clock, maxUnfinishedBytes, onRefused });
     this.server = this.createServer();
-    this.server.maxConnections = maxConnections;
+    this.server.maxConnections = MAX_CONNECTIONS + CLOSING_CONNECTIONS;
     const failed = (error: unknown): void => this.refuse('a caller', `it could not be served: ${errorMessage(error)}`);
-    this.server.on(
+    this.server.prependListener(
       'connection',
       guarded((socket: Socket) => this.watch(socket), failed),
     );
     this.server.on(
       'drop',
       guarded(
-        (address) =>
-          this.refuse(
-            `${address?.remoteAddress}:${address?.remotePort}`,
-            `there are ${maxConnections} connections already`,
-          ),
+        (address) => this.refuse(`${address?.remoteAddress}:${address?.remotePort}`, 'too many come at once'),
         failed,
       ),
     );
@@ -64,6 +69,8 @@ export class ConnectionListener {
         guarded((error: Error) => reject(failed(error.message, error)), reject),
       );
       const stand = (): void => {
+        this.server.removeAllListeners('error');
+        this.hearAcceptErrors();
         const bound = this.server.address();
         resolve(typeof bound === 'object' && bound ? bound.port : 0);
       };
@@ -75,13 +82,20 @@ export class ConnectionListener {
   stop(): Promise<void> {
     return new Promise((resolve) => {
       this.server.close(() => resolve()); // with an error when it never listened, which is as good
-      for (const socket of this.sockets) socket.destroy();
+      this.connections.stop();
     });
   }
 
   private createServer(): Server {
     const { tls } = this.options;
-    if (!tls) return createTcpServer({ noDelay: true }, this.onConnection);
+    if (!tls) {
+      const serve = (socket: Socket): void => {
+        if (!socket.destroyed) this.onConnection(socket);
+      };
+      const failed = (error: unknown): void =>
+        this.refuse('a caller', `it could not be served: ${errorMessage(error)}`);
+      return createTcpServer({ noDelay: true }, guarded(serve, failed));
+    }
     const server = createTlsServer(
       {
         ...tls,
@@ -106,7 +120,8 @@ export class ConnectionListener {
 
   /** Lets in whoever shows a certificate that our authority signed; whose it is, is asked with each stream. */
   private admit(socket: TLSSocket): void {
-    this.watch(socket);
+    this.connections.replace(nameOf(socket), socket);
+    this.forgetWhenClosed(socket);
     if (socket.authorized) return this.onConnection(socket);
     const hasCertificate = socket.getPeerX509Certificate() !== undefined;
     this.refuse(
@@ -118,14 +133,30 @@ export class ConnectionListener {
     socket.destroy();
   }
 
-  /** A connection that breaks is met where its streams end. */
+  /** A connection cannot be accepted, for want of files, say. An error that nobody hears would end the process. */
+  private hearAcceptErrors(): void {
+    const failed = (error: unknown): void => this.refuse('a caller', errorMessage(error));
+    this.server.on(
+      'error',
+      guarded((error: Error) => {
+        this.connections.makeRoom();
+        failed(error);
+      }, failed),
+    );
+  }
+
   private watch(socket: Socket): void {
-    this.sockets.add(socket);
+    if (this.connections.add(nameOf(socket), socket)) this.forgetWhenClosed(socket);
+  }
+
+  /** A connection that breaks is met where its streams end. */
+  private forgetWhenClosed(socket: Socket): void {
+    const name = nameOf(socket); // a closed one has none
     socket.on('error', () => undefined);
     socket.once(
       'close',
       guarded(
-        () => this.sockets.delete(socket),
+        () => this.connections.remove(name, socket),
         () => undefined,
       ),
     );

@@ -2,8 +2,9 @@ import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
 import type { GroupId, Message, NodeId } from '../core/types.js';
-import { serverOptions } from './channel-options.js';
+import { maxFrameBytes, serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';
+import type { StreamTrack } from './connection-table.js';
 import { exchangeMethod, groupFault, groupMetadata, readIdentity, type StreamIdentity } from './exchange-service.js';
 import type { MutableCounters, TransportTls } from './grpc-transport.types.js';
 import { decodeFrame, type Frame } from './message-decoder.js';
@@ -22,8 +23,8 @@ export interface IncomingStreamsOptions {
   readonly maxMessageBytes: number;
   readonly counters: MutableCounters;
   readonly ledger: PeerLedger;
-  /** told with every echo */
-  readonly clock: Pick<Clock, 'now'>;
+  /** its time is told with every echo */
+  readonly clock: Pick<Clock, 'now' | 'monotonic' | 'setTimer'>;
   readonly logger: Logger;
   readonly isPeer: (nodeId: NodeId) => boolean;
 }
@@ -48,6 +49,7 @@ interface Stream {
   /** of the caller */
   readonly peer: string;
   readonly end: (reason: Refusal) => void;
+  readonly track: StreamTrack;
 }
 
 /** Streams at the same time, of peers and of nodes that are none (yet, any more); one for each node. */
@@ -71,15 +73,15 @@ export class IncomingStreams {
     private readonly options: IncomingStreamsOptions,
     private readonly hear: IncomingListener,
   ) {
-    const { listenAddress, tls, counters, logger, maxMessageBytes } = options;
+    const { listenAddress, tls, clock, counters, logger, maxMessageBytes } = options;
     this.groupId = options.groupId;
     this.refusals = new RefusalLog(logger);
     this.server = new Server(serverOptions(maxMessageBytes));
     this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
     const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
-    this.listener = new ConnectionListener({ listenAddress, tls, counters, refusals: this.refusals }, (socket) =>
-      injector.injectConnection(socket),
-    );
+    const maxUnfinishedBytes = maxFrameBytes(maxMessageBytes); // one of the largest size is always taken
+    const listening = { listenAddress, tls, clock, counters, refusals: this.refusals, maxUnfinishedBytes };
+    this.listener = new ConnectionListener(listening, (socket) => injector.injectConnection(socket));
   }
 
   /** The port that is listened on. */
@@ -119,6 +121,7 @@ export class IncomingStreams {
     const identity = readIdentity(call.metadata);
     const refusal = this.refusal(call, identity);
     if (refusal || !identity) {
+      this.listener.connections.attempted(call.getPeer());
       const reason = refusal ?? { code: status.UNAUTHENTICATED, details: 'no identity' };
       this.noteRefusal(call.getPeer(), reason);
       end(call, reason);
@@ -127,7 +130,8 @@ export class IncomingStreams {
     const { from } = identity;
     const received = this.options.ledger.of(from);
     const peer = call.getPeer();
-    const stream = { from, identity, peer, end: (reason: Refusal) => this.endStream(stream, call, reason) };
+    const track = this.listener.connections.opened(peer, () => this.options.isPeer(from));
+    const stream = { from, identity, peer, track, end: (reason: Refusal) => this.endStream(stream, call, reason) };
     this.streams.get(from)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
     this.streams.set(from, stream);
     this.hear.onCaller(from, identity.address);
@@ -136,6 +140,7 @@ export class IncomingStreams {
       stream.end({ code: status.INTERNAL, details: 'a frame could not be taken' });
     };
     const take = (bytes: Buffer): void => {
+      track.heard();
       received.receivedBytes += bytes.length;
       const frame = this.decode(from, bytes);
       if (!frame) return stream.end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
@@ -167,6 +172,7 @@ export class IncomingStreams {
   private forget(stream: Stream): boolean {
     if (this.streams.get(stream.from) !== stream) return false;
     this.streams.delete(stream.from);
+    stream.track.closed();
     this.hear.onCallerGone(stream.from);
     return true;
   }
