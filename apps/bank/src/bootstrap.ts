@@ -1,38 +1,39 @@
-import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { openFilesLimit } from '@concordat/foundation';
+import { limitClients, requestTimeouts, type Logger } from '@concordat/foundation';
 import { ConcordatTransport } from '@concordat/participant';
-import type { FastifyHttpOptions } from 'fastify';
 import { BankModule, type BankOptions } from './bank.module.js';
 
 /** No id that can be opened is longer: 128 letters, of up to three bytes each, percent-encoded. */
 const MAXIMUM_PARAMETER_LENGTH = 128 * 9;
 
 const MAXIMUM_CONNECTIONS = 1_000;
+/** For the database, the broker, and some to spare. */
+const RESERVED_FILES = 256;
 const REQUEST_TIMEOUT_MS = 30_000;
-const HEADERS_TIMEOUT_MS = 10_000;
 
-/** Gives up clients that do not go on, and leaves at least half of the files to the database and the broker. */
-function createHttpAdapter(): FastifyAdapter {
-  const options: FastifyHttpOptions<Server> = {
+/** Bounded as a coordinator's: clients that do not go on are given up, and take nothing that its work needs. */
+export function createHttpAdapter(logger: Logger, requestTimeoutMs = REQUEST_TIMEOUT_MS): FastifyAdapter {
+  const adapter = new FastifyAdapter({
     forceCloseConnections: true,
     routerOptions: { maxParamLength: MAXIMUM_PARAMETER_LENGTH },
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 1_000 },
-  };
-  const adapter = new FastifyAdapter(options);
-  const files = openFilesLimit() ?? Number.POSITIVE_INFINITY;
-  adapter.getHttpServer().maxConnections = Math.min(MAXIMUM_CONNECTIONS, Math.floor(files / 2));
+    ...requestTimeouts(requestTimeoutMs),
+  });
+  const connections = { wanted: MAXIMUM_CONNECTIONS, reservedFiles: RESERVED_FILES, filesPerConnection: 1 };
+  limitClients(adapter.getHttpServer(), { connections, logger });
   return adapter;
 }
 
 /** The application, initialized but not listening; `startAllMicroservices` lets it take part. */
 export async function createBank(options: BankOptions): Promise<NestFastifyApplication> {
-  const app = await NestFactory.create<NestFastifyApplication>(BankModule.with(options), createHttpAdapter(), {
-    logger: options.logger,
-    abortOnError: false,
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    BankModule.with(options),
+    createHttpAdapter(options.logger),
+    {
+      logger: options.logger,
+      abortOnError: false,
+    },
+  );
   app.connectMicroservice({ strategy: app.get(ConcordatTransport) }, { inheritAppConfig: true });
   await app.init();
   return app;

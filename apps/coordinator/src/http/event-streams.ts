@@ -1,5 +1,5 @@
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
-import { guarded, openFilesLimit, type Logger } from '@concordat/foundation';
+import { connectionLimit, guarded, openFilesLimit, type Logger } from '@concordat/foundation';
 import type { FastifyReply } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { CONFIG, type Config } from '../config.js';
@@ -11,7 +11,6 @@ import {
   type TransactionView,
 } from '../transactions/transactions.api.js';
 import { OverloadedError, TransactionNotFoundError } from '../transactions/errors.js';
-import { connectionLimit } from './connection-limit.js';
 
 /** More streams than this on one node, or than half of its connections, are refused with `OVERLOADED`. */
 const MAXIMUM_STREAMS = 1_000;
@@ -63,7 +62,7 @@ export class EventStreams implements BeforeApplicationShutdown {
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(CONFIG) { maximumConnections }: Pick<Config, 'maximumConnections'>,
   ) {
-    const { maximum } = connectionLimit(maximumConnections, openFilesLimit());
+    const { maximum } = connectionLimit({ wanted: maximumConnections }, openFilesLimit());
     this.maximumStreams = Math.min(MAXIMUM_STREAMS, Math.floor(maximum / 2));
   }
 

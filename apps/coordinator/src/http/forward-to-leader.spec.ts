@@ -2,7 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { NoLeaderError } from '../transactions/errors.js';
-import { FORWARDED_BY_HEADER } from './forward-to-leader.js';
+import { FORWARDED_BY_HEADER, MAXIMUM_FORWARDED_BYTES } from './forward-to-leader.js';
 import { aborted, committed, ID } from './testing/fake-engine.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
 
@@ -270,5 +270,19 @@ describe('a leader that fails', () => {
     follower.cluster.leaderUrl = await leader.listen();
     expect((await answer).json()).toMatchObject({ status: 503, code: 'OUTCOME_UNKNOWN' });
     expect(leader.transactions.calls).toEqual([]);
+  });
+
+  it('says nothing: so many bytes of bodies wait for it, and no more', async () => {
+    let connections = 0;
+    follower.cluster.leaderUrl = await broken(() => void connections++);
+    const payload = Buffer.alloc(1024 * 1024, ' ');
+    const headers = { 'content-type': 'application/json' };
+    const send = () => follower.app.inject({ method: 'POST', url: EXECUTE, payload, headers });
+    const waiting = Array.from({ length: MAXIMUM_FORWARDED_BYTES / payload.length }, send);
+    while (connections < waiting.length) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await send()).json()).toMatchObject({ status: 503, code: 'OVERLOADED' });
+    follower.cluster.leaderUrl = await leader.listen();
+    for (const answer of await Promise.all(waiting)) expect(answer.json()).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
+    expect((await execute()).statusCode).toBe(200);
   });
 });

@@ -17,6 +17,8 @@ export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
 const LEADER_WAIT_MS = 2_000;
 /** Requests passed on at a time; more are refused with `OVERLOADED`. */
 const MAXIMUM_FORWARDED = 4_096;
+/** Bodies of requests that are passed on, together; more are refused likewise. */
+export const MAXIMUM_FORWARDED_BYTES = 128 * 1024 * 1024;
 const MAXIMUM_CONNECTIONS = 1_024;
 const CONNECT_TIMEOUT_MS = 1_000;
 /** longer than the longest `waitMs` */
@@ -67,6 +69,7 @@ interface Forwarded {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
   readonly leaderUrl: string;
+  readonly bodyBytes: number;
   /** monotonic milliseconds at which the leader was first seen to be another one */
   replacedAt: number | undefined;
 }
@@ -82,6 +85,7 @@ interface Forwarded {
 @Injectable()
 export class ForwardToLeader {
   private readonly pending = new Set<Forwarded>();
+  private pendingBytes = 0;
   private watch: NodeJS.Timeout | undefined;
 
   constructor(
@@ -142,7 +146,7 @@ export class ForwardToLeader {
   private async findLeader(request: FastifyRequest): Promise<string | undefined> {
     const { cluster } = this;
     const forwarded = request.headers[FORWARDED_BY_HEADER] !== undefined;
-    if (this.pending.size >= MAXIMUM_FORWARDED) {
+    if (this.pending.size >= MAXIMUM_FORWARDED || this.pendingBytes >= MAXIMUM_FORWARDED_BYTES) {
       throw new RequestRefusedError('OVERLOADED', 'too many requests wait for the leader');
     }
     if (cluster.leaderHttpUrl() === undefined) await cluster.waitForLeader(LEADER_WAIT_MS);
@@ -162,9 +166,10 @@ export class ForwardToLeader {
     const path = leadersPath(request);
     const body = request.body as Buffer | undefined; // as it came, and whole
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
-    const forwarded: Forwarded = { request, reply, leaderUrl, replacedAt: undefined };
+    const forwarded: Forwarded = { request, reply, leaderUrl, bodyBytes: body?.length ?? 0, replacedAt: undefined };
     const failed = (error: unknown): void => this.answerFailure(forwarded, error);
     this.pending.add(forwarded);
+    this.pendingBytes += forwarded.bodyBytes;
     this.watch ??= setInterval(
       guarded(
         () => this.giveUpReplacedLeaders(),
@@ -174,7 +179,7 @@ export class ForwardToLeader {
     ).unref();
     reply.raw.once(
       'close',
-      guarded(() => this.pending.delete(forwarded), failed),
+      guarded(() => this.release(forwarded), failed),
     );
     void reply.from(`${leaderUrl}${path}`, {
       ...(hasBody && {
@@ -194,18 +199,23 @@ export class ForwardToLeader {
     });
   }
 
+  private release(forwarded: Forwarded): void {
+    if (this.pending.delete(forwarded)) this.pendingBytes -= forwarded.bodyBytes;
+  }
+
   /** The answer is read whole, so that a leader that dies in the middle of it leaves no torn answer behind. */
   private async passAnswer(forwarded: Forwarded, { stream }: UpstreamAnswer): Promise<void> {
     const { reply } = forwarded;
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk);
-    this.pending.delete(forwarded);
-    if (!reply.sent) void reply.send(Buffer.concat(chunks));
+    this.release(forwarded);
+    // As text: before bytes Node.js would write the head of an answer that waits for its turn before its "100 Continue".
+    if (!reply.sent) void reply.send(Buffer.concat(chunks).toString('utf8'));
   }
 
   private answerFailure(forwarded: Forwarded, error: unknown): void {
     const { request, reply, leaderUrl } = forwarded;
-    this.pending.delete(forwarded);
+    this.release(forwarded);
     if (reply.sent) return;
     const cause = rootCodes(error);
     this.logger.warn(`passing ${request.method} on to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`);

@@ -1,23 +1,16 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { guarded, openFilesLimit, parseRequestTarget, type Logger } from '@concordat/foundation';
+import { guarded, limitClients, parseRequestTarget, requestTimeouts, type Logger } from '@concordat/foundation';
 import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { sendProblem } from './answers.js';
-import { connectionLimit } from './connection-limit.js';
 import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
 
 /** An id has 36 characters; longer parts of a path are refused before any route is looked for. */
 const MAXIMUM_PARAMETER_LENGTH = 100;
-/** The headers of a request must have arrived within this time, or within that for the whole request if it is shorter. */
-const HEADERS_TIMEOUT_MS = 10_000;
-/** How often the time limits of the connections are looked at, as a part of the limit. */
-const CHECKS_PER_TIMEOUT = 10;
-const MAXIMUM_CHECK_INTERVAL_MS = 1_000;
-const REFUSALS_TOLD_EVERY_MS = 60_000;
 /** What no target decodes to: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
 
@@ -28,7 +21,7 @@ export type HttpServerOptions = Pick<Config, 'requestTimeoutMs' | 'maximumConnec
  * no valid HTTP becomes a problem, and a client that does not go on is given up.
  */
 export function createHttpAdapter(config: HttpServerOptions, logger: Logger): FastifyAdapter {
-  const { requestTimeoutMs } = config;
+  const { requestTimeoutMs, maximumConnections } = config;
   const unanswered = new UnansweredRequests();
   const failed = (error: unknown): void => logger.error('ending a connection that is no valid HTTP failed', error);
   const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
@@ -36,11 +29,7 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
     bodyLimit: BODY_LIMIT_BYTES,
     skipMiddie: true, // nothing here is an Express middleware, and it costs a hook per request
     routerOptions: { maxParamLength: MAXIMUM_PARAMETER_LENGTH },
-    requestTimeout: requestTimeoutMs,
-    http: {
-      headersTimeout: Math.min(HEADERS_TIMEOUT_MS, requestTimeoutMs),
-      connectionsCheckingInterval: Math.min(MAXIMUM_CHECK_INTERVAL_MS, requestTimeoutMs / CHECKS_PER_TIMEOUT),
-    },
+    ...requestTimeouts(requestTimeoutMs),
     rewriteUrl: ({ url }) => {
       const target = parseRequestTarget(url ?? '');
       return target.ok ? target.pathAndQuery : REFUSED_TARGET;
@@ -60,30 +49,18 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
     'request',
     guarded((request, response) => unanswered.add(request, response), failed),
   );
-  server.on('connect', guarded(refuseConnect, failed));
-  limitConnections(server, config, logger, failed);
+  server.on(
+    'connect',
+    guarded((request: IncomingMessage, socket: Duplex) => {
+      socket.on('error', () => undefined); // it is the server's no more, and an error that nobody hears ends the process
+      unanswered.whenAnswered(
+        socket,
+        guarded(() => refuseConnect(request, socket), failed),
+      );
+    }, failed),
+  );
+  limitClients(server, { connections: { wanted: maximumConnections }, logger });
   return adapter;
-}
-
-/** Takes no more connections than leave files for the log and the peers; idle ones make room for new ones. */
-function limitConnections(
-  server: Server,
-  { maximumConnections }: HttpServerOptions,
-  logger: Logger,
-  failed: (error: unknown) => void,
-): void {
-  const { maximum, warning } = connectionLimit(maximumConnections, openFilesLimit());
-  if (warning !== undefined) logger.warn(warning);
-  server.maxConnections = maximum;
-  let [refused, toldAt] = [0, Number.NEGATIVE_INFINITY];
-  const drop = (): void => {
-    refused++;
-    server.closeIdleConnections();
-    if (performance.now() - toldAt < REFUSALS_TOLD_EVERY_MS) return;
-    logger.warn(`${refused} REST connections refused: there are ${maximum} already (CONCORDAT_MAX_CONNECTIONS)`);
-    [refused, toldAt] = [0, performance.now()];
-  };
-  server.on('drop', guarded(drop, failed));
 }
 
 /**
@@ -154,7 +131,6 @@ function answerClientError(error: ClientError, socket: Duplex): void {
 }
 
 function refuseConnect({ url }: IncomingMessage, socket: Duplex): void {
-  socket.on('error', () => undefined); // it is the server's no more, and an error that nobody hears ends the process
   endWith(socket, makeProblem('MALFORMED_HTTP', 'CONNECT is for proxies, and this is none', url ?? ''));
 }
 

@@ -46,6 +46,10 @@ function request(method: string, target: string, body = ''): Buffer {
   return Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n${body}`);
 }
 
+function expecting(bytes: Buffer): Buffer {
+  return Buffer.from(bytes.toString('latin1').replace('Host: a', 'Host: a\r\nExpect: 100-continue'), 'latin1');
+}
+
 const LAST = Buffer.from(CLOSING_REQUEST);
 const EXECUTE = '/v1/transactions/execute';
 const work = JSON.stringify({ branches: [{ participant: 'nobody', operation: 'debit', payload: {} }] });
@@ -77,6 +81,21 @@ describe('each form of a target is answered alike by leader and follower', () =>
       'something broken behind what must be asked of the leader',
       [request('POST', EXECUTE, work), request('POST', EXECUTE, '{'), Buffer.from('@\r\n\r\n')],
       ['400 UNKNOWN_PARTICIPANT', '400 INVALID_JSON', '400 MALFORMED_HTTP', CLOSING],
+    ],
+    [
+      'CONNECT behind what must be asked of the leader',
+      [request('POST', EXECUTE, work), request('POST', EXECUTE, '{'), request('CONNECT', 'host:443')],
+      ['400 UNKNOWN_PARTICIPANT', '400 INVALID_JSON', '400 MALFORMED_HTTP', CLOSING],
+    ],
+    [
+      'a client that asks to go on, behind what must be asked of the leader',
+      [request('POST', EXECUTE, work), expecting(request('POST', EXECUTE, work)), LAST],
+      ['400 UNKNOWN_PARTICIPANT', '100', '400 UNKNOWN_PARTICIPANT', '200', CLOSING],
+    ],
+    [
+      'a client that asks to go on',
+      [expecting(request('POST', EXECUTE, work)), LAST],
+      ['100', '400 UNKNOWN_PARTICIPANT', '200', CLOSING],
     ],
   ])('%s', async (_name, parts, expected) => {
     const nodes = [await group.leader(), ...(await group.followers())];

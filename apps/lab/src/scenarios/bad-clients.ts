@@ -10,6 +10,10 @@ const HALF_BODIES = 200;
 const IDLE_CONNECTIONS = 2_000;
 const SLOW_READERS = 50;
 const GARBAGE = 200;
+/** At the port for the other nodes, more than there may be connections. */
+const SILENT_NODES = 300;
+/** Clients of a bank that stop in the middle of a request. */
+const HALF_BANK_REQUESTS = 100;
 /** Files of the lab itself that its own work needs. */
 const OWN_FILES = 256;
 const COMMITS = 50;
@@ -18,11 +22,12 @@ const GIVEN_UP_TIMEOUT_MS = 60_000;
 
 const HEAD = 'HTTP/1.1\r\nHost: coordinator\r\n';
 const HALF = `POST /v1/transactions/execute ${HEAD}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"branches"`;
+const HALF_BANK = `GET /accounts ${HEAD}`;
 const STRANGE_TARGETS = ['http://host/v1/transactions/execute', '/v1/transactions/execute#/../x', '/v1#%zz', '*'];
 
 export const badClients: Scenario = {
   name: 'bad-clients',
-  title: 'half requests, idle connections by the thousand, slow readers and garbage at every coordinator, under load',
+  title: 'half requests, idle connections by the thousand, slow readers and garbage at every port, under load',
   run: async (lab) => {
     const sockets: Socket[] = [];
     try {
@@ -53,7 +58,12 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   const halves: Socket[] = [];
   each(HALF_BODIES, (port) => halves.push(open(port, HALF)));
 
-  const affordable = Math.floor(((openFilesLimit() ?? Infinity) - OWN_FILES) / ports.length) - HALF_BODIES - GARBAGE;
+  const affordable =
+    Math.floor(((openFilesLimit() ?? Infinity) - OWN_FILES) / ports.length) -
+    HALF_BODIES -
+    GARBAGE -
+    SILENT_NODES -
+    HALF_BANK_REQUESTS;
   const idle = Math.max(0, Math.min(IDLE_CONNECTIONS, affordable - SLOW_READERS));
   narration.action(
     `${idle} connections over which one request was made and no other, and ${SLOW_READERS} slow readers`,
@@ -72,6 +82,15 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
     for (let index = 0; index < GARBAGE / 2; index++) open(raft!, index % 2 === 0 ? randomBytes(300) : '');
   }
 
+  narration.action(`at each port for the other nodes: ${SILENT_NODES} callers that say nothing`);
+  const silent: Socket[] = [];
+  for (const { ports } of coordinators)
+    for (let index = 0; index < SILENT_NODES; index++) silent.push(open(ports.raft!, ''));
+  const banks = lab.state().processes.filter(({ role }) => role === 'participant');
+  narration.action(`at each bank: ${HALF_BANK_REQUESTS} clients that send half a request and then nothing`);
+  for (const { ports } of banks)
+    for (let index = 0; index < HALF_BANK_REQUESTS; index++) halves.push(open(ports.http!, HALF_BANK));
+
   narration.expectation('transfers go on, no process ends, and what does not go on is given up');
   const tookMs = await lab.waitForCommits(COMMITS);
   narration.observation(`${COMMITS} further transfers committed within ${tookMs} ms`);
@@ -79,9 +98,16 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   await waitUntil(() => waiting() === 0, { timeoutMs: GIVEN_UP_TIMEOUT_MS });
   const left = waiting() === 0 ? [] : [`${waiting()} of ${halves.length} half requests still have their connection`];
   lab.check('half requests are given up', left, `all ${halves.length} connections were ended`);
-  const dead = coordinators
+  await waitUntil(() => silent.every(({ destroyed }) => destroyed), { timeoutMs: GIVEN_UP_TIMEOUT_MS });
+  const stay = silent.filter(({ destroyed }) => !destroyed).length;
+  lab.check(
+    'silent callers among the nodes are given up',
+    stay === 0 ? [] : [`${stay} of ${silent.length} still have their connection`],
+    `all ${silent.length} connections were ended`,
+  );
+  const dead = [...coordinators, ...banks]
     .filter((one) => !isRunning(one))
     .map(({ name, pid }) => `${name} (process ${pid}) has died`);
-  lab.check('every coordinator lives on', dead, `all ${coordinators.length} processes are the same as before`);
+  lab.check('every coordinator and bank lives on', dead, 'all processes are the same as before');
   await lab.waitForCommits(COMMITS);
 }

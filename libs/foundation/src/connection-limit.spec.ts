@@ -11,7 +11,7 @@ describe('the limit of connections', () => {
     [undefined, 256, 16, true],
     [500, undefined, 500, false],
   ])('is, with %p wanted and %p files, %d', (wanted, files, maximum, warns) => {
-    const limit = connectionLimit(wanted, files);
+    const limit = connectionLimit({ wanted }, files);
     expect(limit.maximum).toBe(maximum);
     expect(limit.warning !== undefined).toBe(warns);
     if (files !== undefined && files > 600) expect(files - 2 * limit.maximum).toBeGreaterThanOrEqual(RESERVED_FILES);
