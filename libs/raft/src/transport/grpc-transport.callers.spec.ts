@@ -185,7 +185,10 @@ describe('a caller that does not go on', () => {
     const relay = createServer((near) => {
       const far = connect(node.transport.port, '127.0.0.1');
       [fromCaller, toNode] = [near, far];
-      for (const socket of [near, far]) socket.on('error', () => undefined);
+      for (const socket of [near, far]) {
+        socket.on('error', () => undefined);
+        harness.onEnd(() => void socket.destroy());
+      }
       near.pipe(far);
       far.pipe(near);
     });
