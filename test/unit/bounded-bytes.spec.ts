@@ -137,6 +137,31 @@ describe('transactions of 240 kB', () => {
     manager.stop();
   }, 60_000);
 
+  it('are listed for forty readers at once in short turns, and in the memory of their pages', async () => {
+    const manager = node.manager();
+    const readers = 40;
+    const before = process.memoryUsage().rss;
+    let peak = before;
+    const read = async (): Promise<string[]> => {
+      const pages: string[] = [];
+      for (let cursor: string | undefined; pages.length < 2;) {
+        const { value } = await manager.list({ limit: 500, ...(cursor !== undefined && { cursor }) }, 'stale');
+        pages.push(JSON.stringify(value));
+        peak = Math.max(peak, process.memoryUsage().rss);
+        cursor = value.nextCursor ?? undefined;
+        await turn();
+      }
+      return pages; // held, as for clients that read slowly
+    };
+    const { result, longestTurnMs } = await TurnWatch.during(() => Promise.all(Array.from({ length: readers }, read)));
+
+    const held = result.flat().reduce((sum, page) => sum + page.length, 0);
+    expect(longestTurnMs).toBeLessThan(LONGEST_TURN_MS);
+    expect(held).toBeLessThan(2 * readers * (PAGE_BYTES + SLACK_BYTES));
+    expect(peak - before).toBeLessThan(4 * held); // with what the collector has not found yet
+    manager.stop();
+  }, 60_000);
+
   it('are passed over in short turns by a list that wants others', async () => {
     const manager = node.manager();
     const { result, longestTurnMs } = await TurnWatch.during(() =>
