@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { createTestNode, type TestNode } from './testing/test-node.js';
@@ -71,5 +72,23 @@ describe('the limit of connections', () => {
     const refused = await send(HEALTH);
     await closed(refused.socket);
     expect(halves.every(({ socket }) => !socket.destroyed)).toBe(true);
+  });
+});
+
+describe('a client that sends on behind what is no valid HTTP', () => {
+  it('is waited for once, however much it sends', async () => {
+    const responses: ServerResponse[] = [];
+    node.app.getHttpServer().on('request', (_request: IncomingMessage, response: ServerResponse) => {
+      responses.push(response);
+    });
+    const { socket, text } = await send('GET /v1/events HTTP/1.1\r\nHost: a\r\n\r\n');
+    while (!text().includes('retry')) await once(socket, 'data');
+    const before = responses[0]!.listenerCount('close');
+    for (let count = 0; count < 100; count++) {
+      await new Promise((resolve) => socket.write('@'.repeat(1_000), resolve));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(await (await fetch(`http://127.0.0.1:${port}/healthz`)).text()).toContain('live');
+    expect(responses[0]!.listenerCount('close')).toBeLessThanOrEqual(before + 1);
   });
 });

@@ -23,6 +23,7 @@ export type HttpServerOptions = Pick<Config, 'requestTimeoutMs' | 'maximumConnec
 export function createHttpAdapter(config: HttpServerOptions, logger: Logger): FastifyAdapter {
   const { requestTimeoutMs, maximumConnections } = config;
   const unanswered = new UnansweredRequests();
+  const givenUp = new WeakSet<Duplex>();
   const failed = (error: unknown): void => logger.error('ending a connection that is no valid HTTP failed', error);
   const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
     forceCloseConnections: true,
@@ -37,6 +38,8 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
       sendProblem(reply, frameworkProblem(error, request)),
     clientErrorHandler: guarded((error: ClientError, socket: Duplex) => {
+      if (givenUp.has(socket)) return; // Node.js says so with each piece that still comes
+      givenUp.add(socket);
       unanswered.whenAnswered(
         socket,
         guarded(() => answerClientError(error, socket), failed),
