@@ -1,6 +1,6 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { DeadLetterCounts } from './intake.js';
-import type { Topic } from './topics.js';
+import type { DeadLetterCounts } from './contract/intake.js';
+import type { Topic } from './contract/topics.js';
 
 export interface OutgoingMessage {
   readonly topic: Topic;

@@ -1,8 +1,8 @@
 import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { CommitHooks, MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
-import type { DeadLetterCounts } from './intake.js';
-import type { Topic } from './topics.js';
+import type { DeadLetterCounts } from './contract/intake.js';
+import type { Topic } from './contract/topics.js';
 
 /** Around each publication, by type of message: handed to the bus, and acknowledged by the broker. */
 export const SENDING_MOMENTS = ['before-send', 'after-send'] as const;

@@ -1,13 +1,13 @@
 import { type Logger, silentLogger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
-import { MessageBusError } from './errors.js';
-import { MessageIntake, type DeadLetterCounts } from './intake.js';
+import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '../bus.js';
+import { MessageBusError } from '../contract/errors.js';
+import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import type { MemoryBroker } from './memory-broker.js';
 import { MemorySubscription } from './memory-subscription.js';
-import { Namespace, type NamespaceOptions } from './namespace.js';
-import { Outbox, type OutboxEntry, type OutboxLimits } from './outbox.js';
-import { publishEach } from './publishing.js';
-import type { Topic } from './topics.js';
+import { Namespace, type NamespaceOptions } from '../contract/namespace.js';
+import { Outbox, type OutboxEntry, type OutboxLimits } from '../kafka/outbox.js';
+import { publishEach } from '../contract/publishing.js';
+import type { Topic } from '../contract/topics.js';
 
 export interface MemoryMessageBusOptions extends NamespaceOptions {
   readonly logger?: Logger;

@@ -4,10 +4,10 @@ import {
   DEFAULT_STOP_TIMEOUT_MS,
   type Subscription,
   type BrokerSubscription,
-} from './bus.js';
-import type { MessageIntake } from './intake.js';
+} from '../bus.js';
+import type { MessageIntake } from '../contract/intake.js';
 import type { MemoryBroker, MemoryMember, MemoryPartition, MemoryRecord } from './memory-broker.js';
-import { OffsetTracker } from './offset-tracker.js';
+import { OffsetTracker } from '../kafka/offset-tracker.js';
 
 interface AssignedPartition {
   readonly partition: MemoryPartition;

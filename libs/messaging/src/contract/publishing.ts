@@ -1,9 +1,9 @@
 import { errorMessage } from '@concordat/foundation';
-import type { OutgoingMessage } from './bus.js';
+import type { OutgoingMessage } from '../bus.js';
 import { encodeMessage, messageKey } from './codec.js';
 import { MessageEncodeError, UnsendableMessagesError, type UnsendableMessage } from './errors.js';
 import type { Namespace } from './namespace.js';
-import type { OutboxEntry } from './outbox.js';
+import type { OutboxEntry } from '../kafka/outbox.js';
 
 /**
  * Encodes messages one by one and sends those that can be sent.

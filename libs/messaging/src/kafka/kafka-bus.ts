@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom, withTimeLimit } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
-import { MessageBusError } from './errors.js';
+import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '../bus.js';
+import { MessageBusError } from '../contract/errors.js';
 import { withTopicAdmin } from './kafka-admin.js';
 import {
   KafkaGroupConsumer,
@@ -12,13 +12,13 @@ import {
   quietIdleConnections,
   RECONNECT,
 } from './kafka-client.js';
-import { MessageIntake, type DeadLetterCounts } from './intake.js';
+import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
-import { Namespace } from './namespace.js';
+import { Namespace } from '../contract/namespace.js';
 import { Outbox, type OutboxEntry } from './outbox.js';
-import { publishEach } from './publishing.js';
+import { publishEach } from '../contract/publishing.js';
 import { TopicSetup, TopicSetupError } from './topic-setup.js';
-import type { Topic } from './topics.js';
+import type { Topic } from '../contract/topics.js';
 
 const DRAIN_MS = 5_000;
 /** A rebalance may leave a member without an answer for 10 s, and two fetches or heartbeats lie around it. */

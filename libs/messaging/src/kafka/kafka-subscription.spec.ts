@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, silentLogger, VirtualClock } from '@concordat/foundation';
-import type { BrokerSubscription } from './bus.js';
-import { encodeMessage } from './codec.js';
-import { MessageIntake } from './intake.js';
+import type { BrokerSubscription } from '../bus.js';
+import { encodeMessage } from '../contract/codec.js';
+import { MessageIntake } from '../contract/intake.js';
 import {
   type ConsumerEvents,
   type GroupConsumer,
   KafkaSubscription,
   type TopicPartitionOffset,
 } from './kafka-subscription.js';
-import { Namespace } from './namespace.js';
+import { Namespace } from '../contract/namespace.js';
 import { MAXIMUM_SPAN } from './offset-tracker.js';
 
 const topic = 'concordat.test.decide.bank-a';

@@ -12,8 +12,8 @@ import {
   DEFAULT_STOP_TIMEOUT_MS,
   type Subscription,
   type BrokerSubscription,
-} from './bus.js';
-import type { MessageIntake } from './intake.js';
+} from '../bus.js';
+import type { MessageIntake } from '../contract/intake.js';
 import { MAXIMUM_SPAN, OffsetTracker } from './offset-tracker.js';
 
 export interface TopicPartition {

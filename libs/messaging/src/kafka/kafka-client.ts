@@ -22,7 +22,7 @@ import {
   type TopicMessages,
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
-import type { NamespaceOptions } from './namespace.js';
+import type { NamespaceOptions } from '../contract/namespace.js';
 import { type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
 
 /** Settings of the Kafka bus. Times in milliseconds. */

@@ -3,10 +3,10 @@ import type { DecisionMessage } from '@concordat/commit-protocol';
 import { randomInteger, SeededRandom, VirtualClock } from '@concordat/foundation';
 import { MemoryBroker, type MemoryFaults, NO_FAULTS } from './memory-broker.js';
 import { MemoryMessageBus } from './memory-bus.js';
-import { MessageBusError, MessageEncodeError, UnsendableMessagesError } from './errors.js';
-import { Namespace } from './namespace.js';
-import { decideTopic } from './topics.js';
-import { UnsendableReport } from './unsendable-report.js';
+import { MessageBusError, MessageEncodeError, UnsendableMessagesError } from '../contract/errors.js';
+import { Namespace } from '../contract/namespace.js';
+import { decideTopic } from '../contract/topics.js';
+import { UnsendableReport } from '../contract/unsendable-report.js';
 
 const topic = decideTopic('bank-a');
 
