@@ -35,7 +35,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',
   'apps/coordinator/src/logging.ts': 'the time of a log line',
   'apps/bank/src/logging.ts': 'the time of a log line',
-  'apps/coordinator/src/transactions/log-clock.ts': 'the one that makes the time of the group out of it',
+  'apps/coordinator/src/transactions/clocks/log-clock.ts': 'the one that makes the time of the group out of it',
 };
 
 /** There every clock is a `LogClock`: the manager makes it, and hands out no other. */

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { formatAddress, parseAddress, type Address } from './address.js';
 import { LOG_LEVELS, type LogFormat, type LogLevel } from './logging.js';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
-import { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
+import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 
 export interface Peer {
   readonly nodeId: number;

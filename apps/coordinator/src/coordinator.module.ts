@@ -4,7 +4,7 @@ import { CONFIG, type Config } from './config.js';
 import { HttpModule } from './http/http.module.js';
 import { LOGGER } from './logging.js';
 import { Metrics, watchCluster } from './metrics/metrics.js';
-import { COORDINATOR_FAILPOINTS } from './transactions/failpoints.js';
+import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 import { CLUSTER, type ClusterApi } from './cluster/cluster.api.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';
 

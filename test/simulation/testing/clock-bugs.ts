@@ -3,7 +3,7 @@ import type { InjectedBug } from './injected-bug.js';
 
 const STATE = 'libs/commit-protocol/src/decision-state.ts';
 const MANAGER = 'apps/coordinator/src/transactions/transaction-manager.ts';
-const CLOCK = 'apps/coordinator/src/transactions/log-clock.ts';
+const CLOCK = 'apps/coordinator/src/transactions/clocks/log-clock.ts';
 
 /** The watermark is where the record says, whatever was dropped. */
 const WATERMARK_OF_RECORD: SourceEdit = {
@@ -26,12 +26,12 @@ export const CLOCK_BUGS: readonly InjectedBug[] = [
     by: {
       edits: [
         {
-          file: 'apps/coordinator/src/transactions/retention.ts',
+          file: 'apps/coordinator/src/transactions/leadership/retention.ts',
           find: 'const now = this.clock.agreedTime();',
           replace: "const now = (this.clock as unknown as { clock: { now(): number } })['clock'].now();",
         },
         {
-          file: 'apps/coordinator/src/transactions/retention.ts',
+          file: 'apps/coordinator/src/transactions/leadership/retention.ts',
           find: 'if (before >= this.log.state.logTime.steppedTo) this.expire(before);',
           replace: 'this.expire(before);',
         },
@@ -55,7 +55,7 @@ export const CLOCK_BUGS: readonly InjectedBug[] = [
           replace: 'new UuidV7Generator(() => dependencies.clock.now(), random)',
         },
         {
-          file: 'apps/coordinator/src/transactions/request-records.ts',
+          file: 'apps/coordinator/src/transactions/requests/request-records.ts',
           find: 'Math.max(clock.now(), uuidV7Time(transactionId) ?? 0)',
           replace: 'clock.now()',
         },

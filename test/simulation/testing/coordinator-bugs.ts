@@ -95,7 +95,7 @@ export const COORDINATOR_BUGS: readonly InjectedBug[] = [
     by: {
       edits: [
         {
-          file: 'apps/coordinator/src/transactions/presumed-abort.ts',
+          file: 'apps/coordinator/src/transactions/leadership/presumed-abort.ts',
           find: 'if (!log.state.mayHaveExpired(transactionId)) {',
           replace: 'if (transactionId) {',
         },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ReplyMessage } from '@concordat/commit-protocol';
 import { silentLogger, type Logger } from '@concordat/foundation';
-import { COORDINATOR_FAILPOINTS } from '../transactions/failpoints.js';
+import { COORDINATOR_FAILPOINTS } from '../failpoints/failpoints.js';
 import { Harness } from '../transactions/testing/harness.js';
 import { RecordingBus } from '../transactions/testing/recording-bus.js';
 import { RepliesConsumer } from './replies-consumer.js';

@@ -1,5 +1,5 @@
 import type { RulingAction } from '@concordat/commit-protocol';
-import type { ClockComparison } from './group-clocks.js';
+import type { ClockComparison } from './clocks/group-clocks.js';
 
 /** What a node counts and measures, for its metrics. */
 export interface Figures {

@@ -11,21 +11,21 @@ import {
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
 import { IdempotencyKeyReusedError, NoLeaderError, OutcomeUnknownError, OverloadedError } from './errors.js';
-import { EventHistory } from './event-history.js';
-import { logWithFailpoints } from './failpoint-log.js';
+import { EventHistory } from './queries/event-history.js';
+import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
-import { GroupBirth } from './group-birth.js';
-import { ALONE, type GroupClocks } from './group-clocks.js';
-import { countHazards } from './in-doubt.js';
-import { LeaderSession, type SessionDependencies } from './leader-session.js';
-import { LogClock } from './log-clock.js';
-import { logged } from './logged.js';
-import { RequestRecords } from './request-records.js';
-import { branchConflict, keyReused, refuseClosed, repeatedBranch } from './request-refusals.js';
-import { Retention } from './retention.js';
-import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './rulings.js';
-import { TimeKeeper } from './time-keeper.js';
-import { TransactionQueries } from './transaction-queries.js';
+import { GroupBirth } from './clocks/group-birth.js';
+import { ALONE, type GroupClocks } from './clocks/group-clocks.js';
+import { countHazards } from './queries/in-doubt.js';
+import { LeaderSession, type SessionDependencies } from './leadership/leader-session.js';
+import { LogClock } from './clocks/log-clock.js';
+import { logged } from './requests/logged.js';
+import { RequestRecords } from './requests/request-records.js';
+import { branchConflict, keyReused, refuseClosed, repeatedBranch } from './requests/request-refusals.js';
+import { Retention } from './leadership/retention.js';
+import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './requests/rulings.js';
+import { TimeKeeper } from './clocks/time-keeper.js';
+import { TransactionQueries } from './queries/transaction-queries.js';
 import type {
   BeginRequest,
   BranchRequest,
@@ -49,9 +49,9 @@ import type {
   TransactionView,
   WaitOptions,
 } from './transactions.api.js';
-import { UnknownOldBranches } from './unknown-old-branches.js';
-import { branchView } from './view.js';
-import { Waiters } from './waiters.js';
+import { UnknownOldBranches } from './leadership/unknown-old-branches.js';
+import { branchView } from './queries/view.js';
+import { Waiters } from './requests/waiters.js';
 
 /** What a request that has just been made may need besides its own wait to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;

@@ -8,7 +8,7 @@ import {
   type Logger,
 } from '@concordat/foundation';
 import type { CommitOnePhaseMessage, DecisionMessage, PrepareMessage, VoteMessage } from '@concordat/commit-protocol';
-import type { GroupClocks } from '../group-clocks.js';
+import type { GroupClocks } from '../clocks/group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from '../options.js';
 import { TransactionManager } from '../transaction-manager.js';
 import type { BranchRequest, ExecuteRequest, Idempotency, WaitOptions } from '../transactions.api.js';

@@ -1,12 +1,12 @@
 import { invariant, roughJsonSize, type Clock, type CodedError } from '@concordat/foundation';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
-import type { DecisionLog } from '../decision-log/decision-log.js';
-import { TransactionExpiredError, TransactionNotFoundError } from './errors.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
+import { TransactionExpiredError, TransactionNotFoundError } from '../errors.js';
 import type { EventHistory } from './event-history.js';
 import { InDoubtCount } from './in-doubt-count.js';
 import { countInDoubt, inDoubtOf, unknownOldItem, type KnownTransaction } from './in-doubt.js';
-import type { LeaderSession } from './leader-session.js';
-import type { TransactionOptions } from './options.js';
+import type { LeaderSession } from '../leadership/leader-session.js';
+import type { TransactionOptions } from '../options.js';
 import { ReadBarrier } from './read-barrier.js';
 import { ScanTurns } from './scan-turns.js';
 import type {
@@ -21,8 +21,8 @@ import type {
   TransactionEvent,
   TransactionPage,
   TransactionView,
-} from './transactions.api.js';
-import type { UnknownOldBranches } from './unknown-old-branches.js';
+} from '../transactions.api.js';
+import type { UnknownOldBranches } from '../leadership/unknown-old-branches.js';
 import { statusOf, transactionView, type LeaderKnowledge } from './view.js';
 
 /** Ended or open transactions that one page of a filtered list looks at, at most. */

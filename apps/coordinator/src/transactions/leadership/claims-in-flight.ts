@@ -1,5 +1,5 @@
 import type { BeginRecord, EnlistRecord, ResolveRecord, TransactionId } from '@concordat/commit-protocol';
-import type { Idempotency } from './transactions.api.js';
+import type { Idempotency } from '../transactions.api.js';
 
 /** A request that claims an idempotency key and is not applied yet. */
 export interface ClaimInFlight extends Idempotency {

@@ -8,17 +8,17 @@ import {
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
 import {
   BranchNotFoundError,
   RulingContradictsDecisionError,
   RulingNeedsForceError,
   RulingNotPossibleError,
-} from './errors.js';
-import type { LeaderSession } from './leader-session.js';
-import type { ResolveRequest, RulingView } from './transactions.api.js';
-import type { UnknownOldBranches } from './unknown-old-branches.js';
-import { rulingView } from './view.js';
+} from '../errors.js';
+import type { LeaderSession } from '../leadership/leader-session.js';
+import type { ResolveRequest, RulingView } from '../transactions.api.js';
+import type { UnknownOldBranches } from '../leadership/unknown-old-branches.js';
+import { rulingView } from '../queries/view.js';
 
 /** A ruling that may be proposed, or the reason why there is nothing to do or it must not be. */
 export type Draft = { readonly record: ResolveRecord } | { readonly refusal: RulingRefusal | 'UNKNOWN_TRANSACTION' };

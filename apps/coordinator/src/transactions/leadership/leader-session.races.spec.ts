@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { Harness, transfer } from './testing/harness.js';
+import { Harness, transfer } from '../testing/harness.js';
 
 describe('what the simulation of the whole system found in a leadership', () => {
   it('is a deposed leader that hears the work of its successor, and raises no alarm', async () => {

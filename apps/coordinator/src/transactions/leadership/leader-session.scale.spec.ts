@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { BeginRecord } from '@concordat/commit-protocol';
 import type { OutgoingMessage } from '@concordat/messaging';
-import { DECIDED, Harness, transfer, type HarnessOptions } from './testing/harness.js';
+import { DECIDED, Harness, transfer, type HarnessOptions } from '../testing/harness.js';
 
 const HOUR_MS = 3_600_000;
 const MANY = 2_000;

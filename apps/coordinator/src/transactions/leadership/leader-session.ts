@@ -35,11 +35,11 @@ import {
   NotLeadingError,
   type AppliedRecord,
   type DecisionLog,
-} from '../decision-log/decision-log.js';
+} from '../../decision-log/decision-log.js';
 import { Announcements } from './announcements.js';
 import { ClaimsInFlight, type ClaimInFlight } from './claims-in-flight.js';
 import { DoneBatch } from './done-batch.js';
-import type { TransactionOptions } from './options.js';
+import type { TransactionOptions } from '../options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import { PacedWork } from './paced-work.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';

@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '@concordat/foundation';
-import { NotLeadingError, type DecisionLog } from '../decision-log/decision-log.js';
-import { NoLeaderError } from './errors.js';
+import { NotLeadingError, type DecisionLog } from '../../decision-log/decision-log.js';
+import { NoLeaderError } from '../errors.js';
 
 /** So long a read waits for a leader to be known and to answer: several elections, in milliseconds. */
 const PATIENCE_MS = 4_000;

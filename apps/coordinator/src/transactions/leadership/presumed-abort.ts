@@ -1,5 +1,5 @@
 import type { CoordinatorMessage, InquiryMessage } from '@concordat/commit-protocol';
-import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
 
 /** A branch of a transaction that neither the log nor the leader knows. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { TransactionState } from '@concordat/commit-protocol';
 import { VirtualClock } from '@concordat/foundation';
-import { OutcomeUnknownError } from './errors.js';
+import { OutcomeUnknownError } from '../errors.js';
 import { Waiters } from './waiters.js';
 
 const ID = '019b76da-a800-7000-8000-000000000001';

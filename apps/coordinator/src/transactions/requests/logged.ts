@@ -6,7 +6,7 @@ import {
   LogOverloadedError,
   NotLeadingError,
   RecordTooLargeError,
-} from '../decision-log/decision-log.js';
+} from '../../decision-log/decision-log.js';
 import {
   DiskFullError,
   HandingOverError,
@@ -14,7 +14,7 @@ import {
   OutcomeUnknownError,
   OverloadedError,
   PayloadTooLargeError,
-} from './errors.js';
+} from '../errors.js';
 
 /** What became of a proposal that a request made, with the log's errors in the words of the REST interface. */
 export async function logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {

@@ -1,7 +1,7 @@
 import type { Timer } from '@concordat/foundation';
-import type { DecisionLog } from '../decision-log/decision-log.js';
-import type { LogClock } from './log-clock.js';
-import type { TransactionOptions } from './options.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
+import type { LogClock } from '../clocks/log-clock.js';
+import type { TransactionOptions } from '../options.js';
 
 /** From this share of the maximum on the count is looked at more often: some 60,000 may end between two looks. */
 const CROWDED_SHARE = 0.9;

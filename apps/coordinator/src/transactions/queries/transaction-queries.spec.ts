@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DECIDED, Harness, transfer } from './testing/harness.js';
+import { DECIDED, Harness, transfer } from '../testing/harness.js';
 
 /** Everything is decided within this, or a reader has lost its patience. */
 const LONG_MS = 10_000;

@@ -4,9 +4,9 @@ import {
   IdempotencyKeyReusedError,
   TransactionClosedError,
   TransactionDecidedError,
-} from './errors.js';
-import type { BranchView, Idempotency, PreparedBranchRequest } from './transactions.api.js';
-import { branchView } from './view.js';
+} from '../errors.js';
+import type { BranchView, Idempotency, PreparedBranchRequest } from '../transactions.api.js';
+import { branchView } from '../queries/view.js';
 
 /** @throws TransactionDecidedError, TransactionClosedError when no branch can be enlisted any more */
 export function refuseClosed({ transactionId, decision, closed }: TransactionState): void {

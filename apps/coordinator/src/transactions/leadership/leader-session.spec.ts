@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DECIDED, Harness, transfer, work } from './testing/harness.js';
+import { DECIDED, Harness, transfer, work } from '../testing/harness.js';
 
 const HOUR_MS = 3_600_000;
 

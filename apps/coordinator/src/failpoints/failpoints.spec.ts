@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { FailpointError, type Failpoints } from '@concordat/foundation';
 import { COORDINATOR_FAILPOINTS } from './failpoints.js';
-import { Harness, transfer, work } from './testing/harness.js';
+import { Harness, transfer, work } from '../transactions/testing/harness.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -3,7 +3,7 @@ import { LIMITS } from '@concordat/commit-protocol';
 import { silentLogger, VirtualClock } from '@concordat/foundation';
 import { Announcements, LISTENING_MS } from './announcements.js';
 import { INSTANCE_EXPIRY_MS, MAXIMUM_INSTANCES } from './live-instances.js';
-import { ControlledLog } from './testing/controlled-log.js';
+import { ControlledLog } from '../testing/controlled-log.js';
 
 const BANK = 'bank-a';
 const INTERVAL_MS = 10_000;

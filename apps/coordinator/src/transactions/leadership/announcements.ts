@@ -1,6 +1,6 @@
 import { LIMITS, type AnnounceMessage } from '@concordat/commit-protocol';
 import type { Clock, Logger } from '@concordat/foundation';
-import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
 import { LiveInstances } from './live-instances.js';
 
 /** A leader has heard every live instance after this; they announce themselves every ten seconds. */

@@ -5,9 +5,9 @@ import {
   type BranchState,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import type { TransactionOptions } from './options.js';
-import type { InDoubtItem, PossibleRuling } from './transactions.api.js';
-import type { UnknownOldBranch } from './unknown-old-branches.js';
+import type { TransactionOptions } from '../options.js';
+import type { InDoubtItem, PossibleRuling } from '../transactions.api.js';
+import type { UnknownOldBranch } from '../leadership/unknown-old-branches.js';
 import { describeLoss, type LeaderKnowledge } from './view.js';
 
 /** A transaction, and what is known of it beyond the log. */

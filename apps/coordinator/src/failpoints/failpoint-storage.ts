@@ -1,6 +1,6 @@
 import { noFailpoints, type Failpoints } from '@concordat/foundation';
 import { FileStorage, type FileStorageOptions } from '@concordat/raft';
-import { DISK_FAILPOINT } from './transactions/failpoints.js';
+import { DISK_FAILPOINT } from './failpoints.js';
 
 /** The storage of the log; with a failpoint before each write when any can ever be armed. */
 export function storageWithFailpoints(options: FileStorageOptions, failpoints: Failpoints): FileStorage {

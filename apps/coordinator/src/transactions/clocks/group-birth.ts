@@ -1,5 +1,5 @@
 import { errorMessage, type Logger, type Timer } from '@concordat/foundation';
-import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
 import type { LogClock } from './log-clock.js';
 
 const RETRY_MS = 50;

@@ -13,7 +13,7 @@ import type {
   RulingView,
   TransactionStatus,
   TransactionView,
-} from './transactions.api.js';
+} from '../transactions.api.js';
 
 /** What a leader knows beyond the log: votes, and losses of databases, that no decision has recorded yet. */
 export interface LeaderKnowledge {

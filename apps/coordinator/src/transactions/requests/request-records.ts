@@ -8,21 +8,21 @@ import {
   type EnlistRecord,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import type { DecisionLog } from '../decision-log/decision-log.js';
+import type { DecisionLog } from '../../decision-log/decision-log.js';
 import {
   PayloadTooLargeError,
   TooManyBranchesError,
   UnknownOperationError,
   UnknownParticipantError,
-} from './errors.js';
-import type { TransactionOptions } from './options.js';
+} from '../errors.js';
+import type { TransactionOptions } from '../options.js';
 import type {
   BeginRequest,
   BranchRequest,
   ExecuteRequest,
   Idempotency,
   PreparedBranchRequest,
-} from './transactions.api.js';
+} from '../transactions.api.js';
 
 /** Of a list of operations in an error, in UTF-16 units. */
 const MAXIMUM_LISTED_LENGTH = 1_000;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { UuidV7Generator, SeededRandom } from '@concordat/foundation';
 import type { GroupClocks } from './group-clocks.js';
-import { DECIDED, Harness, transfer } from './testing/harness.js';
+import { DECIDED, Harness, transfer } from '../testing/harness.js';
 
 const HOUR_MS = 3_600_000;
 
