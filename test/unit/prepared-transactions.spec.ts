@@ -50,7 +50,7 @@ describe('what is shared with other clusters', () => {
     const places = SOURCES.filter(
       (file) => !file.startsWith('test') && gidsByHand(readFileSync(path.join(root, file), 'utf8')).length > 0,
     );
-    expect(places.sort()).toEqual(['apps/lab/src/scenarios/wire.ts', 'libs/commit-protocol/src/gid.ts']);
+    expect(places.sort()).toEqual(['apps/lab/src/scenarios/wire.ts', 'libs/commit-protocol/src/vocabulary/gid.ts']);
     expect(gidsByHand("const [, , id] = gid.split(':');")).toHaveLength(1);
   });
 });

@@ -1,7 +1,7 @@
 import type { SourceEdit } from '../../support/source-edit.js';
 import type { InjectedBug } from './injected-bug.js';
 
-const STATE = 'libs/commit-protocol/src/decision-state.ts';
+const STATE = 'libs/commit-protocol/src/log/decision-state.ts';
 const MANAGER = 'apps/coordinator/src/transactions/transaction-manager.ts';
 const CLOCK = 'apps/coordinator/src/transactions/clocks/log-clock.ts';
 

@@ -1,6 +1,6 @@
 import type { InjectedBug } from './injected-bug.js';
 
-const STATE = 'libs/commit-protocol/src/decision-state.ts';
+const STATE = 'libs/commit-protocol/src/log/decision-state.ts';
 
 /** Mistakes of the coordinators: in the log, in what they tell, and in what they forget. */
 export const COORDINATOR_BUGS: readonly InjectedBug[] = [

@@ -1,10 +1,10 @@
 import { invariant } from '@concordat/foundation';
-import { promiseOwnBallot, stepAcceptor, type AcceptorState, type BallotAnswer } from '../acceptor.js';
-import { compareBallots, FIRST_BALLOT, proposerNumber, type Acceptor } from '../ballot.js';
-import { isSameAcceptorSet } from '../ballot-legitimacy.js';
-import type { OpenedBallot } from '../branch-ballots.js';
-import type { BallotRequestMessage, BranchAddress, PrepareMessage } from '../messages.js';
-import type { BranchEnd, Decision, Vote } from '../types.js';
+import { promiseOwnBallot, stepAcceptor, type AcceptorState, type BallotAnswer } from '../ballots/acceptor.js';
+import { compareBallots, FIRST_BALLOT, proposerNumber, type Acceptor } from '../ballots/ballot.js';
+import { isSameAcceptorSet } from '../ballots/ballot-legitimacy.js';
+import type { OpenedBallot } from '../participant/branch-ballots.js';
+import type { BallotRequestMessage, BranchAddress, PrepareMessage } from '../vocabulary/messages.js';
+import type { BranchEnd, Decision, Vote } from '../vocabulary/types.js';
 
 /** What goes on in a database: what was done before a `yield` is durable, and others may come in between. */
 export type DatabaseWork<T> = Generator<undefined, T>;

@@ -1,6 +1,12 @@
 import { randomItem, type Random } from '@concordat/foundation';
-import type { BranchAddress, CoordinatorMessage, DoneMessage, InquiryMessage, VoteMessage } from '../messages.js';
-import type { BranchEnd, Decision, Vote } from '../types.js';
+import type {
+  BranchAddress,
+  CoordinatorMessage,
+  DoneMessage,
+  InquiryMessage,
+  VoteMessage,
+} from '../vocabulary/messages.js';
+import type { BranchEnd, Decision, Vote } from '../vocabulary/types.js';
 
 /**
  * A branch with its database, after protocol section 5: what is prepared stays so until it is told a decision, a

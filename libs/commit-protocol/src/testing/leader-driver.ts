@@ -1,15 +1,15 @@
 import { invariant } from '@concordat/foundation';
-import type { BallotAnswer } from '../acceptor.js';
-import { compareBallots } from '../ballot.js';
-import { CoordinatorTransaction } from '../coordinator.js';
-import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator.types.js';
-import type { ApplyResult } from '../apply-result.js';
-import { DecisionState } from '../decision-state.js';
-import { PlainEndedTransactions } from '../ended-transactions.js';
-import type { CoordinatorMessage, DoneMessage, VoteMessage } from '../messages.js';
-import type { BeginRecord, BranchDone, LogRecord } from '../records.js';
-import { transactionFromBegin, type TransactionState } from '../transaction-state.js';
-import type { BranchEnd, BranchId, BranchSpecification, Decision, TransactionId, Vote } from '../types.js';
+import type { BallotAnswer } from '../ballots/acceptor.js';
+import { compareBallots } from '../ballots/ballot.js';
+import { CoordinatorTransaction } from '../coordinator/coordinator.js';
+import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator/coordinator.types.js';
+import type { ApplyResult } from '../log/apply-result.js';
+import { DecisionState } from '../log/decision-state.js';
+import { PlainEndedTransactions } from '../log/ended-transactions.js';
+import type { CoordinatorMessage, DoneMessage, VoteMessage } from '../vocabulary/messages.js';
+import type { BeginRecord, BranchDone, LogRecord } from '../log/records.js';
+import { transactionFromBegin, type TransactionState } from '../log/transaction-state.js';
+import type { BranchEnd, BranchId, BranchSpecification, Decision, TransactionId, Vote } from '../vocabulary/types.js';
 
 export const AT = Date.UTC(2026, 0, 1);
 export const DEADLINE = AT + 10_000;

@@ -1,8 +1,8 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import type { BranchAddress, ParticipantMessage, ReplyMessage } from '../messages.js';
-import { ParticipantMachine } from '../participant.js';
-import type { BallotMessage, ParticipantEffect, ParticipantEvent } from '../participant.types.js';
-import type { BranchId } from '../types.js';
+import type { BranchAddress, ParticipantMessage, ReplyMessage } from '../vocabulary/messages.js';
+import { ParticipantMachine } from '../participant/participant.js';
+import type { BallotMessage, ParticipantEffect, ParticipantEvent } from '../participant/participant.types.js';
+import type { BranchId } from '../vocabulary/types.js';
 import type { AcceptorDatabase, DatabaseWork } from './acceptor-database.js';
 
 interface Task {

@@ -1,15 +1,15 @@
-import type { Acceptor, Ballot } from '../ballot.js';
-import type { BallotAnswer, BallotRequest } from '../acceptor.js';
-import type { OpenedBallot } from '../branch-ballots.js';
+import type { Acceptor, Ballot } from '../ballots/ballot.js';
+import type { BallotAnswer, BallotRequest } from '../ballots/acceptor.js';
+import type { OpenedBallot } from '../participant/branch-ballots.js';
 import type {
   BallotAnswerMessage,
   BallotRequestMessage,
   BranchAddress,
   ParticipantMessage,
   PrepareMessage,
-} from '../messages.js';
-import type { ParticipantEffect, ParticipantEvent } from '../participant.types.js';
-import type { BranchEnd, Decision, Vote } from '../types.js';
+} from '../vocabulary/messages.js';
+import type { ParticipantEffect, ParticipantEvent } from '../participant/participant.types.js';
+import type { BranchEnd, Decision, Vote } from '../vocabulary/types.js';
 
 export const TRANSACTION = '01890000-0000-7000-8000-000000000001';
 export const PARTICIPANT = 'bank-a';

@@ -1,0 +1,166 @@
+import { invariant } from '@concordat/foundation';
+import { isDissent, type BallotAnswer, type BallotRequest } from './acceptor.js';
+import { compareBallots, majorityOf, type AcceptedValue, type Acceptor, type Ballot } from './ballot.js';
+import { isLegitimateAnswer } from './ballot-legitimacy.js';
+import type { BranchId, Decision } from '../vocabulary/types.js';
+
+export type BallotOutcome =
+  /** not known yet */
+  | { readonly type: 'open' }
+  | { readonly type: 'decided'; readonly decision: Decision }
+  /** a higher ballot was met: this one is over, and the next must be above `by` */
+  | { readonly type: 'outbid'; readonly by: Ballot };
+
+/**
+ * One ballot, as its proposer sees it: asks for promises, then for the acceptance of a value; a majority of each
+ * decides (protocol section 6; "Paxos Made Simple", section 2.2).
+ *
+ *     promising --majority--> accepting --majority--> decided;  any --a decision is known--> decided
+ *     any --a higher ballot was promised--> outbid
+ *
+ * The value is that of the highest accepted ballot among the promises, and abort if none has accepted: then no lower
+ * ballot can have decided commit. Ballot 0 needs no promises, because there is no lower one.
+ */
+export class BallotProposer {
+  private readonly promises = new Map<BranchId, AcceptedValue | undefined>();
+  private readonly isEveryVoteKnown: boolean;
+  private readonly acceptances = new Set<BranchId>();
+  /** those that have no vote */
+  private readonly dissenters = new Set<BranchId>();
+  /** those whose work is committed */
+  private readonly committed = new Set<BranchId>();
+  private isCommitAccepted = false;
+  private value: Decision | undefined;
+  private result: BallotOutcome = { type: 'open' };
+
+  /**
+   * @param value for a ballot that needs no promises
+   * @param isEveryVoteKnown the proposer knows that every branch has voted yes or read-only, and so that one which has
+   *   no vote has lost it
+   */
+  constructor(
+    readonly ballot: Ballot,
+    private readonly acceptors: readonly Acceptor[],
+    { value, isEveryVoteKnown = false }: { readonly value?: Decision; readonly isEveryVoteKnown?: boolean } = {},
+  ) {
+    invariant(value === undefined || ballot.round === 0, 'only the first ballot needs no promises');
+    this.value = value;
+    this.isEveryVoteKnown = isEveryVoteKnown;
+  }
+
+  get outcome(): BallotOutcome {
+    return this.result;
+  }
+
+  /**
+   * Branches that have no vote, although every branch has voted, or a commit was accepted, which needed every vote: their
+   * databases have forgotten it.
+   */
+  get amnesiacs(): readonly Acceptor[] {
+    if (!this.isEveryVoteKnown && !this.isCommitAccepted) return [];
+    return this.acceptors.filter(({ branchId }) => this.dissenters.has(branchId));
+  }
+
+  /** Whether a branch has accepted the value of this ballot. */
+  hasAccepted(branchId: BranchId): boolean {
+    return this.acceptances.has(branchId);
+  }
+
+  /** What is to be asked now of those who have not answered it yet; nobody once the outcome is known. */
+  requests(): { readonly to: Acceptor; readonly request: BallotRequest }[] {
+    if (this.result.type !== 'open') return [];
+    const { ballot, value } = this;
+    const answered = value === undefined ? this.promises : this.acceptances;
+    const request: BallotRequest =
+      value === undefined ? { type: 'promise', ballot } : { type: 'accept', ballot, value };
+    return this.acceptors.filter(({ branchId }) => !answered.has(branchId)).map((to) => ({ to, request }));
+  }
+
+  /**
+   * Takes an answer in. Answers of strangers, of other ballots, impossible and repeated ones change nothing; what a late
+   * one tells of amnesia counts.
+   * @returns whether there is something new to ask, or the outcome is known now
+   */
+  onAnswer(from: BranchId, answer: BallotAnswer): boolean {
+    if (!this.acceptors.some(({ branchId }) => branchId === from)) return false;
+    this.noteEvidence(from, answer);
+    if (this.result.type !== 'open') return false;
+    if (answer.type === 'decided') {
+      this.result = { type: 'decided', decision: answer.decision };
+      return true;
+    }
+    if (compareBallots(answer.ballot, this.ballot) !== 0) return false;
+    if (!isLegitimateAnswer(answer, this.ballot, this.acceptors.length)) return false;
+    switch (answer.type) {
+      case 'outbid':
+        if (compareBallots(answer.promised, this.ballot) <= 0) return false;
+        this.result = { type: 'outbid', by: answer.promised };
+        return true;
+      case 'promised':
+        if (answer.committed) this.committed.add(from);
+        return this.onPromise(from, answer.accepted);
+      case 'accepted':
+        return this.onAcceptance(from);
+      case 'abstains':
+        return false;
+    }
+  }
+
+  private noteEvidence(from: BranchId, answer: BallotAnswer): void {
+    if (answer.type === 'decided') return;
+    if (compareBallots(answer.ballot, this.ballot) !== 0) return;
+    if (!isLegitimateAnswer(answer, this.ballot, this.acceptors.length)) return;
+    if (isDissent(answer)) this.dissenters.add(from);
+    if (answer.type === 'promised' && answer.accepted?.value === 'commit') this.isCommitAccepted = true;
+  }
+
+  private onPromise(from: BranchId, accepted: AcceptedValue | undefined): boolean {
+    if (this.value !== undefined) return false; // late, and not needed
+    this.promises.set(from, accepted);
+    if (!this.hasHeardEnough()) return false;
+    this.value = this.safeValue();
+    return true;
+  }
+
+  /** A majority, so that no lower ballot is accepted by one any more; and enough that remember, or all there are. */
+  private hasHeardEnough(): boolean {
+    if (this.promises.size < majorityOf(this.acceptors.length)) return false;
+    return this.hasEnoughMemory() || this.promises.size === this.acceptors.length;
+  }
+
+  /**
+   * Whether what may have been accepted before is told by so many that every majority has one of them. One that is known
+   * to have lost its vote tells nothing of that.
+   */
+  private hasEnoughMemory(): boolean {
+    if (!this.isEveryVoteKnown) return true;
+    const trusted = [...this.promises.keys()].filter((branchId) => !this.dissenters.has(branchId));
+    return trusted.length > this.acceptors.length - majorityOf(this.acceptors.length);
+  }
+
+  private safeValue(): Decision {
+    let highest: AcceptedValue | undefined;
+    for (const accepted of this.promises.values()) {
+      if (accepted && (!highest || compareBallots(accepted.ballot, highest.ballot) > 0)) highest = accepted;
+    }
+    return highest?.value ?? this.valueOfNothingAccepted();
+  }
+
+  /**
+   * When all have answered and most have lost their votes, nobody is left who could tell more of what was accepted. What
+   * the forgetful had carried out is lost with their votes, which came before it. But another one may have carried out a
+   * commit that only they had accepted, and with a majority that remembers that proves nothing, as somebody may have done
+   * it by hand. Without one it is all that is left of a decision, which must not change.
+   */
+  private valueOfNothingAccepted(): Decision {
+    return !this.hasEnoughMemory() && this.committed.size > 0 ? 'commit' : 'abort';
+  }
+
+  private onAcceptance(from: BranchId): boolean {
+    if (this.value === undefined) return false; // of an earlier life of this proposer: not asked for
+    this.acceptances.add(from);
+    if (this.acceptances.size < majorityOf(this.acceptors.length)) return false;
+    this.result = { type: 'decided', decision: this.value };
+    return true;
+  }
+}

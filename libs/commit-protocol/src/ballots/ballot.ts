@@ -1,0 +1,61 @@
+import { invariant } from '@concordat/foundation';
+import type { BranchId, Decision } from '../vocabulary/types.js';
+
+/**
+ * A numbered attempt to get one value decided by the branches of a transaction (protocol section 6). Ordered by
+ * round, then by proposer, so no two proposers ever share one.
+ */
+export interface Ballot {
+  readonly round: number;
+  /** 0 is the coordinator group; branches are numbered from 1 on by their place in the acceptor set */
+  readonly proposer: number;
+}
+
+/** A branch as a member of the acceptor set of its transaction: all branches, in the order in which they joined. */
+export interface Acceptor {
+  readonly branchId: BranchId;
+  readonly participant: string;
+}
+
+/** A value that an acceptor has accepted, and in which ballot. */
+export interface AcceptedValue {
+  readonly ballot: Ballot;
+  readonly value: Decision;
+}
+
+/** The proposer number of the coordinator group. */
+export const COORDINATOR_PROPOSER = 0;
+
+/** Owned by the coordinator group, which proposes nothing but commit in it, and only with all votes. */
+export const FIRST_BALLOT: Ballot = { round: 0, proposer: COORDINATOR_PROPOSER };
+
+/** With fewer acceptors a ballot outlives nobody: a majority of them is all of them. */
+export const FEWEST_USEFUL_ACCEPTORS = 3;
+
+/** Rounds beyond this are refused: nobody reaches it by counting. */
+export const HIGHEST_ROUND = 2 ** 31 - 1;
+
+/** Negative, zero or positive, as `left` is lower than, equal to or higher than `right`. */
+export function compareBallots(left: Ballot, right: Ballot): number {
+  return left.round - right.round || left.proposer - right.proposer;
+}
+
+/** How many acceptors make a majority, so that any two majorities meet. */
+export function majorityOf(acceptorCount: number): number {
+  invariant(acceptorCount > 0, 'a transaction in ballots has branches');
+  return Math.floor(acceptorCount / 2) + 1;
+}
+
+/** The proposer number of a branch; undefined for a branch that is not in the set. */
+export function proposerNumber(acceptors: readonly Acceptor[], branchId: BranchId): number | undefined {
+  const place = acceptors.findIndex((acceptor) => acceptor.branchId === branchId);
+  return place < 0 ? undefined : place + 1;
+}
+
+/** Whether a ballot can have been made by a member of this set. */
+export function isPossibleBallot({ round, proposer }: Ballot, acceptorCount: number): boolean {
+  const isRound = Number.isInteger(round) && round >= 0 && round <= HIGHEST_ROUND;
+  // a branch begins above what it has promised, and round 0 is the coordinators'
+  const isProposer = Number.isInteger(proposer) && proposer >= 0 && proposer <= acceptorCount;
+  return isRound && isProposer && (round > 0 || proposer === COORDINATOR_PROPOSER);
+}

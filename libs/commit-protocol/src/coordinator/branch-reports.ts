@@ -1,0 +1,49 @@
+import type { JsonValue } from '@concordat/foundation';
+import { LIMITS } from '../vocabulary/limits.js';
+import type { BranchReport } from '../log/records.js';
+import type { BranchState } from '../log/transaction-state.js';
+import type { AbortCause, AbortReason, BranchError } from '../vocabulary/types.js';
+
+/** A map: the codes are the participants' own, so they may be called like something that every object has. */
+const REASON_BY_CODE: ReadonlyMap<string, AbortReason> = new Map([
+  ['INVALID_PAYLOAD', 'INVALID_PAYLOAD'],
+  ['LOCK_TIMEOUT', 'LOCK_TIMEOUT'],
+  ['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED'],
+]);
+
+/** Why a transaction is aborted of which a branch voted no. */
+export function causeOfRefusal({ branchId, participant }: BranchState, error: BranchError | undefined): AbortCause {
+  return {
+    reason: (error && REASON_BY_CODE.get(error.code)) ?? 'PARTICIPANT_REFUSED',
+    detail: error?.message ?? `${participant} refused`,
+    branchId,
+    participant,
+    ...(error && { participantCode: error.code }),
+  };
+}
+
+/** A vote without what the handlers returned: of an abort nobody asks for it. */
+export function withoutResults({ results: _results, ...report }: BranchReport): BranchReport {
+  return report;
+}
+
+/** Votes with results of `LIMITS.resultsBytes` together, in the order given; those beyond it lose theirs. */
+export function withinResultsLimit(reports: readonly BranchReport[]): readonly BranchReport[] {
+  let remaining: number = LIMITS.resultsBytes;
+  return reports.map((report) => {
+    if (!report.results) return report;
+    remaining -= jsonBytes(report.results);
+    return remaining >= 0 ? report : withoutResults(report);
+  });
+}
+
+/** Of a value's JSON text in UTF-8; a half of a surrogate pair has two of the four bytes of its character. */
+function jsonBytes(value: readonly JsonValue[]): number {
+  const text = JSON.stringify(value);
+  let bytes = text.length;
+  for (let place = 0; place < text.length; place++) {
+    const unit = text.charCodeAt(place);
+    if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+  }
+  return bytes;
+}

@@ -1,0 +1,43 @@
+import type {
+  BallotAnswerMessage,
+  BranchesDecidedMessage,
+  CoordinatorMessage,
+  DoneMessage,
+  VoteMessage,
+} from '../vocabulary/messages.js';
+import type { BranchDone, CommitRequestedRecord, DecideRecord, PreCommitRecord } from '../log/records.js';
+import type { TransactionState } from '../log/transaction-state.js';
+import type { AbortCause, BranchId } from '../vocabulary/types.js';
+
+/** What happens to a transaction on the leader. */
+export type CoordinatorEvent =
+  /** the transaction's keys are free (or it declared none): work may be sent */
+  | { readonly type: 'admitted' }
+  /** a record about the transaction was committed and applied; `transaction` is the state it gave */
+  | { readonly type: 'applied'; readonly transaction: TransactionState }
+  | { readonly type: 'vote'; readonly message: VoteMessage }
+  | { readonly type: 'done'; readonly message: DoneMessage }
+  | { readonly type: 'ballot-answer'; readonly message: BallotAnswerMessage }
+  | { readonly type: 'branches-decided'; readonly message: BranchesDecidedMessage }
+  | { readonly type: 'inquiry'; readonly branchId: BranchId; readonly participant: string }
+  /** the client asks for the commit of an interactive transaction */
+  | { readonly type: 'commit' }
+  | { readonly type: 'abort'; readonly cause: AbortCause }
+  | { readonly type: 'deadline' }
+  /** the timer of the last `schedule-resend` fired */
+  | { readonly type: 'resend' }
+  /** the log refused or dropped a proposal of this transaction: it is certainly not in the log */
+  | { readonly type: 'proposal-failed' };
+
+/** What the leader's side of a transaction wants done, in this order. */
+export type CoordinatorEffect =
+  /** to be committed and applied before anything that follows from it; comes back as `applied` */
+  | { readonly type: 'append'; readonly record: CommitRequestedRecord | PreCommitRecord | DecideRecord }
+  | { readonly type: 'send'; readonly message: CoordinatorMessage }
+  /** send again what is unanswered, later each time; replaces an earlier one */
+  | { readonly type: 'schedule-resend'; readonly attempt: number }
+  | { readonly type: 'cancel-resend' }
+  /** a branch has ended: to be logged, lazily, together with others */
+  | { readonly type: 'branch-done'; readonly done: BranchDone }
+  /** for an operator's eyes at once */
+  | { readonly type: 'alert'; readonly detail: string };

@@ -1,0 +1,189 @@
+import type { JsonValue } from '@concordat/foundation';
+import type { Ballot } from '../ballots/ballot.js';
+import type {
+  AbortCause,
+  AcceptorLoss,
+  BranchEnd,
+  BranchError,
+  BranchId,
+  BranchSpecification,
+  Decision,
+  Protocol,
+  RulingAction,
+  TransactionId,
+  Vote,
+} from '../vocabulary/types.js';
+
+/** An idempotency key together with the SHA-256 of the canonical body it came with. */
+export interface IdempotencyClaim {
+  readonly key: string;
+  readonly bodyHash: string;
+}
+
+/** Opens a transaction. A one-shot one is `closed` at once: its branches never change. */
+export interface BeginRecord {
+  readonly type: 'begin';
+  readonly transactionId: TransactionId;
+  readonly protocol: Protocol;
+  readonly branches: readonly BranchSpecification[];
+  readonly closed: boolean;
+  /** the commit is left to this branch (protocol 4.7): `Begin` and `Delegate` in one record */
+  readonly delegateTo?: BranchId;
+  readonly at: number;
+  readonly deadline: number;
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly idempotency?: IdempotencyClaim;
+}
+
+/** Adds a branch to an open transaction, or operations to the branch that its participant already has. */
+export interface EnlistRecord {
+  readonly type: 'enlist';
+  readonly transactionId: TransactionId;
+  readonly branch: BranchSpecification;
+  readonly at: number;
+  readonly idempotency?: IdempotencyClaim;
+}
+
+/** The client asked for the commit: the set of branches is closed, and a 202 is a promise. */
+export interface CommitRequestedRecord {
+  readonly type: 'commit-requested';
+  readonly transactionId: TransactionId;
+  /** the commit is left to this branch (protocol 4.7) */
+  readonly delegateTo?: BranchId;
+  readonly at: number;
+}
+
+export interface BranchReport {
+  readonly branchId: BranchId;
+  readonly vote: Vote;
+  readonly results?: readonly JsonValue[];
+  readonly error?: BranchError;
+}
+
+/**
+ * Opens a ballot of the coordinator group for a transaction in three phases, before its first message leaves (protocol
+ * section 6). Ballot 0 proposes commit and needs the votes of all; a later one belongs to the leader that logged it.
+ */
+export interface PreCommitRecord {
+  readonly type: 'pre-commit';
+  readonly transactionId: TransactionId;
+  readonly ballot: Ballot;
+  /** with ballot 0: every vote, and what the handlers returned */
+  readonly reports: readonly BranchReport[];
+  readonly at: number;
+}
+
+/**
+ * By what a transaction with a ballot in the log was decided: a majority accepted the coordinators' ballot, or a
+ * branch says what the branches decided among themselves.
+ */
+export type BallotBasis =
+  | { readonly type: 'ballot'; readonly ballot: Ballot; readonly acceptedBy: readonly BranchId[] }
+  | { readonly type: 'branches'; readonly toldBy: BranchId };
+
+/** A branch whose database has lost something that it needs as an acceptor. */
+export interface BranchLoss {
+  readonly branchId: BranchId;
+  readonly loss: AcceptorLoss;
+}
+
+/** The decision. The first one in the log wins; a later one changes nothing and returns the first. */
+export interface DecideRecord {
+  readonly type: 'decide';
+  readonly transactionId: TransactionId;
+  readonly decision: Decision;
+  /** every vote the leader has; a commit needs `yes` or `read-only` of every branch */
+  readonly reports: readonly BranchReport[];
+  /** with an abort */
+  readonly cause?: AbortCause;
+  /** the one-phase branch decided and has ended like this (protocol 4.7) */
+  readonly delegatedEnd?: BranchEnd;
+  /** of a transaction that has a ballot in the log */
+  readonly basis?: BallotBasis;
+  /** acceptors whose databases have turned out to have lost their last writes, or to be others than they were */
+  readonly losses?: readonly BranchLoss[];
+  readonly at: number;
+}
+
+/**
+ * An operator's ruling (protocol section 2), kept with its transaction whatever it changes. On an undecided
+ * transaction it is the decision; on a decided one it ends a single branch against the decision, or says that
+ * branches are no longer waited for. See `judgeRuling` for what is refused.
+ */
+export interface ResolveRecord {
+  readonly type: 'resolve';
+  readonly transactionId: TransactionId;
+  /** the branch that is meant; the whole transaction when left out */
+  readonly branchId?: BranchId;
+  readonly action: RulingAction;
+  readonly operator: string;
+  readonly reason: string;
+  readonly force: boolean;
+  /** every vote the leader has, in case the ruling becomes the decision */
+  readonly reports: readonly BranchReport[];
+  /** whose branch it is; only about a transaction that is older than the retention */
+  readonly participant?: string;
+  readonly at: number;
+  readonly idempotency?: IdempotencyClaim;
+}
+
+export interface BranchDone {
+  readonly transactionId: TransactionId;
+  readonly branchId: BranchId;
+  readonly end: BranchEnd;
+}
+
+/**
+ * Branches that have ended, gathered over many transactions; a transaction whose last branch is among them
+ * has ended with this record (`End` is not a record of its own, see docs/divergence.md). Without items it moves log time
+ * on while nothing else does, so that a silent log is no step, or says what is published.
+ */
+export interface BranchesDoneRecord {
+  readonly type: 'branches-done';
+  readonly items: readonly BranchDone[];
+  /** outcomes of everything that had ended by this log index are published */
+  readonly publishedIndex: number;
+  readonly at: number;
+}
+
+/** What a participant announced. */
+export interface ParticipantRecord {
+  readonly type: 'participant';
+  readonly name: string;
+  readonly operations: readonly string[];
+  readonly at: number;
+}
+
+/**
+ * Drops ended transactions and idempotency keys that ended before a time (milliseconds since 1970). Refused when a step
+ * of log time lies behind it: then nobody knows how old they are.
+ */
+export interface ExpireRecord {
+  readonly type: 'expire';
+  readonly before: number;
+  /** there are more than may be kept: the oldest go, however young they are */
+  readonly crowded?: true;
+  /** absent in records of versions that had no log time */
+  readonly at?: number;
+}
+
+/**
+ * The group is born: the first one in the log counts. About transactions of before (the group lost its data, say)
+ * nothing can be presumed.
+ */
+export interface GroupBornRecord {
+  readonly type: 'group-born';
+  readonly at: number;
+}
+
+export type LogRecord =
+  | BeginRecord
+  | EnlistRecord
+  | CommitRequestedRecord
+  | PreCommitRecord
+  | DecideRecord
+  | ResolveRecord
+  | BranchesDoneRecord
+  | ParticipantRecord
+  | ExpireRecord
+  | GroupBornRecord;

@@ -1,0 +1,170 @@
+import type { JsonValue } from '@concordat/foundation';
+import type { Acceptor, Ballot } from '../ballots/ballot.js';
+import type { BeginRecord, BranchLoss, BranchReport, IdempotencyClaim } from './records.js';
+import type {
+  AbortCause,
+  AcceptorLoss,
+  BranchEnd,
+  BranchError,
+  BranchId,
+  BranchSpecification,
+  Decision,
+  OperationCall,
+  Outcome,
+  Protocol,
+  RulingAction,
+  TransactionId,
+  Vote,
+} from '../vocabulary/types.js';
+
+/** A branch as the log knows it. */
+export interface BranchState {
+  readonly branchId: BranchId;
+  readonly participant: string;
+  operations: readonly OperationCall[];
+  /** the vote it came with, or the one that the decision was based on; a leader's newer votes are not here */
+  vote?: Vote;
+  /** whether the vote came with the enlistment: the service prepared the work itself */
+  readonly selfPrepared: boolean;
+  /** one for each operation, once decided */
+  results?: readonly JsonValue[];
+  error?: BranchError;
+  end?: BranchEnd;
+  /** an operator ended it against the decision: it is told this instead */
+  ruling?: Decision;
+  /** in three phases, as far as it was known when the transaction was decided */
+  loss?: AcceptorLoss;
+  /** an operator gave it up: the transaction may end without it, or in spite of its hazard */
+  forgotten?: true;
+}
+
+/** What a ruling was in the end: the decision, the end of one branch against it, or leave to end without branches. */
+export type RulingEffect = 'decided' | 'branch-ruled' | 'forgotten';
+
+/** A ruling as it is kept with its transaction; see `ResolveRecord`. */
+export interface RulingState {
+  readonly action: RulingAction;
+  readonly branchId?: BranchId;
+  readonly operator: string;
+  readonly reason: string;
+  readonly force: boolean;
+  readonly effect: RulingEffect;
+  readonly at: number;
+}
+
+/** An idempotency key that belongs to a transaction, and to the branch or the ruling that came with it. */
+export interface ClaimState extends IdempotencyClaim {
+  readonly branchId?: BranchId;
+  /** place among the rulings, from 0 */
+  readonly ruling?: number;
+}
+
+/**
+ * A transaction as the log knows it: the same on every node at the same log index.
+ *
+ * It moves through: active (not closed) → preparing (closed) → decided → ended. A transaction with a hazard
+ * has the outcome `mixed` and does not end by itself: an operator must rule that it is forgotten.
+ */
+export interface TransactionState {
+  readonly transactionId: TransactionId;
+  readonly protocol: Protocol;
+  readonly createdAt: number;
+  readonly deadline: number;
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly claims: ClaimState[];
+  readonly branches: BranchState[];
+  /** the set of branches is fixed: a one-shot transaction, or its commit was requested */
+  closed: boolean;
+  /** the branch that decides (protocol 4.7) */
+  delegatedTo?: BranchId;
+  /** the highest ballot of the coordinator group that is in the log (protocol section 6) */
+  preCommit?: Ballot;
+  decision?: Decision;
+  cause?: AbortCause;
+  decidedAt?: number;
+  outcome?: Outcome;
+  /** by operators, oldest first; absent when there is none */
+  rulings?: RulingState[];
+  endedAt?: number;
+  /** log index of the last change */
+  logIndex: number;
+}
+
+function branchFrom(specification: BranchSpecification): BranchState {
+  const { branchId, participant, operations, enlistedVote } = specification;
+  const branch: BranchState = { branchId, participant, operations, selfPrepared: enlistedVote !== undefined };
+  if (enlistedVote !== undefined) branch.vote = enlistedVote;
+  return branch;
+}
+
+/** The state that a `Begin` record gives; the leader uses it, with index 0, while the record is under way. */
+export function transactionFromBegin(record: BeginRecord, logIndex: number): TransactionState {
+  const transaction: TransactionState = {
+    transactionId: record.transactionId,
+    protocol: record.protocol,
+    createdAt: record.at,
+    deadline: record.deadline,
+    metadata: record.metadata,
+    claims: record.idempotency ? [record.idempotency] : [],
+    branches: record.branches.map(branchFrom),
+    closed: record.closed,
+    logIndex,
+  };
+  if (record.delegateTo !== undefined) transaction.delegatedTo = record.delegateTo;
+  return transaction;
+}
+
+/** Adds a branch, or the operations of an enlistment to the branch that the participant has already. */
+export function addBranch(transaction: TransactionState, specification: BranchSpecification): BranchState {
+  const joined = transaction.branches.find((branch) => branch.branchId === specification.branchId);
+  if (!joined) {
+    const branch = branchFrom(specification);
+    transaction.branches.push(branch);
+    return branch;
+  }
+  joined.operations = [...joined.operations, ...specification.operations];
+  return joined;
+}
+
+export function findBranch(transaction: TransactionState, branchId: BranchId): BranchState | undefined {
+  return transaction.branches.find((branch) => branch.branchId === branchId);
+}
+
+/** The acceptors of a transaction in three phases: all of its branches, in the order in which they joined. */
+export function acceptorsOf(transaction: TransactionState): Acceptor[] {
+  return transaction.branches.map(({ branchId, participant }) => ({ branchId, participant }));
+}
+
+/** Takes over what branches voted and returned: the votes a record brings are those that count from now on. */
+export function takeReports(transaction: TransactionState, reports: readonly BranchReport[]): void {
+  for (const { branchId, vote, results, error } of reports) {
+    const branch = findBranch(transaction, branchId);
+    if (!branch) continue;
+    branch.vote = vote;
+    if (results) branch.results = results;
+    if (error) branch.error = error;
+  }
+}
+
+/** Takes over which acceptors were found to have lost something. */
+export function takeLosses(transaction: TransactionState, losses: readonly BranchLoss[] = []): void {
+  for (const { branchId, loss } of losses) {
+    const branch = findBranch(transaction, branchId);
+    if (branch) branch.loss = loss;
+  }
+}
+
+/** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */
+export function isHazard(end: BranchEnd | undefined): boolean {
+  return end === 'heuristic-commit' || end === 'heuristic-rollback';
+}
+
+/** Whether a decided transaction cannot end yet because of this branch. */
+export function keepsOpen({ end, forgotten }: BranchState): boolean {
+  return forgotten === undefined && (end === undefined || isHazard(end));
+}
+
+/** Operations of all branches together. */
+export function countOperations(transaction: TransactionState): number {
+  return transaction.branches.reduce((count, branch) => count + branch.operations.length, 0);
+}

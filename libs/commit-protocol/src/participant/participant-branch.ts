@@ -1,0 +1,125 @@
+import { invariant, unreachable } from '@concordat/foundation';
+import { addresseeOf } from '../ballots/ballot-legitimacy.js';
+import { BranchBallots } from './branch-ballots.js';
+import type { BranchAddress, ParticipantMessage, WorkMessage } from '../vocabulary/messages.js';
+import type { BranchConclusion, BranchVote } from './participant.types.js';
+import type { BranchEnd, BranchId, Decision } from '../vocabulary/types.js';
+
+export type Running = 'prepare' | 'one-phase' | 'ruling' | 'ballot' | Decision;
+
+/** A branch, as far as this process remembers it; everything that must survive lies in the participant's database. */
+export interface BranchState {
+  readonly address: BranchAddress;
+  running: Running | undefined;
+  work: WorkMessage | undefined;
+  vote: BranchVote | undefined;
+  /** the answer to a delegated commit */
+  conclusion: BranchConclusion | undefined;
+  decision: Decision | undefined;
+  /** the decision must still be carried out */
+  decisionDue: boolean;
+  /** an operator's ruling against the decision that must still be carried out, or is being */
+  ruling: Decision | undefined;
+  /** in three phases, once there is a ballot */
+  ballots: BranchBallots | undefined;
+  end: BranchEnd | undefined;
+  stopped: boolean;
+}
+
+/** The branches of one transaction at this participant; at most one of them has something in hand. */
+export interface TransactionState {
+  readonly branches: Map<BranchId, BranchState>;
+  running: BranchState | undefined;
+}
+
+/** The branch of this participant that a message is about: for an answer, the one that had asked. */
+export function addressIn(message: ParticipantMessage): BranchAddress | undefined {
+  return message.type === 'ballot-answer' ? addresseeOf(message) : message;
+}
+
+export function ballotsOf(branch: BranchState): BranchBallots {
+  return (branch.ballots ??= new BranchBallots(branch.address));
+}
+
+export function addressOf({ transactionId, branchId, participant }: BranchAddress): BranchAddress {
+  return { transactionId, branchId, participant };
+}
+
+export function branchOf(transaction: TransactionState, address: BranchAddress): BranchState {
+  const known = transaction.branches.get(address.branchId);
+  if (known) return known;
+  const branch: BranchState = {
+    address: addressOf(address),
+    running: undefined,
+    work: undefined,
+    vote: undefined,
+    conclusion: undefined,
+    decision: undefined,
+    decisionDue: false,
+    ruling: undefined,
+    ballots: undefined,
+    end: undefined,
+    stopped: false,
+  };
+  transaction.branches.set(address.branchId, branch);
+  return branch;
+}
+
+export function finish(transaction: TransactionState, branch: BranchState): void {
+  invariant(transaction.running === branch && branch.running, 'only what is in hand comes to an end');
+  branch.running = undefined;
+  transaction.running = undefined;
+}
+
+/** Whether work is in hand that may change the branch's vote. */
+export function isAtWork({ running }: BranchState): boolean {
+  return running === 'prepare' || running === 'one-phase';
+}
+
+/** Whether forgetting the branch would forget something that is to be done, or that it must not go on. */
+export function isInHand({ running, work, decisionDue, ruling, ballots, stopped }: BranchState): boolean {
+  return Boolean(running ?? work ?? ruling) || decisionDue || stopped || ballots?.hasWork === true;
+}
+
+export function isHeuristic(end: BranchEnd): boolean {
+  return end === 'heuristic-rollback' || end === 'heuristic-commit';
+}
+
+/**
+ * What a ruling against the decision came to. That the database refuses it as contradicting what it has recorded
+ * means that the decision had been carried out before.
+ */
+export function endByRuling(reported: BranchEnd): BranchEnd {
+  switch (reported) {
+    case 'committed':
+      return 'heuristic-commit';
+    case 'aborted':
+      return 'heuristic-rollback';
+    case 'heuristic-commit':
+      return 'committed';
+    case 'heuristic-rollback':
+      return 'aborted';
+    case 'read-only':
+      return reported;
+    default:
+      return unreachable(reported, 'branch end');
+  }
+}
+
+/** What a branch that has ended answers to a late prepare; the same as its ledger would say. */
+export function voteAfter(end: BranchEnd, vote: BranchVote | undefined): BranchVote {
+  switch (end) {
+    case 'committed':
+    case 'heuristic-commit':
+      return vote?.vote === 'yes' ? vote : { vote: 'yes', results: [] };
+    case 'read-only':
+      return vote ?? { vote: 'read-only', results: [] };
+    case 'aborted':
+    case 'heuristic-rollback':
+      return vote?.vote === 'no'
+        ? vote
+        : { vote: 'no', results: [], error: { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' } };
+    default:
+      return unreachable(end, 'branch end');
+  }
+}
