@@ -1,11 +1,11 @@
-export * from './configuration.js';
-export * from './membership.js';
+export * from './membership/configuration.js';
+export * from './membership/membership.js';
 export * from './raft-core.js';
 export * from './raft-core.types.js';
 export * from './ready.js';
 export * from './types.js';
-export { formatId, randomId } from './random-id.js';
-export type { Standing, StandingKind } from './standing.js';
+export { formatId, randomId } from './membership/random-id.js';
+export type { Standing, StandingKind } from './membership/standing.js';
 export type { Appended, ProposalRefusal } from './leader.js';
-export type { TransferRefusal } from './leadership-transfer.js';
-export type { ProgressState } from './progress.js';
+export type { TransferRefusal } from './election/leadership-transfer.js';
+export type { ProgressState } from './replication/progress.js';

@@ -1,5 +1,5 @@
 import type { Leader } from './leader.js';
-import type { RaftLog } from './log.js';
+import type { RaftLog } from './log/log.js';
 import type { CoreInspection, FollowerInspection } from './raft-core.types.js';
 
 /** The part of an inspection that the log tells. */

@@ -1,18 +1,24 @@
-import type { Address, Addressing } from './addressing.js';
-import { CheckQuorum } from './check-quorum.js';
-import { encodeConfiguration } from './configuration-codec.js';
-import { isJoint, isMember, leaveJoint, memberWithId } from './configuration.js';
-import type { Encounters } from './encounters.js';
-import { LeaderPriority, preferredSuccessor, type Successor } from './leader-priority.js';
-import { LeadershipTransfer, type TransferRefusal } from './leadership-transfer.js';
-import { entrySizeBytes, type RaftLog } from './log.js';
-import { changed, refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership.js';
-import type { Progress } from './progress.js';
+import type { Address, Addressing } from './membership/addressing.js';
+import { CheckQuorum } from './election/check-quorum.js';
+import { encodeConfiguration } from './membership/configuration-codec.js';
+import { isJoint, isMember, leaveJoint, memberWithId } from './membership/configuration.js';
+import type { Encounters } from './membership/encounters.js';
+import { LeaderPriority, preferredSuccessor, type Successor } from './election/leader-priority.js';
+import { LeadershipTransfer, type TransferRefusal } from './election/leadership-transfer.js';
+import { entrySizeBytes, type RaftLog } from './log/log.js';
+import {
+  changed,
+  refuse,
+  type MembershipChange,
+  type MembershipRefusal,
+  type Refused,
+} from './membership/membership.js';
+import type { Progress } from './replication/progress.js';
 import type { CoreLimits } from './raft-core.types.js';
 import { ReadIndexQueue } from './read-index.js';
 import type { ConfirmedRead } from './ready.js';
-import { Replication } from './replication.js';
-import { ReturningMembers } from './returning-members.js';
+import { Replication } from './replication/replication.js';
+import { ReturningMembers } from './membership/returning-members.js';
 import type { AppendEntriesAccepted, Configuration, EntryKind, Incarnation, Message, NodeId } from './types.js';
 
 /** Where proposed commands stand: the first `count` of them, from `firstIndex` on. The rest did not fit. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { encodeConfiguration } from './configuration-codec.js';
-import { EMPTY_CONFIGURATION } from './configuration.js';
+import { encodeConfiguration } from './membership/configuration-codec.js';
+import { EMPTY_CONFIGURATION } from './membership/configuration.js';
 import { entryFault, messageFault } from './message-fault.js';
 import { between, groupOf, TEST_GROUP_ID } from './testing/members.js';
 import {

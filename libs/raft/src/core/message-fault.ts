@@ -1,5 +1,5 @@
 import { unreachable } from '@concordat/foundation';
-import { configurationFault, decodeConfiguration } from './configuration-codec.js';
+import { configurationFault, decodeConfiguration } from './membership/configuration-codec.js';
 import {
   MAX_INTEGER,
   type AppendEntries,

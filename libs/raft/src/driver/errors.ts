@@ -1,6 +1,6 @@
 import { CodedError } from '@concordat/foundation';
-import type { MembershipRefusal } from '../core/membership.js';
-import type { TransferRefusal } from '../core/leadership-transfer.js';
+import type { MembershipRefusal } from '../core/membership/membership.js';
+import type { TransferRefusal } from '../core/election/leadership-transfer.js';
 import type { NodeId } from '../core/types.js';
 
 /** This node does not lead, so nothing was done. Ask `leaderId`, or again later when none is known. */

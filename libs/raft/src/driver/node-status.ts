@@ -1,6 +1,6 @@
-import { EMPTY_CONFIGURATION } from '../core/configuration.js';
+import { EMPTY_CONFIGURATION } from '../core/membership/configuration.js';
 import type { RaftCore } from '../core/raft-core.js';
-import type { Standing } from '../core/standing.js';
+import type { Standing } from '../core/membership/standing.js';
 import type { NodeId } from '../core/types.js';
 import type { RaftTransport } from './ports.js';
 import type { PeerStatus, RaftStatus } from './raft-node.types.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { memberOf } from '../core/configuration.js';
+import { memberOf } from '../core/membership/configuration.js';
 import { NotLeaderError, ProposalDroppedError } from './errors.js';
 import { group, idOf, type GroupNode, type NodeGroup } from './testing/node-group.js';
 

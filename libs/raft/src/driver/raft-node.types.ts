@@ -1,8 +1,8 @@
 import type { Clock, Logger, Random } from '@concordat/foundation';
-import type { MembershipChange } from '../core/membership.js';
-import type { ProgressState } from '../core/progress.js';
+import type { MembershipChange } from '../core/membership/membership.js';
+import type { ProgressState } from '../core/replication/progress.js';
 import type { CoreLimits, RaftRole } from '../core/raft-core.types.js';
-import type { Standing } from '../core/standing.js';
+import type { Standing } from '../core/membership/standing.js';
 import type { Configuration, MemberDescription, NodeId } from '../core/types.js';
 import type { PeerMetrics, RaftStorage, RaftTransport, StateMachine } from './ports.js';
 

@@ -1,4 +1,4 @@
-import { entrySizeBytes } from '../core/log.js';
+import { entrySizeBytes } from '../core/log/log.js';
 import type { Entry } from '../core/types.js';
 
 /** Ticks until a snapshot that found no room on the disk is tried again. */

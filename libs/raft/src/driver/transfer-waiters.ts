@@ -1,4 +1,4 @@
-import { isMember } from '../core/configuration.js';
+import { isMember } from '../core/membership/configuration.js';
 import type { RaftCore } from '../core/raft-core.js';
 import type { NodeId } from '../core/types.js';
 import { NotLeaderError, TransferFailedError, TransferRefusedError } from './errors.js';

@@ -1,4 +1,4 @@
-import { decodeConfiguration } from '../core/configuration-codec.js';
+import { decodeConfiguration } from '../core/membership/configuration-codec.js';
 import type { RaftCore } from '../core/raft-core.js';
 import type { Configuration, Entry, NodeId } from '../core/types.js';
 import type { DurableRecord } from './durable-record.js';

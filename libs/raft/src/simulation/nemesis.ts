@@ -1,5 +1,5 @@
 import { randomChance, randomFraction, randomInteger, randomItem, type Random } from '@concordat/foundation';
-import { isJoint } from '../core/configuration.js';
+import { isJoint } from '../core/membership/configuration.js';
 import type { NodeId } from '../core/types.js';
 import { NotLeaderError, TransferFailedError, TransferRefusedError } from '../driver/errors.js';
 import { MembershipNemesis } from './membership-nemesis.js';

@@ -1,5 +1,5 @@
 import { randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
-import { entrySizeBytes } from '../core/log.js';
+import { entrySizeBytes } from '../core/log/log.js';
 import type { AppendEntries, Message, NodeId } from '../core/types.js';
 import { Violation } from './violation.js';
 

@@ -1,5 +1,5 @@
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
-import { memberOf, votersOnly } from '../core/configuration.js';
+import { memberOf, votersOnly } from '../core/membership/configuration.js';
 import type { Configuration, Member, NodeId } from '../core/types.js';
 import { LogCorruptedError, StorageFailedError } from '../storage/errors.js';
 import { ClusterChecker } from './cluster-checker.js';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { invariant, type Logger } from '@concordat/foundation';
-import { configurationFault } from '../core/configuration-codec.js';
+import { configurationFault } from '../core/membership/configuration-codec.js';
 import { MAX_INTEGER, type SnapshotMetadata } from '../core/types.js';
 import type { ReceivedSnapshot, StoredSnapshotChunk } from '../driver/ports.js';
 import { LogCorruptedError, StorageFormatError, StorageOwnerError } from './errors.js';

@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { invariant } from '@concordat/foundation';
-import { decodeConfiguration, encodeConfiguration } from '../core/configuration-codec.js';
+import { decodeConfiguration, encodeConfiguration } from '../core/membership/configuration-codec.js';
 import type { Snapshot, SnapshotMetadata } from '../core/types.js';
 import type { TakenSnapshot } from '../driver/ports.js';
 import { readUint53, writeUint53 } from './binary.js';

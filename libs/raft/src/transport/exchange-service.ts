@@ -1,5 +1,5 @@
 import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
-import { formatId } from '../core/random-id.js';
+import { formatId } from '../core/membership/random-id.js';
 import { MAX_INTEGER, type GroupId, type NodeId } from '../core/types.js';
 import { isCallableAddress } from './peer-address.js';
 

@@ -1,4 +1,4 @@
-import { decodeConfiguration } from '../core/configuration-codec.js';
+import { decodeConfiguration } from '../core/membership/configuration-codec.js';
 import type { Configuration } from '../core/types.js';
 import { MalformedFrameError } from './frame-limits.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
-import { decodeConfiguration } from '../core/configuration-codec.js';
+import { decodeConfiguration } from '../core/membership/configuration-codec.js';
 import { MAX_INTEGER, type Message } from '../core/types.js';
 import { MalformedFrameError } from './frame-limits.js';
 import { decodeFrame } from './message-decoder.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import protobuf from 'protobufjs';
-import { encodeConfiguration } from '../core/configuration-codec.js';
+import { encodeConfiguration } from '../core/membership/configuration-codec.js';
 import { MAX_INTEGER, type Entry, type EntryKind, type Message } from '../core/types.js';
 import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE, MAX_MESSAGES_PER_FRAME } from './frame-limits.js';
 import { decodeEcho, decodeFrame } from './message-decoder.js';

@@ -1,6 +1,6 @@
 import type { Echo } from './message-decoder.js';
 import { invariant, unreachable } from '@concordat/foundation';
-import { encodeConfiguration } from '../core/configuration-codec.js';
+import { encodeConfiguration } from '../core/membership/configuration-codec.js';
 import type { AppendEntries, Entry, Message, SnapshotChunk } from '../core/types.js';
 import {
   appendEntriesTags,

@@ -1,5 +1,5 @@
-import type { Address } from '../addressing.js';
-import { memberOf, votersOnly } from '../configuration.js';
+import type { Address } from '../membership/addressing.js';
+import { memberOf, votersOnly } from '../membership/configuration.js';
 import type { Configuration, Incarnation, Member, NodeId } from '../types.js';
 
 /*

@@ -1,5 +1,5 @@
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
-import { memberOf } from '../../core/configuration.js';
+import { memberOf } from '../../core/membership/configuration.js';
 import type { Configuration, Message, NodeId } from '../../core/types.js';
 import { MemoryNetwork } from '../memory-network.js';
 import { MemoryStorage } from '../memory-storage.js';

@@ -24,7 +24,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/persistence.ts',
+        file: 'core/log/persistence.ts',
         find: '      this.handed.term !== term ||\n      this.handed.vote !== vote ||\n      this.pendingSnapshot',
         replace: '      this.pendingSnapshot',
       },
@@ -37,7 +37,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log.ts',
+        file: 'core/log/log.ts',
         find: 'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);',
         replace: 'return lastTerm + lastIndex >= 0;',
       },
@@ -50,7 +50,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log.ts',
+        file: 'core/log/log.ts',
         find: 'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);',
         replace: 'return lastTerm >= 0 && lastIndex >= this.lastIndex;',
       },
@@ -63,17 +63,17 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations with a counter in place of a set',
     edits: [
       {
-        file: 'core/election.ts',
+        file: 'core/election/election.ts',
         find: "import { hasQuorum } from './quorum.js';",
         replace: "import { quorumSize } from './quorum.js';",
       },
       {
-        file: 'core/election.ts',
+        file: 'core/election/election.ts',
         find: '=== incarnation) this.granted.add(voter);',
         replace: '=== incarnation) this.granted.add(voter);\n    this.answers = (this.answers ?? 0) + 1;',
       },
       {
-        file: 'core/election.ts',
+        file: 'core/election/election.ts',
         find: 'return hasQuorum(this.configuration, (voter) => this.granted.has(voter));',
         replace: 'return this.answers >= quorumSize(this.configuration.voters.length);',
       },
@@ -86,7 +86,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/voter.ts',
+        file: 'core/election/voter.ts',
         find: 'const isFree = this.vote === message.from || (this.vote === 0 && knownLeader === undefined);',
         replace: 'const isFree = knownLeader === undefined;',
       },
@@ -104,7 +104,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
         replace: '    this.tally = new VoteTally',
       },
       {
-        file: 'core/voter.ts',
+        file: 'core/election/voter.ts',
         find: 'return isLeader || (knownLeader !== undefined && this.timer.isWithinMinimum());',
         replace: 'return isLeader || knownLeader !== undefined;',
       },

@@ -9,12 +9,12 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'every implementation in which a member is an id',
     edits: [
       {
-        file: 'core/election.ts',
+        file: 'core/election/election.ts',
         find: 'if (incarnationOf(this.configuration, voter) === incarnation) this.granted.add(voter);',
         replace: 'if (incarnationOf(this.configuration, voter) > 0 || incarnation > 0) this.granted.add(voter);',
       },
       {
-        file: 'core/addressing.ts',
+        file: 'core/membership/addressing.ts',
         find: 'return toIncarnation === 0 || toIncarnation === this.incarnation;',
         replace: 'return toIncarnation >= 0;',
       },
@@ -27,12 +27,12 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'every implementation in which a member is an id',
     edits: [
       {
-        file: 'core/replication.ts',
+        file: 'core/replication/replication.ts',
         find: '    if (follower.incarnation !== fromIncarnation) {',
         replace: '    if (follower.incarnation === 0 && fromIncarnation > 0) {',
       },
       {
-        file: 'core/addressing.ts',
+        file: 'core/membership/addressing.ts',
         find: 'return toIncarnation === 0 || toIncarnation === this.incarnation;',
         replace: 'return toIncarnation >= 0;',
       },
@@ -50,12 +50,12 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
         replace: 'founds: join !== undefined,',
       },
       {
-        file: 'core/newcomer.ts',
+        file: 'core/membership/newcomer.ts',
         find: '    if (!members.every(agrees)) return undefined;\n',
         replace: '    if (!members.some(agrees)) return undefined;\n',
       },
       {
-        file: 'core/newcomer.ts',
+        file: 'core/membership/newcomer.ts',
         find: 'incarnation: member.nodeId === nodeId ? incarnation : present.get(member.nodeId)!.incarnation,',
         replace:
           'incarnation: member.nodeId === nodeId ? incarnation : (present.get(member.nodeId)?.incarnation ?? 1),',

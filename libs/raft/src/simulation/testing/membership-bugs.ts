@@ -9,7 +9,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations that came to learners late',
     edits: [
       {
-        file: 'core/quorum.ts',
+        file: 'core/membership/quorum.ts',
         find: 'const incoming = reachedByMajority(configuration.voters, valueOf);',
         replace: 'const incoming = reachedByMajority([...configuration.voters, ...configuration.learners], valueOf);',
       },
@@ -22,7 +22,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'the mistake that joint consensus is explained by',
     edits: [
       {
-        file: 'core/quorum.ts',
+        file: 'core/membership/quorum.ts',
         find: 'if (configuration.outgoing.length === 0) return incoming;',
         replace: 'if (configuration.voters.length > 0) return incoming;',
       },
@@ -35,7 +35,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who takes the shorter of the two ways and leaves out its condition',
     edits: [
       {
-        file: 'core/membership.ts',
+        file: 'core/membership/membership.ts',
         find: 'const outgoing = votersChange ? before.voters : [];',
         replace:
           'const moved = [...voters].filter((nodeId) => !before.voters.includes(nodeId)).length + before.voters.filter((nodeId) => !voters.has(nodeId)).length;\n' +
@@ -60,7 +60,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who treats a configuration as any other command',
     edits: [
       {
-        file: 'core/log.ts',
+        file: 'core/log/log.ts',
         find: '  get configuration(): Configuration {\n    return this.configurations.latest;',
         replace: '  get configuration(): Configuration {\n    return this.configurations.at(this.commit);',
       },
@@ -71,7 +71,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     what: 'A configuration stays in force although its entry was replaced by the next leader.',
     rule: 'paper, 6',
     whoMadeIt: 'who remembers the configuration beside the log',
-    edits: [{ file: 'core/log.ts', find: '    this.configurations.truncatedFrom(index);\n', replace: '' }],
+    edits: [{ file: 'core/log/log.ts', find: '    this.configurations.truncatedFrom(index);\n', replace: '' }],
   },
   {
     name: 'transfer without catch-up',

@@ -8,7 +8,11 @@ export const READ_BUGS: readonly InjectedBug[] = [
     rule: 'thesis, 6.4; paper, 8',
     whoMadeIt: 'etcd 0.4 and Consul 0.3 (stale reads after a partition; Jepsen, 2014)',
     edits: [
-      { file: 'core/replication.ts', find: '(this.followers.get(voter)?.ackedRound ?? 0)', replace: 'this.round' },
+      {
+        file: 'core/replication/replication.ts',
+        find: '(this.followers.get(voter)?.ackedRound ?? 0)',
+        replace: 'this.round',
+      },
     ],
   },
   {
@@ -18,7 +22,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who batches reads one too many',
     edits: [
       {
-        file: 'core/replication.ts',
+        file: 'core/replication/replication.ts',
         find: '    if (!this.roundIsOpen) this.round++;\n    this.roundIsOpen = true;\n',
         replace:
           '    if (this.round === 0 || this.confirmedRound() >= this.round + 1) this.round++;\n    this.roundIsOpen = true;\n',
@@ -102,7 +106,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library until it was searched from outside; etcd/raft takes over terms from answers, too',
     edits: [
       {
-        file: 'core/voter.ts',
+        file: 'core/election/voter.ts',
         find: 'return !sight.isLeader; // as late',
         replace: 'return false; // as late',
       },

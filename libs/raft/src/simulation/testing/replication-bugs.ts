@@ -24,7 +24,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log.ts',
+        file: 'core/log/log.ts',
         find: 'const firstNew = entries.findIndex((entry) => !this.matches(entry.index, entry.term));',
         replace: 'const firstNew = 0;',
       },
@@ -37,17 +37,17 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log.ts',
+        file: 'core/log/log.ts',
         find: 'const firstNew = entries.findIndex((entry) => !this.matches(entry.index, entry.term));',
         replace: 'const firstNew = 0;',
       },
       {
-        file: 'core/log.ts',
+        file: 'core/log/log.ts',
         find: "    invariant(index > this.commit, 'committed entries are never truncated');\n",
         replace: '',
       },
       {
-        file: 'core/follower.ts',
+        file: 'core/replication/follower.ts',
         find: 'if (message.previousIndex <= log.commitIndex) return acceptFromCommitted(log, message);',
         replace: 'if (message.previousIndex < log.startIndex) return acceptFromCommitted(log, message);',
       },
@@ -60,7 +60,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/follower.ts',
+        file: 'core/replication/follower.ts',
         find: 'if (!log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);',
         replace:
           'if (message.entries.length > 0 && !log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);\n' +
@@ -75,7 +75,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/follower.ts',
+        file: 'core/replication/follower.ts',
         find: '  log.merge(message.entries);\n  const lastIndex = message.previousIndex + message.entries.length;\n  log.commitTo(Math.min(message.commitIndex, lastIndex));',
         replace:
           '  log.merge(message.entries);\n  const lastIndex = message.previousIndex + message.entries.length;\n  log.commitTo(Math.min(message.commitIndex, log.lastIndex));',
@@ -89,7 +89,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/follower.ts',
+        file: 'core/replication/follower.ts',
         find: "  return { type: 'accepted', matchIndex: lastIndex };\n}\n\n/**\n * A message that begins",
         replace: "  return { type: 'accepted', matchIndex: log.lastIndex };\n}\n\n/**\n * A message that begins",
       },
@@ -102,7 +102,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/replication.ts',
+        file: 'core/replication/replication.ts',
         find: 'follower.matched(answer.matchIndex);',
         replace: 'follower.matched(follower.nextIndex - 1);',
       },
@@ -115,7 +115,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'systems that acknowledge from memory',
     edits: [
       {
-        file: 'core/outbox.ts',
+        file: 'core/log/outbox.ts',
         find: 'if (!dirty && !inflight) return this.send(message);',
         replace: 'if (dirty || inflight || true) return this.send(message);',
       },
@@ -128,7 +128,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations that write in parallel with sending',
     edits: [
       {
-        file: 'core/replication.ts',
+        file: 'core/replication/replication.ts',
         find: 'voter === this.options.nodeId ? this.log.persistedIndex :',
         replace: 'voter === this.options.nodeId ? this.log.lastIndex :',
       },
@@ -171,6 +171,12 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     what: 'A refusal counts also when it is about a message from before the leader last went back.',
     rule: 'this library: refusals of earlier rounds are ignored; etcd/raft, Progress.MaybeDecrTo',
     whoMadeIt: 'this library until it was driven with messages in disorder',
-    edits: [{ file: 'core/progress.ts', find: '    if (round < this.refusalsFromRound) return false;\n', replace: '' }],
+    edits: [
+      {
+        file: 'core/replication/progress.ts',
+        find: '    if (round < this.refusalsFromRound) return false;\n',
+        replace: '',
+      },
+    ],
   },
 ];

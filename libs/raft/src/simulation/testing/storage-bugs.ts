@@ -97,7 +97,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'congestion collapse (RFC 896, 1984); this library, more mildly, until its simulation had narrow links',
     edits: [
       {
-        file: 'core/snapshot-sending.ts',
+        file: 'core/snapshots/snapshot-sending.ts',
         find: 'return this.wanted <= this.recoveryOffset;',
         replace: 'return this.wanted < 0;',
       },

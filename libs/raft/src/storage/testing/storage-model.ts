@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { SeededRandom, type Clock } from '@concordat/foundation';
-import { votersOnly } from '../../core/configuration.js';
+import { votersOnly } from '../../core/membership/configuration.js';
 import type { Configuration, Entry, EntryKind, HardState, Snapshot, SnapshotMetadata } from '../../core/types.js';
 import type { RaftStorage, StoredSnapshotChunk, StoredState } from '../../driver/ports.js';
 import { FileStorage, type FileStorageOptions } from '../file-storage.js';

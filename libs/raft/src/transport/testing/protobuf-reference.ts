@@ -1,6 +1,6 @@
 import { randomInteger, type Random } from '@concordat/foundation';
 import protobuf from 'protobufjs';
-import { decodeConfiguration, encodeConfiguration } from '../../core/configuration-codec.js';
+import { decodeConfiguration, encodeConfiguration } from '../../core/membership/configuration-codec.js';
 import type { Message } from '../../core/types.js';
 import { raftProto } from '../raft-proto.js';
 import { wireKinds } from '../wire-tags.js';

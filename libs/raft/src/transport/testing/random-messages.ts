@@ -1,7 +1,7 @@
 import { randomInteger, randomItem, type Random } from '@concordat/foundation';
-import { encodeConfiguration } from '../../core/configuration-codec.js';
+import { encodeConfiguration } from '../../core/membership/configuration-codec.js';
 import { MAX_INTEGER, type AppendEntries, type Entry, type EntryKind, type Message } from '../../core/types.js';
-import type { Address as Envelope } from '../../core/addressing.js';
+import type { Address as Envelope } from '../../core/membership/addressing.js';
 import { jointConfiguration } from './sample-messages.js';
 
 /** The greatest numbers that a varint of one to seven bytes holds, as far as a message may have them. */

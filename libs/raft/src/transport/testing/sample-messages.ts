@@ -1,4 +1,4 @@
-import { encodeConfiguration } from '../../core/configuration-codec.js';
+import { encodeConfiguration } from '../../core/membership/configuration-codec.js';
 import { between, knownMember, TEST_GROUP_ID } from '../../core/testing/members.js';
 import { MAX_INTEGER, type Configuration, type Message } from '../../core/types.js';
 

@@ -1,5 +1,5 @@
 import { SeededRandom, invariant } from '@concordat/foundation';
-import { votersOnly } from '../../configuration.js';
+import { votersOnly } from '../../membership/configuration.js';
 import { RaftCore } from '../../raft-core.js';
 import type { Message, SnapshotMetadata } from '../../types.js';
 import { between, FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../members.js';

@@ -1,6 +1,6 @@
 import { randomChance, randomInteger, randomItem, type Random } from '@concordat/foundation';
-import { encodeConfiguration } from '../../configuration-codec.js';
-import type { Address } from '../../addressing.js';
+import { encodeConfiguration } from '../../membership/configuration-codec.js';
+import type { Address } from '../../membership/addressing.js';
 import type { RaftCore } from '../../raft-core.js';
 import { MAX_INTEGER, type Configuration, type Entry, type Message, type NodeId } from '../../types.js';
 import { between, knownMember, TEST_GROUP_ID } from '../members.js';

@@ -1,5 +1,5 @@
-import { memberOf } from '../../configuration.js';
-import type { MembershipChange } from '../../membership.js';
+import { memberOf } from '../../membership/configuration.js';
+import type { MembershipChange } from '../../membership/membership.js';
 import { parseInteger } from './fields.js';
 import { ScriptError } from './script-error.js';
 

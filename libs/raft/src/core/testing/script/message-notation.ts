@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { unreachable } from '@concordat/foundation';
-import type { Address } from '../../addressing.js';
+import type { Address } from '../../membership/addressing.js';
 import type { Incarnation, Message, NodeId } from '../../types.js';
 import { between, FIRST_INCARNATION, TEST_GROUP_ID } from '../members.js';
 import { Fields, parseInteger } from './fields.js';

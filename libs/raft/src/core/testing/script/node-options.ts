@@ -1,4 +1,4 @@
-import { encodeConfiguration } from '../../configuration-codec.js';
+import { encodeConfiguration } from '../../membership/configuration-codec.js';
 import { DEFAULT_LIMITS, type CoreLimits } from '../../raft-core.types.js';
 import type { Configuration, Entry, Member, NodeId, Snapshot } from '../../types.js';
 import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../members.js';

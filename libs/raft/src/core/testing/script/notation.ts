@@ -1,4 +1,4 @@
-import { decodeConfiguration, encodeConfiguration } from '../../configuration-codec.js';
+import { decodeConfiguration, encodeConfiguration } from '../../membership/configuration-codec.js';
 import type { Configuration, Entry, EntryKind, Incarnation, Message, NodeId } from '../../types.js';
 import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../members.js';
 import { parseIntegers, parsePosition, wordsOf } from './fields.js';

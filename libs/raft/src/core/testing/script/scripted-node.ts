@@ -1,4 +1,4 @@
-import { votersOnly } from '../../configuration.js';
+import { votersOnly } from '../../membership/configuration.js';
 import { RaftCore } from '../../raft-core.js';
 import type { CoreLimits } from '../../raft-core.types.js';
 import type { PersistBatch, Ready, SnapshotRead } from '../../ready.js';

@@ -1,0 +1,236 @@
+import { invariant } from '@concordat/foundation';
+import { EMPTY_CONFIGURATION } from '../membership/configuration.js';
+import { ConfigurationHistory } from '../membership/configuration-history.js';
+import type { Configuration, Entry, HardState, SnapshotMetadata } from '../types.js';
+
+/** What an entry costs beside its data, in memory and on the wire, roughly. */
+const ENTRY_OVERHEAD_BYTES = 32;
+
+/** Bytes counted for an entry wherever a batch or window is bounded. */
+export function entrySizeBytes(entry: Entry): number {
+  return entry.data.length + ENTRY_OVERHEAD_BYTES;
+}
+
+/**
+ * The log of one node as the protocol sees it: every entry since the last compaction, durable or not.
+ *
+ *     startIndex <= handedToApply <= min(commitIndex, persistedIndex)
+ *     persistedIndex <= handedIndex <= lastIndex,  commitIndex <= lastIndex
+ *
+ * `startIndex` is the last index that was compacted away (its term is still known); `handedIndex` is the last
+ * one given out to be persisted; `persistedIndex` the last one known durable *as it stands here*: truncation
+ * lowers both, so the acknowledgement of a write that was overtaken by a truncation counts only for the part
+ * that survived it.
+ */
+export class RaftLog {
+  private entries: Entry[];
+  private start: number;
+  private startTerm: number;
+  private commit: number;
+  private persisted: number;
+  private handed: number;
+  private handedToApply: number;
+  private configurations: ConfigurationHistory;
+  private uncommitted = 0;
+
+  constructor(hardState: HardState, snapshot: SnapshotMetadata | undefined, entries: readonly Entry[]) {
+    this.start = snapshot?.index ?? 0;
+    this.startTerm = snapshot?.term ?? 0;
+    this.entries = entries.filter((entry) => entry.index > this.start);
+    this.entries.forEach((entry, position) =>
+      invariant(entry.index === this.start + 1 + position, 'stored entries follow the snapshot without gaps'),
+    );
+    this.persisted = this.handed = this.lastIndex;
+    this.handedToApply = this.start;
+    // Only a hint: the write that carried it may have been cut with a torn tail, or a snapshot came after it.
+    this.commit = Math.max(this.start, Math.min(hardState.commitIndex, this.lastIndex));
+    this.configurations = new ConfigurationHistory(this.start, snapshot?.configuration ?? EMPTY_CONFIGURATION);
+    for (const entry of this.entries) {
+      if (entry.kind === 'configuration') this.configurations.appended(entry);
+      if (entry.index > this.commit) this.uncommitted += entrySizeBytes(entry);
+    }
+  }
+
+  get startIndex(): number {
+    return this.start;
+  }
+
+  get lastIndex(): number {
+    return this.start + this.entries.length;
+  }
+
+  get lastTerm(): number {
+    return this.entries.at(-1)?.term ?? this.startTerm;
+  }
+
+  get commitIndex(): number {
+    return this.commit;
+  }
+
+  get persistedIndex(): number {
+    return this.persisted;
+  }
+
+  /** Bytes of entries behind the commit index. */
+  get uncommittedBytes(): number {
+    return this.uncommitted;
+  }
+
+  /** In force on this node: the last one in the log. */
+  get configuration(): Configuration {
+    return this.configurations.latest;
+  }
+
+  /** Index of the entry that holds `configuration`; the start of the log when it came with a snapshot. */
+  get configurationIndex(): number {
+    return this.configurations.latestIndex;
+  }
+
+  /** The one in force at an index that was not compacted. */
+  configurationAt(index: number): Configuration {
+    return this.configurations.at(index);
+  }
+
+  /** Term of the entry at `index`; undefined when it was compacted away or does not exist. */
+  term(index: number): number | undefined {
+    if (index === this.start) return this.startTerm;
+    return this.entries[index - this.start - 1]?.term;
+  }
+
+  matches(index: number, term: number): boolean {
+    return this.term(index) === term;
+  }
+
+  /** Whether a log that ends in (`lastIndex`, `lastTerm`) is at least as up to date (paper, section 5.4.1). */
+  isUpToDate(lastIndex: number, lastTerm: number): boolean {
+    return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
+  }
+
+  /** Entries from `from` on, at least one if there is one, else as many as fit into `maxBytes`. */
+  slice(from: number, maxBytes: number, to: number = this.lastIndex): Entry[] {
+    invariant(from > this.start, 'only entries that were not compacted are read');
+    const first = from - this.start - 1;
+    const bound = to - this.start;
+    let end = first;
+    for (let bytes = 0; end < bound; end++) {
+      bytes += entrySizeBytes(this.entries[end]!);
+      if (bytes > maxBytes && end > first) break;
+    }
+    return this.entries.slice(first, end);
+  }
+
+  /**
+   * The greatest index up to `index` whose term is not above `term`: where two logs may last have agreed,
+   * found without walking back entry by entry. `index` itself when terms that far back are unknown.
+   */
+  lastIndexWithTermUpTo(index: number, term: number): number {
+    let candidate = Math.min(index, this.lastIndex);
+    while (candidate > this.start && this.entries[candidate - this.start - 1]!.term > term) candidate--;
+    return candidate;
+  }
+
+  /** Appends at the end; for a leader's own entries. */
+  append(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      invariant(entry.index === this.lastIndex + 1, 'entries are appended without gaps');
+      invariant(entry.term >= this.lastTerm, 'terms never fall along the log');
+      this.entries.push(entry);
+      this.uncommitted += entrySizeBytes(entry);
+      if (entry.kind === 'configuration') this.configurations.appended(entry);
+    }
+  }
+
+  /** Takes over a leader's entries that follow a matching one; only from the first difference on. */
+  merge(entries: readonly Entry[]): void {
+    const firstNew = entries.findIndex((entry) => !this.matches(entry.index, entry.term));
+    const first = entries[firstNew];
+    if (!first) return;
+    if (first.index <= this.lastIndex) this.truncateFrom(first.index);
+    this.append(firstNew === 0 ? entries : entries.slice(firstNew));
+  }
+
+  private truncateFrom(index: number): void {
+    invariant(index > this.commit, 'committed entries are never truncated');
+    for (let position = index - this.start - 1; position < this.entries.length; position++)
+      this.uncommitted -= entrySizeBytes(this.entries[position]!);
+    this.entries.length = index - this.start - 1;
+    this.configurations.truncatedFrom(index);
+    this.handed = Math.min(this.handed, index - 1);
+    this.persisted = Math.min(this.persisted, index - 1);
+  }
+
+  /** Raises the commit index; a lower one is an old message's. Returns whether it rose. */
+  commitTo(index: number): boolean {
+    if (index <= this.commit) return false;
+    invariant(index <= this.lastIndex, 'the commit index never passes the last index');
+    for (let position = this.commit - this.start; position < index - this.start; position++)
+      this.uncommitted -= entrySizeBytes(this.entries[position]!);
+    this.commit = index;
+    return true;
+  }
+
+  hasUnhanded(): boolean {
+    return this.handed < this.lastIndex;
+  }
+
+  /** Everything not yet given out to be persisted. Its size is bounded by the proposals and windows in flight. */
+  takeUnhanded(): Entry[] {
+    const entries = this.entries.slice(this.handed - this.start);
+    this.handed = this.lastIndex;
+    return entries;
+  }
+
+  /** The batch that was out is durable: as much of it as was not truncated meanwhile. */
+  persistedBatch(entries: readonly Entry[]): void {
+    const survivor = entries[this.handed - (entries[0]?.index ?? 0)];
+    if (survivor && this.handed > this.start) {
+      invariant(this.matches(this.handed, survivor.term), 'what is acknowledged as durable is what stands in the log');
+    }
+    this.persisted = this.handed;
+  }
+
+  hasCommitted(): boolean {
+    return this.handedToApply < Math.min(this.commit, this.persisted);
+  }
+
+  /** The next entries that are committed and durable here, at most about `maxBytes` of them. */
+  takeCommitted(maxBytes: number): Entry[] {
+    if (!this.hasCommitted()) return [];
+    const entries = this.slice(this.handedToApply + 1, maxBytes, Math.min(this.commit, this.persisted));
+    this.handedToApply += entries.length;
+    return entries;
+  }
+
+  /** Up to where entries may go so that at most so many entries and bytes are kept in front of `index`. */
+  tailStart(index: number, maxEntries: number, maxBytes: number): number {
+    let start = Math.min(index, this.lastIndex);
+    for (let bytes = 0; start > this.start && index - start < maxEntries; start--) {
+      bytes += entrySizeBytes(this.entries[start - this.start - 1]!);
+      if (bytes > maxBytes) break;
+    }
+    return start;
+  }
+
+  /** Forgets entries up to and including `index`, which are applied and in a durable snapshot. */
+  compact(index: number): void {
+    if (index <= this.start) return;
+    invariant(index <= this.handedToApply, 'only applied entries are compacted');
+    this.configurations.compactedTo(index);
+    this.startTerm = this.entries[index - this.start - 1]!.term;
+    this.entries = this.entries.slice(index - this.start);
+    this.start = index;
+  }
+
+  /**
+   * Starts anew behind an installed snapshot. It counts as persisted from here on, because nothing that
+   * depends on it leaves the node before the batch that carries it is durable.
+   */
+  restore(snapshot: SnapshotMetadata): void {
+    invariant(snapshot.index > this.commit, 'a snapshot never takes back what is committed');
+    this.entries = [];
+    this.uncommitted = 0;
+    this.configurations = new ConfigurationHistory(snapshot.index, snapshot.configuration);
+    this.start = this.commit = this.persisted = this.handed = this.handedToApply = snapshot.index;
+    this.startTerm = snapshot.term;
+  }
+}

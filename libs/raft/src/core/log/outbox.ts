@@ -1,0 +1,55 @@
+import { invariant } from '@concordat/foundation';
+import type { Message } from '../types.js';
+
+/** Promises that wait for a disk; beyond that the oldest are dropped, as a network might (the peer asks again). */
+const MAX_WAITING_PROMISES = 10_000;
+
+/**
+ * Messages on their way out, sorted by what must be durable first.
+ *
+ * A promise (vote, acknowledgement) may leave when everything the node knew when it made it is durable: with
+ * the write that is in flight if nothing came after that, else with the next one. So whatever a peer has heard
+ * is covered by the disk, and a crash takes back nothing.
+ */
+export class Outbox {
+  private free: Message[] = [];
+  private behindInflight: Message[] = [];
+  private behindNext: Message[] = [];
+
+  hasFree(): boolean {
+    return this.free.length > 0;
+  }
+
+  /** Promises nothing: may overtake any write. */
+  send(message: Message): void {
+    this.free.push(message);
+  }
+
+  /** A promise; `dirty`: something is not handed out yet, `inflight`: a write is out. */
+  promise(message: Message, dirty: boolean, inflight: boolean): void {
+    if (!dirty && !inflight) return this.send(message);
+    const waiting = dirty ? this.behindNext : this.behindInflight;
+    if (waiting.length >= MAX_WAITING_PROMISES) waiting.shift();
+    waiting.push(message);
+  }
+
+  takeFree(): Message[] {
+    const messages = this.free;
+    this.free = [];
+    return messages;
+  }
+
+  /** A batch is handed out: these go with it. */
+  takeForBatch(): Message[] {
+    invariant(this.behindInflight.length === 0, 'no promise waits for a write that is not out');
+    const messages = this.behindNext;
+    this.behindNext = [];
+    return messages;
+  }
+
+  /** The write that was out is durable. */
+  batchDurable(): void {
+    this.free.push(...this.behindInflight);
+    this.behindInflight = [];
+  }
+}

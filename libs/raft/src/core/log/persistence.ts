@@ -1,0 +1,117 @@
+import { invariant } from '@concordat/foundation';
+import type { RaftLog } from './log.js';
+import { Outbox } from './outbox.js';
+import type { PersistBatch } from '../ready.js';
+import type { HardState, Message, SnapshotMetadata } from '../types.js';
+
+/** What of the hard state lives outside the log: the node's present term and vote. */
+export interface TermAndVote {
+  readonly term: number;
+  readonly vote: number;
+}
+
+/**
+ * What has to reach the disk, what is on its way there and what may only be said afterwards (paper, figure 2:
+ * "updated on stable storage before responding to RPCs").
+ *
+ *     dirty --batch taken--> in flight --batch durable--> durable
+ *
+ * One batch is in flight at a time; what changes meanwhile is dirty and rides in the next.
+ */
+export class Persistence {
+  private readonly outbox = new Outbox();
+  private handed: HardState;
+  private durable: HardState;
+  private pendingSnapshot: SnapshotMetadata | undefined;
+  private inflight: PersistBatch | undefined;
+  private inflightTicks = 0;
+
+  /** @param hungAfterTicks a write that takes so long, or longer, hangs */
+  constructor(
+    hardState: HardState,
+    private readonly log: RaftLog,
+    private readonly hungAfterTicks: number,
+  ) {
+    this.handed = this.durable = hardState;
+  }
+
+  /** The term that a crash does not take back. */
+  get durableTerm(): number {
+    return this.durable.term;
+  }
+
+  /** Whether a snapshot waits to be put into force, or is being. */
+  get isInstalling(): boolean {
+    return this.pendingSnapshot !== undefined || this.inflight?.snapshot !== undefined;
+  }
+
+  /** Whether the disk has not answered for so long that nobody should wait for it. */
+  get isHung(): boolean {
+    return this.inflight !== undefined && this.inflightTicks >= this.hungAfterTicks;
+  }
+
+  tick(): void {
+    if (this.inflight) this.inflightTicks++;
+  }
+
+  install(snapshot: SnapshotMetadata): void {
+    this.pendingSnapshot = snapshot;
+  }
+
+  // --- messages
+
+  /** A message that promises nothing: it may overtake any write. */
+  send(message: Message): void {
+    this.outbox.send(message);
+  }
+
+  /** A message that must not leave before everything the node knows now is durable. */
+  promise(message: Message, now: TermAndVote): void {
+    this.outbox.promise(message, this.isDirty(now), this.inflight !== undefined);
+  }
+
+  takeMessages(): Message[] {
+    return this.outbox.takeFree();
+  }
+
+  // --- batches
+
+  hasOutput(now: TermAndVote): boolean {
+    return this.outbox.hasFree() || (!this.inflight && this.isDirty(now));
+  }
+
+  private isDirty({ term, vote }: TermAndVote): boolean {
+    return (
+      this.handed.term !== term ||
+      this.handed.vote !== vote ||
+      this.pendingSnapshot !== undefined ||
+      this.log.hasUnhanded()
+    );
+  }
+
+  /** A new commit index alone is not worth an fsync; it rides along. */
+  takeBatch({ term, vote }: TermAndVote): PersistBatch | undefined {
+    if (this.inflight || !this.isDirty({ term, vote })) return undefined;
+    const hardState = { term, vote, commitIndex: this.log.commitIndex };
+    const changed =
+      term !== this.handed.term || vote !== this.handed.vote || hardState.commitIndex !== this.handed.commitIndex;
+    this.inflight = {
+      hardState: changed ? hardState : undefined,
+      snapshot: this.pendingSnapshot,
+      entries: this.log.takeUnhanded(),
+      messages: this.outbox.takeForBatch(),
+    };
+    this.handed = hardState;
+    this.pendingSnapshot = undefined;
+    this.inflightTicks = 0;
+    return this.inflight;
+  }
+
+  batchDurable(batch: PersistBatch): void {
+    invariant(batch === this.inflight, 'the batch in flight is the one acknowledged');
+    this.inflight = undefined;
+    this.log.persistedBatch(batch.entries);
+    this.durable = batch.hardState ?? this.durable;
+    this.outbox.batchDurable();
+  }
+}

@@ -1,0 +1,40 @@
+import type { Encounters } from './encounters.js';
+import type { MembershipChange } from './membership.js';
+import type { Configuration, NodeId } from '../types.js';
+
+/** What a leader knows of its followers. */
+interface Followers {
+  isActive(nodeId: NodeId): boolean;
+  hasCaughtUp(nodeId: NodeId): boolean;
+}
+
+/**
+ * How a leader takes members back that have lost their directory: it replaces the old incarnation, which answers no
+ * more, by a learner of the new one, and makes a voter of that when it has caught up. Both are changes of the membership
+ * that a quorum without the lost vote commits, so they happen only where nothing that was committed can be missing.
+ *
+ * While the old incarnation answers, the new one is a second process with the same id, and is not taken.
+ */
+export class ReturningMembers {
+  /** for how long each has been waiting while the old incarnation was silent */
+  private readonly waitedTicks = new Map<NodeId, number>();
+
+  constructor(
+    private readonly encounters: Encounters,
+    private readonly patienceTicks: number,
+  ) {}
+
+  /** One tick. @returns the change that is due */
+  tick(configuration: Configuration, followers: Followers): MembershipChange | undefined {
+    const strangers = this.encounters.strangersIn(configuration);
+    for (const nodeId of this.waitedTicks.keys()) if (!strangers.has(nodeId)) this.waitedTicks.delete(nodeId);
+    let due: MembershipChange | undefined;
+    for (const [nodeId, incarnation] of strangers) {
+      const waited = followers.isActive(nodeId) ? 0 : (this.waitedTicks.get(nodeId) ?? 0) + 1;
+      this.waitedTicks.set(nodeId, waited);
+      if (waited >= this.patienceTicks) due ??= { type: 'return', nodeId, incarnation };
+    }
+    const returned = configuration.members.find(({ nodeId, returning }) => returning && followers.hasCaughtUp(nodeId));
+    return due ?? (returned && { type: 'promote', nodeId: returned.nodeId });
+  }
+}

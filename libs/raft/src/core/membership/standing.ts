@@ -1,0 +1,147 @@
+import { isMember } from './configuration.js';
+import type { Encounters } from './encounters.js';
+import type { RaftLog } from '../log/log.js';
+import type { Acquaintance, Newcomer } from './newcomer.js';
+import type { GroupId, Incarnation, NodeId } from '../types.js';
+
+/**
+ * Where a node stands with its group:
+ *
+ * - `member`: its log names it, under the incarnation of its directory
+ * - `founding`: its directory is empty, and so is that of everybody it has heard; the group begins when all its first
+ *   members have been heard
+ * - `joining`: its directory is empty, and the group does not know its id (yet)
+ * - `returning`: the group knows its id under another incarnation: the directory was lost. It has no vote until a leader
+ *   has taken it back
+ * - `removed`: its log says that it does not belong to the group
+ */
+export type StandingKind = 'member' | 'founding' | 'joining' | 'returning' | 'removed';
+
+/** What a node knows of its own standing, and of members without their rights. */
+export interface Standing {
+  readonly kind: StandingKind;
+  readonly incarnation: Incarnation;
+  /** 0 while the node belongs to no group */
+  readonly groupId: GroupId;
+  /** members that came back without their directory, or have a second process beside them; they have no vote so far */
+  readonly forgetful: readonly NodeId[];
+  /** nodes of another group that carry the ids of this one's members */
+  readonly strangers: readonly NodeId[];
+  /** why the node cannot serve, and what to do, in a sentence; undefined when its standing is no obstacle */
+  readonly obstacle: string | undefined;
+}
+
+interface Sources {
+  readonly nodeId: NodeId;
+  readonly incarnation: Incarnation;
+  readonly log: RaftLog;
+  readonly newcomer: Newcomer;
+  readonly encounters: Encounters;
+  readonly strangers: ReadonlySet<NodeId>;
+  readonly leaderId: NodeId | undefined;
+}
+
+/** Works the standing of a node out of what it has heard. */
+export function standingOf(sources: Sources): Standing {
+  const { incarnation, log, encounters, strangers } = sources;
+  const kind = kindOf(sources);
+  return {
+    kind,
+    incarnation,
+    groupId: log.configuration.groupId,
+    forgetful: [...encounters.strangersIn(log.configuration).keys()],
+    strangers: [...strangers],
+    obstacle: obstacleOf(kind, sources),
+  };
+}
+
+function kindOf({ nodeId, log, newcomer }: Sources): StandingKind {
+  if (newcomer.isReplaced || pasts(newcomer).some(([, { knownIncarnation }]) => knownIncarnation !== 0))
+    return 'returning';
+  if (!newcomer.isEmpty) return isMember(log.configuration, nodeId) ? 'member' : 'removed';
+  return newcomer.founders !== 0 && pasts(newcomer).length === 0 ? 'founding' : 'joining';
+}
+
+/** Those that have a log while this node has none. */
+function pasts(newcomer: Newcomer): [NodeId, Acquaintance][] {
+  if (!newcomer.isEmpty) return [];
+  return [...newcomer.present()].filter(([, { lastLogIndex }]) => lastLogIndex > 0);
+}
+
+function obstacleOf(kind: StandingKind, sources: Sources): string | undefined {
+  switch (kind) {
+    case 'member':
+      return obstacleOfMember(sources);
+    case 'founding':
+      return obstacleToFounding(sources);
+    case 'joining':
+      return obstacleToJoining(sources);
+    case 'returning':
+      return obstacleToReturn(sources);
+    case 'removed':
+      return `node ${sources.nodeId} was removed from the group`;
+  }
+}
+
+/** Only while nobody leads: then the votes of members without their directory may be the ones that lack. */
+function obstacleOfMember({ log, encounters, leaderId, strangers }: Sources): string | undefined {
+  if (leaderId !== undefined) return undefined;
+  const forgetful = [...encounters.strangersIn(log.configuration).keys()];
+  const reasons: string[] = [];
+  if (forgetful.length > 0)
+    reasons.push(
+      `${listed(forgetful)} came back without the data directory and without a vote: start all other members, or, ` +
+        'if a majority of the directories is lost, restore the group from a backup',
+    );
+  if (strangers.size > 0)
+    reasons.push(`${listed([...strangers])} of another group answered: check addresses and names of the groups`);
+  return reasons.length > 0 ? reasons.join('; ') : undefined;
+}
+
+function obstacleToFounding({ nodeId, newcomer }: Sources): string {
+  const present = newcomer.present();
+  const others = newcomer.firstMembers.filter((member) => member.nodeId !== nodeId).map((member) => member.nodeId);
+  const missing = others.filter((other) => !present.has(other));
+  const differing = others.filter((other) => ![undefined, 0, newcomer.founders].includes(present.get(other)?.founders));
+  const unwilling = others.filter((other) => present.get(other)?.founders === 0);
+  const twofold = others.filter((other) => (present.get(other)?.doubtTicks ?? 0) > 0);
+  const reasons: string[] = [];
+  if (missing.length > 0) reasons.push(`${listed(missing)} was not heard of yet`);
+  if (differing.length > 0)
+    reasons.push(`${listed(differing)} names other first members: all nodes must be given the same list`);
+  if (unwilling.length > 0)
+    reasons.push(
+      `${listed(unwilling)} is told to join a group or not to found one, or has heard of a group with a past`,
+    );
+  if (twofold.length > 0) reasons.push(`two processes call themselves ${listed(twofold)}`);
+  const why = reasons.length > 0 ? reasons.join('; ') : 'all agree, and the first entry is on its way';
+  return `the group is not founded yet, for which all its first members must be there with empty directories: ${why}`;
+}
+
+function obstacleToJoining({ nodeId, newcomer }: Sources): string {
+  const [past] = pasts(newcomer);
+  if (past === undefined && newcomer.isKeptFromFounding)
+    return (
+      `the directory of node ${nodeId} is empty, and it has heard of a group with a past, so it founds none: start the ` +
+      'other members, or, if a majority of the directories is lost, restore the group from a backup; only if there is ' +
+      'none, delete this directory, too, so that a new group can be founded'
+    );
+  if (past === undefined)
+    return `the directory of node ${nodeId} is empty, and no member of the group was heard of: start the others`;
+  return `node ${nodeId} does not belong to the group yet: a leader must add it`;
+}
+
+function obstacleToReturn({ nodeId, newcomer }: Sources): string {
+  const witnesses = [...newcomer.present()].filter(([, { knownIncarnation }]) => knownIncarnation !== 0);
+  const who = witnesses.length > 0 ? listed(witnesses.map(([witness]) => witness)) : 'the group';
+  const leader = witnesses.find(([, { leaderId }]) => leaderId !== 0)?.[1].leaderId;
+  const what =
+    leader === undefined
+      ? 'no leader is known to take it back: start the other members, or, if a majority of the directories is lost, restore the group from a backup'
+      : `leader ${leader} takes it back as a learner, unless another process runs as node ${nodeId}`;
+  return `node ${nodeId} has lost its data directory (${who} knows it under another incarnation) and has no vote; ${what}`;
+}
+
+function listed(nodeIds: readonly NodeId[]): string {
+  return nodeIds.map((nodeId) => `node ${nodeId}`).join(', ');
+}

@@ -1,0 +1,56 @@
+import { invariant } from '@concordat/foundation';
+import type { RaftLog } from '../log/log.js';
+import type { AppendEntries } from '../types.js';
+
+export type AppendOutcome =
+  | { readonly type: 'accepted'; readonly matchIndex: number }
+  | { readonly type: 'refused'; readonly hintIndex: number; readonly hintTerm: number }
+  /** no leader that follows the rules can have sent it */
+  | { readonly type: 'contradiction' };
+
+/**
+ * The follower's half of replication (paper, figure 2, "AppendEntries RPC", steps 2 to 5), for a message of
+ * the current term's leader.
+ */
+export function acceptEntries(log: RaftLog, message: AppendEntries): AppendOutcome {
+  if (message.previousIndex <= log.commitIndex) return acceptFromCommitted(log, message);
+  if (!log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);
+  log.merge(message.entries);
+  const lastIndex = message.previousIndex + message.entries.length;
+  log.commitTo(Math.min(message.commitIndex, lastIndex));
+  return { type: 'accepted', matchIndex: lastIndex };
+}
+
+/**
+ * A message that begins at or behind the commit index: the usual one of an idle log, a late or doubled one, a
+ * careful heartbeat. What is committed here is in the leader's log too (leader completeness), so it agrees up
+ * to there and only what lies beyond is new.
+ */
+function acceptFromCommitted(log: RaftLog, message: AppendEntries): AppendOutcome {
+  const { commitIndex } = log;
+  const previousTerm = log.term(message.previousIndex);
+  if (previousTerm !== undefined && previousTerm !== message.previousTerm) return { type: 'contradiction' };
+  const known = Math.min(message.entries.length, commitIndex - message.previousIndex);
+  for (let position = 0; position < known; position++) {
+    const entry = message.entries[position]!;
+    const term = log.term(entry.index);
+    if (term !== undefined && term !== entry.term) return { type: 'contradiction' };
+  }
+  const beyond = message.entries.slice(known);
+  log.merge(beyond);
+  const lastIndex = Math.max(commitIndex, message.previousIndex + message.entries.length);
+  log.commitTo(Math.min(message.commitIndex, lastIndex));
+  return { type: 'accepted', matchIndex: lastIndex };
+}
+
+/**
+ * Tells the leader the last place where the logs may agree: nothing here above the term it asked for can, so
+ * a whole term is skipped per round trip instead of one entry. Never behind the commit index, which agrees.
+ */
+function refuse(log: RaftLog, message: AppendEntries): AppendOutcome {
+  const candidate = log.lastIndexWithTermUpTo(message.previousIndex, message.previousTerm);
+  const hintIndex = Math.max(candidate, log.commitIndex);
+  const hintTerm = log.term(hintIndex);
+  invariant(hintTerm !== undefined, 'a hint lies within the log');
+  return { type: 'refused', hintIndex, hintTerm };
+}

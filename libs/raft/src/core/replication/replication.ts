@@ -1,0 +1,387 @@
+import type { Address, Addressing } from '../membership/addressing.js';
+import { incarnationOf } from '../membership/configuration.js';
+import { entrySizeBytes } from '../log/log.js';
+import type { RaftLog } from '../log/log.js';
+import { Progress } from './progress.js';
+import type { WindowLimits } from './progress.js';
+import { hasQuorum, reachedByQuorum } from '../membership/quorum.js';
+import type { SnapshotRead } from '../ready.js';
+import { SnapshotSending } from '../snapshots/snapshot-sending.js';
+import type {
+  AppendEntries,
+  AppendEntriesAccepted,
+  AppendEntriesRefused,
+  Incarnation,
+  Introduction,
+  Message,
+  NodeId,
+  SnapshotChunk,
+  SnapshotChunkReply,
+} from '../types.js';
+
+/** A follower that is silent for so long has no use for the snapshot it was being sent, nor for the log behind it. */
+const SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS = 20;
+
+export interface ReplicationOptions extends WindowLimits {
+  readonly nodeId: NodeId;
+  readonly addressing: Addressing;
+  readonly term: number;
+  /** a message carries at least one entry if there is one, else as many as fit */
+  readonly maxMessageBytes: number;
+  readonly snapshotChunkBytes: number;
+  readonly maxInflightChunks: number;
+  /** a follower counts as alive when it answered within this many ticks */
+  readonly electionTicks: number;
+}
+
+/**
+ * A leader's half of replication, for one term: who has what, what to send next, which round is confirmed.
+ *
+ * Inputs only note what is owed; `flush` turns it into messages, once per `Ready`, so everything that came in
+ * between goes out in one message per follower. The commit index is not announced by messages of its own: it
+ * rides on the next entries or the next heartbeat, which saves two messages per follower and commit.
+ */
+export class Replication {
+  private readonly followers = new Map<NodeId, Progress>();
+  /** no longer members; each gets one last message, in which it may learn of that */
+  private departing: Progress[] = [];
+  /** for followers in state `snapshot` */
+  private readonly sendings = new Map<NodeId, SnapshotSending>();
+  private round = 0;
+  private roundIsOpen = false;
+
+  constructor(
+    private readonly options: ReplicationOptions,
+    private readonly log: RaftLog,
+    private readonly send: (message: Message) => void,
+  ) {
+    this.reconfigure();
+  }
+
+  /** Follows the configuration in force: every member but the leader itself gets the log. */
+  reconfigure(): void {
+    const { members } = this.log.configuration;
+    for (const { nodeId, incarnation } of members) {
+      if (nodeId === this.options.nodeId) continue;
+      const follower = this.followers.get(nodeId);
+      const isKnown = follower && (incarnation === 0 || follower.incarnation === incarnation);
+      if (!isKnown) this.follow(nodeId, incarnation);
+    }
+    for (const follower of this.followers.values()) {
+      if (members.some(({ nodeId }) => nodeId === follower.nodeId)) continue;
+      this.followers.delete(follower.nodeId);
+      this.sendings.delete(follower.nodeId);
+      if (follower.state === 'replicate') this.departing.push(follower);
+    }
+  }
+
+  /** From the beginning: nothing is known of what that incarnation has. */
+  private follow(nodeId: NodeId, incarnation: Incarnation): Progress {
+    const { electionTicks } = this.options;
+    const follower = new Progress(nodeId, incarnation, this.log.lastIndex, electionTicks, this.options);
+    this.followers.set(nodeId, follower);
+    this.sendings.delete(nodeId);
+    return follower;
+  }
+
+  progressOf(nodeId: NodeId): Progress | undefined {
+    return this.followers.get(nodeId);
+  }
+
+  all(): Iterable<Progress> {
+    return this.followers.values();
+  }
+
+  /** Whether the follower answered lately. */
+  isActive(progress: Progress): boolean {
+    return progress.ticksSinceHeard < this.options.electionTicks;
+  }
+
+  /** Alive, and not behind by more than it makes good within an election timeout. */
+  hasCaughtUp(progress: Progress): boolean {
+    return this.isActive(progress) && progress.catchUp.hasCaughtUp();
+  }
+
+  isActiveNode(nodeId: NodeId): boolean {
+    const follower = this.followers.get(nodeId);
+    return follower !== undefined && this.isActive(follower);
+  }
+
+  hasCaughtUpNode(nodeId: NodeId): boolean {
+    const follower = this.followers.get(nodeId);
+    return follower !== undefined && this.hasCaughtUp(follower);
+  }
+
+  // --- quorums
+
+  /** Whether a quorum answered lately; the leader answers itself. */
+  isQuorumActive(): boolean {
+    return hasQuorum(this.log.configuration, (voter) => {
+      const follower = this.followers.get(voter);
+      return follower ? this.isActive(follower) : voter === this.options.nodeId;
+    });
+  }
+
+  /** A confirmation round whose messages have not left yet; asked of every follower with the next flush. */
+  startRound(): number {
+    if (!this.roundIsOpen) this.round++;
+    this.roundIsOpen = true;
+    return this.round;
+  }
+
+  /** The latest round that a quorum answered in this term; the leader answers itself. */
+  confirmedRound(): number {
+    return reachedByQuorum(this.log.configuration, (voter) =>
+      voter === this.options.nodeId ? this.round : (this.followers.get(voter)?.ackedRound ?? 0),
+    );
+  }
+
+  /** The greatest index a quorum holds durably; the leader counts, if it is a voter, with what its own disk has. */
+  quorumIndex(): number {
+    return reachedByQuorum(this.log.configuration, (voter) =>
+      voter === this.options.nodeId ? this.log.persistedIndex : (this.followers.get(voter)?.matchIndex ?? 0),
+    );
+  }
+
+  /** The voter to hand leadership to: alive and most advanced, the lowest id among equals. */
+  mostAdvanced(): Progress | undefined {
+    let best: Progress | undefined;
+    for (const voter of this.log.configuration.voters) {
+      const follower = this.followers.get(voter);
+      if (!follower || !this.isActive(follower)) continue;
+      if (!best || follower.matchIndex > best.matchIndex) best = follower;
+    }
+    return best;
+  }
+
+  // --- inputs
+
+  tick(): void {
+    for (const follower of this.followers.values()) {
+      follower.tick();
+      if (follower.state === 'snapshot') this.tickSnapshot(follower);
+    }
+  }
+
+  /** A follower that is silent gets no pieces; for long, and it is given up, and heartbeats find out when it is back. */
+  private tickSnapshot(follower: Progress): void {
+    const sending = this.sendings.get(follower.nodeId)!;
+    sending.tick();
+    if (follower.ticksSinceHeard < this.snapshotPatienceTicks) return;
+    this.sendings.delete(follower.nodeId);
+    follower.becomeProbe(this.log.startIndex + 1);
+    follower.probing = true;
+  }
+
+  heartbeat(): void {
+    for (const follower of this.followers.values()) {
+      follower.heartbeatDue = true;
+    }
+  }
+
+  onAccepted(answer: AppendEntriesAccepted): void {
+    const follower = this.heard(answer);
+    if (!follower) return;
+    follower.ackedRound = Math.max(follower.ackedRound, answer.round);
+    follower.matched(answer.matchIndex);
+    follower.catchUp.matched(follower.matchIndex, this.log.lastIndex);
+    if (follower.state === 'probe') follower.becomeReplicate();
+    else if (follower.state === 'snapshot') this.leaveSnapshot(follower);
+  }
+
+  /** It answers heartbeats meanwhile, and may have installed a snapshot that is not enough any more. */
+  private leaveSnapshot(follower: Progress): void {
+    const sending = this.sendings.get(follower.nodeId)!;
+    if (follower.matchIndex < this.log.startIndex) {
+      if (follower.matchIndex >= (sending.snapshotIndex ?? Infinity)) sending.restart();
+      return;
+    }
+    this.sendings.delete(follower.nodeId);
+    follower.becomeReplicate();
+    follower.neededUpTo = this.log.lastIndex;
+  }
+
+  onRefused(answer: AppendEntriesRefused): void {
+    const follower = this.heard(answer);
+    if (!follower) return;
+    follower.ackedRound = Math.max(follower.ackedRound, answer.round);
+    if (!follower.isCurrentRefusal(answer)) return;
+    const agreed = this.log.lastIndexWithTermUpTo(answer.hintIndex, answer.hintTerm);
+    follower.becomeProbe(Math.min(answer.previousIndex, agreed + 1));
+    follower.refusalsFromRound = this.numberNewMessages();
+  }
+
+  /** What is sent from now on has a round that nothing has had before; nobody is asked for it because of that. */
+  private numberNewMessages(): number {
+    if (this.roundIsOpen) return this.round;
+    for (const follower of this.followers.values())
+      if (follower.sentRound === this.round) follower.sentRound = this.round + 1;
+    return ++this.round;
+  }
+
+  onChunkReply(answer: SnapshotChunkReply): void {
+    if (this.heard(answer)) this.sendings.get(answer.from)?.answered(answer);
+  }
+
+  /**
+   * Only the incarnation that the configuration names counts. A learner that was added before it was heard of is
+   * whoever answers.
+   */
+  private heard({ from, fromIncarnation }: Message): Progress | undefined {
+    let follower = this.followers.get(from);
+    if (!follower) return undefined;
+    if (follower.incarnation !== fromIncarnation) {
+      if (incarnationOf(this.log.configuration, from) !== 0) return undefined;
+      if (follower.incarnation === 0) follower.incarnation = fromIncarnation;
+      else follower = this.follow(from, fromIncarnation);
+    }
+    follower.ticksSinceHeard = 0;
+    return follower;
+  }
+
+  /**
+   * A learner that was added before it was heard of has begun with an empty directory again. It cannot answer what is
+   * meant for the directory that it lost, so it is followed anew, unless the one before it still answers.
+   */
+  introduced({ from, fromIncarnation }: Introduction): void {
+    const follower = this.followers.get(from);
+    if (!follower || follower.incarnation === 0 || follower.incarnation === fromIncarnation) return;
+    if (incarnationOf(this.log.configuration, from) !== 0 || this.isActive(follower)) return;
+    this.follow(from, fromIncarnation);
+  }
+
+  // --- output
+
+  hasWork(): boolean {
+    if (this.departing.length > 0) return true;
+    for (const follower of this.followers.values()) {
+      if (follower.heartbeatDue || follower.sentRound < this.round || this.canSendEntries(follower)) return true;
+    }
+    return [...this.snapshotReads()].length > 0;
+  }
+
+  /** Transfers that go on now: a silent follower may be putting a snapshot into force, or be gone. */
+  private *snapshotReads(): Iterable<SnapshotSending> {
+    for (const [nodeId, sending] of this.sendings)
+      if (sending.hasRead() && this.isActive(this.followers.get(nodeId)!)) yield sending;
+  }
+
+  /** Whether a follower is being sent a snapshot, or makes up for the time that took: it needs the log behind it. */
+  get needsLog(): boolean {
+    return this.sendings.size > 0 || [...this.followers.values()].some((follower) => this.isMakingUp(follower));
+  }
+
+  private isMakingUp({ matchIndex, neededUpTo, ticksSinceHeard }: Progress): boolean {
+    return matchIndex < neededUpTo && ticksSinceHeard < this.snapshotPatienceTicks;
+  }
+
+  private get snapshotPatienceTicks(): number {
+    return SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS * this.options.electionTicks;
+  }
+
+  private canSendEntries(follower: Progress): boolean {
+    if (follower.state === 'probe') return !follower.probing;
+    const waiting = this.log.lastIndex - follower.nextIndex + 1;
+    if (follower.state !== 'replicate' || waiting <= 0) return false;
+    // What is on its way may be lost, and what lies behind it is compacted: only a snapshot helps, at once.
+    return follower.nextIndex <= this.log.startIndex || (follower.isWorthSending(waiting) && follower.hasRoom());
+  }
+
+  /** Sends what is owed to everybody. */
+  flush(): void {
+    this.roundIsOpen = false;
+    for (const follower of this.departing) this.sendLast(follower);
+    this.departing = [];
+    for (const follower of this.followers.values()) {
+      this.sendEntries(follower);
+      // Every message carries the round and resets election timers; an empty one is sent only if none was.
+      if (follower.heartbeatDue || follower.sentRound < this.round) this.sendHeartbeat(follower);
+    }
+  }
+
+  /** Whatever is on its way already: nothing else will ever tell it. Who is too far behind is not told. */
+  private sendLast(follower: Progress): void {
+    const previousIndex = follower.nextIndex - 1;
+    if (previousIndex < this.log.startIndex || previousIndex >= this.log.lastIndex) return;
+    this.sendAppend(follower, previousIndex, this.log.slice(follower.nextIndex, this.options.maxMessageBytes));
+  }
+
+  private sendEntries(follower: Progress): void {
+    if (!this.canSendEntries(follower)) return;
+    do {
+      const previousIndex = follower.nextIndex - 1;
+      if (previousIndex < this.log.startIndex) return this.beginSnapshot(follower);
+      const entries = this.log.slice(follower.nextIndex, this.options.maxMessageBytes);
+      this.sendAppend(follower, previousIndex, entries);
+      if (follower.state === 'probe') follower.probing = true;
+      else
+        follower.sent(
+          previousIndex + entries.length,
+          entries.reduce((sum, entry) => sum + entrySizeBytes(entry), 0),
+        );
+    } while (follower.state === 'replicate' && follower.nextIndex <= this.log.lastIndex && follower.hasRoom());
+  }
+
+  private beginSnapshot(follower: Progress): void {
+    if (this.isActive(follower)) {
+      const { snapshotChunkBytes: chunkBytes, maxInflightChunks, electionTicks: timeoutTicks } = this.options;
+      follower.becomeSnapshot();
+      const limits = { chunkBytes, maxInflightChunks, timeoutTicks };
+      this.sendings.set(follower.nodeId, new SnapshotSending(follower.nodeId, limits));
+    } else {
+      if (follower.state === 'replicate') follower.becomeProbe(follower.nextIndex);
+      follower.probing = true; // only heartbeats, until it answers one
+    }
+  }
+
+  /**
+   * An empty AppendEntries. Behind the last entry sent, it uncovers lost ones (they are refused) and collects
+   * lost acknowledgements; where that place is compacted or waits for a snapshot, a place that surely agrees.
+   */
+  private sendHeartbeat(follower: Progress): void {
+    const behindSent = follower.nextIndex - 1;
+    const careful = follower.state === 'snapshot' || behindSent < this.log.startIndex;
+    const agreed = this.log.term(follower.matchIndex) === undefined ? 0 : follower.matchIndex;
+    this.sendAppend(follower, careful ? agreed : behindSent, []);
+  }
+
+  private sendAppend(follower: Progress, previousIndex: number, entries: AppendEntries['entries']): void {
+    follower.heartbeatDue = false;
+    follower.sentRound = this.round;
+    this.send({
+      type: 'append-entries',
+      ...this.addressTo(follower),
+      previousIndex,
+      previousTerm: previousIndex === 0 ? 0 : this.log.term(previousIndex)!,
+      entries,
+      commitIndex: this.log.commitIndex,
+      round: this.round,
+    });
+  }
+
+  private addressTo({ nodeId, incarnation }: Progress): Address {
+    return this.options.addressing.to(nodeId, incarnation, this.options.term);
+  }
+
+  // --- snapshots
+
+  takeSnapshotReads(): SnapshotRead[] {
+    const reads: SnapshotRead[] = [];
+    for (const sending of this.snapshotReads()) reads.push(sending.takeRead());
+    return reads;
+  }
+
+  /** The piece that was read for a follower; undefined when that snapshot is gone, and a newer one must do. */
+  sendSnapshotChunk(
+    to: NodeId,
+    chunk: Pick<SnapshotChunk, 'metadata' | 'sizeBytes' | 'checksum' | 'offset' | 'data'> | undefined,
+  ): void {
+    const sending = this.sendings.get(to);
+    if (!sending?.isReading()) return; // the follower was given up meanwhile
+    if (!chunk) return sending.vanished();
+    if (!sending.read(chunk)) return;
+    const { metadata, sizeBytes, checksum, offset, data } = chunk;
+    const address = this.addressTo(this.followers.get(to)!);
+    this.send({ type: 'snapshot-chunk', ...address, metadata, sizeBytes, checksum, offset, data });
+  }
+}

@@ -1,0 +1,196 @@
+import type { SnapshotRead } from '../ready.js';
+import type { NodeId, SnapshotChunk, SnapshotChunkReply } from '../types.js';
+
+/** What identifies a snapshot while it is being sent. */
+type SnapshotIdentity = NonNullable<SnapshotRead['snapshot']>;
+
+/**
+ * Ticks without a step forward after which the piece that the receiver wants is sent again, or what a round trip was
+ * seen to take if that is longer; doubled each time.
+ */
+const FIRST_RESEND_TICKS = 2;
+
+export interface SnapshotSendingLimits {
+  readonly chunkBytes: number;
+  /** pieces on their way at a time */
+  readonly maxInflightChunks: number;
+  /** without an answer for so long the transfer begins anew */
+  readonly timeoutTicks: number;
+}
+
+/**
+ * The transfer of a snapshot to one follower (paper, section 7 and figure 13). It begins with an empty piece: the
+ * receiver answers which byte it wants next, so a transfer goes on where it was after a restart of either end. Then
+ * pieces follow each other without waiting, within a window, and every answer says again what is wanted next.
+ *
+ * Over a narrow link answers are late because pieces wait for each other, and each piece sent again makes them later.
+ * So it does not go back twice for what was sent by then, and after waiting in vain the window opens again piece by
+ * piece, behind all that (as TCP does it, RFC 5681, 6298 and 6582).
+ *
+ *     asking --empty piece sent--> asked --answer--> streaming
+ *     asked --no answer--> asking;  streaming --no step forward--> streaming, again from what is wanted, one at a time
+ *     any --no answer for an election timeout, or the snapshot is gone--> asking, for the newest one
+ */
+export class SnapshotSending {
+  private state: 'asking' | 'asked' | 'streaming' = 'asking';
+  private reading = false;
+  private identity: SnapshotIdentity | undefined;
+  private sizeBytes = 0;
+  /** the receiver has everything before this byte */
+  private wanted = 0;
+  /** everything before this byte was sent */
+  private nextOffset = 0;
+  private window: number;
+  /**
+   * Everything before this byte had been sent when it last went back. Until something behind it has arrived an answer
+   * that brings nothing new may be to a piece that came twice; -1 when there is none of those.
+   */
+  private recoveryOffset = -1;
+  private hasAskedBefore = false;
+  private ticks = 0;
+  /** one piece that was not sent again since: where it ends, and when it was sent */
+  private timed: { readonly end: number; readonly sentAt: number } | undefined;
+  private roundTripTicks = 0;
+  /** since the last answer, and since the last step forward or since something was last sent again */
+  private silentTicks = 0;
+  private waitedTicks = 0;
+  private resendTicks = FIRST_RESEND_TICKS;
+
+  constructor(
+    private readonly to: NodeId,
+    private readonly limits: SnapshotSendingLimits,
+  ) {
+    this.window = limits.maxInflightChunks;
+  }
+
+  /** Index of the snapshot; undefined before its first piece was read. */
+  get snapshotIndex(): number | undefined {
+    return this.identity?.index;
+  }
+
+  hasRead(): boolean {
+    if (this.reading || this.state === 'asked') return false;
+    if (this.state === 'asking') return true;
+    const inflight = Math.ceil((this.nextOffset - this.wanted) / this.limits.chunkBytes);
+    return this.nextOffset < this.sizeBytes && inflight < this.window;
+  }
+
+  takeRead(): SnapshotRead {
+    this.reading = true;
+    const { to, identity: snapshot } = this;
+    if (this.state === 'asking') return { to, snapshot, offset: 0, maxBytes: 0 };
+    return { to, snapshot, offset: this.nextOffset, maxBytes: this.limits.chunkBytes };
+  }
+
+  isReading(): boolean {
+    return this.reading;
+  }
+
+  /** The piece was read. @returns whether it is to be sent: it is not when the transfer went elsewhere meanwhile */
+  read({
+    metadata,
+    sizeBytes,
+    offset,
+    data,
+  }: Pick<SnapshotChunk, 'metadata' | 'sizeBytes' | 'offset' | 'data'>): boolean {
+    this.reading = false;
+    if (this.state === 'asking') {
+      if (data.length > 0) return false; // of before it began anew
+      this.identity = { index: metadata.index, term: metadata.term };
+      this.sizeBytes = sizeBytes;
+      this.state = 'asked';
+      return true;
+    }
+    if (this.state !== 'streaming' || offset !== this.nextOffset) return false;
+    this.nextOffset += data.length;
+    if (!this.isRecovering) this.timed ??= { end: this.nextOffset, sentAt: this.ticks };
+    return true;
+  }
+
+  /** The snapshot under transfer is gone. */
+  vanished(): void {
+    this.reading = false;
+    this.restart();
+  }
+
+  /** Begins anew with the newest snapshot. */
+  restart(): void {
+    this.state = 'asking';
+    this.identity = undefined;
+    this.hasAskedBefore = true;
+    this.goTo(0);
+  }
+
+  private goTo(offset: number): void {
+    this.wanted = this.nextOffset = offset;
+    this.recoveryOffset = this.hasAskedBefore ? offset : -1;
+    this.timed = undefined;
+    this.silentTicks = this.waitedTicks = 0;
+    this.resendTicks = this.firstResendTicks;
+  }
+
+  private goBack(): void {
+    this.recoveryOffset = Math.max(this.recoveryOffset, this.nextOffset);
+    this.nextOffset = this.wanted;
+    this.timed = undefined;
+  }
+
+  private get isRecovering(): boolean {
+    return this.wanted <= this.recoveryOffset;
+  }
+
+  private get firstResendTicks(): number {
+    return Math.max(FIRST_RESEND_TICKS, this.roundTripTicks + 1);
+  }
+
+  private steppedForward(): void {
+    this.waitedTicks = 0;
+    if (this.timed && this.timed.end <= this.wanted) {
+      const sample = this.ticks - this.timed.sentAt;
+      this.roundTripTicks = Math.max(sample, Math.floor((this.roundTripTicks + sample) / 2));
+      this.timed = undefined;
+    }
+    if (this.isRecovering) return;
+    this.resendTicks = this.firstResendTicks;
+    this.window = Math.min(this.window + 1, this.limits.maxInflightChunks);
+  }
+
+  /** The receiver has nothing of it any more, and will say so for each piece that is on its way. */
+  private forgotten(): void {
+    this.hasAskedBefore = true;
+    this.goTo(0);
+  }
+
+  tick(): void {
+    this.ticks++;
+    const isWaiting = this.state === 'asked' || (this.state === 'streaming' && this.nextOffset > this.wanted);
+    if (!isWaiting) return;
+    if (++this.silentTicks >= this.limits.timeoutTicks) return this.restart();
+    if (++this.waitedTicks < this.resendTicks) return;
+    this.waitedTicks = 0;
+    this.resendTicks *= 2;
+    this.window = 1; // the receiver may be slow, and not the network lossy
+    if (this.state === 'streaming') return this.goBack();
+    this.state = 'asking';
+    this.hasAskedBefore = true;
+  }
+
+  answered({ snapshotIndex, snapshotTerm, nextOffset }: SnapshotChunkReply): void {
+    if (this.identity?.index !== snapshotIndex || this.identity.term !== snapshotTerm) return;
+    this.silentTicks = 0;
+    if (this.state !== 'streaming') {
+      this.state = 'streaming';
+      return this.goTo(nextOffset);
+    }
+    if (nextOffset === 0 && this.wanted > 0) return this.forgotten();
+    if (nextOffset > this.wanted) {
+      this.wanted = nextOffset;
+      this.nextOffset = Math.max(this.nextOffset, nextOffset);
+      return this.steppedForward();
+    }
+    // A piece came that does not follow: one before it is lost. Where only one is on its way it was not taken, as by
+    // a full disk, and sent again at once it would be for ever.
+    const isGap = nextOffset === this.wanted && this.nextOffset - this.wanted > this.limits.chunkBytes;
+    if (isGap && !this.isRecovering) this.goBack();
+  }
+}
