@@ -11,6 +11,7 @@ const SOURCES = [
   'libs/commit-protocol',
   'libs/messaging',
   'libs/participant',
+  'libs/nestjs',
   'apps/coordinator',
   'apps/bank',
 ]
@@ -25,7 +26,7 @@ const SOURCES = [
 const ALLOWED: Readonly<Record<string, string>> = {
   'libs/foundation/src/clock.ts': 'the port itself',
   'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
-  'libs/participant/src/nest/concordat-participant.service.ts': 'a deadline, for the resource manager',
+  'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/postgres/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
   'libs/participant/src/postgres/postgres-resource-manager.ts': 'deadlines of coordinators (operations.md, limits)',

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ArmableFailpoints, SystemClock, type JsonValue } from '@concordat/foundation';
 import { MemoryBroker, MemoryMessageBus, REPLIES_TOPIC, decideTopic, prepareTopic } from '@concordat/messaging';
-import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
+import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { startTestPostgres, type TestPostgres } from '../../../test/support/postgres.js';
 import { waitFor } from '../../../test/support/wait-for.js';
 import { createBank } from './bootstrap.js';

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import type { ArmableFailpoints } from '@concordat/foundation';
-import { ConcordatParticipantModule, kafkaBus, type ConcordatParticipantOptions } from '@concordat/participant';
+import { ConcordatParticipantModule, kafkaBus, type ConcordatParticipantOptions } from '@concordat/nestjs';
 import { DataSource } from 'typeorm';
 import { createAccountDatabase, prepareAccountDatabase } from './accounts/account-database.js';
 import { AccountOperations } from './accounts/account.operations.js';

@@ -1,7 +1,7 @@
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { limitClients, requestTimeouts, type Logger } from '@concordat/foundation';
-import { ConcordatTransport } from '@concordat/participant';
+import { ConcordatTransport } from '@concordat/nestjs';
 import { BankModule, type BankOptions } from './bank.module.js';
 
 /** No id that can be opened is longer: 128 letters, of up to three bytes each, percent-encoded. */

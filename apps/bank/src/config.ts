@@ -7,7 +7,7 @@ import {
   isClusterName,
   isParticipantName,
   isTopicPrefix,
-} from '@concordat/participant';
+} from '@concordat/nestjs';
 import { z } from 'zod';
 
 export interface Address {

@@ -1,6 +1,6 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ArmableFailpoints, SystemClock, errorMessage, guarded } from '@concordat/foundation';
-import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
+import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { createBank } from './bootstrap.js';
 import { parseConfig, type Config } from './config.js';
 import { ProcessLogger } from './logging.js';

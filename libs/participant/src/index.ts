@@ -1,4 +1,3 @@
-export * from './nest/index.js';
 export * from './postgres/index.js';
 export {
   abstentionLimit,
@@ -7,6 +6,7 @@ export {
   type DatabaseIdentity,
   type RecognisedDatabase,
 } from './runtime/database-identity.js';
+export { BranchResults } from './runtime/branch-results.js';
 export * from './runtime/errors.js';
 export { PARTICIPANT_CRASH_POINTS } from './runtime/participant-crash-points.js';
 export { PARTICIPANT_FAILPOINTS, type ParticipantFailpoint } from './runtime/participant-failpoints.js';
@@ -14,5 +14,3 @@ export type * from './runtime/participant-metrics.js';
 export * from './runtime/participant-runtime.js';
 export * from './runtime/participant-runtime.types.js';
 export type * from './runtime/resource-manager.js';
-export { isClusterName } from '@concordat/commit-protocol';
-export { DEFAULT_TOPIC_PREFIX, TOPIC_PREFIX_RULE, isParticipantName, isTopicPrefix } from '@concordat/messaging';

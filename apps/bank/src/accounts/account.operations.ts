@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { BranchRefusedError, TransactionOperation, type PostgresContext } from '@concordat/participant';
+import { BranchRefusedError, TransactionOperation, type PostgresContext } from '@concordat/nestjs';
 import { z } from 'zod';
 import { Account } from './account.entity.js';
 

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { ConcordatParticipant, type ParticipantMetrics } from '@concordat/participant';
+import { ConcordatParticipant, type ParticipantMetrics } from '@concordat/nestjs';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
 /** The participant's counters in the words of Prometheus, read when they are asked for. */

@@ -1,5 +1,5 @@
 import { Controller, Get, Header, Inject, Res } from '@nestjs/common';
-import { ConcordatParticipant, type ParticipantHealth } from '@concordat/participant';
+import { ConcordatParticipant, type ParticipantHealth } from '@concordat/nestjs';
 import type { FastifyReply } from 'fastify';
 import { BankMetrics } from './bank-metrics.js';
 

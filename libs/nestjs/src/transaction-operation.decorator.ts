@@ -2,7 +2,7 @@ import { Catch, UseFilters, type ExceptionFilter } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
 import { throwError, type Observable } from 'rxjs';
-import { BranchRefusedError } from '../runtime/errors.js';
+import { BranchRefusedError } from '@concordat/participant';
 import type { OperationSchema } from './operation-schema.js';
 
 /** Names the transport, so that Nest's other transports leave these handlers alone. */

@@ -6,7 +6,7 @@ import {
   type Logger,
   type Timer,
 } from '@concordat/foundation';
-import { BeforeConsumingTimeoutError } from '../runtime/errors.js';
+import { BeforeConsumingTimeoutError } from '@concordat/participant';
 
 /** Long enough for the migration of a large table; what hangs is known before somebody looks. */
 export const DEFAULT_BEFORE_CONSUMING_LIMIT_MS = 600_000;

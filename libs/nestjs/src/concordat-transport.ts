@@ -11,9 +11,12 @@ import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js'
 import { isObservable, lastValueFrom, type Observable } from 'rxjs';
 import { CodedError, type JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
-import type { PostgresContext } from '../postgres/index.js';
-import { BranchRefusedError, ParticipantConfigurationError } from '../runtime/errors.js';
-import type { OperationHandlers } from '../runtime/participant-runtime.types.js';
+import {
+  BranchRefusedError,
+  type OperationHandlers,
+  ParticipantConfigurationError,
+  type PostgresContext,
+} from '@concordat/participant';
 import { describeIssues, type OperationSchema } from './operation-schema.js';
 import { CONCORDAT_TRANSPORT, type TransactionOperationOptions } from './transaction-operation.decorator.js';
 

@@ -21,11 +21,14 @@ import {
 } from '@concordat/foundation';
 import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
-import { PostgresResourceManager, type PostgresContext } from '../postgres/index.js';
-import { BranchResults } from '../runtime/branch-results.js';
-import type { ParticipantMetrics } from '../runtime/participant-metrics.js';
-import { ParticipantRuntime } from '../runtime/participant-runtime.js';
-import type { VoteResult } from '../runtime/resource-manager.js';
+import {
+  BranchResults,
+  type ParticipantMetrics,
+  ParticipantRuntime,
+  type PostgresContext,
+  PostgresResourceManager,
+  type VoteResult,
+} from '@concordat/participant';
 import { BeforeConsuming, DEFAULT_BEFORE_CONSUMING_LIMIT_MS } from './before-consuming.js';
 import { ConcordatTransport } from './concordat-transport.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';

@@ -1,7 +1,6 @@
 import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
 import type { MessageBus, NamespaceOptions } from '@concordat/messaging';
-import type { PostgresResourceManagerSettings } from '../postgres/index.js';
-import type { ParticipantAlert, ParticipantLimits } from '../runtime/participant-runtime.types.js';
+import type { ParticipantAlert, ParticipantLimits, PostgresResourceManagerSettings } from '@concordat/participant';
 
 /** Everything the module is told; see `ParticipantLimits` and `PostgresResourceManagerSettings` for the defaults. */
 export interface ConcordatParticipantOptions {

@@ -6,13 +6,11 @@ import { MetadataScanner, type DiscoveryService, type ExternalContextCreator } f
 import { SeededRandom, SystemClock, silentLogger, type JsonValue } from '@concordat/foundation';
 import type { DoneMessage, VoteMessage } from '@concordat/commit-protocol';
 import { MemoryBroker, MemoryMessageBus, REPLIES_TOPIC, decideTopic, prepareTopic } from '@concordat/messaging';
-import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
-import { waitFor } from '../../../../test/support/wait-for.js';
-import { ConcordatParticipant } from '../nest/concordat-participant.service.js';
-import { ConcordatTransport } from '../nest/concordat-transport.js';
-import { ParticipantRuntime } from '../runtime/participant-runtime.js';
-import { PostgresResourceManager } from './postgres-resource-manager.js';
-import type { PostgresContext } from './types.js';
+import { startTestPostgres, type TestPostgres } from '../../../test/support/postgres.js';
+import { waitFor } from '../../../test/support/wait-for.js';
+import { ConcordatParticipant } from './concordat-participant.service.js';
+import { ConcordatTransport } from './concordat-transport.js';
+import { ParticipantRuntime, PostgresResourceManager, type PostgresContext } from '@concordat/participant';
 
 const PARTICIPANT = 'bank-a';
 const clock = new SystemClock();

@@ -1,0 +1,32 @@
+export * from './concordat-participant.module.js';
+export * from './concordat-participant.service.js';
+export * from './concordat-transport.js';
+export * from './kafka-bus.js';
+export type { OperationSchema } from './operation-schema.js';
+export * from './options.js';
+export {
+  BranchRefusedFilter,
+  TransactionOperation,
+  type TransactionOperationOptions,
+} from './transaction-operation.decorator.js';
+
+// What a service needs of the libraries below, so that it depends on this package alone.
+export { isClusterName } from '@concordat/commit-protocol';
+export { DEFAULT_TOPIC_PREFIX, TOPIC_PREFIX_RULE, isParticipantName, isTopicPrefix } from '@concordat/messaging';
+export {
+  BranchAbstainsError,
+  BranchRefusedError,
+  ForbiddenStatementError,
+  DEFAULT_PARTICIPANT_LIMITS,
+  PARTICIPANT_FAILPOINTS,
+  ParticipantConfigurationError,
+  PostgresSetupError,
+  type BranchClient,
+  type ParticipantAlert,
+  type ParticipantFailpoint,
+  type ParticipantLimits,
+  type ParticipantMetrics,
+  type PostgresContext,
+  type PostgresResourceManagerSettings,
+  type PostgresSetupErrorCode,
+} from '@concordat/participant';
