@@ -3,6 +3,7 @@ import { LIMITS, MESSAGE_VERSION, parseGid, type ProtocolMessage } from '@concor
 import { errorMessage, fitText, type JsonValue } from '@concordat/foundation';
 import type { z } from 'zod';
 import { MessageDecodeError, MessageEncodeError, type MessageRefusal } from './errors.js';
+import { isMessage } from './message-check.js';
 import { messageSchemas } from './schemas.js';
 
 interface Refusal {
@@ -24,7 +25,8 @@ const schemaOfType = new Map<unknown, z.ZodType<ProtocolMessage>>(Object.entries
 export function encodeMessage(cluster: string, message: ProtocolMessage): Buffer {
   const checked = check(cluster, message);
   if ('reason' in checked) throw new MessageEncodeError(checked.reason, checked.message, checked.path);
-  const buffer = Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, cluster, ...message }));
+  const envelope = JSON.stringify({ v: MESSAGE_VERSION, cluster });
+  const buffer = Buffer.from(`${envelope.slice(0, -1)},${JSON.stringify(message).slice(1)}`);
   const tooLarge = refuseBySize(buffer.length, message);
   if (tooLarge) throw new MessageEncodeError(tooLarge.reason, tooLarge.message, tooLarge.path);
   return buffer;
@@ -82,7 +84,9 @@ function parse(buffer: Buffer | null): { fields: Record<string, unknown>; sizeBy
   return { fields: value as Record<string, unknown>, sizeBytes: buffer.length };
 }
 
+/** The schemas take much longer, so they are asked only why a message is refused. */
 function check(cluster: string, fields: object): { message: ProtocolMessage } | Refusal {
+  if (isMessage(fields)) return refuseByGid(cluster, fields) ?? { message: fields };
   const type: unknown = 'type' in fields ? fields.type : undefined;
   const schema = schemaOfType.get(type);
   if (!schema) return { reason: 'UNKNOWN_TYPE', message: `the type ${describe(type)} is unknown here`, path: 'type' };

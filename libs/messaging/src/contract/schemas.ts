@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
 import { HIGHEST_ROUND, LIMITS, type ProtocolMessage } from '@concordat/commit-protocol';
+import { isJsonOfBoundedDepth } from './message-check.js';
 import { isParticipantName } from './topics.js';
 
 const id = z.string().refine(isUuid, 'must be a UUID in lower case');
@@ -8,33 +9,9 @@ const participant = z.string().refine(isParticipantName, 'must be the name of a 
 const text = z.string().refine(isExactText, 'must hold neither NUL nor a half of a surrogate pair');
 const operationName = text.min(1).max(LIMITS.operationNameLength);
 const count = z.int().min(0);
-const json = z.custom<JsonValue>(isJsonOfBoundedDepth, {
+const json = z.custom<JsonValue>((value) => isJsonOfBoundedDepth(value), {
   message: `must be JSON, nested at most ${LIMITS.jsonDepth} deep, without NUL and halves of surrogate pairs`,
 });
-
-/** Values from `JSON.parse` are JSON already; what is left to check is that they are there and not too deep. */
-function isJsonOfBoundedDepth(value: unknown, depth = 0): boolean {
-  switch (typeof value) {
-    case 'string':
-      return isExactText(value);
-    case 'boolean':
-      return true;
-    case 'number':
-      return Number.isFinite(value);
-    case 'object': {
-      if (value === null) return true;
-      if (depth >= LIMITS.jsonDepth) return false;
-      if (Array.isArray(value)) return value.every((item) => isJsonOfBoundedDepth(item, depth + 1));
-      // a field that is undefined does not travel, which is what its sender means by it
-      for (const [key, field] of Object.entries(value)) {
-        if (field !== undefined && !(isExactText(key) && isJsonOfBoundedDepth(field, depth + 1))) return false;
-      }
-      return true;
-    }
-    default:
-      return false;
-  }
-}
 
 const operations = z
   .array(

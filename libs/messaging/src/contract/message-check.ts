@@ -1,0 +1,236 @@
+import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
+import { HIGHEST_ROUND, LIMITS, type BranchAddress, type ProtocolMessage } from '@concordat/commit-protocol';
+import { isParticipantName } from './topics.js';
+
+type Check = (value: unknown) => boolean;
+/** One check for each field that the type has, and for no other. */
+type Checks<T> = { readonly [Field in keyof Required<T>]: Check };
+type MessageOf<Type extends ProtocolMessage['type']> = Extract<ProtocolMessage, { readonly type: Type }>;
+type VariantOf<Of extends 'request' | 'answer', Type> = Extract<
+  Of extends 'request' ? MessageOf<'ballot-request'>['request'] : MessageOf<'ballot-answer'>['answer'],
+  { readonly type: Type }
+>;
+
+/** Values from `JSON.parse` are JSON already; what is left to check is that they are exact and not too deep. */
+export function isJsonOfBoundedDepth(value: unknown, depth = 0): value is JsonValue {
+  switch (typeof value) {
+    case 'string':
+      return isExactText(value);
+    case 'boolean':
+      return true;
+    case 'number':
+      return Number.isFinite(value);
+    case 'object': {
+      if (value === null) return true;
+      if (depth >= LIMITS.jsonDepth) return false;
+      if (Array.isArray(value)) return value.every((item) => isJsonOfBoundedDepth(item, depth + 1));
+      // a field that is undefined does not travel, which is what its sender means by it
+      for (const key of Object.keys(value)) {
+        const field = (value as Record<string, unknown>)[key];
+        if (field !== undefined && !(isExactText(key) && isJsonOfBoundedDepth(field, depth + 1))) return false;
+      }
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
+const isId: Check = (value) => typeof value === 'string' && isUuid(value);
+const isParticipant: Check = (value) => typeof value === 'string' && isParticipantName(value);
+const isCount: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isJson: Check = (value) => isJsonOfBoundedDepth(value);
+
+function countUpTo(maximum: number): Check {
+  return (value) => isCount(value) && (value as number) <= maximum;
+}
+
+function text(minimumLength: number, maximumLength: number): Check {
+  return (value) =>
+    typeof value === 'string' && value.length >= minimumLength && value.length <= maximumLength && isExactText(value);
+}
+
+function isAnyOf(...values: readonly unknown[]): Check {
+  return (value) => values.includes(value);
+}
+
+function optional(check: Check): Check {
+  return (value) => value === undefined || check(value);
+}
+
+function listOf(check: Check, maximumLength: number, minimumLength = 0): Check {
+  return (value) => {
+    if (!Array.isArray(value) || value.length > maximumLength || value.length < minimumLength) return false;
+    for (let place = 0; place < value.length; place++) if (!check(value[place])) return false;
+    return true;
+  };
+}
+
+/** An object with these fields and no others. One that is there and `undefined` is left to the schema to judge. */
+function object<T>(checks: Checks<T>): Check {
+  const names = Object.keys(checks);
+  const checksInOrder = Object.values<Check>(checks);
+  return (value) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+    let present = 0;
+    for (let place = 0; place < names.length; place++) {
+      const field = (value as Record<string, unknown>)[names[place]!];
+      if (!checksInOrder[place]!(field)) return false;
+      if (field !== undefined) present++;
+    }
+    return Object.keys(value).length === present;
+  };
+}
+
+/** An object whose `type` says which one it is. */
+function variant(checks: Readonly<Record<string, Check>>): Check {
+  const byType = new Map<unknown, Check>(Object.entries(checks));
+  return (value) => {
+    if (typeof value !== 'object' || value === null) return false;
+    return byType.get((value as { type?: unknown }).type)?.(value) === true;
+  };
+}
+
+const isOperationName = text(1, LIMITS.operationNameLength);
+const areOperations = listOf(
+  object<MessageOf<'prepare'>['operations'][number]>({
+    operation: isOperationName,
+    payload: isJson,
+    keys: listOf(text(1, LIMITS.keyLength), LIMITS.keysPerOperation),
+  }),
+  LIMITS.operations,
+);
+const areResults = listOf(isJson, LIMITS.operations);
+const isError = object<NonNullable<MessageOf<'vote'>['error']>>({
+  code: text(1, LIMITS.errorCodeLength),
+  message: text(0, LIMITS.errorMessageLength),
+});
+const isDecision = isAnyOf('commit', 'abort');
+const isAcceptor = object<MessageOf<'ballot-request'>['acceptors'][number]>({
+  branchId: isId,
+  participant: isParticipant,
+});
+const areAcceptors = listOf(isAcceptor, LIMITS.branches, 1);
+const isBallot = object<VariantOf<'request', 'promise'>['ballot']>({
+  round: countUpTo(HIGHEST_ROUND),
+  proposer: countUpTo(LIMITS.branches),
+});
+const dissents = optional(isAnyOf(true));
+const address: Checks<BranchAddress> = { transactionId: isId, branchId: isId, participant: isParticipant };
+
+const request = {
+  promise: object<VariantOf<'request', 'promise'>>({ type: isAnyOf('promise'), ballot: isBallot }),
+  accept: object<VariantOf<'request', 'accept'>>({ type: isAnyOf('accept'), ballot: isBallot, value: isDecision }),
+} satisfies Record<MessageOf<'ballot-request'>['request']['type'], Check>;
+
+const isAccepted = object<NonNullable<VariantOf<'answer', 'promised'>['accepted']>>({
+  ballot: isBallot,
+  value: isDecision,
+});
+const answer = {
+  promised: object<VariantOf<'answer', 'promised'>>({
+    type: isAnyOf('promised'),
+    ballot: isBallot,
+    accepted: optional(isAccepted),
+    committed: optional(isAnyOf(true)),
+    dissents,
+  }),
+  accepted: object<VariantOf<'answer', 'accepted'>>({ type: isAnyOf('accepted'), ballot: isBallot, dissents }),
+  outbid: object<VariantOf<'answer', 'outbid'>>({
+    type: isAnyOf('outbid'),
+    ballot: isBallot,
+    promised: isBallot,
+    dissents,
+  }),
+  abstains: object<VariantOf<'answer', 'abstains'>>({ type: isAnyOf('abstains'), ballot: isBallot, dissents }),
+  decided: object<VariantOf<'answer', 'decided'>>({ type: isAnyOf('decided'), decision: isDecision }),
+} satisfies Record<MessageOf<'ballot-answer'>['answer']['type'], Check>;
+
+const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
+  prepare: object<MessageOf<'prepare'>>({
+    type: isAnyOf('prepare'),
+    ...address,
+    protocol: isAnyOf('2pc', '3pc'),
+    operations: areOperations,
+    deadline: isCount,
+    attempt: isCount,
+    epoch: object<MessageOf<'prepare'>['epoch']>({ term: isCount, index: isCount }),
+    acceptors: optional(areAcceptors),
+    enlistedVote: optional(isAnyOf('yes', 'read-only')),
+  }),
+  'commit-one-phase': object<MessageOf<'commit-one-phase'>>({
+    type: isAnyOf('commit-one-phase'),
+    ...address,
+    operations: areOperations,
+    deadline: isCount,
+    attempt: isCount,
+  }),
+  decision: object<MessageOf<'decision'>>({
+    type: isAnyOf('decision'),
+    ...address,
+    decision: isDecision,
+    attempt: isCount,
+  }),
+  ruling: object<MessageOf<'ruling'>>({ type: isAnyOf('ruling'), ...address, ruling: isDecision, attempt: isCount }),
+  'unknown-old': object<MessageOf<'unknown-old'>>({ type: isAnyOf('unknown-old'), ...address }),
+  undecided: object<MessageOf<'undecided'>>({ type: isAnyOf('undecided'), ...address }),
+  'termination-due': object<MessageOf<'termination-due'>>({ type: isAnyOf('termination-due'), ...address }),
+  'ballot-request': object<MessageOf<'ballot-request'>>({
+    type: isAnyOf('ballot-request'),
+    ...address,
+    request: variant(request),
+    acceptors: areAcceptors,
+    proposer: optional(isAcceptor),
+  }),
+  'ballot-answer': object<MessageOf<'ballot-answer'>>({
+    type: isAnyOf('ballot-answer'),
+    ...address,
+    answer: variant(answer),
+    proposer: optional(isAcceptor),
+  }),
+  'branches-decided': object<MessageOf<'branches-decided'>>({
+    type: isAnyOf('branches-decided'),
+    ...address,
+    decision: isDecision,
+    amnesiacs: optional(listOf(isId, LIMITS.branches, 1)),
+  }),
+  vote: object<MessageOf<'vote'>>({
+    type: isAnyOf('vote'),
+    ...address,
+    vote: isAnyOf('yes', 'no', 'read-only'),
+    results: areResults,
+    error: optional(isError),
+  }),
+  done: object<MessageOf<'done'>>({
+    type: isAnyOf('done'),
+    ...address,
+    end: isAnyOf('committed', 'aborted', 'read-only', 'heuristic-rollback', 'heuristic-commit'),
+    results: optional(areResults),
+    error: optional(isError),
+  }),
+  inquiry: object<MessageOf<'inquiry'>>({ type: isAnyOf('inquiry'), ...address, gid: text(1, LIMITS.gidLength) }),
+  announce: object<MessageOf<'announce'>>({
+    type: isAnyOf('announce'),
+    participant: isParticipant,
+    instance: optional(
+      (value) => typeof value === 'string' && value !== '' && value.length <= LIMITS.instanceNameLength,
+    ),
+    operations: listOf(isOperationName, LIMITS.announcedOperations),
+    leaving: optional(isAnyOf(true)),
+    abstainsBefore: optional(isCount),
+  }),
+  outcome: object<MessageOf<'outcome'>>({
+    type: isAnyOf('outcome'),
+    transactionId: isId,
+    outcome: isAnyOf('committed', 'aborted', 'mixed'),
+    decidedAt: isCount,
+    endedAt: isCount,
+    participants: listOf(isParticipant, LIMITS.branches),
+  }),
+};
+
+/**
+ * Whether a value is a message, without the version and the cluster. Says exactly what the schemas say of values that
+ * came from JSON, in a twentieth of their time; they are asked only why something is refused. A test compares the two.
+ */
+export const isMessage = variant(checks) as (value: object) => value is ProtocolMessage;
