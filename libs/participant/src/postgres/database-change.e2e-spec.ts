@@ -143,15 +143,17 @@ describe('what is told where there is a synchronous standby', () => {
       const again = manager
         .prepare({ ...twoPhases, preparedByService: true }, mustNotRun)
         .then(() => given.push('the vote of a look'));
+      const onePhase = { ...twoPhases, transactionId: ids.next(), branchId: randomUUID() };
+      const delegated = manager.commitOnePhase(onePhase, add).then(() => given.push('the end in one phase'));
       const committed = manager.commit(early).then(() => given.push('the end of a commit'));
       const promised = manager.answerBallot(early, PROMISE, early.acceptors).then(() => given.push('a promise'));
       await waitFor('all of them wait for the standby', async () => {
-        return (await pair.sql("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'")).length === 4;
+        return (await pair.sql("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'")).length === 5;
       });
       expect(given).toEqual([]);
       await pair.follow();
-      await Promise.all([first, again, committed, promised]);
-      expect(given).toHaveLength(4);
+      await Promise.all([first, again, delegated, committed, promised]);
+      expect(given).toHaveLength(5);
     },
     120_000,
   );

@@ -118,9 +118,7 @@ export class BranchStatements {
    * outlive the branch in its session makes PREPARE fail.
    */
   async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<ClosedSession> {
-    // PREPARE waits for a synchronous standby as this setting says, which closing has reset
-    const text = `${this.closeBranch(client, branch, results)}; ${FLUSH_AT_COMMIT};
-      PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
+    const text = `${this.closeBranch(client, branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
     const answers = await this.runner.run('prepare-transaction', client, text);
     const closed = resultAt(answers, 0).rows[0] as { named_statements: number } | undefined;
     return { tag: resultAt(answers, -1).command, leftBehind: leftBehindOf(client, { ...closed, left_behind: null }) };
@@ -132,7 +130,7 @@ export class BranchStatements {
     branch: BranchIdentity,
     results: readonly JsonValue[],
   ): Promise<ClosedSession> {
-    const text = `${this.closeBranch(client, branch, results)}; ${FLUSH_AT_COMMIT}; COMMIT`;
+    const text = `${this.closeBranch(client, branch, results)}; COMMIT`;
     return this.endAndReset('one-phase-commit', client, text);
   }
 
@@ -253,7 +251,7 @@ export class BranchStatements {
     };
   }
 
-  /** Settings for the end of the transaction (`FLUSH_AT_COMMIT`) must stand behind it: it undoes all that were made. */
+  /** Also sees to it that the end of the transaction is flushed, as `FLUSH_AT_COMMIT` does. */
   private closeBranch(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): string {
     const values = [branch.branchId, branch.transactionId, JSON.stringify(results), internalsOf(client).user ?? ''];
     return `SELECT ${this.closeBranchFunction}(${values.map(escapeLiteral).join(', ')}) AS named_statements`;
