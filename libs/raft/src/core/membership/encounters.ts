@@ -17,6 +17,10 @@ export class Encounters {
   /** @param memoryTicks after which one that is silent is forgotten; it introduces itself more often than that */
   constructor(private readonly memoryTicks: number) {}
 
+  get isEmpty(): boolean {
+    return this.met.size === 0;
+  }
+
   introduced({ from, fromIncarnation }: Introduction): void {
     this.met.set(from, { incarnation: fromIncarnation, ticksAgo: 0 });
   }

@@ -41,7 +41,9 @@ interface Sources {
   readonly leaderId: NodeId | undefined;
 }
 
-/** Works the standing of a node out of what it has heard. */
+const NOBODY: readonly NodeId[] = [];
+
+/** Works the standing of a node out of what it has heard. Asked with every pass: cheap for a member that knows of no trouble. */
 export function standingOf(sources: Sources): Standing {
   const { incarnation, log, encounters, strangers } = sources;
   const kind = kindOf(sources);
@@ -49,22 +51,22 @@ export function standingOf(sources: Sources): Standing {
     kind,
     incarnation,
     groupId: log.configuration.groupId,
-    forgetful: [...encounters.strangersIn(log.configuration).keys()],
-    strangers: [...strangers],
+    forgetful: encounters.isEmpty ? NOBODY : [...encounters.strangersIn(log.configuration).keys()],
+    strangers: strangers.size === 0 ? NOBODY : [...strangers],
     obstacle: obstacleOf(kind, sources),
   };
 }
 
 function kindOf({ nodeId, log, newcomer }: Sources): StandingKind {
-  if (newcomer.isReplaced || pasts(newcomer).some(([, { knownIncarnation }]) => knownIncarnation !== 0))
-    return 'returning';
+  if (newcomer.isReplaced) return 'returning';
   if (!newcomer.isEmpty) return isMember(log.configuration, nodeId) ? 'member' : 'removed';
-  return newcomer.founders !== 0 && pasts(newcomer).length === 0 ? 'founding' : 'joining';
+  const others = pasts(newcomer);
+  if (others.some(([, { knownIncarnation }]) => knownIncarnation !== 0)) return 'returning';
+  return newcomer.founders !== 0 && others.length === 0 ? 'founding' : 'joining';
 }
 
-/** Those that have a log while this node has none. */
+/** Those that have a log, seen from a node that has none. */
 function pasts(newcomer: Newcomer): [NodeId, Acquaintance][] {
-  if (!newcomer.isEmpty) return [];
   return [...newcomer.present()].filter(([, { lastLogIndex }]) => lastLogIndex > 0);
 }
 
