@@ -24,7 +24,9 @@ function sizeOfObject(value: object): number {
     for (const item of value) size += roughJsonSize(item) + 1;
     return size;
   }
-  for (const [key, field] of Object.entries(value)) {
+  // not by its entries: they are made only to be thrown away, which takes more time than all the rest
+  for (const key of Object.keys(value)) {
+    const field = (value as Readonly<Record<string, unknown>>)[key];
     if (field !== undefined) size += key.length + 4 + roughJsonSize(field);
   }
   return size;

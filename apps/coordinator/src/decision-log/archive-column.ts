@@ -19,6 +19,7 @@ export type Column =
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const HEX = /^(?:[0-9a-f]{2}){8,64}$/;
+const PLAIN_KEY = /^\w+$/;
 const UUID_TAIL_BYTES = 10;
 /** differences of two integers below it are exact */
 const EXACT_LIMIT = 2 ** 52;
@@ -85,10 +86,16 @@ export function shapeOf(value: unknown, leaves: Leaf[]): string {
     for (const item of value) text += (text ? ',' : '') + shapeOf(item, leaves);
     return `[${text}]`;
   }
-  for (const [key, item] of Object.entries(value)) {
-    if (item !== undefined) text += `${text ? ',' : ''}${JSON.stringify(key)}:${shapeOf(item, leaves)}`;
+  for (const key of Object.keys(value)) {
+    const item = (value as Readonly<Record<string, unknown>>)[key];
+    if (item !== undefined) text += `${text ? ',' : ''}${quoted(key)}:${shapeOf(item, leaves)}`;
   }
   return `{${text}}`;
+}
+
+/** As JSON, which for the names of the protocol's own fields is nothing but quotes around them. */
+function quoted(key: string): string {
+  return PLAIN_KEY.test(key) ? `"${key}"` : JSON.stringify(key);
 }
 
 /** A shape as a value again, with the ordinal of its leaf in the place of every text and number. */
