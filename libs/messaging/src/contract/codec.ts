@@ -25,8 +25,8 @@ const schemaOfType = new Map<unknown, z.ZodType<ProtocolMessage>>(Object.entries
 export function encodeMessage(cluster: string, message: ProtocolMessage): Buffer {
   const checked = check(cluster, message);
   if ('reason' in checked) throw new MessageEncodeError(checked.reason, checked.message, checked.path);
-  const envelope = JSON.stringify({ v: MESSAGE_VERSION, cluster });
-  const buffer = Buffer.from(`${envelope.slice(0, -1)},${JSON.stringify(message).slice(1)}`);
+  const envelope = `{"v":${MESSAGE_VERSION},"cluster":${JSON.stringify(cluster)},`;
+  const buffer = Buffer.from(envelope + JSON.stringify(checked.message).slice('{'.length));
   const tooLarge = refuseBySize(buffer.length, message);
   if (tooLarge) throw new MessageEncodeError(tooLarge.reason, tooLarge.message, tooLarge.path);
   return buffer;
