@@ -64,8 +64,8 @@ export interface ClusterView {
   readonly changing: boolean;
   /** to whom this node hands the leadership over just now */
   readonly transferTarget: number | null;
-  /** why the disk of this node takes nothing more; null while it does */
-  readonly diskLack: string | null;
+  /** why the disk of this node counts as full; null while there is room */
+  readonly diskFullReason: string | null;
   /** Raft messages that contradicted the protocol and were ignored since this node started */
   readonly refusedMessages: number;
   /** Raft messages for another data directory of this node, or from another group, since this node started */

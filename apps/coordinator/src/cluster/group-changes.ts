@@ -89,8 +89,8 @@ export class GroupChanges {
   }
 
   private async change(changes: readonly MembershipChange[], options?: MembershipOptions): Promise<void> {
-    const { spaceLack } = this.node.status();
-    if (spaceLack !== undefined) throw diskFull(spaceLack); // it would wait for room, and nobody knows how long
+    const { diskFullReason } = this.node.status();
+    if (diskFullReason !== undefined) throw diskFull(diskFullReason); // it would wait for room, and nobody knows how long
     try {
       await this.node.changeMembership(changes, options);
     } catch (error) {
@@ -148,7 +148,7 @@ function refuseConflict(
 }
 
 function diskFull(lack: string): DiskFullError {
-  return new DiskFullError(`the disk of the leader takes nothing more: ${lack}`);
+  return new DiskFullError(`the disk of the leader is full: ${lack}`);
 }
 
 function notFound(nodeId: number): MemberNotFoundError {

@@ -36,7 +36,7 @@ const FOLLOWER: RaftStatus = {
     { nodeId: 3, matchIndex: 0, state: undefined, healthy: false, metrics: undefined },
   ],
   transferTarget: undefined,
-  spaceLack: undefined,
+  diskFullReason: undefined,
   standing: {
     kind: 'member',
     incarnation: 0xc0ffee,
@@ -206,8 +206,14 @@ describe('RaftCluster', () => {
       outgoing: [1, 2, 3],
       learners: [4],
     };
-    const { cluster } = clusterOf({ ...FOLLOWER, leaderId: 4, configuration, transferTarget: 2, spaceLack: 'no room' });
-    expect(cluster.view()).toMatchObject({ changing: true, transferTarget: 2, diskLack: 'no room' });
+    const { cluster } = clusterOf({
+      ...FOLLOWER,
+      leaderId: 4,
+      configuration,
+      transferTarget: 2,
+      diskFullReason: 'no room',
+    });
+    expect(cluster.view()).toMatchObject({ changing: true, transferTarget: 2, diskFullReason: 'no room' });
     expect(cluster.view().members.map(({ nodeId, role }) => [nodeId, role])).toEqual([
       [1, 'voter'],
       [2, 'voter'],
@@ -231,8 +237,8 @@ describe('RaftCluster', () => {
     expect(clusterOf({ ...FOLLOWER, configuration: leaving }).cluster.exclusion()).toBeUndefined();
     const left = clusterOf({ ...FOLLOWER, configuration: leaving, leaderId: undefined }).cluster;
     expect(left.lacks()).toEqual([{ what: 'membership', reason: 'node 1 is being removed from the group' }]);
-    expect(clusterOf({ ...LEADER, spaceLack: 'disk /d is full' }).cluster.lacks()).toEqual([
-      { what: 'disk', reason: 'the disk takes nothing more: disk /d is full' },
+    expect(clusterOf({ ...LEADER, diskFullReason: 'disk /d is full' }).cluster.lacks()).toEqual([
+      { what: 'disk', reason: 'the disk is full: disk /d is full' },
     ]);
     expect(clusterOf(FOLLOWER).cluster.exclusion()).toBeUndefined();
   });

@@ -59,7 +59,7 @@ export class RaftCluster implements ClusterApi {
       lastIndex,
       changing: isJoint(configuration),
       transferTarget: status.transferTarget ?? null,
-      diskLack: status.spaceLack ?? null,
+      diskFullReason: status.diskFullReason ?? null,
       refusedMessages: status.refusedMessages,
       misdirectedMessages: status.misdirectedMessages,
       members: configuration.members.map((member) => memberView(status, member)),
@@ -109,14 +109,14 @@ export class RaftCluster implements ClusterApi {
   lacks(): Lack[] {
     const lacks: Lack[] = [];
     const exclusion = this.exclusion();
-    const { spaceLack, standing } = this.node.status();
+    const { diskFullReason, standing } = this.node.status();
     if (exclusion !== undefined) lacks.push({ what: 'membership', reason: exclusion });
     else if (!this.knowsLeader())
       lacks.push({
         what: 'leader',
         reason: ['no leader is known', standing.obstacle].filter((part) => part !== undefined).join(': '),
       });
-    if (spaceLack !== undefined) lacks.push({ what: 'disk', reason: `the disk takes nothing more: ${spaceLack}` });
+    if (diskFullReason !== undefined) lacks.push({ what: 'disk', reason: `the disk is full: ${diskFullReason}` });
     const obstacle = this.obstacle();
     if (obstacle !== undefined) lacks.push({ what: 'broker', reason: obstacle });
     return lacks;

@@ -246,7 +246,7 @@ export const clusterSchema = z.object({
   lastIndex: z.int(),
   changing: z.boolean(),
   transferTarget: z.int().nullable(),
-  diskLack: z.string().nullable(),
+  diskFullReason: z.string().nullable(),
   refusedMessages: z.int(),
   misdirectedMessages: z.int(),
   members: z.array(

@@ -51,7 +51,7 @@ const VIEW: ClusterView = {
   lastIndex: 42,
   changing: false,
   transferTarget: null,
-  diskLack: 'no room',
+  diskFullReason: 'no room',
   refusedMessages: 9,
   misdirectedMessages: 8,
   members: [SELF, PEER],

@@ -135,7 +135,7 @@ const NODE_GAUGES: readonly NodeReading[] = [
     'Members of the group that vote',
     ({ members }) => members.filter(({ role }) => role === 'voter').length,
   ],
-  ['concordat_raft_disk_full', '1 while the disk takes nothing more', ({ diskLack }) => (diskLack === null ? 0 : 1)],
+  ['concordat_raft_disk_full', '1 while the disk is full', ({ diskFullReason }) => (diskFullReason === null ? 0 : 1)],
   [
     'concordat_raft_refused_messages_total',
     'Messages that contradicted the protocol and were ignored',

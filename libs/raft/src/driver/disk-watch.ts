@@ -12,7 +12,7 @@ export class DiskWatch {
   ) {}
 
   /** What the disk has no room for, in words; undefined when there is room. */
-  get spaceLack(): string | undefined {
+  get diskFullReason(): string | undefined {
     return this.lack;
   }
 

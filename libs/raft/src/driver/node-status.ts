@@ -22,12 +22,12 @@ export interface StatusSources {
   readonly transport: RaftTransport;
   readonly isAlive: boolean;
   readonly appliedIndex: number;
-  readonly spaceLack: string | undefined;
+  readonly diskFullReason: string | undefined;
 }
 
 /** What a node knows now, for its users. One that has stopped follows nobody. */
 export function nodeStatus(sources: StatusSources): RaftStatus {
-  const { nodeId, core, isAlive, appliedIndex, spaceLack } = sources;
+  const { nodeId, core, isAlive, appliedIndex, diskFullReason } = sources;
   const role = isAlive ? (core?.role ?? 'follower') : 'follower';
   const configuration = core?.configuration ?? EMPTY_CONFIGURATION;
   return {
@@ -44,7 +44,7 @@ export function nodeStatus(sources: StatusSources): RaftStatus {
       .filter((member) => member.nodeId !== nodeId)
       .map((member) => peerStatus(sources, member.nodeId)),
     transferTarget: core?.transferTarget,
-    spaceLack,
+    diskFullReason,
     standing: core?.standing ?? NOT_READ,
     refusedMessages: core?.refusedMessages ?? 0,
     misdirectedMessages: core?.misdirectedMessages ?? 0,
@@ -64,10 +64,10 @@ function peerStatus({ core, transport, isAlive }: StatusSources, nodeId: NodeId)
 }
 
 /** What listeners are told of: equal exactly when nothing of it has changed. */
-export function statusSummary({ isAlive, core, appliedIndex, spaceLack }: StatusSources): string {
+export function statusSummary({ isAlive, core, appliedIndex, diskFullReason }: StatusSources): string {
   if (!isAlive || !core) return 'stopped';
   const ready = core.role === 'leader' && appliedIndex >= core.noOpIndex;
   const { kind, obstacle } = core.standing;
   const place = `${core.role} ${core.term} ${core.leaderId ?? 0} ${ready} ${core.configurationIndex}`;
-  return `${place} ${spaceLack ?? ''} ${kind} ${obstacle ?? ''}`;
+  return `${place} ${diskFullReason ?? ''} ${kind} ${obstacle ?? ''}`;
 }

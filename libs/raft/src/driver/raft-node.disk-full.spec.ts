@@ -10,12 +10,12 @@ describe('RaftNode, full disk', () => {
     const nodes = await group(1);
     const leader = await nodes.leader();
     leader.storage.fillDisk('no room on the device');
-    expect(leader.node.status()).toMatchObject({ role: 'leader', spaceLack: 'no room on the device' });
+    expect(leader.node.status()).toMatchObject({ role: 'leader', diskFullReason: 'no room on the device' });
     const dropped = await nodes.failure(leader.node.propose(encoder.encode('refused')));
     expect(dropped).toBeInstanceOf(ProposalDroppedError);
     expect(dropped).toMatchObject({ code: 'DISK_FULL', retryable: true, message: 'no room on the device' });
     leader.storage.freeDisk();
-    expect(leader.node.status().spaceLack).toBeUndefined();
+    expect(leader.node.status().diskFullReason).toBeUndefined();
     await nodes.propose(leader, 'taken');
     expect(leader.journal.commands).toEqual(['taken']);
   });
@@ -37,7 +37,7 @@ describe('RaftNode, full disk', () => {
     const nodes = await group(1);
     const leader = await nodes.leader();
     const seen: (string | undefined)[] = [];
-    leader.node.onStatusChange(({ spaceLack }) => seen.push(spaceLack));
+    leader.node.onStatusChange(({ diskFullReason }) => seen.push(diskFullReason));
     leader.storage.fillDisk('full');
     await nodes.settle();
     leader.storage.freeDisk();
@@ -133,7 +133,7 @@ describe('RaftNode, full disk', () => {
     nodes.member(lateId).storage.fillDisk('still full');
     await nodes.propose(leader, 'a');
     const late = await nodes.start(lateId);
-    expect(late.node.status().spaceLack).toBe('still full');
+    expect(late.node.status().diskFullReason).toBe('still full');
     await nodes.pass(5_000);
     late.storage.freeDisk();
     await nodes.until(() => late.journal.commands.length === 1);

@@ -230,8 +230,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private refusal(): Error | undefined {
     if (this.state !== 'running') return new ProposalDroppedError('STOPPED', 'the node is not running');
     const isLeader = this.core?.role === 'leader';
-    const { spaceLack } = this.disk;
-    const full = spaceLack === undefined ? undefined : new ProposalDroppedError('DISK_FULL', spaceLack);
+    const { diskFullReason } = this.disk;
+    const full = diskFullReason === undefined ? undefined : new ProposalDroppedError('DISK_FULL', diskFullReason);
     if (isLeader || (full && this.core?.leaderId === undefined)) return full;
     return new NotLeaderError(this.core?.leaderId);
   }
@@ -503,7 +503,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     const { nodeId, transport } = this.options;
     const { core, applier, disk } = this;
     const { appliedIndex } = applier;
-    return { nodeId, core, transport, isAlive: this.isAlive(), appliedIndex, spaceLack: disk.spaceLack };
+    return { nodeId, core, transport, isAlive: this.isAlive(), appliedIndex, diskFullReason: disk.diskFullReason };
   }
 
   onStatusChange(listener: (status: RaftStatus) => void): () => void {

@@ -84,7 +84,7 @@ export interface RaftStatus {
   /** leader only: to whom leadership is being transferred */
   readonly transferTarget: NodeId | undefined;
   /** why the disk takes no more proposals; undefined while it does */
-  readonly spaceLack: string | undefined;
+  readonly diskFullReason: string | undefined;
   /** messages that contradicted the protocol and were ignored, since the start */
   readonly refusedMessages: number;
   /** messages that were meant for another directory of this node, or came from another group, since the start */

@@ -29,7 +29,7 @@ export interface IncomingStreamsOptions {
   readonly isPeer: (nodeId: NodeId) => boolean;
 }
 
-/** Who hears what comes in. */
+/** Told of everything that comes in. */
 export interface IncomingListener {
   onMessage(message: Message): void;
   /** A node's stream was accepted; `address` is where it says that it listens. */
@@ -71,7 +71,7 @@ export class IncomingStreams {
 
   constructor(
     private readonly options: IncomingStreamsOptions,
-    private readonly hear: IncomingListener,
+    private readonly incoming: IncomingListener,
   ) {
     const { listenAddress, tls, clock, counters, logger, maxMessageBytes } = options;
     this.groupId = options.groupId;
@@ -134,7 +134,7 @@ export class IncomingStreams {
     const stream = { from, identity, peer, track, end: (reason: Refusal) => this.endStream(stream, call, reason) };
     this.streams.get(from)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
     this.streams.set(from, stream);
-    this.hear.onCaller(from, identity.address);
+    this.incoming.onCaller(from, identity.address);
     const failed = (error: unknown): void => {
       this.options.logger.error(`what node ${from} sent could not be taken; its stream ends`, error);
       stream.end({ code: status.INTERNAL, details: 'a frame could not be taken' });
@@ -173,7 +173,7 @@ export class IncomingStreams {
     if (this.streams.get(stream.from) !== stream) return false;
     this.streams.delete(stream.from);
     stream.track.closed();
-    this.hear.onCallerGone(stream.from);
+    this.incoming.onCallerGone(stream.from);
     return true;
   }
 
@@ -197,7 +197,7 @@ export class IncomingStreams {
         counters.misaddressedMessages++;
       } else if (!this.stopped) {
         count++;
-        this.hear.onMessage(message);
+        this.incoming.onMessage(message);
       }
     }
     counters.receivedMessages += count;
@@ -233,7 +233,7 @@ export class IncomingStreams {
   private groupRefusal(identity: StreamIdentity): Refusal | undefined {
     const details = groupFault(identity, this.groupId);
     if (details === undefined) return undefined;
-    this.hear.onStranger(identity.from);
+    this.incoming.onStranger(identity.from);
     return { code: status.PERMISSION_DENIED, details, metadata: groupMetadata(this.groupId) };
   }
 

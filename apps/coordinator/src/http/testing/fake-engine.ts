@@ -205,7 +205,7 @@ export class FakeCluster implements ClusterApi {
       lastIndex: 42,
       changing: false,
       transferTarget: null,
-      diskLack: null,
+      diskFullReason: null,
       refusedMessages: 0,
       misdirectedMessages: 0,
       members: [

@@ -23,7 +23,7 @@ export async function logged(proposal: Promise<ApplyResult>): Promise<ApplyResul
   } catch (cause) {
     if (cause instanceof NotLeadingError) throw new NoLeaderError('this node lost the leadership', { cause });
     if (cause instanceof LogFullError) {
-      throw new DiskFullError(`the disk of the leader takes nothing more: ${cause.message}`, { cause });
+      throw new DiskFullError(`the disk of the leader is full: ${cause.message}`, { cause });
     }
     if (cause instanceof LogHandingOverError) {
       throw new HandingOverError('the leader is handing over to another node', { cause });

@@ -1,6 +1,6 @@
 import { invariant } from '@concordat/foundation';
 import type { RaftLog } from './log.js';
-import { Outbox } from './outbox.js';
+import { PromiseGate } from './promise-gate.js';
 import type { PersistBatch } from '../ready.js';
 import type { HardState, Message, SnapshotMetadata } from '../types.js';
 
@@ -19,7 +19,7 @@ export interface TermAndVote {
  * One batch is in flight at a time; what changes meanwhile is dirty and rides in the next.
  */
 export class Persistence {
-  private readonly outbox = new Outbox();
+  private readonly promises = new PromiseGate();
   private handed: HardState;
   private durable: HardState;
   private pendingSnapshot: SnapshotMetadata | undefined;
@@ -62,22 +62,22 @@ export class Persistence {
 
   /** A message that promises nothing: it may overtake any write. */
   send(message: Message): void {
-    this.outbox.send(message);
+    this.promises.send(message);
   }
 
   /** A message that must not leave before everything the node knows now is durable. */
   promise(message: Message, now: TermAndVote): void {
-    this.outbox.promise(message, this.isDirty(now), this.inflight !== undefined);
+    this.promises.promise(message, this.isDirty(now), this.inflight !== undefined);
   }
 
   takeMessages(): Message[] {
-    return this.outbox.takeFree();
+    return this.promises.takeFree();
   }
 
   // --- batches
 
   hasOutput(now: TermAndVote): boolean {
-    return this.outbox.hasFree() || (!this.inflight && this.isDirty(now));
+    return this.promises.hasFree() || (!this.inflight && this.isDirty(now));
   }
 
   private isDirty({ term, vote }: TermAndVote): boolean {
@@ -99,7 +99,7 @@ export class Persistence {
       hardState: changed ? hardState : undefined,
       snapshot: this.pendingSnapshot,
       entries: this.log.takeUnhanded(),
-      messages: this.outbox.takeForBatch(),
+      messages: this.promises.takeForBatch(),
     };
     this.handed = hardState;
     this.pendingSnapshot = undefined;
@@ -112,6 +112,6 @@ export class Persistence {
     this.inflight = undefined;
     this.log.persistedBatch(batch.entries);
     this.durable = batch.hardState ?? this.durable;
-    this.outbox.batchDurable();
+    this.promises.batchDurable();
   }
 }

@@ -115,7 +115,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'systems that acknowledge from memory',
     edits: [
       {
-        file: 'core/log/outbox.ts',
+        file: 'core/log/promise-gate.ts',
         find: 'if (!dirty && !inflight) return this.send(message);',
         replace: 'if (dirty || inflight || true) return this.send(message);',
       },

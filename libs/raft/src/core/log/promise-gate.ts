@@ -8,10 +8,10 @@ const MAX_WAITING_PROMISES = 10_000;
  * Messages on their way out, sorted by what must be durable first.
  *
  * A promise (vote, acknowledgement) may leave when everything the node knew when it made it is durable: with
- * the write that is in flight if nothing came after that, else with the next one. So whatever a peer has heard
+ * the write that is in flight if nothing came after that, else with the next one. So whatever a peer has received
  * is covered by the disk, and a crash takes back nothing.
  */
-export class Outbox {
+export class PromiseGate {
   private free: Message[] = [];
   private behindInflight: Message[] = [];
   private behindNext: Message[] = [];
