@@ -1,6 +1,6 @@
 import { randomChance, randomInteger, randomItem, type JsonValue, type Random } from '@concordat/foundation';
 import {
-  HIGHEST_ROUND,
+  MAXIMUM_ROUND,
   LIMITS,
   type Acceptor,
   type Ballot,
@@ -59,8 +59,8 @@ export function strangeBallot(random: Random): Ballot {
     999_999,
     1_000_001,
     2_000_002,
-    HIGHEST_ROUND - 1,
-    HIGHEST_ROUND,
+    MAXIMUM_ROUND - 1,
+    MAXIMUM_ROUND,
   ]);
   return { round, proposer: randomItem(random, [0, 0, 1, 2, 3, 4, 63, 64]) };
 }

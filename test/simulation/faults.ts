@@ -89,7 +89,7 @@ export class FaultInjector {
     const { world } = this;
     world.trace.event(() => 'healed');
     world.network.heal();
-    world.network.setFaults({ minDelayMs: 1, maxDelayMs: 2, loss: 0, duplication: 0, reordering: 0 });
+    world.network.setFaults({ minDelayMs: 1, maximumDelayMs: 2, loss: 0, duplication: 0, reordering: 0 });
     world.broker.setFaults(NO_FAULTS);
     world.broker.bringUp();
     world.maximumDiskDelayMs = 4;
@@ -272,7 +272,7 @@ export class FaultInjector {
     const bad = randomChance(random, 0.6);
     this.world.network.setFaults({
       minDelayMs: 1,
-      maxDelayMs: bad ? randomInteger(random, 2, 80) : 2,
+      maximumDelayMs: bad ? randomInteger(random, 2, 80) : 2,
       loss: bad ? randomInteger(random, 0, 30) / 100 : 0,
       duplication: bad ? randomInteger(random, 0, 30) / 100 : 0,
       reordering: bad ? randomInteger(random, 0, 50) / 100 : 0,

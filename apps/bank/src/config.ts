@@ -37,7 +37,7 @@ export type ConfigResult =
 
 /** Shorter than a message may take under load, branches would decide while a coordinator is answering. */
 const SHORTEST_TIMEOUT_MS = 100;
-const LONGEST_TIMEOUT_MS = 3_600_000;
+const MAXIMUM_TIMEOUT_MS = 3_600_000;
 
 function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Value, string> {
   return z.string().transform((text, context) => {
@@ -69,7 +69,7 @@ function parseDatabaseUrl(text: string): string | undefined {
 
 function parseMilliseconds(text: string): number | undefined {
   const value = Number(text);
-  const isWithin = value >= SHORTEST_TIMEOUT_MS && value <= LONGEST_TIMEOUT_MS;
+  const isWithin = value >= SHORTEST_TIMEOUT_MS && value <= MAXIMUM_TIMEOUT_MS;
   return /^\d+$/.test(text) && isWithin ? value : undefined;
 }
 
@@ -128,7 +128,7 @@ const VARIABLES = {
   },
   CONCORDAT_TERMINATION_TIMEOUT_MS: {
     default: String(DEFAULT_PARTICIPANT_LIMITS.terminationTimeoutMs),
-    expected: `milliseconds, ${SHORTEST_TIMEOUT_MS} to ${LONGEST_TIMEOUT_MS}`,
+    expected: `milliseconds, ${SHORTEST_TIMEOUT_MS} to ${MAXIMUM_TIMEOUT_MS}`,
     schema: parsed(parseMilliseconds),
   },
   CONCORDAT_FAILPOINTS: {

@@ -100,13 +100,13 @@ function parseLab(words: readonly string[], system: SystemOptions): Command {
   return { kind: 'restart', names: rest, system };
 }
 
-const HIGHEST_PORT_OFFSET = 50_000;
+const MAXIMUM_PORT_OFFSET = 50_000;
 
 function parsePortOffset(text: string | undefined): number {
   if (text === undefined) return 0;
   const value = Number(text);
-  if (/^\d+$/.test(text) && value <= HIGHEST_PORT_OFFSET) return value;
-  throw new LabError(`--port-offset is "${text}"; it must be a whole number from 0 to ${HIGHEST_PORT_OFFSET}.`);
+  if (/^\d+$/.test(text) && value <= MAXIMUM_PORT_OFFSET) return value;
+  throw new LabError(`--port-offset is "${text}"; it must be a whole number from 0 to ${MAXIMUM_PORT_OFFSET}.`);
 }
 
 function parseOnly(text: string | undefined): readonly PartName[] {

@@ -21,7 +21,7 @@ export * from './participant/participant.js';
 export type * from './participant/participant.types.js';
 export {
   isDissent,
-  LONGEST_JUMP,
+  MAXIMUM_ROUND_JUMP,
   promiseOwnBallot,
   stepAcceptor,
   type AcceptorState,

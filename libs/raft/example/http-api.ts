@@ -3,7 +3,7 @@ import { errorMessage } from '@concordat/foundation';
 import { NotLeaderError, ProposalDroppedError, ProposalUnknownError, type RaftNode } from '@concordat/raft';
 import { encodeCommand, type KeyValueMachine } from './key-value-machine.js';
 
-const maxValueBytes = 64 * 1024;
+const maximumValueBytes = 64 * 1024;
 
 interface Answer {
   readonly status: number;
@@ -39,7 +39,7 @@ export class HttpApi {
         return this.read(key);
       case 'PUT': {
         const value = await bodyOf(request);
-        if (value === undefined) return { status: 413, text: `a value has at most ${maxValueBytes} bytes` };
+        if (value === undefined) return { status: 413, text: `a value has at most ${maximumValueBytes} bytes` };
         await this.node.propose(encodeCommand({ type: 'put', key, value }));
         return { status: 200, text: 'stored' };
       }
@@ -88,7 +88,7 @@ async function bodyOf(request: IncomingMessage): Promise<string | undefined> {
   let sizeBytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     sizeBytes += chunk.length;
-    if (sizeBytes > maxValueBytes) return undefined;
+    if (sizeBytes > maximumValueBytes) return undefined;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();

@@ -14,7 +14,7 @@ export interface EarlierFigures {
 }
 
 /** of each workload */
-const MOST_FILES = 3;
+const MAXIMUM_FILES = 3;
 
 const transferSchema = z.array(
   z.object({ clients: z.number(), systemPerSecond: z.number(), systemP50Ms: z.number(), ratio: z.number() }),
@@ -37,7 +37,7 @@ export function earlierFigures(directory: string): EarlierFigures[] {
   const stampOf = (file: string): string => file.slice(file.indexOf('-'));
   const files = readdirSync(directory).sort((one, other) => stampOf(other).localeCompare(stampOf(one)));
   const newest = ['transfer', 'protocols'].map((workload) =>
-    files.filter((file) => file.startsWith(`${workload}-`) && file.endsWith('.json')).slice(0, MOST_FILES),
+    files.filter((file) => file.startsWith(`${workload}-`) && file.endsWith('.json')).slice(0, MAXIMUM_FILES),
   );
   return newest.flat().flatMap((file) => parse(file, JSON.parse(readFileSync(path.join(directory, file), 'utf8'))));
 }

@@ -10,7 +10,7 @@ const PROPOSERS = 256;
 const PORTION = 20_000;
 const MARKS = 5;
 /** Written behind the last of them at most; a node compacts far more often. */
-const MAX_FURTHER_COMMANDS = 400_000;
+const MAXIMUM_FURTHER_COMMANDS = 400_000;
 
 export interface MillionOptions {
   readonly trio: TrioOptions;
@@ -64,7 +64,7 @@ async function writeAll(trio: Trio, commands: number): Promise<void> {
     await trio.agree();
     const all = await Promise.all(trio.members.map((member) => member.call('compactions', null)));
     if (all.every((samples) => (samples.at(-1)?.commands ?? 0) >= commands)) return;
-    if (total > commands + MAX_FURTHER_COMMANDS) throw new Error('the logs are not compacted any more');
+    if (total > commands + MAXIMUM_FURTHER_COMMANDS) throw new Error('the logs are not compacted any more');
   }
 }
 

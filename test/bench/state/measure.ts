@@ -11,7 +11,7 @@ const WARM_UP_SECONDS = 3;
 const SETTLING_MS = 45_000;
 /** The log grows by so much at a time until the leader has taken a snapshot. */
 const GROWTH_BYTES = 8 * 1024 * 1024;
-const MAX_GROWTHS = 100;
+const MAXIMUM_GROWTHS = 100;
 /** How long a new leader is watched. */
 const WATCHED_SECONDS = 15;
 const QUERIES = [
@@ -154,7 +154,7 @@ async function measureSnapshot(group: CoordinatorGroup): Promise<StateResult['sn
     const begun = performance.now();
     try {
       for (let growth = 0; leader.newestSnapshot() === before; growth++) {
-        if (growth === MAX_GROWTHS) throw new Error('the leader takes no snapshot');
+        if (growth === MAXIMUM_GROWTHS) throw new Error('the leader takes no snapshot');
         await leader.call('grow', { bytes: GROWTH_BYTES });
       }
     } finally {

@@ -12,7 +12,7 @@ never says that it has ended); the coordinators keep asking the latter two. A pa
 as the time that passed and, of it, what the process was computing: with other work on the machine
 it also waits for a processor. Beside them stands the longest collection of garbage.`;
 
-const LONGEST_PAUSE_MS = 50;
+const MAXIMUM_PAUSE_MS = 50;
 
 /** Prints its tables as they come. */
 export async function runStateWorkload(options: StateOptions): Promise<{ result: unknown; bars: readonly Bar[] }> {
@@ -78,7 +78,7 @@ function otherTable({
 }
 
 function stateTargets({ none, many, snapshot, queryPauses, restartMs, restartAllMs, takeOver }: StateResult): Target[] {
-  const pause = (what: string, measured: number): Target => ({ what, measured, unit: 'ms', atMost: LONGEST_PAUSE_MS });
+  const pause = (what: string, measured: number): Target => ({ what, measured, unit: 'ms', atMost: MAXIMUM_PAUSE_MS });
   return [
     { what: 'restart of a coordinator', measured: restartMs / 1000, unit: 's', atMost: 10 },
     { what: 'restart of all', measured: restartAllMs / 1000, unit: 's', atMost: 10 },

@@ -6,7 +6,7 @@ import type { AccountName, Transfer } from './truth.js';
 
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const ACCOUNTS = 100;
-const HIGHEST_AMOUNT = 20;
+const MAXIMUM_AMOUNT = 20;
 /** More than any account holds, so that the debit is refused. */
 const REFUSED_AMOUNT = 1_000_000_000_000;
 const TIMEOUT_MS = 15_000;
@@ -174,6 +174,6 @@ function newTransfer(kind: Kind): MutableTransfer {
     key: `crash-${randomUUID()}`,
     from: { bank: BANKS[first] ?? 'bank-a', account: `acc-${from}` },
     to: { bank: BANKS[second] ?? 'bank-b', account: `acc-${to}` },
-    amount: kind === 'refused' ? REFUSED_AMOUNT : kind === 'read-only' ? 0 : 1 + randomInt(HIGHEST_AMOUNT),
+    amount: kind === 'refused' ? REFUSED_AMOUNT : kind === 'read-only' ? 0 : 1 + randomInt(MAXIMUM_AMOUNT),
   };
 }

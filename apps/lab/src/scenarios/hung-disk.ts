@@ -7,7 +7,7 @@ const HANG_MS = 12_000;
 /** three election timeouts of half a second until the disk counts as hung, an election, and a machine under load */
 const SUCCESSOR_MS = 5_000;
 /** entries that may be on their way while the load goes on */
-const MOST_LAG = 100;
+const MAXIMUM_LAG = 100;
 
 export const hungDisk: Scenario = {
   name: 'hung-disk',
@@ -31,7 +31,7 @@ export const hungDisk: Scenario = {
     const isBack = async (): Promise<boolean> => {
       const { members } = await lab.cluster(await lab.leader());
       const member = members.find(({ nodeId }) => nodeId === nodeIdOf(old));
-      return member?.state === 'follower' && member.lag !== null && member.lag <= MOST_LAG;
+      return member?.state === 'follower' && member.lag !== null && member.lag <= MAXIMUM_LAG;
     };
     if (!(await waitUntil(isBack, { timeoutMs: HANG_MS + SUCCESSOR_MS })))
       throw new LabError(`${old} did not catch up when its disk answered.`);

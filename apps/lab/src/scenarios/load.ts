@@ -7,7 +7,7 @@ import { changeAt, partsOf, type AccountName, type Part, type Transfer } from '.
 
 const WORKERS = 6;
 const ACCOUNTS = 100;
-const HIGHEST_AMOUNT = 20;
+const MAXIMUM_AMOUNT = 20;
 /** one transfer in so many goes over three banks, in three phases */
 const OVER_THREE_IN = 3;
 const TRANSACTION_TIMEOUT_MS = 15_000;
@@ -144,7 +144,7 @@ function newTransfer(banks: readonly string[]): MutableTransfer {
     key: `lab-${randomUUID()}`,
     from: at(first),
     to: at(first + step),
-    amount: 2 + randomInt(HIGHEST_AMOUNT),
+    amount: 2 + randomInt(MAXIMUM_AMOUNT),
     ...(overThree && { also: at(first + (step === 1 ? 2 : 1)), protocol: '3pc' }),
   };
 }

@@ -2,7 +2,7 @@ import {
   compareBallots,
   COORDINATOR_PROPOSER,
   FIRST_BALLOT,
-  HIGHEST_ROUND,
+  MAXIMUM_ROUND,
   type AcceptedValue,
   type Ballot,
 } from './ballot.js';
@@ -60,7 +60,7 @@ export type AcceptorStep =
   | { readonly type: 'refuse' };
 
 /** How far a ballot may lie above the last one an acceptor heard of; at one in five seconds, 58 days of ballots. */
-export const LONGEST_JUMP = 1_000_000;
+export const MAXIMUM_ROUND_JUMP = 1_000_000;
 
 /** What a dissenter promises when it is asked to accept the first ballot: the next round is asked for promises first. */
 const SECOND_ROUND: Ballot = { round: 1, proposer: COORDINATOR_PROPOSER };
@@ -77,7 +77,7 @@ const SECOND_ROUND: Ballot = { round: 1, proposer: COORDINATOR_PROPOSER };
 export function stepAcceptor(state: AcceptorState, request: BallotRequest, isCommitted = false): AcceptorStep {
   const { ballot } = request;
   if (state.decision) return { type: 'answer', state, answer: { type: 'decided', decision: state.decision } };
-  if (ballot.round - (state.promised?.round ?? 0) > LONGEST_JUMP) return { type: 'refuse' };
+  if (ballot.round - (state.promised?.round ?? 0) > MAXIMUM_ROUND_JUMP) return { type: 'refuse' };
   const isDissenter = state.vote !== 'yes' && state.vote !== 'read-only';
   const own: AcceptorState = isDissenter ? { ...state, vote: 'no' } : state;
   const dissent: Dissent = isDissenter ? { dissents: true } : {};
@@ -119,5 +119,5 @@ export function promiseOwnBallot(
   proposer: number,
 ): { readonly state: AcceptorState; readonly ballot: Ballot } | undefined {
   const ballot: Ballot = { round: (state.promised?.round ?? 0) + 1, proposer };
-  return ballot.round > HIGHEST_ROUND ? undefined : { state: { ...state, promised: ballot }, ballot };
+  return ballot.round > MAXIMUM_ROUND ? undefined : { state: { ...state, promised: ballot }, ballot };
 }

@@ -8,14 +8,14 @@ import { ParticipantProcess } from '../testing/participant-process.js';
 const SEEDS = 300;
 /** After so long without a word of a coordinator a branch opens a ballot, and again after as long without an end. */
 const TIMEOUT_MS = 5_000;
-const LONGEST_GROWTH = 8;
+const MAXIMUM_GROWTH = 8;
 const GIVE_UP_MS = 100 * TIMEOUT_MS;
 
 interface Conditions {
   readonly branches: number;
   /** drawn anew each time, on top of the timeout */
   readonly jitterMs: number;
-  /** each further wait is so many times as long, up to `LONGEST_GROWTH` times */
+  /** each further wait is so many times as long, up to `MAXIMUM_GROWTH` times */
   readonly growth: number;
   /** of a message, and of a step in a database; at least 1 */
   readonly longestDelayMs: number;
@@ -100,7 +100,7 @@ class Duel {
 
   private wait(database: AcceptorDatabase): void {
     const { jitterMs, growth } = this.conditions;
-    const growthNow = Math.min(LONGEST_GROWTH, growth ** (this.opened.get(database.address.branchId) ?? 0));
+    const growthNow = Math.min(MAXIMUM_GROWTH, growth ** (this.opened.get(database.address.branchId) ?? 0));
     const delayMs = Math.floor(growthNow * (TIMEOUT_MS + randomInteger(this.random, 0, jitterMs)));
     this.later(delayMs, () => {
       if (!database.isPrepared) return;

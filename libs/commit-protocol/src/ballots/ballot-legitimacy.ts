@@ -1,4 +1,4 @@
-import { LONGEST_JUMP, type BallotAnswer } from './acceptor.js';
+import { MAXIMUM_ROUND_JUMP, type BallotAnswer } from './acceptor.js';
 import { COORDINATOR_PROPOSER, compareBallots, isPossibleBallot, proposerNumber } from './ballot.js';
 import type { AcceptedValue, Acceptor, Ballot } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress } from '../vocabulary/messages.js';
@@ -44,7 +44,9 @@ export function isLegitimateRequest(message: BallotRequestMessage): boolean {
 export function isLegitimateAnswer(answer: BallotAnswer, asked: Ballot, acceptorCount: number): boolean {
   switch (answer.type) {
     case 'outbid':
-      return isPossibleBallot(answer.promised, acceptorCount) && answer.promised.round - asked.round <= LONGEST_JUMP;
+      return (
+        isPossibleBallot(answer.promised, acceptorCount) && answer.promised.round - asked.round <= MAXIMUM_ROUND_JUMP
+      );
     case 'promised':
       return answer.accepted === undefined || isAcceptedBelow(answer.accepted, asked, acceptorCount);
     default:

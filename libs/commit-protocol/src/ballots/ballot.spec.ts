@@ -1,11 +1,17 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomChance, randomInteger, SeededRandom } from '@concordat/foundation';
-import { LONGEST_JUMP, stepAcceptor, type AcceptorState, type BallotAnswer, type BallotRequest } from './acceptor.js';
+import {
+  MAXIMUM_ROUND_JUMP,
+  stepAcceptor,
+  type AcceptorState,
+  type BallotAnswer,
+  type BallotRequest,
+} from './acceptor.js';
 import { BallotProposer } from './ballot-proposer.js';
 import {
   compareBallots,
   FIRST_BALLOT,
-  HIGHEST_ROUND,
+  MAXIMUM_ROUND,
   isPossibleBallot,
   majorityOf,
   proposerNumber,
@@ -46,7 +52,7 @@ describe('ballots', () => {
     { made: ballot(1, 4), possible: false },
     { made: ballot(-1, 0), possible: false },
     { made: ballot(1.5, 0), possible: false },
-    { made: ballot(HIGHEST_ROUND + 1, 0), possible: false },
+    { made: ballot(MAXIMUM_ROUND + 1, 0), possible: false },
     { made: ballot(Number.NaN, 0), possible: false },
     { made: ballot(1, -1), possible: false },
   ])('cannot have just any numbers: $made', ({ made, possible }) => {
@@ -137,7 +143,7 @@ describe('an acceptor', () => {
     {
       what: 'makes nothing of a number that nobody has counted to, without a vote either',
       state: { ...ready, vote: undefined },
-      request: { type: 'promise', ballot: ballot(LONGEST_JUMP + 1, 1) },
+      request: { type: 'promise', ballot: ballot(MAXIMUM_ROUND_JUMP + 1, 1) },
       step: { type: 'refuse' },
     },
     {
@@ -357,8 +363,8 @@ describe('a proposer', () => {
   const outbidBy = (promised: Ballot): BallotAnswer => ({ type: 'outbid', ballot: asked, promised });
 
   it.each<[string, BallotAnswer]>([
-    ['outbid by the last round there is', outbidBy(ballot(HIGHEST_ROUND, 1))],
-    ['outbid by a round that nobody has counted to', outbidBy(ballot(asked.round + LONGEST_JUMP + 1, 1))],
+    ['outbid by the last round there is', outbidBy(ballot(MAXIMUM_ROUND, 1))],
+    ['outbid by a round that nobody has counted to', outbidBy(ballot(asked.round + MAXIMUM_ROUND_JUMP + 1, 1))],
     ['outbid by a stranger', outbidBy(ballot(6, 4))],
     ['accepted in a later ballot', promisedWith({ ballot: ballot(6, 1), value: 'commit' })],
     ['accepted in the ballot that is only promised', promisedWith({ ballot: asked, value: 'commit' })],
@@ -373,7 +379,7 @@ describe('a proposer', () => {
 
   it('goes above any round that could be counted to', () => {
     const proposer = new BallotProposer(asked, acceptors);
-    const reached = ballot(asked.round + LONGEST_JUMP, 1);
+    const reached = ballot(asked.round + MAXIMUM_ROUND_JUMP, 1);
     expect(proposer.onAnswer('a', outbidBy(reached))).toBe(true);
     expect(proposer.outcome).toEqual({ type: 'outbid', by: reached });
   });

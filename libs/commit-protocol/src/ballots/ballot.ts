@@ -33,7 +33,7 @@ export const FIRST_BALLOT: Ballot = { round: 0, proposer: COORDINATOR_PROPOSER }
 export const FEWEST_USEFUL_ACCEPTORS = 3;
 
 /** Rounds beyond this are refused: nobody reaches it by counting. */
-export const HIGHEST_ROUND = 2 ** 31 - 1;
+export const MAXIMUM_ROUND = 2 ** 31 - 1;
 
 /** Negative, zero or positive, as `left` is lower than, equal to or higher than `right`. */
 export function compareBallots(left: Ballot, right: Ballot): number {
@@ -54,7 +54,7 @@ export function proposerNumber(acceptors: readonly Acceptor[], branchId: BranchI
 
 /** Whether a ballot can have been made by a member of this set. */
 export function isPossibleBallot({ round, proposer }: Ballot, acceptorCount: number): boolean {
-  const isRound = Number.isInteger(round) && round >= 0 && round <= HIGHEST_ROUND;
+  const isRound = Number.isInteger(round) && round >= 0 && round <= MAXIMUM_ROUND;
   // a branch begins above what it has promised, and round 0 is the coordinators'
   const isProposer = Number.isInteger(proposer) && proposer >= 0 && proposer <= acceptorCount;
   return isRound && isProposer && (round > 0 || proposer === COORDINATOR_PROPOSER);

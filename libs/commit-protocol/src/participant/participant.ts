@@ -50,7 +50,7 @@ import type { BranchEnd, BranchId, Decision, TransactionId } from '../vocabulary
  * How far a leader's term may lie above the last one heard of. Without it one forged number would make every prepare
  * of the real leaders look like that of a deposed one; at ten elections in a second it is more than a day of them.
  */
-export const LONGEST_TERM_JUMP = 1_000_000;
+export const MAXIMUM_TERM_JUMP = 1_000_000;
 
 /** Branches of one transaction that are remembered, which is as many as it can have. */
 const REMEMBERED_BRANCHES = 64;
@@ -154,7 +154,7 @@ export class ParticipantMachine {
     }
     const { term } = message.epoch;
     if (term < this.highestTerm) return false;
-    if (this.highestTerm > 0 && term - this.highestTerm > LONGEST_TERM_JUMP) {
+    if (this.highestTerm > 0 && term - this.highestTerm > MAXIMUM_TERM_JUMP) {
       this.alert('IMPOSSIBLE_TERM', addressOf(message), `nobody can lead in term ${term} yet: the prepare is dropped`);
       return false;
     }

@@ -18,7 +18,7 @@ const INCLINATIONS: readonly Vote[] = [
 const STEPS = 160;
 const HEALING_ROUNDS = 30;
 /** A network that healing does not bring to rest goes round in circles. */
-const MOST_HOPS = 2_000;
+const MAXIMUM_HOPS = 2_000;
 
 /** What came of a run, so that a test sees that runs of all kinds were among them. */
 export interface RunSummary {
@@ -103,7 +103,7 @@ export class ThreePhaseRun {
   reachFirstBallot(): void {
     this.ask();
     for (let hop = 0; this.driver.inFlight.length === 0; hop++) {
-      invariant(hop < MOST_HOPS, 'the first ballot is proposed');
+      invariant(hop < MAXIMUM_HOPS, 'the first ballot is proposed');
       this.hop();
       this.check();
     }
@@ -348,7 +348,7 @@ export class ThreePhaseRun {
   /** Everything that is under way arrives. */
   private settle(): void {
     for (let hop = 0; this.isMoving(); hop++) {
-      invariant(hop < MOST_HOPS, 'the network comes to rest');
+      invariant(hop < MAXIMUM_HOPS, 'the network comes to rest');
       if (this.driver.inFlight.length > 0 && !this.coordinatorsGone) this.driver.applyNext();
       this.collect();
       this.hop();

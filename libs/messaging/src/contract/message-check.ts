@@ -1,5 +1,5 @@
 import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
-import { HIGHEST_ROUND, LIMITS, type BranchAddress, type ProtocolMessage } from '@concordat/commit-protocol';
+import { MAXIMUM_ROUND, LIMITS, type BranchAddress, type ProtocolMessage } from '@concordat/commit-protocol';
 import { isParticipantName } from './topics.js';
 
 type Check = (value: unknown) => boolean;
@@ -112,7 +112,7 @@ const isAcceptor = object<MessageOf<'ballot-request'>['acceptors'][number]>({
 });
 const areAcceptors = listOf(isAcceptor, LIMITS.branches, 1);
 const isBallot = object<VariantOf<'request', 'promise'>['ballot']>({
-  round: countUpTo(HIGHEST_ROUND),
+  round: countUpTo(MAXIMUM_ROUND),
   proposer: countUpTo(LIMITS.branches),
 });
 const dissents = optional(isAnyOf(true));

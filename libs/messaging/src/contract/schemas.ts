@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
-import { HIGHEST_ROUND, LIMITS, type ProtocolMessage } from '@concordat/commit-protocol';
+import { MAXIMUM_ROUND, LIMITS, type ProtocolMessage } from '@concordat/commit-protocol';
 import { isJsonOfBoundedDepth } from './message-check.js';
 import { isParticipantName } from './topics.js';
 
@@ -32,7 +32,7 @@ const acceptor = z.strictObject({ branchId: id, participant });
 const acceptors = z.array(acceptor).min(1).max(LIMITS.branches);
 const dissents = z.literal(true).optional();
 const ballot = z.strictObject({
-  round: count.max(HIGHEST_ROUND),
+  round: count.max(MAXIMUM_ROUND),
   proposer: count.max(LIMITS.branches),
 });
 const branchAddress = { transactionId: id, branchId: id, participant };

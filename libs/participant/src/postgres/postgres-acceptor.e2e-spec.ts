@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import {
-  LONGEST_JUMP,
+  MAXIMUM_ROUND_JUMP,
   type Acceptor,
   type Ballot,
   type BallotAnswer,
@@ -246,8 +246,8 @@ describe('a request is refused', () => {
   it('far above all that was heard of, and nothing is kept of it', async () => {
     const branch = await voted();
     await ask(branch, promise(at(5)));
-    expect(await ask(branch, promise(at(6 + LONGEST_JUMP)))).toBe('refused');
-    expect(await ask(branch, promise(at(5 + LONGEST_JUMP)))).toMatchObject({ type: 'promised' });
+    expect(await ask(branch, promise(at(6 + MAXIMUM_ROUND_JUMP)))).toBe('refused');
+    expect(await ask(branch, promise(at(5 + MAXIMUM_ROUND_JUMP)))).toMatchObject({ type: 'promised' });
   });
 });
 

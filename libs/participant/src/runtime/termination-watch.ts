@@ -5,7 +5,7 @@ import type { BranchIdentity } from './resource-manager.js';
 /** A look at what is watched comes so many times in one termination timeout. */
 const LOOKS_PER_TIMEOUT = 8;
 /** in termination timeouts */
-const LONGEST_WAIT_FACTOR = 8;
+const MAXIMUM_WAIT_FACTOR = 8;
 
 export interface TerminationWatchPorts {
   readonly clock: Clock;
@@ -109,7 +109,7 @@ export class TerminationWatch {
     const jitterMs = randomInteger(this.ports.random, 0, Math.ceil(this.timeoutMs / 2));
     return {
       inquireAt: now + this.timeoutMs / 2,
-      terminateAt: now + this.timeoutMs * Math.min(2 ** reminders, LONGEST_WAIT_FACTOR) + jitterMs,
+      terminateAt: now + this.timeoutMs * Math.min(2 ** reminders, MAXIMUM_WAIT_FACTOR) + jitterMs,
       hasInquired: false,
       reminders,
     };

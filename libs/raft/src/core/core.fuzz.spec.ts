@@ -10,8 +10,8 @@ import type { Message } from './types.js';
 const MESSAGES = 200_000;
 const MESSAGES_PER_CORE = 50;
 /** 64 members, a window of 4 messages and 8 reads each, and answers to fifty messages */
-const MAX_MESSAGES_PER_PASS = 64 * (4 + 8 + 1) + MESSAGES_PER_CORE;
-const MAX_ENTRIES_PER_MESSAGE = 8;
+const MAXIMUM_MESSAGES_PER_PASS = 64 * (4 + 8 + 1) + MESSAGES_PER_CORE;
+const MAXIMUM_ENTRIES_PER_MESSAGE = 8;
 
 const seed = Number(process.env['FUZZ_SEED'] ?? 20_250_101);
 const replay = `FUZZ_SEED=${seed} npm run jest -- --selectProjects unit -- libs/raft/src/core/core.fuzz`;
@@ -25,7 +25,7 @@ interface Outcome {
 
 /** One core in the given standing under fifty messages; what went wrong is told with the way to see it again. */
 function fire(random: SeededRandom, name: string, outcome: Outcome): void {
-  const node = new FuzzedNode(ROLES[name]!(), random, MAX_MESSAGES_PER_PASS);
+  const node = new FuzzedNode(ROLES[name]!(), random, MAXIMUM_MESSAGES_PER_PASS);
   const taken: Message[] = [];
   try {
     for (let count = 0; count < MESSAGES_PER_CORE; count++) {
@@ -36,7 +36,7 @@ function fire(random: SeededRandom, name: string, outcome: Outcome): void {
       taken.push(message);
       node.take(message);
       const { lastIndex, startIndex } = node.core.inspect();
-      if (lastIndex - startIndex > MAX_ENTRIES_PER_MESSAGE * (count + 2))
+      if (lastIndex - startIndex > MAXIMUM_ENTRIES_PER_MESSAGE * (count + 2))
         throw new Error('the log grows without bound');
     }
     node.settle();

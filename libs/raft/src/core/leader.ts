@@ -67,7 +67,7 @@ export class Leader {
     private readonly send: (message: Message) => void,
   ) {
     const { nodeId, addressing, encounters, term, electionTicks, limits } = options;
-    this.reads = new ReadIndexQueue(limits.maxPendingReads);
+    this.reads = new ReadIndexQueue(limits.maximumPendingReads);
     this.checkQuorum = new CheckQuorum(electionTicks);
     this.priority = new LeaderPriority(electionTicks);
     this.returning = new ReturningMembers(encounters, RETURN_PATIENCE_TIMEOUTS * electionTicks);
@@ -120,7 +120,7 @@ export class Leader {
     let count = 0;
     for (const data of commands) {
       const sizeBytes = entrySizeBytes({ index, term, kind: 'normal', data });
-      if (bytes > 0 && bytes + sizeBytes > limits.maxUncommittedBytes) break;
+      if (bytes > 0 && bytes + sizeBytes > limits.maximumUncommittedBytes) break;
       bytes += sizeBytes;
       count++;
     }

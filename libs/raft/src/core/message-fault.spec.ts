@@ -4,7 +4,7 @@ import { EMPTY_CONFIGURATION } from './membership/configuration.js';
 import { entryFault, messageFault } from './message-fault.js';
 import { between, groupOf, TEST_GROUP_ID } from './testing/members.js';
 import {
-  MAX_INTEGER,
+  MAXIMUM_INTEGER,
   type AppendEntries,
   type Entry,
   type EntryKind,
@@ -44,11 +44,11 @@ const chunk: SnapshotChunk = {
 const sound: readonly Message[] = [
   { type: 'request-pre-vote', ...address, lastLogIndex: 0, lastLogTerm: 0 },
   { type: 'pre-vote-reply', ...address, granted: false },
-  { type: 'request-vote', ...address, lastLogIndex: MAX_INTEGER, lastLogTerm: 3, transfer: true },
+  { type: 'request-vote', ...address, lastLogIndex: MAXIMUM_INTEGER, lastLogTerm: 3, transfer: true },
   { type: 'request-vote-reply', ...address, granted: true },
   append,
   { ...append, previousIndex: 0, previousTerm: 0, entries: [] },
-  { type: 'append-entries-accepted', ...address, matchIndex: 0, round: MAX_INTEGER },
+  { type: 'append-entries-accepted', ...address, matchIndex: 0, round: MAXIMUM_INTEGER },
   { type: 'append-entries-refused', ...address, previousIndex: 0, hintIndex: 0, hintTerm: 0, round: 0 },
   chunk,
   { ...chunk, sizeBytes: 0, offset: 0, data: NOTHING },
@@ -61,14 +61,14 @@ const sound: readonly Message[] = [
     type: 'introduction-reply',
     ...address,
     groupId: 0,
-    lastLogIndex: MAX_INTEGER,
+    lastLogIndex: MAXIMUM_INTEGER,
     founders: 0,
     leaderId: 0,
     knownIncarnation: 0,
   },
 ];
 
-const NO_INTEGERS = [-1, 0.5, Number.NaN, Infinity, MAX_INTEGER + 1];
+const NO_INTEGERS = [-1, 0.5, Number.NaN, Infinity, MAXIMUM_INTEGER + 1];
 
 /** The message with one of its own numbers replaced, for each of them. */
 function variants(message: Message, value: number): [string, Message][] {
@@ -106,7 +106,7 @@ describe('messageFault', () => {
     ['a term beyond that of the leader', { entries: [entry(5, 4)] }],
     ['an entry of term 0', { previousIndex: 0, previousTerm: 0, entries: [entry(1, 0)] }],
     ['a term that is no number', { entries: [entry(5, Number.NaN)] }],
-    ['an index beyond the last one', { previousIndex: MAX_INTEGER, entries: [entry(MAX_INTEGER + 1, 3)] }],
+    ['an index beyond the last one', { previousIndex: MAXIMUM_INTEGER, entries: [entry(MAXIMUM_INTEGER + 1, 3)] }],
     ['an entry before of a later term', { previousTerm: 4, entries: [] }],
     ['an entry before without term', { previousTerm: 0 }],
     ['a term before the first entry', { previousIndex: 0, previousTerm: 1, entries: [] }],

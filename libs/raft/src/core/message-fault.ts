@@ -1,7 +1,7 @@
 import { unreachable } from '@concordat/foundation';
 import { configurationFault, decodeConfiguration } from './membership/configuration-codec.js';
 import {
-  MAX_INTEGER,
+  MAXIMUM_INTEGER,
   type AppendEntries,
   type Entry,
   type GroupId,
@@ -9,7 +9,7 @@ import {
   type SnapshotChunk,
 } from './types.js';
 
-const MAX_CHECKSUM = 2 ** 32 - 1;
+const MAXIMUM_CHECKSUM = 2 ** 32 - 1;
 
 /**
  * What is wrong with a message by itself, whatever the state of the node, in words; undefined when it is sound.
@@ -69,7 +69,7 @@ function appendEntriesFault(message: AppendEntries): string | undefined {
   let termBefore = Math.max(previousTerm, 1);
   for (let position = 0; position < entries.length; position++) {
     const entry = entries[position]!;
-    if (entry.index !== previousIndex + 1 + position || entry.index > MAX_INTEGER)
+    if (entry.index !== previousIndex + 1 + position || entry.index > MAXIMUM_INTEGER)
       return 'entries follow each other without gaps';
     if (!(entry.term >= termBefore && entry.term <= term)) return 'terms never fall along the log';
     termBefore = entry.term;
@@ -101,7 +101,7 @@ function snapshotChunkFault(message: SnapshotChunk): string | undefined {
   const { metadata, sizeBytes, checksum, offset, data, term, groupId } = message;
   if (!isPositive(metadata.index) || !isPositive(metadata.term) || metadata.term > term)
     return 'a snapshot stands for an index of a term up to that of its sender';
-  if (!areIntegers(sizeBytes, offset, checksum) || checksum > MAX_CHECKSUM || offset + data.length > sizeBytes)
+  if (!areIntegers(sizeBytes, offset, checksum) || checksum > MAXIMUM_CHECKSUM || offset + data.length > sizeBytes)
     return 'a piece of a snapshot lies within the whole';
   if (metadata.configuration.voters.length === 0) return 'a snapshot knows the voters';
   if (metadata.configuration.groupId !== groupId) return 'a snapshot is of another group';
@@ -109,9 +109,9 @@ function snapshotChunkFault(message: SnapshotChunk): string | undefined {
 }
 
 function isPositive(value: number): boolean {
-  return Number.isInteger(value) && value > 0 && value <= MAX_INTEGER;
+  return Number.isInteger(value) && value > 0 && value <= MAXIMUM_INTEGER;
 }
 
 function areIntegers(...values: readonly number[]): boolean {
-  return values.every((value) => Number.isInteger(value) && value >= 0 && value <= MAX_INTEGER);
+  return values.every((value) => Number.isInteger(value) && value >= 0 && value <= MAXIMUM_INTEGER);
 }

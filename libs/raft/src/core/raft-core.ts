@@ -37,7 +37,7 @@ import type {
 } from './types.js';
 
 /** Refused messages reported one by one in a `Ready`; the others are only counted. */
-const MAX_REPORTED_REFUSALS = 8;
+const MAXIMUM_REPORTED_REFUSALS = 8;
 
 /** A write that does not return within so many election timeouts hangs: nobody is led by such a disk. */
 const HUNG_DISK_ELECTION_TIMEOUTS = 3;
@@ -369,8 +369,8 @@ export class RaftCore {
   }
 
   /** How far to compact when everything up to `index` is in a snapshot but a tail is kept for those slightly behind. */
-  compactionIndex(index: number, maxEntries: number, maxBytes: number): number {
-    return this.log.tailStart(index, maxEntries, maxBytes);
+  compactionIndex(index: number, maximumEntries: number, maximumBytes: number): number {
+    return this.log.tailStart(index, maximumEntries, maximumBytes);
   }
 
   /** Forgets entries up to `index`: applied here and covered by a durable snapshot. */
@@ -436,7 +436,7 @@ export class RaftCore {
 
   private refuse(message: Message, reason: string): void {
     this.refusedCount++;
-    if (this.refused.length < MAX_REPORTED_REFUSALS)
+    if (this.refused.length < MAXIMUM_REPORTED_REFUSALS)
       this.refused.push({ from: message.from, type: message.type, reason });
   }
 
@@ -466,7 +466,7 @@ export class RaftCore {
     return {
       messages: this.persistence.takeMessages(),
       persist: this.persistence.takeBatch(this.termAndVote()),
-      committed: this.log.takeCommitted(this.limits.maxApplyBytes),
+      committed: this.log.takeCommitted(this.limits.maximumApplyBytes),
       snapshotReads: leader?.replication.takeSnapshotReads() ?? [],
       snapshotChunks: this.snapshot.takeChunks(),
       reads,

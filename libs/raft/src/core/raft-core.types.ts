@@ -16,9 +16,9 @@ export type RaftRole = 'leader' | 'follower' | 'candidate' | 'pre-candidate';
 /** Bounds of batches, windows and queues; each has a default. */
 export interface CoreLimits {
   /** bytes of entries per AppendEntries, 1 MiB */
-  readonly maxMessageBytes: number;
+  readonly maximumMessageBytes: number;
   /** AppendEntries with entries on their way to one follower, 128 */
-  readonly maxInflightMessages: number;
+  readonly maximumInflightMessages: number;
   /**
    * While this many AppendEntries are on their way to a follower, a further one is sent only with at least
    * `batchEntries` entries; fewer gather until an answer comes. 1, so that under load many proposals share one
@@ -28,31 +28,31 @@ export interface CoreLimits {
   /** entries that are worth a message of their own at any time, 256 */
   readonly batchEntries: number;
   /** bytes of entries on their way to one follower, 16 MiB */
-  readonly maxInflightBytes: number;
+  readonly maximumInflightBytes: number;
   /** bytes of committed entries per `Ready`, 4 MiB */
-  readonly maxApplyBytes: number;
+  readonly maximumApplyBytes: number;
   /** bytes of entries a leader takes on that are not committed yet, 64 MiB; one alone may be larger */
-  readonly maxUncommittedBytes: number;
+  readonly maximumUncommittedBytes: number;
   /** bytes of a snapshot per message, 512 KiB */
   readonly snapshotChunkBytes: number;
   /** pieces of a snapshot on their way to one follower, 8 */
-  readonly maxInflightChunks: number;
+  readonly maximumInflightChunks: number;
   /** reads of one follower that a leader keeps waiting, 256; the oldest give way and are asked again */
-  readonly maxPendingReads: number;
+  readonly maximumPendingReads: number;
 }
 
 /** What holds for a limit that is not given. */
 export const DEFAULT_LIMITS: CoreLimits = {
-  maxMessageBytes: 1024 * 1024,
-  maxInflightMessages: 128,
+  maximumMessageBytes: 1024 * 1024,
+  maximumInflightMessages: 128,
   eagerMessages: 1,
   batchEntries: 256,
-  maxInflightBytes: 16 * 1024 * 1024,
-  maxApplyBytes: 4 * 1024 * 1024,
-  maxUncommittedBytes: 64 * 1024 * 1024,
+  maximumInflightBytes: 16 * 1024 * 1024,
+  maximumApplyBytes: 4 * 1024 * 1024,
+  maximumUncommittedBytes: 64 * 1024 * 1024,
   snapshotChunkBytes: 512 * 1024,
-  maxInflightChunks: 8,
-  maxPendingReads: 256,
+  maximumInflightChunks: 8,
+  maximumPendingReads: 256,
 };
 
 /** What a core is made from: who it is, what its disk had, and how time is measured. */

@@ -14,12 +14,12 @@ interface PendingRead extends ConfirmedRead {
 export class ReadIndexQueue {
   private pending: PendingRead[] = [];
 
-  constructor(private readonly maxPerRequester: number) {}
+  constructor(private readonly maximumPerRequester: number) {}
 
   /** @param round one whose messages have not left yet */
   add(requester: NodeId, requestId: number, index: number, round: number): void {
     const own = this.pending.filter((read) => read.requester === requester);
-    if (own.length >= this.maxPerRequester) this.pending.splice(this.pending.indexOf(own[0]!), 1);
+    if (own.length >= this.maximumPerRequester) this.pending.splice(this.pending.indexOf(own[0]!), 1);
     this.pending.push({ requester, requestId, index, round });
   }
 

@@ -25,7 +25,7 @@ export interface SnapshotRead {
   readonly snapshot: { readonly index: number; readonly term: number } | undefined;
   readonly offset: number;
   /** 0 at the beginning: the follower is only asked what it has */
-  readonly maxBytes: number;
+  readonly maximumBytes: number;
 }
 
 /** A read that was confirmed: it may be answered from the state after `index` was applied. */

@@ -12,7 +12,7 @@ export type Incarnation = number;
 export type GroupId = number;
 
 /** Terms, indices and ids are integers from 0 to this (2^48); whatever a message says beyond it is refused. */
-export const MAX_INTEGER = 2 ** 48;
+export const MAXIMUM_INTEGER = 2 ** 48;
 
 /**
  * What a node must never forget (Raft paper, figure 2, "persistent state"), together with the commit index,

@@ -8,7 +8,7 @@ import { MemoryStorage } from './memory-storage.js';
 import type { StateMachine } from './ports.js';
 
 const NO_DATA = new Uint8Array(0);
-const LIMITS = { maxCount: 10, maxBytes: 1000, maxCommandBytes: 100 };
+const LIMITS = { maximumCount: 10, maximumBytes: 1000, maximumCommandBytes: 100 };
 const THRESHOLDS = { afterBytes: 1_000_000, afterEntries: 1_000_000 };
 
 const machine: StateMachine<number> = {

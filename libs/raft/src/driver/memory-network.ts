@@ -9,7 +9,7 @@ export interface MemoryNetworkOptions {
   readonly random: Random;
   /** a message takes between these many milliseconds, by default 1 to 1 */
   readonly minDelayMs?: number;
-  readonly maxDelayMs?: number;
+  readonly maximumDelayMs?: number;
   /** probabilities, by default 0 */
   readonly loss?: number;
   readonly duplication?: number;
@@ -31,8 +31,8 @@ export class MemoryNetwork {
   private faults: Faults;
 
   constructor(private readonly options: MemoryNetworkOptions) {
-    const { minDelayMs = 1, maxDelayMs = minDelayMs, loss = 0, duplication = 0, reordering = 0 } = options;
-    this.faults = { minDelayMs, maxDelayMs, loss, duplication, reordering };
+    const { minDelayMs = 1, maximumDelayMs = minDelayMs, loss = 0, duplication = 0, reordering = 0 } = options;
+    this.faults = { minDelayMs, maximumDelayMs, loss, duplication, reordering };
   }
 
   /** The transport of one node; a restarted node takes a new one. */
@@ -104,9 +104,9 @@ export class MemoryNetwork {
 
   private carry(message: Message): void {
     const { clock, random } = this.options;
-    const { minDelayMs, maxDelayMs, reordering } = this.faults;
+    const { minDelayMs, maximumDelayMs, reordering } = this.faults;
     const link = `${message.from}>${message.to}`;
-    let dueAt = clock.monotonic() + randomInteger(random, minDelayMs, maxDelayMs);
+    let dueAt = clock.monotonic() + randomInteger(random, minDelayMs, maximumDelayMs);
     if (!randomChance(random, reordering)) {
       dueAt = Math.max(dueAt, this.busyUntil.get(link) ?? 0);
       this.busyUntil.set(link, dueAt);

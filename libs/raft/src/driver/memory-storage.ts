@@ -176,7 +176,7 @@ export class MemoryStorage implements RaftStorage {
   readSnapshotChunk(
     wanted: { readonly index: number; readonly term: number } | undefined,
     offset: number,
-    maxBytes: number,
+    maximumBytes: number,
   ): Promise<StoredSnapshotChunk | undefined> {
     const { snapshot } = this.disk;
     if (!snapshot || (wanted && !isSamePosition(snapshot.metadata, wanted))) return Promise.resolve(undefined);
@@ -186,7 +186,7 @@ export class MemoryStorage implements RaftStorage {
       sizeBytes: data.length,
       checksum: crc32(data),
       offset,
-      data: data.slice(offset, offset + maxBytes),
+      data: data.slice(offset, offset + maximumBytes),
     });
   }
 

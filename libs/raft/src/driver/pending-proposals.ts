@@ -3,9 +3,9 @@ import { ProposalDroppedError, ProposalUnknownError } from './errors.js';
 import type { Committed } from './raft-node.types.js';
 
 export interface ProposalLimits {
-  readonly maxCount: number;
-  readonly maxBytes: number;
-  readonly maxCommandBytes: number;
+  readonly maximumCount: number;
+  readonly maximumBytes: number;
+  readonly maximumCommandBytes: number;
 }
 
 interface Pending<Result> {
@@ -39,14 +39,14 @@ export class PendingProposals<Result> {
 
   /** Queues a command. Rejects with `ProposalDroppedError` when it or the crowd is too large. */
   add(command: Uint8Array): Promise<Committed<Result>> {
-    const { maxCount, maxBytes, maxCommandBytes } = this.limits;
-    if (command.length > maxCommandBytes) {
-      const message = `a command of ${command.length} bytes is over the limit of ${maxCommandBytes}`;
-      return Promise.reject(new ProposalDroppedError('TOO_LARGE', message, { maxCommandBytes }));
+    const { maximumCount, maximumBytes, maximumCommandBytes } = this.limits;
+    if (command.length > maximumCommandBytes) {
+      const message = `a command of ${command.length} bytes is over the limit of ${maximumCommandBytes}`;
+      return Promise.reject(new ProposalDroppedError('TOO_LARGE', message, { maximumCommandBytes }));
     }
-    if (this.count >= maxCount || this.bytes + command.length > maxBytes) {
+    if (this.count >= maximumCount || this.bytes + command.length > maximumBytes) {
       const message = `${this.count} proposals (${this.bytes} bytes) wait already; try again later`;
-      return Promise.reject(new ProposalDroppedError('OVERLOADED', message, { maxCount, maxBytes }));
+      return Promise.reject(new ProposalDroppedError('OVERLOADED', message, { maximumCount, maximumBytes }));
     }
     this.bytes += command.length;
     return new Promise((resolve, reject) => this.queued.push({ command, resolve, reject, index: 0, term: 0 }));

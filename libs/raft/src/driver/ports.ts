@@ -82,13 +82,13 @@ export interface RaftStorage {
    */
   saveSnapshot(snapshot: TakenSnapshot): Promise<boolean>;
   /**
-   * A piece of the latest durable snapshot, for a follower: up to `maxBytes` from `offset` on. Undefined when it is
+   * A piece of the latest durable snapshot, for a follower: up to `maximumBytes` from `offset` on. Undefined when it is
    * not (or no longer) the one of that index and term; without `wanted` any is.
    */
   readSnapshotChunk(
     wanted: { readonly index: number; readonly term: number } | undefined,
     offset: number,
-    maxBytes: number,
+    maximumBytes: number,
   ): Promise<StoredSnapshotChunk | undefined>;
   /**
    * Takes a piece of the leader's snapshot. What is there already stays over a restart; a piece of another

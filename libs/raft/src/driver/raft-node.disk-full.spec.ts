@@ -174,7 +174,7 @@ describe('RaftNode, full disk', () => {
 
 describe('RaftNode, too much that is not committed', () => {
   it('refuses what goes beyond the bound for certain, and commits the rest', async () => {
-    const nodes = await group(3, { limits: { maxUncommittedBytes: 1_000 } });
+    const nodes = await group(3, { limits: { maximumUncommittedBytes: 1_000 } });
     const leader = await nodes.leader();
     nodes.isolate(leader);
     const proposals = Array.from(

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { NotLeaderError, TransferFailedError } from './errors.js';
 import { group, idOf, type GroupNode, type NodeGroup } from './testing/node-group.js';
 
-const LEASES = { leaseReads: { maxClockDrift: 0.1 } };
+const LEASES = { leaseReads: { maximumClockDrift: 0.1 } };
 const ELECTION_TIMEOUT_MS = 500;
 
 /** How long a read takes, in simulated milliseconds. */
@@ -157,7 +157,7 @@ describe('RaftNode, lease reads', () => {
   it('has a lease although rounds take longer than a tick', async () => {
     const nodes = await group(3, LEASES);
     const leader = await nodes.leader();
-    nodes.network.setFaults({ minDelayMs: 60, maxDelayMs: 60 });
+    nodes.network.setFaults({ minDelayMs: 60, maximumDelayMs: 60 });
     await nodes.pass(ELECTION_TIMEOUT_MS);
     expect(await readDuration(nodes, leader)).toBe(0);
   });

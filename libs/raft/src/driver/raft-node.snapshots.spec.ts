@@ -81,7 +81,7 @@ describe('RaftNode, snapshots in pieces', () => {
   it('keeps the log behind the one it has brought until the follower has caught up', async () => {
     const nodes = await group(3, {
       ...SMALL_PIECES,
-      limits: { snapshotChunkBytes: 50, maxMessageBytes: 50, maxInflightMessages: 1 }, // an entry per round trip
+      limits: { snapshotChunkBytes: 50, maximumMessageBytes: 50, maximumInflightMessages: 1 }, // an entry per round trip
     });
     const { leader, lateId } = await leaderAndLateFollower(nodes);
     const late = await nodes.start(lateId);
@@ -172,8 +172,8 @@ describe('RaftNode, snapshots in pieces', () => {
     const { storage } = leader;
     const read = storage.readSnapshotChunk.bind(storage);
     let damaged = 0;
-    storage.readSnapshotChunk = async (wanted, offset, maxBytes) => {
-      const piece = await read(wanted, offset, maxBytes);
+    storage.readSnapshotChunk = async (wanted, offset, maximumBytes) => {
+      const piece = await read(wanted, offset, maximumBytes);
       if (!piece || offset !== 100 || damaged++ > 0) return piece;
       return { ...piece, data: piece.data.map((byte) => byte ^ 1) };
     };

@@ -4,7 +4,7 @@ import type { MembershipChange } from '../core/membership/membership.js';
 import { randomId } from '../core/membership/random-id.js';
 import { RaftCore } from '../core/raft-core.js';
 import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';
-import { MAX_INTEGER } from '../core/types.js';
+import { MAXIMUM_INTEGER } from '../core/types.js';
 import type { Configuration, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
 import { Applier } from './applier.js';
 import { DiskWatch } from './disk-watch.js';
@@ -25,11 +25,11 @@ const DEFAULT_ELECTION_TICKS = 10;
 const DEFAULT_HEARTBEAT_TICKS = 1;
 const DEFAULT_SNAPSHOT_THRESHOLDS = { afterBytes: 16 * 1024 * 1024, afterEntries: 1_000_000 };
 const DEFAULT_CATCH_UP_MS = 60_000;
-const PROPOSAL_LIMITS = { maxCount: 10_000, maxBytes: 64 * 1024 * 1024, maxCommandBytes: 2 * 1024 * 1024 };
+const PROPOSAL_LIMITS = { maximumCount: 10_000, maximumBytes: 64 * 1024 * 1024, maximumCommandBytes: 2 * 1024 * 1024 };
 /** a read that no leader answers for so many election timeouts is rejected */
 const READ_ELECTION_TIMEOUTS = 2;
 /** what no earlier life of a node has used, in all likelihood, and far from the end of integers */
-const MAX_FIRST_REQUEST_ID = MAX_INTEGER / 2;
+const MAXIMUM_FIRST_REQUEST_ID = MAXIMUM_INTEGER / 2;
 
 type NodeState = 'new' | 'running' | 'handing-over' | 'stopped';
 
@@ -83,7 +83,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.electionTicks = options.electionTicks ?? DEFAULT_ELECTION_TICKS;
     const { tickMs, electionTicks } = this;
     this.disk = new DiskWatch(options.nodeId, this.logger);
-    const firstRequestId = randomInteger(options.random, 1, MAX_FIRST_REQUEST_ID);
+    const firstRequestId = randomInteger(options.random, 1, MAXIMUM_FIRST_REQUEST_ID);
     this.reads = new LinearizableReads(firstRequestId, READ_ELECTION_TIMEOUTS * electionTicks);
     this.lease = options.leaseReads && new ReadLease({ tickMs, electionTicks, ...options.leaseReads });
     this.snapshots = new SnapshotKeeper({

@@ -39,11 +39,11 @@ export interface RaftNodeOptions<Result> {
   readonly snapshotAfterEntries?: number;
   /**
    * Lets a leader answer `readIndex` without a round while a quorum has heard from it lately (thesis, 6.4.1). Sound
-   * only while no clock of the group runs faster than another by more than `maxClockDrift`; every node of a group
+   * only while no clock of the group runs faster than another by more than `maximumClockDrift`; every node of a group
    * must have the same setting, because a voter then does not vote within an election timeout of its start.
    * Default: off.
    */
-  readonly leaseReads?: { readonly maxClockDrift: number };
+  readonly leaseReads?: { readonly maximumClockDrift: number };
   /** sizes of messages, windows and queues; each has a default */
   readonly limits?: Partial<CoreLimits>;
   /** what happens when the node cannot go on (disk failed, state machine threw); default: logged only */

@@ -9,8 +9,12 @@ export class ReadLease {
   private validUntil = -Infinity;
   private readonly durationMs: number;
 
-  constructor(options: { readonly tickMs: number; readonly electionTicks: number; readonly maxClockDrift: number }) {
-    this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maxClockDrift);
+  constructor(options: {
+    readonly tickMs: number;
+    readonly electionTicks: number;
+    readonly maximumClockDrift: number;
+  }) {
+    this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maximumClockDrift);
   }
 
   /** Whether no round is under way, or one so old that it would be of no use any more. */

@@ -91,8 +91,8 @@ export class SnapshotKeeper {
   }
 
   /** Reads a piece for a follower. */
-  read({ snapshot, offset, maxBytes }: SnapshotRead): Promise<StoredSnapshotChunk | undefined> {
-    return this.lane.run(() => this.options.storage.readSnapshotChunk(snapshot, offset, maxBytes));
+  read({ snapshot, offset, maximumBytes }: SnapshotRead): Promise<StoredSnapshotChunk | undefined> {
+    return this.lane.run(() => this.options.storage.readSnapshotChunk(snapshot, offset, maximumBytes));
   }
 
   /** Stores a piece from the leader. */

@@ -8,7 +8,7 @@ import type { World } from './world.js';
 
 /** So many operations later other keys are used, so that no history of one key grows long. */
 const OPERATIONS_PER_EPOCH = 120;
-const MAX_OUTSTANDING = 3;
+const MAXIMUM_OUTSTANDING = 3;
 
 /** All users of the group: what they asked, what they were told. */
 export class Clients {
@@ -157,7 +157,7 @@ class Client {
     this.world.later(thinkMs * 2 * randomFraction(this.random), () => {
       if (!this.clients.mayIssue) return;
       this.think();
-      if (this.outstanding < MAX_OUTSTANDING) this.ask();
+      if (this.outstanding < MAXIMUM_OUTSTANDING) this.ask();
     });
   }
 

@@ -10,7 +10,7 @@ import { checkLinearizable } from '../testing/linearizability.js';
 const LEADER_ELECTION_TIMEOUTS = 5;
 /** … and within so many more everybody has an answer, and all members have come to the same state. */
 const ANSWER_ELECTION_TIMEOUTS = 60;
-const MAX_LINEARIZATION_STEPS = 5_000_000;
+const MAXIMUM_LINEARIZATION_STEPS = 5_000_000;
 
 /** The members of the group that have their data. */
 function livingMembers(world: World): SimulatedNode[] {
@@ -122,7 +122,7 @@ async function readEverything(world: World, clients: Clients): Promise<void> {
 
 /** @throws Violation */
 export function checkHistory(clients: Clients): void {
-  const result = checkLinearizable(clients.history.history(), { maxSteps: MAX_LINEARIZATION_STEPS });
+  const result = checkLinearizable(clients.history.history(), { maximumSteps: MAXIMUM_LINEARIZATION_STEPS });
   if (!result.linearizable) throw new Violation('linearizability', result.explanation);
 }
 

@@ -8,13 +8,13 @@ import type { InjectedBug } from './testing/injected-bug.js';
 import { INJECTED_BUGS } from './testing/injected-bugs.js';
 
 const DOCUMENT = path.resolve(import.meta.dirname, '../../../../docs/raft-injected-bugs.md');
-const MAX_SEEDS = 500;
+const MAXIMUM_SEEDS = 500;
 const TIMEOUT_MS = 900_000;
 const SEARCH_TIMEOUT_MS = 600_000;
 const SEARCH: RunOptions = {
   from: 1,
   step: 1,
-  seeds: MAX_SEEDS,
+  seeds: MAXIMUM_SEEDS,
   hours: Infinity,
   nodes: undefined,
   skipsLong: true,

@@ -49,11 +49,11 @@ export class MembershipNemesis {
 
   private anyChange({ voters, learners, members }: Configuration): MembershipChange[] {
     const { random, world } = this;
-    const { minVoters, maxMembers } = world.profile;
+    const { minVoters, maximumMembers } = world.profile;
     const learner = learners.length > 0 ? randomItem(random, learners) : undefined;
     const voter = randomItem(random, voters);
     const options: (() => MembershipChange[])[] = [];
-    if (members.length < maxMembers) options.push(() => this.addition());
+    if (members.length < maximumMembers) options.push(() => this.addition());
     if (learner !== undefined) {
       options.push(
         () => [{ type: 'promote', nodeId: learner }],

@@ -52,11 +52,11 @@ export interface Profile {
   readonly family: Family;
   readonly size: number;
   readonly minVoters: number;
-  readonly maxMembers: number;
+  readonly maximumMembers: number;
   readonly tickMs: number;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
-  readonly leaseReads: { readonly maxClockDrift: number } | undefined;
+  readonly leaseReads: { readonly maximumClockDrift: number } | undefined;
   /** clocks go up to so much faster than the slowest */
   readonly drift: number;
   readonly withPriorities: boolean;
@@ -195,19 +195,19 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
   const electionMs = tickMs * electionTicks;
   const leaseReads =
     family === 'leases' || (family !== 'reads' && randomChance(random, 0.2))
-      ? { maxClockDrift: randomItem(random, [0.01, 0.05, 0.2]) }
+      ? { maximumClockDrift: randomItem(random, [0.01, 0.05, 0.2]) }
       : undefined;
   const isPacked = family === 'figure-8' || randomChance(random, 0.3);
   const profile: Profile = {
     family,
     size: groupSize,
     minVoters: Math.min(groupSize, randomItem(random, [1, 2, 3])),
-    maxMembers: Math.max(groupSize + 2, 4),
+    maximumMembers: Math.max(groupSize + 2, 4),
     tickMs,
     electionTicks,
     heartbeatTicks: isLong ? 3 : randomInteger(random, 1, Math.max(1, Math.floor(electionTicks / 4))),
     leaseReads,
-    drift: leaseReads ? leaseReads.maxClockDrift : randomItem(random, [0, 0.01, 0.1, 0.5]),
+    drift: leaseReads ? leaseReads.maximumClockDrift : randomItem(random, [0, 0.01, 0.1, 0.5]),
     withPriorities: randomChance(random, 0.2),
     limits: drawLimits(random, isPacked),
     snapshotAfterBytes:
@@ -244,9 +244,9 @@ function withNarrowLink(profile: Profile): Profile {
     // room for what is asked of everybody, and small pieces
     limits: {
       ...limits,
-      maxMessageBytes: 1000,
-      maxInflightMessages: 8,
-      maxInflightBytes: 5000,
+      maximumMessageBytes: 1000,
+      maximumInflightMessages: 8,
+      maximumInflightBytes: 5000,
       snapshotChunkBytes: 200,
     },
     syncMs: tickMs * 0.1,
@@ -259,23 +259,23 @@ function withNarrowLink(profile: Profile): Profile {
 /** Small enough for every bound to be met. */
 function drawLimits(random: Random, isPacked: boolean): Partial<CoreLimits> {
   return {
-    maxMessageBytes: isPacked ? 64 : randomItem(random, [200, 1000, 1_000_000]),
-    maxInflightMessages: randomItem(random, [1, 2, 8, 128]),
+    maximumMessageBytes: isPacked ? 64 : randomItem(random, [200, 1000, 1_000_000]),
+    maximumInflightMessages: randomItem(random, [1, 2, 8, 128]),
     eagerMessages: randomItem(random, [1, 2, 8]),
     batchEntries: randomItem(random, [1, 4, 256]),
-    maxInflightBytes: randomItem(random, [300, 5000, 1_000_000]),
-    maxApplyBytes: randomItem(random, [100, 1000, 1_000_000]),
-    maxUncommittedBytes: randomItem(random, [600, 100_000, 1_000_000]),
+    maximumInflightBytes: randomItem(random, [300, 5000, 1_000_000]),
+    maximumApplyBytes: randomItem(random, [100, 1000, 1_000_000]),
+    maximumUncommittedBytes: randomItem(random, [600, 100_000, 1_000_000]),
     snapshotChunkBytes: randomItem(random, [40, 200, 1000]),
-    maxPendingReads: randomItem(random, [1, 4, 256]),
+    maximumPendingReads: randomItem(random, [1, 4, 256]),
   };
 }
 
 /** A good network, on which a message takes up to so long. */
-export function fairWeather(maxDelayMs: number): Weather {
+export function fairWeather(maximumDelayMs: number): Weather {
   return {
-    minDelayMs: maxDelayMs / 4,
-    maxDelayMs,
+    minDelayMs: maximumDelayMs / 4,
+    maximumDelayMs,
     loss: 0,
     duplication: 0,
     reordering: 0,
@@ -289,7 +289,7 @@ export function foulWeather(random: Random, { tickMs, electionTicks, fairWeather
   const electionMs = tickMs * electionTicks;
   return {
     minDelayMs: fair.minDelayMs,
-    maxDelayMs: randomItem(random, [fair.maxDelayMs, tickMs, electionMs / 2, electionMs]),
+    maximumDelayMs: randomItem(random, [fair.maximumDelayMs, tickMs, electionMs / 2, electionMs]),
     loss: randomItem(random, [0, 0.05, 0.2, 0.5]),
     duplication: randomItem(random, [0, 0.05, 0.3]),
     reordering: randomItem(random, [0, 0.2, 0.8]),

@@ -25,7 +25,7 @@ export interface RunResult {
 }
 
 /** Violations beyond this are counted, not told. */
-const MAX_TOLD_VIOLATIONS = 10;
+const MAXIMUM_TOLD_VIOLATIONS = 10;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -62,7 +62,7 @@ export async function runMany(options: RunOptions, asJson: boolean): Promise<num
     if (!report.violation) continue;
     violations.push(report);
     if (!asJson) print(describeViolation(report, options.nodes));
-    if (options.stopsAtFirst || violations.length >= MAX_TOLD_VIOLATIONS) break;
+    if (options.stopsAtFirst || violations.length >= MAXIMUM_TOLD_VIOLATIONS) break;
   }
   if (asJson) print(JSON.stringify({ totals, violations } satisfies RunResult));
   else print(summary(totals, violations.length, startedAt));

@@ -27,7 +27,7 @@ export class Scenarios {
     const { world } = this;
     const leader = world.leader();
     if (!leader || !this.transfer()) return false;
-    const roundTripMs = 2 * world.network.weather.maxDelayMs;
+    const roundTripMs = 2 * world.network.weather.maximumDelayMs;
     world.later(randomFraction(this.random) * roundTripMs, () => this.cutOff(leader, 1));
     return true;
   }
@@ -93,7 +93,7 @@ export class Scenarios {
     world.isStaging = true;
     world.readsOnly = true; // or a rival falls behind those who hear the leader
     leader.pause();
-    const late = { minDelayMs: 0.1 * electionMs, maxDelayMs: 0.4 * electionMs };
+    const late = { minDelayMs: 0.1 * electionMs, maximumDelayMs: 0.4 * electionMs };
     network.weather = { ...world.profile.fairWeather, ...late, straggling: 0.9, straggleMs: 3 * electionMs };
     const hasRisen = (node: SimulatedNode): boolean => (node.core?.term ?? 0) > (leader.core?.term ?? Infinity);
     const hasAsked = (node: SimulatedNode): boolean => node.core?.role === 'pre-candidate' && !hasRisen(node);

@@ -6,7 +6,7 @@ import { Violation } from './violation.js';
 /** How messages travel; probabilities and milliseconds. */
 export interface Weather {
   readonly minDelayMs: number;
-  readonly maxDelayMs: number;
+  readonly maximumDelayMs: number;
   readonly loss: number;
   readonly duplication: number;
   /** of a message that ignores the order of its link; others never overtake each other */
@@ -21,10 +21,10 @@ export interface Weather {
 const BYTES_PER_MESSAGE = 50;
 
 /** In an election timeout; the most that healthy groups were seen to send is a twentieth of it. */
-const MAX_MESSAGES = 20_000;
-const MAX_OTHER_MESSAGES = 5_000;
+const MAXIMUM_MESSAGES = 20_000;
+const MAXIMUM_OTHER_MESSAGES = 5_000;
 /** So often a leader sends a follower the same entries in an election timeout; healthy ones were seen to do it 11 times. */
-const MAX_REPETITIONS = 16;
+const MAXIMUM_REPETITIONS = 16;
 
 /** Directed links that lose, delay, double and reorder messages, and that can be cut. */
 export class SimulatedNetwork {
@@ -44,7 +44,7 @@ export class SimulatedNetwork {
     private readonly clock: VirtualClock,
     private readonly random: Random,
     public weather: Weather,
-    /** an election timeout: in it nobody has a reason to send more than MAX_MESSAGES */
+    /** an election timeout: in it nobody has a reason to send more than MAXIMUM_MESSAGES */
     private readonly floodMs: number,
     private readonly onDelivery: (message: Message) => void,
   ) {}
@@ -80,7 +80,7 @@ export class SimulatedNetwork {
       this.repetitions.clear();
     }
     if (!type.startsWith('append-entries')) flood.others++;
-    if (++flood.count > MAX_MESSAGES || flood.others > MAX_OTHER_MESSAGES)
+    if (++flood.count > MAXIMUM_MESSAGES || flood.others > MAXIMUM_OTHER_MESSAGES)
       throw new Violation('liveness', `a flood of messages, the latest one ${type} from node ${from} to node ${to}`);
     if (message.type === 'append-entries' && message.entries.length > 0) this.checkRepetition(message);
   }
@@ -91,7 +91,7 @@ export class SimulatedNetwork {
     const key = `${from}>${to} ${term} ${index}`;
     const count = (this.repetitions.get(key) ?? 0) + 1;
     this.repetitions.set(key, count);
-    if (count > MAX_REPETITIONS)
+    if (count > MAXIMUM_REPETITIONS)
       throw new Violation('liveness', `node ${from} sends node ${to} the entries from ${index} on again and again`);
   }
 
@@ -119,9 +119,9 @@ export class SimulatedNetwork {
 
   private carry(message: Message): void {
     const { random } = this;
-    const { minDelayMs, maxDelayMs, reordering } = this.weather;
+    const { minDelayMs, maximumDelayMs, reordering } = this.weather;
     const now = this.clock.monotonic();
-    let dueAt = now + randomInteger(random, minDelayMs * 8, maxDelayMs * 8) / 8;
+    let dueAt = now + randomInteger(random, minDelayMs * 8, maximumDelayMs * 8) / 8;
     const link = `${message.from}>${message.to}`;
     const msPerByte = this.msPerByte.get(link);
     if (msPerByte !== undefined) {

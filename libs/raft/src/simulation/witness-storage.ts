@@ -46,9 +46,9 @@ export class WitnessStorage implements RaftStorage {
   readSnapshotChunk(
     wanted: { readonly index: number; readonly term: number } | undefined,
     offset: number,
-    maxBytes: number,
+    maximumBytes: number,
   ): Promise<StoredSnapshotChunk | undefined> {
-    return this.inner.readSnapshotChunk(wanted, offset, maxBytes);
+    return this.inner.readSnapshotChunk(wanted, offset, maximumBytes);
   }
 
   receiveSnapshotChunk(chunk: StoredSnapshotChunk): Promise<ReceivedSnapshot> {

@@ -37,7 +37,7 @@ type ProbeResult = 'dead' | 'gone' | { readonly state: ClaimState; readonly pid:
 
 const namePattern = /^lock\.[\da-f]{16}\.sock$/;
 /** of the field for a socket's path: 108 bytes on Linux, 104 on macOS, with the zero at its end */
-const maxPathBytes = 100;
+const maximumPathBytes = 100;
 /** a process that is stopped, or busy for so long, is taken to hold what it claims */
 const answerTimeoutMs = 1000;
 const settleTimeoutMs = 10_000;
@@ -90,7 +90,7 @@ class SocketDirectory {
 
   static async open(directory: string): Promise<SocketDirectory> {
     const fits = (path: string): boolean =>
-      Buffer.byteLength(join(path, `lock.${'0'.repeat(16)}.sock.new`)) <= maxPathBytes;
+      Buffer.byteLength(join(path, `lock.${'0'.repeat(16)}.sock.new`)) <= maximumPathBytes;
     const short = [directory, `./${relative(process.cwd(), directory)}`].find(fits);
     if (short !== undefined) return new SocketDirectory(directory, short, undefined);
     const link = await mkdtemp(join(tmpdir(), 'raft-'));

@@ -12,7 +12,7 @@ interface Holder {
 }
 
 /** Bounds the repetitions when other processes start and stop at the same moment. */
-const maxAttempts = 10;
+const maximumAttempts = 10;
 
 /** Locks that this very process holds: its own identity in a file may also stem from a storage that did not close. */
 const heldHere = new WeakMap<FileSystem, Set<string>>();
@@ -84,7 +84,7 @@ export class DirectoryLock {
     if (seen === undefined) return; // released in between
     const holder = parseHolder(seen);
     if (holder) this.refuseIfAlive(holder, ownIdentity);
-    if (attempt >= maxAttempts) throw new StorageLockedError(this.directory, holder?.pid ?? 0);
+    if (attempt >= maximumAttempts) throw new StorageLockedError(this.directory, holder?.pid ?? 0);
     // Moved before it is removed: were another process quicker, its fresh lock would be found here and put back.
     const aside = join(this.directory, `lock.${this.processes.ownPid}.tmp`);
     try {

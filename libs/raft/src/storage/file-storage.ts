@@ -162,13 +162,13 @@ export class FileStorage implements RaftStorage {
   readSnapshotChunk(
     wanted: SnapshotPosition | undefined,
     offset: number,
-    maxBytes: number,
+    maximumBytes: number,
   ): Promise<StoredSnapshotChunk | undefined> {
     return this.enqueueFileWork(async () => {
       const latest = this.latestSnapshot;
       const { index, term } = wanted ?? latest?.metadata ?? {};
       if (!latest || latest.metadata.index !== index || latest.metadata.term !== term) return undefined;
-      return this.snapshots.readChunk(latest, offset, maxBytes);
+      return this.snapshots.readChunk(latest, offset, maximumBytes);
     });
   }
 

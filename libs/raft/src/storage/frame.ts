@@ -27,7 +27,7 @@ const magicValue = magic.readUInt32LE(0);
 const checkedFrom = 12;
 
 /** Payloads above this are not written, and a length above it is not believed. */
-export const maxPayloadBytes = 1024 * 1024 * 1024;
+export const maximumPayloadBytes = 1024 * 1024 * 1024;
 
 export interface Frame {
   readonly sequence: number;
@@ -55,7 +55,7 @@ export function sealFrame(
   payloadBytes: number,
   place: FramePlace & { readonly fileOffset: number },
 ): number {
-  invariant(payloadBytes > 0 && payloadBytes <= maxPayloadBytes, `a batch has 1 to ${maxPayloadBytes} bytes`);
+  invariant(payloadBytes > 0 && payloadBytes <= maximumPayloadBytes, `a batch has 1 to ${maximumPayloadBytes} bytes`);
   const end = offset + frameHeaderBytes + payloadBytes;
   buffer.writeUInt32LE(magicValue, offset);
   buffer.writeUInt32LE(payloadBytes, offset + 12);
@@ -78,7 +78,7 @@ export function readFrame(buffer: Buffer, offset: number, salt: number): Frame |
   if (offset + frameHeaderBytes > buffer.length || buffer.readUInt32LE(offset) !== magicValue) return undefined;
   const length = buffer.readUInt32LE(offset + 12);
   const end = offset + frameHeaderBytes + length;
-  if (length > maxPayloadBytes || end > buffer.length) return undefined;
+  if (length > maximumPayloadBytes || end > buffer.length) return undefined;
   const sequence = readUint53(buffer, offset + 16);
   if (Number.isNaN(sequence)) return undefined;
   if (crc32(buffer.subarray(offset + checkedFrom, end), salt) !== buffer.readUInt32LE(offset + 4)) return undefined;

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { invariant, type Logger } from '@concordat/foundation';
 import { configurationFault } from '../core/membership/configuration-codec.js';
-import { MAX_INTEGER, type SnapshotMetadata } from '../core/types.js';
+import { MAXIMUM_INTEGER, type SnapshotMetadata } from '../core/types.js';
 import type { ReceivedSnapshot, StoredSnapshotChunk } from '../driver/ports.js';
 import { LogCorruptedError, StorageFormatError, StorageOwnerError } from './errors.js';
 import { isSpaceError, removeIfThere, type File, type FileSystem } from './file-system.js';
@@ -21,7 +21,7 @@ import {
 import {
   checksumOf,
   encodeSnapshotHeader,
-  maxSnapshotBytes,
+  maximumSnapshotBytes,
   readSnapshotData,
   snapshotName,
   type SnapshotHeader,
@@ -259,9 +259,9 @@ function isSound({ metadata, sizeBytes, checksum, offset, data }: StoredSnapshot
   const within = (value: number, minimum: number, maximum: number): boolean =>
     Number.isSafeInteger(value) && value >= minimum && value <= maximum;
   return (
-    within(metadata.index, 1, MAX_INTEGER) &&
-    within(metadata.term, 0, MAX_INTEGER) &&
-    within(sizeBytes, 0, maxSnapshotBytes) &&
+    within(metadata.index, 1, MAXIMUM_INTEGER) &&
+    within(metadata.term, 0, MAXIMUM_INTEGER) &&
+    within(sizeBytes, 0, maximumSnapshotBytes) &&
     within(checksum, 0, 0xffff_ffff) &&
     within(offset, 0, sizeBytes - data.length) &&
     configurationFault(metadata.configuration) === undefined

@@ -26,11 +26,11 @@ const ownerOffset = 56;
 const configurationLengthOffset = ownerOffset + ownerBytes;
 const fixedHeaderBytes = configurationLengthOffset + 4;
 /** More than the largest configuration takes: 64 members of 4,608 characters, each up to six bytes in JSON. */
-const maxHeaderBytes = 2 * 1024 * 1024;
+const maximumHeaderBytes = 2 * 1024 * 1024;
 /** Data are read, written and summed up in pieces, so that a large snapshot never holds the event loop for long. */
 export const pieceBytes = 1024 * 1024;
 /** Snapshots above this are not believed. */
-export const maxSnapshotBytes = 4 * 1024 * 1024 * 1024;
+export const maximumSnapshotBytes = 4 * 1024 * 1024 * 1024;
 
 /** What the header of a snapshot's file says. */
 export interface SnapshotHeader {
@@ -74,7 +74,7 @@ export function encodeSnapshotHeader(
   const { metadata, headerBytes } = header;
   const configuration = encodeConfiguration(metadata.configuration);
   invariant(headerBytes >= fixedHeaderBytes + configuration.length + uncheckedBytes, 'a header has room for all of it');
-  invariant(headerBytes <= maxHeaderBytes, 'a header stays below its bound');
+  invariant(headerBytes <= maximumHeaderBytes, 'a header stays below its bound');
   const buffer = Buffer.alloc(headerBytes);
   buffer.write(magics[kind], 0, 'latin1');
   buffer.writeUInt32LE(snapshotFormatVersion, 12);
@@ -129,7 +129,7 @@ async function readHeaderBytes(file: File, path: string, kind: keyof typeof magi
   if (startBytes < fixedHeaderBytes || start.toString('latin1', 0, 8) !== magics[kind])
     throw new LogCorruptedError(path, 0, 'it does not begin with the header of a snapshot');
   const headerBytes = start.readUInt32LE(16);
-  if (headerBytes < fixedHeaderBytes || headerBytes > maxHeaderBytes)
+  if (headerBytes < fixedHeaderBytes || headerBytes > maximumHeaderBytes)
     throw new LogCorruptedError(path, 16, 'its header has an impossible length');
   const buffer = Buffer.alloc(headerBytes);
   if ((await file.read(buffer, 0)) < headerBytes)

@@ -56,9 +56,9 @@ export class SnapshotStore {
   }
 
   /** Bytes of a snapshot's data; its checksum is for whoever puts them together to compare. */
-  async readChunk(header: SnapshotHeader, offset: number, maxBytes: number): Promise<StoredSnapshotChunk> {
+  async readChunk(header: SnapshotHeader, offset: number, maximumBytes: number): Promise<StoredSnapshotChunk> {
     const { metadata, headerBytes, sizeBytes, checksum } = header;
-    const data = Buffer.alloc(Math.max(0, Math.min(maxBytes, sizeBytes - offset)));
+    const data = Buffer.alloc(Math.max(0, Math.min(maximumBytes, sizeBytes - offset)));
     if (data.length > 0) {
       const path = this.path(metadata);
       const file = await this.options.fileSystem.open(path, 'read');

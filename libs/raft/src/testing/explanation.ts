@@ -4,9 +4,9 @@ import type { PreparedHistory } from './prepared-history.js';
 import type { RegisterState } from './register-model.js';
 
 /** operations shown before the one that cannot be explained, besides those that are concurrent with it */
-const maxEarlierShown = 12;
-const maxConcurrentShown = 30;
-const maxValueLength = 60;
+const maximumEarlierShown = 12;
+const maximumConcurrentShown = 30;
+const maximumValueLength = 60;
 
 /** What a person needs to judge a violation: the answer that nothing explains, and the operations around it. */
 export function explainViolation(history: PreparedHistory, stuck: StuckPoint): string {
@@ -21,8 +21,8 @@ export function explainViolation(history: PreparedHistory, stuck: StuckPoint): s
   for (const operation of returnedBefore) calledBefore.delete(operation);
   calledBefore.delete(culprit);
   const shown = [
-    ...returnedBefore.slice(-maxEarlierShown),
-    ...[...calledBefore].slice(-maxConcurrentShown),
+    ...returnedBefore.slice(-maximumEarlierShown),
+    ...[...calledBefore].slice(-maximumConcurrentShown),
     culprit,
   ].sort((left, right) => left - right);
   const left = calledBefore.size + returnedBefore.length + 1 - shown.length;
@@ -62,6 +62,6 @@ function actionText(operation: Operation): string {
 /** Long values lose their beginning: appends show at the end. */
 function valueText(value: RegisterState): string {
   if (value === undefined) return 'no value';
-  if (value.length <= maxValueLength) return JSON.stringify(value);
-  return `${JSON.stringify(`…${value.slice(-maxValueLength)}`)} (${value.length} characters)`;
+  if (value.length <= maximumValueLength) return JSON.stringify(value);
+  return `${JSON.stringify(`…${value.slice(-maximumValueLength)}`)} (${value.length} characters)`;
 }

@@ -214,7 +214,7 @@ describe('checkLinearizable', () => {
     const random = new SeededRandom(keys * 100 + clients);
     const right = simulatedHistory(random, { count: 10_000, keys, clients });
     expect(right.length).toBe(10_000);
-    expect(checkLinearizable(right, { maxSteps: 100_000 })).toEqual({ linearizable: true });
+    expect(checkLinearizable(right, { maximumSteps: 100_000 })).toEqual({ linearizable: true });
     const wrong = simulatedHistory(random, { count: 10_000, keys, clients, stale: 0.002 });
     expect(checkLinearizable(wrong)).toMatchObject({ linearizable: false, undecided: false });
   });
@@ -261,7 +261,7 @@ describe('checkLinearizable', () => {
 
   it('gives up after its budget, which is a failure with advice', () => {
     const writes = Array.from({ length: 14 }, (_, number) => append(String(number), undefined, 1, 90));
-    const result = checkLinearizable([...writes, read('impossible', 2, 80)], { maxSteps: 1_000 });
+    const result = checkLinearizable([...writes, read('impossible', 2, 80)], { maximumSteps: 1_000 });
     expect(result).toMatchObject({ linearizable: false, undecided: true, key: 'x' });
     expect(result).toMatchObject({ explanation: expect.stringContaining('after 1000 steps it is undecided') });
   });

@@ -6,7 +6,7 @@ import { searchLinearization } from './linearization-search.js';
 /** How long the checker searches before it gives up. */
 export interface LinearizabilityOptions {
   /** how many orders of operations are tried in all before it gives up, default 2,000,000 */
-  readonly maxSteps?: number;
+  readonly maximumSteps?: number;
 }
 
 /** There is no order of the operations of this key that explains all answers; or, `undecided`, none was found in time. */
@@ -30,24 +30,24 @@ export type LinearizabilityResult = { readonly linearizable: true } | NotLineari
  *
  * The search is that of Wing and Gong (1993) with Lowe's just-in-time linearization and memory of the states that
  * led nowhere ("Testing for linearizability", 2017). Its time is about linear for a history that is right and
- * exponential in the number of concurrent operations on a key for the worst of the others, hence `maxSteps`.
+ * exponential in the number of concurrent operations on a key for the worst of the others, hence `maximumSteps`.
  */
 export function checkLinearizable(
   history: readonly Operation[],
   options: LinearizabilityOptions = {},
 ): LinearizabilityResult {
-  const maxSteps = options.maxSteps ?? 2_000_000;
+  const maximumSteps = options.maximumSteps ?? 2_000_000;
   let steps = 0;
   for (const prepared of preparedHistories(history)) {
     const { key, operations } = prepared;
-    const found = searchLinearization(prepared, maxSteps - steps);
+    const found = searchLinearization(prepared, maximumSteps - steps);
     steps += found.steps;
     if (found.verdict === 'violated')
       return { linearizable: false, undecided: false, key, explanation: explainViolation(prepared, found.stuck) };
     if (found.verdict === 'undecided') {
       const explanation =
-        `key ${JSON.stringify(key)}: after ${maxSteps} steps it is undecided whether its ${operations.length} ` +
-        'operations are linearizable; use more keys, fewer clients at once or shorter histories, or raise maxSteps';
+        `key ${JSON.stringify(key)}: after ${maximumSteps} steps it is undecided whether its ${operations.length} ` +
+        'operations are linearizable; use more keys, fewer clients at once or shorter histories, or raise maximumSteps';
       return { linearizable: false, undecided: true, key, explanation };
     }
   }

@@ -31,7 +31,7 @@ interface Configuration {
   readonly linearized: readonly number[];
 }
 
-const maxStatesShown = 8;
+const maximumStatesShown = 8;
 
 /**
  * Depth-first search for an instant for each operation. Instants are given as late as possible, just before the
@@ -44,7 +44,7 @@ const maxStatesShown = 8;
  *   Otherwise it might as well not have happened.
  * - What was found to lead nowhere is not tried again.
  */
-export function searchLinearization(history: PreparedHistory, maxSteps: number): SearchResult {
+export function searchLinearization(history: PreparedHistory, maximumSteps: number): SearchResult {
   const tried = new Set<string>();
   const stateNumbers = new Map<RegisterState, number>();
   const furthest = { position: -1, states: new Set<RegisterState>() };
@@ -53,7 +53,7 @@ export function searchLinearization(history: PreparedHistory, maxSteps: number):
   ];
   let steps = 0;
   for (let next = stack.pop(); next; next = stack.pop()) {
-    if (++steps > maxSteps) return { verdict: 'undecided', steps };
+    if (++steps > maximumSteps) return { verdict: 'undecided', steps };
     const configuration = walk(history, next);
     const { position, state } = configuration;
     if (position === history.events.length) return { verdict: 'linearizable', steps };
@@ -66,7 +66,7 @@ export function searchLinearization(history: PreparedHistory, maxSteps: number):
       furthest.position = position;
       furthest.states.clear();
     }
-    if (position === furthest.position && furthest.states.size < maxStatesShown) furthest.states.add(state);
+    if (position === furthest.position && furthest.states.size < maximumStatesShown) furthest.states.add(state);
     const following = successors(history, configuration);
     for (let index = following.length - 1; index >= 0; index--) stack.push(following[index]!);
   }

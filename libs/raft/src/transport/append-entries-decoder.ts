@@ -1,6 +1,6 @@
-import { MAX_INTEGER, type AppendEntries, type Entry, type EntryKind } from '../core/types.js';
+import { MAXIMUM_INTEGER, type AppendEntries, type Entry, type EntryKind } from '../core/types.js';
 import { checkPosition, checkTerm, positive, readConfiguration, type Envelope } from './field-checks.js';
-import { MalformedFrameError, MAX_ENTRIES_PER_FRAME, MAX_ENTRIES_PER_MESSAGE } from './frame-limits.js';
+import { MalformedFrameError, MAXIMUM_ENTRIES_PER_FRAME, MAXIMUM_ENTRIES_PER_MESSAGE } from './frame-limits.js';
 import { appendEntriesTags, entryTags } from './wire-tags.js';
 import type { WireReader } from './wire-reader.js';
 
@@ -33,7 +33,7 @@ export function readAppendEntries(reader: WireReader, envelope: Envelope, entrie
   checkCount(count, entriesLeft);
   checkTerm(previousTerm, envelope);
   checkPosition(previousIndex, previousTerm);
-  if (previousIndex > MAX_INTEGER - count) throw new MalformedFrameError('an entry has an index above 2^48');
+  if (previousIndex > MAXIMUM_INTEGER - count) throw new MalformedFrameError('an entry has an index above 2^48');
   reader.position = start;
   const entries = readEntries(reader, previousIndex, previousTerm, envelope.term);
   reader.leave(outerEnd);
@@ -41,9 +41,9 @@ export function readAppendEntries(reader: WireReader, envelope: Envelope, entrie
 }
 
 function checkCount(count: number, entriesLeft: number): void {
-  if (count > MAX_ENTRIES_PER_MESSAGE)
-    throw new MalformedFrameError(`a message has more than ${MAX_ENTRIES_PER_MESSAGE} entries`);
-  if (count > entriesLeft) throw new MalformedFrameError(`a frame has more than ${MAX_ENTRIES_PER_FRAME} entries`);
+  if (count > MAXIMUM_ENTRIES_PER_MESSAGE)
+    throw new MalformedFrameError(`a message has more than ${MAXIMUM_ENTRIES_PER_MESSAGE} entries`);
+  if (count > entriesLeft) throw new MalformedFrameError(`a frame has more than ${MAXIMUM_ENTRIES_PER_FRAME} entries`);
 }
 
 /** The entries of the present message, whose other fields were read before. */

@@ -6,18 +6,18 @@ import { splitAddress } from './peer-address.js';
 /** A frame holds one message of the largest size and, before it, less than this. */
 const frameOverheadBytes = 2 * 1024 * 1024;
 
-export function maxFrameBytes(maxMessageBytes: number): number {
-  return maxMessageBytes + frameOverheadBytes;
+export function maximumFrameBytes(maximumMessageBytes: number): number {
+  return maximumMessageBytes + frameOverheadBytes;
 }
 
 /**
  * Options of both ends. Pings find a peer that is gone without a word within about four seconds. Channelz, which
  * counts every message for a debugging service, is off. (Node.js and gRPC switch Nagle's algorithm off themselves.)
  */
-function commonOptions(maxMessageBytes: number): ChannelOptions {
+function commonOptions(maximumMessageBytes: number): ChannelOptions {
   return {
-    'grpc.max_receive_message_length': maxFrameBytes(maxMessageBytes),
-    'grpc.max_send_message_length': maxFrameBytes(maxMessageBytes),
+    'grpc.max_receive_message_length': maximumFrameBytes(maximumMessageBytes),
+    'grpc.max_send_message_length': maximumFrameBytes(maximumMessageBytes),
     'grpc.max_concurrent_streams': 16,
     'grpc.keepalive_time_ms': 2000,
     'grpc.keepalive_timeout_ms': 2000,
@@ -27,18 +27,18 @@ function commonOptions(maxMessageBytes: number): ChannelOptions {
 }
 
 /** A connection without a stream is closed after a while: nodes have no use for it. */
-export function serverOptions(maxMessageBytes: number): ChannelOptions {
-  return { ...commonOptions(maxMessageBytes), 'grpc.max_connection_idle_ms': 10_000 };
+export function serverOptions(maximumMessageBytes: number): ChannelOptions {
+  return { ...commonOptions(maximumMessageBytes), 'grpc.max_connection_idle_ms': 10_000 };
 }
 
 /**
  * Retries of gRPC are off because they would hold what was sent, and a connection is not shared, so that closing it
  * frees it. TLS to an IP address needs some name for its greeting (SNI knows no addresses); nobody reads this one.
  */
-export function clientOptions(maxMessageBytes: number, address: string, peer: NodeId): ChannelOptions {
+export function clientOptions(maximumMessageBytes: number, address: string, peer: NodeId): ChannelOptions {
   const isName = isIP(splitAddress(address)?.host ?? '') === 0;
   return {
-    ...commonOptions(maxMessageBytes),
+    ...commonOptions(maximumMessageBytes),
     'grpc.keepalive_permit_without_calls': 1,
     'grpc.initial_reconnect_backoff_ms': 100,
     'grpc.max_reconnect_backoff_ms': 1000,

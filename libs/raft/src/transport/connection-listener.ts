@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { errorMessage, guarded, type Clock } from '@concordat/foundation';
-import { ConnectionTable, MAX_CONNECTIONS } from './connection-table.js';
+import { ConnectionTable, MAXIMUM_CONNECTIONS } from './connection-table.js';
 import { TransportBindError, type MutableCounters, type TransportTls } from './grpc-transport.types.js';
 import { splitAddress } from './peer-address.js';
 import type { RefusalLog } from './refusal-log.js';
@@ -11,7 +11,7 @@ export interface ConnectionListenerOptions {
   readonly tls: TransportTls | undefined;
   readonly clock: Pick<Clock, 'monotonic' | 'setTimer'>;
   /** of frames that are not whole yet, of all nodes together that are no peers */
-  readonly maxUnfinishedBytes: number;
+  readonly maximumUnfinishedBytes: number;
   readonly counters: MutableCounters;
   readonly refusals: RefusalLog;
 }
@@ -34,11 +34,11 @@ export class ConnectionListener {
     private readonly options: ConnectionListenerOptions,
     private readonly onConnection: (socket: Socket) => void,
   ) {
-    const { clock, maxUnfinishedBytes } = options;
+    const { clock, maximumUnfinishedBytes } = options;
     const onRefused = (peer: string, reason: string): void => this.refuse(peer, reason);
-    this.connections = new ConnectionTable({ clock, maxUnfinishedBytes, onRefused });
+    this.connections = new ConnectionTable({ clock, maximumUnfinishedBytes, onRefused });
     this.server = this.createServer();
-    this.server.maxConnections = MAX_CONNECTIONS + CLOSING_CONNECTIONS;
+    this.server.maxConnections = MAXIMUM_CONNECTIONS + CLOSING_CONNECTIONS;
     const failed = (error: unknown): void => this.refuse('a caller', `it could not be served: ${errorMessage(error)}`);
     this.server.prependListener(
       'connection',

@@ -3,13 +3,13 @@ import { VirtualClock } from '@concordat/foundation';
 import {
   ConnectionTable,
   IDLE_CONNECTION_MS,
-  MAX_CONNECTIONS,
+  MAXIMUM_CONNECTIONS,
   SIGN_OF_LIFE_BYTES,
   SILENT_STREAM_MS,
   UNACCEPTED_BYTES,
 } from './connection-table.js';
 
-const MAX_UNFINISHED_BYTES = 10_000_000;
+const MAXIMUM_UNFINISHED_BYTES = 10_000_000;
 
 class FakeConnection {
   bytesRead = 0;
@@ -25,7 +25,7 @@ class Harness {
   readonly refused: string[] = [];
   readonly table = new ConnectionTable({
     clock: this.clock,
-    maxUnfinishedBytes: MAX_UNFINISHED_BYTES,
+    maximumUnfinishedBytes: MAXIMUM_UNFINISHED_BYTES,
     onRefused: (name, reason) => this.refused.push(`${name}: ${reason}`),
   });
 
@@ -83,7 +83,7 @@ describe('a connection without a stream', () => {
 
   it('makes room for another, the longest idle one first; one with a stream never does', () => {
     const harness = new Harness();
-    const connections = Array.from({ length: MAX_CONNECTIONS }, (_, at) => {
+    const connections = Array.from({ length: MAXIMUM_CONNECTIONS }, (_, at) => {
       harness.pass(1);
       return harness.connect(`host:${at}`);
     });
@@ -91,11 +91,11 @@ describe('a connection without a stream', () => {
     harness.table.attempted('host:1');
     const late = harness.connect('late');
     expect(connections.map(({ isOpen }) => isOpen).indexOf(false)).toBe(2);
-    expect([late.isOpen, harness.table.size]).toEqual([true, MAX_CONNECTIONS]);
-    for (let at = 0; at < MAX_CONNECTIONS; at++) harness.table.opened(`host:${at}`, STRANGER);
+    expect([late.isOpen, harness.table.size]).toEqual([true, MAXIMUM_CONNECTIONS]);
+    for (let at = 0; at < MAXIMUM_CONNECTIONS; at++) harness.table.opened(`host:${at}`, STRANGER);
     harness.table.opened('late', STRANGER);
     expect(harness.connect('too late').isOpen).toBe(false);
-    expect(harness.table.size).toBe(MAX_CONNECTIONS);
+    expect(harness.table.size).toBe(MAXIMUM_CONNECTIONS);
   });
 });
 
@@ -137,7 +137,7 @@ describe('a stream', () => {
     });
     const peer = harness.connect('peer');
     harness.table.opened('peer', PEER);
-    peer.bytesRead = 10 * MAX_UNFINISHED_BYTES;
+    peer.bytesRead = 10 * MAXIMUM_UNFINISHED_BYTES;
     for (const { connection } of strangers) connection.bytesRead = 1_000_000;
     harness.pass(250);
     const open = strangers.filter(({ connection }) => connection.isOpen);

@@ -1,7 +1,7 @@
 import { invariant, type Clock, type Timer } from '@concordat/foundation';
 
 /** Connections at the same time; each peer needs one. A new one takes the place of one that has no stream. */
-export const MAX_CONNECTIONS = 256;
+export const MAXIMUM_CONNECTIONS = 256;
 /** A connection is ended that has had no stream for so long: nodes open one at once, and after a refusal every second. */
 export const IDLE_CONNECTION_MS = 10_000;
 /** A stream is ended on which nothing has come for so long: nodes send a ping every second. */
@@ -22,7 +22,7 @@ export interface TrackedConnection {
 export interface ConnectionTableOptions {
   readonly clock: Pick<Clock, 'monotonic' | 'setTimer'>;
   /** of frames that are not whole yet, of all nodes together that are no peers */
-  readonly maxUnfinishedBytes: number;
+  readonly maximumUnfinishedBytes: number;
   /** a connection is ended, or was not let in */
   readonly onRefused: (name: string, reason: string) => void;
 }
@@ -60,7 +60,7 @@ export interface StreamTrack {
  *
  * gRPC itself ends what does not answer its pings; it does not see those that do.
  *
- * Invariant: a stream is in the table exactly while its connection is; connections number `MAX_CONNECTIONS` at most.
+ * Invariant: a stream is in the table exactly while its connection is; connections number `MAXIMUM_CONNECTIONS` at most.
  */
 export class ConnectionTable {
   private readonly connections = new Map<string, ConnectionEntry>();
@@ -80,13 +80,13 @@ export class ConnectionTable {
    */
   add(name: string, connection: TrackedConnection): boolean {
     const now = this.options.clock.monotonic();
-    if (this.connections.size >= MAX_CONNECTIONS && !this.makeRoom()) {
-      this.options.onRefused(name, `there are ${MAX_CONNECTIONS} connections with streams already`);
+    if (this.connections.size >= MAXIMUM_CONNECTIONS && !this.makeRoom()) {
+      this.options.onRefused(name, `there are ${MAXIMUM_CONNECTIONS} connections with streams already`);
       connection.destroy();
       return false;
     }
     this.connections.set(name, { connection, streams: new Set(), activeAt: now, bytesAtLoss: 0 });
-    invariant(this.connections.size <= MAX_CONNECTIONS, 'there are no more connections than are allowed');
+    invariant(this.connections.size <= MAXIMUM_CONNECTIONS, 'there are no more connections than are allowed');
     this.sweepLater();
     return true;
   }
@@ -180,7 +180,7 @@ export class ConnectionTable {
     let total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
     sizes.sort((one, other) => other.bytes - one.bytes);
     for (const { name, entry, bytes } of sizes) {
-      if (total <= this.options.maxUnfinishedBytes) return;
+      if (total <= this.options.maximumUnfinishedBytes) return;
       total -= bytes;
       this.end(name, entry, 'nodes that are no members have sent too much that is not whole');
     }

@@ -1,6 +1,6 @@
 import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import { formatId } from '../core/membership/random-id.js';
-import { MAX_INTEGER, type GroupId, type NodeId } from '../core/types.js';
+import { MAXIMUM_INTEGER, type GroupId, type NodeId } from '../core/types.js';
 import { isCallableAddress } from './peer-address.js';
 
 /** Frames pass gRPC as bytes: they are encoded and checked by the codec, so that a bad one is ours to count. */
@@ -84,5 +84,5 @@ export function groupFault({ from, to, clusterName, groupId = 0 }: StreamIdentit
 
 function readInteger(value: string | Buffer | undefined): number | undefined {
   const text = String(value);
-  return /^[1-9]\d{0,14}$/.test(text) && Number(text) <= MAX_INTEGER ? Number(text) : undefined;
+  return /^[1-9]\d{0,14}$/.test(text) && Number(text) <= MAXIMUM_INTEGER ? Number(text) : undefined;
 }

@@ -3,7 +3,7 @@ import type { Configuration } from '../core/types.js';
 import { MalformedFrameError } from './frame-limits.js';
 
 /** Encoded configurations beyond this are refused unread: the largest sound one is smaller. */
-const MAX_CONFIGURATION_BYTES = 2 * 1024 * 1024;
+const MAXIMUM_CONFIGURATION_BYTES = 2 * 1024 * 1024;
 
 /** What every message has. */
 export interface Envelope {
@@ -17,7 +17,7 @@ export interface Envelope {
 
 /** @throws MalformedFrameError unless the bytes are a sound configuration */
 export function readConfiguration(data: Uint8Array): Configuration {
-  const configuration = data.length <= MAX_CONFIGURATION_BYTES ? decodeConfiguration(data) : undefined;
+  const configuration = data.length <= MAXIMUM_CONFIGURATION_BYTES ? decodeConfiguration(data) : undefined;
   if (configuration === undefined) throw new MalformedFrameError('a configuration is not sound');
   return configuration;
 }

@@ -12,8 +12,8 @@ export class MalformedFrameError extends CodedError {
  */
 
 /** A frame has at most so many messages; a sender's frames end at a size that keeps them below. */
-export const MAX_MESSAGES_PER_FRAME = 16_384;
+export const MAXIMUM_MESSAGES_PER_FRAME = 16_384;
 /** An `append-entries` has at most so many entries. */
-export const MAX_ENTRIES_PER_MESSAGE = 65_536;
+export const MAXIMUM_ENTRIES_PER_MESSAGE = 65_536;
 /** All messages of a frame together have at most so many entries. */
-export const MAX_ENTRIES_PER_FRAME = 2 * MAX_ENTRIES_PER_MESSAGE;
+export const MAXIMUM_ENTRIES_PER_FRAME = 2 * MAXIMUM_ENTRIES_PER_MESSAGE;

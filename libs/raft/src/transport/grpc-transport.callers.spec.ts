@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { silentLogger, type Clock, type Timer } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 import { ConnectionListener } from './connection-listener.js';
-import { IDLE_CONNECTION_MS, MAX_CONNECTIONS, UNACCEPTED_BYTES } from './connection-table.js';
+import { IDLE_CONNECTION_MS, MAXIMUM_CONNECTIONS, UNACCEPTED_BYTES } from './connection-table.js';
 import { between } from '../core/testing/members.js';
 import { exchangeMethod, identityMetadata } from './exchange-service.js';
 import { encodeFrame } from './message-encoder.js';
@@ -212,7 +212,7 @@ function listen(server: Server): Promise<void> {
 describe('many callers', () => {
   it('without a stream never keep a node out', async () => {
     const node = await harness.start(1); // in real time: none of them is given up
-    const callers = Array.from({ length: MAX_CONNECTIONS + 20 }, () => say(node, ''));
+    const callers = Array.from({ length: MAXIMUM_CONNECTIONS + 20 }, () => say(node, ''));
     await until(() => callers.every(({ connecting }) => !connecting), 'all are connected');
     await expectToHear(node);
     await until(() => callers.filter(closed).length === 21, 'as many as were too many have gone');
@@ -221,17 +221,17 @@ describe('many callers', () => {
 
   it('with TLS, too', async () => {
     const node = await harness.start(1, { tls: tlsOf(1) });
-    const callers = Array.from({ length: MAX_CONNECTIONS + 20 }, () => say(node, ''));
+    const callers = Array.from({ length: MAXIMUM_CONNECTIONS + 20 }, () => say(node, ''));
     await until(() => callers.every(({ connecting }) => !connecting), 'all are connected');
     await expectToHear(node, { tls: tlsOf(9) });
   });
 
   it('with half frames of the largest size do not use up the memory', async () => {
-    const maxMessageBytes = 8 * 1024 * 1024;
-    const node = await harness.start(1, { maxMessageBytes });
+    const maximumMessageBytes = 8 * 1024 * 1024;
+    const node = await harness.start(1, { maximumMessageBytes });
     const header = Buffer.alloc(5);
-    header.writeUInt32BE(maxMessageBytes, 1);
-    const half = Buffer.concat([header, Buffer.alloc(maxMessageBytes - 1)]);
+    header.writeUInt32BE(maximumMessageBytes, 1);
+    const half = Buffer.concat([header, Buffer.alloc(maximumMessageBytes - 1)]);
     const callers = Array.from({ length: 16 }, (_, at) => {
       const caller = session(node.address);
       const stream = open(caller, 20 + at);
@@ -290,7 +290,7 @@ describe('a connection that cannot be accepted', () => {
   it('ends nothing, and one without a stream makes room', async () => {
     const [counters, refusals] = [{ refusedConnections: 0 } as MutableCounters, new RefusalLog(silentLogger)];
     const listening = { listenAddress: '127.0.0.1:0', tls: undefined, clock: new FastClock(), counters, refusals };
-    const listener = new ConnectionListener({ ...listening, maxUnfinishedBytes: 1 }, () => undefined);
+    const listener = new ConnectionListener({ ...listening, maximumUnfinishedBytes: 1 }, () => undefined);
     const port = await listener.start();
     harness.onEnd(() => listener.stop());
     const idle = connect(port, '127.0.0.1').resume();

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import type { NodeId } from '../core/types.js';
 import { identityMetadata } from './exchange-service.js';
-import { MAX_INCOMING_STREAMS } from './incoming-streams.js';
+import { MAXIMUM_INCOMING_STREAMS } from './incoming-streams.js';
 import { encodeFrame } from './message-encoder.js';
 import { append, termsOf, TransportHarness, until, vote, type TestNode } from './testing/transport-harness.js';
 
@@ -182,14 +182,14 @@ describe('GrpcTransport and nodes it does not know', () => {
       ends.set(nodeId, end);
       return end;
     };
-    for (let nodeId = 2; nodeId < MAX_INCOMING_STREAMS + 2; nodeId++) {
+    for (let nodeId = 2; nodeId < MAXIMUM_INCOMING_STREAMS + 2; nodeId++) {
       void call(nodeId);
       await until(() => accepted === nodeId - 1, 'the stream is accepted');
     }
     expect(await call(199)).toBe('this node has 128 streams already');
     void call(200);
     expect(await ends.get(2)).toBe('makes room for a peer');
-    await until(() => accepted === MAX_INCOMING_STREAMS + 1, 'the peer is accepted');
+    await until(() => accepted === MAXIMUM_INCOMING_STREAMS + 1, 'the peer is accepted');
     expect(node.transport.counters.refusedStreams).toBe(1);
   });
 });

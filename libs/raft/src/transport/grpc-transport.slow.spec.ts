@@ -97,17 +97,17 @@ describe('GrpcTransport and slow peers', () => {
       call.pause();
       call.sendMetadata(new Metadata());
     });
-    const maxBufferedBytes = 8 * 1024 * 1024;
+    const maximumBufferedBytes = 8 * 1024 * 1024;
     const node = await harness.start(1, {
       seeds: new Map([[2, address]]),
-      maxBufferedBytes,
-      maxMessageBytes: maxBufferedBytes,
+      maximumBufferedBytes,
+      maximumMessageBytes: maximumBufferedBytes,
     });
     await until(() => node.transport.isConnected(2), 'it is connected');
     for (let round = 1; round <= 100; round++) {
       node.transport.send([append(1, 2, round, 512 * 1024)]);
       await new Promise((resolve) => setImmediate(resolve));
-      expect(node.transport.bufferedBytes(2)).toBeLessThanOrEqual(maxBufferedBytes);
+      expect(node.transport.bufferedBytes(2)).toBeLessThanOrEqual(maximumBufferedBytes);
     }
     expect(node.transport.counters.droppedMessages).toBeGreaterThan(50);
     const metrics = node.transport.peerMetrics(2);

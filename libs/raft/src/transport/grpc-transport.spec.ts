@@ -54,7 +54,7 @@ describe('GrpcTransport', () => {
 
   it('drops messages to unknown nodes and those above the limits', async () => {
     const first = await harness.start(1);
-    const second = await harness.start(2, { seeds: new Map([[1, first.address]]), maxMessageBytes: 4_000_000 });
+    const second = await harness.start(2, { seeds: new Map([[1, first.address]]), maximumMessageBytes: 4_000_000 });
     await until(() => second.transport.isConnected(1), 'node 2 is connected');
     const many = Array.from({ length: 65_537 }, (_, at) => ({
       index: at + 1,
@@ -86,7 +86,7 @@ describe('GrpcTransport', () => {
     expect(() => new GrpcTransport({ ...options, nodeId: 0 })).toThrow(InvariantError);
     expect(() => new GrpcTransport({ ...options, seeds: new Map([[1.5, '']]) })).toThrow(InvariantError);
     expect(() => new GrpcTransport({ ...options, advertisedAddress: 'here' })).toThrow(InvariantError);
-    expect(() => new GrpcTransport({ ...options, maxBufferedBytes: 1000 })).toThrow(InvariantError);
+    expect(() => new GrpcTransport({ ...options, maximumBufferedBytes: 1000 })).toThrow(InvariantError);
   });
 });
 

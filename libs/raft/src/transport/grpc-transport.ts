@@ -1,5 +1,5 @@
 import { invariant, silentLogger, SystemClock, SystemRandom, type Clock } from '@concordat/foundation';
-import { MAX_INTEGER, type GroupId, type Message, type NodeId } from '../core/types.js';
+import { MAXIMUM_INTEGER, type GroupId, type Message, type NodeId } from '../core/types.js';
 import type { PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';
 import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
@@ -31,8 +31,8 @@ export class GrpcTransport implements RaftTransport {
   private stopped = false;
   private groupId: GroupId = 0;
   private notices: TransportNotices = { onStranger: () => undefined };
-  private readonly maxMessageBytes: number;
-  private readonly maxBufferedBytes: number;
+  private readonly maximumMessageBytes: number;
+  private readonly maximumBufferedBytes: number;
   private readonly clock: Clock;
   private readonly counts: MutableCounters = {
     sentMessages: 0,
@@ -52,9 +52,9 @@ export class GrpcTransport implements RaftTransport {
       advertisedAddress === undefined || isCallableAddress(advertisedAddress),
       'an advertised address is host:port',
     );
-    this.maxMessageBytes = options.maxMessageBytes ?? defaultMessageBytes;
-    this.maxBufferedBytes = options.maxBufferedBytes ?? defaultBufferedBytes;
-    invariant(this.maxMessageBytes <= this.maxBufferedBytes, 'a message of the largest size may be buffered');
+    this.maximumMessageBytes = options.maximumMessageBytes ?? defaultMessageBytes;
+    this.maximumBufferedBytes = options.maximumBufferedBytes ?? defaultBufferedBytes;
+    invariant(this.maximumMessageBytes <= this.maximumBufferedBytes, 'a message of the largest size may be buffered');
     this.clock = clock ?? new SystemClock({ unref: true });
     const parts = {
       clock: this.clock,
@@ -82,8 +82,8 @@ export class GrpcTransport implements RaftTransport {
             groupId: () => this.groupId,
             onStranger: () => this.notices.onStranger(peer),
             secureContext: this.secureContext,
-            maxBufferedBytes: this.maxBufferedBytes,
-            maxMessageBytes: this.maxMessageBytes,
+            maximumBufferedBytes: this.maximumBufferedBytes,
+            maximumMessageBytes: this.maximumMessageBytes,
             counters: this.counts,
             peerCounters: this.ledger.of(peer),
             logger,
@@ -118,7 +118,7 @@ export class GrpcTransport implements RaftTransport {
         groupId: this.groupId,
         listenAddress,
         tls,
-        maxMessageBytes: this.maxMessageBytes,
+        maximumMessageBytes: this.maximumMessageBytes,
         counters: this.counts,
         ledger: this.ledger,
         clock: this.clock,
@@ -203,7 +203,7 @@ export class GrpcTransport implements RaftTransport {
 
 function checkNodeIds(nodeIds: readonly NodeId[]): void {
   invariant(
-    nodeIds.every((nodeId) => Number.isInteger(nodeId) && nodeId > 0 && nodeId <= MAX_INTEGER),
+    nodeIds.every((nodeId) => Number.isInteger(nodeId) && nodeId > 0 && nodeId <= MAXIMUM_INTEGER),
     'a node id is a positive integer',
   );
 }

@@ -52,12 +52,12 @@ export interface GrpcTransportOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   /** bytes that wait for one peer at most, default 80 MiB; what comes beyond is dropped */
-  readonly maxBufferedBytes?: number;
+  readonly maximumBufferedBytes?: number;
   /**
-   * Size of a message in bytes, default 66 MiB and at most `maxBufferedBytes`; larger ones are dropped, as are those
+   * Size of a message in bytes, default 66 MiB and at most `maximumBufferedBytes`; larger ones are dropped, as are those
    * with more than 65,536 entries. All nodes of a group should have the same.
    */
-  readonly maxMessageBytes?: number;
+  readonly maximumMessageBytes?: number;
   /** a stream to a node that is no peer is closed when nothing was sent for so long; default 10 s */
   readonly idleTimeoutMs?: number;
   /** the round trip to each peer is measured this often; default 1 s */

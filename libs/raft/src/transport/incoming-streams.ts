@@ -2,7 +2,7 @@ import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
 import type { GroupId, Message, NodeId } from '../core/types.js';
-import { maxFrameBytes, serverOptions } from './channel-options.js';
+import { maximumFrameBytes, serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';
 import type { StreamTrack } from './connection-table.js';
 import { exchangeMethod, groupFault, groupMetadata, readIdentity, type StreamIdentity } from './exchange-service.js';
@@ -20,7 +20,7 @@ export interface IncomingStreamsOptions {
   readonly groupId: GroupId;
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
-  readonly maxMessageBytes: number;
+  readonly maximumMessageBytes: number;
   readonly counters: MutableCounters;
   readonly ledger: PeerLedger;
   /** its time is told with every echo */
@@ -53,7 +53,7 @@ interface Stream {
 }
 
 /** Streams at the same time, of peers and of nodes that are none (yet, any more); one for each node. */
-export const MAX_INCOMING_STREAMS = 128;
+export const MAXIMUM_INCOMING_STREAMS = 128;
 
 /**
  * The server half: accepts one stream from each node of the cluster and hands on what it says. Whether a node is a
@@ -73,14 +73,14 @@ export class IncomingStreams {
     private readonly options: IncomingStreamsOptions,
     private readonly incoming: IncomingListener,
   ) {
-    const { listenAddress, tls, clock, counters, logger, maxMessageBytes } = options;
+    const { listenAddress, tls, clock, counters, logger, maximumMessageBytes } = options;
     this.groupId = options.groupId;
     this.refusals = new RefusalLog(logger);
-    this.server = new Server(serverOptions(maxMessageBytes));
+    this.server = new Server(serverOptions(maximumMessageBytes));
     this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
     const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
-    const maxUnfinishedBytes = maxFrameBytes(maxMessageBytes); // one of the largest size is always taken
-    const listening = { listenAddress, tls, clock, counters, refusals: this.refusals, maxUnfinishedBytes };
+    const maximumUnfinishedBytes = maximumFrameBytes(maximumMessageBytes); // one of the largest size is always taken
+    const listening = { listenAddress, tls, clock, counters, refusals: this.refusals, maximumUnfinishedBytes };
     this.listener = new ConnectionListener(listening, (socket) => injector.injectConnection(socket));
   }
 
@@ -226,7 +226,7 @@ export class IncomingStreams {
     if (groupRefusal) return groupRefusal;
     return this.hasRoomFor(identity.from)
       ? undefined
-      : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAX_INCOMING_STREAMS} streams already` };
+      : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAXIMUM_INCOMING_STREAMS} streams already` };
   }
 
   /** Tells of the stranger, too. */
@@ -240,7 +240,7 @@ export class IncomingStreams {
   /** A peer that finds no room takes the place of the longest known node that is none. */
   private hasRoomFor(nodeId: NodeId): boolean {
     const { isPeer } = this.options;
-    if (this.streams.has(nodeId) || this.streams.size < MAX_INCOMING_STREAMS) return true;
+    if (this.streams.has(nodeId) || this.streams.size < MAXIMUM_INCOMING_STREAMS) return true;
     const stranger = isPeer(nodeId) ? [...this.streams.values()].find(({ from }) => !isPeer(from)) : undefined;
     stranger?.end({ code: status.RESOURCE_EXHAUSTED, details: 'makes room for a peer' });
     return stranger !== undefined;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
 import { decodeConfiguration } from '../core/membership/configuration-codec.js';
-import { MAX_INTEGER, type Message } from '../core/types.js';
+import { MAXIMUM_INTEGER, type Message } from '../core/types.js';
 import { MalformedFrameError } from './frame-limits.js';
 import { decodeFrame } from './message-decoder.js';
 import { encodeFrame } from './message-encoder.js';
@@ -21,7 +21,7 @@ function numbersOf(value: unknown): number[] {
 
 /** What the core may rely on; said once more in other words than the decoder's. */
 function faultOf(message: Message): string | undefined {
-  if (!numbersOf(message).every((value) => Number.isInteger(value) && value >= 0 && value <= MAX_INTEGER))
+  if (!numbersOf(message).every((value) => Number.isInteger(value) && value >= 0 && value <= MAXIMUM_INTEGER))
     return 'a number is none from 0 to 2^48';
   if (message.from < 1 || message.to < 1) return 'a node id is 0';
   if (message.type === 'append-entries') {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import protobuf from 'protobufjs';
 import { encodeConfiguration } from '../core/membership/configuration-codec.js';
-import { MAX_INTEGER, type Entry, type EntryKind, type Message } from '../core/types.js';
-import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE, MAX_MESSAGES_PER_FRAME } from './frame-limits.js';
+import { MAXIMUM_INTEGER, type Entry, type EntryKind, type Message } from '../core/types.js';
+import { MalformedFrameError, MAXIMUM_ENTRIES_PER_MESSAGE, MAXIMUM_MESSAGES_PER_FRAME } from './frame-limits.js';
 import { decodeEcho, decodeFrame } from './message-decoder.js';
 import { encodeEcho, encodeFrame, messageSizeBytes } from './message-encoder.js';
 import { protobufFrame } from './testing/protobuf-reference.js';
@@ -90,9 +90,9 @@ describe('the codec refuses', () => {
     ['a sender 0', { ...base, type: 'timeout-now', from: 0 }, 'is 0'],
     ['an addressee 0', { ...base, type: 'timeout-now', to: 0 }, 'is 0'],
     ['a sender without incarnation', { ...base, type: 'timeout-now', fromIncarnation: 0 }, 'is 0'],
-    ['a group above 2^48', { ...base, type: 'timeout-now', groupId: MAX_INTEGER + 1 }, '2^48'],
-    ['a sender above 2^48', { ...base, type: 'timeout-now', from: MAX_INTEGER + 1 }, '2^48'],
-    ['a term above 2^48', { ...base, type: 'timeout-now', term: MAX_INTEGER + 1 }, '2^48'],
+    ['a group above 2^48', { ...base, type: 'timeout-now', groupId: MAXIMUM_INTEGER + 1 }, '2^48'],
+    ['a sender above 2^48', { ...base, type: 'timeout-now', from: MAXIMUM_INTEGER + 1 }, '2^48'],
+    ['a term above 2^48', { ...base, type: 'timeout-now', term: MAXIMUM_INTEGER + 1 }, '2^48'],
     ['a term above 2^53', { ...base, type: 'timeout-now', term: 2 ** 60 }, '2^48'],
     ['a negative term', { ...base, type: 'timeout-now', term: -1 }, '2^48'],
     ['a last entry of a later term', { ...vote, lastLogTerm: 4 }, "after the sender's term 3"],
@@ -102,7 +102,7 @@ describe('the codec refuses', () => {
     ['a previous entry without a term', { ...append, previousIndex: 1 }, 'index 1 cannot be of term 0'],
     [
       'an index above 2^48',
-      { ...append, previousIndex: MAX_INTEGER, previousTerm: 1, entries: [entry(MAX_INTEGER + 1, 1)] },
+      { ...append, previousIndex: MAXIMUM_INTEGER, previousTerm: 1, entries: [entry(MAXIMUM_INTEGER + 1, 1)] },
       'index above 2^48',
     ],
     ['an entry of term 0', { ...append, entries: [entry(1, 0)] }, 'is 0'],
@@ -126,7 +126,7 @@ describe('the codec refuses', () => {
       'not sound',
     ],
     ['a piece beyond its snapshot', { ...chunk, offset: 6 }, 'beyond its 10 bytes'],
-    ['a piece far beyond its snapshot', { ...chunk, offset: MAX_INTEGER, data: bytes('') }, 'beyond its 10 bytes'],
+    ['a piece far beyond its snapshot', { ...chunk, offset: MAXIMUM_INTEGER, data: bytes('') }, 'beyond its 10 bytes'],
     ['a snapshot of index 0', { ...chunk, metadata: { ...chunk.metadata, index: 0 } }, 'is 0'],
     ['a snapshot of a later term', { ...chunk, metadata: { ...chunk.metadata, term: 4 } }, "after the sender's term"],
     [
@@ -176,11 +176,11 @@ describe('the codec refuses', () => {
 
   it('more messages and more entries than a node sends', () => {
     const message = Buffer.from(encodeFrame([{ ...base, type: 'timeout-now' }]));
-    const full = Buffer.concat(Array.from({ length: MAX_MESSAGES_PER_FRAME }, () => message));
-    expect(decodeFrame(full).messages).toHaveLength(MAX_MESSAGES_PER_FRAME);
+    const full = Buffer.concat(Array.from({ length: MAXIMUM_MESSAGES_PER_FRAME }, () => message));
+    expect(decodeFrame(full).messages).toHaveLength(MAXIMUM_MESSAGES_PER_FRAME);
     expect(() => decodeFrame(Buffer.concat([full, message]))).toThrow('more than 16384 messages');
 
-    const entries = Array.from({ length: MAX_ENTRIES_PER_MESSAGE }, (_, position) => entry(position + 1, 1));
+    const entries = Array.from({ length: MAXIMUM_ENTRIES_PER_MESSAGE }, (_, position) => entry(position + 1, 1));
     const half = encodeFrame([{ ...append, entries }]);
     expect(decodeFrame(Buffer.concat([half, half])).messages).toHaveLength(2);
     const oneMore = encodeFrame([{ ...append, entries: [...entries, entry(entries.length + 1, 1)] }]);

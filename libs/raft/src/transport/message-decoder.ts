@@ -1,7 +1,7 @@
 import type { Message, SnapshotChunk } from '../core/types.js';
 import { readAppendEntries } from './append-entries-decoder.js';
 import { checkPosition, checkTerm, positive, readConfiguration, type Envelope } from './field-checks.js';
-import { MalformedFrameError, MAX_ENTRIES_PER_FRAME, MAX_MESSAGES_PER_FRAME } from './frame-limits.js';
+import { MalformedFrameError, MAXIMUM_ENTRIES_PER_FRAME, MAXIMUM_MESSAGES_PER_FRAME } from './frame-limits.js';
 import { WireReader } from './wire-reader.js';
 import {
   contentFields,
@@ -32,13 +32,13 @@ export interface Frame {
 export function decodeFrame(bytes: Uint8Array): Frame {
   const reader = new WireReader(bytes, 'a frame');
   const messages: Message[] = [];
-  let entriesLeft = MAX_ENTRIES_PER_FRAME;
+  let entriesLeft = MAXIMUM_ENTRIES_PER_FRAME;
   let ping = 0;
   while (reader.hasMore) {
     const tag = reader.tag();
     if (tag === frameTags.messages) {
-      if (messages.length === MAX_MESSAGES_PER_FRAME)
-        throw new MalformedFrameError(`a frame has more than ${MAX_MESSAGES_PER_FRAME} messages`);
+      if (messages.length === MAXIMUM_MESSAGES_PER_FRAME)
+        throw new MalformedFrameError(`a frame has more than ${MAXIMUM_MESSAGES_PER_FRAME} messages`);
       const message = readMessage(reader, entriesLeft);
       if (message.type === 'append-entries') entriesLeft -= message.entries.length;
       messages.push(message);

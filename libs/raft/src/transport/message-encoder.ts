@@ -23,12 +23,12 @@ const PING_BYTES = 6;
 /** What a clock in an echo takes at most: a tag and 49 bits. */
 const CLOCK_BYTES = 8;
 /** Encoded entries beyond this are not kept for the next follower. */
-const MAX_KEPT_BYTES = 1024 * 1024;
+const MAXIMUM_KEPT_BYTES = 1024 * 1024;
 
 /**
  * Encodes frames, each by itself complete. A leader sends the same entries to every follower, in one turn, so the
  * entries that were encoded last are kept: a message with the very same ones takes their bytes over. What is kept is
- * at most `MAX_KEPT_BYTES` of entries within the frame they were written to.
+ * at most `MAXIMUM_KEPT_BYTES` of entries within the frame they were written to.
  */
 export class FrameEncoder {
   private keptEntries: readonly Entry[] = [];
@@ -41,9 +41,9 @@ export class FrameEncoder {
    * @throws InvariantError when a number of a message is none, is negative or above 2^53-1
    */
   encode(messages: readonly Message[], ping = 0): Buffer {
-    let maxBytes = PING_BYTES;
-    for (const message of messages) maxBytes += messageSizeBytes(message);
-    const writer = new WireWriter(maxBytes);
+    let maximumBytes = PING_BYTES;
+    for (const message of messages) maximumBytes += messageSizeBytes(message);
+    const writer = new WireWriter(maximumBytes);
     writer.integer(frameTags.ping, ping);
     for (let position = messages.length - 1; position >= 0; position--) this.write(writer, messages[position]!);
     return writer.finish();
@@ -122,7 +122,7 @@ export class FrameEncoder {
       invariant(entry.index === previousIndex + 1 + position, 'the entries of a message follow on its previous index');
       writeEntry(writer, entry);
     }
-    const isSmall = end - writer.position <= MAX_KEPT_BYTES;
+    const isSmall = end - writer.position <= MAXIMUM_KEPT_BYTES;
     this.keptEntries = isSmall ? entries : [];
     if (isSmall) this.keptBytes = writer.writtenSince(end);
   }

@@ -4,7 +4,7 @@ import { backoffMs, guarded, type Clock, type Logger, type Random, type Timer } 
 import type { GroupId, Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
 import { exchangeMethod, identityMetadata, refusesGroup } from './exchange-service.js';
-import { MalformedFrameError, MAX_ENTRIES_PER_MESSAGE } from './frame-limits.js';
+import { MalformedFrameError, MAXIMUM_ENTRIES_PER_MESSAGE } from './frame-limits.js';
 import type { MutableCounters } from './grpc-transport.types.js';
 import { decodeEcho } from './message-decoder.js';
 import { messageSizeBytes, type FrameEncoder } from './message-encoder.js';
@@ -23,8 +23,8 @@ export interface OutgoingStreamOptions {
   readonly onStranger: () => void;
   /** undefined for plain text */
   readonly secureContext: SecureContext | undefined;
-  readonly maxBufferedBytes: number;
-  readonly maxMessageBytes: number;
+  readonly maximumBufferedBytes: number;
+  readonly maximumMessageBytes: number;
   /** shared by all streams of a node, so that entries for several peers are encoded once */
   readonly encoder: FrameEncoder;
   readonly counters: MutableCounters;
@@ -54,7 +54,7 @@ const firstWordsBytes = 1024 * 1024;
  * (the stream ended; a timer with capped back-off runs) → connecting, … and from each to closed. `renew` leads from
  * connected to connecting, once the peer has read all that was sent. Messages are taken only while connected, because
  * what a dead peer missed, Raft repeats; a stream `withFirstWords` also keeps a few during its first attempt, and each
- * does while it is renewed. Queued bytes and bytes in flight together stay below `maxBufferedBytes`.
+ * does while it is renewed. Queued bytes and bytes in flight together stay below `maximumBufferedBytes`.
  *
  * The round trip is measured by `ping`: a frame carries a number, which the peer echoes at once. It is the time from
  * the moment when the frame was handed to gRPC, so it holds the wait behind what was sent before, too, and whatever
@@ -90,14 +90,14 @@ export class OutgoingStream {
     private readonly options: OutgoingStreamOptions,
     private withFirstWords: boolean,
   ) {
-    const { address, peer, secureContext, maxMessageBytes, clock } = options;
+    const { address, peer, secureContext, maximumMessageBytes, clock } = options;
     this.usedAt = clock.monotonic();
     const channelCredentials = secureContext
       ? credentials.createFromSecureContext(secureContext, {
           checkServerIdentity: (_host, certificate) => this.checkServer(certificate),
         })
       : credentials.createInsecure();
-    this.client = new Client(address, channelCredentials, clientOptions(maxMessageBytes, address, peer));
+    this.client = new Client(address, channelCredentials, clientOptions(maximumMessageBytes, address, peer));
     this.connect();
   }
 
@@ -183,18 +183,20 @@ export class OutgoingStream {
   }
 
   private isSendable(message: Message, sizeBytes: number): boolean {
-    const { maxMessageBytes, peer, logger } = this.options;
-    if (sizeBytes > maxMessageBytes) {
-      logger.error(`a message of ${sizeBytes} bytes to node ${peer} is larger than the limit of ${maxMessageBytes}`);
+    const { maximumMessageBytes, peer, logger } = this.options;
+    if (sizeBytes > maximumMessageBytes) {
+      logger.error(
+        `a message of ${sizeBytes} bytes to node ${peer} is larger than the limit of ${maximumMessageBytes}`,
+      );
       return false;
     }
-    if (message.type !== 'append-entries' || message.entries.length <= MAX_ENTRIES_PER_MESSAGE) return true;
-    logger.error(`a message to node ${peer} has more than ${MAX_ENTRIES_PER_MESSAGE} entries`);
+    if (message.type !== 'append-entries' || message.entries.length <= MAXIMUM_ENTRIES_PER_MESSAGE) return true;
+    logger.error(`a message to node ${peer} has more than ${MAXIMUM_ENTRIES_PER_MESSAGE} entries`);
     return false;
   }
 
   private hasRoom(sizeBytes: number): boolean {
-    if (this.connected) return this.bufferedBytes + sizeBytes <= this.options.maxBufferedBytes;
+    if (this.connected) return this.bufferedBytes + sizeBytes <= this.options.maximumBufferedBytes;
     return this.withFirstWords && this.bufferedBytes + sizeBytes <= firstWordsBytes;
   }
 

@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
 
 /** Longer than any host name (253 characters) with its port. */
-const maxAddressLength = 270;
+const maximumAddressLength = 270;
 
 export interface HostAndPort {
   /** without the brackets of an IPv6 address */
@@ -11,7 +11,7 @@ export interface HostAndPort {
 
 /** Takes `host:port` or `[ipv6]:port` apart; undefined when the text is no such address. Port 0 is one. */
 export function splitAddress(text: string): HostAndPort | undefined {
-  if (text.length > maxAddressLength) return undefined;
+  if (text.length > maximumAddressLength) return undefined;
   const [, bracketed, name, portText] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? name;
   const port = Number(portText);

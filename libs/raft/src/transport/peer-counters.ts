@@ -25,7 +25,7 @@ export interface PeerCounters {
 }
 
 /** Strangers are counted, too; beyond so many nodes the longest known one that is no peer is forgotten. */
-const maxNodes = 512;
+const maximumNodes = 512;
 
 /** Counters by node, made when first asked for. */
 export class PeerLedger {
@@ -57,7 +57,7 @@ export class PeerLedger {
   }
 
   private makeRoom(): void {
-    if (this.counters.size < maxNodes) return;
+    if (this.counters.size < maximumNodes) return;
     for (const nodeId of this.counters.keys()) {
       if (this.isPeer(nodeId)) continue;
       this.counters.delete(nodeId);

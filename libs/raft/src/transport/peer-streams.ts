@@ -15,7 +15,7 @@ export interface PeerStreamsOptions {
 }
 
 /** Addresses of former peers are kept as long as there are no more addresses than this. */
-const maxAddresses = 256;
+const maximumAddresses = 256;
 
 /**
  * Which node is reached by which stream.
@@ -158,7 +158,7 @@ export class PeerStreams {
 
   private forgetSome(): void {
     for (const peer of this.addresses.keys()) {
-      if (this.addresses.size <= maxAddresses) return;
+      if (this.addresses.size <= maximumAddresses) return;
       if (!this.peers.has(peer) && !this.options.seeds.has(peer)) this.addresses.delete(peer);
     }
   }

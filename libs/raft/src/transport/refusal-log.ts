@@ -1,7 +1,7 @@
 import type { Logger } from '@concordat/foundation';
 
 /** Different refusals are logged once each, up to this many: a stranger tries again every second. */
-const maxLoggedRefusals = 100;
+const maximumLoggedRefusals = 100;
 
 /** Tells the operator whom this node turned away, once for each host and reason. */
 export class RefusalLog {
@@ -15,7 +15,7 @@ export class RefusalLog {
    */
   refused(what: string, peer: string, reason: string): void {
     const key = `${what} ${peer.replace(/:\d+$/, '')} ${reason}`;
-    if (this.logged.has(key) || this.logged.size >= maxLoggedRefusals) return;
+    if (this.logged.has(key) || this.logged.size >= maximumLoggedRefusals) return;
     this.logged.add(key);
     this.logger.warn(`refused ${what} from ${peer}: ${reason}`);
   }

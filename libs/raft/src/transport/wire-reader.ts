@@ -1,10 +1,10 @@
-import { MAX_INTEGER } from '../core/types.js';
+import { MAXIMUM_INTEGER } from '../core/types.js';
 import { MalformedFrameError } from './frame-limits.js';
 import { wireTypes } from './wire-tags.js';
 
 /** Groups within groups in a field of a later version, at most; protobufjs has the same limit. */
-const MAX_GROUP_DEPTH = 100;
-const maxVarintBytes = 10;
+const MAXIMUM_GROUP_DEPTH = 100;
+const maximumVarintBytes = 10;
 
 /**
  * Reads protocol buffers from bytes of a stranger, within the bounds of the message it is in: `enter` and `leave`.
@@ -59,37 +59,37 @@ export class WireReader {
     let value = byte & 0x7f;
     let scale = 0x80;
     // Seven bytes are exact; what comes later is a multiple of 2^49, too large in any case unless it is 0.
-    for (let count = 1; count < maxVarintBytes; count++) {
+    for (let count = 1; count < maximumVarintBytes; count++) {
       byte = this.next();
-      value += (byte & (count === maxVarintBytes - 1 ? 1 : 0x7f)) * scale; // the 64th bit is the last
+      value += (byte & (count === maximumVarintBytes - 1 ? 1 : 0x7f)) * scale; // the 64th bit is the last
       scale *= 0x80;
       if (byte >= 0x80) continue;
-      if (value > MAX_INTEGER) throw new MalformedFrameError('an integer is above 2^48');
+      if (value > MAXIMUM_INTEGER) throw new MalformedFrameError('an integer is above 2^48');
       return value;
     }
-    throw this.malformed(`an integer has more than ${maxVarintBytes} bytes`);
+    throw this.malformed(`an integer has more than ${maximumVarintBytes} bytes`);
   }
 
   /** The low 32 bits of an integer, as protocol buffers take what is meant to be no longer. */
   uint32(): number {
     let value = 0;
-    for (let count = 0; count < maxVarintBytes; count++) {
+    for (let count = 0; count < maximumVarintBytes; count++) {
       const byte = this.next();
       if (count < 5) value |= (byte & 0x7f) << (7 * count);
       if (byte < 0x80) return value >>> 0;
     }
-    throw this.malformed(`an integer has more than ${maxVarintBytes} bytes`);
+    throw this.malformed(`an integer has more than ${maximumVarintBytes} bytes`);
   }
 
   /** Whether an integer is anything but 0. */
   flag(): boolean {
     let bits = 0;
-    for (let count = 0; count < maxVarintBytes; count++) {
+    for (let count = 0; count < maximumVarintBytes; count++) {
       const byte = this.next();
       bits |= byte & 0x7f;
       if (byte < 0x80) return bits !== 0;
     }
-    throw this.malformed(`a flag has more than ${maxVarintBytes} bytes`);
+    throw this.malformed(`a flag has more than ${maximumVarintBytes} bytes`);
   }
 
   fixed32(): number {
@@ -134,7 +134,7 @@ export class WireReader {
 
   /** Up to the end mark with the same number. */
   private skipGroup(field: number, depth: number): void {
-    if (depth > MAX_GROUP_DEPTH) throw this.malformed(`groups are more than ${MAX_GROUP_DEPTH} deep`);
+    if (depth > MAXIMUM_GROUP_DEPTH) throw this.malformed(`groups are more than ${MAXIMUM_GROUP_DEPTH} deep`);
     let tag = this.tag();
     for (; (tag & 7) !== wireTypes.groupEnd; tag = this.tag()) this.skipField(tag, depth);
     if (tag >>> 3 !== field) throw this.malformed(`group ${field} ends as group ${tag >>> 3}`);

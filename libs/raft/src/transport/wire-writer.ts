@@ -10,10 +10,10 @@ export class WireWriter {
   private readonly bytes: Buffer;
   private at: number;
 
-  /** @param maxBytes what all that will be written takes at most */
-  constructor(maxBytes: number) {
-    this.bytes = Buffer.allocUnsafe(maxBytes);
-    this.at = maxBytes;
+  /** @param maximumBytes what all that will be written takes at most */
+  constructor(maximumBytes: number) {
+    this.bytes = Buffer.allocUnsafe(maximumBytes);
+    this.at = maximumBytes;
   }
 
   /** Where the last written byte stands; what is written next ends there. */

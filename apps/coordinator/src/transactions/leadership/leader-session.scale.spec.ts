@@ -6,7 +6,7 @@ import { DECIDED, Harness, transfer, type HarnessOptions } from '../testing/harn
 const HOUR_MS = 3_600_000;
 const MANY = 2_000;
 /** More than any slice has. */
-const LARGEST_SLICE = 300;
+const MAXIMUM_SLICE = 300;
 
 interface Opened {
   readonly id: string;
@@ -67,7 +67,7 @@ describe('a new leader of many open transactions', () => {
       acknowledge();
       await harness.pass(0);
     }
-    expect(Math.max(...sizes)).toBeLessThan(LARGEST_SLICE);
+    expect(Math.max(...sizes)).toBeLessThan(MAXIMUM_SLICE);
     expect(new Set(harness.bus.sent.map(({ message }) => 'transactionId' in message && message.transactionId))).toEqual(
       new Set(opened.map(({ id }) => id)),
     );
@@ -120,7 +120,7 @@ describe('a new leader of many open transactions', () => {
     await harness.pass(2 * HOUR_MS);
     const atOnce = harness.log.proposed.length;
     expect(atOnce).toBeGreaterThan(0);
-    expect(atOnce).toBeLessThan(LARGEST_SLICE);
+    expect(atOnce).toBeLessThan(MAXIMUM_SLICE);
     harness.log.held = false;
     harness.log.applyAll();
     for (let turn = 0; turn < 100; turn++) await harness.pass(0);

@@ -75,8 +75,8 @@ describe('RaftLog', () => {
     [2 * 32, 2],
     [2 * 32 + 31, 2],
     [1000, 4],
-  ])('cuts a slice at %p bytes to %p entries', (maxBytes, count) => {
-    expect(logOf([1, 1, 1, 1]).slice(1, maxBytes)).toHaveLength(count);
+  ])('cuts a slice at %p bytes to %p entries', (maximumBytes, count) => {
+    expect(logOf([1, 1, 1, 1]).slice(1, maximumBytes)).toHaveLength(count);
   });
 
   it.each([

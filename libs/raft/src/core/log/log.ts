@@ -106,15 +106,15 @@ export class RaftLog {
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
   }
 
-  /** Entries from `from` on, at least one if there is one, else as many as fit into `maxBytes`. */
-  slice(from: number, maxBytes: number, to: number = this.lastIndex): Entry[] {
+  /** Entries from `from` on, at least one if there is one, else as many as fit into `maximumBytes`. */
+  slice(from: number, maximumBytes: number, to: number = this.lastIndex): Entry[] {
     invariant(from > this.start, 'only entries that were not compacted are read');
     const first = from - this.start - 1;
     const bound = to - this.start;
     let end = first;
     for (let bytes = 0; end < bound; end++) {
       bytes += entrySizeBytes(this.entries[end]!);
-      if (bytes > maxBytes && end > first) break;
+      if (bytes > maximumBytes && end > first) break;
     }
     return this.entries.slice(first, end);
   }
@@ -193,20 +193,20 @@ export class RaftLog {
     return this.handedToApply < Math.min(this.commit, this.persisted);
   }
 
-  /** The next entries that are committed and durable here, at most about `maxBytes` of them. */
-  takeCommitted(maxBytes: number): Entry[] {
+  /** The next entries that are committed and durable here, at most about `maximumBytes` of them. */
+  takeCommitted(maximumBytes: number): Entry[] {
     if (!this.hasCommitted()) return [];
-    const entries = this.slice(this.handedToApply + 1, maxBytes, Math.min(this.commit, this.persisted));
+    const entries = this.slice(this.handedToApply + 1, maximumBytes, Math.min(this.commit, this.persisted));
     this.handedToApply += entries.length;
     return entries;
   }
 
   /** Up to where entries may go so that at most so many entries and bytes are kept in front of `index`. */
-  tailStart(index: number, maxEntries: number, maxBytes: number): number {
+  tailStart(index: number, maximumEntries: number, maximumBytes: number): number {
     let start = Math.min(index, this.lastIndex);
-    for (let bytes = 0; start > this.start && index - start < maxEntries; start--) {
+    for (let bytes = 0; start > this.start && index - start < maximumEntries; start--) {
       bytes += entrySizeBytes(this.entries[start - this.start - 1]!);
-      if (bytes > maxBytes) break;
+      if (bytes > maximumBytes) break;
     }
     return start;
   }

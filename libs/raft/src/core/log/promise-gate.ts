@@ -2,7 +2,7 @@ import { invariant } from '@concordat/foundation';
 import type { Message } from '../types.js';
 
 /** Promises that wait for a disk; beyond that the oldest are dropped, as a network might (the peer asks again). */
-const MAX_WAITING_PROMISES = 10_000;
+const MAXIMUM_WAITING_PROMISES = 10_000;
 
 /**
  * Messages on their way out, sorted by what must be durable first.
@@ -29,7 +29,7 @@ export class PromiseGate {
   promise(message: Message, dirty: boolean, inflight: boolean): void {
     if (!dirty && !inflight) return this.send(message);
     const waiting = dirty ? this.behindNext : this.behindInflight;
-    if (waiting.length >= MAX_WAITING_PROMISES) waiting.shift();
+    if (waiting.length >= MAXIMUM_WAITING_PROMISES) waiting.shift();
     waiting.push(message);
   }
 

@@ -2,20 +2,20 @@ import { describe, expect, it } from '@jest/globals';
 import { configurationFault, decodeConfiguration, encodeConfiguration } from './configuration-codec.js';
 import { EMPTY_CONFIGURATION } from './configuration.js';
 import { knownMember, TEST_GROUP_ID } from '../testing/members.js';
-import { MAX_INTEGER, type Configuration } from '../types.js';
+import { MAXIMUM_INTEGER, type Configuration } from '../types.js';
 
 const members = [
   knownMember(1, { address: 'one:7001', data: '{"url":"http://one"}', priority: 1000 }),
   knownMember(2, { data: 'zwei „2“ \u0000' }),
   knownMember(3),
-  knownMember(MAX_INTEGER),
+  knownMember(MAXIMUM_INTEGER),
 ];
 const joint: Configuration = {
   groupId: TEST_GROUP_ID,
   members,
   voters: [1, 2],
   outgoing: [1, 3],
-  learners: [MAX_INTEGER],
+  learners: [MAXIMUM_INTEGER],
 };
 const single: Configuration = {
   groupId: TEST_GROUP_ID,
@@ -48,7 +48,7 @@ describe('the form of a configuration in the log', () => {
     ['no list of voters', { ...single, voters: '1' }],
     ['a voter that is a text', { ...single, voters: ['1'] }],
     ['a fraction', { ...single, voters: [1.5] }],
-    ['an id beyond 2^48', { ...single, voters: [MAX_INTEGER + 1] }],
+    ['an id beyond 2^48', { ...single, voters: [MAXIMUM_INTEGER + 1] }],
     ['too long a list', { ...single, learners: Array.from({ length: 65 }, (_, at) => at + 2) }],
   ])('is refused when it is %s', (_name, value) => {
     expect(decodeConfiguration(text.encode(value === 'voters' ? 'voters' : JSON.stringify(value)))).toBeUndefined();

@@ -1,10 +1,10 @@
-import { MAX_INTEGER, type Configuration, type Member, type NodeId } from '../types.js';
+import { MAXIMUM_INTEGER, type Configuration, type Member, type NodeId } from '../types.js';
 
 /** A group has at most so many members: every majority, message and status is linear in it. */
-export const MAX_MEMBERS = 64;
-const MAX_ADDRESS_LENGTH = 512;
-const MAX_DATA_LENGTH = 4096;
-const MAX_PRIORITY = 1000;
+export const MAXIMUM_MEMBERS = 64;
+const MAXIMUM_ADDRESS_LENGTH = 512;
+const MAXIMUM_DATA_LENGTH = 4096;
+const MAXIMUM_PRIORITY = 1000;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -26,7 +26,7 @@ export function decodeConfiguration(data: Uint8Array): Configuration | undefined
   const { groupId, members, voters, outgoing, learners } = value as Record<string, unknown>;
   if (!isIdOrNone(groupId)) return undefined;
   if (!isNodeIds(voters) || !isNodeIds(outgoing) || !isNodeIds(learners)) return undefined;
-  if (!Array.isArray(members) || members.length > MAX_MEMBERS || !members.every(isMember)) return undefined;
+  if (!Array.isArray(members) || members.length > MAXIMUM_MEMBERS || !members.every(isMember)) return undefined;
   const configuration = { groupId, members: members.map(cleanMember), voters, outgoing, learners };
   return configurationFault(configuration) === undefined ? configuration : undefined;
 }
@@ -36,7 +36,7 @@ export function configurationFault(configuration: Configuration): string | undef
   const { groupId, members, voters, outgoing, learners } = configuration;
   if (!isIdOrNone(groupId) || (groupId === 0) !== (members.length === 0))
     return 'a group has an id, a positive integer';
-  if (members.length > MAX_MEMBERS) return `a group has at most ${MAX_MEMBERS} members`;
+  if (members.length > MAXIMUM_MEMBERS) return `a group has at most ${MAXIMUM_MEMBERS} members`;
   const memberFault = members.map(faultOfMember).find((fault) => fault !== undefined);
   if (memberFault !== undefined) return memberFault;
   if (members.some(({ nodeId }, position) => position > 0 && members[position - 1]!.nodeId >= nodeId))
@@ -65,21 +65,21 @@ function faultOfStanding({ voters, outgoing, learners }: Configuration, member: 
 /** What is wrong with a member, in words; undefined when it is sound. */
 export function faultOfMember({ nodeId, address, data, priority, ...identity }: Member): string | undefined {
   if (!isId(nodeId)) return 'a node id is a positive integer';
-  if (address.length > MAX_ADDRESS_LENGTH) return `an address has at most ${MAX_ADDRESS_LENGTH} characters`;
-  if (data.length > MAX_DATA_LENGTH) return `a member's data have at most ${MAX_DATA_LENGTH} characters`;
-  if (!Number.isInteger(priority) || priority < 0 || priority > MAX_PRIORITY)
-    return `a priority is an integer from 0 to ${MAX_PRIORITY}`;
+  if (address.length > MAXIMUM_ADDRESS_LENGTH) return `an address has at most ${MAXIMUM_ADDRESS_LENGTH} characters`;
+  if (data.length > MAXIMUM_DATA_LENGTH) return `a member's data have at most ${MAXIMUM_DATA_LENGTH} characters`;
+  if (!Number.isInteger(priority) || priority < 0 || priority > MAXIMUM_PRIORITY)
+    return `a priority is an integer from 0 to ${MAXIMUM_PRIORITY}`;
   if (!isIdOrNone(identity.incarnation) || !isIdOrNone(identity.nextIncarnation))
     return 'an incarnation is an integer from 0 on';
   return undefined;
 }
 
 function isId(value: unknown): value is NodeId {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= MAX_INTEGER;
+  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= MAXIMUM_INTEGER;
 }
 
 function isNodeIds(value: unknown): value is NodeId[] {
-  return Array.isArray(value) && value.length <= MAX_MEMBERS && value.every(isId);
+  return Array.isArray(value) && value.length <= MAXIMUM_MEMBERS && value.every(isId);
 }
 
 function isIdOrNone(value: unknown): value is number {

@@ -10,8 +10,8 @@ import type { AppendEntriesRefused, Incarnation, NodeId } from '../types.js';
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
 export interface WindowLimits {
-  readonly maxInflightMessages: number;
-  readonly maxInflightBytes: number;
+  readonly maximumInflightMessages: number;
+  readonly maximumInflightBytes: number;
   readonly eagerMessages: number;
   readonly batchEntries: number;
 }
@@ -93,7 +93,10 @@ export class Progress {
   }
 
   hasRoom(): boolean {
-    return this.inflight.length < this.limits.maxInflightMessages && this.inflightBytes < this.limits.maxInflightBytes;
+    return (
+      this.inflight.length < this.limits.maximumInflightMessages &&
+      this.inflightBytes < this.limits.maximumInflightBytes
+    );
   }
 
   /** Whether so many entries go now, or gather with more of them behind what is on its way. */

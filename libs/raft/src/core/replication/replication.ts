@@ -27,9 +27,9 @@ export interface ReplicationOptions extends WindowLimits {
   readonly addressing: Addressing;
   readonly term: number;
   /** a message carries at least one entry if there is one, else as many as fit */
-  readonly maxMessageBytes: number;
+  readonly maximumMessageBytes: number;
   readonly snapshotChunkBytes: number;
-  readonly maxInflightChunks: number;
+  readonly maximumInflightChunks: number;
   /** a follower counts as alive when it answered within this many ticks */
   readonly electionTicks: number;
 }
@@ -303,7 +303,7 @@ export class Replication {
   private sendLast(follower: Progress): void {
     const previousIndex = follower.nextIndex - 1;
     if (previousIndex < this.log.startIndex || previousIndex >= this.log.lastIndex) return;
-    this.sendAppend(follower, previousIndex, this.log.slice(follower.nextIndex, this.options.maxMessageBytes));
+    this.sendAppend(follower, previousIndex, this.log.slice(follower.nextIndex, this.options.maximumMessageBytes));
   }
 
   private sendEntries(follower: Progress): void {
@@ -311,7 +311,7 @@ export class Replication {
     do {
       const previousIndex = follower.nextIndex - 1;
       if (previousIndex < this.log.startIndex) return this.beginSnapshot(follower);
-      const entries = this.log.slice(follower.nextIndex, this.options.maxMessageBytes);
+      const entries = this.log.slice(follower.nextIndex, this.options.maximumMessageBytes);
       this.sendAppend(follower, previousIndex, entries);
       if (follower.state === 'probe') follower.probing = true;
       else
@@ -324,9 +324,9 @@ export class Replication {
 
   private beginSnapshot(follower: Progress): void {
     if (this.isActive(follower)) {
-      const { snapshotChunkBytes: chunkBytes, maxInflightChunks, electionTicks: timeoutTicks } = this.options;
+      const { snapshotChunkBytes: chunkBytes, maximumInflightChunks, electionTicks: timeoutTicks } = this.options;
       follower.becomeSnapshot();
-      const limits = { chunkBytes, maxInflightChunks, timeoutTicks };
+      const limits = { chunkBytes, maximumInflightChunks, timeoutTicks };
       this.sendings.set(follower.nodeId, new SnapshotSending(follower.nodeId, limits));
     } else {
       if (follower.state === 'replicate') follower.becomeProbe(follower.nextIndex);

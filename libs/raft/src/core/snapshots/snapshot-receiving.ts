@@ -7,7 +7,7 @@ import type { SnapshotChunk, SnapshotMetadata } from '../types.js';
 export type SnapshotProgress = { readonly type: 'covered' } | { readonly type: 'more'; readonly nextOffset: number };
 
 /** Pieces that wait while one is being stored; what comes beyond is dropped, as the network might. */
-const MAX_WAITING_CHUNKS = 16;
+const MAXIMUM_WAITING_CHUNKS = 16;
 
 /**
  * The follower's half of a snapshot transfer (paper, section 7, figure 13): pieces go to the host one at a time, the
@@ -33,7 +33,7 @@ export class SnapshotReceiving {
     if (index <= this.log.commitIndex) return { type: 'covered' };
     if (this.persistence.isInstalling) return undefined;
     if (this.waiting.some((other) => !isSameTransfer(other, chunk))) this.waiting = [];
-    if (this.waiting.length < MAX_WAITING_CHUNKS) this.waiting.push(chunk);
+    if (this.waiting.length < MAXIMUM_WAITING_CHUNKS) this.waiting.push(chunk);
     return undefined;
   }
 

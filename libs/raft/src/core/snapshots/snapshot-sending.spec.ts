@@ -8,8 +8,8 @@ const IDENTITY = { index: 9, term: 2 };
 const metadata = { ...IDENTITY, configuration: { groupId: 1, members: [], voters: [2], outgoing: [], learners: [] } };
 
 /** A transfer whose receiver was asked what it has. */
-function askedFor(maxInflightChunks: number): SnapshotSending {
-  const sending = new SnapshotSending(2, { chunkBytes: 100, maxInflightChunks, timeoutTicks: TIMEOUT_TICKS });
+function askedFor(maximumInflightChunks: number): SnapshotSending {
+  const sending = new SnapshotSending(2, { chunkBytes: 100, maximumInflightChunks, timeoutTicks: TIMEOUT_TICKS });
   send(sending);
   return sending;
 }
@@ -18,8 +18,8 @@ function askedFor(maxInflightChunks: number): SnapshotSending {
 function send(sending: SnapshotSending): number[] {
   const offsets: number[] = [];
   while (sending.hasRead()) {
-    const { offset, maxBytes } = sending.takeRead();
-    const data = new Uint8Array(Math.min(maxBytes, SIZE_BYTES - offset));
+    const { offset, maximumBytes } = sending.takeRead();
+    const data = new Uint8Array(Math.min(maximumBytes, SIZE_BYTES - offset));
     if (sending.read({ metadata, sizeBytes: SIZE_BYTES, offset, data })) offsets.push(offset);
   }
   return offsets;
@@ -80,7 +80,7 @@ describe('a snapshot under transfer', () => {
     ticks(sending, 1);
     expect(sending.hasRead()).toBe(false);
     ticks(sending, 1);
-    expect(sending.takeRead()).toMatchObject({ snapshot: IDENTITY, offset: 0, maxBytes: 0 });
+    expect(sending.takeRead()).toMatchObject({ snapshot: IDENTITY, offset: 0, maximumBytes: 0 });
   });
 
   it('goes back once when a piece is lost, however often it is told so', () => {
@@ -110,7 +110,7 @@ describe('a snapshot under transfer', () => {
       [6, [100]],
     ]);
     ticks(sending, 1);
-    expect(sending.takeRead()).toMatchObject({ snapshot: undefined, offset: 0, maxBytes: 0 });
+    expect(sending.takeRead()).toMatchObject({ snapshot: undefined, offset: 0, maximumBytes: 0 });
   });
 
   it('does not send a piece again at once that was not taken, as by a full disk', () => {

@@ -13,7 +13,7 @@ const FIRST_RESEND_TICKS = 2;
 export interface SnapshotSendingLimits {
   readonly chunkBytes: number;
   /** pieces on their way at a time */
-  readonly maxInflightChunks: number;
+  readonly maximumInflightChunks: number;
   /** without an answer for so long the transfer begins anew */
   readonly timeoutTicks: number;
 }
@@ -60,7 +60,7 @@ export class SnapshotSending {
     private readonly to: NodeId,
     private readonly limits: SnapshotSendingLimits,
   ) {
-    this.window = limits.maxInflightChunks;
+    this.window = limits.maximumInflightChunks;
   }
 
   /** Index of the snapshot; undefined before its first piece was read. */
@@ -78,8 +78,8 @@ export class SnapshotSending {
   takeRead(): SnapshotRead {
     this.reading = true;
     const { to, identity: snapshot } = this;
-    if (this.state === 'asking') return { to, snapshot, offset: 0, maxBytes: 0 };
-    return { to, snapshot, offset: this.nextOffset, maxBytes: this.limits.chunkBytes };
+    if (this.state === 'asking') return { to, snapshot, offset: 0, maximumBytes: 0 };
+    return { to, snapshot, offset: this.nextOffset, maximumBytes: this.limits.chunkBytes };
   }
 
   isReading(): boolean {
@@ -152,7 +152,7 @@ export class SnapshotSending {
     }
     if (this.isRecovering) return;
     this.resendTicks = this.firstResendTicks;
-    this.window = Math.min(this.window + 1, this.limits.maxInflightChunks);
+    this.window = Math.min(this.window + 1, this.limits.maximumInflightChunks);
   }
 
   /** The receiver has nothing of it any more, and will say so for each piece that is on its way. */

@@ -68,7 +68,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'driver/raft-node.ts',
-        find: 'const firstRequestId = randomInteger(options.random, 1, MAX_FIRST_REQUEST_ID);',
+        find: 'const firstRequestId = randomInteger(options.random, 1, MAXIMUM_FIRST_REQUEST_ID);',
         replace: 'const firstRequestId = 1;',
       },
     ],
@@ -81,7 +81,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'driver/read-lease.ts',
-        find: 'this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maxClockDrift);',
+        find: 'this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maximumClockDrift);',
         replace: 'this.durationMs = 2 * options.electionTicks * options.tickMs;',
       },
     ],

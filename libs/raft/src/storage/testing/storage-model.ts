@@ -80,14 +80,14 @@ export async function receiveAndInstall(storage: RaftStorage, snapshot: Snapshot
 }
 
 /** Sends whatever is missing of a snapshot, as a leader does, until it is complete. */
-export async function sendRest(storage: RaftStorage, snapshot: Snapshot, maxBytes = 64): Promise<void> {
+export async function sendRest(storage: RaftStorage, snapshot: Snapshot, maximumBytes = 64): Promise<void> {
   const [question] = piecesOf(snapshot);
   if (!question) throw new Error('a snapshot has a first piece');
   let received = await storage.receiveSnapshotChunk(question);
   for (let turns = 0; !received.complete; turns++) {
     if (turns > 1000) throw new Error(`the transfer does not get beyond byte ${received.nextOffset}`);
     const offset = received.nextOffset;
-    const data = snapshot.data.subarray(offset, offset + maxBytes);
+    const data = snapshot.data.subarray(offset, offset + maximumBytes);
     received = await storage.receiveSnapshotChunk({ ...question, offset, data });
   }
 }

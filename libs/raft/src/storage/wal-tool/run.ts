@@ -18,7 +18,7 @@ export interface WalToolPorts {
 }
 
 /** So often a directory is read when a running node keeps removing what was listed. */
-const maxLooks = 5;
+const maximumLooks = 5;
 
 /** `concordat-wal`: looks at a node's directory. Returns the exit status: 0 sound, 1 damaged, 2 wrong use. */
 export async function runWalTool(args: readonly string[], ports: WalToolPorts): Promise<0 | 1 | 2> {
@@ -35,7 +35,7 @@ export async function runWalTool(args: readonly string[], ports: WalToolPorts): 
   const directory = resolve(command.directory);
   const { fileSystem = nodeFileSystem, processTable = systemProcessTable, claims = socketClaims } = ports;
   try {
-    for (let look = 1; look <= maxLooks; look++) {
+    for (let look = 1; look <= maximumLooks; look++) {
       const reader = new DirectoryReader(directory, fileSystem, processTable, claims);
       if (!(await reader.open())) {
         complain(`concordat-wal: ${directory} holds no segment and no snapshot; is it the directory of a node's log?`);

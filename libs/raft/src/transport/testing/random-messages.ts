@@ -1,11 +1,11 @@
 import { randomInteger, randomItem, type Random } from '@concordat/foundation';
 import { encodeConfiguration } from '../../core/membership/configuration-codec.js';
-import { MAX_INTEGER, type AppendEntries, type Entry, type EntryKind, type Message } from '../../core/types.js';
+import { MAXIMUM_INTEGER, type AppendEntries, type Entry, type EntryKind, type Message } from '../../core/types.js';
 import type { Address as Envelope } from '../../core/membership/addressing.js';
 import { jointConfiguration } from './sample-messages.js';
 
 /** The greatest numbers that a varint of one to seven bytes holds, as far as a message may have them. */
-const widths = [0x7f, 0x3fff, 2 ** 21 - 1, 2 ** 28 - 1, 2 ** 32, 2 ** 35 - 1, 2 ** 42 - 1, MAX_INTEGER];
+const widths = [0x7f, 0x3fff, 2 ** 21 - 1, 2 ** 28 - 1, 2 ** 32, 2 ** 35 - 1, 2 ** 42 - 1, MAXIMUM_INTEGER];
 
 /** A sound message of any type, with numbers of every width. */
 export function randomMessage(random: Random): Message {
@@ -64,7 +64,7 @@ export function randomMessage(random: Random): Message {
 function randomAppendEntries(random: Random, envelope: Envelope): AppendEntries {
   const previousTerm = randomInteger(random, 0, envelope.term);
   const count = randomInteger(random, 0, 5);
-  const previousIndex = previousTerm === 0 ? 0 : Math.min(randomNumber(random, 1), MAX_INTEGER - count);
+  const previousIndex = previousTerm === 0 ? 0 : Math.min(randomNumber(random, 1), MAXIMUM_INTEGER - count);
   let term = Math.max(previousTerm, 1);
   const entries = Array.from({ length: count }, (_, position): Entry => {
     term = randomInteger(random, term, Math.min(envelope.term, term + 3));
@@ -82,7 +82,7 @@ function dataOf(random: Random, kind: EntryKind): Uint8Array {
 
 function randomSnapshotChunk(random: Random, envelope: Envelope): Message {
   const data = randomData(random);
-  const offset = Math.min(randomNumber(random, 0), MAX_INTEGER - data.length);
+  const offset = Math.min(randomNumber(random, 0), MAXIMUM_INTEGER - data.length);
   return {
     type: 'snapshot-chunk',
     ...envelope,

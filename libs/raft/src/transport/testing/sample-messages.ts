@@ -1,6 +1,6 @@
 import { encodeConfiguration } from '../../core/membership/configuration-codec.js';
 import { between, knownMember, TEST_GROUP_ID } from '../../core/testing/members.js';
-import { MAX_INTEGER, type Configuration, type Message } from '../../core/types.js';
+import { MAXIMUM_INTEGER, type Configuration, type Message } from '../../core/types.js';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -11,11 +11,11 @@ export const jointConfiguration: Configuration = {
     knownMember(1, { address: '127.0.0.1:7001', data: '', priority: 0 }),
     knownMember(2, { address: '[::1]:7002', data: '{"url":"http://two"}', priority: 1000 }),
     knownMember(3, { address: '', data: 'drei, „drei“ \u0000', priority: 1 }),
-    knownMember(MAX_INTEGER, { address: 'four.example:7004', data: '', priority: 0 }),
+    knownMember(MAXIMUM_INTEGER, { address: 'four.example:7004', data: '', priority: 0 }),
   ],
   voters: [1, 2],
   outgoing: [1, 3],
-  learners: [MAX_INTEGER],
+  learners: [MAXIMUM_INTEGER],
 };
 
 const singleConfiguration: Configuration = {
@@ -33,9 +33,9 @@ export const sampleMessages: readonly Message[] = [
   { type: 'request-vote', ...between(1, 2), term: 3, lastLogIndex: 0, lastLogTerm: 0, transfer: false },
   {
     type: 'request-vote',
-    ...between(MAX_INTEGER, 2),
-    term: MAX_INTEGER,
-    lastLogIndex: MAX_INTEGER,
+    ...between(MAXIMUM_INTEGER, 2),
+    term: MAXIMUM_INTEGER,
+    lastLogIndex: MAXIMUM_INTEGER,
     lastLogTerm: 2 ** 32,
     transfer: true,
   },
@@ -92,16 +92,23 @@ export const sampleMessages: readonly Message[] = [
   { type: 'timeout-now', ...between(1, 2), term: 5 },
   { type: 'read-index-request', ...between(2, 1), term: 5, requestId: 0 },
   { type: 'read-index-reply', ...between(1, 2), term: 5, requestId: 2 ** 40, index: 77 },
-  { type: 'introduction', ...between(1, 2, MAX_INTEGER, 0), groupId: 0, term: 1, lastLogIndex: 0, founders: 2 ** 32 },
+  {
+    type: 'introduction',
+    ...between(1, 2, MAXIMUM_INTEGER, 0),
+    groupId: 0,
+    term: 1,
+    lastLogIndex: 0,
+    founders: 2 ** 32,
+  },
   {
     type: 'introduction-reply',
-    ...between(2, 1, 1, MAX_INTEGER),
-    groupId: MAX_INTEGER,
+    ...between(2, 1, 1, MAXIMUM_INTEGER),
+    groupId: MAXIMUM_INTEGER,
     term: 5,
     lastLogIndex: 9,
     founders: 0,
     leaderId: 3,
-    knownIncarnation: MAX_INTEGER,
+    knownIncarnation: MAXIMUM_INTEGER,
   },
 ];
 

@@ -1,15 +1,15 @@
 import { invariant, randomChance, type Random } from '@concordat/foundation';
 import type { RaftCore } from '../../raft-core.js';
 import type { PersistBatch } from '../../ready.js';
-import { MAX_INTEGER, type Message } from '../../types.js';
+import { MAXIMUM_INTEGER, type Message } from '../../types.js';
 import { between } from '../members.js';
 
-const MAX_PASSES = 1000;
+const MAXIMUM_PASSES = 1000;
 
 /**
  * A core under fire and the host that serves it, with a disk that takes its time. Whatever comes in, what a core
  * promises to its host holds: the term and the commit index never fall, entries are applied in order, each once, and
- * one `Ready` never holds more messages than `maxMessages`.
+ * one `Ready` never holds more messages than `maximumMessages`.
  */
 export class FuzzedNode {
   appliedIndex: number;
@@ -22,7 +22,7 @@ export class FuzzedNode {
   constructor(
     readonly core: RaftCore,
     private readonly random: Random,
-    private readonly maxMessages: number,
+    private readonly maximumMessages: number,
   ) {
     this.appliedIndex = core.commitIndex;
     this.term = core.term;
@@ -42,7 +42,7 @@ export class FuzzedNode {
   /** Does what the core wants; each time round, the write that is out may be finished, or not. */
   private run(): void {
     for (let pass = 0; this.core.hasReady(); pass++) {
-      invariant(pass < MAX_PASSES, 'a core comes to rest');
+      invariant(pass < MAXIMUM_PASSES, 'a core comes to rest');
       if (this.write && randomChance(this.random, 0.7)) this.finishWrite();
       this.serve();
     }
@@ -51,7 +51,7 @@ export class FuzzedNode {
   /** Finishes all writes, until the core wants nothing more. */
   settle(): void {
     for (let pass = 0; this.write || this.core.hasReady(); pass++) {
-      invariant(pass < MAX_PASSES, 'a core comes to rest');
+      invariant(pass < MAXIMUM_PASSES, 'a core comes to rest');
       if (this.write) this.finishWrite();
       this.serve();
     }
@@ -60,16 +60,16 @@ export class FuzzedNode {
   private serve(): void {
     const { core } = this;
     const ready = core.ready();
-    invariant(ready.messages.length <= this.maxMessages, 'the messages of one pass are bounded');
+    invariant(ready.messages.length <= this.maximumMessages, 'the messages of one pass are bounded');
     this.sent = [...this.sent, ...ready.messages];
     if (ready.persist) this.write = ready.persist;
     for (const { index } of ready.committed) {
       invariant(index === this.appliedIndex + 1, 'entries are applied in order, each once');
       this.appliedIndex = index;
     }
-    for (const { to, offset, maxBytes } of ready.snapshotReads) {
+    for (const { to, offset, maximumBytes } of ready.snapshotReads) {
       const metadata = core.snapshotMetadata(core.inspect().startIndex);
-      const data = new Uint8Array(Math.max(0, Math.min(maxBytes, 9 - offset)));
+      const data = new Uint8Array(Math.max(0, Math.min(maximumBytes, 9 - offset)));
       const chunk = { metadata, sizeBytes: 9, checksum: 7, offset, data };
       core.sendSnapshotChunk(to, randomChance(this.random, 0.2) || offset > 9 ? undefined : chunk);
     }
@@ -83,7 +83,7 @@ export class FuzzedNode {
     const batch = this.write!;
     this.write = undefined;
     if (batch.snapshot) this.appliedIndex = batch.snapshot.index;
-    invariant(batch.messages.length <= this.maxMessages, 'the promises of one write are bounded');
+    invariant(batch.messages.length <= this.maximumMessages, 'the promises of one write are bounded');
     this.sent = [...this.sent, ...batch.messages];
     this.core.advance(batch);
   }
@@ -107,7 +107,7 @@ export class FuzzedNode {
     const previousIndex = core.commitIndex;
     const index = previousIndex + 1;
     const term = core.term + 1;
-    if (term + 1 > MAX_INTEGER || index > MAX_INTEGER) return false;
+    if (term + 1 > MAXIMUM_INTEGER || index > MAXIMUM_INTEGER) return false;
     const previousTerm = previousIndex === 0 ? 0 : core.termAt(previousIndex)!;
     const address = { ...between(2, core.nodeId) } as const;
     const entries = [{ index, term, kind: 'no-op', data: new Uint8Array(0) }] as const;

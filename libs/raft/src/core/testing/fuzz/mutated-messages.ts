@@ -1,5 +1,5 @@
 import { randomInteger, randomItem, type Random } from '@concordat/foundation';
-import { MAX_INTEGER, type Message } from '../../types.js';
+import { MAXIMUM_INTEGER, type Message } from '../../types.js';
 
 /** A field of a message, however deep: the object it is in, and its name. */
 interface Place {
@@ -17,8 +17,8 @@ const NUMBERS: readonly number[] = [
   Number.NaN,
   Infinity,
   -Infinity,
-  MAX_INTEGER,
-  MAX_INTEGER + 1,
+  MAXIMUM_INTEGER,
+  MAXIMUM_INTEGER + 1,
   Number.MAX_SAFE_INTEGER,
   Number.MAX_VALUE,
   2 ** 32,

@@ -8,13 +8,13 @@ const MEMBERS = [1, 2, 3].map((nodeId) => knownMember(nodeId));
 
 /** Small bounds, so that they are reached. */
 export const FUZZ_LIMITS = {
-  maxInflightMessages: 4,
-  maxInflightBytes: 500,
-  maxMessageBytes: 200,
-  maxApplyBytes: 200,
-  maxUncommittedBytes: 2000,
+  maximumInflightMessages: 4,
+  maximumInflightBytes: 500,
+  maximumMessageBytes: 200,
+  maximumApplyBytes: 200,
+  maximumUncommittedBytes: 2000,
   snapshotChunkBytes: 4,
-  maxPendingReads: 8,
+  maximumPendingReads: 8,
 };
 
 function coreWith(memberCount: number, snapshot?: SnapshotMetadata): RaftCore {

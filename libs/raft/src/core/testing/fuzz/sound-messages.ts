@@ -2,7 +2,7 @@ import { randomChance, randomInteger, randomItem, type Random } from '@concordat
 import { encodeConfiguration } from '../../membership/configuration-codec.js';
 import type { Address } from '../../membership/addressing.js';
 import type { RaftCore } from '../../raft-core.js';
-import { MAX_INTEGER, type Configuration, type Entry, type Message, type NodeId } from '../../types.js';
+import { MAXIMUM_INTEGER, type Configuration, type Entry, type Message, type NodeId } from '../../types.js';
 import { between, knownMember, TEST_GROUP_ID } from '../members.js';
 
 const OTHERS: readonly NodeId[] = [2, 3, 4, 9];
@@ -60,7 +60,7 @@ export function soundMessage(random: Random, core: RaftCore): Message {
   const { lastIndex, commitIndex } = core;
   // Seldom of another term, so that whoever leads does so for a while.
   const otherTerm = randomChance(random, 0.05) ? randomItem(random, [-1, 1]) : 0;
-  const term = Math.min(Math.max(1, core.term + otherTerm), MAX_INTEGER);
+  const term = Math.min(Math.max(1, core.term + otherTerm), MAXIMUM_INTEGER);
   const fromIncarnation = randomChance(random, 0.03) ? 2 : 1;
   const toIncarnation = randomChance(random, 0.03) ? randomItem(random, [0, 2]) : 1;
   const address = { ...between(randomItem(random, OTHERS), core.nodeId, fromIncarnation, toIncarnation), term };

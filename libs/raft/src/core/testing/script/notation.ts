@@ -13,7 +13,7 @@ import { ScriptError } from './script-error.js';
  *     4@2 voters 1,2,4 outgoing 1,2,3 learners 5
  */
 
-const LONGEST_TEXT = 24;
+const MAXIMUM_TEXT_LENGTH = 24;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -23,7 +23,7 @@ export function formatPosition(position: { readonly index: number; readonly term
 
 export function formatData(data: Uint8Array): string {
   const text = decoder.decode(data);
-  return text.length > LONGEST_TEXT || text.includes('"') ? `(${data.length} bytes)` : `"${text}"`;
+  return text.length > MAXIMUM_TEXT_LENGTH || text.includes('"') ? `(${data.length} bytes)` : `"${text}"`;
 }
 
 /** `"text"` or `(n bytes)` */

@@ -5,7 +5,7 @@ import { formatEntry, formatPosition, nameOf } from './notation.js';
 import { ScriptError } from './script-error.js';
 import { ScriptedNode, type ScriptedNodeOptions, type Stage } from './scripted-node.js';
 
-const MAX_DELIVERIES = 2000;
+const MAXIMUM_DELIVERIES = 2000;
 
 /**
  * The nodes of one script and the wires between them. A message stays on its wire until the script delivers it, in
@@ -116,7 +116,7 @@ export class ScriptedGroup implements Stage {
   /** Delivers until nothing is on its way. */
   settle(): void {
     for (let deliveries = 0; this.wires.length > 0; deliveries++) {
-      if (deliveries === MAX_DELIVERIES) throw new ScriptError('the group does not come to rest');
+      if (deliveries === MAXIMUM_DELIVERIES) throw new ScriptError('the group does not come to rest');
       this.deliver(this.wires.shift()!);
     }
   }

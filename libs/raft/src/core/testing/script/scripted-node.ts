@@ -47,7 +47,7 @@ export interface Stage {
   leads(nodeId: NodeId, term: number): void;
 }
 
-const MAX_PASSES = 1000;
+const MAXIMUM_PASSES = 1000;
 const SNAPSHOT_SIZE_BYTES = 20;
 
 /**
@@ -164,7 +164,7 @@ export class ScriptedNode {
   private follow(): void {
     this.showState();
     for (let pass = 0; this.core.hasReady(); pass++) {
-      if (pass === MAX_PASSES) throw new ScriptError(`node ${this.nodeId} does not come to rest`);
+      if (pass === MAXIMUM_PASSES) throw new ScriptError(`node ${this.nodeId} does not come to rest`);
       this.take(this.core.ready());
       this.showState();
     }

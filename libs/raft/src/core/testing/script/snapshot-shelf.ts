@@ -27,11 +27,11 @@ export class SnapshotShelf {
   }
 
   /** The piece asked for; undefined when the snapshot under transfer is no longer the current one. */
-  read({ snapshot: wanted, offset, maxBytes }: SnapshotRead): StoredChunk | undefined {
+  read({ snapshot: wanted, offset, maximumBytes }: SnapshotRead): StoredChunk | undefined {
     if (!this.current) return undefined;
     const { metadata, data } = this.current;
     if (wanted && (wanted.index !== metadata.index || wanted.term !== metadata.term)) return undefined;
-    const piece = data.slice(offset, offset + maxBytes);
+    const piece = data.slice(offset, offset + maximumBytes);
     return { metadata, sizeBytes: data.length, checksum: crc32(data), offset, data: piece };
   }
 
