@@ -25,8 +25,6 @@ export {
   promiseOwnBallot,
   stepAcceptor,
   type AcceptorState,
-  type BallotAnswer,
-  type BallotRequest,
 } from './ballots/acceptor.js';
 export * from './ballots/ballot.js';
 export { isSameAcceptorSet } from './ballots/ballot-legitimacy.js';

@@ -5,6 +5,9 @@ import {
   MAXIMUM_ROUND,
   type AcceptedValue,
   type Ballot,
+  type BallotAnswer,
+  type BallotRequest,
+  type Dissent,
 } from './ballot.js';
 import type { Decision, Vote } from '../vocabulary/types.js';
 
@@ -19,35 +22,6 @@ export interface AcceptorState {
   readonly promised: Ballot | undefined;
   readonly accepted: AcceptedValue | undefined;
   readonly decision: Decision | undefined;
-}
-
-/** A proposer asks for the promise to answer no lower ballot, or for the acceptance of a value. */
-export type BallotRequest =
-  | { readonly type: 'promise'; readonly ballot: Ballot }
-  | { readonly type: 'accept'; readonly ballot: Ballot; readonly value: Decision };
-
-export type BallotAnswer =
-  | (Dissent & {
-      readonly type: 'promised';
-      readonly ballot: Ballot;
-      readonly accepted?: AcceptedValue | undefined;
-      /** its work is committed: it was told so, or somebody did it by hand */
-      readonly committed?: true | undefined;
-    })
-  | (Dissent & { readonly type: 'accepted'; readonly ballot: Ballot })
-  /** it has promised a higher one */
-  | (Dissent & { readonly type: 'outbid'; readonly ballot: Ballot; readonly promised: Ballot })
-  /** its database may have lost what it had promised or accepted: it takes no part in the ballots of this transaction */
-  | (Dissent & { readonly type: 'abstains'; readonly ballot: Ballot })
-  /** it knows the decision, because it was told it: never because it has not voted */
-  | { readonly type: 'decided'; readonly decision: Decision };
-
-/**
- * True: the acceptor has no vote of `yes` or `read-only` on record, and never will. That is no decision: an accepted
- * commit needed every vote, so where there is one this acceptor has voted and its database has forgotten it.
- */
-export interface Dissent {
-  readonly dissents?: true | undefined;
 }
 
 export type AcceptorStep =

@@ -1,6 +1,6 @@
-import { MAXIMUM_ROUND_JUMP, type BallotAnswer } from './acceptor.js';
+import { MAXIMUM_ROUND_JUMP } from './acceptor.js';
 import { COORDINATOR_PROPOSER, compareBallots, isPossibleBallot, proposerNumber } from './ballot.js';
-import type { AcceptedValue, Acceptor, Ballot } from './ballot.js';
+import type { AcceptedValue, Acceptor, Ballot, BallotAnswer } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress } from '../vocabulary/messages.js';
 
 /** Whether a list can be the acceptor set of a transaction: nobody twice, and the branch among them. */

@@ -1,6 +1,14 @@
 import { invariant } from '@concordat/foundation';
-import { isDissent, type BallotAnswer, type BallotRequest } from './acceptor.js';
-import { compareBallots, majorityOf, type AcceptedValue, type Acceptor, type Ballot } from './ballot.js';
+import { isDissent } from './acceptor.js';
+import {
+  compareBallots,
+  majorityOf,
+  type AcceptedValue,
+  type Acceptor,
+  type Ballot,
+  type BallotAnswer,
+  type BallotRequest,
+} from './ballot.js';
 import { isLegitimateAnswer } from './ballot-legitimacy.js';
 import type { BranchId, Decision } from '../vocabulary/types.js';
 

@@ -1,12 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomChance, randomInteger, SeededRandom } from '@concordat/foundation';
-import {
-  MAXIMUM_ROUND_JUMP,
-  stepAcceptor,
-  type AcceptorState,
-  type BallotAnswer,
-  type BallotRequest,
-} from './acceptor.js';
+import { MAXIMUM_ROUND_JUMP, stepAcceptor, type AcceptorState } from './acceptor.js';
 import { BallotProposer } from './ballot-proposer.js';
 import {
   compareBallots,
@@ -18,6 +12,8 @@ import {
   type AcceptedValue,
   type Acceptor,
   type Ballot,
+  type BallotAnswer,
+  type BallotRequest,
 } from './ballot.js';
 import type { Decision } from '../vocabulary/types.js';
 

@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { BallotAnswer } from '../ballots/acceptor.js';
-import { COORDINATOR_PROPOSER, type Ballot } from '../ballots/ballot.js';
+import { COORDINATOR_PROPOSER, type Ballot, type BallotAnswer } from '../ballots/ballot.js';
 import { LIMITS } from '../vocabulary/limits.js';
 import type { BallotRequestMessage, PrepareMessage } from '../vocabulary/messages.js';
 import type { DecideRecord } from '../log/records.js';

@@ -1,6 +1,12 @@
 import { BallotProposer } from '../ballots/ballot-proposer.js';
-import { compareBallots, COORDINATOR_PROPOSER, FIRST_BALLOT, type Acceptor, type Ballot } from '../ballots/ballot.js';
-import type { BallotAnswer } from '../ballots/acceptor.js';
+import {
+  compareBallots,
+  COORDINATOR_PROPOSER,
+  FIRST_BALLOT,
+  type Acceptor,
+  type Ballot,
+  type BallotAnswer,
+} from '../ballots/ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage } from '../vocabulary/messages.js';
 import type { BallotBasis, BranchLoss } from '../log/records.js';
 import { acceptorsOf, findBranch, type TransactionState } from '../log/transaction-state.js';

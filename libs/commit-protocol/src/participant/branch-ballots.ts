@@ -1,7 +1,6 @@
-import type { BallotAnswer, BallotRequest } from '../ballots/acceptor.js';
 import { includesAcceptor } from '../ballots/ballot-legitimacy.js';
 import { BallotProposer } from '../ballots/ballot-proposer.js';
-import type { AcceptedValue, Acceptor, Ballot } from '../ballots/ballot.js';
+import type { AcceptedValue, Acceptor, Ballot, BallotAnswer, BallotRequest } from '../ballots/ballot.js';
 import type {
   BallotAnswerMessage,
   BallotRequestMessage,

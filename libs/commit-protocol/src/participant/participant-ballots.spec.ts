@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { BallotAnswer } from '../ballots/acceptor.js';
-import { FIRST_BALLOT } from '../ballots/ballot.js';
+import { FIRST_BALLOT, type BallotAnswer } from '../ballots/ballot.js';
 import type { BallotRequestMessage } from '../vocabulary/messages.js';
 import { ParticipantMachine } from './participant.js';
 import type { ParticipantEffect } from './participant.types.js';

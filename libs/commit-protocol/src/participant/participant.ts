@@ -8,7 +8,8 @@ import {
   type BranchBallots,
   type OpenedBallot,
 } from './branch-ballots.js';
-import { revealsAmnesia, type BallotAnswer } from '../ballots/acceptor.js';
+import { revealsAmnesia } from '../ballots/acceptor.js';
+import type { BallotAnswer } from '../ballots/ballot.js';
 import type {
   BallotAnswerMessage,
   BallotRequestMessage,

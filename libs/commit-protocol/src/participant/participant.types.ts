@@ -1,5 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BallotAnswer } from '../ballots/acceptor.js';
+import type { BallotAnswer } from '../ballots/ballot.js';
 import type { OpenedBallot } from './branch-ballots.js';
 import type {
   BallotRequestMessage,

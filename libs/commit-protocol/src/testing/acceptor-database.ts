@@ -1,6 +1,6 @@
 import { invariant } from '@concordat/foundation';
-import { promiseOwnBallot, stepAcceptor, type AcceptorState, type BallotAnswer } from '../ballots/acceptor.js';
-import { compareBallots, FIRST_BALLOT, proposerNumber, type Acceptor } from '../ballots/ballot.js';
+import { promiseOwnBallot, stepAcceptor, type AcceptorState } from '../ballots/acceptor.js';
+import { compareBallots, FIRST_BALLOT, proposerNumber, type Acceptor, type BallotAnswer } from '../ballots/ballot.js';
 import { isSameAcceptorSet } from '../ballots/ballot-legitimacy.js';
 import type { OpenedBallot } from '../participant/branch-ballots.js';
 import type { BallotRequestMessage, BranchAddress, PrepareMessage } from '../vocabulary/messages.js';

@@ -1,6 +1,5 @@
 import { invariant } from '@concordat/foundation';
-import type { BallotAnswer } from '../ballots/acceptor.js';
-import { compareBallots } from '../ballots/ballot.js';
+import { compareBallots, type BallotAnswer } from '../ballots/ballot.js';
 import { CoordinatorTransaction } from '../coordinator/coordinator.js';
 import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator/coordinator.types.js';
 import type { ApplyResult } from '../log/apply-result.js';

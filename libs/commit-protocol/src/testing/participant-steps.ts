@@ -1,5 +1,4 @@
-import type { Acceptor, Ballot } from '../ballots/ballot.js';
-import type { BallotAnswer, BallotRequest } from '../ballots/acceptor.js';
+import type { Acceptor, Ballot, BallotAnswer, BallotRequest } from '../ballots/ballot.js';
 import type { OpenedBallot } from '../participant/branch-ballots.js';
 import type {
   BallotAnswerMessage,

@@ -1,6 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BallotAnswer, BallotRequest } from '../ballots/acceptor.js';
-import type { Acceptor } from '../ballots/ballot.js';
+import type { Acceptor, BallotAnswer, BallotRequest } from '../ballots/ballot.js';
 import type {
   BranchEnd,
   BranchError,
