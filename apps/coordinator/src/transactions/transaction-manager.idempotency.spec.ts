@@ -117,13 +117,14 @@ describe('idempotency keys', () => {
     harness.log.held = true;
     const first = harness.watch(harness.execute(transfer(key('k'))));
     const repeat = harness.watch(harness.execute(transfer(key('k'))));
+    const another = harness.watch(harness.execute(transfer(key('k'))));
     await harness.settle();
     const [begun] = harness.log.proposed;
     harness.log.refuseNext();
     await harness.settle();
     expect(first.error).toMatchObject({ code: 'OVERLOADED' });
     expect(repeat.isSettled).toBe(false);
-    expect(harness.log.proposed).toHaveLength(1);
+    expect(harness.log.proposed).toHaveLength(1); // of the two that waited, one goes on and the other waits for it
     expect(harness.log.proposed[0]).not.toMatchObject({
       transactionId: (begun as { transactionId: string }).transactionId,
     });
@@ -132,6 +133,7 @@ describe('idempotency keys', () => {
     await harness.pass(1_000);
     await harness.answerPrepares('yes');
     expect(repeat.value?.transaction.outcome).toBe('committed');
+    expect(another.value?.transaction.id).toBe(repeat.value?.transaction.id);
   });
 
   it('finds the first one when the repeat was proposed although the log had it already', async () => {

@@ -1,4 +1,4 @@
-import { CodedError, UuidV7Generator, type Failpoints, type Logger } from '@concordat/foundation';
+import { UuidV7Generator, type Failpoints, type Logger } from '@concordat/foundation';
 import {
   findBranch,
   type AbortCause,
@@ -10,7 +10,7 @@ import {
 } from '@concordat/commit-protocol';
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
-import { IdempotencyKeyReusedError, NoLeaderError, OutcomeUnknownError, OverloadedError } from './errors.js';
+import { NoLeaderError, OutcomeUnknownError, OverloadedError } from './errors.js';
 import { EventHistory } from './queries/event-history.js';
 import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
@@ -20,8 +20,9 @@ import { countHazards } from './queries/in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leadership/leader-session.js';
 import { LogClock } from './clocks/log-clock.js';
 import { logged } from './requests/logged.js';
+import { OncePerKey } from './requests/once-per-key.js';
 import { RequestRecords } from './requests/request-records.js';
-import { branchConflict, keyReused, refuseClosed, repeatedBranch } from './requests/request-refusals.js';
+import { branchConflict, claimedBranch, refuseClosed, repeatedBranch } from './requests/request-refusals.js';
 import { Retention } from './leadership/retention.js';
 import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './requests/rulings.js';
 import { TimeKeeper } from './clocks/time-keeper.js';
@@ -83,6 +84,7 @@ export class TransactionManager implements TransactionsApi {
   private readonly resetListeners = new Set<(throughIndex: number) => void>();
   private readonly queries: TransactionQueries;
   private readonly records: RequestRecords;
+  private readonly oncePerKey: OncePerKey;
   private readonly unknownOld: UnknownOldBranches;
   private readonly retention: Retention;
   private readonly unsendable: UnsendableReport;
@@ -110,6 +112,7 @@ export class TransactionManager implements TransactionsApi {
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
     const ids = new UuidV7Generator(() => clock.now(), random);
     this.records = new RequestRecords({ log, clock, ids, options });
+    this.oncePerKey = new OncePerKey(log.state, () => this.leading());
     this.unknownOld = new UnknownOldBranches(() => clock.now());
     const { history, unknownOld } = this;
     this.queries = new TransactionQueries({ log, clock, options, history, unknownOld, session: () => this.session });
@@ -168,57 +171,44 @@ export class TransactionManager implements TransactionsApi {
     );
   }
 
-  async begin(request: BeginRequest): Promise<TransactionView> {
-    const session = this.leading();
-    let inFlight;
-    while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
-    const repeated = this.findRepeated(request.idempotency);
-    if (repeated) return this.queries.view(repeated);
-    this.refuseOverload(session);
-    const record = this.records.begin(request);
-    const result = await logged(session.begin(record));
-    if (result.refusal === 'KEY_IN_USE') return this.begin(request); // another one was faster
-    return this.queries.view(result.transactions[0]!);
-  }
-
-  async execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
-    const session = this.leading();
-    let inFlight;
-    while ((inFlight = this.requestInFlight(session, request.idempotency))) await inFlight.settled;
-    const repeated = this.findRepeated(request.idempotency);
-    if (repeated) return this.settle(repeated.transactionId, options);
-    for (const branch of request.branches) this.records.refuseUnknown(branch);
-    this.refuseOverload(session);
-    const record = this.records.execute(request);
-    const settlement = this.settle(record.transactionId, options);
-    logged(session.begin(record)).then(
-      (result) => {
-        if (result.refusal === undefined) return;
-        this.waiters.fail(record.transactionId, new RepeatedWhileLogging());
+  begin(request: BeginRequest): Promise<TransactionView> {
+    return this.oncePerKey.run(request.idempotency, {
+      repeat: (transaction) => this.queries.view(transaction),
+      first: async (session) => {
+        this.refuseOverload(session);
+        const result = await logged(session.begin(this.records.begin(request)));
+        return this.queries.view(result.transactions[0]!);
       },
-      (error: Error) => this.waiters.fail(record.transactionId, error),
-    );
-    try {
-      return await settlement;
-    } catch (error) {
-      if (error instanceof RepeatedWhileLogging) return this.execute(request, options);
-      throw error;
-    }
+    });
   }
 
-  async enlist(
+  execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement> {
+    return this.oncePerKey.run(request.idempotency, {
+      repeat: ({ transactionId }) => this.settle(transactionId, options),
+      first: (session) => {
+        for (const branch of request.branches) this.records.refuseUnknown(branch);
+        this.refuseOverload(session);
+        const record = this.records.execute(request);
+        const settlement = this.settle(record.transactionId, options);
+        logged(session.begin(record)).catch((error: Error) => this.waiters.fail(record.transactionId, error));
+        return settlement;
+      },
+    });
+  }
+
+  enlist(
     transactionId: TransactionId,
     branch: BranchRequest | PreparedBranchRequest,
     idempotency?: Idempotency,
   ): Promise<{ created: boolean; branch: BranchView }> {
-    const session = this.leading();
-    let inFlight;
-    while ((inFlight = this.requestInFlight(session, idempotency))) await inFlight.settled;
-    const repeated = this.findRepeated(idempotency);
-    if (repeated) return { created: false, branch: this.claimedBranch(repeated, idempotency!) };
-    this.records.refuseUnknown(branch);
-    await this.require(transactionId);
-    return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
+    return this.oncePerKey.run(idempotency, {
+      repeat: (transaction) => ({ created: false, branch: claimedBranch(transaction, idempotency!) }),
+      first: async (session) => {
+        this.records.refuseUnknown(branch);
+        await this.require(transactionId);
+        return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
+      },
+    });
   }
 
   async commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
@@ -238,26 +228,12 @@ export class TransactionManager implements TransactionsApi {
   }
 
   async resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution> {
-    const { log, clock } = this.dependencies;
-    let inFlight;
-    while ((inFlight = this.requestInFlight(this.leading(), request.idempotency))) await inFlight.settled;
+    this.leading();
     await this.confirm();
-    const repeated = this.findRepeated(request.idempotency);
-    if (repeated) return { ruling: claimedRuling(repeated, request), transaction: this.queries.view(repeated) };
-    const session = this.leading();
-    const sources = { log, session, unknownOld: this.unknownOld, now: clock.now() };
-    const draft = draftRuling(transactionId, request, sources);
-    const result = 'record' in draft ? await logged(session.record(draft.record)) : undefined;
-    const transaction = result ? result.transactions[0] : log.state.find(transactionId);
-    const refusal = 'record' in draft ? result?.refusal : draft.refusal;
-    if (refusal === 'UNKNOWN_TRANSACTION') throw this.queries.missing(transactionId);
-    if (refusal === 'KEY_IN_USE') return this.resolve(transactionId, request); // another one was faster
-    if (refusal !== undefined && refusal !== 'NOTHING_TO_DO') throw refusalError(refusal, request);
-    const recorded = refusal === undefined && 'record' in draft;
-    return {
-      ruling: recorded ? appliedRulingView(draft.record, transaction) : null,
-      transaction: transaction ? this.queries.view(transaction) : null,
-    };
+    return this.oncePerKey.run(request.idempotency, {
+      repeat: (earlier) => ({ ruling: claimedRuling(earlier, request), transaction: this.queries.view(earlier) }),
+      first: (session) => this.resolveNow(session, transactionId, request),
+    });
   }
 
   get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
@@ -420,31 +396,25 @@ export class TransactionManager implements TransactionsApi {
     throw new OutcomeUnknownError('the request could not be logged in time; it may have happened');
   }
 
-  /**
-   * A request with the same key that is not in the log yet. To be asked again after waiting for it, in the same turn
-   * as whatever follows: another one that waited too may have been faster.
-   */
-  private requestInFlight(
+  /** Must be called behind a confirmation of the leadership. */
+  private async resolveNow(
     session: LeaderSession,
-    idempotency: Idempotency | undefined,
-  ): { readonly settled: Promise<unknown> } | undefined {
-    const inFlight = idempotency && session.claimInFlight(idempotency.key);
-    if (inFlight && inFlight.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
-    return inFlight;
-  }
-
-  /** The transaction of an earlier request with the same key. */
-  private findRepeated(idempotency: Idempotency | undefined): TransactionState | undefined {
-    const found = idempotency && this.dependencies.log.state.findClaim(idempotency.key);
-    if (found && found.claim.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
-    return found?.transaction;
-  }
-
-  private claimedBranch(transaction: TransactionState, { key }: Idempotency): BranchView {
-    const claim = transaction.claims.find((candidate) => candidate.key === key);
-    const branch = claim?.branchId === undefined ? undefined : findBranch(transaction, claim.branchId);
-    if (!branch) throw new IdempotencyKeyReusedError(`the idempotency key ${key} was used to begin a transaction`);
-    return branchView(transaction, branch);
+    transactionId: TransactionId,
+    request: ResolveRequest,
+  ): Promise<Resolution> {
+    const { log, clock } = this.dependencies;
+    const sources = { log, session, unknownOld: this.unknownOld, now: clock.now() };
+    const draft = draftRuling(transactionId, request, sources);
+    const result = 'record' in draft ? await logged(session.record(draft.record)) : undefined;
+    const transaction = result ? result.transactions[0] : log.state.find(transactionId);
+    const refusal = 'record' in draft ? result?.refusal : draft.refusal;
+    if (refusal === 'UNKNOWN_TRANSACTION') throw this.queries.missing(transactionId);
+    if (refusal !== undefined && refusal !== 'NOTHING_TO_DO') throw refusalError(refusal, request);
+    const recorded = refusal === undefined && 'record' in draft;
+    return {
+      ruling: recorded ? appliedRulingView(draft.record, transaction) : null,
+      transaction: transaction ? this.queries.view(transaction) : null,
+    };
   }
 
   private async enlistNow(
@@ -466,8 +436,6 @@ export class TransactionManager implements TransactionsApi {
         return { created: true, branch: branchView(enlisted!, findBranch(enlisted!, branchId)!) };
       case 'UNKNOWN_TRANSACTION':
         throw this.queries.missing(transactionId);
-      case 'KEY_IN_USE':
-        return this.enlist(transactionId, request, idempotency); // another one was faster: its answer
       case 'BRANCH_CONFLICT':
         throw branchConflict(branchId);
       default:
@@ -487,15 +455,5 @@ export class TransactionManager implements TransactionsApi {
       );
     }
     if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
-  }
-}
-
-/** Internal: the log already has a transaction with this idempotency key. */
-class RepeatedWhileLogging extends CodedError {
-  readonly code = 'REPEATED';
-  readonly retryable = true;
-
-  constructor() {
-    super('a request with this idempotency key is in the log already');
   }
 }

@@ -23,6 +23,14 @@ export function repeatedBranch(transaction: TransactionState, request: PreparedB
   return branchView(transaction, existing);
 }
 
+/** The branch that an earlier request with the same key enlisted. */
+export function claimedBranch(transaction: TransactionState, { key }: Idempotency): BranchView {
+  const claim = transaction.claims.find((candidate) => candidate.key === key);
+  const branch = claim?.branchId === undefined ? undefined : findBranch(transaction, claim.branchId);
+  if (!branch) throw new IdempotencyKeyReusedError(`the idempotency key ${key} was used to begin a transaction`);
+  return branchView(transaction, branch);
+}
+
 export function branchConflict(branchId: string): BranchConflictError {
   return new BranchConflictError(`branch ${branchId} is enlisted already, with another vote or participant`);
 }
