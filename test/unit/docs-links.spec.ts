@@ -79,10 +79,18 @@ describe('the documents', () => {
     expect(typeErrors('README.md')).toEqual([]);
   }, 120_000);
 
+  const records = readdirSync(path.join(root, 'docs/adr')).filter((name) => name !== 'README.md');
+  const index = read('docs/adr/README.md');
+
   it('list every decision record', () => {
-    const records = readdirSync(path.join(root, 'docs/adr')).filter((name) => name !== 'README.md');
-    const index = read('docs/adr/README.md');
     expect(records.filter((name) => !index.includes(`(${name})`))).toEqual([]);
+  });
+
+  it('mark a superseded decision record in the index and in the record', () => {
+    const marked = records.filter((name) => /^\*\*Superseded by \[\d+\]\(.+\)\.\*\*$/m.test(read(`docs/adr/${name}`)));
+    const listed = records.filter((name) => index.split('\n').some((row) => row.includes(`(${name}), superseded by `)));
+    expect(marked.length).toBeGreaterThan(0);
+    expect(listed).toEqual(marked);
   });
 });
 
