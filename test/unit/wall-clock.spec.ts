@@ -27,10 +27,10 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/foundation/src/clock.ts': 'the port itself',
   'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
-  'libs/participant/src/postgres/database-watch.ts':
+  'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
   'libs/participant/src/postgres/postgres-resource-manager.ts': 'deadlines of coordinators (operations.md, limits)',
-  'libs/participant/src/postgres/three-phase-prepare.ts': 'deadlines of coordinators (operations.md, limits)',
+  'libs/participant/src/postgres/three-phase.ts': 'deadlines of coordinators (operations.md, limits)',
   'libs/participant/src/runtime/bounded-pool.ts': 'deadlines of coordinators, made a monotonic moment at once',
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',

@@ -13,9 +13,9 @@ import {
 import { BranchAbstainsError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchIdentity } from '../runtime/resource-manager.js';
 import { judgeOpening, judgeRequest, type Judgement } from './acceptor-judgement.js';
-import { orUnavailable } from './availability.js';
-import type { PoolName, PostgresPools } from './pools.js';
-import { isSessionDead } from './failure-classes.js';
+import { orUnavailable } from './connections/availability.js';
+import type { PoolName, PostgresPools } from './connections/pools.js';
+import { isSessionDead } from './statements/failure-classes.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorStatements } from './statements/acceptor-statements.js';
 import type { AcceptorRow, AcceptorTrace, CastVote } from './types.js';

@@ -8,7 +8,7 @@ import { startTestPostgres, type TestPostgres } from '../../../../test/support/p
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchWork } from '../runtime/resource-manager.js';
-import { requireTag } from './command-tag.js';
+import { requireTag } from './statements/command-tag.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import { LEDGER_MIGRATIONS } from './statements/migrations.js';
 import type { PostgresContext } from './types.js';

@@ -28,19 +28,19 @@ import type {
   ResourceManager,
   VoteResult,
 } from '../runtime/resource-manager.js';
-import { orUnavailable } from './availability.js';
-import { BRANCH_ABORTED, DEADLINE_EXCEEDED, describeFailure } from './branch-failure.js';
-import { BranchSession, type BranchSessionPorts, type Closing, type WorkAttempt } from './branch-session.js';
-import { DatabaseWatch, type DatabaseChange } from './database-watch.js';
-import { DEFAULT_ANSWER_TIMEOUT_MS, PostgresPools, type PoolName } from './pools.js';
+import { orUnavailable } from './connections/availability.js';
+import { BRANCH_ABORTED, DEADLINE_EXCEEDED, describeFailure } from './session/branch-failure.js';
+import { BranchSession, type BranchSessionPorts, type Closing, type WorkAttempt } from './session/branch-session.js';
+import { DatabaseWatch, type DatabaseChange } from './connections/database-watch.js';
+import { DEFAULT_ANSWER_TIMEOUT_MS, PostgresPools, type PoolName } from './connections/pools.js';
 import { PostgresAcceptor } from './postgres-acceptor.js';
 import { PostgresSetup } from './setup.js';
-import { isSessionDead, type SessionFate } from './failure-classes.js';
-import { SQL_STATE, sqlStateOf } from './sql-state.js';
+import { isSessionDead, type SessionFate } from './statements/failure-classes.js';
+import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
 import { AcceptorStatements } from './statements/acceptor-statements.js';
 import { DatabaseStatements } from './statements/database-statements.js';
 import { BranchStatements, type Tombstone } from './statements/branch-statements.js';
-import { ThreePhasePrepare } from './three-phase-prepare.js';
+import { ThreePhasePrepare } from './three-phase.js';
 import type { BranchTrace, LedgerRow, PostgresContext, PostgresResourceManagerSettings } from './types.js';
 
 const DEFAULT_LOCK_TIMEOUT_MS = 10_000;

@@ -10,10 +10,10 @@ import {
 } from '@concordat/foundation';
 import { isClusterName } from '@concordat/commit-protocol';
 import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../runtime/errors.js';
-import { destroy } from './destroy.js';
+import { destroy } from './connections/destroy.js';
 import { PostgresSetupError } from './errors.js';
-import { KEEP_ALIVE_AFTER_MS } from './pools.js';
-import { SQL_STATE, sqlStateOf } from './sql-state.js';
+import { KEEP_ALIVE_AFTER_MS } from './connections/pools.js';
+import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
 import { LEDGER_MIGRATIONS } from './statements/migrations.js';
 import { SetupStatements } from './statements/setup-statements.js';
 import type { PostgresResourceManagerSettings } from './types.js';

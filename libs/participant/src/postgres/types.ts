@@ -2,7 +2,7 @@ import type { JsonValue } from '@concordat/foundation';
 import type { AcceptedValue, Acceptor, Ballot, BranchError, Decision, Vote } from '@concordat/commit-protocol';
 import type { DataSource, EntityManager } from 'typeorm';
 import type { OperationBranch } from '../runtime/participant-runtime.types.js';
-import type { BranchClient } from './guarded-client.js';
+import type { BranchClient } from './session/guarded-client.js';
 
 /** What a handler works with: one local transaction, seen through `pg` or TypeORM. */
 export interface PostgresContext {

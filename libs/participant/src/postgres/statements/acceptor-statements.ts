@@ -8,7 +8,7 @@ import {
   type Decision,
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '../../runtime/resource-manager.js';
-import { requireTag } from '../command-tag.js';
+import { requireTag } from './command-tag.js';
 import type { AcceptorRow, AcceptorTrace, CastVote } from '../types.js';
 import { ACCEPTOR_COLUMNS, acceptorRowOf } from './acceptor-row.js';
 import { ledgerRowOf } from './ledger-row.js';

@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import type { DatabaseIdentity, RecognisedDatabase } from '../../runtime/database-identity.js';
-import { SQL_STATE, sqlStateOf } from '../sql-state.js';
+import { SQL_STATE, sqlStateOf } from './sql-state.js';
 import { resultAt } from './result.js';
 import { FLUSH_AT_COMMIT } from './texts.js';
 

@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PoolClient } from 'pg';
 import { VirtualClock, noFailpoints, type JsonValue } from '@concordat/foundation';
-import { BranchRefusedError } from '../runtime/errors.js';
+import { BranchRefusedError } from '../../runtime/errors.js';
 import { BranchSession, type WorkAttempt } from './branch-session.js';
-import { BranchStatements } from './statements/branch-statements.js';
-import type { PostgresContext } from './types.js';
+import { BranchStatements } from '../statements/branch-statements.js';
+import type { PostgresContext } from '../types.js';
 
 const HANDLERS_MS = 5_000;
 const ANSWER_MS = 1_000;

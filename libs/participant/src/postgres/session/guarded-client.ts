@@ -1,5 +1,5 @@
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
-import { ForbiddenStatementError } from './errors.js';
+import { ForbiddenStatementError } from '../errors.js';
 import type { SessionCondition } from './session-condition.js';
 import { refusalOf } from './statement-guard.js';
 

@@ -1,11 +1,11 @@
 import { Client, Pool, type ClientBase, type ClientConfig, type PoolClient } from 'pg';
 import { errorMessage, guarded, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
-import { ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
 import { destroy } from './destroy.js';
-import { classifyFailure, type SessionFate } from './failure-classes.js';
+import { classifyFailure, type SessionFate } from '../statements/failure-classes.js';
 import { GatheringSocket } from './gathering-socket.js';
 import { StatementLanes } from './statement-lanes.js';
-import type { PostgresResourceManagerSettings } from './types.js';
+import type { PostgresResourceManagerSettings } from '../types.js';
 
 /** `work` may wait for locks, `ruling` must never wait behind it, `look` finds out what is true. */
 export type PoolName = 'work' | 'ruling' | 'look';

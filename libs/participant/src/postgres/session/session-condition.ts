@@ -1,4 +1,4 @@
-import { classifyFailure, worseFate, type SessionFate } from './failure-classes.js';
+import { classifyFailure, worseFate, type SessionFate } from '../statements/failure-classes.js';
 
 /**
  * What is known of one connection while a branch has it: everything that failed on it, and what the branch left behind.

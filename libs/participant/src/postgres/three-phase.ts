@@ -2,8 +2,8 @@ import { invariant, unreachable, type Clock, type JsonValue } from '@concordat/f
 import type { Acceptor, BranchError } from '@concordat/commit-protocol';
 import { BranchAbstainsError } from '../runtime/errors.js';
 import type { BranchIdentity, BranchWork, VoteResult } from '../runtime/resource-manager.js';
-import { BRANCH_ABORTED, DEADLINE_EXCEEDED } from './branch-failure.js';
-import type { WorkAttempt } from './branch-session.js';
+import { BRANCH_ABORTED, DEADLINE_EXCEEDED } from './session/branch-failure.js';
+import type { WorkAttempt } from './session/branch-session.js';
 import type { PostgresAcceptor } from './postgres-acceptor.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorRow, AcceptorTrace, CastVote, PostgresContext } from './types.js';

@@ -1,8 +1,8 @@
 import type { ClientBase } from 'pg';
 import type { Clock, Logger } from '@concordat/foundation';
-import type { BranchIdentity } from '../runtime/resource-manager.js';
-import { abstentionLimit, beginOf, describeChange, type DatabaseIdentity } from '../runtime/database-identity.js';
-import type { DatabaseStatements } from './statements/database-statements.js';
+import type { BranchIdentity } from '../../runtime/resource-manager.js';
+import { abstentionLimit, beginOf, describeChange, type DatabaseIdentity } from '../../runtime/database-identity.js';
+import type { DatabaseStatements } from '../statements/database-statements.js';
 
 export interface DatabaseWatchPorts {
   readonly clock: Clock;

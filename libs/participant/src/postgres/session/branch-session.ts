@@ -2,20 +2,20 @@ import type { PoolClient } from 'pg';
 import { TimeLimitError, withTimeLimit, type Clock, type JsonValue } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import type { DataSource } from 'typeorm';
-import { ParticipantConfigurationError } from '../runtime/errors.js';
-import type { OperationBranch } from '../runtime/participant-runtime.types.js';
+import { ParticipantConfigurationError } from '../../runtime/errors.js';
+import type { OperationBranch } from '../../runtime/participant-runtime.types.js';
 import { branchErrorOf } from './branch-failure.js';
 import { BranchEntityManager } from './entity-manager.js';
-import { destroy } from './destroy.js';
-import { BranchTimeoutError } from './errors.js';
-import { requireTag } from './command-tag.js';
-import type { SessionFate } from './failure-classes.js';
+import { destroy } from '../connections/destroy.js';
+import { BranchTimeoutError } from '../errors.js';
+import { requireTag } from '../statements/command-tag.js';
+import type { SessionFate } from '../statements/failure-classes.js';
 import { GuardedClient } from './guarded-client.js';
 import { SessionCondition } from './session-condition.js';
-import type { BeginLimits, BranchStatements, ClosedSession } from './statements/branch-statements.js';
-import { sqlStateOf } from './sql-state.js';
-import { BRANCH_OCCUPIED } from './statements/migrations.js';
-import type { PostgresContext } from './types.js';
+import type { BeginLimits, BranchStatements, ClosedSession } from '../statements/branch-statements.js';
+import { sqlStateOf } from '../statements/sql-state.js';
+import { BRANCH_OCCUPIED } from '../statements/migrations.js';
+import type { PostgresContext } from '../types.js';
 
 /** How one attempt at the work of a branch went, as far as its own connection can tell. */
 export type WorkAttempt =

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { DatabaseError } from 'pg';
-import { branchErrorOf } from './branch-failure.js';
+import { branchErrorOf } from '../session/branch-failure.js';
 import { classifyFailure, worseFate } from './failure-classes.js';
 
 interface Fields {

@@ -1,10 +1,10 @@
 import { CodedError, errorMessage } from '@concordat/foundation';
 import { branchError, type BranchError } from '@concordat/commit-protocol';
-import { BranchRefusedError } from '../runtime/errors.js';
-import { BranchTimeoutError, ForbiddenStatementError } from './errors.js';
-import { WrongCommandTagError } from './command-tag.js';
-import { TRANSACTION_FAILED, classifyFailure } from './failure-classes.js';
-import { sqlStateOf } from './sql-state.js';
+import { BranchRefusedError } from '../../runtime/errors.js';
+import { BranchTimeoutError, ForbiddenStatementError } from '../errors.js';
+import { WrongCommandTagError } from '../statements/command-tag.js';
+import { TRANSACTION_FAILED, classifyFailure } from '../statements/failure-classes.js';
+import { sqlStateOf } from '../statements/sql-state.js';
 
 /** The deadline passed before the branch was prepared. */
 export const DEADLINE_EXCEEDED: BranchError = {

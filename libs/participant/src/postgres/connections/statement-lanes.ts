@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { guarded } from '@concordat/foundation';
 import { destroy } from './destroy.js';
-import { classifyFailure } from './failure-classes.js';
+import { classifyFailure } from '../statements/failure-classes.js';
 
 /** One life of a lane: from its connection to its loss. */
 interface Session {

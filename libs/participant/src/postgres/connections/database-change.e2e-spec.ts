@@ -2,18 +2,18 @@ import { afterEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { SystemClock, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import type { BallotRequest } from '@concordat/commit-protocol';
-import { ReplicatedPostgres } from '../../../../test/support/replicated-postgres.js';
-import { waitFor } from '../../../../test/support/wait-for.js';
-import { BranchAbstainsError } from '../runtime/errors.js';
+import { ReplicatedPostgres } from '../../../../../test/support/replicated-postgres.js';
+import { waitFor } from '../../../../../test/support/wait-for.js';
+import { BranchAbstainsError } from '../../runtime/errors.js';
 import type { DatabaseChange } from './database-watch.js';
-import { PostgresResourceManager } from './postgres-resource-manager.js';
+import { PostgresResourceManager } from '../postgres-resource-manager.js';
 import {
   PARTICIPANT,
   mustNotRun,
   threePhaseBranch,
   type ThreePhaseBranch,
   type Work,
-} from './testing/acceptor-database.js';
+} from '../testing/acceptor-database.js';
 
 const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
 const PROMISE: BallotRequest = { type: 'promise', ballot: { round: 1, proposer: 1 } };
