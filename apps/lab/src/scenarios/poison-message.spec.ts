@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { LIMITS } from '@concordat/commit-protocol';
+import { decodeMessage, MessageDecodeError } from '@concordat/messaging';
 import type { TappedMessage } from './kafka-tap.js';
 import { letterProblems, type Expected } from './poison-message.js';
-import { hugePoisons, poisons } from './poison.js';
+import { hugePoisons, poisons, type Poison } from './poison.js';
 import { Wire } from './wire.js';
 
 const sent: TappedMessage = {
@@ -52,11 +54,29 @@ describe('dead letters', () => {
   });
 });
 
+const all: readonly Poison[] = [...poisons(wire, 'bank-a'), ...hugePoisons(wire, 'bank-a')];
+
+/** For what a reader puts a message aside; undefined: it can read it. */
+function refusalOf(value: Buffer | null): string | undefined {
+  try {
+    decodeMessage(wire.cluster, value);
+    return undefined;
+  } catch (error) {
+    if (error instanceof MessageDecodeError) return error.reason;
+    throw error;
+  }
+}
+
 describe('poison', () => {
+  it.each(all)('$what is refused by the readers for its reason', ({ value, reason }) => {
+    expect(refusalOf(value)).toBe(reason);
+  });
+  it('is never larger than a broker takes', () => {
+    const largest = Math.max(...all.map(({ value }) => value?.length ?? 0));
+    expect(largest).toBe(LIMITS.messageBytes + 1);
+  });
   it('comes in every reason for which a message is refused', () => {
-    const reasons = [...poisons(wire, 'bank-a'), ...hugePoisons(wire, 'bank-a')].map(
-      ({ reason }) => reason ?? 'ignored',
-    );
+    const reasons = all.map(({ reason }) => reason ?? 'ignored');
     expect([...new Set(reasons)].sort()).toEqual([
       'INVALID_FIELD',
       'NOT_A_MESSAGE',

@@ -10,9 +10,9 @@ export interface Poison {
   readonly reason?: string;
 }
 
-/** One more than the payload, the message and the nesting may have. */
+/** One more than the payload, the message and the nesting may have; topics have room for a little more. */
 const PAYLOAD_BYTES = 256 * 1024 + 1;
-const MESSAGE_BYTES = 8 * 1024 * 1024 + 1;
+const MESSAGE_BYTES = 2 * 1024 * 1024 + 1;
 const NESTING = 65;
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
