@@ -14,7 +14,12 @@ describe('the command line', () => {
     [['lab', 'list'], { kind: 'list' }],
     [['lab', 'restart', 'bank-a'], { kind: 'restart', names: ['bank-a'], system }],
     [['lab', 'restart', 'kafka', 'bank-a'], { kind: 'restart', names: ['kafka', 'bank-a'], system }],
-    [['lab', 'kill-leader'], { kind: 'scenarios', names: ['kill-leader'], system }],
+    [['lab', 'kill-leader'], { kind: 'scenarios', names: ['kill-leader'], points: undefined, system }],
+    [
+      ['lab', 'crash-everywhere', '--points', '\\.undecided\\.'],
+      { kind: 'scenarios', points: /\.undecided\./u, system },
+    ],
+    [['lab', 'all', '--points', 'disk'], { kind: 'scenarios', names: ['all'], points: /disk/u }],
     [['lab'], { kind: 'help' }],
     [['stop', '--help'], { kind: 'help' }],
   ])('%j', (argv, expected) => expect(parseCommand(argv)).toMatchObject(expected));
@@ -28,6 +33,9 @@ describe('the command line', () => {
     [['stop', '--fresh'], 'belong to "npm start"'],
     [['start', 'now'], 'takes no further words'],
     [['lab', 'restart'], 'takes the names of parts'],
+    [['lab', 'kill-leader', '--points', 'x'], 'belongs to "crash-everywhere", which "lab kill-leader" does not run'],
+    [['lab', 'crash-everywhere', '--points', '('], '--points is "(", which is no regular expression'],
+    [['start', '--points', 'x'], '--points belongs to "npm run lab -- crash-everywhere", not to "start"'],
   ])('%j is refused', (argv, sentence) => expect(() => parseCommand(argv)).toThrow(sentence));
 });
 

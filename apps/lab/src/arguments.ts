@@ -17,7 +17,16 @@ export type Command =
   | { readonly kind: 'stop'; readonly system: SystemOptions }
   | { readonly kind: 'list' }
   | { readonly kind: 'restart'; readonly names: readonly string[]; readonly system: SystemOptions }
-  | { readonly kind: 'scenarios'; readonly names: readonly string[]; readonly system: SystemOptions };
+  | {
+      readonly kind: 'scenarios';
+      readonly names: readonly string[];
+      /** the crash points that `crash-everywhere` visits; undefined: all */
+      readonly points: RegExp | undefined;
+      readonly system: SystemOptions;
+    };
+
+/** The only scenario that takes `--points`. */
+const CRASH_EVERYWHERE = 'crash-everywhere';
 
 const OPTIONS = `
   --directory <path>   where data, logs and system.json live (default .concordat)
@@ -46,6 +55,8 @@ npm run lab -- all                  run all of them, with a table at the end
 npm run lab -- restart <name …>     start parts again that have died, such as coordinator-2 postgres-a
 
 A scenario uses the running system, or starts one and stops it afterwards.
+
+  --points <regexp>    crash-everywhere visits only the crash points whose names match, such as undecided or "\\.acceptor-"
 ${OPTIONS}`,
 };
 
@@ -53,6 +64,7 @@ const PARSE_OPTIONS = {
   directory: { type: 'string' },
   'port-offset': { type: 'string' },
   only: { type: 'string' },
+  points: { type: 'string' },
   detach: { type: 'boolean' },
   fresh: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -70,12 +82,15 @@ export function parseCommand(argv: readonly string[]): Command {
   if (command !== 'start' && (values.detach === true || values.fresh === true)) {
     throw new LabError(`--detach and --fresh belong to "npm start", not to "${command}".`);
   }
+  if (command !== 'lab' && values.points !== undefined) {
+    throw new LabError(`--points belongs to "npm run lab -- ${CRASH_EVERYWHERE}", not to "${command}".`);
+  }
   const system: SystemOptions = {
     directory: values.directory ?? '.concordat',
     portOffset: parsePortOffset(values['port-offset']),
     only: parseOnly(values.only),
   };
-  if (command === 'lab') return parseLab(rest, system);
+  if (command === 'lab') return parseLab(rest, values.points, system);
   if (rest.length > 0) throw new LabError(`"${command}" takes no further words, and there is "${rest.join(' ')}".`);
   if (command === 'stop') return { kind: 'stop', system };
   return { kind: 'start', detach: values.detach === true, fresh: values.fresh === true, system };
@@ -90,14 +105,26 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function parseLab(words: readonly string[], system: SystemOptions): Command {
+function parseLab(words: readonly string[], points: string | undefined, system: SystemOptions): Command {
   const [first, ...rest] = words;
   if (first === undefined) return { kind: 'help', text: HELP.lab };
+  if (points !== undefined && !words.some((word) => word === CRASH_EVERYWHERE || word === 'all')) {
+    throw new LabError(`--points belongs to "${CRASH_EVERYWHERE}", which "lab ${words.join(' ')}" does not run.`);
+  }
   if (first === 'list') return { kind: 'list' };
-  if (first !== 'restart') return { kind: 'scenarios', names: words, system };
+  if (first !== 'restart') return { kind: 'scenarios', names: words, points: parsePoints(points), system };
   if (rest.length === 0)
     throw new LabError('"restart" takes the names of parts that have died, such as coordinator-2.');
   return { kind: 'restart', names: rest, system };
+}
+
+function parsePoints(text: string | undefined): RegExp | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return new RegExp(text, 'u');
+  } catch (error) {
+    throw new LabError(`--points is "${text}", which is no regular expression.`, { cause: error });
+  }
 }
 
 const MAXIMUM_PORT_OFFSET = 50_000;

@@ -4,10 +4,19 @@ import { SystemClock, SystemRandom, UuidV7Generator } from '@concordat/foundatio
 import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
 import { describeAnswer, request, type Answer } from '../rest.js';
+import {
+  ballotAfterAbort,
+  repeatedPrepare,
+  strangeBallot,
+  strangeRuling,
+  unknownOld,
+  type WireMessage,
+} from './crash-everywhere-messages.js';
 import type { KafkaTap } from './kafka-tap.js';
 import { rule } from './operator.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
+const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 /** A transaction of the paths' own is aborted after this when a crash leaves it behind. */
 const TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 3_000;
@@ -55,11 +64,23 @@ const PATHS: readonly (readonly [RegExp, Path])[] = [
   [/^coordinator\.unknown-old\./, { provoke: inquireAboutSomethingOld }],
   [/^coordinator\.branches-decided\./, { provoke: repeatDecisionOfBranches }],
   [/^participant\.ruling\./, { provoke: (context) => ruleAgainst(context, context.victim), everyMs: 6_000 }],
-  [/^participant\.unknown-old\./, { provoke: answerUnknownOld }],
+  [/^(coordinator|participant)\.undecided\./, { provoke: inquireAboutUndecided }],
+  [/^participant\.unknown-old\./, { provoke: ({ tap, victim }) => order(tap, unknownOld(randomUUID(), victim)) }],
   [/^participant\.inquiry\./, { provoke: leaveOrphan, everyMs: 15_000 }],
-  [/^participant\.acceptor-(refusal|release)\./, { provoke: strangeBallot }],
+  [
+    /^participant\.acceptor-(lock|refusal)\./,
+    { provoke: ({ tap, victim }) => order(tap, strangeBallot(ids.next(), victim)) },
+  ],
+  [
+    /^participant\.acceptor-release\./,
+    { provoke: ({ tap, victim }) => order(tap, ballotAfterAbort(ids.next(), victim)) },
+  ],
+  [/^participant\.acceptor-look-up\./, { provoke: prepareAgain }],
   [/^participant\.ledger-look-up\./, { provoke: delegateSomethingOld, toFresh: true }],
-  [/^participant\.acceptor-decision\./, { provoke: strangeRuling }],
+  [
+    /^participant\.acceptor-decision\./,
+    { provoke: ({ tap, victim }) => order(tap, strangeRuling(ids.next(), victim)) },
+  ],
 ];
 
 export function pathTo(point: string): Path {
@@ -81,9 +102,7 @@ async function ruleAgainst({ lab }: PathContext, bank: string): Promise<void> {
   const branchId = randomUUID();
   await prepareEmptyBranch(lab, bank, transactionId, branchId);
   const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}`;
-  const vote = { participant: bank, branchId, vote: 'yes' };
-  const enlisted = await request('POST', `${url}/branches`, vote, {}, REQUEST_TIMEOUT_MS);
-  if (enlisted.status !== 201) throw unexpected('the enlistment', enlisted);
+  await enlist(lab, transactionId, { participant: bank, branchId, vote: 'yes' });
   lab.pause(bank);
   try {
     const committed = await request('POST', `${url}/commit?wait=decided`, undefined, {}, REQUEST_TIMEOUT_MS);
@@ -121,19 +140,23 @@ async function inquireAboutSomethingOld({ tap, lab }: PathContext): Promise<void
   await inquire(tap, lab, randomUUID());
 }
 
-async function inquire(tap: KafkaTap, lab: ScenarioLab, transactionId: string): Promise<void> {
+/** A branch of a transaction in three phases asks before anything is decided: it is to leave that to the leader. */
+async function inquireAboutUndecided({ tap, lab, victim }: PathContext): Promise<void> {
+  const participant = BANKS.find((bank) => bank === victim) ?? BANKS[0];
+  const transactionId = await begin(lab, '3pc');
   const branchId = randomUUID();
-  const gid = gidOf(lab, transactionId, branchId);
-  await send(tap, tap.wire.replies, { type: 'inquiry', transactionId, branchId, participant: 'bank-a', gid });
+  await enlist(lab, transactionId, { participant, branchId, vote: 'read-only' });
+  await inquire(tap, lab, transactionId, { branchId, participant });
 }
 
-async function answerUnknownOld({ tap, victim }: PathContext): Promise<void> {
-  await send(tap, tap.wire.decide(victim), {
-    type: 'unknown-old',
-    transactionId: randomUUID(),
-    branchId: randomUUID(),
-    participant: victim,
-  });
+async function inquire(
+  tap: KafkaTap,
+  lab: ScenarioLab,
+  transactionId: string,
+  branch: ShownBranch = { branchId: randomUUID(), participant: BANKS[0] },
+): Promise<void> {
+  const gid = gidOf(lab, transactionId, branch.branchId);
+  await send(tap, tap.wire.replies, { type: 'inquiry', transactionId, ...branch, gid });
 }
 
 /** A prepared branch of a transaction that never was: found by the sweeper, and rolled back on the answer. */
@@ -162,18 +185,6 @@ async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<
   });
 }
 
-/** A ruling about a branch that never was: it ends as aborted, with a tombstone. */
-async function strangeRuling({ tap, victim }: PathContext): Promise<void> {
-  await send(tap, tap.wire.decide(victim), {
-    type: 'ruling',
-    transactionId: ids.next(),
-    branchId: randomUUID(),
-    participant: victim,
-    ruling: 'abort',
-    attempt: 0,
-  });
-}
-
 /** A branch tells once more what the branches of an old transaction decided. */
 async function repeatDecisionOfBranches({ lab, tap, threePhase }: PathContext): Promise<void> {
   const transactionId = threePhase();
@@ -191,36 +202,28 @@ async function repeatDecisionOfBranches({ lab, tap, threePhase }: PathContext): 
   });
 }
 
-/** A ballot finds a branch that has never voted: it aborts by itself, and says so when it is asked again. */
-async function strangeBallot({ tap, victim }: PathContext): Promise<void> {
-  const transactionId = ids.next();
-  const banks = ['bank-a', 'bank-b', 'bank-c'];
-  const acceptors = banks.map((participant) => ({ branchId: randomUUID(), participant }));
-  const branchId = acceptors.find(({ participant }) => participant === victim)?.branchId ?? randomUUID();
-  for (const round of [1, 2]) {
-    const asked = { type: 'promise', ballot: { round, proposer: 0 } };
-    await send(tap, tap.wire.decide(victim), {
-      type: 'ballot-request',
-      transactionId,
-      branchId,
-      participant: victim,
-      request: asked,
-      acceptors,
-    });
-  }
-}
-
 interface ShownBranch {
   readonly branchId: string;
   readonly participant: string;
 }
 
-async function begin(lab: ScenarioLab): Promise<string> {
+async function begin(lab: ScenarioLab, protocol: '2pc' | '3pc' = '2pc'): Promise<string> {
   const url = `${lab.url(await lab.leader())}/v1/transactions`;
-  const begun = await request('POST', url, { timeoutMs: TIMEOUT_MS }, {}, REQUEST_TIMEOUT_MS);
+  const begun = await request('POST', url, { protocol, timeoutMs: TIMEOUT_MS }, {}, REQUEST_TIMEOUT_MS);
   const { id } = begun.body;
   if (typeof id !== 'string') throw unexpected('the begin', begun);
   return id;
+}
+
+/** What a service of its own has prepared, or only read, joins the transaction. */
+async function enlist(
+  lab: ScenarioLab,
+  transactionId: string,
+  branch: ShownBranch & { readonly vote: 'yes' | 'read-only' },
+): Promise<void> {
+  const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}/branches`;
+  const enlisted = await request('POST', url, branch, {}, REQUEST_TIMEOUT_MS);
+  if (enlisted.status !== 201) throw unexpected('the enlistment', enlisted);
 }
 
 /** What a service of its own would prepare, without any work inside. */
@@ -248,7 +251,22 @@ function gidOf(lab: ScenarioLab, transactionId: string, branchId: string): strin
   return `concordat:${lab.state().clusterName}:${transactionId}:${branchId}`;
 }
 
-async function send(tap: KafkaTap, topic: string, message: Readonly<Record<string, unknown>>): Promise<void> {
+/** The leader asks a branch that never was once more for its vote. */
+async function prepareAgain({ lab, tap, victim }: PathContext): Promise<void> {
+  const { term } = await lab.cluster(await lab.leader());
+  await order(tap, repeatedPrepare(ids.next(), victim, term));
+}
+
+/** What coordinators tell and ask a participant. */
+async function order(tap: KafkaTap, messages: readonly WireMessage[]): Promise<void> {
+  for (const message of messages) {
+    const participant = String(message['participant']);
+    const topic = message['type'] === 'prepare' ? tap.wire.prepare(participant) : tap.wire.decide(participant);
+    await send(tap, topic, message);
+  }
+}
+
+async function send(tap: KafkaTap, topic: string, message: WireMessage): Promise<void> {
   const key = Buffer.from(String(message['transactionId'] ?? message['participant']));
   await tap.send(topic, [{ key, value: tap.wire.encode(message) }]);
 }

@@ -29,7 +29,7 @@ const RETENTION_MARGIN_MS = 50_000;
 export const crashEverywhere: Scenario = {
   name: 'crash-everywhere',
   title: 'kill -9 at every crash point of coordinators and banks, under all kinds of load',
-  run: async (lab) => {
+  run: async (lab, { points }) => {
     const startedAt = Date.now();
     const tap = await KafkaTap.open(lab.state());
     const threePhases = await offersThreePhases(lab);
@@ -37,7 +37,7 @@ export const crashEverywhere: Scenario = {
     try {
       lab.narration.action('add transactions of all other kinds to the load, and come by every crash point');
       traffic.start();
-      const visits = await visitAll(lab, tap, { startedAt, threePhases, traffic });
+      const visits = await visitAll(lab, tap, { startedAt, threePhases, traffic, points });
       report(lab, visits);
     } finally {
       await traffic.stop(ANSWERS_TIMEOUT_MS);
@@ -52,12 +52,15 @@ interface Run {
   readonly startedAt: number;
   readonly threePhases: boolean;
   readonly traffic: MixedTraffic;
+  /** only these are visited; undefined: all */
+  readonly points: RegExp | undefined;
 }
 
 /** The leader and one bank at a time, side by side: a majority of coordinators and two banks always live. */
 async function visitAll(lab: ScenarioLab, tap: KafkaTap, run: Run): Promise<readonly Visit[]> {
   const ofLeader = await pointsOf(lab, await lab.leader(), run);
   const ofBanks = await pointsOf(lab, BANKS[0], run);
+  if (ofLeader.length + ofBanks.length === 0) throw new LabError(`No crash point matches ${String(run.points)}.`);
   const visitor = new Visitor(lab, tap, run.traffic.threePhase, ofLeader.length + ofBanks.length);
   const leaders = async (): Promise<void> => {
     for (const point of ofLeader.filter((name) => !RETENTION.test(name))) await visitor.leader(point);
@@ -95,12 +98,12 @@ async function visitSilence(lab: ScenarioLab, visitor: Visitor, points: readonly
   await restart({});
 }
 
-/** Every crash point that a process knows and that can be passed on this system. */
-async function pointsOf(lab: ScenarioLab, name: string, { threePhases }: Run): Promise<string[]> {
+/** Every crash point that a process knows, that can be passed on this system, and that was asked for. */
+async function pointsOf(lab: ScenarioLab, name: string, { threePhases, points: chosen }: Run): Promise<string[]> {
   const answer = await request('GET', `${lab.url(name)}/debug/failpoints`);
   const known = answer.body['known'];
   if (!Array.isArray(known)) throw new LabError(`${name} did not list its failpoints: ${describeAnswer(answer)}.`);
-  const points = known.map(String);
+  const points = known.map(String).filter((point) => chosen === undefined || chosen.test(point));
   if (threePhases) return points;
   const left = points.filter((point) => THREE_PHASES.test(point));
   lab.narration.observation(`${left.length} points of ${name} cannot be passed: the coordinators refuse 3pc`);
@@ -123,6 +126,7 @@ async function visitRetention(
   points: readonly string[],
   startedAt: number,
 ): Promise<void> {
+  if (points.length === 0) return;
   const droppedBefore = startedAt + EXPIRED_MS;
   const { transfers } = lab.load; // in the order in which they were begun
   const allTold = (): boolean => {

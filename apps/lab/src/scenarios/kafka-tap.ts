@@ -104,7 +104,7 @@ export class KafkaTap {
   /** Reads what stands between two positions, topic by topic; the beginning is the oldest message where none is given. */
   async read(topics: readonly string[], from: Positions | undefined, to: Positions): Promise<TappedMessage[]> {
     const group = `concordat-lab-${randomUUID()}`;
-    const consumer = this.kafka.consumer({ groupId: group });
+    const consumer = this.kafka.consumer({ groupId: group, allowAutoTopicCreation: false });
     const found: TappedMessage[] = [];
     const missing = new Map([...to].filter(([key, end]) => end > (from?.get(key) ?? 0)));
     if (missing.size === 0) return found;

@@ -26,7 +26,7 @@ import { pauseLeader } from './pause-leader.js';
 import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
-import { isStandalone, type AnyScenario, type Scenario } from './scenario.js';
+import { isStandalone, type AnyScenario, type Scenario, type ScenarioOptions } from './scenario.js';
 import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
 import { twoClusters } from './two-clusters.js';
@@ -81,7 +81,11 @@ interface Result {
 }
 
 /** Runs scenarios on the running system, or on one started for them. True when every invariant held in all. */
-export async function runScenarios(names: readonly string[], options: SystemOptions): Promise<boolean> {
+export async function runScenarios(
+  names: readonly string[],
+  options: SystemOptions,
+  choice: ScenarioOptions,
+): Promise<boolean> {
   const scenarios = chosen(names);
   const { directory } = contextOf(options, () => undefined);
   const state = new SystemFile(directory).read();
@@ -93,7 +97,7 @@ export async function runScenarios(names: readonly string[], options: SystemOpti
   }
   const results: Result[] = [];
   try {
-    for (const scenario of scenarios) results.push(await runOne(scenario, options));
+    for (const scenario of scenarios) results.push(await runOne(scenario, options, choice));
   } finally {
     if (own) await stopSystem(options);
   }
@@ -103,12 +107,14 @@ export async function runScenarios(names: readonly string[], options: SystemOpti
 
 const holds = ({ checks }: Result): boolean => checks.every((check) => check.holds);
 
-async function runOne(scenario: AnyScenario, options: SystemOptions): Promise<Result> {
+async function runOne(scenario: AnyScenario, options: SystemOptions, choice: ScenarioOptions): Promise<Result> {
   const narration = new Narration();
   narration.heading(`${scenario.name}: ${scenario.title}`);
   const checks: Check[] = [];
   try {
-    const run = isStandalone(scenario) ? scenario.runAlone(narration) : runUnderLoad(scenario, options, narration);
+    const run = isStandalone(scenario)
+      ? scenario.runAlone(narration)
+      : runUnderLoad(scenario, labFor(options, narration), choice);
     checks.push(...(await run));
   } catch (error) {
     checks.push({ name: 'the scenario ran to its end', holds: false, detail: errorMessage(error) });
@@ -117,15 +123,15 @@ async function runOne(scenario: AnyScenario, options: SystemOptions): Promise<Re
   return { name: scenario.name, checks, tookMs: narration.elapsedMs };
 }
 
-function runUnderLoad(scenario: Scenario, options: SystemOptions, narration: Narration): Promise<Check[]> {
+function labFor(options: SystemOptions, narration: Narration): ScenarioLab {
   const context = contextOf(options, (text) => narration.say(text));
   const file = new SystemFile(context.directory);
   const load = new Load(() => lab.coordinators().map(({ name }) => lab.url(name)));
   const lab: ScenarioLab = new ScenarioLab(context, file, narration, load);
-  return faultAndTruth(scenario, lab);
+  return lab;
 }
 
-async function faultAndTruth(scenario: Scenario, lab: ScenarioLab): Promise<Check[]> {
+async function runUnderLoad(scenario: Scenario, lab: ScenarioLab, choice: ScenarioOptions): Promise<Check[]> {
   const { narration, load } = lab;
   await lab.restartDead(); // an earlier scenario or a person may have left something dead
   const opening = await lab.databases.balances();
@@ -135,7 +141,7 @@ async function faultAndTruth(scenario: Scenario, lab: ScenarioLab): Promise<Chec
   try {
     await lab.waitForCommits(20);
     narration.observation(`${load.committed} transfers committed`);
-    await scenario.run(lab);
+    await scenario.run(lab, choice);
   } catch (error) {
     broken.push({ name: 'the fault went as planned', holds: false, detail: errorMessage(error) });
     await lab.restartDead();
