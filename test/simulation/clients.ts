@@ -46,7 +46,7 @@ export function drawWorkload(random: SeededRandom, pace: Pace, calm: boolean): W
 }
 
 /** Nothing has happened: try at another node. */
-const NOTHING_HAPPENED = new Set(['NO_LEADER', 'OVERLOADED', 'HANDING_OVER', 'DISK_FULL', 'UNKNOWN_PARTICIPANT']);
+const NOTHING_HAPPENED = new Set(['LOG_UNAVAILABLE', 'OVERLOADED', 'UNKNOWN_PARTICIPANT']);
 /** What an interactive client may hear when its deadline has passed or its request was repeated. */
 const TOO_LATE = new Set(['TRANSACTION_DECIDED', 'TRANSACTION_CLOSED']);
 const ANSWER_TIMEOUTS_MS = [1_000, 3_000, 6_000];

@@ -27,10 +27,8 @@ const REFUSALS = new Set([
   'BRANCH_NOT_FOUND',
   'TRANSACTION_NOT_FOUND',
   'TRANSACTION_EXPIRED', // a leader of which the participant has not asked yet
-  'NO_LEADER',
+  'LOG_UNAVAILABLE',
   'OVERLOADED',
-  'HANDING_OVER',
-  'DISK_FULL',
   'OUTCOME_UNKNOWN',
 ]);
 const LOOKED_AT = 12;

@@ -186,7 +186,9 @@ class RollingUpdate {
       return transaction.cause?.participantCode ?? transaction.reason ?? transaction.outcome ?? 'open';
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      return ['NO_LEADER', 'OUTCOME_UNKNOWN', 'UNKNOWN_PARTICIPANT'].includes(error.code) ? 'no leader' : error.code;
+      return ['LOG_UNAVAILABLE', 'OUTCOME_UNKNOWN', 'UNKNOWN_PARTICIPANT'].includes(error.code)
+        ? 'no leader'
+        : error.code;
     }
   }
 

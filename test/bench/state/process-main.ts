@@ -134,7 +134,7 @@ async function open(count: number): Promise<Opened> {
 }
 
 function isLossOfLeadership(error: unknown): boolean {
-  return error instanceof CodedError && ['NO_LEADER', 'OUTCOME_UNKNOWN'].includes(error.code);
+  return error instanceof CodedError && ['LOG_UNAVAILABLE', 'OUTCOME_UNKNOWN'].includes(error.code);
 }
 
 async function grow(bytes: number): Promise<void> {

@@ -6,8 +6,8 @@ import {
   type LogRecord,
 } from '@concordat/commit-protocol';
 import {
-  AppendUnknownError,
-  NotLeadingError,
+  LogUnavailableError,
+  OutcomeUnknownError,
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
@@ -53,7 +53,7 @@ export class WatchedLog implements DecisionLog {
   }
 
   append(record: LogRecord): Promise<ApplyResult> {
-    if (!this.epoch) return Promise.reject(new NotLeadingError('this node does not lead'));
+    if (!this.epoch) return Promise.reject(new LogUnavailableError('no-leader', 'this node does not lead'));
     this.watcher.proposed(record);
     return new Promise((resolve, reject) => {
       this.pending.push({ record: copy(record), resolve, reject });
@@ -62,7 +62,9 @@ export class WatchedLog implements DecisionLog {
   }
 
   confirmLeadership(): Promise<void> {
-    return this.epoch ? Promise.resolve() : Promise.reject(new NotLeadingError('this node does not lead'));
+    return this.epoch
+      ? Promise.resolve()
+      : Promise.reject(new LogUnavailableError('no-leader', 'this node does not lead'));
   }
 
   readBarrier(): Promise<void> {
@@ -89,7 +91,7 @@ export class WatchedLog implements DecisionLog {
   /** Nobody leads. */
   follow(): void {
     this.epoch = undefined;
-    for (const { reject } of this.pending.splice(0)) reject(new AppendUnknownError('leadership was lost'));
+    for (const { reject } of this.pending.splice(0)) reject(new OutcomeUnknownError('leadership was lost'));
     this.tell();
   }
 

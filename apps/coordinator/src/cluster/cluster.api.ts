@@ -93,7 +93,7 @@ export interface MemberRequest {
 
 /**
  * What the node tells about itself and its group, and how the group is changed. Changes must be asked of the leader;
- * elsewhere they reject with `NoLeaderError`. Rejections are `CodedError`s with codes that a client may see.
+ * elsewhere they reject with `LogUnavailableError`. Rejections are `CodedError`s that a client may see.
  */
 export interface ClusterApi {
   view(): ClusterView;
@@ -113,15 +113,15 @@ export interface ClusterApi {
    *
    * @returns whether the node was added; false: it belonged to the group before
    * @throws MemberConflictError, MemberNotFoundError, MemberNotCaughtUpError (it stays a learner, and the same request
-   * goes on with it), MembershipChangingError, LastVoterError, NoLeaderError, DiskFullError, OutcomeUnknownError
+   * goes on with it), MembershipChangingError, LastVoterError, LogUnavailableError, OutcomeUnknownError
    */
   setMember(request: MemberRequest, waitMs: number): Promise<{ readonly added: boolean; readonly view: ClusterView }>;
-  /** @throws MemberNotFoundError, LastVoterError, MembershipChangingError, NoLeaderError, … as above */
+  /** @throws MemberNotFoundError, LastVoterError, MembershipChangingError, LogUnavailableError, … as above */
   removeMember(nodeId: number): Promise<ClusterView>;
   /**
    * Resolves when that node leads.
    *
-   * @throws NotAVoterError, TransferInProgressError, TransferFailedError, NoLeaderError
+   * @throws NotAVoterError, TransferInProgressError, TransferFailedError, LogUnavailableError
    */
   transferLeadership(nodeId: number): Promise<ClusterView>;
 }

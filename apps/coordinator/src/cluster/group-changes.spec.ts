@@ -235,7 +235,7 @@ describe('a change that contradicts the group', () => {
       follower.removeMember(1),
       follower.transferLeadership(1),
     ]) {
-      expect(await group.refusal(call)).toMatchObject({ code: 'NO_LEADER' });
+      expect(await group.refusal(call)).toMatchObject({ reason: 'no-leader' });
     }
   });
 
@@ -251,7 +251,7 @@ describe('a change that contradicts the group', () => {
   it('is refused when the disk is full', async () => {
     const group = await Group.of(1);
     group.storages.get(1)!.fillDisk('no room left');
-    const full = { code: 'DISK_FULL', retryable: true, message: expect.stringContaining('no room left') };
+    const full = { reason: 'disk-full', retryable: true, message: expect.stringContaining('no room left') };
     expect(await group.refusal(group.leader.setMember(request(4), WAIT_MS))).toMatchObject(full);
     expect(group.leader.lacks()).toEqual([{ what: 'disk', reason: expect.stringContaining('no room left') }]);
     group.storages.get(1)!.freeDisk();

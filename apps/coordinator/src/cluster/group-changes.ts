@@ -4,9 +4,6 @@ import {
   isMember,
   memberWithId,
   MembershipRefusedError,
-  NotLeaderError,
-  ProposalDroppedError,
-  ProposalUnknownError,
   TransferFailedError as RaftTransferFailedError,
   TransferRefusedError,
   type Configuration,
@@ -15,13 +12,8 @@ import {
   type MembershipOptions,
   type RaftNodeApi,
 } from '@concordat/raft';
-import {
-  DiskFullError,
-  HandingOverError,
-  NoLeaderError,
-  OutcomeUnknownError,
-  OverloadedError,
-} from '../transactions/errors.js';
+import { LogUnavailableError } from '../decision-log/decision-log.js';
+import { diskFullError, logError } from '../decision-log/raft-errors.js';
 import type { MemberRequest } from './cluster.api.js';
 import {
   LastVoterError,
@@ -84,13 +76,13 @@ export class GroupChanges {
   /** The configuration in force, if this node may change it. */
   private lead(): Configuration {
     const { leaderReady, configuration } = this.node.status();
-    if (!leaderReady) throw new NoLeaderError('this node does not lead the cluster');
+    if (!leaderReady) throw new LogUnavailableError('no-leader', 'this node does not lead the cluster');
     return configuration;
   }
 
   private async change(changes: readonly MembershipChange[], options?: MembershipOptions): Promise<void> {
     const { diskFullReason } = this.node.status();
-    if (diskFullReason !== undefined) throw diskFull(diskFullReason); // it would wait for room, and nobody knows how long
+    if (diskFullReason !== undefined) throw diskFullError(diskFullReason); // it would wait for room, and nobody knows how long
     try {
       await this.node.changeMembership(changes, options);
     } catch (error) {
@@ -147,10 +139,6 @@ function refuseConflict(
     throw notFound(replaces);
 }
 
-function diskFull(lack: string): DiskFullError {
-  return new DiskFullError(`the disk of the leader is full: ${lack}`);
-}
-
 function notFound(nodeId: number): MemberNotFoundError {
   return new MemberNotFoundError(`node ${nodeId} is no member of the group`);
 }
@@ -160,13 +148,7 @@ function isLagging(error: unknown): error is MembershipRefusedError {
 }
 
 function changeError(error: unknown): unknown {
-  if (error instanceof MembershipRefusedError) return refusedChange(error);
-  if (error instanceof ProposalUnknownError) {
-    return new OutcomeUnknownError('the leadership was lost on the way; the change may have happened', {
-      cause: error,
-    });
-  }
-  return commonError(error);
+  return error instanceof MembershipRefusedError ? refusedChange(error) : logError(error);
 }
 
 function refusedChange(cause: MembershipRefusedError): Error {
@@ -175,7 +157,7 @@ function refusedChange(cause: MembershipRefusedError): Error {
     case 'CHANGE_IN_PROGRESS':
       return new MembershipChangingError(message, { cause });
     case 'LEADER_NOT_READY':
-      return new NoLeaderError(message, { cause });
+      return new LogUnavailableError('no-leader', message, { cause });
     case 'LAST_VOTER':
       return new LastVoterError(message, { cause });
     case 'UNKNOWN_MEMBER':
@@ -194,26 +176,7 @@ function refusedChange(cause: MembershipRefusedError): Error {
 
 function transferError(error: unknown): unknown {
   if (error instanceof RaftTransferFailedError) return new TransferFailedError(error.message, { cause: error });
-  if (!(error instanceof TransferRefusedError)) return commonError(error);
+  if (!(error instanceof TransferRefusedError)) return logError(error);
   if (error.code === 'NOT_A_VOTER') return new NotAVoterError(error.message, { cause: error });
   return new TransferInProgressError(error.message, { cause: error });
-}
-
-/** Refusals of a node that does not lead, or takes no proposals now. */
-function commonError(error: unknown): unknown {
-  if (error instanceof NotLeaderError) return new NoLeaderError('this node lost the leadership', { cause: error });
-  if (!(error instanceof ProposalDroppedError)) return error;
-  switch (error.code) {
-    case 'STOPPED':
-      return new NoLeaderError('this node stops', { cause: error });
-    case 'DISK_FULL':
-      return diskFull(error.message);
-    case 'TRANSFERRING':
-      return new HandingOverError('the leader is handing over to another node', { cause: error });
-    case 'OVERLOADED':
-    case 'TOO_LARGE':
-      return new OverloadedError(error.message, { cause: error });
-    default:
-      return unreachable(error.code, 'reason');
-  }
 }

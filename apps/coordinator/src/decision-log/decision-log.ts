@@ -1,28 +1,28 @@
-import { CodedError } from '@concordat/foundation';
+import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 import type { ApplyResult, DecisionState, LeaderEpoch, LogRecord } from '@concordat/commit-protocol';
 
-/** This node does not lead: the record is not in the log and never will be. */
-export class NotLeadingError extends CodedError {
-  readonly code = 'NOT_LEADING';
-  readonly retryable = true;
-}
+/**
+ * Why the log takes nothing now.
+ *
+ * - `no-leader`: this node does not lead, or no leader is known or answers
+ * - `overloaded`: the log has too much under way
+ * - `disk-full`: the disk of the leader has no room
+ * - `handing-over`: the leader is handing over to another node
+ */
+export type LogUnavailableReason = 'no-leader' | 'overloaded' | 'disk-full' | 'handing-over';
 
-/** The log has too much under way: the record is not in the log and never will be. */
-export class LogOverloadedError extends CodedError {
-  readonly code = 'LOG_OVERLOADED';
+/** The log takes nothing now: nothing happened, and nothing will. `http/problems.ts` says what a client sees. */
+export class LogUnavailableError extends CodedError {
+  readonly code = 'LOG_UNAVAILABLE';
   readonly retryable = true;
-}
 
-/** The disk of the leader has no room: the record is not in the log and never will be. */
-export class LogFullError extends CodedError {
-  readonly code = 'LOG_FULL';
-  readonly retryable = true;
-}
-
-/** The leader is handing over to another node: the record is not in the log and never will be. */
-export class LogHandingOverError extends CodedError {
-  readonly code = 'LOG_HANDING_OVER';
-  readonly retryable = true;
+  constructor(
+    readonly reason: LogUnavailableReason,
+    message: string,
+    options?: CodedErrorOptions,
+  ) {
+    super(message, options);
+  }
 }
 
 /** No record of this size fits into the log: it is not in it, and repeating it is of no use. */
@@ -31,9 +31,9 @@ export class RecordTooLargeError extends CodedError {
   readonly retryable = false;
 }
 
-/** Leadership was lost on the way: the record is in the log or not, only a later read can tell. */
-export class AppendUnknownError extends CodedError {
-  readonly code = 'APPEND_UNKNOWN';
+/** Leadership was lost on the way: it happened or not, only a later read can tell. */
+export class OutcomeUnknownError extends CodedError {
+  readonly code = 'OUTCOME_UNKNOWN';
   readonly retryable = true;
 }
 
@@ -68,13 +68,13 @@ export interface DecisionLog {
   append(record: LogRecord): Promise<ApplyResult>;
   /**
    * For whoever may act only while this node leads: afterwards it is known to, and `state` holds everything that was
-   * committed when the call began. Rejects with NotLeadingError.
+   * committed when the call began. Rejects with LogUnavailableError.
    */
   confirmLeadership(): Promise<void>;
   /**
    * For readers, on any node of the group: afterwards `state` holds everything that was committed anywhere when the
-   * call began (thesis, 6.4). Rejects with NotLeadingError when no leader is known or it changes on the way; an
-   * answer may also stay away for good, as long as messages get lost.
+   * call began (thesis, 6.4). Rejects with LogUnavailableError when no leader is known or it changes on the
+   * way; an answer may also stay away for good, as long as messages get lost.
    */
   readBarrier(): Promise<void>;
   /** The function returned ends it. */

@@ -138,7 +138,7 @@ describe('RaftDecisionLog', () => {
 
   it('neither appends nor confirms when it does not lead', async () => {
     const log = new RaftDecisionLog(new CompressedEndedTransactions());
-    const notLeading = { code: 'NOT_LEADING', retryable: true };
+    const notLeading = { reason: 'no-leader', retryable: true };
     await expect(log.append({ type: 'expire', before: 1 })).rejects.toMatchObject(notLeading);
     await expect(log.confirmLeadership()).rejects.toMatchObject(notLeading);
     const fixture = await started();
@@ -154,7 +154,7 @@ describe('RaftDecisionLog', () => {
     const caught = fate.catch((error: unknown) => error);
     await new Promise<void>((resolve) => setImmediate(resolve)); // it is on its way to the disk
     await fixture.end(fixture.node.stop());
-    expect(await fixture.end(caught)).toMatchObject({ code: 'APPEND_UNKNOWN' });
+    expect(await fixture.end(caught)).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
   });
 
   it('says of what can never be appended that it is too large', async () => {

@@ -1,27 +1,15 @@
-import { CodedError, invariant, unreachable } from '@concordat/foundation';
+import { CodedError, invariant } from '@concordat/foundation';
 import { DecisionState, type ApplyResult, type LeaderEpoch, type LogRecord } from '@concordat/commit-protocol';
+import type { RaftNodeApi, RaftStatus, SnapshotPieces, StateMachine } from '@concordat/raft';
 import {
-  NotLeaderError,
-  ProposalDroppedError,
-  ProposalUnknownError,
-  type RaftNodeApi,
-  type RaftStatus,
-  type SnapshotPieces,
-  type StateMachine,
-} from '@concordat/raft';
-import {
-  AppendUnknownError,
-  LogFullError,
-  LogHandingOverError,
-  LogOverloadedError,
-  NotLeadingError,
-  RecordTooLargeError,
+  LogUnavailableError,
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
   type LeadershipListener,
 } from './decision-log.js';
 import type { CompressedEndedTransactions } from './ended-archive.js';
+import { logError } from './raft-errors.js';
 import { decodeRecord, encodeRecord } from './record-codec.js';
 import { decodeSnapshot, encodeSnapshot } from './snapshot-codec.js';
 
@@ -70,34 +58,34 @@ export class RaftDecisionLog implements DecisionLog {
   }
 
   async append(record: LogRecord): Promise<ApplyResult> {
-    if (!this.node || !this.current.epoch) throw new NotLeadingError('this node does not lead');
+    if (!this.node || !this.current.epoch) throw new LogUnavailableError('no-leader', 'this node does not lead');
     const command = encodeRecord(record);
     this.proposed.set(command, record);
     try {
       const { result } = await this.node.propose(command);
       return result;
     } catch (error) {
-      throw appendError(error);
+      throw logError(error);
     }
   }
 
   async confirmLeadership(): Promise<void> {
-    if (!this.node || !this.current.epoch) throw new NotLeadingError('this node does not lead');
+    if (!this.node || !this.current.epoch) throw new LogUnavailableError('no-leader', 'this node does not lead');
     try {
       await this.node.confirmLeadership();
     } catch (cause) {
-      throw new NotLeadingError('this node could not confirm that it leads', { cause });
+      throw new LogUnavailableError('no-leader', 'this node could not confirm that it leads', { cause });
     }
   }
 
   async readBarrier(): Promise<void> {
-    if (!this.node) throw new NotLeadingError('this node has not started yet');
+    if (!this.node) throw new LogUnavailableError('no-leader', 'this node has not started yet');
     try {
       const index = await this.node.readIndex();
       invariant(index <= this.lastApplied, 'a read is confirmed only when its index is applied');
     } catch (error) {
       if (!(error instanceof CodedError)) throw error;
-      throw new NotLeadingError('no leader answered', { cause: error });
+      throw new LogUnavailableError('no-leader', 'no leader answered', { cause: error });
     }
   }
 
@@ -154,30 +142,5 @@ export class RaftDecisionLog implements DecisionLog {
 
   private tell(replacedThrough?: number): void {
     for (const listener of this.leadershipListeners) listener(this.current, replacedThrough);
-  }
-}
-
-function appendError(error: unknown): CodedError {
-  if (error instanceof NotLeaderError) return new NotLeadingError('this node does not lead', { cause: error });
-  if (error instanceof ProposalDroppedError) return droppedError(error);
-  if (error instanceof ProposalUnknownError) return new AppendUnknownError(error.message, { cause: error });
-  if (error instanceof CodedError) return error;
-  throw error;
-}
-
-function droppedError(cause: ProposalDroppedError): CodedError {
-  switch (cause.code) {
-    case 'STOPPED':
-      return new NotLeadingError('this node stops', { cause });
-    case 'TOO_LARGE':
-      return new RecordTooLargeError(cause.message, { cause });
-    case 'TRANSFERRING':
-      return new LogHandingOverError(cause.message, { cause });
-    case 'DISK_FULL':
-      return new LogFullError(cause.message, { cause });
-    case 'OVERLOADED':
-      return new LogOverloadedError(cause.message, { cause });
-    default:
-      return unreachable(cause.code, 'reason');
   }
 }

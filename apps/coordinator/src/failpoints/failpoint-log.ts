@@ -1,7 +1,7 @@
 import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
 import type { ApplyResult, DecisionState, LogRecord } from '@concordat/commit-protocol';
 import {
-  NotLeadingError,
+  LogUnavailableError,
   type AppliedRecord,
   type DecisionLog,
   type Leadership,
@@ -58,7 +58,9 @@ class FailpointLog implements DecisionLog {
     const held = this.failpoints.hit(recordFailpoint(record, 'before-append'));
     if (held) {
       await held;
-      if (this.term !== term) throw new NotLeadingError('the leadership in which this was to be proposed has ended');
+      if (this.term !== term) {
+        throw new LogUnavailableError('no-leader', 'the leadership in which this was to be proposed has ended');
+      }
     }
     const result = await this.log.append(record);
     if (this.held) await new Promise<void>((resolve) => this.untold.push(resolve));

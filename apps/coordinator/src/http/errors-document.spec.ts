@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ABORT_REASONS } from '@concordat/commit-protocol';
 import * as transactionErrors from '../transactions/errors.js';
 import { renderErrorsDocument } from './errors-document.js';
-import { ABORT_REASON_ADVICE, isProblemCode } from './problems.js';
+import { ABORT_REASON_ADVICE, LOG_UNAVAILABLE, problemOf } from './problems.js';
 
 const FILE = fileURLToPath(new URL('../../../../docs/errors.md', import.meta.url));
 
@@ -16,8 +16,13 @@ describe('docs/errors.md', () => {
   });
 
   it('knows every error of the transactions', () => {
-    const codes = Object.values(transactionErrors).map((ErrorClass) => new ErrorClass('').code);
-    expect(codes.filter((code) => !isProblemCode(code))).toEqual([]);
+    const { LogUnavailableError, ...others } = transactionErrors;
+    const reasons = Object.keys(LOG_UNAVAILABLE) as (keyof typeof LOG_UNAVAILABLE)[];
+    const failures = [
+      ...Object.values(others).map((ErrorClass) => new ErrorClass('')),
+      ...reasons.map((reason) => new LogUnavailableError(reason, '')),
+    ];
+    expect(failures.filter((failure) => problemOf(failure, '/').code === 'INTERNAL')).toEqual([]);
   });
 
   it('knows every reason of an abort', () => {

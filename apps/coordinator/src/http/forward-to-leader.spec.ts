@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { NoLeaderError } from '../transactions/errors.js';
+import { LogUnavailableError } from '../transactions/errors.js';
 import { FORWARDED_BY_HEADER, MAXIMUM_FORWARDED_BYTES } from './forward-to-leader.js';
 import { aborted, committed, ID } from './testing/fake-engine.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
@@ -150,7 +150,7 @@ describe('a follower', () => {
     expect((await execute()).json()).toMatchObject({ status: 409, code: 'TRANSACTION_ABORTED' });
     leader.transactions.settlement = { settled: false, transaction: committed };
     expect((await execute()).headers['location']).toBe(`/v1/transactions/${ID}`);
-    leader.transactions.failure = new NoLeaderError('just now');
+    leader.transactions.failure = new LogUnavailableError('no-leader', 'just now');
     const answer = await execute();
     expect(answer.statusCode).toBe(503);
     expect(answer.headers['retry-after']).toBe('1');

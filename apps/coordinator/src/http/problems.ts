@@ -1,5 +1,7 @@
 import type { AbortReason } from '@concordat/commit-protocol';
 import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+import type { LogUnavailableReason } from '../decision-log/decision-log.js';
+import { LogUnavailableError, RecordTooLargeError } from '../transactions/errors.js';
 
 export interface ProblemDefinition {
   readonly status: number;
@@ -383,15 +385,28 @@ export function makeProblem(
   return { ...extensions, type, title, status, code, detail, instance };
 }
 
+/** What a client sees when the decision log takes nothing. */
+export const LOG_UNAVAILABLE = {
+  'no-leader': 'NO_LEADER',
+  overloaded: 'OVERLOADED',
+  'disk-full': 'DISK_FULL',
+  'handing-over': 'HANDING_OVER',
+} as const satisfies Record<LogUnavailableReason, ProblemCode>;
+
+function codeOf(error: CodedError): ProblemCode | undefined {
+  if (error instanceof LogUnavailableError) return LOG_UNAVAILABLE[error.reason];
+  if (error instanceof RecordTooLargeError) return 'PAYLOAD_TOO_LARGE';
+  return isProblemCode(error.code) ? error.code : undefined;
+}
+
 /** The problem of anything that was thrown; what is not meant for clients becomes `INTERNAL` without its message. */
 export function problemOf(error: unknown, instance: string): Problem {
   if (error instanceof RequestRefusedError) {
     const extensions = error.errors.length > 0 ? { ...error.details, errors: error.errors } : error.details;
     return makeProblem(error.code, error.message, instance, extensions);
   }
-  if (error instanceof CodedError && isProblemCode(error.code)) {
-    return makeProblem(error.code, error.message, instance, error.details);
-  }
+  const code = error instanceof CodedError ? codeOf(error) : undefined;
+  if (error instanceof CodedError && code) return makeProblem(code, error.message, instance, error.details);
   return frameworkProblem(error, instance) ?? makeProblem('INTERNAL', 'something failed inside the node', instance);
 }
 

@@ -1,12 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   BranchConflictError,
-  DiskFullError,
-  HandingOverError,
   IdempotencyKeyReusedError,
-  NoLeaderError,
+  LogUnavailableError,
   OutcomeUnknownError,
   OverloadedError,
+  RecordTooLargeError,
   TransactionClosedError,
   TransactionDecidedError,
   TransactionExpiredError,
@@ -228,9 +227,6 @@ describe('transactions', () => {
     [IdempotencyKeyReusedError, 422, undefined],
     [UnknownParticipantError, 400, undefined],
     [UnknownOperationError, 400, undefined],
-    [NoLeaderError, 503, '1'],
-    [DiskFullError, 503, '5'],
-    [HandingOverError, 503, '1'],
     [OverloadedError, 503, '1'],
     [OutcomeUnknownError, 503, '1'],
   ])('answers %p as a problem', async (FailureClass, status, retryAfter) => {
@@ -239,6 +235,19 @@ describe('transactions', () => {
     const answer = await post(`/v1/transactions/${ID}/branches`, transfer.branches[0]);
     expect(answer.statusCode).toBe(status);
     expect(answer.json()).toMatchObject({ status, code: failure.code, detail: failure.message });
+    expect(answer.headers['retry-after']).toBe(retryAfter);
+  });
+
+  it.each([
+    [new LogUnavailableError('no-leader', 'a sentence'), 503, 'NO_LEADER', '1'],
+    [new LogUnavailableError('overloaded', 'a sentence'), 503, 'OVERLOADED', '1'],
+    [new LogUnavailableError('disk-full', 'a sentence'), 503, 'DISK_FULL', '5'],
+    [new LogUnavailableError('handing-over', 'a sentence'), 503, 'HANDING_OVER', '1'],
+    [new RecordTooLargeError('a sentence'), 413, 'PAYLOAD_TOO_LARGE', undefined],
+  ])('answers a failure of the log as a problem: %p', async (failure, status, code, retryAfter) => {
+    node.transactions.failure = failure;
+    const answer = await post(`/v1/transactions/${ID}/branches`, transfer.branches[0]);
+    expect(answer.json()).toMatchObject({ status, code, detail: 'a sentence' });
     expect(answer.headers['retry-after']).toBe(retryAfter);
   });
 

@@ -1,5 +1,7 @@
 import { CodedError } from '@concordat/foundation';
 
+export { LogUnavailableError, OutcomeUnknownError, RecordTooLargeError } from '../decision-log/decision-log.js';
+
 /** No transaction has this id. */
 export class TransactionNotFoundError extends CodedError {
   readonly code = 'TRANSACTION_NOT_FOUND';
@@ -84,32 +86,8 @@ export class UnknownOperationError extends CodedError {
   readonly retryable = false;
 }
 
-/** This node does not lead, or the group has no leader: nothing happened. */
-export class NoLeaderError extends CodedError {
-  readonly code = 'NO_LEADER';
-  readonly retryable = true;
-}
-
 /** A bounded queue is full: nothing happened. */
 export class OverloadedError extends CodedError {
   readonly code = 'OVERLOADED';
-  readonly retryable = true;
-}
-
-/** The leader's disk has no room for the log: nothing happened. */
-export class DiskFullError extends CodedError {
-  readonly code = 'DISK_FULL';
-  readonly retryable = true;
-}
-
-/** The leader is handing over to another node: nothing happened. */
-export class HandingOverError extends CodedError {
-  readonly code = 'HANDING_OVER';
-  readonly retryable = true;
-}
-
-/** Leadership was lost while the request was under way: it may have happened or not. */
-export class OutcomeUnknownError extends CodedError {
-  readonly code = 'OUTCOME_UNKNOWN';
   readonly retryable = true;
 }

@@ -154,10 +154,10 @@ describe('enlist', () => {
     expect(await harness.manager.enlist(id, prepared)).toMatchObject({ created: true });
   });
 
-  it('says PAYLOAD_TOO_LARGE, not to repeat it, of a record that the log can never take', async () => {
+  it('says RECORD_TOO_LARGE, not to repeat it, of a record that the log can never take', async () => {
     const harness = new Harness();
     harness.log.tooSmall = true;
-    const tooLarge = { code: 'PAYLOAD_TOO_LARGE', retryable: false };
+    const tooLarge = { code: 'RECORD_TOO_LARGE', retryable: false };
     await expect(harness.begin()).rejects.toMatchObject(tooLarge);
     await expect(harness.execute()).rejects.toMatchObject(tooLarge);
     harness.log.tooSmall = false;

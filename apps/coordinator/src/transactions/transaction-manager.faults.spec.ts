@@ -42,12 +42,12 @@ describe('proposals that the log does not take', () => {
     await expect(harness.begin()).rejects.toMatchObject({ code: 'OVERLOADED' });
   });
 
-  it('says OVERLOADED when the log has no room for a Begin, and keeps nothing of it', async () => {
+  it('says that the log is overloaded when the log has no room for a Begin, and keeps nothing of it', async () => {
     const harness = new Harness();
     harness.log.overloaded = true;
-    await expect(harness.execute()).rejects.toMatchObject({ code: 'OVERLOADED' });
-    await expect(harness.begin()).rejects.toMatchObject({ code: 'OVERLOADED' });
-    await expect(harness.execute(transfer(key('k')))).rejects.toMatchObject({ code: 'OVERLOADED' });
+    await expect(harness.execute()).rejects.toMatchObject({ reason: 'overloaded' });
+    await expect(harness.begin()).rejects.toMatchObject({ reason: 'overloaded' });
+    await expect(harness.execute(transfer(key('k')))).rejects.toMatchObject({ reason: 'overloaded' });
     harness.log.overloaded = false;
     harness.bus.forget();
     await harness.pass(120_000);
@@ -130,7 +130,7 @@ describe('proposals that the log does not take', () => {
     harness.log.lead();
     goOn();
     await harness.settle();
-    expect(answer.error).toMatchObject({ code: 'NO_LEADER' });
+    expect(answer.error).toMatchObject({ reason: 'no-leader' });
     expect(harness.log.state.openCount).toBe(0); // the session of the new leadership would not drive it
   });
 });

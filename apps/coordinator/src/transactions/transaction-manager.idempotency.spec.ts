@@ -122,7 +122,7 @@ describe('idempotency keys', () => {
     const [begun] = harness.log.proposed;
     harness.log.refuseNext();
     await harness.settle();
-    expect(first.error).toMatchObject({ code: 'OVERLOADED' });
+    expect(first.error).toMatchObject({ reason: 'overloaded' });
     expect(repeat.isSettled).toBe(false);
     expect(harness.log.proposed).toHaveLength(1); // of the two that waited, one goes on and the other waits for it
     expect(harness.log.proposed[0]).not.toMatchObject({

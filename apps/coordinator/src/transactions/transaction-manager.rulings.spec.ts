@@ -246,7 +246,7 @@ describe('rulings', () => {
     });
     harness.log.follow();
     await expect(harness.manager.resolve(harness.newId(), ruling('abort'))).rejects.toMatchObject({
-      code: 'NO_LEADER',
+      reason: 'no-leader',
     });
   });
 });

@@ -10,7 +10,7 @@ import {
 } from '@concordat/commit-protocol';
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
-import { NoLeaderError, OutcomeUnknownError, OverloadedError } from './errors.js';
+import { LogUnavailableError, OutcomeUnknownError, OverloadedError } from './errors.js';
 import { EventHistory } from './queries/event-history.js';
 import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
@@ -19,8 +19,7 @@ import { ALONE, type GroupClocks } from './clocks/group-clocks.js';
 import { countHazards } from './queries/in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leadership/leader-session.js';
 import { LogClock } from './clocks/log-clock.js';
-import { logged } from './requests/logged.js';
-import { OncePerKey } from './requests/once-per-key.js';
+import { logged, OncePerKey } from './requests/once-per-key.js';
 import { RequestRecords } from './requests/request-records.js';
 import { branchConflict, claimedBranch, refuseClosed, repeatedBranch } from './requests/request-refusals.js';
 import { Retention } from './leadership/retention.js';
@@ -229,7 +228,7 @@ export class TransactionManager implements TransactionsApi {
 
   async resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution> {
     this.leading();
-    await this.confirm();
+    await this.dependencies.log.confirmLeadership();
     return this.oncePerKey.run(request.idempotency, {
       repeat: (earlier) => ({ ruling: claimedRuling(earlier, request), transaction: this.queries.view(earlier) }),
       first: (session) => this.resolveNow(session, transactionId, request),
@@ -347,26 +346,19 @@ export class TransactionManager implements TransactionsApi {
   private leading(): LeaderSession {
     if (this.session) return this.session;
     const unborn = this.dependencies.log.leadership().epoch && this.dependencies.log.state.bornAt === undefined;
-    throw new NoLeaderError(
+    throw new LogUnavailableError(
+      'no-leader',
       unborn
         ? 'the group is new, and its birth is not in the log yet; ask again'
         : 'this node does not lead the cluster',
     );
   }
 
-  private async confirm(): Promise<void> {
-    try {
-      await this.dependencies.log.confirmLeadership();
-    } catch (cause) {
-      throw new NoLeaderError('this node lost the leadership', { cause });
-    }
-  }
-
   /** The transaction; that there is none, only a confirmed leader can say. */
   private async require(transactionId: TransactionId): Promise<TransactionState> {
     const known = this.lookUp(transactionId);
     if (known) return known;
-    await this.confirm();
+    await this.dependencies.log.confirmLeadership();
     const found = this.lookUp(transactionId);
     if (!found) throw this.queries.missing(transactionId);
     return found;

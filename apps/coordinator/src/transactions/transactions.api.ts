@@ -222,10 +222,10 @@ export type EventFilter = (logIndex: number, transactionId: TransactionId) => bo
 
 /**
  * What the coordinator offers to its REST interface. Calls that change something must be made on the leader; elsewhere
- * they reject with `NoLeaderError` (code `NO_LEADER`), and nothing has happened. Any node answers questions from what
- * it has applied; a linearizable answer rejects with `NoLeaderError` when no leader can be asked.
+ * they reject with `LogUnavailableError`, and nothing has happened. Any node answers questions from what it has applied;
+ * a linearizable answer rejects with `LogUnavailableError` when no leader can be asked.
  *
- * Rejections are `CodedError`s of `errors.ts`; their `code` is what a client sees.
+ * Rejections are `CodedError`s of `errors.ts`; `http/problems.ts` says what a client sees of them.
  */
 export interface TransactionsApi {
   begin(request: BeginRequest): Promise<TransactionView>;

@@ -27,7 +27,7 @@ describe('the birth of the group', () => {
     harness.inquire(harness.newId());
     await harness.pass(1_000);
     expect(harness.bus.sent).toEqual([]);
-    await expect(harness.manager.execute(transfer(), DECIDED)).rejects.toMatchObject({ code: 'NO_LEADER' });
+    await expect(harness.manager.execute(transfer(), DECIDED)).rejects.toMatchObject({ reason: 'no-leader' });
     harness.log.release();
     await harness.settle();
     harness.inquire(harness.newId());

@@ -50,7 +50,7 @@ describe('what the simulation of the whole system found in a leadership', () => 
     harness.log.refuseNext();
     harness.log.refuseNext();
     await harness.settle();
-    expect(answer.error?.code).toBe('OVERLOADED');
+    expect(answer.error).toMatchObject({ reason: 'overloaded' });
     harness.bus.forget();
     await harness.pass(60_000);
     expect(harness.log.proposed).toEqual([]);

@@ -30,9 +30,8 @@ import {
 } from '@concordat/commit-protocol';
 import { decideTopic, prepareTopic, type MessageBus, type OutgoingMessage } from '@concordat/messaging';
 import {
-  AppendUnknownError,
-  LogHandingOverError,
-  NotLeadingError,
+  LogUnavailableError,
+  OutcomeUnknownError,
   type AppliedRecord,
   type DecisionLog,
 } from '../../decision-log/decision-log.js';
@@ -498,19 +497,22 @@ export class LeaderSession {
       // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.
       if (refusal === 'UNKNOWN_TRANSACTION' && entry) this.handle(entry, { type: 'proposal-failed' });
     } catch (error) {
-      if (this.closed || error instanceof NotLeadingError || error instanceof AppendUnknownError) return;
+      const reason = error instanceof LogUnavailableError ? error.reason : undefined;
+      if (this.closed || reason === 'no-leader' || error instanceof OutcomeUnknownError) return;
       const { logger } = this.dependencies;
       const sentence = `the log did not take a ${record.type} record: ${errorMessage(error)}`;
-      if (error instanceof LogHandingOverError) logger.debug(sentence);
+      if (reason === 'handing-over') logger.debug(sentence);
       else logger.warn(sentence);
       if (entry) this.handle(entry, { type: 'proposal-failed' });
       else if (record.type === 'branches-done') this.done.addAgain(record.items);
     }
   }
 
-  /** @throws NotLeadingError also when the session was closed, although a later one of this node may lead by now */
+  /** @throws LogUnavailableError also when the session was closed, although a later one of this node may lead by now */
   private async propose(record: LogRecord): Promise<ApplyResult> {
-    if (this.closed) throw new NotLeadingError('the leadership in which this was to be proposed has ended');
+    if (this.closed) {
+      throw new LogUnavailableError('no-leader', 'the leadership in which this was to be proposed has ended');
+    }
     return this.dependencies.log.append(record);
   }
 

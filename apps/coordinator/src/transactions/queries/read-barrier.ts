@@ -1,6 +1,5 @@
 import type { Clock, Timer } from '@concordat/foundation';
-import { NotLeadingError, type DecisionLog } from '../../decision-log/decision-log.js';
-import { NoLeaderError } from '../errors.js';
+import { LogUnavailableError, type DecisionLog } from '../../decision-log/decision-log.js';
 
 /** So long a read waits for a leader to be known and to answer: several elections, in milliseconds. */
 const PATIENCE_MS = 4_000;
@@ -20,7 +19,7 @@ export class ReadBarrier {
   /**
    * Afterwards the state holds everything that was committed when the call began.
    *
-   * @throws NoLeaderError when no leader answered in time
+   * @throws LogUnavailableError when no leader answered in time
    */
   pass(): Promise<void> {
     const { log, clock } = this;
@@ -37,7 +36,7 @@ export class ReadBarrier {
         how();
       };
       const refused = (error: Error): void => {
-        if (!(error instanceof NotLeadingError)) return end(() => reject(error));
+        if (!(error instanceof LogUnavailableError)) return end(() => reject(error));
         asking = false;
         if (!ended) retry = clock.setTimer(RETRY_MS, ask);
       };
@@ -48,7 +47,9 @@ export class ReadBarrier {
         log.readBarrier().then(() => end(resolve), refused);
       };
       const patience = clock.setTimer(PATIENCE_MS, () => {
-        end(() => reject(new NoLeaderError('no leader answered in time; an election may be under way')));
+        end(() =>
+          reject(new LogUnavailableError('no-leader', 'no leader answered in time; an election may be under way')),
+        );
       });
       const detach = log.onLeadership(ask);
       ask();

@@ -130,7 +130,7 @@ describe('a question while the leader changes', () => {
   });
 
   it.each(['get', 'list', 'inDoubt'] as const)(
-    '%s says NO_LEADER when none answers, and leaves nothing behind',
+    '%s says that there is no leader when none answers, and leaves nothing behind',
     async (call) => {
       const harness = new Harness({ leading: false });
       const { manager } = harness;
@@ -144,7 +144,7 @@ describe('a question while the leader changes', () => {
       harness.log.followLeader(2);
       answers.push(harness.watch<unknown>(calls[call]())); // known, and it never answers
       await harness.pass(LONG_MS);
-      for (const { error } of answers) expect(error).toMatchObject({ code: 'NO_LEADER', retryable: true });
+      for (const { error } of answers) expect(error).toMatchObject({ reason: 'no-leader', retryable: true });
       expect(harness.clock.nextDueAt()).toBeUndefined();
     },
   );

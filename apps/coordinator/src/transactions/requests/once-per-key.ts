@@ -1,8 +1,8 @@
-import type { DecisionState, TransactionState } from '@concordat/commit-protocol';
+import type { ApplyResult, DecisionState, TransactionState } from '@concordat/commit-protocol';
+import { CodedError } from '@concordat/foundation';
 import type { ClaimInFlight } from '../leadership/claims-in-flight.js';
 import type { LeaderSession } from '../leadership/leader-session.js';
 import type { Idempotency } from '../transactions.api.js';
-import { RepeatedWhileLoggingError } from './logged.js';
 import { keyReused } from './request-refusals.js';
 
 /** The two ways in which a request is answered. */
@@ -28,7 +28,7 @@ export class OncePerKey {
 
   /**
    * @param idempotency undefined: every request is the first
-   * @throws IdempotencyKeyReusedError when the key came with another body, NoLeaderError when this node does not
+   * @throws IdempotencyKeyReusedError when the key came with another body, LogUnavailableError when this node does not
    * lead, and whatever `repeat` and `first` throw
    */
   async run<Answer>(idempotency: Idempotency | undefined, { repeat, first }: KeyedRequest<Answer>): Promise<Answer> {
@@ -59,4 +59,24 @@ export class OncePerKey {
     if (found && found.claim.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
     return found?.transaction;
   }
+}
+
+/** The log has this key or id already: another request was faster, and this one starts again. */
+class RepeatedWhileLoggingError extends CodedError {
+  readonly code = 'REPEATED';
+  readonly retryable = true;
+}
+
+/**
+ * What the log made of a proposal of `first`.
+ *
+ * @throws an error that `run` catches, when the log refused the proposal because another request was faster
+ */
+export async function logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
+  const result = await proposal;
+  const { refusal } = result;
+  if (refusal === 'KEY_IN_USE' || refusal === 'TRANSACTION_EXISTS') {
+    throw new RepeatedWhileLoggingError(`another request was faster: ${refusal}`);
+  }
+  return result;
 }

@@ -6,11 +6,8 @@ import {
   type LogRecord,
 } from '@concordat/commit-protocol';
 import {
-  AppendUnknownError,
-  LogFullError,
-  LogHandingOverError,
-  LogOverloadedError,
-  NotLeadingError,
+  LogUnavailableError,
+  OutcomeUnknownError,
   RecordTooLargeError,
   type AppliedRecord,
   type DecisionLog,
@@ -82,10 +79,10 @@ export class ControlledLog implements DecisionLog {
   }
 
   append(record: LogRecord): Promise<ApplyResult> {
-    if (!this.epoch) return Promise.reject(new NotLeadingError('this node does not lead'));
-    if (this.overloaded) return Promise.reject(new LogOverloadedError('too much under way'));
-    if (this.full) return Promise.reject(new LogFullError('no space left'));
-    if (this.handingOver) return Promise.reject(new LogHandingOverError('another node takes over'));
+    if (!this.epoch) return Promise.reject(new LogUnavailableError('no-leader', 'this node does not lead'));
+    if (this.overloaded) return Promise.reject(new LogUnavailableError('overloaded', 'too much under way'));
+    if (this.full) return Promise.reject(new LogUnavailableError('disk-full', 'no space left'));
+    if (this.handingOver) return Promise.reject(new LogUnavailableError('handing-over', 'another node takes over'));
     if (this.tooSmall) return Promise.reject(new RecordTooLargeError('no record of this size fits'));
     return new Promise((resolve, reject) => {
       this.pending.push({ record: copy(record), resolve, reject });
@@ -94,12 +91,13 @@ export class ControlledLog implements DecisionLog {
   }
 
   confirmLeadership(): Promise<void> {
-    if (!this.epoch) return Promise.reject(new NotLeadingError('this node does not lead'));
+    if (!this.epoch) return Promise.reject(new LogUnavailableError('no-leader', 'this node does not lead'));
     return this.confirm();
   }
 
   readBarrier(): Promise<void> {
-    if (this.leadership().leaderId === undefined) return Promise.reject(new NotLeadingError('no leader is known'));
+    if (this.leadership().leaderId === undefined)
+      return Promise.reject(new LogUnavailableError('no-leader', 'no leader is known'));
     return this.confirm();
   }
 
@@ -129,8 +127,9 @@ export class ControlledLog implements DecisionLog {
   follow(committed = 0): void {
     const lost = this.pending.splice(0);
     this.epoch = undefined;
-    for (const { reject } of lost) reject(new AppendUnknownError('leadership was lost'));
-    for (const { reject } of this.confirmations.splice(0)) reject(new NotLeadingError('leadership was lost'));
+    for (const { reject } of lost) reject(new OutcomeUnknownError('leadership was lost'));
+    for (const { reject } of this.confirmations.splice(0))
+      reject(new LogUnavailableError('no-leader', 'leadership was lost'));
     this.tell();
     for (const { record } of lost.slice(0, committed)) this.apply(record);
   }
@@ -165,7 +164,7 @@ export class ControlledLog implements DecisionLog {
   refuseNext(): void {
     const proposal = this.pending.shift();
     if (!proposal) throw new Error('nothing is proposed');
-    proposal.reject(new LogOverloadedError('too much under way'));
+    proposal.reject(new LogUnavailableError('overloaded', 'too much under way'));
   }
 
   /** From now on proposals are applied at once again. */
@@ -180,7 +179,8 @@ export class ControlledLog implements DecisionLog {
 
   /** Nobody is known to lead any more, for now. */
   refuseConfirmations(): void {
-    for (const { reject } of this.confirmations.splice(0)) reject(new NotLeadingError('no leader answered'));
+    for (const { reject } of this.confirmations.splice(0))
+      reject(new LogUnavailableError('no-leader', 'no leader answered'));
   }
 
   private confirm(): Promise<void> {

@@ -1,0 +1,36 @@
+import { unreachable } from '@concordat/foundation';
+import { NotLeaderError, ProposalDroppedError, ProposalUnknownError } from '@concordat/raft';
+import { LogUnavailableError, OutcomeUnknownError, RecordTooLargeError } from './decision-log.js';
+
+/** What a proposal to Raft failed with, in the words of the decision log; anything else as it is. */
+export function logError(cause: unknown): unknown {
+  if (cause instanceof NotLeaderError) {
+    return new LogUnavailableError('no-leader', 'this node does not lead the cluster', { cause });
+  }
+  if (cause instanceof ProposalUnknownError) {
+    return new OutcomeUnknownError('the leadership was lost on the way; the request may have happened', { cause });
+  }
+  return cause instanceof ProposalDroppedError ? droppedError(cause) : cause;
+}
+
+/** @param reason what the storage says */
+export function diskFullError(reason: string, cause?: Error): LogUnavailableError {
+  return new LogUnavailableError('disk-full', `the disk of the leader is full: ${reason}`, { cause });
+}
+
+function droppedError(cause: ProposalDroppedError): Error {
+  switch (cause.code) {
+    case 'STOPPED':
+      return new LogUnavailableError('no-leader', 'this node stops', { cause });
+    case 'TOO_LARGE':
+      return new RecordTooLargeError('the request does not fit into one record of the log', { cause });
+    case 'TRANSFERRING':
+      return new LogUnavailableError('handing-over', 'the leader is handing over to another node', { cause });
+    case 'DISK_FULL':
+      return diskFullError(cause.message, cause);
+    case 'OVERLOADED':
+      return new LogUnavailableError('overloaded', 'the log has too much under way', { cause });
+    default:
+      return unreachable(cause.code, 'reason');
+  }
+}
