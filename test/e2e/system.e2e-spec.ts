@@ -394,10 +394,28 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
       const earlier = (await execute([debit('acc-24', 1), credit('acc-24', 1)], '?wait=ended')).body.id;
       system.kill('kafka');
       await system.waitUntilDead('kafka');
-      await everywhere(system, 'is not ready for work, for want of the broker', '/readyz', {
+      await everywhere(system.coordinatorUrls(), 'is not ready for work, for want of the broker', '/readyz', {
         status: 503,
         body: { for: 'work', lacks: ['broker'], reasons: ['the broker cannot be reached'] },
       });
+      system.kill('bank-c');
+      await system.waitUntilDead('bank-c');
+      await system.restart('bank-c');
+      // also of one that is started without a broker
+      await everywhere(system.bankUrls(), 'is not ready, for want of the broker', '/readyz', {
+        status: 503,
+        body: {
+          ready: false,
+          busConnected: false,
+          databaseReachable: true,
+          working: true,
+          obstacle: 'the broker cannot be reached',
+        },
+      });
+      for (const url of system.bankUrls()) {
+        expect(await call('GET', `${url}/healthz`)).toMatchObject({ status: 200 });
+        expect(await call('GET', `${url}/accounts/acc-24`)).toMatchObject({ status: 200, body: { id: 'acc-24' } });
+      }
       const body = { timeoutMs: 300_000, branches: [debit('acc-24', 15), credit('acc-24', 15)] };
       const waiting = await call<TransactionBody>('POST', `${node(0)}/v1/transactions/execute?waitMs=500`, body);
       expect(waiting).toMatchObject({ status: 202, body: { status: 'preparing' } });
@@ -419,7 +437,14 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
         }
       }
       await system.restart('kafka');
-      await everywhere(system, 'is ready for work again', '/readyz', { status: 200, body: { lacks: [] } });
+      await everywhere(system.coordinatorUrls(), 'is ready for work again', '/readyz', {
+        status: 200,
+        body: { lacks: [] },
+      });
+      await everywhere(system.bankUrls(), 'is ready again', '/readyz', {
+        status: 200,
+        body: { ready: true, busConnected: true, consuming: true },
+      });
       await waitFor('what waited has ended', async () => (await system.transaction(id)).outcome === 'committed', {
         timeoutMs: 60_000,
         intervalMs: 100,
@@ -431,23 +456,33 @@ describe('a whole system on real PostgreSQL and Kafka', () => {
   });
 });
 
-/** Every coordinator answers like this, be it after a while. */
+/** Every one of them answers like this, be it after a while. */
 async function everywhere(
-  system: SystemUnderTest,
+  urls: readonly string[],
   what: string,
   path: string,
   expected: { readonly status: number; readonly body: object },
 ): Promise<void> {
-  for (const url of system.coordinatorUrls()) {
-    const answer = await waitFor(
+  for (const url of urls) {
+    let last: object | undefined;
+    const asked = waitFor(
       `${url} ${what}`,
       async () => {
-        const said = await call('GET', `${url}${path}`);
-        return said.status === expected.status && said;
+        last = await call('GET', `${url}${path}`).catch(() => undefined); // it may be starting
+        return isLike(last, expected);
       },
       { timeoutMs: 60_000, intervalMs: 100 },
     );
-    expect(answer).toMatchObject(expected);
+    await asked.catch(() => expect({ url, what, ...last }).toMatchObject(expected)); // shows what is different
+  }
+}
+
+function isLike(said: object | undefined, expected: object): boolean {
+  try {
+    expect(said).toMatchObject(expected);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -29,6 +29,10 @@ export class SystemUnderTest {
     return this.processes.filter(({ role }) => role === 'coordinator').map(({ name }) => this.httpUrl(name));
   }
 
+  bankUrls(): string[] {
+    return this.processes.filter(({ name }) => name.startsWith('bank-')).map(({ name }) => this.httpUrl(name));
+  }
+
   client(): PatientClient {
     return new PatientClient(this.coordinatorUrls());
   }
