@@ -3,7 +3,8 @@ import { ArmableFailpoints, SystemClock, type Logger } from '@concordat/foundati
 import { CONFIG, type Config } from './config.js';
 import { HttpModule } from './http/http.module.js';
 import { LOGGER } from './logging.js';
-import { Metrics, watchCluster } from './metrics/metrics.js';
+import { watchCluster } from './metrics/cluster-metrics.js';
+import { Metrics } from './metrics/metrics.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 import { CLUSTER, type ClusterApi } from './cluster/cluster.api.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';

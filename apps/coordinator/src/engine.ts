@@ -23,7 +23,9 @@ import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
 import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { LOGGER } from './logging.js';
+import { watchBus, watchTransport } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
+import { watchTransactions } from './metrics/transaction-metrics.js';
 import type { RaftTls } from './raft-tls.js';
 import type { GroupClocks } from './transactions/clocks/group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS } from './transactions/options.js';
@@ -103,15 +105,9 @@ export class Engine implements OnApplicationShutdown {
     replies.consume(node.status().role === 'leader');
     void replies.start();
     const cluster = new RaftCluster(config, node, clock, () => replies.obstacle());
-    watch(metrics, manager);
+    watchTransactions(metrics, () => manager.figures());
     watchTransport(metrics, transport);
-    metrics.labelled(
-      'concordat_dead_letters_total',
-      'Messages that this node has put aside, by reason: OTHER_CLUSTER means that clusters share topics',
-      'reason',
-      'counter',
-      () => Object.entries(bus.deadLetters()),
-    );
+    watchBus(metrics, bus);
     return new Engine(manager, cluster, node, bus, replies);
   }
 
@@ -184,72 +180,6 @@ function createNode(
 
 function tlsFiles({ ca, certificate, key }: RaftTls): { ca: Buffer; cert: Buffer; key: Buffer } {
   return { ca: Buffer.from(ca), cert: Buffer.from(certificate), key: Buffer.from(key) };
-}
-
-function watch(metrics: Metrics, manager: TransactionManager): void {
-  metrics.watchTransactions({ open: () => manager.figures().open, inDoubt: () => manager.figures().inDoubt });
-  metrics.gauge('concordat_transactions_ended', 'Ended transactions that are kept', () => manager.figures().ended);
-  metrics.gauge(
-    'concordat_transactions_waiting_for_keys',
-    'Transactions that wait for the keys they declared',
-    () => manager.figures().waitingForKeys,
-  );
-  metrics.gauge(
-    'concordat_hazards_open',
-    'Branches that ended against their decision and that no operator has forgotten',
-    () => manager.figures().hazards,
-  );
-  metrics.gauge(
-    'concordat_unknown_old_branches',
-    'Prepared branches of transactions that nobody remembers, as the leader knows',
-    () => manager.figures().unknownOld,
-  );
-  metrics.labelled(
-    'concordat_rulings_total',
-    'Rulings of operators while this node led, by action',
-    'action',
-    'counter',
-    () => Object.entries(manager.figures().rulings),
-  );
-  metrics.gauge(
-    'concordat_unsendable_messages_total',
-    'Messages that no reader or broker would ever take, since the start',
-    () => manager.figures().unsendable,
-  );
-  metrics.gauge(
-    'concordat_clock_skew_ms',
-    'How far apart the clocks of the voters are that this node knows of, in milliseconds',
-    () => manager.figures().clocks.skewMs,
-  );
-  metrics.gauge(
-    'concordat_clocks_agree',
-    '1 while the clocks of a majority of the voters agree; nothing expires while they do not',
-    () => Number(manager.figures().clocks.verdict === 'agreed'),
-  );
-  metrics.gauge(
-    'concordat_alerts_total',
-    'Broken promises, unknown old branches, clocks that came apart and what cannot be sent, since the start',
-    () => manager.figures().alerts,
-  );
-}
-
-/** What strangers, wrong certificates and broken software show themselves by. */
-function watchTransport(metrics: Metrics, transport: GrpcTransport): void {
-  metrics.gauge(
-    'concordat_raft_refused_calls_total',
-    'Calls and connections from nodes that were turned away: another cluster, another identity, no certificate',
-    () => transport.counters.refusedStreams + transport.counters.refusedConnections,
-  );
-  metrics.gauge(
-    'concordat_raft_refused_servers_total',
-    'Called nodes whose certificate names another node',
-    () => transport.counters.refusedServers,
-  );
-  metrics.gauge(
-    'concordat_raft_malformed_frames_total',
-    'Frames from other nodes that could not be read',
-    () => transport.counters.malformedFrames,
-  );
 }
 
 /**

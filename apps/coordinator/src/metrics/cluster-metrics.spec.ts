@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ClusterMember, ClusterView } from '../cluster/cluster.api.js';
-import { Metrics, watchCluster } from './metrics.js';
+import { watchCluster } from './cluster-metrics.js';
+import { Metrics } from './metrics.js';
 
 const SELF: ClusterMember = {
   nodeId: 1,

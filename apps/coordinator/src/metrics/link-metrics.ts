@@ -1,0 +1,33 @@
+import type { MessageBus } from '@concordat/messaging';
+import type { GrpcTransport } from '@concordat/raft';
+import type { Metrics } from './metrics.js';
+
+/** Shows what the transport turned away: strangers, wrong certificates, frames that could not be read. */
+export function watchTransport(metrics: Metrics, { counters }: Pick<GrpcTransport, 'counters'>): void {
+  metrics.gauge(
+    'concordat_raft_refused_calls_total',
+    'Calls and connections from nodes that were turned away: another cluster, another identity, no certificate',
+    () => counters.refusedStreams + counters.refusedConnections,
+  );
+  metrics.gauge(
+    'concordat_raft_refused_servers_total',
+    'Called nodes whose certificate names another node',
+    () => counters.refusedServers,
+  );
+  metrics.gauge(
+    'concordat_raft_malformed_frames_total',
+    'Frames from other nodes that could not be read',
+    () => counters.malformedFrames,
+  );
+}
+
+/** Shows the messages that this node has put aside. */
+export function watchBus(metrics: Metrics, bus: Pick<MessageBus, 'deadLetters'>): void {
+  metrics.labelled(
+    'concordat_dead_letters_total',
+    'Messages that this node has put aside, by reason: OTHER_CLUSTER means that clusters share topics',
+    'reason',
+    'counter',
+    () => Object.entries(bus.deadLetters()),
+  );
+}
