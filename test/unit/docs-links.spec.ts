@@ -70,6 +70,59 @@ function typeErrors(document: string): string[] {
   });
 }
 
+interface Words {
+  readonly identifiers: ReadonlySet<string>;
+  readonly texts: readonly string[];
+}
+
+const wordsByFile = new Map<string, Words>();
+
+/** Identifiers and texts of a source file, without its comments. */
+function wordsOf(file: string): Words {
+  const known = wordsByFile.get(file);
+  if (known) return known;
+  const identifiers = new Set<string>();
+  const texts: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node)) identifiers.add(node.text);
+    else if (ts.isStringLiteral(node) || ts.isTemplateLiteralToken(node)) texts.push(node.text);
+    node.forEachChild(visit);
+  };
+  visit(ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest));
+  wordsByFile.set(file, { identifiers, texts });
+  return { identifiers, texts };
+}
+
+/** Whether a path, command or symbol in code marks is real; a symbol must stand in the source file named before it. */
+function isReal(code: string, file: string | undefined): boolean {
+  const script = /^(?:\w+=\S+ )?npm (?:run )?([\w:]+)/.exec(code)?.[1];
+  if (script !== undefined) {
+    const paths = code.split(' ').filter((word) => word.includes('/'));
+    const tests = ['apps', 'libs', 'test'].flatMap((folder) =>
+      readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
+        .map((name) => path.join(folder, name))
+        .filter((name) => name.endsWith('spec.ts')),
+    );
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+    return script in scripts && paths.every((part) => tests.some((name) => name.includes(part)));
+  }
+  if (!file) return false;
+  const { identifiers, texts } = wordsOf(file);
+  const literal = code.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return identifiers.has(code) || texts.some((text) => new RegExp(`(?<!\\w)${literal}(?!\\w)`).test(text));
+}
+
+/** Code marks of a document that name nothing real. */
+function inventedNames(document: string): string[] {
+  const invented: string[] = [];
+  let file: string | undefined;
+  for (const [, target, code] of read(document).matchAll(/\]\(([^)\s]+\.ts)\)|`([^`\n]+)`/g)) {
+    if (target !== undefined) file = path.join(path.dirname(document), target);
+    else if (!isReal(code!, file)) invented.push(`${code} (${file ?? 'no file'})`);
+  }
+  return invented;
+}
+
 describe('the documents', () => {
   it.each(DOCUMENTS)('%s has no link into nowhere', (document) => {
     expect(brokenLinks(document)).toEqual([]);
@@ -117,6 +170,19 @@ describe('docs/operations.md', () => {
         .filter((name) => !name.startsWith('concordat_participant_') && !tables.includes(name)),
     );
     expect([...named].sort()).toEqual([...known].sort());
+  });
+});
+
+describe('docs/tour.md', () => {
+  it('names symbols and commands that are there', () => {
+    expect(inventedNames('docs/tour.md')).toEqual([]);
+  });
+
+  it('would be told of one that is not', () => {
+    expect(isReal('applyDecide', 'libs/commit-protocol/src/log/decision-state.ts')).toBe(true);
+    expect(isReal('applyDecision', 'libs/commit-protocol/src/log/decision-state.ts')).toBe(false);
+    expect(isReal('Refuses', 'libs/commit-protocol/src/log/decision-state.ts')).toBe(false); // in comments only
+    expect(isReal('npm run raft:demo', undefined)).toBe(false);
   });
 });
 
