@@ -16,8 +16,8 @@ import type {
 import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
 import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
-import type { AcceptorRow } from './modelled-acceptor.js';
-import type { DatabaseObserver, LostWrite, ModelledDatabase, Movement } from './modelled-database.js';
+import type { AcceptorRow, Movement } from './database-rows.js';
+import type { DatabaseObserver, LostWrite, ModelledDatabase } from './modelled-database.js';
 import type { Trace } from './trace.js';
 
 /** Something that must never happen has happened. */

@@ -1,8 +1,8 @@
 import { invariant, randomInteger } from '@concordat/foundation';
 import { BranchAbstainsError, type DatabaseIdentity } from '@concordat/participant';
 import { DatabaseError } from './database-error.js';
-import type { AcceptorRow } from './modelled-acceptor.js';
-import type { LedgerRow, LocalTransaction, ModelledDatabase, Movement } from './modelled-database.js';
+import type { AcceptorRow, LedgerRow, LocalTransaction, Movement } from './database-rows.js';
+import type { ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
 /**
@@ -23,9 +23,9 @@ export class DatabaseSession {
   constructor(
     private readonly database: ModelledDatabase,
     private readonly client: SimulatedProcess,
-    private readonly onEnded: (session: DatabaseSession) => void,
   ) {
     this.lost.catch(() => undefined); // heard by the statements
+    database.sessions.add(this);
     // The server notices a dead client only after a while.
     this.forgetClient = client.onDeath(() => {
       void database.clock.setTimer(randomInteger(database.random, 0, 300), () => this.break());
@@ -39,7 +39,7 @@ export class DatabaseSession {
     this.forgetClient();
     this.endTransaction();
     this.fail(connectionLost());
-    this.onEnded(this);
+    this.database.sessions.delete(this);
   }
 
   begin(lockTimeoutMs: number): Promise<void> {

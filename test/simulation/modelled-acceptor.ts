@@ -7,21 +7,11 @@ import {
   type AcceptorState,
   type BallotAnswer,
   type BallotRequest,
-  type BranchError,
   type OpenedBallot,
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '@concordat/participant';
-import type { JsonValue } from '@concordat/foundation';
+import type { AcceptorRow } from './database-rows.js';
 import type { DatabaseSession } from './database-session.js';
-
-/** A row of `concordat_acceptor`. */
-export interface AcceptorRow extends AcceptorState {
-  readonly transactionId: string;
-  readonly vote: 'yes' | 'no' | 'read-only';
-  readonly acceptors: readonly Acceptor[];
-  readonly results: readonly JsonValue[];
-  readonly error?: BranchError;
-}
 
 export type CastVote = Pick<AcceptorRow, 'vote' | 'results' | 'error'>;
 

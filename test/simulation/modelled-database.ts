@@ -1,35 +1,9 @@
-import {
-  invariant,
-  randomChance,
-  randomInteger,
-  type JsonValue,
-  type Random,
-  type VirtualClock,
-} from '@concordat/foundation';
-import type { BranchError } from '@concordat/commit-protocol';
+import { invariant, randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
 import { beginOf, type DatabaseIdentity, type RecognisedDatabase } from '@concordat/participant';
 import { DatabaseError } from './database-error.js';
-import { DatabaseSession } from './database-session.js';
+import type { AcceptorRow, LedgerRow, LocalTransaction, Movement } from './database-rows.js';
 import { LockTable } from './lock-table.js';
 import { MachineClock } from './machine-clock.js';
-import type { AcceptorRow } from './modelled-acceptor.js';
-import type { SimulatedProcess } from './simulated-process.js';
-
-export interface LedgerRow {
-  readonly transactionId: string;
-  readonly outcome: 'committed' | 'aborted';
-  readonly results: readonly JsonValue[];
-  readonly error?: BranchError;
-  /** the tombstone is there because the decision was told */
-  readonly isDecided?: boolean;
-}
-
-/** A change of one account, on behalf of what a client wanted. */
-export interface Movement {
-  readonly intent: string;
-  readonly account: string;
-  readonly amount: number;
-}
 
 /** A write that a database has lost, and what it has of the branch now. */
 export interface LostWrite {
@@ -89,16 +63,6 @@ export interface DatabaseLies {
   readonly forgetsBallots?: boolean;
 }
 
-/** A local transaction: what it has written, and whether an error has spoiled it. */
-export interface LocalTransaction {
-  readonly id: number;
-  readonly balances: Map<string, number>;
-  readonly ledger: Map<string, LedgerRow>;
-  readonly acceptors: Map<string, AcceptorRow>;
-  readonly movements: Movement[];
-  failed: boolean;
-}
-
 export interface Prepared {
   readonly transaction: LocalTransaction;
   readonly transactionId: string;
@@ -130,7 +94,8 @@ export class ModelledDatabase {
   readonly acceptors = new Map<string, AcceptorRow>();
   readonly locks: LockTable;
   faults: DatabaseFaults = CALM_DATABASE;
-  private readonly sessions = new Set<DatabaseSession>();
+  /** each adds and removes itself */
+  readonly sessions = new Set<{ break(): void }>();
   private reachable = true;
   /** which database it is, as its own table says */
   recognised: (RecognisedDatabase & { readonly abstainsBefore: number }) | undefined;
@@ -155,12 +120,6 @@ export class ModelledDatabase {
 
   get isUp(): boolean {
     return this.reachable;
-  }
-
-  connect(client: SimulatedProcess): DatabaseSession {
-    const session = new DatabaseSession(this, client, (ended) => this.sessions.delete(ended));
-    this.sessions.add(session);
-    return session;
   }
 
   /** The server loses power: what is prepared or committed stays, all else is gone. */

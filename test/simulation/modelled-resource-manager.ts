@@ -24,9 +24,10 @@ import {
   type VoteResult,
 } from '@concordat/participant';
 import { conditionOf } from './database-error.js';
-import type { DatabaseSession } from './database-session.js';
-import { ModelledAcceptor, type AcceptorRow, type CastVote } from './modelled-acceptor.js';
-import type { LedgerRow, ModelledDatabase } from './modelled-database.js';
+import type { AcceptorRow, LedgerRow } from './database-rows.js';
+import { DatabaseSession } from './database-session.js';
+import { ModelledAcceptor, type CastVote } from './modelled-acceptor.js';
+import type { ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
 type AcceptorWork = BranchWork & { readonly acceptors: readonly Acceptor[] };
@@ -242,7 +243,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
 
   private async work(branch: BranchWork, closing: 'prepare' | 'commit', work: Work): Promise<Attempt> {
     const { branchId } = branch;
-    const session = this.database.connect(this.process);
+    const session = new DatabaseSession(this.database, this.process);
     try {
       await this.recognise(session);
       const lockTimeoutMs = Math.max(1, Math.min(this.lockTimeoutMs, branch.deadline - this.process.now()));
@@ -345,7 +346,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   private async connected<T>(use: (session: DatabaseSession) => Promise<T>): Promise<T> {
-    const session = this.database.connect(this.process);
+    const session = new DatabaseSession(this.database, this.process);
     try {
       await this.recognise(session);
       return await use(session);

@@ -2,6 +2,7 @@ import { UuidV7Generator, type SeededRandom } from '@concordat/foundation';
 import { formatGid } from '@concordat/commit-protocol';
 import type { BranchRequest, PreparedBranchRequest } from '../../apps/coordinator/src/index.js';
 import { CLUSTER } from './cluster.js';
+import { DatabaseSession } from './database-session.js';
 import { operate, type OperationPayload } from './participant-node.js';
 import { SimulatedProcess } from './simulated-process.js';
 import type { World } from './world.js';
@@ -20,7 +21,7 @@ export async function prepareOwnBranch(
   const database = world.databases.find(({ name }) => name === participant);
   if (!database) return undefined;
   const branchId = new UuidV7Generator(() => world.clock.now(), random).next();
-  const session = database.connect(new SimulatedProcess('service', world.clock));
+  const session = new DatabaseSession(database, new SimulatedProcess('service', world.clock));
   try {
     await session.begin(500);
     await operate(session, operation, payload as unknown as OperationPayload);

@@ -2,6 +2,7 @@ import { invariant } from '@concordat/foundation';
 import { majorityOf, type Outcome, type Vote } from '@concordat/commit-protocol';
 import type { MachineTable, Step } from '../machine-table.js';
 import type { Action, PackedState, Violation, World } from '../world.js';
+import { action, readAction, type ActionKind } from './action-kinds.js';
 import { Actors, type BranchEffect, type NodeEffect } from './actors.js';
 import { describeAction, describeState } from './describe.js';
 import { Healing } from './healing.js';
@@ -20,51 +21,6 @@ import {
 } from './layout.js';
 import { BOUND_NAMES, type Bounds, type CommitOptions } from './options.js';
 import { Rules } from './rules.js';
-
-/** What may happen. `subject` is a branch, a message, a number of records, or nothing. */
-export const ACTION_KINDS = [
-  'begin',
-  'commit-record',
-  'fail-proposal',
-  'leader-dies',
-  'leader-deposed',
-  'deadline-passes',
-  'deadline-fires',
-  'deadline-fires-at-deposed',
-  'resend',
-  'resend-of-deposed',
-  'deliver',
-  'deliver-and-keep',
-  'deliver-to-deposed',
-  'answer-yes',
-  'answer-no',
-  'answer-read-only',
-  'break-connection',
-  'late-operation',
-  'late-operation-ends',
-  'drop-work',
-  'participant-dies',
-  'inquire',
-  'waits-too-long',
-  'hand-commits',
-  'hand-aborts',
-  'forgets',
-  'forgets-unnoticed',
-] as const;
-export type ActionKind = (typeof ACTION_KINDS)[number];
-
-const KIND_BITS = 5;
-const KIND_NUMBERS = new Map<ActionKind, number>(ACTION_KINDS.map((kind, number) => [kind, number]));
-
-function action(kind: ActionKind, subject = 0): Action {
-  return (KIND_NUMBERS.get(kind) ?? 0) | (subject << KIND_BITS);
-}
-
-export function readAction(packed: Action): { readonly kind: ActionKind; readonly subject: number } {
-  const kind = ACTION_KINDS[packed & ((1 << KIND_BITS) - 1)];
-  invariant(kind, 'an action has a kind');
-  return { kind, subject: packed >>> KIND_BITS };
-}
 
 const ANSWERS = { 'answer-yes': 'yes', 'answer-no': 'no', 'answer-read-only': 'read-only' } as const;
 const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {

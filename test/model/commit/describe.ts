@@ -1,8 +1,8 @@
 import type { Acceptor, Ballot, BallotAnswer, BallotRequest } from '@concordat/commit-protocol';
+import type { ActionKind } from './action-kinds.js';
 import type { Actors, Message } from './actors.js';
 import type { DatabaseOperation } from './branch-database.js';
 import type { Draft } from './layout.js';
-import type { ActionKind } from './commit-world.js';
 
 /** A message in words, such as `commit to branch 2` or `vote yes of branch 1`. */
 function describeMessage(actors: Actors, message: Message): string {

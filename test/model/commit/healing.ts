@@ -1,10 +1,12 @@
 import { majorityOf, type Vote } from '@concordat/commit-protocol';
 import { FingerprintTable } from '../fingerprint-table.js';
 import type { PackedState, Violation } from '../world.js';
+import type { ActionKind } from './action-kinds.js';
+import type { Actors } from './actors.js';
 import { describeAction } from './describe.js';
 import { pack, packInto, type Draft } from './layout.js';
 import type { Rules } from './rules.js';
-import type { ActionKind, CommitWorld } from './commit-world.js';
+import type { CommitOptions } from './options.js';
 
 /** So many rounds of resends and inquiries may be needed; the protocol needs three. */
 const MAXIMUM_ROUNDS = 8;
@@ -17,6 +19,14 @@ const ANSWER_KINDS: Readonly<Record<Vote, ActionKind>> = {
   no: 'answer-no',
   'read-only': 'answer-read-only',
 };
+
+/** What is healed: states, and what may happen in them. */
+export interface HealedWorld {
+  readonly actors: Actors;
+  readonly options: CommitOptions;
+  unpack(state: PackedState): Draft;
+  perform(draft: Draft, kind: ActionKind, subject: number): void;
+}
 
 /**
  * AC5: from every state, when faults stop, every branch reaches the decision. All that is on its way is lost, late
@@ -36,7 +46,7 @@ export class Healing {
   private readonly scratch = new Int32Array(64); // a state without messages is smaller
 
   constructor(
-    private readonly world: CommitWorld,
+    private readonly world: HealedWorld,
     private readonly rules: Rules,
   ) {}
 

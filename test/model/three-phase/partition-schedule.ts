@@ -1,6 +1,7 @@
 import { invariant } from '@concordat/foundation';
 import type { BranchEnd, Decision } from '@concordat/commit-protocol';
-import { CommitWorld, type ActionKind } from '../commit/commit-world.js';
+import type { ActionKind } from '../commit/action-kinds.js';
+import { CommitWorld } from '../commit/commit-world.js';
 import { describeAction } from '../commit/describe.js';
 import type { Draft } from '../commit/layout.js';
 import { NO_FAULTS, THREE_PHASE_PARTS } from '../commit/options.js';

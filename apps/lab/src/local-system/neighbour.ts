@@ -3,8 +3,8 @@ import path from 'node:path';
 import { LabError } from '../lab-error.js';
 import { initialState, requireFreePorts, startParts, stopProcesses } from './local-system.js';
 import type { SystemContext } from './part.js';
-import type { PartName } from './ports.js';
-import { createDatabase, dropDatabase, type BankLetter } from './postgres.js';
+import type { BankLetter, PartName } from './ports.js';
+import { createDatabase, dropDatabase } from './postgres.js';
 import { SystemFile, type SystemState } from './system-file.js';
 
 export const NEIGHBOUR_NAME = 'neighbour';

@@ -3,8 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:f
 import path from 'node:path';
 import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
-import type { PartName, PortNumbers } from './ports.js';
-import type { BankLetter } from './postgres.js';
+import type { BankLetter, PartName, PortNumbers } from './ports.js';
 import { isAlive } from './process-table.js';
 import type { ProcessRecord, Role } from './system-file.js';
 import { waitUntil } from './wait.js';

@@ -18,6 +18,8 @@ export const PART_NAMES = [
 /** A coordinator that joins and leaves in scenarios; it keeps its data, as a machine would that is switched off. */
 export const GUEST_NAME = 'coordinator-4';
 export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME;
+/** What tells the banks, and their databases, apart. */
+export type BankLetter = 'a' | 'b' | 'c';
 
 export type PortNumbers = Readonly<Record<string, number>>;
 

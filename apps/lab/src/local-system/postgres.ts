@@ -18,12 +18,11 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { LabError } from '../lab-error.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
-import { portsOf, type PartName } from './ports.js';
+import { portsOf, type BankLetter, type PartName } from './ports.js';
 import { postgresLimits } from './postgres-limits.js';
 import { processesIn } from './process-table.js';
 import { waitUntil } from './wait.js';
 
-export type BankLetter = 'a' | 'b' | 'c';
 const SUPERUSER = 'postgres';
 const ORPHANS_TIMEOUT_MS = 10_000;
 

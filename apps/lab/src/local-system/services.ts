@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
-import { portsOf, type PartName } from './ports.js';
-import { postgresPart, type BankLetter } from './postgres.js';
+import { portsOf, type BankLetter, type PartName } from './ports.js';
+import { postgresPart } from './postgres.js';
 import type { Role } from './system-file.js';
 
 const READY_TIMEOUT_MS = 60_000;

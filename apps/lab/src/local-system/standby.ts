@@ -4,8 +4,8 @@ import path from 'node:path';
 import { LabError } from '../lab-error.js';
 import { initialState, requireFreePorts, stopProcesses } from './local-system.js';
 import { bringUp, type SystemContext } from './part.js';
-import { portsOf, type PartName } from './ports.js';
-import { postgresDataDir, postgresPart, withSuperuser, type BankLetter } from './postgres.js';
+import { portsOf, type BankLetter, type PartName } from './ports.js';
+import { postgresDataDir, postgresPart, withSuperuser } from './postgres.js';
 import { SystemFile, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 

@@ -1,10 +1,7 @@
 import pg from 'pg';
 import { LabError } from '../lab-error.js';
 import type { SystemState } from '../local-system/system-file.js';
-import type { AccountName } from './truth.js';
-
-/** Balances of all banks: `bank-a/acc-0` to minor units. */
-export type Balances = ReadonlyMap<string, bigint>;
+import type { AccountName, Balances } from './truth.js';
 
 const CONNECTION_TIMEOUT_MS = 3000;
 

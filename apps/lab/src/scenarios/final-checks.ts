@@ -1,6 +1,5 @@
 import { waitUntil } from '../local-system/wait.js';
 import { request } from '../rest.js';
-import type { Balances } from './databases.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import { sideBySide } from './side-by-side.js';
 import {
@@ -9,6 +8,7 @@ import {
   checkOf,
   expectedAnswer,
   moneyChecks,
+  type Balances,
   type Check,
   type NodeAnswer,
   type Transfer,

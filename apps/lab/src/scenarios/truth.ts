@@ -1,4 +1,5 @@
-import type { Balances } from './databases.js';
+/** Balances of all banks: `bank-a/acc-0` to minor units. */
+export type Balances = ReadonlyMap<string, bigint>;
 
 export interface AccountName {
   readonly bank: string;

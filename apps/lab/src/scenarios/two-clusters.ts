@@ -1,11 +1,11 @@
 import { NEIGHBOUR_NAME, startNeighbour } from '../local-system/neighbour.js';
 import { waitUntil } from '../local-system/wait.js';
-import type { Balances } from './databases.js';
 import { finalChecks } from './final-checks.js';
 import { KafkaTap, type Positions, type TappedMessage } from './kafka-tap.js';
 import { Load } from './load.js';
 import type { Scenario } from './scenario.js';
 import { ScenarioLab } from './scenario-lab.js';
+import type { Balances } from './truth.js';
 import { Wire } from './wire.js';
 
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
