@@ -1,3 +1,3 @@
 /** In-memory ports for tests and simulations of whatever is built on `RaftNode`. */
-export * from './memory-network.js';
-export * from './memory-storage.js';
+export * from './testing/memory-network.js';
+export * from './testing/memory-storage.js';

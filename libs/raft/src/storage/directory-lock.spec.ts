@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { noClaims, type DirectoryClaims } from './directory-claim.js';
 import { DirectoryLock } from './directory-lock.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import { systemProcessTable, type ProcessTable } from './process-table.js';
 
 function processTable(ownPid: number, living: Record<number, string>): ProcessTable {

@@ -3,7 +3,7 @@ import { randomInteger, SeededRandom } from '@concordat/foundation';
 import type { StoredState } from '../driver/ports.js';
 import { LogCorruptedError } from './errors.js';
 import type { FileStorage } from './file-storage.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {
   describeState,
   entriesFrom,

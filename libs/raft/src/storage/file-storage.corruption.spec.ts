@@ -2,7 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
 import type { Entry } from '../core/types.js';
 import { LogCorruptedError } from './errors.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import { entriesFrom, memoryDirectory, memoryStorage } from './testing/storage-model.js';
 
 interface Written {

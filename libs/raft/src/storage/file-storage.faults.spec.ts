@@ -4,7 +4,7 @@ import type { Snapshot } from '../core/types.js';
 import type { StoredState } from '../driver/ports.js';
 import type { FileStorage } from './file-storage.js';
 import { hasErrorCode } from './file-system.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {
   describeState,
   emptyState,

@@ -3,7 +3,7 @@ import { randomChance, randomInteger, randomItem, SeededRandom, type Random } fr
 import type { Snapshot } from '../core/types.js';
 import type { StoredState } from '../driver/ports.js';
 import type { FileStorage } from './file-storage.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {
   describeState,
   emptyState,

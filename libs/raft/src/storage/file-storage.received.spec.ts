@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
 import type { StoredSnapshotChunk } from '../driver/ports.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {
   describeState,
   emptyState,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { VirtualClock } from '@concordat/foundation';
 import type { FileStorage } from './file-storage.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {
   describeState,
   emptyState,

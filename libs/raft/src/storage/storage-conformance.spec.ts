@@ -1,9 +1,9 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
-import { MemoryStorage } from '../driver/memory-storage.js';
+import { MemoryStorage } from '../driver/testing/memory-storage.js';
 import type { RaftStorage, StoredState } from '../driver/ports.js';
-import { MemoryFileSystem } from './memory-file-system.js';
+import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {
   describeState,
   emptyState,

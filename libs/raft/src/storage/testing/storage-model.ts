@@ -5,7 +5,7 @@ import type { Configuration, Entry, EntryKind, HardState, Snapshot, SnapshotMeta
 import type { RaftStorage, StoredSnapshotChunk, StoredState } from '../../driver/ports.js';
 import { FileStorage, type FileStorageOptions } from '../file-storage.js';
 import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../../core/testing/members.js';
-import type { MemoryFileSystem } from '../memory-file-system.js';
+import type { MemoryFileSystem } from './memory-file-system.js';
 
 /** Configuration of the snapshots of these tests. */
 export const threeVoters: Configuration = votersOnly(

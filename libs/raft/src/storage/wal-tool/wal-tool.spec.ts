@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { FileStorage } from '../file-storage.js';
 import type { FileSystem } from '../file-system.js';
-import { MemoryFileSystem } from '../memory-file-system.js';
+import { MemoryFileSystem } from '../testing/memory-file-system.js';
 import { goldenName, goldenOwner } from '../testing/golden-files.js';
 import { entriesFrom, memoryDirectory, memoryStorage, snapshotAt } from '../testing/storage-model.js';
 import { runWalTool } from './run.js';

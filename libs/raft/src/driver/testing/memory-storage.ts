@@ -1,8 +1,8 @@
 import { crc32 } from 'node:zlib';
 import { CodedError, invariant } from '@concordat/foundation';
 import type { Clock } from '@concordat/foundation';
-import type { Entry, HardState, Incarnation, Snapshot, SnapshotMetadata } from '../core/types.js';
-import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState, TakenSnapshot } from './ports.js';
+import type { Entry, HardState, Incarnation, Snapshot, SnapshotMetadata } from '../../core/types.js';
+import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState, TakenSnapshot } from '../ports.js';
 
 /** How slow the disk is; without options it is immediate. */
 export interface MemoryStorageOptions {

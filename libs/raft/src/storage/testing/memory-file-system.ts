@@ -1,6 +1,6 @@
 import { randomChance, randomInteger, type Random } from '@concordat/foundation';
-import { sectorBytes } from './binary.js';
-import { hasErrorCode, type File, type FileSystem, type OpenMode } from './file-system.js';
+import { sectorBytes } from '../binary.js';
+import { hasErrorCode, type File, type FileSystem, type OpenMode } from '../file-system.js';
 
 /** The calls at which a fault can strike. */
 export type FileOperation =

@@ -1,7 +1,7 @@
 import { randomChance, randomInteger } from '@concordat/foundation';
 import type { Clock, Random } from '@concordat/foundation';
-import type { Message, NodeId } from '../core/types.js';
-import type { RaftTransport } from './ports.js';
+import type { Message, NodeId } from '../../core/types.js';
+import type { RaftTransport } from '../ports.js';
 
 /** Where time and chance come from, and how bad the network is. */
 export interface MemoryNetworkOptions {
