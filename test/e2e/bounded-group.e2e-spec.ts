@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SeededRandom, SystemClock, silentLogger } from '@concordat/foundation';
-import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { ParticipantRuntime } from '@concordat/participant';
 import { createCoordinator, Engine, engineProviders, parseConfig } from '../../apps/coordinator/src/service/index.js';
 import { freePorts } from '../bench/free-ports.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { VirtualClock, noFailpoints, randomInteger, silentLogger, type SeededRandom } from '@concordat/foundation';
 import { LIMITS } from '@concordat/commit-protocol';
-import { DEAD_LETTER_TOPIC, MemoryBroker, MemoryMessageBus, Namespace } from '@concordat/messaging';
+import { DEAD_LETTER_TOPIC, Namespace } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { ParticipantRuntime } from '@concordat/participant';
 import {
   DEFAULT_TRANSACTION_OPTIONS,

@@ -7,15 +7,9 @@ import {
   type SeededRandom,
 } from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
-import type { MemoryBroker } from '@concordat/messaging';
-import {
-  memberOf,
-  MemoryStorage,
-  RaftNode,
-  type MemoryNetwork,
-  type Message,
-  type RaftTransport,
-} from '@concordat/raft';
+import type { MemoryBroker } from '@concordat/messaging/testing';
+import { memberOf, RaftNode, type Message, type RaftTransport } from '@concordat/raft';
+import { MemoryStorage, type MemoryNetwork } from '@concordat/raft/testing';
 import {
   CompressedEndedTransactions,
   DEFAULT_TRANSACTION_OPTIONS,

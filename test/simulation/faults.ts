@@ -1,5 +1,5 @@
 import { randomChance, randomInteger, randomItem, type SeededRandom } from '@concordat/foundation';
-import { NO_FAULTS } from '@concordat/messaging';
+import { NO_FAULTS } from '@concordat/messaging/testing';
 import { BackupRestorer } from './backup-restorer.js';
 import { NODE_IDS } from './coordinator-node.js';
 import { CALM_DATABASE } from './modelled-database.js';

@@ -1,11 +1,6 @@
 import type { OutcomeMessage } from '@concordat/commit-protocol';
-import {
-  DEAD_LETTER_HEADERS,
-  DEAD_LETTER_TOPIC,
-  OUTCOMES_TOPIC,
-  decodeMessage,
-  type MemoryRecord,
-} from '@concordat/messaging';
+import { DEAD_LETTER_HEADERS, DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, decodeMessage } from '@concordat/messaging';
+import type { MemoryRecord } from '@concordat/messaging/testing';
 import { CLUSTER, NAMESPACE } from './cluster.js';
 import { OTHER_CLUSTER } from './other-cluster.js';
 import { ViolationError } from './checker.js';

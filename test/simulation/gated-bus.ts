@@ -1,14 +1,13 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import {
-  MemoryMessageBus,
-  type MemoryBroker,
-  type MessageBus,
-  type OutgoingMessage,
-  type Subscription,
-  type SubscriptionOptions,
-  type Topic,
-  type DeadLetterCounts,
+import type {
+  MessageBus,
+  OutgoingMessage,
+  Subscription,
+  SubscriptionOptions,
+  Topic,
+  DeadLetterCounts,
 } from '@concordat/messaging';
+import { MemoryMessageBus, type MemoryBroker } from '@concordat/messaging/testing';
 import { CLUSTER } from './cluster.js';
 import type { SimulatedProcess } from './simulated-process.js';
 

@@ -7,9 +7,9 @@ import {
   messageKey,
   prepareTopic,
   REPLIES_TOPIC,
-  type MemoryRecord,
   type OutgoingMessage,
 } from '@concordat/messaging';
+import type { MemoryRecord } from '@concordat/messaging/testing';
 import { CLUSTER, NAMESPACE } from './cluster.js';
 import type { World } from './world.js';
 

@@ -1,5 +1,5 @@
 import { invariant, type Clock, type JsonValue, type SeededRandom } from '@concordat/foundation';
-import type { MemoryBroker } from '@concordat/messaging';
+import type { MemoryBroker } from '@concordat/messaging/testing';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';

@@ -1,6 +1,6 @@
 import { SeededRandom, VirtualClock, randomInteger } from '@concordat/foundation';
-import { MemoryBroker } from '@concordat/messaging';
-import { MemoryNetwork } from '@concordat/raft';
+import { MemoryBroker } from '@concordat/messaging/testing';
+import { MemoryNetwork } from '@concordat/raft/testing';
 import { DEFAULT_TRANSACTION_OPTIONS } from '../../apps/coordinator/src/index.js';
 import { Checker } from './checker.js';
 import { CrashDice } from './crash-dice.js';

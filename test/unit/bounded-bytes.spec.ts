@@ -9,7 +9,7 @@ import {
 } from '@concordat/foundation';
 import type { SnapshotPieces } from '@concordat/raft';
 import { LIMITS, type LogRecord } from '@concordat/commit-protocol';
-import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import {
   CompressedEndedTransactions,
   DEFAULT_TRANSACTION_OPTIONS,

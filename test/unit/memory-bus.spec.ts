@@ -1,5 +1,6 @@
 import { SystemClock } from '@concordat/foundation';
-import { DEAD_LETTER_TOPIC, MemoryBroker, MemoryMessageBus } from '@concordat/messaging';
+import { DEAD_LETTER_TOPIC } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { describeMessageBus, SUITE } from '../conformance/message-bus-suite.js';
 
 describeMessageBus('memory', async () => {

@@ -8,7 +8,7 @@ import {
   silentLogger,
   VirtualClock,
 } from '@concordat/foundation';
-import { MemoryBroker } from '@concordat/messaging';
+import { MemoryBroker } from '@concordat/messaging/testing';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import { DEFAULT_TRANSACTION_OPTIONS, RepliesConsumer, TransactionManager } from '../../apps/coordinator/src/index.js';
 import { WatchedLog } from '../fuzz/coordinator/watched-log.js';

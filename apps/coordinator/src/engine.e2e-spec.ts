@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { silentLogger } from '@concordat/foundation';
-import { TestAuthority } from '@concordat/raft';
+import { TestAuthority } from '@concordat/raft/testing';
 import type { MemberRequest } from './cluster/cluster.api.js';
 import { parseConfig, type Config } from './config.js';
 import { createFailpoints } from './coordinator.module.js';

@@ -6,8 +6,6 @@ export * from './failpoint-bus.js';
 export * from './kafka/kafka-bus.js';
 export type { KafkaMessageBusOptions } from './kafka/kafka-client.js';
 export { noDeadLetters, type DeadLetterCounts } from './contract/intake.js';
-export * from './memory/memory-broker.js';
-export * from './memory/memory-bus.js';
 export * from './contract/namespace.js';
 export { DEFAULT_OUTBOX_LIMITS, type OutboxLimits } from './kafka/outbox.js';
 export { messageSchemas } from './contract/schemas.js';

@@ -1,5 +1,6 @@
 import { SystemClock, SystemRandom } from '@concordat/foundation';
-import { MemoryNetwork, MemoryStorage, RaftNode, type StateMachine } from '@concordat/raft';
+import { RaftNode, type StateMachine } from '@concordat/raft';
+import { MemoryNetwork, MemoryStorage } from '@concordat/raft/testing';
 
 /** Counts per key. Every node has one, and all of them apply the same commands in the same order. */
 class Counters implements StateMachine<number> {

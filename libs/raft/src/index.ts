@@ -3,6 +3,5 @@ export * from './driver/errors.js';
 export * from './driver/ports.js';
 export * from './driver/raft-node.js';
 export * from './driver/raft-node.types.js';
-export * from './driver/testing.js';
 export * from './storage/index.js';
 export * from './transport/index.js';

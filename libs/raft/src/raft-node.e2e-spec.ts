@@ -12,7 +12,7 @@ import {
   type StateMachine,
 } from './index.js';
 import { freePorts } from './testing/free-ports.js';
-import { TestAuthority } from './transport/testing.js';
+import { TestAuthority } from './transport/testing/test-authority.js';
 
 /** Keeps all commands, so that two nodes can be compared. */
 class ListMachine implements StateMachine<number> {

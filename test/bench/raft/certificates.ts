@@ -1,4 +1,5 @@
-import { TestAuthority, type NodeId } from '@concordat/raft';
+import type { NodeId } from '@concordat/raft';
+import { TestAuthority } from '@concordat/raft/testing';
 import type { MemberTls } from './process-protocol.js';
 
 /** Of nodes 1 to 3, by an authority that is forgotten at once. */

@@ -1,13 +1,7 @@
 import { SystemClock } from '@concordat/foundation';
 import type { ProtocolMessage, ReplyMessage } from '@concordat/commit-protocol';
-import {
-  MemoryBroker,
-  MemoryMessageBus,
-  REPLIES_TOPIC,
-  decideTopic,
-  prepareTopic,
-  type MessageBus,
-} from '@concordat/messaging';
+import { REPLIES_TOPIC, decideTopic, prepareTopic, type MessageBus } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 
 /** Votes yes and obeys. */
 export const OBEDIENT = ['bench-a', 'bench-b'] as const;

@@ -9,7 +9,8 @@ import {
   type SeededRandom,
 } from '@concordat/foundation';
 import type { BranchAddress, ProtocolMessage, TransactionId, TransactionState } from '@concordat/commit-protocol';
-import { DEAD_LETTER_TOPIC, MemoryBroker, MemoryMessageBus, REPLIES_TOPIC } from '@concordat/messaging';
+import { DEAD_LETTER_TOPIC, REPLIES_TOPIC } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import {
   DEFAULT_TRANSACTION_OPTIONS,
   RepliesConsumer,

@@ -1,13 +1,7 @@
 import { randomInteger, UuidV7Generator, VirtualClock, type Logger, type SeededRandom } from '@concordat/foundation';
 import type { OperationCall, ProtocolMessage } from '@concordat/commit-protocol';
-import {
-  DEAD_LETTER_TOPIC,
-  decideTopic,
-  MemoryBroker,
-  MemoryMessageBus,
-  prepareTopic,
-  type Topic,
-} from '@concordat/messaging';
+import { DEAD_LETTER_TOPIC, decideTopic, prepareTopic, type Topic } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { BranchRefusedError, ParticipantRuntime } from '@concordat/participant';
 import { FUZZ_CLUSTER, FUZZ_NAMESPACE, type Shot } from '../shots.js';
 import { WatchedBus } from '../watched-bus.js';

@@ -50,7 +50,8 @@ export class CompiledSystem {
       await write(join(target, placeOf(file)), text === undefined ? code : await compileSource(text));
     }
     for (const name of LIBRARIES) {
-      const description = '{ "type": "module", "exports": "./index.js" }';
+      const exported = '{ ".": "./index.js", "./testing": "./testing/index.js" }';
+      const description = `{ "type": "module", "exports": ${exported} }`;
       await write(join(target, 'node_modules', '@concordat', name, 'package.json'), description);
     }
     await write(join(target, 'package.json'), '{ "type": "module" }');

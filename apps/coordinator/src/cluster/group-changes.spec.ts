@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
-import { MemoryNetwork, MemoryStorage, RaftNode } from '@concordat/raft';
+import { RaftNode } from '@concordat/raft';
+import { MemoryNetwork, MemoryStorage } from '@concordat/raft/testing';
 import { CompressedEndedTransactions } from '../decision-log/ended-archive.js';
 import { RaftDecisionLog } from '../decision-log/raft-decision-log.js';
 import type { MemberRequest } from './cluster.api.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ApplyResult, LogRecord } from '@concordat/commit-protocol';
 import { SeededRandom, UuidV7Generator, VirtualClock } from '@concordat/foundation';
-import { memberOf, MemoryNetwork, MemoryStorage, RaftNode, type SnapshotPieces } from '@concordat/raft';
+import { memberOf, RaftNode, type SnapshotPieces } from '@concordat/raft';
+import { MemoryNetwork, MemoryStorage } from '@concordat/raft/testing';
 import type { AppliedRecord, Leadership } from './decision-log.js';
 import { CompressedEndedTransactions } from './ended-archive.js';
 import { RaftDecisionLog } from './raft-decision-log.js';

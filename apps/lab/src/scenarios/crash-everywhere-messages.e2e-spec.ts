@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { SeededRandom, SystemClock, SystemRandom, UuidV7Generator, type Failpoints } from '@concordat/foundation';
-import { decideTopic, decodeMessage, MemoryBroker, MemoryMessageBus, prepareTopic } from '@concordat/messaging';
+import { decideTopic, decodeMessage, prepareTopic } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { ParticipantRuntime, PostgresResourceManager, type PostgresContext } from '@concordat/participant';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';

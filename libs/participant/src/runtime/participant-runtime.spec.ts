@@ -13,14 +13,8 @@ import {
   type ParticipantMessage,
   type ReplyMessage,
 } from '@concordat/commit-protocol';
-import {
-  MemoryBroker,
-  MemoryMessageBus,
-  REPLIES_TOPIC,
-  decideTopic,
-  prepareTopic,
-  type OutgoingMessage,
-} from '@concordat/messaging';
+import { REPLIES_TOPIC, decideTopic, prepareTopic, type OutgoingMessage } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { ResourceManagerUnavailableError } from './errors.js';
 import { PARTICIPANT_FAILPOINTS } from './participant-failpoints.js';
 import { ParticipantRuntime } from './participant-runtime.js';

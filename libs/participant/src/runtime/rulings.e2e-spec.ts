@@ -9,7 +9,8 @@ import {
   type DoneMessage,
   type VoteMessage,
 } from '@concordat/commit-protocol';
-import { MemoryBroker, MemoryMessageBus, REPLIES_TOPIC, decideTopic, prepareTopic } from '@concordat/messaging';
+import { REPLIES_TOPIC, decideTopic, prepareTopic } from '@concordat/messaging';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { PostgresResourceManager } from '../postgres/postgres-resource-manager.js';

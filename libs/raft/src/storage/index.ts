@@ -2,7 +2,5 @@ export { LogCorruptedError, StorageClosedError, StorageFailedError } from './err
 export { StorageFormatError, StorageLockedError, StorageOwnerError } from './errors.js';
 export { FileStorage, type FileStorageOptions } from './file-storage.js';
 export { nodeFileSystem, type File, type FileSystem, type OpenMode } from './file-system.js';
-export { MemoryFileSystem, SimulatedCrashError } from './testing/memory-file-system.js';
-export type { FileFault, FileOperation } from './testing/memory-file-system.js';
 export { noClaims, socketClaims, type DirectoryClaim, type DirectoryClaims } from './directory-claim.js';
 export { systemProcessTable, type ProcessTable } from './process-table.js';

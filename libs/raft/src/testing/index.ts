@@ -1,3 +1,9 @@
-/** For tests of what is built on Raft: histories of clients and the check that they are linearizable. */
+/**
+ * For tests and simulations of what is built on Raft: ports in memory, certificates, histories of clients and the
+ * check that they are linearizable.
+ */
+export * from '../driver/testing/memory-network.js';
+export * from '../driver/testing/memory-storage.js';
+export { TestAuthority, type TestCertificateOptions } from '../transport/testing/test-authority.js';
 export * from './history.js';
 export * from './linearizability.js';

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { invariant } from '@concordat/foundation';
 import type { MemberDescription, NodeId } from '../core/types.js';
 import type { RaftStatus } from '../driver/raft-node.types.js';
-import { TestAuthority } from '../transport/testing.js';
+import { TestAuthority } from '../transport/testing/test-authority.js';
 import { freePorts } from './free-ports.js';
 import type { OperationAnswer, OperationCall } from './history.js';
 import type { AppliedState, NodeProcessReport, NodeProcessRequest, NodeProcessSettings } from './process-protocol.js';

@@ -5,6 +5,7 @@ import { describe, expect, it } from '@jest/globals';
 import * as foundation from '@concordat/foundation';
 import ts from 'typescript';
 import * as raft from '../index.js';
+import * as testing from './index.js';
 
 const folder = join(import.meta.dirname, '../..');
 const readme = readFileSync(join(folder, 'README.md'), 'utf8');
@@ -16,6 +17,7 @@ function library(specifier: string, context: Context): Module {
   const libraries: Readonly<Record<string, object>> = {
     '@concordat/foundation': foundation,
     '@concordat/raft': raft,
+    '@concordat/raft/testing': testing,
   };
   const exported = Object.entries(libraries[specifier] ?? {}) as [string, unknown][];
   expect([specifier, exported.length]).not.toEqual([specifier, 0]);

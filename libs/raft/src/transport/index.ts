@@ -4,4 +4,3 @@ export type { GrpcTransportOptions, TransportCounters, TransportTls } from './gr
 export type { PeerClockReading } from './peer-counters.js';
 export { nodeCertificateUri } from './node-certificate.js';
 export type { ClusterNode } from './node-certificate.js';
-export * from './testing.js';

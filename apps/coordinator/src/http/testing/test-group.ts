@@ -1,7 +1,8 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import { noFailpoints, silentLogger, SystemClock, SystemRandom } from '@concordat/foundation';
-import { MemoryNetwork, MemoryStorage, RaftNode, type Member } from '@concordat/raft';
+import { RaftNode, type Member } from '@concordat/raft';
+import { MemoryNetwork, MemoryStorage } from '@concordat/raft/testing';
 import { createCoordinator } from '../../bootstrap.js';
 import { CLUSTER } from '../../cluster/cluster.api.js';
 import { memberAt } from '../../cluster/member-address.js';

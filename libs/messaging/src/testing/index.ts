@@ -1,0 +1,3 @@
+/** For tests and simulations of what is built on a `MessageBus`: a broker in memory, with faults, and its bus. */
+export * from '../memory/memory-broker.js';
+export * from '../memory/memory-bus.js';
