@@ -25,6 +25,7 @@ import type {
   AppendEntries,
   AppendEntriesAccepted,
   Configuration,
+  Incarnation,
   Introduction,
   IntroductionReply,
   Message,
@@ -193,6 +194,11 @@ export class RaftCore {
   }
 
   // --- what the node knows now
+
+  /** Of this node's directory. */
+  get incarnation(): Incarnation {
+    return this.addressing.incarnation;
+  }
 
   get role(): RaftRole {
     return this.currentRole;

@@ -86,3 +86,21 @@ export class TransferFailedError extends CodedError {
     super(`node ${target} did not take over within an election timeout; this node leads on`, { details: { target } });
   }
 }
+
+/**
+ * Another process runs on the same data directory, or on a copy of it, and a member of the group is connected with it.
+ * This process stops: what the two promise in the name of one node neither knows of the other.
+ */
+export class SecondProcessError extends CodedError {
+  readonly code = 'SECOND_PROCESS';
+  readonly retryable = false;
+
+  constructor(nodeId: NodeId, witness: NodeId) {
+    super(
+      `another process runs as node ${nodeId} on the same data directory or a copy of it, and node ${witness} is ` +
+        'connected with it. Let one of the two run, the one whose directory was never copied back; a copy has to be ' +
+        'thrown away, and its node started with an empty directory',
+      { details: { nodeId, witness } },
+    );
+  }
+}

@@ -118,10 +118,10 @@ export interface RaftTransport {
   /** Starts listening; `onMessage` is called for every message addressed to this node. */
   start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void>;
   /**
-   * The group of this node, 0 for none yet. Called before `start` and when it has become known, for a transport that
-   * refuses streams of other groups. Without it each message still says whose it is.
+   * Who this node is. Called before `start` and when its group has become known, for a transport that refuses streams of
+   * other groups, and of second processes of one directory. Without it each message still says whose it is.
    */
-  setGroup?(groupId: GroupId): void;
+  setIdentity?(identity: NodeIdentity): void;
   /**
    * The members of the group have changed: these are to be reached, at these addresses. Called before `start` and
    * with every change; peers that are no longer named are left, but what is sent to them right before still goes out,
@@ -137,10 +137,20 @@ export interface RaftTransport {
   stop(): Promise<void>;
 }
 
+/** What a node is known by besides its id. */
+export interface NodeIdentity {
+  /** of its directory */
+  readonly incarnation: Incarnation;
+  /** 0 while it belongs to none */
+  readonly groupId: GroupId;
+}
+
 /** What a transport with connections finds out when they are opened. */
 export interface TransportNotices {
   /** A stream of that node, or to it, was refused because it belongs to another group. */
   onStranger(nodeId: NodeId): void;
+  /** That node hears another living process of this one's directory: this one must not go on. */
+  onSecondProcess(nodeId: NodeId): void;
 }
 
 /** Of this node's connection to one peer, since the start. */

@@ -100,7 +100,7 @@ describe('RaftNode, incarnations', () => {
     const { node } = await nodes.start(1, {
       transport: {
         ...inner,
-        setGroup: (groupId) => void groups.push(groupId),
+        setIdentity: ({ groupId }) => void groups.push(groupId),
         start: (onMessage, notices) => {
           meet = (nodeId) => notices?.onStranger(nodeId);
           return inner.start(onMessage);
@@ -119,5 +119,27 @@ describe('RaftNode, incarnations', () => {
       .transport(2)
       .send([{ type: 'pre-vote-reply', ...between(2, 1, 1, 0), groupId, term: 1, granted: false }]);
     await nodes.until(() => node.status().standing.strangers.length === 0);
+  });
+
+  it('stops when a member is connected with another process of its directory, and says why', async () => {
+    const nodes = new NodeGroup(1);
+    const inner = nodes.network.transport(1);
+    let tell: () => void = () => undefined;
+    const { node, fatal } = await nodes.start(1, {
+      transport: {
+        ...inner,
+        start: (onMessage, notices) => {
+          tell = () => notices?.onSecondProcess(3);
+          return inner.start(onMessage);
+        },
+      },
+    });
+    await nodes.leader();
+    tell();
+    expect(fatal).toEqual([expect.objectContaining({ code: 'SECOND_PROCESS', retryable: false })]);
+    expect(fatal[0]!.message).toContain('another process runs as node 1 on the same data directory or a copy of it');
+    expect(fatal[0]!.message).toContain('node 3 is connected with it');
+    await expect(node.propose(new Uint8Array(1))).rejects.toMatchObject({ code: 'STOPPED' });
+    expect(node.status().role).toBe('follower');
   });
 });

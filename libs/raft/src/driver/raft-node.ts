@@ -8,7 +8,7 @@ import { MAXIMUM_INTEGER } from '../core/types.js';
 import type { Configuration, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
 import { Applier } from './applier.js';
 import { DiskWatch } from './disk-watch.js';
-import { NotLeaderError, ProposalDroppedError } from './errors.js';
+import { NotLeaderError, ProposalDroppedError, SecondProcessError } from './errors.js';
 import { HandOver } from './hand-over.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { MembershipChanger } from './membership-changer.js';
@@ -139,6 +139,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.connect(core);
     await transport.start((message) => this.receive(message), {
       onStranger: (stranger) => this.guard((running) => running.metStranger(stranger)),
+      onSecondProcess: (witness) => this.fail(new SecondProcessError(nodeId, witness)),
     });
     if (!this.isAlive()) return;
     this.scheduleTick();
@@ -485,12 +486,12 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   // --- membership
 
   /** Who joins knows the group from its options until the log reaches it. */
-  private connect({ configuration }: RaftCore): void {
+  private connect({ configuration, incarnation }: RaftCore): void {
     const { nodeId, transport, members } = this.options;
     const known = configuration.members.length > 0 ? configuration.members : members;
     const others = known.filter((member) => member.nodeId !== nodeId);
     transport.setPeers(new Map(others.map((member) => [member.nodeId, member.address])));
-    transport.setGroup?.(configuration.groupId);
+    transport.setIdentity?.({ incarnation, groupId: configuration.groupId });
   }
 
   // --- status

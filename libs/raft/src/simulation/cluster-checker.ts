@@ -40,7 +40,9 @@ export class ClusterChecker {
   private readonly records = new Map<NodeId, DurableRecord>();
   /** of directories that were lost: what they had acknowledged by then may still be counted, once */
   private readonly buried = new Map<string, DurableRecord>();
-  private readonly leaders = new Map<number, NodeId>();
+  /** of second processes with the id of a node */
+  private readonly twins = new Map<NodeId, DurableRecord>();
+  private readonly leaders = new Map<number, { readonly nodeId: NodeId; readonly record: DurableRecord }>();
   private readonly entries = new Map<number, KnownEntry>();
   /** by index - 1: the entry's term, and the term of whoever committed it */
   private readonly committed: { readonly term: number; readonly by: number }[] = [];
@@ -66,10 +68,22 @@ export class ClusterChecker {
     this.records.set(nodeId, record);
   }
 
-  /** The one that has the rights of a voter in a configuration, if it is there. */
+  /** A second process with that id begins, on a directory of its own or a copy. */
+  twinBegins(nodeId: NodeId, record: DurableRecord): void {
+    this.twins.set(nodeId, record);
+  }
+
+  twinEnds(nodeId: NodeId): void {
+    const record = this.twins.get(nodeId);
+    this.twins.delete(nodeId);
+    const isCopy = record?.incarnation === this.records.get(nodeId)?.incarnation;
+    if (record?.incarnation !== undefined && !isCopy) this.buried.set(`${nodeId} ${record.incarnation}`, record);
+  }
+
+  /** The one that has the rights of a voter in a configuration, if it is there. A copy has none of its own. */
   private rightful(configuration: Configuration, voter: NodeId): DurableRecord | undefined {
-    const record = this.records.get(voter);
-    return record?.incarnation === namedIncarnation(configuration, voter) ? record : undefined;
+    const incarnation = namedIncarnation(configuration, voter);
+    return [this.records.get(voter), this.twins.get(voter)].find((record) => record?.incarnation === incarnation);
   }
 
   /** The machine exists no more, and nor does what it held. */
@@ -78,19 +92,19 @@ export class ClusterChecker {
   }
 
   /** A node was looked at after it did something. */
-  look(nodeId: NodeId, core: RaftCore, seen: Sighting): void {
+  look(nodeId: NodeId, core: RaftCore, seen: Sighting, record: DurableRecord): void {
     const { role, term, commitIndex, lastIndex, configuration } = core;
     if (term < seen.term) throw new Violation('election safety', `the term of node ${nodeId} fell to ${term}`);
     if (role === 'leader') {
       if (seen.role === 'leader' && seen.term === term) this.checkAppendOnly(nodeId, core, seen);
-      else this.elected(nodeId, core);
+      else this.elected(nodeId, core, record);
     }
     if (role === 'pre-candidate' && seen.role === role && seen.term === term && core.vote !== seen.vote)
       throw new Violation('liveness', `node ${nodeId} votes for node ${core.vote} and goes on collecting pre-votes`);
     if (commitIndex < seen.commitIndex)
       throw new Violation('committed entries stay', `the commit index of node ${nodeId} fell to ${commitIndex}`);
     if (commitIndex > seen.commitIndex) this.advanced(nodeId, core, seen);
-    this.configurations.look(nodeId, core, this.records.get(nodeId)?.lastConfiguration);
+    this.configurations.look(nodeId, core, record.lastConfiguration);
     seen.role = role;
     seen.term = term;
     seen.vote = core.vote;
@@ -102,17 +116,17 @@ export class ClusterChecker {
 
   // --- elections
 
-  private elected(nodeId: NodeId, core: RaftCore): void {
+  private elected(nodeId: NodeId, core: RaftCore, record: DurableRecord): void {
     const { term } = core;
     const other = this.leaders.get(term);
-    if (other !== undefined && other !== nodeId)
-      throw new Violation('election safety', `nodes ${other} and ${nodeId} lead term ${term}`);
+    if (other !== undefined && other.record !== record)
+      throw new Violation('election safety', `nodes ${other.nodeId} and ${nodeId} lead term ${term}`);
     if (other === undefined) {
       this.elections++;
       this.onElection();
       this.checkLease(nodeId, term);
     }
-    this.leaders.set(term, nodeId);
+    this.leaders.set(term, { nodeId, record });
     const firstIndex = core.lastIndex - this.countKnown(core) + 1;
     for (let index = Math.max(1, firstIndex); index <= this.committed.length; index++) {
       const { term: committedTerm, by } = this.committed[index - 1]!;
@@ -248,7 +262,7 @@ export class ClusterChecker {
    */
   private checkNoLoss(index: number): void {
     const { term } = this.committed[index - 1]!;
-    for (const [candidate, record] of this.records) {
+    for (const [candidate, record] of [...this.records, ...this.twins]) {
       const configuration = this.configurations.ofRecord(record);
       if (!configuration || record.holds(index, term)) continue;
       if (record.incarnation !== namedIncarnation(configuration, candidate)) continue; // it cannot be elected

@@ -6,6 +6,7 @@ import { MembershipNemesis } from './membership-nemesis.js';
 import { foulWeather, type FaultName } from './profile.js';
 import { Scenarios } from './scenarios.js';
 import { ProcessGoneError, type SimulatedNode } from './simulated-node.js';
+import { Twins } from './twins.js';
 import type { World } from './world.js';
 
 /** Fewer voters than this, and the loss of one's data would be the loss of a majority's. */
@@ -34,6 +35,7 @@ export class Nemesis {
       new Array<FaultName>(Math.round(weight * 10)).fill(name as FaultName),
     );
     const scenarios = new Scenarios(world, random, () => this.transfer());
+    const twins = new Twins(world, random, () => this.transfer());
     this.faults = {
       crash: () => this.crash(this.anyNode()),
       'crash-leader': () => this.crash(world.leader()),
@@ -58,6 +60,7 @@ export class Nemesis {
       'hung-disk': () => scenarios.hungDisk(),
       'narrow-link': () => scenarios.narrowLink(),
       wipe: () => this.wipe(),
+      twin: () => twins.begin(),
     };
     world.checker.onElection = () => this.meetLeader();
     this.scheduleNext();
@@ -78,6 +81,7 @@ export class Nemesis {
     world.network.heal();
     world.network.loseAll(); // messages of the bad times would keep coming, and keep old leaders in office
     world.network.weather = world.profile.fairWeather;
+    for (const twin of [...world.twins.values()]) world.endTwin(twin);
     for (const node of world.nodes.values()) {
       node.resume();
       node.disk.capacityBytes = Number.POSITIVE_INFINITY;

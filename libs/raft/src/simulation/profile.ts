@@ -45,7 +45,8 @@ export type FaultName =
   | 'late-answers'
   | 'hung-disk'
   | 'narrow-link'
-  | 'wipe';
+  | 'wipe'
+  | 'twin';
 
 /** All that a seed decides before the run begins. Times in milliseconds. */
 export interface Profile {
@@ -103,6 +104,7 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   'hung-disk': 0,
   'narrow-link': 0,
   wipe: 0.5,
+  twin: 0,
 };
 
 /** What a family has more, or less, of. */
@@ -149,6 +151,14 @@ const NARROW_LINK: Partial<Profile> = {
   readShare: 0.2,
   paddingBytes: 200,
   snapshotAfterEntries: 12,
+};
+
+/** Of the seeds about lost directories, those with two processes of one id have no other fault but what belongs to that. */
+const TWINS_SHARE = 0.4;
+const TWINS: Partial<Profile> = {
+  withPriorities: false,
+  isReckless: false,
+  weights: { ...without(USUAL_WEIGHTS), twin: 10 },
 };
 
 const SIZES: Readonly<Record<Family, readonly number[]>> = {
@@ -229,7 +239,10 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     ...(hasLateAnswers && LATE_ANSWERS),
   };
   // Drawn last, so that all other seeds are what they were.
-  return family === 'snapshots' && randomChance(random, NARROW_LINK_SHARE) ? withNarrowLink(profile) : profile;
+  if (family === 'snapshots' && randomChance(random, NARROW_LINK_SHARE)) return withNarrowLink(profile);
+  if (family === 'forgetful' && randomChance(random, TWINS_SHARE))
+    return { ...profile, ...TWINS, faultyMs: 120 * electionMs };
+  return profile;
 }
 
 function withNarrowLink(profile: Profile): Profile {

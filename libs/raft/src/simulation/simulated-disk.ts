@@ -113,6 +113,16 @@ export class SimulatedDisk {
     return [...new Set(this.names.values())].reduce((sum, { content }) => sum + content.length, 0);
   }
 
+  /** A disk with the same files, as programs see them at this moment. */
+  copy(): SimulatedDisk {
+    const copy = new SimulatedDisk(this.clock, this.random);
+    for (const [name, { content }] of this.names)
+      copy.names.set(name, { content: Buffer.from(content), durable: Buffer.from(content), pending: [] });
+    copy.durableNames = new Map(copy.names);
+    copy.syncMs = this.syncMs;
+    return copy;
+  }
+
   /** The power fails: of what was not synced any sectors are there. */
   losePower(): void {
     const names = new Map(this.durableNames);

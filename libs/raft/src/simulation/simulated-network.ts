@@ -1,6 +1,7 @@
-import { randomChance, randomInteger, type Random, type VirtualClock } from '@concordat/foundation';
+import { randomChance, randomInteger, randomItem, type Random, type VirtualClock } from '@concordat/foundation';
 import { entrySizeBytes } from '../core/log/log.js';
 import type { AppendEntries, Message, NodeId } from '../core/types.js';
+import type { Verdict } from '../core/process-claims.js';
 import { Violation } from './violation.js';
 
 /** How messages travel; probabilities and milliseconds. */
@@ -17,6 +18,18 @@ export interface Weather {
   readonly straggleMs: number;
 }
 
+/** The process that has sent a message. */
+export interface Speaker {
+  readonly process: number;
+  /** whether it is a second one with the id of a machine */
+  readonly isTwin: boolean;
+  isAlive(): boolean;
+  /** A node hears it, or does not, because it hears another process of the same directory. */
+  judged(by: NodeId, verdict: Verdict): void;
+}
+
+export type Receiver = (message: Message, speaker: Speaker) => void;
+
 /** What a message takes besides its data, about. */
 const BYTES_PER_MESSAGE = 50;
 
@@ -28,7 +41,8 @@ const MAXIMUM_REPETITIONS = 16;
 
 /** Directed links that lose, delay, double and reorder messages, and that can be cut. */
 export class SimulatedNetwork {
-  private readonly receivers = new Map<NodeId, (message: Message) => void>();
+  /** by node and machine: there is more than one machine while a node has a twin */
+  private readonly receivers = new Map<NodeId, Map<object, Receiver>>();
   private readonly busyUntil = new Map<string, number>();
   private readonly cut = new Set<string>();
   /** of narrow links: so long a byte takes, and the next one waits for it */
@@ -49,24 +63,27 @@ export class SimulatedNetwork {
     private readonly onDelivery: (message: Message) => void,
   ) {}
 
-  attach(nodeId: NodeId, receive: (message: Message) => void): void {
-    this.receivers.set(nodeId, receive);
+  /** In place of an earlier life of that machine. */
+  attach(nodeId: NodeId, machine: object, receive: Receiver): void {
+    const receivers = this.receivers.get(nodeId) ?? new Map<object, Receiver>();
+    this.receivers.set(nodeId, receivers.set(machine, receive));
   }
 
-  /** Messages to the node are lost until somebody attaches again; a later life's receiver stays. */
-  detach(nodeId: NodeId, receive: ((message: Message) => void) | undefined): void {
-    if (this.receivers.get(nodeId) === receive) this.receivers.delete(nodeId);
+  /** Messages to the machine are lost until it attaches again; a later life's receiver stays. */
+  detach(nodeId: NodeId, machine: object, receive?: Receiver): void {
+    const receivers = this.receivers.get(nodeId);
+    if (receive === undefined || receivers?.get(machine) === receive) receivers?.delete(machine);
   }
 
-  send(message: Message): void {
+  send(message: Message, speaker: Speaker): void {
     const { random, weather } = this;
     this.sent++;
     this.checkFlood(message);
     if (randomChance(random, weather.loss)) return;
-    this.carry(message);
-    if (weather.duplication > 0 && randomChance(random, weather.duplication)) this.carry(message);
+    this.carry(message, speaker);
+    if (weather.duplication > 0 && randomChance(random, weather.duplication)) this.carry(message, speaker);
     if (weather.straggling > 0 && randomChance(random, weather.straggling))
-      this.deliverIn(message, randomInteger(random, 0, weather.straggleMs));
+      this.deliverIn(message, speaker, randomInteger(random, 0, weather.straggleMs));
   }
 
   /** Nodes that answer each other without end make no progress, and burn their machines. */
@@ -100,6 +117,10 @@ export class SimulatedNetwork {
     this.cut.add(`${from}>${to}`);
   }
 
+  isCut(from: NodeId, to: NodeId): boolean {
+    return this.cut.has(`${from}>${to}`);
+  }
+
   /** What goes over the link from now on takes its time, byte after byte. */
   narrowLink(from: NodeId, to: NodeId, msPerByte: number): void {
     this.msPerByte.set(`${from}>${to}`, msPerByte);
@@ -117,7 +138,7 @@ export class SimulatedNetwork {
     this.busyUntil.clear();
   }
 
-  private carry(message: Message): void {
+  private carry(message: Message, speaker: Speaker): void {
     const { random } = this;
     const { minDelayMs, maximumDelayMs, reordering } = this.weather;
     const now = this.clock.monotonic();
@@ -131,18 +152,24 @@ export class SimulatedNetwork {
       dueAt = Math.max(dueAt, this.busyUntil.get(link) ?? 0);
       this.busyUntil.set(link, dueAt);
     }
-    this.deliverIn(message, dueAt - now);
+    this.deliverIn(message, speaker, dueAt - now);
   }
 
-  private deliverIn(message: Message, delayMs: number): void {
+  private deliverIn(message: Message, speaker: Speaker, delayMs: number): void {
     const { era } = this;
     this.clock.setTimer(delayMs, () => {
       if (era !== this.era) return;
-      const receive = this.receivers.get(message.to);
-      if (!receive || this.cut.has(`${message.from}>${message.to}`)) return;
+      const receivers = [...(this.receivers.get(message.to)?.values() ?? [])];
+      if (receivers.length === 0 || this.cut.has(`${message.from}>${message.to}`)) return;
       this.onDelivery(message);
-      receive(message);
+      for (const receive of this.addressees(receivers)) receive(message, speaker);
     });
+  }
+
+  /** What is sent to a node and its twin reaches one of them, or both. */
+  private addressees(receivers: readonly Receiver[]): readonly Receiver[] {
+    if (receivers.length < 2 || randomChance(this.random, 0.5)) return receivers;
+    return [randomItem(this.random, receivers)];
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomFraction, silentLogger, type Logger, type Random, type VirtualClock } from '@concordat/foundation';
 import type { RaftCore } from '../core/raft-core.js';
-import type { Configuration, Member, Message, NodeId } from '../core/types.js';
+import type { Configuration, Member, NodeId } from '../core/types.js';
 import type { RaftTransport } from '../driver/ports.js';
 import { RaftNode } from '../driver/raft-node.js';
 import { FileStorage } from '../storage/file-storage.js';
@@ -10,7 +10,8 @@ import { KeyValueMachine, type KeyValueResult } from './key-value-machine.js';
 import type { Ledger } from './ledger.js';
 import type { Profile } from './profile.js';
 import { SimulatedDisk } from './simulated-disk.js';
-import type { SimulatedNetwork } from './simulated-network.js';
+import { Handshake } from './handshake.js';
+import type { Receiver, SimulatedNetwork, Speaker } from './simulated-network.js';
 import { DriftingClock, SimulatedProcess } from './simulated-process.js';
 import { Violation } from './violation.js';
 import { WitnessStorage } from './witness-storage.js';
@@ -27,6 +28,8 @@ export interface NodeSurroundings {
   /** its process has come to its end by itself: it could not start, or not go on */
   failed(node: SimulatedNode, error: Error): void;
   count(event: string): void;
+  /** whom a message in that node's name is to come from, where a second process with that id runs or has run */
+  originalOf(nodeId: NodeId): SimulatedNode | undefined;
 }
 
 /** One life of the node. */
@@ -36,6 +39,8 @@ interface Life {
   readonly raft: RaftNode<KeyValueResult>;
   readonly machine: KeyValueMachine;
   readonly seen: Sighting;
+  readonly speaker: Speaker;
+  readonly handshake: Handshake;
   /** of a message that was refused, in words */
   readonly complaints: string[];
 }
@@ -46,6 +51,8 @@ export class ProcessGoneError extends Error {
 }
 
 const DIRECTORY = '/data';
+/** A process that is connected and silent for so long is taken for dead when another one of its directory comes. */
+const PATIENCE_ELECTION_TIMEOUTS = 2;
 
 /**
  * A machine of the group with its disk, and one process after another on it.
@@ -58,12 +65,15 @@ export class SimulatedNode {
   private readonly rate: number;
   private readonly random: Random;
   private life: Life | undefined;
+  private lives = 0;
   private lost = false;
+  /** whether it is a second process with the id of another machine */
+  readonly isTwin: boolean;
   /** in force on it when it was looked at last; it may be down since */
   lastConfiguration: Configuration | undefined;
   /** where that stands in its log */
   lastConfigurationIndex = 0;
-  /** its directory was lost, at least once */
+  /** its directory was lost, at least once, or another one may have taken over its rights */
   wasWiped = false;
   /** a clean stop is under way */
   isStopping = false;
@@ -73,6 +83,7 @@ export class SimulatedNode {
   /**
    * @param members the group as the node is told of it
    * @param joins whether that group exists already
+   * @param twinDisk of a second process with the id of another machine
    */
   constructor(
     readonly nodeId: NodeId,
@@ -80,15 +91,18 @@ export class SimulatedNode {
     random: Random,
     private readonly members: readonly Member[],
     private joins: boolean,
+    twinDisk?: SimulatedDisk,
   ) {
     const { clock, profile, checker } = surroundings;
     this.random = random;
-    this.disk = new SimulatedDisk(clock, random);
+    this.isTwin = twinDisk !== undefined;
+    this.disk = twinDisk ?? new SimulatedDisk(clock, random);
     this.disk.syncMs = profile.syncMs;
     this.record = new DurableRecord(nodeId);
     this.rate = 1 + randomFraction(random) * profile.drift;
     this.createdAt = clock.monotonic();
-    checker.register(nodeId, this.record);
+    if (this.isTwin) checker.twinBegins(nodeId, this.record);
+    else checker.register(nodeId, this.record);
   }
 
   get isUp(): boolean {
@@ -98,6 +112,18 @@ export class SimulatedNode {
   /** Its data are gone for good; the node never comes back. */
   get isLost(): boolean {
     return this.lost;
+  }
+
+  /** By what its present process is told from others. */
+  get speaker(): Speaker | undefined {
+    return this.life?.speaker;
+  }
+
+  /** Its present process opens a stream to another machine. */
+  call(other: SimulatedNode): void {
+    const { incarnation } = this.record;
+    if (this.life && incarnation !== undefined)
+      other.life?.handshake.accepts(this.nodeId, incarnation, this.life.speaker);
   }
 
   get machine(): KeyValueMachine | undefined {
@@ -151,12 +177,14 @@ export class SimulatedNode {
     const ownClock = new DriftingClock(clock, process, this.rate, Math.floor(randomFraction(this.random) * 1e6));
     const machine = new KeyValueMachine(this.nodeId, ledger);
     const complaints: string[] = [];
+    const handshake = new Handshake(this.nodeId, this.surroundings, PATIENCE_ELECTION_TIMEOUTS * this.electionMs);
+    const speaker = handshake.speaker(++this.lives, this.isTwin, process);
     const raft = new RaftNode<KeyValueResult>({
       nodeId: this.nodeId,
       members: this.members,
       join: this.joins,
       storage: this.storage(process, ownClock),
-      transport: this.transport(process),
+      transport: this.transport(process, handshake, speaker),
       stateMachine: machine,
       clock: ownClock,
       random: this.random,
@@ -171,7 +199,7 @@ export class SimulatedNode {
       onFatal: (error) => this.surroundings.failed(this, error),
     });
     this.isStopping = false;
-    this.life = { process, clock: ownClock, raft, machine, seen: new Sighting(), complaints };
+    this.life = { process, clock: ownClock, raft, machine, seen: new Sighting(), speaker, handshake, complaints };
     this.surroundings.touched(this);
     raft.start().catch((error: unknown) => {
       this.surroundings.failed(this, error instanceof Error ? error : new Error(String(error)));
@@ -193,13 +221,22 @@ export class SimulatedNode {
     return new WitnessStorage(storage, this.nodeId, this.record, checker, (event) => this.surroundings.count(event));
   }
 
-  private transport(process: SimulatedProcess): RaftTransport {
+  private get electionMs(): number {
+    const { electionTicks, tickMs } = this.surroundings.profile;
+    return electionTicks * tickMs;
+  }
+
+  private transport(process: SimulatedProcess, handshake: Handshake, speaker: Speaker): RaftTransport {
     const { network } = this.surroundings;
-    let receive: ((message: Message) => void) | undefined;
+    let receive: Receiver | undefined;
     return {
-      start: (onMessage) => {
-        receive = (message) => process.run(() => onMessage(message));
-        network.attach(this.nodeId, receive);
+      start: (onMessage, notices) => {
+        receive = (message, from) =>
+          process.run(() => {
+            if (handshake.admits(message, from)) onMessage(message);
+          });
+        handshake.onSecondProcess = (witness) => process.run(() => notices?.onSecondProcess(witness));
+        network.attach(this.nodeId, this, receive);
         return Promise.resolve();
       },
       setPeers: () => undefined, // everybody is reached by number
@@ -208,12 +245,12 @@ export class SimulatedNode {
           this.record.sending(message);
           if (message.type === 'timeout-now' && this.core)
             this.surroundings.checker.callsElection(this.nodeId, this.core, message.to);
-          network.send(message);
+          network.send(message, speaker);
         }
       },
       isConnected: () => true,
       stop: () => {
-        network.detach(this.nodeId, receive);
+        network.detach(this.nodeId, this, receive);
         return Promise.resolve();
       },
     };
@@ -228,7 +265,7 @@ export class SimulatedNode {
     const { life } = this;
     const core = this.core;
     if (!life || !core) return;
-    this.surroundings.checker.look(this.nodeId, core, life.seen);
+    this.surroundings.checker.look(this.nodeId, core, life.seen, this.record);
     this.lastConfiguration = core.configuration;
     this.lastConfigurationIndex = core.configurationIndex;
     if (core.refusedMessages > 0)

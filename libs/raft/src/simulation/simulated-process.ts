@@ -19,6 +19,10 @@ export class SimulatedProcess {
     return this.state === 'running';
   }
 
+  get isEnded(): boolean {
+    return this.state === 'ended';
+  }
+
   /** @param lost called instead when the process ends before it gets to it */
   run(action: () => void, lost?: () => void): void {
     if (this.state === 'ended') {

@@ -1,10 +1,12 @@
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
 import { memberOf, votersOnly } from '../core/membership/configuration.js';
 import type { Configuration, Member, NodeId } from '../core/types.js';
+import { SecondProcessError } from '../driver/errors.js';
 import { LogCorruptedError, StorageFailedError } from '../storage/errors.js';
 import { ClusterChecker } from './cluster-checker.js';
 import { Ledger } from './ledger.js';
 import type { Profile } from './profile.js';
+import type { SimulatedDisk } from './simulated-disk.js';
 import { SimulatedNetwork } from './simulated-network.js';
 import { SimulatedNode, type NodeSurroundings } from './simulated-node.js';
 import { Trace } from './trace.js';
@@ -27,6 +29,10 @@ export class World implements NodeSurroundings {
   readonly network: SimulatedNetwork;
   /** by id; machines that were given back are not here any more */
   readonly nodes = new Map<NodeId, SimulatedNode>();
+  /** second processes with the id of a node */
+  readonly twins = new Map<NodeId, SimulatedNode>();
+  /** ids of which there are two processes, or were */
+  private readonly twinned = new Set<NodeId>();
   readonly counts = new Map<string, number>();
   private readonly dirty = new Set<SimulatedNode>();
   private readonly founders: Member[] = [];
@@ -97,6 +103,28 @@ export class World implements NodeSurroundings {
     this.trace.event(`node ${node.nodeId} is given back`);
   }
 
+  /** A second process with the id of a machine starts. @param joins whether it is told that the group exists */
+  startTwin({ nodeId }: SimulatedNode, disk: SimulatedDisk, joins: boolean): SimulatedNode {
+    const { members } = this.committedConfiguration();
+    const twin = new SimulatedNode(nodeId, this, this.random.fork(), members, joins, disk);
+    this.twins.set(nodeId, twin);
+    this.twinned.add(nodeId);
+    twin.boot();
+    return twin;
+  }
+
+  endTwin(twin: SimulatedNode): void {
+    if (!this.twins.delete(twin.nodeId)) return;
+    twin.crash(true);
+    this.network.detach(twin.nodeId, twin);
+    this.checker.twinEnds(twin.nodeId);
+    this.trace.event(`the second node ${twin.nodeId} ends`);
+  }
+
+  originalOf(nodeId: NodeId): SimulatedNode | undefined {
+    return this.twinned.has(nodeId) ? this.nodes.get(nodeId) : undefined;
+  }
+
   committedConfiguration(): Configuration {
     return this.checker.configurations.latest?.configuration ?? votersOnly(this.founders, 0);
   }
@@ -133,6 +161,10 @@ export class World implements NodeSurroundings {
     this.trace.event(`node ${node.nodeId} stopped: ${error.message}`);
     if (error instanceof Violation) return this.violate(error);
     this.lookAtLast(node);
+    if (node.isTwin && error instanceof SecondProcessError) {
+      this.count('second process stopped');
+      return node.crash(false);
+    }
     const { disk } = node;
     if (disk.isRotten && error instanceof LogCorruptedError) {
       this.count('rot refused');

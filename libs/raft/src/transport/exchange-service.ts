@@ -1,6 +1,7 @@
 import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import { formatId } from '../core/membership/random-id.js';
-import { MAXIMUM_INTEGER, type GroupId, type NodeId } from '../core/types.js';
+import type { Verdict } from '../core/process-claims.js';
+import { MAXIMUM_INTEGER, type GroupId, type Incarnation, type NodeId } from '../core/types.js';
 import { isCallableAddress } from './peer-address.js';
 
 /** Frames pass gRPC as bytes: they are encoded and checked by the codec, so that a bad one is ours to count. */
@@ -24,6 +25,10 @@ export interface StreamIdentity {
   readonly to: NodeId;
   /** of the caller's group; 0, or left out, while it belongs to none */
   readonly groupId?: GroupId;
+  /** of the caller's directory; 0, or left out, where it is not known */
+  readonly incarnation?: Incarnation;
+  /** a random number of the caller's process; 0, or left out, by one that has none */
+  readonly process?: number;
   /** `host:port` where the caller listens, if it tells */
   readonly address?: string;
 }
@@ -32,6 +37,9 @@ const clusterKey = 'concordat-cluster-bin'; // binary, because a cluster's name 
 const fromKey = 'concordat-from';
 const toKey = 'concordat-to';
 const groupKey = 'concordat-group';
+const incarnationKey = 'concordat-incarnation';
+const processKey = 'concordat-process';
+const verdictKey = 'concordat-process-verdict';
 const addressKey = 'concordat-address-bin';
 
 export function identityMetadata(identity: StreamIdentity): Metadata {
@@ -40,13 +48,16 @@ export function identityMetadata(identity: StreamIdentity): Metadata {
   metadata.set(fromKey, String(identity.from));
   metadata.set(toKey, String(identity.to));
   if (identity.groupId) metadata.set(groupKey, String(identity.groupId));
+  if (identity.incarnation) metadata.set(incarnationKey, String(identity.incarnation));
+  if (identity.process) metadata.set(processKey, String(identity.process));
   if (identity.address !== undefined) metadata.set(addressKey, Buffer.from(identity.address, 'utf8'));
   return metadata;
 }
 
 /**
- * The identity a caller claims; undefined when it names none, as a stranger's would. An address or a group that is none
- * is left out: the caller can be heard all the same, and each of its messages names its group.
+ * The identity a caller claims; undefined when it names none, as a stranger's would. What is
+ * no address, group, incarnation or process is left out: the caller can be heard all the same, and each of its messages
+ * names its group and incarnation.
  */
 export function readIdentity(metadata: Metadata): StreamIdentity | undefined {
   const clusterName = metadata.get(clusterKey)[0];
@@ -54,8 +65,15 @@ export function readIdentity(metadata: Metadata): StreamIdentity | undefined {
   const to = readInteger(metadata.get(toKey)[0]);
   if (clusterName === undefined || from === undefined || to === undefined) return undefined;
   const address = metadata.get(addressKey)[0]?.toString('utf8');
-  const groupId = readInteger(metadata.get(groupKey)[0]) ?? 0;
-  const identity = { clusterName: clusterName.toString('utf8'), from, to, groupId };
+  const optional = (key: string): number => readInteger(metadata.get(key)[0]) ?? 0;
+  const identity = {
+    clusterName: clusterName.toString('utf8'),
+    from,
+    to,
+    groupId: optional(groupKey),
+    incarnation: optional(incarnationKey),
+    process: optional(processKey),
+  };
   return address !== undefined && isCallableAddress(address) ? { ...identity, address } : identity;
 }
 
@@ -64,6 +82,19 @@ export function groupMetadata(groupId: GroupId): Metadata {
   const metadata = new Metadata();
   metadata.set(groupKey, String(groupId));
   return metadata;
+}
+
+/** What comes with the refusal of a stream because of another process. */
+export function verdictMetadata(verdict: Verdict): Metadata {
+  const metadata = new Metadata();
+  metadata.set(verdictKey, verdict);
+  return metadata;
+}
+
+/** What a status says of the process that opened the stream, if it says anything. */
+export function readVerdict(metadata: Metadata): Verdict | undefined {
+  const verdict = metadata.get(verdictKey)[0];
+  return verdict === 'wait' || verdict === 'second' ? verdict : undefined;
 }
 
 /** Whether a status refuses a stream because of the group. */

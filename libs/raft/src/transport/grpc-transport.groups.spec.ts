@@ -10,8 +10,8 @@ const harness = new TransportHarness();
 
 /** Node 1, and node 2 that calls it; each of the group that is given, or of none yet. */
 async function pair(groups: { readonly first: number; readonly second: number }): Promise<[TestNode, TestNode]> {
-  const first = await harness.start(1, {}, groups.first);
-  const second = await harness.start(2, { seeds: new Map([[1, first.address]]) }, groups.second);
+  const first = await harness.start(1, {}, { groupId: groups.first });
+  const second = await harness.start(2, { seeds: new Map([[1, first.address]]) }, { groupId: groups.second });
   return [first, second];
 }
 
@@ -62,7 +62,7 @@ describe('GrpcTransport between groups of one name', () => {
   it('ends the stream of another group when the called node learns its own', async () => {
     const [first, second] = await pair({ first: 0, second: BLUE });
     await insist(second, first, 7);
-    first.transport.setGroup(RED);
+    first.transport.setIdentity({ incarnation: 1, groupId: RED });
     await until(() => second.strangers.length > 0, 'it was told so');
     await until(() => first.transport.counters.refusedStreams >= 2, 'it is refused from now on');
     expectRefusal([first, second]);
@@ -71,7 +71,7 @@ describe('GrpcTransport between groups of one name', () => {
   it('is refused by another group when the caller learns its own', async () => {
     const [first, second] = await pair({ first: RED, second: 0 });
     await insist(second, first, 7);
-    second.transport.setGroup(BLUE);
+    second.transport.setIdentity({ incarnation: 2, groupId: BLUE });
     await until(() => second.strangers.length > 0, 'it was told so');
     expectRefusal([first, second]);
   });
@@ -79,10 +79,10 @@ describe('GrpcTransport between groups of one name', () => {
   it('finds out that two nodes have learnt different groups, whoever was the first', async () => {
     const [first, second] = await pair({ first: 0, second: 0 });
     await insist(second, first, 7);
-    second.transport.setGroup(BLUE);
+    second.transport.setIdentity({ incarnation: 2, groupId: BLUE });
     await insist(second, first, 8);
     expect(first.transport.counters.refusedStreams).toBe(0);
-    first.transport.setGroup(RED);
+    first.transport.setIdentity({ incarnation: 1, groupId: RED });
     await until(() => second.strangers.length > 0, 'it was told so');
     expectRefusal([first, second]);
   });
@@ -91,9 +91,9 @@ describe('GrpcTransport between groups of one name', () => {
     const [first, second] = await pair({ first: 0, second: 0 });
     await until(() => second.transport.isConnected(1), 'node 2 is connected');
     second.transport.send([vote(2, 1, 1), vote(2, 1, 2)]);
-    second.transport.setGroup(RED);
+    second.transport.setIdentity({ incarnation: 2, groupId: RED });
     second.transport.send([vote(2, 1, 3)]);
-    first.transport.setGroup(RED);
+    first.transport.setIdentity({ incarnation: 1, groupId: RED });
     second.transport.send([vote(2, 1, 4)]);
     await until(() => first.received.length === 4, 'all has arrived');
     expect(termsOf(first)).toEqual([1, 2, 3, 4]);
@@ -112,7 +112,7 @@ describe('GrpcTransport between groups of one name', () => {
   });
 
   it('is told the id of the group only when it may speak at all', async () => {
-    const first = await harness.start(1, {}, RED);
+    const first = await harness.start(1, {}, { groupId: RED });
     const identity = { clusterName: 'another', from: 2, to: 1, groupId: BLUE };
     const answer = await harness.call(first.address, identityMetadata(identity), [encodeFrame([vote(2, 1, 1)])]);
     expect(answer.details).toBe('the caller is of cluster "another", this node of "test"');

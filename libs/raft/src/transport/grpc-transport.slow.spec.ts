@@ -141,7 +141,7 @@ describe('GrpcTransport and slow peers', () => {
     });
     const node = await harness.start(1, { seeds: new Map([[2, address]]) });
     await until(() => node.transport.isConnected(2), 'it is connected');
-    node.transport.setGroup(7);
+    node.transport.setIdentity({ incarnation: 1, groupId: 7 });
     await until(() => calls === 2 && node.transport.isConnected(2), 'it is connected anew');
     expect(node.transport.peerMetrics(2)?.reconnects).toBe(0);
     expect(node.warnings).toEqual([]);

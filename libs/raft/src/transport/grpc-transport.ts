@@ -1,6 +1,8 @@
 import { invariant, silentLogger, SystemClock, SystemRandom, type Clock } from '@concordat/foundation';
-import { MAXIMUM_INTEGER, type GroupId, type Message, type NodeId } from '../core/types.js';
-import type { PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';
+import { ProcessClaims, type Verdict } from '../core/process-claims.js';
+import { randomId } from '../core/membership/random-id.js';
+import { MAXIMUM_INTEGER, type Message, type NodeId } from '../core/types.js';
+import type { NodeIdentity, PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';
 import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
 import { FrameEncoder } from './message-encoder.js';
@@ -15,6 +17,8 @@ const defaultBufferedBytes = 80 * 1024 * 1024;
 const defaultMessageBytes = 66 * 1024 * 1024;
 const defaultIdleTimeoutMs = 10_000;
 const defaultPingIntervalMs = 1000;
+/** A connected process that has been silent for so many pings may be dead when another one of its directory comes. */
+const SILENT_PINGS = 3;
 
 /**
  * Messages between nodes over gRPC: each node calls every peer and sends on that stream, so a pair of nodes has
@@ -29,8 +33,11 @@ export class GrpcTransport implements RaftTransport {
   private incoming: IncomingStreams | undefined;
   private secureContext: SecureContext | undefined;
   private stopped = false;
-  private groupId: GroupId = 0;
-  private notices: TransportNotices = { onStranger: () => undefined };
+  private identity: NodeIdentity = { incarnation: 0, groupId: 0 };
+  /** tells this process from others on its directory, or a copy */
+  private readonly process: number;
+  private readonly claims: ProcessClaims;
+  private notices: TransportNotices = { onStranger: () => undefined, onSecondProcess: () => undefined };
   private readonly maximumMessageBytes: number;
   private readonly maximumBufferedBytes: number;
   private readonly clock: Clock;
@@ -62,6 +69,9 @@ export class GrpcTransport implements RaftTransport {
       encoder: new FrameEncoder(),
     };
     const logger = options.logger ?? silentLogger;
+    const pingIntervalMs = options.pingIntervalMs ?? defaultPingIntervalMs;
+    this.process = randomId(parts.random);
+    this.claims = new ProcessClaims(SILENT_PINGS * pingIntervalMs);
     this.ledger = new PeerLedger((peer) => this.streams.isPeer(peer));
     this.streams = new PeerStreams({
       nodeId,
@@ -69,7 +79,7 @@ export class GrpcTransport implements RaftTransport {
       logger,
       clock: parts.clock,
       idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
-      pingIntervalMs: options.pingIntervalMs ?? defaultPingIntervalMs,
+      pingIntervalMs,
       open: (peer, address, onDemand) =>
         new OutgoingStream(
           {
@@ -79,7 +89,8 @@ export class GrpcTransport implements RaftTransport {
             address,
             advertisedAddress,
             clusterName: options.clusterName,
-            groupId: () => this.groupId,
+            identity: () => ({ ...this.identity, process: this.process }),
+            onJudged: (verdict) => this.judged(peer, verdict),
             onStranger: () => this.notices.onStranger(peer),
             secureContext: this.secureContext,
             maximumBufferedBytes: this.maximumBufferedBytes,
@@ -115,7 +126,8 @@ export class GrpcTransport implements RaftTransport {
       {
         nodeId,
         clusterName,
-        groupId: this.groupId,
+        groupId: this.identity.groupId,
+        claims: this.claims,
         listenAddress,
         tls,
         maximumMessageBytes: this.maximumMessageBytes,
@@ -126,7 +138,7 @@ export class GrpcTransport implements RaftTransport {
         isPeer: (peer) => this.streams.isPeer(peer),
       },
       {
-        onMessage,
+        onMessage: (message) => this.receive(message, onMessage),
         onCaller: (peer, address) => this.streams.callerCame(peer, address),
         onCallerGone: (peer) => this.streams.callerWent(peer),
         onStranger: (peer) => this.notices.onStranger(peer),
@@ -149,11 +161,22 @@ export class GrpcTransport implements RaftTransport {
    * From now on streams of other groups are refused, and this node's own streams say its group. Nodes without one are
    * heard: what they say names the group that it is meant for.
    */
-  setGroup(groupId: GroupId): void {
-    if (groupId === this.groupId) return;
-    this.groupId = groupId;
-    this.incoming?.setGroup(groupId);
+  setIdentity(identity: NodeIdentity): void {
+    const { groupId, incarnation } = this.identity;
+    if (identity.groupId === groupId && identity.incarnation === incarnation) return;
+    this.identity = identity;
+    this.incoming?.setGroup(identity.groupId);
     this.streams.renew();
+  }
+
+  private judged(peer: NodeId, verdict: Verdict): void {
+    this.claims.judgedBy(peer, verdict);
+    if (verdict === 'second') this.notices.onSecondProcess(peer);
+  }
+
+  private receive(message: Message, onMessage: (message: Message) => void): void {
+    if (this.claims.hears(message.from)) onMessage(message);
+    else this.counts.misaddressedMessages++; // it is meant for the process that the peer hears
   }
 
   send(messages: readonly Message[]): void {

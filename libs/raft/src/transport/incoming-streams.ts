@@ -1,11 +1,19 @@
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
+import type { ProcessClaims, Verdict } from '../core/process-claims.js';
 import type { GroupId, Message, NodeId } from '../core/types.js';
 import { maximumFrameBytes, serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';
 import type { StreamTrack } from './connection-table.js';
-import { exchangeMethod, groupFault, groupMetadata, readIdentity, type StreamIdentity } from './exchange-service.js';
+import {
+  exchangeMethod,
+  groupFault,
+  groupMetadata,
+  readIdentity,
+  verdictMetadata,
+  type StreamIdentity,
+} from './exchange-service.js';
 import type { MutableCounters, TransportTls } from './grpc-transport.types.js';
 import { decodeFrame, type Frame } from './message-decoder.js';
 import { encodeEcho } from './message-encoder.js';
@@ -25,6 +33,7 @@ export interface IncomingStreamsOptions {
   readonly ledger: PeerLedger;
   /** its time is told with every echo */
   readonly clock: Pick<Clock, 'now' | 'monotonic' | 'setTimer'>;
+  readonly claims: ProcessClaims;
   readonly logger: Logger;
   readonly isPeer: (nodeId: NodeId) => boolean;
 }
@@ -48,23 +57,32 @@ interface Stream {
   readonly identity: StreamIdentity;
   /** of the caller */
   readonly peer: string;
+  /** monotonic time of the last frame */
+  heardAt: number;
+  /** monotonic time of the last echo, if any */
+  echoedAt: number;
+  /** … and of the one that the caller has certainly had, because it has sent the next ping */
+  aliveAt: number;
   readonly end: (reason: Refusal) => void;
-  readonly track: StreamTrack;
+  /** once it is accepted */
+  track: StreamTrack | undefined;
 }
 
 /** Streams at the same time, of peers and of nodes that are none (yet, any more); one for each node. */
 export const MAXIMUM_INCOMING_STREAMS = 128;
 
 /**
- * The server half: accepts one stream from each node of the cluster and hands on what it says. Whether a node is a
- * member of the group is not asked here, because a node may be behind in its configuration and Raft itself knows
- * what to answer to a stranger (paper, section 6); peers only have the right of way when there are too many streams.
+ * The server half: accepts one stream from each data directory of the cluster and hands on what it says. Whether a
+ * node is a member of the group is not asked here, because a node may be behind in its configuration and Raft itself
+ * knows what to answer to a stranger (paper, section 6); peers only have the right of way when there are too many
+ * streams.
  */
 export class IncomingStreams {
   private readonly server: Server;
   private readonly listener: ConnectionListener;
   private readonly refusals: RefusalLog;
-  private readonly streams = new Map<NodeId, Stream>();
+  /** by node and incarnation: one whose directory was lost must be heard beside a process that still has it */
+  private readonly streams = new Map<string, Stream>();
   private stopped = false;
   private boundPort = 0;
   private groupId: GroupId;
@@ -119,22 +137,23 @@ export class IncomingStreams {
 
   private accept(call: Call): void {
     const identity = readIdentity(call.metadata);
-    const refusal = this.refusal(call, identity);
-    if (refusal || !identity) {
+    const stream = identity && this.newStream(call, identity);
+    const refusal = this.refusal(call, identity) ?? (stream && this.secondProcess(stream));
+    if (refusal || !stream) {
       this.listener.connections.attempted(call.getPeer());
       const reason = refusal ?? { code: status.UNAUTHENTICATED, details: 'no identity' };
       this.noteRefusal(call.getPeer(), reason);
       end(call, reason);
       return;
     }
-    const { from } = identity;
+    const { from } = stream;
     const received = this.options.ledger.of(from);
-    const peer = call.getPeer();
-    const track = this.listener.connections.opened(peer, () => this.options.isPeer(from));
-    const stream = { from, identity, peer, track, end: (reason: Refusal) => this.endStream(stream, call, reason) };
-    this.streams.get(from)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
-    this.streams.set(from, stream);
-    this.incoming.onCaller(from, identity.address);
+    const track = this.listener.connections.opened(stream.peer, () => this.options.isPeer(from));
+    stream.track = track;
+    const key = keyOf(stream.identity);
+    this.streams.get(key)?.end({ code: status.ABORTED, details: 'replaced by a newer stream of the same node' });
+    this.streams.set(key, stream);
+    this.incoming.onCaller(from, stream.identity.address);
     const failed = (error: unknown): void => {
       this.options.logger.error(`what node ${from} sent could not be taken; its stream ends`, error);
       stream.end({ code: status.INTERNAL, details: 'a frame could not be taken' });
@@ -142,11 +161,12 @@ export class IncomingStreams {
     const take = (bytes: Buffer): void => {
       track.heard();
       received.receivedBytes += bytes.length;
+      stream.heardAt = this.options.clock.monotonic();
       const frame = this.decode(from, bytes);
       if (!frame) return stream.end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
       // A caller that does not read its echoes gets none: they would wait here.
-      if (frame.ping > 0 && !call.writableNeedDrain) this.echo(call, frame.ping);
-      received.receivedMessages += this.receive(identity, frame.messages);
+      if (frame.ping > 0 && !call.writableNeedDrain) this.echo(stream, call, frame.ping);
+      received.receivedMessages += this.receive(stream.identity, frame.messages);
     };
     call.on('data', guarded(take, failed));
     call.on(
@@ -160,7 +180,38 @@ export class IncomingStreams {
     call.sendMetadata(new Metadata()); // tells the caller that it is accepted
   }
 
-  private echo(call: Call, ping: number): void {
+  private newStream(call: Call, identity: StreamIdentity): Stream {
+    const stream: Stream = {
+      from: identity.from,
+      identity,
+      peer: call.getPeer(),
+      heardAt: this.options.clock.monotonic(),
+      echoedAt: -Infinity,
+      aliveAt: -Infinity,
+      track: undefined,
+      end: (reason) => this.endStream(stream, call, reason),
+    };
+    return stream;
+  }
+
+  /** Why the stream is refused, if another process of the same directory is connected. */
+  private secondProcess(stream: Stream): Refusal | undefined {
+    const { claims, clock } = this.options;
+    const { from, identity } = stream;
+    const { incarnation = 0, process = 0 } = identity;
+    if (incarnation === 0 || process === 0) return undefined; // one that tells nothing of it
+    const key = keyOf(identity);
+    const holder = this.streams.get(key);
+    const isOpen = (): boolean => this.streams.get(key) === stream;
+    const claimant = { process, isOpen, heardAt: () => stream.heardAt, aliveAt: () => stream.aliveAt };
+    const verdict = claims.claim(from, incarnation, claimant, clock.monotonic());
+    return verdict === 'accepted' ? undefined : secondProcessRefusal(verdict, from, holder?.peer);
+  }
+
+  /** A caller sends a ping when it has had the echo of the last one, and not before. */
+  private echo(stream: Stream, call: Call, ping: number): void {
+    stream.aliveAt = stream.echoedAt;
+    stream.echoedAt = this.options.clock.monotonic();
     call.write(encodeEcho({ ping, clock: Math.max(0, Math.floor(this.options.clock.now())) }));
   }
 
@@ -170,10 +221,13 @@ export class IncomingStreams {
 
   /** False when it is forgotten already. */
   private forget(stream: Stream): boolean {
-    if (this.streams.get(stream.from) !== stream) return false;
-    this.streams.delete(stream.from);
-    stream.track.closed();
-    this.incoming.onCallerGone(stream.from);
+    const key = keyOf(stream.identity);
+    if (this.streams.get(key) !== stream) return false;
+    this.streams.delete(key);
+    stream.track?.closed();
+    const other = [...this.streams.values()].find(({ from }) => from === stream.from);
+    if (other) this.incoming.onCaller(other.from, other.identity.address);
+    else this.incoming.onCallerGone(stream.from);
     return true;
   }
 
@@ -224,7 +278,7 @@ export class IncomingStreams {
     }
     const groupRefusal = this.groupRefusal(identity);
     if (groupRefusal) return groupRefusal;
-    return this.hasRoomFor(identity.from)
+    return this.hasRoomFor(identity)
       ? undefined
       : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAXIMUM_INCOMING_STREAMS} streams already` };
   }
@@ -238,13 +292,35 @@ export class IncomingStreams {
   }
 
   /** A peer that finds no room takes the place of the longest known node that is none. */
-  private hasRoomFor(nodeId: NodeId): boolean {
+  private hasRoomFor(identity: StreamIdentity): boolean {
     const { isPeer } = this.options;
-    if (this.streams.has(nodeId) || this.streams.size < MAXIMUM_INCOMING_STREAMS) return true;
+    const { from: nodeId } = identity;
+    if (this.streams.has(keyOf(identity)) || this.streams.size < MAXIMUM_INCOMING_STREAMS) return true;
     const stranger = isPeer(nodeId) ? [...this.streams.values()].find(({ from }) => !isPeer(from)) : undefined;
     stranger?.end({ code: status.RESOURCE_EXHAUSTED, details: 'makes room for a peer' });
     return stranger !== undefined;
   }
+}
+
+function keyOf({ from, incarnation = 0 }: StreamIdentity): string {
+  return `${from} ${incarnation}`;
+}
+
+function secondProcessRefusal(
+  verdict: Exclude<Verdict, 'accepted'>,
+  nodeId: NodeId,
+  other: string | undefined,
+): Refusal {
+  const which = `another process of node ${nodeId} with the same data directory, or a copy of it`;
+  const where = other === undefined ? '' : ` from ${other}`;
+  const metadata = verdictMetadata(verdict);
+  return verdict === 'wait'
+    ? { code: status.UNAVAILABLE, details: `${which}, is connected${where}: it may be dead, ask again`, metadata }
+    : {
+        code: status.FAILED_PRECONDITION,
+        details: `${which}, runs and is connected${where}: end one of them`,
+        metadata,
+      };
 }
 
 /** Ends a call with a status; what still comes is thrown away. */

@@ -1,9 +1,16 @@
 import { Client, credentials, status, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
 import type { SecureContext } from 'node:tls';
 import { backoffMs, guarded, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
-import type { GroupId, Message, NodeId } from '../core/types.js';
+import type { Verdict } from '../core/process-claims.js';
+import type { Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
-import { exchangeMethod, identityMetadata, refusesGroup } from './exchange-service.js';
+import {
+  exchangeMethod,
+  identityMetadata,
+  readVerdict,
+  refusesGroup,
+  type StreamIdentity,
+} from './exchange-service.js';
 import { MalformedFrameError, MAXIMUM_ENTRIES_PER_MESSAGE } from './frame-limits.js';
 import type { MutableCounters } from './grpc-transport.types.js';
 import { decodeEcho } from './message-decoder.js';
@@ -17,10 +24,12 @@ export interface OutgoingStreamOptions {
   readonly address: string;
   readonly advertisedAddress: string | undefined;
   readonly clusterName: string;
-  /** of this node when the stream is opened; 0 for none */
-  readonly groupId: () => GroupId;
+  /** of this node when the stream is opened */
+  readonly identity: () => Pick<StreamIdentity, 'groupId' | 'incarnation' | 'process'>;
   /** the peer has refused the stream because it belongs to another group */
   readonly onStranger: () => void;
+  /** the peer has accepted the stream, or refused it because it hears another process */
+  readonly onJudged: (verdict: Verdict) => void;
   /** undefined for plain text */
   readonly secureContext: SecureContext | undefined;
   readonly maximumBufferedBytes: number;
@@ -252,9 +261,9 @@ export class OutgoingStream {
   }
 
   private connect(): void {
-    const { clusterName, nodeId, peer, advertisedAddress, groupId } = this.options;
+    const { clusterName, nodeId, peer, advertisedAddress } = this.options;
     const { path, requestSerialize, responseDeserialize } = exchangeMethod;
-    const identity = { clusterName, from: nodeId, to: peer, groupId: groupId() };
+    const identity = { clusterName, from: nodeId, to: peer, ...this.options.identity() };
     const metadata = identityMetadata(
       advertisedAddress === undefined ? identity : { ...identity, address: advertisedAddress },
     );
@@ -289,6 +298,7 @@ export class OutgoingStream {
   private accepted(call: Call): void {
     const { peer, address, peerCounters, logger } = this.options;
     if (call !== this.call) return;
+    this.options.onJudged('accepted');
     this.connected = true;
     this.withFirstWords = false;
     this.failures = 0;
@@ -339,8 +349,10 @@ export class OutgoingStream {
       this.drop();
       return this.whenEnded();
     }
+    const verdict = readVerdict(metadata);
+    if (verdict !== undefined) this.options.onJudged(verdict);
     if (refusesGroup(metadata)) this.options.onStranger();
-    else if (this.renewing) return this.reopen();
+    else if (this.renewing && verdict === undefined) return this.reopen();
     this.endRenewal();
     this.isRenewed = false;
     const reason = this.strangeServer ?? (code === status.OK ? 'the peer ended the stream' : withoutTimes(details));

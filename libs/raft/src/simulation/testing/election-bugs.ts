@@ -64,8 +64,8 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/election/election.ts',
-        find: "import { hasQuorum } from './quorum.js';",
-        replace: "import { quorumSize } from './quorum.js';",
+        find: "import { hasQuorum } from '../membership/quorum.js';",
+        replace: "import { quorumSize } from '../membership/quorum.js';",
       },
       {
         file: 'core/election/election.ts',

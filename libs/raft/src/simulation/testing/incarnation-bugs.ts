@@ -75,4 +75,43 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
       },
     ],
   },
+  {
+    name: 'every process of a directory is heard',
+    what: 'A process on a copy of a directory takes the place of the first one, and that one takes it back.',
+    rule: 'this library: of each directory one process is heard, the one that is connected',
+    whoMadeIt: 'who takes the newest connection for the right one; this library before',
+    edits: [
+      {
+        file: 'core/process-claims.ts',
+        find: '    if (!holder?.claimant.isOpen()) return this.accept(key, claimant);',
+        replace: '    if (!holder?.claimant.isOpen() || now >= 0) return this.accept(key, claimant);',
+      },
+    ],
+  },
+  {
+    name: 'newest process wins',
+    what: 'When two processes of one directory live, the one that has promised less is heard.',
+    rule: 'this library: the process that is connected stays',
+    whoMadeIt: 'who counts starts, and takes the highest number for the latest',
+    edits: [
+      {
+        file: 'core/process-claims.ts',
+        find: "    if (holder.claimant.aliveAt() >= challenge.since) return 'second';",
+        replace: '    if (holder.claimant.aliveAt() >= challenge.since) return this.accept(key, claimant);',
+      },
+    ],
+  },
+  {
+    name: 'answers for the other process are heard',
+    what: 'A process that nobody hears counts the votes and acknowledgements that are meant for the first one.',
+    rule: 'this library: a process does not hear whoever does not hear it',
+    whoMadeIt: 'who looks only at what comes in, and not at whom it is for',
+    edits: [
+      {
+        file: 'core/process-claims.ts',
+        find: 'return !this.refusedBy.has(nodeId);',
+        replace: 'return !this.refusedBy.has(-nodeId);',
+      },
+    ],
+  },
 ];

@@ -9,7 +9,8 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { silentLogger } from '@concordat/foundation';
-import type { GroupId, Message, NodeId } from '../../core/types.js';
+import type { Message, NodeId } from '../../core/types.js';
+import type { NodeIdentity } from '../../driver/ports.js';
 import { clientOptions } from '../channel-options.js';
 import { exchangeMethod } from '../exchange-service.js';
 import { GrpcTransport } from '../grpc-transport.js';
@@ -36,6 +37,8 @@ export interface TestNode {
   readonly warnings: string[];
   /** nodes of other groups, each time that one was met */
   readonly strangers: NodeId[];
+  /** who has told it that it is a second process of its directory */
+  readonly witnesses: NodeId[];
   /** where it listens */
   readonly address: string;
 }
@@ -44,11 +47,16 @@ export interface TestNode {
 export class TransportHarness {
   private readonly running: (() => void | Promise<void>)[] = [];
 
-  /** @param groupId as its storage says when it starts */
-  async start(nodeId: NodeId, options: Partial<GrpcTransportOptions> = {}, groupId: GroupId = 0): Promise<TestNode> {
+  /** @param identity as its storage says when it starts; in tests each node has an incarnation of its own */
+  async start(
+    nodeId: NodeId,
+    options: Partial<GrpcTransportOptions> = {},
+    identity: Partial<NodeIdentity> = {},
+  ): Promise<TestNode> {
     const received: Message[] = [];
     const warnings: string[] = [];
     const strangers: NodeId[] = [];
+    const witnesses: NodeId[] = [];
     const transport = new GrpcTransport({
       nodeId,
       clusterName: 'test',
@@ -57,11 +65,12 @@ export class TransportHarness {
       ...options,
     });
     this.onEnd(() => transport.stop());
-    transport.setGroup(groupId);
+    transport.setIdentity({ incarnation: nodeId, groupId: 0, ...identity });
     await transport.start((message) => void received.push(message), {
       onStranger: (stranger) => void strangers.push(stranger),
+      onSecondProcess: (witness) => void witnesses.push(witness),
     });
-    return { transport, received, warnings, strangers, address: `127.0.0.1:${transport.port}` };
+    return { transport, received, warnings, strangers, witnesses, address: `127.0.0.1:${transport.port}` };
   }
 
   /** Node 1 (the receiver) and node 2, which knows where node 1 listens and is connected. */

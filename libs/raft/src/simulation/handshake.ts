@@ -1,0 +1,63 @@
+import type { Incarnation, Message, NodeId } from '../core/types.js';
+import { ProcessClaims, type Claimant } from '../core/process-claims.js';
+import type { NodeSurroundings } from './simulated-node.js';
+import type { Speaker } from './simulated-network.js';
+import type { SimulatedProcess } from './simulated-process.js';
+
+/** Numbers of the processes of a machine; those of its twin come behind. */
+const FIRST_TWIN_PROCESS = 1_000_000;
+
+/**
+ * What one process of the transport knows of the processes of others, which the messages of the simulated network do
+ * not show: streams are opened before anything is said. The machine that a node began on is connected to everybody
+ * as long as its process lives; a second process with its id asks with each message.
+ */
+export class Handshake {
+  private readonly claims: ProcessClaims;
+  onSecondProcess: (witness: NodeId) => void = () => undefined;
+
+  constructor(
+    private readonly nodeId: NodeId,
+    private readonly surroundings: NodeSurroundings,
+    patienceMs: number,
+  ) {
+    this.claims = new ProcessClaims(patienceMs);
+  }
+
+  /** By what others tell this process. */
+  speaker(life: number, isTwin: boolean, process: SimulatedProcess): Speaker {
+    return {
+      process: isTwin ? FIRST_TWIN_PROCESS + life : life,
+      isTwin,
+      isAlive: () => !process.isEnded,
+      judged: (by, verdict) => {
+        this.claims.judgedBy(by, verdict);
+        if (verdict === 'second') this.onSecondProcess(by);
+      },
+    };
+  }
+
+  /** Whether this process hears the message. */
+  admits({ from, fromIncarnation }: Message, speaker: Speaker): boolean {
+    return this.accepts(from, fromIncarnation, speaker) && this.claims.hears(from);
+  }
+
+  /** A process opens a stream to this one. @returns whether it is accepted, of which it is told */
+  accepts(from: NodeId, incarnation: Incarnation, speaker: Speaker): boolean {
+    const original = this.surroundings.originalOf(from);
+    if (!original) return true;
+    const now = this.surroundings.clock.monotonic();
+    const isOfOriginal = original.record.incarnation === incarnation;
+    if (!speaker.isAlive()) return !speaker.isTwin || !isOfOriginal; // a copy's last words go with its streams
+    if (original.speaker && isOfOriginal) this.claims.claim(from, incarnation, this.claimant(original.speaker), now);
+    const verdict = this.claims.claim(from, incarnation, this.claimant(speaker), now);
+    speaker.judged(this.nodeId, verdict);
+    return verdict === 'accepted';
+  }
+
+  private claimant(speaker: Speaker): Claimant {
+    const { clock } = this.surroundings;
+    const now = (): number => clock.monotonic();
+    return { process: speaker.process, isOpen: () => speaker.isAlive(), heardAt: now, aliveAt: now };
+  }
+}
