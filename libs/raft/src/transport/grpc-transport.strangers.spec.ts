@@ -8,7 +8,7 @@ import { decodeFrame } from './message-decoder.js';
 import { encodeFrame } from './message-encoder.js';
 import { mutateFrame, sampleFrames } from './testing/mutated-frames.js';
 import { between } from '../core/testing/members.js';
-import { termsOf, TransportHarness, until, vote, type TestNode } from './testing/transport-harness.js';
+import { expectToHear, termsOf, TransportHarness, until, vote, type TestNode } from './testing/transport-harness.js';
 
 const harness = new TransportHarness();
 const asNode2 = identityMetadata({ clusterName: 'test', ...between(2, 1) });
@@ -22,14 +22,6 @@ function speakNonsense(node: TestNode, bytes: Buffer): Promise<void> {
     socket.on('close', () => resolve());
     harness.onEnd(() => void socket.destroy());
   });
-}
-
-/** Shows that a node still hears others. */
-async function expectToHear(node: TestNode): Promise<void> {
-  const sender = await harness.start(9, { seeds: new Map([[1, node.address]]) });
-  await until(() => sender.transport.isConnected(1), 'another node is connected');
-  sender.transport.send([vote(9, 1, 4711)]);
-  await until(() => node.received.some(({ term }) => term === 4711), 'another node is heard');
 }
 
 afterEach(() => harness.end());
@@ -92,11 +84,11 @@ describe('GrpcTransport and bad input', () => {
   const seed = Number(process.env['FUZZ_SEED'] ?? 20_250_102);
   const replay = `FUZZ_SEED=${seed} npm run jest -- --selectProjects unit -- grpc-transport.strangers`;
 
-  it('counts and refuses 3,000 mutated frames, one stream each', async () => {
+  it('counts and refuses 300 mutated frames, one stream each', async () => {
     const node = await harness.start(1);
     const random = new SeededRandom(seed);
     const originals = sampleFrames();
-    const frames = Array.from({ length: 3000 }, () => mutateFrame(random, originals));
+    const frames = Array.from({ length: 300 }, () => mutateFrame(random, originals));
     const malformed = frames.filter(isMalformed).length;
     const client = harness.client(node.address);
     for (let at = 0; at < frames.length; at += 10) {
@@ -111,9 +103,9 @@ describe('GrpcTransport and bad input', () => {
       }
     }
     expect(node.transport.counters.malformedFrames).toBe(malformed);
-    expect(malformed).toBeGreaterThan(1000);
-    await expectToHear(node);
-  }, 30_000);
+    expect(malformed).toBeGreaterThan(100);
+    await expectToHear(harness, node);
+  });
 
   it('survives random bytes, HTTP/1 and half a greeting at its port', async () => {
     const node = await harness.start(1);
@@ -131,7 +123,7 @@ describe('GrpcTransport and bad input', () => {
     ];
     await Promise.all(nonsense.map((bytes) => speakNonsense(node, bytes)));
     expect(node.received).toEqual([]);
-    await expectToHear(node);
+    await expectToHear(harness, node);
   });
 });
 

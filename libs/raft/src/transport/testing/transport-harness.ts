@@ -19,15 +19,34 @@ import type { GrpcTransportOptions } from '../grpc-transport.types.js';
 
 setLogVerbosity(logVerbosity.NONE); // gRPC itself writes of failed connections to the console
 
+/** Of this process's own computing, so that it is the same patience on a busy machine. */
 const timeoutMs = 10_000;
 
-/** Waits for the event loop to bring about a condition. */
+/** Waits for the event loop to bring about a condition. It computes all the while. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
+  const deadline = computedMs() + timeoutMs;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`in vain waited until ${what}`);
+    if (computedMs() > deadline) throw new Error(`in vain waited until ${what}`);
     await new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+function computedMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Shows that another node gets in and is heard; what it says is repeated, as Raft does. */
+export async function expectToHear(
+  harness: TransportHarness,
+  node: TestNode,
+  options: Partial<GrpcTransportOptions> = {},
+): Promise<void> {
+  const sender = await harness.start(9, { ...options, seeds: new Map([[1, node.address]]) });
+  await until(() => {
+    if (sender.transport.isConnected(1)) sender.transport.send([vote(9, 1, 4711)]);
+    return node.received.some(({ term }) => term === 4711);
+  }, 'another node is heard');
 }
 
 /** A started transport with what it received and complained of. */
