@@ -1,5 +1,5 @@
 import type { Incarnation, Message, NodeId } from '../core/types.js';
-import { ProcessClaims, type Claimant } from '../core/process-claims.js';
+import { ProcessClaims, type Claimant } from '../core/membership/process-claims.js';
 import type { NodeSurroundings } from './simulated-node.js';
 import type { Speaker } from './simulated-network.js';
 import type { SimulatedProcess } from './simulated-process.js';

@@ -1,5 +1,5 @@
 import { invariant } from '@concordat/foundation';
-import { formatId } from '../core/membership/random-id.js';
+import { formatId } from '../core/membership/addressing.js';
 import type { Incarnation, NodeId } from '../core/types.js';
 import { StorageOwnerError } from './errors.js';
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { invariant, type Clock, type Logger, type Random } from '@concordat/foundation';
-import { randomId } from '../core/membership/random-id.js';
+import { randomId } from '../core/membership/addressing.js';
 import type { HardState } from '../core/types.js';
 import type { File, FileSystem } from './file-system.js';
 import { frameHeaderBytes, sealFrame } from './frame.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
-import { ElectionTimer } from './election.js';
+import { ElectionTimer } from './election-timer.js';
 
 describe('ElectionTimer', () => {
   it('draws every wait from [n, 2n) ticks', () => {

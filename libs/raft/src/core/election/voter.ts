@@ -1,5 +1,5 @@
 import { unreachable } from '@concordat/foundation';
-import type { ElectionTimer } from './election.js';
+import type { ElectionTimer } from './election-timer.js';
 import type { RaftLog } from '../log/log.js';
 import type { Message, NodeId, RequestPreVote, RequestVote } from '../types.js';
 

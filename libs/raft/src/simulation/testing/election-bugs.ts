@@ -63,17 +63,17 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations with a counter in place of a set',
     edits: [
       {
-        file: 'core/election/election.ts',
+        file: 'core/election/vote-tally.ts',
         find: "import { hasQuorum } from '../membership/quorum.js';",
         replace: "import { quorumSize } from '../membership/quorum.js';",
       },
       {
-        file: 'core/election/election.ts',
+        file: 'core/election/vote-tally.ts',
         find: '=== incarnation) this.granted.add(voter);',
         replace: '=== incarnation) this.granted.add(voter);\n    this.answers = (this.answers ?? 0) + 1;',
       },
       {
-        file: 'core/election/election.ts',
+        file: 'core/election/vote-tally.ts',
         find: 'return hasQuorum(this.configuration, (voter) => this.granted.has(voter));',
         replace: 'return this.answers >= quorumSize(this.configuration.voters.length);',
       },

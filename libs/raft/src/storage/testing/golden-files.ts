@@ -1,7 +1,7 @@
 import { mkdir, readdir, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SeededRandom } from '@concordat/foundation';
-import { randomId } from '../../core/membership/random-id.js';
+import { randomId } from '../../core/membership/addressing.js';
 import { encodeConfiguration } from '../../core/membership/configuration-codec.js';
 import type { Configuration, Entry, Snapshot } from '../../core/types.js';
 import type { StoredState } from '../../driver/ports.js';

@@ -1,6 +1,6 @@
 import { TextDecoder } from 'node:util';
 import { decodeConfiguration } from '../../core/membership/configuration-codec.js';
-import { formatId } from '../../core/membership/random-id.js';
+import { formatId } from '../../core/membership/addressing.js';
 import type { Configuration, Entry, HardState, NodeId } from '../../core/types.js';
 import { describeIncarnation } from '../owner.js';
 import type { PlacedRecord } from '../segment-content.js';

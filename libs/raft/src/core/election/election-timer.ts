@@ -1,0 +1,30 @@
+import { randomInteger } from '@concordat/foundation';
+import type { Random } from '@concordat/foundation';
+
+/** Counts ticks without a leader; each wait is drawn anew from [n, 2n) (paper, section 5.2). */
+export class ElectionTimer {
+  private elapsed = 0;
+  private timeoutTicks = 0;
+
+  constructor(
+    private readonly electionTicks: number,
+    private readonly random: Random,
+  ) {
+    this.reset();
+  }
+
+  reset(): void {
+    this.elapsed = 0;
+    this.timeoutTicks = randomInteger(this.random, this.electionTicks, 2 * this.electionTicks - 1);
+  }
+
+  /** One tick; true when the wait is over. */
+  tick(): boolean {
+    return ++this.elapsed >= this.timeoutTicks;
+  }
+
+  /** Whether less than the shortest wait has passed: nobody else can have timed out by then. */
+  isWithinMinimum(): boolean {
+    return this.elapsed < this.electionTicks;
+  }
+}
