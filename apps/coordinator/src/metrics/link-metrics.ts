@@ -3,21 +3,21 @@ import type { GrpcTransport } from '@concordat/raft';
 import type { Metrics } from './metrics.js';
 
 /** Shows what the transport turned away: strangers, wrong certificates, frames that could not be read. */
-export function watchTransport(metrics: Metrics, { counters }: Pick<GrpcTransport, 'counters'>): void {
+export function watchTransport(metrics: Metrics, transport: Pick<GrpcTransport, 'counters'>): void {
   metrics.gauge(
     'concordat_raft_refused_calls_total',
     'Calls and connections from nodes that were turned away: another cluster, another identity, no certificate',
-    () => counters.refusedStreams + counters.refusedConnections,
+    () => transport.counters.refusedStreams + transport.counters.refusedConnections,
   );
   metrics.gauge(
     'concordat_raft_refused_servers_total',
     'Called nodes whose certificate names another node',
-    () => counters.refusedServers,
+    () => transport.counters.refusedServers,
   );
   metrics.gauge(
     'concordat_raft_malformed_frames_total',
     'Frames from other nodes that could not be read',
-    () => counters.malformedFrames,
+    () => transport.counters.malformedFrames,
   );
 }
 
