@@ -5,7 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { SeededRandom, SystemClock, silentLogger } from '@concordat/foundation';
 import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { ParticipantRuntime } from '@concordat/participant';
-import { createCoordinator, Engine, engineProviders, parseConfig } from '../../apps/coordinator/src/service/index.js';
+import {
+  createCoordinator,
+  EngineModule,
+  parseConfig,
+  RaftCluster,
+  TransactionManager,
+} from '../../apps/coordinator/src/service/index.js';
 import { freePorts } from '../bench/free-ports.js';
 import { BranchBooks, type Work } from '../fuzz/said/branch-books.js';
 import { TurnWatch, turn } from '../support/turn-watch.js';
@@ -40,6 +46,11 @@ function text(sizeBytes: number): string {
   let made = '';
   while (made.length < sizeBytes) made += `${random.uint32().toString(36)} `;
   return made.slice(0, sizeBytes);
+}
+
+interface Engine {
+  readonly cluster: RaftCluster;
+  readonly manager: TransactionManager;
 }
 
 type Coordinator = Awaited<ReturnType<typeof createCoordinator>>;
@@ -91,7 +102,7 @@ class Group {
       throw error;
     };
     const bus = (): MemoryMessageBus => new MemoryMessageBus(this.broker, { cluster: CLUSTER });
-    const options = { config: result.config, logger: silentLogger, onFatal: fatal, engine: engineProviders(bus) };
+    const options = { config: result.config, logger: silentLogger, onFatal: fatal, engine: EngineModule.register(bus) };
     const app = await createCoordinator(options);
     this.apps.set(nodeId, app);
     await app.init();
@@ -100,7 +111,9 @@ class Group {
   }
 
   engine(nodeId: number): Engine {
-    return this.apps.get(nodeId)!.get(Engine, { strict: false });
+    const app = this.apps.get(nodeId)!;
+    const all = { strict: false };
+    return { cluster: app.get(RaftCluster, all), manager: app.get(TransactionManager, all) };
   }
 
   async stopNode(nodeId: number): Promise<void> {

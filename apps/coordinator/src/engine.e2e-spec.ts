@@ -3,18 +3,30 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { Module, type INestApplicationContext } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
 import { silentLogger } from '@concordat/foundation';
 import { TestAuthority } from '@concordat/raft/testing';
 import type { MemberRequest } from './cluster/cluster.api.js';
+import { RaftCluster } from './cluster/raft-cluster.js';
 import { parseConfig, type Config } from './config.js';
-import { createFailpoints } from './coordinator.module.js';
-import { Engine } from './engine.js';
-import { Metrics } from './metrics/metrics.js';
+import { CoreModule } from './core.module.js';
+import { EngineModule } from './engine.module.js';
+import { TransactionManager } from './transactions/transaction-manager.js';
 
 /** Below the ports that Linux takes for outgoing connections. */
 const PORTS = { first: 21_000, last: 31_000 };
 const CLUSTER_NAME = 'engines';
 const WAIT_MS = 20_000;
+
+@Module({})
+class TestModule {}
+
+interface Engine {
+  readonly context: INestApplicationContext;
+  readonly cluster: RaftCluster;
+  readonly manager: TransactionManager;
+}
 
 let directory: string;
 let authority: TestAuthority;
@@ -28,7 +40,7 @@ beforeEach(async () => {
   ports = await freePorts(5);
 });
 afterEach(async () => {
-  await Promise.all([...engines.values()].map((engine) => engine.onApplicationShutdown()));
+  await Promise.all([...engines.values()].map((engine) => engine.context.close()));
   await rm(directory, { recursive: true });
 });
 
@@ -86,16 +98,20 @@ async function configOf(nodeId: number, members: readonly number[], more: Record
 
 async function start(nodeId: number, members: readonly number[], more: Record<string, string> = {}): Promise<Engine> {
   const config = await configOf(nodeId, members, more);
-  const fatal = (error: Error): void => {
+  const onFatal = (error: Error): void => {
     throw error;
   };
-  const engine = await Engine.start(config, silentLogger, fatal, new Metrics(), createFailpoints(config));
+  const imports = [CoreModule.register({ config, logger: silentLogger, onFatal }), EngineModule.register()];
+  const module = { module: TestModule, imports };
+  const context = await NestFactory.createApplicationContext(module, { logger: false, abortOnError: false });
+  const all = { strict: false };
+  const engine = { context, cluster: context.get(RaftCluster, all), manager: context.get(TransactionManager, all) };
   engines.set(nodeId, engine);
   return engine;
 }
 
 async function stop(nodeId: number): Promise<void> {
-  await engines.get(nodeId)?.onApplicationShutdown();
+  await engines.get(nodeId)?.context.close();
   engines.delete(nodeId);
 }
 

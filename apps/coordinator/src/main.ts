@@ -2,7 +2,7 @@ import { errorMessage, guarded } from '@concordat/foundation';
 import { formatAddress } from './address.js';
 import { createCoordinator } from './bootstrap.js';
 import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
-import { engineProviders } from './engine.js';
+import { EngineModule } from './engine.module.js';
 import { EXIT, Lifecycle } from './lifecycle.js';
 import { ProcessLogger } from './logging.js';
 
@@ -26,7 +26,7 @@ async function start(config: Config): Promise<void> {
     process.exit(EXIT.failed);
   };
   try {
-    const app = await createCoordinator({ config, logger, onFatal, engine: engineProviders() });
+    const app = await createCoordinator({ config, logger, onFatal, engine: EngineModule.register() });
     lifecycle.started(app);
     await app.init();
     // not Nest's own listen, which logs what fails before it is said here in one sentence

@@ -4,10 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError, silentLogger, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import {
   createCoordinator,
-  Engine,
-  engineProviders,
+  EngineModule,
   formatProblems,
   parseConfig,
+  RaftCluster,
+  TransactionManager,
 } from '../../../apps/coordinator/src/service/index.js';
 import { answerCalls, type CallMessage } from '../called-process.js';
 import { FORGETFUL, OBEDIENT, OPERATION, Participants, SILENT } from './participants.js';
@@ -24,6 +25,11 @@ const GROWERS = 4;
 /** Ids of opened transactions that are told. */
 const TOLD_IDS = 1_000;
 const ANNOUNCED_EVERY_MS = 500;
+
+interface Engine {
+  readonly cluster: RaftCluster;
+  readonly manager: TransactionManager;
+}
 
 const participants = new Participants();
 const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
@@ -55,11 +61,12 @@ async function start({ nodeId, directory, raftPorts, httpPorts }: CoordinatorOpt
     config,
     logger: silentLogger,
     onFatal,
-    engine: engineProviders(() => participants.createBus()),
+    engine: EngineModule.register(() => participants.createBus()),
   });
   await app.init();
   await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
-  engine = app.get(Engine, { strict: false });
+  const all = { strict: false };
+  engine = { cluster: app.get(RaftCluster, all), manager: app.get(TransactionManager, all) };
   pauseWatch.start();
   setInterval(() => void participants.announce(), ANNOUNCED_EVERY_MS);
 }

@@ -4,4 +4,6 @@
  */
 export { createCoordinator } from '../bootstrap.js';
 export { formatProblems, parseConfig } from '../config.js';
-export { Engine, engineProviders } from '../engine.js';
+export { EngineModule } from '../engine.module.js';
+export { RaftCluster } from '../cluster/raft-cluster.js';
+export { TransactionManager } from '../transactions/transaction-manager.js';

@@ -1,4 +1,12 @@
-import type { ClusterApi, ClusterView, Lack, MemberRequest } from '../../cluster/cluster.api.js';
+import { Module, type DynamicModule } from '@nestjs/common';
+import {
+  CLUSTER,
+  type ClusterApi,
+  type ClusterView,
+  type Lack,
+  type MemberRequest,
+} from '../../cluster/cluster.api.js';
+import { TRANSACTIONS } from '../../transactions/transactions.api.js';
 import type {
   BeginRequest,
   BranchRequest,
@@ -81,6 +89,21 @@ export const aborted: TransactionView = {
   endedAt: '2026-01-01T00:00:02.000Z',
   logIndex: 9,
 };
+
+@Module({})
+class TestEngineModule {}
+
+/** What stands in the place of the `EngineModule`. */
+export function engineModule(transactions: TransactionsApi, cluster: ClusterApi): DynamicModule {
+  return {
+    module: TestEngineModule,
+    providers: [
+      { provide: TRANSACTIONS, useValue: transactions },
+      { provide: CLUSTER, useValue: cluster },
+    ],
+    exports: [TRANSACTIONS, CLUSTER],
+  };
+}
 
 /** A call that reached the engine: its name and its arguments. */
 export type EngineCall = readonly [name: string, ...parameters: unknown[]];

@@ -4,7 +4,6 @@ import { noFailpoints, silentLogger, SystemClock, SystemRandom } from '@concorda
 import { RaftNode, type Member } from '@concordat/raft';
 import { MemoryNetwork, MemoryStorage } from '@concordat/raft/testing';
 import { createCoordinator } from '../../bootstrap.js';
-import { CLUSTER } from '../../cluster/cluster.api.js';
 import { memberAt } from '../../cluster/member-address.js';
 import { RaftCluster } from '../../cluster/raft-cluster.js';
 import { CompressedEndedTransactions } from '../../decision-log/ended-archive.js';
@@ -12,7 +11,7 @@ import { RaftDecisionLog } from '../../decision-log/raft-decision-log.js';
 import { DEFAULT_TRANSACTION_OPTIONS } from '../../transactions/options.js';
 import { RecordingBus } from '../../transactions/testing/recording-bus.js';
 import { TransactionManager } from '../../transactions/transaction-manager.js';
-import { TRANSACTIONS } from '../../transactions/transactions.api.js';
+import { engineModule } from './fake-engine.js';
 import { testConfig } from './test-node.js';
 
 const TICK_MS = 10;
@@ -135,10 +134,7 @@ export class TestGroup {
       onFatal: (error) => {
         throw error;
       },
-      engine: [
-        { provide: TRANSACTIONS, useValue: manager },
-        { provide: CLUSTER, useValue: cluster },
-      ],
+      engine: engineModule(manager, cluster),
     });
     await app.listen(0, '127.0.0.1');
     const httpPort = Number(new URL(await app.getUrl()).port);

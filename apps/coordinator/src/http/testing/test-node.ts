@@ -2,9 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { silentLogger } from '@concordat/foundation';
 import { createCoordinator } from '../../bootstrap.js';
 import { parseConfig, type Config } from '../../config.js';
-import { CLUSTER } from '../../cluster/cluster.api.js';
-import { TRANSACTIONS } from '../../transactions/transactions.api.js';
-import { FakeCluster, FakeTransactions } from './fake-engine.js';
+import { engineModule, FakeCluster, FakeTransactions } from './fake-engine.js';
 
 export interface TestNode {
   readonly app: NestFastifyApplication;
@@ -37,10 +35,7 @@ export async function createTestNode(environment: Readonly<Record<string, string
     onFatal: (error) => {
       throw error;
     },
-    engine: [
-      { provide: TRANSACTIONS, useValue: transactions },
-      { provide: CLUSTER, useValue: cluster },
-    ],
+    engine: engineModule(transactions, cluster),
   });
   await app.init();
   await app.getHttpAdapter().getInstance().ready();

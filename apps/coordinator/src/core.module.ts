@@ -1,0 +1,46 @@
+import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { ArmableFailpoints, SystemClock, type Logger } from '@concordat/foundation';
+import { CONFIG, type Config } from './config.js';
+import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
+import { LOGGER } from './logging.js';
+import { Metrics } from './metrics/metrics.js';
+
+export interface CoreOptions {
+  readonly config: Config;
+  readonly logger: Logger;
+  /** called when the node cannot go on: its disk failed, or its state machine threw */
+  readonly onFatal: (error: Error) => void;
+}
+
+/** Token of the function to be called when the node cannot go on. */
+export const ON_FATAL = Symbol('ON_FATAL');
+
+/** What every part of the coordinator may ask for: its configuration, logger, metrics and failpoints. */
+@Global()
+@Module({})
+export class CoreModule {
+  static register({ config, logger, onFatal }: CoreOptions): DynamicModule {
+    const providers: Provider[] = [
+      { provide: CONFIG, useValue: config },
+      { provide: LOGGER, useValue: logger },
+      { provide: ON_FATAL, useValue: onFatal },
+      { provide: Metrics, useFactory: () => new Metrics() },
+      { provide: ArmableFailpoints, useFactory: () => createFailpoints(config) },
+    ];
+    return { module: CoreModule, providers, exports: providers.map(tokenOf) };
+  }
+}
+
+/** @throws FailpointSpecificationError when the configuration names one that does not exist */
+function createFailpoints({ failpoints }: Config): ArmableFailpoints {
+  const armable = new ArmableFailpoints(COORDINATOR_FAILPOINTS, new SystemClock(), {
+    kill: () => process.kill(process.pid, 'SIGKILL'),
+    pause: () => process.kill(process.pid, 'SIGSTOP'),
+  });
+  if (failpoints.armed !== '') armable.arm(failpoints.armed);
+  return armable;
+}
+
+function tokenOf(provider: Provider): NonNullable<DynamicModule['exports']>[number] {
+  return typeof provider === 'function' ? provider : provider.provide;
+}

@@ -1,0 +1,48 @@
+import { Inject, Module, type DynamicModule, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { ApplyResult } from '@concordat/commit-protocol';
+import type { MessageBus } from '@concordat/messaging';
+import { GrpcTransport, type RaftNode } from '@concordat/raft';
+import { CLUSTER } from './cluster/cluster.api.js';
+import { ENGINE_PROVIDERS, MESSAGE_BUS, messageBusProvider, RAFT_NODE, type CreateBus } from './engine.providers.js';
+import { RepliesConsumer } from './inbound/replies-consumer.js';
+import { watchBus, watchTransport } from './metrics/link-metrics.js';
+import { Metrics } from './metrics/metrics.js';
+import { watchTransactions } from './metrics/transaction-metrics.js';
+import { TransactionManager } from './transactions/transaction-manager.js';
+import { TRANSACTIONS } from './transactions/transactions.api.js';
+
+/**
+ * What works behind the REST interface: Raft node, decision log, transaction manager, replies consumer. The order of
+ * the start is that of the dependencies between the providers; the module ends them in the opposite one, after nothing
+ * listens any more.
+ */
+@Module({})
+export class EngineModule implements OnModuleInit, OnApplicationShutdown {
+  /** @param createBus Kafka by default; measurements of a coordinator alone bring their own */
+  static register(createBus?: CreateBus): DynamicModule {
+    const providers = [...ENGINE_PROVIDERS, messageBusProvider(createBus)];
+    return { module: EngineModule, providers, exports: [TRANSACTIONS, CLUSTER] };
+  }
+
+  constructor(
+    @Inject(Metrics) private readonly metrics: Metrics,
+    @Inject(GrpcTransport) private readonly transport: GrpcTransport,
+    @Inject(RAFT_NODE) private readonly node: RaftNode<ApplyResult>,
+    @Inject(TransactionManager) private readonly manager: TransactionManager,
+    @Inject(RepliesConsumer) private readonly replies: RepliesConsumer,
+    @Inject(MESSAGE_BUS) private readonly bus: MessageBus,
+  ) {}
+
+  onModuleInit(): void {
+    watchTransactions(this.metrics, () => this.manager.figures());
+    watchTransport(this.metrics, this.transport);
+    watchBus(this.metrics, this.bus);
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.node.stop(); // hands the leadership over
+    this.manager.stop();
+    await this.replies.stop();
+    await this.bus.stop();
+  }
+}

@@ -1,0 +1,226 @@
+import type { FactoryProvider, Provider } from '@nestjs/common';
+import type { ApplyResult } from '@concordat/commit-protocol';
+import {
+  ArmableFailpoints,
+  noFailpoints,
+  SystemClock,
+  SystemRandom,
+  type Clock,
+  type Failpoints,
+  type Logger,
+} from '@concordat/foundation';
+import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
+import { GrpcTransport, RaftNode } from '@concordat/raft';
+import { formatAddress } from './address.js';
+import { CLUSTER } from './cluster/cluster.api.js';
+import { memberAt } from './cluster/member-address.js';
+import { RaftCluster } from './cluster/raft-cluster.js';
+import { CONFIG, type Config } from './config.js';
+import { ON_FATAL } from './core.module.js';
+import { DebugClock } from './debug-clock.js';
+import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
+import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
+import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
+import { RepliesConsumer } from './inbound/replies-consumer.js';
+import { LOGGER } from './logging.js';
+import { Metrics } from './metrics/metrics.js';
+import type { RaftTls } from './raft-tls.js';
+import type { GroupClocks } from './transactions/clocks/group-clocks.js';
+import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from './transactions/options.js';
+import { TransactionManager } from './transactions/transaction-manager.js';
+import { TRANSACTIONS } from './transactions/transactions.api.js';
+
+/** Makes the wire to the participants; nothing is connected yet. */
+export type CreateBus = (config: Config, logger: Logger) => MessageBus;
+
+/** Token of the clock of the machine, or of the file that stands for it. */
+const CLOCK = Symbol('CLOCK');
+/** Token of the failpoints that can be armed; none where the configuration does not allow them. */
+const FAILPOINTS = Symbol('FAILPOINTS');
+/** Token of the Raft node, which has read its log and takes part in its group. */
+export const RAFT_NODE = Symbol('RAFT_NODE');
+/** Token of the wire to the participants; the broker may be away. */
+export const MESSAGE_BUS = Symbol('MESSAGE_BUS');
+
+const kafkaBus: CreateBus = ({ kafkaBrokers, nodeId, clusterName: cluster, topicPrefix }, logger) =>
+  new KafkaMessageBus({ brokers: kafkaBrokers, clientId: `coordinator-${nodeId}`, cluster, topicPrefix, logger });
+
+export function messageBusProvider(createBus = kafkaBus): FactoryProvider<MessageBus> {
+  return { provide: MESSAGE_BUS, inject: [CONFIG, LOGGER], useFactory: createBus };
+}
+
+const clockProvider: FactoryProvider<Clock> = {
+  provide: CLOCK,
+  inject: [CONFIG],
+  useFactory: ({ clockFile }: Config) => (clockFile === undefined ? new SystemClock() : new DebugClock(clockFile)),
+};
+
+const failpointsProvider: FactoryProvider<Failpoints> = {
+  provide: FAILPOINTS,
+  inject: [CONFIG, ArmableFailpoints],
+  useFactory: ({ failpoints }: Config, armable: ArmableFailpoints) => (failpoints.enabled ? armable : noFailpoints),
+};
+
+const transportProvider: FactoryProvider<GrpcTransport> = {
+  provide: GrpcTransport,
+  inject: [CONFIG, CLOCK, LOGGER],
+  useFactory: ({ nodeId, clusterName, peers, raft, raftTls }: Config, clock: Clock, logger: Logger) => {
+    const own = peers.find((peer) => peer.nodeId === nodeId);
+    return new GrpcTransport({
+      nodeId,
+      clusterName,
+      listenAddress: formatAddress(raft),
+      advertisedAddress: formatAddress(own?.raft ?? raft),
+      seeds: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
+      ...(raftTls && { tls: tlsFiles(raftTls) }),
+      clock,
+      random: new SystemRandom(),
+      logger,
+    });
+  },
+};
+
+const logProvider: FactoryProvider<RaftDecisionLog> = {
+  provide: RaftDecisionLog,
+  useFactory: () => new RaftDecisionLog(new CompressedEndedTransactions()),
+};
+
+/**
+ * Started when it is there.
+ *
+ * @throws the storage's error when the data directory cannot be used, the transport's when its port is taken
+ */
+const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
+  provide: RAFT_NODE,
+  inject: [CONFIG, RaftDecisionLog, GrpcTransport, CLOCK, FAILPOINTS, LOGGER, ON_FATAL],
+  useFactory: async (
+    { nodeId, clusterName, peers, join, bootstrap, dataDirectory, tickMs, electionTicks }: Config,
+    log: RaftDecisionLog,
+    transport: GrpcTransport,
+    clock: Clock,
+    failpoints: Failpoints,
+    logger: Logger,
+    onFatal: (error: Error) => void,
+  ) => {
+    const node = new RaftNode({
+      nodeId,
+      members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
+      join: join || !bootstrap,
+      storage: storageWithFailpoints({ directory: dataDirectory, nodeId, clusterName, logger }, failpoints),
+      transport,
+      stateMachine: log.stateMachine,
+      clock,
+      random: new SystemRandom(),
+      logger,
+      tickMs,
+      electionTicks,
+      onFatal,
+    });
+    log.attach(node);
+    await node.start();
+    return node;
+  },
+};
+
+const managerProvider: FactoryProvider<TransactionManager> = {
+  provide: TransactionManager,
+  inject: [CONFIG, RaftDecisionLog, RAFT_NODE, GrpcTransport, MESSAGE_BUS, CLOCK, FAILPOINTS, LOGGER, Metrics],
+  useFactory: (
+    config: Config,
+    log: RaftDecisionLog,
+    node: RaftNode<ApplyResult>,
+    transport: GrpcTransport,
+    bus: MessageBus,
+    clock: Clock,
+    failpoints: Failpoints,
+    logger: Logger,
+    metrics: Metrics,
+  ) =>
+    new TransactionManager(
+      {
+        log,
+        bus,
+        clock,
+        random: new SystemRandom(),
+        failpoints,
+        logger,
+        options: transactionOptions(config),
+        groupClocks: groupClocksOf(node, transport),
+        onDecided: ({ outcome, cause }) => metrics.transactionDecided(outcome!, cause?.reason),
+      },
+      node.status().appliedIndex,
+    ),
+};
+
+/** Begins to connect at once, and goes on when the broker is away. */
+const repliesProvider: FactoryProvider<RepliesConsumer> = {
+  provide: RepliesConsumer,
+  inject: [CONFIG, RAFT_NODE, TransactionManager, MESSAGE_BUS, FAILPOINTS, LOGGER],
+  useFactory: (
+    { nodeId }: Config,
+    node: RaftNode<ApplyResult>,
+    manager: TransactionManager,
+    bus: MessageBus,
+    failpoints: Failpoints,
+    logger: Logger,
+  ) => {
+    const replies = new RepliesConsumer(bus, manager, nodeId, logger, failpoints);
+    node.onStatusChange(({ role }) => replies.consume(role === 'leader'));
+    replies.consume(node.status().role === 'leader');
+    void replies.start();
+    return replies;
+  },
+};
+
+const clusterProvider: FactoryProvider<RaftCluster> = {
+  provide: RaftCluster,
+  inject: [CONFIG, RAFT_NODE, CLOCK, RepliesConsumer],
+  useFactory: (config: Config, node: RaftNode<ApplyResult>, clock: Clock, replies: RepliesConsumer) =>
+    new RaftCluster(config, node, clock, () => replies.obstacle()),
+};
+
+/** `TRANSACTIONS` and `CLUSTER`, and all that works behind them but the `MESSAGE_BUS`. */
+export const ENGINE_PROVIDERS: readonly Provider[] = [
+  clockProvider,
+  failpointsProvider,
+  transportProvider,
+  logProvider,
+  nodeProvider,
+  managerProvider,
+  repliesProvider,
+  clusterProvider,
+  { provide: TRANSACTIONS, useExisting: TransactionManager },
+  { provide: CLUSTER, useExisting: RaftCluster },
+];
+
+function transactionOptions(config: Config): TransactionOptions {
+  return {
+    ...DEFAULT_TRANSACTION_OPTIONS,
+    cluster: config.clusterName,
+    maximumBranches: config.maximumBranches,
+    maximumOpenTransactions: config.maximumOpen,
+    maximumOpenBytes: config.maximumOpenBytes,
+    retentionMs: config.retentionMs,
+    maximumEnded: config.retentionCount,
+    maximumEndedBytes: config.retentionBytes,
+    retentionIntervalMs: config.retentionIntervalMs,
+    inDoubtAfterMs: config.inDoubtAfterMs,
+  };
+}
+
+/** The clocks of the other voters, as the pings of the transport read them. */
+function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport): GroupClocks {
+  return {
+    get voters() {
+      return node.status().configuration.voters.length;
+    },
+    readings: () => {
+      const { nodeId, configuration } = node.status();
+      return configuration.voters.flatMap((voter) => (voter === nodeId ? [] : (transport.peerClock(voter) ?? [])));
+    },
+  };
+}
+
+function tlsFiles({ ca, certificate, key }: RaftTls): { ca: Buffer; cert: Buffer; key: Buffer } {
+  return { ca: Buffer.from(ca), cert: Buffer.from(certificate), key: Buffer.from(key) };
+}
