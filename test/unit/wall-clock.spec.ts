@@ -29,8 +29,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
-  'libs/participant/src/postgres/postgres-resource-manager.ts': 'deadlines of coordinators (operations.md, limits)',
-  'libs/participant/src/postgres/three-phase.ts': 'deadlines of coordinators (operations.md, limits)',
+  'libs/participant/src/postgres/session/branch-attempts.ts': 'deadlines of coordinators (operations.md, limits)',
   'libs/participant/src/runtime/bounded-pool.ts': 'deadlines of coordinators, made a monotonic moment at once',
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',

@@ -14,7 +14,7 @@ import {
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '../runtime/resource-manager.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
-import type { AcceptorRow, AcceptorTrace } from './types.js';
+import type { AcceptorRow, AcceptorTrace } from './statements/rows.js';
 
 const NO_ACCEPTOR = { type: 'not-an-acceptor' } as const;
 

@@ -1,4 +1,5 @@
 export { PostgresSetupError, ForbiddenStatementError, type PostgresSetupErrorCode } from './errors.js';
 export type { BranchClient } from './session/guarded-client.js';
 export { PostgresResourceManager, type PostgresResourceManagerPorts } from './postgres-resource-manager.js';
-export type { PostgresContext, PostgresResourceManagerSettings } from './types.js';
+export type { PostgresContext } from './session/context.js';
+export type { PostgresResourceManagerSettings } from './settings.js';

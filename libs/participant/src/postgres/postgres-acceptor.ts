@@ -13,12 +13,10 @@ import {
 import { BranchAbstainsError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchIdentity } from '../runtime/resource-manager.js';
 import { judgeOpening, judgeRequest, type Judgement } from './acceptor-judgement.js';
-import { orUnavailable } from './connections/availability.js';
-import type { PoolName, PostgresPools } from './connections/pools.js';
-import { isSessionDead } from './statements/failure-classes.js';
+import type { BranchDatabase } from './branch-database.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorStatements } from './statements/acceptor-statements.js';
-import type { AcceptorRow, AcceptorTrace, CastVote } from './types.js';
+import type { AcceptorRow, CastVote } from './statements/rows.js';
 
 /** A row that was not there is there the second time, because votes are never taken back; the third is a reserve. */
 const MAXIMUM_ATTEMPTS = 3;
@@ -30,10 +28,8 @@ interface Outcome<Answer> {
 }
 
 export interface PostgresAcceptorPorts {
-  readonly pools: PostgresPools;
+  readonly database: BranchDatabase;
   readonly statements: AcceptorStatements;
-  /** resolves when nothing of the branch is prepared and its tombstone is durable */
-  rollBack(branch: BranchIdentity): Promise<unknown>;
 }
 
 /**
@@ -52,8 +48,8 @@ export class PostgresAcceptor {
    * this rejects: it may have been voted for. @throws BranchAbstainsError
    */
   async recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): Promise<AcceptorRow> {
-    const { statements } = this.ports;
-    const row = await this.transact('ruling', async (client) =>
+    const { database, statements } = this.ports;
+    const row = await database.transact('ruling', async (client) =>
       (await statements.insertFirstVote(client, branch, acceptors, vote))
         ? firstRow(acceptors, vote)
         : statements.insertVote(client, branch, acceptors, vote),
@@ -71,13 +67,13 @@ export class PostgresAcceptor {
     request: BallotRequest,
     acceptors: readonly Acceptor[],
   ): Promise<BallotAnswer | 'refused' | 'unknown'> {
-    const { statements } = this.ports;
+    const { database, statements } = this.ports;
     if (isFirstAccept(request) && isAcceptorList(acceptors, branch.branchId)) {
-      const accepted = await this.transact('ruling', (client) => statements.acceptFirst(client, branch, acceptors));
+      const accepted = await database.transact('ruling', (client) => statements.acceptFirst(client, branch, acceptors));
       if (accepted) return { type: 'accepted', ballot: request.ballot };
     }
     for (let attempt = 0; attempt < MAXIMUM_ATTEMPTS; attempt++) {
-      const outcome = await this.transact('ruling', async (client) => {
+      const outcome = await database.transact('ruling', async (client) => {
         const trace = await statements.lock(client, branch);
         const judgement = judgeRequest(branch, trace, request, acceptors);
         if (judgement.type !== 'save-and-say' || trace.acceptor) return this.carryOut(client, branch, judgement);
@@ -91,8 +87,9 @@ export class PostgresAcceptor {
 
   /** See `ResourceManager.openBallot`. */
   async openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
-    const opened = await this.transact('ruling', async (client) => {
-      const judgement = judgeOpening(branch, await this.ports.statements.lock(client, branch));
+    const { database, statements } = this.ports;
+    const opened = await database.transact('ruling', async (client) => {
+      const judgement = judgeOpening(branch, await statements.lock(client, branch));
       return this.carryOut(client, branch, judgement);
     });
     return this.afterRefusal(branch, opened);
@@ -100,20 +97,14 @@ export class PostgresAcceptor {
 
   /** See `ResourceManager.recordDecision`. */
   async recordDecision(branch: BranchIdentity, decision: Decision): Promise<void> {
-    const recorded = await this.transact('ruling', (client) =>
-      this.ports.statements.recordDecision(client, branch, decision),
-    );
+    const { database, statements } = this.ports;
+    const recorded = await database.transact('ruling', (client) => statements.recordDecision(client, branch, decision));
     if (recorded !== undefined && recorded !== decision)
       throw unavailable(branch, `has the decision ${recorded} on record already, not ${decision}`);
   }
 
-  /** What the database knows of a branch. */
-  async look(branch: BranchIdentity): Promise<AcceptorTrace> {
-    return this.transact('look', (client) => this.ports.statements.look(client, branch));
-  }
-
   private async afterRefusal<Answer>(branch: BranchIdentity, { answer, isRefusal }: Outcome<Answer>): Promise<Answer> {
-    if (isRefusal) await this.ports.rollBack(branch);
+    if (isRefusal) await this.ports.database.rollBack(branch);
     return answer;
   }
 
@@ -135,21 +126,6 @@ export class PostgresAcceptor {
       default:
         return unreachable(judgement, 'judgement');
     }
-  }
-
-  /** One use of a connection; what the server refuses in the middle is rolled back before others get it. */
-  private async transact<T>(pool: PoolName, use: (client: PoolClient) => Promise<T>): Promise<T> {
-    return orUnavailable(() =>
-      this.ports.pools.with(pool, async (client) => {
-        try {
-          return await use(client);
-        } catch (failure) {
-          // Anything but an answer of the server closes the connection, which rolls back as well.
-          if (!isSessionDead(failure)) await this.ports.statements.release(client);
-          throw failure;
-        }
-      }),
-    );
   }
 }
 

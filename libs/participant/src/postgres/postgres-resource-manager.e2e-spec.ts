@@ -2,16 +2,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { randomUUID } from 'node:crypto';
 import { Client, Pool } from 'pg';
 import { DataSource, EntitySchema } from 'typeorm';
-import { SystemClock, type JsonValue } from '@concordat/foundation';
+import { SystemClock } from '@concordat/foundation';
 import { formatGid } from '@concordat/commit-protocol';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchWork } from '../runtime/resource-manager.js';
-import { requireTag } from './statements/command-tag.js';
+import { requireTag } from './statements/answers.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import { LEDGER_MIGRATIONS } from './statements/migrations.js';
-import type { PostgresContext } from './types.js';
+import type { PostgresContext, Work } from './session/context.js';
 
 interface Item {
   id: string;
@@ -21,8 +21,6 @@ const ITEM = new EntitySchema<Item>({
   name: 'item',
   columns: { id: { type: 'text', primary: true }, quantity: { type: 'int' } },
 });
-
-type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
 
 let server: TestPostgres;
 let database: Pool;

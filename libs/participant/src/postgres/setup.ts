@@ -16,7 +16,7 @@ import { KEEP_ALIVE_AFTER_MS } from './connections/pools.js';
 import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
 import { LEDGER_MIGRATIONS } from './statements/migrations.js';
 import { SetupStatements } from './statements/setup-statements.js';
-import type { PostgresResourceManagerSettings } from './types.js';
+import type { PostgresResourceManagerSettings } from './settings.js';
 
 const RETRY = { baseMs: 250, capMs: 5_000 };
 /** Others may be migrating, or hold a table that a migration needs; after this it is tried again. */

@@ -4,6 +4,7 @@ import { waitFor } from '../../../../test/support/wait-for.js';
 import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { VoteResult } from '../runtime/resource-manager.js';
 import type { PostgresResourceManager } from './postgres-resource-manager.js';
+import type { Work } from './session/context.js';
 import {
   AcceptorDatabase,
   gidOf,
@@ -12,7 +13,6 @@ import {
   take,
   threePhaseBranch,
   type ThreePhaseBranch,
-  type Work,
 } from './testing/acceptor-database.js';
 import { HeldFailpoints } from './testing/held-failpoints.js';
 

@@ -1,31 +1,26 @@
-import { invariant, unreachable, type Clock, type JsonValue } from '@concordat/foundation';
-import type { Acceptor, BranchError } from '@concordat/commit-protocol';
+import { invariant, unreachable } from '@concordat/foundation';
+import type { Acceptor } from '@concordat/commit-protocol';
 import { BranchAbstainsError } from '../runtime/errors.js';
 import type { BranchIdentity, BranchWork, VoteResult } from '../runtime/resource-manager.js';
-import { BRANCH_ABORTED, DEADLINE_EXCEEDED } from './session/branch-failure.js';
-import type { WorkAttempt } from './session/branch-session.js';
+import type { BranchDatabase } from './branch-database.js';
 import type { PostgresAcceptor } from './postgres-acceptor.js';
+import type { BranchAttempts } from './session/branch-attempts.js';
+import { BRANCH_ABORTED } from './session/branch-failure.js';
+import type { Work } from './session/context.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
-import type { AcceptorRow, AcceptorTrace, CastVote, PostgresContext } from './types.js';
-
-type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
+import type { AcceptorRow, CastVote } from './statements/rows.js';
 
 /** Work whose vote goes on record before it is given. */
 export interface AcceptorWork extends BranchWork {
   readonly acceptors: readonly Acceptor[];
 }
 
-export interface ThreePhasePreparePorts {
+export interface ThreePhasePorts {
+  readonly database: BranchDatabase;
+  readonly attempts: BranchAttempts;
   readonly acceptor: PostgresAcceptor;
-  readonly clock: Clock;
   /** whether the database may have lost an earlier vote, as far as is known without asking it */
   mayAbstain(branch: BranchIdentity): boolean;
-  /** one attempt at the work, prepared at the end */
-  attempt(branch: BranchWork, work: Work): Promise<WorkAttempt>;
-  /** resolves when nothing of the branch is prepared and its tombstone is durable */
-  rollBack(branch: BranchIdentity, error: BranchError | undefined): Promise<unknown>;
-  /** resolves when nothing of the branch is prepared */
-  discard(branch: BranchIdentity): Promise<void>;
 }
 
 /**
@@ -33,8 +28,8 @@ export interface ThreePhasePreparePorts {
  * only what is on record is given. Every vote goes that way, `no` too: of two processes at one branch, or of a prepare
  * and a ballot that aborts what has not voted, one is first, and the other gives up what it has done.
  */
-export class ThreePhasePrepare {
-  constructor(private readonly ports: ThreePhasePreparePorts) {}
+export class ThreePhase {
+  constructor(private readonly ports: ThreePhasePorts) {}
 
   async prepare(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
     invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
@@ -44,36 +39,26 @@ export class ThreePhasePrepare {
     const earlier = isCertain ? undefined : await this.earlierVote(branch);
     if (earlier) return earlier;
     if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
-    if (branch.deadline <= this.ports.clock.now()) return this.refuse(branch, DEADLINE_EXCEEDED);
-    const attempt = await this.ports.attempt(branch, work);
-    switch (attempt.type) {
-      case 'durable':
-        return this.cast(branch, { vote: 'yes', results: attempt.results });
-      case 'read-only':
-        return this.cast(branch, { vote: 'read-only', results: attempt.results });
-      case 'occupied':
-        return (await this.earlierVote(branch)) ?? 'busy';
-      case 'failed':
-        // Whatever went wrong around PREPARE: if the branch is prepared, it can vote yes.
-        return (await this.earlierVote(branch)) ?? this.refuse(branch, attempt.error);
-      default:
-        return unreachable(attempt, 'attempt');
-    }
+    return this.ports.attempts.run(branch, work, {
+      closing: 'prepare',
+      durable: (results) => this.cast(branch, { vote: 'yes', results }),
+      readOnly: (results) => this.cast(branch, { vote: 'read-only', results }),
+      earlier: () => this.earlierVote(branch),
+      // Whatever went wrong around PREPARE: if the branch is prepared, it can vote yes.
+      mayBeEarlier: () => true,
+      refuse: (error) => this.cast(branch, { vote: 'no', error }),
+    });
   }
 
   /** The vote that the database has, or makes possible without any work; undefined when there is nothing of the branch. */
   private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
-    const { acceptor, abstains, prepared, ledger }: AcceptorTrace = await this.ports.acceptor.look(branch);
+    const { acceptor, abstains, prepared, ledger } = await this.ports.database.lookAtAcceptor(branch);
     if (abstains) throw new BranchAbstainsError(branch.branchId);
     if (acceptor) return this.give(branch, acceptor, prepared);
     // Its participant died before the vote was on record, or its service has prepared it.
     if (prepared) return this.cast(branch, { vote: 'yes', results: [] });
     if (ledger?.outcome === 'committed') return this.cast(branch, { vote: 'yes', results: ledger.results });
     return ledger && { vote: 'no', results: [], error: ledger.error ?? BRANCH_ABORTED };
-  }
-
-  private refuse(branch: AcceptorWork, error: BranchError): Promise<VoteResult> {
-    return this.cast(branch, { vote: 'no', error });
   }
 
   /** Puts the vote on record and gives the one that is there then. */
@@ -93,10 +78,10 @@ export class ThreePhasePrepare {
         return { vote, results };
       case 'read-only':
         // The vote of an earlier run stands, which wrote nothing: what this one wrote was never voted on.
-        if (mayBePrepared) await this.ports.discard(branch);
+        if (mayBePrepared) await this.ports.database.discard(branch);
         return { vote, results };
       case 'no':
-        await this.ports.rollBack(branch, error);
+        await this.ports.database.rollBack(branch, { error });
         return { vote, results: [], error: error ?? BRANCH_ABORTED };
       default:
         return unreachable(vote, 'vote');

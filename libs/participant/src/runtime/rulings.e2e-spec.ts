@@ -14,7 +14,7 @@ import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { PostgresResourceManager } from '../postgres/postgres-resource-manager.js';
-import type { PostgresContext } from '../postgres/types.js';
+import type { PostgresContext } from '../postgres/session/context.js';
 import { ParticipantRuntime } from './participant-runtime.js';
 
 const PARTICIPANT = 'bank-a';

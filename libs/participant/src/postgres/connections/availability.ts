@@ -1,5 +1,5 @@
 import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
-import { describeFailure } from '../session/branch-failure.js';
+import { describeFailure } from '../statements/failure-classes.js';
 
 /** @throws ResourceManagerUnavailableError whatever `ask` fails with: the truth is not known then */
 export async function orUnavailable<T>(ask: () => Promise<T>): Promise<T> {

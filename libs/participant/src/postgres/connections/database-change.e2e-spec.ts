@@ -7,13 +7,8 @@ import { waitFor } from '../../../../../test/support/wait-for.js';
 import { BranchAbstainsError } from '../../runtime/errors.js';
 import type { DatabaseChange } from './database-watch.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
-import {
-  PARTICIPANT,
-  mustNotRun,
-  threePhaseBranch,
-  type ThreePhaseBranch,
-  type Work,
-} from '../testing/acceptor-database.js';
+import type { Work } from '../session/context.js';
+import { PARTICIPANT, mustNotRun, threePhaseBranch, type ThreePhaseBranch } from '../testing/acceptor-database.js';
 
 const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
 const PROMISE: BallotRequest = { type: 'promise', ballot: { round: 1, proposer: 1 } };

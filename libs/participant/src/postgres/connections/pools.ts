@@ -5,7 +5,7 @@ import { destroy } from './destroy.js';
 import { classifyFailure, type SessionFate } from '../statements/failure-classes.js';
 import { GatheringSocket } from './gathering-socket.js';
 import { StatementLanes } from './statement-lanes.js';
-import type { PostgresResourceManagerSettings } from '../types.js';
+import type { PostgresResourceManagerSettings } from '../settings.js';
 
 /** `work` may wait for locks, `ruling` must never wait behind it, `look` finds out what is true. */
 export type PoolName = 'work' | 'ruling' | 'look';

@@ -1,8 +1,7 @@
-import { CodedError, errorMessage } from '@concordat/foundation';
 import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchRefusedError } from '../../runtime/errors.js';
 import { BranchTimeoutError, ForbiddenStatementError } from '../errors.js';
-import { WrongCommandTagError } from '../statements/command-tag.js';
+import { WrongCommandTagError } from '../statements/answers.js';
 import { TRANSACTION_FAILED, classifyFailure } from '../statements/failure-classes.js';
 import { sqlStateOf } from '../statements/sql-state.js';
 
@@ -27,12 +26,6 @@ export function branchErrorOf(error: unknown, databaseError?: unknown): BranchEr
   if (databaseError !== undefined) return classifyFailure(databaseError).refusal;
   if (error instanceof WrongCommandTagError) return TRANSACTION_FAILED;
   return { code: 'HANDLER_FAILED', message: 'the handler failed; see the log of the participant' };
-}
-
-/** What the log says of a failure: everything. */
-export function describeFailure(error: unknown): string {
-  const code = error instanceof CodedError ? error.code : sqlStateOf(error);
-  return code === undefined ? errorMessage(error) : `${errorMessage(error)} (${code})`;
 }
 
 function isMeantForOthers(error: unknown): error is BranchRefusedError | ForbiddenStatementError | BranchTimeoutError {

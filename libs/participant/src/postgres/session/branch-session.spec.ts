@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import type { PoolClient } from 'pg';
-import { VirtualClock, noFailpoints, type JsonValue } from '@concordat/foundation';
+import { VirtualClock, noFailpoints } from '@concordat/foundation';
 import { BranchRefusedError } from '../../runtime/errors.js';
 import { BranchSession, type WorkAttempt } from './branch-session.js';
 import { BranchStatements } from '../statements/branch-statements.js';
-import type { PostgresContext } from '../types.js';
+import type { PostgresContext, Work } from './context.js';
 
 const HANDLERS_MS = 5_000;
 const ANSWER_MS = 1_000;
@@ -13,8 +13,6 @@ const branch = {
   branchId: '018f2d3c-1111-7abc-8def-0123456789ac',
   deadline: 0,
 };
-
-type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
 
 /** A server that answers every statement, except one of them. */
 class FakeClient {
@@ -62,7 +60,7 @@ async function run(work: Work, silentAt = Number.POSITIVE_INFINITY): Promise<Run
   const client = new FakeClient(silentAt);
   const session = new BranchSession(client as unknown as PoolClient, branch, {
     clock,
-    statements: new BranchStatements('test', 'public', false, noFailpoints),
+    statements: new BranchStatements('test', 'public', noFailpoints),
     dataSource: undefined,
     answerTimeoutMs: ANSWER_MS,
   });

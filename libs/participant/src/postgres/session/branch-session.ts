@@ -8,14 +8,14 @@ import { branchErrorOf } from './branch-failure.js';
 import { BranchEntityManager } from './entity-manager.js';
 import { destroy } from '../connections/destroy.js';
 import { BranchTimeoutError } from '../errors.js';
-import { requireTag } from '../statements/command-tag.js';
+import { requireTag } from '../statements/answers.js';
 import type { SessionFate } from '../statements/failure-classes.js';
 import { GuardedClient } from './guarded-client.js';
 import { SessionCondition } from './session-condition.js';
 import type { BeginLimits, BranchStatements, ClosedSession } from '../statements/branch-statements.js';
 import { sqlStateOf } from '../statements/sql-state.js';
 import { BRANCH_OCCUPIED } from '../statements/migrations.js';
-import type { PostgresContext } from '../types.js';
+import type { PostgresContext, Work } from './context.js';
 
 /** How one attempt at the work of a branch went, as far as its own connection can tell. */
 export type WorkAttempt =
@@ -86,11 +86,7 @@ export class BranchSession {
    *
    * @throws what the opening failed with: no work was done, so there is nothing to vote on yet
    */
-  async run(
-    limits: AttemptLimits,
-    closing: Closing,
-    work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
-  ): Promise<WorkAttempt> {
+  async run(limits: AttemptLimits, closing: Closing, work: Work): Promise<WorkAttempt> {
     const { client, branch } = this;
     const { statements } = this.ports;
     const held = statements.beforeBegin();
@@ -136,11 +132,7 @@ export class BranchSession {
     return this.condition.watch(limited);
   }
 
-  private async work(
-    guarded: GuardedClient,
-    handlersMs: number,
-    work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
-  ): Promise<readonly JsonValue[]> {
+  private async work(guarded: GuardedClient, handlersMs: number, work: Work): Promise<readonly JsonValue[]> {
     const { branch } = this;
     const { clock, dataSource } = this.ports;
     let bound: BranchEntityManager | undefined;

@@ -1,14 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { Pool } from 'pg';
-import { SystemClock, type JsonValue, type Logger } from '@concordat/foundation';
+import { SystemClock, type Logger } from '@concordat/foundation';
 import { startTestPostgres, type TestPostgres } from '../../../../../test/support/postgres.js';
 import { BranchRefusedError } from '../../runtime/errors.js';
 import type { BranchWork } from '../../runtime/resource-manager.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
-import type { PostgresContext } from '../types.js';
-
-type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
+import type { Work } from './context.js';
 
 let server: TestPostgres;
 let database: Pool;

@@ -9,7 +9,7 @@ import {
   type Vote,
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '../../runtime/resource-manager.js';
-import type { AcceptorRow } from '../types.js';
+import type { AcceptorRow } from './rows.js';
 import { storedError, storedResults } from './ledger-row.js';
 
 /** The columns that `acceptorRowOf` reads. */

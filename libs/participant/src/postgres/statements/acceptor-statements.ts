@@ -8,11 +8,10 @@ import {
   type Decision,
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '../../runtime/resource-manager.js';
-import { requireTag } from './command-tag.js';
-import type { AcceptorRow, AcceptorTrace, CastVote } from '../types.js';
+import type { AcceptorRow, AcceptorTrace, CastVote } from './rows.js';
 import { ACCEPTOR_COLUMNS, acceptorRowOf } from './acceptor-row.js';
 import { ledgerRowOf } from './ledger-row.js';
-import { resultAt } from './result.js';
+import { requireTag, resultAt } from './answers.js';
 import { StatementRunner } from './statement-runner.js';
 import { FLUSH_AT_COMMIT, selectAbstention, selectOwnLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
 

@@ -22,7 +22,7 @@ function createStatements() {
       );
     },
   } as unknown as ClientBase;
-  const statements = new BranchStatements('test', 'public', false, { hit: (name) => void events.push(name) });
+  const statements = new BranchStatements('test', 'public', { hit: (name) => void events.push(name) });
   return { statements, client, events };
 }
 
@@ -67,7 +67,7 @@ describe('the failpoints of statements', () => {
     const { client, events } = createStatements();
     let open = (): void => undefined;
     const failpoints = { hit: () => new Promise<void>((resolve) => (open = resolve)) };
-    const held = new BranchStatements('test', 'public', false, failpoints).commitPrepared(client, branch);
+    const held = new BranchStatements('test', 'public', failpoints).commitPrepared(client, branch);
     await Promise.resolve();
     expect(events).toEqual([]);
     open();
@@ -76,7 +76,7 @@ describe('the failpoints of statements', () => {
     expect(events).toEqual(['statement']);
     open();
     await held;
-    const failing = new BranchStatements('test', 'public', false, { hit: () => Promise.reject(new Error('cut')) });
+    const failing = new BranchStatements('test', 'public', { hit: () => Promise.reject(new Error('cut')) });
     await expect(failing.commitPrepared(client, branch)).rejects.toThrow('cut');
     expect(events).toEqual(['statement']);
   });

@@ -2,9 +2,9 @@ import { escapeLiteral, type ClientBase } from 'pg';
 import type { Failpoints, JsonValue } from '@concordat/foundation';
 import { parseGid, type BranchError } from '@concordat/commit-protocol';
 import type { BranchIdentity, PreparedBranch } from '../../runtime/resource-manager.js';
-import type { BranchTrace } from '../types.js';
+import type { BranchTrace } from './rows.js';
 import { ledgerRowOf } from './ledger-row.js';
-import { resultAt } from './result.js';
+import { resultAt } from './answers.js';
 import { StatementRunner } from './statement-runner.js';
 import type { NamedStatement } from '../../runtime/participant-failpoints.js';
 import { FLUSH_AT_COMMIT, gidLiteral, selectLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
@@ -69,11 +69,12 @@ export class BranchStatements {
   private readonly resetSession: string;
   private readonly runner: StatementRunner;
 
-  /** @param checksConnection whether the server can notice that a client has died while it works for it */
+  /** Whether the server can notice that a client has died while it works for it; it is asked once, at the start. */
+  checksConnection = false;
+
   constructor(
     private readonly cluster: string,
     schema: string,
-    private readonly checksConnection: boolean,
     failpoints: Failpoints,
   ) {
     this.table = `"${schema}".concordat_branch`;

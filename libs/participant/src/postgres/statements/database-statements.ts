@@ -1,7 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { DatabaseIdentity, RecognisedDatabase } from '../../runtime/database-identity.js';
 import { SQL_STATE, sqlStateOf } from './sql-state.js';
-import { resultAt } from './result.js';
+import { resultAt } from './answers.js';
 import { FLUSH_AT_COMMIT } from './texts.js';
 
 /** What a connection finds of the database that it leads to. */

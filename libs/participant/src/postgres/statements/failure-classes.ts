@@ -1,6 +1,6 @@
-import { TimeLimitError, invariant } from '@concordat/foundation';
+import { CodedError, TimeLimitError, errorMessage, invariant } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
-import { serverErrorOf, type ServerError } from './sql-state.js';
+import { serverErrorOf, sqlStateOf, type ServerError } from './sql-state.js';
 
 /**
  * What an error says of the session it came from.
@@ -166,6 +166,12 @@ export function classifyFailure(error: unknown): FailureClass {
 /** Whether the session is gone; then there is nothing to roll back. */
 export function isSessionDead(error: unknown): boolean {
   return classifyFailure(error).session === 'dead';
+}
+
+/** What the log says of a failure: everything. */
+export function describeFailure(error: unknown): string {
+  const code = error instanceof CodedError ? error.code : sqlStateOf(error);
+  return code === undefined ? errorMessage(error) : `${errorMessage(error)} (${code})`;
 }
 
 export function worseFate(one: SessionFate, other: SessionFate): SessionFate {

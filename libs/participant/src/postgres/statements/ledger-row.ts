@@ -1,7 +1,7 @@
 import type { JsonValue } from '@concordat/foundation';
 import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchResults } from '../../runtime/branch-results.js';
-import type { LedgerRow } from '../types.js';
+import type { LedgerRow } from './rows.js';
 
 /** Reads a row `(outcome, result, decided)`; `result` holds the handlers' results, or the error of a tombstone. */
 export function ledgerRowOf(row: unknown): LedgerRow | undefined {

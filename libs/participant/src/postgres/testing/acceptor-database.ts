@@ -1,17 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { Pool } from 'pg';
-import { SystemClock, type JsonValue } from '@concordat/foundation';
+import { SystemClock } from '@concordat/foundation';
 import { formatGid, type Acceptor } from '@concordat/commit-protocol';
 import { startTestPostgres, type TestPostgres } from '../../../../../test/support/postgres.js';
 import type { BranchIdentity, BranchWork } from '../../runtime/resource-manager.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
-import type { PostgresContext, PostgresResourceManagerSettings } from '../types.js';
+import type { Work } from '../session/context.js';
+import type { PostgresResourceManagerSettings } from '../settings.js';
 import type { HeldFailpoints } from './held-failpoints.js';
 
 export const PARTICIPANT = 'bank-a';
 const CLUSTER = 'test';
-
-export type Work = (context: PostgresContext) => Promise<readonly JsonValue[]>;
 
 export interface ThreePhaseBranch extends BranchWork {
   readonly acceptors: readonly Acceptor[];
