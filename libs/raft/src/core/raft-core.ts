@@ -6,6 +6,7 @@ import { ElectionTimer } from './election/election-timer.js';
 import { VoteTally } from './election/vote-tally.js';
 import { Encounters } from './membership/encounters.js';
 import { acceptEntries } from './replication/follower.js';
+import type { CandidateRole, PreCandidateRole, Role } from './role.js';
 import { Leader, type Appended, type ProposalRefusal } from './leader.js';
 import type { TransferRefusal } from './election/leadership-transfer.js';
 import { RaftLog } from './log/log.js';
@@ -75,13 +76,8 @@ export class RaftCore {
   private readonly strangers = new Set<NodeId>();
   private misdirectedCount = 0;
 
-  private currentRole: RaftRole = 'follower';
+  private currentRole: Role = { type: 'follower', leaderId: undefined };
   private currentTerm: number;
-  private knownLeader: NodeId | undefined;
-  /** of a (pre-)candidate */
-  private tally: VoteTally | undefined;
-  private preVoteRepetitions = 0;
-  private leader: Leader | undefined;
 
   // for the next `Ready`
   private confirmedReads: ConfirmedRead[] = [];
@@ -152,7 +148,7 @@ export class RaftCore {
       ...this.addressing.reply(message, Math.max(this.currentTerm, 1)),
       lastLogIndex,
       founders,
-      leaderId: this.knownLeader ?? 0,
+      leaderId: this.leaderId ?? 0,
       knownIncarnation: incarnationOf(this.log.configuration, message.from),
     });
     this.onAcquaintance(message);
@@ -202,7 +198,11 @@ export class RaftCore {
   }
 
   get role(): RaftRole {
-    return this.currentRole;
+    return this.currentRole.type;
+  }
+
+  private get leader(): Leader | undefined {
+    return this.currentRole.type === 'leader' ? this.currentRole.leader : undefined;
   }
 
   get term(): number {
@@ -216,7 +216,8 @@ export class RaftCore {
 
   /** The leader of this term, as far as known. */
   get leaderId(): NodeId | undefined {
-    return this.knownLeader;
+    if (this.currentRole.type === 'leader') return this.nodeId;
+    return this.currentRole.type === 'follower' ? this.currentRole.leaderId : undefined;
   }
 
   get commitIndex(): number {
@@ -269,7 +270,7 @@ export class RaftCore {
 
   /** Where this node stands with its group, and what keeps it from being a member. */
   get standing(): Standing {
-    const { nodeId, log, newcomer, encounters, strangers, knownLeader: leaderId } = this;
+    const { nodeId, log, newcomer, encounters, strangers, leaderId } = this;
     const { incarnation } = this.addressing;
     return standingOf({ nodeId, incarnation, log, newcomer, encounters, strangers, leaderId });
   }
@@ -290,19 +291,20 @@ export class RaftCore {
   peer(
     nodeId: NodeId,
   ): { readonly matchIndex: number; readonly state: ProgressState; readonly active: boolean } | undefined {
-    const progress = this.leader?.replication.progressOf(nodeId);
-    if (!progress) return undefined;
+    const replication = this.leader?.replication;
+    const progress = replication?.progressOf(nodeId);
+    if (!replication || !progress) return undefined;
     const { matchIndex, state } = progress;
-    return { matchIndex, state, active: this.leader!.replication.isActive(progress) };
+    return { matchIndex, state, active: replication.isActive(progress) };
   }
 
   /** Everything, in plain values. */
   inspect(): CoreInspection {
     return {
-      role: this.currentRole,
+      role: this.role,
       term: this.currentTerm,
       vote: this.voter.vote,
-      leaderId: this.knownLeader,
+      leaderId: this.leaderId,
       ...inspectLog(this.log),
       ...inspectLeader(this.leader),
     };
@@ -316,16 +318,21 @@ export class RaftCore {
     this.persistence.tick();
     this.encounters.tick();
     if (this.newcomer.tick()) this.introduceItself();
-    if (this.leader && this.persistence.isHung) this.handOverAndLeave();
-    else if (this.leader) {
-      if (!this.leader.tick()) this.becomeFollower(this.currentTerm, undefined);
-    } else if (this.electionTimer.tick()) {
-      this.electionTimer.reset();
-      if (this.isElectable()) this.preCampaign();
-      else this.becomeFollower(this.currentTerm, undefined); // it has waited for nobody, so it holds on to nobody
-    } else if (this.currentRole === 'pre-candidate' && this.preVoteRepetitions-- > 0) {
-      this.askForPreVotes();
-    }
+    const role = this.currentRole;
+    if (role.type === 'leader') this.tickLeader(role.leader);
+    else if (this.electionTimer.tick()) this.electionTimeout();
+    else if (role.type === 'pre-candidate' && role.repetitionsLeft-- > 0) this.askForPreVotes(role);
+  }
+
+  private tickLeader(leader: Leader): void {
+    if (this.persistence.isHung) this.handOverAndLeave(leader);
+    else if (!leader.tick()) this.becomeFollower(this.currentTerm, undefined);
+  }
+
+  private electionTimeout(): void {
+    this.electionTimer.reset();
+    if (this.isElectable()) this.preCampaign();
+    else this.becomeFollower(this.currentTerm, undefined); // it has waited for nobody, so it holds on to nobody
   }
 
   /** Appends commands to the leader's log, as many of the first as fit. */
@@ -360,8 +367,9 @@ export class RaftCore {
    */
   readIndex(requestId: number): boolean {
     if (this.leader) return this.leader.addRead(this.nodeId, requestId);
-    if (this.knownLeader === undefined || this.newcomer.isEmpty) return false;
-    this.persistence.send({ type: 'read-index-request', ...this.addressTo(this.knownLeader), requestId });
+    const { leaderId } = this;
+    if (leaderId === undefined || this.newcomer.isEmpty) return false;
+    this.persistence.send({ type: 'read-index-request', ...this.addressTo(leaderId), requestId });
     return true;
   }
 
@@ -408,11 +416,13 @@ export class RaftCore {
       case 'request-pre-vote':
         return this.onRequestPreVote(message);
       case 'pre-vote-reply':
-        return this.onVote(message.granted && this.currentRole === 'pre-candidate', message);
+        if (message.granted && this.currentRole.type === 'pre-candidate') this.countVote(this.currentRole, message);
+        return;
       case 'request-vote':
         return this.onRequestVote(message);
       case 'request-vote-reply':
-        return this.onVote(message.granted && this.currentRole === 'candidate', message);
+        if (message.granted && this.currentRole.type === 'candidate') this.countVote(this.currentRole, message);
+        return;
       case 'append-entries':
         return this.onAppendEntries(message);
       case 'append-entries-accepted':
@@ -516,10 +526,7 @@ export class RaftCore {
       this.voter.vote = 0;
     }
     if (this.leader) this.electionTimer.reset(); // it stood still while this node led
-    this.currentRole = 'follower';
-    this.knownLeader = leaderId;
-    this.tally = undefined;
-    this.leader = undefined;
+    this.currentRole = { type: 'follower', leaderId };
   }
 
   /**
@@ -537,17 +544,18 @@ export class RaftCore {
 
   /** Asks whether an election could be won; nothing is raised, so nobody is disturbed (thesis, section 9.6). */
   private preCampaign(): void {
-    this.beginElection('pre-candidate');
-    this.tally!.grant(this.nodeId, this.addressing.incarnation);
-    if (this.tally!.hasWon()) return this.campaign(false);
-    this.preVoteRepetitions = Math.floor(this.options.electionTicks / 2);
-    this.askForPreVotes();
+    const repetitionsLeft = Math.floor(this.options.electionTicks / 2);
+    const role: PreCandidateRole = { type: 'pre-candidate', tally: this.newTally(), repetitionsLeft };
+    this.currentRole = role;
+    role.tally.grant(this.nodeId, this.addressing.incarnation);
+    if (role.tally.hasWon()) this.campaign(false);
+    else this.askForPreVotes(role);
   }
 
   /** Also with the next ticks: a voter that heard from the leader a little later, or ticks late, says no only at first. */
-  private askForPreVotes(): void {
+  private askForPreVotes({ tally }: PreCandidateRole): void {
     for (const to of this.otherVoters()) {
-      if (this.tally!.hasGranted(to)) continue;
+      if (tally.hasGranted(to)) continue;
       this.promise({ type: 'request-pre-vote', ...this.addressTo(to), ...this.logEnd() });
     }
   }
@@ -556,16 +564,14 @@ export class RaftCore {
   private campaign(transfer: boolean): void {
     this.currentTerm++;
     this.voter.vote = this.nodeId;
-    this.beginElection('candidate');
+    this.currentRole = { type: 'candidate', tally: this.newTally() };
     this.electionTimer.reset();
     for (const to of this.otherVoters())
       this.promise({ type: 'request-vote', ...this.addressTo(to), ...this.logEnd(), transfer });
   }
 
-  private beginElection(role: 'candidate' | 'pre-candidate'): void {
-    this.currentRole = role;
-    this.knownLeader = undefined;
-    this.tally = new VoteTally(this.log.configuration);
+  private newTally(): VoteTally {
+    return new VoteTally(this.log.configuration);
   }
 
   private otherVoters(): NodeId[] {
@@ -581,17 +587,15 @@ export class RaftCore {
     invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');
     const { nodeId, addressing, encounters, limits, currentTerm: term } = this;
     const { electionTicks, heartbeatTicks } = this.options;
-    this.currentRole = 'leader';
-    this.knownLeader = nodeId;
-    this.tally = undefined;
     const options = { nodeId, addressing, encounters, term, electionTicks, heartbeatTicks, limits };
-    this.leader = new Leader(options, this.log, (message) => this.persistence.send(message));
+    const leader = new Leader(options, this.log, (message) => this.persistence.send(message));
+    this.currentRole = { type: 'leader', leader };
   }
 
   // --- election
 
   private sight(): LeaderSight {
-    return { isLeader: this.leader !== undefined, knownLeader: this.knownLeader };
+    return { isLeader: this.role === 'leader', knownLeader: this.leaderId };
   }
 
   private onRequestPreVote(message: RequestPreVote): void {
@@ -601,26 +605,26 @@ export class RaftCore {
 
   private onRequestVote(message: RequestVote): void {
     const granted = this.voter.giveVote(message, this.sight());
-    if (granted && this.currentRole === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);
+    if (granted && this.role === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);
     this.promise({ type: 'request-vote-reply', ...this.replyTo(message), granted });
   }
 
-  private onVote(granted: boolean, { from, fromIncarnation }: Message): void {
-    if (!this.tally || !granted) return;
-    this.tally.grant(from, fromIncarnation);
-    this.finishElection();
+  private countVote(role: PreCandidateRole | CandidateRole, { from, fromIncarnation }: Message): void {
+    role.tally.grant(from, fromIncarnation);
+    this.finishElection(role);
   }
 
   /** A candidate's own vote counts once it cannot forget it. */
   private countOwnVote(): void {
-    if (this.currentRole !== 'candidate' || this.persistence.durableTerm !== this.currentTerm) return;
-    this.tally!.grant(this.nodeId, this.addressing.incarnation);
-    this.finishElection();
+    const role = this.currentRole;
+    if (role.type !== 'candidate' || this.persistence.durableTerm !== this.currentTerm) return;
+    role.tally.grant(this.nodeId, this.addressing.incarnation);
+    this.finishElection(role);
   }
 
-  private finishElection(): void {
-    if (!this.tally!.hasWon()) return;
-    if (this.currentRole === 'pre-candidate') this.campaign(false);
+  private finishElection({ type, tally }: PreCandidateRole | CandidateRole): void {
+    if (!tally.hasWon()) return;
+    if (type === 'pre-candidate') this.campaign(false);
     else if (this.persistence.durableTerm === this.currentTerm) this.becomeLeader();
   }
 
@@ -640,8 +644,9 @@ export class RaftCore {
 
   /** Follows the sender as the leader of this term; false, and refused, when another one is known. */
   private followsLeader(message: Message): boolean {
-    if (this.leader || (this.knownLeader !== undefined && this.knownLeader !== message.from)) {
-      this.refuse(message, `node ${this.knownLeader} leads term ${this.currentTerm}`);
+    const { leaderId } = this;
+    if (leaderId !== undefined && leaderId !== message.from) {
+      this.refuse(message, `node ${leaderId} leads term ${this.currentTerm}`);
       return false;
     }
     this.becomeFollower(this.currentTerm, message.from);
@@ -663,11 +668,12 @@ export class RaftCore {
 
   /** A leader leads until the configuration without it is committed, and no longer (paper, section 6). */
   private leaveIfOutvoted(): void {
-    if (this.leader?.isOutvoted()) this.handOverAndLeave();
+    const { leader } = this;
+    if (leader?.isOutvoted()) this.handOverAndLeave(leader);
   }
 
-  private handOverAndLeave(): void {
-    this.leader!.handOverOnLeaving();
+  private handOverAndLeave(leader: Leader): void {
+    leader.handOverOnLeaving();
     this.becomeFollower(this.currentTerm, undefined);
   }
 
@@ -682,7 +688,7 @@ export class RaftCore {
     chunk: SnapshotChunk,
     received: { readonly nextOffset: number; readonly complete: boolean },
   ): void {
-    const isCurrent = chunk.term === this.currentTerm && this.knownLeader === chunk.from;
+    const isCurrent = chunk.term === this.currentTerm && this.leaderId === chunk.from;
     this.answerChunk(chunk, this.snapshot.onStored(chunk, received, isCurrent));
   }
 
@@ -705,6 +711,6 @@ export class RaftCore {
   // --- reads
 
   private onReadIndex({ from, requestId, index }: ReadIndexReply): void {
-    if (!this.leader && from === this.knownLeader) this.confirmedReads.push({ requestId, index });
+    if (from === this.leaderId) this.confirmedReads.push({ requestId, index });
   }
 }

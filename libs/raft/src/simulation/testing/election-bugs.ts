@@ -100,8 +100,14 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/raft-core.ts',
-        find: '    this.knownLeader = undefined;\n    this.tally = new VoteTally',
-        replace: '    this.tally = new VoteTally',
+        find: "const role: PreCandidateRole = { type: 'pre-candidate', tally: this.newTally(), repetitionsLeft };",
+        replace:
+          "const role = { type: 'pre-candidate' as const, tally: this.newTally(), repetitionsLeft, leaderId: this.leaderId };",
+      },
+      {
+        file: 'core/raft-core.ts',
+        find: "return this.currentRole.type === 'follower' ? this.currentRole.leaderId : undefined;",
+        replace: 'return (this.currentRole as { readonly leaderId?: NodeId }).leaderId;',
       },
       {
         file: 'core/election/voter.ts',
@@ -118,7 +124,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/raft-core.ts',
-        find: "    if (granted && this.currentRole === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);\n",
+        find: "    if (granted && this.role === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);\n",
         replace: '',
       },
     ],
@@ -131,8 +137,8 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/raft-core.ts',
-        find: 'if (this.leader && this.persistence.isHung) this.handOverAndLeave();',
-        replace: 'if (this.leader && this.persistence.isHung && this.currentTerm < 0) this.handOverAndLeave();',
+        find: 'if (this.persistence.isHung) this.handOverAndLeave(leader);',
+        replace: 'if (this.persistence.isHung && this.currentTerm < 0) this.handOverAndLeave(leader);',
       },
     ],
   },
