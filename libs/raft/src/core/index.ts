@@ -26,8 +26,9 @@
  * (`membership/`; paper, 6; thesis, 4). Reads see all that was committed before them, without an entry of their own
  * (`read-index.ts`; thesis, 6.4). A leader can hand over its office (`election/leadership-transfer.ts`; thesis, 3.10).
  *
- * Start with `raft-core.ts`: `step`, `tick` and `propose` are the inputs, and `ready` (`ready.ts`) says what follows
- * from them. `types.ts` has the messages of figure 2. docs/raft.md lists every section of the paper with its file.
+ * Start with `raft.ts`: what a node does with a tick and with each message (figure 2, "Rules for Servers"). `types.ts`
+ * has the messages. `raft-core.ts` is what the host sees: `step`, `tick` and `propose` are the inputs, and `ready`
+ * (`ready.ts`) says what follows from them. docs/raft.md lists every section of the paper with its file.
  */
 export * from './membership/configuration.js';
 export * from './membership/membership.js';

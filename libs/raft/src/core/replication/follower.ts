@@ -1,12 +1,13 @@
 import { invariant } from '@concordat/foundation';
 import type { RaftLog } from '../log/log.js';
-import type { AppendEntries } from '../types.js';
+import type { Address } from '../membership/addressing.js';
+import type { AppendEntries, Message } from '../types.js';
 
-export type AppendOutcome =
+type AppendResult =
   | { readonly type: 'accepted'; readonly matchIndex: number }
-  | { readonly type: 'refused'; readonly hintIndex: number; readonly hintTerm: number }
-  /** no leader that follows the rules can have sent it */
-  | { readonly type: 'contradiction' };
+  | { readonly type: 'refused'; readonly hintIndex: number; readonly hintTerm: number };
+/** `contradiction`: no leader that follows the rules can have sent it */
+export type AppendOutcome = AppendResult | { readonly type: 'contradiction' };
 
 /**
  * The follower's half of replication (paper, figure 2, "AppendEntries RPC", steps 2 to 5), for a message of
@@ -53,4 +54,12 @@ function refuse(log: RaftLog, message: AppendEntries): AppendOutcome {
   const hintTerm = log.term(hintIndex);
   invariant(hintTerm !== undefined, 'a hint lies within the log');
   return { type: 'refused', hintIndex, hintTerm };
+}
+
+/** What the leader is told of the outcome. */
+export function appendAnswer({ previousIndex, round }: AppendEntries, result: AppendResult, address: Address): Message {
+  if (result.type === 'accepted')
+    return { type: 'append-entries-accepted', ...address, matchIndex: result.matchIndex, round };
+  const { hintIndex, hintTerm } = result;
+  return { type: 'append-entries-refused', ...address, previousIndex, hintIndex, hintTerm, round };
 }

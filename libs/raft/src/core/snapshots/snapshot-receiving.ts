@@ -1,7 +1,8 @@
 import { invariant } from '@concordat/foundation';
 import type { RaftLog } from '../log/log.js';
 import type { Persistence } from '../log/persistence.js';
-import type { SnapshotChunk, SnapshotMetadata } from '../types.js';
+import type { Address } from '../membership/addressing.js';
+import type { Message, SnapshotChunk, SnapshotMetadata } from '../types.js';
 
 /** `covered`: the log has all that the snapshot stands for; `more`: the leader is to send what comes next. */
 export type SnapshotProgress = { readonly type: 'covered' } | { readonly type: 'more'; readonly nextOffset: number };
@@ -75,4 +76,17 @@ export class SnapshotReceiving {
 function isSameTransfer(left: SnapshotChunk, right: SnapshotChunk): boolean {
   const [one, other] = [left.metadata, right.metadata];
   return left.term === right.term && one.index === other.index && one.term === other.term;
+}
+
+/** What the leader is told: the log has all that the snapshot stands for, or which byte it wants next. */
+export function chunkAnswer(
+  { metadata }: SnapshotChunk,
+  progress: SnapshotProgress,
+  commitIndex: number,
+  address: Address,
+): Message {
+  if (progress.type === 'covered')
+    return { type: 'append-entries-accepted', ...address, matchIndex: commitIndex, round: 0 };
+  const { index: snapshotIndex, term: snapshotTerm } = metadata;
+  return { type: 'snapshot-chunk-reply', ...address, snapshotIndex, snapshotTerm, nextOffset: progress.nextOffset };
 }

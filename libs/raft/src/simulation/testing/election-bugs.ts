@@ -99,13 +99,13 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'combinations of pre-vote and check-quorum; several were repaired in etcd/raft',
     edits: [
       {
-        file: 'core/raft-core.ts',
+        file: 'core/raft.ts',
         find: "const role: PreCandidateRole = { type: 'pre-candidate', tally: this.newTally(), repetitionsLeft };",
         replace:
           "const role = { type: 'pre-candidate' as const, tally: this.newTally(), repetitionsLeft, leaderId: this.leaderId };",
       },
       {
-        file: 'core/raft-core.ts',
+        file: 'core/raft.ts',
         find: "return this.currentRole.type === 'follower' ? this.currentRole.leaderId : undefined;",
         replace: 'return (this.currentRole as { readonly leaderId?: NodeId }).leaderId;',
       },
@@ -123,8 +123,8 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library until it was compared with etcd/raft',
     edits: [
       {
-        file: 'core/raft-core.ts',
-        find: "    if (granted && this.role === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);\n",
+        file: 'core/raft.ts',
+        find: "    if (granted && this.currentRole.type === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);\n",
         replace: '',
       },
     ],
@@ -136,7 +136,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'most implementations; operators met it with cloud disks that stall and do not fail',
     edits: [
       {
-        file: 'core/raft-core.ts',
+        file: 'core/raft.ts',
         find: 'if (this.persistence.isHung) this.handOverAndLeave(leader);',
         replace: 'if (this.persistence.isHung && this.currentTerm < 0) this.handOverAndLeave(leader);',
       },

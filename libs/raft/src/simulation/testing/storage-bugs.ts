@@ -12,8 +12,8 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/raft-core.ts',
-        find: 'return { index, term, configuration: this.log.configurationAt(index) };',
-        replace: 'return { index, term, configuration: this.log.configurationAt(this.log.startIndex) };',
+        find: 'return { index, term, configuration: this.raft.log.configurationAt(index) };',
+        replace: 'return { index, term, configuration: this.raft.log.configurationAt(this.raft.log.startIndex) };',
       },
     ],
   },
