@@ -1,5 +1,6 @@
 import { invariant } from '@concordat/foundation';
-import { ProposalDroppedError, ProposalUnknownError } from './errors.js';
+import type { RaftCore } from '../core/raft-core.js';
+import { NotLeaderError, ProposalDroppedError, ProposalUnknownError } from './errors.js';
 import type { Committed } from './raft-node.types.js';
 
 export interface ProposalLimits {
@@ -52,12 +53,19 @@ export class PendingProposals<Result> {
     return new Promise((resolve, reject) => this.queued.push({ command, resolve, reject, index: 0, term: 0 }));
   }
 
-  hasQueued(): boolean {
-    return this.queued.length > 0;
-  }
-
-  queuedCommands(): Uint8Array[] {
-    return this.queued.map(({ command }) => command);
+  /** Appends what is queued to the leader's log; what it does not take is dropped. */
+  appendTo(core: RaftCore): void {
+    if (this.queued.length === 0) return;
+    const appended = core.propose(this.queued.map(({ command }) => command));
+    if ('count' in appended) {
+      this.appendedAt(appended.firstIndex, appended.count, core.term);
+      if (this.queued.length > 0)
+        this.dropQueued(new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'));
+    } else if (appended.refused === 'NOT_LEADER') {
+      this.dropQueued(new NotLeaderError(core.leaderId));
+    } else {
+      this.dropQueued(new ProposalDroppedError(appended.refused, appended.reason));
+    }
   }
 
   /** The first `count` of the queued commands stand in the log now, from `firstIndex` on. */

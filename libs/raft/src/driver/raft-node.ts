@@ -12,11 +12,12 @@ import { NotLeaderError, ProposalDroppedError, SecondProcessError } from './erro
 import { HandOver } from './hand-over.js';
 import { LinearizableReads } from './linearizable-reads.js';
 import { MembershipChanger } from './membership-changer.js';
-import { nodeStatus, statusSummary, type StatusSources } from './node-status.js';
+import type { StatusSources } from './node-status.js';
 import { PendingProposals } from './pending-proposals.js';
 import type { Committed, MembershipOptions, RaftNodeApi, RaftNodeOptions, RaftStatus } from './raft-node.types.js';
 import { ReadLease } from './read-lease.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
+import { StatusReports } from './status-reports.js';
 import { StorageLane } from './storage-lane.js';
 import { TransferWaiters } from './transfer-waiters.js';
 
@@ -60,7 +61,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly lease: ReadLease | undefined;
   private readonly membership = new MembershipChanger();
   private readonly transfers = new TransferWaiters();
-  private readonly listeners = new Set<(status: RaftStatus) => void>();
+  private readonly reports: StatusReports;
 
   private state: NodeState = 'new';
   private core: RaftCore | undefined;
@@ -71,9 +72,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private passScheduled = false;
   private tickTimer: Timer | undefined;
   private backlogTimer: Timer | undefined;
-  private notified = '';
-  private toldObstacle: string | undefined;
-  private readonly toldStrangers = new Set<NodeId>();
   private killed = false;
   private stopping: Promise<void> | undefined;
 
@@ -82,6 +80,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.tickMs = options.tickMs ?? DEFAULT_TICK_MS;
     this.electionTicks = options.electionTicks ?? DEFAULT_ELECTION_TICKS;
     const { tickMs, electionTicks } = this;
+    this.reports = new StatusReports(options.nodeId, this.logger, () => this.statusSources());
     this.disk = new DiskWatch(options.nodeId, this.logger);
     const firstRequestId = randomInteger(options.random, 1, MAXIMUM_FIRST_REQUEST_ID);
     this.reads = new LinearizableReads(firstRequestId, READ_ELECTION_TIMEOUTS * electionTicks);
@@ -187,7 +186,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.membership.rejectAll();
     this.transfers.rejectAll();
     this.handOver.leadershipGone();
-    this.notify();
+    this.reports.notify();
   }
 
   /** After `kill` the ports may belong to the next life of the node already. */
@@ -277,7 +276,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       this.guard((core) => {
         this.handOver.tick(core);
         core.tick();
-        this.tellObstacle(core);
+        this.reports.reportStanding(core.standing);
         this.tickReads(core);
         if (!this.disk.look(core)) return;
         this.proposals.loseBehind(this.applier.appliedIndex); // all of that waits for the disk, committed or not
@@ -325,7 +324,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   private pass(core: RaftCore): void {
-    this.appendProposals(core);
+    this.proposals.appendTo(core);
     this.membership.advance(core);
     this.askForReads(core);
     const ready = core.ready();
@@ -342,7 +341,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.snapshots.takeIfDue(core, this.applier.appliedIndex);
     for (const { from, type, reason } of ready.refused)
       this.logger.error(`raft node ${this.options.nodeId} refused a message (${type}) of node ${from}: ${reason}`);
-    this.notify();
+    this.reports.notify();
     if (core.hasReady()) this.continueLater();
     else if (this.reads.wantsRequest() && this.canAskForReads(core)) this.schedulePass();
   }
@@ -351,22 +350,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private continueLater(): void {
     this.backlogTimer?.cancel();
     this.backlogTimer = this.options.clock.setTimer(0, () => this.schedulePass());
-  }
-
-  private appendProposals(core: RaftCore): void {
-    if (!this.proposals.hasQueued()) return;
-    const appended = core.propose(this.proposals.queuedCommands());
-    if ('count' in appended) {
-      this.proposals.appendedAt(appended.firstIndex, appended.count, core.term);
-      if (this.proposals.hasQueued())
-        this.proposals.dropQueued(
-          new ProposalDroppedError('OVERLOADED', 'too much waits for a quorum; try again later'),
-        );
-    } else if (appended.refused === 'NOT_LEADER') {
-      this.proposals.dropQueued(new NotLeaderError(core.leaderId));
-    } else {
-      this.proposals.dropQueued(new ProposalDroppedError(appended.refused, appended.reason));
-    }
   }
 
   private askForReads(core: RaftCore): void {
@@ -497,7 +480,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   // --- status
 
   status(): RaftStatus {
-    return nodeStatus(this.statusSources());
+    return this.reports.status();
   }
 
   private statusSources(): StatusSources {
@@ -508,39 +491,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   onStatusChange(listener: (status: RaftStatus) => void): () => void {
-    this.listeners.add(listener);
-    return () => void this.listeners.delete(listener);
-  }
-
-  private tellObstacle({ standing }: RaftCore): void {
-    const { kind, obstacle, strangers } = standing;
-    const { nodeId } = this.options;
-    for (const stranger of strangers) {
-      if (this.toldStrangers.has(stranger)) continue;
-      this.toldStrangers.add(stranger);
-      this.logger.warn(
-        `raft node ${nodeId} passes over what node ${stranger} says: it belongs to another group with the same name`,
-      );
-    }
-    if (obstacle === this.toldObstacle) return;
-    this.toldObstacle = obstacle;
-    if (obstacle === undefined) this.logger.info(`raft node ${nodeId} is a member of its group`);
-    else if (kind === 'founding' || kind === 'joining') this.logger.info(`raft node ${nodeId} waits: ${obstacle}`);
-    else this.logger.warn(`raft node ${nodeId} cannot serve: ${obstacle}`);
-  }
-
-  private notify(): void {
-    if (!this.core || this.listeners.size === 0) return;
-    const summary = statusSummary(this.statusSources());
-    if (summary === this.notified) return;
-    this.notified = summary;
-    const status = this.status();
-    for (const listener of this.listeners) {
-      try {
-        listener(status);
-      } catch (error) {
-        this.logger.error('a status listener threw', error);
-      }
-    }
+    return this.reports.onChange(listener);
   }
 }
