@@ -30,7 +30,6 @@ const INCLINATIONS = ['yes', 'no', 'read-only'] as const satisfies readonly Vote
 const TREATMENTS: FieldTreatments = {
   attempt: 'ignored',
   workAttempt: 'ignored',
-  decisionAttempt: 'ignored',
   resendAttempt: 'ignored',
   createTransaction: 'ignored', // how a node is built is no state of it
   effects: 'ignored', // of a participant: belongs to its next step

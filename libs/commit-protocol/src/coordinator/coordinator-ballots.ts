@@ -7,19 +7,37 @@ import {
   type Ballot,
   type BallotAnswer,
 } from '../ballots/ballot.js';
-import type { BallotAnswerMessage, BallotRequestMessage } from '../vocabulary/messages.js';
-import type { BallotBasis, BranchLoss } from '../log/records.js';
-import { acceptorsOf, findBranch, type TransactionState } from '../log/transaction-state.js';
-import type { AcceptorLoss, BranchId, Decision } from '../vocabulary/types.js';
+import { withinResultsLimit } from './branch-reports.js';
+import { alertOf } from './coordinator-messages.js';
+import type { CoordinatorEffect, Verdict } from './coordinator.types.js';
+import type { BallotBasis, BranchLoss, BranchReport, PreCommitRecord } from '../log/records.js';
+import {
+  acceptorsOf,
+  findBranch,
+  isHazard,
+  type BranchState,
+  type TransactionState,
+} from '../log/transaction-state.js';
+import type { BallotAnswerMessage, BranchesDecidedMessage } from '../vocabulary/messages.js';
+import type { AbortCause, AcceptorLoss, BranchEnd, BranchId, Decision } from '../vocabulary/types.js';
 
 /** What is said of a branch that turns out to have forgotten its vote. */
-export const ACCEPTOR_AMNESIA =
+const ACCEPTOR_AMNESIA =
   'ACCEPTOR_AMNESIA: has no vote on record, although all had voted: its database has lost writes';
 
-export interface BallotDecision {
-  readonly decision: Decision;
-  readonly basis: BallotBasis;
+const CAUSE_OF_ABORT: AbortCause = {
+  reason: 'BRANCHES_DECIDED',
+  detail: 'the branches decided to abort, because no coordinator had told them otherwise in time',
+};
+
+/** What comes of a message about ballots. */
+export interface BallotNews {
+  readonly alerts: readonly CoordinatorEffect[];
+  /** there is something new to ask, or the outcome is known now */
+  readonly isNews: boolean;
 }
+
+const NO_NEWS: BallotNews = { alerts: [], isNews: false };
 
 /**
  * A leader's ballots of one transaction in three phases (protocol section 6). Each is logged before its first message,
@@ -32,7 +50,7 @@ export class CoordinatorBallots {
   private proposer: BallotProposer | undefined;
   private lowestRound: number;
   private readonly acceptedBy = new Set<string>();
-  private decided: BallotDecision | undefined;
+  private decided: { readonly decision: Decision; readonly basis: BallotBasis } | undefined;
   /** no more than the branches of the transaction */
   private readonly lost = new Map<BranchId, AcceptorLoss>();
 
@@ -40,17 +58,22 @@ export class CoordinatorBallots {
     this.lowestRound = transaction.preCommit ? transaction.preCommit.round + 1 : FIRST_BALLOT.round;
   }
 
-  get decision(): BallotDecision | undefined {
-    return this.decided;
+  get decision(): Decision | undefined {
+    return this.decided?.decision;
   }
 
   isRunning(): boolean {
     return this.proposer?.outcome.type === 'open';
   }
 
-  /** The ballot to be logged next. */
-  next(): Ballot {
-    return { round: this.lowestRound, proposer: COORDINATOR_PROPOSER };
+  /** Opens the next ballot; the first one needs the votes of all. */
+  preCommit(
+    { transactionId, preCommit }: TransactionState,
+    votes: readonly BranchReport[],
+    at: number,
+  ): PreCommitRecord {
+    const reports = preCommit ? [] : withinResultsLimit(votes);
+    return { type: 'pre-commit', transactionId, ballot: this.next(), reports, at };
   }
 
   /** Whether a ballot in the log is the one that this leader was to log next, not one that it found there. */
@@ -69,39 +92,65 @@ export class CoordinatorBallots {
     this.lowestRound = ballot.round + 1;
   }
 
-  /** What is unanswered; empty when no ballot of this leader runs. */
-  requests(transaction: TransactionState): BallotRequestMessage[] {
+  /** Asks again what is unanswered, which is nothing when no ballot of this leader runs. */
+  requests(transaction: TransactionState, attempt: number): CoordinatorEffect[] {
     const { transactionId } = transaction;
     const acceptors = acceptorsOf(transaction);
-    return (this.proposer?.requests() ?? []).map(({ to, request }) => ({
-      type: 'ballot-request',
-      transactionId,
-      branchId: to.branchId,
-      participant: to.participant,
-      request,
-      acceptors,
+    const requests = (this.proposer?.requests() ?? []).map(({ to, request }): CoordinatorEffect => ({
+      type: 'send',
+      message: { type: 'ballot-request', transactionId, ...to, request, acceptors },
     }));
+    return [...requests, { type: 'schedule-resend', attempt }];
   }
 
-  /** @returns whether there is something new to ask, or the outcome is known now */
-  onAnswer({ branchId, answer }: BallotAnswerMessage): boolean {
-    const { proposer } = this;
-    if (answer.type === 'decided') {
-      this.decided ??= { decision: answer.decision, basis: { type: 'branches', toldBy: branchId } };
-      return true;
+  /** What was decided, for the log; undefined as long as it is not known. */
+  verdict({ preCommit }: TransactionState, at: number): Verdict | undefined {
+    if (!this.decided) return undefined;
+    const { decision, basis } = this.decided;
+    return {
+      decision,
+      reports: [],
+      at,
+      ...(decision === 'abort' && { cause: CAUSE_OF_ABORT }),
+      ...(preCommit && { basis }),
+    };
+  }
+
+  /** Not asked for, it is ignored: without a ballot in the log, or after the decision. */
+  onAnswer(message: BallotAnswerMessage, branch: BranchState, transaction: TransactionState): BallotNews {
+    if (transaction.decision || !transaction.preCommit) return NO_NEWS;
+    const isNews = this.takeAnswer(branch.branchId, message.answer);
+    return { alerts: this.alertAmnesia(this.proposer?.amnesiacs ?? [], transaction), isNews };
+  }
+
+  /** @param isProposed whether anybody can have proposed commit */
+  onBranchesDecided(
+    { decision, amnesiacs = [] }: BranchesDecidedMessage,
+    branch: BranchState,
+    transaction: TransactionState,
+    isProposed: boolean,
+  ): BallotNews {
+    if (transaction.protocol !== '3pc') return NO_NEWS;
+    const forgetful = amnesiacs.map((branchId) => findBranch(transaction, branchId)).filter((one) => one !== undefined);
+    const alerts = this.alertAmnesia(forgetful, transaction);
+    if (transaction.decision) {
+      if (transaction.decision === decision) return { alerts, isNews: false };
+      const what = `says that the branches decided ${decision}, against the log`;
+      return { alerts: [alertOf(transaction, branch, what)], isNews: false };
     }
-    if (!proposer) return false;
-    if (isAbstention(answer, proposer.ballot) && !this.lost.has(branchId)) this.lost.set(branchId, 'abstains');
-    const isNews = proposer.onAnswer(branchId, answer);
-    if (answer.type === 'accepted' && proposer.hasAccepted(branchId)) this.acceptedBy.add(branchId);
-    const { outcome, ballot } = proposer;
-    if (outcome.type === 'decided')
-      this.decided ??= {
-        decision: outcome.decision,
-        basis: { type: 'ballot', ballot, acceptedBy: [...this.acceptedBy] },
-      };
-    if (outcome.type === 'outbid') this.lowestRound = Math.max(this.lowestRound, outcome.by.round + 1);
-    return isNews;
+    if (decision === 'commit' && !isProposed) {
+      const what = 'says that the branches decided commit, which nobody has proposed';
+      return { alerts: [alertOf(transaction, branch, what)], isNews: false };
+    }
+    this.take(decision, branch.branchId);
+    return { alerts, isNews: true };
+  }
+
+  /** A branch that has ended before the log knows the decision was told it by the other branches. */
+  onEnded(branch: BranchState, end: BranchEnd): BallotNews {
+    if (end === 'read-only' || isHazard(end)) return NO_NEWS;
+    this.take(end === 'committed' ? 'commit' : 'abort', branch.branchId);
+    return { alerts: [], isNews: true };
   }
 
   /** What is known to have happened to the database of a branch. */
@@ -114,31 +163,42 @@ export class CoordinatorBallots {
     return [...this.lost].map(([branchId, loss]) => ({ branchId, loss }));
   }
 
-  /** Branches that turn out to have lost their votes; each is named once by a leader. */
-  newAmnesiacs(): readonly Acceptor[] {
-    return this.noteAmnesiacs(this.proposer?.amnesiacs ?? []);
+  private next(): Ballot {
+    return { round: this.lowestRound, proposer: COORDINATOR_PROPOSER };
   }
 
-  /** The branches decided among themselves. */
-  branchesDecided(decision: Decision, toldBy: string): void {
+  private take(decision: Decision, toldBy: BranchId): void {
     this.decided ??= { decision, basis: { type: 'branches', toldBy } };
   }
 
-  /** A branch has found in its own ballot that others have lost their votes. @returns those that are news */
-  toldOfAmnesiacs(branchIds: readonly BranchId[], transaction: TransactionState): readonly Acceptor[] {
-    return this.noteAmnesiacs(
-      branchIds.map((branchId) => findBranch(transaction, branchId)).filter((branch) => branch !== undefined),
-    );
+  private takeAnswer(branchId: BranchId, answer: BallotAnswer): boolean {
+    const { proposer } = this;
+    if (answer.type === 'decided') {
+      this.take(answer.decision, branchId);
+      return true;
+    }
+    if (!proposer) return false;
+    if (isAbstention(answer, proposer.ballot) && !this.lost.has(branchId)) this.lost.set(branchId, 'abstains');
+    const isNews = proposer.onAnswer(branchId, answer);
+    if (answer.type === 'accepted' && proposer.hasAccepted(branchId)) this.acceptedBy.add(branchId);
+    const { outcome, ballot } = proposer;
+    if (outcome.type === 'decided') {
+      const basis: BallotBasis = { type: 'ballot', ballot, acceptedBy: [...this.acceptedBy] };
+      this.decided ??= { decision: outcome.decision, basis };
+    }
+    if (outcome.type === 'outbid') this.lowestRound = Math.max(this.lowestRound, outcome.by.round + 1);
+    return isNews;
   }
 
-  private noteAmnesiacs(acceptors: readonly Acceptor[]): readonly Acceptor[] {
-    const news: Acceptor[] = [];
+  /** Of branches that turn out to have lost their votes; each is named once by a leader. */
+  private alertAmnesia(acceptors: readonly Acceptor[], transaction: TransactionState): CoordinatorEffect[] {
+    const alerts: CoordinatorEffect[] = [];
     for (const acceptor of acceptors) {
       if (this.lost.get(acceptor.branchId) === 'vote-lost') continue;
       this.lost.set(acceptor.branchId, 'vote-lost');
-      news.push(acceptor);
+      alerts.push(alertOf(transaction, acceptor, ACCEPTOR_AMNESIA));
     }
-    return news;
+    return alerts;
   }
 }
 

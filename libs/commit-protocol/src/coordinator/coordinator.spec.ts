@@ -338,6 +338,14 @@ describe('protocol 4: the leader', () => {
     expect(driver.takeSent()).toEqual(['prepare 1', 'prepare 2']);
   });
 
+  it('a branch that is enlisted while CommitRequested is on its way does not have it proposed again', () => {
+    const driver = leader().begun(OPEN);
+    driver.propose({ type: 'enlist', transactionId: idOf(1), branch: branchOf(3), at: AT }).handle({ type: 'commit' });
+    driver.applyNext();
+    expect(driver.proposed()).toEqual(['commit-requested']);
+    expect(driver.applyAll().takeSent()).toEqual(['prepare 1', 'prepare 2', 'prepare 3']);
+  });
+
   it('4.7 all branches read-only: no phase two', () => {
     const driver = leader().begun(TWO).vote(1, 'read-only').vote(2, 'read-only').applyAll();
     expect(driver.takeSent()).toEqual([]);

@@ -1,26 +1,24 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import { causeOfRefusal, withinResultsLimit, withoutResults } from './branch-reports.js';
-import { ACCEPTOR_AMNESIA, CoordinatorBallots } from './coordinator-ballots.js';
-import type { CoordinatorEffect, CoordinatorEvent } from './coordinator.types.js';
-import { delegate } from '../log/delegation.js';
-import type {
-  BallotAnswerMessage,
-  BranchesDecidedMessage,
-  CommitOnePhaseMessage,
-  DecisionMessage,
-  DoneMessage,
-  OperatorRulingMessage,
-  PrepareMessage,
-  VoteMessage,
-} from '../vocabulary/messages.js';
-import type { BallotBasis, BranchReport, DecideRecord } from '../log/records.js';
+import { CoordinatorBallots, type BallotNews } from './coordinator-ballots.js';
+import { alertOf, decisionFor, presumedAbort, workFor } from './coordinator-messages.js';
 import {
-  acceptorsOf,
-  findBranch,
-  isHazard,
-  type BranchState,
-  type TransactionState,
-} from '../log/transaction-state.js';
+  admit,
+  checkProgress,
+  follow,
+  progressOf,
+  undecidedPhase,
+  type Balloting,
+  type Open,
+  type Progress,
+  type Undecided,
+  type Voting,
+} from './coordinator-progress.js';
+import type { CoordinatorEffect, CoordinatorEvent, Verdict } from './coordinator.types.js';
+import { delegate } from '../log/delegation.js';
+import type { DoneMessage, VoteMessage } from '../vocabulary/messages.js';
+import type { BranchReport, DecideRecord } from '../log/records.js';
+import { findBranch, isHazard, type BranchState, type TransactionState } from '../log/transaction-state.js';
 import type { Acceptor, Ballot } from '../ballots/ballot.js';
 import type { AbortCause, AcceptorLoss, BranchEnd, BranchId, Decision, LeaderEpoch } from '../vocabulary/types.js';
 
@@ -31,27 +29,19 @@ import type { AbortCause, AcceptorLoss, BranchEnd, BranchId, Decision, LeaderEpo
  * What is certain stands in `transaction`, which only the log changes. The rest lives as long as the leader:
  * votes, what is being proposed, how often was sent. A new leader starts from the log and asks again.
  *
- * States: waiting (not closed, or not admitted) → asking (work sent) → proposing (a decision is on its way
- * into the log) → telling (decided; the decision is sent until every branch is done) → ended. A delegated
- * transaction skips `proposing`: its branch decides, and the log records what it said. In three phases a ballot comes
- * before the decision: proposing (pre-commit) → balloting → proposing (decide).
+ * Where the leader stands with it is one `Progress`, which agrees with the log between any two events. Ballots are in
+ * `CoordinatorBallots`.
  */
 export class CoordinatorTransaction {
+  private progress: Progress;
   private readonly votes = new Map<BranchId, BranchReport>();
   private readonly done = new Map<BranchId, BranchEnd>();
-  private admitted = false;
-  private proposing: 'commit-requested' | 'pre-commit' | 'decide' | undefined;
   private readonly ballots: CoordinatorBallots;
+  /** why it is to be aborted, as soon as that can be proposed; a delegation and a ballot leave it without effect */
   private pendingAbort: AbortCause | undefined;
-  private commitWanted = false;
   private workAttempt: number;
-  private decisionAttempt = 0;
+  /** resends since the transaction last came forward */
   private resendAttempt = 0;
-  private workSent = false;
-  /** what the delegated branch has said, while it is on its way into the log */
-  private delegatedDone: DoneMessage | undefined;
-  private told = false;
-  private readonly ruledBranches = new Set<BranchId>(); // those that were told
 
   /**
    * @param state from the log, or from a `Begin` that is still on its way into it (`logIndex` 0)
@@ -63,6 +53,7 @@ export class CoordinatorTransaction {
     private readonly epoch: LeaderEpoch,
     recovered: boolean,
   ) {
+    this.progress = progressOf(state);
     this.workAttempt = recovered ? 1 : 0;
     this.ballots = new CoordinatorBallots(state);
     for (const branch of state.branches) this.adoptEnlistedVote(branch);
@@ -87,29 +78,36 @@ export class CoordinatorTransaction {
     return decision === 'commit' ? withinResultsLimit(this.reports()) : this.reports().map(withoutResults);
   }
 
-  get isAdmitted(): boolean {
-    return this.admitted;
+  handle(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
+    const effects = this.take(event, now);
+    checkProgress(this.progress, this.state);
+    return effects;
   }
 
-  handle(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
+  private take(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
     switch (event.type) {
       case 'admitted':
-        this.admitted = true;
-        return this.isLate(now) ? this.giveUp(now) : [...this.sendWork(), ...this.advance(now)];
+        return this.onAdmitted(now);
       case 'applied':
         return this.onApplied(event.transaction, now);
       case 'vote':
         return this.onVote(event.message, now);
       case 'done':
         return this.onDone(event.message, now);
-      case 'ballot-answer':
-        return this.onBallotAnswer(event.message, now);
-      case 'branches-decided':
-        return this.onBranchesDecided(event.message, now);
+      case 'ballot-answer': {
+        const branch = this.senderOf(event.message);
+        return branch ? this.onBallotNews(this.ballots.onAnswer(event.message, branch, this.state), now) : [];
+      }
+      case 'branches-decided': {
+        const branch = this.senderOf(event.message);
+        if (!branch) return [];
+        const news = this.ballots.onBranchesDecided(event.message, branch, this.state, this.isUnderBallot());
+        return this.onBallotNews(news, now);
+      }
       case 'inquiry':
         return this.onInquiry(event.branchId, event.participant);
       case 'commit':
-        this.commitWanted = true;
+        if (this.progress.phase === 'open') this.progress = { phase: 'open', isCommitWanted: true };
         return this.advance(now);
       case 'abort':
         this.pendingAbort ??= event.cause;
@@ -119,32 +117,37 @@ export class CoordinatorTransaction {
       case 'resend':
         return this.onResend(now);
       case 'proposal-failed':
-        this.proposing = undefined;
-        return [{ type: 'schedule-resend', attempt: this.resendAttempt }];
+        this.progress = undecidedPhase(this.progress);
+        return [this.scheduleResend()];
       default:
         return unreachable(event, 'event');
     }
+  }
+
+  private onAdmitted(now: number): CoordinatorEffect[] {
+    invariant(this.state.closed, 'the keys of a transaction are known when it is closed');
+    this.progress = admit(this.progress);
+    const isTooLate = this.progress.phase === 'voting' && this.isLate(now);
+    return isTooLate ? this.giveUp(now) : [...this.sendWork(), ...this.advance(now)];
   }
 
   private onApplied(transaction: TransactionState, now: number): CoordinatorEffect[] {
     this.state = transaction;
     for (const branch of transaction.branches) this.adoptEnlistedVote(branch);
     if (transaction.decision) return [...this.overtaken(now), ...this.tell()];
-    if (this.proposing === 'commit-requested') this.proposing = undefined;
     const { preCommit } = transaction;
-    if (this.proposing === 'pre-commit' && preCommit && this.ballots.isNext(preCommit)) {
+    if (this.progress.phase === 'pre-committing' && preCommit && this.ballots.isNext(preCommit)) {
       return this.openBallot(preCommit, now);
     }
-    if (transaction.delegatedTo !== undefined && !this.workSent) return this.sendWork(); // only now may it leave
-    return this.advance(now);
+    this.progress = follow(this.progress, transaction);
+    return this.progress.phase === 'delegated' ? this.sendWork() : this.advance(now); // only now may it leave
   }
 
   private onVote(message: VoteMessage, now: number): CoordinatorEffect[] {
-    const branch = findBranch(this.state, message.branchId);
-    if (!branch || branch.participant !== message.participant) return [];
+    const branch = this.senderOf(message);
+    if (!branch) return [];
     if (this.state.decision) return this.onLateVote(branch, message);
-    if (this.state.delegatedTo !== undefined || this.proposing === 'decide') return [];
-    if (this.state.preCommit) return []; // all have voted; what else they say, they say in ballots
+    if (!this.countsVotes()) return [];
     this.votes.set(branch.branchId, {
       branchId: branch.branchId,
       vote: message.vote,
@@ -154,99 +157,127 @@ export class CoordinatorTransaction {
     return this.advance(now);
   }
 
+  /** Under a ballot all have voted; what else they say, they say in ballots. */
+  private countsVotes(): boolean {
+    const { phase } = this.progress;
+    const isUndecided = phase === 'open' || phase === 'closing' || phase === 'voting' || phase === 'pre-committing';
+    return isUndecided && !this.state.preCommit;
+  }
+
   /** After the decision (protocol 4.5): a `yes` is told the decision; a `no` after a counted `yes` is a hazard. */
   private onLateVote(branch: BranchState, { vote }: VoteMessage): CoordinatorEffect[] {
-    if (vote === 'yes') return [{ type: 'send', message: this.rulingFor(branch) }];
+    if (vote === 'yes') return [this.sendDecisionTo(branch)];
     if (vote === 'read-only' || this.state.decision === 'abort' || branch.vote !== 'yes') return [];
     // an old message: the branch has kept its promise meanwhile, or the hazard is known
     if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
-    return [
-      this.alert(branch, 'voted no after it had voted yes, and the transaction is committed'),
-      ...this.finish(branch, 'heuristic-rollback'),
-    ];
+    const what = 'voted no after it had voted yes, and the transaction is committed';
+    return [alertOf(this.state, branch, what), ...this.finish(branch, 'heuristic-rollback')];
   }
 
   private onDone(message: DoneMessage, now: number): CoordinatorEffect[] {
-    const branch = findBranch(this.state, message.branchId);
-    if (!branch || branch.participant !== message.participant) return [];
+    const branch = this.senderOf(message);
+    if (!branch) return [];
     if (!this.state.decision) return this.onEarlyDone(branch, message, now);
     if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
     const end = hazardOf(this.state.decision, message.end) ?? message.end;
-    const alerts = isHazard(end) ? [this.alert(branch, `ended as ${end}, against the decision`)] : [];
+    const alerts = isHazard(end) ? [alertOf(this.state, branch, `ended as ${end}, against the decision`)] : [];
     // a branch that was forgotten is heard of after all; the log has closed the books
     return this.state.endedAt === undefined ? [...alerts, ...this.finish(branch, end)] : alerts;
   }
 
   /** A delegated branch that was given up just before its end reached the log may have ended otherwise. */
   private overtaken(now: number): CoordinatorEffect[] {
-    const said = this.delegatedDone;
-    this.delegatedDone = undefined;
-    return said ? this.onDone(said, now) : [];
+    const before = undecidedPhase(this.progress);
+    return before.phase === 'delegated' && before.said ? this.onDone(before.said, now) : [];
   }
 
   /** Before the decision only a delegated branch ends; any other that says so has aborted alone. */
   private onEarlyDone(branch: BranchState, message: DoneMessage, now: number): CoordinatorEffect[] {
-    if (this.state.preCommit) return this.onEndedByBranches(branch, message, now);
-    if (this.state.delegatedTo !== branch.branchId) {
-      if (message.end !== 'aborted') return [this.alert(branch, `ended as ${message.end} before any decision`)];
-      const error = { code: 'ABORTED_BY_PARTICIPANT', message: 'the participant had aborted this branch' };
-      const { transactionId, branchId, participant } = message;
-      return this.onVote({ type: 'vote', transactionId, branchId, participant, vote: 'no', results: [], error }, now);
+    if (this.state.preCommit) return this.onBallotNews(this.ballots.onEnded(branch, message.end), now);
+    if (this.state.delegatedTo === branch.branchId) return this.onDelegatedDone(branch, message, now);
+    if (message.end !== 'aborted') {
+      return [alertOf(this.state, branch, `ended as ${message.end} before any decision`)];
     }
-    if (this.proposing === 'decide') return [];
-    this.delegatedDone = message;
-    const committed = message.end === 'committed' || message.end === 'read-only';
-    const report: BranchReport = {
-      branchId: branch.branchId,
-      vote: committed ? (message.end === 'read-only' ? 'read-only' : 'yes') : 'no',
-      ...(message.results && message.results.length > 0 && { results: message.results }),
-      ...(message.error && { error: message.error }),
-    };
-    const cause = committed ? undefined : causeOfRefusal(branch, message.error);
-    return [this.decide(committed ? 'commit' : 'abort', [report], now, cause, message.end)];
+    const error = { code: 'ABORTED_BY_PARTICIPANT', message: 'the participant had aborted this branch' };
+    const { transactionId, branchId, participant } = message;
+    return this.onVote({ type: 'vote', transactionId, branchId, participant, vote: 'no', results: [], error }, now);
   }
 
-  /** A branch that the closed transaction does not have was never part of it: it may be presumed aborted. */
+  private onDelegatedDone(branch: BranchState, message: DoneMessage, at: number): CoordinatorEffect[] {
+    const { progress } = this;
+    if (progress.phase !== 'delegated') return []; // what it said before is on its way into the log
+    const { end, results, error } = message;
+    const committed = end === 'committed' || end === 'read-only';
+    const report: BranchReport = {
+      branchId: branch.branchId,
+      vote: committed ? (end === 'read-only' ? 'read-only' : 'yes') : 'no',
+      ...(committed && results && results.length > 0 && { results }),
+      ...(error && { error }),
+    };
+    const common = { reports: withinResultsLimit([report]), at, delegatedEnd: end };
+    const verdict: Verdict = committed
+      ? { decision: 'commit', ...common }
+      : { decision: 'abort', ...common, cause: causeOfRefusal(branch, error) };
+    return [this.decide({ ...progress, said: message }, verdict)];
+  }
+
   private onInquiry(branchId: BranchId, participant: string): CoordinatorEffect[] {
+    const { decision, closed, logIndex, protocol, transactionId } = this.state;
     const branch = findBranch(this.state, branchId);
-    if (this.state.decision && branch) return [{ type: 'send', message: this.rulingFor(branch) }];
-    if (branch && this.state.protocol === '3pc') return this.sayUndecided(branch);
-    if (branch || !this.state.closed || this.state.logIndex === 0) return [];
-    const { transactionId } = this.state;
-    return [
-      {
-        type: 'send',
-        message: { type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 },
-      },
-    ];
+    if (decision && branch) return [this.sendDecisionTo(branch)];
+    if (logIndex === 0) return []; // asks again; nothing of it is certain yet
+    if (branch) {
+      // in three phases the branches leave the decision to the coordinators for as long as one answers
+      const message = { type: 'undecided', transactionId, branchId, participant: branch.participant } as const;
+      return protocol === '3pc' ? [{ type: 'send', message }] : [];
+    }
+    return closed ? [{ type: 'send', message: presumedAbort(this.state, branchId, participant) }] : [];
   }
 
   /** A delegated transaction is not the coordinator's to decide, not even now (protocol 4.7). */
   private onDeadline(now: number): CoordinatorEffect[] {
-    if (this.state.decision || this.proposing === 'decide' || this.isUnderBallot()) return [];
-    const queued = this.state.closed && !this.admitted;
-    this.pendingAbort ??= queued
-      ? { reason: 'ADMISSION_TIMEOUT', detail: 'the keys of the transaction did not become free before its deadline' }
-      : { reason: 'DEADLINE_EXCEEDED', detail: this.describeMissing() };
+    const { progress } = this;
+    if (progress.phase !== 'open' && progress.phase !== 'closing' && progress.phase !== 'voting') return [];
+    this.pendingAbort ??=
+      progress.phase === 'voting' && !progress.isAdmitted
+        ? {
+            reason: 'ADMISSION_TIMEOUT',
+            detail: 'the keys of the transaction did not become free before its deadline',
+          }
+        : { reason: 'DEADLINE_EXCEEDED', detail: this.describeMissing() };
     return this.advance(now);
   }
 
   private onResend(now: number): CoordinatorEffect[] {
+    const { progress } = this;
     if (this.state.endedAt !== undefined) return [];
     this.resendAttempt++;
-    if (this.state.decision) {
-      this.decisionAttempt++;
-      return this.sendDecision();
+    switch (progress.phase) {
+      case 'decided':
+        return this.tell();
+      case 'telling':
+        this.progress = { ...progress, attempt: progress.attempt + 1 };
+        return this.sendDecision();
+      case 'balloting':
+        return [...this.advance(now), ...this.sendRequests()];
+      case 'deciding':
+      case 'pre-committing':
+        return [];
+      case 'open':
+      case 'closing':
+      case 'voting':
+      case 'delegated':
+        if (this.isLate(now)) return this.giveUp(now);
+        this.workAttempt++;
+        return [...this.sendWork(), ...this.advance(now)];
+      default:
+        return unreachable(progress, 'phase');
     }
-    if (this.state.preCommit) return [...this.advance(now), ...this.sendRequests()];
-    if (this.isLate(now)) return this.giveUp(now);
-    this.workAttempt++;
-    return [...this.sendWork(), ...this.advance(now)];
   }
 
   /** Past its deadline nobody is asked for a vote any more (protocol 4.2); a delegated branch is, for ever (4.7). */
   private isLate(now: number): boolean {
-    return now >= this.state.deadline && this.state.delegatedTo === undefined && !this.isUnderBallot();
+    return now >= this.state.deadline && this.state.delegatedTo === undefined;
   }
 
   /** Proposes what the transaction is ready for with what is known, and an abort if that is nothing. */
@@ -257,25 +288,17 @@ export class CoordinatorTransaction {
 
   /** Proposes what the transaction is ready for. */
   private advance(now: number): CoordinatorEffect[] {
-    const { state } = this;
-    if (state.decision || this.proposing) return [];
-    if (state.delegatedTo !== undefined) return [];
-    // nobody decides commit before a ballot is in the log, and the log would refuse it
-    if (state.preCommit || this.ballots.decision?.decision === 'abort') return this.advanceBallot(now);
-    if (this.pendingAbort) return [this.decide('abort', this.reports(), now, this.pendingAbort)];
-    if (!state.closed) return this.commitWanted && state.logIndex > 0 ? this.requestCommit(now) : [];
-    const refused = state.branches.find((branch) => this.votes.get(branch.branchId)?.vote === 'no');
-    if (refused) {
-      const cause = causeOfRefusal(refused, this.votes.get(refused.branchId)?.error);
-      return [this.decide('abort', this.reports(), now, cause)];
-    }
-    const unanimous = state.branches.every((branch) => this.votes.has(branch.branchId));
-    if (!unanimous) return [];
-    return [this.needsBallot() ? this.preCommit(now) : this.decide('commit', this.reports(), now)];
+    const { progress } = this;
+    if (progress.phase === 'balloting') return this.advanceBallot(progress, now);
+    if (progress.phase !== 'open' && progress.phase !== 'voting') return [];
+    if (this.ballots.decision === 'abort') return this.advanceBallot(progress, now);
+    if (this.pendingAbort) return [this.abort(progress, this.pendingAbort, now)];
+    return progress.phase === 'open' ? this.requestCommit(progress, now) : this.judgeVotes(progress, now);
   }
 
-  private requestCommit(at: number): CoordinatorEffect[] {
-    this.proposing = 'commit-requested';
+  private requestCommit(from: Open, at: number): CoordinatorEffect[] {
+    if (!from.isCommitWanted || this.state.logIndex === 0) return [];
+    this.progress = { phase: 'closing', from };
     const { transactionId, branches } = this.state;
     const delegateTo = delegate(branches);
     return [
@@ -286,28 +309,26 @@ export class CoordinatorTransaction {
     ];
   }
 
-  private decide(
-    decision: 'commit' | 'abort',
-    reports: readonly BranchReport[],
-    at: number,
-    cause?: AbortCause,
-    delegatedEnd?: BranchEnd,
-    basis?: BallotBasis,
-  ): CoordinatorEffect {
-    invariant(this.proposing === undefined, 'a leader proposes one record of a transaction at a time');
-    this.proposing = 'decide';
+  private judgeVotes(from: Voting, at: number): CoordinatorEffect[] {
+    const { branches } = this.state;
+    const refused = branches.find(({ branchId }) => this.votes.get(branchId)?.vote === 'no');
+    if (refused) {
+      return [this.abort(from, causeOfRefusal(refused, this.votes.get(refused.branchId)?.error), at)];
+    }
+    if (branches.some(({ branchId }) => !this.votes.has(branchId))) return [];
+    if (this.needsBallot()) return [this.preCommit(from, at)];
+    return [this.decide(from, { decision: 'commit', reports: this.reportsFor('commit'), at })];
+  }
+
+  private abort(from: Undecided, cause: AbortCause, at: number): CoordinatorEffect {
+    return this.decide(from, { decision: 'abort', reports: this.reportsFor('abort'), at, cause });
+  }
+
+  private decide(from: Undecided, verdict: Verdict): CoordinatorEffect {
+    this.progress = { phase: 'deciding', from };
+    const { transactionId } = this.state;
     const losses = this.ballots.losses();
-    const record: DecideRecord = {
-      type: 'decide',
-      transactionId: this.state.transactionId,
-      decision,
-      reports: decision === 'commit' ? withinResultsLimit(reports) : reports.map(withoutResults),
-      at,
-      ...(cause && { cause }),
-      ...(delegatedEnd && { delegatedEnd }),
-      ...(basis && { basis }),
-      ...(losses.length > 0 && { losses }),
-    };
+    const record: DecideRecord = { type: 'decide', transactionId, ...verdict, ...(losses.length > 0 && { losses }) };
     return { type: 'append', record };
   }
 
@@ -318,177 +339,96 @@ export class CoordinatorTransaction {
     return this.state.protocol === '3pc' && this.reports().some(({ vote }) => vote === 'yes');
   }
 
-  /** From then on nothing but a ballot decides, not even the deadline. */
+  /** Somebody may have proposed commit, or may do so at any time. */
   private isUnderBallot(): boolean {
-    return this.state.preCommit !== undefined || this.proposing === 'pre-commit';
+    return this.state.preCommit !== undefined || this.progress.phase === 'pre-committing';
   }
 
-  private preCommit(at: number): CoordinatorEffect {
-    invariant(this.proposing === undefined, 'a leader proposes one record of a transaction at a time');
-    this.proposing = 'pre-commit';
-    const reports = this.state.preCommit ? [] : withinResultsLimit(this.reports());
-    const { transactionId } = this.state;
-    return {
-      type: 'append',
-      record: { type: 'pre-commit', transactionId, ballot: this.ballots.next(), reports, at },
-    };
+  private preCommit(from: Voting | Balloting, at: number): CoordinatorEffect {
+    this.progress = { phase: 'pre-committing', from };
+    return { type: 'append', record: this.ballots.preCommit(this.state, this.reports(), at) };
   }
 
   private openBallot(ballot: Ballot, now: number): CoordinatorEffect[] {
-    this.proposing = undefined;
+    this.progress = { phase: 'balloting' };
     this.resendAttempt = 0;
     this.ballots.opened(ballot, this.state);
     return [...this.advance(now), ...this.sendRequests()];
   }
 
   private sendRequests(): CoordinatorEffect[] {
-    if (this.proposing !== undefined || this.state.decision) return [];
-    const requests = this.ballots.requests(this.state);
-    return [
-      ...requests.map((message): CoordinatorEffect => ({ type: 'send', message })),
-      { type: 'schedule-resend', attempt: this.resendAttempt },
-    ];
+    return this.progress.phase === 'balloting' ? this.ballots.requests(this.state, this.resendAttempt) : [];
   }
 
-  /** Logs what the ballot decided, or the next one when this leader has none, or was outbid and has waited. */
-  private advanceBallot(now: number): CoordinatorEffect[] {
-    const { decision: decided } = this.ballots;
-    if (decided) {
-      const { decision, basis } = decided;
-      const cause = decision === 'abort' ? this.causeOfBallot() : undefined;
-      return [this.decide(decision, [], now, cause, undefined, this.state.preCommit && basis)];
-    }
-    return this.ballots.isRunning() ? [] : [this.preCommit(now)];
+  /** Logs what the branches decided, or the next ballot when this leader has none, or was outbid and has waited. */
+  private advanceBallot(from: Open | Voting | Balloting, now: number): CoordinatorEffect[] {
+    const verdict = this.ballots.verdict(this.state, now);
+    if (verdict) return [this.decide(from, verdict)];
+    return from.phase !== 'balloting' || this.ballots.isRunning() ? [] : [this.preCommit(from, now)];
   }
 
-  private causeOfBallot(): AbortCause {
-    return {
-      reason: 'BRANCHES_DECIDED',
-      detail: 'the branches decided to abort, because no coordinator had told them otherwise in time',
-    };
-  }
-
-  /** As long as a coordinator answers, the branches leave the decision to it. */
-  private sayUndecided({ branchId, participant }: BranchState): CoordinatorEffect[] {
-    if (this.state.logIndex === 0) return []; // asks again; nothing of it is certain yet
-    const { transactionId } = this.state;
-    return [{ type: 'send', message: { type: 'undecided', transactionId, branchId, participant } }];
-  }
-
-  private onBallotAnswer(message: BallotAnswerMessage, now: number): CoordinatorEffect[] {
-    const branch = findBranch(this.state, message.branchId);
-    if (!branch || branch.participant !== message.participant || this.state.decision) return [];
-    if (!this.state.preCommit) return []; // not asked for: no ballot of the coordinators is open
-    const isNews = this.ballots.onAnswer(message);
-    const alerts = this.alertAmnesia(this.ballots.newAmnesiacs());
-    return isNews ? [...alerts, ...this.afterBallotNews(now)] : alerts;
-  }
-
-  private afterBallotNews(now: number): CoordinatorEffect[] {
-    if (this.ballots.decision) return this.advance(now);
+  private onBallotNews({ alerts, isNews }: BallotNews, now: number): CoordinatorEffect[] {
+    if (!isNews) return [...alerts];
+    if (this.ballots.decision) return [...alerts, ...this.advance(now)];
     // outbid: whoever did it gets time to finish, and the next ballot comes with the next resend
-    return this.ballots.isRunning() ? this.sendRequests() : [{ type: 'schedule-resend', attempt: this.resendAttempt }];
-  }
-
-  private onBranchesDecided(message: BranchesDecidedMessage, now: number): CoordinatorEffect[] {
-    const branch = findBranch(this.state, message.branchId);
-    if (!branch || branch.participant !== message.participant || this.state.protocol !== '3pc') return [];
-    const alerts = this.alertAmnesia(this.ballots.toldOfAmnesiacs(message.amnesiacs ?? [], this.state));
-    if (this.state.decision) {
-      if (this.state.decision === message.decision) return alerts;
-      return [this.alert(branch, `says that the branches decided ${message.decision}, against the log`)];
-    }
-    if (message.decision === 'commit' && !this.isUnderBallot())
-      return [this.alert(branch, 'says that the branches decided commit, which nobody has proposed')];
-    this.ballots.branchesDecided(message.decision, branch.branchId);
-    return [...alerts, ...this.advance(now)];
-  }
-
-  /** A branch that has ended before the log knows the decision was told it by the other branches. */
-  private onEndedByBranches(branch: BranchState, { end }: DoneMessage, now: number): CoordinatorEffect[] {
-    if (end === 'read-only' || isHazard(end)) return [];
-    this.ballots.branchesDecided(end === 'committed' ? 'commit' : 'abort', branch.branchId);
-    return this.advance(now);
+    return [...alerts, ...(this.ballots.isRunning() ? this.sendRequests() : [this.scheduleResend()])];
   }
 
   // --- the decision
 
   /** The decision is in the log: tell it, for ever, to every branch that has not ended by it. */
   private tell(): CoordinatorEffect[] {
-    this.proposing = undefined;
+    const before = this.progress.phase === 'telling' ? this.progress : undefined;
+    const rulingsTold = this.state.branches.filter(({ ruling }) => ruling !== undefined).length;
+    this.progress = { phase: 'telling', attempt: before?.attempt ?? 0, rulingsTold };
     if (this.state.endedAt !== undefined) return [{ type: 'cancel-resend' }];
-    const ruled = this.state.branches.filter(({ branchId, ruling }) => ruling && !this.ruledBranches.has(branchId));
-    if (this.told && ruled.length === 0) return this.untold().length > 0 ? [] : [{ type: 'cancel-resend' }];
-    for (const { branchId } of ruled) this.ruledBranches.add(branchId);
-    this.told = true;
+    if (before?.rulingsTold === rulingsTold) return this.unacknowledged().length > 0 ? [] : [{ type: 'cancel-resend' }];
     this.resendAttempt = 0;
     return this.sendDecision();
   }
 
   private sendDecision(): CoordinatorEffect[] {
-    const effects = this.untold().map((branch): CoordinatorEffect => {
-      return { type: 'send', message: this.rulingFor(branch) };
-    });
-    if (effects.length === 0) return [{ type: 'cancel-resend' }];
-    return [...effects, { type: 'schedule-resend', attempt: this.resendAttempt }];
+    const effects = this.unacknowledged().map((branch) => this.sendDecisionTo(branch));
+    return effects.length === 0 ? [{ type: 'cancel-resend' }] : [...effects, this.scheduleResend()];
   }
 
-  /** Branches that are waited for and have not answered. */
-  private untold(): BranchState[] {
+  /** Branches that have not answered the decision, and are not given up. */
+  private unacknowledged(): BranchState[] {
     return this.state.branches.filter((branch) => {
       return branch.end === undefined && !branch.forgotten && !this.done.has(branch.branchId);
     });
   }
 
-  /** The decision, or what an operator ruled for this branch against it. */
-  private rulingFor(branch: BranchState): DecisionMessage | OperatorRulingMessage {
-    const { branchId, participant, ruling } = branch;
-    if (ruling === undefined) return this.decisionFor(branch);
-    const { transactionId } = this.state;
-    return { type: 'ruling', transactionId, branchId, participant, ruling, attempt: this.decisionAttempt };
-  }
-
-  private decisionFor({ branchId, participant }: BranchState): DecisionMessage {
-    const { transactionId, decision } = this.state;
-    invariant(decision && this.state.logIndex > 0, 'a decision is told only when it is in the log');
-    return { type: 'decision', transactionId, branchId, participant, decision, attempt: this.decisionAttempt };
+  private sendDecisionTo(branch: BranchState): CoordinatorEffect {
+    const attempt = this.progress.phase === 'telling' ? this.progress.attempt : 0;
+    return { type: 'send', message: decisionFor(this.state, branch, attempt) };
   }
 
   /** Sends work to every branch that has not answered; nothing before the keys are free. */
   private sendWork(): CoordinatorEffect[] {
-    const { state } = this;
-    if (!this.admitted || !state.closed || state.decision || this.proposing === 'decide' || state.preCommit) return [];
-    if (state.delegatedTo !== undefined && state.logIndex === 0) return []; // `Begin` must be committed first
-    const effects: CoordinatorEffect[] = state.branches
+    const { progress, state } = this;
+    if ((progress.phase !== 'voting' && progress.phase !== 'delegated') || !progress.isAdmitted) return [];
+    if (progress.phase === 'delegated' && state.logIndex === 0) return []; // `Begin` must be committed first
+    const effects = state.branches
       .filter((branch) => !this.votes.has(branch.branchId))
-      .map((branch) => ({ type: 'send', message: this.workFor(branch) }));
-    if (effects.length === 0) return [];
-    this.workSent = true;
-    return [...effects, { type: 'schedule-resend', attempt: this.resendAttempt }];
+      .map((branch): CoordinatorEffect => {
+        return { type: 'send', message: workFor(state, branch, this.workAttempt, this.epoch) };
+      });
+    return effects.length === 0 ? [] : [...effects, this.scheduleResend()];
   }
 
-  private workFor(branch: BranchState): PrepareMessage | CommitOnePhaseMessage {
-    const { branchId, participant, operations } = branch;
-    const { transactionId, deadline, protocol } = this.state;
-    const work = { transactionId, branchId, participant, operations, deadline, attempt: this.workAttempt };
-    if (this.state.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
-    return { type: 'prepare', ...work, protocol, epoch: this.epoch, ...this.acceptingFor(branch) };
-  }
-
-  /** In three phases a branch must know all others, also one that its service has prepared. */
-  private acceptingFor({ selfPrepared, vote }: BranchState): Pick<PrepareMessage, 'acceptors' | 'enlistedVote'> {
-    if (this.state.protocol !== '3pc') return {};
-    const acceptors = acceptorsOf(this.state);
-    return selfPrepared && vote !== undefined && vote !== 'no' ? { acceptors, enlistedVote: vote } : { acceptors };
+  private scheduleResend(): CoordinatorEffect {
+    return { type: 'schedule-resend', attempt: this.resendAttempt };
   }
 
   private finish(branch: BranchState, end: BranchEnd): CoordinatorEffect[] {
+    invariant(this.state.decision, 'a branch is done when it has carried out the decision');
     if (this.done.has(branch.branchId)) return [];
     this.done.set(branch.branchId, end);
     const effects: CoordinatorEffect[] = [
       { type: 'branch-done', done: { transactionId: this.state.transactionId, branchId: branch.branchId, end } },
     ];
-    return this.untold().length === 0 ? [...effects, { type: 'cancel-resend' }] : effects;
+    return this.unacknowledged().length === 0 ? [...effects, { type: 'cancel-resend' }] : effects;
   }
 
   /** In three phases a vote counts only when the branch has it on record as an acceptor, so it is asked, too. */
@@ -502,19 +442,16 @@ export class CoordinatorTransaction {
     return [...this.votes.values()];
   }
 
+  /** The branch that a message comes from; undefined when the transaction has no such branch of this participant. */
+  private senderOf({ branchId, participant }: Acceptor): BranchState | undefined {
+    const branch = findBranch(this.state, branchId);
+    return branch?.participant === participant ? branch : undefined;
+  }
+
   private describeMissing(): string {
     if (!this.state.closed) return 'the commit was not requested before the deadline';
     const missing = this.state.branches.filter((branch) => !this.votes.has(branch.branchId));
     return `no vote before the deadline from ${[...new Set(missing.map(({ participant }) => participant))].join(', ')}`;
-  }
-
-  private alertAmnesia(acceptors: readonly Acceptor[]): CoordinatorEffect[] {
-    return acceptors.map((acceptor) => this.alert(acceptor, ACCEPTOR_AMNESIA));
-  }
-
-  private alert({ branchId, participant }: Acceptor, what: string): CoordinatorEffect {
-    const { transactionId } = this.state;
-    return { type: 'alert', detail: `transaction ${transactionId}: branch ${branchId} of ${participant} ${what}` };
   }
 }
 

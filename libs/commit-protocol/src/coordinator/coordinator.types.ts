@@ -29,6 +29,9 @@ export type CoordinatorEvent =
   /** the log refused or dropped a proposal of this transaction: it is certainly not in the log */
   | { readonly type: 'proposal-failed' };
 
+/** A decision as a leader proposes it. */
+export type Verdict = Omit<DecideRecord, 'type' | 'transactionId' | 'losses'>;
+
 /** What the leader's side of a transaction wants done, in this order. */
 export type CoordinatorEffect =
   /** to be committed and applied before anything that follows from it; comes back as `applied` */

@@ -72,6 +72,7 @@ export class LeaderDriver {
   now = AT;
   term = 1;
   private index = 1;
+  private admittedMachine: CoordinatorTransaction | undefined;
 
   constructor(
     readonly transactionId: TransactionId = idOf(1),
@@ -88,7 +89,7 @@ export class LeaderDriver {
   begin(record: BeginRecord): this {
     this.machine = new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch(), false);
     this.inFlight.push(record);
-    if (record.closed && this.admitsAtOnce) this.handle({ type: 'admitted' });
+    if (record.closed && this.admitsAtOnce) this.admit();
     return this;
   }
 
@@ -177,6 +178,13 @@ export class LeaderDriver {
     return this;
   }
 
+  /** The keys are free; every machine is told once. */
+  private admit(): this {
+    if (this.admittedMachine === this.machine) return this;
+    this.admittedMachine = this.machine;
+    return this.handle({ type: 'admitted' });
+  }
+
   /** Another leader: it knows what was applied and nothing else. What is still in flight is lost. */
   failOver(): this {
     this.inFlight = [];
@@ -191,7 +199,7 @@ export class LeaderDriver {
     }
     this.machine = new CoordinatorTransaction(transaction, this.epoch(), true);
     if (transaction.decision) return this.handle({ type: 'applied', transaction });
-    return transaction.closed && this.admitsAtOnce ? this.handle({ type: 'admitted' }) : this;
+    return transaction.closed && this.admitsAtOnce ? this.admit() : this;
   }
 
   /** What was sent since the last call, as `prepare 1`, `commit 2`, `accept#0 3`, …, with the branch behind it. */
@@ -229,8 +237,7 @@ export class LeaderDriver {
       return;
     }
     this.handle({ type: 'applied', transaction });
-    const admits = transaction.closed && !transaction.decision && !this.machine?.isAdmitted;
-    if (admits && this.admitsAtOnce) this.handle({ type: 'admitted' });
+    if (transaction.closed && !transaction.decision && this.admitsAtOnce) this.admit();
   }
 
   private run(effects: readonly CoordinatorEffect[]): void {
