@@ -161,9 +161,11 @@ describe('docs/operations.md', () => {
     const files = readdirSync(path.join(root, folder)).filter((name) => !name.endsWith('.spec.ts'));
     const sources = files.map((name) => read(`${folder}/${name}`)).join('\n');
     const known = new Set([...sources.matchAll(/'(concordat_\w+)'/g)].map(([, name]) => name!));
-    const tables = ['migrations', 'setup-statements']
-      .map((name) => read(`libs/participant/src/postgres/statements/${name}.ts`))
-      .flatMap((text) => [...text.matchAll(/"\.(concordat_\w+)/g)].map(([, name]) => name!));
+    const postgres = 'libs/participant/src/postgres';
+    const migrations = readdirSync(path.join(root, postgres, 'migrations')).filter((name) => name.endsWith('.sql'));
+    const tables = [...migrations.map((name) => `migrations/${name}`), 'statements/setup-statements.ts']
+      .map((name) => read(`${postgres}/${name}`))
+      .flatMap((text) => [...text.matchAll(/(?:"|:CONCORDAT_SCHEMA)\.(concordat_\w+)/g)].map(([, name]) => name!));
     const named = new Set(
       [...operations.matchAll(/`(concordat_\w+)/g)]
         .map(([, name]) => name!)

@@ -10,7 +10,7 @@ import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/
 import type { BranchWork } from '../runtime/resource-manager.js';
 import { requireTag } from './statements/answers.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
-import { LEDGER_MIGRATIONS } from './statements/migrations.js';
+import { readMigrations } from './migrations/migrations.js';
 import type { PostgresContext, Work } from './session/context.js';
 
 interface Item {
@@ -590,7 +590,23 @@ describe('start', () => {
     const client = new Client({ connectionString: url });
     await client.connect();
     const { rows } = await client.query('SELECT version FROM concordat_migration ORDER BY version');
-    expect(rows).toEqual(LEDGER_MIGRATIONS.map(({ version }) => ({ version })));
+    expect(rows).toEqual((await readMigrations()).map(({ version }) => ({ version })));
+    await client.end();
+  });
+
+  it('a ledger that is up to date is not migrated again', async () => {
+    const url = await createDatabase('again');
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    // every change of the schema changes a row of the catalogue
+    const catalogue = `SELECT relname AS name, relation.xmin::text FROM pg_class AS relation WHERE relname LIKE 'concordat_%'
+      UNION ALL SELECT proname, xmin::text FROM pg_proc WHERE proname LIKE 'concordat_%'
+      UNION ALL SELECT version::text, xmin::text FROM concordat_migration ORDER BY name`;
+    await start(url);
+    const { rows: before } = await client.query(catalogue);
+    expect(before.length).toBeGreaterThan(10);
+    await start(url);
+    expect((await client.query(catalogue)).rows).toEqual(before);
     await client.end();
   });
 

@@ -14,7 +14,7 @@ import { destroy } from './connections/destroy.js';
 import { PostgresSetupError } from './errors.js';
 import { KEEP_ALIVE_AFTER_MS } from './connections/pools.js';
 import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
-import { LEDGER_MIGRATIONS } from './statements/migrations.js';
+import { readMigrations, type LedgerMigration } from './migrations/migrations.js';
 import { SetupStatements } from './statements/setup-statements.js';
 import type { PostgresResourceManagerSettings } from './settings.js';
 
@@ -55,9 +55,10 @@ export class PostgresSetup {
   }
 
   async run(): Promise<{ checksConnection: boolean }> {
+    const migrations = await readMigrations();
     for (let attempt = 0; !this.cancelled; attempt++) {
       try {
-        return await this.tryOnce();
+        return await this.tryOnce(migrations);
       } catch (error) {
         const fault = this.faultOf(error);
         if (fault) throw fault;
@@ -75,7 +76,7 @@ export class PostgresSetup {
     this.wake?.();
   }
 
-  private async tryOnce(): Promise<{ checksConnection: boolean }> {
+  private async tryOnce(migrations: readonly LedgerMigration[]): Promise<{ checksConnection: boolean }> {
     const client = new Client({
       connectionString: this.settings.connectionString,
       connectionTimeoutMillis: this.settings.connectTimeoutMs ?? 5_000,
@@ -88,7 +89,7 @@ export class PostgresSetup {
     try {
       await client.connect();
       await this.check(client);
-      await this.migrate(client);
+      await this.migrate(client, migrations);
       return { checksConnection: await this.canCheckConnection(client) };
     } finally {
       await withTimeLimit(this.clock, END_LIMIT_MS, 'the end', client.end()).catch(() => destroy(client));
@@ -108,8 +109,8 @@ export class PostgresSetup {
     );
   }
 
-  private async migrate(client: Client): Promise<void> {
-    const { newestVersion } = this.statements;
+  private async migrate(client: Client, migrations: readonly LedgerMigration[]): Promise<void> {
+    const newestVersion = migrations.length;
     await this.statements.begin(client);
     await this.statements.lockMigrations(client);
     if (!(await this.statements.migrationTableExists(client))) await this.statements.createMigrationTable(client);
@@ -120,7 +121,7 @@ export class PostgresSetup {
         `the ledger has schema version ${version}, this program knows ${newestVersion}: run the newer program`,
       );
     }
-    for (const migration of LEDGER_MIGRATIONS) {
+    for (const migration of migrations) {
       if (migration.version <= version) continue;
       await this.statements.applyMigration(client, migration);
       await this.statements.recordMigration(client, migration.version);

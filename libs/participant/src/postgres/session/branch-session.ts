@@ -13,8 +13,7 @@ import type { SessionFate } from '../statements/failure-classes.js';
 import { GuardedClient } from './guarded-client.js';
 import { SessionCondition } from './session-condition.js';
 import type { BeginLimits, BranchStatements, ClosedSession } from '../statements/branch-statements.js';
-import { sqlStateOf } from '../statements/sql-state.js';
-import { BRANCH_OCCUPIED } from '../statements/migrations.js';
+import { BRANCH_OCCUPIED, sqlStateOf } from '../statements/sql-state.js';
 import type { PostgresContext, Work } from './context.js';
 
 /** How one attempt at the work of a branch went, as far as its own connection can tell. */

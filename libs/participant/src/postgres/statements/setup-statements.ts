@@ -1,6 +1,6 @@
 import type { ClientBase } from 'pg';
 import { invariant } from '@concordat/foundation';
-import { LEDGER_MIGRATIONS, type LedgerMigration } from './migrations.js';
+import { migrationFor, type LedgerMigration } from '../migrations/migrations.js';
 
 /** "concordat" as a number, so that processes that start together migrate one after the other. */
 const MIGRATION_LOCK = 7_161_104_201;
@@ -67,7 +67,7 @@ export class SetupStatements {
   }
 
   async applyMigration(client: ClientBase, migration: LedgerMigration): Promise<void> {
-    await client.query(migration.sql(this.schema));
+    await client.query(migrationFor(this.schema, migration));
   }
 
   async recordMigration(client: ClientBase, version: number): Promise<void> {
@@ -95,9 +95,5 @@ export class SetupStatements {
     );
     invariant(rows[0] !== undefined, 'a database that was claimed has an owner');
     return rows[0];
-  }
-
-  get newestVersion(): number {
-    return LEDGER_MIGRATIONS.at(-1)?.version ?? 0;
   }
 }

@@ -21,6 +21,9 @@ export const SQL_STATE = {
   protocolViolation: '08P01',
 } as const;
 
+/** SQLSTATE of `concordat_open_branch`: the branch is at work elsewhere, prepared, or in the ledger. */
+export const BRANCH_OCCUPIED = 'CB001';
+
 /** What is looked at of an error that the server sent. Texts are in the language of `lc_messages`, the rest is not. */
 export interface ServerError {
   readonly code: string;
