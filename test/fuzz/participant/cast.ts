@@ -71,16 +71,15 @@ export interface Actor {
 }
 
 export function prepareOf({ part, address, acceptors }: Actor, term: number, attempt = 0): PrepareMessage {
-  return {
+  const work = {
     type: 'prepare',
     ...address,
-    protocol: part.protocol,
     operations: part.isPreparedByService ? [] : [{ operation: part.work, payload: {}, keys: [] }],
     deadline: Date.UTC(2026, 0, 2),
     attempt,
     epoch: { term, index: 1 },
-    ...(part.protocol === '3pc' && { acceptors }),
-  };
+  } as const;
+  return part.protocol === '3pc' ? { ...work, protocol: '3pc', acceptors } : { ...work, protocol: '2pc' };
 }
 
 /** What a coordinator that keeps the rules sends. */

@@ -33,13 +33,15 @@ export function strangeOrder(random: Random, address: BranchAddress, acceptors: 
     () => ({
       type: 'prepare',
       ...address,
-      protocol: randomItem(random, ['2pc', '3pc']),
       operations: randomChance(random, 0.2) ? [] : operations,
       deadline: strangeCount(random),
       attempt,
       epoch: { term: randomItem(random, TERMS), index: strangeCount(random) },
-      ...(randomChance(random, 0.5) && { acceptors: set }),
-      ...(randomChance(random, 0.2) && { enlistedVote: randomItem(random, ['yes', 'read-only']) }),
+      ...randomItem(random, [
+        { protocol: '2pc' },
+        { protocol: '3pc', acceptors: set },
+        { protocol: '3pc', acceptors: set, enlistedVote: randomItem(random, ['yes', 'read-only']) },
+      ]),
     }),
     () => ({ type: 'commit-one-phase', ...address, operations, deadline: strangeCount(random), attempt }),
     () => ({ type: 'decision', ...address, decision: someDecision(random), attempt }),

@@ -206,7 +206,7 @@ describe('three phases', () => {
     await harness.settle();
     const prepares = harness.bus.of('prepare');
     const acceptors = prepares.map(({ branchId, participant }) => ({ branchId, participant }));
-    expect(prepares.map((prepare) => prepare.acceptors)).toEqual([acceptors, acceptors, acceptors]);
+    expect(prepares).toMatchObject([{ acceptors }, { acceptors }, { acceptors }]);
   });
 
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { COORDINATOR_PROPOSER, type Ballot, type BallotAnswer } from '../ballots/ballot.js';
 import { LIMITS } from '../vocabulary/limits.js';
-import type { BallotRequestMessage, PrepareMessage } from '../vocabulary/messages.js';
+import type { BallotRequestMessage, ThreePhasePrepareMessage } from '../vocabulary/messages.js';
 import type { DecideRecord } from '../log/records.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';
 import type { AbortCause, Decision, Vote } from '../vocabulary/types.js';
@@ -52,9 +52,9 @@ function decisionIn(driver: LeaderDriver): DecideRecord {
   return record;
 }
 
-function prepareFor(driver: LeaderDriver, branch: number): PrepareMessage {
+function prepareFor(driver: LeaderDriver, branch: number): ThreePhasePrepareMessage {
   const message = driver.sent.find(({ branchId }) => branchId === idOf(1, branch));
-  if (message?.type !== 'prepare') throw new Error(`no prepare for branch ${branch}`);
+  if (message?.type !== 'prepare' || message.protocol !== '3pc') throw new Error(`no prepare for branch ${branch}`);
   return message;
 }
 

@@ -17,21 +17,13 @@ export function workFor(
   attempt: number,
   epoch: LeaderEpoch,
 ): PrepareMessage | CommitOnePhaseMessage {
-  const { branchId, participant, operations } = branch;
-  const { transactionId, deadline, protocol } = transaction;
+  const { branchId, participant, operations, selfPrepared, vote } = branch;
+  const { transactionId, deadline } = transaction;
   const work = { transactionId, branchId, participant, operations, deadline, attempt };
   if (transaction.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
-  return { type: 'prepare', ...work, protocol, epoch, ...acceptingFor(transaction, branch) };
-}
-
-/** In three phases a branch must know all others, also one that its service has prepared. */
-function acceptingFor(
-  transaction: TransactionState,
-  { selfPrepared, vote }: BranchState,
-): Pick<PrepareMessage, 'acceptors' | 'enlistedVote'> {
-  if (transaction.protocol !== '3pc') return {};
-  const acceptors = acceptorsOf(transaction);
-  return selfPrepared && vote !== undefined && vote !== 'no' ? { acceptors, enlistedVote: vote } : { acceptors };
+  if (transaction.protocol === '2pc') return { type: 'prepare', protocol: '2pc', ...work, epoch };
+  const enlistedVote = selfPrepared && vote !== undefined && vote !== 'no' && { enlistedVote: vote };
+  return { type: 'prepare', protocol: '3pc', ...work, epoch, acceptors: acceptorsOf(transaction), ...enlistedVote };
 }
 
 /** The decision, or what an operator ruled for this branch against it. */

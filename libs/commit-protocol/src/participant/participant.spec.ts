@@ -4,7 +4,7 @@ import type {
   CoordinatorMessage,
   DecisionMessage,
   OperatorRulingMessage,
-  PrepareMessage,
+  TwoPhasePrepareMessage,
 } from '../vocabulary/messages.js';
 import { ParticipantMachine } from './participant.js';
 import type { BranchVote, ParticipantEffect, ParticipantEvent } from './participant.types.js';
@@ -17,7 +17,7 @@ const B2 = '01890000-0000-7000-8000-00000000000c';
 
 const address = (transactionId = T1, branchId = B1) => ({ transactionId, branchId, participant: 'bank-a' });
 
-function prepare(change: Partial<PrepareMessage> = {}): PrepareMessage {
+function prepare(change: Partial<TwoPhasePrepareMessage> = {}): TwoPhasePrepareMessage {
   return {
     ...address(),
     type: 'prepare',
@@ -331,10 +331,6 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
   [
     'an answer that nobody knows the transaction is an alert and nothing else',
     [[message({ ...address(), type: 'unknown-old' }), ['alert UNKNOWN_OLD_TRANSACTION']]],
-  ],
-  [
-    'a prepare in three phases without its acceptors is refused loudly',
-    [[message(prepare({ protocol: '3pc' })), ['alert IMPOSSIBLE_BALLOT']]],
   ],
   ['a message for another participant is ignored', [[message(prepare({ participant: 'bank-b' })), []]]],
 ];

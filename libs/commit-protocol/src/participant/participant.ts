@@ -149,7 +149,7 @@ export class ParticipantMachine {
   }
 
   private admitsPrepare(message: PrepareMessage): boolean {
-    if (message.protocol === '3pc' && !(message.acceptors && isAcceptorSetOf(message.acceptors, message))) {
+    if (message.protocol === '3pc' && !isAcceptorSetOf(message.acceptors, message)) {
       this.alert('IMPOSSIBLE_BALLOT', addressOf(message), 'a prepare in three phases names all branches, its own too');
       return false;
     }

@@ -3,7 +3,7 @@ import { promiseOwnBallot, stepAcceptor, type AcceptorState } from '../ballots/a
 import { compareBallots, FIRST_BALLOT, proposerNumber, type Acceptor, type BallotAnswer } from '../ballots/ballot.js';
 import { isSameAcceptorSet } from '../ballots/ballot-legitimacy.js';
 import type { OpenedBallot } from '../participant/branch-ballots.js';
-import type { BallotRequestMessage, BranchAddress, PrepareMessage } from '../vocabulary/messages.js';
+import type { BallotRequestMessage, BranchAddress, ThreePhasePrepareMessage } from '../vocabulary/messages.js';
 import type { BranchEnd, Decision, Vote } from '../vocabulary/types.js';
 
 /** What goes on in a database: what was done before a `yield` is durable, and others may come in between. */
@@ -50,7 +50,7 @@ export class AcceptorDatabase {
     return this.row?.acceptors ?? [];
   }
 
-  *prepare({ acceptors, enlistedVote }: PrepareMessage): DatabaseWork<Vote> {
+  *prepare({ acceptors, enlistedVote }: ThreePhasePrepareMessage): DatabaseWork<Vote> {
     if (!this.row) {
       yield; // its work runs
       if (this.ledger) return this.ledger === 'committed' ? 'yes' : 'no'; // a tombstone stops it when it is prepared
@@ -60,7 +60,7 @@ export class AcceptorDatabase {
         yield* this.rollBack();
         return 'no';
       }
-      this.row ??= { acceptors: acceptors!, state: newState(vote) }; // the first vote on record wins
+      this.row ??= { acceptors, state: newState(vote) }; // the first vote on record wins
       if (this.recordedVote === 'read-only') this.isPrepared = false;
       yield;
     }
@@ -131,7 +131,7 @@ export class AcceptorDatabase {
     return this.ledger === 'committed' ? 'commit' : 'abort';
   }
 
-  private work(enlistedVote: PrepareMessage['enlistedVote']): Vote {
+  private work(enlistedVote: ThreePhasePrepareMessage['enlistedVote']): Vote {
     if (this.isPrepared) return 'yes';
     if (enlistedVote === 'yes') return 'no'; // it is not there, and is never run empty
     const vote = enlistedVote ?? this.inclination;

@@ -113,6 +113,7 @@ export class ParticipantProcess {
 
   private *prepare({ message }: Extract<ParticipantEffect, { type: 'run-prepare' }>): DatabaseWork<ParticipantEvent> {
     const database = this.database(message.branchId);
+    invariant(message.protocol === '3pc', 'these runs are in three phases');
     const vote = yield* database.prepare(message);
     return { type: 'voted', branch: database.address, result: { vote, results: [] } };
   }

@@ -5,7 +5,7 @@ import type {
   BallotRequestMessage,
   BranchAddress,
   ParticipantMessage,
-  PrepareMessage,
+  ThreePhasePrepareMessage,
 } from '../vocabulary/messages.js';
 import type { ParticipantEffect, ParticipantEvent } from '../participant/participant.types.js';
 import type { BranchEnd, Decision, Vote } from '../vocabulary/types.js';
@@ -27,7 +27,7 @@ export const promise = (ballot: Ballot): BallotRequest => ({ type: 'promise', ba
 export const accept = (ballot: Ballot, value: Decision): BallotRequest => ({ type: 'accept', ballot, value });
 
 export const message = (of: ParticipantMessage): ParticipantEvent => ({ type: 'message', message: of });
-export const prepare = (change: Partial<PrepareMessage> = {}): ParticipantEvent =>
+export const prepare = (change: Partial<ThreePhasePrepareMessage> = {}): ParticipantEvent =>
   message({
     ...SELF,
     type: 'prepare',

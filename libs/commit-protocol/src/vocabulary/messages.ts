@@ -8,7 +8,6 @@ import type {
   LeaderEpoch,
   OperationCall,
   Outcome,
-  Protocol,
   TransactionId,
   Vote,
 } from './types.js';
@@ -26,10 +25,8 @@ export interface BranchAddress {
   readonly participant: string;
 }
 
-/** Do the work, make it durable and vote. Sent again, with a higher `attempt`, until a vote arrives. */
-export interface PrepareMessage extends BranchAddress {
+interface AnyPrepareMessage extends BranchAddress {
   readonly type: 'prepare';
-  readonly protocol: Protocol;
   readonly operations: readonly OperationCall[];
   /** milliseconds since 1970; no lock is awaited beyond it */
   readonly deadline: number;
@@ -37,11 +34,22 @@ export interface PrepareMessage extends BranchAddress {
   readonly attempt: number;
   /** fences the prepares of deposed leaders (protocol section 7) */
   readonly epoch: LeaderEpoch;
-  /** in three phases: all branches of the transaction, which decide among themselves when nobody else can */
-  readonly acceptors?: readonly Acceptor[];
-  /** in three phases: the branch was prepared by its service, which enlisted it with this vote; nothing is to be run */
+}
+
+export interface TwoPhasePrepareMessage extends AnyPrepareMessage {
+  readonly protocol: '2pc';
+}
+
+export interface ThreePhasePrepareMessage extends AnyPrepareMessage {
+  readonly protocol: '3pc';
+  /** all branches of the transaction, which decide among themselves when nobody else can */
+  readonly acceptors: readonly Acceptor[];
+  /** the branch was prepared by its service, which enlisted it with this vote; nothing is to be run */
   readonly enlistedVote?: Exclude<Vote, 'no'>;
 }
+
+/** Do the work, make it durable and vote. Sent again, with a higher `attempt`, until a vote arrives. */
+export type PrepareMessage = TwoPhasePrepareMessage | ThreePhasePrepareMessage;
 
 /** The commit is delegated: do the work and commit it in one local transaction (protocol 4.7). */
 export interface CommitOnePhaseMessage extends BranchAddress {

@@ -97,6 +97,9 @@ describe('the codec', () => {
       'INVALID_FIELD',
       'epoch.x',
     ],
+    ['a protocol of later', { v: 1, cluster, ...prepare, protocol: '4pc' }, 'INVALID_FIELD', 'protocol'],
+    ['three phases without acceptors', { v: 1, cluster, ...prepare, protocol: '3pc' }, 'INVALID_FIELD', 'acceptors'],
+    ['two phases with acceptors', { v: 1, cluster, ...prepare, acceptors: [] }, 'INVALID_FIELD', 'acceptors'],
     ['a missing field', { v: 1, cluster, ...prepare, epoch: undefined }, 'INVALID_FIELD', 'epoch'],
     ['an id that is no UUID', { v: 1, cluster, ...prepare, branchId: '1' }, 'INVALID_FIELD', 'branchId'],
     [

@@ -1,5 +1,12 @@
 import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
-import { MAXIMUM_ROUND, LIMITS, type BranchAddress, type ProtocolMessage } from '@concordat/commit-protocol';
+import {
+  MAXIMUM_ROUND,
+  LIMITS,
+  type BranchAddress,
+  type ProtocolMessage,
+  type ThreePhasePrepareMessage,
+  type TwoPhasePrepareMessage,
+} from '@concordat/commit-protocol';
 import { isParticipantName } from './topics.js';
 
 type Check = (value: unknown) => boolean;
@@ -82,12 +89,12 @@ function object<T>(checks: Checks<T>): Check {
   };
 }
 
-/** An object whose `type` says which one it is. */
-function variant(checks: Readonly<Record<string, Check>>): Check {
+/** An object of which one field, by default its `type`, says which one it is. */
+function variant(checks: Readonly<Record<string, Check>>, field = 'type'): Check {
   const byType = new Map<unknown, Check>(Object.entries(checks));
   return (value) => {
     if (typeof value !== 'object' || value === null) return false;
-    return byType.get((value as { type?: unknown }).type)?.(value) === true;
+    return byType.get((value as Record<string, unknown>)[field])?.(value) === true;
   };
 }
 
@@ -146,18 +153,26 @@ const answer = {
   decided: object<VariantOf<'answer', 'decided'>>({ type: isAnyOf('decided'), decision: isDecision }),
 } satisfies Record<MessageOf<'ballot-answer'>['answer']['type'], Check>;
 
-const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
-  prepare: object<MessageOf<'prepare'>>({
-    type: isAnyOf('prepare'),
-    ...address,
-    protocol: isAnyOf('2pc', '3pc'),
-    operations: areOperations,
-    deadline: isCount,
-    attempt: isCount,
-    epoch: object<MessageOf<'prepare'>['epoch']>({ term: isCount, index: isCount }),
-    acceptors: optional(areAcceptors),
+const anyPrepare = {
+  type: isAnyOf('prepare'),
+  ...address,
+  operations: areOperations,
+  deadline: isCount,
+  attempt: isCount,
+  epoch: object<MessageOf<'prepare'>['epoch']>({ term: isCount, index: isCount }),
+};
+const prepare = {
+  '2pc': object<TwoPhasePrepareMessage>({ ...anyPrepare, protocol: isAnyOf('2pc') }),
+  '3pc': object<ThreePhasePrepareMessage>({
+    ...anyPrepare,
+    protocol: isAnyOf('3pc'),
+    acceptors: areAcceptors,
     enlistedVote: optional(isAnyOf('yes', 'read-only')),
   }),
+} satisfies Record<MessageOf<'prepare'>['protocol'], Check>;
+
+const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
+  prepare: variant(prepare, 'protocol'),
   'commit-one-phase': object<MessageOf<'commit-one-phase'>>({
     type: isAnyOf('commit-one-phase'),
     ...address,

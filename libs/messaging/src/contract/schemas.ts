@@ -36,23 +36,29 @@ const ballot = z.strictObject({
   proposer: count.max(LIMITS.branches),
 });
 const branchAddress = { transactionId: id, branchId: id, participant };
+const anyPrepare = {
+  type: z.literal('prepare'),
+  ...branchAddress,
+  operations,
+  deadline: count,
+  attempt: count,
+  epoch: z.strictObject({ term: count, index: count }),
+};
 
 /**
  * One schema for each type of message, without the version, which the codec checks first. Strict: an unknown
  * field is refused, so that a newer sender cannot be half understood.
  */
 export const messageSchemas = {
-  prepare: z.strictObject({
-    type: z.literal('prepare'),
-    ...branchAddress,
-    protocol: z.enum(['2pc', '3pc']),
-    operations,
-    deadline: count,
-    attempt: count,
-    epoch: z.strictObject({ term: count, index: count }),
-    acceptors: acceptors.optional(),
-    enlistedVote: z.enum(['yes', 'read-only']).optional(),
-  }),
+  prepare: z.discriminatedUnion('protocol', [
+    z.strictObject({ ...anyPrepare, protocol: z.literal('2pc') }),
+    z.strictObject({
+      ...anyPrepare,
+      protocol: z.literal('3pc'),
+      acceptors,
+      enlistedVote: z.enum(['yes', 'read-only']).optional(),
+    }),
+  ]),
   'commit-one-phase': z.strictObject({
     type: z.literal('commit-one-phase'),
     ...branchAddress,

@@ -208,7 +208,7 @@ function addressOf({ transactionId, branchId, participant }: BranchAddress): Bra
 function branchWorkOf(message: WorkMessage): BranchWork {
   const { transactionId, branchId, deadline, operations } = message;
   const work = { transactionId, branchId, deadline, preparedByService: operations.length === 0 };
-  if (message.type !== 'prepare' || !message.acceptors) return work;
+  if (message.type !== 'prepare' || message.protocol === '2pc') return work;
   const { acceptors, attempt, enlistedVote } = message;
   const isFirstSending = attempt === 0 && !enlistedVote;
   return { ...work, acceptors, isFirstSending, ...(enlistedVote && { enlistedVote }) };
