@@ -12,37 +12,37 @@ import type { Accounts } from './rest-client.js';
 import { runStateWorkload, stateDirectory } from './state/workload.js';
 import { BENCH_ACCOUNTS, RunningSystem } from './system.js';
 
-const HELP = `Benchmarks, of a local system of their own (fresh, on ports of its own, ended afterwards) or of a library alone.
+const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft" needs none.
 
   npm run bench -- transfer      transfers between random accounts of two databases
   npm run bench -- contention    every client wants the same two rows, with declared keys
-  npm run bench -- memory        resident memory of the coordinators after 20k, 100k and 200k transactions
+  npm run bench -- memory        resident memory of the coordinators after 20,000, 100,000 and 200,000 transactions
   npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit
   npm run bench -- protocols     2PC, 3PC, one phase and read-only with 2 to 16 branches
-  npm run bench -- recovery      kill -9 of leader and of all coordinators: time until no branch is in doubt
+  npm run bench -- recovery      kill -9 of the leader and of all coordinators: time until no branch is in doubt
   npm run bench -- state         coordinators with 100,000 open transactions: restart, snapshots, REST, take-over
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
 
 Options
   --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols 1,64
-  --rounds 3          rounds of bound and system in turns; medians are reported
+  --rounds 3          rounds, in each of which bound and system take turns; medians are reported
   --seconds 5         length of a round
-  --marks 20000,…     for memory: after how many transactions to look
-  --kills 30          for failover; for recovery so many of each kind (3)
-  --branches 2,3,…    for protocols 2,3,5,8,16; for recovery one number (3). More than 3 need more participants,
-                      16 at most
+  --marks 20000,…     for memory: numbers of transactions after which to measure
+  --kills 30          for failover: number of kills; for recovery: kills of each kind (3)
+  --branches 2,3,…    for protocols 2,3,5,8,16; for recovery one number (3); at most 16. More than 3 start
+                      further participants
   --protocols ${PROTOCOLS.join(',')}
-                      for protocols and recovery (2pc,3pc): some of them only
-  --port-offset 2000  added to every port of the system
-  --open 100000       for state
+                      for protocols and recovery (2pc,3pc): run only these
+  --port-offset 2000  number added to every port of the system
+  --open 100000       for state: number of open transactions
   --parts ${RAFT_PARTS.join(',')}
-                      for raft: some of them only; "memory" is a million commands, a restart behind them
-  --commands 1000000  for raft's memory
+                      for raft: run only these; "memory" is a million commands and a restart
+  --commands 1000000  for raft: number of commands of "memory"
   --tls               for raft: mutual TLS between the nodes
   --cpu-profile       for raft: a CPU profile of each node, in bench-results/profiles
 
-"raw" is two-phase commit by the client itself over the same two databases, without a coordinator: the bound.
-For raft the bound is a replicated log of three processes without the rules of consensus.
+The bound is "raw": two-phase commit by the client itself over the same two databases, without a coordinator.
+For raft the bound is a replicated log of three processes without consensus.
 Results go to bench-results/ as JSON and SVG.
 `;
 

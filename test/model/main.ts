@@ -25,25 +25,27 @@ function listMistakes(protocol: CommitOptions['protocol']): string {
 
 const USAGE = `npm run model -- [options]
 
-  --protocol P        2pc, 3pc, or ${UNSAFE}: the textbook's, which is wrong (default 2pc)
-  --branches N        1 to 3 (default 2); a single one commits in one phase
-  --start WHERE       begin, or voted: all branches have, and the leader knows it, or orphaned: pre-committed, and no
-                      coordinator is there any more (default begin)
-  --instant yes|no    whether a branch carries out in one step what it is given (default no)
-  --dones arrive|lost whether the coordinators hear that branches have ended (default arrive)
-  --answers LIST      what handlers may come to, of ${INCLINATIONS.join(',')} (default all)
-  --states N          distinct states at most (default 10,000,000)
-  --depth N           actions from the start at most
+  --protocol P        2pc, 3pc, or ${UNSAFE}: the textbook's 3PC, which is unsafe (default 2pc)
+  --branches N        1 to 3 (default 2); a single branch commits in one phase
+  --start WHERE       begin; voted: the leader has the votes of all branches; or orphaned: pre-committed, and all
+                      coordinators are dead (default begin)
+  --instant yes|no    whether a branch processes a message in one step (default no)
+  --dones arrive|lost whether reports of ended branches reach the coordinators (default arrive)
+  --answers LIST      possible votes, from ${INCLINATIONS.join(',')} (default all)
+  --states N          maximum number of distinct states (default 10,000,000)
+  --depth N           maximum number of actions from the start
   --schedule partition
-                      walks one way instead: three branches in 3PC, a partition and a dead coordinator
-  --replay PATH       walks one way, as a counterexample names it; with the same other options
-  --mistake NUMBER    with a mistake put in:
+                      run one schedule instead: three branches in 3PC, a partition and a dead coordinator
+  --replay PATH       replay the path of a counterexample; keep the other options the same
+  --mistake NUMBER    inject a bug:
 ${listMistakes('2pc')}
 ${listMistakes('3pc')}
 
-  how often each may happen, a number or "any":
+  How often each fault may happen, a number or "any":
 ${BOUND_NAMES.map((name) => `  --${BOUND_OPTIONS[name].padEnd(20)}(default ${DEFAULT_BOUNDS[name]})`).join('\n')}
-  Any message may be lost, without a bound.
+  Any message may be lost, any number of times.
+
+  --help              print this text
 `;
 
 interface Arguments {
@@ -140,7 +142,8 @@ function run(texts: OptionTexts): number {
 }
 
 try {
-  process.exitCode = run(readTexts());
+  if (process.argv.includes('--help')) process.stdout.write(USAGE);
+  else process.exitCode = run(readTexts());
 } catch (error) {
   if (!(error instanceof TypeError)) throw error;
   process.stderr.write(`${error.message}\n\n${USAGE}`);

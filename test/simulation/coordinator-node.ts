@@ -205,7 +205,7 @@ export class CoordinatorNode {
       info: note,
       warn: note,
       error: (message) => {
-        if (message.includes(DISK_FAILURE) || message.startsWith('no proposals are taken')) return;
+        if (message.includes(DISK_FAILURE) || message.startsWith('proposals are refused')) return;
         if (message.includes('a write has not returned for several election timeouts')) return; // a slow disk is a fault
         if (checker.clocksWereSet && message.startsWith('ALERT the clocks of the group are')) return;
         if (checker.mayMeetOld && message.endsWith('which is older than the retention or the group')) return;

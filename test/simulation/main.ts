@@ -7,17 +7,17 @@ import { SABOTAGES } from './sabotage.js';
 
 const USAGE = `npm run simulate -- [--seed N | --seeds COUNT | --hours N] [--from N] [--workers N] [...]
 
-  --seed N         one seed, with its trace
-  --seeds COUNT    so many seeds (default 500), from --from N (default 1) on, each --step N (default 1) after the last
-  --hours N        so many simulated hours
-  --workers N      so many processes side by side (default 1)
-  --family NAME    only seeds of this kind: ${FAMILIES.join(', ')}
-  --calm           without faults
-  --sabotage NAME  with a mistake put in: ${SABOTAGES.join(', ')}
-  --until-found    stops at the first seed that breaks a rule
-  --json           the result as one line of JSON
+  --seed N         run one seed and print its trace
+  --seeds COUNT    run this many seeds (default 500): --from N (default 1), then every --step N (default 1)
+  --hours N        run this many simulated hours
+  --workers N      use this many processes (default 1)
+  --family NAME    run only seeds of this kind: ${FAMILIES.join(', ')}
+  --calm           inject no faults
+  --sabotage NAME  inject a bug: ${SABOTAGES.join(', ')}
+  --until-found    stop at the first seed that breaks a rule
+  --json           print the result as one line of JSON
 
-npm run simulate -- raft [--help]   groups of the Raft library by themselves
+npm run simulate -- raft [--help]   simulate the Raft library alone
 `;
 
 /** The simulation of the Raft library is a program of that library; it gets the rest of the arguments. */

@@ -59,7 +59,7 @@ async function start(config: Config): Promise<void> {
   const logger = new ProcessLogger(config.participant, config.logLevel);
   let app: NestFastifyApplication | undefined;
   const die = (error: unknown): void => {
-    logger.error('an error that nobody caught; the process ends', error);
+    logger.error('an uncaught error ends the process', error);
     process.exit(EXIT.software);
   };
   process.on('uncaughtException', die);

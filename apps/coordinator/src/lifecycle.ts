@@ -49,14 +49,16 @@ export class Lifecycle {
   /** @param reason what it is ended for, such as a signal's name */
   stop(reason: string, exitCode: number = EXIT.stopped): void {
     if (this.stopping) {
-      this.logger.warn(`${reason}: ends at once`);
+      this.logger.warn(`${reason}: exiting at once`);
       this.host.exit(exitCode);
       return;
     }
     this.stopping = true;
     this.logger.info(`${reason}: stopping`);
     const timer = setTimeout(() => {
-      this.logger.warn(`not everything ended within ${STOP_MS / 1000} s; what is open is recovered from the log`);
+      this.logger.warn(
+        `the shutdown took longer than ${STOP_MS / 1000} s; the next leader recovers open transactions from the log`,
+      );
       this.host.exit(exitCode);
     }, STOP_MS);
     this.close()
@@ -76,7 +78,7 @@ export class Lifecycle {
     gate.close();
     this.app.get(EventStreams, { strict: false }).closeAll();
     const drained = await gate.drained(DRAIN_MS);
-    if (!drained) this.logger.warn(`${gate.runningCount} requests are cut off`);
+    if (!drained) this.logger.warn(`${gate.runningCount} running requests are cut off`);
     await this.app.close();
   }
 }

@@ -10,7 +10,7 @@ async function start(config: Config): Promise<void> {
   const logger = new ProcessLogger({ level: config.logLevel, format: config.logFormat, node: config.nodeId });
   const lifecycle = new Lifecycle(logger, { exit: (code) => process.exit(code) });
   const die = (error: unknown): void => {
-    logger.error('an error that nobody caught; the node ends', error);
+    logger.error('an uncaught error stops the node', error);
     process.exit(EXIT.software);
   };
   process.on('uncaughtException', die);
@@ -22,7 +22,7 @@ async function start(config: Config): Promise<void> {
     );
   }
   const onFatal = (error: Error): void => {
-    logger.error('the node cannot go on', error);
+    logger.error('the node cannot continue', error);
     process.exit(EXIT.failed);
   };
   try {

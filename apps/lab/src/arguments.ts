@@ -29,30 +29,30 @@ export type Command =
 const CRASH_EVERYWHERE = 'crash-everywhere';
 
 const OPTIONS = `
-  --directory <path>   where data, logs and system.json live (default .concordat)
-  --port-offset <n>    added to every port, so that a second system can run (default 0)
+  --directory <path>   directory of data, logs and system.json (default .concordat)
+  --port-offset <n>    number added to every port, for a second system on this machine (default 0)
   --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')}
-  --help               this text`;
+  --help               print this text`;
 
 export const HELP = {
   start: `npm start [-- options]
 
-Starts Kafka, one PostgreSQL server per bank, three coordinators and three banks, runs one transfer and stays up
-until Ctrl-C. Data stays in .concordat, and the next start goes on from there.
+Starts Kafka, one PostgreSQL server per bank, three coordinators and three banks. Runs one transfer, then stays up
+until Ctrl-C. The data stays in .concordat; the next start uses it.
 
-  --detach             return when all is ready; "npm stop" ends it
-  --fresh              forget the data of earlier runs first${OPTIONS}
+  --detach             return when the system is ready; "npm stop" stops it
+  --fresh              delete the data of earlier runs first${OPTIONS}
 
-KAFKA_BROKERS or DATABASE_URL_BANK_A (_B, _C): use that service and start none. KAFKA_HOME: an unpacked Kafka.
-KAFKA_PROPERTIES: lines that are added to the configuration of the local broker.`,
+KAFKA_BROKERS, DATABASE_URL_BANK_A (_B, _C): use this broker or server instead of starting one.
+KAFKA_HOME: use this unpacked Kafka. KAFKA_PROPERTIES: lines added to the configuration of the local broker.`,
   stop: `npm stop [-- options]
 
-Ends the local system. With nothing running it says so.
+Stops the local system.
 ${OPTIONS}`,
-  lab: `npm run lab -- list                 the failure scenarios
-npm run lab -- <scenario>           run one; the exit code is 0 only if every invariant held
-npm run lab -- all                  run all of them, with a table at the end
-npm run lab -- restart <name …>     start parts again that have died, such as coordinator-2 postgres-a
+  lab: `npm run lab -- list                 list the failure scenarios
+npm run lab -- <scenario …>         run scenarios; the exit code is 0 only if every invariant held
+npm run lab -- all                  run all scenarios, with a table at the end
+npm run lab -- restart <name …>     restart parts that have died, such as coordinator-2 postgres-a
 
 A scenario uses the running system, or starts one and stops it afterwards.
 

@@ -60,11 +60,11 @@ export interface ClientLimits {
 export function limitClients(server: Server, limits: ClientLimits): void {
   const { logger } = limits;
   const { maximum, warning } = connectionLimit(limits.connections, openFilesLimit());
-  const failed = (error: unknown): void => logger.error('looking after HTTP clients failed', error);
+  const failed = (error: unknown): void => logger.error('the supervision of HTTP clients failed', error);
   if (warning !== undefined) logger.warn(warning);
   server.maxConnections = maximum;
   const refused = new OnceInAWhile((count) =>
-    logger.warn(`${count} HTTP connections refused: there are ${maximum} already, which is the limit`),
+    logger.warn(`${count} HTTP connections refused: the limit of ${maximum} open connections is reached`),
   );
   server.on(
     'drop',
@@ -125,7 +125,9 @@ class OpenExchanges {
     this.bytesInHand = bytesInHand;
     this.unreadTimeoutMs = unreadTimeoutMs;
     this.cutOff = new OnceInAWhile((count) =>
-      logger.warn(`${count} HTTP clients cut off: ${bytesInHand} bytes of bodies and answers wait for clients already`),
+      logger.warn(
+        `${count} HTTP clients cut off: ${bytesInHand} bytes of bodies and answers are in transit, which is the limit`,
+      ),
     );
   }
 

@@ -140,7 +140,7 @@ function refuseConflict(
 }
 
 function notFound(nodeId: number): MemberNotFoundError {
-  return new MemberNotFoundError(`node ${nodeId} is no member of the group`);
+  return new MemberNotFoundError(`node ${nodeId} is not a member of the group`);
 }
 
 function isLagging(error: unknown): error is MembershipRefusedError {

@@ -145,7 +145,7 @@ describe('snapshot codec', () => {
     for (let length = 0; length < data.length; length++) {
       expect(() => decode(data.subarray(0, length))).toThrow(SnapshotDecodeError);
     }
-    expect(() => decode(Buffer.concat([data, Buffer.alloc(3)]))).toThrow('behind its end');
+    expect(() => decode(Buffer.concat([data, Buffer.alloc(3)]))).toThrow('bytes after its end');
   });
 
   it('ends every random damage of its frame in its own error, or not at all', () => {

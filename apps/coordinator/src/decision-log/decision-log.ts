@@ -5,7 +5,7 @@ import type { ApplyResult, DecisionState, LeaderEpoch, LogRecord } from '@concor
  * Why the log takes nothing now.
  *
  * - `no-leader`: this node does not lead, or no leader is known or answers
- * - `overloaded`: the log has too much under way
+ * - `overloaded`: the log is overloaded
  * - `disk-full`: the disk of the leader has no room
  * - `handing-over`: the leader is handing over to another node
  */

@@ -8,7 +8,9 @@ export function logError(cause: unknown): unknown {
     return new LogUnavailableError('no-leader', 'this node does not lead the cluster', { cause });
   }
   if (cause instanceof ProposalUnknownError) {
-    return new OutcomeUnknownError('the leadership was lost on the way; the request may have happened', { cause });
+    return new OutcomeUnknownError('the leader changed before the request was confirmed; it may have taken effect', {
+      cause,
+    });
   }
   return cause instanceof ProposalDroppedError ? droppedError(cause) : cause;
 }
@@ -29,7 +31,7 @@ function droppedError(cause: ProposalDroppedError): Error {
     case 'DISK_FULL':
       return diskFullError(cause.message, cause);
     case 'OVERLOADED':
-      return new LogUnavailableError('overloaded', 'the log has too much under way', { cause });
+      return new LogUnavailableError('overloaded', 'the log is overloaded', { cause });
     default:
       return unreachable(cause.code, 'reason');
   }

@@ -28,6 +28,6 @@ export function decodeRecord(command: Uint8Array): LogRecord {
     const bytes = Buffer.from(command.buffer, command.byteOffset + 1, command.byteLength - 1);
     return JSON.parse(bytes.toString('utf8')) as LogRecord;
   } catch (cause) {
-    throw new RecordDecodeError('a log record is no JSON', { cause });
+    throw new RecordDecodeError('a log record is not valid JSON', { cause });
   }
 }

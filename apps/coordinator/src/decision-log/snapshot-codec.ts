@@ -121,7 +121,7 @@ function* sectionsOf(data: Uint8Array): Iterable<{ kind: Exclude<Kind, 'end'>; c
     if (end > bytes.length) throw new SnapshotDecodeError('the snapshot is cut short');
     if (kind === undefined) throw new SnapshotDecodeError('the snapshot has a section of an unknown kind');
     if (kind === 'end') {
-      if (end !== bytes.length) throw new SnapshotDecodeError('the snapshot goes on behind its end');
+      if (end !== bytes.length) throw new SnapshotDecodeError('the snapshot has bytes after its end');
       return;
     }
     yield { kind, content: bytes.subarray(start, end) };
@@ -133,6 +133,6 @@ function parse<Value>(content: Uint8Array): Value {
   try {
     return JSON.parse(Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('utf8')) as Value;
   } catch (cause) {
-    throw new SnapshotDecodeError('the snapshot holds no JSON', { cause });
+    throw new SnapshotDecodeError('the snapshot is not valid JSON', { cause });
   }
 }

@@ -59,7 +59,7 @@ class FailpointLog implements DecisionLog {
     if (held) {
       await held;
       if (this.term !== term) {
-        throw new LogUnavailableError('no-leader', 'the leadership in which this was to be proposed has ended');
+        throw new LogUnavailableError('no-leader', 'the leadership ended before the record was proposed');
       }
     }
     const result = await this.log.append(record);

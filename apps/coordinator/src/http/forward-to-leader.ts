@@ -155,7 +155,7 @@ export class ForwardToLeader {
     if (leaderUrl === undefined)
       throw new RequestRefusedError('NO_LEADER', 'no leader is known; an election may be under way');
     if (forwarded) {
-      throw new RequestRefusedError('NO_LEADER', 'the request was passed on to this node, which no longer leads');
+      throw new RequestRefusedError('NO_LEADER', 'the request was forwarded to this node, which no longer leads');
     }
     return leaderUrl;
   }
@@ -173,7 +173,7 @@ export class ForwardToLeader {
     this.watch ??= setInterval(
       guarded(
         () => this.giveUpReplacedLeaders(),
-        (error) => this.logger.error('looking after requests that were passed on failed', error),
+        (error) => this.logger.error('the check of the forwarded requests failed', error),
       ),
       REPLACED_LEADER_CHECK_MS,
     ).unref();
@@ -218,7 +218,7 @@ export class ForwardToLeader {
     this.release(forwarded);
     if (reply.sent) return;
     const cause = rootCodes(error);
-    this.logger.warn(`passing ${request.method} on to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`);
+    this.logger.warn(`forwarding ${request.method} to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`);
     for (const header of Object.keys(reply.getHeaders())) void reply.removeHeader(header);
     const nothingHappened =
       request.method === 'GET' || request.method === 'HEAD' || cause.some((code) => NOT_SENT.has(code));
@@ -247,7 +247,7 @@ export class ForwardToLeader {
   private refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
     if (reply.sent || reply.raw.destroyed) return;
     const problem = problemOf(error, pathOf(request.url));
-    if (problem.code === 'INTERNAL') this.logger.error(`passing ${request.method} on failed`, error);
+    if (problem.code === 'INTERNAL') this.logger.error(`forwarding ${request.method} failed`, error);
     if (!request.raw.complete) void reply.header('connection', 'close'); // its body is not read
     sendProblem(reply, problem);
   }

@@ -24,7 +24,7 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
   const { requestTimeoutMs, maximumConnections } = config;
   const unanswered = new UnansweredRequests();
   const givenUp = new WeakSet<Duplex>();
-  const failed = (error: unknown): void => logger.error('ending a connection that is no valid HTTP failed', error);
+  const failed = (error: unknown): void => logger.error('a connection without valid HTTP could not be closed', error);
   const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
     forceCloseConnections: true,
     bodyLimit: BODY_LIMIT_BYTES,

@@ -121,7 +121,7 @@ export const PROBLEMS = {
   },
   MEMBER_NOT_FOUND: {
     status: 404,
-    title: 'The node is no member of the group',
+    title: 'The node is not a member of the group',
     advice: 'Nothing happened; `GET /v1/cluster` lists the members.',
   },
   ROUTE_NOT_FOUND: {
@@ -132,7 +132,7 @@ export const PROBLEMS = {
   REQUEST_TIMEOUT: {
     status: 408,
     title: 'The request did not arrive in time',
-    advice: 'Send the whole request at once; what a client may take for it is `CONCORDAT_REQUEST_TIMEOUT_MS`.',
+    advice: 'Send the whole request within `CONCORDAT_REQUEST_TIMEOUT_MS` (30 s).',
   },
   TRANSACTION_ABORTED: {
     status: 409,
@@ -152,43 +152,43 @@ export const PROBLEMS = {
   TRANSACTION_DECIDED: {
     status: 409,
     title: 'The transaction is decided',
-    advice: 'Nothing can be added; begin another one.',
+    advice: 'Branches can no longer be added; begin another transaction.',
   },
   TRANSACTION_CLOSED: {
     status: 409,
     title: 'The commit was requested',
-    advice: 'Nothing can be added; begin another one.',
+    advice: 'Branches can no longer be added; begin another transaction.',
   },
   BRANCH_CONFLICT: {
     status: 409,
     title: 'The branch is enlisted differently',
-    advice: 'The same branchId came with another vote or participant; use a new branchId.',
+    advice: 'The branchId is enlisted with another vote or participant; use a new branchId.',
   },
   RULING_CONTRADICTS_DECISION: {
     status: 409,
     title: 'The ruling contradicts the decision',
     advice:
-      'Nothing happened, and the decision never changes. One branch that is in doubt can be ended against it: name it and send `"force": true`.',
+      'Nothing happened. A decision never changes. A single branch in doubt can be ended against the decision: send its `branchId` and `"force": true`.',
   },
   RULING_NEEDS_FORCE: {
     status: 409,
     title: 'The ruling is possible only by force',
-    advice: 'Nothing happened. `detail` says what is given up; send `"force": true` if that is meant.',
+    advice: 'Nothing happened. `detail` says what the ruling gives up; to confirm, send `"force": true`.',
   },
   RULING_NOT_POSSIBLE: {
     status: 409,
     title: 'The transaction does not allow the ruling',
-    advice: 'Nothing happened; `detail` says why. `GET /v1/in-doubt` lists what is possible.',
+    advice: 'Nothing happened; `detail` says why. `GET /v1/in-doubt` lists the rulings that are possible.',
   },
   MEMBER_CONFLICT: {
     status: 409,
-    title: 'The member is known differently',
+    title: 'The member has other addresses',
     advice:
-      'Nothing happened. The node has other addresses in the group, or another node has these; `GET /v1/cluster` shows them. A node that moves gets a new id.',
+      'Nothing happened. The group has other addresses for this node, or another node has these addresses; `GET /v1/cluster` shows them. A node that moves to another address needs a new id.',
   },
   MEMBERSHIP_CHANGING: {
     status: 409,
-    title: 'Another change of the group is under way',
+    title: 'Another membership change is in progress',
     advice: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
     retryAfterSeconds: 1,
   },
@@ -200,7 +200,7 @@ export const PROBLEMS = {
   NOT_A_VOTER: {
     status: 409,
     title: 'The node cannot lead',
-    advice: 'Only a voter can; a learner becomes one with `POST /v1/cluster/members` and the role `voter`.',
+    advice: 'Only a voter can lead. To make a learner a voter, use `POST /v1/cluster/members` with the role `voter`.',
   },
   TRANSFER_IN_PROGRESS: {
     status: 409,
@@ -212,7 +212,7 @@ export const PROBLEMS = {
     status: 410,
     title: 'The transaction is no longer kept',
     advice:
-      'Ended transactions are kept for `CONCORDAT_RETENTION_MS` (24 hours), but no more than `CONCORDAT_RETENTION_COUNT` (1,000,000).',
+      'Ended transactions are kept for `CONCORDAT_RETENTION_MS` (24 hours), at most `CONCORDAT_RETENTION_COUNT` of them (1,000,000).',
   },
   BODY_TOO_LARGE: {
     status: 413,
@@ -222,13 +222,13 @@ export const PROBLEMS = {
   METADATA_TOO_LARGE: {
     status: 413,
     title: 'The metadata is too large',
-    advice: 'At most 16 KiB of JSON are kept with a transaction; keep the rest elsewhere and send a reference.',
+    advice: 'At most 16 KiB of JSON; store larger data elsewhere and send a reference.',
   },
   PAYLOAD_TOO_LARGE: {
     status: 413,
     title: 'A payload is too large',
     advice:
-      'At most 256 KiB for the payload of an operation, 1 MiB for all operations of a transaction together; send a reference instead.',
+      'At most 256 KiB for the payload of an operation and 1 MiB for all operations of a transaction; store larger data elsewhere and send a reference.',
   },
   URI_TOO_LONG: {
     status: 414,
@@ -254,7 +254,7 @@ export const PROBLEMS = {
     status: 500,
     title: 'Internal error',
     advice:
-      'The log of the node has the cause. It is not known whether the request took effect: ask, or repeat it with the same key.',
+      "The node's log has the cause. The request may have taken effect: read the transaction, or repeat the request with the same Idempotency-Key.",
   },
   NO_LEADER: {
     status: 503,
@@ -264,7 +264,7 @@ export const PROBLEMS = {
   },
   OVERLOADED: {
     status: 503,
-    title: 'Too much is under way',
+    title: 'The coordinator is overloaded',
     advice: 'Nothing happened; repeat the request later.',
     retryAfterSeconds: 1,
   },
@@ -278,20 +278,20 @@ export const PROBLEMS = {
     status: 503,
     title: 'The disk of the leader is full',
     advice:
-      'Nothing happened. Make room on the disk of the leader, or let another node lead (`POST /v1/cluster/leader`); it goes on by itself as soon as there is room.',
+      'Nothing happened. Free space on the disk of the leader, or transfer the leadership (`POST /v1/cluster/leader`). The leader continues by itself when the disk has room.',
     retryAfterSeconds: 5,
   },
   NOT_A_MEMBER: {
     status: 503,
-    title: 'The node does not belong to the group',
-    advice: 'Nothing happened; repeat the request at another node. `POST /v1/cluster/members` there adds this one.',
+    title: 'This node does not belong to the group',
+    advice:
+      'Nothing happened; repeat the request at another node. To add this node, send `POST /v1/cluster/members` there.',
     retryAfterSeconds: 5,
   },
   MEMBER_NOT_CAUGHT_UP: {
     status: 503,
     title: 'The node is a learner and has not caught up',
-    advice:
-      'The node belongs to the group as a learner. `detail` says what to check; the same request goes on where this one ended.',
+    advice: 'The node is a learner of the group. `detail` says what to check; repeat the request to continue.',
     retryAfterSeconds: 5,
   },
   TRANSFER_FAILED: {
@@ -309,7 +309,7 @@ export const PROBLEMS = {
   OUTCOME_UNKNOWN: {
     status: 503,
     title: 'It is not known whether the request took effect',
-    advice: 'Ask for the transaction, or repeat the request with the same Idempotency-Key.',
+    advice: 'Read the transaction, or repeat the request with the same Idempotency-Key.',
     retryAfterSeconds: 1,
   },
 } as const satisfies Record<string, ProblemDefinition>;
@@ -318,14 +318,14 @@ export type ProblemCode = keyof typeof PROBLEMS;
 
 /** What the reasons of an aborted transaction mean (`reason` beside the code `TRANSACTION_ABORTED`). */
 export const ABORT_REASON_ADVICE = {
-  PARTICIPANT_REFUSED: 'A participant voted no; `participantCode` is its own reason, such as `INSUFFICIENT_FUNDS`.',
+  PARTICIPANT_REFUSED: 'A participant voted no; `participantCode` is its reason, such as `INSUFFICIENT_FUNDS`.',
   INVALID_PAYLOAD: "A payload does not fit the participant's schema; correct it.",
   LOCK_TIMEOUT: 'A branch could not get its locks in time; repeat the transaction.',
   DEADLINE_EXCEEDED: 'Not every vote arrived before the deadline (`timeoutMs`).',
   ADMISSION_TIMEOUT: 'The transaction waited for its `keys` until its deadline.',
-  CLIENT_ABORTED: 'A client asked for it.',
-  OPERATOR: 'An operator ruled so.',
-  BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while they heard of no coordinator.',
+  CLIENT_ABORTED: 'A client aborted the transaction.',
+  OPERATOR: 'An operator ruled to abort.',
+  BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while no coordinator answered.',
 } as const satisfies Record<AbortReason, string>;
 
 /** One field or parameter and what is wrong with it. */

@@ -62,7 +62,7 @@ describe('RepliesConsumer', () => {
     expect(harness.bus.of('decision')).toMatchObject([{ decision: 'abort', branchId }]);
     expect(harness.log.state.participant('bank-z')).toBeDefined();
     await onMessage({ type: 'decision', transactionId, branchId, participant: 'a', decision: 'abort', attempt: 0 });
-    expect(warnings).toEqual(['a decision message does not belong into replies; ignored']);
+    expect(warnings).toEqual(['a decision message does not belong to replies; it is ignored']);
   });
 
   it('passes the failpoints of what it hears', async () => {

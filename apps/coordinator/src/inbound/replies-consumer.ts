@@ -45,7 +45,7 @@ export class RepliesConsumer {
         start: 'latest', // what was said while this node was away is asked for again by whoever leads
         onMessage: (message) => {
           if (isReply(message)) this.manager.onReply(message);
-          else this.logger.warn(`a ${message.type} message does not belong into ${REPLIES_TOPIC}; ignored`);
+          else this.logger.warn(`a ${message.type} message does not belong to ${REPLIES_TOPIC}; it is ignored`);
         },
       });
       this.subscription = subscription;

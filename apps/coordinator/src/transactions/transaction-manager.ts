@@ -166,7 +166,7 @@ export class TransactionManager implements TransactionsApi {
     for (const detach of this.detach) detach();
     this.endSession();
     this.waiters.failAll(
-      new OutcomeUnknownError('the coordinator stops; ask another node, or repeat with the same key'),
+      new OutcomeUnknownError('the coordinator stops; ask another node, or repeat the request with the same key'),
     );
   }
 
@@ -385,7 +385,7 @@ export class TransactionManager implements TransactionsApi {
     const logged = await this.waiters.wait(transactionId, 'closed', LOGGING_GRACE_MS);
     const latest = logged ?? state.find(transactionId);
     if (latest?.closed) return { settled: satisfied(latest), transaction: this.queries.view(latest) };
-    throw new OutcomeUnknownError('the request could not be logged in time; it may have happened');
+    throw new OutcomeUnknownError('the request could not be logged in time; it may have taken effect');
   }
 
   /** Must be called behind a confirmation of the leadership. */
@@ -439,12 +439,10 @@ export class TransactionManager implements TransactionsApi {
   private refuseOverload(session: LeaderSession): void {
     const { maximumOpenTransactions, maximumOpenBytes } = this.dependencies.options;
     if (session.openCount >= maximumOpenTransactions) {
-      throw new OverloadedError(`${maximumOpenTransactions} transactions are open, which is as many as are allowed`);
+      throw new OverloadedError(`${maximumOpenTransactions} transactions are open, which is the limit`);
     }
     if (session.openBytes >= maximumOpenBytes) {
-      throw new OverloadedError(
-        `the open transactions have ${maximumOpenBytes} bytes, which is as many as are allowed`,
-      );
+      throw new OverloadedError(`the open transactions have ${maximumOpenBytes} bytes, which is the limit`);
     }
     if (session.admissionIsFull) throw new OverloadedError('too many transactions wait for their keys');
   }

@@ -49,7 +49,9 @@ export class MessageIntake {
   private putAside(record: ReceivedRecord, error: MessageDecodeError): void {
     const { topic: origin, partition, offset, key, value } = record;
     this.counts[error.reason]++;
-    this.logger.warn(`a message of ${origin} (offset ${offset}) is put aside (${error.reason}): ${error.message}`);
+    this.logger.warn(
+      `a message of ${origin} (offset ${offset}) becomes a dead letter (${error.reason}): ${error.message}`,
+    );
     const topic = this.namespace.topic(DEAD_LETTER_TOPIC);
     if (origin === topic) return;
     const headers = deadLetterHeaders({ topic: origin, partition, offset }, error);

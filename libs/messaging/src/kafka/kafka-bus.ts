@@ -172,7 +172,7 @@ export class KafkaMessageBus implements MessageBus {
     try {
       await withTimeLimit(clock, standingTimeoutMs, what, promise);
     } catch (error) {
-      logger.warn(`${errorMessage(error)}; it goes on in the background`);
+      logger.warn(`${errorMessage(error)}; trying again in the background`);
     }
   }
 

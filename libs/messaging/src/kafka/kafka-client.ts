@@ -215,7 +215,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
     );
     const broker = await this.knownCluster().findGroupCoordinator({ groupId: this.group });
     for (const { memberId } of groups.flatMap(({ members }) => members).filter((one) => one.clientId === clientId)) {
-      logger.info(`${this.group}: ends the membership that an earlier ${clientId} left behind`);
+      logger.info(`${this.group}: removes the group member that an earlier ${clientId} left behind`);
       await leaveGroup(broker, this.group, memberId);
     }
   }

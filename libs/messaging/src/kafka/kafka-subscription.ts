@@ -201,7 +201,7 @@ export class KafkaSubscription implements Subscription {
       if (this.stopping) return;
       if (clock.monotonic() - bornAt > HEALTHY_LIFE_MS) failures = 0;
       const delayMs = backoffMs(failures, REBUILD, random);
-      logger.warn(`the consumer of ${this.group} ended (${errorMessage(reason)}); another follows`);
+      logger.warn(`the consumer of ${this.group} ended (${errorMessage(reason)}); a new one is started`);
       await new Promise<void>((resolve) => {
         const timer = clock.setTimer(delayMs, resolve);
         this.wakeSupervisor = () => {
@@ -363,8 +363,8 @@ export class KafkaSubscription implements Subscription {
     if (givenUp !== undefined) {
       const { logger } = this.dependencies;
       logger.warn(
-        `${topic}/${partition}: the message at offset ${givenUp} has been in hand while ${MAXIMUM_SPAN} later ones ` +
-          'came; it is waited for no longer, and its sender repeats it',
+        `${topic}/${partition}: the message at offset ${givenUp} was not finished while ${MAXIMUM_SPAN} later ones ` +
+          'arrived; it is given up, and its sender repeats it',
       );
     }
     this.inFlight++;

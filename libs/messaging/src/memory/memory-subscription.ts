@@ -187,7 +187,7 @@ export class MemorySubscription implements Subscription, MemoryMember {
       this.commitFinished();
       void aroundCommit?.after();
     };
-    const skip = (error: unknown): void => this.logger.warn(`offsets are not committed now: ${errorMessage(error)}`);
+    const skip = (error: unknown): void => this.logger.warn(`offsets could not be committed: ${errorMessage(error)}`);
     try {
       const held = aroundCommit?.before();
       if (held) held.then(commit, skip);

@@ -159,7 +159,7 @@ export class PostgresSetup {
       return true;
     } catch (error) {
       if (sqlStateOf(error) === undefined) throw error;
-      this.logger.warn('this server cannot watch client_connection_check_interval: a dead client is noticed late');
+      this.logger.warn('the server has no client_connection_check_interval: it notices a dead client late');
       return false;
     } finally {
       await this.statements.rollback(client);

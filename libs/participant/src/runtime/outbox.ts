@@ -84,9 +84,7 @@ export class Outbox {
       await this.bus.publish(batch.map((message) => ({ topic: topicOf(message), message })));
     } catch (error) {
       if (this.unsendable.take(error)) return;
-      this.logger.warn(
-        `${batch.length} messages were dropped, whoever misses them will ask again: ${errorMessage(error)}`,
-      );
+      this.logger.warn(`${batch.length} messages were dropped and will be asked for again: ${errorMessage(error)}`);
     }
   }
 }

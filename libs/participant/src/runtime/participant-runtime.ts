@@ -238,7 +238,9 @@ export class ParticipantRuntime<Context> {
     const missing = message.operations.find(({ operation }) => !served.includes(operation));
     if (!missing) return false;
     this.recorder.dropped++;
-    this.logger.warn(`there is no operation "${missing.operation}" here; it is left to a process of another version`);
+    this.logger.warn(
+      `there is no operation "${missing.operation}" here; the work is left to a process of another version`,
+    );
     return true;
   }
 

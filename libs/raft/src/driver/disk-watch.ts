@@ -19,8 +19,8 @@ export class DiskWatch {
   /** @returns whether the disk has just become full */
   spaceChanged(lack: string | undefined): boolean {
     const isNew = lack !== undefined && this.lack === undefined;
-    if (lack === undefined && this.lack !== undefined) this.logger.info('there is room on the disk again');
-    if (isNew) this.logger.error(`no proposals are taken: ${lack}`);
+    if (lack === undefined && this.lack !== undefined) this.logger.info('the disk has room again');
+    if (isNew) this.logger.error(`proposals are refused: ${lack}`);
     this.lack = lack;
     return isNew;
   }

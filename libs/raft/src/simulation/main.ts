@@ -4,13 +4,13 @@ import { runMany, runOne, runWorkers } from './runner.js';
 
 const USAGE = `npm run simulate -- raft [--seed N [--trace]] [--seeds COUNT | --hours H] [--from N] [--nodes N] [--workers N]
 
-  --seed N         one seed; with --trace every step and message of it
-  --seeds COUNT    so many seeds (default 500), from --from N (default 1)
-  --hours H        as many seeds as it takes for so many simulated hours
-  --nodes N        groups that begin with so many nodes; by default each seed decides
-  --workers N      so many processes side by side (default 1)
-  --storms         leaves out the seeds of many hours
-  --until-found    stops at the first seed that breaks a rule
+  --seed N         run one seed; with --trace print every step and message
+  --seeds COUNT    run this many seeds (default 500), from --from N (default 1)
+  --hours H        run this many simulated hours
+  --nodes N        start groups of this many nodes; by default each seed chooses
+  --workers N      use this many processes (default 1)
+  --storms         skip the seeds of many simulated hours
+  --until-found    stop at the first seed that breaks a rule
 `;
 
 /** @returns the exit code: 1 when a rule was broken */

@@ -49,7 +49,7 @@ describe('a snapshot that comes in pieces', () => {
     expect(describeState(await storage.open())).toBe(describeState({ ...emptyState, entries: entriesFrom(1, 5, 1) }));
     expect(await receivedBytes(storage, snapshot)).toBe(0);
     expect(warnings).toEqual([
-      expect.stringContaining("It was only a part of the leader's snapshot, and is forgotten."),
+      expect.stringContaining('It was part of a snapshot from the leader, which is discarded.'),
     ]);
     await sendRest(storage, snapshot);
     await storage.installReceivedSnapshot(snapshot.metadata);

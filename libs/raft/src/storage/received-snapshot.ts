@@ -203,7 +203,7 @@ export class ReceivedSnapshotStore {
 
   private async complete(transfer: Transfer): Promise<void> {
     if (transfer.progress.checksum !== transfer.header.checksum) {
-      this.options.logger.warn(`${this.path}: the leader's snapshot came with a wrong checksum and is forgotten`);
+      this.options.logger.warn(`${this.path}: the leader's snapshot has a wrong checksum and is discarded`);
       return this.forget();
     }
     await this.orForget(() => transfer.file.sync());
@@ -241,7 +241,7 @@ export class ReceivedSnapshotStore {
       const isDamage =
         error instanceof LogCorruptedError || error instanceof StorageFormatError || error instanceof StorageOwnerError;
       if (!isDamage) throw error;
-      this.options.logger.warn(`${error.message} It was only a part of the leader's snapshot, and is forgotten.`);
+      this.options.logger.warn(`${error.message} It was part of a snapshot from the leader, which is discarded.`);
       await this.forget();
     }
   }

@@ -62,7 +62,7 @@ export class Recovery {
       if (!(error instanceof LogCorruptedError)) throw error;
       const older = positions[1] && (await snapshots.read(positions[1]));
       if (!coversSnapshot(records, older, latest)) throw error;
-      logger.warn(`${error.message} An older snapshot and the log hold everything, so it goes on with those.`);
+      logger.warn(`${error.message} An older snapshot and the log are complete; the node uses those.`);
       await snapshots.setAside(latest);
       return older;
     }

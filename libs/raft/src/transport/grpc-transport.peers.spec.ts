@@ -77,7 +77,7 @@ describe('GrpcTransport.setPeers', () => {
       second.transport.setPeers(peers([1, address]));
     expect(second.transport.isConnected(1)).toBe(true);
     expect(second.warnings).toHaveLength(6);
-    expect(second.warnings[0]).toBe('node 1 cannot be called at "nonsense": this is no host:port');
+    expect(second.warnings[0]).toBe('node 1 cannot be called at "nonsense": this is not host:port');
   });
 
   it('lets a removed peer have its last message, then leaves it', async () => {

@@ -155,7 +155,7 @@ export class IncomingStreams {
     this.streams.set(key, stream);
     this.incoming.onCaller(from, stream.identity.address);
     const failed = (error: unknown): void => {
-      this.options.logger.error(`what node ${from} sent could not be taken; its stream ends`, error);
+      this.options.logger.error(`a frame from node ${from} could not be processed; its stream ends`, error);
       stream.end({ code: status.INTERNAL, details: 'a frame could not be taken' });
     };
     const take = (bytes: Buffer): void => {

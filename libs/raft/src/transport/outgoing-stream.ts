@@ -269,7 +269,7 @@ export class OutgoingStream {
     );
     const call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     const failed = (error: unknown): void => {
-      this.options.logger.error(`the stream to node ${peer} failed and begins anew`, error);
+      this.options.logger.error(`the stream to node ${peer} failed and is opened again`, error);
       call.cancel(); // its status says so, and connects again
     };
     call.on(

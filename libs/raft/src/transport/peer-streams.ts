@@ -150,7 +150,7 @@ export class PeerStreams {
   private learn(peer: NodeId, address: string): void {
     if (peer === this.options.nodeId || this.addresses.get(peer) === address) return;
     if (!isCallableAddress(address)) {
-      this.options.logger.warn(`node ${peer} cannot be called at ${JSON.stringify(address)}: this is no host:port`);
+      this.options.logger.warn(`node ${peer} cannot be called at ${JSON.stringify(address)}: this is not host:port`);
       return;
     }
     this.addresses.set(peer, address);

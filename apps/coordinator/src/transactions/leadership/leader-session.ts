@@ -511,7 +511,7 @@ export class LeaderSession {
   /** @throws LogUnavailableError also when the session was closed, although a later one of this node may lead by now */
   private async propose(record: LogRecord): Promise<ApplyResult> {
     if (this.closed) {
-      throw new LogUnavailableError('no-leader', 'the leadership in which this was to be proposed has ended');
+      throw new LogUnavailableError('no-leader', 'the leadership ended before the record was proposed');
     }
     return this.dependencies.log.append(record);
   }

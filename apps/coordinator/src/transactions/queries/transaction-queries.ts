@@ -162,7 +162,7 @@ export class TransactionQueries {
   /** To be thrown about a transaction that is not there. */
   missing(transactionId: TransactionId): CodedError {
     return this.dependencies.log.state.mayHaveExpired(transactionId)
-      ? new TransactionExpiredError(`transaction ${transactionId} is older than what is kept`)
+      ? new TransactionExpiredError(`transaction ${transactionId} is older than the retention`)
       : new TransactionNotFoundError(`there is no transaction ${transactionId}`);
   }
 

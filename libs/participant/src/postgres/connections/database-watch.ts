@@ -76,7 +76,7 @@ export class DatabaseWatch {
   private report(detail: string): void {
     const change: DatabaseChange = { detail, abstainsBefore: this.limit };
     this.ports.logger.error(
-      `DATABASE_CHANGED: the database is not the one that it was: ${detail}. What was committed or prepared in it last ` +
+      `DATABASE_CHANGED: the database was restored or has failed over: ${detail}. What was committed or prepared in it last ` +
         `may be gone. Branches of transactions in three phases that began before ${new Date(this.limit).toISOString()} ` +
         'give no votes and take part in no ballots; compare with the ledgers of the other participants',
     );

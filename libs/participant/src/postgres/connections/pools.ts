@@ -147,7 +147,7 @@ export class PostgresPools {
     try {
       await withTimeLimit(this.clock, CLOSE_LIMIT_MS, 'closing the connections', ends);
     } catch (error) {
-      this.logger.warn(`${errorMessage(error)}: ${this.lent.size} are in use, they are cut`);
+      this.logger.warn(`${errorMessage(error)}: ${this.lent.size} connections are in use and are cut off`);
       for (const client of this.lent) destroy(client);
       this.lanes.cut();
     }

@@ -106,8 +106,8 @@ export class BranchAttempts {
   private logLeftBehind({ branchId }: BranchIdentity, { leftBehind }: BranchSession): void {
     if (leftBehind === undefined) return;
     this.ports.logger.warn(
-      `the handlers of branch ${branchId} left ${leftBehind} behind in their session: it was closed, for no other ` +
-        'branch may see that, and each new connection costs some milliseconds',
+      `the handlers of branch ${branchId} left ${leftBehind} behind in their session: the session was closed, because no other ` +
+        'branch may see it; each new connection costs some milliseconds',
     );
   }
 

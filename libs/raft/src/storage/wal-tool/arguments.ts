@@ -17,21 +17,21 @@ export interface ShownEntries {
 export const helpText = `Usage: concordat-wal inspect [options] <directory>
        concordat-wal verify [--json] <directory>
 
-Looks at the directory in which a node keeps its Raft log. Never writes to it, takes no lock, and works beside a
-running node.
+Reads the directory in which a node keeps its Raft log. The tool never writes and takes no lock, so the node may be
+running.
 
-inspect   prints every segment of the log, its frames with hard states and entries, the snapshots, and what there
-          is of a snapshot that is being received
-verify    checks everything; one line per file, then a summary
+inspect   prints every segment of the log with its frames, hard states and entries, the snapshots, and the received
+          part of an unfinished snapshot
+verify    checks everything; prints one line per file, then a summary
 
 Options:
   --from <index>  inspect: show entries from this index on
   --to <index>    inspect: show entries up to this index
   --data          inspect: print the entries' data, as text where it is text, else in hexadecimal
   --json          print one JSON object per line: one for the directory, one per file, verify's summary
-  --help          print this
+  --help          print this text
 
-Exit status: 0 all is sound, 1 something is damaged, 2 the command or the directory is wrong.
+Exit status: 0 everything is sound, 1 something is damaged, 2 the command or the directory is wrong.
 `;
 
 const options = {
