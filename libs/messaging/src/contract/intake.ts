@@ -4,7 +4,7 @@ import { decodeMessage } from './codec.js';
 import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
 import { MESSAGE_REFUSALS, MessageDecodeError, type MessageRefusal } from './errors.js';
 import type { Namespace } from './namespace.js';
-import type { OutboxEntry } from '../kafka/outbox.js';
+import type { OutboxEntry } from '../send-queue.js';
 import { DEAD_LETTER_TOPIC } from './topics.js';
 
 /** A message as the broker has it. */

@@ -3,7 +3,7 @@ import type { OutgoingMessage } from '../bus.js';
 import { encodeMessage, messageKey } from './codec.js';
 import { MessageEncodeError, UnsendableMessagesError, type UnsendableMessage } from './errors.js';
 import type { Namespace } from './namespace.js';
-import type { OutboxEntry } from '../kafka/outbox.js';
+import type { OutboxEntry } from '../send-queue.js';
 
 /**
  * Encodes messages one by one and sends those that can be sent.

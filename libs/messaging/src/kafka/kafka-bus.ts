@@ -15,7 +15,7 @@ import {
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from '../contract/namespace.js';
-import { Outbox, type OutboxEntry } from './outbox.js';
+import { Outbox, type OutboxEntry } from '../send-queue.js';
 import { publishEach } from '../contract/publishing.js';
 import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import type { Topic } from '../contract/topics.js';

@@ -23,7 +23,7 @@ import {
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
-import { type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
+import { type OutboxEntry, type OutboxLimits, SendRefusedError } from '../send-queue.js';
 
 /** Settings of the Kafka bus. Times in milliseconds. */
 export interface KafkaMessageBusOptions extends NamespaceOptions {

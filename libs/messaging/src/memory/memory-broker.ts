@@ -1,5 +1,5 @@
 import { type Clock, invariant, type Random, randomChance, randomInteger, SeededRandom } from '@concordat/foundation';
-import type { OutboxEntry } from '../kafka/outbox.js';
+import type { OutboxEntry } from '../send-queue.js';
 
 /**
  * What goes wrong on a simulated wire. Probabilities are per message, in [0, 1]; all default to 0.

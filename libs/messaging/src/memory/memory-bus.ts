@@ -5,7 +5,7 @@ import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import type { MemoryBroker } from './memory-broker.js';
 import { MemorySubscription } from './memory-subscription.js';
 import { Namespace, type NamespaceOptions } from '../contract/namespace.js';
-import { Outbox, type OutboxEntry, type OutboxLimits } from '../kafka/outbox.js';
+import { Outbox, type OutboxEntry, type OutboxLimits } from '../send-queue.js';
 import { publishEach } from '../contract/publishing.js';
 import type { Topic } from '../contract/topics.js';
 

@@ -37,7 +37,7 @@ import {
 import { BoundedPool } from './bounded-pool.js';
 import { BranchExecutor, branchOf, type DatabaseEffect } from './branch-executor.js';
 import { ParticipantConfigurationError } from './errors.js';
-import { Outbox } from './outbox.js';
+import { Outbox } from './reply-batcher.js';
 import { MetricsRecorder, type ParticipantMetrics } from './participant-metrics.js';
 import {
   DEFAULT_PARTICIPANT_LIMITS,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, silentLogger, VirtualClock } from '@concordat/foundation';
-import { Outbox, type OutboxEntry, type OutboxLimits, SendRefusedError } from './outbox.js';
+import { Outbox, type OutboxEntry, type OutboxLimits, SendRefusedError } from './send-queue.js';
 
 interface Attempt {
   readonly keys: string[];

@@ -1,5 +1,5 @@
 import { backoffMs, type Clock, type Logger, type Random, type Timer, errorMessage } from '@concordat/foundation';
-import { MessageBusError, type MessageBusErrorCode } from '../contract/errors.js';
+import { MessageBusError, type MessageBusErrorCode } from './contract/errors.js';
 
 /** One message on its way to the broker, encoded. */
 export interface OutboxEntry {
