@@ -135,7 +135,7 @@ describe('the Kafka bus and a broker that fails', () => {
   it('drops what waits longer than the limit and what does not fit into the buffer', async () => {
     const topic = decideTopic(`p-${randomUUID()}`);
     const limits = { maximumMessages: 10, maximumAgeMs: 300 };
-    const bus = createBus({ outboxLimits: limits });
+    const bus = createBus({ queueLimits: limits });
     await bus.start();
     await bus.ensureTopics([topic]);
     await bus.publish([numbered(topic, 0)]);

@@ -54,7 +54,7 @@ const STORM: Pace = {
     rememberedTransactions: 16,
     workConcurrency: 4,
     workQueue: 16,
-    rulingConcurrency: 3,
+    decisionConcurrency: 3,
     terminationTimeoutMs: 900,
   },
   sessionTimeoutMs: 300,

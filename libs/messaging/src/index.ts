@@ -7,7 +7,7 @@ export * from './kafka/kafka-bus.js';
 export type { KafkaMessageBusOptions } from './kafka/kafka-client.js';
 export { noDeadLetters, type DeadLetterCounts } from './contract/intake.js';
 export * from './contract/namespace.js';
-export { DEFAULT_OUTBOX_LIMITS, type OutboxLimits } from './send-queue.js';
+export { DEFAULT_SEND_QUEUE_LIMITS, type SendQueueLimits } from './send-queue.js';
 export { messageSchemas } from './contract/schemas.js';
 export * from './contract/topics.js';
 export * from './contract/unsendable-report.js';

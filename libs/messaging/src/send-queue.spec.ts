@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, silentLogger, VirtualClock } from '@concordat/foundation';
-import { Outbox, type OutboxEntry, type OutboxLimits, SendRefusedError } from './send-queue.js';
+import type { EncodedMessage } from './contract/codec.js';
+import { SendQueue, type SendQueueLimits, SendRefusedError } from './send-queue.js';
 
 interface Attempt {
   readonly keys: string[];
@@ -8,15 +9,15 @@ interface Attempt {
   reject(error: Error): void;
 }
 
-function entry(key: string, sizeBytes = 10): OutboxEntry {
+function entry(key: string, sizeBytes = 10): EncodedMessage {
   return { topic: 'topic', key, value: Buffer.alloc(sizeBytes) };
 }
 
-/** An outbox whose broker answers when the test says so. */
-function createOutbox(limits: Partial<OutboxLimits> = {}) {
+/** A queue whose broker answers when the test says so. */
+function createQueue(limits: Partial<SendQueueLimits> = {}) {
   const clock = new VirtualClock();
   const attempts: Attempt[] = [];
-  const outbox = new Outbox({
+  const queue = new SendQueue({
     send: (batch) =>
       new Promise((resolve, reject) => {
         attempts.push({ keys: batch.map(({ key }) => String(key)), resolve, reject });
@@ -33,18 +34,18 @@ function createOutbox(limits: Partial<OutboxLimits> = {}) {
     clock.advance(advanceMs);
     for (let turn = 0; turn < 20; turn++) await Promise.resolve();
   };
-  return { outbox, attempts, settle };
+  return { queue, attempts, settle };
 }
 
-describe('Outbox', () => {
+describe('SendQueue', () => {
   it('waits for its opening, sends one turn in one request and what comes meanwhile in the next', async () => {
-    const { outbox, attempts, settle } = createOutbox();
-    const first = Promise.all([outbox.publish([entry('a')]), outbox.publish([entry('b'), entry('c')])]);
+    const { queue, attempts, settle } = createQueue();
+    const first = Promise.all([queue.publish([entry('a')]), queue.publish([entry('b'), entry('c')])]);
     await settle(10);
     expect(attempts).toHaveLength(0);
-    outbox.open();
+    queue.open();
     await settle(0);
-    const second = outbox.publish([entry('d')]);
+    const second = queue.publish([entry('d')]);
     await settle(10);
     expect(attempts.map(({ keys }) => keys)).toEqual([['a', 'b', 'c']]);
     attempts[0]!.resolve();
@@ -54,13 +55,13 @@ describe('Outbox', () => {
     attempts[1]!.resolve();
     await second;
     expect(attempts.map(({ keys }) => keys)).toEqual([['a', 'b', 'c'], ['d']]);
-    expect(outbox.size).toBe(0);
+    expect(queue.size).toBe(0);
   });
 
   it('repeats a failed request in the same order, later and later', async () => {
-    const { outbox, attempts, settle } = createOutbox();
-    outbox.open();
-    const published = outbox.publish([entry('a'), entry('b')]);
+    const { queue, attempts, settle } = createQueue();
+    queue.open();
+    const published = queue.publish([entry('a'), entry('b')]);
     for (let attempt = 0; attempt < 8; attempt++) {
       await settle(1_001);
       attempts[attempt]!.reject(new Error('no broker'));
@@ -75,22 +76,22 @@ describe('Outbox', () => {
   });
 
   it('refuses what exceeds its messages or bytes, as a whole', async () => {
-    const few = createOutbox({ maximumMessages: 2 }).outbox;
+    const few = createQueue({ maximumMessages: 2 }).queue;
     void few.publish([entry('a')]).catch(() => undefined);
     await expect(few.publish([entry('b'), entry('c')])).rejects.toMatchObject({ code: 'BUS_BUFFER_FULL' });
     expect(few.size).toBe(1);
-    const small = createOutbox({ maximumBytes: 100 }).outbox;
+    const small = createQueue({ maximumBytes: 100 }).queue;
     await expect(small.publish([entry('a', 60), entry('b', 60)])).rejects.toMatchObject({ retryable: true });
     expect(small.size).toBe(0);
   });
 
   it('drops what waited too long and keeps the younger', async () => {
-    const { outbox, attempts, settle } = createOutbox({ maximumAgeMs: 500, batchMessages: 1 });
-    outbox.open();
-    const old = outbox.publish([entry('old')]);
+    const { queue, attempts, settle } = createQueue({ maximumAgeMs: 500, batchMessages: 1 });
+    queue.open();
+    const old = queue.publish([entry('old')]);
     const oldFails = expect(old).rejects.toMatchObject({ code: 'BUS_MESSAGE_EXPIRED' });
     await settle(600);
-    const young = outbox.publish([entry('young')]);
+    const young = queue.publish([entry('young')]);
     attempts[0]!.reject(new Error('no broker'));
     await oldFails;
     await settle(1_001);
@@ -101,10 +102,10 @@ describe('Outbox', () => {
   });
 
   it('finds the one message that the broker refuses and sends the others', async () => {
-    const { outbox, attempts, settle } = createOutbox();
-    outbox.open();
-    const good = Promise.all([outbox.publish([entry('a')]), outbox.publish([entry('c')])]);
-    const bad = expect(outbox.publish([entry('b')])).rejects.toMatchObject({ code: 'BUS_MESSAGE_REFUSED' });
+    const { queue, attempts, settle } = createQueue();
+    queue.open();
+    const good = Promise.all([queue.publish([entry('a')]), queue.publish([entry('c')])]);
+    const bad = expect(queue.publish([entry('b')])).rejects.toMatchObject({ code: 'BUS_MESSAGE_REFUSED' });
     await settle();
     attempts[0]!.reject(new SendRefusedError('too large'));
     for (let attempt = 1; attempt < 4; attempt++) {
@@ -117,20 +118,20 @@ describe('Outbox', () => {
   });
 
   it('drains when it is closed, and drops the rest after the time for it', async () => {
-    const { outbox, attempts, settle } = createOutbox();
-    outbox.open();
-    const sent = outbox.publish([entry('a')]);
+    const { queue, attempts, settle } = createQueue();
+    queue.open();
+    const sent = queue.publish([entry('a')]);
     await settle();
-    const closed = outbox.close(1_000);
+    const closed = queue.close(1_000);
     attempts[0]!.resolve();
     await Promise.all([sent, closed]);
-    await expect(outbox.publish([entry('b')])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
+    await expect(queue.publish([entry('b')])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
 
-    const stuck = createOutbox();
-    stuck.outbox.open();
-    const lost = expect(stuck.outbox.publish([entry('a')])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
+    const stuck = createQueue();
+    stuck.queue.open();
+    const lost = expect(stuck.queue.publish([entry('a')])).rejects.toMatchObject({ code: 'BUS_STOPPED' });
     await stuck.settle();
-    const closing = stuck.outbox.close(1_000);
+    const closing = stuck.queue.close(1_000);
     await stuck.settle(1_000);
     await Promise.all([closing, lost]);
   });

@@ -1,15 +1,8 @@
 import { backoffMs, type Clock, type Logger, type Random, type Timer, errorMessage } from '@concordat/foundation';
+import type { EncodedMessage } from './contract/codec.js';
 import { MessageBusError, type MessageBusErrorCode } from './contract/errors.js';
 
-/** One message on its way to the broker, encoded. */
-export interface OutboxEntry {
-  readonly topic: string;
-  readonly key: Buffer | string | null;
-  readonly value: Buffer | null;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-export interface OutboxLimits {
+export interface SendQueueLimits {
   /** messages that may wait, default 100,000 */
   readonly maximumMessages: number;
   /** bytes of keys and values that may wait, default 64 MiB */
@@ -22,7 +15,7 @@ export interface OutboxLimits {
   readonly batchBytes: number;
 }
 
-export const DEFAULT_OUTBOX_LIMITS: OutboxLimits = {
+export const DEFAULT_SEND_QUEUE_LIMITS: SendQueueLimits = {
   maximumMessages: 100_000,
   maximumBytes: 64 * 1024 * 1024,
   maximumAgeMs: 120_000,
@@ -35,15 +28,15 @@ export class SendRefusedError extends Error {
   override readonly name = 'SendRefusedError';
 }
 
-export interface OutboxDependencies {
+export interface SendQueueDependencies {
   /** Sends one batch; rejects with `SendRefusedError` when repeating it is of no use. */
-  readonly send: (batch: readonly OutboxEntry[]) => Promise<void>;
+  readonly send: (batch: readonly EncodedMessage[]) => Promise<void>;
   /** Runs `action` at the end of the current turn: what is published in one turn goes in one batch. */
   readonly defer: (action: () => void) => void;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  readonly limits?: Partial<OutboxLimits>;
+  readonly limits?: Partial<SendQueueLimits>;
 }
 
 interface Publication {
@@ -53,7 +46,7 @@ interface Publication {
 }
 
 interface Waiting {
-  readonly entry: OutboxEntry;
+  readonly entry: EncodedMessage;
   readonly sizeBytes: number;
   readonly queuedAt: number;
   readonly publication: Publication;
@@ -70,7 +63,7 @@ const RETRY = { baseMs: 50, capMs: 1_000 };
  * Invariants: at most one request under way; bytes and messages held never exceed the limits; every
  * publication is settled exactly once.
  */
-export class Outbox {
+export class SendQueue {
   private queue: Waiting[] = [];
   private queuedBytes = 0;
   private sending = false;
@@ -80,10 +73,10 @@ export class Outbox {
   private failures = 0;
   private retryTimer: Timer | undefined;
   private readonly idleWaiters: (() => void)[] = [];
-  private readonly limits: OutboxLimits;
+  private readonly limits: SendQueueLimits;
 
-  constructor(private readonly dependencies: OutboxDependencies) {
-    this.limits = { ...DEFAULT_OUTBOX_LIMITS, ...dependencies.limits };
+  constructor(private readonly dependencies: SendQueueDependencies) {
+    this.limits = { ...DEFAULT_SEND_QUEUE_LIMITS, ...dependencies.limits };
   }
 
   /** Messages that no broker has acknowledged yet. */
@@ -101,7 +94,7 @@ export class Outbox {
    * Resolves when the broker has acknowledged all of them; rejects with `MessageBusError` as soon as one of
    * them was dropped. All of one call are taken in or none.
    */
-  publish(entries: readonly OutboxEntry[]): Promise<void> {
+  publish(entries: readonly EncodedMessage[]): Promise<void> {
     if (this.closed) return Promise.reject(dropped('BUS_STOPPED', 'the message bus was stopped'));
     if (entries.length === 0) return Promise.resolve();
     const sizes = entries.map(sizeBytesOf);
@@ -230,7 +223,7 @@ export class Outbox {
   }
 }
 
-function sizeBytesOf({ key, value }: OutboxEntry): number {
+function sizeBytesOf({ key, value }: EncodedMessage): number {
   return (key?.length ?? 0) + (value?.length ?? 0);
 }
 

@@ -153,7 +153,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     const { subscribed, idleMs } = this.runtime.consuming();
     const busConnected = this.bus.isConnected();
     const consuming = subscribed && idleMs < MAXIMUM_IDLE_MS;
-    const { overdue, oldestWorkMs, oldestRulingMs } = this.runtime.metrics();
+    const { overdue, oldestWorkMs, oldestDecisionMs } = this.runtime.metrics();
     const working = overdue === 0;
     const ping = withTimeLimit(this.clock, PING_LIMIT_MS, 'a ping', this.resourceManager.ping());
     const databaseReachable = await ping.then(
@@ -170,7 +170,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       consuming,
       working,
       abstainsBefore,
-      oldestWorkMs: Math.round(Math.max(oldestWorkMs, oldestRulingMs)),
+      oldestWorkMs: Math.round(Math.max(oldestWorkMs, oldestDecisionMs)),
       ...(obstacle !== undefined && { obstacle }),
     };
   }

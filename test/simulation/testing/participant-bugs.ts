@@ -137,8 +137,8 @@ export const PARTICIPANT_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: RUNTIME,
-          find: 'this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue, clock);',
-          replace: 'this.rulingPool = this.workPool;',
+          find: 'this.decisionPool = new BoundedPool(this.limits.decisionConcurrency, this.limits.decisionQueue, clock);',
+          replace: 'this.decisionPool = this.workPool;',
         },
       ],
     },

@@ -43,13 +43,13 @@ export class BankMetrics {
       (metrics) => metrics.oldestWorkMs / 1_000,
     );
     this.gauge(
-      'oldest_ruling_seconds',
+      'oldest_decision_seconds',
       'how long the oldest decision is being carried out',
-      (metrics) => metrics.oldestRulingMs / 1_000,
+      (metrics) => metrics.oldestDecisionMs / 1_000,
     );
     this.gauge('overdue', 'running work and decisions that should have ended', (metrics) => metrics.overdue);
-    this.gauge('rulings_running', 'decisions being carried out', (metrics) => metrics.rulingsRunning);
-    this.gauge('rulings_waiting', 'decisions that wait', (metrics) => metrics.rulingsWaiting);
+    this.gauge('decisions_running', 'decisions being carried out', (metrics) => metrics.decisionsRunning);
+    this.gauge('decisions_waiting', 'decisions that wait', (metrics) => metrics.decisionsWaiting);
   }
 
   async render(): Promise<string> {

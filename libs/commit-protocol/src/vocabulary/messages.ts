@@ -172,9 +172,9 @@ export interface OutcomeMessage {
 /** Carried by the topic `prepare.<participant>`. */
 export type WorkMessage = PrepareMessage | CommitOnePhaseMessage;
 /** From the coordinators, carried by the topic `decide.<participant>`. */
-export type RulingMessage =
+export type DecideTopicMessage =
   BallotRequestMessage | DecisionMessage | OperatorRulingMessage | UndecidedMessage | UnknownOldMessage;
-export type CoordinatorMessage = WorkMessage | RulingMessage;
+export type CoordinatorMessage = WorkMessage | DecideTopicMessage;
 /** From a branch to a branch of its transaction, or to itself, carried by the topic `decide.<participant>`. */
 export type PeerMessage = BallotRequestMessage | BallotAnswerMessage | DecisionMessage | TerminationDueMessage;
 export type ParticipantMessage = CoordinatorMessage | PeerMessage;

@@ -6,6 +6,14 @@ import { MessageDecodeError, MessageEncodeError, type MessageRefusal } from './e
 import { isMessage } from './message-check.js';
 import { messageSchemas } from './schemas.js';
 
+/** One message on its way to the broker, encoded. */
+export interface EncodedMessage {
+  readonly topic: string;
+  readonly key: Buffer | string | null;
+  readonly value: Buffer | null;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 interface Refusal {
   readonly reason: MessageRefusal;
   readonly message: string;

@@ -4,7 +4,7 @@ import { decodeMessage } from './codec.js';
 import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
 import { MESSAGE_REFUSALS, MessageDecodeError, type MessageRefusal } from './errors.js';
 import type { Namespace } from './namespace.js';
-import type { OutboxEntry } from '../send-queue.js';
+import type { EncodedMessage } from './codec.js';
 import { DEAD_LETTER_TOPIC } from './topics.js';
 
 /** A message as the broker has it. */
@@ -25,7 +25,7 @@ export class MessageIntake {
 
   constructor(
     private readonly namespace: Namespace,
-    private readonly publishDeadLetter: (entry: OutboxEntry) => void,
+    private readonly publishDeadLetter: (entry: EncodedMessage) => void,
     private readonly logger: Logger,
   ) {
     this.counts = noDeadLetters();

@@ -1,9 +1,8 @@
 import { errorMessage } from '@concordat/foundation';
 import type { OutgoingMessage } from '../bus.js';
-import { encodeMessage, messageKey } from './codec.js';
+import { encodeMessage, messageKey, type EncodedMessage } from './codec.js';
 import { MessageEncodeError, UnsendableMessagesError, type UnsendableMessage } from './errors.js';
 import type { Namespace } from './namespace.js';
-import type { OutboxEntry } from '../send-queue.js';
 
 /**
  * Encodes messages one by one and sends those that can be sent.
@@ -14,9 +13,9 @@ import type { OutboxEntry } from '../send-queue.js';
 export async function publishEach(
   namespace: Namespace,
   messages: readonly OutgoingMessage[],
-  send: (entries: readonly OutboxEntry[]) => Promise<void>,
+  send: (entries: readonly EncodedMessage[]) => Promise<void>,
 ): Promise<void> {
-  const entries: OutboxEntry[] = [];
+  const entries: EncodedMessage[] = [];
   const refused: UnsendableMessage[] = [];
   for (const { topic, message } of messages) {
     try {

@@ -20,7 +20,7 @@ export function prepareTopic(participant: string): Topic {
   return `prepare.${participant}`;
 }
 
-/** Rulings for a participant: decisions and answers to its inquiries. */
+/** For a participant: decisions, rulings, and answers to its inquiries. */
 export function decideTopic(participant: string): Topic {
   return `decide.${participant}`;
 }

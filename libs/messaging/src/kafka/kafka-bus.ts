@@ -15,7 +15,8 @@ import {
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from '../contract/namespace.js';
-import { Outbox, type OutboxEntry } from '../send-queue.js';
+import { SendQueue } from '../send-queue.js';
+import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
 import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import type { Topic } from '../contract/topics.js';
@@ -25,7 +26,7 @@ const DRAIN_MS = 5_000;
 const SILENCE_LIMIT_MS = 13_000;
 
 /**
- * The message bus on Apache Kafka. What the client gets wrong is put right in the sender, the outbox
+ * The message bus on Apache Kafka. What the client gets wrong is put right in the sender, the send queue
  * and `KafkaSubscription`: endless capped reconnection, offset commits in the background, consumers
  * and producers that are watched and built anew.
  *
@@ -35,7 +36,7 @@ export class KafkaMessageBus implements MessageBus {
   private readonly settings: KafkaSettings;
   private readonly namespace: Namespace;
   private readonly intake: MessageIntake;
-  private readonly outbox: Outbox;
+  private readonly queue: SendQueue;
   private readonly sender: KafkaSender;
   private readonly topicSetup: TopicSetup;
   private topicProblem: string | undefined;
@@ -63,21 +64,21 @@ export class KafkaMessageBus implements MessageBus {
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
     this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names));
-    this.outbox = new Outbox({
+    this.queue = new SendQueue({
       send: (batch) => this.sender.send(batch),
       defer: (action) => void setImmediate(action),
       clock: this.settings.clock,
       random: this.settings.random,
       logger: this.settings.logger,
-      ...(options.outboxLimits && { limits: options.outboxLimits }),
+      ...(options.queueLimits && { limits: options.queueLimits }),
     });
   }
 
   async start(): Promise<void> {
     this.starting ??= this.sender.connect().then((connected) => {
-      if (connected) this.outbox.open();
+      if (connected) this.queue.open();
     });
-    await this.patiently('the connection to Kafka', this.starting);
+    await this.awaitStart('the connection to Kafka', this.starting);
   }
 
   async ensureTopics(topics: readonly Topic[]): Promise<void> {
@@ -98,7 +99,7 @@ export class KafkaMessageBus implements MessageBus {
   }
 
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    return publishEach(this.namespace, messages, (entries) => this.outbox.publish(entries));
+    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
@@ -125,7 +126,7 @@ export class KafkaMessageBus implements MessageBus {
     );
     this.subscriptions.add(subscription);
     subscription.start();
-    await this.patiently(`the subscription of ${options.group}`, subscription.standing);
+    await this.awaitStart(`the subscription of ${options.group}`, subscription.standing);
     return subscription;
   }
 
@@ -146,7 +147,7 @@ export class KafkaMessageBus implements MessageBus {
     if (this.stopped) return;
     this.stopped = true;
     await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
-    await this.outbox.close(DRAIN_MS);
+    await this.queue.close(DRAIN_MS);
     await this.sender.disconnect();
   }
 
@@ -166,8 +167,8 @@ export class KafkaMessageBus implements MessageBus {
     }
   }
 
-  /** Waits a while; what takes longer goes on in the background. */
-  private async patiently(what: string, promise: Promise<void>): Promise<void> {
+  /** Resolves after `standingTimeoutMs` at the latest: what takes longer goes on in the background. */
+  private async awaitStart(what: string, promise: Promise<void>): Promise<void> {
     const { clock, logger, standingTimeoutMs } = this.settings;
     try {
       await withTimeLimit(clock, standingTimeoutMs, what, promise);
@@ -176,8 +177,8 @@ export class KafkaMessageBus implements MessageBus {
     }
   }
 
-  private publishDeadLetter(entry: OutboxEntry): void {
-    this.outbox.publish([entry]).catch((error: unknown) => {
+  private publishDeadLetter(entry: EncodedMessage): void {
+    this.queue.publish([entry]).catch((error: unknown) => {
       this.settings.logger.error('a dead letter was lost', error);
     });
   }

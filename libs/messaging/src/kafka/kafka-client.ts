@@ -23,7 +23,8 @@ import {
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
-import { type OutboxEntry, type OutboxLimits, SendRefusedError } from '../send-queue.js';
+import type { EncodedMessage } from '../contract/codec.js';
+import { type SendQueueLimits, SendRefusedError } from '../send-queue.js';
 
 /** Settings of the Kafka bus. Times in milliseconds. */
 export interface KafkaMessageBusOptions extends NamespaceOptions {
@@ -40,7 +41,7 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: Random;
-  readonly outboxLimits?: Partial<OutboxLimits>;
+  readonly queueLimits?: Partial<SendQueueLimits>;
   /** partitions of topics made by `ensureTopics`, default 1: more are for more instances of a participant */
   readonly partitions?: number;
   /** copies of topics made by `ensureTopics`, default -1: the broker's own default */
@@ -58,9 +59,9 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
 }
 
 export type KafkaSettings = Required<
-  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'outboxLimits'>
+  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'queueLimits'>
 > &
-  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'outboxLimits'>;
+  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'queueLimits'>;
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 export const REQUEST_TIMEOUT_MS = 10_000;
@@ -101,7 +102,7 @@ export class KafkaSender {
   }
 
   /** @throws SendRefusedError when repeating is of no use; anything else may be repeated */
-  async send(batch: readonly OutboxEntry[]): Promise<void> {
+  async send(batch: readonly EncodedMessage[]): Promise<void> {
     const topicMessages = messagesByTopic(batch);
     try {
       const producer = await this.connectedProducer();
@@ -137,7 +138,7 @@ export class KafkaSender {
     const producer = createClient(this.settings).producer({
       createPartitioner: Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
-      retry: { retries: 0 }, // the outbox repeats, without end
+      retry: { retries: 0 }, // the queue repeats, without end
     });
     try {
       await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
@@ -299,7 +300,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
   }
 }
 
-function messagesByTopic(batch: readonly OutboxEntry[]): TopicMessages[] {
+function messagesByTopic(batch: readonly EncodedMessage[]): TopicMessages[] {
   const byTopic = new Map<string, Message[]>();
   for (const { topic, key, value, headers } of batch) {
     const message = headers ? { key, value, headers } : { key, value };

@@ -1,5 +1,5 @@
 import { type Clock, invariant, type Random, randomChance, randomInteger, SeededRandom } from '@concordat/foundation';
-import type { OutboxEntry } from '../send-queue.js';
+import type { EncodedMessage } from '../contract/codec.js';
 
 /**
  * What goes wrong on a simulated wire. Probabilities are per message, in [0, 1]; all default to 0.
@@ -41,7 +41,7 @@ export interface MemoryBrokerOptions {
 }
 
 /** One stored message. */
-export interface MemoryRecord extends OutboxEntry {
+export interface MemoryRecord extends EncodedMessage {
   readonly offset: number;
   readonly partition: number;
 }
@@ -62,7 +62,7 @@ export class MemoryPartition {
     return this.first + this.records.length;
   }
 
-  append(entry: OutboxEntry): void {
+  append(entry: EncodedMessage): void {
     this.records.push({ ...entry, offset: this.end, partition: this.index });
     if (this.records.length > 2 * this.retainedMessages) {
       this.first += this.records.length - this.retainedMessages;
@@ -164,7 +164,7 @@ export class MemoryBroker {
   }
 
   /** Stores messages. @throws MemoryBrokerDownError, also when only the acknowledgement was lost */
-  append(entries: readonly OutboxEntry[]): void {
+  append(entries: readonly EncodedMessage[]): void {
     if (!this.reachable) throw new MemoryBrokerDownError('the memory broker is down');
     const { lossProbability, duplicationProbability, lostAcknowledgementProbability } = this.activeFaults;
     for (const entry of entries) {
@@ -257,7 +257,7 @@ export class MemoryBroker {
     return group;
   }
 
-  private partitionOf({ topic, key }: OutboxEntry): MemoryPartition {
+  private partitionOf({ topic, key }: EncodedMessage): MemoryPartition {
     const partitions = this.createTopic(topic);
     return partitions[hash(key === null ? '' : key.toString()) % partitions.length]!;
   }

@@ -5,13 +5,14 @@ import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import type { MemoryBroker } from './memory-broker.js';
 import { MemorySubscription } from './memory-subscription.js';
 import { Namespace, type NamespaceOptions } from '../contract/namespace.js';
-import { Outbox, type OutboxEntry, type OutboxLimits } from '../send-queue.js';
+import { SendQueue, type SendQueueLimits } from '../send-queue.js';
+import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
 import type { Topic } from '../contract/topics.js';
 
 export interface MemoryMessageBusOptions extends NamespaceOptions {
   readonly logger?: Logger;
-  readonly outboxLimits?: Partial<OutboxLimits>;
+  readonly queueLimits?: Partial<SendQueueLimits>;
 }
 
 const DRAIN_MS = 5_000;
@@ -23,7 +24,7 @@ const DRAIN_MS = 5_000;
  */
 export class MemoryMessageBus implements MessageBus {
   private readonly logger: Logger;
-  private readonly outbox: Outbox;
+  private readonly queue: SendQueue;
   private readonly namespace: Namespace;
   private readonly intake: MessageIntake;
   private readonly subscriptions = new Set<MemorySubscription>();
@@ -36,19 +37,19 @@ export class MemoryMessageBus implements MessageBus {
     this.logger = options.logger ?? silentLogger;
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.logger);
-    this.outbox = new Outbox({
+    this.queue = new SendQueue({
       send: (batch) => this.send(batch),
       defer: (action) => void broker.clock.setTimer(0, action),
       clock: broker.clock,
       random: broker.random,
       logger: this.logger,
-      ...(options.outboxLimits && { limits: options.outboxLimits }),
+      ...(options.queueLimits && { limits: options.queueLimits }),
     });
   }
 
   async start(): Promise<void> {
     this.state = 'started';
-    this.outbox.open();
+    this.queue.open();
   }
 
   async ensureTopics(topics: readonly Topic[]): Promise<void> {
@@ -56,7 +57,7 @@ export class MemoryMessageBus implements MessageBus {
   }
 
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    return publishEach(this.namespace, messages, (entries) => this.outbox.publish(entries));
+    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
@@ -92,7 +93,7 @@ export class MemoryMessageBus implements MessageBus {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
-    await this.outbox.close(DRAIN_MS);
+    await this.queue.close(DRAIN_MS);
   }
 
   /**
@@ -103,14 +104,14 @@ export class MemoryMessageBus implements MessageBus {
     this.state = 'stopped';
     for (const subscription of this.subscriptions) subscription.crash();
     this.subscriptions.clear();
-    void this.outbox.close(0);
+    void this.queue.close(0);
   }
 
-  private async send(batch: readonly OutboxEntry[]): Promise<void> {
+  private async send(batch: readonly EncodedMessage[]): Promise<void> {
     this.broker.append(batch);
   }
 
-  private publishDeadLetter(entry: OutboxEntry): void {
-    this.outbox.publish([entry]).catch((error: unknown) => this.logger.error('a dead letter was lost', error));
+  private publishDeadLetter(entry: EncodedMessage): void {
+    this.queue.publish([entry]).catch((error: unknown) => this.logger.error('a dead letter was lost', error));
   }
 }

@@ -75,7 +75,7 @@ export class BranchDatabase {
   async rollBack(branch: BranchIdentity, tombstone: Tombstone = {}): Promise<'aborted' | 'heuristic-commit'> {
     return this.inRounds('abort', branch, async () => {
       if ((await this.endPrepared(branch, 'abort')) === 'busy') return undefined;
-      const trace = await this.tryTombstone('ruling', branch, tombstone);
+      const trace = await this.tryTombstone('decision', branch, tombstone);
       if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
       // No trace: a late PREPARE holds the same key. It is prepared by now, or soon, or gone: begin again.
       return trace?.ledger && !trace.prepared ? 'aborted' : undefined;

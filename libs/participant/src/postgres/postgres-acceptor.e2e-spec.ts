@@ -360,7 +360,7 @@ describe('what was answered is durable', () => {
     const lost = expect(answer).rejects.toBeInstanceOf(ResourceManagerUnavailableError);
     await reached;
     await database.sql(
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'concordat-ruling' AND state = 'idle in transaction'",
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'concordat-decision' AND state = 'idle in transaction'",
     );
     release();
     await lost;
@@ -372,7 +372,7 @@ describe('what was answered is durable', () => {
     const holder = await database.pool.connect();
     await holder.query('BEGIN');
     await holder.query('SELECT FROM concordat_acceptor WHERE branch_id = $1 FOR UPDATE', [branch.branchId]);
-    const narrow = await database.open(undefined, { rulingConnections: 1 });
+    const narrow = await database.open(undefined, { decisionConnections: 1 });
     const waiting = expect(ask(branch, promise(at(1)), narrow)).rejects.toThrow('55P03');
     await waiting;
     expect(await ask(threePhaseBranch(), promise(at(1)), narrow)).toEqual(dissent(at(1)));
@@ -498,7 +498,7 @@ describe('a ballot against a prepare that is under way: one of them wins', () =>
     const second = ask(branch, promise(at(4)));
     await waitFor('the second waits for the row', async () => {
       const text =
-        "SELECT FROM pg_stat_activity WHERE application_name = 'concordat-ruling' AND wait_event_type = 'Lock'";
+        "SELECT FROM pg_stat_activity WHERE application_name = 'concordat-decision' AND wait_event_type = 'Lock'";
       return (await database.sql(text)).length === 1;
     });
     first.release();

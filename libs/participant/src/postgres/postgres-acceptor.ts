@@ -49,7 +49,7 @@ export class PostgresAcceptor {
    */
   async recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): Promise<AcceptorRow> {
     const { database, statements } = this.ports;
-    const row = await database.transact('ruling', async (client) =>
+    const row = await database.transact('decision', async (client) =>
       (await statements.insertFirstVote(client, branch, acceptors, vote))
         ? firstRow(acceptors, vote)
         : statements.insertVote(client, branch, acceptors, vote),
@@ -69,11 +69,13 @@ export class PostgresAcceptor {
   ): Promise<BallotAnswer | 'refused' | 'unknown'> {
     const { database, statements } = this.ports;
     if (isFirstAccept(request) && isAcceptorList(acceptors, branch.branchId)) {
-      const accepted = await database.transact('ruling', (client) => statements.acceptFirst(client, branch, acceptors));
+      const accepted = await database.transact('decision', (client) =>
+        statements.acceptFirst(client, branch, acceptors),
+      );
       if (accepted) return { type: 'accepted', ballot: request.ballot };
     }
     for (let attempt = 0; attempt < MAXIMUM_ATTEMPTS; attempt++) {
-      const outcome = await database.transact('ruling', async (client) => {
+      const outcome = await database.transact('decision', async (client) => {
         const trace = await statements.lock(client, branch);
         const judgement = judgeRequest(branch, trace, request, acceptors);
         if (judgement.type !== 'save-and-say' || trace.acceptor) return this.carryOut(client, branch, judgement);
@@ -88,7 +90,7 @@ export class PostgresAcceptor {
   /** See `ResourceManager.openBallot`. */
   async openBallot(branch: BranchIdentity): Promise<OpenedBallot> {
     const { database, statements } = this.ports;
-    const opened = await database.transact('ruling', async (client) => {
+    const opened = await database.transact('decision', async (client) => {
       const judgement = judgeOpening(branch, await statements.lock(client, branch));
       return this.carryOut(client, branch, judgement);
     });
@@ -98,7 +100,9 @@ export class PostgresAcceptor {
   /** See `ResourceManager.recordDecision`. */
   async recordDecision(branch: BranchIdentity, decision: Decision): Promise<void> {
     const { database, statements } = this.ports;
-    const recorded = await database.transact('ruling', (client) => statements.recordDecision(client, branch, decision));
+    const recorded = await database.transact('decision', (client) =>
+      statements.recordDecision(client, branch, decision),
+    );
     if (recorded !== undefined && recorded !== decision)
       throw unavailable(branch, `has the decision ${recorded} on record already, not ${decision}`);
   }

@@ -344,7 +344,7 @@ describe('abort', () => {
       const aborting = manager.abort(one);
       await waitFor('the server shows it', async () => {
         const { rowCount } = await database.query(
-          "SELECT 1 FROM pg_stat_activity WHERE application_name = 'concordat-ruling' AND wait_event_type = 'Lock'",
+          "SELECT 1 FROM pg_stat_activity WHERE application_name = 'concordat-decision' AND wait_event_type = 'Lock'",
         );
         return (rowCount ?? 0) > 0;
       });

@@ -112,7 +112,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
-    this.watch.heardOf(branch);
+    this.watch.noteTransaction(branch);
     const { acceptors } = branch;
     return acceptors ? this.threePhase.prepare({ ...branch, acceptors }, work) : this.twoPhase.prepare(branch, work);
   }
@@ -138,7 +138,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     request: BallotRequest,
     acceptors: readonly Acceptor[],
   ): Promise<BallotAnswer | 'refused' | 'unknown'> {
-    this.watch.heardOf(branch);
+    this.watch.noteTransaction(branch);
     return this.acceptor.answerBallot(branch, request, acceptors);
   }
 

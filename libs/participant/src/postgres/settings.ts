@@ -16,7 +16,7 @@ export interface PostgresResourceManagerSettings {
   /** connections for work, as many as run at once; default 8 */
   readonly workConnections?: number;
   /** connections for tombstones, opened when needed; what ends prepared transactions shares two others; default 8 */
-  readonly rulingConnections?: number;
+  readonly decisionConnections?: number;
   /** no lock is awaited longer, even if the deadline is further away, in milliseconds; default 10,000 */
   readonly lockTimeoutMs?: number;
   /** how long a connection may take to open, in milliseconds; default 5,000 */

@@ -29,12 +29,12 @@ export interface ParticipantMetrics {
   readonly oldestPreparedAgeMs: number;
   readonly workRunning: number;
   readonly workWaiting: number;
-  readonly rulingsRunning: number;
-  readonly rulingsWaiting: number;
+  readonly decisionsRunning: number;
+  readonly decisionsWaiting: number;
   /** how long the oldest running work has been running, in milliseconds; 0 when none runs */
   readonly oldestWorkMs: number;
   /** the same of decisions that are being carried out */
-  readonly oldestRulingMs: number;
+  readonly oldestDecisionMs: number;
   /** running work, and decisions, that should have ended long ago: something waits without a limit */
   readonly overdue: number;
 }

@@ -37,7 +37,7 @@ import {
 import { BoundedPool } from './bounded-pool.js';
 import { BranchExecutor, branchOf, type DatabaseEffect } from './branch-executor.js';
 import { ParticipantConfigurationError } from './errors.js';
-import { Outbox } from './reply-batcher.js';
+import { ReplyBatcher } from './reply-batcher.js';
 import { MetricsRecorder, type ParticipantMetrics } from './participant-metrics.js';
 import {
   DEFAULT_PARTICIPANT_LIMITS,
@@ -59,7 +59,7 @@ const FIRST_ANNOUNCE_INTERVAL_MS = 250;
  * One process of a participant: hears the coordinators, carries out what the participant machine asks for, and
  * answers (protocol sections 5 and 7).
  *
- * States: new → started → stopped. Invariants: work and rulings run in pools of their own, so that branches that
+ * States: new → started → stopped. Invariants: work and decisions run in pools of their own, so that branches that
  * wait for locks never hold back the decisions that free them; both queues are bounded, and what does not fit is
  * dropped, because the coordinator sends it again; a message counts as consumed when nothing of its transaction
  * is in hand any more.
@@ -70,8 +70,8 @@ export class ParticipantRuntime<Context> {
   private readonly bus: MessageBus;
   private readonly machine: ParticipantMachine;
   private readonly workPool: BoundedPool;
-  private readonly rulingPool: BoundedPool;
-  private readonly outbox: Outbox;
+  private readonly decisionPool: BoundedPool;
+  private readonly replies: ReplyBatcher;
   private readonly executor: BranchExecutor<Context>;
   private readonly sweeper: Sweeper;
   private readonly termination: TerminationWatch;
@@ -104,8 +104,8 @@ export class ParticipantRuntime<Context> {
     this.bus = withFailpoints(options.bus, { process: 'participant', failpoints, logger });
     this.machine = new ParticipantMachine({ participant, ...this.limits });
     this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue, clock);
-    this.rulingPool = new BoundedPool(this.limits.rulingConcurrency, this.limits.rulingQueue, clock);
-    this.outbox = new Outbox(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
+    this.decisionPool = new BoundedPool(this.limits.decisionConcurrency, this.limits.decisionQueue, clock);
+    this.replies = new ReplyBatcher(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
     this.executor = this.createExecutor(failpoints);
     this.sweeper = this.createSweeper();
     this.termination = this.createTermination();
@@ -118,11 +118,11 @@ export class ParticipantRuntime<Context> {
     refuseUnsayable(this.options.handlers.operations());
     const topics = [prepareTopic(participant), decideTopic(participant)];
     await bus.ensureTopics([...topics, REPLIES_TOPIC]);
-    const { workConcurrency, workQueue, rulingConcurrency, rulingQueue } = this.limits;
+    const { workConcurrency, workQueue, decisionConcurrency, decisionQueue } = this.limits;
     const subscription = await bus.subscribe({
       group: `participant.${participant}`,
       topics,
-      maximumInFlight: workConcurrency + workQueue + rulingConcurrency + rulingQueue + IN_FLIGHT_SLACK,
+      maximumInFlight: workConcurrency + workQueue + decisionConcurrency + decisionQueue + IN_FLIGHT_SLACK,
       onMessage: (message) => this.onMessage(message),
     });
     if (this.state !== 'new') return subscription.stop(); // stopped meanwhile
@@ -140,7 +140,7 @@ export class ParticipantRuntime<Context> {
     this.sayGoodBye();
     this.termination.stop();
     await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
-    await this.atMost(this.outbox.flush());
+    await this.atMost(this.replies.flush());
   }
 
   /** Whether messages are being fetched; `idleMs` is the time since the broker last answered. */
@@ -177,7 +177,7 @@ export class ParticipantRuntime<Context> {
       alerts: { ...alerts },
       dropped,
       unknown,
-      unsendable: this.outbox.unsendableCount,
+      unsendable: this.replies.unsendableCount,
       inquiries,
       terminations,
       databaseChanges,
@@ -187,11 +187,11 @@ export class ParticipantRuntime<Context> {
       oldestPreparedAgeMs,
       workRunning: this.workPool.runningCount,
       workWaiting: this.workPool.waitingCount,
-      rulingsRunning: this.rulingPool.runningCount,
-      rulingsWaiting: this.rulingPool.waitingCount,
+      decisionsRunning: this.decisionPool.runningCount,
+      decisionsWaiting: this.decisionPool.waitingCount,
       oldestWorkMs: this.workPool.oldestRunningMs,
-      oldestRulingMs: this.rulingPool.oldestRunningMs,
-      overdue: this.workPool.overdueCount + this.rulingPool.overdueCount,
+      oldestDecisionMs: this.decisionPool.oldestRunningMs,
+      overdue: this.workPool.overdueCount + this.decisionPool.overdueCount,
     };
   }
 
@@ -266,14 +266,14 @@ export class ParticipantRuntime<Context> {
       case 'run-ruling':
       case 'run-ballot':
       case 'open-ballot':
-        return this.submit(this.rulingPool, effect);
+        return this.submit(this.decisionPool, effect);
       case 'cancel-work':
         if (this.workPool.cancel(keyOf(effect.branch))) this.step({ type: 'unknown', branch: effect.branch });
         return;
       case 'reply':
         return this.reply(effect.message, effect.prompt);
       case 'send':
-        return this.outbox.send(effect.message);
+        return this.replies.send(effect.message);
       case 'alert':
         return this.alert(effect);
       default:
@@ -308,13 +308,13 @@ export class ParticipantRuntime<Context> {
   private reply(message: VoteMessage | DoneMessage, prompt: boolean): void {
     if (message.type === 'done') {
       this.recorder.ends[message.end]++;
-      if (prompt) this.outbox.send(message);
-      else this.outbox.sendLazily(message);
+      if (prompt) this.replies.send(message);
+      else this.replies.sendLazily(message);
       return;
     }
     this.recorder.votes[message.vote]++;
     if (message.error) this.recorder.refused(message.error.code);
-    this.outbox.send(message);
+    this.replies.send(message);
   }
 
   private alert({ code, branch, detail }: Extract<ParticipantEffect, { type: 'alert' }>): void {
@@ -331,7 +331,7 @@ export class ParticipantRuntime<Context> {
     if (this.announcements === 0) return;
     const { participant, handlers } = this.options;
     const operations = handlers.operations();
-    this.outbox.send({ type: 'announce', participant, instance: this.instance, operations, leaving: true });
+    this.replies.send({ type: 'announce', participant, instance: this.instance, operations, leaving: true });
   }
 
   /** Often at first, because a coordinator that starts at the same time may not be listening yet. */
@@ -350,7 +350,7 @@ export class ParticipantRuntime<Context> {
     const abstainsBefore = Math.ceil(resourceManager.abstainsBefore ?? 0);
     const limit = abstainsBefore > 0 && { abstainsBefore };
     const operations = handlers.operations();
-    this.outbox.send({ type: 'announce', participant, instance: this.instance, operations, ...limit });
+    this.replies.send({ type: 'announce', participant, instance: this.instance, operations, ...limit });
   }
 
   private createSweeper(): Sweeper {
@@ -401,7 +401,7 @@ export class ParticipantRuntime<Context> {
       inquire: (branch) => this.inquire(branch),
       terminate: ({ transactionId, branchId }) => {
         this.recorder.terminations++;
-        this.outbox.send({ type: 'termination-due', transactionId, branchId, participant });
+        this.replies.send({ type: 'termination-due', transactionId, branchId, participant });
       },
     });
   }
@@ -417,7 +417,7 @@ export class ParticipantRuntime<Context> {
     this.recorder.inquiries++;
     const { participant, resourceManager } = this.options;
     const gid = resourceManager.gidOf({ transactionId, branchId });
-    this.outbox.send({ type: 'inquiry', transactionId, branchId, participant, gid });
+    this.replies.send({ type: 'inquiry', transactionId, branchId, participant, gid });
   }
 
   /** Waits for `work`, but no longer than the drain timeout. */

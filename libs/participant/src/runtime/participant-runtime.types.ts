@@ -34,9 +34,9 @@ export interface ParticipantLimits {
   /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
   readonly workQueue: number;
   /** decisions carried out at once; they share few connections, so many cost little; default 64 */
-  readonly rulingConcurrency: number;
+  readonly decisionConcurrency: number;
   /** decisions that wait; beyond, they are dropped and the coordinator sends them again; default 1,024 */
-  readonly rulingQueue: number;
+  readonly decisionQueue: number;
   /** how long `done` waits for others to be sent with it, in milliseconds; default 25 */
   readonly acknowledgementDelayMs: number;
   /** between two announcements, in milliseconds; default 10,000 */
@@ -63,8 +63,8 @@ export interface ParticipantLimits {
 export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
   workConcurrency: 8,
   workQueue: 256,
-  rulingConcurrency: 64,
-  rulingQueue: 1_024,
+  decisionConcurrency: 64,
+  decisionQueue: 1_024,
   acknowledgementDelayMs: 25,
   announceIntervalMs: 10_000,
   sweepIntervalMs: 5_000,

@@ -13,7 +13,7 @@ export type SentMessage = ReplyMessage | BallotMessage | TerminationDueMessage;
  * `delayMs` milliseconds for company (each request costs a socket write on both sides). Losing any of them is
  * safe, because whoever misses it asks again.
  */
-export class Outbox {
+export class ReplyBatcher {
   private prompt: SentMessage[] = [];
   private lazy: SentMessage[] = [];
   private timer: Timer | undefined;

@@ -41,8 +41,8 @@ export class DatabaseWatch {
     return this.limit;
   }
 
-  /** A transaction was heard of. */
-  heardOf({ transactionId }: BranchIdentity): void {
+  /** Remembers how young the transactions are that this database may know of. */
+  noteTransaction({ transactionId }: BranchIdentity): void {
     const begin = beginOf(transactionId);
     if (begin !== Number.MAX_SAFE_INTEGER && begin > this.newest) this.newest = begin;
   }

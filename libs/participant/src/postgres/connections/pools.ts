@@ -7,8 +7,8 @@ import { GatheringSocket } from './gathering-socket.js';
 import { StatementLanes } from './statement-lanes.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
 
-/** `work` may wait for locks, `ruling` must never wait behind it, `look` finds out what is true. */
-export type PoolName = 'work' | 'ruling' | 'look';
+/** `work` may wait for locks, `decision` must never wait behind it, `look` finds out what is true. */
+export type PoolName = 'work' | 'decision' | 'look';
 
 /** a statement of the library itself without an answer for so long means a dead connection */
 export const DEFAULT_ANSWER_TIMEOUT_MS = 15_000;
@@ -17,18 +17,18 @@ export const KEEP_ALIVE_AFTER_MS = 10_000;
 const CLOSE_LIMIT_MS = 1_000;
 const LOOK_CONNECTIONS = 4;
 /** Two keep a server's log busy; more of them share less. */
-const RULING_LANES = 2;
+const DECISION_LANES = 2;
 
 /**
  * The connections of one participant: three pools that never lend to each other. Statements for work are pipelined:
  * each is sent without waiting for the answer to the one before, and what is sent in one turn is one write.
  */
 export class PostgresPools {
-  /** for single statements about prepared transactions; like `ruling`, never behind work */
+  /** for single statements about prepared transactions; like `decision`, never behind work */
   readonly lanes: StatementLanes;
   private readonly pools: Readonly<Record<PoolName, Pool>>;
   /** goes up when all sessions of a pool are to be replaced */
-  private readonly generation: Record<PoolName, number> = { work: 0, ruling: 0, look: 0 };
+  private readonly generation: Record<PoolName, number> = { work: 0, decision: 0, look: 0 };
   private readonly births = new WeakMap<PoolClient, { readonly pool: PoolName; readonly generation: number }>();
   private readonly lent = new Set<PoolClient>();
   private closed = false;
@@ -51,11 +51,11 @@ export class PostgresPools {
     });
     const laneClient = (): Client =>
       new Client({
-        ...connection('ruling', answerTimeoutMs),
+        ...connection('decision', answerTimeoutMs),
         pipeline: true,
         stream: () => new GatheringSocket(),
       });
-    this.lanes = new StatementLanes(RULING_LANES, laneClient, onConnected, (error) => this.lost('ruling', error));
+    this.lanes = new StatementLanes(DECISION_LANES, laneClient, onConnected, (error) => this.lost('decision', error));
     const verify = (client: PoolClient, done: (error?: Error) => void): void => {
       const look = withTimeLimit(this.clock, answerTimeoutMs, 'the look at the database', this.onConnected(client));
       look.then(() => done(), done);
@@ -81,7 +81,7 @@ export class PostgresPools {
     };
     this.pools = {
       work: open('work', settings.workConnections ?? 8),
-      ruling: open('ruling', settings.rulingConnections ?? 8, answerTimeoutMs),
+      decision: open('decision', settings.decisionConnections ?? 8, answerTimeoutMs),
       look: open('look', LOOK_CONNECTIONS, answerTimeoutMs),
     };
   }
