@@ -1,3 +1,4 @@
+import { invariant } from '@concordat/foundation';
 import type { Address, Addressing } from './membership/addressing.js';
 import { CheckQuorum } from './election/check-quorum.js';
 import { encodeConfiguration } from './membership/configuration-codec.js';
@@ -74,6 +75,7 @@ export class Leader {
     this.replication = new Replication({ ...limits, nodeId, addressing, term, electionTicks }, log, send);
     this.openingIndex = log.lastIndex + 1;
     this.append('no-op', [NO_DATA]);
+    invariant(log.commitIndex < this.openingIndex, 'nothing of its term is committed before it leads');
   }
 
   get transferTarget(): NodeId | undefined {
@@ -172,6 +174,7 @@ export class Leader {
   }
 
   private appendConfiguration(configuration: Configuration): void {
+    invariant(this.log.configurationIndex <= this.log.commitIndex, 'one change of the membership at a time');
     this.append('configuration', [encodeConfiguration(configuration)]);
     this.replication.reconfigure();
   }
@@ -207,6 +210,7 @@ export class Leader {
   advanceCommit(): void {
     const index = this.replication.quorumIndex();
     if (index <= this.log.commitIndex || this.log.term(index) !== this.options.term) return;
+    invariant(index >= this.openingIndex, 'a leader counts only for entries of its own term');
     this.log.commitTo(index);
     this.leaveJointIfDue();
   }

@@ -310,10 +310,13 @@ export class Raft {
 
   private becomeFollower(term: number, leaderId: NodeId | undefined): void {
     invariant(term >= this.currentTerm, 'the term never falls');
-    if (term > this.currentTerm) {
+    const isNewTerm = term > this.currentTerm;
+    if (isNewTerm) {
       this.currentTerm = term;
-      this.voter.vote = 0;
+      this.voter.newTerm();
     }
+    const isSameLeader = this.leaderId === undefined || leaderId === undefined || leaderId === this.leaderId;
+    invariant(isNewTerm || isSameLeader, 'a term has one leader');
     if (this.leader) this.electionTimer.reset(); // it stood still while this node led
     this.currentRole = { type: 'follower', leaderId };
   }
@@ -351,8 +354,10 @@ export class Raft {
 
   /** Stands for election (paper, section 5.2); `transfer`: the leader itself asked for it. */
   private campaign(transfer: boolean): void {
+    invariant(this.leader === undefined, 'a leader does not stand for election');
     this.currentTerm++;
-    this.voter.vote = this.nodeId;
+    this.voter.newTerm();
+    this.voter.voteFor(this.nodeId);
     this.currentRole = { type: 'candidate', tally: this.newTally() };
     this.electionTimer.reset();
     for (const to of this.otherVoters())
@@ -374,6 +379,7 @@ export class Raft {
 
   private becomeLeader(): void {
     invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');
+    invariant(this.voter.vote === this.nodeId, 'a leader has voted for itself');
     const { nodeId, addressing, encounters, limits, currentTerm: term } = this;
     const { electionTicks, heartbeatTicks } = this.options;
     const options = { nodeId, addressing, encounters, term, electionTicks, heartbeatTicks, limits };

@@ -1,3 +1,4 @@
+import { invariant } from '@concordat/foundation';
 import type { ConfirmedRead } from './ready.js';
 import type { NodeId } from './types.js';
 
@@ -20,6 +21,8 @@ export class ReadIndexQueue {
   add(requester: NodeId, requestId: number, index: number, round: number): void {
     const own = this.pending.filter((read) => read.requester === requester);
     if (own.length >= this.maximumPerRequester) this.pending.splice(this.pending.indexOf(own[0]!), 1);
+    const last = this.pending.at(-1);
+    invariant(!last || (last.round <= round && last.index <= index), 'later reads see no less');
     this.pending.push({ requester, requestId, index, round });
   }
 

@@ -1,4 +1,4 @@
-import { unreachable } from '@concordat/foundation';
+import { invariant, unreachable } from '@concordat/foundation';
 import type { ElectionTimer } from './election-timer.js';
 import type { RaftLog } from '../log/log.js';
 import type { Message, NodeId, RequestPreVote, RequestVote } from '../types.js';
@@ -24,6 +24,16 @@ export class Voter {
     private readonly timer: ElectionTimer,
     private readonly log: RaftLog,
   ) {}
+
+  /** Its vote of the present term, which it never takes back. */
+  voteFor(nodeId: NodeId): void {
+    invariant(this.vote === 0 || this.vote === nodeId, 'a node votes once per term');
+    this.vote = nodeId;
+  }
+
+  newTerm(): void {
+    this.vote = 0;
+  }
 
   tick(): void {
     if (this.silenceTicks > 0) this.silenceTicks--;
@@ -76,7 +86,7 @@ export class Voter {
     const isFree = this.vote === message.from || (this.vote === 0 && knownLeader === undefined);
     const isSilent = this.silenceTicks > 0 && !message.transfer;
     if (!isFree || isSilent || !this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm)) return false;
-    this.vote = message.from;
+    this.voteFor(message.from);
     this.timer.reset();
     return true;
   }

@@ -49,6 +49,17 @@ export class RaftLog {
       if (entry.kind === 'configuration') this.configurations.appended(entry);
       if (entry.index > this.commit) this.uncommitted += entrySizeBytes(entry);
     }
+    this.check();
+  }
+
+  /** The relations above; after every change. */
+  private check(): void {
+    const { start, handedToApply, commit, persisted, handed, lastIndex, uncommitted } = this;
+    invariant(start <= handedToApply && handedToApply <= commit, 'only committed entries are applied');
+    invariant(handedToApply <= persisted, 'only durable entries are applied');
+    invariant(persisted <= handed && handed <= lastIndex, 'only entries of the log are persisted');
+    invariant(commit <= lastIndex, 'the commit index never passes the last index');
+    invariant(commit === lastIndex ? uncommitted === 0 : uncommitted > 0, 'uncommitted bytes are counted');
   }
 
   get startIndex(): number {
@@ -138,6 +149,7 @@ export class RaftLog {
       this.uncommitted += entrySizeBytes(entry);
       if (entry.kind === 'configuration') this.configurations.appended(entry);
     }
+    this.check();
   }
 
   /** Takes over a leader's entries that follow a matching one; only from the first difference on. */
@@ -157,6 +169,7 @@ export class RaftLog {
     this.configurations.truncatedFrom(index);
     this.handed = Math.min(this.handed, index - 1);
     this.persisted = Math.min(this.persisted, index - 1);
+    this.check();
   }
 
   /** Raises the commit index; a lower one is an old message's. Returns whether it rose. */
@@ -166,6 +179,7 @@ export class RaftLog {
     for (let position = this.commit - this.start; position < index - this.start; position++)
       this.uncommitted -= entrySizeBytes(this.entries[position]!);
     this.commit = index;
+    this.check();
     return true;
   }
 
@@ -177,6 +191,7 @@ export class RaftLog {
   takeUnhanded(): Entry[] {
     const entries = this.entries.slice(this.handed - this.start);
     this.handed = this.lastIndex;
+    this.check();
     return entries;
   }
 
@@ -187,6 +202,7 @@ export class RaftLog {
       invariant(this.matches(this.handed, survivor.term), 'what is acknowledged as durable is what stands in the log');
     }
     this.persisted = this.handed;
+    this.check();
   }
 
   hasCommitted(): boolean {
@@ -198,6 +214,7 @@ export class RaftLog {
     if (!this.hasCommitted()) return [];
     const entries = this.slice(this.handedToApply + 1, maximumBytes, Math.min(this.commit, this.persisted));
     this.handedToApply += entries.length;
+    this.check();
     return entries;
   }
 
@@ -219,6 +236,7 @@ export class RaftLog {
     this.startTerm = this.entries[index - this.start - 1]!.term;
     this.entries = this.entries.slice(index - this.start);
     this.start = index;
+    this.check();
   }
 
   /**
@@ -232,5 +250,6 @@ export class RaftLog {
     this.configurations = new ConfigurationHistory(snapshot.index, snapshot.configuration);
     this.start = this.commit = this.persisted = this.handed = this.handedToApply = snapshot.index;
     this.startTerm = snapshot.term;
+    this.check();
   }
 }

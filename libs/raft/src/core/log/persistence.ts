@@ -55,6 +55,7 @@ export class Persistence {
   }
 
   install(snapshot: SnapshotMetadata): void {
+    invariant(snapshot.index === this.log.startIndex, 'the log begins behind the snapshot');
     this.pendingSnapshot = snapshot;
   }
 
@@ -92,6 +93,9 @@ export class Persistence {
   /** A new commit index alone is not worth an fsync; it rides along. */
   takeBatch({ term, vote }: TermAndVote): PersistBatch | undefined {
     if (this.inflight || !this.isDirty({ term, vote })) return undefined;
+    invariant(term >= this.handed.term, 'the term never falls');
+    const isNewVote = vote !== this.handed.vote && this.handed.vote !== 0;
+    invariant(term > this.handed.term || !isNewVote, 'a node votes once per term');
     const hardState = { term, vote, commitIndex: this.log.commitIndex };
     const changed =
       term !== this.handed.term || vote !== this.handed.vote || hardState.commitIndex !== this.handed.commitIndex;
@@ -112,6 +116,7 @@ export class Persistence {
     this.inflight = undefined;
     this.log.persistedBatch(batch.entries);
     this.durable = batch.hardState ?? this.durable;
+    invariant(this.durable.term === this.handed.term, 'what was handed out last is durable');
     this.promises.batchDurable();
   }
 }

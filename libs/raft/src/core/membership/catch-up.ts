@@ -1,3 +1,5 @@
+import { invariant } from '@concordat/foundation';
+
 /**
  * Whether a follower keeps up with the log, found out in rounds: each covers what the log held when the round
  * began, and a follower that needs less than an election timeout for one has caught up (thesis, section 4.2.1).
@@ -17,6 +19,7 @@ export class CatchUp {
 
   /** The follower holds everything up to `matchIndex`; the next round covers the log up to `lastIndex`. */
   matched(matchIndex: number, lastIndex: number): void {
+    invariant(matchIndex <= lastIndex, 'no follower has more than its leader');
     if (matchIndex < this.targetIndex) return;
     this.lastRoundWasFast = this.ticks < this.electionTicks;
     this.ticks = 0;

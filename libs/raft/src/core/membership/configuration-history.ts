@@ -38,6 +38,7 @@ export class ConfigurationHistory {
   appended(entry: Entry): void {
     const configuration = decodeConfiguration(entry.data);
     invariant(configuration, 'only sound configurations get into a log');
+    invariant(entry.index > this.latestIndex, 'configurations follow each other');
     this.versions.push({ index: entry.index, configuration });
   }
 

@@ -69,11 +69,13 @@ export class Progress {
   becomeProbe(nextIndex: number): void {
     this.enter('probe');
     this.nextIndex = Math.max(nextIndex, this.matchIndex + 1);
+    this.check();
   }
 
   becomeReplicate(): void {
     this.enter('replicate');
     this.nextIndex = this.matchIndex + 1;
+    this.check();
   }
 
   becomeSnapshot(): void {
@@ -85,6 +87,13 @@ export class Progress {
     this.probing = false;
     this.inflight = [];
     this.inflightBytes = 0;
+  }
+
+  /** After every change of what was sent or matched. */
+  private check(): void {
+    invariant(this.matchIndex < this.nextIndex, 'nothing is sent that the follower has');
+    invariant(this.inflight.length === 0 ? this.inflightBytes === 0 : this.inflightBytes > 0, 'the window is counted');
+    invariant(this.state === 'replicate' || this.inflight.length === 0, 'only `replicate` has a window');
   }
 
   tick(): void {
@@ -111,6 +120,7 @@ export class Progress {
     this.nextIndex = lastIndex + 1;
     this.inflight.push({ lastIndex, sizeBytes });
     this.inflightBytes += sizeBytes;
+    this.check();
   }
 
   /** The follower holds everything up to `index`. An older answer changes nothing. */
@@ -123,6 +133,7 @@ export class Progress {
       this.inflightBytes -= this.inflight[freed]!.sizeBytes;
     }
     if (freed > 0) this.inflight.splice(0, freed); // the window is short
+    this.check();
   }
 
   /** Whether the refusal of a request still says something (answers come late, twice and in any order). */

@@ -1,3 +1,4 @@
+import { invariant } from '@concordat/foundation';
 import type { Address, Addressing } from '../membership/addressing.js';
 import { incarnationOf } from '../membership/configuration.js';
 import { entrySizeBytes } from '../log/log.js';
@@ -165,12 +166,17 @@ export class Replication {
 
   /** A follower that is silent gets no pieces; for long, and it is given up, and heartbeats find out when it is back. */
   private tickSnapshot(follower: Progress): void {
-    const sending = this.sendings.get(follower.nodeId)!;
-    sending.tick();
+    this.sendingTo(follower).tick();
     if (follower.ticksSinceHeard < this.snapshotPatienceTicks) return;
     this.sendings.delete(follower.nodeId);
     follower.becomeProbe(this.log.startIndex + 1);
     follower.probing = true;
+  }
+
+  private sendingTo({ nodeId }: Progress): SnapshotSending {
+    const sending = this.sendings.get(nodeId);
+    invariant(sending, 'a follower in state `snapshot` is being sent one');
+    return sending;
   }
 
   heartbeat(): void {
@@ -180,6 +186,7 @@ export class Replication {
   }
 
   onAccepted(answer: AppendEntriesAccepted): void {
+    invariant(answer.matchIndex <= this.log.lastIndex, 'no follower has more than its leader');
     const follower = this.heard(answer);
     if (!follower) return;
     follower.ackedRound = Math.max(follower.ackedRound, answer.round);
@@ -191,7 +198,7 @@ export class Replication {
 
   /** It answers heartbeats meanwhile, and may have installed a snapshot that is not enough any more. */
   private leaveSnapshot(follower: Progress): void {
-    const sending = this.sendings.get(follower.nodeId)!;
+    const sending = this.sendingTo(follower);
     if (follower.matchIndex < this.log.startIndex) {
       if (follower.matchIndex >= (sending.snapshotIndex ?? Infinity)) sending.restart();
       return;

@@ -1,3 +1,4 @@
+import { invariant } from '@concordat/foundation';
 import type { SnapshotRead } from '../ready.js';
 import type { NodeId, SnapshotChunk, SnapshotChunkReply } from '../types.js';
 
@@ -68,6 +69,12 @@ export class SnapshotSending {
     return this.identity?.index;
   }
 
+  /** After every change of the window. */
+  private check(): void {
+    invariant(this.wanted <= this.nextOffset, 'what the receiver has was sent');
+    invariant(this.window >= 1 && this.window <= this.limits.maximumInflightChunks, 'the window is never shut');
+  }
+
   hasRead(): boolean {
     if (this.reading || this.state === 'asked') return false;
     if (this.state === 'asking') return true;
@@ -127,12 +134,14 @@ export class SnapshotSending {
     this.timed = undefined;
     this.silentTicks = this.waitedTicks = 0;
     this.resendTicks = this.firstResendTicks;
+    this.check();
   }
 
   private goBack(): void {
     this.recoveryOffset = Math.max(this.recoveryOffset, this.nextOffset);
     this.nextOffset = this.wanted;
     this.timed = undefined;
+    this.check();
   }
 
   private get isRecovering(): boolean {
@@ -153,6 +162,7 @@ export class SnapshotSending {
     if (this.isRecovering) return;
     this.resendTicks = this.firstResendTicks;
     this.window = Math.min(this.window + 1, this.limits.maximumInflightChunks);
+    this.check();
   }
 
   /** The receiver has nothing of it any more, and will say so for each piece that is on its way. */
