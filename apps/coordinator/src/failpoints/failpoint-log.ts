@@ -26,14 +26,15 @@ export function logWithFailpoints(log: DecisionLog, failpoints: Failpoints, logg
  * The failpoints of the log: `coordinator.<kind of record>.<moment>`, passed by the leader only.
  *
  * What holds up an applied record holds up everything behind it, and the answer to whoever proposed it, so that
- * listeners still hear of records in their order; a change of leadership ends the wait, and all is told at once. A
+ * listeners still get records in their order. A change of leadership ends the wait, and everything is delivered at once. A
  * proposal that is held up over the end of its leadership is never made.
  */
 class FailpointLog implements DecisionLog {
   /** what is held up, with the delivery that waits for it */
   private held: { readonly delivery: Delivery | undefined } | undefined;
   private waiting: Delivery[] = [];
-  private untold: (() => void)[] = [];
+  /** answers to who proposed a record that is held up, or one behind it */
+  private heldAnswers: (() => void)[] = [];
 
   constructor(
     private readonly log: DecisionLog,
@@ -63,7 +64,7 @@ class FailpointLog implements DecisionLog {
       }
     }
     const result = await this.log.append(record);
-    if (this.held) await new Promise<void>((resolve) => this.untold.push(resolve));
+    if (this.held) await new Promise<void>((resolve) => this.heldAnswers.push(resolve));
     return result;
   }
 
@@ -110,7 +111,7 @@ class FailpointLog implements DecisionLog {
     const own = { delivery };
     this.held = own;
     void until.then(() => {
-      if (this.held !== own) return; // told meanwhile
+      if (this.held !== own) return; // delivered meanwhile
       this.held = undefined;
       if (delivery) this.tell(delivery);
       this.goOn();
@@ -138,7 +139,7 @@ class FailpointLog implements DecisionLog {
   }
 
   private release(): void {
-    for (const resolve of this.untold.splice(0)) resolve();
+    for (const resolve of this.heldAnswers.splice(0)) resolve();
   }
 
   private reach({ applied }: Delivery, moment: RecordMoment): Promise<void> | undefined {

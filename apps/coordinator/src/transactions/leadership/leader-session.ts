@@ -1,13 +1,4 @@
-import {
-  backoffMs,
-  errorMessage,
-  roughJsonSize,
-  unreachable,
-  type Clock,
-  type Logger,
-  type Random,
-  type Timer,
-} from '@concordat/foundation';
+import { errorMessage, roughJsonSize, unreachable, type Clock, type Logger, type Random } from '@concordat/foundation';
 import {
   AdmissionQueue,
   admissionKeys,
@@ -18,7 +9,6 @@ import {
   type BeginRecord,
   type CoordinatorEffect,
   type CoordinatorEvent,
-  type CoordinatorMessage,
   type DoneMessage,
   type EnlistRecord,
   type LeaderEpoch,
@@ -28,7 +18,7 @@ import {
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import { decideTopic, prepareTopic, type MessageBus, type OutgoingMessage } from '@concordat/messaging';
+import type { MessageBus } from '@concordat/messaging';
 import {
   LogUnavailableError,
   OutcomeUnknownError,
@@ -40,10 +30,11 @@ import { ClaimsInFlight, type ClaimInFlight } from './claims-in-flight.js';
 import { DoneBatch } from './done-batch.js';
 import type { TransactionOptions } from '../options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
-import { PacedWork } from './paced-work.js';
+import { OutgoingMessages } from './outgoing-messages.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
 import { Recovery } from './recovery.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
+import { LeaderTimers, TransactionTimers } from './transaction-timers.js';
 import { WaitingBegins } from './waiting-begins.js';
 
 export interface SessionDependencies {
@@ -68,25 +59,15 @@ type BranchReply = Exclude<ReplyMessage, AnnounceMessage>;
 const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
 /** Transactions that a new leader takes over before others have a turn; a hundred take about a millisecond. */
 const RECOVERED_PER_TURN = 256;
-/** Transactions whose messages are sent again, or whose deadline has passed, before others have a turn. */
-const RESENT_PER_TURN = 128;
-/** One counts as several when its messages are large: together they have about a megabyte in a turn. */
-const RESENT_BYTES_EACH = 8 * 1024;
-const DEADLINES_PER_TURN = 128;
-/** However many are open, no more of them than this are asked again in a second, in the long run. */
-const RESENDS_PER_SECOND = 1_000;
-
 interface Entry {
   readonly machine: CoordinatorTransaction;
   /** of its transaction, as JSON, when it was begun or last grew */
   sizeBytes: number;
-  deadlineTimer: Timer | undefined;
-  resendTimer: Timer | undefined;
-  /** its messages wait to be sent again */
-  resendIsDue: boolean;
-  /** enlistments of one transaction go one after another */
-  tail: Promise<unknown>;
-  entered: boolean;
+  readonly timers: TransactionTimers;
+  /** the next enlistment waits for it; never rejects */
+  latestEnlistment: Promise<unknown>;
+  /** whether it contends for its keys or has them */
+  enteredAdmission: boolean;
 }
 
 /**
@@ -104,14 +85,12 @@ export class LeaderSession {
   private readonly announcements: Announcements;
   private readonly done: DoneBatch;
   private readonly outcomes: OutcomePublisher;
-  private outbox: OutgoingMessage[] = [];
+  private readonly outgoing: OutgoingMessages;
+  private readonly timers: LeaderTimers;
   private readonly waitingBegins: WaitingBegins;
   private recovery: Recovery | undefined;
-  /** closed while others were still to come that had been closed before them */
-  private newcomers: Entry[] = [];
-  private readonly resends: PacedWork;
-  private readonly deadlines: PacedWork;
-  private latestPublication: Promise<unknown> = Promise.resolve();
+  /** they enter the admission when those that an earlier leader admitted have done so */
+  private readonly behindRecovery: Entry[] = [];
   private latestAppend: Promise<unknown> = Promise.resolve();
   private closed = false;
 
@@ -122,9 +101,16 @@ export class LeaderSession {
     const { options, clock, log, logger } = dependencies;
     this.announcements = new Announcements(log, clock, logger, (detail) => dependencies.onAlert(detail));
     this.admission = new AdmissionQueue(options.maximumWaitingForKeys);
-    const paced = { clock, onSlice: () => this.flush() };
-    this.resends = new PacedWork({ ...paced, perSlice: RESENT_PER_TURN, settled: () => this.latestPublication });
-    this.deadlines = new PacedWork({ ...paced, perSlice: DEADLINES_PER_TURN, settled: () => this.latestAppend });
+    this.outgoing = new OutgoingMessages(dependencies);
+    this.timers = new LeaderTimers({
+      clock,
+      options,
+      random: dependencies.random,
+      openCount: () => this.entries.size,
+      published: () => this.outgoing.published,
+      appended: () => this.latestAppend,
+      onTurn: () => this.outgoing.flush(),
+    });
     this.waitingBegins = new WaitingBegins(clock, options.beginDelayMs);
     this.outcomes = new OutcomePublisher(dependencies, log.state, () => {
       if (log.state.unpublishedCount > MAXIMUM_PUBLISHED_UNLOGGED) this.done.flush(true);
@@ -167,21 +153,27 @@ export class LeaderSession {
       const isOpen = this.dependencies.log.state.findOpen(transactionId) === transaction;
       if (isOpen && !this.entries.has(transactionId)) this.takeOver(transaction);
     }
-    if (!recovery.contends) for (const entry of this.newcomers.splice(0)) if (this.isCurrent(entry)) this.enter(entry);
+    if (!recovery.contends) this.enterBehindRecovery();
     if (recovery.isOver) this.recovery = undefined;
     else this.dependencies.clock.setTimer(0, () => this.goOnRecovering());
-    this.flush();
+    this.outgoing.flush();
+  }
+
+  private enterBehindRecovery(): void {
+    for (const entry of this.behindRecovery.splice(0)) if (this.isCurrent(entry)) this.enter(entry);
   }
 
   private takeOver(transaction: TransactionState): Entry {
     const entry = this.track(new CoordinatorTransaction(transaction, this.epoch, true));
     const { machine } = entry;
     if (transaction.decision) {
-      this.resends.add(() => this.handle(entry, { type: 'applied', transaction: machine.transaction }));
+      this.timers.paceResend(transaction, () => {
+        this.handle(entry, { type: 'applied', transaction: machine.transaction });
+      });
     } else if (transaction.closed && this.joinAdmission(entry)) {
-      this.resends.add(() => {
+      this.timers.paceResend(transaction, () => {
         if (!machine.transaction.decision) this.handle(entry, { type: 'admitted' });
-      }, resendWeight(transaction));
+      });
     }
     return entry;
   }
@@ -194,7 +186,7 @@ export class LeaderSession {
     return open && this.takeOver(open);
   }
 
-  /** Has the log know which outcomes are published, unless it does; other records carry that news as well. */
+  /** Logs which outcomes are published, unless the log knows it; other records carry it, too. */
   logPublished(): void {
     const [oldest] = this.dependencies.log.state.unpublishedTransactions();
     if (oldest && oldest.logIndex <= this.outcomes.publishedIndex) this.done.flush(true);
@@ -208,14 +200,13 @@ export class LeaderSession {
   close(): void {
     this.closed = true;
     this.waitingBegins.release(); // they are told that the leadership has ended
-    for (const entry of this.entries.values()) cancelTimers(entry);
+    for (const { timers } of this.entries.values()) timers.cancel();
     this.entries.clear();
     this.entriesBytes = 0;
-    this.resends.close();
-    this.deadlines.close();
+    this.timers.close();
     this.done.close();
     this.outcomes.close();
-    this.outbox = [];
+    this.outgoing.close();
   }
 
   machineOf(transactionId: TransactionId): CoordinatorTransaction | undefined {
@@ -231,12 +222,12 @@ export class LeaderSession {
     const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
     const applied = this.logBegin(record).catch((error: unknown) => {
       this.drop(record.transactionId); // whatever was prepared inquires and is told to abort
-      this.flush(); // work of those who waited for its keys
+      this.outgoing.flush(); // work of those who waited for its keys
       throw error;
     });
     this.claims.add(record, applied);
     if (record.closed) this.enterInTurn(entry);
-    this.flush();
+    this.outgoing.flush();
     return applied;
   }
 
@@ -256,8 +247,8 @@ export class LeaderSession {
   inOrder<T>(transactionId: TransactionId, action: () => Promise<T>): Promise<T> {
     const entry = this.entryOf(transactionId);
     if (!entry) return action();
-    const result = entry.tail.then(action);
-    entry.tail = result.catch(() => undefined);
+    const result = entry.latestEnlistment.then(action);
+    entry.latestEnlistment = result.catch(() => undefined);
     return result;
   }
 
@@ -273,7 +264,7 @@ export class LeaderSession {
     const entry = this.entryOf(transactionId);
     if (!entry) return;
     this.handle(entry, event);
-    this.flush();
+    this.outgoing.flush();
   }
 
   /** Must be called with every record this node applies while the session runs. */
@@ -283,7 +274,7 @@ export class LeaderSession {
     if (record.type === 'resolve' && result.refusal === undefined) this.tellOldBranch(record);
     for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
     if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
-    this.flush();
+    this.outgoing.flush();
   }
 
   onReply(message: ReplyMessage): void {
@@ -318,9 +309,9 @@ export class LeaderSession {
     this.handle(entry, { type: 'applied', transaction });
     if (record.type === 'enlist') this.weigh(entry);
     if (transaction.decision) {
-      entry.deadlineTimer?.cancel();
+      entry.timers.cancelDeadline();
       this.leaveAdmission(transaction.transactionId);
-    } else if (transaction.closed && !entry.entered) this.enterInTurn(entry);
+    } else if (transaction.closed && !entry.enteredAdmission) this.enterInTurn(entry);
     if (transaction.endedAt !== undefined) this.drop(transaction.transactionId);
   }
 
@@ -355,43 +346,39 @@ export class LeaderSession {
         void this.answerUnknown(message);
       }
     }
-    this.flush();
+    this.outgoing.flush();
   }
 
   private async answerUnknown(message: UnknownBranch): Promise<void> {
     const isUnknown = (): boolean => !this.closed && !this.entries.has(message.transactionId);
     const answer = await answerAboutUnknown(message, this.dependencies, isUnknown);
     if (!answer || !isUnknown()) return;
-    this.send(answer);
-    this.flush();
+    this.outgoing.add(answer);
+    this.outgoing.flush();
   }
 
   /** What was ruled on a branch of a forgotten transaction; if this is lost, the branch hears it when it asks again. */
   private tellOldBranch({ transactionId, branchId, participant, action }: ResolveRecord): void {
     if (participant === undefined || branchId === undefined || action === 'forget') return;
-    this.send({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
+    this.outgoing.add({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
   }
 
   private track(machine: CoordinatorTransaction): Entry {
-    const { clock } = this.dependencies;
-    const { transactionId, deadline, decision } = machine.transaction;
+    const { transactionId, decision } = machine.transaction;
     const entry: Entry = {
       machine,
       sizeBytes: 0,
-      deadlineTimer: undefined,
-      resendTimer: undefined,
-      resendIsDue: false,
-      tail: Promise.resolve(),
-      entered: false,
+      timers: new TransactionTimers(
+        this.timers,
+        () => machine.transaction,
+        (event) => this.handle(entry, event),
+      ),
+      latestEnlistment: Promise.resolve(),
+      enteredAdmission: false,
     };
     this.entries.set(transactionId, entry);
     this.weigh(entry);
-    if (!decision) {
-      entry.deadlineTimer = clock.setTimer(Math.max(0, deadline - clock.now()), () => {
-        this.deadlines.add(() => this.handle(entry, { type: 'deadline' }));
-        this.flush();
-      });
-    }
+    if (!decision) entry.timers.startDeadline();
     return entry;
   }
 
@@ -404,7 +391,7 @@ export class LeaderSession {
   private drop(transactionId: TransactionId): void {
     const entry = this.entries.get(transactionId);
     if (!entry) return;
-    cancelTimers(entry);
+    entry.timers.cancel();
     this.entries.delete(transactionId);
     this.entriesBytes -= entry.sizeBytes;
     this.leaveAdmission(transactionId);
@@ -413,8 +400,8 @@ export class LeaderSession {
   /** Whoever closes now comes behind those that were closed under an earlier leader. */
   private enterInTurn(entry: Entry): void {
     if (!this.recovery?.contends) return this.enter(entry);
-    entry.entered = true;
-    this.newcomers.push(entry);
+    entry.enteredAdmission = true;
+    this.behindRecovery.push(entry);
   }
 
   private enter(entry: Entry): void {
@@ -423,7 +410,7 @@ export class LeaderSession {
 
   /** True when it is admitted at once. */
   private joinAdmission(entry: Entry): boolean {
-    entry.entered = true;
+    entry.enteredAdmission = true;
     const { transactionId, branches } = entry.machine.transaction;
     return this.admission.enter(transactionId, admissionKeys(branches));
   }
@@ -451,13 +438,13 @@ export class LeaderSession {
           void this.append(effect.record, entry);
           break;
         case 'send':
-          this.send(effect.message);
+          this.outgoing.add(effect.message);
           break;
         case 'schedule-resend':
-          if (entry) this.scheduleResend(entry, effect.attempt);
+          entry?.timers.scheduleResend(effect.attempt);
           break;
         case 'cancel-resend':
-          if (entry) cancelResend(entry);
+          entry?.timers.cancelResend();
           break;
         case 'branch-done':
           this.done.add(effect.done, this.dependencies.awaitsEnd(effect.done.transactionId));
@@ -469,22 +456,6 @@ export class LeaderSession {
           unreachable(effect, 'effect');
       }
     }
-  }
-
-  private scheduleResend(entry: Entry, attempt: number): void {
-    const { clock, options, random } = this.dependencies;
-    cancelResend(entry);
-    const capMs = Math.max(options.resendCapMs, (this.entries.size / RESENDS_PER_SECOND) * 1_000);
-    const delayMs = backoffMs(attempt, { baseMs: options.resendBaseMs, capMs }, random);
-    entry.resendTimer = clock.setTimer(delayMs, () => {
-      entry.resendIsDue = true;
-      this.resends.add(() => {
-        if (!entry.resendIsDue) return;
-        entry.resendIsDue = false;
-        this.handle(entry, { type: 'resend' });
-      }, resendWeight(entry.machine.transaction));
-      this.flush();
-    });
   }
 
   /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
@@ -516,41 +487,7 @@ export class LeaderSession {
     return this.dependencies.log.append(record);
   }
 
-  private send(message: CoordinatorMessage): void {
-    const work = message.type === 'prepare' || message.type === 'commit-one-phase';
-    const topic = work ? prepareTopic(message.participant) : decideTopic(message.participant);
-    this.outbox.push({ topic, message });
-  }
-
-  /** Everything one event gave rise to leaves together. What is lost on the way is sent again by its timer. */
-  private flush(): void {
-    if (this.outbox.length === 0 || this.closed) return;
-    const messages = this.outbox;
-    this.outbox = [];
-    const { bus, logger, onUnsent } = this.dependencies;
-    this.latestPublication = bus.publish(messages).catch((error: unknown) => {
-      if (!onUnsent(error)) logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`);
-    });
-  }
-
   private now(): number {
     return this.dependencies.clock.now();
   }
-}
-
-/** Work is sent again with its payloads, a decision without them. */
-function resendWeight({ decision, branches }: TransactionState): number {
-  if (decision) return 1;
-  const sizeBytes = branches.reduce((sum, { operations }) => sum + roughJsonSize(operations), 0);
-  return 1 + Math.floor(sizeBytes / RESENT_BYTES_EACH);
-}
-
-function cancelTimers(entry: Entry): void {
-  entry.deadlineTimer?.cancel();
-  cancelResend(entry);
-}
-
-function cancelResend(entry: Entry): void {
-  entry.resendTimer?.cancel();
-  entry.resendIsDue = false;
 }

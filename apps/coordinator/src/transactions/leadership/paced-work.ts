@@ -19,14 +19,14 @@ interface Piece {
  * Work that comes in floods when there are many transactions (all their deadlines have passed, a new leader asks
  * again). A little of it is done at once; the rest waits, and goes on in slices, each in a turn of its own.
  *
- * States: idle ⇄ breathing (something was done: until the next turn, and, if more waits, until it is settled) →
+ * States: idle ⇄ pausing (something was done: until the next turn, and, if more waits, until it is settled) →
  * closed.
  */
 export class PacedWork {
   private waiting: Piece[] = [];
   private next = 0;
   private taken = 0;
-  private breathing = false;
+  private pausing = false;
   private closed = false;
 
   constructor(private readonly options: PacedWorkOptions) {}
@@ -60,13 +60,13 @@ export class PacedWork {
 
   private take({ work, weight }: Piece): void {
     this.taken += weight;
-    this.breathe();
+    this.pause();
     work();
   }
 
-  private breathe(): void {
-    if (this.breathing) return;
-    this.breathing = true;
+  private pause(): void {
+    if (this.pausing) return;
+    this.pausing = true;
     const goOn = (): void => this.goOn();
     this.options.clock.setTimer(0, () => {
       if (this.waitingCount === 0) goOn();
@@ -75,7 +75,7 @@ export class PacedWork {
   }
 
   private goOn(): void {
-    this.breathing = false;
+    this.pausing = false;
     this.taken = 0;
     if (this.closed || this.waitingCount === 0) return;
     while (this.waitingCount > 0 && this.fits(this.waiting[this.next]!)) this.take(this.waiting[this.next++]!);

@@ -1,8 +1,8 @@
 import type { Clock, Timer } from '@concordat/foundation';
 import { LogUnavailableError, type DecisionLog } from '../../decision-log/decision-log.js';
 
-/** So long a read waits for a leader to be known and to answer: several elections, in milliseconds. */
-const PATIENCE_MS = 4_000;
+/** A read waits this long for a leader to be known and to answer: several elections. */
+const TIMEOUT_MS = 4_000;
 /** A leader that refused, and is still the one that is known, is asked again after this. */
 const RETRY_MS = 50;
 
@@ -30,7 +30,7 @@ export class ReadBarrier {
       const end = (how: () => void): void => {
         if (ended) return;
         ended = true;
-        patience.cancel();
+        timeout.cancel();
         retry?.cancel();
         detach();
         how();
@@ -46,7 +46,7 @@ export class ReadBarrier {
         asking = true;
         log.readBarrier().then(() => end(resolve), refused);
       };
-      const patience = clock.setTimer(PATIENCE_MS, () => {
+      const timeout = clock.setTimer(TIMEOUT_MS, () => {
         end(() =>
           reject(new LogUnavailableError('no-leader', 'no leader answered in time; an election may be under way')),
         );

@@ -1,0 +1,51 @@
+import { errorMessage, type Logger } from '@concordat/foundation';
+import type { CoordinatorMessage } from '@concordat/commit-protocol';
+import { decideTopic, prepareTopic, type MessageBus, type OutgoingMessage } from '@concordat/messaging';
+
+export interface OutgoingMessagesDependencies {
+  readonly bus: MessageBus;
+  readonly logger: Logger;
+  /** told why a publication failed; true when its messages can never be sent, which it then reports */
+  readonly onUnsent: (error: unknown) => boolean;
+}
+
+/**
+ * Messages to participants: those that one event gave rise to leave together. What is lost on the way is sent again by
+ * the timer of its transaction.
+ */
+export class OutgoingMessages {
+  private unpublished: OutgoingMessage[] = [];
+  private latestPublication: Promise<unknown> = Promise.resolve();
+  private closed = false;
+
+  constructor(private readonly dependencies: OutgoingMessagesDependencies) {}
+
+  /** Settled when the latest publication is; never rejects. */
+  get published(): Promise<unknown> {
+    return this.latestPublication;
+  }
+
+  /** To be published with the next `flush`. */
+  add(message: CoordinatorMessage): void {
+    const work = message.type === 'prepare' || message.type === 'commit-one-phase';
+    const topic = work ? prepareTopic(message.participant) : decideTopic(message.participant);
+    this.unpublished.push({ topic, message });
+  }
+
+  /** Publishes what was added, in one call. */
+  flush(): void {
+    if (this.unpublished.length === 0 || this.closed) return;
+    const messages = this.unpublished;
+    this.unpublished = [];
+    const { bus, logger, onUnsent } = this.dependencies;
+    this.latestPublication = bus.publish(messages).catch((error: unknown) => {
+      if (!onUnsent(error)) logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`);
+    });
+  }
+
+  /** Nothing is published any more. */
+  close(): void {
+    this.closed = true;
+    this.unpublished = [];
+  }
+}

@@ -1,0 +1,119 @@
+import { backoffMs, roughJsonSize, type Clock, type Random, type Timer } from '@concordat/foundation';
+import type { CoordinatorEvent, TransactionState } from '@concordat/commit-protocol';
+import type { TransactionOptions } from '../options.js';
+import { PacedWork } from './paced-work.js';
+
+/** Transactions whose messages are sent again, or whose deadline has passed, before others have a turn. */
+const RESENT_PER_TURN = 128;
+const DEADLINES_PER_TURN = 128;
+/** One counts as several when its messages are large: together they have about a megabyte in a turn. */
+const RESENT_BYTES_EACH = 8 * 1024;
+/** However many are open, no more of them than this are asked again in a second, in the long run. */
+const RESENDS_PER_SECOND = 1_000;
+
+export interface LeaderTimersDependencies {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly options: Pick<TransactionOptions, 'resendBaseMs' | 'resendCapMs'>;
+  readonly openCount: () => number;
+  /** settled when what was sent last is published */
+  readonly published: () => Promise<unknown>;
+  /** settled when what was proposed last is in the log or never will be */
+  readonly appended: () => Promise<unknown>;
+  /** called at the end of each turn in which a timer gave rise to something */
+  readonly onTurn: () => void;
+}
+
+/**
+ * The timers of all open transactions of a leadership. However many are due at once, they are served at the pace of
+ * the bus and of the log.
+ */
+export class LeaderTimers {
+  private readonly resends: PacedWork;
+  private readonly deadlines: PacedWork;
+
+  constructor(readonly dependencies: LeaderTimersDependencies) {
+    const { clock, onTurn: onSlice, published, appended } = dependencies;
+    this.resends = new PacedWork({ clock, onSlice, perSlice: RESENT_PER_TURN, settled: published });
+    this.deadlines = new PacedWork({ clock, onSlice, perSlice: DEADLINES_PER_TURN, settled: appended });
+  }
+
+  /** Sends the messages of a transaction now, or when those before it are published. */
+  paceResend(transaction: TransactionState, resend: () => void): void {
+    this.resends.add(resend, resendWeight(transaction));
+  }
+
+  /** Ends a transaction whose deadline has passed now, or when those before it are logged. */
+  paceDeadline(end: () => void): void {
+    this.deadlines.add(end);
+  }
+
+  /** Forgets what waits; the timers of each transaction are cancelled by their owner. */
+  close(): void {
+    this.resends.close();
+    this.deadlines.close();
+  }
+}
+
+/**
+ * The timers of one open transaction: its deadline, until it is decided, and the next time its messages are sent again.
+ */
+export class TransactionTimers {
+  private deadline: Timer | undefined;
+  private resend: Timer | undefined;
+  /** the time for it has come, and it waits for its turn */
+  private resendIsDue = false;
+
+  /** @param handle gives an event to the machine of the transaction */
+  constructor(
+    private readonly leader: LeaderTimers,
+    private readonly transaction: () => TransactionState,
+    private readonly handle: (event: CoordinatorEvent) => void,
+  ) {}
+
+  startDeadline(): void {
+    const { clock, onTurn } = this.leader.dependencies;
+    this.deadline = clock.setTimer(Math.max(0, this.transaction().deadline - clock.now()), () => {
+      this.leader.paceDeadline(() => this.handle({ type: 'deadline' }));
+      onTurn();
+    });
+  }
+
+  cancelDeadline(): void {
+    this.deadline?.cancel();
+  }
+
+  /** @param attempt from 0; the delay grows with it, and with the number of open transactions */
+  scheduleResend(attempt: number): void {
+    const { clock, random, options, openCount, onTurn } = this.leader.dependencies;
+    this.cancelResend();
+    const capMs = Math.max(options.resendCapMs, (openCount() / RESENDS_PER_SECOND) * 1_000);
+    const delayMs = backoffMs(attempt, { baseMs: options.resendBaseMs, capMs }, random);
+    this.resend = clock.setTimer(delayMs, () => {
+      this.resendIsDue = true;
+      this.leader.paceResend(this.transaction(), () => {
+        if (!this.resendIsDue) return;
+        this.resendIsDue = false;
+        this.handle({ type: 'resend' });
+      });
+      onTurn();
+    });
+  }
+
+  cancelResend(): void {
+    this.resend?.cancel();
+    this.resendIsDue = false;
+  }
+
+  cancel(): void {
+    this.cancelDeadline();
+    this.cancelResend();
+  }
+}
+
+/** Work is sent again with its payloads, a decision without them. */
+function resendWeight({ decision, branches }: TransactionState): number {
+  if (decision) return 1;
+  const sizeBytes = branches.reduce((sum, { operations }) => sum + roughJsonSize(operations), 0);
+  return 1 + Math.floor(sizeBytes / RESENT_BYTES_EACH);
+}
