@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { archiveBars, archiveTable, measureArchive } from './archive.js';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { compare, comparisonBars, comparisonTable, costTable } from './interleaved.js';
 import { measureMemory, memoryTable } from './memory.js';
@@ -17,6 +18,7 @@ const HELP = `Runs a benchmark. Each starts a fresh local system on its own port
   npm run bench -- transfer      transfers between random accounts of two databases
   npm run bench -- contention    every client wants the same two rows, with declared keys
   npm run bench -- memory        resident memory of the coordinators after 20,000, 100,000 and 200,000 transactions
+  npm run bench -- archive       memory and look-up time of ended transactions, and of simpler codings
   npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit
   npm run bench -- protocols     2PC, 3PC, one phase and read-only with 2 to 16 branches
   npm run bench -- recovery      kill -9 of the leader and of all coordinators: time until no branch is in doubt
@@ -28,6 +30,8 @@ Options
   --rounds 3          rounds, in each of which bound and system take turns; medians are reported
   --seconds 5         length of a round
   --marks 20000,…     for memory: numbers of transactions after which to measure
+  --transactions 1000000
+                      for archive: number of ended transactions
   --kills 30          for failover: number of kills; for recovery: kills of each kind (3)
   --branches 2,3,…    for protocols 2,3,5,8,16; for recovery one number (3); at most 16. More than 3 start
                       further participants
@@ -47,7 +51,16 @@ Results go to bench-results/ as JSON and SVG.
 `;
 
 const RESULTS = path.resolve('bench-results');
-const WORKLOADS = ['transfer', 'contention', 'memory', 'failover', 'state', 'raft', ...PROTOCOL_WORKLOADS] as const;
+const WORKLOADS = [
+  'transfer',
+  'contention',
+  'memory',
+  'archive',
+  'failover',
+  'state',
+  'raft',
+  ...PROTOCOL_WORKLOADS,
+] as const;
 type Workload = (typeof WORKLOADS)[number];
 
 const OPTIONS = {
@@ -55,6 +68,7 @@ const OPTIONS = {
   rounds: { type: 'string', default: '3' },
   seconds: { type: 'string', default: '5' },
   marks: { type: 'string', default: '20000,100000,200000' },
+  transactions: { type: 'string', default: '1000000' },
   kills: { type: 'string' },
   branches: { type: 'string' },
   protocols: { type: 'string' },
@@ -105,6 +119,7 @@ async function main(): Promise<void> {
   const workload = WORKLOADS.find((name) => name === positionals[0]);
   if (!workload) throw new Error(`there is no workload "${positionals[0]}"; there are: ${WORKLOADS.join(', ')}`);
   if (workload === 'raft') return await benchRaft(values);
+  if (workload === 'archive') return benchArchive(values);
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
   if (workload === 'state') return await benchState(values);
@@ -158,6 +173,12 @@ async function benchState(values: Values): Promise<void> {
     execArgv: [],
   });
   report('state', result, bars, 'longest pause of the event loop, ms');
+}
+
+function benchArchive(values: Values): void {
+  const results = measureArchive(positive(values.transactions, 'transactions'));
+  for (const result of results) process.stdout.write(`${archiveTable(result)}\n\n`);
+  report('archive', results, archiveBars(results), 'bytes of an ended transaction, with the index');
 }
 
 async function benchMemory(system: RunningSystem, values: Values): Promise<void> {

@@ -47,7 +47,7 @@ interface Cursor {
 
 /**
  * Ended transactions in little memory, most of it outside the heap of V8: about 65 bytes for a transfer,
- * 126 with an idempotency key (measured by `ended-archive.measure.ts`).
+ * 126 with an idempotency key (`npm run bench -- archive`).
  *
  * The latest are held as they are until there are enough for a block; then they are sealed into bytes that
  * never change. Reading one decompresses its block; a few stay decompressed. Blocks are dropped as a whole.
