@@ -125,13 +125,13 @@ export class BallotProposer {
   private onPromise(from: BranchId, accepted: AcceptedValue | undefined): boolean {
     if (this.value !== undefined) return false; // late, and not needed
     this.promises.set(from, accepted);
-    if (!this.hasHeardEnough()) return false;
+    if (!this.hasEnoughPromises()) return false;
     this.value = this.safeValue();
     return true;
   }
 
   /** A majority, so that no lower ballot is accepted by one any more; and enough that remember, or all there are. */
-  private hasHeardEnough(): boolean {
+  private hasEnoughPromises(): boolean {
     if (this.promises.size < majorityOf(this.acceptors.length)) return false;
     return this.hasEnoughMemory() || this.promises.size === this.acceptors.length;
   }

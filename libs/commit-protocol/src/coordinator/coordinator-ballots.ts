@@ -11,15 +11,16 @@ import { withinResultsLimit } from './branch-reports.js';
 import { alertOf } from './coordinator-messages.js';
 import type { CoordinatorEffect, Verdict } from './coordinator.types.js';
 import type { BallotBasis, BranchLoss, BranchReport, PreCommitRecord } from '../log/records.js';
-import {
-  acceptorsOf,
-  findBranch,
-  isHazard,
-  type BranchState,
-  type TransactionState,
-} from '../log/transaction-state.js';
+import { acceptorsOf, findBranch, type BranchState, type TransactionState } from '../log/transaction-state.js';
 import type { BallotAnswerMessage, BranchesDecidedMessage } from '../vocabulary/messages.js';
-import type { AbortCause, AcceptorLoss, BranchEnd, BranchId, Decision } from '../vocabulary/types.js';
+import {
+  isHazard,
+  type AbortCause,
+  type AcceptorLoss,
+  type BranchEnd,
+  type BranchId,
+  type Decision,
+} from '../vocabulary/types.js';
 
 /** What is said of a branch that turns out to have forgotten its vote. */
 const ACCEPTOR_AMNESIA =
@@ -52,7 +53,7 @@ export class CoordinatorBallots {
   private readonly acceptedBy = new Set<string>();
   private decided: { readonly decision: Decision; readonly basis: BallotBasis } | undefined;
   /** no more than the branches of the transaction */
-  private readonly lost = new Map<BranchId, AcceptorLoss>();
+  private readonly lossByBranch = new Map<BranchId, AcceptorLoss>();
 
   constructor(transaction: TransactionState) {
     this.lowestRound = transaction.preCommit ? transaction.preCommit.round + 1 : FIRST_BALLOT.round;
@@ -155,12 +156,12 @@ export class CoordinatorBallots {
 
   /** What is known to have happened to the database of a branch. */
   lossOf(branchId: BranchId): AcceptorLoss | undefined {
-    return this.lost.get(branchId);
+    return this.lossByBranch.get(branchId);
   }
 
   /** Of all branches, for the record of the decision. */
   losses(): BranchLoss[] {
-    return [...this.lost].map(([branchId, loss]) => ({ branchId, loss }));
+    return [...this.lossByBranch].map(([branchId, loss]) => ({ branchId, loss }));
   }
 
   private next(): Ballot {
@@ -178,7 +179,8 @@ export class CoordinatorBallots {
       return true;
     }
     if (!proposer) return false;
-    if (isAbstention(answer, proposer.ballot) && !this.lost.has(branchId)) this.lost.set(branchId, 'abstains');
+    if (isAbstention(answer, proposer.ballot) && !this.lossByBranch.has(branchId))
+      this.lossByBranch.set(branchId, 'abstains');
     const isNews = proposer.onAnswer(branchId, answer);
     if (answer.type === 'accepted' && proposer.hasAccepted(branchId)) this.acceptedBy.add(branchId);
     const { outcome, ballot } = proposer;
@@ -194,8 +196,8 @@ export class CoordinatorBallots {
   private alertAmnesia(acceptors: readonly Acceptor[], transaction: TransactionState): CoordinatorEffect[] {
     const alerts: CoordinatorEffect[] = [];
     for (const acceptor of acceptors) {
-      if (this.lost.get(acceptor.branchId) === 'vote-lost') continue;
-      this.lost.set(acceptor.branchId, 'vote-lost');
+      if (this.lossByBranch.get(acceptor.branchId) === 'vote-lost') continue;
+      this.lossByBranch.set(acceptor.branchId, 'vote-lost');
       alerts.push(alertOf(transaction, acceptor, ACCEPTOR_AMNESIA));
     }
     return alerts;

@@ -12,7 +12,7 @@ import type {
 import { BranchModel } from '../testing/branch-model.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';
 import type { CoordinatorEvent } from './coordinator.types.js';
-import { delegate } from '../log/delegation.js';
+import { delegate } from '../log/transaction-state.js';
 import type { BranchSpecification, Decision, Vote } from '../vocabulary/types.js';
 
 const SEEDS = 3_000;

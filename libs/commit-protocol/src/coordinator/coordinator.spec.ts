@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { LIMITS } from '../vocabulary/limits.js';
-import { delegate } from '../log/delegation.js';
+import { delegate } from '../log/transaction-state.js';
 import type { DoneMessage } from '../vocabulary/messages.js';
 import type { DecideRecord } from '../log/records.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';

@@ -15,12 +15,19 @@ import {
   type Voting,
 } from './coordinator-progress.js';
 import type { CoordinatorEffect, CoordinatorEvent, Verdict } from './coordinator.types.js';
-import { delegate } from '../log/delegation.js';
 import type { DoneMessage, VoteMessage } from '../vocabulary/messages.js';
 import type { BranchReport, DecideRecord } from '../log/records.js';
-import { findBranch, isHazard, type BranchState, type TransactionState } from '../log/transaction-state.js';
+import { delegate, findBranch, type BranchState, type TransactionState } from '../log/transaction-state.js';
 import type { Acceptor, Ballot } from '../ballots/ballot.js';
-import type { AbortCause, AcceptorLoss, BranchEnd, BranchId, Decision, LeaderEpoch } from '../vocabulary/types.js';
+import {
+  isHazard,
+  type AbortCause,
+  type AcceptorLoss,
+  type BranchEnd,
+  type BranchId,
+  type Decision,
+  type LeaderEpoch,
+} from '../vocabulary/types.js';
 
 /**
  * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no

@@ -1,12 +1,19 @@
 import { invariant, roughJsonSize, unreachable, uuidV7Time } from '@concordat/foundation';
 import { NOTHING, refuse, type ApplyResult } from './apply-result.js';
-import { isDecidedByBallot, mayOpenBallot } from './ballot-rules.js';
-import { delegate } from './delegation.js';
 import type { EndedTransactions } from './ended-transactions.js';
-import { FrozenState, type FrozenRemainder } from './frozen-state.js';
-import { LogTime, type LogTimeSnapshot } from './log-time.js';
-import { OldRulings, type OldRuling } from './old-rulings.js';
-import { endAtDecision, giveUp, joins } from './record-rules.js';
+import { latestTimeIn, type DecisionStateSnapshot, type SnapshotRemainder } from './decision-state-snapshot.js';
+import { FrozenState } from './frozen-state.js';
+import { LogTime } from './log-time.js';
+import { OldRulings } from './old-rulings.js';
+import {
+  allReportedToCommit,
+  allVotedToCommit,
+  endAtDecision,
+  giveUp,
+  isDecidedByBallot,
+  joins,
+  mayOpenBallot,
+} from './record-rules.js';
 import type {
   BeginRecord,
   BranchesDoneRecord,
@@ -20,12 +27,12 @@ import type {
   PreCommitRecord,
   ResolveRecord,
 } from './records.js';
-import { allReportedToCommit, allVotedToCommit, judgeRuling, rulingState } from './rulings.js';
+import { judgeRuling, rulingState } from './rulings.js';
 import { SortedIds } from './sorted-ids.js';
 import {
   addBranch,
+  delegate,
   findBranch,
-  isHazard,
   keepsOpen,
   takeLosses,
   takeReports,
@@ -33,7 +40,7 @@ import {
   type ClaimState,
   type TransactionState,
 } from './transaction-state.js';
-import type { TransactionId } from '../vocabulary/types.js';
+import { isHazard, type TransactionId } from '../vocabulary/types.js';
 
 /** JSON of the transactions that one record moves into the archive, which compresses them. */
 const ARCHIVED_BYTES_PER_RECORD = 512 * 1024;
@@ -48,19 +55,6 @@ export interface FoundClaim {
 export interface ParticipantState {
   readonly name: string;
   readonly operations: ReadonlySet<string>;
-}
-
-export interface DecisionStateSnapshot {
-  readonly open: readonly TransactionState[];
-  /** ended, but not known to be published; in the order in which they ended */
-  readonly unpublished: readonly TransactionState[];
-  readonly participants: readonly { readonly name: string; readonly operations: readonly string[] }[];
-  readonly watermark: number;
-  /** absent in a snapshot from before there were any */
-  readonly oldRulings?: readonly OldRuling[];
-  /** absent in a snapshot from before there was log time */
-  readonly time?: LogTimeSnapshot;
-  readonly bornAt?: number;
 }
 
 /**
@@ -236,7 +230,7 @@ export class DecisionState {
     return frozen;
   }
 
-  private remainder(): FrozenRemainder {
+  private remainder(): SnapshotRemainder {
     return {
       participants: [...this.participantsByName.values()].map(({ name, operations }) => ({
         name,
@@ -493,15 +487,4 @@ export class DecisionState {
     for (const claim of transaction.claims) this.claims.delete(claim.key);
     this.archive.add(transaction);
   }
-}
-
-/** For a snapshot from before there was log time. */
-function latestTimeIn({ open, unpublished, watermark }: DecisionStateSnapshot): number {
-  let latest = watermark;
-  for (const transactions of [open, unpublished]) {
-    for (const { createdAt, decidedAt = 0, endedAt = 0 } of transactions) {
-      latest = Math.max(latest, createdAt, decidedAt, endedAt);
-    }
-  }
-  return latest;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, randomChance, randomInteger, randomItem } from '@concordat/foundation';
 import { FIRST_BALLOT } from '../ballots/ballot.js';
-import { DecisionState, type DecisionStateSnapshot } from './decision-state.js';
+import type { DecisionStateSnapshot } from './decision-state-snapshot.js';
+import { DecisionState } from './decision-state.js';
 import { PlainEndedTransactions } from './ended-transactions.js';
 import type { FrozenState } from './frozen-state.js';
 import type { BranchReport, LogRecord } from './records.js';

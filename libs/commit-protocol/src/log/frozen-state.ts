@@ -1,16 +1,5 @@
-import type { LogTimeSnapshot } from './log-time.js';
-import type { OldRuling } from './old-rulings.js';
+import type { SnapshotRemainder } from './decision-state-snapshot.js';
 import type { TransactionState } from './transaction-state.js';
-
-/** What of the state is small: copied at once when it is frozen. */
-export interface FrozenRemainder {
-  readonly participants: readonly { readonly name: string; readonly operations: readonly string[] }[];
-  readonly watermark: number;
-  readonly oldRulings: readonly OldRuling[];
-  readonly time: LogTimeSnapshot;
-  /** absent before the group's birth */
-  readonly bornAt?: number;
-}
 
 /**
  * The state as it was at one index of the log, while the log goes on (but for the archive, which has a snapshot of
@@ -28,7 +17,7 @@ export class FrozenState {
     private readonly index: number,
     private readonly openThen: readonly TransactionState[],
     private readonly unpublishedThen: readonly TransactionState[],
-    readonly remainder: FrozenRemainder,
+    readonly remainder: SnapshotRemainder,
     private readonly onRelease: (frozen: FrozenState) => void,
   ) {}
 
@@ -62,7 +51,7 @@ export class FrozenState {
   }
 }
 
-/** Of all that is ever changed in place; what lies deeper is only ever replaced. */
+/** A copy of everything that is changed in place; what lies deeper is only replaced. */
 function copyOf(transaction: TransactionState): TransactionState {
   return {
     ...transaction,

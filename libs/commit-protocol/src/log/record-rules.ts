@@ -1,5 +1,13 @@
-import type { DecideRecord, EnlistRecord, ResolveRecord } from './records.js';
-import type { BranchState, TransactionState } from './transaction-state.js';
+import {
+  compareBallots,
+  COORDINATOR_PROPOSER,
+  FIRST_BALLOT,
+  isPossibleBallot,
+  majorityOf,
+  type Ballot,
+} from '../ballots/ballot.js';
+import type { BranchReport, DecideRecord, EnlistRecord, ResolveRecord } from './records.js';
+import { findBranch, type BranchState, type TransactionState } from './transaction-state.js';
 import type { BranchEnd } from '../vocabulary/types.js';
 
 /** Whether an enlistment is a repeat of a branch's own, or adds operations to it. */
@@ -37,4 +45,51 @@ export function giveUp(transaction: TransactionState, { operator, reason }: Reso
     detail: `${operator} gave up its only branch, which may have committed: ${reason}`,
   };
   transaction.decidedAt = at;
+}
+
+/** Whether every branch is known to have voted `yes` or `read-only` (AC3). */
+export function allVotedToCommit(transaction: TransactionState, reports: readonly BranchReport[]): boolean {
+  return transaction.branches.every((branch) => {
+    const vote = reports.find(({ branchId }) => branchId === branch.branchId)?.vote ?? branch.vote;
+    return vote === 'yes' || vote === 'read-only';
+  });
+}
+
+/** The same without the votes of enlistment, which bind no acceptor: a ballot is opened only with those (section 6). */
+export function allReportedToCommit(transaction: TransactionState, reports: readonly BranchReport[]): boolean {
+  return transaction.branches.every((branch) => {
+    const vote = reports.find(({ branchId }) => branchId === branch.branchId)?.vote;
+    return vote === 'yes' || vote === 'read-only';
+  });
+}
+
+/** The first ballot of the coordinators is their round 0; each later one lies above all before it. */
+export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): boolean {
+  const { protocol, closed, delegatedTo, preCommit, branches } = transaction;
+  if (protocol !== '3pc' || !closed || delegatedTo !== undefined || branches.length === 0) return false;
+  if (ballot.proposer !== COORDINATOR_PROPOSER || !isPossibleBallot(ballot, branches.length)) return false;
+  return preCommit ? compareBallots(ballot, preCommit) > 0 : ballot.round === FIRST_BALLOT.round;
+}
+
+/**
+ * Whether a decision keeps the rule of ballots (protocol section 6). Before one is open nobody can have proposed
+ * commit, so an abort needs none, and a commit needs one only if a branch holds anything. Afterwards only a majority
+ * decides.
+ */
+export function isDecidedByBallot(
+  transaction: TransactionState,
+  { decision, basis, reports }: Pick<DecideRecord, 'decision' | 'basis' | 'reports'>,
+): boolean {
+  const { preCommit, branches } = transaction;
+  if (!preCommit) {
+    if (transaction.protocol === '2pc' || decision === 'abort') return true;
+    // branches that hold nothing never start a ballot, so nobody can decide otherwise among them
+    const readOnly = new Set(reports.filter(({ vote }) => vote === 'read-only').map(({ branchId }) => branchId));
+    return branches.every(({ branchId }) => readOnly.has(branchId));
+  }
+  if (!basis) return false;
+  if (basis.type === 'branches') return findBranch(transaction, basis.toldBy) !== undefined;
+  if (decision === 'abort' && basis.ballot.round === FIRST_BALLOT.round) return false; // it proposes commit
+  const accepting = branches.filter(({ branchId }) => basis.acceptedBy.includes(branchId));
+  return compareBallots(basis.ballot, preCommit) === 0 && accepting.length >= majorityOf(branches.length);
 }

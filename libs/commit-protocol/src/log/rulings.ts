@@ -1,4 +1,5 @@
-import type { BranchReport, ResolveRecord } from './records.js';
+import { allVotedToCommit } from './record-rules.js';
+import type { ResolveRecord } from './records.js';
 import {
   findBranch,
   keepsOpen,
@@ -64,22 +65,6 @@ export function judgeRuling(transaction: TransactionState, ruling: Ruling): Judg
   const judgement = transaction.decision ? judgeDecided(transaction, ruling) : judgeUndecided(transaction, ruling);
   if (judgement.refusal !== undefined) return judgement;
   return (transaction.rulings?.length ?? 0) < MAXIMUM_RULINGS ? judgement : { refusal: 'TOO_MANY_RULINGS' };
-}
-
-/** Whether every branch is known to have voted `yes` or `read-only` (AC3). */
-export function allVotedToCommit(transaction: TransactionState, reports: readonly BranchReport[]): boolean {
-  return transaction.branches.every((branch) => {
-    const vote = reports.find(({ branchId }) => branchId === branch.branchId)?.vote ?? branch.vote;
-    return vote === 'yes' || vote === 'read-only';
-  });
-}
-
-/** The same without the votes of enlistment, which bind no acceptor: a ballot is opened only with those (section 6). */
-export function allReportedToCommit(transaction: TransactionState, reports: readonly BranchReport[]): boolean {
-  return transaction.branches.every((branch) => {
-    const vote = reports.find(({ branchId }) => branchId === branch.branchId)?.vote;
-    return vote === 'yes' || vote === 'read-only';
-  });
 }
 
 /** A ruling as it is kept. */

@@ -1,20 +1,21 @@
 import type { JsonValue } from '@concordat/foundation';
 import type { Acceptor, Ballot } from '../ballots/ballot.js';
 import type { BeginRecord, BranchLoss, BranchReport, IdempotencyClaim } from './records.js';
-import type {
-  AbortCause,
-  AcceptorLoss,
-  BranchEnd,
-  BranchError,
-  BranchId,
-  BranchSpecification,
-  Decision,
-  OperationCall,
-  Outcome,
-  Protocol,
-  RulingAction,
-  TransactionId,
-  Vote,
+import {
+  isHazard,
+  type AbortCause,
+  type AcceptorLoss,
+  type BranchEnd,
+  type BranchError,
+  type BranchId,
+  type BranchSpecification,
+  type Decision,
+  type OperationCall,
+  type Outcome,
+  type Protocol,
+  type RulingAction,
+  type TransactionId,
+  type Vote,
 } from '../vocabulary/types.js';
 
 /** A branch as the log knows it. */
@@ -154,11 +155,6 @@ export function takeLosses(transaction: TransactionState, losses: readonly Branc
   }
 }
 
-/** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */
-export function isHazard(end: BranchEnd | undefined): boolean {
-  return end === 'heuristic-commit' || end === 'heuristic-rollback';
-}
-
 /** Whether a decided transaction cannot end yet because of this branch. */
 export function keepsOpen({ end, forgotten }: BranchState): boolean {
   return forgotten === undefined && (end === undefined || isHazard(end));
@@ -167,4 +163,16 @@ export function keepsOpen({ end, forgotten }: BranchState): boolean {
 /** Operations of all branches together. */
 export function countOperations(transaction: TransactionState): number {
   return transaction.branches.reduce((count, branch) => count + branch.operations.length, 0);
+}
+
+/**
+ * The only branch of a transaction, if it has just one and its work is still to be done: it may commit in one
+ * phase (protocol 4.7).
+ */
+export function delegate(
+  branches: readonly { branchId: BranchId; operations: readonly unknown[]; enlistedVote?: unknown; vote?: unknown }[],
+): BranchId | undefined {
+  const [only, ...others] = branches;
+  if (!only || others.length > 0 || only.operations.length === 0) return undefined;
+  return only.enlistedVote === undefined && only.vote === undefined ? only.branchId : undefined;
 }

@@ -8,7 +8,7 @@ import type { BranchEnd, BranchId, Decision } from '../vocabulary/types.js';
 export type Running = 'prepare' | 'one-phase' | 'ruling' | 'ballot' | Decision;
 
 /** A branch, as far as this process remembers it; everything that must survive lies in the participant's database. */
-export interface BranchState {
+export interface BranchMemory {
   readonly address: BranchAddress;
   running: Running | undefined;
   work: WorkMessage | undefined;
@@ -27,9 +27,9 @@ export interface BranchState {
 }
 
 /** The branches of one transaction at this participant; at most one of them has something in hand. */
-export interface TransactionState {
-  readonly branches: Map<BranchId, BranchState>;
-  running: BranchState | undefined;
+export interface TransactionMemory {
+  readonly branches: Map<BranchId, BranchMemory>;
+  running: BranchMemory | undefined;
 }
 
 /** The branch of this participant that a message is about: for an answer, the one that had asked. */
@@ -37,7 +37,7 @@ export function addressIn(message: ParticipantMessage): BranchAddress | undefine
   return message.type === 'ballot-answer' ? addresseeOf(message) : message;
 }
 
-export function ballotsOf(branch: BranchState): BranchBallots {
+export function ballotsOf(branch: BranchMemory): BranchBallots {
   return (branch.ballots ??= new BranchBallots(branch.address));
 }
 
@@ -45,10 +45,10 @@ export function addressOf({ transactionId, branchId, participant }: BranchAddres
   return { transactionId, branchId, participant };
 }
 
-export function branchOf(transaction: TransactionState, address: BranchAddress): BranchState {
+export function branchOf(transaction: TransactionMemory, address: BranchAddress): BranchMemory {
   const known = transaction.branches.get(address.branchId);
   if (known) return known;
-  const branch: BranchState = {
+  const branch: BranchMemory = {
     address: addressOf(address),
     running: undefined,
     work: undefined,
@@ -65,24 +65,20 @@ export function branchOf(transaction: TransactionState, address: BranchAddress):
   return branch;
 }
 
-export function finish(transaction: TransactionState, branch: BranchState): void {
+export function finish(transaction: TransactionMemory, branch: BranchMemory): void {
   invariant(transaction.running === branch && branch.running, 'only what is in hand comes to an end');
   branch.running = undefined;
   transaction.running = undefined;
 }
 
 /** Whether work is in hand that may change the branch's vote. */
-export function isAtWork({ running }: BranchState): boolean {
+export function isAtWork({ running }: BranchMemory): boolean {
   return running === 'prepare' || running === 'one-phase';
 }
 
 /** Whether forgetting the branch would forget something that is to be done, or that it must not go on. */
-export function isInHand({ running, work, decisionDue, ruling, ballots, stopped }: BranchState): boolean {
+export function isInHand({ running, work, decisionDue, ruling, ballots, stopped }: BranchMemory): boolean {
   return Boolean(running ?? work ?? ruling) || decisionDue || stopped || ballots?.hasWork === true;
-}
-
-export function isHeuristic(end: BranchEnd): boolean {
-  return end === 'heuristic-rollback' || end === 'heuristic-commit';
 }
 
 /**

@@ -29,12 +29,11 @@ import {
   endByRuling,
   finish,
   isAtWork,
-  isHeuristic,
   isInHand,
   voteAfter,
-  type BranchState,
+  type BranchMemory,
   type Running,
-  type TransactionState,
+  type TransactionMemory,
 } from './participant-branch.js';
 import type {
   BallotMessage,
@@ -45,7 +44,7 @@ import type {
   ParticipantEffect,
   ParticipantEvent,
 } from './participant.types.js';
-import type { BranchEnd, BranchId, Decision, TransactionId } from '../vocabulary/types.js';
+import { isHazard, type BranchEnd, type BranchId, type Decision, type TransactionId } from '../vocabulary/types.js';
 
 /**
  * How far a leader's term may lie above the last one heard of. Without it one forged number would make every prepare
@@ -77,9 +76,9 @@ export interface ParticipantMachineOptions {
  * bounded by what is in hand plus `rememberedTransactions`. Forgetting is always safe: the database answers then.
  */
 export class ParticipantMachine {
-  private readonly busy = new Map<TransactionId, TransactionState>();
+  private readonly busy = new Map<TransactionId, TransactionMemory>();
   /** nothing in hand; in the order of their last use, so that the oldest is forgotten first */
-  private readonly idle = new Map<TransactionId, TransactionState>();
+  private readonly idle = new Map<TransactionId, TransactionMemory>();
   private readonly rememberedTransactions: number;
   private highestTerm = 0;
   private effects: ParticipantEffect[] = [];
@@ -165,7 +164,7 @@ export class ParticipantMachine {
     return true;
   }
 
-  private apply(event: ParticipantEvent, transaction: TransactionState, branch: BranchState): void {
+  private apply(event: ParticipantEvent, transaction: TransactionMemory, branch: BranchMemory): void {
     switch (event.type) {
       case 'message':
         if (branch.stopped && event.message.type !== 'ruling') return;
@@ -189,7 +188,7 @@ export class ParticipantMachine {
     }
   }
 
-  private receive(message: ParticipantMessage, branch: BranchState): void {
+  private receive(message: ParticipantMessage, branch: BranchMemory): void {
     switch (message.type) {
       case 'prepare':
         return this.receivePrepare(message, branch);
@@ -218,7 +217,7 @@ export class ParticipantMachine {
     }
   }
 
-  private receivePrepare(message: PrepareMessage, branch: BranchState): void {
+  private receivePrepare(message: PrepareMessage, branch: BranchMemory): void {
     if (branch.decisionDue || branch.ruling || branch.conclusion) return; // answered by what is in hand
     if (branch.running && branch.running !== 'ballot') return;
     const vote = branch.end === undefined ? branch.vote : voteAfter(branch.end, branch.vote);
@@ -226,14 +225,14 @@ export class ParticipantMachine {
     else branch.work = message;
   }
 
-  private receiveOnePhase(message: CommitOnePhaseMessage, branch: BranchState): void {
+  private receiveOnePhase(message: CommitOnePhaseMessage, branch: BranchMemory): void {
     if (branch.running || branch.decisionDue || branch.ruling) return;
     if (branch.conclusion) this.replyConclusion(branch, branch.conclusion);
     else if (branch.end) this.replyDone(branch, branch.end, true);
     else branch.work = message;
   }
 
-  private receiveDecision({ decision }: DecisionMessage, branch: BranchState): void {
+  private receiveDecision({ decision }: DecisionMessage, branch: BranchMemory): void {
     if (branch.decision && branch.decision !== decision) {
       branch.stopped = true;
       branch.decisionDue = false;
@@ -254,7 +253,7 @@ export class ParticipantMachine {
   }
 
   /** A ruling that comes too late is answered with the end that the branch had before. */
-  private receiveRuling({ ruling }: OperatorRulingMessage, branch: BranchState): void {
+  private receiveRuling({ ruling }: OperatorRulingMessage, branch: BranchMemory): void {
     branch.stopped = false;
     if (branch.end) return this.replyDone(branch, branch.end, false);
     branch.ruling = ruling;
@@ -265,16 +264,16 @@ export class ParticipantMachine {
   }
 
   /** A branch that ended by itself (a `no`, a delegated commit) may turn out to contradict the decision. */
-  private answerEnded(branch: BranchState, end: BranchEnd, decision: Decision): void {
+  private answerEnded(branch: BranchMemory, end: BranchEnd, decision: Decision): void {
     const contradicts = decision === 'commit' ? end === 'aborted' : end === 'committed';
     if (contradicts) {
       branch.end = decision === 'commit' ? 'heuristic-rollback' : 'heuristic-commit';
-      this.alertHeuristic(branch, branch.end);
+      this.alertHazard(branch, branch.end);
     }
     this.replyDone(branch, branch.end ?? end, false);
   }
 
-  private voted(transaction: TransactionState, branch: BranchState, result: BranchVote): void {
+  private voted(transaction: TransactionMemory, branch: BranchMemory, result: BranchVote): void {
     finish(transaction, branch);
     branch.vote = result;
     // A `no` has its tombstone: the branch has ended, whatever is said later.
@@ -288,23 +287,23 @@ export class ParticipantMachine {
     if (!branch.decisionDue && !branch.ruling && !branch.stopped) this.replyVote(branch, result);
   }
 
-  private concluded(transaction: TransactionState, branch: BranchState, result: BranchConclusion): void {
+  private concluded(transaction: TransactionMemory, branch: BranchMemory, result: BranchConclusion): void {
     finish(transaction, branch);
     branch.conclusion = result;
     branch.end = result.end;
-    if (isHeuristic(result.end)) this.alertHeuristic(branch, result.end);
+    if (isHazard(result.end)) this.alertHazard(branch, result.end);
     this.replyConclusion(branch, result);
     branch.decisionDue = false; // it has said how it ended; the branch decided it
     branch.ruling = undefined;
   }
 
-  private ended(transaction: TransactionState, branch: BranchState, reported: BranchEnd): void {
+  private ended(transaction: TransactionMemory, branch: BranchMemory, reported: BranchEnd): void {
     const end = branch.running === 'ruling' ? endByRuling(reported) : reported;
     finish(transaction, branch);
     branch.end = end;
     branch.decisionDue = false;
     branch.ruling = undefined;
-    if (isHeuristic(end)) this.alertHeuristic(branch, end);
+    if (isHazard(end)) this.alertHazard(branch, end);
     if (!branch.stopped) this.replyDone(branch, end, false);
   }
 
@@ -314,21 +313,21 @@ export class ParticipantMachine {
    * No coordinator has been heard of for long. What is undecided goes to a ballot; a decision that could not be carried
    * out is, because who told it may not be there to repeat it.
    */
-  private receiveTerminationDue(branch: BranchState): void {
+  private receiveTerminationDue(branch: BranchMemory): void {
     if (branch.end !== undefined || branch.ruling) return;
     if (branch.decision === undefined) ballotsOf(branch).terminate();
     else if (branch.running !== branch.decision) branch.decisionDue = true;
   }
 
   /** Its own answer never comes over the bus, but from the database, which then has it on record. */
-  private receiveBallotAnswer({ branchId, participant, answer }: BallotAnswerMessage, branch: BranchState): void {
+  private receiveBallotAnswer({ branchId, participant, answer }: BallotAnswerMessage, branch: BranchMemory): void {
     if (branch.ballots && branchId !== branch.address.branchId)
       this.afterBallot(branch, branch.ballots, branch.ballots.onAnswer({ branchId, participant }, answer));
   }
 
   private ballotAnswered(
-    transaction: TransactionState,
-    branch: BranchState,
+    transaction: TransactionMemory,
+    branch: BranchMemory,
     request: BallotRequestMessage,
     answer: BallotAnswer,
   ): void {
@@ -340,7 +339,7 @@ export class ParticipantMachine {
     this.afterBallot(branch, ballots, ballots.onAnswer(branch.address, answer));
   }
 
-  private ballotOpened(transaction: TransactionState, branch: BranchState, opened: OpenedBallot): void {
+  private ballotOpened(transaction: TransactionMemory, branch: BranchMemory, opened: OpenedBallot): void {
     finish(transaction, branch);
     const isNeeded = branch.decision === undefined && !branch.ruling && !branch.stopped;
     if (opened.type !== 'opened' || !isNeeded) return;
@@ -349,7 +348,7 @@ export class ParticipantMachine {
   }
 
   /** A decision by ballot is for everybody: the other branches, the coordinators, and this branch itself. */
-  private afterBallot(branch: BranchState, ballots: BranchBallots, step: BallotStep): void {
+  private afterBallot(branch: BranchMemory, ballots: BranchBallots, step: BallotStep): void {
     const { requests, decision, amnesiacs = [] } = step;
     const { address } = branch;
     for (const request of requests) this.send(request);
@@ -361,7 +360,7 @@ export class ParticipantMachine {
     this.receiveDecision({ ...address, type: 'decision', decision, attempt: 0 }, branch);
   }
 
-  private startBallot(transaction: TransactionState, branch: BranchState, ballots: BranchBallots): void {
+  private startBallot(transaction: TransactionMemory, branch: BranchMemory, ballots: BranchBallots): void {
     const next = ballots.takeNext();
     invariant(next, 'a branch with a ballot to run has one');
     this.run(transaction, branch, 'ballot');
@@ -375,7 +374,7 @@ export class ParticipantMachine {
 
   // --- what is in hand
 
-  private startNext(transaction: TransactionState): void {
+  private startNext(transaction: TransactionMemory): void {
     if (transaction.running) return;
     for (const branch of transaction.branches.values()) {
       if (branch.stopped) continue;
@@ -399,33 +398,33 @@ export class ParticipantMachine {
     }
   }
 
-  private startWork(transaction: TransactionState, branch: BranchState, message: WorkMessage): void {
+  private startWork(transaction: TransactionMemory, branch: BranchMemory, message: WorkMessage): void {
     branch.work = undefined;
     this.run(transaction, branch, message.type === 'prepare' ? 'prepare' : 'one-phase');
     if (message.type === 'prepare') this.effects.push({ type: 'run-prepare', message });
     else this.effects.push({ type: 'run-one-phase', message });
   }
 
-  private run(transaction: TransactionState, branch: BranchState, what: Running): void {
+  private run(transaction: TransactionMemory, branch: BranchMemory, what: Running): void {
     branch.running = what;
     transaction.running = branch;
   }
 
-  private replyVote(branch: BranchState, { vote, results, error }: BranchVote): void {
+  private replyVote(branch: BranchMemory, { vote, results, error }: BranchVote): void {
     const message = { ...branch.address, type: 'vote', vote, results, ...(error && { error }) } as const;
     this.effects.push({ type: 'reply', message, prompt: true });
   }
 
-  private replyDone(branch: BranchState, end: BranchEnd, prompt: boolean): void {
+  private replyDone(branch: BranchMemory, end: BranchEnd, prompt: boolean): void {
     this.effects.push({ type: 'reply', message: { ...branch.address, type: 'done', end }, prompt });
   }
 
-  private replyConclusion(branch: BranchState, { end, results, error }: BranchConclusion): void {
+  private replyConclusion(branch: BranchMemory, { end, results, error }: BranchConclusion): void {
     const message = { ...branch.address, type: 'done', end, results, ...(error && { error }) } as const;
     this.effects.push({ type: 'reply', message, prompt: true });
   }
 
-  private alertHeuristic(branch: BranchState, end: BranchEnd): void {
+  private alertHazard(branch: BranchMemory, end: BranchEnd): void {
     this.alert(
       'HEURISTIC_OUTCOME',
       branch.address,
@@ -448,7 +447,7 @@ export class ParticipantMachine {
     this.effects.push({ type: 'alert', code, branch, detail });
   }
 
-  private take(transactionId: TransactionId): TransactionState {
+  private take(transactionId: TransactionId): TransactionMemory {
     const busy = this.busy.get(transactionId);
     if (busy) return busy;
     const idle = this.idle.get(transactionId);
@@ -456,7 +455,7 @@ export class ParticipantMachine {
     return idle ?? { branches: new Map(), running: undefined };
   }
 
-  private put(transactionId: TransactionId, transaction: TransactionState): void {
+  private put(transactionId: TransactionId, transaction: TransactionMemory): void {
     forgetSurplus(transaction);
     if (transaction.running) {
       this.busy.set(transactionId, transaction);
@@ -475,7 +474,7 @@ export class ParticipantMachine {
 }
 
 /** The database answers for branches that are forgotten; what is in hand, waits or was stopped is none of them. */
-function forgetSurplus({ branches }: TransactionState): void {
+function forgetSurplus({ branches }: TransactionMemory): void {
   if (branches.size <= REMEMBERED_BRANCHES) return;
   for (const [branchId, branch] of branches) {
     if (isInHand(branch)) continue;

@@ -1,9 +1,8 @@
 import { invariant, randomChance, randomInteger, randomItem, SeededRandom } from '@concordat/foundation';
 import { majorityOf } from '../ballots/ballot.js';
 import type { CoordinatorEvent } from '../coordinator/coordinator.types.js';
-import { delegate } from '../log/delegation.js';
 import type { BranchAddress, ParticipantMessage, ReplyMessage } from '../vocabulary/messages.js';
-import type { TransactionState } from '../log/transaction-state.js';
+import { delegate, type TransactionState } from '../log/transaction-state.js';
 import type { BranchId, BranchSpecification, Decision, Vote } from '../vocabulary/types.js';
 import { AcceptorDatabase } from './acceptor-database.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './leader-driver.js';

@@ -73,6 +73,11 @@ export interface BranchError {
  */
 export type BranchEnd = 'committed' | 'aborted' | 'read-only' | 'heuristic-rollback' | 'heuristic-commit';
 
+/** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */
+export function isHazard(end: BranchEnd | undefined): boolean {
+  return end === 'heuristic-commit' || end === 'heuristic-rollback';
+}
+
 /**
  * What a database that has lost its last writes makes of an acceptor in three phases: it has no vote on record, although
  * every branch had voted; or it abstains, because it may have forgotten what it had promised.
