@@ -1,35 +1,28 @@
-import { Module, type DynamicModule, type FactoryProvider, type ModuleMetadata } from '@nestjs/common';
+import { ConfigurableModuleBuilder, Module, type DynamicModule } from '@nestjs/common';
 import { DiscoveryModule } from '@nestjs/core';
 import { ConcordatParticipant } from './concordat-participant.service.js';
 import { ConcordatTransport } from './concordat-transport.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
 
-export interface ConcordatParticipantAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
-  readonly inject?: FactoryProvider['inject'];
-  readonly useFactory: (...dependencies: never[]) => ConcordatParticipantOptions | Promise<ConcordatParticipantOptions>;
-}
+const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableModuleBuilder<ConcordatParticipantOptions>({
+  optionsInjectionToken: CONCORDAT_PARTICIPANT_OPTIONS,
+})
+  .setClassMethodName('forRoot')
+  .setExtras({}, ({ imports = [], providers = [], ...definition }) => ({
+    ...definition,
+    global: true,
+    imports: [DiscoveryModule, ...imports],
+    providers: [...providers, ConcordatTransport, ConcordatParticipant],
+    exports: [ConcordatTransport, ConcordatParticipant],
+  }))
+  .build();
 
-/** Makes a Nest application a participant; imported once, in the root module. */
+/** What `forRootAsync` takes: `useFactory` with `inject`, `useClass` or `useExisting`. */
+export type ConcordatParticipantAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
+
+/** Makes a Nest application a participant; imported once, in the root module, by `forRoot` or `forRootAsync`. */
 @Module({})
-export class ConcordatParticipantModule {
-  static forRoot(options: ConcordatParticipantOptions): DynamicModule {
-    return this.forRootAsync({ useFactory: () => options });
-  }
-
-  static forRootAsync({ imports = [], inject = [], useFactory }: ConcordatParticipantAsyncOptions): DynamicModule {
-    return {
-      module: ConcordatParticipantModule,
-      global: true,
-      imports: [DiscoveryModule, ...imports],
-      providers: [
-        { provide: CONCORDAT_PARTICIPANT_OPTIONS, inject, useFactory: useFactory as FactoryProvider['useFactory'] },
-        ConcordatTransport,
-        ConcordatParticipant,
-      ],
-      exports: [ConcordatTransport, ConcordatParticipant],
-    };
-  }
-
+export class ConcordatParticipantModule extends ConfigurableModuleClass {
   /**
    * For tests of a service's own: the transport alone, so that operations run through everything Nest puts
    * around them (`transport.handle(call, context)`), with neither a bus nor a database.
