@@ -33,8 +33,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/participant/src/runtime/bounded-pool.ts': 'deadlines of coordinators, made a monotonic moment at once',
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',
-  'apps/coordinator/src/logging.ts': 'the time of a log line',
-  'apps/bank/src/logging.ts': 'the time of a log line',
+  'libs/foundation/src/process-logger.ts': 'the time of a log line',
   'apps/coordinator/src/transactions/clocks/log-clock.ts': 'the one that makes the time of the group out of it',
 };
 

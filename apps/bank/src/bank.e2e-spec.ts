@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { ArmableFailpoints, SystemClock, type JsonValue } from '@concordat/foundation';
+import { ArmableFailpoints, SystemClock, type JsonValue, ProcessLogger } from '@concordat/foundation';
 import { REPLIES_TOPIC, decideTopic, prepareTopic } from '@concordat/messaging';
 import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
@@ -9,7 +9,6 @@ import { startTestPostgres, type TestPostgres } from '../../../test/support/post
 import { waitFor } from '../../../test/support/wait-for.js';
 import { createBank } from './bootstrap.js';
 import { parseConfig } from './config.js';
-import { ProcessLogger } from './logging.js';
 
 interface Reply {
   readonly type: string;
@@ -39,7 +38,7 @@ beforeAll(async () => {
   const nothing = (): void => undefined;
   app = await createBank({
     config: result.config,
-    logger: new ProcessLogger('bank-a', 'error'),
+    logger: new ProcessLogger({ scope: 'bank-a', level: 'error' }),
     failpoints: new ArmableFailpoints(PARTICIPANT_FAILPOINTS, new SystemClock(), { kill: nothing, pause: nothing }),
     onFatal: (error) => {
       throw error;

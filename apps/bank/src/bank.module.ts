@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
-import type { ArmableFailpoints } from '@concordat/foundation';
+import type { ArmableFailpoints, ProcessLogger } from '@concordat/foundation';
 import { ConcordatParticipantModule, kafkaBus, type ConcordatParticipantOptions } from '@concordat/nestjs';
 import { DataSource } from 'typeorm';
 import { createAccountDatabase, prepareAccountDatabase } from './accounts/account-database.js';
@@ -11,7 +11,6 @@ import { AccountsController } from './http/accounts.controller.js';
 import { BankMetrics } from './http/bank-metrics.js';
 import { FailpointsController } from './http/failpoints.controller.js';
 import { OperationsController } from './http/operations.controller.js';
-import type { ProcessLogger } from './logging.js';
 import { CONFIG, FAILPOINTS } from './tokens.js';
 
 export interface BankOptions {

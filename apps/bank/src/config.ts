@@ -1,4 +1,10 @@
-import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
+import {
+  ArmableFailpoints,
+  FailpointSpecificationError,
+  LOG_LEVELS,
+  VirtualClock,
+  type LogLevel,
+} from '@concordat/foundation';
 import {
   DEFAULT_PARTICIPANT_LIMITS,
   DEFAULT_TOPIC_PREFIX,
@@ -28,9 +34,6 @@ export interface Config {
   readonly terminationTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
 }
-
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export type ConfigResult =
   { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly string[] };

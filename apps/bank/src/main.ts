@@ -1,9 +1,8 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { ArmableFailpoints, SystemClock, errorMessage, guarded } from '@concordat/foundation';
+import { ArmableFailpoints, SystemClock, errorMessage, guarded, ProcessLogger } from '@concordat/foundation';
 import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { createBank } from './bootstrap.js';
 import { parseConfig, type Config } from './config.js';
-import { ProcessLogger } from './logging.js';
 
 /** As in sysexits.h where it has one. */
 const EXIT = { stopped: 0, failed: 1, software: 70, configuration: 78 } as const;
@@ -56,7 +55,7 @@ function startFailure(error: unknown, { host, port }: Config['http']): string {
 }
 
 async function start(config: Config): Promise<void> {
-  const logger = new ProcessLogger(config.participant, config.logLevel);
+  const logger = new ProcessLogger({ scope: config.participant, level: config.logLevel });
   let app: NestFastifyApplication | undefined;
   const die = (error: unknown): void => {
     logger.error('an uncaught error ends the process', error);

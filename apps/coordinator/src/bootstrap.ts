@@ -1,3 +1,4 @@
+import { ProcessLogger } from '@concordat/foundation';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
@@ -7,7 +8,6 @@ import { createHttpAdapter } from './http/http-server.js';
 import { parseJsonBody } from './http/json-body.js';
 import { setUpDocumentation } from './http/openapi.js';
 import { RequestGate } from './http/request-gate.js';
-import { ProcessLogger } from './logging.js';
 
 /** Makes a Nest application answer as the contract says; to be called once, before `init` or `listen`. */
 export async function setUpHttp(app: NestFastifyApplication): Promise<void> {

@@ -1,10 +1,16 @@
 import { isIP } from 'node:net';
 import { isClusterName, LIMITS } from '@concordat/commit-protocol';
-import { ArmableFailpoints, FailpointSpecificationError, VirtualClock } from '@concordat/foundation';
+import {
+  ArmableFailpoints,
+  FailpointSpecificationError,
+  VirtualClock,
+  LOG_LEVELS,
+  type LogFormat,
+  type LogLevel,
+} from '@concordat/foundation';
 import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, TOPIC_PREFIX_RULE } from '@concordat/messaging';
 import { z } from 'zod';
 import { formatAddress, parseAddress, type Address } from './address.js';
-import { LOG_LEVELS, type LogFormat, type LogLevel } from './logging.js';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 

@@ -1,13 +1,17 @@
-import { errorMessage, guarded } from '@concordat/foundation';
+import { errorMessage, guarded, ProcessLogger } from '@concordat/foundation';
 import { formatAddress } from './address.js';
 import { createCoordinator } from './bootstrap.js';
 import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
 import { EngineModule } from './engine.module.js';
 import { EXIT, Lifecycle } from './lifecycle.js';
-import { ProcessLogger } from './logging.js';
 
 async function start(config: Config): Promise<void> {
-  const logger = new ProcessLogger({ level: config.logLevel, format: config.logFormat, node: config.nodeId });
+  const logger = new ProcessLogger({
+    scope: 'coordinator',
+    level: config.logLevel,
+    format: config.logFormat,
+    node: config.nodeId,
+  });
   const lifecycle = new Lifecycle(logger, { exit: (code) => process.exit(code) });
   const die = (error: unknown): void => {
     logger.error('an uncaught error stops the node', error);

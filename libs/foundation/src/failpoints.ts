@@ -1,6 +1,7 @@
 import type { Clock } from './clock.js';
 import { CodedError, errorMessage } from './coded-error.js';
 import type { Logger } from './logger.js';
+import { sleep } from './time-limit.js';
 
 /**
  * Named places in the code at which a test or demo may crash, pause or delay the process
@@ -141,7 +142,7 @@ export class ArmableFailpoints implements Failpoints {
         this.host.pause();
         return undefined;
       case 'delay':
-        return new Promise((resolve) => void this.clock.setTimer(delayMs, resolve));
+        return sleep(this.clock, delayMs);
       case 'error':
         throw new FailpointError(`the failpoint ${name} was told to fail`);
     }

@@ -12,6 +12,7 @@ export * from './json-text.js';
 export * from './liveness.js';
 export * from './logger.js';
 export * from './open-files.js';
+export * from './process-logger.js';
 export * from './random.js';
 export * from './request-target.js';
 export * from './text.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
-import { ProcessLogger, type LogFormat, type LogLevel } from './logging.js';
+import { ProcessLogger, type LogFormat, type LogLevel } from './process-logger.js';
 
 function linesOf(level: LogLevel, format: LogFormat, log: (logger: ProcessLogger) => void): string[] {
   const lines: string[] = [];
-  log(new ProcessLogger({ level, format, node: 2, write: (line) => void lines.push(line) }));
+  log(new ProcessLogger({ level, format, scope: 'coordinator', node: 2, write: (line) => void lines.push(line) }));
   return lines;
 }
 
@@ -21,6 +21,12 @@ describe('the log', () => {
     const [line] = linesOf('debug', 'json', (logger) => logger.child('nest').log('started\nwell'));
     expect(line?.indexOf('\n')).toBe((line?.length ?? 0) - 1);
     expect(JSON.parse(line ?? '')).toMatchObject({ level: 'debug', node: 2, scope: 'nest', message: 'started\nwell' });
+  });
+
+  it('names no node where there is none', () => {
+    const lines: string[] = [];
+    new ProcessLogger({ level: 'info', scope: 'bank-a', write: (line) => void lines.push(line) }).info('ready');
+    expect(lines.join('')).toMatch(/Z info {2}bank-a: ready\n$/);
   });
 
   it('leaves out what is less severe than its level', () => {

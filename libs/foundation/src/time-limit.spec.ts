@@ -1,8 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import { VirtualClock } from './clock.js';
-import { TimeLimitError, withTimeLimit } from './time-limit.js';
+import { TimeLimitError, sleep, withTimeLimit } from './time-limit.js';
 
 const forever = new Promise<never>(() => undefined);
+
+it('sleep resolves at its time, and not before', async () => {
+  const clock = new VirtualClock();
+  let awake = false;
+  const sleeping = sleep(clock, 100).then(() => (awake = true));
+  clock.advance(99);
+  await Promise.resolve();
+  expect(awake).toBe(false);
+  clock.advance(1);
+  await sleeping;
+});
 
 describe('withTimeLimit', () => {
   it('settles as the promise does, and leaves no timer behind', async () => {

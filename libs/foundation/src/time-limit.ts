@@ -1,5 +1,10 @@
 import type { Clock } from './clock.js';
 
+/** Resolves after `delayMs`. Nobody can end the waiting; where that is needed, keep the timer. */
+export function sleep(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => void clock.setTimer(delayMs, resolve));
+}
+
 /** A promise did not settle in time; whatever it stands for may still happen. */
 export class TimeLimitError extends Error {
   override readonly name = 'TimeLimitError';

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { backoffMs, errorMessage, silentLogger, SystemClock, SystemRandom, withTimeLimit } from '@concordat/foundation';
+import {
+  backoffMs,
+  errorMessage,
+  silentLogger,
+  SystemClock,
+  SystemRandom,
+  withTimeLimit,
+  sleep,
+} from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '../bus.js';
 import { MessageBusError } from '../contract/errors.js';
 import { withTopicAdmin } from './kafka-admin.js';
@@ -94,7 +102,7 @@ export class KafkaMessageBus implements MessageBus {
         if (problem !== told) logger.warn(`the topics cannot be used yet, trying again: ${problem}`);
         told = problem;
       }
-      await new Promise<void>((resolve) => void clock.setTimer(backoffMs(attempt, RECONNECT, random), resolve));
+      await sleep(clock, backoffMs(attempt, RECONNECT, random));
     }
   }
 

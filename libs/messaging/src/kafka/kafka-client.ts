@@ -7,6 +7,7 @@ import {
   type Logger,
   type Random,
   withTimeLimit,
+  sleep,
 } from '@concordat/foundation';
 import {
   type Cluster,
@@ -96,7 +97,7 @@ export class KafkaSender {
       } catch (error) {
         if (attempt === 0) logger.warn(`cannot reach Kafka yet, trying again: ${errorMessage(error)}`);
       }
-      await new Promise<void>((resolve) => void clock.setTimer(backoffMs(attempt, RECONNECT, random), resolve));
+      await sleep(clock, backoffMs(attempt, RECONNECT, random));
     }
     return false;
   }

@@ -6,6 +6,7 @@ import {
   type Random,
   type Timer,
   withTimeLimit,
+  sleep,
 } from '@concordat/foundation';
 import {
   DEFAULT_MAXIMUM_IN_FLIGHT,
@@ -458,9 +459,7 @@ export class KafkaSubscription implements Subscription {
       } catch (error) {
         logger.debug(`${this.group} cannot resume yet: ${errorMessage(error)}`);
       }
-      await new Promise<void>((resolve) => {
-        clock.setTimer(backoffMs(attempt, { baseMs: 20, capMs: 1_000 }, random), resolve);
-      });
+      await sleep(clock, backoffMs(attempt, { baseMs: 20, capMs: 1_000 }, random));
     }
   }
 

@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg';
-import { SystemRandom, backoffMs, type Clock } from '@concordat/foundation';
+import { SystemRandom, backoffMs, type Clock, sleep } from '@concordat/foundation';
 import type { BranchError, Decision } from '@concordat/commit-protocol';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { BranchIdentity, PreparedBranch } from '../runtime/resource-manager.js';
@@ -164,8 +164,7 @@ export class BranchDatabase {
     for (let count = 0; count < MAXIMUM_ROUNDS; count++) {
       const result = await round();
       if (result !== undefined) return result;
-      const delayMs = backoffMs(count, BUSY_BACKOFF, this.random);
-      await new Promise<void>((resolve) => void this.ports.clock.setTimer(delayMs, resolve));
+      await sleep(this.ports.clock, backoffMs(count, BUSY_BACKOFF, this.random));
     }
     throw new ResourceManagerUnavailableError(
       `${what} of branch ${branch.branchId} did not come to an end in ${MAXIMUM_ROUNDS} rounds; it will be repeated`,
