@@ -7,6 +7,9 @@ import type { SimulatedProcess } from './simulated-process.js';
 /** Numbers of the processes of a machine; those of its twin come behind. */
 const FIRST_TWIN_PROCESS = 1_000_000;
 
+/** An echo is answered with the next ping but one at the latest, and patience is three pings. */
+const ANSWER_OF_PATIENCE = 2 / 3;
+
 /**
  * What one process of the transport knows of the processes of others, which the messages of the simulated network do
  * not show: streams are opened before anything is said. The machine that a node began on is connected to everybody
@@ -19,7 +22,7 @@ export class Handshake {
   constructor(
     private readonly nodeId: NodeId,
     private readonly surroundings: NodeSurroundings,
-    patienceMs: number,
+    private readonly patienceMs: number,
   ) {
     this.claims = new ProcessClaims(patienceMs);
   }
@@ -57,7 +60,11 @@ export class Handshake {
 
   private claimant(speaker: Speaker): Claimant {
     const { clock } = this.surroundings;
-    const now = (): number => clock.monotonic();
-    return { process: speaker.process, isOpen: () => speaker.isAlive(), heardAt: now, aliveAt: now };
+    return {
+      process: speaker.process,
+      isOpen: () => speaker.isAlive(),
+      heardAt: () => clock.monotonic(),
+      aliveAt: () => clock.monotonic() - ANSWER_OF_PATIENCE * this.patienceMs,
+    };
   }
 }

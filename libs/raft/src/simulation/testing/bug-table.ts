@@ -17,7 +17,8 @@ source, which is compiled and run until a rule is broken; a test demands that on
 \`libs/raft/src/simulation/testing/*-bugs.ts\`; there are no switches for them in the code that is shipped.
 
 This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- injected-bugs\`.
-"Seeds" is how many it took when it was written, and "found by" the check that spoke first.
+"Seeds" is how many it took when it was written, and "found by" the check that spoke first. "node failure": an assertion
+of the library itself stopped the node, in production as well, before a checker of the simulation saw any harm.
 `;
 
 const HEADER = ['bug', 'what the changed code does', 'the rule', 'who made it', 'seeds', 'found by'];
