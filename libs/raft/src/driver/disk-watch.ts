@@ -4,7 +4,7 @@ import type { RaftCore } from '../core/raft-core.js';
 /** Knows, and logs, whether this node's disk has room and answers. */
 export class DiskWatch {
   private wasHung = false;
-  private lack: string | undefined;
+  private reason: string | undefined;
 
   constructor(
     private readonly nodeId: number,
@@ -13,15 +13,15 @@ export class DiskWatch {
 
   /** What the disk has no room for, in words; undefined when there is room. */
   get diskFullReason(): string | undefined {
-    return this.lack;
+    return this.reason;
   }
 
   /** @returns whether the disk has just become full */
-  spaceChanged(lack: string | undefined): boolean {
-    const isNew = lack !== undefined && this.lack === undefined;
-    if (lack === undefined && this.lack !== undefined) this.logger.info('the disk has room again');
-    if (isNew) this.logger.error(`proposals are refused: ${lack}`);
-    this.lack = lack;
+  spaceChanged(reason: string | undefined): boolean {
+    const isNew = reason !== undefined && this.reason === undefined;
+    if (reason === undefined && this.reason !== undefined) this.logger.info('the disk has room again');
+    if (isNew) this.logger.error(`proposals are refused: ${reason}`);
+    this.reason = reason;
     return isNew;
   }
 

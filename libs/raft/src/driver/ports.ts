@@ -105,7 +105,7 @@ export interface RaftStorage {
   /** Forgets entries up to and including `index`, which a durable snapshot covers. */
   compact(index: number): Promise<void>;
   /** Called with a sentence that says why when the disk is full, and with undefined when there is room again. */
-  onSpace(listener: (lack: string | undefined) => void): void;
+  onSpace(listener: (diskFullReason: string | undefined) => void): void;
   /** Waits for calls under way; one that waits for room on the disk is rejected. */
   close(): Promise<void>;
 }

@@ -114,7 +114,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private async open(): Promise<void> {
     const { nodeId, members, join, random, storage, transport, leaseReads, limits } = this.options;
-    storage.onSpace((lack) => this.spaceChanged(lack));
+    storage.onSpace((diskFullReason) => this.spaceChanged(diskFullReason));
     const stored = await this.logLane.run(() => storage.open());
     if (!this.isAlive()) return;
     const metadata = stored.snapshot?.metadata;
@@ -438,8 +438,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   /** A leader without room asks another node to lead; it may have more. */
-  private spaceChanged(lack: string | undefined): void {
-    const isNew = this.disk.spaceChanged(lack);
+  private spaceChanged(diskFullReason: string | undefined): void {
+    const isNew = this.disk.spaceChanged(diskFullReason);
     this.guard((core) => {
       if (isNew) core.handOver();
     });

@@ -42,7 +42,7 @@ export class Handshake {
 
   /** Whether this process hears the message. */
   admits({ from, fromIncarnation }: Message, speaker: Speaker): boolean {
-    return this.accepts(from, fromIncarnation, speaker) && this.claims.hears(from);
+    return this.accepts(from, fromIncarnation, speaker) && this.claims.listensTo(from);
   }
 
   /** A process opens a stream to this one. @returns whether it is accepted, of which it is told */

@@ -68,7 +68,7 @@ export class WitnessStorage implements RaftStorage {
     this.record.compacted(index);
   }
 
-  onSpace(listener: (lack: string | undefined) => void): void {
+  onSpace(listener: (diskFullReason: string | undefined) => void): void {
     this.inner.onSpace(listener);
   }
 

@@ -203,8 +203,8 @@ export class FileStorage implements RaftStorage {
     });
   }
 
-  /** One listener; it is told at once when something lacks room already. */
-  onSpace(listener: (lack: string | undefined) => void): void {
+  /** One listener; called at once when the disk is full already. */
+  onSpace(listener: (diskFullReason: string | undefined) => void): void {
     this.space.onSpace(listener);
   }
 

@@ -225,12 +225,12 @@ export class ReceivedSnapshotStore {
   private async unlessFull(header: SnapshotHeader, work: () => Promise<void>): Promise<void> {
     try {
       await work();
-      this.options.space.satisfied('received-snapshot');
+      this.options.space.hasRoom('received-snapshot');
     } catch (error) {
       if (!isSpaceError(error)) throw error;
       const presentBytes = this.transfer ? header.headerBytes + this.transfer.progress.nextOffset : 0;
       const neededBytes = header.headerBytes + header.sizeBytes - presentBytes;
-      this.options.space.lacking('received-snapshot', "the leader's snapshot", neededBytes, error);
+      this.options.space.diskFull('received-snapshot', "the leader's snapshot", neededBytes, error);
     }
   }
 

@@ -85,7 +85,7 @@ export class SnapshotStore {
       (await this.write(temporary, snapshot, resetSequence)) ??
       ((await this.keepLatest(1)) > 0 ? await this.write(temporary, snapshot, resetSequence) : undefined);
     if (!header) return undefined;
-    this.options.space.satisfied('snapshot');
+    this.options.space.hasRoom('snapshot');
     await fileSystem.rename(temporary, this.path(snapshot.metadata));
     await fileSystem.syncDirectory(directory);
     await this.keepLatest(keptSnapshots);
@@ -133,7 +133,7 @@ export class SnapshotStore {
     } catch (error) {
       if (!isSpaceError(error)) throw error;
       await removeIfThere(fileSystem, path);
-      space.lacking('snapshot', 'a snapshot', neededBytes, error);
+      space.diskFull('snapshot', 'a snapshot', neededBytes, error);
       return undefined;
     }
   }

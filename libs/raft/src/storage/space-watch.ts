@@ -2,28 +2,28 @@ import type { Clock, Timer } from '@concordat/foundation';
 import { errorMessage } from '@concordat/foundation';
 import { isOutOfFiles, type FileSystem } from './file-system.js';
 
-/** How long whoever lacks room waits before it looks again. */
+/** The disk is full: after so long it is tried again. */
 export const spaceRetryMs = 500;
 
 /** What a directory is written for: segments of the log, own snapshots, the leader's snapshot. */
 export type SpaceUse = 'log' | 'snapshot' | 'received-snapshot';
 
-interface Lack {
+interface Shortage {
   readonly text: string;
   readonly neededBytes: number;
 }
 
 /**
- * Knows who lacks room on the disk, and tells one listener in a sentence; with undefined when nobody does any more.
+ * Tells one listener in a sentence for what the disk is full; undefined when there is room for everything again.
  *
- * The log tries again by itself. Nobody may try a snapshot again while proposals are refused, so for those the free
- * space is asked every `spaceRetryMs`; when a quota is what lacks, the system calls it free, and the next snapshot
- * finds out.
+ * The log tries again by itself. No snapshot may be tried while proposals are refused, so for snapshots the free space
+ * is read every `spaceRetryMs`. Where a quota is used up the system reports free space nevertheless, and the next
+ * snapshot finds out.
  */
 export class SpaceWatch {
-  private readonly lacks = new Map<SpaceUse, Lack>();
-  private listener: ((lack: string | undefined) => void) | undefined;
-  private told: string | undefined;
+  private readonly shortages = new Map<SpaceUse, Shortage>();
+  private listener: ((diskFullReason: string | undefined) => void) | undefined;
+  private reported: string | undefined;
   private timer: Timer | undefined;
   private closed = false;
 
@@ -35,22 +35,22 @@ export class SpaceWatch {
     },
   ) {}
 
-  onSpace(listener: (lack: string | undefined) => void): void {
+  onSpace(listener: (diskFullReason: string | undefined) => void): void {
     this.listener = listener;
-    if (this.told !== undefined) listener(this.told);
+    if (this.reported !== undefined) listener(this.reported);
   }
 
   /** @param what was to be written, in words */
-  lacking(use: SpaceUse, what: string, neededBytes: number, error: unknown): void {
+  diskFull(use: SpaceUse, what: string, neededBytes: number, error: unknown): void {
     const cannot = isOutOfFiles(error) ? 'no file can be opened' : 'no room';
     const text = `${cannot} for ${what} of ${describeBytes(neededBytes)} in ${this.options.directory}: ${errorMessage(error)}`;
-    this.lacks.set(use, { text, neededBytes });
-    this.tell();
+    this.shortages.set(use, { text, neededBytes });
+    this.report();
     this.scheduleLook();
   }
 
-  satisfied(use: SpaceUse): void {
-    if (this.lacks.delete(use)) this.tell();
+  hasRoom(use: SpaceUse): void {
+    if (this.shortages.delete(use)) this.report();
   }
 
   /** Nobody is told anything more. */
@@ -59,16 +59,16 @@ export class SpaceWatch {
     this.timer?.cancel();
   }
 
-  private tell(): void {
+  private report(): void {
     if (this.closed) return;
-    const text = this.lacks.values().next().value?.text;
-    if (text === this.told) return;
-    this.told = text;
+    const text = this.shortages.values().next().value?.text;
+    if (text === this.reported) return;
+    this.reported = text;
     this.listener?.(text);
   }
 
   private scheduleLook(): void {
-    if (this.timer || this.closed || ![...this.lacks.keys()].some((use) => use !== 'log')) return;
+    if (this.timer || this.closed || ![...this.shortages.keys()].some((use) => use !== 'log')) return;
     this.timer = this.options.clock.setTimer(spaceRetryMs, () => {
       void this.look().finally(() => {
         this.timer = undefined;
@@ -80,8 +80,8 @@ export class SpaceWatch {
   private async look(): Promise<void> {
     const { fileSystem, directory } = this.options;
     const availableBytes = await fileSystem.availableBytes(directory).catch(() => 0); // asked again soon
-    for (const [use, { neededBytes }] of this.lacks)
-      if (use !== 'log' && neededBytes <= availableBytes) this.satisfied(use);
+    for (const [use, { neededBytes }] of this.shortages)
+      if (use !== 'log' && neededBytes <= availableBytes) this.hasRoom(use);
   }
 }
 

@@ -129,11 +129,11 @@ export class SpareSegments {
     try {
       await this.writeZeros(path, sizeBytes);
       this.spare = { path, file: await fileSystem.open(path, 'update'), sizeBytes };
-      space.satisfied('log');
+      space.hasRoom('log');
     } catch (error) {
       if (!isSpaceError(error)) throw error;
       await removeIfThere(fileSystem, path);
-      space.lacking('log', 'a new log segment', sizeBytes, error);
+      space.diskFull('log', 'a new log segment', sizeBytes, error);
       const timer = clock.setTimer(spaceRetryMs, () => this.allocate(sizeBytes));
       if (!this.patient) timer.cancel();
       this.lack = { sizeBytes, error, timer };

@@ -72,7 +72,7 @@ describe('a connection without a stream', () => {
     const track = harness.table.opened('b', PEER);
     one.bytesRead = UNACCEPTED_BYTES + 1;
     other.bytesRead = 100 * UNACCEPTED_BYTES;
-    track.heard();
+    track.frameRead();
     track.closed();
     harness.pass(250);
     expect([one.isOpen, other.isOpen]).toEqual([false, true]);
@@ -105,7 +105,7 @@ describe('a stream', () => {
     const connection = harness.connect('a');
     const track = harness.table.opened('a', PEER);
     for (let minute = 0; minute < 10; minute++) {
-      track.heard();
+      track.frameRead();
       harness.pass(SILENT_STREAM_MS - 1_000);
     }
     expect(connection.isOpen).toBe(true);
@@ -142,7 +142,7 @@ describe('a stream', () => {
     harness.pass(250);
     const open = strangers.filter(({ connection }) => connection.isOpen);
     expect([open.length, peer.isOpen]).toEqual([10, true]);
-    for (const { track } of open) track.heard(); // now they are whole
+    for (const { track } of open) track.frameRead(); // now they are whole
     for (const { connection } of open) connection.bytesRead += 900_000;
     harness.pass(250);
     expect(open.every(({ connection }) => connection.isOpen)).toBe(true);

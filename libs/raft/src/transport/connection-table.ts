@@ -49,7 +49,7 @@ interface ConnectionEntry {
 /** To be told what happens to a stream. */
 export interface StreamTrack {
   /** a frame has come whole */
-  heard(): void;
+  frameRead(): void;
   closed(): void;
 }
 
@@ -111,13 +111,13 @@ export class ConnectionTable {
   /** A connection has got a stream, of a node that is a peer or not (any more). */
   opened(name: string, isPeers: () => boolean): StreamTrack {
     const entry = this.connections.get(name);
-    if (!entry) return { heard: () => undefined, closed: () => undefined }; // it is being closed
+    if (!entry) return { frameRead: () => undefined, closed: () => undefined }; // it is being closed
     const { clock } = this.options;
     const { bytesRead } = entry.connection;
     const stream = { isPeers, heardAt: clock.monotonic(), bytesAtSign: bytesRead, bytesAtFrame: bytesRead };
     entry.streams.add(stream);
     return {
-      heard: () => {
+      frameRead: () => {
         stream.heardAt = clock.monotonic();
         stream.bytesAtSign = stream.bytesAtFrame = entry.connection.bytesRead;
       },

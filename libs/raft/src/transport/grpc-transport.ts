@@ -175,7 +175,7 @@ export class GrpcTransport implements RaftTransport {
   }
 
   private receive(message: Message, onMessage: (message: Message) => void): void {
-    if (this.claims.hears(message.from)) onMessage(message);
+    if (this.claims.listensTo(message.from)) onMessage(message);
     else this.counts.misaddressedMessages++; // it is meant for the process that the peer hears
   }
 

@@ -159,7 +159,7 @@ export class IncomingStreams {
       stream.end({ code: status.INTERNAL, details: 'a frame could not be taken' });
     };
     const take = (bytes: Buffer): void => {
-      track.heard();
+      track.frameRead();
       received.receivedBytes += bytes.length;
       stream.heardAt = this.options.clock.monotonic();
       const frame = this.decode(from, bytes);

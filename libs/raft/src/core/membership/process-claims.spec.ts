@@ -93,13 +93,13 @@ describe('ProcessClaims', () => {
 
   it('does not hear whoever does not hear this process, until it is accepted', () => {
     const claims = new ProcessClaims(PATIENCE_MS);
-    expect(claims.hears(2)).toBe(true);
+    expect(claims.listensTo(2)).toBe(true);
     claims.judgedBy(2, 'wait');
-    expect([claims.hears(2), claims.hears(3)]).toEqual([false, true]);
+    expect([claims.listensTo(2), claims.listensTo(3)]).toEqual([false, true]);
     claims.judgedBy(2, 'second');
-    expect(claims.hears(2)).toBe(false);
+    expect(claims.listensTo(2)).toBe(false);
     claims.judgedBy(2, 'accepted');
-    expect(claims.hears(2)).toBe(true);
+    expect(claims.listensTo(2)).toBe(true);
   });
 
   it('has nothing against processes of other nodes and directories', () => {

@@ -70,8 +70,8 @@ export class ProcessClaims {
     else this.refusedBy.add(nodeId);
   }
 
-  /** Whether this process hears what comes from that node. */
-  hears(nodeId: NodeId): boolean {
+  /** Whether this process takes messages of that node. */
+  listensTo(nodeId: NodeId): boolean {
     return !this.refusedBy.has(nodeId);
   }
 

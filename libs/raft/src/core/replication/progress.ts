@@ -40,7 +40,7 @@ export class Progress {
   /** a refusal of a message of an earlier round says nothing new: it was sent before the leader last went back */
   refusalsFromRound = 0;
   /** infinite while nothing was heard in this term */
-  ticksSinceHeard = Infinity;
+  ticksSinceAnswer = Infinity;
   /** where the log ended when its snapshot was in force: until it has that, it needs the log behind the snapshot */
   neededUpTo = 0;
   readonly catchUp: CatchUp;
@@ -97,7 +97,7 @@ export class Progress {
   }
 
   tick(): void {
-    this.ticksSinceHeard++;
+    this.ticksSinceAnswer++;
     this.catchUp.tick();
   }
 

@@ -95,7 +95,7 @@ export class Replication {
 
   /** Whether the follower answered lately. */
   isActive(progress: Progress): boolean {
-    return progress.ticksSinceHeard < this.options.electionTicks;
+    return progress.ticksSinceAnswer < this.options.electionTicks;
   }
 
   /** Alive, and not behind by more than it makes good within an election timeout. */
@@ -167,7 +167,7 @@ export class Replication {
   /** A follower that is silent gets no pieces; for long, and it is given up, and heartbeats find out when it is back. */
   private tickSnapshot(follower: Progress): void {
     this.sendingTo(follower).tick();
-    if (follower.ticksSinceHeard < this.snapshotPatienceTicks) return;
+    if (follower.ticksSinceAnswer < this.snapshotPatienceTicks) return;
     this.sendings.delete(follower.nodeId);
     follower.becomeProbe(this.log.startIndex + 1);
     follower.probing = true;
@@ -187,7 +187,7 @@ export class Replication {
 
   onAccepted(answer: AppendEntriesAccepted): void {
     invariant(answer.matchIndex <= this.log.lastIndex, 'no follower has more than its leader');
-    const follower = this.heard(answer);
+    const follower = this.answering(answer);
     if (!follower) return;
     follower.ackedRound = Math.max(follower.ackedRound, answer.round);
     follower.matched(answer.matchIndex);
@@ -209,7 +209,7 @@ export class Replication {
   }
 
   onRefused(answer: AppendEntriesRefused): void {
-    const follower = this.heard(answer);
+    const follower = this.answering(answer);
     if (!follower) return;
     follower.ackedRound = Math.max(follower.ackedRound, answer.round);
     if (!follower.isCurrentRefusal(answer)) return;
@@ -227,14 +227,14 @@ export class Replication {
   }
 
   onChunkReply(answer: SnapshotChunkReply): void {
-    if (this.heard(answer)) this.sendings.get(answer.from)?.answered(answer);
+    if (this.answering(answer)) this.sendings.get(answer.from)?.answered(answer);
   }
 
   /**
    * Only the incarnation that the configuration names counts. A learner that was added before it was heard of is
    * whoever answers.
    */
-  private heard({ from, fromIncarnation }: Message): Progress | undefined {
+  private answering({ from, fromIncarnation }: Message): Progress | undefined {
     let follower = this.followers.get(from);
     if (!follower) return undefined;
     if (follower.incarnation !== fromIncarnation) {
@@ -242,7 +242,7 @@ export class Replication {
       if (follower.incarnation === 0) follower.incarnation = fromIncarnation;
       else follower = this.follow(from, fromIncarnation);
     }
-    follower.ticksSinceHeard = 0;
+    follower.ticksSinceAnswer = 0;
     return follower;
   }
 
@@ -278,8 +278,8 @@ export class Replication {
     return this.sendings.size > 0 || [...this.followers.values()].some((follower) => this.isMakingUp(follower));
   }
 
-  private isMakingUp({ matchIndex, neededUpTo, ticksSinceHeard }: Progress): boolean {
-    return matchIndex < neededUpTo && ticksSinceHeard < this.snapshotPatienceTicks;
+  private isMakingUp({ matchIndex, neededUpTo, ticksSinceAnswer }: Progress): boolean {
+    return matchIndex < neededUpTo && ticksSinceAnswer < this.snapshotPatienceTicks;
   }
 
   private get snapshotPatienceTicks(): number {

@@ -63,7 +63,7 @@ export class MemoryStorage implements RaftStorage {
   private failure: Error | undefined;
   private lack: string | undefined;
   private waiting: WaitingWrite | undefined;
-  private spaceListener: ((lack: string | undefined) => void) | undefined;
+  private spaceListener: ((diskFullReason: string | undefined) => void) | undefined;
 
   constructor(private readonly options: MemoryStorageOptions = {}) {}
 
@@ -230,7 +230,7 @@ export class MemoryStorage implements RaftStorage {
     });
   }
 
-  onSpace(listener: (lack: string | undefined) => void): void {
+  onSpace(listener: (diskFullReason: string | undefined) => void): void {
     this.spaceListener = listener;
     if (this.lack !== undefined) listener(this.lack);
   }
