@@ -16,7 +16,8 @@ The simulation of the Raft library is worth what it finds. Each mistake below is
 source, which is compiled and run until a rule is broken; a test demands that one is, within 500 seeds. The list is
 \`libs/raft/src/simulation/testing/*-bugs.ts\`; there are no switches for them in the code that is shipped.
 
-This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- injected-bugs\`.
+This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- injected-bugs\`; with
+\`INJECTED_BUG=words\` instead, only the bugs with those words in their names are looked for, and nothing is written.
 "Seeds" is how many it took when it was written, and "found by" the check that spoke first. "node failure": an assertion
 of the library itself stopped the node, in production as well, before a checker of the simulation saw any harm.
 `;
