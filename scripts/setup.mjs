@@ -17,7 +17,15 @@ const buildInfo = at('dist', 'tsconfig.build.tsbuildinfo');
 const entry = at('dist', 'apps', 'lab', 'src', 'main.js');
 
 /** What the build reads. Tests and documents do not count: changing them needs no build. */
-const BUILD_INPUTS = ['apps', 'libs', 'test/bench', 'test/support', 'test/simulation', 'test/model'];
+const BUILD_INPUTS = [
+  'apps',
+  'libs',
+  'test/architecture',
+  'test/bench',
+  'test/support',
+  'test/simulation',
+  'test/model',
+];
 const BUILD_CONFIG = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'nest-cli.json'];
 
 function fail(sentence) {

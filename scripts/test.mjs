@@ -12,6 +12,7 @@ const tool = (name) => path.join(root, 'node_modules', '.bin', name);
 const CHECKS = [
   ['format', tool('prettier'), ['--check', '--log-level', 'warn', '.']],
   ['lint', tool('oxlint'), ['--type-aware', 'apps', 'libs', 'test', 'scripts']],
+  ['imports', process.execPath, [path.join(root, 'dist', 'test', 'architecture', 'main.js'), 'check']],
   ['types', tool('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
 ];
 /** End-to-end tests start servers and brokers: one file at a time, or a small machine drowns. */

@@ -13,6 +13,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
+import { checkImports, cyclesIn, unusedPermissions } from '../architecture/import-check.js';
+import { importsIn, publicNames, readImports } from '../architecture/import-graph.js';
+import { IMPORT_TABLE, isTestCode, layerOf, TEST_FOLDERS } from '../architecture/import-table.js';
+import { withLayerTable } from '../architecture/layer-table.js';
+import { IMPORT_CASES } from './import-cases.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const oxlint = path.join(root, 'node_modules', 'oxlint', 'bin', 'oxlint');
@@ -26,53 +31,6 @@ interface Finding {
 
 /** `[file, line of code, part of the sentence or rule that must be reported, or undefined for "is allowed"]` */
 type Case = readonly [file: string, code: string, expected: string | undefined];
-
-const use = (specifier: string): string => `import { thing } from '${specifier}';\nexport const used = thing;\n`;
-
-const IMPORT_CASES: readonly Case[] = [
-  ['libs/foundation/src/a.ts', use('zod'), 'foundation imports no package'],
-  ['libs/foundation/src/b.ts', use('node:crypto'), undefined],
-  ['libs/raft/src/core/a.ts', use('node:fs'), 'raft/core imports only foundation'],
-  ['libs/raft/src/core/b.ts', use('../storage/wal.js'), 'raft/core does not know the driver'],
-  ['libs/raft/src/core/c.ts', use('@concordat/foundation'), undefined],
-  ['libs/raft/src/core/d.ts', use('./log.js'), undefined],
-  ['libs/raft/src/core/e.ts', use('@grpc/grpc-js'), 'raft/core imports only foundation'],
-  ['libs/commit-protocol/src/a.ts', use('@concordat/raft'), 'commit-protocol imports only foundation'],
-  ['libs/commit-protocol/src/b.ts', use('zod'), 'commit-protocol imports only foundation'],
-  ['libs/commit-protocol/src/c.ts', use('../../raft/src/index.js'), 'never reached by a relative path'],
-  ['libs/raft/src/storage/a.ts', use('@grpc/grpc-js'), "raft's driver and storage import only"],
-  ['libs/raft/src/driver/a.ts', use('../storage/wal.js'), 'storage and transport only as ports'],
-  ['libs/raft/src/driver/b.ts', use('node:fs'), undefined],
-  ['libs/raft/src/transport/a.ts', use('@grpc/grpc-js'), undefined],
-  ['libs/raft/src/transport/b.ts', use('pg'), "raft's transport imports gRPC"],
-  ['libs/messaging/src/a.ts', use('kafkajs'), 'the Kafka client only in kafka/'],
-  ['libs/messaging/src/kafka/a.ts', use('kafkajs'), undefined],
-  ['libs/messaging/src/b.ts', use('@concordat/raft'), 'messaging imports'],
-  ['libs/participant/src/a.ts', use('pg'), 'pg and typeorm only in postgres/'],
-  ['libs/participant/src/b.ts', use('@concordat/raft'), 'participant imports messaging'],
-  ['libs/participant/src/postgres/a.ts', use('pg'), undefined],
-  ['libs/participant/src/c.ts', use('@nestjs/common'), 'no framework'],
-  ['libs/nestjs/src/a.ts', use('@nestjs/common'), undefined],
-  ['libs/client/src/a.ts', use('@concordat/messaging'), 'client imports only foundation'],
-  ['apps/coordinator/src/transactions/a.ts', use('@concordat/raft'), 'no raft, http or Kafka'],
-  ['apps/coordinator/src/transactions/b.ts', use('../http/x.js'), 'does not know http or inbound'],
-  ['apps/coordinator/src/transactions/c.ts', use('../decision-log/decision-log.js'), undefined],
-  ['apps/coordinator/src/transactions/d.ts', use('../decision-log/raft-decision-log.js'), 'only as a port'],
-  ['apps/coordinator/src/decision-log/a.ts', use('@concordat/messaging'), 'no messaging or http'],
-  ['apps/coordinator/src/decision-log/b.ts', use('@concordat/raft'), undefined],
-  ['apps/coordinator/src/http/a.ts', use('@concordat/raft'), 'no raft'],
-  ['apps/coordinator/src/http/b.ts', use('../inbound/x.js'), 'do not know each other'],
-  ['apps/coordinator/src/inbound/a.ts', use('../http/x.js'), 'do not know each other'],
-  ['apps/coordinator/src/a.ts', use('@concordat/participant'), 'does not import the participant SDK'],
-  ['apps/bank/src/a.ts', use('@concordat/raft'), 'bank imports nestjs and client'],
-  ['apps/bank/src/b.ts', use('../../coordinator/src/x.js'), 'never reached by a relative path'],
-  ['apps/lab/src/a.ts', use('@concordat/messaging'), 'the lab knows the parts by their processes'],
-  ['libs/participant/src/d.ts', use('@concordat/messaging/src/topics.js'), 'public name only'],
-  ['test/a.ts', use('../libs/raft/src/core/log.js'), 'tests use the public index'],
-  ['test/b.ts', use('../apps/coordinator/src/transactions/manager.js'), 'through their ports'],
-  ['test/c.ts', use('../apps/coordinator/src/transactions/index.js'), undefined],
-  ['test/d.ts', use('@concordat/raft'), undefined],
-];
 
 const PURITY_CASES: readonly Case[] = [
   ...['Date', 'process', 'performance', 'crypto', 'fetch', 'console', 'globalThis'].map((name): Case => [
@@ -91,24 +49,101 @@ const PURITY_CASES: readonly Case[] = [
 ];
 
 const STRICT_CASES: readonly Case[] = [
-  ['libs/client/src/any.ts', 'export const used = (value: any): unknown => value;\n', 'no-explicit-any'],
-  ['libs/client/src/type.ts', "import { T } from './x.js';\nexport type U = T;\n", 'consistent-type-imports'],
+  ['libs/foundation/src/any.ts', 'export const used = (value: any): unknown => value;\n', 'no-explicit-any'],
+  ['libs/foundation/src/type.ts', "import { T } from './x.js';\nexport type U = T;\n", 'consistent-type-imports'],
   [
-    'libs/client/src/floating.ts',
+    'libs/foundation/src/floating.ts',
     'export function f(): void {\n  Promise.resolve(1).then(() => 2);\n}\n',
     'no-floating-promises',
   ],
   [
-    'libs/client/src/switch.ts',
+    'libs/foundation/src/switch.ts',
     "export function f(x: 'a' | 'b'): number {\n  switch (x) {\n    case 'a':\n      return 1;\n  }\n  return 0;\n}\n",
     'switch-exhaustiveness-check',
   ],
-  ['libs/client/src/cycle-a.ts', "import { b } from './cycle-b.js';\nexport const a = (): unknown => b;\n", 'no-cycle'],
-  ['libs/client/src/cycle-b.ts', "import { a } from './cycle-a.js';\nexport const b = (): unknown => a;\n", 'no-cycle'],
-  ['libs/client/src/disabled.ts', '// oxlint-disable-next-line no-debugger\nexport const used = 1;\n', 'Unused'],
+  ['libs/foundation/src/disabled.ts', '// oxlint-disable-next-line no-debugger\nexport const used = 1;\n', 'Unused'],
 ];
 
-const CASES = [...IMPORT_CASES, ...PURITY_CASES, ...STRICT_CASES];
+const CASES = [...PURITY_CASES, ...STRICT_CASES];
+
+describe('the table of who may import whom', () => {
+  const names = publicNames(root);
+  const check = (file: string, text: string): string[] =>
+    checkImports([], importsIn(file, text, names), names).map(({ message }) => message);
+
+  it.each(IMPORT_CASES)('%s imports %s: %s', (file, specifier, expected) => {
+    const found = check(file, `import type { thing } from '${specifier}';\n`);
+    if (expected === undefined) expect(found).toEqual([]);
+    else expect(found.join('\n')).toContain(expected);
+  });
+
+  it.each([
+    ['refused', true],
+    ['allowed', false],
+  ])('has for every row a case that is %s', (_, isRefused) => {
+    const cases = IMPORT_CASES.filter(
+      ([file, , expected]) => !isTestCode(file) && (expected !== undefined) === isRefused,
+    );
+    const rows = new Set(cases.map(([file]) => layerOf(file)?.name));
+    expect(IMPORT_TABLE.map(({ name }) => name).filter((name) => !rows.has(name))).toEqual([]);
+  });
+
+  it.each([
+    "import 'node:fs';",
+    "import fs from 'node:fs';",
+    "import type { Stats } from 'node:fs';",
+    "export * from 'node:fs';",
+    "export type { Stats } from 'node:fs';",
+    "const fs = await import('node:fs');",
+    "type Stats = import('node:fs').Stats;",
+    "import fs = require('node:fs');",
+  ])('sees the import in: %s', (text) => {
+    expect(check('libs/raft/src/core/a.ts', `${text}\n`)).toHaveLength(1);
+  });
+
+  it('finds circles, also those of types', () => {
+    const files = ['a', 'b', 'c', 'd'].map((name) => `libs/foundation/src/${name}.ts`);
+    const [a = '', b = '', c = ''] = files;
+    const open = [
+      ...importsIn(a, "import type { b } from './b.js';\n", names),
+      ...importsIn(b, "import { c } from './c.js';\nimport './d.js';\n", names),
+    ];
+    expect(cyclesIn(files, open)).toEqual([]);
+    const closed = [...open, ...importsIn(c, "import type { a } from './a.js';\n", names)];
+    expect(checkImports(files, closed, names).map(({ file }) => file)).toEqual([a, b, c]);
+  });
+
+  it('finds files without a row', () => {
+    expect(checkImports(['libs/stray/src/a.ts', 'libs/stray/src/a.spec.ts'], [], names)).toEqual([
+      { file: 'libs/stray/src/a.ts', message: expect.stringContaining('belongs to no layer') },
+    ]);
+  });
+
+  describe('and the sources', () => {
+    const { files, imports } = readImports(root);
+
+    it('agree', () => {
+      expect(imports.length).toBeGreaterThan(3000);
+      expect(checkImports(files, imports, names)).toEqual([]);
+    });
+
+    it('need every permission', () => {
+      expect(unusedPermissions(imports)).toEqual([]);
+      const roomy = IMPORT_TABLE.map((layer) => ({ ...layer, packages: [...layer.packages, 'left-pad'] }));
+      expect(unusedPermissions(imports, roomy)).toHaveLength(IMPORT_TABLE.length);
+    });
+
+    it('have all folders and files that the table names', () => {
+      const places = [...IMPORT_TABLE.flatMap(({ at }) => at), ...TEST_FOLDERS];
+      expect(places.filter((place) => !files.some((file) => file.startsWith(place)))).toEqual([]);
+    });
+  });
+
+  it('is what docs/architecture.md shows (npm run architecture)', () => {
+    const document = readFileSync(path.join(root, 'docs/architecture.md'), 'utf8');
+    expect(document).toBe(withLayerTable(document));
+  });
+});
 
 describe('the linter enforces architecture.md', () => {
   let folder: string;

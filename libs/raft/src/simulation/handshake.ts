@@ -1,6 +1,6 @@
+import type { Clock } from '@concordat/foundation';
 import type { Incarnation, Message, NodeId } from '../core/types.js';
 import { ProcessClaims, type Claimant } from '../core/membership/process-claims.js';
-import type { NodeSurroundings } from './simulated-node.js';
 import type { Speaker } from './simulated-network.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
@@ -9,6 +9,18 @@ const FIRST_TWIN_PROCESS = 1_000_000;
 
 /** An echo is answered with the next ping but one at the latest, and patience is three pings. */
 const ANSWER_OF_PATIENCE = 2 / 3;
+
+/** What a handshake has to see of the world. */
+export interface HandshakeSurroundings {
+  readonly clock: Pick<Clock, 'monotonic'>;
+  /** whom a message in that node's name is to come from, where a second process with that id runs or has run */
+  originalOf(nodeId: NodeId): Original | undefined;
+}
+
+interface Original {
+  readonly record: { readonly incarnation: Incarnation | undefined };
+  readonly speaker: Speaker | undefined;
+}
 
 /**
  * What one process of the transport knows of the processes of others, which the messages of the simulated network do
@@ -21,7 +33,7 @@ export class Handshake {
 
   constructor(
     private readonly nodeId: NodeId,
-    private readonly surroundings: NodeSurroundings,
+    private readonly surroundings: HandshakeSurroundings,
     private readonly patienceMs: number,
   ) {
     this.claims = new ProcessClaims(patienceMs);

@@ -1,0 +1,329 @@
+/** A part of the system, and all that its files may import beside each other. */
+export interface Layer {
+  /** as other rows and the documents call it */
+  readonly name: string;
+  /** its folders (with a slash at the end) and files; what lies deeper and has a row of its own is not part of it */
+  readonly at: readonly string[];
+  /** layers, by name; `x/*` means x and everything below it */
+  readonly layers: readonly string[];
+  /** packages; `node:*` means all modules of Node, `@x/*` all packages of that scope */
+  readonly packages: readonly string[];
+}
+
+/**
+ * Who may import whom. This is the only copy: the check, the table in docs/architecture.md and the drawings are made
+ * from it. It speaks of the code that is shipped. Code for tests (`isTestCode`) may import any package, all of its own
+ * library or app, and the public names of the others; the shipped code never imports it.
+ */
+export const IMPORT_TABLE: readonly Layer[] = [
+  row('foundation', 'libs/foundation/src/', [], ['node:*']),
+
+  row('raft', 'libs/raft/src/', ['raft/*'], []),
+  row('raft/core', 'libs/raft/src/core/', ['raft/core/*', 'foundation'], []),
+  row('raft/core/types', ['libs/raft/src/core/types.ts', 'libs/raft/src/core/ready.ts'], [], []),
+  row('raft/core/log', 'libs/raft/src/core/log/', ['raft/core/types', 'raft/core/membership', 'foundation'], []),
+  row('raft/core/membership', 'libs/raft/src/core/membership/', ['raft/core/types', 'raft/core/log', 'foundation'], []),
+  row(
+    'raft/core/snapshots',
+    'libs/raft/src/core/snapshots/',
+    ['raft/core/types', 'raft/core/log', 'raft/core/membership', 'foundation'],
+    [],
+  ),
+  row(
+    'raft/core/election',
+    'libs/raft/src/core/election/',
+    ['raft/core/types', 'raft/core/log', 'raft/core/membership', 'foundation'],
+    [],
+  ),
+  row(
+    'raft/core/replication',
+    'libs/raft/src/core/replication/',
+    ['raft/core/types', 'raft/core/log', 'raft/core/membership', 'raft/core/snapshots', 'foundation'],
+    [],
+  ),
+  row('raft/driver', 'libs/raft/src/driver/', ['raft/core/*', 'raft/driver/ports', 'foundation'], []),
+  row('raft/driver/ports', ['libs/raft/src/driver/ports.ts'], ['raft/core/types'], []),
+  row(
+    'raft/storage',
+    'libs/raft/src/storage/',
+    ['raft/core/types', 'raft/core/membership', 'raft/driver/ports', 'foundation'],
+    ['node:*'],
+  ),
+  row(
+    'raft/storage/wal-tool',
+    'libs/raft/src/storage/wal-tool/',
+    ['raft/storage', 'raft/core/types', 'raft/core/membership', 'foundation'],
+    ['node:*'],
+  ),
+  row(
+    'raft/transport',
+    'libs/raft/src/transport/',
+    ['raft/core/types', 'raft/core/membership', 'raft/driver/ports', 'foundation'],
+    ['node:*', '@grpc/grpc-js'],
+  ),
+
+  row('commit-protocol', 'libs/commit-protocol/src/', ['commit-protocol/*'], []),
+  row(
+    'commit-protocol/vocabulary',
+    'libs/commit-protocol/src/vocabulary/',
+    ['commit-protocol/ballots/ballot', 'foundation'],
+    [],
+  ),
+  row(
+    'commit-protocol/ballots/ballot',
+    ['libs/commit-protocol/src/ballots/ballot.ts'],
+    ['commit-protocol/vocabulary', 'foundation'],
+    [],
+  ),
+  row(
+    'commit-protocol/ballots',
+    'libs/commit-protocol/src/ballots/',
+    ['commit-protocol/ballots/ballot', 'commit-protocol/vocabulary', 'foundation'],
+    [],
+  ),
+  row(
+    'commit-protocol/log',
+    'libs/commit-protocol/src/log/',
+    ['commit-protocol/ballots/ballot', 'commit-protocol/vocabulary', 'foundation'],
+    [],
+  ),
+  row(
+    'commit-protocol/coordinator',
+    'libs/commit-protocol/src/coordinator/',
+    ['commit-protocol/log', 'commit-protocol/ballots/*', 'commit-protocol/vocabulary', 'foundation'],
+    [],
+  ),
+  row(
+    'commit-protocol/participant',
+    'libs/commit-protocol/src/participant/',
+    ['commit-protocol/ballots/*', 'commit-protocol/vocabulary', 'foundation'],
+    [],
+  ),
+
+  row('messaging', 'libs/messaging/src/', ['messaging/*', 'commit-protocol', 'foundation'], []),
+  row('messaging/bus', ['libs/messaging/src/bus.ts'], ['messaging/contract', 'commit-protocol'], []),
+  row(
+    'messaging/contract',
+    'libs/messaging/src/contract/',
+    ['messaging/bus', 'commit-protocol', 'foundation'],
+    ['zod', 'node:*'],
+  ),
+  row('messaging/send-queue', ['libs/messaging/src/send-queue.ts'], ['messaging/contract', 'foundation'], []),
+  row(
+    'messaging/kafka',
+    'libs/messaging/src/kafka/',
+    ['messaging/bus', 'messaging/contract', 'messaging/send-queue', 'commit-protocol', 'foundation'],
+    ['kafkajs', 'node:*'],
+  ),
+
+  row('participant', 'libs/participant/src/', ['participant/*'], []),
+  row('participant/runtime', 'libs/participant/src/runtime/', ['messaging', 'commit-protocol', 'foundation'], []),
+  row(
+    'participant/postgres',
+    'libs/participant/src/postgres/',
+    ['participant/runtime', 'commit-protocol', 'foundation'],
+    ['pg', 'typeorm', 'node:*'],
+  ),
+  row(
+    'nestjs',
+    'libs/nestjs/src/',
+    ['participant', 'messaging', 'commit-protocol', 'foundation'],
+    ['@nestjs/*', 'rxjs'],
+  ),
+
+  row(
+    'coordinator',
+    'apps/coordinator/src/',
+    ['coordinator/*', 'messaging', 'raft', 'commit-protocol', 'foundation'],
+    ['@nestjs/*', 'fastify', 'node:*'],
+  ),
+  row(
+    'coordinator/config',
+    ['config.ts', 'logging.ts', 'address.ts', 'raft-tls.ts'].map((file) => `apps/coordinator/src/${file}`),
+    ['coordinator/failpoints', 'raft', 'messaging', 'commit-protocol', 'foundation'],
+    ['zod', 'node:*'],
+  ),
+  row(
+    'coordinator/http',
+    'apps/coordinator/src/http/',
+    [
+      'coordinator/transactions/api',
+      'coordinator/decision-log/port',
+      'coordinator/cluster',
+      'coordinator/metrics',
+      'coordinator/config',
+      'commit-protocol',
+      'foundation',
+    ],
+    ['@nestjs/*', 'fastify', '@fastify/reply-from', 'zod', 'node:*'],
+  ),
+  row(
+    'coordinator/inbound',
+    'apps/coordinator/src/inbound/',
+    ['coordinator/transactions', 'messaging', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
+    'coordinator/transactions',
+    'apps/coordinator/src/transactions/',
+    [
+      'coordinator/transactions/*',
+      'coordinator/decision-log/port',
+      'coordinator/failpoints',
+      'messaging',
+      'commit-protocol',
+      'foundation',
+    ],
+    [],
+  ),
+  row(
+    'coordinator/transactions/api',
+    ['transactions.api.ts', 'errors.ts', 'options.ts', 'figures.ts'].map(
+      (file) => `apps/coordinator/src/transactions/${file}`,
+    ),
+    ['coordinator/transactions/clocks', 'coordinator/decision-log/port', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
+    'coordinator/transactions/clocks',
+    'apps/coordinator/src/transactions/clocks/',
+    ['coordinator/decision-log/port', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
+    'coordinator/transactions/leadership',
+    'apps/coordinator/src/transactions/leadership/',
+    [
+      'coordinator/transactions/api',
+      'coordinator/transactions/clocks',
+      'coordinator/decision-log/port',
+      'messaging',
+      'commit-protocol',
+      'foundation',
+    ],
+    [],
+  ),
+  row(
+    'coordinator/transactions/queries',
+    'apps/coordinator/src/transactions/queries/',
+    [
+      'coordinator/transactions/api',
+      'coordinator/transactions/leadership',
+      'coordinator/decision-log/port',
+      'commit-protocol',
+      'foundation',
+    ],
+    [],
+  ),
+  row(
+    'coordinator/transactions/requests',
+    'apps/coordinator/src/transactions/requests/',
+    [
+      'coordinator/transactions/api',
+      'coordinator/transactions/leadership',
+      'coordinator/transactions/queries',
+      'coordinator/decision-log/port',
+      'commit-protocol',
+      'foundation',
+    ],
+    [],
+  ),
+  row(
+    'coordinator/decision-log',
+    'apps/coordinator/src/decision-log/',
+    ['coordinator/decision-log/port', 'raft', 'commit-protocol', 'foundation'],
+    ['node:*'],
+  ),
+  row(
+    'coordinator/decision-log/port',
+    ['apps/coordinator/src/decision-log/decision-log.ts'],
+    ['commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
+    'coordinator/cluster',
+    'apps/coordinator/src/cluster/',
+    ['coordinator/config', 'coordinator/decision-log/*', 'raft', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
+    'coordinator/failpoints',
+    'apps/coordinator/src/failpoints/',
+    ['coordinator/decision-log/port', 'messaging', 'raft', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
+    'coordinator/metrics',
+    'apps/coordinator/src/metrics/',
+    ['coordinator/cluster', 'coordinator/transactions/api', 'messaging', 'raft'],
+    ['prom-client'],
+  ),
+
+  row(
+    'bank',
+    'apps/bank/src/',
+    ['nestjs', 'foundation'],
+    ['@nestjs/*', 'fastify', 'typeorm', 'prom-client', 'zod', 'node:*'],
+  ),
+
+  row('lab', 'apps/lab/src/', ['lab/*', 'foundation'], []),
+  row(
+    'lab/basics',
+    ['arguments.ts', 'lab-error.ts', 'narration.ts', 'rest.ts'].map((file) => `apps/lab/src/${file}`),
+    ['lab/local-system/ports', 'foundation'],
+    ['node:*'],
+  ),
+  row(
+    'lab/local-system',
+    'apps/lab/src/local-system/',
+    ['lab/local-system/ports', 'lab/basics', 'foundation'],
+    ['pg', 'kafkajs', 'node:*'],
+  ),
+  row('lab/local-system/ports', ['apps/lab/src/local-system/ports.ts'], ['foundation'], ['node:*']),
+  row('lab/unsafe-3pc', 'apps/lab/src/unsafe-3pc/', ['foundation'], []),
+  row(
+    'lab/scenarios',
+    'apps/lab/src/scenarios/',
+    ['lab/basics', 'lab/local-system/*', 'lab/unsafe-3pc', 'foundation'],
+    ['pg', 'kafkajs', 'node:*'],
+  ),
+];
+
+function row(
+  name: string,
+  at: string | readonly string[],
+  layers: readonly string[],
+  packages: readonly string[],
+): Layer {
+  return { name, at: typeof at === 'string' ? [at] : at, layers, packages };
+}
+
+const TEST_CODE = [/(^|\/)testing\//, /\.(spec|e2e-spec|sim-spec|measure)\.ts$/, /^test\//, /^scripts\//];
+/** Run by developers, not shipped: the simulation and the examples of the Raft library, the broker in memory. */
+export const TEST_FOLDERS = ['libs/raft/src/simulation/', 'libs/raft/example/', 'libs/messaging/src/memory/'];
+
+export function isTestCode(file: string): boolean {
+  return TEST_CODE.some((pattern) => pattern.test(file)) || TEST_FOLDERS.some((folder) => file.startsWith(folder));
+}
+
+/** The layer of a file of the shipped code; the row that names it most exactly. */
+export function layerOf(file: string, table = IMPORT_TABLE): Layer | undefined {
+  let found: Layer | undefined;
+  let length = 0;
+  for (const layer of table) {
+    for (const place of layer.at) {
+      const isIn = place.endsWith('/') ? file.startsWith(place) : file === place;
+      if (isIn && place.length > length) [found, length] = [layer, place.length];
+    }
+  }
+  return found;
+}
+
+/** Whether a list of the table names it: exactly, or by `x/*`, or by `node:*`. */
+export function isListed(list: readonly string[], name: string): boolean {
+  return list.some((item) => {
+    if (!item.endsWith('*')) return item === name;
+    const start = item.slice(0, -1);
+    return name.startsWith(start) || `${name}/` === start;
+  });
+}
