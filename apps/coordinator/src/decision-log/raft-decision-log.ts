@@ -101,6 +101,7 @@ export class RaftDecisionLog implements DecisionLog {
 
   private apply(command: Uint8Array, index: number): ApplyResult {
     const record = this.proposed.get(command) ?? decodeRecord(command);
+    invariant(index > this.lastApplied, 'records are applied once, in the order of the log');
     const result = this.state.apply(record, index);
     this.lastApplied = index;
     for (const listener of this.applyListeners) listener({ index, record, result });

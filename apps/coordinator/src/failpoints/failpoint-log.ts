@@ -1,4 +1,4 @@
-import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
+import { invariant, noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
 import type { ApplyResult, DecisionState, LogRecord } from '@concordat/commit-protocol';
 import {
   LogUnavailableError,
@@ -102,6 +102,7 @@ class FailpointLog implements DecisionLog {
   }
 
   private tell(delivery: Delivery): void {
+    invariant(this.held === undefined, 'behind a record that is held up none is delivered');
     delivery.listener(delivery.applied);
     const held = this.reach(delivery, 'after-apply');
     if (held) this.hold(held, undefined);

@@ -1,4 +1,4 @@
-import { UuidV7Generator, type Failpoints, type Logger } from '@concordat/foundation';
+import { invariant, UuidV7Generator, type Failpoints, type Logger } from '@concordat/foundation';
 import {
   findBranch,
   type AbortCause,
@@ -303,6 +303,7 @@ export class TransactionManager implements TransactionsApi {
   private startSession(): void {
     const { epoch } = this.dependencies.log.leadership();
     if (!epoch || this.session || this.stopped) return;
+    invariant(this.dependencies.log.state.bornAt !== undefined, 'nobody acts before the group is born');
     this.birth.stop();
     this.logger.info(`leading in term ${epoch.term}; ${this.dependencies.log.state.openCount} open transactions`);
     this.session = new LeaderSession(

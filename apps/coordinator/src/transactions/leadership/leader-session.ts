@@ -1,4 +1,4 @@
-import { errorMessage, roughJsonSize, unreachable, type Clock, type Logger, type Random } from '@concordat/foundation';
+import { errorMessage, invariant, roughJsonSize, unreachable, type Clock, type Random } from '@concordat/foundation';
 import {
   AdmissionQueue,
   admissionKeys,
@@ -18,7 +18,6 @@ import {
   type TransactionId,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import type { MessageBus } from '@concordat/messaging';
 import {
   LogUnavailableError,
   OutcomeUnknownError,
@@ -30,26 +29,22 @@ import { ClaimsInFlight, type ClaimInFlight } from './claims-in-flight.js';
 import { DoneBatch } from './done-batch.js';
 import type { TransactionOptions } from '../options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
-import { OutgoingMessages } from './outgoing-messages.js';
+import { OutgoingMessages, type OutgoingMessagesDependencies } from './outgoing-messages.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
 import { Recovery } from './recovery.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
 import { LeaderTimers, TransactionTimers } from './transaction-timers.js';
 import { WaitingBegins } from './waiting-begins.js';
 
-export interface SessionDependencies {
+export interface SessionDependencies extends OutgoingMessagesDependencies {
   readonly log: DecisionLog;
-  readonly bus: MessageBus;
   readonly clock: Clock;
   readonly random: Random;
-  readonly logger: Logger;
   readonly options: TransactionOptions;
   readonly unknownOld: UnknownOldBranches;
   /** whether somebody waits for the end of a transaction */
   readonly awaitsEnd: (transactionId: TransactionId) => boolean;
   readonly onAlert: (detail: string) => void;
-  /** told why a publication failed; true when its messages can never be sent, which it then reports */
-  readonly onUnsent: (error: unknown) => boolean;
 }
 
 /** What a participant says about one branch. */
@@ -365,6 +360,7 @@ export class LeaderSession {
 
   private track(machine: CoordinatorTransaction): Entry {
     const { transactionId, decision } = machine.transaction;
+    invariant(!this.entries.has(transactionId), 'a session has one machine for each transaction');
     const entry: Entry = {
       machine,
       sizeBytes: 0,
@@ -394,6 +390,7 @@ export class LeaderSession {
     entry.timers.cancel();
     this.entries.delete(transactionId);
     this.entriesBytes -= entry.sizeBytes;
+    invariant(this.entries.size > 0 || this.entriesBytes === 0, 'what is not open has no bytes');
     this.leaveAdmission(transactionId);
   }
 

@@ -1,4 +1,12 @@
-import { backoffMs, errorMessage, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
+import {
+  backoffMs,
+  errorMessage,
+  invariant,
+  type Clock,
+  type Logger,
+  type Random,
+  type Timer,
+} from '@concordat/foundation';
 import type { DecisionState, OutcomeMessage, TransactionState } from '@concordat/commit-protocol';
 import { OUTCOMES_TOPIC, UnsendableMessagesError, type MessageBus } from '@concordat/messaging';
 
@@ -58,6 +66,7 @@ export class OutcomePublisher {
   }
 
   private advance(through: number): void {
+    invariant(through > this.published, 'outcomes are published in the order of the log');
     this.published = through;
     this.failures = 0;
     this.onPublished();

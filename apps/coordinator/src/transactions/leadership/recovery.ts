@@ -1,4 +1,5 @@
 import type { TransactionState } from '@concordat/commit-protocol';
+import { invariant } from '@concordat/foundation';
 
 /**
  * The order in which a new leader takes over what is open: first those that wait for their keys or hold them, in the
@@ -33,6 +34,7 @@ export class Recovery {
 
   /** At most so many. */
   next(count: number): readonly TransactionState[] {
+    invariant(count > 0, 'a slice of the recovery is not empty');
     const slice = this.ordered.slice(this.position, this.position + count);
     this.position += slice.length;
     return slice;

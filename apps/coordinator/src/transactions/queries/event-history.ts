@@ -1,4 +1,5 @@
 import type { TransactionId } from '@concordat/commit-protocol';
+import { invariant } from '@concordat/foundation';
 
 interface Change {
   readonly logIndex: number;
@@ -27,6 +28,8 @@ export class EventHistory {
   }
 
   record(logIndex: number, transactionId: TransactionId): void {
+    const latest = this.ring.at(this.next - 1);
+    invariant(latest === undefined || latest.logIndex <= logIndex, 'changes are recorded in the order of the log');
     const forgotten = this.ring[this.next];
     if (forgotten) this.completeFrom = forgotten.logIndex + 1;
     this.ring[this.next] = { logIndex, transactionId };
