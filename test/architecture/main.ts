@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { DRAWN_FOLDERS, drawFolder } from './folder-drawing.js';
 import { checkImports } from './import-check.js';
 import { publicNames, readImports } from './import-graph.js';
 import { withLayerTable } from './layer-table.js';
@@ -16,6 +17,9 @@ function main([command]: readonly string[]): number {
     return breaches.length === 0 ? 0 : 1;
   }
   writeFileSync(DOCUMENT, withLayerTable(readFileSync(DOCUMENT, 'utf8')));
+  for (const [name, folder] of Object.entries(DRAWN_FOLDERS)) {
+    writeFileSync(path.join(root, 'docs', 'images', `${name}.svg`), drawFolder(folder, files, imports));
+  }
   return 0;
 }
 

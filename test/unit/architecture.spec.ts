@@ -13,6 +13,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
+import { DRAWN_FOLDERS, drawFolder } from '../architecture/folder-drawing.js';
 import { checkImports, cyclesIn, unusedPermissions } from '../architecture/import-check.js';
 import { importsIn, publicNames, readImports } from '../architecture/import-graph.js';
 import { IMPORT_TABLE, isTestCode, layerOf, TEST_FOLDERS } from '../architecture/import-table.js';
@@ -137,6 +138,13 @@ describe('the table of who may import whom', () => {
       const places = [...IMPORT_TABLE.flatMap(({ at }) => at), ...TEST_FOLDERS];
       expect(places.filter((place) => !files.some((file) => file.startsWith(place)))).toEqual([]);
     });
+  });
+
+  it.each(Object.entries(DRAWN_FOLDERS))('is up to date in the drawing %s (npm run architecture)', (name, folder) => {
+    const { files, imports } = readImports(root);
+    expect(readFileSync(path.join(root, 'docs/images', `${name}.svg`), 'utf8')).toBe(
+      drawFolder(folder, files, imports),
+    );
   });
 
   it('is what docs/architecture.md shows (npm run architecture)', () => {
