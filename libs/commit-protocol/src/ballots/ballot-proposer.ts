@@ -127,6 +127,7 @@ export class BallotProposer {
     this.promises.set(from, accepted);
     if (!this.hasEnoughPromises()) return false;
     this.value = this.safeValue();
+    invariant(this.acceptances.size === 0, 'nobody accepts a value before it is chosen');
     return true;
   }
 

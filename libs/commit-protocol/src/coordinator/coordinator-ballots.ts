@@ -1,3 +1,4 @@
+import { invariant } from '@concordat/foundation';
 import { BallotProposer } from '../ballots/ballot-proposer.js';
 import {
   compareBallots,
@@ -84,6 +85,9 @@ export class CoordinatorBallots {
 
   /** The ballot is in the log, put there by this leader. */
   opened(ballot: Ballot, transaction: TransactionState): void {
+    const { preCommit } = transaction;
+    invariant(preCommit && compareBallots(ballot, preCommit) === 0, 'a ballot is opened when it is in the log');
+    invariant(ballot.round >= this.lowestRound, 'a leader uses no round twice, and none of another leader');
     const isFirst = ballot.round === FIRST_BALLOT.round;
     this.proposer = new BallotProposer(ballot, acceptorsOf(transaction), {
       ...(isFirst && { value: 'commit' }),

@@ -8,6 +8,7 @@ import { OldRulings } from './old-rulings.js';
 import {
   allReportedToCommit,
   allVotedToCommit,
+  checkTransaction,
   endAtDecision,
   giveUp,
   isDecidedByBallot,
@@ -187,6 +188,12 @@ export class DecisionState {
 
   apply(record: LogRecord, index: number): ApplyResult {
     this.time.advance(record.at ?? 0);
+    const result = this.applyRecord(record, index);
+    if (result.refusal === undefined) for (const transaction of result.transactions) checkTransaction(transaction);
+    return result;
+  }
+
+  private applyRecord(record: LogRecord, index: number): ApplyResult {
     switch (record.type) {
       case 'begin':
         return this.applyBegin(record, index);
@@ -343,6 +350,7 @@ export class DecisionState {
       if (end) branch.end = end;
       if (record.decision === 'abort') delete branch.results; // a ballot may have come with them
     }
+    invariant(transaction.decision === undefined, 'AC2: a decision in the log never changes');
     transaction.closed = true;
     transaction.decision = record.decision;
     if (record.cause) transaction.cause = record.cause;
@@ -458,7 +466,7 @@ export class DecisionState {
     transaction.outcome = mixed ? 'mixed' : decision === 'commit' ? 'committed' : 'aborted';
     if (open) return;
     transaction.endedAt = this.time.now; // not the record's own time, which may lie behind the one before
-    this.open.delete(transaction.transactionId);
+    invariant(this.open.delete(transaction.transactionId), 'a transaction ends once');
     this.unpublished.set(transaction.transactionId, transaction);
   }
 
@@ -482,7 +490,7 @@ export class DecisionState {
   }
 
   private archiveEnded(transaction: TransactionState): void {
-    this.unpublished.delete(transaction.transactionId);
+    invariant(this.unpublished.delete(transaction.transactionId), 'only what has ended is archived');
     this.ids.delete(transaction.transactionId);
     for (const claim of transaction.claims) this.claims.delete(claim.key);
     this.archive.add(transaction);

@@ -1,3 +1,4 @@
+import { invariant } from '@concordat/foundation';
 import {
   compareBallots,
   COORDINATOR_PROPOSER,
@@ -7,8 +8,27 @@ import {
   type Ballot,
 } from '../ballots/ballot.js';
 import type { BranchReport, DecideRecord, EnlistRecord, ResolveRecord } from './records.js';
-import { findBranch, type BranchState, type TransactionState } from './transaction-state.js';
+import { findBranch, keepsOpen, type BranchState, type TransactionState } from './transaction-state.js';
 import type { BranchEnd } from '../vocabulary/types.js';
+
+/**
+ * Asserts what holds of every transaction between two records. The rules by which records are refused see to it; this
+ * looks at what came of them.
+ */
+export function checkTransaction(transaction: TransactionState): void {
+  const { branches, closed, decision, delegatedTo, decidedAt, endedAt, outcome, preCommit, protocol } = transaction;
+  invariant(!preCommit || (protocol === '3pc' && closed), 'a ballot is about a closed transaction in three phases');
+  invariant(!preCommit || delegatedTo === undefined, 'what is delegated is not decided by ballot');
+  invariant(delegatedTo === undefined || branches.length === 1, 'only a transaction with one branch is delegated');
+  const isDecided = decision !== undefined;
+  invariant(isDecided === (outcome !== undefined), 'a transaction has an outcome when it is decided');
+  invariant(isDecided === (decidedAt !== undefined), 'a transaction has a time of decision when it is decided');
+  invariant(!isDecided || closed || delegatedTo !== undefined, 'no branch joins a transaction that is decided');
+  const isConsent = decision !== 'commit' || delegatedTo !== undefined || allVotedToCommit(transaction, []);
+  invariant(isConsent, 'AC3: a commit has the yes or read-only of every branch');
+  const isEnded = isDecided && !branches.some(keepsOpen);
+  invariant(isEnded === (endedAt !== undefined), 'a transaction ends when it is decided and no branch keeps it open');
+}
 
 /** Whether an enlistment is a repeat of a branch's own, or adds operations to it. */
 export function joins(existing: BranchState, specification: EnlistRecord['branch']): boolean {

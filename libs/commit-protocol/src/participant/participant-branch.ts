@@ -65,6 +65,17 @@ export function branchOf(transaction: TransactionMemory, address: BranchAddress)
   return branch;
 }
 
+/** Asserts what holds of the branches of a transaction between two events. */
+export function checkMemory({ branches, running }: TransactionMemory): void {
+  for (const branch of branches.values()) {
+    invariant((branch.running !== undefined) === (branch === running), 'one thing of a transaction is in hand at most');
+    invariant(!branch.decisionDue || branch.decision, 'a decision that is due is known');
+    invariant(!branch.decisionDue || !branch.stopped, 'a branch that is stopped carries out no decision');
+    const waits = running === undefined && !branch.stopped && isInHand(branch);
+    invariant(!waits, 'what is to be done waits only for what is in hand');
+  }
+}
+
 export function finish(transaction: TransactionMemory, branch: BranchMemory): void {
   invariant(transaction.running === branch && branch.running, 'only what is in hand comes to an end');
   branch.running = undefined;

@@ -26,6 +26,7 @@ import {
   addressOf,
   ballotsOf,
   branchOf,
+  checkMemory,
   endByRuling,
   finish,
   isAtWork,
@@ -96,6 +97,7 @@ export class ParticipantMachine {
     const branch = branchOf(transaction, address);
     this.apply(event, transaction, branch);
     this.startNext(transaction);
+    checkMemory(transaction);
     this.put(address.transactionId, transaction);
     return this.effects;
   }
