@@ -113,7 +113,7 @@ export function undecidedPhase(progress: Progress): Undecided | Decided {
   return 'from' in progress ? progress.from : progress;
 }
 
-/** Between events a leader stands where the log says. */
+/** When it was told what was applied, a leader stands where the log says. */
 export function checkProgress(progress: Progress, transaction: TransactionState): void {
   const { phase } = undecidedPhase(progress);
   const inLog = progressOf(transaction).phase;

@@ -338,6 +338,30 @@ describe('protocol 4: the leader', () => {
     expect(driver.takeSent()).toEqual(['prepare 1', 'prepare 2']);
   });
 
+  it.each(['voting', 'deciding'])(
+    'when %s, it proposes and sends nothing once the log has decided, before it is told',
+    (phase) => {
+      const ruling = { action: 'abort', force: false, operator: 'ann', reason: 'late', reports: [] } as const;
+      const driver = leader()
+        .begun(TWO)
+        .propose({ type: 'resolve', transactionId: idOf(1), at: AT, ...ruling });
+      if (phase === 'deciding') driver.vote(1, 'yes').vote(2, 'yes');
+      const { machine } = driver;
+      driver.machine = undefined;
+      driver.applyAll();
+      driver.machine = machine;
+      driver
+        .handle({ type: 'admitted' })
+        .handle({ type: 'deadline' })
+        .handle({ type: 'resend' })
+        .handle({ type: 'commit' });
+      driver.handle({ type: 'abort', cause: { reason: 'CLIENT_ABORTED', detail: '' } });
+      expect([driver.proposed(), driver.takeSent()]).toEqual([[], []]);
+      driver.handle({ type: 'applied', transaction: driver.transaction });
+      expect(driver.takeSent()).toEqual(['abort 1', 'abort 2']);
+    },
+  );
+
   it('a branch that is enlisted while CommitRequested is on its way does not have it proposed again', () => {
     const driver = leader().begun(OPEN);
     driver.propose({ type: 'enlist', transactionId: idOf(1), branch: branchOf(3), at: AT }).handle({ type: 'commit' });

@@ -29,6 +29,9 @@ import {
   type LeaderEpoch,
 } from '../vocabulary/types.js';
 
+/** What makes an undecided transaction come forward; all else brings news of branches. */
+const URGES: ReadonlySet<CoordinatorEvent['type']> = new Set(['admitted', 'commit', 'abort', 'deadline', 'resend']);
+
 /**
  * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no
  * clock and no I/O; `now` comes with every event.
@@ -36,8 +39,8 @@ import {
  * What is certain stands in `transaction`, which only the log changes. The rest lives as long as the leader:
  * votes, what is being proposed, how often was sent. A new leader starts from the log and asks again.
  *
- * Where the leader stands with it is one `Progress`, which agrees with the log between any two events. Ballots are in
- * `CoordinatorBallots`.
+ * Where the leader stands with it is one `Progress`, which agrees with the log whenever the leader has been told what was
+ * applied; the log may be ahead by a record. Ballots are in `CoordinatorBallots`.
  */
 export class CoordinatorTransaction {
   private progress: Progress;
@@ -86,9 +89,16 @@ export class CoordinatorTransaction {
   }
 
   handle(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
+    if (this.isOvertaken() && URGES.has(event.type)) return [];
     const effects = this.take(event, now);
-    checkProgress(this.progress, this.state);
+    if (event.type === 'applied') checkProgress(this.progress, this.state);
     return effects;
+  }
+
+  /** The log has decided, and this leader is told in a moment: until then it proposes and sends nothing. */
+  private isOvertaken(): boolean {
+    const { phase } = this.progress;
+    return this.state.decision !== undefined && phase !== 'decided' && phase !== 'telling';
   }
 
   private take(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
