@@ -9,7 +9,7 @@ export const LISTENING_MS = 15_000;
 const UNNAMED = '';
 
 /**
- * Has the log know which operations participants have, where that is news: those that every live instance serves.
+ * Logs the operations of a participant when they change: those that every live instance serves.
  * While two versions of a participant run, that is what both have, whichever announces itself last; a new operation
  * is known when the last process without it has gone. When no instance lives, what is known stays: work waits for them.
  *
