@@ -15,7 +15,7 @@ export interface Arrow {
   readonly count: number;
 }
 
-const ROOM = { left: 150, width: 230, height: 64, gap: 26, top: 84 };
+const ROOM = { left: 280, width: 230, height: 64, gap: 26, top: 84 };
 const LANE_WIDTH = 26;
 
 /** The rooms of a folder: its folders, and its own files together, named after it. Code for tests is left out. */
