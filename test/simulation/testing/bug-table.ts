@@ -19,7 +19,8 @@ that is shipped. Those of the Raft library have [a table of their own](raft-inje
 
 This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- test/simulation/injected\`.
 "Found" is where it was seen first when the page was written: a seed of the simulation, of the family of runs that is
-named, or the model (\`test/model\`), whose own tests demand that it finds it.
+named, or the model (\`test/model\`), whose own tests demand that it finds it. Where the check is an \`invariant\`, an
+assertion of the product stops the node before a rule of the simulation is broken.
 `;
 
 const HEADER = ['bug', 'what the changed code does', 'the rule', 'put in by', 'found', 'by the check'];
