@@ -139,7 +139,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
   row(
     'coordinator/config',
-    ['config.ts', 'logging.ts', 'address.ts', 'raft-tls.ts'].map((file) => `apps/coordinator/src/${file}`),
+    ['config.ts', 'logging.ts', 'raft-tls.ts'].map((file) => `apps/coordinator/src/${file}`),
     ['coordinator/failpoints', 'raft', 'messaging', 'commit-protocol', 'foundation'],
     ['zod', 'node:*'],
   ),

@@ -1,10 +1,4 @@
-import {
-  ArmableFailpoints,
-  FailpointSpecificationError,
-  LOG_LEVELS,
-  VirtualClock,
-  type LogLevel,
-} from '@concordat/foundation';
+import { LOG_LEVELS, isFailpointSpecification, parseAddress, type Address, type LogLevel } from '@concordat/foundation';
 import {
   DEFAULT_PARTICIPANT_LIMITS,
   DEFAULT_TOPIC_PREFIX,
@@ -15,11 +9,6 @@ import {
   isTopicPrefix,
 } from '@concordat/nestjs';
 import { z } from 'zod';
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 /** Everything a bank is told from outside: read, checked and frozen once, in `main`. */
 export interface Config {
@@ -51,13 +40,6 @@ function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Va
   });
 }
 
-function parseAddress(text: string): Address | undefined {
-  const match = /^(\[[0-9a-f:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})$/.exec(text);
-  const port = Number(match?.[2]);
-  if (!match?.[1] || port < 1 || port > 65_535) return undefined;
-  return { host: match[1].replace(/^\[|\]$/g, ''), port };
-}
-
 function parseBrokers(text: string): string[] | undefined {
   const brokers = text.split(',').map((broker) => broker.trim());
   return brokers.every((broker) => parseAddress(broker)) ? brokers : undefined;
@@ -79,15 +61,7 @@ function parseMilliseconds(text: string): number | undefined {
 function parseFailpoints(text: string): Config['failpoints'] | undefined {
   if (text === 'off') return { enabled: false, armed: '' };
   if (text === 'on') return { enabled: true, armed: '' };
-  const nothing = (): void => undefined;
-  try {
-    // Tried on a set that can do no harm.
-    new ArmableFailpoints(PARTICIPANT_FAILPOINTS, new VirtualClock(), { kill: nothing, pause: nothing }).arm(text);
-    return { enabled: true, armed: text };
-  } catch (error) {
-    if (error instanceof FailpointSpecificationError) return undefined;
-    throw error;
-  }
+  return isFailpointSpecification(PARTICIPANT_FAILPOINTS, text) ? { enabled: true, armed: text } : undefined;
 }
 
 /** A secret is not repeated in a message. */

@@ -1,16 +1,16 @@
 import { isIP } from 'node:net';
 import { isClusterName, LIMITS } from '@concordat/commit-protocol';
 import {
-  ArmableFailpoints,
-  FailpointSpecificationError,
-  VirtualClock,
   LOG_LEVELS,
   type LogFormat,
   type LogLevel,
+  formatAddress,
+  isFailpointSpecification,
+  parseAddress,
+  type Address,
 } from '@concordat/foundation';
 import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, TOPIC_PREFIX_RULE } from '@concordat/messaging';
 import { z } from 'zod';
-import { formatAddress, parseAddress, type Address } from './address.js';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 
@@ -127,20 +127,6 @@ function oneOf<Value extends string>(values: readonly Value[]) {
     expected: `one of ${values.join(', ')}`,
     schema: parsed((text) => values.find((value) => value === text)),
   };
-}
-
-/** Whether a specification of failpoints can be read, tried on a set that can do no harm. */
-function canArm(specification: string): boolean {
-  const nothing = (): void => undefined;
-  try {
-    new ArmableFailpoints(COORDINATOR_FAILPOINTS, new VirtualClock(), { kill: nothing, pause: nothing }).arm(
-      specification,
-    );
-    return true;
-  } catch (error) {
-    if (error instanceof FailpointSpecificationError) return false;
-    throw error;
-  }
 }
 
 const address = { expected: 'host:port, such as 127.0.0.1:8081', schema: parsed(parseAddress) };
@@ -297,7 +283,7 @@ export const VARIABLES = {
     schema: parsed((text) => {
       if (text === 'off') return { enabled: false, armed: '' };
       if (text === 'on') return { enabled: true, armed: '' };
-      return canArm(text) ? { enabled: true, armed: text } : undefined;
+      return isFailpointSpecification(COORDINATOR_FAILPOINTS, text) ? { enabled: true, armed: text } : undefined;
     }),
   }),
   CONCORDAT_CLOCK_FILE: variable({

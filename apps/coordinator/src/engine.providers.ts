@@ -8,10 +8,10 @@ import {
   type Clock,
   type Failpoints,
   type Logger,
+  formatAddress,
 } from '@concordat/foundation';
 import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
 import { GrpcTransport, RaftNode } from '@concordat/raft';
-import { formatAddress } from './address.js';
 import { CLUSTER } from './cluster/cluster.api.js';
 import { memberAt } from './cluster/member-address.js';
 import { RaftCluster } from './cluster/raft-cluster.js';

@@ -1,5 +1,4 @@
-import { errorMessage, guarded, ProcessLogger } from '@concordat/foundation';
-import { formatAddress } from './address.js';
+import { errorMessage, guarded, ProcessLogger, formatAddress } from '@concordat/foundation';
 import { createCoordinator } from './bootstrap.js';
 import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
 import { EngineModule } from './engine.module.js';

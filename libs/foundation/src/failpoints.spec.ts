@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { VirtualClock } from './clock.js';
-import { ArmableFailpoints, FailpointError, FailpointSpecificationError, noFailpoints } from './failpoints.js';
+import {
+  ArmableFailpoints,
+  FailpointError,
+  FailpointSpecificationError,
+  noFailpoints,
+  isFailpointSpecification,
+} from './failpoints.js';
 
 function armed(specification: string) {
   const clock = new VirtualClock();
@@ -64,4 +70,13 @@ describe('failpoints', () => {
       expect(failpoints.list()).toEqual(['log.after=pause']);
     },
   );
+});
+
+it.each([
+  ['a.b=kill', true],
+  ['a.b=delay:5@2,a.b=error', true],
+  ['c.d=kill', false],
+  ['a.b', false],
+])('a specification can be tried without arming anything: %s', (specification, expected) => {
+  expect(isFailpointSpecification(['a.b'], specification)).toBe(expected);
 });

@@ -1,4 +1,4 @@
-import type { Clock } from './clock.js';
+import { VirtualClock, type Clock } from './clock.js';
 import { CodedError, errorMessage } from './coded-error.js';
 import type { Logger } from './logger.js';
 import { sleep } from './time-limit.js';
@@ -165,5 +165,17 @@ export class ArmableFailpoints implements Failpoints {
       delayMs: Number(delayMs ?? 0),
       remaining: Number(nth ?? 1),
     };
+  }
+}
+
+/** Whether `arm` can read a specification; tried on a set that can do no harm. */
+export function isFailpointSpecification(names: readonly string[], specification: string): boolean {
+  const nothing = (): void => undefined;
+  try {
+    new ArmableFailpoints(names, new VirtualClock(), { kill: nothing, pause: nothing }).arm(specification);
+    return true;
+  } catch (error) {
+    if (error instanceof FailpointSpecificationError) return false;
+    throw error;
   }
 }

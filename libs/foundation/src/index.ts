@@ -1,3 +1,4 @@
+export * from './address.js';
 export * from './backoff.js';
 export * from './canonical-json.js';
 export * from './clock.js';

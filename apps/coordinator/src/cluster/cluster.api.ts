@@ -1,4 +1,4 @@
-import type { Address } from '../address.js';
+import type { Address } from '@concordat/foundation';
 
 /** `leaving`: its vote counts until the change of the group that is under way is through. */
 export type MemberRole = 'voter' | 'learner' | 'leaving';

@@ -1,5 +1,5 @@
+import { formatAddress, type Address } from '@concordat/foundation';
 import { memberOf, type Member } from '@concordat/raft';
-import { formatAddress, type Address } from '../address.js';
 
 /**
  * A member of the group as the replicated configuration keeps it: `address` is where its peers reach it, `data` where

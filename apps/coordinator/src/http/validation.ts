@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { LIMITS } from '@concordat/commit-protocol';
-import { canonicalJson, isUuid, type JsonValue } from '@concordat/foundation';
+import {
+  canonicalJson,
+  isUuid,
+  type JsonValue,
+  formatAddress,
+  parseAddress,
+  type Address,
+} from '@concordat/foundation';
 import type { z } from 'zod';
-import { formatAddress, parseAddress, type Address } from '../address.js';
 import type { MemberRequest } from '../cluster/cluster.api.js';
 import { TooManyBranchesError } from '../transactions/errors.js';
 import type {
