@@ -13,7 +13,7 @@ import {
 import { WatchedLog } from './coordinator/watched-log.js';
 import { eachWorld } from './replay.js';
 import { BranchBooks, type Work } from './said/branch-books.js';
-import { conductOf, type Conduct } from './said/odd-conduct.js';
+import { conductOf, type Conduct } from '../simulation/odd-conduct.js';
 
 /** As many as the issue of every kind together asks for; fewer only for whoever looks for a failure. */
 const BRANCHES = Number(process.env['FUZZ_BRANCHES'] ?? 20_000);

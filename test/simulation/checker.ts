@@ -18,6 +18,7 @@ import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
 import type { AcceptorRow, Movement } from './database-rows.js';
 import type { DatabaseObserver, LostWrite, ModelledDatabase } from './modelled-database.js';
+import { SaidBook } from './said-book.js';
 import type { Trace } from './trace.js';
 
 /** Something that must never happen has happened. */
@@ -93,6 +94,10 @@ export class Checker implements DatabaseObserver {
   /** ends that a restored database has undone */
   readonly broughtBack = new Set<string>();
   readonly ballots = new BallotBook((rule) => this.violate(rule));
+  readonly said = new SaidBook(
+    (rule) => this.violate(rule),
+    () => this.trace.time,
+  );
   private readonly applied: string[] = [];
   private readonly stateHashes = new Map<number, string>();
   private readonly presumedAborted = new Map<string, Set<string>>();
@@ -161,6 +166,7 @@ export class Checker implements DatabaseObserver {
   /** Nothing goes wrong in this run, so nothing may take long either. */
   expectCalm(): void {
     this.calm = true;
+    this.said.expectCalm();
   }
 
   violate(rule: string): void {
@@ -243,6 +249,7 @@ export class Checker implements DatabaseObserver {
   /** What a participant sends; kept to know which `yes` was backed by what. */
   replied(message: ProtocolMessage): void {
     this.trace.event(() => `${'participant' in message ? message.participant : '?'} publishes ${summaryOf(message)}`);
+    this.said.replied(message);
     if (message.type === 'decision' || message.type === 'branches-decided') return this.ballots.told(message);
     if (message.type !== 'vote') return;
     const { branchId, vote } = message;
@@ -275,6 +282,7 @@ export class Checker implements DatabaseObserver {
 
   /** What a participant has been handed. */
   received(message: ProtocolMessage): void {
+    this.said.received(message);
     if (message.type !== 'decision' || this.decisionsHeard.has(message.branchId)) return;
     this.decisionsHeard.set(message.branchId, this.trace.time);
   }
@@ -308,6 +316,8 @@ export class Checker implements DatabaseObserver {
     if (row?.isDecided) this.ballots.toldToAbort(transactionId);
     if (row?.outcome !== 'committed') return;
     const known = this.transactions.get(transactionId);
+    const operations = known?.branches.get(branchId)?.operations ?? [];
+    this.said.committed(database.name, branchId, operations, row.results);
     const decision = known?.decision ?? this.ballots.chosen(transactionId);
     const ordered = decision === 'commit' || this.exemptions.hasBranch(branchId);
     if (gid !== undefined && !ordered && !known?.delegated.has(branchId)) {
@@ -418,6 +428,7 @@ export class Checker implements DatabaseObserver {
       if (state.decision && !known.decision) {
         known.decision = state.decision;
         this.decided(known, record);
+        this.said.decided(record, state);
         if (record.type === 'resolve') this.ruled(record, state);
       }
       const mixed = state.outcome === 'mixed' && this.exemptions.hasTransaction(state.transactionId);
@@ -428,6 +439,7 @@ export class Checker implements DatabaseObserver {
       if (state.endedAt !== undefined && known.endedIndex === undefined) {
         known.endedIndex = index;
         this.endedTimes.set(state.transactionId, this.trace.time);
+        this.said.ended(state);
       }
     }
   }

@@ -1,13 +1,17 @@
 import { CodedError, type SeededRandom, randomChance, randomInteger, randomItem } from '@concordat/foundation';
 import type { Decision, Protocol } from '@concordat/commit-protocol';
-import type {
-  BranchRequest,
-  Settlement,
-  TransactionManager,
-  TransactionView,
-  WaitOptions,
+import {
+  parseBranch,
+  parseExecute,
+  parseJsonBody,
+  type BranchRequest,
+  type Settlement,
+  type TransactionManager,
+  type TransactionView,
+  type WaitOptions,
 } from '../../apps/coordinator/src/index.js';
 import type { Fate, Intent } from './intent.js';
+import type { OddWishes } from './odd-work.js';
 import { prepareOwnBranch } from './own-branch.js';
 import type { Pace } from './pace.js';
 import { ConnectionLostError, ConnectionRefusedError } from './simulated-process.js';
@@ -73,6 +77,7 @@ export class Client {
     private readonly world: World,
     private readonly random: SeededRandom,
     private readonly workload: Workload,
+    private readonly oddWishes: OddWishes,
   ) {}
 
   async run(): Promise<void> {
@@ -103,7 +108,7 @@ export class Client {
       id,
       key: randomChance(random, 0.7) ? id : undefined,
       protocol,
-      branches: this.createBranches(id, protocol),
+      ...this.oddWishes.drawn(this.createBranches(id, protocol)),
       timeoutMs: randomItem(random, deadlines) * this.world.pace.patienceFactor,
       fate: 'open',
       transactionIds: new Set(),
@@ -137,9 +142,28 @@ export class Client {
     return shape === 4 ? [...transfer, call(randomItem(random, PARTICIPANTS), 'read')] : transfer;
   }
 
-  private pursue(intent: Intent): Promise<Fate> {
-    if (randomChance(this.random, 0.7)) return this.executeOneShot(intent);
-    return this.executeInteractively(intent);
+  private async pursue(intent: Intent): Promise<Fate> {
+    const isOneShot = randomChance(this.random, 0.7);
+    if (intent.isOdd && !this.isTaken(intent, isOneShot)) return 'nothing';
+    const fate = await (isOneShot ? this.executeOneShot(intent) : this.executeInteractively(intent));
+    if (intent.refusal !== undefined && fate === 'committed')
+      this.world.checker.violate(`${intent.id} is committed, and was to be refused with ${intent.refusal}`);
+    return fate;
+  }
+
+  /** What the REST interface looks at before anything happens. */
+  private isTaken({ protocol, timeoutMs, branches, refusal }: Intent, isOneShot: boolean): boolean {
+    const bodyOf = (value: object): unknown => parseJsonBody(Buffer.from(JSON.stringify(value)));
+    try {
+      if (isOneShot) parseExecute(bodyOf({ protocol, timeoutMs, branches }), PARTICIPANTS.length);
+      else for (const branch of branches) parseBranch(bodyOf(branch));
+      return true;
+    } catch (error) {
+      const code = error instanceof CodedError ? error.code : String(error);
+      if (code === refusal) this.world.checker.said.refusedBefore(code);
+      else this.unexpected(code);
+      return false;
+    }
   }
 
   // --- one call
@@ -157,7 +181,8 @@ export class Client {
         intent.transactionIds.add(attempt.value.transaction.id);
         return this.follow(attempt.value);
       }
-      if (attempt.type === 'refused') return this.unexpected(attempt.code);
+      if (attempt.type === 'refused')
+        return attempt.code === intent.refusal ? 'nothing' : this.unexpected(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return 'unknown';
       await this.pause();
     }
@@ -200,6 +225,7 @@ export class Client {
     for (;;) {
       const attempt = await this.ask((manager) => manager.enlist(id, branch, idempotency));
       if (attempt.type === 'answer') return true;
+      if (attempt.type === 'refused' && attempt.code === intent.refusal) return false;
       if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return false;
       await this.pause();

@@ -122,6 +122,7 @@ export class CoordinatorNode {
       if (role === 'leader') checker.leads(this.nodeId, term);
     });
     const bus = new GatedBus(broker, process, (message) => checker.published(this.nodeId, message));
+    bus.onUnsendable = (error) => checker.said.unsendable(process.name, error);
     const manager = new TransactionManager({
       log: sabotage ? sabotagedLog(log, { bus, random: random.fork(), clock }, sabotage) : log,
       bus,

@@ -18,6 +18,7 @@ export class DatabaseSession {
   /** the end of the statements sent so far: the next one is carried out behind it */
   private tail: Promise<unknown> = Promise.resolve();
   private lockTimeoutMs = 1_000;
+  private unanswered = 0;
   private readonly forgetClient: () => void;
 
   constructor(
@@ -30,6 +31,11 @@ export class DatabaseSession {
     this.forgetClient = client.onDeath(() => {
       void database.clock.setTimer(randomInteger(database.random, 0, 300), () => this.break());
     });
+  }
+
+  /** Whether the database owes the client an answer. */
+  get isWaiting(): boolean {
+    return this.unanswered > 0;
   }
 
   /** Ends the connection from either side; an open transaction is rolled back. */
@@ -323,7 +329,11 @@ export class DatabaseSession {
 
   private statement<T>(effect: () => T | Promise<T>): Promise<T> {
     if (!this.client.isAlive) return new Promise(() => undefined); // its code has ended right there
-    return this.client.hear(this.carryOut(effect));
+    this.unanswered++;
+    const answer = this.client.hear(this.carryOut(effect));
+    const answered = (): void => void this.unanswered--;
+    answer.then(answered, answered);
+    return answer;
   }
 
   private carryOut<T>(effect: () => T | Promise<T>): Promise<T> {

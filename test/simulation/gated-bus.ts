@@ -1,11 +1,12 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type {
-  MessageBus,
-  OutgoingMessage,
-  Subscription,
-  SubscriptionOptions,
-  Topic,
-  DeadLetterCounts,
+import {
+  UnsendableMessagesError,
+  type MessageBus,
+  type OutgoingMessage,
+  type Subscription,
+  type SubscriptionOptions,
+  type Topic,
+  type DeadLetterCounts,
 } from '@concordat/messaging';
 import { MemoryMessageBus, type MemoryBroker } from '@concordat/messaging/testing';
 import { CLUSTER } from './cluster.js';
@@ -36,6 +37,8 @@ export class GatedBus implements MessageBus {
   readonly unfinished = new UnfinishedMessages();
   /** told of every message when the process takes it up */
   onReceived: (message: ProtocolMessage) => void = () => undefined;
+  /** told when the process says what no message can be made of */
+  onUnsendable: (error: UnsendableMessagesError) => void = () => undefined;
   private readonly bus: MemoryMessageBus;
 
   /** @param observe sees every message when it is handed to the bus, which is before it can reach anybody */
@@ -59,7 +62,11 @@ export class GatedBus implements MessageBus {
   publish(messages: readonly OutgoingMessage[]): Promise<void> {
     if (!this.process.isAlive) return new Promise(() => undefined); // its code has ended right there
     for (const { message } of messages) this.observe(message);
-    return this.process.hear(this.bus.publish(messages));
+    const published = this.bus.publish(messages);
+    published.catch((error: unknown) => {
+      if (error instanceof UnsendableMessagesError) this.onUnsendable(error);
+    });
+    return this.process.hear(published);
   }
 
   subscribe(options: SubscriptionOptions): Promise<Subscription> {

@@ -18,6 +18,10 @@ export interface Intent {
   readonly protocol: Protocol;
   readonly branches: readonly BranchRequest[];
   readonly timeoutMs: number;
+  /** it has something odd to it, which is in the payload of an operation */
+  readonly isOdd: boolean;
+  /** the code with which no coordinator may take it up */
+  readonly refusal?: string;
   fate: Fate;
   /** transactions that attempts of it are known to have begun */
   readonly transactionIds: Set<string>;

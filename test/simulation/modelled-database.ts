@@ -246,7 +246,7 @@ export class ModelledDatabase {
     if (!this.locks.tryAcquire(transaction.id, `account ${movement.account}`)) return false;
     for (const key of [`ledger ${branchId}`, `branch ${branchId}`]) this.locks.tryAcquire(transaction.id, key);
     transaction.balances.set(movement.account, (this.balances.get(movement.account) ?? 0) + movement.amount);
-    transaction.ledger.set(branchId, { transactionId, outcome: 'committed', results: [] });
+    transaction.ledger.set(branchId, { transactionId, outcome: 'committed', results: [null] });
     transaction.movements.push(movement);
     this.prepare(transaction, gid);
     return true;

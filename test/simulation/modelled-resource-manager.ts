@@ -1,5 +1,6 @@
-import { invariant, type JsonValue } from '@concordat/foundation';
+import { invariant, TimeLimitError, withTimeLimit, type JsonValue } from '@concordat/foundation';
 import {
+  branchError,
   formatGid,
   type Acceptor,
   type BallotAnswer,
@@ -23,7 +24,7 @@ import {
   type ResourceManager,
   type VoteResult,
 } from '@concordat/participant';
-import { conditionOf } from './database-error.js';
+import { conditionOf, DatabaseError } from './database-error.js';
 import type { AcceptorRow, LedgerRow } from './database-rows.js';
 import { DatabaseSession } from './database-session.js';
 import { ModelledAcceptor, type CastVote } from './modelled-acceptor.js';
@@ -47,6 +48,13 @@ type Tombstone = Pick<LedgerRow, 'error' | 'isDecided'>;
 type Work = (session: DatabaseSession) => Promise<readonly JsonValue[]>;
 
 const MAXIMUM_ROUNDS = 20;
+/** As by default in production. */
+const HANDLER_GRACE_MS = 1_000;
+
+/** The command tag that a failed transaction answers with. */
+class RolledBackError extends Error {
+  override readonly name = 'RolledBackError';
+}
 
 /**
  * Protocol section 5 on the modelled database, statement by statement in the order in which the PostgreSQL
@@ -251,7 +259,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
       const opening = session.openBranch(branchId, lockTimeoutMs);
       opening.catch(() => undefined); // awaited below
       try {
-        const results = await work(session);
+        const results = await this.limited(session, branch, work);
         await opening;
         return await this.close(session, branch, closing, results);
       } catch (cause) {
@@ -266,6 +274,17 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     }
   }
 
+  /** What the handlers do after their time has no effect, because their connection is closed. */
+  private limited(session: DatabaseSession, { deadline }: BranchWork, work: Work): Promise<readonly JsonValue[]> {
+    const limitMs = Math.max(1, deadline - this.process.now()) + HANDLER_GRACE_MS;
+    return withTimeLimit(this.process, limitMs, 'the handlers of a branch', work(session)).catch((error: unknown) => {
+      if (!(error instanceof TimeLimitError)) throw error;
+      const code = session.isWaiting ? 'DATABASE_TIMEOUT' : 'HANDLER_TIMEOUT';
+      session.break();
+      throw new BranchRefusedError(code, 'there was no end before the deadline');
+    });
+  }
+
   private async close(
     session: DatabaseSession,
     branch: BranchWork,
@@ -274,7 +293,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   ): Promise<Attempt> {
     const { transactionId, branchId } = branch;
     if (!(await session.hasWritten())) {
-      if ((await session.commit()) !== 'COMMIT') throw new Error('rolled back');
+      if ((await session.commit()) !== 'COMMIT') throw new RolledBackError('rolled back');
       return { type: 'read-only', results };
     }
     const row: LedgerRow = { transactionId, outcome: 'committed', results };
@@ -282,7 +301,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
       closing === 'prepare'
         ? await session.insertAndPrepare(branchId, row, this.gidOf(branch))
         : await session.insertAndCommit(branchId, row);
-    if (tag === 'ROLLBACK') throw new Error('rolled back');
+    if (tag === 'ROLLBACK') throw new RolledBackError('rolled back');
     return { type: 'durable', results };
   }
 
@@ -392,10 +411,12 @@ async function isOccupied(opening: Promise<void>): Promise<boolean> {
 }
 
 function branchErrorOf(cause: unknown): BranchError {
-  if (cause instanceof BranchRefusedError) return { code: cause.code, message: cause.message };
+  if (cause instanceof BranchRefusedError) return branchError(cause.code, cause.message);
   if (conditionOf(cause) === 'lock_not_available') return { code: 'LOCK_TIMEOUT', message: 'a row is locked' };
   invariant(cause instanceof Error, 'errors are errors');
-  return { code: 'DATABASE_ERROR', message: cause.message };
+  const isOfDatabase = cause instanceof DatabaseError || cause instanceof RolledBackError;
+  if (isOfDatabase) return { code: 'DATABASE_ERROR', message: cause.message };
+  return { code: 'HANDLER_FAILED', message: 'the handler failed' };
 }
 
 function votedYes(results: readonly JsonValue[]): VoteResult {

@@ -9,6 +9,7 @@ import type { DatabaseSession } from './database-session.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import { ModelledResourceManager } from './modelled-resource-manager.js';
 import { MachineClock } from './machine-clock.js';
+import { actOddly, unknownField, type Oddity } from './odd-work.js';
 import type { Pace } from './pace.js';
 import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
 import { SimulatedProcess } from './simulated-process.js';
@@ -32,16 +33,39 @@ export interface OperationPayload {
   readonly intent: string;
   /** the handler takes no notice of a statement that fails */
   readonly careless: boolean;
+  readonly odd?: Oddity;
 }
 
-/** Work must not go on when the message that asked for it counts as consumed: a crash would lose it for good. */
-function createHandlers({ unfinished }: GatedBus, checker: Checker): OperationHandlers<DatabaseSession> {
+/** Later than any deadline and the grace behind it. */
+const LATE_MS = 60_000;
+
+const sleep = (clock: Clock, delayMs: number): Promise<void> =>
+  new Promise((resolve) => void clock.setTimer(delayMs, resolve));
+
+/**
+ * Work must not go on when the message that asked for it counts as consumed: a crash would lose it for good. Nor may
+ * it have an effect when it has been given up.
+ */
+function createHandlers(
+  { unfinished }: GatedBus,
+  checker: Checker,
+  beLate: () => Promise<void>,
+): OperationHandlers<DatabaseSession> {
   return {
     operations: () => ['credit', 'debit', 'read'],
-    handle: async ({ operation, payload }, session, { transactionId }) => {
-      const result = await operate(session, operation, payload as unknown as OperationPayload);
+    handle: async ({ operation, payload }, session, { transactionId, branchId }) => {
+      const unknown = unknownField(payload);
+      if (unknown !== undefined)
+        throw new BranchRefusedError('INVALID_PAYLOAD', `${unknown}: is no field of this call`);
+      const { odd, ...asked } = payload as unknown as OperationPayload;
+      const result = await operate(session, operation, asked);
       if (!unfinished.has(transactionId)) checker.violate(`offset: work of ${transactionId} outlasts its message`);
-      return result;
+      if (!odd) return result;
+      return actOddly(odd, async () => {
+        await beLate();
+        await session.update({ intent: asked.intent, account: asked.account, amount: 1 }, 0);
+        checker.violate(`the handlers of ${branchId} were given up, and still write`);
+      });
     },
   };
 }
@@ -88,6 +112,7 @@ export class ParticipantNode {
     this.life = process;
     const bus = new GatedBus(broker, process, (message) => checker.replied(message));
     bus.onReceived = (message) => checker.received(message);
+    bus.onUnsendable = (error) => checker.said.unsendable(process.name, error);
     const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs, () =>
       runtime.databaseChanged(),
     );
@@ -95,7 +120,7 @@ export class ParticipantNode {
       participant,
       bus,
       resourceManager: sabotage ? sabotagedResourceManager(manager, process, random.fork(), sabotage) : manager,
-      handlers: createHandlers(bus, checker),
+      handlers: createHandlers(bus, checker, () => sleep(process, LATE_MS * pace.patienceFactor)),
       failpoints: dice.failpoints(process, () => this.crashAndRestart()),
       clock: process,
       random: random.fork(),

@@ -13,6 +13,7 @@ export interface Totals {
   readonly ballots: Record<string, number>;
   readonly backups: Record<string, number>;
   readonly strangers: Record<string, number>;
+  readonly oddities: Record<string, number>;
 }
 
 export const NO_TOTALS: Totals = {
@@ -27,10 +28,11 @@ export const NO_TOTALS: Totals = {
   ballots: {},
   backups: {},
   strangers: {},
+  oddities: {},
 };
 
 const NUMBERS = ['simulatedMs', 'events', 'committed', 'aborted', 'leaders'] as const;
-const COUNTS = ['faults', 'rulings', 'ballots', 'backups', 'strangers'] as const;
+const COUNTS = ['faults', 'rulings', 'ballots', 'backups', 'strangers', 'oddities'] as const;
 
 /** Everything but the number of seeds, which is counted before a run: it may not come to its end. */
 export function addReport(totals: Totals, report: SimulationReport): void {
@@ -49,7 +51,7 @@ export function hoursOf({ simulatedMs }: Totals): number {
 }
 
 export function describeTotals(totals: Totals): string {
-  const { seeds, events, committed, aborted, leaders, faults, rulings, ballots, backups, strangers } = totals;
+  const { seeds, events, committed, aborted, leaders, faults, rulings, ballots, backups, strangers, oddities } = totals;
   const list = (counts: Record<string, number>): string =>
     Object.entries(counts)
       .sort(([, one], [, other]) => other - one)
@@ -63,6 +65,7 @@ export function describeTotals(totals: Totals): string {
     `ballots: ${list(ballots)}`,
     `backups: ${list(backups)}`,
     `messages of another cluster: ${list(strangers)}`,
+    `odd operations: ${list(oddities)}`,
   ].join('\n');
 }
 

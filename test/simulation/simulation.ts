@@ -3,6 +3,7 @@ import { Client, drawWorkload } from './clients.js';
 import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
 import { checkEnd, checkNothingOlderThan, deadLetterCount, describeUnsettled, isSettled } from './final-checks.js';
+import { OddWishes } from './odd-work.js';
 import { drawPace, familyOf, type Family } from './pace.js';
 import type { Sabotage } from './sabotage.js';
 import { ViolationError } from './checker.js';
@@ -35,6 +36,8 @@ export interface SimulationReport {
   readonly ballots: Readonly<Record<string, number>>;
   /** messages of another cluster: said, and put aside */
   readonly strangers: Readonly<Record<string, number>>;
+  /** how requests with an odd operation ended: committed, or the code of the refusal or of the reason */
+  readonly oddities: Readonly<Record<string, number>>;
   /** prepared branches that came back */
   readonly backups: Readonly<Record<string, number>>;
 }
@@ -55,6 +58,18 @@ export function replayCommand(seed: number): string {
   return `npm run simulate -- --seed ${seed}`;
 }
 
+/** Apart from all other randomness, so that the other seeds stay what they are. */
+const ODD_SEEDS_FROM = 1_000_003;
+const ODD_SEEDS_SHARE = 0.25;
+const ODD_WISHES_SHARE = 0.2;
+
+/** In some runs clients ask for what handlers make something odd of. */
+function drawOddWishes(seed: number): () => OddWishes {
+  const random = new SeededRandom(seed + ODD_SEEDS_FROM);
+  const share = randomChance(random, ODD_SEEDS_SHARE) ? ODD_WISHES_SHARE : 0;
+  return () => new OddWishes(random.fork(), share);
+}
+
 /** Outcomes are published after the end. */
 const AFTERMATH_MS = 1_500;
 
@@ -72,10 +87,11 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   const isCalm = plan.classes.size === 0;
   if (isCalm) world.checker.expectCalm();
   const workload = drawWorkload(random, pace, isCalm);
+  const oddWishes = drawOddWishes(seed);
   const injector = new FaultInjector(world, plan, random.fork());
   const clients = Array.from(
     { length: workload.clients },
-    (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload),
+    (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload, oddWishes()),
   );
   const operator = new Operator(world, random.fork(), drawHabits(random, isCalm));
   const unexpected = (error: unknown): void => world.checker.violate(`a client failed: ${describe(error)}`);
@@ -121,6 +137,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     rulings: operator.counts,
     ballots: { ...world.checker.ballots.counts },
     backups: { ...injector.backups.counts },
+    oddities: { ...world.checker.said.counts },
     strangers: { said: injector.otherCluster.counts.said, putAside: deadLetterCount(world) },
   };
 }

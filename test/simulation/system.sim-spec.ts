@@ -8,6 +8,20 @@ const SEEDS = Number(process.env['SIM_SEEDS'] ?? 364);
 const REPLAYED = process.env['SIM_SEED'];
 const WORKERS = 2;
 const TIMEOUT_MS = 900_000;
+const EVERY_ODD_END = [
+  'committed',
+  'RESULT_NOT_JSON',
+  'RESULT_TOO_LARGE',
+  'HANDLER_FAILED',
+  'HANDLER_TIMEOUT',
+  'INVALID_ERROR_CODE',
+  'INVALID_PAYLOAD',
+  'DEADLINE_EXCEEDED',
+  'INVALID_TEXT',
+  'INVALID_NUMBER',
+  'NESTED_TOO_DEEPLY',
+  'PAYLOAD_TOO_LARGE',
+];
 const EVERYTHING: RunOptions = {
   from: 1,
   step: 1,
@@ -67,6 +81,12 @@ describe('the whole system in one process', () => {
     const { said = 0, putAside = 0 } = result.totals.strangers;
     expect(said).toBeGreaterThan(0);
     expect(putAside).toBeGreaterThan(0);
+  });
+
+  it('has had handlers refuse, throw and hang, and commit what is only just allowed, and requests refused for a payload', () => {
+    if (SEEDS < 100) return;
+    const { oddities } = result.totals;
+    expect(Object.keys(oddities)).toEqual(expect.arrayContaining(EVERY_ODD_END));
   });
 
   it('has had databases fail over to standbys that lacked their last writes', () => {

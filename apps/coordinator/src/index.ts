@@ -6,6 +6,8 @@ export { DecodedBlock, encodeBlock } from './decision-log/archive-block.js';
 export * from './decision-log/decision-log.js';
 export * from './decision-log/ended-archive.js';
 export * from './decision-log/raft-decision-log.js';
+export { parseJsonBody } from './http/json-body.js';
+export { parseBranch, parseExecute } from './http/validation.js';
 export * from './inbound/replies-consumer.js';
 export { COORDINATOR_CRASH_POINTS } from './failpoints/crash-points.js';
 export * from './transactions/errors.js';

@@ -47,7 +47,11 @@ export const PARTICIPANT_BUGS: readonly InjectedBug[] = [
           find: 'if (!(await session.hasWritten())) {',
           replace: 'if (!(await session.hasWritten().catch(() => true))) {',
         },
-        { file: RESOURCE_MANAGER, find: "if (tag === 'ROLLBACK') throw new Error('rolled back');", replace: '' },
+        {
+          file: RESOURCE_MANAGER,
+          find: "if (tag === 'ROLLBACK') throw new RolledBackError('rolled back');",
+          replace: '',
+        },
         {
           file: SESSION,
           find: "await this.spoiling((open) => this.insert(open, branchId, row, 'fail'));\n      return this.prepareNow(gid);",

@@ -127,7 +127,8 @@ function wrapped(random: Random, make: () => unknown): () => unknown {
   }
 }
 
-function nested(depth: number): unknown {
+/** Arrays inside each other, so many levels of them. */
+export function nested(depth: number): unknown {
   let value: unknown = [];
   for (let level = 1; level < depth; level++) value = [value];
   return value;
