@@ -64,7 +64,7 @@ export class RepliesConsumer {
     else this.subscription?.pause();
   }
 
-  /** Why the node could not hear a participant now; undefined when it can. */
+  /** Why the node could not receive a reply now; undefined when it can. */
   obstacle(): string | undefined {
     const obstacle = this.bus.obstacle();
     if (this.subscription) return obstacle;

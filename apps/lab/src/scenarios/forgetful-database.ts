@@ -46,7 +46,7 @@ export const forgetfulDatabase: Scenario = {
       await beSlow(lab, FORGETFUL, ASKER);
       narration.action('cut the standby off; what it has is all that it will ever have');
       await standby.cutOff();
-      const { transactionId, transfer } = await decideUntold(lab);
+      const { transactionId, transfer } = await decideUnacknowledged(lab);
       await carriedOutAt(lab, transactionId);
       await failOver(lab, standby, transactionId);
       await askTheForgetful(lab, transactionId);
@@ -90,7 +90,7 @@ interface Decided {
 }
 
 /** All three have accepted the commit, the leader has logged it, nobody was told, and no coordinator lives. */
-async function decideUntold(lab: ScenarioLab): Promise<Decided> {
+async function decideUnacknowledged(lab: ScenarioLab): Promise<Decided> {
   const { narration, databases } = lab;
   const leader = await lab.leader();
   narration.action(

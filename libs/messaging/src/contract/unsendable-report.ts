@@ -10,7 +10,7 @@ const TOLD_EVERY_MS = 10_000;
  */
 export class UnsendableReport {
   private messages = 0;
-  private untold = 0;
+  private unreported = 0;
   private toldAt = -Infinity;
 
   /** @param tell writes one sentence that says what cannot be sent and what to do */
@@ -29,12 +29,12 @@ export class UnsendableReport {
     const described = describe(error);
     if (!described) return false;
     this.messages += described.count;
-    this.untold += described.count;
+    this.unreported += described.count;
     const now = this.clock.monotonic();
     if (now - this.toldAt < TOLD_EVERY_MS) return true;
-    this.tell(`UNSENDABLE ${this.untold} messages since the last such line; ${described.sentence}`);
+    this.tell(`UNSENDABLE ${this.unreported} messages since the last such line; ${described.sentence}`);
     this.toldAt = now;
-    this.untold = 0;
+    this.unreported = 0;
     return true;
   }
 }
