@@ -69,6 +69,8 @@ export function describeTotals(totals: Totals): string {
   ].join('\n');
 }
 
+/** A name may be anything that a handler calls its error, `constructor` too. */
 function addCounts(sums: Record<string, number>, counts: Readonly<Record<string, number>>): void {
-  for (const [name, count] of Object.entries(counts)) sums[name] = (sums[name] ?? 0) + count;
+  for (const [name, count] of Object.entries(counts))
+    sums[name] = (Object.hasOwn(sums, name) ? sums[name]! : 0) + count;
 }

@@ -135,7 +135,7 @@ export class SaidBook {
   }
 
   private count(ending: string): void {
-    this.counts[ending] = (this.counts[ending] ?? 0) + 1;
+    this.counts[ending] = (Object.hasOwn(this.counts, ending) ? this.counts[ending]! : 0) + 1;
   }
 }
 
