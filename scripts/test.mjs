@@ -15,9 +15,12 @@ const CHECKS = [
   ['imports', process.execPath, [path.join(root, 'dist', 'test', 'architecture', 'main.js'), 'check']],
   ['types', tool('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
 ];
-/** End-to-end tests start servers and brokers: one file at a time, or a small machine drowns. */
+/**
+ * Unit tests use every core. The simulations start processes of their own, one for each core. End-to-end tests start
+ * servers and brokers: one file at a time, or a small machine drowns.
+ */
 const PROJECTS = [
-  { project: 'unit', extra: [] },
+  { project: 'unit', extra: ['--maxWorkers=100%'] },
   { project: 'simulation', extra: [] },
   { project: 'e2e', extra: ['--runInBand'] },
 ];
