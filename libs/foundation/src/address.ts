@@ -1,4 +1,3 @@
-/** Where something listens, or is reached. */
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -8,7 +7,7 @@ const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
 /** The longest name that DNS allows (RFC 1035, section 2.3.4). */
 const MAXIMUM_HOST_LENGTH = 255;
 
-/** Reads `host:port`; undefined when the text is none, or its port is not one from 1 to 65,535. */
+/** Parses `host:port`; undefined for any other text, or a port outside 1 to 65,535. */
 export function parseAddress(text: string): Address | undefined {
   const match = ADDRESS.exec(text);
   const port = Number(match?.[2]);

@@ -1,9 +1,8 @@
-/** What JSON can carry. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 
 /**
- * JSON with the keys of every object in code-unit order and no white space, so that equal values give equal
- * texts whatever order their fields came in (the idea of RFC 8785). Fields that are `undefined` are left out.
+ * JSON with the keys of every object in code-unit order and no white space: equal values give equal texts in any order
+ * of their fields (the idea of RFC 8785). `undefined` fields are left out.
  */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item ?? null)).join(',')}]`;

@@ -4,8 +4,8 @@ export interface Timer {
 }
 
 /**
- * Time as a port: everything outside the pure cores that needs time takes a `Clock`, so that a whole system
- * can run under a simulated one.
+ * Time as a port: all code outside the pure cores takes a `Clock`, so that a whole system can run under a simulated
+ * one.
  */
 export interface Clock {
   /** wall-clock time in milliseconds since 1970 (UTC); may jump */
@@ -43,8 +43,8 @@ interface VirtualTimer {
 }
 
 /**
- * A clock that stands still until it is told to go on. Timers due at the same instant fire in the order in
- * which they were set, so a run depends on nothing but its inputs.
+ * A clock that only moves when told. Timers due at the same instant fire in the order in which they were set, so a run
+ * depends only on its inputs.
  */
 export class VirtualClock implements Clock {
   private readonly timers: VirtualTimer[] = []; // a binary heap by (dueAt, sequence)
@@ -89,7 +89,7 @@ export class VirtualClock implements Clock {
     return true;
   }
 
-  /** Fires everything due within the next `durationMs` milliseconds and moves the time on by as much. */
+  /** Fires everything due within the next `durationMs` milliseconds, and advances the time by that. */
   advance(durationMs: number): void {
     const until = this.elapsed + durationMs;
     for (let due = this.nextDueAt(); due !== undefined && due <= until; due = this.nextDueAt()) this.fireNext();

@@ -1,15 +1,15 @@
 export interface CodedErrorOptions {
   /** the error that led to this one */
   cause?: unknown;
-  /** typed facts for machines: ids, limits, values */
+  /** typed details for machines: ids, limits, values */
   details?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Base of every error that crosses a boundary of ours.
+ * Base of every error that crosses a boundary.
  *
- * `code` is stable (clients compare it), `message` is a sentence a person can act on, and `retryable` tells
- * whether the same request may succeed later without a change.
+ * `code` is stable (clients compare it), `message` is a sentence a person can act on, and `retryable` says whether the
+ * same request may succeed later.
  */
 export abstract class CodedError extends Error {
   abstract readonly code: string;
@@ -23,11 +23,11 @@ export abstract class CodedError extends Error {
   }
 }
 
-/** The message of anything that was thrown, for a log line. Never throws, whatever foreign code has thrown. */
+/** The message of any thrown value, for a log line. Never throws. */
 export function errorMessage(error: unknown): string {
   try {
     return String(error instanceof Error ? error.message : error);
   } catch {
-    return 'what was thrown cannot be read';
+    return 'the thrown value cannot be read';
   }
 }

@@ -1,28 +1,28 @@
-/** Files that no client of a coordinator may take: the log and its snapshots, up to 256 peers, the broker, and some to spare. */
+/** Files reserved for the log and its snapshots, up to 256 peers, the broker, and a reserve. */
 export const RESERVED_FILES = 512;
 const DEFAULT_CONNECTIONS = 10_000;
-/** With fewer a process cannot be looked at any more. */
+/** With fewer, operators could not inspect the process. */
 const LEAST_CONNECTIONS = 16;
 
 export interface ConnectionNeeds {
   /** as configured; default 10,000 */
   readonly wanted?: number | undefined;
-  /** files that no client may take; default `RESERVED_FILES` */
+  /** files reserved from clients; default `RESERVED_FILES` */
   readonly reservedFiles?: number;
-  /** default: two, because a request that is passed on to the leader takes a second one */
+  /** default: two, because a request that is forwarded to the leader takes a second one */
   readonly filesPerConnection?: number;
 }
 
 export interface ConnectionLimit {
   readonly maximum: number;
-  /** to be said at the start: the system allows less than was wanted */
+  /** for the log at the start: the system allows fewer connections than wanted */
   readonly warning?: string;
 }
 
 /**
- * How many HTTP connections a process takes, so that clients can never use up the files that the rest of it needs.
+ * The maximum number of HTTP connections of a process, so that clients never use up the files of its other parts.
  *
- * @param files that the process may have open; undefined: not known
+ * @param files that the process may have open; undefined: unknown
  */
 export function connectionLimit(
   { wanted, reservedFiles = RESERVED_FILES, filesPerConnection = 2 }: ConnectionNeeds,

@@ -4,22 +4,22 @@ import type { Logger } from './logger.js';
 import { sleep } from './time-limit.js';
 
 /**
- * Named places in the code at which a test or demo may crash, pause or delay the process
- * (`CONCORDAT_FAILPOINTS`). A library only reports that it came by; what happens is the host's matter.
+ * Named places in the code at which a test or demo may crash, pause or delay the process (`CONCORDAT_FAILPOINTS`). A
+ * library only reports that it passes one; the host acts.
  *
- * `hit` returns undefined, at no cost, unless the point is armed; a promise means "wait for it, then go on".
+ * `hit` returns undefined, at no cost, unless the point is armed; otherwise a promise to await before going on.
  */
 export interface Failpoints {
   hit(name: string): Promise<void> | undefined;
 }
 
-/** Nothing is ever armed: the default of every library. */
+/** No failpoint is armed: the default of every library. */
 export const noFailpoints: Failpoints = { hit: () => undefined };
 
-/** Passes a failpoint behind what has happened: it may hold things up, but what it throws is only logged. */
+/** Passes a failpoint after an action: it may delay what follows, but its errors are only logged. */
 export function reachFailpoint(failpoints: Failpoints, name: string, logger: Logger): Promise<void> | undefined {
   const goOn = (error: unknown): void => {
-    logger.warn(`${errorMessage(error)}; what it stands behind has happened, so it goes on`);
+    logger.warn(`${errorMessage(error)}; the action before it has happened, so the process continues`);
   };
   try {
     return failpoints.hit(name)?.catch(goOn);
@@ -38,23 +38,23 @@ export function failpointNames<Process extends string, Thing extends string, Mom
   return things.flatMap((thing) => moments.map((moment) => `${process}.${thing}.${moment}` as const));
 }
 
-/** Who puts right what a process that died at a failpoint has left behind. */
+/** Who repairs what a crash at a failpoint has left behind. */
 export type Repairer =
-  /** takes over every open transaction of the log, and asks and sends again what is unanswered */
+  /** takes over every open transaction of the log, asks again and sends again */
   | 'the new leader'
-  /** consumes what was not committed as consumed, and answers what it is asked again from its database */
+  /** consumes uncommitted messages again, and answers from its database */
   | 'the restarted participant'
-  /** of the restarted participant: finds prepared branches and inquires */
+  /** finds the prepared branches of the restarted participant and inquires */
   | 'its sweeper'
-  /** of a transaction in three phases: they decide among themselves when no coordinator answers */
+  /** in three phases: decide among themselves when no coordinator answers */
   | 'the branches'
-  /** asks again, with the same idempotency key */
+  /** repeats the request with the same idempotency key */
   | 'the client'
-  /** looks whether the ruling is there, and rules again */
+  /** checks whether the ruling is there, and rules again */
   | 'the operator'
   | 'nothing to repair';
 
-/** What is known of a crash at a failpoint: one entry of the table in docs/protocols.md. */
+/** A crash at a failpoint: one entry of the table in docs/protocols.md. */
 export interface CrashPoint {
   /** what has happened and what has not */
   readonly moment: string;
@@ -63,7 +63,6 @@ export interface CrashPoint {
   readonly repairedBy: readonly [Repairer, ...Repairer[]];
 }
 
-/** An entry of a catalogue of crash points. */
 export function crashPoint(moment: string, consequence: string, ...repairedBy: CrashPoint['repairedBy']): CrashPoint {
   return { moment, consequence, repairedBy };
 }
@@ -75,17 +74,17 @@ interface ArmedFailpoint {
   readonly name: string;
   readonly action: FailpointAction;
   readonly delayMs: number;
-  /** comings still to let pass before the action happens once */
+  /** passes left until the action happens, once */
   remaining: number;
 }
 
-/** A failpoint specification that cannot be understood. */
+/** A failpoint specification that cannot be parsed. */
 export class FailpointSpecificationError extends CodedError {
   readonly code = 'INVALID_FAILPOINT';
   readonly retryable = false;
 }
 
-/** What an armed failpoint with the action `error` throws. */
+/** The error of a failpoint with the action `error`. */
 export class FailpointError extends CodedError {
   readonly code = 'FAILPOINT';
   readonly retryable = true;
@@ -95,15 +94,15 @@ const ENTRY = /^([a-z0-9.-]+)=(kill|pause|delay|error)(?::(\d{1,6}))?(?:@(\d{1,6
 
 /**
  * Failpoints of a process. A specification is a list `name=action[:delayMs][@nth]`, separated by commas:
- * `coordinator.decide.before-append=kill` or `participant.vote.before-send=delay:500@3` (the third time only).
- * Each entry acts once and is then spent.
+ * `coordinator.decide.before-append=kill` or `participant.vote.before-send=delay:500@3` (the third time only). Each
+ * entry acts once.
  */
 export class ArmableFailpoints implements Failpoints {
   private armed: ArmedFailpoint[] = [];
 
   /**
    * @param known every name that exists in the process; others are refused, so that a typo is not silent
-   * @param host how this process is killed and paused; both take effect at once
+   * @param host kills or pauses this process, with immediate effect
    */
   constructor(
     readonly known: readonly string[],
@@ -111,7 +110,7 @@ export class ArmableFailpoints implements Failpoints {
     private readonly host: { kill(): void; pause(): void },
   ) {}
 
-  /** Replaces what is armed. @throws FailpointSpecificationError, and then nothing has changed */
+  /** Replaces the armed failpoints. @throws FailpointSpecificationError, and then nothing has changed */
   arm(specification: string): void {
     const entries = specification
       .split(',')
@@ -120,7 +119,7 @@ export class ArmableFailpoints implements Failpoints {
     this.armed = entries.map((entry) => this.parse(entry));
   }
 
-  /** The points that are armed and not yet spent. */
+  /** The armed failpoints that have not acted yet. */
   list(): string[] {
     return this.armed.map(({ name, action }) => `${name}=${action}`);
   }
@@ -137,7 +136,7 @@ export class ArmableFailpoints implements Failpoints {
     switch (action) {
       case 'kill':
         this.host.kill();
-        return new Promise(() => undefined); // nothing behind this point runs, even if the signal is late
+        return new Promise(() => undefined); // nothing after this point runs, even if the signal is late
       case 'pause':
         this.host.pause();
         return undefined;
@@ -152,7 +151,7 @@ export class ArmableFailpoints implements Failpoints {
     const match = ENTRY.exec(entry);
     if (!match) {
       throw new FailpointSpecificationError(
-        `"${entry}" is no failpoint; write name=kill|pause|delay:<ms>|error, with @<n> behind it for the n-th time`,
+        `"${entry}" is not a failpoint; write name=kill|pause|delay:<ms>|error, and @<n> for the n-th time`,
       );
     }
     const [, name, action, delayMs, nth] = match;
@@ -168,7 +167,7 @@ export class ArmableFailpoints implements Failpoints {
   }
 }
 
-/** Whether `arm` can read a specification; tried on a set that can do no harm. */
+/** Whether `arm` accepts a specification; tried on an instance without effects. */
 export function isFailpointSpecification(names: readonly string[], specification: string): boolean {
   const nothing = (): void => undefined;
   try {

@@ -3,14 +3,14 @@ import { errorMessage } from './coded-error.js';
 /**
  * A listener whose exceptions and rejections go to `onError`, never to the process.
  *
- * Whatever Node.js calls when something arrives from outside (a stream, a socket, a server, an emitter) has no caller
- * who could catch: an exception there ends the process, and with it everything that other clients had under way.
- * `onError` ends what the event belongs to (the request, the stream, the connection) and says so in the log.
+ * An event listener of Node.js (of a stream, a socket, a server, an emitter) has no caller that could catch: an
+ * exception there ends the process, and with it all requests of other clients. `onError` ends what the event belongs to
+ * (the request, the stream, the connection) and logs it.
  *
- * Not for the timers of the engine: an exception there is a broken invariant, and a node that goes on with a broken
- * state is worse than one that starts again from its log.
+ * Not for the timers of the engine: an exception there is a broken invariant, and a restart from the log is better than
+ * a node with a broken state.
  *
- * @param onError should not throw; if it does, a process warning says so
+ * @param onError should not throw; if it does, the process emits a warning
  */
 export function guarded<Parameters extends readonly unknown[]>(
   listener: (...parameters: Parameters) => unknown,

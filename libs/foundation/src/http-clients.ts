@@ -6,28 +6,28 @@ import { guarded } from './guarded.js';
 import type { Logger } from './logger.js';
 import { openFilesLimit } from './open-files.js';
 
-/** The headers of a request must have arrived within this time, or within that for the whole request if it is shorter. */
+/** Limit for the headers of a request; the limit of the whole request if that is shorter. */
 const HEADERS_TIMEOUT_MS = 10_000;
-/** A client that reads nothing of its answer for so long is cut off. */
+/** A client that reads nothing of its answer for this long is disconnected. */
 const UNREAD_TIMEOUT_MS = 30_000;
-/** Bodies that have not come whole and answers that are not read, of all clients together. */
+/** Incomplete bodies and unread answers of all clients together. */
 const BYTES_IN_HAND = 256 * 1024 * 1024;
-/** How often the time limits of requests are looked at, as a part of the limit. */
+/** Checks of the time limits of requests, per limit. */
 const CHECKS_PER_TIMEOUT = 10;
 const MAXIMUM_CHECK_INTERVAL_MS = 1_000;
-/** How often answers and bodies are looked at. */
+/** Interval of checks of answers and bodies. */
 const SWEEP_INTERVAL_MS = 250;
 const TOLD_EVERY_MS = 60_000;
-/** What the system hands over at a time, at most: so much of a body may have been read with its headers. */
+/** The largest read of the system: this much of a body may have been read with its headers. */
 const READ_BYTES = 64 * 1024;
 
-/** Options of `http.createServer` and of a server's own, in the form of Fastify's. */
+/** Options of `http.createServer` and of the server itself, in Fastify's form. */
 export interface RequestTimeouts {
   readonly requestTimeout: number;
   readonly http: { readonly headersTimeout: number; readonly connectionsCheckingInterval: number };
 }
 
-/** A request that does not arrive whole in time is answered 408, and its connection ends. */
+/** A request that is not complete in time is answered 408, and its connection ends. */
 export function requestTimeouts(requestTimeoutMs: number): RequestTimeouts {
   return {
     requestTimeout: requestTimeoutMs,
@@ -41,21 +41,21 @@ export function requestTimeouts(requestTimeoutMs: number): RequestTimeouts {
 export interface ClientLimits {
   readonly connections: ConnectionNeeds;
   readonly logger: Logger;
-  /** a client that reads nothing of its answer for so long is cut off; default 30 s */
+  /** a client that reads nothing of its answer for this long is disconnected; default 30 s */
   readonly unreadTimeoutMs?: number;
-  /** bodies that have not come whole and answers that are not read, of all clients together; default 256 MiB */
+  /** incomplete bodies and unread answers of all clients together; default 256 MiB */
   readonly bytesInHand?: number;
 }
 
 /**
- * Bounds what the clients of an HTTP server can take from its process, however many they are and however they behave:
- * connections (and so files), time, and memory. Requests have their time limits from `requestTimeouts`.
+ * Bounds what the clients of an HTTP server can take from its process: connections (and so files), time, and memory.
+ * `requestTimeouts` has the time limits of requests.
  *
- * - There are no more connections than leave files for the rest of the process; idle ones make room for new ones.
- * - A connection that cannot be accepted ends nothing: an error of a server that nobody hears would end the process.
- * - An answer that is not read is given up after a while.
- * - What all clients together have sent of their bodies, or have not read of their answers, is bounded in bytes: those
- *   who have had their time longest are cut off.
+ * - The number of connections leaves files for the rest of the process; idle ones make room for new ones.
+ * - A connection that cannot be accepted is logged: an `error` event without a listener would end the process.
+ * - A client that does not read its answer is disconnected.
+ * - Incomplete bodies and unread answers of all clients together are bounded in bytes: beyond, the oldest are
+ *   disconnected.
  */
 export function limitClients(server: Server, limits: ClientLimits): void {
   const { logger } = limits;
@@ -79,7 +79,7 @@ export function limitClients(server: Server, limits: ClientLimits): void {
   server.on(
     'error',
     guarded((error: NodeJS.ErrnoException) => {
-      if (error.syscall !== 'accept') return; // whoever has it listen says so
+      if (error.syscall !== 'accept') return; // the caller of `listen` reports it
       server.closeIdleConnections();
       notAccepted.count(errorMessage(error));
     }, failed),
@@ -106,15 +106,15 @@ interface Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly socket: Socket;
-  /** what the connection had read before its body, or less */
+  /** bytes that the connection had read before the body, or fewer */
   readonly bytesBefore: number;
-  /** of the body, as its headers say */
+  /** of the body, from its headers */
   readonly declaredBytes: number;
-  /** whether the time that its client has to read is running */
+  /** whether the time limit for reading is running */
   isTimed: boolean;
 }
 
-/** Requests that have no answer that was read, the oldest first. */
+/** Requests whose answer is not read yet, the oldest first. */
 class OpenExchanges {
   private readonly open = new Set<Exchange>();
   private readonly bytesInHand: number;
@@ -142,7 +142,7 @@ class OpenExchanges {
       isTimed: false,
     };
     this.open.add(exchange);
-    // one that breaks off has no such event, and goes with the next look
+    // an aborted one has no such event; the next check removes it
     const forget = (): void => void this.open.delete(exchange);
     response.once('finish', guarded(forget, forget));
   }
@@ -167,7 +167,7 @@ class OpenExchanges {
     }
   }
 
-  /** Node.js ends a connection after such a time without progress, and sets another one when the answer is read. */
+  /** Node.js ends a connection after this time without progress, and sets another limit when the answer is read. */
   private time(exchange: Exchange): void {
     if (exchange.isTimed || !isUnread(exchange)) return;
     exchange.isTimed = true;
@@ -185,7 +185,7 @@ function bytesOf(exchange: Exchange): number {
   return request.complete ? 0 : Math.min(declaredBytes, socket.bytesRead - bytesBefore);
 }
 
-/** Tells how often something happened, at once and then once in a while. */
+/** Logs a repeated event at once, and then at intervals. */
 class OnceInAWhile {
   private happened = 0;
   private toldAt = Number.NEGATIVE_INFINITY;

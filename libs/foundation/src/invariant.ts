@@ -1,4 +1,4 @@
-/** A programmer's error: the code reached a state that must not exist. Never caught to go on. */
+/** A programmer's error: the code reached a state that must not exist. Never caught to continue. */
 export class InvariantError extends Error {
   override readonly name = 'InvariantError';
 }
@@ -6,7 +6,6 @@ export class InvariantError extends Error {
 /**
  * Asserts what must always hold, in production too.
  *
- * @param condition what holds
  * @param message the property in words, as a sentence that is true when all is well
  * @throws InvariantError when the condition is false
  */

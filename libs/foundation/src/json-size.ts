@@ -1,7 +1,7 @@
 /**
- * About how many bytes the JSON text of a value has, for bounds on what is gathered, without writing it: exact up to the
- * escapes, the digits of numbers and characters beyond ASCII, which count as one byte each. Of a large text only the
- * length is looked at, so it takes far less time than the text. Depends on the value alone: every node finds the same.
+ * The approximate size of a value's JSON text in bytes, without writing it: escapes, digits of numbers and characters
+ * beyond ASCII count as one byte each. It reads only the length of a text, so it is much faster than writing. Depends
+ * on the value alone: every node gets the same.
  */
 export function roughJsonSize(value: unknown): number {
   switch (typeof value) {
@@ -24,7 +24,7 @@ function sizeOfObject(value: object): number {
     for (const item of value) size += roughJsonSize(item) + 1;
     return size;
   }
-  // not by its entries: they are made only to be thrown away, which takes more time than all the rest
+  // entries would be allocated only to be dropped, which costs more than all the rest
   for (const key of Object.keys(value)) {
     const field = (value as Readonly<Record<string, unknown>>)[key];
     if (field !== undefined) size += key.length + 4 + roughJsonSize(field);

@@ -5,7 +5,7 @@ import { fitText, isExactText } from './text.js';
 export class NotJsonError extends Error {
   override readonly name = 'NotJsonError';
 
-  /** @param path of the value in question, outermost step first */
+  /** @param path of the value, outermost step first */
   constructor(
     readonly path: readonly (string | number)[],
     readonly complaint: string,
@@ -15,28 +15,27 @@ export class NotJsonError extends Error {
   }
 }
 
-/** The JSON text of a value has more bytes than are allowed; it was not written to its end. */
+/** The JSON text of a value would have more bytes than allowed. */
 export class JsonTooLargeError extends Error {
   override readonly name = 'JsonTooLargeError';
 }
 
 export interface JsonTextLimits {
-  /** arrays and objects inside each other */
+  /** nesting of arrays and objects */
   readonly depth: number;
   /** of the text in UTF-8 */
   readonly sizeBytes: number;
 }
 
 /**
- * The JSON text of a value from foreign code, if it has one that says all of it. Stricter than `JSON.stringify`, which
- * writes `null` or nothing at all for what it cannot write: refused are NaN and infinities, functions, symbols, BigInt,
- * holes and `undefined` in arrays, cycles, what would come out empty (Map, Set, Promise, Error, bytes), texts that are
- * not exact, and whatever throws when it is read. A field that is `undefined` is left out, `toJSON` is asked, and -0
- * is 0.
+ * The JSON text of a handler's value, if JSON can represent all of it. Stricter than `JSON.stringify`, which writes
+ * `null` or nothing for the rest. Refuses NaN and infinities, functions, symbols, BigInt, holes and `undefined` in
+ * arrays, cycles, objects that would be empty (Map, Set, Promise, Error, bytes), inexact texts, and whatever throws. An
+ * `undefined` field is left out, `toJSON` is called, and -0 is 0.
  *
- * Every property is read once, and never more of the value than fits.
+ * Reads every property once, and no more of the value than fits.
  *
- * @throws NotJsonError, JsonTooLargeError, and nothing else
+ * @throws NotJsonError, JsonTooLargeError, and no other error
  */
 export function toJsonText(value: unknown, limits: JsonTextLimits): string {
   const writer = new JsonWriter(limits);
@@ -74,7 +73,7 @@ class JsonWriter {
     }
   }
 
-  /** What stands for a value: the answer of its `toJSON`, or the content of a wrapper such as `new Number(1)`. */
+  /** The value to write: the result of `toJSON`, or the content of a wrapper such as `new Number(1)`. */
   private resolve(given: unknown, key: string): unknown {
     if (typeof given !== 'object' || given === null) return given;
     return this.reading(() => {
@@ -87,7 +86,7 @@ class JsonWriter {
   private writeObject(value: object): void {
     if (this.ancestors.has(value)) this.refuse('contains itself');
     if (this.ancestors.size >= this.limits.depth) this.refuse(`is nested more than ${this.limits.depth} deep`);
-    if (isEmptyInJson(value)) this.refuse(`is a ${this.reading(() => nameOf(value))}, of which JSON shows nothing`);
+    if (isEmptyInJson(value)) this.refuse(`is a ${this.reading(() => nameOf(value))}, which JSON would show as empty`);
     this.ancestors.add(value);
     if (this.reading(() => Array.isArray(value))) this.writeArray(value as unknown[]);
     else this.writeFields(value);
@@ -130,19 +129,19 @@ class JsonWriter {
 
   private writeText(text: string): void {
     if (text.length > this.limits.sizeBytes) throw this.tooLarge();
-    if (!isExactText(text)) this.refuse('holds NUL or a half of a surrogate pair');
+    if (!isExactText(text)) this.refuse('contains NUL or a lone surrogate');
     const written = JSON.stringify(text);
     this.append(written, Buffer.byteLength(written));
   }
 
-  /** @param sizeBytes of a text that may hold other characters than ASCII */
+  /** @param sizeBytes of a text that may have characters beyond ASCII */
   private append(text: string, sizeBytes = text.length): void {
     this.sizeBytes += sizeBytes;
     if (this.sizeBytes > this.limits.sizeBytes) throw this.tooLarge();
     this.text += text;
   }
 
-  /** Foreign code runs in here: getters, proxies, `toJSON`. */
+  /** Runs code of the value: getters, proxies, `toJSON`. */
   private reading<Value>(read: () => Value): Value {
     try {
       return read();
@@ -160,7 +159,7 @@ class JsonWriter {
   }
 }
 
-/** Whether `JSON.stringify` would write `{}` for it, whatever it holds. */
+/** Whether `JSON.stringify` would write `{}` in spite of its content. */
 function isEmptyInJson(value: object): boolean {
   return (
     types.isMap(value) ||
@@ -180,10 +179,10 @@ function nameOf(value: object): string {
   return tag.slice('[object '.length, -1);
 }
 
-/** Longer steps are cut: the name of a field may be as long as a payload. */
+/** Longer steps are cut: a field name may be as long as a payload. */
 const MAXIMUM_STEP_LENGTH = 64;
 
-/** Writes a path as in `accounts[2].balance`; "the value" for the whole of it. */
+/** Formats a path as `accounts[2].balance`; "the value" for an empty one. */
 export function formatValuePath(path: readonly PropertyKey[]): string {
   let text = '';
   for (const step of path) {

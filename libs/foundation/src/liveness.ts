@@ -1,6 +1,6 @@
 const LIVENESS_TIMEOUT_MS = 2_000;
 
-/** What to connect to for something that listens at `host`: a server on all addresses is reached over loopback. */
+/** The host to connect to: for a server on all addresses, loopback. */
 export function reachableHost(host: string): string {
   if (host === '0.0.0.0' || host === '') return '127.0.0.1';
   if (host === '::') return '[::1]';
@@ -8,8 +8,8 @@ export function reachableHost(host: string): string {
 }
 
 /**
- * Asks `GET /healthz` of a service on this machine, for the health check of an image. Undefined when it lives, else a
- * sentence that says what is wrong.
+ * Requests `GET /healthz` of a service on this machine, for the health check of an image. Undefined when it is alive,
+ * otherwise a sentence that says what is wrong.
  */
 export async function livenessProblem({ host, port }: { host: string; port: number }): Promise<string | undefined> {
   const url = `http://${reachableHost(host)}:${port}/healthz`;

@@ -1,4 +1,4 @@
-/** Where a library reports what an operator should know. Nest's `LoggerService` fits behind it. */
+/** Receives what an operator should know. Compatible with Nest's `LoggerService`. */
 export interface Logger {
   debug(message: string): void;
   info(message: string): void;
@@ -6,7 +6,7 @@ export interface Logger {
   error(message: string, error?: unknown): void;
 }
 
-/** Says nothing; the default of every library. */
+/** Discards everything; the default of every library. */
 export const silentLogger: Logger = {
   debug: () => undefined,
   info: () => undefined,

@@ -6,21 +6,21 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export type LogFormat = 'text' | 'json';
 
 export interface LoggingOptions {
-  /** the least severe level that is written */
+  /** the lowest level that is written */
   readonly level: LogLevel;
   /** default `text` */
   readonly format?: LogFormat;
-  /** which part of the process speaks, unless a `child` does */
+  /** the part of the process, unless a `child` logs */
   readonly scope: string;
-  /** the node's id, written into every line; undefined where there is none */
+  /** the node's id, part of every line; undefined where there is none */
   readonly node?: number;
-  /** where lines go; default is standard error */
+  /** receives the lines; default standard error */
   readonly write?: (line: string) => void;
 }
 
 /**
- * Writes one line per event to standard error: for people (`text`) or for machines (`json`). Serves our libraries
- * (`Logger`), and has the methods of Nest's `LoggerService`.
+ * Writes one line per event to standard error: for people (`text`) or for machines (`json`). Also has the methods of
+ * Nest's `LoggerService`.
  */
 export class ProcessLogger implements Logger {
   private readonly threshold: number;
@@ -31,7 +31,7 @@ export class ProcessLogger implements Logger {
     this.writeLine = options.write ?? ((line) => void process.stderr.write(line));
   }
 
-  /** The same logger under another name. */
+  /** The same logger with another scope. */
   child(scope: string): ProcessLogger {
     return new ProcessLogger({ ...this.options, scope });
   }
@@ -44,7 +44,7 @@ export class ProcessLogger implements Logger {
     this.line('info', message);
   }
 
-  /** Nest's word for `info`; what the framework says when it starts is of use to its developers only. */
+  /** Nest's word for `info`; written as debug, because the framework's start messages only help its developers. */
   log(message: unknown): void {
     this.line('debug', message);
   }

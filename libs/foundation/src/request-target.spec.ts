@@ -19,7 +19,7 @@ describe('the target of a request', () => {
 
   it.each([
     ['', 'neither a path nor a URL'],
-    ['*', 'the server as a whole'],
+    ['*', 'this server does not support'],
     ['host:443', 'neither a path nor a URL'],
     ['v1/transactions', 'neither a path nor a URL'],
     ['?a=b', 'neither a path nor a URL'],

@@ -1,26 +1,24 @@
 /**
- * What not every part of the system can keep: a half of a surrogate pair becomes U+FFFD in UTF-8, in which two
- * different texts look the same, and PostgreSQL stores no NUL.
+ * Characters that some parts of the system cannot store: a lone surrogate becomes U+FFFD in UTF-8, so that different
+ * texts become equal, and PostgreSQL stores no NUL.
  */
 const INEXACT = /[\p{Surrogate}\0]/u;
 const EVERY_INEXACT = /[\p{Surrogate}\0]/gu;
 
-/** Stands at the end of a text that was cut. */
+/** The end of a text that was cut. */
 export const CUT_MARK = '…';
 
-/** Whether a text arrives everywhere as it is; ids, keys and payloads must. */
+/** Whether a text can be stored everywhere unchanged; ids, keys and payloads must. */
 export function isExactText(text: string): boolean {
   return !INEXACT.test(text);
 }
 
 /**
- * A text for people that fits: at most `maximumLength` UTF-16 units, cut between two characters and marked where it
- * was cut. What cannot be kept exactly is written as its escape, `\ud800` or `\u0000`.
- *
- * The one place where texts are cut, so that what is said always can be sent.
+ * Shortens a text for people to `maximumLength` UTF-16 units, cut between two characters and marked. Inexact characters
+ * become their escapes, `\ud800` or `\u0000`. Every text that is sent goes through here.
  */
 export function fitText(text: string, maximumLength: number): string {
-  // escapes make a text longer, so what lies beyond the limit need not be looked at
+  // escapes make a text longer, so the part beyond the limit is not needed
   const head = text.length > maximumLength ? text.slice(0, maximumLength + 1) : text;
   const escaped = INEXACT.test(head) ? head.replace(EVERY_INEXACT, escapeOf) : head;
   if (escaped.length <= maximumLength) return escaped;

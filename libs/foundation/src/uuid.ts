@@ -26,9 +26,9 @@ export class UuidV7Generator {
     const now = Math.floor(this.now());
     if (now > this.lastMs) {
       this.lastMs = now;
-      this.counter = this.random.uint32() & 0x7ff; // the upper half stays free for counting
+      this.counter = this.random.uint32() & 0x7ff; // the upper half is left for counting
     } else if (++this.counter > 0xfff) {
-      this.lastMs++; // more than 2,048 in one millisecond, or the clock went back: borrow from the future
+      this.lastMs++; // more than 2,048 in one millisecond, or the clock went back: use the next millisecond
       this.counter = this.random.uint32() & 0x7ff;
     }
     const ms = this.lastMs;

@@ -120,7 +120,7 @@ describe('a bus with failpoints', () => {
     await run(50);
     await expect(sending).resolves.toBeUndefined();
     expect(seen).toEqual([vote]);
-    expect(warnings).toEqual(['told to fail; what it stands behind has happened, so it goes on']);
+    expect(warnings).toEqual(['told to fail; the action before it has happened, so the process continues']);
   });
 
   it('commits no offsets while that is held up: what was handled comes again to the next member', async () => {

@@ -37,11 +37,11 @@ describe('the hook before anything is consumed', () => {
   it('is said to be pending, in the log every 30 s and in readiness at once', async () => {
     const hook = hookOf(forever);
     void hook.run().catch(() => undefined);
-    expect(hook.obstacle()).toMatch(/^beforeConsuming has not come to an end for 0 s; until then nothing is consumed/);
+    expect(hook.obstacle()).toMatch(/^beforeConsuming has been running for 0 s; until it ends nothing is consumed/);
     clock.advance(61_000);
     expect(hook.obstacle()).toContain('for 61 s');
     expect(warnings).toHaveLength(2);
-    expect(warnings[1]).toContain('for 60 s; until then nothing is consumed, and it is given up after 100 s');
+    expect(warnings[1]).toContain('for 60 s; until it ends nothing is consumed, and it is given up after 100 s');
   });
 
   it('is given up for good when it takes too long: what it still does must not meet a second run', async () => {
@@ -51,14 +51,14 @@ describe('the hook before anything is consumed', () => {
     await run;
     await expect(hook.run()).rejects.toMatchObject({ code: 'BEFORE_CONSUMING_TIMEOUT', retryable: false });
     expect(runs).toBe(1);
-    expect(hook.obstacle()).toContain('did not come to an end within 100000 ms');
+    expect(hook.obstacle()).toContain('did not end within 100000 ms');
     expect(clock.nextDueAt()).toBeUndefined();
   });
 
   it.each<[string, () => Promise<void>, string]>([
     ['rejects', () => Promise.reject(new Error('a lock')), 'a lock'],
     ['throws', () => raise(new Error('at once')), 'at once'],
-    ['throws nothing that can be read', () => raise(Object.create(null)), 'what was thrown cannot be read'],
+    ['throws nothing that can be read', () => raise(Object.create(null)), 'the thrown value cannot be read'],
   ])('that %s says why, and may be run again', async (_how, act, why) => {
     let fails = true;
     const hook = hookOf(() => (fails ? act() : Promise.resolve()));
