@@ -18,7 +18,7 @@ export const RULING_BUGS: readonly InjectedBug[] = [
         },
         {
           file: STATE,
-          find: "if (transaction.decision) return refuse('DECIDED', transaction); // the first one in the log wins",
+          find: "if (transaction.decision) return refuse('DECIDED', transaction); // the first decision in the log wins",
           replace: '',
         },
       ],

@@ -56,7 +56,7 @@ describe('rulings', () => {
     expect(transaction).toMatchObject({
       status: 'aborting',
       reason: 'OPERATOR',
-      detail: 'ann ruled so: the bank is gone',
+      detail: 'ruled by ann: the bank is gone',
       branches: [{ vote: 'yes' }, {}],
       rulings: [recorded],
     });

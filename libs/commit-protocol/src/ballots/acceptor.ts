@@ -12,13 +12,13 @@ import {
 import type { Decision, Vote } from '../vocabulary/types.js';
 
 /**
- * What a branch must never forget of ballots (protocol section 6; single-decree Paxos, Lamport, "Paxos Made Simple",
- * section 2.2). Durable before any answer leaves.
+ * The state of an acceptor (protocol section 6; single-decree Paxos, Lamport, "Paxos Made Simple", section 2.2). It
+ * must be durable before an answer is sent.
  */
 export interface AcceptorState {
-  /** undefined: it has not voted */
+  /** undefined: no vote yet */
   readonly vote: Vote | undefined;
-  /** the highest ballot it has answered */
+  /** the highest ballot that was answered */
   readonly promised: Ballot | undefined;
   readonly accepted: AcceptedValue | undefined;
   readonly decision: Decision | undefined;
@@ -26,27 +26,28 @@ export interface AcceptorState {
 
 export type AcceptorStep =
   /**
-   * `state` is to be made durable if it differs, then `answer` may leave. With a vote of `no`, nothing may be prepared
-   * any more, and the tombstone is there, before that.
+   * Make `state` durable if it differs, then send `answer`. With a vote of `no`, the tombstone must be written before
+   * that, so that nothing can be prepared any more.
    */
   | { readonly type: 'answer'; readonly state: AcceptorState; readonly answer: BallotAnswer }
-  /** no proposer can have counted so far: without this one forged number would leave no room for real ballots */
+  /** no proposer can have counted this far: after one forged number no real ballot would fit above it */
   | { readonly type: 'refuse' };
 
-/** How far a ballot may lie above the last one an acceptor heard of; at one in five seconds, 58 days of ballots. */
+/** How far a ballot may lie above the highest one an acceptor has seen: at one ballot in five seconds, 58 days. */
 export const MAXIMUM_ROUND_JUMP = 1_000_000;
 
-/** What a dissenter promises when it is asked to accept the first ballot: the next round is asked for promises first. */
+/** A dissenter promises this when it is asked to accept the first ballot, so the next round asks for promises first. */
 const SECOND_ROUND: Ballot = { round: 1, proposer: COORDINATOR_PROPOSER };
 
 /**
- * What an acceptor does with a request. Pure: the same on every instance of a participant.
+ * How an acceptor handles a request. Pure, so every instance of a participant does the same.
  *
- * One that has not voted votes `no` with its answer, and is an acceptor like the others from then on. It does not accept
- * the first ballot, which rests on every vote and asks for no promises: by outbidding it, it has the coordinators ask
- * a majority what was accepted.
+ * An acceptor without a vote votes `no` with its answer, and is an acceptor like the others from then on. It does not
+ * accept the first ballot, which relies on all votes and asks for no promises. It outbids that ballot, so that the
+ * coordinators ask a majority what was accepted.
  *
- * @param isCommitted whether its work is committed: it says so with its promise, and the proposer knows when that counts
+ * @param isCommitted whether its work is committed; the promise carries this, and the proposer decides whether it
+ *   counts
  */
 export function stepAcceptor(state: AcceptorState, request: BallotRequest, isCommitted = false): AcceptorStep {
   const { ballot } = request;
@@ -72,8 +73,8 @@ export function stepAcceptor(state: AcceptorState, request: BallotRequest, isCom
 }
 
 /**
- * Whether an acceptor contradicts itself by its answer: it is asked to accept the commit, which needed its own vote,
- * and has none. Only a database that has forgotten the vote does that.
+ * Whether an acceptor contradicts itself: it is asked to accept the commit, which needed its own vote, and has no vote.
+ * Only a database that has lost the vote answers so.
  */
 export function revealsAmnesia(request: BallotRequest, answer: BallotAnswer): boolean {
   return request.type === 'accept' && request.value === 'commit' && isDissent(answer);
@@ -84,9 +85,9 @@ export function isDissent(answer: BallotAnswer): boolean {
 }
 
 /**
- * The acceptor's own next ballot, promised to itself; above all it has heard of. To be durable before anybody hears of
- * it, and made in one step with reading `state`: two processes of a participant then never share a ballot.
- * Undefined when there is nothing left to count.
+ * The acceptor's own next ballot, above all that it has seen, promised to itself. Must be durable before it is sent,
+ * and made in one step with reading `state`, so that two processes of a participant never share a ballot. Undefined
+ * when the rounds are used up.
  */
 export function promiseOwnBallot(
   state: AcceptorState,

@@ -3,7 +3,7 @@ import { COORDINATOR_PROPOSER, compareBallots, isPossibleBallot, proposerNumber 
 import type { AcceptedValue, Acceptor, Ballot, BallotAnswer } from './ballot.js';
 import type { BallotAnswerMessage, BallotRequestMessage, BranchAddress } from '../vocabulary/messages.js';
 
-/** Whether a list can be the acceptor set of a transaction: nobody twice, and the branch among them. */
+/** Whether a list can be the acceptor set of a transaction: no duplicates, and the branch is in it. */
 export function isAcceptorSetOf(acceptors: readonly Acceptor[], { branchId, participant }: BranchAddress): boolean {
   const distinct = new Set(acceptors.map((acceptor) => acceptor.branchId));
   return distinct.size === acceptors.length && includesAcceptor(acceptors, { branchId, participant });
@@ -13,7 +13,7 @@ export function includesAcceptor(acceptors: readonly Acceptor[], { branchId, par
   return acceptors.some((acceptor) => acceptor.branchId === branchId && acceptor.participant === participant);
 }
 
-/** Whether two lists are the same acceptor set, in the same order: the numbers of the proposers hang on it. */
+/** Whether two lists are the same acceptor set in the same order, on which the proposer numbers depend. */
 export function isSameAcceptorSet(left: readonly Acceptor[], right: readonly Acceptor[]): boolean {
   return (
     left.length === right.length &&
@@ -24,8 +24,8 @@ export function isSameAcceptorSet(left: readonly Acceptor[], right: readonly Acc
 }
 
 /**
- * Whether a request can have been made by a proposer that keeps the rules (protocol section 6): its ballot is its own,
- * it is a member of the set, as is the branch it asks, and in the first ballot nothing but commit is proposed, at once.
+ * Whether a correct proposer can have made a request (protocol section 6): the ballot is its own, proposer and branch
+ * are in the set, and the first ballot only proposes commit, without asking for promises.
  */
 export function isLegitimateRequest(message: BallotRequestMessage): boolean {
   const { request, acceptors, proposer } = message;
@@ -37,9 +37,9 @@ export function isLegitimateRequest(message: BallotRequestMessage): boolean {
 }
 
 /**
- * Whether an acceptor that keeps the rules can have given an answer to this very ballot. A number out of reach would
- * leave the proposer no room for a next ballot that others answer, and a value accepted in a ballot above the one that
- * is promised, or an abort in the first, would be chosen over the one that counts.
+ * Whether a correct acceptor can have answered this ballot so. A forged round would leave the proposer no ballot that
+ * others answer. A forged value, accepted above the promised ballot or an abort in the first, would replace the right
+ * one.
  */
 export function isLegitimateAnswer(answer: BallotAnswer, asked: Ballot, acceptorCount: number): boolean {
   switch (answer.type) {
@@ -59,7 +59,7 @@ function isAcceptedBelow({ ballot, value }: AcceptedValue, asked: Ballot, accept
   return isPossibleBallot(ballot, acceptorCount) && compareBallots(ballot, asked) < 0;
 }
 
-/** Who an answer is for, as a branch of a participant; undefined for the coordinators. */
+/** The branch that an answer is for; undefined for the coordinators. */
 export function addresseeOf({ transactionId, proposer }: BallotAnswerMessage): BranchAddress | undefined {
   return proposer && { transactionId, ...proposer };
 }

@@ -13,15 +13,14 @@ import { isLegitimateAnswer } from './ballot-legitimacy.js';
 import type { BranchId, Decision } from '../vocabulary/types.js';
 
 export type BallotOutcome =
-  /** not known yet */
   | { readonly type: 'open' }
   | { readonly type: 'decided'; readonly decision: Decision }
-  /** a higher ballot was met: this one is over, and the next must be above `by` */
+  /** a higher ballot exists: this one is over, and the next must be above `by` */
   | { readonly type: 'outbid'; readonly by: Ballot };
 
 /**
- * One ballot, as its proposer sees it: asks for promises, then for the acceptance of a value; a majority of each
- * decides (protocol section 6; "Paxos Made Simple", section 2.2).
+ * One ballot of a proposer: it asks for promises, then for the acceptance of a value; a majority of each decides
+ * (protocol section 6; "Paxos Made Simple", section 2.2).
  *
  *     promising --majority--> accepting --majority--> decided;  any --a decision is known--> decided
  *     any --a higher ballot was promised--> outbid
@@ -33,9 +32,9 @@ export class BallotProposer {
   private readonly promises = new Map<BranchId, AcceptedValue | undefined>();
   private readonly isEveryVoteKnown: boolean;
   private readonly acceptances = new Set<BranchId>();
-  /** those that have no vote */
+  /** branches without a vote */
   private readonly dissenters = new Set<BranchId>();
-  /** those whose work is committed */
+  /** branches whose work is committed */
   private readonly committed = new Set<BranchId>();
   private isCommitAccepted = false;
   private value: Decision | undefined;
@@ -43,8 +42,8 @@ export class BallotProposer {
 
   /**
    * @param value for a ballot that needs no promises
-   * @param isEveryVoteKnown the proposer knows that every branch has voted yes or read-only, and so that one which has
-   *   no vote has lost it
+   * @param isEveryVoteKnown the proposer knows that every branch voted yes or read-only, so a branch without a vote
+   *   lost it
    */
   constructor(
     readonly ballot: Ballot,
@@ -61,20 +60,19 @@ export class BallotProposer {
   }
 
   /**
-   * Branches that have no vote, although every branch has voted, or a commit was accepted, which needed every vote: their
-   * databases have forgotten it.
+   * Branches that have no vote, although every branch has voted, or a commit was accepted, which needed every vote:
+   * their databases lost it.
    */
   get amnesiacs(): readonly Acceptor[] {
     if (!this.isEveryVoteKnown && !this.isCommitAccepted) return [];
     return this.acceptors.filter(({ branchId }) => this.dissenters.has(branchId));
   }
 
-  /** Whether a branch has accepted the value of this ballot. */
   hasAccepted(branchId: BranchId): boolean {
     return this.acceptances.has(branchId);
   }
 
-  /** What is to be asked now of those who have not answered it yet; nobody once the outcome is known. */
+  /** The requests that are still unanswered; none once the outcome is known. */
   requests(): { readonly to: Acceptor; readonly request: BallotRequest }[] {
     if (this.result.type !== 'open') return [];
     const { ballot, value } = this;
@@ -85,9 +83,9 @@ export class BallotProposer {
   }
 
   /**
-   * Takes an answer in. Answers of strangers, of other ballots, impossible and repeated ones change nothing; what a late
-   * one tells of amnesia counts.
-   * @returns whether there is something new to ask, or the outcome is known now
+   * Handles an answer. Ignores answers of unknown branches, of other ballots, impossible and repeated ones; a late one
+   * still counts as evidence of amnesia.
+   * @returns whether there are new requests, or the outcome is known now
    */
   onAnswer(from: BranchId, answer: BallotAnswer): boolean {
     if (!this.acceptors.some(({ branchId }) => branchId === from)) return false;
@@ -127,19 +125,22 @@ export class BallotProposer {
     this.promises.set(from, accepted);
     if (!this.hasEnoughPromises()) return false;
     this.value = this.safeValue();
-    invariant(this.acceptances.size === 0, 'nobody accepts a value before it is chosen');
+    invariant(this.acceptances.size === 0, 'a value is accepted only after it was chosen');
     return true;
   }
 
-  /** A majority, so that no lower ballot is accepted by one any more; and enough that remember, or all there are. */
+  /**
+   * A majority, so that no majority accepts a lower ballot any more, and enough acceptors that remember, or all there
+   * are.
+   */
   private hasEnoughPromises(): boolean {
     if (this.promises.size < majorityOf(this.acceptors.length)) return false;
     return this.hasEnoughMemory() || this.promises.size === this.acceptors.length;
   }
 
   /**
-   * Whether what may have been accepted before is told by so many that every majority has one of them. One that is known
-   * to have lost its vote tells nothing of that.
+   * Whether every majority includes an acceptor that answered and remembers what it accepted. One that lost its vote
+   * does not remember.
    */
   private hasEnoughMemory(): boolean {
     if (!this.isEveryVoteKnown) return true;
@@ -156,17 +157,17 @@ export class BallotProposer {
   }
 
   /**
-   * When all have answered and most have lost their votes, nobody is left who could tell more of what was accepted. What
-   * the forgetful had carried out is lost with their votes, which came before it. But another one may have carried out a
-   * commit that only they had accepted, and with a majority that remembers that proves nothing, as somebody may have done
-   * it by hand. Without one it is all that is left of a decision, which must not change.
+   * The value when nobody reports an accepted one. If all have answered and most have lost their votes, nobody can
+   * report more. What the amnesiacs had carried out is lost with their votes, which came before it. But another branch
+   * may have carried out a commit that only they had accepted. With a majority that remembers, such a commit proves
+   * nothing: somebody may have made it by hand. Without one it is the only trace of a decision, which must not change.
    */
   private valueOfNothingAccepted(): Decision {
     return !this.hasEnoughMemory() && this.committed.size > 0 ? 'commit' : 'abort';
   }
 
   private onAcceptance(from: BranchId): boolean {
-    if (this.value === undefined) return false; // of an earlier life of this proposer: not asked for
+    if (this.value === undefined) return false; // from before a restart of this proposer: not asked for
     this.acceptances.add(from);
     if (this.acceptances.size < majorityOf(this.acceptors.length)) return false;
     this.result = { type: 'decided', decision: this.value };

@@ -2,12 +2,12 @@ import { invariant } from '@concordat/foundation';
 import type { BranchId, Decision } from '../vocabulary/types.js';
 
 /**
- * A numbered attempt to get one value decided by the branches of a transaction (protocol section 6). Ordered by
- * round, then by proposer, so no two proposers ever share one.
+ * A numbered attempt to get one value decided by the branches of a transaction (protocol section 6). Ordered by round,
+ * then by proposer, so no two proposers ever share one.
  */
 export interface Ballot {
   readonly round: number;
-  /** 0 is the coordinator group; branches are numbered from 1 on by their place in the acceptor set */
+  /** 0 is the coordinator group; branches are numbered from 1 on by their position in the acceptor set */
   readonly proposer: number;
 }
 
@@ -23,7 +23,7 @@ export interface AcceptedValue {
   readonly value: Decision;
 }
 
-/** A proposer asks for the promise to answer no lower ballot, or for the acceptance of a value. */
+/** Asks for the promise to answer no lower ballot, or for the acceptance of a value. */
 export type BallotRequest =
   | { readonly type: 'promise'; readonly ballot: Ballot }
   | { readonly type: 'accept'; readonly ballot: Ballot; readonly value: Decision };
@@ -33,20 +33,20 @@ export type BallotAnswer =
       readonly type: 'promised';
       readonly ballot: Ballot;
       readonly accepted?: AcceptedValue | undefined;
-      /** its work is committed: it was told so, or somebody did it by hand */
+      /** its work is committed, by a decision or by hand */
       readonly committed?: true | undefined;
     })
   | (Dissent & { readonly type: 'accepted'; readonly ballot: Ballot })
-  /** it has promised a higher one */
+  /** a higher ballot is promised */
   | (Dissent & { readonly type: 'outbid'; readonly ballot: Ballot; readonly promised: Ballot })
-  /** its database may have lost what it had promised or accepted: it takes no part in the ballots of this transaction */
+  /** its database may have lost promises or acceptances: it takes no part in the ballots of this transaction */
   | (Dissent & { readonly type: 'abstains'; readonly ballot: Ballot })
-  /** it knows the decision, because it was told it: never because it has not voted */
+  /** it received the decision; never because it has not voted */
   | { readonly type: 'decided'; readonly decision: Decision };
 
 /**
- * True: the acceptor has no vote of `yes` or `read-only` on record, and never will. That is no decision: an accepted
- * commit needed every vote, so where there is one this acceptor has voted and its database has forgotten it.
+ * True: the acceptor has no vote of `yes` or `read-only` on record, and never will have one. That is no decision. An
+ * accepted commit needed every vote: if there is one, this acceptor has voted and its database lost the vote.
  */
 export interface Dissent {
   readonly dissents?: true | undefined;
@@ -55,21 +55,21 @@ export interface Dissent {
 /** The proposer number of the coordinator group. */
 export const COORDINATOR_PROPOSER = 0;
 
-/** Owned by the coordinator group, which proposes nothing but commit in it, and only with all votes. */
+/** Owned by the coordinator group, which only proposes commit in it, and only with all votes. */
 export const FIRST_BALLOT: Ballot = { round: 0, proposer: COORDINATOR_PROPOSER };
 
-/** With fewer acceptors a ballot outlives nobody: a majority of them is all of them. */
+/** With fewer acceptors a majority is all of them, so a ballot survives no failure. */
 export const FEWEST_USEFUL_ACCEPTORS = 3;
 
-/** Rounds beyond this are refused: nobody reaches it by counting. */
+/** Higher rounds are refused: no correct proposer reaches them. */
 export const MAXIMUM_ROUND = 2 ** 31 - 1;
 
-/** Negative, zero or positive, as `left` is lower than, equal to or higher than `right`. */
+/** Negative, zero or positive: `left` is lower than, equal to or higher than `right`. */
 export function compareBallots(left: Ballot, right: Ballot): number {
   return left.round - right.round || left.proposer - right.proposer;
 }
 
-/** How many acceptors make a majority, so that any two majorities meet. */
+/** The size of a majority: any two majorities intersect. */
 export function majorityOf(acceptorCount: number): number {
   invariant(acceptorCount > 0, 'a transaction in ballots has branches');
   return Math.floor(acceptorCount / 2) + 1;
@@ -81,10 +81,10 @@ export function proposerNumber(acceptors: readonly Acceptor[], branchId: BranchI
   return place < 0 ? undefined : place + 1;
 }
 
-/** Whether a ballot can have been made by a member of this set. */
+/** Whether a member of this set can have made a ballot. */
 export function isPossibleBallot({ round, proposer }: Ballot, acceptorCount: number): boolean {
   const isRound = Number.isInteger(round) && round >= 0 && round <= MAXIMUM_ROUND;
-  // a branch begins above what it has promised, and round 0 is the coordinators'
+  // A branch begins above what it has promised, and round 0 belongs to the coordinators.
   const isProposer = Number.isInteger(proposer) && proposer >= 0 && proposer <= acceptorCount;
   return isRound && isProposer && (round > 0 || proposer === COORDINATOR_PROPOSER);
 }

@@ -4,32 +4,31 @@ import type { TransactionId } from '../vocabulary/types.js';
 interface Waiting {
   readonly transactionId: TransactionId;
   readonly keys: readonly string[];
-  /** keys at whose head it does not stand yet */
+  /** keys at whose head it is not yet */
   missing: number;
 }
 
 /**
- * Admission by declared keys: transactions that will lock the same things go one after another, in the order
- * in which they came, instead of meeting in the databases as deadlocks and lock time-outs.
+ * Admission by declared keys: transactions that will lock the same keys run one after another, in the order of their
+ * arrival, instead of meeting in the databases as deadlocks and lock timeouts.
  *
- * One first-in-first-out queue per key. A transaction joins the queues of all its keys in one step and is
- * admitted when it stands at the head of every one of them, so no two can wait for each other. It leaves all of
- * them when it is decided: its locks are then as good as freed, and the next one's work overlaps with its
- * second phase.
+ * One first-in-first-out queue per key. A transaction joins the queues of all its keys in one step and is admitted when
+ * it is at the head of all of them, so no two can wait for each other. It leaves them when it is decided: its locks are
+ * about to be released, and the work of the next one overlaps with its second phase.
  */
 export class AdmissionQueue {
   private readonly queues = new Map<string, Waiting[]>();
   private readonly members = new Map<TransactionId, Waiting>();
   private waiting = 0;
 
-  /** @param maximumWaiting transactions that may wait at once */
+  /** @param maximumWaiting maximum number of waiting transactions */
   constructor(private readonly maximumWaiting: number) {}
 
   get waitingCount(): number {
     return this.waiting;
   }
 
-  /** Whether one that would have to wait can still be taken. */
+  /** Whether the maximum is waiting already. */
   get isFull(): boolean {
     return this.waiting >= this.maximumWaiting;
   }
@@ -56,7 +55,7 @@ export class AdmissionQueue {
     return entry.missing === 0;
   }
 
-  /** Leaves all queues, admitted or not; returns who is admitted by that, in order. */
+  /** Leaves all queues, admitted or not; returns the transactions that are admitted by that, in order. */
   leave(transactionId: TransactionId): TransactionId[] {
     const entry = this.members.get(transactionId);
     if (!entry) return [];
@@ -79,7 +78,7 @@ export class AdmissionQueue {
   }
 }
 
-/** The admission keys of a transaction: what its operations declared, each in its participant's name space. */
+/** The admission keys of a transaction: those its operations declared, each in its participant's name space. */
 export function admissionKeys(
   branches: Iterable<{
     readonly participant: string;

@@ -4,14 +4,14 @@ import type { BranchReport } from '../log/records.js';
 import type { BranchState } from '../log/transaction-state.js';
 import type { AbortCause, AbortReason, BranchError } from '../vocabulary/types.js';
 
-/** A map: the codes are the participants' own, so they may be called like something that every object has. */
+/** A map, not an object: a participant's code may be called `constructor`. */
 const REASON_BY_CODE: ReadonlyMap<string, AbortReason> = new Map([
   ['INVALID_PAYLOAD', 'INVALID_PAYLOAD'],
   ['LOCK_TIMEOUT', 'LOCK_TIMEOUT'],
   ['DEADLINE_EXCEEDED', 'DEADLINE_EXCEEDED'],
 ]);
 
-/** Why a transaction is aborted of which a branch voted no. */
+/** The cause of the abort when a branch voted no. */
 export function causeOfRefusal({ branchId, participant }: BranchState, error: BranchError | undefined): AbortCause {
   return {
     reason: (error && REASON_BY_CODE.get(error.code)) ?? 'PARTICIPANT_REFUSED',
@@ -22,12 +22,12 @@ export function causeOfRefusal({ branchId, participant }: BranchState, error: Br
   };
 }
 
-/** A vote without what the handlers returned: of an abort nobody asks for it. */
+/** A report without the handlers' results, which are of no use in an abort. */
 export function withoutResults({ results: _results, ...report }: BranchReport): BranchReport {
   return report;
 }
 
-/** Votes with results of `LIMITS.resultsBytes` together, in the order given; those beyond it lose theirs. */
+/** Votes with results of up to `LIMITS.resultsBytes` in total, in the order given; later ones lose their results. */
 export function withinResultsLimit(reports: readonly BranchReport[]): readonly BranchReport[] {
   let remaining: number = LIMITS.resultsBytes;
   return reports.map((report) => {
@@ -37,7 +37,7 @@ export function withinResultsLimit(reports: readonly BranchReport[]): readonly B
   });
 }
 
-/** Of a value's JSON text in UTF-8; a half of a surrogate pair has two of the four bytes of its character. */
+/** Bytes of the JSON text in UTF-8. Half of a surrogate pair counts two of the four bytes of its character. */
 function jsonBytes(value: readonly JsonValue[]): number {
   const text = JSON.stringify(value);
   let bytes = text.length;

@@ -23,19 +23,18 @@ import {
   type Decision,
 } from '../vocabulary/types.js';
 
-/** What is said of a branch that turns out to have forgotten its vote. */
 const ACCEPTOR_AMNESIA =
   'ACCEPTOR_AMNESIA: has no vote on record, although all had voted: its database has lost writes';
 
 const CAUSE_OF_ABORT: AbortCause = {
   reason: 'BRANCHES_DECIDED',
-  detail: 'the branches decided to abort, because no coordinator had told them otherwise in time',
+  detail: 'the branches decided to abort, because no coordinator had sent a decision in time',
 };
 
-/** What comes of a message about ballots. */
+/** The result of a message about ballots. */
 export interface BallotNews {
   readonly alerts: readonly CoordinatorEffect[];
-  /** there is something new to ask, or the outcome is known now */
+  /** there are new requests, or the outcome is known now */
   readonly isNews: boolean;
 }
 
@@ -43,7 +42,7 @@ const NO_NEWS: BallotNews = { alerts: [], isNews: false };
 
 /**
  * A leader's ballots of one transaction in three phases (protocol section 6). Each is logged before its first message,
- * and used only by the leader that logged it: one that takes over begins above what it finds.
+ * and used only by the leader that logged it. A new leader begins above the ballot in the log.
  *
  *     none --logged by this leader--> running --majority--> decided
  *     running --a branch has promised a higher one--> outbid --next one logged--> running
@@ -53,7 +52,7 @@ export class CoordinatorBallots {
   private lowestRound: number;
   private readonly acceptedBy = new Set<string>();
   private decided: { readonly decision: Decision; readonly basis: BallotBasis } | undefined;
-  /** no more than the branches of the transaction */
+  /** bounded by the branches of the transaction */
   private readonly lossByBranch = new Map<BranchId, AcceptorLoss>();
 
   constructor(transaction: TransactionState) {
@@ -68,7 +67,7 @@ export class CoordinatorBallots {
     return this.proposer?.outcome.type === 'open';
   }
 
-  /** Opens the next ballot; the first one needs the votes of all. */
+  /** Opens the next ballot; the first one needs all votes. */
   preCommit(
     { transactionId, preCommit }: TransactionState,
     votes: readonly BranchReport[],
@@ -78,12 +77,12 @@ export class CoordinatorBallots {
     return { type: 'pre-commit', transactionId, ballot: this.next(), reports, at };
   }
 
-  /** Whether a ballot in the log is the one that this leader was to log next, not one that it found there. */
+  /** Whether a ballot in the log is this leader's next one, not one of an earlier leader. */
   isNext(ballot: Ballot): boolean {
     return compareBallots(ballot, this.next()) === 0;
   }
 
-  /** The ballot is in the log, put there by this leader. */
+  /** Must be called when this leader's ballot is in the log. */
   opened(ballot: Ballot, transaction: TransactionState): void {
     const { preCommit } = transaction;
     invariant(preCommit && compareBallots(ballot, preCommit) === 0, 'a ballot is opened when it is in the log');
@@ -91,13 +90,13 @@ export class CoordinatorBallots {
     const isFirst = ballot.round === FIRST_BALLOT.round;
     this.proposer = new BallotProposer(ballot, acceptorsOf(transaction), {
       ...(isFirst && { value: 'commit' }),
-      isEveryVoteKnown: true, // no ballot is in the log without all votes
+      isEveryVoteKnown: true, // a ballot is logged only with all votes
     });
     this.acceptedBy.clear();
     this.lowestRound = ballot.round + 1;
   }
 
-  /** Asks again what is unanswered, which is nothing when no ballot of this leader runs. */
+  /** The unanswered requests; none when no ballot of this leader is running. */
   requests(transaction: TransactionState, attempt: number): CoordinatorEffect[] {
     const { transactionId } = transaction;
     const acceptors = acceptorsOf(transaction);
@@ -108,7 +107,7 @@ export class CoordinatorBallots {
     return [...requests, { type: 'schedule-resend', attempt }];
   }
 
-  /** What was decided, for the log; undefined as long as it is not known. */
+  /** The decision of the ballot, for the log; undefined while it is open. */
   verdict({ preCommit }: TransactionState, at: number): Verdict | undefined {
     if (!this.decided) return undefined;
     const { decision, basis } = this.decided;
@@ -121,14 +120,14 @@ export class CoordinatorBallots {
     };
   }
 
-  /** Not asked for, it is ignored: without a ballot in the log, or after the decision. */
+  /** Ignores answers without a ballot in the log, or after the decision. */
   onAnswer(message: BallotAnswerMessage, branch: BranchState, transaction: TransactionState): BallotNews {
     if (transaction.decision || !transaction.preCommit) return NO_NEWS;
     const isNews = this.takeAnswer(branch.branchId, message.answer);
     return { alerts: this.alertAmnesia(this.proposer?.amnesiacs ?? [], transaction), isNews };
   }
 
-  /** @param isProposed whether anybody can have proposed commit */
+  /** @param isProposed whether commit may have been proposed */
   onBranchesDecided(
     { decision, amnesiacs = [] }: BranchesDecidedMessage,
     branch: BranchState,
@@ -151,7 +150,7 @@ export class CoordinatorBallots {
     return { alerts, isNews: true };
   }
 
-  /** A branch that has ended before the log knows the decision was told it by the other branches. */
+  /** A branch that ended before the log has the decision got it from the other branches. */
   onEnded(branch: BranchState, end: BranchEnd): BallotNews {
     if (end === 'read-only' || isHazard(end)) return NO_NEWS;
     this.take(end === 'committed' ? 'commit' : 'abort', branch.branchId);
@@ -163,7 +162,7 @@ export class CoordinatorBallots {
     return this.lossByBranch.get(branchId);
   }
 
-  /** Of all branches, for the record of the decision. */
+  /** The losses of all branches, for the decision record. */
   losses(): BranchLoss[] {
     return [...this.lossByBranch].map(([branchId, loss]) => ({ branchId, loss }));
   }
@@ -196,7 +195,7 @@ export class CoordinatorBallots {
     return isNews;
   }
 
-  /** Of branches that turn out to have lost their votes; each is named once by a leader. */
+  /** Reports branches that have lost their votes; a leader names each of them once. */
   private alertAmnesia(acceptors: readonly Acceptor[], transaction: TransactionState): CoordinatorEffect[] {
     const alerts: CoordinatorEffect[] = [];
     for (const acceptor of acceptors) {

@@ -10,7 +10,7 @@ import type {
 } from '../vocabulary/messages.js';
 import type { BranchId, LeaderEpoch } from '../vocabulary/types.js';
 
-/** The work of a branch, as it is sent the first time (`attempt` 0) or again. */
+/** The work of a branch, for the first sending (`attempt` 0) or a repeat. */
 export function workFor(
   transaction: TransactionState,
   branch: BranchState,
@@ -26,20 +26,20 @@ export function workFor(
   return { type: 'prepare', protocol: '3pc', ...work, epoch, acceptors: acceptorsOf(transaction), ...enlistedVote };
 }
 
-/** The decision, or what an operator ruled for this branch against it. */
+/** The decision, or the operator's ruling for this branch against it. */
 export function decisionFor(
   transaction: TransactionState,
   { branchId, participant, ruling }: BranchState,
   attempt: number,
 ): DecisionMessage | OperatorRulingMessage {
   const { transactionId, decision, logIndex } = transaction;
-  invariant(decision && logIndex > 0, 'a decision is told only when it is in the log');
+  invariant(decision && logIndex > 0, 'a decision is sent only when it is in the log');
   const address = { transactionId, branchId, participant };
   if (ruling !== undefined) return { type: 'ruling', ...address, ruling, attempt };
   return { type: 'decision', ...address, decision, attempt };
 }
 
-/** A branch that the closed transaction does not have was never part of it. */
+/** For a branch that the closed transaction does not have: it was never part of it. */
 export function presumedAbort(
   { transactionId }: TransactionState,
   branchId: BranchId,
@@ -48,7 +48,7 @@ export function presumedAbort(
   return { type: 'decision', transactionId, branchId, participant, decision: 'abort', attempt: 0 };
 }
 
-/** Something about a branch that an operator must see. */
+/** An alert about a branch, for operators. */
 export function alertOf(
   { transactionId }: TransactionState,
   { branchId, participant }: Acceptor,

@@ -8,60 +8,60 @@ export interface Open {
   readonly isCommitWanted: boolean;
 }
 
-/** Closed; votes are awaited. No work is sent before the keys of the transaction are free. */
+/** Closed; votes are awaited. Work is sent once the keys of the transaction are free. */
 export interface Voting {
   readonly phase: 'voting';
   readonly isAdmitted: boolean;
 }
 
-/** Closed; its only branch decides, and nobody else (protocol 4.7). */
+/** Closed; its only branch decides (protocol 4.7). */
 export interface Delegated {
   readonly phase: 'delegated';
   readonly isAdmitted: boolean;
-  /** what the branch has said last; it may not have come into the log yet */
+  /** the latest answer of the branch; it may not be in the log yet */
   readonly said: DoneMessage | undefined;
 }
 
-/** In three phases: a ballot is in the log, of this leader or of one before, and only a majority decides. */
+/** In three phases: a ballot of this leader or an earlier one is in the log, and only a majority decides. */
 export interface Balloting {
   readonly phase: 'balloting';
 }
 
-/** Undecided, with nothing of it on its way into the log. */
+/** Undecided, with no proposal in flight. */
 export type Undecided = Open | Voting | Delegated | Balloting;
 
-/** A record is on its way into the log; `from` is where the transaction stands if the log does not take it. */
+/** A proposal is in flight; `from` is the phase to return to if the log refuses it. */
 export type Proposing =
   | { readonly phase: 'closing'; readonly from: Open }
   | { readonly phase: 'pre-committing'; readonly from: Voting | Balloting }
   | { readonly phase: 'deciding'; readonly from: Undecided };
 
 export type Decided =
-  /** a leader before has decided it, and this one has told nobody yet */
+  /** an earlier leader decided it, and this leader has not sent the decision yet */
   | { readonly phase: 'decided' }
   /** the decision is sent until every branch has ended by it */
   | {
       readonly phase: 'telling';
-      /** how often the decision was sent again */
+      /** number of resends of the decision */
       readonly attempt: number;
-      /** branches that were told an operator's ruling in its place */
+      /** branches that got an operator's ruling instead */
       readonly rulingsTold: number;
     };
 
 /**
- * Where a leader stands with a transaction.
+ * The phase of a transaction on the leader.
  *
  *     open --commit--> closing --applied--> voting or delegated
  *     voting --all votes, or reason to abort--> deciding --applied--> telling
  *     delegated --its branch has ended--> deciding
  *     voting --in three phases, all votes--> pre-committing --applied--> balloting --majority--> deciding
- *     balloting --outbid, or the ballot of a leader before--> pre-committing
- *     open --reason to abort--> deciding;  any --decided by somebody else--> telling
- *     closing, pre-committing, deciding --the log did not take it--> where it came from
+ *     balloting --outbid, or the ballot of an earlier leader--> pre-committing
+ *     open --reason to abort--> deciding;  any --decided by another record--> telling
+ *     closing, pre-committing, deciding --the log refused it--> the phase before
  */
 export type Progress = Undecided | Proposing | Decided;
 
-/** Where an undecided transaction stands by the log alone. */
+/** The phase of an undecided transaction by the log alone. */
 export function undecidedIn({ preCommit, closed, delegatedTo }: TransactionState): Undecided {
   if (preCommit) return { phase: 'balloting' };
   if (!closed) return { phase: 'open', isCommitWanted: false };
@@ -69,12 +69,12 @@ export function undecidedIn({ preCommit, closed, delegatedTo }: TransactionState
   return { phase: 'voting', isAdmitted: false };
 }
 
-/** Where a leader begins with a transaction that it finds in the log, or puts there. */
+/** The phase in which a leader begins with a transaction from the log, or a new one. */
 export function progressOf(transaction: TransactionState): Undecided | Decided {
   return transaction.decision ? { phase: 'decided' } : undecidedIn(transaction);
 }
 
-/** Where an undecided transaction stands after a record about it was applied, which may have closed it. */
+/** The phase of an undecided transaction after an applied record, which may have closed it. */
 export function follow(progress: Progress, transaction: TransactionState): Progress {
   const next = undecidedIn(transaction);
   switch (progress.phase) {
@@ -89,7 +89,6 @@ export function follow(progress: Progress, transaction: TransactionState): Progr
   }
 }
 
-/** Its keys are free: work may be sent. */
 export function admit(progress: Progress): Progress {
   switch (progress.phase) {
     case 'voting':
@@ -108,17 +107,17 @@ function admitted<From extends Undecided>(from: From): From {
   return 'isAdmitted' in from ? { ...from, isAdmitted: true } : from;
 }
 
-/** The phase that a transaction goes back to if the log does not take what is proposed. */
+/** The phase to return to if the log refuses the proposal in flight. */
 export function undecidedPhase(progress: Progress): Undecided | Decided {
   return 'from' in progress ? progress.from : progress;
 }
 
-/** When it was told what was applied, a leader stands where the log says. */
+/** Checks that the phase agrees with the log, after the leader has handled what was applied. */
 export function checkProgress(progress: Progress, transaction: TransactionState): void {
   const { phase } = undecidedPhase(progress);
   const inLog = progressOf(transaction).phase;
   invariant(
     phase === inLog || (phase === 'telling' && inLog === 'decided'),
-    `a transaction that is ${inLog} in the log is so for its leader`,
+    `a transaction that is ${inLog} in the log is ${inLog} for its leader`,
   );
 }

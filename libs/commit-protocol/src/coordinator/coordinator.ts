@@ -29,34 +29,34 @@ import {
   type LeaderEpoch,
 } from '../vocabulary/types.js';
 
-/** What makes an undecided transaction come forward; all else brings news of branches. */
+/** Events that advance an undecided transaction; all others bring news of branches. */
 const URGES: ReadonlySet<CoordinatorEvent['type']> = new Set(['admitted', 'commit', 'abort', 'deadline', 'resend']);
 
 /**
- * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no
- * clock and no I/O; `now` comes with every event.
+ * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no clock and no
+ * I/O; `now` comes with every event.
  *
- * What is certain stands in `transaction`, which only the log changes. The rest lives as long as the leader:
- * votes, what is being proposed, how often was sent. A new leader starts from the log and asks again.
+ * `transaction` holds what is certain; only the log changes it. Everything else lives as long as the leader: votes,
+ * proposals in flight, numbers of resends. A new leader starts from the log and asks again.
  *
- * Where the leader stands with it is one `Progress`, which agrees with the log whenever the leader has been told what was
- * applied; the log may be ahead by a record. Ballots are in `CoordinatorBallots`.
+ * The phase is one `Progress`. It agrees with the log once the leader has handled what was applied; the log may be
+ * ahead by one record. Ballots are in `CoordinatorBallots`.
  */
 export class CoordinatorTransaction {
   private progress: Progress;
   private readonly votes = new Map<BranchId, BranchReport>();
   private readonly done = new Map<BranchId, BranchEnd>();
   private readonly ballots: CoordinatorBallots;
-  /** why it is to be aborted, as soon as that can be proposed; a delegation and a ballot leave it without effect */
+  /** the reason to abort, as soon as that can be proposed; ignored under a delegation or a ballot */
   private pendingAbort: AbortCause | undefined;
   private workAttempt: number;
-  /** resends since the transaction last came forward */
+  /** resends since the transaction last advanced */
   private resendAttempt = 0;
 
   /**
-   * @param state from the log, or from a `Begin` that is still on its way into it (`logIndex` 0)
+   * @param state from the log, or from a `Begin` in flight (`logIndex` 0)
    * @param epoch of the leader, which fences its prepares
-   * @param recovered whether another leader may have sent work before
+   * @param recovered whether an earlier leader may have sent work
    */
   constructor(
     private state: TransactionState,
@@ -73,17 +73,17 @@ export class CoordinatorTransaction {
     return this.state;
   }
 
-  /** What the leader knows of a branch's vote beyond the log. */
+  /** A branch's vote, even if it is not logged yet. */
   reportOf(branchId: BranchId): BranchReport | undefined {
     return this.votes.get(branchId);
   }
 
-  /** What the leader knows to have happened to a branch's database. */
+  /** What is known to have happened to a branch's database. */
   lossOf(branchId: BranchId): AcceptorLoss | undefined {
     return this.ballots.lossOf(branchId);
   }
 
-  /** Every vote the leader has, as a record that decides has them. */
+  /** Every vote the leader has, for a decision record. */
   reportsFor(decision: Decision): readonly BranchReport[] {
     return decision === 'commit' ? withinResultsLimit(this.reports()) : this.reports().map(withoutResults);
   }
@@ -95,7 +95,7 @@ export class CoordinatorTransaction {
     return effects;
   }
 
-  /** The log has decided, and this leader is told in a moment: until then it proposes and sends nothing. */
+  /** The log has decided, and the leader has not handled that yet: until then it proposes and sends nothing. */
   private isOvertaken(): boolean {
     const { phase } = this.progress;
     return this.state.decision !== undefined && phase !== 'decided' && phase !== 'telling';
@@ -157,7 +157,7 @@ export class CoordinatorTransaction {
       return this.openBallot(preCommit, now);
     }
     this.progress = follow(this.progress, transaction);
-    return this.progress.phase === 'delegated' ? this.sendWork() : this.advance(now); // only now may it leave
+    return this.progress.phase === 'delegated' ? this.sendWork() : this.advance(now); // not before the log has it
   }
 
   private onVote(message: VoteMessage, now: number): CoordinatorEffect[] {
@@ -174,18 +174,20 @@ export class CoordinatorTransaction {
     return this.advance(now);
   }
 
-  /** Under a ballot all have voted; what else they say, they say in ballots. */
+  /** Under a ballot all have voted; from then on only their ballot messages count. */
   private countsVotes(): boolean {
     const { phase } = this.progress;
     const isUndecided = phase === 'open' || phase === 'closing' || phase === 'voting' || phase === 'pre-committing';
     return isUndecided && !this.state.preCommit;
   }
 
-  /** After the decision (protocol 4.5): a `yes` is told the decision; a `no` after a counted `yes` is a hazard. */
+  /**
+   * After the decision (protocol 4.5): a `yes` is answered with the decision; a `no` after a counted `yes` is a hazard.
+   */
   private onLateVote(branch: BranchState, { vote }: VoteMessage): CoordinatorEffect[] {
     if (vote === 'yes') return [this.sendDecisionTo(branch)];
     if (vote === 'read-only' || this.state.decision === 'abort' || branch.vote !== 'yes') return [];
-    // an old message: the branch has kept its promise meanwhile, or the hazard is known
+    // An old message: the branch has kept its promise since, or the hazard is known.
     if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
     const what = 'voted no after it had voted yes, and the transaction is committed';
     return [alertOf(this.state, branch, what), ...this.finish(branch, 'heuristic-rollback')];
@@ -198,17 +200,17 @@ export class CoordinatorTransaction {
     if (branch.end !== undefined || this.done.has(branch.branchId)) return [];
     const end = hazardOf(this.state.decision, message.end) ?? message.end;
     const alerts = isHazard(end) ? [alertOf(this.state, branch, `ended as ${end}, against the decision`)] : [];
-    // a branch that was forgotten is heard of after all; the log has closed the books
+    // An answer of a forgotten branch: the transaction has ended in the log.
     return this.state.endedAt === undefined ? [...alerts, ...this.finish(branch, end)] : alerts;
   }
 
-  /** A delegated branch that was given up just before its end reached the log may have ended otherwise. */
+  /** A delegated branch that was given up before its answer reached the log may have ended otherwise. */
   private overtaken(now: number): CoordinatorEffect[] {
     const before = undecidedPhase(this.progress);
     return before.phase === 'delegated' && before.said ? this.onDone(before.said, now) : [];
   }
 
-  /** Before the decision only a delegated branch ends; any other that says so has aborted alone. */
+  /** Before the decision only a delegated branch ends. Any other branch that reports its end has aborted alone. */
   private onEarlyDone(branch: BranchState, message: DoneMessage, now: number): CoordinatorEffect[] {
     if (this.state.preCommit) return this.onBallotNews(this.ballots.onEnded(branch, message.end), now);
     if (this.state.delegatedTo === branch.branchId) return this.onDelegatedDone(branch, message, now);
@@ -222,7 +224,7 @@ export class CoordinatorTransaction {
 
   private onDelegatedDone(branch: BranchState, message: DoneMessage, at: number): CoordinatorEffect[] {
     const { progress } = this;
-    if (progress.phase !== 'delegated') return []; // what it said before is on its way into the log
+    if (progress.phase !== 'delegated') return []; // its earlier answer is in flight
     const { end, results, error } = message;
     const committed = end === 'committed' || end === 'read-only';
     const report: BranchReport = {
@@ -242,16 +244,16 @@ export class CoordinatorTransaction {
     const { decision, closed, logIndex, protocol, transactionId } = this.state;
     const branch = findBranch(this.state, branchId);
     if (decision && branch) return [this.sendDecisionTo(branch)];
-    if (logIndex === 0) return []; // asks again; nothing of it is certain yet
+    if (logIndex === 0) return []; // it asks again; nothing is certain yet
     if (branch) {
-      // in three phases the branches leave the decision to the coordinators for as long as one answers
+      // In three phases the branches do not start ballots while a coordinator answers.
       const message = { type: 'undecided', transactionId, branchId, participant: branch.participant } as const;
       return protocol === '3pc' ? [{ type: 'send', message }] : [];
     }
     return closed ? [{ type: 'send', message: presumedAbort(this.state, branchId, participant) }] : [];
   }
 
-  /** A delegated transaction is not the coordinator's to decide, not even now (protocol 4.7). */
+  /** The coordinator never decides a delegated transaction, even after its deadline (protocol 4.7). */
   private onDeadline(now: number): CoordinatorEffect[] {
     const { progress } = this;
     if (progress.phase !== 'open' && progress.phase !== 'closing' && progress.phase !== 'voting') return [];
@@ -292,18 +294,18 @@ export class CoordinatorTransaction {
     }
   }
 
-  /** Past its deadline nobody is asked for a vote any more (protocol 4.2); a delegated branch is, for ever (4.7). */
+  /** After its deadline no branch is asked for a vote (protocol 4.2); a delegated one is asked for ever (4.7). */
   private isLate(now: number): boolean {
     return now >= this.state.deadline && this.state.delegatedTo === undefined;
   }
 
-  /** Proposes what the transaction is ready for with what is known, and an abort if that is nothing. */
+  /** Proposes what the known votes allow, otherwise an abort. */
   private giveUp(now: number): CoordinatorEffect[] {
     const effects = this.advance(now);
     return effects.length > 0 ? effects : this.onDeadline(now);
   }
 
-  /** Proposes what the transaction is ready for. */
+  /** Proposes what the known votes allow. */
   private advance(now: number): CoordinatorEffect[] {
     const { progress } = this;
     if (progress.phase === 'balloting') return this.advanceBallot(progress, now);
@@ -351,12 +353,12 @@ export class CoordinatorTransaction {
 
   // --- three phases
 
-  /** Branches that hold nothing never start a ballot, so a commit of nothing but them cannot be contradicted. */
+  /** Branches that hold nothing never start a ballot, so a commit of only these cannot be contradicted. */
   private needsBallot(): boolean {
     return this.state.protocol === '3pc' && this.reports().some(({ vote }) => vote === 'yes');
   }
 
-  /** Somebody may have proposed commit, or may do so at any time. */
+  /** Commit may have been proposed, or may be at any time. */
   private isUnderBallot(): boolean {
     return this.state.preCommit !== undefined || this.progress.phase === 'pre-committing';
   }
@@ -377,7 +379,7 @@ export class CoordinatorTransaction {
     return this.progress.phase === 'balloting' ? this.ballots.requests(this.state, this.resendAttempt) : [];
   }
 
-  /** Logs what the branches decided, or the next ballot when this leader has none, or was outbid and has waited. */
+  /** Logs the decision of the branches, or the next ballot when this leader has none or was outbid and has waited. */
   private advanceBallot(from: Open | Voting | Balloting, now: number): CoordinatorEffect[] {
     const verdict = this.ballots.verdict(this.state, now);
     if (verdict) return [this.decide(from, verdict)];
@@ -387,13 +389,13 @@ export class CoordinatorTransaction {
   private onBallotNews({ alerts, isNews }: BallotNews, now: number): CoordinatorEffect[] {
     if (!isNews) return [...alerts];
     if (this.ballots.decision) return [...alerts, ...this.advance(now)];
-    // outbid: whoever did it gets time to finish, and the next ballot comes with the next resend
+    // Outbid: the other proposer gets time to finish. The next ballot comes with the next resend.
     return [...alerts, ...(this.ballots.isRunning() ? this.sendRequests() : [this.scheduleResend()])];
   }
 
   // --- the decision
 
-  /** The decision is in the log: tell it, for ever, to every branch that has not ended by it. */
+  /** The decision is in the log: send it, for ever, to every branch that has not ended by it. */
   private tell(): CoordinatorEffect[] {
     const before = this.progress.phase === 'telling' ? this.progress : undefined;
     const rulingsTold = this.state.branches.filter(({ ruling }) => ruling !== undefined).length;
@@ -409,7 +411,7 @@ export class CoordinatorTransaction {
     return effects.length === 0 ? [{ type: 'cancel-resend' }] : [...effects, this.scheduleResend()];
   }
 
-  /** Branches that have not answered the decision, and are not given up. */
+  /** Branches that have not acknowledged the decision, and are not given up. */
   private unacknowledged(): BranchState[] {
     return this.state.branches.filter((branch) => {
       return branch.end === undefined && !branch.forgotten && !this.done.has(branch.branchId);
@@ -448,7 +450,7 @@ export class CoordinatorTransaction {
     return this.unacknowledged().length === 0 ? [...effects, { type: 'cancel-resend' }] : effects;
   }
 
-  /** In three phases a vote counts only when the branch has it on record as an acceptor, so it is asked, too. */
+  /** In three phases a vote counts only when the branch has recorded it as an acceptor, so the branch is asked, too. */
   private adoptEnlistedVote(branch: BranchState): void {
     if (this.state.protocol === '3pc' && branch.vote !== 'no' && !this.state.preCommit) return;
     if (!branch.selfPrepared || branch.vote === undefined || this.votes.has(branch.branchId)) return;
@@ -459,7 +461,7 @@ export class CoordinatorTransaction {
     return [...this.votes.values()];
   }
 
-  /** The branch that a message comes from; undefined when the transaction has no such branch of this participant. */
+  /** The sender of a message; undefined when this participant has no such branch in the transaction. */
   private senderOf({ branchId, participant }: Acceptor): BranchState | undefined {
     const branch = findBranch(this.state, branchId);
     return branch?.participant === participant ? branch : undefined;

@@ -9,11 +9,10 @@ import type { BranchDone, CommitRequestedRecord, DecideRecord, PreCommitRecord }
 import type { TransactionState } from '../log/transaction-state.js';
 import type { AbortCause, BranchId } from '../vocabulary/types.js';
 
-/** What happens to a transaction on the leader. */
 export type CoordinatorEvent =
-  /** the transaction's keys are free (or it declared none): work may be sent */
+  /** the keys of the transaction are free, or it declared none: work may be sent */
   | { readonly type: 'admitted' }
-  /** a record about the transaction was committed and applied; `transaction` is the state it gave */
+  /** a record about the transaction was applied; `transaction` is the new state */
   | { readonly type: 'applied'; readonly transaction: TransactionState }
   | { readonly type: 'vote'; readonly message: VoteMessage }
   | { readonly type: 'done'; readonly message: DoneMessage }
@@ -32,15 +31,15 @@ export type CoordinatorEvent =
 /** A decision as a leader proposes it. */
 export type Verdict = Omit<DecideRecord, 'type' | 'transactionId' | 'losses'>;
 
-/** What the leader's side of a transaction wants done, in this order. */
+/** What the machine wants done, in this order. */
 export type CoordinatorEffect =
-  /** to be committed and applied before anything that follows from it; comes back as `applied` */
+  /** commit and apply it before anything that follows from it; comes back as `applied` */
   | { readonly type: 'append'; readonly record: CommitRequestedRecord | PreCommitRecord | DecideRecord }
   | { readonly type: 'send'; readonly message: CoordinatorMessage }
-  /** send again what is unanswered, later each time; replaces an earlier one */
+  /** send unanswered messages again, later each time; replaces an earlier one */
   | { readonly type: 'schedule-resend'; readonly attempt: number }
   | { readonly type: 'cancel-resend' }
-  /** a branch has ended: to be logged, lazily, together with others */
+  /** a branch has ended: log it lazily, together with others */
   | { readonly type: 'branch-done'; readonly done: BranchDone }
-  /** for an operator's eyes at once */
+  /** for operators */
   | { readonly type: 'alert'; readonly detail: string };

@@ -1,7 +1,7 @@
 import type { RulingRefusal } from './rulings.js';
 import type { TransactionState } from './transaction-state.js';
 
-/** Why the state machine refused a record; nothing but log time has changed then. */
+/** Why the state machine refused a record; only log time has changed then. */
 export type Refusal =
   | 'UNKNOWN_TRANSACTION'
   | 'TRANSACTION_EXISTS'
@@ -11,17 +11,17 @@ export type Refusal =
   | 'DELEGATED'
   | 'BRANCH_CONFLICT'
   | 'VOTES_MISSING'
-  /** a decision after a ballot was opened needs its majority, or word from the branches */
+  /** after a ballot was opened, a decision needs its majority, or a report of the branches */
   | 'BALLOT_UNDECIDED'
   /** no ballot may be opened: not three phases, still open, delegated, or not above the last one */
   | 'BALLOT_REFUSED'
-  /** the group was born before */
+  /** the birth of the group is in the log already */
   | 'ALREADY_BORN'
-  /** a step of log time lies behind what is to be dropped: its age is not known */
+  /** a step of log time lies behind what is to be dropped: its age is unknown */
   | 'AGE_UNKNOWN'
   | RulingRefusal;
 
-/** What became of a record. `transactions`: those it changed (none for a refusal; the one in question then). */
+/** The result of a record. `transactions`: those it changed, or for a refusal the one it named. */
 export interface ApplyResult {
   readonly refusal?: Refusal;
   readonly transactions: readonly TransactionState[];

@@ -2,7 +2,7 @@ import type { LogTimeSnapshot } from './log-time.js';
 import type { OldRuling } from './old-rulings.js';
 import type { TransactionState } from './transaction-state.js';
 
-/** What of the state is small: copied at once when it is frozen. */
+/** The small part of the state, copied at once when it is frozen. */
 export interface SnapshotRemainder {
   readonly participants: readonly { readonly name: string; readonly operations: readonly string[] }[];
   readonly watermark: number;
@@ -15,15 +15,15 @@ export interface SnapshotRemainder {
 /** The replicated state without the archive, which has a snapshot of its own. */
 export interface DecisionStateSnapshot extends Omit<SnapshotRemainder, 'oldRulings' | 'time'> {
   readonly open: readonly TransactionState[];
-  /** ended, but not known to be published; in the order in which they ended */
+  /** ended, but not known to be published; by the order of their ends */
   readonly unpublished: readonly TransactionState[];
-  /** absent in a snapshot from before there were any */
+  /** absent in snapshots of versions without them */
   readonly oldRulings?: readonly OldRuling[];
-  /** absent in a snapshot from before there was log time */
+  /** absent in snapshots of versions without log time */
   readonly time?: LogTimeSnapshot;
 }
 
-/** For a snapshot from before there was log time. */
+/** For snapshots of versions without log time. */
 export function latestTimeIn({ open, unpublished, watermark }: DecisionStateSnapshot): number {
   let latest = watermark;
   for (const transactions of [open, unpublished]) {

@@ -43,7 +43,7 @@ import {
 } from './transaction-state.js';
 import { isHazard, type TransactionId } from '../vocabulary/types.js';
 
-/** JSON of the transactions that one record moves into the archive, which compresses them. */
+/** JSON that one record moves into the archive, which compresses it. */
 const ARCHIVED_BYTES_PER_RECORD = 512 * 1024;
 
 /** A claim of an idempotency key, with the transaction it belongs to. */
@@ -52,21 +52,21 @@ export interface FoundClaim {
   readonly claim: ClaimState;
 }
 
-/** What an operator must see even when it is idle: who takes part, and what it can do. */
+/** A participant with its operations, for operators. */
 export interface ParticipantState {
   readonly name: string;
   readonly operations: ReadonlySet<string>;
 }
 
 /**
- * The replicated state machine (protocol section 2): every node that applies the same records holds the same
- * state. It refuses what the protocol forbids, whatever a leader proposes: a commit without all votes, a second
- * decision, a branch after the decision.
+ * The replicated state machine (protocol section 2): every node that applies the same records has the same state. It
+ * refuses what the protocol forbids, whatever a leader proposes: a commit without all votes, a second decision, a
+ * branch after the decision.
  *
- * A transaction lives in `open` until it has ended, then in `unpublished` until its outcome is known to be
- * published, and at last in the archive.
+ * A transaction is in `open` until it has ended, then in `unpublished` until its outcome is known to be published, and
+ * then in the archive.
  *
- * Invariant: whatever changes a transaction calls `beforeChange` first, so that what is frozen stays as it was.
+ * Invariant: every change of a transaction calls `beforeChange` first, so that frozen states stay unchanged.
  */
 export class DecisionState {
   private readonly open = new Map<TransactionId, TransactionState>();
@@ -75,7 +75,7 @@ export class DecisionState {
   private readonly participantsByName = new Map<string, ParticipantState>();
   private readonly rulingsOnOld = new OldRulings();
   private readonly ids = new SortedIds(); // of open and unpublished transactions
-  private readonly hazardous = new Set<TransactionState>(); // open, with a hazard that nobody has ruled to be known
+  private readonly hazardous = new Set<TransactionState>(); // open, with a hazard that no operator has forgotten
   private readonly frozen = new Set<FrozenState>();
   private readonly time = new LogTime();
   private retentionWatermark = 0;
@@ -84,8 +84,8 @@ export class DecisionState {
   constructor(readonly archive: EndedTransactions) {}
 
   /**
-   * Transactions that began before it (milliseconds since 1970) may have been dropped, or belong to a group that was
-   * there before this one. Above the id of everything that was ever dropped, whatever the clocks said.
+   * Transactions that began before this (milliseconds since 1970) may have been dropped, or belong to an earlier group.
+   * Above the id of every transaction that was ever dropped, at any clock.
    */
   get watermark(): number {
     return this.retentionWatermark;
@@ -96,7 +96,7 @@ export class DecisionState {
     return this.time;
   }
 
-  /** When the group was born; undefined before. Until then nothing can be presumed about anything. */
+  /** When the group was born; undefined before. Until then nothing can be presumed. */
   get bornAt(): number | undefined {
     return this.birth;
   }
@@ -113,12 +113,12 @@ export class DecisionState {
     return this.open.values();
   }
 
-  /** Ended transactions whose outcome is not known to be published, in the order in which they ended. */
+  /** Ended transactions whose outcome is not known to be published, by the order of their ends. */
   unpublishedTransactions(): Iterable<TransactionState> {
     return this.unpublished.values();
   }
 
-  /** By ascending id, from just above `aboveId` on. */
+  /** By ascending id, after `aboveId`. */
   *oldestOpenFirst(aboveId?: TransactionId): Iterable<TransactionState> {
     for (const transactionId of this.ids.above(aboveId)) {
       const transaction = this.open.get(transactionId);
@@ -126,7 +126,7 @@ export class DecisionState {
     }
   }
 
-  /** Open ones with a branch that ended against the decision, and that no operator has ruled to be known. */
+  /** Open transactions with a branch that ended against the decision and that no operator has forgotten. */
   hazardousTransactions(): Iterable<TransactionState> {
     return this.hazardous;
   }
@@ -148,15 +148,15 @@ export class DecisionState {
   }
 
   /**
-   * Whether an unknown transaction may be one that was dropped, or one of an earlier group that lost its data: nothing
-   * can be presumed about it.
+   * Whether an unknown transaction may have been dropped, or belong to an earlier group that lost its data. Nothing can
+   * be presumed about it.
    */
   mayHaveExpired(transactionId: TransactionId): boolean {
     const time = uuidV7Time(transactionId);
     return this.birth === undefined || time === undefined || time < this.retentionWatermark;
   }
 
-  /** What operators ruled on branches of transactions that are older than the retention. */
+  /** Operators' rulings on branches of transactions older than the retention. */
   get oldRulings(): Pick<OldRulings, 'get' | 'judge'> {
     return this.rulingsOnOld;
   }
@@ -169,7 +169,7 @@ export class DecisionState {
     return this.participantsByName.values();
   }
 
-  /** By descending id, from just below `belowId` on: open and ended ones together. */
+  /** Open and ended ones by descending id, before `belowId`. */
   *newestFirst(belowId?: TransactionId): Iterable<TransactionState> {
     const hot = this.hotNewestFirst(belowId)[Symbol.iterator]();
     let next = hot.next();
@@ -220,15 +220,15 @@ export class DecisionState {
     }
   }
 
-  /** The state as it is, of use until the next record is applied. */
+  /** The current state, valid until the next record is applied. */
   takeSnapshot(): DecisionStateSnapshot {
     return { open: [...this.open.values()], unpublished: [...this.unpublished.values()], ...this.remainder() };
   }
 
   /**
-   * The state as it is, and stays for whoever reads it while records go on being applied; to be released.
+   * The current state, unchanged while further records are applied. The caller must release it.
    *
-   * @param index of the last record that was applied
+   * @param index of the last applied record
    */
   freeze(index: number): FrozenState {
     const [open, unpublished] = [[...this.open.values()], [...this.unpublished.values()]];
@@ -250,7 +250,7 @@ export class DecisionState {
     };
   }
 
-  /** Replaces everything but the archive, which has a snapshot of its own. */
+  /** Replaces everything but the archive, which has its own snapshot. */
   restoreSnapshot(snapshot: DecisionStateSnapshot): void {
     for (const map of [this.open, this.unpublished, this.claims, this.participantsByName]) map.clear();
     for (const transaction of snapshot.open) this.open.set(transaction.transactionId, transaction);
@@ -310,7 +310,7 @@ export class DecisionState {
     if (transaction.closed) return refuse('CLOSED', transaction);
     this.beforeChange(transaction);
     transaction.closed = true;
-    // a branch that was enlisted while the request was on its way must not be left out of the decision
+    // A branch that was enlisted while the request was in flight must take part in the decision.
     const mayDelegate = record.delegateTo !== undefined && delegate(transaction.branches) === record.delegateTo;
     if (mayDelegate) transaction.delegatedTo = record.delegateTo;
     transaction.logIndex = index;
@@ -335,7 +335,7 @@ export class DecisionState {
   private applyDecide(record: DecideRecord, index: number): ApplyResult {
     const transaction = this.find(record.transactionId);
     if (!transaction) return refuse('UNKNOWN_TRANSACTION');
-    if (transaction.decision) return refuse('DECIDED', transaction); // the first one in the log wins
+    if (transaction.decision) return refuse('DECIDED', transaction); // the first decision in the log wins
     const delegated = transaction.delegatedTo !== undefined;
     if (delegated !== (record.delegatedEnd !== undefined)) return refuse('DELEGATED', transaction);
     if (record.decision === 'commit' && !delegated && !allVotedToCommit(transaction, record.reports)) {
@@ -348,7 +348,7 @@ export class DecisionState {
     for (const branch of transaction.branches) {
       const end = delegated ? record.delegatedEnd : endAtDecision(transaction, branch, record);
       if (end) branch.end = end;
-      if (record.decision === 'abort') delete branch.results; // a ballot may have come with them
+      if (record.decision === 'abort') delete branch.results; // a ballot may have brought them
     }
     invariant(transaction.decision === undefined, 'AC2: a decision in the log never changes');
     transaction.closed = true;
@@ -360,7 +360,7 @@ export class DecisionState {
     return { transactions: [transaction] };
   }
 
-  /** An operator's ruling; a decision by it is made, and refused, as any other. */
+  /** An operator's ruling. A decision by ruling follows the same rules as any other. */
   private applyResolve(record: ResolveRecord, index: number): ApplyResult {
     const transaction = this.find(record.transactionId);
     if (!transaction) return this.applyOldRuling(record);
@@ -377,7 +377,7 @@ export class DecisionState {
     }
     if (judgement.effect === 'decided' && action !== 'forget') {
       const { transactionId, reports, operator, reason } = record;
-      const cause = { reason: 'OPERATOR', detail: `${operator} ruled so: ${reason}` } as const;
+      const cause = { reason: 'OPERATOR', detail: `ruled by ${operator}: ${reason}` } as const;
       const decide = { type: 'decide', transactionId, decision: action, reports, at } as const;
       return this.applyDecide(action === 'abort' ? { ...decide, cause } : decide, index);
     }
@@ -418,8 +418,8 @@ export class DecisionState {
   }
 
   /**
-   * What is dropped must never be presumed aborted, however its id and its end were stamped: the watermark rises above
-   * the highest id that was dropped, too. It moves with log time only, never beyond it.
+   * A dropped transaction must never be presumed aborted, whatever the times of its id and its end: the watermark also
+   * rises above the highest dropped id. It moves with log time, never beyond it.
    */
   private applyExpire({ before, at, crowded }: ExpireRecord): ApplyResult {
     if (at !== undefined && !crowded && before < this.time.steppedTo) return refuse('AGE_UNKNOWN');
@@ -452,9 +452,9 @@ export class DecisionState {
   }
 
   /**
-   * Sets the outcome, and ends the transaction when every branch has ended without a hazard, or is forgotten. A
-   * commit that ends without having heard of a branch is `mixed`: nobody knows that all of it is there. So is a
-   * delegated one, whose branch may have committed. Another abort is not, because nothing of it can ever show.
+   * Sets the outcome, and ends the transaction when every branch has ended without a hazard, or is forgotten. A commit
+   * that ends without an answer of a branch is `mixed`: nobody knows that all of it is there. So is a delegated abort,
+   * whose branch may have committed. Another abort is not: nothing of it can ever become visible.
    */
   private settle(transaction: TransactionState): void {
     const { branches, decision } = transaction;
@@ -465,7 +465,7 @@ export class DecisionState {
     this.noteHazards(transaction);
     transaction.outcome = mixed ? 'mixed' : decision === 'commit' ? 'committed' : 'aborted';
     if (open) return;
-    transaction.endedAt = this.time.now; // not the record's own time, which may lie behind the one before
+    transaction.endedAt = this.time.now; // not the record's own time, which may be lower than that of the record before
     invariant(this.open.delete(transaction.transactionId), 'a transaction ends once');
     this.unpublished.set(transaction.transactionId, transaction);
   }
@@ -479,7 +479,7 @@ export class DecisionState {
     for (const frozen of this.frozen) frozen.beforeChange(transaction);
   }
 
-  /** Not all at once, if they are large: archiving takes time, and the rest goes with the records that follow. */
+  /** A bounded part at a time, because archiving takes time; later records move the rest. */
   private archivePublished(publishedIndex: number): void {
     let sizeBytes = 0;
     for (const transaction of this.unpublished.values()) {

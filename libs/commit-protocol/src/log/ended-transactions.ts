@@ -3,35 +3,35 @@ import type { TransactionState } from './transaction-state.js';
 import type { TransactionId } from '../vocabulary/types.js';
 
 /**
- * Where ended transactions are kept until the retention drops them. There are many more of them than open
- * ones, so a port: the coordinator keeps them compressed. Deterministic like the state that uses it.
+ * Where ended transactions are kept until the retention drops them. A port: they are many more than the open ones, so
+ * the coordinator compresses them. Deterministic like the state that uses it.
  */
 export interface EndedTransactions {
   readonly size: number;
-  /** bytes that they take, about; they grow with each and shrink when some are dropped */
+  /** approximate size; grows with each, and shrinks when some are dropped */
   readonly sizeBytes: number;
   add(transaction: TransactionState): void;
   get(transactionId: TransactionId): TransactionState | undefined;
   /** the transaction that claims an idempotency key */
   findByKey(key: string): TransactionState | undefined;
   /**
-   * Drops what ended before a time (milliseconds since 1970); may keep some of it until a later call.
+   * Drops those that ended before a time (milliseconds since 1970); may keep some of them until a later call.
    *
-   * @returns the highest id among what was dropped; undefined when nothing was
+   * @returns the highest dropped id; undefined when nothing was dropped
    */
   expire(before: number): TransactionId | undefined;
-  /** time at which the oldest one ended; undefined when there is none */
+  /** when the oldest one ended; undefined when there is none */
   oldestEndedAt(): number | undefined;
   /**
-   * A time (milliseconds since 1970) for `expire` after which at most `keep` are left, of `keepBytes` together;
-   * undefined when there is no more than that. May be later than needed where several are dropped together.
+   * The time (milliseconds since 1970) for `expire` that leaves at most `keep` transactions of `keepBytes` in total;
+   * undefined when there are no more than that. May drop more where several are dropped together.
    */
   endedBefore(keep: number, keepBytes: number): number | undefined;
-  /** by descending transaction id, from just below `belowId` on (from the newest when undefined) */
+  /** by descending id, before `belowId` (from the newest when undefined) */
   newestFirst(belowId?: TransactionId): Iterable<TransactionState>;
 }
 
-/** Keeps them as they are: for tests and simulations. */
+/** Keeps them uncompressed, for tests and simulations. */
 export class PlainEndedTransactions implements EndedTransactions {
   private readonly byId = new Map<TransactionId, TransactionState>();
   private readonly byKey = new Map<string, TransactionState>();

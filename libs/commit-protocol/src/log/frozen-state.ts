@@ -2,16 +2,16 @@ import type { SnapshotRemainder } from './decision-state-snapshot.js';
 import type { TransactionState } from './transaction-state.js';
 
 /**
- * The state as it was at one index of the log, while the log goes on (but for the archive, which has a snapshot of
- * its own). Freezing costs two lists of references. A transaction is copied when it changes for the first time
- * afterwards; the others are read where they are. May be walked through any number of times, with the same result.
+ * The state at one index of the log, unchanged while the log goes on (without the archive, which has its own snapshot).
+ * Freezing copies two lists of references. A transaction is copied at its first change afterwards. Can be read any
+ * number of times with the same result.
  */
 export class FrozenState {
   private readonly preserved = new Map<TransactionState, TransactionState>();
 
   /**
-   * @param index of the last record that is in it
-   * @param onRelease called when nobody will read it any more
+   * @param index of the last record in it
+   * @param onRelease called by `release`
    */
   constructor(
     private readonly index: number,
@@ -21,24 +21,25 @@ export class FrozenState {
     private readonly onRelease: (frozen: FrozenState) => void,
   ) {}
 
-  /** Transactions that were copied, for those who measure. */
+  /** Number of copied transactions, for measurements. */
   get copiedCount(): number {
     return this.preserved.size;
   }
 
-  /** In the order in which they began, more or less. */
+  /** Roughly in the order in which they began. */
   open(): Iterable<TransactionState> {
     return this.asThen(this.openThen);
   }
 
-  /** Ended, but not known to be published; in the order in which they ended. */
+  /** Ended, but not known to be published; by the order of their ends. */
   unpublished(): Iterable<TransactionState> {
     return this.asThen(this.unpublishedThen);
   }
 
-  /** To be told of every transaction before it changes. */
+  /** Must be called with every transaction before it changes. */
   beforeChange(transaction: TransactionState): void {
-    if (transaction.logIndex > this.index || this.preserved.has(transaction)) return; // began or was copied since
+    // it began, or was copied, after the freeze
+    if (transaction.logIndex > this.index || this.preserved.has(transaction)) return;
     this.preserved.set(transaction, copyOf(transaction));
   }
 
@@ -51,7 +52,7 @@ export class FrozenState {
   }
 }
 
-/** A copy of everything that is changed in place; what lies deeper is only replaced. */
+/** Copies everything that changes in place; deeper values are only replaced. */
 function copyOf(transaction: TransactionState): TransactionState {
   return {
     ...transaction,

@@ -1,4 +1,4 @@
-/** A record moves log time on by at most this much without its being a step, in milliseconds. */
+/** A record that advances log time by more milliseconds than this makes a step. */
 export const MAXIMUM_TIME_STEP_MS = 60_000;
 
 export interface LogTimeSnapshot {
@@ -7,12 +7,12 @@ export interface LogTimeSnapshot {
 }
 
 /**
- * Log time: the highest time that any record has carried, in milliseconds since 1970. Part of the replicated state, so
- * it is the same on every node at the same index, and it never goes back.
+ * Log time: the highest time of any record, in milliseconds since 1970. Part of the replicated state, so it is the same
+ * on every node at the same index; it never goes back.
  *
- * A record that moves it on by more than `MAXIMUM_TIME_STEP_MS` makes a step. Either the log was silent for so long
- * (the group was down), or somebody's clock jumped: nobody can tell from the log. So a step does not count as time that
- * has passed: what ended before it is kept as if it had ended at it.
+ * A record that advances it by more than `MAXIMUM_TIME_STEP_MS` makes a step: either the log was silent that long (the
+ * group was down), or a clock jumped; the log cannot tell which. So a step does not count as elapsed time: what ended
+ * before it is kept as if it had ended at it.
  */
 export class LogTime {
   private latest = 0;
@@ -23,12 +23,12 @@ export class LogTime {
     return this.latest;
   }
 
-  /** Where the last step led to. What ended before is not older than this, whatever its time says. */
+  /** The end of the last step. What ended before it counts as no older than this. */
   get steppedTo(): number {
     return this.step;
   }
 
-  /** Takes the time of a record over, unless it is from the past. @returns log time */
+  /** Advances to the time of a record, unless that is lower. @returns log time */
   advance(at: number): number {
     if (at <= this.latest) return this.latest;
     if (at - this.latest > MAXIMUM_TIME_STEP_MS) this.step = at;

@@ -2,7 +2,7 @@ import type { ResolveRecord } from './records.js';
 import type { RulingRefusal } from './rulings.js';
 import type { BranchId, RulingAction, TransactionId } from '../vocabulary/types.js';
 
-/** Rulings on branches of forgotten transactions that are kept; the oldest goes first. */
+/** Maximum number of rulings kept; the oldest is dropped first. */
 export const MAXIMUM_OLD_RULINGS = 1_000;
 
 /** An operator's ruling on a branch whose transaction is older than the retention. */
@@ -18,9 +18,9 @@ export interface OldRuling {
 }
 
 /**
- * Part of the replicated state: how operators ruled on prepared branches of transactions that nobody remembers
- * (a database was restored from a backup, say). A ruling stands in for the decision that was forgotten: whichever
- * node leads answers the branch's inquiries with it. Bounded by number, and by the retention.
+ * Part of the replicated state: operators' rulings on prepared branches whose decision is no longer known (after a
+ * restored backup, say). Any leader answers the branch's inquiries with the ruling, in place of the decision. Bounded
+ * by number, and by the retention.
  */
 export class OldRulings {
   private readonly byBranch = new Map<BranchId, OldRuling>();
@@ -34,8 +34,8 @@ export class OldRulings {
   }
 
   /**
-   * The first ruling on a branch stands, like a decision; only one to forget can be followed by another. Branches of
-   * one transaction are ruled alike (AC1), unless `force` says that a difference is meant.
+   * The first ruling on a branch stands, like a decision; only `forget` can be followed by another. Branches of one
+   * transaction get the same ruling (AC1), unless `force` confirms a difference.
    */
   judge(ruling: Pick<ResolveRecord, 'transactionId' | 'branchId' | 'action' | 'force'>): RulingRefusal | undefined {
     const { transactionId, branchId, action, force } = ruling;
@@ -50,13 +50,13 @@ export class OldRulings {
   }
 
   add(ruling: OldRuling): void {
-    this.byBranch.delete(ruling.branchId); // a later one is the youngest
+    this.byBranch.delete(ruling.branchId); // moves it to the end
     this.byBranch.set(ruling.branchId, ruling);
     const [oldest] = this.byBranch.keys();
     if (this.byBranch.size > MAXIMUM_OLD_RULINGS && oldest !== undefined) this.byBranch.delete(oldest);
   }
 
-  /** Drops what was ruled before a time (milliseconds since 1970). */
+  /** Drops rulings older than a time (milliseconds since 1970). */
   expire(before: number): void {
     for (const { branchId, at } of this.byBranch.values()) if (at < before) this.byBranch.delete(branchId);
   }

@@ -11,10 +11,7 @@ import type { BranchReport, DecideRecord, EnlistRecord, ResolveRecord } from './
 import { findBranch, keepsOpen, type BranchState, type TransactionState } from './transaction-state.js';
 import type { BranchEnd } from '../vocabulary/types.js';
 
-/**
- * Asserts what holds of every transaction between two records. The rules by which records are refused see to it; this
- * looks at what came of them.
- */
+/** Asserts the invariants of a transaction after each record. The refusal rules ensure them; this checks the result. */
 export function checkTransaction(transaction: TransactionState): void {
   const { branches, closed, decision, delegatedTo, decidedAt, endedAt, outcome, preCommit, protocol } = transaction;
   invariant(!preCommit || (protocol === '3pc' && closed), 'a ballot is about a closed transaction in three phases');
@@ -30,7 +27,7 @@ export function checkTransaction(transaction: TransactionState): void {
   invariant(isEnded === (endedAt !== undefined), 'a transaction ends when it is decided and no branch keeps it open');
 }
 
-/** Whether an enlistment is a repeat of a branch's own, or adds operations to it. */
+/** Whether an enlistment repeats that of the branch, or adds operations to it. */
 export function joins(existing: BranchState, specification: EnlistRecord['branch']): boolean {
   if (existing.participant !== specification.participant) return false;
   return existing.selfPrepared
@@ -40,8 +37,8 @@ export function joins(existing: BranchState, specification: EnlistRecord['branch
 
 /**
  * How a branch ends by the decision alone. A read-only branch holds nothing, and as an acceptor starts no ballot. A
- * branch that voted no has its tombstone; one that was never asked (its transaction was aborted before the commit was
- * requested) has nothing to undo. All others must be told.
+ * branch that voted no has its tombstone. A branch that was never asked (aborted before the commit was requested) has
+ * nothing to undo. All others must get the decision.
  */
 export function endAtDecision(
   transaction: TransactionState,
@@ -55,8 +52,8 @@ export function endAtDecision(
 }
 
 /**
- * The branch that was to decide is no longer waited for. The decision stands for what may be presumed of it; that
- * nobody knows says the outcome, `mixed`.
+ * Gives up the delegated branch. The decision only says what may be presumed; the outcome `mixed` says that it is
+ * uncertain.
  */
 export function giveUp(transaction: TransactionState, { operator, reason }: ResolveRecord, at: number): void {
   transaction.decision = 'abort';
@@ -83,7 +80,7 @@ export function allReportedToCommit(transaction: TransactionState, reports: read
   });
 }
 
-/** The first ballot of the coordinators is their round 0; each later one lies above all before it. */
+/** The first ballot of the coordinators is round 0; each later one must be above all before it. */
 export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): boolean {
   const { protocol, closed, delegatedTo, preCommit, branches } = transaction;
   if (protocol !== '3pc' || !closed || delegatedTo !== undefined || branches.length === 0) return false;
@@ -92,9 +89,9 @@ export function mayOpenBallot(transaction: TransactionState, ballot: Ballot): bo
 }
 
 /**
- * Whether a decision keeps the rule of ballots (protocol section 6). Before one is open nobody can have proposed
- * commit, so an abort needs none, and a commit needs one only if a branch holds anything. Afterwards only a majority
- * decides.
+ * Whether a decision follows the rules of ballots (protocol section 6). Before a ballot is open nobody can have
+ * proposed commit, so an abort needs none, and a commit needs one only if a branch holds anything. Afterwards only a
+ * majority decides.
  */
 export function isDecidedByBallot(
   transaction: TransactionState,
@@ -103,7 +100,7 @@ export function isDecidedByBallot(
   const { preCommit, branches } = transaction;
   if (!preCommit) {
     if (transaction.protocol === '2pc' || decision === 'abort') return true;
-    // branches that hold nothing never start a ballot, so nobody can decide otherwise among them
+    // Branches that hold nothing never start a ballot, so they cannot decide otherwise.
     const readOnly = new Set(reports.filter(({ vote }) => vote === 'read-only').map(({ branchId }) => branchId));
     return branches.every(({ branchId }) => readOnly.has(branchId));
   }

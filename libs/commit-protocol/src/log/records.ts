@@ -14,7 +14,7 @@ import type {
   Vote,
 } from '../vocabulary/types.js';
 
-/** An idempotency key together with the SHA-256 of the canonical body it came with. */
+/** An idempotency key, and the SHA-256 of the canonical body of its request. */
 export interface IdempotencyClaim {
   readonly key: string;
   readonly bodyHash: string;
@@ -35,7 +35,7 @@ export interface BeginRecord {
   readonly idempotency?: IdempotencyClaim;
 }
 
-/** Adds a branch to an open transaction, or operations to the branch that its participant already has. */
+/** Adds a branch to an open transaction, or operations to its participant's branch. */
 export interface EnlistRecord {
   readonly type: 'enlist';
   readonly transactionId: TransactionId;
@@ -44,7 +44,7 @@ export interface EnlistRecord {
   readonly idempotency?: IdempotencyClaim;
 }
 
-/** The client asked for the commit: the set of branches is closed, and a 202 is a promise. */
+/** The client requested the commit: the set of branches is closed, and a 202 is a promise. */
 export interface CommitRequestedRecord {
   readonly type: 'commit-requested';
   readonly transactionId: TransactionId;
@@ -61,27 +61,27 @@ export interface BranchReport {
 }
 
 /**
- * Opens a ballot of the coordinator group for a transaction in three phases, before its first message leaves (protocol
- * section 6). Ballot 0 proposes commit and needs the votes of all; a later one belongs to the leader that logged it.
+ * Opens a ballot of the coordinator group for a transaction in three phases, before its first message is sent (protocol
+ * section 6). Ballot 0 proposes commit and needs all votes; a later one belongs to the leader that logged it.
  */
 export interface PreCommitRecord {
   readonly type: 'pre-commit';
   readonly transactionId: TransactionId;
   readonly ballot: Ballot;
-  /** with ballot 0: every vote, and what the handlers returned */
+  /** for ballot 0: every vote, with the handlers' results */
   readonly reports: readonly BranchReport[];
   readonly at: number;
 }
 
 /**
- * By what a transaction with a ballot in the log was decided: a majority accepted the coordinators' ballot, or a
- * branch says what the branches decided among themselves.
+ * What decided a transaction with a ballot in the log: a majority accepted the coordinators' ballot, or a branch
+ * reported what the branches decided among themselves.
  */
 export type BallotBasis =
   | { readonly type: 'ballot'; readonly ballot: Ballot; readonly acceptedBy: readonly BranchId[] }
   | { readonly type: 'branches'; readonly toldBy: BranchId };
 
-/** A branch whose database has lost something that it needs as an acceptor. */
+/** A branch whose database lost something that it needs as an acceptor. */
 export interface BranchLoss {
   readonly branchId: BranchId;
   readonly loss: AcceptorLoss;
@@ -94,26 +94,26 @@ export interface DecideRecord {
   readonly decision: Decision;
   /** every vote the leader has; a commit needs `yes` or `read-only` of every branch */
   readonly reports: readonly BranchReport[];
-  /** with an abort */
+  /** for an abort */
   readonly cause?: AbortCause;
-  /** the one-phase branch decided and has ended like this (protocol 4.7) */
+  /** how the delegated branch ended (protocol 4.7) */
   readonly delegatedEnd?: BranchEnd;
-  /** of a transaction that has a ballot in the log */
+  /** for a transaction with a ballot in the log */
   readonly basis?: BallotBasis;
-  /** acceptors whose databases have turned out to have lost their last writes, or to be others than they were */
+  /** acceptors whose databases lost their last writes, or were replaced */
   readonly losses?: readonly BranchLoss[];
   readonly at: number;
 }
 
 /**
- * An operator's ruling (protocol section 2), kept with its transaction whatever it changes. On an undecided
- * transaction it is the decision; on a decided one it ends a single branch against the decision, or says that
- * branches are no longer waited for. See `judgeRuling` for what is refused.
+ * An operator's ruling (protocol section 2), kept with its transaction in any case. On an undecided transaction it is
+ * the decision. On a decided one it ends a single branch against the decision, or gives branches up. `judgeRuling` says
+ * what is refused.
  */
 export interface ResolveRecord {
   readonly type: 'resolve';
   readonly transactionId: TransactionId;
-  /** the branch that is meant; the whole transaction when left out */
+  /** undefined: the whole transaction */
   readonly branchId?: BranchId;
   readonly action: RulingAction;
   readonly operator: string;
@@ -121,7 +121,7 @@ export interface ResolveRecord {
   readonly force: boolean;
   /** every vote the leader has, in case the ruling becomes the decision */
   readonly reports: readonly BranchReport[];
-  /** whose branch it is; only about a transaction that is older than the retention */
+  /** of the branch; only for a transaction older than the retention */
   readonly participant?: string;
   readonly at: number;
   readonly idempotency?: IdempotencyClaim;
@@ -134,19 +134,18 @@ export interface BranchDone {
 }
 
 /**
- * Branches that have ended, gathered over many transactions; a transaction whose last branch is among them
- * has ended with this record (`End` is not a record of its own, see docs/divergence.md). Without items it moves log time
- * on while nothing else does, so that a silent log is no step, or says what is published.
+ * Branches that have ended, collected over many transactions. A transaction whose last branch is among them ends with
+ * this record (`End` is not a record of its own, see docs/divergence.md). Without items it only advances log time, so
+ * that an idle log makes no step, or says what is published.
  */
 export interface BranchesDoneRecord {
   readonly type: 'branches-done';
   readonly items: readonly BranchDone[];
-  /** outcomes of everything that had ended by this log index are published */
+  /** the outcomes of everything that ended by this log index are published */
   readonly publishedIndex: number;
   readonly at: number;
 }
 
-/** What a participant announced. */
 export interface ParticipantRecord {
   readonly type: 'participant';
   readonly name: string;
@@ -155,21 +154,21 @@ export interface ParticipantRecord {
 }
 
 /**
- * Drops ended transactions and idempotency keys that ended before a time (milliseconds since 1970). Refused when a step
- * of log time lies behind it: then nobody knows how old they are.
+ * Drops ended transactions and idempotency keys that ended before a time (milliseconds since 1970). Refused after a
+ * recent step of log time: then nobody knows how old they are.
  */
 export interface ExpireRecord {
   readonly type: 'expire';
   readonly before: number;
-  /** there are more than may be kept: the oldest go, however young they are */
+  /** there are more than the maximum: the oldest are dropped at any age */
   readonly crowded?: true;
-  /** absent in records of versions that had no log time */
+  /** absent in records of versions without log time */
   readonly at?: number;
 }
 
 /**
- * The group is born: the first one in the log counts. About transactions of before (the group lost its data, say)
- * nothing can be presumed.
+ * The birth of the group; the first one in the log counts. Nothing can be presumed about older transactions (the group
+ * lost its data, say).
  */
 export interface GroupBornRecord {
   readonly type: 'group-born';

@@ -240,7 +240,7 @@ describe('what a ruling does', () => {
     expect(transaction).toMatchObject({
       decision: 'abort',
       outcome: 'aborted',
-      cause: { reason: 'OPERATOR', detail: 'ann ruled so: the bank is gone' },
+      cause: { reason: 'OPERATOR', detail: 'ruled by ann: the bank is gone' },
       decidedAt: AT + 20,
       branches: [{ vote: 'yes' }, {}],
       rulings: [{ action: 'abort', operator: 'ann', reason: 'the bank is gone', effect: 'decided', at: AT + 20 }],

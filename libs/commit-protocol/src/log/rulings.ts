@@ -9,13 +9,13 @@ import {
   type TransactionState,
 } from './transaction-state.js';
 
-/** Rulings kept with one transaction, and so also possible; an operator who needs more should look at why. */
+/** Maximum number of rulings on one transaction. */
 export const MAXIMUM_RULINGS = 32;
 
-/** What is asked for, apart from who asks. */
+/** A ruling without its author. */
 export type Ruling = Pick<ResolveRecord, 'branchId' | 'action' | 'force' | 'reports' | 'at'>;
 
-/** Why a ruling changes nothing. */
+/** Why a ruling has no effect. */
 export type RulingRefusal =
   /** it is so already */
   | 'NOTHING_TO_DO'
@@ -37,11 +37,11 @@ export type RulingRefusal =
   | 'CONTRADICTS_DECISION'
   /** against the decision only a single branch can be ended */
   | 'BRANCH_NEEDED'
-  /** the branch holds nothing that could be ended: it did not vote yes, has ended, or is forgotten */
+  /** the branch holds nothing to end: it did not vote yes, has ended, or is forgotten */
   | 'NOT_IN_DOUBT'
   /** the branch was ruled the other way before */
   | 'RULED_OTHERWISE'
-  /** possible, but only for an operator who says that it is meant */
+  /** possible only with `force` */
   | 'NEEDS_FORCE'
   | 'TOO_MANY_RULINGS';
 
@@ -50,16 +50,15 @@ export type Judgement =
   | { readonly refusal?: undefined; readonly effect: RulingEffect; readonly branches: readonly BranchState[] };
 
 /**
- * What an operator's ruling does to a transaction, or why it does nothing. Pure, and asked twice: by the leader
+ * What an operator's ruling does to a transaction, or why it has no effect. Pure, and called twice: by the leader
  * before it proposes the ruling, and by every node when it applies it.
  *
- * An undecided transaction gets its decision, under the same rules as from the coordinator: a commit needs every
- * vote, and what is delegated or under ballot is not the operator's. `force` says that the branches of a
- * transaction whose client never asked for the commit are all there are; it never makes up for a vote. A delegated
- * one whose branch will never answer can only be given up, by force and behind its deadline: the branch may have
- * committed, so it ends as mixed. A decided
- * one keeps its decision: with `force` one branch that voted yes is ended against it. `forget` gives up hazards,
- * and with `force` also branches that have not answered.
+ * An undecided transaction gets its decision, under the coordinator's rules: a commit needs every vote; the operator
+ * cannot decide what is delegated or under a ballot. If the client never requested the commit, `force` confirms that
+ * the branches are complete; it never replaces a vote. A delegated transaction whose branch will never answer can only
+ * be given up, with `force` and after its deadline: the branch may have committed, so the outcome is `mixed`. A decided
+ * transaction keeps its decision: with `force`, one branch that voted yes is ended against it. `forget` gives up
+ * hazards, and with `force` also branches that have not answered.
  */
 export function judgeRuling(transaction: TransactionState, ruling: Ruling): Judgement {
   const judgement = transaction.decision ? judgeDecided(transaction, ruling) : judgeUndecided(transaction, ruling);
@@ -67,7 +66,6 @@ export function judgeRuling(transaction: TransactionState, ruling: Ruling): Judg
   return (transaction.rulings?.length ?? 0) < MAXIMUM_RULINGS ? judgement : { refusal: 'TOO_MANY_RULINGS' };
 }
 
-/** A ruling as it is kept. */
 export function rulingState(record: ResolveRecord, effect: RulingEffect): RulingState {
   const { action, branchId, operator, reason, force, at } = record;
   return { action, ...(branchId !== undefined && { branchId }), operator, reason, force, effect, at };
@@ -92,7 +90,7 @@ function judgeUndecided(transaction: TransactionState, ruling: Ruling): Judgemen
   return { effect: 'decided', branches: [] };
 }
 
-/** Past its deadline a participant begins no work any more: whatever the branch has done, it has done. */
+/** After its deadline a participant begins no work: whatever the branch has done, it has done. */
 function judgeGivingUp(transaction: TransactionState, { force, at }: Ruling): Judgement {
   if (at < transaction.deadline) return { refusal: 'BEFORE_DEADLINE' };
   return force ? { effect: 'forgotten', branches: transaction.branches } : { refusal: 'NEEDS_FORCE' };

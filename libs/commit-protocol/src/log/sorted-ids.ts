@@ -1,19 +1,19 @@
-/** Ids in one block at most; adding or removing one moves about half of them. */
+/** Maximum number of ids in a block; adding or removing one moves about half of them. */
 const BLOCK_SIZE = 512;
-/** A block with fewer is joined to its neighbour, if both fit into one with room to spare. */
+/** A smaller block is merged with its neighbour, if both fit into one with room to spare. */
 const SMALL_BLOCK = BLOCK_SIZE / 4;
 
 /**
- * A set of ids in their order, for walks that begin anywhere. Made for ids that mostly come in ascending order, as
- * UUIDs of version 7 do: those cost a push. Any other costs a few hundred moves, however many there are.
+ * A sorted set of ids, for iteration from any position. Optimised for ascending ids such as UUIDs of version 7, which
+ * cost a push. Any other costs a few hundred moves, at any size.
  *
- * Must not be changed during a walk.
+ * Must not change during an iteration.
  */
 export class SortedIds {
-  /** none is empty, and all ids of one are below those of the next */
+  /** none is empty; all ids of one are below those of the next */
   private blocks: string[][] = [];
 
-  /** Adds one that is not there. */
+  /** Adds an id that is not in the set. */
   add(id: string): void {
     const last = this.blocks.at(-1);
     if (!last || id > last.at(-1)!) {
@@ -27,7 +27,6 @@ export class SortedIds {
     if (block.length > BLOCK_SIZE) this.blocks.splice(at + 1, 0, block.splice(BLOCK_SIZE / 2));
   }
 
-  /** Removes one, if it is there. */
   delete(id: string): void {
     const at = this.blockOf(id);
     const block = this.blocks[at];
@@ -38,25 +37,24 @@ export class SortedIds {
     else if (block.length < SMALL_BLOCK) this.join(at);
   }
 
-  /** Replaces everything. */
   reset(ids: Iterable<string>): void {
     const sorted = [...ids].sort();
     this.blocks = [];
     for (let at = 0; at < sorted.length; at += BLOCK_SIZE) this.blocks.push(sorted.slice(at, at + BLOCK_SIZE));
   }
 
-  /** In descending order, from just below `id`; from the end without one. */
+  /** In descending order, below `id`; from the end without one. */
   *below(id?: string): Iterable<string> {
     const start = id === undefined ? this.blocks.length - 1 : this.blockOf(id);
     for (let at = start; at >= 0; at--) {
       const block = this.blocks[at];
-      if (!block) continue; // there are none at all
+      if (!block) continue; // the set is empty
       const end = id !== undefined && at === start ? lowerBound(block, id) : block.length;
       for (let position = end - 1; position >= 0; position--) yield block[position]!;
     }
   }
 
-  /** In ascending order, from just above `id`; from the beginning without one. */
+  /** In ascending order, above `id`; from the beginning without one. */
   *above(id?: string): Iterable<string> {
     const start = id === undefined ? 0 : this.blockOf(id);
     for (let at = start; at < this.blocks.length; at++) {
@@ -67,7 +65,7 @@ export class SortedIds {
     }
   }
 
-  /** The place of the last block that does not begin above the id; 0 when all do. */
+  /** The position of the last block that begins at or below the id; 0 when there is none. */
   private blockOf(id: string): number {
     let [low, high] = [0, this.blocks.length];
     while (high - low > 1) {

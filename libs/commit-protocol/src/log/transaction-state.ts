@@ -18,12 +18,12 @@ import {
   type Vote,
 } from '../vocabulary/types.js';
 
-/** A branch as the log knows it. */
+/** A branch in the log. */
 export interface BranchState {
   readonly branchId: BranchId;
   readonly participant: string;
   operations: readonly OperationCall[];
-  /** the vote it came with, or the one that the decision was based on; a leader's newer votes are not here */
+  /** the vote of the enlistment, or the one that the decision was based on; a leader's newer votes are not here */
   vote?: Vote;
   /** whether the vote came with the enlistment: the service prepared the work itself */
   readonly selfPrepared: boolean;
@@ -31,15 +31,15 @@ export interface BranchState {
   results?: readonly JsonValue[];
   error?: BranchError;
   end?: BranchEnd;
-  /** an operator ended it against the decision: it is told this instead */
+  /** an operator ended it against the decision: it gets this instead */
   ruling?: Decision;
-  /** in three phases, as far as it was known when the transaction was decided */
+  /** in three phases: what was known when the transaction was decided */
   loss?: AcceptorLoss;
   /** an operator gave it up: the transaction may end without it, or in spite of its hazard */
   forgotten?: true;
 }
 
-/** What a ruling was in the end: the decision, the end of one branch against it, or leave to end without branches. */
+/** What a ruling did: it decided, ended one branch against the decision, or gave branches up. */
 export type RulingEffect = 'decided' | 'branch-ruled' | 'forgotten';
 
 /** A ruling as it is kept with its transaction; see `ResolveRecord`. */
@@ -53,18 +53,18 @@ export interface RulingState {
   readonly at: number;
 }
 
-/** An idempotency key that belongs to a transaction, and to the branch or the ruling that came with it. */
+/** An idempotency key of a transaction, and the branch or the ruling of its request. */
 export interface ClaimState extends IdempotencyClaim {
   readonly branchId?: BranchId;
-  /** place among the rulings, from 0 */
+  /** index in the rulings */
   readonly ruling?: number;
 }
 
 /**
- * A transaction as the log knows it: the same on every node at the same log index.
+ * A transaction in the log: the same on every node at the same log index.
  *
- * It moves through: active (not closed) → preparing (closed) → decided → ended. A transaction with a hazard
- * has the outcome `mixed` and does not end by itself: an operator must rule that it is forgotten.
+ * It moves through: active (not closed) → preparing (closed) → decided → ended. A transaction with a hazard has the
+ * outcome `mixed` and does not end by itself: an operator must forget it.
  */
 export interface TransactionState {
   readonly transactionId: TransactionId;
@@ -84,7 +84,7 @@ export interface TransactionState {
   cause?: AbortCause;
   decidedAt?: number;
   outcome?: Outcome;
-  /** by operators, oldest first; absent when there is none */
+  /** by operators, oldest first; absent when there are none */
   rulings?: RulingState[];
   endedAt?: number;
   /** log index of the last change */
@@ -98,7 +98,7 @@ function branchFrom(specification: BranchSpecification): BranchState {
   return branch;
 }
 
-/** The state that a `Begin` record gives; the leader uses it, with index 0, while the record is under way. */
+/** The state after a `Begin` record; the leader uses it with index 0 while the record is in flight. */
 export function transactionFromBegin(record: BeginRecord, logIndex: number): TransactionState {
   const transaction: TransactionState = {
     transactionId: record.transactionId,
@@ -115,7 +115,7 @@ export function transactionFromBegin(record: BeginRecord, logIndex: number): Tra
   return transaction;
 }
 
-/** Adds a branch, or the operations of an enlistment to the branch that the participant has already. */
+/** Adds a branch, or the operations of an enlistment to the participant's branch. */
 export function addBranch(transaction: TransactionState, specification: BranchSpecification): BranchState {
   const joined = transaction.branches.find((branch) => branch.branchId === specification.branchId);
   if (!joined) {
@@ -131,12 +131,12 @@ export function findBranch(transaction: TransactionState, branchId: BranchId): B
   return transaction.branches.find((branch) => branch.branchId === branchId);
 }
 
-/** The acceptors of a transaction in three phases: all of its branches, in the order in which they joined. */
+/** The acceptors of a transaction in three phases: all branches, in the order in which they joined. */
 export function acceptorsOf(transaction: TransactionState): Acceptor[] {
   return transaction.branches.map(({ branchId, participant }) => ({ branchId, participant }));
 }
 
-/** Takes over what branches voted and returned: the votes a record brings are those that count from now on. */
+/** Stores the branches' votes and results from a record; they replace earlier ones. */
 export function takeReports(transaction: TransactionState, reports: readonly BranchReport[]): void {
   for (const { branchId, vote, results, error } of reports) {
     const branch = findBranch(transaction, branchId);
@@ -147,7 +147,6 @@ export function takeReports(transaction: TransactionState, reports: readonly Bra
   }
 }
 
-/** Takes over which acceptors were found to have lost something. */
 export function takeLosses(transaction: TransactionState, losses: readonly BranchLoss[] = []): void {
   for (const { branchId, loss } of losses) {
     const branch = findBranch(transaction, branchId);
@@ -155,19 +154,18 @@ export function takeLosses(transaction: TransactionState, losses: readonly Branc
   }
 }
 
-/** Whether a decided transaction cannot end yet because of this branch. */
+/** Whether this branch keeps a decided transaction from ending. */
 export function keepsOpen({ end, forgotten }: BranchState): boolean {
   return forgotten === undefined && (end === undefined || isHazard(end));
 }
 
-/** Operations of all branches together. */
 export function countOperations(transaction: TransactionState): number {
   return transaction.branches.reduce((count, branch) => count + branch.operations.length, 0);
 }
 
 /**
- * The only branch of a transaction, if it has just one and its work is still to be done: it may commit in one
- * phase (protocol 4.7).
+ * The only branch of a transaction, if it has just one whose work is still to be done: it may commit in one phase
+ * (protocol 4.7).
  */
 export function delegate(
   branches: readonly { branchId: BranchId; operations: readonly unknown[]; enlistedVote?: unknown; vote?: unknown }[],

@@ -9,14 +9,14 @@ import type {
 } from '../vocabulary/messages.js';
 import type { BranchId, Decision, TransactionId } from '../vocabulary/types.js';
 
-/** Requests of one branch that wait at once: of the coordinators and of every other branch, the latest of each. */
+/** Waiting requests of one branch: the latest of the coordinators and of every other branch. */
 const MAXIMUM_WAITING = 65;
 
-/** What came of opening a ballot: see `ResourceManager.openBallot`. */
+/** The result of opening a ballot: see `ResourceManager.openBallot`. */
 export type OpenedBallot =
   | {
       readonly type: 'opened';
-      /** promised to nobody else, durably */
+      /** promised to no other proposer, durably */
       readonly ballot: Ballot;
       readonly accepted: AcceptedValue | undefined;
       readonly acceptors: readonly Acceptor[];
@@ -26,13 +26,13 @@ export type OpenedBallot =
   /** it has no vote as an acceptor: it can only inquire */
   | { readonly type: 'not-an-acceptor' };
 
-/** What a ballot of this branch's own gives rise to. */
+/** The effects of this branch's own ballot. */
 export interface BallotStep {
   /** for the other branches */
   readonly requests: readonly BallotRequestMessage[];
   /** the ballot has decided this */
   readonly decision?: Decision;
-  /** branches that turn out to have forgotten their votes; each is named once for a ballot */
+  /** branches that have lost their votes; a ballot names each of them once */
   readonly amnesiacs?: readonly Acceptor[];
 }
 
@@ -40,8 +40,8 @@ const NOTHING: BallotStep = { requests: [] };
 
 /**
  * The ballots of one branch in memory (protocol section 6): requests that wait for the database, and its own ballot as
- * a proposer. Everything an acceptor must not forget lies behind `run-ballot` and `open-ballot`; forgetting this only
- * means that a ballot comes to nothing, and a later one above it is opened.
+ * a proposer. The durable part is behind `run-ballot` and `open-ballot`. If this is lost, a ballot fails, and a later
+ * one above it is opened.
  *
  *     own ballot: none --due--> opening --opened--> running --majority--> decided;  running --outbid--> none
  */
@@ -54,12 +54,12 @@ export class BranchBallots {
 
   constructor(private readonly self: BranchAddress) {}
 
-  /** The set of its own ballot that has been opened. */
+  /** The acceptors of its own open ballot. */
   get others(): readonly Acceptor[] {
     return this.acceptors.filter(({ branchId }) => branchId !== this.self.branchId);
   }
 
-  /** Branches that turned out to have lost their votes, in all ballots of this one. */
+  /** Branches that have lost their votes, from all ballots of this branch. */
   get knownAmnesiacs(): readonly BranchId[] {
     return [...this.reportedAmnesiacs];
   }
@@ -68,21 +68,21 @@ export class BranchBallots {
     return this.isDue || this.waiting.length > 0;
   }
 
-  /** A later request of the same proposer replaces one that still waits. */
+  /** A later request of the same proposer replaces a waiting one. */
   enqueue(message: BallotRequestMessage): void {
     const proposerId = message.proposer?.branchId;
     const place = this.waiting.findIndex(({ proposer }) => proposer?.branchId === proposerId);
     if (place >= 0) this.waiting.splice(place, 1);
-    else if (this.waiting.length >= MAXIMUM_WAITING) this.waiting.shift(); // asked again by whoever still cares
+    else if (this.waiting.length >= MAXIMUM_WAITING) this.waiting.shift(); // its proposer asks again
     this.waiting.push(message);
   }
 
-  /** The branch has waited long enough: it is to open a ballot, above any that it has opened before. */
+  /** The branch has waited long enough: it opens a ballot, above any that it has opened before. */
   terminate(): void {
     this.isDue = true;
   }
 
-  /** What to bring before the database next; a request first, because a higher ballot makes an own one pointless. */
+  /** The next task for the database. Requests come first: a higher ballot would make an own one pointless. */
   takeNext(): BallotRequestMessage | 'open' | undefined {
     const request = this.waiting.shift();
     if (request) return request;
@@ -91,7 +91,7 @@ export class BranchBallots {
     return 'open';
   }
 
-  /** Nothing is to be asked or opened any more: the branch knows the decision. */
+  /** The decision is known: drops everything. */
   settle(): void {
     this.isDue = false;
     this.own = undefined;
@@ -104,7 +104,7 @@ export class BranchBallots {
     return this.ask(this.own);
   }
 
-  /** An answer to this branch's own ballot, of another branch or of itself. */
+  /** An answer to this branch's own ballot, from another branch or itself. */
   onAnswer(from: Acceptor, answer: BallotAnswer): BallotStep {
     const { own } = this;
     if (!own || !includesAcceptor(this.acceptors, from)) return NOTHING;
@@ -121,12 +121,12 @@ export class BranchBallots {
       case 'decided':
         return { requests: [], decision: own.outcome.decision };
       case 'outbid':
-        this.own = undefined; // whoever did it goes on; if not, this branch is due again
+        this.own = undefined; // the other proposer continues; if it fails, this branch becomes due again
         return NOTHING;
     }
   }
 
-  /** To the others over the bus; its own acceptance goes to the database like theirs. */
+  /** Sends requests over the bus; its own acceptance goes to the database like theirs. */
   private ask(own: BallotProposer): BallotStep {
     const requests = own.requests().map(({ to, request }) => this.requestFor(to, request));
     const self = requests.find(({ branchId }) => branchId === this.self.branchId);
@@ -158,7 +158,7 @@ export function isOwnRequest({ branchId, proposer }: BallotRequestMessage): bool
   return proposer?.branchId === branchId;
 }
 
-/** The answer as it travels to whoever asked. */
+/** The answer as a message to the proposer. */
 export function answerMessage(
   { transactionId, branchId, participant, proposer }: BallotRequestMessage,
   answer: BallotAnswer,

@@ -7,7 +7,7 @@ import type { BranchEnd, BranchId, Decision } from '../vocabulary/types.js';
 
 export type Running = 'prepare' | 'one-phase' | 'ruling' | 'ballot' | Decision;
 
-/** A branch, as far as this process remembers it; everything that must survive lies in the participant's database. */
+/** A branch in the memory of this process; the durable part is in the participant's database. */
 export interface BranchMemory {
   readonly address: BranchAddress;
   running: Running | undefined;
@@ -18,7 +18,7 @@ export interface BranchMemory {
   decision: Decision | undefined;
   /** the decision must still be carried out */
   decisionDue: boolean;
-  /** an operator's ruling against the decision that must still be carried out, or is being */
+  /** an operator's ruling against the decision that is to be carried out, or running */
   ruling: Decision | undefined;
   /** in three phases, once there is a ballot */
   ballots: BranchBallots | undefined;
@@ -26,13 +26,13 @@ export interface BranchMemory {
   stopped: boolean;
 }
 
-/** The branches of one transaction at this participant; at most one of them has something in hand. */
+/** The branches of one transaction at this participant; at most one of them has an operation running. */
 export interface TransactionMemory {
   readonly branches: Map<BranchId, BranchMemory>;
   running: BranchMemory | undefined;
 }
 
-/** The branch of this participant that a message is about: for an answer, the one that had asked. */
+/** The branch of this participant that a message is about; for an answer, the branch that had asked. */
 export function addressIn(message: ParticipantMessage): BranchAddress | undefined {
   return message.type === 'ballot-answer' ? addresseeOf(message) : message;
 }
@@ -65,36 +65,39 @@ export function branchOf(transaction: TransactionMemory, address: BranchAddress)
   return branch;
 }
 
-/** Asserts what holds of the branches of a transaction between two events. */
+/** Asserts the invariants of a transaction's branches between two events. */
 export function checkMemory({ branches, running }: TransactionMemory): void {
   for (const branch of branches.values()) {
-    invariant((branch.running !== undefined) === (branch === running), 'one thing of a transaction is in hand at most');
+    invariant(
+      (branch.running !== undefined) === (branch === running),
+      'a transaction has at most one operation running',
+    );
     invariant(!branch.decisionDue || branch.decision, 'a decision that is due is known');
     invariant(!branch.decisionDue || !branch.stopped, 'a branch that is stopped carries out no decision');
     const waits = running === undefined && !branch.stopped && isInHand(branch);
-    invariant(!waits, 'what is to be done waits only for what is in hand');
+    invariant(!waits, 'a task waits only for the running operation');
   }
 }
 
 export function finish(transaction: TransactionMemory, branch: BranchMemory): void {
-  invariant(transaction.running === branch && branch.running, 'only what is in hand comes to an end');
+  invariant(transaction.running === branch && branch.running, 'only a running operation ends');
   branch.running = undefined;
   transaction.running = undefined;
 }
 
-/** Whether work is in hand that may change the branch's vote. */
+/** Whether an operation is running that may change the branch's vote. */
 export function isAtWork({ running }: BranchMemory): boolean {
   return running === 'prepare' || running === 'one-phase';
 }
 
-/** Whether forgetting the branch would forget something that is to be done, or that it must not go on. */
+/** Whether the branch must stay in memory: it has something to do, or is stopped. */
 export function isInHand({ running, work, decisionDue, ruling, ballots, stopped }: BranchMemory): boolean {
   return Boolean(running ?? work ?? ruling) || decisionDue || stopped || ballots?.hasWork === true;
 }
 
 /**
- * What a ruling against the decision came to. That the database refuses it as contradicting what it has recorded
- * means that the decision had been carried out before.
+ * The result of a ruling against the decision. If the database refuses it because it contradicts the recorded decision,
+ * that decision had been carried out before.
  */
 export function endByRuling(reported: BranchEnd): BranchEnd {
   switch (reported) {
@@ -113,7 +116,7 @@ export function endByRuling(reported: BranchEnd): BranchEnd {
   }
 }
 
-/** What a branch that has ended answers to a late prepare; the same as its ledger would say. */
+/** The answer of an ended branch to a late prepare; its ledger would say the same. */
 export function voteAfter(end: BranchEnd, vote: BranchVote | undefined): BranchVote {
   switch (end) {
     case 'committed':

@@ -48,37 +48,37 @@ import type {
 import { isHazard, type BranchEnd, type BranchId, type Decision, type TransactionId } from '../vocabulary/types.js';
 
 /**
- * How far a leader's term may lie above the last one heard of. Without it one forged number would make every prepare
- * of the real leaders look like that of a deposed one; at ten elections in a second it is more than a day of them.
+ * How far a leader's term may lie above the highest one seen. Without it, one forged number would make every prepare of
+ * the real leaders look deposed; at ten elections in a second it is more than a day of them.
  */
 export const MAXIMUM_TERM_JUMP = 1_000_000;
 
-/** Branches of one transaction that are remembered, which is as many as it can have. */
+/** Remembered branches of one transaction: as many as it can have. */
 const REMEMBERED_BRANCHES = 64;
 
 export interface ParticipantMachineOptions {
   readonly participant: string;
-  /** transactions with nothing in hand that are remembered, so that repeats are answered from memory; default 20,000 */
+  /** idle transactions that are remembered, so that repeats are answered from memory; default 20,000 */
   readonly rememberedTransactions?: number;
 }
 
 /**
- * The participant's side of both protocols (protocol sections 5, 6 and 7), pure: an event in, effects
- * out. One for each process of a participant; several processes may serve the same branches, because
- * everything that must survive or be shared lies in the database behind the effects.
+ * The participant's side of both protocols (protocol sections 5, 6 and 7), pure: an event in, effects out. One for each
+ * process of a participant. Several processes may serve the same branches, because everything durable or shared is in
+ * the database behind the effects.
  *
- * Per branch: nothing known → work in hand → voted → decision in hand → ended. A branch that was told two
- * different decisions is stopped until an operator rules on it; a ruling comes as a message of its own, ends the
- * branch against the decision and is answered with what it really came to. In three phases it is an acceptor for
- * others, and a proposer when no coordinator answers (see `BranchBallots`).
+ * Per branch: unknown → work running → voted → decision running → ended. A branch that got two different decisions is
+ * stopped until an operator rules on it. A ruling is a message of its own: it ends the branch against the decision and
+ * is answered with the real end. In three phases the branch is an acceptor for others, and a proposer when no
+ * coordinator answers (see `BranchBallots`).
  *
- * Guarantees: at most one operation is in hand for each transaction; a decision waits behind its own transaction's
- * work and nothing else; prepares of deposed leaders are dropped; whatever is repeated is answered again; and memory is
- * bounded by what is in hand plus `rememberedTransactions`. Forgetting is always safe: the database answers then.
+ * Guarantees: each transaction has at most one operation running; a decision waits only for its own transaction's work;
+ * prepares of deposed leaders are dropped; every repeated message is answered again; memory is bounded by what is
+ * running plus `rememberedTransactions`. Forgetting is always safe: then the database answers.
  */
 export class ParticipantMachine {
   private readonly busy = new Map<TransactionId, TransactionMemory>();
-  /** nothing in hand; in the order of their last use, so that the oldest is forgotten first */
+  /** nothing running; in the order of their last use, so that the oldest is forgotten first */
   private readonly idle = new Map<TransactionId, TransactionMemory>();
   private readonly rememberedTransactions: number;
   private highestTerm = 0;
@@ -102,14 +102,14 @@ export class ParticipantMachine {
     return this.effects;
   }
 
-  /** Whether nothing of the transaction is in hand or waiting. */
+  /** Whether nothing of the transaction is running or waiting. */
   isIdle(transactionId: TransactionId): boolean {
     return !this.busy.has(transactionId);
   }
 
   /**
-   * The database has the branch prepared: an end that is remembered of it has been undone, as by a restore from a
-   * backup, and its decision must be carried out again. A branch that was stopped stays so.
+   * The database has the branch prepared: a remembered end was undone, as by a restored backup, and its decision must
+   * be carried out again. A stopped branch stays stopped.
    */
   foundPrepared(transactionId: TransactionId, branchId: BranchId): void {
     const branches = this.idle.get(transactionId)?.branches;
@@ -117,12 +117,12 @@ export class ParticipantMachine {
     if (branch?.end !== undefined && !branch.stopped) branches?.delete(branchId);
   }
 
-  /** Transactions with something in hand. */
+  /** Transactions with an operation running or waiting. */
   get busyCount(): number {
     return this.busy.size;
   }
 
-  /** Transactions with nothing in hand that are remembered. */
+  /** Idle transactions that are remembered. */
   get rememberedCount(): number {
     return this.idle.size;
   }
@@ -140,7 +140,7 @@ export class ParticipantMachine {
     };
   }
 
-  /** False for what a deposed leader sends, as far as this process knows, and for what breaks the rules of ballots. */
+  /** False for messages of a leader known to be deposed, and for those that break the rules of ballots. */
   private admits(message: ParticipantMessage): boolean {
     if (message.type === 'ballot-request' && !isLegitimateRequest(message)) {
       this.alert('IMPOSSIBLE_BALLOT', addressOf(message), 'a ballot was refused: its proposer cannot have opened it');
@@ -157,10 +157,10 @@ export class ParticipantMachine {
     const { term } = message.epoch;
     if (term < this.highestTerm) return false;
     if (this.highestTerm > 0 && term - this.highestTerm > MAXIMUM_TERM_JUMP) {
-      this.alert('IMPOSSIBLE_TERM', addressOf(message), `nobody can lead in term ${term} yet: the prepare is dropped`);
+      this.alert('IMPOSSIBLE_TERM', addressOf(message), `no leader can have term ${term} yet: the prepare is dropped`);
       return false;
     }
-    // What the leader before had not logged yet, this one knows nothing of: only an inquiry ends it.
+    // The new leader does not know what the old one had not logged: only an inquiry ends such a branch.
     if (this.highestTerm > 0 && term > this.highestTerm) this.effects.push({ type: 'inquire-all' });
     this.highestTerm = term;
     return true;
@@ -182,7 +182,7 @@ export class ParticipantMachine {
       case 'ballot-opened':
         return this.ballotOpened(transaction, branch, event.opened);
       case 'unknown':
-        if (branch.running === 'ruling') branch.ruling = undefined; // it comes again
+        if (branch.running === 'ruling') branch.ruling = undefined; // it is repeated
         finish(transaction, branch);
         return;
       default:
@@ -207,12 +207,12 @@ export class ParticipantMachine {
       case 'termination-due':
         return this.receiveTerminationDue(branch);
       case 'undecided':
-        return; // it keeps the branch from opening a ballot, which is not this machine's to time
+        return; // it only delays the branch's own ballot, which this machine does not time
       case 'unknown-old':
         return this.alert(
           'UNKNOWN_OLD_TRANSACTION',
           branch.address,
-          'no coordinator knows this transaction any more; the prepared branch is kept until an operator rules',
+          'no coordinator knows the decision any more; the prepared branch is kept until an operator rules',
         );
       default:
         unreachable(message, 'message');
@@ -220,7 +220,7 @@ export class ParticipantMachine {
   }
 
   private receivePrepare(message: PrepareMessage, branch: BranchMemory): void {
-    if (branch.decisionDue || branch.ruling || branch.conclusion) return; // answered by what is in hand
+    if (branch.decisionDue || branch.ruling || branch.conclusion) return; // the running operation answers it
     if (branch.running && branch.running !== 'ballot') return;
     const vote = branch.end === undefined ? branch.vote : voteAfter(branch.end, branch.vote);
     if (vote) this.replyVote(branch, vote);
@@ -239,7 +239,11 @@ export class ParticipantMachine {
       branch.stopped = true;
       branch.decisionDue = false;
       branch.work = undefined;
-      return this.alert('CONFLICTING_DECISIONS', branch.address, `told to ${branch.decision}, then to ${decision}`);
+      return this.alert(
+        'CONFLICTING_DECISIONS',
+        branch.address,
+        `got the decision ${branch.decision}, then ${decision}`,
+      );
     }
     branch.decision = decision;
     branch.ballots?.settle();
@@ -250,7 +254,7 @@ export class ParticipantMachine {
       return this.replyDone(branch, 'read-only', false);
     }
     branch.decisionDue = true;
-    branch.work = undefined; // decided: work that has not begun is not wanted any more
+    branch.work = undefined; // decided: work that has not begun is dropped
     if (branch.running === 'prepare') this.effects.push({ type: 'cancel-work', branch: branch.address });
   }
 
@@ -265,7 +269,7 @@ export class ParticipantMachine {
     if (branch.running === 'prepare') this.effects.push({ type: 'cancel-work', branch: branch.address });
   }
 
-  /** A branch that ended by itself (a `no`, a delegated commit) may turn out to contradict the decision. */
+  /** A branch that ended by itself (a `no`, a delegated commit) may contradict the decision. */
   private answerEnded(branch: BranchMemory, end: BranchEnd, decision: Decision): void {
     const contradicts = decision === 'commit' ? end === 'aborted' : end === 'committed';
     if (contradicts) {
@@ -278,7 +282,7 @@ export class ParticipantMachine {
   private voted(transaction: TransactionMemory, branch: BranchMemory, result: BranchVote): void {
     finish(transaction, branch);
     branch.vote = result;
-    // A `no` has its tombstone: the branch has ended, whatever is said later.
+    // A `no` has its tombstone: the branch has ended, whatever arrives later.
     if (result.vote === 'no' && branch.decision !== 'commit') {
       branch.end = 'aborted';
       if (branch.decisionDue) {
@@ -295,7 +299,7 @@ export class ParticipantMachine {
     branch.end = result.end;
     if (isHazard(result.end)) this.alertHazard(branch, result.end);
     this.replyConclusion(branch, result);
-    branch.decisionDue = false; // it has said how it ended; the branch decided it
+    branch.decisionDue = false; // it has reported its end; the branch decided it
     branch.ruling = undefined;
   }
 
@@ -312,8 +316,8 @@ export class ParticipantMachine {
   // --- three phases
 
   /**
-   * No coordinator has been heard of for long. What is undecided goes to a ballot; a decision that could not be carried
-   * out is, because who told it may not be there to repeat it.
+   * No coordinator has answered for long. An undecided branch opens a ballot. A failed decision is tried again, because
+   * its sender may not be there to repeat it.
    */
   private receiveTerminationDue(branch: BranchMemory): void {
     if (branch.end !== undefined || branch.ruling) return;
@@ -321,7 +325,7 @@ export class ParticipantMachine {
     else if (branch.running !== branch.decision) branch.decisionDue = true;
   }
 
-  /** Its own answer never comes over the bus, but from the database, which then has it on record. */
+  /** Its own answer comes from the database, never over the bus. */
   private receiveBallotAnswer({ branchId, participant, answer }: BallotAnswerMessage, branch: BranchMemory): void {
     if (branch.ballots && branchId !== branch.address.branchId)
       this.afterBallot(branch, branch.ballots, branch.ballots.onAnswer({ branchId, participant }, answer));
@@ -349,7 +353,7 @@ export class ParticipantMachine {
     this.afterBallot(branch, ballots, ballots.onOpened(opened));
   }
 
-  /** A decision by ballot is for everybody: the other branches, the coordinators, and this branch itself. */
+  /** A decision by ballot goes to the other branches, to the coordinators, and to this branch. */
   private afterBallot(branch: BranchMemory, ballots: BranchBallots, step: BallotStep): void {
     const { requests, decision, amnesiacs = [] } = step;
     const { address } = branch;
@@ -373,8 +377,6 @@ export class ParticipantMachine {
   private send(message: BallotMessage): void {
     this.effects.push({ type: 'send', message });
   }
-
-  // --- what is in hand
 
   private startNext(transaction: TransactionMemory): void {
     if (transaction.running) return;
@@ -467,7 +469,7 @@ export class ParticipantMachine {
     this.idle.set(transactionId, transaction);
     if (this.idle.size <= this.rememberedTransactions) return;
     for (const [oldest, { branches }] of this.idle) {
-      // A stopped branch must stay stopped for as long as the process lives; there are only ever a few.
+      // A stopped branch stays stopped while the process lives; there are only ever a few.
       if ([...branches.values()].some(({ stopped }) => stopped)) continue;
       this.idle.delete(oldest);
       return;
@@ -475,7 +477,7 @@ export class ParticipantMachine {
   }
 }
 
-/** The database answers for branches that are forgotten; what is in hand, waits or was stopped is none of them. */
+/** The database answers for forgotten branches. Branches that are running, waiting or stopped are not forgotten. */
 function forgetSurplus({ branches }: TransactionMemory): void {
   if (branches.size <= REMEMBERED_BRANCHES) return;
   for (const [branchId, branch] of branches) {

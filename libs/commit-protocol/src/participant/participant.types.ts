@@ -14,53 +14,53 @@ import type {
 } from '../vocabulary/messages.js';
 import type { BranchEnd, BranchError, Decision, Vote } from '../vocabulary/types.js';
 
-/** What the resource manager said of a `prepare`. */
+/** The resource manager's answer to a `prepare`. */
 export interface BranchVote {
   readonly vote: Vote;
   readonly results: readonly JsonValue[];
   readonly error?: BranchError;
 }
 
-/** What the resource manager said of a delegated commit. */
+/** The resource manager's answer to a delegated commit. */
 export interface BranchConclusion {
   readonly end: BranchEnd;
   readonly results: readonly JsonValue[];
   readonly error?: BranchError;
 }
 
-/** What happens to a participant. Each `run-*` effect is answered by exactly one event other than `message`. */
+/** Events of a participant. Each `run-*` effect is answered by exactly one event other than `message`. */
 export type ParticipantEvent =
   | { readonly type: 'message'; readonly message: ParticipantMessage }
-  /** `run-prepare` came to an end that is known */
+  /** the result of `run-prepare` */
   | { readonly type: 'voted'; readonly branch: BranchAddress; readonly result: BranchVote }
-  /** `run-one-phase` came to an end that is known */
+  /** the result of `run-one-phase` */
   | { readonly type: 'concluded'; readonly branch: BranchAddress; readonly result: BranchConclusion }
-  /** `run-commit` or `run-abort` came to an end that is known */
+  /** the result of `run-commit` or `run-abort` */
   | { readonly type: 'ended'; readonly branch: BranchAddress; readonly end: BranchEnd }
-  /** `run-ballot`: the acceptor's answer; all it promises is durable */
+  /** the result of `run-ballot`: the acceptor's answer; its state is durable */
   | {
       readonly type: 'ballot-answered';
       readonly branch: BranchAddress;
       readonly request: BallotRequestMessage;
       readonly answer: BallotAnswer;
     }
-  /** `open-ballot` */
+  /** the result of `open-ballot` */
   | { readonly type: 'ballot-opened'; readonly branch: BranchAddress; readonly opened: OpenedBallot }
-  /** nothing is known: dropped before it began, busy elsewhere, or the database did not answer */
+  /** the operation has no known result: dropped before it began, busy elsewhere, or the database did not answer */
   | { readonly type: 'unknown'; readonly branch: BranchAddress };
 
 export type ParticipantAlertCode =
-  /** a branch was told to commit and to abort: it is stopped and everything is kept (protocol section 7) */
+  /** a branch got a commit and an abort: it is stopped and everything is kept (protocol section 7) */
   | 'CONFLICTING_DECISIONS'
   /** somebody ended a prepared branch by hand against the decision */
   | 'HEURISTIC_OUTCOME'
-  /** the coordinators no longer know the transaction of a prepared branch: an operator must rule */
+  /** no coordinator knows the decision of a prepared branch any more: an operator must rule */
   | 'UNKNOWN_OLD_TRANSACTION'
-  /** a prepare or a ballot that nobody who keeps the rules of three phases can have sent: it is dropped */
+  /** a prepare or a ballot that no correct sender can have sent: it is dropped */
   | 'IMPOSSIBLE_BALLOT'
-  /** a prepare of a leader whose term is out of reach: it is dropped */
+  /** a prepare of a leader with an impossible term: it is dropped */
   | 'IMPOSSIBLE_TERM'
-  /** a branch has no vote, although a commit was accepted that needed it: its database has lost writes */
+  /** a branch has no vote, although a commit was accepted that needed it: its database lost writes */
   | 'ACCEPTOR_AMNESIA';
 
 /** What the machine wants done, in this order. */
@@ -69,18 +69,18 @@ export type ParticipantEffect =
   | { readonly type: 'run-one-phase'; readonly message: CommitOnePhaseMessage }
   | { readonly type: 'run-commit'; readonly branch: BranchAddress }
   | { readonly type: 'run-abort'; readonly branch: BranchAddress }
-  /** an operator's ruling against the decision: that one goes on record first, then the ruling is carried out */
+  /** record the ruling as the decision, then carry it out */
   | { readonly type: 'run-ruling'; readonly branch: BranchAddress; readonly ruling: Decision }
   | { readonly type: 'run-ballot'; readonly request: BallotRequestMessage }
-  /** to promise itself a ballot above all it knows of */
+  /** promise itself a ballot above all it has seen */
   | { readonly type: 'open-ballot'; readonly branch: BranchAddress }
-  /** a decision overtook work that may not have begun: if so, drop it and report `unknown` */
+  /** the decision came before work began: if it has not begun, drop it and report `unknown` */
   | { readonly type: 'cancel-work'; readonly branch: BranchAddress }
-  /** a new leader has come: ask about every prepared branch now, whatever its age */
+  /** a new leader exists: inquire about every prepared branch now, whatever its age */
   | { readonly type: 'inquire-all' }
-  /** `prompt`: somebody waits for it; otherwise it may be gathered with others for a moment */
+  /** `prompt`: a client waits for it; otherwise it may be batched for a moment */
   | { readonly type: 'reply'; readonly message: VoteMessage | DoneMessage; readonly prompt: boolean }
-  /** to a branch of the transaction, or what the branches decided to the coordinators; losing it delays, no more */
+  /** to a branch of the transaction, or the branches' decision to the coordinators; a lost one only delays */
   | { readonly type: 'send'; readonly message: BallotMessage }
   | {
       readonly type: 'alert';
@@ -91,7 +91,6 @@ export type ParticipantEffect =
 
 export type BallotMessage = Exclude<PeerMessage, { type: 'termination-due' }> | BranchesDecidedMessage;
 
-/** What is known of one branch in memory; everything durable lies in the participant's database. */
 export interface ParticipantBranchView {
   readonly vote?: Vote;
   readonly decision?: Decision;

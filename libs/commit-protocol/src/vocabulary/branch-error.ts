@@ -2,15 +2,15 @@ import { fitText } from '@concordat/foundation';
 import { LIMITS } from './limits.js';
 import type { BranchError } from './types.js';
 
-/** Visible ASCII without spaces: what a client compares, and a metric can have as its label. */
+/** Visible ASCII without spaces: clients compare it, and metrics use it as a label. */
 const CODE = new RegExp(`^[\\x21-\\x7e]{1,${LIMITS.errorCodeLength}}$`);
 
-/** Stands for a code that cannot be passed on; the message then tells what it was. */
+/** Replaces a code that cannot be passed on; the message then contains it. */
 export const INVALID_ERROR_CODE = 'INVALID_ERROR_CODE';
 
 /**
- * Why a branch votes no, in a form that every message, row and record takes. Whatever comes from foreign code or from
- * a table goes through here, and nothing else makes a `BranchError` of it.
+ * Why a branch votes no, in a form that fits every message, row and record. Everything from handlers or from a table
+ * goes through here; nothing else makes a `BranchError`.
  */
 export function branchError(code: unknown, message: unknown): BranchError {
   const sentence = typeof message === 'string' ? message : '';

@@ -5,7 +5,7 @@ import type { BranchId, TransactionId } from './types.js';
 const PREFIX = 'concordat';
 const CLUSTER = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
-/** Whether a string can name a cluster inside gids: lower-case letters, digits and hyphens, at most 63. */
+/** Whether a string can be a cluster name in gids: at most 63 lower-case letters, digits and hyphens. */
 export function isClusterName(value: string): boolean {
   return CLUSTER.test(value);
 }
@@ -19,7 +19,7 @@ export function formatGid(cluster: string, transactionId: TransactionId, branchI
   return gid;
 }
 
-/** What a gid says. */
+/** The parts of a gid. */
 export interface Gid {
   readonly cluster: string;
   readonly transactionId: TransactionId;
@@ -27,8 +27,8 @@ export interface Gid {
 }
 
 /**
- * Takes a gid apart, whatever cluster it is of: the caller has to look at that. Undefined for what no cluster has
- * made, which must be left alone.
+ * Parses a gid of any cluster: the caller must compare the cluster. Undefined for other names, which are not
+ * Concordat's and must be left alone.
  */
 export function parseGid(gid: string): Gid | undefined {
   const parts = gid.split(':');

@@ -1,11 +1,11 @@
 /**
- * How large things may be: the one place for it. The REST interface, the configuration, the messages, the records and
- * the participants take their bounds from here, so that what one of them lets through the next one can carry.
+ * Maximum sizes. The REST interface, the configuration, the messages, the records and the participants take their
+ * bounds from here, so that what passes one fits into the next.
  *
  * Lengths are UTF-16 units, as schemas count them; bytes are those of JSON in UTF-8.
  */
 export const LIMITS = {
-  /** of a transaction; in three phases each of them is an acceptor, and every message names them all */
+  /** of a transaction; in three phases every message names them all */
   branches: 64,
   /** of a transaction, in all of its branches */
   operations: 256,
@@ -24,17 +24,15 @@ export const LIMITS = {
   /** all operations of a transaction: they are one record of the log, and may be one message */
   operationsBytes: 1024 * 1024,
   metadataBytes: 16 * 1024,
-  /** what the handlers of one branch return, and what is kept of a whole transaction */
+  /** the handlers' results of one branch, and the results kept of a whole transaction */
   resultsBytes: 64 * 1024,
-  /** arrays and objects inside each other, in payloads and results */
+  /** nesting of arrays and objects in payloads and results */
   jsonDepth: 64,
-  /** of a branch's error: stable names and a sentence for people */
+  /** of a branch's error */
   errorCodeLength: 64,
   errorMessageLength: 2_048,
   /** postgres takes 200 bytes with the final NUL */
   gidLength: 199,
-  /**
-   * one message on the wire; above `operationsBytes` by more than the names, ids and acceptors around them can take
-   */
+  /** one message on the wire: `operationsBytes`, plus room for names, ids and acceptors */
   messageBytes: 2 * 1024 * 1024,
 } as const;

@@ -13,12 +13,11 @@ import type {
 } from './types.js';
 
 /**
- * The version of every message below; a reader refuses others. On the wire each names its cluster as well, which the
- * codec adds and checks: nothing in the protocol can forget it.
+ * The version of every message below; a reader refuses others. On the wire each message also names its cluster, which
+ * the codec adds and checks.
  */
 export const MESSAGE_VERSION = 1;
 
-/** What every message about a branch names. */
 export interface BranchAddress {
   readonly transactionId: TransactionId;
   readonly branchId: BranchId;
@@ -28,9 +27,9 @@ export interface BranchAddress {
 interface AnyPrepareMessage extends BranchAddress {
   readonly type: 'prepare';
   readonly operations: readonly OperationCall[];
-  /** milliseconds since 1970; no lock is awaited beyond it */
+  /** milliseconds since 1970; no lock wait goes beyond it */
   readonly deadline: number;
-  /** 0 for the first sending; more tells the participant that it may have seen this before */
+  /** 0 for the first sending; otherwise the participant may have seen it before */
   readonly attempt: number;
   /** fences the prepares of deposed leaders (protocol section 7) */
   readonly epoch: LeaderEpoch;
@@ -42,9 +41,9 @@ export interface TwoPhasePrepareMessage extends AnyPrepareMessage {
 
 export interface ThreePhasePrepareMessage extends AnyPrepareMessage {
   readonly protocol: '3pc';
-  /** all branches of the transaction, which decide among themselves when nobody else can */
+  /** all branches of the transaction, which decide among themselves when no coordinator answers */
   readonly acceptors: readonly Acceptor[];
-  /** the branch was prepared by its service, which enlisted it with this vote; nothing is to be run */
+  /** the service prepared the branch itself and enlisted it with this vote; no work is to be done */
   readonly enlistedVote?: Exclude<Vote, 'no'>;
 }
 
@@ -68,7 +67,7 @@ export interface DecisionMessage extends BranchAddress {
 
 /**
  * An operator ends one branch against the decision. A message of its own, so that it is never taken for a second
- * decision; the branch answers `done` with a heuristic end, or with the one it had before.
+ * decision. The branch answers `done` with a heuristic end, or with its earlier end.
  */
 export interface OperatorRulingMessage extends BranchAddress {
   readonly type: 'ruling';
@@ -76,33 +75,33 @@ export interface OperatorRulingMessage extends BranchAddress {
   readonly attempt: number;
 }
 
-/** Answer to an inquiry about a transaction older than the retention: nobody knows any more; an alert. */
+/** Answer to an inquiry about a transaction older than the retention: its decision is no longer known; an alert. */
 export interface UnknownOldMessage extends BranchAddress {
   readonly type: 'unknown-old';
 }
 
 /**
- * Answer to an inquiry about a transaction in three phases that is not decided yet: a leader that knows it is there,
- * so its branches have no reason to decide among themselves.
+ * Answer to an inquiry about an undecided transaction in three phases: a coordinator is there, so the branches need not
+ * decide among themselves.
  */
 export interface UndecidedMessage extends BranchAddress {
   readonly type: 'undecided';
 }
 
 /**
- * A participant tells itself that a branch has waited too long for any coordinator. It goes over the bus, because the
- * answers to a ballot reach only the process that reads the transaction's partition: that one is to open it.
+ * A participant tells itself that a branch has waited too long for a coordinator. It goes over the bus, because answers
+ * to a ballot reach only the process that reads the transaction's partition: that one must open it.
  */
 export interface TerminationDueMessage extends BranchAddress {
   readonly type: 'termination-due';
 }
 
-/** A proposer asks a branch (protocol section 6): the leader, or a branch that has waited in vain for one. */
+/** A proposer asks a branch (protocol section 6): the leader, or a branch that no coordinator answered. */
 export interface BallotRequestMessage extends BranchAddress {
   readonly type: 'ballot-request';
   readonly request: BallotRequest;
   readonly acceptors: readonly Acceptor[];
-  /** the branch that asks, to which the answer goes; without it the coordinators ask */
+  /** the branch that asks and gets the answer; without it the coordinators ask */
   readonly proposer?: Acceptor;
 }
 
@@ -113,18 +112,18 @@ export interface BallotAnswerMessage extends BranchAddress {
   readonly proposer?: Acceptor;
 }
 
-/** The branches decided among themselves; for the coordinators, which log it. */
+/** What the branches decided among themselves; the coordinators log it. */
 export interface BranchesDecidedMessage extends BranchAddress {
   readonly type: 'branches-decided';
   readonly decision: Decision;
-  /** branches that had lost their votes, as it turned out in the ballots of this branch; absent when there is none */
+  /** branches that had lost their votes, from the ballots of this branch; absent when there are none */
   readonly amnesiacs?: readonly BranchId[];
 }
 
 export interface VoteMessage extends BranchAddress {
   readonly type: 'vote';
   readonly vote: Vote;
-  /** what the handlers returned, one for each operation; empty for `no` */
+  /** the handlers' results, one for each operation; empty for `no` */
   readonly results: readonly JsonValue[];
   readonly error?: BranchError;
 }
@@ -143,23 +142,23 @@ export interface InquiryMessage extends BranchAddress {
   readonly gid: string;
 }
 
-/** A participant tells which operations it has; repeated now and then, so that a lost one does not matter. */
+/** The operations of a participant. Repeated periodically, so a lost one does not matter. */
 export interface AnnounceMessage {
   readonly type: 'announce';
   readonly participant: string;
-  /** names the process: unique among those of the participant that live; without it the participant has only one */
+  /** the process, unique among the participant's live ones; absent: the participant has only one */
   readonly instance?: string;
   readonly operations: readonly string[];
-  /** the process stops; it gets no more work */
+  /** the process is stopping; it gets no more work */
   readonly leaving?: true;
   /**
-   * its database is not the one that it was, and says nothing of transactions in three phases that began before this,
-   * in milliseconds since 1970
+   * its database was replaced: it abstains in three-phase transactions that began before this, in milliseconds since
+   * 1970
    */
   readonly abstainsBefore?: number;
 }
 
-/** One for each ended transaction, for anyone who listens. May come twice, with the same content. */
+/** One for each ended transaction, for any subscriber. May arrive twice, with the same content. */
 export interface OutcomeMessage {
   readonly type: 'outcome';
   readonly transactionId: TransactionId;

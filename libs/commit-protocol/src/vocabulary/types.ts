@@ -1,9 +1,9 @@
 import type { JsonValue } from '@concordat/foundation';
 
-/** Made by the coordinator as a UUID of version 7; never reused. */
+/** A UUID of version 7, made by the coordinator; never reused. */
 export type TransactionId = string;
 
-/** One participant's share of a transaction; a UUID, unique everywhere and never reused. */
+/** One participant's share of a transaction; a globally unique UUID, never reused. */
 export type BranchId = string;
 
 export type Protocol = '2pc' | '3pc';
@@ -12,7 +12,7 @@ export type Vote = 'yes' | 'no' | 'read-only';
 
 export type Decision = 'commit' | 'abort';
 
-/** What an operator may rule: a decision, or that a transaction is no longer waited for. */
+/** What an operator may rule: a decision, or that a transaction is given up. */
 export type RulingAction = Decision | 'forget';
 
 /** `mixed`: an operator or a database broke the promise of a `yes`, so the branches ended differently. */
@@ -46,15 +46,15 @@ export interface AbortCause {
 export interface OperationCall {
   readonly operation: string;
   readonly payload: JsonValue;
-  /** names of what the operation will lock, in the participant's own name space; see admission */
+  /** keys that the operation will lock, in the participant's name space; see admission */
   readonly keys: readonly string[];
 }
 
-/** What a branch is when it joins a transaction. */
+/** A branch when it joins a transaction. */
 export interface BranchSpecification {
   readonly branchId: BranchId;
   readonly participant: string;
-  /** work to be done at prepare, in this order; empty for a branch that was prepared by the service itself */
+  /** work to do at prepare, in this order; empty for a branch that its service prepared */
   readonly operations: readonly OperationCall[];
   /** the vote of a branch that was prepared before it was enlisted */
   readonly enlistedVote?: Vote;
@@ -68,23 +68,23 @@ export interface BranchError {
 }
 
 /**
- * How a branch ended. `heuristic-rollback` and `heuristic-commit` are hazards: somebody ended a prepared
- * branch by hand against the decision.
+ * How a branch ended. `heuristic-rollback` and `heuristic-commit` are hazards: somebody ended a prepared branch by hand
+ * against the decision.
  */
 export type BranchEnd = 'committed' | 'aborted' | 'read-only' | 'heuristic-rollback' | 'heuristic-commit';
 
-/** Whether the end of a branch contradicts the decision: somebody broke the promise of its `yes`. */
+/** Whether the end of a branch contradicts the decision: the promise of its `yes` was broken. */
 export function isHazard(end: BranchEnd | undefined): boolean {
   return end === 'heuristic-commit' || end === 'heuristic-rollback';
 }
 
 /**
- * What a database that has lost its last writes makes of an acceptor in three phases: it has no vote on record, although
- * every branch had voted; or it abstains, because it may have forgotten what it had promised.
+ * What a database that lost its last writes does to an acceptor in three phases: it has no vote on record, although
+ * every branch had voted; or it abstains, because it may have lost promises.
  */
 export type AcceptorLoss = 'vote-lost' | 'abstains';
 
-/** The place of a leader in history: its term and the log index of the no-op that opened it. */
+/** The term of a leader, and the log index of its no-op. */
 export interface LeaderEpoch {
   readonly term: number;
   readonly index: number;
