@@ -106,7 +106,7 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     const topic = decideTopic(`p-${randomUUID()}`);
     const ready = bus.ensureTopics([topic]);
     await waitFor('the obstacle is known', () => bus.obstacle() !== undefined, { timeoutMs: 30_000 });
-    expect(bus.obstacle()).toContain(`the topic "${named(topic)}" does not exist, and this user may not make it`);
+    expect(bus.obstacle()).toContain(`the topic "${named(topic)}" does not exist, and this user may not create it`);
     expect(bus.obstacle()).toContain('grant Create on it or on the cluster');
     await admin.deleteAcls({ filters: [{ ...ANYBODY, ...OUR_TOPICS, ...CREATION_DENIED }] });
     await ready;

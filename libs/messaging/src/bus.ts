@@ -14,35 +14,34 @@ export interface CommitHooks {
 }
 
 export interface SubscriptionOptions {
-  /** members of one group share the topics; every group of the cluster reads all of them */
+  /** members of one group share the topics' messages; every group of the cluster gets all of them */
   readonly group: string;
   readonly topics: readonly Topic[];
   /**
-   * Handles one message that was decoded and validated. May return a promise: the bus hands on further
-   * messages meanwhile (at most `maximumInFlight`) and remembers a message as consumed only when everything
-   * before it in its partition is finished. A rejection is logged and counts as finished: what must be
-   * repeated is repeated by the protocol, never by the broker.
+   * Handles one decoded and validated message. May return a promise: the bus delivers further messages meanwhile (at
+   * most `maximumInFlight`), and commits a message when it and all before it in its partition are finished. A rejection
+   * is logged and counts as finished: the protocol repeats messages, never the broker.
    */
   readonly onMessage: (message: ProtocolMessage) => void | Promise<void>;
   /**
-   * Where this member begins. `committed` (the default): where its group left off, and a new group at the
-   * oldest message. `latest`: with what is published once the subscription stands, whatever the group had
-   * consumed; for readers to whom what is past will be repeated. With Kafka such a reader has a group of its
-   * own at each start, made from `group`, so it never waits for the session of its predecessor to end.
+   * Where this member begins. `committed` (the default): at its group's committed offset; a new group at the oldest
+   * message. `latest`: at the end of the topics, whatever the group committed; for readers that get missed messages
+   * again. On Kafka such a reader has a new group at each start, derived from `group`, so it never waits for the
+   * session of its predecessor.
    */
   readonly start?: 'committed' | 'latest';
   /**
-   * Called around each commit of offsets, which waits for it: for tests that crash a process there. What `before`
-   * rejects with keeps the commit from being made this time.
+   * Called around each commit of offsets, which waits for it: for tests that crash a process there. A rejection of
+   * `before` skips this commit.
    */
   readonly aroundCommit?: CommitHooks;
-  /** unfinished messages at most, default 1,024; beyond, the bus stops fetching */
+  /** maximum number of unfinished messages, default 1,024; at the maximum the bus stops fetching */
   readonly maximumInFlight?: number;
-  /** how long `stop` waits for handlers, default 5,000 ms; what is unfinished then comes again to the next member */
+  /** how long `stop` waits for handlers, default 5,000 ms; unfinished messages come again to the next member */
   readonly stopTimeoutMs?: number;
 }
 
-/** The same with the names that the broker knows (`Namespace`), as the buses hand it to what reads from a broker. */
+/** The same with names of the broker (`Namespace`), for code that reads from a broker. */
 export interface BrokerSubscription extends Omit<SubscriptionOptions, 'topics'> {
   readonly topics: readonly string[];
 }
@@ -51,52 +50,52 @@ export const DEFAULT_MAXIMUM_IN_FLIGHT = 1_024;
 export const DEFAULT_STOP_TIMEOUT_MS = 5_000;
 
 export interface Subscription {
-  /** Stops fetching; what was handed on is not taken back. For a node that has no use for the messages now. */
+  /** Stops fetching; delivered messages are not taken back. For a node that does not use the messages now. */
   pause(): void;
   /**
-   * Goes on with what arrives from now on: messages published during the pause are skipped. The broker is asked
-   * where "now" is, so messages published within the first milliseconds after the call may be skipped as well.
+   * Continues at the end of the topics: messages published during the pause are skipped. The broker tells the end, so
+   * messages of the first milliseconds after the call may be skipped as well.
    */
   resumeFromLatest(): void;
   /** Milliseconds since the broker last answered a fetch, for liveness checks; 0 while paused. */
   idleMs(): number;
-  /** Waits for the messages in hand (`stopTimeoutMs`), remembers how far it got, and leaves the group. */
+  /** Waits for unfinished messages (`stopTimeoutMs`), commits the offsets, and leaves the group. */
   stop(): Promise<void>;
 }
 
 /**
- * The wire between coordinators and participants: topics with an order per key, delivery at least once.
- * Nothing is lost while the broker is down for less than its retention, but anything may come late, twice or
- * behind a later message of another topic. The key of every message is its transaction.
+ * The wire between coordinators and participants: topics with an order per key, delivery at least once. Nothing is lost
+ * while the broker is down for less than its retention, but any message may be late, duplicated, or behind a later one
+ * of another topic. The key of every message is its transaction.
  *
- * A bus belongs to one cluster, whose name stands in every topic, group and message; clusters may share a broker.
- * What is of another cluster, or cannot be decoded, goes to the dead-letter topic with the reason, and the
- * subscription goes on.
+ * A bus belongs to one cluster, whose name is part of every topic, group and message; clusters may share a broker.
+ * Messages of another cluster, and those that cannot be decoded, go to the dead-letter topic with the reason, and the
+ * subscription continues.
  */
 export interface MessageBus {
-  /** Connects, or keeps trying in the background: publishing and subscribing work as soon as the broker does. */
+  /** Connects, retrying in the background: publishing and subscribing work as soon as the broker does. */
   start(): Promise<void>;
   /**
-   * Sees to it that topics are there, and makes what is missing. Tries again for as long as the broker is away or a
-   * topic cannot be used as it is (`obstacle` says why).
+   * Creates the topics that do not exist. Retries while the broker is unavailable or a topic cannot be used (`obstacle`
+   * says why).
    */
   ensureTopics(topics: readonly Topic[]): Promise<void>;
   /**
-   * Sends messages, in order per topic and key. What is published while a request is under way goes with the
-   * next one. Resolves when the broker has acknowledged them; rejects with `MessageBusError` when they were
-   * dropped (buffer full, or stopped), and then the protocol sends again what matters. Each is encoded by itself: one
-   * that no reader would take loses no other, and is told by an `UnsendableMessagesError` once the others have arrived.
+   * Sends messages, in order per topic and key. Those published during a request go with the next one. Resolves when
+   * the broker has acknowledged them. Rejects with `MessageBusError` when they were dropped (buffer full, or stopped);
+   * then the protocol sends again. A message that no reader would accept does not affect the others:
+   * `UnsendableMessagesError` reports it once they have arrived.
    */
   publish(messages: readonly OutgoingMessage[]): Promise<void>;
   /**
-   * Resolves when the subscription stands, or after a few seconds while the broker is away: it then comes to
-   * stand in the background.
+   * Resolves when the subscription is established, or after a few seconds if the broker is unavailable: then it is
+   * established in the background.
    */
   subscribe(options: SubscriptionOptions): Promise<Subscription>;
   isConnected(): boolean;
-  /** Why messages cannot be exchanged now, and what to do about it where a person must; undefined when they can. */
+  /** Why messages cannot be exchanged now, and what somebody must do about it; undefined when they can. */
   obstacle(): string | undefined;
-  /** What this process has put aside since its start, by reason. */
+  /** Messages moved to the dead-letter topic since the start, by reason. */
   deadLetters(): DeadLetterCounts;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */
   stop(): Promise<void>;

@@ -4,30 +4,30 @@ import type { CommitHooks, MessageBus, OutgoingMessage, Subscription, Subscripti
 import type { DeadLetterCounts } from './contract/intake.js';
 import type { Topic } from './contract/topics.js';
 
-/** Around each publication, by type of message: handed to the bus, and acknowledged by the broker. */
+/** Around each publication, by type of message: before it is handed to the bus, after the broker's acknowledgement. */
 export const SENDING_MOMENTS = ['before-send', 'after-send'] as const;
-/** Around the handling of each message, by type: nothing was done, and all that it set off is finished. */
+/** Around the handling of each message, by type: before it, and after all its effects are finished. */
 export const HANDLING_MOMENTS = ['received', 'handled'] as const;
 /** Around each commit of offsets: `<process>.offsets.<moment>`. */
 export const OFFSET_MOMENTS = ['before-commit', 'after-commit'] as const;
 
 export interface FailpointBusOptions {
-  /** what every name begins with: `coordinator` or `participant` */
+  /** first part of every name: `coordinator` or `participant` */
   readonly process: string;
   readonly failpoints: Failpoints;
   readonly logger: Logger;
 }
 
-/** A bus with failpoints around everything that passes it; the very same bus when none can ever be armed. */
+/** Adds failpoints around everything on a bus. Returns `bus` itself when failpoints are switched off. */
 export function withFailpoints(bus: MessageBus, options: FailpointBusOptions): MessageBus {
   return options.failpoints === noFailpoints ? bus : new FailpointBus(bus, options);
 }
 
 /**
- * The failpoints of the wire: `<process>.<type of message>.<moment>`. Messages of one publication pass those of all
- * their types together. One that is held up may be overtaken by others, as the wire between topics may do.
+ * The failpoints of the wire: `<process>.<type of message>.<moment>`. The messages of one publication pass those of all
+ * their types together. A paused message may be overtaken by others, as between topics.
  *
- * What fails before the fact fails it; behind it there is nothing left that could fail, so it is logged.
+ * An error before the action fails it. After the action an error can change nothing, so it is logged.
  */
 class FailpointBus implements MessageBus {
   constructor(

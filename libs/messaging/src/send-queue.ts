@@ -3,15 +3,15 @@ import type { EncodedMessage } from './contract/codec.js';
 import { MessageBusError, type MessageBusErrorCode } from './contract/errors.js';
 
 export interface SendQueueLimits {
-  /** messages that may wait, default 100,000 */
+  /** maximum number of waiting messages, default 100,000 */
   readonly maximumMessages: number;
-  /** bytes of keys and values that may wait, default 64 MiB */
+  /** maximum bytes of waiting keys and values, default 64 MiB */
   readonly maximumBytes: number;
-  /** how long a message may wait for a broker that is away, default 120,000 ms */
+  /** how long a message may wait for an unavailable broker, default 120,000 ms */
   readonly maximumAgeMs: number;
-  /** messages of one request, default 4,096 */
+  /** messages per request, default 4,096 */
   readonly batchMessages: number;
-  /** bytes of one request, default 768 KiB: a broker takes 1 MiB for one partition unless told otherwise */
+  /** bytes per request, default 768 KiB: a broker accepts 1 MiB per partition by default */
   readonly batchBytes: number;
 }
 
@@ -23,15 +23,15 @@ export const DEFAULT_SEND_QUEUE_LIMITS: SendQueueLimits = {
   batchBytes: 768 * 1024,
 };
 
-/** The broker will never take what was sent; repeating it is of no use. */
+/** The broker will never accept the batch; a retry is useless. */
 export class SendRefusedError extends Error {
   override readonly name = 'SendRefusedError';
 }
 
 export interface SendQueueDependencies {
-  /** Sends one batch; rejects with `SendRefusedError` when repeating it is of no use. */
+  /** Sends one batch; rejects with `SendRefusedError` when a retry is useless. */
   readonly send: (batch: readonly EncodedMessage[]) => Promise<void>;
-  /** Runs `action` at the end of the current turn: what is published in one turn goes in one batch. */
+  /** Runs `action` at the end of the current turn: messages published in one turn form one batch. */
   readonly defer: (action: () => void) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -55,13 +55,13 @@ interface Waiting {
 const RETRY = { baseMs: 50, capMs: 1_000 };
 
 /**
- * What waits for the broker. One request is under way at a time; what is published meanwhile goes with the
- * next one. A failed request is repeated without end, at a capped delay and in the same order, until the
- * broker takes it or its messages are older than `maximumAgeMs`.
+ * Messages that wait for the broker. One request at a time; messages published meanwhile go with the next one. A failed
+ * request is retried for ever, at a capped delay and in the same order, until the broker accepts it or its messages are
+ * older than `maximumAgeMs`.
  *
  * States: closed gate (before `open`) → idle ⇄ sending ⇄ waiting to retry → closed (after `close`).
- * Invariants: at most one request under way; bytes and messages held never exceed the limits; every
- * publication is settled exactly once.
+ * Invariants: at most one request in flight; bytes and messages held never exceed the limits; every publication is
+ * settled exactly once.
  */
 export class SendQueue {
   private queue: Waiting[] = [];
@@ -79,20 +79,19 @@ export class SendQueue {
     this.limits = { ...DEFAULT_SEND_QUEUE_LIMITS, ...dependencies.limits };
   }
 
-  /** Messages that no broker has acknowledged yet. */
+  /** Messages not acknowledged yet. */
   get size(): number {
     return this.queue.length;
   }
 
-  /** Starts sending what waits. */
   open(): void {
     this.gateOpen = true;
     this.schedule();
   }
 
   /**
-   * Resolves when the broker has acknowledged all of them; rejects with `MessageBusError` as soon as one of
-   * them was dropped. All of one call are taken in or none.
+   * Resolves when the broker has acknowledged all of them; rejects with `MessageBusError` as soon as one is dropped.
+   * The messages of one call are all accepted or all refused.
    */
   publish(entries: readonly EncodedMessage[]): Promise<void> {
     if (this.closed) return Promise.reject(dropped('BUS_STOPPED', 'the message bus was stopped'));
@@ -115,7 +114,7 @@ export class SendQueue {
     });
   }
 
-  /** Tries to send what waits for at most `drainMs`, then drops the rest with `BUS_STOPPED`; with 0 at once. */
+  /** Sends what waits for at most `drainMs`, then drops the rest with `BUS_STOPPED`; with 0 at once. */
   async close(drainMs: number): Promise<void> {
     if (this.closed) return;
     this.closed = true;
@@ -157,7 +156,7 @@ export class SendQueue {
     this.schedule();
   }
 
-  /** The batch stays at the head of the queue until its fate is known, so a failure needs no putting back. */
+  /** The batch stays in the queue until its fate is known, so a failure needs no restoring. */
   private takeBatch(): Waiting[] {
     let bytes = 0;
     let count = 0;
@@ -169,7 +168,7 @@ export class SendQueue {
     return this.queue.slice(0, count);
   }
 
-  /** A refused batch is sent message by message, so that one bad message does not take others with it. */
+  /** Sends a refused batch message by message, so that one bad message does not affect the others. */
   private async sendOneByOne(batch: readonly Waiting[]): Promise<void> {
     for (const waiting of batch) {
       if (!this.gateOpen) return;

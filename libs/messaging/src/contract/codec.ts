@@ -6,7 +6,7 @@ import { MessageDecodeError, MessageEncodeError, type MessageRefusal } from './e
 import { isMessage } from './message-check.js';
 import { messageSchemas } from './schemas.js';
 
-/** One message on its way to the broker, encoded. */
+/** An encoded message on its way to the broker. */
 export interface EncodedMessage {
   readonly topic: string;
   readonly key: Buffer | string | null;
@@ -23,12 +23,10 @@ interface Refusal {
 const schemaOfType = new Map<unknown, z.ZodType<ProtocolMessage>>(Object.entries(messageSchemas));
 
 /**
- * The wire form of a message: JSON in UTF-8, `{"v":1,"cluster":…,"type":…}`.
+ * The wire form of a message: JSON in UTF-8, `{"v":1,"cluster":…,"type":…}`. Checks the message as strictly as a
+ * reader, so that a mistake shows at the sender and not in a dead-letter topic.
  *
- * Checks what it sends as strictly as a reader would, so that a mistake shows where it was made and not in the
- * dead-letter topic of somebody else.
- *
- * @throws MessageEncodeError when no reader would take the message
+ * @throws MessageEncodeError when no reader would accept the message
  */
 export function encodeMessage(cluster: string, message: ProtocolMessage): Buffer {
   const checked = check(cluster, message);
@@ -41,10 +39,10 @@ export function encodeMessage(cluster: string, message: ProtocolMessage): Buffer
 }
 
 /**
- * Reads a message from the wire; what it returns is of this cluster, and has been validated in full. The cluster is
- * looked at before anything else: what is meant for others says nothing here, whatever it says.
+ * Decodes a message and validates it fully. The cluster is checked first: a message of another cluster is never
+ * interpreted.
  *
- * @throws MessageDecodeError, and nothing else, whatever the bytes are
+ * @throws MessageDecodeError, and no other error, for any bytes
  */
 export function decodeMessage(cluster: string, buffer: Buffer | null): ProtocolMessage {
   const parsed = parse(buffer);
@@ -68,10 +66,14 @@ function refuseByEnvelope(own: string, cluster: unknown, version: unknown): Refu
     return { reason: 'UNKNOWN_VERSION', message, path: 'v' };
   }
   if (cluster === own) return undefined;
-  return { reason: 'INVALID_FIELD', message: `cluster: must name a cluster, is ${describe(cluster)}`, path: 'cluster' };
+  return {
+    reason: 'INVALID_FIELD',
+    message: `cluster: must be a cluster name, is ${describe(cluster)}`,
+    path: 'cluster',
+  };
 }
 
-/** What decides the order of messages: all about one transaction stay in order. */
+/** The key keeps all messages about one transaction in order. */
 export function messageKey(message: ProtocolMessage): string {
   return message.type === 'announce' ? message.participant : message.transactionId;
 }
@@ -92,7 +94,7 @@ function parse(buffer: Buffer | null): { fields: Record<string, unknown>; sizeBy
   return { fields: value as Record<string, unknown>, sizeBytes: buffer.length };
 }
 
-/** The schemas take much longer, so they are asked only why a message is refused. */
+/** The schemas are much slower, so they run only to explain a refusal. */
 function check(cluster: string, fields: object): { message: ProtocolMessage } | Refusal {
   if (isMessage(fields)) return refuseByGid(cluster, fields) ?? { message: fields };
   const type: unknown = 'type' in fields ? fields.type : undefined;
@@ -103,7 +105,7 @@ function check(cluster: string, fields: object): { message: ProtocolMessage } | 
   return refuseByGid(cluster, result.data) ?? { message: result.data };
 }
 
-/** A gid says of which cluster, transaction and branch it is; whoever tells one must mean that very branch. */
+/** A gid contains cluster, transaction and branch; they must be those of the message. */
 function refuseByGid(cluster: string, message: ProtocolMessage): Refusal | undefined {
   if (message.type !== 'inquiry') return undefined;
   const named = parseGid(message.gid);
@@ -130,7 +132,7 @@ function formatPath(path: readonly PropertyKey[]): string {
   }, '');
 }
 
-/** Parts are measured only in messages large enough to hold one above its limit, which are rare. */
+/** Parts are measured only in messages large enough to contain one above its limit. */
 function refuseBySize(sizeBytes: number, message: ProtocolMessage): Refusal | undefined {
   if (sizeBytes <= LIMITS.resultsBytes) return undefined;
   if (sizeBytes > LIMITS.messageBytes) return refuseMessageSize(sizeBytes);
@@ -170,7 +172,7 @@ function measuredParts(message: ProtocolMessage): MeasuredPart[] {
   }
 }
 
-/** Of arrays and objects only that they are some: to write them out may need more stack than there is. */
+/** For an array or object only its kind: writing it out may overflow the stack. */
 function describe(value: unknown): string {
   if (typeof value === 'object' && value !== null) return Array.isArray(value) ? '[…]' : '{…}';
   return fitText(JSON.stringify(value) ?? 'undefined', 80);

@@ -1,6 +1,6 @@
 import type { MessageDecodeError } from './errors.js';
 
-/** Names of the headers that a dead letter carries; its key and value are those of the original message. */
+/** Headers of a dead letter; its key and value are those of the original message. */
 export const DEAD_LETTER_HEADERS = {
   reason: 'concordat-reason',
   detail: 'concordat-detail',
@@ -9,14 +9,13 @@ export const DEAD_LETTER_HEADERS = {
   offset: 'concordat-original-offset',
 } as const;
 
-/** Where a message that cannot be decoded was found. */
 export interface MessageOrigin {
   readonly topic: string;
   readonly partition: number;
   readonly offset: string;
 }
 
-/** The headers that tell an operator what a dead letter is and why it is one. */
+/** The headers that tell an operator where a dead letter came from and what is wrong with it. */
 export function deadLetterHeaders(origin: MessageOrigin, error: MessageDecodeError): Record<string, string> {
   return {
     [DEAD_LETTER_HEADERS.reason]: error.reason,

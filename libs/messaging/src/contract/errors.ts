@@ -1,7 +1,7 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 
-/** Why a message was refused. Stable: it stands in the headers of the dead-letter topic, and metrics count by it. */
+/** Why a message was refused. Stable: used in the headers of the dead-letter topic and in metrics. */
 export const MESSAGE_REFUSALS = [
   'TOO_LARGE',
   'NOT_UTF8',
@@ -15,15 +15,14 @@ export const MESSAGE_REFUSALS = [
 
 export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];
 
-/** A name that no topic can bear. */
 export class NamespaceError extends CodedError {
   readonly code = 'NAMESPACE_INVALID';
   readonly retryable = false;
 }
 
 /**
- * Bytes that are no message of this version, or of another cluster. The same bytes will never decode, so the reader puts them aside
- * (dead-letter topic) and goes on. `path` names the first wrong field, as in `operations[2].keys[0]`.
+ * Bytes that are no message of this version, or belong to another cluster. They will never decode, so the reader moves
+ * them to the dead-letter topic. `path` names the first wrong field, as in `operations[2].keys[0]`.
  */
 export class MessageDecodeError extends CodedError {
   readonly code = 'MESSAGE_NOT_DECODABLE';
@@ -39,7 +38,7 @@ export class MessageDecodeError extends CodedError {
   }
 }
 
-/** A message that no reader would take: the sender is at fault, and nothing was sent. */
+/** A message that no reader would accept: an error of the sender. Nothing was sent. */
 export class MessageEncodeError extends CodedError {
   readonly code = 'MESSAGE_NOT_ENCODABLE';
   readonly retryable = false;
@@ -54,14 +53,14 @@ export class MessageEncodeError extends CodedError {
   }
 }
 
-/** A message that was not sent, and why no reader would take it. */
+/** A message that was not sent, and why no reader would accept it. */
 export interface UnsendableMessage {
   readonly topic: string;
   readonly message: ProtocolMessage;
   readonly error: MessageEncodeError;
 }
 
-/** Some of what was to be published can never be sent; the broker has acknowledged all the rest. */
+/** Some messages can never be sent; the broker has acknowledged all others. */
 export class UnsendableMessagesError extends CodedError {
   readonly code = 'MESSAGES_UNSENDABLE';
   readonly retryable = false;
@@ -71,11 +70,11 @@ export class UnsendableMessagesError extends CodedError {
   }
 }
 
-/** Why a bus dropped what it was given to publish. */
+/** Why a bus dropped messages. */
 export type MessageBusErrorCode =
-  /** more messages or bytes are waiting for the broker than the bus may hold */
+  /** the buffer for messages that wait for the broker is full */
   | 'BUS_BUFFER_FULL'
-  /** the broker did not take the message within the time for which the bus keeps it */
+  /** the broker did not accept the message in time */
   | 'BUS_MESSAGE_EXPIRED'
   /** the broker refuses this message for good, such as one above its own size limit */
   | 'BUS_MESSAGE_REFUSED'

@@ -7,18 +7,17 @@ import type { Namespace } from './namespace.js';
 import type { EncodedMessage } from './codec.js';
 import { DEAD_LETTER_TOPIC } from './topics.js';
 
-/** A message as the broker has it. */
 export interface ReceivedRecord extends MessageOrigin {
   readonly key: Buffer | string | null;
   readonly value: Buffer | null;
 }
 
-/** What is put aside since the start, by reason. */
+/** Dead letters since the start, by reason. */
 export type DeadLetterCounts = Readonly<Record<MessageRefusal, number>>;
 
 /**
- * The one way from a broker into the process, whatever the broker: what is not a message of this cluster goes to the
- * dead-letter topic of this cluster, and nobody else sees it.
+ * Decodes what any broker delivers. Messages that are not of this cluster go to its dead-letter topic and are not
+ * delivered.
  */
 export class MessageIntake {
   private readonly counts: Record<MessageRefusal, number>;
@@ -35,7 +34,7 @@ export class MessageIntake {
     return { ...this.counts };
   }
 
-  /** The message; undefined when it was put aside. */
+  /** The message; undefined for a dead letter. */
   take(record: ReceivedRecord): ProtocolMessage | undefined {
     try {
       return decodeMessage(this.namespace.cluster, record.value);
@@ -59,7 +58,6 @@ export class MessageIntake {
   }
 }
 
-/** Nothing was put aside. */
 export function noDeadLetters(): Record<MessageRefusal, number> {
   return Object.fromEntries(MESSAGE_REFUSALS.map((reason) => [reason, 0])) as Record<MessageRefusal, number>;
 }

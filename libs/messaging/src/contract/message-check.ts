@@ -10,7 +10,7 @@ import {
 import { isParticipantName } from './topics.js';
 
 type Check = (value: unknown) => boolean;
-/** One check for each field that the type has, and for no other. */
+/** One check for each field of the type, and for no other. */
 type Checks<T> = { readonly [Field in keyof Required<T>]: Check };
 type MessageOf<Type extends ProtocolMessage['type']> = Extract<ProtocolMessage, { readonly type: Type }>;
 type VariantOf<Of extends 'request' | 'answer', Type> = Extract<
@@ -18,7 +18,7 @@ type VariantOf<Of extends 'request' | 'answer', Type> = Extract<
   { readonly type: Type }
 >;
 
-/** Values from `JSON.parse` are JSON already; what is left to check is that they are exact and not too deep. */
+/** Values from `JSON.parse` are JSON already; this checks that they are exact and not too deep. */
 export function isJsonOfBoundedDepth(value: unknown, depth = 0): value is JsonValue {
   switch (typeof value) {
     case 'string':
@@ -31,7 +31,7 @@ export function isJsonOfBoundedDepth(value: unknown, depth = 0): value is JsonVa
       if (value === null) return true;
       if (depth >= LIMITS.jsonDepth) return false;
       if (Array.isArray(value)) return value.every((item) => isJsonOfBoundedDepth(item, depth + 1));
-      // a field that is undefined does not travel, which is what its sender means by it
+      // an undefined field is not sent, as its sender intends
       for (const key of Object.keys(value)) {
         const field = (value as Record<string, unknown>)[key];
         if (field !== undefined && !(isExactText(key) && isJsonOfBoundedDepth(field, depth + 1))) return false;
@@ -73,7 +73,7 @@ function listOf(check: Check, maximumLength: number, minimumLength = 0): Check {
   };
 }
 
-/** An object with these fields and no others. One that is there and `undefined` is left to the schema to judge. */
+/** An object with these fields and no others. A field that is present and `undefined` is left to the schema. */
 function object<T>(checks: Checks<T>): Check {
   const names = Object.keys(checks);
   const checksInOrder = Object.values<Check>(checks);
@@ -89,7 +89,7 @@ function object<T>(checks: Checks<T>): Check {
   };
 }
 
-/** An object of which one field, by default its `type`, says which one it is. */
+/** An object with a discriminating field, by default `type`. */
 function variant(checks: Readonly<Record<string, Check>>, field = 'type'): Check {
   const byType = new Map<unknown, Check>(Object.entries(checks));
   return (value) => {
@@ -245,7 +245,7 @@ const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
 };
 
 /**
- * Whether a value is a message, without the version and the cluster. Says exactly what the schemas say of values that
- * came from JSON, in a twentieth of their time; they are asked only why something is refused. A test compares the two.
+ * Whether a value is a message, without version and cluster. Accepts exactly what the schemas accept of values from
+ * JSON, in a twentieth of their time; the schemas only explain a refusal. A test compares the two.
  */
 export const isMessage = variant(checks) as (value: object) => value is ProtocolMessage;

@@ -2,33 +2,31 @@ import { isClusterName } from '@concordat/commit-protocol';
 import { NamespaceError } from './errors.js';
 import type { Topic } from './topics.js';
 
-/** What the names of all topics and groups begin with unless something else is said. */
 export const DEFAULT_TOPIC_PREFIX = 'concordat';
 
-/** The longest prefix: with the longest names of a cluster and a participant a topic has 237 of Kafka's 249 characters. */
+/** With the longest names of a cluster and a participant a topic has 237 of Kafka's 249 characters. */
 export const MAXIMUM_TOPIC_PREFIX_LENGTH = 100;
 
 /** Letters, digits, `.`, `_` and `-`, as in Kafka; it begins and ends with a letter or digit. */
 const PREFIX = /^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/;
 
-/** The rule in words, for whoever is told that something is not a prefix. */
+/** The rule in words, for error texts. */
 export const TOPIC_PREFIX_RULE = `at most ${MAXIMUM_TOPIC_PREFIX_LENGTH} letters, digits, ".", "_" and "-", with a letter or digit at both ends`;
 
-/** Whether a string can begin the names of topics and groups. */
 export function isTopicPrefix(value: string): boolean {
   return value.length <= MAXIMUM_TOPIC_PREFIX_LENGTH && PREFIX.test(value);
 }
 
 export interface NamespaceOptions {
-  /** the cluster that the process belongs to: part of the name of every topic and group, and of every message */
+  /** the cluster of this process: part of the name of every topic and group, and of every message */
   readonly cluster: string;
-  /** what the names of topics and groups begin with, default `concordat` */
+  /** prefix of the names of topics and groups, default `concordat` */
   readonly topicPrefix?: string;
 }
 
 /**
  * The names of one cluster on a broker that it may share with others: `<prefix>.<cluster>.<name>` for every topic and
- * group. Made once for each bus, which is the only one that uses such names; everybody else says `Topic`.
+ * group. Only the bus uses these names; all other code uses `Topic`.
  *
  * @throws NamespaceError when cluster or prefix cannot be part of the name of a topic
  */
@@ -49,12 +47,10 @@ export class Namespace {
     this.prefix = `${topicPrefix}.${cluster}.`;
   }
 
-  /** The name of a topic on the broker. */
   topic(topic: Topic): string {
     return this.prefix + topic;
   }
 
-  /** The name of a group on the broker. */
   group(group: string): string {
     return this.prefix + group;
   }

@@ -5,9 +5,9 @@ import { MessageEncodeError, UnsendableMessagesError, type UnsendableMessage } f
 import type { Namespace } from './namespace.js';
 
 /**
- * Encodes messages one by one and sends those that can be sent.
+ * Encodes each message and sends the valid ones.
  *
- * @param send rejects as `MessageBus.publish` does; what cannot be sent is told only when the rest is acknowledged
+ * @param send rejects as `MessageBus.publish` does; errors of encoding are thrown after the others are acknowledged
  * @throws UnsendableMessagesError
  */
 export async function publishEach(

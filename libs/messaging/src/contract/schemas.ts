@@ -6,11 +6,11 @@ import { isParticipantName } from './topics.js';
 
 const id = z.string().refine(isUuid, 'must be a UUID in lower case');
 const participant = z.string().refine(isParticipantName, 'must be the name of a participant');
-const text = z.string().refine(isExactText, 'must hold neither NUL nor a half of a surrogate pair');
+const text = z.string().refine(isExactText, 'must contain neither NUL nor a lone surrogate');
 const operationName = text.min(1).max(LIMITS.operationNameLength);
 const count = z.int().min(0);
 const json = z.custom<JsonValue>((value) => isJsonOfBoundedDepth(value), {
-  message: `must be JSON, nested at most ${LIMITS.jsonDepth} deep, without NUL and halves of surrogate pairs`,
+  message: `must be JSON, nested at most ${LIMITS.jsonDepth} deep, without NUL and lone surrogates`,
 });
 
 const operations = z
@@ -46,8 +46,8 @@ const anyPrepare = {
 };
 
 /**
- * One schema for each type of message, without the version, which the codec checks first. Strict: an unknown
- * field is refused, so that a newer sender cannot be half understood.
+ * One schema for each type of message, without the version, which the codec checks first. Strict: an unknown field is
+ * refused, so that a message of a newer sender is never half understood.
  */
 export const messageSchemas = {
   prepare: z.discriminatedUnion('protocol', [
@@ -165,8 +165,8 @@ type SchemaAgreement = {
 };
 
 /**
- * Proves to the type checker that every schema accepts exactly what its protocol type says: a field that is
- * missing, superfluous, optional on one side only or of another type turns its entry into `false`.
+ * Proves at compile time that every schema accepts exactly its protocol type: a field that is missing, superfluous,
+ * optional on one side only or of another type turns its entry into `false`.
  */
 export const schemaAgreement: SchemaAgreement & Record<keyof typeof messageSchemas, true> = {
   prepare: true,

@@ -1,6 +1,6 @@
 /**
- * What a message is sent to, as every part of the system says it. The name on the broker is the bus's matter: it
- * differs from cluster to cluster (`Namespace`).
+ * Where a message is sent, by its logical name. The bus derives the broker's name, which differs between clusters
+ * (`Namespace`).
  */
 export type Topic = 'replies' | 'outcomes' | 'dead-letter' | `prepare.${string}` | `decide.${string}`;
 
@@ -10,7 +10,6 @@ export const DEAD_LETTER_TOPIC = 'dead-letter' satisfies Topic;
 
 const PARTICIPANT = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
-/** Whether a string can name a participant: lower-case letters, digits and hyphens, at most 63. */
 export function isParticipantName(value: string): boolean {
   return PARTICIPANT.test(value);
 }

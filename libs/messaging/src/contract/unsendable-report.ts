@@ -1,30 +1,26 @@
 import type { Clock } from '@concordat/foundation';
 import { MessageBusError, UnsendableMessagesError } from './errors.js';
 
-/** One sentence in so much time: what cannot be sent is tried again and again. */
+/** Interval of the log line: an unsendable message is tried again and again. */
 const TOLD_EVERY_MS = 10_000;
 
-/**
- * Counts messages that can never be sent, and tells an operator of them now and then: whoever waits for such a message
- * waits in vain.
- */
+/** Counts messages that can never be sent, and reports them periodically: their receivers wait in vain. */
 export class UnsendableReport {
   private messages = 0;
   private unreported = 0;
   private toldAt = -Infinity;
 
-  /** @param tell writes one sentence that says what cannot be sent and what to do */
+  /** @param tell logs one sentence that says what cannot be sent and what to do */
   constructor(
     private readonly clock: Clock,
     private readonly tell: (sentence: string) => void,
   ) {}
 
-  /** Messages since the start. */
   get count(): number {
     return this.messages;
   }
 
-  /** Takes what `MessageBus.publish` has rejected with. True when it was about messages that can never be sent. */
+  /** Handles a rejection of `MessageBus.publish`. Returns true when it was about unsendable messages. */
   take(error: unknown): boolean {
     const described = describe(error);
     if (!described) return false;

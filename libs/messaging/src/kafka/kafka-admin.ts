@@ -14,7 +14,7 @@ import type { TopicAdmin, TopicDescription, TopicSettings } from './topic-setup.
 const TOPIC_RESOURCE = 2;
 const FORBIDDEN: ReadonlySet<string> = new Set(['TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED']);
 
-/** The names of what a request was refused for; kafkajs gathers those of several topics in one error. */
+/** The error types of a refused request; kafkajs collects those of several topics in one error. */
 function typesOf(error: unknown): string[] {
   const gathered = error instanceof Error && 'errors' in error && Array.isArray(error.errors) ? error.errors : [];
   return [error, ...(gathered as unknown[])].flatMap(errorTypes);
@@ -22,7 +22,6 @@ function typesOf(error: unknown): string[] {
 
 const isForbidden = (error: unknown): boolean => typesOf(error).some((type) => FORBIDDEN.has(type));
 
-/** Topics by kafkajs' administrative client. */
 class KafkaTopicAdmin implements TopicAdmin {
   constructor(private readonly admin: Admin) {}
 
@@ -60,7 +59,7 @@ class KafkaTopicAdmin implements TopicAdmin {
     }
   }
 
-  /** Undefined without the right to look (DescribeConfigs), which nothing else needs. */
+  /** Undefined without the right DescribeConfigs, which nothing else needs. */
   private async maximumMessageBytes(topic: string): Promise<number | undefined> {
     const name = 'max.message.bytes';
     try {
@@ -77,15 +76,15 @@ class KafkaTopicAdmin implements TopicAdmin {
   }
 }
 
-/** For all requests of one look at some topics, each of which has a limit of its own and is repeated. */
+/** For all requests of one check of the topics; each has its own limit and is repeated. */
 const WORK_LIMIT_MS = 60_000;
 
-/** Topics are looked after seldom: the connection for it lives no longer than `work`. */
+/** Topics are checked rarely: the connection is closed after `work`. */
 export async function withTopicAdmin<T>(settings: KafkaSettings, work: (admin: TopicAdmin) => Promise<T>): Promise<T> {
   const admin = createClient(settings).admin({ retry: { retries: 2 } });
   try {
     const done = admin.connect().then(() => work(new KafkaTopicAdmin(admin)));
-    return await withTimeLimit(settings.clock, WORK_LIMIT_MS, 'the look at the topics', done);
+    return await withTimeLimit(settings.clock, WORK_LIMIT_MS, 'the check of the topics', done);
   } finally {
     const disconnected = withTimeLimit(settings.clock, DISCONNECT_LIMIT_MS, 'the disconnection', admin.disconnect());
     await disconnected.catch(() => undefined);

@@ -30,13 +30,13 @@ import { TopicSetup, TopicSetupError } from './topic-setup.js';
 import type { Topic } from '../contract/topics.js';
 
 const DRAIN_MS = 5_000;
-/** A rebalance may leave a member without an answer for 10 s, and two fetches or heartbeats lie around it. */
+/** A rebalance may leave a member without an answer for 10 s, with two fetches or heartbeats around it. */
 const SILENCE_LIMIT_MS = 13_000;
 
 /**
- * The message bus on Apache Kafka. What the client gets wrong is put right in the sender, the send queue
- * and `KafkaSubscription`: endless capped reconnection, offset commits in the background, consumers
- * and producers that are watched and built anew.
+ * The message bus on Apache Kafka. The sender, the send queue and `KafkaSubscription` make up for weaknesses of
+ * kafkajs: endless reconnection at a capped delay, commits in the background, consumers and producers that are watched
+ * and rebuilt.
  *
  * States: new → started → stopped.
  */
@@ -94,7 +94,8 @@ export class KafkaMessageBus implements MessageBus {
     const names = topics.map((topic) => this.namespace.topic(topic));
     let told: string | undefined;
     for (let attempt = 0; ; attempt++) {
-      if (this.stopped) throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped before the topics stood');
+      if (this.stopped)
+        throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped before the topics were ready');
       try {
         return await this.setUpTopics(names);
       } catch (error) {
@@ -159,12 +160,12 @@ export class KafkaMessageBus implements MessageBus {
     await this.sender.disconnect();
   }
 
-  /** The sender finds out only when it has something to send; subscriptions ask all the time. */
+  /** The sender notices only when it sends; subscriptions ask all the time. */
   private isUnanswered(): boolean {
     return [...this.subscriptions].some((subscription) => subscription.silentMs() >= SILENCE_LIMIT_MS);
   }
 
-  /** What a person must put right at the broker is remembered until it is, for `obstacle`. */
+  /** Remembers for `obstacle` what somebody must correct at the broker. */
   private async setUpTopics(names: readonly string[]): Promise<void> {
     try {
       await withTopicAdmin(this.settings, (admin) => this.topicSetup.ensure(admin, names));
@@ -175,7 +176,7 @@ export class KafkaMessageBus implements MessageBus {
     }
   }
 
-  /** Resolves after `standingTimeoutMs` at the latest: what takes longer goes on in the background. */
+  /** Resolves after `standingTimeoutMs` at the latest; the start then continues in the background. */
   private async awaitStart(what: string, promise: Promise<void>): Promise<void> {
     const { clock, logger, standingTimeoutMs } = this.settings;
     try {

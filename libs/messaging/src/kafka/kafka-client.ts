@@ -32,9 +32,9 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
   /** `host:port` of some brokers of the cluster */
   readonly brokers: readonly string[];
   /**
-   * Names this process: unique among those that live, the same after a restart. A restarted process ends the
-   * group memberships of its predecessor at once; without a name (the default) the group waits for
-   * `sessionTimeoutMs` after a crash.
+   * Names this process: unique among live ones, the same after a restart. A restarted process ends the group
+   * memberships of its predecessor at once; without a name (the default) the group waits for `sessionTimeoutMs` after a
+   * crash.
    */
   readonly clientId?: string;
   readonly ssl?: KafkaConfig['ssl'];
@@ -43,19 +43,19 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly queueLimits?: Partial<SendQueueLimits>;
-  /** partitions of topics made by `ensureTopics`, default 1: more are for more instances of a participant */
+  /** partitions of topics created by `ensureTopics`, default 1: the maximum of instances of a participant */
   readonly partitions?: number;
-  /** copies of topics made by `ensureTopics`, default -1: the broker's own default */
+  /** copies of topics created by `ensureTopics`, default -1: the broker's own default */
   readonly replicationFactor?: number;
-  /** a member that is silent this long is dead to its group, default 6,000 (the least a broker allows unchanged) */
+  /** a member that is silent this long is dead to its group, default 6,000 (the broker's default minimum) */
   readonly sessionTimeoutMs?: number;
-  /** a consumer that gets no answer this long is built anew, default 15,000 */
+  /** a consumer without an answer for this long is rebuilt, default 15,000 */
   readonly stallTimeoutMs?: number;
-  /** between two offset commits in the background, default 1,000 */
+  /** interval of offset commits in the background, default 1,000 */
   readonly commitIntervalMs?: number;
-  /** how long the broker holds an idle fetch, default 500; messages come at once whatever it is */
+  /** how long the broker holds an idle fetch, default 500; messages arrive at once anyway */
   readonly fetchWaitMs?: number;
-  /** how long `start` and `subscribe` wait for the broker before they go on in the background, default 5,000 */
+  /** how long `start` and `subscribe` wait for the broker before they continue in the background, default 5,000 */
   readonly standingTimeoutMs?: number;
 }
 
@@ -69,13 +69,13 @@ export const REQUEST_TIMEOUT_MS = 10_000;
 const SEND_LIMIT_MS = 25_000;
 export const DISCONNECT_LIMIT_MS = 3_000;
 export const RECONNECT = { baseMs: 100, capMs: 2_000 };
-/** A producer that failed so often in a row is built anew: it may hold on to brokers that are gone. */
+/** A producer that failed this often in a row is rebuilt: it may hold connections to brokers that are gone. */
 const FAILURES_BEFORE_REBUILD = 10;
 
-/** Makes topics that are missing, by their names on the broker; rejects when one of them cannot be used. */
+/** Creates missing topics, by their names on the broker; rejects when one of them cannot be used. */
 export type EnsureTopics = (topics: readonly string[]) => Promise<void>;
 
-/** The producer, connected without end and built anew when it keeps failing. */
+/** The producer: reconnects for ever, and is rebuilt when it keeps failing. */
 export class KafkaSender {
   isConnected = false;
   private producer: Producer | undefined;
@@ -102,7 +102,7 @@ export class KafkaSender {
     return false;
   }
 
-  /** @throws SendRefusedError when repeating is of no use; anything else may be repeated */
+  /** @throws SendRefusedError when a retry is useless; any other error may be retried */
   async send(batch: readonly EncodedMessage[]): Promise<void> {
     const topicMessages = messagesByTopic(batch);
     try {
@@ -139,12 +139,12 @@ export class KafkaSender {
     const producer = createClient(this.settings).producer({
       createPartitioner: Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
-      retry: { retries: 0 }, // the queue repeats, without end
+      retry: { retries: 0 }, // the queue retries for ever
     });
     try {
       await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
     } catch (error) {
-      void producer.disconnect().catch(() => undefined); // one that connects late would be nobody's
+      void producer.disconnect().catch(() => undefined); // one that connects late would have no owner
       throw error;
     }
     this.producer = producer;
@@ -162,10 +162,10 @@ export class KafkaSender {
   }
 }
 
-/** One life of a kafkajs consumer; see `GroupConsumer`. */
+/** One kafkajs consumer; see `GroupConsumer`. */
 export class KafkaGroupConsumer implements GroupConsumer {
   private readonly consumer: Consumer;
-  /** kafkajs hands its own view of the cluster to whoever assigns partitions */
+  /** kafkajs passes its own view of the cluster to the partition assigner */
   private cluster: Cluster | undefined;
 
   constructor(
@@ -312,7 +312,7 @@ function messagesByTopic(batch: readonly EncodedMessage[]): TopicMessages[] {
   return [...byTopic].map(([topic, messages]) => ({ topic, messages }));
 }
 
-/** The broker will say the same again, whenever the request is repeated. */
+/** The broker will give the same answer to every retry. */
 const REFUSALS: ReadonlySet<string> = new Set([
   'MESSAGE_TOO_LARGE',
   'RECORD_LIST_TOO_LARGE',
@@ -321,7 +321,7 @@ const REFUSALS: ReadonlySet<string> = new Set([
   'TOPIC_AUTHORIZATION_FAILED',
 ]);
 
-/** A client of kafkajs with our settings; its complaints are put into proportion. */
+/** A kafkajs client with our settings and log levels. */
 export function createClient({ brokers, clientId, ssl, sasl, logger, clock }: KafkaSettings): Kafka {
   return new Kafka({
     brokers: [...brokers],
@@ -337,14 +337,13 @@ export function createClient({ brokers, clientId, ssl, sasl, logger, clock }: Ka
 }
 
 const REPEAT_AFTER_MS = 30_000;
-/** Parts of kafkajs whose every failure comes back to us as that of a send, a join or a consumer. */
+/** Parts of kafkajs whose every failure also reaches us as that of a send, a join or a consumer. */
 const RETRIED = new Set(['Connection', 'BrokerPool', 'Cluster', 'Producer', 'Consumer', 'ConsumerGroup', 'Runner']);
 const reportedAt = new Map<string, number>();
 
 /**
- * kafkajs calls every hiccup an error, once per attempt and connection; what it cannot get over itself is
- * reported by the bus. So its complaints are warnings, each at most once in 30 s, and its progress is for
- * those who debug.
+ * kafkajs logs every failed attempt as an error, once per connection; the bus reports what it cannot recover from. So
+ * its errors become warnings, each at most once in 30 s, and its other lines debug lines.
  */
 function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntry): void {
   const detail = typeof log.error === 'string' ? ` (${log.error})` : '';
@@ -358,13 +357,13 @@ function report(logger: Logger, clock: Clock, { level, namespace, log }: LogEntr
   logger.warn(text);
 }
 
-/** With the right that is lacking, where it is one. */
+/** Names the missing right, if that is the reason. */
 function describeRefusal(error: unknown, types: readonly string[]): string {
   const message = errorMessage(error);
   return types.includes('TOPIC_AUTHORIZATION_FAILED') ? `${message}: grant this user Write on the topic` : message;
 }
 
-/** The protocol's names of an error and of what caused it. */
+/** The protocol's names of an error and of its causes. */
 export function errorTypes(error: unknown): string[] {
   const types: string[] = [];
   for (let next = error, depth = 0; next instanceof Error && depth < 8; next = next.cause, depth++) {
@@ -383,12 +382,12 @@ interface GroupDescriptions {
   readonly groups: readonly { readonly members: readonly { readonly memberId: string; readonly clientId: string }[] }[];
 }
 
-/** kafkajs does not type what its broker answers here. */
+/** kafkajs has no type for the broker's answer here. */
 function groupDescriptions(answer: GroupDescriptions): GroupDescriptions {
   return answer;
 }
 
-/** A request that kafkajs has but does not show in its types; without it the group waits for the session. */
+/** A request of kafkajs that is not in its types; without it the group waits for the session timeout. */
 async function leaveGroup(broker: object, groupId: string, memberId: string): Promise<void> {
   const { leaveGroup: leave } = broker as { leaveGroup?: (request: object) => Promise<void> };
   await leave?.call(broker, { groupId, memberId });
@@ -402,9 +401,9 @@ interface RequestQueue {
 let quietened = false;
 
 /**
- * kafkajs 2.2.4 looks for waiting requests in a timer that sets itself again with a negative delay, so each
- * connection wakes its process about 900 times a second for ever (kafkajs issue 1751). With nothing waiting
- * there is nothing to look for: whoever queues a request starts the timer again.
+ * kafkajs 2.2.4 checks for waiting requests in a timer that restarts with a negative delay, so each connection wakes
+ * its process about 900 times a second for ever (kafkajs issue 1751). Without waiting requests the timer is not needed:
+ * queuing a request starts it again.
  */
 export function quietIdleConnections(): void {
   if (quietened) return;

@@ -29,17 +29,16 @@ export interface TopicPartitionOffset extends TopicPartition {
 /** Messages of one partition in one answer to a fetch. */
 export interface ConsumedBatch extends TopicPartition {
   readonly messages: readonly { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null }[];
-  /** Tells the broker, when it is time for it, that this member lives. Rejects when the group changes. */
+  /** Sends a heartbeat if one is due. Rejects when the group changes. */
   heartbeat(): Promise<void>;
-  /** Whether the rest of the batch is still wanted: the consumer runs and has not been told to go elsewhere. */
+  /** Whether the rest of the batch is still wanted: the consumer is running and has not been repositioned. */
   isWanted(): boolean;
-  /** The next fetch begins behind this offset. */
+  /** The next fetch begins after this offset. */
   resolve(offset: string): void;
 }
 
-/** What a consumer tells the subscription that it works for. */
 export interface ConsumerEvents {
-  /** The group gave this member its partitions, before the first fetch from them. */
+  /** The group assigned partitions to this member; called before the first fetch from them. */
   onJoined(assignment: readonly TopicPartition[]): void;
   onBatch(batch: ConsumedBatch): Promise<void>;
   /** The broker answered a request. */
@@ -48,16 +47,16 @@ export interface ConsumerEvents {
   onCrashed(error: unknown): void;
 }
 
-/** One life of a consumer in a group: from its connection to its crash or its end. */
+/** One consumer in a group, from its connection to its crash or its end. */
 export interface GroupConsumer {
-  /** Connects and learns where the topics are. */
+  /** Connects and loads the topics' metadata. */
   connect(): Promise<void>;
   /** Ends the memberships that an earlier process of the same name left behind. */
   evictPredecessor(): Promise<void>;
   endOffsets(): Promise<TopicPartitionOffset[]>;
   /** Joins the group and fetches until it is disconnected. */
   run(): Promise<void>;
-  /** Fetches no more, for good. */
+  /** Stops fetching for good. */
   pause(): void;
   seek(position: TopicPartitionOffset): void;
   commit(positions: readonly TopicPartitionOffset[]): Promise<void>;
@@ -67,7 +66,7 @@ export interface GroupConsumer {
 export interface KafkaSubscriptionDependencies {
   readonly createConsumer: (group: string, topics: readonly string[], events: ConsumerEvents) => GroupConsumer;
   readonly intake: Pick<MessageIntake, 'take'>;
-  /** makes the name of a group that nobody else has */
+  /** makes a unique group name */
   readonly uniqueGroup: (group: string) => string;
   readonly onEnded: () => void;
   readonly clock: Clock;
@@ -83,26 +82,25 @@ interface ConsumedPartition extends TopicPartition {
 }
 
 const REBUILD = { baseMs: 100, capMs: 2_000 };
-/** A consumer that lived this long was healthy: its end starts a new row of attempts. */
+/** A consumer that lived this long was healthy: its end resets the retry delay. */
 const HEALTHY_LIFE_MS = 30_000;
 const DISCONNECT_LIMIT_MS = 5_000;
 const COMMIT_LIMIT_MS = 2_000;
-/** A batch that is held back looks so often whether it still is to be, and whether a heartbeat is due. */
+/** How often a held batch checks whether it is still held, and whether a heartbeat is due. */
 const HELD_CHECK_MS = 500;
 
 /**
- * One subscription on Kafka, over as many consumers as it takes: kafkajs' consumers crash and get stuck, so
- * each has a watch, and a new one is built, without end and at a capped delay, when one has ended.
+ * One subscription on Kafka. kafkajs' consumers crash and get stuck, so each is watched, and a new one is built when
+ * one has ended, for ever and at a capped delay.
  *
- * States: joining ⇄ consuming (a consumer stands) → stopped; `paused` is orthogonal to them. A paused
- * subscription holds the first batch that comes: kafkajs fetches nothing further until it gets it back. Its own
- * pause would do as well, but its way back leads through a sleep of up to `fetchWaitMs`, and a new leader waits
- * for the replies.
- * Invariants: never more than `maximumInFlight` unfinished messages; what is committed lies at or below the
- * lowest unfinished message; a consumer that was given up is never listened to again.
+ * States: joining ⇄ consuming (a consumer is established) → stopped; `paused` is independent of them. A paused
+ * subscription holds the first batch that arrives: kafkajs fetches nothing until it gets that back. Its own pause would
+ * end only after a sleep of up to `fetchWaitMs`, and a new leader waits for the replies.
+ * Invariants: at most `maximumInFlight` unfinished messages; committed offsets are at or below the lowest unfinished
+ * message; events of a consumer that was given up are ignored.
  */
 export class KafkaSubscription implements Subscription {
-  /** Settles when the subscription stands for the first time. */
+  /** Settles when the subscription is established for the first time. */
   readonly standing: Promise<void>;
   private readonly latest: boolean;
   private readonly group: string;
@@ -110,14 +108,14 @@ export class KafkaSubscription implements Subscription {
   private consumer: GroupConsumer | undefined;
   private joined = false;
   private partitions = new Map<string, ConsumedPartition>();
-  /** with `start: 'latest'`: where each partition ended when this subscription was made */
+  /** with `start: 'latest'`: the end of each partition when this subscription was made */
   private beginnings: Map<string, number> | undefined;
   private inFlight = 0;
   private paused = false;
-  /** the way out of the pause that is under way; another pause ends it */
+  /** the resume in progress; another pause cancels it */
   private resumption: symbol | undefined;
   private stopping: Promise<void> | undefined;
-  /** by a broker, and by nothing else: consumers that are built in vain do not count */
+  /** by a broker only: consumers that fail to start do not count */
   private answeredAt: number;
   private evicted = false;
   private commitTimer: Timer | undefined;
@@ -160,7 +158,7 @@ export class KafkaSubscription implements Subscription {
     return this.paused ? 0 : this.silentMs();
   }
 
-  /** Milliseconds since the broker last answered anything; a paused subscription asks for heartbeats, too. */
+  /** Milliseconds since the broker last answered anything; a paused subscription still sends heartbeats. */
   silentMs(): number {
     return this.dependencies.clock.monotonic() - this.answeredAt;
   }
@@ -213,7 +211,7 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  /** One life of a consumer; gives the reason for its end. */
+  /** Runs one consumer; resolves with the reason for its end. */
   private async live(): Promise<unknown> {
     const { clock, createConsumer, logger } = this.dependencies;
     let end: (reason: unknown) => void = () => undefined;
@@ -247,8 +245,8 @@ export class KafkaSubscription implements Subscription {
   }
 
   /**
-   * Ends a consumer for good. One that is told to disconnect while it joins would forget that it was told, and
-   * keep its partitions for ever without anybody listening; so its join comes to an end first.
+   * Ends a consumer for good. kafkajs ignores a disconnect during a join and would then keep the partitions for ever
+   * without consuming, so the join is awaited first.
    */
   private async retire(consumer: GroupConsumer, joining: Promise<void>): Promise<void> {
     await joining.catch(() => undefined);
@@ -277,7 +275,7 @@ export class KafkaSubscription implements Subscription {
     await consumer.run();
   }
 
-  /** Ends the life of a consumer that no broker has answered for too long, whatever it believes of itself. */
+  /** Ends a consumer that no broker has answered for too long, whatever its own state. */
   private watchForStall(end: (reason: unknown) => void): Timer {
     const { clock, stallTimeoutMs } = this.dependencies;
     const bornAt = clock.monotonic();
@@ -292,8 +290,8 @@ export class KafkaSubscription implements Subscription {
   }
 
   /**
-   * Positions this consumer. A partition that stays with this member goes on behind what was handed on, so a
-   * rebalance or a rebuilt consumer repeats nothing; any other one begins where the group left off.
+   * Positions this consumer. A partition that stays with this member continues after the last delivered message, so a
+   * rebalance or a rebuilt consumer repeats nothing; any other begins at the committed offset.
    */
   private takeOver(consumer: GroupConsumer, assignment: readonly TopicPartition[]): void {
     const kept = new Map<string, ConsumedPartition>();
@@ -313,7 +311,7 @@ export class KafkaSubscription implements Subscription {
 
   private beginAtLatest({ topic, partition }: TopicPartition): ConsumedPartition | undefined {
     if (!this.beginnings) return undefined;
-    const begin = this.beginnings.get(keyOf({ topic, partition })) ?? 0; // a partition that was made later
+    const begin = this.beginnings.get(keyOf({ topic, partition })) ?? 0; // a partition that was created later
     return { topic, partition, tracker: new OffsetTracker(begin), committed: undefined };
   }
 
@@ -336,7 +334,7 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  /** Keeps a batch for as long as the subscription is paused; nothing of it is handed on. */
+  /** Holds a batch while the subscription is paused; none of its messages is delivered. */
   private async hold(consumer: GroupConsumer, batch: ConsumedBatch): Promise<void> {
     while (this.paused && !this.stopping && this.consumer === consumer && batch.isWanted()) {
       await this.woken(HELD_CHECK_MS);
@@ -344,7 +342,7 @@ export class KafkaSubscription implements Subscription {
     }
   }
 
-  /** A partition whose offsets went back was made anew, or lost its end with a disk: tracking starts over. */
+  /** A partition whose offsets went back was recreated, or lost its end with a disk: tracking starts again. */
   private partitionAt({ topic, partition }: TopicPartition, offset: number): ConsumedPartition {
     const key = keyOf({ topic, partition });
     let known = this.partitions.get(key);
@@ -398,7 +396,7 @@ export class KafkaSubscription implements Subscription {
     if (this.waiters.size > 0) for (const wake of this.waiters) wake();
   }
 
-  /** Waits until a handler has finished or a batch need not be held any more, at most `limitMs`. */
+  /** Waits until a handler has finished or the pause ends, at most `limitMs`. */
   private woken(limitMs: number): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
@@ -413,16 +411,16 @@ export class KafkaSubscription implements Subscription {
 
   private scheduleCommit(): void {
     const { clock, commitIntervalMs, logger } = this.dependencies;
-    if (this.latest) return; // its group ends with it
+    if (this.latest) return; // the group is never used again
     this.commitTimer = clock.setTimer(commitIntervalMs, () => {
       this.commitPositions().catch((error: unknown) => {
-        logger.debug(`${this.group} could not commit its offsets, tries again: ${errorMessage(error)}`);
+        logger.debug(`${this.group} could not commit its offsets, trying again: ${errorMessage(error)}`);
       });
       if (!this.stopping) this.scheduleCommit();
     });
   }
 
-  /** One commit is under way at a time; whoever comes meanwhile waits for that one and sends the rest. */
+  /** One commit at a time; callers in between wait for it and then commit the rest. */
   private async commitPositions(): Promise<void> {
     await this.committing?.catch(() => undefined);
     if (this.committing || this.latest || !this.joined || !this.consumer) return;
@@ -445,14 +443,14 @@ export class KafkaSubscription implements Subscription {
     await aroundCommit?.after();
   }
 
-  /** Kept up until the broker has said where the partitions end, or the subscription is paused anew. */
+  /** Retries until the broker has told the ends of the partitions, or the subscription is paused again. */
   private async seekToEnd(resumption: symbol): Promise<void> {
     const { clock, logger, random } = this.dependencies;
     const isWanted = (): boolean => this.resumption === resumption && !this.stopping;
     for (let attempt = 0; isWanted(); attempt++) {
       const consumer = this.consumer;
       try {
-        if (!consumer || !this.joined) throw new Error('no consumer stands');
+        if (!consumer || !this.joined) throw new Error('no consumer is established');
         const ends = await consumer.endOffsets();
         if (!isWanted()) return;
         if (this.consumer === consumer && this.joined) return this.continueAt(consumer, ends);

@@ -1,18 +1,17 @@
 import { invariant } from '@concordat/foundation';
 
-/** Some seconds of a busy partition; several times what may be in hand at once. */
+/** Some seconds of a busy partition; several times the messages in flight. */
 export const MAXIMUM_SPAN = 10_000;
 
 /**
  * How far one partition has been consumed when its messages finish in any order.
  *
- * Offsets are begun in growing order (gaps are allowed, as Kafka has them) and finished in any. Everything
- * below `position` is finished or given up, so it is what may be committed: a crash repeats messages but skips none of
- * those that are waited for.
+ * Offsets begin in ascending order (gaps are allowed, as in Kafka) and finish in any. Everything below `position` is
+ * finished or given up, so `position` may be committed: a crash repeats messages but skips none that is unfinished.
  *
- * One message that is never finished holds the position, and all behind it must be remembered. So there is a bound:
- * beyond it the oldest is given up, as if it had been lost on its way. Whoever reads with this must be able to lose a
- * message, as all readers of the protocol are: it is sent again until it is answered.
+ * One message that never finishes holds the position, and all later ones must be remembered. So there is a bound,
+ * beyond which the oldest is given up as if lost. Readers must tolerate a lost message, as all readers of the protocol
+ * do: it is sent again until it is answered.
  */
 export class OffsetTracker {
   private readonly begun: number[] = [];
@@ -22,7 +21,7 @@ export class OffsetTracker {
 
   /**
    * @param position the first offset that has not been consumed yet
-   * @param maximumSpan messages from the oldest unfinished one to the newest, at most
+   * @param maximumSpan maximum number of messages from the oldest unfinished one to the newest
    */
   constructor(
     position: number,
@@ -31,22 +30,21 @@ export class OffsetTracker {
     this.next = position;
   }
 
-  /** Offsets that are remembered: from the lowest unfinished one to the newest. */
+  /** Remembered offsets: from the lowest unfinished one to the newest. */
   get span(): number {
     return this.begun.length - this.head;
   }
 
-  /** The lowest offset that is not finished; where a successor must start. */
+  /** The lowest unfinished offset; a successor starts there. */
   get position(): number {
     return this.begun[this.head] ?? this.next;
   }
 
-  /** Behind the last offset that was begun: where this reader itself goes on. */
+  /** After the last begun offset: this reader itself continues there. */
   get end(): number {
     return this.next;
   }
 
-  /** Offsets that are begun and not finished. */
   get unfinished(): number {
     return this.begun.length - this.head - this.finishedAhead.size;
   }
@@ -64,12 +62,12 @@ export class OffsetTracker {
     return oldest;
   }
 
-  /** What lies before `position` and was not begun will not be consumed. */
+  /** Offsets below `position` that were not begun will not be consumed. */
   skipTo(position: number): void {
     this.next = Math.max(this.next, position);
   }
 
-  /** One that was given up may still be finished, and changes nothing. */
+  /** An offset that was given up may still finish; that has no effect. */
   finish(offset: number): void {
     if (offset < this.position) return;
     this.finishedAhead.add(offset);

@@ -55,7 +55,7 @@ describe('the set-up of topics', () => {
     const { problemOf } = createSetup({ a: 'forbidden', b: GOOD }, false);
     const problem = await problemOf('a', 'b', 'c');
     expect(problem).toContain('"a": grant Describe on it');
-    expect(problem).toContain('"c" does not exist, and this user may not make it');
+    expect(problem).toContain('"c" does not exist, and this user may not create it');
     expect(problem).toContain(`max.message.bytes of at least ${TOPIC_MESSAGE_BYTES}, or grant Create`);
     expect(problem).not.toContain('"b"');
   });
@@ -74,13 +74,13 @@ describe('the set-up of topics', () => {
     const { admin, warnings } = createSetup({ a: GOOD });
     const logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) };
     await new TopicSetup({ partitions: 4, replicationFactor: -1 }, logger).ensure(admin, ['a']);
-    expect(warnings).toEqual([expect.stringContaining('"a" has 1 partitions, 4 are set')]);
+    expect(warnings).toEqual([expect.stringContaining('"a" has 1 partitions, 4 are configured')]);
   });
 
   it('says why the broker refuses a topic, and passes on that it cannot be asked', async () => {
     const { admin, setup } = createSetup({});
     const refuses = { ...admin, create: () => Promise.reject(new Error('replication factor larger than brokers')) };
-    await expect(setup.ensure(refuses, ['a'])).rejects.toThrow('"a" does not exist and cannot be made: replication');
+    await expect(setup.ensure(refuses, ['a'])).rejects.toThrow('"a" does not exist and cannot be created: replication');
     const away = { ...admin, describe: () => Promise.reject(new Error('connection refused')) };
     await expect(setup.ensure(away, ['a'])).rejects.not.toBeInstanceOf(TopicSetupError);
   });

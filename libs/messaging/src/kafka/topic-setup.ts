@@ -1,27 +1,28 @@
 import { LIMITS } from '@concordat/commit-protocol';
 import { CodedError, errorMessage, type Logger } from '@concordat/foundation';
 
-/** Room for a record's key, headers and framing beside the message itself. */
+/** Room for a record's key, headers and framing. */
 const RECORD_OVERHEAD_BYTES = 64 * 1024;
-/** What every message fits into. */
+/** Every message fits into this. */
 export const TOPIC_MESSAGE_BYTES = LIMITS.messageBytes + RECORD_OVERHEAD_BYTES;
 /**
- * Votes, decisions and ends fit into this; with less one of them could be lost for ever, and a transaction would never
- * end. Work may be larger: what of it does not fit is refused by the broker, and its transaction ends at its deadline.
+ * Votes, decisions and ends fit into this. With less, one of them could be lost for ever, and a transaction would never
+ * end. Work may be larger: the broker refuses what does not fit, and its transaction ends at its deadline.
  */
 export const LEAST_TOPIC_MESSAGE_BYTES = 4 * LIMITS.resultsBytes;
 
-/** What the broker says of a topic; `undefined` where this user may not know. */
+/** The broker's description of a topic; `undefined` for what this user may not see. */
 export interface TopicDescription {
   readonly partitions: number;
   readonly maximumMessageBytes: number | undefined;
 }
 
-/** The broker's side of the set-up. */
 export interface TopicAdmin {
-  /** `missing`: there is none; `forbidden`: this user may not look. Rejects when the broker cannot be asked. */
+  /**
+   * `missing`: it does not exist; `forbidden`: this user may not describe it. Rejects when the broker cannot be asked.
+   */
   describe(topic: string): Promise<TopicDescription | 'missing' | 'forbidden'>;
-  /** `exists`: somebody else was faster; `forbidden`: this user may not. @throws for any other reason */
+  /** `exists`: it was created concurrently; `forbidden`: this user may not. @throws for any other reason */
   create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'>;
 }
 
@@ -31,18 +32,18 @@ export interface TopicSettings {
   readonly maximumMessageBytes: number;
 }
 
-/** A topic that cannot be used as it is: a person must change something at the broker. The message says what. */
+/** A topic that cannot be used. The message says what somebody must change at the broker. */
 export class TopicSetupError extends CodedError {
   readonly code = 'TOPIC_NOT_USABLE';
   readonly retryable = true;
 }
 
 /**
- * Sees to it that topics are there and can carry every message that must not be lost. Looks first and makes only what
- * is missing, so that topics made by an administrator need no right to make any.
+ * Ensures that topics exist and can carry every message that must not be lost. It creates only missing ones, so topics
+ * that an administrator created need no right to create.
  */
 export class TopicSetup {
-  /** what has been said once of a topic */
+  /** topics with a warning already logged */
   private readonly warned = new Set<string>();
 
   constructor(
@@ -50,7 +51,7 @@ export class TopicSetup {
     private readonly logger: Logger,
   ) {}
 
-  /** @throws TopicSetupError that names every topic that is not usable, and what to do; anything else may pass by itself */
+  /** @throws TopicSetupError with every unusable topic and what to do; any other error may pass by itself */
   async ensure(admin: TopicAdmin, topics: readonly string[]): Promise<void> {
     const problems: string[] = [];
     for (const topic of new Set(topics)) {
@@ -62,7 +63,7 @@ export class TopicSetup {
 
   private async ensureOne(admin: TopicAdmin, topic: string): Promise<string | undefined> {
     const found = await admin.describe(topic);
-    if (found === 'forbidden') return `this user may not look at the topic "${topic}": grant Describe on it`;
+    if (found === 'forbidden') return `this user may not describe the topic "${topic}": grant Describe on it`;
     return found === 'missing' ? await this.make(admin, topic) : this.judge(topic, found);
   }
 
@@ -76,10 +77,10 @@ export class TopicSetup {
       });
       if (made !== 'forbidden') return undefined;
     } catch (error) {
-      return `the topic "${topic}" does not exist and cannot be made: ${errorMessage(error)}`;
+      return `the topic "${topic}" does not exist and cannot be created: ${errorMessage(error)}`;
     }
     return (
-      `the topic "${topic}" does not exist, and this user may not make it: make it with max.message.bytes of at least ` +
+      `the topic "${topic}" does not exist, and this user may not create it: create it with max.message.bytes of at least ` +
       `${TOPIC_MESSAGE_BYTES}, or grant Create on it or on the cluster`
     );
   }
@@ -87,7 +88,7 @@ export class TopicSetup {
   private judge(topic: string, { partitions, maximumMessageBytes }: TopicDescription): string | undefined {
     if (partitions < this.settings.partitions) {
       this.warnOnce(
-        `the topic "${topic}" has ${partitions} partitions, ${this.settings.partitions} are set: at most so many ` +
+        `the topic "${topic}" has ${partitions} partitions, ${this.settings.partitions} are configured: at most this many ` +
           'processes of a participant get messages; add partitions to it',
       );
     }

@@ -2,20 +2,20 @@ import { type Clock, invariant, type Random, randomChance, randomInteger, Seeded
 import type { EncodedMessage } from '../contract/codec.js';
 
 /**
- * What goes wrong on a simulated wire. Probabilities are per message, in [0, 1]; all default to 0.
+ * Faults of a simulated wire. Probabilities are per message, in [0, 1]; all default to 0.
  *
- * Messages of different keys and topics overtake each other as soon as there is a delay and more than one
- * partition; messages of one key in one topic never do, as with the real broker.
+ * With a delay and several partitions, messages of different keys and topics overtake each other; messages of one key
+ * in one topic never do, as on the real broker.
  */
 export interface MemoryFaults {
-  /** every group receives each message after a delay of its own between these, in milliseconds */
+  /** every group receives each message after a random delay between these, in milliseconds */
   readonly minimumDelayMs: number;
   readonly maximumDelayMs: number;
-  /** the broker acknowledges a message and forgets it; no real broker does, a lost disk would */
+  /** the broker acknowledges a message and loses it, as by a lost disk */
   readonly lossProbability: number;
-  /** a message is stored twice, as when a producer repeats what was acknowledged */
+  /** a message is stored twice, as when a producer repeats an acknowledged one */
   readonly duplicationProbability: number;
-  /** a request reaches the broker and its acknowledgement is lost, so that the producer sends it again */
+  /** the acknowledgement is lost, so the producer sends again */
   readonly lostAcknowledgementProbability: number;
 }
 
@@ -34,13 +34,12 @@ export interface MemoryBrokerOptions {
   readonly faults?: Partial<MemoryFaults>;
   /** partitions of every topic, default 4 */
   readonly partitions?: number;
-  /** messages kept for each partition, default 100,000; older ones are forgotten */
+  /** messages kept for each partition, default 100,000; older ones are dropped */
   readonly retainedMessages?: number;
   /** how long a crashed member keeps its partitions, default 0 */
   readonly sessionTimeoutMs?: number;
 }
 
-/** One stored message. */
 export interface MemoryRecord extends EncodedMessage {
   readonly offset: number;
   readonly partition: number;
@@ -57,7 +56,7 @@ export class MemoryPartition {
     private readonly retainedMessages: number,
   ) {}
 
-  /** the offset that the next message will get */
+  /** the offset of the next message */
   get end(): number {
     return this.first + this.records.length;
   }
@@ -70,20 +69,19 @@ export class MemoryPartition {
     }
   }
 
-  /** The message at an offset, or the oldest one kept behind it; undefined at the end. */
+  /** The message at an offset, or the oldest one kept after it; undefined at the end. */
   read(offset: number): MemoryRecord | undefined {
     return this.records[Math.max(0, offset - this.first)];
   }
 }
 
-/** What the broker needs of a member of a group. */
 export interface MemoryMember {
   readonly topics: readonly string[];
-  /** Gives up the partitions it has, after committing what is finished, and takes over these. */
+  /** Commits what is finished, releases its partitions, and takes these. */
   assign(partitions: readonly MemoryPartition[]): void;
-  /** Its session is over as far as the broker knows: its partitions are gone, and its commits are refused. */
+  /** Its session has expired at the broker: its partitions are gone, and its commits are refused. */
   expel(): void;
-  /** There may be something to read, or the broker is reachable again. */
+  /** There may be something to read, or the broker is available again. */
   wake(): void;
 }
 
@@ -92,18 +90,15 @@ interface MemoryGroup {
   readonly committed: Map<MemoryPartition, number>;
 }
 
-/** The broker cannot be reached. */
 export class MemoryBrokerDownError extends Error {
   override readonly name = 'MemoryBrokerDownError';
 }
 
 /**
- * A broker inside the process: the hub that the `MemoryMessageBus`es of one system share. It keeps topics,
- * partitions, groups and their committed offsets, so a bus that is thrown away and made anew goes on where its
- * group was.
+ * A broker inside the process, shared by the `MemoryMessageBus`es of one system. It keeps topics, partitions, groups
+ * and their committed offsets, so a new bus continues where its group was.
  *
- * With a `VirtualClock` and a seeded `Random` a run depends on nothing but its inputs. It starts no timers of
- * its own besides those of the given clock.
+ * With a `VirtualClock` and a seeded `Random` a run depends only on its inputs. All timers are the clock's.
  */
 export class MemoryBroker {
   readonly clock: Clock;
@@ -134,12 +129,12 @@ export class MemoryBroker {
     return this.reachable;
   }
 
-  /** Replaces the faults; what is left out keeps its value. `NO_FAULTS` heals everything. */
+  /** Replaces the faults; missing fields keep their value. `NO_FAULTS` ends all faults. */
   setFaults(faults: Partial<MemoryFaults>): void {
     this.activeFaults = { ...this.activeFaults, ...faults };
   }
 
-  /** Nobody reaches the broker; what it has stored stays. */
+  /** Makes the broker unavailable; stored messages stay. */
   takeDown(): void {
     this.reachable = false;
   }
@@ -203,7 +198,7 @@ export class MemoryBroker {
     this.rebalance(group);
   }
 
-  /** A member that left hands its partitions on at once, one that crashed when its session is over. */
+  /** The partitions of a member that left are reassigned at once; those of a crashed one when its session expires. */
   leave(groupName: string, member: MemoryMember, how: 'left' | 'crashed'): void {
     const remove = (): void => {
       const group = this.groupOf(groupName);
@@ -217,8 +212,8 @@ export class MemoryBroker {
   }
 
   /**
-   * The sessions of all members have expired (long pauses, lost heartbeats): the groups are put together anew, and
-   * every member reads again what was not committed yet.
+   * The sessions of all members expire (long pauses, lost heartbeats): all groups are rebuilt, and every member reads
+   * again what was not committed.
    */
   expireSessions(): void {
     for (const group of this.groups.values()) {
@@ -231,7 +226,7 @@ export class MemoryBroker {
     return this.groupOf(groupName).committed.get(partition);
   }
 
-  /** Remembers how far a group has come; lost while the broker is down, as a commit in the background is. */
+  /** Commits the position of a group; lost while the broker is down, as a commit in the background is. */
   commit(groupName: string, partition: MemoryPartition, position: number): void {
     if (this.reachable) this.groupOf(groupName).committed.set(partition, position);
   }
@@ -245,7 +240,7 @@ export class MemoryBroker {
         if (reader) shares.get(reader)!.push(partition);
       });
     }
-    // all give up what they lose before anyone reads on from what they committed
+    // all members commit and release before any reads from the committed offsets
     const before = [...shares];
     for (const [member] of before) member.assign([]);
     for (const [member, partitions] of before) member.assign(partitions);
@@ -267,7 +262,7 @@ export class MemoryBroker {
   }
 }
 
-/** FNV-1a, 32 bits: spreads keys over partitions, the same way in every run. */
+/** FNV-1a, 32 bits: the same distribution of keys in every run. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) {

@@ -18,9 +18,8 @@ export interface MemoryMessageBusOptions extends NamespaceOptions {
 const DRAIN_MS = 5_000;
 
 /**
- * The message bus of one process on a `MemoryBroker`, for tests and simulations: the semantics of the Kafka
- * bus (order per key, groups with offsets, at least once, bounded buffers), messages really encoded and
- * decoded, and no time but that of the broker's clock.
+ * The message bus of one process on a `MemoryBroker`, for tests and simulations: the semantics of the Kafka bus (order
+ * per key, groups with offsets, at least once, bounded buffers), with real encoding, and only the broker's clock.
  */
 export class MemoryMessageBus implements MessageBus {
   private readonly logger: Logger;
@@ -97,8 +96,8 @@ export class MemoryMessageBus implements MessageBus {
   }
 
   /**
-   * The process dies, as by kill -9: what was not sent is lost, what was not committed comes again to whoever
-   * takes over the group. Handlers that run are not stopped; whoever simulates the crash ignores them.
+   * The process dies, as by kill -9: unsent messages are lost, uncommitted ones come again to the next member. Running
+   * handlers are not stopped; the caller must ignore them.
    */
   crash(): void {
     this.state = 'stopped';

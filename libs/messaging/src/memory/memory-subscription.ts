@@ -12,20 +12,20 @@ import { OffsetTracker } from '../kafka/offset-tracker.js';
 interface AssignedPartition {
   readonly partition: MemoryPartition;
   readonly tracker: OffsetTracker;
-  /** the offset to be handed on next */
+  /** the next offset to deliver */
   next: number;
-  /** set while a delivery is on its way */
+  /** set while a delivery is pending */
   delivery: Timer | undefined;
 }
 
 const COMMIT_INTERVAL_MS = 1_000;
 
 /**
- * One member of a group on the memory broker. Hands messages on in the order of their partition, commits once
- * a second by the given clock, and forgets everything uncommitted when it is told to crash.
+ * One member of a group on the memory broker. Delivers messages in the order of their partition, commits once a second
+ * by the given clock, and loses everything uncommitted in a crash.
  *
- * States: running ⇄ paused → stopped. Invariant: what is committed lies at or below the lowest unfinished
- * message of its partition.
+ * States: running ⇄ paused → stopped. Invariant: the committed offset is at or below the lowest unfinished message of
+ * its partition.
  */
 export class MemorySubscription implements Subscription, MemoryMember {
   readonly topics: readonly string[];
@@ -102,7 +102,7 @@ export class MemorySubscription implements Subscription, MemoryMember {
     this.onEnded();
   }
 
-  /** As kill -9 would: nothing more is handed on or committed. */
+  /** As by kill -9: no more deliveries and commits. */
   crash(): void {
     this.state = 'stopped';
     for (const part of this.assigned) this.cancelDelivery(part);
@@ -136,7 +136,7 @@ export class MemorySubscription implements Subscription, MemoryMember {
     });
   }
 
-  /** Without a delay all that waits is handed on at once, with one each message has its own. */
+  /** Without a delay all waiting messages are delivered at once; with one, each has its own. */
   private deliver(part: AssignedPartition): void {
     const oneByOne = this.broker.faults.maximumDelayMs > 0;
     while (this.state === 'running' && this.broker.isUp && !this.isFull()) {
@@ -180,7 +180,7 @@ export class MemorySubscription implements Subscription, MemoryMember {
     if (wasFull) this.wake();
   }
 
-  /** A commit that is held up is made when it is let go, of what is finished by then. */
+  /** A commit that a failpoint delays covers what is finished when it continues. */
   private commitInTime(): void {
     const { aroundCommit } = this.options;
     const commit = (): void => {
