@@ -11,7 +11,7 @@ import { isSessionDead } from './statements/failure-classes.js';
 import type { AcceptorTrace, BranchTrace } from './statements/rows.js';
 import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
 
-/** With a lock timeout of 100 ms in each round about ten seconds; then the truth is left to a later attempt. */
+/** About ten seconds with a lock timeout of 100 ms per round; then a later attempt finds out. */
 const MAXIMUM_ROUNDS = 100;
 const BUSY_BACKOFF = { baseMs: 5, capMs: 100 };
 
@@ -23,11 +23,11 @@ export interface BranchDatabasePorts {
 }
 
 /**
- * What the database knows of a branch, and the ends that it can come to; the same in two phases and in three.
+ * The state of a branch in the database, and the ways to end it; the same in two phases and in three.
  *
- * The ledger row of a branch lies inside its prepared transaction, so it is seen only when the branch was committed,
- * and a tombstone under the same key makes a late `PREPARE` impossible. Whatever a method resolves with is durable. It
- * rejects with `ResourceManagerUnavailableError` when the truth is not known, and may be called again then.
+ * The ledger row of a branch is part of its prepared transaction, so it is visible only after the commit, and a
+ * tombstone under the same key makes a late `PREPARE` fail. Whatever a method resolves with is durable. It rejects with
+ * `ResourceManagerUnavailableError` when the state is unknown, and may be called again then.
  */
 export class BranchDatabase {
   private readonly random = new SystemRandom();
@@ -52,7 +52,7 @@ export class BranchDatabase {
     });
   }
 
-  /** As `look`, and what the branch has said as an acceptor. */
+  /** Like `look`, with the acceptor's row. */
   async lookAtAcceptor(branch: BranchIdentity): Promise<AcceptorTrace> {
     return this.transact('look', (client) => this.ports.acceptorStatements.look(client, branch));
   }
@@ -77,7 +77,7 @@ export class BranchDatabase {
       if ((await this.endPrepared(branch, 'abort')) === 'busy') return undefined;
       const trace = await this.tryTombstone('decision', branch, tombstone);
       if (trace?.ledger?.outcome === 'committed') return 'heuristic-commit';
-      // No trace: a late PREPARE holds the same key. It is prepared by now, or soon, or gone: begin again.
+      // Nothing is visible: a late PREPARE holds the same key. It ends soon, so begin again.
       return trace?.ledger && !trace.prepared ? 'aborted' : undefined;
     });
   }
@@ -91,24 +91,24 @@ export class BranchDatabase {
   }
 
   /**
-   * After a failure the truth is in the database: prepared, recorded, or nothing - and then a tombstone makes
-   * sure that it stays nothing before anybody hears `no`.
+   * Finds out what a failure left: prepared, recorded, or nothing. For nothing it writes a tombstone, so that it stays
+   * nothing, before `no` is sent.
    */
   async settle(branch: BranchIdentity, error: BranchError): Promise<BranchTrace> {
     return this.inRounds('settle', branch, async () => {
       const trace = (await this.tryTombstone('look', branch, { error })) ?? (await this.look(branch));
-      // With nothing there our own lost session still holds the key, and goes on or dies.
+      // Nothing is visible, but our own lost session still holds the key; it will finish or die.
       return trace.prepared || trace.ledger ? trace : undefined;
     });
   }
 
-  /** One use of a connection; what the server refuses in the middle of a transaction is rolled back before others get it. */
+  /** Lends one connection. A transaction that failed halfway is rolled back before the connection is lent again. */
   async transact<T>(pool: PoolName, use: (client: PoolClient) => Promise<T>): Promise<T> {
     return this.with(pool, async (client) => {
       try {
         return await use(client);
       } catch (failure) {
-        // Anything but an answer of the server closes the connection, which rolls back as well.
+        // Any other failure closes the connection, which rolls back as well.
         if (!isSessionDead(failure)) await this.ports.acceptorStatements.release(client);
         throw failure;
       }
@@ -167,7 +167,7 @@ export class BranchDatabase {
       await sleep(this.ports.clock, backoffMs(count, BUSY_BACKOFF, this.random));
     }
     throw new ResourceManagerUnavailableError(
-      `${what} of branch ${branch.branchId} did not come to an end in ${MAXIMUM_ROUNDS} rounds; it will be repeated`,
+      `${what} of branch ${branch.branchId} did not end in ${MAXIMUM_ROUNDS} rounds; it will be repeated`,
     );
   }
 }

@@ -11,7 +11,7 @@ export type PostgresSetupErrorCode =
   | 'DATABASE_OF_ANOTHER_PARTICIPANT'
   | 'LEDGER_IS_NEWER';
 
-/** The database cannot be used as it is set up; a person must change something. The message says what. */
+/** The database is not set up correctly. The message says what somebody must change. */
 export class PostgresSetupError extends CodedError {
   readonly retryable = false;
 
@@ -24,18 +24,21 @@ export class PostgresSetupError extends CodedError {
   }
 }
 
-/** A handler sent a statement that a branch must not send; the branch votes no. */
+/** A handler sent a statement that is forbidden in a branch; the branch votes no. */
 export class ForbiddenStatementError extends CodedError {
   readonly code = 'FORBIDDEN_STATEMENT';
   readonly retryable = false;
 }
 
 const TIMEOUTS = {
-  HANDLER_TIMEOUT: 'the handlers did not come to an end before the deadline',
+  HANDLER_TIMEOUT: 'the handlers did not finish before the deadline',
   DATABASE_TIMEOUT: 'the database did not answer in time',
 } as const;
 
-/** Handlers, or the database behind them, were waited for until the deadline and a while longer; the branch votes no. */
+/**
+ * The handlers, or the database under them, did not finish until the deadline and the grace period; the branch votes
+ * no.
+ */
 export class BranchTimeoutError extends CodedError {
   readonly retryable = true;
 

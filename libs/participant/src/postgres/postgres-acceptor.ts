@@ -18,12 +18,12 @@ import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorStatements } from './statements/acceptor-statements.js';
 import type { AcceptorRow, CastVote } from './statements/rows.js';
 
-/** A row that was not there is there the second time, because votes are never taken back; the third is a reserve. */
+/** After one failed attempt the row exists, because votes are never removed; the third is a reserve. */
 const MAXIMUM_ATTEMPTS = 3;
 
 interface Outcome<Answer> {
   readonly answer: Answer;
-  /** its tombstone is to be there before that is said */
+  /** its tombstone must be written before the answer is sent */
   readonly isRefusal: boolean;
 }
 
@@ -33,19 +33,19 @@ export interface PostgresAcceptorPorts {
 }
 
 /**
- * The branches of one participant as acceptors (protocol section 6): a row of `concordat_acceptor` for each, whose
- * insertion is the moment at which a branch votes.
+ * The branches of one participant as acceptors (protocol section 6), each a row of `concordat_acceptor`. Inserting the
+ * row is the vote.
  *
- * Whatever a method resolves with is durable. It rejects with `ResourceManagerUnavailableError` when the truth is not
- * known, and may be called again then. Nothing runs on the connections for work, so votes and ballots never wait behind
+ * Whatever a method resolves with is durable. It rejects with `ResourceManagerUnavailableError` when the state is
+ * unknown, and may be called again then. It does not use the work connections, so votes and ballots never wait behind
  * prepares that wait for locks.
  */
 export class PostgresAcceptor {
   constructor(private readonly ports: PostgresAcceptorPorts) {}
 
   /**
-   * Puts a vote on record unless there is one; the row that stands then, with the first vote. What is prepared stays when
-   * this rejects: it may have been voted for. @throws BranchAbstainsError
+   * Records a vote unless there is one; returns the row with the first vote. A rejection leaves the branch prepared: it
+   * may have voted. @throws BranchAbstainsError
    */
   async recordVote(branch: BranchIdentity, acceptors: readonly Acceptor[], vote: CastVote): Promise<AcceptorRow> {
     const { database, statements } = this.ports;
@@ -54,7 +54,7 @@ export class PostgresAcceptor {
         ? firstRow(acceptors, vote)
         : statements.insertVote(client, branch, acceptors, vote),
     );
-    if (!row) throw unavailable(branch, 'has lost its acceptor row');
+    if (!row) throw unavailable(branch, 'lost its acceptor row');
     if (row === 'abstains') throw new BranchAbstainsError(branch.branchId);
     if (row.vote !== 'no' && !isSameAcceptorSet(row.acceptors, acceptors))
       throw unavailable(branch, 'has voted in another set of branches');
@@ -80,7 +80,7 @@ export class PostgresAcceptor {
         const judgement = judgeRequest(branch, trace, request, acceptors);
         if (judgement.type !== 'save-and-say' || trace.acceptor) return this.carryOut(client, branch, judgement);
         const isFirstVote = await statements.insertRefusal(client, branch, acceptors, judgement.state);
-        return isFirstVote ? judgement : undefined; // voted meanwhile
+        return isFirstVote ? judgement : undefined; // another process has voted
       });
       if (outcome) return this.afterRefusal(branch, outcome);
     }

@@ -32,15 +32,15 @@ import { TwoPhase } from './two-phase.js';
 export interface PostgresResourceManagerPorts {
   readonly clock: Clock;
   readonly logger?: Logger;
-  /** passed around every statement of the library itself; default: none is ever armed */
+  /** around every statement of the library; default: none */
   readonly failpoints?: Failpoints;
-  /** the database is not the one that it was: it was restored, or has failed over */
+  /** the database was replaced: restored from a backup, or failed over */
   readonly onDatabaseChanged?: (change: DatabaseChange) => void;
 }
 
 /**
- * Prepared transactions of PostgreSQL behind the `ResourceManager` port (protocol section 5): puts the parts together
- * and hands each call to the one that knows. States: new → started → closed.
+ * Prepared transactions of PostgreSQL behind the `ResourceManager` port (protocol section 5). States: new → started →
+ * closed.
  */
 export class PostgresResourceManager implements ResourceManager<PostgresContext> {
   private readonly setup: PostgresSetup;
@@ -83,19 +83,19 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   /**
-   * Waits until the database can be reached, checks it and brings the ledger up to date. Must have resolved
-   * before anything else is called.
+   * Waits until the database can be reached, checks it and migrates the ledger. Must have resolved before any other
+   * call.
    *
-   * @throws PostgresSetupError when somebody has to change something first
+   * @throws PostgresSetupError when somebody must change something first
    */
   async start(): Promise<void> {
     this.branchStatements.checksConnection = (await this.setup.run()).checksConnection;
-    await this.ping(); // a connection is made, so the database is known from the beginning
+    await this.ping(); // makes a connection, so the database is identified from the start
   }
 
   /**
-   * Of transactions in three phases that began before this nothing is said, because the database may have lost what it
-   * had promised; in milliseconds since 1970, 0 for none.
+   * The branch abstains in three-phase transactions that began before this, because the database may have lost
+   * promises; in milliseconds since 1970, 0 for none.
    */
   get abstainsBefore(): number {
     return this.watch.abstainsBefore;

@@ -19,16 +19,16 @@ import { SetupStatements } from './statements/setup-statements.js';
 import type { PostgresResourceManagerSettings } from './settings.js';
 
 const RETRY = { baseMs: 250, capMs: 5_000 };
-/** Others may be migrating, or hold a table that a migration needs; after this it is tried again. */
+/** Others may be migrating, or hold a table that a migration needs; after this time it starts again. */
 const STATEMENT_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 1_000;
-/** pg_current_xact_id_if_assigned and client_connection_check_interval */
+/** for pg_current_xact_id_if_assigned and client_connection_check_interval */
 const OLDEST_SERVER = 140_000;
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 /**
- * What happens once before the first branch: wait for the server, check that it can prepare transactions, bring
- * the ledger up to date. A server that is away is waited for; one that is set up wrongly is an error at once.
+ * The set-up before the first branch: wait for the server, check that it can prepare transactions, migrate the ledger.
+ * An unavailable server is waited for; a misconfigured one is an error at once.
  */
 export class PostgresSetup {
   private readonly statements: SetupStatements;
@@ -69,7 +69,7 @@ export class PostgresSetup {
     throw new ResourceManagerUnavailableError('stopped before the database could be reached');
   }
 
-  /** Ends the waiting. */
+  /** Ends the wait. */
   cancel(): void {
     this.cancelled = true;
     this.timer?.cancel();
@@ -85,7 +85,7 @@ export class PostgresSetup {
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
       query_timeout: STATEMENT_LIMIT_MS,
     });
-    client.on('error', () => undefined); // also reported by the statement that is under way
+    client.on('error', () => undefined); // the running statement reports it, too
     try {
       await client.connect();
       await this.check(client);
@@ -131,8 +131,8 @@ export class PostgresSetup {
   }
 
   /**
-   * Prepared transactions are listed by database and cluster: of two participants in one database each would take the
-   * branches of the other for its own. Under the lock of the migrations, so that of two that start at once one gets it.
+   * Prepared transactions are listed by database and cluster, so two participants in one database would take each
+   * other's branches. Runs under the migration lock, so of two that start at once only one gets the database.
    */
   private async claim(client: Client): Promise<void> {
     const { cluster, participant, schema = 'public' } = this.settings;
@@ -166,7 +166,7 @@ export class PostgresSetup {
     }
   }
 
-  /** What a person must change; undefined for what passes by itself. */
+  /** What somebody must change; undefined for errors that may pass. */
   private faultOf(error: unknown): PostgresSetupError | undefined {
     if (error instanceof PostgresSetupError) return error;
     const options = { cause: error };
@@ -204,7 +204,7 @@ export class PostgresSetup {
     }
   }
 
-  /** The URL without its secret. */
+  /** The URL without its password. */
   private where(): string {
     try {
       const { host, pathname, username } = new URL(this.settings.connectionString);

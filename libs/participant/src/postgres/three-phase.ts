@@ -10,7 +10,7 @@ import type { Work } from './session/context.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorRow, CastVote } from './statements/rows.js';
 
-/** Work whose vote goes on record before it is given. */
+/** Work whose vote is recorded before it is sent. */
 export interface AcceptorWork extends BranchWork {
   readonly acceptors: readonly Acceptor[];
 }
@@ -19,22 +19,22 @@ export interface ThreePhasePorts {
   readonly database: BranchDatabase;
   readonly attempts: BranchAttempts;
   readonly acceptor: PostgresAcceptor;
-  /** whether the database may have lost an earlier vote, as far as is known without asking it */
+  /** whether the database may have lost an earlier vote, without asking it */
   mayAbstain(branch: BranchIdentity): boolean;
 }
 
 /**
- * `prepare` in three phases (protocol section 6): the work is prepared as in two, then the vote is put on record, and
- * only what is on record is given. Every vote goes that way, `no` too: of two processes at one branch, or of a prepare
- * and a ballot that aborts what has not voted, one is first, and the other gives up what it has done.
+ * `prepare` in three phases (protocol section 6): the work is prepared as in two phases, then the vote is recorded, and
+ * only a recorded vote is sent; `no` too. Of two processes at one branch, or of a prepare and a ballot that aborts a
+ * branch without a vote, one comes first; the other undoes its work.
  */
 export class ThreePhase {
   constructor(private readonly ports: ThreePhasePorts) {}
 
   async prepare(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
     invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
-    // a repeat that comes in spite of it meets the branch's lock, its ledger row, or the vote on record; and that the
-    // database has changed just now, which another process has found, stands in the way of the vote as well
+    // A repeat meets the branch's lock, its ledger row, or the recorded vote. If another process has just found that
+    // the database changed, the vote fails, too.
     const isCertain = branch.isFirstSending && !this.ports.mayAbstain(branch);
     const earlier = isCertain ? undefined : await this.earlierVote(branch);
     if (earlier) return earlier;
@@ -44,40 +44,40 @@ export class ThreePhase {
       durable: (results) => this.cast(branch, { vote: 'yes', results }),
       readOnly: (results) => this.cast(branch, { vote: 'read-only', results }),
       earlier: () => this.earlierVote(branch),
-      // Whatever went wrong around PREPARE: if the branch is prepared, it can vote yes.
+      // Whatever failed around PREPARE: if the branch is prepared, it can vote yes.
       mayBeEarlier: () => true,
       refuse: (error) => this.cast(branch, { vote: 'no', error }),
     });
   }
 
-  /** The vote that the database has, or makes possible without any work; undefined when there is nothing of the branch. */
+  /** The vote in the database, or the one possible without work; undefined when there is no trace of the branch. */
   private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
     const { acceptor, abstains, prepared, ledger } = await this.ports.database.lookAtAcceptor(branch);
     if (abstains) throw new BranchAbstainsError(branch.branchId);
     if (acceptor) return this.give(branch, acceptor, prepared);
-    // Its participant died before the vote was on record, or its service has prepared it.
+    // Its participant died before the vote was recorded, or its service has prepared it.
     if (prepared) return this.cast(branch, { vote: 'yes', results: [] });
     if (ledger?.outcome === 'committed') return this.cast(branch, { vote: 'yes', results: ledger.results });
     return ledger && { vote: 'no', results: [], error: ledger.error ?? BRANCH_ABORTED };
   }
 
-  /** Puts the vote on record and gives the one that is there then. */
+  /** Records the vote and gives the one that stands then. */
   private async cast(branch: AcceptorWork, vote: CastVote): Promise<VoteResult> {
     const row = await this.ports.acceptor.recordVote(branch, branch.acceptors, vote);
     const given = await this.give(branch, row, vote.vote === 'yes');
-    // What is prepared is this very work, even if another process has put its vote on record.
+    // The prepared work is this one, even if another process has recorded the vote.
     const isOwnWork = vote.vote === 'yes' && given.vote === 'yes' && vote.results.length > 0;
     return isOwnWork ? { ...given, results: vote.results } : given;
   }
 
-  /** @param mayBePrepared whether something may be prepared under the name of the branch */
+  /** @param mayBePrepared whether the branch may be prepared */
   private async give(branch: BranchIdentity, row: AcceptorRow, mayBePrepared: boolean): Promise<VoteResult> {
     const { vote, results, error } = row;
     switch (vote) {
       case 'yes':
         return { vote, results };
       case 'read-only':
-        // The vote of an earlier run stands, which wrote nothing: what this one wrote was never voted on.
+        // An earlier run voted and wrote nothing: what this one wrote was never voted on.
         if (mayBePrepared) await this.ports.database.discard(branch);
         return { vote, results };
       case 'no':

@@ -14,7 +14,7 @@ export interface TwoPhasePorts {
 
 /**
  * `prepare` in two phases, and `commitOnePhase` (protocol sections 4.7 and 5): the prepared transaction is the vote.
- * Whatever goes wrong around `PREPARE` is settled by looking on another connection, never by guessing.
+ * Every failure around `PREPARE` is resolved by reading on another connection, never by guessing.
  */
 export class TwoPhase {
   constructor(private readonly ports: TwoPhasePorts) {}
@@ -25,7 +25,7 @@ export class TwoPhase {
       durable: votedYes,
       readOnly: (results) => ({ vote: 'read-only', results }),
       earlier: () => this.earlierVote(branch),
-      // The gid is in use: what bears it is our own earlier attempt, and the work of this one is gone.
+      // The gid is in use by our own earlier attempt, and the work of this one is gone.
       mayBeEarlier: (cause) => sqlStateOf(cause) === SQL_STATE.duplicateObject,
       refuse: async (error) => {
         const { ledger } = await this.ports.database.settle(branch, error);
@@ -65,7 +65,7 @@ export class TwoPhase {
     return ledger && conclusionOf(ledger);
   }
 
-  /** The commit of a branch that its service had prepared before was delegated to it. */
+  /** Commits a delegated branch that its service had prepared. */
   private async commitEnlisted(branch: BranchIdentity): Promise<OnePhaseResult> {
     const end = await this.ports.database.commit(branch);
     return { end, results: [] };

@@ -1,27 +1,27 @@
 import type { Clock } from '@concordat/foundation';
 
-/** One piece of work that waits or runs. */
+/** A job that waits or runs. */
 interface Job {
   readonly key: string;
   readonly run: () => Promise<void>;
-  /** until then it may run, in milliseconds since 1970 */
+  /** it may run until then, in milliseconds since 1970 */
   readonly deadline: number;
 }
 
 interface RunningJob {
-  /** both on the monotonic clock, which nobody sets */
+  /** monotonic, like `dueAt` */
   readonly startedAt: number;
-  /** by when it should have ended */
+  /** when it should have ended */
   readonly dueAt: number;
 }
 
-/** Beyond its deadline a job has as long as it may take to find out in the database what became of it. */
+/** After its deadline a job may still ask the database for its result. */
 const OVERDUE_AFTER_MS = 60_000;
 
 /**
- * Runs at most `concurrency` jobs at once and lets at most `capacity` more wait, in the order of their arrival.
- * Jobs never reject; a refused one is never run. The caller names each job, so that one that still waits can be
- * taken back. Every job is to bound its own time; the pool tells how old the oldest is, which shows one that does not.
+ * Runs at most `concurrency` jobs at once; at most `capacity` more wait, in the order of their arrival. Jobs never
+ * reject; a refused one never runs. The caller names each job, so that a waiting one can be cancelled. Every job must
+ * bound its own time; the pool reports the age of the oldest, which shows one that does not.
  */
 export class BoundedPool {
   private readonly waiting = new Map<string, Job>();
@@ -37,7 +37,7 @@ export class BoundedPool {
   /**
    * False when the queue is full: the job is not taken.
    *
-   * @param deadline of what it works for, in milliseconds since 1970; 0 for what is to be done at once
+   * @param deadline of its branch, in milliseconds since 1970; 0: do it at once
    */
   submit(key: string, run: () => Promise<void>, deadline = 0): boolean {
     if (this.running.size < this.concurrency) {
@@ -49,7 +49,7 @@ export class BoundedPool {
     return true;
   }
 
-  /** Takes a job back that has not begun. False when it has, or is unknown. */
+  /** Cancels a waiting job. False when it is running, or unknown. */
   cancel(key: string): boolean {
     return this.waiting.delete(key);
   }
@@ -62,7 +62,7 @@ export class BoundedPool {
     return this.waiting.size;
   }
 
-  /** How long the oldest job has been running, in milliseconds; 0 when none runs. */
+  /** Age of the oldest running job, in milliseconds; 0 when none runs. */
   get oldestRunningMs(): number {
     const oldest = this.running.values().next();
     return oldest.done ? 0 : this.clock.monotonic() - oldest.value.startedAt;

@@ -24,7 +24,7 @@ import type { ParticipantFailpoint } from './participant-failpoints.js';
 import type { OperationBranch, OperationHandlers } from './participant-runtime.types.js';
 import type { BranchWork, ResourceManager } from './resource-manager.js';
 
-/** What the machine wants done in the database. */
+/** The machine's effects on the database. */
 export type DatabaseEffect = Extract<ParticipantEffect, { type: `run-${string}` | 'open-ballot' }>;
 
 export interface BranchExecutorPorts<Context> {
@@ -32,17 +32,17 @@ export interface BranchExecutorPorts<Context> {
   readonly handlers: OperationHandlers<Context>;
   readonly failpoints: Failpoints;
   readonly logger: Logger;
-  /** JSON that the handlers of one branch may return together, in bytes */
+  /** maximum JSON of all results of one branch, in bytes */
   readonly resultSizeBytes: number;
-  /** a ballot named other branches than this one knows of, or a round that is out of reach */
+  /** a ballot named other branches than this one knows, or an impossible round */
   onImpossibleBallot(branch: BranchAddress): void;
-  /** a branch said nothing of a transaction, because its database has changed since that began */
+  /** a branch abstained, because its database has changed since the transaction began */
   onAbstention(): void;
 }
 
 /**
- * Carries out what the participant machine asks of the database, with the failpoints around it. Never rejects: what
- * has no known end comes back as `unknown`, and the protocol repeats it.
+ * Carries out the database effects of the participant machine, with failpoints around them. Never rejects: an unknown
+ * result becomes `unknown`, and the protocol repeats it.
  */
 export class BranchExecutor<Context> {
   constructor(private readonly ports: BranchExecutorPorts<Context>) {}
@@ -53,7 +53,7 @@ export class BranchExecutor<Context> {
       return await this.carryOut(effect, branch);
     } catch (error) {
       if (error instanceof BranchAbstainsError) this.ports.onAbstention();
-      const sentence = `${effect.type} of branch ${branch.branchId} has no known end, it will be repeated`;
+      const sentence = `${effect.type} of branch ${branch.branchId} has an unknown result and will be repeated`;
       this.ports.logger.warn(`${sentence}: ${errorMessage(error)}`);
       return { type: 'unknown', branch };
     }
@@ -98,7 +98,7 @@ export class BranchExecutor<Context> {
     return { type: 'concluded', branch, result };
   }
 
-  /** @param ending how the branch is to end: by the decision, or by a ruling against it */
+  /** @param ending how the branch must end: by the decision, or by a ruling against it */
   private async end(branch: BranchAddress, ending: Decision, decision = ending): Promise<ParticipantEvent> {
     await this.hit(ending === 'commit' ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
     const end = await (ending === 'commit' ? this.commit(branch, decision) : this.abort(branch, decision));
@@ -106,15 +106,12 @@ export class BranchExecutor<Context> {
     return { type: 'ended', branch, end };
   }
 
-  /**
-   * Of a branch that is gone it is said only with its tombstone: it will answer `no` from now on, and a late prepare
-   * must not bring it back.
-   */
+  /** A lost branch is reported only with its tombstone: from then on it answers `no`, and a late prepare fails. */
   private async commit(branch: BranchAddress, decision: Decision): Promise<BranchEnd> {
     const { resourceManager } = this.ports;
     const end = await resourceManager.commit(branch);
     if (end !== 'heuristic-rollback') return end;
-    // as an acceptor it would tell others of its tombstone, and not of the decision
+    // otherwise, as an acceptor, it would report its tombstone instead of the decision
     await resourceManager.recordDecision(branch, decision);
     return (await resourceManager.rollBack(branch)) === 'aborted' ? end : 'committed';
   }
@@ -124,7 +121,7 @@ export class BranchExecutor<Context> {
     return decision === 'abort' ? resourceManager.abort(branch) : resourceManager.rollBack(branch);
   }
 
-  /** A ruling is always against a decision that is in the log; other branches that ask must hear that one. */
+  /** A ruling always contradicts a decision in the log; other branches that ask must get that decision. */
   private async rule(branch: BranchAddress, ruling: Decision): Promise<ParticipantEvent> {
     const decision = ruling === 'commit' ? 'abort' : 'commit';
     await this.ports.resourceManager.recordDecision(branch, decision);
@@ -154,7 +151,7 @@ export class BranchExecutor<Context> {
       throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
     }
     const held = this.hit('participant.work.before-handlers');
-    if (held) await held; // else the first statement goes out in one write with those that opened the transaction
+    if (held) await held; // awaited only if needed: otherwise the first statement shares a write with the opening
     const results = new BranchResults(this.ports.resultSizeBytes);
     for (const call of operations) {
       results.add(call.operation, await this.handle(call, context, { transactionId, branchId, deadline }));
@@ -163,7 +160,7 @@ export class BranchExecutor<Context> {
     return results.taken;
   }
 
-  /** What foreign code throws may be anything; behind this it is an error that can be read. */
+  /** Handlers may throw anything; this makes it an error that can be read. */
   private async handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<unknown> {
     try {
       return await this.ports.handlers.handle(call, context, branch);
@@ -182,12 +179,11 @@ function readableError(thrown: unknown): Error {
     const { message, code } = thrown as { message?: unknown; code?: unknown };
     if (thrown instanceof Error && typeof message === 'string' && typeof code !== 'symbol') return thrown;
   } catch {
-    // a getter or a proxy of foreign code
+    // a getter or a proxy of the handler
   }
-  return new TypeError(`the handler threw what is no error: ${fitText(errorMessage(thrown), 200)}`);
+  return new TypeError(`the handler threw a value that is not an error: ${fitText(errorMessage(thrown), 200)}`);
 }
 
-/** The branch that an effect is about. */
 export function branchOf(effect: DatabaseEffect): BranchAddress {
   switch (effect.type) {
     case 'run-prepare':
@@ -204,7 +200,7 @@ function addressOf({ transactionId, branchId, participant }: BranchAddress): Bra
   return { transactionId, branchId, participant };
 }
 
-/** A branch without operations was prepared by its service: it is there already, or never will be. */
+/** A branch without operations was prepared by its service: it exists already, or never will. */
 function branchWorkOf(message: WorkMessage): BranchWork {
   const { transactionId, branchId, deadline, operations } = message;
   const work = { transactionId, branchId, deadline, preparedByService: operations.length === 0 };

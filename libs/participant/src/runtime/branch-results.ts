@@ -3,11 +3,11 @@ import { LIMITS } from '@concordat/commit-protocol';
 import { BranchRefusedError } from './errors.js';
 
 /**
- * What the handlers of one branch return, as the JSON that the ledger, the messages, the log and the client will hold.
- * Made before the branch is prepared or committed, because behind that nobody can refuse it any more.
+ * The handlers' results of one branch, as the JSON that the ledger, the messages, the log and the client will hold.
+ * Made before the branch is prepared or committed, because afterwards it cannot be refused.
  *
- * `undefined` is no result and becomes `null`; what else has no JSON that says all of it is refused with
- * `RESULT_NOT_JSON`, and more than fits with `RESULT_TOO_LARGE`.
+ * `undefined` becomes `null`. A value that JSON cannot represent is refused with `RESULT_NOT_JSON`, too large results
+ * with `RESULT_TOO_LARGE`.
  */
 export class BranchResults {
   private readonly results: JsonValue[] = [];
@@ -33,14 +33,14 @@ export class BranchResults {
   }
 
   /**
-   * Results that come as one value: of work that a service does itself, or from a table.
+   * Results that come as one list: of work that a service did itself, or from a table.
    *
    * @throws BranchRefusedError
    */
   static of(origin: string, values: unknown, limitBytes: number = LIMITS.resultsBytes): readonly JsonValue[] {
     if (values === undefined) return [];
     if (!Array.isArray(values)) {
-      throw new BranchRefusedError('RESULT_NOT_JSON', `${origin} gave no list of results`);
+      throw new BranchRefusedError('RESULT_NOT_JSON', `${origin} returned no list of results`);
     }
     const results = new BranchResults(limitBytes);
     for (let place = 0; place < values.length; place++) results.add(origin, values[place]);
@@ -63,7 +63,7 @@ export class BranchResults {
   private refuseSize(): never {
     throw new BranchRefusedError(
       'RESULT_TOO_LARGE',
-      `the handlers returned more than ${this.limitBytes} bytes of JSON, which is all that fits`,
+      `the handlers returned more than ${this.limitBytes} bytes of JSON, which is the limit`,
     );
   }
 }

@@ -32,7 +32,7 @@ describe('a database', () => {
       { ...found, position: 101n },
       'ends at 100 bytes, and had reached 101',
     ],
-    ['was emptied', undefined, found, 'does not remember'],
+    ['was emptied', undefined, found, 'lost its stored identity'],
   ])('that %s has changed', (_what, stored, remembered, detail) => {
     expect(describeChange(found, stored, remembered)).toContain(detail);
   });

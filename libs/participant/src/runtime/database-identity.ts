@@ -1,20 +1,20 @@
 import { uuidV7Time } from '@concordat/foundation';
 import type { TransactionId } from '@concordat/commit-protocol';
 
-/** Which database this is, and how far it has got. */
+/** The identity of a database, and the end of its log. */
 export interface DatabaseIdentity {
   /** made by `initdb`, kept by copies; undefined where the role may not read it */
   readonly systemIdentifier: string | undefined;
-  /** goes up when a standby is promoted, and when a restore to a point in time ends */
+  /** rises when a standby is promoted, and after a restore to a point in time */
   readonly timeline: number;
-  /** of the log that is on disk, in bytes; never goes back in one database */
+  /** end of the flushed log, in bytes; never falls in one database */
   readonly position: bigint;
 }
 
-/** What is remembered of an identity by the database itself. */
+/** The part of the identity that the database itself stores. */
 export type RecognisedDatabase = Pick<DatabaseIdentity, 'systemIdentifier' | 'timeline'>;
 
-/** How a database differs from the one that it was, as a sentence for people; undefined when it is the same. */
+/** How a database differs from the former one, as a sentence for people; undefined when it is the same. */
 export function describeChange(
   found: DatabaseIdentity,
   stored: RecognisedDatabase | undefined,
@@ -30,18 +30,18 @@ export function describeChange(
   }
   if (remembered && found.position < remembered.position)
     return `its log ends at ${found.position} bytes, and had reached ${remembered.position}`;
-  // the table is younger than what is remembered: the database was emptied, or is older than the table
-  return remembered && !stored ? 'it does not remember what it was' : undefined;
+  // the table is newer than our memory: the database was emptied, or is older than the table
+  return remembered && !stored ? 'it has lost its stored identity' : undefined;
 }
 
-/** How far the clocks of coordinators and databases may lie apart, in milliseconds. */
+/** Maximum difference between the clocks of coordinators and databases, in milliseconds. */
 const CLOCK_DIFFERENCE_MS = 2_000;
 
 /**
- * Transactions that began before this may have left promises in a database that has lost its last writes, in
- * milliseconds since 1970. The moment of the loss is not known; that of its discovery is later.
+ * Promises of transactions that began before this may be lost, in milliseconds since 1970. The moment of the loss is
+ * unknown, so the moment of its discovery is used.
  *
- * @param newest time of the youngest transaction that was heard of
+ * @param newest begin of the youngest known transaction
  */
 export function abstentionLimit(now: number, newest: number): number {
   return Math.max(now, newest) + CLOCK_DIFFERENCE_MS;

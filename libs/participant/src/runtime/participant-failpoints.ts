@@ -2,24 +2,24 @@ import { failpointNames } from '@concordat/foundation';
 import type { ParticipantMessage, PeerMessage, ReplyMessage } from '@concordat/commit-protocol';
 import { HANDLING_MOMENTS, OFFSET_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
 
-/** Around what one message asks for, in the order in which a branch passes them. */
+/** Around the work of one message, in the order in which a branch passes them. */
 const WORK_FAILPOINTS = [
   /** the local transaction is open, no handler has run */
   'participant.work.before-handlers',
   /** the handlers have run, the local transaction is open */
   'participant.prepare.before-prepare',
-  /** prepared and durable, the vote has not left */
+  /** prepared and durable, the vote is not sent */
   'participant.prepare.after-prepare',
-  /** a commit, of one phase or two, is about to be made */
+  /** before a commit, in one phase or two */
   'participant.commit.before-commit',
-  /** committed and durable, nobody was told */
+  /** committed and durable, nothing is sent */
   'participant.commit.after-commit',
   'participant.abort.before-rollback',
-  /** rolled back, and the tombstone is durable; nobody was told */
+  /** rolled back, and the tombstone is durable; nothing is sent */
   'participant.abort.after-rollback',
 ] as const;
 
-/** What the PostgreSQL resource manager asks its database, one round trip each. */
+/** The statements of the PostgreSQL resource manager, one round trip each. */
 export const NAMED_STATEMENTS = [
   /** opens the local transaction and takes the branch's lock */
   'begin',
@@ -31,35 +31,35 @@ export const NAMED_STATEMENTS = [
   'prepare-transaction',
   /** the ledger row and `COMMIT`, of a delegated branch */
   'one-phase-commit',
-  /** takes back what failed */
+  /** rolls back what failed */
   'local-rollback',
   'commit-prepared',
   'rollback-prepared',
-  /** commits the ledger row that forbids a late `PREPARE` */
+  /** commits the ledger row that makes a late `PREPARE` fail */
   'tombstone',
-  /** what the database knows of a branch: its prepared transaction and its ledger row */
+  /** reads the prepared transaction and the ledger row of a branch */
   'ledger-look-up',
   /** all prepared branches, for the sweeper */
   'list-prepared',
-  /** in three phases: commits the vote of an acceptor, unless it has voted before */
+  /** in three phases: commits the vote of an acceptor, unless it has voted */
   'acceptor-vote',
   /** opens a transaction and locks the row of an acceptor, for a ballot */
   'acceptor-lock',
-  /** commits what an acceptor has promised or accepted */
+  /** commits a promise or an acceptance */
   'acceptor-ballot',
-  /** commits the vote `no` of a branch that a ballot has found without a vote */
+  /** commits the vote `no` of a branch that a ballot found without a vote */
   'acceptor-refusal',
-  /** gives the row back as it was */
+  /** releases the row without a change */
   'acceptor-release',
-  /** commits the decision of a branch that is about to be ended against it */
+  /** commits the decision of a branch that is ended against it */
   'acceptor-decision',
-  /** as `ledger-look-up`, and the acceptor's row */
+  /** like `ledger-look-up`, with the acceptor's row */
   'acceptor-look-up',
 ] as const;
 
 export type NamedStatement = (typeof NAMED_STATEMENTS)[number];
 
-/** The database has not heard the statement, or has carried it out and its answer was not looked at. */
+/** The statement was not sent, or it was carried out and its answer was not read. */
 const STATEMENT_MOMENTS = ['before-statement', 'after-statement'] as const;
 
 export type StatementMoment = (typeof STATEMENT_MOMENTS)[number];
@@ -96,7 +96,10 @@ export type OffsetFailpoint = `participant.offsets.${(typeof OFFSET_MOMENTS)[num
 export type ParticipantFailpoint =
   ReceiptFailpoint | WorkFailpoint | StatementFailpoint | SendFailpoint | OffsetFailpoint;
 
-/** Every failpoint of a participant (`CONCORDAT_FAILPOINTS`); what each means stands in participant-crash-points.ts. */
+/**
+ * Every failpoint of a participant (`CONCORDAT_FAILPOINTS`). participant-crash-points.ts says what follows a crash at
+ * each.
+ */
 export const PARTICIPANT_FAILPOINTS: readonly ParticipantFailpoint[] = [
   ...failpointNames('participant', RECEIVED, HANDLING_MOMENTS),
   ...WORK_FAILPOINTS,
@@ -107,7 +110,7 @@ export const PARTICIPANT_FAILPOINTS: readonly ParticipantFailpoint[] = [
 
 type AllOf<Needed, Named> = [Needed] extends [Named] ? true : false;
 
-/** Proves to the type checker that no type of message is without failpoints: one without turns its line false. */
+/** Proves at compile time that every message type has failpoints: a missing one makes its line false. */
 export const participantFailpointAgreement: {
   readonly received: AllOf<ParticipantMessage['type'], (typeof RECEIVED)[number]>;
   readonly sent: AllOf<(ReplyMessage | PeerMessage)['type'], (typeof SENT)[number]>;

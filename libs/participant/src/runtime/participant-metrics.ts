@@ -1,51 +1,50 @@
 import type { DeadLetterCounts } from '@concordat/messaging';
 import type { BranchEnd, ParticipantAlertCode, Vote } from '@concordat/commit-protocol';
 
-/** Plain numbers of one participant process since its start, for the application to render. */
+/** Numbers of one participant process since its start, for the application to export. */
 export interface ParticipantMetrics {
   readonly votes: Readonly<Record<Vote, number>>;
-  /** votes `no` by their code */
+  /** votes `no` by code */
   readonly refusals: Readonly<Record<string, number>>;
   readonly ends: Readonly<Record<BranchEnd, number>>;
   readonly alerts: Readonly<Record<ParticipantAlertCode, number>>;
-  /** work that was dropped because the queue was full; the coordinator sends it again */
+  /** work dropped because the queue was full; the coordinator sends it again */
   readonly dropped: number;
-  /** attempts whose outcome is not known; repeated by the protocol */
+  /** attempts with an unknown outcome; the protocol repeats them */
   readonly unknown: number;
-  /** messages that no reader or broker would ever take; whoever waits for one waits in vain */
+  /** messages that no reader or broker will ever accept */
   readonly unsendable: number;
   readonly inquiries: number;
-  /** times that branches in three phases were to decide among themselves, because no coordinator answered */
+  /** how often a three-phase branch tried to decide without a coordinator */
   readonly terminations: number;
-  /** times that the database was found to be another one than it was: restored, or failed over */
+  /** how often the database was found to be replaced: restored, or failed over */
   readonly databaseChanges: number;
-  /** times that nothing was said of a transaction in three phases, because the database has changed since it began */
+  /** how often a branch abstained, because the database has changed since its transaction began */
   readonly abstentions: number;
-  /** messages that were put aside, by reason; `OTHER_CLUSTER` means that clusters share topics */
+  /** messages in the dead letter topic, by reason; `OTHER_CLUSTER` means that clusters share topics */
   readonly deadLetters: DeadLetterCounts;
-  /** as of the last sweep */
+  /** at the last sweep */
   readonly preparedBranches: number;
-  /** as of the last sweep; 0 when nothing is prepared */
+  /** at the last sweep; 0 when nothing is prepared */
   readonly oldestPreparedAgeMs: number;
   readonly workRunning: number;
   readonly workWaiting: number;
   readonly decisionsRunning: number;
   readonly decisionsWaiting: number;
-  /** how long the oldest running work has been running, in milliseconds; 0 when none runs */
+  /** age of the oldest running work, in milliseconds; 0 when none runs */
   readonly oldestWorkMs: number;
-  /** the same of decisions that are being carried out */
+  /** age of the oldest running decision, in milliseconds; 0 when none runs */
   readonly oldestDecisionMs: number;
-  /** running work, and decisions, that should have ended long ago: something waits without a limit */
+  /** running work and decisions that should have ended long ago: something waits without a limit */
   readonly overdue: number;
 }
 
-/** More codes than this are counted together, so that a handler cannot fill the memory. */
+/** Further codes are counted together, so that a handler cannot fill the memory. */
 const MAXIMUM_REFUSAL_CODES = 100;
 
-/** The counters behind `ParticipantMetrics`. */
 export class MetricsRecorder {
   readonly votes: Record<Vote, number> = { yes: 0, no: 0, 'read-only': 0 };
-  /** a map: the codes are those of the handlers, and may be called like something that every object has */
+  /** a map, not an object: a handler's code may be called `constructor` */
   private readonly refusalsByCode = new Map<string, number>();
   readonly ends: Record<BranchEnd, number> = {
     committed: 0,

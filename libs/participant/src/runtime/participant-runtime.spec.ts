@@ -340,7 +340,11 @@ describe('ParticipantRuntime', () => {
   it.each<[string, unknown, string]>([
     ['NaN', { balance: NaN }, 'RESULT_NOT_JSON: the result of debit has no JSON: balance is NaN'],
     ['a BigInt', 10n, 'RESULT_NOT_JSON: the result of debit has no JSON: the value is a bigint'],
-    ['half a character', 'a\ud800', 'RESULT_NOT_JSON: the result of debit has no JSON: the value holds NUL or a half'],
+    [
+      'half a character',
+      'a\ud800',
+      'RESULT_NOT_JSON: the result of debit has no JSON: the value contains NUL or a lone',
+    ],
     ['too much', 'x'.repeat(65_533), 'RESULT_TOO_LARGE: the handlers returned more than 65536 bytes of JSON'],
   ])('refuses a result before the branch is prepared or committed: %s', async (_name, result, refusal) => {
     const resourceManager = new RefusingResourceManager();
@@ -372,7 +376,7 @@ describe('ParticipantRuntime', () => {
     });
     await send(prepare(1));
     expect(resourceManager.refusals).toEqual([
-      expect.stringMatching(/^undefined: the handler threw what is no error: /),
+      expect.stringMatching(/^undefined: the handler threw a value that is not an error: /),
     ]);
     expect(heard.map(short)).toEqual(['vote no 1']);
   });

@@ -48,21 +48,20 @@ import type { BranchIdentity, PreparedBranch } from './resource-manager.js';
 import { Sweeper } from './sweeper.js';
 import { TerminationWatch } from './termination-watch.js';
 
-/** Messages in hand beyond what the pools hold: answered from memory, so they are finished at once. */
+/** Messages in flight beyond those in the pools: they are answered from memory at once. */
 const IN_FLIGHT_SLACK = 128;
-/** Sendings of work with an unknown operation that are left unanswered; about 15 s with the coordinators' spacing. */
+/** Sendings of an unknown operation that stay unanswered; about 15 s at the coordinators' pace. */
 const UNANSWERED_SENDINGS = 4;
-/** between the first two announcements; each further one comes twice as late, up to the limit */
+/** between the first two announcements; doubles up to the limit */
 const FIRST_ANNOUNCE_INTERVAL_MS = 250;
 
 /**
- * One process of a participant: hears the coordinators, carries out what the participant machine asks for, and
- * answers (protocol sections 5 and 7).
+ * One process of a participant: receives the coordinators' messages, carries out the effects of the participant
+ * machine, and answers (protocol sections 5 and 7).
  *
- * States: new → started → stopped. Invariants: work and decisions run in pools of their own, so that branches that
- * wait for locks never hold back the decisions that free them; both queues are bounded, and what does not fit is
- * dropped, because the coordinator sends it again; a message counts as consumed when nothing of its transaction
- * is in hand any more.
+ * States: new → started → stopped. Invariants: work and decisions run in separate pools, so that branches waiting for
+ * locks never delay the decisions that release them; both queues are bounded, and what does not fit is dropped, because
+ * the coordinator sends it again; a message counts as consumed when nothing of its transaction is running or waiting.
  */
 export class ParticipantRuntime<Context> {
   private readonly limits: ParticipantLimits;
@@ -125,14 +124,14 @@ export class ParticipantRuntime<Context> {
       maximumInFlight: workConcurrency + workQueue + decisionConcurrency + decisionQueue + IN_FLIGHT_SLACK,
       onMessage: (message) => this.onMessage(message),
     });
-    if (this.state !== 'new') return subscription.stop(); // stopped meanwhile
+    if (this.state !== 'new') return subscription.stop(); // stopped in the meantime
     this.state = 'started';
     this.subscription = subscription;
     this.announce();
     this.sweeper.start();
   }
 
-  /** Stops consuming, finishes what is in hand within `drainTimeoutMs` and sends what is gathered. */
+  /** Stops consuming, finishes running work within `drainTimeoutMs` and sends batched replies. */
   async stop(): Promise<void> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
@@ -149,7 +148,7 @@ export class ParticipantRuntime<Context> {
     return { subscribed, idleMs: this.subscription?.idleMs() ?? 0 };
   }
 
-  /** The database is not the one that it was; the coordinators are told at once, for their operators. */
+  /** The database was replaced; the coordinators are told at once, for their operators. */
   databaseChanged(): void {
     this.recorder.databaseChanges++;
     if (this.state === 'started') this.sendAnnouncement();
@@ -228,8 +227,8 @@ export class ParticipantRuntime<Context> {
   }
 
   /**
-   * Work with an operation that this process does not have, while another version of the participant may: a `no` would
-   * be for good, so the first sendings stay unanswered, as if they were lost.
+   * An operation that this process does not have, but another version of the participant may. A `no` would be final, so
+   * the first sendings stay unanswered, as if lost.
    */
   private isForAnotherVersion(message: ParticipantMessage): boolean {
     if (message.type !== 'prepare' && message.type !== 'commit-one-phase') return false;
@@ -295,7 +294,7 @@ export class ParticipantRuntime<Context> {
     this.step({ type: 'unknown', branch });
   }
 
-  /** A branch in three phases that voted yes waits for the coordinators until it has ended. */
+  /** A three-phase branch that voted yes waits for the coordinators until it has ended. */
   private watchOver(effect: DatabaseEffect, event: ParticipantEvent): void {
     const { branchId } = branchOf(effect);
     if (effect.type === 'run-prepare' && effect.message.protocol === '3pc') {
@@ -326,7 +325,7 @@ export class ParticipantRuntime<Context> {
     tell({ code, branch, detail });
   }
 
-  /** So that nobody counts on this process, and on what it alone lacks or has, until its announcement expires. */
+  /** Tells the coordinators to stop counting on this process before its announcement expires. */
   private sayGoodBye(): void {
     if (this.announcements === 0) return;
     const { participant, handlers } = this.options;
@@ -334,7 +333,7 @@ export class ParticipantRuntime<Context> {
     this.replies.send({ type: 'announce', participant, instance: this.instance, operations, leaving: true });
   }
 
-  /** Often at first, because a coordinator that starts at the same time may not be listening yet. */
+  /** Often at first: a coordinator that starts at the same time may not be subscribed yet. */
   private announce(): void {
     const { clock, random } = this.options;
     this.sendAnnouncement();
@@ -388,7 +387,7 @@ export class ParticipantRuntime<Context> {
           type: 'alert',
           code: 'IMPOSSIBLE_BALLOT',
           branch,
-          detail: 'a ballot was refused: it names other branches than the transaction has, or a round beyond reach',
+          detail: 'a ballot was refused: it names other branches than the transaction has, or an impossible round',
         }),
     });
   }
@@ -413,19 +412,19 @@ export class ParticipantRuntime<Context> {
   }
 
   private inquire({ transactionId, branchId }: BranchIdentity): void {
-    if (!this.machine.isIdle(transactionId)) return; // its vote or its decision is in hand
+    if (!this.machine.isIdle(transactionId)) return; // its vote or its decision is being carried out
     this.recorder.inquiries++;
     const { participant, resourceManager } = this.options;
     const gid = resourceManager.gidOf({ transactionId, branchId });
     this.replies.send({ type: 'inquiry', transactionId, branchId, participant, gid });
   }
 
-  /** Waits for `work`, but no longer than the drain timeout. */
+  /** Waits for `work`, at most the drain timeout. */
   private async atMost(work: Promise<unknown>): Promise<void> {
     try {
-      await withTimeLimit(this.options.clock, this.limits.drainTimeoutMs, 'finishing what is in hand', work);
+      await withTimeLimit(this.options.clock, this.limits.drainTimeoutMs, 'finishing the running work', work);
     } catch (error) {
-      this.logger.warn(`stopping: ${errorMessage(error)}; the coordinator will ask for it again`);
+      this.logger.warn(`stopping: ${errorMessage(error)}; the coordinator will send it again`);
     }
   }
 }

@@ -3,20 +3,19 @@ import { LIMITS, type BranchAddress, type OperationCall, type ParticipantAlertCo
 import type { MessageBus } from '@concordat/messaging';
 import type { BranchIdentity, ResourceManager } from './resource-manager.js';
 
-/** The branch that a handler works for. */
 export interface OperationBranch extends BranchIdentity {
-  /** milliseconds since 1970; the branch votes no when it is not prepared by then */
+  /** milliseconds since 1970; a branch that is not prepared by then votes no */
   readonly deadline: number;
 }
 
-/** The handlers of a participant, by the name of their operation. */
+/** The handlers of a participant, by operation. */
 export interface OperationHandlers<Context> {
   /** sorted; announced to the coordinators */
   operations(): readonly string[];
   /**
-   * Runs one operation inside the branch's local transaction. A `BranchRefusedError` is a refusal for a
-   * business reason; any other rejection is a failure of the handler. What it resolves with is foreign: the runtime
-   * makes JSON of it, or refuses the branch.
+   * Runs one operation inside the branch's local transaction. A `BranchRefusedError` is a refusal for a business
+   * reason; any other rejection is a failure of the handler. The runtime makes JSON of the result, or refuses the
+   * branch.
    */
   handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<unknown>;
 }
@@ -27,9 +26,9 @@ export interface ParticipantAlert {
   readonly detail: string;
 }
 
-/** Every bound of the runtime; a value that is left out takes its default. */
+/** Every bound of the runtime; undefined values take their default. */
 export interface ParticipantLimits {
-  /** branches whose work runs at once; as many as the resource manager has connections for it; default 8 */
+  /** branches whose work runs at once, as many as the resource manager has work connections; default 8 */
   readonly workConcurrency: number;
   /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
   readonly workQueue: number;
@@ -37,24 +36,24 @@ export interface ParticipantLimits {
   readonly decisionConcurrency: number;
   /** decisions that wait; beyond, they are dropped and the coordinator sends them again; default 1,024 */
   readonly decisionQueue: number;
-  /** how long `done` waits for others to be sent with it, in milliseconds; default 25 */
+  /** how long a `done` may wait to share a publication, in milliseconds; default 25 */
   readonly acknowledgementDelayMs: number;
-  /** between two announcements, in milliseconds; default 10,000 */
+  /** interval of announcements, in milliseconds; default 10,000 */
   readonly announceIntervalMs: number;
-  /** between two looks for branches in doubt, in milliseconds; default 5,000 */
+  /** interval of sweeps for branches in doubt, in milliseconds; default 5,000 */
   readonly sweepIntervalMs: number;
-  /** age at which a prepared branch is asked about, in milliseconds; default 5,000 */
+  /** age at which a prepared branch inquires, in milliseconds; default 5,000 */
   readonly inquiryAfterMs: number;
-  /** inquiries of one sweep at most; default 500 */
+  /** maximum inquiries per sweep; default 500 */
   readonly inquiriesPerSweep: number;
   /**
-   * how long a branch in three phases waits for a word from a coordinator before it decides with the others, in
-   * milliseconds; up to half of it more is jitter; default 5,000
+   * how long a three-phase branch waits for a coordinator before it decides with the others, in milliseconds, plus up
+   * to half of it as jitter; default 5,000
    */
   readonly terminationTimeoutMs: number;
-  /** JSON that the handlers of one branch may return together, in bytes; default and maximum 65,536 */
+  /** maximum JSON of all results of one branch, in bytes; default and maximum 65,536 */
   readonly resultSizeBytes: number;
-  /** how long `stop` waits for what is in hand, in milliseconds; default 5,000 */
+  /** how long `stop` waits for running work, in milliseconds; default 5,000 */
   readonly drainTimeoutMs: number;
   /** transactions remembered in memory; default 20,000 */
   readonly rememberedTransactions: number;
@@ -77,11 +76,11 @@ export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
 };
 
 export interface ParticipantRuntimeOptions<Context> {
-  /** the participant's name, as in the topics; every process of it joins one consumer group */
+  /** the participant's name, as in the topics; all of its processes join one consumer group */
   readonly participant: string;
   /**
-   * names this process to the coordinators: unique among those of the participant that live, best the same after a
-   * restart; default a name of its own at each start
+   * names this process: unique among the participant's live ones, and ideally the same after a restart; default: new at
+   * each start
    */
   readonly instance?: string;
   readonly resourceManager: ResourceManager<Context>;
@@ -93,6 +92,6 @@ export interface ParticipantRuntimeOptions<Context> {
   readonly failpoints?: Failpoints;
   readonly logger?: Logger;
   readonly limits?: Partial<ParticipantLimits>;
-  /** told of everything an operator must look at, besides the log and the counters */
+  /** called with every alert, besides the log and the counters */
   readonly onAlert?: (alert: ParticipantAlert) => void;
 }

@@ -2,16 +2,15 @@ import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/fo
 import type { BallotMessage, ReplyMessage, TerminationDueMessage } from '@concordat/commit-protocol';
 import { REPLIES_TOPIC, UnsendableReport, decideTopic, type MessageBus, type Topic } from '@concordat/messaging';
 
-/** Lazy messages are sent at once when so many have gathered. */
+/** This many lazy messages are sent at once. */
 const MAXIMUM_GATHERED = 512;
 
-/** What a participant says: to the coordinators, to other branches, and to itself. */
+/** All messages that a participant sends: to coordinators, to other branches, and to itself. */
 export type SentMessage = ReplyMessage | BallotMessage | TerminationDueMessage;
 
 /**
- * Gathers what is to be sent: everything prompt of one turn leaves in one `publish`, and lazy messages wait up to
- * `delayMs` milliseconds for company (each request costs a socket write on both sides). Losing any of them is
- * safe, because whoever misses it asks again.
+ * Batches messages: all prompt ones of one turn leave in one `publish`; lazy ones wait up to `delayMs` milliseconds,
+ * because each request costs a socket write on both sides. Losing any of them is safe: its receiver asks again.
  */
 export class ReplyBatcher {
   private prompt: SentMessage[] = [];
@@ -35,7 +34,7 @@ export class ReplyBatcher {
     return this.unsendable.count;
   }
 
-  /** Sends with the end of this turn. */
+  /** Sends at the end of this turn. */
   send(message: SentMessage): void {
     this.prompt.push(message);
     this.scheduleFlush();
@@ -48,7 +47,7 @@ export class ReplyBatcher {
     this.timer ??= this.clock.setTimer(this.delayMs, () => this.flushLazy());
   }
 
-  /** Sends all that is gathered and waits until it has left or was dropped. */
+  /** Sends the batch and waits until it is sent or dropped. */
   async flush(): Promise<void> {
     this.flushLazy();
     this.flushPrompt();
@@ -84,7 +83,7 @@ export class ReplyBatcher {
       await this.bus.publish(batch.map((message) => ({ topic: topicOf(message), message })));
     } catch (error) {
       if (this.unsendable.take(error)) return;
-      this.logger.warn(`${batch.length} messages were dropped and will be asked for again: ${errorMessage(error)}`);
+      this.logger.warn(`${batch.length} messages were dropped; their receivers will ask again: ${errorMessage(error)}`);
     }
   }
 }

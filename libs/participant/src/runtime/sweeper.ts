@@ -1,15 +1,15 @@
 import { errorMessage, withTimeLimit, type Clock, type Logger, type Timer } from '@concordat/foundation';
 import type { PreparedBranch } from './resource-manager.js';
 
-/** A resource manager that never answers must not be the end of all sweeps. */
+/** A hanging resource manager must not end all sweeps. */
 const LIST_LIMIT_MS = 60_000;
 
 export interface SweeperOptions {
-  /** between two sweeps, in milliseconds */
+  /** interval of sweeps, in milliseconds */
   readonly intervalMs: number;
-  /** younger branches are left alone, except when all are asked about, in milliseconds */
+  /** younger branches do not inquire, except after `inquireAll`; in milliseconds */
   readonly thresholdMs: number;
-  /** inquiries of one sweep at most; the rest waits for the next one */
+  /** maximum inquiries per sweep; the rest waits for the next one */
   readonly maximumInquiries: number;
 }
 
@@ -18,21 +18,21 @@ export interface SweeperPorts {
   readonly logger: Logger;
   listPrepared(): Promise<readonly PreparedBranch[]>;
   inquire(branch: PreparedBranch): void;
-  /** told after every sweep what was there when it began, at the monotonic time `asOf` */
+  /** called after every sweep with the branches at its begin, at the monotonic time `asOf` */
   observe(prepared: readonly PreparedBranch[], oldestAgeMs: number, asOf: number): void;
 }
 
 /**
- * Finds branches that wait for a decision (protocol section 5) and asks the coordinators about them. It never
- * ends a branch: only an answer does that, whatever the age.
+ * Finds branches that wait for a decision (protocol section 5) and inquires about them. It never ends a branch: only an
+ * answer does, at any age.
  *
- * States: stopped → sweeping ⇄ waiting → stopped. A sweep that fails is repeated at the next interval; the first
- * one that succeeds asks about everything that was prepared before the start.
+ * States: stopped → sweeping ⇄ waiting → stopped. A failed sweep is repeated at the next interval; the first successful
+ * one inquires about everything that was prepared before the start.
  */
 export class Sweeper {
   private timer: Timer | undefined;
   private stopped = true;
-  /** the next sweep leaves no branch alone */
+  /** the next sweep includes young branches */
   private all = true;
   /** by gid, in monotonic time: what is prepared */
   private firstSeen: ReadonlyMap<string, number> = new Map();
@@ -49,14 +49,14 @@ export class Sweeper {
     this.inHand = this.sweepAndWait();
   }
 
-  /** Asks about every prepared branch as soon as the sweep in hand is over. */
+  /** Inquires about every prepared branch after the running sweep. */
   inquireAll(): void {
     if (this.stopped) return;
     this.all = true;
     this.inHand = this.inHand.then(() => (this.all && !this.stopped ? this.sweepAndWait() : undefined));
   }
 
-  /** Waits for the sweep in hand. */
+  /** Waits for the running sweep. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.timer?.cancel();
@@ -89,10 +89,7 @@ export class Sweeper {
     ports.observe(prepared, Math.max(0, ...ages), asOf);
   }
 
-  /**
-   * The database reckons by its own clock, which somebody may have set back: a branch is at least as old as the time
-   * since it was first seen.
-   */
+  /** The database's clock may have been set back: a branch is at least as old as the time since it was first seen. */
   private agesOf(prepared: readonly PreparedBranch[]): number[] {
     const monotonic = this.ports.clock.monotonic();
     const seen = new Map(prepared.map(({ gid }) => [gid, this.firstSeen.get(gid) ?? monotonic]));

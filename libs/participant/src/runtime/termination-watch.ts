@@ -2,7 +2,7 @@ import { randomInteger, type Clock, type Random, type Timer } from '@concordat/f
 import type { BranchId } from '@concordat/commit-protocol';
 import type { BranchIdentity } from './resource-manager.js';
 
-/** A look at what is watched comes so many times in one termination timeout. */
+/** Checks per termination timeout. */
 const LOOKS_PER_TIMEOUT = 8;
 /** in termination timeouts */
 const MAXIMUM_WAIT_FACTOR = 8;
@@ -10,37 +10,37 @@ const MAXIMUM_WAIT_FACTOR = 8;
 export interface TerminationWatchPorts {
   readonly clock: Clock;
   readonly random: Random;
-  /** half of the timeout has passed without a word from a coordinator: it may still give one */
+  /** half of the timeout has passed without a coordinator's message: one may still answer */
   inquire(branch: BranchIdentity): void;
-  /** all of it has passed: the branches are to decide among themselves */
+  /** the whole timeout has passed: the branches must decide among themselves */
   terminate(branch: BranchIdentity): void;
 }
 
 interface Watched {
   readonly branch: BranchIdentity;
-  /** when it came under watch; all times are monotonic: nobody sets that clock */
+  /** begin of the watch; all times are monotonic */
   readonly since: number;
   inquireAt: number;
   terminateAt: number;
   hasInquired: boolean;
-  /** since the last word of a coordinator */
+  /** since the last message of a coordinator */
   reminders: number;
 }
 
 /**
- * Measures how long branches of transactions in three phases have not heard from a coordinator (protocol section 6,
- * termination). It only says that it is time; whether there is anything to decide, the database says.
+ * Measures how long three-phase branches have got no message from a coordinator (protocol section 6, termination). It
+ * only times; the database knows whether there is anything to decide.
  *
- * Whoever is not answered is reminded again and again, each time at a moment drawn anew and after twice the time, up
- * to eight timeouts: where messages take long, branches that remind themselves at a constant pace outbid each other for
- * minutes (`ballot-duels.spec.ts`). Nothing runs while nothing is watched.
+ * It repeats its call at random moments, after twice the time each, up to eight timeouts: with slow messages, branches
+ * that retry at a constant pace outbid each other for minutes (`ballot-duels.spec.ts`). No timer runs while nothing is
+ * watched.
  */
 export class TerminationWatch {
   private readonly watched = new Map<BranchId, Watched>();
   private timer: Timer | undefined;
   private stopped = false;
 
-  /** @param timeoutMs since the last word of a coordinator, in milliseconds; up to half of it more is jitter */
+  /** @param timeoutMs since the last message of a coordinator, in milliseconds, plus up to half of it as jitter */
   constructor(
     private readonly timeoutMs: number,
     private readonly ports: TerminationWatchPorts,
@@ -50,7 +50,7 @@ export class TerminationWatch {
     return this.watched.size;
   }
 
-  /** From now on, unless it is watched already. */
+  /** Starts the watch, unless it runs. */
   watch({ transactionId, branchId }: BranchIdentity): void {
     if (this.stopped || this.watched.has(branchId)) return;
     const now = this.ports.clock.monotonic();
@@ -58,7 +58,7 @@ export class TerminationWatch {
     this.lookLater();
   }
 
-  /** A coordinator has said something about the branch. */
+  /** Must be called with every message of a coordinator about the branch. */
   heard(branchId: BranchId): void {
     const watched = this.watched.get(branchId);
     if (watched) Object.assign(watched, this.moments(this.ports.clock.monotonic(), 0));
@@ -68,7 +68,7 @@ export class TerminationWatch {
     this.watched.delete(branchId);
   }
 
-  /** Of those that were under watch before `asOf` (monotonic), only these are still in doubt; others have ended elsewhere. */
+  /** Of the branches watched before `asOf` (monotonic), only these are still in doubt; others have ended elsewhere. */
   retain(inDoubt: ReadonlySet<BranchId>, asOf: number): void {
     for (const [branchId, { since }] of this.watched) {
       if (since < asOf && !inDoubt.has(branchId)) this.watched.delete(branchId);

@@ -1,7 +1,7 @@
 import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
 import { describeFailure } from '../statements/failure-classes.js';
 
-/** @throws ResourceManagerUnavailableError whatever `ask` fails with: the truth is not known then */
+/** @throws ResourceManagerUnavailableError for any failure of `ask`: the state is unknown then */
 export async function orUnavailable<T>(ask: () => Promise<T>): Promise<T> {
   try {
     return await ask();

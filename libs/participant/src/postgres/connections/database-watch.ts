@@ -8,26 +8,26 @@ export interface DatabaseWatchPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly statements: DatabaseStatements;
-  /** sessions that lead to the database of before are not to be used any more */
+  /** sessions to the former database must not be used any more */
   onChanged(change: DatabaseChange): void;
 }
 
-/** The participant's database is not the one that it was. */
+/** The participant's database was replaced by another one. */
 export interface DatabaseChange {
   /** a sentence for people */
   readonly detail: string;
-  /** transactions that began earlier may have left something there that is gone, in milliseconds since 1970 */
+  /** promises of transactions that began earlier may be lost; in milliseconds since 1970 */
   readonly abstainsBefore: number;
 }
 
 /**
- * Looks, on every new connection and before anything else is done on it, whether the database is the one that it was
- * (protocol section 6). A standby that was promoted, a restore and a copy may lack the last writes. Then the database
- * gets a limit in its own table: of transactions that began before it, its branches give no vote, no promise and no
- * acceptance, whoever asks, until an operator removes the limit.
+ * Checks on every new connection, before its first use, whether the database is still the same (protocol section 6). A
+ * promoted standby, a restored backup and a copy may lack the last writes. Then the database stores a limit in its own
+ * table: in transactions that began before the limit, its branches give no vote, no promise and no acceptance, until an
+ * operator removes the limit.
  *
- * The identity is remembered here and there: here for a database that was set back with its table, there for a process
- * that was started anew.
+ * The identity is stored in memory and in the table: memory detects a database that was set back with its table, the
+ * table a change while the process was down.
  */
 export class DatabaseWatch {
   private known: DatabaseIdentity | undefined;
@@ -36,33 +36,33 @@ export class DatabaseWatch {
 
   constructor(private readonly ports: DatabaseWatchPorts) {}
 
-  /** The last limit that was seen; 0 for none. */
+  /** The latest limit; 0 for none. */
   get abstainsBefore(): number {
     return this.limit;
   }
 
-  /** Remembers how young the transactions are that this database may know of. */
+  /** Records the begin of the youngest transaction that this database may know. */
   noteTransaction({ transactionId }: BranchIdentity): void {
     const begin = beginOf(transactionId);
     if (begin !== Number.MAX_SAFE_INTEGER && begin > this.newest) this.newest = begin;
   }
 
-  /** Whether nothing may be said about a branch as an acceptor, unless an operator has removed the limit meanwhile. */
+  /** Whether the branch must abstain as an acceptor, unless an operator has removed the limit. */
   mayAbstain({ transactionId }: BranchIdentity): boolean {
     return beginOf(transactionId) < this.limit;
   }
 
-  /** To be awaited before a new connection is used. */
+  /** Must be awaited before a new connection is used. */
   async onConnected(client: ClientBase): Promise<void> {
     const { statements, clock } = this.ports;
-    const remembered = this.known; // as it was when the question left: answers may overtake each other
+    const remembered = this.known; // read before the query: answers may overtake each other
     const { identity, stored, abstainsBefore } = await statements.identify(client);
     this.limit = abstainsBefore;
     const detail = describeChange(identity, stored, remembered);
     if (detail === undefined && stored) return this.remember(identity);
     const limit = detail === undefined ? 0 : abstentionLimit(clock.now(), this.newest);
     this.limit = await statements.recognise(client, identity, limit);
-    const isNews = this.known === remembered; // else another connection has told it
+    const isNews = this.known === remembered; // otherwise another connection has reported it
     this.remember(identity);
     if (detail !== undefined && isNews) this.report(detail);
   }
@@ -76,9 +76,9 @@ export class DatabaseWatch {
   private report(detail: string): void {
     const change: DatabaseChange = { detail, abstainsBefore: this.limit };
     this.ports.logger.error(
-      `DATABASE_CHANGED: the database was restored or has failed over: ${detail}. What was committed or prepared in it last ` +
-        `may be gone. Branches of transactions in three phases that began before ${new Date(this.limit).toISOString()} ` +
-        'give no votes and take part in no ballots; compare with the ledgers of the other participants',
+      `DATABASE_CHANGED: the database was restored or has failed over: ${detail}. Its last commits and prepared transactions ` +
+        `may be lost. Branches of three-phase transactions that began before ${new Date(this.limit).toISOString()} ` +
+        'abstain from votes and ballots; compare with the ledgers of the other participants',
     );
     this.ports.onChanged(change);
   }

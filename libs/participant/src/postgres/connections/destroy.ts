@@ -1,14 +1,11 @@
 import type { ClientBase } from 'pg';
 
-/** What `pg` keeps to itself. */
+/** Private members of `pg`. */
 interface Connected {
   readonly connection?: { readonly stream?: { destroy(): void } };
 }
 
-/**
- * Closes the socket at once. `end()` of a pipelined client waits for its statements, and that of any client for the
- * other side: neither comes from a server that does not answer.
- */
+/** Closes the socket at once. `end()` waits for running statements and for the server, which may never answer. */
 export function destroy(client: ClientBase): void {
   (client as unknown as Connected).connection?.stream?.destroy();
 }

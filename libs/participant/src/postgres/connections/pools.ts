@@ -7,27 +7,27 @@ import { GatheringSocket } from './gathering-socket.js';
 import { StatementLanes } from './statement-lanes.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
 
-/** `work` may wait for locks, `decision` must never wait behind it, `look` finds out what is true. */
+/** `work` may wait for locks, `decision` never waits behind it, `look` finds out the state of branches. */
 export type PoolName = 'work' | 'decision' | 'look';
 
-/** a statement of the library itself without an answer for so long means a dead connection */
+/** a library statement without an answer for this long means a dead connection */
 export const DEFAULT_ANSWER_TIMEOUT_MS = 15_000;
-/** An idle connection whose other end is gone without a word is noticed some ten probes, one a second, later. */
+/** The loss of an idle connection's peer is noticed after ten more probes, one per second. */
 export const KEEP_ALIVE_AFTER_MS = 10_000;
 const CLOSE_LIMIT_MS = 1_000;
 const LOOK_CONNECTIONS = 4;
-/** Two keep a server's log busy; more of them share less. */
+/** Two keep the server's WAL busy; with more, fewer statements share a flush. */
 const DECISION_LANES = 2;
 
 /**
- * The connections of one participant: three pools that never lend to each other. Statements for work are pipelined:
- * each is sent without waiting for the answer to the one before, and what is sent in one turn is one write.
+ * The connections of one participant: three separate pools. Statements for work are pipelined: each is sent without
+ * waiting for the answer before it, and those of one turn are one write.
  */
 export class PostgresPools {
   /** for single statements about prepared transactions; like `decision`, never behind work */
   readonly lanes: StatementLanes;
   private readonly pools: Readonly<Record<PoolName, Pool>>;
-  /** goes up when all sessions of a pool are to be replaced */
+  /** incremented when all sessions of a pool must be replaced */
   private readonly generation: Record<PoolName, number> = { work: 0, decision: 0, look: 0 };
   private readonly births = new WeakMap<PoolClient, { readonly pool: PoolName; readonly generation: number }>();
   private readonly lent = new Set<PoolClient>();
@@ -57,13 +57,13 @@ export class PostgresPools {
       });
     this.lanes = new StatementLanes(DECISION_LANES, laneClient, onConnected, (error) => this.lost('decision', error));
     const verify = (client: PoolClient, done: (error?: Error) => void): void => {
-      const look = withTimeLimit(this.clock, answerTimeoutMs, 'the look at the database', this.onConnected(client));
+      const look = withTimeLimit(this.clock, answerTimeoutMs, 'the check of the database', this.onConnected(client));
       look.then(() => done(), done);
     };
     const open = (name: PoolName, max: number, queryTimeoutMs?: number): Pool => {
       const pipelined = name === 'work' && { pipeline: true, stream: () => new GatheringSocket() };
       const pool = new Pool({ ...connection(name, queryTimeoutMs), ...pipelined, max, idleTimeoutMillis: 0, verify });
-      // A connection says `error` when its server dies, in the pool and lent alike; unheard it ends the process.
+      // A connection emits `error` when its server dies; without a listener that would end the process.
       const guardedLoss = guarded(
         (error: Error) => this.lost(name, error),
         (error) => this.listenerFailed(error),
@@ -86,7 +86,7 @@ export class PostgresPools {
     };
   }
 
-  /** @throws ResourceManagerUnavailableError when no connection can be had */
+  /** @throws ResourceManagerUnavailableError when no connection is available */
   async connect(name: PoolName): Promise<PoolClient> {
     try {
       for (;;) {
@@ -95,7 +95,7 @@ export class PostgresPools {
           this.lent.add(client);
           return client;
         }
-        client.release(true); // one that was idle; there are no more of them than connections
+        client.release(true); // an idle one; they are not more than the pool's connections
       }
     } catch (cause) {
       throw new ResourceManagerUnavailableError(`the database cannot be reached: ${errorMessage(cause)}`, { cause });
@@ -103,7 +103,7 @@ export class PostgresPools {
   }
 
   /**
-   * Lends a connection for `use`. When that fails the connection is closed unless the server said why and the
+   * Lends a connection for `use`. When that fails, the connection is closed unless the server sent the error and the
    * session is clean.
    */
   async with<T>(name: PoolName, use: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -121,20 +121,20 @@ export class PostgresPools {
     }
   }
 
-  /** Ends a loan: only an intact session is lent again, and only if none like it was found to be stale. */
+  /** Ends a loan: only an intact session of the current generation is lent again. */
   giveBack(client: PoolClient, fate: SessionFate): void {
-    // `pg` waits for what is under way before it says goodbye, which never ends on a connection that does not answer
+    // `pg` waits for running statements before it closes, which never ends on a dead connection
     this.lent.delete(client);
     if (fate === 'dead') destroy(client);
     client.release(fate !== 'intact' || this.isStale(client));
   }
 
-  /** The sessions of this pool keep what is not true any more (plans of a changed schema): none is lent again. */
+  /** Replaces the sessions of this pool, whose plans are stale after a schema change. */
   renew(name: PoolName): void {
     this.generation[name]++;
   }
 
-  /** Every session leads to a database that is not there any more, or should not be used. */
+  /** Replaces all sessions: the database is gone, or must not be used. */
   renewAll(): void {
     for (const name of Object.keys(this.pools) as PoolName[]) this.renew(name);
     this.lanes.renew();
@@ -147,7 +147,7 @@ export class PostgresPools {
     try {
       await withTimeLimit(this.clock, CLOSE_LIMIT_MS, 'closing the connections', ends);
     } catch (error) {
-      this.logger.warn(`${errorMessage(error)}: ${this.lent.size} connections are in use and are cut off`);
+      this.logger.warn(`${errorMessage(error)}: ${this.lent.size} connections are in use and are closed`);
       for (const client of this.lent) destroy(client);
       this.lanes.cut();
     }
@@ -158,7 +158,7 @@ export class PostgresPools {
     return birth !== undefined && birth.generation < this.generation[birth.pool];
   }
 
-  /** The logger is the application's; where it fails itself, Node.js says so in a warning of the process. */
+  /** The logger belongs to the application; if it throws, Node.js emits a warning. */
   private listenerFailed(error: unknown): void {
     this.logger.error(`a listener on the connections to the database failed: ${errorMessage(error)}`, error);
   }

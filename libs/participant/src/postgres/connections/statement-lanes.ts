@@ -3,25 +3,25 @@ import { guarded } from '@concordat/foundation';
 import { destroy } from './destroy.js';
 import { classifyFailure } from '../statements/failure-classes.js';
 
-/** One life of a lane: from its connection to its loss. */
+/** One connection of a lane. */
 interface Session {
   readonly client: Client;
   readonly connected: Promise<unknown>;
 }
 
 interface Lane {
-  /** connected or connecting; undefined after it was lost, until somebody needs it */
+  /** connected or connecting; undefined after a loss, until the next use */
   session: Session | undefined;
   pending: number;
 }
 
 /**
- * A few connections for statements that stand alone (`COMMIT PREPARED`, `ROLLBACK PREPARED`): many share one
- * connection and follow each other on it without waiting for answers, which saves both ends most of their system
- * calls. A failing one does not disturb those behind it, because none of them opens a transaction.
+ * A few connections for single statements (`COMMIT PREPARED`, `ROLLBACK PREPARED`). Many are pipelined on one
+ * connection, which saves both ends most of their system calls. A failing one does not disturb the next, because none
+ * of them opens a transaction.
  *
- * A session that failed in another way than by an answer of the server is given up, and what still comes from it
- * (`pg` says `error`, and then `end`) says nothing about the one that has followed it.
+ * A session that failed other than by an answer of the server is dropped; its later events (`pg` emits `error`, then
+ * `end`) do not concern its successor.
  */
 export class StatementLanes {
   private readonly lanes: readonly Lane[];
@@ -29,7 +29,7 @@ export class StatementLanes {
 
   /**
    * @param onConnected awaited before a new connection is used
-   * @param onLost told of each connection that ends by itself
+   * @param onLost called for each connection that ends by itself
    */
   constructor(
     count: number,
@@ -40,7 +40,7 @@ export class StatementLanes {
     this.lanes = Array.from({ length: count }, () => ({ session: undefined, pending: 0 }));
   }
 
-  /** Runs one statement on the connection with the fewest under way. Rejects with what `pg` rejects with. */
+  /** Runs one statement on the connection with the fewest running ones. Rejects with the error of `pg`. */
   async run<T>(use: (client: Client) => Promise<T>): Promise<T> {
     if (this.closed) throw new Error('the connections to the database were closed');
     const lane = this.lanes.reduce((best, candidate) => (candidate.pending < best.pending ? candidate : best));
@@ -57,7 +57,7 @@ export class StatementLanes {
     }
   }
 
-  /** None of the sessions is used for another statement. */
+  /** Stops using all sessions. */
   renew(): void {
     for (const lane of this.lanes) if (lane.session) giveUp(lane, lane.session);
   }
@@ -72,7 +72,7 @@ export class StatementLanes {
     );
   }
 
-  /** Closes every connection without waiting for what is under way. */
+  /** Closes every connection without waiting for running statements. */
   cut(): void {
     this.closed = true;
     for (const lane of this.lanes) if (lane.session) giveUp(lane, lane.session);
@@ -100,7 +100,7 @@ export class StatementLanes {
   }
 }
 
-/** The statements under way on it fail with its socket, and are repeated. */
+/** Its running statements fail with the socket, and are repeated. */
 function giveUp(lane: Lane, session: Session): void {
   if (lane.session === session) lane.session = undefined;
   destroy(session.client);

@@ -3,20 +3,20 @@ import path from 'node:path';
 import { escapeIdentifier } from 'pg';
 import { errorMessage } from '@concordat/foundation';
 
-/** A step of the ledger's schema. Steps are only ever added; a released one never changes. */
+/** A step of the ledger's schema. Released steps never change. */
 export interface LedgerMigration {
-  /** 1, 2, 3 …: the number in the name of its file */
+  /** 1, 2, 3 …: the number in its file name */
   readonly version: number;
-  /** with `:CONCORDAT_SCHEMA` where the quoted name of the schema belongs; psql's `-v` can fill that in as well */
+  /** with `:CONCORDAT_SCHEMA` for the quoted name of the schema; psql's `-v` can set it as well */
   readonly text: string;
 }
 
 const FILE = /^(\d{6})\.sql$/;
 
 /**
- * Reads the migrations, `000001.sql` and so on, from beside this module.
+ * Reads the migrations, `000001.sql` and so on, from the folder of this module.
  *
- * @throws Error when they are not there, or one is missing: the program was not built or packed as a whole
+ * @throws Error when one is missing: the program was not built or packed completely
  */
 export async function readMigrations(folder = import.meta.dirname): Promise<readonly LedgerMigration[]> {
   const files = (await readdir(folder)).filter((name) => FILE.test(name)).sort();

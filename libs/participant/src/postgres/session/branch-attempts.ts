@@ -12,21 +12,21 @@ import type { Work } from './context.js';
 
 const DEFAULT_LOCK_TIMEOUT_MS = 10_000;
 const DEFAULT_GRACE_MS = 1_000;
-/** Values of the server's timeouts are 32-bit. */
+/** The server's timeouts are 32-bit. */
 const MAXIMUM_TIMEOUT_MS = 2_147_483_647;
 
-/** What a protocol answers to each way in which the work of a branch can go. */
+/** How a protocol answers each result of the work. */
 export interface WorkProtocol<Answer> {
   readonly closing: Closing;
   /** the work is prepared, or committed with its ledger row */
   durable(results: readonly JsonValue[]): Answer | Promise<Answer>;
   /** nothing was written */
   readOnly(results: readonly JsonValue[]): Answer | Promise<Answer>;
-  /** what an earlier attempt has left in the database; undefined for nothing */
+  /** the answer from an earlier attempt's state in the database; undefined for none */
   earlier(): Promise<Answer | undefined>;
-  /** whether a failure may come from what an earlier attempt has left, so that this is asked for before a refusal */
+  /** whether the failure may come from an earlier attempt, so that `earlier` is called before a refusal */
   mayBeEarlier(cause: unknown): boolean;
-  /** answers only when the database lets no late prepare of the branch through any more */
+  /** resolves only when the database rejects every late prepare of the branch */
   refuse(error: BranchError): Promise<Answer>;
 }
 
@@ -38,11 +38,11 @@ export interface BranchAttemptsPorts {
   readonly logger: Logger;
 }
 
-/** Runs the work of branches, each attempt in a session lent for it, and has the protocol answer for how it went. */
+/** Runs the work of branches, each attempt in a session of its own, and asks the protocol for the answer. */
 export class BranchAttempts {
   constructor(private readonly ports: BranchAttemptsPorts) {}
 
-  /** `busy`: another session is at work on the branch. @throws ResourceManagerUnavailableError when no work was done */
+  /** `busy`: another session is working on the branch. @throws ResourceManagerUnavailableError when no work was done */
   async run<Answer>(branch: BranchWork, work: Work, protocol: WorkProtocol<Answer>): Promise<Answer | 'busy'> {
     if (branch.deadline <= this.ports.clock.now()) return protocol.refuse(DEADLINE_EXCEEDED);
     const attempt = await this.attempt(branch, protocol.closing, work);
@@ -77,7 +77,7 @@ export class BranchAttempts {
       fate = session.fate;
       return attempt;
     } catch (cause) {
-      // Only the opening statements get here: no work was done, so there is nothing to vote on yet.
+      // Only the opening statements fail here: no work was done, so there is nothing to vote on yet.
       throw new ResourceManagerUnavailableError(`the branch could not begin: ${describeFailure(cause)}`, { cause });
     } finally {
       if (session.sawSchemaChange) pools.renew('work');
@@ -93,13 +93,13 @@ export class BranchAttempts {
     return { clock, statements, dataSource, answerTimeoutMs };
   }
 
-  /** Its socket is closed, which a server that runs a statement may notice late, and one behind a dead line never. */
+  /** Its socket is closed, but a server that runs a statement notices late, and behind a dead line never. */
   private async endSessionOf(branch: BranchIdentity): Promise<void> {
     const { pools, statements, logger } = this.ports;
     try {
       await pools.with('look', (client) => statements.endSessionOf(client, branch));
     } catch (error) {
-      logger.debug(`the session of branch ${branch.branchId} goes on until it is noticed: ${errorMessage(error)}`);
+      logger.debug(`the session of branch ${branch.branchId} goes on until the server notices: ${errorMessage(error)}`);
     }
   }
 

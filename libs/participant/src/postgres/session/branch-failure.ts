@@ -11,17 +11,17 @@ export const DEADLINE_EXCEEDED: BranchError = {
   message: 'the deadline had passed before the work began',
 };
 
-/** Its tombstone, or its vote, does not say why. */
+/** For a tombstone or a vote without a reason. */
 export const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
 
 /**
- * Why a branch votes no, in words that may leave the process: codes of the database become codes of the
- * protocol, and what the handler did not mean for others stays in the log.
+ * Why a branch votes no, fit for others: error codes of the database become codes of the protocol; internal messages of
+ * a handler stay in the log.
  */
 export function branchErrorOf(error: unknown, databaseError?: unknown): BranchError {
   if (isMeantForOthers(error)) return branchError(error.code, error.message);
   if (sqlStateOf(error) !== undefined) return classifyFailure(error).refusal;
-  // The handler may have made something of its own of what the database, or the guard before it, said.
+  // The handler may have wrapped the error of the database or of the guard.
   if (isMeantForOthers(databaseError)) return branchError(databaseError.code, databaseError.message);
   if (databaseError !== undefined) return classifyFailure(databaseError).refusal;
   if (error instanceof WrongCommandTagError) return TRANSACTION_FAILED;

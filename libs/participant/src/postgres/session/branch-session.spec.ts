@@ -104,7 +104,7 @@ describe('an attempt whose handlers never settle', () => {
     });
     settle();
     await new Promise((resolve) => setImmediate(resolve));
-    await expect(client?.query('SELECT 1')).rejects.toThrow('not its own any more');
+    await expect(client?.query('SELECT 1')).rejects.toThrow('its connection now serves others');
     expect(run1.client.sent).toHaveLength(1);
     expect(run1.session.fate).toBe('dead');
   });

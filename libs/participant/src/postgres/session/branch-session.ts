@@ -16,23 +16,23 @@ import type { BeginLimits, BranchStatements, ClosedSession } from '../statements
 import { BRANCH_OCCUPIED, sqlStateOf } from '../statements/sql-state.js';
 import type { PostgresContext, Work } from './context.js';
 
-/** How one attempt at the work of a branch went, as far as its own connection can tell. */
+/** The result of one attempt, as seen by its own connection. */
 export type WorkAttempt =
   /** prepared, or committed with its ledger row */
   | { readonly type: 'durable'; readonly results: readonly JsonValue[] }
   | { readonly type: 'read-only'; readonly results: readonly JsonValue[] }
-  /** another session is at work on the branch, or it is prepared, or the ledger knows it: no work was done */
+  /** another session is working on the branch, or it is prepared or in the ledger: no work was done */
   | { readonly type: 'occupied' }
-  /** rolled back, or not known: the database must be asked */
+  /** rolled back, or unknown: the database must be asked */
   | { readonly type: 'failed'; readonly error: BranchError; readonly cause: unknown };
 
 export type Closing = 'prepare' | 'commit';
 
-/** The tag that proves each way of closing; a failed transaction answers `ROLLBACK` without an error. */
+/** The command tag that proves success; a failed transaction answers `ROLLBACK` without an error. */
 const REQUIRED_TAG: Readonly<Record<Closing, string>> = { prepare: 'PREPARE', commit: 'COMMIT' };
 
 export interface AttemptLimits extends BeginLimits {
-  /** how long the handlers may take together, in milliseconds */
+  /** time for all handlers together, in milliseconds */
   readonly handlersMs: number;
 }
 
@@ -40,13 +40,13 @@ export interface BranchSessionPorts {
   readonly clock: Clock;
   readonly statements: BranchStatements;
   readonly dataSource: DataSource | undefined;
-  /** how long a statement of the library itself may take, in milliseconds */
+  /** time for a statement of the library, in milliseconds */
   readonly answerTimeoutMs: number;
 }
 
 /**
- * One attempt: begin, work, close, on one connection. After it the connection has no transaction open and carries
- * nothing of the branch, or `fate` says that nobody may have it any more.
+ * One attempt: begin, work, close, on one connection. Afterwards the connection has no transaction open and no trace of
+ * the branch, or `fate` says that it must not be used again.
  */
 export class BranchSession {
   private readonly condition = new SessionCondition();
@@ -59,41 +59,40 @@ export class BranchSession {
     private readonly ports: BranchSessionPorts,
   ) {}
 
-  /** Whether another branch may have the connection. */
   get fate(): SessionFate {
     return this.condition.fate;
   }
 
-  /** What the handlers left behind in the session that cannot be taken away: it is closed. */
+  /** What the handlers left in the session that cannot be reset: it is closed. */
   get leftBehind(): string | undefined {
     return this.left;
   }
 
-  /** Somebody was waited for in vain: the server may not know yet that nobody listens any more. */
+  /** A wait timed out: the server may still be working for this session. */
   get wasAbandoned(): boolean {
     return this.abandoned;
   }
 
-  /** A plan was older than the tables it uses; the other sessions have such plans, too. */
+  /** A plan was older than its tables; the other sessions have such plans, too. */
   get sawSchemaChange(): boolean {
     return this.condition.sawSchemaChange;
   }
 
   /**
-   * Takes no longer than the handlers may, and three answers of the server. What a handler does after its time has no
-   * effect: its client refuses it, and its connection is closed.
+   * Takes at most the handlers' time and three answers of the server. After its time a handler has no effect: its
+   * client refuses statements, and its connection is closed.
    *
-   * @throws what the opening failed with: no work was done, so there is nothing to vote on yet
+   * @throws the error of the opening: no work was done, so there is nothing to vote on yet
    */
   async run(limits: AttemptLimits, closing: Closing, work: Work): Promise<WorkAttempt> {
     const { client, branch } = this;
     const { statements } = this.ports;
     const held = statements.beforeBegin();
     if (held) await held;
-    // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
+    // Not awaited before the work: its first statement is sent right after, and does nothing if this fails.
     const opening = this.answer('the opening of a branch', statements.begin(client, branch, limits));
     opening.catch(() => {
-      if (this.fate === 'dead') destroy(client); // else the statements of the handlers would wait behind it
+      if (this.fate === 'dead') destroy(client); // otherwise the handlers' statements would wait behind it
     }); // awaited below
     const guarded = new GuardedClient(client, this.condition);
     try {
@@ -110,7 +109,7 @@ export class BranchSession {
     }
   }
 
-  /** A dead connection has rolled back itself, or will when the server notices. */
+  /** A dead connection has rolled back, or will when the server notices. */
   private async rollback(): Promise<void> {
     if (this.fate === 'dead') return;
     try {
@@ -121,7 +120,7 @@ export class BranchSession {
     }
   }
 
-  /** What a statement of the library itself is answered with; no answer in time is the end of the session. */
+  /** Awaits the answer to a library statement. A timeout ends the session. */
   private answer<T>(what: string, statement: Promise<T>): Promise<T> {
     const { clock, answerTimeoutMs } = this.ports;
     const limited = withTimeLimit(clock, answerTimeoutMs, what, statement).catch((error: unknown) => {
@@ -159,8 +158,7 @@ export class BranchSession {
   }
 
   /**
-   * The handlers have had their time. Whether they wait for the database or for something else makes a difference to
-   * whoever looks for the cause.
+   * The handlers have used up their time. The error says whether they waited for the database or for something else.
    */
   private giveUp(guarded: GuardedClient, cause: TimeLimitError): BranchTimeoutError {
     const code = guarded.isWaiting ? 'DATABASE_TIMEOUT' : 'HANDLER_TIMEOUT';
@@ -174,8 +172,8 @@ export class BranchSession {
   private async close(guarded: GuardedClient, closing: Closing, results: readonly JsonValue[]): Promise<WorkAttempt> {
     const { client, branch } = this;
     const { statements } = this.ports;
-    // A command tag that counted rows spares the round trip that asks whether anything was written.
-    if (!guarded.hasChangedRows && !(await this.answer('a look at what was written', statements.hasWritten(client)))) {
+    // A command tag that counted rows saves the round trip that asks whether anything was written.
+    if (!guarded.hasChangedRows && !(await this.answer('the check for writes', statements.hasWritten(client)))) {
       this.ended(await this.answer('a commit', statements.commit(client)), 'COMMIT');
       return { type: 'read-only', results };
     }
@@ -189,7 +187,7 @@ export class BranchSession {
     return { type: 'durable', results };
   }
 
-  /** The session was reset in the same round trip; what no reset takes away makes it unfit for others. */
+  /** The session was reset in the same round trip. What no reset removes makes it unusable for others. */
   private ended({ tag, leftBehind }: ClosedSession, requiredTag: string): void {
     if (leftBehind !== undefined) {
       this.left = leftBehind;
@@ -199,7 +197,7 @@ export class BranchSession {
   }
 }
 
-/** @throws what the opening failed with, unless it succeeded or found the branch occupied */
+/** @throws the error of the opening, unless it succeeded or found the branch occupied */
 async function isOccupied(opening: Promise<void>): Promise<boolean> {
   try {
     await opening;

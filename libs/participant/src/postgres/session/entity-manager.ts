@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import type { BranchClient } from './guarded-client.js';
 
-/** What TypeORM's PostgreSQL query runner keeps to itself. */
+/** Private members of TypeORM's PostgreSQL query runner. */
 interface BoundQueryRunner {
   databaseConnection: BranchClient;
   isTransactionActive: boolean;
@@ -9,9 +9,9 @@ interface BoundQueryRunner {
 }
 
 /**
- * TypeORM's view of a branch: a query runner that owns no connection but uses the branch's. It believes that a
- * transaction is open, so `manager.transaction()` inside a handler makes a savepoint; nothing it does can end
- * the transaction, because the client is guarded.
+ * TypeORM's view of a branch: a query runner without a connection of its own. It believes that a transaction is open,
+ * so `manager.transaction()` inside a handler makes a savepoint. It cannot end the transaction, because the client is
+ * guarded.
  */
 export class BranchEntityManager {
   private readonly runner: QueryRunner;
@@ -28,7 +28,7 @@ export class BranchEntityManager {
     return this.runner.manager;
   }
 
-  /** Lets go; there is no pool behind this runner to which anything could leak. */
+  /** Nothing to release: this runner has no pool. */
   async release(): Promise<void> {
     (this.runner as unknown as BoundQueryRunner).isTransactionActive = false;
     await this.runner.release();

@@ -3,11 +3,11 @@ import { ForbiddenStatementError } from '../errors.js';
 import type { SessionCondition } from './session-condition.js';
 import { refusalOf } from './statement-guard.js';
 
-/** Everything a handler may do with the connection of its branch. */
+/** The connection of a branch, for its handlers. */
 export interface BranchClient {
   /**
-   * Runs a statement in the branch's local transaction. What would end the transaction or outlive it on the
-   * session is refused with `ForbiddenStatementError`.
+   * Runs a statement in the branch's local transaction. Rejects with `ForbiddenStatementError` for a statement that
+   * would end the transaction, or outlive it in the session.
    */
   query<Row extends QueryResultRow = QueryResultRow>(
     text: string | QueryConfig,
@@ -18,8 +18,8 @@ export interface BranchClient {
 const CHANGING_TAGS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 
 /**
- * The connection of one branch in the hands of its handlers. States: open → closed; a handler that goes on after
- * its branch was voted on is refused, because the connection then serves another one.
+ * The connection of one branch, for its handlers. States: open → closed; then it refuses statements, because the
+ * connection serves another branch.
  */
 export class GuardedClient implements BranchClient {
   private open = true;
@@ -36,8 +36,7 @@ export class GuardedClient implements BranchClient {
     text: string | QueryConfig,
     values?: readonly unknown[],
   ): Promise<QueryResult<Row>> {
-    if (!this.open)
-      throw new ForbiddenStatementError('the branch was voted on: its connection is not its own any more');
+    if (!this.open) throw new ForbiddenStatementError('the branch has voted: its connection now serves others');
     const refusal = refusalOf(typeof text === 'string' ? text : text.text);
     if (refusal !== undefined) {
       this.refused = new ForbiddenStatementError(refusal);
@@ -57,17 +56,17 @@ export class GuardedClient implements BranchClient {
     }
   }
 
-  /** Whether a command tag showed that rows were changed; false means that the server must be asked. */
+  /** Whether a command tag counted changed rows; false means that the server must be asked. */
   get hasChangedRows(): boolean {
     return this.changed;
   }
 
-  /** Whether the database owes the handlers an answer. */
+  /** Whether the handlers wait for an answer of the database. */
   get isWaiting(): boolean {
     return this.unanswered > 0;
   }
 
-  /** The last error of the database or the guard, whatever a handler made of it. */
+  /** The last error of the database or the guard, even if a handler caught it. */
   get lastFailure(): unknown {
     return this.condition.lastFailure ?? this.refused;
   }

@@ -1,8 +1,8 @@
 import { classifyFailure, worseFate, type SessionFate } from '../statements/failure-classes.js';
 
 /**
- * What is known of one connection while a branch has it: everything that failed on it, and what the branch left behind.
- * It only ever gets worse, and it decides whether another branch may have the connection.
+ * The state of a connection while a branch has it: everything that failed on it, and what the branch left behind. It
+ * only gets worse, and decides whether another branch may have the connection.
  */
 export class SessionCondition {
   private worst: SessionFate = 'intact';
@@ -13,17 +13,17 @@ export class SessionCondition {
     return this.worst;
   }
 
-  /** The last error of the connection, whatever a handler made of it. */
+  /** The last error of the connection, even if a handler caught it. */
   get lastFailure(): unknown {
     return this.failure;
   }
 
-  /** A plan of the session was older than the tables it uses; those of the other sessions are, too. */
+  /** A plan of the session was older than its tables; the other sessions have such plans, too. */
   get sawSchemaChange(): boolean {
     return this.staleSchema;
   }
 
-  /** Notes what a statement fails with. Settles as `answer` does. */
+  /** Records the failure of a statement. Settles as `answer` does. */
   async watch<T>(answer: Promise<T>): Promise<T> {
     try {
       return await answer;

@@ -1,4 +1,4 @@
-/** String literals, quoted names, dollar-quoted texts and comments: what cannot be a command. */
+/** String literals, quoted names, dollar-quoted texts and comments: none of them is a command. */
 const QUOTED = /'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*)?\$[\s\S]*?\$\1\$|--[^\n]*|\/\*[\s\S]*?\*\//g;
 
 const RULES: readonly (readonly [RegExp, string])[] = [
@@ -20,7 +20,7 @@ const RULES: readonly (readonly [RegExp, string])[] = [
   [/\bPG_(TRY_)?ADVISORY_LOCK(_SHARED)?\b/, 'a session-level lock outlives the branch; use pg_advisory_xact_lock'],
 ];
 
-/** Texts are few and come again; parameters carry what varies. */
+/** Handlers use few texts, again and again; parameters carry what varies. */
 const MAXIMUM_REMEMBERED = 1_000;
 const remembered = new Map<string, string | undefined>();
 

@@ -16,7 +16,7 @@ import { storedError, storedResults } from './ledger-row.js';
 export const ACCEPTOR_COLUMNS = `transaction_id, vote, result, acceptors, promised_round, promised_proposer,
   accepted_round, accepted_proposer, accepted_value, decision`;
 
-/** A row of `concordat_acceptor` says what this library never writes: somebody has edited it, and nothing follows from it. */
+/** A row of `concordat_acceptor` with values that this library never writes: it was edited by hand, and is not used. */
 export class UnreadableAcceptorRowError extends Error {
   override readonly name = 'UnreadableAcceptorRowError';
 }
@@ -24,7 +24,7 @@ export class UnreadableAcceptorRowError extends Error {
 /**
  * Reads a row of `concordat_acceptor`; undefined when there is none.
  *
- * @throws UnreadableAcceptorRowError unless every value is one that the library writes for this branch
+ * @throws UnreadableAcceptorRowError for values that the library does not write for this branch
  */
 export function acceptorRowOf(row: unknown, { transactionId, branchId }: BranchIdentity): AcceptorRow | undefined {
   if (row === undefined) return undefined;
@@ -51,7 +51,7 @@ export function acceptorRowOf(row: unknown, { transactionId, branchId }: BranchI
   };
 }
 
-/** Whether a value can be the acceptor set of a branch: nobody twice, and the branch among them. */
+/** Whether a value can be the acceptor set of a branch: no duplicates, and the branch is in it. */
 export function isAcceptorList(value: unknown, branchId: BranchId): value is readonly Acceptor[] {
   if (!Array.isArray(value) || !value.every(isAcceptor)) return false;
   const branches = new Set(value.map((acceptor) => acceptor.branchId));

@@ -15,12 +15,14 @@ import { requireTag, resultAt } from './answers.js';
 import { StatementRunner } from './statement-runner.js';
 import { FLUSH_AT_COMMIT, selectAbstention, selectOwnLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
 
-/** A neighbour holds a row for two round trips; what holds it longer is stuck, and the message comes again. */
+/**
+ * Another session holds a row for two round trips. If it holds the row longer it is stuck, and the message is repeated.
+ */
 const ROW_LOCK_TIMEOUT_MS = 2_000;
-/** A process that stops between the two round trips gives the row back after this. */
+/** A process that stops between the two round trips releases the row after this. */
 const IDLE_TIMEOUT_MS = 5_000;
 
-/** What an acceptor must not forget of ballots. */
+/** The ballots of an acceptor. */
 export interface BallotColumns {
   readonly promised: Ballot | undefined;
   readonly accepted: AcceptedValue | undefined;
@@ -32,8 +34,8 @@ const NO_BALLOTS: BallotColumns = { promised: undefined, accepted: undefined };
  * Every statement about acceptors (`concordat_acceptor`), each of them one round trip. Values are put into the texts,
  * because several statements share a simple query; they are UUIDs, integers and quoted literals only.
  *
- * Each begins a transaction of its own in READ COMMITTED, whatever the database's default is: what was decided while
- * it waited for a row must be seen. A method that rejects with an answer of the server leaves the transaction open.
+ * Each begins a transaction of its own in READ COMMITTED, whatever the database's default is, so that it sees what was
+ * decided while it waited for a row. A method that rejects with an error of the server leaves the transaction open.
  */
 export class AcceptorStatements {
   private readonly table: string;
@@ -51,8 +53,8 @@ export class AcceptorStatements {
   }
 
   /**
-   * Commits the vote where there is none, which is nearly always so. False: there is one, or was at that moment.
-   * Waits for a neighbour's vote at most as long as any statement.
+   * Commits the vote if there is none, the usual case. False: another vote exists, or existed then. Waits for a
+   * concurrent vote at most as long as any statement.
    */
   async insertFirstVote(
     client: ClientBase,
@@ -65,9 +67,8 @@ export class AcceptorStatements {
   }
 
   /**
-   * Accepts the first ballot where nothing stands in its way, which is nearly always so: the branch has voted, in this
-   * set, and has heard of no other ballot and no decision. The same as `stepAcceptor` says then, in one round trip.
-   * False: look again, with the row locked.
+   * Accepts the first ballot in the usual case: the branch has voted, in this set, and has no other ballot and no
+   * decision. Does what `stepAcceptor` says for that case, in one round trip. False: read again with the row locked.
    */
   async acceptFirst(client: ClientBase, branch: BranchIdentity, acceptors: readonly Acceptor[]): Promise<boolean> {
     const { branchId, transactionId } = branch;
@@ -89,8 +90,8 @@ export class AcceptorStatements {
   }
 
   /**
-   * Commits the vote unless there is one, and tells which is there then: the first. `abstains`: the database may have
-   * lost an earlier one, so there is none but what was found.
+   * Commits the vote unless there is one, and returns the first. `abstains`: the database may have lost an earlier
+   * vote, so only an existing one counts.
    */
   async insertVote(
     client: ClientBase,
@@ -109,8 +110,8 @@ export class AcceptorStatements {
   }
 
   /**
-   * Begins a transaction and locks the row of the acceptor, if there is one; what the database knows of the branch. The
-   * gid is looked for before the ledger: a branch that is committed in between is then seen there.
+   * Begins a transaction and locks the acceptor's row, if any; reads the state of the branch. The gid is read before
+   * the ledger, so that a branch committed in between is seen there.
    */
   async lock(client: ClientBase, branch: BranchIdentity): Promise<AcceptorTrace> {
     const results = await this.runner.run(
@@ -127,7 +128,7 @@ export class AcceptorStatements {
     };
   }
 
-  /** Writes the ballots into the row that is locked, and commits. */
+  /** Writes the ballots into the locked row, and commits. */
   async saveBallots(
     client: ClientBase,
     { branchId }: BranchIdentity,
@@ -146,7 +147,7 @@ export class AcceptorStatements {
     if (resultAt(results, -2).rowCount !== 1) throw new Error(`the acceptor row of branch ${branchId} is gone`);
   }
 
-  /** Where no row was found to be locked: commits the vote `no` with its ballots, unless another vote was faster. */
+  /** For a branch without a row: commits the vote `no` with its ballots, unless another vote came first. */
   async insertRefusal(
     client: ClientBase,
     branch: BranchIdentity,
@@ -167,13 +168,17 @@ export class AcceptorStatements {
     await this.runner.run('acceptor-release', client, 'ROLLBACK');
   }
 
-  /** The same before what was seen is told: resolves when it is as durable as if this session had committed it. */
+  /**
+   * The same before the answer is sent: resolves when what was read is as durable as if this session had committed it.
+   */
   async confirmAndRelease(client: ClientBase): Promise<void> {
     const results = await this.runner.run('acceptor-release', client, `${WAIT_FOR_WHAT_WAS_SEEN}; COMMIT`);
     requireTag(resultAt(results, -1).command, 'COMMIT');
   }
 
-  /** Commits the decision unless there is one; the one that is there then, undefined where the branch is no acceptor. */
+  /**
+   * Commits the decision unless there is one; returns the one that stands, undefined where the branch is no acceptor.
+   */
   async recordDecision(client: ClientBase, branch: BranchIdentity, decision: Decision): Promise<Decision | undefined> {
     const results = await this.runner.run(
       'acceptor-decision',
@@ -189,8 +194,8 @@ export class AcceptorStatements {
   }
 
   /**
-   * As `lock`, without locking anything or leaving a transaction open. What it finds is as durable as if this session
-   * had committed it.
+   * Like `lock`, without a lock or an open transaction. What it reads is as durable as if this session had committed
+   * it.
    */
   async look(client: ClientBase, branch: BranchIdentity): Promise<AcceptorTrace> {
     const results = await this.runner.run(

@@ -9,21 +9,21 @@ import { StatementRunner } from './statement-runner.js';
 import type { NamedStatement } from '../../runtime/participant-failpoints.js';
 import { FLUSH_AT_COMMIT, gidLiteral, selectLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
 
-/** Long enough for a committing neighbour, short enough for a late PREPARE that only we could roll back. */
+/** Long enough for a concurrent commit, short enough for a late PREPARE that only we could roll back. */
 const TOMBSTONE_LOCK_TIMEOUT_MS = 100;
 const CONNECTION_CHECK_INTERVAL_MS = 100;
 const LISTED_BRANCHES = 10_000;
-/** what the last part of a gid must look like before it is taken for the key of a table */
+/** the last part of a gid must match before it is used as a key */
 const BRANCH_ID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$';
 
 const NOTE_DECISION = `UPDATE SET decided = true
   WHERE present.outcome = 'aborted' AND NOT present.decided AND present.transaction_id = excluded.transaction_id`;
 
-/** What the row of an aborted branch says. */
+/** The content of a tombstone. */
 export interface Tombstone {
-  /** why, where that is known */
+  /** the reason, if known */
   readonly error?: BranchError | undefined;
-  /** because the decision was told */
+  /** written because of the decision */
   readonly isDecided?: boolean;
 }
 
@@ -33,33 +33,33 @@ export interface BeginLimits {
   readonly statementTimeoutMs: number;
 }
 
-/** How the server ended the transaction of a branch, and what the session still carries of it. */
+/** How the server ended the transaction of a branch, and what is left in the session. */
 export interface ClosedSession {
   readonly tag: string;
-  /** what no reset takes away, as a word for the log; the session must be closed */
+  /** what no reset removes, as a word for the log; the session must be closed */
   readonly leftBehind: string | undefined;
 }
 
-/** What `concordat_reset_session` answers. */
+/** The result of `concordat_reset_session`. */
 interface ResetRow {
   readonly left_behind: string | null;
-  /** of the protocol; -1 when there are some made by PREPARE */
+  /** of the protocol; -1 when some were made by PREPARE */
   readonly named_statements?: number;
 }
 
-/** What `pg` keeps to itself. */
+/** Private members of `pg`. */
 interface ClientInternals {
   readonly user?: string;
   readonly connection?: { readonly parsedStatements?: object };
 }
 
-/** Handlers that make up names for their statements fill the memory of both ends. */
+/** Handlers that generate statement names would fill the memory of both ends. */
 const MAXIMUM_NAMED_STATEMENTS = 1_000;
 
 /**
- * Every statement about branches, one for each method and each of them one round trip. Values are put into the
- * texts, because two-phase commands take no parameters and several statements share a simple query; they are
- * UUIDs, integers and quoted literals only.
+ * Every statement about branches, one for each method and each of them one round trip. Values are put into the texts,
+ * because two-phase commands take no parameters and several statements share a simple query; they are UUIDs, integers
+ * and quoted literals only.
  */
 export class BranchStatements {
   private readonly table: string;
@@ -69,7 +69,7 @@ export class BranchStatements {
   private readonly resetSession: string;
   private readonly runner: StatementRunner;
 
-  /** Whether the server can notice that a client has died while it works for it; it is asked once, at the start. */
+  /** Whether the server can detect the death of a client while it works for it; asked once, at the start. */
   checksConnection = false;
 
   constructor(
@@ -85,15 +85,15 @@ export class BranchStatements {
     this.runner = new StatementRunner(failpoints);
   }
 
-  /** To be awaited before `begin`, behind which statements of the handlers follow without waiting for anything. */
+  /** Must be awaited before `begin`: the handlers' statements follow that without waiting. */
   beforeBegin(): Promise<void> | undefined {
     return this.runner.hit('begin', 'before-statement');
   }
 
   /**
-   * Opens the local transaction and takes the branch's lock. Fails with `BRANCH_OCCUPIED` when somebody holds the
-   * lock (another attempt, or the prepared transaction itself, which keeps it) or when the ledger knows the branch:
-   * then the transaction has failed, and what was sent right behind this does nothing.
+   * Opens the local transaction and takes the branch's lock. Fails with `BRANCH_OCCUPIED` when the lock is held (by
+   * another attempt, or by the prepared transaction itself) or the ledger has the branch: then the transaction has
+   * failed, and statements sent right after it do nothing.
    */
   async begin(client: ClientBase, branch: BranchIdentity, limits: BeginLimits): Promise<void> {
     const { lockTimeoutMs, statementTimeoutMs } = limits;
@@ -115,8 +115,8 @@ export class BranchStatements {
   }
 
   /**
-   * Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. Whatever else could
-   * outlive the branch in its session makes PREPARE fail.
+   * Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. PREPARE fails if
+   * anything else could outlive the branch in its session.
    */
   async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<ClosedSession> {
     const text = `${this.closeBranch(client, branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
@@ -140,7 +140,7 @@ export class BranchStatements {
     return this.endAndReset('read-only-commit', client, 'COMMIT');
   }
 
-  /** Ends the transaction of a branch that is refused. */
+  /** Ends the transaction of a refused branch. */
   async rollback(client: ClientBase): Promise<ClosedSession> {
     return this.endAndReset('local-rollback', client, 'ROLLBACK');
   }
@@ -154,9 +154,8 @@ export class BranchStatements {
   }
 
   /**
-   * Commits the tombstone unless there is a ledger row, and tells what is there then. A tombstone that is there learns
-   * that the decision was told. Waits only for a moment for a transaction that holds the same key (55P03), because that
-   * may be a prepared one.
+   * Commits the tombstone unless there is a ledger row, and returns what stands then. An existing tombstone records the
+   * decision. Waits only briefly for a transaction with the same key (55P03), because that may be a prepared one.
    */
   async insertTombstone(
     client: ClientBase,
@@ -184,7 +183,7 @@ export class BranchStatements {
     };
   }
 
-  /** Looks for the gid first: a branch that is committed in between is then seen in the younger look-up. */
+  /** Reads the gid first: the later ledger look-up sees a branch that is committed in between. */
   async look(client: ClientBase, branch: BranchIdentity): Promise<BranchTrace> {
     const results = await this.runner.run(
       'ledger-look-up',
@@ -198,12 +197,12 @@ export class BranchStatements {
     };
   }
 
-  /** After a look that has found something: resolves when that is as durable as if this session had committed it. */
+  /** After a look that found something: resolves when that is as durable as if this session had committed it. */
   async confirm(client: ClientBase): Promise<void> {
     await this.runner.run('ledger-look-up', client, `BEGIN; ${FLUSH_AT_COMMIT}; ${WAIT_FOR_WHAT_WAS_SEEN}; COMMIT`);
   }
 
-  /** A branch that voted read-only holds nothing, whatever is prepared under its name: it may not open ballots. */
+  /** A branch that voted read-only may not open ballots, whatever is prepared under its name. */
   async listPrepared(client: ClientBase): Promise<PreparedBranch[]> {
     const { rows } = await this.runner.run<{ gid: string; age_ms: number; is_acceptor: boolean }>(
       'list-prepared',
@@ -224,8 +223,8 @@ export class BranchStatements {
   }
 
   /**
-   * Ends the session that works for the branch, whoever has lost it: only that one holds the branch's lock, which a
-   * prepared transaction keeps without a session.
+   * Ends the session that works for the branch: only that one holds the branch's lock in a session. A prepared
+   * transaction keeps the lock without one.
    */
   async endSessionOf(client: ClientBase, branch: BranchIdentity): Promise<void> {
     await client.query(
@@ -240,10 +239,7 @@ export class BranchStatements {
     await client.query('SELECT 1');
   }
 
-  /**
-   * Ends the transaction and, in the same round trip but a transaction of its own, takes from the session what the
-   * handlers may have left in it.
-   */
+  /** Ends the transaction and, in the same round trip but a transaction of its own, resets the session. */
   private async endAndReset(name: NamedStatement, client: ClientBase, text: string): Promise<ClosedSession> {
     const answers = await this.runner.run(name, client, `${text}; SELECT * FROM ${this.resetSession}()`);
     return {
@@ -252,7 +248,7 @@ export class BranchStatements {
     };
   }
 
-  /** Also sees to it that the end of the transaction is flushed, as `FLUSH_AT_COMMIT` does. */
+  /** Also ensures that the end of the transaction is flushed, as `FLUSH_AT_COMMIT` does. */
   private closeBranch(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): string {
     const values = [branch.branchId, branch.transactionId, JSON.stringify(results), internalsOf(client).user ?? ''];
     return `SELECT ${this.closeBranchFunction}(${values.map(escapeLiteral).join(', ')}) AS named_statements`;
@@ -265,11 +261,11 @@ export class BranchStatements {
 
 function leftBehindOf(client: ClientBase, reset: ResetRow | undefined): string | undefined {
   const { left_behind, named_statements } = reset ?? {};
-  if (named_statements === undefined) return 'what could not be found out';
+  if (named_statements === undefined) return 'unknown statements';
   if (left_behind) return left_behind;
   if (named_statements < 0) return 'statements made by PREPARE';
   if (named_statements > MAXIMUM_NAMED_STATEMENTS) return `more than ${MAXIMUM_NAMED_STATEMENTS} named statements`;
-  // one that the client believes to have made, and the session does not have, would fail in the next branch
+  // if the client knows a statement that the session does not have, the next branch would fail
   const believed = Object.keys(internalsOf(client).connection?.parsedStatements ?? {}).length;
   return named_statements === believed ? undefined : 'other named statements than it was given';
 }

@@ -4,12 +4,12 @@ import { SQL_STATE, sqlStateOf } from './sql-state.js';
 import { resultAt } from './answers.js';
 import { FLUSH_AT_COMMIT } from './texts.js';
 
-/** What a connection finds of the database that it leads to. */
+/** The identity of the database behind a connection. */
 export interface FoundDatabase {
   readonly identity: DatabaseIdentity;
   /** undefined before it was ever recognised */
   readonly stored: RecognisedDatabase | undefined;
-  /** transactions that began before it are abstained from, in milliseconds since 1970; 0 for none */
+  /** branches abstain in transactions that began before this, in milliseconds since 1970; 0 for none */
   readonly abstainsBefore: number;
 }
 
@@ -26,13 +26,13 @@ interface StoredRow {
 }
 
 /**
- * For the whole session, because COMMIT PREPARED cannot be sent with anything: nothing that others rely on may be lost
- * in a crash, nor, where there is a synchronous standby, with the server. What waits for more than that is left as it is.
+ * For the whole session, because COMMIT PREPARED cannot share a query: no commit may be lost in a crash nor, with a
+ * synchronous standby, with the server. A stricter setting is kept.
  */
 const WAIT_FOR_STANDBY = `SELECT set_config('synchronous_commit', 'on', false)
   WHERE current_setting('synchronous_commit') IN ('off', 'local')`;
 
-/** The statements with which every new connection begins. */
+/** The first statements on every new connection. */
 export class DatabaseStatements {
   private readonly table: string;
   private readsSystemIdentifier = true;
@@ -41,18 +41,18 @@ export class DatabaseStatements {
     this.table = `"${schema}".concordat_database`;
   }
 
-  /** Fails on a standby, which is not the database of any participant. */
+  /** Fails on a standby, which is no participant's database. */
   async identify(client: ClientBase): Promise<FoundDatabase> {
     try {
       return await this.ask(client);
     } catch (error) {
       if (!this.readsSystemIdentifier || sqlStateOf(error) !== SQL_STATE.insufficientPrivilege) throw error;
-      this.readsSystemIdentifier = false; // some providers keep it from their customers; the timeline is left
+      this.readsSystemIdentifier = false; // some providers hide it; the timeline remains
       return this.ask(client);
     }
   }
 
-  /** Writes down which database this is; the limit of abstention only ever goes up. Returns that limit. */
+  /** Stores the identity of the database; the abstention limit only rises. Returns the limit. */
   async recognise(
     client: ClientBase,
     { systemIdentifier, timeline }: RecognisedDatabase,

@@ -3,11 +3,11 @@ import type { BranchError } from '@concordat/commit-protocol';
 import { serverErrorOf, sqlStateOf, type ServerError } from './sql-state.js';
 
 /**
- * What an error says of the session it came from.
+ * What an error says about its session.
  *
- * - `intact`: the statement was refused, and after a rollback the session is as it was.
- * - `dirty`: the session answers, but what it keeps (plans, statements) is not to be relied on: it is closed.
- * - `dead`: there is nothing to speak to any more, or nobody knows what it does: its socket is destroyed.
+ * - `intact`: the statement was refused; after a rollback the session is as before.
+ * - `dirty`: the session answers, but its plans and statements are unreliable: it is closed.
+ * - `dead`: the session is gone or in an unknown state: its socket is destroyed.
  */
 export type SessionFate = 'intact' | 'dirty' | 'dead';
 
@@ -18,7 +18,7 @@ export interface FailureClass {
 }
 
 interface Row {
-  /** how the SQLSTATE begins: all of it, its class (two letters) or a group; the first row that fits counts */
+  /** prefix of the SQLSTATE: all of it, its class (two letters) or a group; the first matching row counts */
   readonly state: string;
   readonly session: SessionFate;
   readonly refusal: BranchError | ((state: string) => BranchError);
@@ -29,9 +29,9 @@ const GRAVITY: Readonly<Record<SessionFate, number>> = { intact: 0, dirty: 1, de
 
 const LOCK_TIMEOUT: BranchError = {
   code: 'LOCK_TIMEOUT',
-  message: 'the time for waiting on locks and statements was used up',
+  message: 'a lock or a statement timed out',
 };
-/** The server rolled the transaction back when it was to be prepared or committed. */
+/** The server rolled the transaction back instead of preparing or committing it. */
 export const TRANSACTION_FAILED: BranchError = {
   code: 'TRANSACTION_FAILED',
   message: 'a statement had failed and the handler went on',
@@ -55,7 +55,7 @@ const CONNECTION_LOST: BranchError = {
 
 const NOT_ANSWERED: BranchError = { code: 'DATABASE_TIMEOUT', message: 'the database did not answer in time' };
 
-/** Where the server refuses to prepare what cannot be prepared. */
+/** Server functions that refuse a PREPARE. */
 const REFUSING_ROUTINES = new Set([
   'PrepareTransaction',
   'AtPrepare_Notify',
@@ -65,9 +65,9 @@ const REFUSING_ROUTINES = new Set([
 ]);
 
 /**
- * The one table of what goes wrong between a branch and its database. States are from appendix A of the PostgreSQL
- * documentation. What one state has several meanings for is told apart by the server's source file and by the names of
- * settings in its hint, which are the same in every `lc_messages`.
+ * All failures between a branch and its database. States are from appendix A of the PostgreSQL documentation. A state
+ * with several meanings is distinguished by the server's source file and by setting names in its hint, which are the
+ * same in every `lc_messages`.
  */
 const TABLE: readonly Row[] = [
   { state: '55P03', session: 'intact', refusal: LOCK_TIMEOUT },
@@ -80,7 +80,7 @@ const TABLE: readonly Row[] = [
   {
     state: '40001',
     session: 'intact',
-    refusal: { code: 'SERIALIZATION_FAILURE', message: 'concurrent changes were in the way; repeat the transaction' },
+    refusal: { code: 'SERIALIZATION_FAILURE', message: 'concurrent changes conflicted; repeat the transaction' },
   },
   { state: '25P02', session: 'intact', refusal: TRANSACTION_FAILED },
 
@@ -91,7 +91,7 @@ const TABLE: readonly Row[] = [
     session: 'intact',
     refusal: {
       code: 'NOT_PREPARABLE',
-      message: 'the work used what cannot be prepared: temporary tables, LISTEN or NOTIFY, or held cursors',
+      message: 'the work used a feature that cannot be prepared: temporary tables, LISTEN or NOTIFY, or held cursors',
     },
     fits: isRefusedPrepare,
   },
@@ -133,7 +133,7 @@ const TABLE: readonly Row[] = [
   },
   { state: '53300', session: 'dead', refusal: SESSION_ENDED },
 
-  // what ends sessions: shutdown, crash, dropped database, and the three timeouts that hang up
+  // ends of sessions: shutdown, crash, dropped database, and the three timeouts that disconnect
   { state: '57P', session: 'dead', refusal: SESSION_ENDED },
   { state: '25P03', session: 'dead', refusal: SESSION_ENDED },
   { state: '25P04', session: 'dead', refusal: SESSION_ENDED },
@@ -142,17 +142,17 @@ const TABLE: readonly Row[] = [
   { state: '23', session: 'intact', refusal: constraintViolation },
   { state: '44', session: 'intact', refusal: constraintViolation },
 
-  // the server itself, its files or its surroundings are broken, or an operator intervened
+  // the server itself, its files or its environment are broken, or an operator intervened
   { state: 'XX', session: 'dirty', refusal: databaseError },
   { state: '58', session: 'dirty', refusal: databaseError },
   { state: 'F0', session: 'dirty', refusal: databaseError },
   { state: '57', session: 'dirty', refusal: databaseError },
   { state: '28', session: 'dirty', refusal: databaseError },
-  // whatever else a statement, a function or an extension may raise is about the statement
+  // any other state is about the statement
   { state: '', session: 'intact', refusal: databaseError },
 ];
 
-/** The meaning of an error that a statement failed with; one that no server sent is the connection's. */
+/** Classifies the error of a statement; an error that no server sent is the connection's. */
 export function classifyFailure(error: unknown): FailureClass {
   const sent = serverErrorOf(error);
   if (error instanceof TimeLimitError) return { session: 'dead', refusal: NOT_ANSWERED };
@@ -168,7 +168,7 @@ export function isSessionDead(error: unknown): boolean {
   return classifyFailure(error).session === 'dead';
 }
 
-/** What the log says of a failure: everything. */
+/** Everything about a failure, for the log. */
 export function describeFailure(error: unknown): string {
   const code = error instanceof CodedError ? error.code : sqlStateOf(error);
   return code === undefined ? errorMessage(error) : `${errorMessage(error)} (${code})`;
@@ -183,7 +183,7 @@ function isStalePlan({ file, message }: ServerError): boolean {
   return file === 'plancache.c' || /cached plan/.test(message);
 }
 
-/** The keyword stands in every translation of these messages. */
+/** Every translation of these messages contains the keyword. */
 function isRefusedPrepare({ routine, message }: ServerError): boolean {
   return REFUSING_ROUTINES.has(routine ?? '') || /\bPREPARE\b/.test(message);
 }

@@ -14,7 +14,7 @@ export function ledgerRowOf(row: unknown): LedgerRow | undefined {
   return { outcome: 'aborted', error: storedError(result), isDecided };
 }
 
-/** Results that cannot be passed on (another version wrote them, or a hand) are left out: the branch has ended. */
+/** Results that are not valid (from another version, or edited) are left out: the branch has ended. */
 export function storedResults(value: unknown): readonly JsonValue[] {
   if (!Array.isArray(value)) return [];
   try {
@@ -24,7 +24,7 @@ export function storedResults(value: unknown): readonly JsonValue[] {
   }
 }
 
-/** Whatever wrote it: the result can be passed on. */
+/** Makes a stored error valid for messages, whatever wrote it. */
 export function storedError(value: unknown): BranchError | undefined {
   if (typeof value !== 'object' || value === null || !('code' in value) || !('message' in value)) return undefined;
   if (typeof value.code !== 'string' || typeof value.message !== 'string') return undefined;

@@ -7,17 +7,17 @@ export type LedgerRow =
   | {
       readonly outcome: 'aborted';
       readonly error: BranchError | undefined;
-      /** because the decision was told; otherwise the tombstone only stops a late prepare */
+      /** written because of the decision; otherwise the tombstone only stops a late prepare */
       readonly isDecided: boolean;
     };
 
-/** What the database knows of a branch; both fields empty: it never voted. */
+/** The state of a branch in the database; both fields empty: it never voted. */
 export interface BranchTrace {
   readonly prepared: boolean;
   readonly ledger: LedgerRow | undefined;
 }
 
-/** A vote that is to be put on record. */
+/** A vote to be recorded. */
 export type CastVote =
   | { readonly vote: 'yes' | 'read-only'; readonly results: readonly JsonValue[] }
   | { readonly vote: 'no'; readonly error: BranchError | undefined };
@@ -25,9 +25,9 @@ export type CastVote =
 /** A row of `concordat_acceptor`: the vote, which never changes, and the ballots (protocol section 6). */
 export interface AcceptorRow {
   readonly vote: Vote;
-  /** what the handlers returned; empty for `no`, and where the process that ran them died before its vote was on record */
+  /** the handlers' results; empty for `no`, and where their process died before its vote was recorded */
   readonly results: readonly JsonValue[];
-  /** why it voted `no`, where that is known */
+  /** why it voted `no`, if known */
   readonly error: BranchError | undefined;
   readonly acceptors: readonly Acceptor[];
   readonly promised: Ballot | undefined;
@@ -36,9 +36,9 @@ export interface AcceptorRow {
   readonly decision: Decision | undefined;
 }
 
-/** What the database knows of a branch that may be an acceptor. */
+/** The state of a branch that may be an acceptor. */
 export interface AcceptorTrace extends BranchTrace {
-  /** the database may have lost what it had promised of this transaction */
+  /** the database may have lost promises of this transaction */
   readonly abstains: boolean;
   readonly acceptor: AcceptorRow | undefined;
 }

@@ -2,16 +2,16 @@ import type { ClientBase } from 'pg';
 import { invariant } from '@concordat/foundation';
 import { migrationFor, type LedgerMigration } from '../migrations/migrations.js';
 
-/** "concordat" as a number, so that processes that start together migrate one after the other. */
+/** "concordat" as a number: processes that start together migrate one after the other. */
 const MIGRATION_LOCK = 7_161_104_201;
 
-/** The participant whose database it is: one, in however many processes. */
+/** The participant that owns the database, in any number of processes. */
 export interface DatabaseOwner {
   readonly cluster: string;
   readonly participant: string;
 }
 
-/** What is asked once, when a participant starts. */
+/** The statements of the set-up, run once when a participant starts. */
 export class SetupStatements {
   constructor(private readonly schema: string) {}
 
@@ -74,7 +74,7 @@ export class SetupStatements {
     await client.query(`INSERT INTO "${this.schema}".concordat_migration (version) VALUES ($1)`, [version]);
   }
 
-  /** Schemas of this database besides the own one in which there is an owner, too. */
+  /** Other schemas of this database with an owner. */
   async otherOwnedSchemas(client: ClientBase): Promise<string[]> {
     const { rows } = await client.query<{ schema: string }>(
       `SELECT nspname AS schema FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -84,7 +84,7 @@ export class SetupStatements {
     return rows.map(({ schema }) => schema);
   }
 
-  /** Takes the database for the owner unless it has one, and tells whose it is then. */
+  /** Claims the database unless it has an owner; returns the owner. */
   async claim(client: ClientBase, owner: DatabaseOwner): Promise<DatabaseOwner> {
     await client.query(
       `INSERT INTO "${this.schema}".concordat_owner (cluster, participant) VALUES ($1, $2) ON CONFLICT DO NOTHING`,

@@ -1,4 +1,4 @@
-/** The SQLSTATEs that mean something to a commit protocol (PostgreSQL documentation, appendix A). */
+/** The SQLSTATEs that matter to a commit protocol (PostgreSQL documentation, appendix A). */
 export const SQL_STATE = {
   lockNotAvailable: '55P03',
   queryCanceled: '57014',
@@ -21,28 +21,28 @@ export const SQL_STATE = {
   protocolViolation: '08P01',
 } as const;
 
-/** SQLSTATE of `concordat_open_branch`: the branch is at work elsewhere, prepared, or in the ledger. */
+/** SQLSTATE of `concordat_open_branch`: another session works on the branch, or it is prepared or in the ledger. */
 export const BRANCH_OCCUPIED = 'CB001';
 
-/** What is looked at of an error that the server sent. Texts are in the language of `lc_messages`, the rest is not. */
+/** The used fields of a server error. Texts are in the language of `lc_messages`, the rest is not. */
 export interface ServerError {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
-  /** the server's source file and function that raised it; a proxy may leave them out */
+  /** source file and function in the server; a proxy may leave them out */
   readonly file?: string;
   readonly routine?: string;
 }
 
-/** The error as the server sent it; undefined for anything else, such as a lost connection. */
+/** The error as the server sent it; undefined for any other, such as a lost connection. */
 export function serverErrorOf(error: unknown): ServerError | undefined {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
-  // A server's error carries a severity; the codes of sockets (ECONNRESET) do not.
+  // A server's error has a severity; the codes of sockets (ECONNRESET) have none.
   if (!('severity' in error) || !/^[0-9A-Z]{5}$/.test(error.code)) return undefined;
   return error as Error & ServerError;
 }
 
-/** The SQLSTATE of an error that the server sent; undefined for anything else. */
+/** The SQLSTATE of an error that the server sent; undefined for any other. */
 export function sqlStateOf(error: unknown): string | undefined {
   return serverErrorOf(error)?.code;
 }

@@ -2,11 +2,11 @@ import type { ClientBase, QueryResult, QueryResultRow } from 'pg';
 import type { Failpoints } from '@concordat/foundation';
 import type { NamedStatement, StatementMoment } from '../../runtime/participant-failpoints.js';
 
-/** Sends the library's own statements, with a failpoint before and behind each. */
+/** Sends the library's own statements, with a failpoint before and after each. */
 export class StatementRunner {
   constructor(private readonly failpoints: Failpoints) {}
 
-  /** One round trip. What it rejects with behind the statement is not the server's answer. */
+  /** One round trip. A rejection by the failpoint after the statement is not the server's answer. */
   async run<Row extends QueryResultRow>(
     name: NamedStatement,
     client: ClientBase,

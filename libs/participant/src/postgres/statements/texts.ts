@@ -4,26 +4,26 @@ import { beginOf } from '../../runtime/database-identity.js';
 import type { BranchIdentity } from '../../runtime/resource-manager.js';
 
 /**
- * Two-phase commands always flush; a plain commit that others rely on must not be lost in a crash either. And none of
- * them may be lost with the server where there is a synchronous standby, for which `local` does not wait.
+ * Two-phase commands always flush; a plain commit must not be lost in a crash either. With a synchronous standby none
+ * of them may be lost with the server; `local` does not wait for the standby.
  */
 export const FLUSH_AT_COMMIT = `SELECT set_config('synchronous_commit', 'on', true)
   WHERE current_setting('synchronous_commit') IN ('off', 'local')`;
 
 /**
- * What another session has prepared or committed is seen before a synchronous standby has it. A commit of one's own
- * behind it waits for the standby to have both. To be followed by COMMIT.
+ * What another session has prepared or committed is visible before a synchronous standby has it. A commit after it
+ * waits for the standby to have both. Must be followed by COMMIT.
  */
 export const WAIT_FOR_WHAT_WAS_SEEN = "SELECT pg_logical_emit_message(true, 'concordat', '')";
 
-/** Whether nothing may be said about a branch as an acceptor: the database may have lost what it had promised. */
+/** Whether a branch must abstain as an acceptor: the database may have lost promises. */
 export function selectAbstention(schema: string, { transactionId }: BranchIdentity): string {
   const begin = beginOf(transactionId);
   const limit = begin === Number.MAX_SAFE_INTEGER ? "'infinity'" : `to_timestamp(${begin / 1_000})`;
   return `SELECT FROM "${schema}".concordat_database WHERE abstains_before > ${limit}`;
 }
 
-/** `formatGid` asserts the charset and the length, so that quoting is never put to the test. */
+/** `formatGid` asserts the characters and the length, so the literal is safe. */
 export function gidLiteral(cluster: string, { transactionId, branchId }: BranchIdentity): string {
   return escapeLiteral(formatGid(cluster, transactionId, branchId));
 }
@@ -39,8 +39,8 @@ export function selectLedger(table: string, { branchId }: BranchIdentity): strin
 }
 
 /**
- * As `selectLedger`, without what another transaction has written under the branch's id: that blocks a prepare, but it
- * is no end of this branch.
+ * Like `selectLedger`, without a row of another transaction under the branch's id: that blocks a prepare, but is no end
+ * of this branch.
  */
 export function selectOwnLedger(table: string, branch: BranchIdentity): string {
   return `${selectLedger(table, branch)} AND transaction_id = ${escapeLiteral(branch.transactionId)}`;
