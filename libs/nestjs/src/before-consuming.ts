@@ -8,7 +8,7 @@ import {
 } from '@concordat/foundation';
 import { BeforeConsumingTimeoutError } from '@concordat/participant';
 
-/** Long enough for the migration of a large table; what hangs is known before somebody looks. */
+/** Long enough for the migration of a large table. */
 export const DEFAULT_BEFORE_CONSUMING_LIMIT_MS = 600_000;
 const REPORT_EVERY_MS = 30_000;
 
@@ -18,10 +18,10 @@ export interface BeforeConsumingPorts {
 }
 
 /**
- * The application's hook `beforeConsuming`: foreign code that the start of a participant waits for.
+ * The application's hook `beforeConsuming`, which the start of a participant awaits.
  *
- * States: new → pending → ended, or failed (and then it may run again), or given up. A hook that was given up may
- * still be at work, on connections that are not ours, so it never runs a second time in this process.
+ * States: new → pending → ended, failed (then it runs again), or given up. A hook that was given up may still be
+ * running, on connections of its own, so it never runs again in this process.
  */
 export class BeforeConsuming {
   private startedAt: number | undefined;
@@ -29,14 +29,14 @@ export class BeforeConsuming {
   private givenUp: BeforeConsumingTimeoutError | undefined;
   private interrupt: (() => void) | undefined;
 
-  /** @param limitMs how long one run may take, in milliseconds */
+  /** @param limitMs maximum duration of one run, in milliseconds */
   constructor(
     private readonly hook: () => Promise<void>,
     private readonly limitMs: number,
     private readonly ports: BeforeConsumingPorts,
   ) {}
 
-  /** Why nothing is consumed because of the hook; undefined when it has ended, or has not begun. */
+  /** Why the hook keeps the participant from consuming; undefined when it has ended, or has not begun. */
   obstacle(): string | undefined {
     if (this.givenUp) return this.givenUp.message;
     if (this.failure !== undefined) return `beforeConsuming failed and is tried again: ${this.failure}`;
@@ -44,7 +44,7 @@ export class BeforeConsuming {
   }
 
   /**
-   * @throws BeforeConsumingTimeoutError when it takes longer than it may, for good
+   * @throws BeforeConsumingTimeoutError after the limit; then for every later call, too
    * @throws whatever the hook rejects with
    */
   async run(): Promise<void> {
@@ -75,12 +75,12 @@ export class BeforeConsuming {
     }
   }
 
-  /** The process stops: nobody waits for the hook any more. */
+  /** Stops the waits for the hook: the process is stopping. */
   stop(): void {
     this.interrupt?.();
   }
 
-  /** What foreign code throws before it gives a promise is a rejection, too. */
+  /** Turns a synchronous throw of the hook into a rejection. */
   private async start(): Promise<void> {
     await this.hook();
   }
@@ -92,6 +92,6 @@ export class BeforeConsuming {
   private pending(startedAt: number): string {
     const seconds = Math.round((this.ports.clock.monotonic() - startedAt) / 1_000);
     const limit = `it is given up after ${Math.round(this.limitMs / 1_000)} s (beforeConsumingTimeoutMs)`;
-    return `beforeConsuming has not come to an end for ${seconds} s; until then nothing is consumed, and ${limit}`;
+    return `beforeConsuming has been running for ${seconds} s; until it ends nothing is consumed, and ${limit}`;
   }
 }

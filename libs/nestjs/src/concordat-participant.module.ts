@@ -20,12 +20,12 @@ const { ConfigurableModuleClass, ASYNC_OPTIONS_TYPE } = new ConfigurableModuleBu
 /** What `forRootAsync` takes: `useFactory` with `inject`, `useClass` or `useExisting`. */
 export type ConcordatParticipantAsyncOptions = typeof ASYNC_OPTIONS_TYPE;
 
-/** Makes a Nest application a participant; imported once, in the root module, by `forRoot` or `forRootAsync`. */
+/** Makes a Nest application a participant. Import it once, in the root module, by `forRoot` or `forRootAsync`. */
 @Module({})
 export class ConcordatParticipantModule extends ConfigurableModuleClass {
   /**
-   * For tests of a service's own: the transport alone, so that operations run through everything Nest puts
-   * around them (`transport.handle(call, context)`), with neither a bus nor a database.
+   * For a service's own tests: only the transport, without a bus or a database. Operations run through all of Nest's
+   * enhancers (`transport.handle(call, context)`).
    */
   static forTesting(): DynamicModule {
     return {

@@ -35,7 +35,7 @@ import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from 
 
 const RETRY = { baseMs: 250, capMs: 5_000 };
 const CLOSE_TIMEOUT_MS = 2_000;
-/** A consumer that has heard nothing from its broker for so long is not consuming. */
+/** A consumer without an answer of its broker for this long is not consuming. */
 const MAXIMUM_IDLE_MS = 30_000;
 const PREPARE_TIMEOUT_MS = 30_000;
 const PING_LIMIT_MS = 2_000;
@@ -43,27 +43,27 @@ const NOT_LISTENING =
   'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
 
 export interface ParticipantHealth {
-  /** everything below is well */
+  /** everything below is good */
   readonly ready: boolean;
   readonly busConnected: boolean;
   readonly databaseReachable: boolean;
   readonly consuming: boolean;
-  /** why nothing can be consumed, and what to do about it; absent when it can */
+  /** why it cannot consume, and what to do; absent when it can */
   readonly obstacle?: string;
-  /** nothing that runs should have ended long ago */
+  /** nothing is running that should have ended long ago */
   readonly working: boolean;
-  /** how long the oldest running work, or decision that is carried out, has been running, in milliseconds */
+  /** age of the oldest running work or decision, in milliseconds */
   readonly oldestWorkMs: number;
   /**
-   * The database was restored or has failed over: of transactions in three phases that began before this nothing is
-   * said; an ISO date, null for none. It makes nothing unready.
+   * The database was restored or has failed over: branches abstain in three-phase transactions that began before this;
+   * an ISO date, null for none. Does not affect `ready`.
    */
   readonly abstainsBefore: string | null;
 }
 
 /**
- * A participant inside a Nest application: starts with it, in the background, waits for a database and a broker
- * that are not there yet, and stops with it.
+ * A participant inside a Nest application: starts with it in the background, waits until the database and the broker
+ * are available, and stops with it.
  */
 @Injectable()
 export class ConcordatParticipant implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -119,7 +119,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     void this.run();
   }
 
-  /** Stops consuming, finishes what is in hand and closes every connection. */
+  /** Stops consuming, finishes running work and closes every connection. */
   async beforeApplicationShutdown(): Promise<void> {
     this.stopped = true;
     this.beforeConsuming?.stop();
@@ -129,12 +129,12 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   }
 
   /**
-   * Prepares work of the service's own as a branch, its ledger row inside, so that it can be enlisted by
+   * Prepares a service's own work as a branch, with its ledger row, to be enlisted by
    * `POST /v1/transactions/{id}/branches {participant, branchId, vote}`. Idempotent for a branch.
    *
    * @param branchId a new UUID, never used before
    * @param timeoutMs for the work and its locks; default 30,000
-   * @throws ResourceManagerUnavailableError when the outcome is not known: call it again with the same ids
+   * @throws ResourceManagerUnavailableError when the outcome is unknown: call it again with the same ids
    */
   async prepareBranch(
     transactionId: TransactionId,
@@ -179,7 +179,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     return this.runtime.metrics();
   }
 
-  /** The first thing on the way from the start to the first message that is not there yet. */
+  /** The first obstacle between the start and the first message. */
   private obstacle(): string | undefined {
     if (!this.isListening) return NOT_LISTENING;
     return this.beforeConsuming?.obstacle() ?? this.bus.obstacle();

@@ -20,10 +20,10 @@ import {
 import { describeIssues, type OperationSchema } from './operation-schema.js';
 import { CONCORDAT_TRANSPORT, type TransactionOperationOptions } from './transaction-operation.decorator.js';
 
-/** What tells a code that is meant for clients from one of Node, of the database or of HTTP. */
+/** Distinguishes a code for clients from one of Node.js, of the database or of HTTP. */
 const CODE = /^[A-Z][A-Z0-9_]*$/;
 
-/** What `@Payload()` and `@Ctx()` stand for in a provider's method, as in those of controllers. */
+/** The parameters `@Payload()` and `@Ctx()` for methods of providers, as Nest has them for controllers. */
 const PARAMETERS = {
   exchangeKeyForValue(type: RpcParamtype, data: unknown, [payload, context]: readonly unknown[]): unknown {
     if (type === RpcParamtype.CONTEXT) return context;
@@ -33,7 +33,7 @@ const PARAMETERS = {
   },
 };
 
-/** The handler of an operation failed for a reason that it does not tell; Nest has logged it. */
+/** The handler of an operation failed with an internal error; Nest has logged it. */
 export class OperationFailedError extends CodedError {
   readonly code = 'HANDLER_FAILED';
   readonly retryable = false;
@@ -46,8 +46,8 @@ type TransportStatus = 'connected' | 'disconnected';
  * The custom transport strategy through which branches reach Nest's handlers. Connect it with
  * `app.connectMicroservice({ strategy: app.get(ConcordatTransport) }, { inheritAppConfig: true })`.
  *
- * Only the calls go this way: what is consumed, prepared and answered when is the participant runtime's matter.
- * States: new → listening → closed; work is consumed only while it listens.
+ * It only calls handlers; the participant runtime consumes, prepares and answers.
+ * States: new → listening → closed; work is consumed only while it is listening.
  */
 @Injectable()
 export class ConcordatTransport
@@ -120,7 +120,7 @@ export class ConcordatTransport
     }
   }
 
-  /** Nest registers the handlers of controllers; those of plain providers are found here. */
+  /** Nest registers the handlers of controllers; this registers those of plain providers. */
   private registerProviders(): void {
     for (const { instance, isNotMetatype, metatype } of this.discovery.getProviders()) {
       if (isNotMetatype || !metatype || typeof instance !== 'object' || instance === null) continue;
@@ -162,7 +162,7 @@ async function lastOf(answers: Observable<unknown>): Promise<unknown> {
   return isObservable(value) ? lastOf(value) : value;
 }
 
-/** Exception filters turn errors into plain objects; one that names a code is meant for the client. */
+/** Exception filters turn errors into plain objects; one with a `code` is for the client. */
 function asError(error: unknown): Error {
   if (error instanceof Error) return error;
   if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') {

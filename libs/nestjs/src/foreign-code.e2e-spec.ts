@@ -164,7 +164,7 @@ describe('eight handlers that never settle', () => {
       expect(await outcomeOf(one)).toMatchObject([{ outcome: 'aborted', result: { code: 'HANDLER_TIMEOUT' } }]);
     }
     for (const settle of late) settle();
-    await expect(clients[0]!.query('SELECT 1')).rejects.toThrow('not its own any more');
+    await expect(clients[0]!.query('SELECT 1')).rejects.toThrow('its connection now serves others');
     expect(await sessions("state LIKE 'idle in transaction%'")).toBe(0);
     const { rows } = await database.query<{ quantity: number }>('SELECT DISTINCT quantity FROM item');
     expect(rows).toEqual([{ quantity: 10 }]);
@@ -229,10 +229,10 @@ describe('a hook before anything is consumed that never settles', () => {
       participant.onApplicationBootstrap();
       expect(await obstacleOf()).toContain('the handlers are not registered yet');
       transport.listen(() => undefined);
-      await waitFor('the hook is pending', async () => (await obstacleOf()).includes('has not come to an end for'));
+      await waitFor('the hook is pending', async () => (await obstacleOf()).includes('has been running for'));
       await waitFor('it is given up', () => fatal !== undefined);
       expect(fatal).toMatchObject({ code: 'BEFORE_CONSUMING_TIMEOUT', retryable: false });
-      expect(await obstacleOf()).toContain('did not come to an end within 2000 ms');
+      expect(await obstacleOf()).toContain('did not end within 2000 ms');
     } finally {
       await participant.beforeApplicationShutdown();
     }

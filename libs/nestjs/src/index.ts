@@ -10,7 +10,7 @@ export {
   type TransactionOperationOptions,
 } from './transaction-operation.decorator.js';
 
-// What a service needs of the libraries below, so that it depends on this package alone.
+// Re-exports what a service needs, so that it depends on this package alone.
 export { isClusterName } from '@concordat/commit-protocol';
 export { DEFAULT_TOPIC_PREFIX, TOPIC_PREFIX_RULE, isParticipantName, isTopicPrefix } from '@concordat/messaging';
 export {

@@ -1,6 +1,6 @@
 /**
- * Anything that validates by the Standard Schema interface (https://standardschema.dev): zod, valibot, arktype.
- * Only the part that is used here.
+ * A validator with the Standard Schema interface (https://standardschema.dev): zod, valibot, arktype. Only the used
+ * part.
  */
 export interface OperationSchema {
   readonly '~standard': {
@@ -18,7 +18,7 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** What is wrong with a payload, in one sentence; values are not repeated. */
+/** What is wrong with a payload, in one sentence; does not repeat values. */
 export function describeIssues(issues: readonly SchemaIssue[]): string {
   const described = issues.slice(0, 5).map(({ message, path }) => {
     const place = (path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.');

@@ -5,15 +5,15 @@ import { throwError, type Observable } from 'rxjs';
 import { BranchRefusedError } from '@concordat/participant';
 import type { OperationSchema } from './operation-schema.js';
 
-/** Names the transport, so that Nest's other transports leave these handlers alone. */
+/** Names the transport, so that Nest's other transports ignore these handlers. */
 export const CONCORDAT_TRANSPORT = Symbol('CONCORDAT_TRANSPORT');
 
 export interface TransactionOperationOptions {
-  /** what the payload must look like; a refused one is a vote `no` with `INVALID_PAYLOAD` */
+  /** schema of the payload; an invalid one is a vote `no` with `INVALID_PAYLOAD` */
   readonly schema?: OperationSchema;
 }
 
-/** Carries a refusal past Nest's own filter, which would make an internal error of it. */
+/** Passes a refusal through; Nest's own filter would turn it into an internal error. */
 @Catch(BranchRefusedError)
 export class BranchRefusedFilter implements ExceptionFilter<BranchRefusedError> {
   catch(error: BranchRefusedError): Observable<never> {
@@ -24,8 +24,8 @@ export class BranchRefusedFilter implements ExceptionFilter<BranchRefusedError> 
 /**
  * Makes a method of a provider or controller the handler of an operation. It is called as
  * `(payload, context: PostgresContext)` inside the branch's local transaction, through Nest's guards, pipes,
- * interceptors and exception filters; what it returns becomes the operation's `result`. A method that marks its
- * parameters itself (`@Payload()`, `@Ctx()`) is left as it is.
+ * interceptors and exception filters. Its return value becomes the operation's `result`. A method with decorated
+ * parameters (`@Payload()`, `@Ctx()`) gets those.
  *
  * @param operation the name that clients use, unique in the participant
  */
