@@ -9,11 +9,11 @@ import { parseJsonBody } from './http/json-body.js';
 import { setUpDocumentation } from './http/openapi.js';
 import { RequestGate } from './http/request-gate.js';
 
-/** Makes a Nest application answer as the contract says; to be called once, before `init` or `listen`. */
+/** Installs body parsers, hooks and documentation on a Nest application. Call it once, before `init` or `listen`. */
 export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
   const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
   fastify.removeAllContentTypeParsers();
-  // As bytes: whether it is JSON is for the node to say that answers, and a follower passes the body on as it came.
+  // Bodies stay bytes until the node that answers parses them: a follower forwards them unchanged.
   fastify.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
   );
@@ -26,7 +26,7 @@ export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
   setUpDocumentation(app);
 }
 
-/** Builds the whole coordinator; nothing listens yet. */
+/** Builds the whole coordinator. The caller starts it with `listen`. */
 export async function createCoordinator(options: CoordinatorOptions): Promise<NestFastifyApplication> {
   const logger = options.logger;
   const app = await NestFactory.create<NestFastifyApplication>(

@@ -20,17 +20,17 @@ export interface Peer {
   readonly http: Address;
 }
 
-/** Everything a coordinator is told from outside: read, checked and frozen once, in `main`. Times in milliseconds. */
+/** The configuration of a coordinator: read, checked and frozen once, in `main`. Times in milliseconds. */
 export interface Config {
   readonly nodeId: number;
   readonly http: Address;
   readonly raft: Address;
   /**
-   * The group as it begins, this node among it, by id; of a node that joins, itself and whom it may ask. Of no
-   * meaning any more once the node has a log: that says who belongs to the group.
+   * The founding members by id, this node included; for a joining node, itself and the members it may ask. Unused once
+   * the node has a log: the log holds the membership.
    */
   readonly peers: readonly Peer[];
-  /** whether this node waits to be added to a group that runs */
+  /** whether this node waits to be added to a running group */
   readonly join: boolean;
   /** whether it may take part in founding the group */
   readonly bootstrap: boolean;
@@ -41,23 +41,23 @@ export interface Config {
   readonly topicPrefix: string;
   readonly kafkaBrokers: readonly string[];
   readonly retentionMs: number;
-  /** ended transactions kept at most */
+  /** maximum number of ended transactions kept */
   readonly retentionCount: number;
   readonly retentionIntervalMs: number;
   readonly inDoubtAfterMs: number;
-  /** bytes of them at most */
+  /** maximum bytes of ended transactions kept */
   readonly retentionBytes: number;
-  /** transactions open at once at most */
+  /** maximum number of open transactions */
   readonly maximumOpen: number;
-  /** bytes of JSON of them at most */
+  /** maximum bytes of JSON of open transactions */
   readonly maximumOpenBytes: number;
   readonly maximumBranches: number;
-  /** REST connections at once at most; undefined: as many as the files allow that the process may open */
+  /** maximum number of REST connections; undefined: as many as the limit on open files allows */
   readonly maximumConnections: number | undefined;
-  /** a REST request must have arrived whole within this time */
+  /** within this time a REST request must have arrived completely */
   readonly requestTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
-  /** a file that says how far this node's clock is set ahead; undefined: the clock is the machine's */
+  /** a file with the offset of this node's clock; undefined: the machine's clock */
   readonly clockFile: string | undefined;
   readonly logFormat: LogFormat;
   readonly logLevel: LogLevel;
@@ -65,13 +65,11 @@ export interface Config {
   readonly electionTicks: number;
 }
 
-/** Token of the `Config`. */
 export const CONFIG = Symbol('CONFIG');
 
-/** One variable that is wrong. */
 export interface ConfigProblem {
   readonly variable: string;
-  /** as it was found; undefined when it is not set */
+  /** undefined when the variable is not set */
   readonly value: string | undefined;
   readonly expected: string;
 }
@@ -81,10 +79,10 @@ export type ConfigResult =
 
 interface Variable<Value> {
   readonly meaning: string;
-  /** of a correct value, as a sentence's end: "a whole number from 1 to 9" */
+  /** what a correct value is, as the end of a sentence: "a whole number from 1 to 9" */
   readonly expected: string;
   readonly unit?: string;
-  /** text taken when the variable is not set; undefined: it must be set; null: derived from others */
+  /** text used when the variable is not set; undefined: it must be set; null: derived from others */
   readonly default: string | undefined | null;
   readonly schema: z.ZodType<Value, string>;
 }
@@ -102,7 +100,7 @@ function parsePeers(text: string): Peer[] | undefined {
   return unique ? peers.sort((left, right) => left.nodeId - right.nodeId) : undefined;
 }
 
-/** A schema over a parser that answers undefined for what it cannot read. */
+/** A schema from a parser that returns undefined for text it cannot read. */
 function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Value, string> {
   return z.string().transform((text, context) => {
     const value = parse(text.trim());
@@ -139,7 +137,7 @@ function variable<Value>(description: Variable<Value>): Variable<Value> {
   return description;
 }
 
-/** Every variable of a coordinator; `main --help` and the README's table are printed from it. */
+/** Every variable of a coordinator. `main --help` and the README's table are printed from it. */
 export const VARIABLES = {
   CONCORDAT_NODE_ID: variable({
     meaning: 'id of this node, unique in the group and kept for ever',
@@ -148,32 +146,32 @@ export const VARIABLES = {
   }),
   CONCORDAT_PEERS: variable({
     meaning:
-      'every member of the group as it begins, this node too: where its peers and its clients reach it; read while the data directory is empty',
+      'the founding members, this node included, with their addresses for peers and for clients; read while the data directory is empty',
     default: undefined,
     expected: 'id=rafthost:port/httphost:port for each member, separated by commas, each id once',
     schema: parsed(parsePeers),
   }),
   CONCORDAT_JOIN: variable({
     meaning:
-      'this node joins a group that runs: it waits until POST /v1/cluster/members adds it, and CONCORDAT_PEERS names it and whom it may ask; read while the data directory is empty',
+      'this node joins a running group: it waits until POST /v1/cluster/members adds it; CONCORDAT_PEERS names this node and the members it may ask; read while the data directory is empty',
     default: 'false',
     expected: 'true or false; with true, CONCORDAT_PEERS names this node and at least one other',
     schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
   }),
   CONCORDAT_BOOTSTRAP: variable({
     meaning:
-      'whether this node may found the group: with an empty data directory, once every node of CONCORDAT_PEERS is there with an empty one and the same list; false: it waits for the group, even if all have lost their directories',
+      'whether this node may found the group: every node of CONCORDAT_PEERS must be up, with an empty data directory and the same list; false: it waits for an existing group, even if all nodes have lost their directories',
     default: 'true',
     expected: 'true or false',
     schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
   }),
   CONCORDAT_HTTP: variable({
-    meaning: 'where the REST interface listens; default: the own address in CONCORDAT_PEERS',
+    meaning: 'address on which the REST interface listens; default: its address in CONCORDAT_PEERS',
     default: null,
     ...address,
   }),
   CONCORDAT_RAFT: variable({
-    meaning: 'where the peers are listened to (gRPC); default: the own address in CONCORDAT_PEERS',
+    meaning: 'address on which the node listens for its peers (gRPC); default: its address in CONCORDAT_PEERS',
     default: null,
     ...address,
   }),
@@ -205,13 +203,13 @@ export const VARIABLES = {
     schema: parsed((text) => (isClusterName(text) ? text : undefined)),
   }),
   CONCORDAT_TOPIC_PREFIX: variable({
-    meaning: 'what the names of topics and consumer groups begin with; the participants must use the same',
+    meaning: 'prefix of the names of topics and consumer groups; the participants must use the same',
     default: DEFAULT_TOPIC_PREFIX,
     expected: TOPIC_PREFIX_RULE,
     schema: parsed((text) => (isTopicPrefix(text) ? text : undefined)),
   }),
   KAFKA_BROKERS: variable({
-    meaning: 'Kafka brokers to begin with',
+    meaning: 'Kafka brokers for the first connection',
     default: undefined,
     expected: 'host:port, several separated by commas',
     schema: parsed((text) => {
@@ -226,18 +224,19 @@ export const VARIABLES = {
     ...whole(1_000, 31_536_000_000),
   }),
   CONCORDAT_RETENTION_COUNT: variable({
-    meaning: 'ended transactions kept at most; the oldest go before their time, but never within 60 s of their end',
+    meaning:
+      'maximum number of ended transactions kept; the oldest are dropped early, but never within 60 s of their end',
     default: '1000000',
     ...whole(10_000, 100_000_000),
   }),
   CONCORDAT_RETENTION_BYTES: variable({
-    meaning: 'bytes of ended transactions kept at most, compressed; the oldest go as with the count',
+    meaning: 'maximum size of ended transactions kept, compressed; the oldest are dropped early, as with the count',
     unit: 'bytes',
     default: '1073741824',
     ...whole(16_777_216, 1_099_511_627_776),
   }),
   CONCORDAT_RETENTION_INTERVAL_MS: variable({
-    meaning: 'how often a leader looks for what is older than the retention',
+    meaning: 'how often a leader drops transactions older than the retention',
     unit: 'ms',
     default: '60000',
     ...whole(100, 3_600_000),
@@ -249,35 +248,35 @@ export const VARIABLES = {
     ...whole(0, 86_400_000),
   }),
   CONCORDAT_MAX_OPEN: variable({
-    meaning: 'transactions that may be open at once; beyond, new ones are refused with OVERLOADED',
+    meaning: 'maximum number of open transactions; beyond it, new ones are refused with OVERLOADED',
     default: '200000',
     ...whole(1_000, 1_000_000),
   }),
   CONCORDAT_MAX_OPEN_BYTES: variable({
-    meaning: 'JSON of all open transactions together; beyond, new ones are refused with OVERLOADED',
+    meaning: 'maximum JSON of all open transactions; beyond it, new ones are refused with OVERLOADED',
     unit: 'bytes',
     default: '536870912',
     ...whole(16_777_216, 1_099_511_627_776),
   }),
   CONCORDAT_MAX_BRANCHES: variable({
-    meaning: 'branches that a transaction may have',
+    meaning: 'maximum number of branches per transaction',
     default: '64',
     ...whole(1, LIMITS.branches),
   }),
   CONCORDAT_MAX_CONNECTIONS: variable({
     meaning:
-      'REST connections at once; default: 10,000, or fewer where the process may not open so many files: 512 are kept for the log and the peers',
+      'maximum number of REST connections; default: 10,000, or fewer where the limit on open files is lower: 512 files are reserved for the log and the peers',
     default: null,
     ...whole(16, 100_000),
   }),
   CONCORDAT_REQUEST_TIMEOUT_MS: variable({
-    meaning: 'a REST request must have arrived whole within this time, its headers within 10 s of it; 408 otherwise',
+    meaning: 'a REST request must arrive completely within this time, its headers within 10 s; 408 otherwise',
     unit: 'ms',
     default: '30000',
     ...whole(100, 3_600_000),
   }),
   CONCORDAT_FAILPOINTS: variable({
-    meaning: 'for tests and demos only: lets the process be crashed at named places (/debug/failpoints)',
+    meaning: 'for tests and demos only: arms failpoints, which crash, pause or delay the process (/debug/failpoints)',
     default: 'off',
     expected: `off, on, or name=kill|pause|delay:<ms>|error[@<nth time>] separated by commas; names: ${COORDINATOR_FAILPOINTS.join(' ')}`,
     schema: parsed((text) => {
@@ -287,19 +286,18 @@ export const VARIABLES = {
     }),
   }),
   CONCORDAT_CLOCK_FILE: variable({
-    meaning:
-      'for tests and demos only: a file that says by how many milliseconds the clock of the process is set ahead',
+    meaning: 'for tests and demos only: a file with the milliseconds by which the clock of the process is ahead',
     default: '',
     expected: 'empty, or the path of a file that need not exist',
     schema: parsed((text) => ({ path: text === '' ? undefined : text })),
   }),
   CONCORDAT_LOG_FORMAT: variable({
-    meaning: 'lines on standard error: for people or for machines',
+    meaning: 'format of the log on standard error: for people or for machines',
     default: 'text',
     ...oneOf(['text', 'json'] as const),
   }),
   CONCORDAT_LOG_LEVEL: variable({
-    meaning: 'the least severe lines that are written',
+    meaning: 'the lowest level that is logged',
     default: 'info',
     ...oneOf(LOG_LEVELS),
   }),
@@ -310,9 +308,9 @@ export const VARIABLES = {
     ...whole(5, 10_000),
   }),
   CONCORDAT_ELECTION_TICKS: variable({
-    meaning: 'ticks without a leader before an election; each wait is drawn from one to two times this',
+    meaning: 'ticks without a leader before an election; each timeout is drawn from one to two times this',
     unit: 'ticks',
-    default: '7', // at 6, processes that get a seventh of a core now and then take their leader for dead
+    default: '7', // with 6, a process that gets a seventh of a core now and then takes its leader for dead
     ...whole(3, 1_000),
   }),
 } as const;
@@ -320,7 +318,7 @@ export const VARIABLES = {
 export type VariableName = keyof typeof VARIABLES;
 type Values = { [Name in VariableName]: (typeof VARIABLES)[Name] extends Variable<infer Value> ? Value : never };
 
-/** Reads the environment. All problems are found at once; an empty variable counts as not set. */
+/** Reads the environment. Reports all problems at once; an empty variable counts as not set. */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
   const problems: ConfigProblem[] = [];
   const values: Partial<Record<VariableName, unknown>> = {};
@@ -351,7 +349,7 @@ function checkOwnAddresses(
   if (!peers || nodeId === undefined) return;
   const own = peers.find((peer) => peer.nodeId === nodeId);
   if (!own) {
-    const expected = `the own node among the members: ${nodeId}=rafthost:port/httphost:port (CONCORDAT_NODE_ID is ${nodeId})`;
+    const expected = `this node among the members: ${nodeId}=rafthost:port/httphost:port (CONCORDAT_NODE_ID is ${nodeId})`;
     problems.push({ variable: 'CONCORDAT_PEERS', value: environment['CONCORDAT_PEERS'], expected });
     return;
   }
@@ -361,12 +359,12 @@ function checkOwnAddresses(
   ] as const) {
     const listened = values[variable];
     if (!listened || fits(listened, told)) continue;
-    const expected = `an address at which CONCORDAT_PEERS lets the others reach node ${nodeId}: ${formatAddress(told)}`;
+    const expected = `an address that covers the one of node ${nodeId} in CONCORDAT_PEERS: ${formatAddress(told)}`;
     problems.push({ variable, value: environment[variable], expected });
   }
 }
 
-/** Whoever joins must know somebody to join. */
+/** A joining node needs a member that it can ask. */
 function checkJoin(
   { CONCORDAT_JOIN: join, CONCORDAT_PEERS: peers, CONCORDAT_NODE_ID: nodeId }: Partial<Values>,
   environment: Readonly<Record<string, string | undefined>>,
@@ -379,7 +377,7 @@ function checkJoin(
 
 const TLS_VARIABLES = ['CONCORDAT_RAFT_TLS_CA', 'CONCORDAT_RAFT_TLS_CERT', 'CONCORDAT_RAFT_TLS_KEY'] as const;
 
-/** All of the three files or none, and they must fit each other and this node. */
+/** All three files or none; they must match each other and this node. */
 function checkRaftTls(
   values: Partial<Values>,
   environment: Readonly<Record<string, string | undefined>>,
@@ -400,7 +398,7 @@ function checkRaftTls(
   problems.push({ variable, value: environment[variable], expected: fault.expected });
 }
 
-/** Names cannot be compared with addresses without asking the network; those are taken as they are. */
+/** Comparing host names with addresses would need the network, so names are accepted. */
 function fits(listened: Address, told: Address): boolean {
   if (listened.port !== told.port) return false;
   const [left, right] = [literal(listened.host), literal(told.host)];
@@ -456,7 +454,6 @@ function deepFreeze<Value>(value: Value): Value {
   return Object.freeze(value);
 }
 
-/** One line per problem: the variable, its value, and what would be right. */
 export function formatProblems(problems: readonly ConfigProblem[]): string {
   return problems
     .map(({ variable: name, value, expected }) =>
@@ -467,11 +464,10 @@ export function formatProblems(problems: readonly ConfigProblem[]): string {
     .join('\n');
 }
 
-/** The table of variables that `--help` prints. */
 export function formatHelp(): string {
   const lines = entries().map(([name, { meaning, expected, unit, default: fallback }]) => {
     const taken = fallback === undefined ? 'required' : fallback === null ? 'derived' : `default ${fallback}`;
     return `  ${name}  (${taken}${unit ? ` ${unit}` : ''})\n      ${meaning}\n      ${expected}`;
   });
-  return `A coordinator of Concordat. It is set up by environment variables:\n\n${lines.join('\n')}\n\nA wrong value ends the process with exit code 78.\n`;
+  return `A coordinator of Concordat. It is configured by environment variables:\n\n${lines.join('\n')}\n\nA wrong value ends the process with exit code 78.\n`;
 }

@@ -6,11 +6,10 @@ import { watchCluster } from './metrics/cluster-metrics.js';
 import { Metrics } from './metrics/metrics.js';
 
 export interface CoordinatorOptions extends CoreOptions {
-  /** exports TRANSACTIONS and CLUSTER; the service itself brings the `EngineModule` */
+  /** exports TRANSACTIONS and CLUSTER; the service passes `EngineModule` */
   readonly engine: DynamicModule;
 }
 
-/** The service. */
 @Module({})
 export class CoordinatorModule implements OnModuleInit {
   static register(options: CoordinatorOptions): DynamicModule {

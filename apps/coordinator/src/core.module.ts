@@ -8,14 +8,13 @@ import { Metrics } from './metrics/metrics.js';
 export interface CoreOptions {
   readonly config: Config;
   readonly logger: Logger;
-  /** called when the node cannot go on: its disk failed, or its state machine threw */
+  /** called when the node cannot continue: its disk failed, or its state machine threw */
   readonly onFatal: (error: Error) => void;
 }
 
-/** Token of the function to be called when the node cannot go on. */
 export const ON_FATAL = Symbol('ON_FATAL');
 
-/** What every part of the coordinator may ask for: its configuration, logger, metrics and failpoints. */
+/** Configuration, logger, metrics and failpoints, for every other module. */
 @Global()
 @Module({})
 export class CoreModule {
@@ -31,7 +30,7 @@ export class CoreModule {
   }
 }
 
-/** @throws FailpointSpecificationError when the configuration names one that does not exist */
+/** @throws FailpointSpecificationError when the configuration names an unknown failpoint */
 function createFailpoints({ failpoints }: Config): ArmableFailpoints {
   const armable = new ArmableFailpoints(COORDINATOR_FAILPOINTS, new SystemClock(), {
     kill: () => process.kill(process.pid, 'SIGKILL'),

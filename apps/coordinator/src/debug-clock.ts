@@ -4,8 +4,8 @@ import { SystemClock } from '@concordat/foundation';
 const POLL_MS = 100;
 
 /**
- * For tests and demos: the machine's clock, set ahead by as many milliseconds as a file says (below 0: set back). The
- * file may come, change and go while the process runs; without it the clock is right. The monotonic clock goes on.
+ * For tests and demos: the machine's clock plus the milliseconds in a file (negative: behind). The file may appear,
+ * change and disappear while the process runs; without it the offset is 0. The monotonic clock is not affected.
  */
 export class DebugClock extends SystemClock {
   private aheadMs = 0;
@@ -25,7 +25,7 @@ export class DebugClock extends SystemClock {
     try {
       text = readFileSync(this.file, 'utf8');
     } catch {
-      // it is not there: the clock is right
+      // no file: no offset
     }
     const aheadMs = Number(text.trim());
     this.aheadMs = Number.isFinite(aheadMs) ? aheadMs : 0;

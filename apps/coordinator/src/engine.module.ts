@@ -12,13 +12,13 @@ import { TransactionManager } from './transactions/transaction-manager.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';
 
 /**
- * What works behind the REST interface: Raft node, decision log, transaction manager, replies consumer. The order of
- * the start is that of the dependencies between the providers; the module ends them in the opposite one, after nothing
- * listens any more.
+ * Everything behind the REST interface: Raft node, decision log, transaction manager, replies consumer. The order of
+ * starting follows the dependencies between the providers. The module stops them in reverse order, after the HTTP
+ * server has closed.
  */
 @Module({})
 export class EngineModule implements OnModuleInit, OnApplicationShutdown {
-  /** @param createBus Kafka by default; measurements of a coordinator alone bring their own */
+  /** @param createBus default: Kafka; benchmarks pass their own */
   static register(createBus?: CreateBus): DynamicModule {
     const providers = [...ENGINE_PROVIDERS, messageBusProvider(createBus)];
     return { module: EngineModule, providers, exports: [TRANSACTIONS, CLUSTER] };
@@ -40,7 +40,7 @@ export class EngineModule implements OnModuleInit, OnApplicationShutdown {
   }
 
   async onApplicationShutdown(): Promise<void> {
-    await this.node.stop(); // hands the leadership over
+    await this.node.stop(); // transfers the leadership
     this.manager.stop();
     await this.replies.stop();
     await this.bus.stop();

@@ -30,16 +30,16 @@ import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from './transact
 import { TransactionManager } from './transactions/transaction-manager.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';
 
-/** Makes the wire to the participants; nothing is connected yet. */
+/** Creates the message bus. It does not connect. */
 export type CreateBus = (config: Config, logger: Logger) => MessageBus;
 
-/** Token of the clock of the machine, or of the file that stands for it. */
+/** Token of the clock: the machine's, or `DebugClock`. */
 const CLOCK = Symbol('CLOCK');
-/** Token of the failpoints that can be armed; none where the configuration does not allow them. */
+/** Token of the armable failpoints; undefined where the configuration does not allow them. */
 const FAILPOINTS = Symbol('FAILPOINTS');
-/** Token of the Raft node, which has read its log and takes part in its group. */
+/** Token of the Raft node. It has read its log and takes part in its group. */
 export const RAFT_NODE = Symbol('RAFT_NODE');
-/** Token of the wire to the participants; the broker may be away. */
+/** Token of the message bus. The broker may be unavailable. */
 export const MESSAGE_BUS = Symbol('MESSAGE_BUS');
 
 const kafkaBus: CreateBus = ({ kafkaBrokers, nodeId, clusterName: cluster, topicPrefix }, logger) =>
@@ -86,7 +86,7 @@ const logProvider: FactoryProvider<RaftDecisionLog> = {
 };
 
 /**
- * Started when it is there.
+ * Resolves when the node has started.
  *
  * @throws the storage's error when the data directory cannot be used, the transport's when its port is taken
  */
@@ -152,7 +152,7 @@ const managerProvider: FactoryProvider<TransactionManager> = {
     ),
 };
 
-/** Begins to connect at once, and goes on when the broker is away. */
+/** Begins to connect at once; retries while the broker is unavailable. */
 const repliesProvider: FactoryProvider<RepliesConsumer> = {
   provide: RepliesConsumer,
   inject: [CONFIG, RAFT_NODE, TransactionManager, MESSAGE_BUS, FAILPOINTS, LOGGER],
@@ -179,7 +179,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
     new RaftCluster(config, node, clock, () => replies.obstacle()),
 };
 
-/** `TRANSACTIONS` and `CLUSTER`, and all that works behind them but the `MESSAGE_BUS`. */
+/** The providers of `TRANSACTIONS`, `CLUSTER` and all they need, without the `MESSAGE_BUS`. */
 export const ENGINE_PROVIDERS: readonly Provider[] = [
   clockProvider,
   failpointsProvider,
@@ -208,7 +208,7 @@ function transactionOptions(config: Config): TransactionOptions {
   };
 }
 
-/** The clocks of the other voters, as the pings of the transport read them. */
+/** The clocks of the other voters, from the transport's pings. */
 function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport): GroupClocks {
   return {
     get voters() {

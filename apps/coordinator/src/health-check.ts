@@ -1,5 +1,5 @@
-// The health check of the image: exit code 0 while the coordinator of this container lives. It reads the same
-// variables as the coordinator, so that it asks where that listens.
+// The health check of the image: exit code 0 while the coordinator of this container is alive. It reads the
+// coordinator's variables to find the address.
 import { livenessProblem } from '@concordat/foundation';
 import { parseConfig } from './config.js';
 

@@ -1,6 +1,6 @@
 /**
- * The engine of a coordinator without its process: what a simulation of the whole system is built from. The
- * service itself starts in `main.ts`.
+ * The engine of a coordinator without its process, for simulations of the whole system. The service starts in
+ * `main.ts`.
  */
 export { DecodedBlock, encodeBlock } from './decision-log/archive-block.js';
 export * from './decision-log/decision-log.js';

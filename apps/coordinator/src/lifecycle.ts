@@ -3,23 +3,21 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { RequestGate } from './http/request-gate.js';
 import { EventStreams } from './http/event-streams.js';
 
-/** Exit codes of a coordinator (sysexits.h where it has one). */
+/** Exit codes of a coordinator (from sysexits.h where it has one). */
 export const EXIT = {
   stopped: 0,
-  /** the port is taken, or the node cannot go on */
+  /** the port is taken, or the node cannot continue */
   failed: 1,
-  /** an error that nobody caught */
+  /** an uncaught error */
   software: 70,
-  /** a variable is wrong */
   configuration: 78,
 } as const;
 
-/** Running requests get this long. */
+/** How long running requests may take. */
 const DRAIN_MS = 4_000;
-/** After this the process ends, whatever still goes on: the log makes every state recoverable. */
+/** After this the process exits in any case: the log makes every state recoverable. */
 const STOP_MS = 9_000;
 
-/** What of an application is needed to end it. */
 export type Closable = Pick<NestFastifyApplication, 'get' | 'close'>;
 
 export interface ProcessPort {
@@ -27,10 +25,10 @@ export interface ProcessPort {
 }
 
 /**
- * Ends a coordinator once, in order: refuse new requests and show it under `/readyz`, end event streams, let
- * running requests finish, close the modules (the leader hands over), exit.
+ * Stops a coordinator in order: refuse new requests and report it under `/readyz`, end event streams, let running
+ * requests finish, close the modules (a leader transfers its leadership), exit.
  *
- * running → `stop()` → stopping → exit. A second `stop()` exits at once; so does a clock that runs out.
+ * running → `stop()` → stopping → exit. A second `stop()` exits at once; so does a timeout.
  */
 export class Lifecycle {
   private app: Closable | undefined;
@@ -41,12 +39,12 @@ export class Lifecycle {
     private readonly host: ProcessPort,
   ) {}
 
-  /** To be told as soon as there is something to close. */
+  /** Call it as soon as the application exists. */
   started(app: Closable): void {
     this.app = app;
   }
 
-  /** @param reason what it is ended for, such as a signal's name */
+  /** @param reason for the log, such as the name of a signal */
   stop(reason: string, exitCode: number = EXIT.stopped): void {
     if (this.stopping) {
       this.logger.warn(`${reason}: exiting at once`);

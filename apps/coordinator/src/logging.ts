@@ -1,2 +1,1 @@
-/** Token of the process's `Logger`. */
 export const LOGGER = Symbol('LOGGER');

@@ -32,7 +32,7 @@ async function start(config: Config): Promise<void> {
     const app = await createCoordinator({ config, logger, onFatal, engine: EngineModule.register() });
     lifecycle.started(app);
     await app.init();
-    // not Nest's own listen, which logs what fails before it is said here in one sentence
+    // not Nest's own listen, which logs the failure before it is reported here in one sentence
     await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
     logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
   } catch (error) {

@@ -2,14 +2,13 @@ import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { nodeCertificateUri } from '@concordat/raft';
 
-/** Certificates and key of a node, in PEM. */
 export interface RaftTls {
   readonly ca: string;
   readonly certificate: string;
   readonly key: string;
 }
 
-/** A file that was read and is what it should be. */
+/** A file that was read and is valid by itself. */
 export interface PemFile {
   readonly kind: 'authority' | 'certificate' | 'key';
   readonly text: string;
@@ -27,15 +26,15 @@ export function readPem(kind: PemFile['kind'], path: string): PemFile | undefine
   }
 }
 
-/** What is wrong with files that are sound by themselves, said as what would be right. */
+/** A mismatch between valid files, and what would be right. */
 export interface TlsFault {
   readonly file: 'certificate' | 'key';
   readonly expected: string;
 }
 
 /**
- * Whether a node could use its certificate: it has the key, and the certificate names the node, because every other
- * node refuses one that names another.
+ * Checks that the key belongs to the certificate and that the certificate names this node. Other nodes refuse a
+ * certificate that names another.
  */
 export function tlsFault(
   { certificate, key }: Readonly<Record<'ca' | 'certificate' | 'key', PemFile>>,

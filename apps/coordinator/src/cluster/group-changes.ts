@@ -28,8 +28,8 @@ import {
 import { memberAt } from './member-address.js';
 
 /**
- * Changes of the group as an operator asks for them, made of Raft's own steps. Each compares what is asked with the
- * configuration that is in force and does what is still missing, so that a request may be repeated until it is through.
+ * Membership changes as an operator requests them, built from Raft's single steps. Each compares the request with the
+ * configuration in force and does what is missing, so a request may be repeated until it is complete.
  */
 export class GroupChanges {
   constructor(
@@ -73,7 +73,7 @@ export class GroupChanges {
     throw new TransferFailedError(`node ${leaderId ?? 'of unknown id'} leads instead of node ${target}`);
   }
 
-  /** The configuration in force, if this node may change it. */
+  /** The configuration in force. Throws when this node may not change it. */
   private lead(): Configuration {
     const { leaderReady, configuration } = this.node.status();
     if (!leaderReady) throw new LogUnavailableError('no-leader', 'this node does not lead the cluster');
@@ -82,7 +82,8 @@ export class GroupChanges {
 
   private async change(changes: readonly MembershipChange[], options?: MembershipOptions): Promise<void> {
     const { diskFullReason } = this.node.status();
-    if (diskFullReason !== undefined) throw diskFullError(diskFullReason); // it would wait for room, and nobody knows how long
+    // the change would wait for disk space without a bound
+    if (diskFullReason !== undefined) throw diskFullError(diskFullReason);
     try {
       await this.node.changeMembership(changes, options);
     } catch (error) {
@@ -90,7 +91,7 @@ export class GroupChanges {
     }
   }
 
-  /** Says how far the learner is, and what usually keeps one from getting further. */
+  /** Says how far the learner's log is, and what usually slows one down. */
   private notCaughtUp({ nodeId, address }: Member, waitMs: number, cause: Error): MemberNotCaughtUpError {
     const status = this.node.status();
     const peer = status.peers.find((candidate) => candidate.nodeId === nodeId);
@@ -106,7 +107,7 @@ export class GroupChanges {
   }
 }
 
-/** What is asked for and not so yet. The node is a member by now. */
+/** The steps that are still missing. The node is a member already. */
 function missingSteps(configuration: Configuration, request: MemberRequest): MembershipChange[] {
   const { nodeId, role, replaces } = request;
   const steps: MembershipChange[] = [];
@@ -164,7 +165,7 @@ function refusedChange(cause: MembershipRefusedError): Error {
       return new MemberNotFoundError(message, { cause });
     case 'NOT_CAUGHT_UP':
       return new MemberNotCaughtUpError(message, { cause });
-    case 'ALREADY_MEMBER': // somebody else was faster
+    case 'ALREADY_MEMBER': // a concurrent request added it
     case 'NOT_A_LEARNER':
     case 'NOT_A_VOTER':
     case 'INVALID_CHANGE':

@@ -23,10 +23,10 @@ import type {
 import { GroupChanges } from './group-changes.js';
 import { httpUrlOf } from './member-address.js';
 
-/** The group as this node sees it: what Raft knows, with the members and addresses of the replicated configuration. */
+/** The group from this node's view: Raft's status, with members and addresses from the replicated configuration. */
 export class RaftCluster implements ClusterApi {
   private readonly changes: GroupChanges;
-  /** asked with every request, so it is not worked out each time */
+  /** cached, because every request asks */
   private leads: boolean;
 
   constructor(
@@ -72,14 +72,14 @@ export class RaftCluster implements ClusterApi {
 
   exclusion(): string | undefined {
     const { configuration, nodeId, leaderId, standing } = this.node.status();
-    if (standing.kind === 'founding') return undefined; // it will belong to the group as soon as there is one
+    if (standing.kind === 'founding') return undefined; // it becomes a member when the group is founded
     if (standing.kind === 'returning') return standing.obstacle;
     if (configuration.members.length === 0) {
       return `node ${nodeId} does not belong to the group yet: add it with POST /v1/cluster/members at another node`;
     }
     const role = roleOf(configuration, nodeId);
     if (role === undefined) return `node ${nodeId} was removed from the group`;
-    // the last word of the others, that it has left, may never reach a node that they no longer speak to
+    // The members that remain may never tell it that it has left: they no longer send to it.
     if (role === 'leaving' && leaderId === undefined) return `node ${nodeId} is being removed from the group`;
     return undefined;
   }

@@ -2,16 +2,16 @@ import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 import type { ApplyResult, DecisionState, LeaderEpoch, LogRecord } from '@concordat/commit-protocol';
 
 /**
- * Why the log takes nothing now.
+ * Why the log rejects records now.
  *
  * - `no-leader`: this node does not lead, or no leader is known or answers
- * - `overloaded`: the log is overloaded
- * - `disk-full`: the disk of the leader has no room
- * - `handing-over`: the leader is handing over to another node
+ * - `overloaded`: too many proposals are pending
+ * - `disk-full`: the leader's disk is full
+ * - `handing-over`: a leadership transfer is in progress
  */
 export type LogUnavailableReason = 'no-leader' | 'overloaded' | 'disk-full' | 'handing-over';
 
-/** The log takes nothing now: nothing happened, and nothing will. `http/problems.ts` says what a client sees. */
+/** The log rejects records now. Nothing happened, and nothing will. `http/problems.ts` says what a client sees. */
 export class LogUnavailableError extends CodedError {
   readonly code = 'LOG_UNAVAILABLE';
   readonly retryable = true;
@@ -25,13 +25,13 @@ export class LogUnavailableError extends CodedError {
   }
 }
 
-/** No record of this size fits into the log: it is not in it, and repeating it is of no use. */
+/** A record of this size does not fit into the log, now or later. Nothing happened. */
 export class RecordTooLargeError extends CodedError {
   readonly code = 'RECORD_TOO_LARGE';
   readonly retryable = false;
 }
 
-/** Leadership was lost on the way: it happened or not, only a later read can tell. */
+/** Leadership was lost while the record was proposed. Only a later read can tell whether it took effect. */
 export class OutcomeUnknownError extends CodedError {
   readonly code = 'OUTCOME_UNKNOWN';
   readonly retryable = true;
@@ -52,36 +52,36 @@ export interface Leadership {
 export type LeadershipListener = (leadership: Leadership, replacedThrough?: number) => void;
 
 /**
- * The replicated log of decisions, as the transaction manager sees it. Records are applied to `state` in the
- * same order on every node; listeners are called synchronously with each, in order.
+ * The replicated log of decisions. Every node applies the same records to `state` in the same order, and calls its
+ * listeners synchronously with each.
  */
 export interface DecisionLog {
-  /** what this node has applied; changed by nobody but the log */
+  /** the state this node has applied; only the log changes it */
   readonly state: DecisionState;
-  /** through which index of the log `state` holds everything */
+  /** `state` holds every entry up to this index */
   readonly appliedIndex: number;
   leadership(): Leadership;
   /**
-   * Proposes a record; resolves when it is committed and applied here, with what the state machine made of it.
+   * Proposes a record. Resolves with the result of the state machine when the record is committed and applied here.
    * Rejects with one of the errors above.
    */
   append(record: LogRecord): Promise<ApplyResult>;
   /**
-   * For whoever may act only while this node leads: afterwards it is known to, and `state` holds everything that was
-   * committed when the call began. Rejects with LogUnavailableError.
+   * Confirms that this node leads. Afterwards `state` holds everything that was committed when the call began. Rejects
+   * with LogUnavailableError.
    */
   confirmLeadership(): Promise<void>;
   /**
-   * For readers, on any node of the group: afterwards `state` holds everything that was committed anywhere when the
-   * call began (thesis, 6.4). Rejects with LogUnavailableError when no leader is known or it changes on the
-   * way; an answer may also stay away for good, as long as messages get lost.
+   * Makes a read linearizable, on any node: afterwards `state` holds everything that was committed anywhere when the
+   * call began (thesis, 6.4). Rejects with LogUnavailableError when no leader is known or the leader changes. May never
+   * settle while messages are lost.
    */
   readBarrier(): Promise<void>;
-  /** The function returned ends it. */
+  /** Returns the function that unsubscribes. */
   onApplied(listener: (applied: AppliedRecord) => void): () => void;
   /**
-   * Called when `leadership()` changes, and after a snapshot replaced the state: then with the log index through
-   * which changes came without `onApplied`. The function returned ends it.
+   * Called when `leadership()` changes, and after a snapshot replaced the state. Then it gets the log index up to which
+   * changes came without `onApplied`. Returns the function that unsubscribes.
    */
   onLeadership(listener: LeadershipListener): () => void;
 }

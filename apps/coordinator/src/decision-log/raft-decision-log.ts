@@ -16,15 +16,15 @@ import { decodeSnapshot, encodeSnapshot } from './snapshot-codec.js';
 /**
  * The decision log on Raft: turns records into commands and applies committed ones to the `DecisionState`.
  *
- * It is built before its node, because the node needs the state machine; `attach` brings the two together.
+ * It is built before its node, because the node needs the state machine; `attach` connects the two.
  */
 export class RaftDecisionLog implements DecisionLog {
   readonly state: DecisionState;
-  /** for the node; nobody else calls it */
+  /** used by the Raft node only */
   readonly stateMachine: StateMachine<ApplyResult>;
   private readonly applyListeners = new Set<(applied: AppliedRecord) => void>();
   private readonly leadershipListeners = new Set<LeadershipListener>();
-  /** what this node proposed needs no decoding when it comes back: Raft hands out the same array */
+  /** records this node proposed, by command: Raft hands out the same array, so they need no decoding */
   private readonly proposed = new WeakMap<Uint8Array, LogRecord>();
   private node: RaftNodeApi<ApplyResult> | undefined;
   private current: Leadership = { epoch: undefined, leaderId: undefined };
@@ -108,7 +108,7 @@ export class RaftDecisionLog implements DecisionLog {
     return result;
   }
 
-  /** Freezes the state, which takes a moment; the pieces are made of it while it goes on. */
+  /** Freezes the state, which is short; the pieces are encoded later, beside other work. */
   private takeSnapshot(): SnapshotPieces {
     const frozen = this.state.freeze(this.lastApplied);
     const archive = this.archive.takeSnapshot();
@@ -118,7 +118,7 @@ export class RaftDecisionLog implements DecisionLog {
     };
   }
 
-  /** All that takes long goes on beside the old state, in many steps; the last one puts the new one in its place. */
+  /** Builds the new state in many steps beside the old one. The last step replaces it. */
   private *restore(data: Uint8Array, index: number): Generator<void, void> {
     const { state, archive } = yield* decodeSnapshot(data);
     yield* this.archive.restoreSnapshot(archive);
@@ -127,7 +127,7 @@ export class RaftDecisionLog implements DecisionLog {
     this.tell(index);
   }
 
-  /** A node leads for us from the moment its own no-op is applied (protocol 4.1), and per term. */
+  /** A node leads once its own no-op is applied (protocol 4.1); each term is a new leadership. */
   private onStatus({ leaderReady, term, leaderId, appliedIndex }: RaftStatus): void {
     const before = this.current;
     const same = leaderReady ? before.epoch?.term === term : before.epoch === undefined;

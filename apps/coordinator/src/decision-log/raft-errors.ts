@@ -2,7 +2,7 @@ import { unreachable } from '@concordat/foundation';
 import { NotLeaderError, ProposalDroppedError, ProposalUnknownError } from '@concordat/raft';
 import { LogUnavailableError, OutcomeUnknownError, RecordTooLargeError } from './decision-log.js';
 
-/** What a proposal to Raft failed with, in the words of the decision log; anything else as it is. */
+/** Turns the error of a Raft proposal into an error of the decision log; returns any other error unchanged. */
 export function logError(cause: unknown): unknown {
   if (cause instanceof NotLeaderError) {
     return new LogUnavailableError('no-leader', 'this node does not lead the cluster', { cause });
@@ -23,7 +23,7 @@ export function diskFullError(reason: string, cause?: Error): LogUnavailableErro
 function droppedError(cause: ProposalDroppedError): Error {
   switch (cause.code) {
     case 'STOPPED':
-      return new LogUnavailableError('no-leader', 'this node stops', { cause });
+      return new LogUnavailableError('no-leader', 'this node is stopping', { cause });
     case 'TOO_LARGE':
       return new RecordTooLargeError('the request does not fit into one record of the log', { cause });
     case 'TRANSFERRING':

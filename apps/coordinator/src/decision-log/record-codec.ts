@@ -1,7 +1,7 @@
 import { CodedError } from '@concordat/foundation';
 import type { LogRecord } from '@concordat/commit-protocol';
 
-/** First byte of every command: the version of what follows. */
+/** First byte of every command: the version of the format. */
 const VERSION = 1;
 
 /** A command that this version cannot read: a newer node wrote it, or the log is damaged. */

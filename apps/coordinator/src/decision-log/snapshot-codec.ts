@@ -3,9 +3,9 @@ import type { DecisionStateSnapshot, FrozenState, TransactionState } from '@conc
 import type { EndedTransactionsSnapshot } from './ended-archive.js';
 
 /**
- * A snapshot of the decision log: magic, then sections, each with its kind in a byte, its length in 4 bytes
- * (big-endian) and its content, and an empty section at the end. Transactions are JSON arrays of some of them, in
- * order; sealed blocks of the archive are as they are; whatever else there is stands in one JSON object.
+ * A snapshot of the decision log: magic, sections, and an empty section at the end. A section is its kind (1 byte), its
+ * length (4 bytes, big-endian) and its content: some transactions as a JSON array, in order; a sealed block of the
+ * archive, unchanged; or everything else as one JSON object.
  */
 const MAGIC = Buffer.from('CDS2');
 const HEADER_BYTES = 5;
@@ -14,7 +14,7 @@ const KIND = { end: 0, remainder: 1, open: 2, unpublished: 3, recent: 4, sealed:
 type Kind = keyof typeof KIND;
 const KIND_BY_CODE = new Map<number, Kind>(Object.entries(KIND).map(([kind, code]) => [code, kind as Kind]));
 
-/** A piece has no more transactions, and ends with the one or the block that makes it this long. */
+/** A piece has at most this many transactions. It ends after the transaction or block that reaches this size. */
 export const PIECE_TRANSACTIONS = 256;
 export const PIECE_BYTES = 256 * 1024;
 
@@ -24,7 +24,7 @@ export class SnapshotDecodeError extends CodedError {
   readonly retryable = false;
 }
 
-/** Makes one piece each time it is asked, in a millisecond or two, or in some ten with a transaction of a megabyte. */
+/** Makes one piece per step, in 1 to 2 ms; a transaction of a megabyte takes some 10 ms. */
 export function* encodeSnapshot(
   state: Pick<FrozenState, 'open' | 'unpublished' | 'remainder'>,
   archive: EndedTransactionsSnapshot,
@@ -81,7 +81,7 @@ export interface DecodedSnapshot {
 }
 
 /**
- * The other way, a section in each step. Sealed blocks are not copied: they hold on to `data`.
+ * Decodes one section per step. Sealed blocks are not copied: they keep `data` in memory.
  *
  * @throws SnapshotDecodeError
  */
@@ -107,7 +107,7 @@ export function* decodeSnapshot(data: Uint8Array): Generator<void, DecodedSnapsh
   return { state: { open, unpublished, ...remainder }, archive: { sealed, recent } };
 }
 
-/** All but the last one, which says that there are no more. */
+/** The sections without the end section. Checks that it is there. */
 function* sectionsOf(data: Uint8Array): Iterable<{ kind: Exclude<Kind, 'end'>; content: Uint8Array }> {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) {

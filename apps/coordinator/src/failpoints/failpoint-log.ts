@@ -17,23 +17,23 @@ interface Delivery {
   readonly listener: ApplyListener;
 }
 
-/** A log with failpoints around every record of this leader; the very same log when none can ever be armed. */
+/** Adds failpoints around every record of this leader. Returns `log` itself when failpoints are switched off. */
 export function logWithFailpoints(log: DecisionLog, failpoints: Failpoints, logger: Logger): DecisionLog {
   return failpoints === noFailpoints ? log : new FailpointLog(log, failpoints, logger);
 }
 
 /**
- * The failpoints of the log: `coordinator.<kind of record>.<moment>`, passed by the leader only.
+ * The failpoints of the log: `coordinator.<kind of record>.<moment>`. Only the leader passes them.
  *
- * What holds up an applied record holds up everything behind it, and the answer to whoever proposed it, so that
- * listeners still get records in their order. A change of leadership ends the wait, and everything is delivered at once. A
- * proposal that is held up over the end of its leadership is never made.
+ * A paused record also delays all records after it and the replies to their proposers: listeners get records in order.
+ * When the leadership ends, the pause ends and everything is delivered at once. A proposal that is still paused then is
+ * never made.
  */
 class FailpointLog implements DecisionLog {
-  /** what is held up, with the delivery that waits for it */
+  /** the paused record, with the delivery that waits for it */
   private held: { readonly delivery: Delivery | undefined } | undefined;
   private waiting: Delivery[] = [];
-  /** answers to who proposed a record that is held up, or one behind it */
+  /** replies to the proposers of the paused record and of those after it */
   private heldAnswers: (() => void)[] = [];
 
   constructor(
@@ -112,7 +112,7 @@ class FailpointLog implements DecisionLog {
     const own = { delivery };
     this.held = own;
     void until.then(() => {
-      if (this.held !== own) return; // delivered meanwhile
+      if (this.held !== own) return; // delivered in the meantime
       this.held = undefined;
       if (delivery) this.tell(delivery);
       this.goOn();
@@ -130,7 +130,7 @@ class FailpointLog implements DecisionLog {
     if (!this.held) this.release();
   }
 
-  /** Nothing is held up any more. */
+  /** Delivers everything that was delayed. */
   private tellAll(): void {
     const waiting = [...(this.held?.delivery ? [this.held.delivery] : []), ...this.waiting];
     this.held = undefined;

@@ -2,12 +2,12 @@ import { noFailpoints, type Failpoints } from '@concordat/foundation';
 import { FileStorage, type FileStorageOptions } from '@concordat/raft';
 import { DISK_FAILPOINT } from './failpoints.js';
 
-/** The storage of the log; with a failpoint before each write when any can ever be armed. */
+/** The storage of the log. With failpoints switched on, one stands before each write. */
 export function storageWithFailpoints(options: FileStorageOptions, failpoints: Failpoints): FileStorage {
   return failpoints === noFailpoints ? new FileStorage(options) : new FailpointStorage(options, failpoints);
 }
 
-/** A write that is held up is a disk that hangs; one that is told to fail is a disk that fails. */
+/** A paused write is a disk that hangs; an error is a disk that fails. */
 class FailpointStorage extends FileStorage {
   constructor(
     options: FileStorageOptions,

@@ -3,9 +3,9 @@ import type { CoordinatorMessage, LogRecord, OutcomeMessage, ReplyMessage } from
 import { HANDLING_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
 
 /**
- * The name in failpoints of each type of record. Three differ: `branches-done` is what transactions end with; the birth
- * of the group expires all that was before it; and a record that leaves the commit to a branch (protocol 4.7) is a
- * delegation, whatever else it is.
+ * The kind of each record type in failpoint names. Three differ from the type: `branches-done` ends transactions; the
+ * birth of the group expires everything older; a record that leaves the commit to a branch (protocol 4.7) is a
+ * delegation.
  */
 const KIND_BY_TYPE = {
   begin: 'begin',
@@ -36,9 +36,9 @@ const RECORD_KINDS = [
 ] as const satisfies readonly RecordKind[];
 
 /**
- * `before-append`: the leader has made the record, nobody else knows of it. `after-append`: it is committed and applied
- * to the state, and nothing has followed from it. `after-apply`: the leader has acted on it, in memory: what it sends
- * has not left.
+ * `before-append`: the leader has made the record and not proposed it. `after-append`: the record is committed and
+ * applied to the state; nobody has acted on it. `after-apply`: the leader has acted on it in memory; no message has
+ * left.
  */
 const RECORD_MOMENTS = ['before-append', 'after-append', 'after-apply'] as const;
 
@@ -57,7 +57,7 @@ const SENT = [
 
 const RECEIVED = ['announce', 'vote', 'done', 'inquiry', 'ballot-answer', 'branches-decided'] as const;
 
-/** A write to the log on this node's own disk, whoever leads. Held up there, the disk hangs and does not fail. */
+/** A write to the log on this node's own disk, on any node. A pause makes the disk hang, not fail. */
 export const DISK_FAILPOINT = 'coordinator.disk.before-write';
 
 export type DiskFailpoint = typeof DISK_FAILPOINT;
@@ -66,7 +66,7 @@ export type SendFailpoint = `coordinator.${(typeof SENT)[number]}.${(typeof SEND
 export type ReceiptFailpoint = `coordinator.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
 export type CoordinatorFailpoint = RecordFailpoint | SendFailpoint | ReceiptFailpoint | DiskFailpoint;
 
-/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`); what each means stands in crash-points.ts. */
+/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`). crash-points.ts says what follows a crash at each. */
 export const COORDINATOR_FAILPOINTS: readonly CoordinatorFailpoint[] = [
   ...failpointNames('coordinator', RECORD_KINDS, RECORD_MOMENTS),
   ...failpointNames('coordinator', SENT, SENDING_MOMENTS),
@@ -76,7 +76,7 @@ export const COORDINATOR_FAILPOINTS: readonly CoordinatorFailpoint[] = [
 
 type AllOf<Needed, Named> = [Needed] extends [Named] ? true : false;
 
-/** Proves to the type checker that no record and no message is without failpoints: one without turns its line false. */
+/** Proves at compile time that every record and message has failpoints: a missing one makes its line false. */
 export const failpointAgreement: {
   readonly records: AllOf<RecordKind, (typeof RECORD_KINDS)[number]>;
   readonly sent: AllOf<(CoordinatorMessage | OutcomeMessage)['type'], (typeof SENT)[number]>;

@@ -5,35 +5,35 @@ import { makeProblem, problemDefinition, type Problem } from './problems.js';
 const JSON_TYPE = 'application/json; charset=utf-8';
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
-/** Sends a value as JSON, serialised once and past Fastify's own serialisers. */
+/** Sends a value as JSON. Bypasses Fastify's serialisers. */
 export function sendJson(reply: FastifyReply, status: number, value: unknown): void {
   void reply.code(status).header('content-type', JSON_TYPE).send(JSON.stringify(value));
 }
 
-/** Index of the log through which an answer to a question is complete. */
+/** The answer includes everything up to this index of the log. */
 export const APPLIED_INDEX_HEADER = 'Concordat-Applied-Index';
 
-/** Sends the answer to a question. */
+/** Sends the answer to a read. */
 export function sendReading(reply: FastifyReply, { value, appliedIndex }: Reading<unknown>): void {
   void reply.header(APPLIED_INDEX_HEADER, String(appliedIndex));
   sendJson(reply, 200, value);
 }
 
-/** Sends a problem with its status and, where it is worth repeating the request, `Retry-After`. */
+/** Sends a problem with its status, and with `Retry-After` where a retry helps. */
 export function sendProblem(reply: FastifyReply, problem: Problem): void {
   const { retryAfterSeconds } = problemDefinition(problem.code);
   if (retryAfterSeconds !== undefined) void reply.header('retry-after', String(retryAfterSeconds));
   void reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
 }
 
-/** The path of a transaction, for `Location`: valid on every node. */
+/** The path of a transaction for `Location`, valid on every node. */
 export function transactionPath(transaction: TransactionView): string {
   return `/v1/transactions/${transaction.id}`;
 }
 
 /**
- * Answers commit, abort and execute: 200 when it ended as was asked, 409 when it ended otherwise, 202 when the
- * wait ended before what was waited for.
+ * Answers commit, abort and execute: 200 with the outcome that was requested, 409 with another one, 202 when the wait
+ * ended first.
  */
 export function sendSettlement(
   reply: FastifyReply,

@@ -283,7 +283,7 @@ describe('bodies', () => {
       }),
     ),
     {
-      name: 'a half of a surrogate pair in a text',
+      name: 'a lone surrogate in a text',
       raw: withPayload('{"account":"a\\ud800"}'),
       code: 'INVALID_TEXT',
       paths: ['branches[0].payload.account'],
@@ -295,7 +295,7 @@ describe('bodies', () => {
       paths: ['branches[0].payload[0]'],
     },
     {
-      name: 'a half of a surrogate pair in the name of a field',
+      name: 'a lone surrogate in the name of a field',
       raw: withPayload('{"\\udc00\\ud800":1}'),
       code: 'INVALID_TEXT',
       paths: ['branches[0].payload.\\udc00\\ud800'],

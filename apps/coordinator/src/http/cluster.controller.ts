@@ -19,7 +19,7 @@ import { parseBody, parseMember, parseNodeId, parseQuery } from './validation.js
 
 const IN_DOUBT: ListIdentity = { list: 'in-doubt' };
 
-/** What an operator looks at and changes: the group, and the branches that wait for an end. */
+/** The operator's calls: the group, and the branches in doubt. */
 @Controller('v1')
 export class ClusterController {
   constructor(
@@ -44,7 +44,7 @@ export class ClusterController {
   @Post('cluster/members')
   @Call({
     id: 'setMember',
-    summary: 'Brings a node into the group, gives a member another role, or replaces one by another',
+    summary: 'Adds a node to the group, changes the role of a member, or replaces a member',
     tag: 'cluster',
     body: 'SetMember',
     query: [
@@ -84,7 +84,7 @@ export class ClusterController {
   @Post('cluster/leader')
   @Call({
     id: 'setLeader',
-    summary: 'Hands the leadership over to a voter',
+    summary: 'Transfers the leadership to a voter',
     tag: 'cluster',
     body: 'SetLeader',
     answers: { 200: 'Cluster' },
@@ -99,7 +99,7 @@ export class ClusterController {
   @Get('in-doubt')
   @Call({
     id: 'listInDoubt',
-    summary: 'Lists branches that voted yes and wait too long for their end, and hazards',
+    summary: 'Lists branches in doubt, and hazards',
     tag: 'operations',
     reading: true,
     query: [

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isUuid } from '@concordat/foundation';
 import { RequestRefusedError } from './problems.js';
 
-/** A list with what narrows it down: a cursor is good for that and for nothing else. */
+/** A list and its filters. A cursor is valid for these only. */
 export interface ListIdentity {
   readonly list: 'transactions' | 'in-doubt';
   readonly filters?: Readonly<Record<string, string | undefined>>;
@@ -11,15 +11,17 @@ export interface ListIdentity {
 const CURSOR = /^([0-9a-f-]{36})\.([0-9a-f]{16})$/;
 
 /**
- * Where the next page of a list begins, as a client gets it: the id that it begins behind, and a check over that id,
- * the list and its filters. Each node reads the cursors of every other. The check keeps clients from going wrong
- * unnoticed; it keeps no secret.
+ * A client's cursor: the id after which the next page begins, and a checksum of that id, the list and its filters.
+ * Every node reads the cursors of every other. The checksum detects mistakes; it is no protection against forgery.
  */
 export function formatCursor(identity: ListIdentity, transactionId: string): string {
   return `${transactionId}.${checkOf(identity, transactionId)}`;
 }
 
-/** @throws RequestRefusedError `INVALID_PARAMETER` for what is no cursor, or one of another list or other filters */
+/**
+ * @throws RequestRefusedError `INVALID_PARAMETER` for text that is no cursor, or a cursor of another list or other
+ *   filters
+ */
 export function parseCursor(identity: ListIdentity, cursor: string): string {
   const [, transactionId, check] = CURSOR.exec(cursor) ?? [];
   if (transactionId !== undefined && isUuid(transactionId) && check === checkOf(identity, transactionId)) {

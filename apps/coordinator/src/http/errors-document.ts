@@ -1,6 +1,6 @@
 import { ABORT_REASON_ADVICE, PROBLEMS, type ProblemDefinition } from './problems.js';
 
-/** `docs/errors.md`: every code a client can see, from the table that answers are made of. */
+/** `docs/errors.md`: every code a client can see, generated from `PROBLEMS`. */
 export function renderErrorsDocument(): string {
   const problems = Object.entries(PROBLEMS) as [string, ProblemDefinition][];
   const codes = problems.map(([code, { status, title, advice, retryAfterSeconds }]) => {
@@ -27,7 +27,7 @@ ${table(['reason', 'meaning'], reasons)}
 `;
 }
 
-/** A Markdown table with aligned columns, as the formatter leaves it. */
+/** A Markdown table with aligned columns, as prettier formats it. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
   const line = (cells: readonly string[]): string =>

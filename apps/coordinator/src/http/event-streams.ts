@@ -12,42 +12,41 @@ import {
 } from '../transactions/transactions.api.js';
 import { OverloadedError, TransactionNotFoundError } from '../transactions/errors.js';
 
-/** More streams than this on one node, or than half of its connections, are refused with `OVERLOADED`. */
+/** Streams per node; never more than half of its connections either. More are refused with `OVERLOADED`. */
 const MAXIMUM_STREAMS = 1_000;
-/** A client that reads nothing for this long while something waits for it is cut off; it resumes with Last-Event-ID. */
+/** A client that reads nothing for this long while data waits is disconnected; it resumes with Last-Event-ID. */
 const STALLED_MS = 30_000;
-/** What a stream takes from the history at a time. */
+/** Events that a stream takes from the history at a time. */
 const BACKLOG_EVENTS = 500;
 const KEEP_ALIVE_MS = 15_000;
 const RECONNECT_MS = 1_000;
-/** A follower may learn of a transaction a moment after its client did. */
+/** A follower may apply a transaction a moment after its client got the answer. */
 const FIRST_STATE_WAIT_MS = 1_000;
 
 interface Stream {
   readonly reply: FastifyReply;
   /** undefined: events of all transactions */
   readonly transactionId: string | undefined;
-  /** index of the newest event the client has; it has none of a lower index to come */
+  /** index of the newest event the client has; all further events have this index or a higher one */
   lastIndex: number;
-  /** transactions whose event with that index the client has: one log entry may change several */
+  /** transactions whose event with `lastIndex` the client has: one log entry may change several */
   readonly sentAtLast: Set<string>;
-  /** runs while what was written waits for the client to read it */
+  /** runs while the client has not read what was written */
   stalled: NodeJS.Timeout | undefined;
-  /** events that the client missed and gets next, as it reads */
+  /** events that the client missed and gets next */
   backlog: TransactionEvent[];
-  /** whether events have passed by since the backlog was asked for */
+  /** whether events were skipped since the backlog was read */
   missed: boolean;
 }
 
 /**
- * The open event streams of a node.
+ * The open event streams of a node. Subscribes to the transactions only while streams are open, and serialises each
+ * event once.
  *
- * It listens to the transactions only while somebody listens to it, and turns each event into text once.
- *
- * A stream is live, or behind: its client has not read yet what was written. Nothing is kept for a client that is
- * behind. When it has read, it gets what it missed from the history, as if it had come back with its Last-Event-ID,
- * as much as it reads at a time, until it is live again. So a stream holds at most one event more than its socket
- * takes, whatever there is to catch up with; a client that reads nothing for 30 s is cut off.
+ * A stream is live, or behind: its client has not read yet what was written. No event is queued for a client that is
+ * behind. When it has read, it gets what it missed from the history, as after a reconnect with Last-Event-ID, at its
+ * own pace, until it is live again. So a stream buffers at most one event more than its socket. A client that reads
+ * nothing for 30 s is disconnected.
  */
 @Injectable()
 export class EventStreams implements BeforeApplicationShutdown {
@@ -66,15 +65,14 @@ export class EventStreams implements BeforeApplicationShutdown {
     this.maximumStreams = Math.min(MAXIMUM_STREAMS, Math.floor(maximum / 2));
   }
 
-  /** Number of open streams. */
   get size(): number {
     return this.streams.size;
   }
 
   /**
-   * Streams the events of all transactions, from `lastEventId` on if there is one.
+   * Streams the events of all transactions, after `lastEventId` if given.
    *
-   * Looking back and joining happen in one step, so no event falls between them.
+   * Reading the history and subscribing happen in one turn, so no event is lost between them.
    *
    * @throws OverloadedError
    */
@@ -89,7 +87,7 @@ export class EventStreams implements BeforeApplicationShutdown {
   /**
    * Streams one transaction: its state now, each change, and the end when it has ended.
    *
-   * @param state asked for just now
+   * @param state read in this turn
    * @throws OverloadedError
    */
   openOne(reply: FastifyReply, state: TransactionView): void {
@@ -98,12 +96,12 @@ export class EventStreams implements BeforeApplicationShutdown {
     writeHead(reply);
     this.add(stream);
     this.deliver(stream, { logIndex: state.logIndex, transaction: state });
-    if (this.streams.has(stream)) this.catchUp(stream); // what came while the state was asked for
+    if (this.streams.has(stream)) this.catchUp(stream); // events since the state was read
   }
 
   /**
-   * The state of a transaction as this node knows it. A follower waits a moment for one that it does not know
-   * yet, so that a client may begin at one node and listen at another.
+   * The state of a transaction on this node. A follower waits a moment for an unknown one, so that a client may begin a
+   * transaction at one node and read its events at another.
    *
    * @throws TransactionNotFoundError, TransactionExpiredError
    */
@@ -218,7 +216,7 @@ export class EventStreams implements BeforeApplicationShutdown {
     stream.reply.raw.end();
   }
 
-  /** Sends what the client missed, for as long as it reads; it is asked for anew when that is used up. */
+  /** Sends what the client missed, as fast as it reads; reads the history again when the backlog is used up. */
   private catchUp(stream: Stream): void {
     const missed = this.transactions.missedSince(stream.lastIndex, (logIndex, id) => {
       return isOf(stream, id) && isNewAt(stream, logIndex, id);
@@ -242,7 +240,7 @@ export class EventStreams implements BeforeApplicationShutdown {
     }
   }
 
-  /** More was missed than the history holds: who hears of all reads anew, who hears of one gets its state. */
+  /** The history is too short: a stream of all transactions is reset, a stream of one gets its state. */
   private miss(stream: Stream): void {
     stream.backlog = [];
     if (stream.transactionId === undefined) this.sendReset(stream, this.cluster.view().appliedIndex);
@@ -263,7 +261,7 @@ export class EventStreams implements BeforeApplicationShutdown {
       const { value: transaction } = await this.transactions.get(transactionId, 'stale');
       if (this.streams.has(stream)) this.deliver(stream, { logIndex: transaction.logIndex, transaction });
     } catch {
-      this.remove(stream); // it ended and was dropped meanwhile; the client is told so when it asks again
+      this.remove(stream); // it ended and was dropped; the client learns that with its next request
       stream.reply.raw.end();
     }
   }
@@ -294,7 +292,6 @@ export class EventStreams implements BeforeApplicationShutdown {
     );
   }
 
-  /** The client has read everything that was written. */
   private goOn(stream: Stream): void {
     clearTimeout(stream.stalled);
     stream.stalled = undefined;
@@ -311,7 +308,7 @@ export class EventStreams implements BeforeApplicationShutdown {
     this.cutOff(stream);
   }
 
-  /** A node that was removed from its group hears of nothing any more; another one does. */
+  /** A node that was removed from its group gets no events any more, so its clients must go elsewhere. */
   private sendKeepAlive(): void {
     if (this.cluster.exclusion() !== undefined) return this.closeAll();
     for (const stream of this.streams) if (!isBehind(stream)) this.write(stream, ': keep-alive\n\n');
@@ -339,7 +336,7 @@ function isOf({ transactionId }: Stream, id: string): boolean {
   return transactionId === undefined || transactionId === id;
 }
 
-/** Whether the client must read first what was written, or what waits for it. */
+/** Whether the client has not read yet what was written, or what is in the backlog. */
 function isBehind({ stalled, backlog }: Stream): boolean {
   return stalled !== undefined || backlog.length > 0;
 }

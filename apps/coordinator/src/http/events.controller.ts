@@ -6,7 +6,7 @@ import { RequestRefusedError } from './problems.js';
 import { noQuerySchema } from './schemas.js';
 import { parseQuery, parseTransactionId } from './validation.js';
 
-/** Server-sent events (WHATWG HTML, section 9.2), served by every node from what it has applied. */
+/** Server-sent events (WHATWG HTML, section 9.2). Every node serves them from its applied state. */
 @Controller('v1')
 export class EventsController {
   constructor(@Inject(EventStreams) private readonly streams: EventStreams) {}
@@ -38,7 +38,7 @@ export class EventsController {
   async one(@Req() request: FastifyRequest<{ Params: { id: string } }>, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
-    parseLastEventId(request); // the stream opens with the newest state, which is all that could be resumed
+    parseLastEventId(request); // validated only: the stream opens with the newest state anyway
     const state = await this.streams.stateOf(id);
     if (request.method === 'HEAD') void reply.type('text/event-stream').send();
     else this.streams.openOne(reply, state);

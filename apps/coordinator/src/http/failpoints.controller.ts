@@ -6,7 +6,7 @@ import { Call } from './openapi.decorators.js';
 import { failpointsSchema } from './schemas.js';
 import { parseBody } from './validation.js';
 
-/** Arms places in the code at which this process crashes; there only when `CONCORDAT_FAILPOINTS` is not `off`. */
+/** Arms failpoints in this process. Exists only when `CONCORDAT_FAILPOINTS` is not `off`. */
 @Controller('debug/failpoints')
 export class FailpointsController {
   constructor(@Inject(ArmableFailpoints) private readonly failpoints: ArmableFailpoints) {}
@@ -20,7 +20,7 @@ export class FailpointsController {
   @Put()
   @Call({
     id: 'armFailpoints',
-    summary: 'Replaces what is armed in this process; an empty text disarms all',
+    summary: 'Replaces the armed failpoints of this process; an empty text disarms all',
     tag: 'debug',
     body: 'ArmFailpoints',
     answers: { 200: 'Failpoints' },

@@ -10,26 +10,25 @@ import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
 import { parseNodeId, parseTransactionId } from './validation.js';
 
-/** Carries the id of the node that passed a request on; such a request is not passed on again. */
+/** Id of the node that forwarded a request; such a request is not forwarded again. */
 export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
 
-/** How long a request waits for a leader to be known. */
+/** How long a request waits for a known leader. */
 const LEADER_WAIT_MS = 2_000;
-/** Requests passed on at a time; more are refused with `OVERLOADED`. */
+/** Requests being forwarded; more are refused with `OVERLOADED`. */
 const MAXIMUM_FORWARDED = 4_096;
-/** Bodies of requests that are passed on, together; more are refused likewise. */
+/** Bodies of all requests being forwarded; more are refused with `OVERLOADED`. */
 export const MAXIMUM_FORWARDED_BYTES = 128 * 1024 * 1024;
 const MAXIMUM_CONNECTIONS = 1_024;
 const CONNECT_TIMEOUT_MS = 1_000;
 /** longer than the longest `waitMs` */
 const ANSWER_TIMEOUT_MS = 75_000;
-/** shorter than the servers' own (72 s), so that no request is written to a connection that is being closed */
+/** shorter than the server's own (72 s), so that no request is written to a closing connection */
 const KEEP_ALIVE_MS = 30_000;
-/** A leader that was replaced while it owes an answer has this much time for it. */
+/** A leader that was replaced has this long to answer pending requests. */
 const REPLACED_LEADER_GRACE_MS = 2_000;
 const REPLACED_LEADER_CHECK_MS = 500;
 
-/** Only the leader can do what these ask for. */
 const LEADERS_CALLS: ReadonlySet<string> = new Set([
   'POST /v1/transactions',
   'POST /v1/transactions/execute',
@@ -41,7 +40,6 @@ const LEADERS_CALLS: ReadonlySet<string> = new Set([
   'DELETE /v1/cluster/members/:nodeId',
   'POST /v1/cluster/leader',
 ]);
-/** Any member can answer these. */
 const MEMBERS_CALLS: ReadonlySet<string> = new Set([
   'GET /v1/transactions',
   'GET /v1/transactions/:id',
@@ -50,7 +48,7 @@ const MEMBERS_CALLS: ReadonlySet<string> = new Set([
   'GET /v1/transactions/:id/events',
 ]);
 
-/** With these no byte of the request can have left. */
+/** With these error codes no byte of the request has left. */
 const NOT_SENT: ReadonlySet<string> = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -70,17 +68,17 @@ interface Forwarded {
   readonly reply: FastifyReply;
   readonly leaderUrl: string;
   readonly bodyBytes: number;
-  /** monotonic milliseconds at which the leader was first seen to be another one */
+  /** monotonic milliseconds at which another leader was first seen */
   replacedAt: number | undefined;
 }
 
 /**
- * Passes requests that only the leader can answer on to it, before their bodies are looked into, and refuses what a node
- * that does not belong to the group cannot answer at all.
+ * Forwards requests that only the leader can answer, before their bodies are parsed, and refuses requests that a node
+ * outside the group cannot answer.
  *
- * What the client learns is exact: `NO_LEADER` only when nothing can have happened, `OUTCOME_UNKNOWN` when the
- * request had left and no answer came. A body is read whole before anything is sent, so that a client that hangs
- * cannot hold a connection to the leader, and a half-sent request cannot exist.
+ * The client's answer is exact: `NO_LEADER` only when nothing can have happened, `OUTCOME_UNKNOWN` when the request was
+ * sent and no answer came. A body is read completely before anything is sent, so a client that hangs occupies no
+ * connection to the leader, and no half-sent request exists.
  */
 @Injectable()
 export class ForwardToLeader {
@@ -110,7 +108,7 @@ export class ForwardToLeader {
       },
     });
     fastify.addHook('preValidation', (request, reply, done) => {
-      leadersPath(request); // refuses what is no id before anybody looks into the body
+      leadersPath(request); // refuses an invalid id before the body is read
       const needed = needOf(request);
       if (needed === 'nobody' || this.cluster.isLeader()) return done();
       const exclusion = this.cluster.exclusion();
@@ -131,7 +129,7 @@ export class ForwardToLeader {
   }
 
   /**
-   * Has the leader answer a request.
+   * Forwards a request to the leader.
    *
    * @returns false when this node leads by now and must answer it itself
    * @throws RequestRefusedError `NO_LEADER`, `OVERLOADED`
@@ -164,7 +162,7 @@ export class ForwardToLeader {
   private forward(request: FastifyRequest, reply: FastifyReply, leaderUrl: string): void {
     if (reply.raw.destroyed) return; // the client is gone and nothing was sent
     const path = leadersPath(request);
-    const body = request.body as Buffer | undefined; // as it came, and whole
+    const body = request.body as Buffer | undefined; // the complete body, unchanged
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
     const forwarded: Forwarded = { request, reply, leaderUrl, bodyBytes: body?.length ?? 0, replacedAt: undefined };
     const failed = (error: unknown): void => this.answerFailure(forwarded, error);
@@ -183,7 +181,7 @@ export class ForwardToLeader {
     );
     void reply.from(`${leaderUrl}${path}`, {
       ...(hasBody && {
-        // null: no body; a body without a type is the leader's to refuse
+        // null: no body. The leader refuses a body without a content type.
         body: body?.length ? body : null,
         ...(body?.length && { contentType: request.headers['content-type'] ?? 'application/octet-stream' }),
       }),
@@ -203,13 +201,13 @@ export class ForwardToLeader {
     if (this.pending.delete(forwarded)) this.pendingBytes -= forwarded.bodyBytes;
   }
 
-  /** The answer is read whole, so that a leader that dies in the middle of it leaves no torn answer behind. */
+  /** Reads the whole answer first, so that a leader that dies halfway leaves no truncated answer. */
   private async passAnswer(forwarded: Forwarded, { stream }: UpstreamAnswer): Promise<void> {
     const { reply } = forwarded;
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk);
     this.release(forwarded);
-    // As text: before bytes Node.js would write the head of an answer that waits for its turn before its "100 Continue".
+    // As text: for bytes, Node.js would write the head of a pipelined answer before its "100 Continue".
     if (!reply.sent) void reply.send(Buffer.concat(chunks).toString('utf8'));
   }
 
@@ -229,7 +227,7 @@ export class ForwardToLeader {
     sendProblem(reply, makeProblem(code, detail, pathOf(request.url)));
   }
 
-  /** A paused machine keeps its connections open and says nothing; a new leader is the sign to stop waiting. */
+  /** A paused machine keeps its connections open and never answers; a new leader ends the wait. */
   private giveUpReplacedLeaders(): void {
     const { cluster } = this;
     const current = cluster.leaderHttpUrl();
@@ -266,8 +264,8 @@ function needOf({ method, routeOptions, query }: FastifyRequest): 'leader' | 'me
 }
 
 /**
- * The path of a request as the leader gets it: the route that was found here, with its ids, and never what the client
- * wrote. So both nodes serve the same route, whatever was encoded how.
+ * The path sent to the leader: the route found here with its ids, never the client's spelling. So both nodes serve the
+ * same route, however the client encoded it.
  *
  * @throws RequestRefusedError `INVALID_ID`, `INVALID_NODE_ID`
  */
@@ -290,7 +288,7 @@ interface ErrorLike {
   readonly cause?: unknown;
 }
 
-/** The codes of an error and of everything that led to it. */
+/** The codes of an error and of all its causes. */
 function rootCodes(error: unknown): string[] {
   const codes: string[] = [];
   for (let at = error, depth = 0; typeof at === 'object' && at !== null && depth < 5; depth++) {

@@ -9,8 +9,8 @@ import { READINESS_PURPOSES, readinessQuerySchema } from './schemas.js';
 import { parseQuery } from './validation.js';
 
 /**
- * What each purpose needs. Questions, event streams, rulings and calls about the cluster need no broker: what they
- * change is logged, and sent when the broker is back. A full disk hinders no question.
+ * What each purpose needs. Reads, event streams, rulings and cluster calls need no broker: their effects are logged,
+ * and sent when the broker is back. A full disk does not block reads.
  */
 const NEEDS: Readonly<Record<(typeof READINESS_PURPOSES)[number], readonly Lack['what'][]>> = {
   work: ['membership', 'leader', 'disk', 'broker'],
@@ -19,7 +19,7 @@ const NEEDS: Readonly<Record<(typeof READINESS_PURPOSES)[number], readonly Lack[
 
 const STOPPING = { what: 'stopping', reason: 'the node is stopping' } as const;
 
-/** For balancers, orchestrators and Prometheus. */
+/** For load balancers, orchestrators and Prometheus. */
 @Controller()
 export class HealthController {
   constructor(
@@ -29,7 +29,7 @@ export class HealthController {
   ) {}
 
   @Get('healthz')
-  @Call({ id: 'getLiveness', summary: 'Answers while the process lives', tag: 'health', answers: { 200: 'Live' } })
+  @Call({ id: 'getLiveness', summary: 'Answers while the process is alive', tag: 'health', answers: { 200: 'Live' } })
   live(@Res() reply: FastifyReply): void {
     sendJson(reply, 200, { status: 'live' });
   }
@@ -37,7 +37,7 @@ export class HealthController {
   @Get('readyz')
   @Call({
     id: 'getReadiness',
-    summary: 'Whether the node can serve: for work, or for questions and rulings, which need no broker',
+    summary: 'Whether the node can serve: for work, or for reads and rulings, which need no broker',
     tag: 'health',
     query: [{ name: 'for', schema: { type: 'string', enum: [...READINESS_PURPOSES], default: 'work' } }],
     answers: { 200: 'Ready', 503: 'Ready' },

@@ -9,16 +9,16 @@ import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
 
-/** An id has 36 characters; longer parts of a path are refused before any route is looked for. */
+/** An id has 36 characters. A longer part of a path is refused before routing. */
 const MAXIMUM_PARAMETER_LENGTH = 100;
-/** What no target decodes to: makes the router refuse a target that `parseRequestTarget` refused. */
+/** Never a valid target: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
 
 export type HttpServerOptions = Pick<Config, 'requestTimeoutMs' | 'maximumConnections'>;
 
 /**
- * The HTTP server with all that lies below the routes: the target of a request is read here and nowhere else, what is
- * no valid HTTP becomes a problem, and a client that does not go on is given up.
+ * The HTTP server below the routes: parses the request target, answers invalid HTTP with a problem, and disconnects
+ * stalled clients.
  */
 export function createHttpAdapter(config: HttpServerOptions, logger: Logger): FastifyAdapter {
   const { requestTimeoutMs, maximumConnections } = config;
@@ -28,7 +28,7 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
   const options: FastifyHttpOptions<Server> & { skipMiddie: boolean } = {
     forceCloseConnections: true,
     bodyLimit: BODY_LIMIT_BYTES,
-    skipMiddie: true, // nothing here is an Express middleware, and it costs a hook per request
+    skipMiddie: true, // no Express middleware is used, and Middie costs a hook per request
     routerOptions: { maxParamLength: MAXIMUM_PARAMETER_LENGTH },
     ...requestTimeouts(requestTimeoutMs),
     rewriteUrl: ({ url }) => {
@@ -38,7 +38,7 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) =>
       sendProblem(reply, frameworkProblem(error, request)),
     clientErrorHandler: guarded((error: ClientError, socket: Duplex) => {
-      if (givenUp.has(socket)) return; // Node.js says so with each piece that still comes
+      if (givenUp.has(socket)) return; // Node.js reports each further piece
       givenUp.add(socket);
       unanswered.whenAnswered(
         socket,
@@ -55,7 +55,8 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
   server.on(
     'connect',
     guarded((request: IncomingMessage, socket: Duplex) => {
-      socket.on('error', () => undefined); // it is the server's no more, and an error that nobody hears ends the process
+      // detached from the server: an error without a listener would end the process
+      socket.on('error', () => undefined);
       unanswered.whenAnswered(
         socket,
         guarded(() => refuseConnect(request, socket), failed),
@@ -67,8 +68,8 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
 }
 
 /**
- * The requests of each connection that have no answer yet. Over one connection a client may send several without
- * waiting; when one of them is no valid HTTP, those before it must be answered first, and in order.
+ * The unanswered requests of each connection. A client may pipeline several; when one is invalid HTTP, those before it
+ * are answered first, in order.
  */
 class UnansweredRequests {
   private readonly ofSocket = new WeakMap<Duplex, Set<readonly [IncomingMessage, ServerResponse]>>();
@@ -88,12 +89,12 @@ class UnansweredRequests {
     );
   }
 
-  /** Calls back when all requests of a connection that have arrived whole are answered; at once if none waits. */
+  /** Calls back when all complete requests of a connection are answered; at once if none is pending. */
   whenAnswered(socket: Duplex, callback: () => void): void {
     const waiting = [...(this.ofSocket.get(socket) ?? [])].filter(
       ([request, response]) => request.complete || response.writableEnded,
     );
-    // later, because Node.js may have an answer of its own behind the last one, which ends the connection
+    // Deferred: Node.js may write an answer of its own after the last one and end the connection.
     const guardedLater = (): void => void setImmediate(callback);
     const last = waiting.at(-1)?.[1];
     if (last) last.once('close', guardedLater);
@@ -108,7 +109,7 @@ function frameworkProblem(error: FastifyError, { raw }: FastifyRequest): Problem
   return makeProblem('MALFORMED_HTTP', `the target ${target.reason}`, pathOf(sent));
 }
 
-/** As Fastify keeps it when it has it rewritten. */
+/** Fastify keeps the original target here when it is rewritten. */
 function originalTarget(raw: IncomingMessage & { originalUrl?: string }): string {
   return raw.originalUrl ?? raw.url ?? '';
 }
@@ -121,7 +122,7 @@ const CLIENT_ERRORS: Readonly<Record<string, ProblemCode>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'REQUEST_TIMEOUT',
 };
 
-/** Whether the parser of node:http gave up: no request exists yet, so the answer is written by hand. */
+/** Answers requests that node:http cannot parse. No request object exists, so the answer is written by hand. */
 function answerClientError(error: ClientError, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -134,7 +135,7 @@ function answerClientError(error: ClientError, socket: Duplex): void {
 }
 
 function refuseConnect({ url }: IncomingMessage, socket: Duplex): void {
-  endWith(socket, makeProblem('MALFORMED_HTTP', 'CONNECT is for proxies, and this is none', url ?? ''));
+  endWith(socket, makeProblem('MALFORMED_HTTP', 'CONNECT is for proxies, and this is not one', url ?? ''));
 }
 
 function endWith(socket: Duplex, problem: Problem): void {

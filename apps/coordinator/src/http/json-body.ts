@@ -3,13 +3,13 @@ import { LIMITS } from '@concordat/commit-protocol';
 import { fitText, isExactText } from '@concordat/foundation';
 import { RequestRefusedError } from './problems.js';
 
-/** REST bodies over this are refused with 413 `BODY_TOO_LARGE`. */
+/** Larger bodies are refused with 413 `BODY_TOO_LARGE`. */
 export const BODY_LIMIT_BYTES = 1024 * 1024;
 
 /**
- * Reads a JSON body, and refuses what JSON.parse would take silently: bytes that are no UTF-8, numbers beyond
- * 2^53-1 (they would be rounded), NUL and halves of surrogate pairs (which databases and UTF-8 cannot keep, so that
- * two texts would become one), keys that reach for prototypes, and nesting without bound.
+ * Parses a JSON body, and refuses what JSON.parse accepts silently: invalid UTF-8, numbers beyond 2^53-1 (rounded), NUL
+ * and lone surrogates (databases and UTF-8 cannot store them, so two texts would become one), keys that reach
+ * prototypes, and unbounded nesting.
  *
  * @returns undefined for an empty body
  * @throws RequestRefusedError with the path of the value
@@ -27,7 +27,7 @@ export function parseJsonBody(body: Buffer): unknown {
   return value;
 }
 
-/** @param path is shared by the whole walk and only turned into text when something is wrong */
+/** @param path one array for the whole walk; formatted only for an error */
 function checkValue(value: unknown, depth: number, path: (string | number)[]): void {
   if (typeof value === 'number') {
     if (value <= Number.MAX_SAFE_INTEGER && value >= -Number.MAX_SAFE_INTEGER) return;
@@ -51,7 +51,7 @@ function checkValue(value: unknown, depth: number, path: (string | number)[]): v
     path.push(key);
     if (!isExactText(key)) refuseText(path);
     if (key === '__proto__' || (key === 'constructor' && hasPrototypeKey(child))) {
-      refuse('FORBIDDEN_KEY', path, 'is a key that is refused everywhere');
+      refuse('FORBIDDEN_KEY', path, 'is a forbidden key');
     }
     checkValue(child, depth + 1, path);
     path.pop();
@@ -63,7 +63,7 @@ function hasPrototypeKey(value: unknown): boolean {
 }
 
 function refuseText(path: (string | number)[]): never {
-  return refuse('INVALID_TEXT', path, 'holds NUL or a half of a surrogate pair, which cannot be kept');
+  return refuse('INVALID_TEXT', path, 'contains NUL or a lone surrogate, which cannot be stored');
 }
 
 function refuse(

@@ -13,25 +13,24 @@ export interface ParameterSchema {
 }
 
 export interface CallDescription {
-  /** operationId */
   readonly id: string;
   readonly summary: string;
   readonly tag?: string;
-  /** the path has the id of a transaction */
+  /** the path has a transaction id */
   readonly withId?: boolean;
   readonly body?: ComponentName | readonly ComponentName[];
   /** takes an Idempotency-Key */
   readonly idempotent?: boolean;
   /** takes `waitMs` and `wait` */
   readonly wait?: boolean;
-  /** a question that takes `consistency` and says in a header through which index it is complete */
+  /** a read: takes `consistency`, answers with the applied index in a header */
   readonly reading?: boolean;
-  /** the path has the id of a node */
+  /** the path has a node id */
   readonly withNodeId?: boolean;
   readonly query?: readonly { readonly name: string; readonly schema: ParameterSchema }[];
-  /** schema of the body by status; `text` and `events` are no JSON */
+  /** schema of the body by status; `text` and `events` are not JSON */
   readonly answers: Readonly<Record<number, ComponentName | 'text' | 'events'>>;
-  /** statuses answered with a problem; 500 is always among them */
+  /** statuses answered with a problem; 500 is always included */
   readonly problems?: readonly number[];
 }
 
@@ -46,12 +45,12 @@ const CONSISTENCY_QUERY: NonNullable<CallDescription['query']> = [
 
 const READING_HEADERS = {
   [APPLIED_INDEX_HEADER]: {
-    description: 'index of the log through which the answer is complete',
+    description: 'index of the log up to which the answer is complete',
     schema: { type: 'integer', minimum: 0 },
   },
 } as const;
 
-/** Describes a route for OpenAPI; it has no effect on how a request is handled. */
+/** Describes a route for OpenAPI. Does not affect how requests are handled. */
 export function Call(call: CallDescription): MethodDecorator & ClassDecorator {
   const decorators = [
     ApiTags(call.tag ?? 'transactions'),

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { COMPONENT_SCHEMAS } from './schemas.js';
 
-/** The OpenAPI 3.1 document: routes from the controllers, schemas from the ones that validate. */
+/** The OpenAPI 3.1 document: routes from the controllers, and the schemas that validate requests. */
 export function makeOpenApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const builder = new DocumentBuilder()
     .setTitle('Concordat')
@@ -38,7 +38,7 @@ const PAGE = `<!doctype html>
 `;
 const START_SCRIPT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true });\n`;
 
-/** Serves `/openapi.json` and the page under `/docs`; nothing of it is made before somebody looks. */
+/** Serves `/openapi.json` and the page under `/docs`. Both are made on first use. */
 export function setUpDocumentation(app: NestFastifyApplication): void {
   const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
   let document: string | undefined;

@@ -5,7 +5,7 @@ import { LOGGER } from '../logging.js';
 import { sendProblem } from './answers.js';
 import { problemOf } from './problems.js';
 
-/** Turns whatever a route throws into `application/problem+json`; the unexpected is logged and not shown. */
+/** Turns everything a route throws into `application/problem+json`. Unexpected errors are logged and not shown. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(@Inject(LOGGER) private readonly logger: Logger) {}
@@ -21,7 +21,6 @@ export class ProblemFilter implements ExceptionFilter {
   }
 }
 
-/** The path without its query. */
 export function pathOf(url: string): string {
   const query = url.indexOf('?');
   return query < 0 ? url : url.slice(0, query);

@@ -7,15 +7,15 @@ export interface ProblemDefinition {
   readonly status: number;
   /** short and the same for every occurrence */
   readonly title: string;
-  /** what the client may do about it; printed in `docs/errors.md` */
+  /** what the client can do; printed in `docs/errors.md` */
   readonly advice: string;
   /** seconds, sent as `Retry-After` */
   readonly retryAfterSeconds?: number;
 }
 
 /**
- * Every `code` that the REST interface answers with, and nothing else: the one place where an error becomes a
- * status and a title. `docs/errors.md` is generated from it, and clients compare these codes, so they only grow.
+ * Every `code` of the REST interface, with status and title. `docs/errors.md` is generated from it. Clients compare the
+ * codes: they may be added, never changed.
  */
 export const PROBLEMS = {
   INVALID_JSON: {
@@ -35,13 +35,13 @@ export const PROBLEMS = {
   },
   INVALID_NUMBER: {
     status: 400,
-    title: 'A number cannot be kept exactly',
+    title: 'A number cannot be stored exactly',
     advice: 'Numbers beyond 2^53-1 would be rounded; send them as strings.',
   },
   INVALID_TEXT: {
     status: 400,
-    title: 'A text cannot be kept exactly',
-    advice: 'Leave out NUL (`\\u0000`) and halves of surrogate pairs (`\\ud800` alone); send bytes as base64.',
+    title: 'A text cannot be stored exactly',
+    advice: 'Leave out NUL (`\\u0000`) and lone surrogates (`\\ud800`); send bytes as base64.',
   },
   INVALID_REQUEST: {
     status: 400,
@@ -316,7 +316,7 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS;
 
-/** What the reasons of an aborted transaction mean (`reason` beside the code `TRANSACTION_ABORTED`). */
+/** The reasons of an aborted transaction (`reason` beside the code `TRANSACTION_ABORTED`). */
 export const ABORT_REASON_ADVICE = {
   PARTICIPANT_REFUSED: 'A participant voted no; `participantCode` is its reason, such as `INSUFFICIENT_FUNDS`.',
   INVALID_PAYLOAD: "A payload does not fit the participant's schema; correct it.",
@@ -328,9 +328,8 @@ export const ABORT_REASON_ADVICE = {
   BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while no coordinator answered.',
 } as const satisfies Record<AbortReason, string>;
 
-/** One field or parameter and what is wrong with it. */
 export interface FieldError {
-  /** as in `branches[2].payload`; empty for the whole */
+  /** such as `branches[2].payload`; empty for the whole */
   readonly path: string;
   readonly message: string;
 }
@@ -361,7 +360,6 @@ export interface Problem {
   readonly [extension: string]: unknown;
 }
 
-/** Narrows a code of any error to one that a client may see. */
 export function isProblemCode(code: unknown): code is ProblemCode {
   return typeof code === 'string' && Object.hasOwn(PROBLEMS, code);
 }
@@ -385,7 +383,7 @@ export function makeProblem(
   return { ...extensions, type, title, status, code, detail, instance };
 }
 
-/** What a client sees when the decision log takes nothing. */
+/** What a client sees when the decision log rejects records. */
 export const LOG_UNAVAILABLE = {
   'no-leader': 'NO_LEADER',
   overloaded: 'OVERLOADED',
@@ -399,7 +397,7 @@ function codeOf(error: CodedError): ProblemCode | undefined {
   return isProblemCode(error.code) ? error.code : undefined;
 }
 
-/** The problem of anything that was thrown; what is not meant for clients becomes `INTERNAL` without its message. */
+/** The problem of any thrown value. An error not meant for clients becomes `INTERNAL` without its message. */
 export function problemOf(error: unknown, instance: string): Problem {
   if (error instanceof RequestRefusedError) {
     const extensions = error.errors.length > 0 ? { ...error.details, errors: error.errors } : error.details;
@@ -427,7 +425,7 @@ const FRAMEWORK_DETAILS: Partial<Record<ProblemCode, string>> = {
   ROUTE_NOT_FOUND: 'there is no such method and path; /openapi.json lists all',
 };
 
-/** Errors of Fastify and of Nest's router, told by code and status, never by message. */
+/** Errors of Fastify and of Nest's router, recognised by code and status, never by message. */
 function frameworkProblem(error: unknown, instance: string): Problem | undefined {
   if (!(error instanceof Error)) return undefined;
   const { code, statusCode, status } = error as Error & { code?: unknown; statusCode?: unknown; status?: unknown };

@@ -4,13 +4,13 @@ import type { Reading } from '../transactions/transactions.api.js';
 import { sendReading } from './answers.js';
 import { ForwardToLeader } from './forward-to-leader.js';
 
-/** Answers questions on any node: from its own state, or by asking the leader where only that knows all. */
+/** Answers reads on any node: from its own state, or from the leader where only the leader has the answer. */
 @Injectable()
 export class Reads {
   constructor(@Inject(ForwardToLeader) private readonly leader: ForwardToLeader) {}
 
   /**
-   * @param read asked once more when this node has become the leader meanwhile
+   * @param read called again when this node has become the leader in the meantime
    * @throws whatever `read` throws, and RequestRefusedError `NO_LEADER`
    */
   async answer(request: FastifyRequest, reply: FastifyReply, read: () => Promise<Reading<unknown>>): Promise<void> {

@@ -7,16 +7,15 @@ import { sendProblem } from './answers.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem } from './problems.js';
 
-/** Still answered by a node that stops. */
+/** Answered by a stopping node, too. */
 const ALWAYS_OPEN: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
-/** Their duration is their client's choice; they are ended when the node stops. */
+/** They last as long as their client wants; the node ends them when it stops. */
 const EVENT_STREAMS: ReadonlySet<string> = new Set(['/v1/events', '/v1/transactions/:id/events']);
 
 /**
- * Counts and times the requests of a node, and lets it stop without cutting any off.
+ * Counts and times the requests of a node, and lets it stop without interrupting any.
  *
- * open → `close()` → closed: new requests get 503 `SHUTTING_DOWN`, those under way go on; `drained()` tells when
- * they are done. There is no way back.
+ * open → `close()` → closed: new requests get 503 `SHUTTING_DOWN`, running ones continue; `drained()` waits for them.
  */
 @Injectable()
 export class RequestGate {
@@ -33,12 +32,12 @@ export class RequestGate {
     return this.closed;
   }
 
-  /** Requests under way, event streams not among them. */
+  /** Running requests without event streams. */
   get runningCount(): number {
     return this.running;
   }
 
-  /** Adds itself in front of all other hooks of a Fastify instance. */
+  /** Installs its hooks before all others. */
   install(fastify: FastifyInstance): void {
     fastify.addHook('onRequest', (request, reply, done) => {
       const route = request.routeOptions.url ?? 'none';
@@ -52,7 +51,7 @@ export class RequestGate {
     this.closed = true;
   }
 
-  /** Waits until no request is under way, but not longer than this; tells whether that was so. */
+  /** Waits until no request is running, at most this long; returns whether that is so. */
   async drained(timeoutMs: number): Promise<boolean> {
     if (this.running === 0) return true;
     return new Promise((resolve) => {

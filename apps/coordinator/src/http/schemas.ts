@@ -2,7 +2,7 @@ import type { JsonValue } from '@concordat/foundation';
 import { ABORT_REASONS, LIMITS } from '@concordat/commit-protocol';
 import { z } from 'zod';
 
-/** Every schema of the REST interface, built once: bodies are validated by them, and OpenAPI is made from them. */
+/** Every schema of the REST interface: bodies are validated by them, and OpenAPI is made from them. */
 
 export const MINIMUM_TIMEOUT_MS = 100;
 export const MAXIMUM_TIMEOUT_MS = 3_600_000;
@@ -26,7 +26,7 @@ const keys = z
   .array(z.string().min(1).max(LIMITS.keyLength))
   .max(LIMITS.keysPerOperation)
   .optional()
-  .meta({ description: 'names of what the operation will lock, counted per participant' });
+  .meta({ description: 'keys that the operation will lock, in the name space of its participant' });
 const uuid = z
   .string()
   .regex(/^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'must be a UUID in lower case');
@@ -48,7 +48,7 @@ const beginFields = {
       z.custom<JsonValue>(() => true),
     )
     .default({})
-    .meta({ description: "the caller's own facts, kept with the transaction, at most 16 KiB" }),
+    .meta({ description: 'data of the caller, kept with the transaction, at most 16 KiB' }),
 };
 
 export const workBranchSchema = z.strictObject({
@@ -61,7 +61,7 @@ export const preparedBranchSchema = z.strictObject({ participant: participantNam
 export const beginSchema = z.strictObject(beginFields);
 export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
 
-/** One line of text for people: it is kept in the log and written into the log file. */
+/** One line of text for people. It is stored in the log and written to the log file. */
 const line = (maximumLength: number) =>
   z
     .string()
@@ -71,15 +71,17 @@ const line = (maximumLength: number) =>
 export const resolveSchema = z
   .strictObject({
     action: rulingAction,
-    branchId: uuid.optional().meta({ description: 'the branch that is meant; the whole transaction when left out' }),
-    reason: line(MAXIMUM_REASON_LENGTH).meta({ description: 'why, for those who read the audit' }),
-    operator: line(MAXIMUM_OPERATOR_LENGTH).default('unnamed').meta({ description: 'who rules, for the audit' }),
+    branchId: uuid.optional().meta({ description: 'the branch; the whole transaction when left out' }),
+    reason: line(MAXIMUM_REASON_LENGTH).meta({ description: 'the reason, for the audit' }),
+    operator: line(MAXIMUM_OPERATOR_LENGTH)
+      .default('unnamed')
+      .meta({ description: 'name of the operator, for the audit' }),
     force: z
       .boolean()
       .default(false)
-      .meta({ description: 'says that a ruling is meant which breaks a promise, or gives up a branch' }),
+      .meta({ description: 'confirms a ruling that breaks a promise, or gives up a branch' }),
   })
-  .meta({ description: 'what an operator rules' });
+  .meta({ description: 'the ruling' });
 
 const nodeId = z.int().min(1).max(MAXIMUM_NODE_ID);
 
@@ -89,9 +91,9 @@ export const memberSchema = z
     raftUrl: z.string().max(MAXIMUM_URL_LENGTH).meta({ description: 'host:port where its peers reach it' }),
     httpUrl: z.string().max(MAXIMUM_URL_LENGTH).meta({ description: 'http://host:port where its clients reach it' }),
     role: z.enum(['voter', 'learner']),
-    replaces: nodeId.optional().meta({ description: 'leaves the group in the step in which the new voter joins' }),
+    replaces: nodeId.optional().meta({ description: 'leaves the group in the same step in which the new voter joins' }),
   })
-  .meta({ description: 'a node as it should belong to the group' });
+  .meta({ description: 'the membership that a node should have' });
 export const leaderSchema = z.strictObject({ nodeId });
 export const emptyBodySchema = z.strictObject({});
 export const failpointsSchema = z.strictObject({ arm: z.string().max(4096) });
@@ -119,7 +121,6 @@ export const waitQuerySchema = z.strictObject({
   waitMs: wholeNumber(0, MAXIMUM_WAIT_MS, DEFAULT_WAIT_MS),
   wait: z.enum(['decided', 'ended']).default('decided'),
 });
-/** What a node is asked to be ready for. */
 export const READINESS_PURPOSES = ['work', 'reads'] as const;
 export const readinessQuerySchema = z.strictObject({ for: z.enum(READINESS_PURPOSES).default('work') });
 export const consistencyQuerySchema = z.strictObject({

@@ -29,8 +29,8 @@ import {
 type RequestWithId = FastifyRequest<{ Params: { id: string } }>;
 
 /**
- * Transactions over REST: reads a request, hands it on, writes the answer, decides nothing. It answers through
- * Fastify's reply itself, because every further layer is paid for once per transfer.
+ * Transactions over REST: parses a request, calls the manager, writes the answer. It uses Fastify's reply directly,
+ * because each further layer costs time in every transfer.
  */
 @Controller('v1/transactions')
 export class TransactionsController {

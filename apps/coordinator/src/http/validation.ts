@@ -30,7 +30,7 @@ import {
   workBranchSchema,
 } from './schemas.js';
 
-/** Longer lists of errors help nobody, and a hostile body could make them long. */
+/** Bounds the answer to a hostile body. */
 const MAXIMUM_ERRORS = 20;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
@@ -54,7 +54,7 @@ function refusal(error: z.ZodError, invalid: ProblemCode, unknown: ProblemCode, 
   for (const issue of error.issues) {
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) {
-        errors.push({ path: formatPath([...issue.path, key]), message: `is no ${noun} of this call` });
+        errors.push({ path: formatPath([...issue.path, key]), message: `is not a ${noun} of this call` });
       }
     } else {
       onlyUnknown = false;
@@ -102,7 +102,7 @@ export function parseMember(body: unknown): MemberRequest {
   throw new RequestRefusedError('INVALID_REQUEST', sentence, errors);
 }
 
-/** Whether it is an address at all, and not one that only its owner understands. */
+/** Whether other nodes can connect to it: no wildcard address. */
 function isReachable(address: Address | undefined): boolean {
   return address !== undefined && !['0.0.0.0', '::'].includes(address.host);
 }
@@ -133,7 +133,7 @@ export function parseExecute(body: unknown, maximumBranches: number): ExecuteReq
   return request;
 }
 
-/** Counts before anything else is looked at, so that a long list costs nothing. */
+/** Counts the branches before anything else, so that a long list costs nothing. */
 function refuseTooManyOperations(body: unknown): void {
   const branches = typeof body === 'object' && body !== null && 'branches' in body ? body.branches : undefined;
   if (Array.isArray(branches) && branches.length > LIMITS.operations) {
@@ -145,8 +145,8 @@ function refuseTooManyOperations(body: unknown): void {
 }
 
 /**
- * A branch is either work to be done or work already prepared; which of the two is told by the fields that only
- * one of them has, so that what is wrong can be named.
+ * A branch is work to do, or work prepared already. The fields that only one of them has tell which, so that errors
+ * name the right fields.
  *
  * @throws RequestRefusedError
  */
@@ -173,10 +173,10 @@ function refuseAbove(limit: number, value: JsonValue, path: string, code: Proble
 }
 
 /**
- * The Idempotency-Key of a request with the hash of what it asks for. A header that was sent twice arrives
- * joined by a comma and a space, which no key may contain.
+ * The Idempotency-Key of a request, and the hash of its body. A repeated header arrives joined by a comma and a space,
+ * which no key may contain.
  *
- * @param call what is asked, with the path's id if there is one; equal bodies of different calls differ by it
+ * @param call name of the call, with the id in its path: equal bodies of different calls differ by it
  * @throws RequestRefusedError `INVALID_IDEMPOTENCY_KEY`
  */
 export function parseIdempotency(

@@ -11,11 +11,10 @@ import type { ProtocolMessage, ReplyMessage } from '@concordat/commit-protocol';
 import type { TransactionManager } from '../transactions/transaction-manager.js';
 
 /**
- * Brings what participants say to the transaction manager. Every node is subscribed to all replies, but only a
- * leader fetches them: nobody else has a use for them, and fetching costs a follower more than following. What is
- * missed at a change of leader is asked for again by the protocol.
+ * Passes the replies of participants to the transaction manager. Every node subscribes to all replies, but only the
+ * leader fetches them: a follower has no use for them. Participants repeat what is missed at a change of leader.
  *
- * States: new → connecting (retries for as long as the broker is away) → resting ⇄ consuming → stopped.
+ * States: new → connecting (retries while the broker is unavailable) → paused ⇄ consuming → stopped.
  */
 export class RepliesConsumer {
   private subscription: Subscription | undefined;
@@ -34,7 +33,7 @@ export class RepliesConsumer {
     this.bus = withFailpoints(bus, { process: 'coordinator', failpoints, logger });
   }
 
-  /** Begins to connect; resolves when replies are consumed or the consumer was stopped before. */
+  /** Begins to connect. Resolves when replies are consumed, or the consumer was stopped before. */
   async start(): Promise<void> {
     try {
       await this.bus.start();
@@ -42,7 +41,7 @@ export class RepliesConsumer {
       const subscription = await this.bus.subscribe({
         group: `coordinator.${this.nodeId}`,
         topics: [REPLIES_TOPIC],
-        start: 'latest', // what was said while this node was away is asked for again by whoever leads
+        start: 'latest', // the next leader asks again for what this node missed
         onMessage: (message) => {
           if (isReply(message)) this.manager.onReply(message);
           else this.logger.warn(`a ${message.type} message does not belong to ${REPLIES_TOPIC}; it is ignored`);
@@ -56,7 +55,7 @@ export class RepliesConsumer {
     }
   }
 
-  /** To be told as soon as the node leads, before it acts, and when it no longer does. */
+  /** Call it with true as soon as the node leads, before it acts, and with false when it no longer leads. */
   consume(consuming: boolean): void {
     if (this.consuming === consuming) return;
     this.consuming = consuming;
@@ -64,7 +63,7 @@ export class RepliesConsumer {
     else this.subscription?.pause();
   }
 
-  /** Why the node could not receive a reply now; undefined when it can. */
+  /** Why the node cannot receive replies now; undefined when it can. */
   obstacle(): string | undefined {
     const obstacle = this.bus.obstacle();
     if (this.subscription) return obstacle;
@@ -77,7 +76,7 @@ export class RepliesConsumer {
   }
 }
 
-/** What the coordinators take from the topic of replies; an answer to a branch's own ballot is not among it. */
+/** Which messages of the replies topic are for coordinators. An answer to a branch's own ballot is not. */
 function isReply(message: ProtocolMessage): message is ReplyMessage {
   switch (message.type) {
     case 'vote':

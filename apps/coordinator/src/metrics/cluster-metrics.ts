@@ -67,13 +67,13 @@ const CONNECTION_COUNTERS: readonly ConnectionReading[] = [
   ],
   [
     'concordat_raft_peer_dropped_messages_total',
-    'Messages to the peer that were dropped, for want of a connection or of room',
+    'Messages to the peer that were dropped: no connection, or a full buffer',
     ({ droppedMessages }) => droppedMessages,
   ],
   ['concordat_raft_peer_reconnects_total', 'Connections to the peer after the first', ({ reconnects }) => reconnects],
 ];
 
-/** Shows where the node stands in its group, and the way to each of its peers (label `peer`, the id of the node). */
+/** Metrics of the node's place in its group, and of its connections (label `peer`: the node id). */
 export function watchCluster(metrics: Metrics, view: () => ClusterView): void {
   for (const [name, help, read] of NODE_GAUGES) metrics.gauge(name, help, () => read(view()));
   const perMember = (read: (member: ClusterMember) => number | null | undefined) => (): [string, number][] => {
@@ -86,7 +86,7 @@ export function watchCluster(metrics: Metrics, view: () => ClusterView): void {
   };
   metrics.labelled(
     'concordat_raft_peer_lag_entries',
-    'Entries of the log that the peer lacks, as the leader knows',
+    'Entries of the log that the peer lacks; known to the leader only',
     'peer',
     'gauge',
     perMember(({ lag }) => lag),

@@ -2,11 +2,11 @@ import type { MessageBus } from '@concordat/messaging';
 import type { GrpcTransport } from '@concordat/raft';
 import type { Metrics } from './metrics.js';
 
-/** Shows what the transport turned away: strangers, wrong certificates, frames that could not be read. */
+/** Metrics of what the transport refused: unknown nodes, wrong certificates, unreadable frames. */
 export function watchTransport(metrics: Metrics, transport: Pick<GrpcTransport, 'counters'>): void {
   metrics.gauge(
     'concordat_raft_refused_calls_total',
-    'Calls and connections from nodes that were turned away: another cluster, another identity, no certificate',
+    'Calls and connections from nodes that were refused: another cluster, another identity, no certificate',
     () => transport.counters.refusedStreams + transport.counters.refusedConnections,
   );
   metrics.gauge(
@@ -21,11 +21,11 @@ export function watchTransport(metrics: Metrics, transport: Pick<GrpcTransport, 
   );
 }
 
-/** Shows the messages that this node has put aside. */
+/** Metrics of the messages that this node has put into the dead letter topic. */
 export function watchBus(metrics: Metrics, bus: Pick<MessageBus, 'deadLetters'>): void {
   metrics.labelled(
     'concordat_dead_letters_total',
-    'Messages that this node has put aside, by reason: OTHER_CLUSTER means that clusters share topics',
+    'Messages that this node moved to the dead letter topic, by reason: OTHER_CLUSTER means that clusters share topics',
     'reason',
     'counter',
     () => Object.entries(bus.deadLetters()),

@@ -4,12 +4,12 @@ interface Observed {
   observe(value: number): void;
 }
 
-/** 1 ms to 60 s: from a decision in memory to the longest `waitMs` */
+/** from 1 ms (a decision in memory) to 60 s (the longest `waitMs`) */
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
 /**
- * The numbers a coordinator shows under `/metrics`. Parts of the coordinator count through its methods, or add
- * gauges that are read when somebody looks, so that nothing is paid on the way of a transaction.
+ * The numbers under `/metrics`. Parts of the coordinator count through its methods, or register gauges that are read on
+ * each scrape and cost a transaction nothing.
  */
 export class Metrics {
   readonly registry = new Registry();
@@ -45,12 +45,12 @@ export class Metrics {
     child.observe(durationMs / 1000);
   }
 
-  /** To be called once per transaction, by the leader that decided it. */
+  /** The leader that decided calls it once per transaction. */
   transactionDecided(outcome: 'committed' | 'aborted' | 'mixed', reason = ''): void {
     this.ended.inc({ outcome, reason });
   }
 
-  /** Adds a number that is read when the metrics are. */
+  /** Registers a number that is read on each scrape. */
   gauge(name: string, help: string, read: () => number): void {
     new Gauge({
       name,
@@ -62,13 +62,13 @@ export class Metrics {
     });
   }
 
-  /** Adds a counter; call the function it returns for each event. */
+  /** Registers a counter. Call the returned function for each event. */
   counter(name: string, help: string): (by?: number) => void {
     const counter = new Counter({ name, help, registers: [this.registry] });
     return (by = 1) => counter.inc(by);
   }
 
-  /** Adds a number per value of a label; both are read when somebody looks, and labels that are gone disappear. */
+  /** Registers a number per value of a label. Both are read on each scrape; values that are gone disappear. */
   labelled(
     name: string,
     help: string,

@@ -1,12 +1,11 @@
 import type { Figures } from '../transactions/figures.js';
 import type { Metrics } from './metrics.js';
 
-/** Shows the figures of the transactions of this node. */
 export function watchTransactions(metrics: Metrics, figures: () => Figures): void {
   metrics.gauge('concordat_transactions_open', 'Transactions that have not ended', () => figures().open);
   metrics.gauge(
     'concordat_branches_in_doubt',
-    'Branches that voted yes and wait too long for their end',
+    'Branches in doubt for longer than CONCORDAT_IN_DOUBT_AFTER_MS',
     () => figures().inDoubt,
   );
   metrics.gauge('concordat_transactions_ended', 'Ended transactions that are kept', () => figures().ended);
@@ -22,7 +21,7 @@ export function watchTransactions(metrics: Metrics, figures: () => Figures): voi
   );
   metrics.gauge(
     'concordat_unknown_old_branches',
-    'Prepared branches of transactions that nobody remembers, as the leader knows',
+    'Prepared branches whose decision is no longer known; known to the leader only',
     () => figures().unknownOld,
   );
   metrics.labelled(
@@ -34,12 +33,12 @@ export function watchTransactions(metrics: Metrics, figures: () => Figures): voi
   );
   metrics.gauge(
     'concordat_unsendable_messages_total',
-    'Messages that no reader or broker would ever take, since the start',
+    'Messages that no reader or broker will ever accept, since the start',
     () => figures().unsendable,
   );
   metrics.gauge(
     'concordat_clock_skew_ms',
-    'How far apart the clocks of the voters are that this node knows of, in milliseconds',
+    'Largest difference between the known clocks of the voters, in milliseconds',
     () => figures().clocks.skewMs,
   );
   metrics.gauge(
@@ -49,7 +48,7 @@ export function watchTransactions(metrics: Metrics, figures: () => Figures): voi
   );
   metrics.gauge(
     'concordat_alerts_total',
-    'Broken promises, unknown old branches, clocks that came apart and what cannot be sent, since the start',
+    'Alerts since the start: broken promises, unknown old branches, diverging clocks, unsendable messages',
     () => figures().alerts,
   );
 }

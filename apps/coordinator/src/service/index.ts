@@ -1,6 +1,6 @@
 /**
- * A whole coordinator with its REST interface, for measurements that bring their own message bus. The service itself
- * starts in `main.ts`.
+ * A whole coordinator with its REST interface, for benchmarks with their own message bus. The service starts in
+ * `main.ts`.
  */
 export { createCoordinator } from '../bootstrap.js';
 export { formatProblems, parseConfig } from '../config.js';

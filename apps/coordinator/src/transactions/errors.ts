@@ -2,67 +2,65 @@ import { CodedError } from '@concordat/foundation';
 
 export { LogUnavailableError, OutcomeUnknownError, RecordTooLargeError } from '../decision-log/decision-log.js';
 
-/** No transaction has this id. */
 export class TransactionNotFoundError extends CodedError {
   readonly code = 'TRANSACTION_NOT_FOUND';
   readonly retryable = false;
 }
 
-/** The transaction ended so long ago that it was dropped, or its id lies before the retention. */
+/** The transaction ended and was dropped, or its id is older than the retention. */
 export class TransactionExpiredError extends CodedError {
   readonly code = 'TRANSACTION_EXPIRED';
   readonly retryable = false;
 }
 
-/** The transaction is decided: nothing can be added to it. */
+/** The transaction is decided. Nothing can be added to it. */
 export class TransactionDecidedError extends CodedError {
   readonly code = 'TRANSACTION_DECIDED';
   readonly retryable = false;
 }
 
-/** The commit was requested: the set of branches is closed. */
+/** The commit was requested. The set of branches is closed. */
 export class TransactionClosedError extends CodedError {
   readonly code = 'TRANSACTION_CLOSED';
   readonly retryable = false;
 }
 
-/** A branch with this id is enlisted already, with another vote or for another participant. */
+/** A branch with this id is enlisted, with another vote or for another participant. */
 export class BranchConflictError extends CodedError {
   readonly code = 'BRANCH_CONFLICT';
   readonly retryable = false;
 }
 
-/** The transaction has no branch of this id. */
 export class BranchNotFoundError extends CodedError {
   readonly code = 'BRANCH_NOT_FOUND';
   readonly retryable = false;
 }
 
-/** The decision never changes: nothing happened. */
+/** A decision never changes. Nothing happened. */
 export class RulingContradictsDecisionError extends CodedError {
   readonly code = 'RULING_CONTRADICTS_DECISION';
   readonly retryable = false;
 }
 
-/** The ruling is possible only for somebody who says that it is meant: nothing happened. */
+/** The ruling needs `force`. Nothing happened. */
 export class RulingNeedsForceError extends CodedError {
   readonly code = 'RULING_NEEDS_FORCE';
   readonly retryable = false;
 }
 
-/** The state of the transaction does not allow the ruling, by force or not: nothing happened. */
+/** The state of the transaction does not allow the ruling, even with `force`. Nothing happened. */
 export class RulingNotPossibleError extends CodedError {
   readonly code = 'RULING_NOT_POSSIBLE';
   readonly retryable = false;
 }
 
-/** The transaction has as many branches or operations as are allowed. */
+/** The transaction would have too many branches or operations. */
 export class TooManyBranchesError extends CodedError {
   readonly code = 'TOO_MANY_BRANCHES';
   readonly retryable = false;
 }
 
-/** The operations of the transaction together are larger than is allowed. */
+/** The operations of the transaction together would be too large. */
 export class PayloadTooLargeError extends CodedError {
   readonly code = 'PAYLOAD_TOO_LARGE';
   readonly retryable = false;
@@ -74,19 +72,17 @@ export class IdempotencyKeyReusedError extends CodedError {
   readonly retryable = false;
 }
 
-/** No participant of this name has announced itself. */
 export class UnknownParticipantError extends CodedError {
   readonly code = 'UNKNOWN_PARTICIPANT';
   readonly retryable = false;
 }
 
-/** The participant has announced no such operation. */
 export class UnknownOperationError extends CodedError {
   readonly code = 'UNKNOWN_OPERATION';
   readonly retryable = false;
 }
 
-/** A bounded queue is full: nothing happened. */
+/** A bounded queue is full. Nothing happened. */
 export class OverloadedError extends CodedError {
   readonly code = 'OVERLOADED';
   readonly retryable = true;

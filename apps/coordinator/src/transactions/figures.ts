@@ -8,12 +8,12 @@ export interface Figures {
   readonly waitingForKeys: number;
   readonly alerts: number;
   readonly ended: number;
-  /** branches that ended against their decision, and that no operator has ruled to be known */
+  /** branches that ended against their decision and that no operator has forgotten */
   readonly hazards: number;
-  /** prepared branches of transactions that nobody remembers */
+  /** prepared branches of transactions whose decision is no longer known */
   readonly unknownOld: number;
   readonly rulings: Readonly<Record<RulingAction, number>>;
-  /** messages that no reader or broker would ever take */
+  /** messages that no reader or broker will ever accept */
   readonly unsendable: number;
   readonly clocks: ClockComparison;
 }

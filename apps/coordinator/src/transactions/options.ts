@@ -2,38 +2,38 @@ import { LIMITS } from '@concordat/commit-protocol';
 
 /** Settings of the transaction manager; all times in milliseconds. */
 export interface TransactionOptions {
-  /** name of the cluster inside gids */
+  /** name of the cluster in gids */
   readonly cluster: string;
-  /** branches of one transaction at most */
+  /** maximum number of branches per transaction */
   readonly maximumBranches: number;
-  /** operations of one transaction at most */
+  /** maximum number of operations per transaction */
   readonly maximumOperations: number;
-  /** operations of one transaction together, as JSON, in bytes at most: they must fit into one record of the log */
+  /** maximum bytes of JSON of all operations of a transaction: they must fit into one record of the log */
   readonly maximumOperationsBytes: number;
-  /** undecided or unfinished transactions at most; beyond, requests are refused as OVERLOADED */
+  /** maximum number of open transactions; beyond it, requests are refused with OVERLOADED */
   readonly maximumOpenTransactions: number;
-  /** JSON of all undecided or unfinished transactions together, in bytes at most; beyond, requests are refused, too */
+  /** maximum bytes of JSON of all open transactions; beyond it, requests are refused with OVERLOADED */
   readonly maximumOpenBytes: number;
-  /** transactions that may wait for their keys at most */
+  /** maximum number of transactions that wait for keys */
   readonly maximumWaitingForKeys: number;
   /** how long ended transactions and idempotency keys are kept */
   readonly retentionMs: number;
-  /** ended transactions kept at most, however young; keeps memory and snapshots bounded under any load */
+  /** maximum number of ended transactions kept, of any age; bounds memory and snapshots */
   readonly maximumEnded: number;
-  /** bytes of ended transactions kept at most, compressed */
+  /** maximum compressed bytes of ended transactions kept */
   readonly maximumEndedBytes: number;
-  /** how often the retention is applied; more often when a maximum is near */
+  /** how often the retention is applied; more often near a maximum */
   readonly retentionIntervalMs: number;
-  /** a branch that voted yes and has not ended for so long is listed as in doubt */
+  /** a branch that voted yes and has not ended after this time is listed as in doubt */
   readonly inDoubtAfterMs: number;
-  /** delay before something unanswered is sent again for the first time; doubles up to the cap */
+  /** delay before the first resend; doubles up to the cap */
   readonly resendBaseMs: number;
   readonly resendCapMs: number;
-  /** a `Begin` that nobody needs yet waits so long at most for another record to be logged with; 0: not at all */
+  /** maximum wait of a `Begin` that nobody needs yet for another record; 0: none */
   readonly beginDelayMs: number;
-  /** ends of branches are gathered for so long before they are logged together */
+  /** how long ends of branches are collected into one record */
   readonly doneDelayMs: number;
-  /** changes that a subscriber to events can catch up on */
+  /** changes kept for subscribers that missed some */
   readonly eventHistorySize: number;
 }
 

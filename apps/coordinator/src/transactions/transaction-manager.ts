@@ -53,7 +53,7 @@ import { UnknownOldBranches } from './leadership/unknown-old-branches.js';
 import { branchView } from './queries/view.js';
 import { Waiters } from './requests/waiters.js';
 
-/** What a request that has just been made may need besides its own wait to be logged, in milliseconds. */
+/** Time beyond its own wait that a request may need to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
 
 export interface ManagerDependencies extends Omit<
@@ -61,7 +61,7 @@ export interface ManagerDependencies extends Omit<
   'awaitsEnd' | 'onAlert' | 'onUnsent' | 'unknownOld'
 > {
   readonly failpoints: Failpoints;
-  /** the clocks of the other nodes; a node without them votes alone */
+  /** the clocks of the other nodes; without them the node is the only voter */
   readonly groupClocks?: GroupClocks;
   /** called once for each transaction that is decided while this node leads */
   readonly onDecided?: (transaction: TransactionState) => void;
@@ -70,8 +70,8 @@ export interface ManagerDependencies extends Omit<
 /**
  * The transactions of this node: answers requests, and drives every open transaction while the node leads.
  *
- * Owns what outlives a leadership (waiting clients, subscribers, the history of events); all else is in the
- * `LeaderSession`. Every answer is read from what the log has applied, so it is true for ever.
+ * It owns what outlives a leadership: waiting clients, subscribers, the history of events. Everything else is in the
+ * `LeaderSession`. Every answer is read from the applied log, so it stays true.
  *
  * States: following ⇄ leading (a session per leadership) → stopped.
  */
@@ -132,8 +132,8 @@ export class TransactionManager implements TransactionsApi {
   }
 
   /**
-   * Figures for metrics; `alerts` and `rulings` (made while this node led) only grow. Only a leader knows what is in
-   * doubt and who waits.
+   * Figures for metrics. `alerts` and `rulings` (of this node's leaderships) only grow. Only a leader knows what is in
+   * doubt and what waits for keys.
    */
   figures(): Figures {
     const { state } = this.dependencies.log;
@@ -144,7 +144,7 @@ export class TransactionManager implements TransactionsApi {
       rulings: { ...this.rulings },
       clocks: this.clock.comparison(),
       open: state.openCount,
-      // looks at all that is open, so only when it is asked for
+      // scans all open transactions, so only on demand
       get inDoubt(): number {
         return session ? queries.countInDoubt() : 0;
       },
@@ -155,18 +155,18 @@ export class TransactionManager implements TransactionsApi {
     };
   }
 
-  /** A message from a participant; of no use to a node that does not lead. */
+  /** A message from a participant; ignored on a node that does not lead. */
   onReply(message: ReplyMessage): void {
     this.session?.onReply(message);
   }
 
-  /** Ends leadership work and every waiting request; what is open is recovered by the next leader. */
+  /** Ends the leadership and every waiting request. The next leader recovers open transactions. */
   stop(): void {
     this.stopped = true;
     for (const detach of this.detach) detach();
     this.endSession();
     this.waiters.failAll(
-      new OutcomeUnknownError('the coordinator stops; ask another node, or repeat the request with the same key'),
+      new OutcomeUnknownError('the coordinator is stopping; ask another node, or repeat the request with the same key'),
     );
   }
 
@@ -214,7 +214,7 @@ export class TransactionManager implements TransactionsApi {
     const session = this.leading();
     const transaction = await this.require(transactionId);
     if (!transaction.decision) await session.inOrder(transactionId, () => Promise.resolve());
-    this.leading().request(transactionId, { type: 'commit' }); // asked anew: the leadership may have ended meanwhile
+    this.leading().request(transactionId, { type: 'commit' }); // read again: the leadership may have ended in between
     return this.settle(transactionId, options);
   }
 
@@ -299,11 +299,14 @@ export class TransactionManager implements TransactionsApi {
     else this.startSession();
   }
 
-  /** Whoever leads acts from then on; before the birth of the group it does nothing, and presumes nothing. */
+  /** From then on the leader acts. Before the birth of the group is logged it does nothing and presumes nothing. */
   private startSession(): void {
     const { epoch } = this.dependencies.log.leadership();
     if (!epoch || this.session || this.stopped) return;
-    invariant(this.dependencies.log.state.bornAt !== undefined, 'nobody acts before the group is born');
+    invariant(
+      this.dependencies.log.state.bornAt !== undefined,
+      'a leader acts only after the birth of the group is logged',
+    );
     this.birth.stop();
     this.logger.info(`leading in term ${epoch.term}; ${this.dependencies.log.state.openCount} open transactions`);
     this.session = new LeaderSession(
@@ -326,7 +329,7 @@ export class TransactionManager implements TransactionsApi {
     this.logger.error(`ALERT ${detail}`);
   }
 
-  /** A snapshot brought changes that were never applied here one by one. */
+  /** A snapshot replaced the state: its changes were not applied one by one. */
   private onReplaced(throughIndex: number): void {
     this.history.restart(throughIndex);
     for (const transactionId of this.waiters.awaited()) {
@@ -355,7 +358,7 @@ export class TransactionManager implements TransactionsApi {
     );
   }
 
-  /** The transaction; that there is none, only a confirmed leader can say. */
+  /** Returns the transaction. Only a confirmed leader can say that there is none. */
   private async require(transactionId: TransactionId): Promise<TransactionState> {
     const known = this.lookUp(transactionId);
     if (known) return known;
@@ -370,8 +373,8 @@ export class TransactionManager implements TransactionsApi {
   }
 
   /**
-   * Waits for what was asked for. When the time is over, a transaction whose end is promised (its branches are
-   * closed in the log) is answered as it stands; of any other the fate is unknown.
+   * Waits for what was requested. After the timeout, a transaction whose branches are closed in the log is answered as
+   * it stands, because its end is certain; any other gets `OUTCOME_UNKNOWN`.
    */
   private async settle(transactionId: TransactionId, { wait, waitMs }: WaitOptions): Promise<Settlement> {
     const { state } = this.dependencies.log;
@@ -389,7 +392,7 @@ export class TransactionManager implements TransactionsApi {
     throw new OutcomeUnknownError('the request could not be logged in time; it may have taken effect');
   }
 
-  /** Must be called behind a confirmation of the leadership. */
+  /** Call it after the leadership is confirmed. */
   private async resolveNow(
     session: LeaderSession,
     transactionId: TransactionId,

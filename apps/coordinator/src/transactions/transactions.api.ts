@@ -12,11 +12,13 @@ import type {
   Vote,
 } from '@concordat/commit-protocol';
 
-/** Where a transaction stands; it only moves forward. `precommitted`: in 3PC, a ballot is open and nothing decided. */
+/**
+ * The state of a transaction; it only moves forward. `precommitted`: in 3PC, a ballot is open and nothing is decided.
+ */
 export type TransactionStatus =
   'active' | 'preparing' | 'precommitted' | 'committing' | 'committed' | 'aborting' | 'aborted' | 'mixed';
 
-/** Where a branch stands, as far as the log and this node know. */
+/** The state of a branch, as far as the log and this node know. */
 export type BranchStateName =
   | 'enlisted'
   | 'preparing'
@@ -29,7 +31,7 @@ export type BranchStateName =
   | 'read-only'
   | 'heuristic-rollback'
   | 'heuristic-commit'
-  /** an operator gave it up, and nobody knows how it ended */
+  /** an operator gave it up; its end is unknown */
   | 'forgotten';
 
 export interface OperationView {
@@ -45,7 +47,7 @@ export interface BranchView {
   readonly operations: readonly OperationView[];
   readonly vote: Vote | null;
   readonly state: BranchStateName;
-  /** what an operator ruled for it against the decision */
+  /** the operator's ruling against the decision */
   readonly ruling?: Decision;
   readonly error?: BranchError;
 }
@@ -57,7 +59,7 @@ export interface RulingView {
   readonly operator: string;
   readonly reason: string;
   readonly force: boolean;
-  /** what it was in the end; `unknown-old`: in place of a decision that nobody remembers */
+  /** what it changed; `unknown-old`: it stands in for a decision that is no longer known */
   readonly effect: RulingEffect | 'unknown-old';
   /** ISO 8601 */
   readonly at: string;
@@ -71,7 +73,7 @@ export interface TransactionView {
   readonly decision: Decision | null;
   readonly outcome: Outcome | null;
   readonly reason: AbortReason | null;
-  /** with an abort: a sentence, and the branch that caused it if one did */
+  /** of an abort: a sentence */
   readonly detail?: string;
   readonly cause?: { readonly branchId: BranchId; readonly participant: string; readonly participantCode?: string };
   readonly branches: readonly BranchView[];
@@ -102,7 +104,7 @@ export interface PreparedBranchRequest {
 
 export interface Idempotency {
   readonly key: string;
-  /** SHA-256 of the canonical body and the call it was made to, in hexadecimal */
+  /** SHA-256 of the call and its canonical body, in hexadecimal */
   readonly bodyHash: string;
 }
 
@@ -119,7 +121,7 @@ export interface ExecuteRequest extends BeginRequest {
 
 export interface ResolveRequest {
   readonly action: RulingAction;
-  /** the branch that is meant; the whole transaction when left out */
+  /** undefined: the whole transaction */
   readonly branchId?: BranchId;
   readonly operator: string;
   readonly reason: string;
@@ -127,16 +129,15 @@ export interface ResolveRequest {
   readonly idempotency?: Idempotency;
 }
 
-/** What became of a ruling. */
 export interface Resolution {
-  /** the ruling as it is in the log now; null when there was nothing to do */
+  /** the ruling in the log now; null when there was nothing to do */
   readonly ruling: RulingView | null;
-  /** null for a transaction that nobody remembers */
+  /** null for a transaction that is no longer known */
   readonly transaction: TransactionView | null;
 }
 
 export interface WaitOptions {
-  /** how long to wait for an answer, in milliseconds */
+  /** maximum wait, in milliseconds */
   readonly waitMs: number;
   /** `decided`: until the decision is in the log; `ended`: until every branch has ended */
   readonly wait: 'decided' | 'ended';
@@ -148,14 +149,16 @@ export interface Settlement {
   readonly transaction: TransactionView;
 }
 
-/** `linearizable`: everything that was committed before the call; `stale`: what this node has applied, at once. */
+/**
+ * `linearizable`: includes everything that was committed before the call; `stale`: this node's applied state, at once.
+ */
 export type Consistency = 'linearizable' | 'stale';
 
-/** An answer to a question, and through which index of the log it is complete. */
+/** The answer to a read, and the index of the log up to which it is complete. */
 export interface Reading<Value> {
   readonly value: Value;
   readonly appliedIndex: number;
-  /** the leader collects votes that no log holds yet: asked there, the answer says more */
+  /** the leader has votes that are not logged yet: its answer says more */
   readonly leaderKnowsMore: boolean;
 }
 
@@ -173,7 +176,7 @@ export interface TransactionPage {
   readonly nextCursor: string | null;
 }
 
-/** A ruling that is possible, and whether it is only with `force`. */
+/** A possible ruling, and whether it needs `force`. */
 export interface PossibleRuling {
   readonly action: RulingAction;
   readonly force: boolean;
@@ -188,11 +191,10 @@ export interface InDoubtItem {
   /** ISO 8601 */
   readonly since: string;
   readonly reason: string;
-  /** what `POST /v1/transactions/{id}/resolve` can do about it */
+  /** the rulings that `POST /v1/transactions/{id}/resolve` accepts */
   readonly rulings: readonly PossibleRuling[];
 }
 
-/** Which part of what is in doubt is asked for. */
 export interface InDoubtQuery {
   /** 1..500; a page has a few more where a transaction has several branches in doubt */
   readonly limit: number;
@@ -200,9 +202,9 @@ export interface InDoubtQuery {
   readonly cursor?: TransactionId;
 }
 
-/** A page of what is in doubt, by ascending transaction id, branches of forgotten transactions last. */
+/** A page of branches in doubt, by ascending transaction id; branches of forgotten transactions come last. */
 export interface InDoubtReading extends Reading<readonly InDoubtItem[]> {
-  /** there may be more behind it; null at the end. A page before that may be empty */
+  /** null at the end. Only then is the list complete; a page before it may be empty */
   readonly nextCursor: TransactionId | null;
 }
 
@@ -211,25 +213,27 @@ export interface TransactionEvent {
   readonly transaction: TransactionView;
 }
 
-/** What a subscriber to events missed since an index: the latest state of each changed transaction, or too much. */
-/** `more`: what is told ends at a bound of number or bytes; the rest has higher log indexes. */
+/**
+ * The latest state of each transaction that changed since an index. `more`: the answer ends at a bound of number or
+ * bytes; the rest has higher log indexes.
+ */
 export type MissedEvents =
   | { readonly kind: 'events'; readonly events: readonly TransactionEvent[]; readonly more: boolean }
   | { readonly kind: 'reset' };
 
-/** Whether a subscriber wants to hear of a transaction whose last change has this log index. */
+/** Whether a subscriber wants a transaction whose last change has this log index. */
 export type EventFilter = (logIndex: number, transactionId: TransactionId) => boolean;
 
 /**
- * What the coordinator offers to its REST interface. Calls that change something must be made on the leader; elsewhere
- * they reject with `LogUnavailableError`, and nothing has happened. Any node answers questions from what it has applied;
- * a linearizable answer rejects with `LogUnavailableError` when no leader can be asked.
+ * What the coordinator offers to its REST interface. Calls that change something must be made on the leader; other
+ * nodes reject with `LogUnavailableError`, and nothing has happened. Any node answers reads from its applied state; a
+ * linearizable read rejects with `LogUnavailableError` when no leader can be asked.
  *
- * Rejections are `CodedError`s of `errors.ts`; `http/problems.ts` says what a client sees of them.
+ * Rejections are `CodedError`s of `errors.ts`; `http/problems.ts` says what a client sees.
  */
 export interface TransactionsApi {
   begin(request: BeginRequest): Promise<TransactionView>;
-  /** `created` is false when the same request had been made before */
+  /** `created` is false when the same request was made before */
   enlist(
     transactionId: TransactionId,
     branch: BranchRequest | PreparedBranchRequest,
@@ -237,23 +241,23 @@ export interface TransactionsApi {
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
   commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
   abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
-  /** What an operator rules; in the log when it resolves. */
+  /** Logs an operator's ruling; it is in the log when this resolves. */
   resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution>;
   execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement>;
   get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>>;
   list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>>;
-  /** Votes that are not logged, and branches of forgotten transactions, only the leader knows. */
+  /** Only the leader knows votes that are not logged, and branches of forgotten transactions. */
   inDoubt(consistency: Consistency, query?: InDoubtQuery): Promise<InDoubtReading>;
-  /** Called for every change of a transaction on this node, in log order; the function returned ends it. */
+  /** Called for every change of a transaction on this node, in log order. Returns the function that unsubscribes. */
   subscribe(listener: (event: TransactionEvent) => void): () => void;
   /**
-   * Called after a snapshot replaced the state, with the log index through which changes came without events; the
-   * function returned ends it.
+   * Called after a snapshot replaced the state, with the log index up to which changes came without events. Returns the
+   * function that unsubscribes.
    */
   onReset(listener: (throughIndex: number) => void): () => void;
   /**
-   * Events with this index or a higher one, from this node's memory. The index itself is included, because one
-   * entry may change several transactions, of which the subscriber may have seen only some.
+   * Events with this index or a higher one, from this node's memory. The index itself is included: one entry may change
+   * several transactions, of which the subscriber may have seen only some.
    */
   missedSince(logIndex: number, wants?: EventFilter): MissedEvents;
 }

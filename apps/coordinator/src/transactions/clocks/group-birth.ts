@@ -5,11 +5,11 @@ import type { LogClock } from './log-clock.js';
 const RETRY_MS = 50;
 
 /**
- * The first leader of a group has its log say when the group was born, before it does anything else. Whatever is older
- * belongs to an earlier group that lost its data, and nothing is presumed about it.
+ * The first leader of a group logs the birth of the group before it does anything else. Older transactions belong to an
+ * earlier group that lost its data; nothing is presumed about them.
  *
- * The time is the latest that any known clock of the group tells, of a majority at least: the ids of the earlier group
- * were made by these clocks.
+ * The time is the latest that a known clock of the group shows, with a majority known: these clocks made the ids of the
+ * earlier group.
  */
 export class GroupBirth {
   private timer: Timer | undefined;

@@ -1,50 +1,50 @@
-/** What the clock of another voter said a while ago, as this node has measured it. */
+/** The clock of another voter, as this node measured it. */
 export interface ClockReading {
   /** in milliseconds since 1970 */
   readonly unixMs: number;
-  /** monotonic time of this node at which it said so, give or take `errorMs` */
+  /** monotonic time of this node at the reading, with an error of up to `errorMs` */
   readonly readAt: number;
   readonly errorMs: number;
 }
 
-/** The clocks of the group, as a node knows them. */
+/** The clocks of the group, as this node knows them. */
 export interface GroupClocks {
-  /** how many nodes vote, this one among them */
+  /** number of voters, this node included */
   readonly voters: number;
   /** the latest reading of each other voter that has ever answered */
   readings(): readonly ClockReading[];
 }
 
-/** A node that votes alone has only its own clock. */
+/** A single voter has only its own clock. */
 export const ALONE: GroupClocks = { voters: 1, readings: () => [] };
 
-/** Clocks that differ by more than this do not agree, in milliseconds. */
+/** Clocks that differ by more milliseconds than this do not agree. */
 export const MAXIMUM_CLOCK_SKEW_MS = 5_000;
-/** An older reading says nothing any more: clocks drift, and somebody may have set it. */
+/** An older reading is not used: clocks drift and may have been set. */
 export const READING_LIFETIME_MS = 15_000;
-/** A reading that took longer says too little. */
+/** A less exact reading is not used. */
 const MAXIMUM_ERROR_MS = 1_000;
 
 /**
- * What the clocks of a majority say together. `agreed`: they lie between `lowest` and `highest`, which are not further
- * apart than is allowed. `apart`: enough of them are known, and no majority agrees. `unheard`: too few are known.
+ * The comparison of the clocks. `agreed`: those of a majority lie between `lowest` and `highest`, no further apart than
+ * allowed. `apart`: enough are known, and no majority agrees. `unheard`: too few are known.
  */
 export interface ClockComparison {
   readonly verdict: 'agreed' | 'apart' | 'unheard';
-  /** of those that agree; of all that are known when none do; in milliseconds since 1970 */
+  /** of the clocks that agree, or of all known ones when none do; in milliseconds since 1970 */
   readonly lowest: number;
   readonly highest: number;
-  /** between any two that are known, whether they agree or not, in milliseconds */
+  /** largest difference between known clocks, in milliseconds */
   readonly skewMs: number;
-  /** the latest of all that are known, and what it may be short of */
+  /** the latest of all known clocks, plus its error */
   readonly latest: number;
 }
 
 /**
- * Compares a node's clock with those of the others (as Marzullo's algorithm does, with intervals of one width): the
- * closest clocks of a majority are the group's, and a clock outside of them is wrong, also if it is this node's.
+ * Compares this node's clock with the others (Marzullo's algorithm, with intervals of one width). The closest clocks of
+ * a majority are the group's time. A clock outside of them is wrong, even this node's.
  *
- * @param own what the clock of this node says now
+ * @param own this node's clock now
  * @param monotonic this node's monotonic time now
  */
 export function compareClocks(own: number, monotonic: number, group: GroupClocks): ClockComparison {
@@ -66,7 +66,7 @@ export function compareClocks(own: number, monotonic: number, group: GroupClocks
   return { verdict: 'agreed', ...known, ...closest };
 }
 
-/** The `count` neighbours that lie closest together, of clocks in ascending order. */
+/** The `count` neighbours that are closest together, of clocks in ascending order. */
 function closestOf(clocks: readonly number[], count: number): { lowest: number; highest: number } {
   let best = { lowest: clocks[0]!, highest: clocks[count - 1]! };
   for (let first = 1; first + count <= clocks.length; first++) {

@@ -2,24 +2,24 @@ import type { Clock, Timer } from '@concordat/foundation';
 import type { DecisionState } from '@concordat/commit-protocol';
 import { compareClocks, type ClockComparison, type GroupClocks } from './group-clocks.js';
 
-/** How fast log time goes while it is ahead of the clocks: they catch up, and it still moves. */
+/** Pace of log time while it is ahead of the clocks: slower, so that they catch up, but never stopped. */
 const PACE_AHEAD = 0.5;
-/** The clocks are compared at most so often, unless this node's was set meanwhile. */
+/** The clocks are compared at most this often, unless this node's clock was set in between. */
 const COMPARED_EVERY_MS = 100;
-/** How far a clock may go off the monotonic one between two looks without having been set. */
+/** A clock that deviates this much from the monotonic one between two comparisons was set. */
 const SET_BY_MS = 20;
 
 /**
- * The time that goes into records and ids, and the only wall clock in this folder: the group's, not the machine's.
+ * The time in records and ids: the group's time, and the only wall clock in this folder.
  *
- * It never goes back, also not behind log time, so not from one leader to the next either. It follows the clock of this
- * node as long as that agrees with a majority of the group, and theirs when it does not. While no majority agrees it
- * goes on at the pace of the monotonic clock. A clock that is set moves nothing here, neither forward nor backward.
+ * It never goes back, not even behind log time, so not from one leader to the next either. It follows the clock of this
+ * node while that agrees with a majority, and the majority's clocks otherwise. While no majority agrees, it continues
+ * at the pace of the monotonic clock. Setting a clock does not move it.
  *
- * Only a node that has not heard a majority yet trusts its own clock: after hours of silence it is all there is. If it
- * is wrong, log time makes a step, behind which nothing expires (`LogTime`).
+ * Only a node that does not know a majority's clocks yet uses its own without a check. If that clock is wrong, log time
+ * makes a step, behind which nothing expires (`LogTime`).
  *
- * Durations are measured with `monotonic` and timers, which no one sets.
+ * Durations are measured with `monotonic` and timers, which cannot be set.
  */
 export class LogClock implements Clock {
   private reached: { time: number; readonly at: number };
@@ -53,7 +53,7 @@ export class LogClock implements Clock {
     return this.clock.setTimer(delayMs, action);
   }
 
-  /** To be called with every record that is applied: what comes after it is later. */
+  /** Must be called with every record that is applied: later times are higher than its time. */
   onApplied(): void {
     this.follow(this.clock.monotonic());
   }
@@ -69,14 +69,14 @@ export class LogClock implements Clock {
     return this.compared!.comparison;
   }
 
-  /** The time up to which a majority's clocks have certainly come; undefined while they do not agree. */
+  /** The time that a majority's clocks have certainly reached; undefined while they do not agree. */
   agreedTime(): number | undefined {
     const now = this.now();
     const { verdict, highest } = this.comparison();
     return verdict === 'agreed' ? Math.min(now, Math.floor(highest)) : undefined;
   }
 
-  /** The latest time that any clock of the group may show; undefined while fewer than a majority's are known. */
+  /** The latest time that a clock of the group may show; undefined while fewer than a majority are known. */
   latestTime(): number | undefined {
     const now = this.now();
     const { verdict, latest } = this.comparison();
@@ -88,7 +88,7 @@ export class LogClock implements Clock {
     if (logTime > this.reached.time) this.reached = { time: logTime, at: monotonic };
   }
 
-  /** @param running where log time is without any clock but the monotonic one */
+  /** @param running log time by the monotonic clock alone */
   private target(monotonic: number, running: number): number {
     const { verdict, lowest, highest } = this.comparison();
     if (verdict === 'agreed') {

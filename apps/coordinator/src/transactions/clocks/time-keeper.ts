@@ -4,26 +4,26 @@ import { MAXIMUM_CLOCK_SKEW_MS } from './group-clocks.js';
 import type { LogClock } from './log-clock.js';
 
 const LOOK_INTERVAL_MS = 5_000;
-/** Log time stands still for this long at most; well below what would count as a step of it. */
+/** Log time stands still this long at most, far below what counts as a step. */
 const SILENCE_MS = 20_000;
 
 export interface TimeKeeperPorts {
   readonly clock: LogClock;
   readonly state: DecisionState;
   readonly logger: Logger;
-  /** has the log take a record for the sake of its time */
+  /** logs a record that only advances log time */
   readonly tellTime: () => void;
   readonly onAlert: (detail: string) => void;
 }
 
 /**
- * While the node leads: moves log time on when nothing else does and there is something to grow old, and tells when
- * the clocks of the group are too far apart, once for each time that they come apart.
+ * While the node leads: advances log time when no other record does and something may expire, and logs a warning each
+ * time the clocks of the group come apart.
  */
 export class TimeKeeper {
   private timer: Timer | undefined;
   private alerted = false;
-  /** monotonic; one that is under way needs no second */
+  /** monotonic; bounds how often a record is proposed */
   private toldAt = -Infinity;
 
   constructor(private readonly ports: TimeKeeperPorts) {}
@@ -59,7 +59,7 @@ export class TimeKeeper {
     this.alerted = skewed;
     if (!skewed) return logger.info('the clocks of the group agree again');
     const consequence =
-      verdict === 'agreed' ? 'a majority agrees, and its time counts' : 'no majority agrees, so nothing expires';
-    onAlert(`the clocks of the group are ${Math.round(skewMs)} ms apart: ${consequence}; set them right`);
+      verdict === 'agreed' ? 'a majority agrees, and its time is used' : 'no majority agrees, so nothing expires';
+    onAlert(`the clocks of the group are ${Math.round(skewMs)} ms apart: ${consequence}; correct them`);
   }
 }

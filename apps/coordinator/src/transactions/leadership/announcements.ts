@@ -3,23 +3,23 @@ import type { Clock, Logger } from '@concordat/foundation';
 import type { DecisionLog } from '../../decision-log/decision-log.js';
 import { LiveInstances } from './live-instances.js';
 
-/** A leader has heard every live instance after this; they announce themselves every ten seconds. */
+/** After this time a leader knows every live instance: they announce themselves every ten seconds. */
 export const LISTENING_MS = 15_000;
-/** For participants that do not say which of their processes speaks. */
+/** For participants whose announcements name no instance. */
 const UNNAMED = '';
 
 /**
- * Logs the operations of a participant when they change: those that every live instance serves.
- * While two versions of a participant run, that is what both have, whichever announces itself last; a new operation
- * is known when the last process without it has gone. When no instance lives, what is known stays: work waits for them.
+ * Logs the operations of a participant when they change: those that every live instance serves. During a rolling update
+ * these are the operations of both versions; a new operation is known when the last old process has gone. When no
+ * instance is alive, the known operations stay, and work waits.
  *
- * Made by each leader, whose memory is empty at first: until it has heard all instances it takes operations away, which
- * is safe, but adds none to a participant that was known before it.
+ * Each leader makes a new one. Until it has received the announcements of all instances, it removes operations, which
+ * is safe, but adds none to a participant that was known before.
  */
 export class Announcements {
   private readonly underWay = new Set<string>();
   private readonly instances = new LiveInstances();
-  /** participants of which nothing was known before this leader */
+  /** participants that became known during this leadership */
   private readonly madeHere = new Set<string>();
   private readonly since: number;
   private refusedNewcomers = 0;
@@ -47,14 +47,12 @@ export class Announcements {
     if (served) this.learn(participant, this.certain(participant, known, served, now), known);
   }
 
-  /** Strangers may announce what they like; what is kept of it is bounded. */
+  /** Anybody on the topic can announce participants, so their number is bounded. */
   private admitsNewcomer(participant: string): boolean {
     const count = [...this.log.state.participants()].length + this.underWay.size;
     if (this.underWay.has(participant) || count < LIMITS.participants) return true;
     if (this.refusedNewcomers++ === 0) {
-      this.logger.error(
-        `ALERT ${LIMITS.participants} participants are known: "${participant}" and others are not taken up`,
-      );
+      this.logger.error(`ALERT ${LIMITS.participants} participants are known: "${participant}" and others are ignored`);
     }
     return false;
   }
@@ -84,13 +82,13 @@ export class Announcements {
     this.log.append(record).then(forget, forget);
   }
 
-  /** Told once by each leader: its operators may not read the participant's log. */
+  /** Logged once by each leader: its operators may not read the participant's log. */
   private noteDatabase({ participant, abstainsBefore = 0 }: AnnounceMessage): void {
     if (abstainsBefore <= (this.limits.get(participant) ?? 0) || !this.log.state.participant(participant)) return;
     this.limits.set(participant, abstainsBefore);
     this.onAlert(
       `DATABASE_CHANGED: the database of ${participant} was restored or has failed over, and may have lost its last ` +
-        `writes; it says nothing of three-phase transactions that began before ${new Date(abstainsBefore).toISOString()}`,
+        `writes; it abstains in three-phase transactions that began before ${new Date(abstainsBefore).toISOString()}`,
     );
   }
 }

@@ -4,11 +4,11 @@ import type { Idempotency } from '../transactions.api.js';
 /** A request that claims an idempotency key and is not applied yet. */
 export interface ClaimInFlight extends Idempotency {
   readonly transactionId: TransactionId;
-  /** ends with the fate of the proposal; never rejects */
+  /** ends when the proposal does; never rejects */
   readonly settled: Promise<unknown>;
 }
 
-/** Idempotency keys on their way into the log: a repeat waits for them. */
+/** Idempotency keys of records in flight. A repeated request waits for them. */
 export class ClaimsInFlight {
   private readonly byKey = new Map<string, ClaimInFlight>();
 
@@ -16,7 +16,7 @@ export class ClaimsInFlight {
     return this.byKey.get(key);
   }
 
-  /** @param applied ends with the fate of the record */
+  /** @param applied ends when the proposal does */
   add({ transactionId, idempotency }: BeginRecord | EnlistRecord | ResolveRecord, applied: Promise<unknown>): void {
     if (!idempotency) return;
     const forget = (): void => void this.byKey.delete(idempotency.key);

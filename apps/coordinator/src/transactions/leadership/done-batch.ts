@@ -1,12 +1,12 @@
 import type { Clock, Timer } from '@concordat/foundation';
 import type { BranchDone } from '@concordat/commit-protocol';
 
-/** Ends of branches in one record at most. */
+/** Maximum number of branch ends in one record. */
 const MAXIMUM_ITEMS = 512;
 
 /**
- * Gathers the ends of branches over many transactions, so that the log takes one record for all of them. Nobody
- * waits for it, unless a client asked for the end.
+ * Collects the ends of branches over many transactions into one record. Nobody waits for it, unless a client waits for
+ * the end.
  */
 export class DoneBatch {
   private items: BranchDone[] = [];
@@ -20,25 +20,25 @@ export class DoneBatch {
     private readonly append: (items: readonly BranchDone[]) => Promise<void>,
   ) {}
 
-  /** @param urgent somebody waits for it: it goes at the end of this turn */
+  /** @param urgent a client waits for it: it is logged at the end of this turn */
   add(item: BranchDone, urgent: boolean): void {
     this.items.push(item);
     if (this.items.length === MAXIMUM_ITEMS)
-      this.flush(); // beyond it, the log has just refused some
+      this.flush(); // a fuller batch is one that the log has just refused
     else if (urgent && !this.urgent) {
       this.urgent = true;
       queueMicrotask(() => this.flush());
     } else this.flushLater();
   }
 
-  /** Takes back what the log did not take: however much it is, it waits before it is tried again. */
+  /** Takes back what the log refused. It waits for the next delay, however much it is. */
   addAgain(items: readonly BranchDone[]): void {
     if (this.closed) return;
     this.items.unshift(...items);
     this.flushLater();
   }
 
-  /** Logs what is gathered, or nothing but the news that the record carries besides. */
+  /** Logs what is collected. With `force` it logs a record even without any, for the news that the record carries. */
   flush(force = false): void {
     this.timer?.cancel();
     this.timer = undefined;

@@ -42,35 +42,35 @@ export interface SessionDependencies extends OutgoingMessagesDependencies {
   readonly random: Random;
   readonly options: TransactionOptions;
   readonly unknownOld: UnknownOldBranches;
-  /** whether somebody waits for the end of a transaction */
+  /** whether a client waits for the end of a transaction */
   readonly awaitsEnd: (transactionId: TransactionId) => boolean;
   readonly onAlert: (detail: string) => void;
 }
 
-/** What a participant says about one branch. */
+/** A reply about one branch. */
 type BranchReply = Exclude<ReplyMessage, AnnounceMessage>;
 
-/** So many ended transactions stay at hand before a record says for its own sake that they are published. */
+/** Published outcomes that are kept before a record is logged only to say so. */
 const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
-/** Transactions that a new leader takes over before others have a turn; a hundred take about a millisecond. */
+/** Transactions that a new leader recovers per turn; a hundred take about a millisecond. */
 const RECOVERED_PER_TURN = 256;
 interface Entry {
   readonly machine: CoordinatorTransaction;
-  /** of its transaction, as JSON, when it was begun or last grew */
+  /** JSON of its transaction, when it was begun or last grew */
   sizeBytes: number;
   readonly timers: TransactionTimers;
   /** the next enlistment waits for it; never rejects */
   latestEnlistment: Promise<unknown>;
-  /** whether it contends for its keys or has them */
+  /** whether it waits for its keys or holds them */
   enteredAdmission: boolean;
 }
 
 /**
- * One leadership of this node: everything that ends with it. Feeds the pure machines with events (requests,
- * replies, applied records, timers) and carries out their effects: first the log, then the wire.
+ * One leadership of this node, and all state that ends with it. Passes events (requests, replies, applied records,
+ * timers) to the pure machines and carries out their effects: the log first, then the messages.
  *
- * States: running → closed. A closed session changes nothing and sends nothing any more. While it takes over what was
- * open (`recovery`), one that somebody asks about or answers for is taken over first.
+ * States: running → closed. A closed session changes nothing and sends nothing. During `recovery`, a transaction that a
+ * request or a reply names is recovered first.
  */
 export class LeaderSession {
   private readonly entries = new Map<TransactionId, Entry>();
@@ -84,7 +84,7 @@ export class LeaderSession {
   private readonly timers: LeaderTimers;
   private readonly waitingBegins: WaitingBegins;
   private recovery: Recovery | undefined;
-  /** they enter the admission when those that an earlier leader admitted have done so */
+  /** they enter the admission after those that an earlier leader admitted */
   private readonly behindRecovery: Entry[] = [];
   private latestAppend: Promise<unknown> = Promise.resolve();
   private closed = false;
@@ -115,12 +115,12 @@ export class LeaderSession {
     );
   }
 
-  /** Those that are not in the log yet and those that are not taken over yet count, too. */
+  /** Includes those not in the log yet and those not recovered yet. */
   get openCount(): number {
     return Math.max(this.entries.size, this.dependencies.log.state.openCount);
   }
 
-  /** JSON of what is open, as far as it is taken over, in bytes. */
+  /** Bytes of JSON of the open transactions that are recovered. */
   get openBytes(): number {
     return this.entriesBytes;
   }
@@ -133,7 +133,7 @@ export class LeaderSession {
     return this.admission.waitingCount;
   }
 
-  /** Takes over every open transaction, in slices if they are many; their messages are sent at the pace of the bus. */
+  /** Recovers every open transaction, in slices if they are many. Their messages are sent at the pace of the bus. */
   recover(): void {
     this.recovery = new Recovery(this.dependencies.log.state.openTransactions());
     this.outcomes.publish();
@@ -173,7 +173,7 @@ export class LeaderSession {
     return entry;
   }
 
-  /** What is known of a transaction that is open; it is taken over now if that was still to come. */
+  /** The entry of an open transaction. Recovers it now if that has not happened yet. */
   private entryOf(transactionId: TransactionId): Entry | undefined {
     const entry = this.entries.get(transactionId);
     if (entry || !this.recovery) return entry;
@@ -181,20 +181,20 @@ export class LeaderSession {
     return open && this.takeOver(open);
   }
 
-  /** Logs which outcomes are published, unless the log knows it; other records carry it, too. */
+  /** Logs which outcomes are published, unless the log has it: other records carry it, too. */
   logPublished(): void {
     const [oldest] = this.dependencies.log.state.unpublishedTransactions();
     if (oldest && oldest.logIndex <= this.outcomes.publishedIndex) this.done.flush(true);
   }
 
-  /** Moves log time on, although nothing else is to be logged. */
+  /** Logs a record that only advances log time. */
   tellTime(): void {
     this.done.flush(true);
   }
 
   close(): void {
     this.closed = true;
-    this.waitingBegins.release(); // they are told that the leadership has ended
+    this.waitingBegins.release(); // their proposals fail with the end of the leadership
     for (const { timers } of this.entries.values()) timers.cancel();
     this.entries.clear();
     this.entriesBytes = 0;
@@ -212,12 +212,12 @@ export class LeaderSession {
     return this.claims.get(key);
   }
 
-  /** Opens a transaction; the work of a closed one leaves at once (protocol 3.1). */
+  /** Opens a transaction. The work of a closed one is sent at once (protocol 3.1). */
   begin(record: BeginRecord): Promise<ApplyResult> {
     const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
     const applied = this.logBegin(record).catch((error: unknown) => {
-      this.drop(record.transactionId); // whatever was prepared inquires and is told to abort
-      this.outgoing.flush(); // work of those who waited for its keys
+      this.drop(record.transactionId); // a prepared branch inquires and gets an abort
+      this.outgoing.flush(); // work of transactions that waited for its keys
       throw error;
     });
     this.claims.add(record, applied);
@@ -227,10 +227,9 @@ export class LeaderSession {
   }
 
   /**
-   * Proposes `Begin`. Nobody needs it in the log before the decision where all work is known and nothing is
-   * delegated, so there it waits a moment for whatever is proposed next (its own decision at the latest), and they
-   * share their way into the log: a leader that dies meanwhile leaves what one leaves whose `Begin` was lost, a
-   * transaction that is presumed aborted.
+   * Proposes `Begin`. Where all work is known and nothing is delegated, nobody needs it in the log before the decision.
+   * So it waits a moment for the next proposal (its own decision at the latest) and shares its log write. If the leader
+   * dies before that, the transaction is presumed aborted, as when a `Begin` is lost.
    */
   private logBegin(record: BeginRecord): Promise<ApplyResult> {
     const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
@@ -238,7 +237,7 @@ export class LeaderSession {
     return needed ? propose() : this.waitingBegins.add(propose);
   }
 
-  /** Runs an enlistment after those before it of the same transaction. */
+  /** Runs an enlistment after the earlier ones of the same transaction. */
   inOrder<T>(transactionId: TransactionId, action: () => Promise<T>): Promise<T> {
     const entry = this.entryOf(transactionId);
     if (!entry) return action();
@@ -247,14 +246,14 @@ export class LeaderSession {
     return result;
   }
 
-  /** Proposes what a client or an operator asks for about a transaction that is in the log. */
+  /** Proposes a client's or an operator's request about a transaction that is in the log. */
   record(record: EnlistRecord | ResolveRecord): Promise<ApplyResult> {
     const applied = this.propose(record);
     this.claims.add(record, applied);
     return applied;
   }
 
-  /** The client's wish to commit or abort a transaction that this session knows. */
+  /** Passes the client's request to commit or abort to the transaction. */
   request(transactionId: TransactionId, event: CoordinatorEvent): void {
     const entry = this.entryOf(transactionId);
     if (!entry) return;
@@ -311,8 +310,8 @@ export class LeaderSession {
   }
 
   /**
-   * An end that is not an abort is news before the decision: somebody ended the branch by hand, or a successor
-   * decided and this node does not know yet that it was deposed. Only behind a read barrier can it tell which.
+   * A branch ended before the decision, and not by an abort: an operator ended it by hand, or this node was deposed and
+   * its successor decided. Only a read barrier can tell which.
    */
   private onDone(message: DoneMessage): void {
     const known = this.entryOf(message.transactionId)?.machine.transaction;
@@ -326,7 +325,7 @@ export class LeaderSession {
       () => {
         if (!this.closed) this.onBranchMessage(message, event);
       },
-      () => undefined, // deposed: the successor hears it too
+      () => undefined, // deposed: the successor gets it too
     );
   }
 
@@ -352,7 +351,7 @@ export class LeaderSession {
     this.outgoing.flush();
   }
 
-  /** What was ruled on a branch of a forgotten transaction; if this is lost, the branch hears it when it asks again. */
+  /** Sends the ruling on a branch of a forgotten transaction. If the message is lost, the branch asks again. */
   private tellOldBranch({ transactionId, branchId, participant, action }: ResolveRecord): void {
     if (participant === undefined || branchId === undefined || action === 'forget') return;
     this.outgoing.add({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
@@ -390,11 +389,11 @@ export class LeaderSession {
     entry.timers.cancel();
     this.entries.delete(transactionId);
     this.entriesBytes -= entry.sizeBytes;
-    invariant(this.entries.size > 0 || this.entriesBytes === 0, 'what is not open has no bytes');
+    invariant(this.entries.size > 0 || this.entriesBytes === 0, 'only open transactions have bytes');
     this.leaveAdmission(transactionId);
   }
 
-  /** Whoever closes now comes behind those that were closed under an earlier leader. */
+  /** A transaction that closes during the recovery queues behind those closed under an earlier leader. */
   private enterInTurn(entry: Entry): void {
     if (!this.recovery?.contends) return this.enter(entry);
     entry.enteredAdmission = true;
@@ -405,7 +404,7 @@ export class LeaderSession {
     if (this.joinAdmission(entry)) this.handle(entry, { type: 'admitted' });
   }
 
-  /** True when it is admitted at once. */
+  /** Returns true when it is admitted at once. */
   private joinAdmission(entry: Entry): boolean {
     entry.enteredAdmission = true;
     const { transactionId, branches } = entry.machine.transaction;
@@ -420,7 +419,7 @@ export class LeaderSession {
   }
 
   private handle(entry: Entry, event: CoordinatorEvent): void {
-    if (this.closed || !this.isCurrent(entry)) return; // dropped meanwhile
+    if (this.closed || !this.isCurrent(entry)) return; // dropped in the meantime
     this.run(entry, entry.machine.handle(event, this.now()));
   }
 
@@ -455,14 +454,14 @@ export class LeaderSession {
     }
   }
 
-  /** For proposals of the machines: what becomes of them comes back through `onApplied`. */
+  /** For proposals of the machines; the result arrives through `onApplied`. */
   private async append(record: LogRecord, entry?: Entry): Promise<void> {
-    this.waitingBegins.release(); // in front of it, into the same batch
+    this.waitingBegins.release(); // before it, into the same batch
     const proposed = this.propose(record);
     this.latestAppend = proposed.catch(() => undefined);
     try {
       const { refusal } = await proposed;
-      // `Begin` was held up and comes behind it: nothing was decided, so it must be proposed again.
+      // Its `Begin` was delayed and comes after it: nothing was decided, so it must be proposed again.
       if (refusal === 'UNKNOWN_TRANSACTION' && entry) this.handle(entry, { type: 'proposal-failed' });
     } catch (error) {
       const reason = error instanceof LogUnavailableError ? error.reason : undefined;
@@ -476,7 +475,7 @@ export class LeaderSession {
     }
   }
 
-  /** @throws LogUnavailableError also when the session was closed, although a later one of this node may lead by now */
+  /** @throws LogUnavailableError also when the session is closed, even if this node leads again */
   private async propose(record: LogRecord): Promise<ApplyResult> {
     if (this.closed) {
       throw new LogUnavailableError('no-leader', 'the leadership ended before the record was proposed');

@@ -1,6 +1,6 @@
-/** An instance that has not announced itself for so long does not live any more; three announcements fit into it. */
+/** An instance that has not announced itself for this long is not alive; three announcements fit into it. */
 export const INSTANCE_EXPIRY_MS = 35_000;
-/** Instances of one participant at most; beyond, the one that has been silent for longest is forgotten. */
+/** Instances of one participant; beyond that, the one that was silent longest is forgotten. */
 export const MAXIMUM_INSTANCES = 64;
 
 interface Instance {
@@ -9,11 +9,11 @@ interface Instance {
 }
 
 /**
- * What each live process of each participant serves, as its announcements say. In the memory of a leader: a new one
- * hears it anew. Times in milliseconds of any clock that only goes forward.
+ * The operations of each live process of each participant, from its announcements. Lives in the memory of a leader; a
+ * new leader starts empty. Times are milliseconds of a monotonic clock.
  */
 export class LiveInstances {
-  /** by participant, then by instance, in the order in which they were last heard */
+  /** by participant, then by instance, in the order of their latest announcements */
   private readonly byParticipant = new Map<string, Map<string, Instance>>();
 
   announce(participant: string, instance: string, operations: readonly string[], now: number): void {
@@ -25,7 +25,7 @@ export class LiveInstances {
     this.byParticipant.set(participant, instances);
   }
 
-  /** A process has said good-bye. */
+  /** Removes a process that announced its stop. */
   leave(participant: string, instance: string): void {
     const instances = this.byParticipant.get(participant);
     instances?.delete(instance);
@@ -33,8 +33,7 @@ export class LiveInstances {
   }
 
   /**
-   * The operations that every live instance serves, so that whichever of them gets the work can do it; undefined when
-   * none lives.
+   * The operations that every live instance serves, so that any of them can do the work; undefined when none is alive.
    */
   servedByAll(participant: string, now: number): ReadonlySet<string> | undefined {
     const instances = this.byParticipant.get(participant);

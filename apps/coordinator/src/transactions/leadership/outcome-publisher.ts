@@ -10,7 +10,7 @@ import {
 import type { DecisionState, OutcomeMessage, TransactionState } from '@concordat/commit-protocol';
 import { OUTCOMES_TOPIC, UnsendableMessagesError, type MessageBus } from '@concordat/messaging';
 
-/** Outcomes in one publication at most. */
+/** Maximum number of outcomes in one publication. */
 const MAXIMUM_BATCH = 500;
 
 export interface OutcomePublisherDependencies {
@@ -18,13 +18,13 @@ export interface OutcomePublisherDependencies {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly random: Random;
-  /** told why a publication failed */
+  /** called when a publication failed */
   readonly onUnsent: (error: unknown) => boolean;
 }
 
 /**
- * Publishes the outcome of every ended transaction, at least once, also over a change of leader: the log keeps
- * an ended transaction at hand until a record says that its outcome is out (`publishedIndex`).
+ * Publishes the outcome of every ended transaction at least once, also across a change of leader: the log keeps an
+ * ended transaction until a record says that its outcome is published (`publishedIndex`).
  */
 export class OutcomePublisher {
   private published = 0;
@@ -39,12 +39,12 @@ export class OutcomePublisher {
     private readonly onPublished: () => void,
   ) {}
 
-  /** Outcomes of everything that had ended by this log index are published. */
+  /** The outcomes of everything that ended by this log index are published. */
   get publishedIndex(): number {
     return this.published;
   }
 
-  /** Publishes what has ended; one publication at a time, the next takes what came meanwhile. */
+  /** Publishes what has ended. One publication at a time; the next takes what ended in between. */
   publish(): void {
     if (this.busy || this.closed) return;
     const batch = this.nextBatch();
@@ -58,7 +58,7 @@ export class OutcomePublisher {
         () => this.advance(through),
         (error: unknown) => {
           this.dependencies.onUnsent(error);
-          // the others have arrived, and those will never be: waiting for them would hold up all that come behind
+          // The others have arrived; these never will, and must not block all later ones.
           if (error instanceof UnsendableMessagesError) this.advance(through);
           else this.retryLater(error);
         },
@@ -91,7 +91,7 @@ export class OutcomePublisher {
     this.retryTimer = clock.setTimer(delayMs, () => this.goOn());
   }
 
-  /** Whole log entries only: transactions that ended with the same record go together. */
+  /** Takes whole log entries only: transactions that ended with the same record stay together. */
   private nextBatch(): TransactionState[] {
     const batch: TransactionState[] = [];
     for (const transaction of this.state.unpublishedTransactions()) {

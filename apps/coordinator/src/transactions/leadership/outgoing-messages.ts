@@ -5,13 +5,13 @@ import { decideTopic, prepareTopic, type MessageBus, type OutgoingMessage } from
 export interface OutgoingMessagesDependencies {
   readonly bus: MessageBus;
   readonly logger: Logger;
-  /** told why a publication failed; true when its messages can never be sent, which it then reports */
+  /** called when a publication failed; returns true when its messages can never be sent, which it then reports */
   readonly onUnsent: (error: unknown) => boolean;
 }
 
 /**
- * Messages to participants: those that one event gave rise to leave together. What is lost on the way is sent again by
- * the timer of its transaction.
+ * Messages to participants. Those of one event are published together. The timer of a transaction sends lost messages
+ * again.
  */
 export class OutgoingMessages {
   private unpublished: OutgoingMessage[] = [];
@@ -25,25 +25,22 @@ export class OutgoingMessages {
     return this.latestPublication;
   }
 
-  /** To be published with the next `flush`. */
   add(message: CoordinatorMessage): void {
     const work = message.type === 'prepare' || message.type === 'commit-one-phase';
     const topic = work ? prepareTopic(message.participant) : decideTopic(message.participant);
     this.unpublished.push({ topic, message });
   }
 
-  /** Publishes what was added, in one call. */
   flush(): void {
     if (this.unpublished.length === 0 || this.closed) return;
     const messages = this.unpublished;
     this.unpublished = [];
     const { bus, logger, onUnsent } = this.dependencies;
     this.latestPublication = bus.publish(messages).catch((error: unknown) => {
-      if (!onUnsent(error)) logger.debug(`messages were dropped, they will be sent again: ${errorMessage(error)}`);
+      if (!onUnsent(error)) logger.debug(`messages were dropped and will be sent again: ${errorMessage(error)}`);
     });
   }
 
-  /** Nothing is published any more. */
   close(): void {
     this.closed = true;
     this.unpublished = [];

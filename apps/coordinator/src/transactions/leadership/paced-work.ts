@@ -2,11 +2,11 @@ import type { Clock } from '@concordat/foundation';
 
 export interface PacedWorkOptions {
   readonly clock: Clock;
-  /** pieces of work that are done before others have a turn; a heavy one counts as several */
+  /** units of work per turn; a heavy piece counts as several units */
   readonly perSlice: number;
-  /** what the work so far has set going: the next slice waits until it is settled */
+  /** the operations that the work started: the next slice waits until they are settled */
   readonly settled: () => Promise<unknown>;
-  /** called at the end of each slice of work that had to wait */
+  /** called at the end of each slice of delayed work */
   readonly onSlice: () => void;
 }
 
@@ -16,11 +16,10 @@ interface Piece {
 }
 
 /**
- * Work that comes in floods when there are many transactions (all their deadlines have passed, a new leader asks
- * again). A little of it is done at once; the rest waits, and goes on in slices, each in a turn of its own.
+ * Paces work that comes in bursts when there are many transactions (all deadlines passed, a new leader resends). A
+ * little is done at once; the rest waits and is done in slices, one per turn.
  *
- * States: idle ⇄ pausing (something was done: until the next turn, and, if more waits, until it is settled) →
- * closed.
+ * States: idle ⇄ pausing (after work: until the next turn, and if more waits, until `settled`) → closed.
  */
 export class PacedWork {
   private waiting: Piece[] = [];
@@ -36,9 +35,9 @@ export class PacedWork {
   }
 
   /**
-   * Does it now, or when what came before is done.
+   * Does the work now, or after the work that waits.
    *
-   * @param weight as how many pieces it counts; one that is heavier than a slice has a slice of its own
+   * @param weight in units of work; a piece heavier than a slice gets its own slice
    */
   add(work: () => void, weight = 1): void {
     if (this.closed) return;
@@ -47,7 +46,7 @@ export class PacedWork {
     else this.take(piece);
   }
 
-  /** Forgets what waits. */
+  /** Drops the work that waits. */
   close(): void {
     this.closed = true;
     this.waiting = [];

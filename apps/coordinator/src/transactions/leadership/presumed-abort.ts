@@ -12,12 +12,11 @@ export interface PresumedAbortDependencies {
 }
 
 /**
- * Presumed abort (protocol section 3): only behind a read barrier of the leader, and only where nothing can have been
- * forgotten, by the retention or with an earlier group. About what may have been forgotten, only an operator's ruling can say something.
+ * Presumed abort (protocol section 3). Needs a read barrier of the leader, and applies only where nothing can have been
+ * forgotten, by the retention or with an earlier group. Elsewhere only an operator's ruling can decide.
  *
- * @param isUnknown whether the leader knows nothing of it either, and still is one: what it is just proposing is not
- * in the log yet
- * @returns undefined when this node does not lead any more (the participant asks again), or the log knows it by now
+ * @param isUnknown whether this node still leads and its proposals in flight do not have the transaction either
+ * @returns undefined when this node no longer leads (the participant asks again), or the log has the transaction by now
  */
 export async function answerAboutUnknown(
   { transactionId, branchId, participant }: UnknownBranch,

@@ -2,9 +2,9 @@ import type { TransactionState } from '@concordat/commit-protocol';
 import { invariant } from '@concordat/foundation';
 
 /**
- * The order in which a new leader takes over what is open: first those that wait for their keys or hold them, in the
- * order of the log, so that keys are held by who came first; then those that are decided, whose branches hold locks;
- * those that only wait for their clients last.
+ * The order in which a new leader recovers open transactions: first those that wait for keys or hold them, in log
+ * order, so that the first to come holds the keys; then decided ones, whose branches hold locks; last those that only
+ * wait for their clients.
  */
 export class Recovery {
   private readonly ordered: readonly TransactionState[];
@@ -23,7 +23,7 @@ export class Recovery {
     this.ordered = [...contending, ...decided, ...active];
   }
 
-  /** Whether some that contend for keys are still to come: who begins now comes behind them. */
+  /** Whether transactions that need keys are still to be recovered: new ones queue behind them. */
   get contends(): boolean {
     return this.position < this.contenders;
   }
@@ -32,7 +32,7 @@ export class Recovery {
     return this.position === this.ordered.length;
   }
 
-  /** At most so many. */
+  /** Returns up to `count` transactions. */
   next(count: number): readonly TransactionState[] {
     invariant(count > 0, 'a slice of the recovery is not empty');
     const slice = this.ordered.slice(this.position, this.position + count);

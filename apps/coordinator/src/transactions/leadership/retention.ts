@@ -3,22 +3,22 @@ import type { DecisionLog } from '../../decision-log/decision-log.js';
 import type { LogClock } from '../clocks/log-clock.js';
 import type { TransactionOptions } from '../options.js';
 
-/** From this share of the maximum on the count is looked at more often: some 60,000 may end between two looks. */
+/** From this share of the maximum on, the count is checked more often: some 60,000 may end between two checks. */
 const CROWDED_SHARE = 0.9;
 const CROWDED_INTERVAL_MS = 5_000;
 /**
- * However many there are, what is younger stays: a branch whose `Begin` was lost asks within seconds, and must hear
- * that it is aborted, not that its transaction may have been forgotten.
+ * Younger transactions stay, however many there are: a branch whose `Begin` was lost asks within seconds, and must get
+ * an abort, not the answer that its transaction may have been forgotten.
  */
 const MINIMUM_RETENTION_MS = 60_000;
 
 /**
- * While the node leads: now and then has the log forget ended transactions that are older than the retention, and
- * the oldest of those that are more than the maximum. Only what is known to be published can be forgotten, so the
- * log is told of that first, even if nothing else happens any more.
+ * While the node leads: periodically has the log forget ended transactions that are older than the retention, and the
+ * oldest of those beyond the maximum. Only transactions whose outcome is known to be published can be forgotten, so
+ * `publishedIndex` is logged first.
  *
- * How old something is, a single clock cannot tell. Nothing is forgotten while the clocks of the group do not agree,
- * and nothing by its age that ended before a step of log time, until the retention has passed since the step.
+ * A single clock cannot tell an age. Nothing is forgotten by age while the clocks of the group do not agree. What ended
+ * before a step of log time is not forgotten by age until the retention has passed since the step.
  */
 export class Retention {
   private timer: Timer | undefined;
@@ -71,6 +71,6 @@ export class Retention {
     const oldest = this.log.state.archive.oldestEndedAt();
     if (oldest === undefined || oldest >= before) return;
     const record = { type: 'expire', before, at: this.clock.now(), ...(crowded && { crowded }) } as const;
-    this.log.append(record).catch(() => undefined); // the next round, or leader, does it
+    this.log.append(record).catch(() => undefined); // the next round, or leader, tries again
   }
 }

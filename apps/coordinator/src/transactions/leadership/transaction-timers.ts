@@ -3,12 +3,12 @@ import type { CoordinatorEvent, TransactionState } from '@concordat/commit-proto
 import type { TransactionOptions } from '../options.js';
 import { PacedWork } from './paced-work.js';
 
-/** Transactions whose messages are sent again, or whose deadline has passed, before others have a turn. */
+/** Transactions per turn whose messages are sent again, or whose deadline has passed. */
 const RESENT_PER_TURN = 128;
 const DEADLINES_PER_TURN = 128;
-/** One counts as several when its messages are large: together they have about a megabyte in a turn. */
+/** Large messages count as several units of this size: about a megabyte per turn. */
 const RESENT_BYTES_EACH = 8 * 1024;
-/** However many are open, no more of them than this are asked again in a second, in the long run. */
+/** The average rate of resends, over all open transactions. */
 const RESENDS_PER_SECOND = 1_000;
 
 export interface LeaderTimersDependencies {
@@ -16,17 +16,17 @@ export interface LeaderTimersDependencies {
   readonly random: Random;
   readonly options: Pick<TransactionOptions, 'resendBaseMs' | 'resendCapMs'>;
   readonly openCount: () => number;
-  /** settled when what was sent last is published */
+  /** settled when the latest publication is */
   readonly published: () => Promise<unknown>;
-  /** settled when what was proposed last is in the log or never will be */
+  /** settled when the latest proposals are in the log or have failed */
   readonly appended: () => Promise<unknown>;
-  /** called at the end of each turn in which a timer gave rise to something */
+  /** called at the end of each turn in which a timer had an effect */
   readonly onTurn: () => void;
 }
 
 /**
- * The timers of all open transactions of a leadership. However many are due at once, they are served at the pace of
- * the bus and of the log.
+ * The timers of all open transactions of a leadership. Those that are due are served at the pace of the bus and of the
+ * log.
  */
 export class LeaderTimers {
   private readonly resends: PacedWork;
@@ -43,28 +43,26 @@ export class LeaderTimers {
     this.resends.add(resend, resendWeight(transaction));
   }
 
-  /** Ends a transaction whose deadline has passed now, or when those before it are logged. */
+  /** Ends a transaction whose deadline has passed: now, or when those before it are logged. */
   paceDeadline(end: () => void): void {
     this.deadlines.add(end);
   }
 
-  /** Forgets what waits; the timers of each transaction are cancelled by their owner. */
+  /** Drops the work that waits. The owner of each transaction cancels its timers. */
   close(): void {
     this.resends.close();
     this.deadlines.close();
   }
 }
 
-/**
- * The timers of one open transaction: its deadline, until it is decided, and the next time its messages are sent again.
- */
+/** The timers of one open transaction: its deadline, until it is decided, and its next resend. */
 export class TransactionTimers {
   private deadline: Timer | undefined;
   private resend: Timer | undefined;
-  /** the time for it has come, and it waits for its turn */
+  /** the resend is due and waits for its turn */
   private resendIsDue = false;
 
-  /** @param handle gives an event to the machine of the transaction */
+  /** @param handle passes an event to the machine of the transaction */
   constructor(
     private readonly leader: LeaderTimers,
     private readonly transaction: () => TransactionState,

@@ -6,23 +6,22 @@ export interface UnknownOldBranch {
   readonly participant: string;
 }
 
-/** Branches remembered at most; the alerts name all of them. */
+/** Maximum number of branches kept; the alerts name all of them. */
 export const UNKNOWN_OLD_CAPACITY = 1_000;
 
 /**
- * Prepared branches of transactions that are older than the retention, or than the group (a database was restored from
- * a backup, say, or the coordinators lost their data):
- * nobody can know their decision any more, so an operator must see them. Kept by the leader that was asked; the
- * participants ask again. When there are too many, the one goes that has not been asked about for longest: what is
- * really prepared is asked about every few seconds, and so comes back.
+ * Prepared branches whose decision nobody knows any more: their transaction is older than the retention, or than the
+ * group (after a restored backup, or when the coordinators lost their data). An operator must see them. Kept by the
+ * leader; participants ask again after a change of leader. Beyond the bound, the branch that was silent longest goes: a
+ * branch that is really prepared asks every few seconds and comes back.
  */
 export class UnknownOldBranches {
-  /** by transaction and branch, in the order in which they were last asked about */
+  /** by transaction and branch, in the order of their latest inquiry */
   private readonly branches = new Map<string, UnknownOldBranch & { readonly since: number }>();
 
   constructor(private readonly now: () => number) {}
 
-  /** True when it is new. */
+  /** Returns true when it is new. */
   add(branch: UnknownOldBranch): boolean {
     const key = keyOf(branch.transactionId, branch.branchId);
     const known = this.branches.get(key);
@@ -41,7 +40,7 @@ export class UnknownOldBranches {
     return this.branches.get(keyOf(transactionId, branchId));
   }
 
-  /** An operator has ruled on it; if it is still prepared after that, its participant asks again. */
+  /** An operator has ruled on it. If it is still prepared after that, its participant asks again. */
   remove(transactionId: TransactionId, branchId: BranchId): void {
     this.branches.delete(keyOf(transactionId, branchId));
   }
@@ -51,7 +50,7 @@ export class UnknownOldBranches {
   }
 }
 
-/** Both: somebody may ask about a branch in the name of a transaction that it does not belong to. */
+/** An inquiry may name a branch that does not belong to its transaction, so the key has both ids. */
 function keyOf(transactionId: TransactionId, branchId: BranchId): string {
   return `${transactionId}/${branchId}`;
 }

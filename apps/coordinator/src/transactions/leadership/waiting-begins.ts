@@ -1,8 +1,7 @@
 import type { Clock, Timer } from '@concordat/foundation';
 
 /**
- * `Begin` records that nobody needs in the log yet. They wait a moment for whatever is proposed next, and share
- * their way into the log with it.
+ * `Begin` records that nobody needs in the log yet. They wait a moment for the next proposal and share its log write.
  *
  * States: empty ⇄ waiting (a timer runs); `release` empties it at any time.
  */
@@ -10,13 +9,13 @@ export class WaitingBegins {
   private proposals: (() => void)[] = [];
   private timer: Timer | undefined;
 
-  /** @param delayMs how long one waits at most; 0: not at all */
+  /** @param delayMs maximum wait; 0: none */
   constructor(
     private readonly clock: Clock,
     private readonly delayMs: number,
   ) {}
 
-  /** Ends as the proposal does, which is made when the wait is over. */
+  /** Settles as the delayed proposal does. */
   add<Value>(propose: () => Promise<Value>): Promise<Value> {
     if (this.delayMs === 0) return propose();
     this.timer ??= this.clock.setTimer(this.delayMs, () => this.release());
@@ -25,7 +24,7 @@ export class WaitingBegins {
     });
   }
 
-  /** Makes all proposals that wait, in their order. */
+  /** Makes all delayed proposals, in order. */
   release(): void {
     this.timer?.cancel();
     this.timer = undefined;

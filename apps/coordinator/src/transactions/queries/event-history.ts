@@ -7,17 +7,17 @@ interface Change {
 }
 
 /**
- * The latest changes of transactions by log index, so that a subscriber that was away can catch up. A ring of
- * fixed size: who was away for longer must read everything anew.
+ * The latest changes of transactions by log index, for subscribers that missed some. A ring of fixed size: a subscriber
+ * that was away longer must read everything again.
  */
 export class EventHistory {
   private readonly ring: Change[] = [];
   private next = 0;
-  /** every change with this log index or a higher one is remembered */
+  /** every change with this log index or a higher one is kept */
   private completeFrom: number;
 
   /**
-   * @param capacity changes to remember
+   * @param capacity number of changes kept
    * @param sinceIndex changes after this log index will be recorded
    */
   constructor(
@@ -36,7 +36,7 @@ export class EventHistory {
     this.next = (this.next + 1) % this.capacity;
   }
 
-  /** Forgets everything: changes up to this index may have been missed (a snapshot replaced the state). */
+  /** Drops everything: changes up to this index may have been missed (a snapshot replaced the state). */
   restart(sinceIndex: number): void {
     this.ring.length = 0;
     this.next = 0;
@@ -44,9 +44,9 @@ export class EventHistory {
   }
 
   /**
-   * The transactions that changed at an index or later, with the index of their last change; undefined when not all of
-   * that is remembered. The index itself is included because one entry may have changed several, of which the
-   * subscriber saw but some.
+   * The transactions that changed at this index or later, with the index of their last change; undefined when some of
+   * that is gone. The index itself is included: one entry may change several transactions, of which the subscriber may
+   * have seen only some.
    */
   changedSince(logIndex: number): Map<TransactionId, number> | undefined {
     if (logIndex < this.completeFrom) return undefined;

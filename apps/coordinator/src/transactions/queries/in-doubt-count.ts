@@ -1,21 +1,21 @@
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
 import type { Clock } from '@concordat/foundation';
 
-/** So many are counted when somebody asks; ten thousand take a few milliseconds. */
+/** Up to this many are counted on the spot; ten thousand take a few milliseconds. */
 export const COUNTED_AT_ONCE = 10_000;
 
 export interface InDoubtCountSources {
   readonly clock: Clock;
   readonly openCount: () => number;
-  /** open transactions by ascending id, from just above the given one */
+  /** open transactions by ascending id, after the given one */
   readonly openAbove: (transactionId: TransactionId | undefined) => Iterable<TransactionState>;
-  /** branches of one that are in doubt now */
+  /** number of its branches in doubt now */
   readonly countOf: (transaction: TransactionState) => number;
 }
 
 /**
- * How many branches are in doubt, for metrics. Of few open transactions it tells exactly. Of many it tells what it
- * counted last, and counts them anew, some in each turn: the next who asks hears of that.
+ * The number of branches in doubt, for metrics. Exact for few open transactions. For many it is the last count; each
+ * call starts a new count in slices, and the next call returns its result.
  *
  * States: idle ⇄ counting.
  */

@@ -10,7 +10,7 @@ import type { InDoubtItem, PossibleRuling } from '../transactions.api.js';
 import type { UnknownOldBranch } from '../leadership/unknown-old-branches.js';
 import { describeLoss, type LeaderKnowledge } from './view.js';
 
-/** A transaction, and what is known of it beyond the log. */
+/** A transaction, and what the leader knows beyond the log. */
 export interface KnownTransaction {
   readonly transaction: TransactionState;
   readonly beyond?: LeaderKnowledge | undefined;
@@ -27,8 +27,8 @@ const ANY_RULING: readonly PossibleRuling[] = [
 ];
 
 /**
- * What an operator should look at, and can do: branches that voted yes and have not ended for a while, those to which
- * the decision was left and that have not answered, and hazards.
+ * What an operator should look at, and can do: branches that voted yes and have not ended for a while, delegated
+ * branches that have not answered, and hazards.
  */
 export function inDoubtOf(
   known: KnownTransaction,
@@ -48,7 +48,7 @@ export function inDoubtOf(
   return items;
 }
 
-/** How many branches `inDoubtOf` lists of a transaction, without describing them. */
+/** The number of branches that `inDoubtOf` lists for a transaction. */
 export function countInDoubt(
   known: KnownTransaction,
   now: number,
@@ -60,7 +60,7 @@ export function countInDoubt(
   return count;
 }
 
-/** A prepared branch of a transaction that nobody remembers. */
+/** A prepared branch of a transaction whose decision is no longer known. */
 export function unknownOldItem(
   { transactionId, branchId, participant, since }: UnknownOldBranch & { readonly since: number },
   { cluster }: Pick<TransactionOptions, 'cluster'>,
@@ -77,7 +77,7 @@ export function unknownOldItem(
   };
 }
 
-/** Hazards that no operator has ruled to be known. */
+/** Hazards that no operator has forgotten. */
 export function countHazards(transactions: Iterable<TransactionState>): number {
   let count = 0;
   for (const { branches } of transactions) {
@@ -86,7 +86,7 @@ export function countHazards(transactions: Iterable<TransactionState>): number {
   return count;
 }
 
-/** A delegated transaction is waited for as long as its branch may be at work. */
+/** A delegated transaction is in doubt only after its deadline: until then its branch may be at work. */
 function sinceWhen({ createdAt, deadline, decidedAt, delegatedTo }: TransactionState): number {
   return decidedAt ?? (delegatedTo === undefined ? createdAt : deadline);
 }
@@ -98,7 +98,7 @@ function isListed(known: KnownTransaction, { branchId, end, forgotten, vote }: B
   return (vote ?? known.beyond?.reportOf(branchId)?.vote) === 'yes';
 }
 
-/** Whether the only branch decides, and has not told how. */
+/** Whether the decision is delegated to the only branch and still open. */
 function isLeftToIt({ decision, delegatedTo }: TransactionState): boolean {
   return delegatedTo !== undefined && decision === undefined;
 }

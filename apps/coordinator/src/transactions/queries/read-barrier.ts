@@ -1,14 +1,14 @@
 import type { Clock, Timer } from '@concordat/foundation';
 import { LogUnavailableError, type DecisionLog } from '../../decision-log/decision-log.js';
 
-/** A read waits this long for a leader to be known and to answer: several elections. */
+/** How long a read waits for a leader to be known and to answer: several elections. */
 const TIMEOUT_MS = 4_000;
-/** A leader that refused, and is still the one that is known, is asked again after this. */
+/** Delay before a leader that refused, and is still the known one, is asked again. */
 const RETRY_MS = 50;
 
 /**
- * Makes a read of the log's state linearizable, on any node. A leader that is lost on the way is no reason to give
- * up: the next one is asked as soon as it is known.
+ * Makes a read of the log's state linearizable, on any node. When the leader is lost, it asks the next one as soon as
+ * that is known.
  */
 export class ReadBarrier {
   constructor(

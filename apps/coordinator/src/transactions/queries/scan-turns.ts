@@ -1,11 +1,11 @@
 import type { Clock } from '@concordat/foundation';
 
-/** From this share of a turn's bytes on, whoever comes next has a turn of its own. */
+/** After a scan of this share of a turn's bytes, the next one gets a turn of its own. */
 const LIGHT_SHARE = 0.25;
 
 /**
- * Has lists look at large transactions one after the other, each in a turn of its own, however many lists are asked for
- * at once: between two of them the node hears its peers. Lists that look at little never wait for each other.
+ * Spreads scans of large transactions over turns, however many lists are requested at once, so that the node answers
+ * its peers in between. Small scans never wait.
  */
 export class ScanTurns {
   private usedBytes = 0;
@@ -17,13 +17,13 @@ export class ScanTurns {
     private readonly bytesPerTurn: number,
   ) {}
 
-  /** Resolves when it is the caller's turn, who looks at once; undefined when it need not wait. */
+  /** Resolves when it is the caller's turn; it must scan at once. Undefined when it need not wait. */
   turn(): Promise<void> | undefined {
     if (this.waiting.length === 0 && this.usedBytes < this.bytesPerTurn * LIGHT_SHARE) return undefined;
     return new Promise((resolve) => void this.waiting.push(resolve));
   }
 
-  /** So much was looked at in this turn. */
+  /** Records the size of a scan in this turn. */
   used(sizeBytes: number): void {
     this.usedBytes += sizeBytes;
     this.endTurnLater();

@@ -25,16 +25,18 @@ import type {
 import type { UnknownOldBranches } from '../leadership/unknown-old-branches.js';
 import { statusOf, transactionView, type LeaderKnowledge } from './view.js';
 
-/** Ended or open transactions that one page of a filtered list looks at, at most. */
+/** Maximum number of transactions that one page of a filtered list scans. */
 const MAXIMUM_SCANNED = 20_000;
-/** JSON of a page; it ends before the transaction that would make it larger, unless that is its only one. */
+/** Maximum JSON of a page. A single larger transaction is a page of its own. */
 const PAGE_BYTES = 1024 * 1024;
-/** What a list looks at before others have a turn: so many transactions, or so much JSON of them. */
+/** Bounds of a scan in one turn: transactions, and bytes of their JSON. */
 const SCANNED_PER_TURN = 500;
 const SCANNED_BYTES_PER_TURN = 512 * 1024;
-/** Open transactions that one page of what is in doubt looks at, at most; ten thousand take about a millisecond. */
+/**
+ * Maximum number of open transactions that one page of the in-doubt list scans; ten thousand take about a millisecond.
+ */
 const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
-/** Of what a subscriber has missed it gets so much at once, and asks for the rest when it has read that. */
+/** Maximum number of missed events that a subscriber gets at once; it asks for more after reading them. */
 const MISSED_EVENTS = 500;
 const MISSED_BYTES = 512 * 1024;
 const ALL_EVENTS = (): boolean => true;
@@ -51,11 +53,11 @@ export interface QueryDependencies {
 }
 
 /**
- * Answers questions about transactions, on any node, from what the log has applied there. A linearizable answer waits
- * for a read barrier first; then it holds everything that any node has answered before it was asked for.
+ * Answers reads of transactions on any node, from its applied state. A linearizable read passes a read barrier first:
+ * then it includes everything that any node answered before.
  *
- * Only what is heard of branches before the decision stands in no log yet: votes, and losses of databases. While a transaction is closed and not decided the leader
- * shows those, too; any other node says that the leader knows more.
+ * Votes and losses of databases are not logged before the decision. While a transaction is closed and undecided, the
+ * leader shows them, too; any other node answers that the leader knows more.
  */
 export class TransactionQueries {
   private readonly barrier: ReadBarrier;
@@ -84,7 +86,7 @@ export class TransactionQueries {
   async list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>> {
     await this.prepare(consistency);
     const { log } = this.dependencies;
-    const { appliedIndex } = log; // what is looked at in later turns is younger
+    const { appliedIndex } = log; // later turns only scan newer state
     const page = new ListPage(query);
     do {
       const awaited = this.scans.turn();
@@ -94,7 +96,7 @@ export class TransactionQueries {
     return { ...this.reading({ items, nextCursor }, consistency, isCollectedElsewhere), appliedIndex };
   }
 
-  /** Looks on for a while. True when there is more to look at. */
+  /** Scans until the bounds of a turn. Returns true when there is more to scan. */
   private scan(page: ListPage): boolean {
     let [scanned, scannedBytes] = [0, 0];
     for (const transaction of this.dependencies.log.state.newestFirst(page.last ?? page.query.cursor)) {
@@ -111,7 +113,7 @@ export class TransactionQueries {
     return page.endOfList();
   }
 
-  /** What this node knows: all there is to know on the leader, elsewhere only what is logged. */
+  /** On the leader, complete. On other nodes, only what is logged. */
   async inDoubt(consistency: Consistency, query: InDoubtQuery = ALL_THAT_FIT): Promise<InDoubtReading> {
     await this.prepare(consistency);
     const { clock, options, unknownOld, log, session } = this.dependencies;
@@ -132,7 +134,7 @@ export class TransactionQueries {
     return page(null);
   }
 
-  /** Branches that `inDoubt` lists on all of its pages; where very many are open, how many they were a while ago. */
+  /** The number of branches on all pages of `inDoubt`; with very many open transactions, a recent count. */
   countInDoubt(): number {
     return this.inDoubtCount.read() + this.dependencies.unknownOld.size;
   }
@@ -159,7 +161,7 @@ export class TransactionQueries {
     return transactionView(transaction, this.beyond(transaction));
   }
 
-  /** To be thrown about a transaction that is not there. */
+  /** The error for a transaction that does not exist. */
   missing(transactionId: TransactionId): CodedError {
     return this.dependencies.log.state.mayHaveExpired(transactionId)
       ? new TransactionExpiredError(`transaction ${transactionId} is older than the retention`)
@@ -170,7 +172,7 @@ export class TransactionQueries {
     if (consistency === 'linearizable') await this.barrier.pass();
   }
 
-  /** Must be made in the same turn in which the state was read. */
+  /** Must be called in the turn in which the state was read. */
   private reading<Value>(value: Value, consistency: Consistency, moreElsewhere: boolean): Reading<Value> {
     const { appliedIndex } = this.dependencies.log;
     return { value, appliedIndex, leaderKnowsMore: moreElsewhere && consistency === 'linearizable' };
@@ -189,10 +191,10 @@ export class TransactionQueries {
   }
 }
 
-/** One page of the list, while it is filled. */
+/** One page of the list while it is filled. */
 class ListPage {
   readonly items: TransactionView[] = [];
-  /** the last transaction that was looked at */
+  /** the last transaction that was scanned */
   last: TransactionId | undefined;
   nextCursor: TransactionId | null = null;
   isCollectedElsewhere = false;
@@ -201,13 +203,13 @@ class ListPage {
 
   constructor(readonly query: ListQuery) {}
 
-  /** Whether the page goes on with this transaction. */
+  /** Whether the transaction still fits into the page. */
   hasRoomFor(transaction: TransactionState, sizeBytes: number): boolean {
     if (this.items.length === this.query.limit || this.scanned === MAXIMUM_SCANNED) return false;
     return this.items.length === 0 || this.sizeBytes + sizeBytes <= PAGE_BYTES || !matches(transaction, this.query);
   }
 
-  /** Whether the transaction is to be shown; it has been looked at now. */
+  /** Counts the transaction as scanned. Returns whether it matches. */
   takes(transaction: TransactionState, sizeBytes: number): boolean {
     this.scanned++;
     this.last = transaction.transactionId;
@@ -216,7 +218,7 @@ class ListPage {
     return true;
   }
 
-  /** The page is full. */
+  /** Marks the page as full. */
   endBefore(): false {
     invariant(this.last !== undefined, 'a page that ends has looked at something');
     this.nextCursor = this.last;

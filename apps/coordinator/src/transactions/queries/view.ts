@@ -15,7 +15,7 @@ import type {
   TransactionView,
 } from '../transactions.api.js';
 
-/** What a leader knows beyond the log: votes, and losses of databases, that no decision has recorded yet. */
+/** What only the leader knows: votes and losses of databases that no decision has recorded yet. */
 export interface LeaderKnowledge {
   reportOf(branchId: string): BranchReport | undefined;
   lossOf(branchId: string): AcceptorLoss | undefined;
@@ -60,12 +60,12 @@ export function transactionView(transaction: TransactionState, beyond?: LeaderKn
   };
 }
 
-/** What the client should know about what it asked for, and the operator about what came of it. */
+/** What the client should know about its request, and the operator about the transaction. */
 function warningsOf(transaction: TransactionState, beyond?: LeaderKnowledge): string[] {
   return [...warningsOfSize(transaction), ...warningsOfLosses(transaction, beyond)];
 }
 
-/** The branches count once their set is fixed. */
+/** The number of branches matters once the set is closed. */
 function warningsOfSize({ protocol, closed, branches, delegatedTo }: TransactionState): string[] {
   if (protocol !== '3pc' || !closed || branches.length === 0 || branches.length >= FEWEST_USEFUL_ACCEPTORS) return [];
   const instead = delegatedTo === undefined ? 'it blocks as 2pc does' : 'its only branch commits in one phase';
@@ -81,12 +81,12 @@ function warningsOfLosses({ branches }: TransactionState, beyond?: LeaderKnowled
   });
 }
 
-/** As the participant's own alert is called. */
+/** The same code as in the participant's own alert. */
 function lossCode(loss: AcceptorLoss): string {
   return loss === 'vote-lost' ? 'ACCEPTOR_AMNESIA' : 'DATABASE_CHANGED';
 }
 
-/** What a branch's database did to it as an acceptor: the rest of a sentence. */
+/** What happened to a branch as an acceptor because of its database, as the end of a sentence. */
 export function describeLoss(loss: AcceptorLoss): string {
   return loss === 'vote-lost'
     ? 'has no vote on record, although all had voted: its database has lost writes'
@@ -104,7 +104,7 @@ export function branchView(transaction: TransactionState, branch: BranchState, r
     branchId: branch.branchId,
     participant: branch.participant,
     operations: branch.operations.map(({ operation, payload, keys }, position): OperationView => {
-      // under a ballot they are in the log already, and nothing is decided
+      // During a ballot the log has the results already, but nothing is decided.
       const result = transaction.decision === 'commit' ? branch.results?.[position] : undefined;
       return { operation, payload, keys, ...(result !== undefined && { result }) };
     }),

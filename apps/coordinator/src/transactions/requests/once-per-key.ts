@@ -5,20 +5,22 @@ import type { LeaderSession } from '../leadership/leader-session.js';
 import type { Idempotency } from '../transactions.api.js';
 import { keyReused } from './request-refusals.js';
 
-/** The two ways in which a request is answered. */
+/** The two ways to answer a request. */
 export interface KeyedRequest<Answer> {
   /** answers from the transaction of an earlier request with the same key */
   readonly repeat: (transaction: TransactionState) => Answer | Promise<Answer>;
-  /** carries the request out. Must propose in the turn in which it is called, or the log decides who was first */
+  /**
+   * carries the request out. It must propose in the turn in which it is called, so that the log decides who was first
+   */
   readonly first: (session: LeaderSession) => Promise<Answer>;
 }
 
 /**
- * Carries out requests with the same idempotency key once, and gives the later ones the first one's answer.
+ * Carries out a request once per idempotency key, and answers repeats from the first one.
  *
- * A key is known in two places: the leader's session knows those on their way into the log, and the log those that
- * are applied. A request whose key is on its way waits until the log has it or never will. A request that the log
- * refuses because another one was faster starts again, and finds that one.
+ * The leader's session knows the keys of records in flight, and the log those of applied records. A request whose key
+ * is in flight waits for that record. A request that the log refuses, because another with its key was first, starts
+ * again and finds that one.
  */
 export class OncePerKey {
   constructor(
@@ -27,14 +29,14 @@ export class OncePerKey {
   ) {}
 
   /**
-   * @param idempotency undefined: every request is the first
+   * @param idempotency undefined: the request is never a repeat
    * @throws IdempotencyKeyReusedError when the key came with another body, LogUnavailableError when this node does not
-   * lead, and whatever `repeat` and `first` throw
+   *   lead, and whatever `repeat` and `first` throw
    */
   async run<Answer>(idempotency: Idempotency | undefined, { repeat, first }: KeyedRequest<Answer>): Promise<Answer> {
     for (;;) {
       const session = this.leading();
-      // in one turn with what follows: of several that waited for the same request, only one goes on
+      // In the same turn as the following, so that of several that waited only one continues.
       let inFlight;
       while ((inFlight = this.inFlight(session, idempotency))) await inFlight.settled;
       const earlier = this.find(idempotency);
@@ -53,7 +55,7 @@ export class OncePerKey {
     return found;
   }
 
-  /** The transaction of an earlier request with the same key that is applied. */
+  /** The transaction of an applied request with the same key. */
   private find(idempotency: Idempotency | undefined): TransactionState | undefined {
     const found = idempotency && this.state.findClaim(idempotency.key);
     if (found && found.claim.bodyHash !== idempotency.bodyHash) throw keyReused(idempotency);
@@ -61,16 +63,16 @@ export class OncePerKey {
   }
 }
 
-/** The log has this key or id already: another request was faster, and this one starts again. */
+/** The log has this key or id already: another request was first, and this one starts again. */
 class RepeatedWhileLoggingError extends CodedError {
   readonly code = 'REPEATED';
   readonly retryable = true;
 }
 
 /**
- * What the log made of a proposal of `first`.
+ * The result of a proposal made by `first`.
  *
- * @throws an error that `run` catches, when the log refused the proposal because another request was faster
+ * @throws an error that `run` catches, when the log refused the proposal because another request was first
  */
 export async function logged(proposal: Promise<ApplyResult>): Promise<ApplyResult> {
   const result = await proposal;

@@ -24,7 +24,7 @@ import type {
   PreparedBranchRequest,
 } from '../transactions.api.js';
 
-/** Of a list of operations in an error, in UTF-16 units. */
+/** For a list of operations in an error text, in UTF-16 units. */
 const MAXIMUM_LISTED_LENGTH = 1_000;
 
 export interface RequestRecordsDependencies {
@@ -35,13 +35,13 @@ export interface RequestRecordsDependencies {
 }
 
 /**
- * Makes records of requests, or refuses what can never be logged: participants and operations that nobody has
- * announced, too many branches, too large payloads. Decides nothing and changes nothing.
+ * Makes records from requests. Refuses what can never be logged: unknown participants and operations, too many
+ * branches, too large payloads. Has no state of its own.
  */
 export class RequestRecords {
   constructor(private readonly dependencies: RequestRecordsDependencies) {}
 
-  /** A transaction that is open to further branches. */
+  /** Begins a transaction to which branches can be added. */
   begin(request: BeginRequest): BeginRecord {
     return this.record(request, [], false);
   }
@@ -94,7 +94,7 @@ export class RequestRecords {
   private record(request: BeginRequest, branches: readonly BranchSpecification[], closed: boolean): BeginRecord {
     const { clock, ids } = this.dependencies;
     const transactionId = ids.next();
-    const at = Math.max(clock.now(), uuidV7Time(transactionId) ?? 0); // no id lies behind log time
+    const at = Math.max(clock.now(), uuidV7Time(transactionId) ?? 0); // an id is never older than log time
     const delegateTo = closed ? delegate(branches) : undefined;
     return {
       type: 'begin',
@@ -110,7 +110,7 @@ export class RequestRecords {
     };
   }
 
-  /** Work for a participant that has a branch already joins it. */
+  /** Work for a participant that has a branch joins that branch. */
   private specify(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
     if ('branchId' in request) {
       const { branchId, participant, vote } = request;

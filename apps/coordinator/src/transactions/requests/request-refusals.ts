@@ -14,7 +14,7 @@ export function refuseClosed({ transactionId, decision, closed }: TransactionSta
   if (closed) throw new TransactionClosedError(`the commit of transaction ${transactionId} was requested already`);
 }
 
-/** The branch that a request repeats; a request that contradicts it is refused. */
+/** The branch that a request repeats. Refuses a request that contradicts it. */
 export function repeatedBranch(transaction: TransactionState, request: PreparedBranchRequest): BranchView | undefined {
   const existing = findBranch(transaction, request.branchId);
   if (!existing) return undefined;

@@ -20,13 +20,12 @@ import type { ResolveRequest, RulingView } from '../transactions.api.js';
 import type { UnknownOldBranches } from '../leadership/unknown-old-branches.js';
 import { rulingView } from '../queries/view.js';
 
-/** A ruling that may be proposed, or the reason why there is nothing to do or it must not be. */
+/** A ruling to propose, or why it would have no effect. */
 export type Draft = { readonly record: ResolveRecord } | { readonly refusal: RulingRefusal | 'UNKNOWN_TRANSACTION' };
 
 /**
- * Makes a record of what an operator rules, or says why it would change nothing: the same judgement that the state
- * machine makes of the record, so that what is refused is not logged. Must be asked behind a confirmation of the
- * leadership.
+ * Makes a record of an operator's ruling, or says why it has no effect. The state machine judges by the same function,
+ * so a refused ruling is not logged. Call it after the leadership is confirmed.
  */
 export function draftRuling(
   transactionId: TransactionId,
@@ -51,7 +50,7 @@ export interface DraftSources {
   readonly now: number;
 }
 
-/** Only a branch whose participant has asked about it can be ruled on: nobody else knows that it exists. */
+/** Only a branch whose participant has asked can be ruled on: nobody else knows that it exists. */
 function draftOld(record: ResolveRecord, { state }: DecisionLog, unknownOld: UnknownOldBranches): Draft {
   const { transactionId, branchId } = record;
   if (!state.mayHaveExpired(transactionId)) return { refusal: 'UNKNOWN_TRANSACTION' };
@@ -63,13 +62,12 @@ function draftOld(record: ResolveRecord, { state }: DecisionLog, unknownOld: Unk
   return refusal === undefined ? { record: { ...record, participant } } : { refusal };
 }
 
-/** How an applied ruling is shown. */
 export function appliedRulingView(record: ResolveRecord, transaction: TransactionState | undefined): RulingView {
   const recorded = transaction?.rulings?.at(-1);
   return recorded ? rulingView(recorded) : { ...rulingView(rulingState(record, 'decided')), effect: 'unknown-old' };
 }
 
-/** The ruling that a request was answered with before. */
+/** The ruling that answered an earlier request with the same key. */
 export function claimedRuling(
   { claims, rulings }: TransactionState,
   { idempotency }: ResolveRequest,
@@ -79,7 +77,7 @@ export function claimedRuling(
   return ruling ? rulingView(ruling) : null;
 }
 
-/** To be thrown for a refusal other than that there is nothing to do. */
+/** The error for a refusal, unless there was simply nothing to do. */
 export function refusalError(
   refusal: Exclude<Refusal, 'NOTHING_TO_DO'>,
   { action, branchId }: ResolveRequest,
@@ -100,8 +98,8 @@ export function refusalError(
       return new RulingNeedsForceError(
         action === 'forget'
           ? 'a branch has not answered: it may still hold a prepared transaction, or have committed by itself; "force" ' +
-              'says that it is given up'
-          : 'the client has not asked for the commit; "force" says that the branches there are all it wanted',
+              'confirms that it is given up'
+          : 'the client has not asked for the commit; "force" confirms that the branches are complete',
       );
     default:
       return new RulingNotPossibleError(IMPOSSIBLE[refusal] ?? `the log refused the ruling: ${refusal}`);
@@ -118,7 +116,7 @@ const IMPOSSIBLE: Partial<Record<Refusal, string>> = {
     'the transaction has one branch, to which its decision is left and which may still be at work; it can be given up ' +
     'by force once its deadline has passed',
   BALLOT: 'the branches of a three-phase transaction decide by ballots; only they can end it',
-  VOTES_MISSING: 'not every branch has voted yes, and nothing can make up for a vote',
+  VOTES_MISSING: 'not every branch has voted yes, and a ruling cannot replace a vote',
   NOT_IN_DOUBT: 'the branch holds nothing: it has not voted yes, has ended, or is forgotten',
   RULED_OTHERWISE: 'the branch was ruled to end against the decision, and that cannot be taken back',
   TOO_MANY_RULINGS: 'the transaction has been ruled on too often',

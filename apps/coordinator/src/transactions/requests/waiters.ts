@@ -1,7 +1,7 @@
 import type { Clock } from '@concordat/foundation';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
 
-/** What is waited for: that the commit is requested in the log, that it is decided, that every branch has ended. */
+/** The commit is requested in the log, the decision is made, or every branch has ended. */
 type Milestone = 'closed' | 'decided' | 'ended';
 
 interface Waiter {
@@ -11,15 +11,15 @@ interface Waiter {
 }
 
 /**
- * Those who wait for a transaction to get somewhere. They live on the node, not on its leadership: what
- * this node applies is true whoever leads, so an answer may well come through a new leader's decision.
+ * Clients that wait for a transaction. They belong to the node, not to its leadership: applied records are true under
+ * any leader, so the answer may come from a new leader's decision.
  */
 export class Waiters {
   private readonly byTransaction = new Map<TransactionId, Set<Waiter>>();
 
   constructor(private readonly clock: Clock) {}
 
-  /** The transaction as soon as it is there, or undefined when the time is over first. */
+  /** Resolves with the transaction when it reaches `until`, with undefined after the timeout. */
   wait(transactionId: TransactionId, until: Milestone, timeoutMs: number): Promise<TransactionState | undefined> {
     return new Promise((resolve, reject) => {
       const waiters = this.byTransaction.get(transactionId) ?? new Set();
@@ -39,18 +39,18 @@ export class Waiters {
     });
   }
 
-  /** Whether somebody waits for the end, so that it should not be put off. */
+  /** Whether a client waits for the end, so that it should be logged at once. */
   awaitsEnd(transactionId: TransactionId): boolean {
     const waiters = this.byTransaction.get(transactionId);
     return waiters !== undefined && [...waiters].some(({ until }) => until === 'ended');
   }
 
-  /** The transactions that somebody waits for. */
+  /** The transactions that clients wait for. */
   awaited(): TransactionId[] {
     return [...this.byTransaction.keys()];
   }
 
-  /** To be called with every transaction that the log changed. */
+  /** Must be called with every transaction that the log changed. */
   changed(transaction: TransactionState): void {
     const waiters = this.byTransaction.get(transaction.transactionId);
     if (!waiters) return;
@@ -59,7 +59,7 @@ export class Waiters {
     }
   }
 
-  /** Ends the waiting for one transaction with an error: it is known never to be decided. */
+  /** Rejects the waits for a transaction that will never be decided. */
   fail(transactionId: TransactionId, error: Error): void {
     for (const waiter of [...(this.byTransaction.get(transactionId) ?? [])]) waiter.reject(error);
   }
