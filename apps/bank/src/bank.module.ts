@@ -17,7 +17,7 @@ export interface BankOptions {
   readonly config: Config;
   readonly logger: ProcessLogger;
   readonly failpoints: ArmableFailpoints | undefined;
-  /** the participant can never work as it is set up */
+  /** called when the participant can never work with this set-up */
   readonly onFatal: (error: unknown) => void;
   /** default: Kafka at the configured brokers */
   readonly bus?: ConcordatParticipantOptions['bus'];
@@ -53,7 +53,7 @@ export class BankModule implements OnApplicationShutdown {
 function participantOptions(options: BankOptions, database: DataSource): ConcordatParticipantOptions {
   const { config, logger, failpoints, onFatal } = options;
   const { participant, cluster, topicPrefix, databaseUrl, kafkaBrokers, http, terminationTimeoutMs } = config;
-  // The same after a restart, so that the process takes its partitions back at once.
+  // The same after a restart, so that the process gets its partitions back at once.
   const clientId = `${participant}-${hostname()}-${http.port}`;
   return {
     participant,

@@ -4,15 +4,15 @@ import { limitClients, requestTimeouts, type Logger } from '@concordat/foundatio
 import { ConcordatTransport } from '@concordat/nestjs';
 import { BankModule, type BankOptions } from './bank.module.js';
 
-/** No id that can be opened is longer: 128 letters, of up to three bytes each, percent-encoded. */
+/** The longest id: 128 letters, of up to three bytes each, percent-encoded. */
 const MAXIMUM_PARAMETER_LENGTH = 128 * 9;
 
 const MAXIMUM_CONNECTIONS = 1_000;
-/** For the database, the broker, and some to spare. */
+/** For the database, the broker, and a reserve. */
 const RESERVED_FILES = 256;
 const REQUEST_TIMEOUT_MS = 30_000;
 
-/** Bounded as a coordinator's: clients that do not go on are given up, and take nothing that its work needs. */
+/** Bounded like a coordinator's: stalled clients are disconnected and take nothing that the work needs. */
 export function createHttpAdapter(logger: Logger, requestTimeoutMs = REQUEST_TIMEOUT_MS): FastifyAdapter {
   const adapter = new FastifyAdapter({
     forceCloseConnections: true,
@@ -24,7 +24,7 @@ export function createHttpAdapter(logger: Logger, requestTimeoutMs = REQUEST_TIM
   return adapter;
 }
 
-/** The application, initialized but not listening; `startAllMicroservices` lets it take part. */
+/** The application, initialised but not listening; `startAllMicroservices` starts the participant. */
 export async function createBank(options: BankOptions): Promise<NestFastifyApplication> {
   const app = await NestFactory.create<NestFastifyApplication>(
     BankModule.with(options),

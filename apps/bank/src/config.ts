@@ -10,7 +10,7 @@ import {
 } from '@concordat/nestjs';
 import { z } from 'zod';
 
-/** Everything a bank is told from outside: read, checked and frozen once, in `main`. */
+/** The configuration of a bank: read, checked and frozen once, in `main`. */
 export interface Config {
   readonly participant: string;
   readonly http: Address;
@@ -19,7 +19,7 @@ export interface Config {
   readonly cluster: string;
   readonly topicPrefix: string;
   readonly logLevel: LogLevel;
-  /** how long a branch in three phases waits for a coordinator before it decides with the others, in milliseconds */
+  /** how long a three-phase branch waits for a coordinator before it decides with the others, in milliseconds */
   readonly terminationTimeoutMs: number;
   readonly failpoints: { readonly enabled: boolean; readonly armed: string };
 }
@@ -27,7 +27,7 @@ export interface Config {
 export type ConfigResult =
   { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly string[] };
 
-/** Shorter than a message may take under load, branches would decide while a coordinator is answering. */
+/** With less than a message takes under load, branches would decide while a coordinator is answering. */
 const SHORTEST_TIMEOUT_MS = 100;
 const MAXIMUM_TIMEOUT_MS = 3_600_000;
 
@@ -64,7 +64,7 @@ function parseFailpoints(text: string): Config['failpoints'] | undefined {
   return isFailpointSpecification(PARTICIPANT_FAILPOINTS, text) ? { enabled: true, armed: text } : undefined;
 }
 
-/** A secret is not repeated in a message. */
+/** Values that error messages must not contain. */
 const SECRET = new Set(['DATABASE_URL']);
 
 const VARIABLES = {
@@ -118,7 +118,7 @@ const VARIABLES = {
 type VariableName = keyof typeof VARIABLES;
 type Values = { [Name in VariableName]: z.output<(typeof VARIABLES)[Name]['schema']> };
 
-/** Reads the environment; all problems are found at once, and an empty variable counts as not set. */
+/** Reads the environment. Reports all problems at once; an empty variable counts as not set. */
 export function parseConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
   const problems: string[] = [];
   const values: Partial<Record<VariableName, unknown>> = {};

@@ -1,5 +1,5 @@
-// The health check of the image: exit code 0 while the bank of this container lives. It reads the same variables as
-// the bank, so that it asks where that listens.
+// The health check of the image: exit code 0 while the bank of this container is alive. It reads the bank's variables
+// to find the address.
 import { livenessProblem } from '@concordat/foundation';
 import { parseConfig } from './config.js';
 

@@ -4,9 +4,9 @@ import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { createBank } from './bootstrap.js';
 import { parseConfig, type Config } from './config.js';
 
-/** As in sysexits.h where it has one. */
+/** From sysexits.h where it has one. */
 const EXIT = { stopped: 0, failed: 1, software: 70, configuration: 78 } as const;
-/** After this the process ends whatever still goes on: everything that matters is in the database. */
+/** After this the process exits in any case: everything that matters is in the database. */
 const STOP_MS = 9_000;
 
 function createFailpoints({ failpoints: { enabled, armed } }: Config): ArmableFailpoints | undefined {
@@ -64,11 +64,11 @@ async function start(config: Config): Promise<void> {
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
   stopOnSignals(logger, () => app, die);
-  // The participant has said what is wrong; only a person can put it right.
+  // The participant has logged the reason; somebody must change the set-up.
   const onFatal = (): void => process.exit(EXIT.configuration);
   try {
     app = await createBank({ config, logger, failpoints: createFailpoints(config), onFatal });
-    // not Nest's own listen, which logs what fails before it is said here in one sentence
+    // not Nest's own listen, which logs the failure before it is reported here in one sentence
     await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
     await app.startAllMicroservices();
     logger.info(`${config.participant}: http://${config.http.host}:${config.http.port}`);

@@ -1,4 +1,3 @@
-/** Injects the process's `Config`. */
 export const CONFIG = Symbol('CONFIG');
-/** Injects the `ArmableFailpoints` of the process; only there when they are switched on. */
+/** Injects the `ArmableFailpoints` of the process; exists only when they are switched on. */
 export const FAILPOINTS = Symbol('FAILPOINTS');

@@ -31,10 +31,10 @@ describe('the command line', () => {
     [['start', '--only', 'kafka,mysql'], '--only names "mysql"'],
     [['start', '--what'], '--what'],
     [['stop', '--fresh'], 'belong to "npm start"'],
-    [['start', 'now'], 'takes no further words'],
+    [['start', 'now'], 'takes no further arguments'],
     [['lab', 'restart'], 'takes the names of parts'],
     [['lab', 'kill-leader', '--points', 'x'], 'belongs to "crash-everywhere", which "lab kill-leader" does not run'],
-    [['lab', 'crash-everywhere', '--points', '('], '--points is "(", which is no regular expression'],
+    [['lab', 'crash-everywhere', '--points', '('], '--points is "(", which is not a regular expression'],
     [['start', '--points', 'x'], '--points belongs to "npm run lab -- crash-everywhere", not to "start"'],
   ])('%j is refused', (argv, sentence) => expect(() => parseCommand(argv)).toThrow(sentence));
 });

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { LabError } from './lab-error.js';
 import { PART_NAMES, type PartName } from './local-system/ports.js';
 
-/** Where a local system lives and which parts of it are meant. */
+/** The directory of a local system, and the selected parts. */
 export interface SystemOptions {
   /** data, logs and `system.json`; a path, relative to the repository unless absolute */
   readonly directory: string;
@@ -70,7 +70,7 @@ const PARSE_OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** What the command line asks for. @throws LabError with the sentence to print */
+/** Parses the command line. @throws LabError with the sentence to print */
 export function parseCommand(argv: readonly string[]): Command {
   const { values, positionals } = parse(argv);
   const [command, ...rest] = positionals;
@@ -91,7 +91,7 @@ export function parseCommand(argv: readonly string[]): Command {
     only: parseOnly(values.only),
   };
   if (command === 'lab') return parseLab(rest, values.points, system);
-  if (rest.length > 0) throw new LabError(`"${command}" takes no further words, and there is "${rest.join(' ')}".`);
+  if (rest.length > 0) throw new LabError(`"${command}" takes no further arguments, but there is "${rest.join(' ')}".`);
   if (command === 'stop') return { kind: 'stop', system };
   return { kind: 'start', detach: values.detach === true, fresh: values.fresh === true, system };
 }
@@ -101,7 +101,7 @@ function parse(argv: readonly string[]) {
     return parseArgs({ args: [...argv], options: PARSE_OPTIONS, allowPositionals: true });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('. ')[0] : String(error);
-    throw new LabError(`${reason}; --help shows what there is.`, { cause: error });
+    throw new LabError(`${reason}; --help lists the options.`, { cause: error });
   }
 }
 
@@ -123,7 +123,7 @@ function parsePoints(text: string | undefined): RegExp | undefined {
   try {
     return new RegExp(text, 'u');
   } catch (error) {
-    throw new LabError(`--points is "${text}", which is no regular expression.`, { cause: error });
+    throw new LabError(`--points is "${text}", which is not a regular expression.`, { cause: error });
   }
 }
 
@@ -142,7 +142,7 @@ function parseOnly(text: string | undefined): readonly PartName[] {
   return names.map((name) => {
     const known = PART_NAMES.find((candidate) => candidate === name);
     if (known === undefined) {
-      throw new LabError(`--only names "${name}", which is no part; there are ${PART_NAMES.join(', ')}.`);
+      throw new LabError(`--only names "${name}", which is not a part; there are ${PART_NAMES.join(', ')}.`);
     }
     return known;
   });

@@ -31,12 +31,12 @@ async function run(command: Command): Promise<void> {
   }
 }
 
-// a reader that went away (`npm start | head`) must not crash the one who has to end all processes
+// a closed pipe (`npm start | head`) must not crash the program that has to end all processes
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
 try {
   await run(parseCommand(process.argv.slice(2)));
-  process.exit(); // with process.exitCode: an idle connection left to a broker must not hold the terminal
+  process.exit(); // with process.exitCode: an idle broker connection must not keep the process alive
 } catch (error) {
   console.error(error instanceof LabError ? error.message : `Unexpected: ${errorMessage(error)}`);
   if (!(error instanceof LabError) && error instanceof Error) console.error(error.stack);

@@ -1,10 +1,9 @@
-/** Lines for the person at the terminal, each with the seconds since this narration began. */
+/** Lines for the terminal, each with the seconds since this narration began. */
 export class Narration {
   private readonly startedAt = Date.now();
 
   constructor(private readonly write: (line: string) => void = (line) => console.log(line)) {}
 
-  /** Milliseconds since the beginning. */
   get elapsedMs(): number {
     return Date.now() - this.startedAt;
   }
@@ -21,17 +20,17 @@ export class Narration {
     this.write(text);
   }
 
-  /** What is going to be done. */
+  /** What will be done. */
   action(text: string): void {
     this.say(`do      ${text}`);
   }
 
-  /** What should happen now. */
+  /** What should happen. */
   expectation(text: string): void {
     this.say(`expect  ${text}`);
   }
 
-  /** What did happen. */
+  /** What has happened. */
   observation(text: string): void {
     this.say(`seen    ${text}`);
   }

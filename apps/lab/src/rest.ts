@@ -1,6 +1,6 @@
 import { LabError } from './lab-error.js';
 
-/** A transaction as REST shows it (contract.md), as far as the lab reads it. */
+/** A transaction over REST (contract.md), as far as the lab reads it. */
 export interface TransactionView {
   readonly id: string;
   readonly status: string;
@@ -28,10 +28,10 @@ export interface ExecuteOptions {
 }
 
 const REQUEST_TIMEOUT_MS = 20_000;
-/** A coordinator that says nothing for so long after the wait it was asked for is taken for dead, or paused. */
+/** A coordinator without an answer for this long after the requested wait is dead, or paused. */
 const SILENCE_MS = 2_000;
 
-/** One request with a JSON answer. @throws when there is no answer at all (connection refused, cut, too late) */
+/** One request with a JSON answer. @throws when there is no answer (refused, disconnected, timed out) */
 export async function request(
   method: string,
   url: string,
@@ -49,7 +49,7 @@ export async function request(
   try {
     return { status: response.status, body: text === '' ? {} : (JSON.parse(text) as Answer['body']) };
   } catch (cause) {
-    throw new LabError(`${method} ${url} answered ${response.status} with something that is no JSON.`, { cause });
+    throw new LabError(`${method} ${url} answered ${response.status} with something that is not JSON.`, { cause });
   }
 }
 
@@ -68,7 +68,7 @@ export async function execute(
   return await request('POST', url, body, { 'idempotency-key': key }, waitMs + SILENCE_MS);
 }
 
-/** A sentence about an answer that was not the wanted one. */
+/** Describes an unexpected answer in a sentence. */
 export function describeAnswer({ status, body }: Answer): string {
   const detail = body['detail'] ?? body['title'] ?? JSON.stringify(body);
   return `${status} ${String(body['code'] ?? '')} ${String(detail)}`.replaceAll(/\s+/g, ' ');

@@ -8,7 +8,7 @@ const ANSWER_LIMIT_MS = 15_000;
 const KEEP_ALIVE_AFTER_MS = 10_000;
 const MIGRATION_LOCK = 8_091;
 
-/** The bank's own connections, for reading over HTTP; the work of branches has the participant's. */
+/** The bank's own connections for HTTP reads; branches use the participant's. */
 export function createAccountDatabase(url: string, participant: string): DataSource {
   return new DataSource({
     type: 'postgres',
@@ -20,7 +20,8 @@ export function createAccountDatabase(url: string, participant: string): DataSou
     connectTimeoutMS: CONNECT_LIMIT_MS,
     extra: {
       query_timeout: ANSWER_LIMIT_MS,
-      pipeline: true, // then `pg` closes a connection that has not answered in time; else the next would wait behind it
+      // lets `pg` close a connection that does not answer in time; otherwise the next query would wait behind it
+      pipeline: true,
       connectionTimeoutMillis: CONNECT_LIMIT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
@@ -28,12 +29,15 @@ export function createAccountDatabase(url: string, participant: string): DataSou
   });
 }
 
-/** Connects and migrates; may be called again after a failure. Processes that start together take turns. */
+/**
+ * Connects and migrates; may be called again after a failure. Processes that start together migrate one after the
+ * other.
+ */
 export async function prepareAccountDatabase(database: DataSource): Promise<void> {
   if (!database.isInitialized) await database.initialize();
   const runner = database.createQueryRunner();
   try {
-    // the transaction's lock: it is gone with the transaction, whatever happens, and never goes back to the pool
+    // A transaction-level lock ends with the transaction, so it never returns to the pool.
     await runner.startTransaction();
     await runner.query('SELECT pg_advisory_xact_lock($1)', [MIGRATION_LOCK]);
     await database.runMigrations({ transaction: 'each' });

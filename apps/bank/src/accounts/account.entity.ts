@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn, type ValueTransformer } from 'typeorm';
 
-/** `pg` gives bigint as text; no balance passes what a number holds exactly, see `BALANCE_OVERFLOW`. */
+/** `pg` returns bigint as text; every balance is an exact number, see `BALANCE_OVERFLOW`. */
 const asNumber: ValueTransformer = {
   to: (value: number) => value,
   from: (value: string) => Number(value),

@@ -7,7 +7,7 @@ const account = z
   .string()
   .min(1)
   .max(128)
-  .refine((id) => !/[\p{Surrogate}\0]/u.test(id), 'must hold neither NUL nor a half of a surrogate pair');
+  .refine((id) => !/[\p{Surrogate}\0]/u.test(id), 'must contain neither NUL nor a lone surrogate');
 const amount = z.int().min(1);
 
 export const movementSchema = z.strictObject({ account, amount });
@@ -20,8 +20,8 @@ export interface Balance {
 }
 
 /**
- * The operations of the demo participants; each is one round trip when it succeeds. The statements that matter have
- * names, so that the server plans them once per connection.
+ * The operations of the demo participants; each succeeds in one round trip. Frequent statements are named, so that the
+ * server plans them once per connection.
  */
 @Injectable()
 export class AccountOperations {

@@ -22,7 +22,7 @@ export class AccountsController {
     throw new NotFoundException(`there is no account ${id}`, { cause: 'ACCOUNT_NOT_FOUND' });
   }
 
-  /** A sum beyond 2^53-1 is given as text, because a number would not be exact. */
+  /** A sum beyond 2^53-1 is text, because a number would not be exact. */
   @Get('total')
   async total(): Promise<{ total: number | string; accounts: number }> {
     const row = await this.accounts()

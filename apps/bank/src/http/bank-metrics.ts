@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { ConcordatParticipant, type ParticipantMetrics } from '@concordat/nestjs';
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
 
-/** The participant's counters in the words of Prometheus, read when they are asked for. */
+/** The participant's counters for Prometheus, read on each scrape. */
 @Injectable()
 export class BankMetrics {
   private readonly registry = new Registry();
@@ -12,39 +12,35 @@ export class BankMetrics {
     this.counter('votes', 'votes sent', 'vote', ({ votes }) => votes);
     this.counter('refusals', 'votes no, by code', 'code', ({ refusals }) => refusals);
     this.counter('branch_ends', 'branches that have ended', 'end', ({ ends }) => ends);
-    this.counter('alerts', 'what an operator must look at', 'code', ({ alerts }) => alerts);
+    this.counter('alerts', 'alerts for an operator', 'code', ({ alerts }) => alerts);
     this.counter('dropped', 'work dropped because the queue was full', 'what', ({ dropped }) => ({ work: dropped }));
-    this.counter('unknown', 'attempts without a known end', 'what', ({ unknown }) => ({ attempt: unknown }));
+    this.counter('unknown', 'attempts with an unknown result', 'what', ({ unknown }) => ({ attempt: unknown }));
     this.counter('unsendable', 'messages that can never be sent', 'what', ({ unsendable }) => ({
       message: unsendable,
     }));
-    this.counter('inquiries', 'questions about branches in doubt', 'what', ({ inquiries }) => ({ sent: inquiries }));
-    this.counter('terminations', 'branches that were to decide without a coordinator', 'what', (metrics) => ({
+    this.counter('inquiries', 'inquiries about branches in doubt', 'what', ({ inquiries }) => ({ sent: inquiries }));
+    this.counter('terminations', 'terminations: branches that decide without a coordinator', 'what', (metrics) => ({
       due: metrics.terminations,
     }));
-    this.counter('database_changes', 'times the database was another one than before', 'what', (metrics) => ({
+    this.counter('database_changes', 'times the database was found to be replaced', 'what', (metrics) => ({
       found: metrics.databaseChanges,
     }));
-    this.counter('abstentions', 'times nothing was said because the database had changed', 'what', (metrics) => ({
+    this.counter('abstentions', 'abstentions because the database had changed', 'what', (metrics) => ({
       said: metrics.abstentions,
     }));
-    this.counter('dead_letters', 'messages put aside, by reason', 'reason', ({ deadLetters }) => deadLetters);
+    this.counter('dead_letters', 'dead letters, by reason', 'reason', ({ deadLetters }) => deadLetters);
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(
       'oldest_prepared_age_seconds',
       'age of the oldest prepared branch at the last sweep',
       (metrics) => metrics.oldestPreparedAgeMs / 1_000,
     );
-    this.gauge('work_running', 'branches whose work runs', (metrics) => metrics.workRunning);
-    this.gauge('work_waiting', 'branches whose work waits', (metrics) => metrics.workWaiting);
-    this.gauge(
-      'oldest_work_seconds',
-      'how long the oldest running work has been running',
-      (metrics) => metrics.oldestWorkMs / 1_000,
-    );
+    this.gauge('work_running', 'branches whose work is running', (metrics) => metrics.workRunning);
+    this.gauge('work_waiting', 'branches whose work is waiting', (metrics) => metrics.workWaiting);
+    this.gauge('oldest_work_seconds', 'age of the oldest running work', (metrics) => metrics.oldestWorkMs / 1_000);
     this.gauge(
       'oldest_decision_seconds',
-      'how long the oldest decision is being carried out',
+      'age of the oldest running decision',
       (metrics) => metrics.oldestDecisionMs / 1_000,
     );
     this.gauge('overdue', 'running work and decisions that should have ended', (metrics) => metrics.overdue);

@@ -11,7 +11,7 @@ export interface FailpointList {
   readonly known: readonly string[];
 }
 
-/** Arms the crash points of this process; only there with `CONCORDAT_FAILPOINTS`. */
+/** Arms the crash points of this process. Exists only with `CONCORDAT_FAILPOINTS`. */
 @Controller('debug/failpoints')
 @UseFilters(ProblemFilter)
 export class FailpointsController {

@@ -10,13 +10,13 @@ export class OperationsController {
     @Inject(BankMetrics) private readonly metrics: BankMetrics,
   ) {}
 
-  /** The process lives. */
+  /** Liveness: the process runs. */
   @Get('healthz')
   live(): { status: 'ok' } {
     return { status: 'ok' };
   }
 
-  /** It reaches its database, consumes, and nothing hangs. */
+  /** Readiness: it reaches its database, consumes, and nothing hangs. */
   @Get('readyz')
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<ParticipantHealth> {
     const health = await this.participant.health();

@@ -2,7 +2,7 @@ import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '
 import { errorMessage } from '@concordat/foundation';
 import type { FastifyReply } from 'fastify';
 
-/** Answers every error as RFC 9457 problem details; what is not meant for clients reads as an unreachable database. */
+/** Answers every error as RFC 9457 problem details; an internal error is shown as an unavailable database. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {

@@ -73,7 +73,7 @@ async function balances(portOffset: number): Promise<number[]> {
   return await Promise.all(answers);
 }
 
-/** A participant that has just started may not have announced itself to the coordinators yet. */
+/** A participant that has just started may not have announced itself yet. */
 async function executeWhenKnown(
   url: string,
   operations: readonly Operation[],

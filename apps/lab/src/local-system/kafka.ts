@@ -14,7 +14,7 @@ const OTHER_WAYS =
 const isThere = (program: string, flag: string): boolean =>
   spawnSync(program, [flag], { stdio: 'ignore' }).status === 0;
 
-/** Runs a program to its end; its output is in the error when it fails. */
+/** Runs a program to its end; a failure has its output in the error. */
 async function run(program: string, args: readonly string[], signal: AbortSignal, cwd?: string): Promise<void> {
   signal.throwIfAborted();
   const child = spawn(program, args, {
@@ -36,7 +36,7 @@ async function run(program: string, args: readonly string[], signal: AbortSignal
   }
 }
 
-/** Java, and Maven where it is needed; installed where this user may, else one sentence that says what to do. */
+/** Requires Java, and Maven where needed. Installs them where this user may; otherwise one sentence says what to do. */
 async function requirePrograms(context: SystemContext, signal: AbortSignal, withMaven: boolean): Promise<void> {
   const missing: string[] = [];
   if (!isThere('java', '-version')) missing.push('default-jre-headless');
@@ -58,7 +58,7 @@ async function classPath(context: SystemContext, signal: AbortSignal): Promise<s
   const home = process.env['KAFKA_HOME'];
   if (home !== undefined && home !== '') {
     if (!existsSync(path.join(home, 'libs'))) {
-      throw new LabError(`KAFKA_HOME is "${home}", and there is no folder "libs" in it; it must be an unpacked Kafka.`);
+      throw new LabError(`KAFKA_HOME is "${home}", which has no folder "libs"; it must be an unpacked Kafka.`);
     }
     await requirePrograms(context, signal, false);
     return path.join(home, 'libs', '*');
@@ -69,7 +69,7 @@ async function classPath(context: SystemContext, signal: AbortSignal): Promise<s
   await requirePrograms(context, signal, !existsSync(jars));
   if (!existsSync(jars)) {
     context.say(`kafka: fetching Apache Kafka ${version} by Maven (once, about 43 MB) …`);
-    // renamed when complete: a fetch that was interrupted leaves nothing that looks like the whole
+    // renamed when complete, so that an interrupted fetch leaves nothing that looks complete
     const partial = `${jars}.${process.pid}`;
     mkdirSync(partial, { recursive: true });
     try {
@@ -121,8 +121,8 @@ async function answers(broker: string): Promise<boolean> {
 const CLUSTER_ID_BYTES = 16;
 
 /**
- * An id for a new Kafka cluster: 16 random bytes in URL-safe Base64, as Kafka makes them. One that begins with a
- * hyphen is drawn again, as Kafka does: on a command line it would be taken for an option.
+ * An id for a new Kafka cluster: 16 random bytes in URL-safe Base64, as Kafka makes them. Like Kafka, it never begins
+ * with a hyphen, which would look like an option on a command line.
  */
 export function newKafkaClusterId(random: (sizeBytes: number) => Buffer = randomBytes): string {
   for (;;) {
@@ -131,7 +131,6 @@ export function newKafkaClusterId(random: (sizeBytes: number) => Buffer = random
   }
 }
 
-/** One broker that is its own controller. */
 export function kafkaPart(context: SystemContext): Part {
   const ports = portsOf('kafka', context.portOffset);
   const dataDir = path.join(context.directory, 'kafka');

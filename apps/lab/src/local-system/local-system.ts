@@ -15,13 +15,13 @@ import { waitUntil } from './wait.js';
 
 const CLUSTER_NAME = 'local';
 const TOPIC_PREFIX = 'concordat';
-/** Services get this long before the servers below them are ended too; together with the next below 10 s. */
+/** The services' time to end before the servers are ended; together with the servers' below 10 s. */
 const SERVICES_GRACE_MS = 4000;
 const SERVERS_GRACE_MS = 4500;
 const KILL_GRACE_MS = 1000;
 const PORT_RELEASE_MS = 5000;
 
-/** What the parts of one system share, from the options of the command line. */
+/** The context of a system, from the options of the command line. */
 export function contextOf(options: SystemOptions, say: (text: string) => void): SystemContext {
   const root = repositoryRoot();
   const directory = path.resolve(root, options.directory);
@@ -29,7 +29,6 @@ export function contextOf(options: SystemOptions, say: (text: string) => void): 
   return { root, directory, clusterName: CLUSTER_NAME, topicPrefix, portOffset: options.portOffset, say };
 }
 
-/** How the part of this name is started. */
 export function partOf(context: SystemContext, name: PartName): Part {
   switch (name) {
     case 'kafka':
@@ -52,7 +51,7 @@ export function partOf(context: SystemContext, name: PartName): Part {
 
 const letterOf = (name: string): BankLetter => name.slice(-1) as BankLetter;
 
-/** The wanted parts without those for which a service was given. */
+/** The wanted parts without those replaced by a given service. */
 export function partNamesToStart(only: readonly PartName[]): PartName[] {
   return only.filter((name) => {
     if (name === 'kafka') return (process.env['KAFKA_BROKERS'] ?? '') === '';
@@ -60,7 +59,7 @@ export function partNamesToStart(only: readonly PartName[]): PartName[] {
   });
 }
 
-/** @throws LabError that names every port that is taken and by whom */
+/** @throws LabError with every taken port and its program */
 export async function requireFreePorts(names: readonly PartName[], portOffset: number): Promise<void> {
   const taken: string[] = [];
   for (const name of names) {
@@ -74,14 +73,14 @@ export async function requireFreePorts(names: readonly PartName[], portOffset: n
   );
 }
 
-/** The children of a PostgreSQL server that was killed with -9 hold its port for a moment after it has gone. */
+/** The children of a PostgreSQL server that was killed with -9 hold its port for a moment. */
 export async function portsReleased(name: PartName, portOffset: number, signal: AbortSignal): Promise<void> {
   const ports = Object.values(portsOf(name, portOffset));
   const released = async (): Promise<boolean> => (await Promise.all(ports.map(isPortFree))).every(Boolean);
   await waitUntil(released, { timeoutMs: PORT_RELEASE_MS, pollMs: 20, signal });
 }
 
-/** Forgets the data of earlier runs. The logs of this start and its lock stay. */
+/** Deletes the data of earlier runs, without the logs of this start and its lock. */
 export function removeData(directory: string): void {
   for (const letter of ['a', 'b', 'c'] as const) {
     rmSync(postgresDataDir(directory, letter), { recursive: true, force: true });
@@ -93,7 +92,7 @@ export function removeData(directory: string): void {
   }
 }
 
-/** Starts servers first, then services, each group side by side. The first failure ends the wait for the others. */
+/** Starts servers first, then services, each group in parallel. The first failure ends the wait for the others. */
 export async function startParts(
   context: SystemContext,
   names: readonly PartName[],
@@ -124,7 +123,7 @@ export async function startParts(
   }
 }
 
-/** Ends every recorded process: services, then servers, and by force what does not end in time. Within 10 s. */
+/** Ends every recorded process, services before servers, and kills those that do not end in time. Within 10 s. */
 export async function stopProcesses(processes: readonly ProcessRecord[]): Promise<void> {
   const isService = ({ role }: ProcessRecord): boolean => role === 'coordinator' || role === 'participant';
   const running = processes.filter(isRunning);
@@ -139,7 +138,7 @@ async function stopGroup(group: readonly ProcessRecord[], graceMs: number): Prom
   for (const { pid, role } of group) {
     // SIGINT is PostgreSQL's fast shutdown; on SIGTERM it would wait for its clients to leave
     sendSignal(pid, role === 'postgres' ? 'SIGINT' : 'SIGTERM');
-    sendSignal(pid, 'SIGCONT'); // a paused process ends only when it runs
+    sendSignal(pid, 'SIGCONT'); // a paused process can only end when it runs
   }
   const ended = await waitUntil(() => !group.some(isRunning), { timeoutMs: graceMs, pollMs: 50 });
   if (ended) return;
@@ -147,22 +146,22 @@ async function stopGroup(group: readonly ProcessRecord[], graceMs: number): Prom
   await waitUntil(() => !group.some(isRunning), { timeoutMs: KILL_GRACE_MS, pollMs: 50 });
 }
 
-/** The command line of this program, by which a supervisor is told from another process with its id. */
+/** Part of the command line of this program: identifies the process of a recorded supervisor. */
 export const SUPERVISOR_MARKER = 'apps/lab/src/main.js';
 
-/** Whether the supervisor that wrote this state still watches. */
+/** Whether the supervisor that wrote this state is running. */
 export function isSupervised(state: SystemState): boolean {
   return isRunning({ pid: state.supervisorPid, marker: SUPERVISOR_MARKER });
 }
 
-/** The state of a running system. @throws LabError when none runs */
+/** The state of a running system. @throws LabError when none is running */
 export function requireRunning(file: SystemFile): SystemState {
   const state = file.read();
   if (state && isSupervised(state)) return state;
   throw new LabError('No local system is running; start one with "npm start".');
 }
 
-/** Brings the guest up beside the running system; it is ready only when the group has taken it in. */
+/** Starts the guest beside the running system; it is ready only when the group has added it. */
 export async function startGuest(context: SystemContext, file: SystemFile): Promise<ProcessRecord> {
   const { portOffset } = requireRunning(file);
   await requireFreePorts([GUEST_NAME], portOffset);
@@ -170,7 +169,7 @@ export async function startGuest(context: SystemContext, file: SystemFile): Prom
   return await bringUp(part, (started) => file.record(started), new AbortController().signal);
 }
 
-/** Ends a part cleanly and takes it out of the running system. Its data stay. */
+/** Ends a part cleanly and removes it from the running system. Its data stay. */
 export async function dismiss(file: SystemFile, name: PartName): Promise<void> {
   const record = requireRunning(file).processes.find((process) => process.name === name);
   if (!record) return;
@@ -178,7 +177,6 @@ export async function dismiss(file: SystemFile, name: PartName): Promise<void> {
   await stopProcesses([record]);
 }
 
-/** The state of a system that is about to start. */
 export function initialState(context: SystemContext): SystemState {
   return {
     clusterName: context.clusterName,

@@ -8,24 +8,23 @@ import { createDatabase, dropDatabase } from './postgres.js';
 import { SystemFile, type SystemState } from './system-file.js';
 
 export const NEIGHBOUR_NAME = 'neighbour';
-/** Away from the ports of the system beside which it runs, and of all its servers. */
+/** Away from all ports of the running system. */
 const PORT_DISTANCE = 300;
 const SERVICES: readonly PartName[] = ['coordinator-1', 'coordinator-2', 'coordinator-3', 'bank-a', 'bank-b', 'bank-c'];
 const LETTERS: readonly BankLetter[] = ['a', 'b', 'c'];
 
-/** A second cluster beside a running system: coordinators and banks of its own, and nothing else. */
+/** A second cluster beside a running system, with coordinators and banks of its own. */
 export interface Neighbour {
   readonly context: SystemContext;
   readonly file: SystemFile;
-  /** Ends its processes and removes its data, those in the shared server too. */
+  /** Ends its processes and removes its data, also in the shared server. */
   end(): Promise<void>;
 }
 
 /**
- * Starts a second cluster that shares the broker, the machine and one database server with a running system. It begins
- * with nothing.
+ * Starts a second, empty cluster that shares the broker, the machine and one database server with a running system.
  *
- * @throws LabError when the system's databases are not its own servers', or a part does not come up
+ * @throws LabError when the system's databases are not its own servers', or a part does not start
  */
 export async function startNeighbour(context: SystemContext, state: SystemState): Promise<Neighbour> {
   const port = state.processes.find(({ name }) => name === 'postgres-a')?.ports['postgres'];
@@ -53,7 +52,7 @@ export async function startNeighbour(context: SystemContext, state: SystemState)
     await stopProcesses(file.read()?.processes ?? []);
     await forget();
   };
-  await stopProcesses(file.read()?.processes ?? []); // of a run that was ended in the middle
+  await stopProcesses(file.read()?.processes ?? []); // of an interrupted run
   await requireFreePorts(SERVICES, ofNeighbour.portOffset);
   await forget();
   for (const letter of LETTERS) await createDatabase(port, databaseOf(letter));

@@ -17,7 +17,7 @@ export interface LaunchCommand {
   readonly gid?: number;
 }
 
-/** One process of the local system: how it is prepared, started, known to be ready, and asked to end. */
+/** One process of the local system: how to prepare, start, check and end it. */
 export interface Part {
   readonly name: PartName;
   readonly role: Role;
@@ -27,41 +27,39 @@ export interface Part {
   readonly databaseUrl?: string;
   readonly marker: string;
   readonly readyTimeoutMs: number;
-  /** everything that must be there before the process starts; done again before each restart */
+  /** prepares everything the process needs; called before each restart, too */
   prepare(signal: AbortSignal): Promise<LaunchCommand>;
-  /** whether it answers, whatever it lacks; a part without it needs no other part and is ready when it lives */
+  /** whether it answers, ready or not; a part without this depends on no other part and is ready when it is alive */
   isLive?(): Promise<boolean>;
   isReady(): Promise<boolean>;
-  /** what keeps it from being ready, in its own words */
+  /** why it is not ready, in its own words */
   lacks?(): Promise<readonly string[]>;
-  /** what is to be done once it answers, before others may use it */
+  /** what to do once it answers, before others may use it */
   complete?(): Promise<void>;
 }
 
-/** What is shared by the parts of one system. */
 export interface SystemContext {
   readonly root: string;
   readonly directory: string;
   readonly clusterName: string;
   readonly topicPrefix: string;
   readonly portOffset: number;
-  /** of a cluster beside another system: what it has not got of its own */
+  /** for a cluster beside another system: what it does not have itself */
   readonly shared?: { readonly kafkaBrokers: string; databaseUrl(letter: BankLetter): string };
   readonly say: (text: string) => void;
-  /** variables for services that are started with this context, beside those that they always get */
+  /** further variables for services started with this context */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
 const LOG_TAIL_LINES = 12;
 
-/** The last lines of a log file, indented. */
 export function logTail(file: string): string {
   if (!existsSync(file)) return '';
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES);
   return lines.map((line) => `    ${line}`).join('\n');
 }
 
-/** Starts the process of a part. It has a session of its own, so it outlives this program and its terminal. */
+/** Starts the process of a part in a session of its own, so that it outlives this program and its terminal. */
 async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord> {
   mkdirSync(path.dirname(part.logFile), { recursive: true });
   const log = openSync(part.logFile, 'a');
@@ -97,9 +95,9 @@ async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord
 }
 
 /**
- * Starts the process of a part, after what must be there before it.
+ * Prepares a part and starts its process.
  *
- * @param record told of the process as soon as it exists, so that it can be ended whatever happens next
+ * @param record called as soon as the process exists, so that it can be ended in any case
  */
 export async function startPart(
   part: Part,
@@ -114,7 +112,7 @@ export async function startPart(
 }
 
 /**
- * Waits until the process of a part answers, whether or not it has everything that it needs.
+ * Waits until the process of a part answers, ready or not.
  *
  * @throws LabError with the end of its log when it dies or does not answer in time
  */
@@ -125,7 +123,7 @@ export async function untilLive(part: Part, pid: number, signal: AbortSignal): P
 }
 
 /**
- * Waits until a part is ready; false when that takes longer.
+ * Waits until a part is ready; false after the timeout.
  *
  * @throws LabError with the end of its log when it dies
  */
@@ -159,9 +157,9 @@ function failure(part: Part, what: string): LabError {
 }
 
 /**
- * Brings a part up and returns when it is ready.
+ * Starts a part and waits until it is ready.
  *
- * @param record told of the process as soon as it exists, so that it can be ended whatever happens next
+ * @param record called as soon as the process exists, so that it can be ended in any case
  * @throws LabError with the end of its log when it dies or is not ready in time
  */
 export async function bringUp(

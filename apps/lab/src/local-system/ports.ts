@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import net from 'node:net';
 import { guarded } from '@concordat/foundation';
 
-/** Every part that a local system starts with, in the order in which a table shows them. */
+/** Every part of a new local system, in the order of the tables. */
 export const PART_NAMES = [
   'coordinator-1',
   'coordinator-2',
@@ -15,15 +15,14 @@ export const PART_NAMES = [
   'postgres-c',
   'kafka',
 ] as const;
-/** A coordinator that joins and leaves in scenarios; it keeps its data, as a machine would that is switched off. */
+/** A coordinator that joins and leaves in scenarios; it keeps its data, like a machine that is switched off. */
 export const GUEST_NAME = 'coordinator-4';
 export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME;
-/** What tells the banks, and their databases, apart. */
 export type BankLetter = 'a' | 'b' | 'c';
 
 export type PortNumbers = Readonly<Record<string, number>>;
 
-/** The ports of one part, by what they serve (contract.md, "Ports of the local system"). */
+/** The ports of one part, by purpose (contract.md, "Ports of the local system"). */
 export function portsOf(name: PartName, offset: number): PortNumbers {
   const place = Number.parseInt(name.slice(-1), 36); // 1..4 for coordinators, 10..12 for a..c
   const letter = place - 9;
@@ -35,7 +34,6 @@ export function portsOf(name: PartName, offset: number): PortNumbers {
 
 const LOOPBACK = '127.0.0.1';
 
-/** Whether a server can listen there now. */
 export function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
@@ -47,7 +45,6 @@ export function isPortFree(port: number): Promise<boolean> {
   });
 }
 
-/** Whether something accepts connections there. */
 export function isPortOpen(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = net.connect({ port, host: LOOPBACK });
@@ -63,7 +60,7 @@ export function isPortOpen(port: number): Promise<boolean> {
   });
 }
 
-/** Who listens on a port, in words, as far as the system tells. */
+/** The program that listens on a port, in words, as far as the system tells. */
 export function holderOfPort(port: number): string {
   const ss = spawnSync('ss', ['-Hltnp', `sport = :${port}`], { encoding: 'utf8' });
   const match = /\("([^"]+)",pid=(\d+)/.exec(ss.stdout ?? '');

@@ -1,13 +1,13 @@
 import { LabError } from '../lab-error.js';
 
-/** What a small server may be asked to allow more of. Numbers only: nothing here can weaken durability. */
+/** Limits that may be raised. Numbers only: none of them can weaken durability. */
 const NAMES = ['max_connections', 'max_prepared_transactions'] as const;
 const VARIABLE = 'CONCORDAT_LAB_POSTGRES_LIMITS';
 const HIGHEST = 10_000;
 
 /**
- * Limits of the local PostgreSQL servers that the environment raises, for programs that put more databases on them
- * than the banks' own: `CONCORDAT_LAB_POSTGRES_LIMITS=max_connections=400,max_prepared_transactions=1000`.
+ * Raised limits of the local PostgreSQL servers, for programs that add databases to them:
+ * `CONCORDAT_LAB_POSTGRES_LIMITS=max_connections=400,max_prepared_transactions=1000`.
  *
  * @throws LabError that names what is wrong
  */

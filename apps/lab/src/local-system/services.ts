@@ -10,12 +10,11 @@ const HEALTH_TIMEOUT_MS = 2000;
 const NODE_IDS = [1, 2, 3] as const;
 export type CoordinatorId = 1 | 2 | 3 | 4;
 
-/** Where the participants and coordinators find the broker. */
 export function kafkaBrokers(portOffset: number): string {
   return process.env['KAFKA_BROKERS'] ?? `127.0.0.1:${portsOf('kafka', portOffset)['broker']}`;
 }
 
-/** A database the person gave, which is then used instead of a server of ours. */
+/** A database that the user gave, used instead of a local server. */
 export function givenDatabaseUrl(letter: BankLetter): string | undefined {
   const value = process.env[`DATABASE_URL_BANK_${letter.toUpperCase()}`];
   return value === '' ? undefined : value;
@@ -36,12 +35,12 @@ async function ask(port: number | undefined, health: 'healthz' | 'readyz'): Prom
   }
 }
 
-/** The reasons of an answer of /readyz that says that something is lacking. */
+/** The reasons in an answer of /readyz. */
 export function reasonsIn(text: string): readonly string[] {
   try {
     const answer = JSON.parse(text) as { readonly reasons?: unknown };
     if (Array.isArray(answer.reasons)) return answer.reasons.filter((reason) => typeof reason === 'string');
-    // a participant has a field for each thing that it needs
+    // a participant has a field for each of its needs
     const things = Object.entries(answer).filter(([name, isWell]) => name !== 'ready' && isWell === false);
     return things.map(([name]) => `${name} is false`);
   } catch {
@@ -49,7 +48,7 @@ export function reasonsIn(text: string): readonly string[] {
   }
 }
 
-/** What both kinds of service have in common. The name stands in the command line so that a person sees it in `ps`. */
+/** The common part of both kinds of service. The name is in the command line for users of `ps`. */
 function nodeService(
   context: SystemContext,
   service: { name: PartName; role: Role; app: string; env: NodeJS.ProcessEnv; dataDir?: string; databaseUrl?: string },
@@ -90,7 +89,7 @@ function nodeService(
   };
 }
 
-/** One of the three that begin as the group, or the fourth, which joins them. */
+/** One of the three founding members, or the fourth, which joins them. */
 export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): Part {
   const isGuest = nodeId === 4;
   const address = (id: CoordinatorId, kind: 'http' | 'raft'): string =>

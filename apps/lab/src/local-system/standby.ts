@@ -14,15 +14,15 @@ const DIRECTORY = 'standby';
 const PORT_DISTANCE = 600;
 const STEP_TIMEOUT_MS = 30_000;
 
-/** Where one of the two servers keeps its data, and where it listens. */
+/** The data directory and the port of one of the two servers. */
 interface Place {
   readonly dataDir: string;
   readonly port: number;
 }
 
 /**
- * An asynchronous standby of one bank's database: a copy of its files that follows it by streaming replication, until
- * it is cut off, promoted, and put in its place.
+ * An asynchronous standby of one bank's database: a copy that follows by streaming replication until it is
+ * disconnected, promoted, and put in place of the primary.
  */
 export class Standby {
   private constructor(
@@ -33,7 +33,7 @@ export class Standby {
     private readonly own: Place,
   ) {}
 
-  /** Copies the files of the bank's server, which is stopped. Follows nobody yet. */
+  /** Copies the files of the bank's stopped server. Does not follow yet. */
   static async copy(context: SystemContext, state: SystemState, letter: BankLetter): Promise<Standby> {
     const name: PartName = `postgres-${letter}`;
     const { dataDir, ports } = state.processes.find((process) => process.name === name) ?? {};
@@ -49,7 +49,7 @@ export class Standby {
     };
     const primary: Place = { dataDir, port: ports!['postgres']! };
     const standby = new Standby(ofStandby, new SystemFile(ofStandby.directory), letter, primary, own);
-    await standby.end(); // of a run that was ended in the middle
+    await standby.end(); // of an interrupted run
     await requireFreePorts([name], ofStandby.portOffset);
     mkdirSync(path.dirname(own.dataDir), { recursive: true });
     copyTree(dataDir, own.dataDir);
@@ -60,7 +60,7 @@ export class Standby {
     return standby;
   }
 
-  /** Starts it; the primary runs. Returns when it has everything that the primary has written. */
+  /** Starts it beside the running primary. Returns when it has everything that the primary has written. */
   async follow(): Promise<void> {
     const part = postgresPart(this.context, this.letter);
     await bringUp(part, (started) => this.file.record(started), new AbortController().signal);
@@ -68,14 +68,14 @@ export class Standby {
     await this.until('has everything', this.primary, text);
   }
 
-  /** From now on it gets nothing more, although the primary goes on. */
+  /** Disconnects it from the running primary. */
   async cutOff(): Promise<void> {
     await ask(this.own, "ALTER SYSTEM SET primary_conninfo = ''");
     await ask(this.own, 'SELECT pg_reload_conf()');
     await this.until('is cut off', this.primary, 'SELECT count(*) = 0 AS yes FROM pg_stat_replication');
   }
 
-  /** Promotes it, and puts its files in the place of the primary's, which is dead. To be started there. */
+  /** Promotes it, and puts its files in place of the dead primary's. The caller starts the server there. */
   async takePlace(): Promise<void> {
     await ask(this.own, 'SELECT pg_promote()');
     await this.until('is promoted', this.own, 'SELECT NOT pg_is_in_recovery() AS yes');
@@ -88,7 +88,7 @@ export class Standby {
     rmSync(aside, { recursive: true });
   }
 
-  /** Ends what runs of it, and removes what is left of its files. */
+  /** Ends its process, and removes its files. */
   async end(): Promise<void> {
     await this.stop();
     rmSync(this.own.dataDir, { recursive: true, force: true });
@@ -112,7 +112,7 @@ async function ask({ port }: Place, text: string): Promise<Record<string, unknow
   return await withSuperuser(port, async (client) => (await client.query<Record<string, unknown>>(text)).rows);
 }
 
-/** With owners and modes: PostgreSQL refuses files that others could read. */
+/** With owners and modes: PostgreSQL refuses files that others can read. */
 export function copyTree(from: string, to: string): void {
   const { status, stderr } = spawnSync('cp', ['-a', from, to], { encoding: 'utf8' });
   if (status !== 0) throw new LabError(`${from} could not be copied: ${stderr.trim()}`);

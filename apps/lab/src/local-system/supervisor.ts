@@ -26,7 +26,7 @@ import { waitUntil } from './wait.js';
 const WATCH_INTERVAL_MS = 300;
 const STOP_TIMEOUT_MS = 14_000;
 
-/** One supervisor per directory: the lock file holds its pid. @throws LabError when another one lives */
+/** One supervisor per directory: the lock file holds its pid. @throws LabError when another one is alive */
 function takeLock(directory: string): () => void {
   mkdirSync(directory, { recursive: true });
   const lock = path.join(directory, 'supervisor.lock');
@@ -99,7 +99,7 @@ async function end(file: SystemFile, narration: Narration): Promise<void> {
   narration.say('all ended');
 }
 
-/** What an earlier system left behind when it was killed together with its supervisor. */
+/** Ends what an earlier system left behind when it was killed together with its supervisor. */
 async function endLeftovers(file: SystemFile, narration: Narration): Promise<void> {
   const left = file.read()?.processes.filter(isRunning) ?? [];
   if (left.length > 0) {
@@ -120,7 +120,7 @@ function overview(state: SystemState | undefined): string[] {
   return table([['part', 'address', 'pid', 'log'], ...rows]);
 }
 
-/** Says once when a process has died, and once when it is back. */
+/** Reports once that a process has died, and once that it is back. */
 async function watch(file: SystemFile, narration: Narration, ending: AbortSignal): Promise<void> {
   const dead = new Set<string>();
   while (!ending.aborted) {
@@ -187,7 +187,7 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
   if (child.connected) child.disconnect();
   child.unref();
   if (settled === 'failed') {
-    process.exitCode = interrupted.aborted ? 130 : 1; // the sentence stands in the log, which was shown
+    process.exitCode = interrupted.aborted ? 130 : 1; // the log, which was shown, has the reason
     return;
   }
   console.log(`running in the background (process ${child.pid}, log ${logFile})`);

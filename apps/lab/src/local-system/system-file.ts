@@ -5,7 +5,7 @@ import type { PartName, PortNumbers } from './ports.js';
 
 export type Role = 'coordinator' | 'participant' | 'postgres' | 'kafka';
 
-/** One process of the local system, as contract.md publishes it. */
+/** One process of the local system, as published in contract.md. */
 export interface ProcessRecord {
   readonly name: PartName;
   readonly role: Role;
@@ -14,17 +14,17 @@ export interface ProcessRecord {
   readonly dataDir?: string;
   readonly databaseUrl?: string;
   readonly logFile: string;
-  /** a piece of its command line: a process with this pid but without it is somebody else's */
+  /** part of its command line: a process with this pid and without it is another program */
   readonly marker: string;
 }
 
-/** What `system.json` holds while a local system runs. */
+/** The content of `system.json` while a local system runs. */
 export interface SystemState {
   readonly clusterName: string;
-  /** what the names of topics and groups begin with */
+  /** prefix of the names of topics and groups */
   readonly topicPrefix: string;
   readonly startedAt: string;
-  /** the process that watches over the others and ends them */
+  /** the process that supervises the others and ends them */
   readonly supervisorPid: number;
   readonly portOffset: number;
   readonly kafkaBrokers: string;
@@ -33,8 +33,8 @@ export interface SystemState {
 }
 
 /**
- * `system.json` of one directory. Every write replaces the whole file by a rename, so a reader never sees half
- * of it; a reader finds undefined where no system was started.
+ * `system.json` of one directory. Every write replaces the whole file by a rename, so no reader sees half of it.
+ * Undefined where no system was started.
  */
 export class SystemFile {
   readonly path: string;
@@ -72,7 +72,7 @@ export class SystemFile {
     if (state) this.write(change(state));
   }
 
-  /** Puts a process in, in the place of the one of the same name. */
+  /** Adds a process, or replaces the one of the same name. */
   record(process: ProcessRecord): void {
     this.update((state) => ({
       ...state,
@@ -80,7 +80,6 @@ export class SystemFile {
     }));
   }
 
-  /** Takes a process out. */
   forget(name: PartName): void {
     this.update((state) => ({ ...state, processes: state.processes.filter((process) => process.name !== name) }));
   }

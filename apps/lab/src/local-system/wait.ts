@@ -9,7 +9,7 @@ export interface WaitOptions {
 
 const DEFAULT_POLL_MS = 100;
 
-/** Waits for a condition; false when it did not come true in time. The condition is always asked once. */
+/** Waits for a condition; false after the timeout. The condition is checked at least once. */
 export async function waitUntil(
   condition: () => boolean | Promise<boolean>,
   { timeoutMs, pollMs = DEFAULT_POLL_MS, signal }: WaitOptions,

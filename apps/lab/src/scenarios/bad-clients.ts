@@ -10,11 +10,11 @@ const HALF_BODIES = 200;
 const IDLE_CONNECTIONS = 2_000;
 const SLOW_READERS = 50;
 const GARBAGE = 200;
-/** At the port for the other nodes, more than there may be connections. */
+/** Connections at the Raft port, more than it allows. */
 const SILENT_NODES = 300;
 /** Clients of a bank that stop in the middle of a request. */
 const HALF_BANK_REQUESTS = 100;
-/** Files of the lab itself that its own work needs. */
+/** Files that the lab itself needs. */
 const OWN_FILES = 256;
 const COMMITS = 50;
 /** The limit for a whole request is 30 s. */
@@ -44,7 +44,7 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   const ports = coordinators.map(({ ports: { http } }) => http!);
   const open = (port: number, bytes: string | Buffer, reads = true): Socket => {
     const socket = connect({ port, host: '127.0.0.1' });
-    socket.on('error', () => undefined); // a node may refuse, or end what is no request
+    socket.on('error', () => undefined); // a node may refuse it, or end it
     if (reads) socket.resume();
     if (bytes.length > 0) socket.write(bytes);
     sockets.push(socket);
@@ -65,9 +65,7 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
     SILENT_NODES -
     HALF_BANK_REQUESTS;
   const idle = Math.max(0, Math.min(IDLE_CONNECTIONS, affordable - SLOW_READERS));
-  narration.action(
-    `${idle} connections over which one request was made and no other, and ${SLOW_READERS} slow readers`,
-  );
+  narration.action(`${idle} idle connections after one request each, and ${SLOW_READERS} slow readers`);
   each(idle, (port) => open(port, `GET /healthz ${HEAD}\r\n`));
   each(SLOW_READERS, (port) => open(port, `GET /v1/events ${HEAD}Last-Event-ID: 1\r\n\r\n`, false));
 
@@ -91,17 +89,17 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   for (const { ports } of banks)
     for (let index = 0; index < HALF_BANK_REQUESTS; index++) halves.push(open(ports.http!, HALF_BANK));
 
-  narration.expectation('transfers go on, no process ends, and what does not go on is given up');
+  narration.expectation('transfers go on, no process ends, and stalled clients are disconnected');
   const tookMs = await lab.waitForCommits(COMMITS);
   narration.observation(`${COMMITS} further transfers committed within ${tookMs} ms`);
   const waiting = (): number => halves.filter(({ destroyed }) => !destroyed).length;
   await waitUntil(() => waiting() === 0, { timeoutMs: GIVEN_UP_TIMEOUT_MS });
   const left = waiting() === 0 ? [] : [`${waiting()} of ${halves.length} half requests still have their connection`];
-  lab.check('half requests are given up', left, `all ${halves.length} connections were ended`);
+  lab.check('half requests are disconnected', left, `all ${halves.length} connections were ended`);
   await waitUntil(() => silent.every(({ destroyed }) => destroyed), { timeoutMs: GIVEN_UP_TIMEOUT_MS });
   const stay = silent.filter(({ destroyed }) => !destroyed).length;
   lab.check(
-    'silent callers among the nodes are given up',
+    'silent callers at the Raft ports are disconnected',
     stay === 0 ? [] : [`${stay} of ${silent.length} still have their connection`],
     `all ${silent.length} connections were ended`,
   );

@@ -10,12 +10,12 @@ import type { ScenarioLab } from './scenario-lab.js';
 const HOUR_MS = 3_600_000;
 /** Longer than the retention of a day. */
 const STEP_MS = 30 * HOUR_MS;
-/** Ids and times of records may be off by so much, in milliseconds; a step is hours. */
+/** Ids and times of records may deviate by this, in milliseconds; a step is hours. */
 const TOLERANCE_MS = 60_000;
 const SEEN_TIMEOUT_MS = 30_000;
-/** The oldest go first; the checks at the end ask about all. */
+/** The oldest would be forgotten first; the checks at the end cover all. */
 const LOOKED_AT = 50;
-/** Looks of the retention that a step must survive. */
+/** Rounds of the retention that a step must survive. */
 const LOOKS = 10;
 const SETTINGS = { CONCORDAT_RETENTION_INTERVAL_MS: '250' } as const;
 
@@ -29,7 +29,7 @@ export const clockSteps: Scenario = {
       names.map((name) => [name, path.join(lab.context.directory, `${name}.clock`)]),
     );
     narration.action(
-      'start the coordinators again, with clocks that can be set, and a retention that looks 4 times a second',
+      'start the coordinators again, with clocks that can be set, and a retention that runs 4 times a second',
     );
     for (const name of names) await restartWith(lab, name, { ...SETTINGS, CONCORDAT_CLOCK_FILE: files.get(name)! });
     const set = (name: string, aheadMs: number): void => writeFileSync(files.get(name)!, String(aheadMs));
@@ -55,7 +55,7 @@ async function restartWith(
   await lab.revive(name, environment);
 }
 
-/** One clock of three is wrong, and it is the leader's: the majority's time counts. */
+/** One clock of three is wrong, and it is the leader's: the majority's time is used. */
 async function stepLeader(
   lab: ScenarioLab,
   set: (name: string, aheadMs: number) => void,
@@ -67,21 +67,21 @@ async function stepLeader(
   narration.action(`set the clock of ${leader}, the leader, ${Math.abs(hours)} hours ${stepMs > 0 ? 'ahead' : 'back'}`);
   set(leader, stepMs);
   await waitForMetric(lab, 'concordat_clock_skew_ms', (skewMs) => skewMs > Math.abs(stepMs) - TOLERANCE_MS);
-  narration.expectation('it goes by the clocks of the other two: no id, no deadline and no age jumps');
+  narration.expectation('it uses the clocks of the other two: no id, no deadline and no age jumps');
   await lab.waitForCommits(20);
   await waitForLooks(lab);
   const problems = [...(await forgotten(lab)), ...(await wrongTimes(lab))];
   const agree = await metric(lab, 'concordat_clocks_agree');
   if (agree !== 1) problems.push(`the leader says that no majority agrees`);
   const alerts = await metric(lab, 'concordat_alerts_total');
-  if (alerts === 0) problems.push('nobody was alerted');
+  if (alerts === 0) problems.push('no alert was raised');
   lab.check(`one clock is ${hours} hours off`, problems, `all is known, and all times are right; ${alerts} alerts`);
   narration.action(`set the clock of ${leader} right`);
   set(leader, 0);
   await waitForMetric(lab, 'concordat_clock_skew_ms', (skewMs) => skewMs < TOLERANCE_MS);
 }
 
-/** No two clocks of three agree: work goes on by the monotonic clock, and nothing expires. */
+/** No two clocks of three agree: work continues by the monotonic clock, and nothing expires. */
 async function nobodyAgrees(
   lab: ScenarioLab,
   set: (name: string, aheadMs: number) => void,
@@ -92,7 +92,7 @@ async function nobodyAgrees(
   set(names[0]!, STEP_MS);
   set(names[1]!, -STEP_MS);
   await waitForMetric(lab, 'concordat_clocks_agree', (agree) => agree === 0);
-  narration.expectation('no majority agrees: nothing expires, somebody is alerted, and transfers go on');
+  narration.expectation('no majority agrees: nothing expires, an alert is raised, and transfers go on');
   await lab.waitForCommits(20);
   const problems = [...(await forgotten(lab)), ...(await wrongTimes(lab))];
   lab.check('no two clocks agree', problems, 'transfers commit, and nothing is forgotten');
@@ -109,13 +109,13 @@ async function waitForMetric(lab: ScenarioLab, name: string, right: (value: numb
   throw new LabError(`${name} of the leader stayed at ${value}.`);
 }
 
-/** The retention has looked some times: the log has gone on by that. */
+/** Waits until the retention has run some times: the log has grown by that. */
 async function waitForLooks(lab: ScenarioLab): Promise<void> {
   const until = performance.now() + LOOKS * Number(SETTINGS.CONCORDAT_RETENTION_INTERVAL_MS);
   await waitUntil(() => performance.now() >= until && lab.load.committed > 0, { timeoutMs: SEEN_TIMEOUT_MS });
 }
 
-/** The oldest transfers whose clients have an answer, and of which the leader says that they are forgotten. */
+/** Those of the oldest answered transfers that the leader has forgotten. */
 async function forgotten(lab: ScenarioLab): Promise<string[]> {
   const url = lab.url(await lab.leader());
   const problems: string[] = [];

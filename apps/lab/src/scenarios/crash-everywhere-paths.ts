@@ -17,31 +17,30 @@ import { rule } from './operator.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
-/** A transaction of the paths' own is aborted after this when a crash leaves it behind. */
+/** The paths' own transactions are aborted after this when a crash leaves them behind. */
 const TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 3_000;
 
-/** What a path has in its hands. */
 export interface PathContext {
   readonly lab: ScenarioLab;
   readonly tap: KafkaTap;
-  /** the process that is to die */
+  /** the process that must die */
   readonly victim: string;
-  /** a transaction in three phases that has committed, once there is one */
+  /** a committed transaction in three phases, once there is one */
   readonly threePhase: () => string | undefined;
-  /** a bank that nobody is about to kill, to oneself until the end of the work */
+  /** reserves a bank that is not a victim until the end of the work */
   readonly withQuietBank: <Value>(work: (bank: string) => Promise<Value>) => Promise<Value>;
 }
 
-/** Does what brings a process to a crash point. May fail in the middle, because somebody dies of it. */
+/** Leads a process to a crash point. May fail halfway, because of the crash. */
 export type Provocation = (context: PathContext) => Promise<void>;
 
 export interface Path {
-  /** undefined: the traffic alone comes by */
+  /** undefined: the traffic alone reaches the point */
   readonly provoke?: Provocation;
-  /** how often it is done until the process has died; default 1,000 ms */
+  /** interval of the calls until the process has died; default 1,000 ms */
   readonly everyMs?: number;
-  /** only a process that remembers nothing comes by: it is killed and started again before */
+  /** only a process with an empty memory reaches it: it is restarted first */
   readonly toFresh?: boolean;
 }
 
@@ -49,8 +48,8 @@ const clock = new SystemClock();
 const ids = new UuidV7Generator(() => clock.now(), new SystemRandom());
 
 /**
- * Crash points at which the traffic does not come by, or not soon. The first pattern that fits counts; whatever fits
- * none is reached by transfers, and by what the crashes of the others cause.
+ * Crash points that the traffic does not reach, or not soon. The first matching pattern counts; all others are reached
+ * by transfers, or by the effects of other crashes.
  */
 const PATHS: readonly (readonly [RegExp, Path])[] = [
   [/^coordinator\.resolve\./, { provoke: ruleToAbort }],
@@ -94,8 +93,8 @@ async function ruleToAbort({ lab }: PathContext): Promise<void> {
 }
 
 /**
- * A branch that was prepared by hand and enlisted is ruled against the decision, while its bank is stopped and cannot
- * obey either. The branch moves no money: it writes nothing but its row in the ledger.
+ * A branch that was prepared by hand and enlisted is ruled against the decision while its bank is stopped and cannot
+ * carry out either. The branch moves no money: it only writes its ledger row.
  */
 async function ruleAgainst({ lab }: PathContext, bank: string): Promise<void> {
   const transactionId = await begin(lab);
@@ -130,17 +129,17 @@ async function announceSomethingNew({ tap }: PathContext): Promise<void> {
   });
 }
 
-/** A branch of a transaction that never was asks for its decision, and is told to abort. */
+/** A branch of a transaction that never existed inquires, and gets an abort. */
 async function inquireAboutNothing({ tap, lab }: PathContext): Promise<void> {
   await inquire(tap, lab, ids.next());
 }
 
-/** An id that tells no time may be older than any retention. */
+/** An id without a time may be older than any retention. */
 async function inquireAboutSomethingOld({ tap, lab }: PathContext): Promise<void> {
   await inquire(tap, lab, randomUUID());
 }
 
-/** A branch of a transaction in three phases asks before anything is decided: it is to leave that to the leader. */
+/** A branch of an undecided three-phase transaction inquires: it must leave the decision to the leader. */
 async function inquireAboutUndecided({ tap, lab, victim }: PathContext): Promise<void> {
   const participant = BANKS.find((bank) => bank === victim) ?? BANKS[0];
   const transactionId = await begin(lab, '3pc');
@@ -159,12 +158,12 @@ async function inquire(
   await send(tap, tap.wire.replies, { type: 'inquiry', transactionId, ...branch, gid });
 }
 
-/** A prepared branch of a transaction that never was: found by the sweeper, and rolled back on the answer. */
+/** A prepared branch of a transaction that never existed: the sweeper finds it, and the answer rolls it back. */
 async function leaveOrphan({ lab, victim }: PathContext): Promise<void> {
   await prepareEmptyBranch(lab, victim, ids.next(), randomUUID());
 }
 
-/** A branch that is long committed is told to commit in one phase: answered from the ledger, by whoever forgot it. */
+/** A branch that committed long ago gets a delegated commit: a process that forgot it answers from the ledger. */
 async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<void> {
   const old = lab.load.transfers.find(
     ({ id, told, from }) => id !== undefined && told === 'committed' && from.bank === victim,
@@ -179,13 +178,13 @@ async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<
     transactionId: old.id,
     branchId: branch.branchId,
     participant: victim,
-    operations: [], // as of a branch that its service has prepared
+    operations: [], // as for a branch that its service has prepared
     deadline: Date.now(),
     attempt: 1,
   });
 }
 
-/** A branch tells once more what the branches of an old transaction decided. */
+/** A branch reports again what the branches of an old transaction decided. */
 async function repeatDecisionOfBranches({ lab, tap, threePhase }: PathContext): Promise<void> {
   const transactionId = threePhase();
   if (transactionId === undefined) throw new LabError('No transaction in three phases has committed.');
@@ -215,7 +214,7 @@ async function begin(lab: ScenarioLab, protocol: '2pc' | '3pc' = '2pc'): Promise
   return id;
 }
 
-/** What a service of its own has prepared, or only read, joins the transaction. */
+/** Enlists a branch that a service has prepared, or that only read. */
 async function enlist(
   lab: ScenarioLab,
   transactionId: string,
@@ -226,7 +225,7 @@ async function enlist(
   if (enlisted.status !== 201) throw unexpected('the enlistment', enlisted);
 }
 
-/** What a service of its own would prepare, without any work inside. */
+/** A branch as a service would prepare it, without any work. */
 async function prepareEmptyBranch(
   lab: ScenarioLab,
   bank: string,
@@ -251,13 +250,13 @@ function gidOf(lab: ScenarioLab, transactionId: string, branchId: string): strin
   return `concordat:${lab.state().clusterName}:${transactionId}:${branchId}`;
 }
 
-/** The leader asks a branch that never was once more for its vote. */
+/** The leader repeats the prepare of a branch that never existed. */
 async function prepareAgain({ lab, tap, victim }: PathContext): Promise<void> {
   const { term } = await lab.cluster(await lab.leader());
   await order(tap, repeatedPrepare(ids.next(), victim, term));
 }
 
-/** What coordinators tell and ask a participant. */
+/** Sends coordinators' messages to a participant. */
 async function order(tap: KafkaTap, messages: readonly WireMessage[]): Promise<void> {
   for (const message of messages) {
     const participant = String(message['participant']);
@@ -282,8 +281,8 @@ interface InDoubtItem {
 }
 
 /**
- * What the paths leave for an operator to end: branches that were asked about and that nobody remembers, and branches
- * that were ruled against their decision. All else ends by itself.
+ * Ends by ruling what the paths leave to an operator: unknown old branches, and branches ruled against their decision.
+ * Everything else ends by itself.
  */
 export async function forgetLeftovers(lab: ScenarioLab): Promise<void> {
   const step = async (): Promise<boolean> => {

@@ -15,7 +15,7 @@ const REQUEST_TIMEOUT_MS = 5_000;
 const RETRY_DELAY_MS = 200;
 const PAUSE_MS = 50;
 
-/** The ways through the protocols that transfers between two banks in one call do not go. */
+/** The ways through the protocols that one-call transfers between two banks do not take. */
 export const KINDS = ['interactive', 'one branch', 'one enlisted branch', 'refused', 'read-only', '3pc'] as const;
 
 export type Kind = (typeof KINDS)[number];
@@ -26,9 +26,8 @@ interface MutableTransfer extends Transfer {
 }
 
 /**
- * Transfers of all other kinds beside the load, one worker for each kind. They are part of the load's list, so the
- * checks afterwards count them like all others: each has an idempotency key for every step, and is repeated at another
- * coordinator until a definite answer comes.
+ * Transfers of all other kinds beside the load, one worker for each kind. The checks count them like the load's: each
+ * has an idempotency key for every step, and is repeated at another coordinator until a definite answer arrives.
  */
 export class MixedTraffic {
   private readonly own: MutableTransfer[] = [];
@@ -46,7 +45,7 @@ export class MixedTraffic {
     this.workers = this.offered.map((kind) => this.work(kind));
   }
 
-  /** Ends the traffic. What has no definite answer yet is repeated until it has one or the time is over. */
+  /** Ends the traffic. Unanswered transfers are repeated until they have an answer or the time is over. */
   async stop(timeoutMs: number): Promise<void> {
     this.running = false;
     await Promise.all(this.workers);
@@ -56,11 +55,11 @@ export class MixedTraffic {
     }
   }
 
-  /** The first transaction in three phases that was committed. */
+  /** The first committed transaction in three phases. */
   readonly threePhase = (): string | undefined =>
     this.own.find((transfer) => this.kinds.get(transfer) === '3pc' && transfer.told === 'committed')?.id;
 
-  /** How many of each kind have an answer. */
+  /** The number of answers of each kind. */
   figures(): string {
     const told = (kind: Kind, answer: string): number =>
       this.own.filter((transfer) => this.kinds.get(transfer) === kind && transfer.told === answer).length;
@@ -114,7 +113,7 @@ async function atOnce(url: string, transfer: Transfer, kind: Kind | undefined): 
   });
 }
 
-/** Begin, enlist, commit. Repeated from the start with the same keys, it goes on where it was. */
+/** Begin, enlist, commit. A repetition from the start with the same keys continues where it was. */
 async function stepByStep(url: string, transfer: MutableTransfer): Promise<Answer | undefined> {
   const { key } = transfer;
   const begun = await post(`${url}/v1/transactions`, key, { timeoutMs: TIMEOUT_MS });

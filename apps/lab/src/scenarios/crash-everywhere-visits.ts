@@ -11,23 +11,22 @@ import { nodeIdOf, type ScenarioLab } from './scenario-lab.js';
 
 export const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
-/** Within this time a process must come by its crash point. */
+/** Within this time a process must reach its crash point. */
 const REACH_TIMEOUT_MS = 45_000;
 const COMMIT_TIMEOUT_MS = 60_000;
 const HAND_OVER_TIMEOUT_MS = 20_000;
 const POLL_MS = 30;
-/** A pre-commit is held so long: enough to stop all coordinators meanwhile. */
+/** How long a pre-commit is delayed: enough to stop all coordinators meanwhile. */
 const HOLD_MS = 3_000;
-/** The coordinators are stopped for so long at most: a termination timeout and some ballots. */
+/** How long the coordinators are stopped at most: a termination timeout and some ballots. */
 const SILENCE_MS = 8_000;
 const LEADER_CHECK_MS = 1_000;
 const PROVOKE_EVERY_MS = 1_000;
 
-/** What became of one crash point. */
 export interface Visit {
   readonly point: string;
   readonly victim: string;
-  /** from arming to death, in milliseconds; undefined: it was never reached */
+  /** from arming to death, in milliseconds; undefined: never reached */
   readonly reachedMs?: number;
   /** from the restart to readiness, in milliseconds */
   readonly backMs?: number;
@@ -35,8 +34,8 @@ export interface Visit {
 }
 
 /**
- * Kills processes at crash points: arms one, provokes what leads there, waits for the death, starts the process again
- * and waits for a commit. The leader and one bank may be visited at the same time, never two coordinators or two banks.
+ * Kills processes at crash points: arms one, leads the process there, waits for its death, restarts it and waits for a
+ * commit. The leader and one bank may be visited at the same time, never two coordinators or two banks.
  */
 export class Visitor {
   readonly visits: Visit[] = [];
@@ -49,12 +48,12 @@ export class Visitor {
     private readonly total: number,
   ) {}
 
-  /** kill -9 of whoever leads. */
+  /** kill -9 of the leader. */
   async leader(point: string): Promise<void> {
     await this.visit(point, await this.lab.leader(), {});
   }
 
-  /** The same, of a follower that is made to lead after a restart with these variables. */
+  /** The same for a follower that becomes the leader after a restart with these variables. */
   async preparedLeader(point: string, environment: Readonly<Record<string, string>>): Promise<void> {
     const leader = await this.lab.leader();
     const follower = this.lab.coordinators().find(({ name }) => name !== leader)?.name;
@@ -68,7 +67,7 @@ export class Visitor {
     await this.lab.restartDead();
   }
 
-  /** A busy node may not take over in time; it is asked again, unless it has led and died already. */
+  /** A busy node may not take over in time; then it is asked again, unless it has led and died already. */
   private async handOver(follower: PartName): Promise<void> {
     const isDone = async (): Promise<boolean> => {
       if (!isRunning(this.lab.process(follower))) return true;
@@ -99,8 +98,8 @@ export class Visitor {
   }
 
   /**
-   * kill -9 of whichever bank comes by first while all coordinators are stopped with a transaction in three phases in
-   * their hands: its branches decide without them. Nothing else may be visited meanwhile.
+   * kill -9 of the first bank to reach the point while all coordinators are stopped during a transaction in three
+   * phases: its branches decide without them. No other visit may run meanwhile.
    */
   async silentBank(point: string, environment: Readonly<Record<string, string>>): Promise<void> {
     const start = Date.now();
@@ -109,7 +108,7 @@ export class Visitor {
     while (dead().length === 0 && Date.now() < start + REACH_TIMEOUT_MS) await this.silence(() => dead().length > 0);
     const reachedMs = Date.now() - start;
     await Promise.all(BANKS.map((bank) => this.lab.arm(bank, '').catch(() => undefined)));
-    const [victim, ...others] = dead(); // more than one may have come by
+    const [victim, ...others] = dead(); // several may have reached it
     if (victim === undefined) {
       return this.note({ point, victim: 'no bank', problem: `not reached within ${REACH_TIMEOUT_MS / 1000} s` });
     }
@@ -176,7 +175,7 @@ export class Visitor {
       if (provoke && !provoking && Date.now() >= provokeAt) {
         provokeAt = Date.now() + everyMs;
         const done = (): void => void (provoking = undefined);
-        provoking = provoke(this.context(victim)).then(done, done); // whoever dies may fail it
+        provoking = provoke(this.context(victim)).then(done, done); // the crash may make it fail
       }
       if (follows && Date.now() >= checkAt) {
         checkAt = Date.now() + LEADER_CHECK_MS;
@@ -188,7 +187,7 @@ export class Visitor {
     return { victim, died: isDead() };
   }
 
-  /** The leadership may have moved by itself: then the point moves with it. */
+  /** Moves the point with the leadership, if that has moved by itself. */
   private async follow(point: string, victim: string): Promise<string> {
     try {
       const leader = await this.lab.leader();
@@ -197,7 +196,7 @@ export class Visitor {
       await this.lab.arm(leader, `${point}=kill`);
       return leader;
     } catch {
-      return victim; // it has just died, or nobody leads at the moment
+      return victim; // it has just died, or there is no leader now
     }
   }
 

@@ -11,19 +11,19 @@ import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
 const ANSWERS_TIMEOUT_MS = 60_000;
-/** Passed by transactions in three phases only. */
+/** Only transactions in three phases pass these. */
 const THREE_PHASES =
   /\.(pre-commit|ballot-request|ballot-answer|branches-decided|undecided|termination-due|acceptor[a-z-]*)\.|^participant\.decision\.(before|after)-send$/;
-/** Passed by a branch only that has waited in vain for a coordinator. */
+/** Only a branch that no coordinator answers passes these. */
 const SILENCE =
   /^participant\.(termination-due\..*|branches-decided\..*|(ballot-request|decision)\.(before|after)-send|ballot-answer\.(received|handled))$/;
-/** So that the branches do not have to be kept waiting for long, in milliseconds. */
+/** Shortens the wait of the branches, in milliseconds. */
 const SHORT_TERMINATION = { CONCORDAT_TERMINATION_TIMEOUT_MS: '1000' } as const;
 /** The leader must have been started with a short retention. */
 const RETENTION = /^coordinator\.expire\./;
-/** How much of the beginning of the run the retention drops with each visit, at most. */
+/** How much of the beginning of the run each visit may drop. */
 const EXPIRED_MS = 60_000;
-/** The time that a prepared leader has to come by, before the retention reaches what must stay. */
+/** The time for a prepared leader to reach the point, before the retention drops what must stay. */
 const RETENTION_MARGIN_MS = 50_000;
 
 export const crashEverywhere: Scenario = {
@@ -56,7 +56,7 @@ interface Run {
   readonly points: RegExp | undefined;
 }
 
-/** The leader and one bank at a time, side by side: a majority of coordinators and two banks always live. */
+/** The leader and one bank at a time, in parallel: a majority of coordinators and two banks are always alive. */
 async function visitAll(lab: ScenarioLab, tap: KafkaTap, run: Run): Promise<readonly Visit[]> {
   const ofLeader = await pointsOf(lab, await lab.leader(), run);
   const ofBanks = await pointsOf(lab, BANKS[0], run);
@@ -84,7 +84,7 @@ async function visitAll(lab: ScenarioLab, tap: KafkaTap, run: Run): Promise<read
   return visitor.visits;
 }
 
-/** The branches of transactions in three phases are left alone by all coordinators, and end by themselves. */
+/** No coordinator answers the branches of transactions in three phases, and they end by themselves. */
 async function visitSilence(lab: ScenarioLab, visitor: Visitor, points: readonly string[]): Promise<void> {
   if (points.length === 0) return;
   const restart = async (environment: Readonly<Record<string, string>>): Promise<void> => {
@@ -98,7 +98,7 @@ async function visitSilence(lab: ScenarioLab, visitor: Visitor, points: readonly
   await restart({});
 }
 
-/** Every crash point that a process knows, that can be passed on this system, and that was asked for. */
+/** The crash points of a process that this system can pass and that were selected. */
 async function pointsOf(lab: ScenarioLab, name: string, { threePhases, points: chosen }: Run): Promise<string[]> {
   const answer = await request('GET', `${lab.url(name)}/debug/failpoints`);
   const known = answer.body['known'];
@@ -117,8 +117,8 @@ async function offersThreePhases(lab: ScenarioLab): Promise<boolean> {
 }
 
 /**
- * A leader with a short retention drops what ended in the first seconds of the run, and dies of it. What is dropped is
- * known by its age: every other transaction must still be known to all nodes.
+ * A leader with a short retention drops what ended in the first seconds of the run, and dies of it. Dropped
+ * transactions are known by their age: all others must still be known to all nodes.
  */
 async function visitRetention(
   lab: ScenarioLab,
@@ -128,7 +128,7 @@ async function visitRetention(
 ): Promise<void> {
   if (points.length === 0) return;
   const droppedBefore = startedAt + EXPIRED_MS;
-  const { transfers } = lab.load; // in the order in which they were begun
+  const { transfers } = lab.load; // in the order of their begin
   const allTold = (): boolean => {
     const late = transfers.findIndex(({ id }) => id !== undefined && ageKnown(id) >= droppedBefore);
     return late !== -1 && transfers.slice(0, late).every(({ told }) => told !== undefined);
@@ -158,12 +158,12 @@ async function markForgotten(lab: ScenarioLab, droppedBefore: number): Promise<v
   lab.narration.observation(`${forgotten} transactions of the first seconds are forgotten, as they should be`);
 }
 
-/** When a transaction was made, in milliseconds since 1970; one without an id is as good as new. */
+/** When a transaction was made, in milliseconds since 1970; without an id it counts as new. */
 function ageKnown(id: string | undefined): number {
   return (id === undefined ? undefined : uuidV7Time(id)) ?? Infinity;
 }
 
-/** @throws LabError that names every point that was not reached, or after which something did not come back */
+/** @throws LabError with every point that was not reached, or after which a process did not come back */
 function report(lab: ScenarioLab, visits: readonly Visit[]): void {
   const rows = visits.map(({ point, victim, reachedMs, backMs, problem }) => [
     point,

@@ -10,21 +10,21 @@ export interface PreparedBranchIds {
   readonly branchId: string;
 }
 
-/** What a participant's ledger keeps of a branch that has ended. */
+/** The ledger row of a branch that has ended. */
 export interface LedgerEntry {
   readonly branchId: string;
   readonly outcome: string;
   readonly updatedAt: string;
 }
 
-/** What a branch in three phases must never forget, as its database has it. */
+/** The acceptor's row of a branch in three phases. */
 export interface AcceptorEntry {
   readonly vote: string;
   readonly accepted: string | null;
   readonly decision: string | null;
 }
 
-/** The banks' databases, asked directly: what is true, whatever any service says. */
+/** The banks' databases, read directly: the truth, whatever a service answers. */
 export class Databases {
   private readonly urls: ReadonlyMap<string, string>;
 
@@ -43,7 +43,7 @@ export class Databases {
     return all;
   }
 
-  /** The prepared transactions of ours in one bank's database. */
+  /** Concordat's prepared transactions in one bank's database. */
   async prepared(bank: string): Promise<string[]> {
     const rows = await this.query<{ gid: string }>(
       bank,
@@ -53,7 +53,7 @@ export class Databases {
     return rows.map(({ gid }) => gid);
   }
 
-  /** The same for all banks, as `bank gid`. A database that is down is left out. */
+  /** The same for all banks. Skips a database that is down. */
   async preparedAnywhere(): Promise<{ bank: string; gid: string }[]> {
     const found: { bank: string; gid: string }[] = [];
     for (const bank of this.urls.keys()) {
@@ -63,12 +63,12 @@ export class Databases {
     return found;
   }
 
-  /** What somebody with psql could do: rolls a prepared transaction back, whatever was decided. */
+  /** Rolls a prepared transaction back, whatever was decided, as anybody with psql could. */
   async rollBackByHand(bank: string, gid: string): Promise<void> {
     await this.query(bank, `ROLLBACK PREPARED ${pg.escapeLiteral(gid)}`);
   }
 
-  /** Rolls a prepared transaction back if it is there; true when it was. */
+  /** Rolls a prepared transaction back if it exists; returns whether it did. */
   async removePrepared(bank: string, gid: string): Promise<boolean> {
     const rows = await this.query(
       bank,
@@ -79,15 +79,15 @@ export class Databases {
     return rows.length > 0;
   }
 
-  /** All gids that are prepared in one bank's database, whoever prepared them. */
+  /** All gids that are prepared in one bank's database, of any program. */
   async preparedByAnybody(bank: string): Promise<string[]> {
     const text = 'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()';
     return (await this.query<{ gid: string }>(bank, text)).map(({ gid }) => gid);
   }
 
   /**
-   * Prepares a transaction by hand, under any gid: it opens an account with one unit of money in it, so that the sum
-   * of the money tells if it is ever committed. With a branch, the row of the ledger is inside as the SDK writes it.
+   * Prepares a transaction by hand, under any gid. It opens an account with one unit of money, so that the sum of the
+   * money shows whether it is ever committed. With a branch, it includes the ledger row as the SDK writes it.
    */
   async prepareByHand(bank: string, gid: string, account: string, branch?: PreparedBranchIds): Promise<void> {
     await this.connected(bank, async (client) => {
@@ -103,7 +103,7 @@ export class Databases {
     });
   }
 
-  /** Holds the row of an account, as any other transaction would; what needs it waits until it is let go. */
+  /** Locks the row of an account, as any other transaction would, until the returned function is called. */
   async holdAccount({ bank, account }: AccountName): Promise<() => Promise<void>> {
     const client = this.client(bank);
     await client.connect();
@@ -112,26 +112,26 @@ export class Databases {
     return () => client.end();
   }
 
-  /** What a bank's ledger says of a transaction, by branch. */
+  /** A bank's ledger rows of a transaction, by branch. */
   async ledger(bank: string, transactionId: string): Promise<LedgerEntry[]> {
     const text = `SELECT branch_id AS "branchId", outcome, updated_at::text AS "updatedAt" FROM concordat_branch
       WHERE transaction_id = $1 ORDER BY branch_id`;
     return await this.query<LedgerEntry>(bank, text, [transactionId]);
   }
 
-  /** What a bank's branch of a transaction in three phases has on record; undefined where it has nothing. */
+  /** The acceptor's row of a bank's branch; undefined where it has none. */
   async acceptor(bank: string, transactionId: string): Promise<AcceptorEntry | undefined> {
     const text = `SELECT vote, accepted_value AS accepted, decision FROM concordat_acceptor WHERE transaction_id = $1`;
     return (await this.query<AcceptorEntry>(bank, text, [transactionId]))[0];
   }
 
-  /** The timeline that a bank's database is on; each promotion of a standby begins a new one. */
+  /** The timeline of a bank's database; each promotion of a standby begins a new one. */
   async timeline(bank: string): Promise<number> {
     const text = 'SELECT timeline_id AS "timelineId" FROM pg_control_checkpoint()';
     return (await this.query<{ timelineId: number }>(bank, text))[0]?.timelineId ?? 0;
   }
 
-  /** What an operator does who repairs data: changes a balance by hand, in no transaction of ours. */
+  /** Changes a balance by hand, outside of any transaction, as an operator who repairs data. */
   async addByHand(name: AccountName, amount: number): Promise<void> {
     const text = 'UPDATE account SET balance = balance + $2 WHERE id = $1 RETURNING id';
     const rows = await this.query(name.bank, text, [name.account, amount]);
@@ -167,7 +167,7 @@ export class Databases {
   private client(bank: string): pg.Client {
     const connectionTimeoutMillis = CONNECTION_TIMEOUT_MS;
     const client = new pg.Client({ connectionString: this.urls.get(bank), connectionTimeoutMillis });
-    client.on('error', () => undefined); // the server may be killed at any moment here
+    client.on('error', () => undefined); // the server may be killed at any moment
     return client;
   }
 }

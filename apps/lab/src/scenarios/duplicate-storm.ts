@@ -11,14 +11,14 @@ import { sideBySide } from './side-by-side.js';
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const DUPLICATES = 20_000;
 const BATCH = 250;
-/** Older messages of each topic at most that are sent again, too: those of transactions that are long over. */
+/** Maximum number of older messages per topic that are sent again: those of transactions that ended long ago. */
 const OLDER = 500;
 const STRETCH_COMMITS = 100;
 const MORE_THAN_THERE_IS = 1_000_000_000;
 const REFUSED = 5;
 const WITHIN_ONE_BANK = 10;
 const BACKLOG_TIMEOUT_MS = 120_000;
-/** Without each of these the storm would show less than it says. */
+/** The storm must contain each of these. */
 const WANTED = [
   'prepare',
   'commit-one-phase',
@@ -57,7 +57,7 @@ function topicsOf({ wire }: KafkaTap, bank: string): string[] {
   return [wire.prepare(bank), wire.decide(bank)];
 }
 
-/** A stretch of the load in which every type of message is sent. */
+/** A part of the load that sends every type of message. */
 async function stretchOfEveryKind(lab: ScenarioLab): Promise<void> {
   const { narration, load } = lab;
   narration.action(
@@ -79,7 +79,7 @@ async function stretchOfEveryKind(lab: ScenarioLab): Promise<void> {
   await lab.waitForCommits(STRETCH_COMMITS);
 }
 
-/** Takes a message apart as far as the storm has to know it; what another scenario left may be no message at all. */
+/** Parses a message as far as the storm needs; another scenario may have left one that is invalid. */
 export function kindOf({ value }: Pick<TappedMessage, 'value'>): { kind: string; transactionId: string | undefined } {
   const fields = fieldsOf(value);
   const more = [fields['decision'], fields['vote'], fields['end']].filter((one) => typeof one === 'string');
@@ -113,7 +113,7 @@ function backBy(positions: Positions, count: number): Positions {
   return new Map([...positions].map(([key, end]) => [key, Math.max(0, end - count)]));
 }
 
-/** Only of transactions that this group knows: one that lost its data counts its terms anew. */
+/** Only of transactions that this group knows: after a loss of data a group counts its terms anew. */
 async function olderOnes(lab: ScenarioLab, messages: readonly TappedMessage[]): Promise<TappedMessage[]> {
   const ids = new Set(messages.flatMap((message) => kindOf(message).transactionId ?? []));
   const known = new Set<string>();
@@ -157,7 +157,7 @@ function countRows(ids: ReadonlySet<string>, ledger: Ledger): number {
   return [...ledger.values()].filter(({ transactionId }) => ids.has(transactionId)).length;
 }
 
-/** Rows of these transactions that are not what they were; a late tombstone is no effect, a late commit is. */
+/** Rows of these transactions that have changed; a late tombstone is no effect, a late commit is. */
 export function ledgerProblems(ids: ReadonlySet<string>, before: Ledger, after: Ledger): string[] {
   const gone = [...before.keys()].filter((branchId) => !after.has(branchId)).map((branchId) => `${branchId} is gone`);
   const changed = [...after].flatMap(([branchId, { transactionId, outcome, updatedAt }]) => {
@@ -171,7 +171,7 @@ export function ledgerProblems(ids: ReadonlySet<string>, before: Ledger, after: 
   return [...gone, ...changed];
 }
 
-/** What the leader says of each transaction. */
+/** The leader's view of each transaction. */
 async function viewsOf(lab: ScenarioLab, ids: ReadonlySet<string>): Promise<Map<string, Answer>> {
   const url = lab.url(await lab.leader());
   const views = new Map<string, Answer>();
@@ -190,7 +190,7 @@ async function endedViews(lab: ScenarioLab, ids: ReadonlySet<string>): Promise<M
   return new Map([...views].map(([id, { status, body }]) => [id, `${status} ${JSON.stringify(body)}`]));
 }
 
-/** Sends so many, drawn with repetition, to the partitions where they stood. */
+/** Sends this many messages, drawn with repetition, to their original partitions. */
 async function sendShuffled(tap: KafkaTap, messages: readonly TappedMessage[], count: number): Promise<void> {
   const byPlace = new Map<string, TappedMessage[]>();
   for (let sent = 0; sent < count; sent++) {
@@ -206,7 +206,7 @@ async function sendShuffled(tap: KafkaTap, messages: readonly TappedMessage[], c
   for (const batch of byPlace.values()) await tap.send(batch[0]!.topic, batch, batch[0]!.partition);
 }
 
-/** Waits until the banks have read all that stood in their topics when this was called. */
+/** Waits until the banks have read everything that was in their topics at the call. */
 async function waitForBacklog(tap: KafkaTap): Promise<void> {
   const backlogs = new Map(
     await Promise.all(BANKS.map(async (bank) => [bank, await tap.ends(topicsOf(tap, bank))] as const)),

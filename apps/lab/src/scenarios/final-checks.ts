@@ -18,7 +18,7 @@ const SETTLE_TIMEOUT_MS = 60_000;
 const SETTLE_POLL_MS = 250;
 const FINAL_OUTCOMES: ReadonlySet<string> = new Set(['committed', 'aborted', 'mixed']);
 
-/** What is true at the end, read from the databases and from every node. The load has ended and all parts run. */
+/** The truth at the end, read from the databases and from every node. The load has ended and all parts run. */
 export async function finalChecks(lab: ScenarioLab, opening: Balances): Promise<Check[]> {
   const transfers: readonly Transfer[] = lab.load.transfers;
   const settled = await settleChecks(lab);
@@ -27,7 +27,7 @@ export async function finalChecks(lab: ScenarioLab, opening: Balances): Promise<
   return [answerCheck(transfers), ...settled, ...moneyChecks(opening, closing, transfers), agreement];
 }
 
-/** Nothing stays prepared and nothing is in doubt, once the faults have healed (AC5). */
+/** After the faults, nothing stays prepared and nothing in doubt (AC5). */
 async function settleChecks(lab: ScenarioLab): Promise<Check[]> {
   let prepared: string[] = [];
   let inDoubt: string[] = [];
@@ -55,7 +55,7 @@ async function inDoubtItems(lab: ScenarioLab): Promise<string[]> {
   }
 }
 
-/** Every client that was told an outcome was told the truth, and every node says so (C1). */
+/** Every outcome that a client got is true, and every node agrees (C1). */
 export async function agreementCheck(lab: ScenarioLab, transfers: readonly Transfer[]): Promise<Check> {
   const nodes = lab.coordinators().map(({ name }) => ({ name, url: lab.url(name) }));
   const known = transfers.filter(({ id, told }) => id !== undefined && told !== undefined);
@@ -75,7 +75,7 @@ export async function agreementCheck(lab: ScenarioLab, transfers: readonly Trans
 
 async function outcomeAt(url: string, transfer: Transfer): Promise<string> {
   try {
-    // stale: what this very node has applied, not what the leader says through it
+    // stale: what this node itself has applied, not the leader's answer
     let outcome = 'nothing';
     await waitUntil(
       async () => {

@@ -8,32 +8,32 @@ import type { ScenarioLab } from './scenario-lab.js';
 import { changeAt, type Transfer } from './truth.js';
 import { transactionOf } from './wire.js';
 
-/** Its database will fail over to a standby that has neither its prepare nor its vote. */
+/** Its database fails over to a standby that has neither its prepare nor its vote. */
 const FORGETFUL = 'bank-a';
 const SERVER = 'postgres-a';
-/** It carries the commit out, and dies. */
+/** It carries out the commit, and dies. */
 const KEEPER = 'bank-b';
-/** It has accepted the commit, does not know that it is decided, and will open a ballot. */
+/** It has accepted the commit, does not know the decision, and opens a ballot. */
 const ASKER = 'bank-c';
 const BANKS = [FORGETFUL, KEEPER, ASKER] as const;
 
 const ACCOUNT = 'acc-97';
 const AMOUNT = 8;
 const HOLD_MS = 300_000;
-/** Of banks that are to open no ballot now. */
+/** Keeps banks from opening a ballot now. */
 const LONG_TERMINATION_MS = 600_000;
 const REST_TIMEOUT_MS = 60_000;
 const STEP_TIMEOUT_MS = 30_000;
 /** the termination timeout with its jitter, a few ballots, and a loaded machine */
 const BALLOT_TIMEOUT_MS = 60_000;
-/** how long the asker is watched that has only heard the forgetful one */
+/** how long the asker is watched while only the forgetful one answers */
 const WATCH_MS = 3_000;
 const CHANGES = 'concordat_participant_database_changes_total{what="found"}';
 const AMNESIA = 'concordat_participant_alerts_total{code="ACCEPTOR_AMNESIA"}';
 
 export const forgetfulDatabase: Scenario = {
   name: 'forgetful-database',
-  title: 'a commit in three phases is decided, and one database fails over to a standby that has never heard of it',
+  title: 'a commit in three phases is decided, and one database fails over to a standby that has never received it',
   run: async (lab) => {
     const { narration } = lab;
     await rest(lab);
@@ -44,7 +44,7 @@ export const forgetfulDatabase: Scenario = {
       await lab.restart(SERVER);
       await standby.follow();
       await beSlow(lab, FORGETFUL, ASKER);
-      narration.action('cut the standby off; what it has is all that it will ever have');
+      narration.action('disconnect the standby; it gets nothing more');
       await standby.cutOff();
       const { transactionId, transfer } = await decideUnacknowledged(lab);
       await carriedOutAt(lab, transactionId);
@@ -54,7 +54,7 @@ export const forgetfulDatabase: Scenario = {
       await showAndRepair(lab, transactionId, transfer);
     } finally {
       await standby.end();
-      await Promise.all(BANKS.map((bank) => lab.stop(bank))); // whatever was armed or set in them goes with them
+      await Promise.all(BANKS.map((bank) => lab.stop(bank))); // their failpoints and settings end with them
     }
     narration.action('start the banks again, with their usual limits; the load goes on, over all of them');
     await Promise.all(BANKS.map((bank) => lab.restart(bank)));
@@ -63,9 +63,9 @@ export const forgetfulDatabase: Scenario = {
   },
 };
 
-/** Nothing is open, so that one transaction is all that the database can lose. */
+/** Nothing is open, so that the database can lose only one transaction. */
 async function rest(lab: ScenarioLab): Promise<void> {
-  lab.narration.action('let the load rest: one transaction is to be all that is lost');
+  lab.narration.action('stop the load: only one transaction will be lost');
   await lab.load.stop(REST_TIMEOUT_MS);
   const closed = async (): Promise<boolean> =>
     (await lab.databases.preparedAnywhere()).length === 0 && (await metric(lab, 'concordat_transactions_open')) === 0;
@@ -89,22 +89,22 @@ interface Decided {
   readonly transfer: Promise<Transfer>;
 }
 
-/** All three have accepted the commit, the leader has logged it, nobody was told, and no coordinator lives. */
+/** All three have accepted the commit, the leader has logged it, no bank has got it, and no coordinator is alive. */
 async function decideUnacknowledged(lab: ScenarioLab): Promise<Decided> {
   const { narration, databases } = lab;
   const leader = await lab.leader();
   narration.action(
     `a transfer over three banks in three phases; kill -9 ${leader}, the leader, when the commit is in its log and ` +
-      'before it tells anybody, and at once the other two',
+      'before it sends anything, and at once the other two',
   );
   await lab.arm(leader, 'coordinator.decide.after-append=kill');
-  // the keeper tells nobody what it decides, and dies when it has carried that out
+  // the keeper sends its decision to nobody, and dies after carrying it out
   const silently = [`participant.decision.before-send=delay:${HOLD_MS}`, 'participant.commit.after-commit=kill'];
   await lab.arm(KEEPER, silently.join(','));
   const at = (bank: string): Transfer['from'] => ({ bank, account: ACCOUNT });
   const wanted = { from: at(FORGETFUL), to: at(KEEPER), also: at(ASKER), amount: AMOUNT, protocol: '3pc' } as const;
   const transfer = lab.load.one(wanted);
-  transfer.catch(() => undefined); // met at the end; a fault before that is reported first
+  transfer.catch(() => undefined); // awaited at the end; an earlier fault is reported first
   await lab.waitForDeath(leader);
   const others = lab.coordinators().filter(({ name }) => name !== leader);
   await Promise.all(others.map(({ name }) => lab.kill(name)));
@@ -119,9 +119,9 @@ async function decideUnacknowledged(lab: ScenarioLab): Promise<Decided> {
   return { transactionId, transfer };
 }
 
-/** The keeper finds the decision by a ballot, commits, and dies before it tells the others. */
+/** The keeper finds the decision by a ballot, commits, and dies before it sends it. */
 async function carriedOutAt(lab: ScenarioLab, transactionId: string): Promise<void> {
-  lab.narration.expectation(`${KEEPER} asks the others, commits, and dies before anybody hears of it`);
+  lab.narration.expectation(`${KEEPER} asks the others, commits, and dies before it tells them`);
   await until(
     `${KEEPER} has committed`,
     BALLOT_TIMEOUT_MS,
@@ -135,7 +135,7 @@ async function carriedOutAt(lab: ScenarioLab, transactionId: string): Promise<vo
   lab.narration.observation(`it is committed at ${KEEPER}, and prepared at ${FORGETFUL} and ${ASKER}`);
 }
 
-/** How a branch stands in its bank's database. */
+/** The state of a branch in its bank's database. */
 async function outcomeAt(lab: ScenarioLab, bank: string, transactionId: string): Promise<string> {
   const [entry] = await lab.databases.ledger(bank, transactionId);
   if (entry) return entry.outcome;
@@ -165,7 +165,7 @@ async function failOver(lab: ScenarioLab, standby: Standby, transactionId: strin
   );
 }
 
-/** Only the two of them live: what the forgetful one does not remember must not count as an abort. */
+/** Only these two are alive: what the forgetful one has lost must not count as an abort. */
 async function askTheForgetful(lab: ScenarioLab, transactionId: string): Promise<void> {
   const { narration } = lab;
   narration.action(`kill -9 ${ASKER} and start it with the usual timeout: it opens a ballot while ${KEEPER} is dead`);
@@ -211,7 +211,7 @@ async function showAndRepair(lab: ScenarioLab, transactionId: string, transfer: 
   const { narration, databases } = lab;
   narration.action('start all coordinators again');
   await Promise.all(lab.coordinators().map(({ name }) => lab.restart(name)));
-  narration.expectation(`${FORGETFUL} has nothing to commit, and says so; nothing is papered over`);
+  narration.expectation(`${FORGETFUL} has nothing to commit, and says so; nothing is hidden`);
   const { branchId } = await waitForInDoubt(lab, transactionId, 'heuristic-rollback');
   await expectAlertAnd(lab, 'concordat_hazards_open', 1);
   const { told } = await transfer;
@@ -231,14 +231,14 @@ async function showAndRepair(lab: ScenarioLab, transactionId: string, transfer: 
   if (other?.outcome !== 'committed') throw new LabError(`${KEEPER} should have it committed.`);
   await databases.addByHand(lost.from, changeAt(lost, 'from'));
   lost.isRepaired = true;
-  narration.action('rule that it is known, and no longer waited for (forget)');
+  narration.action('rule to give it up (forget)');
   const reason = `${FORGETFUL} failed over and lost it; repaired by hand as the ledger of ${KEEPER} says`;
   const answer = await rule(lab, transactionId, { action: 'forget', reason });
   if (answer.status !== 200) throw new LabError(`forget was answered ${answer.status}.`);
   const ended = await show(lab, transactionId);
   if (ended.outcome !== 'mixed' || ended.endedAt === 'null') throw new LabError('The transaction should have ended.');
   await expectAlertAnd(lab, 'concordat_hazards_open', 0);
-  narration.observation(`it has ended as ${ended.outcome}, on record with its ruling; the money is right again`);
+  narration.observation(`it has ended as ${ended.outcome}, with its ruling on record; the money is right again`);
 }
 
 async function until(what: string, timeoutMs: number, isSo: () => Promise<boolean>): Promise<void> {

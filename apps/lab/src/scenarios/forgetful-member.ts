@@ -13,7 +13,7 @@ const WITHOUT_LEADER_MS = 10_000;
 const POLL_MS = 200;
 const ACCOUNT = 'acc-99';
 
-/** A transfer that a client was told is committed. */
+/** A transfer whose client got a commit. */
 interface Told {
   readonly key: string;
   readonly transactionId: string;
@@ -25,7 +25,7 @@ export const forgetfulMember: Scenario = {
   run: async (lab) => {
     const { narration } = lab;
     const [away, forgetful, keeper] = await castOf(lab);
-    narration.action(`kill -9 ${away}: it will not hear of what comes`);
+    narration.action(`kill -9 ${away}: it misses what follows`);
     await lab.kill(away);
     const told = await commitTen(lab, forgetful);
     narration.observation(`${told.length} transfers committed, and their client was told so`);
@@ -33,12 +33,10 @@ export const forgetfulMember: Scenario = {
     narration.action(`kill -9 ${forgetful} and ${keeper}, and delete the directory of ${forgetful}`);
     await Promise.all([lab.kill(forgetful), lab.kill(keeper)]);
     rmSync(lab.process(forgetful).dataDir!, { recursive: true });
-    narration.action(
-      `start ${away}, which never heard of the ${told.length}, and ${forgetful}, which has forgotten them`,
-    );
-    narration.expectation('they elect nobody: only the third knows what was decided; both say so');
+    narration.action(`start ${away}, which has none of the ${told.length}, and ${forgetful}, which has forgotten them`);
+    narration.expectation('they elect no leader: only the third has the decisions; both say so');
     const started = [away, forgetful].map((name) => lab.restart(name));
-    for (const start of started) start.catch(() => undefined); // met below: they are not ready without a leader
+    for (const start of started) start.catch(() => undefined); // handled below: they are not ready without a leader
     await expectNoLeader(lab, away, forgetful);
     for (const name of [away, forgetful])
       narration.observation(`${name} is not ready: ${await readinessOf(lab, name)}`);
@@ -56,7 +54,7 @@ export const forgetfulMember: Scenario = {
   },
 };
 
-/** Followers first: who will be away, who will lose its directory, and the leader, who keeps everything. */
+/** Followers first: the one that is away, the one that loses its directory, and the leader, which keeps everything. */
 async function castOf(lab: ScenarioLab): Promise<[PartName, PartName, PartName]> {
   const leader = await lab.leader();
   const [away, forgetful] = lab.coordinators().flatMap(({ name }) => (name === leader ? [] : [name]));
@@ -64,7 +62,7 @@ async function castOf(lab: ScenarioLab): Promise<[PartName, PartName, PartName]>
   return [away, forgetful, leader];
 }
 
-/** Back and forth, so that the sums which are checked at the end are right only if each ran exactly once. */
+/** Back and forth, so that the final sums are right only if each ran exactly once. */
 const there = (amount: number): readonly Operation[] => [
   { participant: 'bank-a', operation: 'debit', payload: { account: ACCOUNT, amount } },
   { participant: 'bank-b', operation: 'credit', payload: { account: ACCOUNT, amount } },
@@ -98,7 +96,7 @@ async function readinessOf(lab: ScenarioLab, name: PartName): Promise<string> {
   return answer ? JSON.stringify(answer.body['reasons'] ?? answer.body) : 'no answer';
 }
 
-/** For a while, and from the moment in which both answer. */
+/** For a while, from the moment in which both answer. */
 async function expectNoLeader(lab: ScenarioLab, ...names: readonly PartName[]): Promise<void> {
   const areUp = async (): Promise<boolean> => {
     const answers = await Promise.all(names.map((name) => readyz(lab, name)));
@@ -116,7 +114,7 @@ async function expectNoLeader(lab: ScenarioLab, ...names: readonly PartName[]): 
     throw new LabError(`${names.join(' and ')} have elected a leader without the one that knows what was decided.`);
 }
 
-/** Every node knows each transaction, and a repeated key answers what it answered first: nothing runs again. */
+/** Every node knows each transaction, and a repeated key gets the first answer: nothing runs again. */
 async function expectAllToldEverywhere(lab: ScenarioLab, told: readonly Told[]): Promise<void> {
   const problems: string[] = [];
   for (const { name } of lab.coordinators()) {

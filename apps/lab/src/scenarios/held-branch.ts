@@ -2,7 +2,7 @@ import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
-/** A branch that is prepared longer than this is the one that is held, not one in passing. */
+/** A branch that is prepared longer than this is held, not in passing. */
 const HELD_AFTER_MS = 700;
 
 /** Waits for the branch that a failpoint holds, at one bank or anywhere: the only one that stays prepared. */

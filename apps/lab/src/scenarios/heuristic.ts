@@ -8,7 +8,7 @@ import { transactionOf } from './wire.js';
 
 const HELD_BANK = 'bank-b';
 const HOLD_MS = 8000;
-/** Well within the hold, and longer than a loaded machine needs for the commits that are not held. */
+/** Well within the delay, and longer than a loaded machine needs for the other commits. */
 const HELD_AFTER_MS = 2500;
 const REASON = 'rolled back by hand to show what happens';
 
@@ -27,7 +27,7 @@ export const heuristic: Scenario = {
 
     narration.action(`ROLLBACK PREPARED '${gid}' in the database of ${bank}, as somebody with psql could`);
     await lab.databases.rollBackByHand(bank, gid);
-    narration.expectation('the participant finds out when its commit arrives, and says so; nothing is papered over');
+    narration.expectation('the participant finds out when its commit arrives, and says so; nothing is hidden');
     await waitForInDoubt(lab, transactionId, 'heuristic-rollback');
     const lost = lab.load.markLost(transactionId, bank);
     if (!lost) throw new LabError(`No transfer of the load is known as ${transactionId}.`);
@@ -43,7 +43,7 @@ export const heuristic: Scenario = {
     if (refused.status !== 409)
       throw new LabError(`It should be refused, and was answered ${describeAnswer(refused)}.`);
     narration.observation(`refused: ${describeAnswer(refused)}`);
-    narration.action('rule that it is known, and no longer waited for (forget)');
+    narration.action('rule to give it up (forget)');
     const { status: answered, body } = await rule(lab, transactionId, { action: 'forget', reason: REASON });
     if (answered !== 200) throw new LabError(`forget was answered ${describeAnswer({ status: answered, body })}.`);
     const ended = await show(lab, transactionId);

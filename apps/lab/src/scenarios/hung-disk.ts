@@ -6,7 +6,7 @@ import type { Scenario } from './scenario.js';
 const HANG_MS = 12_000;
 /** three election timeouts of half a second until the disk counts as hung, an election, and a machine under load */
 const SUCCESSOR_MS = 5_000;
-/** entries that may be on their way while the load goes on */
+/** entries that may be in flight under load */
 const MAXIMUM_LAG = 100;
 
 export const hungDisk: Scenario = {

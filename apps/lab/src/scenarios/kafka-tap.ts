@@ -13,7 +13,7 @@ import type { SystemState } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
 import { Wire } from './wire.js';
 
-/** A message where it stands in its topic. */
+/** A message and its position in its topic. */
 export interface TappedMessage {
   readonly topic: string;
   readonly partition: number;
@@ -23,25 +23,23 @@ export interface TappedMessage {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The offset behind the last message, by `topic/partition`. */
+/** The offset after the last message, by `topic/partition`. */
 export type Positions = ReadonlyMap<string, number>;
 
 const READ_TIMEOUT_MS = 60_000;
 
 /**
- * A hand on the topics, beside all the services: reads what was sent, and sends whatever it likes. It is a client of
- * its own with a group of its own, so it takes no message away from anybody.
+ * Reads and sends any message of the topics. A client with a group of its own, so it takes no message from the
+ * services.
  */
 export class KafkaTap {
   private constructor(
-    /** the names of the running system */
     readonly wire: Wire,
     private readonly kafka: Kafka,
     private readonly admin: Admin,
     private readonly producer: Producer,
   ) {}
 
-  /** At the broker of a running system. */
   static async open(state: SystemState): Promise<KafkaTap> {
     const brokers = state.kafkaBrokers.split(',');
     const kafka = new Kafka({ brokers, clientId: 'concordat-lab-tap', logLevel: logLevel.NOTHING });
@@ -66,7 +64,7 @@ export class KafkaTap {
     await this.admin.deleteTopics({ topics: topics.filter((topic) => existing.has(topic)) });
   }
 
-  /** Where the topics end now. */
+  /** The ends of the topics now. */
   async ends(topics: readonly string[]): Promise<Positions> {
     const positions = new Map<string, number>();
     for (const topic of topics) {
@@ -77,7 +75,7 @@ export class KafkaTap {
     return positions;
   }
 
-  /** How far a group of consumers has committed, in the same form; what it never committed is left out. */
+  /** The committed offsets of a consumer group, in the same form; partitions without a commit are left out. */
   async committed(group: string, topics: readonly string[]): Promise<Positions> {
     const positions = new Map<string, number>();
     for (const { topic, partitions } of await this.admin.fetchOffsets({ groupId: group, topics: [...topics] })) {
@@ -88,7 +86,7 @@ export class KafkaTap {
     return positions;
   }
 
-  /** Sends messages to one partition, in order and in one request. Returns where they stand. */
+  /** Sends messages to one partition, in order and in one request. Returns their positions. */
   async send(
     topic: string,
     messages: readonly Pick<TappedMessage, 'key' | 'value'>[],
@@ -101,7 +99,7 @@ export class KafkaTap {
     return batch.map((message, index) => ({ topic, ...message, offset: base + index, headers: {} }));
   }
 
-  /** Reads what stands between two positions, topic by topic; the beginning is the oldest message where none is given. */
+  /** Reads the messages between two positions, topic by topic; without `from`, from the oldest message. */
   async read(topics: readonly string[], from: Positions | undefined, to: Positions): Promise<TappedMessage[]> {
     const group = `concordat-lab-${randomUUID()}`;
     const consumer = this.kafka.consumer({ groupId: group, allowAutoTopicCreation: false });
@@ -112,7 +110,7 @@ export class KafkaTap {
       await this.readUntil(consumer, topics, { from, to, missing, found });
     } finally {
       await consumer.disconnect();
-      await this.admin.deleteGroups([group]).catch(() => undefined); // the broker drops it some day by itself
+      await this.admin.deleteGroups([group]).catch(() => undefined); // the broker drops it later by itself
     }
     if (missing.size === 0) return found;
     throw new LabError(`${[...missing.keys()].join(', ')} could not be read within ${READ_TIMEOUT_MS / 1000} s.`);
@@ -160,7 +158,6 @@ function tapped({ topic, partition }: Batch, message: Batch['messages'][number],
   return { topic, partition, offset, key, value, headers: Object.fromEntries(headers) };
 }
 
-/** How a partition is called in positions. */
 export function positionKey(topic: string, partition: number): string {
   return `${topic}/${partition}`;
 }

@@ -11,7 +11,7 @@ export const killKafka: Scenario = {
     narration.action('kill -9 kafka');
     await lab.kill('kafka');
     narration.expectation('nothing is lost: what is open waits, and is sent again when the broker is back');
-    await delay(OUTAGE_MS); // the outage itself, not a wait for something
+    await delay(OUTAGE_MS); // the duration of the outage, not a wait
     narration.observation(`${lab.load.committed} transfers committed so far; the broker was away for ${OUTAGE_MS} ms`);
     await lab.restart('kafka');
     const tookMs = await lab.waitForCommits(20);

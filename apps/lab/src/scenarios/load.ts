@@ -8,18 +8,18 @@ import { changeAt, partsOf, type AccountName, type Part, type Transfer } from '.
 const WORKERS = 6;
 const ACCOUNTS = 100;
 const MAXIMUM_AMOUNT = 20;
-/** one transfer in so many goes over three banks, in three phases */
+/** one transfer in this many is over three banks, in three phases */
 const OVER_THREE_IN = 3;
 const TRANSACTION_TIMEOUT_MS = 15_000;
 const RETRY_DELAY_MS = 200;
 const PAUSE_MS = 20;
-/** short, so that a paused coordinator does not hold up everybody */
+/** short, so that a paused coordinator delays few transfers */
 const WAIT_MS = 2000;
-/** longer than faults of scenarios last */
+/** longer than the scenarios' faults */
 const ONE_TIMEOUT_MS = 90_000;
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
-/** A mixed transfer of this load was committed, and one half of it ended by hand. */
+/** The conflicts of a mixed transfer: it was committed, and one half ended by hand. */
 const CONFLICTS: ReadonlyMap<unknown, 'committed' | 'aborted'> = new Map([
   ['TRANSACTION_ABORTED', 'aborted'],
   ['TRANSACTION_MIXED', 'committed'],
@@ -35,8 +35,8 @@ interface MutableTransfer extends Transfer {
 }
 
 /**
- * Transfers between `acc-*` accounts of different banks, all the time. Each has an idempotency key and is repeated
- * at another coordinator until a definite answer comes, as a careful client does. Every answer is kept.
+ * Continuous transfers between `acc-*` accounts of different banks. Each has an idempotency key and is repeated at
+ * another coordinator until a definite answer arrives, as a careful client does. Every answer is kept.
  */
 export class Load {
   readonly transfers: MutableTransfer[] = [];
@@ -52,7 +52,7 @@ export class Load {
     this.workers = Array.from({ length: WORKERS }, () => this.work());
   }
 
-  /** Ends the load. What has no definite answer yet is repeated until it has one or the time is over. */
+  /** Ends the load. Unanswered transfers are repeated until they have an answer or the time is over. */
   async stop(timeoutMs: number): Promise<void> {
     this.running = false;
     await Promise.all(this.workers);
@@ -64,8 +64,8 @@ export class Load {
   }
 
   /**
-   * Leaves one bank alone from now on, the others not. Resolves when no transfer that touches it waits for an answer.
-   * Without a bank: spares none.
+   * Excludes one bank from further transfers. Resolves when no transfer at that bank waits for an answer. Without a
+   * bank: excludes none.
    */
   async spare(bank?: string): Promise<void> {
     this.spared = bank;
@@ -76,7 +76,7 @@ export class Load {
     throw new LabError(`Transfers at ${bank} had no answer within ${ONE_TIMEOUT_MS / 1000} s.`);
   }
 
-  /** One transfer of a scenario's own, repeated like all others until its answer comes; the checks count it, too. */
+  /** One transfer of a scenario, repeated until its answer arrives; the checks count it, too. */
   async one(wanted: Pick<Transfer, 'from' | 'to' | 'amount' | 'also' | 'protocol'>): Promise<MutableTransfer> {
     const transfer: MutableTransfer = { key: `lab-${randomUUID()}`, ...wanted };
     const { from, to } = transfer;
@@ -87,7 +87,7 @@ export class Load {
     throw new LabError(`A transfer from ${from.bank} to ${to.bank} had no answer within ${ONE_TIMEOUT_MS / 1000} s.`);
   }
 
-  /** Somebody has rolled back by hand what a committed transfer did at a bank. */
+  /** Records that a committed transfer was rolled back by hand at a bank. */
   markLost(id: string, bank: string): MutableTransfer | undefined {
     const transfer = this.transfers.find((candidate) => candidate.id === id);
     const part = transfer && partsOf(transfer).find((candidate) => transfer[candidate]?.bank === bank);
@@ -132,7 +132,7 @@ export class Load {
   }
 }
 
-/** Between two banks in two phases, or, now and then, over three in three. */
+/** Between two banks in two phases, or sometimes over three in three. */
 function newTransfer(banks: readonly string[]): MutableTransfer {
   const first = randomInt(banks.length);
   const step = 1 + randomInt(banks.length - 1);

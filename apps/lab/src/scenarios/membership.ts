@@ -4,13 +4,13 @@ import type { ScenarioLab } from './scenario-lab.js';
 
 const MEMBERS_TIMEOUT_MS = 10_000;
 
-/** The group in words, as its leader sees it. */
+/** The leader's view of the group, in words. */
 export async function membersOf(lab: ScenarioLab): Promise<string> {
   const { members } = await lab.cluster(await lab.leader());
   return members.map(({ nodeId, role }) => `${nodeId} (${role})`).join(', ');
 }
 
-/** Waits until the leader knows exactly these voters and nobody else. */
+/** Waits until the leader knows exactly these voters and no other member. */
 export async function expectMembers(lab: ScenarioLab, nodeIds: readonly number[]): Promise<void> {
   const wanted = [...nodeIds]
     .sort((left, right) => left - right)

@@ -5,7 +5,6 @@ import type { ScenarioLab } from './scenario-lab.js';
 
 const SEEN_TIMEOUT_MS = 30_000;
 
-/** A transaction as an operator sees it. */
 export interface ShownTransaction {
   readonly status: string;
   readonly decision: string;
@@ -30,7 +29,7 @@ export type Ruling = {
 
 const OPERATOR = 'the failure lab';
 
-/** What the leader says of a transaction. @throws LabError when it does not know it */
+/** The leader's view of a transaction. @throws LabError when it is unknown */
 export async function show(lab: ScenarioLab, transactionId: string): Promise<ShownTransaction> {
   const answer = await request('GET', `${lab.url(await lab.leader())}/v1/transactions/${transactionId}`);
   if (answer.status !== 200) throw new LabError(`GET of ${transactionId} was answered ${describeAnswer(answer)}.`);
@@ -55,7 +54,6 @@ export async function waitForEnd(lab: ScenarioLab, transactionId: string): Promi
   throw new LabError(`${transactionId} did not end within ${SEEN_TIMEOUT_MS / 1000} s; it is ${shown.status}.`);
 }
 
-/** An operator's ruling, at the leader. */
 export async function rule(lab: ScenarioLab, transactionId: string, ruling: Ruling): Promise<Answer> {
   const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}/resolve`;
   return await request('POST', url, { operator: OPERATOR, ...ruling });
@@ -75,12 +73,12 @@ export async function waitForInDoubt(lab: ScenarioLab, transactionId: string, st
   throw new LabError(`GET /v1/in-doubt did not list ${transactionId} as ${state}.`);
 }
 
-/** A value from the leader's `/metrics`; 0 where it does not show it. */
+/** A value of the leader's `/metrics`; 0 where it is missing. */
 export async function metric(lab: ScenarioLab, name: string): Promise<number> {
   return await metricOf(lab, await lab.leader(), name);
 }
 
-/** The same of any service; the name with its labels, if it has any. */
+/** The same for any service; the name with its labels, if it has any. */
 export async function metricOf(lab: ScenarioLab, service: string, name: string): Promise<number> {
   const lines = (await (await fetch(`${lab.url(service)}/metrics`)).text()).split('\n');
   const line = lines.find((candidate) => candidate.startsWith(`${name} `));

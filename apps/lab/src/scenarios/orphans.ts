@@ -14,7 +14,7 @@ import { addressOf, transactionOf } from './wire.js';
 const BANK = 'bank-b';
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const ORPHANS = 5;
-/** Transfers that are under way when the group loses its data. */
+/** Transfers in progress when the group loses its data. */
 const CUT_OFF = 3;
 const AMOUNT = 7;
 const HOLD_MS = 300_000;
@@ -38,7 +38,7 @@ export const orphans: Scenario = {
   },
 };
 
-/** A UUID of version 7 with the time of now, such as a coordinator makes. */
+/** A UUID of version 7 with the current time, as a coordinator makes. */
 export function uuidV7(now: number, random: Uint8Array = randomBytes(10)): string {
   const bytes = Buffer.concat([Buffer.alloc(6), random]);
   bytes.writeUIntBE(now, 0, 6);
@@ -47,7 +47,7 @@ export function uuidV7(now: number, random: Uint8Array = randomBytes(10)): strin
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-/** Gids that are none of this cluster's, by what is foreign about them. */
+/** Gids that are not of this cluster, by what is foreign about them. */
 export function foreignGids(cluster: string): ReadonlyMap<string, string> {
   const id = (): string => uuidV7(Date.now());
   return new Map([
@@ -62,7 +62,6 @@ export function foreignGids(cluster: string): ReadonlyMap<string, string> {
   ]);
 }
 
-/** Somebody else's prepared transactions in a bank's database. */
 async function prepareForeign(lab: ScenarioLab): Promise<ReadonlyMap<string, string>> {
   const foreign = foreignGids(lab.state().clusterName);
   lab.narration.action(`prepare ${foreign.size} transactions at ${BANK} under gids that are not this cluster's:`);
@@ -94,13 +93,13 @@ async function orphansUnderLoad(lab: ScenarioLab): Promise<void> {
   narration.observation(`all ${ORPHANS} are rolled back after ${Date.now() - start} ms, under load`);
   let problems: string[] = [];
   const entombed = async (): Promise<boolean> => (problems = await missingTombstones(lab, orphaned)).length === 0;
-  await waitUntil(entombed, { timeoutMs: STEP_TIMEOUT_MS }); // it follows the rollback
+  await waitUntil(entombed, { timeoutMs: STEP_TIMEOUT_MS }); // it is written after the rollback
   const listed = await metric(lab, 'concordat_unknown_old_branches');
   if (listed !== 0) problems.push(`${listed} are listed as unknown-old`);
   lab.check('orphans are presumed aborted', problems, `${ORPHANS} rolled back, each with its tombstone in the ledger`);
 }
 
-/** Branches of which the ledger does not say that they are aborted, and nothing else. */
+/** Branches whose ledger rows are not exactly one tombstone. */
 async function missingTombstones(lab: ScenarioLab, branches: readonly PreparedBranchIds[]): Promise<string[]> {
   const problems: string[] = [];
   for (const { transactionId, branchId } of branches) {
@@ -123,7 +122,7 @@ async function expectGone(lab: ScenarioLab, gids: readonly string[]): Promise<vo
   throw new LabError(`Still prepared after ${STEP_TIMEOUT_MS / 1000} s: ${left.join(', ')}.`);
 }
 
-/** The real thing: all three coordinators lose their data while branches are prepared and not decided. */
+/** All three coordinators lose their data while branches are prepared and undecided. */
 async function groupLosesItsData(lab: ScenarioLab): Promise<void> {
   const { narration, load } = lab;
   narration.action('end the load for now, and compare all answers so far with every node: no decision is pending');
@@ -139,7 +138,7 @@ async function groupLosesItsData(lab: ScenarioLab): Promise<void> {
   const hold = `coordinator.decide.before-append=delay:${HOLD_MS}`;
   await lab.arm(leader, Array.from({ length: CUT_OFF }, () => hold).join(','));
   const cutOff = Array.from({ length: CUT_OFF }, (_, index) => load.one(transferAt(index)));
-  for (const one of cutOff) one.catch(() => undefined); // met below
+  for (const one of cutOff) one.catch(() => undefined); // handled below
   const gids = await preparedBranches(lab, 2 * CUT_OFF);
   narration.observation(`${gids.length} branches are prepared, nothing is decided, no client has its answer`);
 
@@ -162,7 +161,7 @@ async function groupLosesItsData(lab: ScenarioLab): Promise<void> {
   await lab.waitForCommits(40);
 }
 
-/** The new group knows when it was born, and presumes nothing about what is older: half of it might be committed. */
+/** The new group knows its birth, and presumes nothing about older transactions: half of one might be committed. */
 async function leftToOperator(lab: ScenarioLab, gids: readonly string[]): Promise<void> {
   const { narration } = lab;
   narration.expectation('the banks ask about all branches of the old group, which stay prepared and are listed');
@@ -211,7 +210,7 @@ async function expectNothingOpen(lab: ScenarioLab): Promise<void> {
   throw new LabError('Transactions stayed open although the load had ended.');
 }
 
-/** Two UUIDs behind the name of the cluster: the foreign ones of this scenario stay prepared all the time. */
+/** Two UUIDs after the name of the cluster: the foreign gids of this scenario stay prepared all the time. */
 const isOurs = (gid: string): boolean => /^concordat:[^:]+:[0-9a-f-]{36}:[0-9a-f-]{36}$/.test(gid);
 
 async function preparedBranches(lab: ScenarioLab, count: number): Promise<string[]> {
@@ -230,7 +229,7 @@ async function checkForeign(lab: ScenarioLab, foreign: ReadonlyMap<string, strin
   lab.check('foreign gids are untouched', missing, `all ${foreign.size} are still prepared at ${BANK}`);
 }
 
-/** By hand, as whoever prepared them would. */
+/** By hand, as their owners would. */
 async function removeForeign(lab: ScenarioLab, foreign: ReadonlyMap<string, string>): Promise<void> {
   lab.narration.action(`roll the ${foreign.size} foreign transactions back by hand`);
   for (const gid of foreign.values()) await lab.databases.removePrepared(BANK, gid);

@@ -2,7 +2,7 @@ import type { Scenario } from './scenario.js';
 
 export const pauseLeader: Scenario = {
   name: 'pause-leader',
-  title: 'SIGSTOP of the leader longer than the election timeout: it wakes as an old leader and must harm nothing',
+  title: 'SIGSTOP of the leader longer than the election timeout: it wakes as an old leader and must do no harm',
   run: async (lab) => {
     const { narration } = lab;
     const old = await lab.leader();

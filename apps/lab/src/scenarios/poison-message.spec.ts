@@ -36,7 +36,7 @@ describe('dead letters', () => {
   it.each([
     ['a missing one', [], '0 dead letters instead of 1'],
     ['a second one', [letter(), letter()], '2 dead letters instead of 1'],
-    ['another reason', [letter({}, 'NOT_UTF8')], 'put aside as NOT_UTF8 instead of NOT_JSON'],
+    ['another reason', [letter({}, 'NOT_UTF8')], 'a dead letter with NOT_UTF8 instead of NOT_JSON'],
     ['another key', [letter({ key: null })], 'its key is another one'],
     ['another value', [letter({ value: Buffer.from('w') })], 'its value is another one'],
     ['one of a message that is good', [letter(), letter({}, 'NOT_JSON', 8)], 'a dead letter that was not expected'],

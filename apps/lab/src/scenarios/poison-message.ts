@@ -9,11 +9,11 @@ import type { ScenarioLab } from './scenario-lab.js';
 
 const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const ROUNDS = 20;
-/** A loaded machine may elect another leader in the middle. */
+/** A loaded machine may elect another leader in between. */
 const REPLY_ATTEMPTS = 5;
 const ARRIVAL_TIMEOUT_MS = 30_000;
 
-/** A topic that gets poison, and whose name it bears. */
+/** A topic that gets bad messages. */
 interface Target {
   readonly topic: string;
   readonly participant: string;
@@ -43,11 +43,11 @@ export const poisonMessage: Scenario = {
   },
 };
 
-/** A message as it was sent, and what must come of it. */
+/** A message that was sent, and its expected result. */
 export interface Expected {
   readonly sent: TappedMessage;
   readonly poison: Poison;
-  /** the leader changed while it was on its way, and a new one reads no replies that are older than itself */
+  /** the leader changed in between, and a new leader reads no older replies */
   readonly mayBeSkipped?: boolean;
 }
 
@@ -79,8 +79,8 @@ async function poison(lab: ScenarioLab, tap: KafkaTap): Promise<void> {
 }
 
 /**
- * The replies are read by the leader alone, so one leader must have been there all the time for an exact count. The
- * huge ones come by themselves: on a busy machine they hold up a leader for long enough to be replaced.
+ * Only the leader reads the replies, so an exact count needs one leader all the time. The huge messages are sent
+ * separately: on a busy machine they delay a leader long enough to be replaced.
  */
 async function poisonReplies(lab: ScenarioLab, tap: KafkaTap): Promise<Expected[]> {
   const all: Expected[] = [];
@@ -147,7 +147,7 @@ async function sendBatch(tap: KafkaTap, topic: string, batch: readonly Poison[])
   return batch.map((one, place) => ({ poison: one, sent: sent[place]! }));
 }
 
-/** Waits until so many letters have come that it may be all, or for the other condition to fail. Returns how many. */
+/** Waits until this many letters have arrived, or the other condition fails. Returns their number. */
 async function expectLetters(
   tap: KafkaTap,
   before: Positions,
@@ -164,7 +164,7 @@ async function expectLetters(
   return more;
 }
 
-/** What is wrong with the dead letters: each expected one must be there once, with reason, key and value, no other. */
+/** Problems of the dead letters: each expected one must exist once, with reason, key and value, and no other. */
 export function letterProblems(expected: readonly Expected[], letters: readonly TappedMessage[]): string[] {
   const byOrigin = new Map<string, TappedMessage[]>();
   for (const letter of letters) {
@@ -189,7 +189,7 @@ export function letterProblems(expected: readonly Expected[], letters: readonly 
 
 function differences(letter: TappedMessage, sent: TappedMessage, reason: string | undefined): string[] {
   const said = letter.headers['concordat-reason'];
-  const problems = said === reason ? [] : [`put aside as ${said} instead of ${reason}`];
+  const problems = said === reason ? [] : [`a dead letter with ${said} instead of ${reason}`];
   if (!sameBytes(letter.key, sent.key)) problems.push('its key is another one');
   if (!sameBytes(letter.value, sent.value)) problems.push('its value is another one');
   return problems;
@@ -208,7 +208,7 @@ function countByReason(letters: readonly TappedMessage[]): string {
   return [...counts].map(([reason, count]) => `${count} ${reason}`).join(', ');
 }
 
-/** The banks' groups have committed offsets behind the last poison. */
+/** The banks' groups have committed offsets after the last bad message. */
 async function offsetsMoveOn(lab: ScenarioLab, tap: KafkaTap, expected: readonly Expected[]): Promise<void> {
   const last = new Map<string, number>();
   for (const { sent } of expected) last.set(positionKey(sent.topic, sent.partition), sent.offset);

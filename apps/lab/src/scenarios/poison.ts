@@ -1,30 +1,30 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { MESSAGE_VERSION as VERSION, type Wire } from './wire.js';
 
-/** A message that its reader must not take. */
+/** A message that its reader must not accept. */
 export interface Poison {
   /** in words */
   readonly what: string;
   readonly value: Buffer | null;
-  /** under which it must stand in the dead-letter topic; undefined: readable, but not for this reader, so ignored */
+  /** its reason in the dead-letter topic; undefined: valid, but ignored by this reader */
   readonly reason?: string;
 }
 
-/** One more than the payload, the message and the nesting may have; topics have room for a little more. */
+/** One more than the limits of payload, message and nesting; topics have room for a little more. */
 const PAYLOAD_BYTES = 256 * 1024 + 1;
 const MESSAGE_BYTES = 2 * 1024 * 1024 + 1;
 const NESTING = 65;
 
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
-/** A decision that any reader can decode, about a transaction that nobody knows. */
+/** A valid decision about an unknown transaction. */
 function decision({ cluster }: Wire, participant: string): Record<string, unknown> {
   const [transactionId, branchId] = [randomUUID(), randomUUID()];
   const address = { transactionId, branchId, participant };
   return { v: VERSION, cluster, type: 'decision', ...address, decision: 'commit', attempt: 0 };
 }
 
-/** Work that any reader can decode, but for its payload. */
+/** Work that is valid but for its payload. */
 function work(wire: Wire, participant: string, payload: unknown): Record<string, unknown> {
   const { transactionId, branchId } = decision(wire, participant);
   const operations = [{ operation: 'credit', payload, keys: [] }];
@@ -37,10 +37,10 @@ function nested(depth: number): unknown {
 }
 
 /**
- * Every kind of message that does not belong into a topic, new at each call.
+ * Every kind of message that does not belong in a topic, new at each call.
  *
- * @param wire the cluster at which they are aimed
- * @param participant whom the messages name where they name somebody that exists
+ * @param wire the target cluster
+ * @param participant the existing participant that the messages name
  */
 export function poisons(wire: Wire, participant: string): Poison[] {
   const good = decision(wire, participant);
@@ -78,7 +78,7 @@ function outcome(): Record<string, unknown> {
   return { transactionId: randomUUID(), outcome: 'committed', decidedAt: 1, endedAt: 1, participants: [] };
 }
 
-/** Too large in one way or the other; large, so a few of them are enough. */
+/** Too large in some way; a few are enough. */
 export function hugePoisons(wire: Wire, participant: string): Poison[] {
   const payload = 'x'.repeat(PAYLOAD_BYTES);
   return [

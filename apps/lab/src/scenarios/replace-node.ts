@@ -9,7 +9,7 @@ const CANDIDACY_TIMEOUT_MS = 30_000;
 
 export const replaceNode: Scenario = {
   name: 'replace-node',
-  title: 'a killed coordinator is replaced by a fourth in one step; the removed one comes back and harms nobody',
+  title: 'a killed coordinator is replaced by a fourth in one step; the removed one comes back and does no harm',
   run: async (lab) => {
     const { narration } = lab;
     const lost = await lab.leader();
@@ -32,8 +32,8 @@ export const replaceNode: Scenario = {
     const { term } = await lab.cluster(await lab.leader());
     narration.action(`start ${lost} again: its own log still says that it is a member`);
     narration.expectation('it asks for votes in vain: the term does not rise, and transfers go on');
-    const returned = lab.restart(lost); // it is not ready before it is a member again
-    returned.catch(() => undefined); // met below
+    const returned = lab.restart(lost); // it is ready only when it is a member again
+    returned.catch(() => undefined); // handled below
     await waitForCandidacy(lab, lost);
     narration.observation(`${lost} has asked for votes`);
     await lab.waitForCommits(60);
@@ -51,7 +51,7 @@ export const replaceNode: Scenario = {
   },
 };
 
-/** Waits until a node has heard of no leader for an election timeout, and so wants to be one. */
+/** Waits until a node has had no leader for an election timeout, and so becomes a pre-candidate. */
 async function waitForCandidacy(lab: ScenarioLab, name: PartName): Promise<void> {
   const stands = async (): Promise<boolean> => {
     try {

@@ -56,7 +56,7 @@ export const restoreBackup: Scenario = {
   },
 };
 
-/** A transfer whose branch at the bank is in the backup, and how it was decided. */
+/** A transfer whose branch at the bank is in the backup, and its decision. */
 interface Brought {
   readonly transfer: Transfer;
   readonly transactionId: string;
@@ -64,10 +64,10 @@ interface Brought {
   readonly decision: 'commit' | 'abort';
 }
 
-/** Brings the bank to rest, but for two branches: one that is to be committed and one that is to be rolled back. */
+/** Leaves two open branches at the bank: one that will be committed and one that will be rolled back. */
 async function prepareTwoBranches(lab: ScenarioLab): Promise<Brought[]> {
   const { narration, databases, load } = lab;
-  narration.action(`leave ${BANK} alone with the load, so that what its restore loses is known; the others go on`);
+  narration.action(`exclude ${BANK} from the load, so that the losses of its restore are known; the others go on`);
   await load.spare(BANK);
   await expectPrepared(lab, 0);
   narration.action(
@@ -80,7 +80,7 @@ async function prepareTwoBranches(lab: ScenarioLab): Promise<Brought[]> {
   const [first = ''] = await expectPrepared(lab, 1);
   const release = await databases.holdAccount({ bank: OTHER_BANK, account: ABORTED_ACCOUNT });
   const aborting = load.one(transferOf(ABORTED_ACCOUNT, MORE_THAN_THERE_IS));
-  aborting.catch(() => undefined); // met below
+  aborting.catch(() => undefined); // handled below
   let gids: string[];
   try {
     gids = await expectPrepared(lab, 2);
@@ -103,7 +103,7 @@ function transferOf(account: string, amount: number): { from: AccountName; to: A
   return { from: { bank: OTHER_BANK, account }, to: { bank: BANK, account }, amount };
 }
 
-/** Copies the data of the stopped server. Returns where the copy is. */
+/** Copies the data of the stopped server. Returns the path of the copy. */
 async function backUp(lab: ScenarioLab): Promise<string> {
   const { narration } = lab;
   narration.action(`stop ${SERVER} and copy its data directory: the backup`);
@@ -121,11 +121,11 @@ function dataDirOf(lab: ScenarioLab, server: PartName): string {
   return dataDir;
 }
 
-/** The bank comes back and hears both decisions. */
+/** The bank returns and gets both decisions. */
 async function endThem(lab: ScenarioLab, brought: readonly Brought[]): Promise<void> {
   const { narration } = lab;
   await lab.restart(BANK);
-  narration.expectation(`${BANK} asks about both branches, hears their decisions and ends them`);
+  narration.expectation(`${BANK} inquires about both branches, gets their decisions and ends them`);
   for (const { transactionId } of brought) await waitForEnd(lab, transactionId);
   await expectPrepared(lab, 0);
   narration.observation('both transactions have ended everywhere; only the backup still holds their branches');
@@ -144,7 +144,7 @@ async function commitAfterBackup(lab: ScenarioLab): Promise<Awaited<ReturnType<S
   return transfers;
 }
 
-/** Puts the backup in the place of the database, while the bank and its server are down. */
+/** Replaces the database by the backup, while the bank and its server are down. */
 async function restore(lab: ScenarioLab, backup: string, brought: readonly Brought[]): Promise<void> {
   const { narration } = lab;
   narration.action(`stop ${BANK} and ${SERVER}, put the backup in the place of its data, start ${SERVER}`);
@@ -163,7 +163,7 @@ async function restore(lab: ScenarioLab, backup: string, brought: readonly Broug
   narration.observation(`both branches are prepared again: ${prepared.join(', ')}`);
 }
 
-/** The transactions are recent: the coordinators know them, and the sweeper asks. */
+/** The transactions are recent: the coordinators know them, and the sweeper inquires. */
 async function answeredFromLog(lab: ScenarioLab, brought: readonly Brought[]): Promise<void> {
   const { narration } = lab;
   narration.expectation(`${BANK} asks; the coordinators still know the decisions of both; nobody has to do anything`);
@@ -179,7 +179,7 @@ async function answeredFromLog(lab: ScenarioLab, brought: readonly Brought[]): P
 async function checkLedger(lab: ScenarioLab, name: string, brought: readonly Brought[]): Promise<void> {
   let problems: string[] = [];
   const right = async (): Promise<boolean> => (problems = await ledgerProblems(lab, brought)).length === 0;
-  await waitUntil(right, { timeoutMs: STEP_TIMEOUT_MS }); // a tombstone follows its rollback
+  await waitUntil(right, { timeoutMs: STEP_TIMEOUT_MS }); // the tombstone is written after the rollback
   lab.check(name, problems, 'one committed, one rolled back, as their clients were told');
 }
 
@@ -193,7 +193,7 @@ async function ledgerProblems(lab: ScenarioLab, brought: readonly Brought[]): Pr
   return problems;
 }
 
-/** Makes all coordinators forget every transaction so far, as the end of the retention does. */
+/** Makes all coordinators forget every transaction so far, as after the retention. */
 async function forget(lab: ScenarioLab): Promise<void> {
   const { narration, load } = lab;
   narration.action('end the load for now, and compare all answers so far with every node, before they are forgotten');
@@ -227,7 +227,7 @@ async function forget(lab: ScenarioLab): Promise<void> {
   await lab.waitForCommits(20);
 }
 
-/** Asks for the youngest, because the oldest go first. */
+/** Checks the youngest, because the oldest are dropped first. */
 async function allForgotten(lab: ScenarioLab): Promise<boolean> {
   const youngest = [...lab.load.transfers].sort((one, two) => String(two.id).localeCompare(String(one.id)));
   const url = lab.url(await lab.leader());
@@ -240,7 +240,7 @@ async function allForgotten(lab: ScenarioLab): Promise<boolean> {
 /** The transactions are older than the retention: an operator must find out and rule. */
 async function endedByRuling(lab: ScenarioLab, brought: readonly Brought[]): Promise<void> {
   const { narration, databases } = lab;
-  narration.expectation('nobody knows their decisions any more: no presumption, but an alert and an entry in the list');
+  narration.expectation('their decisions are no longer known: no presumption, but an alert and an entry in the list');
   await lab.restart(BANK);
   const listed = [];
   for (const { transactionId } of brought) listed.push(await waitForInDoubt(lab, transactionId, 'unknown-old'));
@@ -270,7 +270,7 @@ async function endedByRuling(lab: ScenarioLab, brought: readonly Brought[]): Pro
   narration.observation('both branches have ended as their clients were told long ago; the list is empty');
 }
 
-/** Waits until so many branches of ours are prepared in the bank. */
+/** Waits until this many of Concordat's branches are prepared at the bank. */
 async function expectPrepared(lab: ScenarioLab, count: number): Promise<string[]> {
   let gids: string[] = [];
   const right = async (): Promise<boolean> => (gids = await lab.databases.prepared(BANK)).length === count;

@@ -59,7 +59,6 @@ const SCENARIOS: readonly AnyScenario[] = [
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;
 
-/** One line per scenario. */
 export function listScenarios(): string[] {
   return table(SCENARIOS.map(({ name, title }) => [name, title]));
 }
@@ -133,7 +132,7 @@ function labFor(options: SystemOptions, narration: Narration): ScenarioLab {
 
 async function runUnderLoad(scenario: Scenario, lab: ScenarioLab, choice: ScenarioOptions): Promise<Check[]> {
   const { narration, load } = lab;
-  await lab.restartDead(); // an earlier scenario or a person may have left something dead
+  await lab.restartDead(); // an earlier scenario or a person may have left a dead part
   const opening = await lab.databases.balances();
   narration.action('start transfers between the banks, and let them run through all that follows');
   load.start();

@@ -18,10 +18,10 @@ const SHORT_REQUEST_MS = 2000;
 /** A new member gets the whole log before it may vote. */
 const MEMBERSHIP_TIMEOUT_MS = 60_000;
 
-/** What a scenario has in its hands: the processes, their failpoints, the databases and the load. */
+/** The tools of a scenario: the processes, their failpoints, the databases and the load. */
 export class ScenarioLab {
   readonly databases: Databases;
-  /** what a scenario has found beside what is checked after every one */
+  /** checks of the scenario itself, beside the common ones */
   readonly findings: Check[] = [];
 
   constructor(
@@ -33,7 +33,7 @@ export class ScenarioLab {
     this.databases = new Databases(this.state());
   }
 
-  /** Adds a check of the scenario's own: it holds when nothing is wrong. */
+  /** Adds a check of the scenario: it holds when there are no problems. */
   check(name: string, problems: readonly string[], good: string): void {
     this.findings.push(checkOf(name, problems, good));
   }
@@ -56,7 +56,7 @@ export class ScenarioLab {
     return `http://127.0.0.1:${this.process(name).ports['http']}`;
   }
 
-  /** The name of the coordinator that leads, as a node other than `except` sees it. */
+  /** The coordinator that leads, from the view of a node other than `except`. */
   async leader(except?: string): Promise<PartName> {
     let found: PartName | undefined;
     const ask = async (): Promise<boolean> => {
@@ -112,38 +112,37 @@ export class ScenarioLab {
     if (isRunning(record)) throw new LabError(`${name} could not be stopped.`);
   }
 
-  /** Starts a dead part again, with further environment variables if they are given. */
+  /** Restarts a dead part, with further environment variables if given. */
   async restart(name: string, environment: Readonly<Record<string, string>> = {}): Promise<void> {
     this.narration.action(`start ${name} again`);
     this.narration.observation(`${name} is ready again after ${await this.revive(name, environment)} ms`);
   }
 
-  /** The same without a word; how long it took, in milliseconds. */
+  /** The same without narration; returns how long it took, in milliseconds. */
   async revive(name: string, environment: Readonly<Record<string, string>> = {}): Promise<number> {
     const start = Date.now();
     await restartPart({ ...this.context, environment }, this.file, name, new AbortController().signal);
     return Date.now() - start;
   }
 
-  /** Starts everything that is dead, whatever happened before. */
+  /** Restarts every dead part. */
   async restartDead(): Promise<void> {
     const order = ['kafka', 'postgres', 'coordinator', 'participant'];
     const all = [...this.state().processes].sort((a, b) => order.indexOf(a.role) - order.indexOf(b.role));
-    // coordinators are ready only with a leader, so two dead ones must start side by side
+    // coordinators are ready only with a leader, so two dead ones must start in parallel
     for (const role of order) {
       const dead = all.filter((record) => record.role === role && !isRunning(record));
       await Promise.all(dead.map(({ name }) => this.restart(name)));
     }
   }
 
-  /** The group as a coordinator sees it. */
   async cluster(name: string): Promise<ClusterView> {
     const { status, body } = await request('GET', `${this.url(name)}/v1/cluster`, undefined, {}, SHORT_REQUEST_MS);
-    if (status !== 200) throw new LabError(`${name} did not tell of the cluster: ${describeAnswer({ status, body })}.`);
+    if (status !== 200) throw new LabError(`${name} did not show the cluster: ${describeAnswer({ status, body })}.`);
     return body as unknown as ClusterView;
   }
 
-  /** A call that changes the group, at any coordinator that lives. */
+  /** A membership call, at any live coordinator. */
   async changeGroup(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<void> {
     const url = `${this.url(await this.leader())}/v1/cluster/${path}`;
     const answer = await request(method, url, body, {}, MEMBERSHIP_TIMEOUT_MS);
@@ -151,7 +150,7 @@ export class ScenarioLab {
       throw new LabError(`${method} /v1/cluster/${path} was answered ${describeAnswer(answer)}.`);
   }
 
-  /** Adds a coordinator to the group, in the place of another if one is named. */
+  /** Adds a coordinator to the group, in place of another if one is named. */
   async addMember(name: PartName, replaces?: PartName): Promise<void> {
     const { http, raft } = portsOf(name, this.state().portOffset);
     const place = replaces === undefined ? {} : { replaces: nodeIdOf(replaces) };
@@ -159,7 +158,7 @@ export class ScenarioLab {
     await this.changeGroup('POST', 'members', { nodeId: nodeIdOf(name), ...addresses, role: 'voter', ...place });
   }
 
-  /** Starts the fourth coordinator and takes it into the group; returns when it serves. */
+  /** Starts the fourth coordinator and adds it to the group; returns when it serves. */
   async welcomeGuest(replaces?: PartName): Promise<void> {
     await Promise.all([startGuest(this.context, this.file), this.addMember(GUEST_NAME, replaces)]);
   }
@@ -169,7 +168,7 @@ export class ScenarioLab {
     await dismiss(this.file, GUEST_NAME);
   }
 
-  /** Waits until the load has got this many more commits: the system works. */
+  /** Waits for this many further commits of the load: the system works. */
   async waitForCommits(count: number, timeoutMs = 60_000): Promise<number> {
     const start = Date.now();
     const wanted = this.load.committed + count;
@@ -178,7 +177,7 @@ export class ScenarioLab {
   }
 }
 
-/** What `GET /v1/cluster` says, as far as scenarios read it. */
+/** `GET /v1/cluster`, as far as scenarios read it. */
 export interface ClusterView {
   readonly leaderId: number | null;
   readonly term: number;
@@ -190,7 +189,6 @@ export interface ClusterView {
   }[];
 }
 
-/** The Raft id of a coordinator. */
 export function nodeIdOf(name: PartName): number {
   return Number(name.slice('coordinator-'.length));
 }

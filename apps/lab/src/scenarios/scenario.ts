@@ -2,9 +2,9 @@ import type { Narration } from '../narration.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { Check } from './truth.js';
 
-/** What the command line says beside the names of scenarios. */
+/** Options of the command line beside the names of scenarios. */
 export interface ScenarioOptions {
-  /** the crash points that are visited where a scenario visits some; undefined: all */
+  /** the crash points to visit; undefined: all */
   readonly points: RegExp | undefined;
 }
 
@@ -12,15 +12,14 @@ export interface ScenarioOptions {
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** Breaks something, narrates, and starts again what it killed. */
+  /** Injects the fault, narrates, and restarts what it killed. */
   run(lab: ScenarioLab, options: ScenarioOptions): Promise<void>;
 }
 
-/** A demo that brings a world of its own: no local system is started for it, and its checks are its own, too. */
+/** A demo that needs no local system and has its own checks. */
 export interface StandaloneScenario {
   readonly name: string;
   readonly title: string;
-  /** Shows something and says what of it held. */
   runAlone(narration: Narration): Promise<readonly Check[]>;
 }
 

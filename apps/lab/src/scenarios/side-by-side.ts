@@ -1,7 +1,7 @@
-/** Requests under way at once where a scenario reads every transaction. */
+/** Concurrent requests where a scenario reads every transaction. */
 const WORKERS = 8;
 
-/** Does the same for every item, some at once. The first failure ends the wait. */
+/** Does the same for every item, several at once. The first failure ends the wait. */
 export async function sideBySide<Item>(items: Iterable<Item>, work: (item: Item) => Promise<void>): Promise<void> {
   const queue = [...items];
   const next = async (): Promise<void> => {

@@ -82,7 +82,7 @@ async function open(
   await lab.arm(leader, failpoint);
   const at = (bank: string): Transfer['from'] => ({ bank, account });
   const transfer = lab.load.one({ from: at('bank-a'), to: at('bank-b'), also: at('bank-c'), amount: 2, protocol });
-  transfer.catch(() => undefined); // awaited at the end; a fault before that is reported first
+  transfer.catch(() => undefined); // awaited at the end; an earlier fault is reported first
   await whenBegun();
   let transactionId: string | undefined;
   const isPrepared = async (): Promise<boolean> => {
@@ -101,7 +101,7 @@ async function preparedOf(lab: ScenarioLab, transactionId: string): Promise<stri
   return anywhere.filter(({ gid }) => transactionOf(gid) === transactionId).map(({ gid }) => gid);
 }
 
-/** Waits until the ledgers of all banks know how a transaction ended, and none has it prepared any more. */
+/** Waits until the ledgers of all banks have this outcome, and none has the branch prepared any more. */
 async function waitForEnd(lab: ScenarioLab, transactionId: string, outcome: 'committed' | 'aborted'): Promise<void> {
   let seen: string[] = [];
   const hasEnded = async (): Promise<boolean> => {

@@ -6,10 +6,10 @@ export interface AccountName {
   readonly account: string;
 }
 
-/** The accounts of a transfer, each at a bank of its own. */
+/** The accounts of a transfer, each at another bank. */
 export type Part = 'from' | 'to' | 'also';
 
-/** One transfer of the load and what its client was told. */
+/** One transfer of the load and its client's answer. */
 export interface Transfer {
   readonly key: string;
   readonly from: AccountName;
@@ -22,11 +22,11 @@ export interface Transfer {
   /** the transaction, once an answer named it */
   readonly id?: string;
   readonly told?: 'committed' | 'aborted';
-  /** committed, but somebody rolled this half back by hand in its database: the one difference that is known */
+  /** committed, but this half was rolled back by hand in its database: a known difference */
   readonly lost?: Part;
-  /** somebody has made up for the lost half by hand since: the money is right, and the transaction stays mixed */
+  /** the lost half was repaired by hand: the money is right, and the transaction stays mixed */
   readonly isRepaired?: boolean;
-  /** committed, and a bank was restored from an older backup since: this half is gone, and no coordinator can know */
+  /** committed, but a bank was then restored from an older backup: this half is lost, and no coordinator can know */
   readonly restoredAway?: Part;
   /** why no node knows the transaction any more: the retention is over, or the group lost its data */
   readonly forgotten?: 'expired';
@@ -40,7 +40,7 @@ export interface Check {
 
 const SHOWN = 5;
 
-/** A check that holds when nothing is wrong. */
+/** A check that holds when there are no problems. */
 export function checkOf(name: string, problems: readonly string[], good: string): Check {
   const more = problems.length > SHOWN ? ` and ${problems.length - SHOWN} more` : '';
   return {
@@ -54,7 +54,7 @@ export function sumOf(balances: Balances): bigint {
   return [...balances.values()].reduce((sum, balance) => sum + balance, 0n);
 }
 
-/** The balances that must stand after exactly the transfers whose clients were told "committed", less known losses. */
+/** The balances after exactly the transfers whose clients got "committed", less known losses. */
 export function replay(opening: Balances, transfers: readonly Transfer[]): Map<string, bigint> {
   const balances = new Map(opening);
   const add = ({ bank, account }: AccountName, amount: bigint): void => {
@@ -89,7 +89,7 @@ export function changeAt({ amount, also }: Pick<Transfer, 'amount' | 'also'>, pa
   }
 }
 
-/** Money: the sum is what it was, and each account is what the answers to clients say. */
+/** Money: the sum is unchanged, and each account matches the answers to clients. */
 export function moneyChecks(opening: Balances, closing: Balances, transfers: readonly Transfer[]): Check[] {
   const [before, after] = [sumOf(opening), sumOf(closing)];
   const expected = replay(opening, transfers);
@@ -106,7 +106,6 @@ export function moneyChecks(opening: Balances, closing: Balances, transfers: rea
   ];
 }
 
-/** Every client has a definite answer. */
 export function answerCheck(transfers: readonly Transfer[]): Check {
   const open = transfers.filter(({ told }) => told === undefined).map(({ key }) => `${key} has no answer`);
   const committed = transfers.filter(({ told }) => told === 'committed').length;
@@ -114,22 +113,22 @@ export function answerCheck(transfers: readonly Transfer[]): Check {
   return checkOf('every client was answered', open, good);
 }
 
-/** What each node says of one transaction. */
+/** One node's answer about a transaction. */
 export interface NodeAnswer {
   readonly node: string;
   readonly outcome: string;
 }
 
 /**
- * What each node must say of a transfer: what its client was told; of one of which a half was ended by hand, that it
- * is mixed; of a forgotten one, and of one of a group that lost its data, that it is forgotten (410).
+ * What each node must answer about a transfer: its client's outcome; `mixed` after one half was ended by hand; 410 for
+ * one that was forgotten, or belongs to a group that lost its data.
  */
 export function expectedAnswer({ told, lost, forgotten }: Transfer): string {
   if (forgotten !== undefined) return 'status 410';
   return lost ? 'mixed' : String(told);
 }
 
-/** All nodes say the same, and it is what they must say. */
+/** All nodes give the same, expected answer. */
 export function agreementProblems(transfer: Transfer, answers: readonly NodeAnswer[]): string[] {
   const expected = expectedAnswer(transfer);
   return answers

@@ -12,13 +12,13 @@ const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const COMMITS = 40;
 const ANSWERS_TIMEOUT_MS = 60_000;
 const LETTERS_TIMEOUT_MS = 30_000;
-/** Of each topic so many messages at most are copied to the other cluster. */
+/** Maximum number of messages per topic that are copied to the other cluster. */
 const COPIED = 100;
 
 export const twoClusters: Scenario = {
   name: 'two-clusters',
   title:
-    'a second cluster on the same broker, machine and database server, both under load and kills: nobody hears the other',
+    'a second cluster on the same broker, machine and database server, both under load and kills: neither gets messages of the other',
   run: async (lab) => {
     const { narration } = lab;
     narration.action(`start the cluster "${NEIGHBOUR_NAME}": three coordinators and three banks of the same names,`);
@@ -100,7 +100,7 @@ async function checkLetters(lab: ScenarioLab, tap: KafkaTap, before: Positions, 
   lab.check(`no dead letter in either cluster, ${when}`, problems, 'none');
 }
 
-/** As a mirror without renaming would: what one cluster has said comes into the topics of the other. */
+/** Copies messages of one cluster into the topics of the other, as a mirror without renaming would. */
 async function copyAcross(lab: ScenarioLab, other: ScenarioLab, tap: KafkaTap, from: Positions): Promise<void> {
   const { narration } = lab;
   const [own, foreign] = [tap.wire, Wire.of(other.state())];
@@ -127,7 +127,7 @@ async function copyAcross(lab: ScenarioLab, other: ScenarioLab, tap: KafkaTap, f
   await waitUntil(arrived, { timeoutMs: LETTERS_TIMEOUT_MS });
   const count = lettersOfBanks(letters, own).length;
   lab.check(
-    'every copied message is put aside',
+    'every copied message is a dead letter',
     count === toBanks ? [] : [`${count} of ${toBanks}`],
     `${count} of them`,
   );
@@ -139,7 +139,7 @@ async function copyAcross(lab: ScenarioLab, other: ScenarioLab, tap: KafkaTap, f
 const lettersOfBanks = (letters: readonly TappedMessage[], { replies }: Wire): TappedMessage[] =>
   letters.filter(({ headers }) => headers['concordat-original-topic'] !== replies);
 
-/** The neighbour's own truth; that of the running system is read after every scenario. */
+/** The neighbour's checks; those of the running system come after every scenario. */
 async function end(lab: ScenarioLab, other: ScenarioLab, opening: Balances): Promise<void> {
   await other.load.stop(ANSWERS_TIMEOUT_MS);
   for (const { name, holds, detail } of await finalChecks(other, opening)) {

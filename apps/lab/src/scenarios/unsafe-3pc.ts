@@ -10,7 +10,7 @@ import type { Check } from './truth.js';
 
 const SCHEDULE_TIMEOUT_MS = 60_000;
 
-/** What a line of the schedule that says what comes next begins with. */
+/** Prefix of a line that announces the next stage of the schedule. */
 const STAGE = '== ';
 
 const PHASES = {
@@ -57,7 +57,7 @@ async function concordat(narration: Narration): Promise<Check> {
     if (line.startsWith(STAGE)) narration.action(line.slice(STAGE.length));
     else narration.observation(line);
   }
-  const last = lines.at(-1) ?? 'it said nothing';
+  const last = lines.at(-1) ?? 'it printed nothing';
   return {
     name: "Concordat's three phases came to one decision",
     holds: exitCode === 0,
@@ -65,7 +65,7 @@ async function concordat(narration: Narration): Promise<Check> {
   };
 }
 
-/** The lines of a program that runs to its end; its errors go to the terminal. */
+/** The output lines of a program that runs to its end; its errors go to the terminal. */
 function runProgram(
   program: string,
   args: readonly string[],

@@ -1,11 +1,10 @@
 import type { SystemState } from '../local-system/system-file.js';
 
-/** The version of messages that readers know. */
 export const MESSAGE_VERSION = 1;
 
 /**
- * What the topics, groups and messages of one cluster look like on the broker. A hand of its own on the contract: the
- * lab knows the services by what they show, not by their code.
+ * Topics, groups and messages of one cluster on the broker. Independent of the services' code: the lab knows only their
+ * public contract.
  */
 export class Wire {
   private constructor(
@@ -29,7 +28,7 @@ export class Wire {
     return `${this.prefix}outcomes`;
   }
 
-  /** Everything of the cluster. */
+  /** Every topic of the cluster. */
   topics(banks: readonly string[]): string[] {
     const ofBanks = banks.flatMap((bank) => [this.prepare(bank), this.decide(bank)]);
     return [...ofBanks, this.replies, this.outcomes, this.deadLetters];
@@ -43,12 +42,10 @@ export class Wire {
     return `${this.prefix}decide.${bank}`;
   }
 
-  /** The group of a bank's processes. */
   groupOf(bank: string): string {
     return `${this.prefix}participant.${bank}`;
   }
 
-  /** A message as bytes. */
   encode(message: Readonly<Record<string, unknown>>): Buffer {
     return Buffer.from(JSON.stringify({ v: MESSAGE_VERSION, cluster: this.cluster, ...message }));
   }

@@ -1,4 +1,4 @@
-/** Messages of the textbook protocol. `to` and `from` are branches, numbered from 0; the coordinator is nobody's number. */
+/** Messages of the textbook protocol. `to` and `from` are branches, numbered from 0; the coordinator has no number. */
 export type UnsafeMessage =
   | { readonly type: 'prepare' | 'precommit' | 'commit' | 'abort'; readonly to: number }
   | { readonly type: 'yes' | 'no' | 'acknowledged'; readonly from: number };

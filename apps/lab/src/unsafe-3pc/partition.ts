@@ -2,7 +2,7 @@ import type { UnsafeMessage } from './messages.js';
 import type { UnsafeParticipantState } from './unsafe-participant.js';
 import { UnsafeSystem, type UnsafeAction } from './unsafe-system.js';
 
-/** Something that happened, in words, and what it led to. */
+/** An event in words, and the states after it. */
 export interface PartitionStep {
   readonly phase: 'vote' | 'cut' | 'timeout';
   readonly text: string;
@@ -16,8 +16,8 @@ export interface PartitionResult {
 
 /**
  * The fixed schedule of `unsafe-3pc`, and of the model's `--schedule partition`: three branches vote yes and the
- * coordinator pre-commits; the network is cut, with the coordinator and branch 1 on one side; the precommit of
- * branch 1 arrives and no other; the coordinator dies; branch 1 loses its patience, then branch 2, then branch 3.
+ * coordinator pre-commits; the network is cut, with the coordinator and branch 1 on one side; only the precommit of
+ * branch 1 arrives; the coordinator dies; then branches 1, 2 and 3 time out.
  */
 export function runPartition(): PartitionResult {
   const system = new UnsafeSystem([true, true, true]);

@@ -34,7 +34,7 @@ export class UnsafeCoordinator {
     return this.toAll('precommit');
   }
 
-  /** A branch that does not answer is taken for dead. */
+  /** A branch that does not answer counts as dead. */
   timeout(): UnsafeMessage[] {
     if (!this.isWaiting) return [];
     return this.end(this.state === 'waiting' ? 'aborted' : 'committed');

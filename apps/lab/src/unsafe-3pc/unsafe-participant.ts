@@ -18,7 +18,6 @@ export type UnsafeParticipantState = 'initial' | 'uncertain' | 'precommitted' | 
 export class UnsafeParticipant {
   state: UnsafeParticipantState = 'initial';
 
-  /** @param willing whether it votes yes */
   constructor(
     readonly branch: number,
     readonly willing: boolean,

@@ -10,15 +10,14 @@ export type UnsafeAction =
 
 /**
  * One transaction under the textbook protocol, which is WRONG ON PURPOSE (see `UnsafeParticipant`): a coordinator, its
- * branches, and the messages on their way. Whoever drives it decides what arrives, and when a timeout fires. All of its
- * state lies in plain properties, so that an explorer can copy it.
+ * branches, and the messages in flight. The caller decides what arrives, and when a timeout fires. All of its state is
+ * in plain properties, so that an explorer can copy it.
  */
 export class UnsafeSystem {
   readonly coordinator: UnsafeCoordinator;
   readonly participants: readonly UnsafeParticipant[];
   messages: UnsafeMessage[];
 
-  /** @param willing which branches vote yes */
   constructor(willing: readonly boolean[]) {
     this.coordinator = new UnsafeCoordinator(willing.length);
     this.participants = willing.map((isWilling, branch) => new UnsafeParticipant(branch, isWilling));
@@ -74,7 +73,7 @@ export class UnsafeSystem {
     this.send('to' in message ? this.participant(message.to).receive(message) : this.coordinator.receive(message));
   }
 
-  /** In the order of their names, so that systems in the same state are the same. */
+  /** In the order of their names, so that equal states have equal values. */
   private send(messages: readonly UnsafeMessage[]): void {
     this.messages = [...this.messages, ...messages].sort((a, b) => (describeMessage(a) < describeMessage(b) ? -1 : 1));
   }
