@@ -8,7 +8,6 @@ export {
 } from './runtime/database-identity.js';
 export { BranchResults } from './runtime/branch-results.js';
 export * from './runtime/errors.js';
-export { PARTICIPANT_CRASH_POINTS } from './runtime/participant-crash-points.js';
 export { PARTICIPANT_FAILPOINTS, type ParticipantFailpoint } from './runtime/participant-failpoints.js';
 export type * from './runtime/participant-metrics.js';
 export * from './runtime/participant-runtime.js';

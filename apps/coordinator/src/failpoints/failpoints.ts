@@ -20,7 +20,7 @@ const KIND_BY_TYPE = {
   'group-born': 'expire',
 } as const satisfies Record<LogRecord['type'], string>;
 
-export type RecordKind = (typeof KIND_BY_TYPE)[LogRecord['type']] | 'delegate';
+type RecordKind = (typeof KIND_BY_TYPE)[LogRecord['type']] | 'delegate';
 
 const RECORD_KINDS = [
   'begin',
@@ -60,13 +60,12 @@ const RECEIVED = ['announce', 'vote', 'done', 'inquiry', 'ballot-answer', 'branc
 /** A write to the log on this node's own disk, on any node. A pause makes the disk hang, not fail. */
 export const DISK_FAILPOINT = 'coordinator.disk.before-write';
 
-export type DiskFailpoint = typeof DISK_FAILPOINT;
-export type RecordFailpoint = `coordinator.${RecordKind}.${RecordMoment}`;
-export type SendFailpoint = `coordinator.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
-export type ReceiptFailpoint = `coordinator.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
-export type CoordinatorFailpoint = RecordFailpoint | SendFailpoint | ReceiptFailpoint | DiskFailpoint;
+type RecordFailpoint = `coordinator.${RecordKind}.${RecordMoment}`;
+type SendFailpoint = `coordinator.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
+type ReceiptFailpoint = `coordinator.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
+export type CoordinatorFailpoint = RecordFailpoint | SendFailpoint | ReceiptFailpoint | typeof DISK_FAILPOINT;
 
-/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`). crash-points.ts says what follows a crash at each. */
+/** Every failpoint of a coordinator (`CONCORDAT_FAILPOINTS`). The table in docs/protocols.md says what each means. */
 export const COORDINATOR_FAILPOINTS: readonly CoordinatorFailpoint[] = [
   ...failpointNames('coordinator', RECORD_KINDS, RECORD_MOMENTS),
   ...failpointNames('coordinator', SENT, SENDING_MOMENTS),

@@ -88,18 +88,15 @@ const SENT = [
   'termination-due',
 ] as const;
 
-export type ReceiptFailpoint = `participant.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
-export type WorkFailpoint = (typeof WORK_FAILPOINTS)[number];
-export type StatementFailpoint = `participant.${NamedStatement}.${StatementMoment}`;
-export type SendFailpoint = `participant.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
-export type OffsetFailpoint = `participant.offsets.${(typeof OFFSET_MOMENTS)[number]}`;
+type ReceiptFailpoint = `participant.${(typeof RECEIVED)[number]}.${(typeof HANDLING_MOMENTS)[number]}`;
+type WorkFailpoint = (typeof WORK_FAILPOINTS)[number];
+type StatementFailpoint = `participant.${NamedStatement}.${StatementMoment}`;
+type SendFailpoint = `participant.${(typeof SENT)[number]}.${(typeof SENDING_MOMENTS)[number]}`;
+type OffsetFailpoint = `participant.offsets.${(typeof OFFSET_MOMENTS)[number]}`;
 export type ParticipantFailpoint =
   ReceiptFailpoint | WorkFailpoint | StatementFailpoint | SendFailpoint | OffsetFailpoint;
 
-/**
- * Every failpoint of a participant (`CONCORDAT_FAILPOINTS`). participant-crash-points.ts says what follows a crash at
- * each.
- */
+/** Every failpoint of a participant (`CONCORDAT_FAILPOINTS`). The table in docs/protocols.md says what each means. */
 export const PARTICIPANT_FAILPOINTS: readonly ParticipantFailpoint[] = [
   ...failpointNames('participant', RECEIVED, HANDLING_MOMENTS),
   ...WORK_FAILPOINTS,

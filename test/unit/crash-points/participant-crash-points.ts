@@ -1,14 +1,8 @@
-import { crashPoint, type CrashPoint } from '@concordat/foundation';
-import type {
-  OffsetFailpoint,
-  ParticipantFailpoint,
-  ReceiptFailpoint,
-  SendFailpoint,
-  StatementFailpoint,
-  WorkFailpoint,
-} from './participant-failpoints.js';
+import type { ParticipantFailpoint } from '@concordat/participant';
+import { crashPoint, type CrashPoint } from './crash-point.js';
 
-const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
+/** A failpoint of a participant without an entry does not compile, nor does an entry without a failpoint. */
+export const PARTICIPANT_CRASH_POINTS: Readonly<Record<ParticipantFailpoint, CrashPoint>> = {
   'participant.prepare.received': crashPoint(
     'work has arrived; nothing was done and its offset is not committed',
     'the message is consumed again after the restart, and the leader sends it again; the branch votes then, unless the deadline has aborted it',
@@ -16,13 +10,13 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
   ),
   'participant.prepare.handled': crashPoint(
     'the branch is prepared, refused or read-only; its vote is handed to the wire and may be lost, the offset is not committed',
-    'the message comes again and is answered from the database; a prepared branch inquires besides; one that was read-only is run again',
+    'the message comes again and is answered from the database; a prepared branch also inquires; a read-only one runs again',
     'the restarted participant',
     'its sweeper',
   ),
   'participant.commit-one-phase.received': crashPoint(
     'a delegated commit has arrived; nothing was done',
-    'the message is consumed again, and the leader sends it for as long as it takes',
+    'the message is consumed again, and the leader sends it until the branch answers',
     'the restarted participant',
   ),
   'participant.commit-one-phase.handled': crashPoint(
@@ -52,7 +46,7 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.unknown-old.received': crashPoint(
-    'the coordinators have answered that nobody remembers the transaction; no alert was raised',
+    'the coordinators have answered that the transaction is too old to be known; no alert was raised',
     'the branch stays prepared and inquires again; the alert comes with the next answer',
     'its sweeper',
     'the operator',
@@ -69,7 +63,7 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
     'its sweeper',
   ),
   'participant.undecided.handled': crashPoint(
-    'in three phases, the branch waits anew for a coordinator',
+    'in three phases, the branch waits again for a coordinator',
     'the wait begins again with the restart',
     'its sweeper',
   ),
@@ -81,12 +75,12 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
   ),
   'participant.ballot-request.handled': crashPoint(
     'in three phases, what the branch promised or accepted is durable; the answer may be lost',
-    'asked again, it answers by what its database says and never takes anything back',
+    'asked again, the branch answers from its database and never takes anything back',
     'the restarted participant',
     'the branches',
   ),
   'participant.ballot-answer.received': crashPoint(
-    'in three phases, a branch has answered the ballot of this one; it is not counted',
+    'in three phases, the answer of another branch to the ballot of this one has arrived; it is not counted',
     'the ballot dies with the process; this branch starts a higher one when it has waited again, and so may any other',
     'its sweeper',
     'the branches',
@@ -98,20 +92,17 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
     'the branches',
   ),
   'participant.termination-due.received': crashPoint(
-    'in three phases, the branch has waited in vain for a coordinator; no ballot is opened',
-    'its sweeper finds it again and it waits once more; other branches may be faster',
+    'in three phases, no coordinator has answered the branch in time; no ballot is opened',
+    'its sweeper finds it again and it waits once more; another branch may decide first',
     'its sweeper',
     'the branches',
   ),
   'participant.termination-due.handled': crashPoint(
     'in three phases, the branch has opened a ballot, whose requests may be lost',
-    'it opens a higher one when it has waited again; what it promised itself is durable',
+    'it opens a higher one when it has waited again; its own promise is durable',
     'its sweeper',
     'the branches',
   ),
-};
-
-const WORK: Readonly<Record<WorkFailpoint, CrashPoint>> = {
   'participant.work.before-handlers': crashPoint(
     'a local transaction is about to be opened; no handler has run',
     'the server rolls it back when the connection is gone; the message comes again',
@@ -129,30 +120,27 @@ const WORK: Readonly<Record<WorkFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.commit.before-commit': crashPoint(
-    'a commit, of one phase or two, is about to be made',
-    'two phases: the branch stays prepared, inquires, and is told again; one phase: nothing is durable, and the leader sends `commit-one-phase` again',
+    'a commit, of one phase or two, is about to be carried out',
+    'two phases: the branch stays prepared, inquires, and gets the decision again; one phase: nothing is durable, and the leader sends `commit-one-phase` again',
     'its sweeper',
     'the restarted participant',
   ),
   'participant.commit.after-commit': crashPoint(
-    'the branch is committed and durable; nobody was told',
+    'the branch is committed and durable; no reply has left',
     'the leader sends the decision or `commit-one-phase` again, and the branch answers from its ledger',
     'the restarted participant',
   ),
   'participant.abort.before-rollback': crashPoint(
-    'the decision to abort has arrived; what is prepared is still prepared, no tombstone stands',
+    'the decision to abort has arrived; what is prepared is still prepared, there is no tombstone',
     'the branch inquires at the start, and the leader sends the decision until it is done',
     'its sweeper',
     'the restarted participant',
   ),
   'participant.abort.after-rollback': crashPoint(
-    'the branch is rolled back and its tombstone is durable; nobody was told',
+    'the branch is rolled back and its tombstone is durable; no reply has left',
     'the leader sends the decision again; a late `PREPARE` of the branch fails on the tombstone',
     'the restarted participant',
   ),
-};
-
-const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
   'participant.begin.before-statement': crashPoint(
     'no local transaction is open',
     'nothing was done; the message comes again',
@@ -189,7 +177,7 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.prepare-transaction.after-statement': crashPoint(
-    'the branch is prepared, with its ledger row inside; the tag of the answer was not looked at',
+    'the branch is prepared, with its ledger row inside; the answer of the server was not read',
     'it inquires at the start, and votes yes again when it is asked',
     'its sweeper',
     'the restarted participant',
@@ -200,7 +188,7 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.one-phase-commit.after-statement': crashPoint(
-    'work and ledger row of a delegated branch are committed together; nobody was told',
+    'work and ledger row of a delegated branch are committed together; no reply has left',
     '`commit-one-phase` comes again and is answered from the ledger; nothing is done twice',
     'the restarted participant',
   ),
@@ -210,7 +198,7 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.local-rollback.after-statement': crashPoint(
-    'what failed is rolled back; no tombstone stands and no vote was given',
+    'what failed is rolled back; there is no tombstone and no vote was sent',
     'the message comes again; the branch may then succeed, because it never said no',
     'the restarted participant',
   ),
@@ -221,7 +209,7 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.commit-prepared.after-statement': crashPoint(
-    'the branch is committed, and its ledger row is visible; nobody was told',
+    'the branch is committed, and its ledger row is visible; no reply has left',
     'the leader sends the decision again; `COMMIT PREPARED` finds nothing, and the ledger says that the branch is committed',
     'the restarted participant',
   ),
@@ -232,17 +220,17 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.rollback-prepared.after-statement': crashPoint(
-    'the prepared transaction is rolled back; no tombstone stands yet',
-    'the leader sends the decision again; that there is nothing to roll back is fine, and the tombstone is written',
+    'the prepared transaction is rolled back; there is no tombstone yet',
+    'the leader sends the decision again; nothing is left to roll back, and the tombstone is written',
     'the restarted participant',
   ),
   'participant.tombstone.before-statement': crashPoint(
-    'the branch is to end as aborted, by its own no or by the decision; nothing says so in the database',
-    'an abort is sent again; a no was never said, so the work is done anew when it comes again',
+    'the branch is to end as aborted, by its own no or by the decision; the database does not have it',
+    'an abort is sent again; a no was never sent, so the work is done again when the message comes again',
     'the restarted participant',
   ),
   'participant.tombstone.after-statement': crashPoint(
-    'the tombstone is durable; nobody was told',
+    'the tombstone is durable; no reply has left',
     'the branch answers no, or aborted, from its ledger; a late `PREPARE` fails on the tombstone',
     'the restarted participant',
   ),
@@ -252,7 +240,7 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.ledger-look-up.after-statement': crashPoint(
-    'how the branch ended was read; nobody was told',
+    'how the branch ended was read; no reply has left',
     'nothing was changed; the message comes again',
     'the restarted participant',
   ),
@@ -267,13 +255,13 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'its sweeper',
   ),
   'participant.acceptor-vote.before-statement': crashPoint(
-    'in three phases, the work is prepared, or read-only, or refused; its vote is not on record and was not given',
-    'the message comes again: what is prepared is found and its vote recorded; what was read-only or refused is done anew. To ballots the branch says nothing while it is prepared without a vote, else it aborts itself',
+    'in three phases, the work is prepared, or read-only, or refused; its vote is not on record and was not sent',
+    'the message comes again: what is prepared is found and its vote recorded; what was read-only or refused is done again. While the branch is prepared without a vote it answers no ballot; otherwise a ballot makes it abort itself',
     'the restarted participant',
     'the branches',
   ),
   'participant.acceptor-vote.after-statement': crashPoint(
-    'in three phases, the first vote of the branch is on record for good; it was not given',
+    'in three phases, the first vote of the branch is on record and never changes; it was not sent',
     'the message comes again and is answered from the record, and so are ballots',
     'the restarted participant',
     'the branches',
@@ -291,14 +279,14 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the branches',
   ),
   'participant.acceptor-ballot.before-statement': crashPoint(
-    'in three phases, what to promise or accept is known; it is not durable and nobody was told',
+    'in three phases, the answer to the ballot is known; it is not durable and was not sent',
     'the server rolls back and frees the row; the message comes again, or a majority answers without this branch',
     'the restarted participant',
     'the branches',
   ),
   'participant.acceptor-ballot.after-statement': crashPoint(
-    'in three phases, what the branch has promised or accepted, or its own ballot, is durable; nobody was told',
-    'the message comes again and is answered the same; a ballot of its own is lost, and the next one lies above it',
+    'in three phases, what the branch has promised or accepted, or its own ballot, is durable; no message has left',
+    'the message comes again and is answered the same; a ballot of its own is lost, and the next one is higher',
     'the restarted participant',
     'its sweeper',
     'the branches',
@@ -311,22 +299,22 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
   ),
   'participant.acceptor-refusal.after-statement': crashPoint(
     'in three phases, the vote no is on record; there is no tombstone yet, and work may be under way or prepared',
-    'whatever comes next, a prepare or a ballot, finds the vote, rolls back what is prepared and writes the tombstone',
+    'the next prepare or ballot finds the vote, rolls back what is prepared and writes the tombstone',
     'the restarted participant',
     'its sweeper',
   ),
   'participant.acceptor-release.before-statement': crashPoint(
-    "in three phases, the acceptor's row is locked and stays as it is; nobody was answered",
+    "in three phases, the acceptor's row is locked and stays as it is; no answer has left",
     'the server frees the row when the connection is gone; the message comes again and is answered the same',
     'the restarted participant',
   ),
   'participant.acceptor-release.after-statement': crashPoint(
-    "in three phases, the acceptor's row is free and as it was; nobody was answered",
+    "in three phases, the acceptor's row is free and as it was; no answer has left",
     'the message comes again and is answered the same',
     'the restarted participant',
   ),
   'participant.acceptor-decision.before-statement': crashPoint(
-    'in three phases, an operator has ruled against the decision; the branch has neither that on record nor ended',
+    'in three phases, an operator has ruled against the decision; the decision is not on record for the branch, and the branch has not ended',
     'the leader sends the ruling again',
     'the restarted participant',
   ),
@@ -341,13 +329,10 @@ const STATEMENTS: Readonly<Record<StatementFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.acceptor-look-up.after-statement': crashPoint(
-    'what the database knows of a branch, its vote as an acceptor too, was read; nobody was told',
+    'what the database knows of a branch, its vote as an acceptor too, was read; no reply has left',
     'nothing was changed; the message comes again',
     'the restarted participant',
   ),
-};
-
-const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
   'participant.announce.before-send': crashPoint(
     'the operations of the participant are not announced',
     'they are announced at the start of the process and every few seconds',
@@ -360,13 +345,13 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
   ),
   'participant.vote.before-send': crashPoint(
     'what the vote says is durable (prepared, or the tombstone) or holds nothing (read-only); the vote has not left',
-    'the message comes again and the vote is given from the database; a prepared branch inquires besides',
+    'the message comes again and the vote is given from the database; a prepared branch also inquires',
     'the restarted participant',
     'its sweeper',
   ),
   'participant.vote.after-send': crashPoint(
     'the broker has the vote; the decision has not come',
-    'a prepared branch keeps its promise in the database, inquires at the start, and obeys the decision',
+    'a prepared branch stays prepared, inquires at the start, and carries out the decision',
     'its sweeper',
     'the restarted participant',
   ),
@@ -377,7 +362,7 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
   ),
   'participant.done.after-send': crashPoint(
     'the broker has the ends of the branches',
-    'the leader notes them; what it did not hear it asks again',
+    'the leader records them; for those it did not get it sends the decision again',
     'nothing to repair',
   ),
   'participant.inquiry.before-send': crashPoint(
@@ -392,14 +377,14 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
     'the restarted participant',
   ),
   'participant.ballot-request.before-send': crashPoint(
-    'in three phases, the branch has opened a ballot; nobody was asked',
-    'it opens a higher one when it has waited again; other branches may be faster',
+    'in three phases, the branch has opened a ballot; no request has left',
+    'it opens a higher one when it has waited again; another branch may decide first',
     'its sweeper',
     'the branches',
   ),
   'participant.ballot-request.after-send': crashPoint(
     'in three phases, the broker has the requests of the ballot; no answer was counted',
-    'the answers find nobody; any branch, or a leader, runs a higher ballot and finds what was accepted',
+    'no process waits for the answers; any branch, or a leader, runs a higher ballot and finds what was accepted',
     'its sweeper',
     'the branches',
   ),
@@ -411,13 +396,13 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
   ),
   'participant.ballot-answer.after-send': crashPoint(
     'in three phases, the broker has the answer; the decision has not come',
-    'the branch inquires at the start and obeys the decision',
+    'the branch inquires at the start and carries out the decision',
     'its sweeper',
     'the branches',
   ),
   'participant.branches-decided.before-send': crashPoint(
     'in three phases, the branches have decided among themselves; the coordinators were not told',
-    'a coordinator that comes back runs a ballot and finds the decision, or hears of it from any branch',
+    'a coordinator that comes back runs a ballot and finds the decision, or gets it from any branch',
     'the new leader',
     'the branches',
   ),
@@ -433,45 +418,30 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
     'the branches',
   ),
   'participant.decision.after-send': crashPoint(
-    'in three phases, the broker has the decision for the other branches; the own branch may still be prepared',
-    'the others end by it; this branch inquires at the start, and is told by them or by a leader',
+    'in three phases, the broker has the decision for the other branches; this branch may still be prepared',
+    'the others end by it; this branch inquires at the start, and gets the decision from them or from a leader',
     'its sweeper',
     'the branches',
   ),
   'participant.termination-due.before-send': crashPoint(
-    'in three phases, the branch has waited too long for a coordinator; nothing was done about it',
+    'in three phases, the branch has waited too long for a coordinator; no ballot is open',
     'its sweeper finds it again after the restart, and it waits once more',
     'its sweeper',
   ),
   'participant.termination-due.after-send': crashPoint(
-    'in three phases, the broker has the word that a ballot is due',
+    'in three phases, the broker has the message that a ballot is due',
     'whichever process of the participant reads it opens the ballot',
     'the restarted participant',
     'the branches',
   ),
-};
-
-const OFFSETS: Readonly<Record<OffsetFailpoint, CrashPoint>> = {
   'participant.offsets.before-commit': crashPoint(
-    'messages are handled; the broker does not know how far',
+    'messages are handled; the broker does not have their offsets',
     'they come again after the restart; every one is answered from memory or the database, and nothing is done twice',
     'the restarted participant',
   ),
   'participant.offsets.after-commit': crashPoint(
-    'the broker knows how far the messages are handled',
-    'the restarted process goes on behind them',
+    'the broker has the offsets of the messages that are handled',
+    'the restarted process goes on after them',
     'nothing to repair',
   ),
-};
-
-/**
- * What a crash of a participant at each of its failpoints means: the source of a table in docs/protocols.md. A failpoint
- * without an entry does not compile.
- */
-export const PARTICIPANT_CRASH_POINTS: Readonly<Record<ParticipantFailpoint, CrashPoint>> = {
-  ...RECEIPTS,
-  ...WORK,
-  ...STATEMENTS,
-  ...SENDINGS,
-  ...OFFSETS,
 };

@@ -1,11 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from '@jest/globals';
-import { PARTICIPANT_CRASH_POINTS, PARTICIPANT_FAILPOINTS } from '@concordat/participant';
-import { COORDINATOR_CRASH_POINTS, COORDINATOR_FAILPOINTS } from '../../apps/coordinator/src/index.js';
+import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
+import { COORDINATOR_FAILPOINTS } from '../../../apps/coordinator/src/index.js';
+import { COORDINATOR_CRASH_POINTS } from './coordinator-crash-points.js';
 import { withCrashPoints } from './crash-points-document.js';
+import { PARTICIPANT_CRASH_POINTS } from './participant-crash-points.js';
 
-const FILE = fileURLToPath(new URL('../../docs/protocols.md', import.meta.url));
+const FILE = fileURLToPath(new URL('../../../docs/protocols.md', import.meta.url));
 
 describe('the crash points in docs/protocols.md', () => {
   it('are what the catalogues say (CONCORDAT_UPDATE_DOCS=1 writes them anew)', () => {

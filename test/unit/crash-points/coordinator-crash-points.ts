@@ -1,11 +1,11 @@
-import { crashPoint, type CrashPoint } from '@concordat/foundation';
-import { DISK_FAILPOINT } from './failpoints.js';
-import type { CoordinatorFailpoint, RecordFailpoint, ReceiptFailpoint, SendFailpoint } from './failpoints.js';
+import type { CoordinatorFailpoint } from '../../../apps/coordinator/src/index.js';
+import { crashPoint, type CrashPoint } from './crash-point.js';
 
-const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
+/** A failpoint of a coordinator without an entry does not compile, nor does an entry without a failpoint. */
+export const COORDINATOR_CRASH_POINTS: Readonly<Record<CoordinatorFailpoint, CrashPoint>> = {
   'coordinator.begin.before-append': crashPoint(
-    'the transaction exists in the memory of the leader; its work may have left already, `Begin` is in no log',
-    'nobody knows the transaction: whatever was prepared for it inquires and is told to abort, because ids are never reused; the repeated request is a new transaction',
+    'the transaction exists in the memory of the leader; its work may have been sent already, `Begin` is in no log',
+    'no coordinator knows the transaction: a prepared branch inquires and is told to abort, because ids are never reused; the repeated request is a new transaction',
     'its sweeper',
     'the client',
   ),
@@ -16,14 +16,14 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
     'the client',
   ),
   'coordinator.begin.after-apply': crashPoint(
-    'the leader knows that `Begin` is in the log; no client has heard of it',
-    'as behind the append; votes that the dead leader had are asked for again, and a repeat with the same key finds the transaction',
+    'the leader knows that `Begin` is in the log; no client has an answer',
+    'as after the append; votes that the dead leader had are asked for again, and a repeat with the same key finds the transaction',
     'the new leader',
     'the client',
   ),
   'coordinator.enlist.before-append': crashPoint(
     'a branch was to be enlisted; no log knows of it',
-    'the transaction goes on without the branch; what its service may have prepared inquires, and is told to abort when the set of branches is closed; the client enlists again',
+    'the transaction goes on without the branch; a branch that its service has prepared inquires, and is told to abort when the set of branches is closed; the client enlists again',
     'the client',
     'its sweeper',
   ),
@@ -35,7 +35,7 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
   ),
   'coordinator.enlist.after-apply': crashPoint(
     'the leader counts the branch; the client does not know',
-    'the same as behind the append: what counts is in the log',
+    'the same as after the append: what counts is in the log',
     'the new leader',
     'the client',
   ),
@@ -62,7 +62,7 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
     'the new leader',
   ),
   'coordinator.delegate.after-append': crashPoint(
-    'the delegation is in the log; the branch has not heard of it',
+    'the delegation is in the log; no message about it has reached the branch',
     'the new leader sends `commit-one-phase` until the branch answers, and decides nothing by itself, not even at the deadline',
     'the new leader',
   ),
@@ -85,13 +85,13 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
   ),
   'coordinator.pre-commit.after-apply': crashPoint(
     'in three phases, the requests of the ballot are handed to the wire and have not left',
-    'the same as behind the append',
+    'the same as after the append',
     'the new leader',
     'the branches',
   ),
   'coordinator.decide.before-append': crashPoint(
-    'the leader knows what has to be decided (all votes, a no, a wish to abort, the deadline, a majority); no log has the decision and nobody was told',
-    'the new leader asks for the votes again and decides by what it hears; in three phases it runs a ballot of its own',
+    'the leader knows what has to be decided (all votes, a no, a request to abort, the deadline, a majority); no log has the decision and no message with it has left',
+    'the new leader asks for the votes again and decides by the answers; in three phases it runs a ballot of its own',
     'the new leader',
     'the client',
   ),
@@ -108,7 +108,7 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
     'the client',
   ),
   'coordinator.resolve.before-append': crashPoint(
-    'an operator has ruled; no log has the ruling',
+    'an operator has ruled; the ruling is in no log',
     'nothing has changed and nothing is audited; the operator has no answer and rules again',
     'the operator',
   ),
@@ -120,7 +120,7 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
   ),
   'coordinator.resolve.after-apply': crashPoint(
     'the ruling is in the log; what it has branches do is handed to the wire and has not left',
-    'the same as behind the append',
+    'the same as after the append',
     'the new leader',
     'its sweeper',
   ),
@@ -156,11 +156,11 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
   ),
   'coordinator.expire.before-append': crashPoint(
     'ended transactions are older than the retention, or the group is new; the log has not dropped them, or does not say when it was born',
-    'they stay until the new leader looks for such ones; nobody answers before the next leader has logged the birth',
+    'they stay until the new leader drops them; no coordinator answers before a leader has logged the birth',
     'the new leader',
   ),
   'coordinator.expire.after-append': crashPoint(
-    'the log has dropped what had ended before the time in the record, together with its idempotency keys; at its birth, the group has forgotten whatever was before',
+    'the log has dropped what had ended before the time in the record, together with its idempotency keys; at its birth, the group drops everything before it',
     'every node drops the same, because the time stands in the record',
     'nothing to repair',
   ),
@@ -169,24 +169,21 @@ const RECORDS: Readonly<Record<RecordFailpoint, CrashPoint>> = {
     'every node drops the same',
     'nothing to repair',
   ),
-};
-
-const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
   'coordinator.prepare.before-send': crashPoint(
-    'work is on its way to the wire; no branch has it',
+    'work is handed to the wire; no branch has it',
     'a new leader that finds `Begin` in the log sends the work; where `Begin` was lost, nothing was done and the client repeats its request',
     'the new leader',
     'the client',
   ),
   'coordinator.prepare.after-send': crashPoint(
     'the broker has the work; no vote was counted',
-    'branches do the work and vote to whoever listens; the new leader asks again and is answered from their databases; where `Begin` was lost, they inquire and are told to abort',
+    'branches do the work and vote; the new leader asks again and they answer from their databases; where `Begin` was lost, they inquire and are told to abort',
     'the new leader',
     'its sweeper',
     'the client',
   ),
   'coordinator.commit-one-phase.before-send': crashPoint(
-    'the delegation is in the log; the branch has not heard of it',
+    'the delegation is in the log; no message about it has reached the branch',
     'the new leader sends `commit-one-phase` until the branch answers',
     'the new leader',
   ),
@@ -196,14 +193,14 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
     'the new leader',
   ),
   'coordinator.decision.before-send': crashPoint(
-    'a decision from the log, or the abort of a transaction that nobody knows, is on its way to the wire',
-    'the new leader sends the decisions of the log; whoever inquired inquires again',
+    'a decision from the log, or the abort of a transaction that no coordinator knows, is handed to the wire',
+    'the new leader sends the decisions of the log; a branch that has inquired inquires again',
     'the new leader',
     'its sweeper',
   ),
   'coordinator.decision.after-send': crashPoint(
     'the broker has the decision; no branch is known to be done',
-    'branches obey it; the new leader sends it again, and they answer from their ledgers',
+    'branches carry it out; the new leader sends it again, and they answer from their ledgers',
     'the new leader',
   ),
   'coordinator.ruling.before-send': crashPoint(
@@ -222,7 +219,7 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
     'its sweeper',
   ),
   'coordinator.unknown-old.after-send': crashPoint(
-    'the broker has the answer that nobody remembers the transaction',
+    'the broker has the answer that the transaction is too old to be known',
     'the participant raises its alert; it inquires again, and the new leader lists the branch again',
     'its sweeper',
   ),
@@ -260,21 +257,18 @@ const SENDINGS: Readonly<Record<SendFailpoint, CrashPoint>> = {
     'the new leader publishes them a second time, with the same content',
     'the new leader',
   ),
-};
-
-const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
   'coordinator.announce.received': crashPoint(
-    'an announcement has come; it was not looked at',
+    'an announcement has arrived; it was not handled',
     'the participant announces itself again every few seconds',
     'the new leader',
   ),
   'coordinator.announce.handled': crashPoint(
-    'an announcement was looked at; what is new in it is on its way into the log',
-    'what was lost on the way is announced again',
+    'an announcement was handled; what is new in it is on its way into the log',
+    'what is not in the log is announced again',
     'the new leader',
   ),
   'coordinator.vote.received': crashPoint(
-    'a vote has come and is not counted; replies are not read a second time',
+    'a vote has arrived and is not counted; replies are not read a second time',
     'the new leader asks the branch again, which votes the same from its database',
     'the new leader',
   ),
@@ -284,7 +278,7 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
     'the new leader',
   ),
   'coordinator.done.received': crashPoint(
-    'the end of a branch was reported and is not noted',
+    'the end of a branch was reported and is not recorded',
     'the new leader sends the decision again, and the branch answers from its ledger',
     'the new leader',
   ),
@@ -295,7 +289,7 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
   ),
   'coordinator.inquiry.received': crashPoint(
     'a prepared branch has asked for its decision; it has no answer',
-    'it asks again, and the new leader tells all decisions anyway',
+    'it asks again, and the new leader sends all decisions anyway',
     'its sweeper',
     'the new leader',
   ),
@@ -306,7 +300,7 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
     'the new leader',
   ),
   'coordinator.ballot-answer.received': crashPoint(
-    'in three phases, the answer of a branch to a ballot has come and is not counted',
+    'in three phases, the answer of a branch to a ballot has arrived and is not counted',
     'the new leader runs a higher ballot; without any leader the branches run theirs',
     'the new leader',
     'the branches',
@@ -318,28 +312,18 @@ const RECEIPTS: Readonly<Record<ReceiptFailpoint, CrashPoint>> = {
     'the branches',
   ),
   'coordinator.branches-decided.received': crashPoint(
-    'in three phases, the branches have decided among themselves; the log does not know',
-    'the branches end by their decision; the new leader runs a ballot, hears of the decision and logs it',
+    'in three phases, the branches have decided among themselves; the decision is not in the log',
+    'the branches end by their decision; the new leader runs a ballot, finds the decision and logs it',
     'the new leader',
   ),
   'coordinator.branches-decided.handled': crashPoint(
     'in three phases, the decision of the branches is on its way into the log',
-    'if it was lost, the new leader hears of it again from the branches that it asks',
+    'if it is not in the log, the new leader gets it again from the branches that it asks',
     'the new leader',
   ),
-};
-
-/**
- * What a crash of a coordinator at each of its failpoints means: the source of a table in docs/protocols.md. A failpoint
- * without an entry does not compile.
- */
-export const COORDINATOR_CRASH_POINTS: Readonly<Record<CoordinatorFailpoint, CrashPoint>> = {
-  ...RECORDS,
-  ...SENDINGS,
-  ...RECEIPTS,
-  [DISK_FAILPOINT]: crashPoint(
+  'coordinator.disk.before-write': crashPoint(
     'entries or a vote are in the memory of a node, and its disk does not have them',
-    'nothing was promised on the strength of them; the others have what they acknowledged, and a leader was not counted without its disk',
+    'the node had acknowledged none of them, and a leader counts itself only for what is on its disk; the other nodes keep what they acknowledged',
     'the new leader',
   ),
 };
