@@ -22,6 +22,8 @@ import {
   type OnePhaseResult,
   type PreparedBranch,
   type ResourceManager,
+  type ThreePhaseWork,
+  type TwoPhaseWork,
   type VoteResult,
 } from '@concordat/participant';
 import { conditionOf, DatabaseError } from './database-error.js';
@@ -30,8 +32,6 @@ import { DatabaseSession } from './database-session.js';
 import { ModelledAcceptor, type CastVote } from './modelled-acceptor.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from './simulated-process.js';
-
-type AcceptorWork = BranchWork & { readonly acceptors: readonly Acceptor[] };
 
 interface Trace {
   readonly prepared: boolean;
@@ -82,7 +82,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
     this.newest = Math.max(this.newest, beginOf(branch.transactionId));
-    if (branch.acceptors) return this.prepareInThree({ ...branch, acceptors: branch.acceptors }, work);
+    if (branch.protocol === '3pc') return this.prepareInThree(branch, work);
     if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return votedYes([]);
@@ -106,7 +106,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   /** Every vote goes through the acceptor's row, and the first one there stands. */
-  private async prepareInThree(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
+  private async prepareInThree(branch: ThreePhaseWork, work: Work): Promise<VoteResult | 'busy'> {
     const earlier = await this.earlierVote(branch);
     if (earlier) return earlier;
     if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
@@ -124,7 +124,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     }
   }
 
-  private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
+  private async earlierVote(branch: ThreePhaseWork): Promise<VoteResult | undefined> {
     const row = await this.connected(async (session) => {
       if (await session.abstains(branch.transactionId)) throw new BranchAbstainsError(branch.branchId);
       return session.readAcceptor(branch.branchId);
@@ -136,11 +136,11 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     return ledger && voteOf(ledger);
   }
 
-  private refuse(branch: AcceptorWork, error: BranchError): Promise<VoteResult> {
+  private refuse(branch: ThreePhaseWork, error: BranchError): Promise<VoteResult> {
     return this.cast(branch, { vote: 'no', results: [], error });
   }
 
-  private async cast(branch: AcceptorWork, cast: CastVote): Promise<VoteResult> {
+  private async cast(branch: ThreePhaseWork, cast: CastVote): Promise<VoteResult> {
     const row = await this.acceptor.recordVote(branch, branch.acceptors, cast);
     return this.give(branch, row, cast.vote === 'yes');
   }
@@ -164,7 +164,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     throw new ResourceManagerUnavailableError('what was prepared could not be discarded');
   }
 
-  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+  async commitOnePhase(branch: TwoPhaseWork, work: Work): Promise<OnePhaseResult | 'busy'> {
     if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return this.commitEnlisted(branch);

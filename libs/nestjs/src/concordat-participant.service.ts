@@ -144,7 +144,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   ): Promise<VoteResult | 'busy'> {
     const deadline = this.clock.now() + timeoutMs;
     return this.resourceManager.prepare(
-      { transactionId, branchId, deadline, preparedByService: false },
+      { protocol: '2pc', transactionId, branchId, deadline, preparedByService: false },
       async (context) => BranchResults.of('prepareBranch', await work(context)),
     );
   }

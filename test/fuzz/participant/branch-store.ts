@@ -22,6 +22,7 @@ import {
   type OnePhaseResult,
   type PreparedBranch,
   type ResourceManager,
+  type TwoPhaseWork,
   type VoteResult,
 } from '@concordat/participant';
 
@@ -72,7 +73,7 @@ export class BranchStore implements ResourceManager<LocalWork> {
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult> {
     await this.turn(branch);
-    const { acceptors } = branch;
+    const acceptors = branch.protocol === '3pc' ? branch.acceptors : undefined;
     const earlier = this.earlierVote(branch);
     if (earlier) return acceptors ? this.record(branch, acceptors, earlier) : voted(earlier);
     const vote = await this.run(branch, work);
@@ -82,7 +83,7 @@ export class BranchStore implements ResourceManager<LocalWork> {
     return voted(vote);
   }
 
-  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult> {
+  async commitOnePhase(branch: TwoPhaseWork, work: Work): Promise<OnePhaseResult> {
     await this.turn(branch);
     const { ledger, isPrepared } = this.row(branch);
     if (ledger) return { end: ledger, results: [] };
@@ -166,7 +167,7 @@ export class BranchStore implements ResourceManager<LocalWork> {
   private async run(branch: BranchWork, work: Work): Promise<Vote> {
     const context: LocalWork = { hasWritten: false };
     try {
-      if (branch.enlistedVote !== 'read-only') await work(context);
+      if (branch.protocol === '2pc' || branch.enlistedVote !== 'read-only') await work(context);
       return context.hasWritten ? 'yes' : 'read-only';
     } catch (error) {
       invariant(error instanceof BranchRefusedError, 'a handler fails only by refusing');

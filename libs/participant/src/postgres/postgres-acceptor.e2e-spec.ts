@@ -10,16 +10,17 @@ import {
 } from '@concordat/commit-protocol';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { ResourceManagerUnavailableError } from '../runtime/errors.js';
+import type { ThreePhaseWork } from '../runtime/resource-manager.js';
 import type { PostgresResourceManager } from './postgres-resource-manager.js';
 import {
   AcceptorDatabase,
   PARTICIPANT,
   add,
+  inTwoPhases,
   mustNotRun,
   read,
   take,
   threePhaseBranch,
-  type ThreePhaseBranch,
 } from './testing/acceptor-database.js';
 import { HeldFailpoints } from './testing/held-failpoints.js';
 
@@ -46,19 +47,19 @@ afterAll(() => database?.stop());
 
 beforeEach(() => database.clear());
 
-async function voted(vote: 'yes' | 'read-only' = 'yes'): Promise<ThreePhaseBranch> {
+async function voted(vote: 'yes' | 'read-only' = 'yes'): Promise<ThreePhaseWork> {
   const branch = threePhaseBranch();
   expect(await manager.prepare(branch, vote === 'yes' ? add : read)).toMatchObject({ vote });
   return branch;
 }
 
 const ask = (
-  branch: ThreePhaseBranch,
+  branch: ThreePhaseWork,
   request: BallotRequest,
   process = manager,
 ): ReturnType<typeof manager.answerBallot> => process.answerBallot(branch, request, branch.acceptors);
 
-async function stateOf(branch: ThreePhaseBranch): Promise<Record<string, unknown>> {
+async function stateOf(branch: ThreePhaseWork): Promise<Record<string, unknown>> {
   return {
     vote: await database.voteOf(branch),
     prepared: await database.isPrepared(branch),
@@ -70,7 +71,7 @@ const dissent = (ballot: Ballot): BallotAnswer => ({ type: 'promised', ballot, a
 
 const ABORTED = { vote: 'no', prepared: false, outcome: 'aborted' };
 
-async function insertRow(branch: ThreePhaseBranch, change: Record<string, unknown>): Promise<void> {
+async function insertRow(branch: ThreePhaseWork, change: Record<string, unknown>): Promise<void> {
   const row: Record<string, unknown> = {
     branch_id: branch.branchId,
     transaction_id: branch.transactionId,
@@ -120,24 +121,22 @@ describe('a branch that is asked in a ballot', () => {
   });
 
   it('prepared, without a row: nothing is known, and nothing is rolled back', async () => {
-    const { acceptors, ...twoPhases } = threePhaseBranch();
-    await manager.prepare(twoPhases, add);
-    expect(await manager.answerBallot(twoPhases, promise(at(1)), acceptors)).toBe('unknown');
-    expect(await manager.commit(twoPhases)).toBe('committed');
+    const branch = threePhaseBranch();
+    await manager.prepare(inTwoPhases(branch), add);
+    expect(await ask(branch, promise(at(1)))).toBe('unknown');
+    expect(await manager.commit(branch)).toBe('committed');
   });
 
   it.each(['commit', 'abort'] as const)('ended by %s, without a row, tells an abort only', async (decision) => {
-    const { acceptors, ...twoPhases } = threePhaseBranch();
-    await manager.prepare(twoPhases, add);
-    await manager[decision](twoPhases);
-    const expected = decision === 'abort' ? decided('abort') : 'unknown';
-    expect(await manager.answerBallot(twoPhases, promise(at(1)), acceptors)).toEqual(expected);
+    const branch = threePhaseBranch();
+    await manager.prepare(inTwoPhases(branch), add);
+    await manager[decision](branch);
+    expect(await ask(branch, promise(at(1)))).toEqual(decision === 'abort' ? decided('abort') : 'unknown');
   });
 
   it('that said no, and died before it had aborted, aborts', async () => {
-    const { acceptors, ...work } = threePhaseBranch();
-    const branch = { ...work, acceptors };
-    await manager.prepare(work, add);
+    const branch = threePhaseBranch();
+    await manager.prepare(inTwoPhases(branch), add);
     await insertRow(branch, { vote: 'no' });
     expect(await manager.listPrepared()).toMatchObject([{ branchId: branch.branchId, isAcceptor: true }]);
     expect(await ask(branch, promise(at(1)))).toEqual(dissent(at(1)));
@@ -206,7 +205,7 @@ describe('a branch that is asked in a ballot', () => {
 describe('a request is refused', () => {
   const self = (branchId: string): Acceptor => ({ branchId, participant: PARTICIPANT });
 
-  it.each<[string, (branch: ThreePhaseBranch) => readonly Acceptor[]]>([
+  it.each<[string, (branch: ThreePhaseWork) => readonly Acceptor[]]>([
     ['nobody', () => []],
     ['others only', () => threePhaseBranch().acceptors],
     ['the branch twice', ({ branchId }) => [self(branchId), self(branchId)]],
@@ -252,7 +251,7 @@ describe('a request is refused', () => {
 });
 
 describe('what names the branch, but another transaction', () => {
-  const elsewhere = (branch: ThreePhaseBranch): ThreePhaseBranch => ({ ...branch, transactionId: randomUUID() });
+  const elsewhere = (branch: ThreePhaseWork): ThreePhaseWork => ({ ...branch, transactionId: randomUUID() });
 
   it('and is a request, promises nothing', async () => {
     const branch = await voted();
@@ -290,7 +289,7 @@ describe('a ballot of its own', () => {
     const none = { type: 'not-an-acceptor' };
     expect(await manager.openBallot(threePhaseBranch())).toEqual(none);
     expect(await manager.openBallot(await voted('read-only'))).toEqual(none);
-    const { acceptors: _, ...twoPhases } = threePhaseBranch();
+    const twoPhases = inTwoPhases(threePhaseBranch());
     await manager.prepare(twoPhases, add);
     expect(await manager.openBallot(twoPhases)).toEqual(none);
   });

@@ -7,7 +7,7 @@ import { formatGid } from '@concordat/commit-protocol';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
-import type { BranchWork } from '../runtime/resource-manager.js';
+import type { TwoPhaseWork } from '../runtime/resource-manager.js';
 import { requireTag } from './statements/answers.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import { readMigrations } from './migrations/migrations.js';
@@ -63,8 +63,9 @@ function open(change: { lockTimeoutMs?: number } = {}): PostgresResourceManager 
   return one;
 }
 
-function branch(change: Partial<BranchWork> = {}): BranchWork {
+function branch(change: Partial<TwoPhaseWork> = {}): TwoPhaseWork {
   return {
+    protocol: '2pc',
     transactionId: randomUUID(),
     branchId: randomUUID(),
     deadline: Date.now() + 20_000,
@@ -86,13 +87,13 @@ const take =
 /** What the runtime does for a branch without operations, which its service should have prepared. */
 const notPrepared: Work = () => Promise.reject(new BranchRefusedError('NOT_PREPARED', 'it is not there'));
 
-const gidOf = ({ transactionId, branchId }: BranchWork): string => formatGid('test', transactionId, branchId);
+const gidOf = ({ transactionId, branchId }: TwoPhaseWork): string => formatGid('test', transactionId, branchId);
 
 async function quantity(id = 'i0'): Promise<number | undefined> {
   return (await database.query<Item>('SELECT quantity FROM item WHERE id = $1', [id])).rows[0]?.quantity;
 }
 
-async function outcomeOf({ branchId }: BranchWork): Promise<string | undefined> {
+async function outcomeOf({ branchId }: TwoPhaseWork): Promise<string | undefined> {
   const { rows } = await database.query<{ outcome: string }>(
     'SELECT outcome FROM concordat_branch WHERE branch_id = $1',
     [branchId],
@@ -100,7 +101,7 @@ async function outcomeOf({ branchId }: BranchWork): Promise<string | undefined> 
   return rows[0]?.outcome;
 }
 
-async function isPrepared(of: BranchWork): Promise<boolean> {
+async function isPrepared(of: TwoPhaseWork): Promise<boolean> {
   return (await manager.listPrepared()).some(({ gid }) => gid === gidOf(of));
 }
 

@@ -13,6 +13,7 @@ import type {
   OnePhaseResult,
   PreparedBranch,
   ResourceManager,
+  TwoPhaseWork,
   VoteResult,
 } from '../runtime/resource-manager.js';
 import { BranchDatabase } from './branch-database.js';
@@ -113,11 +114,10 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
     this.watch.noteTransaction(branch);
-    const { acceptors } = branch;
-    return acceptors ? this.threePhase.prepare({ ...branch, acceptors }, work) : this.twoPhase.prepare(branch, work);
+    return branch.protocol === '3pc' ? this.threePhase.prepare(branch, work) : this.twoPhase.prepare(branch, work);
   }
 
-  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+  async commitOnePhase(branch: TwoPhaseWork, work: Work): Promise<OnePhaseResult | 'busy'> {
     return this.twoPhase.commitOnePhase(branch, work);
   }
 

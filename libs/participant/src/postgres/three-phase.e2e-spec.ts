@@ -2,17 +2,17 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { BallotRequest } from '@concordat/commit-protocol';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
-import type { VoteResult } from '../runtime/resource-manager.js';
+import type { ThreePhaseWork, VoteResult } from '../runtime/resource-manager.js';
 import type { PostgresResourceManager } from './postgres-resource-manager.js';
 import type { Work } from './session/context.js';
 import {
   AcceptorDatabase,
   gidOf,
+  inTwoPhases,
   mustNotRun,
   read,
   take,
   threePhaseBranch,
-  type ThreePhaseBranch,
 } from './testing/acceptor-database.js';
 import { HeldFailpoints } from './testing/held-failpoints.js';
 
@@ -42,7 +42,7 @@ beforeEach(() => database.clear());
 
 /** Prepares in the other process until its vote is about to go on record. */
 async function preparedUpToVote(
-  branch: ThreePhaseBranch,
+  branch: ThreePhaseWork,
   work: Work,
 ): Promise<{ vote: Promise<VoteResult | 'busy'>; release: (error?: Error) => void }> {
   const { reached, release } = failpoints.hold('participant.acceptor-vote.before-statement');
@@ -51,7 +51,7 @@ async function preparedUpToVote(
   return { vote, release };
 }
 
-async function stateOf(branch: ThreePhaseBranch): Promise<Record<string, unknown>> {
+async function stateOf(branch: ThreePhaseWork): Promise<Record<string, unknown>> {
   return {
     vote: await database.voteOf(branch),
     prepared: await database.isPrepared(branch),
@@ -59,7 +59,7 @@ async function stateOf(branch: ThreePhaseBranch): Promise<Record<string, unknown
   };
 }
 
-async function leftPrepared(branch: ThreePhaseBranch): Promise<void> {
+async function leftPrepared(branch: ThreePhaseWork): Promise<void> {
   const { vote, release } = await preparedUpToVote(branch, take);
   release(CUT);
   await expect(vote).rejects.toBeInstanceOf(ResourceManagerUnavailableError);
@@ -90,7 +90,7 @@ describe('a vote is on record before it is given', () => {
     expect(await other.prepare(branch, refuse)).toMatchObject({ ...(refused('SOLD_OUT') as object) });
     expect(await stateOf(branch)).toEqual({ vote: 'no', prepared: false, outcome: 'aborted' });
     expect(await manager.prepare(branch, mustNotRun)).toMatchObject({ ...(refused('SOLD_OUT') as object) });
-    expect(await manager.commitOnePhase(branch, mustNotRun)).toMatchObject({
+    expect(await manager.commitOnePhase(inTwoPhases(branch), mustNotRun)).toMatchObject({
       end: 'aborted',
       error: { code: 'SOLD_OUT' },
     });
@@ -277,7 +277,7 @@ describe('the end of an acceptor', () => {
   });
 
   it('in two phases is not touched: the branch is prepared and no acceptor', async () => {
-    const { acceptors: _, ...twoPhases } = threePhaseBranch();
+    const twoPhases = inTwoPhases(threePhaseBranch());
     expect(await manager.prepare(twoPhases, take)).toMatchObject({ vote: 'yes' });
     expect(await manager.listPrepared()).toMatchObject([{ isAcceptor: false }]);
     expect(await manager.commit(twoPhases)).toBe('committed');

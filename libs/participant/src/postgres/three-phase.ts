@@ -1,7 +1,6 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import type { Acceptor } from '@concordat/commit-protocol';
 import { BranchAbstainsError } from '../runtime/errors.js';
-import type { BranchIdentity, BranchWork, VoteResult } from '../runtime/resource-manager.js';
+import type { BranchIdentity, ThreePhaseWork, VoteResult } from '../runtime/resource-manager.js';
 import type { BranchDatabase } from './branch-database.js';
 import type { PostgresAcceptor } from './postgres-acceptor.js';
 import type { BranchAttempts } from './session/branch-attempts.js';
@@ -9,11 +8,6 @@ import { BRANCH_ABORTED } from './session/branch-failure.js';
 import type { Work } from './session/context.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorRow, CastVote } from './statements/rows.js';
-
-/** Work whose vote is recorded before it is sent. */
-export interface AcceptorWork extends BranchWork {
-  readonly acceptors: readonly Acceptor[];
-}
 
 export interface ThreePhasePorts {
   readonly database: BranchDatabase;
@@ -31,7 +25,7 @@ export interface ThreePhasePorts {
 export class ThreePhase {
   constructor(private readonly ports: ThreePhasePorts) {}
 
-  async prepare(branch: AcceptorWork, work: Work): Promise<VoteResult | 'busy'> {
+  async prepare(branch: ThreePhaseWork, work: Work): Promise<VoteResult | 'busy'> {
     invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
     // A repeat meets the branch's lock, its ledger row, or the recorded vote. If another process has just found that
     // the database changed, the vote fails, too.
@@ -51,7 +45,7 @@ export class ThreePhase {
   }
 
   /** The vote in the database, or the one possible without work; undefined when there is no trace of the branch. */
-  private async earlierVote(branch: AcceptorWork): Promise<VoteResult | undefined> {
+  private async earlierVote(branch: ThreePhaseWork): Promise<VoteResult | undefined> {
     const { acceptor, abstains, prepared, ledger } = await this.ports.database.lookAtAcceptor(branch);
     if (abstains) throw new BranchAbstainsError(branch.branchId);
     if (acceptor) return this.give(branch, acceptor, prepared);
@@ -62,7 +56,7 @@ export class ThreePhase {
   }
 
   /** Records the vote and gives the one that stands then. */
-  private async cast(branch: AcceptorWork, vote: CastVote): Promise<VoteResult> {
+  private async cast(branch: ThreePhaseWork, vote: CastVote): Promise<VoteResult> {
     const row = await this.ports.acceptor.recordVote(branch, branch.acceptors, vote);
     const given = await this.give(branch, row, vote.vote === 'yes');
     // The prepared work is this one, even if another process has recorded the vote.

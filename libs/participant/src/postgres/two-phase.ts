@@ -1,5 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
-import type { BranchIdentity, BranchWork, OnePhaseResult, VoteResult } from '../runtime/resource-manager.js';
+import type { BranchIdentity, OnePhaseResult, TwoPhaseWork, VoteResult } from '../runtime/resource-manager.js';
 import type { BranchDatabase } from './branch-database.js';
 import type { BranchAttempts, WorkProtocol } from './session/branch-attempts.js';
 import { BRANCH_ABORTED } from './session/branch-failure.js';
@@ -19,7 +19,7 @@ export interface TwoPhasePorts {
 export class TwoPhase {
   constructor(private readonly ports: TwoPhasePorts) {}
 
-  async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+  async prepare(branch: TwoPhaseWork, work: Work): Promise<VoteResult | 'busy'> {
     return this.run(branch, work, {
       closing: 'prepare',
       durable: votedYes,
@@ -34,7 +34,7 @@ export class TwoPhase {
     });
   }
 
-  async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+  async commitOnePhase(branch: TwoPhaseWork, work: Work): Promise<OnePhaseResult | 'busy'> {
     return this.run(branch, work, {
       closing: 'commit',
       durable: (results) => ({ end: 'committed', results }),
@@ -48,7 +48,11 @@ export class TwoPhase {
     });
   }
 
-  private async run<Answer>(branch: BranchWork, work: Work, protocol: WorkProtocol<Answer>): Promise<Answer | 'busy'> {
+  private async run<Answer>(
+    branch: TwoPhaseWork,
+    work: Work,
+    protocol: WorkProtocol<Answer>,
+  ): Promise<Answer | 'busy'> {
     const earlier = branch.preparedByService ? await protocol.earlier() : undefined;
     return earlier ?? this.ports.attempts.run(branch, work, protocol);
   }

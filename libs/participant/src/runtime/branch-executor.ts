@@ -22,7 +22,7 @@ import { BranchResults } from './branch-results.js';
 import { BranchAbstainsError, BranchRefusedError } from './errors.js';
 import type { ParticipantFailpoint } from './participant-failpoints.js';
 import type { OperationBranch, OperationHandlers } from './participant-runtime.types.js';
-import type { BranchWork, ResourceManager } from './resource-manager.js';
+import type { BranchWork, ResourceManager, TwoPhaseWork } from './resource-manager.js';
 
 /** The machine's effects on the database. */
 export type DatabaseEffect = Extract<ParticipantEffect, { type: `run-${string}` | 'open-ballot' }>;
@@ -90,7 +90,7 @@ export class BranchExecutor<Context> {
   }
 
   private async onePhase(message: CommitOnePhaseMessage, branch: BranchAddress): Promise<ParticipantEvent> {
-    const result = await this.ports.resourceManager.commitOnePhase(branchWorkOf(message), (context) =>
+    const result = await this.ports.resourceManager.commitOnePhase(twoPhaseWorkOf(message), (context) =>
       this.work(message, context, 'participant.commit.before-commit'),
     );
     if (result === 'busy') return { type: 'unknown', branch };
@@ -201,11 +201,14 @@ function addressOf({ transactionId, branchId, participant }: BranchAddress): Bra
 }
 
 /** A branch without operations was prepared by its service: it exists already, or never will. */
-function branchWorkOf(message: WorkMessage): BranchWork {
-  const { transactionId, branchId, deadline, operations } = message;
-  const work = { transactionId, branchId, deadline, preparedByService: operations.length === 0 };
-  if (message.type !== 'prepare' || message.protocol === '2pc') return work;
-  const { acceptors, attempt, enlistedVote } = message;
+function twoPhaseWorkOf({ transactionId, branchId, deadline, operations }: WorkMessage): TwoPhaseWork {
+  return { protocol: '2pc', transactionId, branchId, deadline, preparedByService: operations.length === 0 };
+}
+
+function branchWorkOf(message: PrepareMessage): BranchWork {
+  const work = twoPhaseWorkOf(message);
+  if (message.protocol === '2pc') return work;
+  const { protocol, acceptors, attempt, enlistedVote } = message;
   const isFirstSending = attempt === 0 && !enlistedVote;
-  return { ...work, acceptors, isFirstSending, ...(enlistedVote && { enlistedVote }) };
+  return { ...work, protocol, acceptors, isFirstSending, ...(enlistedVote && { enlistedVote }) };
 }

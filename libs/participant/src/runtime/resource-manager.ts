@@ -17,21 +17,32 @@ export interface BranchIdentity {
   readonly branchId: BranchId;
 }
 
-export interface BranchWork extends BranchIdentity {
+interface AnyBranchWork extends BranchIdentity {
   /** milliseconds since 1970; no lock wait goes beyond it */
   readonly deadline: number;
   /** its service has prepared it: it is read first, refused if missing, and never run without operations */
   readonly preparedByService: boolean;
+}
+
+/** Also the work that a service prepares itself, whatever the protocol: that vote is recorded at the leader's `prepare`. */
+export interface TwoPhaseWork extends AnyBranchWork {
+  readonly protocol: '2pc';
+}
+
+export interface ThreePhaseWork extends AnyBranchWork {
+  readonly protocol: '3pc';
   /**
    * the leader has not sent it before, so most likely the database has no trace of it; not certain: messages may be
    * duplicated
    */
-  readonly isFirstSending?: boolean;
-  /** in three phases: all branches of the transaction; recorded with the vote before that is sent */
-  readonly acceptors?: readonly Acceptor[];
-  /** in three phases: the vote of the enlistment; `read-only` left nothing to look for */
+  readonly isFirstSending: boolean;
+  /** all branches of the transaction; recorded with the vote before that is sent */
+  readonly acceptors: readonly Acceptor[];
+  /** the vote of the enlistment; `read-only` left nothing to look for */
   readonly enlistedVote?: 'yes' | 'read-only';
 }
+
+export type BranchWork = TwoPhaseWork | ThreePhaseWork;
 
 export interface VoteResult {
   readonly vote: Vote;
@@ -74,14 +85,14 @@ export interface ResourceManager<Context> {
    * when its tombstone is; `read-only` when nothing was written and nothing is held. `busy`: another process is working
    * on this branch, and will answer.
    *
-   * In three phases (`acceptors`), a vote of `yes` or `read-only` is also recorded before this resolves, and a repeat
-   * is answered from the record: the vote of an acceptor never changes. Rejects with `BranchAbstainsError` when the
-   * database has changed since the transaction began, and may have lost an earlier vote.
+   * In three phases, a vote of `yes` or `read-only` is also recorded before this resolves, and a repeat is answered
+   * from the record: the vote of an acceptor never changes. Rejects with `BranchAbstainsError` when the database has
+   * changed since the transaction began, and may have lost an earlier vote.
    */
   prepare(branch: BranchWork, work: (context: Context) => Promise<readonly JsonValue[]>): Promise<VoteResult | 'busy'>;
   /** Work and commit in one local transaction; the ledger makes repeats safe (protocol 4.7). */
   commitOnePhase(
-    branch: BranchWork,
+    branch: TwoPhaseWork,
     work: (context: Context) => Promise<readonly JsonValue[]>,
   ): Promise<OnePhaseResult | 'busy'>;
   /**

@@ -5,10 +5,11 @@ import type { BallotRequest } from '@concordat/commit-protocol';
 import { ReplicatedPostgres } from '../../../../../test/support/replicated-postgres.js';
 import { waitFor } from '../../../../../test/support/wait-for.js';
 import { BranchAbstainsError } from '../../runtime/errors.js';
+import type { ThreePhaseWork } from '../../runtime/resource-manager.js';
 import type { DatabaseChange } from './database-watch.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
 import type { Work } from '../session/context.js';
-import { PARTICIPANT, mustNotRun, threePhaseBranch, type ThreePhaseBranch } from '../testing/acceptor-database.js';
+import { PARTICIPANT, inTwoPhases, mustNotRun, threePhaseBranch } from '../testing/acceptor-database.js';
 
 const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
 const PROMISE: BallotRequest = { type: 'promise', ballot: { round: 1, proposer: 1 } };
@@ -19,11 +20,11 @@ const add: Work = async ({ client, branch }) => {
   return ['added'];
 };
 
-const branchNow = (): ThreePhaseBranch => threePhaseBranch({ transactionId: ids.next(), branchId: randomUUID() });
+const branchNow = (): ThreePhaseWork => threePhaseBranch({ transactionId: ids.next(), branchId: randomUUID() });
 
 /** Begun when the limit that a change sets is over. */
 const later = new UuidV7Generator(() => Date.now() + 60_000, new SystemRandom());
-const branchLater = (): ThreePhaseBranch => threePhaseBranch({ transactionId: later.next() });
+const branchLater = (): ThreePhaseWork => threePhaseBranch({ transactionId: later.next() });
 
 const cleanups: (() => Promise<unknown>)[] = [];
 
@@ -126,8 +127,7 @@ describe('what is told where there is a synchronous standby', () => {
       expect(await manager.prepare(early, add)).toMatchObject({ vote: 'yes' });
       await pair.cutOff();
 
-      const { acceptors, ...twoPhases } = branchNow();
-      void acceptors;
+      const twoPhases = inTwoPhases(branchNow());
       const given: string[] = [];
       const first = manager.prepare(twoPhases, add).then(() => given.push('the vote of PREPARE'));
       await waitFor(

@@ -4,7 +4,7 @@ import { Pool } from 'pg';
 import { SystemClock, type Logger } from '@concordat/foundation';
 import { startTestPostgres, type TestPostgres } from '../../../../../test/support/postgres.js';
 import { BranchRefusedError } from '../../runtime/errors.js';
-import type { BranchWork } from '../../runtime/resource-manager.js';
+import type { TwoPhaseWork } from '../../runtime/resource-manager.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
 import type { Work } from './context.js';
 
@@ -56,8 +56,9 @@ async function start(workConnections?: number): Promise<PostgresResourceManager>
   return one;
 }
 
-function branch(): BranchWork {
+function branch(): TwoPhaseWork {
   return {
+    protocol: '2pc',
     transactionId: randomUUID(),
     branchId: randomUUID(),
     deadline: Date.now() + 20_000,

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Pool } from 'pg';
 import { SystemClock } from '@concordat/foundation';
-import { formatGid, type Acceptor } from '@concordat/commit-protocol';
+import { formatGid } from '@concordat/commit-protocol';
 import { startTestPostgres, type TestPostgres } from '../../../../../test/support/postgres.js';
-import type { BranchIdentity, BranchWork } from '../../runtime/resource-manager.js';
+import type { BranchIdentity, ThreePhaseWork, TwoPhaseWork } from '../../runtime/resource-manager.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
 import type { Work } from '../session/context.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
@@ -12,18 +12,16 @@ import type { HeldFailpoints } from './held-failpoints.js';
 export const PARTICIPANT = 'bank-a';
 const CLUSTER = 'test';
 
-export interface ThreePhaseBranch extends BranchWork {
-  readonly acceptors: readonly Acceptor[];
-}
-
 /** A branch of a transaction with three; its proposer number is 2. */
-export function threePhaseBranch(change: Partial<ThreePhaseBranch> = {}): ThreePhaseBranch {
+export function threePhaseBranch(change: Partial<ThreePhaseWork> = {}): ThreePhaseWork {
   const branchId = change.branchId ?? randomUUID();
   return {
+    protocol: '3pc',
     transactionId: randomUUID(),
     branchId,
     deadline: Date.now() + 20_000,
     preparedByService: false,
+    isFirstSending: false,
     acceptors: [
       { branchId: randomUUID(), participant: 'bank-b' },
       { branchId, participant: PARTICIPANT },
@@ -31,6 +29,11 @@ export function threePhaseBranch(change: Partial<ThreePhaseBranch> = {}): ThreeP
     ],
     ...change,
   };
+}
+
+/** The same work in two phases: it is prepared, and no vote goes on record. */
+export function inTwoPhases({ transactionId, branchId, deadline, preparedByService }: ThreePhaseWork): TwoPhaseWork {
+  return { protocol: '2pc', transactionId, branchId, deadline, preparedByService };
 }
 
 export const gidOf = ({ transactionId, branchId }: BranchIdentity): string =>
