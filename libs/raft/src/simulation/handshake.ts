@@ -1,6 +1,6 @@
 import type { Clock } from '@concordat/foundation';
 import type { Incarnation, Message, NodeId } from '../core/types.js';
-import { ProcessClaims, type Claimant } from '../core/membership/process-claims.js';
+import { ProcessClaims, type Claimant } from '../transport/process-claims.js';
 import type { Speaker } from './simulated-network.js';
 import type { SimulatedProcess } from './simulated-process.js';
 

@@ -1,7 +1,7 @@
 import { randomChance, randomInteger, randomItem, type Random, type VirtualClock } from '@concordat/foundation';
 import { entrySizeBytes } from '../core/log/log.js';
 import type { AppendEntries, Message, NodeId } from '../core/types.js';
-import type { Verdict } from '../core/membership/process-claims.js';
+import type { Verdict } from '../transport/process-claims.js';
 import { Violation } from './violation.js';
 
 /** How messages travel; probabilities and milliseconds. */

@@ -1,6 +1,6 @@
 import { Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import { formatId } from '../core/membership/addressing.js';
-import type { Verdict } from '../core/membership/process-claims.js';
+import type { Verdict } from './process-claims.js';
 import { MAXIMUM_INTEGER, type GroupId, type Incarnation, type NodeId } from '../core/types.js';
 import { isCallableAddress } from './peer-address.js';
 

@@ -1,5 +1,5 @@
 import { invariant, silentLogger, SystemClock, SystemRandom, type Clock } from '@concordat/foundation';
-import { ProcessClaims, type Verdict } from '../core/membership/process-claims.js';
+import { ProcessClaims, type Verdict } from './process-claims.js';
 import { randomId } from '../core/membership/addressing.js';
 import { MAXIMUM_INTEGER, type Message, type NodeId } from '../core/types.js';
 import type { NodeIdentity, PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';

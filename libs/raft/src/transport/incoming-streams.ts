@@ -1,7 +1,7 @@
 import { Metadata, Server, ServerCredentials, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, StatusObject } from '@grpc/grpc-js';
 import { errorMessage, guarded, type Clock, type Logger } from '@concordat/foundation';
-import type { ProcessClaims, Verdict } from '../core/membership/process-claims.js';
+import type { ProcessClaims, Verdict } from './process-claims.js';
 import type { GroupId, Message, NodeId } from '../core/types.js';
 import { maximumFrameBytes, serverOptions } from './channel-options.js';
 import { ConnectionListener } from './connection-listener.js';

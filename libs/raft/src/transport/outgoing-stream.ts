@@ -1,7 +1,7 @@
 import { Client, credentials, status, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js';
 import type { SecureContext } from 'node:tls';
 import { backoffMs, guarded, type Clock, type Logger, type Random, type Timer } from '@concordat/foundation';
-import type { Verdict } from '../core/membership/process-claims.js';
+import type { Verdict } from './process-claims.js';
 import type { Message, NodeId } from '../core/types.js';
 import { clientOptions } from './channel-options.js';
 import {

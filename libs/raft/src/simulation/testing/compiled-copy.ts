@@ -4,8 +4,9 @@ import { dirname, join, resolve } from 'node:path';
 import { compileSource, edited, sourcesIn, type SourceEdit } from '../../../../../test/support/source-edit.js';
 
 const LIBRARIES = resolve(import.meta.dirname, '../../../..');
-/** What the simulation needs of the library; gRPC is not part of it. */
-const RAFT_FOLDERS = ['core', 'driver', 'storage', 'simulation', 'testing'];
+const RAFT_FOLDERS = ['core', 'driver', 'storage', 'transport', 'simulation', 'testing'];
+/** All that the simulation needs of the transport; gRPC is not part of it. */
+const OF_TRANSPORT = 'transport/process-claims.ts';
 
 /**
  * A compiled copy of the library and its simulation in a temporary folder, with or without changes of the source.
@@ -48,7 +49,7 @@ export class CompiledCopy {
     edits: readonly SourceEdit[],
   ): Promise<void> {
     const used = new Set<SourceEdit>();
-    for (const file of await sourcesIn(source, folders, isTest)) {
+    for (const file of await sourcesIn(source, folders, isLeftOut)) {
       const own = edits.filter((edit) => edit.file === file);
       let text = await readFile(join(source, file), 'utf8');
       for (const edit of own) {
@@ -64,6 +65,6 @@ export class CompiledCopy {
   }
 }
 
-function isTest(file: string): boolean {
-  return file.startsWith('simulation/testing/');
+function isLeftOut(file: string): boolean {
+  return file.startsWith('simulation/testing/') || (file.startsWith('transport/') && file !== OF_TRANSPORT);
 }

@@ -82,7 +82,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who takes the newest connection for the right one; this library before',
     edits: [
       {
-        file: 'core/membership/process-claims.ts',
+        file: 'transport/process-claims.ts',
         find: '    if (!holder?.claimant.isOpen()) return this.accept(key, claimant);',
         replace: '    if (!holder?.claimant.isOpen() || now >= 0) return this.accept(key, claimant);',
       },
@@ -95,7 +95,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who counts starts, and takes the highest number for the latest',
     edits: [
       {
-        file: 'core/membership/process-claims.ts',
+        file: 'transport/process-claims.ts',
         find: "    if (holder.claimant.aliveAt() >= challenge.since) return 'second';",
         replace: '    if (holder.claimant.aliveAt() >= challenge.since) return this.accept(key, claimant);',
       },
@@ -108,7 +108,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who looks only at what comes in, and not at whom it is for',
     edits: [
       {
-        file: 'core/membership/process-claims.ts',
+        file: 'transport/process-claims.ts',
         find: 'return !this.refusedBy.has(nodeId);',
         replace: 'return !this.refusedBy.has(-nodeId);',
       },

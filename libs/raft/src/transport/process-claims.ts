@@ -1,4 +1,4 @@
-import type { Incarnation, NodeId } from '../types.js';
+import type { Incarnation, NodeId } from '../core/types.js';
 
 /** A process that wants to speak for a node, by one way to this node. */
 export interface Claimant {
