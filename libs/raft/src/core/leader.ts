@@ -3,7 +3,7 @@ import type { Address, Addressing } from './membership/addressing.js';
 import { CheckQuorum } from './election/check-quorum.js';
 import { encodeConfiguration } from './membership/configuration-codec.js';
 import { isJoint, isMember, leaveJoint, memberWithId } from './membership/configuration.js';
-import type { Encounters } from './membership/encounters.js';
+import type { OtherIncarnations } from './membership/other-incarnations.js';
 import { LeaderPriority, preferredSuccessor, type Successor } from './election/leader-priority.js';
 import { LeadershipTransfer, type TransferRefusal } from './election/leadership-transfer.js';
 import { entrySizeBytes, type RaftLog } from './log/log.js';
@@ -34,7 +34,7 @@ export type ProposalRefusal = 'NOT_LEADER' | 'OVERLOADED' | 'TRANSFERRING';
 export interface LeaderOptions {
   readonly nodeId: NodeId;
   readonly addressing: Addressing;
-  readonly encounters: Encounters;
+  readonly otherIncarnations: OtherIncarnations;
   readonly term: number;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
@@ -67,11 +67,11 @@ export class Leader {
     private readonly log: RaftLog,
     private readonly send: (message: Message) => void,
   ) {
-    const { nodeId, addressing, encounters, term, electionTicks, limits } = options;
+    const { nodeId, addressing, otherIncarnations, term, electionTicks, limits } = options;
     this.reads = new ReadIndexQueue(limits.maximumPendingReads);
     this.checkQuorum = new CheckQuorum(electionTicks);
     this.priority = new LeaderPriority(electionTicks);
-    this.returning = new ReturningMembers(encounters, RETURN_PATIENCE_TIMEOUTS * electionTicks);
+    this.returning = new ReturningMembers(otherIncarnations, RETURN_PATIENCE_TIMEOUTS * electionTicks);
     this.replication = new Replication({ ...limits, nodeId, addressing, term, electionTicks }, log, send);
     this.openingIndex = log.lastIndex + 1;
     this.append('no-op', [NO_DATA]);

@@ -109,9 +109,9 @@ export class RaftCore {
 
   /** Where this node stands with its group, and what keeps it from being a member. */
   get standing(): Standing {
-    const { nodeId, log, newcomer, encounters, strangers, leaderId } = this.raft;
+    const { nodeId, log, newcomer, otherIncarnations, strangers, leaderId } = this.raft;
     const { incarnation } = this;
-    return standingOf({ nodeId, incarnation, log, newcomer, encounters, strangers, leaderId });
+    return standingOf({ nodeId, incarnation, log, newcomer, otherIncarnations, strangers, leaderId });
   }
 
   /** Term of an entry that was not compacted. */

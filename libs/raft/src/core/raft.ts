@@ -8,7 +8,7 @@ import { Persistence, type TermAndVote } from './log/persistence.js';
 import { Addressing, type Address } from './membership/addressing.js';
 import { BOOTSTRAP_TERM, bootstrapEntry } from './membership/bootstrap.js';
 import { incarnationOf, isVoter } from './membership/configuration.js';
-import { Encounters } from './membership/encounters.js';
+import { OtherIncarnations } from './membership/other-incarnations.js';
 import { Newcomer } from './membership/newcomer.js';
 import { messageFault } from './message-fault.js';
 import { DEFAULT_LIMITS, type CoreLimits, type RaftCoreOptions } from './raft-core.types.js';
@@ -55,7 +55,7 @@ export class Raft {
   readonly snapshot: SnapshotReceiving;
   readonly voter: Voter;
   readonly addressing: Addressing;
-  readonly encounters: Encounters;
+  readonly otherIncarnations: OtherIncarnations;
   readonly newcomer: Newcomer;
   /** nodes whose last message was for another group */
   readonly strangers = new Set<NodeId>();
@@ -94,7 +94,7 @@ export class Raft {
     this.voter = new Voter(vote, silenceTicks, this.electionTimer, this.log);
     const { incarnation, members = [], founds = false, electionTicks } = options;
     this.addressing = new Addressing(nodeId, incarnation, this.log);
-    this.encounters = new Encounters(2 * electionTicks);
+    this.otherIncarnations = new OtherIncarnations(2 * electionTicks);
     const knowsOfGroup = this.currentTerm > 0;
     this.newcomer = new Newcomer({ members, founds, knowsOfGroup, electionTicks }, this.addressing, this.log);
     if (this.newcomer.isEmpty) this.introduceItself();
@@ -145,7 +145,7 @@ export class Raft {
   private onIntroduction(message: Introduction): void {
     const { lastIndex: lastLogIndex } = this.log;
     const { founders } = this.newcomer;
-    this.encounters.introduced(message);
+    this.otherIncarnations.introduced(message);
     this.leader?.replication.introduced(message);
     this.persistence.send({
       type: 'introduction-reply',
@@ -200,7 +200,7 @@ export class Raft {
   tick(): void {
     this.voter.tick();
     this.persistence.tick();
-    this.encounters.tick();
+    this.otherIncarnations.tick();
     if (this.newcomer.tick()) this.introduceItself();
     const role = this.currentRole;
     if (role.type === 'leader') this.tickLeader(role.leader);
@@ -380,9 +380,9 @@ export class Raft {
   private becomeLeader(): void {
     invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');
     invariant(this.voter.vote === this.nodeId, 'a leader has voted for itself');
-    const { nodeId, addressing, encounters, limits, currentTerm: term } = this;
+    const { nodeId, addressing, otherIncarnations, limits, currentTerm: term } = this;
     const { electionTicks, heartbeatTicks } = this.options;
-    const options = { nodeId, addressing, encounters, term, electionTicks, heartbeatTicks, limits };
+    const options = { nodeId, addressing, otherIncarnations, term, electionTicks, heartbeatTicks, limits };
     const leader = new Leader(options, this.log, (message) => this.persistence.send(message));
     this.currentRole = { type: 'leader', leader };
   }

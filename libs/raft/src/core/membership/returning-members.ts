@@ -1,4 +1,4 @@
-import type { Encounters } from './encounters.js';
+import type { OtherIncarnations } from './other-incarnations.js';
 import type { MembershipChange } from './membership.js';
 import type { Configuration, NodeId } from '../types.js';
 
@@ -20,13 +20,13 @@ export class ReturningMembers {
   private readonly waitedTicks = new Map<NodeId, number>();
 
   constructor(
-    private readonly encounters: Encounters,
+    private readonly otherIncarnations: OtherIncarnations,
     private readonly patienceTicks: number,
   ) {}
 
   /** One tick. @returns the change that is due */
   tick(configuration: Configuration, followers: Followers): MembershipChange | undefined {
-    const strangers = this.encounters.strangersIn(configuration);
+    const strangers = this.otherIncarnations.membersOf(configuration);
     for (const nodeId of this.waitedTicks.keys()) if (!strangers.has(nodeId)) this.waitedTicks.delete(nodeId);
     let due: MembershipChange | undefined;
     for (const [nodeId, incarnation] of strangers) {

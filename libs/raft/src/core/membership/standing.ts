@@ -1,5 +1,5 @@
 import { isMember } from './configuration.js';
-import type { Encounters } from './encounters.js';
+import type { OtherIncarnations } from './other-incarnations.js';
 import type { RaftLog } from '../log/log.js';
 import type { Acquaintance, Newcomer } from './newcomer.js';
 import type { GroupId, Incarnation, NodeId } from '../types.js';
@@ -36,7 +36,7 @@ interface Sources {
   readonly incarnation: Incarnation;
   readonly log: RaftLog;
   readonly newcomer: Newcomer;
-  readonly encounters: Encounters;
+  readonly otherIncarnations: OtherIncarnations;
   readonly strangers: ReadonlySet<NodeId>;
   readonly leaderId: NodeId | undefined;
 }
@@ -45,13 +45,13 @@ const NOBODY: readonly NodeId[] = [];
 
 /** Works the standing of a node out of what it has heard. Asked with every pass: cheap for a member that knows of no trouble. */
 export function standingOf(sources: Sources): Standing {
-  const { incarnation, log, encounters, strangers } = sources;
+  const { incarnation, log, otherIncarnations, strangers } = sources;
   const kind = kindOf(sources);
   return {
     kind,
     incarnation,
     groupId: log.configuration.groupId,
-    forgetful: encounters.isEmpty ? NOBODY : [...encounters.strangersIn(log.configuration).keys()],
+    forgetful: otherIncarnations.isEmpty ? NOBODY : [...otherIncarnations.membersOf(log.configuration).keys()],
     strangers: strangers.size === 0 ? NOBODY : [...strangers],
     obstacle: obstacleOf(kind, sources),
   };
@@ -86,9 +86,9 @@ function obstacleOf(kind: StandingKind, sources: Sources): string | undefined {
 }
 
 /** Only while nobody leads: then the votes of members without their directory may be the ones that lack. */
-function obstacleOfMember({ log, encounters, leaderId, strangers }: Sources): string | undefined {
+function obstacleOfMember({ log, otherIncarnations, leaderId, strangers }: Sources): string | undefined {
   if (leaderId !== undefined) return undefined;
-  const forgetful = [...encounters.strangersIn(log.configuration).keys()];
+  const forgetful = [...otherIncarnations.membersOf(log.configuration).keys()];
   const reasons: string[] = [];
   if (forgetful.length > 0)
     reasons.push(

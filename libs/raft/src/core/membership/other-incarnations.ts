@@ -1,7 +1,7 @@
 import { incarnationOf, isMember, memberWithId } from './configuration.js';
 import type { Configuration, Incarnation, Introduction, NodeId } from '../types.js';
 
-interface Encounter {
+interface Sighting {
   readonly incarnation: Incarnation;
   ticksAgo: number;
 }
@@ -11,8 +11,8 @@ interface Encounter {
  * lost their directory, or are a second process with the id of a living one. Every node keeps them, so that each can
  * say why there is no leader; a leader acts on them (`ReturningMembers`).
  */
-export class Encounters {
-  private readonly met = new Map<NodeId, Encounter>();
+export class OtherIncarnations {
+  private readonly met = new Map<NodeId, Sighting>();
 
   /** @param memoryTicks after which one that is silent is forgotten; it introduces itself more often than that */
   constructor(private readonly memoryTicks: number) {}
@@ -26,18 +26,18 @@ export class Encounters {
   }
 
   tick(): void {
-    for (const [nodeId, encounter] of this.met) if (++encounter.ticksAgo > this.memoryTicks) this.met.delete(nodeId);
+    for (const [nodeId, sighting] of this.met) if (++sighting.ticksAgo > this.memoryTicks) this.met.delete(nodeId);
   }
 
   /** Those that the configuration knows under another incarnation, by id. */
-  strangersIn(configuration: Configuration): ReadonlyMap<NodeId, Incarnation> {
-    const strangers = new Map<NodeId, Incarnation>();
+  membersOf(configuration: Configuration): ReadonlyMap<NodeId, Incarnation> {
+    const others = new Map<NodeId, Incarnation>();
     for (const [nodeId, { incarnation }] of this.met) {
       if (!isMember(configuration, nodeId)) continue;
       const named = incarnationOf(configuration, nodeId);
       const isNamed = named === incarnation || memberWithId(configuration, nodeId)!.nextIncarnation === incarnation;
-      if (named !== 0 && !isNamed) strangers.set(nodeId, incarnation);
+      if (named !== 0 && !isNamed) others.set(nodeId, incarnation);
     }
-    return strangers;
+    return others;
   }
 }
