@@ -197,7 +197,7 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     ],
     'transactions/queries/a.ts': [
       ['../leadership/leader-session.js'],
-      ['../requests/rulings.js', 'does not know coordinator/transactions/requests'],
+      ['../requests/ruling-requests.js', 'does not know coordinator/transactions/requests'],
       ['@concordat/messaging', 'does not know messaging'],
     ],
     'transactions/requests/a.ts': [

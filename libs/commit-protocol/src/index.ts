@@ -10,7 +10,7 @@ export type { FrozenState } from './log/frozen-state.js';
 export * from './vocabulary/gid.js';
 export { LIMITS } from './vocabulary/limits.js';
 export { MAXIMUM_TIME_STEP_MS, type LogTime, type LogTimeSnapshot } from './log/log-time.js';
-export { judgeRuling, MAXIMUM_RULINGS, rulingState, type Ruling, type RulingRefusal } from './log/rulings.js';
+export { judgeRuling, MAXIMUM_RULINGS, rulingState, type Ruling, type RulingRefusal } from './log/ruling-judgement.js';
 export { MAXIMUM_OLD_RULINGS, type OldRuling } from './log/old-rulings.js';
 export type * from './vocabulary/messages.js';
 export { MESSAGE_VERSION } from './vocabulary/messages.js';

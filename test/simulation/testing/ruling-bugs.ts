@@ -1,7 +1,7 @@
 import type { InjectedBug } from './injected-bug.js';
 
 const STATE = 'libs/commit-protocol/src/log/decision-state.ts';
-const RULINGS = 'libs/commit-protocol/src/log/rulings.ts';
+const RULINGS = 'libs/commit-protocol/src/log/ruling-judgement.ts';
 
 /** Mistakes with what operators rule. */
 export const RULING_BUGS: readonly InjectedBug[] = [

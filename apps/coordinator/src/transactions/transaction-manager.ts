@@ -23,7 +23,7 @@ import { logged, OncePerKey } from './requests/once-per-key.js';
 import { RequestRecords } from './requests/request-records.js';
 import { branchConflict, claimedBranch, refuseClosed, repeatedBranch } from './requests/request-refusals.js';
 import { Retention } from './leadership/retention.js';
-import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './requests/rulings.js';
+import { appliedRulingView, claimedRuling, draftRuling, refusalError } from './requests/ruling-requests.js';
 import { TimeKeeper } from './clocks/time-keeper.js';
 import { TransactionQueries } from './queries/transaction-queries.js';
 import type {

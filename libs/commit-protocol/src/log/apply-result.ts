@@ -1,4 +1,4 @@
-import type { RulingRefusal } from './rulings.js';
+import type { RulingRefusal } from './ruling-judgement.js';
 import type { TransactionState } from './transaction-state.js';
 
 /** Why the state machine refused a record; only log time has changed then. */

@@ -28,7 +28,7 @@ import type {
   PreCommitRecord,
   ResolveRecord,
 } from './records.js';
-import { judgeRuling, rulingState } from './rulings.js';
+import { judgeRuling, rulingState } from './ruling-judgement.js';
 import { SortedIds } from './sorted-ids.js';
 import {
   addBranch,

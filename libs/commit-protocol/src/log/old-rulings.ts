@@ -1,5 +1,5 @@
 import type { ResolveRecord } from './records.js';
-import type { RulingRefusal } from './rulings.js';
+import type { RulingRefusal } from './ruling-judgement.js';
 import type { BranchId, RulingAction, TransactionId } from '../vocabulary/types.js';
 
 /** Maximum number of rulings kept; the oldest is dropped first. */

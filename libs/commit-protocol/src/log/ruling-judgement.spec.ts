@@ -5,7 +5,7 @@ import { DecisionState } from './decision-state.js';
 import { PlainEndedTransactions } from './ended-transactions.js';
 import { MAXIMUM_OLD_RULINGS } from './old-rulings.js';
 import type { BranchReport, DecideRecord, LogRecord, PreCommitRecord, ResolveRecord } from './records.js';
-import { MAXIMUM_RULINGS } from './rulings.js';
+import { MAXIMUM_RULINGS } from './ruling-judgement.js';
 import { AT, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';
 import type { BranchEnd, Decision, RulingAction, Vote } from '../vocabulary/types.js';
 
