@@ -18,6 +18,7 @@ export const PART_NAMES = [
 /** A coordinator that joins and leaves in scenarios; it keeps its data, like a machine that is switched off. */
 export const GUEST_NAME = 'coordinator-4';
 export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME;
+export const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 export type BankLetter = 'a' | 'b' | 'c';
 
 export type PortNumbers = Readonly<Record<string, number>>;

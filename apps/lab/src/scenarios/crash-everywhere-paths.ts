@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { SystemClock, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
+import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { describeAnswer, request, type Answer } from '../rest.js';
 import {
@@ -16,7 +17,6 @@ import type { KafkaTap } from './kafka-tap.js';
 import { rule } from './operator.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 /** The paths' own transactions are aborted after this when a crash leaves them behind. */
 const TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 3_000;

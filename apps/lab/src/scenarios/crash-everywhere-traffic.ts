@@ -1,10 +1,10 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { BANKS } from '../local-system/ports.js';
 import { request, type Answer } from '../rest.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { AccountName, Transfer } from './truth.js';
 
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const ACCOUNTS = 100;
 const MAXIMUM_AMOUNT = 20;
 /** More than any account holds, so that the debit is refused. */

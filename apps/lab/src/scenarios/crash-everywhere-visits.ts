@@ -1,15 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
-import type { PartName } from '../local-system/ports.js';
+import { BANKS, type PartName } from '../local-system/ports.js';
 import { isRunning } from '../local-system/process-table.js';
 import { waitUntil } from '../local-system/wait.js';
 import { request } from '../rest.js';
 import { pathTo, type PathContext } from './crash-everywhere-paths.js';
 import type { KafkaTap } from './kafka-tap.js';
 import { nodeIdOf, type ScenarioLab } from './scenario-lab.js';
-
-export const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
 /** Within this time a process must reach its crash point. */
 const REACH_TIMEOUT_MS = 45_000;

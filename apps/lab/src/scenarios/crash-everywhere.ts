@@ -1,11 +1,12 @@
 import { uuidV7Time } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
+import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { table } from '../narration.js';
 import { describeAnswer, request } from '../rest.js';
 import { forgetLeftovers } from './crash-everywhere-paths.js';
 import { KINDS, MixedTraffic } from './crash-everywhere-traffic.js';
-import { BANKS, Visitor, type Visit } from './crash-everywhere-visits.js';
+import { Visitor, type Visit } from './crash-everywhere-visits.js';
 import { KafkaTap } from './kafka-tap.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
@@ -31,18 +32,17 @@ export const crashEverywhere: Scenario = {
   title: 'kill -9 at every crash point of coordinators and banks, under all kinds of load',
   run: async (lab, { points }) => {
     const startedAt = Date.now();
-    const tap = await KafkaTap.open(lab.state());
     const threePhases = await offersThreePhases(lab);
     const traffic = new MixedTraffic(lab, threePhases ? KINDS : KINDS.filter((kind) => kind !== '3pc'));
-    try {
+    await KafkaTap.use(lab.state(), async (tap) => {
       lab.narration.action('add transactions of all other kinds to the load, and come by every crash point');
       traffic.start();
-      const visits = await visitAll(lab, tap, { startedAt, threePhases, traffic, points });
-      report(lab, visits);
-    } finally {
-      await traffic.stop(ANSWERS_TIMEOUT_MS);
-      await tap.close();
-    }
+      try {
+        report(lab, await visitAll(lab, tap, { startedAt, threePhases, traffic, points }));
+      } finally {
+        await traffic.stop(ANSWERS_TIMEOUT_MS);
+      }
+    });
     lab.narration.observation(traffic.figures());
     await forgetLeftovers(lab);
   },

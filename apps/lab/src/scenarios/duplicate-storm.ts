@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { LabError } from '../lab-error.js';
+import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { request, type Answer } from '../rest.js';
 import { KafkaTap, positionKey, type Positions, type TappedMessage } from './kafka-tap.js';
@@ -8,7 +9,6 @@ import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import { sideBySide } from './side-by-side.js';
 
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const DUPLICATES = 20_000;
 const BATCH = 250;
 /** Maximum number of older messages per topic that are sent again: those of transactions that ended long ago. */
@@ -35,9 +35,8 @@ const WANTED = [
 export const duplicateStorm: Scenario = {
   name: 'duplicate-storm',
   title: `${DUPLICATES.toLocaleString('en')} messages come again, in another order and long after: nothing happens twice`,
-  run: async (lab) => {
-    const tap = await KafkaTap.open(lab.state());
-    try {
+  run: (lab) =>
+    KafkaTap.use(lab.state(), async (tap) => {
       const topics = [...BANKS.flatMap((bank) => topicsOf(tap, bank)), tap.wire.replies];
       const from = await tap.ends(topics);
       await stretchOfEveryKind(lab);
@@ -47,10 +46,7 @@ export const duplicateStorm: Scenario = {
       const older = await olderOnes(lab, await tap.read(topics, backBy(from, OLDER), from));
       lab.narration.observation(`${older.length} older messages are taken along, of transactions that are long over`);
       await storm(lab, tap, [...messages, ...older]);
-    } finally {
-      await tap.close();
-    }
-  },
+    }),
 };
 
 function topicsOf({ wire }: KafkaTap, bank: string): string[] {

@@ -2,7 +2,7 @@ import { LabError } from '../lab-error.js';
 import { Standby } from '../local-system/standby.js';
 import { waitUntil } from '../local-system/wait.js';
 import { request } from '../rest.js';
-import { expectAlertAnd, metric, metricOf, rule, show, waitForInDoubt } from './operator.js';
+import { expectAlertAnd, expectNothingOpen, metricOf, ruleOn, show, waitForInDoubt } from './operator.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import { changeAt, type Transfer } from './truth.js';
@@ -67,10 +67,7 @@ export const forgetfulDatabase: Scenario = {
 async function rest(lab: ScenarioLab): Promise<void> {
   lab.narration.action('stop the load: only one transaction will be lost');
   await lab.load.stop(REST_TIMEOUT_MS);
-  const closed = async (): Promise<boolean> =>
-    (await lab.databases.preparedAnywhere()).length === 0 && (await metric(lab, 'concordat_transactions_open')) === 0;
-  if (await waitUntil(closed, { timeoutMs: STEP_TIMEOUT_MS })) return;
-  throw new LabError('Transactions stayed open although the load had ended.');
+  await expectNothingOpen(lab);
 }
 
 /** Lets banks wait longer than this scenario before they decide without a coordinator. */
@@ -233,8 +230,7 @@ async function showAndRepair(lab: ScenarioLab, transactionId: string, transfer: 
   lost.isRepaired = true;
   narration.action('rule to give it up (forget)');
   const reason = `${FORGETFUL} failed over and lost it; repaired by hand as the ledger of ${KEEPER} says`;
-  const answer = await rule(lab, transactionId, { action: 'forget', reason });
-  if (answer.status !== 200) throw new LabError(`forget was answered ${answer.status}.`);
+  await ruleOn(lab, transactionId, { action: 'forget', reason });
   const ended = await show(lab, transactionId);
   if (ended.outcome !== 'mixed' || ended.endedAt === 'null') throw new LabError('The transaction should have ended.');
   await expectAlertAnd(lab, 'concordat_hazards_open', 0);

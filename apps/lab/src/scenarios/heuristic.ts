@@ -1,7 +1,7 @@
 import { LabError } from '../lab-error.js';
 import { describeAnswer } from '../rest.js';
 import { heldBranch } from './held-branch.js';
-import { expectAlertAnd, rule, show, waitForInDoubt } from './operator.js';
+import { expectAlertAnd, rule, ruleOn, show, waitForInDoubt } from './operator.js';
 import type { Scenario } from './scenario.js';
 import { changeAt } from './truth.js';
 import { transactionOf } from './wire.js';
@@ -44,8 +44,7 @@ export const heuristic: Scenario = {
       throw new LabError(`It should be refused, and was answered ${describeAnswer(refused)}.`);
     narration.observation(`refused: ${describeAnswer(refused)}`);
     narration.action('rule to give it up (forget)');
-    const { status: answered, body } = await rule(lab, transactionId, { action: 'forget', reason: REASON });
-    if (answered !== 200) throw new LabError(`forget was answered ${describeAnswer({ status: answered, body })}.`);
+    await ruleOn(lab, transactionId, { action: 'forget', reason: REASON });
     const ended = await show(lab, transactionId);
     if (ended.outcome !== 'mixed' || ended.endedAt === 'null') throw new LabError('The transaction should have ended.');
     narration.observation(`it has ended as ${ended.outcome}; its rulings: ${ended.rulings}`);

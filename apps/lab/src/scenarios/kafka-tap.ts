@@ -40,7 +40,18 @@ export class KafkaTap {
     private readonly producer: Producer,
   ) {}
 
-  static async open(state: SystemState): Promise<KafkaTap> {
+  /** Lends one at the broker of a running system. */
+  static async use(state: SystemState, work: (tap: KafkaTap) => Promise<void>): Promise<void> {
+    const tap = await KafkaTap.open(state);
+    try {
+      await work(tap);
+    } finally {
+      await tap.producer.disconnect();
+      await tap.admin.disconnect();
+    }
+  }
+
+  private static async open(state: SystemState): Promise<KafkaTap> {
     const brokers = state.kafkaBrokers.split(',');
     const kafka = new Kafka({ brokers, clientId: 'concordat-lab-tap', logLevel: logLevel.NOTHING });
     const admin = kafka.admin();
@@ -51,11 +62,6 @@ export class KafkaTap {
     await admin.connect();
     await producer.connect();
     return new KafkaTap(Wire.of(state), kafka, admin, producer);
-  }
-
-  async close(): Promise<void> {
-    await this.producer.disconnect();
-    await this.admin.disconnect();
   }
 
   /** For topics of a cluster that has ended. */

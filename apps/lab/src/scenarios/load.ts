@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from '../lab-error.js';
+import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { execute, type Operation } from '../rest.js';
 import { changeAt, partsOf, type AccountName, type Part, type Transfer } from './truth.js';
@@ -17,7 +18,6 @@ const PAUSE_MS = 20;
 const WAIT_MS = 2000;
 /** longer than the scenarios' faults */
 const ONE_TIMEOUT_MS = 90_000;
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 
 /** The conflicts of a mixed transfer: it was committed, and one half ended by hand. */
 const CONFLICTS: ReadonlyMap<unknown, 'committed' | 'aborted'> = new Map([

@@ -2,6 +2,7 @@ import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
 import { describeAnswer, request, type Answer } from '../rest.js';
 import type { ScenarioLab } from './scenario-lab.js';
+import { isGid } from './wire.js';
 
 const SEEN_TIMEOUT_MS = 30_000;
 
@@ -57,6 +58,21 @@ export async function waitForEnd(lab: ScenarioLab, transactionId: string): Promi
 export async function rule(lab: ScenarioLab, transactionId: string, ruling: Ruling): Promise<Answer> {
   const url = `${lab.url(await lab.leader())}/v1/transactions/${transactionId}/resolve`;
   return await request('POST', url, { operator: OPERATOR, ...ruling });
+}
+
+/** A ruling that must be accepted. */
+export async function ruleOn(lab: ScenarioLab, transactionId: string, ruling: Ruling): Promise<void> {
+  const answer = await rule(lab, transactionId, ruling);
+  if (answer.status !== 200) throw new LabError(`The ruling was answered ${describeAnswer(answer)}.`);
+}
+
+/** Waits until no transaction is open and no branch prepared; the load has ended. */
+export async function expectNothingOpen(lab: ScenarioLab): Promise<void> {
+  const closed = async (): Promise<boolean> =>
+    (await lab.databases.preparedAnywhere()).every(({ gid }) => !isGid(gid)) &&
+    (await metric(lab, 'concordat_transactions_open')) === 0;
+  if (await waitUntil(closed, { timeoutMs: SEEN_TIMEOUT_MS })) return;
+  throw new LabError('Transactions stayed open although the load had ended.');
 }
 
 /** Waits until `GET /v1/in-doubt` lists a branch of the transaction in this state. */

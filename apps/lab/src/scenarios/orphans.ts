@@ -1,24 +1,25 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
+import { SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
+import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
-import { describeAnswer } from '../rest.js';
 import type { PreparedBranchIds } from './databases.js';
 import { agreementCheck } from './final-checks.js';
-import { expectAlertAnd, metric, rule, waitForInDoubt } from './operator.js';
+import { expectAlertAnd, expectNothingOpen, metric, ruleOn, waitForInDoubt } from './operator.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { Transfer } from './truth.js';
-import { addressOf, transactionOf } from './wire.js';
+import { addressOf, isGid, transactionOf } from './wire.js';
 
 const BANK = 'bank-b';
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const ORPHANS = 5;
 /** Transfers in progress when the group loses its data. */
 const CUT_OFF = 3;
 const AMOUNT = 7;
 const HOLD_MS = 300_000;
 const STEP_TIMEOUT_MS = 30_000;
+const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
 const DRAIN_TIMEOUT_MS = 60_000;
 
 export const orphans: Scenario = {
@@ -38,18 +39,9 @@ export const orphans: Scenario = {
   },
 };
 
-/** A UUID of version 7 with the current time, as a coordinator makes. */
-export function uuidV7(now: number, random: Uint8Array = randomBytes(10)): string {
-  const bytes = Buffer.concat([Buffer.alloc(6), random]);
-  bytes.writeUIntBE(now, 0, 6);
-  bytes[6] = 0x70 | ((bytes[6] ?? 0) & 0x0f);
-  bytes[8] = 0x80 | ((bytes[8] ?? 0) & 0x3f);
-  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
 /** Gids that are not of this cluster, by what is foreign about them. */
 export function foreignGids(cluster: string): ReadonlyMap<string, string> {
-  const id = (): string => uuidV7(Date.now());
+  const id = (): string => ids.next();
   return new Map([
     ['of another cluster', `concordat:${cluster}-2:${id()}:${id()}`],
     ['of another cluster whose name begins like a UUID', `concordat:${id()}:${id()}:${id()}`],
@@ -75,10 +67,7 @@ async function prepareForeign(lab: ScenarioLab): Promise<ReadonlyMap<string, str
 
 async function orphansUnderLoad(lab: ScenarioLab): Promise<void> {
   const { narration, databases } = lab;
-  const orphaned = Array.from({ length: ORPHANS }, () => ({
-    transactionId: uuidV7(Date.now()),
-    branchId: uuidV7(Date.now()),
-  }));
+  const orphaned = Array.from({ length: ORPHANS }, () => ({ transactionId: ids.next(), branchId: ids.next() }));
   narration.action(`prepare ${ORPHANS} branches at ${BANK} as the SDK would, of transactions that nobody has begun`);
   const gidOf = ({ transactionId, branchId }: PreparedBranchIds): string =>
     `concordat:${lab.state().clusterName}:${transactionId}:${branchId}`;
@@ -178,8 +167,7 @@ async function leftToOperator(lab: ScenarioLab, gids: readonly string[]): Promis
   narration.action('rule to abort each of them, since nothing of it was decided');
   for (const gid of gids) {
     const { transactionId, branchId } = addressOf(gid);
-    const answer = await rule(lab, transactionId, { action: 'abort', branchId, reason: 'it was not decided' });
-    if (answer.status !== 200) throw new LabError(`The ruling was answered ${describeAnswer(answer)}.`);
+    await ruleOn(lab, transactionId, { action: 'abort', branchId, reason: 'it was not decided' });
   }
   await expectGone(lab, gids);
   narration.observation(`all ${gids.length} branches of the old group are rolled back`);
@@ -202,21 +190,10 @@ function checkRepeated(lab: ScenarioLab, answers: readonly Transfer[], gids: rea
   lab.check('cut off clients repeat at the new group', problems, `${said}, as new transactions`);
 }
 
-async function expectNothingOpen(lab: ScenarioLab): Promise<void> {
-  const closed = async (): Promise<boolean> =>
-    (await lab.databases.preparedAnywhere()).every(({ gid }) => !isOurs(gid)) &&
-    (await metric(lab, 'concordat_transactions_open')) === 0;
-  if (await waitUntil(closed, { timeoutMs: STEP_TIMEOUT_MS })) return;
-  throw new LabError('Transactions stayed open although the load had ended.');
-}
-
-/** Two UUIDs after the name of the cluster: the foreign gids of this scenario stay prepared all the time. */
-const isOurs = (gid: string): boolean => /^concordat:[^:]+:[0-9a-f-]{36}:[0-9a-f-]{36}$/.test(gid);
-
 async function preparedBranches(lab: ScenarioLab, count: number): Promise<string[]> {
   let gids: string[] = [];
   const all = async (): Promise<boolean> => {
-    gids = (await lab.databases.preparedAnywhere()).map(({ gid }) => gid).filter(isOurs);
+    gids = (await lab.databases.preparedAnywhere()).map(({ gid }) => gid).filter(isGid);
     return gids.length === count;
   };
   if (await waitUntil(all, { timeoutMs: STEP_TIMEOUT_MS, pollMs: 50 })) return gids;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { LabError } from '../lab-error.js';
+import { BANKS } from '../local-system/ports.js';
 import { isRunning } from '../local-system/process-table.js';
 import { waitUntil } from '../local-system/wait.js';
 import { KafkaTap, positionKey, type Positions, type TappedMessage } from './kafka-tap.js';
@@ -7,7 +8,6 @@ import { hugePoisons, poisons, type Poison } from './poison.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
 
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const ROUNDS = 20;
 /** A loaded machine may elect another leader in between. */
 const REPLY_ATTEMPTS = 5;
@@ -33,14 +33,7 @@ function replyTarget({ wire }: KafkaTap): Target {
 export const poisonMessage: Scenario = {
   name: 'poison-message',
   title: 'garbage in every topic under load: each message ends in the dead-letter topic once, and nothing stops',
-  run: async (lab) => {
-    const tap = await KafkaTap.open(lab.state());
-    try {
-      await poison(lab, tap);
-    } finally {
-      await tap.close();
-    }
-  },
+  run: (lab) => KafkaTap.use(lab.state(), (tap) => poison(lab, tap)),
 };
 
 /** A message that was sent, and its expected result. */

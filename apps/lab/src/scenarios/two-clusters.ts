@@ -1,4 +1,5 @@
 import { NEIGHBOUR_NAME, startNeighbour } from '../local-system/neighbour.js';
+import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { finalChecks } from './final-checks.js';
 import { KafkaTap, type Positions, type TappedMessage } from './kafka-tap.js';
@@ -8,7 +9,6 @@ import { ScenarioLab } from './scenario-lab.js';
 import type { Balances } from './truth.js';
 import { Wire } from './wire.js';
 
-const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 const COMMITS = 40;
 const ANSWERS_TIMEOUT_MS = 60_000;
 const LETTERS_TIMEOUT_MS = 30_000;
@@ -24,16 +24,16 @@ export const twoClusters: Scenario = {
     narration.action(`start the cluster "${NEIGHBOUR_NAME}": three coordinators and three banks of the same names,`);
     narration.say('          their databases all on the server of bank-a, their topics on the same broker');
     const neighbour = await startNeighbour(lab.context, lab.state());
-    const tap = await KafkaTap.open(lab.state());
-    try {
-      const load = new Load(() => other.coordinators().map(({ name }) => other.url(name)));
-      const other: ScenarioLab = new ScenarioLab(neighbour.context, neighbour.file, narration, load);
-      await sideBySide(lab, other, tap);
-    } finally {
-      await neighbour.end();
-      await tap.deleteTopics(Wire.of(neighbour.context).topics(BANKS));
-      await tap.close();
-    }
+    await KafkaTap.use(lab.state(), async (tap) => {
+      try {
+        const load = new Load(() => other.coordinators().map(({ name }) => other.url(name)));
+        const other: ScenarioLab = new ScenarioLab(neighbour.context, neighbour.file, narration, load);
+        await sideBySide(lab, other, tap);
+      } finally {
+        await neighbour.end();
+        await tap.deleteTopics(Wire.of(neighbour.context).topics(BANKS));
+      }
+    });
   },
 };
 

@@ -51,6 +51,9 @@ export class Wire {
   }
 }
 
+/** Whether it has the form of a gid: two UUIDs behind the name of a cluster. */
+export const isGid = (text: string): boolean => /^concordat:[^:]+:[0-9a-f-]{36}:[0-9a-f-]{36}$/.test(text);
+
 /** The transaction in a gid `concordat:<cluster>:<transactionId>:<branchId>`; the text itself when it is none. */
 export function transactionOf(gid: string): string {
   return addressOf(gid).transactionId;
