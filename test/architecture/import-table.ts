@@ -141,7 +141,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
     'coordinator/config',
     ['config.ts', 'logging.ts', 'raft-tls.ts'].map((file) => `apps/coordinator/src/${file}`),
     ['coordinator/failpoints', 'raft', 'messaging', 'commit-protocol', 'foundation'],
-    ['zod', 'node:*'],
+    ['node:*'],
   ),
   row(
     'coordinator/http',

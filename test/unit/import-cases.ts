@@ -165,7 +165,11 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/nestjs', 'coordinator does not know nestjs'],
       ['./http/testing/test-node.js', FOR_TESTS],
     ],
-    'config.ts': [['zod'], ['./engine.js', 'coordinator/config does not know coordinator']],
+    'config.ts': [
+      ['node:fs'],
+      ['zod', 'coordinator/config may import of packages node:*'],
+      ['./engine.js', 'coordinator/config does not know coordinator'],
+    ],
     'http/a.ts': [
       ['../transactions/transactions.api.js'],
       ['@concordat/raft', 'coordinator/http does not know raft'],

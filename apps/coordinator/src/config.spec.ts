@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { formatHelp, formatProblems, parseConfig, VARIABLES } from './config.js';
+import { formatProblems } from '@concordat/foundation';
+import { formatHelp, parseConfig, VARIABLES } from './config.js';
 
 const complete = {
   CONCORDAT_NODE_ID: '2',

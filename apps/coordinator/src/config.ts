@@ -1,16 +1,26 @@
 import { isIP } from 'node:net';
 import { isClusterName, LIMITS } from '@concordat/commit-protocol';
 import {
+  ADDRESS_LIST,
+  LISTENING_ADDRESS,
   LOG_LEVELS,
+  deepFreeze,
+  failpointVariable,
+  formatAddress,
+  oneOf,
+  parseAddress,
+  readVariables,
+  wholeNumber,
+  type Address,
+  type Environment,
+  type FailpointSettings,
   type LogFormat,
   type LogLevel,
-  formatAddress,
-  isFailpointSpecification,
-  parseAddress,
-  type Address,
+  type Variable,
+  type VariableProblem,
+  type VariableValues,
 } from '@concordat/foundation';
 import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, TOPIC_PREFIX_RULE } from '@concordat/messaging';
-import { z } from 'zod';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 
@@ -56,7 +66,7 @@ export interface Config {
   readonly maximumConnections: number | undefined;
   /** within this time a REST request must have arrived completely */
   readonly requestTimeoutMs: number;
-  readonly failpoints: { readonly enabled: boolean; readonly armed: string };
+  readonly failpoints: FailpointSettings;
   /** a file with the offset of this node's clock; undefined: the machine's clock */
   readonly clockFile: string | undefined;
   readonly logFormat: LogFormat;
@@ -67,24 +77,13 @@ export interface Config {
 
 export const CONFIG = Symbol('CONFIG');
 
-export interface ConfigProblem {
-  readonly variable: string;
-  /** undefined when the variable is not set */
-  readonly value: string | undefined;
-  readonly expected: string;
-}
-
 export type ConfigResult =
-  { readonly ok: true; readonly config: Config } | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly VariableProblem[] };
 
-interface Variable<Value> {
+interface DescribedVariable<Value> extends Variable<Value> {
   readonly meaning: string;
-  /** what a correct value is, as the end of a sentence: "a whole number from 1 to 9" */
-  readonly expected: string;
   readonly unit?: string;
-  /** text used when the variable is not set; undefined: it must be set; null: derived from others */
-  readonly default: string | undefined | null;
-  readonly schema: z.ZodType<Value, string>;
 }
 
 function parsePeers(text: string): Peer[] | undefined {
@@ -100,40 +99,15 @@ function parsePeers(text: string): Peer[] | undefined {
   return unique ? peers.sort((left, right) => left.nodeId - right.nodeId) : undefined;
 }
 
-/** A schema from a parser that returns undefined for text it cannot read. */
-function parsed<Value>(parse: (text: string) => Value | undefined): z.ZodType<Value, string> {
-  return z.string().transform((text, context) => {
-    const value = parse(text.trim());
-    if (value !== undefined) return value;
-    context.addIssue('not valid');
-    return z.NEVER;
-  });
+function parseBoolean(text: string): boolean | undefined {
+  return text === 'true' ? true : text === 'false' ? false : undefined;
 }
-
-function whole(minimum: number, maximum: number) {
-  return {
-    expected: `a whole number from ${minimum.toLocaleString('en')} to ${maximum.toLocaleString('en')}`,
-    schema: parsed((text) => {
-      const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
-      return value >= minimum && value <= maximum ? value : undefined;
-    }),
-  };
-}
-
-function oneOf<Value extends string>(values: readonly Value[]) {
-  return {
-    expected: `one of ${values.join(', ')}`,
-    schema: parsed((text) => values.find((value) => value === text)),
-  };
-}
-
-const address = { expected: 'host:port, such as 127.0.0.1:8081', schema: parsed(parseAddress) };
 
 function pemFile(kind: PemFile['kind'], expected: string) {
-  return { default: null, expected, schema: parsed((path) => readPem(kind, path)) };
+  return { default: null, expected, parse: (path: string) => readPem(kind, path) };
 }
 
-function variable<Value>(description: Variable<Value>): Variable<Value> {
+function variable<Value>(description: DescribedVariable<Value>): DescribedVariable<Value> {
   return description;
 }
 
@@ -142,38 +116,38 @@ export const VARIABLES = {
   CONCORDAT_NODE_ID: variable({
     meaning: 'id of this node, unique in the group and kept for ever',
     default: undefined,
-    ...whole(1, 999_999_999),
+    ...wholeNumber(1, 999_999_999),
   }),
   CONCORDAT_PEERS: variable({
     meaning:
       'the founding members, this node included, with their addresses for peers and for clients; read while the data directory is empty',
     default: undefined,
     expected: 'id=rafthost:port/httphost:port for each member, separated by commas, each id once',
-    schema: parsed(parsePeers),
+    parse: parsePeers,
   }),
   CONCORDAT_JOIN: variable({
     meaning:
       'this node joins a running group: it waits until POST /v1/cluster/members adds it; CONCORDAT_PEERS names this node and the members it may ask; read while the data directory is empty',
     default: 'false',
     expected: 'true or false; with true, CONCORDAT_PEERS names this node and at least one other',
-    schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
+    parse: parseBoolean,
   }),
   CONCORDAT_BOOTSTRAP: variable({
     meaning:
       'whether this node may found the group: every node of CONCORDAT_PEERS must be up, with an empty data directory and the same list; false: it waits for an existing group, even if all nodes have lost their directories',
     default: 'true',
     expected: 'true or false',
-    schema: parsed((text) => (text === 'true' ? true : text === 'false' ? false : undefined)),
+    parse: parseBoolean,
   }),
   CONCORDAT_HTTP: variable({
     meaning: 'address on which the REST interface listens; default: its address in CONCORDAT_PEERS',
     default: null,
-    ...address,
+    ...LISTENING_ADDRESS,
   }),
   CONCORDAT_RAFT: variable({
     meaning: 'address on which the node listens for its peers (gRPC); default: its address in CONCORDAT_PEERS',
     default: null,
-    ...address,
+    ...LISTENING_ADDRESS,
   }),
   CONCORDAT_RAFT_TLS_CA: variable({
     meaning:
@@ -192,7 +166,7 @@ export const VARIABLES = {
     meaning: 'directory of the log and the snapshots; made if missing, used by one process only',
     default: undefined,
     expected: 'a path',
-    schema: parsed((text) => (text === '' || text.includes('\0') ? undefined : text)),
+    parse: (text) => (text === '' || text.includes('\0') ? undefined : text),
   }),
   CONCORDAT_CLUSTER: variable({
     meaning:
@@ -200,96 +174,86 @@ export const VARIABLES = {
       'need different ones, and the participants must use the same',
     default: 'local',
     expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
-    schema: parsed((text) => (isClusterName(text) ? text : undefined)),
+    parse: (text) => (isClusterName(text) ? text : undefined),
   }),
   CONCORDAT_TOPIC_PREFIX: variable({
     meaning: 'prefix of the names of topics and consumer groups; the participants must use the same',
     default: DEFAULT_TOPIC_PREFIX,
     expected: TOPIC_PREFIX_RULE,
-    schema: parsed((text) => (isTopicPrefix(text) ? text : undefined)),
+    parse: (text) => (isTopicPrefix(text) ? text : undefined),
   }),
   KAFKA_BROKERS: variable({
     meaning: 'Kafka brokers for the first connection',
     default: undefined,
-    expected: 'host:port, several separated by commas',
-    schema: parsed((text) => {
-      const brokers = text.split(',').map((broker) => broker.trim());
-      return brokers.every((broker) => parseAddress(broker) !== undefined) ? brokers : undefined;
-    }),
+    ...ADDRESS_LIST,
   }),
   CONCORDAT_RETENTION_MS: variable({
     meaning: 'how long ended transactions and idempotency keys are kept',
     unit: 'ms',
     default: '86400000',
-    ...whole(1_000, 31_536_000_000),
+    ...wholeNumber(1_000, 31_536_000_000),
   }),
   CONCORDAT_RETENTION_COUNT: variable({
     meaning:
       'maximum number of ended transactions kept; the oldest are dropped early, but never within 60 s of their end',
     default: '1000000',
-    ...whole(10_000, 100_000_000),
+    ...wholeNumber(10_000, 100_000_000),
   }),
   CONCORDAT_RETENTION_BYTES: variable({
     meaning: 'maximum size of ended transactions kept, compressed; the oldest are dropped early, as with the count',
     unit: 'bytes',
     default: '1073741824',
-    ...whole(16_777_216, 1_099_511_627_776),
+    ...wholeNumber(16_777_216, 1_099_511_627_776),
   }),
   CONCORDAT_RETENTION_INTERVAL_MS: variable({
     meaning: 'how often a leader drops transactions older than the retention',
     unit: 'ms',
     default: '60000',
-    ...whole(100, 3_600_000),
+    ...wholeNumber(100, 3_600_000),
   }),
   CONCORDAT_IN_DOUBT_AFTER_MS: variable({
     meaning: 'a branch that voted yes and has no end after this time is listed as in doubt',
     unit: 'ms',
     default: '5000',
-    ...whole(0, 86_400_000),
+    ...wholeNumber(0, 86_400_000),
   }),
   CONCORDAT_MAX_OPEN: variable({
     meaning: 'maximum number of open transactions; beyond it, new ones are refused with OVERLOADED',
     default: '200000',
-    ...whole(1_000, 1_000_000),
+    ...wholeNumber(1_000, 1_000_000),
   }),
   CONCORDAT_MAX_OPEN_BYTES: variable({
     meaning: 'maximum JSON of all open transactions; beyond it, new ones are refused with OVERLOADED',
     unit: 'bytes',
     default: '536870912',
-    ...whole(16_777_216, 1_099_511_627_776),
+    ...wholeNumber(16_777_216, 1_099_511_627_776),
   }),
   CONCORDAT_MAX_BRANCHES: variable({
     meaning: 'maximum number of branches per transaction',
     default: '64',
-    ...whole(1, LIMITS.branches),
+    ...wholeNumber(1, LIMITS.branches),
   }),
   CONCORDAT_MAX_CONNECTIONS: variable({
     meaning:
       'maximum number of REST connections; default: 10,000, or fewer where the limit on open files is lower: 512 files are reserved for the log and the peers',
     default: null,
-    ...whole(16, 100_000),
+    ...wholeNumber(16, 100_000),
   }),
   CONCORDAT_REQUEST_TIMEOUT_MS: variable({
     meaning: 'a REST request must arrive completely within this time, its headers within 10 s; 408 otherwise',
     unit: 'ms',
     default: '30000',
-    ...whole(100, 3_600_000),
+    ...wholeNumber(100, 3_600_000),
   }),
   CONCORDAT_FAILPOINTS: variable({
     meaning: 'for tests and demos only: arms failpoints, which crash, pause or delay the process (/debug/failpoints)',
-    default: 'off',
-    expected: `off, on, or name=kill|pause|delay:<ms>|error[@<nth time>] separated by commas; names: ${COORDINATOR_FAILPOINTS.join(' ')}`,
-    schema: parsed((text) => {
-      if (text === 'off') return { enabled: false, armed: '' };
-      if (text === 'on') return { enabled: true, armed: '' };
-      return isFailpointSpecification(COORDINATOR_FAILPOINTS, text) ? { enabled: true, armed: text } : undefined;
-    }),
+    ...failpointVariable(COORDINATOR_FAILPOINTS),
   }),
   CONCORDAT_CLOCK_FILE: variable({
     meaning: 'for tests and demos only: a file with the milliseconds by which the clock of the process is ahead',
     default: '',
     expected: 'empty, or the path of a file that need not exist',
-    schema: parsed((text) => ({ path: text === '' ? undefined : text })),
+    parse: (text) => ({ path: text === '' ? undefined : text }),
   }),
   CONCORDAT_LOG_FORMAT: variable({
     meaning: 'format of the log on standard error: for people or for machines',
@@ -305,46 +269,29 @@ export const VARIABLES = {
     meaning: "Raft's unit of time; a leader sends a heartbeat each tick",
     unit: 'ms',
     default: '50',
-    ...whole(5, 10_000),
+    ...wholeNumber(5, 10_000),
   }),
   CONCORDAT_ELECTION_TICKS: variable({
     meaning: 'ticks without a leader before an election; each timeout is drawn from one to two times this',
     unit: 'ticks',
     default: '7', // with 6, a process that gets a seventh of a core now and then takes its leader for dead
-    ...whole(3, 1_000),
+    ...wholeNumber(3, 1_000),
   }),
 } as const;
 
-export type VariableName = keyof typeof VARIABLES;
-type Values = { [Name in VariableName]: (typeof VARIABLES)[Name] extends Variable<infer Value> ? Value : never };
+type Values = VariableValues<typeof VARIABLES>;
 
-/** Reads the environment. Reports all problems at once; an empty variable counts as not set. */
-export function parseConfig(environment: Readonly<Record<string, string | undefined>>): ConfigResult {
-  const problems: ConfigProblem[] = [];
-  const values: Partial<Record<VariableName, unknown>> = {};
-  for (const [name, { schema, expected, default: fallback }] of entries()) {
-    const text = environment[name]?.trim() ? environment[name] : undefined;
-    const taken = text ?? fallback ?? undefined;
-    const result = taken === undefined ? undefined : schema.safeParse(taken);
-    if (result?.success) values[name] = result.data;
-    else if (result || fallback === undefined) problems.push({ variable: name, value: text, expected });
-  }
-  checkOwnAddresses(values as Partial<Values>, environment, problems);
-  checkJoin(values as Partial<Values>, environment, problems);
-  checkRaftTls(values as Partial<Values>, environment, problems);
+/** Reads the environment. Reports all problems at once. */
+export function parseConfig(environment: Environment): ConfigResult {
+  const { values, problems } = readVariables(VARIABLES, environment);
+  checkOwnAddresses(values, environment, problems);
+  checkJoin(values, environment, problems);
+  checkRaftTls(values, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
 
-function entries(): [VariableName, Variable<unknown>][] {
-  return Object.entries(VARIABLES) as [VariableName, Variable<unknown>][];
-}
-
-function checkOwnAddresses(
-  values: Partial<Values>,
-  environment: Readonly<Record<string, string | undefined>>,
-  problems: ConfigProblem[],
-): void {
+function checkOwnAddresses(values: Partial<Values>, environment: Environment, problems: VariableProblem[]): void {
   const { CONCORDAT_PEERS: peers, CONCORDAT_NODE_ID: nodeId } = values;
   if (!peers || nodeId === undefined) return;
   const own = peers.find((peer) => peer.nodeId === nodeId);
@@ -367,8 +314,8 @@ function checkOwnAddresses(
 /** A joining node needs a member that it can ask. */
 function checkJoin(
   { CONCORDAT_JOIN: join, CONCORDAT_PEERS: peers, CONCORDAT_NODE_ID: nodeId }: Partial<Values>,
-  environment: Readonly<Record<string, string | undefined>>,
-  problems: ConfigProblem[],
+  environment: Environment,
+  problems: VariableProblem[],
 ): void {
   if (join !== true || peers?.length !== 1 || peers[0]?.nodeId !== nodeId) return;
   const expected = 'this node and at least one member of the group that it joins (CONCORDAT_JOIN is true)';
@@ -378,11 +325,7 @@ function checkJoin(
 const TLS_VARIABLES = ['CONCORDAT_RAFT_TLS_CA', 'CONCORDAT_RAFT_TLS_CERT', 'CONCORDAT_RAFT_TLS_KEY'] as const;
 
 /** All three files or none; they must match each other and this node. */
-function checkRaftTls(
-  values: Partial<Values>,
-  environment: Readonly<Record<string, string | undefined>>,
-  problems: ConfigProblem[],
-): void {
+function checkRaftTls(values: Partial<Values>, environment: Environment, problems: VariableProblem[]): void {
   const told = TLS_VARIABLES.filter((name) => environment[name]?.trim());
   if (told.length === 0) return;
   for (const variable of TLS_VARIABLES) {
@@ -448,24 +391,9 @@ function raftTls(values: Values): RaftTls | undefined {
   return ca && certificate && key ? { ca: ca.text, certificate: certificate.text, key: key.text } : undefined;
 }
 
-function deepFreeze<Value>(value: Value): Value {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
-  for (const child of Object.values(value)) deepFreeze(child);
-  return Object.freeze(value);
-}
-
-export function formatProblems(problems: readonly ConfigProblem[]): string {
-  return problems
-    .map(({ variable: name, value, expected }) =>
-      value === undefined
-        ? `${name} is not set; it must be ${expected}`
-        : `${name}="${value}" is wrong; it must be ${expected}`,
-    )
-    .join('\n');
-}
-
 export function formatHelp(): string {
-  const lines = entries().map(([name, { meaning, expected, unit, default: fallback }]) => {
+  const lines = Object.entries<DescribedVariable<unknown>>(VARIABLES).map(([name, described]) => {
+    const { meaning, expected, unit, default: fallback } = described;
     const taken = fallback === undefined ? 'required' : fallback === null ? 'derived' : `default ${fallback}`;
     return `  ${name}  (${taken}${unit ? ` ${unit}` : ''})\n      ${meaning}\n      ${expected}`;
   });

@@ -1,5 +1,5 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
-import { ArmableFailpoints, SystemClock, type Logger } from '@concordat/foundation';
+import { ArmableFailpoints, failpointsOfProcess, type Logger } from '@concordat/foundation';
 import { CONFIG, type Config } from './config.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 import { LOGGER } from './logging.js';
@@ -24,20 +24,13 @@ export class CoreModule {
       { provide: LOGGER, useValue: logger },
       { provide: ON_FATAL, useValue: onFatal },
       { provide: Metrics, useFactory: () => new Metrics() },
-      { provide: ArmableFailpoints, useFactory: () => createFailpoints(config) },
+      {
+        provide: ArmableFailpoints,
+        useFactory: () => failpointsOfProcess(COORDINATOR_FAILPOINTS, config.failpoints.armed),
+      },
     ];
     return { module: CoreModule, providers, exports: providers.map(tokenOf) };
   }
-}
-
-/** @throws FailpointSpecificationError when the configuration names an unknown failpoint */
-function createFailpoints({ failpoints }: Config): ArmableFailpoints {
-  const armable = new ArmableFailpoints(COORDINATOR_FAILPOINTS, new SystemClock(), {
-    kill: () => process.kill(process.pid, 'SIGKILL'),
-    pause: () => process.kill(process.pid, 'SIGSTOP'),
-  });
-  if (failpoints.armed !== '') armable.arm(failpoints.armed);
-  return armable;
 }
 
 function tokenOf(provider: Provider): NonNullable<DynamicModule['exports']>[number] {

@@ -1,17 +1,7 @@
-import { errorMessage, type Logger } from '@concordat/foundation';
+import { EXIT, errorMessage, type Logger } from '@concordat/foundation';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { RequestGate } from './http/request-gate.js';
 import { EventStreams } from './http/event-streams.js';
-
-/** Exit codes of a coordinator (from sysexits.h where it has one). */
-export const EXIT = {
-  stopped: 0,
-  /** the port is taken, or the node cannot continue */
-  failed: 1,
-  /** an uncaught error */
-  software: 70,
-  configuration: 78,
-} as const;
 
 /** How long running requests may take. */
 const DRAIN_MS = 4_000;

@@ -1,8 +1,8 @@
-import { errorMessage, guarded, ProcessLogger, formatAddress } from '@concordat/foundation';
+import { EXIT, ProcessLogger, formatAddress, formatProblems, guarded, startFailure } from '@concordat/foundation';
 import { createCoordinator } from './bootstrap.js';
-import { formatHelp, formatProblems, parseConfig, type Config } from './config.js';
+import { formatHelp, parseConfig, type Config } from './config.js';
 import { EngineModule } from './engine.module.js';
-import { EXIT, Lifecycle } from './lifecycle.js';
+import { Lifecycle } from './lifecycle.js';
 
 async function start(config: Config): Promise<void> {
   const logger = new ProcessLogger({
@@ -36,22 +36,9 @@ async function start(config: Config): Promise<void> {
     await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
     logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
   } catch (error) {
-    process.stderr.write(`${startFailure(error, config)}\n`);
+    process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
     process.exit(EXIT.failed);
   }
-}
-
-function startFailure(error: unknown, config: Config): string {
-  const { code, syscall, port } = error as { code?: unknown; syscall?: unknown; port?: unknown };
-  const address = formatAddress(config.http);
-  const rest = syscall === 'listen' && port === config.http.port;
-  if (rest && code === 'EADDRINUSE') {
-    return `The address ${address} is taken by another process; end that one or set CONCORDAT_HTTP to another address.`;
-  }
-  if (rest && (code === 'EADDRNOTAVAIL' || code === 'EACCES')) {
-    return `The address ${address} cannot be used on this machine (${code}); set CONCORDAT_HTTP to one that can.`;
-  }
-  return `The coordinator could not start: ${errorMessage(error)}`;
 }
 
 if (process.argv.includes('--help') || process.argv.includes('-h')) {

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { formatProblems } from '@concordat/foundation';
 import { TestAuthority } from '@concordat/raft/testing';
-import { formatProblems, parseConfig, type ConfigResult } from './config.js';
+import { parseConfig, type ConfigResult } from './config.js';
 
 const CA = 'CONCORDAT_RAFT_TLS_CA';
 const CERT = 'CONCORDAT_RAFT_TLS_CERT';

@@ -5,7 +5,7 @@ import {
   FailpointError,
   FailpointSpecificationError,
   noFailpoints,
-  isFailpointSpecification,
+  failpointVariable,
 } from './failpoints.js';
 
 function armed(specification: string) {
@@ -73,10 +73,12 @@ describe('failpoints', () => {
 });
 
 it.each([
-  ['a.b=kill', true],
-  ['a.b=delay:5@2,a.b=error', true],
-  ['c.d=kill', false],
-  ['a.b', false],
-])('a specification can be tried without arming anything: %s', (specification, expected) => {
-  expect(isFailpointSpecification(['a.b'], specification)).toBe(expected);
+  ['off', { enabled: false, armed: '' }],
+  ['on', { enabled: true, armed: '' }],
+  ['a.b=kill', { enabled: true, armed: 'a.b=kill' }],
+  ['a.b=delay:5@2,a.b=error', { enabled: true, armed: 'a.b=delay:5@2,a.b=error' }],
+  ['c.d=kill', undefined],
+  ['a.b', undefined],
+])('the variable is read without arming anything: %s', (text, expected) => {
+  expect(failpointVariable(['a.b']).parse(text)).toEqual(expected);
 });

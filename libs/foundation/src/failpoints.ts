@@ -1,5 +1,6 @@
 import { VirtualClock, type Clock } from './clock.js';
 import { CodedError, errorMessage } from './coded-error.js';
+import type { Variable } from './environment.js';
 import type { Logger } from './logger.js';
 import { sleep } from './time-limit.js';
 
@@ -138,14 +139,29 @@ export class ArmableFailpoints implements Failpoints {
   }
 }
 
-/** Whether `arm` accepts a specification; tried on an instance without effects. */
-export function isFailpointSpecification(names: readonly string[], specification: string): boolean {
-  const nothing = (): void => undefined;
-  try {
-    new ArmableFailpoints(names, new VirtualClock(), { kill: nothing, pause: nothing }).arm(specification);
-    return true;
-  } catch (error) {
-    if (error instanceof FailpointSpecificationError) return false;
-    throw error;
-  }
+/** Whether the process has failpoints, and which are armed from its start. */
+export interface FailpointSettings {
+  readonly enabled: boolean;
+  /** a specification; empty for none */
+  readonly armed: string;
+}
+
+/** How `CONCORDAT_FAILPOINTS` is read; a specification is tried on an instance without effects. */
+export function failpointVariable(names: readonly string[]): Variable<FailpointSettings> {
+  return {
+    default: 'off',
+    expected: `off, on, or name=kill|pause|delay:<ms>|error[@<nth time>] separated by commas; names: ${names.join(' ')}`,
+    parse: (text) => {
+      if (text === 'off') return { enabled: false, armed: '' };
+      if (text === 'on') return { enabled: true, armed: '' };
+      const nothing = (): void => undefined;
+      try {
+        new ArmableFailpoints(names, new VirtualClock(), { kill: nothing, pause: nothing }).arm(text);
+        return { enabled: true, armed: text };
+      } catch (error) {
+        if (error instanceof FailpointSpecificationError) return undefined;
+        throw error;
+      }
+    },
+  };
 }

@@ -1,11 +1,10 @@
 // One coordinator under measurement, with everything of a coordinator but Kafka: its participants live in its memory.
 // The benchmark starts it and talks to it over REST and over its IPC channel. It ends when the benchmark does.
 import { setTimeout as delay } from 'node:timers/promises';
-import { CodedError, silentLogger, SystemRandom, UuidV7Generator } from '@concordat/foundation';
+import { CodedError, formatProblems, silentLogger, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import {
   createCoordinator,
   EngineModule,
-  formatProblems,
   parseConfig,
   RaftCluster,
   TransactionManager,

@@ -3,7 +3,7 @@
  * `main.ts`.
  */
 export { createCoordinator } from '../bootstrap.js';
-export { formatProblems, parseConfig } from '../config.js';
+export { parseConfig } from '../config.js';
 export { EngineModule } from '../engine.module.js';
 export { RaftCluster } from '../cluster/raft-cluster.js';
 export { TransactionManager } from '../transactions/transaction-manager.js';

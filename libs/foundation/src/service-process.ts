@@ -1,0 +1,39 @@
+import { formatAddress, type Address } from './address.js';
+import { SystemClock } from './clock.js';
+import { errorMessage } from './coded-error.js';
+import { ArmableFailpoints } from './failpoints.js';
+
+/** Exit codes of a service (sysexits.h where it has one). */
+export const EXIT = {
+  stopped: 0,
+  /** its address is taken, or it cannot go on */
+  failed: 1,
+  /** an error that nothing caught */
+  software: 70,
+  /** a variable is wrong */
+  configuration: 78,
+} as const;
+
+/** Why a service could not start, in a sentence. @param http where it serves REST, as `CONCORDAT_HTTP` says */
+export function startFailure(service: string, error: unknown, http: Address): string {
+  const { code, syscall, port } = error as { code?: unknown; syscall?: unknown; port?: unknown };
+  const address = formatAddress(http);
+  const isHttp = syscall === 'listen' && port === http.port;
+  if (isHttp && code === 'EADDRINUSE') {
+    return `The address ${address} is taken by another process; end that one or set CONCORDAT_HTTP to another address.`;
+  }
+  if (isHttp && (code === 'EADDRNOTAVAIL' || code === 'EACCES')) {
+    return `The address ${address} cannot be used on this machine (${code}); set CONCORDAT_HTTP to one that can.`;
+  }
+  return `The ${service} could not start: ${errorMessage(error)}`;
+}
+
+/** Failpoints that kill and pause this process. @throws FailpointSpecificationError */
+export function failpointsOfProcess(known: readonly string[], armed: string): ArmableFailpoints {
+  const failpoints = new ArmableFailpoints(known, new SystemClock(), {
+    kill: () => void process.kill(process.pid, 'SIGKILL'),
+    pause: () => void process.kill(process.pid, 'SIGSTOP'),
+  });
+  failpoints.arm(armed);
+  return failpoints;
+}
