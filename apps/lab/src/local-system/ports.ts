@@ -46,21 +46,6 @@ export function isPortFree(port: number): Promise<boolean> {
   });
 }
 
-export function isPortOpen(port: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ port, host: LOOPBACK });
-    const end = (open: boolean) =>
-      guarded(() => {
-        socket.destroy();
-        resolve(open);
-      }, reject);
-    const [guardedOpen, guardedClosed] = [end(true), end(false)];
-    socket.setTimeout(1000, guardedClosed);
-    socket.once('connect', guardedOpen);
-    socket.once('error', guardedClosed);
-  });
-}
-
 /** The program that listens on a port, in words, as far as the system tells. */
 export function holderOfPort(port: number): string {
   const ss = spawnSync('ss', ['-Hltnp', `sport = :${port}`], { encoding: 'utf8' });
