@@ -7,7 +7,7 @@ import { isCallableAddress } from './peer-address.js';
 /** Frames pass gRPC as bytes: they are encoded and checked by the codec, so that a bad one is ours to count. */
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
-/** The service of `raft-proto.ts`, defined without generated code. */
+/** The service of `raft.proto`, defined without generated code. */
 export const exchangeMethod: MethodDefinition<Buffer, Buffer> = {
   path: '/concordat.raft.v1.RaftTransport/Exchange',
   requestStream: true,

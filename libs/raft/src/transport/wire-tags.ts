@@ -1,5 +1,5 @@
 /*
- * The tags of `raft-proto.ts`: a field's number and how its value is written, as they stand in front of each value
+ * The tags of `raft.proto`: a field's number and how its value is written, as they stand in front of each value
  * (protocol buffers, "Encoding"). A spec compares what is written with them, bit by bit, with what protobufjs makes
  * of the schema.
  */

@@ -1,19 +1,18 @@
+import { readFileSync } from 'node:fs';
 import { randomInteger, type Random } from '@concordat/foundation';
 import protobuf from 'protobufjs';
 import { decodeConfiguration, encodeConfiguration } from '../../core/membership/configuration-codec.js';
 import type { Message } from '../../core/types.js';
-import { raftProto } from '../raft-proto.js';
 import { wireKinds } from '../wire-tags.js';
 
 /*
- * The wire format as protobufjs understands the schema of `raft-proto.ts`: what our own codec is compared with.
+ * The wire format as protobufjs understands the schema `raft.proto`: what our own codec is compared with.
  * Nothing is checked here, so frames can be made that no node sends.
  */
 
 // In a message without fields protobufjs does not find the end of a group, so the one such message gets a field.
-const { root } = protobuf.parse(
-  raftProto.replace('message TimeoutNow {}', 'message TimeoutNow { bool none = 99999; }'),
-);
+const schema = readFileSync(new URL('../raft.proto', import.meta.url), 'utf8');
+const { root } = protobuf.parse(schema.replace('message TimeoutNow {}', 'message TimeoutNow { bool none = 99999; }'));
 const frameType = root.lookupType('concordat.raft.v1.Frame');
 
 type WireObject = Readonly<Record<string, unknown>>;
