@@ -1,3 +1,4 @@
+import { markdownTable } from '../support/markdown-table.js';
 import { IMPORT_TABLE, type Layer } from './import-table.js';
 
 const BEGIN = '<!-- made from test/architecture/import-table.ts by `npm run architecture` -->\n\n';
@@ -11,11 +12,7 @@ export function withLayerTable(document: string): string {
 }
 
 function layerTable(): string {
-  const rows = [['layer', 'layers that it may import', 'packages'], ...IMPORT_TABLE.map(cells)];
-  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
-  const lines = rows.map((row) => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |\n`);
-  lines.splice(1, 0, `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |\n`);
-  return lines.join('');
+  return `${markdownTable(['layer', 'layers that it may import', 'packages'], IMPORT_TABLE.map(cells))}\n`;
 }
 
 function cells({ name, layers, packages }: Layer): string[] {

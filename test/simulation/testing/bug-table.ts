@@ -1,3 +1,4 @@
+import { markdownTable } from '../../support/markdown-table.js';
 import type { InjectedBug } from './injected-bug.js';
 import { INJECTED_BUGS } from './injected-bugs.js';
 
@@ -30,11 +31,7 @@ export function bugTable(found: readonly FoundBug[]): string {
   const rows = INJECTED_BUGS.flatMap(({ name }) => found.filter(({ bug }) => bug.name === name)).map(
     ({ bug, where, rule }) => [bug.name, bug.what, bug.rule, meansOf(bug), where, rule],
   );
-  const widths = HEADER.map((_, column) => Math.max(...[HEADER, ...rows].map((row) => row[column]!.length)));
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
-  const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
-  return `${INTRODUCTION}\n${[line(HEADER), rule, ...rows.map(line)].join('\n')}\n`;
+  return `${INTRODUCTION}\n${markdownTable(HEADER, rows)}\n`;
 }
 
 /** The names of the bugs in such a page. */

@@ -1,5 +1,6 @@
 import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
 import { COORDINATOR_FAILPOINTS } from '../../../apps/coordinator/src/index.js';
+import { markdownTable } from '../../support/markdown-table.js';
 import { COORDINATOR_CRASH_POINTS } from './coordinator-crash-points.js';
 import type { CrashPoint } from './crash-point.js';
 import { PARTICIPANT_CRASH_POINTS } from './participant-crash-points.js';
@@ -23,25 +24,15 @@ function section(): string {
 Only the leader passes these, except \`coordinator.disk\`, which every node passes. After \`coordinator.\` the name has the record or message, then the moment.
 A coordinator commits no offsets: it reads replies that arrive from now on, and a new leader asks again for those that a dead leader had read.
 
-${table(coordinator)}
+${markdownTable(HEAD, coordinator)}
 
 ### Participant: ${participant.length} crash points
 
-${table(participant)}`;
+${markdownTable(HEAD, participant)}`;
 }
 
 const HEAD = ['crash point', 'what has happened, and what has not', 'what happens then', 'who repairs it'];
 
 function row(name: string, { moment, consequence, repairedBy }: CrashPoint): readonly string[] {
   return [`\`${name}\``, moment, consequence, repairedBy.join(', ')];
-}
-
-/** A Markdown table with aligned columns, as the formatter leaves it. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = HEAD.map((title, column) =>
-    Math.max(title.length, ...rows.map((cells) => cells[column]?.length ?? 0)),
-  );
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(HEAD), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }

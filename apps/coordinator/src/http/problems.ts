@@ -1,4 +1,3 @@
-import type { AbortReason } from '@concordat/commit-protocol';
 import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
 import type { LogUnavailableReason } from '../decision-log/decision-log.js';
 import { LogUnavailableError, RecordTooLargeError } from '../transactions/errors.js';
@@ -7,8 +6,6 @@ export interface ProblemDefinition {
   readonly status: number;
   /** short and the same for every occurrence */
   readonly title: string;
-  /** what the client can do; printed in `docs/errors.md` */
-  readonly advice: string;
   /** seconds, sent as `Retry-After` */
   readonly retryAfterSeconds?: number;
 }
@@ -18,315 +15,68 @@ export interface ProblemDefinition {
  * codes: they may be added, never changed.
  */
 export const PROBLEMS = {
-  INVALID_JSON: {
-    status: 400,
-    title: 'The body is not valid JSON',
-    advice: 'Send one JSON object in UTF-8.',
-  },
-  NESTED_TOO_DEEPLY: {
-    status: 400,
-    title: 'The body is nested too deeply',
-    advice: 'Flatten the payload: at most 64 levels.',
-  },
-  FORBIDDEN_KEY: {
-    status: 400,
-    title: 'The body contains a forbidden key',
-    advice: 'Rename the field: `__proto__`, and `constructor` around a `prototype`, are refused everywhere.',
-  },
-  INVALID_NUMBER: {
-    status: 400,
-    title: 'A number cannot be stored exactly',
-    advice: 'Numbers beyond 2^53-1 would be rounded; send them as strings.',
-  },
-  INVALID_TEXT: {
-    status: 400,
-    title: 'A text cannot be stored exactly',
-    advice: 'Leave out NUL (`\\u0000`) and lone surrogates (`\\ud800`); send bytes as base64.',
-  },
-  INVALID_REQUEST: {
-    status: 400,
-    title: 'The request is not valid',
-    advice: '`errors` names each field and what is wrong with it.',
-  },
-  UNKNOWN_FIELD: {
-    status: 400,
-    title: 'The body has an unknown field',
-    advice: '`errors` names the fields; remove them or correct their spelling.',
-  },
-  UNKNOWN_PARAMETER: {
-    status: 400,
-    title: 'The query has an unknown parameter',
-    advice: '`errors` names the parameters; remove them or correct their spelling.',
-  },
-  INVALID_PARAMETER: {
-    status: 400,
-    title: 'A parameter of the query is not valid',
-    advice: '`errors` names the parameter and what it may be.',
-  },
-  INVALID_ID: {
-    status: 400,
-    title: 'The id is not a UUID',
-    advice: 'Use the `id` of a transaction as it was answered (lower case, with hyphens).',
-  },
-  INVALID_NODE_ID: {
-    status: 400,
-    title: 'The id of the node is not valid',
-    advice: 'Use the `nodeId` of a member: a whole number from 1 to 999,999,999.',
-  },
-  INVALID_IDEMPOTENCY_KEY: {
-    status: 400,
-    title: 'The Idempotency-Key is not valid',
-    advice: 'Send the header once, with 1 to 255 visible ASCII characters.',
-  },
-  INVALID_EVENT_ID: {
-    status: 400,
-    title: 'The Last-Event-ID is not valid',
-    advice: 'Send the `id` of an event as it was received.',
-  },
-  INVALID_FAILPOINT: {
-    status: 400,
-    title: 'The failpoint is not known',
-    advice: 'The answer to `GET /debug/failpoints` lists the names.',
-  },
-  MALFORMED_HTTP: {
-    status: 400,
-    title: 'The request is not valid HTTP',
-    advice: 'Check the request line, the headers and the encoding of the path.',
-  },
-  TOO_MANY_BRANCHES: {
-    status: 400,
-    title: 'The transaction has too many branches or operations',
-    advice: 'At most 64 branches (`CONCORDAT_MAX_BRANCHES`) and 256 operations; split the transaction.',
-  },
-  UNKNOWN_PARTICIPANT: {
-    status: 400,
-    title: 'The participant is not known',
-    advice: 'Check the name; a participant announces itself when it starts.',
-  },
-  UNKNOWN_OPERATION: {
-    status: 400,
-    title: 'The operation is not known',
-    advice:
-      'Check the name. In a rolling update, an operation is known while all live processes of its participant serve it, old and new ones.',
-  },
-  TRANSACTION_NOT_FOUND: {
-    status: 404,
-    title: 'The transaction does not exist',
-    advice: 'Check the id.',
-  },
-  BRANCH_NOT_FOUND: {
-    status: 404,
-    title: 'The transaction has no such branch',
-    advice: 'Nothing happened; `GET /v1/transactions/{id}` lists the branches.',
-  },
-  MEMBER_NOT_FOUND: {
-    status: 404,
-    title: 'The node is not a member of the group',
-    advice: 'Nothing happened; `GET /v1/cluster` lists the members.',
-  },
-  ROUTE_NOT_FOUND: {
-    status: 404,
-    title: 'No such route',
-    advice: 'Check method and path against `/openapi.json`.',
-  },
-  REQUEST_TIMEOUT: {
-    status: 408,
-    title: 'The request did not arrive in time',
-    advice: 'Send the whole request within `CONCORDAT_REQUEST_TIMEOUT_MS` (30 s).',
-  },
-  TRANSACTION_ABORTED: {
-    status: 409,
-    title: 'The transaction was aborted',
-    advice: 'Nothing happened anywhere. `reason`, `branchId`, `participant` and `participantCode` say why.',
-  },
-  TRANSACTION_COMMITTED: {
-    status: 409,
-    title: 'The transaction is committed',
-    advice: 'It cannot be aborted any more.',
-  },
-  TRANSACTION_MIXED: {
-    status: 409,
-    title: 'The branches of the transaction ended differently',
-    advice: 'Somebody ended a prepared branch by hand; read the transaction and repair the data.',
-  },
-  TRANSACTION_DECIDED: {
-    status: 409,
-    title: 'The transaction is decided',
-    advice: 'Branches can no longer be added; begin another transaction.',
-  },
-  TRANSACTION_CLOSED: {
-    status: 409,
-    title: 'The commit was requested',
-    advice: 'Branches can no longer be added; begin another transaction.',
-  },
-  BRANCH_CONFLICT: {
-    status: 409,
-    title: 'The branch is enlisted differently',
-    advice: 'The branchId is enlisted with another vote or participant; use a new branchId.',
-  },
-  RULING_CONTRADICTS_DECISION: {
-    status: 409,
-    title: 'The ruling contradicts the decision',
-    advice:
-      'Nothing happened. A decision never changes. A single branch in doubt can be ended against the decision: send its `branchId` and `"force": true`.',
-  },
-  RULING_NEEDS_FORCE: {
-    status: 409,
-    title: 'The ruling is possible only by force',
-    advice: 'Nothing happened. `detail` says what the ruling gives up; to confirm, send `"force": true`.',
-  },
-  RULING_NOT_POSSIBLE: {
-    status: 409,
-    title: 'The transaction does not allow the ruling',
-    advice: 'Nothing happened; `detail` says why. `GET /v1/in-doubt` lists the rulings that are possible.',
-  },
-  MEMBER_CONFLICT: {
-    status: 409,
-    title: 'The member has other addresses',
-    advice:
-      'Nothing happened. The group has other addresses for this node, or another node has these addresses; `GET /v1/cluster` shows them. A node that moves to another address needs a new id.',
-  },
-  MEMBERSHIP_CHANGING: {
-    status: 409,
-    title: 'Another membership change is in progress',
-    advice: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
-    retryAfterSeconds: 1,
-  },
-  LAST_VOTER: {
-    status: 409,
-    title: 'The group would be left without a voter',
-    advice: 'Nothing happened; add another voter first.',
-  },
-  NOT_A_VOTER: {
-    status: 409,
-    title: 'The node cannot lead',
-    advice: 'Only a voter can lead. To make a learner a voter, use `POST /v1/cluster/members` with the role `voter`.',
-  },
+  INVALID_JSON: { status: 400, title: 'The body is not valid JSON' },
+  NESTED_TOO_DEEPLY: { status: 400, title: 'The body is nested too deeply' },
+  FORBIDDEN_KEY: { status: 400, title: 'The body contains a forbidden key' },
+  INVALID_NUMBER: { status: 400, title: 'A number cannot be stored exactly' },
+  INVALID_TEXT: { status: 400, title: 'A text cannot be stored exactly' },
+  INVALID_REQUEST: { status: 400, title: 'The request is not valid' },
+  UNKNOWN_FIELD: { status: 400, title: 'The body has an unknown field' },
+  UNKNOWN_PARAMETER: { status: 400, title: 'The query has an unknown parameter' },
+  INVALID_PARAMETER: { status: 400, title: 'A parameter of the query is not valid' },
+  INVALID_ID: { status: 400, title: 'The id is not a UUID' },
+  INVALID_NODE_ID: { status: 400, title: 'The id of the node is not valid' },
+  INVALID_IDEMPOTENCY_KEY: { status: 400, title: 'The Idempotency-Key is not valid' },
+  INVALID_EVENT_ID: { status: 400, title: 'The Last-Event-ID is not valid' },
+  INVALID_FAILPOINT: { status: 400, title: 'The failpoint is not known' },
+  MALFORMED_HTTP: { status: 400, title: 'The request is not valid HTTP' },
+  TOO_MANY_BRANCHES: { status: 400, title: 'The transaction has too many branches or operations' },
+  UNKNOWN_PARTICIPANT: { status: 400, title: 'The participant is not known' },
+  UNKNOWN_OPERATION: { status: 400, title: 'The operation is not known' },
+  TRANSACTION_NOT_FOUND: { status: 404, title: 'The transaction does not exist' },
+  BRANCH_NOT_FOUND: { status: 404, title: 'The transaction has no such branch' },
+  MEMBER_NOT_FOUND: { status: 404, title: 'The node is not a member of the group' },
+  ROUTE_NOT_FOUND: { status: 404, title: 'No such route' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request did not arrive in time' },
+  TRANSACTION_ABORTED: { status: 409, title: 'The transaction was aborted' },
+  TRANSACTION_COMMITTED: { status: 409, title: 'The transaction is committed' },
+  TRANSACTION_MIXED: { status: 409, title: 'The branches of the transaction ended differently' },
+  TRANSACTION_DECIDED: { status: 409, title: 'The transaction is decided' },
+  TRANSACTION_CLOSED: { status: 409, title: 'The commit was requested' },
+  BRANCH_CONFLICT: { status: 409, title: 'The branch is enlisted differently' },
+  RULING_CONTRADICTS_DECISION: { status: 409, title: 'The ruling contradicts the decision' },
+  RULING_NEEDS_FORCE: { status: 409, title: 'The ruling is possible only by force' },
+  RULING_NOT_POSSIBLE: { status: 409, title: 'The transaction does not allow the ruling' },
+  MEMBER_CONFLICT: { status: 409, title: 'The member has other addresses' },
+  MEMBERSHIP_CHANGING: { status: 409, title: 'Another membership change is in progress', retryAfterSeconds: 1 },
+  LAST_VOTER: { status: 409, title: 'The group would be left without a voter' },
+  NOT_A_VOTER: { status: 409, title: 'The node cannot lead' },
   TRANSFER_IN_PROGRESS: {
     status: 409,
     title: 'The leadership is being handed over to another node',
-    advice: 'Nothing happened; repeat the request.',
     retryAfterSeconds: 1,
   },
-  TRANSACTION_EXPIRED: {
-    status: 410,
-    title: 'The transaction is no longer kept',
-    advice:
-      'Ended transactions are kept for `CONCORDAT_RETENTION_MS` (24 hours), at most `CONCORDAT_RETENTION_COUNT` of them (1,000,000).',
-  },
-  BODY_TOO_LARGE: {
-    status: 413,
-    title: 'The body is too large',
-    advice: 'At most 1 MiB; split the transaction.',
-  },
-  METADATA_TOO_LARGE: {
-    status: 413,
-    title: 'The metadata is too large',
-    advice: 'At most 16 KiB of JSON; store larger data elsewhere and send a reference.',
-  },
-  PAYLOAD_TOO_LARGE: {
-    status: 413,
-    title: 'A payload is too large',
-    advice:
-      'At most 256 KiB for the payload of an operation and 1 MiB for all operations of a transaction; store larger data elsewhere and send a reference.',
-  },
-  URI_TOO_LONG: {
-    status: 414,
-    title: 'The path is too long',
-    advice: 'Check the id.',
-  },
-  UNSUPPORTED_MEDIA_TYPE: {
-    status: 415,
-    title: 'The content type is not supported',
-    advice: 'Send `Content-Type: application/json`.',
-  },
-  IDEMPOTENCY_KEY_REUSED: {
-    status: 422,
-    title: 'The Idempotency-Key was used with another request',
-    advice: 'Use a new key for a new request; nothing happened.',
-  },
-  HEADERS_TOO_LARGE: {
-    status: 431,
-    title: 'The headers are too large',
-    advice: 'At most 16 KiB of headers.',
-  },
-  INTERNAL: {
-    status: 500,
-    title: 'Internal error',
-    advice:
-      "The node's log has the cause. The request may have taken effect: read the transaction, or repeat the request with the same Idempotency-Key.",
-  },
-  NO_LEADER: {
-    status: 503,
-    title: 'The group has no leader now',
-    advice: 'Nothing happened; repeat the request.',
-    retryAfterSeconds: 1,
-  },
-  OVERLOADED: {
-    status: 503,
-    title: 'The coordinator is overloaded',
-    advice: 'Nothing happened; repeat the request later.',
-    retryAfterSeconds: 1,
-  },
-  HANDING_OVER: {
-    status: 503,
-    title: 'The leadership is being handed over',
-    advice: 'Nothing happened; repeat the request.',
-    retryAfterSeconds: 1,
-  },
-  DISK_FULL: {
-    status: 503,
-    title: 'The disk of the leader is full',
-    advice:
-      'Nothing happened. Free space on the disk of the leader, or transfer the leadership (`POST /v1/cluster/leader`). The leader continues by itself when the disk has room.',
-    retryAfterSeconds: 5,
-  },
-  NOT_A_MEMBER: {
-    status: 503,
-    title: 'This node does not belong to the group',
-    advice:
-      'Nothing happened; repeat the request at another node. To add this node, send `POST /v1/cluster/members` there.',
-    retryAfterSeconds: 5,
-  },
-  MEMBER_NOT_CAUGHT_UP: {
-    status: 503,
-    title: 'The node is a learner and has not caught up',
-    advice: 'The node is a learner of the group. `detail` says what to check; repeat the request to continue.',
-    retryAfterSeconds: 5,
-  },
-  TRANSFER_FAILED: {
-    status: 503,
-    title: 'The node did not take over the leadership',
-    advice: 'Repeat the request when `GET /v1/cluster` shows the node as healthy and close behind the leader.',
-    retryAfterSeconds: 1,
-  },
-  SHUTTING_DOWN: {
-    status: 503,
-    title: 'The node is stopping',
-    advice: 'Nothing happened; repeat the request at another node.',
-    retryAfterSeconds: 1,
-  },
-  OUTCOME_UNKNOWN: {
-    status: 503,
-    title: 'It is not known whether the request took effect',
-    advice: 'Read the transaction, or repeat the request with the same Idempotency-Key.',
-    retryAfterSeconds: 1,
-  },
+  TRANSACTION_EXPIRED: { status: 410, title: 'The transaction is no longer kept' },
+  BODY_TOO_LARGE: { status: 413, title: 'The body is too large' },
+  METADATA_TOO_LARGE: { status: 413, title: 'The metadata is too large' },
+  PAYLOAD_TOO_LARGE: { status: 413, title: 'A payload is too large' },
+  URI_TOO_LONG: { status: 414, title: 'The path is too long' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The content type is not supported' },
+  IDEMPOTENCY_KEY_REUSED: { status: 422, title: 'The Idempotency-Key was used with another request' },
+  HEADERS_TOO_LARGE: { status: 431, title: 'The headers are too large' },
+  INTERNAL: { status: 500, title: 'Internal error' },
+  NO_LEADER: { status: 503, title: 'The group has no leader now', retryAfterSeconds: 1 },
+  OVERLOADED: { status: 503, title: 'The coordinator is overloaded', retryAfterSeconds: 1 },
+  HANDING_OVER: { status: 503, title: 'The leadership is being handed over', retryAfterSeconds: 1 },
+  DISK_FULL: { status: 503, title: 'The disk of the leader is full', retryAfterSeconds: 5 },
+  NOT_A_MEMBER: { status: 503, title: 'This node does not belong to the group', retryAfterSeconds: 5 },
+  MEMBER_NOT_CAUGHT_UP: { status: 503, title: 'The node is a learner and has not caught up', retryAfterSeconds: 5 },
+  TRANSFER_FAILED: { status: 503, title: 'The node did not take over the leadership', retryAfterSeconds: 1 },
+  SHUTTING_DOWN: { status: 503, title: 'The node is stopping', retryAfterSeconds: 1 },
+  OUTCOME_UNKNOWN: { status: 503, title: 'It is not known whether the request took effect', retryAfterSeconds: 1 },
 } as const satisfies Record<string, ProblemDefinition>;
 
 export type ProblemCode = keyof typeof PROBLEMS;
-
-/** The reasons of an aborted transaction (`reason` beside the code `TRANSACTION_ABORTED`). */
-export const ABORT_REASON_ADVICE = {
-  PARTICIPANT_REFUSED: 'A participant voted no; `participantCode` is its reason, such as `INSUFFICIENT_FUNDS`.',
-  INVALID_PAYLOAD: "A payload does not fit the participant's schema; correct it.",
-  LOCK_TIMEOUT: 'A branch could not get its locks in time; repeat the transaction.',
-  DEADLINE_EXCEEDED: 'Not every vote arrived before the deadline (`timeoutMs`).',
-  ADMISSION_TIMEOUT: 'The transaction waited for its `keys` until its deadline.',
-  CLIENT_ABORTED: 'A client aborted the transaction.',
-  OPERATOR: 'An operator ruled to abort.',
-  BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while no coordinator answered.',
-} as const satisfies Record<AbortReason, string>;
 
 export interface FieldError {
   /** such as `branches[2].payload`; empty for the whole */

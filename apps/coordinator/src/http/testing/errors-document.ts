@@ -1,36 +1,111 @@
-import { ABORT_REASON_ADVICE, PROBLEMS, type ProblemDefinition } from './problems.js';
+import type { AbortReason } from '@concordat/commit-protocol';
+import { markdownTable } from '../../../../../test/support/markdown-table.js';
+import { PROBLEMS, type ProblemCode, type ProblemDefinition } from '../problems.js';
 
-/** `docs/errors.md`: every code a client can see, generated from `PROBLEMS`. */
+/** What a client can do about each problem. A code without an advice does not compile. */
+const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
+  INVALID_JSON: 'Send one JSON object in UTF-8.',
+  NESTED_TOO_DEEPLY: 'Flatten the payload: at most 64 levels.',
+  FORBIDDEN_KEY: 'Rename the field: `__proto__`, and `constructor` around a `prototype`, are refused everywhere.',
+  INVALID_NUMBER: 'Numbers beyond 2^53-1 would be rounded; send them as strings.',
+  INVALID_TEXT: 'Leave out NUL (`\\u0000`) and lone surrogates (`\\ud800`); send bytes as base64.',
+  INVALID_REQUEST: '`errors` names each field and what is wrong with it.',
+  UNKNOWN_FIELD: '`errors` names the fields; remove them or correct their spelling.',
+  UNKNOWN_PARAMETER: '`errors` names the parameters; remove them or correct their spelling.',
+  INVALID_PARAMETER: '`errors` names the parameter and what it may be.',
+  INVALID_ID: 'Use the `id` of a transaction as it was answered (lower case, with hyphens).',
+  INVALID_NODE_ID: 'Use the `nodeId` of a member: a whole number from 1 to 999,999,999.',
+  INVALID_IDEMPOTENCY_KEY: 'Send the header once, with 1 to 255 visible ASCII characters.',
+  INVALID_EVENT_ID: 'Send the `id` of an event as it was received.',
+  INVALID_FAILPOINT: 'The answer to `GET /debug/failpoints` lists the names.',
+  MALFORMED_HTTP: 'Check the request line, the headers and the encoding of the path.',
+  TOO_MANY_BRANCHES: 'At most 64 branches (`CONCORDAT_MAX_BRANCHES`) and 256 operations; split the transaction.',
+  UNKNOWN_PARTICIPANT: 'Check the name; a participant announces itself when it starts.',
+  UNKNOWN_OPERATION:
+    'Check the name. In a rolling update, an operation is known while all live processes of its participant serve it, old and new ones.',
+  TRANSACTION_NOT_FOUND: 'Check the id.',
+  BRANCH_NOT_FOUND: 'Nothing happened; `GET /v1/transactions/{id}` lists the branches.',
+  MEMBER_NOT_FOUND: 'Nothing happened; `GET /v1/cluster` lists the members.',
+  ROUTE_NOT_FOUND: 'Check method and path against `/openapi.json`.',
+  REQUEST_TIMEOUT: 'Send the whole request within `CONCORDAT_REQUEST_TIMEOUT_MS` (30 s).',
+  TRANSACTION_ABORTED: 'Nothing happened anywhere. `reason`, `branchId`, `participant` and `participantCode` say why.',
+  TRANSACTION_COMMITTED: 'It cannot be aborted any more.',
+  TRANSACTION_MIXED: 'Somebody ended a prepared branch by hand; read the transaction and repair the data.',
+  TRANSACTION_DECIDED: 'Branches can no longer be added; begin another transaction.',
+  TRANSACTION_CLOSED: 'Branches can no longer be added; begin another transaction.',
+  BRANCH_CONFLICT: 'The branchId is enlisted with another vote or participant; use a new branchId.',
+  RULING_CONTRADICTS_DECISION:
+    'Nothing happened. A decision never changes. A single branch in doubt can be ended against the decision: send its `branchId` and `"force": true`.',
+  RULING_NEEDS_FORCE: 'Nothing happened. `detail` says what the ruling gives up; to confirm, send `"force": true`.',
+  RULING_NOT_POSSIBLE: 'Nothing happened; `detail` says why. `GET /v1/in-doubt` lists the rulings that are possible.',
+  MEMBER_CONFLICT:
+    'Nothing happened. The group has other addresses for this node, or another node has these addresses; `GET /v1/cluster` shows them. A node that moves to another address needs a new id.',
+  MEMBERSHIP_CHANGING: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
+  LAST_VOTER: 'Nothing happened; add another voter first.',
+  NOT_A_VOTER:
+    'Only a voter can lead. To make a learner a voter, use `POST /v1/cluster/members` with the role `voter`.',
+  TRANSFER_IN_PROGRESS: 'Nothing happened; repeat the request.',
+  TRANSACTION_EXPIRED:
+    'Ended transactions are kept for `CONCORDAT_RETENTION_MS` (24 hours), at most `CONCORDAT_RETENTION_COUNT` of them (1,000,000).',
+  BODY_TOO_LARGE: 'At most 1 MiB; split the transaction.',
+  METADATA_TOO_LARGE: 'At most 16 KiB of JSON; store larger data elsewhere and send a reference.',
+  PAYLOAD_TOO_LARGE:
+    'At most 256 KiB for the payload of an operation and 1 MiB for all operations of a transaction; store larger data elsewhere and send a reference.',
+  URI_TOO_LONG: 'Check the id.',
+  UNSUPPORTED_MEDIA_TYPE: 'Send `Content-Type: application/json`.',
+  IDEMPOTENCY_KEY_REUSED: 'Use a new key for a new request; nothing happened.',
+  HEADERS_TOO_LARGE: 'At most 16 KiB of headers.',
+  INTERNAL:
+    "The node's log has the cause. The request may have taken effect: read the transaction, or repeat the request with the same Idempotency-Key.",
+  NO_LEADER: 'Nothing happened; repeat the request.',
+  OVERLOADED: 'Nothing happened; repeat the request later.',
+  HANDING_OVER: 'Nothing happened; repeat the request.',
+  DISK_FULL:
+    'Nothing happened. Free space on the disk of the leader, or transfer the leadership (`POST /v1/cluster/leader`). The leader continues by itself when the disk has room.',
+  NOT_A_MEMBER:
+    'Nothing happened; repeat the request at another node. To add this node, send `POST /v1/cluster/members` there.',
+  MEMBER_NOT_CAUGHT_UP:
+    'The node is a learner of the group. `detail` says what to check; repeat the request to continue.',
+  TRANSFER_FAILED: 'Repeat the request when `GET /v1/cluster` shows the node as healthy and close behind the leader.',
+  SHUTTING_DOWN: 'Nothing happened; repeat the request at another node.',
+  OUTCOME_UNKNOWN: 'Read the transaction, or repeat the request with the same Idempotency-Key.',
+};
+
+/** The reasons of an aborted transaction (`reason` beside the code `TRANSACTION_ABORTED`). */
+const ABORT_REASON_ADVICE: Readonly<Record<AbortReason, string>> = {
+  PARTICIPANT_REFUSED: 'A participant voted no; `participantCode` is its reason, such as `INSUFFICIENT_FUNDS`.',
+  INVALID_PAYLOAD: "A payload does not fit the participant's schema; correct it.",
+  LOCK_TIMEOUT: 'A branch could not get its locks in time; repeat the transaction.',
+  DEADLINE_EXCEEDED: 'Not every vote arrived before the deadline (`timeoutMs`).',
+  ADMISSION_TIMEOUT: 'The transaction waited for its `keys` until its deadline.',
+  CLIENT_ABORTED: 'A client aborted the transaction.',
+  OPERATOR: 'An operator ruled to abort.',
+  BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while no coordinator answered.',
+};
+
+/** `docs/errors.md`: every code a client can see. */
 export function renderErrorsDocument(): string {
-  const problems = Object.entries(PROBLEMS) as [string, ProblemDefinition][];
-  const codes = problems.map(([code, { status, title, advice, retryAfterSeconds }]) => {
+  const problems = Object.entries(PROBLEMS) as [ProblemCode, ProblemDefinition][];
+  const codes = problems.map(([code, { status, title, retryAfterSeconds }]) => {
     const repeat = retryAfterSeconds === undefined ? '' : ` (\`Retry-After: ${retryAfterSeconds}\`)`;
-    return [`\`${code}\``, `${status}${repeat}`, title, advice];
+    return [`\`${code}\``, `${status}${repeat}`, title, PROBLEM_ADVICE[code]];
   });
   const reasons = Object.entries(ABORT_REASON_ADVICE).map(([reason, meaning]) => [`\`${reason}\``, meaning]);
   return `# Errors of the REST interface
 
-<!-- Generated from apps/coordinator/src/http/problems.ts by errors-document.spec.ts; do not edit. -->
+<!-- Generated from apps/coordinator/src/http/problems.ts and testing/errors-document.ts by errors-document.spec.ts; do not edit. -->
 
 Every error is an RFC 9457 problem (\`application/problem+json\`): \`type\`, \`title\`, \`status\`, \`code\`, \`detail\` (a
 sentence for people), \`instance\` (the path), and where fields or parameters are wrong \`errors: [{path, message}]\`.
 Compare \`code\`; it never changes its meaning.
 
-${table(['code', 'status', 'meaning', 'what to do'], codes)}
+${markdownTable(['code', 'status', 'meaning', 'what to do'], codes)}
 
 ## Reasons of an aborted transaction
 
 \`TRANSACTION_ABORTED\` carries \`transactionId\`, \`reason\` and, where a branch was the cause, \`branchId\`,
 \`participant\` and \`participantCode\`.
 
-${table(['reason', 'meaning'], reasons)}
+${markdownTable(['reason', 'meaning'], reasons)}
 `;
-}
-
-/** A Markdown table with aligned columns, as prettier formats it. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join(' | ')} |`;
-  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }

@@ -1,3 +1,4 @@
+import { markdownTable } from '../../../../../test/support/markdown-table.js';
 import type { Rule } from '../violation.js';
 import type { InjectedBug } from './injected-bug.js';
 import { INJECTED_BUGS } from './injected-bugs.js';
@@ -29,13 +30,7 @@ export function bugTable(found: readonly FoundBug[]): string {
   const rows = INJECTED_BUGS.flatMap(({ name }) => found.filter(({ bug }) => bug.name === name)).map(
     ({ bug, seeds, rule }) => [bug.name, bug.what, bug.rule, bug.whoMadeIt, String(seeds), rule],
   );
-  const widths = HEADER.map((title, column) =>
-    Math.max(...[HEADER, ...rows].map((row) => row[column]!.length), title.length),
-  );
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`;
-  const rule = `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`;
-  return `${INTRODUCTION}\n${[line(HEADER), rule, ...rows.map(line)].join('\n')}\n`;
+  return `${INTRODUCTION}\n${markdownTable(HEADER, rows)}\n`;
 }
 
 /** The names of the bugs in such a page. */
