@@ -110,6 +110,18 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
   row('messaging/send-queue', ['libs/messaging/src/send-queue.ts'], ['messaging/contract', 'foundation'], []),
   row(
+    'messaging/direct',
+    'libs/messaging/src/direct/',
+    ['messaging/bus', 'messaging/contract', 'commit-protocol', 'foundation'],
+    ['zod', 'node:*'],
+  ),
+  row(
+    'messaging/both-roads',
+    ['libs/messaging/src/both-roads.ts'],
+    ['messaging/bus', 'messaging/contract', 'messaging/direct', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
     'messaging/kafka',
     'libs/messaging/src/kafka/',
     ['messaging/bus', 'messaging/contract', 'messaging/send-queue', 'commit-protocol', 'foundation'],

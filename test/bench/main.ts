@@ -11,7 +11,7 @@ import { RAFT_PARTS, runRaftWorkload, type RaftPart } from './raft/workload.js';
 import { writeResults } from './report.js';
 import type { Accounts } from './rest-client.js';
 import { runStateWorkload, stateDirectory } from './state/workload.js';
-import { BENCH_ACCOUNTS, RunningSystem } from './system.js';
+import { BENCH_ACCOUNTS, LINKS, RunningSystem, type Link } from './system.js';
 
 const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft" needs none.
 
@@ -37,6 +37,8 @@ Options
                       further participants
   --protocols ${PROTOCOLS.join(',')}
                       for protocols and recovery (2pc,3pc): run only these
+  --link kafka,direct,both
+                      for transfer and contention: the roads to the participants, one system after the other (kafka)
   --port-offset 2000  number added to every port of the system
   --open 100000       for state: number of open transactions
   --parts ${RAFT_PARTS.join(',')}
@@ -72,6 +74,7 @@ const OPTIONS = {
   kills: { type: 'string' },
   branches: { type: 'string' },
   protocols: { type: 'string' },
+  link: { type: 'string', default: 'kafka' },
   'port-offset': { type: 'string', default: '2000' },
   open: { type: 'string', default: '100000' },
   parts: { type: 'string', default: RAFT_PARTS.join(',') },
@@ -123,15 +126,25 @@ async function main(): Promise<void> {
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
   if (workload === 'state') return await benchState(values);
-  process.stderr.write('starting a system for the benchmark\n');
-  const system = await RunningSystem.start(path.join(RESULTS, 'system'), { portOffset });
-  try {
-    if (workload === 'memory') await benchMemory(system, values);
-    else if (workload === 'failover') await benchFailover(system, values);
-    else await benchTransfers(system, workload, values);
-  } finally {
-    await system.stop();
+  for (const link of links(values.link)) {
+    process.stderr.write(`starting a system for the benchmark, link ${link}\n`);
+    const system = await RunningSystem.start(path.join(RESULTS, 'system'), { portOffset, link });
+    try {
+      if (workload === 'memory') await benchMemory(system, values);
+      else if (workload === 'failover') await benchFailover(system, values);
+      else await benchTransfers(system, workload, link, values);
+    } finally {
+      await system.stop();
+    }
   }
+}
+
+function links(text: string): Link[] {
+  return text.split(',').map((name) => {
+    const link = LINKS.find((candidate) => candidate === name);
+    if (!link) throw new Error(`--link names "${name}"; there are: ${LINKS.join(', ')}`);
+    return link;
+  });
 }
 
 async function benchRaft(values: Values): Promise<void> {
@@ -207,6 +220,7 @@ async function benchFailover(system: RunningSystem, values: Values): Promise<voi
 async function benchTransfers(
   system: RunningSystem,
   workload: Extract<Workload, 'transfer' | 'contention'>,
+  link: Link,
   values: Values,
 ): Promise<void> {
   const hot = workload === 'contention';
@@ -218,8 +232,8 @@ async function benchTransfers(
     withKeys: hot,
     accounts: hot ? () => ['bench-0', 'bench-0'] : randomAccounts,
   });
-  process.stdout.write(`\n${comparisonTable(comparisons)}\n\n${costTable(comparisons)}\n`);
-  report(workload, comparisons, comparisonBars(comparisons), 'transfers per second (median)');
+  process.stdout.write(`\nlink ${link}\n${comparisonTable(comparisons)}\n\n${costTable(comparisons)}\n`);
+  report(workload, { link, comparisons }, comparisonBars(comparisons), 'transfers per second (median)');
 }
 
 function report(workload: Workload, result: unknown, bars: Parameters<typeof writeResults>[3], unit: string): void {

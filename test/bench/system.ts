@@ -20,7 +20,13 @@ export interface SystemOptions {
   readonly portOffset?: number;
   /** default 3, which are those of the local system itself; at most 16 */
   readonly participants?: number;
+  /** the roads between coordinators and participants; default Kafka */
+  readonly link?: Link;
 }
+
+/** The roads that a local system can be started with. */
+export const LINKS = ['kafka', 'direct', 'both'] as const;
+export type Link = (typeof LINKS)[number];
 
 /** What the benchmark reads of `system.json`. */
 interface SystemState {
@@ -43,12 +49,12 @@ export class RunningSystem {
   }
 
   static async start(directory: string, options: SystemOptions = {}): Promise<RunningSystem> {
-    const { portOffset = PORT_OFFSET, participants = OWN_PARTICIPANTS } = options;
+    const { portOffset = PORT_OFFSET, participants = OWN_PARTICIPANTS, link = 'kafka' } = options;
     if (participants > MAXIMUM_PARTICIPANTS) throw new Error(`there are at most ${MAXIMUM_PARTICIPANTS} participants`);
     rmSync(directory, { recursive: true, force: true });
     mkdirSync(directory, { recursive: true });
     const system = new RunningSystem(directory, portOffset, participants);
-    await system.lab(['start', '--detach']);
+    await system.lab(['start', '--detach', '--link', link]);
     try {
       await system.addParticipants();
       await system.openAccounts();

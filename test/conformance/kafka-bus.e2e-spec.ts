@@ -11,11 +11,12 @@ import {
 import { Kafka, logLevel, Partitioners } from 'kafkajs';
 import { startKafka, type TestKafka } from '../support/kafka.js';
 import { waitFor } from '../support/wait-for.js';
-import { type DeadLetter, describeMessageBus, numbered, SUITE } from './message-bus-suite.js';
+import { type DeadLetter, describeBrokerBus, SUITE } from './broker-suite.js';
+import { numbered, numberOf } from './message-bus-suite.js';
 
 jest.setTimeout(120_000);
 
-describeMessageBus('Kafka', async () => {
+describeBrokerBus('Kafka', async () => {
   const kafka = await startKafka();
   const client = new Kafka({ brokers: [...kafka.brokers], logLevel: logLevel.NOTHING });
   const producer = client.producer({ createPartitioner: Partitioners.DefaultPartitioner });
@@ -82,7 +83,7 @@ describe('the Kafka bus and a broker that fails', () => {
         group: `group-${randomUUID()}`,
         topics: [topic],
         start,
-        onMessage: (message) => void (message.type === 'decision' && seen.add(message.attempt)),
+        onMessage: (message) => void seen.add(numberOf(message)),
       });
     }
     const acknowledged = new Set<number>();
@@ -125,7 +126,7 @@ describe('the Kafka bus and a broker that fails', () => {
     await bus.subscribe({
       group: `group-${randomUUID()}`,
       topics: [topic],
-      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+      onMessage: (message) => void seen.push(numberOf(message)),
     });
     await kafka.restart();
     await published;
@@ -165,7 +166,7 @@ describe('the Kafka bus and a broker that fails', () => {
       await bus.subscribe({
         group,
         topics: [topic],
-        onMessage: (message) => void (message.type === 'decision' && seen.add(message.attempt)),
+        onMessage: (message) => void seen.add(numberOf(message)),
       });
     }
     for (let number = 0; number < 50; number++) await first.publish([numbered(topic, number)]);
@@ -186,7 +187,7 @@ describe('the Kafka bus and a broker that fails', () => {
     await bus.subscribe({
       group: `group-${randomUUID()}`,
       topics: [topic],
-      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+      onMessage: (message) => void seen.push(numberOf(message)),
     });
     await bus.publish([numbered(topic, 0)]);
     await waitFor('it has come', () => seen.length === 1);

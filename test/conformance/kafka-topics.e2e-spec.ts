@@ -5,7 +5,8 @@ import { decideTopic, KafkaMessageBus, type MessageBus, type Topic } from '@conc
 import kafkajs, { type Admin } from 'kafkajs';
 import { startKafka, type TestKafka } from '../support/kafka.js';
 import { waitFor } from '../support/wait-for.js';
-import { numbered, SUITE } from './message-bus-suite.js';
+import { SUITE } from './broker-suite.js';
+import { numbered, numberOf } from './message-bus-suite.js';
 
 jest.setTimeout(120_000);
 
@@ -93,7 +94,7 @@ describe('the Kafka bus where only an administrator makes topics', () => {
       group: `group-${randomUUID()}`,
       topics: ['replies'],
       start: 'committed',
-      onMessage: (message) => void (message.type === 'decision' && seen.push(message.attempt)),
+      onMessage: (message) => void seen.push(numberOf(message)),
     });
     await bus.publish([numbered('replies', 7)]);
     await waitFor('the message came', () => seen.includes(7), { timeoutMs: 30_000 });

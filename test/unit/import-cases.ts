@@ -127,6 +127,12 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../kafka/kafka-bus.js', 'messaging/contract does not know messaging/kafka'],
     ],
     'kafka/a.ts': [['kafkajs'], ['@grpc/grpc-js', 'messaging/kafka may import of packages']],
+    'direct/a.ts': [
+      ['zod'],
+      ['kafkajs', 'messaging/direct may import of packages'],
+      ['../kafka/kafka-bus.js', 'messaging/direct does not know messaging/kafka'],
+    ],
+    'both-roads.ts': [['./direct/direct-bus.js'], ['./kafka/kafka-bus.js', 'messaging/both-roads does not know']],
   }),
   ...inFolder('libs/participant/src', {
     'a.ts': [['./runtime/errors.js'], ['pg', 'participant may import no package']],

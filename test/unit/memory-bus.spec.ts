@@ -1,9 +1,9 @@
 import { SystemClock } from '@concordat/foundation';
 import { DEAD_LETTER_TOPIC } from '@concordat/messaging';
 import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
-import { describeMessageBus, SUITE } from '../conformance/message-bus-suite.js';
+import { describeBrokerBus, SUITE } from '../conformance/broker-suite.js';
 
-describeMessageBus('memory', async () => {
+describeBrokerBus('memory', async () => {
   const broker = new MemoryBroker({ clock: new SystemClock({ unref: true }) });
   return {
     createBus: (cluster = SUITE.cluster) => new MemoryMessageBus(broker, { cluster }),

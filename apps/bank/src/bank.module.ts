@@ -1,7 +1,14 @@
 import { hostname } from 'node:os';
 import { Module, type DynamicModule, type OnApplicationShutdown } from '@nestjs/common';
 import type { ArmableFailpoints, ProcessLogger } from '@concordat/foundation';
-import { ConcordatParticipantModule, kafkaBus, type ConcordatParticipantOptions } from '@concordat/nestjs';
+import {
+  bothBuses,
+  ConcordatParticipantModule,
+  directBus,
+  kafkaBus,
+  type BusFactory,
+  type ConcordatParticipantOptions,
+} from '@concordat/nestjs';
 import { DataSource } from 'typeorm';
 import { createAccountDatabase, prepareAccountDatabase } from './accounts/account-database.js';
 import { AccountOperations } from './accounts/account.operations.js';
@@ -19,7 +26,7 @@ export interface BankOptions {
   readonly failpoints: ArmableFailpoints | undefined;
   /** called when the participant can never work with this set-up */
   readonly onFatal: (error: unknown) => void;
-  /** default: Kafka at the configured brokers */
+  /** default: the configured roads */
   readonly bus?: ConcordatParticipantOptions['bus'];
 }
 
@@ -52,7 +59,7 @@ export class BankModule implements OnApplicationShutdown {
 
 function participantOptions(options: BankOptions, database: DataSource): ConcordatParticipantOptions {
   const { config, logger, failpoints, onFatal } = options;
-  const { participant, cluster, topicPrefix, databaseUrl, kafkaBrokers, http, terminationTimeoutMs } = config;
+  const { participant, cluster, topicPrefix, databaseUrl, http, terminationTimeoutMs } = config;
   // The same after a restart, so that the process gets its partitions back at once.
   const clientId = `${participant}-${hostname()}-${http.port}`;
   return {
@@ -61,11 +68,22 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
     topicPrefix,
     instance: clientId,
     postgres: { connectionString: databaseUrl, dataSource: database },
-    bus: options.bus ?? kafkaBus({ brokers: kafkaBrokers, clientId, logger }),
+    bus: options.bus ?? configuredBus(config, clientId),
     beforeConsuming: () => prepareAccountDatabase(database),
     limits: { terminationTimeoutMs },
     onFatal,
     logger,
     ...(failpoints && { failpoints }),
   };
+}
+
+function configuredBus({ link, kafkaBrokers: brokers, coordinators }: Config, clientId: string): BusFactory {
+  switch (link) {
+    case 'kafka':
+      return kafkaBus({ brokers, clientId });
+    case 'direct':
+      return directBus({ coordinators });
+    case 'both':
+      return bothBuses({ brokers, clientId, coordinators });
+  }
 }

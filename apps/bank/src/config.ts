@@ -18,11 +18,13 @@ import {
 import {
   DEFAULT_PARTICIPANT_LIMITS,
   DEFAULT_TOPIC_PREFIX,
+  LINKS,
   PARTICIPANT_FAILPOINTS,
   TOPIC_PREFIX_RULE,
   isClusterName,
   isParticipantName,
   isTopicPrefix,
+  type Link,
 } from '@concordat/nestjs';
 
 /** The configuration of a bank: read, checked and frozen once, in `main`. */
@@ -30,7 +32,11 @@ export interface Config {
   readonly participant: string;
   readonly http: Address;
   readonly databaseUrl: string;
+  readonly link: Link;
+  /** empty with the link `direct` */
   readonly kafkaBrokers: readonly string[];
+  /** empty with the link `kafka` */
+  readonly coordinators: readonly string[];
   readonly cluster: string;
   readonly topicPrefix: string;
   readonly logLevel: LogLevel;
@@ -46,6 +52,11 @@ export type ConfigResult =
 /** With less than a message takes under load, branches would decide while a coordinator is answering. */
 const SHORTEST_TIMEOUT_MS = 100;
 const MAXIMUM_TIMEOUT_MS = 3_600_000;
+
+function parseCoordinators(text: string): string[] | undefined {
+  const urls = text.split(',').map((url) => url.trim());
+  return urls.every((url) => URL.canParse(url) && new URL(url).protocol === 'http:') ? urls : undefined;
+}
 
 function parseDatabaseUrl(text: string): string | undefined {
   if (!URL.canParse(text)) return undefined;
@@ -71,7 +82,13 @@ const VARIABLES = {
     expected: 'postgres://user:password@host:port/database',
     parse: parseDatabaseUrl,
   }),
-  KAFKA_BROKERS: variable({ default: undefined, ...ADDRESS_LIST }),
+  CONCORDAT_LINK: variable({ default: 'kafka', ...oneOf(LINKS) }),
+  KAFKA_BROKERS: variable({ default: null, ...ADDRESS_LIST }),
+  CONCORDAT_COORDINATORS: variable({
+    default: null,
+    expected: 'http://host:port of coordinators, separated by commas',
+    parse: parseCoordinators,
+  }),
   CONCORDAT_CLUSTER: variable({
     default: 'local',
     expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
@@ -90,19 +107,35 @@ const VARIABLES = {
   CONCORDAT_FAILPOINTS: failpointVariable(PARTICIPANT_FAILPOINTS),
 } as const;
 
+type Values = VariableValues<typeof VARIABLES>;
+
 /** Reads the environment. Reports all problems at once. */
 export function parseConfig(environment: Environment): ConfigResult {
   const { values, problems } = readVariables(VARIABLES, environment);
+  checkRoads(values, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
-  return { ok: true, config: deepFreeze(assemble(values as VariableValues<typeof VARIABLES>)) };
+  return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
 
-function assemble(values: VariableValues<typeof VARIABLES>): Config {
+/** The roads of the link need addresses. */
+function checkRoads(values: Partial<Values>, environment: Environment, problems: VariableProblem[]): void {
+  const { CONCORDAT_LINK: link } = values;
+  const needed = { KAFKA_BROKERS: link !== 'direct', CONCORDAT_COORDINATORS: link !== 'kafka' };
+  for (const variable of ['KAFKA_BROKERS', 'CONCORDAT_COORDINATORS'] as const) {
+    if (!needed[variable] || environment[variable]?.trim()) continue;
+    const expected = `${VARIABLES[variable].expected}, because CONCORDAT_LINK is ${link}`;
+    problems.push({ variable, value: undefined, expected });
+  }
+}
+
+function assemble(values: Values): Config {
   return {
     participant: values.CONCORDAT_PARTICIPANT,
     http: values.CONCORDAT_HTTP,
     databaseUrl: values.DATABASE_URL,
-    kafkaBrokers: values.KAFKA_BROKERS,
+    link: values.CONCORDAT_LINK,
+    kafkaBrokers: values.KAFKA_BROKERS ?? [],
+    coordinators: values.CONCORDAT_COORDINATORS ?? [],
     cluster: values.CONCORDAT_CLUSTER,
     topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
     logLevel: values.CONCORDAT_LOG_LEVEL,

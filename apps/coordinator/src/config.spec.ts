@@ -30,7 +30,9 @@ describe('configuration', () => {
         dataDirectory: '/var/lib/concordat',
         clusterName: 'local',
         topicPrefix: 'concordat',
+        link: 'kafka',
         kafkaBrokers: ['kafka-1:9092', 'kafka-2:9092'],
+        direct: { host: '127.0.0.1', port: 0 },
         retentionMs: 86_400_000,
         retentionCount: 1_000_000,
         retentionBytes: 1_073_741_824,
@@ -64,11 +66,26 @@ describe('configuration', () => {
     ]);
   });
 
+  it('needs no broker with direct streams alone, and takes no other link', () => {
+    const direct = {
+      ...complete,
+      KAFKA_BROKERS: undefined,
+      CONCORDAT_LINK: 'direct',
+      CONCORDAT_DIRECT: '0.0.0.0:7081',
+    };
+    expect(parseConfig(direct)).toMatchObject({
+      config: { link: 'direct', kafkaBrokers: [], direct: { host: '0.0.0.0', port: 7081 } },
+    });
+    expect(problemsOf({ CONCORDAT_LINK: 'both', KAFKA_BROKERS: undefined })).toEqual(['KAFKA_BROKERS']);
+    expect(problemsOf({ CONCORDAT_LINK: 'carrier-pigeon' })).toEqual(['CONCORDAT_LINK']);
+    expect(problemsOf({ CONCORDAT_DIRECT: 'here' })).toEqual(['CONCORDAT_DIRECT']);
+  });
+
   it('says the variable, the value and what would be right', () => {
     const result = parseConfig({ ...complete, CONCORDAT_MAX_BRANCHES: 'many', KAFKA_BROKERS: '' });
     expect(result.ok ? '' : formatProblems(result.problems)).toBe(
-      'KAFKA_BROKERS is not set; it must be host:port, several separated by commas\n' +
-        'CONCORDAT_MAX_BRANCHES="many" is wrong; it must be a whole number from 1 to 64',
+      'CONCORDAT_MAX_BRANCHES="many" is wrong; it must be a whole number from 1 to 64\n' +
+        'KAFKA_BROKERS is not set; it must be host:port, several separated by commas (or set CONCORDAT_LINK=direct, which needs no broker)',
     );
   });
 

@@ -20,7 +20,7 @@ import {
   type VariableProblem,
   type VariableValues,
 } from '@concordat/foundation';
-import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, TOPIC_PREFIX_RULE } from '@concordat/messaging';
+import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, LINKS, TOPIC_PREFIX_RULE, type Link } from '@concordat/messaging';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 
@@ -49,7 +49,12 @@ export interface Config {
   readonly dataDirectory: string;
   readonly clusterName: string;
   readonly topicPrefix: string;
+  /** the roads to the participants */
+  readonly link: Link;
+  /** empty with the link `direct` */
   readonly kafkaBrokers: readonly string[];
+  /** where participants connect directly; port 0: one that the system chooses */
+  readonly direct: Address;
   readonly retentionMs: number;
   /** maximum number of ended transactions kept */
   readonly retentionCount: number;
@@ -182,9 +187,21 @@ export const VARIABLES = {
     expected: TOPIC_PREFIX_RULE,
     parse: (text) => (isTopicPrefix(text) ? text : undefined),
   }),
+  CONCORDAT_LINK: variable({
+    meaning:
+      'roads to the participants: Kafka, direct streams without a broker, or both: a stream where one stands, Kafka otherwise; participants must use the same',
+    default: 'kafka',
+    ...oneOf(LINKS),
+  }),
+  CONCORDAT_DIRECT: variable({
+    meaning:
+      'where it listens for direct streams of participants, which ask GET /v1/cluster for it; default: a free port of the host of CONCORDAT_HTTP',
+    default: null,
+    ...LISTENING_ADDRESS,
+  }),
   KAFKA_BROKERS: variable({
-    meaning: 'Kafka brokers for the first connection',
-    default: undefined,
+    meaning: 'Kafka brokers for the first connection; required unless CONCORDAT_LINK is direct',
+    default: null,
     ...ADDRESS_LIST,
   }),
   CONCORDAT_RETENTION_MS: variable({
@@ -287,6 +304,7 @@ export function parseConfig(environment: Environment): ConfigResult {
   checkOwnAddresses(values, environment, problems);
   checkJoin(values, environment, problems);
   checkRaftTls(values, environment, problems);
+  checkBrokers(values, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
@@ -320,6 +338,16 @@ function checkJoin(
   if (join !== true || peers?.length !== 1 || peers[0]?.nodeId !== nodeId) return;
   const expected = 'this node and at least one member of the group that it joins (CONCORDAT_JOIN is true)';
   problems.push({ variable: 'CONCORDAT_PEERS', value: environment['CONCORDAT_PEERS'], expected });
+}
+
+function checkBrokers(
+  { CONCORDAT_LINK: link }: Partial<Values>,
+  environment: Environment,
+  problems: VariableProblem[],
+): void {
+  if (link === 'direct' || environment['KAFKA_BROKERS']?.trim()) return;
+  const expected = 'host:port, several separated by commas (or set CONCORDAT_LINK=direct, which needs no broker)';
+  problems.push({ variable: 'KAFKA_BROKERS', value: undefined, expected });
 }
 
 const TLS_VARIABLES = ['CONCORDAT_RAFT_TLS_CA', 'CONCORDAT_RAFT_TLS_CERT', 'CONCORDAT_RAFT_TLS_KEY'] as const;
@@ -366,7 +394,9 @@ function assemble(values: Values): Config {
     dataDirectory: values.CONCORDAT_DATA_DIR,
     clusterName: values.CONCORDAT_CLUSTER,
     topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
-    kafkaBrokers: values.KAFKA_BROKERS,
+    link: values.CONCORDAT_LINK,
+    kafkaBrokers: values.CONCORDAT_LINK === 'direct' ? [] : values.KAFKA_BROKERS,
+    direct: values.CONCORDAT_DIRECT ?? { host: (values.CONCORDAT_HTTP ?? own!.http).host, port: 0 },
     retentionMs: values.CONCORDAT_RETENTION_MS,
     retentionCount: values.CONCORDAT_RETENTION_COUNT,
     retentionBytes: values.CONCORDAT_RETENTION_BYTES,

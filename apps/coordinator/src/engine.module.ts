@@ -1,11 +1,26 @@
-import { Inject, Module, type DynamicModule, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import {
+  Inject,
+  Module,
+  Optional,
+  type DynamicModule,
+  type OnApplicationShutdown,
+  type OnModuleInit,
+} from '@nestjs/common';
 import type { ApplyResult } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
 import { GrpcTransport, type RaftNode } from '@concordat/raft';
 import { CLUSTER } from './cluster/cluster.api.js';
-import { ENGINE_PROVIDERS, MESSAGE_BUS, messageBusProvider, RAFT_NODE, type CreateBus } from './engine.providers.js';
+import {
+  DIRECT_LINK,
+  ENGINE_PROVIDERS,
+  MESSAGE_BUS,
+  messageBusProvider,
+  RAFT_NODE,
+  type CreateBus,
+} from './engine.providers.js';
+import type { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
-import { watchBus, watchTransport } from './metrics/link-metrics.js';
+import { watchBus, watchStreams, watchTransport } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
 import { watchTransactions } from './metrics/transaction-metrics.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
@@ -31,17 +46,20 @@ export class EngineModule implements OnModuleInit, OnApplicationShutdown {
     @Inject(TransactionManager) private readonly manager: TransactionManager,
     @Inject(RepliesConsumer) private readonly replies: RepliesConsumer,
     @Inject(MESSAGE_BUS) private readonly bus: MessageBus,
+    @Optional() @Inject(DIRECT_LINK) private readonly direct: DirectLink | undefined,
   ) {}
 
   onModuleInit(): void {
     watchTransactions(this.metrics, () => this.manager.figures());
     watchTransport(this.metrics, this.transport);
     watchBus(this.metrics, this.bus);
+    if (this.direct) watchStreams(this.metrics, this.direct.bus);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.node.stop(); // transfers the leadership
     this.manager.stop();
+    this.direct?.close();
     await this.replies.stop();
     await this.bus.stop();
   }

@@ -10,10 +10,10 @@ import {
   type Logger,
   formatAddress,
 } from '@concordat/foundation';
-import { KafkaMessageBus, type MessageBus } from '@concordat/messaging';
-import { GrpcTransport, RaftNode } from '@concordat/raft';
+import { BothRoads, KafkaMessageBus, type CoordinatorStatus, type MessageBus } from '@concordat/messaging';
+import { GrpcTransport, RaftNode, type RaftStatus } from '@concordat/raft';
 import { CLUSTER } from './cluster/cluster.api.js';
-import { memberAt } from './cluster/member-address.js';
+import { httpUrlOf, memberAt } from './cluster/member-address.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
 import { CONFIG, type Config } from './config.js';
 import { ON_FATAL } from './core.module.js';
@@ -21,6 +21,7 @@ import { DebugClock } from './debug-clock.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
 import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
+import { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { LOGGER } from './logging.js';
 import { Metrics } from './metrics/metrics.js';
@@ -31,7 +32,7 @@ import { TransactionManager } from './transactions/transaction-manager.js';
 import { TRANSACTIONS } from './transactions/transactions.api.js';
 
 /** Creates the message bus. It does not connect. */
-export type CreateBus = (config: Config, logger: Logger) => MessageBus;
+export type CreateBus = (config: Config, logger: Logger, direct: DirectLink | undefined) => MessageBus;
 
 /** Token of the clock: the machine's, or `DebugClock`. */
 const CLOCK = Symbol('CLOCK');
@@ -41,13 +42,34 @@ const FAILPOINTS = Symbol('FAILPOINTS');
 export const RAFT_NODE = Symbol('RAFT_NODE');
 /** Token of the message bus. The broker may be unavailable. */
 export const MESSAGE_BUS = Symbol('MESSAGE_BUS');
+/** Token of the direct streams; undefined where the link is Kafka alone. */
+export const DIRECT_LINK = Symbol('DIRECT_LINK');
 
-const kafkaBus: CreateBus = ({ kafkaBrokers, nodeId, clusterName: cluster, topicPrefix }, logger) =>
-  new KafkaMessageBus({ brokers: kafkaBrokers, clientId: `coordinator-${nodeId}`, cluster, topicPrefix, logger });
+/** By the roads that the configuration names. */
+const createConfiguredBus: CreateBus = (config, logger, direct) => {
+  const { link, kafkaBrokers, nodeId, clusterName: cluster, topicPrefix } = config;
+  if (direct && link === 'direct') return direct.bus;
+  const clientId = `coordinator-${nodeId}`;
+  const kafka = new KafkaMessageBus({ brokers: kafkaBrokers, clientId, cluster, topicPrefix, logger });
+  return direct ? new BothRoads(direct.bus, kafka, logger) : kafka;
+};
 
-export function messageBusProvider(createBus = kafkaBus): FactoryProvider<MessageBus> {
-  return { provide: MESSAGE_BUS, inject: [CONFIG, LOGGER], useFactory: createBus };
+export function messageBusProvider(createBus = createConfiguredBus): FactoryProvider<MessageBus> {
+  return {
+    provide: MESSAGE_BUS,
+    inject: [CONFIG, LOGGER, { token: DIRECT_LINK, optional: true }],
+    useFactory: createBus,
+  };
 }
+
+const directLinkProvider: FactoryProvider<DirectLink | undefined> = {
+  provide: DIRECT_LINK,
+  inject: [CONFIG, CLOCK, LOGGER],
+  useFactory: (config: Config, clock: Clock, logger: Logger) =>
+    config.link === 'kafka'
+      ? undefined
+      : new DirectLink({ nodeId: config.nodeId, cluster: config.clusterName, listen: config.direct, clock, logger }),
+};
 
 const clockProvider: FactoryProvider<Clock> = {
   provide: CLOCK,
@@ -155,28 +177,55 @@ const managerProvider: FactoryProvider<TransactionManager> = {
 /** Begins to connect at once; retries while the broker is unavailable. */
 const repliesProvider: FactoryProvider<RepliesConsumer> = {
   provide: RepliesConsumer,
-  inject: [CONFIG, RAFT_NODE, TransactionManager, MESSAGE_BUS, FAILPOINTS, LOGGER],
-  useFactory: (
+  inject: [
+    CONFIG,
+    RAFT_NODE,
+    TransactionManager,
+    MESSAGE_BUS,
+    FAILPOINTS,
+    LOGGER,
+    { token: DIRECT_LINK, optional: true },
+  ],
+  useFactory: async (
     { nodeId }: Config,
     node: RaftNode<ApplyResult>,
     manager: TransactionManager,
     bus: MessageBus,
     failpoints: Failpoints,
     logger: Logger,
+    direct: DirectLink | undefined,
   ) => {
     const replies = new RepliesConsumer(bus, manager, nodeId, logger, failpoints);
     node.onStatusChange(({ role }) => replies.consume(role === 'leader'));
     replies.consume(node.status().role === 'leader');
     void replies.start();
+    if (direct) {
+      // after the consumer, which must know first whether the node leads
+      node.onStatusChange((status) => direct.tell(coordinatorStatus(status)));
+      direct.tell(coordinatorStatus(node.status()));
+      await direct.open();
+    }
     return replies;
   },
 };
 
 const clusterProvider: FactoryProvider<RaftCluster> = {
   provide: RaftCluster,
-  inject: [CONFIG, RAFT_NODE, CLOCK, RepliesConsumer],
-  useFactory: (config: Config, node: RaftNode<ApplyResult>, clock: Clock, replies: RepliesConsumer) =>
-    new RaftCluster(config, node, clock, () => replies.obstacle()),
+  inject: [CONFIG, RAFT_NODE, CLOCK, RepliesConsumer, { token: DIRECT_LINK, optional: true }],
+  useFactory: (
+    config: Config,
+    node: RaftNode<ApplyResult>,
+    clock: Clock,
+    replies: RepliesConsumer,
+    direct: DirectLink | undefined,
+  ) =>
+    new RaftCluster(
+      config,
+      node,
+      clock,
+      () => replies.obstacle(),
+      () => direct?.address,
+    ),
 };
 
 /** The providers of `TRANSACTIONS`, `CLUSTER` and all they need, without the `MESSAGE_BUS`. */
@@ -184,6 +233,7 @@ export const ENGINE_PROVIDERS: readonly Provider[] = [
   clockProvider,
   failpointsProvider,
   transportProvider,
+  directLinkProvider,
   logProvider,
   nodeProvider,
   managerProvider,
@@ -193,10 +243,15 @@ export const ENGINE_PROVIDERS: readonly Provider[] = [
   { provide: CLUSTER, useExisting: RaftCluster },
 ];
 
+function coordinatorStatus({ role, term, configuration }: RaftStatus): CoordinatorStatus {
+  return { leads: role === 'leader', term, members: configuration.members.map(httpUrlOf) };
+}
+
 function transactionOptions(config: Config): TransactionOptions {
   return {
     ...DEFAULT_TRANSACTION_OPTIONS,
     cluster: config.clusterName,
+    branchesNeedCoordinator: config.link === 'direct',
     maximumBranches: config.maximumBranches,
     maximumOpenTransactions: config.maximumOpen,
     maximumOpenBytes: config.maximumOpenBytes,

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { parseCommand } from './arguments.js';
 import { PART_NAMES, portsOf } from './local-system/ports.js';
 
-const system = { directory: '.concordat', portOffset: 0, only: PART_NAMES };
+const system = { directory: '.concordat', portOffset: 0, only: PART_NAMES, link: undefined };
 
 describe('the command line', () => {
   it.each([
@@ -10,6 +10,7 @@ describe('the command line', () => {
     [['start', '--detach', '--fresh'], { kind: 'start', detach: true, fresh: true, system }],
     [['start', '--port-offset', '100'], { kind: 'start', system: { ...system, portOffset: 100 } }],
     [['start', '--only', 'kafka,postgres-a'], { kind: 'start', system: { ...system, only: ['kafka', 'postgres-a'] } }],
+    [['start', '--link', 'direct'], { kind: 'start', system: { ...system, link: 'direct' } }],
     [['stop', '--directory', '/tmp/x'], { kind: 'stop', system: { ...system, directory: '/tmp/x' } }],
     [['lab', 'list'], { kind: 'list' }],
     [['lab', 'restart', 'bank-a'], { kind: 'restart', names: ['bank-a'], system }],
@@ -29,6 +30,7 @@ describe('the command line', () => {
     [['start', '--port-offset', '-1'], 'port-offset'],
     [['start', '--port-offset', 'x'], '--port-offset is "x"'],
     [['start', '--only', 'kafka,mysql'], '--only names "mysql"'],
+    [['start', '--link', 'post'], '--link is "post"; it must be one of kafka, direct, both'],
     [['start', '--what'], '--what'],
     [['stop', '--fresh'], 'belong to "npm start"'],
     [['start', 'now'], 'takes no further arguments'],
@@ -41,7 +43,7 @@ describe('the command line', () => {
 
 describe('ports', () => {
   it.each([
-    ['coordinator-2', 0, { http: 8082, raft: 9082 }],
+    ['coordinator-2', 0, { http: 8082, raft: 9082, direct: 7082 }],
     ['bank-c', 0, { http: 8093 }],
     ['postgres-a', 0, { postgres: 5433 }],
     ['kafka', 1000, { broker: 10092, controller: 10093 }],

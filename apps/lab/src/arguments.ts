@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { LabError } from './lab-error.js';
-import { PART_NAMES, type PartName } from './local-system/ports.js';
+import { LINKS, PART_NAMES, type Link, type PartName } from './local-system/ports.js';
 
 /** The directory of a local system, and the selected parts. */
 export interface SystemOptions {
@@ -9,6 +9,8 @@ export interface SystemOptions {
   /** added to every port, so that a second system can run beside the first */
   readonly portOffset: number;
   readonly only: readonly PartName[];
+  /** the roads between coordinators and banks; undefined: those of the running system, or Kafka */
+  readonly link: Link | undefined;
 }
 
 export type Command =
@@ -31,6 +33,7 @@ const CRASH_EVERYWHERE = 'crash-everywhere';
 const OPTIONS = `
   --directory <path>   directory of data, logs and system.json (default .concordat)
   --port-offset <n>    number added to every port, for a second system on this machine (default 0)
+  --link <road>        between coordinators and banks: ${LINKS.join(', ')} (default kafka); direct starts no Kafka
   --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')}
   --help               print this text`;
 
@@ -64,6 +67,7 @@ const PARSE_OPTIONS = {
   directory: { type: 'string' },
   'port-offset': { type: 'string' },
   only: { type: 'string' },
+  link: { type: 'string' },
   points: { type: 'string' },
   detach: { type: 'boolean' },
   fresh: { type: 'boolean' },
@@ -89,6 +93,7 @@ export function parseCommand(argv: readonly string[]): Command {
     directory: values.directory ?? '.concordat',
     portOffset: parsePortOffset(values['port-offset']),
     only: parseOnly(values.only),
+    link: parseLink(values.link),
   };
   if (command === 'lab') return parseLab(rest, values.points, system);
   if (rest.length > 0) throw new LabError(`"${command}" takes no further arguments, but there is "${rest.join(' ')}".`);
@@ -134,6 +139,13 @@ function parsePortOffset(text: string | undefined): number {
   const value = Number(text);
   if (/^\d+$/.test(text) && value <= MAXIMUM_PORT_OFFSET) return value;
   throw new LabError(`--port-offset is "${text}"; it must be a whole number from 0 to ${MAXIMUM_PORT_OFFSET}.`);
+}
+
+function parseLink(text: string | undefined): Link | undefined {
+  if (text === undefined) return undefined;
+  const link = LINKS.find((candidate) => candidate === text);
+  if (link !== undefined) return link;
+  throw new LabError(`--link is "${text}"; it must be one of ${LINKS.join(', ')}.`);
 }
 
 function parseOnly(text: string | undefined): readonly PartName[] {

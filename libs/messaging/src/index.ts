@@ -11,3 +11,16 @@ export { DEFAULT_SEND_QUEUE_LIMITS, type SendQueueLimits } from './send-queue.js
 export { messageSchemas } from './contract/schemas.js';
 export * from './contract/topics.js';
 export * from './contract/unsendable-report.js';
+export * from './both-roads.js';
+export * from './direct/coordinator-end.js';
+export { DirectBus, type DirectBusOptions } from './direct/direct-bus.js';
+export type { CoordinatorStatus } from './direct/handshake.js';
+export * from './direct/participant-end.js';
+export {
+  DEFAULT_STREAM_LIMITS,
+  type AttachSocket,
+  type SocketEvents,
+  type StreamLimits,
+  type StreamSocket,
+} from './direct/stream.js';
+export * from './direct/tcp.js';

@@ -89,7 +89,15 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     const { participant, cluster = 'local', topicPrefix, postgres, limits, failpoints, onAlert } = options;
     const { beforeConsuming: hook, beforeConsumingTimeoutMs: hookMs = DEFAULT_BEFORE_CONSUMING_LIMIT_MS } = options;
     this.beforeConsuming = hook && new BeforeConsuming(hook, hookMs, { clock, logger });
-    this.bus = options.bus({ cluster, ...(topicPrefix !== undefined && { topicPrefix }) });
+    this.bus = options.bus({
+      cluster,
+      participant,
+      clock,
+      random,
+      logger,
+      ...(topicPrefix !== undefined && { topicPrefix }),
+      ...(options.instance !== undefined && { instance: options.instance }),
+    });
     this.resourceManager = new PostgresResourceManager(
       {
         applicationName: participant,

@@ -1,7 +1,7 @@
+export * from './buses.js';
 export * from './concordat-participant.module.js';
 export * from './concordat-participant.service.js';
 export * from './concordat-transport.js';
-export * from './kafka-bus.js';
 export type { OperationSchema } from './operation-schema.js';
 export * from './options.js';
 export {
@@ -12,7 +12,14 @@ export {
 
 // Re-exports what a service needs, so that it depends on this package alone.
 export { isClusterName } from '@concordat/commit-protocol';
-export { DEFAULT_TOPIC_PREFIX, TOPIC_PREFIX_RULE, isParticipantName, isTopicPrefix } from '@concordat/messaging';
+export {
+  DEFAULT_TOPIC_PREFIX,
+  LINKS,
+  TOPIC_PREFIX_RULE,
+  type Link,
+  isParticipantName,
+  isTopicPrefix,
+} from '@concordat/messaging';
 export {
   BranchAbstainsError,
   BranchRefusedError,

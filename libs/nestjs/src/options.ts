@@ -1,5 +1,5 @@
 import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
-import type { MessageBus, NamespaceOptions } from '@concordat/messaging';
+import type { BusFactory } from './buses.js';
 import type { ParticipantAlert, ParticipantLimits, PostgresResourceManagerSettings } from '@concordat/participant';
 
 /** The options of the module; for defaults see `ParticipantLimits` and `PostgresResourceManagerSettings`. */
@@ -16,8 +16,8 @@ export interface ConcordatParticipantOptions {
    */
   readonly instance?: string;
   readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
-  /** creates the bus of this cluster (`kafkaBus`); the module starts and stops it */
-  readonly bus: (namespace: NamespaceOptions) => MessageBus;
+  /** the road to the coordinators: `kafkaBus`, `directBus` or `bothBuses`; the module starts and stops it */
+  readonly bus: BusFactory;
   readonly limits?: Partial<ParticipantLimits>;
   /** awaited when the database can be used and before the first branch, for the service's own migrations, say */
   readonly beforeConsuming?: () => Promise<void>;

@@ -44,6 +44,8 @@ export interface ClusterMember {
 /** The group from the view of one node. */
 export interface ClusterView {
   readonly clusterName: string;
+  /** `host:port` where participants connect directly; null when this node accepts no streams */
+  readonly directAddress: string | null;
   /** a random number from the founding of the group; null on a node that belongs to no group yet */
   readonly clusterId: string | null;
   readonly nodeId: number;

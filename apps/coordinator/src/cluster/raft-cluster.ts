@@ -35,6 +35,8 @@ export class RaftCluster implements ClusterApi {
     private readonly clock: Clock,
     /** why replies are not consumed; undefined when they are */
     private readonly obstacle: () => string | undefined,
+    /** where participants connect directly; undefined when they cannot */
+    private readonly directAddress: () => string | undefined = () => undefined,
   ) {
     this.changes = new GroupChanges(node, config.clusterName);
     this.leads = node.status().leaderReady;
@@ -46,6 +48,7 @@ export class RaftCluster implements ClusterApi {
     const { nodeId, term, commitIndex, appliedIndex, lastIndex, leaderId, configuration, standing } = status;
     return {
       clusterName: this.config.clusterName,
+      directAddress: this.directAddress() ?? null,
       clusterId: standing.groupId === 0 ? null : formatId(standing.groupId),
       nodeId,
       incarnation: formatId(standing.incarnation),

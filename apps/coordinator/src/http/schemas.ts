@@ -234,6 +234,7 @@ export const resolutionSchema = z.object({
 
 export const clusterSchema = z.object({
   clusterName: z.string(),
+  directAddress: z.string().nullable(),
   clusterId: z.string().nullable(),
   nodeId: z.int(),
   incarnation: z.string(),

@@ -39,6 +39,7 @@ const PEER: ClusterMember = {
 };
 const VIEW: ClusterView = {
   clusterName: 'test',
+  directAddress: null,
   clusterId: '00000000c0de',
   nodeId: 1,
   incarnation: '000000000001',

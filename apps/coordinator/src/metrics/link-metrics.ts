@@ -1,4 +1,4 @@
-import type { MessageBus } from '@concordat/messaging';
+import type { DirectCoordinatorBus, MessageBus } from '@concordat/messaging';
 import type { GrpcTransport } from '@concordat/raft';
 import type { Metrics } from './metrics.js';
 
@@ -29,5 +29,23 @@ export function watchBus(metrics: Metrics, bus: Pick<MessageBus, 'deadLetters'>)
     'reason',
     'counter',
     () => Object.entries(bus.deadLetters()),
+  );
+}
+
+/** Shows the direct streams of participants, and what goes over them. */
+export function watchStreams(metrics: Metrics, direct: Pick<DirectCoordinatorBus, 'streamCounts' | 'traffic'>): void {
+  metrics.labelled(
+    'concordat_direct_streams',
+    'Direct streams that stand, by participant',
+    'participant',
+    'gauge',
+    () => direct.streamCounts(),
+  );
+  metrics.labelled(
+    'concordat_direct_messages_total',
+    'Messages over direct streams, by direction',
+    'direction',
+    'counter',
+    () => Object.entries(direct.traffic),
   );
 }

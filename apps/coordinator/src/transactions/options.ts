@@ -4,6 +4,8 @@ import { LIMITS } from '@concordat/commit-protocol';
 export interface TransactionOptions {
   /** name of the cluster in gids */
   readonly cluster: string;
+  /** branches reach one another only through a coordinator: there is no broker */
+  readonly branchesNeedCoordinator: boolean;
   /** maximum number of branches per transaction */
   readonly maximumBranches: number;
   /** maximum number of operations per transaction */
@@ -38,6 +40,7 @@ export interface TransactionOptions {
 }
 
 export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = {
+  branchesNeedCoordinator: false,
   maximumBranches: LIMITS.branches,
   maximumOperations: LIMITS.operations,
   maximumOperationsBytes: LIMITS.operationsBytes,

@@ -5,12 +5,22 @@ import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { kafkaPart } from './kafka.js';
 import { bringUp, type Part, type SystemContext } from './part.js';
-import { GUEST_NAME, holderOfPort, isPortFree, PART_NAMES, portsOf, type BankLetter, type PartName } from './ports.js';
+import {
+  DEFAULT_LINK,
+  GUEST_NAME,
+  holderOfPort,
+  isPortFree,
+  PART_NAMES,
+  portsOf,
+  type BankLetter,
+  type Link,
+  type PartName,
+} from './ports.js';
 import { postgresDataDir, postgresPart } from './postgres.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
 import { repositoryRoot } from './repository.js';
 import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers, type CoordinatorId } from './services.js';
-import type { ProcessRecord, SystemFile, SystemState } from './system-file.js';
+import { SystemFile, type ProcessRecord, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
 const CLUSTER_NAME = 'local';
@@ -26,7 +36,8 @@ export function contextOf(options: SystemOptions, say: (text: string) => void): 
   const root = repositoryRoot();
   const directory = path.resolve(root, options.directory);
   const topicPrefix = process.env['CONCORDAT_TOPIC_PREFIX'] ?? TOPIC_PREFIX;
-  return { root, directory, clusterName: CLUSTER_NAME, topicPrefix, portOffset: options.portOffset, say };
+  const { portOffset, link = new SystemFile(directory).read()?.link ?? DEFAULT_LINK } = options;
+  return { root, directory, clusterName: CLUSTER_NAME, topicPrefix, link, portOffset, say };
 }
 
 export function partOf(context: SystemContext, name: PartName): Part {
@@ -51,10 +62,10 @@ export function partOf(context: SystemContext, name: PartName): Part {
 
 const letterOf = (name: string): BankLetter => name.slice(-1) as BankLetter;
 
-/** The wanted parts without those replaced by a given service. */
-export function partNamesToStart(only: readonly PartName[]): PartName[] {
+/** The wanted parts without those that the link does not need or that a given service replaces. */
+export function partNamesToStart(only: readonly PartName[], link: Link): PartName[] {
   return only.filter((name) => {
-    if (name === 'kafka') return (process.env['KAFKA_BROKERS'] ?? '') === '';
+    if (name === 'kafka') return link !== 'direct' && (process.env['KAFKA_BROKERS'] ?? '') === '';
     return !name.startsWith('postgres') || givenDatabaseUrl(letterOf(name)) === undefined;
   });
 }
@@ -181,6 +192,7 @@ export function initialState(context: SystemContext): SystemState {
   return {
     clusterName: context.clusterName,
     topicPrefix: context.topicPrefix,
+    link: context.link,
     startedAt: new Date().toISOString(),
     supervisorPid: process.pid,
     portOffset: context.portOffset,

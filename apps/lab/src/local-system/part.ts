@@ -3,7 +3,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:f
 import path from 'node:path';
 import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
-import type { BankLetter, PartName, PortNumbers } from './ports.js';
+import type { BankLetter, Link, PartName, PortNumbers } from './ports.js';
 import { isAlive } from './process-table.js';
 import type { ProcessRecord, Role } from './system-file.js';
 import { waitUntil } from './wait.js';
@@ -43,6 +43,7 @@ export interface SystemContext {
   readonly directory: string;
   readonly clusterName: string;
   readonly topicPrefix: string;
+  readonly link: Link;
   readonly portOffset: number;
   /** for a cluster beside another system: what it does not have itself */
   readonly shared?: { readonly kafkaBrokers: string; databaseUrl(letter: BankLetter): string };

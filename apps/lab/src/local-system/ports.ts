@@ -15,6 +15,11 @@ export const PART_NAMES = [
   'postgres-c',
   'kafka',
 ] as const;
+/** The roads between coordinators and banks, as `CONCORDAT_LINK` names them. */
+export const LINKS = ['kafka', 'direct', 'both'] as const;
+export type Link = (typeof LINKS)[number];
+export const DEFAULT_LINK: Link = 'kafka';
+
 /** A coordinator that joins and leaves in scenarios; it keeps its data, like a machine that is switched off. */
 export const GUEST_NAME = 'coordinator-4';
 export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME;
@@ -28,7 +33,9 @@ export function portsOf(name: PartName, offset: number): PortNumbers {
   const place = Number.parseInt(name.slice(-1), 36); // 1..4 for coordinators, 10..12 for a..c
   const letter = place - 9;
   if (name === 'kafka') return { broker: 9092 + offset, controller: 9093 + offset };
-  if (name.startsWith('coordinator')) return { http: 8080 + place + offset, raft: 9080 + place + offset };
+  if (name.startsWith('coordinator')) {
+    return { http: 8080 + place + offset, raft: 9080 + place + offset, direct: 7080 + place + offset };
+  }
   if (name.startsWith('bank')) return { http: 8090 + letter + offset };
   return { postgres: 5432 + letter + offset };
 }

@@ -72,7 +72,9 @@ function nodeService(
         args: ['--enable-source-maps', `--title=concordat-${name}`, main],
         env: {
           ...process.env,
-          KAFKA_BROKERS: context.shared?.kafkaBrokers ?? kafkaBrokers(context.portOffset),
+          CONCORDAT_LINK: context.link,
+          KAFKA_BROKERS:
+            context.link === 'direct' ? '' : (context.shared?.kafkaBrokers ?? kafkaBrokers(context.portOffset)),
           CONCORDAT_CLUSTER: context.clusterName,
           CONCORDAT_TOPIC_PREFIX: context.topicPrefix,
           CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
@@ -92,8 +94,8 @@ function nodeService(
 /** One of the three founding members, or the fourth, which joins them. */
 export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): Part {
   const isGuest = nodeId === 4;
-  const address = (id: CoordinatorId, kind: 'http' | 'raft'): string =>
-    `127.0.0.1:${portsOf(`coordinator-${id}`, context.portOffset)[kind]}`;
+  const address = (id: CoordinatorId, kind: 'http' | 'raft' | 'direct'): string =>
+    coordinatorAddress(id, kind, context.portOffset);
   const dataDir = path.join(context.directory, `coordinator-${nodeId}`);
   return nodeService(context, {
     name: `coordinator-${nodeId}`,
@@ -104,6 +106,7 @@ export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): 
       CONCORDAT_NODE_ID: String(nodeId),
       CONCORDAT_HTTP: address(nodeId, 'http'),
       CONCORDAT_RAFT: address(nodeId, 'raft'),
+      CONCORDAT_DIRECT: address(nodeId, 'direct'),
       CONCORDAT_PEERS: [...NODE_IDS, ...(isGuest ? [nodeId] : [])]
         .map((id) => `${id}=${address(id, 'raft')}/${address(id, 'http')}`)
         .join(','),
@@ -111,6 +114,10 @@ export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): 
       CONCORDAT_DATA_DIR: dataDir,
     },
   });
+}
+
+function coordinatorAddress(id: CoordinatorId, kind: 'http' | 'raft' | 'direct', portOffset: number): string {
+  return `127.0.0.1:${portsOf(`coordinator-${id}`, portOffset)[kind]}`;
 }
 
 export function bankPart(context: SystemContext, letter: BankLetter): Part {
@@ -124,6 +131,9 @@ export function bankPart(context: SystemContext, letter: BankLetter): Part {
     env: {
       CONCORDAT_PARTICIPANT: `bank-${letter}`,
       CONCORDAT_HTTP: `127.0.0.1:${portsOf(`bank-${letter}`, context.portOffset)['http']}`,
+      CONCORDAT_COORDINATORS: NODE_IDS.map((id) => `http://${coordinatorAddress(id, 'http', context.portOffset)}`).join(
+        ',',
+      ),
       DATABASE_URL: databaseUrl,
     },
   });

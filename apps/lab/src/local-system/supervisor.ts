@@ -19,7 +19,7 @@ import {
   SUPERVISOR_MARKER,
 } from './local-system.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
-import { PART_NAMES } from './ports.js';
+import { DEFAULT_LINK, PART_NAMES } from './ports.js';
 import { SystemFile, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -62,7 +62,7 @@ function endOnSignals(): AbortSignal {
 /** Runs a local system in this process until it is told to end. */
 export async function supervise(options: SystemOptions, fresh: boolean): Promise<void> {
   const narration = new Narration();
-  const context = contextOf(options, (text) => narration.say(text));
+  const context = contextOf({ ...options, link: options.link ?? DEFAULT_LINK }, (text) => narration.say(text));
   const release = takeLock(context.directory);
   const ending = endOnSignals();
   const file = new SystemFile(context.directory);
@@ -72,7 +72,7 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
       narration.say('forgetting the data of earlier runs (--fresh)');
       removeData(context.directory);
     }
-    const names = partNamesToStart(options.only);
+    const names = partNamesToStart(options.only, context.link);
     await requireFreePorts(names, options.portOffset);
     file.write(initialState(context));
     await startParts(context, names, file, ending);
@@ -151,7 +151,8 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
   const logFile = path.join(directory, 'logs', 'supervisor.log');
   mkdirSync(path.dirname(logFile), { recursive: true });
   const log = openSync(logFile, 'w');
-  const args = ['start', '--directory', directory, '--port-offset', String(options.portOffset)];
+  const link = options.link === undefined ? [] : ['--link', options.link];
+  const args = ['start', '--directory', directory, '--port-offset', String(options.portOffset), ...link];
   const main = path.resolve(import.meta.dirname, '..', 'main.js');
   const child = spawn(
     process.execPath,

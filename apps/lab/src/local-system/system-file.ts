@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { LabError } from '../lab-error.js';
-import type { PartName, PortNumbers } from './ports.js';
+import type { Link, PartName, PortNumbers } from './ports.js';
 
 export type Role = 'coordinator' | 'participant' | 'postgres' | 'kafka';
 
@@ -23,6 +23,8 @@ export interface SystemState {
   readonly clusterName: string;
   /** prefix of the names of topics and groups */
   readonly topicPrefix: string;
+  /** the roads between coordinators and banks */
+  readonly link: Link;
   readonly startedAt: string;
   /** the process that supervises the others and ends them */
   readonly supervisorPid: number;

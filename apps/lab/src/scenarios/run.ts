@@ -86,8 +86,13 @@ export async function runScenarios(
   choice: ScenarioOptions,
 ): Promise<boolean> {
   const scenarios = chosen(names);
-  const { directory } = contextOf(options, () => undefined);
+  const { directory, link } = contextOf(options, () => undefined);
   const state = new SystemFile(directory).read();
+  if (state && isSupervised(state) && state.link !== link) {
+    throw new LabError(
+      `The running system has the link ${state.link}, not ${link}; leave --link out, or run "npm stop" first.`,
+    );
+  }
   const own = !(state && isSupervised(state)) && !scenarios.every(isStandalone);
   if (own) {
     console.log('No local system is running; starting one for the scenarios …');

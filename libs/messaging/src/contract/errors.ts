@@ -78,8 +78,12 @@ export type MessageBusErrorCode =
   | 'BUS_MESSAGE_EXPIRED'
   /** the broker refuses this message for good, such as one above its own size limit */
   | 'BUS_MESSAGE_REFUSED'
+  /** direct link: no stream to the other end stands, or too much waits for it */
+  | 'BUS_NO_STREAM'
   /** the bus was stopped before the broker acknowledged the message */
   | 'BUS_STOPPED';
+
+const RETRYABLE: readonly MessageBusErrorCode[] = ['BUS_BUFFER_FULL', 'BUS_MESSAGE_EXPIRED', 'BUS_NO_STREAM'];
 
 /** Messages that were dropped, or whose fate is unknown; the protocol sends again what matters. */
 export class MessageBusError extends CodedError {
@@ -91,6 +95,6 @@ export class MessageBusError extends CodedError {
     options: CodedErrorOptions = {},
   ) {
     super(message, options);
-    this.retryable = code === 'BUS_BUFFER_FULL' || code === 'BUS_MESSAGE_EXPIRED';
+    this.retryable = RETRYABLE.includes(code);
   }
 }

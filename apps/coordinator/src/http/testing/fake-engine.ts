@@ -215,6 +215,7 @@ export class FakeCluster implements ClusterApi {
   view(): ClusterView {
     return {
       clusterName: 'test',
+      directAddress: null,
       clusterId: '00000000c0de',
       nodeId: 1,
       incarnation: '000000000001',

@@ -158,7 +158,7 @@ export class TransactionQueries {
   }
 
   view(transaction: TransactionState): TransactionView {
-    return transactionView(transaction, this.beyond(transaction));
+    return transactionView(transaction, this.dependencies.options.branchesNeedCoordinator, this.beyond(transaction));
   }
 
   /** The error for a transaction that does not exist. */

@@ -30,7 +30,11 @@ export function statusOf(transaction: TransactionState): TransactionStatus {
 }
 
 /** A transaction as the REST interface shows it. */
-export function transactionView(transaction: TransactionState, beyond?: LeaderKnowledge): TransactionView {
+export function transactionView(
+  transaction: TransactionState,
+  branchesNeedCoordinator: boolean,
+  beyond?: LeaderKnowledge,
+): TransactionView {
   const { cause } = transaction;
   return {
     id: transaction.transactionId,
@@ -50,7 +54,11 @@ export function transactionView(transaction: TransactionState, beyond?: LeaderKn
       }),
     branches: transaction.branches.map((branch) => branchView(transaction, branch, beyond?.reportOf(branch.branchId))),
     metadata: transaction.metadata,
-    warnings: warningsOf(transaction, beyond),
+    warnings: [
+      ...warningsOfSize(transaction),
+      ...(branchesNeedCoordinator ? warningsOfLink(transaction) : []),
+      ...warningsOfLosses(transaction, beyond),
+    ],
     rulings: (transaction.rulings ?? []).map(rulingView),
     createdAt: isoTime(transaction.createdAt),
     deadline: isoTime(transaction.deadline),
@@ -60,17 +68,20 @@ export function transactionView(transaction: TransactionState, beyond?: LeaderKn
   };
 }
 
-/** What the client should know about its request, and the operator about the transaction. */
-function warningsOf(transaction: TransactionState, beyond?: LeaderKnowledge): string[] {
-  return [...warningsOfSize(transaction), ...warningsOfLosses(transaction, beyond)];
-}
-
 /** The number of branches matters once the set is closed. */
 function warningsOfSize({ protocol, closed, branches, delegatedTo }: TransactionState): string[] {
   if (protocol !== '3pc' || !closed || branches.length === 0 || branches.length >= FEWEST_USEFUL_ACCEPTORS) return [];
   const instead = delegatedTo === undefined ? 'it blocks as 2pc does' : 'its only branch commits in one phase';
   return [
     `3pc survives the loss of all coordinators with ${FEWEST_USEFUL_ACCEPTORS} branches or more; with ${branches.length}, ${instead}`,
+  ];
+}
+
+function warningsOfLink({ protocol, closed, branches, delegatedTo }: TransactionState): string[] {
+  const isUseful = closed && delegatedTo === undefined && branches.length >= FEWEST_USEFUL_ACCEPTORS;
+  if (protocol !== '3pc' || !isUseful) return [];
+  return [
+    '3pc survives the loss of all coordinators only where branches reach one another over Kafka; with CONCORDAT_LINK=direct they need one coordinator that runs',
   ];
 }
 

@@ -1,0 +1,55 @@
+import { errorMessage, formatAddress, type Address, type Clock, type Logger } from '@concordat/foundation';
+import { DirectCoordinatorBus, LinkServer, type CoordinatorStatus } from '@concordat/messaging';
+
+export interface DirectLinkOptions {
+  readonly nodeId: number;
+  readonly cluster: string;
+  /** port 0: one that the system chooses */
+  readonly listen: Address;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * The direct streams of a coordinator: the port that participants connect to, and what they are told of this node and
+ * its group.
+ *
+ * States: new → listening (`open`) → closed.
+ */
+export class DirectLink {
+  readonly bus: DirectCoordinatorBus;
+  private readonly server: LinkServer;
+  private listening: Address | undefined;
+  private told = '';
+
+  constructor({ listen, logger, ...options }: DirectLinkOptions) {
+    this.bus = new DirectCoordinatorBus({ ...options, logger, status: { leads: false, term: 0, members: [] } });
+    this.server = new LinkServer(
+      listen,
+      (attach) => this.bus.accept(attach),
+      (error) => logger.error(`a direct stream could not be accepted: ${errorMessage(error)}`, error),
+    );
+  }
+
+  /** Where participants connect, as `host:port`; undefined before it listens. */
+  get address(): string | undefined {
+    return this.listening && formatAddress(this.listening);
+  }
+
+  /** @throws LinkBindError when the port is taken */
+  async open(): Promise<void> {
+    this.listening = await this.server.start();
+  }
+
+  /** Tells the participants when it differs from what they were told last. */
+  tell(status: CoordinatorStatus): void {
+    const text = JSON.stringify(status);
+    if (text === this.told) return;
+    this.told = text;
+    this.bus.setStatus(status);
+  }
+
+  close(): void {
+    this.server.stop();
+  }
+}

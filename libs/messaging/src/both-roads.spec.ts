@@ -1,0 +1,188 @@
+import { describe, expect, it } from '@jest/globals';
+import type { DecisionMessage, ProtocolMessage, VoteMessage } from '@concordat/commit-protocol';
+import { SeededRandom, VirtualClock } from '@concordat/foundation';
+import { BothRoads } from './both-roads.js';
+import type { OutgoingMessage } from './bus.js';
+import { decideTopic, OUTCOMES_TOPIC, REPLIES_TOPIC, type Topic } from './contract/topics.js';
+import { DirectCoordinatorBus } from './direct/coordinator-end.js';
+import { DirectParticipantBus } from './direct/participant-end.js';
+import { MemoryBroker } from './memory/memory-broker.js';
+import { MemoryMessageBus } from './memory/memory-bus.js';
+import { MemoryStreams } from './memory/memory-streams.js';
+
+const CLUSTER = 'test';
+const URL_OF_COORDINATOR = 'http://coordinator';
+
+function idOf(number: number): string {
+  return `018f2d3c-1111-7abc-8def-${String(number).padStart(12, '0')}`;
+}
+
+function decision(transaction: number, attempt = 0): OutgoingMessage {
+  const id = idOf(transaction);
+  const message: DecisionMessage = {
+    type: 'decision',
+    transactionId: id,
+    branchId: id,
+    participant: 'bank-a',
+    decision: 'commit',
+    attempt,
+  };
+  return { topic: decideTopic('bank-a'), message };
+}
+
+function vote(transaction: number): OutgoingMessage {
+  const id = idOf(transaction);
+  const message: VoteMessage = {
+    type: 'vote',
+    transactionId: id,
+    branchId: id,
+    participant: 'bank-a',
+    vote: 'yes',
+    results: [],
+  };
+  return { topic: REPLIES_TOPIC, message };
+}
+
+/** A coordinator and a participant with both roads between them. */
+class World {
+  readonly clock = new VirtualClock();
+  readonly streams = new MemoryStreams(this.clock, new SeededRandom(1));
+  readonly broker = new MemoryBroker({ clock: this.clock, random: new SeededRandom(2) });
+  readonly atCoordinator: number[] = [];
+  readonly atParticipant: number[] = [];
+  readonly coordinatorStreams: DirectCoordinatorBus;
+  readonly coordinator: BothRoads;
+  readonly participant: BothRoads;
+
+  constructor() {
+    const { clock, streams, broker } = this;
+    const shared = { cluster: CLUSTER, clock, defer: (action: () => void) => void clock.setTimer(0, action) };
+    const status = { leads: true, term: 1, members: [] };
+    const coordinator = new DirectCoordinatorBus({ ...shared, nodeId: 1, status });
+    const participant = new DirectParticipantBus({
+      ...shared,
+      participant: 'bank-a',
+      coordinators: [URL_OF_COORDINATOR],
+      dial: (url) => streams.dial(url),
+      random: new SeededRandom(3),
+    });
+    this.coordinatorStreams = coordinator;
+    this.coordinator = new BothRoads(coordinator, new MemoryMessageBus(broker, { cluster: CLUSTER }));
+    this.participant = new BothRoads(participant, new MemoryMessageBus(broker, { cluster: CLUSTER }));
+  }
+
+  static async start(options: { readonly withoutStreams?: boolean } = {}): Promise<World> {
+    const world = new World();
+    if (!options.withoutStreams) world.listen();
+    await world.coordinator.start();
+    await world.coordinator.ensureTopics([REPLIES_TOPIC, OUTCOMES_TOPIC]);
+    await world.participant.start();
+    const note = (seen: number[]) => (message: ProtocolMessage) =>
+      void ('transactionId' in message && seen.push(Number(message.transactionId.slice(-12))));
+    await world.coordinator.subscribe({ group: 'c', topics: [REPLIES_TOPIC], onMessage: note(world.atCoordinator) });
+    const topics = [decideTopic('bank-a')];
+    await world.participant.subscribe({ group: 'p', topics, onMessage: note(world.atParticipant) });
+    await world.run(100);
+    return world;
+  }
+
+  listen(): void {
+    this.streams.listen(URL_OF_COORDINATOR, (attach) => this.coordinatorStreams.accept(attach));
+  }
+
+  onBroker(topic: Topic): number {
+    return this.broker.recordsOf(`concordat.${CLUSTER}.${topic}`).length;
+  }
+
+  async run(durationMs: number): Promise<void> {
+    for (let passed = 0; passed < durationMs; passed += 10) {
+      this.clock.advance(10);
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+    }
+  }
+}
+
+describe('both roads', () => {
+  it('send what is new over a stream alone', async () => {
+    const world = await World.start();
+    await world.coordinator.publish([decision(1)]);
+    await world.participant.publish([vote(1)]);
+    await world.run(100);
+    expect([world.atParticipant, world.atCoordinator]).toEqual([[1], [1]]);
+    expect([world.onBroker('decide.bank-a'), world.onBroker('replies')]).toEqual([0, 0]);
+  });
+
+  it('send over the broker while no stream stands', async () => {
+    const world = await World.start({ withoutStreams: true });
+    void world.coordinator.publish([decision(1)]);
+    void world.participant.publish([vote(1)]);
+    await world.run(100);
+    expect([world.atParticipant, world.atCoordinator]).toEqual([[1], [1]]);
+  });
+
+  it('send again over both, and what answers a repetition, too', async () => {
+    const world = await World.start();
+    await world.coordinator.publish([decision(1)]);
+    void world.coordinator.publish([decision(2, 1)]);
+    await world.run(100);
+    expect(world.atParticipant).toEqual([1, 2, 2]);
+    void world.participant.publish([vote(1)]);
+    void world.participant.publish([vote(2)]);
+    await world.run(100);
+    expect(world.atCoordinator.toSorted()).toEqual([1, 2, 2]);
+    expect([world.onBroker('decide.bank-a'), world.onBroker('replies')]).toEqual([1, 1]);
+  });
+
+  it('hand what was under way on a broken stream to the broker at once', async () => {
+    const world = await World.start();
+    world.streams.setFaults({ minimumDelayMs: 1_000, maximumDelayMs: 1_000 });
+    await world.coordinator.publish([decision(1), decision(2)]);
+    await world.run(50);
+    world.streams.setFaults({});
+    world.streams.breakAll();
+    await world.run(50);
+    expect(world.atParticipant.toSorted()).toEqual([1, 2]);
+  });
+
+  it('lose nothing and wait for nobody while the broker is away', async () => {
+    const world = await World.start();
+    world.broker.takeDown();
+    await world.coordinator.publish([decision(1), decision(2, 1)]);
+    await world.participant.publish([vote(1)]);
+    await world.run(100);
+    expect([world.atParticipant, world.atCoordinator]).toEqual([[1, 2], [1]]);
+    expect(world.coordinator.isConnected()).toBe(true);
+    expect(world.coordinator.obstacle()).toBeUndefined();
+  });
+
+  it('send outcomes over the broker alone', async () => {
+    const world = await World.start();
+    const message: ProtocolMessage = {
+      type: 'outcome',
+      transactionId: idOf(1),
+      outcome: 'committed',
+      decidedAt: 1,
+      endedAt: 2,
+      participants: [],
+    };
+    void world.coordinator.publish([{ topic: OUTCOMES_TOPIC, message }]);
+    await world.run(100);
+    expect(world.onBroker('outcomes')).toBe(1);
+  });
+
+  it('pause and resume together', async () => {
+    const world = await World.start();
+    const subscription = await world.participant.subscribe({
+      group: 'other',
+      topics: [decideTopic('bank-a')],
+      onMessage: () => undefined,
+    });
+    subscription.pause();
+    expect(subscription.idleMs()).toBe(0);
+    subscription.resumeFromLatest();
+    await subscription.stop();
+    await world.coordinator.publish([decision(1)]);
+    await world.run(100);
+    expect(world.atParticipant).toEqual([1]);
+  });
+});

@@ -1,0 +1,192 @@
+import type { ProtocolMessage, TransactionId } from '@concordat/commit-protocol';
+import { errorMessage, silentLogger, type Logger } from '@concordat/foundation';
+import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+import { MESSAGE_REFUSALS, MessageEncodeError } from './contract/errors.js';
+import type { DeadLetterCounts } from './contract/intake.js';
+import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, type Topic } from './contract/topics.js';
+import type { DirectBus } from './direct/direct-bus.js';
+import { noDeadLetters } from './contract/intake.js';
+
+/** The roads between coordinators and participants: Kafka, direct streams, or a stream where one stands. */
+export const LINKS = ['kafka', 'direct', 'both'] as const;
+export type Link = (typeof LINKS)[number];
+
+/** Transactions that are remembered because their messages were sent again. */
+const MAXIMUM_REPEATED = 16_384;
+
+/**
+ * Direct streams and a broker as one bus (link.md): a message that is sent for the first time takes a stream if one
+ * stands, otherwise the broker. What is sent again takes both, and so does what answers it: a stream that swallows
+ * messages costs one interval of the resend timer. What was under way on a stream that breaks goes to the broker at
+ * once. The protocol bears loss, repetition and reordering on each, so the roads may be mixed message by message.
+ *
+ * It works for as long as one of the two does.
+ */
+export class BothRoads implements MessageBus {
+  private readonly logger: Logger;
+  private readonly repeated = new Set<TransactionId>();
+  private stopped = false;
+
+  constructor(
+    private readonly direct: DirectBus,
+    private readonly broker: MessageBus,
+    logger?: Logger,
+  ) {
+    this.logger = logger ?? silentLogger;
+    direct.observe({ onLost: (messages) => this.publishLater(messages) });
+  }
+
+  async start(): Promise<void> {
+    this.inBackground('the broker', this.broker.start());
+    await this.direct.start();
+  }
+
+  /** Does not wait for the broker: streams need no topics. */
+  async ensureTopics(topics: readonly Topic[]): Promise<void> {
+    this.inBackground('the topics', this.broker.ensureTopics(topics));
+  }
+
+  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+    const forBroker: OutgoingMessage[] = [];
+    let direct: Promise<void> | undefined;
+    for (const outgoing of messages) {
+      const road = this.roadOf(outgoing);
+      const taken = road !== 'broker' && this.offer(outgoing);
+      if (taken !== false && taken !== true) direct = taken.room() ?? direct;
+      if (taken === false || road === 'both') forBroker.push(outgoing);
+    }
+    if (forBroker.length === 0) return direct;
+    const published = this.broker.publish(forBroker);
+    // whoever waits for this paces what it sends: a broker that is away must not hold up the streams
+    if (forBroker.length === messages.length || this.broker.isConnected()) return published;
+    this.inBackground('messages', published);
+    return direct;
+  }
+
+  async subscribe(options: SubscriptionOptions): Promise<Subscription> {
+    const onMessage = (message: ProtocolMessage): void | Promise<void> => {
+      if ('attempt' in message && message.attempt > 0) this.remember(message.transactionId);
+      return options.onMessage(message);
+    };
+    const shared = { ...options, onMessage };
+    return new BothSubscriptions(await this.direct.subscribe(shared), this.broker.subscribe(shared), (error) => {
+      if (!this.stopped) this.logger.error(`nothing is consumed from the broker: ${errorMessage(error)}`, error);
+    });
+  }
+
+  isConnected(): boolean {
+    return this.direct.isConnected() || this.broker.isConnected();
+  }
+
+  obstacle(): string | undefined {
+    const [direct, broker] = [this.direct.obstacle(), this.broker.obstacle()];
+    return direct !== undefined && broker !== undefined ? `${direct}; ${broker}` : undefined;
+  }
+
+  deadLetters(): DeadLetterCounts {
+    const counts = noDeadLetters();
+    for (const bus of [this.direct, this.broker]) {
+      const some = bus.deadLetters();
+      for (const reason of MESSAGE_REFUSALS) counts[reason] += some[reason];
+    }
+    return counts;
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    await Promise.all([this.direct.stop(), this.broker.stop()]);
+  }
+
+  private roadOf({ topic, message }: OutgoingMessage): 'broker' | 'stream' | 'both' {
+    if (topic === OUTCOMES_TOPIC || topic === DEAD_LETTER_TOPIC) return 'broker';
+    switch (message.type) {
+      case 'termination-due': // one process of the participant is to take it up
+        return 'broker';
+      case 'inquiry':
+      case 'announce':
+      case 'ballot-request':
+      case 'branches-decided':
+        return 'both';
+      case 'ballot-answer':
+        return message.proposer || this.repeated.has(message.transactionId) ? 'both' : 'stream';
+      case 'vote':
+      case 'done':
+        return this.repeated.has(message.transactionId) ? 'both' : 'stream';
+      default:
+        return 'attempt' in message && message.attempt > 0 ? 'both' : 'stream';
+    }
+  }
+
+  /** What cannot be encoded is left to the broker's bus, which says so to the publisher. */
+  private offer(outgoing: OutgoingMessage): ReturnType<DirectBus['offer']> {
+    try {
+      return this.direct.offer(outgoing);
+    } catch (error) {
+      if (error instanceof MessageEncodeError) return false;
+      throw error;
+    }
+  }
+
+  private remember(transactionId: TransactionId): void {
+    this.repeated.add(transactionId);
+    if (this.repeated.size <= MAXIMUM_REPEATED) return;
+    const [oldest] = this.repeated;
+    this.repeated.delete(oldest!);
+  }
+
+  private publishLater(messages: readonly OutgoingMessage[]): void {
+    if (!this.stopped)
+      this.inBackground(`${messages.length} messages of a broken stream`, this.broker.publish(messages));
+  }
+
+  private inBackground(what: string, work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      if (!this.stopped) this.logger.debug(`${what}: ${errorMessage(error)}`);
+    });
+  }
+}
+
+/** The same subscription on both roads. That of the broker may come to stand later. */
+class BothSubscriptions implements Subscription {
+  private onBroker: Subscription | undefined;
+  private state: 'running' | 'paused' | 'stopped' = 'running';
+  private readonly standing: Promise<void>;
+
+  constructor(
+    private readonly onStreams: Subscription,
+    onBroker: Promise<Subscription>,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.standing = onBroker.then((subscription) => {
+      this.onBroker = subscription;
+      if (this.state === 'paused') subscription.pause();
+    }, onFailure);
+  }
+
+  pause(): void {
+    if (this.state === 'stopped') return;
+    this.state = 'paused';
+    this.onStreams.pause();
+    this.onBroker?.pause();
+  }
+
+  resumeFromLatest(): void {
+    if (this.state === 'stopped') return;
+    this.state = 'running';
+    this.onStreams.resumeFromLatest();
+    this.onBroker?.resumeFromLatest();
+  }
+
+  /** Of the road that was heard last. */
+  idleMs(): number {
+    const onStreams = this.onStreams.idleMs();
+    return this.onBroker ? Math.min(onStreams, this.onBroker.idleMs()) : onStreams;
+  }
+
+  async stop(): Promise<void> {
+    this.state = 'stopped';
+    await this.onStreams.stop();
+    await this.standing;
+    await this.onBroker?.stop();
+  }
+}

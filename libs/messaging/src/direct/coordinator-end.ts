@@ -1,0 +1,221 @@
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+
+import type { OutgoingMessage } from '../bus.js';
+import {
+  decideTopic,
+  isParticipantName,
+  OUTCOMES_TOPIC,
+  DEAD_LETTER_TOPIC,
+  prepareTopic,
+  REPLIES_TOPIC,
+} from '../contract/topics.js';
+import { DirectBus, type DirectBusOptions } from './direct-bus.js';
+import { LinkFrameError, type StreamMessage, type TextFrameType } from './frames.js';
+import { parseText, refuseHello, type CoordinatorStatus, type Hello } from './handshake.js';
+import type { AttachSocket, DirectStream } from './stream.js';
+
+/** Streams of one process group at most, and of all participants together. */
+const MAXIMUM_STREAMS_PER_PARTICIPANT = 256;
+const MAXIMUM_STREAMS = 1_024;
+/** Streams that have not greeted yet. */
+const MAXIMUM_GREETING = 64;
+/** Transactions whose instance is remembered; an older one may be sent to another instance, which is safe. */
+const MAXIMUM_AFFINITIES = 16_384;
+
+const DECIDE = decideTopic('');
+
+export interface DirectCoordinatorOptions extends DirectBusOptions {
+  readonly nodeId: number;
+  /** what this node says of itself to a participant that connects */
+  readonly status: CoordinatorStatus;
+}
+
+interface ParticipantStream {
+  readonly hello: Hello;
+  readonly stream: DirectStream;
+}
+
+/**
+ * A coordinator's end of the direct link: takes the streams of participants, and finds the stream of a message.
+ *
+ * All messages of one transaction go to one process of a participant for as long as its stream stands, and else to the
+ * next one in turn. What a branch says to a branch of another participant is passed on, so that branches can decide
+ * among themselves for as long as one coordinator lives. `outcomes` and dead letters go nowhere over streams.
+ */
+export class DirectCoordinatorBus extends DirectBus {
+  private readonly participants = new Map<string, ParticipantStream[]>();
+  /** the process that has a transaction of a participant; kept only for participants with several processes */
+  private readonly affinities = new Map<string, DirectStream>();
+  private readonly turns = new Map<string, number>();
+  private greeting = 0;
+  private status: CoordinatorStatus;
+
+  constructor(private readonly coordinator: DirectCoordinatorOptions) {
+    super(coordinator);
+    this.status = coordinator.status;
+  }
+
+  async start(): Promise<void> {
+    return undefined;
+  }
+
+  isConnected(): boolean {
+    return !this.stopped;
+  }
+
+  obstacle(): string | undefined {
+    return undefined;
+  }
+
+  /** Streams that stand, by participant. */
+  streamCounts(): ReadonlyMap<string, number> {
+    return new Map([...this.participants].map(([participant, streams]) => [participant, streams.length]));
+  }
+
+  /** Tells every participant; to be called when the node begins or ceases to lead, and when the group changes. */
+  setStatus(status: CoordinatorStatus): void {
+    this.status = status;
+    for (const streams of this.participants.values()) {
+      for (const { stream } of streams) stream.sendText('status', status);
+    }
+  }
+
+  /** A participant has connected, or somebody else: the first frame tells. */
+  accept(attach: AttachSocket): void {
+    let known: ParticipantStream | undefined;
+    this.greeting++;
+    const stream: DirectStream = this.createStream(attach, {
+      onText: (type, text) => {
+        if (known) throw new LinkFrameError(`a second greeting of ${known.hello.participant}`);
+        known = this.greet(stream, type, text);
+        if (known) this.greeting--;
+      },
+      onMessages: (messages) => {
+        if (known) this.receive(known, messages);
+      },
+      onClosed: (reason, lost) => {
+        if (known) this.leave(known, reason, lost);
+        else this.greeting--;
+      },
+    });
+    if (this.stopped || this.greeting > MAXIMUM_GREETING || this.streams.size > MAXIMUM_STREAMS) {
+      stream.refuse({ code: 'TOO_MANY_STREAMS', detail: `this coordinator has ${this.streams.size} streams already` });
+    }
+  }
+
+  protected override route(outgoing: OutgoingMessage, value: Buffer): DirectStream | boolean {
+    const { topic, message } = outgoing;
+    if (topic === OUTCOMES_TOPIC || topic === DEAD_LETTER_TOPIC) return true;
+    if (!('participant' in message)) return false;
+    const participant = addresseeOf(topic);
+    const stream = participant === undefined ? undefined : this.choose(participant, message);
+    return stream?.send(outgoing, value) ? stream : false;
+  }
+
+  private greet(stream: DirectStream, type: TextFrameType, text: string): ParticipantStream | undefined {
+    const hello = this.readHello(type, text);
+    const { participant, instance } = hello;
+    const refusal = refuseHello(this.namespace.cluster, hello);
+    if (refusal) {
+      this.logger.warn(`a stream of the participant ${participant} is refused (${refusal.code}): ${refusal.detail}`);
+      stream.refuse(refusal);
+      return undefined;
+    }
+    const others = this.participants.get(participant) ?? [];
+    if (others.length >= MAXIMUM_STREAMS_PER_PARTICIPANT) {
+      stream.refuse({ code: 'TOO_MANY_STREAMS', detail: `${participant} has ${others.length} streams already` });
+      return undefined;
+    }
+    for (const other of others) {
+      if (other.hello.instance === instance) other.stream.close('the process has connected again');
+    }
+    const known = { hello, stream };
+    this.participants.set(participant, [...(this.participants.get(participant) ?? []), known]);
+    stream.sendText('welcome', { nodeId: this.coordinator.nodeId, status: this.status });
+    stream.greeted();
+    this.logger.info(`${participant} (${instance}) is connected directly`);
+    return known;
+  }
+
+  private readHello(type: TextFrameType, text: string): Hello {
+    if (type !== 'hello') throw new LinkFrameError(`a ${type} of a participant`);
+    return parseText('hello', text);
+  }
+
+  private leave(known: ParticipantStream, reason: string, lost: readonly OutgoingMessage[]): void {
+    const { participant, instance } = known.hello;
+    const left = (this.participants.get(participant) ?? []).filter((other) => other !== known);
+    if (left.length > 0) this.participants.set(participant, left);
+    else this.participants.delete(participant);
+    if (!this.stopped) this.logger.info(`the direct stream of ${participant} (${instance}) has ended: ${reason}`);
+    this.resendLost(lost);
+  }
+
+  private receive(known: ParticipantStream, messages: readonly StreamMessage[]): void {
+    const { participant } = known.hello;
+    for (const received of messages) {
+      const message = this.decode(received, participant);
+      if (!message) continue;
+      this.remember(known, message);
+      if (received.topic === REPLIES_TOPIC) {
+        if ('participant' in message && message.participant === participant) this.deliver(REPLIES_TOPIC, message);
+        else
+          this.logger.warn(`${participant} sent a ${message.type} in the name of another participant; it is ignored`);
+      } else {
+        this.passOn(received.topic, message);
+      }
+    }
+  }
+
+  /** From a branch to a branch. Lost when that participant has no stream here: whoever asks asks again. */
+  private passOn(topic: string, message: ProtocolMessage): void {
+    const participant = addresseeOf(topic);
+    if (participant === undefined || !topic.startsWith(DECIDE))
+      throw new LinkFrameError('a topic that no coordinator reads');
+    try {
+      this.offer({ topic: decideTopic(participant), message });
+    } catch (error) {
+      this.failed('a message of a branch could not be passed on', error);
+    }
+  }
+
+  private choose(participant: string, message: ProtocolMessage): DirectStream | undefined {
+    const streams = this.participants.get(participant);
+    if (!streams) return undefined;
+    if (streams.length === 1 || !('transactionId' in message)) return streams[0]?.stream;
+    const key = affinityKey(participant, message.transactionId);
+    const known = this.affinities.get(key);
+    if (known?.isOpen) return known;
+    const turn = (this.turns.get(participant) ?? 0) + 1;
+    this.turns.set(participant, turn);
+    const { stream } = streams[turn % streams.length]!;
+    this.setAffinity(key, stream);
+    return stream;
+  }
+
+  /** Who says something of a transaction has it. */
+  private remember({ hello, stream }: ParticipantStream, message: ProtocolMessage): void {
+    if (!('transactionId' in message) || (this.participants.get(hello.participant)?.length ?? 0) < 2) return;
+    const key = affinityKey(hello.participant, message.transactionId);
+    if (!this.affinities.get(key)?.isOpen) this.setAffinity(key, stream);
+  }
+
+  private setAffinity(key: string, stream: DirectStream): void {
+    this.affinities.delete(key);
+    this.affinities.set(key, stream);
+    if (this.affinities.size <= MAXIMUM_AFFINITIES) return;
+    const [oldest] = this.affinities.keys();
+    this.affinities.delete(oldest!);
+  }
+}
+
+function affinityKey(participant: string, transactionId: string): string {
+  return `${participant}/${transactionId}`;
+}
+
+/** The participant of `prepare.<participant>` or `decide.<participant>`. */
+function addresseeOf(topic: string): string | undefined {
+  const participant = topic.slice(topic.indexOf('.') + 1);
+  if (!isParticipantName(participant)) return undefined;
+  return topic === prepareTopic(participant) || topic === decideTopic(participant) ? participant : undefined;
+}

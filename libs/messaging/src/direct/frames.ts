@@ -1,0 +1,177 @@
+import { LIMITS } from '@concordat/commit-protocol';
+import { CodedError } from '@concordat/foundation';
+
+/** Bytes that no end of a direct stream sends. The stream is closed: nothing behind them can be read. */
+export class LinkFrameError extends CodedError {
+  readonly code = 'LINK_MALFORMED_FRAME';
+  readonly retryable = false;
+}
+
+/** One message on a direct stream, encoded; `topic` without the name of the cluster, which the handshake has settled. */
+export interface StreamMessage {
+  readonly topic: string;
+  readonly value: Buffer;
+}
+
+/** Frames whose body is JSON: the handshake, and what a coordinator says of itself later on. */
+export type TextFrameType = 'hello' | 'welcome' | 'refusal' | 'status';
+
+export type Frame =
+  | { readonly type: TextFrameType; readonly text: string }
+  /** nothing to send for a while; `acknowledged` as in `messages` */
+  | { readonly type: 'alive'; readonly acknowledged: number }
+  /** `acknowledged`: how many frames of messages the sender has received on this stream, modulo 2^32 */
+  | { readonly type: 'messages'; readonly acknowledged: number; readonly messages: readonly StreamMessage[] };
+
+const KINDS = { hello: 1, welcome: 2, refusal: 3, status: 4, alive: 5, messages: 6 } as const;
+const TEXT_TYPES = new Map<number, TextFrameType>(
+  (['hello', 'welcome', 'refusal', 'status'] as const).map((type) => [KINDS[type], type]),
+);
+
+const LENGTH_BYTES = 4;
+const KIND_BYTES = 1;
+const ACKNOWLEDGED_BYTES = 4;
+const TOPIC_LENGTH_BYTES = 1;
+const VALUE_LENGTH_BYTES = 4;
+const MAXIMUM_TOPIC_BYTES = 255;
+
+/** A sender begins a new frame beyond this size. */
+export const FRAME_TARGET_BYTES = 256 * 1024;
+export const MAXIMUM_MESSAGES_PER_FRAME = 4_096;
+/** The largest frame: one that was just below the target, and one more message of the largest size. */
+export const MAXIMUM_FRAME_BYTES = FRAME_TARGET_BYTES + LIMITS.messageBytes + 1_024;
+/** The largest frame with a body of JSON. */
+export const MAXIMUM_TEXT_FRAME_BYTES = 64 * 1024;
+
+/** The bytes that a message takes in a frame. */
+export function frameBytesOf({ topic, value }: StreamMessage): number {
+  return TOPIC_LENGTH_BYTES + topic.length + VALUE_LENGTH_BYTES + value.length;
+}
+
+/**
+ * The wire format: a length of four bytes (big-endian, of what follows), one byte for the kind, the body. Strict: a
+ * frame with an unknown kind, a length out of bounds or bytes left over ends the stream.
+ */
+export function encodeFrame(frame: Frame): Buffer {
+  switch (frame.type) {
+    case 'alive':
+      return withAcknowledgement(KINDS.alive, frame.acknowledged, 0);
+    case 'messages':
+      return encodeMessages(frame.acknowledged, frame.messages);
+    default: {
+      const body = Buffer.from(frame.text);
+      const bytes = Buffer.allocUnsafe(LENGTH_BYTES + KIND_BYTES + body.length);
+      bytes.writeUInt32BE(KIND_BYTES + body.length, 0);
+      bytes.writeUInt8(KINDS[frame.type], LENGTH_BYTES);
+      body.copy(bytes, LENGTH_BYTES + KIND_BYTES);
+      return bytes;
+    }
+  }
+}
+
+function encodeMessages(acknowledged: number, messages: readonly StreamMessage[]): Buffer {
+  const bytes = withAcknowledgement(
+    KINDS.messages,
+    acknowledged,
+    messages.reduce((sum, message) => sum + frameBytesOf(message), 0),
+  );
+  let at = LENGTH_BYTES + KIND_BYTES + ACKNOWLEDGED_BYTES;
+  for (const { topic, value } of messages) {
+    at = bytes.writeUInt8(topic.length, at);
+    at += bytes.write(topic, at, 'latin1');
+    at = bytes.writeUInt32BE(value.length, at);
+    at += value.copy(bytes, at);
+  }
+  return bytes;
+}
+
+function withAcknowledgement(kind: number, acknowledged: number, bodyBytes: number): Buffer {
+  const bytes = Buffer.allocUnsafe(LENGTH_BYTES + KIND_BYTES + ACKNOWLEDGED_BYTES + bodyBytes);
+  bytes.writeUInt32BE(KIND_BYTES + ACKNOWLEDGED_BYTES + bodyBytes, 0);
+  bytes.writeUInt8(kind, LENGTH_BYTES);
+  bytes.writeUInt32BE(acknowledged, LENGTH_BYTES + KIND_BYTES);
+  return bytes;
+}
+
+/** Cuts a stream of bytes into frames. What it returns points into the bytes it was given. */
+export class FrameReader {
+  private chunks: Buffer[] = [];
+  private bufferedBytes = 0;
+
+  /**
+   * The frames that are complete with these bytes.
+   *
+   * @throws LinkFrameError; the reader is of no use any more
+   */
+  push(chunk: Buffer): Frame[] {
+    const frames: Frame[] = [];
+    let bytes = this.join(chunk);
+    while (bytes && bytes.length >= LENGTH_BYTES) {
+      const length = bytes.readUInt32BE(0);
+      if (length < KIND_BYTES || length > MAXIMUM_FRAME_BYTES) {
+        throw new LinkFrameError(`a frame of ${length} bytes; ${KIND_BYTES} to ${MAXIMUM_FRAME_BYTES} are allowed`);
+      }
+      const end = LENGTH_BYTES + length;
+      if (bytes.length < end) break;
+      frames.push(decodeFrame(bytes.subarray(LENGTH_BYTES, end)));
+      bytes = bytes.subarray(end);
+    }
+    if (bytes && bytes.length > 0) this.keep(bytes);
+    return frames;
+  }
+
+  /** All that was kept and the new bytes; undefined while they are less than the frame they belong to. */
+  private join(chunk: Buffer): Buffer | undefined {
+    if (this.bufferedBytes === 0) return chunk;
+    this.keep(chunk);
+    const [first] = this.chunks;
+    if (first!.length >= LENGTH_BYTES && this.bufferedBytes < LENGTH_BYTES + first!.readUInt32BE(0)) return undefined;
+    const joined = Buffer.concat(this.chunks, this.bufferedBytes);
+    this.chunks = [];
+    this.bufferedBytes = 0;
+    return joined;
+  }
+
+  private keep(bytes: Buffer): void {
+    this.chunks.push(bytes);
+    this.bufferedBytes += bytes.length;
+  }
+}
+
+function decodeFrame(bytes: Buffer): Frame {
+  const kind = bytes.readUInt8(0);
+  const textType = TEXT_TYPES.get(kind);
+  if (textType) {
+    if (bytes.length > MAXIMUM_TEXT_FRAME_BYTES) throw new LinkFrameError(`a ${textType} of ${bytes.length} bytes`);
+    return { type: textType, text: bytes.toString('utf8', KIND_BYTES) };
+  }
+  if (kind !== KINDS.alive && kind !== KINDS.messages) throw new LinkFrameError(`a frame of the unknown kind ${kind}`);
+  const bodyAt = KIND_BYTES + ACKNOWLEDGED_BYTES;
+  if (bytes.length < bodyAt) throw new LinkFrameError(`a frame of the kind ${kind} with only ${bytes.length} bytes`);
+  const acknowledged = bytes.readUInt32BE(KIND_BYTES);
+  if (kind === KINDS.messages) return { type: 'messages', acknowledged, messages: decodeMessages(bytes, bodyAt) };
+  if (bytes.length > bodyAt) throw new LinkFrameError(`${bytes.length - bodyAt} bytes left over`);
+  return { type: 'alive', acknowledged };
+}
+
+function decodeMessages(bytes: Buffer, bodyAt: number): StreamMessage[] {
+  const messages: StreamMessage[] = [];
+  for (let at = bodyAt; at < bytes.length;) {
+    if (messages.length === MAXIMUM_MESSAGES_PER_FRAME) throw new LinkFrameError('a frame with too many messages');
+    const topicAt = at + TOPIC_LENGTH_BYTES;
+    const valueLengthAt = topicAt + bytes.readUInt8(at);
+    const valueAt = valueLengthAt + VALUE_LENGTH_BYTES;
+    if (valueAt > bytes.length) throw new LinkFrameError('a frame that ends within a message');
+    const end = valueAt + bytes.readUInt32BE(valueLengthAt);
+    if (end > bytes.length) throw new LinkFrameError('a frame that ends within a message');
+    messages.push({ topic: bytes.toString('latin1', topicAt, valueLengthAt), value: bytes.subarray(valueAt, end) });
+    at = end;
+  }
+  if (messages.length === 0) throw new LinkFrameError('a frame of messages without a message');
+  return messages;
+}
+
+/** Whether a topic can stand on a stream. */
+export function fitsStream(topic: string): boolean {
+  return topic.length <= MAXIMUM_TOPIC_BYTES;
+}

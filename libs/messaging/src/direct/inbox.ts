@@ -1,0 +1,151 @@
+import { errorMessage, invariant, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import {
+  DEFAULT_MAXIMUM_IN_FLIGHT,
+  DEFAULT_STOP_TIMEOUT_MS,
+  type Subscription,
+  type SubscriptionOptions,
+} from '../bus.js';
+
+export interface InboxDependencies {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** called when a message must wait, and when none waits any more: streams are read only in between */
+  readonly onFull: (isFull: boolean) => void;
+  /** milliseconds since the other ends last said something */
+  readonly idleMs: () => number;
+}
+
+/** The subscriptions of one end of the direct link, by topic. */
+export class DirectInbox {
+  private readonly subscriptions = new Set<DirectSubscription>();
+
+  constructor(private readonly dependencies: InboxDependencies) {}
+
+  subscribe(options: SubscriptionOptions): Subscription {
+    const subscription: DirectSubscription = new DirectSubscription(options, this.dependencies, () => {
+      this.subscriptions.delete(subscription);
+      this.dependencies.onFull(this.isFull);
+    });
+    this.subscriptions.add(subscription);
+    return subscription;
+  }
+
+  get isFull(): boolean {
+    return [...this.subscriptions].some(({ isFull }) => isFull);
+  }
+
+  has(topic: string): boolean {
+    return [...this.subscriptions].some(({ topics }) => topics.includes(topic));
+  }
+
+  /** Hands a message to all who are subscribed to its topic; to nobody when nobody is. */
+  deliver(topic: string, message: ProtocolMessage): void {
+    for (const subscription of this.subscriptions) {
+      if (subscription.topics.includes(topic)) subscription.deliver(message);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
+  }
+}
+
+/**
+ * Hands messages on as they arrive, at most `maximumInFlight` unfinished ones. Those beyond wait, and nothing more is
+ * read from the streams meanwhile: what waits is never more than what one read has brought.
+ *
+ * States: running ⇄ paused → stopped. While it is paused, messages are dropped: a node that does not lead has no use
+ * for them.
+ */
+class DirectSubscription implements Subscription {
+  readonly topics: readonly string[];
+  private state: 'running' | 'paused' | 'stopped' = 'running';
+  private inFlight = 0;
+  private waiting: ProtocolMessage[] = [];
+  private readonly maximumInFlight: number;
+  private readonly finishedWaiters: (() => void)[] = [];
+
+  constructor(
+    private readonly options: SubscriptionOptions,
+    private readonly dependencies: InboxDependencies,
+    private readonly onStopped: () => void,
+  ) {
+    this.topics = options.topics;
+    this.maximumInFlight = options.maximumInFlight ?? DEFAULT_MAXIMUM_IN_FLIGHT;
+  }
+
+  get isFull(): boolean {
+    return this.waiting.length > 0;
+  }
+
+  deliver(message: ProtocolMessage): void {
+    if (this.state !== 'running') return;
+    if (this.inFlight < this.maximumInFlight) return this.handOn(message);
+    this.waiting.push(message);
+    if (this.waiting.length === 1) this.dependencies.onFull(true);
+  }
+
+  pause(): void {
+    if (this.state !== 'running') return;
+    this.state = 'paused';
+    this.forgetWaiting();
+  }
+
+  resumeFromLatest(): void {
+    if (this.state === 'paused') this.state = 'running';
+  }
+
+  idleMs(): number {
+    return this.state === 'running' ? this.dependencies.idleMs() : 0;
+  }
+
+  async stop(): Promise<void> {
+    if (this.state === 'stopped') return;
+    this.state = 'stopped';
+    this.forgetWaiting();
+    const { clock } = this.dependencies;
+    const limitMs = this.options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
+    if (this.inFlight > 0) {
+      const finished = new Promise<void>((resolve) => this.finishedWaiters.push(resolve));
+      await withTimeLimit(clock, limitMs, 'handling what is in hand', finished).catch(() => undefined);
+    }
+    this.onStopped();
+  }
+
+  private handOn(message: ProtocolMessage): void {
+    this.inFlight++;
+    let handled: void | Promise<void> = undefined;
+    try {
+      handled = this.options.onMessage(message);
+    } catch (error) {
+      this.report(message, error);
+    }
+    if (!handled) return this.finished();
+    handled
+      .catch((error: unknown) => this.report(message, error))
+      .finally(() => this.finished())
+      .catch(() => undefined);
+  }
+
+  private finished(): void {
+    this.inFlight--;
+    invariant(this.inFlight >= 0, 'a message is finished once');
+    if (this.inFlight === 0) for (const wake of this.finishedWaiters.splice(0)) wake();
+    if (this.state !== 'running' || this.inFlight >= this.maximumInFlight) return;
+    const next = this.waiting.shift();
+    if (!next) return;
+    if (this.waiting.length === 0) this.dependencies.onFull(false);
+    this.handOn(next);
+  }
+
+  private forgetWaiting(): void {
+    if (this.waiting.length === 0) return;
+    this.waiting = [];
+    this.dependencies.onFull(false);
+  }
+
+  private report({ type }: ProtocolMessage, error: unknown): void {
+    this.dependencies.logger.error(`the handler of a ${type} message failed: ${errorMessage(error)}`, error);
+  }
+}

@@ -1,0 +1,294 @@
+import { errorMessage, invariant, type Clock, type Timer } from '@concordat/foundation';
+import type { OutgoingMessage } from '../bus.js';
+import {
+  encodeFrame,
+  FRAME_TARGET_BYTES,
+  frameBytesOf,
+  FrameReader,
+  MAXIMUM_MESSAGES_PER_FRAME,
+  type Frame,
+  type StreamMessage,
+  type TextFrameType,
+} from './frames.js';
+
+/** A connection as the stream needs it: bytes in order, or the end. */
+export interface StreamSocket {
+  write(bytes: Buffer): void;
+  /** what was written and has not left yet, in bytes */
+  readonly bufferedBytes: number;
+  /** no more bytes are handed on, until `resume` */
+  pause(): void;
+  resume(): void;
+  /** the other end may not have got what was written last */
+  destroy(): void;
+  /** sends what was written, then closes */
+  end(): void;
+}
+
+export interface SocketEvents {
+  onBytes(chunk: Buffer): void;
+  /** `bufferedBytes` is 0 again */
+  onDrained(): void;
+  /** once, also after `destroy` */
+  onClosed(error?: Error): void;
+}
+
+/** Makes a socket that stands tell the stream what arrives. */
+export type AttachSocket = (events: SocketEvents) => StreamSocket;
+
+export interface StreamLimits {
+  /** what may wait for a peer that reads slowly, in bytes; default 8 MiB */
+  readonly bufferedBytes: number;
+  /** how long a stream may take until both ends have greeted each other, in milliseconds; default 5,000 */
+  readonly greetingMs: number;
+  /** an end says that it is alive when it has sent nothing for so long, in milliseconds; default 500 */
+  readonly aliveMs: number;
+  /** an end that has said nothing for so long is given up, in milliseconds; default 2,500 */
+  readonly silenceMs: number;
+  /** messages that are not acknowledged for so long end the stream, in milliseconds; default 10,000 */
+  readonly unacknowledgedMs: number;
+}
+
+export const DEFAULT_STREAM_LIMITS: StreamLimits = {
+  bufferedBytes: 8 * 1024 * 1024,
+  greetingMs: 5_000,
+  aliveMs: 500,
+  silenceMs: 2_500,
+  unacknowledgedMs: 10_000,
+};
+
+/** Messages that a stream remembers until they are acknowledged; older ones are left to the resend timers. */
+const MAXIMUM_REMEMBERED = 4_096;
+/** Beyond this a publisher waits until less is buffered. */
+const HIGH_WATER_BYTES = 1024 * 1024;
+
+export interface StreamDependencies {
+  readonly clock: Clock;
+  /** runs `action` at the end of the current turn: what is sent in one turn is one write */
+  readonly defer: (action: () => void) => void;
+  readonly limits: StreamLimits;
+}
+
+export interface StreamEvents {
+  onText(type: TextFrameType, text: string): void;
+  onMessages(messages: readonly StreamMessage[]): void;
+  /** once; `lost` was sent and not acknowledged, and may or may not have arrived */
+  onClosed(reason: string, lost: readonly OutgoingMessage[]): void;
+}
+
+interface SentFrame {
+  readonly number: number;
+  readonly sentAt: number;
+  readonly messages: readonly OutgoingMessage[];
+}
+
+/**
+ * One direct stream, either end of it: frames, one write for all that one turn sends, signs of life, acknowledgements.
+ *
+ * States: greeting → open (`greeted`) → closed. Invariants: messages are sent and received only while it is open; what
+ * was sent and not acknowledged is told exactly once, at the end.
+ */
+export class DirectStream {
+  private readonly socket: StreamSocket;
+  private readonly reader = new FrameReader();
+  private state: 'greeting' | 'open' | 'closed' = 'greeting';
+  private outgoing: StreamMessage[] = [];
+  private outgoingSources: OutgoingMessage[] = [];
+  private outgoingBytes = 0;
+  private flushIsDue = false;
+  private sentFrames = 0;
+  private acknowledgedFrames = 0;
+  private receivedFrames = 0;
+  private readonly unacknowledged: SentFrame[] = [];
+  private remembered = 0;
+  private heardAt: number;
+  private saidAt: number;
+  private timer: Timer | undefined;
+  private readonly drainWaiters: (() => void)[] = [];
+
+  constructor(
+    attach: AttachSocket,
+    private readonly dependencies: StreamDependencies,
+    private readonly events: StreamEvents,
+  ) {
+    const { clock, limits } = dependencies;
+    this.heardAt = clock.monotonic();
+    this.saidAt = this.heardAt;
+    this.timer = clock.setTimer(limits.greetingMs, () => this.close('the other end did not greet in time'));
+    this.socket = attach({
+      onBytes: (chunk) => this.receive(chunk),
+      onDrained: () => this.drained(),
+      onClosed: (error) => this.close(error ? errorMessage(error) : 'the connection was closed', true),
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.state === 'open';
+  }
+
+  /** What waits for the other end, in bytes. */
+  get bufferedBytes(): number {
+    return this.outgoingBytes + this.socket.bufferedBytes;
+  }
+
+  /** Both ends know each other: messages may pass. */
+  greeted(): void {
+    invariant(this.state === 'greeting', 'a stream is greeted once');
+    this.state = 'open';
+    this.timer?.cancel();
+    this.keepAlive();
+  }
+
+  sendText(type: TextFrameType, body: object): void {
+    if (this.state !== 'closed') this.write({ type, text: JSON.stringify(body) });
+  }
+
+  /** Takes a message for the next write; false when the stream is not open or too much waits for its other end. */
+  send(source: OutgoingMessage, value: Buffer): boolean {
+    const message = { topic: source.topic, value };
+    const bytes = frameBytesOf(message);
+    if (this.state !== 'open' || this.bufferedBytes + bytes > this.dependencies.limits.bufferedBytes) return false;
+    this.outgoing.push(message);
+    this.outgoingSources.push(source);
+    this.outgoingBytes += bytes;
+    if (!this.flushIsDue) {
+      this.flushIsDue = true;
+      this.dependencies.defer(() => this.flush());
+    }
+    return true;
+  }
+
+  /** Settled when less waits than a publisher should add to; undefined when that is so now. */
+  room(): Promise<void> | undefined {
+    if (this.state !== 'open' || this.bufferedBytes < HIGH_WATER_BYTES) return undefined;
+    return new Promise((resolve) => this.drainWaiters.push(resolve));
+  }
+
+  pause(): void {
+    if (this.state !== 'closed') this.socket.pause();
+  }
+
+  resume(): void {
+    if (this.state !== 'closed') this.socket.resume();
+  }
+
+  /** Says why to the other end, then closes. */
+  refuse(body: object): void {
+    this.sendText('refusal', body);
+    this.finish('refused', () => this.socket.end());
+  }
+
+  close(reason: string, isClosed = false): void {
+    this.finish(reason, () => {
+      if (!isClosed) this.socket.destroy();
+    });
+  }
+
+  /** Sends what waits, then closes. */
+  end(reason: string): void {
+    this.flush();
+    this.finish(reason, () => this.socket.end());
+  }
+
+  private finish(reason: string, endSocket: () => void): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.timer?.cancel();
+    endSocket();
+    this.drained();
+    const lost = [...this.unacknowledged.splice(0).flatMap(({ messages }) => messages), ...this.outgoingSources];
+    this.outgoing = [];
+    this.outgoingSources = [];
+    this.outgoingBytes = 0;
+    this.events.onClosed(reason, lost);
+  }
+
+  private receive(chunk: Buffer): void {
+    if (this.state === 'closed') return;
+    this.heardAt = this.dependencies.clock.monotonic();
+    try {
+      for (const frame of this.reader.push(chunk)) this.take(frame);
+    } catch (error) {
+      this.close(errorMessage(error));
+    }
+  }
+
+  private take(frame: Frame): void {
+    if (this.isClosed()) return; // what came before it in these bytes has ended the stream
+    if (frame.type !== 'messages' && frame.type !== 'alive') return this.events.onText(frame.type, frame.text);
+    if (this.state !== 'open') return this.close('messages before the greeting');
+    this.acknowledge(frame.acknowledged);
+    if (frame.type === 'alive') return;
+    this.receivedFrames = (this.receivedFrames + 1) >>> 0;
+    this.events.onMessages(frame.messages);
+  }
+
+  private isClosed(): boolean {
+    return this.state === 'closed';
+  }
+
+  private acknowledge(count: number): void {
+    const { unacknowledged, sentFrames } = this;
+    const onTheirWay = (sentFrames - count) >>> 0;
+    if (onTheirWay > (sentFrames - this.acknowledgedFrames) >>> 0) {
+      return this.close('an acknowledgement of what was never sent');
+    }
+    this.acknowledgedFrames = count;
+    let done = 0;
+    while (done < unacknowledged.length && (sentFrames - unacknowledged[done]!.number) >>> 0 >= onTheirWay) {
+      this.remembered -= unacknowledged[done]!.messages.length;
+      done++;
+    }
+    if (done > 0) unacknowledged.splice(0, done);
+  }
+
+  private flush(): void {
+    this.flushIsDue = false;
+    if (this.state !== 'open') return;
+    const { outgoing, outgoingSources } = this;
+    this.outgoing = [];
+    this.outgoingSources = [];
+    this.outgoingBytes = 0;
+    for (let from = 0; from < outgoing.length;) {
+      let to = from;
+      for (let bytes = 0; to < outgoing.length && to - from < MAXIMUM_MESSAGES_PER_FRAME; to++) {
+        if (bytes > FRAME_TARGET_BYTES) break;
+        bytes += frameBytesOf(outgoing[to]!);
+      }
+      this.sentFrames = (this.sentFrames + 1) >>> 0;
+      this.remember(outgoingSources.slice(from, to));
+      this.write({ type: 'messages', acknowledged: this.receivedFrames, messages: outgoing.slice(from, to) });
+      from = to;
+    }
+  }
+
+  private remember(messages: readonly OutgoingMessage[]): void {
+    this.unacknowledged.push({ number: this.sentFrames, sentAt: this.dependencies.clock.monotonic(), messages });
+    this.remembered += messages.length;
+    while (this.remembered > MAXIMUM_REMEMBERED && this.unacknowledged.length > 1) {
+      this.remembered -= this.unacknowledged.shift()!.messages.length;
+    }
+  }
+
+  private write(frame: Frame): void {
+    this.saidAt = this.dependencies.clock.monotonic();
+    this.socket.write(encodeFrame(frame));
+  }
+
+  private keepAlive(): void {
+    const { clock, limits } = this.dependencies;
+    const now = clock.monotonic();
+    const [oldest] = this.unacknowledged;
+    if (now - this.heardAt >= limits.silenceMs)
+      return this.close(`the other end was silent for ${limits.silenceMs} ms`);
+    if (oldest && now - oldest.sentAt >= limits.unacknowledgedMs) {
+      return this.close(`the other end took no message for ${limits.unacknowledgedMs} ms`);
+    }
+    if (now - this.saidAt >= limits.aliveMs / 2) this.write({ type: 'alive', acknowledged: this.receivedFrames });
+    this.timer = clock.setTimer(limits.aliveMs, () => this.keepAlive());
+  }
+
+  private drained(): void {
+    for (const wake of this.drainWaiters.splice(0)) wake();
+  }
+}

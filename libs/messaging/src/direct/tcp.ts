@@ -1,0 +1,154 @@
+import { createServer, connect, type Server, type Socket } from 'node:net';
+import { CodedError, errorMessage, formatAddress, guarded, parseAddress, type Address } from '@concordat/foundation';
+import { z } from 'zod';
+import type { Dial } from './participant-end.js';
+import type { AttachSocket } from './stream.js';
+
+const CONNECT_TIMEOUT_MS = 3_000;
+
+/** What a participant reads in the answer of `GET /v1/cluster`: where it connects directly; null: nowhere. */
+const clusterAnswer = z.object({ directAddress: z.string().nullable() });
+
+/** The port for direct streams cannot be listened on. */
+export class LinkBindError extends CodedError {
+  readonly code = 'LINK_PORT_UNAVAILABLE';
+  readonly retryable = false;
+}
+
+/** Bytes over a TCP connection. What is written in one turn is best written in one call. */
+export function attachTcp(socket: Socket): AttachSocket {
+  return (events) => {
+    let failure: Error | undefined;
+    const fail = (error: unknown): void => {
+      failure ??= error instanceof Error ? error : new Error(errorMessage(error));
+      socket.destroy();
+    };
+    socket.setNoDelay(true);
+    socket.on(
+      'data',
+      guarded((chunk: Buffer) => events.onBytes(chunk), fail),
+    );
+    socket.on(
+      'drain',
+      guarded(() => events.onDrained(), fail),
+    );
+    socket.on(
+      'error',
+      guarded((error: Error) => void (failure ??= error), fail),
+    );
+    socket.on(
+      'close',
+      guarded(
+        () => events.onClosed(failure),
+        () => undefined,
+      ),
+    );
+    return {
+      write: (bytes) => void socket.write(bytes),
+      get bufferedBytes() {
+        return socket.writableLength;
+      },
+      pause: () => void socket.pause(),
+      resume: () => void socket.resume(),
+      destroy: () => void socket.destroy(),
+      end: () => socket.destroySoon(),
+    };
+  };
+}
+
+/** Listens for participants. */
+export class LinkServer {
+  private readonly server: Server;
+
+  constructor(
+    private readonly address: Address,
+    accept: (attach: AttachSocket) => void,
+    private readonly onError: (error: unknown) => void,
+  ) {
+    this.server = createServer(guarded((socket: Socket) => accept(attachTcp(socket)), onError));
+  }
+
+  /**
+   * The address that is listened on; with port 0 the system has chosen one.
+   *
+   * @throws LinkBindError
+   */
+  async start(): Promise<Address> {
+    const { host, port } = this.address;
+    await new Promise<void>((resolve, reject) => {
+      const fail = (cause: Error): void => {
+        const text = formatAddress(this.address);
+        reject(new LinkBindError(`direct streams cannot be accepted on ${text}: ${cause.message}`, { cause }));
+      };
+      this.server.once('error', guarded(fail, reject));
+      this.server.listen({ host, port }, resolve);
+    });
+    this.server.on(
+      'error',
+      guarded(this.onError, () => undefined),
+    );
+    const bound = this.server.address();
+    return typeof bound === 'object' && bound ? { host, port: bound.port } : this.address;
+  }
+
+  /** Takes no new streams; those that stand are their bus's matter. */
+  stop(): void {
+    this.server.close();
+  }
+}
+
+/** Asks the coordinator at a URL where it takes streams, and connects there. */
+export const dialOverTcp: Dial = async (url) => {
+  const address = await askForAddress(url);
+  if (address === null) throw new Error('it takes no direct streams; set CONCORDAT_LINK=direct or both there');
+  const parsed = parseAddress(address);
+  if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is no host:port`);
+  const host = isEveryAddress(parsed.host) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : parsed.host;
+  return connectTcp({ host, port: parsed.port });
+};
+
+async function askForAddress(url: string): Promise<string | null> {
+  let response: Response;
+  try {
+    response = await fetch(new URL('/v1/cluster', url), { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+  } catch (error) {
+    const { cause } = error as { cause?: unknown };
+    throw new Error(errorMessage(cause ?? error), { cause: error });
+  }
+  const answer = clusterAnswer.safeParse(await response.json().catch(() => undefined));
+  if (response.ok && answer.success) return answer.data.directAddress;
+  throw new Error(`GET ${url}/v1/cluster answers with status ${response.status}; is it a coordinator of this release?`);
+}
+
+/** Connects to where a coordinator takes streams. */
+export function connectTcp({ host, port }: Address): Promise<AttachSocket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host, port, noDelay: true });
+    const guardedFail = guarded((error: Error) => {
+      socket.destroy();
+      reject(error);
+    }, reject);
+    socket.setTimeout(
+      CONNECT_TIMEOUT_MS,
+      guarded(() => guardedFail(new Error(`${formatAddress({ host, port })} does not answer`)), reject),
+    );
+    socket.once('error', guardedFail);
+    socket.once(
+      'connect',
+      guarded(() => {
+        socket.setTimeout(0);
+        socket.off('error', guardedFail);
+        socket.pause(); // until the stream is there
+        resolve((events) => {
+          const attached = attachTcp(socket)(events);
+          socket.resume();
+          return attached;
+        });
+      }, reject),
+    );
+  });
+}
+
+function isEveryAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

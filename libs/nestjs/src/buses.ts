@@ -1,0 +1,49 @@
+import type { Clock, Logger, Random } from '@concordat/foundation';
+import {
+  BothRoads,
+  DirectParticipantBus,
+  dialOverTcp,
+  KafkaMessageBus,
+  type KafkaMessageBusOptions,
+  type MessageBus,
+  type NamespaceOptions,
+} from '@concordat/messaging';
+
+/** What the module tells whoever makes its bus. */
+export interface BusContext extends NamespaceOptions {
+  readonly participant: string;
+  readonly instance?: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Makes the bus of a participant, for the option `bus` of the module. */
+export type BusFactory = (context: BusContext) => MessageBus;
+
+/** Settings of the Kafka bus; cluster and prefix are those of the module. */
+export type KafkaBusOptions = Omit<KafkaMessageBusOptions, keyof NamespaceOptions>;
+
+export interface DirectBusOptions {
+  /** REST URLs of coordinators, such as `http://127.0.0.1:8081`; one suffices, it names the others */
+  readonly coordinators: readonly string[];
+}
+
+/** Messages over Apache Kafka; the coordinators run with `CONCORDAT_LINK=kafka` or `both`. */
+export function kafkaBus(options: KafkaBusOptions): BusFactory {
+  return ({ cluster, topicPrefix, logger }) =>
+    new KafkaMessageBus({ logger, ...options, cluster, ...(topicPrefix !== undefined && { topicPrefix }) });
+}
+
+/** Messages over streams to the coordinators, without a broker; they run with `CONCORDAT_LINK=direct` or `both`. */
+export function directBus({ coordinators }: DirectBusOptions): BusFactory {
+  return (context) => new DirectParticipantBus({ ...context, coordinators, dial: dialOverTcp });
+}
+
+/** A stream where one stands, Kafka otherwise; the coordinators run with `CONCORDAT_LINK=both`. */
+export function bothBuses({ coordinators, ...kafka }: KafkaBusOptions & DirectBusOptions): BusFactory {
+  return (context) => {
+    const direct = new DirectParticipantBus({ ...context, coordinators, dial: dialOverTcp });
+    return new BothRoads(direct, kafkaBus(kafka)(context), context.logger);
+  };
+}
