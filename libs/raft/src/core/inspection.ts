@@ -2,7 +2,7 @@ import type { Leader } from './leader.js';
 import type { RaftLog } from './log/log.js';
 import type { CoreInspection, FollowerInspection } from './raft-core.types.js';
 
-/** The part of an inspection that the log tells. */
+/** The log's part of an inspection. */
 export function inspectLog(
   log: RaftLog,
 ): Pick<
@@ -13,7 +13,7 @@ export function inspectLog(
   return { startIndex, lastIndex, persistedIndex, commitIndex, configuration, configurationIndex };
 }
 
-/** The part of an inspection that only a leader knows. */
+/** The leader's part of an inspection. */
 export function inspectLeader(leader: Leader | undefined): Pick<CoreInspection, 'transferTarget' | 'followers'> {
   if (!leader) return { transferTarget: undefined, followers: [] };
   const followers = Array.from(leader.replication.all(), (follower): FollowerInspection => ({

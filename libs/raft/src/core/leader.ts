@@ -22,13 +22,13 @@ import { Replication } from './replication/replication.js';
 import { ReturningMembers } from './membership/returning-members.js';
 import type { AppendEntriesAccepted, Configuration, EntryKind, Incarnation, Message, NodeId } from './types.js';
 
-/** Where proposed commands stand: the first `count` of them, from `firstIndex` on. The rest did not fit. */
+/** The positions of proposed commands: the first `count` of them, from `firstIndex` on. The rest did not fit. */
 export interface Appended {
   readonly firstIndex: number;
   readonly count: number;
 }
 
-/** `OVERLOADED`: too many bytes are not committed yet; `TRANSFERRING`: leadership is being handed over. */
+/** `OVERLOADED`: too many bytes are uncommitted; `TRANSFERRING`: a leadership transfer is in progress. */
 export type ProposalRefusal = 'NOT_LEADER' | 'OVERLOADED' | 'TRANSFERRING';
 
 export interface LeaderOptions {
@@ -42,14 +42,14 @@ export interface LeaderOptions {
 }
 
 const NO_DATA = new Uint8Array(0);
-/** An incarnation that was silent for so many election timeouts is given up for another one that asks. */
+/** Election timeouts of silence after which another incarnation may replace one. */
 const RETURN_PATIENCE_TIMEOUTS = 2;
 
 /**
- * All that a node knows and does only while it leads, for one term; dropped as a whole when it steps down.
+ * The state of a leader, for one term; dropped as a whole when it steps down.
  *
- * It opens its term with a no-op, by which it finds out what is committed (paper, section 8). Before that is
- * committed it changes no membership and confirms no read. A joint configuration that is committed is left at once.
+ * It opens its term with a no-op, by which it finds out what is committed (paper, section 8). Before that is committed
+ * it changes no membership and confirms no read. A committed joint configuration is left at once.
  */
 export class Leader {
   readonly replication: Replication;
@@ -87,7 +87,7 @@ export class Leader {
     return this.log.commitIndex >= this.openingIndex;
   }
 
-  /** One tick; false when it must step down because no quorum is with it. */
+  /** One tick; false when it must step down for lack of a quorum. */
   tick(): boolean {
     this.replication.tick();
     if (this.transfer?.tick()) this.transfer = undefined;
@@ -115,7 +115,7 @@ export class Leader {
     return { firstIndex, count };
   }
 
-  /** One command is always taken when nothing else is uncommitted, however large it is. */
+  /** A single command is always accepted when nothing else is uncommitted, whatever its size. */
   private countThatFits(commands: readonly Uint8Array[], index: number): number {
     const { term, limits } = this.options;
     let bytes = this.log.uncommittedBytes;
@@ -137,7 +137,7 @@ export class Leader {
 
   // --- membership
 
-  /** @returns index of the entry that holds the new configuration */
+  /** @returns index of the entry with the new configuration */
   changeMembership(changes: readonly MembershipChange[]): { readonly index: number } | Refused<MembershipRefusal> {
     const obstacle = this.obstacleToChange();
     if (obstacle) return obstacle;
@@ -154,7 +154,7 @@ export class Leader {
     return { index: this.log.lastIndex };
   }
 
-  /** A member that has lost its directory comes back by itself, as a learner first. */
+  /** A member that lost its directory is taken back without a request, as a learner first. */
   private takeBackMembers(): void {
     const { replication } = this;
     const due = this.returning.tick(this.log.configuration, {
@@ -179,14 +179,14 @@ export class Leader {
     this.replication.reconfigure();
   }
 
-  /** A committed joint configuration is left without being asked (paper, section 6). */
+  /** Leaves a committed joint configuration without a request (paper, section 6). */
   private leaveJointIfDue(): void {
     const { configuration, configurationIndex, commitIndex } = this.log;
     if (isJoint(configuration) && configurationIndex <= commitIndex)
       this.appendConfiguration(leaveJoint(configuration));
   }
 
-  /** Whether the group goes on without this node: the configuration that says so is committed (paper, section 6). */
+  /** Whether a configuration without this node is committed (paper, section 6). */
   isOutvoted(): boolean {
     const { configuration, configurationIndex, commitIndex } = this.log;
     return (
@@ -196,7 +196,10 @@ export class Leader {
     );
   }
 
-  /** The last act of a leader that was voted out, or whose disk hangs: the others learn what is committed, and the best one takes over. */
+  /**
+   * The last messages of a leader that was removed, or whose disk hangs: the followers get the commit index, and the
+   * best one takes over.
+   */
   handOverOnLeaving(): void {
     this.replication.heartbeat();
     this.replication.flush();
@@ -217,7 +220,7 @@ export class Leader {
 
   // --- transfer
 
-  /** Undefined: it has begun, or had begun already. */
+  /** Undefined when the transfer has begun, now or before. */
   transferTo(target: NodeId): Refused<TransferRefusal> | undefined {
     if (target === this.options.nodeId) return refuse('ALREADY_LEADER', `node ${target} leads already`);
     if (!this.log.configuration.voters.includes(target)) {
@@ -231,7 +234,7 @@ export class Leader {
     return undefined;
   }
 
-  /** To the most advanced living voter. @returns whom, or undefined when nobody can take over */
+  /** Transfers to the most advanced live voter. @returns the voter, or undefined when there is none */
   handOver(): NodeId | undefined {
     const target = this.transfer?.target ?? this.replication.mostAdvanced()?.nodeId;
     if (target !== undefined) this.transferTo(target);
@@ -271,7 +274,10 @@ export class Leader {
 
   // --- reads
 
-  /** False when it may not answer reads yet, or to this asker. A leader that is about to leave still reads itself. */
+  /**
+   * False when it may not answer reads yet, or not of this requester. A leader that is leaving still serves its own
+   * reads.
+   */
   addRead(requester: NodeId, requestId: number): boolean {
     const isKnown = requester === this.options.nodeId || isMember(this.log.configuration, requester);
     if (!this.isReady() || !isKnown) return false;
@@ -280,8 +286,8 @@ export class Leader {
   }
 
   /**
-   * Whether reads may rely on a lease in this term. Not once it has asked anybody to stand for election: that
-   * request may arrive late, and those who voted then held on to nobody (thesis, 6.4.1).
+   * Whether reads may rely on a lease in this term. Not after a `timeout-now` to any node: it may arrive late, and its
+   * voters do not wait for a lease (thesis, 6.4.1).
    */
   mayTrustLease(): boolean {
     return this.isReady() && !this.hasCalledElection;
@@ -291,7 +297,7 @@ export class Leader {
     return !this.reads.isEmpty() && this.reads.hasConfirmed(this.replication.confirmedRound());
   }
 
-  /** Answers the reads of others; returns those of this node. */
+  /** Answers the reads of other nodes; returns those of this node. */
   takeConfirmedReads(): ConfirmedRead[] {
     const own: ConfirmedRead[] = [];
     for (const { requester, requestId, index } of this.reads.takeConfirmed(this.replication.confirmedRound())) {

@@ -12,8 +12,8 @@ import {
 const MAXIMUM_CHECKSUM = 2 ** 32 - 1;
 
 /**
- * What is wrong with a message by itself, whatever the state of the node, in words; undefined when it is sound.
- * The core takes in no other, so a broken or hostile peer cannot bring it out of order by its form alone.
+ * What is wrong with a message by itself, in any state of the node, in words; undefined when it is valid. The core
+ * accepts no other, so the form of a message alone can do no harm.
  */
 export function messageFault(message: Message): string | undefined {
   if (!isPositive(message.from) || !isPositive(message.to)) return 'node ids are positive integers';
@@ -79,7 +79,7 @@ function appendEntriesFault(message: AppendEntries): string | undefined {
   return undefined;
 }
 
-/** What is wrong with the content of an entry; undefined when it is sound. */
+/** What is wrong with the content of an entry; undefined when it is valid. */
 export function entryFault(entry: Entry, groupId: GroupId): string | undefined {
   switch (entry.kind) {
     case 'normal':
@@ -100,7 +100,7 @@ export function entryFault(entry: Entry, groupId: GroupId): string | undefined {
 function snapshotChunkFault(message: SnapshotChunk): string | undefined {
   const { metadata, sizeBytes, checksum, offset, data, term, groupId } = message;
   if (!isPositive(metadata.index) || !isPositive(metadata.term) || metadata.term > term)
-    return 'a snapshot stands for an index of a term up to that of its sender';
+    return 'the term of a snapshot is at most that of its sender';
   if (!areIntegers(sizeBytes, offset, checksum) || checksum > MAXIMUM_CHECKSUM || offset + data.length > sizeBytes)
     return 'a piece of a snapshot lies within the whole';
   if (metadata.configuration.voters.length === 0) return 'a snapshot knows the voters';

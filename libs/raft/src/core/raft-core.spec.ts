@@ -40,7 +40,7 @@ describe('RaftCore', () => {
   });
 
   it('refuses to begin a group it does not belong to', () => {
-    expect(() => coreWith({ nodeId: 4 })).toThrow('whoever founds a group votes in it');
+    expect(() => coreWith({ nodeId: 4 })).toThrow('the founding node votes in its group');
   });
 
   it.each([0, -1, 1.5, Number.NaN])('refuses the node id %p', (nodeId) => {

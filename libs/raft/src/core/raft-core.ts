@@ -12,15 +12,15 @@ import type { ProgressState } from './replication/progress.js';
 import type { Configuration, Incarnation, Message, NodeId, SnapshotChunk, SnapshotMetadata } from './types.js';
 
 /**
- * Raft without clock, disk or network (Ongaro & Ousterhout, "In Search of an Understandable Consensus
- * Algorithm", extended version, figure 2; Ongaro's thesis; shaped after etcd/raft). Inputs change the state in
- * memory and note what follows; `ready` hands that over: what to persist, send and apply.
+ * Raft without clock, disk or network (Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm",
+ * extended version, figure 2; Ongaro's thesis; modelled on etcd/raft). Inputs change the state in memory; `ready`
+ * returns what to persist, send and apply.
  *
- * Persistence is asynchronous: while one batch is on its way to the disk the core goes on, and what it decides
- * rides in the next. This is plain Raft with slower messages, because no promise leaves before everything the
- * node knew when it made it is durable, and because the node counts itself (vote, match index) only then.
+ * Persistence is asynchronous: while one batch is being written the core goes on, and its changes go with the next.
+ * This is plain Raft with slower messages: no promise leaves before everything the node knew when it made it is
+ * durable, and the node counts itself (vote, match index) only then.
  *
- * The rules themselves are in `Raft`; this is what the host sees of them.
+ * The rules are in `Raft`; this is the host's interface.
  */
 export class RaftCore {
   readonly nodeId: NodeId;
@@ -49,12 +49,12 @@ export class RaftCore {
     return this.raft.term;
   }
 
-  /** Whom this node voted for in the present term; 0 for nobody yet. */
+  /** The vote of this node in the present term; 0 for none. */
   get vote(): NodeId {
     return this.raft.voter.vote;
   }
 
-  /** The leader of this term, as far as known. */
+  /** The leader of this term, if known. */
   get leaderId(): NodeId | undefined {
     return this.raft.leaderId;
   }
@@ -67,32 +67,32 @@ export class RaftCore {
     return this.raft.log.lastIndex;
   }
 
-  /** In force on this node: the last one in its log, committed or not. */
+  /** The configuration in force: the last one in the log, committed or not. */
   get configuration(): Configuration {
     return this.raft.log.configuration;
   }
 
-  /** Index of the entry that holds `configuration`. */
+  /** Index of the entry with `configuration`. */
   get configurationIndex(): number {
     return this.raft.log.configurationIndex;
   }
 
-  /** Leader only: index of the no-op that opened its term; nothing is known of the past before it is committed. */
+  /** Leader only: index of the no-op of its term. Before that is committed, the leader does not know what else is. */
   get noOpIndex(): number {
     return this.raft.leader?.openingIndex ?? 0;
   }
 
-  /** Leader only: to whom leadership is being transferred. */
+  /** Leader only: the target of the transfer in progress. */
   get transferTarget(): NodeId | undefined {
     return this.raft.leader?.transferTarget;
   }
 
-  /** Leader only: whether a lease may stand for a round of heartbeats (thesis, section 6.4.1). */
+  /** Leader only: whether a lease may replace a round of heartbeats (thesis, section 6.4.1). */
   get mayTrustLease(): boolean {
     return this.raft.leader?.mayTrustLease() ?? false;
   }
 
-  /** Whether a write has not returned for so long that this node neither leads nor stands for election. */
+  /** Whether the disk hangs: then this node neither leads nor stands for election. */
   get isDiskHung(): boolean {
     return this.raft.persistence.isHung;
   }
@@ -102,31 +102,31 @@ export class RaftCore {
     return this.raft.refusedCount;
   }
 
-  /** Messages meant for another incarnation of this node, or of another group: they were passed over. */
+  /** Ignored messages for another incarnation of this node, or of another group. */
   get misdirectedMessages(): number {
     return this.raft.misdirectedCount;
   }
 
-  /** Where this node stands with its group, and what keeps it from being a member. */
+  /** The membership of this node, and what keeps it from being a member. */
   get standing(): Standing {
     const { nodeId, log, newcomer, otherIncarnations, strangers, leaderId } = this.raft;
     const { incarnation } = this;
     return standingOf({ nodeId, incarnation, log, newcomer, otherIncarnations, strangers, leaderId });
   }
 
-  /** Term of an entry that was not compacted. */
+  /** Term of an entry that is not compacted. */
   termAt(index: number): number | undefined {
     return this.raft.log.term(index);
   }
 
-  /** What a snapshot at `index`, an applied one, has to say of itself. */
+  /** The metadata of a snapshot at `index`, which is applied. */
   snapshotMetadata(index: number): SnapshotMetadata {
     const term = this.raft.log.term(index);
     invariant(term !== undefined && index <= this.raft.log.commitIndex, 'a snapshot stands for committed entries');
     return { index, term, configuration: this.raft.log.configurationAt(index) };
   }
 
-  /** Leader only: what it knows of a follower. */
+  /** Leader only: its knowledge of a follower. */
   peer(
     nodeId: NodeId,
   ): { readonly matchIndex: number; readonly state: ProgressState; readonly active: boolean } | undefined {
@@ -137,7 +137,7 @@ export class RaftCore {
     return { matchIndex, state, active: replication.isActive(progress) };
   }
 
-  /** Everything, in plain values. */
+  /** The whole state, in plain values. */
   inspect(): CoreInspection {
     return {
       role: this.role,
@@ -151,30 +151,30 @@ export class RaftCore {
 
   // --- inputs
 
-  /** Writes the first entry of a group, which nobody else writes otherwise. Only with an empty log. */
+  /** Writes the first entry of a group, once per group. Only with an empty log. */
   found(configuration: Configuration): void {
     this.raft.found(configuration);
   }
 
-  /** One unit of time went by. */
+  /** One unit of time has passed. */
   tick(): void {
     this.raft.tick();
   }
 
   /**
-   * Takes in one message, from a member or not: a node may be behind in what it knows of the group (paper,
-   * section 6). What is not sound, or contradicts what is certain here, is refused and counted.
+   * Handles one message, from a member or not: this node's configuration may be old (paper, section 6). A message that
+   * is invalid, or contradicts what is certain here, is refused and counted.
    */
   step(message: Message): void {
     this.raft.step(message);
   }
 
-  /** A node of another group carries that id. */
+  /** A node of another group has that id. */
   metStranger(nodeId: NodeId): void {
     this.raft.metStranger(nodeId);
   }
 
-  /** A piece of `Ready.snapshotChunks` is stored, or was not taken; says how much of the whole is there. */
+  /** A piece of `Ready.snapshotChunks` is stored, or was not; says how much of the whole is there. */
   snapshotChunkStored(
     chunk: SnapshotChunk,
     received: { readonly nextOffset: number; readonly complete: boolean },
@@ -187,7 +187,7 @@ export class RaftCore {
     return this.raft.leader ? this.raft.leader.propose(commands) : refuse('NOT_LEADER', 'this node does not lead');
   }
 
-  /** Leader only: appends the configuration that the change leads to; a joint one is left by itself later. */
+  /** Leader only: appends the configuration after the change; a joint one is left later without a request. */
   changeMembership(
     changes: readonly MembershipChange[],
   ): { readonly index: number } | Refused<MembershipRefusal | 'NOT_LEADER'> {
@@ -196,23 +196,23 @@ export class RaftCore {
       : refuse('NOT_LEADER', 'this node does not lead');
   }
 
-  /** Leader only: begins to hand leadership over. Undefined when it has begun; `transferTarget` tells how long. */
+  /** Leader only: begins a leadership transfer. Undefined when it has begun; `transferTarget` is set while it lasts. */
   transferLeadership(target: NodeId): Refused<TransferRefusal | 'NOT_LEADER'> | undefined {
     return this.raft.leader ? this.raft.leader.transferTo(target) : refuse('NOT_LEADER', 'this node does not lead');
   }
 
   /**
-   * Begins to hand leadership over to the most advanced living voter (thesis, section 3.10).
-   * @returns whom, or undefined when this node does not lead or there is nobody
+   * Begins to transfer leadership to the most advanced live voter (thesis, section 3.10).
+   * @returns the voter, or undefined when this node does not lead or there is none
    */
   handOver(): NodeId | undefined {
     return this.raft.leader?.handOver();
   }
 
   /**
-   * Asks up to where the log must be applied for a linearizable read; `Ready.reads` brings the answer, if nothing
-   * is lost and the leader stays. Repeat it with the same id, one that no earlier life of this node can have used.
-   * @returns false when nobody can be asked now: no leader is known, or it has not committed in its term yet
+   * Asks for the index that must be applied for a linearizable read; `Ready.reads` has the answer, unless a message is
+   * lost or the leader changes. Repeat it with the same id, which no earlier life of this node can have used.
+   * @returns false when it cannot ask now: no leader is known, or this leader has not committed in its term yet
    */
   readIndex(requestId: number): boolean {
     if (this.raft.leader) return this.raft.leader.addRead(this.nodeId, requestId);
@@ -222,22 +222,22 @@ export class RaftCore {
     return true;
   }
 
-  /** Leader only: whether a follower needs the log behind the last snapshot, which it is being sent or has just got. */
+  /** Leader only: whether a follower that gets a snapshot, or has just got one, needs the log after it. */
   get needsLog(): boolean {
     return this.raft.leader?.replication.needsLog ?? false;
   }
 
-  /** Answers a request of `Ready.snapshotReads`; undefined when there is no such snapshot any more. */
+  /** Answers a request of `Ready.snapshotReads`; undefined when that snapshot is gone. */
   sendSnapshotChunk(to: NodeId, chunk: Parameters<Leader['replication']['sendSnapshotChunk']>[1]): void {
     this.raft.leader?.replication.sendSnapshotChunk(to, chunk);
   }
 
-  /** How far to compact when everything up to `index` is in a snapshot but a tail is kept for those slightly behind. */
+  /** How far to compact when everything up to `index` is in a snapshot, with a tail for slightly slower followers. */
   compactionIndex(index: number, maximumEntries: number, maximumBytes: number): number {
     return this.raft.log.tailStart(index, maximumEntries, maximumBytes);
   }
 
-  /** Forgets entries up to `index`: applied here and covered by a durable snapshot. */
+  /** Drops entries up to `index`: applied here and in a durable snapshot. */
   compact(index: number): void {
     this.raft.log.compact(index);
   }

@@ -10,38 +10,38 @@ import type {
   SnapshotMetadata,
 } from './types.js';
 
-/** `pre-candidate` asks whether an election would make sense before it raises the term (thesis, 9.6). */
+/** `pre-candidate` asks whether an election could be won before it raises the term (thesis, 9.6). */
 export type RaftRole = 'leader' | 'follower' | 'candidate' | 'pre-candidate';
 
 /** Bounds of batches, windows and queues; each has a default. */
 export interface CoreLimits {
   /** bytes of entries per AppendEntries, 1 MiB */
   readonly maximumMessageBytes: number;
-  /** AppendEntries with entries on their way to one follower, 128 */
+  /** AppendEntries with entries in flight to one follower, 128 */
   readonly maximumInflightMessages: number;
   /**
-   * While this many AppendEntries are on their way to a follower, a further one is sent only with at least
-   * `batchEntries` entries; fewer gather until an answer comes. 1, so that under load many proposals share one
-   * message, one write of the follower and one answer.
+   * While this many AppendEntries are in flight to a follower, a further one is sent only with at least `batchEntries`
+   * entries; fewer wait for an answer. 1, so that under load many proposals share one message, one write of the
+   * follower and one answer.
    */
   readonly eagerMessages: number;
   /** entries that are worth a message of their own at any time, 256 */
   readonly batchEntries: number;
-  /** bytes of entries on their way to one follower, 16 MiB */
+  /** bytes of entries in flight to one follower, 16 MiB */
   readonly maximumInflightBytes: number;
   /** bytes of committed entries per `Ready`, 4 MiB */
   readonly maximumApplyBytes: number;
-  /** bytes of entries a leader takes on that are not committed yet, 64 MiB; one alone may be larger */
+  /** bytes of uncommitted entries that a leader accepts, 64 MiB; a single one may be larger */
   readonly maximumUncommittedBytes: number;
   /** bytes of a snapshot per message, 512 KiB */
   readonly snapshotChunkBytes: number;
-  /** pieces of a snapshot on their way to one follower, 8 */
+  /** pieces of a snapshot in flight to one follower, 8 */
   readonly maximumInflightChunks: number;
-  /** reads of one follower that a leader keeps waiting, 256; the oldest give way and are asked again */
+  /** waiting reads of one follower at the leader, 256; beyond, the oldest are dropped and asked again */
   readonly maximumPendingReads: number;
 }
 
-/** What holds for a limit that is not given. */
+/** The default of each limit. */
 export const DEFAULT_LIMITS: CoreLimits = {
   maximumMessageBytes: 1024 * 1024,
   maximumInflightMessages: 128,
@@ -55,22 +55,22 @@ export const DEFAULT_LIMITS: CoreLimits = {
   maximumPendingReads: 256,
 };
 
-/** What a core is made from: who it is, what its disk had, and how time is measured. */
+/** The identity, the stored state and the timing of a core. */
 export interface RaftCoreOptions {
   readonly nodeId: NodeId;
   /** of the node's directory */
   readonly incarnation: Incarnation;
-  /** where a node with an empty log finds the group: this node and the others. Default: nowhere, it waits for a leader */
+  /** where a node with an empty log finds the group: this node and the others. Default: it waits for a leader */
   readonly members?: readonly MemberDescription[];
   /** whether a node with an empty log founds a group with `members`, once all of them agree. Default false */
   readonly founds?: boolean;
-  /** the id that a group gets if this node founds one: random, a new one each time. Default: it founds none */
+  /** the id of a group that this node founds: a new random one each time. Default: it founds none */
   readonly newGroupId?: GroupId;
   readonly random: Random;
   /** a follower waits between n and 2n-1 ticks for a leader */
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
-  /** what the disk had; for a new node term 0, vote 0, commitIndex 0 */
+  /** the stored one; for a new node term 0, vote 0, commitIndex 0 */
   readonly hardState: HardState;
   readonly snapshot?: SnapshotMetadata | undefined;
   readonly entries?: readonly Entry[];
@@ -79,7 +79,7 @@ export interface RaftCoreOptions {
   readonly limits?: Partial<CoreLimits>;
 }
 
-/** A core's whole state in plain values, for golden scripts, checkers and whoever debugs. */
+/** A core's whole state in plain values, for golden scripts, checkers and debugging. */
 export interface CoreInspection {
   readonly role: RaftRole;
   readonly term: number;
@@ -90,13 +90,13 @@ export interface CoreInspection {
   readonly persistedIndex: number;
   readonly commitIndex: number;
   readonly configuration: Configuration;
-  /** index of the entry the configuration stands in; 0 or a snapshot's for the one it began with */
+  /** index of the configuration's entry; 0 or a snapshot's for the first one */
   readonly configurationIndex: number;
   readonly transferTarget: NodeId | undefined;
   readonly followers: readonly FollowerInspection[];
 }
 
-/** A leader's view of one follower; `caughtUp` as a promotion demands it (thesis, section 4.2.1). */
+/** A leader's view of one follower; `caughtUp` as a promotion requires it (thesis, section 4.2.1). */
 export interface FollowerInspection {
   readonly nodeId: NodeId;
   readonly state: 'probe' | 'replicate' | 'snapshot';

@@ -31,22 +31,22 @@ import type {
   SnapshotChunk,
 } from './types.js';
 
-/** Refused messages reported one by one in a `Ready`; the others are only counted. */
+/** Refused messages reported individually in a `Ready`; the others are only counted. */
 const MAXIMUM_REPORTED_REFUSALS = 8;
 
-/** A write that does not return within so many election timeouts hangs: nobody is led by such a disk. */
+/** A write that takes this many election timeouts hangs: such a node must not lead. */
 const HUNG_DISK_ELECTION_TIMEOUTS = 3;
 
 /**
- * The rules for servers (paper, figure 2): what a node of some role does with a tick and with each message. It changes
- * term, vote, role and log in memory, and notes what is to be sent and persisted; `RaftCore` hands that to the host.
+ * The rules for servers (paper, figure 2): what a node in each role does with a tick and with each message. It changes
+ * term, vote, role and log in memory, and collects what must be sent and persisted; `RaftCore` passes that to the host.
  *
  *     follower --timeout--> pre-candidate --quorum would vote--> candidate --quorum of durable votes--> leader
  *     follower --timeout-now--> candidate;  leader --no quorum for an election timeout, voted out, disk hangs--> follower
  *     any --higher term--> follower;  (pre-)candidate --leader of its term--> follower
  *
- * Invariants: the term never falls; one vote per term; one leader per term; a leader never changes its own
- * entries; committed entries never change.
+ * Invariants: the term never falls; one vote per term; one leader per term; a leader never changes its own entries;
+ * committed entries never change.
  */
 export class Raft {
   readonly nodeId: NodeId;
@@ -82,8 +82,8 @@ export class Raft {
     this.nodeId = nodeId;
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
     this.log = new RaftLog(hardState, options.snapshot, options.entries ?? []);
-    // An installed snapshot may have reached the disk just before the term it came with. No promise of that
-    // term left this node then, so it has not voted in it.
+    // An installed snapshot may have reached the disk just before the term it came with. No promise of that term left
+    // this node then, so it has not voted in it.
     const behindSnapshot = this.log.lastTerm > hardState.term;
     this.currentTerm = behindSnapshot ? this.log.lastTerm : hardState.term;
     this.persistence = new Persistence(hardState, this.log, HUNG_DISK_ELECTION_TIMEOUTS * options.electionTicks);
@@ -113,7 +113,7 @@ export class Raft {
     return this.currentRole.type === 'leader' ? this.currentRole.leader : undefined;
   }
 
-  /** The leader of this term, as far as known. */
+  /** The leader of this term, if known. */
   get leaderId(): NodeId | undefined {
     if (this.currentRole.type === 'leader') return this.nodeId;
     return this.currentRole.type === 'follower' ? this.currentRole.leaderId : undefined;
@@ -125,10 +125,10 @@ export class Raft {
 
   // --- before the group knows this node
 
-  /** Writes the first entry of a group, which nobody else writes otherwise. Only with an empty log. */
+  /** Writes the first entry of a group, once per group. Only with an empty log. */
   found(configuration: Configuration): void {
     invariant(this.log.lastIndex === 0, 'a group is founded by a node with an empty log');
-    invariant(isVoter(configuration, this.nodeId, this.addressing.incarnation), 'whoever founds a group votes in it');
+    invariant(isVoter(configuration, this.nodeId, this.addressing.incarnation), 'the founding node votes in its group');
     this.currentTerm = Math.max(this.currentTerm, BOOTSTRAP_TERM);
     this.log.append([bootstrapEntry(configuration)]);
     this.log.commitTo(1);
@@ -165,21 +165,21 @@ export class Raft {
     this.foundIfAgreed();
   }
 
-  /** A directory that is in a term founds no group any more, whoever loses what and whenever it starts. */
+  /** A directory with a term never founds a group, whatever other nodes lose. */
   private noteGroup(): void {
     if (this.newcomer.knowsOfGroup && this.currentTerm === 0) this.becomeFollower(BOOTSTRAP_TERM, undefined);
   }
 
-  /** All first members are there, and nobody has a past: the group begins. */
+  /** All first members are known, and none has a log: the group begins. */
   private foundIfAgreed(): void {
     const { newGroupId } = this.options;
     const configuration = newGroupId === undefined ? undefined : this.newcomer.agreedConfiguration(newGroupId);
     if (!configuration) return;
     this.found(configuration);
-    this.preCampaign(); // nobody else can
+    this.preCampaign(); // only this node can
   }
 
-  /** Whether the message is one for this node to take in as Raft. */
+  /** Whether this node handles the message as Raft. */
   private isAddressee(message: Message): boolean {
     const isOwnGroup = this.addressing.isOfThisGroup(message);
     if (isOwnGroup) this.strangers.delete(message.from);
@@ -196,7 +196,7 @@ export class Raft {
 
   // --- inputs
 
-  /** One unit of time went by. */
+  /** One unit of time has passed. */
   tick(): void {
     this.voter.tick();
     this.persistence.tick();
@@ -216,16 +216,17 @@ export class Raft {
   private electionTimeout(): void {
     this.electionTimer.reset();
     if (this.isElectable()) this.preCampaign();
-    else this.becomeFollower(this.currentTerm, undefined); // it has waited for nobody, so it holds on to nobody
+    else this.becomeFollower(this.currentTerm, undefined); // it has not waited for a leader, so it protects none
   }
 
   /**
-   * Takes in one message, from a member or not: a node may be behind in what it knows of the group (paper,
-   * section 6). What is not sound, or contradicts what is certain here, is refused and counted.
+   * Handles one message, from a member or not: this node's configuration may be old (paper, section 6). A message that
+   * is invalid, or contradicts what is certain here, is refused and counted.
    */
   step(message: Message): void {
     const fault = message.to === this.nodeId ? messageFault(message) : 'it is for another node';
-    if (fault !== undefined || message.from === this.nodeId) return this.refuse(message, fault ?? 'it is its own');
+    if (fault !== undefined || message.from === this.nodeId)
+      return this.refuse(message, fault ?? 'it is from this node itself');
     if (!this.isAddressee(message)) return;
     if (message.type === 'introduction') return this.onIntroduction(message);
     if (message.type === 'introduction-reply') return this.onAcquaintance(message);
@@ -272,7 +273,7 @@ export class Raft {
     }
   }
 
-  /** A node of another group carries that id. */
+  /** A node of another group has that id. */
   metStranger(nodeId: NodeId): void {
     this.strangers.add(nodeId);
   }
@@ -283,7 +284,7 @@ export class Raft {
       this.refused.push({ from: message.from, type: message.type, reason });
   }
 
-  /** Everything up to now is durable: the node's own vote counts, and its own entries. */
+  /** Everything up to now is durable: the node's own vote and entries count. */
   nowDurable(): void {
     this.countOwnVote();
     this.leader?.advanceCommit();
@@ -292,12 +293,12 @@ export class Raft {
 
   // --- what is said
 
-  /** A message that says what the node knows now: it leaves when a crash cannot take that back any more. */
+  /** A message that depends on what the node knows now: it leaves when that is durable. */
   private promise(message: Message): void {
     this.persistence.promise(message, this.termAndVote());
   }
 
-  /** To the incarnation that the configuration names. */
+  /** To the incarnation in the configuration. */
   addressTo(to: NodeId): Address {
     return this.addressing.to(to, incarnationOf(this.log.configuration, to), this.currentTerm);
   }
@@ -317,14 +318,14 @@ export class Raft {
     }
     const isSameLeader = this.leaderId === undefined || leaderId === undefined || leaderId === this.leaderId;
     invariant(isNewTerm || isSameLeader, 'a term has one leader');
-    if (this.leader) this.electionTimer.reset(); // it stood still while this node led
+    if (this.leader) this.electionTimer.reset(); // it was stopped while this node led
     this.currentRole = { type: 'follower', leaderId };
   }
 
   /**
-   * Only who has a vote stands for election: no learner, nobody removed, nobody yet to be added. But who had one
-   * still does while the configuration that takes it away is not known to be committed: its log may be the only one
-   * that holds it, and then nobody else could win (thesis, section 4.2.2).
+   * Only a node with a vote stands for election: no learner, no removed node, no node not added yet. A removed voter
+   * still does until the configuration without it is known to be committed: its log may be the only one with that
+   * entry, and then no other node could win (thesis, section 4.2.2).
    */
   private isElectable(): boolean {
     if (this.persistence.isHung) return false; // its own vote would never count
@@ -334,7 +335,7 @@ export class Raft {
     return configurationIndex > commitIndex && isVoter(this.log.configurationAt(commitIndex), nodeId, incarnation);
   }
 
-  /** Asks whether an election could be won; nothing is raised, so nobody is disturbed (thesis, section 9.6). */
+  /** Asks whether an election could be won, without raising the term or disturbing a leader (thesis, section 9.6). */
   private preCampaign(): void {
     const repetitionsLeft = Math.floor(this.options.electionTicks / 2);
     const role: PreCandidateRole = { type: 'pre-candidate', tally: this.newTally(), repetitionsLeft };
@@ -344,7 +345,10 @@ export class Raft {
     else this.askForPreVotes(role);
   }
 
-  /** Also with the next ticks: a voter that heard from the leader a little later, or ticks late, says no only at first. */
+  /**
+   * Repeated with the next ticks: a voter that heard from the leader a little later, or ticks late, refuses only at
+   * first.
+   */
   private askForPreVotes({ tally }: PreCandidateRole): void {
     for (const to of this.otherVoters()) {
       if (tally.hasGranted(to)) continue;
@@ -352,7 +356,7 @@ export class Raft {
     }
   }
 
-  /** Stands for election (paper, section 5.2); `transfer`: the leader itself asked for it. */
+  /** Stands for election (paper, section 5.2); `transfer`: the leader asked for it. */
   private campaign(transfer: boolean): void {
     invariant(this.leader === undefined, 'a leader does not stand for election');
     this.currentTerm++;
@@ -409,7 +413,7 @@ export class Raft {
     this.finishElection(role);
   }
 
-  /** A candidate's own vote counts once it cannot forget it. */
+  /** A candidate's own vote counts once it is durable. */
   private countOwnVote(): void {
     const role = this.currentRole;
     if (role.type !== 'candidate' || this.persistence.durableTerm !== this.currentTerm) return;
@@ -432,7 +436,7 @@ export class Raft {
     this.promise(appendAnswer(message, outcome, this.replyTo(message)));
   }
 
-  /** Follows the sender as the leader of this term; false, and refused, when another one is known. */
+  /** Follows the sender as the leader of this term. Returns false, and refuses, when another one is known. */
   private followsLeader(message: Message): boolean {
     const { leaderId } = this;
     if (leaderId !== undefined && leaderId !== message.from) {
@@ -451,7 +455,7 @@ export class Raft {
     this.leaveIfOutvoted();
   }
 
-  /** A leader leads until the configuration without it is committed, and no longer (paper, section 6). */
+  /** A leader leads until the configuration without it is committed (paper, section 6). */
   private leaveIfOutvoted(): void {
     const { leader } = this;
     if (leader?.isOutvoted()) this.handOverAndLeave(leader);
@@ -468,7 +472,7 @@ export class Raft {
     if (this.followsLeader(message)) this.answerChunk(message, this.snapshot.onChunk(message));
   }
 
-  /** A piece of `Ready.snapshotChunks` is stored, or was not taken; says how much of the whole is there. */
+  /** A piece of `Ready.snapshotChunks` is stored, or was not; says how much of the whole is there. */
   snapshotChunkStored(
     chunk: SnapshotChunk,
     received: { readonly nextOffset: number; readonly complete: boolean },

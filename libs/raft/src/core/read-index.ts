@@ -8,9 +8,9 @@ interface PendingRead extends ConfirmedRead {
 }
 
 /**
- * Reads that wait until a quorum has confirmed that the leader still led when they came in (thesis, section 6.4;
- * paper, section 8). Each notes the commit index of that moment; all that came before a round's messages left
- * share the round. They end with the leader: nobody may answer them from what a later leader does not know.
+ * Reads that wait until a quorum confirms that the leader still led when they arrived (thesis, section 6.4; paper,
+ * section 8). Each records the commit index of its arrival; all that arrive before a round's messages leave share the
+ * round. They end with the leader: a later leader may have committed more.
  */
 export class ReadIndexQueue {
   private pending: PendingRead[] = [];
@@ -35,7 +35,7 @@ export class ReadIndexQueue {
     return first !== undefined && first.round <= round;
   }
 
-  /** Takes out what is confirmed by this round and earlier ones. */
+  /** Removes the reads that this round and earlier ones have confirmed. */
   takeConfirmed(round: number): PendingRead[] {
     const end = this.pending.findIndex((read) => read.round > round);
     return this.pending.splice(0, end < 0 ? this.pending.length : end);

@@ -2,7 +2,7 @@ import type { VoteTally } from './election/vote-tally.js';
 import type { Leader } from './leader.js';
 import type { NodeId } from './types.js';
 
-/** Follows whoever leads its term, if that is known. */
+/** Follows the leader of its term, if known. */
 export interface FollowerRole {
   readonly type: 'follower';
   readonly leaderId: NodeId | undefined;
@@ -12,7 +12,7 @@ export interface FollowerRole {
 export interface PreCandidateRole {
   readonly type: 'pre-candidate';
   readonly tally: VoteTally;
-  /** so often it still repeats its requests, once per tick */
+  /** remaining repetitions of its requests, once per tick */
   repetitionsLeft: number;
 }
 
@@ -22,11 +22,10 @@ export interface CandidateRole {
   readonly tally: VoteTally;
 }
 
-/** Leads its term. */
 export interface LeaderRole {
   readonly type: 'leader';
   readonly leader: Leader;
 }
 
-/** What a node is in its term, with what belongs to that role; a change of role drops all of it. */
+/** The role of a node in its term, with its state; a change of role drops all of it. */
 export type Role = FollowerRole | PreCandidateRole | CandidateRole | LeaderRole;

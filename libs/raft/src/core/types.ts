@@ -2,21 +2,21 @@
 export type NodeId = number;
 
 /**
- * One data directory of a node: a random positive integer, made once when the directory is empty and durable from then
- * on. A node that lost its directory has lost its promises (votes, acknowledgements) too, so the right to vote belongs
- * to (node id, incarnation) and not to the id. 0 stands for one that is not known.
+ * One data directory of a node: a random positive integer, made once when the directory is empty, and durable from then
+ * on. A node that lost its directory has lost its promises (votes, acknowledgements), too, so the right to vote belongs
+ * to (node id, incarnation) and not to the id. 0: unknown.
  */
 export type Incarnation = number;
 
-/** One group from its founding on: a random positive integer, made once. 0 stands for none, or one not known. */
+/** One group from its founding on: a random positive integer, made once. 0: none or unknown. */
 export type GroupId = number;
 
-/** Terms, indices and ids are integers from 0 to this (2^48); whatever a message says beyond it is refused. */
+/** Terms, indices and ids are integers from 0 to this (2^48); a message beyond it is refused. */
 export const MAXIMUM_INTEGER = 2 ** 48;
 
 /**
- * What a node must never forget (Raft paper, figure 2, "persistent state"), together with the commit index,
- * which is only a hint that spares a restarted node some waiting.
+ * The persistent state (Raft paper, figure 2), with the commit index, which is only a hint that saves a restarted node
+ * some waiting.
  */
 export interface HardState {
   readonly term: number;
@@ -25,46 +25,46 @@ export interface HardState {
   readonly commitIndex: number;
 }
 
-/** A node as a user names it. */
+/** A member for users. */
 export interface MemberDescription {
   readonly nodeId: NodeId;
-  /** where its peers reach it, in the transport's own notation; at most 512 characters, opaque to Raft */
+  /** for its peers, in the transport's own notation; at most 512 characters, opaque to Raft */
   readonly address: string;
   /** the application's own, such as the URL of its API; at most 4,096 characters, opaque to Raft */
   readonly data: string;
-  /** a leader hands over to a voter of higher priority that has caught up (integer from 0 to 1,000, default 0) */
+  /** a leader transfers to a voter of higher priority that has caught up (integer from 0 to 1,000, default 0) */
   readonly priority: number;
 }
 
-/** One node as the configuration knows it. */
+/** One node in the configuration. */
 export interface Member extends MemberDescription {
-  /** whose votes and acknowledgements count; 0 only for a learner that was not heard of yet */
+  /** whose votes and acknowledgements count; 0 only for a learner that has never answered */
   readonly incarnation: Incarnation;
-  /** takes the place of `incarnation` when the joint configuration is left; 0 except in between */
+  /** replaces `incarnation` when the joint configuration is left; otherwise 0 */
   readonly nextIncarnation: Incarnation;
   /** a learner that was a voter before it lost its directory: the leader promotes it when it has caught up */
   readonly returning: boolean;
 }
 
 /**
- * Who belongs to the group (paper, section 6; thesis, chapter 4). While `outgoing` is not empty the configuration
- * is joint: elections and commits need a majority of `voters` and one of `outgoing`.
+ * The members of the group (paper, section 6; thesis, chapter 4). While `outgoing` is not empty the configuration is
+ * joint: elections and commits need a majority of `voters` and one of `outgoing`.
  */
 export interface Configuration {
   /** the same in every configuration of a group */
   readonly groupId: GroupId;
-  /** exactly the nodes named in the lists below, ascending by id */
+  /** exactly the nodes in the lists below, ascending by id */
   readonly members: readonly Member[];
   readonly voters: readonly NodeId[];
-  /** the voters of the configuration that is being left; empty except in between */
+  /** the voters of the configuration that is being left; otherwise empty */
   readonly outgoing: readonly NodeId[];
-  /** get every entry and count for nothing (thesis, 4.2.1); one that is in `outgoing` counts there until it is left */
+  /** get every entry and have no vote (thesis, 4.2.1); one that is in `outgoing` counts there until it is left */
   readonly learners: readonly NodeId[];
 }
 
 /**
- * `normal` carries a command of the user; `no-op` is what a new leader opens its term with (paper, section 8);
- * `configuration` holds an encoded `Configuration`, in force from the moment it stands in a log.
+ * `normal` carries a command of the user; `no-op` opens the term of a new leader (paper, section 8); `configuration`
+ * has an encoded `Configuration`, in force as soon as it is in a log.
  */
 export type EntryKind = 'normal' | 'no-op' | 'configuration';
 
@@ -74,11 +74,11 @@ export interface Entry {
   readonly index: number;
   readonly term: number;
   readonly kind: EntryKind;
-  /** opaque to Raft; empty for a no-op. Never changed after it was proposed. */
+  /** opaque to Raft; empty for a no-op. Never changed after the proposal. */
   readonly data: Uint8Array;
 }
 
-/** What a snapshot stands for: everything up to and including `index`. */
+/** A snapshot has everything up to and including `index`. */
 export interface SnapshotMetadata {
   readonly index: number;
   readonly term: number;
@@ -98,9 +98,9 @@ interface Envelope {
   readonly to: NodeId;
   /** of the sender */
   readonly fromIncarnation: Incarnation;
-  /** whom it is meant for; 0: whoever has that id now */
+  /** of the receiver; 0: the present one */
   readonly toIncarnation: Incarnation;
-  /** of the group that the sender belongs to, or answers; 0 where it belongs to none yet */
+  /** of the sender, or of the message it answers; 0 where it belongs to none yet */
   readonly groupId: GroupId;
   /** the sender's current term */
   readonly term: number;
@@ -113,7 +113,7 @@ export interface RequestPreVote extends Envelope {
   readonly lastLogTerm: number;
 }
 
-/** Whether it would; it promises nothing. */
+/** Whether it would; not a promise. */
 export interface PreVoteReply extends Envelope {
   readonly type: 'pre-vote-reply';
   readonly granted: boolean;
@@ -124,35 +124,35 @@ export interface RequestVote extends Envelope {
   readonly type: 'request-vote';
   readonly lastLogIndex: number;
   readonly lastLogTerm: number;
-  /** the leader itself asked for this election, so nobody holds on to it (thesis, 4.2.3 and 3.10) */
+  /** the leader asked for this election, so no voter protects it (thesis, 4.2.3 and 3.10) */
   readonly transfer: boolean;
 }
 
-/** The vote, or a refusal. Leaves when the voter's disk holds it. */
+/** The vote, or a refusal. Sent when it is durable. */
 export interface RequestVoteReply extends Envelope {
   readonly type: 'request-vote-reply';
   readonly granted: boolean;
 }
 
-/** A leader's entries behind (`previousIndex`, `previousTerm`); without entries a heartbeat (paper, section 5.3). */
+/** A leader's entries after (`previousIndex`, `previousTerm`); without entries a heartbeat (paper, section 5.3). */
 export interface AppendEntries extends Envelope {
   readonly type: 'append-entries';
   readonly previousIndex: number;
   readonly previousTerm: number;
   readonly entries: readonly Entry[];
   readonly commitIndex: number;
-  /** number of the leader's latest confirmation round; the answer brings it back (paper, section 8; 0: none) */
+  /** number of the leader's latest confirmation round; the answer repeats it (paper, section 8; 0: none) */
   readonly round: number;
 }
 
-/** Everything up to `matchIndex` stands durably in the sender's log as in the leader's. */
+/** Everything up to `matchIndex` is durable in the sender's log and equal to the leader's. */
 export interface AppendEntriesAccepted extends Envelope {
   readonly type: 'append-entries-accepted';
   readonly matchIndex: number;
   readonly round: number;
 }
 
-/** The sender's log does not hold (`previousIndex`, its term) of the request. */
+/** The sender's log does not have (`previousIndex`, its term) of the request. */
 export interface AppendEntriesRefused extends Envelope {
   readonly type: 'append-entries-refused';
   /** of the refused request */
@@ -164,13 +164,13 @@ export interface AppendEntriesRefused extends Envelope {
 }
 
 /**
- * A piece of the leader's snapshot (InstallSnapshot of the paper's figure 13). A transfer begins with an empty
- * piece; the receiver always says which byte it wants next, so either end may forget everything in between.
+ * A piece of the leader's snapshot (InstallSnapshot of the paper's figure 13). A transfer begins with an empty piece;
+ * the receiver always names the next byte it needs, so either end may lose its state.
  */
 export interface SnapshotChunk extends Envelope {
   readonly type: 'snapshot-chunk';
   readonly metadata: SnapshotMetadata;
-  /** length of the whole snapshot's data in bytes, and its CRC-32 */
+  /** size of the whole snapshot's data in bytes, and its CRC-32 */
   readonly sizeBytes: number;
   readonly checksum: number;
   /** position of `data` within the whole */
@@ -191,14 +191,14 @@ export interface TimeoutNow extends Envelope {
   readonly type: 'timeout-now';
 }
 
-/** A follower asks up to where it must have applied before it may answer a read (thesis, section 6.4). */
+/** A follower asks for the index it must have applied before it answers a read (thesis, section 6.4). */
 export interface ReadIndexRequest extends Envelope {
   readonly type: 'read-index-request';
-  /** the asker's own number for it, comes back with the answer */
+  /** the requester's number, repeated in the answer */
   readonly requestId: number;
 }
 
-/** The leader led when the request came, and had committed up to `index`. */
+/** The leader led when the request arrived, and had committed up to `index`. */
 export interface ReadIndexReply extends Envelope {
   readonly type: 'read-index-reply';
   readonly requestId: number;
@@ -206,29 +206,29 @@ export interface ReadIndexReply extends Envelope {
 }
 
 /**
- * A node that the group does not know under its incarnation says who it is, and asks who is there: its directory is
- * empty, or its group goes on with another incarnation of it.
+ * A node that its group does not know under its incarnation introduces itself and asks for an answer: its directory is
+ * empty, or its group has another incarnation of it.
  */
 export interface Introduction extends Envelope {
   readonly type: 'introduction';
   /** 0: its directory is empty */
   readonly lastLogIndex: number;
-  /** fingerprint of the list of members that it would found a group with; 0: it founds none */
+  /** fingerprint of the members with which it would found a group; 0: it founds none */
   readonly founders: number;
 }
 
-/** What whoever was introduced to a node is told of its side. */
+/** The answer to an introduction. */
 export interface IntroductionReply extends Envelope {
   readonly type: 'introduction-reply';
   readonly lastLogIndex: number;
   readonly founders: number;
-  /** 0 while it knows none */
+  /** 0 while unknown */
   readonly leaderId: NodeId;
-  /** the incarnation under which its configuration names the asker; 0: it does not */
+  /** the sender's incarnation in its configuration; 0: not in it */
   readonly knownIncarnation: Incarnation;
 }
 
-/** One union for all that nodes say to each other; no field's meaning depends on another's value. */
+/** All messages between nodes; no field's meaning depends on another's value. */
 export type Message =
   | RequestPreVote
   | PreVoteReply

@@ -4,7 +4,7 @@ import type { PendingProposals } from './pending-proposals.js';
 import type { StateMachine } from './ports.js';
 import type { SnapshotKeeper } from './snapshot-keeper.js';
 
-/** Brings the state machine forward: by committed entries in order, each once, or by a snapshot in one step. */
+/** Advances the state machine: by committed entries in order, each once, or by a snapshot in one step. */
 export class Applier<Result> {
   private lastApplied = 0;
 
@@ -33,7 +33,7 @@ export class Applier<Result> {
     this.stateMachine.applied?.(last.index);
   }
 
-  /** The state machine starts from a snapshot: its own when the node starts, the leader's later. In its steps. */
+  /** Restores the state machine from a snapshot: its own when the node starts, later the leader's. In several steps. */
   *restore(snapshot: Snapshot): Generator<void, void> {
     const { index } = snapshot.metadata;
     const steps = this.stateMachine.restoreSnapshot(snapshot.data, snapshot.metadata);

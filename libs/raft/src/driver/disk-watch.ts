@@ -1,7 +1,7 @@
 import type { Logger } from '@concordat/foundation';
 import type { RaftCore } from '../core/raft-core.js';
 
-/** Knows, and logs, whether this node's disk has room and answers. */
+/** Detects and logs a full and a hung disk. */
 export class DiskWatch {
   private wasHung = false;
   private reason: string | undefined;
@@ -11,7 +11,7 @@ export class DiskWatch {
     private readonly logger: Logger,
   ) {}
 
-  /** What the disk has no room for, in words; undefined when there is room. */
+  /** Why the disk counts as full; undefined when it does not. */
   get diskFullReason(): string | undefined {
     return this.reason;
   }
@@ -25,7 +25,7 @@ export class DiskWatch {
     return isNew;
   }
 
-  /** Once per tick. @returns whether nobody should wait for the disk any longer */
+  /** Once per tick. @returns whether the disk has just begun to hang */
   look(core: RaftCore): boolean {
     const isHung = core.isDiskHung;
     if (isHung && !this.wasHung)

@@ -3,7 +3,7 @@ import type { MembershipRefusal } from '../core/membership/membership.js';
 import type { TransferRefusal } from '../core/election/leadership-transfer.js';
 import type { NodeId } from '../core/types.js';
 
-/** This node does not lead, so nothing was done. Ask `leaderId`, or again later when none is known. */
+/** This node does not lead, so nothing was done. Ask `leaderId`, or retry when none is known. */
 export class NotLeaderError extends CodedError {
   readonly code = 'NOT_LEADER';
   readonly retryable = true;
@@ -16,8 +16,8 @@ export class NotLeaderError extends CodedError {
 }
 
 /**
- * `OVERLOADED`: too much is pending already; `STOPPED`: the node is not running; `TOO_LARGE`: the command is;
- * `TRANSFERRING`: leadership is being handed over; `DISK_FULL`: this node's disk has no room.
+ * `OVERLOADED`: too much is pending; `STOPPED`: the node is not running; `TOO_LARGE`: the command is too large;
+ * `TRANSFERRING`: a leadership transfer is in progress; `DISK_FULL`: this node's disk is full.
  */
 export type ProposalDropCode = 'OVERLOADED' | 'STOPPED' | 'TOO_LARGE' | 'TRANSFERRING' | 'DISK_FULL';
 
@@ -36,8 +36,8 @@ export class ProposalDroppedError extends CodedError {
 }
 
 /**
- * Leadership was lost, or the node stopped, while the proposal was on its way: it may be committed or not.
- * Never retryable blindly: read the state after the next `readIndex`.
+ * Leadership was lost, or the node stopped, while the proposal was in flight: it may be committed or not. Never retry
+ * blindly: read the state after the next `readIndex`.
  */
 export class ProposalUnknownError extends CodedError {
   readonly code = 'PROPOSAL_UNKNOWN';
@@ -51,7 +51,7 @@ export class ProposalUnknownError extends CodedError {
   }
 }
 
-/** A change of the membership was not begun; the configuration is as before. */
+/** A membership change was not begun; the configuration is unchanged. */
 export class MembershipRefusedError extends CodedError {
   readonly retryable: boolean;
 
@@ -64,7 +64,7 @@ export class MembershipRefusedError extends CodedError {
   }
 }
 
-/** Leadership is not being transferred: the target cannot lead, or a transfer to another is under way. */
+/** No transfer was begun: the target cannot lead, or another transfer is in progress. */
 export class TransferRefusedError extends CodedError {
   readonly retryable: boolean;
 
@@ -77,7 +77,7 @@ export class TransferRefusedError extends CodedError {
   }
 }
 
-/** The target did not take over within an election timeout; this node leads on. */
+/** The target did not take over within an election timeout; this node still leads. */
 export class TransferFailedError extends CodedError {
   readonly code = 'TRANSFER_FAILED';
   readonly retryable = true;
@@ -89,7 +89,7 @@ export class TransferFailedError extends CodedError {
 
 /**
  * Another process runs on the same data directory, or on a copy of it, and a member of the group is connected with it.
- * This process stops: what the two promise in the name of one node neither knows of the other.
+ * This process stops: the two do not know each other's promises.
  */
 export class SecondProcessError extends CodedError {
   readonly code = 'SECOND_PROCESS';
@@ -98,8 +98,8 @@ export class SecondProcessError extends CodedError {
   constructor(nodeId: NodeId, witness: NodeId) {
     super(
       `another process runs as node ${nodeId} on the same data directory or a copy of it, and node ${witness} is ` +
-        'connected with it. Let one of the two run, the one whose directory was never copied back; a copy has to be ' +
-        'thrown away, and its node started with an empty directory',
+        'connected with it. Keep the one whose directory was never restored from a copy; delete the copy, ' +
+        'and start its node with an empty directory',
       { details: { nodeId, witness } },
     );
   }

@@ -1,8 +1,8 @@
 import type { RaftCore } from '../core/raft-core.js';
 
 /**
- * A leader's last minutes when its node is stopped: it asks the most advanced follower to take over (thesis, 3.10)
- * and waits until it has, for one election timeout at most. Pending proposals come first, for half of that time.
+ * Stops a leader: it asks the most advanced follower to take over (thesis, 3.10) and waits for that, for one election
+ * timeout at most. Pending proposals come first, for half of that time.
  */
 export class HandOver {
   private whenGone: (() => void) | undefined;
@@ -13,7 +13,7 @@ export class HandOver {
     private readonly hasPendingProposals: () => boolean,
   ) {}
 
-  /** Resolves when this node leads no more, or has waited long enough. */
+  /** Resolves when this node no longer leads, or after the timeout. */
   begin(core: RaftCore): Promise<void> {
     return new Promise((resolve) => {
       this.whenGone = resolve;

@@ -15,9 +15,8 @@ interface Request {
  *     waiting --asked for--> asked --confirmed--> applying --applied up to the index--> resolved
  *     any --the leader changes, or does not answer--> rejected
  *
- * One request is under way at a time; who comes meanwhile shares the next. A request or its answer may be lost, so
- * it is repeated with each tick. Its number is taken from a random start, for an answer to an earlier life of this
- * node must not be taken for one of this life.
+ * One request at a time; callers in between share the next. A request or its answer may be lost, so it is repeated with
+ * each tick. Its number has a random start, so that an answer to an earlier life of this node never matches.
  */
 export class LinearizableReads {
   private waiting: Waiter[] = [];
@@ -37,23 +36,23 @@ export class LinearizableReads {
     return this.waiting.length > 0 && !this.asked;
   }
 
-  /** The number to ask with next. */
+  /** The number of the next request. */
   get requestId(): number {
     return this.nextRequestId;
   }
 
-  /** A number for a request that nobody here waits for. */
+  /** A number for a request without a caller here. */
   takeRequestId(): number {
     return this.nextRequestId++;
   }
 
-  /** Everybody who waits so far is part of the request with that number. */
+  /** All present callers are part of the request with that number. */
   requested(): void {
     this.asked = { requestId: this.nextRequestId++, waiters: this.waiting, ticks: 0 };
     this.waiting = [];
   }
 
-  /** One tick. @returns the number of a request to repeat, 'timeout' when nobody has answered for too long */
+  /** One tick. @returns the number of a request to repeat, or 'timeout' */
   tick(): number | 'timeout' | undefined {
     if (!this.asked) return undefined;
     return ++this.asked.ticks >= this.timeoutTicks ? 'timeout' : this.asked.requestId;
@@ -65,7 +64,7 @@ export class LinearizableReads {
     this.asked = undefined;
   }
 
-  /** Who waits needs no request: this node knows by other means that it may answer at `index`. */
+  /** The callers need no request: this node may answer at `index` for another reason. */
   confirmWaiting(index: number): void {
     this.applying.push({ index, waiters: this.waiting });
     this.waiting = [];

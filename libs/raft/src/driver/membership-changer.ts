@@ -18,7 +18,7 @@ interface Change {
  *     waiting --appended--> in the log --final configuration committed--> resolved
  *        \--refused            \--leadership lost--> unknown
  *
- * A change that promotes a learner waits for it to catch up. One is in the log at a time, as Raft demands.
+ * A change that promotes a learner waits for it to catch up. One is in the log at a time, as Raft requires.
  */
 export class MembershipChanger {
   private waiting: Change[] = [];
@@ -32,7 +32,7 @@ export class MembershipChanger {
     for (const change of this.waiting) change.ticksLeft--;
   }
 
-  /** Follows up on everything, once per pass. */
+  /** Advances all changes, once per pass. */
   advance(core: RaftCore): void {
     this.finish(core);
     if (this.waiting.length === 0) return;
@@ -54,7 +54,7 @@ export class MembershipChanger {
     }
   }
 
-  /** The entry of the change, or the one by which its joint configuration is left, is the latest and committed. */
+  /** The entry of the change, or of leaving its joint configuration, is the latest and committed. */
   private finish(core: RaftCore): void {
     const { appended } = this;
     if (!appended) return;
@@ -72,7 +72,7 @@ export class MembershipChanger {
     }
   }
 
-  /** The node stops: `waiting` never began, the fate of the other one is unknown. */
+  /** The node stops: waiting changes never began, the fate of the one in the log is unknown. */
   rejectAll(): void {
     const { appended, waiting } = this;
     this.appended = undefined;

@@ -25,7 +25,7 @@ export interface StatusSources {
   readonly diskFullReason: string | undefined;
 }
 
-/** What a node knows now, for its users. One that has stopped follows nobody. */
+/** The status for users. A stopped node follows no leader. */
 export function nodeStatus(sources: StatusSources): RaftStatus {
   const { nodeId, core, isAlive, appliedIndex, diskFullReason } = sources;
   const role = isAlive ? (core?.role ?? 'follower') : 'follower';
@@ -63,7 +63,7 @@ function peerStatus({ core, transport, isAlive }: StatusSources, nodeId: NodeId)
   };
 }
 
-/** What listeners are told of: equal exactly when nothing of it has changed. */
+/** Changes exactly when listeners must be called. */
 export function statusSummary({ isAlive, core, appliedIndex, diskFullReason }: StatusSources): string {
   if (!isAlive || !core) return 'stopped';
   const ready = core.role === 'leader' && appliedIndex >= core.noOpIndex;

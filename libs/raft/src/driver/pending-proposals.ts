@@ -19,17 +19,17 @@ interface Pending<Result> {
 }
 
 /**
- * Proposals of this node that were not answered yet.
+ * Unanswered proposals of this node.
  *
  *     queued --appended--> in the log, by index --applied--> resolved
  *        \--dropped           \--leadership lost--> unknown
  *
- * Bounded in number and bytes over both states, so a group without a quorum holds no memory without bound.
+ * Bounded in number and bytes over both states, so a group without a quorum uses bounded memory.
  */
 export class PendingProposals<Result> {
   private queued: Pending<Result>[] = [];
   private appended: Pending<Result>[] = [];
-  private head = 0; // of `appended`: settled ones in front are cut off now and then, not one by one
+  private head = 0; // of `appended`: settled ones at its front are removed in bulk
   private bytes = 0;
 
   constructor(private readonly limits: ProposalLimits) {}
@@ -38,7 +38,7 @@ export class PendingProposals<Result> {
     return this.queued.length + this.appended.length - this.head;
   }
 
-  /** Queues a command. Rejects with `ProposalDroppedError` when it or the crowd is too large. */
+  /** Queues a command. Rejects with `ProposalDroppedError` when it, or the queue, is too large. */
   add(command: Uint8Array): Promise<Committed<Result>> {
     const { maximumCount, maximumBytes, maximumCommandBytes } = this.limits;
     if (command.length > maximumCommandBytes) {
@@ -53,7 +53,7 @@ export class PendingProposals<Result> {
     return new Promise((resolve, reject) => this.queued.push({ command, resolve, reject, index: 0, term: 0 }));
   }
 
-  /** Appends what is queued to the leader's log; what it does not take is dropped. */
+  /** Appends the queued commands to the leader's log; what it refuses is dropped. */
   appendTo(core: RaftCore): void {
     if (this.queued.length === 0) return;
     const appended = core.propose(this.queued.map(({ command }) => command));
@@ -68,7 +68,7 @@ export class PendingProposals<Result> {
     }
   }
 
-  /** The first `count` of the queued commands stand in the log now, from `firstIndex` on. */
+  /** The first `count` of the queued commands are in the log now, from `firstIndex` on. */
   appendedAt(firstIndex: number, count: number, term: number): void {
     const batch = this.queued;
     this.queued = batch.splice(count);
@@ -85,12 +85,12 @@ export class PendingProposals<Result> {
     for (const pending of batch) this.finish(pending).reject(error);
   }
 
-  /** Whether somebody waits for the entry at `index`. */
+  /** Whether a caller waits for the entry at `index`. */
   awaits(index: number): boolean {
     return this.appended[this.head]?.index === index;
   }
 
-  /** The entry at `index` was applied; call for every entry that is awaited, in order. */
+  /** The entry at `index` was applied; call it for every awaited entry, in order. */
   applied(index: number, term: number, result: Result): void {
     const pending = this.appended[this.head];
     invariant(pending?.index === index, 'the entry is awaited');
@@ -107,15 +107,15 @@ export class PendingProposals<Result> {
     this.head = 0;
   }
 
-  /** Leadership is lost: what lies behind `commitIndex` may be committed by others or not. */
+  /** Leadership is lost: entries after `commitIndex` may be committed by others or not. */
   loseBehind(commitIndex: number): void {
     const end = this.appended.findIndex((pending, position) => position >= this.head && pending.index > commitIndex);
     if (end >= 0) this.lose(this.appended.splice(end));
   }
 
   /**
-   * The state machine is at `index`, and there is no result for it: a snapshot covers everything up to there, or
-   * another leader's entry without a command stands there.
+   * The state machine is at `index` without a result for it: from a snapshot, or from another leader's entry without a
+   * command.
    */
   passedOver(index: number): void {
     while ((this.appended[this.head]?.index ?? Infinity) <= index) {

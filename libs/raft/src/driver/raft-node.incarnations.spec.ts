@@ -60,8 +60,8 @@ describe('RaftNode, incarnations', () => {
     await nodes.pass(30_000);
     for (const { node } of nodes.members.values())
       expect(node.status()).toMatchObject({ leaderId: undefined, lastIndex: 0, standing: { groupId: 0 } });
-    expect(nodes.members.get(lost[0]!)?.node.status().standing.obstacle).toContain('has heard of a group with a past');
-    expect(nodes.members.get(keeper)?.node.status().standing.obstacle).toContain('has heard of a group with a past');
+    expect(nodes.members.get(lost[0]!)?.node.status().standing.obstacle).toContain('knows of an existing group');
+    expect(nodes.members.get(keeper)?.node.status().standing.obstacle).toContain('knows of an existing group');
   });
 
   it('founds no group before all first members are there', async () => {
@@ -70,7 +70,7 @@ describe('RaftNode, incarnations', () => {
     await nodes.start(2);
     await nodes.pass(10_000);
     expect(first.node.status().standing).toMatchObject({ kind: 'founding', groupId: 0 });
-    expect(first.node.status().standing.obstacle).toContain('node 3 was not heard of yet');
+    expect(first.node.status().standing.obstacle).toContain('node 3 has not answered yet');
     await nodes.start(3);
     const leader = await nodes.leader();
     expect(leader.node.status().standing.groupId).toBeGreaterThan(0);

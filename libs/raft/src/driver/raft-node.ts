@@ -27,9 +27,9 @@ const DEFAULT_HEARTBEAT_TICKS = 1;
 const DEFAULT_SNAPSHOT_THRESHOLDS = { afterBytes: 16 * 1024 * 1024, afterEntries: 1_000_000 };
 const DEFAULT_CATCH_UP_MS = 60_000;
 const PROPOSAL_LIMITS = { maximumCount: 10_000, maximumBytes: 64 * 1024 * 1024, maximumCommandBytes: 2 * 1024 * 1024 };
-/** a read that no leader answers for so many election timeouts is rejected */
+/** a read that no leader answers for this many election timeouts is rejected */
 const READ_ELECTION_TIMEOUTS = 2;
-/** what no earlier life of a node has used, in all likelihood, and far from the end of integers */
+/** random enough not to repeat an earlier life's numbers, and far from the largest integer */
 const MAXIMUM_FIRST_REQUEST_ID = MAXIMUM_INTEGER / 2;
 
 type NodeState = 'new' | 'running' | 'handing-over' | 'stopped';
@@ -37,15 +37,14 @@ type NodeState = 'new' | 'running' | 'handing-over' | 'stopped';
 /**
  * Runs a `RaftCore` on real (or simulated) storage, network and time.
  *
- * Every input (message, tick, proposal, finished write) goes into the core at once and asks for one pass, which
- * runs as a microtask: what arrives in the same turn of the event loop leaves in the same batch, and no timer
- * lies on the way of a proposal. A pass sends, starts the next write unless one is in flight, and applies.
+ * Every input (message, tick, proposal, finished write) goes into the core at once and schedules one pass, a microtask:
+ * inputs of one turn of the event loop leave in one batch, and no timer delays a proposal. A pass sends, starts the
+ * next write unless one is in flight, and applies.
  *
  *     new --start--> running --stop--> handing-over (leaders only) --> stopped
  *     any --storage or state machine failed, kill--> stopped
  *
- * It uses nothing but its ports, promises and microtasks, so a group of nodes is deterministic under a
- * `VirtualClock`.
+ * It uses only its ports, promises and microtasks, so a group of nodes is deterministic under a `VirtualClock`.
  */
 export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly logger: Logger;
@@ -65,9 +64,9 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private state: NodeState = 'new';
   private core: RaftCore | undefined;
-  /** the term this node leads, as of the last pass; 0 when it does not */
+  /** the term this node leads, at the last pass; 0 when it does not */
   private leadingTerm = 0;
-  /** term and leader as of the last pass: what was asked of one leader is answered by nobody else */
+  /** term and leader at the last pass: another leader does not answer requests to the old one */
   private followedLeadership = '';
   private passScheduled = false;
   private tickTimer: Timer | undefined;
@@ -134,7 +133,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       ...(limits ? { limits } : {}),
     });
     this.core = core;
-    if (stored.snapshot) for (const _ of this.applier.restore(stored.snapshot)); // nobody waits for a turn yet
+    if (stored.snapshot) for (const _ of this.applier.restore(stored.snapshot)); // nothing else is running yet
     this.connect(core);
     await transport.start((message) => this.receive(message), {
       onStranger: (stranger) => this.guard((running) => running.metStranger(stranger)),
@@ -156,10 +155,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     await this.close();
   }
 
-  /**
-   * Ends the node as a crash would: nothing is handed over, flushed or closed. For simulations, where the ports
-   * outlive the node.
-   */
+  /** Ends the node like a crash: no transfer, no flush, no close. For simulations, where the ports outlive the node. */
   kill(): void {
     this.killed = true;
     this.logLane.abandon();
@@ -203,7 +199,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     }
   }
 
-  /** The node cannot go on: what it would say or store from here on could be wrong. */
+  /** The node cannot continue: its further messages and writes could be wrong. */
   private fail(error: unknown): void {
     if (!this.isAlive()) return;
     const cause = error instanceof Error ? error : new Error(errorMessage(error));
@@ -279,13 +275,13 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
         this.reports.reportStanding(core.standing);
         this.tickReads(core);
         if (!this.disk.look(core)) return;
-        this.proposals.loseBehind(this.applier.appliedIndex); // all of that waits for the disk, committed or not
+        this.proposals.loseBehind(this.applier.appliedIndex); // all of it waits for the disk, committed or not
         this.reads.rejectAll(new NotLeaderError(core.leaderId));
       });
     });
   }
 
-  /** A request for a read may be lost, or its answer. */
+  /** A request for a read, or its answer, may be lost. */
   private tickReads(core: RaftCore): void {
     const due = this.reads.tick();
     if (due === 'timeout') this.reads.rejectAll(new NotLeaderError(undefined));
@@ -296,7 +292,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (core.readIndex(requestId)) this.lease.started(requestId, now);
   }
 
-  /** One input into the core, and a pass to follow it up. A throw in here is a broken invariant. */
+  /** Passes one input to the core and schedules a pass. An exception here is a broken invariant. */
   private guard(input: (core: RaftCore) => void): void {
     if (!this.isAlive() || !this.core) return;
     try {
@@ -346,7 +342,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     else if (this.reads.wantsRequest() && this.canAskForReads(core)) this.schedulePass();
   }
 
-  /** More is committed than one pass applies: others have a turn first. */
+  /** More is committed than one pass applies: other work gets a turn first. */
   private continueLater(): void {
     this.backlogTimer?.cancel();
     this.backlogTimer = this.options.clock.setTimer(0, () => this.schedulePass());
@@ -359,7 +355,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (core.readIndex(this.reads.requestId)) this.reads.requested();
   }
 
-  /** A leader that has committed nothing in its term yet is asked again when it has. */
+  /** A leader that has committed nothing in its term yet is asked later. */
   private canAskForReads(core: RaftCore): boolean {
     return (
       core.leaderId !== undefined &&
@@ -374,8 +370,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   /**
-   * What was proposed in a term that is over for this node has an unknown fate, unless it is committed already. What
-   * was asked of a leader nobody answers when another one leads.
+   * Proposals of a past term have an unknown fate, unless they are committed already. A new leader does not answer
+   * requests to the old one.
    */
   private followLeadership(core: RaftCore): void {
     const followed = `${core.term} ${core.leaderId ?? 0}`;
@@ -408,7 +404,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.schedulePass();
   }
 
-  /** The batch is done when the state machine stands at its snapshot; others have a turn between the steps to there. */
+  /** The batch is done when the state machine has restored its snapshot, in steps with other work in between. */
   private restore(core: RaftCore, batch: PersistBatch, steps: Iterator<void>): void {
     if (!this.isAlive()) return;
     try {
@@ -419,7 +415,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     }
   }
 
-  /** @returns the snapshot of the batch, which is in force now */
+  /** @returns the installed snapshot of the batch */
   private async write({ hardState, entries, snapshot }: PersistBatch): Promise<Snapshot | undefined> {
     const { storage } = this.options;
     const installed = snapshot && (await this.snapshots.install(snapshot));
@@ -428,7 +424,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     return installed;
   }
 
-  /** A call of the storage and what follows it; both end the node when they fail, and neither outlives it. */
+  /** Runs a storage call and its continuation; either failing stops the node, and neither runs after it has stopped. */
   private follow<T>(job: Promise<T>, then: (value: T) => void): void {
     job
       .then((value) => {
@@ -437,7 +433,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       .catch((error: unknown) => this.fail(error));
   }
 
-  /** A leader without room asks another node to lead; it may have more. */
+  /** A leader with a full disk transfers its leadership; another node may have space. */
   private spaceChanged(diskFullReason: string | undefined): void {
     const isNew = this.disk.spaceChanged(diskFullReason);
     this.guard((core) => {
@@ -468,7 +464,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   // --- membership
 
-  /** Who joins knows the group from its options until the log reaches it. */
+  /** A joining node uses the members of its options until it has the log. */
   private connect({ configuration, incarnation }: RaftCore): void {
     const { nodeId, transport, members } = this.options;
     const known = configuration.members.length > 0 ? configuration.members : members;

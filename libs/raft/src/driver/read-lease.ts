@@ -1,8 +1,8 @@
 /**
- * A leader's right to answer reads without asking anybody (thesis, section 6.4.1). A quorum that answered a round
- * votes for nobody else until an election timeout after it heard of the round, which is not before the round began;
- * so the lease runs from the round's beginning for an election timeout less a tick (the voters count whole ticks)
- * and less what clocks may differ. Times are of the monotonic clock, which goes on while the process is paused.
+ * A leader's right to answer reads without a round (thesis, section 6.4.1). A quorum that answered a round grants no
+ * other vote until an election timeout after it received the round, so at least after the round began. So the lease
+ * runs from the round's begin for an election timeout, less a tick (voters count whole ticks) and the clocks' drift.
+ * Times are of the monotonic clock, which runs while the process is paused.
  */
 export class ReadLease {
   private round: { readonly requestId: number; readonly startedAt: number } | undefined;
@@ -17,7 +17,7 @@ export class ReadLease {
     this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maximumClockDrift);
   }
 
-  /** Whether no round is under way, or one so old that it would be of no use any more. */
+  /** Whether no round is in progress, or only one that is too old. */
   wantsRound(now: number): boolean {
     return this.round === undefined || now - this.round.startedAt >= this.durationMs;
   }

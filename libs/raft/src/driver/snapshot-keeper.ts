@@ -12,26 +12,26 @@ import type {
 import { SnapshotSchedule, type SnapshotThresholds } from './snapshot-schedule.js';
 import { StorageLane } from './storage-lane.js';
 
-/** Entries kept behind a snapshot for followers slightly behind; in bytes a quarter of `afterBytes`. */
+/** Entries kept after a snapshot for slightly slower followers; in bytes a quarter of `afterBytes`. */
 const TAIL_ENTRIES = 5_000;
 
 export interface SnapshotKeeperOptions {
   readonly storage: RaftStorage;
   readonly stateMachine: StateMachine;
   readonly thresholds: SnapshotThresholds;
-  /** runs a call of the storage and what follows it, as long as the node lives */
+  /** runs a storage call and its continuation while the node lives */
   readonly follow: <T>(job: Promise<T>, then: (value: T) => void) => void;
 }
 
 /**
- * All that a node does with snapshots: takes its own when one is due and compacts the log behind it, reads pieces
- * for followers, stores the pieces its leader sends, and puts a whole one into force. Its calls of the storage
- * follow one another and run beside the log's.
+ * A node's work with snapshots: takes its own when one is due and compacts the log, reads pieces for followers, stores
+ * the leader's pieces, and installs a complete snapshot. Its storage calls follow one another and run in parallel to
+ * the log's.
  */
 export class SnapshotKeeper {
   readonly lane = new StorageLane();
   private readonly schedule: SnapshotSchedule;
-  /** index of the newest snapshot that is durable or about to be */
+  /** index of the newest snapshot that is durable or being written */
   private newestIndex = 0;
 
   constructor(private readonly options: SnapshotKeeperOptions) {
@@ -46,14 +46,14 @@ export class SnapshotKeeper {
     this.schedule.tick();
   }
 
-  /** The state machine stands at this snapshot now. */
+  /** The state machine has restored this snapshot. */
   restored(snapshot: Snapshot): void {
     this.newestIndex = snapshot.metadata.index;
     this.schedule.restarted(snapshot.data.length);
   }
 
   takeIfDue(core: RaftCore, appliedIndex: number): void {
-    // While a snapshot is being put into force the log no longer holds what is applied here.
+    // During the installation of a snapshot the log no longer has what is applied here.
     if (
       !this.schedule.isDue(core.needsLog) ||
       core.termAt(appliedIndex) === undefined ||
@@ -80,7 +80,7 @@ export class SnapshotKeeper {
     );
   }
 
-  /** `superseded`: the leader's snapshot, a later one, took the place meanwhile. */
+  /** `superseded`: a later snapshot of the leader has replaced it in between. */
   private async save(snapshot: TakenSnapshot, compactTo: number): Promise<'saved' | 'superseded' | 'no-room'> {
     const { index } = snapshot.metadata;
     if (index <= this.newestIndex) return 'superseded';
@@ -90,19 +90,17 @@ export class SnapshotKeeper {
     return 'saved';
   }
 
-  /** Reads a piece for a follower. */
   read({ snapshot, offset, maximumBytes }: SnapshotRead): Promise<StoredSnapshotChunk | undefined> {
     return this.lane.run(() => this.options.storage.readSnapshotChunk(snapshot, offset, maximumBytes));
   }
 
-  /** Stores a piece from the leader. */
   receive({ metadata, sizeBytes, checksum, offset, data }: SnapshotChunk): Promise<ReceivedSnapshot> {
     return this.lane.run(() =>
       this.options.storage.receiveSnapshotChunk({ metadata, sizeBytes, checksum, offset, data }),
     );
   }
 
-  /** Puts the received snapshot into force; runs alone, as the storage demands. */
+  /** Installs the received snapshot; runs alone, as the storage requires. */
   install(metadata: SnapshotMetadata): Promise<Snapshot> {
     return this.lane.run(() => {
       this.newestIndex = metadata.index;
@@ -111,7 +109,7 @@ export class SnapshotKeeper {
   }
 }
 
-/** Passes pieces on, and knows how long they were together. */
+/** Passes pieces on, and counts their bytes. */
 class CountedPieces implements SnapshotPieces {
   sizeBytes = 0;
 

@@ -1,13 +1,12 @@
 import { entrySizeBytes } from '../core/log/log.js';
 import type { Entry } from '../core/types.js';
 
-/** Ticks until a snapshot that found no room on the disk is tried again. */
+/** Ticks before a snapshot that failed on a full disk is tried again. */
 const RETRY_TICKS = 100;
 
 /**
- * While a follower is being sent the last snapshot, or catches up from there, the next one waits until the log behind it
- * is so many times as long as would do: who is sent a snapshot more slowly than the log grows by its length can never
- * keep up anyway.
+ * While a follower gets the last snapshot, or catches up from there, the next one waits until the log after it has this
+ * many times the usual length: a transfer slower than that can never keep up with the log anyway.
  */
 const HOLD_BACK_FACTOR = 4;
 
@@ -17,10 +16,9 @@ export interface SnapshotThresholds {
 }
 
 /**
- * When a snapshot is due: after so many entries, or so many bytes of them and at least as many as the last snapshot
- * was long, so that writing snapshots never costs more than writing the log. One is under way at a time, and while a
- * follower is being sent the last one the next waits: it would take its place, and the log behind it, which the follower
- * needs until it has made up for the time that the transfer took.
+ * When a snapshot is due: after this many entries, or this many bytes of them and at least the size of the last
+ * snapshot, so that snapshots never cost more writing than the log. One at a time. While a follower gets the last one
+ * the next waits: it would replace that one and the log after it, which the follower needs to catch up.
  */
 export class SnapshotSchedule {
   private appliedBytes = 0;
@@ -41,7 +39,7 @@ export class SnapshotSchedule {
     if (this.pauseTicks > 0) this.pauseTicks--;
   }
 
-  /** @param isHeldBack a follower needs the log behind the last one */
+  /** @param isHeldBack a follower needs the log after the last one */
   isDue(isHeldBack: boolean): boolean {
     const { afterBytes, afterEntries } = this.thresholds;
     const leastBytes = Math.max(afterBytes, this.lastSnapshotBytes);
@@ -60,14 +58,14 @@ export class SnapshotSchedule {
     this.lastSnapshotBytes = snapshotBytes;
   }
 
-  /** There was no room for it. */
+  /** The disk was full. */
   postponed(): void {
     this.underWay = false;
     this.isOverdue = true;
     this.pauseTicks = RETRY_TICKS;
   }
 
-  /** What is applied from now on comes behind a snapshot of this size. */
+  /** Counting restarts after a snapshot of this size. */
   restarted(snapshotBytes: number): void {
     this.isOverdue = false;
     this.appliedBytes = 0;

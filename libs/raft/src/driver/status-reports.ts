@@ -4,7 +4,7 @@ import type { NodeId } from '../core/types.js';
 import { nodeStatus, statusSummary, type StatusSources } from './node-status.js';
 import type { RaftStatus } from './raft-node.types.js';
 
-/** Reports a node's status: each change to the listeners, and to the log what keeps the node from serving. */
+/** Reports a node's status: each change to the listeners, and obstacles to the log. */
 export class StatusReports {
   private readonly listeners = new Set<(status: RaftStatus) => void>();
   private reportedSummary = '';
@@ -21,13 +21,13 @@ export class StatusReports {
     return nodeStatus(this.sources());
   }
 
-  /** @returns what ends it */
+  /** @returns the function that unsubscribes */
   onChange(listener: (status: RaftStatus) => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
   }
 
-  /** Calls the listeners if the status has changed. Not before there is a core. */
+  /** Calls the listeners if the status has changed; not before there is a core. */
   notify(): void {
     if (this.listeners.size === 0) return;
     const sources = this.sources();

@@ -1,4 +1,4 @@
-/** Runs storage calls strictly one after another, as one row of the storage port demands. A failed one fails only its caller. */
+/** Runs storage calls strictly one after another, as the storage port requires. A failed one fails only its caller. */
 export class StorageLane {
   private last: Promise<unknown> = Promise.resolve();
   private abandoned = false;
@@ -9,7 +9,7 @@ export class StorageLane {
     return result;
   }
 
-  /** What has not begun never will, and never settles: as if the machine had lost power. */
+  /** Waiting calls never begin and never settle, as after a loss of power. */
   abandon(): void {
     this.abandoned = true;
   }

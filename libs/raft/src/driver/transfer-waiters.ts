@@ -22,12 +22,12 @@ export class TransferWaiters {
     return new Promise((resolve, reject) => this.waiters.push({ target, term, resolve, reject }));
   }
 
-  /** Once per pass. Between two leaders nobody knows how it ends, so everybody waits on. */
+  /** Once per pass. Between two leaders the result is unknown, so callers keep waiting. */
   advance(core: RaftCore): void {
     if (this.waiters.length === 0) return;
     const isTransferring = core.transferTarget !== undefined;
     const hearsNobody = core.leaderId === undefined;
-    // A leader that was voted out meanwhile never hears who came after it.
+    // A leader that was removed in between never learns its successor.
     if (hearsNobody && !isMember(core.configuration, core.nodeId)) return this.rejectAll();
     if (isTransferring || hearsNobody) return;
     const waiters = this.waiters;

@@ -6,11 +6,11 @@ import { ProcessGoneError, type SimulatedNode } from './simulated-node.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
 
-/** So many operations later other keys are used, so that no history of one key grows long. */
+/** After this many operations other keys are used, which bounds the history of one key. */
 const OPERATIONS_PER_EPOCH = 120;
 const MAXIMUM_OUTSTANDING = 3;
 
-/** All users of the group: what they asked, what they were told. */
+/** All users of the group: their requests and answers. */
 export class Clients {
   readonly history = new HistoryRecorder();
   private operations = 0;
@@ -27,7 +27,7 @@ export class Clients {
     for (let number = 1; number <= world.profile.clients; number++) new Client(number, this, world, random.fork());
   }
 
-  /** Nobody asks for anything new. */
+  /** No new requests. */
   cease(): void {
     this.isIssuing = false;
   }
@@ -86,7 +86,7 @@ export class Clients {
     );
   }
 
-  /** A change, proposed to a node that may lead or not. @returns whether it took place */
+  /** Proposes a change to a node that may lead or not. @returns whether it took effect */
   write(client: number, node: SimulatedNode, command: Omit<KeyValueCommand, 'operation'>): Promise<boolean> {
     const operation = ++this.operations;
     const open = this.open(client, command);
@@ -176,7 +176,7 @@ class Client {
       this.follow(clients.write(this.number, node, this.newCommand(node, key)));
   }
 
-  /** Anybody who believes to lead: an old leader has users, too. */
+  /** Any node that believes it leads: an old leader has users, too. */
   private someLeader(nodes: readonly SimulatedNode[]): SimulatedNode {
     const leaders = nodes.filter((node) => node.core?.role === 'leader');
     return randomItem(this.random, leaders.length > 0 ? leaders : nodes);
@@ -188,7 +188,7 @@ class Client {
     const draw = randomInteger(this.random, 0, 9);
     if (draw < 4) return { kind: 'write', key, input: this.padded(input), expected: null };
     if (draw < 7) return { kind: 'cas', key, input, expected: known ?? null };
-    // A value that has grown long is begun anew.
+    // A long value is replaced.
     return { kind: (known?.length ?? 0) > 40 ? 'write' : 'append', key, input, expected: null };
   }
 

@@ -11,7 +11,7 @@ interface KnownEntry {
   readonly digest: number;
 }
 
-/** What was seen of a core when it was looked at last; a new one for each life of a node. */
+/** The state of a core at its last check; a new one for each life of a node. */
 export class Sighting {
   role: RaftRole = 'follower';
   term = 0;
@@ -32,13 +32,13 @@ function digestOf({ kind, data }: Entry): number {
 }
 
 /**
- * The five properties of the paper's figure 3 and what hangs on them, over all nodes at once: looked at after every
- * step, but only where something has changed.
+ * The five properties of the paper's figure 3 and what follows from them, over all nodes: checked after every step,
+ * where something has changed.
  */
 export class ClusterChecker {
   readonly configurations = new ConfigurationChecker();
   private readonly records = new Map<NodeId, DurableRecord>();
-  /** of directories that were lost: what they had acknowledged by then may still be counted, once */
+  /** of lost directories: their acknowledgements may still be counted, once */
   private readonly buried = new Map<string, DurableRecord>();
   /** of second processes with the id of a node */
   private readonly twins = new Map<NodeId, DurableRecord>();
@@ -50,7 +50,7 @@ export class ClusterChecker {
   elections = 0;
   /** called when a node was elected */
   onElection: () => void = () => undefined;
-  /** who believes to lead an earlier term, and would answer reads by a lease at this moment */
+  /** a node that believes it leads an earlier term, and would answer reads by a lease now */
   leaseHolderBefore: (term: number) => NodeId | undefined = () => undefined;
 
   get committedIndex(): number {
@@ -61,14 +61,14 @@ export class ClusterChecker {
     this.records.set(nodeId, record);
   }
 
-  /** The directory of a node is lost; `record` is of the empty one in its place. */
+  /** The directory of a node is lost; `record` is of the empty one that replaces it. */
   wiped(nodeId: NodeId, record: DurableRecord): void {
     const before = this.records.get(nodeId);
     if (before?.incarnation !== undefined) this.buried.set(`${nodeId} ${before.incarnation}`, before);
     this.records.set(nodeId, record);
   }
 
-  /** A second process with that id begins, on a directory of its own or a copy. */
+  /** A second process with that id starts, on a directory of its own or a copy. */
   twinBegins(nodeId: NodeId, record: DurableRecord): void {
     this.twins.set(nodeId, record);
   }
@@ -80,18 +80,18 @@ export class ClusterChecker {
     if (record?.incarnation !== undefined && !isCopy) this.buried.set(`${nodeId} ${record.incarnation}`, record);
   }
 
-  /** The one that has the rights of a voter in a configuration, if it is there. A copy has none of its own. */
+  /** The one with the rights of a voter in a configuration, if it exists. A copy has none of its own. */
   private rightful(configuration: Configuration, voter: NodeId): DurableRecord | undefined {
     const incarnation = namedIncarnation(configuration, voter);
     return [this.records.get(voter), this.twins.get(voter)].find((record) => record?.incarnation === incarnation);
   }
 
-  /** The machine exists no more, and nor does what it held. */
+  /** The machine and its data are gone. */
   forget(nodeId: NodeId): void {
     this.records.delete(nodeId);
   }
 
-  /** A node was looked at after it did something. */
+  /** Checks a node after it did something. */
   look(nodeId: NodeId, core: RaftCore, seen: Sighting, record: DurableRecord): void {
     const { role, term, commitIndex, lastIndex, configuration } = core;
     if (term < seen.term) throw new Violation('election safety', `the term of node ${nodeId} fell to ${term}`);
@@ -138,7 +138,7 @@ export class ClusterChecker {
     }
   }
 
-  /** A lease says that nobody else can be elected while it lasts (thesis, section 6.4.1). */
+  /** While a lease lasts no other node can be elected (thesis, section 6.4.1). */
   private checkLease(nodeId: NodeId, term: number): void {
     const holder = this.leaseHolderBefore(term);
     if (holder !== undefined)
@@ -163,7 +163,7 @@ export class ClusterChecker {
 
   // --- logs
 
-  /** A node hands entries to its disk: they replace what stands at their indexes and behind. */
+  /** A node hands entries to its disk: they replace what is stored at their indexes and after. */
   writing(nodeId: NodeId, record: DurableRecord, entries: readonly Entry[]): void {
     const first = entries[0];
     if (!first) return;
@@ -177,7 +177,7 @@ export class ClusterChecker {
     }
   }
 
-  /** Whoever founded the group crashed before its first entry was durable: then it was never sent, and another one is. */
+  /** The founding node crashed before its first entry was durable: it was never sent, and another one is. */
   private foundedAnew(first: Entry): void {
     const known = this.entries.get(TERM_RANGE + first.term);
     const isDurable = [...this.records.values()].some((record) => record.holds(1, first.term));
@@ -217,7 +217,7 @@ export class ClusterChecker {
     let lastNew = 0;
     for (let index = seen.commitIndex + 1; index <= core.commitIndex; index++) {
       const term = core.termAt(index);
-      if (term === undefined) continue; // a snapshot stands for it; its content is checked when it is restored
+      if (term === undefined) continue; // covered by a snapshot, whose content is checked when it is restored
       const known = this.committed[index - 1];
       if (known && known.term !== term)
         throw new Violation(
@@ -235,7 +235,7 @@ export class ClusterChecker {
     if (lastNew > 1) this.checkNoLoss(lastNew);
   }
 
-  /** Whoever commits first counts; the first entry of a group is the same on all by decree. */
+  /** The first node to commit counts; the first entry of a group is the same on all by definition. */
   private checkQuorum(nodeId: NodeId, core: RaftCore, seen: Sighting, index: number, term: number): void {
     if (index === 1) return;
     const holds =
@@ -257,8 +257,8 @@ export class ClusterChecker {
   }
 
   /**
-   * Leader completeness, looked at from the other end: a committed entry is in the log of whoever can be elected, so
-   * no node without it may have a log that a quorum, of the configuration which that node knows, would vote for.
+   * Leader completeness from the other end: every node that can be elected has the committed entry. So no node without
+   * it may have a log that a quorum, of the configuration which that node knows, would vote for.
    */
   private checkNoLoss(index: number): void {
     const { term } = this.committed[index - 1]!;
@@ -279,10 +279,12 @@ export class ClusterChecker {
     }
   }
 
-  /** A leader asks a node to stand for election: one that has its whole log, unless the leader leaves anyway (thesis, 3.10). */
+  /**
+   * A leader asks a node to stand for election: one with its whole log, unless the leader is leaving (thesis, 3.10).
+   */
   callsElection(nodeId: NodeId, core: RaftCore, target: NodeId): void {
     if (core.role !== 'leader' || core.transferTarget !== target) return;
-    // The second half of a change is appended by itself, and may be younger than the call.
+    // The second half of a change is appended without a request, and may be younger than the call.
     const index = core.configurationIndex === core.lastIndex ? core.lastIndex - 1 : core.lastIndex;
     const term = core.termAt(index);
     const record = this.rightful(core.configuration, target);
@@ -290,12 +292,12 @@ export class ClusterChecker {
       throw new Violation('transfer', `node ${nodeId} hands over to node ${target}, which lacks the entry at ${index}`);
   }
 
-  /** A snapshot is saved or installed; looked at when the commits of the same step are known. */
+  /** A snapshot is saved or installed; checked when the commits of the same step are known. */
   snapshotTaken(nodeId: NodeId, metadata: SnapshotMetadata): void {
     this.snapshots.push({ nodeId, metadata });
   }
 
-  /** The step is over, and whoever it touched was looked at. */
+  /** The step has ended, and all its nodes were checked. */
   endStep(): void {
     for (const { nodeId, metadata } of this.snapshots.splice(0)) this.checkSnapshot(nodeId, metadata);
   }
@@ -307,7 +309,7 @@ export class ClusterChecker {
   }
 }
 
-/** Whose promises count under that id: looked up here, not by the library that is checked. */
+/** The incarnation with the rights of that id: looked up here, not by the library under test. */
 function namedIncarnation({ members }: Configuration, voter: NodeId): Incarnation | undefined {
   return members.find(({ nodeId }) => nodeId === voter)?.incarnation;
 }

@@ -10,7 +10,7 @@ interface Committed {
   readonly configuration: Configuration;
 }
 
-/** That every node uses the latest configuration in its log, and that all of them mean the same by it. */
+/** Checks that every node uses the latest configuration in its log, and that all have the same one there. */
 export class ConfigurationChecker {
   /** by "index term" */
   private readonly standing = new Map<string, Configuration>();
@@ -27,13 +27,13 @@ export class ConfigurationChecker {
     return Math.max(0, this.committedOnes.length - 1);
   }
 
-  /** The first entry was never durable anywhere, and nothing followed on it. */
+  /** The first entry was never durable, and no entry followed it. */
   foundedAnew(): void {
     this.standing.clear();
     this.committedOnes.length = 0;
   }
 
-  /** An entry that holds a configuration goes to some disk. */
+  /** An entry with a configuration is written to a disk. */
   written({ index, term, data }: Entry): void {
     const key = `${index} ${term}`;
     if (this.standing.has(key)) return;
@@ -42,7 +42,7 @@ export class ConfigurationChecker {
     this.standing.set(key, configuration);
   }
 
-  /** The configuration that an entry holds, if it holds one. */
+  /** The configuration in an entry, if there is one. */
   standingAt(index: number, term: number): Configuration | undefined {
     return this.standing.get(`${index} ${term}`);
   }
@@ -101,7 +101,7 @@ export class ConfigurationChecker {
       );
   }
 
-  /** The one that a node finds in its log and snapshot. */
+  /** The configuration in a node's log and snapshot. */
   ofRecord({ lastConfiguration, snapshot }: DurableRecord): Configuration | undefined {
     if (lastConfiguration) return this.standingAt(lastConfiguration.index, lastConfiguration.term);
     return snapshot.index > 0 ? this.at(snapshot.index)?.configuration : undefined;

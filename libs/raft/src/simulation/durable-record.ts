@@ -4,8 +4,8 @@ import { TermLog } from './term-log.js';
 import { Violation } from './violation.js';
 
 /**
- * What one node's disk has acknowledged, and what the node has promised to others on the strength of it. Outlives
- * the node's processes: after a start, what is read back is compared with what was promised.
+ * What one node's disk has acknowledged, and what the node has promised because of it. Outlives the node's processes:
+ * after a start, what is read back is compared with the promises.
  */
 export class DurableRecord {
   private hardState: HardState = { term: 0, vote: 0, commitIndex: 0 };
@@ -15,9 +15,9 @@ export class DurableRecord {
   private configurations: Pick<Entry, 'index' | 'term'>[] = [];
   /** entries whose write was acknowledged */
   readonly durable = new TermLog();
-  /** the last term of a snapshot in force; up to its index everything is there */
+  /** the last term of an installed snapshot; up to its index everything is there */
   snapshot = { index: 0, term: 0 };
-  /** entries that other nodes were told of */
+  /** entries acknowledged to other nodes */
   private readonly acknowledged = new TermLog();
   private acknowledgedIndex = 0;
   private promisedTerm = 0;
@@ -28,12 +28,12 @@ export class DurableRecord {
 
   constructor(private readonly nodeId: NodeId) {}
 
-  /** Whether the entry is there for good. */
+  /** Whether the entry is durable. */
   holds(index: number, term: number): boolean {
     return index <= this.snapshot.index || this.durable.term(index) === term;
   }
 
-  /** Where the durable log ends. */
+  /** The end of the durable log. */
   get end(): { readonly index: number; readonly term: number } {
     const { durable, snapshot } = this;
     return durable.lastIndex > snapshot.index && durable.lastTerm > 0
@@ -41,7 +41,7 @@ export class DurableRecord {
       : snapshot;
   }
 
-  /** The write begins: what it replaces is no promise any more. */
+  /** The write begins: it voids the promises that it replaces. */
   writing(entries: readonly Entry[]): void {
     const first = entries[0];
     if (!first) return;
@@ -58,7 +58,7 @@ export class DurableRecord {
       if (kind === 'configuration') this.configurations.push({ index, term });
   }
 
-  /** The entry that holds the latest configuration in what was handed to the disk. */
+  /** The entry with the latest configuration handed to the disk. */
   get lastConfiguration(): Pick<Entry, 'index' | 'term'> | undefined {
     return this.configurations.at(-1);
   }
@@ -86,7 +86,7 @@ export class DurableRecord {
     this.acknowledged.compactTo(index);
   }
 
-  /** A message leaves the node. Whatever it promises must be durable by now. */
+  /** A message leaves the node. Whatever it promises must be durable. */
   sending(message: Message): void {
     switch (message.type) {
       case 'request-vote':
@@ -100,7 +100,7 @@ export class DurableRecord {
         return this.promiseTerm(message.term);
       case 'append-entries-accepted':
         this.promiseTerm(message.term);
-        // What was acknowledged in an earlier term may be replaced by now; the disk then holds what came later.
+        // What was acknowledged in an earlier term may be replaced by now; the disk then has what came later.
         return message.term < this.hardState.term ? undefined : this.acknowledge(message.matchIndex);
       case 'request-pre-vote':
       case 'pre-vote-reply':

@@ -6,9 +6,9 @@ import { Violation } from './violation.js';
 import type { World } from './world.js';
 import { checkLinearizable } from '../testing/linearizability.js';
 
-/** Once the faults have stopped a leader is there within so many election timeouts. */
+/** After the faults there is a leader within this many election timeouts. */
 const LEADER_ELECTION_TIMEOUTS = 5;
-/** … and within so many more everybody has an answer, and all members have come to the same state. */
+/** … and within this many more all requests are answered, and all members have the same state. */
 const ANSWER_ELECTION_TIMEOUTS = 60;
 const MAXIMUM_LINEARIZATION_STEPS = 5_000_000;
 
@@ -20,7 +20,7 @@ function livingMembers(world: World): SimulatedNode[] {
     .filter((node) => node !== undefined && !node.isLost) as SimulatedNode[];
 }
 
-/** Somebody leads, and no member is beyond its term. */
+/** A leader exists, and no member has a later term. */
 function hasLeader(world: World): boolean {
   const core = world.leader()?.core;
   return core !== undefined && livingMembers(world).every((node) => (node.core?.term ?? 0) <= core.term);
@@ -42,8 +42,8 @@ function isSettled(world: World): boolean {
 
 /**
  * Whether a quorum of every configuration that may still decide has its directories: of the latest committed one, and
- * of those behind it in anybody's log. An earlier one decides nothing any more, so its members may be gone: whoever
- * still goes by it, as a learner does that is being sent the log, lacks a committed entry and cannot be elected.
+ * of those after it in any log. An earlier one decides nothing, so its members may be gone: a node that still uses it,
+ * such as a learner without the log, lacks a committed entry and cannot be elected.
  */
 export function canRecover(world: World): boolean {
   const committedAt = world.checker.configurations.latest?.index ?? 0;
@@ -55,15 +55,15 @@ export function canRecover(world: World): boolean {
     const hasDirectory = (voter: number): boolean => {
       const node = world.nodes.get(voter);
       if (node === undefined || node.isLost) return false;
-      return node.hasRightsIn(configuration) || !node.wasWiped; // nobody else may have lost the rights
+      return node.hasRightsIn(configuration) || !node.wasWiped; // no other node may have lost the rights
     };
     return isQuorum(configuration, hasDirectory);
   });
 }
 
 /**
- * Too many directories are lost: nobody may be elected any more, because what was committed may be in none of those
- * that are left. An operator would have to act.
+ * Too many directories are lost: no node may be elected any more, because committed entries may be in none of the
+ * others. An operator would have to act.
  *
  * @throws Violation
  */
@@ -79,7 +79,7 @@ export async function checkStandstill(world: World): Promise<void> {
 }
 
 /**
- * Without faults the group must find a leader, answer everybody and bring all members to the same state.
+ * Without faults the group must find a leader, answer all requests and bring all members to the same state.
  *
  * @throws Violation
  */
@@ -103,7 +103,7 @@ export async function checkRecovery(world: World, nemesis: Nemesis, clients: Cli
   await readEverything(world, clients);
 }
 
-/** Each key that is in use, through each member; a change of the leader meanwhile costs another attempt. */
+/** Reads each used key through each member; a change of leader costs another attempt. */
 async function readEverything(world: World, clients: Clients): Promise<void> {
   let missing = 0;
   const read = async (node: SimulatedNode, key: string): Promise<void> => {

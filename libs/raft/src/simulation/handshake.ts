@@ -4,16 +4,15 @@ import { ProcessClaims, type Claimant } from '../transport/process-claims.js';
 import type { Speaker } from './simulated-network.js';
 import type { SimulatedProcess } from './simulated-process.js';
 
-/** Numbers of the processes of a machine; those of its twin come behind. */
+/** Numbers of the processes of a machine; those of its twin come after them. */
 const FIRST_TWIN_PROCESS = 1_000_000;
 
 /** An echo is answered with the next ping but one at the latest, and patience is three pings. */
 const ANSWER_OF_PATIENCE = 2 / 3;
 
-/** What a handshake has to see of the world. */
 export interface HandshakeSurroundings {
   readonly clock: Pick<Clock, 'monotonic'>;
-  /** whom a message in that node's name is to come from, where a second process with that id runs or has run */
+  /** the sender of messages in that node's name, where a second process with that id runs or has run */
   originalOf(nodeId: NodeId): Original | undefined;
 }
 
@@ -23,9 +22,9 @@ interface Original {
 }
 
 /**
- * What one process of the transport knows of the processes of others, which the messages of the simulated network do
- * not show: streams are opened before anything is said. The machine that a node began on is connected to everybody
- * as long as its process lives; a second process with its id asks with each message.
+ * What a process of the transport knows of other processes, which messages do not show: streams are opened before the
+ * first message. A node's first machine is connected to all others while its process lives; a second process with its
+ * id asks with each message.
  */
 export class Handshake {
   private readonly claims: ProcessClaims;
@@ -52,18 +51,18 @@ export class Handshake {
     };
   }
 
-  /** Whether this process hears the message. */
+  /** Whether this process accepts the message. */
   admits({ from, fromIncarnation }: Message, speaker: Speaker): boolean {
     return this.accepts(from, fromIncarnation, speaker) && this.claims.listensTo(from);
   }
 
-  /** A process opens a stream to this one. @returns whether it is accepted, of which it is told */
+  /** A process opens a stream to this one. @returns whether it is accepted */
   accepts(from: NodeId, incarnation: Incarnation, speaker: Speaker): boolean {
     const original = this.surroundings.originalOf(from);
     if (!original) return true;
     const now = this.surroundings.clock.monotonic();
     const isOfOriginal = original.record.incarnation === incarnation;
-    if (!speaker.isAlive()) return !speaker.isTwin || !isOfOriginal; // a copy's last words go with its streams
+    if (!speaker.isAlive()) return !speaker.isTwin || !isOfOriginal; // a copy's last messages end with its streams
     if (original.speaker && isOfOriginal) this.claims.claim(from, incarnation, this.claimant(original.speaker), now);
     const verdict = this.claims.claim(from, incarnation, this.claimant(speaker), now);
     speaker.judged(this.nodeId, verdict);

@@ -5,7 +5,7 @@ import type { Ledger } from './ledger.js';
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** A change of one key; `operation` is a number of its own, so that a second effect of it would show. */
+/** A change of one key; `operation` is unique, so that a second effect of it would show. */
 export interface KeyValueCommand {
   readonly operation: number;
   readonly kind: 'write' | 'cas' | 'append';
@@ -44,8 +44,8 @@ function decodeCommand(data: Uint8Array): KeyValueCommand {
 }
 
 /**
- * A key-value store, on one node and for one life of it. Tells the ledger of all that is applied, and compares its
- * state, as a running digest of the commands that made it, with what the ledger knows whenever a snapshot brings it.
+ * A key-value store, for one life of a node. Reports everything applied to the ledger, and compares its state, as a
+ * running digest of its commands, with the ledger after each restored snapshot.
  */
 export class KeyValueMachine implements StateMachine<KeyValueResult> {
   private values = new Map<string, string>();

@@ -22,14 +22,14 @@ export class Ledger {
   private readonly refusedOperations = new Set<number>();
   /** indexes of commands, ascending */
   private readonly indexes: number[] = [];
-  /** the greatest index of which a client was told; a later read must see it */
+  /** the greatest index of an answer; a later read must see it */
   acknowledgedIndex = 0;
 
   get commandCount(): number {
     return this.indexes.length;
   }
 
-  /** Each machine goes forward, each index once. */
+  /** Each machine applies each index once, in order. */
   inOrder(nodeId: NodeId, index: number, previousIndex: number): void {
     if (index <= previousIndex)
       throw new Violation('state machine safety', `node ${nodeId} applied ${index} after ${previousIndex}`);
@@ -78,14 +78,14 @@ export class Ledger {
       );
   }
 
-  /** A client was told that its operation is committed at that index. */
+  /** A client's operation was answered as committed at that index. */
   acknowledged(operation: number, index: number): void {
     if (this.indexOfOperation.get(operation) !== index)
       throw new Violation('answers', `operation ${operation} was answered with index ${index}, where it is not`);
     this.acknowledgedIndex = Math.max(this.acknowledgedIndex, index);
   }
 
-  /** A client was told that its operation never was and never will be in the log. */
+  /** A client's operation was answered as never in the log, now or later. */
   refused(operation: number): void {
     const index = this.indexOfOperation.get(operation);
     if (index !== undefined)

@@ -5,13 +5,13 @@ import { MembershipRefusedError, NotLeaderError, ProposalUnknownError } from '..
 import { ProcessGoneError, type SimulatedNode } from './simulated-node.js';
 import type { World } from './world.js';
 
-/** A machine that belongs to no configuration is given back after so many election timeouts. */
+/** A machine in no configuration is retired after this many election timeouts. */
 const RETIRE_ELECTION_TIMEOUTS = 6;
 const CATCH_UP_ELECTION_TIMEOUTS = 4;
 
 /**
  * Changes the group while it runs: adds machines as learners, promotes, demotes, removes and replaces members, and
- * gives back what has left. A member whose data are lost is replaced before anything else.
+ * retires former ones. A member that lost its data is replaced before anything else.
  */
 export class MembershipNemesis {
   /** calls without an answer */
@@ -23,7 +23,9 @@ export class MembershipNemesis {
     private readonly random: Random,
   ) {}
 
-  /** A change at random, sometimes two at once, of which one must wait or be refused. @returns whether one was asked for */
+  /**
+   * A random change, sometimes two at once, of which one must wait or be refused. @returns whether one was requested
+   */
   change(): boolean {
     this.retire();
     if (this.awaitsVerdict()) return false;
@@ -69,7 +71,7 @@ export class MembershipNemesis {
     return options.length > 0 ? randomItem(random, options)() : [];
   }
 
-  /** Steps that lead to a group without the lost node and never make a majority depend on it. */
+  /** Steps that remove the lost node and never make a majority depend on it. */
   private replacement({ voters, learners }: Configuration, lost: NodeId): MembershipChange[] {
     if (!voters.includes(lost)) return [{ type: 'remove', nodeId: lost }];
     const successor = learners.find((learner) => this.world.nodes.get(learner)?.isLost === false);
@@ -114,7 +116,7 @@ export class MembershipNemesis {
     this.world.trace.event(`the change is ${outcome}`);
   }
 
-  /** Gives back machines that no node takes for a member. */
+  /** Retires machines that no node has as a member. */
   retire(): void {
     const { world } = this;
     if (this.pending > 0) return;

@@ -9,12 +9,12 @@ import { ProcessGoneError, type SimulatedNode } from './simulated-node.js';
 import { Twins } from './twins.js';
 import type { World } from './world.js';
 
-/** Fewer voters than this, and the loss of one's data would be the loss of a majority's. */
+/** With fewer voters the loss of one's data would be the loss of a majority's. */
 const LEAST_VOTERS_FOR_ROT = 3;
 
 /**
- * All that goes wrong, and all that operators do meanwhile. Draws what happens next by the weights of the profile;
- * each fault mends itself after a time, and `cease` mends them all.
+ * All faults, and all actions of operators. Draws the next one by the weights of the profile; each fault ends after a
+ * time, and `cease` ends them all.
  */
 export class Nemesis {
   readonly membership: MembershipNemesis;
@@ -66,20 +66,20 @@ export class Nemesis {
     this.scheduleNext();
   }
 
-  /** Sometimes a leader is asked for a change before it has found out what is committed. */
+  /** Sometimes a leader is asked for a change before it knows what is committed. */
   private meetLeader(): void {
     const { membership: weight } = this.world.profile.weights;
     if (this.isActive && randomChance(this.random, Math.min(0.5, weight / 20)))
       this.world.later(0, () => void this.membership.change());
   }
 
-  /** No more faults, and everything that can be mended is. */
+  /** Ends all faults. */
   cease(): void {
     const { world } = this;
     this.isActive = false;
     world.isCalm = true;
     world.network.heal();
-    world.network.loseAll(); // messages of the bad times would keep coming, and keep old leaders in office
+    world.network.loseAll(); // old messages would keep arriving, and keep old leaders in office
     world.network.weather = world.profile.fairWeather;
     for (const twin of [...world.twins.values()]) world.endTwin(twin);
     for (const node of world.nodes.values()) {
@@ -256,7 +256,7 @@ export class Nemesis {
     return this.note(`a bit rots on node ${node.nodeId}: ${place ?? 'nothing is there yet'}`);
   }
 
-  /** A machine comes back with an empty directory. Not before the group has begun. */
+  /** A machine returns with an empty directory; not before the group has begun. */
   private wipe(): boolean {
     const { world } = this;
     const node = randomItem(this.random, [...world.nodes.values()]);
@@ -267,7 +267,7 @@ export class Nemesis {
     return this.note(`node ${node.nodeId} loses its directory`);
   }
 
-  /** Whether all members have their rights, so that the group bears that one loses them. */
+  /** Whether all members have their rights, so that the group tolerates the loss of one's. */
   private canForget(): boolean {
     const { world } = this;
     const committed = world.committedConfiguration();
@@ -283,10 +283,10 @@ export class Nemesis {
     );
   }
 
-  /** Whether the group bears the loss of one more node's data: all others have theirs, and none is about to leave. */
+  /** Whether the group tolerates the loss of one more node's data: all others have theirs, and none is leaving. */
   private canLose(): boolean {
     const { world, membership } = this;
-    if (world.checker.committedIndex < 2) return false; // one node alone may have written down that there is a group
+    if (world.checker.committedIndex < 2) return false; // only one node may have recorded that there is a group
     if (membership.pending > 0 || [...world.nodes.values()].some(({ disk }) => disk.isRotten)) return false;
     const committed = world.committedConfiguration();
     return [...world.nodes.values()].every(({ lastConfiguration }) => {

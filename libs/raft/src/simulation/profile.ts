@@ -48,7 +48,7 @@ export type FaultName =
   | 'wipe'
   | 'twin';
 
-/** All that a seed decides before the run begins. Times in milliseconds. */
+/** Everything that a seed decides before the run. Times in milliseconds. */
 export interface Profile {
   readonly family: Family;
   readonly size: number;
@@ -58,7 +58,7 @@ export interface Profile {
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly leaseReads: { readonly maximumClockDrift: number } | undefined;
-  /** clocks go up to so much faster than the slowest */
+  /** clocks are faster than the slowest by up to this factor */
   readonly drift: number;
   readonly withPriorities: boolean;
   readonly limits: Partial<CoreLimits>;
@@ -71,12 +71,12 @@ export interface Profile {
   readonly keys: number;
   readonly thinkMs: number;
   readonly readShare: number;
-  /** how much longer a value may be than it must, so that a write to the log fills several sectors */
+  /** extra length of a value, so that a write to the log fills several sectors */
   readonly paddingBytes: number;
   readonly faultyMs: number;
   readonly faultIntervalMs: number;
   readonly weights: Readonly<Record<FaultName, number>>;
-  /** directories are lost whether or not a quorum is left; what was committed must not be contradicted even so */
+  /** directories are lost even without a quorum left; what was committed must still not be contradicted */
   readonly isReckless: boolean;
 }
 
@@ -107,7 +107,7 @@ const USUAL_WEIGHTS: Readonly<Record<FaultName, number>> = {
   twin: 0,
 };
 
-/** What a family has more, or less, of. */
+/** The faults that a family changes. */
 const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   mixed: {},
   'mixed-3': {},
@@ -133,14 +133,14 @@ const WEIGHTS: Readonly<Record<Family, Partial<Record<FaultName, number>>>> = {
   forgetful: { wipe: 14, crash: 5, 'crash-all': 2, stop: 2, partition: 4, membership: 1, 'bit-rot': 0 },
 };
 
-/** Of the seeds about leases, those with late answers have no other fault: one would mend what the other has cut. */
+/** Of the seeds about leases, those with late answers have no other fault, which would undo them. */
 const LATE_ANSWERS_SHARE = 0.4;
 const LATE_ANSWERS: Partial<Profile> = {
-  withPriorities: false, // a leader that hands over trusts no lease
+  withPriorities: false, // a leader that transfers trusts no lease
   weights: { ...without(USUAL_WEIGHTS), 'late-answers': 10 },
 };
 
-/** Of the seeds about snapshots, those with a narrow link have no other fault, so that what was promised can be counted on. */
+/** Of the seeds about snapshots, those with a narrow link have no other fault, so that the promise can be checked. */
 const NARROW_LINK_SHARE = 0.2;
 const NARROW_LINK: Partial<Profile> = {
   withPriorities: false,
@@ -153,7 +153,7 @@ const NARROW_LINK: Partial<Profile> = {
   snapshotAfterEntries: 12,
 };
 
-/** Of the seeds about lost directories, those with two processes of one id have no other fault but what belongs to that. */
+/** Of the seeds about lost directories, those with two processes of one id have no unrelated fault. */
 const TWINS_SHARE = 0.4;
 const TWINS: Partial<Profile> = {
   withPriorities: false,
@@ -189,7 +189,7 @@ function familyOf(seed: number): Family {
   return FAMILIES[seed % FAMILIES.length]!;
 }
 
-/** Whether a seed stands for hours of few events, not for minutes of many. */
+/** Whether a seed is of hours with few events, not of minutes with many. */
 export function isLong(seed: number): boolean {
   return familyOf(seed) === 'endurance';
 }
@@ -238,7 +238,7 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     isReckless: family === 'forgetful' && randomChance(random, 0.4),
     ...(hasLateAnswers && LATE_ANSWERS),
   };
-  // Drawn last, so that all other seeds are what they were.
+  // Drawn last, so that all other seeds stay the same.
   if (family === 'snapshots' && randomChance(random, NARROW_LINK_SHARE)) return withNarrowLink(profile);
   if (family === 'forgetful' && randomChance(random, TWINS_SHARE))
     return { ...profile, ...TWINS, faultyMs: 120 * electionMs };
@@ -254,7 +254,7 @@ function withNarrowLink(profile: Profile): Profile {
     ...NARROW_LINK,
     electionTicks,
     heartbeatTicks: 2,
-    // room for what is asked of everybody, and small pieces
+    // room for the requests, and small pieces
     limits: {
       ...limits,
       maximumMessageBytes: 1000,
@@ -269,7 +269,7 @@ function withNarrowLink(profile: Profile): Profile {
   };
 }
 
-/** Small enough for every bound to be met. */
+/** Small enough to reach every bound. */
 function drawLimits(random: Random, isPacked: boolean): Partial<CoreLimits> {
   return {
     maximumMessageBytes: isPacked ? 64 : randomItem(random, [200, 1000, 1_000_000]),
@@ -284,7 +284,7 @@ function drawLimits(random: Random, isPacked: boolean): Partial<CoreLimits> {
   };
 }
 
-/** A good network, on which a message takes up to so long. */
+/** A good network with a maximum delay. */
 export function fairWeather(maximumDelayMs: number): Weather {
   return {
     minDelayMs: maximumDelayMs / 4,
@@ -297,7 +297,7 @@ export function fairWeather(maximumDelayMs: number): Weather {
   };
 }
 
-/** A bad one, of a kind. */
+/** A bad network of one kind. */
 export function foulWeather(random: Random, { tickMs, electionTicks, fairWeather: fair }: Profile): Weather {
   const electionMs = tickMs * electionTicks;
   return {

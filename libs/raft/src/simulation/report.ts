@@ -18,7 +18,7 @@ export function addReport(totals: TotalsByFamily, report: SimulationReport): voi
   addTotals(totals, { [report.family]: { ...report, runs: 1 } });
 }
 
-/** Adds what another worker has summed up. */
+/** Adds the totals of another worker. */
 export function addTotals(totals: TotalsByFamily, others: TotalsByFamily): void {
   for (const [family, other] of Object.entries(others)) {
     const own = (totals[family] ??= emptyTotals());
@@ -39,7 +39,7 @@ export function hoursOf({ simulatedMs }: Totals): number {
   return simulatedMs / 3_600_000;
 }
 
-/** A table for people: hours, steps, elections and commits per family, then everything that was counted. */
+/** A table: hours, steps, elections and commits per family, then all counts. */
 export function describeTotals(totals: TotalsByFamily): string {
   const line = (name: string, sum: Totals): string => {
     const figures = [sum.runs, hoursOf(sum).toFixed(1), sum.steps, sum.counts['elections'], sum.counts['committed']];

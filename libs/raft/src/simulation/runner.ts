@@ -8,23 +8,23 @@ export interface RunOptions {
   readonly from: number;
   /** from one seed to the next */
   readonly step: number;
-  /** ends after so many seeds … */
+  /** ends after this many seeds … */
   readonly seeds: number;
-  /** … or so many simulated hours */
+  /** … or this many simulated hours */
   readonly hours: number;
   readonly nodes: number | undefined;
-  /** leaves out the seeds of many hours */
+  /** skips the seeds of many hours */
   readonly skipsLong: boolean;
   readonly stopsAtFirst: boolean;
 }
 
-/** What a worker writes at its end, as one line of JSON. */
+/** A worker's result, one line of JSON. */
 export interface RunResult {
   readonly totals: TotalsByFamily;
   readonly violations: readonly SimulationReport[];
 }
 
-/** Violations beyond this are counted, not told. */
+/** Further violations are only counted. */
 const MAXIMUM_TOLD_VIOLATIONS = 10;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -38,7 +38,7 @@ export function describeViolation({ seed, family, violation }: SimulationReport,
   return `seed ${seed} (${family}): ${violation?.rule}: ${violation?.what}\nreplay: ${replayCommand(seed, nodes)}`;
 }
 
-/** One seed, told in full. @returns the exit code */
+/** One seed in detail. @returns the exit code */
 export async function runOne(seed: number, nodes: number | undefined, withTrace: boolean): Promise<number> {
   const report = await simulate({ seed, nodes, print: withTrace ? print : undefined });
   print(JSON.stringify(report, undefined, 2));
@@ -78,7 +78,7 @@ function summary(totals: TotalsByFamily, violations: number, startedAt: number):
   );
 }
 
-/** The same, shared out to processes of their own. @returns the exit code */
+/** The same, divided among processes. @returns the exit code */
 export async function runWorkers(options: RunOptions, workers: number): Promise<number> {
   const startedAt = performance.now();
   const shares = Array.from({ length: workers }, (_, position) => ({

@@ -3,18 +3,15 @@ import type { SimulatedNode } from './simulated-node.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
 
-/** So long a leader may lead whose disk has taken a write and not answered, and some ticks. */
+/** How long a leader with a hung disk may lead, plus some ticks. */
 const HUNG_LEADER_ELECTION_TIMEOUTS = 4;
 
-/** How many bytes a narrow link carries in a tick, a few times what the log grows by. */
+/** Bytes per tick of a narrow link, a few times the growth of the log. */
 const NARROW_BYTES_PER_TICK = 250;
-/** Over a narrow link a follower has caught up within so many election timeouts; 20 were seen. */
+/** Over a narrow link a follower has caught up within this many election timeouts; 20 were seen. */
 const CATCH_UP_ELECTION_TIMEOUTS = 40;
 
-/**
- * Faults in a row that chance alone would seldom bring together: each is what somebody's proof, or somebody's
- * incident report, turns on.
- */
+/** Sequences of faults that chance alone seldom brings together: each is from a proof, or from an incident report. */
 export class Scenarios {
   constructor(
     private readonly world: World,
@@ -22,7 +19,9 @@ export class Scenarios {
     private readonly transfer: () => boolean,
   ) {}
 
-  /** A leader asks another node to stand for election and is cut off before it hears how it went (thesis, 6.4.1). */
+  /**
+   * A leader asks another node to stand for election and is disconnected before it learns the result (thesis, 6.4.1).
+   */
   handOverAndCut(): boolean {
     const { world } = this;
     const leader = world.leader();
@@ -33,8 +32,8 @@ export class Scenarios {
   }
 
   /**
-   * A node that has long not heard the leader asks for votes just when all that still hear it begin anew, and the
-   * leader is cut off: who votes now breaks the lease that they gave before.
+   * A node long without a leader asks for votes just when all that still have the leader restart, and the leader is
+   * disconnected: a vote now would break the lease of an earlier answer.
    */
   restartVoters(): boolean {
     const { world, random } = this;
@@ -42,7 +41,7 @@ export class Scenarios {
     const others = world.upNodes().filter((node) => node !== leader);
     if (!leader || others.length < 2) return false;
     const deaf = randomItem(random, others);
-    world.readsOnly = true; // or the deaf one would fall behind, and nobody would vote for it
+    world.readsOnly = true; // otherwise the deaf one would fall behind and get no votes
     world.trace.event(`node ${deaf.nodeId} will not hear the leader, and all others will begin anew`);
     world.later(0.3 * world.electionMs, () => this.cut(leader, deaf));
     world.later((1.5 + randomFraction(random)) * world.electionMs, () => {
@@ -54,8 +53,8 @@ export class Scenarios {
   }
 
   /**
-   * A follower begins anew twice, and asks the leader for reads each time; answers are late, and in the end its
-   * requests do not arrive any more.
+   * A follower restarts twice, and asks the leader for reads each time; answers are late, and in the end its requests
+   * are lost.
    */
   restartTwice(): boolean {
     const { world, random } = this;
@@ -79,9 +78,9 @@ export class Scenarios {
   }
 
   /**
-   * Nodes stand for election while their leader is paused and so believes to lead still. One of them has raised its term,
-   * another has asked for pre-votes, and then hears the leader again and confirms its lease. What is late of that
-   * election comes afterwards, and must not end the hold.
+   * Nodes stand for election while their leader is paused and so still believes that it leads. One of them has raised
+   * its term; another has asked for pre-votes, and then hears the leader again and confirms its lease. Late messages of
+   * that election arrive afterwards, and must not end the lease.
    */
   lateAnswers(): boolean {
     const { world } = this;
@@ -91,7 +90,7 @@ export class Scenarios {
     const { electionMs, network } = world;
     world.trace.event(`an election against node ${leader.nodeId} will be heard of late`);
     world.isStaging = true;
-    world.readsOnly = true; // or a rival falls behind those who hear the leader
+    world.readsOnly = true; // otherwise a rival falls behind those that hear the leader
     leader.pause();
     const late = { minDelayMs: 0.1 * electionMs, maximumDelayMs: 0.4 * electionMs };
     network.weather = { ...world.profile.fairWeather, ...late, straggling: 0.9, straggleMs: 3 * electionMs };
@@ -107,14 +106,14 @@ export class Scenarios {
   }
 
   /**
-   * The leader's disk stops answering, and nothing else is wrong: with a write under way it may lead for some election
-   * timeouts, and then another must.
+   * The leader's disk hangs, without another fault: with a write in flight it may lead for some election timeouts, and
+   * then another node must.
    */
   hungDisk(): boolean {
     const { world } = this;
     const leader = world.leader();
     if (!leader || leader.isStopping || !this.canDoWithout(leader)) return false;
-    world.isStaging = true; // until the disk answers: a leader that is paused meanwhile counts no ticks, and is not to blame
+    world.isStaging = true; // until the disk answers: a leader that is paused meanwhile counts no ticks
     this.mend(leader);
     world.trace.event(`the disk of node ${leader.nodeId} hangs`);
     leader.disk.hang();
@@ -128,8 +127,8 @@ export class Scenarios {
   }
 
   /**
-   * A follower was away for so long that only a snapshot helps, and the link to it is so narrow that the next snapshot
-   * is due before it has this one. It hears its leader all the time, so it must catch up.
+   * A follower was away so long that only a snapshot helps, and its link is so narrow that the next snapshot is due
+   * before it has this one. It hears its leader all the time, so it must catch up.
    */
   narrowLink(): boolean {
     const { world } = this;
@@ -151,7 +150,7 @@ export class Scenarios {
     return true;
   }
 
-  /** @throws Violation when the follower, which hears its leader, is not there in time */
+  /** @throws Violation when the follower has not caught up in time */
   private expectCatchUp(leader: SimulatedNode, follower: SimulatedNode, index: number): void {
     const { world } = this;
     const until = world.clock.monotonic() + CATCH_UP_ELECTION_TIMEOUTS * world.electionMs;
@@ -169,8 +168,8 @@ export class Scenarios {
   }
 
   /**
-   * @param until when the disk answers again; what is looked at later belongs to no hang, or to another
-   * @throws Violation when it leads some election timeouts after a write of its has begun
+   * @param until when the disk answers again; later checks belong to no hang, or to another
+   * @throws Violation when it leads some election timeouts after the begin of a write
    */
   private expectSuccessor(old: SimulatedNode, until: number): void {
     const { world } = this;
@@ -188,7 +187,7 @@ export class Scenarios {
     });
   }
 
-  /** Whether the others are a quorum in good health. */
+  /** Whether the others are a healthy quorum. */
   private canDoWithout(leader: SimulatedNode): boolean {
     const { world } = this;
     const { voters, outgoing } = world.committedConfiguration();
@@ -219,14 +218,14 @@ export class Scenarios {
     world.readsOnly = false;
   }
 
-  /** Mends all; after a while other faults may come again. */
+  /** Ends all faults; after a while others may come again. */
   private endStaging(leader: SimulatedNode): void {
     const { world } = this;
     this.mend(leader);
     world.later(2 * world.electionMs, () => (world.isStaging = false));
   }
 
-  /** Waits until one of them has come so far, looking four times per tick; ends when the leader leads no more. */
+  /** Waits until one of them has come so far, checking four times per tick; ends when the leader no longer leads. */
   private whileLeading(
     leader: SimulatedNode,
     others: readonly SimulatedNode[],
@@ -249,7 +248,7 @@ export class Scenarios {
     this.world.network.cutLink(right.nodeId, left.nodeId);
   }
 
-  /** From everybody, for so many election timeouts. */
+  /** From all others, for this many election timeouts. */
   private cutOff(node: SimulatedNode, electionTimeouts: number): void {
     const { world } = this;
     for (const other of world.nodes.values()) if (other !== node) this.cut(node, other);

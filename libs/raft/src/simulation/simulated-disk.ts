@@ -8,7 +8,7 @@ interface Write {
   readonly data: Buffer;
 }
 
-/** A file's content as programs see it, and as a loss of power would leave it. */
+/** A file's content, for programs and after a loss of power. */
 interface Inode {
   content: Buffer;
   durable: Buffer;
@@ -38,26 +38,26 @@ function land(content: Buffer, { position, data }: Write): Buffer {
 }
 
 /**
- * The disk of one node; it outlives the node's processes. Syncs take time, and all that is known of the real ones is
- * assumed: what was not synced survives a loss of power sector by sector or not at all, names as a prefix of their
- * changes; a failed sync loses what was pending although it can still be read; a full disk refuses growth.
+ * The disk of one node; it outlives the node's processes. Syncs take time, and the faults of real disks are assumed: in
+ * a loss of power unsynced data survives sector by sector or not at all, names as a prefix of their changes; a failed
+ * sync loses what was pending although it can still be read; a full disk refuses growth.
  */
 export class SimulatedDisk {
   private names = new Map<string, Inode>();
   private durableNames = new Map<string, Inode>();
   private nameChanges: NameChange[] = [];
-  /** how many bytes all files together may have */
+  /** maximum bytes of all files together */
   capacityBytes = Number.POSITIVE_INFINITY;
   /** the longest time that a sync takes */
   syncMs = 0;
-  /** so many syncs from now on fail */
+  /** this many of the next syncs fail */
   failingSyncs = 0;
-  /** syncs do not return until it answers again */
+  /** syncs do not return until the disk answers again */
   private hung: Promise<void> | undefined;
   private answer: () => void = () => undefined;
-  /** a fault that a node may stop at has been injected since the last start */
+  /** a fault that may stop the node has been injected since the last start */
   hasFailed = false;
-  /** bits were changed behind the back of the node */
+  /** bits were changed without the node */
   isRotten = false;
 
   constructor(
@@ -65,7 +65,7 @@ export class SimulatedDisk {
     private readonly random: Random,
   ) {}
 
-  /** The file system as one process sees it; nothing returns once the process has ended. */
+  /** The file system of one process; no call returns once the process has ended. */
   mount(process: SimulatedProcess): FileSystem {
     return {
       makeDirectory: () => Promise.resolve(),
@@ -92,7 +92,7 @@ export class SimulatedDisk {
     return this.hung !== undefined;
   }
 
-  /** Whether it is as the profile has it, and no fault waits. */
+  /** Whether it is as in the profile, without a pending fault. */
   isWell(syncMs: number): boolean {
     const hasRoom = this.capacityBytes === Number.POSITIVE_INFINITY;
     return !this.isHung && hasRoom && this.syncMs === syncMs && this.failingSyncs === 0;
@@ -103,7 +103,7 @@ export class SimulatedDisk {
     this.hung ??= new Promise((resolve) => (this.answer = resolve));
   }
 
-  /** All that waits goes on. */
+  /** All waiting calls continue. */
   recover(): void {
     this.hung = undefined;
     this.answer();
@@ -113,7 +113,7 @@ export class SimulatedDisk {
     return [...new Set(this.names.values())].reduce((sum, { content }) => sum + content.length, 0);
   }
 
-  /** A disk with the same files, as programs see them at this moment. */
+  /** A disk with the same files, as programs see them now. */
   copy(): SimulatedDisk {
     const copy = new SimulatedDisk(this.clock, this.random);
     for (const [name, { content }] of this.names)
@@ -123,7 +123,7 @@ export class SimulatedDisk {
     return copy;
   }
 
-  /** The power fails: of what was not synced any sectors are there. */
+  /** The power fails: of unsynced data any sectors survive. */
   losePower(): void {
     const names = new Map(this.durableNames);
     const survivingChanges = randomInteger(this.random, 0, this.nameChanges.length);
@@ -139,10 +139,10 @@ export class SimulatedDisk {
   }
 
   /**
-   * One bit of the log or of a snapshot changes. Never so that a byte becomes zero, the one kind of damage to the
-   * last frame that the storage cannot tell from a torn write (see FileStorage).
+   * One bit of the log or of a snapshot changes. Never so that a byte becomes zero, the one kind of damage to the last
+   * frame that the storage cannot tell from a torn write (see FileStorage).
    *
-   * @returns the file's name, or undefined when there is nothing that could rot
+   * @returns the file's name, or undefined when there is no data to damage
    */
   rot(): string | undefined {
     const paths = [...this.names.keys()].filter((path) => /\.(wal|snapshot)$/.test(path));
@@ -239,7 +239,7 @@ export class SimulatedDisk {
     await new Promise<void>((resolve) => this.clock.setTimer(durationMs, () => process.run(resolve)));
   }
 
-  /** A call that takes no time; what it throws becomes a rejection. */
+  /** A call that takes no time; an exception becomes a rejection. */
   private async attempt<T>(call: () => T): Promise<T> {
     await Promise.resolve();
     return call();

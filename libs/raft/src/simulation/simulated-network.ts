@@ -4,7 +4,7 @@ import type { AppendEntries, Message, NodeId } from '../core/types.js';
 import type { Verdict } from '../transport/process-claims.js';
 import { Violation } from './violation.js';
 
-/** How messages travel; probabilities and milliseconds. */
+/** The behaviour of the network; probabilities and milliseconds. */
 export interface Weather {
   readonly minDelayMs: number;
   readonly maximumDelayMs: number;
@@ -12,44 +12,43 @@ export interface Weather {
   readonly duplication: number;
   /** of a message that ignores the order of its link; others never overtake each other */
   readonly reordering: number;
-  /** of a message, or the copy of one, that comes when nobody expects it any more */
+  /** of a message, or a copy of one, that arrives very late */
   readonly straggling: number;
-  /** how late stragglers come at most */
+  /** maximum delay of stragglers */
   readonly straggleMs: number;
 }
 
-/** The process that has sent a message. */
 export interface Speaker {
   readonly process: number;
   /** whether it is a second one with the id of a machine */
   readonly isTwin: boolean;
   isAlive(): boolean;
-  /** A node hears it, or does not, because it hears another process of the same directory. */
+  /** A node accepts it, or rejects it because of another process of the same directory. */
   judged(by: NodeId, verdict: Verdict): void;
 }
 
 export type Receiver = (message: Message, speaker: Speaker) => void;
 
-/** What a message takes besides its data, about. */
+/** The approximate overhead of a message. */
 const BYTES_PER_MESSAGE = 50;
 
-/** In an election timeout; the most that healthy groups were seen to send is a twentieth of it. */
+/** In an election timeout; healthy groups were seen to send at most a twentieth of it. */
 const MAXIMUM_MESSAGES = 20_000;
 const MAXIMUM_OTHER_MESSAGES = 5_000;
-/** So often a leader sends a follower the same entries in an election timeout; healthy ones were seen to do it 11 times. */
+/** Repetitions of the same entries to a follower in an election timeout; healthy leaders were seen to send 11. */
 const MAXIMUM_REPETITIONS = 16;
 
-/** Directed links that lose, delay, double and reorder messages, and that can be cut. */
+/** Directed links that lose, delay, duplicate and reorder messages, and that can be cut. */
 export class SimulatedNetwork {
-  /** by node and machine: there is more than one machine while a node has a twin */
+  /** by node and machine: a node with a twin has several machines */
   private readonly receivers = new Map<NodeId, Map<object, Receiver>>();
   private readonly busyUntil = new Map<string, number>();
   private readonly cut = new Set<string>();
-  /** of narrow links: so long a byte takes, and the next one waits for it */
+  /** of narrow links: the time of a byte, for which the next one waits */
   private readonly msPerByte = new Map<string, number>();
   private era = 0;
   private readonly flood = { since: 0, count: 0, others: 0 };
-  /** how often messages that begin with the same entry were sent since the flood was last looked at */
+  /** messages that begin with the same entry, since the last flood check */
   private readonly repetitions = new Map<string, number>();
   /** messages that were sent */
   sent = 0;
@@ -58,12 +57,12 @@ export class SimulatedNetwork {
     private readonly clock: VirtualClock,
     private readonly random: Random,
     public weather: Weather,
-    /** an election timeout: in it nobody has a reason to send more than MAXIMUM_MESSAGES */
+    /** an election timeout, in which no correct group sends more than MAXIMUM_MESSAGES */
     private readonly floodMs: number,
     private readonly onDelivery: (message: Message) => void,
   ) {}
 
-  /** In place of an earlier life of that machine. */
+  /** Replaces an earlier life of that machine. */
   attach(nodeId: NodeId, machine: object, receive: Receiver): void {
     const receivers = this.receivers.get(nodeId) ?? new Map<object, Receiver>();
     this.receivers.set(nodeId, receivers.set(machine, receive));
@@ -86,7 +85,7 @@ export class SimulatedNetwork {
       this.deliverIn(message, speaker, randomInteger(random, 0, weather.straggleMs));
   }
 
-  /** Nodes that answer each other without end make no progress, and burn their machines. */
+  /** Nodes that answer each other without end make no progress, and waste their machines. */
   private checkFlood(message: Message): void {
     const { type, from, to } = message;
     const { flood } = this;
@@ -102,7 +101,7 @@ export class SimulatedNetwork {
     if (message.type === 'append-entries' && message.entries.length > 0) this.checkRepetition(message);
   }
 
-  /** Messages that overtake each other, or are lost, cost a repetition, but not one for each that was on its way. */
+  /** A reordered or lost message costs a repetition, but not one for each message in flight. */
   private checkRepetition({ from, to, term, entries }: AppendEntries): void {
     const { index } = entries[0]!;
     const key = `${from}>${to} ${term} ${index}`;
@@ -112,7 +111,7 @@ export class SimulatedNetwork {
       throw new Violation('liveness', `node ${from} sends node ${to} the entries from ${index} on again and again`);
   }
 
-  /** What is on its way over a cut link is lost, too. */
+  /** Messages in flight over a cut link are lost, too. */
   cutLink(from: NodeId, to: NodeId): void {
     this.cut.add(`${from}>${to}`);
   }
@@ -121,18 +120,18 @@ export class SimulatedNetwork {
     return this.cut.has(`${from}>${to}`);
   }
 
-  /** What goes over the link from now on takes its time, byte after byte. */
+  /** Later messages take their time over the link, byte after byte. */
   narrowLink(from: NodeId, to: NodeId, msPerByte: number): void {
     this.msPerByte.set(`${from}>${to}`, msPerByte);
   }
 
-  /** All links are whole and wide. */
+  /** All links are restored. */
   heal(): void {
     this.cut.clear();
     this.msPerByte.clear();
   }
 
-  /** Whatever is on its way is lost, and nobody hears of the past any more. */
+  /** All messages in flight are lost. */
   loseAll(): void {
     this.era++;
     this.busyUntil.clear();
@@ -166,7 +165,7 @@ export class SimulatedNetwork {
     });
   }
 
-  /** What is sent to a node and its twin reaches one of them, or both. */
+  /** A message to a node and its twin reaches one of them, or both. */
   private addressees(receivers: readonly Receiver[]): readonly Receiver[] {
     if (receivers.length < 2 || randomChance(this.random, 0.5)) return receivers;
     return [randomItem(this.random, receivers)];

@@ -16,19 +16,18 @@ import { DriftingClock, SimulatedProcess } from './simulated-process.js';
 import { Violation } from './violation.js';
 import { WitnessStorage } from './witness-storage.js';
 
-/** What a node needs of the world around it. */
 export interface NodeSurroundings {
   readonly clock: VirtualClock;
   readonly network: SimulatedNetwork;
   readonly profile: Profile;
   readonly checker: ClusterChecker;
   readonly ledger: Ledger;
-  /** the node is about to do something */
+  /** called before the node does something */
   touched(node: SimulatedNode): void;
-  /** its process has come to its end by itself: it could not start, or not go on */
+  /** its process has ended by itself: it could not start, or not continue */
   failed(node: SimulatedNode, error: Error): void;
   count(event: string): void;
-  /** whom a message in that node's name is to come from, where a second process with that id runs or has run */
+  /** the sender of messages in that node's name, where a second process with that id runs or has run */
   originalOf(nodeId: NodeId): SimulatedNode | undefined;
 }
 
@@ -41,17 +40,17 @@ interface Life {
   readonly seen: Sighting;
   readonly speaker: Speaker;
   readonly handshake: Handshake;
-  /** of a message that was refused, in words */
+  /** reasons of refused messages */
   readonly complaints: string[];
 }
 
-/** The process that was to be asked does not exist (any more): nothing has happened. */
+/** The process does not exist (any more): nothing has happened. */
 export class ProcessGoneError extends Error {
   override readonly name = 'ProcessGoneError';
 }
 
 const DIRECTORY = '/data';
-/** A process that is connected and silent for so long is taken for dead when another one of its directory comes. */
+/** A connected process that is silent this long counts as dead when another one of its directory arrives. */
 const PATIENCE_ELECTION_TIMEOUTS = 2;
 
 /**
@@ -69,19 +68,19 @@ export class SimulatedNode {
   private lost = false;
   /** whether it is a second process with the id of another machine */
   readonly isTwin: boolean;
-  /** in force on it when it was looked at last; it may be down since */
+  /** the configuration in force at the last check; it may be down since */
   lastConfiguration: Configuration | undefined;
-  /** where that stands in its log */
+  /** index of that in its log */
   lastConfigurationIndex = 0;
-  /** its directory was lost, at least once, or another one may have taken over its rights */
+  /** its directory was lost at least once, or another node may have taken over its rights */
   wasWiped = false;
-  /** a clean stop is under way */
+  /** a clean stop is in progress */
   isStopping = false;
   /** when the machine was set up */
   readonly createdAt: number;
 
   /**
-   * @param members the group as the node is told of it
+   * @param members the group in the node's options
    * @param joins whether that group exists already
    * @param twinDisk of a second process with the id of another machine
    */
@@ -114,7 +113,7 @@ export class SimulatedNode {
     return this.lost;
   }
 
-  /** By what its present process is told from others. */
+  /** Its present process, with the verdicts of others. */
   get speaker(): Speaker | undefined {
     return this.life?.speaker;
   }
@@ -131,21 +130,21 @@ export class SimulatedNode {
   }
 
   /**
-   * The pure core inside the driver. It is private there, as nobody but a checker has a use for it: to copy a whole
-   * status after each of millions of steps would be what the simulation spends its time on.
+   * The core inside the driver. It is private there, because only a checker uses it: copying a whole status after each
+   * of millions of steps would dominate the simulation's time.
    */
   get core(): RaftCore | undefined {
     return this.life?.raft['core'];
   }
 
-  /** Whether it would answer a read at this moment without asking anybody (thesis, section 6.4.1). */
+  /** Whether it would answer a read now without a round (thesis, section 6.4.1). */
   holdsLease(): boolean {
     const { life } = this;
     if (!life || !this.core?.mayTrustLease) return false;
     return life.raft['lease']?.isValid(life.clock.monotonic()) ?? false;
   }
 
-  /** When a process goes slower than another, by this. */
+  /** The speed of its clock relative to true time. */
   get clockRate(): number {
     return this.rate;
   }
@@ -239,7 +238,7 @@ export class SimulatedNode {
         network.attach(this.nodeId, this, receive);
         return Promise.resolve();
       },
-      setPeers: () => undefined, // everybody is reached by number
+      setPeers: () => undefined, // every node is reached by its number
       send: (messages) => {
         for (const message of messages) {
           this.record.sending(message);
@@ -260,7 +259,7 @@ export class SimulatedNode {
     return { ...silentLogger, error: (message) => complaints.push(message) };
   }
 
-  /** Looks at what the node has done. */
+  /** Checks what the node has done. */
   look(): void {
     const { life } = this;
     const core = this.core;
@@ -272,7 +271,7 @@ export class SimulatedNode {
       throw new Violation('refused message', life.complaints.join('; ') || `node ${this.nodeId} refused one`);
   }
 
-  /** Ends the process as it stands, as `kill -9` does; with `losesPower` the machine goes down as well. */
+  /** Ends the process like `kill -9`; with `losesPower` the machine goes down as well. */
   crash(losesPower: boolean): void {
     const { life } = this;
     if (!life) return;
@@ -317,7 +316,7 @@ export class SimulatedNode {
     checker.wiped(this.nodeId, this.record);
   }
 
-  /** Whether its directory is the one whose votes count in that configuration. */
+  /** Whether its directory has the vote in that configuration. */
   hasRightsIn({ members }: Configuration): boolean {
     const named = members.find(({ nodeId }) => nodeId === this.nodeId);
     return !this.lost && named !== undefined && named.incarnation === this.record.incarnation;

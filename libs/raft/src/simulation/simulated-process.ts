@@ -1,18 +1,17 @@
 import type { Clock, Timer, VirtualClock } from '@concordat/foundation';
 
 /**
- * One life of a node's process: whatever comes from outside (timers, messages, finished writes) enters through
- * `run`.
+ * One life of a node's process: all inputs (timers, messages, finished writes) enter through `run`.
  *
  *     running <--pause, resume--> paused;  any --end--> ended
  *
- * Paused it finds everything later, in order, as after SIGSTOP. Ended it hears of nothing any more.
+ * A paused process gets everything later, in order, as after SIGSTOP. An ended one gets nothing.
  */
 export class SimulatedProcess {
   private state: 'running' | 'paused' | 'ended' = 'running';
   private held: { readonly action: () => void; readonly lost: (() => void) | undefined }[] = [];
 
-  /** @param onActivity called before each thing that enters, for whoever looks at the node afterwards */
+  /** @param onActivity called before each input, for checks of the node afterwards */
   constructor(private readonly onActivity: () => void) {}
 
   get isRunning(): boolean {
@@ -23,7 +22,7 @@ export class SimulatedProcess {
     return this.state === 'ended';
   }
 
-  /** @param lost called instead when the process ends before it gets to it */
+  /** @param lost called instead when the process ends first */
   run(action: () => void, lost?: () => void): void {
     if (this.state === 'ended') {
       lost?.();
@@ -57,7 +56,7 @@ export class SimulatedProcess {
   }
 }
 
-/** The clock of one process: it goes at a rate of its own and shows a time of day of its own. */
+/** The clock of one process, with a rate and a time of day of its own. */
 export class DriftingClock implements Clock {
   private readonly startedAt: number;
 
@@ -75,7 +74,7 @@ export class DriftingClock implements Clock {
     return Math.floor(this.truth.now() + this.offsetMs);
   }
 
-  /** Goes on while the process is paused. */
+  /** Runs while the process is paused. */
   monotonic(): number {
     return this.offsetMs + (this.truth.monotonic() - this.startedAt) * this.rate;
   }

@@ -8,27 +8,27 @@ import { World } from './world.js';
 
 export interface SimulationOptions {
   readonly seed: number;
-  /** how many nodes the group begins with; by default drawn from the seed */
+  /** number of first nodes; by default drawn from the seed */
   readonly nodes?: number | undefined;
   /** prints the trace */
   readonly print?: ((line: string) => void) | undefined;
 }
 
-/** What happened in a run; for those that stay within the rules and those that do not. */
+/** The result of a run, with or without a violation. */
 export interface SimulationReport {
   readonly seed: number;
   readonly family: Family;
-  /** the rule that was broken, if one was, and how */
+  /** the rule that was broken, if any, and how */
   readonly violation: { readonly rule: Rule; readonly what: string } | undefined;
   /** equal for two runs of one seed */
   readonly fingerprint: string;
   readonly simulatedMs: number;
   readonly steps: number;
-  /** by name: faults and what operators did, what nodes and clients went through */
+  /** by name: faults, actions of operators, and events of nodes and clients */
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** One run: a group under the faults of its profile, then without, in which it must come to rest. */
+/** One run: a group under the faults of its profile, then without, when it must recover. */
 export async function simulate({ seed, nodes, print }: SimulationOptions): Promise<SimulationReport> {
   const random = new SeededRandom(seed);
   const profile = drawProfile(seed, random.fork(), nodes);

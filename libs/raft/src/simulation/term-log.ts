@@ -1,11 +1,11 @@
 import type { Entry } from '../core/types.js';
 
-/** The terms of one node's entries, as some observer sees them: entries replace what stands at their indexes. */
+/** The terms of one node's entries, from an observer's view: entries replace those at their indexes and after. */
 export class TermLog {
   private start = 0;
   private terms: number[] = [];
 
-  /** What lies at or below is compacted, or never was here. */
+  /** Lower or equal indexes are compacted, or were never here. */
   get startIndex(): number {
     return this.start;
   }
@@ -40,13 +40,13 @@ export class TermLog {
     if (index <= this.lastIndex) this.terms.length = Math.max(0, index - this.start - 1);
   }
 
-  /** Everything goes; the log continues behind `index`. */
+  /** Drops everything; the log continues after `index`. */
   restart(index: number): void {
     this.start = index;
     this.terms = [];
   }
 
-  /** Forgets what lies at or below `index`, if anything does. */
+  /** Drops entries at or below `index`. */
   compactTo(index: number): void {
     if (index <= this.start) return;
     if (index >= this.lastIndex) return this.restart(index);

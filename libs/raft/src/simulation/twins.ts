@@ -5,18 +5,18 @@ import type { SimulatedNode } from './simulated-node.js';
 import { Violation } from './violation.js';
 import type { World } from './world.js';
 
-/** Fewer voters than this, and a copy of one is alone with at most one other. */
+/** With fewer voters a copy of one would be alone with at most one other. */
 const LEAST_VOTERS_FOR_COPY = 3;
-/** For so long the two run side by side while elections go on around them. */
+/** How long the two run side by side while elections go on around them. */
 const TROUBLE_ELECTION_TIMEOUTS = 10;
-/** … and then in peace, until when a copy must have noticed that it is one. */
+/** … and then without faults, within which a copy must notice that it is one. */
 const PEACE_ELECTION_TIMEOUTS = 8;
 
 /**
- * Two processes with one id: the second one on a directory of its own (an old machine, or a wrong setting), or on a copy
- * of the first one's (a backup that was restored elsewhere, a cloned machine), as it was some time ago. Both reach
- * everybody, what is sent to their id reaches one of them or both, and elections go on around them. The first process
- * is connected to all others when a copy comes, and stays so, which is what the guarantee for copies needs.
+ * Two processes with one id: the second one on a directory of its own (an old machine, or a wrong setting), or on an
+ * older copy of the first one's (a backup restored elsewhere, a cloned machine). Both reach all nodes, messages to
+ * their id reach one of them or both, and elections go on around them. The first process is connected to all others
+ * when a copy starts, and stays so, as the guarantee for copies requires.
  */
 export class Twins {
   constructor(
@@ -54,7 +54,7 @@ export class Twins {
     return disk;
   }
 
-  /** Everybody is there and in good health, and all have their rights. */
+  /** All nodes are up and healthy, and have their rights. */
   private isQuiet(): boolean {
     const { world } = this;
     const committed = world.committedConfiguration();

@@ -1,4 +1,4 @@
-/** What a run must never break; the names stand in reports and in docs/raft-injected-bugs.md. */
+/** The rules of a run; the names are used in reports and in docs/raft-injected-bugs.md. */
 export type Rule =
   | 'election safety'
   | 'leader append-only'

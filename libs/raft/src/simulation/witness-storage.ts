@@ -9,7 +9,7 @@ import type {
 import type { ClusterChecker } from './cluster-checker.js';
 import type { DurableRecord } from './durable-record.js';
 
-/** Passes all calls on to the storage of a node, and tells the checkers of them. */
+/** Passes all calls on to the storage of a node, and reports them to the checkers. */
 export class WitnessStorage implements RaftStorage {
   constructor(
     private readonly inner: RaftStorage,

@@ -12,13 +12,12 @@ import { SimulatedNode, type NodeSurroundings } from './simulated-node.js';
 import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 
-/** How long a machine is down that its disk or a full one has stopped, in election timeouts. */
+/** Downtime of a machine after a failed or full disk, in election timeouts. */
 const REPAIR_ELECTION_TIMEOUTS = 2;
 
 /**
- * Everything there is in a run, on one clock: machines, the network between them, the checkers. One event of the
- * clock is one step; all that follows from it without more time passing belongs to it, and then whoever was touched
- * is looked at.
+ * A whole run on one clock: machines, the network between them, the checkers. One event of the clock is one step, with
+ * everything that follows from it at the same time; then the nodes concerned are checked.
  */
 export class World implements NodeSurroundings {
   readonly clock = new VirtualClock();
@@ -27,11 +26,11 @@ export class World implements NodeSurroundings {
   readonly ledger = new Ledger();
   readonly checker = new ClusterChecker();
   readonly network: SimulatedNetwork;
-  /** by id; machines that were given back are not here any more */
+  /** by id; retired machines are removed */
   readonly nodes = new Map<NodeId, SimulatedNode>();
   /** second processes with the id of a node */
   readonly twins = new Map<NodeId, SimulatedNode>();
-  /** ids of which there are two processes, or were */
+  /** ids with two processes, now or before */
   private readonly twinned = new Set<NodeId>();
   readonly counts = new Map<string, number>();
   private readonly dirty = new Set<SimulatedNode>();
@@ -39,11 +38,11 @@ export class World implements NodeSurroundings {
   private nextNodeId = 1;
   private violation: Violation | undefined;
   steps = 0;
-  /** one fault that takes several steps is under way, and others would mend what it has cut */
+  /** one fault of several steps is in progress, which others would disturb */
   isStaging = false;
-  /** no more faults: what was begun is left where it is */
+  /** no more faults: unfinished ones stop where they are */
   isCalm = false;
-  /** clients only look for the moment */
+  /** clients only read for the moment */
   readsOnly = false;
 
   constructor(
@@ -72,7 +71,7 @@ export class World implements NodeSurroundings {
 
   // --- machines
 
-  /** The machines that the group begins with. */
+  /** The first machines of the group. */
   found(): void {
     for (let count = 0; count < this.profile.size; count++) this.founders.push(this.newMember());
     for (const { nodeId } of this.founders) this.setUp(nodeId, this.founders, false);
@@ -84,7 +83,7 @@ export class World implements NodeSurroundings {
     return memberOf(nodeId, { address: `node-${nodeId}`, priority });
   }
 
-  /** A machine that is to join the group. */
+  /** A machine that will join the group. */
   join(member: Member): void {
     this.setUp(member.nodeId, [...this.committedConfiguration().members, member], true);
   }
@@ -95,7 +94,7 @@ export class World implements NodeSurroundings {
     node.boot();
   }
 
-  /** The machine is switched off for good and given back. */
+  /** The machine is switched off for good. */
   retire(node: SimulatedNode): void {
     node.lose();
     this.nodes.delete(node.nodeId);
@@ -103,7 +102,7 @@ export class World implements NodeSurroundings {
     this.trace.event(`node ${node.nodeId} is given back`);
   }
 
-  /** A second process with the id of a machine starts. @param joins whether it is told that the group exists */
+  /** A second process with the id of a machine starts. @param joins whether its options say that the group exists */
   startTwin({ nodeId }: SimulatedNode, disk: SimulatedDisk, joins: boolean): SimulatedNode {
     const { members } = this.committedConfiguration();
     const twin = new SimulatedNode(nodeId, this, this.random.fork(), members, joins, disk);
@@ -133,7 +132,7 @@ export class World implements NodeSurroundings {
     return [...this.nodes.values()].filter((node) => node.isUp);
   }
 
-  /** Whoever leads in the highest term, as far as it knows itself. */
+  /** The node that believes it leads in the highest term. */
   leader(): SimulatedNode | undefined {
     let best: SimulatedNode | undefined;
     for (const node of this.nodes.values()) {
@@ -178,7 +177,7 @@ export class World implements NodeSurroundings {
     this.later(REPAIR_ELECTION_TIMEOUTS * this.electionMs, () => node.boot());
   }
 
-  /** What it did in the step in which it stopped is looked at as well. */
+  /** The step in which it stopped is checked as well. */
   private lookAtLast(node: SimulatedNode): void {
     try {
       node.look();
@@ -208,7 +207,7 @@ export class World implements NodeSurroundings {
   }
 
   /**
-   * Lets things happen until `done`, looked at after each step, or for so long.
+   * Runs until `done`, checked after each step, or for this long.
    *
    * @returns whether it was done in time
    * @throws Violation
@@ -250,7 +249,7 @@ export class World implements NodeSurroundings {
   }
 }
 
-/** For traces: bytes as their number. */
+/** For traces: the number of bytes. */
 function withoutData(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? `${value.length} bytes` : value;
 }

@@ -10,7 +10,7 @@ export function writeUint53(buffer: Buffer, value: number, offset: number): numb
   return offset + 8;
 }
 
-/** Writes an integer in 0..2^32-1 as four bytes, little endian, and returns the offset behind them. */
+/** Writes an integer in 0..2^32-1 as four bytes, little endian, and returns the offset after them. */
 export function writeUint32(buffer: Buffer, value: number, offset: number): number {
   invariant(value >>> 0 === value, 'an integer of four bytes lies in 0..2^32-1');
   invariant(offset >= 0 && offset + 4 <= buffer.length, 'what is written lies within its buffer');
@@ -18,7 +18,7 @@ export function writeUint32(buffer: Buffer, value: number, offset: number): numb
   return offset + 4;
 }
 
-/** By plain stores, each of which takes the low eight bits; the caller has checked what `Buffer`'s methods would. */
+/** By plain stores, each of the low eight bits; the caller has made the checks of `Buffer`'s methods. */
 function store32(buffer: Buffer, value: number, offset: number): void {
   buffer[offset] = value;
   buffer[offset + 1] = value >>> 8;
@@ -26,13 +26,13 @@ function store32(buffer: Buffer, value: number, offset: number): void {
   buffer[offset + 3] = value >>> 24;
 }
 
-/** Reads what `writeUint53` wrote; NaN when the eight bytes hold more than 2^53-1. */
+/** Reads what `writeUint53` wrote; NaN for more than 2^53-1. */
 export function readUint53(buffer: Buffer, offset: number): number {
   const value = buffer.readUInt32LE(offset) + buffer.readUInt32LE(offset + 4) * 0x1_0000_0000;
   return Number.isSafeInteger(value) ? value : Number.NaN;
 }
 
-/** The unit that a disk writes whole or not at all. Larger ones consist of several of these. */
+/** The unit that a disk writes completely or not at all. Larger ones consist of several of these. */
 export const sectorBytes = 512;
 
 const zeros = Buffer.alloc(64 * 1024);
@@ -51,15 +51,15 @@ export function isZeroFrom(buffer: Buffer, start: number): boolean {
   return true;
 }
 
-/** Whether what stands from `start` to the end of its sector is zero. */
+/** Whether everything from `start` to the end of its sector is zero. */
 export function isZeroToSectorEnd(buffer: Buffer, start: number): boolean {
   return isZeroBetween(buffer, start, Math.min(buffer.length, sectorEndBehind(start)));
 }
 
 /**
- * Of the sectors that a piece of a file touches, how many have nothing but zeros within that piece.
+ * How many of the sectors that a part of a file touches are all zeros within that part.
  *
- * @param fileOffset where `start` lies in the file
+ * @param fileOffset position of `start` in the file
  */
 export function countZeroSectors(buffer: Buffer, start: number, end: number, fileOffset: number): number {
   let count = 0;

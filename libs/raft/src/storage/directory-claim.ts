@@ -8,21 +8,21 @@ import { guarded, invariant } from '@concordat/foundation';
 import { StorageLockedError } from './errors.js';
 import { hasErrorCode } from './file-system.js';
 
-/** A process's claim to a directory, visible to every other process of the machine for as long as this one lives. */
+/** A process's claim to a directory, visible to every other process of the machine while this one lives. */
 export interface DirectoryClaim {
-  /** of the file that stands for it */
+  /** of its file */
   readonly name: string;
   withdraw(): Promise<void>;
 }
 
-/** Keeps the processes that claim a directory apart. */
+/** Lets only one process use a directory. */
 export interface DirectoryClaims {
   /**
    * @returns undefined where no claim can be made, because the file system has no sockets
-   * @throws StorageLockedError when a living process has it
+   * @throws StorageLockedError when a live process has it
    */
   claim(directory: string): Promise<DirectoryClaim | undefined>;
-  /** Whether the process that made the claim lives. */
+  /** Whether the process of the claim is alive. */
   isAlive(directory: string, name: string): Promise<boolean>;
 }
 
@@ -36,22 +36,22 @@ type ClaimState = 'claiming' | 'held';
 type ProbeResult = 'dead' | 'gone' | { readonly state: ClaimState; readonly pid: number };
 
 const namePattern = /^lock\.[\da-f]{16}\.sock$/;
-/** of the field for a socket's path: 108 bytes on Linux, 104 on macOS, with the zero at its end */
+/** of a socket's path: 108 bytes on Linux, 104 on macOS, with the zero at its end */
 const maximumPathBytes = 100;
-/** a process that is stopped, or busy for so long, is taken to hold what it claims */
+/** a process that does not answer in this time counts as holding its claim */
 const answerTimeoutMs = 1000;
 const settleTimeoutMs = 10_000;
 const pollMs = 20;
 
 /**
- * Claims by Unix sockets in the directory itself. A socket answers exactly as long as a process has it open: that
- * is known by the kernel, so it needs no process ids, and holds between containers (namespaces of processes and of
- * networks do not matter to a socket in a file system), for zombies and for processes that were stopped.
+ * Claims by Unix sockets in the directory. A socket answers exactly while a process has it open. The kernel knows that,
+ * so it needs no process ids, and works between containers (socket files ignore namespaces of processes and networks),
+ * for zombies and for stopped processes.
  *
  *     claiming --no other claim lives--> held --withdraw, death--> gone
  *     claiming --another holds it, or claims it under a lower name--> StorageLockedError
  *
- * Everybody makes its claim before it looks at the others, so of two at once at least one sees the other.
+ * Each process makes its claim before it reads the others, so of two at once at least one sees the other.
  */
 export const socketClaims: DirectoryClaims = {
   claim: async (directory) => {
@@ -80,7 +80,7 @@ export const socketClaims: DirectoryClaims = {
   },
 };
 
-/** A directory by a path that is short enough for sockets in it: its own, one from here, or a symbolic link. */
+/** A directory by a path that is short enough for sockets: its own, a relative one, or a symbolic link. */
 class SocketDirectory {
   private constructor(
     readonly directory: string,
@@ -114,17 +114,17 @@ class SocketClaim implements DirectoryClaim {
 
   private constructor(private readonly way: SocketDirectory) {
     const answer = (socket: Socket): void => {
-      socket.on('error', () => undefined); // whoever asked has gone
+      socket.on('error', () => undefined); // the client has disconnected
       socket.end(JSON.stringify({ state: this.state, pid: process.pid }));
     };
-    // whoever gets no answer takes the directory for held
+    // a client without an answer takes the directory for held
     this.server = createServer(guarded(answer, () => undefined));
   }
 
   /** Undefined where there are no sockets. */
   static async make(way: SocketDirectory): Promise<SocketClaim | undefined> {
     const claim = new SocketClaim(way);
-    // Under its name only when it answers: between the two it would look like one of a dead process.
+    // Gets its name only when it answers: otherwise it would look like one of a dead process.
     const before = way.pathOf(`${claim.name}.new`);
     try {
       await claim.listen(before);
@@ -141,7 +141,7 @@ class SocketClaim implements DirectoryClaim {
     const { server } = this;
     return new Promise((resolve, reject) => {
       server.once('error', reject);
-      // whoever may look into the directory may ask, also another user
+      // any user who can read the directory may ask
       const stand = (): void => {
         server.off('error', reject).on('error', () => undefined);
         server.unref(); // a claim alone keeps no process alive
@@ -151,7 +151,7 @@ class SocketClaim implements DirectoryClaim {
     });
   }
 
-  /** @throws StorageLockedError when another process has the directory, or is about to */
+  /** @throws StorageLockedError when another process has the directory, or will get it */
   async settle(): Promise<void> {
     invariant(this.state === 'claiming', 'a claim settles once');
     const giveUpAt = performance.now() + settleTimeoutMs;
@@ -162,7 +162,7 @@ class SocketClaim implements DirectoryClaim {
     this.state = 'held';
   }
 
-  /** Whether another process is making a claim that will give way to this one. */
+  /** Whether another process is making a claim that will yield to this one. */
   private async hasRival(): Promise<boolean> {
     let rivals = 0;
     for (const name of await readdir(this.way.directory)) {
@@ -189,7 +189,7 @@ function probe(path: string): Promise<ProbeResult> {
     let answer = '';
     let isConnected = false;
     const socket = connect(path);
-    // nothing is known, so the directory may be somebody's
+    // the state is unknown, so the directory may be in use
     const undecided = (): void => done({ state: 'held', pid: 0 });
     const timer = setTimeout(undecided, answerTimeoutMs);
     const done = (result: ProbeResult): void => {
@@ -201,7 +201,7 @@ function probe(path: string): Promise<ProbeResult> {
     const failed = (error: Error): void => {
       if (hasErrorCode(error, 'ENOENT')) return done('gone');
       if (hasErrorCode(error, 'ECONNREFUSED')) return done('dead');
-      // It was there a moment ago and ended; it is looked at again. Of any other error nothing follows.
+      // It existed a moment ago and ended; check again. Any other error proves nothing.
       done({ state: isConnected ? 'claiming' : 'held', pid: 0 });
     };
     socket.on(
@@ -220,7 +220,7 @@ function probe(path: string): Promise<ProbeResult> {
   });
 }
 
-/** A process that ends while it answers says nothing; it is looked at again. */
+/** The process ended during its answer; check again. */
 function parseAnswer(answer: string): ProbeResult {
   try {
     const { state, pid } = JSON.parse(answer) as { state?: unknown; pid?: unknown };

@@ -7,22 +7,22 @@ import type { ProcessTable } from './process-table.js';
 interface Holder {
   readonly pid: number;
   readonly identity: string;
-  /** name of its claim; where none could be made, and in files of earlier versions, there is none */
+  /** name of its claim; missing where none could be made, and in files of earlier versions */
   readonly claim?: string;
 }
 
 /** Bounds the repetitions when other processes start and stop at the same moment. */
 const maximumAttempts = 10;
 
-/** Locks that this very process holds: its own identity in a file may also stem from a storage that did not close. */
+/** Locks of this process: its own identity in a file may also be from a storage that did not close. */
 const heldHere = new WeakMap<FileSystem, Set<string>>();
 
 /**
- * Keeps a second process out of a directory. What decides is a claim (see `DirectoryClaims`), which the kernel ends
- * with the process. The file `lock` names the holder for people and tools. Where no claim can be made it decides, by
- * the table of processes, and a holder in another container, which that does not show, counts as alive.
+ * Keeps a second process out of a directory. The claim decides (see `DirectoryClaims`), which the kernel ends with the
+ * process. The file `lock` names the holder for people and tools. Where no claim can be made, the file and the table of
+ * processes decide, and a holder in another container counts as alive.
  *
- * Two machines with one file system between them are not kept apart.
+ * It does not protect a file system that two machines share.
  */
 export class DirectoryLock {
   private readonly path: string;
@@ -38,7 +38,7 @@ export class DirectoryLock {
     this.path = join(directory, 'lock');
   }
 
-  /** @throws StorageLockedError when a living process, or this one, holds it */
+  /** @throws StorageLockedError when a live process, or this one, holds it */
   async acquire(): Promise<void> {
     const { ownPid } = this.processes;
     const here = heldHere.get(this.fileSystem) ?? new Set();
@@ -85,7 +85,7 @@ export class DirectoryLock {
     const holder = parseHolder(seen);
     if (holder) this.refuseIfAlive(holder, ownIdentity);
     if (attempt >= maximumAttempts) throw new StorageLockedError(this.directory, holder?.pid ?? 0);
-    // Moved before it is removed: were another process quicker, its fresh lock would be found here and put back.
+    // Moved before it is removed: if another process was quicker, its new lock would be found here and put back.
     const aside = join(this.directory, `lock.${this.processes.ownPid}.tmp`);
     try {
       await this.fileSystem.rename(this.path, aside);
@@ -99,7 +99,7 @@ export class DirectoryLock {
 
   private refuseIfAlive(holder: Holder, ownIdentity: string): void {
     if (holder.identity === ownIdentity) return;
-    if (this.claim && holder.claim !== undefined) return; // its claim was looked at, and is dead
+    if (this.claim && holder.claim !== undefined) return; // its claim was checked, and is dead
     if (this.processes.identify(holder.pid) === holder.identity)
       throw new StorageLockedError(this.directory, holder.pid);
     if (this.processes.sees?.(holder.identity) === false)
@@ -117,8 +117,8 @@ export class DirectoryLock {
 }
 
 /**
- * Who holds a directory, for those who only look at it; undefined when nobody does. `lives` is false for a process
- * that ended without an orderly close.
+ * The holder of a directory, for tools that only read; undefined when there is none. `lives` is false for a process
+ * that ended without closing.
  */
 export async function findLockHolder(
   directory: string,
@@ -140,7 +140,7 @@ export async function findLockHolder(
   return { pid, lives };
 }
 
-/** Undefined for what a process that died while it wrote the file left there. */
+/** Undefined for an incomplete file of a crashed process. */
 function parseHolder(text: string): Holder | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,9 +1,9 @@
 import { CodedError } from '@concordat/foundation';
 
 /**
- * What was acknowledged as durable cannot be read back: a frame in the middle of the log, a segment's header or
- * a snapshot is not what was written. The node must not start, because it might vote or acknowledge again what
- * it has forgotten; the way out is a restore of the file, or a new node in its place.
+ * Acknowledged data cannot be read back: a frame in the middle of the log, a segment's header or a snapshot is not what
+ * was written. The node must not start, because it could repeat votes or acknowledgements differently. Restore the
+ * file, or replace the node.
  */
 export class LogCorruptedError extends CodedError {
   readonly code = 'LOG_CORRUPTED';
@@ -11,8 +11,8 @@ export class LogCorruptedError extends CodedError {
 
   /**
    * @param file path of the damaged file
-   * @param offset byte at which the damage was found
-   * @param reason what is wrong there, in words
+   * @param offset first damaged byte
+   * @param reason in words
    */
   constructor(
     readonly file: string,
@@ -25,14 +25,14 @@ export class LogCorruptedError extends CodedError {
   }
 }
 
-/** Another living process has the directory open. */
+/** Another live process has the directory open. */
 export class StorageLockedError extends CodedError {
   readonly code = 'STORAGE_LOCKED';
   readonly retryable = true;
 
   /**
-   * @param holderPid as the holder sees itself; 0 when it does not say
-   * @param lockFile set when nobody can tell whether the holder lives, and an operator has to
+   * @param holderPid in the holder's own namespace; 0 when unknown
+   * @param lockFile set when only an operator can tell whether the holder is alive
    */
   constructor(
     readonly directory: string,
@@ -76,16 +76,16 @@ export class StorageFormatError extends CodedError {
 }
 
 /**
- * A write or sync failed, and this storage will do nothing more: after a failed fsync the system may have thrown
- * away what it could not write, so a second one that succeeds proves nothing (Rebello et al., "Can Applications
- * Recover from fsync Failures?", ATC 2020). Restart the node from its disk.
+ * A write or sync failed, and this storage does nothing more: after a failed fsync the system may have discarded the
+ * data, so a second one that succeeds proves nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
+ * ATC 2020). Restart the node from its disk.
  */
 export class StorageFailedError extends CodedError {
   readonly code = 'STORAGE_FAILED';
   readonly retryable = false;
 }
 
-/** A call came before `open` or after `close`. */
+/** A call before `open` or after `close`. */
 export class StorageClosedError extends CodedError {
   readonly code = 'STORAGE_CLOSED';
   readonly retryable = false;

@@ -22,12 +22,12 @@ import type { SnapshotHeader } from './snapshot-file.js';
 import { SnapshotStore, type SnapshotPosition } from './snapshot-store.js';
 import { SpaceWatch } from './space-watch.js';
 
-/** Where a node keeps its state, whose it is, and how large its files are. */
+/** The directory, owner and file sizes of a node's storage. */
 export interface FileStorageOptions {
-  /** of this node alone; created when it is not there */
+  /** of this node alone; created if missing */
   readonly directory: string;
   readonly nodeId: NodeId;
-  /** written into the files and compared at the start; at most 256 bytes of UTF-8. Default: none, fits any */
+  /** written into the files and compared at the start; at most 256 bytes of UTF-8. Default: none, matches any */
   readonly clusterName?: string;
   /** size of a log file in bytes, allocated at once; a larger batch gets a larger file. Default 8 MiB */
   readonly segmentSizeBytes?: number;
@@ -36,11 +36,11 @@ export interface FileStorageOptions {
   readonly fileSystem?: FileSystem;
   /** default: the machine's */
   readonly processTable?: ProcessTable;
-  /** what keeps other processes out; default: sockets on the machine's file system, nothing on any other */
+  /** keeps other processes out; default: sockets on the machine's file system, nothing on any other */
   readonly claims?: DirectoryClaims;
   /** for the incarnation and the salts of the segments. Default: the system's */
   readonly random?: Random;
-  /** for the waiting while the disk is full. Default: the machine's */
+  /** for the waits while the disk is full. Default: the machine's */
   readonly clock?: Clock;
 }
 
@@ -49,19 +49,19 @@ const smallestSegmentBytes = 1024;
 /**
  * A node's state in a directory: a segmented write-ahead log and snapshots, made for the Raft driver.
  *
- * States: new → open → closed, and from open to failed at the first write, sync or rename that does not
- * succeed; then every call but `close` rejects with StorageFailedError. Each `persist` is one frame, written and
- * synced in one step, so after a crash it is there whole or not at all. `persist` may run beside one of the calls
- * for snapshots; calls of the same kind follow one another.
+ * States: new → open → closed, and from open to failed at the first failed write, sync or rename; then every call but
+ * `close` rejects with StorageFailedError. Each `persist` is one frame, written and synced in one step, so after a
+ * crash it is complete or missing. `persist` may run in parallel to one of the snapshot calls; calls of the same kind
+ * follow one another.
  *
- * At `open` a torn tail is cut with a warning: a last frame of which a sector is missing, so that its write was
- * never acknowledged. Any other damage is a LogCorruptedError that names file and offset, or does no harm (an older
- * snapshot and the log can stand in for the latest one). One kind cannot be told from a torn write and is cut too:
- * that all the bytes which the very last frame has in some sector turn into zeros.
+ * `open` cuts a torn tail with a warning: a last frame with a missing sector, whose write was never acknowledged. Any
+ * other damage is a LogCorruptedError with file and offset, or harmless (an older snapshot and the log replace the
+ * latest one). One kind cannot be told from a torn write and is cut, too: all bytes of the very last frame in some
+ * sector turned into zeros.
  *
  * A full disk (ENOSPC, EDQUOT) is no failure where files grow, which is when segments are allocated and snapshots
- * written: `onSpace` tells of it, and things go on when there is room. The log knows half a segment ahead. `close`
- * ends the waiting of a `persist` with StorageClosedError.
+ * written: `onSpace` reports it, and work continues when there is space. The log notices half a segment ahead. `close`
+ * ends the wait of a `persist` with StorageClosedError.
  */
 export class FileStorage implements RaftStorage {
   private readonly directory: string;
@@ -78,7 +78,7 @@ export class FileStorage implements RaftStorage {
   private lastIndex = 0;
   private latestSnapshot: SnapshotHeader | undefined;
   private resetSequence = 0;
-  /** ends of the two rows of calls: appends to the log, and work on whole files */
+  /** ends of the two sequences of calls: appends to the log, and work on whole files */
   private appends: Promise<unknown> = Promise.resolve();
   private fileWork: Promise<unknown> = Promise.resolve();
 
@@ -113,7 +113,7 @@ export class FileStorage implements RaftStorage {
    * @throws StorageOwnerError when it is another node's or cluster's
    * @throws StorageFormatError when another version wrote it
    * @throws LogCorruptedError when acknowledged data are damaged
-   * @throws StorageFailedError when the file system does not do what it is asked; a full disk is no exception here
+   * @throws StorageFailedError when the file system fails; here a full disk is a failure, too
    */
   async open(): Promise<StoredState> {
     invariant(this.state === 'new', 'a storage is opened once');
@@ -209,8 +209,8 @@ export class FileStorage implements RaftStorage {
   }
 
   /**
-   * Waits for calls under way, except for one that waits for room on the disk: that is rejected. Closes all files and
-   * gives the directory free. Repeated calls do nothing.
+   * Waits for running calls, but rejects one that waits for disk space. Closes all files and releases the directory.
+   * Repeated calls do nothing.
    */
   async close(): Promise<void> {
     if (this.state === 'closed') return;

@@ -4,13 +4,13 @@ import { setTimeout } from 'node:timers/promises';
 
 /** An open file. Offsets and sizes are in bytes. */
 export interface File {
-  /** Reads until `buffer` is full or the file ends; returns how many bytes were read. */
+  /** Reads until `buffer` is full or the file ends; returns the number of bytes read. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /** Writes all of `data`; durable only after `sync`. */
   write(data: Uint8Array, position: number): Promise<void>;
   /** Writes all of `data` and makes it durable: `write` and fdatasync as one step. */
   writeDurably(data: Uint8Array, position: number): Promise<void>;
-  /** Makes everything written so far durable, the size included. */
+  /** Makes everything written so far durable, including the size. */
   sync(): Promise<void>;
   size(): Promise<number>;
   close(): Promise<void>;
@@ -20,31 +20,29 @@ export interface File {
 export type OpenMode = 'read' | 'update' | 'create';
 
 /**
- * What the storage needs of a file system: the seam at which tests inject failures and crashes. A new, renamed
- * or removed name is durable only after `syncDirectory`.
+ * The file system for the storage; tests inject failures and crashes here. A new, renamed or removed name is durable
+ * only after `syncDirectory`.
  */
 export interface FileSystem {
   makeDirectory(path: string): Promise<void>;
   /** Names in a directory, in any order. */
   list(path: string): Promise<string[]>;
   open(path: string, mode: OpenMode): Promise<File>;
-  /** Creates a file with this content, or returns false when the name is taken. */
+  /** Creates a file with this content, or returns false when the name exists. */
   createExclusively(path: string, content: string): Promise<boolean>;
   readFile(path: string): Promise<Buffer>;
   /** Renames atomically, replacing `to`. */
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   syncDirectory(path: string): Promise<void>;
-  /** How many bytes an unprivileged process can still write there. Quotas may allow less. */
+  /** Bytes that an unprivileged process can still write there. Quotas may allow less. */
   availableBytes(path: string): Promise<number>;
 }
 
-/** Whether an error is the system's error of that code (`ENOENT`, `EEXIST`, …). */
 export function hasErrorCode(error: unknown, code: string): boolean {
   return typeof error === 'object' && error !== null && 'code' in error && error.code === code;
 }
 
-/** Removes a file, if there is one. */
 export async function removeIfThere(fileSystem: FileSystem, path: string): Promise<void> {
   try {
     await fileSystem.remove(path);
@@ -54,14 +52,14 @@ export async function removeIfThere(fileSystem: FileSystem, path: string): Promi
 }
 
 /**
- * Whether an error says that something is used up that may be free again later: the disk or the user's share of it,
- * the files that may be open, memory.
+ * Whether an error says that a resource is used up that may become free: the disk or the user's quota, open files,
+ * memory.
  */
 export function isSpaceError(error: unknown): boolean {
   return ['ENOSPC', 'EDQUOT', 'ENOMEM'].some((code) => hasErrorCode(error, code)) || isOutOfFiles(error);
 }
 
-/** Whether an error says that the process, or the machine, has as many files open as it may. */
+/** Whether an error says that the process, or the machine, is at its limit on open files. */
 export function isOutOfFiles(error: unknown): boolean {
   return hasErrorCode(error, 'EMFILE') || hasErrorCode(error, 'ENFILE');
 }
@@ -69,10 +67,7 @@ export function isOutOfFiles(error: unknown): boolean {
 const fileRetryMs = 50;
 const filePatienceMs = 60_000;
 
-/**
- * Opens what is there already, and waits while no file can be opened: for a moment too many connections or too many
- * processes may have taken them all. After a minute it gives up.
- */
+/** Opens an existing file, and waits while the limit on open files is reached, for a minute at most. */
 export async function whenFilesAllow<Result>(open: () => Promise<Result>): Promise<Result> {
   for (let waitedMs = 0; ; waitedMs += fileRetryMs) {
     try {
@@ -85,15 +80,14 @@ export async function whenFilesAllow<Result>(open: () => Promise<Result>): Promi
 }
 
 /**
- * On Linux a descriptor opened with O_DSYNC makes one system call, and so one trip through the thread pool, of
- * what is otherwise two. Elsewhere it is not used: macOS needs F_FULLFSYNC, which only libuv's fsync does.
+ * On Linux, writing to an O_DSYNC descriptor is one system call and one trip through the thread pool instead of two.
+ * Not used elsewhere: macOS needs F_FULLFSYNC, which only libuv's fsync calls.
  */
 const synchronousWrites = process.platform === 'linux' && typeof constants.O_DSYNC === 'number';
 
 /**
- * Writes by `fs.write` with a callback, because that of `FileHandle` makes several promises and objects more for
- * each call. A descriptor must not be closed, and so perhaps be given to another file, while such a write is under
- * way, so `close` waits for it.
+ * Writes by `fs.write` with a callback, because that of `FileHandle` makes several more promises and objects per call.
+ * A descriptor must not be closed, and perhaps reused, during such a write, so `close` waits for it.
  */
 class NodeFile implements File {
   private writesUnderWay = 0;
@@ -148,7 +142,7 @@ class NodeFile implements File {
     await this.handle.close();
   }
 
-  /** The system may write less than it was given, so it is asked until nothing is left. */
+  /** The system may write less than requested, so this repeats until nothing is left. */
   private writeFrom(data: Uint8Array, done: number, position: number, end: (error: Error | null) => void): void {
     if (done === data.length) return end(null);
     write(this.handle.fd, data, done, data.length - done, position + done, (error, written) => {

@@ -26,18 +26,18 @@ const magic = Buffer.from([0xc9, 0x0c, 0xda, 0x7f]);
 const magicValue = magic.readUInt32LE(0);
 const checkedFrom = 12;
 
-/** Payloads above this are not written, and a length above it is not believed. */
+/** Larger payloads are not written, and a larger length is not trusted. */
 export const maximumPayloadBytes = 1024 * 1024 * 1024;
 
 export interface Frame {
   readonly sequence: number;
   readonly chain: number;
   readonly payload: Buffer;
-  /** offset of the first byte behind the frame */
+  /** offset after the frame */
   readonly end: number;
 }
 
-/** Where a frame belongs: its number, its segment's salt and the chain value of the frame before it. */
+/** The place of a frame: its number, its segment's salt and the chain value of the frame before it. */
 export interface FramePlace {
   readonly sequence: number;
   readonly salt: number;
@@ -45,9 +45,9 @@ export interface FramePlace {
 }
 
 /**
- * Fills in the header of a frame whose payload already stands behind it; returns the frame's chain value.
+ * Fills in the header of a frame whose payload is in the buffer; returns the frame's chain value.
  *
- * @param fileOffset where the frame will stand in its file; `offset` is its position in the buffer
+ * @param fileOffset position of the frame in its file; `offset` is its position in the buffer
  */
 export function sealFrame(
   buffer: Buffer,
@@ -67,13 +67,13 @@ export function sealFrame(
   return chain;
 }
 
-/** The chain value that the frame at `offset` must have behind a frame with `previousChain`. */
+/** The chain value of the frame at `offset`, after a frame with `previousChain`. */
 export function chainAfter(buffer: Buffer, offset: number, previousChain: number): number {
   const afterChecksum = crc32(buffer.subarray(offset + 4, offset + 8), previousChain);
   return crc32(buffer.subarray(offset + checkedFrom, offset + frameHeaderBytes), afterChecksum);
 }
 
-/** The frame at `offset`, or undefined when there is no whole and undamaged one. Its place is not checked. */
+/** The frame at `offset`, or undefined when it is incomplete or damaged. Its place is not checked. */
 export function readFrame(buffer: Buffer, offset: number, salt: number): Frame | undefined {
   if (offset + frameHeaderBytes > buffer.length || buffer.readUInt32LE(offset) !== magicValue) return undefined;
   const length = buffer.readUInt32LE(offset + 12);
@@ -90,7 +90,7 @@ export function readFrame(buffer: Buffer, offset: number, salt: number): Frame |
   };
 }
 
-/** The offset of the first whole frame at or behind `start`, or undefined. */
+/** The offset of the first complete frame at or after `start`, or undefined. */
 export function findFrame(buffer: Buffer, start: number, salt: number): number | undefined {
   for (let at = buffer.indexOf(magic, start); at !== -1; at = buffer.indexOf(magic, at + 1)) {
     if (readFrame(buffer, at, salt)) return at;
@@ -99,17 +99,17 @@ export function findFrame(buffer: Buffer, start: number, salt: number): number |
 }
 
 /**
- * Whether what stands at `offset`, where no whole frame is, can be the remains of a write that power or process
- * did not survive: at least one sector still holds the zeros that were there before (etcd's log decoder asks the
- * same question). With all of its sectors there a frame was written whole, and what is wrong with it came later:
- * it may have been acknowledged. The number of sectors that are zero by nature is in the header, which `chain`
- * proves sound, so long runs of zeros in a user's data do not make damage look like an interrupted write.
+ * Whether the bytes at `offset`, which are no complete frame, can be left by a write that was interrupted: at least one
+ * sector still has the zeros from before (as in etcd's log decoder). With all of its sectors a frame was written
+ * completely, and the damage came later: it may have been acknowledged. The header has the number of sectors that are
+ * zero by content, and `chain` proves the header, so long runs of zeros in a user's data never make damage look like an
+ * interrupted write.
  *
- * What remains: damage that turns all of a sector's part of the very last frame into zeros.
+ * One case remains: damage that turns all bytes of the very last frame in some sector into zeros.
  */
 export function isInterruptedWrite(buffer: Buffer, offset: number, place: FramePlace): boolean {
   const payloadStart = offset + frameHeaderBytes;
-  if (payloadStart > buffer.length) return false; // nothing is ever written across the end
+  if (payloadStart > buffer.length) return false; // no write crosses the end
   if (isZeroToSectorEnd(buffer, offset)) return true;
   const nextSector = (Math.floor(offset / sectorBytes) + 1) * sectorBytes;
   if (nextSector < payloadStart && isZeroToSectorEnd(buffer, nextSector)) return true;

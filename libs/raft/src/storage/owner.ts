@@ -3,16 +3,16 @@ import { formatId } from '../core/membership/addressing.js';
 import type { Incarnation, NodeId } from '../core/types.js';
 import { StorageOwnerError } from './errors.js';
 
-/** Whose directory it is; written into every file and compared at the start. */
+/** The owner of a directory; written into every file and compared at the start. */
 export interface StorageOwner {
   readonly nodeId: NodeId;
   /** of the directory, made once when it is empty; 0 until it is known */
   readonly incarnation: Incarnation;
-  /** empty when the node was given none */
+  /** empty when the node has none */
   readonly clusterName: string;
 }
 
-/** Of a directory that is being opened: its incarnation becomes known with its first segment. */
+/** The owner of a directory that is being opened: its incarnation becomes known with its first segment. */
 export class DirectoryOwner implements StorageOwner {
   private known: Incarnation = 0;
 
@@ -32,7 +32,7 @@ export class DirectoryOwner implements StorageOwner {
   }
 }
 
-/** Bytes that `writeOwner` takes at most. */
+/** Maximum size of `writeOwner`'s output. */
 export const ownerBytes = 8 + 8 + 2 + 256;
 
 export function writeOwner(buffer: Buffer, owner: StorageOwner, offset: number): void {
@@ -55,8 +55,8 @@ export function readOwner(buffer: Buffer, offset: number): StorageOwner {
 }
 
 /**
- * A file without a cluster name, or a node without one, fits any; so does every incarnation before the directory's own
- * is known. A file of another incarnation was brought in from another directory of the node.
+ * A file or a node without a cluster name matches any; so does every incarnation before the directory's own is known. A
+ * file of another incarnation is from another directory of the node.
  */
 export function checkOwner(file: string, found: StorageOwner, expected: StorageOwner): void {
   const sameCluster =

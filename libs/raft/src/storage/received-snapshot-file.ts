@@ -30,21 +30,21 @@ const markBytes = 2 * sectorBytes;
 const durableMark = { name: 'durable', fromEnd: sectorBytes } as const;
 const latestMark = { name: 'latest', fromEnd: 2 * sectorBytes } as const;
 
-/** So much of the data has been counted, with that checksum. */
+/** The amount of counted data, and their checksum. */
 export interface ReceivedMark {
   readonly nextOffset: number;
   readonly checksum: number;
 }
 
-/** How far a received snapshot has come, as its data prove. */
+/** How much of a received snapshot is valid. */
 export interface ReceivedProgress extends ReceivedMark {
-  /** up to where the data were synced */
+  /** the data are synced up to here */
   readonly durableOffset: number;
 }
 
 export const nothingReceived: ReceivedProgress = { nextOffset: 0, checksum: 0, durableOffset: 0 };
 
-/** The header of the file that takes the snapshot of which this is a piece. */
+/** The header of the file for the snapshot of this piece. */
 export function receivedSnapshotHeader({ metadata, sizeBytes, checksum }: StoredSnapshotChunk): SnapshotHeader {
   const contentSectors = Math.ceil(leastHeaderBytes(metadata) / sectorBytes);
   return { metadata, resetSequence: 0, sizeBytes, checksum, headerBytes: contentSectors * sectorBytes + markBytes };
@@ -71,9 +71,9 @@ export function writeDurableMark(file: File, header: SnapshotHeader, mark: Recei
 }
 
 /**
- * Finds the furthest mark that the data bear out.
+ * Finds the furthest mark that matches the data.
  *
- * @throws LogCorruptedError when there are marks and none of them holds
+ * @throws LogCorruptedError when there are marks and none matches
  */
 export async function readReceivedProgress(
   file: File,

@@ -29,15 +29,15 @@ import {
 } from './snapshot-file.js';
 import type { SpaceWatch } from './space-watch.js';
 
-/** So many bytes of data at most lie between two syncs. */
+/** Maximum bytes of data between two syncs. */
 const syncAfterBytes = 4 * 1024 * 1024;
 
-/** What is there of a snapshot, open for more. */
+/** The received part of a snapshot, open for more. */
 interface Transfer {
   readonly header: SnapshotHeader;
   readonly file: File;
   progress: ReceivedProgress;
-  /** all is there, its checksum is right and it is durable */
+  /** all is there, valid and durable */
   complete: boolean;
 }
 
@@ -50,19 +50,18 @@ export interface ReceivedSnapshotOptions {
 }
 
 /**
- * The snapshot that the leader sends in pieces, kept in a file of its own until it is whole (see
- * received-snapshot-file.ts). It survives a restart; whatever is wrong with it only means that it is forgotten and
- * sent again, for nothing was promised on the strength of it.
+ * The leader's snapshot, in a file of its own until it is complete (see received-snapshot-file.ts). It survives a
+ * restart. A faulty one is dropped and sent again, because no promise depends on it.
  *
  *     absent --piece--> under way --last piece, checksum right, synced--> complete --install--> absent
  *     found at the start --first piece: data checked--> under way
- *     any --piece of another snapshot--> under way, anew        any --a later snapshot was saved, damage--> absent
+ *     any --piece of another snapshot--> under way, from the start        any --a later snapshot was saved, damage--> absent
  *
  * One call at a time.
  */
 export class ReceivedSnapshotStore {
   private readonly path: string;
-  /** left by an earlier life; its data are checked when they are first asked for */
+  /** left by an earlier life; its data are checked at first use */
   private found: SnapshotHeader | undefined;
   private transfer: Transfer | undefined;
 
@@ -70,7 +69,7 @@ export class ReceivedSnapshotStore {
     this.path = join(options.directory, receivedSnapshotName);
   }
 
-  /** Looks at what an earlier life left. */
+  /** Reads what an earlier life left. */
   async open(): Promise<void> {
     const { fileSystem, directory, owner } = this.options;
     if (!(await fileSystem.list(directory)).includes(receivedSnapshotName)) return;
@@ -98,8 +97,8 @@ export class ReceivedSnapshotStore {
   }
 
   /**
-   * Makes the complete snapshot one of the directory's own, with that reset sequence. Atomic: it happens with the
-   * change of the file's name. A crash between the new header and the new name has it sent again.
+   * Makes the complete snapshot one of the directory's own, with that reset sequence. Atomic: it takes effect with the
+   * renaming. After a crash between the new header and the renaming it is sent again.
    */
   async install(metadata: SnapshotMetadata, resetSequence: number): Promise<StoredSnapshot> {
     const { fileSystem, directory, owner } = this.options;
@@ -119,7 +118,7 @@ export class ReceivedSnapshotStore {
     return { ...header, data };
   }
 
-  /** Forgets a snapshot that is not beyond `index`: nobody needs it any more. */
+  /** Drops a snapshot that is not beyond `index`. */
   async forgetThrough(index: number): Promise<void> {
     const header = this.transfer?.header ?? this.found;
     if (header && header.metadata.index <= index) await this.forget();
@@ -142,7 +141,7 @@ export class ReceivedSnapshotStore {
     );
   }
 
-  /** Goes on with what an earlier life left, as far as its data are sound. */
+  /** Continues what an earlier life left, as far as its data are valid. */
   private async check(): Promise<void> {
     const { found: header } = this;
     if (!header) return;
@@ -166,7 +165,7 @@ export class ReceivedSnapshotStore {
     );
   }
 
-  /** Begins anew; without room there is no transfer afterwards. */
+  /** Starts a transfer; on a full disk there is none afterwards. */
   private async begin(chunk: StoredSnapshotChunk): Promise<void> {
     await this.forget();
     const header = receivedSnapshotHeader(chunk);
@@ -211,7 +210,7 @@ export class ReceivedSnapshotStore {
     transfer.complete = true;
   }
 
-  /** After a failed sync nobody knows what is on disk, and without its header a file is worth nothing. */
+  /** After a failed sync the content of the disk is unknown, and a file without its header is useless. */
   private async orForget(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -221,7 +220,7 @@ export class ReceivedSnapshotStore {
     }
   }
 
-  /** Without room nothing is taken; what is there already stays. */
+  /** On a full disk no piece is stored; stored ones stay. */
   private async unlessFull(header: SnapshotHeader, work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -254,7 +253,7 @@ export class ReceivedSnapshotStore {
   }
 }
 
-/** Whether a piece can be one of a snapshot at all; it comes from another machine. */
+/** Whether a piece is valid; it comes from another machine. */
 function isSound({ metadata, sizeBytes, checksum, offset, data }: StoredSnapshotChunk): boolean {
   const within = (value: number, minimum: number, maximum: number): boolean =>
     Number.isSafeInteger(value) && value >= minimum && value <= maximum;

@@ -18,7 +18,7 @@ const entryHeaderBytes = 1 + 1 + 2 * 8 + 4;
 const kinds = ['normal', 'no-op', 'configuration'] as const;
 const kindNumbers: Readonly<Record<EntryKind, number>> = { normal: 0, 'no-op': 1, configuration: 2 };
 
-/** What one `persist` wrote. */
+/** The content of one `persist`. */
 export interface LogRecord {
   readonly hardState: HardState | undefined;
   readonly entries: readonly Entry[];
@@ -30,7 +30,7 @@ export function recordSizeBytes(record: LogRecord): number {
   return size;
 }
 
-/** Writes a record at `offset` and returns the offset behind it. */
+/** Writes a record at `offset` and returns the offset after it. */
 export function encodeRecord(record: LogRecord, buffer: Buffer, offset: number): number {
   let at = offset;
   if (record.hardState) {
@@ -43,7 +43,7 @@ export function encodeRecord(record: LogRecord, buffer: Buffer, offset: number):
   return at;
 }
 
-/** Each command goes through here: plain stores take half the time of `Buffer`'s methods. */
+/** Every command goes through here: plain stores take half the time of `Buffer`'s methods. */
 function encodeEntry({ kind, index, term, data }: Entry, buffer: Buffer, offset: number): number {
   const kindNumber = kindNumbers[kind];
   invariant(kindNumber >= 0, 'an entry has one of the kinds');
@@ -56,7 +56,7 @@ function encodeEntry({ kind, index, term, data }: Entry, buffer: Buffer, offset:
   return at + data.length;
 }
 
-/** Reads a record; the entries' data are views of `payload`. Undefined when the payload makes no sense. */
+/** Reads a record; the entries' data are views of `payload`. Undefined when the payload is invalid. */
 export function decodeRecord(payload: Buffer): LogRecord | undefined {
   let hardState: HardState | undefined;
   const entries: Entry[] = [];

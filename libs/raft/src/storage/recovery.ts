@@ -8,13 +8,13 @@ import type { SegmentedLog } from './segmented-log.js';
 import type { SnapshotHeader, StoredSnapshot } from './snapshot-file.js';
 import type { SnapshotPosition, SnapshotStore } from './snapshot-store.js';
 
-/** What is found in a directory at the start. */
+/** The content of a directory at the start. */
 export interface Recovered {
   readonly state: Omit<StoredState, 'incarnation'>;
   readonly snapshot: SnapshotHeader | undefined;
 }
 
-/** Reads a directory back at the start of a node. */
+/** Reads a directory at the start of a node. */
 export class Recovery {
   constructor(
     private readonly options: {
@@ -41,13 +41,12 @@ export class Recovery {
       logger.warn(`${directory}: dropped ${found.conflicting} entries that contradict the latest snapshot`);
     const { hardState, entries } = found;
     if (!snapshot) return { state: { hardState, entries, snapshot }, snapshot };
-    const { data, ...header } = snapshot; // the data are not to live on in the storage
+    const { data, ...header } = snapshot; // the storage must not keep the data in memory
     return { state: { hardState, entries, snapshot: { metadata: header.metadata, data } }, snapshot: header };
   }
 
   /**
-   * The latest snapshot; or the one before (or none) when the latest is damaged and the log still holds all that
-   * the latest one stood for.
+   * The latest snapshot; or the one before (or none) when the latest is damaged and the log still has everything in it.
    */
   private async readLatestUsable(
     positions: readonly SnapshotPosition[],
@@ -70,7 +69,7 @@ export class Recovery {
 }
 
 /**
- * What the log says behind a snapshot.
+ * The log after a snapshot.
  *
  * @throws LogCorruptedError when frames or entries are missing
  */

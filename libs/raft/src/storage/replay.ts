@@ -1,7 +1,7 @@
 import type { Entry, HardState, SnapshotMetadata } from '../core/types.js';
 import type { SequencedRecord } from './segment-content.js';
 
-/** What is known of a snapshot without its data. */
+/** A snapshot without its data. */
 export interface SnapshotMark {
   readonly metadata: Pick<SnapshotMetadata, 'index' | 'term'>;
   /** entries of frames numbered below this are void: the log was reset to this snapshot (or an earlier one) */
@@ -13,14 +13,14 @@ export type Replay =
       readonly type: 'complete';
       readonly hardState: HardState;
       readonly entries: readonly Entry[];
-      /** entries behind the snapshot that contradict it, and so were dropped */
+      /** dropped entries after the snapshot that contradict it */
       readonly conflicting: number;
     }
   | { readonly type: 'gap'; readonly expectedIndex: number; readonly foundIndex: number };
 
 /**
- * What the frames say when they are read in order: the last hard state, and the entries behind the snapshot.
- * An entry replaces its index and everything after it.
+ * The result of the frames in order: the last hard state, and the entries after the snapshot. An entry replaces its
+ * index and everything after it.
  */
 export function replay(records: readonly SequencedRecord[], snapshot: SnapshotMark | undefined): Replay {
   const snapshotIndex = snapshot?.metadata.index ?? 0;
@@ -33,7 +33,7 @@ export function replay(records: readonly SequencedRecord[], snapshot: SnapshotMa
       const firstIndex = entries[0]?.index ?? entry.index;
       const nextIndex = firstIndex + entries.length;
       if (entry.index > nextIndex) {
-        // What lies below the snapshot need not be whole: the log may have gone on behind a saved snapshot.
+        // Entries below the snapshot may have gaps: the log may have continued after a saved snapshot.
         if (entry.index > snapshotIndex + 1)
           return { type: 'gap', expectedIndex: Math.max(nextIndex, snapshotIndex + 1), foundIndex: entry.index };
         entries = [];
@@ -53,7 +53,7 @@ export function replay(records: readonly SequencedRecord[], snapshot: SnapshotMa
   return { type: 'complete', hardState, entries: behind, conflicting: 0 };
 }
 
-/** Whether the log by itself holds everything from behind an older snapshot up to a newer one. */
+/** Whether the log alone has everything after an older snapshot up to a newer one. */
 export function coversSnapshot(
   records: readonly SequencedRecord[],
   older: SnapshotMark | undefined,

@@ -14,10 +14,10 @@ export interface PlacedRecord extends SequencedRecord {
   readonly end: number;
 }
 
-/** What stands behind the last whole frame. */
+/** What follows the last complete frame. */
 export type SegmentEnding =
   | { readonly type: 'zeros' }
-  /** the remains of a write that was never acknowledged */
+  /** a write that was never acknowledged */
   | { readonly type: 'torn' }
   | { readonly type: 'damaged'; readonly offset: number; readonly reason: string };
 
@@ -25,12 +25,12 @@ export interface SegmentContent {
   readonly records: readonly PlacedRecord[];
   /** chain value of the last frame */
   readonly chain: number;
-  /** offset behind the last whole frame */
+  /** offset after the last complete frame */
   readonly end: number;
   readonly ending: SegmentEnding;
 }
 
-/** Where a log has come to: the number and chain value of its latest frame. */
+/** The end of a log: the number and chain value of its latest frame. */
 export interface LogPosition {
   readonly sequence: number;
   readonly chain: number;
@@ -52,7 +52,7 @@ export function scanSegment(buffer: Buffer, header: SegmentHeader, isLast: boole
     const frame = readFrame(buffer, at, salt);
     if (!frame || frame.sequence !== sequence || frame.chain !== chainAfter(buffer, at, previousChain)) break;
     const record = decodeRecord(frame.payload);
-    if (!record) return damaged('a frame with a right checksum has a content of no known form');
+    if (!record) return damaged('a frame with a valid checksum has unknown content');
     if (records.length === 0 && !record.hardState) return damaged('the first frame has no hard state');
     records.push({ sequence, offset: at, end: frame.end, ...record });
     previousChain = frame.chain;
@@ -64,12 +64,12 @@ export function scanSegment(buffer: Buffer, header: SegmentHeader, isLast: boole
   if (later !== undefined) return damaged(`the frame there is not valid, but valid data follow at byte ${later}`);
   if (!isLast) return damaged('the frame there is not valid, and the log goes on in a later segment');
   if (!isInterruptedWrite(buffer, at, { sequence: header.firstSequence + records.length, salt, previousChain }))
-    return damaged('what stands there is neither a valid frame nor the remains of an interrupted write');
+    return damaged('the bytes there are neither a valid frame nor an interrupted write');
   return finish({ type: 'torn' });
 }
 
 /**
- * The same, for whoever can do nothing with damage.
+ * The same, for callers that cannot handle damage.
  *
  * @throws LogCorruptedError
  */
@@ -81,9 +81,9 @@ export function readSegment(buffer: Buffer, file: string, header: SegmentHeader,
 }
 
 /**
- * Checks that a segment is the one its name says, and that it follows on the one before.
+ * Checks that a segment matches its name, and continues the one before.
  *
- * @param previous where the log had come to; undefined for the first segment that is there
+ * @param previous the end of the segment before; undefined for the first segment
  * @throws LogCorruptedError
  */
 export function checkSegmentPlace(
@@ -95,5 +95,5 @@ export function checkSegmentPlace(
   if (segmentName(header.firstSequence) !== name)
     throw new LogCorruptedError(file, 24, `its header says that it begins with frame ${header.firstSequence}`);
   if (previous && (header.firstSequence !== previous.sequence + 1 || header.previousChain !== previous.chain))
-    throw new LogCorruptedError(file, 16, `it does not follow on frame ${previous.sequence} of the segment before`);
+    throw new LogCorruptedError(file, 16, `it does not continue frame ${previous.sequence} of the segment before`);
 }

@@ -14,8 +14,8 @@ import { ownerBytes, readOwner, writeOwner, type StorageOwner } from './owner.js
  */
 export const segmentHeaderBytes = 512;
 /**
- * Of segments. Versions before never left the house: the frames of the first did not tell a torn write from damage, the
- * second named no incarnation.
+ * Earlier versions were never released: the frames of the first did not tell a torn write from damage, the second had
+ * no incarnation.
  */
 export const segmentFormatVersion = 3;
 const segmentMagic = 'CNCDTWAL';
@@ -52,8 +52,8 @@ export function writeSegmentHeader(buffer: Buffer, header: SegmentHeader, owner:
 }
 
 /**
- * A segment appears under its name only after its size and its header are durable, so a damaged header or another
- * size is never an interrupted write.
+ * A segment gets its name only after its size and its header are durable, so a damaged header or another size is never
+ * an interrupted write.
  *
  * @throws LogCorruptedError, StorageFormatError
  */

@@ -32,7 +32,7 @@ export interface SegmentedLogOptions {
 
 interface Segment {
   readonly path: string;
-  /** the largest index of an entry in it that is not void; 0 for none */
+  /** the largest index of a valid entry in it; 0 for none */
   lastIndex: number;
 }
 
@@ -48,12 +48,12 @@ interface Tail {
 const keptBufferBytes = 1024 * 1024;
 
 /**
- * The write-ahead log: a row of segments, written to at the end of the last one.
+ * The write-ahead log: a sequence of segments, appended to at the end of the last one.
  *
- * `append` writes one frame, durably, in one step. When the tail is full the frame goes to a new segment: header
- * and frame are made durable in a spare file, which then gets its name, so every named segment begins with a
- * whole header. The spare is allocated in the background once the tail is half full, so a full disk is known while
- * there is room for votes and the like; an `append` waits for room only when the tail has none left.
+ * `append` writes one frame, durably, in one step. When the tail is full the frame goes to a new segment: header and
+ * frame are made durable in a spare file, which then gets its name, so every named segment begins with a complete
+ * header. The spare is allocated in the background once the tail is half full, so a full disk is noticed while there is
+ * space for votes. An `append` waits for space only when the tail has none left.
  *
  * Not safe for concurrent appends; any rejection leaves the log unusable.
  */
@@ -65,21 +65,21 @@ export class SegmentedLog {
   private hardState: HardState = { term: 0, vote: 0, commitIndex: 0 };
   private sequence = 1;
   private chain = 0;
-  /** until everything was read a full disk is an error */
+  /** before everything is read a full disk is an error */
   private opened = false;
 
   constructor(private readonly options: SegmentedLogOptions) {
     this.spares = new SpareSegments(options);
   }
 
-  /** The number that the next frame will have. */
+  /** The number of the next frame. */
   get nextSequence(): number {
     return this.sequence;
   }
 
   /**
-   * Reads all segments, cuts a torn tail and makes sure that what was read is on disk. In an empty directory the
-   * first segment is created, and with it a new incarnation of the node begins.
+   * Reads all segments, cuts a torn tail and ensures that what was read is on disk. In an empty directory it creates
+   * the first segment, with a new incarnation of the node.
    *
    * @throws LogCorruptedError, StorageOwnerError, StorageFormatError
    */
@@ -119,25 +119,25 @@ export class SegmentedLog {
     if (this.buffer.length > keptBufferBytes) this.buffer = Buffer.alloc(64 * 1024);
   }
 
-  /** Removes the leading segments that hold no entry behind `index`; the tail stays. */
+  /** Removes the leading segments without an entry after `index`; the tail stays. */
   async removeThrough(index: number): Promise<void> {
     const { fileSystem, directory } = this.options;
     for (let first = this.segments[0]; first && this.segments.length > 1; first = this.segments[0]) {
       if (first.lastIndex > index) return;
       this.segments.shift();
       await fileSystem.remove(first.path);
-      // One at a time: were a later name to vanish before an earlier one, the gap would look like lost data.
+      // One at a time: if a later name disappeared before an earlier one, the gap would look like lost data.
       await fileSystem.syncDirectory(directory);
       this.spares.retryNow();
     }
   }
 
-  /** Declares every entry written so far void (a reset), so that `removeThrough` may drop their segments. */
+  /** Voids every entry written so far (a reset), so that `removeThrough` may drop their segments. */
   voidEntries(): void {
     for (const segment of this.segments) segment.lastIndex = 0;
   }
 
-  /** An append that waits for room on the disk ends with StorageClosedError, and so will later ones. */
+  /** An append that waits for disk space ends with StorageClosedError, and so do later ones. */
   stopWaiting(): void {
     this.spares.stopWaiting();
   }
@@ -166,9 +166,9 @@ export class SegmentedLog {
   }
 
   /**
-   * What was read may be in the system's cache only: written by a process that died before its sync, or left
-   * behind by a failed one. Only the last frame can be in that state. It is written again, not merely synced,
-   * because a failed sync may have marked its pages as clean.
+   * What was read may be in the system's cache only: written by a process that died before its sync, or left by a
+   * failed one. Only the last frame can be in that state. It is written again, not only synced, because a failed sync
+   * may have marked its pages as clean.
    */
   private async openTail(path: string, buffer: Buffer, header: SegmentHeader, content: SegmentContent): Promise<void> {
     const file = await this.options.fileSystem.open(path, 'update');
@@ -206,9 +206,9 @@ export class SegmentedLog {
   }
 
   /**
-   * Puts a frame into the buffer at `offset`, takes its sequence number, and returns the offset behind it.
+   * Encodes a frame at `offset`, takes its sequence number, and returns the offset after it.
    *
-   * @param fileOffset where the frame will stand in its file
+   * @param fileOffset position of the frame in its file
    */
   private encode(record: LogRecord, offset: number, salt: number, fileOffset: number): number {
     const payloadBytes = recordSizeBytes(record);

@@ -25,14 +25,14 @@ const magics = { saved: 'CNCDSNAP', received: 'CNCDPART' } as const;
 const ownerOffset = 56;
 const configurationLengthOffset = ownerOffset + ownerBytes;
 const fixedHeaderBytes = configurationLengthOffset + 4;
-/** More than the largest configuration takes: 64 members of 4,608 characters, each up to six bytes in JSON. */
+/** More than the largest configuration: 64 members of 4,608 characters, each up to six bytes in JSON. */
 const maximumHeaderBytes = 2 * 1024 * 1024;
-/** Data are read, written and summed up in pieces, so that a large snapshot never holds the event loop for long. */
+/** Data are read, written and checksummed in pieces, so that a large snapshot never blocks the event loop for long. */
 export const pieceBytes = 1024 * 1024;
-/** Snapshots above this are not believed. */
+/** A larger size is not trusted. */
 export const maximumSnapshotBytes = 4 * 1024 * 1024 * 1024;
 
-/** What the header of a snapshot's file says. */
+/** The header of a snapshot's file. */
 export interface SnapshotHeader {
   readonly metadata: SnapshotMetadata;
   readonly resetSequence: number;
@@ -55,13 +55,13 @@ export function parseSnapshotName(name: string): Pick<SnapshotMetadata, 'index' 
   return match ? { index: Number(match[1]), term: Number(match[2]) } : undefined;
 }
 
-/** The least length that the header of a snapshot with that configuration has. */
+/** The smallest header of a snapshot with that configuration. */
 export function leastHeaderBytes({ configuration }: SnapshotMetadata): number {
   return fixedHeaderBytes + encodeConfiguration(configuration).length;
 }
 
 /**
- * The header as it stands in the file.
+ * The header's bytes.
  *
  * @param uncheckedBytes at its end, which the checksum leaves out
  */
@@ -92,7 +92,7 @@ export function encodeSnapshotHeader(
 }
 
 /**
- * Reads and checks a header, but not whose it is.
+ * Reads and checks a header, but not its owner.
  *
  * @throws LogCorruptedError, StorageFormatError
  */
@@ -138,8 +138,7 @@ async function readHeaderBytes(file: File, path: string, kind: keyof typeof magi
 }
 
 /**
- * Writes a snapshot into an empty file and syncs it; returns what its header says. What else the process does has a
- * turn after each piece.
+ * Writes a snapshot into an empty file and syncs it; returns its header. Other work gets a turn after each piece.
  *
  * @param onWritten gets the length of each piece
  */
@@ -173,7 +172,7 @@ export async function writeSnapshotFile(
  * Checks a snapshot's data against its header, piece by piece.
  *
  * @param onPiece gets each piece; it is valid only during the call
- * @throws LogCorruptedError when the file has another length or other data than were written
+ * @throws LogCorruptedError when length or data differ from what was written
  */
 export async function checkSnapshotData(
   file: File,
@@ -188,10 +187,7 @@ export async function checkSnapshotData(
   if (found !== checksum) throw new LogCorruptedError(path, headerBytes, 'the checksum of the snapshot is wrong');
 }
 
-/**
- * Sums up bytes `start` to `end` of the data in a file, going on from the checksum of those before; undefined when
- * the file ends too early.
- */
+/** Continues a checksum over bytes `start` to `end` of the data in a file; undefined when the file ends too early. */
 export async function checksumOf(
   file: File,
   headerBytes: number,
@@ -212,9 +208,8 @@ export async function checksumOf(
 }
 
 /**
- * Reads a snapshot back and checks it.
+ * Reads a snapshot and checks it.
  *
- * @param data where the data go, as long as the header says
  * @throws LogCorruptedError when anything differs from what was written
  */
 export async function readSnapshotData(file: File, path: string, header: SnapshotHeader): Promise<Buffer> {

@@ -17,7 +17,7 @@ import {
 } from './snapshot-file.js';
 import type { SpaceWatch } from './space-watch.js';
 
-/** How many snapshots stay on disk; the older one serves when the latest is damaged and the log reaches back. */
+/** Snapshots kept on disk; the older one is used when the latest is damaged and the log reaches back. */
 const keptSnapshots = 2;
 
 export type SnapshotPosition = Pick<SnapshotMetadata, 'index' | 'term'>;
@@ -33,7 +33,7 @@ export class SnapshotStore {
     },
   ) {}
 
-  /** What is there, the latest first. */
+  /** The latest first. */
   async list(): Promise<SnapshotPosition[]> {
     const names = await this.options.fileSystem.list(this.options.directory);
     const positions = names.map(parseSnapshotName).filter((position) => position !== undefined);
@@ -55,7 +55,7 @@ export class SnapshotStore {
     }
   }
 
-  /** Bytes of a snapshot's data; its checksum is for whoever puts them together to compare. */
+  /** Part of a snapshot's data; the receiver compares the checksum of the whole. */
   async readChunk(header: SnapshotHeader, offset: number, maximumBytes: number): Promise<StoredSnapshotChunk> {
     const { metadata, headerBytes, sizeBytes, checksum } = header;
     const data = Buffer.alloc(Math.max(0, Math.min(maximumBytes, sizeBytes - offset)));
@@ -74,9 +74,9 @@ export class SnapshotStore {
   }
 
   /**
-   * Atomic: the file gets its name when its content is durable. Older snapshots beyond the kept ones go.
+   * Atomic: the file gets its name when its content is durable. Then removes older snapshots.
    *
-   * @returns undefined when there is no room, even after what is older than the latest snapshot was removed
+   * @returns undefined when the disk is full, even without the older snapshots
    */
   async save(snapshot: TakenSnapshot, resetSequence: number): Promise<SnapshotHeader | undefined> {
     const { fileSystem, directory } = this.options;
@@ -92,14 +92,14 @@ export class SnapshotStore {
     return header;
   }
 
-  /** Removes all but the latest ones; returns how many went. */
+  /** Removes all but the latest ones; returns the number of removed ones. */
   async keepLatest(count = keptSnapshots): Promise<number> {
     const superfluous = (await this.list()).slice(count);
     for (const position of superfluous) await this.options.fileSystem.remove(this.path(position));
     return superfluous.length;
   }
 
-  /** Takes a damaged snapshot out of the way; it stays for whoever wants to look at it. */
+  /** Renames a damaged snapshot, which stays for inspection. */
   async setAside(position: SnapshotPosition): Promise<void> {
     const path = this.path(position);
     await this.options.fileSystem.rename(path, `${path}.corrupt`);
@@ -110,7 +110,7 @@ export class SnapshotStore {
     return join(this.options.directory, snapshotName(position.index, position.term));
   }
 
-  /** Undefined when there was no room: then nothing of it is left. */
+  /** Undefined when the disk was full: then nothing is left. */
   private async write(
     path: string,
     snapshot: TakenSnapshot,
@@ -118,7 +118,7 @@ export class SnapshotStore {
   ): Promise<SnapshotHeader | undefined> {
     const { fileSystem, owner, space } = this.options;
     const { metadata, data } = snapshot;
-    // how long the pieces are together is known when they were all made; until then, what there was room for and more
+    // the total length is known after the last piece; until then, what there was space for and more
     let neededBytes = leastHeaderBytes(metadata) + (data instanceof Uint8Array ? data.length : pieceBytes);
     const onWritten = (sizeBytes: number): void => {
       if (!(data instanceof Uint8Array)) neededBytes += sizeBytes;

@@ -2,10 +2,10 @@ import type { Clock, Timer } from '@concordat/foundation';
 import { errorMessage } from '@concordat/foundation';
 import { isOutOfFiles, type FileSystem } from './file-system.js';
 
-/** The disk is full: after so long it is tried again. */
+/** Interval of retries on a full disk. */
 export const spaceRetryMs = 500;
 
-/** What a directory is written for: segments of the log, own snapshots, the leader's snapshot. */
+/** What is written to a directory: segments of the log, own snapshots, the leader's snapshot. */
 export type SpaceUse = 'log' | 'snapshot' | 'received-snapshot';
 
 interface Shortage {
@@ -14,11 +14,10 @@ interface Shortage {
 }
 
 /**
- * Tells one listener in a sentence for what the disk is full; undefined when there is room for everything again.
+ * Tells one listener in a sentence what the disk is full for; undefined when there is space again.
  *
- * The log tries again by itself. No snapshot may be tried while proposals are refused, so for snapshots the free space
- * is read every `spaceRetryMs`. Where a quota is used up the system reports free space nevertheless, and the next
- * snapshot finds out.
+ * The log retries by itself. No snapshot is tried while proposals are refused, so for snapshots the free space is read
+ * every `spaceRetryMs`. With a used-up quota the system still reports free space, and the next snapshot finds out.
  */
 export class SpaceWatch {
   private readonly shortages = new Map<SpaceUse, Shortage>();
@@ -53,7 +52,7 @@ export class SpaceWatch {
     if (this.shortages.delete(use)) this.report();
   }
 
-  /** Nobody is told anything more. */
+  /** No further calls of the listener. */
   close(): void {
     this.closed = true;
     this.timer?.cancel();

@@ -22,14 +22,14 @@ export interface SpareSegmentsOptions {
 const zeroChunk = Buffer.alloc(1024 * 1024);
 
 /**
- * Allocates files for the segments of a log, one ahead. Here, and with the snapshots, is the only place where a
- * log can lack room: what was allocated has its blocks.
+ * Allocates files for the segments of a log, one ahead. A log can run out of space only here and with snapshots: an
+ * allocated file has its blocks.
  *
  *     none --prepare--> allocating --> ready --take--> none
  *                       allocating --disk full--> lacking --after 500 ms, or retryNow--> allocating
  *     any --another error--> failed        any --close--> closed
  *
- * What a full disk left half written is removed at once, so that the room is not lost to others.
+ * A partly written file is removed at once, so that others can use its space.
  */
 export class SpareSegments {
   private spare: Spare | undefined;
@@ -42,15 +42,15 @@ export class SpareSegments {
 
   constructor(private readonly options: SpareSegmentsOptions) {}
 
-  /** Begins to allocate a segment in the background, unless one is there or on its way. */
+  /** Begins to allocate a segment in the background, unless one exists or is being allocated. */
   prepare(): void {
     if (!this.spare && !this.allocation && !this.lack) this.allocate(this.options.segmentSizeBytes);
   }
 
   /**
-   * A file with room for so many bytes; waits while the disk is full.
+   * A file with at least this many bytes; waits while the disk is full.
    *
-   * @param waits whether to wait at all; if not, a full disk is an error like any other
+   * @param waits whether to wait; if not, a full disk is an error like any other
    * @throws StorageClosedError when `stopWaiting` was called meanwhile
    */
   async take(neededBytes: number, waits: boolean): Promise<Spare> {
@@ -72,12 +72,12 @@ export class SpareSegments {
     }
   }
 
-  /** Something was removed: a full disk may have room now. */
+  /** Something was removed: a full disk may have space now. */
   retryNow(): void {
     if (this.lack) this.allocate(this.lack.sizeBytes);
   }
 
-  /** From now on nobody waits for room: who does so now, or would, gets StorageClosedError. */
+  /** Present and future waits end with StorageClosedError. */
   stopWaiting(): void {
     this.patient = false;
     this.lack?.timer.cancel();
@@ -140,7 +140,7 @@ export class SpareSegments {
     }
   }
 
-  /** Over the whole length, so that later syncs find the blocks allocated and the size settled. */
+  /** Over the whole length, so that later syncs find the blocks allocated and the size fixed. */
   private async writeZeros(path: string, sizeBytes: number): Promise<void> {
     const file = await this.options.fileSystem.open(path, 'create');
     try {

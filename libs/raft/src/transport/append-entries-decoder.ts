@@ -8,10 +8,10 @@ const entryKinds: readonly (EntryKind | undefined)[] = [undefined, 'normal', 'no
 const noData: Uint8Array = new Uint8Array(0);
 
 /**
- * Reads an `append-entries` where its length stands. First everything but the entries, which are only counted:
- * they need what may stand behind them, and too many are refused before one is built.
+ * Reads an `append-entries` at its length. First everything but the entries, which are only counted: they need fields
+ * that may come after them, and too many are refused before one is built.
  *
- * @param entriesLeft how many entries its frame may still have
+ * @param entriesLeft number of entries that its frame may still have
  * @throws MalformedFrameError
  */
 export function readAppendEntries(reader: WireReader, envelope: Envelope, entriesLeft: number): AppendEntries {

@@ -3,7 +3,7 @@ import type { ChannelOptions } from '@grpc/grpc-js';
 import type { NodeId } from '../core/types.js';
 import { splitAddress } from './peer-address.js';
 
-/** A frame holds one message of the largest size and, before it, less than this. */
+/** A frame has one message of the largest size and, before it, less than this. */
 const frameOverheadBytes = 2 * 1024 * 1024;
 
 export function maximumFrameBytes(maximumMessageBytes: number): number {
@@ -11,8 +11,8 @@ export function maximumFrameBytes(maximumMessageBytes: number): number {
 }
 
 /**
- * Options of both ends. Pings find a peer that is gone without a word within about four seconds. Channelz, which
- * counts every message for a debugging service, is off. (Node.js and gRPC switch Nagle's algorithm off themselves.)
+ * Options of both ends. Pings detect a vanished peer within about four seconds. Channelz, which counts every message
+ * for a debugging service, is off. (Node.js and gRPC disable Nagle's algorithm themselves.)
  */
 function commonOptions(maximumMessageBytes: number): ChannelOptions {
   return {
@@ -26,14 +26,14 @@ function commonOptions(maximumMessageBytes: number): ChannelOptions {
   };
 }
 
-/** A connection without a stream is closed after a while: nodes have no use for it. */
+/** A connection without a stream is closed after a while: nodes do not use it. */
 export function serverOptions(maximumMessageBytes: number): ChannelOptions {
   return { ...commonOptions(maximumMessageBytes), 'grpc.max_connection_idle_ms': 10_000 };
 }
 
 /**
- * Retries of gRPC are off because they would hold what was sent, and a connection is not shared, so that closing it
- * frees it. TLS to an IP address needs some name for its greeting (SNI knows no addresses); nobody reads this one.
+ * gRPC's retries are off because they would keep sent messages. A connection is not shared, so that closing it frees
+ * it. TLS to an IP address needs some SNI name, because SNI allows no addresses; it is ignored.
  */
 export function clientOptions(maximumMessageBytes: number, address: string, peer: NodeId): ChannelOptions {
   const isName = isIP(splitAddress(address)?.host ?? '') === 0;

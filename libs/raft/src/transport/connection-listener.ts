@@ -10,23 +10,23 @@ export interface ConnectionListenerOptions {
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
   readonly clock: Pick<Clock, 'monotonic' | 'setTimer'>;
-  /** of frames that are not whole yet, of all nodes together that are no peers */
+  /** bytes of incomplete frames, of all nodes together that are no peers */
   readonly maximumUnfinishedBytes: number;
   readonly counters: MutableCounters;
   readonly refusals: RefusalLog;
 }
 
-/** Connections that are being closed still count as open until they are; the system itself drops what is beyond. */
+/** Closing connections still count as open; the system itself drops those beyond. */
 const CLOSING_CONNECTIONS = 64;
 const handshakeTimeoutMs = 5000;
 
 /**
- * Accepts connections and, with TLS, lets only those through whose certificate our authority signed. It stands in
- * front of the gRPC server, which would drop a failed handshake without a word and takes any number of connections;
- * which of them may stay is the table's to say.
+ * Accepts connections and, with TLS, only those with a certificate signed by our authority. Runs before the gRPC
+ * server, which would drop a failed handshake silently and accepts any number of connections. The table decides which
+ * may stay.
  */
 export class ConnectionListener {
-  /** by `host:port` of the caller, as gRPC names it with each stream */
+  /** by the caller's `host:port`, as gRPC names it with each stream */
   readonly connections: ConnectionTable;
   private readonly server: Server;
 
@@ -54,7 +54,7 @@ export class ConnectionListener {
   }
 
   /**
-   * @returns the port that is listened on
+   * @returns the port
    * @throws TransportBindError
    */
   start(): Promise<number> {
@@ -62,7 +62,7 @@ export class ConnectionListener {
     const address = splitAddress(listenAddress);
     const failed = (reason: string, cause?: unknown): TransportBindError =>
       new TransportBindError(`cannot listen for other nodes on ${listenAddress}: ${reason}`, { cause });
-    if (!address) return Promise.reject(failed('this is no host:port'));
+    if (!address) return Promise.reject(failed('this is not host:port'));
     return new Promise((resolve, reject) => {
       this.server.once(
         'error',
@@ -78,10 +78,10 @@ export class ConnectionListener {
     });
   }
 
-  /** Resolves when the port is free again and every connection is cut. */
+  /** Resolves when the port is free again and every connection is closed. */
   stop(): Promise<void> {
     return new Promise((resolve) => {
-      this.server.close(() => resolve()); // with an error when it never listened, which is as good
+      this.server.close(() => resolve()); // it fails if it never listened, which is as good
       this.connections.stop();
     });
   }
@@ -102,7 +102,7 @@ export class ConnectionListener {
         minVersion: 'TLSv1.2',
         ALPNProtocols: ['h2'],
         requestCert: true,
-        rejectUnauthorized: false, // `admit` refuses, and can say whom and why: Node.js itself ends them without a word
+        rejectUnauthorized: false, // `admit` refuses with a log line; Node.js itself ends them silently
         handshakeTimeout: handshakeTimeoutMs,
         noDelay: true,
       },
@@ -118,7 +118,7 @@ export class ConnectionListener {
     return server;
   }
 
-  /** Lets in whoever shows a certificate that our authority signed; whose it is, is asked with each stream. */
+  /** Admits callers with a certificate signed by our authority; each stream checks whose it is. */
   private admit(socket: TLSSocket): void {
     this.connections.replace(nameOf(socket), socket);
     this.forgetWhenClosed(socket);
@@ -133,7 +133,9 @@ export class ConnectionListener {
     socket.destroy();
   }
 
-  /** A connection cannot be accepted, for want of files, say. An error that nobody hears would end the process. */
+  /**
+   * A connection cannot be accepted, for lack of files, say. An `error` event without a listener would end the process.
+   */
   private hearAcceptErrors(): void {
     const failed = (error: unknown): void => this.refuse('a caller', errorMessage(error));
     this.server.on(
@@ -149,7 +151,7 @@ export class ConnectionListener {
     if (this.connections.add(nameOf(socket), socket)) this.forgetWhenClosed(socket);
   }
 
-  /** A connection that breaks is met where its streams end. */
+  /** A broken connection is handled where its streams end. */
   private forgetWhenClosed(socket: Socket): void {
     const name = nameOf(socket); // a closed one has none
     socket.on('error', () => undefined);
@@ -172,7 +174,7 @@ function nameOf({ remoteAddress, remotePort }: Socket): string {
   return remoteAddress === undefined ? 'a caller that has gone' : `${remoteAddress}:${remotePort}`;
 }
 
-/** OpenSSL's messages may go on for several lines. */
+/** OpenSSL's messages may have several lines. */
 function firstLine(message: string): string {
   return message.split('\n')[0] ?? '';
 }

@@ -1,19 +1,19 @@
 import { invariant, type Clock, type Timer } from '@concordat/foundation';
 
-/** Connections at the same time; each peer needs one. A new one takes the place of one that has no stream. */
+/** Maximum number of connections; each peer needs one. A new one replaces one without a stream. */
 export const MAXIMUM_CONNECTIONS = 256;
-/** A connection is ended that has had no stream for so long: nodes open one at once, and after a refusal every second. */
+/** A connection without a stream for this long is closed: nodes open one at once, and after a refusal every second. */
 export const IDLE_CONNECTION_MS = 10_000;
-/** A stream is ended on which nothing has come for so long: nodes send a ping every second. */
+/** A stream without a frame for this long is closed: nodes send a ping every second. */
 export const SILENT_STREAM_MS = 60_000;
-/** So many bytes of a frame that is not whole yet count as a sign of life, however slow the link is. */
+/** This many bytes of an incomplete frame count as a sign of life, however slow the link is. */
 export const SIGN_OF_LIFE_BYTES = 64 * 1024;
-/** What a connection without a stream may send in all: nodes say who they are, and wait until they are accepted. */
+/** Maximum bytes on a connection without a stream: nodes send their identity, and wait until they are accepted. */
 export const UNACCEPTED_BYTES = 1024 * 1024;
-/** How often connections are looked at, while there are any. */
+/** Interval of checks, while there are connections. */
 const SWEEP_INTERVAL_MS = 250;
 
-/** A connection, as the table sees it. */
+/** A connection in the table. */
 export interface TrackedConnection {
   readonly bytesRead: number;
   destroy(): void;
@@ -21,9 +21,9 @@ export interface TrackedConnection {
 
 export interface ConnectionTableOptions {
   readonly clock: Pick<Clock, 'monotonic' | 'setTimer'>;
-  /** of frames that are not whole yet, of all nodes together that are no peers */
+  /** bytes of incomplete frames, of all nodes together that are no peers */
   readonly maximumUnfinishedBytes: number;
-  /** a connection is ended, or was not let in */
+  /** a connection is closed, or was not accepted */
   readonly onRefused: (name: string, reason: string) => void;
 }
 
@@ -31,36 +31,36 @@ interface StreamEntry {
   readonly isPeers: () => boolean;
   /** monotonic time of the last sign of life */
   heardAt: number;
-  /** what its connection had read then */
+  /** bytes its connection had read then */
   bytesAtSign: number;
-  /** what its connection had read when the last frame was whole */
+  /** bytes its connection had read at the last complete frame */
   bytesAtFrame: number;
 }
 
 interface ConnectionEntry {
   connection: TrackedConnection;
   readonly streams: Set<StreamEntry>;
-  /** monotonic time at which it was opened, offered a stream, or lost its last one */
+  /** monotonic time at which it was opened, requested a stream, or lost its last one */
   activeAt: number;
-  /** what it had read when it lost its last stream */
+  /** bytes it had read when it lost its last stream */
   bytesAtLoss: number;
 }
 
-/** To be told what happens to a stream. */
+/** Must be called about the events of a stream. */
 export interface StreamTrack {
-  /** a frame has come whole */
+  /** a frame is complete */
   frameRead(): void;
   closed(): void;
 }
 
 /**
- * Who is connected, and whether they go on. Callers that do not (that never open a stream, are refused and stay, open
- * one and fall silent, or send frames that never end) are ended after a while; and however many there are, a new
- * connection finds room as long as one has no stream, so that strangers can never keep a peer out.
+ * The open connections and their activity. Inactive callers (which never open a stream, are refused and stay, open one
+ * and fall silent, or send frames that never end) are closed after a while. A new connection is accepted as long as an
+ * open one has no stream, so strangers can never keep a peer out.
  *
- * gRPC itself ends what does not answer its pings; it does not see those that do.
+ * gRPC itself closes connections that do not answer its pings, but not those that do.
  *
- * Invariant: a stream is in the table exactly while its connection is; connections number `MAXIMUM_CONNECTIONS` at most.
+ * Invariant: a stream is in the table exactly while its connection is; there are at most `MAXIMUM_CONNECTIONS`.
  */
 export class ConnectionTable {
   private readonly connections = new Map<string, ConnectionEntry>();
@@ -73,10 +73,10 @@ export class ConnectionTable {
   }
 
   /**
-   * Takes a connection in, if need be in the place of another.
+   * Adds a connection, if need be in place of another.
    *
    * @param name `host:port` of the caller
-   * @returns false when there is no room; it has been ended then
+   * @returns false when the table is full; then it is closed
    */
   add(name: string, connection: TrackedConnection): boolean {
     const now = this.options.clock.monotonic();
@@ -91,7 +91,7 @@ export class ConnectionTable {
     return true;
   }
 
-  /** The same connection goes on as another object (as TLS over TCP). */
+  /** The same connection as another object (TLS over TCP). */
   replace(name: string, connection: TrackedConnection): void {
     const entry = this.connections.get(name);
     if (entry) entry.connection = connection;
@@ -102,7 +102,7 @@ export class ConnectionTable {
     if (this.connections.get(name)?.connection === connection) this.connections.delete(name);
   }
 
-  /** A connection has asked for a stream, and was refused. */
+  /** A connection has requested a stream, and was refused. */
   attempted(name: string): void {
     const entry = this.connections.get(name);
     if (entry) entry.activeAt = this.options.clock.monotonic();
@@ -136,7 +136,7 @@ export class ConnectionTable {
     this.connections.clear();
   }
 
-  /** Ends the connection that has been without a stream for longest; false when each has one. */
+  /** Closes the connection that has been without a stream longest; false when each has one. */
   makeRoom(): boolean {
     let longest: readonly [string, ConnectionEntry] | undefined;
     for (const [name, entry] of this.connections) {
@@ -174,7 +174,7 @@ export class ConnectionTable {
     return undefined;
   }
 
-  /** Frames may be large, and each stranger may send a part of one: together they may not use up the memory. */
+  /** Frames may be large, and each stranger may send a part of one: together they must not use up the memory. */
   private boundUnfinished(): void {
     const sizes = [...this.connections].map(([name, entry]) => ({ name, entry, bytes: unfinishedBytes(entry) }));
     let total = sizes.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -182,7 +182,7 @@ export class ConnectionTable {
     for (const { name, entry, bytes } of sizes) {
       if (total <= this.options.maximumUnfinishedBytes) return;
       total -= bytes;
-      this.end(name, entry, 'nodes that are no members have sent too much that is not whole');
+      this.end(name, entry, 'nodes that are not members have sent too many incomplete frames');
     }
   }
 
@@ -193,13 +193,13 @@ export class ConnectionTable {
   }
 }
 
-/** Why a connection without a stream is to be ended. */
+/** Why a connection without a stream must be closed. */
 function loiters({ activeAt, bytesAtLoss, connection }: ConnectionEntry, now: number): string | undefined {
   if (now - activeAt >= IDLE_CONNECTION_MS) return 'it has had no stream for too long';
   return connection.bytesRead - bytesAtLoss > UNACCEPTED_BYTES ? 'it has sent too much without a stream' : undefined;
 }
 
-/** Of strangers. Streams that share a connection are counted together: which of them has sent what is not seen here. */
+/** Of strangers. Streams of one connection are counted together, because their bytes cannot be told apart here. */
 function unfinishedBytes({ connection, streams }: ConnectionEntry): number {
   let bytes = 0;
   for (const { isPeers, bytesAtFrame } of streams)

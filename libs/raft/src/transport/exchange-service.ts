@@ -4,7 +4,7 @@ import type { Verdict } from './process-claims.js';
 import { MAXIMUM_INTEGER, type GroupId, type Incarnation, type NodeId } from '../core/types.js';
 import { isCallableAddress } from './peer-address.js';
 
-/** Frames pass gRPC as bytes: they are encoded and checked by the codec, so that a bad one is ours to count. */
+/** gRPC passes frames as bytes: our codec decodes and checks them, so bad ones can be counted. */
 const asBytes = (bytes: Buffer): Buffer => bytes;
 
 /** The service of `raft.proto`, defined without generated code. */
@@ -18,22 +18,22 @@ export const exchangeMethod: MethodDefinition<Buffer, Buffer> = {
   responseDeserialize: asBytes,
 };
 
-/** Who speaks to whom, as both sides must see it alike. */
+/** Caller and called node of a stream; both sides must agree on it. */
 export interface StreamIdentity {
   readonly clusterName: string;
   readonly from: NodeId;
   readonly to: NodeId;
-  /** of the caller's group; 0, or left out, while it belongs to none */
+  /** of the caller's group; 0, or absent, while it belongs to none */
   readonly groupId?: GroupId;
-  /** of the caller's directory; 0, or left out, where it is not known */
+  /** of the caller's directory; 0, or absent, when unknown */
   readonly incarnation?: Incarnation;
-  /** a random number of the caller's process; 0, or left out, by one that has none */
+  /** a random number of the caller's process; 0, or absent, when it has none */
   readonly process?: number;
-  /** `host:port` where the caller listens, if it tells */
+  /** `host:port` where the caller listens; optional */
   readonly address?: string;
 }
 
-const clusterKey = 'concordat-cluster-bin'; // binary, because a cluster's name may hold any characters
+const clusterKey = 'concordat-cluster-bin'; // binary, because a cluster's name may have any characters
 const fromKey = 'concordat-from';
 const toKey = 'concordat-to';
 const groupKey = 'concordat-group';
@@ -55,9 +55,8 @@ export function identityMetadata(identity: StreamIdentity): Metadata {
 }
 
 /**
- * The identity a caller claims; undefined when it names none, as a stranger's would. What is
- * no address, group, incarnation or process is left out: the caller can be heard all the same, and each of its messages
- * names its group and incarnation.
+ * The identity that a caller claims; undefined when it names none. An invalid address, group, incarnation or process is
+ * left out: each message names its group and incarnation anyway.
  */
 export function readIdentity(metadata: Metadata): StreamIdentity | undefined {
   const clusterName = metadata.get(clusterKey)[0];
@@ -77,21 +76,21 @@ export function readIdentity(metadata: Metadata): StreamIdentity | undefined {
   return address !== undefined && isCallableAddress(address) ? { ...identity, address } : identity;
 }
 
-/** What comes with the refusal of a stream because of the group: the one of the node that refuses. */
+/** Metadata of a refusal because of the group: the refusing node's group. */
 export function groupMetadata(groupId: GroupId): Metadata {
   const metadata = new Metadata();
   metadata.set(groupKey, String(groupId));
   return metadata;
 }
 
-/** What comes with the refusal of a stream because of another process. */
+/** Metadata of a refusal because of another process. */
 export function verdictMetadata(verdict: Verdict): Metadata {
   const metadata = new Metadata();
   metadata.set(verdictKey, verdict);
   return metadata;
 }
 
-/** What a status says of the process that opened the stream, if it says anything. */
+/** The verdict about the calling process in a status, if there is one. */
 export function readVerdict(metadata: Metadata): Verdict | undefined {
   const verdict = metadata.get(verdictKey)[0];
   return verdict === 'wait' || verdict === 'second' ? verdict : undefined;
@@ -102,7 +101,9 @@ export function refusesGroup(metadata: Metadata): boolean {
   return readInteger(metadata.get(groupKey)[0]) !== undefined;
 }
 
-/** Why nodes of two groups do not speak, and what to do; undefined when the caller is of this one, or of none yet. */
+/**
+ * Why nodes of two groups do not communicate, and what to do; undefined when the caller is of this one, or of none yet.
+ */
 export function groupFault({ from, to, clusterName, groupId = 0 }: StreamIdentity, own: GroupId): string | undefined {
   if (groupId === 0 || own === 0 || groupId === own) return undefined;
   return (

@@ -11,9 +11,9 @@ export class MalformedFrameError extends CodedError {
  * largest size would decode to gigabytes of objects.
  */
 
-/** A frame has at most so many messages; a sender's frames end at a size that keeps them below. */
+/** Maximum number of messages in a frame; senders end a frame at a size that ensures this. */
 export const MAXIMUM_MESSAGES_PER_FRAME = 16_384;
-/** An `append-entries` has at most so many entries. */
+/** Maximum number of entries in an `append-entries`. */
 export const MAXIMUM_ENTRIES_PER_MESSAGE = 65_536;
-/** All messages of a frame together have at most so many entries. */
+/** Maximum number of entries in all messages of a frame. */
 export const MAXIMUM_ENTRIES_PER_FRAME = 2 * MAXIMUM_ENTRIES_PER_MESSAGE;

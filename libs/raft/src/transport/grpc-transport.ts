@@ -17,15 +17,15 @@ const defaultBufferedBytes = 80 * 1024 * 1024;
 const defaultMessageBytes = 66 * 1024 * 1024;
 const defaultIdleTimeoutMs = 10_000;
 const defaultPingIntervalMs = 1000;
-/** A connected process that has been silent for so many pings may be dead when another one of its directory comes. */
+/** A connected process that has missed this many pings may be dead when another one of its directory arrives. */
 const SILENT_PINGS = 3;
 
 /**
- * Messages between nodes over gRPC: each node calls every peer and sends on that stream, so a pair of nodes has
- * one stream per direction. Messages to one peer arrive in order or not at all.
+ * Messages between nodes over gRPC: each node calls every peer and sends on that stream, so a pair of nodes has one
+ * stream per direction. Messages to one peer arrive in order or not at all.
  *
- * States: new → started → stopped. Never throws or blocks on a peer's account; a stream that ends is made anew
- * after 100 ms to 1 s. Which nodes are called is said in `PeerStreams`, who is heard in `IncomingStreams`.
+ * States: new → started → stopped. Never throws or blocks because of a peer; a stream that ends is reopened after 100
+ * ms to 1 s. `PeerStreams` decides which nodes are called, `IncomingStreams` which are accepted.
  */
 export class GrpcTransport implements RaftTransport {
   private readonly streams: PeerStreams;
@@ -34,7 +34,7 @@ export class GrpcTransport implements RaftTransport {
   private secureContext: SecureContext | undefined;
   private stopped = false;
   private identity: NodeIdentity = { incarnation: 0, groupId: 0 };
-  /** tells this process from others on its directory, or a copy */
+  /** distinguishes this process from others on its directory, or a copy */
   private readonly process: number;
   private readonly claims: ProcessClaims;
   private notices: TransportNotices = { onStranger: () => undefined, onSecondProcess: () => undefined };
@@ -104,7 +104,7 @@ export class GrpcTransport implements RaftTransport {
     });
   }
 
-  /** The port that is listened on; 0 before the start. */
+  /** The port it listens on; 0 before the start. */
   get port(): number {
     return this.incoming?.port ?? 0;
   }
@@ -114,7 +114,7 @@ export class GrpcTransport implements RaftTransport {
   }
 
   /**
-   * @throws TransportBindError when the address cannot be listened on
+   * @throws TransportBindError when it cannot listen on the address
    * @throws TransportTlsError when the certificates cannot be used or are another node's
    */
   async start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void> {
@@ -149,8 +149,8 @@ export class GrpcTransport implements RaftTransport {
   }
 
   /**
-   * Peers that are new are called; those that are no longer named keep their stream for what is on its way and as
-   * long as Raft still has something to say to them. An address that is no `host:port` counts as none.
+   * New peers are called; removed ones keep their stream for messages in flight and while Raft still sends to them. An
+   * address that is not `host:port` counts as none.
    */
   setPeers(peers: ReadonlyMap<NodeId, string>): void {
     checkNodeIds([...peers.keys()]);
@@ -158,8 +158,8 @@ export class GrpcTransport implements RaftTransport {
   }
 
   /**
-   * From now on streams of other groups are refused, and this node's own streams say its group. Nodes without one are
-   * heard: what they say names the group that it is meant for.
+   * From now on streams of other groups are refused, and this node's own streams name its group. Nodes without a group
+   * are accepted: their messages name the receiving group.
    */
   setIdentity(identity: NodeIdentity): void {
     const { groupId, incarnation } = this.identity;
@@ -176,7 +176,7 @@ export class GrpcTransport implements RaftTransport {
 
   private receive(message: Message, onMessage: (message: Message) => void): void {
     if (this.claims.listensTo(message.from)) onMessage(message);
-    else this.counts.misaddressedMessages++; // it is meant for the process that the peer hears
+    else this.counts.misaddressedMessages++; // it is for the process that the peer accepts
   }
 
   send(messages: readonly Message[]): void {
@@ -188,17 +188,17 @@ export class GrpcTransport implements RaftTransport {
     }
   }
 
-  /** Whether the peer has accepted this node's stream and the stream lives. */
+  /** Whether the peer has accepted this node's stream and the stream is open. */
   isConnected(peer: NodeId): boolean {
     return this.streams.isConnected(peer);
   }
 
-  /** Bytes that wait for a peer. */
+  /** Bytes waiting for a peer. */
   bufferedBytes(peer: NodeId): number {
     return this.streams.bufferedBytes(peer);
   }
 
-  /** Undefined for a node that this one has neither called nor heard, and for one that was forgotten since. */
+  /** Undefined for a node without any connection, and for one that was dropped from the counters. */
   peerMetrics(peer: NodeId): PeerMetrics | undefined {
     const counters = this.ledger.find(peer);
     if (!counters) return undefined;
@@ -211,7 +211,7 @@ export class GrpcTransport implements RaftTransport {
     };
   }
 
-  /** What the clock of a peer said when it last answered; undefined before it has. */
+  /** A peer's clock at its last answer; undefined before. */
   peerClock(peer: NodeId): PeerClockReading | undefined {
     return this.ledger.find(peer)?.clock;
   }

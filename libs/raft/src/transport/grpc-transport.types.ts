@@ -2,20 +2,19 @@ import { CodedError, type Clock, type Logger, type Random } from '@concordat/fou
 import type { NodeId } from '../core/types.js';
 
 /**
- * Mutual TLS between the nodes of a group. Each node shows a certificate of its own, which must
+ * Mutual TLS between the nodes of a group. Each node has a certificate of its own, which must
  *
- * - be signed by `ca` (chains are allowed: `cert` then holds the intermediate ones, too) and not have expired,
+ * - be signed by `ca` (chains are allowed: `cert` then has the intermediate ones, too) and not have expired,
  * - be usable by servers and clients (`extendedKeyUsage` with both, or without that extension),
- * - carry exactly one subject alternative name `URI:concordat://<cluster, percent-encoded>/node/<id>`
- *   (see `nodeCertificateUri`).
+ * - have exactly one subject alternative name `URI:concordat://<cluster, percent-encoded>/node/<id>` (see
+ *   `nodeCertificateUri`).
  *
- * Both ends check that name: the called node against the cluster and the id that the caller claims, the calling
- * node against the one it wants to reach. Host names and IP addresses of a certificate are not looked at, because
- * the name says more and stays when a node moves. A stream that lives when its certificate expires goes on; the
- * next one is refused.
+ * Both ends check that name: the called node compares it with the caller's claimed cluster and id, the caller with the
+ * node it calls. Host names and IP addresses in a certificate are ignored, because the name is more exact and stays
+ * when a node moves. An open stream survives the expiry of its certificate; the next one is refused.
  */
 export interface TransportTls {
-  /** PEM; every certificate in it is trusted, which lets an authority be replaced in two steps */
+  /** PEM; every certificate in it is trusted, so an authority can be replaced in two steps */
   readonly ca: Buffer;
   /** PEM */
   readonly cert: Buffer;
@@ -24,75 +23,72 @@ export interface TransportTls {
 }
 
 /**
- * What a `GrpcTransport` is made with. Options that make no sense (a node id that is no positive integer, an
- * advertised address that is none) are refused by its constructor, those that need the machine (an address that is
- * taken, certificates of another node) by `start`.
+ * Options of a `GrpcTransport`. Its constructor refuses invalid options (a node id that is no positive integer, an
+ * invalid advertised address), `start` those that fail on the machine (a taken address, certificates of another node).
  */
 export interface GrpcTransportOptions {
   readonly nodeId: NodeId;
-  /** both ends of a stream must have the same */
+  /** the same at both ends of a stream */
   readonly clusterName: string;
   /** `host:port` to listen on; port 0 takes a free one (see `port`) */
   readonly listenAddress: string;
   /**
-   * `host:port` where the other nodes reach this one. Every call tells it, so that a node which does not know this
-   * one, or knows it elsewhere, can answer. Default: not told.
+   * this node's `host:port` for other nodes. Every call has it, so that a node without this address, or with an old
+   * one, can answer. Default: none.
    */
   readonly advertisedAddress?: string;
   /**
-   * Addresses to begin with, by node; an entry for this node itself is ignored. Until the first `setPeers` the
-   * seeds are the peers. From then on they are addresses of last resort: a seed that is no peer is called only when
-   * there is a message for it, as when a node that is to join answers the group that calls it. An address that
-   * `setPeers` names replaces a node's seed for good.
+   * The first addresses, by node; an entry for this node itself is ignored. Until the first `setPeers` the seeds are
+   * the peers. Afterwards they are a last resort: a seed that is no peer is called only when there is a message for it,
+   * as when a joining node answers the group that calls it. An address from `setPeers` replaces a node's seed for good.
    */
   readonly seeds?: ReadonlyMap<NodeId, string>;
-  /** mutual TLS; default: none, in plain text, and nodes are believed to be who they say they are */
+  /** mutual TLS; default: none, in plain text, and the nodes' claimed identities are trusted */
   readonly tls?: TransportTls;
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: Random;
-  /** bytes that wait for one peer at most, default 80 MiB; what comes beyond is dropped */
+  /** maximum bytes waiting for one peer, default 80 MiB; further messages are dropped */
   readonly maximumBufferedBytes?: number;
   /**
-   * Size of a message in bytes, default 66 MiB and at most `maximumBufferedBytes`; larger ones are dropped, as are those
-   * with more than 65,536 entries. All nodes of a group should have the same.
+   * Maximum size of a message in bytes, default 66 MiB and at most `maximumBufferedBytes`; larger ones are dropped, as
+   * are those with more than 65,536 entries. Should be equal on all nodes of a group.
    */
   readonly maximumMessageBytes?: number;
-  /** a stream to a node that is no peer is closed when nothing was sent for so long; default 10 s */
+  /** a stream to a node that is no peer is closed when nothing was sent for this long; default 10 s */
   readonly idleTimeoutMs?: number;
-  /** the round trip to each peer is measured this often; default 1 s */
+  /** interval of round-trip measurements to each peer; default 1 s */
   readonly pingIntervalMs?: number;
 }
 
-/** What went wrong since the start, for metrics. */
+/** Counters since the start, for metrics. */
 export interface TransportCounters {
   /** messages handed to gRPC */
   readonly sentMessages: number;
   readonly receivedMessages: number;
-  /** not sent: no stream, no room, too large, or for nobody */
+  /** not sent: no stream, a full buffer, too large, or unknown receiver */
   readonly droppedMessages: number;
-  /** received and thrown away because `from` or `to` does not fit the stream */
+  /** received and dropped because `from` or `to` does not match the stream */
   readonly misaddressedMessages: number;
-  /** each also ended its stream */
+  /** each also closed its stream */
   readonly malformedFrames: number;
-  /** streams of callers turned away because of what they said or who they are, those of another group among them */
+  /** streams refused because of the caller's identity, including another group */
   readonly refusedStreams: number;
-  /** connections turned away before a word was said: no or a bad certificate, no TLS, too many connections */
+  /** connections refused before a stream: no or a bad certificate, no TLS, too many connections */
   readonly refusedConnections: number;
   /** called nodes whose certificate names another node; nothing was sent to them */
   readonly refusedServers: number;
 }
 
-/** The counters as the parts of the transport count them. */
 export type MutableCounters = { -readonly [Name in keyof TransportCounters]: number };
 
-/** The address to listen on is taken, not this machine's, or no address. */
+/** The listening address is taken, not this machine's, or invalid. */
 export class TransportBindError extends CodedError {
   readonly code = 'RAFT_TRANSPORT_BIND_FAILED';
   readonly retryable = true;
 }
 
-/** Certificates or key are unreadable, do not belong together, or are those of another node. */
+/** Certificates or key are unreadable, do not match, or are another node's. */
 export class TransportTlsError extends CodedError {
   readonly code = 'RAFT_TRANSPORT_TLS_INVALID';
   readonly retryable = false;

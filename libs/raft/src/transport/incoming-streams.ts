@@ -31,19 +31,19 @@ export interface IncomingStreamsOptions {
   readonly maximumMessageBytes: number;
   readonly counters: MutableCounters;
   readonly ledger: PeerLedger;
-  /** its time is told with every echo */
+  /** its time is part of every echo */
   readonly clock: Pick<Clock, 'now' | 'monotonic' | 'setTimer'>;
   readonly claims: ProcessClaims;
   readonly logger: Logger;
   readonly isPeer: (nodeId: NodeId) => boolean;
 }
 
-/** Told of everything that comes in. */
+/** Receives everything that arrives. */
 export interface IncomingListener {
   onMessage(message: Message): void;
-  /** A node's stream was accepted; `address` is where it says that it listens. */
+  /** A node's stream was accepted; `address` is where it claims to listen. */
   onCaller(nodeId: NodeId, address: string | undefined): void;
-  /** The node's stream has ended, and no newer one has taken its place. */
+  /** The node's stream has ended, and no newer one has replaced it. */
   onCallerGone(nodeId: NodeId): void;
   /** A stream was refused because its node belongs to another group. */
   onStranger(nodeId: NodeId): void;
@@ -61,27 +61,26 @@ interface Stream {
   heardAt: number;
   /** monotonic time of the last echo, if any */
   echoedAt: number;
-  /** … and of the one that the caller has certainly had, because it has sent the next ping */
+  /** … and of the last echo that the caller has received for certain, because it sent the next ping */
   aliveAt: number;
   readonly end: (reason: Refusal) => void;
-  /** once it is accepted */
+  /** set when it is accepted */
   track: StreamTrack | undefined;
 }
 
-/** Streams at the same time, of peers and of nodes that are none (yet, any more); one for each node. */
+/** Maximum number of streams, of peers and of nodes that are none (yet, any more); one for each node. */
 export const MAXIMUM_INCOMING_STREAMS = 128;
 
 /**
- * The server half: accepts one stream from each data directory of the cluster and hands on what it says. Whether a
- * node is a member of the group is not asked here, because a node may be behind in its configuration and Raft itself
- * knows what to answer to a stranger (paper, section 6); peers only have the right of way when there are too many
- * streams.
+ * The server half: accepts one stream from each data directory of the cluster and delivers its messages. It does not
+ * check membership, because this node's configuration may be old and Raft knows what to answer a stranger (paper,
+ * section 6). Peers only have priority when there are too many streams.
  */
 export class IncomingStreams {
   private readonly server: Server;
   private readonly listener: ConnectionListener;
   private readonly refusals: RefusalLog;
-  /** by node and incarnation: one whose directory was lost must be heard beside a process that still has it */
+  /** by node and incarnation: one that lost its directory must be accepted beside a process that still has it */
   private readonly streams = new Map<string, Stream>();
   private stopped = false;
   private boundPort = 0;
@@ -97,12 +96,12 @@ export class IncomingStreams {
     this.server = new Server(serverOptions(maximumMessageBytes));
     this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
     const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
-    const maximumUnfinishedBytes = maximumFrameBytes(maximumMessageBytes); // one of the largest size is always taken
+    const maximumUnfinishedBytes = maximumFrameBytes(maximumMessageBytes); // one of the largest size is always accepted
     const listening = { listenAddress, tls, clock, counters, refusals: this.refusals, maximumUnfinishedBytes };
     this.listener = new ConnectionListener(listening, (socket) => injector.injectConnection(socket));
   }
 
-  /** The port that is listened on. */
+  /** The port it listens on. */
   get port(): number {
     return this.boundPort;
   }
@@ -112,14 +111,14 @@ export class IncomingStreams {
     this.boundPort = await this.listener.start();
   }
 
-  /** Resolves when the port is free again and every stream is cut. */
+  /** Resolves when the port is free again and every stream is closed. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.listener.stop();
     this.server.forceShutdown();
   }
 
-  /** The group of this node is known now: streams of other ones end. */
+  /** The group of this node is known now: streams of other groups are closed. */
   setGroup(groupId: GroupId): void {
     this.groupId = groupId;
     for (const stream of [...this.streams.values()]) {
@@ -164,7 +163,7 @@ export class IncomingStreams {
       stream.heardAt = this.options.clock.monotonic();
       const frame = this.decode(from, bytes);
       if (!frame) return stream.end({ code: status.INVALID_ARGUMENT, details: 'a frame could not be read' });
-      // A caller that does not read its echoes gets none: they would wait here.
+      // A caller that does not read its echoes gets none: they would accumulate here.
       if (frame.ping > 0 && !call.writableNeedDrain) this.echo(stream, call, frame.ping);
       received.receivedMessages += this.receive(stream.identity, frame.messages);
     };
@@ -194,12 +193,12 @@ export class IncomingStreams {
     return stream;
   }
 
-  /** Why the stream is refused, if another process of the same directory is connected. */
+  /** The refusal, if another process of the same directory is connected. */
   private secondProcess(stream: Stream): Refusal | undefined {
     const { claims, clock } = this.options;
     const { from, identity } = stream;
     const { incarnation = 0, process = 0 } = identity;
-    if (incarnation === 0 || process === 0) return undefined; // one that tells nothing of it
+    if (incarnation === 0 || process === 0) return undefined; // an older node without them
     const key = keyOf(identity);
     const holder = this.streams.get(key);
     const isOpen = (): boolean => this.streams.get(key) === stream;
@@ -208,7 +207,7 @@ export class IncomingStreams {
     return verdict === 'accepted' ? undefined : secondProcessRefusal(verdict, from, holder?.peer);
   }
 
-  /** A caller sends a ping when it has had the echo of the last one, and not before. */
+  /** A caller sends a ping only after the echo of the last one. */
   private echo(stream: Stream, call: Call, ping: number): void {
     stream.aliveAt = stream.echoedAt;
     stream.echoedAt = this.options.clock.monotonic();
@@ -219,7 +218,7 @@ export class IncomingStreams {
     if (this.forget(stream)) end(call, reason);
   }
 
-  /** False when it is forgotten already. */
+  /** False when it is removed already. */
   private forget(stream: Stream): boolean {
     const key = keyOf(stream.identity);
     if (this.streams.get(key) !== stream) return false;
@@ -242,7 +241,7 @@ export class IncomingStreams {
     }
   }
 
-  /** How many of the messages were handed on. */
+  /** The number of delivered messages. */
   private receive(identity: StreamIdentity, messages: readonly Message[]): number {
     const { counters } = this.options;
     let count = 0;
@@ -283,7 +282,7 @@ export class IncomingStreams {
       : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAXIMUM_INCOMING_STREAMS} streams already` };
   }
 
-  /** Tells of the stranger, too. */
+  /** Also reports the stranger. */
   private groupRefusal(identity: StreamIdentity): Refusal | undefined {
     const details = groupFault(identity, this.groupId);
     if (details === undefined) return undefined;
@@ -291,7 +290,7 @@ export class IncomingStreams {
     return { code: status.PERMISSION_DENIED, details, metadata: groupMetadata(this.groupId) };
   }
 
-  /** A peer that finds no room takes the place of the longest known node that is none. */
+  /** If there are too many streams, a peer replaces the node that is no peer and has been connected longest. */
   private hasRoomFor(identity: StreamIdentity): boolean {
     const { isPeer } = this.options;
     const { from: nodeId } = identity;
@@ -323,7 +322,7 @@ function secondProcessRefusal(
       };
 }
 
-/** Ends a call with a status; what still comes is thrown away. */
+/** Ends a call with a status; further data are dropped. */
 function end(call: Call, reason: Refusal): void {
   call.removeAllListeners('data');
   call.resume();

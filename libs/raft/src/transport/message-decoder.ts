@@ -15,17 +15,17 @@ import {
 
 const noData: Uint8Array = new Uint8Array(0);
 
-/** What one peer sends in one go. */
+/** What one peer sends at once. */
 export interface Frame {
   readonly messages: readonly Message[];
-  /** asks for an echo of this number; 0 for none */
+  /** requests an echo of this number; 0 for none */
   readonly ping: number;
 }
 
 /**
- * Decodes a frame and checks every field by itself and against the others. The data of entries and snapshots are
- * views of `bytes`. Fields of a later version are passed over; of a field that comes twice the last one counts.
- * No more messages and entries are built than the limits allow, whatever the bytes hold.
+ * Decodes a frame and checks every field by itself and against the others. The data of entries and snapshots are views
+ * of `bytes`. Fields of a later version are skipped; of a duplicate field the last one counts. It never builds more
+ * messages and entries than the limits allow.
  *
  * @throws MalformedFrameError
  */
@@ -54,15 +54,11 @@ export function decodeFrame(bytes: Uint8Array): Frame {
 /** The answer to a frame with a ping. */
 export interface Echo {
   readonly ping: number;
-  /** what the peer's clock said, in milliseconds since 1970; 0 when it does not tell */
+  /** the peer's clock, in milliseconds since 1970; 0 when absent */
   readonly clock: number;
 }
 
-/**
- * Decodes the answer to a frame with a ping.
- *
- * @throws MalformedFrameError
- */
+/** @throws MalformedFrameError */
 export function decodeEcho(bytes: Uint8Array): Echo {
   const reader = new WireReader(bytes, 'an echo');
   let [ping, clock] = [0, 0];
@@ -75,7 +71,7 @@ export function decodeEcho(bytes: Uint8Array): Echo {
   return { ping, clock };
 }
 
-/** The content is read last, because its checks need the term, and fields may stand in any order. */
+/** The content is read last, because its checks need the term, and fields may have any order. */
 function readMessage(reader: WireReader, entriesLeft: number): Message {
   const outerEnd = reader.enter();
   let [from, to, term] = [0, 0, 0];
@@ -220,8 +216,8 @@ function readSnapshotChunk(reader: WireReader, envelope: Envelope): SnapshotChun
 }
 
 /**
- * The content of a message that has nothing but integers in its first fields, from 1 on, and flags in the next ones;
- * a flag is 0 or 1, an absent field 0.
+ * The content of a message with only integers in its first fields, from 1 on, and flags in the next ones; a flag is 0
+ * or 1, an absent field 0.
  */
 function readNumbers(reader: WireReader, integerCount: number, flagCount = 0): readonly number[] {
   const outerEnd = reader.enter();

@@ -15,20 +15,20 @@ import {
 } from './wire-tags.js';
 import { WireWriter } from './wire-writer.js';
 
-/** More than a message, and an entry of it, take beside their data. */
+/** Upper bound of a message's, and of an entry's, size without data. */
 const MESSAGE_OVERHEAD_BYTES = 128;
 const ENTRY_OVERHEAD_BYTES = 32;
-/** What a ping takes at most. */
+/** Maximum size of a ping. */
 const PING_BYTES = 6;
-/** What a clock in an echo takes at most: a tag and 49 bits. */
+/** Maximum size of a clock in an echo: a tag and 49 bits. */
 const CLOCK_BYTES = 8;
-/** Encoded entries beyond this are not kept for the next follower. */
+/** Larger encoded entries are not kept for the next follower. */
 const MAXIMUM_KEPT_BYTES = 1024 * 1024;
 
 /**
- * Encodes frames, each by itself complete. A leader sends the same entries to every follower, in one turn, so the
- * entries that were encoded last are kept: a message with the very same ones takes their bytes over. What is kept is
- * at most `MAXIMUM_KEPT_BYTES` of entries within the frame they were written to.
+ * Encodes frames, each complete by itself. A leader sends the same entries to every follower, in one turn, so the last
+ * encoded entries are kept: a message with the same ones reuses their bytes. At most `MAXIMUM_KEPT_BYTES` of entries
+ * are kept, within the frame they were written to.
  */
 export class FrameEncoder {
   private keptEntries: readonly Entry[] = [];
@@ -37,8 +37,8 @@ export class FrameEncoder {
   /**
    * Encodes messages as one frame, which must not be changed: it may be read again for the next one.
    *
-   * @param ping above 0 asks the receiver for an echo of it; at most 2^32-1
-   * @throws InvariantError when a number of a message is none, is negative or above 2^53-1
+   * @param ping above 0 requests an echo of it; at most 2^32-1
+   * @throws InvariantError when a number of a message is not an integer from 0 to 2^53-1
    */
   encode(messages: readonly Message[], ping = 0): Buffer {
     let maximumBytes = PING_BYTES;
@@ -137,7 +137,7 @@ export class FrameEncoder {
   }
 }
 
-/** Encodes one frame, when there is no other; see `FrameEncoder`. */
+/** Encodes a single frame; see `FrameEncoder`. */
 export function encodeFrame(messages: readonly Message[], ping = 0): Buffer {
   return new FrameEncoder().encode(messages, ping);
 }
@@ -150,7 +150,7 @@ export function encodeEcho({ ping, clock }: Echo): Buffer {
   return writer.finish();
 }
 
-/** About how many bytes a message takes in memory and on the wire: never too few, a little too many. */
+/** The approximate size of a message in memory and on the wire: never too low, a little too high. */
 export function messageSizeBytes(message: Message): number {
   switch (message.type) {
     case 'append-entries': {
@@ -165,7 +165,7 @@ export function messageSizeBytes(message: Message): number {
   }
 }
 
-/** From above: a character takes six bytes at most in JSON and UTF-8 (`\u0000`), a number sixteen. */
+/** An upper bound: a character takes at most six bytes in JSON and UTF-8 (`\u0000`), a number sixteen. */
 function configurationSizeBytes({ metadata: { configuration } }: SnapshotChunk): number {
   return configuration.members.reduce(
     (sizeBytes, { address, data }) => sizeBytes + 6 * (address.length + data.length) + 256,
@@ -191,7 +191,7 @@ function writeSnapshotChunk(writer: WireWriter, { metadata, sizeBytes, checksum,
   writer.integer(snapshotChunkTags.index, metadata.index);
 }
 
-/** The content of a message that has nothing but integers and flags, in fields 1, 2, 3, … */
+/** The content of a message with only integers and flags, in fields 1, 2, 3, … */
 function writeNumbers(writer: WireWriter, ...numbers: readonly number[]): void {
   for (let field = numbers.length; field > 0; field--) writer.integer(varintTag(field), numbers[field - 1]!);
 }

@@ -4,16 +4,16 @@ import { errorMessage } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 import { TransportTlsError, type TransportTls } from './grpc-transport.types.js';
 
-/** Whom a certificate, or a caller, speaks for. */
+/** The node of a certificate, or of a caller. */
 export interface ClusterNode {
   readonly clusterName: string;
   readonly nodeId: NodeId;
 }
 
 /**
- * The name that a node's certificate must carry as its one subject alternative name of this scheme:
- * `concordat://<cluster, percent-encoded>/node/<id>`. Characters that Node.js quotes when it prints names are
- * encoded, too, so that the name always reads as it was written.
+ * The name that a node's certificate must have as its one subject alternative name of this scheme:
+ * `concordat://<cluster, percent-encoded>/node/<id>`. Characters that Node.js quotes when it prints names are encoded,
+ * too, so that the name is always printed unchanged.
  */
 export function nodeCertificateUri({ clusterName, nodeId }: ClusterNode): string {
   const encoded = encodeURIComponent(clusterName).replace(
@@ -23,18 +23,18 @@ export function nodeCertificateUri({ clusterName, nodeId }: ClusterNode): string
   return `concordat://${encoded}/node/${nodeId}`;
 }
 
-/** In words, with the cluster's name fit for a log line. */
+/** In words, with the cluster's name made safe for a log line. */
 export function describeNode({ clusterName, nodeId }: ClusterNode): string {
   return `node ${nodeId} of cluster ${quote(clusterName)}`;
 }
 
-/** What a stranger sent, fit for a log line. */
+/** A stranger's text, made safe for a log line. */
 export function quote(text: string): string {
   return JSON.stringify(text.slice(0, 100));
 }
 
 /**
- * Whom a certificate speaks for, in words that go on as "the certificate …"; undefined when it is `expected`.
+ * What the certificate names instead of `expected`, as a clause; undefined when it is `expected`.
  *
  * @param subjectAltName as Node.js prints it: entries like `URI:…`, those with odd characters in quotes
  */
@@ -52,12 +52,12 @@ function describeUri(uri: string): string {
     if (encoded !== undefined)
       return describeNode({ clusterName: decodeURIComponent(encoded), nodeId: Number(nodeId) });
   } catch {
-    // a name that is not encoded as it should be is shown as it is
+    // a name with an invalid encoding is shown unchanged
   }
   return quote(uri);
 }
 
-/** Of a peer that has shown its certificate in a handshake. */
+/** The same for a peer after a handshake. */
 export function peerCertificateFault(
   certificate: PeerCertificate | undefined,
   expected: ClusterNode,
@@ -66,7 +66,7 @@ export function peerCertificateFault(
 }
 
 /**
- * Reads a node's certificates and key, and makes sure that they are this node's.
+ * Reads a node's certificates and key, and checks that they are this node's.
  *
  * @throws TransportTlsError
  */

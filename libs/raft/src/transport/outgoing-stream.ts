@@ -28,7 +28,7 @@ export interface OutgoingStreamOptions {
   readonly identity: () => Pick<StreamIdentity, 'groupId' | 'incarnation' | 'process'>;
   /** the peer has refused the stream because it belongs to another group */
   readonly onStranger: () => void;
-  /** the peer has accepted the stream, or refused it because it hears another process */
+  /** the peer has accepted the stream, or refused it because of another process */
   readonly onJudged: (verdict: Verdict) => void;
   /** undefined for plain text */
   readonly secureContext: SecureContext | undefined;
@@ -45,45 +45,44 @@ export interface OutgoingStreamOptions {
 
 type Call = ClientDuplexStream<Buffer, Buffer>;
 
-/** Longest wait at the end for bytes on their way. */
+/** How long `close` waits for bytes in flight. */
 const closeTimeoutMs = 200;
-/** Delays between attempts to connect; the first failure after a connection counts anew. */
+/** Delays between attempts to connect; a successful connection resets them. */
 export const RECONNECT = { baseMs: 100, capMs: 1000 };
-/** A frame takes no further message once it has this size; that keeps it below the limits of `frame-limits.ts`. */
+/** A frame of this size takes no further message, which ensures the limits of `frame-limits.ts`. */
 const frameBytes = 1024 * 1024;
-/** While this much is handed to gRPC and not yet on the socket, the rest waits here, where it can be batched. */
+/** When gRPC has this much that is not on the socket yet, the rest waits here, where it can be batched. */
 const inFlightBytes = 4 * 1024 * 1024;
-/** What a stream that was opened because of a message keeps until it is first connected. */
+/** What a stream that was opened for a message keeps until its first connection. */
 const firstWordsBytes = 1024 * 1024;
 
 /**
  * This node's stream to one peer at one address.
  *
- * States: connecting (a call was made, the peer has not accepted) → connected (its headers came) → waiting
- * (the stream ended; a timer with capped back-off runs) → connecting, … and from each to closed. `renew` leads from
- * connected to connecting, once the peer has read all that was sent. Messages are taken only while connected, because
- * what a dead peer missed, Raft repeats; a stream `withFirstWords` also keeps a few during its first attempt, and each
- * does while it is renewed. Queued bytes and bytes in flight together stay below `maximumBufferedBytes`.
+ * States: connecting (called, not accepted yet) → connected (the peer's headers arrived) → waiting (the stream ended; a
+ * timer with capped back-off runs) → connecting, … and from each to closed. `renew` leads from connected to connecting,
+ * once the peer has read everything. Messages are accepted only while connected, because Raft repeats what a dead peer
+ * missed; a stream `withFirstWords` also keeps a few during its first attempt, and every stream while it is renewed.
+ * Queued bytes and bytes in flight together stay below `maximumBufferedBytes`.
  *
- * The round trip is measured by `ping`: a frame carries a number, which the peer echoes at once. It is the time from
- * the moment when the frame was handed to gRPC, so it holds the wait behind what was sent before, too, and whatever
- * keeps either process busy: that is what a message of Raft meets.
+ * `ping` measures the round trip: a frame has a number, which the peer echoes at once. The time begins when the frame
+ * is handed to gRPC, so it includes the queue before it and the load of both processes, as for a message of Raft.
  */
 export class OutgoingStream {
   private readonly client: Client;
   private call: Call | undefined;
   private connected = false;
   private closing = false;
-  /** the call ends, and the next one follows at once */
+  /** the call is ending, and the next one follows at once */
   private renewing = false;
-  /** the call is the one that follows; it counts as the same connection */
+  /** the call is that next one; it counts as the same connection */
   private isRenewed = false;
   private renewal: Timer | undefined;
   private whenEnded: () => void = () => undefined;
   private retry: Timer | undefined;
   private failures = 0;
   private lastFailure = '';
-  /** what is wrong with the certificate that the peer showed last */
+  /** what is wrong with the peer's last certificate */
   private strangeServer: string | undefined;
   private queue: Message[] = [];
   private queuedBytes = 0;
@@ -92,7 +91,7 @@ export class OutgoingStream {
   private lastPing = 0;
   private pingDue = false;
   private pingSentAt: number | undefined;
-  /** monotonic time of the last message that was to be sent, whether there was room for it or not */
+  /** monotonic time of the last message to be sent, even if it was dropped */
   private usedAt: number;
 
   constructor(
@@ -123,12 +122,11 @@ export class OutgoingStream {
     return this.queuedBytes + this.sendingBytes;
   }
 
-  /** For how long nothing was to be sent. */
   idleMs(): number {
     return this.bufferedBytes > 0 ? 0 : this.options.clock.monotonic() - this.usedAt;
   }
 
-  /** Queues a message; all that are queued in one turn leave in one write. */
+  /** Queues a message; those of one turn leave in one write. */
   send(message: Message): void {
     this.usedAt = this.options.clock.monotonic();
     const sizeBytes = messageSizeBytes(message);
@@ -141,20 +139,20 @@ export class OutgoingStream {
     if (this.connected) this.scheduleFlush();
   }
 
-  /** Measures the round trip, unless the peer still owes the answer to the last time. */
+  /** Measures the round trip, unless the last ping is unanswered. */
   ping(): void {
     if (!this.connected || this.closing || this.pingDue || this.pingSentAt !== undefined) return;
     this.pingDue = true;
     this.scheduleFlush();
   }
 
-  /** Opens the stream anew when the peer has read what was sent, because this node has more to say of itself. */
+  /** Reopens the stream when the peer has read everything, because this node's identity has changed. */
   renew(): void {
     const { call } = this;
-    if (this.closing || this.renewing || !call) return; // what is opened later says it anyway
+    if (this.closing || this.renewing || !call) return; // a later call has the new identity anyway
     this.renewing = true;
     this.withFirstWords = true;
-    if (!this.connected) return call.cancel(); // its status opens the next
+    if (!this.connected) return call.cancel(); // its status opens the next one
     this.isRenewed = true;
     this.flush();
     this.connected = false;
@@ -163,8 +161,8 @@ export class OutgoingStream {
   }
 
   /**
-   * Waits a moment until the peer has read what is queued (a leader's last word, perhaps), then ends all. A stream
-   * that is cancelled instead may lose what the peer has received but not read.
+   * Waits briefly until the peer has read what is queued (a leader's last message, perhaps), then closes. Cancelling
+   * the stream may lose what the peer has received but not read.
    */
   async close(): Promise<void> {
     this.closing = true;
@@ -270,7 +268,7 @@ export class OutgoingStream {
     const call = this.client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     const failed = (error: unknown): void => {
       this.options.logger.error(`the stream to node ${peer} failed and is opened again`, error);
-      call.cancel(); // its status says so, and connects again
+      call.cancel(); // its status reports it, and reconnects
     };
     call.on(
       'metadata',
@@ -280,7 +278,7 @@ export class OutgoingStream {
       'data',
       guarded((bytes: Buffer) => this.echoed(call, bytes), failed),
     );
-    call.on('error', () => undefined); // tells the same as the status
+    call.on('error', () => undefined); // the status reports it, too
     call.on(
       'status',
       guarded(
@@ -331,7 +329,7 @@ export class OutgoingStream {
     }
   }
 
-  /** Called by TLS with the certificate of whoever answers, once our authority has been found to have signed it. */
+  /** Called by TLS with the peer's certificate, which our authority has signed. */
   private checkServer(certificate: Parameters<typeof peerCertificateFault>[0]): Error | undefined {
     const { clusterName, peer, counters } = this.options;
     const expected = { clusterName, nodeId: peer };
@@ -363,7 +361,7 @@ export class OutgoingStream {
     this.connectLater();
   }
 
-  /** With what was queued meanwhile. */
+  /** With what was queued in between. */
   private reopen(): void {
     this.endRenewal();
     this.forgetCall();

@@ -9,7 +9,7 @@ export interface HostAndPort {
   readonly port: number;
 }
 
-/** Takes `host:port` or `[ipv6]:port` apart; undefined when the text is no such address. Port 0 is one. */
+/** Parses `host:port` or `[ipv6]:port`; undefined for any other text. Port 0 is valid. */
 export function splitAddress(text: string): HostAndPort | undefined {
   if (text.length > maximumAddressLength) return undefined;
   const [, bracketed, name, portText] = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9._-]+)):(\d{1,5})$/.exec(text) ?? [];

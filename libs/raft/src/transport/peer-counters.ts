@@ -1,15 +1,15 @@
 import type { NodeId } from '../core/types.js';
 
-/** What a peer's clock said a while ago. */
+/** A peer's clock, as it was measured. */
 export interface PeerClockReading {
   /** in milliseconds since 1970 */
   readonly unixMs: number;
-  /** monotonic time of this node at which it said so, give or take `errorMs` */
+  /** monotonic time of this node at the reading, with an error of up to `errorMs` */
   readonly readAt: number;
   readonly errorMs: number;
 }
 
-/** What went to one peer and came from it, over all its streams. */
+/** Counters of one peer, over all its streams. */
 export interface PeerCounters {
   /** latest measured round trip; undefined before the first */
   roundTripMs: number | undefined;
@@ -24,10 +24,10 @@ export interface PeerCounters {
   connections: number;
 }
 
-/** Strangers are counted, too; beyond so many nodes the longest known one that is no peer is forgotten. */
+/** Strangers are counted, too; beyond this many nodes the oldest that is no peer is dropped. */
 const maximumNodes = 512;
 
-/** Counters by node, made when first asked for. */
+/** Counters by node, created on first use. */
 export class PeerLedger {
   private readonly counters = new Map<NodeId, PeerCounters>();
 

@@ -10,24 +10,23 @@ export interface PeerStreamsOptions {
   readonly pingIntervalMs: number;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** makes a stream, which begins to connect at once; `onDemand` when there is a message for it */
+  /** opens a stream, which begins to connect at once; `onDemand`: because of a message */
   readonly open: (peer: NodeId, address: string, onDemand: boolean) => OutgoingStream;
 }
 
-/** Addresses of former peers are kept as long as there are no more addresses than this. */
+/** Addresses of former peers are kept up to this number of addresses. */
 const maximumAddresses = 256;
 
 /**
- * Which node is reached by which stream.
+ * The streams to other nodes.
  *
- * A peer (a member of the group, or a seed until the group is known) has a stream as long as it is one. Any other
- * node has a stream on demand: opened when a message is to be sent to it and its address is known, closed when it was
- * idle for a while. Addresses come, in this order, from where a node that calls says it listens, from `setPeers`
- * (also of earlier times, so that a removed node still gets what Raft has to tell it) and from the seeds. For a peer
- * the order is another: its own stream first, and only while that is broken the place it calls from, because
- * then this node may be behind in its configuration and the peer have moved.
+ * A peer (a member of the group, or a seed until the group is known) has a permanent stream. Any other node has a
+ * stream on demand: opened for a message if its address is known, closed after an idle time. Addresses are used in this
+ * order: where a calling node claims to listen, `setPeers` (also earlier ones, so that a removed node still gets Raft's
+ * messages), the seeds. For a peer, its own stream comes first. Where it calls from is used only while that stream is
+ * broken, because then the peer may have moved and this node's configuration may be old.
  *
- * States: new → started → stopped; streams exist in the second only.
+ * States: new → started → stopped; only a started one has streams.
  */
 export class PeerStreams {
   private peers: ReadonlySet<NodeId>;
@@ -62,7 +61,7 @@ export class PeerStreams {
     this.reconcile();
   }
 
-  /** This node has more to say of itself than when its streams were opened. */
+  /** This node's identity has changed since its streams were opened. */
   renew(): void {
     for (const stream of [...this.kept.values(), ...this.onDemand.values()]) stream.renew();
   }
@@ -76,7 +75,7 @@ export class PeerStreams {
     this.callers.delete(nodeId);
   }
 
-  /** False when there is no way to the addressee. */
+  /** False when the receiver's address is unknown. */
   send(message: Message): boolean {
     const stream = this.streamFor(message.to);
     stream?.send(message);
@@ -118,7 +117,7 @@ export class PeerStreams {
     return stream;
   }
 
-  /** Brings the streams that are kept into line with the peers and their addresses. */
+  /** Adapts the permanent streams to the peers and their addresses. */
   private reconcile(): void {
     if (this.state !== 'started') return;
     for (const [peer, stream] of this.kept) {
@@ -136,7 +135,7 @@ export class PeerStreams {
     }
   }
 
-  /** A removed peer may have a last message under way, and Raft may have another for it in a moment. */
+  /** A removed peer may have a last message in flight, and Raft may soon send it another. */
   private demote(peer: NodeId, stream: OutgoingStream): void {
     if (!stream.isConnected || this.onDemand.has(peer)) this.close(stream);
     else this.onDemand.set(peer, stream);

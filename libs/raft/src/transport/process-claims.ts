@@ -1,21 +1,21 @@
 import type { Incarnation, NodeId } from '../core/types.js';
 
-/** A process that wants to speak for a node, by one way to this node. */
+/** A process that speaks for a node over one connection. */
 export interface Claimant {
-  /** a number of its own, drawn at random when it started */
+  /** a random number of its own, drawn when it started */
   readonly process: number;
-  /** Whether that way is still there. */
+  /** Whether the connection is open. */
   isOpen(): boolean;
-  /** Monotonic time in milliseconds of what it sent last; it may have died before that arrived. */
+  /** Monotonic time in milliseconds of its latest message; it may have died before that arrived. */
   heardAt(): number;
-  /** Monotonic time of the latest answer of this node that the process has answered in turn: it was alive then. */
+  /** Monotonic time of this node's latest message that the process has answered: it was alive then. */
   aliveAt(): number;
 }
 
 /**
  * - `accepted`: it speaks for the node from now on
- * - `wait`: another process of the same directory is connected, and may be dead; to be asked again
- * - `second`: that other process lives, so this is a second one
+ * - `wait`: another process of the same directory is connected, and may be dead; ask again
+ * - `second`: that other process is alive, so this is a second one
  */
 export type Verdict = 'accepted' | 'wait' | 'second';
 
@@ -24,30 +24,30 @@ interface Holder {
   challenge: { readonly process: number; readonly since: number } | undefined;
 }
 
-/** More directories than this are remembered only while their processes are connected. */
+/** Further directories are remembered only while their processes are connected. */
 const MAXIMUM_CLOSED_HOLDERS = 512;
 
 /**
- * Which process speaks for which data directory, as this node sees it. A process that was started on a copy of a
- * directory (a restored backup, a cloned machine) promises what the first one does not know of, and does not know what
- * that one has promised; so of each directory one process is heard at a time, and the one that is connected stays.
+ * Which process speaks for which data directory, from the view of this node. A process on a copy of a directory (a
+ * restored backup, a cloned machine) and the first one do not know each other's promises. So messages of only one
+ * process per directory are accepted, and a connected one stays.
  *
- *     (nobody) --claim--> held --another claims--> challenged --silent for `patienceMs`--> held by the other
+ *     (none) --claim--> held --another claims--> challenged --silent for `patienceMs`--> held by the other
  *     challenged --holder answers--> held, and the other is a second process
- *     held, challenged --connection of the holder ends--> (nobody)
+ *     held, challenged --connection of the holder ends--> (none)
  *
- * A restarted process finds the connection of its predecessor closed. Where that is not noticed (the machine was
- * switched off), it takes the place when the predecessor has been silent for `patienceMs`. What the predecessor had
- * sent may still arrive for a while over a slow link, so it is no sign of life: an answer is.
+ * A restarted process finds the connection of its predecessor closed. If that was not noticed (the machine was switched
+ * off), it takes over when the predecessor has been silent for `patienceMs`. Messages of the predecessor may still
+ * arrive over a slow link, so only an answer proves that it is alive.
  *
- * It works both ways: whoever does not hear this process is not heard by it, because what comes from there is meant for
- * the other one, such as a vote that this one has asked for, too.
+ * It works both ways: this process also ignores a node that does not accept it, because the node's messages are for the
+ * other process, such as a vote that both have asked for.
  */
 export class ProcessClaims {
   private readonly holders = new Map<string, Holder>();
   private readonly refusedBy = new Set<NodeId>();
 
-  /** @param patienceMs at least three times as long as a living process is silent */
+  /** @param patienceMs at least three times the longest silence of a live process */
   constructor(private readonly patienceMs: number) {}
 
   claim(nodeId: NodeId, incarnation: Incarnation, claimant: Claimant, now: number): Verdict {
@@ -64,13 +64,13 @@ export class ProcessClaims {
     return now - holder.claimant.heardAt() < this.patienceMs ? 'wait' : this.accept(key, claimant);
   }
 
-  /** What another node says of this process. */
+  /** Records another node's verdict about this process. */
   judgedBy(nodeId: NodeId, verdict: Verdict): void {
     if (verdict === 'accepted') this.refusedBy.delete(nodeId);
     else this.refusedBy.add(nodeId);
   }
 
-  /** Whether this process takes messages of that node. */
+  /** Whether this process accepts messages of that node. */
   listensTo(nodeId: NodeId): boolean {
     return !this.refusedBy.has(nodeId);
   }

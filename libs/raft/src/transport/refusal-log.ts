@@ -1,9 +1,9 @@
 import type { Logger } from '@concordat/foundation';
 
-/** Different refusals are logged once each, up to this many: a stranger tries again every second. */
+/** Each distinct refusal is logged once, up to this many: a stranger retries every second. */
 const maximumLoggedRefusals = 100;
 
-/** Tells the operator whom this node turned away, once for each host and reason. */
+/** Logs refused connections and streams, once for each host and reason. */
 export class RefusalLog {
   private readonly logged = new Set<string>();
 

@@ -2,22 +2,22 @@ import { MAXIMUM_INTEGER } from '../core/types.js';
 import { MalformedFrameError } from './frame-limits.js';
 import { wireTypes } from './wire-tags.js';
 
-/** Groups within groups in a field of a later version, at most; protobufjs has the same limit. */
+/** Maximum nesting of groups in a field of a later version; protobufjs has the same limit. */
 const MAXIMUM_GROUP_DEPTH = 100;
 const maximumVarintBytes = 10;
 
 /**
- * Reads protocol buffers from bytes of a stranger, within the bounds of the message it is in: `enter` and `leave`.
- * Every method throws MalformedFrameError when the bytes end too early or are no encoding of what is asked for.
+ * Reads protocol buffers from untrusted bytes, within the bounds of the present message: `enter` and `leave`. Every
+ * method throws MalformedFrameError when the bytes end too early or are no valid encoding.
  */
 export class WireReader {
   private end: number;
   private readonly buffer: ArrayBufferLike;
   private readonly bufferOffset: number;
-  /** where the next byte is read */
+  /** of the next byte */
   position = 0;
 
-  /** @param what it is that the bytes should be, for the errors */
+  /** @param what the bytes should be, for error texts */
   constructor(
     private readonly bytes: Uint8Array,
     private readonly what: 'a frame' | 'an echo',
@@ -27,12 +27,12 @@ export class WireReader {
     this.bufferOffset = bytes.byteOffset;
   }
 
-  /** Whether the present message goes on. */
+  /** Whether the present message has more bytes. */
   get hasMore(): boolean {
     return this.position < this.end;
   }
 
-  /** Reads the length of a message and confines the reader to it; returns what `leave` needs. */
+  /** Reads the length of a message and limits the reader to it; returns the argument of `leave`. */
   enter(): number {
     const length = this.length();
     const outerEnd = this.end;
@@ -40,7 +40,7 @@ export class WireReader {
     return outerEnd;
   }
 
-  /** Goes on behind the present message, in the one around it. */
+  /** Continues after the present message, in the one around it. */
   leave(outerEnd: number): void {
     this.position = this.end;
     this.end = outerEnd;
@@ -52,13 +52,13 @@ export class WireReader {
     return byte < 0x80 ? byte : this.varintOfFiveBytes(byte, 0x0f, 'tag');
   }
 
-  /** An integer from 0 to 2^48, whatever else 64 bits could hold. */
+  /** An integer from 0 to 2^48; larger ones are refused. */
   integer(): number {
     let byte = this.next();
     if (byte < 0x80) return byte;
     let value = byte & 0x7f;
     let scale = 0x80;
-    // Seven bytes are exact; what comes later is a multiple of 2^49, too large in any case unless it is 0.
+    // Seven bytes are exact; further ones are multiples of 2^49, too large unless they are 0.
     for (let count = 1; count < maximumVarintBytes; count++) {
       byte = this.next();
       value += (byte & (count === maximumVarintBytes - 1 ? 1 : 0x7f)) * scale; // the 64th bit is the last
@@ -70,7 +70,7 @@ export class WireReader {
     throw this.malformed(`an integer has more than ${maximumVarintBytes} bytes`);
   }
 
-  /** The low 32 bits of an integer, as protocol buffers take what is meant to be no longer. */
+  /** The low 32 bits of an integer, as protocol buffers read shorter types. */
   uint32(): number {
     let value = 0;
     for (let count = 0; count < maximumVarintBytes; count++) {
@@ -81,7 +81,7 @@ export class WireReader {
     throw this.malformed(`an integer has more than ${maximumVarintBytes} bytes`);
   }
 
-  /** Whether an integer is anything but 0. */
+  /** Whether an integer is not 0. */
   flag(): boolean {
     let bits = 0;
     for (let count = 0; count < maximumVarintBytes; count++) {
@@ -99,7 +99,7 @@ export class WireReader {
     return (first | (second << 8) | (third << 16) | (fourth << 24)) >>> 0;
   }
 
-  /** A view of the bytes; no Buffer, because that takes three times as long to make. */
+  /** A view of the bytes; a Buffer would take three times as long to make. */
   data(): Uint8Array {
     const length = this.length();
     const start = this.position;
@@ -107,7 +107,7 @@ export class WireReader {
     return new Uint8Array(this.buffer, this.bufferOffset + start, length);
   }
 
-  /** Passes over the value of a field that is not known, or is not written as the known one is. */
+  /** Skips the value of an unknown field, or of a known one with another wire type. */
   skip(tag: number): void {
     this.skipField(tag, 0);
   }
@@ -145,7 +145,7 @@ export class WireReader {
     return byte < 0x80 ? byte : this.varintOfFiveBytes(byte, 0x07, 'length');
   }
 
-  /** @param lastLimit the greatest fifth byte, so that the value keeps within 31 or 32 bits */
+  /** @param lastLimit the greatest fifth byte, so that the value has at most 31 or 32 bits */
   private varintOfFiveBytes(first: number, lastLimit: number, what: string): number {
     let value = first & 0x7f;
     for (let shift = 7; shift < 35; shift += 7) {

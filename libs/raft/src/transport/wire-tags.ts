@@ -1,18 +1,15 @@
 /*
- * The tags of `raft.proto`: a field's number and how its value is written, as they stand in front of each value
- * (protocol buffers, "Encoding"). A spec compares what is written with them, bit by bit, with what protobufjs makes
- * of the schema.
+ * The tags of `raft.proto`: a field's number and wire type, before each value (protocol buffers, "Encoding"). A spec
+ * compares the encoded bytes with those of protobufjs and the schema.
  */
 
-/** How a value is written: the low three bits of a tag. */
+/** The wire type: the low three bits of a tag. */
 export const wireTypes = { varint: 0, fixed64: 1, bytes: 2, groupStart: 3, groupEnd: 4, fixed32: 5 } as const;
 
-/** Of an integer, a flag or an enum in field `number`. */
 export function varintTag(number: number): number {
   return (number << 3) | wireTypes.varint;
 }
 
-/** Of bytes or a message in field `number`. */
 export function bytesTag(number: number): number {
   return (number << 3) | wireTypes.bytes;
 }
@@ -47,7 +44,7 @@ export const contentTags = {
   introduction: bytesTag(16),
   'introduction-reply': bytesTag(17),
 } as const;
-/** The numbers of the fields that hold a content. */
+/** The field numbers of the contents. */
 export const contentFields = { first: 4, last: 17 } as const;
 
 export const appendEntriesTags = {

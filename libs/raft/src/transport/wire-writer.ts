@@ -1,22 +1,22 @@
 import { invariant } from '@concordat/foundation';
 
 /**
- * Writes protocol buffers from the end to the beginning: the length that stands in front of a message is known then
- * without counting it beforehand. So fields are written in descending order, and each value before its tag.
+ * Writes protocol buffers from the end to the beginning: so the length before a message is known without counting
+ * first. Fields are written in descending order, and each value before its tag.
  *
- * A field with its default (0, false, empty) is left out, as proto3 wants it.
+ * A field with its default (0, false, empty) is left out, as in proto3.
  */
 export class WireWriter {
   private readonly bytes: Buffer;
   private at: number;
 
-  /** @param maximumBytes what all that will be written takes at most */
+  /** @param maximumBytes upper bound of the output */
   constructor(maximumBytes: number) {
     this.bytes = Buffer.allocUnsafe(maximumBytes);
     this.at = maximumBytes;
   }
 
-  /** Where the last written byte stands; what is written next ends there. */
+  /** The start of the last written byte; the next write ends there. */
   get position(): number {
     return this.at;
   }
@@ -46,7 +46,7 @@ export class WireWriter {
     this.varint(tag);
   }
 
-  /** Makes a message of everything that was written since the position was `end`. */
+  /** Makes a message of everything written since the position was `end`. */
   message(tag: number, end: number): void {
     this.varint(end - this.at);
     this.varint(tag);
@@ -58,18 +58,17 @@ export class WireWriter {
     this.bytes.set(bytes, this.at);
   }
 
-  /** A view of what was written since the position was `end`. */
+  /** A view of everything written since the position was `end`. */
   writtenSince(end: number): Buffer {
     return this.bytes.subarray(this.at, end);
   }
 
-  /** A view of everything that was written. */
   finish(): Buffer {
     invariant(this.at >= 0, 'a frame is not larger than was announced');
     return this.bytes.subarray(this.at);
   }
 
-  /** Seven bits to a byte, the lowest first; all but the last byte have their highest bit set. */
+  /** Seven bits per byte, the lowest first; all but the last byte have their highest bit set. */
   private varint(value: number): void {
     if ((value & 0x7f) === value) {
       this.bytes[--this.at] = value;

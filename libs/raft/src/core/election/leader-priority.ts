@@ -1,11 +1,11 @@
 import type { NodeId } from '../types.js';
 
-/** After a hand-over that failed, so many election timeouts pass before the next. */
+/** Election timeouts between a failed transfer and the next. */
 const PAUSE_ELECTION_TIMEOUTS = 10;
 
 /**
- * A voter of higher priority gets the leadership by transfer, never by a shorter timeout, so a priority cannot harm
- * the liveness of elections. Looks once per election timeout, more seldom after a failure.
+ * A voter of higher priority gets the leadership by transfer, never by a shorter timeout, so priorities cannot harm the
+ * liveness of elections. Checked once per election timeout, less often after a failure.
  */
 export class LeaderPriority {
   private pauseTicks: number;
@@ -14,7 +14,7 @@ export class LeaderPriority {
     this.pauseTicks = electionTicks;
   }
 
-  /** One tick; true when it is time to look for a better leader. */
+  /** One tick; true when the leader must look for a voter of higher priority. */
   tick(): boolean {
     if (--this.pauseTicks > 0) return false;
     this.pauseTicks = this.electionTicks;
@@ -26,13 +26,13 @@ export class LeaderPriority {
   }
 }
 
-/** A candidate for the leadership, as its leader sees it. */
+/** A possible successor, from the leader's view. */
 export interface Successor {
   readonly nodeId: NodeId;
   readonly priority: number;
 }
 
-/** The one of highest priority above `priority`, the lowest id among equals; undefined when there is none. */
+/** The successor of highest priority above `priority`, the lowest id among equals; undefined when there is none. */
 export function preferredSuccessor(successors: Iterable<Successor>, priority: number): NodeId | undefined {
   let best: Successor | undefined;
   for (const successor of successors) {

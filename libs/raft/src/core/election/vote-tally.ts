@@ -3,8 +3,8 @@ import { incarnationOf } from '../membership/configuration.js';
 import type { Configuration, Incarnation, NodeId } from '../types.js';
 
 /**
- * The votes (or pre-votes) of one candidate in one election. A voter's repeated answer counts once, and only that of the
- * incarnation which the configuration names: another one does not know what was promised under that id.
+ * The votes (or pre-votes) of one candidate in one election. A voter's repeated answer counts once. Only the
+ * incarnation in the configuration counts: another does not know what was promised under that id.
  */
 export class VoteTally {
   private readonly granted = new Set<NodeId>();

@@ -3,29 +3,29 @@ import type { ElectionTimer } from './election-timer.js';
 import type { RaftLog } from '../log/log.js';
 import type { Message, NodeId, RequestPreVote, RequestVote } from '../types.js';
 
-/** What a voter knows of the present leader. */
+/** What a voter knows about the present leader. */
 export interface LeaderSight {
   readonly isLeader: boolean;
   readonly knownLeader: NodeId | undefined;
 }
 
 /**
- * The node as a voter: whom it voted for in the present term, and when it gives its vote.
+ * The node as a voter: its vote of the present term, and the rules for granting votes.
  *
- * It holds on to a leader heard within the shortest election timeout (thesis, sections 4.2.3 and 6.2): then a node
- * that was cut off, or removed and never told, disturbs nobody. Where leaders rely on leases it gives no vote within
- * an election timeout of its start, because it does not know whom it heard before.
+ * It ignores candidates while it has heard from a leader within the shortest election timeout (thesis, sections 4.2.3
+ * and 6.2): so a node that was disconnected, or removed without knowing, disturbs no leader. Where leaders rely on
+ * leases it grants no vote within an election timeout of its start, because it does not know its last leader.
  */
 export class Voter {
   constructor(
-    /** in the present term; 0 for nobody yet */
+    /** in the present term; 0 for none */
     public vote: NodeId,
     private silenceTicks: number,
     private readonly timer: ElectionTimer,
     private readonly log: RaftLog,
   ) {}
 
-  /** Its vote of the present term, which it never takes back. */
+  /** Records its vote of the present term, which never changes. */
   voteFor(nodeId: NodeId): void {
     invariant(this.vote === 0 || this.vote === nodeId, 'a node votes once per term');
     this.vote = nodeId;
@@ -44,9 +44,9 @@ export class Voter {
   }
 
   /**
-   * Whether a message of a later term does not count, not even for the term. Who holds on to a leader forgets it only
-   * for somebody who leads a later term, or whom the leader itself asked to stand: a node that took over a term for less
-   * would know no leader in it, and vote at once. A leader steps down at any answer of a later term (paper, 5.1).
+   * Whether a message of a later term is ignored, even for the term. A voter with a leader takes over a later term only
+   * from a leader of that term, or from a candidate that the leader asked to stand: after any other it would know no
+   * leader in the term, and vote at once. A leader steps down at any answer of a later term (paper, 5.1).
    */
   disregards(message: Message, sight: LeaderSight): boolean {
     if (!this.holdsOn(sight)) return false;
@@ -62,26 +62,26 @@ export class Voter {
       case 'snapshot-chunk-reply':
       case 'read-index-request':
       case 'read-index-reply':
-        return !sight.isLeader; // as late as the network likes, to what this node asked when it stood or led
+        return !sight.isLeader; // a late answer to an earlier request of this node
       case 'append-entries':
       case 'snapshot-chunk':
       case 'timeout-now':
-        return false; // only a leader of that term sends them
+        return false; // only a leader of that term sends these
       case 'introduction':
       case 'introduction-reply':
-        return true; // say nothing of terms
+        return true; // they say nothing about terms
       default:
         return unreachable(message, 'message');
     }
   }
 
-  /** Would it vote for the sender in the term to come? (thesis, section 9.6) */
+  /** Whether it would vote for the sender in the next term (thesis, section 9.6). */
   wouldVote(message: RequestPreVote, sight: LeaderSight): boolean {
     if (this.holdsOn(sight) || this.silenceTicks > 0) return false;
     return this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   }
 
-  /** Gives its vote, or not: one per term, first come first served, to no older log (paper, 5.2 and 5.4.1). */
+  /** Grants or refuses its vote: one per term, first come first served, to no older log (paper, 5.2 and 5.4.1). */
   giveVote(message: RequestVote, { knownLeader }: LeaderSight): boolean {
     const isFree = this.vote === message.from || (this.vote === 0 && knownLeader === undefined);
     const isSilent = this.silenceTicks > 0 && !message.transfer;

@@ -3,24 +3,23 @@ import { EMPTY_CONFIGURATION } from '../membership/configuration.js';
 import { ConfigurationHistory } from '../membership/configuration-history.js';
 import type { Configuration, Entry, HardState, SnapshotMetadata } from '../types.js';
 
-/** What an entry costs beside its data, in memory and on the wire, roughly. */
+/** The approximate overhead of an entry, in memory and on the wire. */
 const ENTRY_OVERHEAD_BYTES = 32;
 
-/** Bytes counted for an entry wherever a batch or window is bounded. */
+/** Bytes of an entry in every bound of a batch or window. */
 export function entrySizeBytes(entry: Entry): number {
   return entry.data.length + ENTRY_OVERHEAD_BYTES;
 }
 
 /**
- * The log of one node as the protocol sees it: every entry since the last compaction, durable or not.
+ * The log of one node for the protocol: every entry since the last compaction, durable or not.
  *
  *     startIndex <= handedToApply <= min(commitIndex, persistedIndex)
  *     persistedIndex <= handedIndex <= lastIndex,  commitIndex <= lastIndex
  *
- * `startIndex` is the last index that was compacted away (its term is still known); `handedIndex` is the last
- * one given out to be persisted; `persistedIndex` the last one known durable *as it stands here*: truncation
- * lowers both, so the acknowledgement of a write that was overtaken by a truncation counts only for the part
- * that survived it.
+ * `startIndex` is the last compacted index (its term is still known); `handedIndex` the last index handed out to be
+ * persisted; `persistedIndex` the last index that is durable with its present content. Truncation lowers both, so the
+ * acknowledgement of a write that was truncated counts only for the rest.
  */
 export class RaftLog {
   private entries: Entry[];
@@ -52,7 +51,7 @@ export class RaftLog {
     this.check();
   }
 
-  /** The relations above; after every change. */
+  /** Checks the relations above, after every change. */
   private check(): void {
     const { start, handedToApply, commit, persisted, handed, lastIndex, uncommitted } = this;
     invariant(start <= handedToApply && handedToApply <= commit, 'only committed entries are applied');
@@ -82,27 +81,27 @@ export class RaftLog {
     return this.persisted;
   }
 
-  /** Bytes of entries behind the commit index. */
+  /** Bytes of entries after the commit index. */
   get uncommittedBytes(): number {
     return this.uncommitted;
   }
 
-  /** In force on this node: the last one in the log. */
+  /** The configuration in force on this node: the last one in the log. */
   get configuration(): Configuration {
     return this.configurations.latest;
   }
 
-  /** Index of the entry that holds `configuration`; the start of the log when it came with a snapshot. */
+  /** Index of the entry with `configuration`; the start of the log when it came with a snapshot. */
   get configurationIndex(): number {
     return this.configurations.latestIndex;
   }
 
-  /** The one in force at an index that was not compacted. */
+  /** The configuration in force at an index that is not compacted. */
   configurationAt(index: number): Configuration {
     return this.configurations.at(index);
   }
 
-  /** Term of the entry at `index`; undefined when it was compacted away or does not exist. */
+  /** Term of the entry at `index`; undefined when it is compacted or does not exist. */
   term(index: number): number | undefined {
     if (index === this.start) return this.startTerm;
     return this.entries[index - this.start - 1]?.term;
@@ -117,7 +116,7 @@ export class RaftLog {
     return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
   }
 
-  /** Entries from `from` on, at least one if there is one, else as many as fit into `maximumBytes`. */
+  /** Entries from `from` on: as many as fit into `maximumBytes`, but at least one if there is one. */
   slice(from: number, maximumBytes: number, to: number = this.lastIndex): Entry[] {
     invariant(from > this.start, 'only entries that were not compacted are read');
     const first = from - this.start - 1;
@@ -131,8 +130,8 @@ export class RaftLog {
   }
 
   /**
-   * The greatest index up to `index` whose term is not above `term`: where two logs may last have agreed,
-   * found without walking back entry by entry. `index` itself when terms that far back are unknown.
+   * The greatest index up to `index` whose term is not above `term`: where two logs may last have agreed. `index`
+   * itself when terms that far back are unknown.
    */
   lastIndexWithTermUpTo(index: number, term: number): number {
     let candidate = Math.min(index, this.lastIndex);
@@ -140,7 +139,7 @@ export class RaftLog {
     return candidate;
   }
 
-  /** Appends at the end; for a leader's own entries. */
+  /** Appends a leader's own entries. */
   append(entries: readonly Entry[]): void {
     for (const entry of entries) {
       invariant(entry.index === this.lastIndex + 1, 'entries are appended without gaps');
@@ -152,7 +151,7 @@ export class RaftLog {
     this.check();
   }
 
-  /** Takes over a leader's entries that follow a matching one; only from the first difference on. */
+  /** Takes over a leader's entries after a matching one, from the first difference on. */
   merge(entries: readonly Entry[]): void {
     const firstNew = entries.findIndex((entry) => !this.matches(entry.index, entry.term));
     const first = entries[firstNew];
@@ -172,7 +171,7 @@ export class RaftLog {
     this.check();
   }
 
-  /** Raises the commit index; a lower one is an old message's. Returns whether it rose. */
+  /** Raises the commit index; ignores a lower one, which is from an old message. Returns whether it rose. */
   commitTo(index: number): boolean {
     if (index <= this.commit) return false;
     invariant(index <= this.lastIndex, 'the commit index never passes the last index');
@@ -187,7 +186,7 @@ export class RaftLog {
     return this.handed < this.lastIndex;
   }
 
-  /** Everything not yet given out to be persisted. Its size is bounded by the proposals and windows in flight. */
+  /** Everything not handed out yet. Bounded by the proposals and windows in flight. */
   takeUnhanded(): Entry[] {
     const entries = this.entries.slice(this.handed - this.start);
     this.handed = this.lastIndex;
@@ -195,7 +194,7 @@ export class RaftLog {
     return entries;
   }
 
-  /** The batch that was out is durable: as much of it as was not truncated meanwhile. */
+  /** The batch in flight is durable, as far as it was not truncated meanwhile. */
   persistedBatch(entries: readonly Entry[]): void {
     const survivor = entries[this.handed - (entries[0]?.index ?? 0)];
     if (survivor && this.handed > this.start) {
@@ -209,7 +208,7 @@ export class RaftLog {
     return this.handedToApply < Math.min(this.commit, this.persisted);
   }
 
-  /** The next entries that are committed and durable here, at most about `maximumBytes` of them. */
+  /** The next entries that are committed and durable here, about `maximumBytes` at most. */
   takeCommitted(maximumBytes: number): Entry[] {
     if (!this.hasCommitted()) return [];
     const entries = this.slice(this.handedToApply + 1, maximumBytes, Math.min(this.commit, this.persisted));
@@ -218,7 +217,7 @@ export class RaftLog {
     return entries;
   }
 
-  /** Up to where entries may go so that at most so many entries and bytes are kept in front of `index`. */
+  /** The index up to which entries may be compacted so that at most this many entries and bytes stay before `index`. */
   tailStart(index: number, maximumEntries: number, maximumBytes: number): number {
     let start = Math.min(index, this.lastIndex);
     for (let bytes = 0; start > this.start && index - start < maximumEntries; start--) {
@@ -228,7 +227,7 @@ export class RaftLog {
     return start;
   }
 
-  /** Forgets entries up to and including `index`, which are applied and in a durable snapshot. */
+  /** Drops entries up to and including `index`, which are applied and in a durable snapshot. */
   compact(index: number): void {
     if (index <= this.start) return;
     invariant(index <= this.handedToApply, 'only applied entries are compacted');
@@ -240,8 +239,8 @@ export class RaftLog {
   }
 
   /**
-   * Starts anew behind an installed snapshot. It counts as persisted from here on, because nothing that
-   * depends on it leaves the node before the batch that carries it is durable.
+   * Restarts after an installed snapshot. It counts as persisted from here on: nothing that depends on it leaves the
+   * node before its batch is durable.
    */
   restore(snapshot: SnapshotMetadata): void {
     invariant(snapshot.index > this.commit, 'a snapshot never takes back what is committed');

@@ -4,19 +4,19 @@ import { PromiseGate } from './promise-gate.js';
 import type { PersistBatch } from '../ready.js';
 import type { HardState, Message, SnapshotMetadata } from '../types.js';
 
-/** What of the hard state lives outside the log: the node's present term and vote. */
+/** The hard state outside the log: the present term and vote. */
 export interface TermAndVote {
   readonly term: number;
   readonly vote: number;
 }
 
 /**
- * What has to reach the disk, what is on its way there and what may only be said afterwards (paper, figure 2:
- * "updated on stable storage before responding to RPCs").
+ * What must be written, what is being written, and which messages must wait for it (paper, figure 2: "updated on stable
+ * storage before responding to RPCs").
  *
  *     dirty --batch taken--> in flight --batch durable--> durable
  *
- * One batch is in flight at a time; what changes meanwhile is dirty and rides in the next.
+ * One batch is in flight at a time; changes in between are dirty and go with the next.
  */
 export class Persistence {
   private readonly promises = new PromiseGate();
@@ -26,7 +26,7 @@ export class Persistence {
   private inflight: PersistBatch | undefined;
   private inflightTicks = 0;
 
-  /** @param hungAfterTicks a write that takes so long, or longer, hangs */
+  /** @param hungAfterTicks a write that takes this long hangs */
   constructor(
     hardState: HardState,
     private readonly log: RaftLog,
@@ -35,17 +35,17 @@ export class Persistence {
     this.handed = this.durable = hardState;
   }
 
-  /** The term that a crash does not take back. */
+  /** The term that survives a crash. */
   get durableTerm(): number {
     return this.durable.term;
   }
 
-  /** Whether a snapshot waits to be put into force, or is being. */
+  /** Whether a snapshot is waiting to be installed, or being installed. */
   get isInstalling(): boolean {
     return this.pendingSnapshot !== undefined || this.inflight?.snapshot !== undefined;
   }
 
-  /** Whether the disk has not answered for so long that nobody should wait for it. */
+  /** Whether the disk counts as hung. */
   get isHung(): boolean {
     return this.inflight !== undefined && this.inflightTicks >= this.hungAfterTicks;
   }
@@ -66,7 +66,7 @@ export class Persistence {
     this.promises.send(message);
   }
 
-  /** A message that must not leave before everything the node knows now is durable. */
+  /** A message that must wait until everything the node knows now is durable. */
   promise(message: Message, now: TermAndVote): void {
     this.promises.promise(message, this.isDirty(now), this.inflight !== undefined);
   }
@@ -90,7 +90,7 @@ export class Persistence {
     );
   }
 
-  /** A new commit index alone is not worth an fsync; it rides along. */
+  /** A new commit index alone is not worth an fsync; it goes with the next batch. */
   takeBatch({ term, vote }: TermAndVote): PersistBatch | undefined {
     if (this.inflight || !this.isDirty({ term, vote })) return undefined;
     invariant(term >= this.handed.term, 'the term never falls');

@@ -1,15 +1,15 @@
 import { invariant } from '@concordat/foundation';
 import type { Message } from '../types.js';
 
-/** Promises that wait for a disk; beyond that the oldest are dropped, as a network might (the peer asks again). */
+/** Promises that wait for a disk; beyond, the oldest are dropped, as a network might (the peer asks again). */
 const MAXIMUM_WAITING_PROMISES = 10_000;
 
 /**
- * Messages on their way out, sorted by what must be durable first.
+ * Outgoing messages, sorted by what must be durable first.
  *
- * A promise (vote, acknowledgement) may leave when everything the node knew when it made it is durable: with
- * the write that is in flight if nothing came after that, else with the next one. So whatever a peer has received
- * is covered by the disk, and a crash takes back nothing.
+ * A promise (vote, acknowledgement) may leave when everything the node knew when it made it is durable: with the write
+ * in flight if nothing changed after that, otherwise with the next one. So the disk covers everything a peer has
+ * received, and a crash undoes nothing.
  */
 export class PromiseGate {
   private free: Message[] = [];
@@ -25,7 +25,7 @@ export class PromiseGate {
     this.free.push(message);
   }
 
-  /** A promise; `dirty`: something is not handed out yet, `inflight`: a write is out. */
+  /** A promise; `dirty`: something is not handed out yet, `inflight`: a write is in flight. */
   promise(message: Message, dirty: boolean, inflight: boolean): void {
     if (!dirty && !inflight) return this.send(message);
     const waiting = dirty ? this.behindNext : this.behindInflight;
@@ -39,7 +39,7 @@ export class PromiseGate {
     return messages;
   }
 
-  /** A batch is handed out: these go with it. */
+  /** A batch is handed out: the promises that wait for it. */
   takeForBatch(): Message[] {
     invariant(this.behindInflight.length === 0, 'no promise waits for a write that is not out');
     const messages = this.behindNext;
@@ -47,7 +47,7 @@ export class PromiseGate {
     return messages;
   }
 
-  /** The write that was out is durable. */
+  /** The write in flight is durable. */
   batchDurable(): void {
     this.free.push(...this.behindInflight);
     this.behindInflight = [];

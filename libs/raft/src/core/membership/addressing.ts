@@ -9,15 +9,15 @@ export function randomId(random: Random): number {
   return 1 + (bits % MAXIMUM_INTEGER);
 }
 
-/** As people read and compare it: twelve hexadecimal digits, and `none` for 0. */
+/** For people: twelve hexadecimal digits, and `none` for 0. */
 export function formatId(id: number): string {
   return id === 0 ? 'none' : id.toString(16).padStart(12, '0');
 }
 
-/** What every message begins with. */
+/** The first fields of every message. */
 export type Address = Pick<Message, 'from' | 'to' | 'fromIncarnation' | 'toIncarnation' | 'groupId' | 'term'>;
 
-/** Who this node is, what it writes on its messages, and which ones are meant for it. */
+/** The identity of this node: it addresses messages, and recognises those for this node. */
 export class Addressing {
   constructor(
     readonly nodeId: NodeId,
@@ -25,29 +25,29 @@ export class Addressing {
     private readonly log: RaftLog,
   ) {}
 
-  /** 0 while the log is empty: it belongs to none yet. */
+  /** 0 while the log is empty: the node belongs to no group. */
   get groupId(): GroupId {
     return this.log.configuration.groupId;
   }
 
-  /** @param toIncarnation whom exactly it is meant for; 0: whoever has that id now */
+  /** @param toIncarnation the addressed incarnation; 0: the present one */
   to(to: NodeId, toIncarnation: Incarnation, term: number): Address {
     const { nodeId: from, incarnation: fromIncarnation, groupId } = this;
     return { from, to, fromIncarnation, toIncarnation, groupId, term };
   }
 
-  /** To the very sender. A node without a group answers in the group that it was asked in. */
+  /** To the sender's incarnation. A node without a group answers in the sender's group. */
   reply(message: Message, term: number): Address {
     const address = this.to(message.from, message.fromIncarnation, term);
     return address.groupId === 0 ? { ...address, groupId: message.groupId } : address;
   }
 
-  /** Whether it is meant for this life of the node's directory. */
+  /** Whether it is for this incarnation. */
   isForThisIncarnation({ toIncarnation }: Message): boolean {
     return toIncarnation === 0 || toIncarnation === this.incarnation;
   }
 
-  /** Whether it comes from this node's group. An empty node goes with whoever calls it; nobody belongs to two groups. */
+  /** Whether it is from this node's group. An empty node accepts every group. */
   isOfThisGroup({ groupId }: Message): boolean {
     return groupId === 0 || this.groupId === 0 || groupId === this.groupId;
   }

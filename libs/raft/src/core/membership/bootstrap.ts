@@ -2,12 +2,12 @@ import { invariant } from '@concordat/foundation';
 import { configurationFault, encodeConfiguration } from './configuration-codec.js';
 import type { Configuration, Entry } from '../types.js';
 
-/** The term of the entry that a group's first configuration stands in; the first election is for the next one. */
+/** The term of a group's first entry; the first election is for the next one. */
 export const BOOTSTRAP_TERM = 1;
 
 /**
- * The first entry of every log of a group. It names the group's id, which is made for it and for nothing else, so no log
- * of that group can ever have another one there: it is committed from the moment it is written.
+ * The first entry of every log of a group. It has the group's id, which is new, so no log of the group can have another
+ * first entry: it is committed when it is written.
  */
 export function bootstrapEntry(configuration: Configuration): Entry {
   const fault = configurationFault(configuration);

@@ -1,8 +1,8 @@
 import { invariant } from '@concordat/foundation';
 
 /**
- * Whether a follower keeps up with the log, found out in rounds: each covers what the log held when the round
- * began, and a follower that needs less than an election timeout for one has caught up (thesis, section 4.2.1).
+ * Whether a follower keeps up with the log, found out in rounds: each covers the log at its begin. A follower that
+ * needs less than an election timeout for one has caught up (thesis, section 4.2.1).
  */
 export class CatchUp {
   private ticks = 0;
@@ -17,7 +17,7 @@ export class CatchUp {
     this.ticks++;
   }
 
-  /** The follower holds everything up to `matchIndex`; the next round covers the log up to `lastIndex`. */
+  /** The follower has everything up to `matchIndex`; the next round covers the log up to `lastIndex`. */
   matched(matchIndex: number, lastIndex: number): void {
     invariant(matchIndex <= lastIndex, 'no follower has more than its leader');
     if (matchIndex < this.targetIndex) return;

@@ -1,6 +1,6 @@
 import { MAXIMUM_INTEGER, type Configuration, type Member, type NodeId } from '../types.js';
 
-/** A group has at most so many members: every majority, message and status is linear in it. */
+/** Bounds the members of a group: every majority, message and status is linear in them. */
 export const MAXIMUM_MEMBERS = 64;
 const MAXIMUM_ADDRESS_LENGTH = 512;
 const MAXIMUM_DATA_LENGTH = 4096;
@@ -9,12 +9,12 @@ const MAXIMUM_PRIORITY = 1000;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-/** The data of a `configuration` entry, and the form a configuration has in snapshots: JSON in UTF-8. */
+/** The data of a `configuration` entry, and the configuration in snapshots: JSON in UTF-8. */
 export function encodeConfiguration(configuration: Configuration): Uint8Array {
   return encoder.encode(JSON.stringify(configuration));
 }
 
-/** Undefined when the bytes are no sound configuration: whoever gets them from outside must refuse them. */
+/** Undefined when the bytes are no valid configuration. */
 export function decodeConfiguration(data: Uint8Array): Configuration | undefined {
   let value: unknown;
   try {
@@ -31,7 +31,7 @@ export function decodeConfiguration(data: Uint8Array): Configuration | undefined
   return configurationFault(configuration) === undefined ? configuration : undefined;
 }
 
-/** What is wrong with a configuration, in words; undefined when it is sound. */
+/** What is wrong with a configuration, in words; undefined when it is valid. */
 export function configurationFault(configuration: Configuration): string | undefined {
   const { groupId, members, voters, outgoing, learners } = configuration;
   if (!isIdOrNone(groupId) || (groupId === 0) !== (members.length === 0))
@@ -50,7 +50,7 @@ export function configurationFault(configuration: Configuration): string | undef
   return members.map((member) => faultOfStanding(configuration, member)).find((fault) => fault !== undefined);
 }
 
-/** What is wrong with whose promises count under a member's id. */
+/** What is wrong with the incarnations of a member. */
 function faultOfStanding({ voters, outgoing, learners }: Configuration, member: Member): string | undefined {
   const { nodeId, incarnation, nextIncarnation, returning } = member;
   const isVoter = voters.includes(nodeId) || outgoing.includes(nodeId);
@@ -62,7 +62,7 @@ function faultOfStanding({ voters, outgoing, learners }: Configuration, member: 
     : 'an incarnation is replaced while its vote is being left behind';
 }
 
-/** What is wrong with a member, in words; undefined when it is sound. */
+/** What is wrong with a member, in words; undefined when it is valid. */
 export function faultOfMember({ nodeId, address, data, priority, ...identity }: Member): string | undefined {
   if (!isId(nodeId)) return 'a node id is a positive integer';
   if (address.length > MAXIMUM_ADDRESS_LENGTH) return `an address has at most ${MAXIMUM_ADDRESS_LENGTH} characters`;

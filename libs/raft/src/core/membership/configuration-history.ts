@@ -3,17 +3,17 @@ import { decodeConfiguration } from './configuration-codec.js';
 import type { Configuration, Entry } from '../types.js';
 
 interface Version {
-  /** of the entry it stands in, or of the snapshot (or start of the log) it came with */
+  /** of its entry, or of the snapshot (or start of the log) it came with */
   readonly index: number;
   readonly configuration: Configuration;
 }
 
 /**
- * Which configuration is in force where in the log. A node always uses the latest one in its log, committed or not
- * (paper, section 6), so a truncation brings the one before back.
+ * The configurations in the log, by index. A node always uses the latest one in its log, committed or not (paper,
+ * section 6), so a truncation restores the one before.
  */
 export class ConfigurationHistory {
-  /** ascending by index; the first one belongs to what was compacted, and is never taken back */
+  /** ascending by index; the first belongs to what was compacted, and is never removed */
   private versions: Version[];
 
   constructor(index: number, configuration: Configuration) {
@@ -28,7 +28,7 @@ export class ConfigurationHistory {
     return this.versions.at(-1)!.index;
   }
 
-  /** The one in force at `index`, which is not compacted. */
+  /** The configuration in force at `index`, which is not compacted. */
   at(index: number): Configuration {
     const version = this.versions.findLast((candidate) => candidate.index <= index);
     invariant(version, 'the configuration of a compacted index is not asked for');

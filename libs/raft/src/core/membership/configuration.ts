@@ -1,6 +1,6 @@
 import type { Configuration, GroupId, Incarnation, Member, NodeId } from '../types.js';
 
-/** Nobody; what a node that is yet to be added begins with. */
+/** No members; for a node that is not added yet. */
 export const EMPTY_CONFIGURATION: Configuration = {
   groupId: 0,
   members: [],
@@ -9,7 +9,7 @@ export const EMPTY_CONFIGURATION: Configuration = {
   learners: [],
 };
 
-/** A member with defaults for whatever is left out. */
+/** A member with defaults for missing fields. */
 export function memberOf(nodeId: NodeId, fields: Partial<Omit<Member, 'nodeId'>> = {}): Member {
   return {
     nodeId,
@@ -23,13 +23,13 @@ export function memberOf(nodeId: NodeId, fields: Partial<Omit<Member, 'nodeId'>>
   };
 }
 
-/** The configuration a group begins with: all members are voters. */
+/** The first configuration of a group: all members are voters. */
 export function votersOnly(members: readonly Member[], groupId: GroupId): Configuration {
   const sorted = [...members].sort((left, right) => left.nodeId - right.nodeId);
   return { groupId, members: sorted, voters: sorted.map(({ nodeId }) => nodeId), outgoing: [], learners: [] };
 }
 
-/** Whether a change of voters is half done: decisions need a majority of either half. */
+/** Whether a change of voters is in progress: decisions need a majority of either half. */
 export function isJoint(configuration: Configuration): boolean {
   return configuration.outgoing.length > 0;
 }
@@ -40,25 +40,22 @@ export function isVoter(configuration: Configuration, nodeId: NodeId, incarnatio
   return hasVote && incarnationOf(configuration, nodeId) === incarnation;
 }
 
-/** Whose promises count under that id; 0 when the node has no role, or was not heard of yet. */
+/** The incarnation that has the id's rights; 0 when the node has no role, or has never answered. */
 export function incarnationOf(configuration: Configuration, nodeId: NodeId): Incarnation {
   return memberWithId(configuration, nodeId)?.incarnation ?? 0;
 }
 
-/** Whether a node has any role in the group. */
+/** Whether a node has a role in the group. */
 export function isMember(configuration: Configuration, nodeId: NodeId): boolean {
   return configuration.members.some((member) => member.nodeId === nodeId);
 }
 
-/** The member of that id; undefined when the node has no role. */
+/** The member with that id; undefined when the node has no role. */
 export function memberWithId(configuration: Configuration, nodeId: NodeId): Member | undefined {
   return configuration.members.find((member) => member.nodeId === nodeId);
 }
 
-/**
- * The second step of a change: the outgoing half is left behind (paper, section 6, C_new), and with it the
- * incarnations that are replaced.
- */
+/** The second step of a change: drops the outgoing half (paper, section 6, C_new) and the replaced incarnations. */
 export function leaveJoint(configuration: Configuration): Configuration {
   const { groupId, members, voters, learners } = configuration;
   return {

@@ -3,11 +3,11 @@ import { isMember, memberOf, memberWithId } from './configuration.js';
 import type { Configuration, Incarnation, Member, MemberDescription, NodeId } from '../types.js';
 
 /**
- * One step of a change. Several in one change take effect together, so a node is replaced by another with
- * `promote` of the new (a learner by then) and `remove` of the old.
+ * One step of a change. Several in one change take effect together, so a node is replaced by another with `promote` of
+ * the new (a learner by then) and `remove` of the old.
  *
- * `return`: the member has lost its directory and goes on as a learner under the incarnation of the new one; if it was
- * a voter, a leader promotes it when it has caught up.
+ * `return`: the member lost its directory and becomes a learner with its new incarnation; if it was a voter, a leader
+ * promotes it when it has caught up.
  */
 export type MembershipChange =
   | { readonly type: 'add-learner'; readonly member: MemberDescription }
@@ -20,9 +20,9 @@ export type MembershipChange =
  * - `CHANGE_IN_PROGRESS`: the last change is not committed, or still joint, or leadership is being transferred
  * - `LEADER_NOT_READY`: the leader has committed nothing in its term yet
  * - `NOT_CAUGHT_UP`: a learner lags too far to become a voter
- * - `ALREADY_MEMBER`, `UNKNOWN_MEMBER`, `NOT_A_LEARNER`, `NOT_A_VOTER`: the node has not the role the step needs
- * - `LAST_VOTER`: nobody would be left to vote
- * - `INVALID_CHANGE`: an empty change, a node named twice, or a member that is not sound
+ * - `ALREADY_MEMBER`, `UNKNOWN_MEMBER`, `NOT_A_LEARNER`, `NOT_A_VOTER`: the node does not have the role the step needs
+ * - `LAST_VOTER`: no voter would be left
+ * - `INVALID_CHANGE`: an empty change, a duplicate node, or an invalid member
  */
 export type MembershipRefusal =
   | 'CHANGE_IN_PROGRESS'
@@ -35,7 +35,7 @@ export type MembershipRefusal =
   | 'LAST_VOTER'
   | 'INVALID_CHANGE';
 
-/** An input that was not taken: nothing has changed. */
+/** A refused input: nothing has changed. */
 export interface Refused<Code extends string> {
   readonly refused: Code;
   /** a sentence for the user */
@@ -48,10 +48,10 @@ export function refuse<Code extends string>(refused: Code, reason: string): Refu
 }
 
 /**
- * The configuration that a change leads to: joint when voters change (paper, section 6, C_old,new), else final at
- * once, because a learner takes part in no decision. The configuration given must not be joint.
+ * The configuration after a change: joint when voters change (paper, section 6, C_old,new), otherwise final at once,
+ * because a learner takes part in no decision. The given configuration must not be joint.
  *
- * @param incarnationOf of a learner that is to be promoted, as the leader heard of it; 0: it did not
+ * @param incarnationOf of a learner to be promoted, as the leader knows it; 0: unknown
  */
 export function changed(
   before: Configuration,
@@ -117,12 +117,12 @@ export function changed(
   return fault === undefined ? { configuration } : refuse('INVALID_CHANGE', fault);
 }
 
-/** Nothing was heard of it yet. */
+/** Its incarnation is still unknown. */
 function newMember({ nodeId, address, data, priority }: MemberDescription): Member {
   return memberOf(nodeId, { address, data, priority });
 }
 
-/** The old incarnation of a voter is named until its vote is left behind; nobody answers for it any more. */
+/** The old incarnation of a voter stays until its vote is dropped; it answers no more. */
 function returned(member: Member, incarnation: Incarnation, wasVoter: boolean): Member {
   return wasVoter ? { ...member, nextIncarnation: incarnation, returning: true } : { ...member, incarnation };
 }
@@ -145,7 +145,7 @@ function faultOf(
   if (type === 'demote' && !before.voters.includes(nodeId))
     return refuse('NOT_A_VOTER', `node ${nodeId} is a learner already`);
   if (type === 'promote' && incarnationOf(nodeId) === 0)
-    return refuse('NOT_CAUGHT_UP', `node ${nodeId} was not heard of yet`);
+    return refuse('NOT_CAUGHT_UP', `node ${nodeId} has not answered yet`);
   if (type === 'return' && memberWithId(before, nodeId)!.incarnation === change.incarnation)
     return refuse('ALREADY_MEMBER', `node ${nodeId} is a member under that incarnation already`);
   return undefined;

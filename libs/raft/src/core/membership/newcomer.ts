@@ -11,34 +11,34 @@ import type {
   NodeId,
 } from '../types.js';
 
-/** Who a node is before its group knows it. */
+/** A node that its group does not know. */
 export interface NewcomerOptions {
-  /** where the group is, or is to be: this node and the others */
+  /** the members of the present or future group, this node included */
   readonly members: readonly MemberDescription[];
   /** whether it may found a group with them */
   readonly founds: boolean;
-  /** whether this directory knows of a group already: it is in a term, and a first founding begins before all terms */
+  /** whether this directory has a term, and so knows of a group: a first founding begins without one */
   readonly knowsOfGroup: boolean;
   readonly electionTicks: number;
 }
 
-/** What another node last said of itself. */
+/** The latest introduction of another node. */
 export interface Acquaintance {
   readonly incarnation: Incarnation;
   readonly groupId: GroupId;
   readonly lastLogIndex: number;
   readonly founders: number;
   readonly leaderId: NodeId;
-  /** under which it knows this node; 0: it does not */
+  /** under which it knows this node; 0: unknown */
   readonly knownIncarnation: Incarnation;
   ticksAgo: number;
-  /** for so long two of that id have spoken */
+  /** how long two processes with that id have been seen */
   doubtTicks: number;
 }
 
 const encoder = new TextEncoder();
 
-/** A number that two lists of members share when they are the same. Never 0. */
+/** Equal for equal lists of members; never 0. */
 export function fingerprint(members: readonly MemberDescription[]): number {
   const sorted = [...members].sort((left, right) => left.nodeId - right.nodeId);
   const text = JSON.stringify(sorted.map(({ nodeId, address, data, priority }) => [nodeId, address, data, priority]));
@@ -48,22 +48,23 @@ export function fingerprint(members: readonly MemberDescription[]): number {
 }
 
 /**
- * The node while its group does not know it: its directory is empty, or the group goes on with another incarnation of
- * it. It introduces itself to the others, and has no say until a leader brings it the log.
+ * A node that its group does not know: its directory is empty, or the group has another incarnation of it. It
+ * introduces itself to the others, and has no vote until a leader sends it the log.
  *
- * A group is founded once, by agreement of all: each of its first members is seen with an empty directory and the same
- * list of members, and then the lowest id writes the first entry, with a new group id and the incarnations of all. One
- * node with a past, or one that is missing, and nobody founds anything.
+ * A group is founded once, by agreement of all: each of its first members has an empty directory and the same list of
+ * members. Then the lowest id writes the first entry, with a new group id and the incarnations of all. If one node has
+ * a log, or one is missing, no group is founded.
  *
- * Whoever has heard of a past never founds a group with that directory, even if all others have lost theirs since: the
- * core notes it in the term, which is durable. So directories that are lost one after another are no first start.
+ * A node that has learned of a log never founds a group with its directory, even if all others have lost theirs since:
+ * the core records that in the term, which is durable. So losing directories one after another never looks like a first
+ * start.
  */
 export class Newcomer {
   private readonly acquaintances = new Map<NodeId, Acquaintance>();
   private readonly fingerprint: number;
   private ticksToIntroduction: number;
   private hasHeardOfPast: boolean;
-  /** the last message of a leader that was meant for another incarnation of this node is so long ago */
+  /** ticks since a leader's last message for another incarnation of this node */
   private missedTicksAgo = Infinity;
   private caller: NodeId | undefined;
 
@@ -83,22 +84,22 @@ export class Newcomer {
     return this.log.lastIndex === 0;
   }
 
-  /** 0 when it is not willing to found a group, or not any more. */
+  /** 0 when it must not found a group. */
   get founders(): number {
     return this.isEmpty && !this.hasHeardOfPast ? this.fingerprint : 0;
   }
 
-  /** Whether the group that its directory lacks has a past, as far as anybody ever told. */
+  /** Whether any node has reported that the group has a log. */
   get knowsOfGroup(): boolean {
     return this.hasHeardOfPast;
   }
 
-  /** Whether it would found a group, had it not heard of a past. */
+  /** Whether it would found a group, had it not learned of a log. */
   get isKeptFromFounding(): boolean {
     return this.isEmpty && this.hasHeardOfPast && this.fingerprint !== 0;
   }
 
-  /** Whether its group goes on with another incarnation of it, as its log or the others' messages say. */
+  /** Whether its group has another incarnation of it, by its log or the others' messages. */
   get isReplaced(): boolean {
     const { nodeId, incarnation } = this.addressing;
     const named = memberWithId(this.log.configuration, nodeId);
@@ -113,7 +114,7 @@ export class Newcomer {
 
   // --- introductions
 
-  /** One tick; true when it is time to introduce itself again. */
+  /** One tick; true when it must introduce itself again. */
   tick(): boolean {
     this.missedTicksAgo++;
     for (const acquaintance of this.acquaintances.values()) {
@@ -125,21 +126,21 @@ export class Newcomer {
     return this.isEmpty || this.isReplaced;
   }
 
-  /** Whom it introduces itself to: everybody it has heard of, a leader that it was not told of among them. */
+  /** The receivers of its introductions: every known node, and an unlisted leader. */
   recipients(): NodeId[] {
     const named = [...this.options.members, ...this.log.configuration.members].map(({ nodeId }) => nodeId);
     const known = this.caller === undefined ? named : [...named, this.caller];
     return [...new Set(known)].filter((nodeId) => nodeId !== this.addressing.nodeId);
   }
 
-  /** A message of a leader came that is meant for another incarnation of it. */
+  /** A leader's message for another incarnation of it arrived. */
   missed(leaderId: NodeId): void {
     this.missedTicksAgo = 0;
     this.hasHeardOfPast = true;
     this.caller = leaderId;
   }
 
-  /** Another one has said who it is. */
+  /** Another node has introduced itself. */
   met(message: Introduction | IntroductionReply): void {
     const { from, fromIncarnation: incarnation, groupId, lastLogIndex, founders } = message;
     if (lastLogIndex > 0) this.hasHeardOfPast = true;
@@ -158,14 +159,14 @@ export class Newcomer {
     });
   }
 
-  /** Those that were heard lately. */
+  /** The recent introductions. */
   present(): ReadonlyMap<NodeId, Acquaintance> {
     return new Map([...this.acquaintances].filter(([, { ticksAgo }]) => ticksAgo <= this.memoryTicks));
   }
 
   // --- founding
 
-  /** The first configuration, once all first members agree and it is this node that writes it down. */
+  /** The first configuration, once all first members agree and this node is to write it. */
   agreedConfiguration(newGroupId: GroupId): Configuration | undefined {
     const { nodeId, incarnation } = this.addressing;
     const { members } = this.options;
@@ -188,7 +189,7 @@ export class Newcomer {
     return other.lastLogIndex === 0 && other.founders === this.fingerprint;
   }
 
-  /** Whom the group is to begin with. */
+  /** The members of the new group. */
   get firstMembers(): readonly MemberDescription[] {
     return this.options.members;
   }

@@ -7,14 +7,14 @@ interface Sighting {
 }
 
 /**
- * Members that introduced themselves lately under another incarnation than the one which has their rights: they have
- * lost their directory, or are a second process with the id of a living one. Every node keeps them, so that each can
- * say why there is no leader; a leader acts on them (`ReturningMembers`).
+ * Members that recently introduced themselves with another incarnation than the one with their rights: they lost their
+ * directory, or are a second process with the id of a live one. Every node keeps them to explain a missing leader; a
+ * leader acts on them (`ReturningMembers`).
  */
 export class OtherIncarnations {
   private readonly met = new Map<NodeId, Sighting>();
 
-  /** @param memoryTicks after which one that is silent is forgotten; it introduces itself more often than that */
+  /** @param memoryTicks after which a silent one is dropped; it introduces itself more often than that */
   constructor(private readonly memoryTicks: number) {}
 
   get isEmpty(): boolean {
@@ -29,7 +29,7 @@ export class OtherIncarnations {
     for (const [nodeId, sighting] of this.met) if (++sighting.ticksAgo > this.memoryTicks) this.met.delete(nodeId);
   }
 
-  /** Those that the configuration knows under another incarnation, by id. */
+  /** Those that the configuration has with another incarnation, by id. */
   membersOf(configuration: Configuration): ReadonlyMap<NodeId, Incarnation> {
     const others = new Map<NodeId, Incarnation>();
     for (const [nodeId, { incarnation }] of this.met) {

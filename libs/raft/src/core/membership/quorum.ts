@@ -1,16 +1,16 @@
 import { invariant } from '@concordat/foundation';
 import type { Configuration, NodeId } from '../types.js';
 
-/** How many of `voterCount` voters make a majority. */
+/** The size of a majority of `voterCount` voters. */
 export function quorumSize(voterCount: number): number {
   invariant(voterCount > 0, 'a group has voters');
   return Math.floor(voterCount / 2) + 1;
 }
 
 /**
- * The greatest value that a quorum has reached, given one value per voter: the commit index out of match indexes,
- * the confirmed round out of acknowledged rounds (paper, section 5.3 and figure 2). In a joint configuration a
- * quorum is a majority of either half (paper, section 6).
+ * The greatest value that a quorum has reached, given one value per voter: the commit index from match indexes, the
+ * confirmed round from acknowledged rounds (paper, section 5.3 and figure 2). In a joint configuration a quorum is a
+ * majority of either half (paper, section 6).
  */
 export function reachedByQuorum(configuration: Configuration, valueOf: (voter: NodeId) => number): number {
   const incoming = reachedByMajority(configuration.voters, valueOf);
@@ -18,7 +18,6 @@ export function reachedByQuorum(configuration: Configuration, valueOf: (voter: N
   return Math.min(incoming, reachedByMajority(configuration.outgoing, valueOf));
 }
 
-/** Whether a quorum passes the test. */
 export function hasQuorum(configuration: Configuration, passes: (voter: NodeId) => boolean): boolean {
   return reachedByQuorum(configuration, (voter) => (passes(voter) ? 1 : 0)) === 1;
 }

@@ -2,21 +2,21 @@ import type { OtherIncarnations } from './other-incarnations.js';
 import type { MembershipChange } from './membership.js';
 import type { Configuration, NodeId } from '../types.js';
 
-/** What a leader knows of its followers. */
+/** The leader's knowledge of its followers. */
 interface Followers {
   isActive(nodeId: NodeId): boolean;
   hasCaughtUp(nodeId: NodeId): boolean;
 }
 
 /**
- * How a leader takes members back that have lost their directory: it replaces the old incarnation, which answers no
- * more, by a learner of the new one, and makes a voter of that when it has caught up. Both are changes of the membership
- * that a quorum without the lost vote commits, so they happen only where nothing that was committed can be missing.
+ * How a leader takes back members that lost their directory. It replaces the old, silent incarnation by a learner with
+ * the new one, and promotes that when it has caught up. A quorum without the lost vote commits both changes, so they
+ * happen only where no committed entry can be missing.
  *
- * While the old incarnation answers, the new one is a second process with the same id, and is not taken.
+ * While the old incarnation answers, the new one is a second process with the same id, and is ignored.
  */
 export class ReturningMembers {
-  /** for how long each has been waiting while the old incarnation was silent */
+  /** how long each has been waiting while the old incarnation was silent */
   private readonly waitedTicks = new Map<NodeId, number>();
 
   constructor(

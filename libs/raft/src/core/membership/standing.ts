@@ -5,29 +5,29 @@ import type { Acquaintance, Newcomer } from './newcomer.js';
 import type { GroupId, Incarnation, NodeId } from '../types.js';
 
 /**
- * Where a node stands with its group:
+ * The membership of a node:
  *
- * - `member`: its log names it, under the incarnation of its directory
- * - `founding`: its directory is empty, and so is that of everybody it has heard; the group begins when all its first
- *   members have been heard
- * - `joining`: its directory is empty, and the group does not know its id (yet)
- * - `returning`: the group knows its id under another incarnation: the directory was lost. It has no vote until a leader
+ * - `member`: its log has it, with the incarnation of its directory
+ * - `founding`: its directory and those of all nodes it has heard from are empty; the group begins when all its first
+ *   members are known
+ * - `joining`: its directory is empty, and the group does not have its id (yet)
+ * - `returning`: the group has its id with another incarnation: the directory was lost. It has no vote until a leader
  *   has taken it back
  * - `removed`: its log says that it does not belong to the group
  */
 export type StandingKind = 'member' | 'founding' | 'joining' | 'returning' | 'removed';
 
-/** What a node knows of its own standing, and of members without their rights. */
+/** A node's own membership, and members without their rights. */
 export interface Standing {
   readonly kind: StandingKind;
   readonly incarnation: Incarnation;
   /** 0 while the node belongs to no group */
   readonly groupId: GroupId;
-  /** members that came back without their directory, or have a second process beside them; they have no vote so far */
+  /** members that returned without their directory, or run as two processes; they have no vote */
   readonly forgetful: readonly NodeId[];
-  /** nodes of another group that carry the ids of this one's members */
+  /** nodes of another group with ids of this group's members */
   readonly strangers: readonly NodeId[];
-  /** why the node cannot serve, and what to do, in a sentence; undefined when its standing is no obstacle */
+  /** why the node cannot serve, and what to do, in a sentence; undefined when it can */
   readonly obstacle: string | undefined;
 }
 
@@ -43,7 +43,7 @@ interface Sources {
 
 const NOBODY: readonly NodeId[] = [];
 
-/** Works the standing of a node out of what it has heard. Asked with every pass: cheap for a member that knows of no trouble. */
+/** Derives the standing of a node from what it knows. Called in every pass, and cheap for a member without trouble. */
 export function standingOf(sources: Sources): Standing {
   const { incarnation, log, otherIncarnations, strangers } = sources;
   const kind = kindOf(sources);
@@ -65,7 +65,7 @@ function kindOf({ nodeId, log, newcomer }: Sources): StandingKind {
   return newcomer.founders !== 0 && others.length === 0 ? 'founding' : 'joining';
 }
 
-/** Those that have a log, seen from a node that has none. */
+/** The nodes with a log, for a node without one. */
 function pasts(newcomer: Newcomer): [NodeId, Acquaintance][] {
   return [...newcomer.present()].filter(([, { lastLogIndex }]) => lastLogIndex > 0);
 }
@@ -85,7 +85,7 @@ function obstacleOf(kind: StandingKind, sources: Sources): string | undefined {
   }
 }
 
-/** Only while nobody leads: then the votes of members without their directory may be the ones that lack. */
+/** Only without a leader: then the votes of members without their directory may be the missing ones. */
 function obstacleOfMember({ log, otherIncarnations, leaderId, strangers }: Sources): string | undefined {
   if (leaderId !== undefined) return undefined;
   const forgetful = [...otherIncarnations.membersOf(log.configuration).keys()];
@@ -108,28 +108,28 @@ function obstacleToFounding({ nodeId, newcomer }: Sources): string {
   const unwilling = others.filter((other) => present.get(other)?.founders === 0);
   const twofold = others.filter((other) => (present.get(other)?.doubtTicks ?? 0) > 0);
   const reasons: string[] = [];
-  if (missing.length > 0) reasons.push(`${listed(missing)} was not heard of yet`);
+  if (missing.length > 0) reasons.push(`${listed(missing)} has not answered yet`);
   if (differing.length > 0)
     reasons.push(`${listed(differing)} names other first members: all nodes must be given the same list`);
   if (unwilling.length > 0)
     reasons.push(
-      `${listed(unwilling)} is told to join a group or not to found one, or has heard of a group with a past`,
+      `${listed(unwilling)} is configured to join a group or not to found one, or knows of an existing group`,
     );
-  if (twofold.length > 0) reasons.push(`two processes call themselves ${listed(twofold)}`);
-  const why = reasons.length > 0 ? reasons.join('; ') : 'all agree, and the first entry is on its way';
-  return `the group is not founded yet, for which all its first members must be there with empty directories: ${why}`;
+  if (twofold.length > 0) reasons.push(`two processes run as ${listed(twofold)}`);
+  const why = reasons.length > 0 ? reasons.join('; ') : 'all agree, and the first entry is being sent';
+  return `the group is not founded yet; all its first members must be up with empty directories: ${why}`;
 }
 
 function obstacleToJoining({ nodeId, newcomer }: Sources): string {
   const [past] = pasts(newcomer);
   if (past === undefined && newcomer.isKeptFromFounding)
     return (
-      `the directory of node ${nodeId} is empty, and it has heard of a group with a past, so it founds none: start the ` +
+      `the directory of node ${nodeId} is empty, and it knows of an existing group, so it founds none: start the ` +
       'other members, or, if a majority of the directories is lost, restore the group from a backup; only if there is ' +
       'none, delete this directory, too, so that a new group can be founded'
     );
   if (past === undefined)
-    return `the directory of node ${nodeId} is empty, and no member of the group was heard of: start the others`;
+    return `the directory of node ${nodeId} is empty, and no member of the group answers: start the others`;
   return `node ${nodeId} does not belong to the group yet: a leader must add it`;
 }
 

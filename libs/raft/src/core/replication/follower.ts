@@ -6,12 +6,12 @@ import type { AppendEntries, Message } from '../types.js';
 type AppendResult =
   | { readonly type: 'accepted'; readonly matchIndex: number }
   | { readonly type: 'refused'; readonly hintIndex: number; readonly hintTerm: number };
-/** `contradiction`: no leader that follows the rules can have sent it */
+/** `contradiction`: no correct leader can have sent it */
 export type AppendOutcome = AppendResult | { readonly type: 'contradiction' };
 
 /**
- * The follower's half of replication (paper, figure 2, "AppendEntries RPC", steps 2 to 5), for a message of
- * the current term's leader.
+ * The follower's half of replication (paper, figure 2, "AppendEntries RPC", steps 2 to 5), for a message of the current
+ * term's leader.
  */
 export function acceptEntries(log: RaftLog, message: AppendEntries): AppendOutcome {
   if (message.previousIndex <= log.commitIndex) return acceptFromCommitted(log, message);
@@ -23,9 +23,8 @@ export function acceptEntries(log: RaftLog, message: AppendEntries): AppendOutco
 }
 
 /**
- * A message that begins at or behind the commit index: the usual one of an idle log, a late or doubled one, a
- * careful heartbeat. What is committed here is in the leader's log too (leader completeness), so it agrees up
- * to there and only what lies beyond is new.
+ * A message that begins at or below the commit index: the usual one of an idle log, a late or duplicate one, a
+ * heartbeat. The leader's log has all that is committed here (leader completeness), so only later entries are new.
  */
 function acceptFromCommitted(log: RaftLog, message: AppendEntries): AppendOutcome {
   const { commitIndex } = log;
@@ -45,8 +44,8 @@ function acceptFromCommitted(log: RaftLog, message: AppendEntries): AppendOutcom
 }
 
 /**
- * Tells the leader the last place where the logs may agree: nothing here above the term it asked for can, so
- * a whole term is skipped per round trip instead of one entry. Never behind the commit index, which agrees.
+ * Tells the leader the last place where the logs may agree: no entry here above the requested term can, so a whole term
+ * is skipped per round trip instead of one entry. Never below the commit index, which agrees.
  */
 function refuse(log: RaftLog, message: AppendEntries): AppendOutcome {
   const candidate = log.lastIndexWithTermUpTo(message.previousIndex, message.previousTerm);
@@ -56,7 +55,6 @@ function refuse(log: RaftLog, message: AppendEntries): AppendOutcome {
   return { type: 'refused', hintIndex, hintTerm };
 }
 
-/** What the leader is told of the outcome. */
 export function appendAnswer({ previousIndex, round }: AppendEntries, result: AppendResult, address: Address): Message {
   if (result.type === 'accepted')
     return { type: 'append-entries-accepted', ...address, matchIndex: result.matchIndex, round };

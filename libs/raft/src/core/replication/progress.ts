@@ -3,9 +3,9 @@ import { CatchUp } from '../membership/catch-up.js';
 import type { AppendEntriesRefused, Incarnation, NodeId } from '../types.js';
 
 /**
- * - `probe`: where the logs agree is not known; one message at a time.
- * - `replicate`: known; messages follow each other without waiting, within the window.
- * - `snapshot`: the follower needs entries that were compacted; heartbeats and pieces of the snapshot only.
+ * - `probe`: where the logs agree is unknown; one message at a time.
+ * - `replicate`: known; messages are sent without waiting for answers, within the window.
+ * - `snapshot`: the follower needs compacted entries; it gets only heartbeats and pieces of the snapshot.
  */
 export type ProgressState = 'probe' | 'replicate' | 'snapshot';
 
@@ -25,23 +25,23 @@ interface InflightMessage {
  * What a leader knows about one follower, for one term. matchIndex < nextIndex always.
  *
  *     probe --success--> replicate --failure--> probe
- *     probe|replicate --entries compacted--> snapshot --installed, or no word for long--> probe
+ *     probe|replicate --entries compacted--> snapshot --installed, or silent for long--> probe
  */
 export class Progress {
   state: ProgressState = 'probe';
   matchIndex = 0;
-  /** a probe is out; the next one waits for the answer or the next heartbeat */
+  /** a probe is in flight; the next one waits for the answer or the next heartbeat */
   probing = false;
-  /** an empty message is owed, as a heartbeat */
+  /** an empty message is due, as a heartbeat */
   heartbeatDue = false;
   /** the latest confirmation round that was sent to, and answered by, this follower */
   sentRound = 0;
   ackedRound = 0;
-  /** a refusal of a message of an earlier round says nothing new: it was sent before the leader last went back */
+  /** a refusal from an earlier round is stale: its message was sent before the leader last went back */
   refusalsFromRound = 0;
-  /** infinite while nothing was heard in this term */
+  /** infinite before the first answer in this term */
   ticksSinceAnswer = Infinity;
-  /** where the log ended when its snapshot was in force: until it has that, it needs the log behind the snapshot */
+  /** the end of the log when its snapshot was installed: until it has that, it needs the log after the snapshot */
   neededUpTo = 0;
   readonly catchUp: CatchUp;
   private inflight: InflightMessage[] = [];
@@ -50,7 +50,7 @@ export class Progress {
   /** @param lastIndex of the leader's log, where it first looks for agreement */
   constructor(
     readonly nodeId: NodeId,
-    /** whose answers these are; 0 for a learner that was not heard of yet */
+    /** that answers; 0 for a learner that has never answered */
     public incarnation: Incarnation,
     lastIndex: number,
     electionTicks: number,
@@ -89,7 +89,7 @@ export class Progress {
     this.inflightBytes = 0;
   }
 
-  /** After every change of what was sent or matched. */
+  /** Checks the invariants, after every change of what was sent or matched. */
   private check(): void {
     invariant(this.matchIndex < this.nextIndex, 'nothing is sent that the follower has');
     invariant(this.inflight.length === 0 ? this.inflightBytes === 0 : this.inflightBytes > 0, 'the window is counted');
@@ -108,12 +108,12 @@ export class Progress {
     );
   }
 
-  /** Whether so many entries go now, or gather with more of them behind what is on its way. */
+  /** Whether this many entries are sent now, or wait for more behind those in flight. */
   isWorthSending(entryCount: number): boolean {
     return this.inflight.length < this.limits.eagerMessages || entryCount >= this.limits.batchEntries;
   }
 
-  /** Notes entries up to `lastIndex` as sent; in `replicate` the next message goes on behind them. */
+  /** Records entries up to `lastIndex` as sent; in `replicate` the next message continues after them. */
   sent(lastIndex: number, sizeBytes: number): void {
     if (this.state !== 'replicate') return;
     invariant(lastIndex >= this.nextIndex, 'entries are sent in order');
@@ -123,7 +123,7 @@ export class Progress {
     this.check();
   }
 
-  /** The follower holds everything up to `index`. An older answer changes nothing. */
+  /** The follower has everything up to `index`. An older answer changes nothing. */
   matched(index: number): void {
     if (index <= this.matchIndex) return;
     this.matchIndex = index;
@@ -136,7 +136,7 @@ export class Progress {
     this.check();
   }
 
-  /** Whether the refusal of a request still says something (answers come late, twice and in any order). */
+  /** Whether a refusal is current (answers may be late, duplicate and reordered). */
   isCurrentRefusal({ previousIndex, round }: AppendEntriesRefused): boolean {
     if (round < this.refusalsFromRound) return false;
     if (this.state === 'replicate') return previousIndex > this.matchIndex;

@@ -20,14 +20,14 @@ import type {
   SnapshotChunkReply,
 } from '../types.js';
 
-/** A follower that is silent for so long has no use for the snapshot it was being sent, nor for the log behind it. */
+/** Election timeouts of silence after which a follower's snapshot transfer ends, and the log after it is not kept. */
 const SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS = 20;
 
 export interface ReplicationOptions extends WindowLimits {
   readonly nodeId: NodeId;
   readonly addressing: Addressing;
   readonly term: number;
-  /** a message carries at least one entry if there is one, else as many as fit */
+  /** a message carries as many entries as fit, but at least one if there is one */
   readonly maximumMessageBytes: number;
   readonly snapshotChunkBytes: number;
   readonly maximumInflightChunks: number;
@@ -36,15 +36,15 @@ export interface ReplicationOptions extends WindowLimits {
 }
 
 /**
- * A leader's half of replication, for one term: who has what, what to send next, which round is confirmed.
+ * A leader's half of replication, for one term: what each follower has, what to send next, which round is confirmed.
  *
- * Inputs only note what is owed; `flush` turns it into messages, once per `Ready`, so everything that came in
- * between goes out in one message per follower. The commit index is not announced by messages of its own: it
- * rides on the next entries or the next heartbeat, which saves two messages per follower and commit.
+ * Inputs only record what is due; `flush` makes the messages, once per `Ready`, so all changes in between go in one
+ * message per follower. The commit index has no messages of its own: it goes with the next entries or the next
+ * heartbeat, which saves two messages per follower and commit.
  */
 export class Replication {
   private readonly followers = new Map<NodeId, Progress>();
-  /** no longer members; each gets one last message, in which it may learn of that */
+  /** former members; each gets one last message with the commit index */
   private departing: Progress[] = [];
   /** for followers in state `snapshot` */
   private readonly sendings = new Map<NodeId, SnapshotSending>();
@@ -59,7 +59,7 @@ export class Replication {
     this.reconfigure();
   }
 
-  /** Follows the configuration in force: every member but the leader itself gets the log. */
+  /** Adapts to the configuration in force: every member but the leader itself gets the log. */
   reconfigure(): void {
     const { members } = this.log.configuration;
     for (const { nodeId, incarnation } of members) {
@@ -76,7 +76,7 @@ export class Replication {
     }
   }
 
-  /** From the beginning: nothing is known of what that incarnation has. */
+  /** Starts over: what that incarnation has is unknown. */
   private follow(nodeId: NodeId, incarnation: Incarnation): Progress {
     const { electionTicks } = this.options;
     const follower = new Progress(nodeId, incarnation, this.log.lastIndex, electionTicks, this.options);
@@ -93,12 +93,11 @@ export class Replication {
     return this.followers.values();
   }
 
-  /** Whether the follower answered lately. */
   isActive(progress: Progress): boolean {
     return progress.ticksSinceAnswer < this.options.electionTicks;
   }
 
-  /** Alive, and not behind by more than it makes good within an election timeout. */
+  /** Alive, and at most as far behind as it can catch up within an election timeout. */
   hasCaughtUp(progress: Progress): boolean {
     return this.isActive(progress) && progress.catchUp.hasCaughtUp();
   }
@@ -115,7 +114,7 @@ export class Replication {
 
   // --- quorums
 
-  /** Whether a quorum answered lately; the leader answers itself. */
+  /** Whether a quorum answered recently, the leader included. */
   isQuorumActive(): boolean {
     return hasQuorum(this.log.configuration, (voter) => {
       const follower = this.followers.get(voter);
@@ -123,28 +122,28 @@ export class Replication {
     });
   }
 
-  /** A confirmation round whose messages have not left yet; asked of every follower with the next flush. */
+  /** A confirmation round whose messages have not left yet; sent to every follower with the next flush. */
   startRound(): number {
     if (!this.roundIsOpen) this.round++;
     this.roundIsOpen = true;
     return this.round;
   }
 
-  /** The latest round that a quorum answered in this term; the leader answers itself. */
+  /** The latest round that a quorum answered in this term, the leader included. */
   confirmedRound(): number {
     return reachedByQuorum(this.log.configuration, (voter) =>
       voter === this.options.nodeId ? this.round : (this.followers.get(voter)?.ackedRound ?? 0),
     );
   }
 
-  /** The greatest index a quorum holds durably; the leader counts, if it is a voter, with what its own disk has. */
+  /** The greatest index that a quorum has durably; the leader, if it is a voter, counts with its own disk. */
   quorumIndex(): number {
     return reachedByQuorum(this.log.configuration, (voter) =>
       voter === this.options.nodeId ? this.log.persistedIndex : (this.followers.get(voter)?.matchIndex ?? 0),
     );
   }
 
-  /** The voter to hand leadership to: alive and most advanced, the lowest id among equals. */
+  /** The voter to transfer leadership to: alive and most advanced, the lowest id among equals. */
   mostAdvanced(): Progress | undefined {
     let best: Progress | undefined;
     for (const voter of this.log.configuration.voters) {
@@ -164,7 +163,9 @@ export class Replication {
     }
   }
 
-  /** A follower that is silent gets no pieces; for long, and it is given up, and heartbeats find out when it is back. */
+  /**
+   * A silent follower gets no pieces. After a long silence its transfer ends, and heartbeats find out when it is back.
+   */
   private tickSnapshot(follower: Progress): void {
     this.sendingTo(follower).tick();
     if (follower.ticksSinceAnswer < this.snapshotPatienceTicks) return;
@@ -196,7 +197,7 @@ export class Replication {
     else if (follower.state === 'snapshot') this.leaveSnapshot(follower);
   }
 
-  /** It answers heartbeats meanwhile, and may have installed a snapshot that is not enough any more. */
+  /** It answered heartbeats in between, and may have installed a snapshot that is too old by now. */
   private leaveSnapshot(follower: Progress): void {
     const sending = this.sendingTo(follower);
     if (follower.matchIndex < this.log.startIndex) {
@@ -218,7 +219,7 @@ export class Replication {
     follower.refusalsFromRound = this.numberNewMessages();
   }
 
-  /** What is sent from now on has a round that nothing has had before; nobody is asked for it because of that. */
+  /** All later messages get a new round, without sending any for it. */
   private numberNewMessages(): number {
     if (this.roundIsOpen) return this.round;
     for (const follower of this.followers.values())
@@ -231,8 +232,7 @@ export class Replication {
   }
 
   /**
-   * Only the incarnation that the configuration names counts. A learner that was added before it was heard of is
-   * whoever answers.
+   * Only the incarnation in the configuration counts. For a learner added without one, it is that of the first answer.
    */
   private answering({ from, fromIncarnation }: Message): Progress | undefined {
     let follower = this.followers.get(from);
@@ -247,8 +247,8 @@ export class Replication {
   }
 
   /**
-   * A learner that was added before it was heard of has begun with an empty directory again. It cannot answer what is
-   * meant for the directory that it lost, so it is followed anew, unless the one before it still answers.
+   * A learner that was added without an incarnation has started with an empty directory again. It ignores messages for
+   * the lost directory, so it is followed anew, unless the one before still answers.
    */
   introduced({ from, fromIncarnation }: Introduction): void {
     const follower = this.followers.get(from);
@@ -267,13 +267,13 @@ export class Replication {
     return [...this.snapshotReads()].length > 0;
   }
 
-  /** Transfers that go on now: a silent follower may be putting a snapshot into force, or be gone. */
+  /** The active transfers: a silent follower may be installing a snapshot, or be gone. */
   private *snapshotReads(): Iterable<SnapshotSending> {
     for (const [nodeId, sending] of this.sendings)
       if (sending.hasRead() && this.isActive(this.followers.get(nodeId)!)) yield sending;
   }
 
-  /** Whether a follower is being sent a snapshot, or makes up for the time that took: it needs the log behind it. */
+  /** Whether a follower gets a snapshot, or catches up after one: it needs the log after it. */
   get needsLog(): boolean {
     return this.sendings.size > 0 || [...this.followers.values()].some((follower) => this.isMakingUp(follower));
   }
@@ -290,23 +290,23 @@ export class Replication {
     if (follower.state === 'probe') return !follower.probing;
     const waiting = this.log.lastIndex - follower.nextIndex + 1;
     if (follower.state !== 'replicate' || waiting <= 0) return false;
-    // What is on its way may be lost, and what lies behind it is compacted: only a snapshot helps, at once.
+    // Messages in flight may be lost, and later entries are compacted: only a snapshot helps, at once.
     return follower.nextIndex <= this.log.startIndex || (follower.isWorthSending(waiting) && follower.hasRoom());
   }
 
-  /** Sends what is owed to everybody. */
+  /** Sends everything that is due. */
   flush(): void {
     this.roundIsOpen = false;
     for (const follower of this.departing) this.sendLast(follower);
     this.departing = [];
     for (const follower of this.followers.values()) {
       this.sendEntries(follower);
-      // Every message carries the round and resets election timers; an empty one is sent only if none was.
+      // Every message carries the round and resets election timers; an empty one is sent only if no other was.
       if (follower.heartbeatDue || follower.sentRound < this.round) this.sendHeartbeat(follower);
     }
   }
 
-  /** Whatever is on its way already: nothing else will ever tell it. Who is too far behind is not told. */
+  /** Sent whatever is in flight: it is the only message about the removal. A follower too far behind gets none. */
   private sendLast(follower: Progress): void {
     const previousIndex = follower.nextIndex - 1;
     if (previousIndex < this.log.startIndex || previousIndex >= this.log.lastIndex) return;
@@ -342,8 +342,8 @@ export class Replication {
   }
 
   /**
-   * An empty AppendEntries. Behind the last entry sent, it uncovers lost ones (they are refused) and collects
-   * lost acknowledgements; where that place is compacted or waits for a snapshot, a place that surely agrees.
+   * An empty AppendEntries. After the last sent entry it detects lost ones (they are refused) and collects lost
+   * acknowledgements. If that place is compacted or waits for a snapshot, it uses a place that surely agrees.
    */
   private sendHeartbeat(follower: Progress): void {
     const behindSent = follower.nextIndex - 1;
@@ -378,13 +378,13 @@ export class Replication {
     return reads;
   }
 
-  /** The piece that was read for a follower; undefined when that snapshot is gone, and a newer one must do. */
+  /** The piece that was read for a follower; undefined when that snapshot is gone, and a newer one is needed. */
   sendSnapshotChunk(
     to: NodeId,
     chunk: Pick<SnapshotChunk, 'metadata' | 'sizeBytes' | 'checksum' | 'offset' | 'data'> | undefined,
   ): void {
     const sending = this.sendings.get(to);
-    if (!sending?.isReading()) return; // the follower was given up meanwhile
+    if (!sending?.isReading()) return; // its transfer has ended in between
     if (!chunk) return sending.vanished();
     if (!sending.read(chunk)) return;
     const { metadata, sizeBytes, checksum, offset, data } = chunk;

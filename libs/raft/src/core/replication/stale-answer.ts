@@ -2,8 +2,8 @@ import type { Address } from '../membership/addressing.js';
 import type { Message } from '../types.js';
 
 /**
- * What whoever lives in an earlier term is told, so that it learns the present one (paper, section 5.1); undefined
- * for answers to what this node itself asked in an earlier term.
+ * The answer to a node in an earlier term, so that it learns the present one (paper, section 5.1); undefined for
+ * answers to this node's own requests of an earlier term.
  */
 export function staleAnswer(message: Message, address: Address): Message | undefined {
   switch (message.type) {

@@ -4,19 +4,19 @@ import type { Persistence } from '../log/persistence.js';
 import type { Address } from '../membership/addressing.js';
 import type { Message, SnapshotChunk, SnapshotMetadata } from '../types.js';
 
-/** `covered`: the log has all that the snapshot stands for; `more`: the leader is to send what comes next. */
+/** `covered`: the log has everything in the snapshot; `more`: the leader must send the next piece. */
 export type SnapshotProgress = { readonly type: 'covered' } | { readonly type: 'more'; readonly nextOffset: number };
 
-/** Pieces that wait while one is being stored; what comes beyond is dropped, as the network might. */
+/** Pieces that wait while one is being stored; further ones are dropped, as the network might. */
 const MAXIMUM_WAITING_CHUNKS = 16;
 
 /**
  * The follower's half of a snapshot transfer (paper, section 7, figure 13): pieces go to the host one at a time, the
- * others wait, and when all are there the log starts anew behind the snapshot.
+ * others wait, and when all are stored the log restarts after the snapshot.
  *
  *     idle --piece arrives--> storing --stored--> storing the next | idle | installing (the whole is there) --durable--> idle
  *
- * A piece that comes while a snapshot is installed is dropped; the leader asks again.
+ * A piece that arrives during the installation is dropped; the leader sends it again.
  */
 export class SnapshotReceiving {
   private waiting: SnapshotChunk[] = [];
@@ -27,10 +27,10 @@ export class SnapshotReceiving {
     private readonly persistence: Persistence,
   ) {}
 
-  /** @returns 'covered' when nothing of it is needed */
+  /** @returns 'covered' when the snapshot is not needed */
   onChunk(chunk: SnapshotChunk): SnapshotProgress | undefined {
     const { index, term } = chunk.metadata;
-    if (this.log.matches(index, term)) this.log.commitTo(index); // a snapshot holds committed entries only
+    if (this.log.matches(index, term)) this.log.commitTo(index); // a snapshot only has committed entries
     if (index <= this.log.commitIndex) return { type: 'covered' };
     if (this.persistence.isInstalling) return undefined;
     if (this.waiting.some((other) => !isSameTransfer(other, chunk))) this.waiting = [];
@@ -48,7 +48,7 @@ export class SnapshotReceiving {
     return [this.waiting.shift()!];
   }
 
-  /** The host has stored the piece. @param isCurrent its sender still leads; else another leader will ask */
+  /** The host has stored the piece. @param isCurrent its sender still leads; otherwise another leader will ask */
   onStored(
     { metadata }: SnapshotChunk,
     received: { readonly nextOffset: number; readonly complete: boolean },
@@ -65,7 +65,7 @@ export class SnapshotReceiving {
 
   private restore(metadata: SnapshotMetadata): void {
     if (this.log.matches(metadata.index, metadata.term)) {
-      this.log.commitTo(metadata.index); // the entries came meanwhile, so the log goes on
+      this.log.commitTo(metadata.index); // the entries arrived in between, so the log stays
     } else {
       this.log.restore(metadata);
       this.persistence.install(metadata);
@@ -78,7 +78,7 @@ function isSameTransfer(left: SnapshotChunk, right: SnapshotChunk): boolean {
   return left.term === right.term && one.index === other.index && one.term === other.term;
 }
 
-/** What the leader is told: the log has all that the snapshot stands for, or which byte it wants next. */
+/** The answer to the leader: the log has everything in the snapshot, or the next byte it needs. */
 export function chunkAnswer(
   { metadata }: SnapshotChunk,
   progress: SnapshotProgress,

@@ -2,34 +2,34 @@ import { invariant } from '@concordat/foundation';
 import type { SnapshotRead } from '../ready.js';
 import type { NodeId, SnapshotChunk, SnapshotChunkReply } from '../types.js';
 
-/** What identifies a snapshot while it is being sent. */
+/** The identity of a snapshot being sent. */
 type SnapshotIdentity = NonNullable<SnapshotRead['snapshot']>;
 
 /**
- * Ticks without a step forward after which the piece that the receiver wants is sent again, or what a round trip was
- * seen to take if that is longer; doubled each time.
+ * Ticks without progress after which the needed piece is sent again, or the measured round trip if that is longer;
+ * doubled each time.
  */
 const FIRST_RESEND_TICKS = 2;
 
 export interface SnapshotSendingLimits {
   readonly chunkBytes: number;
-  /** pieces on their way at a time */
+  /** pieces in flight */
   readonly maximumInflightChunks: number;
-  /** without an answer for so long the transfer begins anew */
+  /** without an answer for this long the transfer restarts */
   readonly timeoutTicks: number;
 }
 
 /**
  * The transfer of a snapshot to one follower (paper, section 7 and figure 13). It begins with an empty piece: the
- * receiver answers which byte it wants next, so a transfer goes on where it was after a restart of either end. Then
- * pieces follow each other without waiting, within a window, and every answer says again what is wanted next.
+ * receiver answers with the next byte it needs, so a transfer continues after a restart of either end. Then pieces are
+ * sent without waiting, within a window, and every answer names the next byte needed.
  *
- * Over a narrow link answers are late because pieces wait for each other, and each piece sent again makes them later.
- * So it does not go back twice for what was sent by then, and after waiting in vain the window opens again piece by
- * piece, behind all that (as TCP does it, RFC 5681, 6298 and 6582).
+ * Over a narrow link answers are late because pieces queue, and each repeated piece makes them later. So it never goes
+ * back twice for the same pieces, and after a timeout the window reopens piece by piece, after them (like TCP, RFC
+ * 5681, 6298 and 6582).
  *
  *     asking --empty piece sent--> asked --answer--> streaming
- *     asked --no answer--> asking;  streaming --no step forward--> streaming, again from what is wanted, one at a time
+ *     asked --no answer--> asking;  streaming --no progress--> streaming, again from the needed byte, one at a time
  *     any --no answer for an election timeout, or the snapshot is gone--> asking, for the newest one
  */
 export class SnapshotSending {
@@ -43,16 +43,16 @@ export class SnapshotSending {
   private nextOffset = 0;
   private window: number;
   /**
-   * Everything before this byte had been sent when it last went back. Until something behind it has arrived an answer
-   * that brings nothing new may be to a piece that came twice; -1 when there is none of those.
+   * Everything before this byte had been sent when it last went back. Until a later byte has arrived, an answer without
+   * progress may be for a duplicate piece; -1 without such pieces.
    */
   private recoveryOffset = -1;
   private hasAskedBefore = false;
   private ticks = 0;
-  /** one piece that was not sent again since: where it ends, and when it was sent */
+  /** one piece that was not sent again since: its end, and when it was sent */
   private timed: { readonly end: number; readonly sentAt: number } | undefined;
   private roundTripTicks = 0;
-  /** since the last answer, and since the last step forward or since something was last sent again */
+  /** since the last answer; `waitedTicks`: since the last progress or resend */
   private silentTicks = 0;
   private waitedTicks = 0;
   private resendTicks = FIRST_RESEND_TICKS;
@@ -69,7 +69,7 @@ export class SnapshotSending {
     return this.identity?.index;
   }
 
-  /** After every change of the window. */
+  /** Checks the invariants, after every change of the window. */
   private check(): void {
     invariant(this.wanted <= this.nextOffset, 'what the receiver has was sent');
     invariant(this.window >= 1 && this.window <= this.limits.maximumInflightChunks, 'the window is never shut');
@@ -93,7 +93,7 @@ export class SnapshotSending {
     return this.reading;
   }
 
-  /** The piece was read. @returns whether it is to be sent: it is not when the transfer went elsewhere meanwhile */
+  /** The piece was read. @returns whether to send it; not when the transfer has moved on */
   read({
     metadata,
     sizeBytes,
@@ -102,7 +102,7 @@ export class SnapshotSending {
   }: Pick<SnapshotChunk, 'metadata' | 'sizeBytes' | 'offset' | 'data'>): boolean {
     this.reading = false;
     if (this.state === 'asking') {
-      if (data.length > 0) return false; // of before it began anew
+      if (data.length > 0) return false; // from before a restart
       this.identity = { index: metadata.index, term: metadata.term };
       this.sizeBytes = sizeBytes;
       this.state = 'asked';
@@ -114,13 +114,13 @@ export class SnapshotSending {
     return true;
   }
 
-  /** The snapshot under transfer is gone. */
+  /** The snapshot being transferred is gone. */
   vanished(): void {
     this.reading = false;
     this.restart();
   }
 
-  /** Begins anew with the newest snapshot. */
+  /** Restarts with the newest snapshot. */
   restart(): void {
     this.state = 'asking';
     this.identity = undefined;
@@ -165,7 +165,7 @@ export class SnapshotSending {
     this.check();
   }
 
-  /** The receiver has nothing of it any more, and will say so for each piece that is on its way. */
+  /** The receiver has lost its part, and will say so for each piece in flight. */
   private forgotten(): void {
     this.hasAskedBefore = true;
     this.goTo(0);
@@ -179,7 +179,7 @@ export class SnapshotSending {
     if (++this.waitedTicks < this.resendTicks) return;
     this.waitedTicks = 0;
     this.resendTicks *= 2;
-    this.window = 1; // the receiver may be slow, and not the network lossy
+    this.window = 1; // the receiver may be slow, not the network lossy
     if (this.state === 'streaming') return this.goBack();
     this.state = 'asking';
     this.hasAskedBefore = true;
@@ -198,8 +198,8 @@ export class SnapshotSending {
       this.nextOffset = Math.max(this.nextOffset, nextOffset);
       return this.steppedForward();
     }
-    // A piece came that does not follow: one before it is lost. Where only one is on its way it was not taken, as by
-    // a full disk, and sent again at once it would be for ever.
+    // A piece arrived out of order: an earlier one is lost. If only one is in flight it was not stored, as by a full
+    // disk, and resending it at once would never end.
     const isGap = nextOffset === this.wanted && this.nextOffset - this.wanted > this.limits.chunkBytes;
     if (isGap && !this.isRecovering) this.goBack();
   }

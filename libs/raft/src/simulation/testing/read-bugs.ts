@@ -107,8 +107,8 @@ export const READ_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/election/voter.ts',
-        find: 'return !sight.isLeader; // as late',
-        replace: 'return false; // as late',
+        find: 'return !sight.isLeader; // a late',
+        replace: 'return false; // a late',
       },
     ],
   },

@@ -188,7 +188,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
       },
       {
         file: 'storage/segment-content.ts',
-        find: "    return damaged('what stands there is neither a valid frame nor the remains of an interrupted write');",
+        find: "    return damaged('the bytes there are neither a valid frame nor an interrupted write');",
         replace: "    return finish({ type: 'torn' });",
       },
     ],

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util';
 
-/** What the user asked for. */
 export type WalCommand =
   | { readonly kind: 'help' }
   | { readonly kind: 'inspect'; readonly directory: string; readonly json: boolean; readonly show: ShownEntries }
@@ -53,7 +52,9 @@ export function parseWalCommand(args: readonly string[]): WalCommand {
   if (values.help) return { kind: 'help' };
   const [action, directory, ...rest] = positionals;
   if (action !== 'inspect' && action !== 'verify')
-    return wrong(action === undefined ? 'say inspect or verify' : `there is no command "${action}"`);
+    return wrong(
+      action === undefined ? 'the command is missing: inspect or verify' : `there is no command "${action}"`,
+    );
   if (directory === undefined) return wrong('the directory is missing');
   if (rest.length > 0) return wrong('there is more than one directory');
   const { from, to, data, json } = values;

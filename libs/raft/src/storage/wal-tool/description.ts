@@ -9,7 +9,7 @@ import type { SnapshotHeader } from '../snapshot-file.js';
 import type { ShownEntries } from './arguments.js';
 import type { DirectoryReader, FileReport, LockHolder, ReceivedReport, SegmentReport } from './directory-reader.js';
 
-/** How things of the log are put into words, or into values for JSON. */
+/** Formats parts of the log as words, or as values for JSON. */
 
 export function describeHardState({ term, vote, commitIndex }: HardState): string {
   return `term ${term}, vote ${vote === 0 ? 'none' : vote}, commit ${commitIndex}`;
@@ -53,7 +53,7 @@ export function describeReceived({ header, progress }: ReceivedReport): string {
   return `${progress?.nextOffset ?? 0} of ${header.sizeBytes} bytes of the snapshot at index ${index}, term ${term}`;
 }
 
-/** `frames 3 to 9`; a segment that can be read at all has one. */
+/** `frames 3 to 9`; a readable segment has at least one. */
 export function describeFrames({ header, content }: SegmentReport): string {
   if (!header || !content) return 'no frame can be read';
   const last = header.firstSequence + content.records.length - 1;
@@ -66,7 +66,7 @@ export function describeSegment(report: SegmentReport): string {
   return `${report.sizeBytes} bytes, format ${segmentFormatVersion}, salt ${salt}, ${describeFrames(report)}`;
 }
 
-/** The lines for a frame; none when an index range was asked for and it has nothing in there. */
+/** The lines for a frame; none when it has no entry in the requested range. */
 export function describeRecord(record: PlacedRecord, show: ShownEntries): string[] {
   const entries = shownEntries(record, show);
   const everything = show.from === 0 && show.to === Number.MAX_SAFE_INTEGER;
@@ -89,7 +89,7 @@ function gist({ kind, data }: Entry): string {
   return configuration ? `  ${describeConfiguration(configuration)}` : '';
 }
 
-/** Quoted text where the bytes are printable UTF-8, else `0x…`. */
+/** Quoted text where the bytes are printable UTF-8, otherwise `0x…`. */
 export function dataAsText(data: Uint8Array): string {
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(data);

@@ -47,7 +47,7 @@ export interface ReceivedReport {
   readonly damage: Damage | undefined;
 }
 
-/** A file without meaning for the log, or one that a running node removed before it could be read. */
+/** A file without meaning for the log, or one that a running node removed before it was read. */
 export interface OtherReport {
   readonly type: 'other' | 'vanished';
   readonly name: string;
@@ -57,19 +57,19 @@ export interface OtherReport {
 
 export type FileReport = SegmentReport | SnapshotReport | ReceivedReport | OtherReport;
 
-/** Whoever has a directory open, or had it when it died. */
+/** The process that has a directory open, or had it when it died. */
 export type LockHolder = { readonly pid: number; readonly lives: boolean } | undefined;
 
-/** A running node may be in the middle of a write when its tail is read; soon it is not. */
+/** A running node may be writing the tail while it is read; reading again helps. */
 const tailReadings = 5;
 const tailWaitMs = 20;
 
 /**
- * Reads a node's directory file by file, without a lock and without a change. Files that a running node removes
- * meanwhile are told as vanished.
+ * Reads a node's directory file by file, without a lock and without a change. Files that a running node removes in
+ * between are reported as vanished.
  */
 export class DirectoryReader {
-  /** the first that a file names; all files must belong to it */
+  /** from the first file that names it; all files must belong to it */
   owner: StorageOwner | undefined;
   holder: LockHolder;
   names: readonly string[] = [];
@@ -86,14 +86,14 @@ export class DirectoryReader {
     return this.holder?.lives === true;
   }
 
-  /** Whether there is anything of a node's log. To be called first. */
+  /** Whether the directory has any part of a node's log. Call it first. */
   async open(): Promise<boolean> {
     this.names = (await this.fileSystem.list(this.directory)).sort();
     this.holder = await findLockHolder(this.directory, this.fileSystem, this.processes, this.claims);
     return this.names.some((name) => parseSegmentName(name) !== undefined || parseSnapshotName(name) !== undefined);
   }
 
-  /** The files: segments in their order, snapshots, what is being received, all others. */
+  /** The files: segments in order, snapshots, the received one, all others. */
   async *files(): AsyncGenerator<FileReport> {
     const segments = this.names.filter((name) => parseSegmentName(name) !== undefined);
     for (const name of segments)
@@ -111,7 +111,7 @@ export class DirectoryReader {
       return await read();
     } catch (error) {
       if (!hasErrorCode(error, 'ENOENT')) throw error;
-      if (parseSegmentName(name) !== undefined) this.previous = undefined; // those before it have gone, too
+      if (parseSegmentName(name) !== undefined) this.previous = undefined; // those before it are gone, too
       return { type: 'vanished', name, note: 'removed while the directory was read', damage: undefined };
     }
   }
@@ -198,7 +198,7 @@ export class DirectoryReader {
   }
 }
 
-/** Undefined behind damage, so that one flaw is not reported twice. */
+/** Undefined after damage, so that one fault is not reported twice. */
 function endOf({ header, content, damage }: SegmentReport): LogPosition | undefined {
   if (!header || !content || damage) return undefined;
   return { sequence: header.firstSequence + content.records.length - 1, chain: content.chain };
@@ -213,7 +213,7 @@ function damageIn(check: () => void): Damage | undefined {
   }
 }
 
-/** Errors that tell of damage become a finding; others are not for the report. */
+/** Turns errors about damage into a finding; rethrows others. */
 function asDamage(error: unknown): Damage {
   if (error instanceof LogCorruptedError) return { offset: error.offset, reason: error.reason };
   if (error instanceof StorageFormatError || error instanceof StorageOwnerError)
@@ -227,7 +227,7 @@ function describeOther(name: string): OtherReport {
 
 function noteOn(name: string): string {
   if (name === 'lock') return 'names the process that opened the directory';
-  if (/^lock\..*\.sock$/.test(name)) return 'by which the process that has the directory can be told from dead ones';
+  if (/^lock\..*\.sock$/.test(name)) return 'identifies the live process that has the directory';
   if (name.endsWith('.tmp')) return 'unfinished or prepared, removed at the next start';
   if (name.endsWith('.corrupt')) return 'a damaged snapshot that an earlier start has set aside';
   return 'not a file of the log';

@@ -11,7 +11,7 @@ import type { DirectoryReader, FileReport } from './directory-reader.js';
 
 export type PrintLine = (line: string) => void;
 
-/** Prints all that is in a directory; returns whether everything is sound. */
+/** Prints everything in a directory; returns whether all of it is valid. */
 export async function inspect(
   reader: DirectoryReader,
   show: ShownEntries,
@@ -21,7 +21,7 @@ export async function inspect(
   let sound = true;
   let first = true;
   for await (const report of reader.files()) {
-    if (first) print(json ? directoryAsJson(reader) : describeDirectory(reader)); // a file has told whose it is
+    if (first) print(json ? directoryAsJson(reader) : describeDirectory(reader)); // a file has named the owner
     first = false;
     sound &&= report.damage === undefined;
     if (json) print(JSON.stringify(fileAsValue(report, show)));

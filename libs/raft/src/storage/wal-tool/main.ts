@@ -2,7 +2,7 @@
 import { guarded } from '@concordat/foundation';
 import { runWalTool } from './run.js';
 
-// A reader that went away (`concordat-wal inspect … | head`) is no failure.
+// A closed pipe (`concordat-wal inspect … | head`) is no failure.
 const guardedExit = guarded(
   () => process.exit(),
   () => undefined,

@@ -17,10 +17,10 @@ export interface WalToolPorts {
   readonly claims?: DirectoryClaims;
 }
 
-/** So often a directory is read when a running node keeps removing what was listed. */
+/** How often a directory is read when a running node keeps removing files. */
 const maximumLooks = 5;
 
-/** `concordat-wal`: looks at a node's directory. Returns the exit status: 0 sound, 1 damaged, 2 wrong use. */
+/** `concordat-wal`: inspects a node's directory. Returns the exit status: 0 valid, 1 damaged, 2 wrong use. */
 export async function runWalTool(args: readonly string[], ports: WalToolPorts): Promise<0 | 1 | 2> {
   const { print, complain } = ports;
   const command = parseWalCommand(args);

@@ -11,7 +11,7 @@ interface Summary {
   readonly type: 'summary';
   readonly sound: boolean;
   readonly damagedFiles: number;
-  /** what is wrong with the files taken together */
+  /** what is wrong with the files together */
   readonly reason?: string;
   readonly hardState?: HardState;
   readonly snapshotIndex?: number;
@@ -19,10 +19,10 @@ interface Summary {
   readonly lastIndex?: number;
 }
 
-/** `changed`: a running node removed files meanwhile, and what was seen does not fit together; look again. */
+/** `changed`: a running node removed files in between, and the files read do not fit together; read again. */
 export type Verdict = 'sound' | 'damaged' | 'changed';
 
-/** Checks all that is in a directory, as a start of the node would and more. */
+/** Checks everything in a directory, as a start of the node would and more. */
 export async function verify(reader: DirectoryReader, json: boolean, print: PrintLine): Promise<Verdict> {
   let records: SequencedRecord[] = [];
   let snapshot: SnapshotHeader | undefined;

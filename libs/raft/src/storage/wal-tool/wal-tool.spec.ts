@@ -206,7 +206,7 @@ describe('concordat-wal verify', () => {
     await fileSystem.remove(`${memoryDirectory}/0000000000000005.wal`);
     const { status, printed } = await run(['verify', memoryDirectory], fileSystem);
     expect(status).toBe(1);
-    expect(printed).toContain('0000000000000006.wal  DAMAGED at byte 16: it does not follow on frame 4');
+    expect(printed).toContain('0000000000000006.wal  DAMAGED at byte 16: it does not continue frame 4');
     const onlySnapshot = await goldenFiles();
     for (const path of onlySnapshot.paths()) if (path.endsWith('.wal')) await onlySnapshot.remove(path);
     const without = await run(['verify', memoryDirectory], onlySnapshot);
@@ -286,7 +286,7 @@ describe('concordat-wal on the machine’s files', () => {
       [['verify', file], `${file} is not a directory`],
       [['verify', directory], `${directory} holds no segment and no snapshot; is it the directory of a node's log?`],
       [['verify'], 'the directory is missing; see concordat-wal --help'],
-      [[], 'say inspect or verify; see concordat-wal --help'],
+      [[], 'the command is missing: inspect or verify; see concordat-wal --help'],
       [['repair', directory], 'there is no command "repair"; see concordat-wal --help'],
       [['verify', directory, directory], 'there is more than one directory; see concordat-wal --help'],
       [['verify', '--data', directory], '--from, --to and --data are for inspect only; see concordat-wal --help'],
