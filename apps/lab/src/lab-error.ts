@@ -1,7 +1,4 @@
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 
 /** An error that the user can act on: its message is one sentence and is printed without a stack. */
-export class LabError extends CodedError {
-  readonly code = 'LAB';
-  readonly retryable = false;
-}
+export class LabError extends codedError('LAB') {}

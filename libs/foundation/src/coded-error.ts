@@ -23,6 +23,14 @@ export abstract class CodedError extends Error {
   }
 }
 
+/** A base with a fixed code: `class DiskFullError extends codedError('DISK_FULL', { retryable: true }) {}`. */
+export function codedError<Code extends string>(code: Code, { retryable = false } = {}) {
+  return class extends CodedError {
+    readonly code = code;
+    readonly retryable = retryable;
+  };
+}
+
 /** The message of any thrown value, for a log line. Never throws. */
 export function errorMessage(error: unknown): string {
   try {

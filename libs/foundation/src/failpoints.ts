@@ -1,5 +1,5 @@
 import { VirtualClock, type Clock } from './clock.js';
-import { CodedError, errorMessage } from './coded-error.js';
+import { codedError, errorMessage } from './coded-error.js';
 import type { Variable } from './environment.js';
 import type { Logger } from './logger.js';
 import { sleep } from './time-limit.js';
@@ -51,16 +51,10 @@ interface ArmedFailpoint {
 }
 
 /** A failpoint specification that cannot be parsed. */
-export class FailpointSpecificationError extends CodedError {
-  readonly code = 'INVALID_FAILPOINT';
-  readonly retryable = false;
-}
+export class FailpointSpecificationError extends codedError('INVALID_FAILPOINT') {}
 
 /** The error of a failpoint with the action `error`. */
-export class FailpointError extends CodedError {
-  readonly code = 'FAILPOINT';
-  readonly retryable = true;
-}
+export class FailpointError extends codedError('FAILPOINT', { retryable: true }) {}
 
 const ENTRY = /^([a-z0-9.-]+)=(kill|pause|delay|error)(?::(\d{1,6}))?(?:@(\d{1,6}))?$/;
 

@@ -9,7 +9,7 @@ import {
 } from '@nestjs/microservices/constants.js';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import { isObservable, lastValueFrom, type Observable } from 'rxjs';
-import { CodedError, type JsonValue } from '@concordat/foundation';
+import { codedError, type JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
 import {
   BranchRefusedError,
@@ -34,10 +34,7 @@ const PARAMETERS = {
 };
 
 /** The handler of an operation failed with an internal error; Nest has logged it. */
-export class OperationFailedError extends CodedError {
-  readonly code = 'HANDLER_FAILED';
-  readonly retryable = false;
-}
+export class OperationFailedError extends codedError('HANDLER_FAILED') {}
 
 type TransportEvents = Record<string, never>;
 type TransportStatus = 'connected' | 'disconnected';

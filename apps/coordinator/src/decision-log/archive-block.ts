@@ -1,6 +1,6 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
-import { CodedError, type JsonValue } from '@concordat/foundation';
+import { codedError, type JsonValue } from '@concordat/foundation';
 import {
   decodeColumn,
   encodeColumn,
@@ -13,10 +13,7 @@ import {
 } from './archive-column.js';
 
 /** A block of ended transactions, from a snapshot, that cannot be read: the node must not go on with it. */
-export class CorruptArchiveBlockError extends CodedError {
-  readonly code = 'CORRUPT_ARCHIVE_BLOCK';
-  readonly retryable = false;
-}
+export class CorruptArchiveBlockError extends codedError('CORRUPT_ARCHIVE_BLOCK') {}
 
 const FORMAT = 1;
 const HEADER_BYTES = 5;

@@ -1,4 +1,4 @@
-import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+import { codedError, type CodedErrorOptions } from '@concordat/foundation';
 import type { ApplyResult, DecisionState, LeaderEpoch, LogRecord } from '@concordat/commit-protocol';
 
 /**
@@ -12,10 +12,7 @@ import type { ApplyResult, DecisionState, LeaderEpoch, LogRecord } from '@concor
 export type LogUnavailableReason = 'no-leader' | 'overloaded' | 'disk-full' | 'handing-over';
 
 /** The log rejects records now. Nothing happened, and nothing will. `http/problems.ts` says what a client sees. */
-export class LogUnavailableError extends CodedError {
-  readonly code = 'LOG_UNAVAILABLE';
-  readonly retryable = true;
-
+export class LogUnavailableError extends codedError('LOG_UNAVAILABLE', { retryable: true }) {
   constructor(
     readonly reason: LogUnavailableReason,
     message: string,
@@ -26,16 +23,10 @@ export class LogUnavailableError extends CodedError {
 }
 
 /** A record of this size does not fit into the log, now or later. Nothing happened. */
-export class RecordTooLargeError extends CodedError {
-  readonly code = 'RECORD_TOO_LARGE';
-  readonly retryable = false;
-}
+export class RecordTooLargeError extends codedError('RECORD_TOO_LARGE') {}
 
 /** Leadership was lost while the record was proposed. Only a later read can tell whether it took effect. */
-export class OutcomeUnknownError extends CodedError {
-  readonly code = 'OUTCOME_UNKNOWN';
-  readonly retryable = true;
-}
+export class OutcomeUnknownError extends codedError('OUTCOME_UNKNOWN', { retryable: true }) {}
 
 export interface AppliedRecord {
   readonly index: number;

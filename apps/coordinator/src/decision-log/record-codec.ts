@@ -1,14 +1,11 @@
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 import type { LogRecord } from '@concordat/commit-protocol';
 
 /** First byte of every command: the version of the format. */
 const VERSION = 1;
 
 /** A command that this version cannot read: a newer node wrote it, or the log is damaged. */
-export class RecordDecodeError extends CodedError {
-  readonly code = 'RECORD_UNREADABLE';
-  readonly retryable = false;
-}
+export class RecordDecodeError extends codedError('RECORD_UNREADABLE') {}
 
 /** A record as a Raft command: a version byte and JSON. */
 export function encodeRecord(record: LogRecord): Uint8Array {

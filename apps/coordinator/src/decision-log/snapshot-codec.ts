@@ -1,4 +1,4 @@
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 import type { DecisionStateSnapshot, FrozenState, TransactionState } from '@concordat/commit-protocol';
 import type { EndedTransactionsSnapshot } from './ended-archive.js';
 
@@ -19,10 +19,7 @@ export const PIECE_TRANSACTIONS = 256;
 export const PIECE_BYTES = 256 * 1024;
 
 /** A snapshot that this version cannot read. */
-export class SnapshotDecodeError extends CodedError {
-  readonly code = 'SNAPSHOT_UNREADABLE';
-  readonly retryable = false;
-}
+export class SnapshotDecodeError extends codedError('SNAPSHOT_UNREADABLE') {}
 
 /** Makes one piece per step, in 1 to 2 ms; a transaction of a megabyte takes some 10 ms. */
 export function* encodeSnapshot(

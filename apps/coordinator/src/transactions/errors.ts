@@ -1,89 +1,44 @@
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 
 export { LogUnavailableError, OutcomeUnknownError, RecordTooLargeError } from '../decision-log/decision-log.js';
 
-export class TransactionNotFoundError extends CodedError {
-  readonly code = 'TRANSACTION_NOT_FOUND';
-  readonly retryable = false;
-}
+export class TransactionNotFoundError extends codedError('TRANSACTION_NOT_FOUND') {}
 
 /** The transaction ended and was dropped, or its id is older than the retention. */
-export class TransactionExpiredError extends CodedError {
-  readonly code = 'TRANSACTION_EXPIRED';
-  readonly retryable = false;
-}
+export class TransactionExpiredError extends codedError('TRANSACTION_EXPIRED') {}
 
 /** The transaction is decided. Nothing can be added to it. */
-export class TransactionDecidedError extends CodedError {
-  readonly code = 'TRANSACTION_DECIDED';
-  readonly retryable = false;
-}
+export class TransactionDecidedError extends codedError('TRANSACTION_DECIDED') {}
 
 /** The commit was requested. The set of branches is closed. */
-export class TransactionClosedError extends CodedError {
-  readonly code = 'TRANSACTION_CLOSED';
-  readonly retryable = false;
-}
+export class TransactionClosedError extends codedError('TRANSACTION_CLOSED') {}
 
 /** A branch with this id is enlisted, with another vote or for another participant. */
-export class BranchConflictError extends CodedError {
-  readonly code = 'BRANCH_CONFLICT';
-  readonly retryable = false;
-}
+export class BranchConflictError extends codedError('BRANCH_CONFLICT') {}
 
-export class BranchNotFoundError extends CodedError {
-  readonly code = 'BRANCH_NOT_FOUND';
-  readonly retryable = false;
-}
+export class BranchNotFoundError extends codedError('BRANCH_NOT_FOUND') {}
 
 /** A decision never changes. Nothing happened. */
-export class RulingContradictsDecisionError extends CodedError {
-  readonly code = 'RULING_CONTRADICTS_DECISION';
-  readonly retryable = false;
-}
+export class RulingContradictsDecisionError extends codedError('RULING_CONTRADICTS_DECISION') {}
 
 /** The ruling needs `force`. Nothing happened. */
-export class RulingNeedsForceError extends CodedError {
-  readonly code = 'RULING_NEEDS_FORCE';
-  readonly retryable = false;
-}
+export class RulingNeedsForceError extends codedError('RULING_NEEDS_FORCE') {}
 
 /** The state of the transaction does not allow the ruling, even with `force`. Nothing happened. */
-export class RulingNotPossibleError extends CodedError {
-  readonly code = 'RULING_NOT_POSSIBLE';
-  readonly retryable = false;
-}
+export class RulingNotPossibleError extends codedError('RULING_NOT_POSSIBLE') {}
 
 /** The transaction would have too many branches or operations. */
-export class TooManyBranchesError extends CodedError {
-  readonly code = 'TOO_MANY_BRANCHES';
-  readonly retryable = false;
-}
+export class TooManyBranchesError extends codedError('TOO_MANY_BRANCHES') {}
 
 /** The operations of the transaction together would be too large. */
-export class PayloadTooLargeError extends CodedError {
-  readonly code = 'PAYLOAD_TOO_LARGE';
-  readonly retryable = false;
-}
+export class PayloadTooLargeError extends codedError('PAYLOAD_TOO_LARGE') {}
 
 /** The key was used with another request. */
-export class IdempotencyKeyReusedError extends CodedError {
-  readonly code = 'IDEMPOTENCY_KEY_REUSED';
-  readonly retryable = false;
-}
+export class IdempotencyKeyReusedError extends codedError('IDEMPOTENCY_KEY_REUSED') {}
 
-export class UnknownParticipantError extends CodedError {
-  readonly code = 'UNKNOWN_PARTICIPANT';
-  readonly retryable = false;
-}
+export class UnknownParticipantError extends codedError('UNKNOWN_PARTICIPANT') {}
 
-export class UnknownOperationError extends CodedError {
-  readonly code = 'UNKNOWN_OPERATION';
-  readonly retryable = false;
-}
+export class UnknownOperationError extends codedError('UNKNOWN_OPERATION') {}
 
 /** A bounded queue is full. Nothing happened. */
-export class OverloadedError extends CodedError {
-  readonly code = 'OVERLOADED';
-  readonly retryable = true;
-}
+export class OverloadedError extends codedError('OVERLOADED', { retryable: true }) {}

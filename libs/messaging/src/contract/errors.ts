@@ -1,5 +1,5 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+import { CodedError, codedError, type CodedErrorOptions } from '@concordat/foundation';
 
 /** Why a message was refused. Stable: used in the headers of the dead-letter topic and in metrics. */
 export const MESSAGE_REFUSALS = [
@@ -15,19 +15,13 @@ export const MESSAGE_REFUSALS = [
 
 export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];
 
-export class NamespaceError extends CodedError {
-  readonly code = 'NAMESPACE_INVALID';
-  readonly retryable = false;
-}
+export class NamespaceError extends codedError('NAMESPACE_INVALID') {}
 
 /**
  * Bytes that are no message of this version, or belong to another cluster. They will never decode, so the reader moves
  * them to the dead-letter topic. `path` names the first wrong field, as in `operations[2].keys[0]`.
  */
-export class MessageDecodeError extends CodedError {
-  readonly code = 'MESSAGE_NOT_DECODABLE';
-  readonly retryable = false;
-
+export class MessageDecodeError extends codedError('MESSAGE_NOT_DECODABLE') {
   constructor(
     readonly reason: MessageRefusal,
     message: string,
@@ -39,10 +33,7 @@ export class MessageDecodeError extends CodedError {
 }
 
 /** A message that no reader would accept: an error of the sender. Nothing was sent. */
-export class MessageEncodeError extends CodedError {
-  readonly code = 'MESSAGE_NOT_ENCODABLE';
-  readonly retryable = false;
-
+export class MessageEncodeError extends codedError('MESSAGE_NOT_ENCODABLE') {
   constructor(
     readonly reason: MessageRefusal,
     message: string,
@@ -61,10 +52,7 @@ export interface UnsendableMessage {
 }
 
 /** Some messages can never be sent; the broker has acknowledged all others. */
-export class UnsendableMessagesError extends CodedError {
-  readonly code = 'MESSAGES_UNSENDABLE';
-  readonly retryable = false;
-
+export class UnsendableMessagesError extends codedError('MESSAGES_UNSENDABLE') {
   constructor(readonly refused: readonly UnsendableMessage[]) {
     super(`${refused.length} messages cannot be sent; the first: ${refused[0]?.error.message}`);
   }

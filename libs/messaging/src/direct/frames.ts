@@ -1,11 +1,8 @@
 import { LIMITS } from '@concordat/commit-protocol';
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 
 /** Bytes that no end of a direct stream sends. The stream is closed: nothing behind them can be read. */
-export class LinkFrameError extends CodedError {
-  readonly code = 'LINK_MALFORMED_FRAME';
-  readonly retryable = false;
-}
+export class LinkFrameError extends codedError('LINK_MALFORMED_FRAME') {}
 
 /** One message on a direct stream, encoded; `topic` without the name of the cluster, which the handshake has settled. */
 export interface StreamMessage {

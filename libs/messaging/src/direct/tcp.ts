@@ -1,5 +1,5 @@
 import { createServer, connect, type Server, type Socket } from 'node:net';
-import { CodedError, errorMessage, formatAddress, guarded, parseAddress, type Address } from '@concordat/foundation';
+import { codedError, errorMessage, formatAddress, guarded, parseAddress, type Address } from '@concordat/foundation';
 import { z } from 'zod';
 import type { Dial } from './participant-end.js';
 import type { AttachSocket } from './stream.js';
@@ -10,10 +10,7 @@ const CONNECT_TIMEOUT_MS = 3_000;
 const clusterAnswer = z.object({ directAddress: z.string().nullable() });
 
 /** The port for direct streams cannot be listened on. */
-export class LinkBindError extends CodedError {
-  readonly code = 'LINK_PORT_UNAVAILABLE';
-  readonly retryable = false;
-}
+export class LinkBindError extends codedError('LINK_PORT_UNAVAILABLE') {}
 
 /** Bytes over a TCP connection. What is written in one turn is best written in one call. */
 export function attachTcp(socket: Socket): AttachSocket {

@@ -1,5 +1,5 @@
 import { LIMITS } from '@concordat/commit-protocol';
-import { CodedError, errorMessage, type Logger } from '@concordat/foundation';
+import { codedError, errorMessage, type Logger } from '@concordat/foundation';
 
 /** Room for a record's key, headers and framing. */
 const RECORD_OVERHEAD_BYTES = 64 * 1024;
@@ -33,10 +33,7 @@ export interface TopicSettings {
 }
 
 /** A topic that cannot be used. The message says what somebody must change at the broker. */
-export class TopicSetupError extends CodedError {
-  readonly code = 'TOPIC_NOT_USABLE';
-  readonly retryable = true;
-}
+export class TopicSetupError extends codedError('TOPIC_NOT_USABLE', { retryable: true }) {}
 
 /**
  * Ensures that topics exist and can carry every message that must not be lost. It creates only missing ones, so topics

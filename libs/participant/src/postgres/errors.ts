@@ -1,4 +1,4 @@
-import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+import { CodedError, codedError, type CodedErrorOptions } from '@concordat/foundation';
 
 export type PostgresSetupErrorCode =
   | 'PREPARED_TRANSACTIONS_DISABLED'
@@ -25,10 +25,7 @@ export class PostgresSetupError extends CodedError {
 }
 
 /** A handler sent a statement that is forbidden in a branch; the branch votes no. */
-export class ForbiddenStatementError extends CodedError {
-  readonly code = 'FORBIDDEN_STATEMENT';
-  readonly retryable = false;
-}
+export class ForbiddenStatementError extends codedError('FORBIDDEN_STATEMENT') {}
 
 const TIMEOUTS = {
   HANDLER_TIMEOUT: 'the handlers did not finish before the deadline',

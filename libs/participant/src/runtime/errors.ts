@@ -1,4 +1,4 @@
-import { CodedError, type CodedErrorOptions } from '@concordat/foundation';
+import { CodedError, codedError, type CodedErrorOptions } from '@concordat/foundation';
 
 /**
  * Thrown by a handler to refuse its operation for a business reason: the branch votes `no`, and the client gets `code`
@@ -18,10 +18,7 @@ export class BranchRefusedError extends CodedError {
 }
 
 /** The state of a branch is unknown: nothing is reported, and the coordinator or the sweeper asks again. */
-export class ResourceManagerUnavailableError extends CodedError {
-  readonly code = 'RESOURCE_MANAGER_UNAVAILABLE';
-  readonly retryable = true;
-}
+export class ResourceManagerUnavailableError extends codedError('RESOURCE_MANAGER_UNAVAILABLE', { retryable: true }) {}
 
 /** The database has changed since the transaction began, and may have lost an earlier vote: the branch abstains. */
 export class BranchAbstainsError extends ResourceManagerUnavailableError {
@@ -31,10 +28,7 @@ export class BranchAbstainsError extends ResourceManagerUnavailableError {
 }
 
 /** The application's `beforeConsuming` timed out; it may still be running, so the process must end. */
-export class BeforeConsumingTimeoutError extends CodedError {
-  readonly code = 'BEFORE_CONSUMING_TIMEOUT';
-  readonly retryable = false;
-
+export class BeforeConsumingTimeoutError extends codedError('BEFORE_CONSUMING_TIMEOUT') {
   constructor(limitMs: number, options?: CodedErrorOptions) {
     super(
       `beforeConsuming did not end within ${limitMs} ms, so nothing is consumed; find out what it waits for ` +
@@ -45,7 +39,4 @@ export class BeforeConsumingTimeoutError extends CodedError {
 }
 
 /** The participant is configured wrongly: two handlers for one operation, or an invalid name. */
-export class ParticipantConfigurationError extends CodedError {
-  readonly code = 'PARTICIPANT_CONFIGURATION';
-  readonly retryable = false;
-}
+export class ParticipantConfigurationError extends codedError('PARTICIPANT_CONFIGURATION') {}

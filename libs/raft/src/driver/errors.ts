@@ -1,13 +1,10 @@
-import { CodedError } from '@concordat/foundation';
+import { CodedError, codedError } from '@concordat/foundation';
 import type { MembershipRefusal } from '../core/membership/membership.js';
 import type { TransferRefusal } from '../core/election/leadership-transfer.js';
 import type { NodeId } from '../core/types.js';
 
 /** This node does not lead, so nothing was done. Ask `leaderId`, or retry when none is known. */
-export class NotLeaderError extends CodedError {
-  readonly code = 'NOT_LEADER';
-  readonly retryable = true;
-
+export class NotLeaderError extends codedError('NOT_LEADER', { retryable: true }) {
   constructor(readonly leaderId: NodeId | undefined) {
     super(leaderId === undefined ? 'no leader is known at the moment' : `node ${leaderId} leads, not this one`, {
       details: { leaderId },
@@ -39,10 +36,7 @@ export class ProposalDroppedError extends CodedError {
  * Leadership was lost, or the node stopped, while the proposal was in flight: it may be committed or not. Never retry
  * blindly: read the state after the next `readIndex`.
  */
-export class ProposalUnknownError extends CodedError {
-  readonly code = 'PROPOSAL_UNKNOWN';
-  readonly retryable = false;
-
+export class ProposalUnknownError extends codedError('PROPOSAL_UNKNOWN') {
   constructor(
     readonly index: number,
     readonly term: number,
@@ -78,10 +72,7 @@ export class TransferRefusedError extends CodedError {
 }
 
 /** The target did not take over within an election timeout; this node still leads. */
-export class TransferFailedError extends CodedError {
-  readonly code = 'TRANSFER_FAILED';
-  readonly retryable = true;
-
+export class TransferFailedError extends codedError('TRANSFER_FAILED', { retryable: true }) {
   constructor(readonly target: NodeId) {
     super(`node ${target} did not take over within an election timeout; this node leads on`, { details: { target } });
   }
@@ -91,10 +82,7 @@ export class TransferFailedError extends CodedError {
  * Another process runs on the same data directory, or on a copy of it, and a member of the group is connected with it.
  * This process stops: the two do not know each other's promises.
  */
-export class SecondProcessError extends CodedError {
-  readonly code = 'SECOND_PROCESS';
-  readonly retryable = false;
-
+export class SecondProcessError extends codedError('SECOND_PROCESS') {
   constructor(nodeId: NodeId, witness: NodeId) {
     super(
       `another process runs as node ${nodeId} on the same data directory or a copy of it, and node ${witness} is ` +

@@ -1,14 +1,11 @@
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 
 /**
  * Acknowledged data cannot be read back: a frame in the middle of the log, a segment's header or a snapshot is not what
  * was written. The node must not start, because it could repeat votes or acknowledgements differently. Restore the
  * file, or replace the node.
  */
-export class LogCorruptedError extends CodedError {
-  readonly code = 'LOG_CORRUPTED';
-  readonly retryable = false;
-
+export class LogCorruptedError extends codedError('LOG_CORRUPTED') {
   /**
    * @param file path of the damaged file
    * @param offset first damaged byte
@@ -26,10 +23,7 @@ export class LogCorruptedError extends CodedError {
 }
 
 /** Another live process has the directory open. */
-export class StorageLockedError extends CodedError {
-  readonly code = 'STORAGE_LOCKED';
-  readonly retryable = true;
-
+export class StorageLockedError extends codedError('STORAGE_LOCKED', { retryable: true }) {
   /**
    * @param holderPid in the holder's own namespace; 0 when unknown
    * @param lockFile set when only an operator can tell whether the holder is alive
@@ -51,10 +45,7 @@ export class StorageLockedError extends CodedError {
 }
 
 /** The directory was written by another node or for another cluster. */
-export class StorageOwnerError extends CodedError {
-  readonly code = 'STORAGE_OF_ANOTHER_NODE';
-  readonly retryable = false;
-
+export class StorageOwnerError extends codedError('STORAGE_OF_ANOTHER_NODE') {
   constructor(file: string, found: string, expected: string) {
     super(`${file} belongs to ${found}, not to ${expected}; give every node a directory of its own.`, {
       details: { file, found, expected },
@@ -63,10 +54,7 @@ export class StorageOwnerError extends CodedError {
 }
 
 /** The directory was written in a format that this version does not know. */
-export class StorageFormatError extends CodedError {
-  readonly code = 'STORAGE_FORMAT_UNKNOWN';
-  readonly retryable = false;
-
+export class StorageFormatError extends codedError('STORAGE_FORMAT_UNKNOWN') {
   constructor(file: string, version: number) {
     super(
       `${file} has format version ${version}, which this version cannot read; use the version that wrote it, or begin with an empty directory.`,
@@ -80,13 +68,7 @@ export class StorageFormatError extends CodedError {
  * data, so a second one that succeeds proves nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
  * ATC 2020). Restart the node from its disk.
  */
-export class StorageFailedError extends CodedError {
-  readonly code = 'STORAGE_FAILED';
-  readonly retryable = false;
-}
+export class StorageFailedError extends codedError('STORAGE_FAILED') {}
 
 /** A call before `open` or after `close`. */
-export class StorageClosedError extends CodedError {
-  readonly code = 'STORAGE_CLOSED';
-  readonly retryable = false;
-}
+export class StorageClosedError extends codedError('STORAGE_CLOSED') {}

@@ -1,10 +1,7 @@
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 
 /** Bytes that are no frame, or a frame with content that no node sends. */
-export class MalformedFrameError extends CodedError {
-  readonly code = 'RAFT_MALFORMED_FRAME';
-  readonly retryable = false;
-}
+export class MalformedFrameError extends codedError('RAFT_MALFORMED_FRAME') {}
 
 /*
  * Two bytes are enough for an empty message, and four for one without data, so without these limits a frame of the

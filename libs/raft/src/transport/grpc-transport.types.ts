@@ -1,4 +1,4 @@
-import { CodedError, type Clock, type Logger, type Random } from '@concordat/foundation';
+import { codedError, type Clock, type Logger, type Random } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 
 /**
@@ -83,13 +83,7 @@ export interface TransportCounters {
 export type MutableCounters = { -readonly [Name in keyof TransportCounters]: number };
 
 /** The listening address is taken, not this machine's, or invalid. */
-export class TransportBindError extends CodedError {
-  readonly code = 'RAFT_TRANSPORT_BIND_FAILED';
-  readonly retryable = true;
-}
+export class TransportBindError extends codedError('RAFT_TRANSPORT_BIND_FAILED', { retryable: true }) {}
 
 /** Certificates or key are unreadable, do not match, or are another node's. */
-export class TransportTlsError extends CodedError {
-  readonly code = 'RAFT_TRANSPORT_TLS_INVALID';
-  readonly retryable = false;
-}
+export class TransportTlsError extends codedError('RAFT_TRANSPORT_TLS_INVALID') {}

@@ -1,5 +1,5 @@
 import type { ApplyResult, DecisionState, TransactionState } from '@concordat/commit-protocol';
-import { CodedError } from '@concordat/foundation';
+import { codedError } from '@concordat/foundation';
 import type { ClaimInFlight } from '../leadership/claims-in-flight.js';
 import type { LeaderSession } from '../leadership/leader-session.js';
 import type { Idempotency } from '../transactions.api.js';
@@ -64,10 +64,7 @@ export class OncePerKey {
 }
 
 /** The log has this key or id already: another request was first, and this one starts again. */
-class RepeatedWhileLoggingError extends CodedError {
-  readonly code = 'REPEATED';
-  readonly retryable = true;
-}
+class RepeatedWhileLoggingError extends codedError('REPEATED', { retryable: true }) {}
 
 /**
  * The result of a proposal made by `first`.

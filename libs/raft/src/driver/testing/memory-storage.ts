@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { CodedError, invariant } from '@concordat/foundation';
+import { codedError, invariant } from '@concordat/foundation';
 import type { Clock } from '@concordat/foundation';
 import type { Entry, HardState, Incarnation, Snapshot, SnapshotMetadata } from '../../core/types.js';
 import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState, TakenSnapshot } from '../ports.js';
@@ -14,10 +14,7 @@ export interface MemoryStorageOptions {
 }
 
 /** The storage was closed while a write waited for room; it was not done. */
-class MemoryStorageClosedError extends CodedError {
-  readonly code = 'STORAGE_CLOSED';
-  readonly retryable = false;
-}
+class MemoryStorageClosedError extends codedError('STORAGE_CLOSED') {}
 
 interface ReceivedPieces {
   readonly metadata: SnapshotMetadata;
