@@ -311,8 +311,8 @@ function row(
 }
 
 const TEST_CODE = [/(^|\/)testing\//, /\.(spec|e2e-spec|sim-spec|measure)\.ts$/, /^test\//, /^scripts\//];
-/** Run by developers, not shipped: the simulation and the examples of the Raft library, the broker in memory. */
-export const TEST_FOLDERS = ['libs/raft/src/simulation/', 'libs/raft/example/', 'libs/messaging/src/memory/'];
+/** Run by developers, not shipped: the simulation and the examples of the Raft library. */
+export const TEST_FOLDERS = ['libs/raft/src/simulation/', 'libs/raft/example/'];
 
 export function isTestCode(file: string): boolean {
   return TEST_CODE.some((pattern) => pattern.test(file)) || TEST_FOLDERS.some((folder) => file.startsWith(folder));

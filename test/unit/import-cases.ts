@@ -114,7 +114,7 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     ],
   }),
   ...inFolder('libs/messaging/src', {
-    'index.ts': [['./kafka/kafka-bus.js'], ['./memory/memory-broker.js', FOR_TESTS]],
+    'index.ts': [['./kafka/kafka-bus.js'], ['./testing/memory-broker.js', FOR_TESTS]],
     'a.ts': [
       ['kafkajs', 'messaging may import no package'],
       ['@concordat/raft', 'messaging does not know raft'],
@@ -154,7 +154,7 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     'a.spec.ts': [
       ['@concordat/messaging/testing'],
       ['../../../test/support/wait-for.js'],
-      ['../../messaging/src/memory/memory-bus.js', PUBLIC_NAME],
+      ['../../messaging/src/testing/memory-bus.js', PUBLIC_NAME],
     ],
   }),
   ...inFolder('libs/nestjs/src', {

@@ -6,9 +6,9 @@ import type { OutgoingMessage } from './bus.js';
 import { decideTopic, OUTCOMES_TOPIC, REPLIES_TOPIC, type Topic } from './contract/topics.js';
 import { DirectCoordinatorBus } from './direct/coordinator-end.js';
 import { DirectParticipantBus } from './direct/participant-end.js';
-import { MemoryBroker } from './memory/memory-broker.js';
-import { MemoryMessageBus } from './memory/memory-bus.js';
-import { MemoryStreams } from './memory/memory-streams.js';
+import { MemoryBroker } from './testing/memory-broker.js';
+import { MemoryMessageBus } from './testing/memory-bus.js';
+import { MemoryStreams } from './testing/memory-streams.js';
 
 const CLUSTER = 'test';
 const URL_OF_COORDINATOR = 'http://coordinator';

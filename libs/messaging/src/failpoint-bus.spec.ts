@@ -9,8 +9,8 @@ import {
 } from '@concordat/foundation';
 import type { ProtocolMessage, VoteMessage } from '@concordat/commit-protocol';
 import { withFailpoints } from './failpoint-bus.js';
-import { MemoryBroker } from './memory/memory-broker.js';
-import { MemoryMessageBus } from './memory/memory-bus.js';
+import { MemoryBroker } from './testing/memory-broker.js';
+import { MemoryMessageBus } from './testing/memory-bus.js';
 import { REPLIES_TOPIC } from './contract/topics.js';
 
 const id = '018f2d3c-1111-7abc-8def-0123456789ab';

@@ -1,10 +1,5 @@
-import {
-  DecisionState,
-  PlainEndedTransactions,
-  type ApplyResult,
-  type LeaderEpoch,
-  type LogRecord,
-} from '@concordat/commit-protocol';
+import { DecisionState, type ApplyResult, type LeaderEpoch, type LogRecord } from '@concordat/commit-protocol';
+import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
 import {
   LogUnavailableError,
   OutcomeUnknownError,

@@ -1,7 +1,6 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import {
   DecisionState,
-  PlainEndedTransactions,
   transactionFromBegin,
   type ApplyResult,
   type BallotAnswerMessage,
@@ -19,6 +18,7 @@ import {
   type TransactionState,
   type VoteMessage,
 } from '@concordat/commit-protocol';
+import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
 
 /** A replica of the replicated state machine, by the real reducer. */
 export class LogReplica {

@@ -1,12 +1,12 @@
 import {
   CoordinatorTransaction,
   DecisionState,
-  PlainEndedTransactions,
   type Acceptor,
   type BranchAddress,
   type Protocol,
   type Vote,
 } from '@concordat/commit-protocol';
+import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
 import { AcceptorDatabase } from './acceptor-database.js';
 import { BranchDatabase } from './branch-database.js';
 import { BranchProcess } from './branch-process.js';

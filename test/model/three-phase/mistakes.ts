@@ -1,7 +1,6 @@
 import {
   CoordinatorTransaction,
   DecisionState,
-  PlainEndedTransactions,
   type ApplyResult,
   type BallotAnswer,
   type BallotAnswerMessage,
@@ -13,6 +12,7 @@ import {
   type TransactionState,
   type Vote,
 } from '@concordat/commit-protocol';
+import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
 import { AcceptorDatabase } from '../commit/acceptor-database.js';
 import type { DatabaseAnswer } from '../commit/branch-database.js';
 import { BranchProcess, type BranchOutput } from '../commit/branch-process.js';

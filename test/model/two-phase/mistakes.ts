@@ -1,7 +1,6 @@
 import {
   CoordinatorTransaction,
   DecisionState,
-  PlainEndedTransactions,
   type ApplyResult,
   type BranchEnd,
   type CoordinatorEffect,
@@ -11,6 +10,7 @@ import {
   type ParticipantMessage,
   type Vote,
 } from '@concordat/commit-protocol';
+import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
 import { BranchDatabase, type DatabaseAnswer } from '../commit/branch-database.js';
 import { BranchProcess, type BranchOutput } from '../commit/branch-process.js';
 import { CoordinatorNode, LogReplica, type BranchReply, type NodeOutput } from '../commit/coordinator-node.js';

@@ -1,10 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  PlainEndedTransactions,
-  type BranchState,
-  type EndedTransactions,
-  type TransactionState,
-} from '@concordat/commit-protocol';
+import { type BranchState, type EndedTransactions, type TransactionState } from '@concordat/commit-protocol';
+import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
 import {
   SeededRandom,
   UuidV7Generator,

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { COORDINATOR_PROPOSER, FIRST_BALLOT, type Ballot } from '../ballots/ballot.js';
 import type { Refusal } from './apply-result.js';
 import { DecisionState } from './decision-state.js';
-import { PlainEndedTransactions } from './ended-transactions.js';
+import { PlainEndedTransactions } from '../testing/plain-ended-transactions.js';
 import { MAXIMUM_TIME_STEP_MS } from './log-time.js';
 import type {
   BallotBasis,

@@ -3,7 +3,7 @@ import { SeededRandom, randomChance, randomInteger, randomItem } from '@concorda
 import { FIRST_BALLOT } from '../ballots/ballot.js';
 import type { DecisionStateSnapshot } from './decision-state-snapshot.js';
 import { DecisionState } from './decision-state.js';
-import { PlainEndedTransactions } from './ended-transactions.js';
+import { PlainEndedTransactions } from '../testing/plain-ended-transactions.js';
 import type { FrozenState } from './frozen-state.js';
 import type { BranchReport, LogRecord } from './records.js';
 import { AT, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { FIRST_BALLOT } from '../ballots/ballot.js';
 import type { Refusal } from './apply-result.js';
 import { DecisionState } from './decision-state.js';
-import { PlainEndedTransactions } from './ended-transactions.js';
+import { PlainEndedTransactions } from '../testing/plain-ended-transactions.js';
 import { MAXIMUM_OLD_RULINGS } from './old-rulings.js';
 import type { BranchReport, DecideRecord, LogRecord, PreCommitRecord, ResolveRecord } from './records.js';
 import { MAXIMUM_RULINGS } from './ruling-judgement.js';

@@ -4,7 +4,7 @@ import { CoordinatorTransaction } from '../coordinator/coordinator.js';
 import type { CoordinatorEffect, CoordinatorEvent } from '../coordinator/coordinator.types.js';
 import type { ApplyResult } from '../log/apply-result.js';
 import { DecisionState } from '../log/decision-state.js';
-import { PlainEndedTransactions } from '../log/ended-transactions.js';
+import { PlainEndedTransactions } from './plain-ended-transactions.js';
 import type { CoordinatorMessage, DoneMessage, VoteMessage } from '../vocabulary/messages.js';
 import type { BeginRecord, BranchDone, LogRecord } from '../log/records.js';
 import { transactionFromBegin, type TransactionState } from '../log/transaction-state.js';

@@ -3,7 +3,7 @@ import type { DecisionMessage, ProtocolMessage, VoteMessage } from '@concordat/c
 import { SeededRandom, silentLogger, VirtualClock, type Logger } from '@concordat/foundation';
 import type { OutgoingMessage } from '../bus.js';
 import { decideTopic, REPLIES_TOPIC } from '../contract/topics.js';
-import { MemoryStreams } from '../memory/memory-streams.js';
+import { MemoryStreams } from '../testing/memory-streams.js';
 import { DirectCoordinatorBus } from './coordinator-end.js';
 import type { DirectBusOptions } from './direct-bus.js';
 import { encodeFrame, type Frame } from './frames.js';
