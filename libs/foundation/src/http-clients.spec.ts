@@ -33,7 +33,7 @@ async function limited(listener: RequestListener, limits: Partial<ClientLimits> 
     connections: { wanted: 100 },
     logger: { ...silentLogger, warn: (text) => void warnings.push(text) },
     unreadTimeoutMs: UNREAD_TIMEOUT_MS,
-    bytesInHand: BYTES_IN_HAND,
+    maximumBytes: BYTES_IN_HAND,
     ...limits,
   });
   servers.push(server);
@@ -131,7 +131,7 @@ describe('what clients have in hand is bounded in bytes', () => {
           () => void response.setHeader('connection', 'close').end(String(Buffer.concat(chunks).length)),
         );
       },
-      { bytesInHand: 8 * MIB },
+      { maximumBytes: 8 * MIB },
     );
     const head = `POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${MIB}\r\n\r\n`;
     for (let count = 0; count < 20; count++) {

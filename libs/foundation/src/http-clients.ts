@@ -11,13 +11,13 @@ const HEADERS_TIMEOUT_MS = 10_000;
 /** A client that reads nothing of its answer for this long is disconnected. */
 const UNREAD_TIMEOUT_MS = 30_000;
 /** Incomplete bodies and unread answers of all clients together. */
-const BYTES_IN_HAND = 256 * 1024 * 1024;
+const MAXIMUM_BYTES = 256 * 1024 * 1024;
 /** Checks of the time limits of requests, per limit. */
 const CHECKS_PER_TIMEOUT = 10;
 const MAXIMUM_CHECK_INTERVAL_MS = 1_000;
 /** Interval of checks of answers and bodies. */
 const SWEEP_INTERVAL_MS = 250;
-const TOLD_EVERY_MS = 60_000;
+const REPORT_INTERVAL_MS = 60_000;
 /** The largest read of the system: this much of a body may have been read with its headers. */
 const READ_BYTES = 64 * 1024;
 
@@ -44,7 +44,7 @@ export interface ClientLimits {
   /** a client that reads nothing of its answer for this long is disconnected; default 30 s */
   readonly unreadTimeoutMs?: number;
   /** incomplete bodies and unread answers of all clients together; default 256 MiB */
-  readonly bytesInHand?: number;
+  readonly maximumBytes?: number;
 }
 
 /**
@@ -117,16 +117,16 @@ interface Exchange {
 /** Requests whose answer is not read yet, the oldest first. */
 class OpenExchanges {
   private readonly open = new Set<Exchange>();
-  private readonly bytesInHand: number;
+  private readonly maximumBytes: number;
   private readonly unreadTimeoutMs: number;
   private readonly cutOff: OnceInAWhile;
 
-  constructor({ logger, bytesInHand = BYTES_IN_HAND, unreadTimeoutMs = UNREAD_TIMEOUT_MS }: ClientLimits) {
-    this.bytesInHand = bytesInHand;
+  constructor({ logger, maximumBytes = MAXIMUM_BYTES, unreadTimeoutMs = UNREAD_TIMEOUT_MS }: ClientLimits) {
+    this.maximumBytes = maximumBytes;
     this.unreadTimeoutMs = unreadTimeoutMs;
     this.cutOff = new OnceInAWhile((count) =>
       logger.warn(
-        `${count} HTTP clients cut off: ${bytesInHand} bytes of bodies and answers are in transit, which is the limit`,
+        `${count} HTTP clients disconnected: ${maximumBytes} bytes of bodies and answers are in transit, which is the limit`,
       ),
     );
   }
@@ -158,7 +158,7 @@ class OpenExchanges {
       this.time(exchange);
     }
     for (const exchange of this.open) {
-      if (total <= this.bytesInHand) return;
+      if (total <= this.maximumBytes) return;
       const bytes = bytesOf(exchange);
       if (bytes === 0) continue;
       total -= bytes;
@@ -188,14 +188,14 @@ function bytesOf(exchange: Exchange): number {
 /** Logs a repeated event at once, and then at intervals. */
 class OnceInAWhile {
   private happened = 0;
-  private toldAt = Number.NEGATIVE_INFINITY;
+  private reportedAt = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly tell: (count: number, reason: string) => void) {}
 
   count(reason = ''): void {
     this.happened++;
-    if (performance.now() - this.toldAt < TOLD_EVERY_MS) return;
+    if (performance.now() - this.reportedAt < REPORT_INTERVAL_MS) return;
     this.tell(this.happened, reason);
-    [this.happened, this.toldAt] = [0, performance.now()];
+    [this.happened, this.reportedAt] = [0, performance.now()];
   }
 }

@@ -64,8 +64,8 @@ class FailpointBus implements MessageBus {
     const held = together(types.map((type) => this.hit(type, 'before-send')));
     if (held) await held;
     await this.bus.publish(messages);
-    const heldBehind = together(types.map((type) => this.reach(type, 'after-send')));
-    if (heldBehind) await heldBehind;
+    const heldAfter = together(types.map((type) => this.reach(type, 'after-send')));
+    if (heldAfter) await heldAfter;
   }
 
   subscribe(options: SubscriptionOptions): Promise<Subscription> {

@@ -209,7 +209,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         if (this.stopped) return;
         if (error instanceof CodedError && !error.retryable) {
           this.logger.error(error.message);
-          return this.tellFatal(error);
+          return this.reportFatal(error);
         }
         this.logger.warn(`the participant cannot start yet, trying again: ${errorMessage(error)}`);
       }
@@ -217,7 +217,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     }
   }
 
-  private tellFatal(error: CodedError): void {
+  private reportFatal(error: CodedError): void {
     const { onFatal } = this.options;
     if (onFatal) guarded(onFatal, (failure) => this.logger.error(`onFatal failed: ${errorMessage(failure)}`))(error);
   }

@@ -86,7 +86,7 @@ class FailpointLog implements DecisionLog {
 
   onLeadership(listener: LeadershipListener): () => void {
     return this.log.onLeadership((leadership, replacedThrough) => {
-      this.tellAll();
+      this.deliverHeld();
       listener(leadership, replacedThrough);
     });
   }
@@ -131,7 +131,7 @@ class FailpointLog implements DecisionLog {
   }
 
   /** Delivers everything that was delayed. */
-  private tellAll(): void {
+  private deliverHeld(): void {
     const waiting = [...(this.held?.delivery ? [this.held.delivery] : []), ...this.waiting];
     this.held = undefined;
     this.waiting = [];

@@ -288,11 +288,11 @@ export class EventStreams implements BeforeApplicationShutdown {
     ).unref();
     raw.once(
       'drain',
-      guarded(() => this.goOn(stream), failed),
+      guarded(() => this.onRead(stream), failed),
     );
   }
 
-  private goOn(stream: Stream): void {
+  private onRead(stream: Stream): void {
     clearTimeout(stream.stalled);
     stream.stalled = undefined;
     this.drainBacklog(stream);

@@ -108,7 +108,7 @@ export class ForwardToLeader {
       },
     });
     fastify.addHook('preValidation', (request, reply, done) => {
-      leadersPath(request); // refuses an invalid id before the body is read
+      leaderPath(request); // refuses an invalid id before the body is read
       const needed = needOf(request);
       if (needed === 'nobody' || this.cluster.isLeader()) return done();
       const exclusion = this.cluster.exclusion();
@@ -161,7 +161,7 @@ export class ForwardToLeader {
   /** @throws RequestRefusedError; then nothing was sent */
   private forward(request: FastifyRequest, reply: FastifyReply, leaderUrl: string): void {
     if (reply.raw.destroyed) return; // the client is gone and nothing was sent
-    const path = leadersPath(request);
+    const path = leaderPath(request);
     const body = request.body as Buffer | undefined; // the complete body, unchanged
     const hasBody = request.method !== 'GET' && request.method !== 'HEAD';
     const forwarded: Forwarded = { request, reply, leaderUrl, bodyBytes: body?.length ?? 0, replacedAt: undefined };
@@ -192,7 +192,7 @@ export class ForwardToLeader {
         return kept;
       },
       rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
-      onResponse: guarded((_request, _reply, response) => this.passAnswer(forwarded, response), failed),
+      onResponse: guarded((_request, _reply, response) => this.relayAnswer(forwarded, response), failed),
       onError: guarded((_reply, { error }) => failed(error), failed),
     });
   }
@@ -202,7 +202,7 @@ export class ForwardToLeader {
   }
 
   /** Reads the whole answer first, so that a leader that dies halfway leaves no truncated answer. */
-  private async passAnswer(forwarded: Forwarded, { stream }: UpstreamAnswer): Promise<void> {
+  private async relayAnswer(forwarded: Forwarded, { stream }: UpstreamAnswer): Promise<void> {
     const { reply } = forwarded;
     const chunks: Buffer[] = [];
     for await (const chunk of stream) chunks.push(chunk);
@@ -269,7 +269,7 @@ function needOf({ method, routeOptions, query }: FastifyRequest): 'leader' | 'me
  *
  * @throws RequestRefusedError `INVALID_ID`, `INVALID_NODE_ID`
  */
-function leadersPath({ params, routeOptions: { url = '/' } }: FastifyRequest): string {
+function leaderPath({ params, routeOptions: { url = '/' } }: FastifyRequest): string {
   const { id, nodeId } = params as { id?: string; nodeId?: string };
   let path = url;
   if (id !== undefined) path = path.replace(':id', parseTransactionId(id));

@@ -15,7 +15,7 @@ import { EventHistory } from './queries/event-history.js';
 import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
 import { GroupBirth } from './clocks/group-birth.js';
-import { ALONE, type GroupClocks } from './clocks/group-clocks.js';
+import { SINGLE_VOTER, type GroupClocks } from './clocks/group-clocks.js';
 import { countHazards } from './queries/in-doubt.js';
 import { LeaderSession, type SessionDependencies } from './leadership/leader-session.js';
 import { LogClock } from './clocks/log-clock.js';
@@ -99,7 +99,7 @@ export class TransactionManager implements TransactionsApi {
   private readonly dependencies: ManagerDependencies;
 
   constructor(dependencies: ManagerDependencies, appliedIndex = 0) {
-    const { random, options, logger, failpoints, groupClocks = ALONE } = dependencies;
+    const { random, options, logger, failpoints, groupClocks = SINGLE_VOTER } = dependencies;
     const clock = new LogClock(dependencies.clock, dependencies.log.state, groupClocks);
     const log = logWithFailpoints(dependencies.log, failpoints, logger);
     const bus = withFailpoints(dependencies.bus, { process: 'coordinator', failpoints, logger });
@@ -121,7 +121,7 @@ export class TransactionManager implements TransactionsApi {
       clock,
       state: log.state,
       logger,
-      tellTime: () => this.session?.tellTime(),
+      advanceLogTime: () => this.session?.advanceLogTime(),
       onAlert: (detail) => this.alert(detail),
     });
     this.detach.push(
@@ -349,10 +349,10 @@ export class TransactionManager implements TransactionsApi {
 
   private leading(): LeaderSession {
     if (this.session) return this.session;
-    const unborn = this.dependencies.log.leadership().epoch && this.dependencies.log.state.bornAt === undefined;
+    const birthIsPending = this.dependencies.log.leadership().epoch && this.dependencies.log.state.bornAt === undefined;
     throw new LogUnavailableError(
       'no-leader',
-      unborn
+      birthIsPending
         ? 'the group is new, and its birth is not in the log yet; ask again'
         : 'this node does not lead the cluster',
     );

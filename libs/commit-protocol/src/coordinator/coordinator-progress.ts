@@ -19,7 +19,7 @@ export interface Delegated {
   readonly phase: 'delegated';
   readonly isAdmitted: boolean;
   /** the latest answer of the branch; it may not be in the log yet */
-  readonly said: DoneMessage | undefined;
+  readonly latestDone: DoneMessage | undefined;
 }
 
 /** In three phases: a ballot of this leader or an earlier one is in the log, and only a majority decides. */
@@ -45,7 +45,7 @@ export type Decided =
       /** number of resends of the decision */
       readonly attempt: number;
       /** branches that got an operator's ruling instead */
-      readonly rulingsTold: number;
+      readonly rulingsSent: number;
     };
 
 /**
@@ -65,7 +65,7 @@ export type Progress = Undecided | Proposing | Decided;
 export function undecidedIn({ preCommit, closed, delegatedTo }: TransactionState): Undecided {
   if (preCommit) return { phase: 'balloting' };
   if (!closed) return { phase: 'open', isCommitWanted: false };
-  if (delegatedTo !== undefined) return { phase: 'delegated', isAdmitted: false, said: undefined };
+  if (delegatedTo !== undefined) return { phase: 'delegated', isAdmitted: false, latestDone: undefined };
   return { phase: 'voting', isAdmitted: false };
 }
 

@@ -30,7 +30,7 @@ import {
 } from '../vocabulary/types.js';
 
 /** Events that advance an undecided transaction; all others bring news of branches. */
-const URGES: ReadonlySet<CoordinatorEvent['type']> = new Set(['admitted', 'commit', 'abort', 'deadline', 'resend']);
+const ADVANCING: ReadonlySet<CoordinatorEvent['type']> = new Set(['admitted', 'commit', 'abort', 'deadline', 'resend']);
 
 /**
  * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no clock and no
@@ -89,7 +89,7 @@ export class CoordinatorTransaction {
   }
 
   handle(event: CoordinatorEvent, now: number): CoordinatorEffect[] {
-    if (this.isOvertaken() && URGES.has(event.type)) return [];
+    if (this.isOvertaken() && ADVANCING.has(event.type)) return [];
     const effects = this.take(event, now);
     if (event.type === 'applied') checkProgress(this.progress, this.state);
     return effects;
@@ -207,7 +207,7 @@ export class CoordinatorTransaction {
   /** A delegated branch that was given up before its answer reached the log may have ended otherwise. */
   private overtaken(now: number): CoordinatorEffect[] {
     const before = undecidedPhase(this.progress);
-    return before.phase === 'delegated' && before.said ? this.onDone(before.said, now) : [];
+    return before.phase === 'delegated' && before.latestDone ? this.onDone(before.latestDone, now) : [];
   }
 
   /** Before the decision only a delegated branch ends. Any other branch that reports its end has aborted alone. */
@@ -237,7 +237,7 @@ export class CoordinatorTransaction {
     const verdict: Verdict = committed
       ? { decision: 'commit', ...common }
       : { decision: 'abort', ...common, cause: causeOfRefusal(branch, error) };
-    return [this.decide({ ...progress, said: message }, verdict)];
+    return [this.decide({ ...progress, latestDone: message }, verdict)];
   }
 
   private onInquiry(branchId: BranchId, participant: string): CoordinatorEffect[] {
@@ -398,10 +398,10 @@ export class CoordinatorTransaction {
   /** The decision is in the log: send it, for ever, to every branch that has not ended by it. */
   private tell(): CoordinatorEffect[] {
     const before = this.progress.phase === 'telling' ? this.progress : undefined;
-    const rulingsTold = this.state.branches.filter(({ ruling }) => ruling !== undefined).length;
-    this.progress = { phase: 'telling', attempt: before?.attempt ?? 0, rulingsTold };
+    const rulingsSent = this.state.branches.filter(({ ruling }) => ruling !== undefined).length;
+    this.progress = { phase: 'telling', attempt: before?.attempt ?? 0, rulingsSent };
     if (this.state.endedAt !== undefined) return [{ type: 'cancel-resend' }];
-    if (before?.rulingsTold === rulingsTold) return this.unacknowledged().length > 0 ? [] : [{ type: 'cancel-resend' }];
+    if (before?.rulingsSent === rulingsSent) return this.unacknowledged().length > 0 ? [] : [{ type: 'cancel-resend' }];
     this.resendAttempt = 0;
     return this.sendDecision();
   }

@@ -15,8 +15,8 @@ export class FrozenState {
    */
   constructor(
     private readonly index: number,
-    private readonly openThen: readonly TransactionState[],
-    private readonly unpublishedThen: readonly TransactionState[],
+    private readonly openAtFreeze: readonly TransactionState[],
+    private readonly unpublishedAtFreeze: readonly TransactionState[],
     readonly remainder: SnapshotRemainder,
     private readonly onRelease: (frozen: FrozenState) => void,
   ) {}
@@ -28,12 +28,12 @@ export class FrozenState {
 
   /** Roughly in the order in which they began. */
   open(): Iterable<TransactionState> {
-    return this.asThen(this.openThen);
+    return this.asFrozen(this.openAtFreeze);
   }
 
   /** Ended, but not known to be published; by the order of their ends. */
   unpublished(): Iterable<TransactionState> {
-    return this.asThen(this.unpublishedThen);
+    return this.asFrozen(this.unpublishedAtFreeze);
   }
 
   /** Must be called with every transaction before it changes. */
@@ -47,7 +47,7 @@ export class FrozenState {
     this.onRelease(this);
   }
 
-  private *asThen(transactions: readonly TransactionState[]): Iterable<TransactionState> {
+  private *asFrozen(transactions: readonly TransactionState[]): Iterable<TransactionState> {
     for (const transaction of transactions) yield this.preserved.get(transaction) ?? transaction;
   }
 }

@@ -111,10 +111,10 @@ export class BranchBallots {
     const isNews = own.onAnswer(from.branchId, answer);
     const amnesiacs = own.amnesiacs.filter(({ branchId }) => !this.reportedAmnesiacs.has(branchId));
     for (const { branchId } of amnesiacs) this.reportedAmnesiacs.add(branchId);
-    return { ...(isNews ? this.afterNews(own) : NOTHING), amnesiacs };
+    return { ...(isNews ? this.nextStep(own) : NOTHING), amnesiacs };
   }
 
-  private afterNews(own: BallotProposer): BallotStep {
+  private nextStep(own: BallotProposer): BallotStep {
     switch (own.outcome.type) {
       case 'open':
         return this.ask(own);

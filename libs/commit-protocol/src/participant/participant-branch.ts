@@ -74,7 +74,7 @@ export function checkMemory({ branches, running }: TransactionMemory): void {
     );
     invariant(!branch.decisionDue || branch.decision, 'a decision that is due is known');
     invariant(!branch.decisionDue || !branch.stopped, 'a branch that is stopped carries out no decision');
-    const waits = running === undefined && !branch.stopped && isInHand(branch);
+    const waits = running === undefined && !branch.stopped && mustRemember(branch);
     invariant(!waits, 'a task waits only for the running operation');
   }
 }
@@ -91,7 +91,7 @@ export function isAtWork({ running }: BranchMemory): boolean {
 }
 
 /** Whether the branch must stay in memory: it has something to do, or is stopped. */
-export function isInHand({ running, work, decisionDue, ruling, ballots, stopped }: BranchMemory): boolean {
+export function mustRemember({ running, work, decisionDue, ruling, ballots, stopped }: BranchMemory): boolean {
   return Boolean(running ?? work ?? ruling) || decisionDue || stopped || ballots?.hasWork === true;
 }
 

@@ -30,7 +30,7 @@ import {
   endByRuling,
   finish,
   isAtWork,
-  isInHand,
+  mustRemember,
   voteAfter,
   type BranchMemory,
   type Running,
@@ -481,7 +481,7 @@ export class ParticipantMachine {
 function forgetSurplus({ branches }: TransactionMemory): void {
   if (branches.size <= REMEMBERED_BRANCHES) return;
   for (const [branchId, branch] of branches) {
-    if (isInHand(branch)) continue;
+    if (mustRemember(branch)) continue;
     branches.delete(branchId);
     return;
   }

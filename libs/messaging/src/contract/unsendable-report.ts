@@ -2,13 +2,13 @@ import type { Clock } from '@concordat/foundation';
 import { MessageBusError, UnsendableMessagesError } from './errors.js';
 
 /** Interval of the log line: an unsendable message is tried again and again. */
-const TOLD_EVERY_MS = 10_000;
+const REPORT_INTERVAL_MS = 10_000;
 
 /** Counts messages that can never be sent, and reports them periodically: their receivers wait in vain. */
 export class UnsendableReport {
   private messages = 0;
   private unreported = 0;
-  private toldAt = -Infinity;
+  private reportedAt = -Infinity;
 
   /** @param tell logs one sentence that says what cannot be sent and what to do */
   constructor(
@@ -27,9 +27,9 @@ export class UnsendableReport {
     this.messages += described.count;
     this.unreported += described.count;
     const now = this.clock.monotonic();
-    if (now - this.toldAt < TOLD_EVERY_MS) return true;
+    if (now - this.reportedAt < REPORT_INTERVAL_MS) return true;
     this.tell(`UNSENDABLE ${this.unreported} messages since the last such line; ${described.sentence}`);
-    this.toldAt = now;
+    this.reportedAt = now;
     this.unreported = 0;
     return true;
   }

@@ -81,7 +81,7 @@ class DirectSubscription implements Subscription {
 
   deliver(message: ProtocolMessage): void {
     if (this.state !== 'running') return;
-    if (this.inFlight < this.maximumInFlight) return this.handOn(message);
+    if (this.inFlight < this.maximumInFlight) return this.dispatch(message);
     this.waiting.push(message);
     if (this.waiting.length === 1) this.dependencies.onFull(true);
   }
@@ -113,7 +113,7 @@ class DirectSubscription implements Subscription {
     this.onStopped();
   }
 
-  private handOn(message: ProtocolMessage): void {
+  private dispatch(message: ProtocolMessage): void {
     this.inFlight++;
     let handled: void | Promise<void> = undefined;
     try {
@@ -136,7 +136,7 @@ class DirectSubscription implements Subscription {
     const next = this.waiting.shift();
     if (!next) return;
     if (this.waiting.length === 0) this.dependencies.onFull(false);
-    this.handOn(next);
+    this.dispatch(next);
   }
 
   private forgetWaiting(): void {

@@ -17,7 +17,7 @@ import {
   type KafkaMessageBusOptions,
   KafkaSender,
   type KafkaSettings,
-  quietIdleConnections,
+  stopIdleTimers,
   RECONNECT,
 } from './kafka-client.js';
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
@@ -67,7 +67,7 @@ export class KafkaMessageBus implements MessageBus {
       fetchWaitMs: options.fetchWaitMs ?? 500,
       standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
     };
-    quietIdleConnections();
+    stopIdleTimers();
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger);

@@ -398,16 +398,16 @@ interface RequestQueue {
   scheduleCheckPendingRequests: () => void;
 }
 
-let quietened = false;
+let isTimerReplaced = false;
 
 /**
  * kafkajs 2.2.4 checks for waiting requests in a timer that restarts with a negative delay, so each connection wakes
  * its process about 900 times a second for ever (kafkajs issue 1751). Without waiting requests the timer is not needed:
  * queuing a request starts it again.
  */
-export function quietIdleConnections(): void {
-  if (quietened) return;
-  quietened = true;
+export function stopIdleTimers(): void {
+  if (isTimerReplaced) return;
+  isTimerReplaced = true;
   const load = createRequire(import.meta.url);
   const { prototype } = load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue };
   const original = { schedule: prototype.scheduleCheckPendingRequests };

@@ -222,7 +222,7 @@ export class KafkaSubscription implements Subscription {
     };
     const consumer = createConsumer(this.group, this.topics, {
       onJoined: (assignment) => ifCurrent(() => this.takeOver(consumer, assignment)),
-      onBatch: (batch) => (this.consumer === consumer ? this.handOnBatch(consumer, batch) : Promise.resolve()),
+      onBatch: (batch) => (this.consumer === consumer ? this.dispatchBatch(consumer, batch) : Promise.resolve()),
       onAnswered: () => ifCurrent(() => (this.answeredAt = clock.monotonic())),
       onCrashed: end,
     });
@@ -315,7 +315,7 @@ export class KafkaSubscription implements Subscription {
     return { topic, partition, tracker: new OffsetTracker(begin), committed: undefined };
   }
 
-  private async handOnBatch(consumer: GroupConsumer, batch: ConsumedBatch): Promise<void> {
+  private async dispatchBatch(consumer: GroupConsumer, batch: ConsumedBatch): Promise<void> {
     if (this.paused) return this.hold(consumer, batch);
     const isWanted = (): boolean => this.consumer === consumer && !this.paused && !this.stopping && batch.isWanted();
     let last: string | undefined;
@@ -326,7 +326,7 @@ export class KafkaSubscription implements Subscription {
           await batch.heartbeat();
         }
         if (!isWanted()) break;
-        this.handOn(this.partitionAt(batch, Number(message.offset)), message);
+        this.dispatch(this.partitionAt(batch, Number(message.offset)), message);
         last = message.offset;
       }
     } finally {
@@ -353,7 +353,7 @@ export class KafkaSubscription implements Subscription {
     return known;
   }
 
-  private handOn(
+  private dispatch(
     { topic, partition, tracker }: ConsumedPartition,
     { offset, key, value }: ConsumedBatch['messages'][number],
   ): void {

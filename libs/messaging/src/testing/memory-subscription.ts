@@ -144,13 +144,13 @@ export class MemorySubscription implements Subscription, MemoryMember {
       if (!record) return;
       part.next = record.offset + 1;
       part.tracker.begin(record.offset);
-      this.handOn(part, record);
+      this.dispatch(part, record);
       if (oneByOne) break;
     }
     this.scheduleDelivery(part);
   }
 
-  private handOn(part: AssignedPartition, record: MemoryRecord): void {
+  private dispatch(part: AssignedPartition, record: MemoryRecord): void {
     this.inFlight++;
     const finish = (): void => this.finished(part, record.offset);
     try {

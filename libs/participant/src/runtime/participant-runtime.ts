@@ -114,7 +114,7 @@ export class ParticipantRuntime<Context> {
   async start(): Promise<void> {
     const { bus } = this;
     const { participant } = this.options;
-    refuseUnsayable(this.options.handlers.operations());
+    refuseInvalidOperations(this.options.handlers.operations());
     const topics = [prepareTopic(participant), decideTopic(participant)];
     await bus.ensureTopics([...topics, REPLIES_TOPIC]);
     const { workConcurrency, workQueue, decisionConcurrency, decisionQueue } = this.limits;
@@ -136,7 +136,7 @@ export class ParticipantRuntime<Context> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
     this.announceTimer?.cancel();
-    this.sayGoodBye();
+    this.announceLeaving();
     this.termination.stop();
     await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
     await this.atMost(this.replies.flush());
@@ -197,7 +197,7 @@ export class ParticipantRuntime<Context> {
   private onMessage(message: ProtocolMessage): void | Promise<void> {
     switch (message.type) {
       case 'ballot-request':
-        if (!message.proposer) this.termination.heard(message.branchId);
+        if (!message.proposer) this.termination.answered(message.branchId);
         return this.receive(message);
       case 'prepare':
       case 'commit-one-phase':
@@ -205,7 +205,7 @@ export class ParticipantRuntime<Context> {
       case 'ruling':
       case 'undecided':
       case 'unknown-old':
-        this.termination.heard(message.branchId);
+        this.termination.answered(message.branchId);
         return this.receive(message);
       case 'ballot-answer':
       case 'termination-due':
@@ -326,7 +326,7 @@ export class ParticipantRuntime<Context> {
   }
 
   /** Tells the coordinators to stop counting on this process before its announcement expires. */
-  private sayGoodBye(): void {
+  private announceLeaving(): void {
     if (this.announcements === 0) return;
     const { participant, handlers } = this.options;
     const operations = handlers.operations();
@@ -430,7 +430,7 @@ export class ParticipantRuntime<Context> {
 }
 
 /** @throws ParticipantConfigurationError when no message can announce these operations */
-function refuseUnsayable(operations: readonly string[]): void {
+function refuseInvalidOperations(operations: readonly string[]): void {
   const { announcedOperations, operationNameLength } = LIMITS;
   if (operations.length > announcedOperations) {
     throw new ParticipantConfigurationError(

@@ -3,7 +3,7 @@ import type { BranchId } from '@concordat/commit-protocol';
 import type { BranchIdentity } from './resource-manager.js';
 
 /** Checks per termination timeout. */
-const LOOKS_PER_TIMEOUT = 8;
+const CHECKS_PER_TIMEOUT = 8;
 /** in termination timeouts */
 const MAXIMUM_WAIT_FACTOR = 8;
 
@@ -55,11 +55,11 @@ export class TerminationWatch {
     if (this.stopped || this.watched.has(branchId)) return;
     const now = this.ports.clock.monotonic();
     this.watched.set(branchId, { branch: { transactionId, branchId }, since: now, ...this.moments(now, 0) });
-    this.lookLater();
+    this.scheduleCheck();
   }
 
   /** Must be called with every message of a coordinator about the branch. */
-  heard(branchId: BranchId): void {
+  answered(branchId: BranchId): void {
     const watched = this.watched.get(branchId);
     if (watched) Object.assign(watched, this.moments(this.ports.clock.monotonic(), 0));
   }
@@ -93,12 +93,12 @@ export class TerminationWatch {
         this.ports.inquire(watched.branch);
       }
     }
-    this.lookLater();
+    this.scheduleCheck();
   }
 
-  private lookLater(): void {
+  private scheduleCheck(): void {
     if (this.timer || this.stopped || this.watched.size === 0) return;
-    const delayMs = Math.max(1, Math.floor(this.timeoutMs / LOOKS_PER_TIMEOUT));
+    const delayMs = Math.max(1, Math.floor(this.timeoutMs / CHECKS_PER_TIMEOUT));
     this.timer = this.ports.clock.setTimer(delayMs, () => this.look());
   }
 

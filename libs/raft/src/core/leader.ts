@@ -230,7 +230,7 @@ export class Leader {
     if (this.transfer && this.transfer.target !== target)
       return refuse('TRANSFER_IN_PROGRESS', `leadership is being transferred to node ${this.transfer.target}`);
     this.transfer ??= new LeadershipTransfer(target, this.options.electionTicks);
-    this.tellTargetIfCaughtUp();
+    this.sendTimeoutNowIfCaughtUp();
     return undefined;
   }
 
@@ -241,7 +241,7 @@ export class Leader {
     return target;
   }
 
-  private tellTargetIfCaughtUp(): void {
+  private sendTimeoutNowIfCaughtUp(): void {
     const target = this.transfer && this.replication.progressOf(this.transfer.target);
     if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target);
   }
@@ -318,7 +318,7 @@ export class Leader {
   onAccepted(answer: AppendEntriesAccepted): void {
     this.replication.onAccepted(answer);
     this.advanceCommit();
-    if (this.transfer?.target === answer.from) this.tellTargetIfCaughtUp();
+    if (this.transfer?.target === answer.from) this.sendTimeoutNowIfCaughtUp();
   }
 
   hasWork(): boolean {

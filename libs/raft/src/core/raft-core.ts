@@ -170,8 +170,8 @@ export class RaftCore {
   }
 
   /** A node of another group has that id. */
-  metStranger(nodeId: NodeId): void {
-    this.raft.metStranger(nodeId);
+  noteStranger(nodeId: NodeId): void {
+    this.raft.noteStranger(nodeId);
   }
 
   /** A piece of `Ready.snapshotChunks` is stored, or was not; says how much of the whole is there. */

@@ -1,7 +1,7 @@
 import { invariant, unreachable } from '@concordat/foundation';
 import { ElectionTimer } from './election/election-timer.js';
 import { VoteTally } from './election/vote-tally.js';
-import { Voter, type LeaderSight } from './election/voter.js';
+import { Voter, type LeaderKnowledge } from './election/voter.js';
 import { Leader } from './leader.js';
 import { RaftLog } from './log/log.js';
 import { Persistence, type TermAndVote } from './log/persistence.js';
@@ -183,7 +183,7 @@ export class Raft {
   private isAddressee(message: Message): boolean {
     const isOwnGroup = this.addressing.isOfThisGroup(message);
     if (isOwnGroup) this.strangers.delete(message.from);
-    else this.metStranger(message.from);
+    else this.noteStranger(message.from);
     if (isOwnGroup && this.addressing.isForThisIncarnation(message)) return true;
     const isLeaders = message.type === 'append-entries' || message.type === 'snapshot-chunk';
     if (isOwnGroup && isLeaders && message.term >= this.currentTerm) {
@@ -231,7 +231,7 @@ export class Raft {
     if (message.type === 'introduction') return this.onIntroduction(message);
     if (message.type === 'introduction-reply') return this.onAcquaintance(message);
     if (message.term > this.currentTerm) {
-      if (this.voter.disregards(message, this.sight())) return;
+      if (this.voter.ignores(message, this.leaderKnowledge())) return;
       this.becomeFollower(message.term, undefined);
     }
     if (message.term < this.currentTerm) {
@@ -274,7 +274,7 @@ export class Raft {
   }
 
   /** A node of another group has that id. */
-  metStranger(nodeId: NodeId): void {
+  noteStranger(nodeId: NodeId): void {
     this.strangers.add(nodeId);
   }
 
@@ -393,17 +393,17 @@ export class Raft {
 
   // --- election
 
-  private sight(): LeaderSight {
+  private leaderKnowledge(): LeaderKnowledge {
     return { isLeader: this.currentRole.type === 'leader', knownLeader: this.leaderId };
   }
 
   private onRequestPreVote(message: RequestPreVote): void {
-    const granted = this.voter.wouldVote(message, this.sight());
+    const granted = this.voter.wouldVote(message, this.leaderKnowledge());
     this.promise({ type: 'pre-vote-reply', ...this.replyTo(message), granted });
   }
 
   private onRequestVote(message: RequestVote): void {
-    const granted = this.voter.giveVote(message, this.sight());
+    const granted = this.voter.grantVote(message, this.leaderKnowledge());
     if (granted && this.currentRole.type === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);
     this.promise({ type: 'request-vote-reply', ...this.replyTo(message), granted });
   }

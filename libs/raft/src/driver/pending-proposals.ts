@@ -108,7 +108,7 @@ export class PendingProposals<Result> {
   }
 
   /** Leadership is lost: entries after `commitIndex` may be committed by others or not. */
-  loseBehind(commitIndex: number): void {
+  rejectUnknownAfter(commitIndex: number): void {
     const end = this.appended.findIndex((pending, position) => position >= this.head && pending.index > commitIndex);
     if (end >= 0) this.lose(this.appended.splice(end));
   }

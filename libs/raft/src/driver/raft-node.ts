@@ -136,7 +136,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (stored.snapshot) for (const _ of this.applier.restore(stored.snapshot)); // nothing else is running yet
     this.connect(core);
     await transport.start((message) => this.receive(message), {
-      onStranger: (stranger) => this.guard((running) => running.metStranger(stranger)),
+      onStranger: (stranger) => this.guard((running) => running.noteStranger(stranger)),
       onSecondProcess: (witness) => this.fail(new SecondProcessError(nodeId, witness)),
     });
     if (!this.isAlive()) return;
@@ -150,7 +150,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   private async shutDown(): Promise<void> {
-    if (this.state === 'running') await this.leaveOffice();
+    if (this.state === 'running') await this.stopLeading();
     this.halt();
     await this.close();
   }
@@ -164,7 +164,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.halt();
   }
 
-  private async leaveOffice(): Promise<void> {
+  private async stopLeading(): Promise<void> {
     this.state = 'handing-over';
     if (this.core?.role !== 'leader' || this.core.configuration.voters.length === 1) return;
     this.schedulePass();
@@ -177,7 +177,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.tickTimer?.cancel();
     this.backlogTimer?.cancel();
     this.proposals.dropQueued(new ProposalDroppedError('STOPPED', 'the node was stopped'));
-    this.proposals.loseBehind(0);
+    this.proposals.rejectUnknownAfter(0);
     this.reads.rejectAll(new NotLeaderError(undefined));
     this.membership.rejectAll();
     this.transfers.rejectAll();
@@ -275,7 +275,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
         this.reports.reportStanding(core.standing);
         this.tickReads(core);
         if (!this.disk.look(core)) return;
-        this.proposals.loseBehind(this.applier.appliedIndex); // all of it waits for the disk, committed or not
+        this.proposals.rejectUnknownAfter(this.applier.appliedIndex); // all of it waits for the disk, committed or not
         this.reads.rejectAll(new NotLeaderError(core.leaderId));
       });
     });
@@ -381,7 +381,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       this.reads.rejectAll(new NotLeaderError(core.leaderId));
     }
     if (core.role === 'leader' && core.term === this.leadingTerm) return;
-    if (this.leadingTerm !== 0) this.proposals.loseBehind(core.commitIndex);
+    if (this.leadingTerm !== 0) this.proposals.rejectUnknownAfter(core.commitIndex);
     this.leadingTerm = core.role === 'leader' ? core.term : 0;
     if (core.role !== 'leader') this.handOver.leadershipGone();
   }

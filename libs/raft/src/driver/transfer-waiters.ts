@@ -26,10 +26,10 @@ export class TransferWaiters {
   advance(core: RaftCore): void {
     if (this.waiters.length === 0) return;
     const isTransferring = core.transferTarget !== undefined;
-    const hearsNobody = core.leaderId === undefined;
+    const hasNoLeader = core.leaderId === undefined;
     // A leader that was removed in between never learns its successor.
-    if (hearsNobody && !isMember(core.configuration, core.nodeId)) return this.rejectAll();
-    if (isTransferring || hearsNobody) return;
+    if (hasNoLeader && !isMember(core.configuration, core.nodeId)) return this.rejectAll();
+    if (isTransferring || hasNoLeader) return;
     const waiters = this.waiters;
     this.waiters = [];
     for (const { target, resolve, reject } of waiters) {

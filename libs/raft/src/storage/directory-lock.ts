@@ -50,7 +50,7 @@ export class DirectoryLock {
       await this.writeFile();
       this.held = true;
     } finally {
-      if (!this.held) await this.letGo();
+      if (!this.held) await this.removeLockFile();
     }
   }
 
@@ -68,11 +68,11 @@ export class DirectoryLock {
     try {
       await this.fileSystem.remove(this.path);
     } finally {
-      await this.letGo();
+      await this.removeLockFile();
     }
   }
 
-  private async letGo(): Promise<void> {
+  private async removeLockFile(): Promise<void> {
     heldHere.get(this.fileSystem)?.delete(this.path);
     const { claim } = this;
     this.claim = undefined;

@@ -172,7 +172,7 @@ export class ReceivedSnapshotStore {
     await this.unlessFull(header, async () => {
       const file = await this.options.fileSystem.open(this.path, 'create');
       this.transfer = { header, file, progress: nothingReceived, complete: false };
-      await this.orForget(() => file.write(encodeReceivedSnapshotHeader(header, this.options.owner), 0));
+      await this.orDrop(() => file.write(encodeReceivedSnapshotHeader(header, this.options.owner), 0));
       if (chunk.sizeBytes === 0) await this.complete(this.transfer);
     });
   }
@@ -189,9 +189,9 @@ export class ReceivedSnapshotStore {
     await this.unlessFull(header, async () => {
       await file.write(data, header.headerBytes + offset);
       if (next.nextOffset - next.durableOffset >= syncAfterBytes) {
-        await this.orForget(() => file.sync());
+        await this.orDrop(() => file.sync());
         await writeDurableMark(file, header, next);
-        await this.orForget(() => file.sync());
+        await this.orDrop(() => file.sync());
         next.durableOffset = next.nextOffset;
       }
       await writeLatestMark(file, header, next);
@@ -205,13 +205,13 @@ export class ReceivedSnapshotStore {
       this.options.logger.warn(`${this.path}: the leader's snapshot has a wrong checksum and is discarded`);
       return this.forget();
     }
-    await this.orForget(() => transfer.file.sync());
-    await this.orForget(() => this.options.fileSystem.syncDirectory(this.options.directory)); // the name, too
+    await this.orDrop(() => transfer.file.sync());
+    await this.orDrop(() => this.options.fileSystem.syncDirectory(this.options.directory)); // the name, too
     transfer.complete = true;
   }
 
   /** After a failed sync the content of the disk is unknown, and a file without its header is useless. */
-  private async orForget(work: () => Promise<void>): Promise<void> {
+  private async orDrop(work: () => Promise<void>): Promise<void> {
     try {
       await work();
     } catch (error) {

@@ -70,7 +70,7 @@ export class ConnectionListener {
       );
       const stand = (): void => {
         this.server.removeAllListeners('error');
-        this.hearAcceptErrors();
+        this.handleAcceptErrors();
         const bound = this.server.address();
         resolve(typeof bound === 'object' && bound ? bound.port : 0);
       };
@@ -136,7 +136,7 @@ export class ConnectionListener {
   /**
    * A connection cannot be accepted, for lack of files, say. An `error` event without a listener would end the process.
    */
-  private hearAcceptErrors(): void {
+  private handleAcceptErrors(): void {
     const failed = (error: unknown): void => this.refuse('a caller', errorMessage(error));
     this.server.on(
       'error',

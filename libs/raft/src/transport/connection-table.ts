@@ -158,7 +158,7 @@ export class ConnectionTable {
   private sweep(): void {
     const now = this.options.clock.monotonic();
     for (const [name, entry] of this.connections) {
-      const reason = entry.streams.size === 0 ? loiters(entry, now) : this.isSilent(entry, now);
+      const reason = entry.streams.size === 0 ? idleReason(entry, now) : this.isSilent(entry, now);
       if (reason !== undefined) this.end(name, entry, reason);
     }
     this.boundUnfinished();
@@ -194,7 +194,7 @@ export class ConnectionTable {
 }
 
 /** Why a connection without a stream must be closed. */
-function loiters({ activeAt, bytesAtLoss, connection }: ConnectionEntry, now: number): string | undefined {
+function idleReason({ activeAt, bytesAtLoss, connection }: ConnectionEntry, now: number): string | undefined {
   if (now - activeAt >= IDLE_CONNECTION_MS) return 'it has had no stream for too long';
   return connection.bytesRead - bytesAtLoss > UNACCEPTED_BYTES ? 'it has sent too much without a stream' : undefined;
 }

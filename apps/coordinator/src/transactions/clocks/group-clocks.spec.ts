@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { ALONE, compareClocks, READING_LIFETIME_MS, type GroupClocks } from './group-clocks.js';
+import { SINGLE_VOTER, compareClocks, READING_LIFETIME_MS, type GroupClocks } from './group-clocks.js';
 
 const OWN = Date.UTC(2026, 0, 1);
 const NOW = 100_000;
@@ -12,7 +12,7 @@ function group(voters: number, ...ahead: readonly number[]): GroupClocks {
 
 describe('clocks of a group', () => {
   it.each<[string, GroupClocks, string, number, number]>([
-    ['a node that votes alone agrees with itself', ALONE, 'agreed', 0, 0],
+    ['a node that votes alone agrees with itself', SINGLE_VOTER, 'agreed', 0, 0],
     ['three agree', group(3, 4, -3), 'agreed', -3, 0],
     ['two of three agree, and the third is hours ahead', group(3, 10, 3 * HOUR), 'agreed', 0, 10],
     [

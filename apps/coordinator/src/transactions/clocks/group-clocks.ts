@@ -16,7 +16,7 @@ export interface GroupClocks {
 }
 
 /** A single voter has only its own clock. */
-export const ALONE: GroupClocks = { voters: 1, readings: () => [] };
+export const SINGLE_VOTER: GroupClocks = { voters: 1, readings: () => [] };
 
 /** Clocks that differ by more milliseconds than this do not agree. */
 export const MAXIMUM_CLOCK_SKEW_MS = 5_000;

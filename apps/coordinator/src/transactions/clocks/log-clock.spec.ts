@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomInteger, SeededRandom, VirtualClock, type Clock } from '@concordat/foundation';
-import { ALONE, type ClockReading, type GroupClocks } from './group-clocks.js';
+import { SINGLE_VOTER, type ClockReading, type GroupClocks } from './group-clocks.js';
 import { LogClock } from './log-clock.js';
 
 const START = Date.UTC(2026, 0, 1);
@@ -108,7 +108,7 @@ describe('the time of records and ids', () => {
   });
 
   it('follows the only clock there is, but not back', () => {
-    const node = new Node([], ALONE);
+    const node = new Node([], SINGLE_VOTER);
     expect(node.ahead).toBe(0);
     node.offsetMs = HOUR;
     expect(node.pass(1_000).ahead).toBe(HOUR);

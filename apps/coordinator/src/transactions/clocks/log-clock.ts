@@ -3,11 +3,11 @@ import type { DecisionState } from '@concordat/commit-protocol';
 import { compareClocks, type ClockComparison, type GroupClocks } from './group-clocks.js';
 
 /** Pace of log time while it is ahead of the clocks: slower, so that they catch up, but never stopped. */
-const PACE_AHEAD = 0.5;
+const PACE_WHEN_AHEAD = 0.5;
 /** The clocks are compared at most this often, unless this node's clock was set in between. */
-const COMPARED_EVERY_MS = 100;
+const COMPARISON_MS = 100;
 /** A clock that deviates this much from the monotonic one between two comparisons was set. */
-const SET_BY_MS = 20;
+const CLOCK_SET_MS = 20;
 
 /**
  * The time in records and ids: the group's time, and the only wall clock in this folder.
@@ -41,7 +41,7 @@ export class LogClock implements Clock {
     const elapsedMs = monotonic - at;
     const target = this.target(monotonic, time + elapsedMs);
     const ahead = target < time + elapsedMs;
-    this.reached = { time: ahead ? Math.max(target, time + elapsedMs * PACE_AHEAD) : target, at: monotonic };
+    this.reached = { time: ahead ? Math.max(target, time + elapsedMs * PACE_WHEN_AHEAD) : target, at: monotonic };
     return Math.floor(this.reached.time);
   }
 
@@ -64,7 +64,7 @@ export class LogClock implements Clock {
     const offset = own - monotonic;
     const { compared } = this;
     const fresh =
-      compared && monotonic - compared.at < COMPARED_EVERY_MS && Math.abs(offset - compared.offset) < SET_BY_MS;
+      compared && monotonic - compared.at < COMPARISON_MS && Math.abs(offset - compared.offset) < CLOCK_SET_MS;
     if (!fresh) this.compared = { comparison: compareClocks(own, monotonic, this.group), at: monotonic, offset };
     return this.compared!.comparison;
   }

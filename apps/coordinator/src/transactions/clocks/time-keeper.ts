@@ -5,14 +5,14 @@ import type { LogClock } from './log-clock.js';
 
 const LOOK_INTERVAL_MS = 5_000;
 /** Log time stands still this long at most, far below what counts as a step. */
-const SILENCE_MS = 20_000;
+const MAXIMUM_IDLE_MS = 20_000;
 
 export interface TimeKeeperPorts {
   readonly clock: LogClock;
   readonly state: DecisionState;
   readonly logger: Logger;
   /** logs a record that only advances log time */
-  readonly tellTime: () => void;
+  readonly advanceLogTime: () => void;
   readonly onAlert: (detail: string) => void;
 }
 
@@ -24,14 +24,14 @@ export class TimeKeeper {
   private timer: Timer | undefined;
   private alerted = false;
   /** monotonic; bounds how often a record is proposed */
-  private toldAt = -Infinity;
+  private proposedAt = -Infinity;
 
   constructor(private readonly ports: TimeKeeperPorts) {}
 
   start(): void {
     this.timer = this.ports.clock.setTimer(LOOK_INTERVAL_MS, () => {
       this.watchSkew();
-      this.breakSilence();
+      this.advanceIfIdle();
       this.start();
     });
   }
@@ -42,13 +42,13 @@ export class TimeKeeper {
     this.alerted = false;
   }
 
-  private breakSilence(): void {
-    const { clock, state, tellTime } = this.ports;
+  private advanceIfIdle(): void {
+    const { clock, state, advanceLogTime } = this.ports;
     const grows = state.archive.size + state.unpublishedCount > 0;
-    const [silentMs, sinceToldMs] = [clock.now() - state.logTime.now, clock.monotonic() - this.toldAt];
-    if (!grows || silentMs < SILENCE_MS || sinceToldMs < SILENCE_MS) return;
-    this.toldAt = clock.monotonic();
-    tellTime();
+    const [idleMs, sinceProposedMs] = [clock.now() - state.logTime.now, clock.monotonic() - this.proposedAt];
+    if (!grows || idleMs < MAXIMUM_IDLE_MS || sinceProposedMs < MAXIMUM_IDLE_MS) return;
+    this.proposedAt = clock.monotonic();
+    advanceLogTime();
   }
 
   private watchSkew(): void {

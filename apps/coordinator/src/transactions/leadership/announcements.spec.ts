@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { LIMITS } from '@concordat/commit-protocol';
 import { silentLogger, VirtualClock } from '@concordat/foundation';
-import { Announcements, LISTENING_MS } from './announcements.js';
+import { Announcements, DISCOVERY_MS } from './announcements.js';
 import { INSTANCE_EXPIRY_MS, MAXIMUM_INSTANCES } from './live-instances.js';
 import { ControlledLog } from '../testing/controlled-log.js';
 
@@ -91,7 +91,7 @@ describe('what participants have, while their processes come and go', () => {
     await say('new', NEW);
     const before = changes();
     takeOver();
-    for (let passed = 0; passed < 3 * LISTENING_MS; passed += INTERVAL_MS) {
+    for (let passed = 0; passed < 3 * DISCOVERY_MS; passed += INTERVAL_MS) {
       for (const instance of order) await say(instance, instance === 'old' ? OLD : NEW);
       clock.advance(INTERVAL_MS);
     }

@@ -4,7 +4,7 @@ import type { DecisionLog } from '../../decision-log/decision-log.js';
 import { LiveInstances } from './live-instances.js';
 
 /** After this time a leader knows every live instance: they announce themselves every ten seconds. */
-export const LISTENING_MS = 15_000;
+export const DISCOVERY_MS = 15_000;
 /** For participants whose announcements name no instance. */
 const UNNAMED = '';
 
@@ -20,7 +20,7 @@ export class Announcements {
   private readonly underWay = new Set<string>();
   private readonly instances = new LiveInstances();
   /** participants that became known during this leadership */
-  private readonly madeHere = new Set<string>();
+  private readonly newParticipants = new Set<string>();
   private readonly since: number;
   private refusedNewcomers = 0;
   /** by participant, in milliseconds since 1970 */
@@ -63,8 +63,8 @@ export class Announcements {
     served: ReadonlySet<string>,
     now: number,
   ): ReadonlySet<string> {
-    if (!known || known.size === 0) this.madeHere.add(participant);
-    if (this.madeHere.has(participant) || now - this.since >= LISTENING_MS) return served;
+    if (!known || known.size === 0) this.newParticipants.add(participant);
+    if (this.newParticipants.has(participant) || now - this.since >= DISCOVERY_MS) return served;
     return new Set([...served].filter((operation) => known?.has(operation)));
   }
 

@@ -16,7 +16,7 @@ class Fixture {
   readonly logged: (readonly BranchDone[])[] = [];
   refuses = false;
   readonly batch = new DoneBatch(this.clock, 20, (taken) => {
-    if (this.refuses) this.batch.addAgain(taken);
+    if (this.refuses) this.batch.restore(taken);
     else this.logged.push(taken);
     return Promise.resolve();
   });
@@ -82,7 +82,7 @@ describe('DoneBatch', () => {
     batch.add(item(1), true);
     batch.close();
     batch.add(item(2), false);
-    batch.addAgain([item(3)]);
+    batch.restore([item(3)]);
     await Promise.resolve();
     clock.advance(100);
     batch.flush(true);

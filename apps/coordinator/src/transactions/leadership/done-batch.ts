@@ -32,7 +32,7 @@ export class DoneBatch {
   }
 
   /** Takes back what the log refused. It waits for the next delay, however much it is. */
-  addAgain(items: readonly BranchDone[]): void {
+  restore(items: readonly BranchDone[]): void {
     if (this.closed) return;
     this.items.unshift(...items);
     this.flushLater();

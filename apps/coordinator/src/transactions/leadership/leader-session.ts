@@ -85,7 +85,7 @@ export class LeaderSession {
   private readonly waitingBegins: WaitingBegins;
   private recovery: Recovery | undefined;
   /** they enter the admission after those that an earlier leader admitted */
-  private readonly behindRecovery: Entry[] = [];
+  private readonly afterRecovery: Entry[] = [];
   private latestAppend: Promise<unknown> = Promise.resolve();
   private closed = false;
 
@@ -137,10 +137,10 @@ export class LeaderSession {
   recover(): void {
     this.recovery = new Recovery(this.dependencies.log.state.openTransactions());
     this.outcomes.publish();
-    this.goOnRecovering();
+    this.continueRecovery();
   }
 
-  private goOnRecovering(): void {
+  private continueRecovery(): void {
     const { recovery } = this;
     if (!recovery || this.closed) return;
     for (const transaction of recovery.next(RECOVERED_PER_TURN)) {
@@ -148,14 +148,14 @@ export class LeaderSession {
       const isOpen = this.dependencies.log.state.findOpen(transactionId) === transaction;
       if (isOpen && !this.entries.has(transactionId)) this.takeOver(transaction);
     }
-    if (!recovery.contends) this.enterBehindRecovery();
+    if (!recovery.contends) this.enterAfterRecovery();
     if (recovery.isOver) this.recovery = undefined;
-    else this.dependencies.clock.setTimer(0, () => this.goOnRecovering());
+    else this.dependencies.clock.setTimer(0, () => this.continueRecovery());
     this.outgoing.flush();
   }
 
-  private enterBehindRecovery(): void {
-    for (const entry of this.behindRecovery.splice(0)) if (this.isCurrent(entry)) this.enter(entry);
+  private enterAfterRecovery(): void {
+    for (const entry of this.afterRecovery.splice(0)) if (this.isCurrent(entry)) this.enter(entry);
   }
 
   private takeOver(transaction: TransactionState): Entry {
@@ -188,7 +188,7 @@ export class LeaderSession {
   }
 
   /** Logs a record that only advances log time. */
-  tellTime(): void {
+  advanceLogTime(): void {
     this.done.flush(true);
   }
 
@@ -265,7 +265,7 @@ export class LeaderSession {
   onApplied({ record, result }: AppliedRecord): void {
     if (this.closed) return;
     if (record.type === 'begin' && result.refusal !== undefined) this.drop(record.transactionId);
-    if (record.type === 'resolve' && result.refusal === undefined) this.tellOldBranch(record);
+    if (record.type === 'resolve' && result.refusal === undefined) this.sendOldRuling(record);
     for (const transaction of result.transactions) this.onTransactionApplied(transaction, record, result);
     if (result.transactions.some(({ endedAt }) => endedAt !== undefined)) this.outcomes.publish();
     this.outgoing.flush();
@@ -352,7 +352,7 @@ export class LeaderSession {
   }
 
   /** Sends the ruling on a branch of a forgotten transaction. If the message is lost, the branch asks again. */
-  private tellOldBranch({ transactionId, branchId, participant, action }: ResolveRecord): void {
+  private sendOldRuling({ transactionId, branchId, participant, action }: ResolveRecord): void {
     if (participant === undefined || branchId === undefined || action === 'forget') return;
     this.outgoing.add({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
   }
@@ -397,7 +397,7 @@ export class LeaderSession {
   private enterInTurn(entry: Entry): void {
     if (!this.recovery?.contends) return this.enter(entry);
     entry.enteredAdmission = true;
-    this.behindRecovery.push(entry);
+    this.afterRecovery.push(entry);
   }
 
   private enter(entry: Entry): void {
@@ -471,7 +471,7 @@ export class LeaderSession {
       if (reason === 'handing-over') logger.debug(sentence);
       else logger.warn(sentence);
       if (entry) this.handle(entry, { type: 'proposal-failed' });
-      else if (record.type === 'branches-done') this.done.addAgain(record.items);
+      else if (record.type === 'branches-done') this.done.restore(record.items);
     }
   }
 

@@ -5,7 +5,7 @@ export const MAXIMUM_INSTANCES = 64;
 
 interface Instance {
   readonly operations: ReadonlySet<string>;
-  readonly heardAt: number;
+  readonly announcedAt: number;
 }
 
 /**
@@ -19,7 +19,7 @@ export class LiveInstances {
   announce(participant: string, instance: string, operations: readonly string[], now: number): void {
     const instances = this.byParticipant.get(participant) ?? new Map<string, Instance>();
     instances.delete(instance);
-    instances.set(instance, { operations: new Set(operations), heardAt: now });
+    instances.set(instance, { operations: new Set(operations), announcedAt: now });
     const [longestSilent] = instances.keys();
     if (instances.size > MAXIMUM_INSTANCES && longestSilent !== undefined) instances.delete(longestSilent);
     this.byParticipant.set(participant, instances);
@@ -38,7 +38,8 @@ export class LiveInstances {
   servedByAll(participant: string, now: number): ReadonlySet<string> | undefined {
     const instances = this.byParticipant.get(participant);
     if (!instances) return undefined;
-    for (const [name, { heardAt }] of instances) if (now - heardAt >= INSTANCE_EXPIRY_MS) instances.delete(name);
+    for (const [name, { announcedAt }] of instances)
+      if (now - announcedAt >= INSTANCE_EXPIRY_MS) instances.delete(name);
     const [first, ...others] = instances.values();
     if (!first) {
       this.byParticipant.delete(participant);

@@ -7,7 +7,7 @@ import { PacedWork } from './paced-work.js';
 const RESENT_PER_TURN = 128;
 const DEADLINES_PER_TURN = 128;
 /** Large messages count as several units of this size: about a megabyte per turn. */
-const RESENT_BYTES_EACH = 8 * 1024;
+const RESENT_UNIT_BYTES = 8 * 1024;
 /** The average rate of resends, over all open transactions. */
 const RESENDS_PER_SECOND = 1_000;
 
@@ -113,5 +113,5 @@ export class TransactionTimers {
 function resendWeight({ decision, branches }: TransactionState): number {
   if (decision) return 1;
   const sizeBytes = branches.reduce((sum, { operations }) => sum + roughJsonSize(operations), 0);
-  return 1 + Math.floor(sizeBytes / RESENT_BYTES_EACH);
+  return 1 + Math.floor(sizeBytes / RESENT_UNIT_BYTES);
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { TransactionState } from '@concordat/commit-protocol';
 import { VirtualClock } from '@concordat/foundation';
-import { COUNTED_AT_ONCE, InDoubtCount } from './in-doubt-count.js';
+import { EXACT_COUNT_LIMIT, InDoubtCount } from './in-doubt-count.js';
 
 /** Transactions with numbers for ids, each with a branch in doubt; tells how many were looked at. */
 function setUp(open: number) {
@@ -26,19 +26,19 @@ function setUp(open: number) {
 
 describe('the count of what is in doubt', () => {
   it('is exact where few are open', () => {
-    const { count, ids, looked } = setUp(COUNTED_AT_ONCE);
-    expect([count.read(), looked()]).toEqual([COUNTED_AT_ONCE, COUNTED_AT_ONCE]);
+    const { count, ids, looked } = setUp(EXACT_COUNT_LIMIT);
+    expect([count.read(), looked()]).toEqual([EXACT_COUNT_LIMIT, EXACT_COUNT_LIMIT]);
     ids.length = 5;
     expect(count.read()).toBe(5);
   });
 
   it('is the last one where many are, and counted anew in slices, once at a time', () => {
-    const open = 3 * COUNTED_AT_ONCE + 7;
+    const open = 3 * EXACT_COUNT_LIMIT + 7;
     const { count, clock, ids, looked } = setUp(open);
-    expect([count.read(), looked()]).toEqual([0, COUNTED_AT_ONCE]);
+    expect([count.read(), looked()]).toEqual([0, EXACT_COUNT_LIMIT]);
     for (let turn = 2; turn <= 3; turn++) {
       expect(clock.fireNext()).toBe(true);
-      expect([count.read(), looked()]).toEqual([0, turn * COUNTED_AT_ONCE]);
+      expect([count.read(), looked()]).toEqual([0, turn * EXACT_COUNT_LIMIT]);
     }
     ids.splice(0, 10); // what was counted and ends meanwhile is still in it
     expect(clock.fireNext()).toBe(true);

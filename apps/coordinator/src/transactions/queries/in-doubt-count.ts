@@ -2,7 +2,7 @@ import type { TransactionId, TransactionState } from '@concordat/commit-protocol
 import type { Clock } from '@concordat/foundation';
 
 /** Up to this many are counted on the spot; ten thousand take a few milliseconds. */
-export const COUNTED_AT_ONCE = 10_000;
+export const EXACT_COUNT_LIMIT = 10_000;
 
 export interface InDoubtCountSources {
   readonly clock: Clock;
@@ -27,7 +27,7 @@ export class InDoubtCount {
 
   read(): number {
     const { openCount, openAbove, countOf } = this.sources;
-    if (openCount() <= COUNTED_AT_ONCE) {
+    if (openCount() <= EXACT_COUNT_LIMIT) {
       let count = 0;
       for (const transaction of openAbove(undefined)) count += countOf(transaction);
       this.latest = count;
@@ -41,7 +41,7 @@ export class InDoubtCount {
   private goOn(above: TransactionId | undefined, countBefore: number): void {
     let [last, looked, count] = [above, 0, countBefore];
     for (const transaction of this.sources.openAbove(above)) {
-      if (looked++ === COUNTED_AT_ONCE) {
+      if (looked++ === EXACT_COUNT_LIMIT) {
         const from = last;
         this.sources.clock.setTimer(0, () => this.goOn(from, count));
         return;

@@ -37,7 +37,7 @@ export function inDoubtOf(
 ): InDoubtItem[] {
   const items: InDoubtItem[] = [];
   const { transactionId, branches } = known.transaction;
-  const since = sinceWhen(known.transaction);
+  const since = inDoubtSince(known.transaction);
   for (const branch of branches) {
     if (!isListed(known, branch, now - since >= inDoubtAfterMs)) continue;
     const { branchId, participant } = branch;
@@ -55,7 +55,7 @@ export function countInDoubt(
   { inDoubtAfterMs }: Pick<TransactionOptions, 'inDoubtAfterMs'>,
 ): number {
   let count = 0;
-  const late = now - sinceWhen(known.transaction) >= inDoubtAfterMs;
+  const late = now - inDoubtSince(known.transaction) >= inDoubtAfterMs;
   for (const branch of known.transaction.branches) if (isListed(known, branch, late)) count++;
   return count;
 }
@@ -87,19 +87,19 @@ export function countHazards(transactions: Iterable<TransactionState>): number {
 }
 
 /** A delegated transaction is in doubt only after its deadline: until then its branch may be at work. */
-function sinceWhen({ createdAt, deadline, decidedAt, delegatedTo }: TransactionState): number {
+function inDoubtSince({ createdAt, deadline, decidedAt, delegatedTo }: TransactionState): number {
   return decidedAt ?? (delegatedTo === undefined ? createdAt : deadline);
 }
 
 function isListed(known: KnownTransaction, { branchId, end, forgotten, vote }: BranchState, late: boolean): boolean {
   if (forgotten) return false;
   if (end !== undefined || !late) return isHazard(end);
-  if (isLeftToIt(known.transaction)) return true;
+  if (isDelegationOpen(known.transaction)) return true;
   return (vote ?? known.beyond?.reportOf(branchId)?.vote) === 'yes';
 }
 
 /** Whether the decision is delegated to the only branch and still open. */
-function isLeftToIt({ decision, delegatedTo }: TransactionState): boolean {
+function isDelegationOpen({ decision, delegatedTo }: TransactionState): boolean {
   return delegatedTo !== undefined && decision === undefined;
 }
 

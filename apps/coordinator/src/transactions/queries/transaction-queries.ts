@@ -105,8 +105,8 @@ export class TransactionQueries {
       scanned++;
       scannedBytes += sizeBytes;
       this.scans.used(sizeBytes);
-      if (!page.hasRoomFor(transaction, sizeBytes)) return page.endBefore();
-      if (!page.takes(transaction, sizeBytes)) continue;
+      if (!page.hasRoomFor(transaction, sizeBytes)) return page.endPage();
+      if (!page.scan(transaction, sizeBytes)) continue;
       page.items.push(this.view(transaction));
       page.isCollectedElsewhere ||= this.isCollectedElsewhere(transaction);
     }
@@ -210,7 +210,7 @@ class ListPage {
   }
 
   /** Counts the transaction as scanned. Returns whether it matches. */
-  takes(transaction: TransactionState, sizeBytes: number): boolean {
+  scan(transaction: TransactionState, sizeBytes: number): boolean {
     this.scanned++;
     this.last = transaction.transactionId;
     if (!matches(transaction, this.query)) return false;
@@ -219,7 +219,7 @@ class ListPage {
   }
 
   /** Marks the page as full. */
-  endBefore(): false {
+  endPage(): false {
     invariant(this.last !== undefined, 'a page that ends has looked at something');
     this.nextCursor = this.last;
     return false;

@@ -48,7 +48,7 @@ export class RequestRecords {
 
   /** @throws UnknownParticipantError, UnknownOperationError, TooManyBranchesError, PayloadTooLargeError */
   execute(request: ExecuteRequest): BeginRecord {
-    const branches = this.gather(request.branches);
+    const branches = this.groupByParticipant(request.branches);
     this.refuseTooMany(branches.length, request.branches.length);
     this.refuseTooLarge(branches);
     return this.record(request, branches, true);
@@ -60,7 +60,7 @@ export class RequestRecords {
     request: BranchRequest | PreparedBranchRequest,
     idempotency: Idempotency | undefined,
   ): EnlistRecord {
-    const branch = this.specify(transaction, request);
+    const branch = this.toBranch(transaction, request);
     const branchCount = transaction.branches.length + (findBranch(transaction, branch.branchId) ? 0 : 1);
     this.refuseTooMany(branchCount, countOperations(transaction) + branch.operations.length);
     if (branch.operations.length > 0) this.refuseTooLarge([...transaction.branches, branch]);
@@ -111,7 +111,7 @@ export class RequestRecords {
   }
 
   /** Work for a participant that has a branch joins that branch. */
-  private specify(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
+  private toBranch(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
     if ('branchId' in request) {
       const { branchId, participant, vote } = request;
       return { branchId, participant, operations: [], enlistedVote: vote };
@@ -123,7 +123,7 @@ export class RequestRecords {
   }
 
   /** One branch for each participant, with its operations in the order of the request. */
-  private gather(requests: readonly BranchRequest[]): BranchSpecification[] {
+  private groupByParticipant(requests: readonly BranchRequest[]): BranchSpecification[] {
     const byParticipant = new Map<
       string,
       { branchId: string; operations: BranchSpecification['operations'][number][] }

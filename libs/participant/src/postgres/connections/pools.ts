@@ -30,7 +30,7 @@ export class PostgresPools {
   /** incremented when all sessions of a pool must be replaced */
   private readonly generation: Record<PoolName, number> = { work: 0, decision: 0, look: 0 };
   private readonly births = new WeakMap<PoolClient, { readonly pool: PoolName; readonly generation: number }>();
-  private readonly lent = new Set<PoolClient>();
+  private readonly lentClients = new Set<PoolClient>();
   private closed = false;
 
   constructor(
@@ -92,7 +92,7 @@ export class PostgresPools {
       for (;;) {
         const client = await this.pools[name].connect();
         if (!this.isStale(client)) {
-          this.lent.add(client);
+          this.lentClients.add(client);
           return client;
         }
         client.release(true); // an idle one; they are not more than the pool's connections
@@ -117,14 +117,14 @@ export class PostgresPools {
       fate = classifyFailure(error).session;
       throw error;
     } finally {
-      this.giveBack(client, fate);
+      this.release(client, fate);
     }
   }
 
   /** Ends a loan: only an intact session of the current generation is lent again. */
-  giveBack(client: PoolClient, fate: SessionFate): void {
+  release(client: PoolClient, fate: SessionFate): void {
     // `pg` waits for running statements before it closes, which never ends on a dead connection
-    this.lent.delete(client);
+    this.lentClients.delete(client);
     if (fate === 'dead') destroy(client);
     client.release(fate !== 'intact' || this.isStale(client));
   }
@@ -147,8 +147,8 @@ export class PostgresPools {
     try {
       await withTimeLimit(this.clock, CLOSE_LIMIT_MS, 'closing the connections', ends);
     } catch (error) {
-      this.logger.warn(`${errorMessage(error)}: ${this.lent.size} connections are in use and are closed`);
-      for (const client of this.lent) destroy(client);
+      this.logger.warn(`${errorMessage(error)}: ${this.lentClients.size} connections are in use and are closed`);
+      for (const client of this.lentClients) destroy(client);
       this.lanes.cut();
     }
   }

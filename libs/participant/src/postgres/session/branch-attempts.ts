@@ -81,7 +81,7 @@ export class BranchAttempts {
       throw new ResourceManagerUnavailableError(`the branch could not begin: ${describeFailure(cause)}`, { cause });
     } finally {
       if (session.sawSchemaChange) pools.renew('work');
-      pools.giveBack(client, fate);
+      pools.release(client, fate);
       this.logLeftBehind(branch, session);
       if (session.wasAbandoned) await this.endSessionOf(branch);
     }

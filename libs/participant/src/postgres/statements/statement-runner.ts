@@ -16,8 +16,8 @@ export class StatementRunner {
     const held = this.hit(name, 'before-statement');
     if (held) await held;
     const answer = await client.query<Row>(text, values && [...values]);
-    const heldBehind = this.hit(name, 'after-statement');
-    if (heldBehind) await heldBehind;
+    const heldAfter = this.hit(name, 'after-statement');
+    if (heldAfter) await heldAfter;
     return answer;
   }
 

@@ -4,7 +4,7 @@ import type { RaftLog } from '../log/log.js';
 import type { Message, NodeId, RequestPreVote, RequestVote } from '../types.js';
 
 /** What a voter knows about the present leader. */
-export interface LeaderSight {
+export interface LeaderKnowledge {
   readonly isLeader: boolean;
   readonly knownLeader: NodeId | undefined;
 }
@@ -39,7 +39,7 @@ export class Voter {
     if (this.silenceTicks > 0) this.silenceTicks--;
   }
 
-  private holdsOn({ isLeader, knownLeader }: LeaderSight): boolean {
+  private holdsOn({ isLeader, knownLeader }: LeaderKnowledge): boolean {
     return isLeader || (knownLeader !== undefined && this.timer.isWithinMinimum());
   }
 
@@ -48,8 +48,8 @@ export class Voter {
    * from a leader of that term, or from a candidate that the leader asked to stand: after any other it would know no
    * leader in the term, and vote at once. A leader steps down at any answer of a later term (paper, 5.1).
    */
-  disregards(message: Message, sight: LeaderSight): boolean {
-    if (!this.holdsOn(sight)) return false;
+  ignores(message: Message, knowledge: LeaderKnowledge): boolean {
+    if (!this.holdsOn(knowledge)) return false;
     switch (message.type) {
       case 'request-vote':
         return !message.transfer;
@@ -62,7 +62,7 @@ export class Voter {
       case 'snapshot-chunk-reply':
       case 'read-index-request':
       case 'read-index-reply':
-        return !sight.isLeader; // a late answer to an earlier request of this node
+        return !knowledge.isLeader; // a late answer to an earlier request of this node
       case 'append-entries':
       case 'snapshot-chunk':
       case 'timeout-now':
@@ -76,13 +76,13 @@ export class Voter {
   }
 
   /** Whether it would vote for the sender in the next term (thesis, section 9.6). */
-  wouldVote(message: RequestPreVote, sight: LeaderSight): boolean {
-    if (this.holdsOn(sight) || this.silenceTicks > 0) return false;
+  wouldVote(message: RequestPreVote, knowledge: LeaderKnowledge): boolean {
+    if (this.holdsOn(knowledge) || this.silenceTicks > 0) return false;
     return this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   }
 
   /** Grants or refuses its vote: one per term, first come first served, to no older log (paper, 5.2 and 5.4.1). */
-  giveVote(message: RequestVote, { knownLeader }: LeaderSight): boolean {
+  grantVote(message: RequestVote, { knownLeader }: LeaderKnowledge): boolean {
     const isFree = this.vote === message.from || (this.vote === 0 && knownLeader === undefined);
     const isSilent = this.silenceTicks > 0 && !message.transfer;
     if (!isFree || isSilent || !this.log.isUpToDate(message.lastLogIndex, message.lastLogTerm)) return false;

@@ -63,7 +63,7 @@ export class Newcomer {
   private readonly acquaintances = new Map<NodeId, Acquaintance>();
   private readonly fingerprint: number;
   private ticksToIntroduction: number;
-  private hasHeardOfPast: boolean;
+  private knowsOfLog: boolean;
   /** ticks since a leader's last message for another incarnation of this node */
   private missedTicksAgo = Infinity;
   private caller: NodeId | undefined;
@@ -74,7 +74,7 @@ export class Newcomer {
     private readonly log: RaftLog,
   ) {
     const { members, electionTicks } = options;
-    this.hasHeardOfPast = options.knowsOfGroup;
+    this.knowsOfLog = options.knowsOfGroup;
     const founds = options.founds && this.isEmpty && members.some(({ nodeId }) => nodeId === addressing.nodeId);
     this.fingerprint = founds ? fingerprint(members) : 0;
     this.ticksToIntroduction = Math.ceil(electionTicks / 2);
@@ -86,17 +86,17 @@ export class Newcomer {
 
   /** 0 when it must not found a group. */
   get founders(): number {
-    return this.isEmpty && !this.hasHeardOfPast ? this.fingerprint : 0;
+    return this.isEmpty && !this.knowsOfLog ? this.fingerprint : 0;
   }
 
   /** Whether any node has reported that the group has a log. */
   get knowsOfGroup(): boolean {
-    return this.hasHeardOfPast;
+    return this.knowsOfLog;
   }
 
   /** Whether it would found a group, had it not learned of a log. */
   get isKeptFromFounding(): boolean {
-    return this.isEmpty && this.hasHeardOfPast && this.fingerprint !== 0;
+    return this.isEmpty && this.knowsOfLog && this.fingerprint !== 0;
   }
 
   /** Whether its group has another incarnation of it, by its log or the others' messages. */
@@ -136,16 +136,17 @@ export class Newcomer {
   /** A leader's message for another incarnation of it arrived. */
   missed(leaderId: NodeId): void {
     this.missedTicksAgo = 0;
-    this.hasHeardOfPast = true;
+    this.knowsOfLog = true;
     this.caller = leaderId;
   }
 
   /** Another node has introduced itself. */
   met(message: Introduction | IntroductionReply): void {
     const { from, fromIncarnation: incarnation, groupId, lastLogIndex, founders } = message;
-    if (lastLogIndex > 0) this.hasHeardOfPast = true;
+    if (lastLogIndex > 0) this.knowsOfLog = true;
     const before = this.acquaintances.get(from);
-    const isTwofold = before !== undefined && before.incarnation !== incarnation && before.ticksAgo <= this.memoryTicks;
+    const isDuplicate =
+      before !== undefined && before.incarnation !== incarnation && before.ticksAgo <= this.memoryTicks;
     const isReply = message.type === 'introduction-reply';
     this.acquaintances.set(from, {
       incarnation,
@@ -155,7 +156,7 @@ export class Newcomer {
       leaderId: isReply ? message.leaderId : 0,
       knownIncarnation: isReply ? message.knownIncarnation : 0,
       ticksAgo: 0,
-      doubtTicks: isTwofold ? this.memoryTicks : (before?.doubtTicks ?? 0),
+      doubtTicks: isDuplicate ? this.memoryTicks : (before?.doubtTicks ?? 0),
     });
   }
 

@@ -60,13 +60,13 @@ export function standingOf(sources: Sources): Standing {
 function kindOf({ nodeId, log, newcomer }: Sources): StandingKind {
   if (newcomer.isReplaced) return 'returning';
   if (!newcomer.isEmpty) return isMember(log.configuration, nodeId) ? 'member' : 'removed';
-  const others = pasts(newcomer);
+  const others = nodesWithLog(newcomer);
   if (others.some(([, { knownIncarnation }]) => knownIncarnation !== 0)) return 'returning';
   return newcomer.founders !== 0 && others.length === 0 ? 'founding' : 'joining';
 }
 
 /** The nodes with a log, for a node without one. */
-function pasts(newcomer: Newcomer): [NodeId, Acquaintance][] {
+function nodesWithLog(newcomer: Newcomer): [NodeId, Acquaintance][] {
   return [...newcomer.present()].filter(([, { lastLogIndex }]) => lastLogIndex > 0);
 }
 
@@ -121,7 +121,7 @@ function obstacleToFounding({ nodeId, newcomer }: Sources): string {
 }
 
 function obstacleToJoining({ nodeId, newcomer }: Sources): string {
-  const [past] = pasts(newcomer);
+  const [past] = nodesWithLog(newcomer);
   if (past === undefined && newcomer.isKeptFromFounding)
     return (
       `the directory of node ${nodeId} is empty, and it knows of an existing group, so it founds none: start the ` +

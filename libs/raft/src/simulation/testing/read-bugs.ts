@@ -107,7 +107,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     edits: [
       {
         file: 'core/election/voter.ts',
-        find: 'return !sight.isLeader; // a late',
+        find: 'return !knowledge.isLeader; // a late',
         replace: 'return false; // a late',
       },
     ],

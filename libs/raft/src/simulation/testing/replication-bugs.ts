@@ -161,7 +161,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
       },
       {
         file: 'driver/raft-node.ts',
-        find: 'if (this.leadingTerm !== 0) this.proposals.loseBehind(core.commitIndex);',
+        find: 'if (this.leadingTerm !== 0) this.proposals.rejectUnknownAfter(core.commitIndex);',
         replace: '',
       },
     ],
