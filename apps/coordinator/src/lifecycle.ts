@@ -35,10 +35,10 @@ export class Lifecycle {
   }
 
   /** @param reason for the log, such as the name of a signal */
-  stop(reason: string, exitCode: number = EXIT.stopped): void {
+  stop(reason: string): void {
     if (this.stopping) {
       this.logger.warn(`${reason}: exiting at once`);
-      this.host.exit(exitCode);
+      this.host.exit(EXIT.stopped);
       return;
     }
     this.stopping = true;
@@ -47,7 +47,7 @@ export class Lifecycle {
       this.logger.warn(
         `the shutdown took longer than ${STOP_MS / 1000} s; the next leader recovers open transactions from the log`,
       );
-      this.host.exit(exitCode);
+      this.host.exit(EXIT.stopped);
     }, STOP_MS);
     this.close()
       .then(
@@ -56,7 +56,7 @@ export class Lifecycle {
       )
       .finally(() => {
         clearTimeout(timer);
-        this.host.exit(exitCode);
+        this.host.exit(EXIT.stopped);
       });
   }
 
