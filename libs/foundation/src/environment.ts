@@ -2,26 +2,24 @@ import { parseAddress, type Address } from './address.js';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What values are right, and how they are read. */
+/** The valid values of a kind, and their parser. */
 export interface ValueKind<Value> {
   /** of a correct value, as the end of a sentence: "a whole number from 1 to 9" */
   readonly expected: string;
-  /** @returns undefined for text that is not valid */
+  /** @returns undefined for invalid text */
   readonly parse: (text: string) => Value | undefined;
 }
 
-/** One environment variable of a program. */
 export interface Variable<Value> extends ValueKind<Value> {
-  /** text taken when the variable is not set; undefined: it must be set; null: the program does without */
+  /** text used when the variable is not set; undefined: it must be set; null: the program does without */
   readonly default: string | undefined | null;
-  /** no message repeats its value */
+  /** messages must not contain its value */
   readonly isSecret?: boolean;
 }
 
-/** One variable that is wrong. */
 export interface VariableProblem {
   readonly variable: string;
-  /** as it was found; undefined when it is not set */
+  /** undefined when the variable is not set */
   readonly value: string | undefined;
   readonly expected: string;
 }
@@ -30,7 +28,7 @@ export type VariableValues<Variables> = {
   [Name in keyof Variables]: Variables[Name] extends Variable<infer Value> ? Value : never;
 };
 
-/** Reads variables. All problems are found at once; an empty variable counts as not set. */
+/** Reads variables. Reports all problems at once; an empty variable counts as not set. */
 export function readVariables<Variables extends Readonly<Record<string, Variable<unknown>>>>(
   variables: Variables,
   environment: Environment,
@@ -48,7 +46,6 @@ export function readVariables<Variables extends Readonly<Record<string, Variable
   return { values: values as Partial<VariableValues<Variables>>, problems };
 }
 
-/** One line per problem: the variable, its value, and what would be right. */
 export function formatProblems(problems: readonly VariableProblem[]): string {
   return problems
     .map(({ variable, value, expected }) =>
@@ -76,13 +73,13 @@ export function oneOf<Value extends string>(values: readonly Value[]): ValueKind
   };
 }
 
-/** Where a program listens. */
+/** An address to listen on. */
 export const LISTENING_ADDRESS: ValueKind<Address> = {
   expected: 'host:port, such as 127.0.0.1:8081',
   parse: parseAddress,
 };
 
-/** As text, because a client library takes it so. */
+/** As text, as client libraries take it. */
 export const ADDRESS_LIST: ValueKind<string[]> = {
   expected: 'host:port, several separated by commas',
   parse: (text) => {
@@ -91,7 +88,6 @@ export const ADDRESS_LIST: ValueKind<string[]> = {
   },
 };
 
-/** A part of a configuration that nothing changes any more. */
 export function deepFreeze<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
   for (const child of Object.values(value)) deepFreeze(child);

@@ -3,18 +3,17 @@ import { SystemClock } from './clock.js';
 import { errorMessage } from './coded-error.js';
 import { ArmableFailpoints } from './failpoints.js';
 
-/** Exit codes of a service (sysexits.h where it has one). */
+/** Exit codes of a service (from sysexits.h where it has one). */
 export const EXIT = {
   stopped: 0,
-  /** its address is taken, or it cannot go on */
+  /** its address is taken, or it cannot continue */
   failed: 1,
-  /** an error that nothing caught */
+  /** an uncaught error */
   software: 70,
-  /** a variable is wrong */
   configuration: 78,
 } as const;
 
-/** Why a service could not start, in a sentence. @param http where it serves REST, as `CONCORDAT_HTTP` says */
+/** Why a service could not start, in a sentence. @param http its REST address, from `CONCORDAT_HTTP` */
 export function startFailure(service: string, error: unknown, http: Address): string {
   const { code, syscall, port } = error as { code?: unknown; syscall?: unknown; port?: unknown };
   const address = formatAddress(http);

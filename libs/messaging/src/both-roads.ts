@@ -7,20 +7,20 @@ import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, type Topic } from './contract/topics
 import type { DirectBus } from './direct/direct-bus.js';
 import { noDeadLetters } from './contract/intake.js';
 
-/** The roads between coordinators and participants: Kafka, direct streams, or a stream where one stands. */
+/** The routes between coordinators and participants: Kafka, direct streams, or both. */
 export const LINKS = ['kafka', 'direct', 'both'] as const;
 export type Link = (typeof LINKS)[number];
 
-/** Transactions that are remembered because their messages were sent again. */
+/** Transactions remembered because their messages were sent again. */
 const MAXIMUM_REPEATED = 16_384;
 
 /**
- * Direct streams and a broker as one bus (link.md): a message that is sent for the first time takes a stream if one
- * stands, otherwise the broker. What is sent again takes both, and so does what answers it: a stream that swallows
- * messages costs one interval of the resend timer. What was under way on a stream that breaks goes to the broker at
- * once. The protocol bears loss, repetition and reordering on each, so the roads may be mixed message by message.
+ * Direct streams and a broker as one bus (link.md). The first sending of a message takes a stream if one is open,
+ * otherwise the broker. A repeated message takes both, and so does its answer: a stream that loses messages costs one
+ * interval of the resend timer. Unacknowledged messages of a broken stream go to the broker at once. The protocol
+ * tolerates loss, repetition and reordering on each, so the routes may be mixed message by message.
  *
- * It works for as long as one of the two does.
+ * It works as long as one of the two does.
  */
 export class BothRoads implements MessageBus {
   private readonly logger: Logger;
@@ -57,7 +57,7 @@ export class BothRoads implements MessageBus {
     }
     if (forBroker.length === 0) return direct;
     const published = this.broker.publish(forBroker);
-    // whoever waits for this paces what it sends: a broker that is away must not hold up the streams
+    // callers pace their sending by this: an unavailable broker must not delay the streams
     if (forBroker.length === messages.length || this.broker.isConnected()) return published;
     this.inBackground('messages', published);
     return direct;
@@ -100,7 +100,7 @@ export class BothRoads implements MessageBus {
   private roadOf({ topic, message }: OutgoingMessage): 'broker' | 'stream' | 'both' {
     if (topic === OUTCOMES_TOPIC || topic === DEAD_LETTER_TOPIC) return 'broker';
     switch (message.type) {
-      case 'termination-due': // one process of the participant is to take it up
+      case 'termination-due': // one process of the participant must handle it
         return 'broker';
       case 'inquiry':
       case 'announce':
@@ -117,7 +117,7 @@ export class BothRoads implements MessageBus {
     }
   }
 
-  /** What cannot be encoded is left to the broker's bus, which says so to the publisher. */
+  /** A message that cannot be encoded goes to the broker's bus, which reports it to the publisher. */
   private offer(outgoing: OutgoingMessage): ReturnType<DirectBus['offer']> {
     try {
       return this.direct.offer(outgoing);
@@ -146,7 +146,7 @@ export class BothRoads implements MessageBus {
   }
 }
 
-/** The same subscription on both roads. That of the broker may come to stand later. */
+/** The same subscription on both routes. The broker's may be established later. */
 class BothSubscriptions implements Subscription {
   private onBroker: Subscription | undefined;
   private state: 'running' | 'paused' | 'stopped' = 'running';
@@ -177,7 +177,7 @@ class BothSubscriptions implements Subscription {
     this.onBroker?.resumeFromLatest();
   }
 
-  /** Of the road that was heard last. */
+  /** Of the route with the latest message. */
   idleMs(): number {
     const onStreams = this.onStreams.idleMs();
     return this.onBroker ? Math.min(onStreams, this.onBroker.idleMs()) : onStreams;

@@ -9,7 +9,7 @@ import {
   type NamespaceOptions,
 } from '@concordat/messaging';
 
-/** What the module tells whoever makes its bus. */
+/** The module's values for the factory of its bus. */
 export interface BusContext extends NamespaceOptions {
   readonly participant: string;
   readonly instance?: string;
@@ -25,7 +25,7 @@ export type BusFactory = (context: BusContext) => MessageBus;
 export type KafkaBusOptions = Omit<KafkaMessageBusOptions, keyof NamespaceOptions>;
 
 export interface DirectBusOptions {
-  /** REST URLs of coordinators, such as `http://127.0.0.1:8081`; one suffices, it names the others */
+  /** REST URLs of coordinators, such as `http://127.0.0.1:8081`; one is enough, it names the others */
   readonly coordinators: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export function directBus({ coordinators }: DirectBusOptions): BusFactory {
   return (context) => new DirectParticipantBus({ ...context, coordinators, dial: dialOverTcp });
 }
 
-/** A stream where one stands, Kafka otherwise; the coordinators run with `CONCORDAT_LINK=both`. */
+/** An open stream, otherwise Kafka; the coordinators run with `CONCORDAT_LINK=both`. */
 export function bothBuses({ coordinators, ...kafka }: KafkaBusOptions & DirectBusOptions): BusFactory {
   return (context) => {
     const direct = new DirectParticipantBus({ ...context, coordinators, dial: dialOverTcp });

@@ -11,8 +11,8 @@ export interface DirectLinkOptions {
 }
 
 /**
- * The direct streams of a coordinator: the port that participants connect to, and what they are told of this node and
- * its group.
+ * The direct streams of a coordinator: the port for participants, and the status that they get of this node and its
+ * group.
  *
  * States: new → listening (`open`) → closed.
  */
@@ -31,7 +31,7 @@ export class DirectLink {
     );
   }
 
-  /** Where participants connect, as `host:port`; undefined before it listens. */
+  /** The address for participants, as `host:port`; undefined before it listens. */
   get address(): string | undefined {
     return this.listening && formatAddress(this.listening);
   }
@@ -41,7 +41,7 @@ export class DirectLink {
     this.listening = await this.server.start();
   }
 
-  /** Tells the participants when it differs from what they were told last. */
+  /** Sends the status to the participants, if it has changed. */
   tell(status: CoordinatorStatus): void {
     const text = JSON.stringify(status);
     if (text === this.told) return;

@@ -14,19 +14,19 @@ import { LinkFrameError, type StreamMessage, type TextFrameType } from './frames
 import { parseText, refuseHello, type CoordinatorStatus, type Hello } from './handshake.js';
 import type { AttachSocket, DirectStream } from './stream.js';
 
-/** Streams of one process group at most, and of all participants together. */
+/** Maximum number of streams of one participant. */
 const MAXIMUM_STREAMS_PER_PARTICIPANT = 256;
 const MAXIMUM_STREAMS = 1_024;
-/** Streams that have not greeted yet. */
+/** Streams without a completed handshake. */
 const MAXIMUM_GREETING = 64;
-/** Transactions whose instance is remembered; an older one may be sent to another instance, which is safe. */
+/** Transactions whose instance is remembered; an older one may go to another instance, which is safe. */
 const MAXIMUM_AFFINITIES = 16_384;
 
 const DECIDE = decideTopic('');
 
 export interface DirectCoordinatorOptions extends DirectBusOptions {
   readonly nodeId: number;
-  /** what this node says of itself to a participant that connects */
+  /** the status for a participant that connects */
   readonly status: CoordinatorStatus;
 }
 
@@ -36,15 +36,15 @@ interface ParticipantStream {
 }
 
 /**
- * A coordinator's end of the direct link: takes the streams of participants, and finds the stream of a message.
+ * A coordinator's end of the direct link: accepts the streams of participants, and finds the stream for a message.
  *
- * All messages of one transaction go to one process of a participant for as long as its stream stands, and else to the
- * next one in turn. What a branch says to a branch of another participant is passed on, so that branches can decide
- * among themselves for as long as one coordinator lives. `outcomes` and dead letters go nowhere over streams.
+ * All messages of a transaction go to one process of a participant while its stream is open, otherwise to the next one
+ * in turn. A message from a branch to a branch of another participant is forwarded, so that branches can decide among
+ * themselves while one coordinator is alive. `outcomes` and dead letters are not sent over streams.
  */
 export class DirectCoordinatorBus extends DirectBus {
   private readonly participants = new Map<string, ParticipantStream[]>();
-  /** the process that has a transaction of a participant; kept only for participants with several processes */
+  /** the process of a transaction at a participant; only for participants with several processes */
   private readonly affinities = new Map<string, DirectStream>();
   private readonly turns = new Map<string, number>();
   private greeting = 0;
@@ -67,12 +67,14 @@ export class DirectCoordinatorBus extends DirectBus {
     return undefined;
   }
 
-  /** Streams that stand, by participant. */
+  /** Number of open streams, by participant. */
   streamCounts(): ReadonlyMap<string, number> {
     return new Map([...this.participants].map(([participant, streams]) => [participant, streams.length]));
   }
 
-  /** Tells every participant; to be called when the node begins or ceases to lead, and when the group changes. */
+  /**
+   * Sends the status to every participant; call it when the node begins or stops leading, and when the group changes.
+   */
   setStatus(status: CoordinatorStatus): void {
     this.status = status;
     for (const streams of this.participants.values()) {
@@ -80,7 +82,7 @@ export class DirectCoordinatorBus extends DirectBus {
     }
   }
 
-  /** A participant has connected, or somebody else: the first frame tells. */
+  /** Accepts a connection; its first frame must be a participant's hello. */
   accept(attach: AttachSocket): void {
     let known: ParticipantStream | undefined;
     this.greeting++;
@@ -159,15 +161,14 @@ export class DirectCoordinatorBus extends DirectBus {
       this.remember(known, message);
       if (received.topic === REPLIES_TOPIC) {
         if ('participant' in message && message.participant === participant) this.deliver(REPLIES_TOPIC, message);
-        else
-          this.logger.warn(`${participant} sent a ${message.type} in the name of another participant; it is ignored`);
+        else this.logger.warn(`${participant} sent a ${message.type} for another participant; it is ignored`);
       } else {
         this.passOn(received.topic, message);
       }
     }
   }
 
-  /** From a branch to a branch. Lost when that participant has no stream here: whoever asks asks again. */
+  /** From a branch to a branch. Lost when that participant has no stream here; the sender asks again. */
   private passOn(topic: string, message: ProtocolMessage): void {
     const participant = addresseeOf(topic);
     if (participant === undefined || !topic.startsWith(DECIDE))
@@ -175,7 +176,7 @@ export class DirectCoordinatorBus extends DirectBus {
     try {
       this.offer({ topic: decideTopic(participant), message });
     } catch (error) {
-      this.failed('a message of a branch could not be passed on', error);
+      this.failed('a message of a branch could not be forwarded', error);
     }
   }
 
@@ -193,7 +194,7 @@ export class DirectCoordinatorBus extends DirectBus {
     return stream;
   }
 
-  /** Who says something of a transaction has it. */
+  /** Records that the sender has the transaction. */
   private remember({ hello, stream }: ParticipantStream, message: ProtocolMessage): void {
     if (!('transactionId' in message) || (this.participants.get(hello.participant)?.length ?? 0) < 2) return;
     const key = affinityKey(hello.participant, message.transactionId);

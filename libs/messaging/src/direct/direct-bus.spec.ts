@@ -153,7 +153,11 @@ describe('the handshake of a direct stream', () => {
     ['a hello with an unknown field', [say('hello', { ...hello, role: 'admin' })], ''],
     ['a participant that cannot be one', [say('hello', { ...hello, participant: 'A b' })], ''],
     ['a hello that is not JSON', [{ type: 'hello', text: 'hello' }], ''],
-    ['an acknowledgement of what was never sent', [say('hello', hello), { type: 'alive', acknowledged: 9 }], ''],
+    [
+      'an acknowledgement of messages that were never sent',
+      [say('hello', hello), { type: 'alive', acknowledged: 9 }],
+      '',
+    ],
   ])('ends with %s', async (_, frames, answer) => {
     const world = new World();
     await world.coordinator(1);
@@ -257,7 +261,7 @@ describe('the way of a message over direct streams', () => {
     await bus.publish([vote('bank-b', 1)]);
     await world.run(50);
     expect(world.arrived.get('coordinator-1')).toEqual([]);
-    expect(world.complaints).toEqual([expect.stringContaining('in the name of another participant')]);
+    expect(world.complaints).toEqual([expect.stringContaining('for another participant')]);
     expect(coordinator.streamCounts().get('bank-a')).toBe(1);
     bus.offer({ ...vote('bank-a', 2), topic: 'prepare.bank-a' });
     await world.run(50);

@@ -29,18 +29,18 @@ export interface DirectBusOptions extends NamespaceOptions {
   readonly defer?: (action: () => void) => void;
 }
 
-/** What a second road wants to know of this one. */
+/** Events for a bus with a second route. */
 export interface DirectNotices {
-  /** what was sent over a stream that has ended, and may or may not have arrived */
+  /** messages of a closed stream that were not acknowledged, and may have arrived or not */
   readonly onLost?: (messages: readonly OutgoingMessage[]) => void;
-  /** what was no message, for the dead-letter topic */
+  /** an invalid message, for the dead-letter topic */
   readonly onDeadLetter?: (entry: EncodedMessage) => void;
 }
 
 /**
- * What both ends of the direct link have in common: streams instead of topics on a broker. A message goes over a stream
- * that stands, or not at all; the protocol sends it again. Nothing is kept for who is away, and a subscription begins
- * with what comes from now on.
+ * The common part of both ends of the direct link: streams instead of topics on a broker. A message is sent over an
+ * open stream or dropped; the protocol sends it again. Nothing is kept for an absent receiver, and a subscription
+ * begins with the next message.
  *
  * States: new → started → stopped.
  */
@@ -75,12 +75,12 @@ export abstract class DirectBus implements MessageBus {
     });
   }
 
-  /** To be called before `start`. */
+  /** Must be called before `start`. */
   observe(notices: DirectNotices): void {
     this.notices = notices;
   }
 
-  /** Messages that went over streams since the start, and came. */
+  /** Messages sent and received over streams since the start. */
   get traffic(): { readonly sent: number; readonly received: number } {
     return { sent: this.sent, received: this.received };
   }
@@ -89,7 +89,7 @@ export abstract class DirectBus implements MessageBus {
   abstract isConnected(): boolean;
   abstract obstacle(): string | undefined;
 
-  /** There are no topics to be made. */
+  /** Streams need no topics. */
   async ensureTopics(): Promise<void> {
     return undefined;
   }
@@ -117,9 +117,9 @@ export abstract class DirectBus implements MessageBus {
   }
 
   /**
-   * Hands a message to a stream: that stream, or true when it goes nowhere and need not, or false when none takes it.
+   * Gives a message to a stream. Returns the stream, true when the message needs none, or false when none accepts it.
    *
-   * @throws MessageEncodeError when no reader would take it
+   * @throws MessageEncodeError when no reader would accept it
    */
   offer(outgoing: OutgoingMessage): DirectStream | boolean {
     const value = encodeMessage(this.namespace.cluster, outgoing.message);
@@ -144,13 +144,13 @@ export abstract class DirectBus implements MessageBus {
     for (const stream of [...this.streams]) stream.end('this end stops');
   }
 
-  /** The process dies, as by kill -9: nothing more is sent, received or told. */
+  /** The process dies, as by kill -9: nothing more is sent, received or reported. */
   crash(): void {
     this.stopped = true;
     for (const stream of [...this.streams]) stream.close('this end has died');
   }
 
-  /** Sends an encoded message where it belongs; as `offer`. */
+  /** Sends an encoded message to its stream; like `offer`. */
   protected abstract route(outgoing: OutgoingMessage, value: Buffer): DirectStream | boolean;
 
   protected createStream(attach: AttachSocket, events: StreamEvents): DirectStream {
@@ -171,14 +171,14 @@ export abstract class DirectBus implements MessageBus {
     return stream;
   }
 
-  /** Messages of a stream that has ended: another stream may take them, otherwise the other road. */
+  /** Messages of a closed stream: another stream may send them, otherwise the other route. */
   protected resendLost(lost: readonly OutgoingMessage[]): void {
     if (this.stopped || lost.length === 0) return;
     if (this.notices.onLost) return this.notices.onLost(lost);
     for (const outgoing of lost) this.offer(outgoing);
   }
 
-  /** Decodes what came over a stream; undefined when it was put aside. */
+  /** Decodes a message of a stream; undefined for a dead letter. */
   protected decode({ topic, value }: StreamMessage, from: string): ProtocolMessage | undefined {
     this.heardAt = this.clock.monotonic();
     this.received++;

@@ -1,23 +1,23 @@
 import { LIMITS } from '@concordat/commit-protocol';
 import { codedError } from '@concordat/foundation';
 
-/** Bytes that no end of a direct stream sends. The stream is closed: nothing behind them can be read. */
+/** Bytes that no correct end sends. The stream is closed: nothing after them can be read. */
 export class LinkFrameError extends codedError('LINK_MALFORMED_FRAME') {}
 
-/** One message on a direct stream, encoded; `topic` without the name of the cluster, which the handshake has settled. */
+/** One encoded message on a direct stream; `topic` is without the cluster, which the handshake has checked. */
 export interface StreamMessage {
   readonly topic: string;
   readonly value: Buffer;
 }
 
-/** Frames whose body is JSON: the handshake, and what a coordinator says of itself later on. */
+/** Frames with a JSON body: the handshake, and a coordinator's later status. */
 export type TextFrameType = 'hello' | 'welcome' | 'refusal' | 'status';
 
 export type Frame =
   | { readonly type: TextFrameType; readonly text: string }
-  /** nothing to send for a while; `acknowledged` as in `messages` */
+  /** nothing was sent for a while; `acknowledged` as in `messages` */
   | { readonly type: 'alive'; readonly acknowledged: number }
-  /** `acknowledged`: how many frames of messages the sender has received on this stream, modulo 2^32 */
+  /** `acknowledged`: number of message frames that the sender has received on this stream, modulo 2^32 */
   | { readonly type: 'messages'; readonly acknowledged: number; readonly messages: readonly StreamMessage[] };
 
 const KINDS = { hello: 1, welcome: 2, refusal: 3, status: 4, alive: 5, messages: 6 } as const;
@@ -32,22 +32,21 @@ const TOPIC_LENGTH_BYTES = 1;
 const VALUE_LENGTH_BYTES = 4;
 const MAXIMUM_TOPIC_BYTES = 255;
 
-/** A sender begins a new frame beyond this size. */
+/** Beyond this size a sender begins a new frame. */
 export const FRAME_TARGET_BYTES = 256 * 1024;
 export const MAXIMUM_MESSAGES_PER_FRAME = 4_096;
-/** The largest frame: one that was just below the target, and one more message of the largest size. */
+/** The largest frame: just below the target, plus one message of the largest size. */
 export const MAXIMUM_FRAME_BYTES = FRAME_TARGET_BYTES + LIMITS.messageBytes + 1_024;
-/** The largest frame with a body of JSON. */
+/** The largest frame with a JSON body. */
 export const MAXIMUM_TEXT_FRAME_BYTES = 64 * 1024;
 
-/** The bytes that a message takes in a frame. */
 export function frameBytesOf({ topic, value }: StreamMessage): number {
   return TOPIC_LENGTH_BYTES + topic.length + VALUE_LENGTH_BYTES + value.length;
 }
 
 /**
- * The wire format: a length of four bytes (big-endian, of what follows), one byte for the kind, the body. Strict: a
- * frame with an unknown kind, a length out of bounds or bytes left over ends the stream.
+ * The wire format: a length of four bytes (big-endian, of the rest), one byte for the kind, the body. Strict: an
+ * unknown kind, an invalid length or extra bytes end the stream.
  */
 export function encodeFrame(frame: Frame): Buffer {
   switch (frame.type) {
@@ -90,15 +89,15 @@ function withAcknowledgement(kind: number, acknowledged: number, bodyBytes: numb
   return bytes;
 }
 
-/** Cuts a stream of bytes into frames. What it returns points into the bytes it was given. */
+/** Splits a stream of bytes into frames. The frames are views of the given bytes. */
 export class FrameReader {
   private chunks: Buffer[] = [];
   private bufferedBytes = 0;
 
   /**
-   * The frames that are complete with these bytes.
+   * The frames that these bytes complete.
    *
-   * @throws LinkFrameError; the reader is of no use any more
+   * @throws LinkFrameError; then the reader must not be used any more
    */
   push(chunk: Buffer): Frame[] {
     const frames: Frame[] = [];
@@ -117,7 +116,7 @@ export class FrameReader {
     return frames;
   }
 
-  /** All that was kept and the new bytes; undefined while they are less than the frame they belong to. */
+  /** The kept and the new bytes; undefined while they do not complete the frame. */
   private join(chunk: Buffer): Buffer | undefined {
     if (this.bufferedBytes === 0) return chunk;
     this.keep(chunk);
@@ -168,7 +167,7 @@ function decodeMessages(bytes: Buffer, bodyAt: number): StreamMessage[] {
   return messages;
 }
 
-/** Whether a topic can stand on a stream. */
+/** Whether a stream can carry a topic. */
 export function fitsStream(topic: string): boolean {
   return topic.length <= MAXIMUM_TOPIC_BYTES;
 }

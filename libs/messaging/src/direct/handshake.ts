@@ -33,13 +33,13 @@ const schemas = {
   status,
 } as const satisfies Record<TextFrameType, z.ZodType>;
 
-/** What a participant says first. */
+/** The first frame of a participant. */
 export type Hello = z.infer<typeof schemas.hello>;
-/** What a coordinator answers to a participant of its cluster. */
+/** The answer to a participant of the same cluster. */
 export type Welcome = z.infer<typeof schemas.welcome>;
-/** What it answers to anybody else; then it closes the stream. */
+/** The answer to any other; then the coordinator closes the stream. */
 export type StreamRefusal = z.infer<typeof schemas.refusal>;
-/** What a coordinator says of itself: whether it leads, in which term, and the URLs of all members. */
+/** The status of a coordinator: whether it leads, in which term, and the URLs of all members. */
 export type CoordinatorStatus = z.infer<typeof status>;
 
 interface Bodies {
@@ -50,7 +50,7 @@ interface Bodies {
 }
 
 /**
- * Reads the body of a frame of the handshake.
+ * Parses a handshake frame.
  *
  * @throws LinkFrameError
  */
@@ -67,7 +67,7 @@ export function parseText<Type extends TextFrameType>(type: Type, text: string):
   throw new LinkFrameError(fitText(`a ${type} with a wrong field: ${issue.path.join('.')}: ${issue.message}`, 300));
 }
 
-/** Why a coordinator of `cluster` refuses a hello; undefined when it takes it. */
+/** Why a coordinator of `cluster` refuses a hello; undefined when it accepts it. */
 export function refuseHello(cluster: string, hello: Hello): StreamRefusal | undefined {
   if (hello.v !== LINK_VERSION) {
     const detail = `the participant speaks version ${hello.v} of the direct link, this coordinator ${LINK_VERSION}; run the same release on both`;

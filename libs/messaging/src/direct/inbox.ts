@@ -12,7 +12,7 @@ export interface InboxDependencies {
   readonly logger: Logger;
   /** called when a message must wait, and when none waits any more: streams are read only in between */
   readonly onFull: (isFull: boolean) => void;
-  /** milliseconds since the other ends last said something */
+  /** milliseconds since the latest frame of another end */
   readonly idleMs: () => number;
 }
 
@@ -39,7 +39,7 @@ export class DirectInbox {
     return [...this.subscriptions].some(({ topics }) => topics.includes(topic));
   }
 
-  /** Hands a message to all who are subscribed to its topic; to nobody when nobody is. */
+  /** Delivers a message to all subscriptions of its topic; drops it when there are none. */
   deliver(topic: string, message: ProtocolMessage): void {
     for (const subscription of this.subscriptions) {
       if (subscription.topics.includes(topic)) subscription.deliver(message);
@@ -52,11 +52,10 @@ export class DirectInbox {
 }
 
 /**
- * Hands messages on as they arrive, at most `maximumInFlight` unfinished ones. Those beyond wait, and nothing more is
- * read from the streams meanwhile: what waits is never more than what one read has brought.
+ * Delivers messages as they arrive, at most `maximumInFlight` unfinished ones. Further ones wait, and no stream is read
+ * meanwhile, so at most one read's messages wait.
  *
- * States: running ⇄ paused → stopped. While it is paused, messages are dropped: a node that does not lead has no use
- * for them.
+ * States: running ⇄ paused → stopped. While paused it drops messages: a node that does not lead has no use for them.
  */
 class DirectSubscription implements Subscription {
   readonly topics: readonly string[];
@@ -108,7 +107,7 @@ class DirectSubscription implements Subscription {
     const limitMs = this.options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS;
     if (this.inFlight > 0) {
       const finished = new Promise<void>((resolve) => this.finishedWaiters.push(resolve));
-      await withTimeLimit(clock, limitMs, 'handling what is in hand', finished).catch(() => undefined);
+      await withTimeLimit(clock, limitMs, 'handling the unfinished messages', finished).catch(() => undefined);
     }
     this.onStopped();
   }

@@ -7,23 +7,23 @@ import { LINK_VERSION, parseText, type CoordinatorStatus } from './handshake.js'
 import type { AttachSocket, DirectStream } from './stream.js';
 
 const RECONNECT = { baseMs: 100, capMs: 1_000 };
-/** Coordinators that are called at most. */
+/** Maximum number of coordinators to call. */
 const MAXIMUM_COORDINATORS = 64;
 
-/** Connects to the coordinator behind a URL; rejects with a sentence that says what is wrong. */
+/** Connects to the coordinator at a URL; rejects with the reason as a sentence. */
 export type Dial = (url: string) => Promise<AttachSocket>;
 
 export interface DirectParticipantOptions extends DirectBusOptions {
   readonly participant: string;
   /** names this process; default a name of its own */
   readonly instance?: string;
-  /** URLs of coordinators to begin with; the others are learnt from them */
+  /** URLs of the first coordinators; they name the others */
   readonly coordinators: readonly string[];
   readonly dial: Dial;
   readonly random: Random;
 }
 
-/** A coordinator that has welcomed this process. */
+/** A coordinator that has accepted this process. */
 interface Welcomed {
   readonly nodeId: number;
   readonly stream: DirectStream;
@@ -31,9 +31,8 @@ interface Welcomed {
 }
 
 /**
- * A participant's end of the direct link: one stream to each coordinator, made anew whenever it ends. Answers go to the
- * coordinator that leads, which is the only one that uses them; what is meant for a branch of another participant goes
- * there too, to be passed on.
+ * A participant's end of the direct link: one stream to each coordinator, reopened whenever it ends. Answers go to the
+ * leader, which alone uses them; so do messages to a branch of another participant, which the leader forwards.
  */
 export class DirectParticipantBus extends DirectBus {
   private readonly callers = new Map<string, CoordinatorCaller>();
@@ -86,7 +85,7 @@ export class DirectParticipantBus extends DirectBus {
     return [...this.callers.values()].flatMap(({ welcomed }) => welcomed ?? []);
   }
 
-  /** Of those that say that they lead the one with the latest term: the others do not know yet that they are deposed. */
+  /** The one with the latest term, of those that claim to lead: the others do not know yet that they are deposed. */
   private leader(): Welcomed | undefined {
     let latest: Welcomed | undefined;
     for (const { welcomed } of this.callers.values()) {
@@ -173,10 +172,10 @@ interface CallerDependencies {
   readonly onProblem: (problem: string) => void;
 }
 
-/** Calls one coordinator again and again. States: waiting ⇄ dialling → greeting → welcomed → waiting; stopped. */
+/** Calls one coordinator repeatedly. States: waiting ⇄ dialling → greeting → welcomed → waiting; stopped. */
 class CoordinatorCaller {
   welcomed: Welcomed | undefined;
-  /** why it is not welcomed, as far as that is known */
+  /** why it is not welcomed, if known */
   problem: string | undefined;
   private attempts = 0;
   private stopped = false;
@@ -205,7 +204,7 @@ class CoordinatorCaller {
     this.attempts = 0;
   }
 
-  /** The node behind this URL is connected already, by another one. */
+  /** The node at this URL is connected already, by another URL. */
   isAlias(stream: DirectStream): void {
     stream.close('the coordinator is connected by another URL');
   }

@@ -11,15 +11,15 @@ import {
   type TextFrameType,
 } from './frames.js';
 
-/** A connection as the stream needs it: bytes in order, or the end. */
+/** A connection: bytes in order, or the end. */
 export interface StreamSocket {
   write(bytes: Buffer): void;
-  /** what was written and has not left yet, in bytes */
+  /** bytes written and not sent yet */
   readonly bufferedBytes: number;
-  /** no more bytes are handed on, until `resume` */
+  /** delivers no bytes until `resume` */
   pause(): void;
   resume(): void;
-  /** the other end may not have got what was written last */
+  /** the other end may not get the last bytes */
   destroy(): void;
   /** sends what was written, then closes */
   end(): void;
@@ -33,19 +33,19 @@ export interface SocketEvents {
   onClosed(error?: Error): void;
 }
 
-/** Makes a socket that stands tell the stream what arrives. */
+/** Connects an open socket to the events of a stream. */
 export type AttachSocket = (events: SocketEvents) => StreamSocket;
 
 export interface StreamLimits {
-  /** what may wait for a peer that reads slowly, in bytes; default 8 MiB */
+  /** maximum bytes waiting for a slow peer; default 8 MiB */
   readonly bufferedBytes: number;
-  /** how long a stream may take until both ends have greeted each other, in milliseconds; default 5,000 */
+  /** maximum duration of the handshake, in milliseconds; default 5,000 */
   readonly greetingMs: number;
-  /** an end says that it is alive when it has sent nothing for so long, in milliseconds; default 500 */
+  /** an end that has sent nothing for this long sends `alive`, in milliseconds; default 500 */
   readonly aliveMs: number;
-  /** an end that has said nothing for so long is given up, in milliseconds; default 2,500 */
+  /** an end that was silent this long is given up, in milliseconds; default 2,500 */
   readonly silenceMs: number;
-  /** messages that are not acknowledged for so long end the stream, in milliseconds; default 10,000 */
+  /** messages without an acknowledgement for this long end the stream, in milliseconds; default 10,000 */
   readonly unacknowledgedMs: number;
 }
 
@@ -57,7 +57,7 @@ export const DEFAULT_STREAM_LIMITS: StreamLimits = {
   unacknowledgedMs: 10_000,
 };
 
-/** Messages that a stream remembers until they are acknowledged; older ones are left to the resend timers. */
+/** Unacknowledged messages that a stream remembers; older ones are left to the resend timers. */
 const MAXIMUM_REMEMBERED = 4_096;
 /** Beyond this a publisher waits until less is buffered. */
 const HIGH_WATER_BYTES = 1024 * 1024;
@@ -72,7 +72,7 @@ export interface StreamDependencies {
 export interface StreamEvents {
   onText(type: TextFrameType, text: string): void;
   onMessages(messages: readonly StreamMessage[]): void;
-  /** once; `lost` was sent and not acknowledged, and may or may not have arrived */
+  /** once; `lost` was sent and not acknowledged, and may have arrived or not */
   onClosed(reason: string, lost: readonly OutgoingMessage[]): void;
 }
 
@@ -83,10 +83,10 @@ interface SentFrame {
 }
 
 /**
- * One direct stream, either end of it: frames, one write for all that one turn sends, signs of life, acknowledgements.
+ * One end of a direct stream: frames, one write per turn, signs of life, acknowledgements.
  *
- * States: greeting → open (`greeted`) → closed. Invariants: messages are sent and received only while it is open; what
- * was sent and not acknowledged is told exactly once, at the end.
+ * States: greeting → open (`greeted`) → closed. Invariants: messages are sent and received only while it is open;
+ * unacknowledged messages are reported exactly once, at the end.
  */
 export class DirectStream {
   private readonly socket: StreamSocket;
@@ -126,12 +126,12 @@ export class DirectStream {
     return this.state === 'open';
   }
 
-  /** What waits for the other end, in bytes. */
+  /** Bytes waiting for the other end. */
   get bufferedBytes(): number {
     return this.outgoingBytes + this.socket.bufferedBytes;
   }
 
-  /** Both ends know each other: messages may pass. */
+  /** The handshake is complete: messages may be sent. */
   greeted(): void {
     invariant(this.state === 'greeting', 'a stream is greeted once');
     this.state = 'open';
@@ -143,7 +143,7 @@ export class DirectStream {
     if (this.state !== 'closed') this.write({ type, text: JSON.stringify(body) });
   }
 
-  /** Takes a message for the next write; false when the stream is not open or too much waits for its other end. */
+  /** Queues a message for the next write; false when the stream is not open or its buffer is full. */
   send(source: OutgoingMessage, value: Buffer): boolean {
     const message = { topic: source.topic, value };
     const bytes = frameBytesOf(message);
@@ -158,7 +158,7 @@ export class DirectStream {
     return true;
   }
 
-  /** Settled when less waits than a publisher should add to; undefined when that is so now. */
+  /** Settles when the buffer is low enough for a publisher to continue; undefined when that is so now. */
   room(): Promise<void> | undefined {
     if (this.state !== 'open' || this.bufferedBytes < HIGH_WATER_BYTES) return undefined;
     return new Promise((resolve) => this.drainWaiters.push(resolve));
@@ -172,7 +172,7 @@ export class DirectStream {
     if (this.state !== 'closed') this.socket.resume();
   }
 
-  /** Says why to the other end, then closes. */
+  /** Sends the reason to the other end, then closes. */
   refuse(body: object): void {
     this.sendText('refusal', body);
     this.finish('refused', () => this.socket.end());
@@ -184,7 +184,7 @@ export class DirectStream {
     });
   }
 
-  /** Sends what waits, then closes. */
+  /** Sends the queued messages, then closes. */
   end(reason: string): void {
     this.flush();
     this.finish(reason, () => this.socket.end());
@@ -214,7 +214,7 @@ export class DirectStream {
   }
 
   private take(frame: Frame): void {
-    if (this.isClosed()) return; // what came before it in these bytes has ended the stream
+    if (this.isClosed()) return; // earlier bytes of this chunk have ended the stream
     if (frame.type !== 'messages' && frame.type !== 'alive') return this.events.onText(frame.type, frame.text);
     if (this.state !== 'open') return this.close('messages before the greeting');
     this.acknowledge(frame.acknowledged);
@@ -231,7 +231,7 @@ export class DirectStream {
     const { unacknowledged, sentFrames } = this;
     const onTheirWay = (sentFrames - count) >>> 0;
     if (onTheirWay > (sentFrames - this.acknowledgedFrames) >>> 0) {
-      return this.close('an acknowledgement of what was never sent');
+      return this.close('an acknowledgement of messages that were never sent');
     }
     this.acknowledgedFrames = count;
     let done = 0;

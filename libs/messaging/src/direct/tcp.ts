@@ -6,13 +6,13 @@ import type { AttachSocket } from './stream.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
 
-/** What a participant reads in the answer of `GET /v1/cluster`: where it connects directly; null: nowhere. */
+/** The relevant part of the answer to `GET /v1/cluster`: the address for direct streams; null: none. */
 const clusterAnswer = z.object({ directAddress: z.string().nullable() });
 
-/** The port for direct streams cannot be listened on. */
+/** The port for direct streams is not available. */
 export class LinkBindError extends codedError('LINK_PORT_UNAVAILABLE') {}
 
-/** Bytes over a TCP connection. What is written in one turn is best written in one call. */
+/** A stream socket over TCP. Bytes of one turn should be written in one call. */
 export function attachTcp(socket: Socket): AttachSocket {
   return (events) => {
     let failure: Error | undefined;
@@ -66,7 +66,7 @@ export class LinkServer {
   }
 
   /**
-   * The address that is listened on; with port 0 the system has chosen one.
+   * The address it listens on; for port 0 the system has chosen one.
    *
    * @throws LinkBindError
    */
@@ -88,18 +88,18 @@ export class LinkServer {
     return typeof bound === 'object' && bound ? { host, port: bound.port } : this.address;
   }
 
-  /** Takes no new streams; those that stand are their bus's matter. */
+  /** Accepts no new streams; their bus closes the open ones. */
   stop(): void {
     this.server.close();
   }
 }
 
-/** Asks the coordinator at a URL where it takes streams, and connects there. */
+/** Asks the coordinator at a URL for its direct address, and connects there. */
 export const dialOverTcp: Dial = async (url) => {
   const address = await askForAddress(url);
   if (address === null) throw new Error('it takes no direct streams; set CONCORDAT_LINK=direct or both there');
   const parsed = parseAddress(address);
-  if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is no host:port`);
+  if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is not host:port`);
   const host = isEveryAddress(parsed.host) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : parsed.host;
   return connectTcp({ host, port: parsed.port });
 };
@@ -117,7 +117,7 @@ async function askForAddress(url: string): Promise<string | null> {
   throw new Error(`GET ${url}/v1/cluster answers with status ${response.status}; is it a coordinator of this release?`);
 }
 
-/** Connects to where a coordinator takes streams. */
+/** Connects to a coordinator's direct address. */
 export function connectTcp({ host, port }: Address): Promise<AttachSocket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, noDelay: true });
@@ -135,7 +135,7 @@ export function connectTcp({ host, port }: Address): Promise<AttachSocket> {
       guarded(() => {
         socket.setTimeout(0);
         socket.off('error', guardedFail);
-        socket.pause(); // until the stream is there
+        socket.pause(); // until the stream exists
         resolve((events) => {
           const attached = attachTcp(socket)(events);
           socket.resume();
