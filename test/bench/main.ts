@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { archiveBars, archiveTable, measureArchive } from './archive.js';
+import { archiveBars, archiveTable, measureArchive } from './archive/workload.js';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { compare, comparisonBars, comparisonTable, costTable } from './interleaved.js';
 import { measureMemory, memoryTable } from './memory.js';
@@ -18,7 +18,7 @@ const HELP = `Runs a benchmark. Each starts a fresh local system on its own port
   npm run bench -- transfer      transfers between random accounts of two databases
   npm run bench -- contention    every client wants the same two rows, with declared keys
   npm run bench -- memory        resident memory of the coordinators after 20,000, 100,000 and 200,000 transactions
-  npm run bench -- archive       memory and look-up time of ended transactions, and of simpler codings
+  npm run bench -- archive       memory and times of ended transactions, with this and other codings of their blocks
   npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit
   npm run bench -- protocols     2PC, 3PC, one phase and read-only with 2 to 16 branches
   npm run bench -- recovery      kill -9 of the leader and of all coordinators: time until no branch is in doubt
@@ -189,7 +189,8 @@ async function benchState(values: Values): Promise<void> {
 }
 
 function benchArchive(values: Values): void {
-  const results = measureArchive(positive(values.transactions, 'transactions'));
+  const transactions = positive(values.transactions, 'transactions');
+  const results = measureArchive(transactions, positive(values.rounds, 'rounds'));
   for (const result of results) process.stdout.write(`${archiveTable(result)}\n\n`);
   report('archive', results, archiveBars(results), 'bytes of an ended transaction, with the index');
 }

@@ -263,9 +263,14 @@ describe('a backlog of large transactions whose outcomes become known at once', 
 });
 
 describe('the largest transactions there can be', () => {
-  it('are archived, listed and put into a snapshot in short turns', async () => {
+  const sizeBytes = LIMITS.payloadBytes - 512;
+
+  it.each<[string, (number: number) => JsonValue]>([
+    ['texts', (number) => payload(number, sizeBytes)],
+    ['many small values', () => Array.from({ length: sizeBytes / 2 }, (_, place) => place % 10)],
+  ])('are archived, listed and put into a snapshot in short turns: %s', async (_name, make) => {
     const node = new Node();
-    const payloads = [0, 1, 2, 3].map((number) => payload(number, LIMITS.payloadBytes - 512));
+    const payloads = [0, 1, 2, 3].map(make);
     const { longestTurnMs } = await TurnWatch.during(async () => {
       for (let count = 0; count < 12; count++) await node.end(payloads);
       const manager = node.manager();

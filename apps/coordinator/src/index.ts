@@ -2,7 +2,7 @@
  * The engine of a coordinator without its process, for simulations of the whole system. The service starts in
  * `main.ts`.
  */
-export { DecodedBlock, encodeBlock } from './decision-log/archive-block.js';
+export * from './decision-log/archive-block.js';
 export * from './decision-log/decision-log.js';
 export * from './decision-log/ended-archive.js';
 export * from './decision-log/raft-decision-log.js';

@@ -1,187 +1,136 @@
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
-import { codedError, type JsonValue } from '@concordat/foundation';
-import {
-  decodeColumn,
-  encodeColumn,
-  fillTemplate,
-  rawSizeBytes,
-  shapeOf,
-  templateOf,
-  type Column,
-  type Leaf,
-} from './archive-column.js';
+import { codedError, roughJsonSize, type JsonValue } from '@concordat/foundation';
 
 /** A block of ended transactions, from a snapshot, that cannot be read: the node must not go on with it. */
 export class CorruptArchiveBlockError extends codedError('CORRUPT_ARCHIVE_BLOCK') {}
 
-const FORMAT = 1;
-const HEADER_BYTES = 5;
-/** the columns leave little to find, so the fastest level costs 1 % in size and half the time of level 6 */
-const COMPRESSION_LEVEL = 3;
+/** How a block of ended transactions becomes bytes, and is read again. Equal input must give equal content. */
+export interface BlockCoding {
+  encode(transactions: readonly TransactionState[]): Uint8Array;
+  /** @throws CorruptArchiveBlockError */
+  decode(bytes: Uint8Array): DecodedBlock;
+}
 
-/** The compressed part of a block. */
+export interface DecodedBlock {
+  /** in the order in which they were encoded */
+  readonly rows: readonly ArchivedRow[];
+  /** of the decompressed text */
+  readonly sizeBytes: number;
+}
+
+/** A transaction of a block: what the index needs at once, all of it when it is read. */
+export interface ArchivedRow {
+  readonly id: TransactionId;
+  readonly endedAt: number;
+  /** idempotency keys */
+  readonly keys: readonly string[];
+  read(): TransactionState;
+}
+
+/** With 5, blocks are hardly smaller, and a large transaction holds up the event loop ten times as long. */
+const BROTLI_QUALITY = 4;
+/** Larger branches are stored as one value, because the event loop waits while a block is split into its values. */
+const LARGE_BRANCHES_BYTES = 16 * 1024;
+const PLACEHOLDER = 0;
+
+/** What is compressed, as JSON. */
 interface BlockText {
-  readonly shapes: readonly string[];
-  /** shape of every row */
+  /** of every row, its place in `shapes` */
   readonly shapeOfRow: readonly number[];
-  /** columns of every shape */
-  readonly columns: readonly (readonly Column[])[];
+  readonly shapes: readonly Shape[];
+}
+
+/** Transactions that differ in their values only. */
+interface Shape {
+  /** one of them as JSON, with the placeholder for every value */
+  readonly json: string;
+  /** the values of all of them: a column for each placeholder, in the order of the JSON text */
+  readonly columns: readonly (readonly JsonValue[])[];
 }
 
 /**
- * Transactions as bytes: format (1 byte), size of the compressed part (4, big-endian), compressed part, raw part.
- *
- * Not one JSON text, because even compressed that spends more on repeating field names than on the facts: 113
- * bytes for a transfer against 54 here. Rows of equal shape are turned into columns. Equal input gives equal
- * bytes on nodes with the same zlib; equal content on all.
+ * Compressed JSON. Transactions with the same fields share their names; their values are stored by column, because
+ * similar values compress best next to each other.
  */
-export function encodeBlock(transactions: readonly TransactionState[]): Uint8Array {
-  const shapes = new Map<string, { ordinal: number; rows: Leaf[][] }>();
+export const jsonColumns: BlockCoding = {
+  encode: (transactions) => {
+    const text = JSON.stringify(textOf(transactions));
+    const params = { [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY };
+    return new Uint8Array(brotliCompressSync(text, { params })); // a copy: zlib's own buffer is many times as large
+  },
+  decode: (bytes) => {
+    try {
+      const text = brotliDecompressSync(bytes);
+      return { rows: rowsOf(JSON.parse(text.toString()) as BlockText), sizeBytes: text.length };
+    } catch (cause) {
+      throw new CorruptArchiveBlockError('a block of ended transactions cannot be read', { cause });
+    }
+  },
+};
+
+function textOf(transactions: readonly TransactionState[]): BlockText {
+  const shapes = new Map<
+    string,
+    { readonly ordinal: number; readonly json: string; readonly columns: JsonValue[][] }
+  >();
   const shapeOfRow = transactions.map((transaction) => {
-    const leaves: Leaf[] = [];
-    const text = shapeOf(transaction, leaves);
-    let shape = shapes.get(text);
-    if (!shape) shapes.set(text, (shape = { ordinal: shapes.size, rows: [] }));
-    shape.rows.push(leaves);
+    const { json, values } = split(transaction);
+    const shape = shapes.get(json) ?? { ordinal: shapes.size, json, columns: values.map(() => []) };
+    shapes.set(json, shape);
+    for (const [place, value] of values.entries()) shape.columns[place]!.push(value);
     return shape.ordinal;
   });
-  const raw: Buffer[] = [];
-  const columns = [...shapes.values()].map(({ rows }) =>
-    rows[0]!.map((_, place) =>
-      encodeColumn(
-        rows.map((leaves) => leaves[place]!),
-        raw,
-      ),
-    ),
-  );
-  const text: BlockText = { shapes: [...shapes.keys()], shapeOfRow, columns };
-  const compressed = deflateRawSync(JSON.stringify(text), { level: COMPRESSION_LEVEL });
-  const header = Buffer.alloc(HEADER_BYTES);
-  header.writeUInt8(FORMAT);
-  header.writeUInt32BE(compressed.length, 1);
-  const parts = [header, compressed, ...raw];
-  // of exactly this size: a pooled buffer or zlib's own would hold many times as much
-  const block = new Uint8Array(parts.reduce((sizeBytes, part) => sizeBytes + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    block.set(part, offset);
-    offset += part.length;
-  }
-  return block;
+  return { shapeOfRow, shapes: Array.from(shapes.values(), ({ json, columns }) => ({ json, columns })) };
 }
 
-/** A block that is readable: columns are decoded when they are asked for, rows too. */
-export class DecodedBlock {
-  readonly size: number;
-  /** of its text, decompressed, and of what stands beside it */
-  readonly sizeBytes: number;
-  private readonly shapes: readonly DecodedShape[];
-  private readonly shapeOfRow: readonly number[];
-  /** place of each row among those of its shape */
-  private readonly rowInShape: readonly number[];
-
-  /** @throws CorruptArchiveBlockError */
-  constructor(bytes: Uint8Array) {
-    const { text, raw, sizeBytes } = readParts(bytes);
-    this.sizeBytes = sizeBytes;
-    this.shapeOfRow = text.shapeOfRow;
-    this.size = text.shapeOfRow.length;
-    const counts = text.shapes.map(() => 0);
-    this.rowInShape = text.shapeOfRow.map((shape) => counts[shape]!++);
-    let offset = 0;
-    this.shapes = text.shapes.map((shape, ordinal) => {
-      const decoded = new DecodedShape(shape, text.columns[ordinal] ?? [], counts[ordinal]!, raw, offset);
-      offset += decoded.rawSizeBytes;
-      return decoded;
-    });
-    if (offset !== raw.length) throw new CorruptArchiveBlockError('a block of ended transactions has a wrong size');
+function rowsOf({ shapes, shapeOfRow }: BlockText): ArchivedRow[] {
+  const decoded = shapes.map((shape) => ({ ...shape, places: placesIn(shape.json), rows: 0 }));
+  const rows = shapeOfRow.map((ordinal) => {
+    const shape = decoded[ordinal]!;
+    const row = shape.rows++;
+    const value = (place: number): JsonValue => shape.columns[place]![row]!;
+    const { transactionId, endedAt, claims } = shape.places;
+    return {
+      id: String(value(transactionId)),
+      endedAt: Number(value(endedAt)),
+      keys: claims.map(({ key }) => String(value(key))),
+      read: () => join(shape.json, value) as TransactionState,
+    };
+  });
+  for (const { columns, rows: count } of decoded) {
+    if (columns.some(({ length }) => length !== count)) throw new Error('a column is too long or too short');
   }
-
-  idAt(row: number): TransactionId {
-    return String(this.shapeAt(row).leaf(this.shapeAt(row).idPlace, this.rowInShape[row]!));
-  }
-
-  endedAt(row: number): number {
-    return Number(this.shapeAt(row).leaf(this.shapeAt(row).endedAtPlace, this.rowInShape[row]!));
-  }
-
-  /** Idempotency keys of a row. */
-  keysAt(row: number): string[] {
-    const shape = this.shapeAt(row);
-    return shape.keyPlaces.map((place) => String(shape.leaf(place, this.rowInShape[row]!)));
-  }
-
-  transactionAt(row: number): TransactionState {
-    return this.shapeAt(row).fill(this.rowInShape[row]!) as unknown as TransactionState;
-  }
-
-  private shapeAt(row: number): DecodedShape {
-    return this.shapes[this.shapeOfRow[row]!]!;
-  }
+  return rows;
 }
 
-/** The parts of a transaction that the index needs, as places of their leaves. */
-interface TransactionTemplate {
-  readonly transactionId: number;
-  readonly endedAt: number;
-  readonly claims: readonly { readonly key: number }[];
+/** The JSON of a transaction with placeholders, and its values in the order of the text. */
+function split(transaction: TransactionState): { json: string; values: JsonValue[] } {
+  const values: JsonValue[] = [];
+  const json = JSON.stringify(transaction, (field, value: JsonValue | undefined) => {
+    if (!isValue(field, value)) return value;
+    values.push(value);
+    return PLACEHOLDER;
+  });
+  return { json, values };
 }
 
-class DecodedShape {
-  readonly idPlace: number;
-  readonly endedAtPlace: number;
-  readonly keyPlaces: readonly number[];
-  readonly rawSizeBytes: number;
-  private readonly template: JsonValue;
-  private readonly offsets: readonly number[];
-  private readonly decoded: (readonly Leaf[] | undefined)[] = [];
-
-  constructor(
-    shape: string,
-    private readonly columns: readonly Column[],
-    private readonly rows: number,
-    private readonly raw: Buffer,
-    offset: number,
-  ) {
-    this.template = templateOf(shape);
-    const places = this.template as unknown as TransactionTemplate;
-    this.idPlace = places.transactionId;
-    this.endedAtPlace = places.endedAt;
-    this.keyPlaces = places.claims.map(({ key }) => key);
-    let end = offset;
-    this.offsets = columns.map((column) => (end += rawSizeBytes(column)) - rawSizeBytes(column));
-    this.rawSizeBytes = end - offset;
-  }
-
-  leaf(place: number, row: number): Leaf {
-    let values = this.decoded[place];
-    if (!values) {
-      const column = this.columns[place]!;
-      const start = this.offsets[place]!;
-      values = decodeColumn(column, this.rows, this.raw.subarray(start, start + rawSizeBytes(column)));
-      this.decoded[place] = values;
-    }
-    return values[row]!;
-  }
-
-  fill(row: number): JsonValue {
-    return fillTemplate(this.template, (place) => this.leaf(place, row));
-  }
+function isValue(field: string, value: JsonValue | undefined): value is JsonValue {
+  if (typeof value === 'string' || typeof value === 'number') return true;
+  return field === 'branches' && roughJsonSize(value) > LARGE_BRANCHES_BYTES;
 }
 
-function readParts(bytes: Uint8Array): { text: BlockText; raw: Buffer; sizeBytes: number } {
-  const block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (block.length < HEADER_BYTES || block.readUInt8() !== FORMAT) {
-    throw new CorruptArchiveBlockError('a block of ended transactions has no known format');
-  }
-  const end = HEADER_BYTES + block.readUInt32BE(1);
-  if (end > block.length) throw new CorruptArchiveBlockError('a block of ended transactions is cut off');
-  try {
-    const inflated = inflateRawSync(block.subarray(HEADER_BYTES, end));
-    const raw = block.subarray(end);
-    return { text: JSON.parse(inflated.toString()) as BlockText, raw, sizeBytes: inflated.length + raw.length };
-  } catch (cause) {
-    throw new CorruptArchiveBlockError('a block of ended transactions cannot be decompressed', { cause });
-  }
+/** The other way: JSON.parse visits the placeholders in the order in which JSON.stringify made them. */
+function join(json: string, valueAt: (place: number) => JsonValue): unknown {
+  let place = 0;
+  return JSON.parse(json, (_field, value: JsonValue) => (value === PLACEHOLDER ? valueAt(place++) : value)) as unknown;
+}
+
+/** The places of the values that the index needs. */
+function placesIn(json: string) {
+  return join(json, (place) => place) as {
+    readonly transactionId: number;
+    readonly endedAt: number;
+    readonly claims: readonly { readonly key: number }[];
+  };
 }

@@ -91,7 +91,7 @@ describe('snapshot codec', () => {
     });
     const text = Array.from(pieces, (piece) => Buffer.from(piece).toString('latin1')).join('');
     const expected = [
-      'CDS2',
+      'CDS3',
       one(
         '01',
         '{"participants":[{"name":"bank-a","operations":["debit"]}],"watermark":17,"time":{"now":19,"steppedTo":18},"bornAt":16,"oldRulings":[]}',
@@ -137,11 +137,11 @@ describe('snapshot codec', () => {
   it('refuses another format, and sections that are missing, unknown or cut short', () => {
     const data = small();
     const end = Buffer.alloc(5);
-    for (const garbage of [new Uint8Array(), Buffer.from('CDS2'), Buffer.from('CDS1'), Buffer.from('garbage')]) {
+    for (const garbage of [new Uint8Array(), Buffer.from('CDS3'), Buffer.from('CDS2'), Buffer.from('garbage')]) {
       expect(() => decode(garbage)).toThrow(SnapshotDecodeError);
     }
-    expect(() => decode(Buffer.concat([Buffer.from('CDS2'), end]))).toThrow('lacks a section');
-    expect(() => decode(Buffer.concat([Buffer.from('CDS2'), Buffer.of(9, 0, 0, 0, 0), end]))).toThrow('unknown');
+    expect(() => decode(Buffer.concat([Buffer.from('CDS3'), end]))).toThrow('lacks a section');
+    expect(() => decode(Buffer.concat([Buffer.from('CDS3'), Buffer.of(9, 0, 0, 0, 0), end]))).toThrow('unknown');
     for (let length = 0; length < data.length; length++) {
       expect(() => decode(data.subarray(0, length))).toThrow(SnapshotDecodeError);
     }

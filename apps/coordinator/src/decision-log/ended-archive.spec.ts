@@ -1,3 +1,4 @@
+import { brotliCompressSync } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import { type BranchState, type EndedTransactions, type TransactionState } from '@concordat/commit-protocol';
 import { PlainEndedTransactions } from '@concordat/commit-protocol/testing';
@@ -9,7 +10,7 @@ import {
   randomItem,
   type JsonValue,
 } from '@concordat/foundation';
-import { CorruptArchiveBlockError, DecodedBlock, encodeBlock } from './archive-block.js';
+import { jsonColumns, CorruptArchiveBlockError } from './archive-block.js';
 import { CompressedEndedTransactions } from './ended-archive.js';
 
 const START = Date.UTC(2026, 0, 1);
@@ -87,11 +88,11 @@ describe('a block of ended transactions', () => {
   it('gives back what it was made of', () => {
     const maker = new Maker(new SeededRandom(2));
     const transactions = Array.from({ length: 100 }, () => maker.ended());
-    const block = new DecodedBlock(encodeBlock(transactions));
-    expect(Array.from({ length: block.size }, (_, row) => block.transactionAt(row))).toEqual(transactions);
-    expect(Array.from({ length: block.size }, (_, row) => block.idAt(row))).toEqual(idsOf(transactions));
-    expect(block.keysAt(3)).toEqual(transactions[3]!.claims.map(({ key }) => key));
-    expect(block.endedAt(3)).toBe(transactions[3]!.endedAt);
+    const block = jsonColumns.decode(jsonColumns.encode(transactions));
+    expect(block.rows.map((row) => row.read())).toEqual(transactions);
+    expect(block.rows.map(({ id }) => id)).toEqual(idsOf(transactions));
+    expect(block.rows[3]!.keys).toEqual(transactions[3]!.claims.map(({ key }) => key));
+    expect(block.rows[3]!.endedAt).toBe(transactions[3]!.endedAt);
   });
 
   it.each<[string, readonly JsonValue[]]>([
@@ -109,19 +110,35 @@ describe('a block of ended transactions', () => {
   ])('keeps %s', (_name, payloads) => {
     const maker = new Maker(new SeededRandom(3));
     const transactions = payloads.map((payload) => maker.ended({ metadata: { payload } }));
-    const block = new DecodedBlock(encodeBlock(transactions));
-    const read = transactions.map((_, row) => block.transactionAt(row));
+    const block = jsonColumns.decode(jsonColumns.encode(transactions));
+    const read = block.rows.map((row) => row.read());
     expect(JSON.stringify(read)).toBe(JSON.stringify(transactions));
+  });
+
+  it('keeps branches that are too large to be taken apart, beside others', () => {
+    const maker = new Maker(new SeededRandom(12));
+    const [first, second] = [maker.ended(), maker.ended()];
+    const [branch] = first.branches;
+    const payload = Array.from({ length: 100_000 }, (_, number) => number % 3);
+    const large = { ...first, branches: [{ ...branch!, operations: [{ operation: 'store', payload, keys: [] }] }] };
+    const block = jsonColumns.decode(jsonColumns.encode([large, second]));
+    expect(block.rows.map((row) => row.read())).toEqual([large, second]);
+    expect(block.rows[0]!.id).toBe(first.transactionId);
   });
 
   it('refuses bytes that are none', () => {
     const maker = new Maker(new SeededRandom(4));
-    const bytes = encodeBlock([maker.ended(), maker.ended()]);
-    const wrongFormat = Uint8Array.from(bytes);
-    wrongFormat[0] = 9;
+    const bytes = jsonColumns.encode([maker.ended(), maker.ended()]);
     const rotten = Uint8Array.from(bytes).fill(0xff, 6, 12);
-    for (const wrong of [new Uint8Array(0), bytes.subarray(0, 20), bytes.subarray(0, -1), wrongFormat, rotten]) {
-      expect(() => new DecodedBlock(wrong)).toThrow(CorruptArchiveBlockError);
+    const texts = [
+      '[',
+      'null',
+      '{"shapes":[],"shapeOfRow":[0]}',
+      '{"shapes":[{"json":"[0]","columns":[[]]}],"shapeOfRow":[0]}',
+    ];
+    const compressed = texts.map((text) => brotliCompressSync(text));
+    for (const wrong of [new Uint8Array(0), bytes.subarray(0, 20), bytes.subarray(0, -1), rotten, ...compressed]) {
+      expect(() => jsonColumns.decode(wrong)).toThrow(CorruptArchiveBlockError);
     }
   });
 });

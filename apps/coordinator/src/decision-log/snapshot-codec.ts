@@ -7,7 +7,7 @@ import type { EndedTransactionsSnapshot } from './ended-archive.js';
  * length (4 bytes, big-endian) and its content: some transactions as a JSON array, in order; a sealed block of the
  * archive, unchanged; or everything else as one JSON object.
  */
-const MAGIC = Buffer.from('CDS2');
+const MAGIC = Buffer.from('CDS3');
 const HEADER_BYTES = 5;
 
 const KIND = { end: 0, remainder: 1, open: 2, unpublished: 3, recent: 4, sealed: 5 } as const;
