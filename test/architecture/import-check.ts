@@ -34,10 +34,16 @@ function refusal({ from, specifier, to }: Import, publicFiles: ReadonlySet<strin
   if (isOther) {
     if (specifier.startsWith('.') && to.startsWith('libs/')) return 'a library is imported by its public name';
     if (to.startsWith('libs/') && !publicFiles.has(to)) return 'a library is imported by its public name only';
-    if (to.startsWith('apps/') && (!isTestCode(from) || !to.endsWith('/index.ts')))
+    if (to.startsWith('apps/') && !mayImportApp(from, to))
       return 'an app is known by its processes and ports; tests use its index.ts';
   }
   return isTestCode(from) ? undefined : layerRefusal(from, to);
+}
+
+/** Tests, and the command that runs a coordinator in its own process. */
+function mayImportApp(from: string, to: string): boolean {
+  if (isTestCode(from)) return to.endsWith('/index.ts');
+  return from.startsWith('apps/cli/') && to === 'apps/coordinator/src/service/index.ts';
 }
 
 function packageRefusal(from: string, name: string): string | undefined {

@@ -278,6 +278,8 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['@nestjs/*', 'fastify', 'typeorm', 'prom-client', 'zod', 'node:*'],
   ),
 
+  row('cli', 'apps/cli/src/', ['coordinator', 'foundation'], ['node:*']),
+
   row('lab', 'apps/lab/src/', ['lab/*', 'foundation'], []),
   row(
     'lab/basics',

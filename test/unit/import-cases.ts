@@ -228,6 +228,14 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../transactions/transaction-manager.js', 'does not know coordinator/transactions;'],
     ],
   }),
+  ...inFolder('apps/cli/src', {
+    'a.ts': [
+      ['../../coordinator/src/service/index.js'],
+      ['../../coordinator/src/index.js', PROCESSES],
+      ['@concordat/raft', 'cli does not know raft'],
+      ['fastify', 'cli may import of packages'],
+    ],
+  }),
   ...inFolder('apps/bank/src', {
     'a.ts': [
       ['@concordat/nestjs'],

@@ -1,0 +1,58 @@
+import { EXIT, ProcessLogger, formatAddress, guarded, startFailure } from '@concordat/foundation';
+import { createCoordinator } from '../bootstrap.js';
+import type { Config } from '../config.js';
+import { EngineModule } from '../engine.module.js';
+import { Lifecycle } from '../lifecycle.js';
+
+export interface RunOptions {
+  /** called when REST is served and the node has begun to look for its group */
+  readonly onListening?: () => void;
+  /** called before the process ends, however it ends in order */
+  readonly onExit?: () => void;
+}
+
+/**
+ * Runs a coordinator as this process: until a signal ends it, or it cannot continue. A failure to start is one sentence
+ * on standard error and exit code 1.
+ */
+export async function runCoordinator(config: Config, { onListening, onExit }: RunOptions = {}): Promise<void> {
+  const exit = (code: number): never => {
+    onExit?.();
+    process.exit(code);
+  };
+  const logger = new ProcessLogger({
+    scope: 'coordinator',
+    level: config.logLevel,
+    format: config.logFormat,
+    node: config.nodeId,
+  });
+  const lifecycle = new Lifecycle(logger, { exit });
+  const die = (error: unknown): void => {
+    logger.error('an uncaught error stops the node', error);
+    exit(EXIT.software);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(
+      signal,
+      guarded(() => lifecycle.stop(signal), die),
+    );
+  }
+  const onFatal = (error: Error): void => {
+    logger.error('the node cannot continue', error);
+    exit(EXIT.failed);
+  };
+  try {
+    const app = await createCoordinator({ config, logger, onFatal, engine: EngineModule.register() });
+    lifecycle.started(app);
+    await app.init();
+    // not Nest's own listen, which logs the failure before it is reported here in one sentence
+    await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
+    logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
+    onListening?.();
+  } catch (error) {
+    process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
+    exit(EXIT.failed);
+  }
+}
