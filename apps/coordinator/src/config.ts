@@ -189,7 +189,7 @@ export const VARIABLES = {
   }),
   CONCORDAT_LINK: variable({
     meaning:
-      'roads to the participants: Kafka, direct streams without a broker, or both: a stream where one stands, Kafka otherwise; participants must use the same',
+      'links to the participants: Kafka, direct streams without a broker, or both: an open stream, otherwise Kafka; the participants must use the same',
     default: 'kafka',
     ...oneOf(LINKS),
   }),

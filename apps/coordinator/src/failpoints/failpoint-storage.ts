@@ -2,7 +2,7 @@ import { noFailpoints, type Failpoints } from '@concordat/foundation';
 import { FileStorage, type FileStorageOptions } from '@concordat/raft';
 import { DISK_FAILPOINT } from './failpoints.js';
 
-/** The storage of the log. With failpoints switched on, one stands before each write. */
+/** The storage of the log. With failpoints switched on, each write passes one first. */
 export function storageWithFailpoints(options: FileStorageOptions, failpoints: Failpoints): FileStorage {
   return failpoints === noFailpoints ? new FileStorage(options) : new FailpointStorage(options, failpoints);
 }

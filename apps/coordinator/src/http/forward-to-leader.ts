@@ -255,7 +255,7 @@ interface UpstreamAnswer {
   readonly stream: AsyncIterable<Buffer>;
 }
 
-/** Who can answer a request: only the leader, any member of the group, or anybody. */
+/** Who can answer a request: only the leader, any member of the group, or any node. */
 function needOf({ method, routeOptions, query }: FastifyRequest): 'leader' | 'member' | 'nobody' {
   const call = `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url ?? ''}`;
   if (LEADERS_CALLS.has(call)) return 'leader';

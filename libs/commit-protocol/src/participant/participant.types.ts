@@ -52,7 +52,7 @@ export type ParticipantEvent =
 export type ParticipantAlertCode =
   /** a branch got a commit and an abort: it is stopped and everything is kept (protocol section 7) */
   | 'CONFLICTING_DECISIONS'
-  /** somebody ended a prepared branch by hand against the decision */
+  /** a prepared branch was ended by hand against the decision */
   | 'HEURISTIC_OUTCOME'
   /** no coordinator knows the decision of a prepared branch any more: an operator must rule */
   | 'UNKNOWN_OLD_TRANSACTION'

@@ -44,7 +44,7 @@ export class ClusterChecker {
   private readonly twins = new Map<NodeId, DurableRecord>();
   private readonly leaders = new Map<number, { readonly nodeId: NodeId; readonly record: DurableRecord }>();
   private readonly entries = new Map<number, KnownEntry>();
-  /** by index - 1: the entry's term, and the term of whoever committed it */
+  /** by index - 1: the entry's term, and the term of the node that committed it */
   private readonly committed: { readonly term: number; readonly by: number }[] = [];
   private readonly snapshots: { readonly nodeId: NodeId; readonly metadata: SnapshotMetadata }[] = [];
   elections = 0;
