@@ -1,4 +1,4 @@
-import { markdownTable } from '../support/markdown-table.js';
+import { markdownTable } from '@concordat/foundation/testing';
 import { IMPORT_TABLE, type Layer } from './import-table.js';
 
 const BEGIN = '<!-- made from test/architecture/import-table.ts by `npm run architecture` -->\n\n';

@@ -49,7 +49,7 @@ export class BackupRestorer {
   private restore(database: ModelledDatabase): void {
     const { world } = this;
     this.counts.restored++;
-    world.trace.event(() => `${database.name} is restored from a backup`);
+    world.trace.event(`${database.name} is restored from a backup`);
     database.crash();
     database.restore();
     // Whoever restores a database may leave its services running, or not.
@@ -113,7 +113,7 @@ export class BackupRestorer {
     if (!database.bringBack(gid, known)) return undefined;
     this.counts.ancient++;
     world.checker.remembers(known);
-    world.trace.event(() => `${database.name} brings back ${gid}, which was to ${branch.decision} long ago`);
+    world.trace.event(`${database.name} brings back ${gid}, which was to ${branch.decision} long ago`);
     return gid;
   }
 }

@@ -1,4 +1,5 @@
 import { canonicalJson, uuidV7Time, type JsonValue } from '@concordat/foundation';
+import { Violation, type Trace } from '@concordat/foundation/testing';
 import type {
   ApplyResult,
   BranchEnd,
@@ -19,12 +20,6 @@ import { Exemptions } from './exemptions.js';
 import type { AcceptorRow, Movement } from './database-rows.js';
 import type { DatabaseObserver, LostWrite, ModelledDatabase } from './modelled-database.js';
 import { SaidBook } from './said-book.js';
-import type { Trace } from './trace.js';
-
-/** Something that must never happen has happened. */
-export class ViolationError extends Error {
-  override readonly name = 'ViolationError';
-}
 
 export interface KnownBranch {
   readonly participant: string;
@@ -117,7 +112,7 @@ export class Checker implements DatabaseObserver {
   private dropped = 0;
   private clocksSet = false;
   private calm = false;
-  private violation: ViolationError | undefined;
+  private violation: Violation | undefined;
 
   /**
    * @param comparedEvery the whole states of the nodes are compared at every so many-th index
@@ -159,7 +154,7 @@ export class Checker implements DatabaseObserver {
   }
 
   /** The first rule that was broken. */
-  get failure(): ViolationError | undefined {
+  get failure(): Violation | undefined {
     return this.violation;
   }
 
@@ -170,8 +165,8 @@ export class Checker implements DatabaseObserver {
   }
 
   violate(rule: string): void {
-    this.trace.event(() => `VIOLATION ${rule}`);
-    this.violation ??= new ViolationError(rule);
+    this.trace.event(`VIOLATION ${rule}`);
+    this.violation ??= new Violation(rule);
   }
 
   /** Raft, election safety. */
@@ -192,7 +187,7 @@ export class Checker implements DatabaseObserver {
     const known = this.applied[index];
     if (known === undefined) {
       this.applied[index] = summary;
-      this.trace.event(() => `applied ${index} by ${nodeId}: ${summary}`);
+      this.trace.event(`applied ${index} by ${nodeId}: ${summary}`);
       this.learn(index, record, result);
       this.retentionWatermark = log.state.watermark;
       if (record.type === 'expire') this.expired(log, record);
@@ -225,7 +220,7 @@ export class Checker implements DatabaseObserver {
 
   /** Nothing leaves before what it rests upon is committed (protocol section 3). */
   published(nodeId: number, message: ProtocolMessage): void {
-    this.trace.event(() => `node ${nodeId} publishes ${summaryOf(message)}`);
+    this.trace.event(`node ${nodeId} publishes ${summaryOf(message)}`);
     if (message.type === 'commit-one-phase') {
       const known = this.transactions.get(message.transactionId);
       if (!known?.delegated.has(message.branchId)) {
@@ -248,7 +243,7 @@ export class Checker implements DatabaseObserver {
 
   /** What a participant sends; kept to know which `yes` was backed by what. */
   replied(message: ProtocolMessage): void {
-    this.trace.event(() => `${'participant' in message ? message.participant : '?'} publishes ${summaryOf(message)}`);
+    this.trace.event(`${'participant' in message ? message.participant : '?'} publishes ${summaryOf(message)}`);
     this.said.replied(message);
     if (message.type === 'decision' || message.type === 'branches-decided') return this.ballots.told(message);
     if (message.type !== 'vote') return;
@@ -298,21 +293,21 @@ export class Checker implements DatabaseObserver {
     transactionId: string;
     branchId: string;
   }) {
-    this.trace.event(() => `${database.name} prepared ${transactionId}/${branchId}`);
+    this.trace.event(`${database.name} prepared ${transactionId}/${branchId}`);
     this.preparedBranches.add(branchId);
     if (this.refusals.has(branchId)) this.violate(`${database.name} prepares ${branchId}, which voted no`);
     if (database.ledger.has(branchId)) this.violate(`${database.name} prepares ${branchId}, which is in its ledger`);
   }
 
   acceptorSaved(database: ModelledDatabase, branchId: string, row: AcceptorRow): void {
-    this.trace.event(() => `${database.name} saves the acceptor ${branchId} ${canonicalJson({ ...row, results: [] })}`);
+    this.trace.event(`${database.name} saves the acceptor ${branchId} ${canonicalJson({ ...row, results: [] })}`);
     this.ballots.saved(branchId, row);
   }
 
   committed({ database, gid, branchId, transactionId, movements }: Parameters<DatabaseObserver['committed']>[0]): void {
     if (branchId === undefined || transactionId === undefined) return; // a reader
     const row = database.ledger.get(branchId);
-    this.trace.event(() => `${database.name} committed ${transactionId}/${branchId} ${row?.outcome} ${gid ?? ''}`);
+    this.trace.event(`${database.name} committed ${transactionId}/${branchId} ${row?.outcome} ${gid ?? ''}`);
     if (row?.isDecided) this.ballots.toldToAbort(transactionId);
     if (row?.outcome !== 'committed') return;
     const known = this.transactions.get(transactionId);
@@ -335,7 +330,7 @@ export class Checker implements DatabaseObserver {
   }
 
   rolledBack({ database, transactionId, branchId }: Parameters<DatabaseObserver['rolledBack']>[0]): void {
-    this.trace.event(() => `${database.name} rolled back ${transactionId}/${branchId}`);
+    this.trace.event(`${database.name} rolled back ${transactionId}/${branchId}`);
     if (this.ballots.voteOf(branchId) === 'read-only') return; // of a second run, which nobody has voted on
     this.rolledBackBranches.add(branchId);
     const decision = this.transactions.get(transactionId)?.decision ?? this.ballots.chosen(transactionId);
@@ -348,7 +343,7 @@ export class Checker implements DatabaseObserver {
    * what is committed. Everything is still held against all others, and what was accepted stays accepted.
    */
   lost(database: ModelledDatabase, writes: readonly LostWrite[]): void {
-    this.trace.event(() => `${database.name} fails over and loses ${writes.length} writes`);
+    this.trace.event(`${database.name} fails over and loses ${writes.length} writes`);
     this.exemptions.databaseChanges++;
     for (const { kind, transactionId, branchId } of writes) {
       this.exemptions.loses(transactionId, branchId);
@@ -364,7 +359,7 @@ export class Checker implements DatabaseObserver {
 
   /** Branches that had ended are prepared again, and none of what their end brought is there any more. */
   restored(database: ModelledDatabase, branchIds: readonly string[]): void {
-    this.trace.event(() => `${database.name} has prepared again ${branchIds.join(', ')}`);
+    this.trace.event(`${database.name} has prepared again ${branchIds.join(', ')}`);
     for (const branchId of branchIds) {
       this.committedBranches.delete(branchId);
       this.rolledBackBranches.delete(branchId);

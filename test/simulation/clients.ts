@@ -14,7 +14,7 @@ import type { Fate, Intent } from './intent.js';
 import type { OddWishes } from './odd-work.js';
 import { prepareOwnBranch } from './own-branch.js';
 import type { Pace } from './pace.js';
-import { ConnectionLostError, ConnectionRefusedError } from './simulated-process.js';
+import { ConnectionLostError, ConnectionRefusedError } from '@concordat/foundation/testing';
 import { ACCOUNTS, PARTICIPANTS, type World } from './world.js';
 
 export interface Workload {
@@ -89,7 +89,7 @@ export class Client {
       this.intents.push(intent);
       const fate = await this.pursue(intent);
       intent.fate = fate;
-      this.world.trace.event(() => `${intent.id} is ${fate}`);
+      this.world.trace.event(`${intent.id} is ${fate}`);
     }
     this.finished = true;
   }
@@ -303,7 +303,7 @@ export class Client {
   private report(value: TransactionView | Settlement | object, atLeast: number): void {
     const view = 'transaction' in value ? value.transaction : 'status' in value ? value : undefined;
     if (!view) return;
-    this.world.trace.event(() => `${this.name} hears of ${view.id}: ${view.status} ${view.decision ?? ''}`);
+    this.world.trace.event(`${this.name} hears of ${view.id}: ${view.status} ${view.decision ?? ''}`);
     this.world.checker.answered(view.id, view.status, view.decision, atLeast);
   }
 

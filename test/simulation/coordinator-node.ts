@@ -25,7 +25,7 @@ import { MachineClock } from './machine-clock.js';
 import type { Pace } from './pace.js';
 import { HastyStorage, sabotagedLog, type Sabotage } from './sabotage.js';
 import { SimulatedGroupClocks } from './simulated-group-clocks.js';
-import { SimulatedProcess } from './simulated-process.js';
+import { SimulatedProcess } from '@concordat/foundation/testing';
 
 export const NODE_IDS: readonly number[] = [1, 2, 3];
 

@@ -3,7 +3,7 @@ import { BranchAbstainsError, type DatabaseIdentity } from '@concordat/participa
 import { DatabaseError } from './database-error.js';
 import type { AcceptorRow, LedgerRow, LocalTransaction, Movement } from './database-rows.js';
 import type { ModelledDatabase } from './modelled-database.js';
-import type { SimulatedProcess } from './simulated-process.js';
+import type { SimulatedProcess } from '@concordat/foundation/testing';
 
 /**
  * One connection: statements one after another, also when the next is sent before the last is answered; at most

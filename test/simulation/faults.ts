@@ -79,7 +79,7 @@ export class FaultInjector {
   start(): void {
     this.healed = false;
     this.faultyRound++;
-    this.world.trace.event(() => `faults: ${[...this.plan.classes].join(' ')}`);
+    this.world.trace.event(`faults: ${[...this.plan.classes].join(' ')}`);
     if (this.plan.classes.size > 0) this.scheduleStep(this.faultyRound);
   }
 
@@ -87,7 +87,7 @@ export class FaultInjector {
   heal(): void {
     this.healed = true;
     const { world } = this;
-    world.trace.event(() => 'healed');
+    world.trace.event('healed');
     world.network.heal();
     world.network.setFaults({ minDelayMs: 1, maximumDelayMs: 2, loss: 0, duplication: 0, reordering: 0 });
     world.broker.setFaults(NO_FAULTS);
@@ -128,7 +128,7 @@ export class FaultInjector {
 
   private inject(fault: FaultClass): void {
     this.counts[fault] = (this.counts[fault] ?? 0) + 1;
-    this.world.trace.event(() => `fault: ${fault}`);
+    this.world.trace.event(`fault: ${fault}`);
     const { random, world } = this;
     switch (fault) {
       case 'raft-weather':
@@ -222,7 +222,7 @@ export class FaultInjector {
     const sizeMs = randomItem(random, CLOCK_STEPS_MS);
     machine.aheadMs = randomChance(random, 0.3) ? 0 : randomChance(random, 0.5) ? sizeMs : -sizeMs;
     world.checker.clockSet();
-    world.trace.event(() => `a clock is set to ${machine.aheadMs} ms`);
+    world.trace.event(`a clock is set to ${machine.aheadMs} ms`);
   }
 
   /** Asked of the leader as a rule; to any node, itself and those that are down among them. */
@@ -241,7 +241,7 @@ export class FaultInjector {
       leader && randomChance(random, 0.5) ? leader : randomItem(random, [...world.coordinators, ...world.participants]);
     const { process } = victim;
     if (!process) return;
-    world.trace.event(() => `${process.name} is paused`);
+    world.trace.event(`${process.name} is paused`);
     process.pause();
     this.later(20, 3_000, () => process.resume());
   }

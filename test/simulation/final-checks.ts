@@ -1,9 +1,9 @@
+import { Violation } from '@concordat/foundation/testing';
 import type { OutcomeMessage } from '@concordat/commit-protocol';
 import { DEAD_LETTER_HEADERS, DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, decodeMessage } from '@concordat/messaging';
 import type { MemoryRecord } from '@concordat/messaging/testing';
 import { CLUSTER, NAMESPACE } from './cluster.js';
 import { OTHER_CLUSTER } from './other-cluster.js';
-import { ViolationError } from './checker.js';
 import type { Client } from './clients.js';
 import type { FaultPlan } from './faults.js';
 import type { Intent } from './intent.js';
@@ -37,7 +37,7 @@ export function describeUnsettled(world: World, clients: readonly Client[]): str
 
 /**
  * Nothing that was there at a time may be there any more, although there is always something new: no lock is held for
- * ever, no branch stays prepared, no transaction stays open. @throws ViolationError
+ * ever, no branch stays prepared, no transaction stays open. @throws Violation
  */
 export function checkNothingOlderThan(world: World, time: number): void {
   const { clock, coordinators, databases } = world;
@@ -45,20 +45,19 @@ export function checkNothingOlderThan(world: World, time: number): void {
   const wallTime = clock.now() - (clock.monotonic() - time);
   for (const { name, locks, prepared } of databases) {
     const old = [...prepared].find(([, { preparedAt }]) => preparedAt < time);
-    if (old)
-      throw new ViolationError(`AC5: ${name} has ${old[0]} prepared for ${clock.monotonic() - old[1].preparedAt} ms`);
+    if (old) throw new Violation(`AC5: ${name} has ${old[0]} prepared for ${clock.monotonic() - old[1].preparedAt} ms`);
     const held = locks.heldSinceBefore(time);
-    if (held) throw new ViolationError(`no lock is held for ever: in ${name} ${held}`);
+    if (held) throw new Violation(`no lock is held for ever: in ${name} ${held}`);
   }
   for (const { nodeId, log } of coordinators) {
     for (const { transactionId, createdAt, deadline } of log?.state.openTransactions() ?? []) {
       const old = Math.max(createdAt, deadline) < wallTime;
-      if (old) throw new ViolationError(`AC5: node ${nodeId} has ${transactionId} open`);
+      if (old) throw new Violation(`AC5: node ${nodeId} has ${transactionId} open`);
     }
   }
 }
 
-/** All that must be true when everything has come to its end. @throws ViolationError */
+/** All that must be true when everything has come to its end. @throws Violation */
 export function checkEnd(world: World, clients: readonly Client[], plan: FaultPlan): void {
   checkIdentities(world);
   checkNodes(world);
@@ -75,19 +74,19 @@ export function checkEnd(world: World, clients: readonly Client[], plan: FaultPl
 function checkIdentities({ databases }: World): void {
   for (const { name, identity, recognised } of databases) {
     if (recognised?.timeline !== identity.timeline)
-      throw new ViolationError(`${name} is on timeline ${identity.timeline}, known is ${recognised?.timeline}`);
+      throw new Violation(`${name} is on timeline ${identity.timeline}, known is ${recognised?.timeline}`);
   }
 }
 
 function checkNodes(world: World): void {
   for (const { nodeId, log, manager, node } of world.coordinators) {
-    if (!log || !manager || !node) throw new ViolationError(`node ${nodeId} is down at the end`);
+    if (!log || !manager || !node) throw new Violation(`node ${nodeId} is down at the end`);
     world.checker.compareState(nodeId, log, node.status().appliedIndex);
     const { alerts, waitingForKeys, open } = manager.figures();
     const { exemptions, mayMeetOld, clocksWereSet } = world.checker;
     const mayAlert = exemptions.count > 0 || mayMeetOld || clocksWereSet;
     if ((alerts > 0 && !mayAlert) || waitingForKeys > 0 || open > 0) {
-      throw new ViolationError(`node ${nodeId} ends with ${alerts} alerts, ${waitingForKeys} waiting and ${open} open`);
+      throw new Violation(`node ${nodeId} ends with ${alerts} alerts, ${waitingForKeys} waiting and ${open} open`);
     }
   }
 }
@@ -119,7 +118,7 @@ function checkMoney(world: World): void {
   for (const { name, balances } of world.databases) {
     for (const [account, balance] of balances) {
       const wanted = expected.get(`${name}/${account}`);
-      if (balance !== wanted) throw new ViolationError(`money: ${name}/${account} has ${balance}, not ${wanted}`);
+      if (balance !== wanted) throw new Violation(`money: ${name}/${account} has ${balance}, not ${wanted}`);
     }
   }
 }
@@ -130,7 +129,7 @@ function checkBooks({ checker, databases }: World): void {
   const forgotten = new Set(checker.ancient.map(({ transactionId }) => transactionId));
   for (const { transactionId, branches, endedIndex } of checker.transactions.values()) {
     if (endedIndex === undefined && !forgotten.has(transactionId))
-      throw new ViolationError(`AC5: ${transactionId} is not open, and has never ended`);
+      throw new Violation(`AC5: ${transactionId} is not open, and has never ended`);
     for (const [branchId, { participant, end }] of branches) {
       const outcome = ledgers.get(participant)?.get(branchId)?.outcome;
       // ended by hand after a restore had undone an end that the log has closed the books on
@@ -138,7 +137,7 @@ function checkBooks({ checker, databases }: World): void {
       if (checker.exemptions.hasLost(branchId)) continue; // it had ended when its database lost that
       const committed = end === 'committed' || end === 'heuristic-commit';
       if (end !== undefined && committed !== (outcome === 'committed')) {
-        throw new ViolationError(
+        throw new Violation(
           `books: ${branchId} of ${transactionId} ended as ${end}, the ledger of ${participant} says ${outcome}`,
         );
       }
@@ -167,17 +166,15 @@ function exemptIntents({ checker }: World): Set<unknown> {
 function checkIntent(world: World, { id, fate, branches }: Intent): void {
   const effects = world.checker.effects.filter(({ movements }) => movements.some(({ intent }) => intent === id));
   const transactions = new Set(effects.map(({ transactionId }) => transactionId));
-  if (transactions.size > 1) throw new ViolationError(`C2: ${id} had its effect ${transactions.size} times`);
+  if (transactions.size > 1) throw new Violation(`C2: ${id} had its effect ${transactions.size} times`);
   const writes = branches.filter(({ operation }) => operation !== 'read').length;
   const movements = effects.flatMap((effect) => effect.movements).length;
-  if (movements !== 0 && movements !== writes)
-    throw new ViolationError(`AC1: ${id} moved ${movements} of ${writes} times`);
-  if (fate === 'committed' && movements !== writes)
-    throw new ViolationError(`C1: ${id} was told committed, and it is not`);
+  if (movements !== 0 && movements !== writes) throw new Violation(`AC1: ${id} moved ${movements} of ${writes} times`);
+  if (fate === 'committed' && movements !== writes) throw new Violation(`C1: ${id} was told committed, and it is not`);
   if ((fate === 'aborted' || fate === 'nothing') && movements > 0) {
-    throw new ViolationError(`C1: ${id} was told ${fate}, and it is committed`);
+    throw new Violation(`C1: ${id} was told ${fate}, and it is committed`);
   }
-  if (fate === 'open') throw new ViolationError(`${id} never heard of its end`);
+  if (fate === 'open') throw new Violation(`${id} never heard of its end`);
 }
 
 /** How many messages were put aside. */
@@ -195,22 +192,21 @@ function isOfOtherCluster({ value, headers }: MemoryRecord): boolean {
 function checkOutcomes(world: World, plan: FaultPlan): void {
   const { broker, checker } = world;
   const dead = broker.recordsOf(NAMESPACE.topic(DEAD_LETTER_TOPIC)).filter((letter) => !isOfOtherCluster(letter));
-  if (dead.length > 0) throw new ViolationError(`${dead.length} messages are in the dead-letter topic`);
+  if (dead.length > 0) throw new Violation(`${dead.length} messages are in the dead-letter topic`);
   const published = new Map<string, string>();
   for (const { value } of broker.recordsOf(NAMESPACE.topic(OUTCOMES_TOPIC))) {
     const { transactionId, outcome } = decodeMessage(CLUSTER, value) as OutcomeMessage;
     const before = published.get(transactionId);
     if (before !== undefined && before !== outcome) {
-      throw new ViolationError(`${transactionId} was published as ${before} and as ${outcome}`);
+      throw new Violation(`${transactionId} was published as ${before} and as ${outcome}`);
     }
     published.set(transactionId, outcome);
   }
   for (const { transactionId, outcome } of checker.transactions.values()) {
     const found = published.get(transactionId);
-    if (found !== undefined && found !== outcome)
-      throw new ViolationError(`${transactionId} was published as ${found}`);
+    if (found !== undefined && found !== outcome) throw new Violation(`${transactionId} was published as ${found}`);
     if (found === undefined && outcome !== undefined && !plan.classes.has('message-loss')) {
-      throw new ViolationError(`the outcome of ${transactionId} was never published`);
+      throw new Violation(`the outcome of ${transactionId} was never published`);
     }
   }
 }

@@ -10,7 +10,7 @@ import {
 } from '@concordat/messaging';
 import { MemoryMessageBus, type MemoryBroker } from '@concordat/messaging/testing';
 import { CLUSTER } from './cluster.js';
-import type { SimulatedProcess } from './simulated-process.js';
+import type { SimulatedProcess } from '@concordat/foundation/testing';
 
 /** Messages that a process has been handed and that do not count as consumed yet, by transaction. */
 export class UnfinishedMessages {

@@ -3,27 +3,23 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { THREE_PHASE_MISTAKES } from '../model/three-phase/mistakes.js';
 import { TWO_PHASE_MISTAKES } from '../model/two-phase/mistakes.js';
-import { runInProcess, type RunOptions } from './runner.js';
+import { BugSearch, CompiledProgram, EVERY_SEED, namesInPage, runInProcess } from '@concordat/foundation/testing';
 import { SABOTAGES } from './sabotage.js';
-import { bugTable, namesInTable, withoutIds, type FoundBug } from './testing/bug-table.js';
-import { CompiledSystem } from './testing/compiled-copy.js';
+import { bugTable, withoutIds, type FoundBug } from './testing/bug-table.js';
 import type { InjectedBug } from './testing/injected-bug.js';
 import { INJECTED_BUGS } from './testing/injected-bugs.js';
+import { SYSTEM_PROGRAM } from './testing/program.js';
 
 const DOCUMENT = path.resolve(import.meta.dirname, '../../docs/protocol-injected-bugs.md');
 const MAXIMUM_SEEDS = 500;
 const TIMEOUT_MS = 900_000;
 const SEARCH_TIMEOUT_MS = 600_000;
 const isUpdate = process.env['CONCORDAT_UPDATE_DOCS'] === '1';
-/** How many are looked for side by side. */
-const WORKERS = 2;
 
 describe('mistakes that people make with atomic commit', () => {
-  let system: CompiledSystem;
+  let program: CompiledProgram;
   let unchanged: Promise<string>;
-  const searches = new Map<string, Promise<FoundBug | undefined>>();
-  const queue = [...INJECTED_BUGS];
-  const found: FoundBug[] = [];
+  const search = new BugSearch<InjectedBug, FoundBug>(INJECTED_BUGS, find);
 
   /** Puts the bug in, and runs seeds until a rule is broken. Undefined when none is. */
   async function find(bug: InjectedBug): Promise<FoundBug | undefined> {
@@ -34,39 +30,22 @@ describe('mistakes that people make with atomic commit', () => {
       return mistake && { bug, where: 'the model', rule: mistake.breaks.join(', ') };
     }
     const { family = 'storm', calm } = bug.seeds ?? {};
-    const options: RunOptions = {
-      from: 1,
-      step: 1,
-      seeds: MAXIMUM_SEEDS,
-      hours: Infinity,
-      family,
-      calm,
-      sabotage: 'sabotage' in by ? by.sabotage : undefined,
-      stopsAtFirst: true,
-    };
-    const entry = 'edits' in by ? await system.copy(by.edits) : await unchanged;
+    const choices = { family, calm, sabotage: 'sabotage' in by ? by.sabotage : undefined };
+    const options = { ...EVERY_SEED, seeds: MAXIMUM_SEEDS, stopsAtFirst: true, choices };
+    const entry = 'edits' in by ? await program.copy(by.edits) : await unchanged;
     const { violations } = await runInProcess(entry, options, SEARCH_TIMEOUT_MS);
     const [first] = violations;
     return first && { bug, where: `seed ${first.seed}, ${calm ? 'calm' : family}`, rule: withoutIds(first.rule) };
   }
 
-  async function work(): Promise<void> {
-    for (let bug = queue.shift(); bug; bug = queue.shift()) {
-      const search = find(bug);
-      searches.set(bug.name, search);
-      const result = await search.catch(() => undefined); // told by the test of that bug
-      if (result) found.push(result);
-    }
-  }
-
   beforeAll(async () => {
-    system = await CompiledSystem.make();
-    unchanged = system.copy();
+    program = await CompiledProgram.make(SYSTEM_PROGRAM);
+    unchanged = program.copy();
     await unchanged;
-    await Promise.all(Array.from({ length: WORKERS }, work));
+    await search.run();
   }, TIMEOUT_MS);
 
-  afterAll(() => system.remove());
+  afterAll(() => program.remove());
 
   it('have names of their own, and every sabotage is one of them', () => {
     expect(new Set(INJECTED_BUGS.map(({ name }) => name)).size).toBe(INJECTED_BUGS.length);
@@ -75,11 +54,11 @@ describe('mistakes that people make with atomic commit', () => {
   });
 
   it.each(INJECTED_BUGS.map(({ name }) => name))('found: %s', async (name) => {
-    await expect(searches.get(name)).resolves.toMatchObject({ rule: expect.stringMatching(/./) });
+    await expect(search.resultOf(name)).resolves.toMatchObject({ rule: expect.stringMatching(/./) });
   });
 
   it('stand in the table of the documentation, all of them and no others', () => {
-    if (isUpdate) writeFileSync(DOCUMENT, bugTable(found));
-    expect(namesInTable(readFileSync(DOCUMENT, 'utf8')).sort()).toEqual(INJECTED_BUGS.map(({ name }) => name).sort());
+    if (isUpdate) writeFileSync(DOCUMENT, bugTable(search.found));
+    expect(namesInPage(readFileSync(DOCUMENT, 'utf8')).sort()).toEqual(INJECTED_BUGS.map(({ name }) => name).sort());
   });
 });

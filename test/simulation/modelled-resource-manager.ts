@@ -31,7 +31,7 @@ import type { AcceptorRow, LedgerRow } from './database-rows.js';
 import { DatabaseSession } from './database-session.js';
 import { ModelledAcceptor, type CastVote } from './modelled-acceptor.js';
 import type { ModelledDatabase } from './modelled-database.js';
-import type { SimulatedProcess } from './simulated-process.js';
+import type { SimulatedProcess } from '@concordat/foundation/testing';
 
 interface Trace {
   readonly prepared: boolean;

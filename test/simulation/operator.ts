@@ -1,7 +1,7 @@
 import { CodedError, randomChance, randomInteger, randomItem, type SeededRandom } from '@concordat/foundation';
 import type { RulingAction } from '@concordat/commit-protocol';
 import type { ResolveRequest, TransactionManager, TransactionView } from '../../apps/coordinator/src/index.js';
-import { ConnectionLostError, ConnectionRefusedError } from './simulated-process.js';
+import { ConnectionLostError, ConnectionRefusedError } from '@concordat/foundation/testing';
 import type { World } from './world.js';
 
 export interface OperatorHabits {
@@ -78,7 +78,7 @@ export class Operator {
     if (!item) return;
     const { transactionId: id, branchId } = item;
     const action = checker.transactions.get(id)?.decision ?? 'abort';
-    this.world.trace.event(() => `operator remembers to ${action} ${id}`);
+    this.world.trace.event(`operator remembers to ${action} ${id}`);
     await this.ask((manager) =>
       manager.resolve(id, { action, branchId, operator: 'ann', reason: 'on paper', force: false }),
     );
@@ -93,7 +93,7 @@ export class Operator {
     if (!database.isUp || prepared.length === 0) return;
     const [gid, { transactionId, branchId }] = randomItem(random, prepared);
     const commits = randomChance(random, 0.4);
-    world.trace.event(() => `operator ${commits ? 'commits' : 'rolls back'} ${gid} by hand in ${database.name}`);
+    world.trace.event(`operator ${commits ? 'commits' : 'rolls back'} ${gid} by hand in ${database.name}`);
     world.checker.exemptions.endByHand(transactionId, branchId);
     this.count('by hand');
     database.endByHand(gid, commits ? 'commit' : 'abort');
@@ -145,14 +145,14 @@ export class Operator {
   private async rule({ id }: TransactionView, request: ResolveRequest): Promise<void> {
     const { world } = this;
     const what = `${request.action} ${id} ${request.branchId ?? ''}${request.force ? ' by force' : ''}`;
-    world.trace.event(() => `operator rules ${what}`);
+    world.trace.event(`operator rules ${what}`);
     const resolution = await this.ask((manager) => manager.resolve(id, request));
     const transaction = resolution?.transaction;
     if (!transaction) return;
     world.checker.answered(transaction.id, transaction.status, transaction.decision, 0);
     const effect = resolution.ruling?.effect;
     if (!effect) return;
-    world.trace.event(() => `operator has ${effect} ${what}`);
+    world.trace.event(`operator has ${effect} ${what}`);
     this.count(effect);
     if (effect === 'decided' && transaction.decision !== request.action) {
       world.checker.violate(`an operator ruled to ${request.action} ${id} and was answered ${transaction.decision}`);

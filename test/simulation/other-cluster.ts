@@ -55,7 +55,7 @@ export class OtherCluster {
   private say({ topic, message }: OutgoingMessage): void {
     this.counts.said++;
     const entry = { key: messageKey(message), value: encodeMessage(OTHER_CLUSTER, message) };
-    this.world.trace.event(() => `the other cluster says ${message.type} in ${topic}`);
+    this.world.trace.event(`the other cluster says ${message.type} in ${topic}`);
     try {
       this.world.broker.append([{ topic: NAMESPACE.topic(topic), ...entry }]);
     } catch {

@@ -4,7 +4,7 @@ import type { BranchRequest, PreparedBranchRequest } from '../../apps/coordinato
 import { CLUSTER } from './cluster.js';
 import { DatabaseSession } from './database-session.js';
 import { operate, type OperationPayload } from './participant-node.js';
-import { SimulatedProcess } from './simulated-process.js';
+import { SimulatedProcess } from '@concordat/foundation/testing';
 import type { World } from './world.js';
 
 /**

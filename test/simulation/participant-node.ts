@@ -12,7 +12,7 @@ import { MachineClock } from './machine-clock.js';
 import { actOddly, unknownField, type Oddity } from './odd-work.js';
 import type { Pace } from './pace.js';
 import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
-import { SimulatedProcess } from './simulated-process.js';
+import { SimulatedProcess } from '@concordat/foundation/testing';
 
 export interface ParticipantPorts {
   readonly clock: Clock;

@@ -1,61 +1,22 @@
 import { randomChance, SeededRandom } from '@concordat/foundation';
+import { Violation, type Choices, type SimulationReport, type Simulator } from '@concordat/foundation/testing';
 import { Client, drawWorkload } from './clients.js';
 import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
 import { checkEnd, checkNothingOlderThan, deadLetterCount, describeUnsettled, isSettled } from './final-checks.js';
 import { OddWishes } from './odd-work.js';
-import { drawPace, familyOf, type Family } from './pace.js';
-import type { Sabotage } from './sabotage.js';
-import { ViolationError } from './checker.js';
+import { drawPace, FAMILIES, familyOf } from './pace.js';
+import { SABOTAGES, type Sabotage } from './sabotage.js';
 import { World } from './world.js';
 
 export interface SimulationOptions {
   readonly seed: number;
   /** a mistake to be put into the system, to see that it is found */
-  readonly sabotage?: Sabotage;
+  readonly sabotage?: Sabotage | undefined;
   /** leaves all faults out */
-  readonly calm?: boolean;
+  readonly calm?: boolean | undefined;
   /** prints the trace */
-  readonly print?: (line: string) => void;
-}
-
-export interface SimulationReport {
-  readonly seed: number;
-  readonly family: Family;
-  /** equal for two runs of one seed */
-  readonly fingerprint: string;
-  readonly events: number;
-  readonly simulatedMs: number;
-  readonly committed: number;
-  readonly aborted: number;
-  readonly leaders: number;
-  readonly faults: Readonly<Record<string, number>>;
-  /** what operators did, by effect */
-  readonly rulings: Readonly<Record<string, number>>;
-  /** in three phases: decisions by ballots, and how often branches decided among themselves */
-  readonly ballots: Readonly<Record<string, number>>;
-  /** messages of another cluster: said, and put aside */
-  readonly strangers: Readonly<Record<string, number>>;
-  /** how requests with an odd operation ended: committed, or the code of the refusal or of the reason */
-  readonly oddities: Readonly<Record<string, number>>;
-  /** prepared branches that came back */
-  readonly backups: Readonly<Record<string, number>>;
-}
-
-/** A run that broke a rule, with all that is needed to see it again. */
-export class SimulationFailure extends Error {
-  override readonly name = 'SimulationFailure';
-
-  constructor(
-    readonly seed: number,
-    cause: ViolationError,
-  ) {
-    super(`seed ${seed}: ${cause.message}\nreplay: ${replayCommand(seed)}`, { cause });
-  }
-}
-
-export function replayCommand(seed: number): string {
-  return `npm run simulate -- --seed ${seed}`;
+  readonly print?: ((line: string) => void) | undefined;
 }
 
 /** Apart from all other randomness, so that the other seeds stay what they are. */
@@ -73,11 +34,7 @@ function drawOddWishes(seed: number): () => OddWishes {
 /** Outcomes are published after the end. */
 const AFTERMATH_MS = 1_500;
 
-/**
- * One run: a workload and a fault plan drawn from the seed, then calm, in which everything must come to its end.
- *
- * @throws SimulationFailure when a rule is broken
- */
+/** One run: a workload and a fault plan drawn from the seed, then calm, in which everything must come to its end. */
 export async function simulate({ seed, sabotage, calm, print }: SimulationOptions): Promise<SimulationReport> {
   const family = familyOf(seed);
   const pace = drawPace(family, new SeededRandom(seed).fork());
@@ -97,6 +54,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   const unexpected = (error: unknown): void => world.checker.violate(`a client failed: ${describe(error)}`);
   const unhandled = (error: unknown): void => world.checker.violate(`a promise was left alone with ${describe(error)}`);
   process.on('unhandledRejection', unhandled);
+  let violation: string | undefined;
   try {
     if (!isCalm && (family === 'refounded' || randomChance(random, 0.15))) injector.backups.leaveByEarlierGroup();
     world.boot();
@@ -115,11 +73,12 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     }
     if (pace.calmMs > 0) for (const client of clients) client.retire();
     const settled = await world.runUntil(() => finished() && isSettled(world), pace.livenessMs);
-    if (!settled) throw new ViolationError(`AC5: healed, and yet ${describeUnsettled(world, clients)}`);
+    if (!settled) throw new Violation(`AC5: healed, and yet ${describeUnsettled(world, clients)}`);
     await world.runUntil(() => false, AFTERMATH_MS);
     checkEnd(world, clients, plan);
   } catch (error) {
-    throw error instanceof ViolationError ? new SimulationFailure(seed, error) : error;
+    if (!(error instanceof Violation)) throw error;
+    violation = error.message;
   } finally {
     process.off('unhandledRejection', unhandled);
   }
@@ -127,19 +86,53 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   return {
     seed,
     family,
+    violation,
     fingerprint: world.trace.fingerprint,
-    events: world.trace.events,
+    steps: world.trace.events,
     simulatedMs: Math.round(world.clock.monotonic()),
-    committed: decisions.filter((decision) => decision === 'commit').length,
-    aborted: decisions.filter((decision) => decision === 'abort').length,
-    leaders: world.checker.leaderCount,
-    faults: injector.counts,
-    rulings: operator.counts,
-    ballots: { ...world.checker.ballots.counts },
-    backups: { ...injector.backups.counts },
-    oddities: { ...world.checker.said.counts },
-    strangers: { said: injector.otherCluster.counts.said, putAside: deadLetterCount(world) },
+    counts: {
+      run: {
+        committed: decisions.filter((decision) => decision === 'commit').length,
+        aborted: decisions.filter((decision) => decision === 'abort').length,
+        leaders: world.checker.leaderCount,
+      },
+      faults: injector.counts,
+      rulings: operator.counts, // what operators did, by effect
+      ballots: { ...world.checker.ballots.counts }, // decisions by ballots, and how often branches decided among themselves
+      backups: { ...injector.backups.counts }, // prepared branches that came back
+      'messages of another cluster': { said: injector.otherCluster.counts.said, 'put aside': deadLetterCount(world) },
+      // how requests with an odd operation ended: committed, or the code of the refusal or of the reason
+      'odd operations': { ...world.checker.said.counts },
+    },
   };
+}
+
+/** As a program. */
+export const SYSTEM_SIMULATOR: Simulator = {
+  command: 'npm run simulate --',
+  usage: `  --family NAME    run only seeds of this kind: ${FAMILIES.join(', ')}
+  --calm           inject no faults
+  --sabotage NAME  inject a bug: ${SABOTAGES.join(', ')}
+
+npm run simulate -- raft [--help]   simulate the Raft library alone
+`,
+  options: { family: { type: 'string' }, calm: { type: 'boolean' }, sabotage: { type: 'string' } },
+  prepare: (choices) => {
+    const family = oneOf(FAMILIES, choices, 'family');
+    const sabotage = oneOf(SABOTAGES, choices, 'sabotage');
+    const calm = choices['calm'] === true ? true : undefined;
+    return {
+      skips: (seed) => family !== undefined && familyOf(seed) !== family,
+      simulate: (seed, print) => simulate({ seed, sabotage, calm, print }),
+    };
+  },
+};
+
+function oneOf<T extends string>(names: readonly T[], choices: Choices, option: string): T | undefined {
+  const chosen = choices[option];
+  const found = names.find((name) => name === chosen);
+  if (chosen !== undefined && found === undefined) throw new TypeError(`there is no ${option} "${chosen}"`);
+  return found;
 }
 
 function describe(error: unknown): string {

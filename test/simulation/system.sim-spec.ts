@@ -1,8 +1,18 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { describeTotals, hoursOf } from './report.js';
-import { runInProcess, runWorkers, type RunOptions, type RunResult } from './runner.js';
-import { simulate } from './simulation.js';
-import { CompiledSystem } from './testing/compiled-copy.js';
+import {
+  CompiledProgram,
+  describeTotals,
+  describeViolation,
+  EVERY_SEED,
+  hoursOf,
+  runInProcess,
+  runWorkers,
+  sumOf,
+  type RunResult,
+  type Totals,
+} from '@concordat/foundation/testing';
+import { simulate, SYSTEM_SIMULATOR } from './simulation.js';
+import { SYSTEM_PROGRAM } from './testing/program.js';
 
 const SEEDS = Number(process.env['SIM_SEEDS'] ?? 364);
 const REPLAYED = process.env['SIM_SEED'];
@@ -22,87 +32,78 @@ const EVERY_ODD_END = [
   'NESTED_TOO_DEEPLY',
   'PAYLOAD_TOO_LARGE',
 ];
-const EVERYTHING: RunOptions = {
-  from: 1,
-  step: 1,
-  seeds: SEEDS,
-  hours: Infinity,
-  family: undefined,
-  calm: undefined,
-  sabotage: undefined,
-  stopsAtFirst: false,
-};
-
 describe('the whole system in one process', () => {
   if (REPLAYED !== undefined) {
     it(`replays seed ${REPLAYED}`, async () => {
-      await simulate({ seed: Number(REPLAYED), print: (line) => process.stdout.write(`${line}\n`) });
+      const print = (line: string): void => void process.stdout.write(`${line}\n`);
+      expect((await simulate({ seed: Number(REPLAYED), print })).violation).toBeUndefined();
     }, 300_000);
     return;
   }
 
-  let system: CompiledSystem;
+  let program: CompiledProgram;
   let entry: string;
   let result: RunResult;
+  let sum: Totals;
 
   beforeAll(async () => {
-    system = await CompiledSystem.make();
-    entry = await system.copy();
-    result = await runWorkers(entry, EVERYTHING, WORKERS);
+    program = await CompiledProgram.make(SYSTEM_PROGRAM);
+    entry = await program.copy();
+    result = await runWorkers(entry, { ...EVERY_SEED, seeds: SEEDS }, WORKERS);
+    sum = sumOf(result.totals);
     process.stdout.write(`${describeTotals(result.totals)}\n`);
   }, TIMEOUT_MS);
 
-  afterAll(() => system.remove());
+  afterAll(() => program.remove());
 
   it(`keeps every rule under the faults of ${SEEDS} seeds`, () => {
-    expect(result.violations.map(({ rule }) => rule)).toEqual([]);
+    expect(result.violations.map((broken) => describeViolation(SYSTEM_SIMULATOR, {}, broken))).toEqual([]);
   });
 
   it('has run for 100 simulated hours', () => {
-    if (SEEDS >= 364) expect(hoursOf(result.totals)).toBeGreaterThanOrEqual(100);
+    if (SEEDS >= 364) expect(hoursOf(sum)).toBeGreaterThanOrEqual(100);
   });
 
   it('has had operators do all that they can do, and branches come back from backups', () => {
     if (SEEDS < 100) return;
-    const { rulings, backups } = result.totals;
+    const { rulings = {}, backups = {} } = sum.counts;
     expect(Object.keys(rulings).sort()).toEqual(['branch-ruled', 'by hand', 'decided', 'forgotten', 'unknown-old']);
     expect(Math.min(...['restored', 'ancient'].map((kind) => backups[kind] ?? 0))).toBeGreaterThan(0);
   });
 
   it('has founded groups over what an earlier one had left prepared, and carried out elsewhere', () => {
     if (SEEDS < 100) return;
-    const { backups, rulings } = result.totals;
+    const { backups = {}, rulings = {} } = sum.counts;
     expect(Math.min(backups['earlier'] ?? 0, backups['carriedOut'] ?? 0)).toBeGreaterThan(0);
     expect(rulings['unknown-old']).toBeGreaterThan(0);
   });
 
   it('has put aside what another cluster said', () => {
     if (SEEDS < 10) return;
-    const { said = 0, putAside = 0 } = result.totals.strangers;
+    const { said = 0, 'put aside': putAside = 0 } = sum.counts['messages of another cluster'] ?? {};
     expect(said).toBeGreaterThan(0);
     expect(putAside).toBeGreaterThan(0);
   });
 
   it('has had handlers refuse, throw and hang, and commit what is only just allowed, and requests refused for a payload', () => {
     if (SEEDS < 100) return;
-    const { oddities } = result.totals;
-    expect(Object.keys(oddities)).toEqual(expect.arrayContaining(EVERY_ODD_END));
+    expect(Object.keys(sum.counts['odd operations'] ?? {})).toEqual(expect.arrayContaining(EVERY_ODD_END));
   });
 
   it('has had databases fail over to standbys that lacked their last writes', () => {
-    if (SEEDS >= 100) expect(result.totals.faults['asynchronous-fail-over'] ?? 0).toBeGreaterThan(0);
+    if (SEEDS >= 100) expect(sum.counts['faults']?.['asynchronous-fail-over'] ?? 0).toBeGreaterThan(0);
   });
 
   it('has had both protocols, and branches that decided without a coordinator', () => {
     if (SEEDS < 100) return;
-    const { byCoordinators = 0, byBranches = 0, terminations = 0 } = result.totals.ballots;
+    const { byCoordinators = 0, byBranches = 0, terminations = 0 } = sum.counts['ballots'] ?? {};
     expect(Math.min(byCoordinators, byBranches, terminations)).toBeGreaterThan(0);
   });
 
   it(
     'is deterministic: a seed gives the same run again, in whatever process',
     async () => {
-      const again = { ...EVERYTHING, from: 3, seeds: 6 };
+      const again = { ...EVERY_SEED, from: 3, seeds: 6 };
       expect(await runInProcess(entry, again)).toEqual(await runInProcess(entry, again));
       for (const seed of [1, 2]) expect(await simulate({ seed })).toEqual(await simulate({ seed }));
     },

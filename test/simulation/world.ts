@@ -9,7 +9,7 @@ import { ModelledDatabase } from './modelled-database.js';
 import type { Pace } from './pace.js';
 import { ParticipantNode } from './participant-node.js';
 import { databaseLies, type Sabotage } from './sabotage.js';
-import { Trace } from './trace.js';
+import { Trace } from '@concordat/foundation/testing';
 
 export const PARTICIPANTS = ['bank-a', 'bank-b', 'bank-c'] as const;
 export const ACCOUNTS: readonly string[] = ['acc-0', 'acc-1', 'acc-2', 'acc-3', 'acc-4', 'acc-5'];
@@ -49,7 +49,7 @@ export class World {
       this.isDurable(index),
     );
     this.dice = new CrashDice(this.random.fork(), (name, action) => {
-      this.trace.event(() => `failpoint ${name}: ${action}`);
+      this.trace.event(`failpoint ${name}: ${action}`);
     });
     this.network = new MemoryNetwork({ clock, random: this.random.fork() });
     const { sessionTimeoutMs } = pace;
@@ -89,7 +89,7 @@ export class World {
       );
     });
     this.network.observe((message) =>
-      this.trace.event(() => `raft ${message.type} ${message.from}>${message.to} t${message.term}`),
+      this.trace.event(`raft ${message.type} ${message.from}>${message.to} t${message.term}`),
     );
   }
 
@@ -102,7 +102,7 @@ export class World {
    * the first runs to its end.
    *
    * @returns what `done` said last
-   * @throws ViolationError as soon as a rule is broken
+   * @throws Violation as soon as a rule is broken
    */
   async runUntil(done: () => boolean, maximumMs: number): Promise<boolean> {
     const until = this.clock.monotonic() + maximumMs;

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { INJECTED_BUGS } from '../simulation/testing/injected-bugs.js';
-import { edited } from '../support/source-edit.js';
+import { edited } from '@concordat/foundation/testing';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
 const edits = INJECTED_BUGS.flatMap(({ name, by }) =>

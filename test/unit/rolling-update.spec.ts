@@ -18,7 +18,7 @@ import { GatedBus } from '../simulation/gated-bus.js';
 import { ModelledDatabase, type DatabaseObserver } from '../simulation/modelled-database.js';
 import { ModelledResourceManager } from '../simulation/modelled-resource-manager.js';
 import { operate, type OperationPayload } from '../simulation/participant-node.js';
-import { SimulatedProcess } from '../simulation/simulated-process.js';
+import { SimulatedProcess } from '@concordat/foundation/testing';
 
 jest.setTimeout(30_000);
 

@@ -1,4 +1,4 @@
-import { markdownTable } from '../../support/markdown-table.js';
+import { markdownTable } from '@concordat/foundation/testing';
 import type { InjectedBug } from './injected-bug.js';
 import { INJECTED_BUGS } from './injected-bugs.js';
 
@@ -34,15 +34,9 @@ export function bugTable(found: readonly FoundBug[]): string {
   return `${INTRODUCTION}\n${markdownTable(HEADER, rows)}\n`;
 }
 
-/** The names of the bugs in such a page. */
-export function namesInTable(page: string): string[] {
-  const rows = page.split('\n').filter((line) => line.startsWith('| '));
-  return rows.slice(2).map((row) => row.split('|')[1]!.trim());
-}
-
 /** What a check said, without the names of that one run. */
 export function withoutIds(sentence: string): string {
-  const [line] = sentence.replace(/^seed \d+: /, '').split('\n');
+  const [line] = sentence.split('\n');
   return (line ?? '')
     .replace(/concordat:\S+|[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g, '…')
     .replace(/bank-[abc]|client-\d+(-\d+)?|node \d+|nodes \d+/g, '…')

@@ -1,4 +1,4 @@
-import type { SourceEdit } from '../../support/source-edit.js';
+import type { SourceEdit } from '@concordat/foundation/testing';
 import type { InjectedBug } from './injected-bug.js';
 
 const STATE = 'libs/commit-protocol/src/log/decision-state.ts';

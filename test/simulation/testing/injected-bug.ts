@@ -1,4 +1,4 @@
-import type { SourceEdit } from '../../support/source-edit.js';
+import type { SourceEdit } from '@concordat/foundation/testing';
 import type { Family } from '../pace.js';
 import type { Sabotage } from '../sabotage.js';
 

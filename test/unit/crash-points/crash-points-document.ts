@@ -1,6 +1,6 @@
 import { PARTICIPANT_FAILPOINTS } from '@concordat/participant';
 import { COORDINATOR_FAILPOINTS } from '../../../apps/coordinator/src/index.js';
-import { markdownTable } from '../../support/markdown-table.js';
+import { markdownTable } from '@concordat/foundation/testing';
 import { COORDINATOR_CRASH_POINTS } from './coordinator-crash-points.js';
 import type { CrashPoint } from './crash-point.js';
 import { PARTICIPANT_CRASH_POINTS } from './participant-crash-points.js';

@@ -1,8 +1,8 @@
 import type { Clock } from '@concordat/foundation';
+import type { SimulatedProcess } from '@concordat/foundation/testing';
 import type { Incarnation, Message, NodeId } from '../core/types.js';
 import { ProcessClaims, type Claimant } from '../transport/process-claims.js';
 import type { Speaker } from './simulated-network.js';
-import type { SimulatedProcess } from './simulated-process.js';
 
 /** Numbers of the processes of a machine; those of its twin come after them. */
 const FIRST_TWIN_PROCESS = 1_000_000;
@@ -43,7 +43,7 @@ export class Handshake {
     return {
       process: isTwin ? FIRST_TWIN_PROCESS + life : life,
       isTwin,
-      isAlive: () => !process.isEnded,
+      isAlive: () => process.isAlive,
       judged: (by, verdict) => {
         this.claims.judgedBy(by, verdict);
         if (verdict === 'second') this.onSecondProcess(by);

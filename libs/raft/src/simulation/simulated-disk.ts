@@ -1,7 +1,7 @@
 import { randomChance, randomInteger, randomItem, type Random, type VirtualClock } from '@concordat/foundation';
+import type { SimulatedProcess } from '@concordat/foundation/testing';
 import { sectorBytes } from '../storage/binary.js';
 import type { File, FileSystem, OpenMode } from '../storage/file-system.js';
-import type { SimulatedProcess } from './simulated-process.js';
 
 interface Write {
   readonly position: number;
@@ -236,7 +236,7 @@ export class SimulatedDisk {
   private async syncTime(process: SimulatedProcess): Promise<void> {
     if (this.hung) await this.hung;
     const durationMs = randomInteger(this.random, 0, Math.ceil(this.syncMs * 8)) / 8;
-    await new Promise<void>((resolve) => this.clock.setTimer(durationMs, () => process.run(resolve)));
+    await new Promise<void>((resolve) => this.clock.setTimer(durationMs, () => process.enter(resolve)));
   }
 
   /** A call that takes no time; an exception becomes a rejection. */

@@ -1,10 +1,12 @@
 import { randomFraction, silentLogger, type Logger, type Random, type VirtualClock } from '@concordat/foundation';
+import { SimulatedProcess } from '@concordat/foundation/testing';
 import type { RaftCore } from '../core/raft-core.js';
 import type { Configuration, Member, NodeId } from '../core/types.js';
 import type { RaftTransport } from '../driver/ports.js';
 import { RaftNode } from '../driver/raft-node.js';
 import { FileStorage } from '../storage/file-storage.js';
 import { Sighting, type ClusterChecker } from './cluster-checker.js';
+import { DriftingClock } from './drifting-clock.js';
 import { DurableRecord } from './durable-record.js';
 import { KeyValueMachine, type KeyValueResult } from './key-value-machine.js';
 import type { Ledger } from './ledger.js';
@@ -12,7 +14,6 @@ import type { Profile } from './profile.js';
 import { SimulatedDisk } from './simulated-disk.js';
 import { Handshake } from './handshake.js';
 import type { Receiver, SimulatedNetwork, Speaker } from './simulated-network.js';
-import { DriftingClock, SimulatedProcess } from './simulated-process.js';
 import { Violation } from './violation.js';
 import { WitnessStorage } from './witness-storage.js';
 
@@ -34,7 +35,6 @@ export interface NodeSurroundings {
 /** One life of the node. */
 interface Life {
   readonly process: SimulatedProcess;
-  readonly clock: DriftingClock;
   readonly raft: RaftNode<KeyValueResult>;
   readonly machine: KeyValueMachine;
   readonly seen: Sighting;
@@ -141,7 +141,7 @@ export class SimulatedNode {
   holdsLease(): boolean {
     const { life } = this;
     if (!life || !this.core?.mayTrustLease) return false;
-    return life.raft['lease']?.isValid(life.clock.monotonic()) ?? false;
+    return life.raft['lease']?.isValid(life.process.monotonic()) ?? false;
   }
 
   /** The speed of its clock relative to true time. */
@@ -150,7 +150,7 @@ export class SimulatedNode {
   }
 
   get isPaused(): boolean {
-    return this.life !== undefined && !this.life.process.isRunning;
+    return this.life?.process.isPaused ?? false;
   }
 
   /**
@@ -162,7 +162,7 @@ export class SimulatedNode {
     const { life } = this;
     if (!life) return Promise.reject(new ProcessGoneError('nobody is there'));
     return new Promise((resolve, reject) =>
-      life.process.run(
+      life.process.enter(
         () => void call(life.raft, life.machine).then(resolve, reject),
         () => reject(new ProcessGoneError('the process ended first')),
       ),
@@ -172,8 +172,11 @@ export class SimulatedNode {
   boot(): void {
     if (this.life || this.lost) return;
     const { clock, profile, ledger } = this.surroundings;
-    const process = new SimulatedProcess(() => this.surroundings.touched(this));
-    const ownClock = new DriftingClock(clock, process, this.rate, Math.floor(randomFraction(this.random) * 1e6));
+    const ownClock = new DriftingClock(clock, this.rate, Math.floor(randomFraction(this.random) * 1e6));
+    const process = new SimulatedProcess(`node ${this.nodeId}`, ownClock, {
+      onActivity: () => this.surroundings.touched(this),
+      resumesAtOnce: true,
+    });
     const machine = new KeyValueMachine(this.nodeId, ledger);
     const complaints: string[] = [];
     const handshake = new Handshake(this.nodeId, this.surroundings, PATIENCE_ELECTION_TIMEOUTS * this.electionMs);
@@ -182,10 +185,10 @@ export class SimulatedNode {
       nodeId: this.nodeId,
       members: this.members,
       join: this.joins,
-      storage: this.storage(process, ownClock),
+      storage: this.storage(process),
       transport: this.transport(process, handshake, speaker),
       stateMachine: machine,
-      clock: ownClock,
+      clock: process,
       random: this.random,
       logger: this.logger(complaints),
       tickMs: profile.tickMs,
@@ -198,14 +201,14 @@ export class SimulatedNode {
       onFatal: (error) => this.surroundings.failed(this, error),
     });
     this.isStopping = false;
-    this.life = { process, clock: ownClock, raft, machine, seen: new Sighting(), speaker, handshake, complaints };
+    this.life = { process, raft, machine, seen: new Sighting(), speaker, handshake, complaints };
     this.surroundings.touched(this);
     raft.start().catch((error: unknown) => {
       this.surroundings.failed(this, error instanceof Error ? error : new Error(String(error)));
     });
   }
 
-  private storage(process: SimulatedProcess, clock: DriftingClock): WitnessStorage {
+  private storage(process: SimulatedProcess): WitnessStorage {
     const storage = new FileStorage({
       directory: DIRECTORY,
       nodeId: this.nodeId,
@@ -214,7 +217,7 @@ export class SimulatedNode {
       fileSystem: this.disk.mount(process),
       processTable: { ownPid: 1, identify: () => 'simulated' },
       random: this.random,
-      clock,
+      clock: process,
     });
     const { checker } = this.surroundings;
     return new WitnessStorage(storage, this.nodeId, this.record, checker, (event) => this.surroundings.count(event));
@@ -231,10 +234,10 @@ export class SimulatedNode {
     return {
       start: (onMessage, notices) => {
         receive = (message, from) =>
-          process.run(() => {
+          process.enter(() => {
             if (handshake.admits(message, from)) onMessage(message);
           });
-        handshake.onSecondProcess = (witness) => process.run(() => notices?.onSecondProcess(witness));
+        handshake.onSecondProcess = (witness) => process.enter(() => notices?.onSecondProcess(witness));
         network.attach(this.nodeId, this, receive);
         return Promise.resolve();
       },
@@ -277,7 +280,7 @@ export class SimulatedNode {
     if (!life) return;
     this.life = undefined;
     this.isStopping = false;
-    life.process.end();
+    life.process.kill();
     life.raft.kill();
     if (losesPower) this.disk.losePower();
   }
@@ -291,7 +294,7 @@ export class SimulatedNode {
     if (this.life !== life) return;
     this.life = undefined;
     this.isStopping = false;
-    life.process.end();
+    life.process.kill();
   }
 
   pause(): void {

@@ -1,52 +1,43 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { describeViolation, runInProcess, type RunResult } from './runner.js';
-import { addTotals, describeTotals, hoursOf, sumOf, type TotalsByFamily } from './report.js';
-import { simulate } from './simulation.js';
-import { CompiledCopy } from './testing/compiled-copy.js';
+import {
+  CompiledProgram,
+  describeTotals,
+  describeViolation,
+  EVERY_SEED,
+  hoursOf,
+  runWorkers,
+  sumOf,
+} from '@concordat/foundation/testing';
+import { RAFT_SIMULATOR, simulate } from './simulation.js';
+import { RAFT_PROGRAM } from './testing/program.js';
 
 const HOURS = 300;
 const WORKERS = 2;
 const SEEDS = 684;
 const TIMEOUT_MS = 1_800_000;
 
-/** The seeds of a worker of its own, in a process that no test framework slows down. */
-function share(entry: string, position: number): Promise<RunResult> {
-  return runInProcess(entry, {
-    from: 1 + position,
-    step: WORKERS,
-    seeds: SEEDS / WORKERS,
-    hours: Infinity,
-    nodes: undefined,
-    skipsLong: false,
-    stopsAtFirst: false,
-  });
-}
-
 describe('a simulated group', () => {
-  let copy: CompiledCopy;
+  let program: CompiledProgram;
 
   beforeAll(async () => {
-    copy = await CompiledCopy.make();
+    program = await CompiledProgram.make(RAFT_PROGRAM);
   });
 
-  afterAll(async () => {
-    await copy.remove();
-  });
+  afterAll(() => program.remove());
 
   it(
     `keeps every rule for ${HOURS} hours of faults, and recovers from them`,
     async () => {
-      const results = await Promise.all(Array.from({ length: WORKERS }, (_, position) => share(copy.entry, position)));
-      const totals: TotalsByFamily = {};
-      for (const result of results) addTotals(totals, result.totals);
+      const entry = await program.copy();
+      const { totals, violations } = await runWorkers(entry, { ...EVERY_SEED, seeds: SEEDS }, WORKERS);
       process.stdout.write(`${describeTotals(totals)}\n`);
-      const violations = results.flatMap((result) => result.violations);
-      expect(violations.map((report) => describeViolation(report, undefined))).toEqual([]);
+      expect(violations.map((broken) => describeViolation(RAFT_SIMULATOR, {}, broken))).toEqual([]);
       const sum = sumOf(totals);
       expect(hoursOf(sum)).toBeGreaterThanOrEqual(HOURS);
       // Enough of everything has happened for the checks to mean something.
-      for (const [name, count] of Object.entries(sum.counts))
-        expect({ name, isThere: count > 0 }).toEqual({ name, isThere: true });
+      for (const [heading, counts] of Object.entries(sum.counts))
+        for (const [name, count] of Object.entries(counts))
+          expect({ heading, name, isThere: count > 0 }).toEqual({ heading, name, isThere: true });
     },
     TIMEOUT_MS,
   );

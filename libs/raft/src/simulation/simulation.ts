@@ -1,9 +1,10 @@
 import { SeededRandom } from '@concordat/foundation';
+import type { SimulationReport, Simulator } from '@concordat/foundation/testing';
 import { Clients } from './clients.js';
 import { canRecover, checkHistory, checkRecovery, checkStandstill } from './final-checks.js';
 import { Nemesis } from './nemesis.js';
-import { drawProfile, type Family } from './profile.js';
-import { Violation, type Rule } from './violation.js';
+import { drawProfile, isLong } from './profile.js';
+import { Violation } from './violation.js';
 import { World } from './world.js';
 
 export interface SimulationOptions {
@@ -12,20 +13,6 @@ export interface SimulationOptions {
   readonly nodes?: number | undefined;
   /** prints the trace */
   readonly print?: ((line: string) => void) | undefined;
-}
-
-/** The result of a run, with or without a violation. */
-export interface SimulationReport {
-  readonly seed: number;
-  readonly family: Family;
-  /** the rule that was broken, if any, and how */
-  readonly violation: { readonly rule: Rule; readonly what: string } | undefined;
-  /** equal for two runs of one seed */
-  readonly fingerprint: string;
-  readonly simulatedMs: number;
-  readonly steps: number;
-  /** by name: faults, actions of operators, and events of nodes and clients */
-  readonly counts: Readonly<Record<string, number>>;
 }
 
 /** One run: a group under the faults of its profile, then without, when it must recover. */
@@ -48,7 +35,7 @@ export async function simulate({ seed, nodes, print }: SimulationOptions): Promi
     checkHistory(clients);
   } catch (error) {
     if (!(error instanceof Violation)) throw error;
-    violation = { rule: error.rule, what: error.what };
+    violation = error.message;
   } finally {
     process.off('unhandledRejection', unhandled);
     for (const node of world.upNodes()) node.crash(false);
@@ -62,19 +49,34 @@ export async function simulate({ seed, nodes, print }: SimulationOptions): Promi
     simulatedMs: world.clock.monotonic(),
     steps: world.steps,
     counts: {
-      ...Object.fromEntries([...world.counts, ...nemesis.counts].sort()),
-      elections: world.checker.elections,
-      committed: world.checker.committedIndex,
-      configurations: world.checker.configurations.changeCount,
-      messages: world.network.sent,
-      'operations committed': outcomes.committed,
-      'operations refused': outcomes.refused,
-      'operations unknown': outcomes.unknown,
-      reads: outcomes.reads,
-      'transfers done': nemesis.transfers.done,
-      'transfers failed': nemesis.transfers.failed,
-      'changes done': nemesis.membership.outcomes.done,
-      'changes unknown': nemesis.membership.outcomes.unknown,
+      run: {
+        elections: world.checker.elections,
+        committed: world.checker.committedIndex,
+        configurations: world.checker.configurations.changeCount,
+        messages: world.network.sent,
+      },
+      faults: Object.fromEntries([...world.counts, ...nemesis.counts].sort()),
+      operations: { ...outcomes },
+      transfers: { ...nemesis.transfers },
+      changes: { ...nemesis.membership.outcomes },
     },
   };
 }
+
+/** As a program. */
+export const RAFT_SIMULATOR: Simulator = {
+  command: 'npm run simulate -- raft',
+  usage: `  --nodes N        start groups of this many nodes; by default each seed chooses
+  --storms         skip the seeds of many simulated hours
+`,
+  options: { nodes: { type: 'string' }, storms: { type: 'boolean' } },
+  prepare: (choices) => {
+    const nodes = choices['nodes'] === undefined ? undefined : Number(choices['nodes']);
+    if (nodes !== undefined && !(Number.isSafeInteger(nodes) && nodes > 0))
+      throw new TypeError(`--nodes is a number of nodes, not "${choices['nodes']}"`);
+    return {
+      skips: (seed) => choices['storms'] === true && isLong(seed),
+      simulate: (seed, print) => simulate({ seed, nodes, print }),
+    };
+  },
+};

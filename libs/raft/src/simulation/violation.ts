@@ -1,3 +1,5 @@
+import { Violation as BrokenRule } from '@concordat/foundation/testing';
+
 /** The rules of a run; the names are used in reports and in docs/raft-injected-bugs.md. */
 export type Rule =
   | 'election safety'
@@ -18,13 +20,11 @@ export type Rule =
   | 'node failure'
   | 'liveness';
 
-/** A rule was broken. Ends the run. */
-export class Violation extends Error {
-  override readonly name = 'Violation';
-
+/** One of these rules was broken. */
+export class Violation extends BrokenRule {
   constructor(
     readonly rule: Rule,
-    readonly what: string,
+    what: string,
   ) {
     super(`${rule}: ${what}`);
   }

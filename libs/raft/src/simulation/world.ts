@@ -1,4 +1,5 @@
 import { SeededRandom, VirtualClock } from '@concordat/foundation';
+import { Trace } from '@concordat/foundation/testing';
 import { memberOf, votersOnly } from '../core/membership/configuration.js';
 import type { Configuration, Member, NodeId } from '../core/types.js';
 import { SecondProcessError } from '../driver/errors.js';
@@ -9,7 +10,6 @@ import type { Profile } from './profile.js';
 import type { SimulatedDisk } from './simulated-disk.js';
 import { SimulatedNetwork } from './simulated-network.js';
 import { SimulatedNode, type NodeSurroundings } from './simulated-node.js';
-import { Trace } from './trace.js';
 import { Violation } from './violation.js';
 
 /** Downtime of a machine after a failed or full disk, in election timeouts. */

@@ -1,5 +1,5 @@
 import type { AbortReason } from '@concordat/commit-protocol';
-import { markdownTable } from '../../../../../test/support/markdown-table.js';
+import { markdownTable } from '@concordat/foundation/testing';
 import { PROBLEMS, type ProblemCode, type ProblemDefinition } from '../problems.js';
 
 /** What a client can do about each problem. A code without an advice does not compile. */

@@ -1,5 +1,4 @@
-import { markdownTable } from '../../../../../test/support/markdown-table.js';
-import type { Rule } from '../violation.js';
+import { markdownTable } from '@concordat/foundation/testing';
 import type { InjectedBug } from './injected-bug.js';
 import { INJECTED_BUGS } from './injected-bugs.js';
 
@@ -8,7 +7,8 @@ export interface FoundBug {
   readonly bug: InjectedBug;
   /** so many were run, the last of which broke a rule */
   readonly seeds: number;
-  readonly rule: Rule;
+  /** the rule, by its name */
+  readonly rule: string;
 }
 
 const INTRODUCTION = `# Injected bugs
@@ -31,10 +31,4 @@ export function bugTable(found: readonly FoundBug[]): string {
     ({ bug, seeds, rule }) => [bug.name, bug.what, bug.rule, bug.whoMadeIt, String(seeds), rule],
   );
   return `${INTRODUCTION}\n${markdownTable(HEADER, rows)}\n`;
-}
-
-/** The names of the bugs in such a page. */
-export function namesInTable(page: string): string[] {
-  const rows = page.split('\n').filter((line) => line.startsWith('| '));
-  return rows.slice(2).map((row) => row.split('|')[1]!.trim());
 }

@@ -11,7 +11,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'a classic of first implementations; figure 2 names it for that reason',
     edits: [
       {
-        file: 'storage/record.ts',
+        file: 'libs/raft/src/storage/record.ts',
         find: 'at = writeUint53(buffer, record.hardState.vote, at);',
         replace: 'at = writeUint53(buffer, 0, at);',
       },
@@ -24,7 +24,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log/persistence.ts',
+        file: 'libs/raft/src/core/log/persistence.ts',
         find: '      this.handed.term !== term ||\n      this.handed.vote !== vote ||\n      this.pendingSnapshot',
         replace: '      this.pendingSnapshot',
       },
@@ -37,7 +37,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log/log.ts',
+        file: 'libs/raft/src/core/log/log.ts',
         find: 'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);',
         replace: 'return lastTerm + lastIndex >= 0;',
       },
@@ -50,7 +50,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log/log.ts',
+        file: 'libs/raft/src/core/log/log.ts',
         find: 'return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);',
         replace: 'return lastTerm >= 0 && lastIndex >= this.lastIndex;',
       },
@@ -63,17 +63,17 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations with a counter in place of a set',
     edits: [
       {
-        file: 'core/election/vote-tally.ts',
+        file: 'libs/raft/src/core/election/vote-tally.ts',
         find: "import { hasQuorum } from '../membership/quorum.js';",
         replace: "import { quorumSize } from '../membership/quorum.js';",
       },
       {
-        file: 'core/election/vote-tally.ts',
+        file: 'libs/raft/src/core/election/vote-tally.ts',
         find: '=== incarnation) this.granted.add(voter);',
         replace: '=== incarnation) this.granted.add(voter);\n    this.answers = (this.answers ?? 0) + 1;',
       },
       {
-        file: 'core/election/vote-tally.ts',
+        file: 'libs/raft/src/core/election/vote-tally.ts',
         find: 'return hasQuorum(this.configuration, (voter) => this.granted.has(voter));',
         replace: 'return this.answers >= quorumSize(this.configuration.voters.length);',
       },
@@ -86,7 +86,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/election/voter.ts',
+        file: 'libs/raft/src/core/election/voter.ts',
         find: 'const isFree = this.vote === message.from || (this.vote === 0 && knownLeader === undefined);',
         replace: 'const isFree = knownLeader === undefined;',
       },
@@ -99,18 +99,18 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'combinations of pre-vote and check-quorum; several were repaired in etcd/raft',
     edits: [
       {
-        file: 'core/raft.ts',
+        file: 'libs/raft/src/core/raft.ts',
         find: "const role: PreCandidateRole = { type: 'pre-candidate', tally: this.newTally(), repetitionsLeft };",
         replace:
           "const role = { type: 'pre-candidate' as const, tally: this.newTally(), repetitionsLeft, leaderId: this.leaderId };",
       },
       {
-        file: 'core/raft.ts',
+        file: 'libs/raft/src/core/raft.ts',
         find: "return this.currentRole.type === 'follower' ? this.currentRole.leaderId : undefined;",
         replace: 'return (this.currentRole as { readonly leaderId?: NodeId }).leaderId;',
       },
       {
-        file: 'core/election/voter.ts',
+        file: 'libs/raft/src/core/election/voter.ts',
         find: 'return isLeader || (knownLeader !== undefined && this.timer.isWithinMinimum());',
         replace: 'return isLeader || knownLeader !== undefined;',
       },
@@ -123,7 +123,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library until it was compared with etcd/raft',
     edits: [
       {
-        file: 'core/raft.ts',
+        file: 'libs/raft/src/core/raft.ts',
         find: "    if (granted && this.currentRole.type === 'pre-candidate') this.becomeFollower(this.currentTerm, undefined);\n",
         replace: '',
       },
@@ -136,7 +136,7 @@ export const ELECTION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'most implementations; operators met it with cloud disks that stall and do not fail',
     edits: [
       {
-        file: 'core/raft.ts',
+        file: 'libs/raft/src/core/raft.ts',
         find: 'if (this.persistence.isHung) this.handOverAndLeave(leader);',
         replace: 'if (this.persistence.isHung && this.currentTerm < 0) this.handOverAndLeave(leader);',
       },

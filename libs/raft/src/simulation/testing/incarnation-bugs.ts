@@ -9,12 +9,12 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'every implementation in which a member is an id',
     edits: [
       {
-        file: 'core/election/vote-tally.ts',
+        file: 'libs/raft/src/core/election/vote-tally.ts',
         find: 'if (incarnationOf(this.configuration, voter) === incarnation) this.granted.add(voter);',
         replace: 'if (incarnationOf(this.configuration, voter) > 0 || incarnation > 0) this.granted.add(voter);',
       },
       {
-        file: 'core/membership/addressing.ts',
+        file: 'libs/raft/src/core/membership/addressing.ts',
         find: 'return toIncarnation === 0 || toIncarnation === this.incarnation;',
         replace: 'return toIncarnation >= 0;',
       },
@@ -27,12 +27,12 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'every implementation in which a member is an id',
     edits: [
       {
-        file: 'core/replication/replication.ts',
+        file: 'libs/raft/src/core/replication/replication.ts',
         find: '    if (follower.incarnation !== fromIncarnation) {',
         replace: '    if (follower.incarnation === 0 && fromIncarnation > 0) {',
       },
       {
-        file: 'core/membership/addressing.ts',
+        file: 'libs/raft/src/core/membership/addressing.ts',
         find: 'return toIncarnation === 0 || toIncarnation === this.incarnation;',
         replace: 'return toIncarnation >= 0;',
       },
@@ -45,17 +45,17 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library before; etcd has "member has already been bootstrapped" against it',
     edits: [
       {
-        file: 'driver/raft-node.ts',
+        file: 'libs/raft/src/driver/raft-node.ts',
         find: 'founds: join !== true,',
         replace: 'founds: join !== undefined,',
       },
       {
-        file: 'core/membership/newcomer.ts',
+        file: 'libs/raft/src/core/membership/newcomer.ts',
         find: '    if (!members.every(agrees)) return undefined;\n',
         replace: '    if (!members.some(agrees)) return undefined;\n',
       },
       {
-        file: 'core/membership/newcomer.ts',
+        file: 'libs/raft/src/core/membership/newcomer.ts',
         find: 'incarnation: member.nodeId === nodeId ? incarnation : present.get(member.nodeId)!.incarnation,',
         replace:
           'incarnation: member.nodeId === nodeId ? incarnation : (present.get(member.nodeId)?.incarnation ?? 1),',
@@ -69,7 +69,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who keeps a random id in memory',
     edits: [
       {
-        file: 'storage/file-storage.ts',
+        file: 'libs/raft/src/storage/file-storage.ts',
         find: 'return { ...state, incarnation: this.owner.incarnation };',
         replace: 'return { ...state, incarnation: this.owner.incarnation + Math.floor(Math.random() * 1000) };',
       },
@@ -82,7 +82,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who takes the newest connection for the right one; this library before',
     edits: [
       {
-        file: 'transport/process-claims.ts',
+        file: 'libs/raft/src/transport/process-claims.ts',
         find: '    if (!holder?.claimant.isOpen()) return this.accept(key, claimant);',
         replace: '    if (!holder?.claimant.isOpen() || now >= 0) return this.accept(key, claimant);',
       },
@@ -95,7 +95,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who counts starts, and takes the highest number for the latest',
     edits: [
       {
-        file: 'transport/process-claims.ts',
+        file: 'libs/raft/src/transport/process-claims.ts',
         find: "    if (holder.claimant.aliveAt() >= challenge.since) return 'second';",
         replace: '    if (holder.claimant.aliveAt() >= challenge.since) return this.accept(key, claimant);',
       },
@@ -108,7 +108,7 @@ export const INCARNATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who looks only at what comes in, and not at whom it is for',
     edits: [
       {
-        file: 'transport/process-claims.ts',
+        file: 'libs/raft/src/transport/process-claims.ts',
         find: 'return !this.refusedBy.has(nodeId);',
         replace: 'return !this.refusedBy.has(-nodeId);',
       },

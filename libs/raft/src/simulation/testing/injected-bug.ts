@@ -1,4 +1,4 @@
-import type { SourceEdit } from '../../../../../test/support/source-edit.js';
+import type { SourceEdit } from '@concordat/foundation/testing';
 
 /** A mistake that people make in Raft, as a change of this library's source. */
 export interface InjectedBug {

@@ -9,7 +9,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations that came to learners late',
     edits: [
       {
-        file: 'core/membership/quorum.ts',
+        file: 'libs/raft/src/core/membership/quorum.ts',
         find: 'const incoming = reachedByMajority(configuration.voters, valueOf);',
         replace: 'const incoming = reachedByMajority([...configuration.voters, ...configuration.learners], valueOf);',
       },
@@ -22,7 +22,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'the mistake that joint consensus is explained by',
     edits: [
       {
-        file: 'core/membership/quorum.ts',
+        file: 'libs/raft/src/core/membership/quorum.ts',
         find: 'if (configuration.outgoing.length === 0) return incoming;',
         replace: 'if (configuration.voters.length > 0) return incoming;',
       },
@@ -35,19 +35,19 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who takes the shorter of the two ways and leaves out its condition',
     edits: [
       {
-        file: 'core/membership/membership.ts',
+        file: 'libs/raft/src/core/membership/membership.ts',
         find: 'const outgoing = votersChange ? before.voters : [];',
         replace:
           'const moved = [...voters].filter((nodeId) => !before.voters.includes(nodeId)).length + before.voters.filter((nodeId) => !voters.has(nodeId)).length;\n' +
           '  const outgoing = votersChange && moved > 1 ? before.voters : [];',
       },
       {
-        file: 'core/leader.ts',
+        file: 'libs/raft/src/core/leader.ts',
         find: 'if (isJoint(this.log.configuration) || this.log.configurationIndex > this.log.commitIndex)',
         replace: 'if (isJoint(this.log.configuration))',
       },
       {
-        file: 'driver/membership-changer.ts',
+        file: 'libs/raft/src/driver/membership-changer.ts',
         find: '      this.appended = {',
         replace: '      this.appended?.change.resolve(core.configuration);\n      this.appended = {',
       },
@@ -60,7 +60,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who treats a configuration as any other command',
     edits: [
       {
-        file: 'core/log/log.ts',
+        file: 'libs/raft/src/core/log/log.ts',
         find: '  get configuration(): Configuration {\n    return this.configurations.latest;',
         replace: '  get configuration(): Configuration {\n    return this.configurations.at(this.commit);',
       },
@@ -71,7 +71,9 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     what: 'A configuration stays in force although its entry was replaced by the next leader.',
     rule: 'paper, 6',
     whoMadeIt: 'who remembers the configuration beside the log',
-    edits: [{ file: 'core/log/log.ts', find: '    this.configurations.truncatedFrom(index);\n', replace: '' }],
+    edits: [
+      { file: 'libs/raft/src/core/log/log.ts', find: '    this.configurations.truncatedFrom(index);\n', replace: '' },
+    ],
   },
   {
     name: 'transfer without catch-up',
@@ -80,7 +82,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who reads "send TimeoutNow" and not the sentence before it',
     edits: [
       {
-        file: 'core/leader.ts',
+        file: 'libs/raft/src/core/leader.ts',
         find: 'if (target?.matchIndex === this.log.lastIndex) this.sendTimeoutNow(target);',
         replace: 'if (target) this.sendTimeoutNow(target);',
       },

@@ -9,7 +9,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'etcd 0.4 and Consul 0.3 (stale reads after a partition; Jepsen, 2014)',
     edits: [
       {
-        file: 'core/replication/replication.ts',
+        file: 'libs/raft/src/core/replication/replication.ts',
         find: '(this.followers.get(voter)?.ackedRound ?? 0)',
         replace: 'this.round',
       },
@@ -22,7 +22,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who batches reads one too many',
     edits: [
       {
-        file: 'core/replication/replication.ts',
+        file: 'libs/raft/src/core/replication/replication.ts',
         find: '    if (!this.roundIsOpen) this.round++;\n    this.roundIsOpen = true;\n',
         replace:
           '    if (this.round === 0 || this.confirmedRound() >= this.round + 1) this.round++;\n    this.roundIsOpen = true;\n',
@@ -36,7 +36,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who implements the round and skips the step before it',
     edits: [
       {
-        file: 'core/leader.ts',
+        file: 'libs/raft/src/core/leader.ts',
         find: 'if (!this.isReady() || !isKnown) return false;',
         replace: 'if (!isKnown) return false;',
       },
@@ -49,12 +49,12 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who takes committed for applied',
     edits: [
       {
-        file: 'driver/linearizable-reads.ts',
+        file: 'libs/raft/src/driver/linearizable-reads.ts',
         find: 'const ready = this.applying.filter(({ index }) => index <= appliedIndex);',
         replace: 'const ready = this.applying.filter(({ index }) => index > -appliedIndex);',
       },
       {
-        file: 'driver/linearizable-reads.ts',
+        file: 'libs/raft/src/driver/linearizable-reads.ts',
         find: 'this.applying = this.applying.filter(({ index }) => index > appliedIndex);',
         replace: 'this.applying = [];',
       },
@@ -67,7 +67,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who counts requests from the start of the process',
     edits: [
       {
-        file: 'driver/raft-node.ts',
+        file: 'libs/raft/src/driver/raft-node.ts',
         find: 'const firstRequestId = randomInteger(options.random, 1, MAXIMUM_FIRST_REQUEST_ID);',
         replace: 'const firstRequestId = 1;',
       },
@@ -80,7 +80,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who counts a lease from the answer, not from the question',
     edits: [
       {
-        file: 'driver/read-lease.ts',
+        file: 'libs/raft/src/driver/read-lease.ts',
         find: 'this.durationMs = (options.electionTicks - 1) * options.tickMs * (1 - options.maximumClockDrift);',
         replace: 'this.durationMs = 2 * options.electionTicks * options.tickMs;',
       },
@@ -93,7 +93,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who adds transfers to leases',
     edits: [
       {
-        file: 'core/leader.ts',
+        file: 'libs/raft/src/core/leader.ts',
         find: 'return this.isReady() && !this.hasCalledElection;',
         replace: 'return this.isReady();',
       },
@@ -106,7 +106,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library until it was searched from outside; etcd/raft takes over terms from answers, too',
     edits: [
       {
-        file: 'core/election/voter.ts',
+        file: 'libs/raft/src/core/election/voter.ts',
         find: 'return !knowledge.isLeader; // a late',
         replace: 'return false; // a late',
       },
@@ -119,7 +119,7 @@ export const READ_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who keeps the time since the last heartbeat in memory only',
     edits: [
       {
-        file: 'driver/raft-node.ts',
+        file: 'libs/raft/src/driver/raft-node.ts',
         find: 'votesAtOnce: leaseReads === undefined,',
         replace: 'votesAtOnce: leaseReads !== null,',
       },

@@ -11,7 +11,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/leader.ts',
+        file: 'libs/raft/src/core/leader.ts',
         find: 'if (index <= this.log.commitIndex || this.log.term(index) !== this.options.term) return;',
         replace: 'if (index <= this.log.commitIndex) return;',
       },
@@ -24,7 +24,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log/log.ts',
+        file: 'libs/raft/src/core/log/log.ts',
         find: 'const firstNew = entries.findIndex((entry) => !this.matches(entry.index, entry.term));',
         replace: 'const firstNew = 0;',
       },
@@ -37,17 +37,17 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/log/log.ts',
+        file: 'libs/raft/src/core/log/log.ts',
         find: 'const firstNew = entries.findIndex((entry) => !this.matches(entry.index, entry.term));',
         replace: 'const firstNew = 0;',
       },
       {
-        file: 'core/log/log.ts',
+        file: 'libs/raft/src/core/log/log.ts',
         find: "    invariant(index > this.commit, 'committed entries are never truncated');\n",
         replace: '',
       },
       {
-        file: 'core/replication/follower.ts',
+        file: 'libs/raft/src/core/replication/follower.ts',
         find: 'if (message.previousIndex <= log.commitIndex) return acceptFromCommitted(log, message);',
         replace: 'if (message.previousIndex < log.startIndex) return acceptFromCommitted(log, message);',
       },
@@ -60,7 +60,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/replication/follower.ts',
+        file: 'libs/raft/src/core/replication/follower.ts',
         find: 'if (!log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);',
         replace:
           'if (message.entries.length > 0 && !log.matches(message.previousIndex, message.previousTerm)) return refuse(log, message);\n' +
@@ -75,7 +75,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/replication/follower.ts',
+        file: 'libs/raft/src/core/replication/follower.ts',
         find: '  log.merge(message.entries);\n  const lastIndex = message.previousIndex + message.entries.length;\n  log.commitTo(Math.min(message.commitIndex, lastIndex));',
         replace:
           '  log.merge(message.entries);\n  const lastIndex = message.previousIndex + message.entries.length;\n  log.commitTo(Math.min(message.commitIndex, log.lastIndex));',
@@ -89,7 +89,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/replication/follower.ts',
+        file: 'libs/raft/src/core/replication/follower.ts',
         find: "  return { type: 'accepted', matchIndex: lastIndex };\n}\n\n/**\n * A message that begins",
         replace: "  return { type: 'accepted', matchIndex: log.lastIndex };\n}\n\n/**\n * A message that begins",
       },
@@ -102,7 +102,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'core/replication/replication.ts',
+        file: 'libs/raft/src/core/replication/replication.ts',
         find: 'follower.matched(answer.matchIndex);',
         replace: 'follower.matched(follower.nextIndex - 1);',
       },
@@ -115,7 +115,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'systems that acknowledge from memory',
     edits: [
       {
-        file: 'core/log/promise-gate.ts',
+        file: 'libs/raft/src/core/log/promise-gate.ts',
         find: 'if (!dirty && !inflight) return this.send(message);',
         replace: 'if (dirty || inflight || true) return this.send(message);',
       },
@@ -128,7 +128,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'implementations that write in parallel with sending',
     edits: [
       {
-        file: 'core/replication/replication.ts',
+        file: 'libs/raft/src/core/replication/replication.ts',
         find: 'voter === this.options.nodeId ? this.log.persistedIndex :',
         replace: 'voter === this.options.nodeId ? this.log.lastIndex :',
       },
@@ -141,7 +141,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'Redis-Raft among others (aborted reads; Jepsen, 2020)',
     edits: [
       {
-        file: 'driver/pending-proposals.ts',
+        file: 'libs/raft/src/driver/pending-proposals.ts',
         find: 'for (const pending of lost) this.finish(pending).reject(new ProposalUnknownError(pending.index, pending.term));',
         replace:
           "for (const pending of lost) this.finish(pending).reject(new ProposalDroppedError('STOPPED', 'leadership was lost'));",
@@ -155,12 +155,12 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: STUDENTS_GUIDE,
     edits: [
       {
-        file: 'driver/pending-proposals.ts',
+        file: 'libs/raft/src/driver/pending-proposals.ts',
         find: 'if (pending.term === term) pending.resolve({ index, term, result });',
         replace: 'if (pending.term > 0) pending.resolve({ index, term, result });',
       },
       {
-        file: 'driver/raft-node.ts',
+        file: 'libs/raft/src/driver/raft-node.ts',
         find: 'if (this.leadingTerm !== 0) this.proposals.rejectUnknownAfter(core.commitIndex);',
         replace: '',
       },
@@ -173,7 +173,7 @@ export const REPLICATION_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library until it was driven with messages in disorder',
     edits: [
       {
-        file: 'core/replication/progress.ts',
+        file: 'libs/raft/src/core/replication/progress.ts',
         find: '    if (round < this.refusalsFromRound) return false;\n',
         replace: '',
       },

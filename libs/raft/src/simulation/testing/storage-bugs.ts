@@ -11,7 +11,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who adds membership changes after snapshots',
     edits: [
       {
-        file: 'core/raft-core.ts',
+        file: 'libs/raft/src/core/raft-core.ts',
         find: 'return { index, term, configuration: this.raft.log.configurationAt(index) };',
         replace: 'return { index, term, configuration: this.raft.log.configurationAt(this.raft.log.startIndex) };',
       },
@@ -24,7 +24,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'Redis-Raft (lost updates around snapshots; Jepsen, 2020)',
     edits: [
       {
-        file: 'driver/snapshot-keeper.ts',
+        file: 'libs/raft/src/driver/snapshot-keeper.ts',
         find: 'const metadata = core.snapshotMetadata(appliedIndex);',
         replace: 'const metadata = core.snapshotMetadata(core.commitIndex);',
       },
@@ -37,7 +37,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'etcd 3.5.0 to 3.5.2 (consistent index; postmortem, 2022)',
     edits: [
       {
-        file: 'driver/snapshot-keeper.ts',
+        file: 'libs/raft/src/driver/snapshot-keeper.ts',
         find: 'const metadata = core.snapshotMetadata(appliedIndex);',
         replace:
           'const metadata = core.snapshotMetadata(core.compactionIndex(appliedIndex, TAIL_ENTRIES, thresholds.afterBytes / 4));',
@@ -51,27 +51,27 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who trusts the order of a network',
     edits: [
       {
-        file: 'storage/received-snapshot.ts',
+        file: 'libs/raft/src/storage/received-snapshot.ts',
         find: 'data.length === 0 || offset !== transfer.progress.nextOffset) return;',
         replace: 'data.length === 0) return;',
       },
       {
-        file: 'storage/received-snapshot.ts',
+        file: 'libs/raft/src/storage/received-snapshot.ts',
         find: 'nextOffset: offset + data.length,',
         replace: 'nextOffset: transfer.progress.nextOffset + data.length,',
       },
       {
-        file: 'storage/received-snapshot.ts',
+        file: 'libs/raft/src/storage/received-snapshot.ts',
         find: 'await file.write(data, header.headerBytes + offset);',
         replace: 'await file.write(data, header.headerBytes + transfer.progress.nextOffset);',
       },
       {
-        file: 'storage/received-snapshot.ts',
+        file: 'libs/raft/src/storage/received-snapshot.ts',
         find: 'if (transfer.progress.checksum !== transfer.header.checksum) {',
         replace: 'if (transfer.progress.checksum < 0) {',
       },
       {
-        file: 'storage/snapshot-file.ts',
+        file: 'libs/raft/src/storage/snapshot-file.ts',
         find: "if (found !== checksum) throw new LogCorruptedError(path, headerBytes, 'the checksum of the snapshot is wrong');",
         replace: 'if (found === undefined) throw new LogCorruptedError(path, headerBytes, String(checksum));',
       },
@@ -84,7 +84,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'this library until a follower behind a slow link never got one',
     edits: [
       {
-        file: 'driver/snapshot-keeper.ts',
+        file: 'libs/raft/src/driver/snapshot-keeper.ts',
         find: '!this.schedule.isDue(core.needsLog) ||',
         replace: '!this.schedule.isDue(core.needsLog && core.commitIndex < 0) ||',
       },
@@ -97,7 +97,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'congestion collapse (RFC 896, 1984); this library, more mildly, until its simulation had narrow links',
     edits: [
       {
-        file: 'core/snapshots/snapshot-sending.ts',
+        file: 'libs/raft/src/core/snapshots/snapshot-sending.ts',
         find: 'return this.wanted <= this.recoveryOffset;',
         replace: 'return this.wanted < 0;',
       },
@@ -110,13 +110,13 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who saves snapshots in the background',
     edits: [
       {
-        file: 'driver/snapshot-keeper.ts',
+        file: 'libs/raft/src/driver/snapshot-keeper.ts',
         find: "    if (!(await this.options.storage.saveSnapshot(snapshot))) return 'no-room';\n    this.newestIndex = index;\n    await this.options.storage.compact(compactTo);",
         replace:
           "    await this.options.storage.compact(compactTo);\n    if (!(await this.options.storage.saveSnapshot(snapshot))) return 'no-room';\n    this.newestIndex = index;",
       },
       {
-        file: 'storage/file-storage.ts',
+        file: 'libs/raft/src/storage/file-storage.ts',
         find: "        index <= (this.latestSnapshot?.metadata.index ?? 0),\n        'only what a durable snapshot covers is forgotten',",
         replace: "        index >= 0,\n        'an index is not negative',",
       },
@@ -129,7 +129,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: CRASH_CONSISTENCY,
     edits: [
       {
-        file: 'storage/segmented-log.ts',
+        file: 'libs/raft/src/storage/segmented-log.ts',
         find: 'await tail.file.writeDurably(this.buffer.subarray(0, end), tail.offset);',
         replace: 'await tail.file.write(this.buffer.subarray(0, end), tail.offset);',
       },
@@ -142,7 +142,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'PostgreSQL for twenty years ("fsyncgate", 2018)',
     edits: [
       {
-        file: 'storage/segmented-log.ts',
+        file: 'libs/raft/src/storage/segmented-log.ts',
         find: 'await tail.file.writeDurably(this.buffer.subarray(0, end), tail.offset);',
         replace:
           'await tail.file.writeDurably(this.buffer.subarray(0, end), tail.offset).catch(() => tail.file.sync());',
@@ -156,7 +156,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: CRASH_CONSISTENCY,
     edits: [
       {
-        file: 'storage/segmented-log.ts',
+        file: 'libs/raft/src/storage/segmented-log.ts',
         find: '    await fileSystem.rename(sparePath, path);\n    await fileSystem.syncDirectory(directory);\n',
         replace: '    await fileSystem.rename(sparePath, path);\n',
       },
@@ -169,7 +169,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: CRASH_CONSISTENCY,
     edits: [
       {
-        file: 'storage/segmented-log.ts',
+        file: 'libs/raft/src/storage/segmented-log.ts',
         find: "if (content.ending.type === 'torn') {",
         replace: "if (content.ending.type === 'cut') {",
       },
@@ -182,12 +182,12 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'systems that the paper examined',
     edits: [
       {
-        file: 'storage/segment-content.ts',
+        file: 'libs/raft/src/storage/segment-content.ts',
         find: 'if (later !== undefined) return damaged(`the frame there is not valid, but valid data follow at byte ${later}`);',
         replace: "if (later !== undefined) return finish({ type: 'torn' });",
       },
       {
-        file: 'storage/segment-content.ts',
+        file: 'libs/raft/src/storage/segment-content.ts',
         find: "    return damaged('the bytes there are neither a valid frame nor an interrupted write');",
         replace: "    return finish({ type: 'torn' });",
       },
@@ -200,12 +200,12 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who compacts a log that holds more than entries',
     edits: [
       {
-        file: 'storage/segmented-log.ts',
+        file: 'libs/raft/src/storage/segmented-log.ts',
         find: 'await this.roll({ hardState: record.hardState ?? this.hardState, entries: record.entries }, lastIndex);',
         replace: 'await this.roll({ hardState: record.hardState, entries: record.entries }, lastIndex);',
       },
       {
-        file: 'storage/segment-content.ts',
+        file: 'libs/raft/src/storage/segment-content.ts',
         find: "    if (records.length === 0 && !record.hardState) return damaged('the first frame has no hard state');\n",
         replace: '',
       },
@@ -218,7 +218,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who writes the snapshot and the reset in two steps',
     edits: [
       {
-        file: 'storage/file-storage.ts',
+        file: 'libs/raft/src/storage/file-storage.ts',
         find: 'await this.received.install(metadata, this.log.nextSequence);',
         replace: 'await this.received.install(metadata, this.resetSequence);',
       },

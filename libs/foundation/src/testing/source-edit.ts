@@ -1,10 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { transform } from '@swc/core';
 
 /** A change of the source, to see that a test notices: `find` stands exactly once in the file and is replaced. */
 export interface SourceEdit {
-  /** from the folder that the copy is made of, with slashes */
+  /** from the root, with slashes */
   readonly file: string;
   readonly find: string;
   readonly replace: string;
@@ -39,6 +38,7 @@ export async function sourcesIn(
 
 /** TypeScript to the ES module that Node runs, as the build makes it. */
 export async function compileSource(text: string): Promise<string> {
+  const { transform } = await import('@swc/core'); // only where something is compiled: not in the simulations
   const { code } = await transform(text, {
     swcrc: false,
     configFile: false,

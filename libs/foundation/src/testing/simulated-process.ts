@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@concordat/foundation';
+import type { Clock, Timer } from '../clock.js';
 
 /** The process was not there when it was called: nothing has happened. */
 export class ConnectionRefusedError extends Error {
@@ -10,22 +10,37 @@ export class ConnectionLostError extends Error {
   override readonly name = 'ConnectionLostError';
 }
 
+export interface SimulatedProcessOptions {
+  /** called before each input, for whoever looks at the process afterwards */
+  readonly onActivity?: () => void;
+  /** after a pause all that has waited comes in without time passing; otherwise other things happen in between */
+  readonly resumesAtOnce?: boolean;
+}
+
+interface Input {
+  readonly action: () => void;
+  readonly lost: (() => void) | undefined;
+}
+
 /**
- * One process of the simulated system, as the operating system sees it: everything that wakes its code (timers,
- * messages, answers of a disk or a database) comes through here, so that it can be stopped and killed.
+ * One process of a simulated system, as the operating system sees it: everything that wakes its code (timers,
+ * messages, answers of a disk or a database) comes through here, so that it can be stopped and killed. It is the
+ * clock of its own code.
  *
  * States: running → paused (inputs wait) → resuming (they come in one by one, in their order) → running; any →
  * dead (nothing of it runs ever again).
  */
 export class SimulatedProcess implements Clock {
   private state: 'running' | 'paused' | 'resuming' | 'dead' = 'running';
-  private held: (() => void)[] = [];
+  private held: Input[] = [];
   private readonly callers = new Set<() => void>();
   private readonly deathWatchers = new Set<() => void>();
 
+  /** @param machine the clock of the machine on which it runs */
   constructor(
     readonly name: string,
-    private readonly world: Clock,
+    private readonly machine: Clock,
+    private readonly options: SimulatedProcessOptions = {},
   ) {}
 
   get isAlive(): boolean {
@@ -37,16 +52,17 @@ export class SimulatedProcess implements Clock {
   }
 
   now(): number {
-    return this.world.now();
+    return this.machine.now();
   }
 
+  /** Goes on while the process is paused. */
   monotonic(): number {
-    return this.world.monotonic();
+    return this.machine.monotonic();
   }
 
   setTimer(delayMs: number, action: () => void): Timer {
     let cancelled = false;
-    const timer = this.world.setTimer(delayMs, () => {
+    const timer = this.machine.setTimer(delayMs, () => {
       this.enter(() => {
         if (!cancelled) action();
       });
@@ -59,10 +75,15 @@ export class SimulatedProcess implements Clock {
     };
   }
 
-  /** Runs an input of the process: now, or when it is awake again, or never. */
-  enter(action: () => void): void {
-    if (this.state === 'running') action();
-    else if (this.state !== 'dead') this.held.push(action);
+  /**
+   * Runs an input of the process: now, or when it is awake again, or never.
+   *
+   * @param lost called instead when the process ends before it gets to it
+   */
+  enter(action: () => void, lost?: () => void): void {
+    if (this.state === 'running') this.run(action);
+    else if (this.state === 'dead') lost?.();
+    else this.held.push({ action, lost });
   }
 
   /** An answer that the process waits for: it hears of it when it is awake. */
@@ -101,7 +122,7 @@ export class SimulatedProcess implements Clock {
     if (this.state === 'running') this.state = 'paused';
   }
 
-  /** SIGCONT: what has waited comes in at once. */
+  /** SIGCONT. */
   resume(): void {
     if (this.state !== 'paused') return;
     this.state = 'resuming';
@@ -112,7 +133,7 @@ export class SimulatedProcess implements Clock {
   kill(): void {
     if (!this.isAlive) return;
     this.state = 'dead';
-    this.held = [];
+    for (const { lost } of this.held.splice(0)) lost?.();
     for (const lost of this.callers) lost();
     for (const tell of this.deathWatchers) tell();
   }
@@ -124,13 +145,19 @@ export class SimulatedProcess implements Clock {
   }
 
   private drain(): void {
-    if (this.state !== 'resuming') return;
-    const next = this.held.shift();
-    if (!next) {
-      this.state = 'running';
-      return;
+    while (this.state === 'resuming') {
+      const next = this.held.shift();
+      if (!next) {
+        this.state = 'running';
+        return;
+      }
+      this.run(next.action);
+      if (!this.options.resumesAtOnce) return void this.machine.setTimer(0, () => this.drain());
     }
-    next();
-    this.world.setTimer(0, () => this.drain());
+  }
+
+  private run(action: () => void): void {
+    this.options.onActivity?.();
+    action();
   }
 }
