@@ -13,7 +13,7 @@ import {
   TransactionManager,
 } from '../../apps/coordinator/src/service/index.js';
 import { freePorts } from '../bench/free-ports.js';
-import { BranchBooks, type Work } from '../fuzz/said/branch-books.js';
+import { ModelledBranches, type LocalWork } from '../support/modelled-database/modelled-branches.js';
 import { TurnWatch, turn } from '../support/turn-watch.js';
 import { waitFor } from '../support/wait-for.js';
 
@@ -60,9 +60,9 @@ class Group {
   readonly apps = new Map<number, Coordinator>();
   private readonly broker = new MemoryBroker({ clock, partitions: 3 });
   private readonly participantBus = new MemoryMessageBus(this.broker, { cluster: CLUSTER });
-  private readonly participant = new ParticipantRuntime<Work>({
+  private readonly participant = new ParticipantRuntime<LocalWork>({
     participant: 'archive',
-    resourceManager: new BranchBooks(),
+    resourceManager: new ModelledBranches(),
     bus: this.participantBus,
     handlers: {
       operations: () => ['store'],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { randomChance, randomItem, type SeededRandom } from '@concordat/foundation';
 import type { BranchAddress, ProtocolMessage } from '@concordat/commit-protocol';
-import type { BranchRow } from './participant/branch-store.js';
+import type { BranchRows } from '../support/modelled-database/modelled-branch.js';
 import { PARTICIPANT, PARTS, type Actor } from './participant/cast.js';
 import { idleOrder, strangeOrder } from './participant/orders.js';
 import { ParticipantRange, topicFor } from './participant/range.js';
@@ -63,17 +63,17 @@ function aim(range: ParticipantRange, random: SeededRandom): Shot {
 }
 
 /** Whether what a branch has heard may have decided it, so that its real decision comes too late. */
-function isOpenTo(heard: ReadonlySet<string>, row: BranchRow): boolean {
+function isOpenTo(heard: ReadonlySet<string>, { prepared, ledger, acceptor }: BranchRows): boolean {
   // pieces of two messages may have made a decision, which nobody can tell from a coordinator's
   if (['decision', 'ruling', 'commit-one-phase'].some((type) => heard.has(type))) return true;
   // who has not voted aborts alone when somebody opens a ballot
-  return heard.has('ballot-request') && !row.isPrepared && !row.ledger && !row.acceptor;
+  return heard.has('ballot-request') && !prepared && !ledger && !acceptor;
 }
 
 async function storm(random: SeededRandom, outcome: Outcome): Promise<void> {
   const range = new ParticipantRange(random.fork());
   await range.start(PARTS.flatMap((part) => [part, part]));
-  const rows = (): BranchRow[] => range.actors.map(({ address }) => range.store.row(address));
+  const rows = (): BranchRows[] => range.actors.map(({ address }) => range.store.rowsOf(address));
   const before = rows();
   range.deliveredCount = 0;
   const fired: Shot[] = [];
@@ -92,7 +92,7 @@ async function storm(random: SeededRandom, outcome: Outcome): Promise<void> {
   await range.heal();
   range.actors.forEach(({ part, address }, place) => {
     if (isOpenTo(range.judge.heardInStorm(address), before[place]!) || part.heard.includes('contradiction')) return;
-    expect([part.name, range.store.row(address).ledger]).toEqual([part.name, part.ledger]);
+    expect([part.name, range.store.rowsOf(address).ledger?.outcome]).toEqual([part.name, part.ledger]);
   });
   expect(await range.servesHonestCoordinators(COMPLETE)).toBe(true);
   await range.stop();

@@ -12,7 +12,7 @@ import {
 } from '../../apps/coordinator/src/index.js';
 import { WatchedLog } from './coordinator/watched-log.js';
 import { eachWorld } from './replay.js';
-import { BranchBooks, type Work } from './said/branch-books.js';
+import { ModelledBranches, type LocalWork } from '../support/modelled-database/modelled-branches.js';
 import { conductOf, type Conduct } from '../simulation/odd-conduct.js';
 
 /** As many as the issue of every kind together asks for; fewer only for whoever looks for a failure. */
@@ -28,13 +28,13 @@ const TIMEOUT_MS = 30_000;
 /** A coordinator and three participants in memory, on a bus that encodes and decodes, with handlers that say odd things. */
 class OddWorld {
   readonly clock = new VirtualClock();
-  readonly books = new Map(PARTICIPANTS.map((name) => [name, new BranchBooks()]));
+  readonly databases = new Map(PARTICIPANTS.map((name) => [name, new ModelledBranches()]));
   readonly conducts: Conduct[] = [];
   readonly complaints: string[] = [];
   private readonly broker = new MemoryBroker({ clock: this.clock, partitions: 1 });
   private readonly log = new WatchedLog({ proposed: () => undefined, applied: () => undefined });
   readonly manager: TransactionManager;
-  private readonly runtimes: ParticipantRuntime<Work>[];
+  private readonly runtimes: ParticipantRuntime<LocalWork>[];
   private readonly consumer: RepliesConsumer;
   private readonly buses: MemoryMessageBus[] = [];
 
@@ -58,9 +58,9 @@ class OddWorld {
     });
     this.consumer = new RepliesConsumer(coordinators, this.manager, 1, logger);
     this.runtimes = PARTICIPANTS.map((participant) => {
-      return new ParticipantRuntime<Work>({
+      return new ParticipantRuntime<LocalWork>({
         participant,
-        resourceManager: this.books.get(participant)!,
+        resourceManager: this.databases.get(participant)!,
         bus: bus(),
         handlers: {
           operations: () => ['odd'],
@@ -118,6 +118,7 @@ class OddWorld {
 
 /** The one truth about a transaction: committed with what was returned, or aborted for a reason that a branch gave. */
 function judge(world: OddWorld, transaction: TransactionView, conducts: readonly Conduct[]): void {
+  const { id: transactionId } = transaction;
   const refusals = conducts.flatMap(({ refusal }) => (refusal === undefined ? [] : [refusal]));
   expect(transaction.outcome).toBe(refusals.length === 0 ? 'committed' : 'aborted');
   if (refusals.length > 0) {
@@ -126,7 +127,7 @@ function judge(world: OddWorld, transaction: TransactionView, conducts: readonly
     expect(transaction.detail!.length).toBeLessThanOrEqual(LIMITS.errorMessageLength);
   }
   for (const [place, { branchId, participant, state, operations }] of transaction.branches.entries()) {
-    const ledger = world.books.get(participant)!.stateOf({ branchId });
+    const ledger = world.databases.get(participant)!.rowsOf({ transactionId, branchId }).ledger?.outcome;
     if (refusals.length > 0) expect(ledger).not.toBe('committed');
     else expect(ledger).toBe(conducts[place]!.writes ? 'committed' : undefined);
     expect(['committed', 'aborted', 'read-only']).toContain(state);

@@ -1,7 +1,7 @@
 import { randomChance, randomInteger, randomItem, UuidV7Generator, type SeededRandom } from '@concordat/foundation';
 import { formatGid, type Decision } from '@concordat/commit-protocol';
 import { CLUSTER } from './cluster.js';
-import type { ModelledDatabase } from './modelled-database.js';
+import type { ModelledDatabase } from '../support/modelled-database/modelled-database.js';
 import type { World } from './world.js';
 
 const MAXIMUM_LOOKS = 40;

@@ -6,7 +6,7 @@ import {
   type ProtocolMessage,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import type { AcceptorRow } from './database-rows.js';
+import type { AcceptorRow } from '../support/modelled-database/database-rows.js';
 
 interface KnownBallots {
   /** acceptors that have accepted, by ballot */

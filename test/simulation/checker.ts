@@ -17,8 +17,8 @@ import type {
 import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
 import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
-import type { AcceptorRow, Movement } from './database-rows.js';
-import type { DatabaseObserver, LostWrite, ModelledDatabase } from './modelled-database.js';
+import type { AcceptorRow, Movement } from '../support/modelled-database/database-rows.js';
+import type { DatabaseObserver, LostWrite, ModelledDatabase } from '../support/modelled-database/modelled-database.js';
 import { SaidBook } from './said-book.js';
 
 export interface KnownBranch {

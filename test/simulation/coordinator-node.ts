@@ -21,11 +21,10 @@ import type { Checker } from './checker.js';
 import { CLUSTER } from './cluster.js';
 import type { CrashDice } from './crash-dice.js';
 import { GatedBus } from './gated-bus.js';
-import { MachineClock } from './machine-clock.js';
 import type { Pace } from './pace.js';
 import { HastyStorage, sabotagedLog, type Sabotage } from './sabotage.js';
 import { SimulatedGroupClocks } from './simulated-group-clocks.js';
-import { SimulatedProcess } from '@concordat/foundation/testing';
+import { MachineClock, SimulatedProcess } from '@concordat/foundation/testing';
 
 export const NODE_IDS: readonly number[] = [1, 2, 3];
 

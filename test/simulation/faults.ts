@@ -2,7 +2,7 @@ import { randomChance, randomInteger, randomItem, type SeededRandom } from '@con
 import { NO_FAULTS } from '@concordat/messaging/testing';
 import { BackupRestorer } from './backup-restorer.js';
 import { NODE_IDS } from './coordinator-node.js';
-import { CALM_DATABASE } from './modelled-database.js';
+import { CALM_DATABASE } from '../support/modelled-database/modelled-database.js';
 import { OtherCluster } from './other-cluster.js';
 import type { World } from './world.js';
 

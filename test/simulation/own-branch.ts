@@ -2,7 +2,7 @@ import { UuidV7Generator, type SeededRandom } from '@concordat/foundation';
 import { formatGid } from '@concordat/commit-protocol';
 import type { BranchRequest, PreparedBranchRequest } from '../../apps/coordinator/src/index.js';
 import { CLUSTER } from './cluster.js';
-import { DatabaseSession } from './database-session.js';
+import { DatabaseSession } from '../support/modelled-database/database-session.js';
 import { operate, type OperationPayload } from './participant-node.js';
 import { SimulatedProcess } from '@concordat/foundation/testing';
 import type { World } from './world.js';

@@ -5,14 +5,13 @@ import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';
 import { CLUSTER } from './cluster.js';
 import { GatedBus } from './gated-bus.js';
-import type { DatabaseSession } from './database-session.js';
-import type { ModelledDatabase } from './modelled-database.js';
-import { ModelledResourceManager } from './modelled-resource-manager.js';
-import { MachineClock } from './machine-clock.js';
+import type { DatabaseSession } from '../support/modelled-database/database-session.js';
+import type { ModelledDatabase } from '../support/modelled-database/modelled-database.js';
+import { ModelledResourceManager } from '../support/modelled-database/modelled-resource-manager.js';
 import { actOddly, unknownField, type Oddity } from './odd-work.js';
 import type { Pace } from './pace.js';
 import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
-import { SimulatedProcess } from '@concordat/foundation/testing';
+import { MachineClock, SimulatedProcess } from '@concordat/foundation/testing';
 
 export interface ParticipantPorts {
   readonly clock: Clock;

@@ -5,8 +5,8 @@ import { decideTopic, type MessageBus } from '@concordat/messaging';
 import type { Entry, HardState } from '@concordat/raft';
 import { MemoryStorage } from '@concordat/raft/testing';
 import type { DecisionLog } from '../../apps/coordinator/src/index.js';
-import type { DatabaseSession } from './database-session.js';
-import type { DatabaseLies } from './modelled-database.js';
+import type { DatabaseSession } from '../support/modelled-database/database-session.js';
+import type { DatabaseLies } from '../support/modelled-database/modelled-database.js';
 
 /**
  * Mistakes that are put into the ports of the real code on purpose. Each breaks a rule of the protocol; a checker

@@ -5,7 +5,7 @@ import { DEFAULT_TRANSACTION_OPTIONS } from '../../apps/coordinator/src/index.js
 import { Checker } from './checker.js';
 import { CrashDice } from './crash-dice.js';
 import { CoordinatorNode, NODE_IDS } from './coordinator-node.js';
-import { ModelledDatabase } from './modelled-database.js';
+import { ModelledDatabase } from '../support/modelled-database/modelled-database.js';
 import type { Pace } from './pace.js';
 import { ParticipantNode } from './participant-node.js';
 import { databaseLies, type Sabotage } from './sabotage.js';

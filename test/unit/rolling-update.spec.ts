@@ -13,10 +13,10 @@ import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '
 import { DEFAULT_TRANSACTION_OPTIONS, RepliesConsumer, TransactionManager } from '../../apps/coordinator/src/index.js';
 import { WatchedLog } from '../fuzz/coordinator/watched-log.js';
 import { CLUSTER } from '../simulation/cluster.js';
-import type { DatabaseSession } from '../simulation/database-session.js';
+import type { DatabaseSession } from '../support/modelled-database/database-session.js';
 import { GatedBus } from '../simulation/gated-bus.js';
-import { ModelledDatabase, type DatabaseObserver } from '../simulation/modelled-database.js';
-import { ModelledResourceManager } from '../simulation/modelled-resource-manager.js';
+import { ModelledDatabase, type DatabaseObserver } from '../support/modelled-database/modelled-database.js';
+import { ModelledResourceManager } from '../support/modelled-database/modelled-resource-manager.js';
 import { operate, type OperationPayload } from '../simulation/participant-node.js';
 import { SimulatedProcess } from '@concordat/foundation/testing';
 

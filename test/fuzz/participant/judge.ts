@@ -10,7 +10,7 @@ import {
   type VoteMessage,
 } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '@concordat/participant';
-import type { BranchRow, BranchStore } from './branch-store.js';
+import type { BranchRows } from '../../support/modelled-database/modelled-branch.js';
 
 /**
  * Knows what was said to the branches of one participant, and watches what becomes of their rows in its database, and
@@ -25,7 +25,7 @@ export class ParticipantJudge {
 
   constructor(
     private readonly participant: string,
-    private readonly rowOf: BranchStore['row'],
+    private readonly rowsOf: (branch: BranchIdentity) => BranchRows,
   ) {}
 
   delivered(message: ProtocolMessage): void {
@@ -42,12 +42,13 @@ export class ParticipantJudge {
     return this.saidInStorm.get(keyOf(branch)) ?? new Set();
   }
 
-  changed(branch: BranchIdentity, before: BranchRow, after: BranchRow): void {
+  changed(branch: BranchIdentity, before: BranchRows, after: BranchRows): void {
     const complain = (rule: string): void => this.violate(`${rule}: ${JSON.stringify({ branch, before, after })}`);
-    if (before.ledger && after.ledger !== before.ledger) complain('the ledger never changes');
-    if (before.isPrepared && !after.isPrepared && !after.ledger) complain('what is prepared ends in the ledger');
-    if (!before.ledger && after.ledger && !this.mayEnd(branch, before, after.ledger)) complain('nobody said so');
-    if (!before.isPrepared && after.isPrepared && !this.was(branch, 'prepare')) complain('nobody asked for it');
+    const end = after.ledger?.outcome;
+    if (before.ledger && end !== before.ledger.outcome) complain('the ledger never changes');
+    if (before.prepared && !after.prepared && !end) complain('what is prepared ends in the ledger');
+    if (!before.ledger && end && !this.mayEnd(branch, before, end)) complain('nobody said so');
+    if (!before.prepared && after.prepared && !this.was(branch, 'prepare')) complain('nobody asked for it');
     const [old, young] = [before.acceptor, after.acceptor];
     if (!old) return;
     if (!young || old.vote !== young.vote || !isSameAcceptorSet(old.acceptors, young.acceptors))
@@ -85,13 +86,13 @@ export class ParticipantJudge {
   }
 
   /** A branch that holds something ends by what it is told; one that does not may refuse, or abort alone. */
-  private mayEnd(branch: BranchIdentity, { isPrepared, acceptor }: BranchRow, end: 'committed' | 'aborted'): boolean {
+  private mayEnd(branch: BranchIdentity, { prepared, acceptor }: BranchRows, end: 'committed' | 'aborted'): boolean {
     if (end === 'committed') {
-      const isTold = isPrepared && (this.was(branch, 'decision commit') || this.was(branch, 'ruling commit'));
+      const isTold = prepared && (this.was(branch, 'decision commit') || this.was(branch, 'ruling commit'));
       return isTold || this.was(branch, 'commit-one-phase') || this.isByBallot();
     }
     if (this.was(branch, 'decision abort') || this.was(branch, 'ruling abort')) return true;
-    if (isPrepared || acceptor?.vote === 'yes' || acceptor?.vote === 'read-only') return this.isByBallot();
+    if (prepared || acceptor?.vote === 'yes' || acceptor?.vote === 'read-only') return this.isByBallot();
     const reasons = ['prepare', 'commit-one-phase', 'ballot-request', 'decision', 'ruling'];
     return reasons.some((type) => this.was(branch, type)); // there is nothing that could be committed
   }
@@ -102,31 +103,32 @@ export class ParticipantJudge {
   }
 
   private vote(message: VoteMessage): void {
-    const { isPrepared, ledger, acceptor } = this.rowOf(message);
+    const { prepared, ledger, acceptor } = this.rowsOf(message);
     const isTrue = {
-      yes: isPrepared || ledger === 'committed',
-      no: ledger === 'aborted',
-      'read-only': !isPrepared && (!acceptor || acceptor.vote === 'read-only'),
+      yes: prepared || ledger?.outcome === 'committed',
+      no: ledger?.outcome === 'aborted',
+      'read-only': !prepared && (!acceptor || acceptor.vote === 'read-only'),
     }[message.vote];
     if (!isTrue) this.lied(message);
   }
 
   private done(message: DoneMessage): void {
-    const { isPrepared, ledger } = this.rowOf(message);
+    const { prepared, ledger } = this.rowsOf(message);
+    const outcome = ledger?.outcome;
     const isTrue = {
-      committed: ledger === 'committed',
-      'heuristic-commit': ledger === 'committed',
-      aborted: ledger === 'aborted',
-      'heuristic-rollback': ledger !== 'committed' && !isPrepared,
-      'read-only': !isPrepared && !ledger,
+      committed: outcome === 'committed',
+      'heuristic-commit': outcome === 'committed',
+      aborted: outcome === 'aborted',
+      'heuristic-rollback': outcome !== 'committed' && !prepared,
+      'read-only': !prepared && !ledger,
     }[message.end];
     if (!isTrue) this.lied(message);
   }
 
   private ballotAnswer(message: BallotAnswerMessage): void {
     const { answer } = message;
-    const { acceptor, ledger, isDecided } = this.rowOf(message);
-    if (isDissent(answer) && (acceptor?.vote !== 'no' || ledger !== 'aborted')) this.lied(message);
+    const { acceptor, ledger } = this.rowsOf(message);
+    if (isDissent(answer) && (acceptor?.vote !== 'no' || ledger?.outcome !== 'aborted')) this.lied(message);
     switch (answer.type) {
       case 'promised':
         if (!acceptor || isLower(acceptor.promised, answer.ballot)) this.lied(message);
@@ -140,7 +142,7 @@ export class ParticipantJudge {
       case 'abstains':
         return this.lied(message); // nothing is ever lost here
       case 'decided': {
-        const ended = answer.decision === 'commit' ? ledger === 'committed' : isDecided === true;
+        const ended = answer.decision === 'commit' ? ledger?.outcome === 'committed' : ledger?.isDecided === true;
         if (acceptor?.decision !== answer.decision && !ended) this.lied(message);
       }
     }
@@ -149,15 +151,15 @@ export class ParticipantJudge {
   /** Only an acceptor opens a ballot, under its own number, and has promised it to itself. */
   private ballotRequest(message: BallotRequestMessage): void {
     const { proposer, request, acceptors, transactionId } = message;
-    const { acceptor } = proposer ? this.rowOf({ transactionId, branchId: proposer.branchId }) : {};
+    const { acceptor } = proposer ? this.rowsOf({ transactionId, branchId: proposer.branchId }) : {};
     const isOwn = proposer?.participant === this.participant && acceptor?.vote === 'yes';
     if (!isOwn || isLower(acceptor.promised, request.ballot) || !isSameAcceptorSet(acceptor.acceptors, acceptors))
       this.lied(message);
   }
 
   private lied(message: ProtocolMessage): void {
-    const row = 'branchId' in message ? this.rowOf(message) : undefined;
-    this.violate(`says ${JSON.stringify(message)}, but has ${JSON.stringify(row)}`);
+    const rows = 'branchId' in message ? this.rowsOf(message) : undefined;
+    this.violate(`says ${JSON.stringify(message)}, but has ${JSON.stringify(rows)}`);
   }
 
   private was(branch: BranchIdentity, what: string): boolean {

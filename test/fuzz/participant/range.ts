@@ -5,7 +5,7 @@ import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { BranchRefusedError, ParticipantRuntime } from '@concordat/participant';
 import { FUZZ_CLUSTER, FUZZ_NAMESPACE, type Shot } from '../shots.js';
 import { WatchedBus } from '../watched-bus.js';
-import { BranchStore, type LocalWork } from './branch-store.js';
+import { ModelledBranches, type LocalWork } from '../../support/modelled-database/modelled-branches.js';
 import { messageOf, PARTICIPANT, prepareOf, TERM, type Actor, type Part } from './cast.js';
 import { ParticipantJudge } from './judge.js';
 
@@ -18,7 +18,7 @@ export class ParticipantRange {
   readonly clock = new VirtualClock();
   readonly actors: Actor[] = [];
   readonly failures: string[] = [];
-  readonly store: BranchStore;
+  readonly store: ModelledBranches;
   readonly judge: ParticipantJudge;
   deliveredCount = 0;
   private readonly broker = new MemoryBroker({ clock: this.clock, partitions: 1, retainedMessages: 5_000 });
@@ -29,8 +29,8 @@ export class ParticipantRange {
 
   constructor(random: SeededRandom) {
     this.ids = new UuidV7Generator(() => this.clock.now(), random);
-    this.store = new BranchStore((branch, before, after) => this.judge.changed(branch, before, after));
-    this.judge = new ParticipantJudge(PARTICIPANT, (branch) => this.store.row(branch));
+    this.store = new ModelledBranches((branch, before, after) => this.judge.changed(branch, before, after));
+    this.judge = new ParticipantJudge(PARTICIPANT, (branch) => this.store.rowsOf(branch));
     const logger: Logger = {
       debug: ignore,
       info: ignore,
@@ -106,7 +106,7 @@ export class ParticipantRange {
       const acceptors = [PARTICIPANT, ...PEERS].map((participant) => ({ branchId: this.ids.next(), participant }));
       const actor = { part, address: { transactionId, ...acceptors[0]! }, acceptors };
       for (const heard of part.heard) await this.send(messageOf(actor, heard));
-      if (this.store.row(actor.address).ledger !== part.ledger) return false;
+      if (this.store.rowsOf(actor.address).ledger?.outcome !== part.ledger) return false;
     }
     return true;
   }

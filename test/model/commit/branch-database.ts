@@ -35,6 +35,10 @@ export type DatabaseAnswer =
  * The database of one branch with its resource manager (protocol section 5). Everything here is durable. An
  * operation is one step: what PostgreSQL does between its statements has tests of its own.
  *
+ * It is a model of its own beside `test/support/modelled-database`, because the explorer copies and compares millions
+ * of states: rows with results and errors would make different states of what is the same here, and work that has
+ * begun is a generator there, which cannot be copied; here it is data. The mistakes override single steps of it.
+ *
  * An operation whose process died, or whose connection broke, is `late`: the database may still carry it out at
  * any time, or never. As long as late work holds its lock on the branch, no other work of the branch begins.
  */

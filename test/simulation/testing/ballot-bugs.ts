@@ -17,7 +17,7 @@ export const BALLOT_BUGS: readonly InjectedBug[] = [
     by: {
       edits: [
         {
-          file: 'test/simulation/modelled-resource-manager.ts',
+          file: 'test/support/modelled-database/modelled-resource-manager.ts',
           find: `        return this.cast(branch, { vote: 'read-only', results: attempt.results });`,
           replace: `        return { vote: 'read-only', results: attempt.results };`,
         },
@@ -61,7 +61,7 @@ export const BALLOT_BUGS: readonly InjectedBug[] = [
     by: {
       edits: [
         {
-          file: 'test/simulation/modelled-resource-manager.ts',
+          file: 'test/support/modelled-database/modelled-resource-manager.ts',
           find: 'if (this.knownEpoch === epoch) return;',
           replace: 'if (this.knownEpoch >= 0) return;',
         },

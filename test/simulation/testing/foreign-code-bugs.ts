@@ -3,7 +3,7 @@ import type { InjectedBug } from './injected-bug.js';
 const EXECUTOR = 'libs/participant/src/runtime/branch-executor.ts';
 const RESULTS = 'libs/participant/src/runtime/branch-results.ts';
 const ERROR = 'libs/commit-protocol/src/vocabulary/branch-error.ts';
-const RESOURCE_MANAGER = 'test/simulation/modelled-resource-manager.ts';
+const RESOURCE_MANAGER = 'test/support/modelled-database/modelled-resource-manager.ts';
 
 const RULE = 'section What a participant says always fits';
 

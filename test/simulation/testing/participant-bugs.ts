@@ -1,9 +1,9 @@
 import type { InjectedBug } from './injected-bug.js';
 
 const RUNTIME = 'libs/participant/src/runtime/participant-runtime.ts';
-const RESOURCE_MANAGER = 'test/simulation/modelled-resource-manager.ts';
+const RESOURCE_MANAGER = 'test/support/modelled-database/modelled-resource-manager.ts';
 const CODEC = 'libs/messaging/src/contract/codec.ts';
-const SESSION = 'test/simulation/database-session.ts';
+const SESSION = 'test/support/modelled-database/database-session.ts';
 
 /** Mistakes of the participants and of what they make of their databases. */
 export const PARTICIPANT_BUGS: readonly InjectedBug[] = [

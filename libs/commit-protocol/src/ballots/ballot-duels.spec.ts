@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { invariant, randomInteger, SeededRandom } from '@concordat/foundation';
 import type { ParticipantMessage } from '../vocabulary/messages.js';
-import { AcceptorDatabase } from '../testing/acceptor-database.js';
+import { InclinedBranch } from '../testing/inclined-branch.js';
 import { idOf } from '../testing/leader-driver.js';
 import { ParticipantProcess } from '../testing/participant-process.js';
 
@@ -31,7 +31,7 @@ interface DuelResult {
 class Duel {
   private readonly random: SeededRandom;
   private readonly agenda: { readonly at: number; readonly run: () => void }[] = [];
-  private readonly databases: AcceptorDatabase[] = [];
+  private readonly databases: InclinedBranch[] = [];
   private readonly processes = new Map<string, ParticipantProcess>();
   private readonly opened = new Map<string, number>();
   private now = 0;
@@ -43,7 +43,7 @@ class Duel {
     this.random = new SeededRandom(seed);
     for (let branch = 1; branch <= conditions.branches; branch++) {
       const address = { transactionId: idOf(1), branchId: idOf(1, branch), participant: `bank-${branch}` };
-      this.databases.push(new AcceptorDatabase(address, 'yes', false));
+      this.databases.push(new InclinedBranch(address, ['yes'], this.random));
     }
     const acceptors = this.databases.map(({ address: { branchId, participant } }) => ({ branchId, participant }));
     for (const database of this.databases) {
@@ -68,7 +68,7 @@ class Duel {
     return { most: Math.max(...this.opened.values()), endedAtMs: this.now };
   }
 
-  private processOf(database: AcceptorDatabase): ParticipantProcess {
+  private processOf(database: InclinedBranch): ParticipantProcess {
     const { branchId, participant } = database.address;
     return new ParticipantProcess(participant, new Map([[branchId, database]]), {
       reply: () => undefined, // nobody is there
@@ -98,7 +98,7 @@ class Duel {
     });
   }
 
-  private wait(database: AcceptorDatabase): void {
+  private wait(database: InclinedBranch): void {
     const { jitterMs, growth } = this.conditions;
     const growthNow = Math.min(MAXIMUM_GROWTH, growth ** (this.opened.get(database.address.branchId) ?? 0));
     const delayMs = Math.floor(growthNow * (TIMEOUT_MS + randomInteger(this.random, 0, jitterMs)));

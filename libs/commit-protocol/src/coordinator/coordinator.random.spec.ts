@@ -9,7 +9,7 @@ import type {
   ReplyMessage,
   VoteMessage,
 } from '../vocabulary/messages.js';
-import { BranchModel } from '../testing/branch-model.js';
+import { InclinedBranch } from '../testing/inclined-branch.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';
 import type { CoordinatorEvent } from './coordinator.types.js';
 import { delegate } from '../log/transaction-state.js';
@@ -32,7 +32,7 @@ const INCLINATIONS: readonly (readonly Vote[])[] = [
 class RandomRun {
   private readonly random: SeededRandom;
   private readonly driver = new LeaderDriver();
-  private readonly branches = new Map<string, BranchModel>();
+  private readonly branches = new Map<string, InclinedBranch>();
   private toBranches: CoordinatorMessage[] = [];
   private toLeader: ReplyMessage[] = [];
   private decided: Decision | undefined;
@@ -63,7 +63,8 @@ class RandomRun {
     const specification = early ? preparedBranch(branch) : branchOf(branch);
     const { branchId, participant } = specification;
     const address = { transactionId: idOf(1), branchId, participant };
-    this.branches.set(branchId, new BranchModel(address, randomItem(this.random, INCLINATIONS), this.random, early));
+    const inclinations = randomItem(this.random, INCLINATIONS);
+    this.branches.set(branchId, new InclinedBranch(address, inclinations, this.random, early));
     return specification;
   }
 
@@ -172,7 +173,7 @@ class RandomRun {
   }
 
   private inquire(): void {
-    for (const branch of this.branches.values()) if (branch.prepared) this.toLeader.push(branch.inquiry());
+    for (const branch of this.branches.values()) if (branch.isPrepared) this.toLeader.push(branch.inquiry());
   }
 
   /** Faults are over: everything is delivered, repeated and asked for. */
@@ -214,12 +215,12 @@ class RandomRun {
     invariant(!this.decided || transaction?.decision === this.decided, 'AC2: a decision never changes');
     this.decided = transaction?.decision;
     for (const branch of this.branches.values()) {
-      const { ledger, prepared, saidReadOnly, address } = branch;
+      const { ledger, isPrepared, hasOnlyRead, address } = branch;
       const delegated = transaction?.delegatedTo === address.branchId;
       if (this.isExempt(branch)) continue; // what an operator forces, or gives up, is the operator's
       invariant(ledger !== 'committed' || delegated || this.decided === 'commit', 'AC1: no branch commits alone');
       if (this.decided !== 'commit' || !this.isMember(branch)) continue;
-      invariant(prepared || ledger === 'committed' || saidReadOnly, 'AC3: a commit has the consent of every branch');
+      invariant(isPrepared || ledger === 'committed' || hasOnlyRead, 'AC3: a commit has the consent of every branch');
     }
   }
 
@@ -230,17 +231,17 @@ class RandomRun {
     invariant(exempt || driver.alerts.length === 0, `nothing is alerted: ${driver.alerts.join('; ')}`);
     invariant(!transaction || transaction.endedAt !== undefined, 'AC5: the transaction ends');
     for (const branch of this.branches.values()) {
-      invariant(!branch.prepared, 'AC5: nothing stays in doubt');
+      invariant(!branch.isPrepared, 'AC5: nothing stays in doubt');
       if (this.isExempt(branch)) continue;
       const commits = transaction?.decision === 'commit' && this.isMember(branch);
       const committed = branch.ledger === 'committed';
-      invariant(commits ? committed || branch.saidReadOnly : !committed, 'AC1: every branch reaches the decision');
+      invariant(commits ? committed || branch.hasOnlyRead : !committed, 'AC1: every branch reaches the decision');
     }
     invariant(!faultFree || !willing || transaction?.decision === 'commit', 'AC4: no fault and all yes commits');
   }
 
   /** Whether an operator ruled about this very branch. */
-  private isExempt({ address }: BranchModel): boolean {
+  private isExempt({ address }: InclinedBranch): boolean {
     const known = this.driver.state.find(idOf(1))?.branches.find(({ branchId }) => branchId === address.branchId);
     return known?.ruling !== undefined || known?.forgotten === true;
   }
@@ -254,7 +255,7 @@ class RandomRun {
   }
 
   /** False for a branch whose enlistment was lost or came too late. */
-  private isMember({ address }: BranchModel): boolean {
+  private isMember({ address }: InclinedBranch): boolean {
     const branches = this.driver.state.find(idOf(1))?.branches ?? [];
     return branches.some(({ branchId }) => branchId === address.branchId);
   }

@@ -3,7 +3,8 @@ import type { BranchAddress, ParticipantMessage, ReplyMessage } from '../vocabul
 import { ParticipantMachine } from '../participant/participant.js';
 import type { BallotMessage, ParticipantEffect, ParticipantEvent } from '../participant/participant.types.js';
 import type { BranchId } from '../vocabulary/types.js';
-import type { AcceptorDatabase, DatabaseWork } from './acceptor-database.js';
+import type { DatabaseWork } from '../../../../test/support/modelled-database/modelled-branch.js';
+import type { InclinedBranch } from './inclined-branch.js';
 
 interface Task {
   readonly branchId: BranchId;
@@ -28,7 +29,7 @@ export class ParticipantProcess {
 
   constructor(
     participant: string,
-    private readonly databases: ReadonlyMap<BranchId, AcceptorDatabase>,
+    private readonly branches: ReadonlyMap<BranchId, InclinedBranch>,
     private readonly ports: ProcessPorts,
   ) {
     this.machine = new ParticipantMachine({ participant });
@@ -56,7 +57,7 @@ export class ParticipantProcess {
   /** The database does not answer: what became of what is in hand is not known to this process. */
   loseAnswer(): void {
     const task = this.tasks.shift();
-    const address = task && this.databases.get(task.branchId)?.address;
+    const address = task && this.branches.get(task.branchId)?.address;
     if (address) this.step({ type: 'unknown', branch: address });
   }
 
@@ -102,52 +103,50 @@ export class ParticipantProcess {
     const at = this.tasks.findIndex((task) => task.branchId === branchId && !task.hasBegun);
     if (at < 0) return;
     this.tasks.splice(at, 1);
-    this.step({ type: 'unknown', branch: this.database(branchId).address });
+    this.step({ type: 'unknown', branch: this.branch(branchId).address });
   }
 
   private inquireAll(): void {
-    for (const { address, isPrepared } of this.databases.values()) {
-      if (isPrepared) this.ports.reply({ ...address, type: 'inquiry', gid: address.branchId });
-    }
+    for (const branch of this.branches.values()) if (branch.isPrepared) this.ports.reply(branch.inquiry());
   }
 
   private *prepare({ message }: Extract<ParticipantEffect, { type: 'run-prepare' }>): DatabaseWork<ParticipantEvent> {
-    const database = this.database(message.branchId);
-    invariant(message.protocol === '3pc', 'these runs are in three phases');
-    const vote = yield* database.prepare(message);
-    return { type: 'voted', branch: database.address, result: { vote, results: [] } };
+    const found = this.branch(message.branchId);
+    const vote = yield* found.prepare(message);
+    return { type: 'voted', branch: found.address, result: { vote, results: [] } };
   }
 
   private *onePhase({
     message,
   }: Extract<ParticipantEffect, { type: 'run-one-phase' }>): DatabaseWork<ParticipantEvent> {
-    const database = this.database(message.branchId);
-    const end = yield* database.commitOnePhase();
-    return { type: 'concluded', branch: database.address, result: { end, results: [] } };
+    const found = this.branch(message.branchId);
+    const end = yield* found.commitOnePhase(message);
+    return { type: 'concluded', branch: found.address, result: { end, results: [] } };
   }
 
   private *end({
     type,
     branch,
   }: Extract<ParticipantEffect, { type: 'run-commit' | 'run-abort' }>): DatabaseWork<ParticipantEvent> {
-    const database = this.database(branch.branchId);
-    return { type: 'ended', branch, end: yield* type === 'run-commit' ? database.commit() : database.abort() };
+    const found = this.branch(branch.branchId);
+    return { type: 'ended', branch, end: yield* type === 'run-commit' ? found.commit() : found.abort() };
   }
 
   private *ballot({ request }: Extract<ParticipantEffect, { type: 'run-ballot' }>): DatabaseWork<ParticipantEvent> {
-    const database = this.database(request.branchId);
-    const answer = yield* database.answerBallot(request);
-    const branch = database.address;
-    return answer ? { type: 'ballot-answered', branch, request, answer } : { type: 'unknown', branch };
+    const found = this.branch(request.branchId);
+    const answer = yield* found.answerBallot(request.request, request.acceptors);
+    const branch = found.address;
+    if (answer === 'refused' || answer === 'unknown') return { type: 'unknown', branch };
+    return { type: 'ballot-answered', branch, request, answer };
   }
 
   private *open({ branch }: Extract<ParticipantEffect, { type: 'open-ballot' }>): DatabaseWork<ParticipantEvent> {
-    return { type: 'ballot-opened', branch, opened: yield* this.database(branch.branchId).openBallot() };
+    return { type: 'ballot-opened', branch, opened: yield* this.branch(branch.branchId).openBallot() };
   }
 
-  private database(branchId: BranchId): AcceptorDatabase {
-    const database = this.databases.get(branchId);
-    invariant(database, 'a participant has its branches');
-    return database;
+  private branch(branchId: BranchId): InclinedBranch {
+    const found = this.branches.get(branchId);
+    invariant(found, 'a participant has its branches');
+    return found;
   }
 }

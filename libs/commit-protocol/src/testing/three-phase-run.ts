@@ -4,7 +4,7 @@ import type { CoordinatorEvent } from '../coordinator/coordinator.types.js';
 import type { BranchAddress, ParticipantMessage, ReplyMessage } from '../vocabulary/messages.js';
 import { delegate, type TransactionState } from '../log/transaction-state.js';
 import type { BranchId, BranchSpecification, Decision, Vote } from '../vocabulary/types.js';
-import { AcceptorDatabase } from './acceptor-database.js';
+import { InclinedBranch } from './inclined-branch.js';
 import { AT, DEADLINE, LeaderDriver, beginOf, branchOf, idOf, preparedBranch } from './leader-driver.js';
 import { ParticipantProcess } from './participant-process.js';
 
@@ -35,7 +35,7 @@ export interface RunSummary {
  * branches open ballots whenever they like. After each step and at the end AC1 to AC5 are checked.
  */
 export class ThreePhaseRun {
-  readonly databases = new Map<BranchId, AcceptorDatabase>();
+  readonly databases = new Map<BranchId, InclinedBranch>();
   readonly driver = new LeaderDriver();
   private readonly random: SeededRandom;
   private readonly processes = new Map<string, ParticipantProcess>();
@@ -166,7 +166,7 @@ export class ThreePhaseRun {
   }
 
   /** Acceptors that hold something, and can talk to a majority. Others wait for a coordinator, whatever happens. */
-  private inDoubt(): AcceptorDatabase[] {
+  private inDoubt(): InclinedBranch[] {
     return [...this.databases.values()].filter(({ isPrepared, recordedVote, address, acceptors }) => {
       if (!isPrepared || recordedVote !== 'yes' || this.silent.has(address.participant)) return false;
       const talking = acceptors.filter(({ branchId, participant }) => {
@@ -188,7 +188,7 @@ export class ThreePhaseRun {
     const specification = early ? { ...preparedBranch(branch, own), ...shared } : branchOf(branch, shared);
     const { branchId, participant } = specification;
     const address = { transactionId: idOf(1), branchId, participant };
-    this.databases.set(branchId, new AcceptorDatabase(address, own, early && own === 'yes'));
+    this.databases.set(branchId, new InclinedBranch(address, [own], this.random, early && own === 'yes'));
     return specification;
   }
 
@@ -288,9 +288,7 @@ export class ThreePhaseRun {
   }
 
   private inquire(): void {
-    for (const { address, isPrepared } of this.databases.values()) {
-      if (isPrepared) this.toLeader.push({ ...address, type: 'inquiry', gid: address.branchId });
-    }
+    for (const branch of this.databases.values()) if (branch.isPrepared) this.toLeader.push(branch.inquiry());
   }
 
   private failProposal(): void {
@@ -412,14 +410,14 @@ export class ThreePhaseRun {
       invariant(!database.isPrepared, 'AC5: nothing stays in doubt');
       const commits = transaction?.decision === 'commit' && members.has(database);
       if (!commits) invariant(database.ledger !== 'committed', 'AC1: nothing is committed of what is aborted');
-      else invariant(database.ledger === 'committed' || database.inclination === 'read-only', 'AC1: all commit');
+      else invariant(database.ledger === 'committed' || database.hasOnlyRead, 'AC1: all commit');
     }
-    const willing = [...this.databases.values()].every(({ inclination }) => inclination !== 'no');
+    const willing = [...this.databases.values()].every(({ inclinations }) => !inclinations.includes('no'));
     invariant(!this.faultFree || !willing || this.logged === 'commit', 'AC4: no fault and all yes commits');
   }
 
   /** Without branches whose enlistment was lost or came too late. */
-  private members(): AcceptorDatabase[] {
+  private members(): InclinedBranch[] {
     const branches = this.transaction?.branches ?? [];
     return branches.map(({ branchId }) => this.databases.get(branchId)!);
   }

@@ -6,6 +6,7 @@
 export * from './compiled-program.js';
 export * from './injected-bugs.js';
 export * from './markdown-table.js';
+export * from './machine-clock.js';
 export * from './report.js';
 export * from './seed-runner.js';
 export * from './simulated-process.js';

@@ -13,7 +13,7 @@ import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import type { ThreePhaseWork } from '../runtime/resource-manager.js';
 import type { PostgresResourceManager } from './postgres-resource-manager.js';
 import {
-  AcceptorDatabase,
+  ThreePhaseDatabase,
   PARTICIPANT,
   add,
   inTwoPhases,
@@ -21,7 +21,7 @@ import {
   read,
   take,
   threePhaseBranch,
-} from './testing/acceptor-database.js';
+} from './testing/three-phase-database.js';
 import { HeldFailpoints } from './testing/held-failpoints.js';
 
 const at = (round: number, proposer = 1): Ballot => ({ round, proposer });
@@ -30,14 +30,14 @@ const accept = (ballot: Ballot, value: Decision): BallotRequest => ({ type: 'acc
 const decided = (decision: Decision): BallotAnswer => ({ type: 'decided', decision });
 const FIRST = accept(at(0, 0), 'commit');
 
-let database: AcceptorDatabase;
+let database: ThreePhaseDatabase;
 let manager: PostgresResourceManager;
 let failpoints: HeldFailpoints;
 /** another process of the participant, whose failpoints a test may hold */
 let other: PostgresResourceManager;
 
 beforeAll(async () => {
-  database = await AcceptorDatabase.start();
+  database = await ThreePhaseDatabase.start();
   manager = await database.open();
   failpoints = new HeldFailpoints();
   other = await database.open(failpoints);

@@ -6,14 +6,14 @@ import type { ThreePhaseWork, VoteResult } from '../runtime/resource-manager.js'
 import type { PostgresResourceManager } from './postgres-resource-manager.js';
 import type { Work } from './session/context.js';
 import {
-  AcceptorDatabase,
+  ThreePhaseDatabase,
   gidOf,
   inTwoPhases,
   mustNotRun,
   read,
   take,
   threePhaseBranch,
-} from './testing/acceptor-database.js';
+} from './testing/three-phase-database.js';
 import { HeldFailpoints } from './testing/held-failpoints.js';
 
 const PROMISE: BallotRequest = { type: 'promise', ballot: { round: 1, proposer: 1 } };
@@ -23,14 +23,14 @@ const refuse: Work = () => Promise.reject(new BranchRefusedError('SOLD_OUT', 'no
 const notPrepared: Work = () => Promise.reject(new BranchRefusedError('NOT_PREPARED', 'it is not there'));
 const refused = (code: string): unknown => ({ vote: 'no', results: [], error: { code } });
 
-let database: AcceptorDatabase;
+let database: ThreePhaseDatabase;
 let manager: PostgresResourceManager;
 let failpoints: HeldFailpoints;
 /** another process of the participant, whose failpoints a test may hold */
 let other: PostgresResourceManager;
 
 beforeAll(async () => {
-  database = await AcceptorDatabase.start();
+  database = await ThreePhaseDatabase.start();
   manager = await database.open();
   failpoints = new HeldFailpoints();
   other = await database.open(failpoints);

@@ -9,7 +9,7 @@ import type { ThreePhaseWork } from '../../runtime/resource-manager.js';
 import type { DatabaseChange } from './database-watch.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
 import type { Work } from '../session/context.js';
-import { PARTICIPANT, inTwoPhases, mustNotRun, threePhaseBranch } from '../testing/acceptor-database.js';
+import { PARTICIPANT, inTwoPhases, mustNotRun, threePhaseBranch } from '../testing/three-phase-database.js';
 
 const ids = new UuidV7Generator(() => Date.now(), new SystemRandom());
 const PROMISE: BallotRequest = { type: 'promise', ballot: { round: 1, proposer: 1 } };

@@ -58,7 +58,7 @@ export const read: Work = async ({ client }) =>
 export const mustNotRun: Work = () => Promise.reject(new Error('the handler was run again'));
 
 /** A server of the test's own, with a table for its handlers, and what the library has written. */
-export class AcceptorDatabase {
+export class ThreePhaseDatabase {
   private readonly opened: PostgresResourceManager[] = [];
 
   private constructor(
@@ -66,12 +66,12 @@ export class AcceptorDatabase {
     readonly pool: Pool,
   ) {}
 
-  static async start(): Promise<AcceptorDatabase> {
+  static async start(): Promise<ThreePhaseDatabase> {
     // Nothing is flushed by itself within a test: what is flushed was flushed on purpose.
     const server = await startTestPostgres(['wal_writer_delay=10000ms']);
     const pool = new Pool({ connectionString: server.url, max: 4 });
     pool.on('error', () => undefined);
-    const database = new AcceptorDatabase(server, pool);
+    const database = new ThreePhaseDatabase(server, pool);
     await database.sql('CREATE TABLE item (id text PRIMARY KEY, quantity int NOT NULL)');
     return database;
   }

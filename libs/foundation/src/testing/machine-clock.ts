@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '@concordat/foundation';
+import type { Clock, Timer } from '../clock.js';
 
 /** The wall clock of one machine, which somebody may set. It outlives the processes that read it. */
 export class MachineClock implements Clock {

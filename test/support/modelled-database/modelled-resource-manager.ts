@@ -27,9 +27,17 @@ import {
   type VoteResult,
 } from '@concordat/participant';
 import { conditionOf, DatabaseError } from './database-error.js';
-import type { AcceptorRow, LedgerRow } from './database-rows.js';
+import {
+  BRANCH_ABORTED,
+  conclusionOf,
+  votedYes,
+  voteOf,
+  type AcceptorRow,
+  type CastVote,
+  type LedgerRow,
+} from './database-rows.js';
 import { DatabaseSession } from './database-session.js';
-import { ModelledAcceptor, type CastVote } from './modelled-acceptor.js';
+import { ModelledAcceptor } from './modelled-acceptor.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from '@concordat/foundation/testing';
 
@@ -397,7 +405,6 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
 }
 
 const DEADLINE_EXCEEDED: BranchError = { code: 'DEADLINE_EXCEEDED', message: 'the deadline has passed' };
-const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 'this branch was aborted before' };
 
 /** @throws what the opening failed with, unless it succeeded or found the branch occupied */
 async function isOccupied(opening: Promise<void>): Promise<boolean> {
@@ -417,18 +424,4 @@ function branchErrorOf(cause: unknown): BranchError {
   const isOfDatabase = cause instanceof DatabaseError || cause instanceof RolledBackError;
   if (isOfDatabase) return { code: 'DATABASE_ERROR', message: cause.message };
   return { code: 'HANDLER_FAILED', message: 'the handler failed' };
-}
-
-function votedYes(results: readonly JsonValue[]): VoteResult {
-  return { vote: 'yes', results };
-}
-
-function voteOf(ledger: LedgerRow): VoteResult {
-  if (ledger.outcome === 'committed') return votedYes(ledger.results);
-  return { vote: 'no', results: [], error: ledger.error ?? BRANCH_ABORTED };
-}
-
-function conclusionOf(ledger: LedgerRow): OnePhaseResult {
-  if (ledger.outcome === 'committed') return { end: 'committed', results: ledger.results };
-  return { end: 'aborted', results: [], error: ledger.error ?? BRANCH_ABORTED };
 }

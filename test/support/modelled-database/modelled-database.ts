@@ -3,7 +3,7 @@ import { beginOf, type DatabaseIdentity, type RecognisedDatabase } from '@concor
 import { DatabaseError } from './database-error.js';
 import type { AcceptorRow, LedgerRow, LocalTransaction, Movement } from './database-rows.js';
 import { LockTable } from './lock-table.js';
-import { MachineClock } from './machine-clock.js';
+import { MachineClock } from '@concordat/foundation/testing';
 
 /** A write that a database has lost, and what it has of the branch now. */
 export interface LostWrite {

@@ -1,0 +1,3 @@
+/** For models of a participant's database: its rows, and what an acceptor does by them. */
+export { judgeOpening, judgeRequest, type Judgement } from '../postgres/acceptor-judgement.js';
+export type { AcceptorRow, AcceptorTrace } from '../postgres/statements/rows.js';
