@@ -64,8 +64,8 @@ export class BackupRestorer {
 
   private bringBackAncient(database: ModelledDatabase): void {
     const { world } = this;
-    if (!world.checker.hasExpired || !database.isUp) return;
-    const ids = new UuidV7Generator(() => world.checker.watermark - ANCIENT_MS, this.random);
+    if (!world.checker.retention.hasExpired || !database.isUp) return;
+    const ids = new UuidV7Generator(() => world.checker.retention.watermark - ANCIENT_MS, this.random);
     const decision = randomChance(this.random, 0.5) ? 'commit' : 'abort';
     this.bringBack(database, { transactionId: ids.next(), branchId: ids.next(), decision });
   }

@@ -1,11 +1,10 @@
-import { canonicalJson, uuidV7Time, type JsonValue } from '@concordat/foundation';
+import { canonicalJson, type JsonValue } from '@concordat/foundation';
 import { Violation, type Trace } from '@concordat/foundation/testing';
 import type {
   ApplyResult,
   BranchEnd,
   CoordinatorMessage,
   Decision,
-  ExpireRecord,
   LogRecord,
   OperationCall,
   Protocol,
@@ -14,11 +13,15 @@ import type {
   TransactionState,
   VoteMessage,
 } from '@concordat/commit-protocol';
-import type { AppliedRecord, DecisionLog, TransactionStatus } from '../../apps/coordinator/src/index.js';
+import type { AppliedRecord, DecisionLog } from '../../apps/coordinator/src/index.js';
+import { AnswerBook } from './answer-book.js';
 import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
 import type { AcceptorRow, Movement } from '../support/modelled-database/database-rows.js';
 import type { DatabaseObserver, LostWrite, ModelledDatabase } from '../support/modelled-database/modelled-database.js';
+import { summaryOf } from './message-summary.js';
+import { ReplicaBook } from './replica-book.js';
+import { RetentionBook } from './retention-book.js';
 import { SaidBook } from './said-book.js';
 
 export interface KnownBranch {
@@ -47,17 +50,6 @@ interface Effect {
   readonly movements: readonly Movement[];
 }
 
-const RANK: Readonly<Record<TransactionStatus, number>> = {
-  active: 0,
-  preparing: 1,
-  precommitted: 2,
-  committing: 3,
-  aborting: 3,
-  mixed: 3,
-  committed: 4,
-  aborted: 4,
-};
-
 /** A branch that a backup of long ago has brought back. */
 export interface AncientTransaction {
   readonly transactionId: string;
@@ -67,12 +59,6 @@ export interface AncientTransaction {
   readonly movement: Movement;
 }
 
-export function rankOf(status: TransactionStatus): number {
-  return RANK[status];
-}
-
-/** A clock within what is allowed, a log that was silent for less than a step, and a record on its way. */
-const RETENTION_TOLERANCE_MS = 90_000;
 /** Without faults a commit that has arrived waits for nothing but a few statements. */
 const PHASE_TWO_CALM_MS = 200;
 
@@ -88,13 +74,11 @@ export class Checker implements DatabaseObserver {
   readonly ancient: AncientTransaction[] = [];
   /** ends that a restored database has undone */
   readonly broughtBack = new Set<string>();
-  readonly ballots = new BallotBook((rule) => this.violate(rule));
-  readonly said = new SaidBook(
-    (rule) => this.violate(rule),
-    () => this.trace.time,
-  );
-  private readonly applied: string[] = [];
-  private readonly stateHashes = new Map<number, string>();
+  readonly ballots: BallotBook;
+  readonly said: SaidBook;
+  readonly replicas: ReplicaBook;
+  readonly answers: AnswerBook;
+  readonly retention: RetentionBook;
   private readonly presumedAborted = new Map<string, Set<string>>();
   private readonly rolledBackBranches = new Set<string>();
   private readonly committedBranches = new Set<string>();
@@ -103,13 +87,6 @@ export class Checker implements DatabaseObserver {
   private readonly refusals = new Set<string>();
   private readonly decisionsHeard = new Map<string, number>();
   private readonly keyOwners = new Map<string, string>();
-  private readonly leaders = new Map<number, number>();
-  private readonly termOf = new Map<number, number>();
-  private readonly told = new Map<string, { rank: number; decision?: Decision }>();
-  /** in true time: of what has ended and is not dropped */
-  private readonly endedTimes = new Map<string, number>();
-  private retentionWatermark = 0;
-  private dropped = 0;
   private clocksSet = false;
   private calm = false;
   private violation: Violation | undefined;
@@ -121,23 +98,21 @@ export class Checker implements DatabaseObserver {
    */
   constructor(
     private readonly trace: Trace,
-    private readonly options: { readonly comparedEvery: number; readonly retentionMs: number },
+    { comparedEvery, retentionMs }: { readonly comparedEvery: number; readonly retentionMs: number },
     private readonly isDurable: (index: number) => boolean,
-  ) {}
-
-  /** Up to this time, in milliseconds since 1970, the log may have forgotten what had ended. */
-  get watermark(): number {
-    return this.retentionWatermark;
-  }
-
-  /** Whether the log has dropped anything. */
-  get hasExpired(): boolean {
-    return this.dropped > 0;
+  ) {
+    const violate = (rule: string): void => this.violate(rule);
+    const now = (): number => trace.time;
+    this.ballots = new BallotBook(violate);
+    this.said = new SaidBook(violate, now);
+    this.replicas = new ReplicaBook(violate, comparedEvery);
+    this.answers = new AnswerBook(violate, (transactionId) => this.transactions.get(transactionId));
+    this.retention = new RetentionBook(violate, now, retentionMs);
   }
 
   /** Whether anybody may ask about what nobody knows any more. */
   get mayMeetOld(): boolean {
-    return this.hasExpired || this.ancient.length > 0;
+    return this.retention.hasExpired || this.ancient.length > 0;
   }
 
   /** Whether clocks may have been found to differ. */
@@ -147,10 +122,6 @@ export class Checker implements DatabaseObserver {
 
   clockSet(): void {
     this.clocksSet = true;
-  }
-
-  mayBeForgotten(transactionId: string): boolean {
-    return (uuidV7Time(transactionId) ?? 0) < this.retentionWatermark;
   }
 
   /** The first rule that was broken. */
@@ -169,53 +140,14 @@ export class Checker implements DatabaseObserver {
     this.violation ??= new Violation(rule);
   }
 
-  /** Raft, election safety. */
-  leads(nodeId: number, term: number): void {
-    const known = this.leaders.get(term);
-    if (known !== undefined && known !== nodeId) this.violate(`nodes ${known} and ${nodeId} both lead term ${term}`);
-    this.leaders.set(term, nodeId);
-    this.termOf.set(nodeId, term);
-  }
-
-  get leaderCount(): number {
-    return this.leaders.size;
-  }
-
-  /** State machine safety: all nodes, in all their lives, make the same of the same entry. */
-  onApplied(nodeId: number, log: DecisionLog, { index, record, result }: AppliedRecord): void {
-    const summary = canonicalJson({ record, result });
-    const known = this.applied[index];
-    if (known === undefined) {
-      this.applied[index] = summary;
+  onApplied(nodeId: number, log: DecisionLog, applied: AppliedRecord): void {
+    this.replicas.hasApplied(nodeId, log, applied, (summary) => {
+      const { index, record, result } = applied;
       this.trace.event(`applied ${index} by ${nodeId}: ${summary}`);
       this.learn(index, record, result);
-      this.retentionWatermark = log.state.watermark;
-      if (record.type === 'expire') this.expired(log, record);
-    } else if (known !== summary) {
-      this.violate(`node ${nodeId} applied at ${index}\n  ${summary}\nanother one\n  ${known}`);
-    }
-    if (index % this.options.comparedEvery === 0) this.compareState(nodeId, log, index);
-  }
-
-  /** The whole state at an index, as a snapshot would carry it, and the archive behind it. */
-  compareState(nodeId: number, { state }: DecisionLog, index: number): void {
-    const summary = canonicalJson({
-      ...state.takeSnapshot(),
-      archived: [...state.archive.newestFirst()].map(({ transactionId, outcome }) => [transactionId, outcome]),
+      this.retention.watermark = log.state.watermark;
+      if (record.type === 'expire') this.retention.expired(log, record);
     });
-    const known = this.stateHashes.get(index);
-    if (known === undefined) this.stateHashes.set(index, summary);
-    else if (known !== summary) {
-      this.violate(`the state of node ${nodeId} at ${index} is\n  ${summary}\nanother one's\n  ${known}`);
-    }
-  }
-
-  /** A node's own view of a transaction, in the order in which it shows it. */
-  statusShown(nodeId: number, seen: Map<string, number>, transactionId: string, status: TransactionStatus): void {
-    const rank = RANK[status];
-    if (rank < (seen.get(transactionId) ?? 0))
-      this.violate(`node ${nodeId} showed ${transactionId} go back to ${status}`);
-    seen.set(transactionId, rank);
   }
 
   /** Nothing leaves before what it rests upon is committed (protocol section 3). */
@@ -227,7 +159,7 @@ export class Checker implements DatabaseObserver {
         this.violate(`node ${nodeId} delegates ${message.branchId} before the log says so`);
       }
     } else if (message.type === 'decision') this.decisionPublished(nodeId, message);
-    else if (message.type === 'ballot-request') this.ballots.asked(nodeId, this.termOf.get(nodeId) ?? 0, message);
+    else if (message.type === 'ballot-request') this.ballots.asked(nodeId, this.replicas.termOf(nodeId), message);
     else if (message.type === 'ruling') {
       if (this.exemptions.rulingOf(message.branchId) !== message.ruling)
         this.violate(`node ${nodeId} tells a ruling on ${message.branchId} before the log says so`);
@@ -284,15 +216,7 @@ export class Checker implements DatabaseObserver {
 
   // --- databases
 
-  prepared({
-    database,
-    transactionId,
-    branchId,
-  }: {
-    database: ModelledDatabase;
-    transactionId: string;
-    branchId: string;
-  }) {
+  prepared({ database, transactionId, branchId }: Parameters<DatabaseObserver['prepared']>[0]): void {
     this.trace.event(`${database.name} prepared ${transactionId}/${branchId}`);
     this.preparedBranches.add(branchId);
     if (this.refusals.has(branchId)) this.violate(`${database.name} prepares ${branchId}, which voted no`);
@@ -379,29 +303,6 @@ export class Checker implements DatabaseObserver {
     this.ancient.push({ transactionId, branchId, participant, decision, movement });
   }
 
-  // --- clients
-
-  /** What is known to have been told before a read begins; its answer must not be older. */
-  toldSoFar(transactionId: string): number {
-    return this.told.get(transactionId)?.rank ?? 0;
-  }
-
-  /** C1: an answer is true when it is given, and for ever. */
-  answered(transactionId: string, status: TransactionStatus, decision: Decision | null, atLeast: number): void {
-    const rank = RANK[status];
-    if (rank < atLeast) this.violate(`a client was told of ${transactionId} as ${status} after a later status`);
-    const known = this.transactions.get(transactionId);
-    if (!known) this.violate(`a client was told of ${transactionId}, which is not in the log`);
-    if (decision !== null && known?.decision !== decision) {
-      this.violate(`C1: a client was told ${decision} of ${transactionId}, the log says ${known?.decision}`);
-    }
-    const before = this.told.get(transactionId);
-    this.told.set(transactionId, {
-      rank: Math.max(rank, before?.rank ?? 0),
-      ...((decision ?? before?.decision) && { decision: decision ?? before?.decision }),
-    });
-  }
-
   // --- the log
 
   private learn(index: number, record: LogRecord, result: ApplyResult): void {
@@ -433,25 +334,9 @@ export class Checker implements DatabaseObserver {
       if (state.outcome === 'mixed' && !mixed) this.violate(`AC1: ${state.transactionId} is mixed`);
       if (state.endedAt !== undefined && known.endedIndex === undefined) {
         known.endedIndex = index;
-        this.endedTimes.set(state.transactionId, this.trace.time);
+        this.retention.ended(state.transactionId);
         this.said.ended(state);
       }
-    }
-  }
-
-  /** What has been dropped is never presumed about, and was kept as long as it was promised, in true time. */
-  private expired({ state }: DecisionLog, { crowded }: ExpireRecord): void {
-    const left = new Set<string>();
-    for (const { transactionId } of state.newestFirst()) left.add(transactionId);
-    for (const [transactionId, endedAt] of this.endedTimes) {
-      if (left.has(transactionId)) continue;
-      this.endedTimes.delete(transactionId);
-      this.dropped++;
-      const keptMs = this.trace.time - endedAt;
-      if (!state.mayHaveExpired(transactionId))
-        this.violate(`${transactionId} is dropped, and would be presumed aborted`);
-      if (!crowded && keptMs < this.options.retentionMs - RETENTION_TOLERANCE_MS)
-        this.violate(`C2: ${transactionId} and its keys are dropped ${keptMs} ms after its end`);
     }
   }
 
@@ -535,33 +420,5 @@ export class Checker implements DatabaseObserver {
       this.transactions.set(transactionId, known);
     }
     return known;
-  }
-}
-
-function summaryOf(message: ProtocolMessage): string {
-  const { type } = message;
-  if (type === 'announce') return `announce ${message.participant}`;
-  if (type === 'outcome') return `outcome ${message.transactionId} ${message.outcome}`;
-  const detail = detailOf(message);
-  return `${type} ${detail} ${message.transactionId}/${message.branchId} (${message.participant})`;
-}
-
-function detailOf(message: ProtocolMessage): string {
-  switch (message.type) {
-    case 'decision':
-    case 'branches-decided':
-      return message.decision;
-    case 'ruling':
-      return message.ruling;
-    case 'vote':
-      return message.vote;
-    case 'done':
-      return message.end;
-    case 'ballot-request':
-      return canonicalJson({ ...message.request, from: message.proposer?.participant ?? null });
-    case 'ballot-answer':
-      return canonicalJson({ ...message.answer, to: message.proposer?.participant ?? null });
-    default:
-      return '';
   }
 }

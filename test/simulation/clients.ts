@@ -278,7 +278,7 @@ export class Client {
     reads?: string,
   ): Promise<Attempt<T>> {
     const { world, random } = this;
-    const atLeast = reads === undefined ? 0 : world.checker.toldSoFar(reads);
+    const atLeast = reads === undefined ? 0 : world.checker.answers.toldSoFar(reads);
     const node = world.coordinators[this.preferred % world.coordinators.length]!;
     const { process, manager } = node;
     try {
@@ -304,7 +304,7 @@ export class Client {
     const view = 'transaction' in value ? value.transaction : 'status' in value ? value : undefined;
     if (!view) return;
     this.world.trace.event(`${this.name} hears of ${view.id}: ${view.status} ${view.decision ?? ''}`);
-    this.world.checker.answered(view.id, view.status, view.decision, atLeast);
+    this.world.checker.answers.answered(view.id, view.status, view.decision, atLeast);
   }
 
   private inTime<T>(answer: Promise<T>): Promise<T> {

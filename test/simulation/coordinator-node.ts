@@ -118,7 +118,7 @@ export class CoordinatorNode {
       onFatal: (error) => this.failed(error),
     });
     node.onStatusChange(({ role, term }) => {
-      if (role === 'leader') checker.leads(this.nodeId, term);
+      if (role === 'leader') checker.replicas.leads(this.nodeId, term);
     });
     const bus = new GatedBus(broker, process, (message) => checker.published(this.nodeId, message));
     bus.onUnsendable = (error) => checker.said.unsendable(process.name, error);
@@ -133,7 +133,7 @@ export class CoordinatorNode {
       groupClocks: this.groupClocks(),
     });
     const seen = new Map<string, number>();
-    manager.subscribe(({ transaction: { id, status } }) => checker.statusShown(this.nodeId, seen, id, status));
+    manager.subscribe(({ transaction: { id, status } }) => checker.replicas.statusShown(this.nodeId, seen, id, status));
     this.life = { process, node, log, manager };
     log.attach(node);
     const replies = new RepliesConsumer(bus, manager, this.nodeId, logger);

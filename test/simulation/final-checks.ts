@@ -81,7 +81,7 @@ function checkIdentities({ databases }: World): void {
 function checkNodes(world: World): void {
   for (const { nodeId, log, manager, node } of world.coordinators) {
     if (!log || !manager || !node) throw new Violation(`node ${nodeId} is down at the end`);
-    world.checker.compareState(nodeId, log, node.status().appliedIndex);
+    world.checker.replicas.compareState(nodeId, log, node.status().appliedIndex);
     const { alerts, waitingForKeys, open } = manager.figures();
     const { exemptions, mayMeetOld, clocksWereSet } = world.checker;
     const mayAlert = exemptions.count > 0 || mayMeetOld || clocksWereSet;

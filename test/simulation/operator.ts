@@ -149,7 +149,7 @@ export class Operator {
     const resolution = await this.ask((manager) => manager.resolve(id, request));
     const transaction = resolution?.transaction;
     if (!transaction) return;
-    world.checker.answered(transaction.id, transaction.status, transaction.decision, 0);
+    world.checker.answers.answered(transaction.id, transaction.status, transaction.decision, 0);
     const effect = resolution.ruling?.effect;
     if (!effect) return;
     world.trace.event(`operator has ${effect} ${what}`);

@@ -127,7 +127,7 @@ export class ParticipantNode {
       onAlert: ({ code, branch, detail }) => {
         if (code === 'HEURISTIC_OUTCOME' && checker.exemptions.hasBranch(branch.branchId)) return;
         if (code === 'ACCEPTOR_AMNESIA' && checker.exemptions.hasLost(branch.branchId)) return;
-        if (code === 'UNKNOWN_OLD_TRANSACTION' && checker.mayBeForgotten(branch.transactionId)) return;
+        if (code === 'UNKNOWN_OLD_TRANSACTION' && checker.retention.mayBeForgotten(branch.transactionId)) return;
         checker.violate(`${process.name}: ${code} on ${branch.branchId}: ${detail}`);
       },
     });

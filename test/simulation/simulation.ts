@@ -94,7 +94,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
       run: {
         committed: decisions.filter((decision) => decision === 'commit').length,
         aborted: decisions.filter((decision) => decision === 'abort').length,
-        leaders: world.checker.leaderCount,
+        leaders: world.checker.replicas.leaderCount,
       },
       faults: injector.counts,
       rulings: operator.counts, // what operators did, by effect
