@@ -62,9 +62,7 @@ export interface Config {
   readonly inDoubtAfterMs: number;
   /** maximum bytes of ended transactions kept */
   readonly retentionBytes: number;
-  /** maximum number of open transactions */
   readonly maximumOpen: number;
-  /** maximum bytes of JSON of open transactions */
   readonly maximumOpenBytes: number;
   readonly maximumBranches: number;
   /** maximum number of REST connections; undefined: as many as the limit on open files allows */

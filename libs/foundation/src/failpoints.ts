@@ -85,7 +85,6 @@ export class ArmableFailpoints implements Failpoints {
     this.armed = entries.map((entry) => this.parse(entry));
   }
 
-  /** The armed failpoints that have not acted yet. */
   list(): string[] {
     return this.armed.map(({ name, action }) => `${name}=${action}`);
   }

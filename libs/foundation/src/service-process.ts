@@ -8,7 +8,6 @@ export const EXIT = {
   stopped: 0,
   /** its address is taken, or it cannot continue */
   failed: 1,
-  /** an uncaught error */
   software: 70,
   configuration: 78,
 } as const;

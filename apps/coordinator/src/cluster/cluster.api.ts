@@ -62,7 +62,6 @@ export interface ClusterView {
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly lastIndex: number;
-  /** a membership change is in progress */
   readonly changing: boolean;
   /** the node to which this node is transferring the leadership */
   readonly transferTarget: number | null;

@@ -130,7 +130,6 @@ class FailpointLog implements DecisionLog {
     if (!this.held) this.release();
   }
 
-  /** Delivers everything that was delayed. */
   private deliverHeld(): void {
     const waiting = [...(this.held?.delivery ? [this.held.delivery] : []), ...this.waiting];
     this.held = undefined;

@@ -19,9 +19,7 @@ export interface CallDescription {
   /** the path has a transaction id */
   readonly withId?: boolean;
   readonly body?: ComponentName | readonly ComponentName[];
-  /** takes an Idempotency-Key */
   readonly idempotent?: boolean;
-  /** takes `waitMs` and `wait` */
   readonly wait?: boolean;
   /** a read: takes `consistency`, answers with the applied index in a header */
   readonly reading?: boolean;

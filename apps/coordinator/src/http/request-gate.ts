@@ -7,7 +7,6 @@ import { sendProblem } from './answers.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem } from './problems.js';
 
-/** Answered by a stopping node, too. */
 const ALWAYS_OPEN: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metrics']);
 /** They last as long as their client wants; the node ends them when it stops. */
 const EVENT_STREAMS: ReadonlySet<string> = new Set(['/v1/events', '/v1/transactions/:id/events']);
@@ -32,7 +31,6 @@ export class RequestGate {
     return this.closed;
   }
 
-  /** Running requests without event streams. */
   get runningCount(): number {
     return this.running;
   }

@@ -6,9 +6,7 @@ export interface TransactionOptions {
   readonly cluster: string;
   /** branches reach one another only through a coordinator: there is no broker */
   readonly branchesNeedCoordinator: boolean;
-  /** maximum number of branches per transaction */
   readonly maximumBranches: number;
-  /** maximum number of operations per transaction */
   readonly maximumOperations: number;
   /** maximum bytes of JSON of all operations of a transaction: they must fit into one record of the log */
   readonly maximumOperationsBytes: number;

@@ -51,7 +51,6 @@ function warnOfListener(error: unknown): void {
   process.emitWarning(`a listener of the supervisor failed: ${errorMessage(error)}`);
 }
 
-/** Aborted by the first Ctrl-C or request to end. */
 function endOnSignals(): AbortSignal {
   const controller = new AbortController();
   const guardedAbort = guarded(() => controller.abort(), warnOfListener);

@@ -21,7 +21,6 @@ export interface ProcessRecord {
 /** The content of `system.json` while a local system runs. */
 export interface SystemState {
   readonly clusterName: string;
-  /** prefix of the names of topics and groups */
   readonly topicPrefix: string;
   /** the roads between coordinators and banks */
   readonly link: Link;

@@ -59,7 +59,6 @@ export class MixedTraffic {
   readonly threePhase = (): string | undefined =>
     this.own.find((transfer) => this.kinds.get(transfer) === '3pc' && transfer.told === 'committed')?.id;
 
-  /** The number of answers of each kind. */
   figures(): string {
     const told = (kind: Kind, answer: string): number =>
       this.own.filter((transfer) => this.kinds.get(transfer) === kind && transfer.told === answer).length;

@@ -46,7 +46,6 @@ export class Visitor {
     private readonly total: number,
   ) {}
 
-  /** kill -9 of the leader. */
   async leader(point: string): Promise<void> {
     await this.visit(point, await this.lab.leader(), {});
   }
@@ -80,7 +79,6 @@ export class Visitor {
     throw new LabError(`${follower} did not take the leadership over within ${HAND_OVER_TIMEOUT_MS / 1000} s.`);
   }
 
-  /** kill -9 of one bank. */
   async bank(point: string, bank: string): Promise<void> {
     await waitUntil(() => !this.busy.has(bank), { timeoutMs: REACH_TIMEOUT_MS });
     this.busy.add(bank);

@@ -138,7 +138,6 @@ export class Databases {
     if (rows.length !== 1) throw new LabError(`${name.bank} has no account ${name.account} to repair.`);
   }
 
-  /** The ledgers of all banks, by branch. */
   async wholeLedger(): Promise<Map<string, LedgerEntry & { readonly transactionId: string }>> {
     const all = new Map<string, LedgerEntry & { readonly transactionId: string }>();
     const text = `SELECT branch_id AS "branchId", transaction_id AS "transactionId", outcome,

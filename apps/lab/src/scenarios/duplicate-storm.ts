@@ -167,7 +167,6 @@ export function ledgerProblems(ids: ReadonlySet<string>, before: Ledger, after: 
   return [...gone, ...changed];
 }
 
-/** The leader's view of each transaction. */
 async function viewsOf(lab: ScenarioLab, ids: ReadonlySet<string>): Promise<Map<string, Answer>> {
   const url = lab.url(await lab.leader());
   const views = new Map<string, Answer>();

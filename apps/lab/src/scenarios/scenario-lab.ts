@@ -125,7 +125,6 @@ export class ScenarioLab {
     return Date.now() - start;
   }
 
-  /** Restarts every dead part. */
   async restartDead(): Promise<void> {
     const order = ['kafka', 'postgres', 'coordinator', 'participant'];
     const all = [...this.state().processes].sort((a, b) => order.indexOf(a.role) - order.indexOf(b.role));

@@ -28,7 +28,6 @@ export class Wire {
     return `${this.prefix}outcomes`;
   }
 
-  /** Every topic of the cluster. */
   topics(banks: readonly string[]): string[] {
     const ofBanks = banks.flatMap((bank) => [this.prepare(bank), this.decide(bank)]);
     return [...ofBanks, this.replies, this.outcomes, this.deadLetters];

@@ -34,7 +34,6 @@ export class BallotProposer {
   private readonly acceptances = new Set<BranchId>();
   /** branches without a vote */
   private readonly dissenters = new Set<BranchId>();
-  /** branches whose work is committed */
   private readonly committed = new Set<BranchId>();
   private isCommitAccepted = false;
   private value: Decision | undefined;

@@ -351,8 +351,6 @@ export class CoordinatorTransaction {
     return { type: 'append', record };
   }
 
-  // --- three phases
-
   /** Branches that hold nothing never start a ballot, so a commit of only these cannot be contradicted. */
   private needsBallot(): boolean {
     return this.state.protocol === '3pc' && this.reports().some(({ vote }) => vote === 'yes');
@@ -392,8 +390,6 @@ export class CoordinatorTransaction {
     // Outbid: the other proposer gets time to finish. The next ballot comes with the next resend.
     return [...alerts, ...(this.ballots.isRunning() ? this.sendRequests() : [this.scheduleResend()])];
   }
-
-  // --- the decision
 
   /** The decision is in the log: send it, for ever, to every branch that has not ended by it. */
   private tell(): CoordinatorEffect[] {

@@ -11,7 +11,6 @@ export interface EndedTransactions {
   readonly sizeBytes: number;
   add(transaction: TransactionState): void;
   get(transactionId: TransactionId): TransactionState | undefined;
-  /** the transaction that claims an idempotency key */
   findByKey(key: string): TransactionState | undefined;
   /**
    * Drops those that ended before a time (milliseconds since 1970); may keep some of them until a later call.

@@ -19,7 +19,6 @@ export type Ruling = Pick<ResolveRecord, 'branchId' | 'action' | 'force' | 'repo
 export type RulingRefusal =
   /** it is so already */
   | 'NOTHING_TO_DO'
-  /** the transaction has no such branch */
   | 'BRANCH_UNKNOWN'
   /** there is no decision yet, so nothing can be forgotten */
   | 'UNDECIDED'

@@ -13,7 +13,6 @@ export class SortedIds {
   /** none is empty; all ids of one are below those of the next */
   private blocks: string[][] = [];
 
-  /** Adds an id that is not in the set. */
   add(id: string): void {
     const last = this.blocks.at(-1);
     if (!last || id > last.at(-1)!) {

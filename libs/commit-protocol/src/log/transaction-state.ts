@@ -87,7 +87,6 @@ export interface TransactionState {
   /** by operators, oldest first; absent when there are none */
   rulings?: RulingState[];
   endedAt?: number;
-  /** log index of the last change */
   logIndex: number;
 }
 

@@ -91,7 +91,6 @@ export class BranchBallots {
     return 'open';
   }
 
-  /** The decision is known: drops everything. */
   settle(): void {
     this.isDue = false;
     this.own = undefined;

@@ -313,8 +313,6 @@ export class ParticipantMachine {
     if (!branch.stopped) this.replyDone(branch, end, false);
   }
 
-  // --- three phases
-
   /**
    * No coordinator has answered for long. An undecided branch opens a ballot. A failed decision is tried again, because
    * its sender may not be there to repeat it.

@@ -67,7 +67,6 @@ export class DirectCoordinatorBus extends DirectBus {
     return undefined;
   }
 
-  /** Number of open streams, by participant. */
   streamCounts(): ReadonlyMap<string, number> {
     return new Map([...this.participants].map(([participant, streams]) => [participant, streams.length]));
   }

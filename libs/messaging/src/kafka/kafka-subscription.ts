@@ -41,7 +41,6 @@ export interface ConsumerEvents {
   /** The group assigned partitions to this member; called before the first fetch from them. */
   onJoined(assignment: readonly TopicPartition[]): void;
   onBatch(batch: ConsumedBatch): Promise<void>;
-  /** The broker answered a request. */
   onAnswered(): void;
   /** This consumer has ended for good. */
   onCrashed(error: unknown): void;
@@ -49,7 +48,6 @@ export interface ConsumerEvents {
 
 /** One consumer in a group, from its connection to its crash or its end. */
 export interface GroupConsumer {
-  /** Connects and loads the topics' metadata. */
   connect(): Promise<void>;
   /** Ends the memberships that an earlier process of the same name left behind. */
   evictPredecessor(): Promise<void>;
@@ -66,7 +64,6 @@ export interface GroupConsumer {
 export interface KafkaSubscriptionDependencies {
   readonly createConsumer: (group: string, topics: readonly string[], events: ConsumerEvents) => GroupConsumer;
   readonly intake: Pick<MessageIntake, 'take'>;
-  /** makes a unique group name */
   readonly uniqueGroup: (group: string) => string;
   readonly onEnded: () => void;
   readonly clock: Clock;

@@ -1,6 +1,5 @@
 import type { Clock } from '@concordat/foundation';
 
-/** A job that waits or runs. */
 interface Job {
   readonly key: string;
   readonly run: () => Promise<void>;
@@ -68,7 +67,6 @@ export class BoundedPool {
     return oldest.done ? 0 : this.clock.monotonic() - oldest.value.startedAt;
   }
 
-  /** Jobs that should have ended by now. */
   get overdueCount(): number {
     const now = this.clock.monotonic();
     let count = 0;

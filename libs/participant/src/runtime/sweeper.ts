@@ -5,7 +5,6 @@ import type { PreparedBranch } from './resource-manager.js';
 const LIST_LIMIT_MS = 60_000;
 
 export interface SweeperOptions {
-  /** interval of sweeps, in milliseconds */
   readonly intervalMs: number;
   /** younger branches do not inquire, except after `inquireAll`; in milliseconds */
   readonly thresholdMs: number;
@@ -56,7 +55,6 @@ export class Sweeper {
     this.inHand = this.inHand.then(() => (this.all && !this.stopped ? this.sweepAndWait() : undefined));
   }
 
-  /** Waits for the running sweep. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.timer?.cancel();

@@ -101,8 +101,6 @@ export class Leader {
     return true;
   }
 
-  // --- proposals
-
   propose(commands: readonly Uint8Array[]): Appended | Refused<ProposalRefusal> {
     if (this.transfer) return refuse('TRANSFERRING', `leadership is being handed over to node ${this.transfer.target}`);
     const firstIndex = this.log.lastIndex + 1;
@@ -134,8 +132,6 @@ export class Leader {
     const { term } = this.options;
     this.log.append(commands.map((data, position) => ({ index: firstIndex + position, term, kind, data })));
   }
-
-  // --- membership
 
   /** @returns index of the entry with the new configuration */
   changeMembership(changes: readonly MembershipChange[]): { readonly index: number } | Refused<MembershipRefusal> {
@@ -207,8 +203,6 @@ export class Leader {
     if (successor) this.sendTimeoutNow(successor);
   }
 
-  // --- commit
-
   /** Only entries of the own term are committed by counting; older ones with them (paper, 5.4.2, figure 8). */
   advanceCommit(): void {
     const index = this.replication.quorumIndex();
@@ -217,8 +211,6 @@ export class Leader {
     this.log.commitTo(index);
     this.leaveJointIfDue();
   }
-
-  // --- transfer
 
   /** Undefined when the transfer has begun, now or before. */
   transferTo(target: NodeId): Refused<TransferRefusal> | undefined {
@@ -272,8 +264,6 @@ export class Leader {
     }
   }
 
-  // --- reads
-
   /**
    * False when it may not answer reads yet, or not of this requester. A leader that is leaving still serves its own
    * reads.
@@ -312,8 +302,6 @@ export class Leader {
     }
     return own;
   }
-
-  // --- answers of followers
 
   onAccepted(answer: AppendEntriesAccepted): void {
     this.replication.onAccepted(answer);

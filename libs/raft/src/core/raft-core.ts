@@ -34,8 +34,6 @@ export class RaftCore {
     this.maximumApplyBytes = options.limits?.maximumApplyBytes ?? DEFAULT_LIMITS.maximumApplyBytes;
   }
 
-  // --- what the node knows now
-
   /** Of this node's directory. */
   get incarnation(): Incarnation {
     return this.raft.addressing.incarnation;
@@ -149,8 +147,6 @@ export class RaftCore {
     };
   }
 
-  // --- inputs
-
   /** Writes the first entry of a group, once per group. Only with an empty log. */
   found(configuration: Configuration): void {
     this.raft.found(configuration);
@@ -241,8 +237,6 @@ export class RaftCore {
   compact(index: number): void {
     this.raft.log.compact(index);
   }
-
-  // --- output
 
   hasReady(): boolean {
     return (

@@ -123,8 +123,6 @@ export class Raft {
     return { term: this.currentTerm, vote: this.voter.vote };
   }
 
-  // --- before the group knows this node
-
   /** Writes the first entry of a group, once per group. Only with an empty log. */
   found(configuration: Configuration): void {
     invariant(this.log.lastIndex === 0, 'a group is founded by a node with an empty log');
@@ -193,8 +191,6 @@ export class Raft {
     this.misdirectedCount++;
     return false;
   }
-
-  // --- inputs
 
   /** One unit of time has passed. */
   tick(): void {
@@ -291,8 +287,6 @@ export class Raft {
     this.leaveIfOutvoted();
   }
 
-  // --- what is said
-
   /** A message that depends on what the node knows now: it leaves when that is durable. */
   private promise(message: Message): void {
     this.persistence.promise(message, this.termAndVote());
@@ -306,8 +300,6 @@ export class Raft {
   private replyTo(message: Message): Address {
     return this.addressing.reply(message, this.currentTerm);
   }
-
-  // --- roles
 
   private becomeFollower(term: number, leaderId: NodeId | undefined): void {
     invariant(term >= this.currentTerm, 'the term never falls');
@@ -391,8 +383,6 @@ export class Raft {
     this.currentRole = { type: 'leader', leader };
   }
 
-  // --- election
-
   private leaderKnowledge(): LeaderKnowledge {
     return { isLeader: this.currentRole.type === 'leader', knownLeader: this.leaderId };
   }
@@ -426,8 +416,6 @@ export class Raft {
     if (type === 'pre-candidate') this.campaign(false);
     else if (this.persistence.durableTerm === this.currentTerm) this.becomeLeader();
   }
-
-  // --- replication
 
   private onAppendEntries(message: AppendEntries): void {
     if (!this.followsLeader(message)) return;
@@ -466,8 +454,6 @@ export class Raft {
     this.becomeFollower(this.currentTerm, undefined);
   }
 
-  // --- snapshots
-
   private onSnapshotChunk(message: SnapshotChunk): void {
     if (this.followsLeader(message)) this.answerChunk(message, this.snapshot.onChunk(message));
   }
@@ -484,8 +470,6 @@ export class Raft {
   private answerChunk(chunk: SnapshotChunk, progress: SnapshotProgress | undefined): void {
     if (progress) this.promise(chunkAnswer(chunk, progress, this.log.commitIndex, this.replyTo(chunk)));
   }
-
-  // --- reads
 
   private onReadIndex({ from, requestId, index }: ReadIndexReply): void {
     if (from === this.leaderId) this.confirmedReads.push({ requestId, index });

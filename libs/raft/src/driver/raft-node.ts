@@ -97,8 +97,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.handOver = new HandOver(electionTicks, () => this.proposals.count > 0);
   }
 
-  // --- life
-
   async start(): Promise<void> {
     invariant(this.state === 'new', 'a node is started once');
     this.state = 'running';
@@ -213,8 +211,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     return this.state === 'running' || this.state === 'handing-over';
   }
 
-  // --- inputs
-
   propose(command: Uint8Array): Promise<Committed<Result>> {
     const refusal = this.refusal();
     if (refusal) return Promise.reject(refusal);
@@ -303,8 +299,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.schedulePass();
   }
 
-  // --- the pass
-
   private schedulePass(): void {
     if (this.passScheduled || !this.core) return;
     this.passScheduled = true;
@@ -386,8 +380,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (core.role !== 'leader') this.handOver.leadershipGone();
   }
 
-  // --- persistence
-
   private persist(core: RaftCore, batch: PersistBatch): void {
     this.follow(
       this.logLane.run(() => this.write(batch)),
@@ -441,8 +433,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     });
   }
 
-  // --- snapshots
-
   private carrySnapshots(core: RaftCore, { snapshotReads, snapshotChunks }: Ready): void {
     for (const read of snapshotReads) this.sendChunk(core, read);
     for (const chunk of snapshotChunks) this.storeChunk(core, chunk);
@@ -462,8 +452,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     });
   }
 
-  // --- membership
-
   /** A joining node uses the members of its options until it has the log. */
   private connect({ configuration, incarnation }: RaftCore): void {
     const { nodeId, transport, members } = this.options;
@@ -472,8 +460,6 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     transport.setPeers(new Map(others.map((member) => [member.nodeId, member.address])));
     transport.setIdentity?.({ incarnation, groupId: configuration.groupId });
   }
-
-  // --- status
 
   status(): RaftStatus {
     return this.reports.status();

@@ -114,8 +114,6 @@ export class ClusterChecker {
     seen.configuration = configuration;
   }
 
-  // --- elections
-
   private elected(nodeId: NodeId, core: RaftCore, record: DurableRecord): void {
     const { term } = core;
     const other = this.leaders.get(term);
@@ -160,8 +158,6 @@ export class ClusterChecker {
     if (core.lastIndex < seen.lastIndex || (term !== undefined && term !== seen.lastTerm))
       throw new Violation('leader append-only', `node ${nodeId} changed its log as leader of term ${core.term}`);
   }
-
-  // --- logs
 
   /** A node hands entries to its disk: they replace what is stored at their indexes and after. */
   writing(nodeId: NodeId, record: DurableRecord, entries: readonly Entry[]): void {
@@ -210,8 +206,6 @@ export class ClusterChecker {
         throw new Violation('committed entries stay', `node ${nodeId} replaces the committed entry at ${index}`);
     }
   }
-
-  // --- commits
 
   private advanced(nodeId: NodeId, core: RaftCore, seen: Sighting): void {
     let lastNew = 0;

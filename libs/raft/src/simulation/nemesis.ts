@@ -123,8 +123,6 @@ export class Nemesis {
     return true;
   }
 
-  // --- processes
-
   private crash(node: SimulatedNode | undefined): boolean {
     if (!node) return false;
     const losesPower = randomChance(this.random, 0.6);
@@ -151,8 +149,6 @@ export class Nemesis {
     this.mend(randomItem(this.random, [0.5, 2, 4]), () => node.resume());
     return this.note(`node ${node.nodeId} is paused`);
   }
-
-  // --- network
 
   private ids(): NodeId[] {
     return [...this.world.nodes.keys()];
@@ -221,8 +217,6 @@ export class Nemesis {
     this.mend(4, () => (world.network.weather = world.profile.fairWeather));
     return this.note('the weather changes');
   }
-
-  // --- disks
 
   private slowDisk(node: SimulatedNode | undefined): boolean {
     if (!node) return false;
@@ -294,8 +288,6 @@ export class Nemesis {
       return !isJoint(configuration) && configuration.voters.length >= LEAST_VOTERS_FOR_ROT;
     });
   }
-
-  // --- operators
 
   private transfer(): boolean {
     const { world } = this;

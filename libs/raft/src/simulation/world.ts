@@ -69,8 +69,6 @@ export class World implements NodeSurroundings {
     return this.profile.electionTicks * this.profile.tickMs;
   }
 
-  // --- machines
-
   /** The first machines of the group. */
   found(): void {
     for (let count = 0; count < this.profile.size; count++) this.founders.push(this.newMember());
@@ -146,8 +144,6 @@ export class World implements NodeSurroundings {
     return [...this.nodes.values()].filter((node) => node.isLost);
   }
 
-  // --- what nodes tell
-
   touched(node: SimulatedNode): void {
     this.dirty.add(node);
   }
@@ -193,8 +189,6 @@ export class World implements NodeSurroundings {
         ? error
         : new Violation('node failure', error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
-
-  // --- time
 
   later(delayMs: number, action: () => void): void {
     this.clock.setTimer(delayMs, () => {

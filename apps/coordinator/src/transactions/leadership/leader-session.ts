@@ -47,7 +47,6 @@ export interface SessionDependencies extends OutgoingMessagesDependencies {
   readonly onAlert: (detail: string) => void;
 }
 
-/** A reply about one branch. */
 type BranchReply = Exclude<ReplyMessage, AnnounceMessage>;
 
 /** Published outcomes that are kept before a record is logged only to say so. */

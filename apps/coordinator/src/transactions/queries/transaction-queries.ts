@@ -194,7 +194,6 @@ export class TransactionQueries {
 /** One page of the list while it is filled. */
 class ListPage {
   readonly items: TransactionView[] = [];
-  /** the last transaction that was scanned */
   last: TransactionId | undefined;
   nextCursor: TransactionId | null = null;
   isCollectedElsewhere = false;
@@ -218,7 +217,6 @@ class ListPage {
     return true;
   }
 
-  /** Marks the page as full. */
   endPage(): false {
     invariant(this.last !== undefined, 'a page that ends has looked at something');
     this.nextCursor = this.last;

@@ -59,8 +59,6 @@ export class Persistence {
     this.pendingSnapshot = snapshot;
   }
 
-  // --- messages
-
   /** A message that promises nothing: it may overtake any write. */
   send(message: Message): void {
     this.promises.send(message);
@@ -74,8 +72,6 @@ export class Persistence {
   takeMessages(): Message[] {
     return this.promises.takeFree();
   }
-
-  // --- batches
 
   hasOutput(now: TermAndVote): boolean {
     return this.promises.hasFree() || (!this.inflight && this.isDirty(now));

@@ -112,8 +112,6 @@ export class Newcomer {
     return 2 * this.options.electionTicks;
   }
 
-  // --- introductions
-
   /** One tick; true when it must introduce itself again. */
   tick(): boolean {
     this.missedTicksAgo++;
@@ -164,8 +162,6 @@ export class Newcomer {
   present(): ReadonlyMap<NodeId, Acquaintance> {
     return new Map([...this.acquaintances].filter(([, { ticksAgo }]) => ticksAgo <= this.memoryTicks));
   }
-
-  // --- founding
 
   /** The first configuration, once all first members agree and this node is to write it. */
   agreedConfiguration(newGroupId: GroupId): Configuration | undefined {

@@ -112,8 +112,6 @@ export class Replication {
     return follower !== undefined && this.hasCaughtUp(follower);
   }
 
-  // --- quorums
-
   /** Whether a quorum answered recently, the leader included. */
   isQuorumActive(): boolean {
     return hasQuorum(this.log.configuration, (voter) => {
@@ -153,8 +151,6 @@ export class Replication {
     }
     return best;
   }
-
-  // --- inputs
 
   tick(): void {
     for (const follower of this.followers.values()) {
@@ -256,8 +252,6 @@ export class Replication {
     if (incarnationOf(this.log.configuration, from) !== 0 || this.isActive(follower)) return;
     this.follow(from, fromIncarnation);
   }
-
-  // --- output
 
   hasWork(): boolean {
     if (this.departing.length > 0) return true;
@@ -369,8 +363,6 @@ export class Replication {
   private addressTo({ nodeId, incarnation }: Progress): Address {
     return this.options.addressing.to(nodeId, incarnation, this.options.term);
   }
-
-  // --- snapshots
 
   takeSnapshotReads(): SnapshotRead[] {
     const reads: SnapshotRead[] = [];
