@@ -55,7 +55,20 @@ function runJest(project, extra, totals, resultsFile) {
   return status;
 }
 
+/** The end-to-end tests run a real broker; better to say so before ten minutes of other tests. */
+function missingForKafka() {
+  const isThere = (program, flag) => spawnSync(program, [flag], { stdio: 'ignore' }).status === 0;
+  if (isThere('java', '-version') && isThere('mvn', '-v')) return undefined;
+  if (process.getuid?.() === 0 && isThere('apt-get', '--version')) return undefined; // the tests install both
+  return 'The end-to-end tests need Java 17 and Maven for the local Kafka broker, and at least one is missing; install them (for example "sudo apt-get install default-jre-headless maven").';
+}
+
 function main(folder) {
+  const missing = passedOn.length > 0 ? undefined : missingForKafka();
+  if (missing !== undefined) {
+    console.error(missing);
+    return 1;
+  }
   for (const [name, command, args] of passedOn.length > 0 ? [] : CHECKS) {
     heading(name);
     const status = run(command, args);

@@ -36,6 +36,8 @@ export interface LocalSystem {
 export interface LocalSystemOptions {
   /** names of its parts, such as `kafka` or `postgres-a`; default: everything */
   readonly only?: readonly string[];
+  /** the roads between coordinators and banks; default Kafka */
+  readonly link?: 'kafka' | 'direct' | 'both';
   /** replaces the environment of the processes */
   readonly environment?: NodeJS.ProcessEnv;
   /** added to every port of the contract; default: one whose ports are free */
@@ -44,7 +46,7 @@ export interface LocalSystemOptions {
 
 const LAB = resolve(import.meta.dirname, '../../dist/apps/lab/src/main.js');
 /** Every port of the contract; all of them must be free at an offset. */
-const PORTS = [8081, 8082, 8083, 9081, 9082, 9083, 9092, 9093, 5433, 5434, 5435, 8091, 8092, 8093];
+const PORTS = [7081, 7082, 7083, 8081, 8082, 8083, 9081, 9082, 9083, 9092, 9093, 5433, 5434, 5435, 8091, 8092, 8093];
 /** All ports stay below 32,768, where the system begins to give ports to outgoing connections. */
 const OFFSETS = { first: 10_000, last: 23_000, step: 100 };
 const START_TIMEOUT_MS = 180_000;
@@ -65,7 +67,8 @@ export async function startLocalSystem(options: LocalSystemOptions = {}): Promis
   try {
     const offset = String(options.portOffset ?? (await freePortOffset()));
     const only = options.only ? ['--only', options.only.join(',')] : [];
-    const arguments_ = ['start', '--detach', '--directory', directory, '--port-offset', offset, ...only];
+    const link = ['--link', options.link ?? 'kafka'];
+    const arguments_ = ['start', '--detach', '--directory', directory, '--port-offset', offset, ...link, ...only];
     await runLab(arguments_, START_TIMEOUT_MS, environment);
     const systemFile = async (): Promise<SystemFile> =>
       JSON.parse(await readFile(join(directory, 'system.json'), 'utf8')) as SystemFile;

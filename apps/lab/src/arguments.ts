@@ -46,6 +46,8 @@ until Ctrl-C. The data stays in .concordat; the next start uses it.
   --detach             return when the system is ready; "npm stop" stops it
   --fresh              delete the data of earlier runs first${OPTIONS}
 
+Without Java 17 and Maven, and without KAFKA_BROKERS or KAFKA_HOME, it runs on direct streams, as with --link direct.
+
 KAFKA_BROKERS, DATABASE_URL_BANK_A (_B, _C): use this broker or server instead of starting one.
 KAFKA_HOME: use this unpacked Kafka. KAFKA_PROPERTIES: lines added to the configuration of the local broker.`,
   stop: `npm stop [-- options]

@@ -14,6 +14,20 @@ const OTHER_WAYS =
 const isThere = (program: string, flag: string): boolean =>
   spawnSync(program, [flag], { stdio: 'ignore' }).status === 0;
 
+/** Whether a broker is given, or can be started with what this machine has. */
+export function isKafkaPossible(root: string): boolean {
+  const given = (name: string): boolean => (process.env[name] ?? '') !== '';
+  if (given('KAFKA_BROKERS')) return true;
+  if (!isThere('java', '-version')) return false;
+  return given('KAFKA_HOME') || existsSync(jarsOf(root).directory) || isThere('mvn', '-v');
+}
+
+function jarsOf(root: string): { readonly pom: string; readonly version: string; readonly directory: string } {
+  const pom = path.join(root, 'apps/lab/assets/kafka/pom.xml');
+  const version = /<artifactId>kafka_2\.13<\/artifactId><version>([^<]+)</.exec(readFileSync(pom, 'utf8'))?.[1] ?? 'x';
+  return { pom, version, directory: path.join(root, 'node_modules/.cache/concordat', `kafka-jars-${version}`) };
+}
+
 /** Runs a program to its end; a failure has its output in the error. */
 async function run(program: string, args: readonly string[], signal: AbortSignal, cwd?: string): Promise<void> {
   signal.throwIfAborted();
@@ -63,9 +77,7 @@ async function classPath(context: SystemContext, signal: AbortSignal): Promise<s
     await requirePrograms(context, signal, false);
     return path.join(home, 'libs', '*');
   }
-  const pom = path.join(context.root, 'apps/lab/assets/kafka/pom.xml');
-  const version = /<artifactId>kafka_2\.13<\/artifactId><version>([^<]+)</.exec(readFileSync(pom, 'utf8'))?.[1] ?? 'x';
-  const jars = path.join(context.root, 'node_modules/.cache/concordat', `kafka-jars-${version}`);
+  const { pom, version, directory: jars } = jarsOf(context.root);
   await requirePrograms(context, signal, !existsSync(jars));
   if (!existsSync(jars)) {
     context.say(`kafka: fetching Apache Kafka ${version} by Maven (once, about 43 MB) …`);

@@ -19,7 +19,9 @@ import {
   SUPERVISOR_MARKER,
 } from './local-system.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
-import { DEFAULT_LINK, PART_NAMES } from './ports.js';
+import { isKafkaPossible } from './kafka.js';
+import { DEFAULT_LINK, PART_NAMES, type Link } from './ports.js';
+import { repositoryRoot } from './repository.js';
 import { SystemFile, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -58,10 +60,18 @@ function endOnSignals(): AbortSignal {
   return controller.signal;
 }
 
+/** Kafka, where it can be had. */
+function linkOfThisMachine(narration: Narration): Link {
+  if (isKafkaPossible(repositoryRoot())) return DEFAULT_LINK;
+  narration.say('no Java 17 with Maven here: running without Kafka, on direct streams (npm start -- --help says more)');
+  return 'direct';
+}
+
 /** Runs a local system in this process until it is told to end. */
 export async function supervise(options: SystemOptions, fresh: boolean): Promise<void> {
   const narration = new Narration();
-  const context = contextOf({ ...options, link: options.link ?? DEFAULT_LINK }, (text) => narration.say(text));
+  const link = options.link ?? linkOfThisMachine(narration);
+  const context = contextOf({ ...options, link }, (text) => narration.say(text));
   const release = takeLock(context.directory);
   const ending = endOnSignals();
   const file = new SystemFile(context.directory);

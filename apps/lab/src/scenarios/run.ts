@@ -96,7 +96,7 @@ export async function runScenarios(
   const own = !(state && isSupervised(state)) && !scenarios.every(isStandalone);
   if (own) {
     console.log('No local system is running; starting one for the scenarios …');
-    await superviseDetached(options, false);
+    await superviseDetached({ ...options, link }, false);
     if ((process.exitCode ?? 0) !== 0) return false;
   }
   const results: Result[] = [];
