@@ -1,3 +1,4 @@
+import { expect } from '@jest/globals';
 import pg from 'pg';
 import { startLocalSystem, type LocalSystem, type SystemProcess } from '../support/local-system.js';
 import { call, PatientClient, type TransactionBody } from '../support/rest.js';
@@ -153,4 +154,55 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** Every one of them answers like this, be it after a while. */
+export async function everywhere(
+  urls: readonly string[],
+  what: string,
+  path: string,
+  expected: { readonly status: number; readonly body: object },
+): Promise<void> {
+  for (const url of urls) {
+    let last: object | undefined;
+    const asked = waitFor(
+      `${url} ${what}`,
+      async () => {
+        last = await call('GET', `${url}${path}`).catch(() => undefined); // it may be starting
+        return isLike(last, expected);
+      },
+      { timeoutMs: 60_000, intervalMs: 100 },
+    );
+    await asked.catch(() => expect({ url, what, ...last }).toMatchObject(expected)); // shows what is different
+  }
+}
+
+function isLike(said: object | undefined, expected: object): boolean {
+  try {
+    expect(said).toMatchObject(expected);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Every node tells the same of a transaction that has ended. */
+export async function agreed(system: SystemUnderTest, id: string): Promise<void> {
+  await waitFor(
+    `all nodes agree about ${id}`,
+    async () => {
+      const answers = await Promise.all(
+        system
+          .coordinatorUrls()
+          .map((url) =>
+            call<TransactionBody>('GET', `${url}/v1/transactions/${id}?consistency=stale`).catch(() => undefined),
+          ),
+      );
+      const statuses = answers.map((answer) => answer?.body.status);
+      return statuses.every(
+        (status) => status !== undefined && ['committed', 'aborted'].includes(status) && status === statuses[0],
+      );
+    },
+    { timeoutMs: 30_000, intervalMs: 100 },
+  );
 }

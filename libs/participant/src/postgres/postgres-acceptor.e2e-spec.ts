@@ -71,21 +71,6 @@ const dissent = (ballot: Ballot): BallotAnswer => ({ type: 'promised', ballot, a
 
 const ABORTED = { vote: 'no', prepared: false, outcome: 'aborted' };
 
-async function insertRow(branch: ThreePhaseWork, change: Record<string, unknown>): Promise<void> {
-  const row: Record<string, unknown> = {
-    branch_id: branch.branchId,
-    transaction_id: branch.transactionId,
-    vote: 'yes',
-    acceptors: JSON.stringify(branch.acceptors),
-    ...change,
-  };
-  const places = Object.keys(row).map((_, place) => `$${place + 1}`);
-  await database.sql(
-    `INSERT INTO concordat_acceptor (${Object.keys(row).join(', ')}) VALUES (${places.join(', ')})`,
-    Object.values(row),
-  );
-}
-
 describe('a branch that is asked in a ballot', () => {
   it('without a vote promises, says that it has none, and never votes yes after that', async () => {
     const branch = threePhaseBranch();
@@ -137,7 +122,7 @@ describe('a branch that is asked in a ballot', () => {
   it('that said no, and died before it had aborted, aborts', async () => {
     const branch = threePhaseBranch();
     await manager.prepare(inTwoPhases(branch), add);
-    await insertRow(branch, { vote: 'no' });
+    await database.insertAcceptor(branch, { vote: 'no' });
     expect(await manager.listPrepared()).toMatchObject([{ branchId: branch.branchId, isAcceptor: true }]);
     expect(await ask(branch, promise(at(1)))).toEqual(dissent(at(1)));
     expect(await stateOf(branch)).toEqual(ABORTED);
@@ -298,7 +283,7 @@ describe('a ballot of its own', () => {
     const [committed, refused] = [await voted(), threePhaseBranch()];
     await manager.commit(committed);
     expect(await manager.openBallot(committed)).toEqual(decided('commit'));
-    await insertRow(refused, { vote: 'no' });
+    await database.insertAcceptor(refused, { vote: 'no' });
     expect(await manager.openBallot(refused)).toEqual({ type: 'not-an-acceptor' });
     expect(await stateOf(refused)).toEqual(ABORTED);
   });
@@ -314,7 +299,7 @@ describe('a ballot of its own', () => {
 
   it('is none when all rounds are used up', async () => {
     const branch = threePhaseBranch();
-    await insertRow(branch, { promised_round: 2 ** 31 - 1, promised_proposer: 3 });
+    await database.insertAcceptor(branch, { promised_round: 2 ** 31 - 1, promised_proposer: 3 });
     expect(await manager.openBallot(branch)).toEqual({ type: 'not-an-acceptor' });
   });
 });
@@ -394,7 +379,7 @@ describe('a row that this library did not write', () => {
     ],
   ])('with %s is answered from by nobody', async (_, change) => {
     const branch = threePhaseBranch();
-    await insertRow(branch, change);
+    await database.insertAcceptor(branch, change);
     const unavailable = { code: 'RESOURCE_MANAGER_UNAVAILABLE', message: expect.stringContaining('unreadable') };
     await expect(ask(branch, promise(at(5)))).rejects.toMatchObject(unavailable);
     await expect(manager.openBallot(branch)).rejects.toMatchObject(unavailable);
@@ -411,7 +396,7 @@ describe('a row that this library did not write', () => {
     ['another vote', { vote: 'perhaps' }],
     ['another decision', { decision: 'perhaps' }],
   ])('with %s is refused by the table', async (_, change) => {
-    await expect(insertRow(threePhaseBranch(), change)).rejects.toThrow('violates check constraint');
+    await expect(database.insertAcceptor(threePhaseBranch(), change)).rejects.toThrow('violates check constraint');
   });
 });
 

@@ -1,26 +1,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { randomUUID } from 'node:crypto';
 import { Client, Pool } from 'pg';
-import { DataSource, EntitySchema } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { SystemClock } from '@concordat/foundation';
-import { formatGid } from '@concordat/commit-protocol';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
 import { waitFor } from '../../../../test/support/wait-for.js';
-import { BranchRefusedError, ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { BranchRefusedError } from '../runtime/errors.js';
 import type { TwoPhaseWork } from '../runtime/resource-manager.js';
 import { requireTag } from './statements/answers.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
-import { readMigrations } from './migrations/migrations.js';
 import type { PostgresContext, Work } from './session/context.js';
-
-interface Item {
-  id: string;
-  quantity: number;
-}
-const ITEM = new EntitySchema<Item>({
-  name: 'item',
-  columns: { id: { type: 'text', primary: true }, quantity: { type: 'int' } },
-});
+import { type Item, ITEM, branch, take, notPrepared, gidOf, gate } from './testing/two-phase-work.js';
 
 let server: TestPostgres;
 let database: Pool;
@@ -63,32 +52,6 @@ function open(change: { lockTimeoutMs?: number } = {}): PostgresResourceManager 
   return one;
 }
 
-function branch(change: Partial<TwoPhaseWork> = {}): TwoPhaseWork {
-  return {
-    protocol: '2pc',
-    transactionId: randomUUID(),
-    branchId: randomUUID(),
-    deadline: Date.now() + 20_000,
-    preparedByService: false,
-    ...change,
-  };
-}
-
-const take =
-  (id = 'i0'): Work =>
-  async ({ client }) => {
-    const { rows } = await client.query<Item>(
-      'UPDATE item SET quantity = quantity - 1 WHERE id = $1 RETURNING quantity',
-      [id],
-    );
-    return [rows[0]?.quantity ?? null];
-  };
-
-/** What the runtime does for a branch without operations, which its service should have prepared. */
-const notPrepared: Work = () => Promise.reject(new BranchRefusedError('NOT_PREPARED', 'it is not there'));
-
-const gidOf = ({ transactionId, branchId }: TwoPhaseWork): string => formatGid('test', transactionId, branchId);
-
 async function quantity(id = 'i0'): Promise<number | undefined> {
   return (await database.query<Item>('SELECT quantity FROM item WHERE id = $1', [id])).rows[0]?.quantity;
 }
@@ -103,13 +66,6 @@ async function outcomeOf({ branchId }: TwoPhaseWork): Promise<string | undefined
 
 async function isPrepared(of: TwoPhaseWork): Promise<boolean> {
   return (await manager.listPrepared()).some(({ gid }) => gid === gidOf(of));
-}
-
-/** A promise that the test settles, to hold a handler at a known place. */
-function gate(): { passed: Promise<void>; open: () => void } {
-  let release: () => void = () => undefined;
-  const passed = new Promise<void>((resolve) => (release = resolve));
-  return { passed, open: () => release() };
 }
 
 describe('prepare and commit', () => {
@@ -533,122 +489,5 @@ describe('pools and listing', () => {
     expect(listed.map(({ gid }) => gid)).toEqual([gidOf(first), gidOf(second)]);
     expect(listed[0]?.ageMs).toBeGreaterThanOrEqual(listed[1]?.ageMs ?? Infinity);
     expect(listed[0]?.ageMs).toBeLessThan(60_000);
-  });
-});
-
-describe('start', () => {
-  const create = (
-    connectionString: string,
-    change: { cluster?: string; participant?: string; schema?: string } = {},
-  ) => {
-    const settings = { connectionString, cluster: 'test', participant: 'bank-a', ...change };
-    const one = new PostgresResourceManager(settings, { clock: new SystemClock() });
-    opened.push(one);
-    return one;
-  };
-  const start = (...given: Parameters<typeof create>) => create(...given).start();
-  const createDatabase = async (name: string): Promise<string> => {
-    await database.query(`CREATE DATABASE ${name}`);
-    return server.url.replace(/postgres$/, name);
-  };
-
-  it('names a wrong password and a missing database', async () => {
-    const wrong = server.url.replace('postgres:postgres@', 'nobody:wrong@');
-    await expect(start(wrong)).rejects.toMatchObject({ code: 'DATABASE_AUTHENTICATION_FAILED' });
-    await expect(start(`${server.url}-missing`)).rejects.toMatchObject({ code: 'DATABASE_DOES_NOT_EXIST' });
-  });
-
-  it('names max_prepared_transactions = 0', async () => {
-    const bare = await startTestPostgres(['max_prepared_transactions=0']);
-    try {
-      await expect(start(bare.url)).rejects.toMatchObject({
-        code: 'PREPARED_TRANSACTIONS_DISABLED',
-        message: expect.stringContaining('max_prepared_transactions'),
-      });
-    } finally {
-      await bare.stop();
-    }
-  }, 60_000);
-
-  it('keeps trying while nobody answers, until it is closed', async () => {
-    const warnings: string[] = [];
-    const silent = () => undefined;
-    const logger = { debug: silent, info: silent, error: silent, warn: (line: string) => void warnings.push(line) };
-    const unreachable = new PostgresResourceManager(
-      { connectionString: 'postgres://u:secret@127.0.0.1:1/x', cluster: 'test', participant: 'bank-a' },
-      { clock: new SystemClock(), logger },
-    );
-    const starting = expect(unreachable.start()).rejects.toBeInstanceOf(ResourceManagerUnavailableError);
-    await waitFor('it has warned twice', () => warnings.length >= 2);
-    expect(warnings[0]).not.toContain('secret');
-    await unreachable.close();
-    await starting;
-  });
-
-  it('several processes that start together make one ledger', async () => {
-    const url = await createDatabase('together');
-    await Promise.all([start(url), start(url), start(url)]);
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    const { rows } = await client.query('SELECT version FROM concordat_migration ORDER BY version');
-    expect(rows).toEqual((await readMigrations()).map(({ version }) => ({ version })));
-    await client.end();
-  });
-
-  it('a ledger that is up to date is not migrated again', async () => {
-    const url = await createDatabase('again');
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    // every change of the schema changes a row of the catalogue
-    const catalogue = `SELECT relname AS name, relation.xmin::text FROM pg_class AS relation WHERE relname LIKE 'concordat_%'
-      UNION ALL SELECT proname, xmin::text FROM pg_proc WHERE proname LIKE 'concordat_%'
-      UNION ALL SELECT version::text, xmin::text FROM concordat_migration ORDER BY name`;
-    await start(url);
-    const { rows: before } = await client.query(catalogue);
-    expect(before.length).toBeGreaterThan(10);
-    await start(url);
-    expect((await client.query(catalogue)).rows).toEqual(before);
-    await client.end();
-  });
-
-  it.each([
-    [
-      'another participant',
-      { participant: 'bank-b' },
-      ['"bank-a" of the cluster "test"', '"bank-b"', 'concordat_owner'],
-    ],
-    ['the same one of another cluster', { cluster: 'staging' }, ['"bank-a" of the cluster "test"', '"staging"']],
-    ['another participant with tables in a schema of its own', { participant: 'bank-b', schema: 'own' }, ['"public"']],
-  ])('refuses a database to %s, and says whose it is', async (what, change, told) => {
-    const url = await createDatabase(`owned_${what.length}`);
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    await client.query('CREATE SCHEMA own');
-    await Promise.all([start(url), start(url)]);
-    const refused = expect(start(url, change)).rejects;
-    await refused.toMatchObject({ code: 'DATABASE_OF_ANOTHER_PARTICIPANT', retryable: false });
-    const said = String(await start(url, change).catch((error: unknown) => error));
-    for (const text of told) expect(said).toContain(text);
-    await start(url);
-    await client.query('DELETE FROM public.concordat_owner');
-    if (!('schema' in change)) await start(url, change); // it has changed hands
-    await client.end();
-  });
-
-  it('gives a new database to one of two that start at once', async () => {
-    const url = await createDatabase('contested');
-    const starts = await Promise.allSettled([start(url), start(url, { participant: 'bank-b' })]);
-    expect(starts.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
-  });
-
-  it('sees nothing of other databases of the server, whatever is prepared there', async () => {
-    const other = create(await createDatabase('neighbour'), { participant: 'bank-b' });
-    await other.start();
-    const mine = branch();
-    await manager.prepare(mine, take('i1'));
-    expect(await other.listPrepared()).toEqual([]);
-    // it is still prepared, so nothing may be said about its end
-    await expect(other.commit(mine)).rejects.toThrow('belongs to another database');
-    expect((await manager.listPrepared()).map(({ gid }) => gid)).toEqual([gidOf(mine)]);
   });
 });

@@ -121,6 +121,22 @@ export class ThreePhaseDatabase {
     return (await this.sql<{ vote: string }>(text, [branchId]))[0]?.vote;
   }
 
+  /** A row that this library did not write. */
+  async insertAcceptor(branch: ThreePhaseWork, change: Record<string, unknown>): Promise<void> {
+    const row: Record<string, unknown> = {
+      branch_id: branch.branchId,
+      transaction_id: branch.transactionId,
+      vote: 'yes',
+      acceptors: JSON.stringify(branch.acceptors),
+      ...change,
+    };
+    const places = Object.keys(row).map((_, place) => `$${place + 1}`);
+    await this.sql(
+      `INSERT INTO concordat_acceptor (${Object.keys(row).join(', ')}) VALUES (${places.join(', ')})`,
+      Object.values(row),
+    );
+  }
+
   async isPrepared(branch: BranchIdentity): Promise<boolean> {
     return (
       (

@@ -1,0 +1,154 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { Client, Pool } from 'pg';
+import { SystemClock } from '@concordat/foundation';
+import { formatGid } from '@concordat/commit-protocol';
+import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
+import { waitFor } from '../../../../test/support/wait-for.js';
+import { ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { PostgresResourceManager } from './postgres-resource-manager.js';
+import { readMigrations } from './migrations/migrations.js';
+import type { Work } from './session/context.js';
+
+let server: TestPostgres;
+let database: Pool;
+const opened: PostgresResourceManager[] = [];
+
+beforeAll(async () => {
+  server = await startTestPostgres();
+  database = new Pool({ connectionString: server.url, max: 1 });
+  database.on('error', () => undefined);
+}, 60_000);
+
+afterAll(async () => {
+  await Promise.all(opened.map((one) => one.close()));
+  await database?.end();
+  await server?.stop();
+});
+
+describe('the start of a resource manager', () => {
+  const create = (
+    connectionString: string,
+    change: { cluster?: string; participant?: string; schema?: string } = {},
+  ) => {
+    const settings = { connectionString, cluster: 'test', participant: 'bank-a', ...change };
+    const one = new PostgresResourceManager(settings, { clock: new SystemClock() });
+    opened.push(one);
+    return one;
+  };
+  const start = (...given: Parameters<typeof create>) => create(...given).start();
+  const createDatabase = async (name: string): Promise<string> => {
+    await database.query(`CREATE DATABASE ${name}`);
+    return server.url.replace(/postgres$/, name);
+  };
+
+  it('names a wrong password and a missing database', async () => {
+    const wrong = server.url.replace('postgres:postgres@', 'nobody:wrong@');
+    await expect(start(wrong)).rejects.toMatchObject({ code: 'DATABASE_AUTHENTICATION_FAILED' });
+    await expect(start(`${server.url}-missing`)).rejects.toMatchObject({ code: 'DATABASE_DOES_NOT_EXIST' });
+  });
+
+  it('names max_prepared_transactions = 0', async () => {
+    const bare = await startTestPostgres(['max_prepared_transactions=0']);
+    try {
+      await expect(start(bare.url)).rejects.toMatchObject({
+        code: 'PREPARED_TRANSACTIONS_DISABLED',
+        message: expect.stringContaining('max_prepared_transactions'),
+      });
+    } finally {
+      await bare.stop();
+    }
+  }, 60_000);
+
+  it('keeps trying while nobody answers, until it is closed', async () => {
+    const warnings: string[] = [];
+    const silent = () => undefined;
+    const logger = { debug: silent, info: silent, error: silent, warn: (line: string) => void warnings.push(line) };
+    const unreachable = new PostgresResourceManager(
+      { connectionString: 'postgres://u:secret@127.0.0.1:1/x', cluster: 'test', participant: 'bank-a' },
+      { clock: new SystemClock(), logger },
+    );
+    const starting = expect(unreachable.start()).rejects.toBeInstanceOf(ResourceManagerUnavailableError);
+    await waitFor('it has warned twice', () => warnings.length >= 2);
+    expect(warnings[0]).not.toContain('secret');
+    await unreachable.close();
+    await starting;
+  });
+
+  it('several processes that start together make one ledger', async () => {
+    const url = await createDatabase('together');
+    await Promise.all([start(url), start(url), start(url)]);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    const { rows } = await client.query('SELECT version FROM concordat_migration ORDER BY version');
+    expect(rows).toEqual((await readMigrations()).map(({ version }) => ({ version })));
+    await client.end();
+  });
+
+  it('a ledger that is up to date is not migrated again', async () => {
+    const url = await createDatabase('again');
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    // every change of the schema changes a row of the catalogue
+    const catalogue = `SELECT relname AS name, relation.xmin::text FROM pg_class AS relation WHERE relname LIKE 'concordat_%'
+      UNION ALL SELECT proname, xmin::text FROM pg_proc WHERE proname LIKE 'concordat_%'
+      UNION ALL SELECT version::text, xmin::text FROM concordat_migration ORDER BY name`;
+    await start(url);
+    const { rows: before } = await client.query(catalogue);
+    expect(before.length).toBeGreaterThan(10);
+    await start(url);
+    expect((await client.query(catalogue)).rows).toEqual(before);
+    await client.end();
+  });
+
+  it.each([
+    [
+      'another participant',
+      { participant: 'bank-b' },
+      ['"bank-a" of the cluster "test"', '"bank-b"', 'concordat_owner'],
+    ],
+    ['the same one of another cluster', { cluster: 'staging' }, ['"bank-a" of the cluster "test"', '"staging"']],
+    ['another participant with tables in a schema of its own', { participant: 'bank-b', schema: 'own' }, ['"public"']],
+  ])('refuses a database to %s, and says whose it is', async (what, change, told) => {
+    const url = await createDatabase(`owned_${what.length}`);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    await client.query('CREATE SCHEMA own');
+    await Promise.all([start(url), start(url)]);
+    const refused = expect(start(url, change)).rejects;
+    await refused.toMatchObject({ code: 'DATABASE_OF_ANOTHER_PARTICIPANT', retryable: false });
+    const said = String(await start(url, change).catch((error: unknown) => error));
+    for (const text of told) expect(said).toContain(text);
+    await start(url);
+    await client.query('DELETE FROM public.concordat_owner');
+    if (!('schema' in change)) await start(url, change); // it has changed hands
+    await client.end();
+  });
+
+  it('gives a new database to one of two that start at once', async () => {
+    const url = await createDatabase('contested');
+    const starts = await Promise.allSettled([start(url), start(url, { participant: 'bank-b' })]);
+    expect(starts.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('sees nothing of other databases of the server, whatever is prepared there', async () => {
+    const other = create(await createDatabase('neighbour'), { participant: 'bank-b' });
+    await other.start();
+    const manager = create(server.url);
+    await manager.start();
+    const mine = { transactionId: randomUUID(), branchId: randomUUID() };
+    const work: Work = async ({ client }) => {
+      await client.query('CREATE TABLE mine ()');
+      return [];
+    };
+    const limits = { deadline: Date.now() + 20_000, preparedByService: false };
+    await manager.prepare({ protocol: '2pc', ...mine, ...limits }, work);
+    expect(await other.listPrepared()).toEqual([]);
+    // it is still prepared, so nothing may be said about its end
+    await expect(other.commit(mine)).rejects.toThrow('belongs to another database');
+    expect((await manager.listPrepared()).map(({ gid }) => gid)).toEqual([
+      formatGid('test', mine.transactionId, mine.branchId),
+    ]);
+    await manager.rollBack(mine);
+  });
+});
