@@ -33,6 +33,7 @@ describe('configuration', () => {
         link: 'kafka',
         kafkaBrokers: ['kafka-1:9092', 'kafka-2:9092'],
         direct: { host: '127.0.0.1', port: 0 },
+        directAdvertised: undefined,
         retentionMs: 86_400_000,
         retentionCount: 1_000_000,
         retentionBytes: 1_073_741_824,
@@ -79,6 +80,9 @@ describe('configuration', () => {
     expect(problemsOf({ CONCORDAT_LINK: 'both', KAFKA_BROKERS: undefined })).toEqual(['KAFKA_BROKERS']);
     expect(problemsOf({ CONCORDAT_LINK: 'carrier-pigeon' })).toEqual(['CONCORDAT_LINK']);
     expect(problemsOf({ CONCORDAT_DIRECT: 'here' })).toEqual(['CONCORDAT_DIRECT']);
+    expect(parseConfig({ ...direct, CONCORDAT_DIRECT_ADVERTISED: 'node-2.example:7999' })).toMatchObject({
+      config: { direct: { port: 7081 }, directAdvertised: { host: 'node-2.example', port: 7999 } },
+    });
   });
 
   it('says the variable, the value and what would be right', () => {
@@ -101,6 +105,10 @@ describe('configuration', () => {
     ['CONCORDAT_HTTP', '127.0.0.1:8081'],
     ['CONCORDAT_HTTP', '10.0.0.7:8082'],
     ['CONCORDAT_RAFT', '127.0.0.1:9081'],
+    ['CONCORDAT_DIRECT_ADVERTISED', 'coordinator-2'],
+    ['CONCORDAT_DIRECT_ADVERTISED', 'coordinator-2:0'],
+    ['CONCORDAT_DIRECT_ADVERTISED', '0.0.0.0:7082'],
+    ['CONCORDAT_DIRECT_ADVERTISED', '[::]:7082'],
     ['CONCORDAT_JOIN', 'yes'],
     ['CONCORDAT_JOIN', '1'],
     ['CONCORDAT_CLUSTER', 'Production'],

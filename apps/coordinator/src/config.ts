@@ -55,6 +55,8 @@ export interface Config {
   readonly kafkaBrokers: readonly string[];
   /** where participants connect directly; port 0: one that the system chooses */
   readonly direct: Address;
+  /** where participants are told to connect; undefined: to the address on which it listens */
+  readonly directAdvertised: Address | undefined;
   readonly retentionMs: number;
   /** maximum number of ended transactions kept */
   readonly retentionCount: number;
@@ -104,6 +106,12 @@ function parsePeers(text: string): Peer[] | undefined {
 
 function parseBoolean(text: string): boolean | undefined {
   return text === 'true' ? true : text === 'false' ? false : undefined;
+}
+
+/** An address to connect to: not every address of a machine, and not a port that the system chooses. */
+function parseReachableAddress(text: string): Address | undefined {
+  const address = parseAddress(text);
+  return address && address.port > 0 && address.host !== '0.0.0.0' && address.host !== '::' ? address : undefined;
 }
 
 function pemFile(kind: PemFile['kind'], expected: string) {
@@ -196,6 +204,13 @@ export const VARIABLES = {
       'where it listens for direct streams of participants, which ask GET /v1/cluster for it; default: a free port of the host of CONCORDAT_HTTP',
     default: null,
     ...LISTENING_ADDRESS,
+  }),
+  CONCORDAT_DIRECT_ADVERTISED: variable({
+    meaning:
+      'the address for direct streams that participants are told, where it differs: behind NAT, in a container, behind a proxy; default: the one on which it listens',
+    default: null,
+    expected: 'host:port that participants can reach, with a port above 0 and not 0.0.0.0 or [::]',
+    parse: parseReachableAddress,
   }),
   KAFKA_BROKERS: variable({
     meaning: 'Kafka brokers for the first connection; required unless CONCORDAT_LINK is direct',
@@ -395,6 +410,7 @@ function assemble(values: Values): Config {
     link: values.CONCORDAT_LINK,
     kafkaBrokers: values.CONCORDAT_LINK === 'direct' ? [] : values.KAFKA_BROKERS,
     direct: values.CONCORDAT_DIRECT ?? { host: (values.CONCORDAT_HTTP ?? own!.http).host, port: 0 },
+    directAdvertised: values.CONCORDAT_DIRECT_ADVERTISED,
     retentionMs: values.CONCORDAT_RETENTION_MS,
     retentionCount: values.CONCORDAT_RETENTION_COUNT,
     retentionBytes: values.CONCORDAT_RETENTION_BYTES,

@@ -65,10 +65,10 @@ export function messageBusProvider(createBus = createConfiguredBus): FactoryProv
 const directLinkProvider: FactoryProvider<DirectLink | undefined> = {
   provide: DIRECT_LINK,
   inject: [CONFIG, CLOCK, LOGGER],
-  useFactory: (config: Config, clock: Clock, logger: Logger) =>
-    config.link === 'kafka'
-      ? undefined
-      : new DirectLink({ nodeId: config.nodeId, cluster: config.clusterName, listen: config.direct, clock, logger }),
+  useFactory: (config: Config, clock: Clock, logger: Logger) => {
+    const { link, nodeId, clusterName: cluster, direct: listen, directAdvertised: advertised } = config;
+    return link === 'kafka' ? undefined : new DirectLink({ nodeId, cluster, listen, advertised, clock, logger });
+  },
 };
 
 const clockProvider: FactoryProvider<Clock> = {

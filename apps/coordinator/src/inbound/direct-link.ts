@@ -6,6 +6,8 @@ export interface DirectLinkOptions {
   readonly cluster: string;
   /** port 0: one that the system chooses */
   readonly listen: Address;
+  /** told to participants instead of the listening address */
+  readonly advertised?: Address | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -19,10 +21,12 @@ export interface DirectLinkOptions {
 export class DirectLink {
   readonly bus: DirectCoordinatorBus;
   private readonly server: LinkServer;
+  private readonly advertised: Address | undefined;
   private listening: Address | undefined;
   private told = '';
 
-  constructor({ listen, logger, ...options }: DirectLinkOptions) {
+  constructor({ listen, advertised, logger, ...options }: DirectLinkOptions) {
+    this.advertised = advertised;
     this.bus = new DirectCoordinatorBus({ ...options, logger, status: { leads: false, term: 0, members: [] } });
     this.server = new LinkServer(
       listen,
@@ -33,7 +37,7 @@ export class DirectLink {
 
   /** The address for participants, as `host:port`; undefined before it listens. */
   get address(): string | undefined {
-    return this.listening && formatAddress(this.listening);
+    return this.listening && formatAddress(this.advertised ?? this.listening);
   }
 
   /** @throws LinkBindError when the port is taken */
