@@ -28,6 +28,8 @@ function serviceOf(name: string): Service {
 }
 
 const NODES = [1, 2, 3];
+/** Kafka, unless the caller's environment says otherwise; the same for all. */
+const LINK = '${CONCORDAT_LINK:-kafka}';
 const LETTERS = [
   ['a', 1],
   ['b', 2],
@@ -52,6 +54,8 @@ describe('docker-compose.yml', () => {
       CONCORDAT_NODE_ID: String(node),
       CONCORDAT_HTTP: `0.0.0.0:808${node}`,
       CONCORDAT_RAFT: `0.0.0.0:908${node}`,
+      CONCORDAT_LINK: LINK,
+      CONCORDAT_DIRECT: `0.0.0.0:708${node}`,
       CONCORDAT_PEERS: NODES.map((id) => `${id}=coordinator-${id}:908${id}/coordinator-${id}:808${id}`).join(','),
       CONCORDAT_DATA_DIR: '/data',
       CONCORDAT_CLUSTER: 'local',
@@ -59,7 +63,7 @@ describe('docker-compose.yml', () => {
       KAFKA_BROKERS: 'kafka:29092',
     });
     expect(service.environment).not.toHaveProperty('CONCORDAT_FAILPOINTS');
-    expect(service.ports).toEqual([`127.0.0.1:808${node}:808${node}`]);
+    expect(service.ports).toEqual([8080, 7080].map((base) => `127.0.0.1:${base + node}:${base + node}`));
     expect(service.volumes).toEqual([`coordinator-${node}:/data`]);
     expect(service.depends_on).toEqual({ kafka: { condition: 'service_healthy' } });
   });
@@ -70,6 +74,8 @@ describe('docker-compose.yml', () => {
     expect(bank.environment).toMatchObject({
       CONCORDAT_PARTICIPANT: `bank-${letter}`,
       CONCORDAT_HTTP: `0.0.0.0:809${place}`,
+      CONCORDAT_LINK: LINK,
+      CONCORDAT_COORDINATORS: NODES.map((node) => `http://coordinator-${node}:808${node}`).join(','),
       CONCORDAT_CLUSTER: 'local',
       DATABASE_URL: `postgres://${name}:${name}@postgres-${letter}:5432/${name}`,
       KAFKA_BROKERS: 'kafka:29092',
