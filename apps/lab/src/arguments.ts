@@ -54,9 +54,9 @@ KAFKA_HOME: use this unpacked Kafka. KAFKA_PROPERTIES: lines added to the config
 
 Stops the local system.
 ${OPTIONS}`,
-  lab: `npm run lab -- list                 list the failure scenarios
+  lab: `npm run lab -- list                 list the failure scenarios, and the links on which each runs
 npm run lab -- <scenario …>         run scenarios; the exit code is 0 only if every invariant held
-npm run lab -- all                  run all scenarios, with a table at the end
+npm run lab -- all                  run all scenarios that make sense on the link, with a table at the end
 npm run lab -- restart <name …>     restart parts that have died, such as coordinator-2 postgres-a
 
 A scenario uses the running system, or starts one and stops it afterwards.

@@ -60,17 +60,17 @@ function endOnSignals(): AbortSignal {
   return controller.signal;
 }
 
-/** Kafka, where it can be had. */
-function linkOfThisMachine(narration: Narration): Link {
+/** The link of a new system for which none was chosen: Kafka, where it can be had. */
+export function linkOfThisMachine(say: (text: string) => void): Link {
   if (isKafkaPossible(repositoryRoot())) return DEFAULT_LINK;
-  narration.say('no Java 17 with Maven here: running without Kafka, on direct streams (npm start -- --help says more)');
+  say('no Java 17 with Maven here: running without Kafka, on direct streams (npm start -- --help says more)');
   return 'direct';
 }
 
 /** Runs a local system in this process until it is told to end. */
 export async function supervise(options: SystemOptions, fresh: boolean): Promise<void> {
   const narration = new Narration();
-  const link = options.link ?? linkOfThisMachine(narration);
+  const link = options.link ?? linkOfThisMachine((text) => narration.say(text));
   const context = contextOf({ ...options, link }, (text) => narration.say(text));
   const release = takeLock(context.directory);
   const ending = endOnSignals();

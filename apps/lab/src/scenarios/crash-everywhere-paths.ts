@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { SystemClock, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
-import { BANKS } from '../local-system/ports.js';
+import { BANKS, type Link } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { describeAnswer, request, type Answer } from '../rest.js';
 import {
@@ -16,14 +16,18 @@ import {
 import type { KafkaTap } from './kafka-tap.js';
 import { rule } from './operator.js';
 import type { ScenarioLab } from './scenario-lab.js';
+import type { Wire } from './wire.js';
 
 /** The paths' own transactions are aborted after this when a crash leaves them behind. */
 const TIMEOUT_MS = 10_000;
+/** Longer than the sweeper leaves a prepared branch alone. */
+const LONG_TIMEOUT_MS = 20_000;
 const REQUEST_TIMEOUT_MS = 3_000;
 
 export interface PathContext {
   readonly lab: ScenarioLab;
-  readonly tap: KafkaTap;
+  /** undefined on direct streams alone, where the lab cannot send messages of its own */
+  readonly tap: KafkaTap | undefined;
   /** the process that must die */
   readonly victim: string;
   /** a committed transaction in three phases, once there is one */
@@ -82,8 +86,63 @@ const PATHS: readonly (readonly [RegExp, Path])[] = [
   ],
 ];
 
-export function pathTo(point: string): Path {
+/** Other ways on other links; undefined: the point cannot be passed there. These come before `PATHS`. */
+const PATHS_BY_LINK: Readonly<Record<Link, readonly (readonly [RegExp, Path | undefined])[]>> = {
+  kafka: [],
+  both: [
+    // the load goes over the streams, which have no offsets
+    [/^participant\.offsets\./, { provoke: ({ tap, victim }) => order(tap, unknownOld(randomUUID(), victim)) }],
+  ],
+  direct: [
+    [/^participant\.offsets\./, undefined],
+    // without coordinators the branches cannot reach each other
+    [/^participant\.(branches-decided|decision\.(before|after)-send|ballot-answer\.(received|handled))/, undefined],
+    // only a message of the lab's own leads there
+    [/^coordinator\.branches-decided\./, undefined],
+    [/^participant\.(acceptor-(lock|refusal|release|look-up|decision)|ledger-look-up)\./, undefined],
+    [/^coordinator\.(participant|announce)\./, { provoke: announceByRestart, everyMs: 10_000 }],
+    [/^coordinator\.inquiry\./, { provoke: leaveOrphanAtQuietBank, everyMs: 15_000 }],
+    [/^(coordinator|participant)\.unknown-old\./, { provoke: leaveOldOrphan, everyMs: 15_000 }],
+    [/^(coordinator|participant)\.undecided\./, { provoke: leaveUndecided, everyMs: 15_000 }],
+  ],
+};
+
+/** How a process comes to a crash point; undefined: not at all on this link. */
+export function pathTo(point: string, link: Link): Path | undefined {
+  const ofLink = PATHS_BY_LINK[link].find(([pattern]) => pattern.test(point));
+  if (ofLink) return ofLink[1];
   return PATHS.find(([pattern]) => pattern.test(point))?.[1] ?? {};
+}
+
+/** A bank that stops and starts announces both. */
+async function announceByRestart({ lab, withQuietBank }: PathContext): Promise<void> {
+  await withQuietBank(async (bank) => {
+    await lab.stop(bank);
+    await lab.revive(bank);
+  });
+}
+
+async function leaveOrphanAtQuietBank({ lab, withQuietBank }: PathContext): Promise<void> {
+  await withQuietBank((bank) => prepareEmptyBranch(lab, bank, ids.next(), randomUUID()));
+}
+
+/** The sweeper finds a branch whose id has no time: it may be older than any retention. */
+async function leaveOldOrphan({ lab, victim }: PathContext): Promise<void> {
+  await prepareEmptyBranch(lab, bankOr(victim), randomUUID(), randomUUID());
+}
+
+/** The sweeper finds a prepared branch of an undecided three-phase transaction. */
+async function leaveUndecided({ lab, victim }: PathContext): Promise<void> {
+  const participant = bankOr(victim);
+  const transactionId = await begin(lab, '3pc', LONG_TIMEOUT_MS);
+  const branchId = randomUUID();
+  await prepareEmptyBranch(lab, participant, transactionId, branchId);
+  await enlist(lab, transactionId, { participant, branchId, vote: 'yes' });
+}
+
+/** The victim if it is a bank, otherwise any bank. */
+function bankOr(victim: string): string {
+  return BANKS.find((bank) => bank === victim) ?? BANKS[0];
 }
 
 /** An operator aborts an interactive transaction. */
@@ -122,7 +181,7 @@ async function ruleAgainst({ lab }: PathContext, bank: string): Promise<void> {
 let announced = 0;
 
 async function announceSomethingNew({ tap }: PathContext): Promise<void> {
-  await send(tap, tap.wire.replies, {
+  await reply(tap, {
     type: 'announce',
     participant: 'lab-visitor',
     operations: [`operation-${Date.now()}-${announced++}`],
@@ -141,7 +200,7 @@ async function inquireAboutSomethingOld({ tap, lab }: PathContext): Promise<void
 
 /** A branch of an undecided three-phase transaction inquires: it must leave the decision to the leader. */
 async function inquireAboutUndecided({ tap, lab, victim }: PathContext): Promise<void> {
-  const participant = BANKS.find((bank) => bank === victim) ?? BANKS[0];
+  const participant = bankOr(victim);
   const transactionId = await begin(lab, '3pc');
   const branchId = randomUUID();
   await enlist(lab, transactionId, { participant, branchId, vote: 'read-only' });
@@ -149,13 +208,13 @@ async function inquireAboutUndecided({ tap, lab, victim }: PathContext): Promise
 }
 
 async function inquire(
-  tap: KafkaTap,
+  tap: KafkaTap | undefined,
   lab: ScenarioLab,
   transactionId: string,
   branch: ShownBranch = { branchId: randomUUID(), participant: BANKS[0] },
 ): Promise<void> {
   const gid = gidOf(lab, transactionId, branch.branchId);
-  await send(tap, tap.wire.replies, { type: 'inquiry', transactionId, ...branch, gid });
+  await reply(tap, { type: 'inquiry', transactionId, ...branch, gid });
 }
 
 /** A prepared branch of a transaction that never existed: the sweeper finds it, and the answer rolls it back. */
@@ -173,7 +232,7 @@ async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<
   const branches = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
   const branch = branches.find(({ participant }) => participant === victim);
   if (!branch) throw unexpected(`GET of ${old.id}`, shown);
-  await send(tap, tap.wire.prepare(victim), {
+  await send(tap, (wire) => wire.prepare(victim), {
     type: 'commit-one-phase',
     transactionId: old.id,
     branchId: branch.branchId,
@@ -192,7 +251,7 @@ async function repeatDecisionOfBranches({ lab, tap, threePhase }: PathContext): 
   const [branch] = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
   if (!branch) throw unexpected(`GET of ${transactionId}`, shown);
   const { branchId, participant } = branch;
-  await send(tap, tap.wire.replies, {
+  await reply(tap, {
     type: 'branches-decided',
     transactionId,
     branchId,
@@ -206,9 +265,13 @@ interface ShownBranch {
   readonly participant: string;
 }
 
-async function begin(lab: ScenarioLab, protocol: '2pc' | '3pc' = '2pc'): Promise<string> {
+async function begin(
+  lab: ScenarioLab,
+  protocol: '2pc' | '3pc' = '2pc',
+  timeoutMs: number = TIMEOUT_MS,
+): Promise<string> {
   const url = `${lab.url(await lab.leader())}/v1/transactions`;
-  const begun = await request('POST', url, { protocol, timeoutMs: TIMEOUT_MS }, {}, REQUEST_TIMEOUT_MS);
+  const begun = await request('POST', url, { protocol, timeoutMs }, {}, REQUEST_TIMEOUT_MS);
   const { id } = begun.body;
   if (typeof id !== 'string') throw unexpected('the begin', begun);
   return id;
@@ -257,17 +320,23 @@ async function prepareAgain({ lab, tap, victim }: PathContext): Promise<void> {
 }
 
 /** Sends coordinators' messages to a participant. */
-async function order(tap: KafkaTap, messages: readonly WireMessage[]): Promise<void> {
+async function order(tap: KafkaTap | undefined, messages: readonly WireMessage[]): Promise<void> {
   for (const message of messages) {
     const participant = String(message['participant']);
-    const topic = message['type'] === 'prepare' ? tap.wire.prepare(participant) : tap.wire.decide(participant);
-    await send(tap, topic, message);
+    const isWork = message['type'] === 'prepare';
+    await send(tap, (wire) => (isWork ? wire.prepare(participant) : wire.decide(participant)), message);
   }
 }
 
-async function send(tap: KafkaTap, topic: string, message: WireMessage): Promise<void> {
+/** Sends a participant's message to the coordinators. */
+async function reply(tap: KafkaTap | undefined, message: WireMessage): Promise<void> {
+  await send(tap, ({ replies }) => replies, message);
+}
+
+async function send(tap: KafkaTap | undefined, topicOf: (wire: Wire) => string, message: WireMessage): Promise<void> {
+  if (!tap) throw new LabError('The lab can send messages over Kafka only.');
   const key = Buffer.from(String(message['transactionId'] ?? message['participant']));
-  await tap.send(topic, [{ key, value: tap.wire.encode(message) }]);
+  await tap.send(topicOf(tap.wire), [{ key, value: tap.wire.encode(message) }]);
 }
 
 function unexpected(what: string, answer: Answer): LabError {

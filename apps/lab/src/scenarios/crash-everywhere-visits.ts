@@ -5,7 +5,7 @@ import { BANKS, type PartName } from '../local-system/ports.js';
 import { isRunning } from '../local-system/process-table.js';
 import { waitUntil } from '../local-system/wait.js';
 import { request } from '../rest.js';
-import { pathTo, type PathContext } from './crash-everywhere-paths.js';
+import { pathTo, type Path, type PathContext } from './crash-everywhere-paths.js';
 import type { KafkaTap } from './kafka-tap.js';
 import { nodeIdOf, type ScenarioLab } from './scenario-lab.js';
 
@@ -41,7 +41,7 @@ export class Visitor {
 
   constructor(
     private readonly lab: ScenarioLab,
-    private readonly tap: KafkaTap,
+    private readonly tap: KafkaTap | undefined,
     private readonly threePhase: () => string | undefined,
     private readonly total: number,
   ) {}
@@ -83,7 +83,7 @@ export class Visitor {
     await waitUntil(() => !this.busy.has(bank), { timeoutMs: REACH_TIMEOUT_MS });
     this.busy.add(bank);
     try {
-      if (pathTo(point).toFresh === true) {
+      if (this.pathTo(point).toFresh === true) {
         await this.lab.kill(bank);
         await this.lab.revive(bank);
       }
@@ -163,7 +163,7 @@ export class Visitor {
     let victim = first;
     await this.lab.arm(victim, `${point}=kill`);
     const end = Date.now() + REACH_TIMEOUT_MS;
-    const { provoke, everyMs = PROVOKE_EVERY_MS } = pathTo(point);
+    const { provoke, everyMs = PROVOKE_EVERY_MS } = this.pathTo(point);
     let provoking: Promise<void> | undefined;
     let [provokeAt, checkAt] = [0, Date.now() + LEADER_CHECK_MS];
     const isDead = (): boolean => !isRunning(this.lab.process(victim));
@@ -194,6 +194,10 @@ export class Visitor {
     } catch {
       return victim; // it has just died, or there is no leader now
     }
+  }
+
+  private pathTo(point: string): Path {
+    return pathTo(point, this.lab.state().link) ?? {};
   }
 
   private context(victim: string): PathContext {

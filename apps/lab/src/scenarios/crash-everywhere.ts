@@ -4,7 +4,7 @@ import { BANKS } from '../local-system/ports.js';
 import { waitUntil } from '../local-system/wait.js';
 import { table } from '../narration.js';
 import { describeAnswer, request } from '../rest.js';
-import { forgetLeftovers } from './crash-everywhere-paths.js';
+import { forgetLeftovers, pathTo } from './crash-everywhere-paths.js';
 import { KINDS, MixedTraffic } from './crash-everywhere-traffic.js';
 import { Visitor, type Visit } from './crash-everywhere-visits.js';
 import { KafkaTap } from './kafka-tap.js';
@@ -34,7 +34,7 @@ export const crashEverywhere: Scenario = {
     const startedAt = Date.now();
     const threePhases = await offersThreePhases(lab);
     const traffic = new MixedTraffic(lab, threePhases ? KINDS : KINDS.filter((kind) => kind !== '3pc'));
-    await KafkaTap.use(lab.state(), async (tap) => {
+    const visit = async (tap?: KafkaTap): Promise<void> => {
       lab.narration.action('add transactions of all other kinds to the load, and come by every crash point');
       traffic.start();
       try {
@@ -42,7 +42,8 @@ export const crashEverywhere: Scenario = {
       } finally {
         await traffic.stop(ANSWERS_TIMEOUT_MS);
       }
-    });
+    };
+    await (lab.state().link === 'direct' ? visit() : KafkaTap.use(lab.state(), visit));
     lab.narration.observation(traffic.figures());
     await forgetLeftovers(lab);
   },
@@ -57,7 +58,7 @@ interface Run {
 }
 
 /** The leader and one bank at a time, in parallel: a majority of coordinators and two banks are always alive. */
-async function visitAll(lab: ScenarioLab, tap: KafkaTap, run: Run): Promise<readonly Visit[]> {
+async function visitAll(lab: ScenarioLab, tap: KafkaTap | undefined, run: Run): Promise<readonly Visit[]> {
   const ofLeader = await pointsOf(lab, await lab.leader(), run);
   const ofBanks = await pointsOf(lab, BANKS[0], run);
   if (ofLeader.length + ofBanks.length === 0) throw new LabError(`No crash point matches ${String(run.points)}.`);
@@ -103,7 +104,11 @@ async function pointsOf(lab: ScenarioLab, name: string, { threePhases, points: c
   const answer = await request('GET', `${lab.url(name)}/debug/failpoints`);
   const known = answer.body['known'];
   if (!Array.isArray(known)) throw new LabError(`${name} did not list its failpoints: ${describeAnswer(answer)}.`);
-  const points = known.map(String).filter((point) => chosen === undefined || chosen.test(point));
+  const selected = known.map(String).filter((point) => chosen === undefined || chosen.test(point));
+  const { link } = lab.state();
+  const points = selected.filter((point) => pathTo(point, link) !== undefined);
+  const without = selected.length - points.length;
+  if (without > 0) lab.narration.observation(`${without} points of ${name} cannot be passed on the link ${link}`);
   if (threePhases) return points;
   const left = points.filter((point) => THREE_PHASES.test(point));
   lab.narration.observation(`${left.length} points of ${name} cannot be passed: the coordinators refuse 3pc`);

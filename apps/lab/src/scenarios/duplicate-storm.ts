@@ -35,6 +35,8 @@ const WANTED = [
 export const duplicateStorm: Scenario = {
   name: 'duplicate-storm',
   title: `${DUPLICATES.toLocaleString('en')} messages come again, in another order and long after: nothing happens twice`,
+  // the storm is recorded from the topics, which must have every kind of message
+  links: ['kafka'],
   run: (lab) =>
     KafkaTap.use(lab.state(), async (tap) => {
       const topics = [...BANKS.flatMap((bank) => topicsOf(tap, bank)), tap.wire.replies];

@@ -34,6 +34,8 @@ const AMNESIA = 'concordat_participant_alerts_total{code="ACCEPTOR_AMNESIA"}';
 export const forgetfulDatabase: Scenario = {
   name: 'forgetful-database',
   title: 'a commit in three phases is decided, and one database fails over to a standby that has never received it',
+  // without Kafka the banks cannot reach each other when no coordinator lives
+  links: ['kafka', 'both'],
   run: async (lab) => {
     const { narration } = lab;
     await rest(lab);

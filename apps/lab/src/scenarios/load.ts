@@ -28,6 +28,8 @@ const CONFLICTS: ReadonlyMap<unknown, 'committed' | 'aborted'> = new Map([
 interface MutableTransfer extends Transfer {
   id?: string;
   told?: 'committed' | 'aborted';
+  toldAt?: number;
+  abortReason?: string;
   lost?: Part;
   isRepaired?: boolean;
   restoredAway?: Part;
@@ -115,7 +117,7 @@ export class Load {
       const told = status === 200 ? 'committed' : status === 409 ? CONFLICTS.get(body['code']) : undefined;
       if (typeof id === 'string') this.note(transfer, id);
       if (told === undefined) await delay(RETRY_DELAY_MS);
-      else this.settle(transfer, told);
+      else this.settle(transfer, told, body);
     } catch {
       await delay(RETRY_DELAY_MS); // no answer: the same key again, elsewhere
     }
@@ -126,8 +128,14 @@ export class Load {
     transfer.id = id;
   }
 
-  private settle(transfer: MutableTransfer, told: 'committed' | 'aborted'): void {
+  private settle(
+    transfer: MutableTransfer,
+    told: 'committed' | 'aborted',
+    { participantCode, reason }: Readonly<Record<string, unknown>>,
+  ): void {
     transfer.told = told;
+    transfer.toldAt = Date.now();
+    if (told === 'aborted') transfer.abortReason = String(participantCode ?? reason);
     if (told === 'committed') this.committed += 1;
   }
 }
@@ -142,6 +150,7 @@ function newTransfer(banks: readonly string[]): MutableTransfer {
   const overThree = banks.length >= 3 && randomInt(OVER_THREE_IN) === 0;
   return {
     key: `lab-${randomUUID()}`,
+    askedAt: Date.now(),
     from: at(first),
     to: at(first + step),
     amount: 2 + randomInt(MAXIMUM_AMOUNT),

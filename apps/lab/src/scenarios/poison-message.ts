@@ -33,6 +33,7 @@ function replyTarget({ wire }: KafkaTap): Target {
 export const poisonMessage: Scenario = {
   name: 'poison-message',
   title: 'garbage in every topic under load: each message ends in the dead-letter topic once, and nothing stops',
+  links: ['kafka', 'both'],
   run: (lab) => KafkaTap.use(lab.state(), (tap) => poison(lab, tap)),
 };
 

@@ -1,14 +1,16 @@
 import { errorMessage } from '@concordat/foundation';
 import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
+import type { Link } from '../local-system/ports.js';
 import { contextOf, isSupervised } from '../local-system/local-system.js';
-import { stopSystem, superviseDetached } from '../local-system/supervisor.js';
+import { linkOfThisMachine, stopSystem, superviseDetached } from '../local-system/supervisor.js';
 import { SystemFile } from '../local-system/system-file.js';
 import { Narration, table } from '../narration.js';
 import { badClients } from './bad-clients.js';
 import { finalChecks } from './final-checks.js';
 import { crashEverywhere } from './crash-everywhere.js';
 import { clockSteps } from './clock-steps.js';
+import { cutLinks } from './cut-links.js';
 import { duplicateStorm } from './duplicate-storm.js';
 import { forgetfulDatabase } from './forgetful-database.js';
 import { forgetfulMember } from './forgetful-member.js';
@@ -21,12 +23,13 @@ import { killKafka } from './kill-kafka.js';
 import { killLeader } from './kill-leader.js';
 import { killParticipant } from './kill-participant.js';
 import { Load } from './load.js';
+import { noKafka } from './no-kafka.js';
 import { orphans } from './orphans.js';
 import { pauseLeader } from './pause-leader.js';
 import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
-import { isStandalone, type AnyScenario, type Scenario, type ScenarioOptions } from './scenario.js';
+import { isStandalone, linksOf, type AnyScenario, type Scenario, type ScenarioOptions } from './scenario.js';
 import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
 import { twoClusters } from './two-clusters.js';
@@ -38,6 +41,8 @@ const SCENARIOS: readonly AnyScenario[] = [
   killParticipant,
   killDatabase,
   killKafka,
+  cutLinks,
+  noKafka,
   killAllCoordinators,
   pauseLeader,
   hungDisk,
@@ -60,16 +65,31 @@ const SCENARIOS: readonly AnyScenario[] = [
 const ANSWERS_TIMEOUT_MS = 60_000;
 
 export function listScenarios(): string[] {
-  return table(SCENARIOS.map(({ name, title }) => [name, title]));
+  const rows = SCENARIOS.map((scenario) => [scenario.name, linksOf(scenario).join(', '), scenario.title]);
+  return table([['scenario', 'links', ''], ...rows]);
 }
 
-function chosen(names: readonly string[]): readonly AnyScenario[] {
-  if (names.includes('all')) return SCENARIOS;
+/** The named scenarios. `all` leaves out those that make no sense on the link, and says so. */
+export function chosenScenarios(
+  names: readonly string[],
+  link: Link,
+  say: (line: string) => void,
+): readonly AnyScenario[] {
+  const runsHere = (scenario: AnyScenario): boolean => linksOf(scenario).includes(link);
+  const needs = (scenario: AnyScenario): string => `it needs the link ${linksOf(scenario).join(' or ')}`;
+  if (names.includes('all')) {
+    for (const scenario of SCENARIOS)
+      if (!runsHere(scenario)) say(`${scenario.name} is left out on the link ${link}: ${needs(scenario)}`);
+    return SCENARIOS.filter(runsHere);
+  }
   return names.map((name) => {
     const scenario = SCENARIOS.find((candidate) => candidate.name === name);
-    if (scenario) return scenario;
-    const known = SCENARIOS.map((candidate) => candidate.name).join(', ');
-    throw new LabError(`There is no scenario "${name}"; there are ${known}, and "all".`);
+    if (!scenario) {
+      const known = SCENARIOS.map((candidate) => candidate.name).join(', ');
+      throw new LabError(`There is no scenario "${name}"; there are ${known}, and "all".`);
+    }
+    if (!runsHere(scenario)) throw new LabError(`${name} cannot run on the link ${link}: ${needs(scenario)}.`);
+    return scenario;
   });
 }
 
@@ -85,15 +105,17 @@ export async function runScenarios(
   options: SystemOptions,
   choice: ScenarioOptions,
 ): Promise<boolean> {
-  const scenarios = chosen(names);
-  const { directory, link } = contextOf(options, () => undefined);
-  const state = new SystemFile(directory).read();
-  if (state && isSupervised(state) && state.link !== link) {
+  const say = (line: string): void => console.log(line);
+  const state = new SystemFile(contextOf(options, say).directory).read();
+  const running = state && isSupervised(state) ? state : undefined;
+  const link = options.link ?? running?.link ?? linkOfThisMachine(say);
+  if (running && running.link !== link) {
     throw new LabError(
-      `The running system has the link ${state.link}, not ${link}; leave --link out, or run "npm stop" first.`,
+      `The running system has the link ${running.link}, not ${link}; leave --link out, or run "npm stop" first.`,
     );
   }
-  const own = !(state && isSupervised(state)) && !scenarios.every(isStandalone);
+  const scenarios = chosenScenarios(names, link, say);
+  const own = !running && !scenarios.every(isStandalone);
   if (own) {
     console.log('No local system is running; starting one for the scenarios …');
     await superviseDetached({ ...options, link }, false);

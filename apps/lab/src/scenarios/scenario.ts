@@ -1,3 +1,4 @@
+import { LINKS, type Link } from '../local-system/ports.js';
 import type { Narration } from '../narration.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import type { Check } from './truth.js';
@@ -12,6 +13,8 @@ export interface ScenarioOptions {
 export interface Scenario {
   readonly name: string;
   readonly title: string;
+  /** the links on which it makes sense; default all */
+  readonly links?: readonly Link[];
   /** Injects the fault, narrates, and restarts what it killed. */
   run(lab: ScenarioLab, options: ScenarioOptions): Promise<void>;
 }
@@ -24,6 +27,11 @@ export interface StandaloneScenario {
 }
 
 export type AnyScenario = Scenario | StandaloneScenario;
+
+/** The links on which a scenario runs; one that needs no system runs on all. */
+export function linksOf(scenario: AnyScenario): readonly Link[] {
+  return isStandalone(scenario) ? LINKS : (scenario.links ?? LINKS);
+}
 
 export function isStandalone(scenario: AnyScenario): scenario is StandaloneScenario {
   return 'runAlone' in scenario;

@@ -17,6 +17,8 @@ const REST_TIMEOUT_MS = 60_000;
 export const threePhase: Scenario = {
   name: 'three-phase',
   title: 'kill -9 of all coordinators: transactions in three phases end without them, one in two phases waits',
+  // without Kafka the banks cannot reach each other when no coordinator lives
+  links: ['kafka', 'both'],
   run: async (lab) => {
     const { narration } = lab;
     narration.action('let the load rest, so that only three transactions over three banks are open');

@@ -22,6 +22,11 @@ export interface Transfer {
   /** the transaction, once an answer named it */
   readonly id?: string;
   readonly told?: 'committed' | 'aborted';
+  /** when its client first asked, and when it had its answer, in milliseconds since 1970 */
+  readonly askedAt?: number;
+  readonly toldAt?: number;
+  /** why it was aborted */
+  readonly abortReason?: string;
   /** committed, but this half was rolled back by hand in its database: a known difference */
   readonly lost?: Part;
   /** the lost half was repaired by hand: the money is right, and the transaction stays mixed */
