@@ -18,7 +18,7 @@ const COPIED = 100;
 export const twoClusters: Scenario = {
   name: 'two-clusters',
   title:
-    'a second cluster on the same broker, machine and database server, both under load and kills: neither gets messages of the other',
+    'a second cluster on the same machine, database server and broker, if there is one, both under load and kills: neither gets messages of the other',
   run: async (lab) => {
     // on direct streams alone there is nothing to read, and nothing to copy
     if (lab.state().link === 'direct') return await withNeighbour(lab, (other) => underKills(lab, other));
