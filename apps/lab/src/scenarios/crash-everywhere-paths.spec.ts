@@ -16,6 +16,7 @@ describe('the way to a crash point', () => {
     expect(impossible).toContain('participant.offsets.before-commit');
     expect(impossible).toContain('participant.branches-decided.after-send');
     expect(impossible).toContain('participant.decision.before-send');
+    expect(pathTo('coordinator.participant.before-append', 'direct')).toBeUndefined();
     expect(impossible).not.toContain('participant.decision.received');
     expect(impossible).not.toContain('participant.termination-due.received');
     expect(impossible).not.toContain('participant.ballot-answer.before-send');

@@ -98,9 +98,9 @@ const PATHS_BY_LINK: Readonly<Record<Link, readonly (readonly [RegExp, Path | un
     // without coordinators the branches cannot reach each other
     [/^participant\.(branches-decided|decision\.(before|after)-send|ballot-answer\.(received|handled))/, undefined],
     // only a message of the lab's own leads there
-    [/^coordinator\.branches-decided\./, undefined],
+    [/^coordinator\.(branches-decided|participant)\./, undefined],
     [/^participant\.(acceptor-(lock|refusal|release|look-up|decision)|ledger-look-up)\./, undefined],
-    [/^coordinator\.(participant|announce)\./, { provoke: announceByRestart, everyMs: 10_000 }],
+    [/^coordinator\.announce\./, { provoke: announceByRestart, everyMs: 10_000 }],
     [/^coordinator\.inquiry\./, { provoke: leaveOrphanAtQuietBank, everyMs: 15_000 }],
     [/^(coordinator|participant)\.unknown-old\./, { provoke: leaveOldOrphan, everyMs: 15_000 }],
     [/^(coordinator|participant)\.undecided\./, { provoke: leaveUndecided, everyMs: 15_000 }],
