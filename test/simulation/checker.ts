@@ -346,7 +346,8 @@ export class Checker implements DatabaseObserver {
       return this.violate(`${transactionId} is decided by a ${record.type} record`);
     if (known.protocol === '3pc' && decision && delegated.size === 0)
       this.ballots.logs(transactionId, decision, record.type === 'decide' ? record.basis?.type : undefined);
-    if (this.calm && record.type === 'decide' && record.cause?.reason === 'BRANCHES_DECIDED')
+    const byBranches = record.type === 'decide' && record.cause?.reason === 'BRANCHES_DECIDED';
+    if (this.calm && byBranches && !this.said.hasHung(branches.keys()))
       this.violate(`AC4: nothing has failed, and the branches of ${transactionId} decided to abort`);
     for (const [branchId, { participant }] of branches) {
       if (this.exemptions.hasBranch(branchId)) continue;

@@ -7,7 +7,6 @@ import {
   type SeededRandom,
 } from '@concordat/foundation';
 import type { ApplyResult } from '@concordat/commit-protocol';
-import type { MemoryBroker } from '@concordat/messaging/testing';
 import { memberOf, RaftNode, type Message, type RaftTransport } from '@concordat/raft';
 import { MemoryStorage, type MemoryNetwork } from '@concordat/raft/testing';
 import {
@@ -22,6 +21,7 @@ import { CLUSTER } from './cluster.js';
 import type { CrashDice } from './crash-dice.js';
 import { GatedBus } from './gated-bus.js';
 import type { Pace } from './pace.js';
+import type { Roads } from './roads.js';
 import { HastyStorage, sabotagedLog, type Sabotage } from './sabotage.js';
 import { SimulatedGroupClocks } from './simulated-group-clocks.js';
 import { MachineClock, SimulatedProcess } from '@concordat/foundation/testing';
@@ -33,7 +33,7 @@ export interface CoordinatorPorts {
   readonly pace: Pace;
   readonly random: SeededRandom;
   readonly network: MemoryNetwork;
-  readonly broker: MemoryBroker;
+  readonly roads: Roads;
   readonly checker: Checker;
   readonly dice: CrashDice;
   /** how long a write takes, in milliseconds */
@@ -98,7 +98,7 @@ export class CoordinatorNode {
   }
 
   boot(): void {
-    const { clock, random, network, broker, checker, snapshotAfterBytes, sabotage, dice, pace } = this.ports;
+    const { clock, random, network, roads, checker, snapshotAfterBytes, sabotage, dice, pace } = this.ports;
     const process = new SimulatedProcess(`coordinator-${this.nodeId}`, this.machine);
     const logger = this.logger();
     const archive = new CompressedEndedTransactions({ blockSize: 8, decodedBlocks: 2, hashSeed: random.uint32() });
@@ -120,7 +120,9 @@ export class CoordinatorNode {
     node.onStatusChange(({ role, term }) => {
       if (role === 'leader') checker.replicas.leads(this.nodeId, term);
     });
-    const bus = new GatedBus(broker, process, (message) => checker.published(this.nodeId, message));
+    const bus = new GatedBus(roads.ofCoordinator(this.nodeId, process, logger), process, (message) =>
+      checker.published(this.nodeId, message),
+    );
     bus.onUnsendable = (error) => checker.said.unsendable(process.name, error);
     const manager = new TransactionManager({
       log: sabotage ? sabotagedLog(log, { bus, random: random.fork(), clock }, sabotage) : log,
@@ -137,7 +139,10 @@ export class CoordinatorNode {
     this.life = { process, node, log, manager };
     log.attach(node);
     const replies = new RepliesConsumer(bus, manager, this.nodeId, logger);
-    node.onStatusChange(({ role }) => replies.consume(role === 'leader'));
+    node.onStatusChange(({ role, term }) => {
+      replies.consume(role === 'leader');
+      roads.tell(this.nodeId, { leads: role === 'leader', term }, NODE_IDS);
+    });
     node
       .start()
       .catch((error: unknown) => checker.violate(`node ${this.nodeId} does not start: ${errorMessage(error)}`));

@@ -1,9 +1,11 @@
 import { randomChance, randomInteger, randomItem, type SeededRandom } from '@concordat/foundation';
+import type { Link } from '@concordat/messaging';
 import { NO_FAULTS } from '@concordat/messaging/testing';
 import { BackupRestorer } from './backup-restorer.js';
 import { NODE_IDS } from './coordinator-node.js';
 import { CALM_DATABASE } from '../support/modelled-database/modelled-database.js';
 import { OtherCluster } from './other-cluster.js';
+import { STREAM_FAULTS, type StreamFault } from './roads.js';
 import type { World } from './world.js';
 
 /** Everything that can go wrong; each seed draws some of it. */
@@ -34,7 +36,7 @@ const FAULT_CLASSES = [
 const CLOCK_STEPS_MS = [300, 4_000, 90_000, 3_600_000, 30 * 3_600_000];
 
 /** The last: an operator's loss of data, so it is drawn apart from the others. */
-export type FaultClass = (typeof FAULT_CLASSES)[number] | 'asynchronous-fail-over';
+export type FaultClass = (typeof FAULT_CLASSES)[number] | 'asynchronous-fail-over' | StreamFault;
 
 /** An operator looks at what is left, everything else having ended. */
 const ABSTENTION_ENDS_MS = 20_000;
@@ -46,12 +48,13 @@ export interface FaultPlan {
 }
 
 /** Swarm testing: many runs with a few kinds of faults find more than all kinds in each. */
-export function drawFaultPlan(random: SeededRandom, calm: boolean): FaultPlan {
+export function drawFaultPlan(random: SeededRandom, calm: boolean, link: Link): FaultPlan {
   const share = randomChance(random, 0.3) ? 0.2 : randomChance(random, 0.5) ? 0.5 : 0.8;
   const drawn = FAULT_CLASSES.filter((name) => randomChance(random, name === 'message-loss' ? share / 3 : share));
   const intensity = randomItem(random, [0.03, 0.06, 0.12]);
   const failsOver = randomChance(random, share / 2) ? (['asynchronous-fail-over'] as const) : [];
-  return { classes: new Set<FaultClass>(calm ? [] : [...drawn, ...failsOver]), intensity };
+  const ofStreams = link === 'kafka' ? [] : STREAM_FAULTS.filter(() => randomChance(random, share));
+  return { classes: new Set<FaultClass>(calm ? [] : [...drawn, ...failsOver, ...ofStreams]), intensity };
 }
 
 /** Carries out a fault plan, step by step on the simulated clock, and heals everything at the end. */
@@ -92,6 +95,7 @@ export class FaultInjector {
     world.network.setFaults({ minDelayMs: 1, maximumDelayMs: 2, loss: 0, duplication: 0, reordering: 0 });
     world.broker.setFaults(NO_FAULTS);
     world.broker.bringUp();
+    world.roads.heal();
     world.maximumDiskDelayMs = 4;
     world.dice.probability = 0;
     for (const database of world.databases) {
@@ -179,6 +183,10 @@ export class FaultInjector {
           database.faults = { ...database.faults, maximumLatencyMs };
         }
         return;
+      case 'stream-weather':
+      case 'stream-break':
+      case 'stream-swallow':
+        return world.roads.inject(fault, world.pace.longestDelayMs);
       case 'broker-down':
         world.broker.takeDown();
         return this.later(50, 3_000, () => world.broker.bringUp());

@@ -8,9 +8,8 @@ import {
   type Topic,
   type DeadLetterCounts,
 } from '@concordat/messaging';
-import { MemoryMessageBus, type MemoryBroker } from '@concordat/messaging/testing';
-import { CLUSTER } from './cluster.js';
 import type { SimulatedProcess } from '@concordat/foundation/testing';
+import type { MortalBus } from './roads.js';
 
 /** Messages that a process has been handed and that do not count as consumed yet, by transaction. */
 export class UnfinishedMessages {
@@ -39,16 +38,14 @@ export class GatedBus implements MessageBus {
   onReceived: (message: ProtocolMessage) => void = () => undefined;
   /** told when the process says what no message can be made of */
   onUnsendable: (error: UnsendableMessagesError) => void = () => undefined;
-  private readonly bus: MemoryMessageBus;
 
   /** @param observe sees every message when it is handed to the bus, which is before it can reach anybody */
   constructor(
-    broker: MemoryBroker,
+    private readonly bus: MortalBus,
     private readonly process: SimulatedProcess,
     private readonly observe: (message: ProtocolMessage) => void,
   ) {
-    this.bus = new MemoryMessageBus(broker, { cluster: CLUSTER });
-    process.onDeath(() => this.bus.crash());
+    process.onDeath(() => bus.crash());
   }
 
   start(): Promise<void> {

@@ -1,5 +1,4 @@
 import { invariant, type Clock, type JsonValue, type SeededRandom } from '@concordat/foundation';
-import type { MemoryBroker } from '@concordat/messaging/testing';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';
@@ -9,7 +8,9 @@ import type { DatabaseSession } from '../support/modelled-database/database-sess
 import type { ModelledDatabase } from '../support/modelled-database/modelled-database.js';
 import { ModelledResourceManager } from '../support/modelled-database/modelled-resource-manager.js';
 import { actOddly, unknownField, type Oddity } from './odd-work.js';
+import { NODE_IDS } from './coordinator-node.js';
 import type { Pace } from './pace.js';
+import type { Roads } from './roads.js';
 import { sabotagedResourceManager, type Sabotage } from './sabotage.js';
 import { MachineClock, SimulatedProcess } from '@concordat/foundation/testing';
 
@@ -17,7 +18,7 @@ export interface ParticipantPorts {
   readonly clock: Clock;
   readonly pace: Pace;
   readonly random: SeededRandom;
-  readonly broker: MemoryBroker;
+  readonly roads: Roads;
   readonly checker: Checker;
   readonly dice: CrashDice;
   readonly sabotage: Sabotage | undefined;
@@ -105,11 +106,12 @@ export class ParticipantNode {
 
   boot(): void {
     const { participant, database } = this;
-    const { random, broker, checker, dice, sabotage, pace } = this.ports;
+    const { random, roads, checker, dice, sabotage, pace } = this.ports;
     invariant(!this.life, 'a process is started once');
     const process = new SimulatedProcess(`${participant}-${this.instance}`, this.machine);
     this.life = process;
-    const bus = new GatedBus(broker, process, (message) => checker.replied(message));
+    const road = roads.ofParticipant(participant, process.name, process, NODE_IDS);
+    const bus = new GatedBus(road, process, (message) => checker.replied(message));
     bus.onReceived = (message) => checker.received(message);
     bus.onUnsendable = (error) => checker.said.unsendable(process.name, error);
     const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs, () =>

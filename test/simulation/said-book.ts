@@ -8,7 +8,7 @@ import {
   type ProtocolMessage,
   type TransactionState,
 } from '@concordat/commit-protocol';
-import { expectedResult, oddityOf, refusalOf } from './odd-work.js';
+import { expectedResult, oddityOf, refusalOf, type OddityKind } from './odd-work.js';
 
 /** Why a branch may vote no whatever its handlers return and throw. */
 const USUAL_REFUSALS: ReadonlySet<string> = new Set([
@@ -21,6 +21,7 @@ const USUAL_REFUSALS: ReadonlySet<string> = new Set([
   'ABORTED_BY_PARTICIPANT',
   'NOT_PREPARED',
 ]);
+const HANGING: ReadonlySet<OddityKind | undefined> = new Set<OddityKind>(['hangs', 'settles-late']);
 /** Without faults a `no` is on its way, and in the log, in less. */
 const TOLD_WITHIN_MS = 500;
 /** After the deadline: the grace of the handlers, a sweep, and what is sent again meanwhile. */
@@ -60,6 +61,12 @@ export class SaidBook {
     if (!this.refusedAt.has(branchId)) this.refusedAt.set(branchId, this.time());
     const operations = this.operations.get(branchId);
     if (error && operations) this.judgeReason(`${participant} refuses ${branchId}`, operations, error);
+  }
+
+  /** Whether a handler of one of these branches keeps it from voting: to the others the coordinators then seem dead. */
+  hasHung(branchIds: Iterable<string>): boolean {
+    const hangs = (call: OperationCall): boolean => HANGING.has(oddityOf(call)?.kind);
+    return [...branchIds].some((branchId) => this.operations.get(branchId)?.some(hangs));
   }
 
   /** A request was refused, and nothing has begun. */

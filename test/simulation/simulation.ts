@@ -40,7 +40,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   const pace = drawPace(family, new SeededRandom(seed).fork());
   const world = new World({ seed, pace, ...(sabotage && { sabotage }), ...(print && { print }) });
   const random = world.random.fork();
-  const plan = drawFaultPlan(random.fork(), calm ?? randomChance(random, 0.05));
+  const plan = drawFaultPlan(random.fork(), calm ?? randomChance(random, 0.05), world.roads.link);
   const isCalm = plan.classes.size === 0;
   if (isCalm) world.checker.expectCalm();
   const workload = drawWorkload(random, pace, isCalm);
@@ -95,6 +95,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
         committed: decisions.filter((decision) => decision === 'commit').length,
         aborted: decisions.filter((decision) => decision === 'abort').length,
         leaders: world.checker.replicas.leaderCount,
+        [`link ${world.roads.link}`]: 1,
       },
       faults: injector.counts,
       rulings: operator.counts, // what operators did, by effect

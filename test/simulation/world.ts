@@ -9,6 +9,7 @@ import { ModelledDatabase } from '../support/modelled-database/modelled-database
 import type { Pace } from './pace.js';
 import { ParticipantNode } from './participant-node.js';
 import { databaseLies, type Sabotage } from './sabotage.js';
+import { linkOf, Roads } from './roads.js';
 import { Trace } from '@concordat/foundation/testing';
 
 export const PARTICIPANTS = ['bank-a', 'bank-b', 'bank-c'] as const;
@@ -33,6 +34,7 @@ export class World {
   readonly dice: CrashDice;
   readonly network: MemoryNetwork;
   readonly broker: MemoryBroker;
+  readonly roads: Roads;
   readonly coordinators: readonly CoordinatorNode[];
   readonly databases: readonly ModelledDatabase[];
   readonly participants: readonly ParticipantNode[];
@@ -54,6 +56,7 @@ export class World {
     this.network = new MemoryNetwork({ clock, random: this.random.fork() });
     const { sessionTimeoutMs } = pace;
     this.broker = new MemoryBroker({ clock, random: this.random.fork(), partitions: 2, sessionTimeoutMs });
+    this.roads = new Roads(linkOf(seed), clock, this.broker, seed);
     const snapshotAfterBytes = randomInteger(this.random, 4, 40) * 1_000;
     const diskRandom = this.random.fork();
     this.coordinators = NODE_IDS.map(
@@ -63,7 +66,7 @@ export class World {
           pace,
           random: this.random.fork(),
           network: this.network,
-          broker: this.broker,
+          roads: this.roads,
           checker: this.checker,
           dice: this.dice,
           diskDelayMs: () => randomInteger(diskRandom, 0, this.maximumDiskDelayMs),
@@ -81,7 +84,7 @@ export class World {
             clock,
             pace,
             random: this.random.fork(),
-            broker: this.broker,
+            roads: this.roads,
             checker: this.checker,
             dice: this.dice,
             sabotage,

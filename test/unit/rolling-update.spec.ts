@@ -8,7 +8,7 @@ import {
   silentLogger,
   VirtualClock,
 } from '@concordat/foundation';
-import { MemoryBroker } from '@concordat/messaging/testing';
+import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import { DEFAULT_TRANSACTION_OPTIONS, RepliesConsumer, TransactionManager } from '../../apps/coordinator/src/index.js';
 import { WatchedLog } from '../fuzz/coordinator/watched-log.js';
@@ -89,7 +89,11 @@ class RollingUpdate {
     this.log = log;
     const faults = { minimumDelayMs: 0, maximumDelayMs: 50 };
     this.broker = new MemoryBroker({ clock, random: this.random.fork(), faults, sessionTimeoutMs: SESSION_TIMEOUT_MS });
-    const bus = new GatedBus(this.broker, new SimulatedProcess('coordinator-1', clock), () => undefined);
+    const bus = new GatedBus(
+      new MemoryMessageBus(this.broker, { cluster: CLUSTER }),
+      new SimulatedProcess('coordinator-1', clock),
+      () => undefined,
+    );
     this.manager = new TransactionManager({
       log,
       bus,
@@ -114,7 +118,7 @@ class RollingUpdate {
 
   boot(participant: string, instance: string, operations: readonly string[]): { leave(): void; kill(): void } {
     const process = new SimulatedProcess(instance, this.clock);
-    const bus = new GatedBus(this.broker, process, () => undefined);
+    const bus = new GatedBus(new MemoryMessageBus(this.broker, { cluster: CLUSTER }), process, () => undefined);
     const runtime = new ParticipantRuntime<DatabaseSession>({
       participant,
       instance,

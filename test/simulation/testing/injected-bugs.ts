@@ -3,6 +3,7 @@ import { CLOCK_BUGS } from './clock-bugs.js';
 import { COORDINATOR_BUGS } from './coordinator-bugs.js';
 import { FOREIGN_CODE_BUGS } from './foreign-code-bugs.js';
 import type { InjectedBug } from './injected-bug.js';
+import { LINK_BUGS } from './link-bugs.js';
 import { PARTICIPANT_BUGS } from './participant-bugs.js';
 import { RULING_BUGS } from './ruling-bugs.js';
 
@@ -14,4 +15,5 @@ export const INJECTED_BUGS: readonly InjectedBug[] = [
   ...RULING_BUGS,
   ...BALLOT_BUGS,
   ...CLOCK_BUGS,
+  ...LINK_BUGS,
 ];
