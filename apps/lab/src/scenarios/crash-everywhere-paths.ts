@@ -16,7 +16,7 @@ import {
 import type { KafkaTap } from './kafka-tap.js';
 import { rule } from './operator.js';
 import type { ScenarioLab } from './scenario-lab.js';
-import type { Wire } from './wire.js';
+import { addressOf, type Wire } from './wire.js';
 
 /** The paths' own transactions are aborted after this when a crash leaves them behind. */
 const TIMEOUT_MS = 10_000;
@@ -351,15 +351,17 @@ interface InDoubtItem {
 
 /**
  * Ends by ruling what the paths leave to an operator: unknown old branches, and branches ruled against their decision.
- * Everything else ends by itself.
+ * Everything else ends by itself. An old branch that is prepared is aborted: forgotten, it would be found again.
  */
 export async function forgetLeftovers(lab: ScenarioLab): Promise<void> {
   const step = async (): Promise<boolean> => {
     const { body } = await request('GET', `${lab.url(await lab.leader())}/v1/in-doubt`);
     const items = Array.isArray(body['items']) ? (body['items'] as InDoubtItem[]) : [];
     const ours = items.filter(({ state }) => state === 'unknown-old' || state.startsWith('heuristic'));
+    const prepared = new Set((await lab.databases.preparedAnywhere()).map(({ gid }) => addressOf(gid).branchId));
     for (const { transactionId, branchId } of ours) {
-      await rule(lab, transactionId, { action: 'forget', branchId, reason: 'made to come by a crash point' });
+      const action = prepared.has(branchId) ? 'abort' : 'forget';
+      await rule(lab, transactionId, { action, branchId, reason: 'made to come by a crash point' });
     }
     return ours.length === 0;
   };
