@@ -48,7 +48,8 @@ export async function turn(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-function usedMs(): number {
+/** Processor time of the main thread so far. The system counts it in steps of some milliseconds. */
+export function usedMs(): number {
   try {
     return Number(readFileSync(MAIN_THREAD, 'latin1').split(' ')[0]) / 1e6;
   } catch {

@@ -23,6 +23,8 @@ function lines([compress, decompress]: Compressor): BlockCoding {
 }
 
 class Line implements ArchivedRow {
+  private parsed: TransactionState | undefined;
+
   constructor(private readonly text: string) {}
 
   /** Without parsing the line, which makes a look-up as fast as it can be. */
@@ -39,7 +41,7 @@ class Line implements ArchivedRow {
   }
 
   read(): TransactionState {
-    return JSON.parse(this.text) as TransactionState;
+    return (this.parsed ??= JSON.parse(this.text) as TransactionState);
   }
 }
 

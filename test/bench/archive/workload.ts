@@ -62,7 +62,7 @@ export function archiveTable({ keys, transactions, codings }: ArchiveResult): st
       ]),
     ),
     formatTable(
-      ['adding', 'µs each', 'longest turn ms', 'longest turn ms, 1 MB'],
+      ['adding', 'µs each', 'longest turn ms', 'turn ms, 1 MB'],
       rows([
         ['addMicroseconds', 1],
         ['longestAddMs', 1],
