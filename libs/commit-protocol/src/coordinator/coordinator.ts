@@ -13,7 +13,7 @@ import {
   type Progress,
   type Undecided,
   type Voting,
-} from './coordinator-progress.js';
+} from './coordinator-phase.js';
 import type { CoordinatorEffect, CoordinatorEvent, Verdict } from './coordinator.types.js';
 import type { DoneMessage, VoteMessage } from '../vocabulary/messages.js';
 import type { BranchReport, DecideRecord } from '../log/records.js';

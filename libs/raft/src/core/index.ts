@@ -31,7 +31,7 @@
  * `ready` (`ready.ts`) returns the results. docs/raft.md lists every section of the paper with its file.
  */
 export * from './membership/configuration.js';
-export * from './membership/membership.js';
+export * from './membership/membership-change.js';
 export * from './raft-core.js';
 export * from './raft-core.types.js';
 export * from './ready.js';

@@ -13,7 +13,7 @@ import {
   type MembershipChange,
   type MembershipRefusal,
   type Refused,
-} from './membership/membership.js';
+} from './membership/membership-change.js';
 import type { Progress } from './replication/progress.js';
 import type { CoreLimits } from './raft-core.types.js';
 import { ReadIndexQueue } from './read-index.js';

@@ -2,7 +2,7 @@ import { invariant } from '@concordat/foundation';
 import type { TransferRefusal } from './election/leadership-transfer.js';
 import { inspectLeader, inspectLog } from './inspection.js';
 import type { Appended, Leader, ProposalRefusal } from './leader.js';
-import { refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership/membership.js';
+import { refuse, type MembershipChange, type MembershipRefusal, type Refused } from './membership/membership-change.js';
 import { standingOf, type Standing } from './membership/standing.js';
 import { DEFAULT_LIMITS } from './raft-core.types.js';
 import type { CoreInspection, RaftCoreOptions, RaftRole } from './raft-core.types.js';

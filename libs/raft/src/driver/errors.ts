@@ -1,5 +1,5 @@
 import { CodedError, codedError } from '@concordat/foundation';
-import type { MembershipRefusal } from '../core/membership/membership.js';
+import type { MembershipRefusal } from '../core/membership/membership-change.js';
 import type { TransferRefusal } from '../core/election/leadership-transfer.js';
 import type { NodeId } from '../core/types.js';
 

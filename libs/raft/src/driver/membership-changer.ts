@@ -1,5 +1,5 @@
 import { isJoint } from '../core/membership/configuration.js';
-import type { MembershipChange } from '../core/membership/membership.js';
+import type { MembershipChange } from '../core/membership/membership-change.js';
 import type { RaftCore } from '../core/raft-core.js';
 import type { Configuration } from '../core/types.js';
 import { MembershipRefusedError, NotLeaderError, ProposalUnknownError } from './errors.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { memberOf } from '../core/membership/configuration.js';
-import type { MembershipChange } from '../core/membership/membership.js';
+import type { MembershipChange } from '../core/membership/membership-change.js';
 import { MembershipRefusedError, NotLeaderError, ProposalUnknownError } from './errors.js';
 import { group, idOf, type GroupNode, type NodeGroup } from './testing/node-group.js';
 

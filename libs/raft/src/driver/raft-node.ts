@@ -1,6 +1,6 @@
 import { errorMessage, invariant, randomInteger, silentLogger } from '@concordat/foundation';
 import type { Logger, Timer } from '@concordat/foundation';
-import type { MembershipChange } from '../core/membership/membership.js';
+import type { MembershipChange } from '../core/membership/membership-change.js';
 import { randomId } from '../core/membership/addressing.js';
 import { RaftCore } from '../core/raft-core.js';
 import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';

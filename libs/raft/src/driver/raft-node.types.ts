@@ -1,5 +1,5 @@
 import type { Clock, Logger, Random } from '@concordat/foundation';
-import type { MembershipChange } from '../core/membership/membership.js';
+import type { MembershipChange } from '../core/membership/membership-change.js';
 import type { ProgressState } from '../core/replication/progress.js';
 import type { CoreLimits, RaftRole } from '../core/raft-core.types.js';
 import type { Standing } from '../core/membership/standing.js';

@@ -1,5 +1,5 @@
 import { randomChance, randomItem, type Random } from '@concordat/foundation';
-import type { MembershipChange } from '../core/membership/membership.js';
+import type { MembershipChange } from '../core/membership/membership-change.js';
 import type { Configuration, NodeId } from '../core/types.js';
 import { MembershipRefusedError, NotLeaderError, ProposalUnknownError } from '../driver/errors.js';
 import { ProcessGoneError, type SimulatedNode } from './simulated-node.js';

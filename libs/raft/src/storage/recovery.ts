@@ -3,7 +3,7 @@ import type { StoredState } from '../driver/ports.js';
 import { LogCorruptedError } from './errors.js';
 import type { FileSystem } from './file-system.js';
 import { coversSnapshot, replay } from './replay.js';
-import type { SequencedRecord } from './segment-content.js';
+import type { SequencedRecord } from './segment-scan.js';
 import type { SegmentedLog } from './segmented-log.js';
 import type { SnapshotHeader, StoredSnapshot } from './snapshot-file.js';
 import type { SnapshotPosition, SnapshotStore } from './snapshot-store.js';

@@ -1,5 +1,5 @@
 import type { Entry, HardState, SnapshotMetadata } from '../core/types.js';
-import type { SequencedRecord } from './segment-content.js';
+import type { SequencedRecord } from './segment-scan.js';
 
 /** A snapshot without its data. */
 export interface SnapshotMark {

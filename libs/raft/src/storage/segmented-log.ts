@@ -6,7 +6,7 @@ import type { File, FileSystem } from './file-system.js';
 import { frameHeaderBytes, sealFrame } from './frame.js';
 import { checkOwner, type DirectoryOwner } from './owner.js';
 import { encodeRecord, recordSizeBytes, type LogRecord } from './record.js';
-import { checkSegmentPlace, readSegment, type SegmentContent, type SequencedRecord } from './segment-content.js';
+import { checkSegmentPlace, readSegment, type SegmentContent, type SequencedRecord } from './segment-scan.js';
 import {
   parseSegmentName,
   readSegmentHeader,

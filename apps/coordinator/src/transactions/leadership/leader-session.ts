@@ -31,7 +31,7 @@ import type { TransactionOptions } from '../options.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import { OutgoingMessages, type OutgoingMessagesDependencies } from './outgoing-messages.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
-import { Recovery } from './recovery.js';
+import { Recovery } from './recovery-order.js';
 import type { UnknownOldBranches } from './unknown-old-branches.js';
 import { LeaderTimers, TransactionTimers } from './transaction-timers.js';
 import { WaitingBegins } from './waiting-begins.js';

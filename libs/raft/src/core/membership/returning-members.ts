@@ -1,5 +1,5 @@
 import type { OtherIncarnations } from './other-incarnations.js';
-import type { MembershipChange } from './membership.js';
+import type { MembershipChange } from './membership-change.js';
 import type { Configuration, NodeId } from '../types.js';
 
 /** The leader's knowledge of its followers. */

@@ -35,7 +35,7 @@ export const MEMBERSHIP_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'who takes the shorter of the two ways and leaves out its condition',
     edits: [
       {
-        file: 'libs/raft/src/core/membership/membership.ts',
+        file: 'libs/raft/src/core/membership/membership-change.ts',
         find: 'const outgoing = votersChange ? before.voters : [];',
         replace:
           'const moved = [...voters].filter((nodeId) => !before.voters.includes(nodeId)).length + before.voters.filter((nodeId) => !voters.has(nodeId)).length;\n' +

@@ -182,12 +182,12 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
     whoMadeIt: 'systems that the paper examined',
     edits: [
       {
-        file: 'libs/raft/src/storage/segment-content.ts',
+        file: 'libs/raft/src/storage/segment-scan.ts',
         find: 'if (later !== undefined) return damaged(`the frame there is not valid, but valid data follow at byte ${later}`);',
         replace: "if (later !== undefined) return finish({ type: 'torn' });",
       },
       {
-        file: 'libs/raft/src/storage/segment-content.ts',
+        file: 'libs/raft/src/storage/segment-scan.ts',
         find: "    return damaged('the bytes there are neither a valid frame nor an interrupted write');",
         replace: "    return finish({ type: 'torn' });",
       },
@@ -205,7 +205,7 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
         replace: 'await this.roll({ hardState: record.hardState, entries: record.entries }, lastIndex);',
       },
       {
-        file: 'libs/raft/src/storage/segment-content.ts',
+        file: 'libs/raft/src/storage/segment-scan.ts',
         find: "    if (records.length === 0 && !record.hardState) return damaged('the first frame has no hard state');\n",
         replace: '',
       },

@@ -3,7 +3,7 @@ import { decodeConfiguration } from '../../core/membership/configuration-codec.j
 import { formatId } from '../../core/membership/addressing.js';
 import type { Configuration, Entry, HardState, NodeId } from '../../core/types.js';
 import { describeIncarnation } from '../owner.js';
-import type { PlacedRecord } from '../segment-content.js';
+import type { PlacedRecord } from '../segment-scan.js';
 import { segmentFormatVersion } from '../segment.js';
 import type { SnapshotHeader } from '../snapshot-file.js';
 import type { ShownEntries } from './arguments.js';

@@ -12,7 +12,7 @@ import {
   receivedSnapshotName,
   type ReceivedProgress,
 } from '../received-snapshot-file.js';
-import { checkSegmentPlace, scanSegment, type LogPosition, type SegmentContent } from '../segment-content.js';
+import { checkSegmentPlace, scanSegment, type LogPosition, type SegmentContent } from '../segment-scan.js';
 import { parseSegmentName, readSegmentHeader, type SegmentHeader } from '../segment.js';
 import { checkSnapshotData, parseSnapshotName, readSnapshotHeader, type SnapshotHeader } from '../snapshot-file.js';
 

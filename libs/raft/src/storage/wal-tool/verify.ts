@@ -1,7 +1,7 @@
 import type { Entry, HardState } from '../../core/types.js';
 import { LogCorruptedError } from '../errors.js';
 import { replayOrRefuse } from '../recovery.js';
-import type { SequencedRecord } from '../segment-content.js';
+import type { SequencedRecord } from '../segment-scan.js';
 import type { SnapshotHeader } from '../snapshot-file.js';
 import { describeDirectory, describeFrames, describeHardState, describeReceived, fileAsValue } from './description.js';
 import type { DirectoryReader, FileReport } from './directory-reader.js';

@@ -1,5 +1,5 @@
 import { memberOf } from '../../membership/configuration.js';
-import type { MembershipChange } from '../../membership/membership.js';
+import type { MembershipChange } from '../../membership/membership-change.js';
 import { parseInteger } from './fields.js';
 import { ScriptError } from './script-error.js';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { changed, type MembershipChange, type MembershipRefusal } from './membership.js';
+import { changed, type MembershipChange, type MembershipRefusal } from './membership-change.js';
 import { FIRST_INCARNATION, knownMember, TEST_GROUP_ID } from '../testing/members.js';
 import type { Configuration, NodeId } from '../types.js';
 
