@@ -4,7 +4,7 @@ import { jsonColumns, type ArchivedRow, type BlockCoding, type DecodedBlock } fr
 import { BlockIndex } from './archive-index.js';
 
 export interface CompressedEndedTransactionsOptions {
-  /** transactions in a sealed block; sealing one takes about 10 µs each, in the caller's turn. Default 128. */
+  /** transactions in a sealed block; sealing takes about 20 µs for each, in the caller's turn. Default 128. */
   readonly blockSize?: number;
   /** a block is sealed with the transaction that makes it so large, in bytes of JSON; default 256 KiB */
   readonly blockSizeBytes?: number;
@@ -48,8 +48,8 @@ interface Cursor {
 }
 
 /**
- * Ended transactions in little memory, most of it outside the heap of V8: about 79 bytes for a transfer,
- * 146 with an idempotency key (`npm run bench -- archive`).
+ * Ended transactions in little memory, most of it outside the heap of V8: about 78 bytes for a transfer,
+ * 145 with an idempotency key (`npm run bench -- archive`).
  *
  * The latest are held as they are until there are enough for a block; then they are sealed into bytes that
  * never change. Reading one decompresses its block; a few stay decompressed. Blocks are dropped as a whole.
@@ -206,7 +206,7 @@ export class CompressedEndedTransactions implements EndedTransactions {
   }
 
   /**
-   * Replaces everything, in the last of its steps. Takes about 5 µs a transaction in all.
+   * Replaces everything, in the last of its steps. Takes 4 to 6 µs a transaction in all.
    *
    * @throws CorruptArchiveBlockError when a block cannot be read; everything is then as it was
    */
