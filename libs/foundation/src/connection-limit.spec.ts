@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { connectionLimit, RESERVED_FILES } from './connection-limit.js';
+import { connectionLimit, RESERVED_FILES, streamLimit } from './connection-limit.js';
 
 describe('the limit of connections', () => {
   it.each([
@@ -16,4 +16,11 @@ describe('the limit of connections', () => {
     expect(limit.warning !== undefined).toBe(warns);
     if (files !== undefined && files > 600) expect(files - 2 * limit.maximum).toBeGreaterThanOrEqual(RESERVED_FILES);
   });
+
+  it.each([
+    [undefined, 1_024],
+    [1_048_576, 1_024],
+    [1_024, 128],
+    [100, 32],
+  ])('of direct streams, with %p files, is %d', (files, streams) => expect(streamLimit(files)).toBe(streams));
 });

@@ -4,6 +4,15 @@ const DEFAULT_CONNECTIONS = 10_000;
 /** With fewer, operators could not inspect the process. */
 const LEAST_CONNECTIONS = 16;
 
+/** Direct streams of participants: at most so many, and at most this share of the files of the process. */
+const STREAMS = { maximum: 1_024, minimum: 32, share: 1 / 8 };
+
+/** How many direct streams a process takes. @param files that the process may have open; undefined: not known */
+export function streamLimit(files: number | undefined): number {
+  if (files === undefined) return STREAMS.maximum;
+  return Math.min(STREAMS.maximum, Math.max(STREAMS.minimum, Math.floor(files * STREAMS.share)));
+}
+
 export interface ConnectionNeeds {
   /** as configured; default 10,000 */
   readonly wanted?: number | undefined;

@@ -58,7 +58,11 @@ export class BothRoads implements MessageBus {
     if (forBroker.length === 0) return direct;
     const published = this.broker.publish(forBroker);
     // callers pace their sending by this: an unavailable broker must not delay the streams
-    if (forBroker.length === messages.length || this.broker.isConnected()) return published;
+    if (forBroker.length === messages.length) return published;
+    if (this.broker.isConnected()) {
+      await Promise.all([published, direct]);
+      return;
+    }
     this.inBackground('messages', published);
     return direct;
   }

@@ -2,7 +2,8 @@ import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/comm
 import { connectionLimit, guarded, openFilesLimit, type Logger } from '@concordat/foundation';
 import type { FastifyReply } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
-import { CONFIG, type Config } from '../config.js';
+import { clientConnections, type ClientConnectionsConfig } from './client-connections.js';
+import { CONFIG } from '../config.js';
 import { LOGGER } from '../logging.js';
 import {
   TRANSACTIONS,
@@ -59,9 +60,9 @@ export class EventStreams implements BeforeApplicationShutdown {
     @Inject(TRANSACTIONS) private readonly transactions: TransactionsApi,
     @Inject(CLUSTER) private readonly cluster: ClusterApi,
     @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(CONFIG) { maximumConnections }: Pick<Config, 'maximumConnections'>,
+    @Inject(CONFIG) config: ClientConnectionsConfig,
   ) {
-    const { maximum } = connectionLimit({ wanted: maximumConnections }, openFilesLimit());
+    const { maximum } = connectionLimit(clientConnections(config), openFilesLimit());
     this.maximumStreams = Math.min(MAXIMUM_STREAMS, Math.floor(maximum / 2));
   }
 

@@ -5,6 +5,7 @@ import { guarded, limitClients, parseRequestTarget, requestTimeouts, type Logger
 import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { sendProblem } from './answers.js';
+import { clientConnections, type ClientConnectionsConfig } from './client-connections.js';
 import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
@@ -14,14 +15,14 @@ const MAXIMUM_PARAMETER_LENGTH = 100;
 /** Never a valid target: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
 
-export type HttpServerOptions = Pick<Config, 'requestTimeoutMs' | 'maximumConnections'>;
+export type HttpServerOptions = Pick<Config, 'requestTimeoutMs'> & ClientConnectionsConfig;
 
 /**
  * The HTTP server below the routes: parses the request target, answers invalid HTTP with a problem, and disconnects
  * stalled clients.
  */
 export function createHttpAdapter(config: HttpServerOptions, logger: Logger): FastifyAdapter {
-  const { requestTimeoutMs, maximumConnections } = config;
+  const { requestTimeoutMs } = config;
   const unanswered = new UnansweredRequests();
   const givenUp = new WeakSet<Duplex>();
   const failed = (error: unknown): void => logger.error('a connection without valid HTTP could not be closed', error);
@@ -63,7 +64,7 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
       );
     }, failed),
   );
-  limitClients(server, { connections: { wanted: maximumConnections }, logger });
+  limitClients(server, { connections: clientConnections(config), logger });
   return adapter;
 }
 

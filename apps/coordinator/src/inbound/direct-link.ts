@@ -1,4 +1,12 @@
-import { errorMessage, formatAddress, type Address, type Clock, type Logger } from '@concordat/foundation';
+import {
+  errorMessage,
+  formatAddress,
+  openFilesLimit,
+  streamLimit,
+  type Address,
+  type Clock,
+  type Logger,
+} from '@concordat/foundation';
 import { DirectCoordinatorBus, LinkServer, type CoordinatorStatus } from '@concordat/messaging';
 
 export interface DirectLinkOptions {
@@ -27,11 +35,14 @@ export class DirectLink {
 
   constructor({ listen, advertised, logger, ...options }: DirectLinkOptions) {
     this.advertised = advertised;
-    this.bus = new DirectCoordinatorBus({ ...options, logger, status: { leads: false, term: 0, members: [] } });
+    const maximumStreams = streamLimit(openFilesLimit());
+    const status = { leads: false, term: 0, members: [] };
+    this.bus = new DirectCoordinatorBus({ ...options, logger, status, maximumStreams });
     this.server = new LinkServer(
       listen,
       (attach) => this.bus.accept(attach),
       (error) => logger.error(`a direct stream could not be accepted: ${errorMessage(error)}`, error),
+      maximumStreams,
     );
   }
 

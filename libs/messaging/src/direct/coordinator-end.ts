@@ -1,4 +1,4 @@
-import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { PeerMessage, ProtocolMessage } from '@concordat/commit-protocol';
 
 import type { OutgoingMessage } from '../bus.js';
 import {
@@ -16,18 +16,27 @@ import type { AttachSocket, DirectStream } from './stream.js';
 
 /** Maximum number of streams of one participant. */
 const MAXIMUM_STREAMS_PER_PARTICIPANT = 256;
-const MAXIMUM_STREAMS = 1_024;
+export const MAXIMUM_STREAMS = 1_024;
 /** Streams without a completed handshake. */
 const MAXIMUM_GREETING = 64;
 /** Transactions whose instance is remembered; an older one may go to another instance, which is safe. */
 const MAXIMUM_AFFINITIES = 16_384;
 
 const DECIDE = decideTopic('');
+/** What a branch says to a branch. */
+const BETWEEN_BRANCHES: ReadonlySet<string> = new Set<PeerMessage['type']>([
+  'ballot-request',
+  'ballot-answer',
+  'decision',
+  'termination-due',
+]);
 
 export interface DirectCoordinatorOptions extends DirectBusOptions {
   readonly nodeId: number;
   /** the status for a participant that connects */
   readonly status: CoordinatorStatus;
+  /** maximum number of streams; default and maximum 1,024 */
+  readonly maximumStreams?: number;
 }
 
 interface ParticipantStream {
@@ -46,7 +55,7 @@ export class DirectCoordinatorBus extends DirectBus {
   private readonly participants = new Map<string, ParticipantStream[]>();
   /** the process of a transaction at a participant; only for participants with several processes */
   private readonly affinities = new Map<string, DirectStream>();
-  private readonly turns = new Map<string, number>();
+  private turn = 0;
   private greeting = 0;
   private status: CoordinatorStatus;
 
@@ -99,7 +108,11 @@ export class DirectCoordinatorBus extends DirectBus {
         else this.greeting--;
       },
     });
-    if (this.stopped || this.greeting > MAXIMUM_GREETING || this.streams.size > MAXIMUM_STREAMS) {
+    if (
+      this.stopped ||
+      this.greeting > MAXIMUM_GREETING ||
+      this.streams.size > (this.coordinator.maximumStreams ?? MAXIMUM_STREAMS)
+    ) {
       stream.refuse({ code: 'TOO_MANY_STREAMS', detail: `this coordinator has ${this.streams.size} streams already` });
     }
   }
@@ -170,8 +183,8 @@ export class DirectCoordinatorBus extends DirectBus {
   /** From a branch to a branch. Lost when that participant has no stream here; the sender asks again. */
   private passOn(topic: string, message: ProtocolMessage): void {
     const participant = addresseeOf(topic);
-    if (participant === undefined || !topic.startsWith(DECIDE))
-      throw new LinkFrameError('a topic that no coordinator reads');
+    if (participant === undefined || !topic.startsWith(DECIDE) || !BETWEEN_BRANCHES.has(message.type))
+      throw new LinkFrameError('a message that no coordinator reads or forwards');
     try {
       this.offer({ topic: decideTopic(participant), message });
     } catch (error) {
@@ -186,9 +199,7 @@ export class DirectCoordinatorBus extends DirectBus {
     const key = affinityKey(participant, message.transactionId);
     const known = this.affinities.get(key);
     if (known?.isOpen) return known;
-    const turn = (this.turns.get(participant) ?? 0) + 1;
-    this.turns.set(participant, turn);
-    const { stream } = streams[turn % streams.length]!;
+    const { stream } = streams[++this.turn % streams.length]!;
     this.setAffinity(key, stream);
     return stream;
   }

@@ -44,6 +44,8 @@ class World {
   readonly streams = new MemoryStreams(this.clock, new SeededRandom(1));
   readonly complaints: string[] = [];
   readonly coordinators = new Map<number, DirectCoordinatorBus>();
+  /** the node at each URL */
+  readonly nodes = new Map<string, number>();
   /** what arrived where, as transactions */
   readonly arrived = new Map<string, number[]>();
 
@@ -59,6 +61,7 @@ class World {
     const told = { leads: false, term: 1, members: [], ...status };
     const bus = new DirectCoordinatorBus({ ...this.options(), nodeId, status: told });
     this.coordinators.set(nodeId, bus);
+    this.nodes.set(urlOf(nodeId), nodeId);
     this.streams.listen(urlOf(nodeId), (attach) => bus.accept(attach));
     await bus.start();
     await this.collect(bus, `coordinator-${nodeId}`, REPLIES_TOPIC);
@@ -76,7 +79,8 @@ class World {
       participant,
       instance,
       coordinators: coordinators.map(urlOf),
-      dial: (url) => this.streams.dial(url),
+      // as over TCP: it is known first which node it is
+      dial: async (url, isConnected) => (isConnected(this.nodes.get(url) ?? 0) ? undefined : this.streams.dial(url)),
       random: new SeededRandom(2),
     });
     await this.collect(bus, instance, decideTopic(participant));
@@ -185,6 +189,26 @@ describe('the handshake of a direct stream', () => {
     await world.participant('bank-a', 'a');
     await world.say(1, [say('hello', hello)]);
     expect(coordinator.streamCounts().get('bank-a')).toBe(1);
+  });
+});
+
+describe('two URLs of one coordinator', () => {
+  it('share one stream: the later one takes the place of the other, and then they rest', async () => {
+    const world = new World();
+    const coordinator = await world.coordinator(1, { leads: true });
+    world.streams.listen(urlOf(2), (attach) => coordinator.accept(attach));
+    world.nodes.set(urlOf(2), 1);
+    const bus = await world.participant('bank-a', 'a', [1, 2]);
+    await world.run(2_000);
+    expect(coordinator.streamCounts().get('bank-a')).toBe(1);
+    let lost = 0;
+    coordinator.observe({ onLost: () => void lost++ });
+    for (let transaction = 1; transaction <= 30; transaction++) {
+      await bus.publish([vote('bank-a', transaction)]);
+      await world.run(1_000);
+    }
+    expect(world.arrived.get('coordinator-1')).toHaveLength(30);
+    expect(lost).toBe(0);
   });
 });
 

@@ -7,11 +7,16 @@ import { LINK_VERSION, parseText, type CoordinatorStatus } from './handshake.js'
 import type { AttachSocket, DirectStream } from './stream.js';
 
 const RECONNECT = { baseMs: 100, capMs: 1_000 };
+/** Interval at which another URL of a connected node is tried. */
+const ALIAS_INTERVAL_MS = 5_000;
 /** Maximum number of coordinators to call. */
 const MAXIMUM_COORDINATORS = 64;
 
-/** Connects to the coordinator at a URL; rejects with the reason as a sentence. */
-export type Dial = (url: string) => Promise<AttachSocket>;
+/**
+ * Connects to the coordinator at a URL; undefined when `isConnected` says that its node has a stream already, by another
+ * URL. Rejects with the reason as a sentence.
+ */
+export type Dial = (url: string, isConnected: (nodeId: number) => boolean) => Promise<AttachSocket | undefined>;
 
 export interface DirectParticipantOptions extends DirectBusOptions {
   readonly participant: string;
@@ -101,7 +106,7 @@ export class DirectParticipantBus extends DirectBus {
     const caller: CoordinatorCaller = new CoordinatorCaller(url, {
       random,
       setTimer: (delayMs, action) => clock.setTimer(delayMs, action),
-      dial,
+      dial: (target) => dial(target, (nodeId) => this.welcomed().some((other) => other.nodeId === nodeId)),
       open: (attach) => this.open(caller, attach),
       onProblem: (problem) => this.logger.warn(`the coordinator at ${url} cannot be reached directly: ${problem}`),
     });
@@ -128,7 +133,10 @@ export class DirectParticipantBus extends DirectBus {
     switch (type) {
       case 'welcome': {
         const { nodeId, status } = parseText(type, text);
-        if (this.welcomed().some((other) => other.nodeId === nodeId)) return caller.isAlias(stream);
+        // its coordinator has closed the other stream for this one
+        this.welcomed()
+          .find((other) => other.nodeId === nodeId)
+          ?.stream.close('connected by another URL');
         caller.welcome({ nodeId, stream, status });
         stream.greeted();
         this.logger.info(`connected directly to the coordinator ${nodeId} at ${caller.url}`);
@@ -167,7 +175,7 @@ export class DirectParticipantBus extends DirectBus {
 interface CallerDependencies {
   readonly random: Random;
   readonly setTimer: (delayMs: number, action: () => void) => Timer;
-  readonly dial: Dial;
+  readonly dial: (url: string) => Promise<AttachSocket | undefined>;
   readonly open: (attach: AttachSocket) => DirectStream;
   readonly onProblem: (problem: string) => void;
 }
@@ -204,24 +212,20 @@ class CoordinatorCaller {
     this.attempts = 0;
   }
 
-  /** The node at this URL is connected already, by another URL. */
-  isAlias(stream: DirectStream): void {
-    stream.close('the coordinator is connected by another URL');
-  }
-
   closed(reason: string): void {
     this.welcomed = undefined;
     this.failed(reason);
   }
 
   private async call(): Promise<void> {
-    let attach: AttachSocket;
+    let attach: AttachSocket | undefined;
     try {
       attach = await this.dependencies.dial(this.url);
     } catch (error) {
       return this.failed(errorMessage(error));
     }
-    if (this.stopped) attach({ onBytes: ignore, onDrained: ignore, onClosed: ignore }).destroy();
+    if (!attach) this.callLater(ALIAS_INTERVAL_MS);
+    else if (this.stopped) attach({ onBytes: ignore, onDrained: ignore, onClosed: ignore }).destroy();
     else this.dependencies.open(attach);
   }
 
@@ -229,9 +233,12 @@ class CoordinatorCaller {
     if (this.stopped) return;
     if (problem !== this.problem) this.dependencies.onProblem(problem);
     this.problem = problem;
-    this.timer = this.dependencies.setTimer(backoffMs(this.attempts++, RECONNECT, this.dependencies.random), () => {
-      void this.call();
-    });
+    this.callLater(backoffMs(this.attempts++, RECONNECT, this.dependencies.random));
+  }
+
+  private callLater(delayMs: number): void {
+    if (this.stopped) return;
+    this.timer = this.dependencies.setTimer(delayMs, () => void this.call());
   }
 }
 

@@ -103,6 +103,7 @@ export class DirectStream {
   private remembered = 0;
   private heardAt: number;
   private saidAt: number;
+  private checkedAt: number;
   private timer: Timer | undefined;
   private readonly drainWaiters: (() => void)[] = [];
 
@@ -114,6 +115,7 @@ export class DirectStream {
     const { clock, limits } = dependencies;
     this.heardAt = clock.monotonic();
     this.saidAt = this.heardAt;
+    this.checkedAt = this.heardAt;
     this.timer = clock.setTimer(limits.greetingMs, () => this.close('the other end did not greet in time'));
     this.socket = attach({
       onBytes: (chunk) => this.receive(chunk),
@@ -278,6 +280,9 @@ export class DirectStream {
   private keepAlive(): void {
     const { clock, limits } = this.dependencies;
     const now = clock.monotonic();
+    // this process was stopped meanwhile: what the other end has sent is not read yet
+    if (now - this.checkedAt > limits.silenceMs) this.heardAt = now;
+    this.checkedAt = now;
     const [oldest] = this.unacknowledged;
     if (now - this.heardAt >= limits.silenceMs)
       return this.close(`the other end was silent for ${limits.silenceMs} ms`);

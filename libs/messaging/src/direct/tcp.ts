@@ -7,7 +7,7 @@ import type { AttachSocket } from './stream.js';
 const CONNECT_TIMEOUT_MS = 3_000;
 
 /** The relevant part of the answer to `GET /v1/cluster`: the address for direct streams; null: none. */
-const clusterAnswer = z.object({ directAddress: z.string().nullable() });
+const clusterAnswer = z.object({ nodeId: z.int(), directAddress: z.string().nullable() });
 
 /** The port for direct streams is not available. */
 export class LinkBindError extends codedError('LINK_PORT_UNAVAILABLE') {}
@@ -61,8 +61,10 @@ export class LinkServer {
     private readonly address: Address,
     accept: (attach: AttachSocket) => void,
     private readonly onError: (error: unknown) => void,
+    maximumConnections = Infinity,
   ) {
     this.server = createServer(guarded((socket: Socket) => accept(attachTcp(socket)), onError));
+    this.server.maxConnections = maximumConnections;
   }
 
   /**
@@ -95,8 +97,9 @@ export class LinkServer {
 }
 
 /** Asks the coordinator at a URL for its direct address, and connects there. */
-export const dialOverTcp: Dial = async (url) => {
-  const address = await askForAddress(url);
+export const dialOverTcp: Dial = async (url, isConnected) => {
+  const { nodeId, directAddress: address } = await askForAddress(url);
+  if (isConnected(nodeId)) return undefined;
   if (address === null) throw new Error('it takes no direct streams; set CONCORDAT_LINK=direct or both there');
   const parsed = parseAddress(address);
   if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is not host:port`);
@@ -104,7 +107,7 @@ export const dialOverTcp: Dial = async (url) => {
   return connectTcp({ host, port: parsed.port });
 };
 
-async function askForAddress(url: string): Promise<string | null> {
+async function askForAddress(url: string): Promise<z.infer<typeof clusterAnswer>> {
   let response: Response;
   try {
     response = await fetch(new URL('/v1/cluster', url), { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
@@ -113,7 +116,7 @@ async function askForAddress(url: string): Promise<string | null> {
     throw new Error(errorMessage(cause ?? error), { cause: error });
   }
   const answer = clusterAnswer.safeParse(await response.json().catch(() => undefined));
-  if (response.ok && answer.success) return answer.data.directAddress;
+  if (response.ok && answer.success) return answer.data;
   throw new Error(`GET ${url}/v1/cluster answers with status ${response.status}; is it a coordinator of this release?`);
 }
 
