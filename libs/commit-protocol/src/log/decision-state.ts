@@ -1,4 +1,4 @@
-import { invariant, roughJsonSize, unreachable, uuidV7Time } from '@concordat/foundation';
+import { invariant, unreachable, uuidV7Time } from '@concordat/foundation';
 import { NOTHING, refuse, type ApplyResult } from './apply-result.js';
 import type { EndedTransactions } from './ended-transactions.js';
 import { latestTimeIn, type DecisionStateSnapshot, type SnapshotRemainder } from './decision-state-snapshot.js';
@@ -40,6 +40,7 @@ import {
   transactionFromBegin,
   type ClaimState,
   type TransactionState,
+  sizeOfContent,
 } from './transaction-state.js';
 import { isHazard, type TransactionId } from '../vocabulary/types.js';
 
@@ -484,7 +485,7 @@ export class DecisionState {
     let sizeBytes = 0;
     for (const transaction of this.unpublished.values()) {
       if (transaction.logIndex > publishedIndex || sizeBytes >= ARCHIVED_BYTES_PER_RECORD) break;
-      sizeBytes += roughJsonSize(transaction);
+      sizeBytes += sizeOfContent(transaction);
       this.archiveEnded(transaction);
     }
   }

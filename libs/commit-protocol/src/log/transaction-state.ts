@@ -1,4 +1,4 @@
-import type { JsonValue } from '@concordat/foundation';
+import { roughJsonSize, type JsonValue } from '@concordat/foundation';
 import type { Acceptor, Ballot } from '../ballots/ballot.js';
 import type { BeginRecord, BranchLoss, BranchReport, IdempotencyClaim } from './records.js';
 import {
@@ -172,4 +172,19 @@ export function delegate(
   const [only, ...others] = branches;
   if (!only || others.length > 0 || only.operations.length === 0) return undefined;
   return only.enlistedVote === undefined && only.vote === undefined ? only.branchId : undefined;
+}
+
+/** Of a transaction or a branch, without what its users put in. */
+const FRAME_BYTES = 512;
+
+/**
+ * The approximate size of an ended transaction as JSON: only what users put in is measured, because every node does
+ * this for every transaction.
+ */
+export function sizeOfContent({ metadata, branches }: TransactionState): number {
+  let size = FRAME_BYTES + roughJsonSize(metadata);
+  for (const { operations, results, error } of branches) {
+    size += FRAME_BYTES + roughJsonSize(operations) + roughJsonSize(results) + (error?.message.length ?? 0);
+  }
+  return size;
 }
