@@ -148,9 +148,10 @@ describe('both roads', () => {
     const world = await World.start();
     world.broker.takeDown();
     await world.coordinator.publish([decision(1), decision(2, 1)]);
+    await world.coordinator.publish([decision(3, 1)]); // again, and nothing else: a stream has it
     await world.participant.publish([vote(1)]);
     await world.run(100);
-    expect([world.atParticipant, world.atCoordinator]).toEqual([[1, 2], [1]]);
+    expect([world.atParticipant, world.atCoordinator]).toEqual([[1, 2, 3], [1]]);
     expect(world.coordinator.isConnected()).toBe(true);
     expect(world.coordinator.obstacle()).toBeUndefined();
   });

@@ -49,16 +49,18 @@ export class BothRoads implements MessageBus {
   async publish(messages: readonly OutgoingMessage[]): Promise<void> {
     const forBroker: OutgoingMessage[] = [];
     let direct: Promise<void> | undefined;
+    let onStreams = 0;
     for (const outgoing of messages) {
       const road = this.roadOf(outgoing);
       const taken = road !== 'broker' && this.offer(outgoing);
       if (taken !== false && taken !== true) direct = taken.room() ?? direct;
+      if (taken !== false) onStreams++;
       if (taken === false || road === 'both') forBroker.push(outgoing);
     }
     if (forBroker.length === 0) return direct;
     const published = this.broker.publish(forBroker);
     // callers pace their sending by this: an unavailable broker must not delay the streams
-    if (forBroker.length === messages.length) return published;
+    if (onStreams === 0) return published;
     if (this.broker.isConnected()) {
       await Promise.all([published, direct]);
       return;

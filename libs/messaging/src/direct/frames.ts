@@ -30,7 +30,6 @@ const KIND_BYTES = 1;
 const ACKNOWLEDGED_BYTES = 4;
 const TOPIC_LENGTH_BYTES = 1;
 const VALUE_LENGTH_BYTES = 4;
-const MAXIMUM_TOPIC_BYTES = 255;
 
 /** Beyond this size a sender begins a new frame. */
 export const FRAME_TARGET_BYTES = 256 * 1024;
@@ -165,9 +164,4 @@ function decodeMessages(bytes: Buffer, bodyAt: number): StreamMessage[] {
   }
   if (messages.length === 0) throw new LinkFrameError('a frame of messages without a message');
   return messages;
-}
-
-/** Whether a stream can carry a topic. */
-export function fitsStream(topic: string): boolean {
-  return topic.length <= MAXIMUM_TOPIC_BYTES;
 }
