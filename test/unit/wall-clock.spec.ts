@@ -29,8 +29,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
-  'libs/participant/src/postgres/session/branch-attempts.ts': 'deadlines of coordinators (operations.md, limits)',
-  'libs/participant/src/runtime/bounded-pool.ts': 'deadlines of coordinators, made a monotonic moment at once',
+  'libs/participant/src/runtime/time-left.ts':
+    'deadlines of coordinators, made a duration that is bounded (operations.md)',
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',
   'libs/foundation/src/process-logger.ts': 'the time of a log line',

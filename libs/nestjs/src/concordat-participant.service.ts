@@ -152,7 +152,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   ): Promise<VoteResult | 'busy'> {
     const deadline = this.clock.now() + timeoutMs;
     return this.resourceManager.prepare(
-      { protocol: '2pc', transactionId, branchId, deadline, preparedByService: false },
+      { protocol: '2pc', transactionId, branchId, deadline, timeoutMs, preparedByService: false },
       async (context) => BranchResults.of('prepareBranch', await work(context)),
     );
   }

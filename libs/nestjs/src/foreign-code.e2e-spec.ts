@@ -258,7 +258,8 @@ describe('a server that is stopped, not dead', () => {
       goOn(); // its PREPARE is not answered
       await expect(manager.ping()).rejects.toThrow('database');
       await expect(manager.commit(branch())).rejects.toThrow('database');
-      const work = { ...branch(), protocol: '2pc', deadline: clock.now() + 500, preparedByService: false } as const;
+      const limit = { deadline: clock.now() + 500, timeoutMs: 500 };
+      const work = { ...branch(), protocol: '2pc', ...limit, preparedByService: false } as const;
       await expect(manager.prepare(work, async () => [])).rejects.toThrow();
       await waitFor('the work in hand was given up', () => runtime.metrics().unknown > 0);
     } finally {

@@ -16,6 +16,7 @@ import {
   BranchRefusedError,
   describeChange,
   ResourceManagerUnavailableError,
+  timeLeftMs,
   type BranchIdentity,
   type DatabaseIdentity,
   type BranchWork,
@@ -96,7 +97,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
       if (trace.prepared) return votedYes([]);
       if (trace.ledger) return voteOf(trace.ledger);
     }
-    if (branch.deadline <= this.process.now()) return this.settleVote(branch, DEADLINE_EXCEEDED);
+    if (timeLeftMs(branch, this.process) <= 0) return this.settleVote(branch, DEADLINE_EXCEEDED);
     const attempt = await this.work(branch, 'prepare', work);
     switch (attempt.type) {
       case 'durable':
@@ -118,7 +119,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     const earlier = await this.earlierVote(branch);
     if (earlier) return earlier;
     if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
-    if (branch.deadline <= this.process.now()) return this.refuse(branch, DEADLINE_EXCEEDED);
+    if (timeLeftMs(branch, this.process) <= 0) return this.refuse(branch, DEADLINE_EXCEEDED);
     const attempt = await this.work(branch, 'prepare', work);
     switch (attempt.type) {
       case 'durable':
@@ -178,7 +179,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
       if (trace.prepared) return this.commitEnlisted(branch);
       if (trace.ledger) return conclusionOf(trace.ledger);
     }
-    if (branch.deadline <= this.process.now()) return this.settleConclusion(branch, DEADLINE_EXCEEDED);
+    if (timeLeftMs(branch, this.process) <= 0) return this.settleConclusion(branch, DEADLINE_EXCEEDED);
     const attempt = await this.work(branch, 'commit', work);
     switch (attempt.type) {
       case 'durable':
@@ -262,7 +263,7 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     const session = new DatabaseSession(this.database, this.process);
     try {
       await this.recognise(session);
-      const lockTimeoutMs = Math.max(1, Math.min(this.lockTimeoutMs, branch.deadline - this.process.now()));
+      const lockTimeoutMs = Math.max(1, Math.min(this.lockTimeoutMs, timeLeftMs(branch, this.process)));
       // Not awaited before the work: its first statement travels right behind, and does nothing if this fails.
       const opening = session.openBranch(branchId, lockTimeoutMs);
       opening.catch(() => undefined); // awaited below
@@ -283,8 +284,8 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   /** What the handlers do after their time has no effect, because their connection is closed. */
-  private limited(session: DatabaseSession, { deadline }: BranchWork, work: Work): Promise<readonly JsonValue[]> {
-    const limitMs = Math.max(1, deadline - this.process.now()) + HANDLER_GRACE_MS;
+  private limited(session: DatabaseSession, branch: BranchWork, work: Work): Promise<readonly JsonValue[]> {
+    const limitMs = Math.max(1, timeLeftMs(branch, this.process)) + HANDLER_GRACE_MS;
     return withTimeLimit(this.process, limitMs, 'the handlers of a branch', work(session)).catch((error: unknown) => {
       if (!(error instanceof TimeLimitError)) throw error;
       const code = session.isWaiting ? 'DATABASE_TIMEOUT' : 'HANDLER_TIMEOUT';

@@ -141,7 +141,7 @@ describe('the start of a resource manager', () => {
       await client.query('CREATE TABLE mine ()');
       return [];
     };
-    const limits = { deadline: Date.now() + 20_000, preparedByService: false };
+    const limits = { deadline: Date.now() + 20_000, timeoutMs: 20_000, preparedByService: false };
     await manager.prepare({ protocol: '2pc', ...mine, ...limits }, work);
     expect(await other.listPrepared()).toEqual([]);
     // it is still prepared, so nothing may be said about its end

@@ -36,7 +36,7 @@ describe('BoundedPool', () => {
 
   it('counts what should have ended, from its deadline or its start, whichever is later', () => {
     const { pool, clock } = createPool();
-    pool.submit('work', hang, clock.now() + 30_000);
+    pool.submit('work', hang, () => 30_000);
     pool.submit('decision', hang);
     clock.advance(60_000);
     expect(pool.overdueCount).toBe(0);

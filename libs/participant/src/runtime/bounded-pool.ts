@@ -3,8 +3,8 @@ import type { Clock } from '@concordat/foundation';
 interface Job {
   readonly key: string;
   readonly run: () => Promise<void>;
-  /** it may run until then, in milliseconds since 1970 */
-  readonly deadline: number;
+  /** how long it may run from now on, in milliseconds; asked when it starts */
+  readonly allowedMs: () => number;
 }
 
 interface RunningJob {
@@ -16,6 +16,8 @@ interface RunningJob {
 
 /** After its deadline a job may still ask the database for its result. */
 const OVERDUE_AFTER_MS = 60_000;
+
+const atOnce = (): number => 0;
 
 /**
  * Runs at most `concurrency` jobs at once; at most `capacity` more wait, in the order of their arrival. Jobs never
@@ -36,15 +38,15 @@ export class BoundedPool {
   /**
    * False when the queue is full: the job is not taken.
    *
-   * @param deadline of its branch, in milliseconds since 1970; 0: do it at once
+   * @param allowedMs how long it may run, in milliseconds; asked when it starts
    */
-  submit(key: string, run: () => Promise<void>, deadline = 0): boolean {
+  submit(key: string, run: () => Promise<void>, allowedMs = atOnce): boolean {
     if (this.running.size < this.concurrency) {
-      this.start({ key, run, deadline });
+      this.start({ key, run, allowedMs });
       return true;
     }
     if (this.waiting.size >= this.capacity || this.waiting.has(key)) return false;
-    this.waiting.set(key, { key, run, deadline });
+    this.waiting.set(key, { key, run, allowedMs });
     return true;
   }
 
@@ -74,10 +76,10 @@ export class BoundedPool {
     return count;
   }
 
-  private start({ run, deadline }: Job): void {
+  private start({ run, allowedMs }: Job): void {
     const { clock } = this;
     const startedAt = clock.monotonic();
-    const job = { startedAt, dueAt: startedAt + Math.max(0, deadline - clock.now()) + OVERDUE_AFTER_MS };
+    const job = { startedAt, dueAt: startedAt + Math.max(0, allowedMs()) + OVERDUE_AFTER_MS };
     this.running.add(job);
     void run().finally(() => {
       this.running.delete(job);

@@ -47,6 +47,7 @@ import {
 import type { BranchIdentity, PreparedBranch } from './resource-manager.js';
 import { Sweeper } from './sweeper.js';
 import { TerminationWatch } from './termination-watch.js';
+import { timeLeftMs, timeoutOf } from './time-left.js';
 
 /** Messages in flight beyond those in the pools: they are answered from memory at once. */
 const IN_FLIGHT_SLACK = 128;
@@ -288,10 +289,17 @@ export class ParticipantRuntime<Context> {
       this.watchOver(effect, event);
       this.step(event);
     };
-    const accepted = pool.submit(keyOf(branch), run, 'message' in effect ? effect.message.deadline : 0);
+    const accepted = pool.submit(keyOf(branch), run, () => this.allowedMs(effect));
     if (accepted) return;
     this.recorder.dropped++;
     this.step({ type: 'unknown', branch });
+  }
+
+  /** How long its handlers may run. */
+  private allowedMs(effect: DatabaseEffect): number {
+    if (!('message' in effect)) return 0;
+    const { transactionId, deadline } = effect.message;
+    return timeLeftMs({ deadline, timeoutMs: timeoutOf(transactionId, deadline) }, this.options.clock);
   }
 
   /** A three-phase branch that voted yes waits for the coordinators until it has ended. */

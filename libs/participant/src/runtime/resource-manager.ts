@@ -11,15 +11,15 @@ import type {
   TransactionId,
   Vote,
 } from '@concordat/commit-protocol';
+import type { TimeLimit } from './time-left.js';
 
 export interface BranchIdentity {
   readonly transactionId: TransactionId;
   readonly branchId: BranchId;
 }
 
-interface AnyBranchWork extends BranchIdentity {
-  /** milliseconds since 1970; no lock wait goes beyond it */
-  readonly deadline: number;
+/** No handler and no lock wait goes beyond its limit. */
+interface AnyBranchWork extends BranchIdentity, TimeLimit {
   /** its service has prepared it: it is read first, refused if missing, and never run without operations */
   readonly preparedByService: boolean;
 }

@@ -2,6 +2,7 @@ import { errorMessage, unreachable, type Clock, type JsonValue, type Logger } fr
 import type { BranchError } from '@concordat/commit-protocol';
 import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
 import type { BranchIdentity, BranchWork } from '../../runtime/resource-manager.js';
+import { timeLeftMs } from '../../runtime/time-left.js';
 import { DEFAULT_ANSWER_TIMEOUT_MS, type PostgresPools } from '../connections/pools.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
 import type { BranchStatements } from '../statements/branch-statements.js';
@@ -44,7 +45,7 @@ export class BranchAttempts {
 
   /** `busy`: another session is working on the branch. @throws ResourceManagerUnavailableError when no work was done */
   async run<Answer>(branch: BranchWork, work: Work, protocol: WorkProtocol<Answer>): Promise<Answer | 'busy'> {
-    if (branch.deadline <= this.ports.clock.now()) return protocol.refuse(DEADLINE_EXCEEDED);
+    if (timeLeftMs(branch, this.ports.clock) <= 0) return protocol.refuse(DEADLINE_EXCEEDED);
     const attempt = await this.attempt(branch, protocol.closing, work);
     switch (attempt.type) {
       case 'durable':
@@ -64,7 +65,7 @@ export class BranchAttempts {
 
   private async attempt(branch: BranchWork, closing: Closing, work: Work): Promise<WorkAttempt> {
     const { clock, pools, settings } = this.ports;
-    const remainingMs = Math.max(1, Math.min(MAXIMUM_TIMEOUT_MS, Math.floor(branch.deadline - clock.now())));
+    const remainingMs = Math.max(1, Math.min(MAXIMUM_TIMEOUT_MS, Math.floor(timeLeftMs(branch, clock))));
     const lockTimeoutMs = Math.min(remainingMs, settings.lockTimeoutMs ?? DEFAULT_LOCK_TIMEOUT_MS);
     const handlersMs = Math.min(MAXIMUM_TIMEOUT_MS, remainingMs + (settings.handlerGraceMs ?? DEFAULT_GRACE_MS));
     const { transactionId, branchId, deadline } = branch;

@@ -62,6 +62,7 @@ function branch(): TwoPhaseWork {
     transactionId: randomUUID(),
     branchId: randomUUID(),
     deadline: Date.now() + 20_000,
+    timeoutMs: 20_000,
     preparedByService: false,
   };
 }

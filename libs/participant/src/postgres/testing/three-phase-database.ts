@@ -20,6 +20,7 @@ export function threePhaseBranch(change: Partial<ThreePhaseWork> = {}): ThreePha
     transactionId: randomUUID(),
     branchId,
     deadline: Date.now() + 20_000,
+    timeoutMs: 20_000,
     preparedByService: false,
     isFirstSending: false,
     acceptors: [
@@ -32,8 +33,8 @@ export function threePhaseBranch(change: Partial<ThreePhaseWork> = {}): ThreePha
 }
 
 /** The same work in two phases: it is prepared, and no vote goes on record. */
-export function inTwoPhases({ transactionId, branchId, deadline, preparedByService }: ThreePhaseWork): TwoPhaseWork {
-  return { protocol: '2pc', transactionId, branchId, deadline, preparedByService };
+export function inTwoPhases({ transactionId, branchId, deadline, timeoutMs, preparedByService }: ThreePhaseWork): TwoPhaseWork {
+  return { protocol: '2pc', transactionId, branchId, deadline, timeoutMs, preparedByService };
 }
 
 export const gidOf = ({ transactionId, branchId }: BranchIdentity): string =>

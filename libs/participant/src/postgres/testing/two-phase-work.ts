@@ -20,6 +20,7 @@ export function branch(change: Partial<TwoPhaseWork> = {}): TwoPhaseWork {
     transactionId: randomUUID(),
     branchId: randomUUID(),
     deadline: Date.now() + 20_000,
+    timeoutMs: 20_000,
     preparedByService: false,
     ...change,
   };
