@@ -104,7 +104,7 @@ export class Leader {
   propose(commands: readonly Uint8Array[]): Appended | Refused<ProposalRefusal> {
     if (this.transfer) return refuse('TRANSFERRING', `leadership is being handed over to node ${this.transfer.target}`);
     const firstIndex = this.log.lastIndex + 1;
-    const count = this.countThatFits(commands, firstIndex);
+    const count = this.countThatFits(commands);
     if (count === 0) {
       const { uncommittedBytes } = this.log;
       return refuse('OVERLOADED', `${uncommittedBytes} bytes of entries wait for a quorum already; try again later`);
@@ -114,13 +114,13 @@ export class Leader {
   }
 
   /** A single command is always accepted when nothing else is uncommitted, whatever its size. */
-  private countThatFits(commands: readonly Uint8Array[], index: number): number {
-    const { term, limits } = this.options;
+  private countThatFits(commands: readonly Uint8Array[]): number {
+    const { maximumUncommittedBytes } = this.options.limits;
     let bytes = this.log.uncommittedBytes;
     let count = 0;
     for (const data of commands) {
-      const sizeBytes = entrySizeBytes({ index, term, kind: 'normal', data });
-      if (bytes > 0 && bytes + sizeBytes > limits.maximumUncommittedBytes) break;
+      const sizeBytes = entrySizeBytes({ data });
+      if (bytes > 0 && bytes + sizeBytes > maximumUncommittedBytes) break;
       bytes += sizeBytes;
       count++;
     }
@@ -205,6 +205,7 @@ export class Leader {
 
   /** Only entries of the own term are committed by counting; older ones with them (paper, 5.4.2, figure 8). */
   advanceCommit(): void {
+    if (this.log.commitIndex === this.log.lastIndex) return;
     const index = this.replication.quorumIndex();
     if (index <= this.log.commitIndex || this.log.term(index) !== this.options.term) return;
     invariant(index >= this.openingIndex, 'a leader counts only for entries of its own term');

@@ -18,10 +18,10 @@ const MAXIMUM_CHECKSUM = 2 ** 32 - 1;
 export function messageFault(message: Message): string | undefined {
   if (!isPositive(message.from) || !isPositive(message.to)) return 'node ids are positive integers';
   if (!isPositive(message.term)) return 'a term is a positive integer';
-  if (!isPositive(message.fromIncarnation) || !areIntegers(message.toIncarnation))
+  if (!isPositive(message.fromIncarnation) || !isNatural(message.toIncarnation))
     return 'an incarnation is a positive integer';
   const isIntroduction = message.type === 'introduction' || message.type === 'introduction-reply';
-  if (!areIntegers(message.groupId) || (message.groupId === 0 && !isIntroduction)) return 'a message names its group';
+  if (!isNatural(message.groupId) || (message.groupId === 0 && !isIntroduction)) return 'a message names its group';
   switch (message.type) {
     case 'append-entries':
       return appendEntriesFault(message);
@@ -29,27 +29,33 @@ export function messageFault(message: Message): string | undefined {
       return snapshotChunkFault(message);
     case 'request-pre-vote':
     case 'request-vote':
-      return areIntegers(message.lastLogIndex, message.lastLogTerm) && message.lastLogTerm <= message.term
+      return isNatural(message.lastLogIndex) && isNatural(message.lastLogTerm) && message.lastLogTerm <= message.term
         ? undefined
         : 'a candidate has a log that ends within its term';
     case 'append-entries-accepted':
-      return areIntegers(message.matchIndex, message.round) ? undefined : 'indices are integers';
+      return isNatural(message.matchIndex) && isNatural(message.round) ? undefined : 'indices are integers';
     case 'append-entries-refused':
-      return areIntegers(message.previousIndex, message.hintIndex, message.hintTerm, message.round)
+      return isNatural(message.previousIndex) &&
+        isNatural(message.hintIndex) &&
+        isNatural(message.hintTerm) &&
+        isNatural(message.round)
         ? undefined
         : 'indices are integers';
     case 'snapshot-chunk-reply':
-      return areIntegers(message.snapshotIndex, message.snapshotTerm, message.nextOffset)
+      return isNatural(message.snapshotIndex) && isNatural(message.snapshotTerm) && isNatural(message.nextOffset)
         ? undefined
         : 'indices are integers';
     case 'read-index-request':
-      return areIntegers(message.requestId) ? undefined : 'a request id is an integer';
+      return isNatural(message.requestId) ? undefined : 'a request id is an integer';
     case 'read-index-reply':
-      return areIntegers(message.requestId, message.index) ? undefined : 'indices are integers';
+      return isNatural(message.requestId) && isNatural(message.index) ? undefined : 'indices are integers';
     case 'introduction':
-      return areIntegers(message.lastLogIndex, message.founders) ? undefined : 'indices are integers';
+      return isNatural(message.lastLogIndex) && isNatural(message.founders) ? undefined : 'indices are integers';
     case 'introduction-reply':
-      return areIntegers(message.lastLogIndex, message.founders, message.leaderId, message.knownIncarnation)
+      return isNatural(message.lastLogIndex) &&
+        isNatural(message.founders) &&
+        isNatural(message.leaderId) &&
+        isNatural(message.knownIncarnation)
         ? undefined
         : 'indices are integers';
     case 'pre-vote-reply':
@@ -63,7 +69,8 @@ export function messageFault(message: Message): string | undefined {
 
 function appendEntriesFault(message: AppendEntries): string | undefined {
   const { previousIndex, previousTerm, entries, commitIndex, round, term } = message;
-  if (!areIntegers(previousIndex, previousTerm, commitIndex, round)) return 'indices are integers';
+  if (!(isNatural(previousIndex) && isNatural(previousTerm) && isNatural(commitIndex) && isNatural(round)))
+    return 'indices are integers';
   if (previousTerm > term || (previousIndex === 0) !== (previousTerm === 0))
     return 'the entry before has a term up to that of its leader';
   let termBefore = Math.max(previousTerm, 1);
@@ -101,7 +108,11 @@ function snapshotChunkFault(message: SnapshotChunk): string | undefined {
   const { metadata, sizeBytes, checksum, offset, data, term, groupId } = message;
   if (!isPositive(metadata.index) || !isPositive(metadata.term) || metadata.term > term)
     return 'the term of a snapshot is at most that of its sender';
-  if (!areIntegers(sizeBytes, offset, checksum) || checksum > MAXIMUM_CHECKSUM || offset + data.length > sizeBytes)
+  if (
+    !(isNatural(sizeBytes) && isNatural(offset) && isNatural(checksum)) ||
+    checksum > MAXIMUM_CHECKSUM ||
+    offset + data.length > sizeBytes
+  )
     return 'a piece of a snapshot lies within the whole';
   if (metadata.configuration.voters.length === 0) return 'a snapshot knows the voters';
   if (metadata.configuration.groupId !== groupId) return 'a snapshot is of another group';
@@ -112,6 +123,6 @@ function isPositive(value: number): boolean {
   return Number.isInteger(value) && value > 0 && value <= MAXIMUM_INTEGER;
 }
 
-function areIntegers(...values: readonly number[]): boolean {
-  return values.every((value) => Number.isInteger(value) && value >= 0 && value <= MAXIMUM_INTEGER);
+function isNatural(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= MAXIMUM_INTEGER;
 }

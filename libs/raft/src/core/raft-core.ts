@@ -7,9 +7,11 @@ import { standingOf, type Standing } from './membership/standing.js';
 import { DEFAULT_LIMITS } from './raft-core.types.js';
 import type { CoreInspection, RaftCoreOptions, RaftRole } from './raft-core.types.js';
 import { Raft } from './raft.js';
-import type { PersistBatch, Ready } from './ready.js';
+import type { PersistBatch, Ready, SnapshotRead } from './ready.js';
 import type { ProgressState } from './replication/progress.js';
 import type { Configuration, Incarnation, Message, NodeId, SnapshotChunk, SnapshotMetadata } from './types.js';
+
+const NO_READS: readonly SnapshotRead[] = [];
 
 /**
  * Raft without clock, disk or network (Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm",
@@ -243,26 +245,24 @@ export class RaftCore {
       this.raft.persistence.hasOutput(this.raft.termAndVote()) ||
       this.raft.log.hasCommitted() ||
       (this.raft.leader?.hasWork() ?? false) ||
-      this.raft.confirmedReads.length > 0 ||
+      this.raft.hasReports() ||
       this.raft.snapshot.hasChunk() ||
-      this.raft.refused.length > 0 ||
       this.reportedConfiguration !== this.raft.log.configuration
     );
   }
 
   ready(): Ready {
-    const { leader, refused, log } = this.raft;
+    const { leader, log } = this.raft;
     leader?.replication.flush();
-    const reads = [...this.raft.confirmedReads, ...(leader?.hasConfirmedReads() ? leader.takeConfirmedReads() : [])];
+    const reads = this.raft.takeConfirmedReads();
+    const refused = this.raft.takeRefused();
     const configuration = this.reportedConfiguration === log.configuration ? undefined : log.configuration;
     this.reportedConfiguration = log.configuration;
-    this.raft.confirmedReads = [];
-    this.raft.refused = [];
     return {
       messages: this.raft.persistence.takeMessages(),
       persist: this.raft.persistence.takeBatch(this.raft.termAndVote()),
       committed: log.takeCommitted(this.maximumApplyBytes),
-      snapshotReads: leader?.replication.takeSnapshotReads() ?? [],
+      snapshotReads: leader?.replication.takeSnapshotReads() ?? NO_READS,
       snapshotChunks: this.raft.snapshot.takeChunks(),
       reads,
       configuration,

@@ -33,6 +33,7 @@ import type {
 
 /** Refused messages reported individually in a `Ready`; the others are only counted. */
 const MAXIMUM_REPORTED_REFUSALS = 8;
+const NOTHING: readonly never[] = [];
 
 /** A write that takes this many election timeouts hangs: such a node must not lead. */
 const HUNG_DISK_ELECTION_TIMEOUTS = 3;
@@ -68,8 +69,8 @@ export class Raft {
   misdirectedCount = 0;
   refusedCount = 0;
   // for the next `Ready`
-  confirmedReads: ConfirmedRead[] = [];
-  refused: RefusedMessage[] = [];
+  private confirmedReads: readonly ConfirmedRead[] = NOTHING;
+  private refused: readonly RefusedMessage[] = NOTHING;
 
   constructor(private readonly options: RaftCoreOptions) {
     const { nodeId, hardState } = options;
@@ -277,7 +278,26 @@ export class Raft {
   private refuse(message: Message, reason: string): void {
     this.refusedCount++;
     if (this.refused.length < MAXIMUM_REPORTED_REFUSALS)
-      this.refused.push({ from: message.from, type: message.type, reason });
+      this.refused = [...this.refused, { from: message.from, type: message.type, reason }];
+  }
+
+  /** Whether there is something to take with the methods below. */
+  hasReports(): boolean {
+    return this.confirmedReads.length > 0 || this.refused.length > 0;
+  }
+
+  takeRefused(): readonly RefusedMessage[] {
+    const { refused } = this;
+    this.refused = NOTHING;
+    return refused;
+  }
+
+  /** Answers the confirmed reads of other nodes; returns those of this node. */
+  takeConfirmedReads(): readonly ConfirmedRead[] {
+    const { leader } = this;
+    const { confirmedReads } = this;
+    this.confirmedReads = NOTHING;
+    return leader?.hasConfirmedReads() ? [...confirmedReads, ...leader.takeConfirmedReads()] : confirmedReads;
   }
 
   /** Everything up to now is durable: the node's own vote and entries count. */
@@ -310,8 +330,9 @@ export class Raft {
     }
     const isSameLeader = this.leaderId === undefined || leaderId === undefined || leaderId === this.leaderId;
     invariant(isNewTerm || isSameLeader, 'a term has one leader');
-    if (this.leader) this.electionTimer.reset(); // it was stopped while this node led
-    this.currentRole = { type: 'follower', leaderId };
+    const role = this.currentRole;
+    if (role.type === 'leader') this.electionTimer.reset(); // it was stopped while this node led
+    if (role.type !== 'follower' || role.leaderId !== leaderId) this.currentRole = { type: 'follower', leaderId };
   }
 
   /**
@@ -472,6 +493,6 @@ export class Raft {
   }
 
   private onReadIndex({ from, requestId, index }: ReadIndexReply): void {
-    if (from === this.leaderId) this.confirmedReads.push({ requestId, index });
+    if (from === this.leaderId) this.confirmedReads = [...this.confirmedReads, { requestId, index }];
   }
 }

@@ -7,8 +7,14 @@ import type { Configuration, Entry, HardState, SnapshotMetadata } from '../types
 const ENTRY_OVERHEAD_BYTES = 32;
 
 /** Bytes of an entry in every bound of a batch or window. */
-export function entrySizeBytes(entry: Entry): number {
-  return entry.data.length + ENTRY_OVERHEAD_BYTES;
+export function entrySizeBytes({ data }: Pick<Entry, 'data'>): number {
+  return data.length + ENTRY_OVERHEAD_BYTES;
+}
+
+export function entriesSizeBytes(entries: readonly Entry[]): number {
+  let sizeBytes = 0;
+  for (const entry of entries) sizeBytes += entrySizeBytes(entry);
+  return sizeBytes;
 }
 
 /**
@@ -70,7 +76,7 @@ export class RaftLog {
   }
 
   get lastTerm(): number {
-    return this.entries.at(-1)?.term ?? this.startTerm;
+    return this.entries[this.entries.length - 1]?.term ?? this.startTerm;
   }
 
   get commitIndex(): number {

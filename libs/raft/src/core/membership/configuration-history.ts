@@ -21,11 +21,11 @@ export class ConfigurationHistory {
   }
 
   get latest(): Configuration {
-    return this.versions.at(-1)!.configuration;
+    return this.versions[this.versions.length - 1]!.configuration;
   }
 
   get latestIndex(): number {
-    return this.versions.at(-1)!.index;
+    return this.versions[this.versions.length - 1]!.index;
   }
 
   /** The configuration in force at `index`, which is not compacted. */

@@ -36,8 +36,7 @@ function acceptFromCommitted(log: RaftLog, message: AppendEntries): AppendOutcom
     const term = log.term(entry.index);
     if (term !== undefined && term !== entry.term) return { type: 'contradiction' };
   }
-  const beyond = message.entries.slice(known);
-  log.merge(beyond);
+  log.merge(known === 0 ? message.entries : message.entries.slice(known));
   const lastIndex = Math.max(commitIndex, message.previousIndex + message.entries.length);
   log.commitTo(Math.min(message.commitIndex, lastIndex));
   return { type: 'accepted', matchIndex: lastIndex };
@@ -56,8 +55,21 @@ function refuse(log: RaftLog, message: AppendEntries): AppendOutcome {
 }
 
 export function appendAnswer({ previousIndex, round }: AppendEntries, result: AppendResult, address: Address): Message {
-  if (result.type === 'accepted')
-    return { type: 'append-entries-accepted', ...address, matchIndex: result.matchIndex, round };
+  if (result.type === 'accepted') {
+    const { from, to, fromIncarnation, toIncarnation, groupId, term } = address;
+    const { matchIndex } = result;
+    return {
+      type: 'append-entries-accepted',
+      from,
+      to,
+      fromIncarnation,
+      toIncarnation,
+      groupId,
+      term,
+      matchIndex,
+      round,
+    };
+  }
   const { hintIndex, hintTerm } = result;
   return { type: 'append-entries-refused', ...address, previousIndex, hintIndex, hintTerm, round };
 }

@@ -128,11 +128,8 @@ export class Progress {
     if (index <= this.matchIndex) return;
     this.matchIndex = index;
     this.nextIndex = Math.max(this.nextIndex, index + 1);
-    let freed = 0;
-    for (; freed < this.inflight.length && this.inflight[freed]!.lastIndex <= index; freed++) {
-      this.inflightBytes -= this.inflight[freed]!.sizeBytes;
-    }
-    if (freed > 0) this.inflight.splice(0, freed); // the window is short
+    while (this.inflight.length > 0 && this.inflight[0]!.lastIndex <= index)
+      this.inflightBytes -= this.inflight.shift()!.sizeBytes; // the window is short
     this.check();
   }
 

@@ -1,7 +1,7 @@
 import { invariant } from '@concordat/foundation';
 import type { Address, Addressing } from '../membership/addressing.js';
 import { incarnationOf } from '../membership/configuration.js';
-import { entrySizeBytes } from '../log/log.js';
+import { entriesSizeBytes } from '../log/log.js';
 import type { RaftLog } from '../log/log.js';
 import { Progress } from './progress.js';
 import type { WindowLimits } from './progress.js';
@@ -22,6 +22,7 @@ import type {
 
 /** Election timeouts of silence after which a follower's snapshot transfer ends, and the log after it is not kept. */
 const SNAPSHOT_PATIENCE_ELECTION_TIMEOUTS = 20;
+const NO_READS: readonly SnapshotRead[] = [];
 
 export interface ReplicationOptions extends WindowLimits {
   readonly nodeId: NodeId;
@@ -129,17 +130,19 @@ export class Replication {
 
   /** The latest round that a quorum answered in this term, the leader included. */
   confirmedRound(): number {
-    return reachedByQuorum(this.log.configuration, (voter) =>
-      voter === this.options.nodeId ? this.round : (this.followers.get(voter)?.ackedRound ?? 0),
-    );
+    return reachedByQuorum(this.log.configuration, this.answeredRoundOf);
   }
+
+  private readonly answeredRoundOf = (voter: NodeId): number =>
+    voter === this.options.nodeId ? this.round : (this.followers.get(voter)?.ackedRound ?? 0);
 
   /** The greatest index that a quorum has durably; the leader, if it is a voter, counts with its own disk. */
   quorumIndex(): number {
-    return reachedByQuorum(this.log.configuration, (voter) =>
-      voter === this.options.nodeId ? this.log.persistedIndex : (this.followers.get(voter)?.matchIndex ?? 0),
-    );
+    return reachedByQuorum(this.log.configuration, this.durableIndexOf);
   }
+
+  private readonly durableIndexOf = (voter: NodeId): number =>
+    voter === this.options.nodeId ? this.log.persistedIndex : (this.followers.get(voter)?.matchIndex ?? 0);
 
   /** The voter to transfer leadership to: alive and most advanced, the lowest id among equals. */
   mostAdvanced(): Progress | undefined {
@@ -258,7 +261,7 @@ export class Replication {
     for (const follower of this.followers.values()) {
       if (follower.heartbeatDue || follower.sentRound < this.round || this.canSendEntries(follower)) return true;
     }
-    return [...this.snapshotReads()].length > 0;
+    return this.sendings.size > 0 && [...this.snapshotReads()].length > 0;
   }
 
   /** The active transfers: a silent follower may be installing a snapshot, or be gone. */
@@ -291,13 +294,17 @@ export class Replication {
   /** Sends everything that is due. */
   flush(): void {
     this.roundIsOpen = false;
-    for (const follower of this.departing) this.sendLast(follower);
-    this.departing = [];
+    if (this.departing.length > 0) this.sendLastMessages();
     for (const follower of this.followers.values()) {
       this.sendEntries(follower);
       // Every message carries the round and resets election timers; an empty one is sent only if no other was.
       if (follower.heartbeatDue || follower.sentRound < this.round) this.sendHeartbeat(follower);
     }
+  }
+
+  private sendLastMessages(): void {
+    for (const follower of this.departing) this.sendLast(follower);
+    this.departing = [];
   }
 
   /** Sent whatever is in flight: it is the only message about the removal. A follower too far behind gets none. */
@@ -315,11 +322,7 @@ export class Replication {
       const entries = this.log.slice(follower.nextIndex, this.options.maximumMessageBytes);
       this.sendAppend(follower, previousIndex, entries);
       if (follower.state === 'probe') follower.probing = true;
-      else
-        follower.sent(
-          previousIndex + entries.length,
-          entries.reduce((sum, entry) => sum + entrySizeBytes(entry), 0),
-        );
+      else follower.sent(previousIndex + entries.length, entriesSizeBytes(entries));
     } while (follower.state === 'replicate' && follower.nextIndex <= this.log.lastIndex && follower.hasRoom());
   }
 
@@ -349,9 +352,16 @@ export class Replication {
   private sendAppend(follower: Progress, previousIndex: number, entries: AppendEntries['entries']): void {
     follower.heartbeatDue = false;
     follower.sentRound = this.round;
+    // Field by field: a spread would take longer than the rest of this method.
+    const { from, to, fromIncarnation, toIncarnation, groupId, term } = this.addressTo(follower);
     this.send({
       type: 'append-entries',
-      ...this.addressTo(follower),
+      from,
+      to,
+      fromIncarnation,
+      toIncarnation,
+      groupId,
+      term,
       previousIndex,
       previousTerm: previousIndex === 0 ? 0 : this.log.term(previousIndex)!,
       entries,
@@ -364,7 +374,8 @@ export class Replication {
     return this.options.addressing.to(nodeId, incarnation, this.options.term);
   }
 
-  takeSnapshotReads(): SnapshotRead[] {
+  takeSnapshotReads(): readonly SnapshotRead[] {
+    if (this.sendings.size === 0) return NO_READS;
     const reads: SnapshotRead[] = [];
     for (const sending of this.snapshotReads()) reads.push(sending.takeRead());
     return reads;
