@@ -94,8 +94,8 @@ export const FOREIGN_CODE_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: RESOURCE_MANAGER,
-          find: 'const limitMs = Math.max(1, deadline - this.process.now()) + HANDLER_GRACE_MS;',
-          replace: 'const limitMs = Math.max(1, deadline) * 1_000;',
+          find: 'const limitMs = Math.max(1, timeLeftMs(branch, this.process)) + HANDLER_GRACE_MS;',
+          replace: 'const limitMs = Math.max(1, timeLeftMs(branch, this.process)) * 1_000_000_000;',
         },
       ],
     },
