@@ -24,6 +24,7 @@ import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
 import { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { LOGGER } from './logging.js';
+import { watchStorage } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
 import type { RaftTls } from './raft-tls.js';
 import type { GroupClocks } from './transactions/clocks/group-clocks.js';
@@ -114,7 +115,7 @@ const logProvider: FactoryProvider<RaftDecisionLog> = {
  */
 const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
   provide: RAFT_NODE,
-  inject: [CONFIG, RaftDecisionLog, GrpcTransport, CLOCK, FAILPOINTS, LOGGER, ON_FATAL],
+  inject: [CONFIG, RaftDecisionLog, GrpcTransport, CLOCK, FAILPOINTS, LOGGER, ON_FATAL, Metrics],
   useFactory: async (
     { nodeId, clusterName, peers, join, bootstrap, dataDirectory, tickMs, electionTicks }: Config,
     log: RaftDecisionLog,
@@ -123,12 +124,15 @@ const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
     failpoints: Failpoints,
     logger: Logger,
     onFatal: (error: Error) => void,
+    metrics: Metrics,
   ) => {
+    const storage = storageWithFailpoints({ directory: dataDirectory, nodeId, clusterName, logger }, failpoints);
+    watchStorage(metrics, storage);
     const node = new RaftNode({
       nodeId,
       members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
       join: join || !bootstrap,
-      storage: storageWithFailpoints({ directory: dataDirectory, nodeId, clusterName, logger }, failpoints),
+      storage,
       transport,
       stateMachine: log.stateMachine,
       clock,

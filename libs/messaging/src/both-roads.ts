@@ -98,6 +98,10 @@ export class BothRoads implements MessageBus {
     return counts;
   }
 
+  brokerRequests(): Readonly<Record<string, number>> {
+    return this.broker.brokerRequests?.() ?? {};
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
     await Promise.all([this.direct.stop(), this.broker.stop()]);

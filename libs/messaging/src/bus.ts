@@ -97,6 +97,11 @@ export interface MessageBus {
   obstacle(): string | undefined;
   /** Messages moved to the dead-letter topic since the start, by reason. */
   deadLetters(): DeadLetterCounts;
+  /**
+   * Requests to the broker since the start that sent messages or that consumers made, by their names in the broker's
+   * protocol: `Produce`, `Fetch`, `Heartbeat` and so on. Absent where there is no broker.
+   */
+  brokerRequests?(): Readonly<Record<string, number>>;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */
   stop(): Promise<void>;
 }

@@ -55,6 +55,10 @@ class FailpointBus implements MessageBus {
     return this.bus.deadLetters();
   }
 
+  brokerRequests(): Readonly<Record<string, number>> {
+    return this.bus.brokerRequests?.() ?? {};
+  }
+
   stop(): Promise<void> {
     return this.bus.stop();
   }

@@ -29,6 +29,7 @@ export class BankMetrics {
       said: metrics.abstentions,
     }));
     this.counter('dead_letters', 'dead letters, by reason', 'reason', ({ deadLetters }) => deadLetters);
+    this.counter('broker_requests', 'requests to the broker, by kind', 'kind', ({ brokerRequests }) => brokerRequests);
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(
       'oldest_prepared_age_seconds',

@@ -48,6 +48,7 @@ export class KafkaMessageBus implements MessageBus {
   private readonly sender: KafkaSender;
   private readonly topicSetup: TopicSetup;
   private topicProblem: string | undefined;
+  private readonly requests: Record<string, number> = {};
   private readonly subscriptions = new Set<KafkaSubscription>();
   private stopped = false;
   private starting: Promise<void> | undefined;
@@ -71,7 +72,7 @@ export class KafkaMessageBus implements MessageBus {
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
-    this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names));
+    this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names), this.countRequest);
     this.queue = new SendQueue({
       send: (batch) => this.sender.send(batch),
       defer: (action) => void setImmediate(action),
@@ -117,7 +118,14 @@ export class KafkaMessageBus implements MessageBus {
     const subscription: KafkaSubscription = new KafkaSubscription(
       {
         createConsumer: (group, topics, events) =>
-          new KafkaGroupConsumer(this.settings, group, topics, events, (names) => this.setUpTopics(names)),
+          new KafkaGroupConsumer(
+            this.settings,
+            group,
+            topics,
+            events,
+            (names) => this.setUpTopics(names),
+            this.countRequest,
+          ),
         intake: this.intake,
         uniqueGroup: (group) => `${group}.${randomUUID()}`,
         onEnded: () => this.subscriptions.delete(subscription),
@@ -152,6 +160,11 @@ export class KafkaMessageBus implements MessageBus {
     return this.intake.deadLetters;
   }
 
+  /** Produce requests are counted per batch, which is one request to each broker that leads one of its partitions. */
+  brokerRequests(): Readonly<Record<string, number>> {
+    return { ...this.requests };
+  }
+
   async stop(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
@@ -175,6 +188,10 @@ export class KafkaMessageBus implements MessageBus {
       throw error;
     }
   }
+
+  private readonly countRequest = (kind: string): void => {
+    this.requests[kind] = (this.requests[kind] ?? 0) + 1;
+  };
 
   /** Resolves after `standingTimeoutMs` at the latest; the start then continues in the background. */
   private async awaitStart(what: string, promise: Promise<void>): Promise<void> {

@@ -75,6 +75,9 @@ const FAILURES_BEFORE_REBUILD = 10;
 /** Creates missing topics, by their names on the broker; rejects when one of them cannot be used. */
 export type EnsureTopics = (topics: readonly string[]) => Promise<void>;
 
+/** Told of each request to the broker, by its kind. */
+export type CountRequest = (kind: string) => void;
+
 /** The producer: reconnects for ever, and is rebuilt when it keeps failing. */
 export class KafkaSender {
   isConnected = false;
@@ -85,6 +88,7 @@ export class KafkaSender {
   constructor(
     private readonly settings: KafkaSettings,
     private readonly ensureTopics: EnsureTopics,
+    private readonly countRequest: CountRequest,
   ) {}
 
   /** Resolves with true when connected, with false when `disconnect` came first. */
@@ -107,6 +111,7 @@ export class KafkaSender {
     const topicMessages = messagesByTopic(batch);
     try {
       const producer = await this.connectedProducer();
+      this.countRequest('Produce');
       const sent = producer.sendBatch({ acks: -1, timeout: REQUEST_TIMEOUT_MS, topicMessages });
       await withTimeLimit(this.settings.clock, SEND_LIMIT_MS, 'a send', sent);
       this.failures = 0;
@@ -174,6 +179,7 @@ export class KafkaGroupConsumer implements GroupConsumer {
     private readonly topics: readonly string[],
     private readonly events: ConsumerEvents,
     private readonly ensureTopics: EnsureTopics,
+    private readonly countRequest: CountRequest,
   ) {
     const { sessionTimeoutMs, fetchWaitMs } = settings;
     // a client of its own: kafkajs shares remembered offsets between the consumers of one client
@@ -246,7 +252,10 @@ export class KafkaGroupConsumer implements GroupConsumer {
     );
     consumer.on(
       REQUEST,
-      guarded(() => events.onAnswered(), crashed),
+      guarded(({ payload }) => {
+        this.countRequest(payload.apiName);
+        events.onAnswered();
+      }, crashed),
     );
     consumer.on(
       GROUP_JOIN,

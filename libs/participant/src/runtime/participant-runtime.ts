@@ -183,6 +183,7 @@ export class ParticipantRuntime<Context> {
       databaseChanges,
       abstentions,
       deadLetters: this.bus.deadLetters(),
+      brokerRequests: this.bus.brokerRequests?.() ?? {},
       preparedBranches,
       oldestPreparedAgeMs,
       workRunning: this.workPool.runningCount,

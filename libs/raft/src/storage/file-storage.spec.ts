@@ -51,6 +51,16 @@ describe('FileStorage on the machine’s file system', () => {
     );
   });
 
+  it('counts its durable writes, and no empty ones', async () => {
+    const storage = create();
+    await storage.open();
+    expect(storage.durableAppends).toBe(0);
+    await storage.persist({ entries: entriesFrom(1, 10, 1) });
+    await storage.persist({ entries: [] });
+    await storage.persist({ hardState: { term: 1, vote: 1, commitIndex: 0 }, entries: [] });
+    expect(storage.durableAppends).toBe(2);
+  });
+
   it('replaces what is overwritten, and everything behind it', async () => {
     const first = create();
     await first.open();

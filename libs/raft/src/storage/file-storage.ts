@@ -76,6 +76,7 @@ export class FileStorage implements RaftStorage {
   private state: 'new' | 'opening' | 'open' | 'closed' = 'new';
   private failure: StorageFailedError | undefined;
   private lastIndex = 0;
+  private appendCount = 0;
   private latestSnapshot: SnapshotHeader | undefined;
   private resetSequence = 0;
   /** ends of the two sequences of calls: appends to the log, and work on whole files */
@@ -131,6 +132,11 @@ export class FileStorage implements RaftStorage {
     }
   }
 
+  /** Durable writes to the log since it was opened, each with one fsync. */
+  get durableAppends(): number {
+    return this.appendCount;
+  }
+
   persist(batch: { readonly hardState?: HardState; readonly entries: readonly Entry[] }): Promise<void> {
     return this.enqueueAppend(async () => {
       const first = batch.entries[0];
@@ -142,6 +148,7 @@ export class FileStorage implements RaftStorage {
         );
       }
       await this.log.append({ hardState: batch.hardState, entries: batch.entries });
+      this.appendCount++;
       this.lastIndex = batch.entries.at(-1)?.index ?? this.lastIndex;
     });
   }

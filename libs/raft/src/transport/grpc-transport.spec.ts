@@ -20,6 +20,14 @@ describe('GrpcTransport', () => {
     expect(second.transport.bufferedBytes(1)).toBeLessThan(1024 * 1024);
   });
 
+  it('counts appends with entries, and those without, which only keep a leader', async () => {
+    const { first, second } = await harness.startPair();
+    const empty = { ...append(2, 1, 3, 0), entries: [] };
+    second.transport.send([vote(2, 1, 1), append(2, 1, 2, 10), empty, empty]);
+    await until(() => first.received.length === 4, 'everything has arrived');
+    expect(second.transport.counters).toMatchObject({ sentMessages: 4, sentAppends: 1, sentEmptyAppends: 2 });
+  });
+
   it('carries a large message, and what follows behind it', async () => {
     const { first, second } = await harness.startPair();
     second.transport.send([append(2, 1, 7, 60 * 1024 * 1024), vote(2, 1, 8)]);

@@ -43,6 +43,8 @@ export class GrpcTransport implements RaftTransport {
   private readonly clock: Clock;
   private readonly counts: MutableCounters = {
     sentMessages: 0,
+    sentAppends: 0,
+    sentEmptyAppends: 0,
     receivedMessages: 0,
     droppedMessages: 0,
     misaddressedMessages: 0,

@@ -65,6 +65,10 @@ export interface GrpcTransportOptions {
 export interface TransportCounters {
   /** messages handed to gRPC */
   readonly sentMessages: number;
+  /** AppendEntries among them that carry entries */
+  readonly sentAppends: number;
+  /** AppendEntries among them without entries: heartbeats, news of the commit index, probes */
+  readonly sentEmptyAppends: number;
   readonly receivedMessages: number;
   /** not sent: no stream, a full buffer, too large, or unknown receiver */
   readonly droppedMessages: number;

@@ -239,6 +239,11 @@ export class OutgoingStream {
     this.queuedBytes -= sizeBytes;
     this.sendingBytes += sizeBytes;
     counters.sentMessages += messages.length;
+    for (const message of messages) {
+      if (message.type !== 'append-entries') continue;
+      if (message.entries.length > 0) counters.sentAppends++;
+      else counters.sentEmptyAppends++;
+    }
     peerCounters.sentMessages += messages.length;
     peerCounters.sentBytes += frame.length;
     call.write(frame, () => this.written(call, sizeBytes));
