@@ -49,7 +49,8 @@ until Ctrl-C. The data stays in .concordat; the next start uses it.
 Without Java 17 and Maven, and without KAFKA_BROKERS or KAFKA_HOME, it runs on direct streams, as with --link direct.
 
 KAFKA_BROKERS, DATABASE_URL_BANK_A (_B, _C): use this broker or server instead of starting one.
-KAFKA_HOME: use this unpacked Kafka. KAFKA_PROPERTIES: lines added to the configuration of the local broker.`,
+KAFKA_HOME: use this unpacked Kafka. KAFKA_PROPERTIES: lines added to the configuration of the local broker.
+CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: options of its JVM, instead of the quick compiler only (-XX:TieredStopAtLevel=1).`,
   stop: `npm stop [-- options]
 
 Stops the local system.

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { newKafkaClusterId } from './kafka.js';
+import { brokerJavaOptions, newKafkaClusterId } from './kafka.js';
 
 /** Draws these first bytes, one after the other, before fifteen zeros. */
 function drawing(...firstBytes: number[]): (sizeBytes: number) => Buffer {
@@ -14,5 +14,21 @@ describe('the id of a new Kafka cluster', () => {
   // the first of 64 characters is a hyphen when the first six bits are 62
   it('never begins with a hyphen, which a command line takes for an option', () => {
     expect(newKafkaClusterId(drawing(0b111110_00, 0b111110_11, 0b111111_00))).toBe(`_${'A'.repeat(21)}`);
+  });
+});
+
+describe('the JVM of the local broker', () => {
+  it('compiles quickly only, unless it is told otherwise', () => {
+    expect(brokerJavaOptions({})).toContain('-XX:TieredStopAtLevel=1');
+  });
+
+  it('has its own defaults for a benchmark', () => {
+    const options = brokerJavaOptions({ CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: '' });
+    expect(options).toEqual(['-Xms128m', '-Xmx256m', '-XX:+UseSerialGC']);
+  });
+
+  it('takes the options that are given instead', () => {
+    const options = brokerJavaOptions({ CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: '-Xint  -verbose' });
+    expect(options.slice(-2)).toEqual(['-Xint', '-verbose']);
   });
 });
