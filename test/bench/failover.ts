@@ -4,15 +4,14 @@ import { formatTable } from './report.js';
 import { percentile } from './statistics.js';
 import type { RunningSystem, SystemProcess } from './system.js';
 import { transferBody, type Accounts } from './rest-client.js';
+import { until } from './until.js';
 
 /** Light load, so that what is measured is the fail-over and not a queue. */
 const REQUEST_EVERY_MS = 20;
 /** Requests on their way at a time; while so many wait for an answer no further ones are sent. */
 const MAXIMUM_PENDING = 256;
-const POLL_MS = 10;
 /** Commits that tell that the system works again. */
 const SETTLED_COMMITS = 50;
-const PATIENCE_MS = 60_000;
 const TARGET_P99_MS = 1_000;
 
 export interface FailoverOptions {
@@ -175,17 +174,6 @@ async function leaderIdAt(port: number): Promise<number | undefined> {
     return leaderId ?? undefined;
   } catch {
     return undefined;
-  }
-}
-
-/** Looks until something is found. @throws Error after a minute, naming what was waited for */
-export async function until<T>(look: () => T | undefined | Promise<T | undefined>, what: string): Promise<T> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (performance.now() > deadline) throw new Error(`in vain waited ${PATIENCE_MS / 1000} s for ${what}`);
-    await delay(POLL_MS);
   }
 }
 

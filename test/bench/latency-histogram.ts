@@ -11,6 +11,17 @@ export class LatencyHistogram {
   private readonly coarse = new Uint32Array(COARSE_BUCKETS);
   private total = 0;
 
+  /** All durations of several together. */
+  static merged(histograms: readonly LatencyHistogram[]): LatencyHistogram {
+    const all = new LatencyHistogram();
+    for (const { fine, coarse, total } of histograms) {
+      for (let at = 0; at < FINE_BUCKETS; at++) all.fine[at]! += fine[at]!;
+      for (let at = 0; at < COARSE_BUCKETS; at++) all.coarse[at]! += coarse[at]!;
+      all.total += total;
+    }
+    return all;
+  }
+
   get count(): number {
     return this.total;
   }

@@ -1,5 +1,5 @@
 import { closedLoop } from './closed-loop.js';
-import { residentMiB } from './processes.js';
+import { residentMiB } from './machine/processes.js';
 import { formatTable } from './report.js';
 import { RestClients } from './rest-client.js';
 import type { RunningSystem } from './system.js';

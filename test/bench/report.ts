@@ -6,16 +6,48 @@ export interface Bar {
   readonly value: number;
 }
 
+export interface Table {
+  readonly header: readonly string[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+let isMarkdown = false;
+
+/** From now on tables are Markdown, ready to be pasted into a document. */
+export function writeMarkdown(): void {
+  isMarkdown = true;
+}
+
+/** A line above a table. */
+export function heading(text: string): string {
+  return isMarkdown ? `### ${text}\n` : text;
+}
+
 /** Lines up columns; the first is left-aligned, numbers to the right. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, column) =>
-    Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
-  );
-  const line = (cells: readonly string[]): string =>
-    cells
-      .map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
-      .join('  ');
+  return isMarkdown ? markdownTable({ header, rows }) : plainTable({ header, rows });
+}
+
+function plainTable({ header, rows }: Table): string {
+  const widths = columnWidths({ header, rows });
+  const line = (cells: readonly string[]): string => padded(cells, widths).join('  ');
   return [line(header), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
+}
+
+/** As prettier writes it, so that a pasted table stays as it is. */
+function markdownTable({ header, rows }: Table): string {
+  const widths = columnWidths({ header, rows }).map((width) => Math.max(3, width));
+  const line = (cells: readonly string[]): string => `| ${padded(cells, widths).join(' | ')} |`;
+  const rule = widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`));
+  return [line(header), `| ${rule.join(' | ')} |`, ...rows.map(line)].join('\n');
+}
+
+function columnWidths({ header, rows }: Table): number[] {
+  return header.map((title, column) => Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)));
+}
+
+function padded(cells: readonly string[], widths: readonly number[]): string[] {
+  return cells.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)));
 }
 
 /**

@@ -2,6 +2,7 @@ import { spawn, type StdioOptions } from 'node:child_process';
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
+import { withDescendants } from './machine/proc-files.js';
 import { LIMITS_FOR_MORE, MAXIMUM_PARTICIPANTS, startParticipants, type SystemProcess } from './participants.js';
 
 export type { SystemProcess } from './participants.js';
@@ -12,6 +13,9 @@ export const BENCH_ACCOUNTS = 10_000;
 const LAB = path.resolve(import.meta.dirname, '../../apps/lab/src/main.js');
 /** Away from the ports of `npm start`, so that both can run. */
 const PORT_OFFSET = 2_000;
+/** Between the ports of systems that are up at once. */
+const PORT_DISTANCE = 100;
+const EXIT_CODE_INTERRUPTED = 130;
 /** bank-a, bank-b and bank-c. */
 const OWN_PARTICIPANTS = 3;
 
@@ -30,6 +34,7 @@ export type Link = (typeof LINKS)[number];
 
 /** What the benchmark reads of `system.json`. */
 interface SystemState {
+  readonly supervisorPid: number;
   readonly clusterName: string;
   readonly kafkaBrokers: string;
   readonly processes: readonly SystemProcess[];
@@ -45,7 +50,11 @@ export class RunningSystem {
     private readonly participantCount: number,
   ) {
     const isLarger = participantCount > OWN_PARTICIPANTS;
-    this.environment = { ...process.env, ...(isLarger && { CONCORDAT_LAB_POSTGRES_LIMITS: LIMITS_FOR_MORE }) };
+    this.environment = {
+      ...process.env,
+      CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: '', // both compilers, as in production; the warm-up waits for them
+      ...(isLarger && { CONCORDAT_LAB_POSTGRES_LIMITS: LIMITS_FOR_MORE }),
+    };
   }
 
   static async start(directory: string, options: SystemOptions = {}): Promise<RunningSystem> {
@@ -68,6 +77,12 @@ export class RunningSystem {
   /** As they are now: one that was started again has another pid. */
   get processes(): readonly SystemProcess[] {
     return this.state().processes;
+  }
+
+  /** Of all its processes, the one that supervises the others included; without their children. */
+  processIds(): number[] {
+    const { supervisorPid, processes } = this.state();
+    return [supervisorPid, ...processes.map(({ pid }) => pid)];
   }
 
   /** In the order of their names. */
@@ -100,6 +115,18 @@ export class RunningSystem {
     return leader.httpUrl;
   }
 
+  /**
+   * Stops every process but the supervisor, until `resume`. A system that only idles takes a tenth of two cores, which
+   * another one that is measured meanwhile would miss.
+   */
+  pause(): void {
+    this.signal('SIGSTOP');
+  }
+
+  resume(): void {
+    this.signal('SIGCONT');
+  }
+
   /** Starts a process that has died again, as the lab's user would; returns when it is ready. */
   async restart(name: string): Promise<void> {
     await this.lab(['lab', 'restart', name]);
@@ -108,6 +135,18 @@ export class RunningSystem {
   /** Ends everything, participants of the benchmark's own included: they stand in `system.json`, too. */
   async stop(): Promise<void> {
     await this.lab(['stop']);
+  }
+
+  /** PostgreSQL is one process per connection. */
+  private signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    const pids = withDescendants(this.processes.map(({ pid }) => pid));
+    for (const pid of pids) {
+      try {
+        process.kill(pid, name);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it has ended meanwhile
+      }
+    }
   }
 
   private state(): SystemState {
@@ -165,5 +204,36 @@ export class RunningSystem {
         else reject(new Error(`the local system did not ${words.join(' ')} (exit code ${code})`));
       });
     });
+  }
+}
+
+/** Runs systems for some work, one per link, all up at once; ends them whatever happens, Ctrl-C included. */
+export async function withSystems<T>(
+  results: string,
+  links: readonly Link[],
+  { portOffset = PORT_OFFSET, participants }: Omit<SystemOptions, 'link'>,
+  work: (systems: readonly RunningSystem[]) => Promise<T>,
+): Promise<T> {
+  const systems: RunningSystem[] = [];
+  const stop = async (): Promise<void> => {
+    for (let system = systems.pop(); system; system = systems.pop()) await system.stop();
+  };
+  const interrupted = (): void => void stop().finally(() => process.exit(EXIT_CODE_INTERRUPTED));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+  try {
+    for (const [place, link] of links.entries()) {
+      process.stderr.write(`starting a system for the benchmark, link ${link}\n`);
+      systems.push(
+        await RunningSystem.start(path.join(results, links.length === 1 ? 'system' : `system-${link}`), {
+          portOffset: portOffset + place * PORT_DISTANCE,
+          ...(participants !== undefined && { participants }),
+          link,
+        }),
+      );
+    }
+    return await work([...systems]);
+  } finally {
+    await stop();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
   }
 }

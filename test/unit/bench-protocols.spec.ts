@@ -249,8 +249,9 @@ describe('earlier results', () => {
     writeFileSync(path.join(directory, file), JSON.stringify(content));
 
   it('are those of both workloads, the newest of each first', () => {
-    write('transfer-2025-12-31.json', [{ clients: 1, systemPerSecond: 9, systemP50Ms: 22, ratio: 0.2 }]);
-    write('transfer-2026-01-01.json', [{ clients: 1, systemPerSecond: 10, systemP50Ms: 20, ratio: 0.1, raw: [] }]);
+    const kafka = (comparison: object): object => ({ systems: [{ link: 'kafka', comparisons: [comparison] }] });
+    write('transfer-2025-12-31.json', kafka({ clients: 1, systemPerSecond: 9, systemP50Ms: 22, ratio: 0.2 }));
+    write('transfer-2026-01-01.json', kafka({ clients: 1, systemPerSecond: 10, systemP50Ms: 20, ratio: 0.1, raw: [] }));
     write('protocols-2026-02-02.json', {
       figures: [
         { cell: { protocol: '2pc', branches: 2 }, clients: 64, perSecond: 11, p50Ms: 21, ratio: 0.2 },

@@ -13,12 +13,21 @@ export interface EarlierFigures {
   readonly ratio: number;
 }
 
+/** The link of the workload `protocols`. */
+const LINK = 'kafka';
 /** of each workload */
 const MAXIMUM_FILES = 3;
 
-const transferSchema = z.array(
-  z.object({ clients: z.number(), systemPerSecond: z.number(), systemP50Ms: z.number(), ratio: z.number() }),
-);
+const transferSchema = z.object({
+  systems: z.array(
+    z.object({
+      link: z.string(),
+      comparisons: z.array(
+        z.object({ clients: z.number(), systemPerSecond: z.number(), systemP50Ms: z.number(), ratio: z.number() }),
+      ),
+    }),
+  ),
+});
 const protocolsSchema = z.object({
   figures: z.array(
     z.object({
@@ -45,8 +54,9 @@ export function earlierFigures(directory: string): EarlierFigures[] {
 /** A file of another shape, such as that of an older version, tells nothing. */
 function parse(file: string, content: unknown): EarlierFigures[] {
   if (file.startsWith('transfer')) {
-    const { data = [] } = transferSchema.safeParse(content);
-    return data.map(({ clients, systemPerSecond, systemP50Ms, ratio }) => ({
+    const { data } = transferSchema.safeParse(content);
+    const overKafka = data?.systems.find(({ link }) => link === LINK);
+    return (overKafka?.comparisons ?? []).map(({ clients, systemPerSecond, systemP50Ms, ratio }) => ({
       workload: 'transfer',
       file,
       clients,

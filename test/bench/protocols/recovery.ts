@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'undici';
-import { leaderOf, until } from '../failover.js';
+import { leaderOf } from '../failover.js';
+import { until } from '../until.js';
 import { isMet, targetTable, type Target } from '../raft/targets.js';
 import { formatTable } from '../report.js';
 import type { RunningSystem, SystemProcess } from '../system.js';

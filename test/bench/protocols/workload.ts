@@ -1,6 +1,6 @@
 import { closedLoop, type Attempt, type Measurement } from '../closed-loop.js';
-import { until } from '../failover.js';
-import { ProcessMeter } from '../processes.js';
+import { until } from '../until.js';
+import { ProcessMeter } from '../machine/processes.js';
 import { RestClients } from '../rest-client.js';
 import type { RunningSystem } from '../system.js';
 import { Bound } from './bound.js';

@@ -1,5 +1,5 @@
 import { formatTable } from '../report.js';
-import { peakResidentMiB } from '../processes.js';
+import { peakResidentMiB } from '../machine/processes.js';
 import type { CompactionSample } from './process-protocol.js';
 import type { Target } from './targets.js';
 import { write } from './writes.js';

@@ -1,5 +1,5 @@
 import type { Measurement } from '../closed-loop.js';
-import { ProcessMeter } from '../processes.js';
+import { ProcessMeter } from '../machine/processes.js';
 import { formatTable, type Bar } from '../report.js';
 import { median } from '../statistics.js';
 import type { LoadLength } from './process-protocol.js';
