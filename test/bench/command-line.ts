@@ -36,7 +36,8 @@ Options
                       road. Within a round they take turns, and each round begins with another one, so that a slow
                       phase of the machine hits all alike. All but one are paused (SIGSTOP): an idle system takes
                       a tenth of two cores. One that wakes up gets load until it is steady, then the bound on its
-                      own databases is measured, then the system. memory and failover take one road after the other
+                      own databases is measured, then the system. protocols does the same, and puts links and
+                      branches into one table. memory and failover take one road after the other, recovery one
   --warm-up 120       for the same: seconds of load before anything is measured, at most; it ends when
                       two slices of 10 s in a row agree within 3 %
   --markdown          tables in Markdown

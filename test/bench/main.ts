@@ -61,6 +61,7 @@ async function benchProtocols(workload: 'protocols' | 'recovery', values: Values
   const { result, bars, unit } = await runProtocolWorkload(workload, {
     results: RESULTS,
     portOffset,
+    links: linkNames(values.link),
     protocols: values.protocols === undefined ? undefined : protocolNames(values.protocols),
     branches: values.branches === undefined ? undefined : positiveList(values.branches, 'branches'),
     clients: values.clients === undefined ? undefined : positiveList(values.clients, 'clients'),

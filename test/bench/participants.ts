@@ -22,6 +22,10 @@ export interface ParticipantSurroundings {
   readonly portOffset: number;
   readonly clusterName: string;
   readonly kafkaBrokers: string;
+  /** the roads to the coordinators */
+  readonly link: string;
+  /** REST addresses of the coordinators, separated by commas */
+  readonly coordinators: string;
   /** the PostgreSQL servers, which take turns in getting a further database */
   readonly servers: readonly SystemProcess[];
 }
@@ -82,7 +86,9 @@ async function startParticipant(
     stdio: ['ignore', log, log],
     env: {
       ...process.env,
-      KAFKA_BROKERS: surroundings.kafkaBrokers,
+      CONCORDAT_LINK: surroundings.link,
+      CONCORDAT_COORDINATORS: surroundings.coordinators,
+      KAFKA_BROKERS: surroundings.link === 'direct' ? '' : surroundings.kafkaBrokers,
       CONCORDAT_CLUSTER: surroundings.clusterName,
       CONCORDAT_FAILPOINTS: 'on', // as the local system's own: what is looked up costs the same everywhere
       CONCORDAT_PARTICIPANT: name,

@@ -17,7 +17,7 @@ const PORT_OFFSET = 2_000;
 const PORT_DISTANCE = 100;
 const EXIT_CODE_INTERRUPTED = 130;
 /** bank-a, bank-b and bank-c. */
-const OWN_PARTICIPANTS = 3;
+export const OWN_PARTICIPANTS = 3;
 
 export interface SystemOptions {
   /** added to every port; default 2,000 */
@@ -37,6 +37,7 @@ interface SystemState {
   readonly supervisorPid: number;
   readonly clusterName: string;
   readonly kafkaBrokers: string;
+  readonly link: Link;
   readonly processes: readonly SystemProcess[];
 }
 
@@ -168,13 +169,17 @@ export class RunningSystem {
   private async addParticipants(): Promise<void> {
     if (this.participantCount <= OWN_PARTICIPANTS) return;
     process.stderr.write(`starting ${this.participantCount - OWN_PARTICIPANTS} more participants\n`);
-    const { clusterName, kafkaBrokers, processes } = this.state();
+    const { clusterName, kafkaBrokers, link, processes } = this.state();
     const servers = processes.filter(({ role }) => role === 'postgres');
     const surroundings = {
       directory: this.directory,
       portOffset: this.portOffset,
       clusterName,
       kafkaBrokers,
+      link,
+      coordinators: this.coordinators()
+        .map(({ ports }) => `http://127.0.0.1:${ports['http']}`)
+        .join(','),
       servers: servers.sort((one, other) => one.name.localeCompare(other.name)),
     };
     await startParticipants(OWN_PARTICIPANTS, this.participantCount, surroundings, (started) => this.record(started));

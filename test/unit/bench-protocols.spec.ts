@@ -15,9 +15,10 @@ import {
 } from '../bench/protocols/cells.js';
 import { earlierFigures } from '../bench/protocols/earlier.js';
 import { begunAtMs, DisappearanceWatch } from '../bench/protocols/in-doubt.js';
-import { protocolsReport, protocolsText } from '../bench/protocols/report.js';
+import { linksText, protocolsReport, protocolsText } from '../bench/protocols/report.js';
 import { branchCosts, compareKinds, figuresOf, type CellRounds } from '../bench/protocols/summary.js';
 import type { ProtocolsMeasurement } from '../bench/protocols/workload.js';
+import type { Link } from '../bench/system.js';
 
 const BRANCHES = [2, 3, 5, 8, 16];
 
@@ -32,6 +33,8 @@ function rounds(protocol: ProtocolName, branches: number, perSecond: number[], b
     bound: perSecond.map(() => measured(boundPerSecond)),
     system: perSecond.map((value) => measured(value)),
     cpuMs: perSecond.map(() => branches),
+    memoryMiB: perSecond.map(() => 100),
+    conditions: [],
   };
 }
 
@@ -180,9 +183,9 @@ describe('the report', () => {
   const before = [
     { workload: 'transfer' as const, file: 'transfer-x.json', clients: 1, perSecond: 100, p50Ms: 10, ratio: 0.12 },
   ];
-  const of = (measurements: readonly CellRounds[]): ProtocolsMeasurement => ({
+  const of = (measurements: readonly CellRounds[], link: Link = 'kafka'): ProtocolsMeasurement => ({
+    link,
     rounds: measurements,
-    leaderChanges: 0,
   });
   const verdicts = (measurements: readonly CellRounds[]): Record<string, boolean> =>
     Object.fromEntries(protocolsReport(of(measurements), before).targets.map(({ what, met }) => [what, met]));
@@ -223,12 +226,26 @@ describe('the report', () => {
     expect(text).toContain('no earlier result');
   });
 
-  it('doubts itself after elections and aborts, and not without', () => {
+  it('puts the links beside each other', () => {
+    const reports = [
+      protocolsReport(of([rounds('2pc', 2, [100])], 'kafka'), before),
+      protocolsReport(of([rounds('2pc', 2, [300])], 'direct'), before),
+    ];
+    const lines = linksText(reports).split('\n');
+    expect(lines.at(-3)).toMatch(/clients +raw\/s +kafka\/s +ratio +p50 ms +direct\/s +ratio +p50 ms/);
+    expect(lines.at(-1)).toMatch(/2pc, 2 branches +1 +1000 +100 +0\.10 +10\.00 +300 +0\.30 +3\.33/);
+    expect(linksText(reports.slice(1))).toBe('');
+  });
+
+  it('marks rows that were disturbed', () => {
+    const disturbed = { foreignShare: 0.2, doubts: ['foreign-cpu' as const], attempts: 3 };
+    const text = protocolsText(protocolsReport(of([{ ...rounds('2pc', 2, [1]), conditions: [disturbed] }]), before));
+    expect(text).toContain('20.0 %!');
+  });
+
+  it('doubts itself after aborts, and not without', () => {
     const abortive = { ...measured(1), aborted: { NO_LEADER: 2 } };
-    const text = protocolsText(
-      protocolsReport({ ...of([{ ...rounds('2pc', 2, [1]), system: [abortive] }]), leaderChanges: 1 }, before),
-    );
-    expect(text).toContain('leader changes, although nobody was killed: 1');
+    const text = protocolsText(protocolsReport(of([{ ...rounds('2pc', 2, [1]), system: [abortive] }]), before));
     expect(text).toContain('2pc, 2 branches, 1 clients: 2 NO_LEADER');
     expect(protocolsText(protocolsReport(of(all), before))).not.toContain('DOUBTFUL');
   });
@@ -252,15 +269,19 @@ describe('earlier results', () => {
     const kafka = (comparison: object): object => ({ systems: [{ link: 'kafka', comparisons: [comparison] }] });
     write('transfer-2025-12-31.json', kafka({ clients: 1, systemPerSecond: 9, systemP50Ms: 22, ratio: 0.2 }));
     write('transfer-2026-01-01.json', kafka({ clients: 1, systemPerSecond: 10, systemP50Ms: 20, ratio: 0.1, raw: [] }));
-    write('protocols-2026-02-02.json', {
-      figures: [
-        { cell: { protocol: '2pc', branches: 2 }, clients: 64, perSecond: 11, p50Ms: 21, ratio: 0.2 },
-        { cell: { protocol: '2pc', branches: 3 }, clients: 64, perSecond: 9, p50Ms: 30, ratio: 0.3 },
-      ],
-    });
+    const figures = [
+      { cell: { protocol: '2pc', branches: 2 }, clients: 64, perSecond: 11, p50Ms: 21, ratio: 0.2 },
+      { cell: { protocol: '2pc', branches: 3 }, clients: 64, perSecond: 9, p50Ms: 30, ratio: 0.3 },
+    ];
+    const systems = [
+      { link: 'direct', figures: [] },
+      { link: 'kafka', figures },
+    ];
+    write('protocols-2026-02-02.json', { systems });
     write('memory-2026-03-03.json', []);
     mkdirSync(path.join(directory, 'system'));
-    expect(earlierFigures(directory)).toEqual([
+    expect(earlierFigures(directory, 'direct')).toEqual([]);
+    expect(earlierFigures(directory, 'kafka')).toEqual([
       { workload: 'transfer', file: 'transfer-2026-01-01.json', clients: 1, perSecond: 10, p50Ms: 20, ratio: 0.1 },
       { workload: 'transfer', file: 'transfer-2025-12-31.json', clients: 1, perSecond: 9, p50Ms: 22, ratio: 0.2 },
       { workload: 'protocols', file: 'protocols-2026-02-02.json', clients: 64, perSecond: 11, p50Ms: 21, ratio: 0.2 },
@@ -270,8 +291,8 @@ describe('earlier results', () => {
   it('tell nothing where their shape is another, or where there are none', () => {
     write('transfer-2026-01-01.json', { version: 0 });
     write('protocols-2026-01-01.json', []);
-    expect(earlierFigures(directory)).toEqual([]);
-    expect(earlierFigures(path.join(directory, 'nowhere'))).toEqual([]);
+    expect(earlierFigures(directory, 'kafka')).toEqual([]);
+    expect(earlierFigures(path.join(directory, 'nowhere'), 'kafka')).toEqual([]);
   });
 });
 

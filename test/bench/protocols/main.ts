@@ -1,10 +1,9 @@
-import path from 'node:path';
 import type { Bar } from '../report.js';
-import { RunningSystem } from '../system.js';
+import { OWN_PARTICIPANTS, withSystems, type Link } from '../system.js';
 import { PROTOCOLS, type ProtocolName } from './cells.js';
 import { earlierFigures } from './earlier.js';
 import { measureRecovery, recoveryResult, recoveryText } from './recovery.js';
-import { protocolsBars, protocolsReport, protocolsText } from './report.js';
+import { linksText, protocolsBars, protocolsReport, protocolsText } from './report.js';
 import { measureProtocols, participantsNeeded } from './workload.js';
 
 export { PROTOCOLS } from './cells.js';
@@ -17,6 +16,7 @@ export interface ProtocolWorkloadOptions {
   /** the directory of results, earlier ones included; the system's data go below it */
   readonly results: string;
   readonly portOffset: number;
+  readonly links: readonly Link[];
   readonly protocols: readonly ProtocolName[] | undefined;
   readonly branches: readonly number[] | undefined;
   readonly clients: readonly number[] | undefined;
@@ -51,15 +51,16 @@ export async function runProtocolWorkload(
 
 async function runProtocols(options: ProtocolWorkloadOptions): Promise<WorkloadResult> {
   const { protocols = PROTOCOLS, branches = [2, 3, 5, 8, 16], clients = [1, 64], rounds, seconds } = options;
-  const earlier = earlierFigures(options.results);
-  const measured = await withSystem(options, participantsNeeded({ branches }), (system) =>
-    measureProtocols(system, { protocols, branches, clients, rounds, seconds }),
+  const participants = Math.max(OWN_PARTICIPANTS, participantsNeeded({ branches }));
+  const measured = await withSystems(options.results, options.links, { ...options, participants }, (systems) =>
+    measureProtocols(systems, options.links, { protocols, branches, clients, rounds, seconds }),
   );
-  const report = protocolsReport(measured, earlier);
-  process.stdout.write(`\n${protocolsText(report)}\n`);
+  const reports = measured.map((one) => protocolsReport(one, earlierFigures(options.results, one.link)));
+  const texts = [...reports.map(protocolsText), linksText(reports)].filter((text) => text !== '');
+  process.stdout.write(`\n${texts.join('\n\n')}\n`);
   return {
-    result: { ...report, rounds: measured.rounds },
-    bars: protocolsBars(report.figures),
+    result: { systems: reports.map((report, place) => ({ ...report, rounds: measured[place]!.rounds })) },
+    bars: protocolsBars(reports),
     unit: 'transactions per second (median)',
   };
 }
@@ -69,8 +70,11 @@ async function runRecovery(options: ProtocolWorkloadOptions): Promise<WorkloadRe
   const [branches = 3, ...others] = options.branches ?? [];
   const [clientCount = 64, ...more] = clients;
   if (others.length + more.length > 0) throw new Error('recovery takes one number of branches and one of clients');
-  const measured = await withSystem(options, branches, (system) =>
-    measureRecovery(system, { protocols, branches, clients: clientCount, kills }),
+  const [link = 'kafka', ...further] = options.links;
+  if (further.length > 0) throw new Error('recovery takes one link');
+  const participants = Math.max(OWN_PARTICIPANTS, branches);
+  const measured = await withSystems(options.results, [link], { ...options, participants }, ([system]) =>
+    measureRecovery(system!, { protocols, branches, clients: clientCount, kills }),
   );
   process.stdout.write(`\n${recoveryText(measured)}\n`);
   const bars = measured.map(({ protocol, kind, begunBeforeMs }) => ({
@@ -78,19 +82,4 @@ async function runRecovery(options: ProtocolWorkloadOptions): Promise<WorkloadRe
     value: begunBeforeMs,
   }));
   return { result: recoveryResult(measured), bars, unit: 'ms from kill -9 until no branch is in doubt' };
-}
-
-async function withSystem<T>(
-  { results, portOffset }: Pick<ProtocolWorkloadOptions, 'results' | 'portOffset'>,
-  participants: number,
-  work: (system: RunningSystem) => Promise<T>,
-): Promise<T> {
-  process.stderr.write('starting a system for the benchmark\n');
-  const options = { portOffset, participants: Math.max(3, participants) };
-  const system = await RunningSystem.start(path.join(results, 'system'), options);
-  try {
-    return await work(system);
-  } finally {
-    await system.stop();
-  }
 }

@@ -1,6 +1,8 @@
 import type { LinearFit } from '../linear-fit.js';
 import { isMet, targetTable, type Target } from '../raft/targets.js';
-import { formatTable, type Bar } from '../report.js';
+import { formatTable, heading, type Bar } from '../report.js';
+import { foreignText, MARKS_LEGEND } from '../rows/steady-row.js';
+import type { Link } from '../system.js';
 import type { EarlierFigures } from './earlier.js';
 import { labelOf, type Cell } from './cells.js';
 import { branchCosts, compareKinds, figuresOf, type BranchCost, type CellFigures } from './summary.js';
@@ -22,10 +24,10 @@ const LINEAR_BEND = 1.5;
 const LINEAR_POINTS = 3;
 
 export interface ProtocolsReport {
+  readonly link: Link;
   readonly figures: readonly CellFigures[];
   readonly branchCosts: readonly BranchCost[];
   readonly earlier: readonly EarlierFigures[];
-  readonly leaderChanges: number;
   readonly targets: readonly (Target & { readonly met: boolean })[];
   /** targets of which one side was not measured */
   readonly notMeasured: readonly string[];
@@ -33,7 +35,7 @@ export interface ProtocolsReport {
 
 /** Everything that follows from the measurements. */
 export function protocolsReport(
-  { rounds, leaderChanges }: ProtocolsMeasurement,
+  { link, rounds }: ProtocolsMeasurement,
   earlier: readonly EarlierFigures[],
 ): ProtocolsReport {
   const figures = rounds.map(figuresOf);
@@ -65,7 +67,7 @@ export function protocolsReport(
     }
   }
   const judged = targets.map((target) => ({ ...target, met: isMet(target) }));
-  return { figures, branchCosts: costs, earlier, leaderChanges, targets: judged, notMeasured };
+  return { link, figures, branchCosts: costs, earlier, targets: judged, notMeasured };
 }
 
 function pointsOf(figures: readonly CellFigures[], protocol: string, clients: number): number {
@@ -96,8 +98,10 @@ function twoPhaseAt(figures: readonly CellFigures[], clients: number): CellFigur
 export function protocolsText(report: ProtocolsReport): string {
   const missing = report.notMeasured.map((what) => `not measured: ${what}`);
   return [
+    heading(`Link ${report.link}`),
     figuresTable(report.figures),
-    ...doubts(report),
+    MARKS_LEGEND,
+    ...aborts(report),
     ...(report.branchCosts.some(({ time }) => time) ? [costTable(report.branchCosts)] : []),
     earlierTable(report.figures, report.earlier),
     report.targets.length > 0 ? targetTable(report.targets) : '',
@@ -107,14 +111,12 @@ export function protocolsText(report: ProtocolsReport): string {
     .join('\n\n');
 }
 
-/** What says that this machine had no time for a measurement. */
-function doubts({ figures, leaderChanges }: ProtocolsReport): string[] {
+/** Each client has accounts of its own, so nothing should abort. */
+function aborts({ figures }: ProtocolsReport): string[] {
   const reasons = figures.flatMap(({ cell, clients, aborted }) =>
     Object.entries(aborted).map(([reason, count]) => `${labelOf(cell)}, ${clients} clients: ${count} ${reason}`),
   );
-  const elections = leaderChanges > 0 ? [`leader changes, although nobody was killed: ${leaderChanges}`] : [];
-  const all = [...elections, ...reasons];
-  return all.length > 0 ? [`DOUBTFUL, because not everything went well:\n${all.join('\n')}`] : [];
+  return reasons.length > 0 ? [`DOUBTFUL, because not everything went well:\n${reasons.join('\n')}`] : [];
 }
 
 function figuresTable(figures: readonly CellFigures[]): string {
@@ -129,10 +131,12 @@ function figuresTable(figures: readonly CellFigures[]): string {
     one.p50Ratio.toFixed(1),
     one.p99Ms.toFixed(1),
     one.cpuMs.toFixed(2),
+    one.memoryMiB.toFixed(0),
     String(Object.values(one.aborted).reduce((sum, count) => sum + count, 0)),
+    foreignText(one.conditions),
   ]);
   const header = ['', 'clients', 'raw/s', 'system/s', 'ratio', 'raw p50 ms', 'p50 ms', 'p50 ratio', 'p99 ms', 'CPU ms'];
-  return formatTable([...header, 'aborts'], rows);
+  return formatTable([...header, 'MiB', 'aborts', 'foreign'], rows);
 }
 
 /** What one more branch costs, and how straight the line is. */
@@ -172,9 +176,28 @@ function earlierTable(figures: readonly CellFigures[], earlier: readonly Earlier
   return earlier.length > 0 ? table : `${table}\n(no earlier result in bench-results)`;
 }
 
-export function protocolsBars(figures: readonly CellFigures[]): Bar[] {
-  return figures.flatMap((one) => [
-    { label: `raw, ${one.clients} clients`, value: one.boundPerSecond },
-    { label: `${labelOf(one.cell)}, ${one.clients} cl.`, value: one.perSecond },
+/** Every link beside the others: throughput, its share of the bound and p50, by kind and clients. */
+export function linksText(reports: readonly ProtocolsReport[]): string {
+  const [first] = reports;
+  if (!first || reports.length === 1) return '';
+  const rows = first.figures.map(({ cell, clients, boundPerSecond }, place) => [
+    labelOf(cell),
+    String(clients),
+    boundPerSecond.toFixed(0),
+    ...reports.flatMap(({ figures }) => {
+      const { perSecond, ratio, p50Ms } = figures[place]!;
+      return [perSecond.toFixed(0), ratio.toFixed(2), p50Ms.toFixed(2)];
+    }),
   ]);
+  const columns = reports.flatMap(({ link }) => [`${link}/s`, 'ratio', 'p50 ms']);
+  return `${heading('Links')}\n\n${formatTable(['', 'clients', 'raw/s', ...columns], rows)}`;
+}
+
+export function protocolsBars(reports: readonly ProtocolsReport[]): Bar[] {
+  return reports.flatMap(({ link, figures }) =>
+    figures.flatMap((one) => [
+      { label: `raw, ${one.clients} clients`, value: one.boundPerSecond },
+      { label: `${link}, ${labelOf(one.cell)}, ${one.clients} cl.`, value: one.perSecond },
+    ]),
+  );
 }

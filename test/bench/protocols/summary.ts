@@ -1,5 +1,6 @@
 import type { Measurement } from '../closed-loop.js';
 import { fitLine, type LinearFit } from '../linear-fit.js';
+import type { Row } from '../rows/steady-row.js';
 import { median } from '../statistics.js';
 import type { Cell, ProtocolName } from './cells.js';
 
@@ -11,7 +12,13 @@ export interface CellRounds {
   readonly system: readonly Measurement[];
   /** CPU of all processes of the system, and of the load, for one transaction; milliseconds, by round */
   readonly cpuMs: readonly number[];
+  /** of all processes of the system, and of the load, at the end; MiB, by round */
+  readonly memoryMiB: readonly number[];
+  /** of the measurements of the bound and of the system */
+  readonly conditions: readonly RowConditions[];
 }
+
+export type RowConditions = Pick<Row<unknown>, 'foreignShare' | 'doubts' | 'attempts'>;
 
 /** Medians over the rounds. */
 export interface CellFigures {
@@ -27,10 +34,12 @@ export interface CellFigures {
   /** p50 over that of the bound, round by round */
   readonly p50Ratio: number;
   readonly cpuMs: number;
+  readonly memoryMiB: number;
+  readonly conditions: readonly RowConditions[];
   readonly aborted: Readonly<Record<string, number>>;
 }
 
-export function figuresOf({ cell, clients, bound, system, cpuMs }: CellRounds): CellFigures {
+export function figuresOf({ cell, clients, bound, system, cpuMs, memoryMiB, conditions }: CellRounds): CellFigures {
   const of = (rounds: readonly Measurement[], field: 'perSecond' | 'p50Ms' | 'p99Ms'): number =>
     median(rounds.map((round) => round[field]));
   const aborted: Record<string, number> = {};
@@ -48,6 +57,8 @@ export function figuresOf({ cell, clients, bound, system, cpuMs }: CellRounds): 
     ratio: roundRatio(system, bound, 'perSecond'),
     p50Ratio: roundRatio(system, bound, 'p50Ms'),
     cpuMs: median(cpuMs),
+    memoryMiB: median(memoryMiB),
+    conditions,
     aborted,
   };
 }
