@@ -22,6 +22,8 @@ export interface ParticipantSurroundings {
   readonly portOffset: number;
   readonly clusterName: string;
   readonly kafkaBrokers: string;
+  /** variables of all processes of the system */
+  readonly environment: NodeJS.ProcessEnv;
   /** the roads to the coordinators */
   readonly link: string;
   /** REST addresses of the coordinators, separated by commas */
@@ -86,11 +88,11 @@ async function startParticipant(
     stdio: ['ignore', log, log],
     env: {
       ...process.env,
+      ...surroundings.environment,
       CONCORDAT_LINK: surroundings.link,
       CONCORDAT_COORDINATORS: surroundings.coordinators,
       KAFKA_BROKERS: surroundings.link === 'direct' ? '' : surroundings.kafkaBrokers,
       CONCORDAT_CLUSTER: surroundings.clusterName,
-      CONCORDAT_FAILPOINTS: 'on', // as the local system's own: what is looked up costs the same everywhere
       CONCORDAT_PARTICIPANT: name,
       CONCORDAT_HTTP: `127.0.0.1:${http}`,
       DATABASE_URL: databaseUrl,

@@ -53,6 +53,7 @@ export class RunningSystem {
     const isLarger = participantCount > OWN_PARTICIPANTS;
     this.environment = {
       ...process.env,
+      CONCORDAT_FAILPOINTS: 'off', // as in production
       CONCORDAT_LAB_KAFKA_JAVA_OPTIONS: '', // both compilers, as in production; the warm-up waits for them
       ...(isLarger && { CONCORDAT_LAB_POSTGRES_LIMITS: LIMITS_FOR_MORE }),
     };
@@ -173,6 +174,7 @@ export class RunningSystem {
     const servers = processes.filter(({ role }) => role === 'postgres');
     const surroundings = {
       directory: this.directory,
+      environment: this.environment,
       portOffset: this.portOffset,
       clusterName,
       kafkaBrokers,

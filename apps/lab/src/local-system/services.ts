@@ -78,7 +78,7 @@ function nodeService(
           CONCORDAT_CLUSTER: context.clusterName,
           CONCORDAT_TOPIC_PREFIX: context.topicPrefix,
           CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
-          CONCORDAT_FAILPOINTS: 'on',
+          CONCORDAT_FAILPOINTS: process.env['CONCORDAT_FAILPOINTS'] ?? 'on',
           ...service.env,
           ...context.environment,
         },
