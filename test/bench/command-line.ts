@@ -18,6 +18,8 @@ export const HELP = `Runs a benchmark. Each starts a fresh local system on its o
   npm run bench -- state         coordinators with 100,000 open transactions: restart, snapshots, REST, take-over
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
 
+Several workloads run one after the other, each with systems of its own.
+
 Options
   --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols 1,64,
                       for contention 32, for open-loop 64

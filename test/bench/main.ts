@@ -25,8 +25,15 @@ async function main(): Promise<void> {
     process.stdout.write(HELP);
     return;
   }
-  const workload = WORKLOADS.find((name) => name === words[0]);
-  if (!workload) throw new Error(`there is no workload "${words[0]}"; there are: ${WORKLOADS.join(', ')}`);
+  const workloads = words.map((word) => {
+    const workload = WORKLOADS.find((name) => name === word);
+    if (!workload) throw new Error(`there is no workload "${word}"; there are: ${WORKLOADS.join(', ')}`);
+    return workload;
+  });
+  for (const workload of workloads) await run(workload, values);
+}
+
+async function run(workload: Workload, values: Values): Promise<void> {
   if (workload === 'raft') return await benchRaft(values);
   if (workload === 'archive') return benchArchive(values);
   const portOffset = positive(values['port-offset'], 'port-offset');
@@ -129,7 +136,8 @@ async function benchTransfers(workload: (typeof TRANSFERS)[number], values: Valu
     const { result, bars } = await runOpenLoop(options);
     report(workload, result, bars, 'p99 in ms, from the intended start');
   } else {
-    const { result, bars } = await runTransfers(workload === 'contention' ? HOT_ROWS : RANDOM_ROWS, options);
+    const [title, kind] = workload === 'contention' ? (['Hot rows', HOT_ROWS] as const) : (['Transfers', RANDOM_ROWS] as const); // prettier-ignore
+    const { result, bars } = await runTransfers(title, kind, options);
     report(workload, result, bars, 'transfers per second (median)');
   }
 }

@@ -36,8 +36,12 @@ interface WorkloadResult {
   readonly bars: readonly Bar[];
 }
 
-/** Bound and systems in a closed loop; prints tables. */
-export async function runTransfers(kind: TransferKind, options: TransferOptions): Promise<WorkloadResult> {
+/** Bound and systems in a closed loop; prints tables, the first under this title. */
+export async function runTransfers(
+  title: string,
+  kind: TransferKind,
+  options: TransferOptions,
+): Promise<WorkloadResult> {
   const compared = await withLoads(kind, options, (systems, loads) => compareSystems(systems, loads, options));
   const costs = compared.flatMap(({ link, comparisons }) =>
     comparisons.flatMap((one) => [
@@ -45,7 +49,7 @@ export async function runTransfers(kind: TransferKind, options: TransferOptions)
       textOf(costTable(one)),
     ]),
   );
-  print([heading('Transfers'), textOf(comparisonTable(compared)), MARKS_LEGEND, ...costs, COSTS_LEGEND]);
+  print([heading(title), textOf(comparisonTable(compared)), MARKS_LEGEND, ...costs, COSTS_LEGEND]);
   return { result: { legend: MARKS_LEGEND, systems: compared }, bars: comparisonBars(compared) };
 }
 
