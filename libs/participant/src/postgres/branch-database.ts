@@ -148,7 +148,7 @@ export class BranchDatabase {
         return trace;
       } catch (failure) {
         if (isSessionDead(failure)) throw failure;
-        await branchStatements.rollback(client);
+        await branchStatements.rollback(client, true);
         if (sqlStateOf(failure) === SQL_STATE.lockNotAvailable) return undefined;
         throw failure;
       }

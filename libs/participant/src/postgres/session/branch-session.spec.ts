@@ -140,3 +140,22 @@ describe('an attempt whose server falls silent', () => {
     expect([session.fate, client.sent.length]).toEqual(['intact', 4]);
   });
 });
+
+describe('the end of an attempt', () => {
+  const doing =
+    (text: string): Work =>
+    async (context) => {
+      await write(context);
+      await context.client.query(text);
+      return [];
+    };
+
+  it.each([
+    ['is short after plain statements', 'SELECT quantity FROM item', 'concordat_close_plain_branch('],
+    ['looks for what was left after any other', "DO 'BEGIN END'", 'concordat_close_branch('],
+  ])('%s', async (_, text, routine) => {
+    const { client, outcome } = await run(doing(text));
+    expect(outcome).toMatchObject({ type: 'durable' });
+    expect(client.sent.at(-1)).toContain(routine);
+  });
+});

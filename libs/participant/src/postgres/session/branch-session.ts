@@ -103,17 +103,17 @@ export class BranchSession {
       guarded.close();
       const error = branchErrorOf(cause, guarded.lastFailure);
       const occupied = await isOccupied(opening);
-      await this.rollback();
+      await this.rollback(guarded);
       if (occupied) return { type: 'occupied' };
       return { type: 'failed', error, cause };
     }
   }
 
   /** A dead connection has rolled back, or will when the server notices. */
-  private async rollback(): Promise<void> {
+  private async rollback({ wasPlain }: GuardedClient): Promise<void> {
     if (this.fate === 'dead') return;
     try {
-      const ended = await this.answer('a rollback', this.ports.statements.rollback(this.client));
+      const ended = await this.answer('a rollback', this.ports.statements.rollback(this.client, wasPlain));
       this.ended(ended, 'ROLLBACK');
     } catch {
       this.condition.worsen('dead');
@@ -172,16 +172,17 @@ export class BranchSession {
   private async close(guarded: GuardedClient, closing: Closing, results: readonly JsonValue[]): Promise<WorkAttempt> {
     const { client, branch } = this;
     const { statements } = this.ports;
+    const { wasPlain } = guarded;
     // A command tag that counted rows saves the round trip that asks whether anything was written.
     if (!guarded.hasChangedRows && !(await this.answer('the check for writes', statements.hasWritten(client)))) {
-      this.ended(await this.answer('a commit', statements.commit(client)), 'COMMIT');
+      this.ended(await this.answer('a commit', statements.commit(client, wasPlain)), 'COMMIT');
       return { type: 'read-only', results };
     }
     const closed = await this.answer(
       `a ${closing}`,
       closing === 'prepare'
-        ? statements.prepare(client, branch, results)
-        : statements.commitWithLedger(client, branch, results),
+        ? statements.prepare(client, branch, results, wasPlain)
+        : statements.commitWithLedger(client, branch, results, wasPlain),
     );
     this.ended(closed, REQUIRED_TAG[closing]);
     return { type: 'durable', results };

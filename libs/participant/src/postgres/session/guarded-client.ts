@@ -1,5 +1,6 @@
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { ForbiddenStatementError } from '../errors.js';
+import { isPlain } from './plain-statements.js';
 import type { SessionCondition } from './session-condition.js';
 import { refusalOf } from './statement-guard.js';
 
@@ -24,6 +25,7 @@ const CHANGING_TAGS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 export class GuardedClient implements BranchClient {
   private open = true;
   private changed = false;
+  private plain = true;
   private unanswered = 0;
   private refused: ForbiddenStatementError | undefined;
 
@@ -37,11 +39,13 @@ export class GuardedClient implements BranchClient {
     values?: readonly unknown[],
   ): Promise<QueryResult<Row>> {
     if (!this.open) throw new ForbiddenStatementError('the branch has voted: its connection now serves others');
-    const refusal = refusalOf(typeof text === 'string' ? text : text.text);
+    const statement = typeof text === 'string' ? text : text.text;
+    const refusal = refusalOf(statement);
     if (refusal !== undefined) {
       this.refused = new ForbiddenStatementError(refusal);
       throw this.refused;
     }
+    this.plain &&= isPlain(statement);
     const answer =
       typeof text === 'string'
         ? this.client.query<Row>(text, values as unknown[] | undefined)
@@ -59,6 +63,11 @@ export class GuardedClient implements BranchClient {
   /** Whether a command tag counted changed rows; false means that the server must be asked. */
   get hasChangedRows(): boolean {
     return this.changed;
+  }
+
+  /** Whether all statements were plain ones: then a short reset makes the session clean. */
+  get wasPlain(): boolean {
+    return this.plain;
   }
 
   /** Whether the handlers wait for an answer of the database. */

@@ -21,6 +21,20 @@ beforeAll(async () => {
   await database.query(`CREATE TABLE item (id text PRIMARY KEY, quantity int NOT NULL);
     INSERT INTO item SELECT 'i' || n, 10 FROM generate_series(0, 9) n;
     CREATE SEQUENCE counter;
+    CREATE TABLE ticket (id serial);
+    CREATE TABLE touched (id int);
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      PERFORM set_config('work_mem', '1MB', false), pg_advisory_lock(45);
+      SET ROLE guest;
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER touch AFTER INSERT ON touched FOR EACH ROW EXECUTE FUNCTION touch();
+    CREATE TABLE scribbled (id int);
+    CREATE FUNCTION scribble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      CREATE TEMP TABLE scratch (x int);
+      RETURN NULL;
+    END $$;
+    CREATE TRIGGER scribble AFTER INSERT ON scribbled FOR EACH ROW EXECUTE FUNCTION scribble();
     CREATE ROLE guest;
     GRANT ALL ON ALL TABLES IN SCHEMA public TO guest;
     GRANT ALL ON SCHEMA public TO guest`);
@@ -126,6 +140,9 @@ const MARKS: readonly (readonly [string, string])[] = [
   ['a session authorization', "SELECT set_config('session_authorization', 'guest', false)"],
   ['DEALLOCATE ALL', sql('DEALLOCATE ALL')],
   ['a used sequence', "SELECT nextval('counter')"],
+  ['a sequence used by a default', 'INSERT INTO ticket DEFAULT VALUES'],
+  ['a setting, a lock and a role by a trigger', 'INSERT INTO touched VALUES (1)'],
+  ['a temporary table by a trigger', 'INSERT INTO scribbled VALUES (1)'],
 ];
 
 const named: Work = async ({ client }) => {

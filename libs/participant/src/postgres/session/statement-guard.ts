@@ -1,3 +1,5 @@
+import { rememberByText } from './remember-by-text.js';
+
 /** String literals, quoted names, dollar-quoted texts and comments: none of them is a command. */
 const QUOTED = /'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$([A-Za-z_]\w*)?\$[\s\S]*?\$\1\$|--[^\n]*|\/\*[\s\S]*?\*\//g;
 
@@ -20,18 +22,8 @@ const RULES: readonly (readonly [RegExp, string])[] = [
   [/\bPG_(TRY_)?ADVISORY_LOCK(_SHARED)?\b/, 'a session-level lock outlives the branch; use pg_advisory_xact_lock'],
 ];
 
-/** Handlers use few texts, again and again; parameters carry what varies. */
-const MAXIMUM_REMEMBERED = 1_000;
-const remembered = new Map<string, string | undefined>();
-
 /** Why a handler must not send this text, as a sentence; undefined when it may. */
-export function refusalOf(text: string): string | undefined {
-  if (remembered.has(text)) return remembered.get(text);
-  const refusal = judge(text);
-  if (remembered.size >= MAXIMUM_REMEMBERED) remembered.clear();
-  remembered.set(text, refusal);
-  return refusal;
-}
+export const refusalOf = rememberByText(judge);
 
 function judge(text: string): string | undefined {
   const statements = text

@@ -31,10 +31,10 @@ type Statements = ReturnType<typeof createStatements>['statements'];
 /** Every statement that has a name, and the call that makes it. */
 const CALLS: Readonly<Record<string, (statements: Statements, client: ClientBase) => unknown>> = {
   'written-check': (statements, client) => statements.hasWritten(client),
-  'read-only-commit': (statements, client) => statements.commit(client),
-  'prepare-transaction': (statements, client) => statements.prepare(client, branch, []),
-  'one-phase-commit': (statements, client) => statements.commitWithLedger(client, branch, []),
-  'local-rollback': (statements, client) => statements.rollback(client),
+  'read-only-commit': (statements, client) => statements.commit(client, true),
+  'prepare-transaction': (statements, client) => statements.prepare(client, branch, [], true),
+  'one-phase-commit': (statements, client) => statements.commitWithLedger(client, branch, [], true),
+  'local-rollback': (statements, client) => statements.rollback(client, true),
   'commit-prepared': (statements, client) => statements.commitPrepared(client, branch),
   'rollback-prepared': (statements, client) => statements.rollbackPrepared(client, branch),
   tombstone: (statements, client) => statements.insertTombstone(client, branch, {}).catch(() => undefined),

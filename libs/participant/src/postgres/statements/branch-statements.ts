@@ -40,11 +40,11 @@ export interface ClosedSession {
   readonly leftBehind: string | undefined;
 }
 
-/** The result of `concordat_reset_session`. */
+/** What the routines that end a branch say of its session. */
 interface ResetRow {
   readonly left_behind: string | null;
-  /** of the protocol; -1 when some were made by PREPARE */
-  readonly named_statements?: number;
+  /** of the protocol; -1 when some were made by PREPARE; missing after plain statements, which make none */
+  readonly named_statements: number;
 }
 
 /** Private members of `pg`. */
@@ -64,9 +64,6 @@ const MAXIMUM_NAMED_STATEMENTS = 1_000;
 export class BranchStatements {
   private readonly table: string;
   private readonly acceptors: string;
-  private readonly openBranch: string;
-  private readonly closeBranchFunction: string;
-  private readonly resetSession: string;
   private readonly runner: StatementRunner;
 
   /** Whether the server can detect the death of a client while it works for it; asked once, at the start. */
@@ -74,14 +71,11 @@ export class BranchStatements {
 
   constructor(
     private readonly cluster: string,
-    schema: string,
+    private readonly schema: string,
     failpoints: Failpoints,
   ) {
     this.table = `"${schema}".concordat_branch`;
     this.acceptors = `"${schema}".concordat_acceptor`;
-    this.openBranch = `"${schema}".concordat_open_branch`;
-    this.closeBranchFunction = `"${schema}".concordat_close_branch`;
-    this.resetSession = `"${schema}".concordat_reset_session`;
     this.runner = new StatementRunner(failpoints);
   }
 
@@ -99,7 +93,7 @@ export class BranchStatements {
     const { lockTimeoutMs, statementTimeoutMs } = limits;
     const checkIntervalMs = this.checksConnection ? CONNECTION_CHECK_INTERVAL_MS : 0;
     await client.query(
-      `BEGIN; SELECT ${this.openBranch}(${this.branchLiteral(branch)}, ${lockTimeoutMs}, ${statementTimeoutMs}, ${checkIntervalMs})`,
+      `BEGIN; SELECT ${this.routine('open_branch')}(${this.branchLiteral(branch)}, ${lockTimeoutMs}, ${statementTimeoutMs}, ${checkIntervalMs})`,
     );
     const held = this.runner.hit('begin', 'after-statement');
     if (held) await held;
@@ -117,12 +111,20 @@ export class BranchStatements {
   /**
    * Writes the ledger row and prepares; only the tag `PREPARE` means that the branch is prepared. PREPARE fails if
    * anything else could outlive the branch in its session.
+   *
+   * @param wasPlain whether the handlers sent only plain statements; the same for the other ends
    */
-  async prepare(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): Promise<ClosedSession> {
-    const text = `${this.closeBranch(client, branch, results)}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
+  async prepare(
+    client: ClientBase,
+    branch: BranchIdentity,
+    results: readonly JsonValue[],
+    wasPlain: boolean,
+  ): Promise<ClosedSession> {
+    const closing = this.closeBranch(client, branch, results, wasPlain);
+    const text = `${closing}; PREPARE TRANSACTION ${gidLiteral(this.cluster, branch)}`;
     const answers = await this.runner.run('prepare-transaction', client, text);
-    const closed = resultAt(answers, 0).rows[0] as { named_statements: number } | undefined;
-    return { tag: resultAt(answers, -1).command, leftBehind: leftBehindOf(client, { ...closed, left_behind: null }) };
+    const closed = resultAt(answers, 0).rows[0] as Partial<ResetRow> | undefined;
+    return { tag: resultAt(answers, -1).command, leftBehind: leftBehindOf(client, closed ?? {}, wasPlain) };
   }
 
   /** Writes the ledger row and commits; only the tag `COMMIT` means that the work is committed. */
@@ -130,19 +132,20 @@ export class BranchStatements {
     client: ClientBase,
     branch: BranchIdentity,
     results: readonly JsonValue[],
+    wasPlain: boolean,
   ): Promise<ClosedSession> {
-    const text = `${this.closeBranch(client, branch, results)}; COMMIT`;
-    return this.endAndReset('one-phase-commit', client, text);
+    const text = `${this.closeBranch(client, branch, results, wasPlain)}; COMMIT`;
+    return this.endAndReset('one-phase-commit', client, text, wasPlain);
   }
 
   /** Ends a transaction that wrote nothing. */
-  async commit(client: ClientBase): Promise<ClosedSession> {
-    return this.endAndReset('read-only-commit', client, 'COMMIT');
+  async commit(client: ClientBase, wasPlain: boolean): Promise<ClosedSession> {
+    return this.endAndReset('read-only-commit', client, 'COMMIT', wasPlain);
   }
 
   /** Ends the transaction of a refused branch. */
-  async rollback(client: ClientBase): Promise<ClosedSession> {
-    return this.endAndReset('local-rollback', client, 'ROLLBACK');
+  async rollback(client: ClientBase, wasPlain: boolean): Promise<ClosedSession> {
+    return this.endAndReset('local-rollback', client, 'ROLLBACK', wasPlain);
   }
 
   async commitPrepared(client: ClientBase, branch: BranchIdentity): Promise<void> {
@@ -240,18 +243,36 @@ export class BranchStatements {
   }
 
   /** Ends the transaction and, in the same round trip but a transaction of its own, resets the session. */
-  private async endAndReset(name: NamedStatement, client: ClientBase, text: string): Promise<ClosedSession> {
-    const answers = await this.runner.run(name, client, `${text}; SELECT * FROM ${this.resetSession}()`);
-    return {
-      tag: resultAt(answers, -2).command,
-      leftBehind: leftBehindOf(client, resultAt(answers, -1).rows[0] as ResetRow | undefined),
-    };
+  private async endAndReset(
+    name: NamedStatement,
+    client: ClientBase,
+    text: string,
+    wasPlain: boolean,
+  ): Promise<ClosedSession> {
+    const reset = wasPlain
+      ? `SELECT ${this.routine('reset_plain_session')}() AS left_behind`
+      : `SELECT * FROM ${this.routine('reset_session')}()`;
+    const answers = await this.runner.run(name, client, `${text}; ${reset}`);
+    const row = resultAt(answers, -1).rows[0] as Partial<ResetRow> | undefined;
+    return { tag: resultAt(answers, -2).command, leftBehind: leftBehindOf(client, row ?? {}, wasPlain) };
   }
 
   /** Also ensures that the end of the transaction is flushed, as `FLUSH_AT_COMMIT` does. */
-  private closeBranch(client: ClientBase, branch: BranchIdentity, results: readonly JsonValue[]): string {
+  private closeBranch(
+    client: ClientBase,
+    branch: BranchIdentity,
+    results: readonly JsonValue[],
+    wasPlain: boolean,
+  ): string {
     const values = [branch.branchId, branch.transactionId, JSON.stringify(results), internalsOf(client).user ?? ''];
-    return `SELECT ${this.closeBranchFunction}(${values.map(escapeLiteral).join(', ')}) AS named_statements`;
+    const list = values.map(escapeLiteral).join(', ');
+    if (wasPlain) return `CALL ${this.routine('close_plain_branch')}(${list})`;
+    return `SELECT ${this.routine('close_branch')}(${list}) AS named_statements`;
+  }
+
+  /** A function or procedure of the migrations. */
+  private routine(name: string): string {
+    return `"${this.schema}".concordat_${name}`;
   }
 
   private branchLiteral({ branchId }: BranchIdentity): string {
@@ -259,14 +280,14 @@ export class BranchStatements {
   }
 }
 
-function leftBehindOf(client: ClientBase, reset: ResetRow | undefined): string | undefined {
-  const { left_behind, named_statements } = reset ?? {};
+function leftBehindOf(client: ClientBase, reset: Partial<ResetRow>, wasPlain: boolean): string | undefined {
+  const believed = Object.keys(internalsOf(client).connection?.parsedStatements ?? {}).length;
+  const { left_behind, named_statements = wasPlain ? believed : undefined } = reset;
   if (named_statements === undefined) return 'unknown statements';
   if (left_behind) return left_behind;
   if (named_statements < 0) return 'statements made by PREPARE';
   if (named_statements > MAXIMUM_NAMED_STATEMENTS) return `more than ${MAXIMUM_NAMED_STATEMENTS} named statements`;
   // if the client knows a statement that the session does not have, the next branch would fail
-  const believed = Object.keys(internalsOf(client).connection?.parsedStatements ?? {}).length;
   return named_statements === believed ? undefined : 'other named statements than it was given';
 }
 

@@ -33,7 +33,13 @@ export function threePhaseBranch(change: Partial<ThreePhaseWork> = {}): ThreePha
 }
 
 /** The same work in two phases: it is prepared, and no vote goes on record. */
-export function inTwoPhases({ transactionId, branchId, deadline, timeoutMs, preparedByService }: ThreePhaseWork): TwoPhaseWork {
+export function inTwoPhases({
+  transactionId,
+  branchId,
+  deadline,
+  timeoutMs,
+  preparedByService,
+}: ThreePhaseWork): TwoPhaseWork {
   return { protocol: '2pc', transactionId, branchId, deadline, timeoutMs, preparedByService };
 }
 
