@@ -30,6 +30,18 @@ describe('metrics', () => {
     expect(text).toMatch(/^concordat_test_total 3$/m);
   });
 
+  it('wakes an idle process only ten times a second to look at its event loop', async () => {
+    const metrics = new Metrics();
+    const shortest = async (): Promise<number> =>
+      Number(/^nodejs_eventloop_lag_min_seconds (\S+)$/m.exec(await metrics.text())?.[1]);
+    let seconds: number;
+    do {
+      await new Promise((resolve) => setTimeout(resolve, 400)); // each look begins a new time of sampling
+      seconds = await shortest();
+    } while (!(seconds < 60)); // nothing was sampled yet
+    expect(seconds).toBeGreaterThan(0.09);
+  });
+
   it('keeps the numbers of two nodes in one process apart', async () => {
     const [one, other] = [new Metrics(), new Metrics()];
     one.transactionDecided('mixed');

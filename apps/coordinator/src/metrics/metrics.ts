@@ -7,6 +7,9 @@ interface Observed {
 /** from 1 ms (a decision in memory) to 60 s (the longest `waitMs`) */
 const DURATION_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** Sampling at the default of 10 ms would wake an idle process 100 times a second. */
+const EVENT_LOOP_SAMPLING_MS = 100;
+
 /**
  * The numbers under `/metrics`. Parts of the coordinator count through its methods, or register gauges that are read on
  * each scrape and cost a transaction nothing.
@@ -18,7 +21,7 @@ export class Metrics {
   private readonly ended: Counter<'outcome' | 'reason'>;
 
   constructor() {
-    collectDefaultMetrics({ register: this.registry });
+    collectDefaultMetrics({ register: this.registry, eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLING_MS });
     this.httpDurations = new Histogram({
       name: 'concordat_http_request_duration_seconds',
       help: 'Time from a request to its answer, by route',
