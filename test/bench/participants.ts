@@ -93,6 +93,7 @@ async function startParticipant(
       CONCORDAT_COORDINATORS: surroundings.coordinators,
       KAFKA_BROKERS: surroundings.link === 'direct' ? '' : surroundings.kafkaBrokers,
       CONCORDAT_CLUSTER: surroundings.clusterName,
+      NODE_ENV: process.env['NODE_ENV'] ?? 'production', // as the local system's own
       CONCORDAT_PARTICIPANT: name,
       CONCORDAT_HTTP: `127.0.0.1:${http}`,
       DATABASE_URL: databaseUrl,

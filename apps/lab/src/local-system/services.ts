@@ -79,6 +79,7 @@ function nodeService(
           CONCORDAT_TOPIC_PREFIX: context.topicPrefix,
           CONCORDAT_LOG_LEVEL: process.env['CONCORDAT_LOG_LEVEL'] ?? 'info',
           CONCORDAT_FAILPOINTS: process.env['CONCORDAT_FAILPOINTS'] ?? 'on',
+          NODE_ENV: process.env['NODE_ENV'] ?? 'production',
           ...service.env,
           ...context.environment,
         },
