@@ -170,6 +170,23 @@ describe('the codec', () => {
     );
   });
 
+  it('in production checks of its own messages only the size', () => {
+    const wrong = { ...prepare, attempt: -1 } as ProtocolMessage;
+    const wire = encodeMessage(cluster, wrong, false);
+    expect(JSON.parse(wire.toString())).toMatchObject({ v: 1, cluster, attempt: -1 });
+    expect(refusalOf(wire)).toEqual({ reason: 'INVALID_FIELD', path: 'attempt' });
+    for (const message of messages) {
+      expect(encodeMessage(cluster, message, false)).toEqual(encodeMessage(cluster, message, true));
+    }
+    const large = (results: string[]): ProtocolMessage => ({ type: 'vote', ...branch, vote: 'yes', results });
+    expect(() => encodeMessage(cluster, large(['x'.repeat(300_000)]), false)).toThrow(
+      expect.objectContaining({ reason: 'INVALID_FIELD', path: 'results' }),
+    );
+    expect(() => encodeMessage(cluster, large(['x'.repeat(LIMITS.messageBytes)]), false)).toThrow(
+      expect.objectContaining({ reason: 'TOO_LARGE' }),
+    );
+  });
+
   it('answers mutated messages with a MessageDecodeError or a valid message, and nothing else', () => {
     const random = new SeededRandom(20_260_101);
     const wires = messages.map((message) => encodeMessage(cluster, message));
