@@ -9,8 +9,9 @@ const MAXIMUM_GATHERED = 512;
 export type SentMessage = ReplyMessage | BallotMessage | TerminationDueMessage;
 
 /**
- * Batches messages: all prompt ones of one turn leave in one `publish`; lazy ones wait up to `delayMs` milliseconds,
- * because each request costs a socket write on both sides. Losing any of them is safe: its receiver asks again.
+ * Batches messages: all prompt ones of one turn leave in one `publish`. Lazy ones wait for the next prompt one, at most
+ * `delayMs` milliseconds, because each request costs a socket write and a wake-up on both sides. Losing any of them is
+ * safe: its receiver asks again.
  */
 export class ReplyBatcher {
   private prompt: SentMessage[] = [];
@@ -40,39 +41,32 @@ export class ReplyBatcher {
     this.scheduleFlush();
   }
 
-  /** Sends within `delayMs` milliseconds. */
+  /** Sends with the next prompt message, or after `delayMs` milliseconds. */
   sendLazily(message: SentMessage): void {
     this.lazy.push(message);
-    if (this.lazy.length >= MAXIMUM_GATHERED) return this.flushLazy();
-    this.timer ??= this.clock.setTimer(this.delayMs, () => this.flushLazy());
+    if (this.lazy.length >= MAXIMUM_GATHERED) return this.scheduleFlush();
+    this.timer ??= this.clock.setTimer(this.delayMs, () => this.flushNow());
   }
 
   /** Sends the batch and waits until it is sent or dropped. */
   async flush(): Promise<void> {
-    this.flushLazy();
-    this.flushPrompt();
+    this.flushNow();
     await Promise.all(this.pending);
-  }
-
-  private flushLazy(): void {
-    this.timer?.cancel();
-    this.timer = undefined;
-    const messages = this.lazy;
-    this.lazy = [];
-    this.prompt.push(...messages);
-    if (messages.length > 0) this.scheduleFlush();
   }
 
   private scheduleFlush(): void {
     if (this.flushScheduled) return;
     this.flushScheduled = true;
-    queueMicrotask(() => this.flushPrompt());
+    queueMicrotask(() => this.flushNow());
   }
 
-  private flushPrompt(): void {
+  private flushNow(): void {
     this.flushScheduled = false;
-    const batch = this.prompt;
+    this.timer?.cancel();
+    this.timer = undefined;
+    const batch = this.lazy.length === 0 ? this.prompt : [...this.prompt, ...this.lazy];
     this.prompt = [];
+    this.lazy = [];
     if (batch.length === 0) return;
     const sending = this.publish(batch).finally(() => this.pending.delete(sending));
     this.pending.add(sending);
