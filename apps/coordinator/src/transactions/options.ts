@@ -52,7 +52,7 @@ export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = 
   inDoubtAfterMs: 5_000,
   resendBaseMs: 1_000,
   resendCapMs: 15_000,
-  beginDelayMs: 10,
+  beginDelayMs: 25, // longer than most votes take, over Kafka too: then it shares the write of its decision
   doneDelayMs: 50,
   eventHistorySize: 10_000,
 };

@@ -39,6 +39,25 @@ describe('DoneBatch', () => {
     expect(logged).toHaveLength(1);
   });
 
+  it('goes with another record once it has gathered for a while', () => {
+    const { clock, batch, logged } = new Fixture();
+    batch.ride();
+    batch.add(item(1), false);
+    clock.advance(7);
+    batch.add(item(2), false);
+    batch.ride();
+    expect(logged).toEqual([]);
+    clock.advance(1);
+    batch.ride();
+    batch.ride();
+    expect(logged).toEqual([[item(1), item(2)]]);
+    batch.add(item(3), false);
+    batch.ride();
+    expect(logged).toHaveLength(1);
+    clock.advance(20);
+    expect(logged).toEqual([[item(1), item(2)], [item(3)]]);
+  });
+
   it('logs at the end of the turn when somebody waits, with what else there is', async () => {
     const { batch, logged } = new Fixture();
     batch.add(item(1), false);
@@ -62,6 +81,7 @@ describe('DoneBatch', () => {
     fixture.refuses = true;
     for (const one of items(600)) fixture.batch.add(one, false);
     fixture.refuses = false;
+    fixture.batch.ride();
     expect(fixture.logged).toEqual([]);
     fixture.clock.advance(20);
     fixture.clock.advance(20);

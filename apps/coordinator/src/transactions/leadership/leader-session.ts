@@ -457,6 +457,7 @@ export class LeaderSession {
   private async append(record: LogRecord, entry?: Entry): Promise<void> {
     this.waitingBegins.release(); // before it, into the same batch
     const proposed = this.propose(record);
+    if (record.type !== 'branches-done') this.done.ride(); // behind it, into the same batch
     this.latestAppend = proposed.catch(() => undefined);
     try {
       const { refusal } = await proposed;
