@@ -17,9 +17,9 @@ import {
   type KafkaMessageBusOptions,
   KafkaSender,
   type KafkaSettings,
-  stopIdleTimers,
   RECONNECT,
 } from './kafka-client.js';
+import { stopIdleTimers } from './idle-timers.js';
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from '../contract/namespace.js';

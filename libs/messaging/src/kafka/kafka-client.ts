@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import {
   backoffMs,
   type Clock,
@@ -400,27 +399,4 @@ function groupDescriptions(answer: GroupDescriptions): GroupDescriptions {
 async function leaveGroup(broker: object, groupId: string, memberId: string): Promise<void> {
   const { leaveGroup: leave } = broker as { leaveGroup?: (request: object) => Promise<void> };
   await leave?.call(broker, { groupId, memberId });
-}
-
-interface RequestQueue {
-  readonly pending: readonly unknown[];
-  scheduleCheckPendingRequests: () => void;
-}
-
-let isTimerReplaced = false;
-
-/**
- * kafkajs 2.2.4 checks for waiting requests in a timer that restarts with a negative delay, so each connection wakes
- * its process about 900 times a second for ever (kafkajs issue 1751). Without waiting requests the timer is not needed:
- * queuing a request starts it again.
- */
-export function stopIdleTimers(): void {
-  if (isTimerReplaced) return;
-  isTimerReplaced = true;
-  const load = createRequire(import.meta.url);
-  const { prototype } = load('kafkajs/src/network/requestQueue/index.js') as { prototype: RequestQueue };
-  const original = { schedule: prototype.scheduleCheckPendingRequests };
-  prototype.scheduleCheckPendingRequests = function (this: RequestQueue): void {
-    if (this.pending.length > 0) original.schedule.call(this);
-  };
 }
