@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { roughJsonSize } from './json-size.js';
+import { jsonSizeBound, roughJsonSize } from './json-size.js';
 
 describe('the rough size of JSON', () => {
   it.each([
@@ -13,5 +13,25 @@ describe('the rough size of JSON', () => {
 
   it('counts nothing for what is not written', () => {
     expect(roughJsonSize({ left: undefined })).toBe(2);
+  });
+});
+
+describe('the bound on the size of JSON', () => {
+  it.each([
+    [
+      {
+        account: 'bench-1234',
+        amount: 1,
+        tags: [null, true, false, -Number.MAX_VALUE, 5e-324, -Math.PI / 1e300],
+      },
+    ],
+    ['\u0001'.repeat(1_000)],
+    ['\u20ac"\\\u{1d11e}'.repeat(1_000)],
+    [{ ['\u0000\u20ac'.repeat(100)]: { a: [[], {}, [[1]]] } }],
+    [null],
+    [false],
+    [{ left: undefined, kept: 1 }],
+  ])('is never too small: %#', (value) => {
+    expect(jsonSizeBound(value)).toBeGreaterThanOrEqual(Buffer.byteLength(JSON.stringify(value)));
   });
 });

@@ -18,6 +18,40 @@ export function roughJsonSize(value: unknown): number {
   }
 }
 
+/** A number takes 24 characters at most, as in -1.7976931348623157e+308. */
+const LONGEST_NUMBER = 24;
+/** An escaped unit of UTF-16, as in \u001f; no unit takes more bytes of UTF-8. */
+const LONGEST_UNIT = 6;
+
+/**
+ * A bound on the bytes of the JSON text of a value from `JSON.parse`: never less, and several times more for texts. It
+ * reads only the length of a text, so what is clearly small need not be written to be measured.
+ */
+export function jsonSizeBound(value: unknown): number {
+  switch (typeof value) {
+    case 'string':
+      return LONGEST_UNIT * value.length + 2;
+    case 'number':
+      return LONGEST_NUMBER;
+    case 'object':
+      return value === null ? 4 : boundOfObject(value);
+    default:
+      return 5;
+  }
+}
+
+function boundOfObject(value: object): number {
+  let size = 2;
+  if (Array.isArray(value)) {
+    for (const item of value) size += jsonSizeBound(item) + 1;
+    return size;
+  }
+  for (const key of Object.keys(value)) {
+    size += LONGEST_UNIT * key.length + 4 + jsonSizeBound((value as Readonly<Record<string, unknown>>)[key]);
+  }
+  return size;
+}
+
 function sizeOfObject(value: object): number {
   let size = 2;
   if (Array.isArray(value)) {

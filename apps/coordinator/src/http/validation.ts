@@ -4,6 +4,7 @@ import { LIMITS } from '@concordat/commit-protocol';
 import {
   canonicalJson,
   isUuid,
+  jsonSizeBound,
   type JsonValue,
   formatAddress,
   parseAddress,
@@ -167,7 +168,7 @@ function checkMetadata(metadata: Readonly<Record<string, JsonValue>>): void {
 }
 
 function refuseAbove(limit: number, value: JsonValue, path: string, code: ProblemCode): void {
-  if (Buffer.byteLength(JSON.stringify(value)) <= limit) return;
+  if (jsonSizeBound(value) <= limit || Buffer.byteLength(JSON.stringify(value)) <= limit) return;
   const message = `has more than ${limit / 1024} KiB (${limit} bytes) of JSON`;
   throw new RequestRefusedError(code, `${path} ${message}`, [{ path, message }]);
 }

@@ -64,6 +64,7 @@ class DirectSubscription implements Subscription {
   private waiting: ProtocolMessage[] = [];
   private readonly maximumInFlight: number;
   private readonly finishedWaiters: (() => void)[] = [];
+  private readonly onHandled = (): void => this.finished();
 
   constructor(
     private readonly options: SubscriptionOptions,
@@ -121,10 +122,10 @@ class DirectSubscription implements Subscription {
       this.report(message, error);
     }
     if (!handled) return this.finished();
-    handled
-      .catch((error: unknown) => this.report(message, error))
-      .finally(() => this.finished())
-      .catch(() => undefined);
+    handled.then(this.onHandled, (error: unknown) => {
+      this.report(message, error);
+      this.finished();
+    });
   }
 
   private finished(): void {

@@ -86,7 +86,8 @@ export class BranchExecutor<Context> {
       this.work(message, context, 'participant.prepare.before-prepare'),
     );
     if (result === 'busy') return { type: 'unknown', branch };
-    if (result.vote === 'yes') await this.hit('participant.prepare.after-prepare');
+    const held = result.vote === 'yes' ? this.hit('participant.prepare.after-prepare') : undefined;
+    if (held) await held;
     return { type: 'voted', branch, result };
   }
 
@@ -101,9 +102,12 @@ export class BranchExecutor<Context> {
 
   /** @param ending how the branch must end: by the decision, or by a ruling against it */
   private async end(branch: BranchAddress, ending: Decision, decision = ending): Promise<ParticipantEvent> {
-    await this.hit(ending === 'commit' ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
-    const end = await (ending === 'commit' ? this.commit(branch, decision) : this.abort(branch, decision));
-    await this.hit(ending === 'commit' ? 'participant.commit.after-commit' : 'participant.abort.after-rollback');
+    const isCommit = ending === 'commit';
+    const held = this.hit(isCommit ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
+    if (held) await held;
+    const end = await (isCommit ? this.commit(branch, decision) : this.abort(branch, decision));
+    const heldAfter = this.hit(isCommit ? 'participant.commit.after-commit' : 'participant.abort.after-rollback');
+    if (heldAfter) await heldAfter;
     return { type: 'ended', branch, end };
   }
 
@@ -152,12 +156,13 @@ export class BranchExecutor<Context> {
       throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
     }
     const held = this.hit('participant.work.before-handlers');
-    if (held) await held; // awaited only if needed: otherwise the first statement shares a write with the opening
+    if (held) await held;
     const results = new BranchResults(this.ports.resultSizeBytes);
     for (const call of operations) {
       results.add(call.operation, await this.handle(call, context, { transactionId, branchId, deadline }));
     }
-    await this.hit(failpoint);
+    const heldAfter = this.hit(failpoint);
+    if (heldAfter) await heldAfter;
     return results.taken;
   }
 
@@ -170,6 +175,7 @@ export class BranchExecutor<Context> {
     }
   }
 
+  /** Awaited only if needed: a turn of the microtasks would part statements that share a write. */
   private hit(name: ParticipantFailpoint): Promise<void> | undefined {
     return this.ports.failpoints.hit(name);
   }

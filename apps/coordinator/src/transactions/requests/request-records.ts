@@ -1,4 +1,4 @@
-import { fitText, uuidV7Time, type Clock, type UuidV7Generator } from '@concordat/foundation';
+import { fitText, jsonSizeBound, uuidV7Time, type Clock, type UuidV7Generator } from '@concordat/foundation';
 import {
   countOperations,
   delegate,
@@ -148,6 +148,9 @@ export class RequestRecords {
 
   private refuseTooLarge(branches: readonly Pick<BranchSpecification, 'operations'>[]): void {
     const { maximumOperationsBytes } = this.dependencies.options;
+    let bound = 0;
+    for (const { operations } of branches) bound += jsonSizeBound(operations);
+    if (bound <= maximumOperationsBytes) return;
     let sizeBytes = 0;
     for (const { operations } of branches) sizeBytes += Buffer.byteLength(JSON.stringify(operations));
     if (sizeBytes <= maximumOperationsBytes) return;
