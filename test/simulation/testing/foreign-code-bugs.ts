@@ -23,9 +23,9 @@ export const FOREIGN_CODE_BUGS: readonly InjectedBug[] = [
         },
         {
           file: EXECUTOR,
-          find: "if (result.vote === 'yes') await this.hit('participant.prepare.after-prepare');",
+          find: "if (held) await held;\n    return { type: 'voted', branch, result };",
           replace:
-            "if (result.vote === 'yes') await this.hit('participant.prepare.after-prepare');\n    BranchResults.of('work', result.results);",
+            "if (held) await held;\n    BranchResults.of('work', result.results);\n    return { type: 'voted', branch, result };",
         },
         {
           file: EXECUTOR,
