@@ -94,6 +94,8 @@ export function sabotagedLog(
     },
     confirmLeadership: () => (sabotage === 'read-barrier-skipped' ? Promise.resolve() : log.confirmLeadership()),
     readBarrier: () => (sabotage === 'stale-reads' ? Promise.resolve() : log.readBarrier()),
+    caughtUp: () => log.caughtUp(),
+    applyPromptly: () => log.applyPromptly(),
     onApplied: (listener) =>
       log.onApplied((applied) => {
         listener(applied);

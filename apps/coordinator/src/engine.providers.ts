@@ -140,6 +140,7 @@ const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
       logger,
       tickMs,
       electionTicks,
+      lazyFollowers: true,
       onFatal,
     });
     log.attach(node);

@@ -2,7 +2,7 @@
 // library's core hand each other messages as objects; every write is durable at once and what is committed is only
 // counted. Prints one line of JSON for each number of proposals that go in at a time.
 import { SeededRandom } from '@concordat/foundation';
-import { memberOf, RaftCore, votersOnly, type Message, type NodeId, type Ready } from '@concordat/raft';
+import { memberOf, RaftCore, votersOnly, type Entry, type Message, type NodeId, type Ready } from '@concordat/raft';
 
 const NODES: readonly NodeId[] = [1, 2, 3];
 const BATCH_SIZES = [1, 64, 512];
@@ -70,13 +70,13 @@ class CoreGroup {
   private run(): void {
     do {
       for (const core of this.cores.values()) {
-        while (core.hasReady()) this.follow(core, core.ready());
+        while (core.hasReady() || core.hasCommitted) this.follow(core, core.ready(), core.takeCommitted());
       }
       for (const message of this.messages.splice(0)) this.cores.get(message.to)!.step(message);
-    } while (this.messages.length > 0 || [...this.cores.values()].some((core) => core.hasReady()));
+    } while (this.messages.length > 0 || [...this.cores.values()].some((core) => core.hasReady() || core.hasCommitted));
   }
 
-  private follow(core: RaftCore, { messages, persist, committed }: Ready): void {
+  private follow(core: RaftCore, { messages, persist }: Ready, committed: readonly Entry[]): void {
     this.messages.push(...messages);
     this.committed.set(core.nodeId, (this.committed.get(core.nodeId) ?? 0) + committed.length);
     if (!persist) return;

@@ -66,6 +66,14 @@ export class WatchedLog implements DecisionLog {
     return this.confirmLeadership();
   }
 
+  caughtUp(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  applyPromptly(): () => void {
+    return () => undefined;
+  }
+
   onApplied(listener: (applied: AppliedRecord) => void): () => void {
     this.applyListeners.add(listener);
     return () => this.applyListeners.delete(listener);

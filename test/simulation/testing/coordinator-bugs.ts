@@ -41,6 +41,30 @@ export const COORDINATOR_BUGS: readonly InjectedBug[] = [
     by: { model: 'a new leader answers an inquiry before its no-op is applied' },
   },
   {
+    name: 'take-over before the backlog is applied',
+    what: 'A follower that becomes the leader acts when its no-op is committed, and applies later what it had put off.',
+    rule: 'section 4.1',
+    by: {
+      edits: [
+        {
+          file: 'libs/raft/src/driver/apply-schedule.ts',
+          find: "if (core.role !== 'follower' || core.leaderId === undefined) return true;",
+          replace: '',
+        },
+        {
+          file: 'libs/raft/src/driver/node-status.ts',
+          find: "leaderReady: role === 'leader' && appliedIndex >= (core?.noOpIndex ?? 0),",
+          replace: "leaderReady: role === 'leader' && (core?.commitIndex ?? 0) >= (core?.noOpIndex ?? 0),",
+        },
+        {
+          file: 'libs/raft/src/driver/node-status.ts',
+          find: "const ready = core.role === 'leader' && appliedIndex >= core.noOpIndex;",
+          replace: "const ready = core.role === 'leader' && core.commitIndex >= core.noOpIndex + appliedIndex * 0;",
+        },
+      ],
+    },
+  },
+  {
     name: 'inquiry answered without the barrier',
     what: 'A deposed leader presumes an abort without asking whether it still leads.',
     rule: 'section 3: a leader that has passed a read barrier',

@@ -98,6 +98,8 @@ export interface MemberRequest {
  */
 export interface ClusterApi {
   view(): ClusterView;
+  /** the same after this node has applied what it knows to be committed */
+  currentView(): Promise<ClusterView>;
   /** whether this node leads and its own no-op is applied */
   isLeader(): boolean;
   /** why this node cannot serve: it does not belong to the group; undefined when it does */

@@ -88,6 +88,10 @@ class StatusOnly implements RaftNodeApi<ApplyResult> {
   stop = (): Promise<void> => Promise.resolve();
   confirmLeadership = (): Promise<void> => Promise.resolve();
   readIndex = (): Promise<number> => Promise.resolve(0);
+  caughtUp = async (): Promise<void> => {
+    this.current = { ...this.current, appliedIndex: this.current.commitIndex };
+  };
+  applyPromptly = () => (): void => undefined;
   propose = (): Promise<never> => Promise.reject(new Error('only a status'));
   transferLeadership = (): Promise<never> => Promise.reject(new Error('only a status'));
   changeMembership = (): Promise<never> => Promise.reject(new Error('only a status'));
@@ -103,6 +107,12 @@ function clusterOf(
 }
 
 describe('RaftCluster', () => {
+  it('shows on request what is applied after everything is that the node knows to be committed', async () => {
+    const { cluster } = clusterOf({ ...LEADER, appliedIndex: 3 });
+    expect(cluster.view().appliedIndex).toBe(3);
+    expect((await cluster.currentView()).appliedIndex).toBe(10);
+  });
+
   it('shows the group as its leader sees it', () => {
     const { cluster } = clusterOf(LEADER);
     expect(cluster.view()).toMatchObject({ clusterName: 'local', nodeId: 1, leaderId: 1, term: 4, commitIndex: 10 });

@@ -69,6 +69,11 @@ export class RaftCluster implements ClusterApi {
     };
   }
 
+  async currentView(): Promise<ClusterView> {
+    await this.node.caughtUp();
+    return this.view();
+  }
+
   isLeader(): boolean {
     return this.leads;
   }

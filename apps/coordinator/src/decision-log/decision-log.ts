@@ -68,6 +68,13 @@ export interface DecisionLog {
    * settle while messages are lost.
    */
   readBarrier(): Promise<void>;
+  /**
+   * Resolves when `state` holds what this node knew to be committed when the call began. A follower applies with a
+   * delay, so whatever reads its state without a read barrier calls this first. Never rejects.
+   */
+  caughtUp(): Promise<void>;
+  /** From now on a follower applies without that delay. Returns the function that ends this. */
+  applyPromptly(): () => void;
   /** Returns the function that unsubscribes. */
   onApplied(listener: (applied: AppliedRecord) => void): () => void;
   /**

@@ -89,6 +89,14 @@ export class RaftDecisionLog implements DecisionLog {
     }
   }
 
+  async caughtUp(): Promise<void> {
+    await this.node?.caughtUp();
+  }
+
+  applyPromptly(): () => void {
+    return this.node?.applyPromptly() ?? (() => undefined);
+  }
+
   onApplied(listener: (applied: AppliedRecord) => void): () => void {
     this.applyListeners.add(listener);
     return () => this.applyListeners.delete(listener);

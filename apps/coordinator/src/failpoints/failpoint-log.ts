@@ -76,6 +76,14 @@ class FailpointLog implements DecisionLog {
     return this.log.readBarrier();
   }
 
+  caughtUp(): Promise<void> {
+    return this.log.caughtUp();
+  }
+
+  applyPromptly(): () => void {
+    return this.log.applyPromptly();
+  }
+
   onApplied(listener: ApplyListener): () => void {
     return this.log.onApplied((applied) => {
       const delivery = { applied, listener };

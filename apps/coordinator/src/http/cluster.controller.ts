@@ -36,9 +36,9 @@ export class ClusterController {
     answers: { 200: 'Cluster' },
     problems: [400],
   })
-  view(@Req() request: FastifyRequest, @Res() reply: FastifyReply): void {
+  async view(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     parseQuery(noQuerySchema, request.query);
-    sendJson(reply, 200, this.cluster.view());
+    sendJson(reply, 200, await this.cluster.currentView());
   }
 
   @Post('cluster/members')

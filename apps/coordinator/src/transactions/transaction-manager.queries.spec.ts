@@ -52,6 +52,27 @@ describe('list', () => {
   });
 });
 
+describe('a node on which somebody waits', () => {
+  it('applies at once while there are subscribers', () => {
+    const { manager, log } = new Harness();
+    const unsubscribe = [manager.subscribe(() => undefined), manager.subscribe(() => undefined)];
+    expect(log.promptCallers).toBe(2);
+    for (const end of unsubscribe) end();
+    expect(log.promptCallers).toBe(0);
+  });
+
+  it('applies at once while clients wait, also when it no longer leads', async () => {
+    const harness = new Harness();
+    expect(harness.log.promptCallers).toBe(0);
+    const execution = harness.watch(harness.execute());
+    await harness.settle();
+    harness.log.followLeader(2);
+    expect([execution.isSettled, harness.log.promptCallers]).toEqual([false, 1]);
+    await harness.pass(HOUR_MS);
+    expect([execution.isSettled, harness.log.promptCallers]).toEqual([true, 0]);
+  });
+});
+
 describe('a transaction shown', () => {
   it('moves forward only, and shows votes that no decision has recorded yet', async () => {
     const harness = new Harness();

@@ -107,7 +107,7 @@ export class TransactionManager implements TransactionsApi {
     this.clock = clock;
     this.logger = logger;
     this.unsendable = new UnsendableReport(clock, (sentence) => this.alert(sentence));
-    this.waiters = new Waiters(clock);
+    this.waiters = new Waiters(clock, () => log.applyPromptly());
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
     const ids = new UuidV7Generator(() => clock.now(), random);
     this.records = new RequestRecords({ log, clock, ids, options });
@@ -249,7 +249,11 @@ export class TransactionManager implements TransactionsApi {
 
   subscribe(listener: (event: TransactionEvent) => void): () => void {
     this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
+    const endPrompt = this.dependencies.log.applyPromptly();
+    return () => {
+      this.listeners.delete(listener);
+      endPrompt();
+    };
   }
 
   onReset(listener: (throughIndex: number) => void): () => void {

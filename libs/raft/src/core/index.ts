@@ -28,7 +28,7 @@
  *
  * Start with `raft.ts`: what a node does with a tick and with each message (figure 2, "Rules for Servers"). `types.ts`
  * has the messages. `raft-core.ts` is the interface to the host: `step`, `tick` and `propose` are the inputs, and
- * `ready` (`ready.ts`) returns the results. docs/raft.md lists every section of the paper with its file.
+ * `ready` (`ready.ts`) and `takeCommitted` return the results. docs/raft.md lists every section of the paper with its file.
  */
 export * from './membership/configuration.js';
 export * from './membership/membership-change.js';

@@ -71,7 +71,7 @@ describe('RaftCore', () => {
     core.propose([command]);
     const batch = core.ready().persist!;
     core.advance(batch);
-    expect(core.ready().committed[0]?.data).toBe(command);
+    expect(core.takeCommitted()[0]?.data).toBe(command);
   });
 
   it('sends everything proposed before one Ready in one message per follower', () => {
@@ -101,7 +101,25 @@ describe('RaftCore', () => {
     expect(core.hasReady()).toBe(true);
     core.advance(core.ready().persist!);
     while (core.hasReady()) core.ready();
-    const { messages, persist, committed, configuration } = core.ready();
-    expect([messages, persist, committed, configuration]).toEqual([[], undefined, [], undefined]);
+    while (core.hasCommitted) core.takeCommitted();
+    const { messages, persist, configuration } = core.ready();
+    expect([messages, persist, core.takeCommitted(), configuration]).toEqual([[], undefined, [], undefined]);
+  });
+
+  it('keeps committed entries until they are taken, and counts them', () => {
+    const core = ROLES['the only voter']!();
+    const idle = core.unapplied;
+    core.propose([new Uint8Array(60), new Uint8Array(50)]);
+    core.advance(core.ready().persist!);
+    core.ready();
+    expect([idle, core.hasReady(), core.hasCommitted, core.unapplied.entries]).toEqual([
+      { entries: 0, bytes: 0 },
+      false,
+      true,
+      2,
+    ]);
+    expect(core.unapplied.bytes).toBeGreaterThan(110);
+    expect(core.takeCommitted()).toHaveLength(2);
+    expect([core.hasCommitted, core.unapplied]).toEqual([false, { entries: 0, bytes: 0 }]);
   });
 });

@@ -9,14 +9,14 @@ import type { CoreInspection, RaftCoreOptions, RaftRole } from './raft-core.type
 import { Raft } from './raft.js';
 import type { PersistBatch, Ready, SnapshotRead } from './ready.js';
 import type { ProgressState } from './replication/progress.js';
-import type { Configuration, Incarnation, Message, NodeId, SnapshotChunk, SnapshotMetadata } from './types.js';
+import type { Configuration, Entry, Incarnation, Message, NodeId, SnapshotChunk, SnapshotMetadata } from './types.js';
 
 const NO_READS: readonly SnapshotRead[] = [];
 
 /**
  * Raft without clock, disk or network (Ongaro & Ousterhout, "In Search of an Understandable Consensus Algorithm",
  * extended version, figure 2; Ongaro's thesis; modelled on etcd/raft). Inputs change the state in memory; `ready`
- * returns what to persist, send and apply.
+ * returns what to persist and send, `takeCommitted` what to apply.
  *
  * Persistence is asynchronous: while one batch is being written the core goes on, and its changes go with the next.
  * This is plain Raft with slower messages: no promise leaves before everything the node knew when it made it is
@@ -27,13 +27,16 @@ const NO_READS: readonly SnapshotRead[] = [];
 export class RaftCore {
   readonly nodeId: NodeId;
   private readonly raft: Raft;
+  private readonly maximumApplyEntries: number;
   private readonly maximumApplyBytes: number;
   private reportedConfiguration: Configuration | undefined;
 
   constructor(options: RaftCoreOptions) {
     this.nodeId = options.nodeId;
     this.raft = new Raft(options);
-    this.maximumApplyBytes = options.limits?.maximumApplyBytes ?? DEFAULT_LIMITS.maximumApplyBytes;
+    const { maximumApplyEntries, maximumApplyBytes } = { ...DEFAULT_LIMITS, ...options.limits };
+    this.maximumApplyEntries = maximumApplyEntries;
+    this.maximumApplyBytes = maximumApplyBytes;
   }
 
   /** Of this node's directory. */
@@ -240,10 +243,29 @@ export class RaftCore {
     this.raft.log.compact(index);
   }
 
+  /** Committed entries that were not taken to be applied, and their bytes. */
+  get unapplied(): { readonly entries: number; readonly bytes: number } {
+    const { unappliedEntries: entries, unappliedBytes: bytes } = this.raft.log;
+    return { entries, bytes };
+  }
+
+  /** Whether `takeCommitted` has entries: committed, and durable on this node. */
+  get hasCommitted(): boolean {
+    return this.raft.log.hasCommitted();
+  }
+
+  /**
+   * The next entries to apply, in order, each once per life of the core. The host may leave them in the log for a while;
+   * nothing in the core waits for it, but the log cannot be compacted beyond them.
+   */
+  takeCommitted(): readonly Entry[] {
+    return this.raft.log.takeCommitted(this.maximumApplyEntries, this.maximumApplyBytes);
+  }
+
+  /** Whether `ready` has something to do. */
   hasReady(): boolean {
     return (
       this.raft.persistence.hasOutput(this.raft.termAndVote()) ||
-      this.raft.log.hasCommitted() ||
       (this.raft.leader?.hasWork() ?? false) ||
       this.raft.hasReports() ||
       this.raft.snapshot.hasChunk() ||
@@ -261,7 +283,6 @@ export class RaftCore {
     return {
       messages: this.raft.persistence.takeMessages(),
       persist: this.raft.persistence.takeBatch(this.raft.termAndVote()),
-      committed: log.takeCommitted(this.maximumApplyBytes),
       snapshotReads: leader?.replication.takeSnapshotReads() ?? NO_READS,
       snapshotChunks: this.raft.snapshot.takeChunks(),
       reads,

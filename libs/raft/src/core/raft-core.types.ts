@@ -29,7 +29,9 @@ export interface CoreLimits {
   readonly batchEntries: number;
   /** bytes of entries in flight to one follower, 16 MiB */
   readonly maximumInflightBytes: number;
-  /** bytes of committed entries per `Ready`, 4 MiB */
+  /** committed entries that are taken to be applied at a time, 256 */
+  readonly maximumApplyEntries: number;
+  /** and bytes of them, 1 MiB; a single one may be larger */
   readonly maximumApplyBytes: number;
   /** bytes of uncommitted entries that a leader accepts, 64 MiB; a single one may be larger */
   readonly maximumUncommittedBytes: number;
@@ -48,7 +50,8 @@ export const DEFAULT_LIMITS: CoreLimits = {
   eagerMessages: 1,
   batchEntries: 256,
   maximumInflightBytes: 16 * 1024 * 1024,
-  maximumApplyBytes: 4 * 1024 * 1024,
+  maximumApplyEntries: 256,
+  maximumApplyBytes: 1024 * 1024,
   maximumUncommittedBytes: 64 * 1024 * 1024,
   snapshotChunkBytes: 512 * 1024,
   maximumInflightChunks: 8,

@@ -41,7 +41,10 @@ export interface RefusedMessage {
   readonly reason: string;
 }
 
-/** Everything to do since the last `Ready`. Each item is returned once. */
+/**
+ * Everything to do since the last `Ready`, but to apply entries: `RaftCore.takeCommitted` has those. Each item is
+ * returned once.
+ */
 export interface Ready {
   /**
    * Send these at once, in parallel to any write: they promise only what is durable. A leader's AppendEntries are here,
@@ -49,8 +52,6 @@ export interface Ready {
    */
   readonly messages: readonly Message[];
   readonly persist: PersistBatch | undefined;
-  /** committed and durable on this node, in order, each exactly once per life of the core */
-  readonly committed: readonly Entry[];
   readonly snapshotReads: readonly SnapshotRead[];
   /** pieces of the leader's snapshot: store one after another, and answer each with `snapshotChunkStored` */
   readonly snapshotChunks: readonly SnapshotChunk[];

@@ -36,6 +36,11 @@ export class LinearizableReads {
     return this.waiting.length > 0 && !this.asked;
   }
 
+  /** Whether confirmed callers wait for entries to be applied. */
+  get awaitState(): boolean {
+    return this.applying.length > 0;
+  }
+
   /** The number of the next request. */
   get requestId(): number {
     return this.nextRequestId;

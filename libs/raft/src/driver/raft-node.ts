@@ -7,6 +7,7 @@ import type { PersistBatch, Ready, SnapshotRead } from '../core/ready.js';
 import { MAXIMUM_INTEGER } from '../core/types.js';
 import type { Configuration, Message, NodeId, Snapshot, SnapshotChunk } from '../core/types.js';
 import { Applier } from './applier.js';
+import { ApplySchedule } from './apply-schedule.js';
 import { DiskWatch } from './disk-watch.js';
 import { NotLeaderError, ProposalDroppedError, SecondProcessError } from './errors.js';
 import { HandOver } from './hand-over.js';
@@ -53,6 +54,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   private readonly logLane = new StorageLane();
   private readonly snapshots: SnapshotKeeper;
   private readonly applier: Applier<Result>;
+  private readonly applySchedule: ApplySchedule;
   private readonly handOver: HandOver;
   private readonly disk: DiskWatch;
   private readonly proposals = new PendingProposals<Result>(PROPOSAL_LIMITS);
@@ -94,6 +96,11 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       follow: (job, then) => this.follow(job, then),
     });
     this.applier = new Applier(options.stateMachine, this.proposals, this.snapshots);
+    this.applySchedule = new ApplySchedule({
+      lazyFollowers: options.lazyFollowers ?? false,
+      clock: options.clock,
+      apply: (entries) => this.applier.apply(entries),
+    });
     this.handOver = new HandOver(electionTicks, () => this.proposals.count > 0);
   }
 
@@ -180,6 +187,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     this.membership.rejectAll();
     this.transfers.rejectAll();
     this.handOver.leadershipGone();
+    this.applySchedule.release();
     this.reports.notify();
   }
 
@@ -265,6 +273,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       this.scheduleTick();
       this.snapshots.tick();
       this.membership.tick();
+      this.applySchedule.tick();
       this.guard((core) => {
         this.handOver.tick(core);
         core.tick();
@@ -322,8 +331,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     if (ready.configuration) this.connect(core);
     if (ready.persist) this.persist(core, ready.persist);
     this.carrySnapshots(core, ready);
-    this.applier.apply(ready.committed);
     for (const { requestId, index } of ready.reads) this.readConfirmed(requestId, index);
+    const hasMore = this.applySchedule.run(core, this.proposals.count > 0 || this.reads.awaitState);
     this.followLeadership(core);
     this.membership.advance(core);
     this.transfers.advance(core);
@@ -332,8 +341,21 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
     for (const { from, type, reason } of ready.refused)
       this.logger.error(`raft node ${this.options.nodeId} refused a message (${type}) of node ${from}: ${reason}`);
     this.reports.notify();
-    if (core.hasReady()) this.continueLater();
+    if (core.hasReady() || hasMore) this.continueLater();
     else if (this.reads.wantsRequest() && this.canAskForReads(core)) this.schedulePass();
+  }
+
+  applyPromptly(): () => void {
+    const end = this.applySchedule.promptly();
+    if (this.core?.hasCommitted) this.schedulePass();
+    return end;
+  }
+
+  async caughtUp(): Promise<void> {
+    if (!this.isAlive() || !this.core?.hasCommitted) return;
+    const caughtUp = this.applySchedule.caughtUp();
+    this.schedulePass();
+    await caughtUp;
   }
 
   /** More is committed than one pass applies: other work gets a turn first. */

@@ -45,6 +45,11 @@ export interface RaftNodeOptions<Result> {
    * same setting, because it stops voters from voting within an election timeout of their start. Default: off.
    */
   readonly leaseReads?: { readonly maximumClockDrift: number };
+  /**
+   * Lets a follower leave committed entries in the log for up to a tick, and apply them together, while nobody waits for
+   * its state. Default false: every node applies at once.
+   */
+  readonly lazyFollowers?: boolean;
   /** sizes of messages, windows and queues; each has a default */
   readonly limits?: Partial<CoreLimits>;
   /** called when the node cannot continue (disk failed, state machine threw); default: logged only */
@@ -127,6 +132,13 @@ export interface RaftNodeApi<Result> {
    * when no leader is known, or when leadership changes before the answer.
    */
   readIndex(): Promise<number>;
+  /**
+   * Resolves when this node has applied what it knew to be committed, and durable here, when the call began; also when
+   * it stops first. Only with `lazyFollowers` is there something to wait for, as a rule.
+   */
+  caughtUp(): Promise<void>;
+  /** From now on this node applies at once, also as a follower. Returns the function that ends this. */
+  applyPromptly(): () => void;
   /**
    * Leader only: brings `target` up to date and makes it stand for election; proposals are refused meanwhile. Resolves
    * when another node leads. Rejects with TransferRefusedError when nothing was begun, with TransferFailedError when

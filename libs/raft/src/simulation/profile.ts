@@ -58,6 +58,7 @@ export interface Profile {
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly leaseReads: { readonly maximumClockDrift: number } | undefined;
+  readonly lazyFollowers: boolean;
   /** clocks are faster than the slowest by up to this factor */
   readonly drift: number;
   readonly withPriorities: boolean;
@@ -217,6 +218,7 @@ export function drawProfile(seed: number, random: Random, size?: number): Profil
     electionTicks,
     heartbeatTicks: isLong ? 3 : randomInteger(random, 1, Math.max(1, Math.floor(electionTicks / 4))),
     leaseReads,
+    lazyFollowers: randomChance(random, 0.5),
     drift: leaseReads ? leaseReads.maximumClockDrift : randomItem(random, [0, 0.01, 0.1, 0.5]),
     withPriorities: randomChance(random, 0.2),
     limits: drawLimits(random, isPacked),

@@ -196,6 +196,7 @@ export class SimulatedNode {
       heartbeatTicks: profile.heartbeatTicks,
       snapshotAfterBytes: profile.snapshotAfterBytes,
       snapshotAfterEntries: profile.snapshotAfterEntries,
+      lazyFollowers: profile.lazyFollowers,
       ...(profile.leaseReads && { leaseReads: profile.leaseReads }),
       limits: profile.limits,
       onFatal: (error) => this.surroundings.failed(this, error),

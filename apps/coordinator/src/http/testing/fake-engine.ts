@@ -255,6 +255,10 @@ export class FakeCluster implements ClusterApi {
     return this.leads;
   }
 
+  currentView(): Promise<ClusterView> {
+    return Promise.resolve(this.view());
+  }
+
   exclusion(): string | undefined {
     return this.outside;
   }

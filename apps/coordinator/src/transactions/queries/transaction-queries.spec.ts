@@ -27,6 +27,24 @@ describe('a question to a follower', () => {
     expect(answer.value?.appliedIndex).toBe(harness.log.lastIndex);
   });
 
+  it('is answered without a barrier from everything that the node knows to be committed', async () => {
+    const harness = await follower();
+    const id = harness.newId();
+    const at = harness.clock.now();
+    const times = { at, deadline: at + 1_000, metadata: {} };
+    harness.log.unapplied.push({
+      type: 'begin',
+      transactionId: id,
+      protocol: '2pc',
+      branches: [],
+      closed: false,
+      ...times,
+    });
+    const before = harness.log.lastIndex;
+    const { value, appliedIndex } = await harness.manager.get(id, 'stale');
+    expect([value.id, appliedIndex]).toEqual([id, before + 1]);
+  });
+
   it('says of what is not there that it is not, once the barrier is passed', async () => {
     const harness = await follower();
     const missing = { code: 'TRANSACTION_NOT_FOUND' };

@@ -168,8 +168,8 @@ export class TransactionQueries {
       : new TransactionNotFoundError(`there is no transaction ${transactionId}`);
   }
 
-  private async prepare(consistency: Consistency): Promise<void> {
-    if (consistency === 'linearizable') await this.barrier.pass();
+  private prepare(consistency: Consistency): Promise<void> {
+    return consistency === 'linearizable' ? this.barrier.pass() : this.dependencies.log.caughtUp();
   }
 
   /** Must be called in the turn in which the state was read. */

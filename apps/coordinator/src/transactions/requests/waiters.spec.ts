@@ -23,7 +23,7 @@ function state(changes: Partial<TransactionState>): TransactionState {
 
 describe('Waiters', () => {
   it('wakes each at what it waits for', async () => {
-    const waiters = new Waiters(new VirtualClock());
+    const waiters = new Waiters(new VirtualClock(), () => () => undefined);
     const reached: string[] = [];
     const decided = waiters.wait(ID, 'decided', 1_000).then(() => reached.push('decided'));
     const ended = waiters.wait(ID, 'ended', 1_000).then(() => reached.push('ended'));
@@ -42,7 +42,7 @@ describe('Waiters', () => {
 
   it('gives up when the time is over, and leaves no timer behind when it is not', async () => {
     const clock = new VirtualClock();
-    const waiters = new Waiters(clock);
+    const waiters = new Waiters(clock, () => () => undefined);
     const late = waiters.wait(ID, 'decided', 1_000);
     clock.advance(1_000);
     expect(await late).toBeUndefined();
@@ -54,7 +54,7 @@ describe('Waiters', () => {
 
   it('knows whether somebody waits for the end', async () => {
     const clock = new VirtualClock();
-    const waiters = new Waiters(clock);
+    const waiters = new Waiters(clock, () => () => undefined);
     const decided = waiters.wait(ID, 'decided', 1_000);
     expect(waiters.awaitsEnd(ID)).toBe(false);
     const ended = waiters.wait(ID, 'ended', 500);
@@ -66,7 +66,7 @@ describe('Waiters', () => {
   });
 
   it('fails those of one transaction, or all', async () => {
-    const waiters = new Waiters(new VirtualClock());
+    const waiters = new Waiters(new VirtualClock(), () => () => undefined);
     const one = waiters.wait(ID, 'decided', 1_000);
     const other = waiters.wait('another', 'ended', 1_000);
     waiters.fail(ID, new OutcomeUnknownError('one'));

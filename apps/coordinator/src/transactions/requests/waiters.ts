@@ -16,8 +16,13 @@ interface Waiter {
  */
 export class Waiters {
   private readonly byTransaction = new Map<TransactionId, Set<Waiter>>();
+  private endPrompt: () => void = () => undefined;
 
-  constructor(private readonly clock: Clock) {}
+  /** @param applyPromptly called while clients wait: a former leader applies at once what they wait for */
+  constructor(
+    private readonly clock: Clock,
+    private readonly applyPromptly: () => () => void,
+  ) {}
 
   /** Resolves with the transaction when it reaches `until`, with undefined after the timeout. */
   wait(transactionId: TransactionId, until: Milestone, timeoutMs: number): Promise<TransactionState | undefined> {
@@ -27,6 +32,7 @@ export class Waiters {
         timer.cancel();
         waiters.delete(waiter);
         if (waiters.size === 0) this.byTransaction.delete(transactionId);
+        if (this.byTransaction.size === 0) this.endPrompt();
       };
       const waiter: Waiter = {
         until,
@@ -35,6 +41,7 @@ export class Waiters {
       };
       const timer = this.clock.setTimer(timeoutMs, () => waiter.resolve(undefined));
       waiters.add(waiter);
+      if (this.byTransaction.size === 0) this.endPrompt = this.applyPromptly();
       this.byTransaction.set(transactionId, waiters);
     });
   }

@@ -41,6 +41,10 @@ export class ControlledLog implements DecisionLog {
   handingOver = false;
   /** the leader that this node follows; it answers read barriers at once unless confirmations are held */
   followed: number | undefined;
+  /** committed records that this follower applies with `caughtUp` */
+  readonly unapplied: LogRecord[] = [];
+  /** how many need them at once */
+  promptCallers = 0;
   /** every record that was applied, in order */
   readonly applied: AppliedRecord[] = [];
   private readonly pending: Proposal[] = [];
@@ -94,6 +98,16 @@ export class ControlledLog implements DecisionLog {
     if (this.leadership().leaderId === undefined)
       return Promise.reject(new LogUnavailableError('no-leader', 'no leader is known'));
     return this.confirm();
+  }
+
+  caughtUp(): Promise<void> {
+    for (const record of this.unapplied.splice(0)) this.apply(record);
+    return Promise.resolve();
+  }
+
+  applyPromptly(): () => void {
+    this.promptCallers++;
+    return () => this.promptCallers--;
   }
 
   onApplied(listener: (applied: AppliedRecord) => void): () => void {

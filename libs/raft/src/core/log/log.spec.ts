@@ -23,7 +23,7 @@ function termsOf(log: RaftLog): number[] {
 describe('RaftLog', () => {
   it('knows the term before its first entry, and none beyond its ends', () => {
     const log = logOf([1, 2, 2], 3);
-    log.takeCommitted(Infinity);
+    log.takeCommitted(Infinity, Infinity);
     log.compact(2);
     expect([log.term(1), log.term(2), log.term(3), log.term(4)]).toEqual([undefined, 2, 2, undefined]);
     expect([log.startIndex, log.lastIndex, log.lastTerm]).toEqual([2, 3, 2]);
@@ -64,10 +64,11 @@ describe('RaftLog', () => {
     const log = logOf([1, 1, 1]);
     log.append([entry(4, 1)]);
     log.commitTo(4);
-    const taken = [log.takeCommitted(1), log.takeCommitted(1000), log.takeCommitted(1000)];
+    const taken = [log.takeCommitted(Infinity, 1), log.takeCommitted(Infinity, 1000), log.takeCommitted(Infinity, 1000)];
     expect(taken.map((entries) => entries.map(({ index }) => index))).toEqual([[1], [2, 3], []]);
     log.persistedBatch(log.takeUnhanded());
-    expect(log.takeCommitted(1000).map(({ index }) => index)).toEqual([4]);
+    expect(log.takeCommitted(Infinity, 1000).map(({ index }) => index)).toEqual([4]);
+    expect(logOf([1, 1, 1], 3).takeCommitted(2, 1000)).toHaveLength(2);
   });
 
   it.each([
@@ -119,7 +120,7 @@ describe('RaftLog', () => {
   it('compacts only what was given out to apply', () => {
     const log = logOf([1, 1], 2);
     expect(() => log.compact(2)).toThrow('only applied entries are compacted');
-    log.takeCommitted(Infinity);
+    log.takeCommitted(Infinity, Infinity);
     log.compact(2);
     log.compact(1); // an older snapshot: nothing to do
     expect(log.startIndex).toBe(2);

@@ -5,6 +5,7 @@ import type { Configuration, Entry, HardState, SnapshotMetadata } from '../types
 
 /** The approximate overhead of an entry, in memory and on the wire. */
 const ENTRY_OVERHEAD_BYTES = 32;
+const NO_ENTRIES: readonly Entry[] = [];
 
 /** Bytes of an entry in every bound of a batch or window. */
 export function entrySizeBytes({ data }: Pick<Entry, 'data'>): number {
@@ -37,6 +38,7 @@ export class RaftLog {
   private handedToApply: number;
   private configurations: ConfigurationHistory;
   private uncommitted = 0;
+  private unapplied = 0;
 
   constructor(hardState: HardState, snapshot: SnapshotMetadata | undefined, entries: readonly Entry[]) {
     this.start = snapshot?.index ?? 0;
@@ -53,18 +55,20 @@ export class RaftLog {
     for (const entry of this.entries) {
       if (entry.kind === 'configuration') this.configurations.appended(entry);
       if (entry.index > this.commit) this.uncommitted += entrySizeBytes(entry);
+      else this.unapplied += entrySizeBytes(entry);
     }
     this.check();
   }
 
   /** Checks the relations above, after every change. */
   private check(): void {
-    const { start, handedToApply, commit, persisted, handed, lastIndex, uncommitted } = this;
+    const { start, handedToApply, commit, persisted, handed, lastIndex, uncommitted, unapplied } = this;
     invariant(start <= handedToApply && handedToApply <= commit, 'only committed entries are applied');
     invariant(handedToApply <= persisted, 'only durable entries are applied');
     invariant(persisted <= handed && handed <= lastIndex, 'only entries of the log are persisted');
     invariant(commit <= lastIndex, 'the commit index never passes the last index');
     invariant(commit === lastIndex ? uncommitted === 0 : uncommitted > 0, 'uncommitted bytes are counted');
+    invariant(handedToApply === commit ? unapplied === 0 : unapplied > 0, 'bytes to apply are counted');
   }
 
   get startIndex(): number {
@@ -90,6 +94,15 @@ export class RaftLog {
   /** Bytes of entries after the commit index. */
   get uncommittedBytes(): number {
     return this.uncommitted;
+  }
+
+  /** Committed entries that were not taken to be applied, durable here or not yet. */
+  get unappliedEntries(): number {
+    return this.commit - this.handedToApply;
+  }
+
+  get unappliedBytes(): number {
+    return this.unapplied;
   }
 
   /** The configuration in force on this node: the last one in the log. */
@@ -181,8 +194,11 @@ export class RaftLog {
   commitTo(index: number): boolean {
     if (index <= this.commit) return false;
     invariant(index <= this.lastIndex, 'the commit index never passes the last index');
+    let sizeBytes = 0;
     for (let position = this.commit - this.start; position < index - this.start; position++)
-      this.uncommitted -= entrySizeBytes(this.entries[position]!);
+      sizeBytes += entrySizeBytes(this.entries[position]!);
+    this.uncommitted -= sizeBytes;
+    this.unapplied += sizeBytes;
     this.commit = index;
     this.check();
     return true;
@@ -214,11 +230,13 @@ export class RaftLog {
     return this.handedToApply < Math.min(this.commit, this.persisted);
   }
 
-  /** The next entries that are committed and durable here, about `maximumBytes` at most. */
-  takeCommitted(maximumBytes: number): Entry[] {
-    if (!this.hasCommitted()) return [];
-    const entries = this.slice(this.handedToApply + 1, maximumBytes, Math.min(this.commit, this.persisted));
+  /** The next entries that are committed and durable here, this many and about `maximumBytes` at most. */
+  takeCommitted(maximumEntries: number, maximumBytes: number): readonly Entry[] {
+    if (!this.hasCommitted()) return NO_ENTRIES;
+    const to = Math.min(this.commit, this.persisted, this.handedToApply + maximumEntries);
+    const entries = this.slice(this.handedToApply + 1, maximumBytes, to);
     this.handedToApply += entries.length;
+    this.unapplied -= entriesSizeBytes(entries);
     this.check();
     return entries;
   }
@@ -251,7 +269,7 @@ export class RaftLog {
   restore(snapshot: SnapshotMetadata): void {
     invariant(snapshot.index > this.commit, 'a snapshot never takes back what is committed');
     this.entries = [];
-    this.uncommitted = 0;
+    this.uncommitted = this.unapplied = 0;
     this.configurations = new ConfigurationHistory(snapshot.index, snapshot.configuration);
     this.start = this.commit = this.persisted = this.handed = this.handedToApply = snapshot.index;
     this.startTerm = snapshot.term;

@@ -41,7 +41,7 @@ export class FuzzedNode {
 
   /** Does what the core wants; each time round, the write that is out may be finished, or not. */
   private run(): void {
-    for (let pass = 0; this.core.hasReady(); pass++) {
+    for (let pass = 0; this.core.hasReady() || this.core.hasCommitted; pass++) {
       invariant(pass < MAXIMUM_PASSES, 'a core comes to rest');
       if (this.write && randomChance(this.random, 0.7)) this.finishWrite();
       this.serve();
@@ -50,7 +50,7 @@ export class FuzzedNode {
 
   /** Finishes all writes, until the core wants nothing more. */
   settle(): void {
-    for (let pass = 0; this.write || this.core.hasReady(); pass++) {
+    for (let pass = 0; this.write || this.core.hasReady() || this.core.hasCommitted; pass++) {
       invariant(pass < MAXIMUM_PASSES, 'a core comes to rest');
       if (this.write) this.finishWrite();
       this.serve();
@@ -60,10 +60,11 @@ export class FuzzedNode {
   private serve(): void {
     const { core } = this;
     const ready = core.ready();
+    const committed = core.takeCommitted();
     invariant(ready.messages.length <= this.maximumMessages, 'the messages of one pass are bounded');
     this.sent = [...this.sent, ...ready.messages];
     if (ready.persist) this.write = ready.persist;
-    for (const { index } of ready.committed) {
+    for (const { index } of committed) {
       invariant(index === this.appliedIndex + 1, 'entries are applied in order, each once');
       this.appliedIndex = index;
     }

@@ -37,6 +37,7 @@ function serve(core: RaftCore): RaftCore {
     const { persist } = core.ready();
     if (persist) core.advance(persist);
   }
+  while (core.hasCommitted) core.takeCommitted();
   return core;
 }
 

@@ -163,24 +163,24 @@ export class ScriptedNode {
 
   private follow(): void {
     this.showState();
-    for (let pass = 0; this.core.hasReady(); pass++) {
+    for (let pass = 0; this.core.hasReady() || this.core.hasCommitted; pass++) {
       if (pass === MAXIMUM_PASSES) throw new ScriptError(`node ${this.nodeId} does not come to rest`);
-      this.take(this.core.ready());
+      this.take(this.core.ready(), this.core.takeCommitted());
       this.showState();
     }
   }
 
-  private take(ready: Ready): void {
+  private take(ready: Ready, committed: readonly Entry[]): void {
     const { stage } = this;
     if (ready.configuration) stage.print(`configuration: ${formatConfiguration(ready.configuration)}`);
     for (const { from, type, reason } of ready.refused) stage.print(`refuses ${type} of ${from}: ${reason}`);
     for (const message of ready.messages) stage.send(message);
     for (const { requestId, index } of ready.reads) stage.print(`confirms read ${requestId} at ${index}`);
     if (ready.persist) this.beginWrite(ready.persist);
-    if (ready.committed.length > 0) {
-      stage.print(`applies ${formatEntries(ready.committed)}`);
-      stage.applied(this.nodeId, ready.committed);
-      this.appliedIndex = ready.committed.at(-1)!.index;
+    if (committed.length > 0) {
+      stage.print(`applies ${formatEntries(committed)}`);
+      stage.applied(this.nodeId, committed);
+      this.appliedIndex = committed.at(-1)!.index;
     }
     for (const read of ready.snapshotReads) {
       if (this.holdsSnapshots) this.snapshotReads.push(read);
