@@ -38,6 +38,7 @@ export interface LeaderOptions {
   readonly term: number;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
+  readonly sparesHeartbeats: boolean;
   readonly limits: CoreLimits;
 }
 
@@ -60,7 +61,6 @@ export class Leader {
   private readonly returning: ReturningMembers;
   private transfer: LeadershipTransfer | undefined;
   private hasCalledElection = false;
-  private heartbeatElapsed = 0;
 
   constructor(
     private readonly options: LeaderOptions,
@@ -72,7 +72,9 @@ export class Leader {
     this.checkQuorum = new CheckQuorum(electionTicks);
     this.priority = new LeaderPriority(electionTicks);
     this.returning = new ReturningMembers(otherIncarnations, RETURN_PATIENCE_TIMEOUTS * electionTicks);
-    this.replication = new Replication({ ...limits, nodeId, addressing, term, electionTicks }, log, send);
+    const { heartbeatTicks, sparesHeartbeats } = options;
+    const timing = { electionTicks, heartbeatTicks, sparesHeartbeats };
+    this.replication = new Replication({ ...limits, ...timing, nodeId, addressing, term }, log, send);
     this.openingIndex = log.lastIndex + 1;
     this.append('no-op', [NO_DATA]);
     invariant(log.commitIndex < this.openingIndex, 'nothing of its term is committed before it leads');
@@ -94,10 +96,6 @@ export class Leader {
     if (this.checkQuorum.tick() && !this.replication.isQuorumActive()) return false;
     if (this.priority.tick()) this.preferPriority();
     this.takeBackMembers();
-    if (++this.heartbeatElapsed >= this.options.heartbeatTicks) {
-      this.heartbeatElapsed = 0;
-      this.replication.heartbeat();
-    }
     return true;
   }
 

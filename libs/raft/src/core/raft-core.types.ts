@@ -79,6 +79,11 @@ export interface RaftCoreOptions {
   readonly entries?: readonly Entry[];
   /** whether it votes within an election timeout of its start; not where leaders rely on leases. Default true */
   readonly votesAtOnce?: boolean;
+  /**
+   * whether a leader leaves out a heartbeat to a follower that got another message within the last `heartbeatTicks`.
+   * The longest time without a message is then almost one tick longer. Default false
+   */
+  readonly sparesHeartbeats?: boolean;
   readonly limits?: Partial<CoreLimits>;
 }
 

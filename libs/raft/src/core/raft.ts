@@ -398,8 +398,9 @@ export class Raft {
     invariant(this.persistence.durableTerm === this.currentTerm, 'a leader never forgets its term');
     invariant(this.voter.vote === this.nodeId, 'a leader has voted for itself');
     const { nodeId, addressing, otherIncarnations, limits, currentTerm: term } = this;
-    const { electionTicks, heartbeatTicks } = this.options;
-    const options = { nodeId, addressing, otherIncarnations, term, electionTicks, heartbeatTicks, limits };
+    const { electionTicks, heartbeatTicks, sparesHeartbeats = false } = this.options;
+    const timing = { electionTicks, heartbeatTicks, sparesHeartbeats };
+    const options = { nodeId, addressing, otherIncarnations, term, limits, ...timing };
     const leader = new Leader(options, this.log, (message) => this.persistence.send(message));
     this.currentRole = { type: 'leader', leader };
   }

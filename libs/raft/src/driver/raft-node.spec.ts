@@ -49,6 +49,23 @@ describe('RaftNode', () => {
     expect(batches).toEqual([3, 3]);
   });
 
+  it('sends no heartbeats while it sends entries, and does again afterwards', async () => {
+    const nodes = await group(3);
+    const leader = await nodes.leader();
+    await nodes.until(() => leader.node.status().peers.every(({ matchIndex }) => matchIndex >= 2));
+    const traffic = nodes.traffic();
+    const empty = (): number =>
+      traffic.filter((message) => message.type === 'append-entries' && message.entries.length === 0).length;
+    for (let count = 0; count < 20; count++) {
+      await nodes.propose(leader, 'a');
+      await nodes.pass(20);
+    }
+    expect(empty()).toBeLessThanOrEqual(2); // that of the tick before
+    const before = empty();
+    await nodes.pass(500);
+    expect(empty() - before).toBeGreaterThanOrEqual(16); // to two followers, with every tick but the first
+  });
+
   it('refuses proposals and confirmations where it does not lead, naming the leader', async () => {
     const nodes = await group(3);
     const leader = await nodes.leader();

@@ -135,6 +135,7 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
       snapshot: metadata,
       entries: stored.entries,
       votesAtOnce: leaseReads === undefined,
+      sparesHeartbeats: true,
       ...(limits ? { limits } : {}),
     });
     this.core = core;
@@ -346,9 +347,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
   }
 
   applyPromptly(): () => void {
-    const end = this.applySchedule.promptly();
     if (this.core?.hasCommitted) this.schedulePass();
-    return end;
+    return this.applySchedule.promptly();
   }
 
   async caughtUp(): Promise<void> {
@@ -489,8 +489,8 @@ export class RaftNode<Result = unknown> implements RaftNodeApi<Result> {
 
   private statusSources(): StatusSources {
     const { nodeId, transport } = this.options;
-    const { core, applier, disk } = this;
-    const { appliedIndex } = applier;
+    const { core, disk } = this;
+    const { appliedIndex } = this.applier;
     return { nodeId, core, transport, isAlive: this.isAlive(), appliedIndex, diskFullReason: disk.diskFullReason };
   }
 

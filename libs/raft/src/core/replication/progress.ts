@@ -34,6 +34,7 @@ export class Progress {
   probing = false;
   /** an empty message is due, as a heartbeat */
   heartbeatDue = false;
+  ticksToHeartbeat = 1;
   /** the latest confirmation round that was sent to, and answered by, this follower */
   sentRound = 0;
   ackedRound = 0;
@@ -98,6 +99,7 @@ export class Progress {
 
   tick(): void {
     this.ticksSinceAnswer++;
+    this.ticksToHeartbeat--;
     this.catchUp.tick();
   }
 

@@ -34,6 +34,10 @@ export interface ReplicationOptions extends WindowLimits {
   readonly maximumInflightChunks: number;
   /** a follower counts as alive when it answered within this many ticks */
   readonly electionTicks: number;
+  /** ticks between the heartbeats to a follower */
+  readonly heartbeatTicks: number;
+  /** any AppendEntries in between replaces the next heartbeat, for whole ticks */
+  readonly sparesHeartbeats: boolean;
 }
 
 /**
@@ -81,6 +85,7 @@ export class Replication {
   private follow(nodeId: NodeId, incarnation: Incarnation): Progress {
     const { electionTicks } = this.options;
     const follower = new Progress(nodeId, incarnation, this.log.lastIndex, electionTicks, this.options);
+    follower.ticksToHeartbeat = this.options.heartbeatTicks;
     this.followers.set(nodeId, follower);
     this.sendings.delete(nodeId);
     return follower;
@@ -158,6 +163,7 @@ export class Replication {
   tick(): void {
     for (const follower of this.followers.values()) {
       follower.tick();
+      if (follower.ticksToHeartbeat <= 0) follower.heartbeatDue = true;
       if (follower.state === 'snapshot') this.tickSnapshot(follower);
     }
   }
@@ -179,6 +185,7 @@ export class Replication {
     return sending;
   }
 
+  /** To every follower, whatever it just got. */
   heartbeat(): void {
     for (const follower of this.followers.values()) {
       follower.heartbeatDue = true;
@@ -350,6 +357,9 @@ export class Replication {
   }
 
   private sendAppend(follower: Progress, previousIndex: number, entries: AppendEntries['entries']): void {
+    const { heartbeatTicks, sparesHeartbeats } = this.options;
+    if (follower.heartbeatDue) follower.ticksToHeartbeat = heartbeatTicks;
+    else if (sparesHeartbeats) follower.ticksToHeartbeat = heartbeatTicks + 1; // the tick under way is not a whole one
     follower.heartbeatDue = false;
     follower.sentRound = this.round;
     // Field by field: a spread would take longer than the rest of this method.

@@ -14,7 +14,7 @@ const TIMEOUT_TICKS = 7;
 
 /**
  * A node with an empty disk: `election=` and `heartbeat=` ticks, `timeout=` ticks drawn for every election,
- * `votes-at-once=no`, `priority=node:n,…`, and the core's limits by their names.
+ * `votes-at-once=no`, `heartbeats=spared`, `priority=node:n,…`, and the core's limits by their names.
  */
 export function freshNode(nodeId: NodeId, members: readonly NodeId[], fields: Fields): ScriptedNodeOptions {
   const electionTicks = fields.integer('election', ELECTION_TICKS);
@@ -28,6 +28,7 @@ export function freshNode(nodeId: NodeId, members: readonly NodeId[], fields: Fi
     electionTicks,
     heartbeatTicks,
     votesAtOnce: fields.optional('votes-at-once') !== 'no',
+    sparesHeartbeats: fields.optional('heartbeats') === 'spared',
     limits: limitsOf(fields),
     hardState: { term: 0, vote: 0, commitIndex: 0 },
     snapshot: undefined,

@@ -32,6 +32,7 @@ export interface ScriptedNodeOptions {
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
   readonly votesAtOnce: boolean;
+  readonly sparesHeartbeats: boolean;
   readonly limits: Partial<CoreLimits>;
   readonly hardState: HardState;
   readonly snapshot: Snapshot | undefined;
