@@ -3,6 +3,7 @@ import type {
   DeadLetterCounts,
   MessageBus,
   OutgoingMessage,
+  PublishOptions,
   Subscription,
   SubscriptionOptions,
   Topic,
@@ -31,10 +32,10 @@ export class WatchedBus implements MessageBus {
     return this.bus.ensureTopics(topics);
   }
 
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  async publish(messages: readonly OutgoingMessage[], options?: PublishOptions): Promise<void> {
     for (const { message, topic } of messages) this.watcher.published(message, topic);
     try {
-      await this.bus.publish(messages);
+      await this.bus.publish(messages, options);
     } catch (error) {
       this.watcher.failed(error);
       throw error;

@@ -3,6 +3,7 @@ import {
   UnsendableMessagesError,
   type MessageBus,
   type OutgoingMessage,
+  type PublishOptions,
   type Subscription,
   type SubscriptionOptions,
   type Topic,
@@ -56,10 +57,10 @@ export class GatedBus implements MessageBus {
     return this.bus.ensureTopics(topics);
   }
 
-  publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  publish(messages: readonly OutgoingMessage[], options?: PublishOptions): Promise<void> {
     if (!this.process.isAlive) return new Promise(() => undefined); // its code has ended right there
     for (const { message } of messages) this.observe(message);
-    const published = this.bus.publish(messages);
+    const published = this.bus.publish(messages, options);
     published.catch((error: unknown) => {
       if (error instanceof UnsendableMessagesError) this.onUnsendable(error);
     });

@@ -50,13 +50,16 @@ class World {
   readonly broker = new MemoryBroker({ clock: this.clock, random: new SeededRandom(2) });
   readonly atCoordinator: number[] = [];
   readonly atParticipant: number[] = [];
+  /** while true, no turn of the event loop ends */
+  isTurnHeld = false;
   readonly coordinatorStreams: DirectCoordinatorBus;
   readonly coordinator: BothRoads;
   readonly participant: BothRoads;
 
   constructor() {
     const { clock, streams, broker } = this;
-    const shared = { cluster: CLUSTER, clock, defer: (action: () => void) => void clock.setTimer(0, action) };
+    const defer = (action: () => void): void => void (this.isTurnHeld || clock.setTimer(0, action));
+    const shared = { cluster: CLUSTER, clock, defer };
     const status = { leads: true, term: 1, members: [] };
     const coordinator = new DirectCoordinatorBus({ ...shared, nodeId: 1, status });
     const participant = new DirectParticipantBus({
@@ -110,6 +113,17 @@ describe('both roads', () => {
     await world.run(100);
     expect([world.atParticipant, world.atCoordinator]).toEqual([[1], [1]]);
     expect([world.onBroker('decide.bank-a'), world.onBroker('replies')]).toEqual([0, 0]);
+  });
+
+  it('send at once what somebody waits for', async () => {
+    const world = await World.start();
+    world.isTurnHeld = true;
+    await world.coordinator.publish([decision(1)]);
+    await world.run(100);
+    expect(world.atParticipant).toEqual([]);
+    await world.coordinator.publish([decision(2)], { atOnce: true });
+    await world.run(100);
+    expect(world.atParticipant).toEqual([1, 2]);
   });
 
   it('send over the broker while no stream stands', async () => {

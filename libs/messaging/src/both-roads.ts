@@ -1,10 +1,11 @@
 import type { ProtocolMessage, TransactionId } from '@concordat/commit-protocol';
 import { errorMessage, silentLogger, type Logger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from './bus.js';
 import { MESSAGE_REFUSALS, MessageEncodeError } from './contract/errors.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, type Topic } from './contract/topics.js';
 import type { DirectBus } from './direct/direct-bus.js';
+import type { DirectStream } from './direct/stream.js';
 import { noDeadLetters } from './contract/intake.js';
 
 /** The routes between coordinators and participants: Kafka, direct streams, or both. */
@@ -46,19 +47,24 @@ export class BothRoads implements MessageBus {
     this.inBackground('the topics', this.broker.ensureTopics(topics));
   }
 
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  async publish(messages: readonly OutgoingMessage[], options?: PublishOptions): Promise<void> {
     const forBroker: OutgoingMessage[] = [];
+    const streams = new Set<DirectStream>();
     let direct: Promise<void> | undefined;
     let onStreams = 0;
     for (const outgoing of messages) {
       const road = this.roadOf(outgoing);
       const taken = road !== 'broker' && this.offer(outgoing);
-      if (taken !== false && taken !== true) direct = taken.room() ?? direct;
+      if (taken !== false && taken !== true) {
+        streams.add(taken);
+        direct = taken.room() ?? direct;
+      }
       if (taken !== false) onStreams++;
       if (taken === false || road === 'both') forBroker.push(outgoing);
     }
+    if (options?.atOnce === true) for (const stream of streams) stream.flush();
     if (forBroker.length === 0) return direct;
-    const published = this.broker.publish(forBroker);
+    const published = this.broker.publish(forBroker, options);
     // callers pace their sending by this: an unavailable broker must not delay the streams
     if (onStreams === 0) return published;
     if (this.broker.isConnected()) {

@@ -7,6 +7,14 @@ export interface OutgoingMessage {
   readonly message: ProtocolMessage;
 }
 
+export interface PublishOptions {
+  /**
+   * Somebody waits for these messages: they leave before the rest of this turn is done, and share no write with what it
+   * sends later. Default: at the end of the turn.
+   */
+  readonly atOnce?: boolean;
+}
+
 /** Both return undefined when there is nothing to wait for. */
 export interface CommitHooks {
   before(): Promise<void> | undefined;
@@ -86,7 +94,7 @@ export interface MessageBus {
    * then the protocol sends again. A message that no reader would accept does not affect the others:
    * `UnsendableMessagesError` reports it once they have arrived.
    */
-  publish(messages: readonly OutgoingMessage[]): Promise<void>;
+  publish(messages: readonly OutgoingMessage[], options?: PublishOptions): Promise<void>;
   /**
    * Resolves when the subscription is established, or after a few seconds if the broker is unavailable: then it is
    * established in the background.

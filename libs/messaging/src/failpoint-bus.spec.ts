@@ -50,10 +50,18 @@ async function createWorld(act: (name: string) => Promise<void> | undefined = ()
     bus.subscribe({ group: 'g', topics: [REPLIES_TOPIC], onMessage: (message) => void seen.push(message) });
   const publish = (...messages: ProtocolMessage[]): Promise<void> =>
     bus.publish(messages.map((message) => ({ topic: REPLIES_TOPIC, message })));
-  return { broker, raw, run, passed, warnings, seen, listen, publish };
+  return { broker, raw, bus, run, passed, warnings, seen, listen, publish };
 }
 
 describe('a bus with failpoints', () => {
+  it('sends at once what is to be sent at once', async () => {
+    const { bus, raw } = await createWorld();
+    const asked: unknown[] = [];
+    raw.publish = async (_messages, options) => void asked.push(options);
+    await bus.publish([{ topic: REPLIES_TOPIC, message: vote }], { atOnce: true });
+    expect(asked).toEqual([{ atOnce: true }]);
+  });
+
   it('passes them around each sending, each handling and each commit of offsets', async () => {
     const { publish, listen, run, passed, seen } = await createWorld();
     await listen();

@@ -1,6 +1,13 @@
 import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { CommitHooks, MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from './bus.js';
+import type {
+  CommitHooks,
+  MessageBus,
+  OutgoingMessage,
+  PublishOptions,
+  Subscription,
+  SubscriptionOptions,
+} from './bus.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import type { Topic } from './contract/topics.js';
 
@@ -63,11 +70,11 @@ class FailpointBus implements MessageBus {
     return this.bus.stop();
   }
 
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  async publish(messages: readonly OutgoingMessage[], options?: PublishOptions): Promise<void> {
     const types = [...new Set(messages.map(({ message }) => message.type))];
     const held = together(types.map((type) => this.hit(type, 'before-send')));
     if (held) await held;
-    await this.bus.publish(messages);
+    await this.bus.publish(messages, options);
     const heldAfter = together(types.map((type) => this.reach(type, 'after-send')));
     if (heldAfter) await heldAfter;
   }

@@ -58,6 +58,25 @@ describe('SendQueue', () => {
     expect(queue.size).toBe(0);
   });
 
+  it('sends at once what somebody waits for, unless a request is in flight', async () => {
+    const { queue, attempts, settle } = createQueue();
+    queue.open();
+    const published = [
+      queue.publish([entry('a')]),
+      queue.publish([entry('b')], true),
+      queue.publish([entry('c')], true),
+    ];
+    expect(attempts.map(({ keys }) => keys)).toEqual([['a', 'b']]);
+    await settle();
+    attempts[0]!.resolve();
+    await settle();
+    await settle();
+    expect(attempts.map(({ keys }) => keys)).toEqual([['a', 'b'], ['c']]);
+    attempts[1]!.resolve();
+    await Promise.all(published);
+    expect(queue.size).toBe(0);
+  });
+
   it('repeats a failed request in the same order, later and later', async () => {
     const { queue, attempts, settle } = createQueue();
     queue.open();

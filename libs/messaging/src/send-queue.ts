@@ -92,8 +92,10 @@ export class SendQueue {
   /**
    * Resolves when the broker has acknowledged all of them; rejects with `MessageBusError` as soon as one is dropped.
    * The messages of one call are all accepted or all refused.
+   *
+   * @param atOnce not at the end of the turn, unless a request is in flight
    */
-  publish(entries: readonly EncodedMessage[]): Promise<void> {
+  publish(entries: readonly EncodedMessage[], atOnce = false): Promise<void> {
     if (this.closed) return Promise.reject(dropped('BUS_STOPPED', 'the message bus was stopped'));
     if (entries.length === 0) return Promise.resolve();
     const sizes = entries.map(sizeBytesOf);
@@ -110,7 +112,8 @@ export class SendQueue {
         this.queue.push({ entry, sizeBytes: sizes[index]!, queuedAt, publication });
       });
       this.queuedBytes += bytes;
-      this.schedule();
+      if (atOnce && this.maySend()) void this.sendNext();
+      else this.schedule();
     });
   }
 
@@ -133,12 +136,16 @@ export class SendQueue {
   }
 
   private schedule(): void {
-    if (!this.gateOpen || this.sending || this.scheduled || this.retryTimer || this.queue.length === 0) return;
+    if (this.scheduled || !this.maySend()) return;
     this.scheduled = true;
     this.dependencies.defer(() => {
       this.scheduled = false;
-      if (this.gateOpen && !this.sending && !this.retryTimer && this.queue.length > 0) void this.sendNext();
+      if (this.maySend()) void this.sendNext();
     });
+  }
+
+  private maySend(): boolean {
+    return this.gateOpen && !this.sending && !this.retryTimer && this.queue.length > 0;
   }
 
   private async sendNext(): Promise<void> {

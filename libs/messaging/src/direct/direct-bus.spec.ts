@@ -48,12 +48,14 @@ class World {
   readonly nodes = new Map<string, number>();
   /** what arrived where, as transactions */
   readonly arrived = new Map<string, number[]>();
+  /** while true, no turn of the event loop ends */
+  isTurnHeld = false;
 
   private readonly logger: Logger = { ...silentLogger, warn: (text) => void this.complaints.push(text) };
 
   options(options: Partial<DirectBusOptions> = {}): DirectBusOptions {
     const { clock, logger } = this;
-    const defer = (action: () => void): void => void clock.setTimer(0, action);
+    const defer = (action: () => void): void => void (this.isTurnHeld || clock.setTimer(0, action));
     return { cluster: CLUSTER, clock, logger, defer, ...options };
   }
 
@@ -226,6 +228,19 @@ describe('the way of a message over direct streams', () => {
     await bus.publish([vote('bank-a', 2)]);
     await world.run(50);
     expect([1, 2, 3].map((nodeId) => world.arrived.get(`coordinator-${nodeId}`))).toEqual([[], [1], [2]]);
+  });
+
+  it('begins at the end of the turn, or at once when somebody waits', async () => {
+    const world = new World();
+    const bus = await world.coordinator(1, { leads: true });
+    await world.participant('bank-a', 'a');
+    world.isTurnHeld = true;
+    await bus.publish([decision('bank-a', 1)]);
+    await world.run(100);
+    expect(world.arrived.get('a')).toEqual([]);
+    await bus.publish([decision('bank-a', 2)], { atOnce: true });
+    await world.run(100);
+    expect(world.arrived.get('a')).toEqual([1, 2]);
   });
 
   it('is refused to the publisher while nobody leads, or nobody is connected', async () => {

@@ -1,6 +1,6 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import { errorMessage, silentLogger, type Clock, type Logger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '../bus.js';
+import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import { encodeMessage, type EncodedMessage } from '../contract/codec.js';
 import {
   MessageBusError,
@@ -94,7 +94,7 @@ export abstract class DirectBus implements MessageBus {
     return undefined;
   }
 
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
     if (this.stopped) throw new MessageBusError('BUS_STOPPED', 'the message bus was stopped');
     const refused: UnsendableMessage[] = [];
     const streams = new Set<DirectStream>();
@@ -109,6 +109,7 @@ export abstract class DirectBus implements MessageBus {
         refused.push({ ...outgoing, error });
       }
     }
+    if (atOnce) for (const stream of streams) stream.flush();
     const rooms = [...streams].flatMap((stream) => stream.room() ?? []);
     if (rooms.length > 0) await Promise.all(rooms);
     if (dropped > 0)

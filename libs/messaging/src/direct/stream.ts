@@ -244,7 +244,8 @@ export class DirectStream {
     if (done > 0) unacknowledged.splice(0, done);
   }
 
-  private flush(): void {
+  /** Writes the queued messages now. */
+  flush(): void {
     this.flushIsDue = false;
     if (this.state !== 'open') return;
     const { outgoing, outgoingSources } = this;

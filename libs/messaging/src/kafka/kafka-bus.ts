@@ -9,7 +9,7 @@ import {
   withTimeLimit,
   sleep,
 } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '../bus.js';
+import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import { MessageBusError } from '../contract/errors.js';
 import { withTopicAdmin } from './kafka-admin.js';
 import {
@@ -108,8 +108,8 @@ export class KafkaMessageBus implements MessageBus {
     }
   }
 
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries));
+  async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
+    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries, atOnce));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {

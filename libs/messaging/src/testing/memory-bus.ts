@@ -1,5 +1,5 @@
 import { type Logger, silentLogger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, Subscription, SubscriptionOptions } from '../bus.js';
+import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import { MessageBusError } from '../contract/errors.js';
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import type { MemoryBroker } from './memory-broker.js';
@@ -55,8 +55,8 @@ export class MemoryMessageBus implements MessageBus {
     for (const topic of topics) this.broker.createTopic(this.namespace.topic(topic));
   }
 
-  async publish(messages: readonly OutgoingMessage[]): Promise<void> {
-    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries));
+  async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
+    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries, atOnce));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
