@@ -160,6 +160,26 @@ describe('admission by declared keys', () => {
     expect(harness.manager.figures().waitingForKeys).toBe(0);
   });
 
+  it('sends a decision and the work of the next in one flight, before the client is answered', async () => {
+    const harness = new Harness();
+    const answers = [1, 2].map(() => harness.watch(harness.execute(request)));
+    await harness.settle();
+    const flights: string[] = [];
+    harness.bus.onPublish = (messages, { atOnce = false }) => {
+      const things = messages.map(
+        ({ message }) => `${message.type} ${'participant' in message && message.participant}`,
+      );
+      const answered = answers.filter(({ isSettled }) => isSettled).length;
+      flights.push(`${things.join(', ')}; at once ${atOnce}; ${answered} answered`);
+    };
+    await harness.answerPrepares('yes');
+    await harness.answerPrepares('yes');
+    expect(flights).toEqual([
+      'decision bank-a, decision bank-b, prepare bank-a, prepare bank-b; at once true; 0 answered',
+      'decision bank-a, decision bank-b; at once false; 1 answered', // nobody waits for the keys
+    ]);
+  });
+
   it('counts keys per participant, and holds nobody up who declares others', async () => {
     const harness = new Harness();
     for (const participant of ['bank-a', 'bank-b']) {

@@ -412,6 +412,7 @@ export class LeaderSession {
 
   private leaveAdmission(transactionId: TransactionId): void {
     for (const next of this.admission.leave(transactionId)) {
+      this.outgoing.hurry(); // a hot key costs all that wait for it what this flight waits, even for a client's answer
       const entry = this.entries.get(next);
       if (entry) this.handle(entry, { type: 'admitted' });
     }

@@ -10,12 +10,13 @@ export interface OutgoingMessagesDependencies {
 }
 
 /**
- * Messages to participants. Those of one event are published together. The timer of a transaction sends lost messages
- * again.
+ * Messages to participants. Those of one event are published together: a decision, and the work of the transaction that
+ * gets its keys, are one flight. The timer of a transaction sends lost messages again.
  */
 export class OutgoingMessages {
   private unpublished: OutgoingMessage[] = [];
   private latestPublication: Promise<unknown> = Promise.resolve();
+  private isAwaited = false;
   private closed = false;
 
   constructor(private readonly dependencies: OutgoingMessagesDependencies) {}
@@ -31,12 +32,19 @@ export class OutgoingMessages {
     this.unpublished.push({ topic, message });
   }
 
+  /** A queue of transactions waits for what is flushed next: it leaves before anything else that this turn does. */
+  hurry(): void {
+    this.isAwaited = true;
+  }
+
   flush(): void {
+    const atOnce = this.isAwaited;
+    this.isAwaited = false;
     if (this.unpublished.length === 0 || this.closed) return;
     const messages = this.unpublished;
     this.unpublished = [];
     const { bus, logger, onUnsent } = this.dependencies;
-    this.latestPublication = bus.publish(messages).catch((error: unknown) => {
+    this.latestPublication = bus.publish(messages, { atOnce }).catch((error: unknown) => {
       if (!onUnsent(error)) logger.debug(`messages were dropped and will be sent again: ${errorMessage(error)}`);
     });
   }

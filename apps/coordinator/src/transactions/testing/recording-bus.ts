@@ -4,6 +4,7 @@ import {
   type DeadLetterCounts,
   type MessageBus,
   type OutgoingMessage,
+  type PublishOptions,
   type Subscription,
   type SubscriptionOptions,
   type Topic,
@@ -20,7 +21,7 @@ export class RecordingBus implements MessageBus {
   /** while set, everything published is dropped with this error */
   failure: Error | undefined;
   /** sees every publication before it is acknowledged */
-  onPublish: (messages: readonly OutgoingMessage[]) => void = () => undefined;
+  onPublish: (messages: readonly OutgoingMessage[], options: PublishOptions) => void = () => undefined;
 
   start(): Promise<void> {
     return this.failure ? Promise.reject(this.failure) : Promise.resolve();
@@ -31,9 +32,9 @@ export class RecordingBus implements MessageBus {
     return Promise.resolve();
   }
 
-  publish(messages: readonly OutgoingMessage[]): Promise<void> {
+  publish(messages: readonly OutgoingMessage[], options: PublishOptions = {}): Promise<void> {
     if (this.failure) return Promise.reject(this.failure);
-    this.onPublish(messages);
+    this.onPublish(messages, options);
     this.sent.push(...messages);
     return Promise.resolve();
   }
