@@ -53,6 +53,19 @@ describe('what must be in the log before which message leaves (protocol 3)', () 
     expect(harness.bus.of('commit-one-phase')).toHaveLength(1);
   });
 
+  it('logs the Begins of transactions in the order in which they queue for their keys', async () => {
+    const harness = new Harness({ options: { beginDelayMs: 10 } });
+    const [two, one] = [['bank-a', 'bank-b'], ['bank-a']].map((participants) => {
+      const branches = participants.map((participant) => work(participant, 'debit', ['acc-1']));
+      return harness.watch(harness.execute({ ...transfer(), branches }));
+    });
+    await harness.answerPrepares('yes');
+    harness.done(harness.bus.of('commit-one-phase')[0]!, 'committed');
+    await harness.settle();
+    const begins = harness.log.applied.flatMap(({ record }) => (record.type === 'begin' ? [record.transactionId] : []));
+    expect(begins).toEqual([two, one].map((answer) => answer?.value?.transaction.id));
+  });
+
   it('tells neither branches nor client of a commit before Decide is applied', async () => {
     const harness = new Harness();
     const answer = harness.watch(harness.execute());

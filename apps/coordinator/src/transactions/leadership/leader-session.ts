@@ -233,7 +233,9 @@ export class LeaderSession {
   private logBegin(record: BeginRecord): Promise<ApplyResult> {
     const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
     const propose = (): Promise<ApplyResult> => this.propose(record);
-    return needed ? propose() : this.waitingBegins.add(propose);
+    if (!needed) return this.waitingBegins.add(propose);
+    this.waitingBegins.release(); // the log has them in the order in which they have queued for their keys
+    return propose();
   }
 
   /** Runs an enlistment after the earlier ones of the same transaction. */
