@@ -14,6 +14,7 @@ import type {
   VoteMessage,
 } from '@concordat/commit-protocol';
 import type { AppliedRecord, DecisionLog } from '../../apps/coordinator/src/index.js';
+import { AdmissionBook } from './admission-book.js';
 import { AnswerBook } from './answer-book.js';
 import { BallotBook } from './ballot-book.js';
 import { Exemptions } from './exemptions.js';
@@ -79,6 +80,7 @@ export class Checker implements DatabaseObserver {
   readonly replicas: ReplicaBook;
   readonly answers: AnswerBook;
   readonly retention: RetentionBook;
+  private readonly admission: AdmissionBook;
   private readonly presumedAborted = new Map<string, Set<string>>();
   private readonly rolledBackBranches = new Set<string>();
   private readonly committedBranches = new Set<string>();
@@ -108,6 +110,10 @@ export class Checker implements DatabaseObserver {
     this.replicas = new ReplicaBook(violate, comparedEvery);
     this.answers = new AnswerBook(violate, (transactionId) => this.transactions.get(transactionId));
     this.retention = new RetentionBook(violate, now, retentionMs);
+    this.admission = new AdmissionBook(violate, (transactionId) => {
+      const known = this.transactions.get(transactionId);
+      return known !== undefined && known.decision === undefined;
+    });
   }
 
   /** Whether anybody may ask about what nobody knows any more. */
@@ -153,6 +159,8 @@ export class Checker implements DatabaseObserver {
   /** Nothing leaves before what it rests upon is committed (protocol section 3). */
   published(nodeId: number, message: ProtocolMessage): void {
     this.trace.event(`node ${nodeId} publishes ${summaryOf(message)}`);
+    if (message.type === 'prepare' || message.type === 'commit-one-phase')
+      this.admission.sent(nodeId, this.replicas.termOf(nodeId), message);
     if (message.type === 'commit-one-phase') {
       const known = this.transactions.get(message.transactionId);
       if (!known?.delegated.has(message.branchId)) {

@@ -128,6 +128,20 @@ export const COORDINATOR_BUGS: readonly InjectedBug[] = [
     seeds: { family: 'endurance' },
   },
   {
+    name: 'keys freed at the first vote',
+    what: 'The work of the next transaction with a key leaves when a branch of the one before has voted.',
+    rule: 'admission by keys: they are freed at the decision',
+    by: {
+      edits: [
+        {
+          file: 'apps/coordinator/src/transactions/leadership/leader-session.ts',
+          find: "case 'vote':",
+          replace: "case 'vote':\n        this.leaveAdmission(message.transactionId);",
+        },
+      ],
+    },
+  },
+  {
     name: 'disk acknowledges early',
     what: 'A disk says that it has written what it will write in 20 ms.',
     rule: 'section 3: committed means on a majority of disks',
