@@ -53,7 +53,7 @@ export class DatabaseSession {
   }
 
   /**
-   * `concordat_open_branch`: begins and takes the branch's lock, which a prepared transaction keeps. Fails, and the
+   * `concordat_begin_branch`: begins and takes the branch's lock, which a prepared transaction keeps. Fails, and the
    * transaction with it, when somebody holds the lock or the ledger knows the branch.
    */
   openBranch(branchId: string, lockTimeoutMs: number): Promise<void> {

@@ -101,6 +101,32 @@ describe('the start of a resource manager', () => {
     await client.end();
   });
 
+  it('drops slow checks from the tables, but waits for no branch in doubt to do so', async () => {
+    const checks = `SELECT conname FROM pg_constraint WHERE contype = 'c'
+      AND conrelid IN ('concordat_branch'::regclass, 'concordat_acceptor'::regclass)`;
+    const url = await createDatabase('checked');
+    await start(url);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    expect((await client.query(checks)).rows).toEqual([]);
+    const branch = { transactionId: randomUUID(), branchId: randomUUID() };
+    await client.query(`
+      ALTER TABLE concordat_branch ADD CONSTRAINT concordat_branch_outcome_check
+        CHECK (outcome IN ('committed', 'aborted'));
+      DROP TRIGGER concordat_check_acceptor ON concordat_acceptor;
+      DROP FUNCTION concordat_check_acceptor;
+      DROP PROCEDURE concordat_begin_branch;
+      DELETE FROM concordat_migration WHERE version = 10`);
+    await client.query(`BEGIN; INSERT INTO concordat_branch (branch_id, transaction_id, outcome)
+      VALUES ('${branch.branchId}', '${branch.transactionId}', 'committed');
+      PREPARE TRANSACTION '${formatGid('test', branch.transactionId, branch.branchId)}'`);
+    const manager = create(url);
+    await manager.start();
+    expect((await client.query(checks)).rows).toEqual([{ conname: 'concordat_branch_outcome_check' }]);
+    expect(await manager.commit(branch)).toBe('committed');
+    await client.end();
+  });
+
   it.each([
     [
       'another participant',

@@ -93,7 +93,7 @@ export class BranchStatements {
     const { lockTimeoutMs, statementTimeoutMs } = limits;
     const checkIntervalMs = this.checksConnection ? CONNECTION_CHECK_INTERVAL_MS : 0;
     await client.query(
-      `BEGIN; SELECT ${this.routine('open_branch')}(${this.branchLiteral(branch)}, ${lockTimeoutMs}, ${statementTimeoutMs}, ${checkIntervalMs})`,
+      `BEGIN; CALL ${this.routine('begin_branch')}(${this.branchLiteral(branch)}, '${lockTimeoutMs}', '${statementTimeoutMs}', '${checkIntervalMs}')`,
     );
     const held = this.runner.hit('begin', 'after-statement');
     if (held) await held;

@@ -3,13 +3,23 @@ import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchResults } from '../../runtime/branch-results.js';
 import type { LedgerRow } from './rows.js';
 
-/** Reads a row `(outcome, result, decided)`; `result` holds the handlers' results, or the error of a tombstone. */
+/** A row of `concordat_branch` with an outcome that this library never writes: it was edited by hand, and is not used. */
+export class UnreadableLedgerRowError extends Error {
+  override readonly name = 'UnreadableLedgerRowError';
+}
+
+/**
+ * Reads a row `(outcome, result, decided)`; `result` holds the handlers' results, or the error of a tombstone.
+ *
+ * @throws UnreadableLedgerRowError for any other outcome: whoever asks must not be told an end that may be wrong
+ */
 export function ledgerRowOf(row: unknown): LedgerRow | undefined {
   if (typeof row !== 'object' || row === null || !('outcome' in row)) return undefined;
   const result = 'result' in row ? row.result : undefined;
   if (row.outcome === 'committed') {
     return { outcome: 'committed', results: storedResults(result) };
   }
+  if (row.outcome !== 'aborted') throw new UnreadableLedgerRowError('a row of the ledger has an unreadable outcome');
   const isDecided = 'decided' in row && row.decided === true;
   return { outcome: 'aborted', error: storedError(result), isDecided };
 }

@@ -21,7 +21,7 @@ export const SQL_STATE = {
   protocolViolation: '08P01',
 } as const;
 
-/** SQLSTATE of `concordat_open_branch`: another session works on the branch, or it is prepared or in the ledger. */
+/** SQLSTATE of `concordat_begin_branch`: another session works on the branch, or it is prepared or in the ledger. */
 export const BRANCH_OCCUPIED = 'CB001';
 
 /** The used fields of a server error. Texts are in the language of `lc_messages`, the rest is not. */
