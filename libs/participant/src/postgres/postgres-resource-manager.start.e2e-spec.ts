@@ -9,6 +9,7 @@ import { ResourceManagerUnavailableError } from '../runtime/errors.js';
 import { PostgresResourceManager } from './postgres-resource-manager.js';
 import { readMigrations } from './migrations/migrations.js';
 import type { Work } from './session/context.js';
+import type { PostgresResourceManagerSettings } from './settings.js';
 
 let server: TestPostgres;
 let database: Pool;
@@ -27,10 +28,7 @@ afterAll(async () => {
 });
 
 describe('the start of a resource manager', () => {
-  const create = (
-    connectionString: string,
-    change: { cluster?: string; participant?: string; schema?: string } = {},
-  ) => {
+  const create = (connectionString: string, change: Partial<PostgresResourceManagerSettings> = {}) => {
     const settings = { connectionString, cluster: 'test', participant: 'bank-a', ...change };
     const one = new PostgresResourceManager(settings, { clock: new SystemClock() });
     opened.push(one);
@@ -149,6 +147,32 @@ describe('the start of a resource manager', () => {
     await client.query('DELETE FROM public.concordat_owner');
     if (!('schema' in change)) await start(url, change); // it has changed hands
     await client.end();
+  });
+
+  it.each([
+    ['as many connections as its settings say', { workConnections: 3, endingConnections: 2 }, 3, 2],
+    ['16 connections for work and 4 to end branches by default', {}, 16, 4],
+  ])('opens %s', async (what, change, work, ending) => {
+    const url = await createDatabase(`connections_${what.length}`);
+    const manager = create(url, change);
+    await manager.start();
+    const branches = Array.from({ length: 20 }, () => ({ transactionId: randomUUID(), branchId: randomUUID() }));
+    const limits = { deadline: Date.now() + 20_000, timeoutMs: 20_000, preparedByService: false };
+    const write: Work = async ({ client }) => {
+      await client.query('SELECT pg_current_xact_id()');
+      return [];
+    };
+    await Promise.all(branches.map((branch) => manager.prepare({ protocol: '2pc', ...branch, ...limits }, write)));
+    await Promise.all(branches.map((branch) => manager.commit(branch)));
+    const { rows } = await database.query<{ name: string; count: number }>(
+      `SELECT application_name AS name, count(*)::int FROM pg_stat_activity
+       WHERE datname = $1 AND application_name <> 'concordat-look' GROUP BY 1 ORDER BY 1`,
+      [url.slice(url.lastIndexOf('/') + 1)],
+    );
+    expect(rows).toEqual([
+      { name: 'concordat-decision', count: ending },
+      { name: 'concordat-work', count: work },
+    ]);
   });
 
   it('gives a new database to one of two that start at once', async () => {

@@ -13,10 +13,12 @@ export interface PostgresResourceManagerSettings {
   readonly schema?: string;
   /** gives handlers an EntityManager; must be initialised before the first branch arrives */
   readonly dataSource?: DataSource;
-  /** connections for work: branches that run at once; default 8 */
+  /** connections for work: branches that run at once; default 16 */
   readonly workConnections?: number;
-  /** connections for tombstones, opened on demand; two more end prepared transactions; default 8 */
+  /** connections for tombstones, votes and ballots, opened on demand; default 8 */
   readonly decisionConnections?: number;
+  /** connections that end prepared transactions, many statements on each; default 4 */
+  readonly endingConnections?: number;
   /** maximum lock wait, even before a later deadline, in milliseconds; default 10,000 */
   readonly lockTimeoutMs?: number;
   /** how long a connection may take to open, in milliseconds; default 5,000 */

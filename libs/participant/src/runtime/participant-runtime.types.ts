@@ -28,7 +28,7 @@ export interface ParticipantAlert {
 
 /** Every bound of the runtime; undefined values take their default. */
 export interface ParticipantLimits {
-  /** branches whose work runs at once, as many as the resource manager has work connections; default 8 */
+  /** branches whose work runs at once, as many as the resource manager has work connections; default 16 */
   readonly workConcurrency: number;
   /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
   readonly workQueue: number;
@@ -60,7 +60,7 @@ export interface ParticipantLimits {
 }
 
 export const DEFAULT_PARTICIPANT_LIMITS: ParticipantLimits = {
-  workConcurrency: 8,
+  workConcurrency: 16,
   workQueue: 256,
   decisionConcurrency: 64,
   decisionQueue: 1_024,

@@ -16,8 +16,10 @@ export const DEFAULT_ANSWER_TIMEOUT_MS = 15_000;
 export const KEEP_ALIVE_AFTER_MS = 10_000;
 const CLOSE_LIMIT_MS = 1_000;
 const LOOK_CONNECTIONS = 4;
-/** Two keep the server's WAL busy; with more, fewer statements share a flush. */
-const DECISION_LANES = 2;
+/** As many as branches whose work runs at once: waiting for a connection would only move the queue. */
+const DEFAULT_WORK_CONNECTIONS = 16;
+/** Statements on one connection flush one after the other; those of several connections share a flush. */
+const DEFAULT_ENDING_CONNECTIONS = 4;
 
 /**
  * The connections of one participant: three separate pools. Statements for work are pipelined: each is sent without
@@ -40,7 +42,7 @@ export class PostgresPools {
     /** awaited before a new connection is used */
     private readonly onConnected: (client: ClientBase) => Promise<void>,
   ) {
-    const answerTimeoutMs = settings.answerTimeoutMs ?? DEFAULT_ANSWER_TIMEOUT_MS;
+    const { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS, endingConnections = DEFAULT_ENDING_CONNECTIONS } = settings;
     const connection = (name: string, queryTimeoutMs?: number): ClientConfig => ({
       connectionString: settings.connectionString,
       application_name: `${settings.applicationName ?? 'concordat'}-${name}`,
@@ -55,7 +57,9 @@ export class PostgresPools {
         pipeline: true,
         stream: () => new GatheringSocket(),
       });
-    this.lanes = new StatementLanes(DECISION_LANES, laneClient, onConnected, (error) => this.lost('decision', error));
+    this.lanes = new StatementLanes(endingConnections, laneClient, onConnected, (error) =>
+      this.lost('decision', error),
+    );
     const verify = (client: PoolClient, done: (error?: Error) => void): void => {
       const look = withTimeLimit(this.clock, answerTimeoutMs, 'the check of the database', this.onConnected(client));
       look.then(() => done(), done);
@@ -80,7 +84,7 @@ export class PostgresPools {
       return pool;
     };
     this.pools = {
-      work: open('work', settings.workConnections ?? 8),
+      work: open('work', settings.workConnections ?? DEFAULT_WORK_CONNECTIONS),
       decision: open('decision', settings.decisionConnections ?? 8, answerTimeoutMs),
       look: open('look', LOOK_CONNECTIONS, answerTimeoutMs),
     };
