@@ -54,6 +54,7 @@ const STORM: Pace = {
     rememberedTransactions: 16,
     workConcurrency: 4,
     workQueue: 16,
+    preparedBranches: 8,
     decisionConcurrency: 3,
     terminationTimeoutMs: 900,
   },

@@ -52,6 +52,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private readonly acceptor: PostgresAcceptor;
   private readonly twoPhase: TwoPhase;
   private readonly threePhase: ThreePhase;
+  private allowedPrepared: number | undefined;
 
   constructor(
     private readonly settings: PostgresResourceManagerSettings,
@@ -90,7 +91,9 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
    * @throws PostgresSetupError when somebody must change something first
    */
   async start(): Promise<void> {
-    this.branchStatements.checksConnection = (await this.setup.run()).checksConnection;
+    const { checksConnection, maximumPrepared } = await this.setup.run();
+    this.branchStatements.checksConnection = checksConnection;
+    this.allowedPrepared = maximumPrepared;
     await this.ping(); // makes a connection, so the database is identified from the start
   }
 
@@ -100,6 +103,11 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
    */
   get abstainsBefore(): number {
     return this.watch.abstainsBefore;
+  }
+
+  /** `max_prepared_transactions`, as of the start */
+  get maximumPrepared(): number | undefined {
+    return this.allowedPrepared;
   }
 
   /** Resolves when the database answers. @throws ResourceManagerUnavailableError */

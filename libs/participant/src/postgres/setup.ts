@@ -26,6 +26,13 @@ const END_LIMIT_MS = 1_000;
 const OLDEST_SERVER = 140_000;
 const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
+export interface DatabaseAbilities {
+  /** it has `client_connection_check_interval` */
+  readonly checksConnection: boolean;
+  /** `max_prepared_transactions` */
+  readonly maximumPrepared: number;
+}
+
 /**
  * The set-up before the first branch: wait for the server, check that it can prepare transactions, migrate the ledger.
  * An unavailable server is waited for; a misconfigured one is an error at once.
@@ -54,7 +61,7 @@ export class PostgresSetup {
     this.statements = new SetupStatements(schema);
   }
 
-  async run(): Promise<{ checksConnection: boolean }> {
+  async run(): Promise<DatabaseAbilities> {
     const migrations = await readMigrations();
     for (let attempt = 0; !this.cancelled; attempt++) {
       try {
@@ -76,7 +83,7 @@ export class PostgresSetup {
     this.wake?.();
   }
 
-  private async tryOnce(migrations: readonly LedgerMigration[]): Promise<{ checksConnection: boolean }> {
+  private async tryOnce(migrations: readonly LedgerMigration[]): Promise<DatabaseAbilities> {
     const client = new Client({
       connectionString: this.settings.connectionString,
       connectionTimeoutMillis: this.settings.connectTimeoutMs ?? 5_000,
@@ -88,20 +95,21 @@ export class PostgresSetup {
     client.on('error', () => undefined); // the running statement reports it, too
     try {
       await client.connect();
-      await this.check(client);
+      const maximumPrepared = await this.check(client);
       await this.migrate(client, migrations);
-      return { checksConnection: await this.canCheckConnection(client) };
+      return { checksConnection: await this.canCheckConnection(client), maximumPrepared };
     } finally {
       await withTimeLimit(this.clock, END_LIMIT_MS, 'the end', client.end()).catch(() => destroy(client));
     }
   }
 
-  private async check(client: Client): Promise<void> {
+  /** Returns `max_prepared_transactions`. */
+  private async check(client: Client): Promise<number> {
     const { preparedTransactions, version } = await this.statements.settings(client);
     if (version < OLDEST_SERVER) {
       throw new PostgresSetupError('DATABASE_TOO_OLD', `PostgreSQL 14 or newer is needed, this is ${version}`);
     }
-    if (preparedTransactions > 0) return;
+    if (preparedTransactions > 0) return preparedTransactions;
     throw new PostgresSetupError(
       'PREPARED_TRANSACTIONS_DISABLED',
       `max_prepared_transactions is 0 at ${this.where()}, so no branch can be prepared: set it in postgresql.conf ` +

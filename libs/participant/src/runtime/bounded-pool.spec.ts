@@ -24,6 +24,20 @@ describe('BoundedPool', () => {
     expect([ran, pool.runningCount, pool.waitingCount]).toEqual([['c'], 1, 0]);
   });
 
+  it('starts nothing while there is no room, and everything in order when there is', async () => {
+    let room = 0;
+    const pool = new BoundedPool(2, 4, new VirtualClock(), (running) => running < room);
+    const ran: string[] = [];
+    for (const key of ['a', 'b', 'c']) pool.submit(key, async () => void ran.push(key));
+    expect([ran, pool.waitingCount]).toEqual([[], 3]);
+    room = 1;
+    pool.submit('d', async () => void ran.push('d'));
+    expect([ran, pool.waitingCount]).toEqual([[], 4]); // it does not overtake
+    pool.wake();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([ran, pool.runningCount, pool.waitingCount]).toEqual([['a', 'b', 'c', 'd'], 0, 0]);
+  });
+
   it('tells how long the oldest has been running', () => {
     const { pool, clock } = createPool();
     expect(pool.oldestRunningMs).toBe(0);

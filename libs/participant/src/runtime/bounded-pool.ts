@@ -23,6 +23,8 @@ const atOnce = (): number => 0;
  * Runs at most `concurrency` jobs at once; at most `capacity` more wait, in the order of their arrival. Jobs never
  * reject; a refused one never runs. The caller names each job, so that a waiting one can be cancelled. Every job must
  * bound its own time; the pool reports the age of the oldest, which shows one that does not.
+ *
+ * A job starts only while `hasRoom` says so, too; call `wake` when that may have changed.
  */
 export class BoundedPool {
   private readonly waiting = new Map<string, Job>();
@@ -33,6 +35,7 @@ export class BoundedPool {
     private readonly concurrency: number,
     private readonly capacity: number,
     private readonly clock: Clock,
+    private readonly hasRoom: (running: number) => boolean = () => true,
   ) {}
 
   /**
@@ -41,13 +44,23 @@ export class BoundedPool {
    * @param allowedMs how long it may run, in milliseconds; asked when it starts
    */
   submit(key: string, run: () => Promise<void>, allowedMs = atOnce): boolean {
-    if (this.running.size < this.concurrency) {
+    if (this.waiting.size === 0 && this.mayStart()) {
       this.start({ key, run, allowedMs });
       return true;
     }
     if (this.waiting.size >= this.capacity || this.waiting.has(key)) return false;
     this.waiting.set(key, { key, run, allowedMs });
     return true;
+  }
+
+  /** Starts waiting jobs as far as possible. */
+  wake(): void {
+    while (this.mayStart()) {
+      const next = this.waiting.values().next();
+      if (next.done) return;
+      this.waiting.delete(next.value.key);
+      this.start(next.value);
+    }
   }
 
   /** Cancels a waiting job. False when it is running, or unknown. */
@@ -76,6 +89,10 @@ export class BoundedPool {
     return count;
   }
 
+  private mayStart(): boolean {
+    return this.running.size < this.concurrency && this.hasRoom(this.running.size);
+  }
+
   private start({ run, allowedMs }: Job): void {
     const { clock } = this;
     const startedAt = clock.monotonic();
@@ -83,10 +100,7 @@ export class BoundedPool {
     this.running.add(job);
     void run().finally(() => {
       this.running.delete(job);
-      const next = this.waiting.values().next();
-      if (next.done) return;
-      this.waiting.delete(next.value.key);
-      this.start(next.value);
+      this.wake();
     });
   }
 }

@@ -5,6 +5,7 @@ import {
   id,
   address,
   FakeResourceManager,
+  FullResourceManager,
   RefusingResourceManager,
   fail,
   createSystem,
@@ -211,6 +212,24 @@ describe('ParticipantRuntime', () => {
     expect(system.resourceManager.calls).toEqual(['prepare 1', 'prepare 2', 'prepare 3']);
     await system.send(decide(1));
     expect(system.resourceManager.calls.at(-1)).toBe('commit 1');
+  });
+
+  it('starts work only while the database has places for prepared branches, and never votes no for want of one', async () => {
+    const system = await createSystem({}, new FullResourceManager(8));
+    await system.send(...Array.from({ length: 20 }, (_, n) => prepare(n + 1)));
+    expect(system.heard.map(short)).toEqual([1, 2, 3, 4, 5, 6].map((n) => `vote yes ${n}`));
+    for (let n = 1; n <= 20; n++) await system.send(decide(n));
+    await system.run(100);
+    const votes = system.heard.map(short).filter((said) => said.startsWith('vote'));
+    expect(votes).toEqual(Array.from({ length: 20 }, (_, n) => `vote yes ${n + 1}`));
+  });
+
+  it('does not stop all work for branches that nobody decides', async () => {
+    const system = await createSystem({ preparedBranches: 8 }, new FakeResourceManager());
+    await system.send(...Array.from({ length: 20 }, (_, n) => prepare(n + 1)));
+    expect(system.heard).toHaveLength(6);
+    await system.run(5_000);
+    expect(system.heard.map(short)).toContain('vote yes 7');
   });
 
   it('an abort takes back work that has not begun, and waits for work that has', async () => {

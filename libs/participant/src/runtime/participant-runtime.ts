@@ -44,6 +44,7 @@ import {
   type ParticipantLimits,
   type ParticipantRuntimeOptions,
 } from './participant-runtime.types.js';
+import { PreparedPlaces } from './prepared-places.js';
 import type { BranchIdentity, PreparedBranch } from './resource-manager.js';
 import { Sweeper } from './sweeper.js';
 import { TerminationWatch } from './termination-watch.js';
@@ -61,7 +62,7 @@ const FIRST_ANNOUNCE_INTERVAL_MS = 250;
  * machine, and answers (protocol sections 5 and 7).
  *
  * States: new → started → stopped. Invariants: work and decisions run in separate pools, so that branches waiting for
- * locks never delay the decisions that release them; both queues are bounded, and what does not fit is dropped, because
+ * locks never delay the decisions that release them; work starts only while the database has room for prepared branches; both queues are bounded, and what does not fit is dropped, because
  * the coordinator sends it again; a message counts as consumed when nothing of its transaction is running or waiting.
  */
 export class ParticipantRuntime<Context> {
@@ -69,6 +70,7 @@ export class ParticipantRuntime<Context> {
   private readonly logger: Logger;
   private readonly bus: MessageBus;
   private readonly machine: ParticipantMachine;
+  private readonly places: PreparedPlaces;
   private readonly workPool: BoundedPool;
   private readonly decisionPool: BoundedPool;
   private readonly replies: ReplyBatcher;
@@ -103,7 +105,13 @@ export class ParticipantRuntime<Context> {
     const failpoints = options.failpoints ?? noFailpoints;
     this.bus = withFailpoints(options.bus, { process: 'participant', failpoints, logger });
     this.machine = new ParticipantMachine({ participant, ...this.limits });
-    this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue, clock);
+    this.places = new PreparedPlaces({
+      clock,
+      maximum: () => this.limits.preparedBranches ?? options.resourceManager.maximumPrepared ?? Infinity,
+      onRoom: () => this.workPool.wake(),
+    });
+    const hasRoom = (running: number): boolean => this.places.hasRoom(running);
+    this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue, clock, hasRoom);
     this.decisionPool = new BoundedPool(this.limits.decisionConcurrency, this.limits.decisionQueue, clock);
     this.replies = new ReplyBatcher(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
     this.executor = this.createExecutor(failpoints);
@@ -139,6 +147,7 @@ export class ParticipantRuntime<Context> {
     this.announceTimer?.cancel();
     this.announceLeaving();
     this.termination.stop();
+    this.places.stop();
     await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
     await this.atMost(this.replies.flush());
   }
@@ -288,6 +297,7 @@ export class ParticipantRuntime<Context> {
       const event = await this.executor.run(effect);
       if (event.type === 'unknown') this.recorder.unknown++;
       this.watchOver(effect, event);
+      this.countPrepared(event);
       this.step(event);
     };
     const accepted = pool.submit(keyOf(branch), run, () => this.allowedMs(effect));
@@ -311,6 +321,11 @@ export class ParticipantRuntime<Context> {
     } else if (event.type === 'ended' || (event.type === 'ballot-opened' && event.opened.type !== 'opened')) {
       this.termination.forget(branchId);
     }
+  }
+
+  private countPrepared(event: ParticipantEvent): void {
+    if (event.type === 'voted' && event.result.vote === 'yes') this.places.take(event.branch.branchId);
+    else if (event.type === 'ended') this.places.free(event.branch.branchId);
   }
 
   private reply(message: VoteMessage | DoneMessage, prompt: boolean): void {
@@ -374,6 +389,7 @@ export class ParticipantRuntime<Context> {
         observe: (prepared, oldestAgeMs, asOf) => {
           this.recorder.preparedBranches = prepared.length;
           this.recorder.oldestPreparedAgeMs = Math.max(0, oldestAgeMs);
+          this.places.observe(prepared);
           const acceptors = prepared.filter(({ isAcceptor }) => isAcceptor);
           this.termination.retain(new Set(acceptors.map(({ branchId }) => branchId)), asOf);
           for (const branch of acceptors) this.termination.watch(branch);

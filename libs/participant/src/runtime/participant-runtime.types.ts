@@ -32,6 +32,11 @@ export interface ParticipantLimits {
   readonly workConcurrency: number;
   /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
   readonly workQueue: number;
+  /**
+   * branches that the database may hold prepared; work waits when three quarters of them are taken. Default: what the
+   * database allows (`max_prepared_transactions`). Set a share of it where several participants use one server
+   */
+  readonly preparedBranches?: number;
   /** decisions carried out at once; they share few connections, so many cost little; default 64 */
   readonly decisionConcurrency: number;
   /** decisions that wait; beyond, they are dropped and the coordinator sends them again; default 1,024 */

@@ -80,6 +80,8 @@ export interface ResourceManager<Context> {
    * lost promises; in milliseconds since 1970, 0 or undefined for none.
    */
   readonly abstainsBefore?: number;
+  /** how many branches the database can hold prepared; undefined: any number */
+  readonly maximumPrepared?: number | undefined;
   /**
    * Runs `work` in a local transaction and prepares it. `yes` only when the prepared transaction is durable; `no` only
    * when its tombstone is; `read-only` when nothing was written and nothing is held. `busy`: another process is working

@@ -119,6 +119,29 @@ export class FakeResourceManager implements ResourceManager<string> {
   }
 }
 
+/** Has places for so many prepared branches, and says no to the next one, as PostgreSQL does. */
+export class FullResourceManager extends FakeResourceManager {
+  private readonly taken = new Set<string>();
+
+  constructor(readonly maximumPrepared: number) {
+    super();
+  }
+
+  override async prepare(branch: BranchWork, work: Work): Promise<VoteResult> {
+    const vote = await super.prepare(branch, work);
+    if (this.taken.size === this.maximumPrepared) {
+      return { vote: 'no', results: [], error: branchError('PREPARED_TRANSACTIONS_EXHAUSTED', 'no place is left') };
+    }
+    this.taken.add(branch.branchId);
+    return vote;
+  }
+
+  override async commit(branch: BranchIdentity): Promise<'committed' | 'heuristic-rollback'> {
+    this.taken.delete(branch.branchId);
+    return super.commit(branch);
+  }
+}
+
 /** Takes a failure of the work for a refusal, as a real one does, and keeps it. */
 export class RefusingResourceManager extends FakeResourceManager {
   readonly refusals: string[] = [];
