@@ -170,6 +170,25 @@ describe('both roads', () => {
     expect(world.coordinator.obstacle()).toBeUndefined();
   });
 
+  it('say what is in the way only when there is neither a broker nor a stream', async () => {
+    const world = await World.start({ withoutStreams: true });
+    const ends = [world.coordinator, world.participant];
+    expect(ends.map((end) => [end.isConnected(), end.obstacle()])).toEqual([
+      [true, undefined],
+      [true, undefined],
+    ]);
+    world.broker.takeDown();
+    expect(ends.map((end) => end.isConnected())).toEqual([false, false]);
+    expect(world.coordinator.obstacle()).toBe('no participant is connected directly; the broker cannot be reached');
+    expect(world.participant.obstacle()).toMatch(/^no coordinator can be reached directly; .*; the broker cannot be/);
+    world.listen();
+    await world.run(2_000);
+    expect(ends.map((end) => [end.isConnected(), end.obstacle()])).toEqual([
+      [true, undefined],
+      [true, undefined],
+    ]);
+  });
+
   it('send outcomes over the broker alone', async () => {
     const world = await World.start();
     const message: ProtocolMessage = {

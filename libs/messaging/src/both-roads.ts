@@ -87,12 +87,14 @@ export class BothRoads implements MessageBus {
   }
 
   isConnected(): boolean {
-    return this.direct.isConnected() || this.broker.isConnected();
+    return this.direct.hasStream || this.broker.isConnected();
   }
 
+  /** A coordinator without a stream reaches nobody, although streams alone would not call that an obstacle. */
   obstacle(): string | undefined {
-    const [direct, broker] = [this.direct.obstacle(), this.broker.obstacle()];
-    return direct !== undefined && broker !== undefined ? `${direct}; ${broker}` : undefined;
+    const broker = this.broker.obstacle();
+    if (broker === undefined || this.direct.hasStream) return undefined;
+    return `${this.direct.obstacle() ?? 'no participant is connected directly'}; ${broker}`;
   }
 
   deadLetters(): DeadLetterCounts {

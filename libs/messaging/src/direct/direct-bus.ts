@@ -85,6 +85,11 @@ export abstract class DirectBus implements MessageBus {
     return { sent: this.sent, received: this.received };
   }
 
+  /** Whether messages can be exchanged with at least one other end. */
+  get hasStream(): boolean {
+    return !this.stopped && [...this.streams].some(({ isOpen }) => isOpen);
+  }
+
   abstract start(): Promise<void>;
   abstract isConnected(): boolean;
   abstract obstacle(): string | undefined;
