@@ -25,6 +25,8 @@ export interface Part {
   readonly logFile: string;
   readonly dataDir?: string;
   readonly databaseUrl?: string;
+  /** variables beside those that the local system gives it */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly marker: string;
   readonly readyTimeoutMs: number;
   /** prepares everything the process needs; called before each restart, too */
@@ -87,6 +89,7 @@ async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord
       ports: part.ports,
       ...(part.dataDir === undefined ? {} : { dataDir: part.dataDir }),
       ...(part.databaseUrl === undefined ? {} : { databaseUrl: part.databaseUrl }),
+      ...(part.environment === undefined ? {} : { environment: part.environment }),
       logFile: part.logFile,
       marker: part.marker,
     };

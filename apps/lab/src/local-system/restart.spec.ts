@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { deadParts } from './restart.js';
+import { changedParts, deadParts } from './restart.js';
 import { reasonsIn } from './services.js';
 import type { ProcessRecord } from './system-file.js';
 
@@ -25,6 +25,14 @@ describe('parts to be started again', () => {
     [['coordinator-1', 'coordinator-3'], 'coordinator-3 is running (process 3); only a part that has died'],
   ])('%j: nothing is started unless all can be', (names, sentence) => {
     expect(() => deadParts({ processes }, names, runs)).toThrow(sentence);
+  });
+});
+
+describe('parts that a scenario has changed', () => {
+  it('are those that run with variables of a scenario; a dead one loses them when it is started again', () => {
+    const environment = { CONCORDAT_DIRECT_ADVERTISED: '127.0.0.1:1' };
+    const changed = processes.map((process) => (process.pid > 1 ? { ...process, environment } : process));
+    expect(changedParts({ processes: changed }, runs).map(({ name }) => name)).toEqual(['coordinator-3']);
   });
 });
 

@@ -99,6 +99,14 @@ export function deadParts(
   });
 }
 
+/** Running parts with variables that a scenario has left behind, because it was cut short. */
+export function changedParts(
+  { processes }: Pick<SystemState, 'processes'>,
+  runs: (record: ProcessRecord) => boolean = isRunning,
+): readonly ProcessRecord[] {
+  return processes.filter((record) => record.environment !== undefined && runs(record));
+}
+
 function namesOfDead({ processes }: SystemState): readonly PartName[] {
   return processes.filter((record) => !isRunning(record)).map(({ name }) => name);
 }

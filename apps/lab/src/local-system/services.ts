@@ -55,6 +55,7 @@ function nodeService(
 ): Part {
   const { name, role, dataDir, databaseUrl } = service;
   const ports = portsOf(name, context.portOffset);
+  const { environment = {} } = context;
   const main = path.join(context.root, 'dist/apps', service.app, 'src/main.js');
   return {
     name,
@@ -62,6 +63,7 @@ function nodeService(
     ports,
     ...(dataDir === undefined ? {} : { dataDir }),
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    ...(Object.keys(environment).length === 0 ? {} : { environment }),
     logFile: path.join(context.directory, 'logs', `${name}.log`),
     marker: `concordat-${name}`,
     readyTimeoutMs: READY_TIMEOUT_MS,
@@ -81,7 +83,7 @@ function nodeService(
           CONCORDAT_FAILPOINTS: process.env['CONCORDAT_FAILPOINTS'] ?? 'on',
           NODE_ENV: process.env['NODE_ENV'] ?? 'production',
           ...service.env,
-          ...context.environment,
+          ...environment,
         },
         cwd: context.root,
       });

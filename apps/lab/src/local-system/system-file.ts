@@ -14,6 +14,8 @@ export interface ProcessRecord {
   readonly dataDir?: string;
   readonly databaseUrl?: string;
   readonly logFile: string;
+  /** variables that a scenario started it with; a scenario that was cut short has left them */
+  readonly environment?: Readonly<Record<string, string>>;
   /** part of its command line: a process with this pid and without it is another program */
   readonly marker: string;
 }

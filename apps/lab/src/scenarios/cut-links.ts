@@ -32,9 +32,9 @@ export const cutLinks: Scenario = {
       await streamsStand(lab);
       await cutAll(lab, proxies);
       await swallowAll(lab, proxies);
-    } finally {
       for (const { name } of lab.coordinators()) await restartWith(lab, name, {});
-      for (const proxy of proxies) proxy.close();
+    } finally {
+      for (const proxy of proxies) proxy.close(); // after a failure `repair` starts the coordinators without them
     }
     await streamsStand(lab);
     await lab.waitForCommits(COMMITS);

@@ -159,7 +159,7 @@ function labFor(options: SystemOptions, narration: Narration): ScenarioLab {
 
 async function runUnderLoad(scenario: Scenario, lab: ScenarioLab, choice: ScenarioOptions): Promise<Check[]> {
   const { narration, load } = lab;
-  await lab.restartDead(); // an earlier scenario or a person may have left a dead part
+  await lab.repair(); // an earlier scenario or a person may have left dead or changed parts
   const opening = await lab.databases.balances();
   narration.action('start transfers between the banks, and let them run through all that follows');
   load.start();
@@ -170,7 +170,7 @@ async function runUnderLoad(scenario: Scenario, lab: ScenarioLab, choice: Scenar
     await scenario.run(lab, choice);
   } catch (error) {
     broken.push({ name: 'the fault went as planned', holds: false, detail: errorMessage(error) });
-    await lab.restartDead();
+    await lab.repair();
   } finally {
     narration.action('end the load; ask again for every answer that is missing');
     await load.stop(ANSWERS_TIMEOUT_MS);

@@ -3,7 +3,7 @@ import { dismiss, requireRunning, startGuest, stopProcesses } from '../local-sys
 import type { SystemContext } from '../local-system/part.js';
 import { isRunning, signal as sendSignal } from '../local-system/process-table.js';
 import { GUEST_NAME, portsOf, type PartName } from '../local-system/ports.js';
-import { restartPart } from '../local-system/restart.js';
+import { changedParts, restartPart } from '../local-system/restart.js';
 import type { ProcessRecord, SystemFile, SystemState } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
 import type { Narration } from '../narration.js';
@@ -123,6 +123,17 @@ export class ScenarioLab {
     const start = Date.now();
     await restartPart({ ...this.context, environment }, this.file, name, new AbortController().signal);
     return Date.now() - start;
+  }
+
+  /** Brings the system back to its usual state, whatever a scenario or a person has left: dead parts, changed ones. */
+  async repair(): Promise<void> {
+    const changed = changedParts(this.state());
+    if (changed.length > 0) {
+      const names = changed.map(({ name }) => name).join(', ');
+      this.narration.action(`stop ${names}: a scenario that was cut short has left variables`);
+      await stopProcesses(changed);
+    }
+    await this.restartDead();
   }
 
   async restartDead(): Promise<void> {
