@@ -64,7 +64,11 @@ describe('RaftLog', () => {
     const log = logOf([1, 1, 1]);
     log.append([entry(4, 1)]);
     log.commitTo(4);
-    const taken = [log.takeCommitted(Infinity, 1), log.takeCommitted(Infinity, 1000), log.takeCommitted(Infinity, 1000)];
+    const taken = [
+      log.takeCommitted(Infinity, 1),
+      log.takeCommitted(Infinity, 1000),
+      log.takeCommitted(Infinity, 1000),
+    ];
     expect(taken.map((entries) => entries.map(({ index }) => index))).toEqual([[1], [2, 3], []]);
     log.persistedBatch(log.takeUnhanded());
     expect(log.takeCommitted(Infinity, 1000).map(({ index }) => index)).toEqual([4]);
