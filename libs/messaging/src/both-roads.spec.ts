@@ -5,6 +5,7 @@ import { BothRoads } from './both-roads.js';
 import type { OutgoingMessage } from './bus.js';
 import { decideTopic, OUTCOMES_TOPIC, REPLIES_TOPIC, type Topic } from './contract/topics.js';
 import { DirectCoordinatorBus } from './direct/coordinator-end.js';
+import type { StreamLimits } from './direct/stream.js';
 import { DirectParticipantBus } from './direct/participant-end.js';
 import { MemoryBroker } from './testing/memory-broker.js';
 import { MemoryMessageBus } from './testing/memory-bus.js';
@@ -56,10 +57,10 @@ class World {
   readonly coordinator: BothRoads;
   readonly participant: BothRoads;
 
-  constructor() {
+  constructor(limits: Partial<StreamLimits> = {}) {
     const { clock, streams, broker } = this;
     const defer = (action: () => void): void => void (this.isTurnHeld || clock.setTimer(0, action));
-    const shared = { cluster: CLUSTER, clock, defer };
+    const shared = { cluster: CLUSTER, clock, limits, defer };
     const status = { leads: true, term: 1, members: [] };
     const coordinator = new DirectCoordinatorBus({ ...shared, nodeId: 1, status });
     const participant = new DirectParticipantBus({
@@ -74,8 +75,8 @@ class World {
     this.participant = new BothRoads(participant, new MemoryMessageBus(broker, { cluster: CLUSTER }));
   }
 
-  static async start(options: { readonly withoutStreams?: boolean } = {}): Promise<World> {
-    const world = new World();
+  static async start(options: { withoutStreams?: boolean; limits?: Partial<StreamLimits> } = {}): Promise<World> {
+    const world = new World(options.limits);
     if (!options.withoutStreams) world.listen();
     await world.coordinator.start();
     await world.coordinator.ensureTopics([REPLIES_TOPIC, OUTCOMES_TOPIC]);
@@ -151,11 +152,24 @@ describe('both roads', () => {
     const world = await World.start();
     world.streams.setFaults({ minimumDelayMs: 1_000, maximumDelayMs: 1_000 });
     await world.coordinator.publish([decision(1), decision(2)]);
+    await world.participant.publish([vote(3)]);
     await world.run(50);
+    expect([world.atParticipant, world.atCoordinator]).toEqual([[], []]);
     world.streams.setFaults({});
     world.streams.breakAll();
     await world.run(50);
-    expect(world.atParticipant.toSorted()).toEqual([1, 2]);
+    expect([world.atParticipant.toSorted(), world.atCoordinator]).toEqual([[1, 2], [3]]);
+  });
+
+  it('hand what a slow reader does not acknowledge to the broker, and give its stream up', async () => {
+    const world = await World.start({ limits: { bufferedMessages: 100 } });
+    world.streams.swallowAll();
+    const transactions = Array.from({ length: 300 }, (_, index) => index);
+    void world.coordinator.publish(transactions.map((transaction) => decision(transaction)));
+    await world.run(100);
+    expect(world.atParticipant.toSorted((one, other) => one - other)).toEqual(transactions.slice(100));
+    await world.run(3_000);
+    expect(new Set(world.atParticipant)).toEqual(new Set(transactions));
   });
 
   it('lose nothing and wait for nobody while the broker is away', async () => {

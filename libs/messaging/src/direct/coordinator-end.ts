@@ -1,5 +1,5 @@
 import type { PeerMessage, ProtocolMessage } from '@concordat/commit-protocol';
-
+import { fitText } from '@concordat/foundation';
 import type { OutgoingMessage } from '../bus.js';
 import {
   decideTopic,
@@ -11,14 +11,17 @@ import {
 } from '../contract/topics.js';
 import { DirectBus, type DirectBusOptions } from './direct-bus.js';
 import { LinkFrameError, type StreamMessage, type TextFrameType } from './frames.js';
-import { parseText, refuseHello, type CoordinatorStatus, type Hello } from './handshake.js';
+import { parseText, refuseHello, type CoordinatorStatus, type Hello, type StreamRefusal } from './handshake.js';
 import type { AttachSocket, DirectStream } from './stream.js';
 
 /** Maximum number of streams of one participant. */
 const MAXIMUM_STREAMS_PER_PARTICIPANT = 256;
 export const MAXIMUM_STREAMS = 1_024;
+const MAXIMUM_DETAIL_LENGTH = 300;
 /** Streams without a completed handshake. */
 const MAXIMUM_GREETING = 64;
+/** Connections accepted within a second; the callers of others try again. */
+const MAXIMUM_HANDSHAKES_PER_SECOND = 200;
 /** Transactions whose instance is remembered; an older one may go to another instance, which is safe. */
 const MAXIMUM_AFFINITIES = 16_384;
 
@@ -57,6 +60,8 @@ export class DirectCoordinatorBus extends DirectBus {
   private readonly affinities = new Map<string, DirectStream>();
   private turn = 0;
   private greeting = 0;
+  /** connections accepted since then */
+  private readonly handshakes = { since: -Infinity, count: 0 };
   private status: CoordinatorStatus;
 
   constructor(private readonly coordinator: DirectCoordinatorOptions) {
@@ -103,18 +108,18 @@ export class DirectCoordinatorBus extends DirectBus {
       onMessages: (messages) => {
         if (known) this.receive(known, messages);
       },
+      onInvalid: (reason) => {
+        const code = known ? 'INVALID_FRAME' : 'INVALID_HELLO';
+        this.refuse(stream, known?.hello.participant, { code, detail: fitText(reason, MAXIMUM_DETAIL_LENGTH) });
+      },
       onClosed: (reason, lost) => {
-        if (known) this.leave(known, reason, lost);
-        else this.greeting--;
+        if (known) return this.leave(known, reason, lost);
+        this.greeting--;
+        this.logger.debug(`a direct stream has ended before its handshake: ${reason}`);
       },
     });
-    if (
-      this.stopped ||
-      this.greeting > MAXIMUM_GREETING ||
-      this.streams.size > (this.coordinator.maximumStreams ?? MAXIMUM_STREAMS)
-    ) {
-      stream.refuse({ code: 'TOO_MANY_STREAMS', detail: `this coordinator has ${this.streams.size} streams already` });
-    }
+    const refusal = this.refuseConnection();
+    if (refusal) stream.refuse(refusal); // not logged: there may be any number of them
   }
 
   protected override route(outgoing: OutgoingMessage, value: Buffer): DirectStream | boolean {
@@ -126,18 +131,39 @@ export class DirectCoordinatorBus extends DirectBus {
     return stream?.send(outgoing, value) ? stream : false;
   }
 
+  private refuseConnection(): StreamRefusal | undefined {
+    const { handshakes, streams } = this;
+    const now = this.clock.monotonic();
+    if (now - handshakes.since >= 1_000) Object.assign(handshakes, { since: now, count: 0 });
+    if (++handshakes.count > MAXIMUM_HANDSHAKES_PER_SECOND) {
+      const detail = `this coordinator takes ${MAXIMUM_HANDSHAKES_PER_SECOND} streams in a second; try again`;
+      return { code: 'TOO_MANY_HANDSHAKES', detail };
+    }
+    const hasRoom =
+      this.greeting <= MAXIMUM_GREETING && streams.size <= (this.coordinator.maximumStreams ?? MAXIMUM_STREAMS);
+    return hasRoom && !this.stopped ? undefined : tooMany('this coordinator', streams.size);
+  }
+
+  private refuse(stream: DirectStream, participant: string | undefined, refusal: StreamRefusal): void {
+    const whose = participant === undefined ? 'an unknown process' : `the participant ${participant}`;
+    this.logger.warn(`a stream of ${whose} is refused (${refusal.code}): ${refusal.detail}`);
+    stream.refuse(refusal);
+  }
+
   private greet(stream: DirectStream, type: TextFrameType, text: string): ParticipantStream | undefined {
     const hello = this.readHello(type, text);
     const { participant, instance } = hello;
     const refusal = refuseHello(this.namespace.cluster, hello);
     if (refusal) {
-      this.logger.warn(`a stream of the participant ${participant} is refused (${refusal.code}): ${refusal.detail}`);
-      stream.refuse(refusal);
+      this.refuse(stream, participant, refusal);
       return undefined;
     }
     const others = this.participants.get(participant) ?? [];
-    if (others.length >= MAXIMUM_STREAMS_PER_PARTICIPANT) {
-      stream.refuse({ code: 'TOO_MANY_STREAMS', detail: `${participant} has ${others.length} streams already` });
+    if (
+      others.length >= MAXIMUM_STREAMS_PER_PARTICIPANT &&
+      !others.some((other) => other.hello.instance === instance)
+    ) {
+      this.refuse(stream, participant, tooMany(participant, others.length));
       return undefined;
     }
     for (const other of others) {
@@ -218,6 +244,10 @@ export class DirectCoordinatorBus extends DirectBus {
     const [oldest] = this.affinities.keys();
     this.affinities.delete(oldest!);
   }
+}
+
+function tooMany(whose: string, count: number): StreamRefusal {
+  return { code: 'TOO_MANY_STREAMS', detail: `${whose} has ${count} streams already` };
 }
 
 function affinityKey(participant: string, transactionId: string): string {

@@ -6,6 +6,7 @@ import { decideTopic, REPLIES_TOPIC } from '../contract/topics.js';
 import { MemoryStreams } from '../testing/memory-streams.js';
 import { DirectCoordinatorBus } from './coordinator-end.js';
 import type { DirectBusOptions } from './direct-bus.js';
+import type { SocketEvents } from './stream.js';
 import { encodeFrame, type Frame } from './frames.js';
 import { LINK_VERSION, type CoordinatorStatus } from './handshake.js';
 import { DirectParticipantBus } from './participant-end.js';
@@ -153,24 +154,24 @@ describe('the handshake of a direct stream', () => {
 
   it.each<[string, Frame[], string]>([
     ['another version', [say('hello', { ...hello, v: 2 })], 'UNKNOWN_VERSION'],
-    ['messages before the hello', [{ type: 'alive', acknowledged: 0 }], ''],
-    ['a second hello', [say('hello', hello), say('hello', hello)], 'welcome'],
-    ['the words of a coordinator', [say('status', { leads: true, term: 1, members: [] })], ''],
-    ['a hello with an unknown field', [say('hello', { ...hello, role: 'admin' })], ''],
-    ['a participant that cannot be one', [say('hello', { ...hello, participant: 'A b' })], ''],
-    ['a hello that is not JSON', [{ type: 'hello', text: 'hello' }], ''],
+    ['messages before the hello', [{ type: 'alive', acknowledged: 0 }], 'INVALID_HELLO'],
+    ['a second hello', [say('hello', hello), say('hello', hello)], 'INVALID_FRAME'],
+    ['the words of a coordinator', [say('status', { leads: true, term: 1, members: [] })], 'INVALID_HELLO'],
+    ['a hello with an unknown field', [say('hello', { ...hello, role: 'admin' })], 'INVALID_HELLO'],
+    ['a participant that cannot be one', [say('hello', { ...hello, participant: 'A b' })], 'INVALID_HELLO'],
+    ['a hello that is not JSON', [{ type: 'hello', text: 'hello' }], 'INVALID_HELLO'],
     [
       'an acknowledgement of messages that were never sent',
       [say('hello', hello), { type: 'alive', acknowledged: 9 }],
-      '',
+      'INVALID_FRAME',
     ],
-  ])('ends with %s', async (_, frames, answer) => {
+  ])('ends with %s, and says why', async (_, frames, answer) => {
     const world = new World();
     await world.coordinator(1);
     const { answer: answered, isClosed } = await world.say(1, frames);
     expect(isClosed).toBe(true);
-    if (answer === 'welcome') expect(answered).toContain('"nodeId":1');
-    else if (answer !== '') expect(answered).toContain(answer);
+    expect(answered).toContain(answer);
+    expect(world.complaints).toEqual([expect.stringContaining(answer)]);
   });
 
   it('ends when nothing is said in time, and bounds those that wait', async () => {
@@ -185,12 +186,92 @@ describe('the handshake of a direct stream', () => {
     expect(bus.isConnected()).toBe(true);
   });
 
+  it('ends with a second welcome of a coordinator, and begins again', async () => {
+    const world = new World();
+    const frame = say('welcome', { nodeId: 1, status: { leads: true, term: 1, members: [] } });
+    const ignore = (): void => undefined;
+    world.streams.listen(urlOf(1), (attach) => {
+      const socket = attach({ onBytes: ignore, onDrained: ignore, onClosed: ignore });
+      socket.write(encodeFrame(frame));
+      socket.write(encodeFrame(frame));
+    });
+    const bus = await world.participant('bank-a', 'a');
+    expect(world.complaints).toEqual([expect.stringContaining('a second welcome')]);
+    await world.coordinator(1, { leads: true });
+    await world.run(2_000);
+    await bus.publish([vote('bank-a', 1)]);
+    await world.run(50);
+    expect(world.arrived.get('coordinator-1')).toEqual([1]);
+  });
+
   it('lets a process that connects again take the place of its old stream', async () => {
     const world = new World();
     const coordinator = await world.coordinator(1);
     await world.participant('bank-a', 'a');
     await world.say(1, [say('hello', hello)]);
     expect(coordinator.streamCounts().get('bank-a')).toBe(1);
+  });
+});
+
+/** A process that has connected, at the coordinator's end: no network, no time. */
+function knock(coordinator: DirectCoordinatorBus, greeting?: object) {
+  const result = { answer: '', isClosed: false };
+  let events: SocketEvents | undefined;
+  const close = (): void => {
+    if (result.isClosed) return;
+    result.isClosed = true;
+    events?.onClosed();
+  };
+  coordinator.accept((given) => {
+    events = given;
+    const write = (bytes: Buffer): void => void (result.answer += bytes.toString('latin1'));
+    return { write, bufferedBytes: 0, pause: () => undefined, resume: () => undefined, destroy: close, end: close };
+  });
+  if (greeting && !result.isClosed) events?.onBytes(encodeFrame(say('hello', greeting)));
+  return Object.assign(result, { hangUp: close });
+}
+
+describe('the bounds of a coordinator', () => {
+  it('are 200 handshakes in a second', async () => {
+    const world = new World();
+    const coordinator = await world.coordinator(1);
+    for (let count = 0; count < 200; count++) {
+      const guest = knock(coordinator, hello);
+      expect(guest.answer).toContain('"nodeId":1');
+      guest.hangUp();
+    }
+    expect(knock(coordinator, hello).answer).toContain('TOO_MANY_HANDSHAKES');
+    world.clock.advance(999);
+    expect(knock(coordinator, hello).isClosed).toBe(true);
+    world.clock.advance(1);
+    expect(knock(coordinator, hello).answer).toContain('"nodeId":1');
+  });
+
+  it('are 256 streams of one participant, and a process that connects again takes its own place', async () => {
+    const world = new World();
+    const coordinator = await world.coordinator(1);
+    const guests = [];
+    for (let count = 0; count < 256; count++) {
+      if (count % 100 === 0) world.clock.advance(1_000);
+      guests.push(knock(coordinator, { ...hello, instance: `process-${count}` }));
+    }
+    expect(guests.some(({ isClosed }) => isClosed)).toBe(false);
+    expect(knock(coordinator, { ...hello, instance: 'one more' }).answer).toContain('bank-a has 256 streams already');
+    expect(knock(coordinator, { ...hello, participant: 'bank-b' }).answer).toContain('"nodeId":1');
+    expect(knock(coordinator, { ...hello, instance: 'process-0' }).answer).toContain('"nodeId":1');
+    expect(guests.map(({ isClosed }) => isClosed)).toEqual(guests.map((_, place) => place === 0));
+    expect(coordinator.streamCounts().get('bank-a')).toBe(256);
+  });
+
+  it('are as many streams as it was given', async () => {
+    const world = new World();
+    const status = { leads: false, term: 0, members: [] };
+    const coordinator = new DirectCoordinatorBus({ ...world.options(), nodeId: 1, status, maximumStreams: 3 });
+    const guests = ['a', 'b', 'c', 'd'].map((instance) => knock(coordinator, { ...hello, instance }));
+    expect(guests.map(({ isClosed }) => isClosed)).toEqual([false, false, false, true]);
+    expect(guests[3]!.answer).toContain('TOO_MANY_STREAMS');
+    guests[0]!.hangUp();
+    expect(knock(coordinator, { ...hello, instance: 'd' }).isClosed).toBe(false);
   });
 });
 
@@ -356,6 +437,26 @@ describe('a direct stream that fails', () => {
     await world.run(50);
     expect(world.arrived.get('coordinator-1')).toHaveLength(taken);
     expect(coordinator.streamCounts().get('bank-b')).toBe(1);
+  });
+
+  it('takes no more unacknowledged messages than its bound, and again as many when they are acknowledged', async () => {
+    const world = new World();
+    await world.coordinator(1, { leads: true });
+    const bus = await world.participant('bank-a', 'a', [1], { limits: { bufferedMessages: 1_500 } });
+    const offer = (count: number): number => {
+      let taken = 0;
+      for (let n = 0; n < count; n++) if (bus.offer(vote('bank-a', n)) !== false) taken++;
+      return taken;
+    };
+    expect(offer(2_000)).toBe(1_500);
+    await world.run(20);
+    // 1,024 or more are acknowledged at once, the rest with the next sign of life
+    const atOnce = offer(2_000);
+    expect(atOnce).toBeGreaterThanOrEqual(1_024);
+    await world.run(600);
+    expect(offer(2_000)).toBe(1_500);
+    await world.run(20);
+    expect(world.arrived.get('coordinator-1')).toHaveLength(3_000 + atOnce);
   });
 
   it('is made anew when the coordinator is started again', async () => {

@@ -30,9 +30,16 @@ function randomFrame(random: SeededRandom): Frame {
   }
 }
 
+/** As of a stream after its handshake. */
+function openReader(): FrameReader {
+  const reader = new FrameReader();
+  reader.allowMessages();
+  return reader;
+}
+
 /** All frames of some bytes, handed to the reader in pieces of random sizes. */
 function readInPieces(bytes: Buffer, random: SeededRandom): Frame[] {
-  const reader = new FrameReader();
+  const reader = openReader();
   const frames: Frame[] = [];
   for (let at = 0; at < bytes.length;) {
     const end = Math.min(bytes.length, at + randomInteger(random, 1, 200));
@@ -54,7 +61,7 @@ describe('frames', () => {
   it('hold a message of the largest size', () => {
     const value = Buffer.alloc(LIMITS.messageBytes, 1);
     const frame: Frame = { type: 'messages', acknowledged: 0, messages: [{ topic: 'replies', value }] };
-    const [read] = new FrameReader().push(encodeFrame(frame));
+    const [read] = openReader().push(encodeFrame(frame));
     expect(read?.type === 'messages' && read.messages[0]!.value.equals(value)).toBe(true);
   });
 
@@ -83,8 +90,32 @@ describe('frames', () => {
       'too many messages',
     ],
   ])('refuse %s', (_, bytes, complaint) => {
-    expect(() => new FrameReader().push(bytes)).toThrow(LinkFrameError);
-    expect(() => new FrameReader().push(bytes)).toThrow(complaint);
+    expect(() => [...openReader().push(bytes)]).toThrow(LinkFrameError);
+    expect(() => [...openReader().push(bytes)]).toThrow(complaint);
+  });
+
+  it('are no larger than a greeting before the handshake', () => {
+    const head = Buffer.alloc(4);
+    head.writeUInt32BE(MAXIMUM_TEXT_FRAME_BYTES + 1, 0);
+    expect(() => [...new FrameReader().push(head)]).toThrow(`1 to ${MAXIMUM_TEXT_FRAME_BYTES} are allowed`);
+    expect([...openReader().push(head)]).toEqual([]);
+  });
+
+  it('hold no more memory than twice their size, in however many pieces they come', () => {
+    const value = Buffer.alloc(LIMITS.messageBytes, 7);
+    const bytes = encodeFrame({ type: 'messages', acknowledged: 0, messages: [{ topic: 'replies', value }] });
+    const reader = openReader();
+    let held = 0;
+    let frames = 0;
+    for (let at = 0; at < bytes.length; at += 3) {
+      for (const frame of reader.push(bytes.subarray(at, at + 3))) {
+        frames++;
+        expect(frame.type === 'messages' && frame.messages[0]!.value.equals(value)).toBe(true);
+      }
+      held = Math.max(held, reader.heldBytes);
+    }
+    expect([frames, reader.heldBytes]).toEqual([1, 0]);
+    expect(held).toBeLessThanOrEqual(2 * bytes.length);
   });
 
   it(`throw nothing but LinkFrameError for ${MUTATIONS} mutated streams, and hold no more than a frame`, () => {

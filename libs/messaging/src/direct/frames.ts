@@ -88,48 +88,59 @@ function withAcknowledgement(kind: number, acknowledged: number, bodyBytes: numb
   return bytes;
 }
 
-/** Splits a stream of bytes into frames. The frames are views of the given bytes. */
+const NOTHING = Buffer.alloc(0);
+
+/** Splits a stream of bytes into frames. The frames are views of the given bytes, or of the reader's own. */
 export class FrameReader {
-  private chunks: Buffer[] = [];
-  private bufferedBytes = 0;
+  private maximumBytes = MAXIMUM_TEXT_FRAME_BYTES;
+  /** the beginning of a frame, in its first `pendingBytes` bytes */
+  private pending: Buffer = NOTHING;
+  private pendingBytes = 0;
+
+  /** Bytes held for the rest of a frame. */
+  get heldBytes(): number {
+    return this.pending.length;
+  }
+
+  /** The other end is known: from now on frames may be as large as those with messages. */
+  allowMessages(): void {
+    this.maximumBytes = MAXIMUM_FRAME_BYTES;
+  }
 
   /**
-   * The frames that these bytes complete.
+   * The frames that these bytes complete, one at a time: what a frame changes holds for the next one. All must be taken.
    *
    * @throws LinkFrameError; then the reader must not be used any more
    */
-  push(chunk: Buffer): Frame[] {
-    const frames: Frame[] = [];
-    let bytes = this.join(chunk);
-    while (bytes && bytes.length >= LENGTH_BYTES) {
+  *push(chunk: Buffer): Generator<Frame, void, undefined> {
+    const all = this.pendingBytes === 0 ? chunk : this.append(chunk);
+    let bytes = all;
+    while (bytes.length >= LENGTH_BYTES) {
       const length = bytes.readUInt32BE(0);
-      if (length < KIND_BYTES || length > MAXIMUM_FRAME_BYTES) {
-        throw new LinkFrameError(`a frame of ${length} bytes; ${KIND_BYTES} to ${MAXIMUM_FRAME_BYTES} are allowed`);
+      if (length < KIND_BYTES || length > this.maximumBytes) {
+        throw new LinkFrameError(`a frame of ${length} bytes; ${KIND_BYTES} to ${this.maximumBytes} are allowed`);
       }
       const end = LENGTH_BYTES + length;
       if (bytes.length < end) break;
-      frames.push(decodeFrame(bytes.subarray(LENGTH_BYTES, end)));
+      const frame = decodeFrame(bytes.subarray(LENGTH_BYTES, end));
       bytes = bytes.subarray(end);
+      yield frame;
     }
-    if (bytes && bytes.length > 0) this.keep(bytes);
-    return frames;
+    if (bytes.length === 0) this.pending = NOTHING;
+    else if (this.pendingBytes === 0 || bytes !== all) this.pending = bytes;
+    this.pendingBytes = bytes.length;
   }
 
-  /** The kept and the new bytes; undefined while they do not complete the frame. */
-  private join(chunk: Buffer): Buffer | undefined {
-    if (this.bufferedBytes === 0) return chunk;
-    this.keep(chunk);
-    const [first] = this.chunks;
-    if (first!.length >= LENGTH_BYTES && this.bufferedBytes < LENGTH_BYTES + first!.readUInt32BE(0)) return undefined;
-    const joined = Buffer.concat(this.chunks, this.bufferedBytes);
-    this.chunks = [];
-    this.bufferedBytes = 0;
-    return joined;
-  }
-
-  private keep(bytes: Buffer): void {
-    this.chunks.push(bytes);
-    this.bufferedBytes += bytes.length;
+  /** The held and the new bytes. The buffer doubles, so that a frame in many small pieces costs no more than its size. */
+  private append(chunk: Buffer): Buffer {
+    const { pending, pendingBytes: from } = this;
+    const to = from + chunk.length;
+    if (to > pending.length) {
+      this.pending = Buffer.allocUnsafe(Math.max(to, 2 * from));
+      pending.copy(this.pending, 0, 0, from);
+    }
+    chunk.copy(this.pending, from);
+    return this.pending.subarray(0, to);
   }
 }
 

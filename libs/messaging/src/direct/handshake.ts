@@ -11,7 +11,14 @@ const MAXIMUM_URL_LENGTH = 512;
 const MAXIMUM_MEMBERS = 256;
 
 /** Why a coordinator refuses a stream. Stable. */
-export const STREAM_REFUSALS = ['OTHER_CLUSTER', 'UNKNOWN_VERSION', 'INVALID_HELLO', 'TOO_MANY_STREAMS'] as const;
+export const STREAM_REFUSALS = [
+  'OTHER_CLUSTER',
+  'UNKNOWN_VERSION',
+  'INVALID_HELLO',
+  'INVALID_FRAME',
+  'TOO_MANY_STREAMS',
+  'TOO_MANY_HANDSHAKES',
+] as const;
 
 export type StreamRefusalCode = (typeof STREAM_REFUSALS)[number];
 

@@ -133,6 +133,7 @@ export class DirectParticipantBus extends DirectBus {
     switch (type) {
       case 'welcome': {
         const { nodeId, status } = parseText(type, text);
+        if (caller.welcomed) throw new LinkFrameError('a second welcome');
         // its coordinator has closed the other stream for this one
         this.welcomed()
           .find((other) => other.nodeId === nodeId)

@@ -5,11 +5,13 @@ import {
   FRAME_TARGET_BYTES,
   frameBytesOf,
   FrameReader,
+  LinkFrameError,
   MAXIMUM_MESSAGES_PER_FRAME,
   type Frame,
   type StreamMessage,
   type TextFrameType,
 } from './frames.js';
+import type { StreamRefusal } from './handshake.js';
 
 /** A connection: bytes in order, or the end. */
 export interface StreamSocket {
@@ -37,8 +39,10 @@ export interface SocketEvents {
 export type AttachSocket = (events: SocketEvents) => StreamSocket;
 
 export interface StreamLimits {
-  /** maximum bytes waiting for a slow peer; default 8 MiB */
+  /** maximum bytes that wait, or are sent and not acknowledged; default 8 MiB */
   readonly bufferedBytes: number;
+  /** maximum number of messages that wait, or are sent and not acknowledged; default 16,384 */
+  readonly bufferedMessages: number;
   /** maximum duration of the handshake, in milliseconds; default 5,000 */
   readonly greetingMs: number;
   /** an end that has sent nothing for this long sends `alive`, in milliseconds; default 500 */
@@ -51,14 +55,15 @@ export interface StreamLimits {
 
 export const DEFAULT_STREAM_LIMITS: StreamLimits = {
   bufferedBytes: 8 * 1024 * 1024,
+  bufferedMessages: 16_384,
   greetingMs: 5_000,
   aliveMs: 500,
   silenceMs: 2_500,
   unacknowledgedMs: 10_000,
 };
 
-/** Unacknowledged messages that a stream remembers; older ones are left to the resend timers. */
-const MAXIMUM_REMEMBERED = 4_096;
+/** An end that has received so much acknowledges it at once; less is acknowledged with the next frame. */
+const ACKNOWLEDGE_AFTER = { messages: 1_024, bytes: 1024 * 1024 } as const;
 /** Beyond this a publisher waits until less is buffered. */
 const HIGH_WATER_BYTES = 1024 * 1024;
 
@@ -72,6 +77,8 @@ export interface StreamDependencies {
 export interface StreamEvents {
   onText(type: TextFrameType, text: string): void;
   onMessages(messages: readonly StreamMessage[]): void;
+  /** The other end sends what no correct end sends; then the stream is closed, unless it is refused here. */
+  onInvalid?(reason: string): void;
   /** once; `lost` was sent and not acknowledged, and may have arrived or not */
   onClosed(reason: string, lost: readonly OutgoingMessage[]): void;
 }
@@ -80,13 +87,14 @@ interface SentFrame {
   readonly number: number;
   readonly sentAt: number;
   readonly messages: readonly OutgoingMessage[];
+  readonly bytes: number;
 }
 
 /**
  * One end of a direct stream: frames, one write per turn, signs of life, acknowledgements.
  *
  * States: greeting → open (`greeted`) → closed. Invariants: messages are sent and received only while it is open;
- * unacknowledged messages are reported exactly once, at the end.
+ * what waits and what is not acknowledged is bounded, and is reported exactly once, at the end.
  */
 export class DirectStream {
   private readonly socket: StreamSocket;
@@ -100,7 +108,11 @@ export class DirectStream {
   private acknowledgedFrames = 0;
   private receivedFrames = 0;
   private readonly unacknowledged: SentFrame[] = [];
-  private remembered = 0;
+  /** of all messages that wait or are not acknowledged */
+  private pendingMessages = 0;
+  private pendingBytes = 0;
+  /** received since the latest acknowledgement was sent */
+  private owed = { messages: 0, bytes: 0 };
   private heardAt: number;
   private saidAt: number;
   private checkedAt: number;
@@ -138,6 +150,7 @@ export class DirectStream {
     invariant(this.state === 'greeting', 'a stream is greeted once');
     this.state = 'open';
     this.timer?.cancel();
+    this.reader.allowMessages();
     this.keepAlive();
   }
 
@@ -145,11 +158,15 @@ export class DirectStream {
     if (this.state !== 'closed') this.write({ type, text: JSON.stringify(body) });
   }
 
-  /** Queues a message for the next write; false when the stream is not open or its buffer is full. */
+  /** Queues a message for the next write; false when the stream is not open, or too much is not acknowledged yet. */
   send(source: OutgoingMessage, value: Buffer): boolean {
     const message = { topic: source.topic, value };
     const bytes = frameBytesOf(message);
-    if (this.state !== 'open' || this.bufferedBytes + bytes > this.dependencies.limits.bufferedBytes) return false;
+    const { limits } = this.dependencies;
+    if (this.state !== 'open' || this.pendingMessages >= limits.bufferedMessages) return false;
+    if (this.pendingBytes + bytes > limits.bufferedBytes) return false;
+    this.pendingMessages++;
+    this.pendingBytes += bytes;
     this.outgoing.push(message);
     this.outgoingSources.push(source);
     this.outgoingBytes += bytes;
@@ -175,9 +192,9 @@ export class DirectStream {
   }
 
   /** Sends the reason to the other end, then closes. */
-  refuse(body: object): void {
-    this.sendText('refusal', body);
-    this.finish('refused', () => this.socket.end());
+  refuse(refusal: StreamRefusal): void {
+    this.sendText('refusal', refusal);
+    this.finish(`${refusal.detail} (${refusal.code})`, () => this.socket.end());
   }
 
   close(reason: string, isClosed = false): void {
@@ -211,6 +228,7 @@ export class DirectStream {
     try {
       for (const frame of this.reader.push(chunk)) this.take(frame);
     } catch (error) {
+      if (error instanceof LinkFrameError) this.events.onInvalid?.(error.message);
       this.close(errorMessage(error));
     }
   }
@@ -218,11 +236,16 @@ export class DirectStream {
   private take(frame: Frame): void {
     if (this.isClosed()) return; // earlier bytes of this chunk have ended the stream
     if (frame.type !== 'messages' && frame.type !== 'alive') return this.events.onText(frame.type, frame.text);
-    if (this.state !== 'open') return this.close('messages before the greeting');
+    if (this.state !== 'open') throw new LinkFrameError('messages before the handshake');
     this.acknowledge(frame.acknowledged);
     if (frame.type === 'alive') return;
     this.receivedFrames = (this.receivedFrames + 1) >>> 0;
+    this.owed.messages += frame.messages.length;
+    for (const message of frame.messages) this.owed.bytes += frameBytesOf(message);
     this.events.onMessages(frame.messages);
+    if (this.owed.messages >= ACKNOWLEDGE_AFTER.messages || this.owed.bytes >= ACKNOWLEDGE_AFTER.bytes) {
+      this.sayAlive();
+    }
   }
 
   private isClosed(): boolean {
@@ -233,12 +256,13 @@ export class DirectStream {
     const { unacknowledged, sentFrames } = this;
     const onTheirWay = (sentFrames - count) >>> 0;
     if (onTheirWay > (sentFrames - this.acknowledgedFrames) >>> 0) {
-      return this.close('an acknowledgement of messages that were never sent');
+      throw new LinkFrameError('an acknowledgement of messages that were never sent');
     }
     this.acknowledgedFrames = count;
     let done = 0;
     while (done < unacknowledged.length && (sentFrames - unacknowledged[done]!.number) >>> 0 >= onTheirWay) {
-      this.remembered -= unacknowledged[done]!.messages.length;
+      this.pendingMessages -= unacknowledged[done]!.messages.length;
+      this.pendingBytes -= unacknowledged[done]!.bytes;
       done++;
     }
     if (done > 0) unacknowledged.splice(0, done);
@@ -254,28 +278,27 @@ export class DirectStream {
     this.outgoingBytes = 0;
     for (let from = 0; from < outgoing.length;) {
       let to = from;
-      for (let bytes = 0; to < outgoing.length && to - from < MAXIMUM_MESSAGES_PER_FRAME; to++) {
+      let bytes = 0;
+      for (; to < outgoing.length && to - from < MAXIMUM_MESSAGES_PER_FRAME; to++) {
         if (bytes > FRAME_TARGET_BYTES) break;
         bytes += frameBytesOf(outgoing[to]!);
       }
       this.sentFrames = (this.sentFrames + 1) >>> 0;
-      this.remember(outgoingSources.slice(from, to));
+      const sentAt = this.dependencies.clock.monotonic();
+      this.unacknowledged.push({ number: this.sentFrames, sentAt, messages: outgoingSources.slice(from, to), bytes });
       this.write({ type: 'messages', acknowledged: this.receivedFrames, messages: outgoing.slice(from, to) });
       from = to;
     }
   }
 
-  private remember(messages: readonly OutgoingMessage[]): void {
-    this.unacknowledged.push({ number: this.sentFrames, sentAt: this.dependencies.clock.monotonic(), messages });
-    this.remembered += messages.length;
-    while (this.remembered > MAXIMUM_REMEMBERED && this.unacknowledged.length > 1) {
-      this.remembered -= this.unacknowledged.shift()!.messages.length;
-    }
-  }
-
   private write(frame: Frame): void {
     this.saidAt = this.dependencies.clock.monotonic();
+    if (frame.type === 'messages' || frame.type === 'alive') this.owed = { messages: 0, bytes: 0 };
     this.socket.write(encodeFrame(frame));
+  }
+
+  private sayAlive(): void {
+    if (this.state === 'open') this.write({ type: 'alive', acknowledged: this.receivedFrames });
   }
 
   private keepAlive(): void {
@@ -290,7 +313,7 @@ export class DirectStream {
     if (oldest && now - oldest.sentAt >= limits.unacknowledgedMs) {
       return this.close(`the other end took no message for ${limits.unacknowledgedMs} ms`);
     }
-    if (now - this.saidAt >= limits.aliveMs / 2) this.write({ type: 'alive', acknowledged: this.receivedFrames });
+    if (now - this.saidAt >= limits.aliveMs / 2) this.sayAlive();
     this.timer = clock.setTimer(limits.aliveMs, () => this.keepAlive());
   }
 
