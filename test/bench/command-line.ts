@@ -4,7 +4,7 @@ import { RAFT_PARTS, type RaftPart } from './raft/workload.js';
 import { FOREIGN_LIMIT, MAXIMUM_REPEATS } from './rows/steady-row.js';
 import { LINKS, type Link } from './system.js';
 
-export const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft" needs none.
+export const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft" and "link" need none.
 
   npm run bench -- transfer      transfers between random accounts of two databases
   npm run bench -- contention    every client wants the same two rows, with declared keys
@@ -17,11 +17,12 @@ export const HELP = `Runs a benchmark. Each starts a fresh local system on its o
   npm run bench -- recovery      kill -9 of the leader and of all coordinators: time until no branch is in doubt
   npm run bench -- state         coordinators with 100,000 open transactions: restart, snapshots, REST, take-over
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
+  npm run bench -- link          frames over TCP against gRPC, with the same messages between the same two processes
 
 Several workloads run one after the other, each with systems of its own.
 
 Options
-  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols 1,64,
+  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols and link 1,64,
                       for contention 32, for open-loop 64
   --rounds 3          rounds, in each of which bound and system take turns; medians are reported
   --seconds 5         length of a round

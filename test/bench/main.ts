@@ -2,6 +2,7 @@ import path from 'node:path';
 import { archiveBars, archiveTable, measureArchive } from './archive/workload.js';
 import { HELP, linkNames, positive, positiveList, raftParts, readCommandLine, type Values } from './command-line.js';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
+import { linkTable, runLinkWorkload } from './link/workload.js';
 import { measureMemory, memoryTable } from './memory.js';
 import { PROTOCOL_WORKLOADS, protocolNames, runProtocolWorkload } from './protocols/main.js';
 import { testCertificates } from './raft/certificates.js';
@@ -15,7 +16,16 @@ import { HOT_ROWS, RANDOM_ROWS, randomAccounts, runOpenLoop, runTransfers } from
 const RESULTS = path.resolve('bench-results');
 /** These share their options. */
 const TRANSFERS = ['transfer', 'contention', 'open-loop'] as const;
-const WORKLOADS = [...TRANSFERS, 'memory', 'archive', 'failover', 'state', 'raft', ...PROTOCOL_WORKLOADS] as const;
+const WORKLOADS = [
+  ...TRANSFERS,
+  'memory',
+  'archive',
+  'failover',
+  'state',
+  'raft',
+  'link',
+  ...PROTOCOL_WORKLOADS,
+] as const;
 type Workload = (typeof WORKLOADS)[number];
 
 async function main(): Promise<void> {
@@ -36,6 +46,7 @@ async function main(): Promise<void> {
 async function run(workload: Workload, values: Values): Promise<void> {
   if (workload === 'raft') return await benchRaft(values);
   if (workload === 'archive') return benchArchive(values);
+  if (workload === 'link') return await benchLink(values);
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
   if (workload === 'state') return await benchState(values);
@@ -96,6 +107,16 @@ function benchArchive(values: Values): void {
   const results = measureArchive(transactions, positive(values.rounds, 'rounds'));
   for (const result of results) process.stdout.write(`${archiveTable(result)}\n\n`);
   report('archive', results, archiveBars(results), 'bytes of an ended transaction, with the index');
+}
+
+async function benchLink(values: Values): Promise<void> {
+  const { result, bars } = await runLinkWorkload({
+    clients: positiveList(values.clients ?? '1,64', 'clients'),
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+  });
+  process.stdout.write(`${linkTable(result)}\n`);
+  report('link', result, bars, 'round trips per second (median)');
 }
 
 async function benchMemory(system: RunningSystem, values: Values): Promise<void> {
