@@ -26,6 +26,7 @@ const SOURCES = [
 const ALLOWED: Readonly<Record<string, string>> = {
   'libs/foundation/src/clock.ts': 'the port itself',
   'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
+  'libs/messaging/src/kafka/produce-request.ts': 'the time of a record in Kafka, which nobody reads',
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',

@@ -23,6 +23,7 @@ import { stopIdleTimers } from './idle-timers.js';
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import { KafkaSubscription } from './kafka-subscription.js';
 import { Namespace } from '../contract/namespace.js';
+import { writeProduceRequestsInOnePass } from './produce-request.js';
 import { SendQueue } from '../send-queue.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
@@ -69,6 +70,7 @@ export class KafkaMessageBus implements MessageBus {
       standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
     };
     stopIdleTimers();
+    writeProduceRequestsInOnePass();
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
