@@ -11,6 +11,7 @@ import {
 } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import { MessageBusError } from '../contract/errors.js';
+import { allocateEncodersFromPool } from './encoder-buffers.js';
 import { withTopicAdmin } from './kafka-admin.js';
 import {
   KafkaGroupConsumer,
@@ -71,6 +72,7 @@ export class KafkaMessageBus implements MessageBus {
     };
     stopIdleTimers();
     writeProduceRequestsInOnePass();
+    allocateEncodersFromPool();
     this.namespace = new Namespace(options);
     this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
