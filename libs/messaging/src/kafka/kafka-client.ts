@@ -17,12 +17,12 @@ import {
   logLevel,
   type Message,
   PartitionAssigners,
-  Partitioners,
   type Producer,
   type TopicMessages,
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
+import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { type SendQueueLimits, SendRefusedError } from '../send-queue.js';
 
@@ -141,7 +141,7 @@ export class KafkaSender {
   private async connectedProducer(): Promise<Producer> {
     if (this.producer) return this.producer;
     const producer = createClient(this.settings).producer({
-      createPartitioner: Partitioners.DefaultPartitioner,
+      createPartitioner,
       allowAutoTopicCreation: false,
       retry: { retries: 0 }, // the queue retries for ever
     });
