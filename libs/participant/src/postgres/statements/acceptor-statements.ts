@@ -1,19 +1,20 @@
 import { escapeLiteral, type ClientBase, type QueryResult } from 'pg';
 import type { Failpoints } from '@concordat/foundation';
-import {
-  FIRST_BALLOT,
-  type AcceptedValue,
-  type Acceptor,
-  type Ballot,
-  type Decision,
-} from '@concordat/commit-protocol';
+import { type AcceptedValue, type Acceptor, type Ballot, type Decision } from '@concordat/commit-protocol';
 import type { BranchIdentity } from '../../runtime/resource-manager.js';
 import type { AcceptorRow, AcceptorTrace, CastVote } from './rows.js';
 import { ACCEPTOR_COLUMNS, acceptorRowOf } from './acceptor-row.js';
 import { ledgerRowOf } from './ledger-row.js';
 import { requireTag, resultAt } from './answers.js';
 import { StatementRunner } from './statement-runner.js';
-import { FLUSH_AT_COMMIT, selectAbstention, selectOwnLedger, selectPrepared, WAIT_FOR_WHAT_WAS_SEEN } from './texts.js';
+import {
+  beginLiteral,
+  FLUSH_AT_COMMIT,
+  selectAbstention,
+  selectOwnLedger,
+  selectPrepared,
+  WAIT_FOR_WHAT_WAS_SEEN,
+} from './texts.js';
 
 /**
  * Another session holds a row for two round trips. If it holds the row longer it is stuck, and the message is repeated.
@@ -40,6 +41,8 @@ const NO_BALLOTS: BallotColumns = { promised: undefined, accepted: undefined };
 export class AcceptorStatements {
   private readonly table: string;
   private readonly ledger: string;
+  private readonly firstVote: string;
+  private readonly firstAccept: string;
   private readonly runner: StatementRunner;
 
   constructor(
@@ -49,6 +52,8 @@ export class AcceptorStatements {
   ) {
     this.table = `"${schema}".concordat_acceptor`;
     this.ledger = `"${schema}".concordat_branch`;
+    this.firstVote = `"${schema}".concordat_first_vote`;
+    this.firstAccept = `"${schema}".concordat_accept_first`;
     this.runner = new StatementRunner(failpoints);
   }
 
@@ -62,8 +67,15 @@ export class AcceptorStatements {
     acceptors: readonly Acceptor[],
     vote: CastVote,
   ): Promise<boolean> {
-    const text = `${FLUSH_AT_COMMIT}; ${this.insert(branch, acceptors, vote)} RETURNING 1`;
-    return resultAt(await this.runner.run('acceptor-vote', client, text), -1).rowCount === 1;
+    const values = [
+      branch.branchId,
+      branch.transactionId,
+      vote.vote,
+      vote.vote === 'no' ? vote.error && JSON.stringify(vote.error) : JSON.stringify(vote.results),
+      JSON.stringify(acceptors),
+    ];
+    const text = `SELECT ${this.firstVote}(${values.map(literal).join(', ')}, ${beginLiteral(branch)}) AS done`;
+    return isDone(await this.runner.run('acceptor-vote', client, text));
   }
 
   /**
@@ -71,22 +83,9 @@ export class AcceptorStatements {
    * decision. Does what `stepAcceptor` says for that case, in one round trip. False: read again with the row locked.
    */
   async acceptFirst(client: ClientBase, branch: BranchIdentity, acceptors: readonly Acceptor[]): Promise<boolean> {
-    const { branchId, transactionId } = branch;
-    const { round, proposer } = FIRST_BALLOT;
-    const results = await this.runner.run(
-      'acceptor-ballot',
-      client,
-      `${FLUSH_AT_COMMIT};
-       UPDATE ${this.table} SET promised_round = ${round}, promised_proposer = ${proposer}, accepted_round = ${round},
-         accepted_proposer = ${proposer}, accepted_value = 'commit', updated_at = now()
-       WHERE branch_id = ${escapeLiteral(branchId)} AND transaction_id = ${escapeLiteral(transactionId)}
-         AND vote IN ('yes', 'read-only') AND promised_round IS NULL AND decision IS NULL
-         AND acceptors::jsonb = ${escapeLiteral(JSON.stringify(acceptors))}::jsonb
-         AND NOT EXISTS (${selectOwnLedger(this.ledger, branch)} AND decided)
-         AND NOT EXISTS (${selectAbstention(this.schema, branch)})
-       RETURNING 1`,
-    );
-    return resultAt(results, -1).rowCount === 1;
+    const values = [branch.branchId, branch.transactionId, JSON.stringify(acceptors)];
+    const text = `SELECT ${this.firstAccept}(${values.map(literal).join(', ')}, ${beginLiteral(branch)}) AS done`;
+    return isDone(await this.runner.run('acceptor-ballot', client, text));
   }
 
   /**
@@ -244,6 +243,14 @@ export class AcceptorStatements {
   private rowOf({ branchId }: BranchIdentity): string {
     return `FROM ${this.table} WHERE branch_id = ${escapeLiteral(branchId)}`;
   }
+}
+
+function isDone({ rows }: QueryResult): boolean {
+  return (rows[0] as { done: boolean } | undefined)?.done === true;
+}
+
+function literal(value: string | undefined): string {
+  return value === undefined ? 'NULL' : escapeLiteral(value);
 }
 
 function abstainsIn({ rows }: QueryResult): boolean {

@@ -17,10 +17,14 @@ export const FLUSH_AT_COMMIT = `SELECT set_config('synchronous_commit', 'on', tr
 export const WAIT_FOR_WHAT_WAS_SEEN = "SELECT pg_logical_emit_message(true, 'concordat', '')";
 
 /** Whether a branch must abstain as an acceptor: the database may have lost promises. */
-export function selectAbstention(schema: string, { transactionId }: BranchIdentity): string {
+export function selectAbstention(schema: string, branch: BranchIdentity): string {
+  return `SELECT FROM "${schema}".concordat_database WHERE abstains_before > ${beginLiteral(branch)}`;
+}
+
+/** When the transaction began, for what a database that was replaced has to say about it. */
+export function beginLiteral({ transactionId }: BranchIdentity): string {
   const begin = beginOf(transactionId);
-  const limit = begin === Number.MAX_SAFE_INTEGER ? "'infinity'" : `to_timestamp(${begin / 1_000})`;
-  return `SELECT FROM "${schema}".concordat_database WHERE abstains_before > ${limit}`;
+  return begin === Number.MAX_SAFE_INTEGER ? "'infinity'" : `to_timestamp(${begin / 1_000})`;
 }
 
 /** `formatGid` asserts the characters and the length, so the literal is safe. */
