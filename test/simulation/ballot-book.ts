@@ -9,9 +9,13 @@ import {
 import type { AcceptorRow } from '../support/modelled-database/database-rows.js';
 
 interface KnownBallots {
+  /** its branches */
+  readonly acceptors: readonly string[];
   /** acceptors that have accepted, by ballot */
   readonly accepted: { readonly ballot: Ballot; readonly value: Decision; readonly by: Set<string> }[];
   chosen?: Decision;
+  /** the log has the decision, or a branch was told: it stands, whatever databases lose */
+  isKnown?: true;
 }
 
 type BallotRequestMessage = Extract<ProtocolMessage, { type: 'ballot-request' }>;
@@ -54,7 +58,10 @@ export class BallotBook {
       this.violate(`the acceptor ${branchId} goes back on its promise`);
     const { accepted } = row;
     if (!accepted || before?.accepted?.ballot === accepted.ballot) return;
-    const known = this.known(row.transactionId);
+    const known = this.known(
+      row.transactionId,
+      row.acceptors.map((acceptor) => acceptor.branchId),
+    );
     let entry = known.accepted.find(({ ballot }) => compareBallots(ballot, accepted.ballot) === 0);
     if (!entry) known.accepted.push((entry = { ...accepted, by: new Set() }));
     if (entry.value !== accepted.value) this.violate(`two values in one ballot of ${row.transactionId}`);
@@ -67,6 +74,22 @@ export class BallotBook {
   lost(branchId: string, row: AcceptorRow | undefined): void {
     if (row) this.rows.set(branchId, row);
     else this.rows.delete(branchId);
+  }
+
+  /**
+   * An operator ends the abstention of databases when everything is up and nobody knows of a decision (operations.md).
+   * From then on, what no majority remembers was never chosen.
+   */
+  abstentionEnded(): void {
+    for (const known of this.transactions.values()) {
+      const { acceptors, accepted, chosen, isKnown } = known;
+      if (chosen === undefined || isKnown) continue;
+      const remembering = acceptors.filter((branchId) => this.rows.get(branchId)?.accepted?.value === chosen);
+      if (remembering.length >= majorityOf(acceptors.length)) continue;
+      delete known.chosen;
+      for (const { by } of accepted)
+        for (const branchId of by) if (!remembering.includes(branchId)) by.delete(branchId);
+    }
   }
 
   /** A coordinator asks acceptors: in a ballot that is in the log, and that nobody has used in another term. */
@@ -94,6 +117,7 @@ export class BallotBook {
     if (this.isOpen(transactionId) && chosen !== decision)
       this.violate(`AC1: the log says ${decision} of ${transactionId}, its branches have chosen ${chosen}`);
     this.choose(transactionId, decision, 'the log decides');
+    this.known(transactionId).isKnown = true;
   }
 
   /** A branch has the tombstone of one that was told the decision. */
@@ -108,6 +132,7 @@ export class BallotBook {
     const chosen = this.chosen(transactionId);
     const follows =
       chosen === decision || (chosen === undefined && decision === 'abort' && this.tombstones.has(transactionId));
+    this.known(transactionId).isKnown = true;
     if (!follows)
       this.violate(`${message.participant} hears ${message.decision} of ${message.transactionId}; chosen: ${chosen}`);
   }
@@ -119,9 +144,9 @@ export class BallotBook {
     known.chosen ??= value;
   }
 
-  private known(transactionId: string): KnownBallots {
+  private known(transactionId: string, acceptors: readonly string[] = []): KnownBallots {
     let known = this.transactions.get(transactionId);
-    if (!known) this.transactions.set(transactionId, (known = { accepted: [] }));
+    if (!known) this.transactions.set(transactionId, (known = { acceptors, accepted: [] }));
     return known;
   }
 }

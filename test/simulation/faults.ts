@@ -102,9 +102,12 @@ export class FaultInjector {
       database.faults = CALM_DATABASE;
       database.forgetBackup();
       database.restart();
-      if (this.plan.classes.has('asynchronous-fail-over'))
-        world.clock.setTimer(ABSTENTION_ENDS_MS, () => database.endAbstention());
     }
+    if (this.plan.classes.has('asynchronous-fail-over'))
+      world.clock.setTimer(ABSTENTION_ENDS_MS, () => {
+        for (const database of world.databases) database.endAbstention();
+        world.checker.ballots.abstentionEnded();
+      });
     for (const node of world.coordinators) node.freeDisk();
     for (const { machine } of [...world.coordinators, ...world.participants, ...world.databases]) machine.aheadMs = 0;
     for (const node of [...world.coordinators, ...world.participants]) {
