@@ -10,6 +10,7 @@ import {
   sumOf,
   type RunOptions,
 } from '@concordat/foundation/testing';
+import { FAMILIES } from './profile.js';
 import { bugTable, type FoundBug } from './testing/bug-table.js';
 import type { InjectedBug } from './testing/injected-bug.js';
 import { INJECTED_BUGS } from './testing/injected-bugs.js';
@@ -28,7 +29,12 @@ const BUGS = INJECTED_BUGS.filter(({ name }) => name.includes(named));
 describe('mistakes that people make', () => {
   let program: CompiledProgram;
   const search = new BugSearch<InjectedBug, FoundBug>(BUGS, async (bug) => {
-    const { totals, violations } = await runInProcess(await program.copy(bug.edits), SEARCH, SEARCH_TIMEOUT_MS);
+    const seeds = bug.family && { from: FAMILIES.indexOf(bug.family), step: FAMILIES.length };
+    const { totals, violations } = await runInProcess(
+      await program.copy(bug.edits),
+      { ...SEARCH, ...seeds },
+      SEARCH_TIMEOUT_MS,
+    );
     const [rule] = violations[0]?.rule.split(': ') ?? [];
     return rule === undefined ? undefined : { bug, seeds: sumOf(totals).runs, rule };
   });

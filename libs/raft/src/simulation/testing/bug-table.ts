@@ -19,8 +19,9 @@ source, which is compiled and run until a rule is broken; a test demands that on
 
 This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- injected-bugs\`; with
 \`INJECTED_BUG=words\` instead, only the bugs with those words in their names are looked for, and nothing is written.
-"Seeds" is how many it took when it was written, and "found by" the check that spoke first. "node failure": an assertion
-of the library itself stopped the node, in production as well, before a checker of the simulation saw any harm.
+"Seeds" is how many it took when it was written, of all kinds or, for a rare one, of one kind; "found by" is the check
+that spoke first. "node failure": an assertion of the library itself stopped the node, in production as well, before a
+checker of the simulation saw any harm.
 `;
 
 const HEADER = ['bug', 'what the changed code does', 'the rule', 'who made it', 'seeds', 'found by'];

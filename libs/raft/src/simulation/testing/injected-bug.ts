@@ -1,4 +1,5 @@
 import type { SourceEdit } from '@concordat/foundation/testing';
+import type { Family } from '../profile.js';
 
 /** A mistake that people make in Raft, as a change of this library's source. */
 export interface InjectedBug {
@@ -10,4 +11,6 @@ export interface InjectedBug {
   /** who made it, or where it is described as one that is made */
   readonly whoMadeIt: string;
   readonly edits: readonly SourceEdit[];
+  /** only seeds of this kind are run; by default all storms */
+  readonly family?: Family;
 }

@@ -223,5 +223,6 @@ export const STORAGE_BUGS: readonly InjectedBug[] = [
         replace: 'await this.received.install(metadata, this.resetSequence);',
       },
     ],
+    family: 'snapshots',
   },
 ];
