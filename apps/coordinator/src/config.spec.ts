@@ -148,7 +148,7 @@ describe('configuration', () => {
     expect(problemsOf({ [name]: value })).toEqual([]);
   });
 
-  it('wants whoever joins to know itself and somebody to join', () => {
+  it('wants a node that joins to know itself and another node', () => {
     const join = { CONCORDAT_JOIN: 'true' };
     const result = parseConfig({ ...complete, ...join });
     expect(result.ok && result.config.join).toBe(true);

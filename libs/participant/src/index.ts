@@ -13,4 +13,4 @@ export type * from './runtime/participant-metrics.js';
 export * from './runtime/participant-runtime.js';
 export * from './runtime/participant-runtime.types.js';
 export type * from './runtime/resource-manager.js';
-export { timeLeftMs, timeoutOf, type TimeLimit } from './runtime/time-left.js';
+export { timeLeftMs, type TimeLimit } from './runtime/time-left.js';

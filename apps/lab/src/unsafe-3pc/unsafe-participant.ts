@@ -5,8 +5,8 @@ export type UnsafeParticipantState = 'initial' | 'uncertain' | 'precommitted' | 
 
 /**
  * WRONG ON PURPOSE. The participant of three-phase commit as the textbooks have it (D. Skeen, "Nonblocking Commit
- * Protocols", 1981, and "A Quorum-Based Commit Protocol", 1982, on why it needs quorums): whoever waits too long
- * decides alone, by the state it is in.
+ * Protocols", 1981, and "A Quorum-Based Commit Protocol", 1982, on why it needs quorums): one that waits too
+ * long decides alone, by its own state.
  *
  *     initial --prepare--> uncertain --precommit--> precommitted --commit--> committed
  *     initial, uncertain --timeout--> aborted;  precommitted --timeout--> committed;  any before --abort--> aborted

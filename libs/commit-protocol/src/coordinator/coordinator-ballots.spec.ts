@@ -90,7 +90,7 @@ describe('protocol 6: the first ballot', () => {
     expect(late.applyAll().takeSent()).toEqual(['abort 1', 'abort 2', 'abort 3']);
   });
 
-  it('stands in the way of everything else while its fate in the log is unknown', () => {
+  it('stops everything else while the log may or may not have it', () => {
     const driver = voted();
     driver.now = DEADLINE;
     driver.handle({ type: 'deadline' }).handle({ type: 'abort', cause: CLIENT }).vote(2, 'no').ended(1, 'aborted');

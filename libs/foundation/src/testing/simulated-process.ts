@@ -11,7 +11,7 @@ export class ConnectionLostError extends Error {
 }
 
 export interface SimulatedProcessOptions {
-  /** called before each input, for whoever looks at the process afterwards */
+  /** called before each input: a checker looks at the process as it was */
   readonly onActivity?: () => void;
   /** after a pause all that has waited comes in without time passing; otherwise other things happen in between */
   readonly resumesAtOnce?: boolean;

@@ -122,10 +122,12 @@ class DirectSubscription implements Subscription {
       this.report(message, error);
     }
     if (!handled) return this.finished();
-    handled.then(this.onHandled, (error: unknown) => {
-      this.report(message, error);
-      this.finished();
-    });
+    handled
+      .then(this.onHandled, (error: unknown) => {
+        this.report(message, error);
+        this.finished();
+      })
+      .catch((error: unknown) => this.report(message, error)); // what comes next may fail, too
   }
 
   private finished(): void {

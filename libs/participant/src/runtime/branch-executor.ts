@@ -23,7 +23,7 @@ import { BranchAbstainsError, BranchRefusedError } from './errors.js';
 import type { ParticipantFailpoint } from './participant-failpoints.js';
 import type { OperationBranch, OperationHandlers } from './participant-runtime.types.js';
 import type { BranchWork, ResourceManager, TwoPhaseWork } from './resource-manager.js';
-import { timeoutOf } from './time-left.js';
+import { limitOf } from './time-left.js';
 
 /** The machine's effects on the database. */
 export type DatabaseEffect = Extract<ParticipantEffect, { type: `run-${string}` | 'open-ballot' }>;
@@ -208,9 +208,9 @@ function addressOf({ transactionId, branchId, participant }: BranchAddress): Bra
 }
 
 /** A branch without operations was prepared by its service: it exists already, or never will. */
-function twoPhaseWorkOf({ transactionId, branchId, deadline, operations }: WorkMessage): TwoPhaseWork {
-  const limit = { deadline, timeoutMs: timeoutOf(transactionId, deadline) };
-  return { protocol: '2pc', transactionId, branchId, ...limit, preparedByService: operations.length === 0 };
+function twoPhaseWorkOf(message: WorkMessage): TwoPhaseWork {
+  const { transactionId, branchId, operations } = message;
+  return { protocol: '2pc', transactionId, branchId, ...limitOf(message), preparedByService: operations.length === 0 };
 }
 
 function branchWorkOf(message: PrepareMessage): BranchWork {

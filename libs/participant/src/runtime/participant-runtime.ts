@@ -48,7 +48,7 @@ import { PreparedPlaces } from './prepared-places.js';
 import type { BranchIdentity, PreparedBranch } from './resource-manager.js';
 import { Sweeper } from './sweeper.js';
 import { TerminationWatch } from './termination-watch.js';
-import { timeLeftMs, timeoutOf } from './time-left.js';
+import { limitOf, timeLeftMs } from './time-left.js';
 
 /** Messages in flight beyond those in the pools: they are answered from memory at once. */
 const IN_FLIGHT_SLACK = 128;
@@ -62,8 +62,9 @@ const FIRST_ANNOUNCE_INTERVAL_MS = 250;
  * machine, and answers (protocol sections 5 and 7).
  *
  * States: new → started → stopped. Invariants: work and decisions run in separate pools, so that branches waiting for
- * locks never delay the decisions that release them; work starts only while the database has room for prepared branches; both queues are bounded, and what does not fit is dropped, because
- * the coordinator sends it again; a message counts as consumed when nothing of its transaction is running or waiting.
+ * locks never delay the decisions that release them; work starts only while the database has room for prepared
+ * branches; both queues are bounded, and what does not fit is dropped, because the coordinator sends it again; a message
+ * counts as consumed when nothing of its transaction is running or waiting.
  */
 export class ParticipantRuntime<Context> {
   private readonly limits: ParticipantLimits;
@@ -308,9 +309,7 @@ export class ParticipantRuntime<Context> {
 
   /** How long its handlers may run. */
   private allowedMs(effect: DatabaseEffect): number {
-    if (!('message' in effect)) return 0;
-    const { transactionId, deadline } = effect.message;
-    return timeLeftMs({ deadline, timeoutMs: timeoutOf(transactionId, deadline) }, this.options.clock);
+    return 'message' in effect ? timeLeftMs(limitOf(effect.message), this.options.clock) : 0;
   }
 
   /** A three-phase branch that voted yes waits for the coordinators until it has ended. */

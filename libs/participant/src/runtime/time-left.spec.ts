@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom, UuidV7Generator, VirtualClock } from '@concordat/foundation';
-import { timeLeftMs, timeoutOf } from './time-left.js';
+import { limitOf, timeLeftMs } from './time-left.js';
 
 const HOUR_MS = 3_600_000;
 const clock = new VirtualClock();
@@ -17,9 +17,10 @@ it.each([
   expect(timeLeftMs(limit, clock)).toBe(expected);
 });
 
-describe('timeoutOf', () => {
+describe('limitOf', () => {
   it('is the time between the begin of a transaction, which its id tells, and its deadline', () => {
     const transactionId = new UuidV7Generator(() => now, new SeededRandom(1)).next();
-    expect(timeoutOf(transactionId, now + 12_000)).toBe(12_000);
+    const deadline = now + 12_000;
+    expect(limitOf({ transactionId, deadline })).toEqual({ deadline, timeoutMs: 12_000 });
   });
 });

@@ -9,9 +9,9 @@ export interface TimeLimit {
   readonly timeoutMs: number;
 }
 
-/** By the clocks of the coordinators, no transaction had more time than this when it began; in milliseconds. */
-export function timeoutOf(transactionId: TransactionId, deadline: number): number {
-  return deadline - (uuidV7Time(transactionId) ?? 0);
+/** The time of a branch: no longer than its transaction had when it began, by the clocks of the coordinators. */
+export function limitOf({ transactionId, deadline }: { transactionId: TransactionId; deadline: number }): TimeLimit {
+  return { deadline, timeoutMs: deadline - (uuidV7Time(transactionId) ?? 0) };
 }
 
 /**

@@ -35,7 +35,7 @@ describe('the birth of the group', () => {
     expect(harness.bus.of('decision')).toMatchObject([{ decision: 'abort' }]);
   });
 
-  it('is not logged a second time, by whoever leads', async () => {
+  it('is not logged a second time, by any leader', async () => {
     const harness = new Harness({ born: false });
     await harness.settle();
     harness.log.follow();

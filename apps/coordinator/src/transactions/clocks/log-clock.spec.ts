@@ -116,7 +116,7 @@ describe('the time of records and ids', () => {
     expect(node.pass(1_000).ahead).toBe(HOUR - 500);
   });
 
-  it('never goes back, however clocks are set, whoever is heard, and whatever is applied', () => {
+  it('never goes back, however clocks are set, and whatever is received or applied', () => {
     const random = new SeededRandom(5);
     const node = new Node();
     let last = node.clock.now();

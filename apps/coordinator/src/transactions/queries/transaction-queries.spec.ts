@@ -95,7 +95,7 @@ describe('a question to a follower', () => {
     ]);
   });
 
-  it('is answered at once when stale is good enough, whoever leads', async () => {
+  it('is answered at once when stale is good enough, with any leader', async () => {
     const harness = new Harness();
     const id = await harness.committed();
     harness.log.follow();

@@ -186,7 +186,7 @@ export class ControlledLog implements DecisionLog {
     for (const { resolve } of this.confirmations.splice(0)) resolve();
   }
 
-  /** Nobody is known to lead any more, for now. */
+  /** Nobody is known to lead any more. */
   refuseConfirmations(): void {
     for (const { reject } of this.confirmations.splice(0))
       reject(new LogUnavailableError('no-leader', 'no leader answered'));

@@ -54,7 +54,7 @@ describe('the failpoints of statements', () => {
     expect(PARTICIPANT_FAILPOINTS).toEqual(expect.arrayContaining([events[0], events[2]]));
   });
 
-  it('are passed in front of begin by whoever sends statements right behind it', async () => {
+  it('are passed in front of begin when statements are sent right behind it', async () => {
     const { statements, client, events } = createStatements();
     await statements.beforeBegin();
     const begun = statements.begin(client, branch, limits);
