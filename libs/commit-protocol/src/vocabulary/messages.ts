@@ -33,6 +33,11 @@ interface AnyPrepareMessage extends BranchAddress {
   readonly attempt: number;
   /** fences the prepares of deposed leaders (protocol section 7) */
   readonly epoch: LeaderEpoch;
+  /**
+   * the instance whose open session has done the work; no other instance may answer. There are no operations then, and
+   * no vote of the enlistment
+   */
+  readonly heldBy?: string;
 }
 
 export interface TwoPhasePrepareMessage extends AnyPrepareMessage {
@@ -63,6 +68,8 @@ export interface DecisionMessage extends BranchAddress {
   readonly type: 'decision';
   readonly decision: Decision;
   readonly attempt: number;
+  /** the instance that holds, or held, the branch's session; any other may carry the decision out as well */
+  readonly heldBy?: string;
 }
 
 /**

@@ -25,11 +25,20 @@ const COMPLETE: Record<keyof typeof messageSchemas, readonly object[]> = {
       epoch: { term: 3, index: 77 },
       acceptors: [acceptor],
       enlistedVote: 'read-only',
+      heldBy: 'bank-a-1',
     },
-    { ...branch, protocol: '2pc', operations, deadline: 1, attempt: 0, epoch: { term: 3, index: 77 } },
+    {
+      ...branch,
+      protocol: '2pc',
+      operations,
+      deadline: 1,
+      attempt: 0,
+      epoch: { term: 3, index: 77 },
+      heldBy: 'bank-a-1',
+    },
   ],
   'commit-one-phase': [{ ...branch, operations, deadline: 1, attempt: 2 }],
-  decision: [{ ...branch, decision: 'abort', attempt: 1 }],
+  decision: [{ ...branch, decision: 'abort', attempt: 1, heldBy: 'bank-a-1' }],
   ruling: [{ ...branch, ruling: 'commit', attempt: 3 }],
   'unknown-old': [branch],
   undecided: [branch],
@@ -61,6 +70,7 @@ function strangeValues(): readonly unknown[] {
     ...new Set([LIMITS.errorCodeLength, LIMITS.operationNameLength, LIMITS.gidLength, LIMITS.keyLength]),
     LIMITS.errorMessageLength,
     LIMITS.participantNameLength,
+    LIMITS.instanceNameLength,
   ].flatMap((length) => [length, length + 1]);
   const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
   return [

@@ -122,6 +122,7 @@ const isBallot = object<VariantOf<'request', 'promise'>['ballot']>({
   round: countUpTo(MAXIMUM_ROUND),
   proposer: countUpTo(LIMITS.branches),
 });
+const heldBy = optional(text(1, LIMITS.instanceNameLength));
 const dissents = optional(isAnyOf(true));
 const address: Checks<BranchAddress> = { transactionId: isId, branchId: isId, participant: isParticipant };
 
@@ -160,6 +161,7 @@ const anyPrepare = {
   deadline: isCount,
   attempt: isCount,
   epoch: object<MessageOf<'prepare'>['epoch']>({ term: isCount, index: isCount }),
+  heldBy,
 };
 const prepare = {
   '2pc': object<TwoPhasePrepareMessage>({ ...anyPrepare, protocol: isAnyOf('2pc') }),
@@ -185,6 +187,7 @@ const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
     ...address,
     decision: isDecision,
     attempt: isCount,
+    heldBy,
   }),
   ruling: object<MessageOf<'ruling'>>({ type: isAnyOf('ruling'), ...address, ruling: isDecision, attempt: isCount }),
   'unknown-old': object<MessageOf<'unknown-old'>>({ type: isAnyOf('unknown-old'), ...address }),

@@ -30,6 +30,7 @@ const branchError = z.strictObject({
 const decision = z.enum(['commit', 'abort']);
 const acceptor = z.strictObject({ branchId: id, participant });
 const acceptors = z.array(acceptor).min(1).max(LIMITS.branches);
+const heldBy = text.min(1).max(LIMITS.instanceNameLength).optional();
 const dissents = z.literal(true).optional();
 const ballot = z.strictObject({
   round: count.max(MAXIMUM_ROUND),
@@ -43,6 +44,7 @@ const anyPrepare = {
   deadline: count,
   attempt: count,
   epoch: z.strictObject({ term: count, index: count }),
+  heldBy,
 };
 
 /**
@@ -71,6 +73,7 @@ export const messageSchemas = {
     ...branchAddress,
     decision,
     attempt: count,
+    heldBy,
   }),
   ruling: z.strictObject({
     type: z.literal('ruling'),

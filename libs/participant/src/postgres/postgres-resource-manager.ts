@@ -10,6 +10,8 @@ import {
 import type {
   BranchIdentity,
   BranchWork,
+  HeldSession,
+  HeldWork,
   OnePhaseResult,
   PreparedBranch,
   ResourceManager,
@@ -20,7 +22,7 @@ import { BranchDatabase } from './branch-database.js';
 import { DatabaseWatch, type DatabaseChange } from './connections/database-watch.js';
 import { PostgresPools } from './connections/pools.js';
 import { PostgresAcceptor } from './postgres-acceptor.js';
-import { BranchAttempts } from './session/branch-attempts.js';
+import { BranchAttempts, type AttemptAtWork } from './session/branch-attempts.js';
 import type { PostgresContext, Work } from './session/context.js';
 import type { PostgresResourceManagerSettings } from './settings.js';
 import { PostgresSetup } from './setup.js';
@@ -50,6 +52,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private readonly branchStatements: BranchStatements;
   private readonly database: BranchDatabase;
   private readonly acceptor: PostgresAcceptor;
+  private readonly attempts: BranchAttempts;
   private readonly twoPhase: TwoPhase;
   private readonly threePhase: ThreePhase;
   private allowedPrepared: number | undefined;
@@ -82,6 +85,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.branchStatements = branchStatements;
     this.database = database;
     this.acceptor = acceptor;
+    this.attempts = attempts;
   }
 
   /**
@@ -121,12 +125,15 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   }
 
   async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
-    this.watch.noteTransaction(branch);
-    return branch.protocol === '3pc' ? this.threePhase.prepare(branch, work) : this.twoPhase.prepare(branch, work);
+    return this.vote(branch, (closing) => this.attempts.attempt(branch, closing, work));
+  }
+
+  async hold(branch: HeldWork): Promise<HeldSession<PostgresContext>> {
+    return this.attempts.hold(branch, (prepared, attempt) => this.vote(prepared, attempt));
   }
 
   async commitOnePhase(branch: TwoPhaseWork, work: Work): Promise<OnePhaseResult | 'busy'> {
-    return this.twoPhase.commitOnePhase(branch, work);
+    return this.twoPhase.commitOnePhase(branch, (closing) => this.attempts.attempt(branch, closing, work));
   }
 
   async commit(branch: BranchIdentity): Promise<'committed' | 'read-only' | 'heuristic-rollback'> {
@@ -164,5 +171,12 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
 
   async listPrepared(): Promise<readonly PreparedBranch[]> {
     return this.database.listPrepared();
+  }
+
+  private async vote(branch: BranchWork, attempt: AttemptAtWork): Promise<VoteResult | 'busy'> {
+    this.watch.noteTransaction(branch);
+    return branch.protocol === '3pc'
+      ? this.threePhase.prepare(branch, attempt)
+      : this.twoPhase.prepare(branch, attempt);
   }
 }

@@ -3,9 +3,8 @@ import { BranchAbstainsError } from '../runtime/errors.js';
 import type { BranchIdentity, ThreePhaseWork, VoteResult } from '../runtime/resource-manager.js';
 import type { BranchDatabase } from './branch-database.js';
 import type { PostgresAcceptor } from './postgres-acceptor.js';
-import type { BranchAttempts } from './session/branch-attempts.js';
+import type { AttemptAtWork, BranchAttempts } from './session/branch-attempts.js';
 import { BRANCH_ABORTED } from './session/branch-failure.js';
-import type { Work } from './session/context.js';
 import { isAcceptorList } from './statements/acceptor-row.js';
 import type { AcceptorRow, CastVote } from './statements/rows.js';
 
@@ -25,7 +24,7 @@ export interface ThreePhasePorts {
 export class ThreePhase {
   constructor(private readonly ports: ThreePhasePorts) {}
 
-  async prepare(branch: ThreePhaseWork, work: Work): Promise<VoteResult | 'busy'> {
+  async prepare(branch: ThreePhaseWork, work: AttemptAtWork): Promise<VoteResult | 'busy'> {
     invariant(isAcceptorList(branch.acceptors, branch.branchId), 'a branch in three phases is one of its acceptors');
     // A repeat meets the branch's lock, its ledger row, or the recorded vote. If another process has just found that
     // the database changed, the vote fails, too.

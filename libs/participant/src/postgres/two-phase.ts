@@ -1,9 +1,8 @@
 import type { JsonValue } from '@concordat/foundation';
 import type { BranchIdentity, OnePhaseResult, TwoPhaseWork, VoteResult } from '../runtime/resource-manager.js';
 import type { BranchDatabase } from './branch-database.js';
-import type { BranchAttempts, WorkProtocol } from './session/branch-attempts.js';
+import type { AttemptAtWork, BranchAttempts, WorkProtocol } from './session/branch-attempts.js';
 import { BRANCH_ABORTED } from './session/branch-failure.js';
-import type { Work } from './session/context.js';
 import type { LedgerRow } from './statements/rows.js';
 import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
 
@@ -19,7 +18,7 @@ export interface TwoPhasePorts {
 export class TwoPhase {
   constructor(private readonly ports: TwoPhasePorts) {}
 
-  async prepare(branch: TwoPhaseWork, work: Work): Promise<VoteResult | 'busy'> {
+  async prepare(branch: TwoPhaseWork, work: AttemptAtWork): Promise<VoteResult | 'busy'> {
     return this.run(branch, work, {
       closing: 'prepare',
       durable: votedYes,
@@ -34,7 +33,7 @@ export class TwoPhase {
     });
   }
 
-  async commitOnePhase(branch: TwoPhaseWork, work: Work): Promise<OnePhaseResult | 'busy'> {
+  async commitOnePhase(branch: TwoPhaseWork, work: AttemptAtWork): Promise<OnePhaseResult | 'busy'> {
     return this.run(branch, work, {
       closing: 'commit',
       durable: (results) => ({ end: 'committed', results }),
@@ -50,7 +49,7 @@ export class TwoPhase {
 
   private async run<Answer>(
     branch: TwoPhaseWork,
-    work: Work,
+    work: AttemptAtWork,
     protocol: WorkProtocol<Answer>,
   ): Promise<Answer | 'busy'> {
     const earlier = branch.preparedByService ? await protocol.earlier() : undefined;

@@ -22,7 +22,8 @@ import { BranchResults } from './branch-results.js';
 import { BranchAbstainsError, BranchRefusedError } from './errors.js';
 import type { ParticipantFailpoint } from './participant-failpoints.js';
 import type { OperationBranch, OperationHandlers } from './participant-runtime.types.js';
-import type { BranchWork, ResourceManager, TwoPhaseWork } from './resource-manager.js';
+import type { HeldBranches } from './held-branches.js';
+import type { BranchWork, ResourceManager, TwoPhaseWork, VoteResult } from './resource-manager.js';
 import { limitOf } from './time-left.js';
 
 /** The machine's effects on the database. */
@@ -31,6 +32,7 @@ export type DatabaseEffect = Extract<ParticipantEffect, { type: `run-${string}` 
 export interface BranchExecutorPorts<Context> {
   readonly resourceManager: ResourceManager<Context>;
   readonly handlers: OperationHandlers<Context>;
+  readonly held: Pick<HeldBranches<Context>, 'vote' | 'close'>;
   readonly failpoints: Failpoints;
   readonly logger: Logger;
   /** maximum JSON of all results of one branch, in bytes */
@@ -82,13 +84,20 @@ export class BranchExecutor<Context> {
   }
 
   private async prepare(message: PrepareMessage, branch: BranchAddress): Promise<ParticipantEvent> {
-    const result = await this.ports.resourceManager.prepare(branchWorkOf(message), (context) =>
-      this.work(message, context, 'participant.prepare.before-prepare'),
-    );
+    const work = branchWorkOf(message);
+    const result = await (this.heldVote(message, work) ??
+      this.ports.resourceManager.prepare(work, (context) =>
+        this.work(message, context, 'participant.prepare.before-prepare'),
+      ));
     if (result === 'busy') return { type: 'unknown', branch };
     const held = result.vote === 'yes' ? this.hit('participant.prepare.after-prepare') : undefined;
     if (held) await held;
     return { type: 'voted', branch, result };
+  }
+
+  private heldVote(message: PrepareMessage, work: BranchWork): Promise<VoteResult | 'busy'> | undefined {
+    if (message.heldBy === undefined) return undefined;
+    return this.ports.held.vote(work);
   }
 
   private async onePhase(message: CommitOnePhaseMessage, branch: BranchAddress): Promise<ParticipantEvent> {
@@ -103,6 +112,8 @@ export class BranchExecutor<Context> {
   /** @param ending how the branch must end: by the decision, or by a ruling against it */
   private async end(branch: BranchAddress, ending: Decision, decision = ending): Promise<ParticipantEvent> {
     const isCommit = ending === 'commit';
+    const closing = this.ports.held.close(branch);
+    if (closing) await closing;
     const held = this.hit(isCommit ? 'participant.commit.before-commit' : 'participant.abort.before-rollback');
     if (held) await held;
     const end = await (isCommit ? this.commit(branch, decision) : this.abort(branch, decision));
@@ -148,13 +159,12 @@ export class BranchExecutor<Context> {
   }
 
   private async work(
-    { transactionId, branchId, deadline, operations }: WorkMessage,
+    message: WorkMessage,
     context: Context,
     failpoint: ParticipantFailpoint,
   ): Promise<readonly JsonValue[]> {
-    if (operations.length === 0) {
-      throw new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
-    }
+    const { transactionId, branchId, deadline, operations } = message;
+    if (operations.length === 0) throw missingWork(message);
     const held = this.hit('participant.work.before-handlers');
     if (held) await held;
     const results = new BranchResults(this.ports.resultSizeBytes);
@@ -179,6 +189,17 @@ export class BranchExecutor<Context> {
   private hit(name: ParticipantFailpoint): Promise<void> | undefined {
     return this.ports.failpoints.hit(name);
   }
+}
+
+/** Nothing of a branch without operations is in the database: whoever worked on it has lost its session. */
+function missingWork(message: WorkMessage): BranchRefusedError {
+  if (message.type === 'prepare' && message.heldBy !== undefined) {
+    return new BranchRefusedError(
+      'SESSION_LOST',
+      `the process "${message.heldBy}" held this branch and has lost its session; repeat the transaction`,
+    );
+  }
+  return new BranchRefusedError('NOT_PREPARED', 'this branch was to be prepared by its service and is not there');
 }
 
 function readableError(thrown: unknown): Error {

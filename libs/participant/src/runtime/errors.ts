@@ -20,6 +20,22 @@ export class BranchRefusedError extends CodedError {
 /** The state of a branch is unknown: nothing is reported, and the coordinator or the sweeper asks again. */
 export class ResourceManagerUnavailableError extends codedError('RESOURCE_MANAGER_UNAVAILABLE', { retryable: true }) {}
 
+/** The branch cannot be held: another session works on it, it is prepared, or it has ended. */
+export class BranchOccupiedError extends codedError('BRANCH_OCCUPIED') {
+  constructor(branchId: string) {
+    super(
+      `branch ${branchId} cannot be held: another session works on it, or it is prepared, or it has ended; ` +
+        'hold a new branch, under a new branchId',
+    );
+  }
+}
+
+/** No place for another held branch became free. */
+export class HeldBranchesExhaustedError extends codedError('HELD_BRANCHES_EXHAUSTED', { retryable: true }) {}
+
+/** The runtime is not consuming: it was not started, or it has stopped. */
+export class ParticipantStoppedError extends codedError('PARTICIPANT_STOPPED') {}
+
 /** The database has changed since the transaction began, and may have lost an earlier vote: the branch abstains. */
 export class BranchAbstainsError extends ResourceManagerUnavailableError {
   constructor(branchId: string) {

@@ -31,6 +31,12 @@ export interface ParticipantMetrics {
   readonly oldestPreparedAgeMs: number;
   readonly workRunning: number;
   readonly workWaiting: number;
+  /** branches that this process holds between calls */
+  readonly heldBranches: number;
+  /** holds that wait for a place */
+  readonly heldBranchesWaiting: number;
+  /** how long the oldest branch has been held, in milliseconds; 0 when none is */
+  readonly oldestHeldMs: number;
   readonly decisionsRunning: number;
   readonly decisionsWaiting: number;
   /** age of the oldest running work, in milliseconds; 0 when none runs */

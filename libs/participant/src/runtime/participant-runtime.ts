@@ -1,9 +1,6 @@
 import {
-  backoffMs,
   errorMessage,
-  fitText,
   guarded,
-  isExactText,
   noFailpoints,
   silentLogger,
   UuidV7Generator,
@@ -11,7 +8,6 @@ import {
   withTimeLimit,
   type Failpoints,
   type Logger,
-  type Timer,
 } from '@concordat/foundation';
 import {
   LIMITS,
@@ -34,9 +30,12 @@ import {
   type MessageBus,
   type Subscription,
 } from '@concordat/messaging';
+import { Announcer, refuseInvalidOperations } from './announcer.js';
 import { BoundedPool } from './bounded-pool.js';
 import { BranchExecutor, branchOf, type DatabaseEffect } from './branch-executor.js';
-import { ParticipantConfigurationError } from './errors.js';
+import { ParticipantConfigurationError, ParticipantStoppedError } from './errors.js';
+import type { HeldBranch } from './held-branch.js';
+import { HeldBranches, type HoldRequest } from './held-branches.js';
 import { ReplyBatcher } from './reply-batcher.js';
 import { MetricsRecorder, type ParticipantMetrics } from './participant-metrics.js';
 import {
@@ -54,8 +53,6 @@ import { limitOf, timeLeftMs } from './time-left.js';
 const IN_FLIGHT_SLACK = 128;
 /** Sendings of an unknown operation that stay unanswered; about 15 s at the coordinators' pace. */
 const UNANSWERED_SENDINGS = 4;
-/** between the first two announcements; doubles up to the limit */
-const FIRST_ANNOUNCE_INTERVAL_MS = 250;
 
 /**
  * One process of a participant: receives the coordinators' messages, carries out the effects of the participant
@@ -75,15 +72,16 @@ export class ParticipantRuntime<Context> {
   private readonly workPool: BoundedPool;
   private readonly decisionPool: BoundedPool;
   private readonly replies: ReplyBatcher;
+  private readonly held: HeldBranches<Context>;
   private readonly executor: BranchExecutor<Context>;
   private readonly sweeper: Sweeper;
   private readonly termination: TerminationWatch;
   private readonly recorder = new MetricsRecorder();
   private readonly idleWaiters = new Map<TransactionId, (() => void)[]>();
   private subscription: Subscription | undefined;
-  private announceTimer: Timer | undefined;
-  private announcements = 0;
-  private readonly instance: string;
+  private readonly announcer: Announcer;
+  /** names this process among those of the participant; a branch that it holds is enlisted with it */
+  readonly instance: string;
   private state: 'new' | 'started' | 'stopped' = 'new';
 
   constructor(private readonly options: ParticipantRuntimeOptions<Context>) {
@@ -109,13 +107,18 @@ export class ParticipantRuntime<Context> {
     this.places = new PreparedPlaces({
       clock,
       maximum: () => this.limits.preparedBranches ?? options.resourceManager.maximumPrepared ?? Infinity,
-      onRoom: () => this.workPool.wake(),
+      onRoom: () => this.wake(),
     });
-    const hasRoom = (running: number): boolean => this.places.hasRoom(running);
+    // A held branch has one of the connections for work, and may be prepared soon.
+    const hasRoom = (running: number): boolean =>
+      this.places.hasRoom(running + this.held.count) &&
+      running < Math.max(1, this.limits.workConcurrency - this.held.count);
     this.workPool = new BoundedPool(this.limits.workConcurrency, this.limits.workQueue, clock, hasRoom);
     this.decisionPool = new BoundedPool(this.limits.decisionConcurrency, this.limits.decisionQueue, clock);
     this.replies = new ReplyBatcher(this.bus, clock, logger, this.limits.acknowledgementDelayMs);
+    this.held = this.createHeldBranches();
     this.executor = this.createExecutor(failpoints);
+    this.announcer = this.createAnnouncer();
     this.sweeper = this.createSweeper();
     this.termination = this.createTermination();
   }
@@ -137,19 +140,33 @@ export class ParticipantRuntime<Context> {
     if (this.state !== 'new') return subscription.stop(); // stopped in the meantime
     this.state = 'started';
     this.subscription = subscription;
-    this.announce();
+    this.announcer.start();
     this.sweeper.start();
   }
 
-  /** Stops consuming, finishes running work within `drainTimeoutMs` and sends batched replies. */
+  /**
+   * Opens the session of a branch that this process holds between calls, and that the leader asks it to prepare: enlist
+   * the branch with `instance`. Waits for a place and a connection, never beyond the deadline.
+   *
+   * @throws HeldBranchesExhaustedError when no place becomes free in time, or the wait would be for a branch in
+   *   `suspends`
+   * @throws BranchOccupiedError when the branch is held, prepared or ended
+   * @throws ResourceManagerUnavailableError when the database cannot be reached
+   * @throws ParticipantStoppedError after `stop`, or before `start`
+   */
+  async hold(request: HoldRequest): Promise<HeldBranch<Context>> {
+    if (this.state === 'new') throw new ParticipantStoppedError('the participant has not started; start it first');
+    return this.held.hold(request);
+  }
+
+  /** Rolls held branches back, stops consuming, finishes running work within `drainTimeoutMs` and sends batched replies. */
   async stop(): Promise<void> {
     if (this.state === 'stopped') return;
     this.state = 'stopped';
-    this.announceTimer?.cancel();
-    this.announceLeaving();
+    this.announcer.leave();
     this.termination.stop();
     this.places.stop();
-    await this.atMost(Promise.all([this.sweeper.stop(), this.subscription?.stop()]));
+    await this.atMost(Promise.all([this.held.stop(), this.sweeper.stop(), this.subscription?.stop()]));
     await this.atMost(this.replies.flush());
   }
 
@@ -162,7 +179,7 @@ export class ParticipantRuntime<Context> {
   /** The database was replaced; the coordinators are told at once, for their operators. */
   databaseChanged(): void {
     this.recorder.databaseChanges++;
-    if (this.state === 'started') this.sendAnnouncement();
+    if (this.state === 'started') this.announcer.announce();
   }
 
   metrics(): ParticipantMetrics {
@@ -198,6 +215,9 @@ export class ParticipantRuntime<Context> {
       oldestPreparedAgeMs,
       workRunning: this.workPool.runningCount,
       workWaiting: this.workPool.waitingCount,
+      heldBranches: this.held.count,
+      heldBranchesWaiting: this.held.waitingCount,
+      oldestHeldMs: this.held.oldestMs,
       decisionsRunning: this.decisionPool.runningCount,
       decisionsWaiting: this.decisionPool.waitingCount,
       oldestWorkMs: this.workPool.oldestRunningMs,
@@ -212,6 +232,9 @@ export class ParticipantRuntime<Context> {
         if (!message.proposer) this.termination.answered(message.branchId);
         return this.receive(message);
       case 'prepare':
+        if (message.heldBy !== undefined && message.heldBy !== this.instance) return undefined; // only its holder may vote
+        this.termination.answered(message.branchId);
+        return this.receive(message);
       case 'commit-one-phase':
       case 'decision':
       case 'ruling':
@@ -270,6 +293,8 @@ export class ParticipantRuntime<Context> {
       case 'inquire-all':
         return this.sweeper.inquireAll();
       case 'run-prepare':
+        // A held branch has its place, and what it locked may be what the work in the other pool waits for.
+        return this.submit(effect.message.heldBy === undefined ? this.workPool : this.decisionPool, effect);
       case 'run-one-phase':
         return this.submit(this.workPool, effect);
       case 'run-commit':
@@ -279,8 +304,7 @@ export class ParticipantRuntime<Context> {
       case 'open-ballot':
         return this.submit(this.decisionPool, effect);
       case 'cancel-work':
-        if (this.workPool.cancel(keyOf(effect.branch))) this.step({ type: 'unknown', branch: effect.branch });
-        return;
+        return this.cancelWork(effect.branch);
       case 'reply':
         return this.reply(effect.message, effect.prompt);
       case 'send':
@@ -300,11 +324,27 @@ export class ParticipantRuntime<Context> {
       this.watchOver(effect, event);
       this.countPrepared(event);
       this.step(event);
+      this.held.wake();
     };
     const accepted = pool.submit(keyOf(branch), run, () => this.allowedMs(effect));
     if (accepted) return;
     this.recorder.dropped++;
     this.step({ type: 'unknown', branch });
+  }
+
+  /** Work that waits is dropped; a held branch that waits for its last statements waits no longer. */
+  private cancelWork(branch: BranchAddress): void {
+    const waits = this.workPool.cancel(keyOf(branch)) || this.decisionPool.cancel(keyOf(branch));
+    if (waits) return this.step({ type: 'unknown', branch });
+    this.held.close(branch)?.catch((error: unknown) => {
+      this.logger.warn(`held branch ${branch.branchId} could not be closed: ${errorMessage(error)}`);
+    });
+  }
+
+  /** There may be room for more prepared branches. */
+  private wake(): void {
+    this.workPool.wake();
+    this.held.wake();
   }
 
   /** How long its handlers may run. */
@@ -348,33 +388,6 @@ export class ParticipantRuntime<Context> {
     tell({ code, branch, detail });
   }
 
-  /** Tells the coordinators to stop counting on this process before its announcement expires. */
-  private announceLeaving(): void {
-    if (this.announcements === 0) return;
-    const { participant, handlers } = this.options;
-    const operations = handlers.operations();
-    this.replies.send({ type: 'announce', participant, instance: this.instance, operations, leaving: true });
-  }
-
-  /** Often at first: a coordinator that starts at the same time may not be subscribed yet. */
-  private announce(): void {
-    const { clock, random } = this.options;
-    this.sendAnnouncement();
-    const spacing = { baseMs: FIRST_ANNOUNCE_INTERVAL_MS, capMs: this.limits.announceIntervalMs };
-    const delayMs = backoffMs(this.announcements++, spacing, random);
-    this.announceTimer = clock.setTimer(delayMs, () => {
-      if (this.state === 'started') this.announce();
-    });
-  }
-
-  private sendAnnouncement(): void {
-    const { participant, handlers, resourceManager } = this.options;
-    const abstainsBefore = Math.ceil(resourceManager.abstainsBefore ?? 0);
-    const limit = abstainsBefore > 0 && { abstainsBefore };
-    const operations = handlers.operations();
-    this.replies.send({ type: 'announce', participant, instance: this.instance, operations, ...limit });
-  }
-
   private createSweeper(): Sweeper {
     const { sweepIntervalMs, inquiryAfterMs, inquiriesPerSweep } = this.limits;
     const { clock, resourceManager } = this.options;
@@ -397,11 +410,40 @@ export class ParticipantRuntime<Context> {
     );
   }
 
+  private createAnnouncer(): Announcer {
+    const { clock, random, participant, handlers, resourceManager } = this.options;
+    return new Announcer(this.limits.announceIntervalMs, {
+      clock,
+      random,
+      participant,
+      instance: this.instance,
+      operations: () => handlers.operations(),
+      abstainsBefore: () => resourceManager.abstainsBefore ?? 0,
+      send: (message) => this.replies.send(message),
+    });
+  }
+
+  private createHeldBranches(): HeldBranches<Context> {
+    const { clock, resourceManager } = this.options;
+    const { workConcurrency, workQueue, heldBranches = Math.max(1, Math.floor(workConcurrency / 2)) } = this.limits;
+    return new HeldBranches({
+      resourceManager,
+      clock,
+      logger: this.logger,
+      maximum: heldBranches,
+      maximumWaiting: workQueue,
+      hasRoom: () => this.places.hasRoom(this.workPool.runningCount + this.held.count),
+      onFreed: () => this.workPool.wake(),
+      onPrepared: (branchId) => this.places.take(branchId),
+    });
+  }
+
   private createExecutor(failpoints: Failpoints): BranchExecutor<Context> {
     const { resourceManager, handlers } = this.options;
     return new BranchExecutor({
       resourceManager,
       handlers,
+      held: this.held,
       failpoints,
       logger: this.logger,
       resultSizeBytes: this.limits.resultSizeBytes,
@@ -451,21 +493,6 @@ export class ParticipantRuntime<Context> {
       this.logger.warn(`stopping: ${errorMessage(error)}; the coordinator will send it again`);
     }
   }
-}
-
-/** @throws ParticipantConfigurationError when no message can announce these operations */
-function refuseInvalidOperations(operations: readonly string[]): void {
-  const { announcedOperations, operationNameLength } = LIMITS;
-  if (operations.length > announcedOperations) {
-    throw new ParticipantConfigurationError(
-      `there are ${operations.length} operations; a participant announces at most ${announcedOperations}`,
-    );
-  }
-  const wrong = operations.find((name) => name === '' || name.length > operationNameLength || !isExactText(name));
-  if (wrong === undefined) return;
-  throw new ParticipantConfigurationError(
-    `"${fitText(wrong, operationNameLength)}" cannot name an operation: use 1 to ${operationNameLength} characters`,
-  );
 }
 
 function keyOf({ transactionId, branchId }: BranchAddress): string {

@@ -30,6 +30,11 @@ export interface ParticipantAlert {
 export interface ParticipantLimits {
   /** branches whose work runs at once, as many as the resource manager has work connections; default 16 */
   readonly workConcurrency: number;
+  /**
+   * branches that this process holds between calls, each with a connection for work; the next one waits. Default: half
+   * of `workConcurrency`, at least 1
+   */
+  readonly heldBranches?: number;
   /** branches whose work waits; beyond, it is dropped and the coordinator sends it again; default 256 */
   readonly workQueue: number;
   /**

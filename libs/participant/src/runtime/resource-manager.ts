@@ -44,11 +44,34 @@ export interface ThreePhaseWork extends AnyBranchWork {
 
 export type BranchWork = TwoPhaseWork | ThreePhaseWork;
 
+/** A branch that is held between calls; its protocol is known when it is prepared. */
+export interface HeldWork extends BranchIdentity, TimeLimit {}
+
 export interface VoteResult {
   readonly vote: Vote;
   /** the result of each operation; empty for `no` */
   readonly results: readonly JsonValue[];
   readonly error?: BranchError;
+}
+
+/**
+ * The local transaction of one branch that stays open between calls. Exactly one of `prepare`, `refuse` and `close`
+ * begins its end; `close` may come at any time after that, too.
+ */
+export interface HeldSession<Context> {
+  /** what the application works with: a transaction-bound client of the database */
+  readonly context: Context;
+  /** Resolves with the reason when the database ends the session by itself. Never rejects; pending otherwise. */
+  readonly lost: Promise<BranchError>;
+  /**
+   * Refuses further statements, waits for the running ones up to the branch's limit, prepares and votes, with the
+   * guarantees of `ResourceManager.prepare`. The session has ended when this settles.
+   */
+  prepare(branch: BranchWork, results: readonly JsonValue[]): Promise<VoteResult | 'busy'>;
+  /** Rolls back at once, whatever is running, and votes no with this error; it is durable. */
+  refuse(branch: BranchWork, error: BranchError): Promise<VoteResult | 'busy'>;
+  /** Rolls back at once, whatever is running, and writes nothing. During `prepare` it ends the wait for statements. */
+  close(): Promise<void>;
 }
 
 export interface OnePhaseResult {
@@ -92,6 +115,13 @@ export interface ResourceManager<Context> {
    * changed since the transaction began, and may have lost an earlier vote.
    */
   prepare(branch: BranchWork, work: (context: Context) => Promise<readonly JsonValue[]>): Promise<VoteResult | 'busy'>;
+  /**
+   * Opens the local transaction of a branch that is held between calls. Absent where the database cannot do that.
+   *
+   * Rejects with `ResourceManagerUnavailableError` when it could not begin, and with `BranchOccupiedError` when another
+   * session works on the branch, or it is prepared, or has ended.
+   */
+  hold?(branch: HeldWork): Promise<HeldSession<Context>>;
   /** Work and commit in one local transaction; the ledger makes repeats safe (protocol 4.7). */
   commitOnePhase(
     branch: TwoPhaseWork,

@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg';
-import { TimeLimitError, withTimeLimit, type Clock, type JsonValue } from '@concordat/foundation';
+import { TimeLimitError, invariant, withTimeLimit, type Clock, type JsonValue } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import type { DataSource } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
@@ -45,19 +45,28 @@ export interface BranchSessionPorts {
 }
 
 /**
- * One attempt: begin, work, close, on one connection. Afterwards the connection has no transaction open and no trace of
- * the branch, or `fate` says that it must not be used again.
+ * The local transaction of one branch on one connection: open, work, finish. `run` is all three in one call; a held
+ * branch calls `open` and, later, `finish` or `abandon`. Afterwards the connection has no transaction open and no trace
+ * of the branch, or `fate` says that it must not be used again.
+ *
+ * States: new → open → finishing → ended; `abandon` ends it from any of them.
  */
 export class BranchSession {
   private readonly condition = new SessionCondition();
+  private readonly guarded: GuardedClient;
+  private bound: BranchEntityManager | undefined;
+  private opening: Promise<void> | undefined;
   private left: string | undefined;
   private abandoned = false;
+  private draining = false;
 
   constructor(
     private readonly client: PoolClient,
     private readonly branch: OperationBranch,
     private readonly ports: BranchSessionPorts,
-  ) {}
+  ) {
+    this.guarded = new GuardedClient(client, this.condition);
+  }
 
   get fate(): SessionFate {
     return this.condition.fate;
@@ -85,34 +94,133 @@ export class BranchSession {
    * @throws the error of the opening: no work was done, so there is nothing to vote on yet
    */
   async run(limits: AttemptLimits, closing: Closing, work: Work): Promise<WorkAttempt> {
-    const { client, branch } = this;
-    const { statements } = this.ports;
-    const held = statements.beforeBegin();
+    const held = this.ports.statements.beforeBegin();
     if (held) await held;
     // Not awaited before the work: its first statement is sent right after, and does nothing if this fails.
-    const opening = this.answer('the opening of a branch', statements.begin(client, branch, limits));
-    opening.catch(() => {
-      if (this.fate === 'dead') destroy(client); // otherwise the handlers' statements would wait behind it
-    }); // awaited below
-    const guarded = new GuardedClient(client, this.condition);
+    const opening = this.begin(limits);
     try {
-      const results = await this.work(guarded, limits.handlersMs, work);
+      const results = await this.work(limits.handlersMs, work);
       await opening;
-      return await this.close(guarded, closing, results);
+      return await this.close(closing, results);
     } catch (cause) {
-      guarded.close();
-      const error = branchErrorOf(cause, guarded.lastFailure);
-      const occupied = await isOccupied(opening);
-      await this.rollback(guarded);
-      if (occupied) return { type: 'occupied' };
-      return { type: 'failed', error, cause };
+      return this.fail(cause, opening);
     }
   }
 
+  /**
+   * Begins, for a branch that is held between calls.
+   *
+   * @throws the error of the opening; the session has ended then
+   */
+  async open(limits: BeginLimits): Promise<void> {
+    const held = this.ports.statements.beforeBegin();
+    if (held) await held;
+    try {
+      await this.begin(limits);
+    } catch (error) {
+      this.guarded.close();
+      await this.rollback();
+      throw error;
+    }
+  }
+
+  /**
+   * Ends a held branch: refuses further statements, waits for the running ones, and prepares or commits.
+   *
+   * @param drainMs how long the running statements may take, in milliseconds
+   */
+  async finish(closing: Closing, drainMs: number, results: readonly JsonValue[]): Promise<WorkAttempt> {
+    const { opening } = this;
+    invariant(opening, 'a session is opened before it is finished');
+    try {
+      this.guarded.close();
+      await this.drain(drainMs);
+      return await this.close(closing, results);
+    } catch (cause) {
+      return this.fail(cause, opening);
+    }
+  }
+
+  /** Whether `finish` waits for statements of the application. */
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
+  /** Ends the session without an answer of the server, whatever it is doing; its transaction is rolled back there. */
+  abandon(): void {
+    this.abandoned = true;
+    this.condition.worsen('dead');
+    this.guarded.close();
+    destroy(this.client);
+  }
+
+  /** Rolls a held branch back; a running statement is not waited for. */
+  async discard(): Promise<void> {
+    this.guarded.close();
+    if (this.guarded.isWaiting) this.abandon();
+    await this.rollback();
+    await this.bound?.release();
+  }
+
+  /** What the handlers work with; the same for the whole session. */
+  get context(): PostgresContext {
+    const { branch, guarded } = this;
+    const bind = (): BranchEntityManager => (this.bound ??= this.bindManager());
+    return {
+      branch,
+      client: guarded,
+      get manager() {
+        return bind().manager;
+      },
+    };
+  }
+
+  /** The connection was lost while nothing was asked. */
+  lost(error: unknown): void {
+    this.condition.failed(error);
+    this.condition.worsen('dead');
+  }
+
+  private async drain(limitMs: number): Promise<void> {
+    this.draining = true;
+    try {
+      await this.within(limitMs, 'the statements of a held branch', this.guarded.idle());
+      if (this.fate === 'dead') throw this.condition.lastFailure;
+      await this.bound?.release();
+    } finally {
+      this.draining = false;
+    }
+  }
+
+  private begin(limits: BeginLimits): Promise<void> {
+    const { client, branch } = this;
+    const opening = this.answer('the opening of a branch', this.ports.statements.begin(client, branch, limits));
+    opening.catch(() => {
+      if (this.fate === 'dead') destroy(client); // otherwise the handlers' statements would wait behind it
+    }); // awaited by the caller
+    return (this.opening = opening);
+  }
+
+  private bindManager(): BranchEntityManager {
+    const { dataSource } = this.ports;
+    if (dataSource) return new BranchEntityManager(dataSource, this.guarded);
+    throw new ParticipantConfigurationError('context.manager needs the DataSource in the options of the module');
+  }
+
+  private async fail(cause: unknown, opening: Promise<void>): Promise<WorkAttempt> {
+    this.guarded.close();
+    const error = branchErrorOf(cause, this.guarded.lastFailure);
+    const occupied = await isOccupied(opening);
+    await this.rollback();
+    if (occupied) return { type: 'occupied' };
+    return { type: 'failed', error, cause };
+  }
+
   /** A dead connection has rolled back, or will when the server notices. */
-  private async rollback({ wasPlain }: GuardedClient): Promise<void> {
+  private async rollback(): Promise<void> {
     if (this.fate === 'dead') return;
     try {
+      const { wasPlain } = this.guarded;
       const ended = await this.answer('a rollback', this.ports.statements.rollback(this.client, wasPlain));
       this.ended(ended, 'ROLLBACK');
     } catch {
@@ -130,47 +238,32 @@ export class BranchSession {
     return this.condition.watch(limited);
   }
 
-  private async work(guarded: GuardedClient, handlersMs: number, work: Work): Promise<readonly JsonValue[]> {
-    const { branch } = this;
-    const { clock, dataSource } = this.ports;
-    let bound: BranchEntityManager | undefined;
-    const context: PostgresContext = {
-      branch,
-      client: guarded,
-      get manager() {
-        if (!dataSource) {
-          throw new ParticipantConfigurationError('context.manager needs the DataSource in the options of the module');
-        }
-        bound ??= new BranchEntityManager(dataSource, guarded);
-        return bound.manager;
-      },
-    };
+  private async work(handlersMs: number, work: Work): Promise<readonly JsonValue[]> {
     try {
-      return await withTimeLimit(clock, handlersMs, 'the handlers of a branch', work(context)).catch(
-        (error: unknown) => {
-          throw error instanceof TimeLimitError ? this.giveUp(guarded, error) : error;
-        },
-      );
+      return await this.within(handlersMs, 'the handlers of a branch', work(this.context));
     } finally {
-      guarded.close();
-      await bound?.release();
+      this.guarded.close();
+      await this.bound?.release();
     }
   }
 
   /**
-   * The handlers have used up their time. The error says whether they waited for the database or for something else.
+   * Awaits what the application does. When its time is used up, the session ends, and the error says whether it waited
+   * for the database or for something else.
    */
-  private giveUp(guarded: GuardedClient, cause: TimeLimitError): BranchTimeoutError {
-    const code = guarded.isWaiting ? 'DATABASE_TIMEOUT' : 'HANDLER_TIMEOUT';
-    this.abandoned = true;
-    this.condition.worsen('dead');
-    guarded.close();
-    destroy(this.client);
-    return new BranchTimeoutError(code, { cause });
+  private async within<T>(limitMs: number, what: string, working: Promise<T>): Promise<T> {
+    try {
+      return await withTimeLimit(this.ports.clock, limitMs, what, working);
+    } catch (error) {
+      if (!(error instanceof TimeLimitError)) throw error;
+      const code = this.guarded.isWaiting ? 'DATABASE_TIMEOUT' : 'HANDLER_TIMEOUT';
+      this.abandon();
+      throw new BranchTimeoutError(code, { cause: error });
+    }
   }
 
-  private async close(guarded: GuardedClient, closing: Closing, results: readonly JsonValue[]): Promise<WorkAttempt> {
-    const { client, branch } = this;
+  private async close(closing: Closing, results: readonly JsonValue[]): Promise<WorkAttempt> {
+    const { client, branch, guarded } = this;
     const { statements } = this.ports;
     const { wasPlain } = guarded;
     // A command tag that counted rows saves the round trip that asks whether anything was written.

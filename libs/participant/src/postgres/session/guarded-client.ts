@@ -27,6 +27,7 @@ export class GuardedClient implements BranchClient {
   private changed = false;
   private plain = true;
   private unanswered = 0;
+  private whenIdle: (() => void) | undefined;
   private refused: ForbiddenStatementError | undefined;
 
   constructor(
@@ -57,7 +58,13 @@ export class GuardedClient implements BranchClient {
       return result;
     } finally {
       this.unanswered--;
+      if (this.unanswered === 0) this.whenIdle?.();
     }
+  }
+
+  /** Resolves when no statement waits for its answer. */
+  async idle(): Promise<void> {
+    if (this.unanswered > 0) await new Promise<void>((resolve) => (this.whenIdle = resolve));
   }
 
   /** Whether a command tag counted changed rows; false means that the server must be asked. */

@@ -20,6 +20,8 @@ import type { ParticipantLimits } from '../participant-runtime.types.js';
 import type {
   BranchIdentity,
   BranchWork,
+  HeldSession,
+  HeldWork,
   OnePhaseResult,
   PreparedBranch,
   ResourceManager,
@@ -40,6 +42,43 @@ export const ACCEPTORS: readonly Acceptor[] = [
   { branchId: id('bbbb', 3), participant: 'bank-c' },
 ];
 
+/** A session that says what it was asked for; its last statements run until `drain` is settled. */
+export class FakeHeldSession implements HeldSession<string> {
+  readonly context = 'held context';
+  readonly lost: Promise<BranchError>;
+  lose: (reason: BranchError) => void = () => undefined;
+  /** undefined: nothing is running */
+  draining: Promise<void> | undefined;
+  private stopWaiting: () => void = () => undefined;
+  private readonly closed = new Promise<void>((resolve) => (this.stopWaiting = resolve));
+
+  constructor(
+    private readonly note: (verb: string) => void,
+    readonly asked: BranchWork[] = [],
+  ) {
+    this.lost = new Promise((resolve) => (this.lose = resolve));
+  }
+
+  async prepare(branch: BranchWork, results: readonly JsonValue[]): Promise<VoteResult> {
+    this.note('prepare held');
+    this.asked.push(branch);
+    const isCut = this.draining && (await Promise.race([this.draining, this.closed.then(() => true)]));
+    if (isCut === true) return { vote: 'no', results: [], error: branchError('DATABASE_TIMEOUT', 'it was cut') };
+    return { vote: 'yes', results };
+  }
+
+  async refuse(branch: BranchWork, error: BranchError): Promise<VoteResult> {
+    this.asked.push(branch);
+    this.note(`refuse held with ${error.code}`);
+    return { vote: 'no', results: [], error };
+  }
+
+  async close(): Promise<void> {
+    this.note('close held');
+    this.stopWaiting();
+  }
+}
+
 export type Work = (context: string) => Promise<readonly JsonValue[]>;
 
 /** Says yes to everything; a branch whose work is `held` waits, as on a lock, until it is let go. */
@@ -48,6 +87,7 @@ export class FakeResourceManager implements ResourceManager<string> {
   readonly prepared: PreparedBranch[] = [];
   readonly works: BranchWork[] = [];
   readonly held = new Map<string, () => void>();
+  readonly sessions = new Map<string, FakeHeldSession>();
   failing = false;
   /** somebody has rolled everything back by hand, or it was never there */
   isGone = false;
@@ -64,6 +104,13 @@ export class FakeResourceManager implements ResourceManager<string> {
     if (this.holds(branch.branchId)) await new Promise<void>((resolve) => this.held.set(branch.branchId, resolve));
     const results = await work('context');
     return { vote: 'yes', results: branch.branchId === this.unsayable ? [NaN] : results };
+  }
+
+  async hold(branch: HeldWork): Promise<HeldSession<string>> {
+    this.note('hold', branch);
+    const session = new FakeHeldSession((verb) => this.note(verb, branch));
+    this.sessions.set(branch.branchId, session);
+    return session;
   }
 
   async commitOnePhase(branch: BranchWork, work: Work): Promise<OnePhaseResult> {
@@ -203,6 +250,7 @@ export async function createSystem(
   });
   const runtime = new ParticipantRuntime<string>({
     participant: 'bank-a',
+    instance: 'bank-a-1',
     resourceManager,
     bus,
     handlers: {
