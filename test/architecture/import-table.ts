@@ -128,6 +128,8 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['kafkajs', 'node:*'],
   ),
 
+  row('client', 'libs/client/src/', [], []),
+
   row('participant', 'libs/participant/src/', ['participant/*'], []),
   row('participant/runtime', 'libs/participant/src/runtime/', ['messaging', 'commit-protocol', 'foundation'], []),
   row(

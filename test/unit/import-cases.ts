@@ -134,6 +134,14 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     ],
     'both-roads.ts': [['./direct/direct-bus.js'], ['./kafka/kafka-bus.js', 'messaging/both-roads does not know']],
   }),
+  ...inFolder('libs/client/src', {
+    'a.ts': [
+      ['./transport/transport.js'],
+      ['node:crypto', 'client may import no package'],
+      ['zod', 'client may import no package'],
+      ['@concordat/foundation', 'client does not know foundation'],
+    ],
+  }),
   ...inFolder('libs/participant/src', {
     'a.ts': [['./runtime/errors.js'], ['pg', 'participant may import no package']],
     'runtime/a.ts': [

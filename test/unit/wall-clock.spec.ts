@@ -10,6 +10,7 @@ const SOURCES = [
   'libs/raft',
   'libs/commit-protocol',
   'libs/messaging',
+  'libs/client',
   'libs/participant',
   'libs/nestjs',
   'apps/coordinator',

@@ -1,0 +1,160 @@
+import { checkPayloads, resultsOf } from './contracts/results.js';
+import type { OperationWork, ResultsOf } from './contracts/operation.js';
+import { branchShape, transactionShape } from './model/shapes.js';
+import type { Branch, Transaction } from './model/transaction.js';
+import {
+  bodyOf,
+  idOf,
+  keyOf,
+  queryOf,
+  waitMsOf,
+  workBody,
+  type HeldBranch,
+  type KeyOptions,
+  type PreparedBranch,
+  type ReadOptions,
+  type TransactionOptions,
+  type WaitOptions,
+} from './requests.js';
+import { settingsOf, type ClientOptions } from './transport/options.js';
+import { checked, Transport, type Call } from './transport/transport.js';
+
+/** The answer to a commit or an abort. */
+export type Settlement =
+  /** with the outcome that was asked for */
+  | { readonly settled: true; readonly transaction: Transaction }
+  /**
+   * the wait ended first: the request is logged and will be decided (202). Call again, or `watch`. With `wait: 'ended'`
+   * the transaction may hold its decision already
+   */
+  | { readonly settled: false; readonly transaction: Transaction };
+
+/** The answer to `execute`: `results` in the places of the work that was sent. */
+export type Execution<Works extends readonly OperationWork[]> =
+  | { readonly settled: true; readonly transaction: Transaction; readonly results: ResultsOf<Works> }
+  | { readonly settled: false; readonly transaction: Transaction };
+
+/**
+ * A client of the coordinators: every call of their REST interface, typed. It goes on to another coordinator when one
+ * fails, and repeats a request only where a repetition cannot have a further effect.
+ *
+ * Every method throws a `ConcordatError` with a stable `code`. It holds no connection and need not be closed.
+ */
+export class ConcordatClient {
+  private readonly transport: Transport;
+
+  /** @throws ClientOptionError */
+  constructor(options: ClientOptions) {
+    this.transport = new Transport(settingsOf(options));
+  }
+
+  /** Begins a transaction, which stays open until it is committed, aborted, or at its deadline. */
+  begin(transaction: TransactionOptions = {}, options: KeyOptions = {}): Promise<Transaction> {
+    const { protocol, timeoutMs, metadata } = transaction;
+    return run(() => {
+      const call = keyed('/v1/transactions', bodyOf({ protocol, timeoutMs, metadata }), options);
+      return this.transport.read({ ...call, statuses: [201] }, transactionShape, options);
+    });
+  }
+
+  /**
+   * Adds work to a transaction: an operation that its participant does when the transaction commits, a branch that was
+   * prepared already, or one that a process holds open.
+   *
+   * @returns the branch; further work for the same participant joins it
+   * @throws TransactionClosedError, BranchConflictError, TransactionNotFoundError
+   */
+  enlist(
+    transactionId: string,
+    branch: OperationWork | PreparedBranch | HeldBranch,
+    options: KeyOptions = {},
+  ): Promise<Branch> {
+    return run(async () => {
+      if ('operation' in branch) await checkPayloads([branch]);
+      const call = keyed(`/v1/transactions/${idOf(transactionId)}/branches`, branchBody(branch), options);
+      const repeatability = 'branchId' in branch ? 'idempotent' : call.repeatability;
+      return this.transport.read({ ...call, repeatability, transactionId, statuses: [200, 201] }, branchShape, options);
+    });
+  }
+
+  /**
+   * Begins, prepares and commits a transaction in one call.
+   *
+   * @returns the committed transaction with the results, or `settled: false` when it was not decided within `waitMs`
+   * @throws TransactionAbortedError
+   */
+  execute<const Works extends readonly OperationWork[]>(
+    works: Works,
+    transaction: TransactionOptions = {},
+    options: KeyOptions & WaitOptions = {},
+  ): Promise<Execution<Works>> {
+    const { protocol, timeoutMs, metadata } = transaction;
+    return run(async () => {
+      await checkPayloads(works);
+      const body = bodyOf({ protocol, timeoutMs, metadata, branches: works.map(workBody) });
+      const settlement = await this.settle(keyed('/v1/transactions/execute', body, options), options);
+      if (!settlement.settled) return settlement;
+      return { ...settlement, results: await resultsOf(settlement.transaction, works) };
+    });
+  }
+
+  /**
+   * Commits a transaction. May be repeated.
+   *
+   * @throws TransactionAbortedError
+   */
+  commit(transactionId: string, options: WaitOptions = {}): Promise<Settlement> {
+    return run(() => this.settle(ending(transactionId, 'commit'), options));
+  }
+
+  /**
+   * Aborts a transaction. May be repeated.
+   *
+   * @throws TransactionCommittedError
+   */
+  abort(transactionId: string, options: WaitOptions = {}): Promise<Settlement> {
+    return run(() => this.settle(ending(transactionId, 'abort'), options));
+  }
+
+  /** @throws TransactionNotFoundError, TransactionExpiredError */
+  get(transactionId: string, options: ReadOptions = {}): Promise<Transaction> {
+    const { consistency } = options;
+    return run(() => {
+      const path = `/v1/transactions/${idOf(transactionId)}${queryOf({ consistency })}`;
+      const call: Call = { method: 'GET', path, repeatability: 'read', transactionId, statuses: [200] };
+      return this.transport.read(call, transactionShape, options);
+    });
+  }
+
+  private async settle(call: Call, options: WaitOptions): Promise<Settlement> {
+    const waitMs = waitMsOf(options.waitMs);
+    const path = `${call.path}${queryOf({ waitMs, wait: options.wait })}`;
+    const waiting: Call = { ...call, path, waitMs, statuses: [200, 202] };
+    const { status, body } = await this.transport.request(waiting, options);
+    return { settled: status === 200, transaction: checked(transactionShape, body, waiting, status) };
+  }
+}
+
+/** So that a method that fails before its first request rejects too, and never throws at once. */
+async function run<Result>(call: () => Promise<Result>): Promise<Result> {
+  return call();
+}
+
+function keyed(path: string, body: unknown, options: KeyOptions): Omit<Call, 'statuses'> & { statuses: [] } {
+  const idempotencyKey = keyOf(options);
+  const repeatability = idempotencyKey === undefined ? 'once' : 'idempotent';
+  return { method: 'POST', path, body, idempotencyKey, repeatability, statuses: [] };
+}
+
+function ending(transactionId: string, verb: 'commit' | 'abort'): Call {
+  const path = `/v1/transactions/${idOf(transactionId)}/${verb}`;
+  return { method: 'POST', path, repeatability: 'idempotent', transactionId, statuses: [200] };
+}
+
+function branchBody(branch: OperationWork | PreparedBranch | HeldBranch): Readonly<Record<string, unknown>> {
+  if ('operation' in branch) return bodyOf(workBody(branch));
+  const { participant, branchId } = branch;
+  return 'vote' in branch
+    ? bodyOf({ participant, branchId, vote: branch.vote })
+    : bodyOf({ participant, branchId, instance: branch.instance });
+}

@@ -1,0 +1,44 @@
+export * from './concordat-client.js';
+export {
+  defineParticipant,
+  isOperationContract,
+  operation,
+  type ContractedWork,
+  type OperationContract,
+  type OperationDefinition,
+  type OperationSettings,
+  type OperationTypes,
+  type OperationWork,
+  type ParticipantContract,
+  type ResultOf,
+  type ResultsOf,
+  type SchemaTypes,
+  type UncheckedTypes,
+  type WorkOptions,
+} from './contracts/operation.js';
+export { resultsOf } from './contracts/results.js';
+export {
+  describeIssues,
+  type SchemaInput,
+  type SchemaIssue,
+  type SchemaOutput,
+  type SchemaResult,
+  type StandardSchema,
+} from './contracts/standard-schema.js';
+export * from './errors/errors.js';
+export type * from './model/cluster.js';
+export type { JsonValue } from './model/json.js';
+export type { Open } from './model/shape.js';
+export type { FieldError, Page } from './model/shapes.js';
+export type * from './model/transaction.js';
+export type {
+  HeldBranch,
+  KeyOptions,
+  PreparedBranch,
+  ReadOptions,
+  TransactionOptions,
+  WaitOptions,
+} from './requests.js';
+export type { ClientClock, ClientTimer } from './transport/clock.js';
+export type { CallOptions, ClientOptions, HeaderRecord } from './transport/options.js';
+export type { RetryOptions } from './transport/retry.js';
