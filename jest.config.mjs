@@ -20,7 +20,7 @@ const esm = {
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.concordat/'],
   moduleNameMapper: {
     '^@concordat/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
-    '^@concordat/([^/]+)/testing$': '<rootDir>/libs/$1/src/testing/index.ts',
+    '^@concordat/([^/]+)/([^/]+)$': '<rootDir>/libs/$1/src/$2/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1', // nodenext style "./x.js" names the emitted file
   },
   setupFiles: ['reflect-metadata'],

@@ -1,10 +1,11 @@
 // Brings a fresh clone to the point where everything else can run: dependencies and build. Plain Node, because
 // it runs before anything is installed. Does nothing, quickly, when nothing has changed.
-import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { withLock } from './lock.mjs';
+import { runNpm } from './run-npm.mjs';
+import { sourceHash } from './source-hash.mjs';
 
 const MINIMUM_NODE = [20, 19];
 const root = path.resolve(import.meta.dirname, '..');
@@ -55,46 +56,14 @@ function isInstalled() {
   return true;
 }
 
-function* sourcesUnder(folder) {
-  if (!existsSync(folder)) return;
-  for (const item of readdirSync(folder, { withFileTypes: true })) {
-    const full = path.join(folder, item.name);
-    if (item.isDirectory()) yield* sourcesUnder(full);
-    else if (!/\.(spec|e2e-spec|sim-spec)\.tsx?$/.test(item.name)) yield full;
-  }
-}
+const hashOfSources = () => sourceHash(root, { folders: BUILD_INPUTS, files: BUILD_CONFIG });
 
-/** A hash over names and contents: unlike times it survives `git checkout` and notices a deleted file. */
-function sourceHash() {
-  const hash = createHash('sha256');
-  const files = [
-    ...BUILD_CONFIG.map((name) => at(name)),
-    ...BUILD_INPUTS.flatMap((name) => [...sourcesUnder(at(name))]),
-  ];
-  for (const file of files.sort()) {
-    if (!existsSync(file)) continue;
-    hash
-      .update(`${path.relative(root, file)}\0`)
-      .update(readFileSync(file))
-      .update('\0');
-  }
-  return hash.digest('hex');
-}
-
-/** Runs a npm command. Its output is shown only when it fails: what it says on success is noise here. */
 function npm(args) {
-  const script = process.env.npm_execpath;
-  const [command, first] = script?.endsWith('.js') ? [process.execPath, [script]] : ['npm', []];
-  const result = spawnSync(command, [...first, ...args], {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 64 * 1024 * 1024,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  if (result.status === 0) return;
-  process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`);
-  const cause = result.error?.message ?? (result.signal ? `ended by ${result.signal}` : `exit code ${result.status}`);
-  fail(`"npm ${args.join(' ')}" failed (${cause}); what it said stands above.`);
+  try {
+    runNpm(args, root);
+  } catch (error) {
+    fail(error.message);
+  }
 }
 
 function step(text, work) {
@@ -105,7 +74,9 @@ function step(text, work) {
 }
 
 function install() {
-  step('installing dependencies (npm ci)', () => npm(['ci', '--loglevel=error', '--no-audit', '--no-fund']));
+  step('installing dependencies (npm ci)', () =>
+    npm(['ci', '--prefer-offline', '--loglevel=error', '--no-audit', '--no-fund']),
+  );
   writeFileSync(installStamp, hashOf(at('package-lock.json')));
 }
 
@@ -121,13 +92,13 @@ function build(hash) {
 const isBuilt = (hash) => existsSync(entry) && textOf(buildStamp) === hash;
 
 checkNode();
-if (!isInstalled() || !isBuilt(sourceHash())) {
+if (!isInstalled() || !isBuilt(hashOfSources())) {
   await withLock(
     at('dist', '.setup.lock'),
     () => {
       // looked at again: whoever held the lock may have done it all
       if (!isInstalled()) install();
-      const hash = sourceHash();
+      const hash = hashOfSources();
       if (!isBuilt(hash)) build(hash);
     },
     (holder) => console.log(`setup: another set-up is running (process ${holder}); waiting for it …`),

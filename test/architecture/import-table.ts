@@ -314,7 +314,13 @@ function row(
   return { name, at: typeof at === 'string' ? [at] : at, layers, packages };
 }
 
-const TEST_CODE = [/(^|\/)testing\//, /\.(spec|e2e-spec|sim-spec|measure)\.ts$/, /^test\//, /^scripts\//];
+const TEST_CODE = [
+  /(^|\/)testing\//,
+  /\.(spec|e2e-spec|sim-spec|measure)\.ts$/,
+  /^test\//,
+  /^scripts\//,
+  /^(apps|libs)\/[^/]+\/bin\//, // the commands of a clone
+];
 /** Run by developers, not shipped: the simulation and the examples of the Raft library. */
 export const TEST_FOLDERS = ['libs/raft/src/simulation/', 'libs/raft/example/'];
 

@@ -1,0 +1,32 @@
+export interface PackageManifest {
+  readonly name: string;
+  readonly version: string;
+  readonly type: string;
+  readonly license: string;
+  readonly description: string;
+  readonly engines: Readonly<Record<string, string>>;
+  readonly exports: Readonly<Record<string, string | Readonly<Record<string, string>>>>;
+  readonly files: readonly string[];
+  readonly sideEffects: boolean | readonly string[];
+  readonly bin?: Readonly<Record<string, string>>;
+  readonly scripts?: Readonly<Record<string, string>>;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly peerDependencies?: Readonly<Record<string, string>>;
+  readonly publishConfig: {
+    readonly access: string;
+    readonly provenance: boolean;
+    readonly bin?: Readonly<Record<string, string>>;
+  };
+}
+
+export interface Workspace {
+  /** from the root */
+  readonly folder: string;
+  readonly manifest: PackageManifest;
+  /** the folder that becomes `dist` */
+  readonly sources: string;
+  /** the sources behind `exports` and the commands */
+  readonly entries: readonly string[];
+}
+
+export function readWorkspaces(root: string): readonly Workspace[];
