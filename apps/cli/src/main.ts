@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 import { EXIT } from '@concordat/foundation';
 import { parseCommand, UsageError, type Command } from './arguments.js';
 import { dev } from './dev.js';

@@ -1,4 +1,4 @@
-import './one-copy.js';
+export * from './one-copy.js';
 export * from './buses.js';
 export * from './concordat-participant.module.js';
 export * from './concordat-participant.service.js';

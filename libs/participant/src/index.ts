@@ -1,4 +1,4 @@
-import './runtime/one-copy.js';
+export * from './runtime/one-copy.js';
 export * from './postgres/index.js';
 export {
   abstentionLimit,

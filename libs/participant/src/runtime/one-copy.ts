@@ -1,4 +1,7 @@
-import { oncePerProcess } from '@concordat/foundation';
+import { oncePerProcess, VERSION } from '@concordat/foundation';
 
-/** Loading a second copy of this package fails, with a sentence that names both. */
-oncePerProcess({ name: '@concordat/participant', location: import.meta.url }, () => ({}));
+/** The copy of this package that the process uses. Loading a second one fails, with a sentence that names both. */
+export const PARTICIPANT_PACKAGE: { readonly version: string } = oncePerProcess(
+  { name: '@concordat/participant', location: import.meta.url },
+  () => ({ version: VERSION }),
+);
