@@ -5,7 +5,7 @@ import { MESSAGE_REFUSALS, MessageEncodeError } from './contract/errors.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, type Topic } from './contract/topics.js';
 import type { DirectBus } from './direct/direct-bus.js';
-import type { DirectStream } from './direct/stream.js';
+import { untilAllAreWritten, type DirectStream } from './direct/stream.js';
 import { noDeadLetters } from './contract/intake.js';
 
 /** The routes between coordinators and participants: Kafka, direct streams, or both. */
@@ -50,19 +50,16 @@ export class BothRoads implements MessageBus {
   async publish(messages: readonly OutgoingMessage[], options?: PublishOptions): Promise<void> {
     const forBroker: OutgoingMessage[] = [];
     const streams = new Set<DirectStream>();
-    let direct: Promise<void> | undefined;
     let onStreams = 0;
     for (const outgoing of messages) {
       const road = this.roadOf(outgoing);
       const taken = road !== 'broker' && this.offer(outgoing);
-      if (taken !== false && taken !== true) {
-        streams.add(taken);
-        direct = taken.room() ?? direct;
-      }
+      if (taken !== false && taken !== true) streams.add(taken);
       if (taken !== false) onStreams++;
       if (taken === false || road === 'both') forBroker.push(outgoing);
     }
     if (options?.atOnce === true) for (const stream of streams) stream.flush();
+    const direct = untilAllAreWritten(streams);
     if (forBroker.length === 0) return direct;
     const published = this.broker.publish(forBroker, options);
     // callers pace their sending by this: an unavailable broker must not delay the streams

@@ -90,7 +90,7 @@ export interface MessageBus {
   ensureTopics(topics: readonly Topic[]): Promise<void>;
   /**
    * Sends messages, in order per topic and key. Those published during a request go with the next one. Resolves when
-   * the broker has acknowledged them. Rejects with `MessageBusError` when they were dropped (buffer full, or stopped);
+   * the broker has acknowledged them; on direct streams, when the socket has the bytes or the stream has ended. Rejects with `MessageBusError` when they were dropped (buffer full, or stopped);
    * then the protocol sends again. A message that no reader would accept does not affect the others:
    * `UnsendableMessagesError` reports it once they have arrived.
    */

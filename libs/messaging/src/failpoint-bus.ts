@@ -11,7 +11,10 @@ import type {
 import type { DeadLetterCounts } from './contract/intake.js';
 import type { Topic } from './contract/topics.js';
 
-/** Around each publication, by type of message: before it is handed to the bus, after the broker's acknowledgement. */
+/**
+ * Around each publication, by type of message: before it is handed to the bus, and when the broker has acknowledged it
+ * or, on a direct stream, the operating system has its bytes.
+ */
 export const SENDING_MOMENTS = ['before-send', 'after-send'] as const;
 /** Around the handling of each message, by type: before it, and after all its effects are finished. */
 export const HANDLING_MOMENTS = ['received', 'handled'] as const;

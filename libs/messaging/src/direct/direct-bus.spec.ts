@@ -56,7 +56,7 @@ class World {
 
   options(options: Partial<DirectBusOptions> = {}): DirectBusOptions {
     const { clock, logger } = this;
-    const defer = (action: () => void): void => void (this.isTurnHeld || clock.setTimer(0, action));
+    const defer = (action: () => void): void => void (this.isTurnHeld || queueMicrotask(action));
     return { cluster: CLUSTER, clock, logger, defer, ...options };
   }
 
@@ -316,12 +316,38 @@ describe('the way of a message over direct streams', () => {
     const bus = await world.coordinator(1, { leads: true });
     await world.participant('bank-a', 'a');
     world.isTurnHeld = true;
-    await bus.publish([decision('bank-a', 1)]);
+    const published: number[] = [];
+    void bus.publish([decision('bank-a', 1)]).then(() => published.push(1));
     await world.run(100);
     expect(world.arrived.get('a')).toEqual([]);
+    expect(published).toEqual([]); // a process that ends now has not sent it
     await bus.publish([decision('bank-a', 2)], { atOnce: true });
     await world.run(100);
     expect(world.arrived.get('a')).toEqual([1, 2]);
+    expect(published).toEqual([1]);
+  });
+
+  it('is known to the publisher when the socket has the bytes, or the stream has ended', async () => {
+    const world = new World();
+    const bus = await world.coordinator(1, { leads: true });
+    const participant = await world.participant('bank-a', 'a');
+    const published: string[] = [];
+    const publish = (name: string, transaction: number): void =>
+      void bus.publish([decision('bank-a', transaction)]).then(() => published.push(name));
+    publish('at the end of the turn', 1);
+    expect(published).toEqual([]);
+    await Promise.resolve();
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(published).toEqual(['at the end of the turn']);
+    expect(world.arrived.get('a')).toEqual([]); // it is on its way
+    await world.run(50);
+    world.isTurnHeld = true;
+    publish('with the end of the stream', 2);
+    participant.crash();
+    await world.run(50);
+    expect(published).toEqual(['at the end of the turn', 'with the end of the stream']);
+    expect(world.arrived.get('a')).toEqual([1]);
   });
 
   it('is refused to the publisher while nobody leads, or nobody is connected', async () => {

@@ -15,6 +15,7 @@ import { DirectInbox } from './inbox.js';
 import {
   DEFAULT_STREAM_LIMITS,
   DirectStream,
+  untilAllAreWritten,
   type AttachSocket,
   type StreamEvents,
   type StreamLimits,
@@ -115,8 +116,7 @@ export abstract class DirectBus implements MessageBus {
       }
     }
     if (atOnce) for (const stream of streams) stream.flush();
-    const rooms = [...streams].flatMap((stream) => stream.room() ?? []);
-    if (rooms.length > 0) await Promise.all(rooms);
+    await untilAllAreWritten(streams);
     if (dropped > 0)
       throw new MessageBusError('BUS_NO_STREAM', `no stream takes ${dropped} of ${messages.length} messages`);
     if (refused.length > 0) throw new UnsendableMessagesError(refused);

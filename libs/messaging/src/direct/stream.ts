@@ -90,6 +90,12 @@ interface SentFrame {
   readonly bytes: number;
 }
 
+/** `DirectStream.untilWritten` of several; undefined when there is nothing to wait for. */
+export function untilAllAreWritten(streams: Iterable<DirectStream>): Promise<void> | undefined {
+  const waiting = Array.from(streams, (stream) => stream.untilWritten()).filter((written) => written !== undefined);
+  return waiting.length > 1 ? Promise.all(waiting).then(() => undefined) : waiting[0];
+}
+
 /**
  * One end of a direct stream: frames, one write per turn, signs of life, acknowledgements.
  *
@@ -117,7 +123,9 @@ export class DirectStream {
   private saidAt: number;
   private checkedAt: number;
   private timer: Timer | undefined;
-  private readonly drainWaiters: (() => void)[] = [];
+  /** a publisher waits until what it sent is written */
+  private written: Promise<void> | undefined;
+  private announceWritten: () => void = () => undefined;
 
   constructor(
     attach: AttachSocket,
@@ -131,7 +139,7 @@ export class DirectStream {
     this.timer = clock.setTimer(limits.greetingMs, () => this.close('the other end did not greet in time'));
     this.socket = attach({
       onBytes: (chunk) => this.receive(chunk),
-      onDrained: () => this.drained(),
+      onDrained: () => this.releasePublishers(),
       onClosed: (error) => this.close(error ? errorMessage(error) : 'the connection was closed', true),
     });
   }
@@ -177,10 +185,14 @@ export class DirectStream {
     return true;
   }
 
-  /** Settles when the buffer is low enough for a publisher to continue; undefined when that is so now. */
-  room(): Promise<void> | undefined {
-    if (this.state !== 'open' || this.bufferedBytes < HIGH_WATER_BYTES) return undefined;
-    return new Promise((resolve) => this.drainWaiters.push(resolve));
+  /**
+   * Settles when the socket has all queued messages and a publisher may continue, or when the stream has ended;
+   * undefined when that is so now. Publishers of one turn share the promise.
+   */
+  untilWritten(): Promise<void> | undefined {
+    if (this.mayContinue()) return undefined;
+    this.written ??= new Promise((resolve) => (this.announceWritten = resolve));
+    return this.written;
   }
 
   pause(): void {
@@ -214,7 +226,7 @@ export class DirectStream {
     this.state = 'closed';
     this.timer?.cancel();
     endSocket();
-    this.drained();
+    this.releasePublishers();
     const lost = [...this.unacknowledged.splice(0).flatMap(({ messages }) => messages), ...this.outgoingSources];
     this.outgoing = [];
     this.outgoingSources = [];
@@ -289,6 +301,7 @@ export class DirectStream {
       this.write({ type: 'messages', acknowledged: this.receivedFrames, messages: outgoing.slice(from, to) });
       from = to;
     }
+    this.releasePublishers();
   }
 
   private write(frame: Frame): void {
@@ -317,7 +330,13 @@ export class DirectStream {
     this.timer = clock.setTimer(limits.aliveMs, () => this.keepAlive());
   }
 
-  private drained(): void {
-    for (const wake of this.drainWaiters.splice(0)) wake();
+  private mayContinue(): boolean {
+    return this.state !== 'open' || (!this.flushIsDue && this.bufferedBytes < HIGH_WATER_BYTES);
+  }
+
+  private releasePublishers(): void {
+    if (!this.written || !this.mayContinue()) return;
+    this.written = undefined;
+    this.announceWritten();
   }
 }
