@@ -1,19 +1,22 @@
-import { expect } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect } from '@jest/globals';
 import pg from 'pg';
 import { startLocalSystem, type LocalSystem, type SystemProcess } from '../support/local-system.js';
-import { call, PatientClient, type TransactionBody } from '../support/rest.js';
+import { call, PatientClient, type Answer, type TransactionBody } from '../support/rest.js';
 import { waitFor } from '../support/wait-for.js';
+
+/** The links between coordinators and participants. */
+export type Link = 'kafka' | 'direct' | 'both';
 
 /** A whole local system of real processes, with the questions that the end-to-end tests ask. */
 export class SystemUnderTest {
-  private constructor(
-    readonly local: LocalSystem,
-    private processes: readonly SystemProcess[],
-  ) {}
+  private local: LocalSystem | undefined;
+  private processes: readonly SystemProcess[] = [];
 
-  static async start(): Promise<SystemUnderTest> {
-    const local = await startLocalSystem();
-    return new SystemUnderTest(local, (await local.systemFile()).processes);
+  constructor(readonly link: Link) {}
+
+  async start(): Promise<void> {
+    this.local = await startLocalSystem({ link: this.link });
+    this.processes = (await this.local.systemFile()).processes;
   }
 
   process(name: string): SystemProcess {
@@ -32,6 +35,16 @@ export class SystemUnderTest {
 
   bankUrls(): string[] {
     return this.processes.filter(({ name }) => name.startsWith('bank-')).map(({ name }) => this.httpUrl(name));
+  }
+
+  /** The URL of one of the coordinators, leader or not. */
+  node(index: number): string {
+    return this.coordinatorUrls()[index]!;
+  }
+
+  /** Asks the first coordinator for a transaction in one call. */
+  execute(branches: unknown, query = '', headers: Record<string, string> = {}): Promise<Answer<TransactionBody>> {
+    return call<TransactionBody>('POST', `${this.node(0)}/v1/transactions/execute${query}`, { branches }, headers);
   }
 
   client(): PatientClient {
@@ -118,6 +131,7 @@ export class SystemUnderTest {
 
   /** Starts parts that have died; resolves with what the command said. */
   async restart(...names: readonly string[]): Promise<string> {
+    if (!this.local) throw new Error('the system is not started');
     const said = await this.local.restart(...names);
     this.processes = (await this.local.systemFile()).processes;
     return said;
@@ -143,8 +157,24 @@ export class SystemUnderTest {
   }
 
   async stop(): Promise<void> {
-    await this.local.stop();
+    await this.local?.stop();
   }
+}
+
+/** Starts a system for the tests of this block; after each of them all has ended, and the money is unchanged. */
+export function useSystem(link: Link): SystemUnderTest {
+  const system = new SystemUnderTest(link);
+  let opening = 0;
+  beforeAll(async () => {
+    await system.start();
+    opening = await system.total();
+  });
+  afterAll(() => system.stop());
+  afterEach(async () => {
+    await system.settled();
+    expect(await system.total()).toBe(opening);
+  });
+  return system;
 }
 
 function isAlive(pid: number): boolean {
