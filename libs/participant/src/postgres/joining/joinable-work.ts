@@ -1,0 +1,29 @@
+import type { BranchClient } from '../session/guarded-client.js';
+
+/**
+ * The work of a running method on the one session that its transaction has in this process, as the joining pool sees
+ * it.
+ */
+export interface JoinableWork extends BranchClient {
+  /** the same object for all work on the session */
+  readonly session: object;
+  /** Takes what is needed so that this work can be undone alone. Other work on the session is then not any more. */
+  enter(): Promise<unknown>;
+  /** Begins a part of this work. The database learns of it with the part's first statement. */
+  nested(): NestedWork;
+}
+
+/** A part of the work that can be undone alone. It ends with `keep` or `undo`; each may be called once. */
+export interface NestedWork extends JoinableWork {
+  /** The part belongs to the work around it from now on. @throws when the database refused one of its statements */
+  keep(): Promise<void>;
+  /**
+   * The database forgets the part.
+   *
+   * @throws when it cannot, because others worked on the session since; then the whole transaction can only abort
+   */
+  undo(): Promise<void>;
+}
+
+/** The work of the method that runs in this asynchronous context; undefined where there is none to join. */
+export type CurrentWork = () => JoinableWork | undefined;

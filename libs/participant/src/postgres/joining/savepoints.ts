@@ -1,0 +1,107 @@
+import { invariant } from '@concordat/foundation';
+
+/** The part of a session that savepoints need. */
+export interface SavepointRunner {
+  query(text: string): Promise<unknown>;
+}
+
+/** A method whose work can be undone alone. */
+export interface SavepointOwner {
+  readonly parent: SavepointOwner | undefined;
+  /** the method that began the transaction has none: its failure aborts everything */
+  readonly needsSavepoint: boolean;
+}
+
+interface Taken {
+  readonly owner: SavepointOwner;
+  readonly name: string;
+  readonly ready: Promise<unknown>;
+  /** others worked on the session since, so going back to it would undo their work, too */
+  isShared: boolean;
+  isDone: boolean;
+}
+
+/**
+ * The savepoints of one session, one for each method that works on it, taken before its first statement.
+ *
+ * Methods may overlap in time, and savepoints only nest. So a savepoint notices when anybody but its method and those
+ * inside it works on the session; then it can no longer be used.
+ * A savepoint that is no longer needed is released together with the next statement about savepoints.
+ */
+export class Savepoints {
+  private readonly stack: Taken[] = [];
+  private count = 0;
+  private releasable: string | undefined;
+
+  constructor(private readonly session: SavepointRunner) {}
+
+  /** Awaited before each statement of the method. */
+  async enter(owner: SavepointOwner): Promise<void> {
+    const line = lineOf(owner);
+    for (const taken of this.stack) if (!line.includes(taken.owner)) taken.isShared = true;
+    const missing = line.filter((one) => one.needsSavepoint && !this.find(one)).reverse();
+    if (missing.length > 0) this.take(missing);
+    for (const one of line) await this.find(one)?.ready;
+  }
+
+  /** The method succeeded: its work belongs to the method around it. */
+  keep(owner: SavepointOwner): void {
+    const taken = this.find(owner);
+    if (!taken) return;
+    taken.isDone = true;
+    this.popDone();
+  }
+
+  /** Whether no savepoint is taken. */
+  get isEmpty(): boolean {
+    return this.stack.length === 0;
+  }
+
+  /** Whether the method has worked on the session. */
+  has(owner: SavepointOwner): boolean {
+    return this.find(owner) !== undefined;
+  }
+
+  /** Undoes the method's work and nothing else; false when that is not possible. @throws what the database says */
+  async undo(owner: SavepointOwner): Promise<boolean> {
+    const taken = this.find(owner);
+    invariant(taken !== undefined, 'only a method that worked on the session is undone');
+    if (taken.isShared) return false;
+    await taken.ready;
+    await this.session.query(`ROLLBACK TO SAVEPOINT ${taken.name}`);
+    this.releasable = undefined; // savepoints inside it have gone with it
+    for (const inner of this.stack.slice(this.stack.indexOf(taken))) inner.isDone = true;
+    this.popDone();
+    return true;
+  }
+
+  private take(owners: readonly SavepointOwner[]): void {
+    const names = owners.map(() => `concordat_${++this.count}`);
+    const release = this.releasable === undefined ? [] : [`RELEASE SAVEPOINT ${this.releasable}`];
+    this.releasable = undefined;
+    const text = [...release, ...names.map((name) => `SAVEPOINT ${name}`)].join('; ');
+    const ready = this.session.query(text);
+    ready.catch(() => undefined); // every method that needs it awaits it
+    for (const [index, owner] of owners.entries()) {
+      this.stack.push({ owner, name: names[index]!, ready, isShared: false, isDone: false });
+    }
+  }
+
+  private popDone(): void {
+    for (let top = this.stack.at(-1); top?.isDone; top = this.stack.at(-1)) {
+      this.stack.pop();
+      this.releasable = top.name;
+    }
+  }
+
+  private find(owner: SavepointOwner): Taken | undefined {
+    return this.stack.find((taken) => taken.owner === owner && !taken.isDone);
+  }
+}
+
+/** The method and those around it, from the inside. */
+function lineOf(owner: SavepointOwner): SavepointOwner[] {
+  const line: SavepointOwner[] = [];
+  for (let one: SavepointOwner | undefined = owner; one; one = one.parent) line.push(one);
+  return line;
+}
