@@ -59,7 +59,7 @@ export class Visitor {
     await this.lab.revive(follower, environment);
     await this.lab.arm(follower, `${point}=kill`);
     await this.handOver(follower);
-    await this.visit(point, follower, { follows: false });
+    await this.visit(point, follower, { follows: false, isArmed: true });
     if (isRunning(this.lab.process(follower))) await this.lab.kill(follower); // its environment must not stay
     await this.lab.restartDead();
   }
@@ -134,9 +134,13 @@ export class Visitor {
     }
   }
 
-  /** @param follows whether the point moves with the leadership, when that moves by itself */
-  private async visit(point: string, first: string, { follows = true }): Promise<void> {
+  /**
+   * @param follows whether the point moves with the leadership, when that moves by itself
+   * @param isArmed the process has its point already, and may have died of it
+   */
+  private async visit(point: string, first: string, { follows = true, isArmed = false }): Promise<void> {
     const start = Date.now();
+    if (!isArmed) await this.lab.arm(first, `${point}=kill`);
     const { victim, died } = await this.untilDead(point, first, follows);
     if (!died) {
       await this.lab.arm(victim, '').catch(() => undefined);
@@ -161,7 +165,6 @@ export class Visitor {
 
   private async untilDead(point: string, first: string, follows: boolean): Promise<{ victim: string; died: boolean }> {
     let victim = first;
-    await this.lab.arm(victim, `${point}=kill`);
     const end = Date.now() + REACH_TIMEOUT_MS;
     const { provoke, everyMs = PROVOKE_EVERY_MS } = this.pathTo(point);
     let provoking: Promise<void> | undefined;
