@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { EXIT } from '@concordat/foundation';
+import { formatHelp, runFromEnvironment } from '../../coordinator/src/service/index.js';
 import { parseCommand, UsageError, type Command } from './arguments.js';
 import { dev } from './dev.js';
 
@@ -14,9 +15,20 @@ try {
   process.stderr.write(`concordat: ${error.message}\n`);
   process.exitCode = USAGE;
 }
-if (command?.kind === 'help') {
-  process.stdout.write(command.text);
-  process.exitCode = EXIT.stopped;
-} else if (command) {
-  await dev(command.options);
+switch (command?.kind) {
+  case 'help':
+    process.stdout.write(command.text);
+    process.exitCode = EXIT.stopped;
+    break;
+  case 'server-help':
+    process.stdout.write(formatHelp());
+    process.exitCode = EXIT.stopped;
+    break;
+  case 'server':
+    await runFromEnvironment(process.env);
+    break;
+  case 'dev':
+    await dev(command.options);
+    break;
+  case undefined:
 }

@@ -3,8 +3,8 @@
  * `main.ts`.
  */
 export { createCoordinator } from '../bootstrap.js';
-export { parseConfig } from '../config.js';
+export { formatHelp, parseConfig } from '../config.js';
 export { EngineModule } from '../engine.module.js';
-export { runCoordinator, type RunOptions } from './run.js';
+export { runCoordinator, runFromEnvironment, type RunOptions } from './run.js';
 export { RaftCluster } from '../cluster/raft-cluster.js';
 export { TransactionManager } from '../transactions/transaction-manager.js';

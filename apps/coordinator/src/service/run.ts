@@ -1,6 +1,6 @@
-import { EXIT, ProcessLogger, formatAddress, guarded, startFailure } from '@concordat/foundation';
+import { EXIT, ProcessLogger, formatAddress, formatProblems, guarded, startFailure } from '@concordat/foundation';
 import { createCoordinator } from '../bootstrap.js';
-import type { Config } from '../config.js';
+import { parseConfig, type Config } from '../config.js';
 import { EngineModule } from '../engine.module.js';
 import { Lifecycle } from '../lifecycle.js';
 
@@ -54,5 +54,16 @@ export async function runCoordinator(config: Config, { onListening, onExit }: Ru
   } catch (error) {
     process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
     exit(EXIT.failed);
+  }
+}
+
+/** Runs a coordinator with the settings of its environment; with wrong ones it says which, and what they may be. */
+export async function runFromEnvironment(environment: NodeJS.ProcessEnv): Promise<void> {
+  const result = parseConfig(environment);
+  if (result.ok) {
+    await runCoordinator(result.config);
+  } else {
+    process.stderr.write(`${formatProblems(result.problems)}\n`);
+    process.exitCode = EXIT.configuration;
   }
 }
