@@ -14,6 +14,7 @@ const CHECKS = [
   ['lint', tool('oxlint'), ['--type-aware', 'apps', 'libs', 'test', 'scripts']],
   ['imports', process.execPath, [path.join(root, 'dist', 'test', 'architecture', 'main.js'), 'check']],
   ['types', tool('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
+  ['packages', process.execPath, [path.join(root, 'scripts', 'check-packages.mjs')]],
 ];
 /**
  * Unit tests use every core. The simulations start processes of their own, one for each core. End-to-end tests start
