@@ -1,0 +1,136 @@
+import { cpSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { EXIT } from '@concordat/foundation';
+import { Client } from 'pg';
+import { startTestPostgres, type TestPostgres } from '../support/postgres.js';
+import { waitFor } from '../support/wait-for.js';
+import {
+  InstalledApplication,
+  pack,
+  portForDevelopment,
+  type ModuleFormat,
+  type RunningCommand,
+} from './application.js';
+
+jest.setTimeout(600_000);
+
+const WAIT = { timeoutMs: 120_000, intervalMs: 50 };
+
+let server: TestPostgres;
+
+beforeAll(async () => {
+  pack();
+  server = await startTestPostgres();
+});
+
+afterAll(async () => {
+  await server?.stop();
+});
+
+async function sql<Row extends object>(url: string, text: string): Promise<readonly Row[]> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  try {
+    return (await client.query<Row>(text)).rows;
+  } finally {
+    await client.end();
+  }
+}
+
+/** A database with ten pieces in stock. */
+async function createDatabase(name: string): Promise<string> {
+  await sql(server.url, `CREATE DATABASE "${name}"`);
+  const url = server.url.replace(/[^/]+$/, name);
+  await sql(url, 'CREATE TABLE stock AS SELECT 10 AS quantity');
+  return url;
+}
+
+const stockIn = (url: string): Promise<number | undefined> =>
+  sql<{ quantity: number }>(url, 'SELECT quantity FROM stock').then(([row]) => row?.quantity);
+
+describe.each([
+  { nest: '11', typescript: '~5.9.3' },
+  { nest: '12', typescript: '~6.0.3' },
+])('a new application with Nest $nest', (version) => {
+  let application: InstalledApplication;
+  let coordinator: RunningCommand;
+  let url: string;
+  const commands: RunningCommand[] = [];
+
+  beforeAll(async () => {
+    application = InstalledApplication.install(version);
+    const port = await portForDevelopment();
+    url = `http://127.0.0.1:${port}`;
+    const words = ['--no-install', 'concordat', 'dev', '--ephemeral', '--port', String(port)];
+    coordinator = application.start('npx', words);
+    commands.push(coordinator);
+  });
+
+  afterAll(async () => {
+    await Promise.all(commands.map((command) => command.stop()));
+    application?.remove();
+  });
+
+  function execute(changes: Readonly<Record<string, number>>): Promise<Response> {
+    const branches = Object.entries(changes).map(([participant, by]) => ({
+      participant,
+      operation: 'change',
+      payload: { by },
+    }));
+    return fetch(`${url}/v1/transactions/execute?wait=ended`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ branches }),
+    });
+  }
+
+  it('is installed without a complaint', () => {
+    expect(application.run('npm', ['ls'])).toMatchObject({ status: 0 });
+  });
+
+  it('has the commands', () => {
+    const unconfigured = application.run('npx', ['--no-install', 'concordat', 'server']);
+    expect(unconfigured).toMatchObject({
+      status: EXIT.configuration,
+      output: expect.stringContaining('CONCORDAT_NODE_ID'),
+    });
+    expect(application.run('npx', ['--no-install', 'concordat-wal', '--help']).output).toContain(
+      'concordat-wal inspect',
+    );
+  });
+
+  it.each<[string, ModuleFormat]>([
+    ['an ES module', 'module'],
+    ['CommonJS', 'commonjs'],
+  ])('runs a global transaction as %s', async (_, format) => {
+    const program = application.build(format);
+    const [orders, inventory] = [`orders-${format}`, `inventory-${format}`];
+    const databases = await Promise.all([orders, inventory].map((name) => createDatabase(`${name}-${version.nest}`)));
+    const words = [orders, inventory].map((name, index) => `${name}=${databases[index]}`);
+    await waitFor('the coordinator is ready', () => coordinator.hasPrinted('Concordat is ready'), WAIT);
+    const services = application.start(process.execPath, [program, url, ...words]);
+    commands.push(services);
+    await waitFor('the services have started', () => services.hasPrinted('started'), WAIT);
+
+    const known = (): Promise<boolean> => execute({ [orders]: 0, [inventory]: 0 }).then(({ ok }) => ok);
+    await waitFor('the participants are known', async () => services.isRunning() && (await known()), WAIT);
+    const committed = await execute({ [orders]: 3, [inventory]: -3 });
+    expect(committed).toMatchObject({ status: 200 });
+    expect(await Promise.all(databases.map(stockIn))).toEqual([13, 7]);
+
+    const refused = await execute({ [orders]: 8, [inventory]: -8 });
+    expect([refused.status, await refused.json()]).toMatchObject([409, { participantCode: 'SOLD_OUT' }]);
+    expect(await Promise.all(databases.map(stockIn))).toEqual([13, 7]);
+    await services.stop();
+  });
+
+  it('is told when it loads two copies of a package', () => {
+    const installed = path.join(application.folder, 'node_modules/@concordat/nestjs');
+    cpSync(installed, path.join(application.folder, 'other/node_modules/@concordat/nestjs'), { recursive: true });
+    const text = `require('@concordat/nestjs'); require('./other/node_modules/@concordat/nestjs/dist/index.js');`;
+    const { status, output } = application.run(process.execPath, ['-e', text]);
+    expect(status).toBe(1);
+    expect(output).toContain('Two copies of @concordat/nestjs are loaded in this process');
+  });
+});
