@@ -6,7 +6,7 @@ import path from 'node:path';
 import { withLock } from './lock.mjs';
 import { runNpm } from './run-npm.mjs';
 import { sourceHash } from './source-hash.mjs';
-import { readWorkspaces } from './workspaces.mjs';
+import { readRepository, readWorkspaces, tarballOf } from './workspaces.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
 const at = (...parts) => path.join(root, ...parts);
@@ -54,14 +54,22 @@ function stage({ folder, manifest, sources }) {
   for (const file of filesBelow(at(sources), /\.sql$/)) {
     cpSync(at(sources, file), path.join(to, file));
   }
-  const { bin, ...publishConfig } = manifest.publishConfig;
-  write(
-    path.join(staged, 'package.json'),
-    `${JSON.stringify({ ...manifest, ...(bin && { bin }), publishConfig }, null, 2)}\n`,
-  );
+  write(path.join(staged, 'package.json'), `${JSON.stringify(manifestInPackage(manifest, folder), null, 2)}\n`);
   cpSync(at(folder, 'README.md'), path.join(staged, 'README.md'));
   cpSync(at('LICENSE'), path.join(staged, 'LICENSE'));
   return staged;
+}
+
+/** npm takes fields of the manifest from `publishConfig` no more: what stands there for the tarball is put in place. */
+function manifestInPackage(manifest, folder) {
+  const { bin, ...publishConfig } = manifest.publishConfig;
+  const repository = readRepository(root);
+  return {
+    ...manifest,
+    ...(repository && { repository: { ...repository, directory: folder } }),
+    ...(bin && { bin }),
+    publishConfig,
+  };
 }
 
 function filesBelow(folder, pattern) {
@@ -69,7 +77,7 @@ function filesBelow(folder, pattern) {
   return names.map((name) => name.split(path.sep).join('/')).filter((name) => pattern.test(name));
 }
 
-const stagedFolder = ({ name }) => path.join(target, name.replace('@', '').replace('/', '-'));
+const stagedFolder = (manifest) => path.join(target, tarballOf(manifest).replace(/\.tgz$/, ''));
 
 /** The map contains its source; the name of that is for people, as if it lay beside `dist`. */
 function mapInPackage(text, file) {
@@ -91,7 +99,7 @@ function pack(hash) {
   const folders = packages.map(stage);
   runNpm(['pack', '--loglevel=error', '--pack-destination', target, ...folders], root);
   const bill = runNpm(
-    ['sbom', '--sbom-format=cyclonedx', '--omit=dev', '--package-lock-only', '--loglevel=error'],
+    ['sbom', '--sbom-format=cyclonedx', '--workspaces', '--omit=dev', '--package-lock-only', '--loglevel=error'],
     root,
   );
   writeFileSync(path.join(target, 'sbom.cdx.json'), bill);

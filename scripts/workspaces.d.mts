@@ -30,3 +30,9 @@ export interface Workspace {
 }
 
 export function readWorkspaces(root: string): readonly Workspace[];
+
+/** The public repository, as the root's package.json names it; undefined while there is none. */
+export function readRepository(root: string): Readonly<Record<string, string>> | undefined;
+
+/** As npm calls the tarball of a package. */
+export function tarballOf(manifest: Pick<PackageManifest, 'name' | 'version'>): string;

@@ -20,6 +20,16 @@ export function readWorkspaces(root) {
     });
 }
 
+/** The public repository, as the root's package.json names it; undefined while there is none. */
+export function readRepository(root) {
+  return readManifest(root).repository;
+}
+
+/** As npm calls the tarball of a package. */
+export function tarballOf({ name, version }) {
+  return `${name.replace('@', '').replace('/', '-')}-${version}.tgz`;
+}
+
 function readManifest(folder) {
   return JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'));
 }

@@ -51,7 +51,7 @@ describe('the packages', () => {
     expect(names).toEqual(
       expect.arrayContaining([
         'concordat',
-        ...['commit-protocol', 'foundation', 'messaging', 'nestjs', 'participant', 'raft'].map(
+        ...['client', 'commit-protocol', 'foundation', 'messaging', 'nestjs', 'participant', 'raft'].map(
           (name) => `@concordat/${name}`,
         ),
       ]),
