@@ -1,9 +1,10 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { readWorkspaces, tarballOf } from '../../scripts/workspaces.mjs';
 import { freePort } from '../support/postgres.js';
 
 const ROOT = path.resolve(import.meta.dirname, '../..');
@@ -138,6 +139,15 @@ export async function portForDevelopment(): Promise<number> {
   }
 }
 
+/** Every public module of the packages, by the name that a user imports. */
+export function publicModules(): readonly string[] {
+  return readWorkspaces(ROOT).flatMap(({ manifest }) =>
+    Object.entries(manifest.exports)
+      .filter(([, target]) => typeof target !== 'string')
+      .map(([name]) => path.posix.join(manifest.name, name)),
+  );
+}
+
 /** Packs what has changed since the last time. */
 export function pack(): void {
   const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(ROOT, 'scripts/pack.mjs')], {
@@ -148,12 +158,9 @@ export function pack(): void {
 
 /** By the name of a package its tarball. */
 function tarballs(): Readonly<Record<string, string>> {
-  const files = readdirSync(TARBALLS).filter((name) => name.endsWith('.tgz'));
+  const packages = readWorkspaces(ROOT).map(({ manifest }) => manifest);
   return Object.fromEntries(
-    files.map((file) => {
-      const name = file.replace(/-\d+\.\d+\.\d+.*$/, '').replace(/^concordat-/, '@concordat/');
-      return [name, `file:${path.join(TARBALLS, file)}`];
-    }),
+    packages.map((manifest) => [manifest.name, `file:${path.join(TARBALLS, tarballOf(manifest))}`]),
   );
 }
 

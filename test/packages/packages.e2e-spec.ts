@@ -9,6 +9,7 @@ import {
   InstalledApplication,
   pack,
   portForDevelopment,
+  publicModules,
   type ModuleFormat,
   type RunningCommand,
 } from './application.js';
@@ -98,6 +99,13 @@ describe.each([
     expect(application.run('npx', ['--no-install', 'concordat-wal', '--help']).output).toContain(
       'concordat-wal inspect',
     );
+  });
+
+  it('loads every public module by require and by import', () => {
+    const names = publicModules();
+    const text = (load: string): string => names.map((name) => `${load}('${name}')`).join(';');
+    expect(application.run(process.execPath, ['-e', text('require')])).toMatchObject({ status: 0 });
+    expect(application.run(process.execPath, ['-e', text('import')])).toMatchObject({ status: 0 });
   });
 
   it.each<[string, ModuleFormat]>([
