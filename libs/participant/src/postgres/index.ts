@@ -3,4 +3,11 @@ export type { BranchClient } from './session/guarded-client.js';
 export { PostgresResourceManager, type PostgresResourceManagerPorts } from './postgres-resource-manager.js';
 export type { PostgresContext } from './session/context.js';
 export type { PostgresResourceManagerSettings } from './settings.js';
-export { joinPool, type CurrentWork, type JoinableWork, type Leave, type NestedWork } from './joining/index.js';
+export {
+  joinDataSource,
+  joinPool,
+  type CurrentWork,
+  type JoinableWork,
+  type Leave,
+  type NestedWork,
+} from './joining/index.js';

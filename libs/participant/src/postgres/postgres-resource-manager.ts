@@ -21,6 +21,8 @@ import type {
 import { BranchDatabase } from './branch-database.js';
 import { DatabaseWatch, type DatabaseChange } from './connections/database-watch.js';
 import { PostgresPools } from './connections/pools.js';
+import { HandlerLibraries } from './joining/handler-libraries.js';
+import type { CurrentWork } from './joining/joinable-work.js';
 import { PostgresAcceptor } from './postgres-acceptor.js';
 import { BranchAttempts, type AttemptAtWork } from './session/branch-attempts.js';
 import type { PostgresContext, Work } from './session/context.js';
@@ -53,6 +55,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
   private readonly database: BranchDatabase;
   private readonly acceptor: PostgresAcceptor;
   private readonly attempts: BranchAttempts;
+  private readonly libraries: HandlerLibraries;
   private readonly twoPhase: TwoPhase;
   private readonly threePhase: ThreePhase;
   private allowedPrepared: number | undefined;
@@ -76,7 +79,8 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     const branchStatements = new BranchStatements(cluster, schema, failpoints);
     const acceptorStatements = new AcceptorStatements(cluster, schema, failpoints);
     const database = new BranchDatabase({ pools, branchStatements, acceptorStatements, clock });
-    const attempts = new BranchAttempts({ settings, pools, statements: branchStatements, clock, logger });
+    const libraries = new HandlerLibraries(settings.dataSource);
+    const attempts = new BranchAttempts({ settings, pools, statements: branchStatements, libraries, clock, logger });
     const acceptor = new PostgresAcceptor({ database, statements: acceptorStatements });
     const mayAbstain = (branch: BranchIdentity): boolean => this.watch.mayAbstain(branch);
     this.twoPhase = new TwoPhase({ database, attempts });
@@ -86,6 +90,7 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     this.database = database;
     this.acceptor = acceptor;
     this.attempts = attempts;
+    this.libraries = libraries;
   }
 
   /**
@@ -119,8 +124,12 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     await this.database.ping();
   }
 
+  /** For pools that handlers use beside `context`: see `joinPool`. */
+  readonly currentWork: CurrentWork = () => this.libraries.current();
+
   async close(): Promise<void> {
     this.setup.cancel();
+    this.libraries.close();
     await this.pools.close();
   }
 

@@ -1,2 +1,4 @@
 export type { CurrentWork, JoinableWork, NestedWork } from './joinable-work.js';
-export { joinPool, type Leave } from './join-pool.js';
+export { joinDataSource } from './join-data-source.js';
+export { joinPool } from './join-pool.js';
+export type { Leave } from './replace-method.js';

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Pool, type PoolClient } from 'pg';
-import { joinPool, type Leave } from './join-pool.js';
+import { joinPool } from './join-pool.js';
+import type { Leave } from './replace-method.js';
 import { JoinedClient } from './joined-client.js';
 import { SessionWork } from './session-work.js';
 import { RecordedSession } from './testing/recorded-session.js';

@@ -7,6 +7,8 @@ import type { BranchClient } from '../session/guarded-client.js';
 export interface JoinableWork extends BranchClient {
   /** the same object for all work on the session */
   readonly session: object;
+  /** a library's transaction stands for all of this work: its BEGIN begins no part, and its COMMIT is refused */
+  readonly isWhole?: boolean;
   /** Takes what is needed so that this work can be undone alone. Other work on the session is then not any more. */
   enter(): Promise<unknown>;
   /** Begins a part of this work. The database learns of it with the part's first statement. */

@@ -286,7 +286,7 @@ function called(call: (done: (error: Error | null, result: unknown) => void) => 
 
 describe("a library's transaction that stands for the whole branch", () => {
   it('begins without a part of its own, and cannot be ended', async () => {
-    const client = new JoinedClient(work, { isWhole: true });
+    const client = new JoinedClient(work.whole());
     await send(client, 'START TRANSACTION', 'INSERT 1', 'SAVEPOINT a', 'INSERT 2', 'RELEASE a');
     expect(session.sent).toEqual(['INSERT 1', 'SAVEPOINT concordat_1', 'INSERT 2']);
     await expect(client.query('COMMIT')).rejects.toThrow('throw an error to refuse the branch');

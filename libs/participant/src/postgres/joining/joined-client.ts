@@ -13,8 +13,6 @@ export interface JoinedClientOptions {
   readonly types?: CustomTypesConfig | undefined;
   /** the work of the method that runs when a statement comes; default: that of the method that took the client */
   readonly current?: CurrentWork;
-  /** the library's transaction stands for all of the work: its BEGIN begins no part, and its COMMIT is refused */
-  readonly isWhole?: boolean;
 }
 
 type AnyResult = QueryResult | QueryResult[];
@@ -140,7 +138,7 @@ export class JoinedClient extends EventEmitter {
   /** Like the server, it takes a second BEGIN for none. */
   private async begin(wishes: TransactionWishes): Promise<void> {
     if (this.transaction) return;
-    const transaction = new LibraryTransaction(this.runningWork(), this.options.isWhole ?? false);
+    const transaction = new LibraryTransaction(this.runningWork(), this.work.isWhole ?? false);
     this.transaction = transaction;
     try {
       await this.shared.turns.run(transaction, () => transaction.apply(wishes));
@@ -169,7 +167,7 @@ export class JoinedClient extends EventEmitter {
   private async endTransaction(end: (transaction: LibraryTransaction) => Promise<void>): Promise<void> {
     const { transaction } = this;
     if (!transaction) return;
-    if (this.options.isWhole && !this.released) throw new ForbiddenStatementError(NOT_OURS);
+    if (this.work.isWhole && !this.released) throw new ForbiddenStatementError(NOT_OURS);
     this.transaction = undefined;
     try {
       await this.shared.turns.run(transaction, () => end(transaction));

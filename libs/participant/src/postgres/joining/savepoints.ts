@@ -105,3 +105,12 @@ function lineOf(owner: SavepointOwner): SavepointOwner[] {
   for (let one: SavepointOwner | undefined = owner; one; one = one.parent) line.push(one);
   return line;
 }
+
+const known = new WeakMap<SavepointRunner, Savepoints>();
+
+/** The savepoints of a session: the same for all that divide its work. */
+export function savepointsOf(session: SavepointRunner): Savepoints {
+  let savepoints = known.get(session);
+  if (!savepoints) known.set(session, (savepoints = new Savepoints(session)));
+  return savepoints;
+}

@@ -3,7 +3,7 @@ import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { ForbiddenStatementError } from '../errors.js';
 import type { BranchClient } from '../session/guarded-client.js';
 import type { NestedWork } from './joinable-work.js';
-import { Savepoints, type SavepointOwner } from './savepoints.js';
+import { savepointsOf, type SavepointOwner, type Savepoints } from './savepoints.js';
 
 /** What all work on one session knows of it. */
 interface SessionState {
@@ -25,15 +25,21 @@ export class SessionWork implements NestedWork, SavepointOwner {
   private constructor(
     private readonly state: SessionState,
     readonly parent: SessionWork | undefined,
+    readonly isWhole = false,
   ) {}
 
   /** All of a branch's work. */
   static of(client: BranchClient): SessionWork {
-    const savepoints = new Savepoints(client);
+    const savepoints = savepointsOf(client);
     return new SessionWork(
       { client, savepoints, failedStatement: undefined, doom: undefined, openCount: 0 },
       undefined,
     );
+  }
+
+  /** The same work, for a library that is to believe in a transaction without beginning one. */
+  whole(): SessionWork {
+    return new SessionWork(this.state, this.parent, true);
   }
 
   get session(): object {

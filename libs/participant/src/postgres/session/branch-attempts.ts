@@ -6,6 +6,7 @@ import type { OperationBranch } from '../../runtime/participant-runtime.types.js
 import type { BranchIdentity, BranchWork, HeldWork } from '../../runtime/resource-manager.js';
 import { timeLeftMs, type TimeLimit } from '../../runtime/time-left.js';
 import { DEFAULT_ANSWER_TIMEOUT_MS, type PostgresPools } from '../connections/pools.js';
+import type { HandlerLibraries } from '../joining/handler-libraries.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
 import type { BranchStatements } from '../statements/branch-statements.js';
 import { describeFailure, type SessionFate } from '../statements/failure-classes.js';
@@ -48,6 +49,7 @@ export interface BranchAttemptsPorts {
   readonly settings: PostgresResourceManagerSettings;
   readonly pools: PostgresPools;
   readonly statements: BranchStatements;
+  readonly libraries: HandlerLibraries;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -151,9 +153,9 @@ export class BranchAttempts {
   }
 
   private sessionPorts(): BranchSessionPorts {
-    const { clock, statements, settings } = this.ports;
-    const { dataSource, answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS } = settings;
-    return { clock, statements, dataSource, answerTimeoutMs };
+    const { clock, statements, libraries, settings } = this.ports;
+    const { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS } = settings;
+    return { clock, statements, libraries, answerTimeoutMs };
   }
 
   /** Its socket is closed, but a server that runs a statement notices late, and behind a dead line never. */

@@ -3,6 +3,7 @@ import type { PoolClient } from 'pg';
 import { VirtualClock, noFailpoints } from '@concordat/foundation';
 import { BranchRefusedError } from '../../runtime/errors.js';
 import { BranchSession, type WorkAttempt } from './branch-session.js';
+import { HandlerLibraries } from '../joining/handler-libraries.js';
 import { BranchStatements } from '../statements/branch-statements.js';
 import type { PostgresContext, Work } from './context.js';
 
@@ -61,7 +62,7 @@ async function run(work: Work, silentAt = Number.POSITIVE_INFINITY): Promise<Run
   const session = new BranchSession(client as unknown as PoolClient, branch, {
     clock,
     statements: new BranchStatements('test', 'public', noFailpoints),
-    dataSource: undefined,
+    libraries: new HandlerLibraries(undefined),
     answerTimeoutMs: ANSWER_MS,
   });
   const limits = { lockTimeoutMs: 100, statementTimeoutMs: 100, handlersMs: HANDLERS_MS };

@@ -1,16 +1,15 @@
 import type { PoolClient } from 'pg';
 import { TimeLimitError, invariant, withTimeLimit, type Clock, type JsonValue } from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
-import type { DataSource } from 'typeorm';
-import { ParticipantConfigurationError } from '../../runtime/errors.js';
 import type { OperationBranch } from '../../runtime/participant-runtime.types.js';
 import { branchErrorOf } from './branch-failure.js';
-import { BranchEntityManager } from './entity-manager.js';
 import { destroy } from '../connections/destroy.js';
 import { BranchTimeoutError } from '../errors.js';
 import { requireTag } from '../statements/answers.js';
 import type { SessionFate } from '../statements/failure-classes.js';
-import { GuardedClient } from './guarded-client.js';
+import type { BoundManager, HandlerLibraries } from '../joining/handler-libraries.js';
+import { SessionWork } from '../joining/session-work.js';
+import { GuardedClient, type BranchClient } from './guarded-client.js';
 import { SessionCondition } from './session-condition.js';
 import type { BeginLimits, BranchStatements, ClosedSession } from '../statements/branch-statements.js';
 import { BRANCH_OCCUPIED, sqlStateOf } from '../statements/sql-state.js';
@@ -39,7 +38,7 @@ export interface AttemptLimits extends BeginLimits {
 export interface BranchSessionPorts {
   readonly clock: Clock;
   readonly statements: BranchStatements;
-  readonly dataSource: DataSource | undefined;
+  readonly libraries: HandlerLibraries;
   /** time for a statement of the library, in milliseconds */
   readonly answerTimeoutMs: number;
 }
@@ -54,7 +53,8 @@ export interface BranchSessionPorts {
 export class BranchSession {
   private readonly condition = new SessionCondition();
   private readonly guarded: GuardedClient;
-  private bound: BranchEntityManager | undefined;
+  private readonly allWork: SessionWork;
+  private bound: BoundManager | undefined;
   private opening: Promise<void> | undefined;
   private left: string | undefined;
   private abandoned = false;
@@ -66,6 +66,7 @@ export class BranchSession {
     private readonly ports: BranchSessionPorts,
   ) {
     this.guarded = new GuardedClient(client, this.condition);
+    this.allWork = SessionWork.of(this.guarded);
   }
 
   get fate(): SessionFate {
@@ -117,6 +118,7 @@ export class BranchSession {
     if (held) await held;
     try {
       await this.begin(limits);
+      this.bound = await this.ports.libraries.bind(this.allWork);
     } catch (error) {
       this.guarded.close();
       await this.rollback();
@@ -162,17 +164,10 @@ export class BranchSession {
     await this.bound?.release();
   }
 
-  /** What the handlers work with; the same for the whole session. */
+  /** What a held branch is worked on with; the same for the whole session. */
   get context(): PostgresContext {
-    const { branch, guarded } = this;
-    const bind = (): BranchEntityManager => (this.bound ??= this.bindManager());
-    return {
-      branch,
-      client: guarded,
-      get manager() {
-        return bind().manager;
-      },
-    };
+    invariant(this.bound, 'a session is opened before it is used');
+    return contextOf(this.branch, this.guarded, this.bound);
   }
 
   /** The connection was lost while nothing was asked. */
@@ -199,12 +194,6 @@ export class BranchSession {
       if (this.fate === 'dead') destroy(client); // otherwise the handlers' statements would wait behind it
     }); // awaited by the caller
     return (this.opening = opening);
-  }
-
-  private bindManager(): BranchEntityManager {
-    const { dataSource } = this.ports;
-    if (dataSource) return new BranchEntityManager(dataSource, this.guarded);
-    throw new ParticipantConfigurationError('context.manager needs the DataSource in the options of the module');
   }
 
   private async fail(cause: unknown, opening: Promise<void>): Promise<WorkAttempt> {
@@ -239,11 +228,17 @@ export class BranchSession {
   }
 
   private async work(handlersMs: number, work: Work): Promise<readonly JsonValue[]> {
+    const { allWork, branch } = this;
+    const { libraries } = this.ports;
+    const bound = (this.bound = await libraries.bind(allWork));
     try {
-      return await this.within(handlersMs, 'the handlers of a branch', work(this.context));
+      const working = libraries.run(allWork, () => work(contextOf(branch, allWork, bound)));
+      const results = await this.within(handlersMs, 'the handlers of a branch', working);
+      allWork.refuseUnfinished();
+      return results;
     } finally {
       this.guarded.close();
-      await this.bound?.release();
+      await bound.release();
     }
   }
 
@@ -289,6 +284,16 @@ export class BranchSession {
     }
     requireTag(tag, requiredTag);
   }
+}
+
+function contextOf(branch: OperationBranch, client: BranchClient, bound: BoundManager): PostgresContext {
+  return {
+    branch,
+    client,
+    get manager() {
+      return bound.manager;
+    },
+  };
 }
 
 /** @throws the error of the opening, unless it succeeded or found the branch occupied */

@@ -1,0 +1,56 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { DataSource, QueryRunner } from 'typeorm';
+import { ParticipantConfigurationError } from '../../runtime/errors.js';
+import type { CurrentWork, JoinableWork } from './joinable-work.js';
+import { JoinedClient } from './joined-client.js';
+import { replaceMethod, type Leave } from './replace-method.js';
+
+/** For which work a query runner is connecting, whatever runs around it. */
+const binding = new AsyncLocalStorage<JoinableWork>();
+
+type Connection = [client: unknown, release: (error?: unknown) => void];
+
+/** Where the query runners of TypeORM's PostgreSQL driver get their connections. */
+interface ConnectingDriver {
+  obtainMasterConnection(): Promise<Connection>;
+  obtainSlaveConnection(): Promise<Connection>;
+}
+
+/**
+ * Makes a DataSource join: inside a global transaction its query runners, and with them its repositories, entity
+ * managers and transactions, work on the session of that transaction; everywhere else on its own pool. It may be
+ * initialised before or after, and again.
+ *
+ * A query runner that had connected outside the transaction stays on its own connection.
+ *
+ * @throws ParticipantConfigurationError for another database than PostgreSQL
+ */
+export function joinDataSource(dataSource: DataSource, current: CurrentWork): Leave {
+  const { type } = dataSource.options;
+  if (type !== 'postgres') {
+    throw new ParticipantConfigurationError(
+      `a DataSource of type "${type}" cannot take part in global transactions: only type "postgres" can`,
+    );
+  }
+  const driver = dataSource.driver as unknown as ConnectingDriver;
+  const joined = (original: () => Promise<Connection>) => async (): Promise<Connection> => {
+    const work = binding.getStore() ?? current();
+    if (!work) return original();
+    const client = new JoinedClient(work, { current });
+    return [client, client.release];
+  };
+  const leaveMaster = replaceMethod(driver, 'obtainMasterConnection', joined);
+  const leaveSlave = replaceMethod(driver, 'obtainSlaveConnection', joined);
+  return () => {
+    leaveMaster();
+    leaveSlave();
+  };
+}
+
+/** A query runner of a joined DataSource, in a transaction that stands for all of the work. It sends nothing for that. */
+export async function bindQueryRunner(dataSource: DataSource, work: JoinableWork): Promise<QueryRunner> {
+  const runner = dataSource.createQueryRunner();
+  await binding.run(work, async () => runner.connect());
+  await runner.startTransaction();
+  return runner;
+}
