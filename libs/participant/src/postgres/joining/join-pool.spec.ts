@@ -83,6 +83,22 @@ describe('a pool that joins', () => {
     expect(session.sent).toEqual(['SAVEPOINT concordat_1', 'INSERT 1', 'ROLLBACK TO SAVEPOINT concordat_1']);
   });
 
+  it('divides the work of the method that begins its transaction, on whichever client', async () => {
+    const outer = SessionWork.of(session);
+    const client = await storage.run(outer, () => pool.connect());
+    const inner = outer.nested();
+    await storage.run(inner, async () => {
+      for (const text of ['BEGIN', 'INSERT 1', 'ROLLBACK', 'INSERT 2']) await client.query(text);
+    });
+    await inner.keep();
+    expect(session.sent).toEqual([
+      'SAVEPOINT concordat_1; SAVEPOINT concordat_2',
+      'INSERT 1',
+      'ROLLBACK TO SAVEPOINT concordat_2',
+      'INSERT 2',
+    ]);
+  });
+
   it('of another transaction than the one of its client goes to that of the client', async () => {
     const client = await inside(() => pool.connect());
     const other = new RecordedSession();

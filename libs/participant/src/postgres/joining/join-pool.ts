@@ -35,6 +35,6 @@ export function joinPool(pool: Pool, current: CurrentWork): Leave {
       process.nextTick(callback, undefined, client, joined.release);
       return undefined;
     }
-    return joiningConnect as Pool['connect'];
+    return joiningConnect;
   });
 }

@@ -7,6 +7,8 @@ import type { BranchClient } from '../session/guarded-client.js';
 export interface JoinableWork extends BranchClient {
   /** the same object for all work on the session */
   readonly session: object;
+  /** the work that this is a part of */
+  readonly parent: JoinableWork | undefined;
   /** a library's transaction stands for all of this work: its BEGIN begins no part, and its COMMIT is refused */
   readonly isWhole?: boolean;
   /** Takes what is needed so that this work can be undone alone. Other work on the session is then not any more. */
@@ -29,3 +31,9 @@ export interface NestedWork extends JoinableWork {
 
 /** The work of the method that runs in this asynchronous context; undefined where there is none to join. */
 export type CurrentWork = () => JoinableWork | undefined;
+
+/** Whether one is a part of the other, or the same. */
+export function isWithin(work: JoinableWork, outer: JoinableWork): boolean {
+  for (let one: JoinableWork | undefined = work; one; one = one.parent) if (one === outer) return true;
+  return false;
+}

@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { escapeIdentifier, escapeLiteral, type CustomTypesConfig, type QueryConfig, type QueryResult } from 'pg';
 import { unreachable } from '@concordat/foundation';
 import { ForbiddenStatementError } from '../errors.js';
-import type { CurrentWork, JoinableWork } from './joinable-work.js';
+import { isWithin, type CurrentWork, type JoinableWork } from './joinable-work.js';
 import { LibraryTransaction } from './library-transaction.js';
 import { readQueryCall, type QueryCall, type QueryCallback } from './query-call.js';
 import { sharedSessionOf, type SharedSession } from './shared-session.js';
@@ -101,7 +101,7 @@ export class JoinedClient extends EventEmitter {
     const now = this.runningWork();
     return this.shared.turns.run(transaction, async () => {
       if (!transaction) return now.query(query);
-      if (now !== this.work) await now.enter();
+      if (!isWithin(transaction.work, now)) await now.enter();
       return transaction.work.query(query);
     });
   }

@@ -13,7 +13,6 @@ interface SessionState {
   failedStatement: Error | undefined;
   /** why the branch can only be refused */
   doom: ForbiddenStatementError | undefined;
-  openCount: number;
 }
 
 const CANNOT_UNDO =
@@ -31,15 +30,12 @@ export class SessionWork implements NestedWork, SavepointOwner {
   /** All of a branch's work. */
   static of(client: BranchClient): SessionWork {
     const savepoints = savepointsOf(client);
-    return new SessionWork(
-      { client, savepoints, failedStatement: undefined, doom: undefined, openCount: 0 },
-      undefined,
-    );
+    return new SessionWork({ client, savepoints, failedStatement: undefined, doom: undefined }, undefined);
   }
 
   /** The same work, for a library that is to believe in a transaction without beginning one. */
   whole(): SessionWork {
-    return new SessionWork(this.state, this.parent, true);
+    return new SessionWork(this.state, this, true);
   }
 
   get session(): object {
@@ -47,14 +43,14 @@ export class SessionWork implements NestedWork, SavepointOwner {
   }
 
   get needsSavepoint(): boolean {
-    return this.parent !== undefined;
+    return this.parent !== undefined && !this.isWhole;
   }
 
   /** @throws ForbiddenStatementError when the branch must be refused, whatever its handlers returned */
   refuseUnfinished(): void {
-    const { doom, openCount } = this.state;
+    const { doom, savepoints } = this.state;
     if (doom) throw doom;
-    if (openCount === 0) return;
+    if (savepoints.isEmpty) return;
     throw new ForbiddenStatementError(
       'a transaction of a database library was still open when the handler returned: an await is missing, or its client ' +
         'was given back without COMMIT or ROLLBACK',
@@ -82,7 +78,6 @@ export class SessionWork implements NestedWork, SavepointOwner {
   }
 
   nested(): SessionWork {
-    this.state.openCount++;
     return new SessionWork(this.state, this);
   }
 
@@ -93,12 +88,10 @@ export class SessionWork implements NestedWork, SavepointOwner {
       throw failedStatement;
     }
     savepoints.keep(this);
-    this.state.openCount--;
   }
 
   async undo(): Promise<void> {
     const { state } = this;
-    state.openCount--;
     if (!state.savepoints.has(this)) return;
     if (!(await state.savepoints.undo(this))) {
       state.doom ??= new ForbiddenStatementError(CANNOT_UNDO);
