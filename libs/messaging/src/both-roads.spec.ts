@@ -12,6 +12,7 @@ import { MemoryMessageBus } from './testing/memory-bus.js';
 import { MemoryStreams } from './testing/memory-streams.js';
 
 const CLUSTER = 'test';
+const INSTANCE = 'bank-a-1';
 const URL_OF_COORDINATOR = 'http://coordinator';
 
 function idOf(number: number): string {
@@ -66,6 +67,7 @@ class World {
     const participant = new DirectParticipantBus({
       ...shared,
       participant: 'bank-a',
+      instance: INSTANCE,
       coordinators: [URL_OF_COORDINATOR],
       dial: (url) => streams.dial(url),
       random: new SeededRandom(3),
@@ -126,6 +128,21 @@ describe('both roads', () => {
     await world.coordinator.publish([decision(2)], { atOnce: true });
     await world.run(100);
     expect([world.atParticipant, published]).toEqual([[1, 2], [1]]);
+  });
+
+  it.each([0, 3])('never send the prepare of a held branch over the broker (attempt %i)', async (attempt) => {
+    const world = await World.start();
+    const { message } = decision(1, attempt) as { message: DecisionMessage };
+    const { transactionId, branchId, participant } = message;
+    const work = { operations: [], deadline: 1, attempt, epoch: { term: 1, index: 1 }, heldBy: 'another process' };
+    const prepare = { type: 'prepare', protocol: '2pc', transactionId, branchId, participant, ...work } as const;
+    await world.coordinator.publish([{ topic: decideTopic('bank-a'), message: prepare }]);
+    await world.run(100);
+    expect([world.atParticipant, world.onBroker('decide.bank-a')]).toEqual([[], 0]);
+    await world.coordinator.publish([{ topic: decideTopic('bank-a'), message: { ...prepare, heldBy: INSTANCE } }]);
+    world.streams.breakAll(); // what is lost with the stream is not sent over the broker either
+    await world.run(3_000);
+    expect(world.onBroker('decide.bank-a')).toBe(0);
   });
 
   it('send over the broker while no stream stands', async () => {

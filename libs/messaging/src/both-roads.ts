@@ -1,6 +1,13 @@
 import type { ProtocolMessage, TransactionId } from '@concordat/commit-protocol';
 import { errorMessage, silentLogger, type Logger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from './bus.js';
+import type {
+  InstanceStreams,
+  MessageBus,
+  OutgoingMessage,
+  PublishOptions,
+  Subscription,
+  SubscriptionOptions,
+} from './bus.js';
 import { MESSAGE_REFUSALS, MessageEncodeError } from './contract/errors.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, type Topic } from './contract/topics.js';
@@ -18,7 +25,7 @@ const MAXIMUM_REPEATED = 16_384;
 /**
  * Direct streams and a broker as one bus (link.md). The first sending of a message takes a stream if one is open,
  * otherwise the broker. A repeated message takes both, and so does its answer: a stream that loses messages costs one
- * interval of the resend timer. Unacknowledged messages of a broken stream go to the broker at once. The protocol
+ * interval of the resend timer. What only the holder of a branch can answer takes its stream alone. Unacknowledged messages of a broken stream go to the broker at once. The protocol
  * tolerates loss, repetition and reordering on each, so the routes may be mixed message by message.
  *
  * It works as long as one of the two does.
@@ -56,7 +63,7 @@ export class BothRoads implements MessageBus {
       const taken = road !== 'broker' && this.offer(outgoing);
       if (taken !== false && taken !== true) streams.add(taken);
       if (taken !== false) onStreams++;
-      if (taken === false || road === 'both') forBroker.push(outgoing);
+      if (road === 'both' || (taken === false && road !== 'stream-only')) forBroker.push(outgoing);
     }
     if (options?.atOnce === true) for (const stream of streams) stream.flush();
     const direct = untilAllAreWritten(streams);
@@ -107,13 +114,18 @@ export class BothRoads implements MessageBus {
     return this.broker.brokerRequests?.() ?? {};
   }
 
+  get instances(): InstanceStreams | undefined {
+    return this.direct.instances;
+  }
+
   async stop(): Promise<void> {
     this.stopped = true;
     await Promise.all([this.direct.stop(), this.broker.stop()]);
   }
 
-  private roadOf({ topic, message }: OutgoingMessage): 'broker' | 'stream' | 'both' {
+  private roadOf({ topic, message }: OutgoingMessage): 'broker' | 'stream' | 'both' | 'stream-only' {
     if (topic === OUTCOMES_TOPIC || topic === DEAD_LETTER_TOPIC) return 'broker';
+    if (isForHolder(message)) return 'stream-only';
     switch (message.type) {
       case 'termination-due': // one process of the participant must handle it
         return 'broker';
@@ -149,9 +161,10 @@ export class BothRoads implements MessageBus {
     this.repeated.delete(oldest!);
   }
 
-  private publishLater(messages: readonly OutgoingMessage[]): void {
-    if (!this.stopped)
-      this.inBackground(`${messages.length} messages of a broken stream`, this.broker.publish(messages));
+  private publishLater(lost: readonly OutgoingMessage[]): void {
+    const messages = lost.filter(({ message }) => !isForHolder(message));
+    if (this.stopped || messages.length === 0) return;
+    this.inBackground(`${messages.length} messages of a broken stream`, this.broker.publish(messages));
   }
 
   private inBackground(what: string, work: Promise<unknown>): void {
@@ -159,6 +172,11 @@ export class BothRoads implements MessageBus {
       if (!this.stopped) this.logger.debug(`${what}: ${errorMessage(error)}`);
     });
   }
+}
+
+/** No process but the holder can answer it, and the broker cannot address one. The leader repeats a lost one. */
+function isForHolder(message: ProtocolMessage): boolean {
+  return message.type === 'prepare' && message.heldBy !== undefined;
 }
 
 /** The same subscription on both routes. The broker's may be established later. */

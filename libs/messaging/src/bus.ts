@@ -71,6 +71,12 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** Which processes of participants this end can address, one by one. */
+export interface InstanceStreams {
+  /** whether the instance has an open stream to this process */
+  has(participant: string, instance: string): boolean;
+}
+
 /**
  * The wire between coordinators and participants: topics with an order per key, delivery at least once. Nothing is lost
  * while the broker is down for less than its retention, but any message may be late, duplicated, or behind a later one
@@ -110,6 +116,11 @@ export interface MessageBus {
    * protocol: `Produce`, `Fetch`, `Heartbeat` and so on. Absent where there is no broker.
    */
   brokerRequests?(): Readonly<Record<string, number>>;
+  /**
+   * On a coordinator with direct streams: the instances that a message `heldBy` reaches. Absent where no instance can be
+   * addressed; then a `prepare` with `heldBy` must not be published.
+   */
+  readonly instances?: InstanceStreams | undefined;
   /** Sends what is buffered (for at most a few seconds), stops every subscription and disconnects. */
   stop(): Promise<void>;
 }

@@ -2,6 +2,7 @@ import { noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@con
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type {
   CommitHooks,
+  InstanceStreams,
   MessageBus,
   OutgoingMessage,
   PublishOptions,
@@ -67,6 +68,10 @@ class FailpointBus implements MessageBus {
 
   brokerRequests(): Readonly<Record<string, number>> {
     return this.bus.brokerRequests?.() ?? {};
+  }
+
+  get instances(): InstanceStreams | undefined {
+    return this.bus.instances;
   }
 
   stop(): Promise<void> {

@@ -44,6 +44,7 @@ export const PROBLEMS = {
   TRANSACTION_DECIDED: { status: 409, title: 'The transaction is decided' },
   TRANSACTION_CLOSED: { status: 409, title: 'The commit was requested' },
   BRANCH_CONFLICT: { status: 409, title: 'The branch is enlisted differently' },
+  NOT_ADDRESSABLE: { status: 409, title: 'No process of the participant can be addressed' },
   RULING_CONTRADICTS_DECISION: { status: 409, title: 'The ruling contradicts the decision' },
   RULING_NEEDS_FORCE: { status: 409, title: 'The ruling is possible only by force' },
   RULING_NOT_POSSIBLE: { status: 409, title: 'The transaction does not allow the ruling' },

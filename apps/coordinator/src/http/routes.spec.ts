@@ -91,6 +91,12 @@ describe('transactions', () => {
     expect((await post(`/v1/transactions/${ID}/branches`, transfer.branches[0])).statusCode).toBe(200);
   });
 
+  it('enlists a branch that a process holds', async () => {
+    const held = { participant: 'bank-a', branchId: BRANCH_ID, instance: 'bank-a-1' };
+    expect((await post(`/v1/transactions/${ID}/branches`, held)).statusCode).toBe(201);
+    expect(node.transactions.calls).toEqual([['enlist', ID, held, undefined]]);
+  });
+
   it('enlists prepared work', async () => {
     const prepared = { participant: 'bank-a', branchId: BRANCH_ID, vote: 'yes' };
     expect((await post(`/v1/transactions/${ID}/branches`, prepared)).statusCode).toBe(201);

@@ -58,6 +58,15 @@ export const workBranchSchema = z.strictObject({
   keys,
 });
 export const preparedBranchSchema = z.strictObject({ participant: participantName, branchId: uuid, vote });
+export const heldBranchSchema = z.strictObject({
+  participant: participantName,
+  branchId: uuid,
+  instance: z
+    .string()
+    .min(1)
+    .max(LIMITS.instanceNameLength)
+    .meta({ description: 'the process that holds the session of the branch, by its name on its direct stream' }),
+});
 export const beginSchema = z.strictObject(beginFields);
 export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
 
@@ -170,6 +179,7 @@ export const branchSchema = z.object({
     'forgotten',
   ]),
   ruling: z.enum(['commit', 'abort']).optional(),
+  instance: z.string().optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 });
 
@@ -305,6 +315,7 @@ export const COMPONENT_SCHEMAS = {
   Execute: executeSchema,
   WorkBranch: workBranchSchema,
   PreparedBranch: preparedBranchSchema,
+  HeldBranch: heldBranchSchema,
   Branch: branchSchema,
   Transaction: transactionSchema,
   TransactionPage: transactionPageSchema,

@@ -81,7 +81,7 @@ export class TransactionsController {
     id: 'enlistBranch',
     withId: true,
     summary: 'Adds work to a transaction',
-    body: ['WorkBranch', 'PreparedBranch'],
+    body: ['WorkBranch', 'PreparedBranch', 'HeldBranch'],
     idempotent: true,
     answers: { 200: 'Branch', 201: 'Branch' },
     problems: [400, 404, 409, 410, 413, 415, 422, 503],

@@ -13,18 +13,13 @@ import {
 import type { z } from 'zod';
 import type { MemberRequest } from '../cluster/cluster.api.js';
 import { TooManyBranchesError } from '../transactions/errors.js';
-import type {
-  BeginRequest,
-  BranchRequest,
-  ExecuteRequest,
-  Idempotency,
-  PreparedBranchRequest,
-} from '../transactions/transactions.api.js';
+import type { BeginRequest, EnlistRequest, ExecuteRequest, Idempotency } from '../transactions/transactions.api.js';
 import { formatPath } from './json-body.js';
 import { RequestRefusedError, type FieldError, type ProblemCode } from './problems.js';
 import {
   beginSchema,
   executeSchema,
+  heldBranchSchema,
   MAXIMUM_NODE_ID,
   memberSchema,
   preparedBranchSchema,
@@ -146,14 +141,15 @@ function refuseTooManyOperations(body: unknown): void {
 }
 
 /**
- * A branch is work to do, or work prepared already. The fields that only one of them has tell which, so that errors
- * name the right fields.
+ * A branch is work to do, work prepared already, or work in a session that a process holds. The fields that only one of
+ * them has tell which, so that errors name the right fields.
  *
  * @throws RequestRefusedError
  */
-export function parseBranch(body: unknown): BranchRequest | PreparedBranchRequest {
-  const prepared = typeof body === 'object' && body !== null && ('vote' in body || 'branchId' in body);
-  if (prepared) return parseBody(preparedBranchSchema, body);
+export function parseBranch(body: unknown): EnlistRequest {
+  const fields = typeof body === 'object' && body !== null ? body : {};
+  if ('instance' in fields && !('vote' in fields)) return parseBody(heldBranchSchema, body);
+  if ('vote' in fields || 'branchId' in fields) return parseBody(preparedBranchSchema, body);
   const branch = parseBody(workBranchSchema, body);
   checkSize(branch.payload, 'payload');
   return branch;

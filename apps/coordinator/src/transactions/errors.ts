@@ -13,8 +13,11 @@ export class TransactionDecidedError extends codedError('TRANSACTION_DECIDED') {
 /** The commit was requested. The set of branches is closed. */
 export class TransactionClosedError extends codedError('TRANSACTION_CLOSED') {}
 
-/** A branch with this id is enlisted, with another vote or for another participant. */
+/** A branch with this id is enlisted, with another vote or instance, or for another participant. */
 export class BranchConflictError extends codedError('BRANCH_CONFLICT') {}
+
+/** The coordinators have no direct streams, so no instance can be asked to prepare what it holds. */
+export class NotAddressableError extends codedError('NOT_ADDRESSABLE') {}
 
 export class BranchNotFoundError extends codedError('BRANCH_NOT_FOUND') {}
 

@@ -26,6 +26,8 @@ export interface TransactionOptions {
   readonly retentionIntervalMs: number;
   /** a branch that voted yes and has not ended after this time is listed as in doubt */
   readonly inDoubtAfterMs: number;
+  /** how long the stream of an instance that holds a branch may be away before the transaction is aborted */
+  readonly instanceGraceMs: number;
   /** delay before the first resend; doubles up to the cap */
   readonly resendBaseMs: number;
   readonly resendCapMs: number;
@@ -50,6 +52,7 @@ export const DEFAULT_TRANSACTION_OPTIONS: Omit<TransactionOptions, 'cluster'> = 
   maximumEndedBytes: 1024 * 1024 * 1024,
   retentionIntervalMs: 60_000,
   inDoubtAfterMs: 5_000,
+  instanceGraceMs: 5_000,
   resendBaseMs: 1_000,
   resendCapMs: 15_000,
   beginDelayMs: 25, // longer than most votes take, over Kafka too: then it shares the write of its decision

@@ -10,7 +10,7 @@ import {
 } from '@concordat/commit-protocol';
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
-import { LogUnavailableError, OutcomeUnknownError, OverloadedError } from './errors.js';
+import { LogUnavailableError, NotAddressableError, OutcomeUnknownError, OverloadedError } from './errors.js';
 import { EventHistory } from './queries/event-history.js';
 import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
@@ -28,17 +28,17 @@ import { TimeKeeper } from './clocks/time-keeper.js';
 import { TransactionQueries } from './queries/transaction-queries.js';
 import type {
   BeginRequest,
-  BranchRequest,
   BranchView,
   Consistency,
+  EnlistRequest,
   EventFilter,
   ExecuteRequest,
+  HeldBranchRequest,
   Idempotency,
   InDoubtQuery,
   InDoubtReading,
   ListQuery,
   MissedEvents,
-  PreparedBranchRequest,
   Reading,
   Resolution,
   ResolveRequest,
@@ -197,13 +197,14 @@ export class TransactionManager implements TransactionsApi {
 
   enlist(
     transactionId: TransactionId,
-    branch: BranchRequest | PreparedBranchRequest,
+    branch: EnlistRequest,
     idempotency?: Idempotency,
   ): Promise<{ created: boolean; branch: BranchView }> {
     return this.oncePerKey.run(idempotency, {
       repeat: (transaction) => ({ created: false, branch: claimedBranch(transaction, idempotency!) }),
       first: async (session) => {
         this.records.refuseUnknown(branch);
+        if ('instance' in branch) this.refuseUnaddressable(branch);
         await this.require(transactionId);
         return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
       },
@@ -420,7 +421,7 @@ export class TransactionManager implements TransactionsApi {
   private async enlistNow(
     session: LeaderSession,
     transactionId: TransactionId,
-    request: BranchRequest | PreparedBranchRequest,
+    request: EnlistRequest,
     idempotency: Idempotency | undefined,
   ): Promise<{ created: boolean; branch: BranchView }> {
     const transaction = await this.require(transactionId);
@@ -442,6 +443,14 @@ export class TransactionManager implements TransactionsApi {
         refuseClosed(enlisted!);
         throw new OutcomeUnknownError(`the enlistment was refused: ${result.refusal}`);
     }
+  }
+
+  private refuseUnaddressable({ participant, instance }: HeldBranchRequest): void {
+    if (this.dependencies.bus.instances) return;
+    throw new NotAddressableError(
+      `the coordinators reach ${participant} over Kafka alone, so they cannot ask its process "${instance}" to prepare; ` +
+        'prepare the branch there, and enlist it with its "vote", or run with CONCORDAT_LINK=both',
+    );
   }
 
   private refuseOverload(session: LeaderSession): void {

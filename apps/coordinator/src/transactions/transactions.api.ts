@@ -49,6 +49,8 @@ export interface BranchView {
   readonly state: BranchStateName;
   /** the operator's ruling against the decision */
   readonly ruling?: Decision;
+  /** the process that holds the branch's session, or held it until its vote */
+  readonly instance?: string;
   readonly error?: BranchError;
 }
 
@@ -101,6 +103,16 @@ export interface PreparedBranchRequest {
   readonly branchId: BranchId;
   readonly vote: Vote;
 }
+
+/** A branch whose session a process of the participant holds: the leader asks that process to prepare it. */
+export interface HeldBranchRequest {
+  readonly participant: string;
+  readonly branchId: BranchId;
+  /** as the process announces itself on its direct stream */
+  readonly instance: string;
+}
+
+export type EnlistRequest = BranchRequest | PreparedBranchRequest | HeldBranchRequest;
 
 export interface Idempotency {
   readonly key: string;
@@ -236,7 +248,7 @@ export interface TransactionsApi {
   /** `created` is false when the same request was made before */
   enlist(
     transactionId: TransactionId,
-    branch: BranchRequest | PreparedBranchRequest,
+    branch: EnlistRequest,
     idempotency?: Idempotency,
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
   commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;

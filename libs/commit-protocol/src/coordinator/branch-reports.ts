@@ -1,7 +1,7 @@
 import type { JsonValue } from '@concordat/foundation';
 import { LIMITS } from '../vocabulary/limits.js';
 import type { BranchReport } from '../log/records.js';
-import type { BranchState } from '../log/transaction-state.js';
+import type { BranchState, TransactionState } from '../log/transaction-state.js';
 import type { AbortCause, AbortReason, BranchError } from '../vocabulary/types.js';
 
 /** A map, not an object: a participant's code may be called `constructor`. */
@@ -20,6 +20,20 @@ export function causeOfRefusal({ branchId, participant }: BranchState, error: Br
     participant,
     ...(error && { participantCode: error.code }),
   };
+}
+
+/** Why a branch is refused in the name of the instance that held it. */
+export function instanceGone(instance: string): BranchError {
+  return {
+    code: 'INSTANCE_GONE',
+    message: `the process "${instance}" held the branch and is gone; repeat the transaction`,
+  };
+}
+
+/** What the deadline found missing, as a sentence. */
+export function describeMissing({ closed }: TransactionState, missing: readonly BranchState[]): string {
+  if (!closed) return 'the commit was not requested before the deadline';
+  return `no vote before the deadline from ${[...new Set(missing.map(({ participant }) => participant))].join(', ')}`;
 }
 
 /** A report without the handlers' results, which are of no use in an abort. */

@@ -17,26 +17,28 @@ export function workFor(
   attempt: number,
   epoch: LeaderEpoch,
 ): PrepareMessage | CommitOnePhaseMessage {
-  const { branchId, participant, operations, selfPrepared, vote } = branch;
+  const { branchId, participant, operations, selfPrepared, vote, heldBy } = branch;
   const { transactionId, deadline } = transaction;
   const work = { transactionId, branchId, participant, operations, deadline, attempt };
   if (transaction.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
-  if (transaction.protocol === '2pc') return { type: 'prepare', protocol: '2pc', ...work, epoch };
+  const held = heldBy !== undefined && { heldBy };
+  if (transaction.protocol === '2pc') return { type: 'prepare', protocol: '2pc', ...work, epoch, ...held };
   const enlistedVote = selfPrepared && vote !== undefined && vote !== 'no' && { enlistedVote: vote };
-  return { type: 'prepare', protocol: '3pc', ...work, epoch, acceptors: acceptorsOf(transaction), ...enlistedVote };
+  const acceptors = acceptorsOf(transaction);
+  return { type: 'prepare', protocol: '3pc', ...work, epoch, acceptors, ...enlistedVote, ...held };
 }
 
 /** The decision, or the operator's ruling for this branch against it. */
 export function decisionFor(
   transaction: TransactionState,
-  { branchId, participant, ruling }: BranchState,
+  { branchId, participant, ruling, heldBy }: BranchState,
   attempt: number,
 ): DecisionMessage | OperatorRulingMessage {
   const { transactionId, decision, logIndex } = transaction;
   invariant(decision && logIndex > 0, 'a decision is sent only when it is in the log');
   const address = { transactionId, branchId, participant };
   if (ruling !== undefined) return { type: 'ruling', ...address, ruling, attempt };
-  return { type: 'decision', ...address, decision, attempt };
+  return { type: 'decision', ...address, decision, attempt, ...(heldBy !== undefined && { heldBy }) };
 }
 
 /** For a branch that the closed transaction does not have: it was never part of it. */

@@ -1,5 +1,5 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import { causeOfRefusal, withinResultsLimit, withoutResults } from './branch-reports.js';
+import { causeOfRefusal, describeMissing, instanceGone, withinResultsLimit, withoutResults } from './branch-reports.js';
 import { CoordinatorBallots, type BallotNews } from './coordinator-ballots.js';
 import { alertOf, decisionFor, presumedAbort, workFor } from './coordinator-messages.js';
 import {
@@ -30,7 +30,14 @@ import {
 } from '../vocabulary/types.js';
 
 /** Events that advance an undecided transaction; all others bring news of branches. */
-const ADVANCING: ReadonlySet<CoordinatorEvent['type']> = new Set(['admitted', 'commit', 'abort', 'deadline', 'resend']);
+const ADVANCING: ReadonlySet<CoordinatorEvent['type']> = new Set([
+  'admitted',
+  'commit',
+  'abort',
+  'deadline',
+  'instance-gone',
+  'resend',
+]);
 
 /**
  * The coordinator's side of one transaction on the leader (protocol section 4): events in, effects out, no clock and no
@@ -131,6 +138,8 @@ export class CoordinatorTransaction {
         return this.advance(now);
       case 'deadline':
         return this.onDeadline(now);
+      case 'instance-gone':
+        return this.onInstanceGone(event.participant, event.instance, now);
       case 'resend':
         return this.onResend(now);
       case 'proposal-failed':
@@ -256,15 +265,30 @@ export class CoordinatorTransaction {
   /** The coordinator never decides a delegated transaction, even after its deadline (protocol 4.7). */
   private onDeadline(now: number): CoordinatorEffect[] {
     const { progress } = this;
-    if (progress.phase !== 'open' && progress.phase !== 'closing' && progress.phase !== 'voting') return [];
+    if (!this.mayGiveUp()) return [];
     this.pendingAbort ??=
       progress.phase === 'voting' && !progress.isAdmitted
         ? {
             reason: 'ADMISSION_TIMEOUT',
             detail: 'the keys of the transaction did not become free before its deadline',
           }
-        : { reason: 'DEADLINE_EXCEEDED', detail: this.describeMissing() };
+        : { reason: 'DEADLINE_EXCEEDED', detail: describeMissing(this.state, this.missing()) };
     return this.advance(now);
+  }
+
+  /** Aborts as at the deadline, only earlier: no vote of the branch can come any more. */
+  private onInstanceGone(participant: string, instance: string, now: number): CoordinatorEffect[] {
+    if (!this.mayGiveUp()) return [];
+    const lost = this.missing().find((branch) => branch.heldBy === instance && branch.participant === participant);
+    if (!lost) return [];
+    this.pendingAbort ??= causeOfRefusal(lost, instanceGone(instance));
+    return this.advance(now);
+  }
+
+  /** Nobody can have proposed the commit yet, and no proposal is in flight. */
+  private mayGiveUp(): boolean {
+    const { phase } = this.progress;
+    return phase === 'open' || phase === 'closing' || phase === 'voting';
   }
 
   private onResend(now: number): CoordinatorEffect[] {
@@ -424,11 +448,9 @@ export class CoordinatorTransaction {
     const { progress, state } = this;
     if ((progress.phase !== 'voting' && progress.phase !== 'delegated') || !progress.isAdmitted) return [];
     if (progress.phase === 'delegated' && state.logIndex === 0) return []; // `Begin` must be committed first
-    const effects = state.branches
-      .filter((branch) => !this.votes.has(branch.branchId))
-      .map((branch): CoordinatorEffect => {
-        return { type: 'send', message: workFor(state, branch, this.workAttempt, this.epoch) };
-      });
+    const effects = this.missing().map((branch): CoordinatorEffect => {
+      return { type: 'send', message: workFor(state, branch, this.workAttempt, this.epoch) };
+    });
     return effects.length === 0 ? [] : [...effects, this.scheduleResend()];
   }
 
@@ -463,10 +485,9 @@ export class CoordinatorTransaction {
     return branch?.participant === participant ? branch : undefined;
   }
 
-  private describeMissing(): string {
-    if (!this.state.closed) return 'the commit was not requested before the deadline';
-    const missing = this.state.branches.filter((branch) => !this.votes.has(branch.branchId));
-    return `no vote before the deadline from ${[...new Set(missing.map(({ participant }) => participant))].join(', ')}`;
+  /** Branches that have not voted. */
+  private missing(): BranchState[] {
+    return this.state.branches.filter(({ branchId }) => !this.votes.has(branchId));
   }
 }
 

@@ -23,6 +23,8 @@ export type CoordinatorEvent =
   | { readonly type: 'commit' }
   | { readonly type: 'abort'; readonly cause: AbortCause }
   | { readonly type: 'deadline' }
+  /** an instance of a participant cannot be reached: what it holds is lost, unless it has voted */
+  | { readonly type: 'instance-gone'; readonly participant: string; readonly instance: string }
   /** the timer of the last `schedule-resend` fired */
   | { readonly type: 'resend' }
   /** the log refused or dropped a proposal of this transaction: it is certainly not in the log */

@@ -17,6 +17,12 @@ export function checkTransaction(transaction: TransactionState): void {
   invariant(!preCommit || (protocol === '3pc' && closed), 'a ballot is about a closed transaction in three phases');
   invariant(!preCommit || delegatedTo === undefined, 'what is delegated is not decided by ballot');
   invariant(delegatedTo === undefined || branches.length === 1, 'only a transaction with one branch is delegated');
+  for (const { heldBy, operations, selfPrepared } of branches) {
+    invariant(
+      heldBy === undefined || (operations.length === 0 && !selfPrepared),
+      'the work of a held branch is its session',
+    );
+  }
   const isDecided = decision !== undefined;
   invariant(isDecided === (outcome !== undefined), 'a transaction has an outcome when it is decided');
   invariant(isDecided === (decidedAt !== undefined), 'a transaction has a time of decision when it is decided');
@@ -29,7 +35,8 @@ export function checkTransaction(transaction: TransactionState): void {
 
 /** Whether an enlistment repeats that of the branch, or adds operations to it. */
 export function joins(existing: BranchState, specification: EnlistRecord['branch']): boolean {
-  if (existing.participant !== specification.participant) return false;
+  if (existing.participant !== specification.participant || existing.heldBy !== specification.heldBy) return false;
+  if (existing.heldBy !== undefined) return true; // a repeat: a held branch has neither a vote nor operations
   return existing.selfPrepared
     ? specification.enlistedVote === existing.vote
     : specification.enlistedVote === undefined && specification.operations.length > 0;
@@ -38,7 +45,7 @@ export function joins(existing: BranchState, specification: EnlistRecord['branch
 /**
  * How a branch ends by the decision alone. A read-only branch holds nothing, and as an acceptor starts no ballot. A
  * branch that voted no has its tombstone. A branch that was never asked (aborted before the commit was requested) has
- * nothing to undo. All others must get the decision.
+ * nothing to undo, unless its service has prepared it or holds its session. All others must get the decision.
  */
 export function endAtDecision(
   transaction: TransactionState,
@@ -48,7 +55,8 @@ export function endAtDecision(
   if (branch.vote === 'read-only') return 'read-only';
   if (record.decision === 'commit') return undefined;
   if (branch.vote === 'no') return 'aborted';
-  return !transaction.closed && !branch.selfPrepared ? 'aborted' : undefined;
+  const holdsNothing = !branch.selfPrepared && branch.heldBy === undefined;
+  return !transaction.closed && holdsNothing ? 'aborted' : undefined;
 }
 
 /**

@@ -27,6 +27,8 @@ export interface BranchState {
   vote?: Vote;
   /** whether the vote came with the enlistment: the service prepared the work itself */
   readonly selfPrepared: boolean;
+  /** the instance whose open session does the work; absent in records of versions without held branches */
+  readonly heldBy?: string;
   /** one for each operation, once decided */
   results?: readonly JsonValue[];
   error?: BranchError;
@@ -91,8 +93,9 @@ export interface TransactionState {
 }
 
 function branchFrom(specification: BranchSpecification): BranchState {
-  const { branchId, participant, operations, enlistedVote } = specification;
-  const branch: BranchState = { branchId, participant, operations, selfPrepared: enlistedVote !== undefined };
+  const { branchId, participant, operations, enlistedVote, heldBy } = specification;
+  const held = heldBy !== undefined && { heldBy };
+  const branch: BranchState = { branchId, participant, operations, selfPrepared: enlistedVote !== undefined, ...held };
   if (enlistedVote !== undefined) branch.vote = enlistedVote;
   return branch;
 }

@@ -58,6 +58,11 @@ export interface BranchSpecification {
   readonly operations: readonly OperationCall[];
   /** the vote of a branch that was prepared before it was enlisted */
   readonly enlistedVote?: Vote;
+  /**
+   * the instance of the participant whose open session does the work: it alone can prepare the branch. There are no
+   * operations then, and no vote of the enlistment
+   */
+  readonly heldBy?: string;
 }
 
 /** Why a branch voted no, or could not do its work. */

@@ -1,6 +1,6 @@
 import type { PeerMessage, ProtocolMessage } from '@concordat/commit-protocol';
 import { fitText } from '@concordat/foundation';
-import type { OutgoingMessage } from '../bus.js';
+import type { InstanceStreams, OutgoingMessage } from '../bus.js';
 import {
   decideTopic,
   isParticipantName,
@@ -51,7 +51,8 @@ interface ParticipantStream {
  * A coordinator's end of the direct link: accepts the streams of participants, and finds the stream for a message.
  *
  * All messages of a transaction go to one process of a participant while its stream is open, otherwise to the next one
- * in turn. A message from a branch to a branch of another participant is forwarded, so that branches can decide among
+ * in turn. A `prepare` of a held branch goes to the instance that holds it and nowhere else; its decision goes there if
+ * it has a stream. A message from a branch to a branch of another participant is forwarded, so that branches can decide among
  * themselves while one coordinator is alive. `outcomes` and dead letters are not sent over streams.
  */
 export class DirectCoordinatorBus extends DirectBus {
@@ -84,6 +85,10 @@ export class DirectCoordinatorBus extends DirectBus {
   streamCounts(): ReadonlyMap<string, number> {
     return new Map([...this.participants].map(([participant, streams]) => [participant, streams.length]));
   }
+
+  override readonly instances: InstanceStreams = {
+    has: (participant, instance) => this.streamOf(participant, instance) !== undefined,
+  };
 
   /**
    * Sends the status to every participant; call it when the node begins or stops leading, and when the group changes.
@@ -221,6 +226,9 @@ export class DirectCoordinatorBus extends DirectBus {
   private choose(participant: string, message: ProtocolMessage): DirectStream | undefined {
     const streams = this.participants.get(participant);
     if (!streams) return undefined;
+    const holder = 'heldBy' in message && message.heldBy !== undefined && this.streamOf(participant, message.heldBy);
+    if (holder) return holder;
+    if (message.type === 'prepare' && message.heldBy !== undefined) return undefined; // only its holder can prepare it
     if (streams.length === 1 || !('transactionId' in message)) return streams[0]?.stream;
     const key = affinityKey(participant, message.transactionId);
     const known = this.affinities.get(key);
@@ -228,6 +236,11 @@ export class DirectCoordinatorBus extends DirectBus {
     const { stream } = streams[++this.turn % streams.length]!;
     this.setAffinity(key, stream);
     return stream;
+  }
+
+  private streamOf(participant: string, instance: string): DirectStream | undefined {
+    return this.participants.get(participant)?.find(({ hello, stream }) => hello.instance === instance && stream.isOpen)
+      ?.stream;
   }
 
   /** Records that the sender has the transaction. */

@@ -1,6 +1,13 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import { errorMessage, silentLogger, type Clock, type Logger } from '@concordat/foundation';
-import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
+import type {
+  InstanceStreams,
+  MessageBus,
+  OutgoingMessage,
+  PublishOptions,
+  Subscription,
+  SubscriptionOptions,
+} from '../bus.js';
 import { encodeMessage, type EncodedMessage } from '../contract/codec.js';
 import {
   MessageBusError,
@@ -90,6 +97,9 @@ export abstract class DirectBus implements MessageBus {
   get hasStream(): boolean {
     return !this.stopped && [...this.streams].some(({ isOpen }) => isOpen);
   }
+
+  /** Undefined at the end that addresses no instance. */
+  readonly instances: InstanceStreams | undefined = undefined;
 
   abstract start(): Promise<void>;
   abstract isConnected(): boolean;

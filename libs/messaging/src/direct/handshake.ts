@@ -1,4 +1,5 @@
 import { fitText } from '@concordat/foundation';
+import { LIMITS } from '@concordat/commit-protocol';
 import { z } from 'zod';
 import { isParticipantName } from '../contract/topics.js';
 import { LinkFrameError, type TextFrameType } from './frames.js';
@@ -6,7 +7,6 @@ import { LinkFrameError, type TextFrameType } from './frames.js';
 /** The version of the frames and of the handshake; an end refuses others. */
 export const LINK_VERSION = 1;
 
-const MAXIMUM_INSTANCE_LENGTH = 200;
 const MAXIMUM_URL_LENGTH = 512;
 const MAXIMUM_MEMBERS = 256;
 
@@ -33,7 +33,7 @@ const schemas = {
     v: z.int(),
     cluster: z.string(),
     participant: z.string().refine(isParticipantName, 'must be the name of a participant'),
-    instance: z.string().min(1).max(MAXIMUM_INSTANCE_LENGTH),
+    instance: z.string().min(1).max(LIMITS.instanceNameLength),
   }),
   welcome: z.strictObject({ nodeId: z.int().min(1), status }),
   refusal: z.strictObject({ code: z.enum(STREAM_REFUSALS), detail: z.string() }),

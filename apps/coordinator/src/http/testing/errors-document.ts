@@ -33,7 +33,9 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   TRANSACTION_MIXED: 'Somebody ended a prepared branch by hand; read the transaction and repair the data.',
   TRANSACTION_DECIDED: 'Branches can no longer be added; begin another transaction.',
   TRANSACTION_CLOSED: 'Branches can no longer be added; begin another transaction.',
-  BRANCH_CONFLICT: 'The branchId is enlisted with another vote or participant; use a new branchId.',
+  BRANCH_CONFLICT: 'The branchId is enlisted with another vote, instance or participant; use a new branchId.',
+  NOT_ADDRESSABLE:
+    'Nothing happened. Over Kafka alone no process can be addressed: prepare the branch and enlist it with its `vote`, or run the coordinators and the service with `CONCORDAT_LINK=both` or `direct`.',
   RULING_CONTRADICTS_DECISION:
     'Nothing happened. A decision never changes. A single branch in doubt can be ended against the decision: send its `branchId` and `"force": true`.',
   RULING_NEEDS_FORCE: 'Nothing happened. `detail` says what the ruling gives up; to confirm, send `"force": true`.',
@@ -73,7 +75,8 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
 
 /** The reasons of an aborted transaction (`reason` beside the code `TRANSACTION_ABORTED`). */
 const ABORT_REASON_ADVICE: Readonly<Record<AbortReason, string>> = {
-  PARTICIPANT_REFUSED: 'A participant voted no; `participantCode` is its reason, such as `INSUFFICIENT_FUNDS`.',
+  PARTICIPANT_REFUSED:
+    'A participant voted no; `participantCode` is its reason, such as `INSUFFICIENT_FUNDS`; `INSTANCE_GONE`: the process that held the session of a branch is gone.',
   INVALID_PAYLOAD: "A payload does not fit the participant's schema; correct it.",
   LOCK_TIMEOUT: 'A branch could not get its locks in time; repeat the transaction.',
   DEADLINE_EXCEEDED: 'Not every vote arrived before the deadline (`timeoutMs`).',

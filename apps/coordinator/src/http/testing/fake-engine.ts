@@ -9,9 +9,9 @@ import {
 import { TRANSACTIONS } from '../../transactions/transactions.api.js';
 import type {
   BeginRequest,
-  BranchRequest,
   BranchView,
   Consistency,
+  EnlistRequest,
   ExecuteRequest,
   Idempotency,
   InDoubtItem,
@@ -19,15 +19,14 @@ import type {
   InDoubtReading,
   ListQuery,
   MissedEvents,
-  PreparedBranchRequest,
   Reading,
   Resolution,
   ResolveRequest,
   Settlement,
   TransactionEvent,
   TransactionPage,
-  TransactionsApi,
   TransactionView,
+  TransactionsApi,
   WaitOptions,
 } from '../../transactions/transactions.api.js';
 
@@ -129,7 +128,7 @@ export class FakeTransactions implements TransactionsApi {
 
   enlist(
     transactionId: string,
-    request: BranchRequest | PreparedBranchRequest,
+    request: EnlistRequest,
     idempotency?: Idempotency,
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }> {
     return this.answer(['enlist', transactionId, request, idempotency], this.enlisted);

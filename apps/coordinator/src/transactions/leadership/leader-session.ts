@@ -101,6 +101,7 @@ export class LeaderSession {
       options,
       random: dependencies.random,
       openCount: () => this.entries.size,
+      instances: () => dependencies.bus.instances,
       published: () => this.outgoing.published,
       appended: () => this.latestAppend,
       onTurn: () => this.outgoing.flush(),
@@ -302,7 +303,7 @@ export class LeaderSession {
       return;
     }
     this.handle(entry, { type: 'applied', transaction });
-    if (record.type === 'enlist') this.weigh(entry);
+    if (record.type === 'enlist') this.onGrown(entry);
     if (transaction.decision) {
       entry.timers.cancelDeadline();
       this.leaveAdmission(transaction.transactionId);
@@ -376,6 +377,11 @@ export class LeaderSession {
     this.weigh(entry);
     if (!decision) entry.timers.startDeadline();
     return entry;
+  }
+
+  private onGrown(entry: Entry): void {
+    this.weigh(entry);
+    if (!entry.machine.transaction.decision) entry.timers.watchHolders();
   }
 
   private weigh(entry: Entry): void {

@@ -27,6 +27,8 @@ export class OutgoingMessages {
   }
 
   add(message: CoordinatorMessage): void {
+    const { bus } = this.dependencies;
+    if (message.type === 'prepare' && message.heldBy !== undefined && !bus.instances) return; // nobody else may get it
     const work = message.type === 'prepare' || message.type === 'commit-one-phase';
     const topic = work ? prepareTopic(message.participant) : decideTopic(message.participant);
     this.unpublished.push({ topic, message });

@@ -1,6 +1,8 @@
 import { backoffMs, roughJsonSize, type Clock, type Random, type Timer } from '@concordat/foundation';
 import type { CoordinatorEvent, TransactionState } from '@concordat/commit-protocol';
+import type { InstanceStreams } from '@concordat/messaging';
 import type { TransactionOptions } from '../options.js';
+import { HolderWatch } from './holder-watch.js';
 import { PacedWork } from './paced-work.js';
 
 /** Transactions per turn whose messages are sent again, or whose deadline has passed. */
@@ -14,7 +16,9 @@ const RESENDS_PER_SECOND = 1_000;
 export interface LeaderTimersDependencies {
   readonly clock: Clock;
   readonly random: Random;
-  readonly options: Pick<TransactionOptions, 'resendBaseMs' | 'resendCapMs'>;
+  readonly options: Pick<TransactionOptions, 'resendBaseMs' | 'resendCapMs' | 'instanceGraceMs'>;
+  /** the instances that can be reached; undefined where none can */
+  readonly instances: () => InstanceStreams | undefined;
   readonly openCount: () => number;
   /** settled when the latest publication is */
   readonly published: () => Promise<unknown>;
@@ -55,10 +59,11 @@ export class LeaderTimers {
   }
 }
 
-/** The timers of one open transaction: its deadline, until it is decided, and its next resend. */
+/** The timers of one open transaction: its deadline and its holders, until it is decided, and its next resend. */
 export class TransactionTimers {
   private deadline: Timer | undefined;
   private resend: Timer | undefined;
+  private readonly holders: HolderWatch;
   /** the resend is due and waits for its turn */
   private resendIsDue = false;
 
@@ -67,18 +72,30 @@ export class TransactionTimers {
     private readonly leader: LeaderTimers,
     private readonly transaction: () => TransactionState,
     private readonly handle: (event: CoordinatorEvent) => void,
-  ) {}
+  ) {
+    const { clock, instances, options } = leader.dependencies;
+    const onGone = (participant: string, instance: string): void => {
+      this.endEarly({ type: 'instance-gone', participant, instance });
+    };
+    this.holders = new HolderWatch({ clock, instances, graceMs: options.instanceGraceMs, onGone }, transaction);
+  }
 
   startDeadline(): void {
-    const { clock, onTurn } = this.leader.dependencies;
+    const { clock } = this.leader.dependencies;
     this.deadline = clock.setTimer(Math.max(0, this.transaction().deadline - clock.now()), () => {
-      this.leader.paceDeadline(() => this.handle({ type: 'deadline' }));
-      onTurn();
+      this.endEarly({ type: 'deadline' });
     });
+    this.watchHolders();
+  }
+
+  /** Call it again when a branch has joined. */
+  watchHolders(): void {
+    this.holders.start();
   }
 
   cancelDeadline(): void {
     this.deadline?.cancel();
+    this.holders.cancel();
   }
 
   /** @param attempt from 0; the delay grows with it, and with the number of open transactions */
@@ -101,6 +118,11 @@ export class TransactionTimers {
   cancelResend(): void {
     this.resend?.cancel();
     this.resendIsDue = false;
+  }
+
+  private endEarly(event: CoordinatorEvent): void {
+    this.leader.paceDeadline(() => this.handle(event));
+    this.leader.dependencies.onTurn();
   }
 
   cancel(): void {

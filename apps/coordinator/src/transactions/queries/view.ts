@@ -122,6 +122,7 @@ export function branchView(transaction: TransactionState, branch: BranchState, r
     vote,
     state: branchStateName(transaction, branch, vote),
     ...(branch.ruling && { ruling: branch.ruling }),
+    ...(branch.heldBy !== undefined && { instance: branch.heldBy }),
     ...(error && { error }),
   };
 }

@@ -5,6 +5,7 @@ import {
   findBranch,
   type BeginRecord,
   type BranchSpecification,
+  type BranchState,
   type EnlistRecord,
   type TransactionState,
 } from '@concordat/commit-protocol';
@@ -16,13 +17,7 @@ import {
   UnknownParticipantError,
 } from '../errors.js';
 import type { TransactionOptions } from '../options.js';
-import type {
-  BeginRequest,
-  BranchRequest,
-  ExecuteRequest,
-  Idempotency,
-  PreparedBranchRequest,
-} from '../transactions.api.js';
+import type { BeginRequest, BranchRequest, EnlistRequest, ExecuteRequest, Idempotency } from '../transactions.api.js';
 
 /** For a list of operations in an error text, in UTF-16 units. */
 const MAXIMUM_LISTED_LENGTH = 1_000;
@@ -55,11 +50,7 @@ export class RequestRecords {
   }
 
   /** @throws TooManyBranchesError, PayloadTooLargeError */
-  enlist(
-    transaction: TransactionState,
-    request: BranchRequest | PreparedBranchRequest,
-    idempotency: Idempotency | undefined,
-  ): EnlistRecord {
+  enlist(transaction: TransactionState, request: EnlistRequest, idempotency: Idempotency | undefined): EnlistRecord {
     const branch = this.toBranch(transaction, request);
     const branchCount = transaction.branches.length + (findBranch(transaction, branch.branchId) ? 0 : 1);
     this.refuseTooMany(branchCount, countOperations(transaction) + branch.operations.length);
@@ -74,7 +65,7 @@ export class RequestRecords {
   }
 
   /** @throws UnknownParticipantError, UnknownOperationError */
-  refuseUnknown(request: BranchRequest | PreparedBranchRequest): void {
+  refuseUnknown(request: EnlistRequest): void {
     const operations = this.operationsOf(request.participant);
     if (!('operation' in request) || operations.has(request.operation)) return;
     const known = fitText([...operations].sort().join(', '), MAXIMUM_LISTED_LENGTH);
@@ -111,13 +102,14 @@ export class RequestRecords {
   }
 
   /** Work for a participant that has a branch joins that branch. */
-  private toBranch(transaction: TransactionState, request: BranchRequest | PreparedBranchRequest): BranchSpecification {
+  private toBranch(transaction: TransactionState, request: EnlistRequest): BranchSpecification {
     if ('branchId' in request) {
-      const { branchId, participant, vote } = request;
-      return { branchId, participant, operations: [], enlistedVote: vote };
+      const { branchId, participant } = request;
+      const means = 'vote' in request ? { enlistedVote: request.vote } : { heldBy: request.instance };
+      return { branchId, participant, operations: [], ...means };
     }
     const { participant, operation, payload, keys = [] } = request;
-    const own = transaction.branches.find((branch) => branch.participant === participant && !branch.selfPrepared);
+    const own = transaction.branches.find(takesOperationsOf(participant));
     const branchId = own?.branchId ?? this.dependencies.ids.next();
     return { branchId, participant, operations: [{ operation, payload, keys }] };
   }
@@ -159,4 +151,9 @@ export class RequestRecords {
       { details: { limit: maximumOperationsBytes } },
     );
   }
+}
+
+/** Whether operations for the participant join a branch: not one that its service prepared, or does by itself. */
+function takesOperationsOf(participant: string): (branch: BranchState) => boolean {
+  return (branch) => branch.participant === participant && !branch.selfPrepared && branch.heldBy === undefined;
 }

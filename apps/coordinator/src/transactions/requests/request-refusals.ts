@@ -5,7 +5,7 @@ import {
   TransactionClosedError,
   TransactionDecidedError,
 } from '../errors.js';
-import type { BranchView, Idempotency, PreparedBranchRequest } from '../transactions.api.js';
+import type { BranchView, HeldBranchRequest, Idempotency, PreparedBranchRequest } from '../transactions.api.js';
 import { branchView } from '../queries/view.js';
 
 /** @throws TransactionDecidedError, TransactionClosedError when no branch can be enlisted any more */
@@ -14,11 +14,16 @@ export function refuseClosed({ transactionId, decision, closed }: TransactionSta
   if (closed) throw new TransactionClosedError(`the commit of transaction ${transactionId} was requested already`);
 }
 
+/** A request whose sender made the id of the branch. */
+type RequestWithId = PreparedBranchRequest | HeldBranchRequest;
+
 /** The branch that a request repeats. Refuses a request that contradicts it. */
-export function repeatedBranch(transaction: TransactionState, request: PreparedBranchRequest): BranchView | undefined {
+export function repeatedBranch(transaction: TransactionState, request: RequestWithId): BranchView | undefined {
   const existing = findBranch(transaction, request.branchId);
   if (!existing) return undefined;
-  const same = existing.selfPrepared && existing.participant === request.participant && existing.vote === request.vote;
+  const isSameMeans =
+    'vote' in request ? existing.selfPrepared && existing.vote === request.vote : existing.heldBy === request.instance;
+  const same = isSameMeans && existing.participant === request.participant;
   if (!same) throw branchConflict(request.branchId);
   return branchView(transaction, existing);
 }
@@ -32,7 +37,7 @@ export function claimedBranch(transaction: TransactionState, { key }: Idempotenc
 }
 
 export function branchConflict(branchId: string): BranchConflictError {
-  return new BranchConflictError(`branch ${branchId} is enlisted already, with another vote or participant`);
+  return new BranchConflictError(`branch ${branchId} is enlisted already, with another vote, instance or participant`);
 }
 
 export function keyReused({ key }: Idempotency): IdempotencyKeyReusedError {

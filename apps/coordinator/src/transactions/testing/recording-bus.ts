@@ -2,6 +2,7 @@ import type { ProtocolMessage } from '@concordat/commit-protocol';
 import {
   noDeadLetters,
   type DeadLetterCounts,
+  type InstanceStreams,
   type MessageBus,
   type OutgoingMessage,
   type PublishOptions,
@@ -18,6 +19,8 @@ export class RecordingBus implements MessageBus {
   readonly topics: Topic[] = [];
   readonly subscriptions: (SubscriptionOptions & { stopped: boolean })[] = [];
   connected = true;
+  /** undefined: over Kafka alone */
+  instances: InstanceStreams | undefined;
   /** while set, everything published is dropped with this error */
   failure: Error | undefined;
   /** sees every publication before it is acknowledged */
