@@ -102,6 +102,11 @@ export class BranchDatabase {
     });
   }
 
+  /** Ends the session that works on the branch, if there is one; a prepared transaction is left alone. */
+  async endSession(branch: BranchIdentity): Promise<void> {
+    await this.with('look', (client) => this.ports.branchStatements.endSessionOf(client, branch));
+  }
+
   /** Lends one connection. A transaction that failed halfway is rolled back before the connection is lent again. */
   async transact<T>(pool: PoolName, use: (client: PoolClient) => Promise<T>): Promise<T> {
     return this.with(pool, async (client) => {

@@ -27,6 +27,18 @@ export class PostgresSetupError extends CodedError {
 /** A handler sent a statement that is forbidden in a branch; the branch votes no. */
 export class ForbiddenStatementError extends codedError('FORBIDDEN_STATEMENT') {}
 
+/** A statement of a held branch waited for a prepared branch of its own transaction; the wait would never end. */
+export class SelfBlockedError extends codedError('SELF_BLOCKED') {
+  constructor(options?: CodedErrorOptions) {
+    super(
+      'a statement waits for a row that this transaction has already prepared in an earlier call, and that is free only ' +
+        'after the commit: change the row in one call, or use direct streams (CONCORDAT_LINK=both or direct), where all ' +
+        'calls share one session',
+      options,
+    );
+  }
+}
+
 const TIMEOUTS = {
   HANDLER_TIMEOUT: 'the handlers did not finish before the deadline',
   DATABASE_TIMEOUT: 'the database did not answer in time',

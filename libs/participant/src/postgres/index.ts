@@ -1,4 +1,9 @@
-export { PostgresSetupError, ForbiddenStatementError, type PostgresSetupErrorCode } from './errors.js';
+export {
+  PostgresSetupError,
+  ForbiddenStatementError,
+  SelfBlockedError,
+  type PostgresSetupErrorCode,
+} from './errors.js';
 export type { BranchClient } from './session/guarded-client.js';
 export { PostgresResourceManager, type PostgresResourceManagerPorts } from './postgres-resource-manager.js';
 export type { PostgresContext } from './session/context.js';

@@ -178,6 +178,10 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     return formatGid(this.settings.cluster, transactionId, branchId);
   }
 
+  async endSession(branch: BranchIdentity): Promise<void> {
+    await this.database.endSession(branch);
+  }
+
   async listPrepared(): Promise<readonly PreparedBranch[]> {
     return this.database.listPrepared();
   }

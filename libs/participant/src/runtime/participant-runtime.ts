@@ -13,6 +13,7 @@ import {
   LIMITS,
   ParticipantMachine,
   type BranchAddress,
+  type DecisionMessage,
   type DoneMessage,
   type ParticipantEffect,
   type ParticipantEvent,
@@ -235,8 +236,11 @@ export class ParticipantRuntime<Context> {
         if (message.heldBy !== undefined && message.heldBy !== this.instance) return undefined; // only its holder may vote
         this.termination.answered(message.branchId);
         return this.receive(message);
-      case 'commit-one-phase':
       case 'decision':
+        if (message.decision === 'abort') this.endSessionElsewhere(message);
+        this.termination.answered(message.branchId);
+        return this.receive(message);
+      case 'commit-one-phase':
       case 'ruling':
       case 'undecided':
       case 'unknown-old':
@@ -338,6 +342,14 @@ export class ParticipantRuntime<Context> {
     if (waits) return this.step({ type: 'unknown', branch });
     this.held.close(branch)?.catch((error: unknown) => {
       this.logger.warn(`held branch ${branch.branchId} could not be closed: ${errorMessage(error)}`);
+    });
+  }
+
+  /** The holder of an aborted branch has no stream: it would keep its locks until its deadline. */
+  private endSessionElsewhere(message: DecisionMessage): void {
+    if (message.heldBy === undefined || message.heldBy === this.instance) return;
+    this.options.resourceManager.endSession?.(message).catch((error: unknown) => {
+      this.logger.debug(`the session of branch ${message.branchId} goes on until its deadline: ${errorMessage(error)}`);
     });
   }
 

@@ -157,6 +157,11 @@ export interface ResourceManager<Context> {
    * branches and not its own end. No effect if the branch is no acceptor.
    */
   recordDecision(branch: BranchIdentity, decision: Decision): Promise<void>;
+  /**
+   * Ends the open session that works on the branch, in whatever process: the branch was aborted, and its holder may not
+   * know. No effect if there is none.
+   */
+  endSession?(branch: BranchIdentity): Promise<void>;
   gidOf(branch: BranchIdentity): string;
   /** Prepared branches of this cluster, oldest first. */
   listPrepared(): Promise<readonly PreparedBranch[]>;

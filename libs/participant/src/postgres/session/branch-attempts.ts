@@ -106,7 +106,7 @@ export class BranchAttempts {
    * @throws BranchOccupiedError when the branch is at work, prepared or ended
    */
   async hold(branch: HeldWork, vote: PostgresHeldSessionPorts['vote']): Promise<PostgresHeldSession> {
-    const { clock, pools } = this.ports;
+    const { clock, pools, statements, logger } = this.ports;
     const client = await pools.connect('work');
     const session = this.sessionOf(client, branch);
     try {
@@ -115,6 +115,9 @@ export class BranchAttempts {
       await this.release(client, session, branch, session.fate);
       throw sqlStateOf(cause) === BRANCH_OCCUPIED ? new BranchOccupiedError(branch.branchId) : unopened(cause);
     }
+    session.watchSelfBlocks(logger, (processId) =>
+      pools.with('look', (other) => statements.endSelfBlock(other, branch, processId)),
+    );
     return new PostgresHeldSession(client, session, {
       vote,
       finish: async (results) => {

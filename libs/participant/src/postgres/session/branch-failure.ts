@@ -1,6 +1,6 @@
 import { branchError, type BranchError } from '@concordat/commit-protocol';
 import { BranchRefusedError } from '../../runtime/errors.js';
-import { BranchTimeoutError, ForbiddenStatementError } from '../errors.js';
+import { BranchTimeoutError, ForbiddenStatementError, SelfBlockedError } from '../errors.js';
 import { WrongCommandTagError } from '../statements/answers.js';
 import { TRANSACTION_FAILED, classifyFailure } from '../statements/failure-classes.js';
 import { sqlStateOf } from '../statements/sql-state.js';
@@ -28,8 +28,11 @@ export function branchErrorOf(error: unknown, databaseError?: unknown): BranchEr
   return { code: 'HANDLER_FAILED', message: 'the handler failed; see the log of the participant' };
 }
 
-function isMeantForOthers(error: unknown): error is BranchRefusedError | ForbiddenStatementError | BranchTimeoutError {
+type ErrorForOthers = BranchRefusedError | ForbiddenStatementError | BranchTimeoutError | SelfBlockedError;
+
+function isMeantForOthers(error: unknown): error is ErrorForOthers {
   return (
+    error instanceof SelfBlockedError ||
     error instanceof BranchRefusedError ||
     error instanceof ForbiddenStatementError ||
     error instanceof BranchTimeoutError

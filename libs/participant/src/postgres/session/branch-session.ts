@@ -1,5 +1,12 @@
 import type { PoolClient } from 'pg';
-import { TimeLimitError, invariant, withTimeLimit, type Clock, type JsonValue } from '@concordat/foundation';
+import {
+  TimeLimitError,
+  invariant,
+  withTimeLimit,
+  type Clock,
+  type JsonValue,
+  type Logger,
+} from '@concordat/foundation';
 import type { BranchError } from '@concordat/commit-protocol';
 import type { OperationBranch } from '../../runtime/participant-runtime.types.js';
 import { branchErrorOf } from './branch-failure.js';
@@ -14,6 +21,7 @@ import { SessionCondition } from './session-condition.js';
 import type { BeginLimits, BranchStatements, ClosedSession } from '../statements/branch-statements.js';
 import { BRANCH_OCCUPIED, sqlStateOf } from '../statements/sql-state.js';
 import type { PostgresContext, Work } from './context.js';
+import { SelfBlockWatch } from './self-block-watch.js';
 
 /** The result of one attempt, as seen by its own connection. */
 export type WorkAttempt =
@@ -168,6 +176,23 @@ export class BranchSession {
   get context(): PostgresContext {
     invariant(this.bound, 'a session is opened before it is used');
     return contextOf(this.branch, this.guarded, this.bound);
+  }
+
+  /**
+   * From now on, a statement that takes long is asked whether it waits for its own transaction.
+   *
+   * @param endSelfBlock ends such a wait of this server process; whether there was one
+   */
+  watchSelfBlocks(logger: Logger, endSelfBlock: (processId: number) => Promise<boolean>): void {
+    const { processID } = this.client as unknown as { readonly processID: number };
+    this.guarded.observeWaits(
+      new SelfBlockWatch({
+        clock: this.ports.clock,
+        logger,
+        endSelfBlock: () => endSelfBlock(processID),
+        onSelfBlocked: () => this.guarded.selfBlocked(),
+      }),
+    );
   }
 
   /** The connection was lost while nothing was asked. */

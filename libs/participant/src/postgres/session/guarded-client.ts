@@ -1,5 +1,6 @@
 import type { PoolClient, QueryConfig, QueryResult, QueryResultRow } from 'pg';
-import { ForbiddenStatementError } from '../errors.js';
+import { ForbiddenStatementError, SelfBlockedError } from '../errors.js';
+import { SQL_STATE, sqlStateOf } from '../statements/sql-state.js';
 import { isPlain } from './plain-statements.js';
 import type { SessionCondition } from './session-condition.js';
 import { refusalOf } from './statement-guard.js';
@@ -16,6 +17,12 @@ export interface BranchClient {
   ): Promise<QueryResult<Row>>;
 }
 
+/** Told when the session begins to wait for answers, and when it has all of them. */
+export interface WaitObserver {
+  begin(): void;
+  end(): void;
+}
+
 const CHANGING_TAGS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
 
 /**
@@ -29,11 +36,23 @@ export class GuardedClient implements BranchClient {
   private unanswered = 0;
   private whenIdle: (() => void) | undefined;
   private refused: ForbiddenStatementError | undefined;
+  private blocked: SelfBlockedError | undefined;
+  private waits: WaitObserver | undefined;
 
   constructor(
     private readonly client: PoolClient,
     private readonly condition: SessionCondition,
   ) {}
+
+  /** Must be called before the first statement. */
+  observeWaits(waits: WaitObserver): void {
+    this.waits = waits;
+  }
+
+  /** The running statement waits for its own transaction, and is being cancelled. */
+  selfBlocked(): void {
+    this.blocked ??= new SelfBlockedError();
+  }
 
   async query<Row extends QueryResultRow = QueryResultRow>(
     text: string | QueryConfig,
@@ -51,15 +70,22 @@ export class GuardedClient implements BranchClient {
       typeof text === 'string'
         ? this.client.query<Row>(text, values as unknown[] | undefined)
         : this.client.query<Row>(text);
-    this.unanswered++;
+    if (this.unanswered++ === 0) this.waits?.begin();
     try {
       const result = await this.condition.watch(answer);
       this.note(result);
       return result;
+    } catch (error) {
+      throw this.blocked && sqlStateOf(error) === SQL_STATE.queryCanceled ? this.blocked : error;
     } finally {
       this.unanswered--;
-      if (this.unanswered === 0) this.whenIdle?.();
+      if (this.unanswered === 0) this.settled();
     }
+  }
+
+  private settled(): void {
+    this.waits?.end();
+    this.whenIdle?.();
   }
 
   /** Resolves when no statement waits for its answer. */
@@ -84,7 +110,7 @@ export class GuardedClient implements BranchClient {
 
   /** The last error of the database or the guard, even if a handler caught it. */
   get lastFailure(): unknown {
-    return this.condition.lastFailure ?? this.refused;
+    return this.blocked ?? this.condition.lastFailure ?? this.refused;
   }
 
   close(): void {

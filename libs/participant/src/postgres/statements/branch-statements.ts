@@ -238,6 +238,30 @@ export class BranchStatements {
     );
   }
 
+  /**
+   * Cancels the statement of a server process if it waits for a row or an advisory lock of a prepared branch of the same
+   * transaction; whether it did. Such a branch has no process, so `pg_blocking_pids` shows it as 0 only.
+   */
+  async endSelfBlock(client: ClientBase, { transactionId }: BranchIdentity, processId: number): Promise<boolean> {
+    const { rows } = await client.query<{ cancelled: boolean }>(
+      `SELECT pg_cancel_backend(waiter.pid) AS cancelled
+       FROM pg_locks AS waiter, pg_prepared_xacts AS prepared
+       WHERE waiter.pid = $1 AND NOT waiter.granted
+         AND prepared.database = current_database() AND starts_with(prepared.gid, $2)
+         AND (waiter.transactionid = prepared.transaction
+           OR (waiter.locktype = 'advisory' AND EXISTS (
+             SELECT FROM pg_locks AS holder
+             WHERE holder.granted AND holder.pid IS NULL AND holder.locktype = 'advisory'
+               AND holder.mode = 'ExclusiveLock'
+               AND (holder.database, holder.classid, holder.objid, holder.objsubid)
+                 = (waiter.database, waiter.classid, waiter.objid, waiter.objsubid)
+               AND split_part(holder.virtualtransaction, '/', 2) = prepared.transaction::text)))
+       LIMIT 1`,
+      [processId, `concordat:${this.cluster}:${transactionId}:`],
+    );
+    return rows[0]?.cancelled === true;
+  }
+
   async ping(client: ClientBase): Promise<void> {
     await client.query('SELECT 1');
   }

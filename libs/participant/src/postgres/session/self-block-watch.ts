@@ -1,0 +1,47 @@
+import { errorMessage, type Clock, type Logger, type Timer } from '@concordat/foundation';
+
+/** How long a statement runs before it is asked what it waits for, and between two such looks. */
+const LOOK_INTERVAL_MS = 100;
+
+export interface SelfBlockWatchPorts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** ends the wait if it is for a prepared branch of the same transaction; whether it was */
+  readonly endSelfBlock: () => Promise<boolean>;
+  readonly onSelfBlocked: () => void;
+}
+
+/**
+ * Looks what a statement of a held branch waits for, when it takes long. A wait for a prepared branch of the same
+ * transaction would never end: that branch ends only after this one has voted.
+ */
+export class SelfBlockWatch {
+  private timer: Timer | undefined;
+  private looking = false;
+
+  constructor(private readonly ports: SelfBlockWatchPorts) {}
+
+  /** The session has begun to wait for answers. */
+  begin(): void {
+    this.timer = this.ports.clock.setTimer(LOOK_INTERVAL_MS, () => void this.look());
+  }
+
+  /** The session has all answers. */
+  end(): void {
+    this.timer?.cancel();
+    this.timer = undefined;
+  }
+
+  private async look(): Promise<void> {
+    if (this.looking) return;
+    this.looking = true;
+    try {
+      if (await this.ports.endSelfBlock()) return this.ports.onSelfBlocked();
+    } catch (error) {
+      this.ports.logger.debug(`what a held branch waits for could not be read: ${errorMessage(error)}`);
+    } finally {
+      this.looking = false;
+    }
+    if (this.timer) this.begin();
+  }
+}
