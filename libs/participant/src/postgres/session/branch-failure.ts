@@ -3,7 +3,7 @@ import { BranchRefusedError } from '../../runtime/errors.js';
 import { BranchTimeoutError, ForbiddenStatementError, SelfBlockedError } from '../errors.js';
 import { WrongCommandTagError } from '../statements/answers.js';
 import { TRANSACTION_FAILED, classifyFailure } from '../statements/failure-classes.js';
-import { sqlStateOf } from '../statements/sql-state.js';
+import { SQL_STATE, sqlStateOf } from '../statements/sql-state.js';
 
 /** The deadline passed before the branch was prepared. */
 export const DEADLINE_EXCEEDED: BranchError = {
@@ -20,6 +20,11 @@ export const BRANCH_ABORTED: BranchError = { code: 'BRANCH_ABORTED', message: 't
  */
 export function branchErrorOf(error: unknown, databaseError?: unknown): BranchError {
   if (isMeantForOthers(error)) return branchError(error.code, error.message);
+  // The application went on after the failed statement, which is the reason.
+  const hasFailed = error instanceof WrongCommandTagError || sqlStateOf(error) === SQL_STATE.inFailedTransaction;
+  if (hasFailed && databaseError instanceof SelfBlockedError) {
+    return branchError(databaseError.code, databaseError.message);
+  }
   if (sqlStateOf(error) !== undefined) return classifyFailure(error).refusal;
   // The handler may have wrapped the error of the database or of the guard.
   if (isMeantForOthers(databaseError)) return branchError(databaseError.code, databaseError.message);

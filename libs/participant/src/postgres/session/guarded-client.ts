@@ -21,6 +21,8 @@ export interface BranchClient {
 export interface WaitObserver {
   begin(): void;
   end(): void;
+  /** settled when it is known whether the running statement waits for its own transaction */
+  readonly looked: Promise<void> | undefined;
 }
 
 const CHANGING_TAGS = new Set(['INSERT', 'UPDATE', 'DELETE', 'MERGE']);
@@ -76,7 +78,9 @@ export class GuardedClient implements BranchClient {
       this.note(result);
       return result;
     } catch (error) {
-      throw this.blocked && sqlStateOf(error) === SQL_STATE.queryCanceled ? this.blocked : error;
+      if (sqlStateOf(error) !== SQL_STATE.queryCanceled) throw error;
+      await this.waits?.looked; // it was cancelled, and the answer to who did it may still be on its way
+      throw this.blocked ?? error;
     } finally {
       this.unanswered--;
       if (this.unanswered === 0) this.settled();

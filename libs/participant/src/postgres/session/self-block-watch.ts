@@ -17,13 +17,21 @@ export interface SelfBlockWatchPorts {
  */
 export class SelfBlockWatch {
   private timer: Timer | undefined;
-  private looking = false;
+  private looking: Promise<void> | undefined;
 
   constructor(private readonly ports: SelfBlockWatchPorts) {}
 
   /** The session has begun to wait for answers. */
   begin(): void {
-    this.timer = this.ports.clock.setTimer(LOOK_INTERVAL_MS, () => void this.look());
+    this.timer?.cancel();
+    this.timer = this.ports.clock.setTimer(LOOK_INTERVAL_MS, () => {
+      this.looking ??= this.look().finally(() => (this.looking = undefined));
+    });
+  }
+
+  /** The look that is under way: a statement that was cancelled may learn from it why. */
+  get looked(): Promise<void> | undefined {
+    return this.looking;
   }
 
   /** The session has all answers. */
@@ -33,14 +41,10 @@ export class SelfBlockWatch {
   }
 
   private async look(): Promise<void> {
-    if (this.looking) return;
-    this.looking = true;
     try {
       if (await this.ports.endSelfBlock()) return this.ports.onSelfBlocked();
     } catch (error) {
       this.ports.logger.debug(`what a held branch waits for could not be read: ${errorMessage(error)}`);
-    } finally {
-      this.looking = false;
     }
     if (this.timer) this.begin();
   }

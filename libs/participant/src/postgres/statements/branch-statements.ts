@@ -250,12 +250,11 @@ export class BranchStatements {
          AND prepared.database = current_database() AND starts_with(prepared.gid, $2)
          AND (waiter.transactionid = prepared.transaction
            OR (waiter.locktype = 'advisory' AND EXISTS (
-             SELECT FROM pg_locks AS holder
-             WHERE holder.granted AND holder.pid IS NULL AND holder.locktype = 'advisory'
+             SELECT FROM pg_locks AS holder JOIN pg_locks AS own USING (virtualtransaction)
+             WHERE own.pid IS NULL AND own.transactionid = prepared.transaction AND holder.granted AND holder.pid IS NULL AND holder.locktype = 'advisory'
                AND holder.mode = 'ExclusiveLock'
                AND (holder.database, holder.classid, holder.objid, holder.objsubid)
-                 = (waiter.database, waiter.classid, waiter.objid, waiter.objsubid)
-               AND split_part(holder.virtualtransaction, '/', 2) = prepared.transaction::text)))
+                 = (waiter.database, waiter.classid, waiter.objid, waiter.objsubid))))
        LIMIT 1`,
       [processId, `concordat:${this.cluster}:${transactionId}:`],
     );
