@@ -4,7 +4,7 @@ import { Applier } from './applier.js';
 import { ProposalUnknownError } from './errors.js';
 import { PendingProposals } from './pending-proposals.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
-import { MemoryStorage } from './testing/memory-storage.js';
+import { MemoryStorage } from '../storage/memory-storage.js';
 import type { StateMachine } from './ports.js';
 
 const NO_DATA = new Uint8Array(0);

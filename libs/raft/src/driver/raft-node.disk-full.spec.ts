@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { MemoryStorage } from './testing/memory-storage.js';
+import { MemoryStorage } from '../storage/memory-storage.js';
 import { ProposalDroppedError, ProposalUnknownError } from './errors.js';
 import { group, idOf, NodeGroup } from './testing/node-group.js';
 

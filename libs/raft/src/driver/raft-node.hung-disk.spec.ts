@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { NotLeaderError, ProposalDroppedError, ProposalUnknownError } from './errors.js';
 import { group, idOf } from './testing/node-group.js';
-import type { MemoryStorage } from './testing/memory-storage.js';
+import type { MemoryStorage } from '../storage/memory-storage.js';
 
 const encoder = new TextEncoder();
 const ELECTION_TIMEOUT_MS = 500;

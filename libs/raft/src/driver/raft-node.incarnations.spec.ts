@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { silentLogger } from '@concordat/foundation';
 import { between } from '../core/testing/members.js';
-import { MemoryStorage } from './testing/memory-storage.js';
+import { MemoryStorage } from '../storage/memory-storage.js';
 import { group, idOf, NodeGroup, type GroupNode } from './testing/node-group.js';
 
 /** The node comes back with an empty disk. */

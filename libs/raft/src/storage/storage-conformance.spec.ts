@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from '@jest/globals';
 import { SeededRandom } from '@concordat/foundation';
-import { MemoryStorage } from '../driver/testing/memory-storage.js';
+import { MemoryStorage } from './memory-storage.js';
 import type { RaftStorage, StoredState } from '../driver/ports.js';
 import { MemoryFileSystem } from './testing/memory-file-system.js';
 import {

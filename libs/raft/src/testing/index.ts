@@ -3,7 +3,7 @@
  * check that they are linearizable.
  */
 export * from '../driver/testing/memory-network.js';
-export * from '../driver/testing/memory-storage.js';
+export { MemoryStorage, type MemoryStorageOptions } from '../storage/memory-storage.js';
 export { TestAuthority, type TestCertificateOptions } from '../transport/testing/test-authority.js';
 export * from './history.js';
 export * from './linearizability.js';

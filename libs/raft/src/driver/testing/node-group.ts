@@ -2,7 +2,7 @@ import { SeededRandom, VirtualClock } from '@concordat/foundation';
 import { memberOf } from '../../core/membership/configuration.js';
 import type { Configuration, Message, NodeId } from '../../core/types.js';
 import { MemoryNetwork } from './memory-network.js';
-import { MemoryStorage } from './memory-storage.js';
+import { MemoryStorage } from '../../storage/memory-storage.js';
 import type { SnapshotPieces, StateMachine } from '../ports.js';
 import { RaftNode } from '../raft-node.js';
 import type { Committed, RaftNodeOptions } from '../raft-node.types.js';

@@ -1,8 +1,14 @@
 import { crc32 } from 'node:zlib';
 import { codedError, invariant } from '@concordat/foundation';
 import type { Clock } from '@concordat/foundation';
-import type { Entry, HardState, Incarnation, Snapshot, SnapshotMetadata } from '../../core/types.js';
-import type { RaftStorage, ReceivedSnapshot, StoredSnapshotChunk, StoredState, TakenSnapshot } from '../ports.js';
+import type { Entry, HardState, Incarnation, Snapshot, SnapshotMetadata } from '../core/types.js';
+import type {
+  RaftStorage,
+  ReceivedSnapshot,
+  StoredSnapshotChunk,
+  StoredState,
+  TakenSnapshot,
+} from '../driver/ports.js';
 
 /** How slow the disk is; without options it is immediate. */
 export interface MemoryStorageOptions {
@@ -42,8 +48,9 @@ interface WaitingWrite {
 }
 
 /**
- * A disk in memory that outlives its node, for tests and simulations. A write is durable when its call resolves;
- * `crash` loses what is in flight, or keeps it unacknowledged, as a real disk may do either.
+ * A disk in memory that outlives its node, but not its process: for tests, simulations, and coordinators that keep
+ * nothing. A write is durable when its call resolves; `crash` loses what is in flight, or keeps it unacknowledged, as a
+ * real disk may do either.
  */
 export class MemoryStorage implements RaftStorage {
   private readonly disk: Disk = {
