@@ -8,22 +8,28 @@ import { sleep } from './time-limit.js';
  * Named places in the code at which a test or demo may crash, pause or delay the process (`CONCORDAT_FAILPOINTS`). A
  * library only reports that it passes one; the host acts.
  *
- * `hit` returns undefined, at no cost, unless the point is armed; otherwise a promise to await before going on.
+ * `hit` returns undefined, at no cost, unless the point is armed; otherwise a promise to await before going on. `about`
+ * is what passes it, where that is one thing: a host may look at it, and change nothing.
  */
 export interface Failpoints {
-  hit(name: string): Promise<void> | undefined;
+  hit(name: string, about?: object): Promise<void> | undefined;
 }
 
 /** No failpoint is armed: the default of every library. */
 export const noFailpoints: Failpoints = { hit: () => undefined };
 
 /** Passes a failpoint after an action: it may delay what follows, but its errors are only logged. */
-export function reachFailpoint(failpoints: Failpoints, name: string, logger: Logger): Promise<void> | undefined {
+export function reachFailpoint(
+  failpoints: Failpoints,
+  name: string,
+  logger: Logger,
+  about?: object,
+): Promise<void> | undefined {
   const goOn = (error: unknown): void => {
     logger.warn(`${errorMessage(error)}; the action before it has happened, so the process continues`);
   };
   try {
-    return failpoints.hit(name)?.catch(goOn);
+    return failpoints.hit(name, about)?.catch(goOn);
   } catch (error) {
     goOn(error);
     return undefined;

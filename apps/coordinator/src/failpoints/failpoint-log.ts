@@ -56,7 +56,7 @@ class FailpointLog implements DecisionLog {
 
   async append(record: LogRecord): Promise<ApplyResult> {
     const term = this.term;
-    const held = this.failpoints.hit(recordFailpoint(record, 'before-append'));
+    const held = this.failpoints.hit(recordFailpoint(record, 'before-append'), record);
     if (held) {
       await held;
       if (this.term !== term) {
@@ -152,6 +152,7 @@ class FailpointLog implements DecisionLog {
 
   private reach({ applied }: Delivery, moment: RecordMoment): Promise<void> | undefined {
     if (this.term === undefined || applied.result.refusal !== undefined) return undefined;
-    return reachFailpoint(this.failpoints, recordFailpoint(applied.record, moment), this.logger);
+    const { record } = applied;
+    return reachFailpoint(this.failpoints, recordFailpoint(record, moment), this.logger, record);
   }
 }
