@@ -102,7 +102,12 @@ class Group {
       throw error;
     };
     const bus = (): MemoryMessageBus => new MemoryMessageBus(this.broker, { cluster: CLUSTER });
-    const options = { config: result.config, logger: silentLogger, onFatal: fatal, engine: EngineModule.register(bus) };
+    const options = {
+      config: result.config,
+      logger: silentLogger,
+      onFatal: fatal,
+      engine: EngineModule.register({ createBus: bus }),
+    };
     const app = await createCoordinator(options);
     this.apps.set(nodeId, app);
     await app.init();

@@ -10,14 +10,7 @@ import type { ApplyResult } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
 import { GrpcTransport, type RaftNode } from '@concordat/raft';
 import { CLUSTER } from './cluster/cluster.api.js';
-import {
-  DIRECT_LINK,
-  ENGINE_PROVIDERS,
-  MESSAGE_BUS,
-  messageBusProvider,
-  RAFT_NODE,
-  type CreateBus,
-} from './engine.providers.js';
+import { DIRECT_LINK, engineProviders, MESSAGE_BUS, RAFT_NODE, type EngineParts } from './engine.providers.js';
 import type { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { watchBus, watchStreams, watchTransport } from './metrics/link-metrics.js';
@@ -33,15 +26,14 @@ import { TRANSACTIONS } from './transactions/transactions.api.js';
  */
 @Module({})
 export class EngineModule implements OnModuleInit, OnApplicationShutdown {
-  /** @param createBus default: Kafka; benchmarks pass their own */
-  static register(createBus?: CreateBus): DynamicModule {
-    const providers = [...ENGINE_PROVIDERS, messageBusProvider(createBus)];
-    return { module: EngineModule, providers, exports: [TRANSACTIONS, CLUSTER] };
+  /** @param parts that differ from the service's own */
+  static register(parts: EngineParts = {}): DynamicModule {
+    return { module: EngineModule, providers: engineProviders(parts), exports: [TRANSACTIONS, CLUSTER] };
   }
 
   constructor(
     @Inject(Metrics) private readonly metrics: Metrics,
-    @Inject(GrpcTransport) private readonly transport: GrpcTransport,
+    @Optional() @Inject(GrpcTransport) private readonly transport: GrpcTransport | undefined,
     @Inject(RAFT_NODE) private readonly node: RaftNode<ApplyResult>,
     @Inject(TransactionManager) private readonly manager: TransactionManager,
     @Inject(RepliesConsumer) private readonly replies: RepliesConsumer,
@@ -51,7 +43,7 @@ export class EngineModule implements OnModuleInit, OnApplicationShutdown {
 
   onModuleInit(): void {
     watchTransactions(this.metrics, () => this.manager.figures());
-    watchTransport(this.metrics, this.transport);
+    if (this.transport) watchTransport(this.metrics, this.transport);
     watchBus(this.metrics, this.bus);
     if (this.direct) watchStreams(this.metrics, this.direct.bus);
   }

@@ -11,7 +11,14 @@ import {
   formatAddress,
 } from '@concordat/foundation';
 import { BothRoads, KafkaMessageBus, type CoordinatorStatus, type MessageBus } from '@concordat/messaging';
-import { GrpcTransport, RaftNode, type RaftStatus } from '@concordat/raft';
+import {
+  type FileStorage,
+  GrpcTransport,
+  RaftNode,
+  type RaftStatus,
+  type RaftStorage,
+  type RaftTransport,
+} from '@concordat/raft';
 import { CLUSTER } from './cluster/cluster.api.js';
 import { httpUrlOf, memberAt } from './cluster/member-address.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
@@ -30,15 +37,33 @@ import type { RaftTls } from './raft-tls.js';
 import type { GroupClocks } from './transactions/clocks/group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from './transactions/options.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
-import { TRANSACTIONS } from './transactions/transactions.api.js';
+import { TRANSACTIONS, type TransactionsApi } from './transactions/transactions.api.js';
 
 /** Creates the message bus. It does not connect. */
 export type CreateBus = (config: Config, logger: Logger, direct: DirectLink | undefined) => MessageBus;
+
+/** What stands in for parts of the service, where another process runs a coordinator. */
+export interface EngineParts {
+  /** default: the roads that the configuration names */
+  readonly createBus?: CreateBus;
+  /** default: files in the data directory */
+  readonly storage?: RaftStorage;
+  /** default: gRPC */
+  readonly transport?: RaftTransport;
+  /** default: those that the configuration arms */
+  readonly failpoints?: Failpoints;
+  /** what the REST interface calls; default: the manager itself */
+  readonly transactions?: (manager: TransactionManager) => TransactionsApi;
+}
 
 /** Token of the clock: the machine's, or `DebugClock`. */
 const CLOCK = Symbol('CLOCK');
 /** Token of the armable failpoints; undefined where the configuration does not allow them. */
 const FAILPOINTS = Symbol('FAILPOINTS');
+/** Token of the road between the nodes. */
+const RAFT_TRANSPORT = Symbol('RAFT_TRANSPORT');
+/** Token of what keeps the log. */
+const RAFT_STORAGE = Symbol('RAFT_STORAGE');
 /** Token of the Raft node. It has read its log and takes part in its group. */
 export const RAFT_NODE = Symbol('RAFT_NODE');
 /** Token of the message bus. The broker may be unavailable. */
@@ -55,7 +80,7 @@ const createConfiguredBus: CreateBus = (config, logger, direct) => {
   return direct ? new BothRoads(direct.bus, kafka, logger) : kafka;
 };
 
-export function messageBusProvider(createBus = createConfiguredBus): FactoryProvider<MessageBus> {
+function messageBusProvider(createBus = createConfiguredBus): FactoryProvider<MessageBus> {
   return {
     provide: MESSAGE_BUS,
     inject: [CONFIG, LOGGER, { token: DIRECT_LINK, optional: true }],
@@ -78,13 +103,16 @@ const clockProvider: FactoryProvider<Clock> = {
   useFactory: ({ clockFile }: Config) => (clockFile === undefined ? new SystemClock() : new DebugClock(clockFile)),
 };
 
-const failpointsProvider: FactoryProvider<Failpoints> = {
-  provide: FAILPOINTS,
-  inject: [CONFIG, ArmableFailpoints],
-  useFactory: ({ failpoints }: Config, armable: ArmableFailpoints) => (failpoints.enabled ? armable : noFailpoints),
-};
+function failpointsProvider(given: Failpoints | undefined): FactoryProvider<Failpoints> {
+  return {
+    provide: FAILPOINTS,
+    inject: [CONFIG, ArmableFailpoints],
+    useFactory: ({ failpoints }: Config, armable: ArmableFailpoints) =>
+      given ?? (failpoints.enabled ? armable : noFailpoints),
+  };
+}
 
-const transportProvider: FactoryProvider<GrpcTransport> = {
+const grpcProvider: FactoryProvider<GrpcTransport> = {
   provide: GrpcTransport,
   inject: [CONFIG, CLOCK, LOGGER],
   useFactory: ({ nodeId, clusterName, peers, raft, raftTls }: Config, clock: Clock, logger: Logger) => {
@@ -103,6 +131,33 @@ const transportProvider: FactoryProvider<GrpcTransport> = {
   },
 };
 
+/** `GrpcTransport` is undefined where another transport is given. */
+function transportProviders(given: RaftTransport | undefined): Provider[] {
+  if (!given) return [grpcProvider, { provide: RAFT_TRANSPORT, useExisting: GrpcTransport }];
+  return [
+    { provide: GrpcTransport, useFactory: () => undefined },
+    { provide: RAFT_TRANSPORT, useValue: given },
+  ];
+}
+
+function storageProvider(given: RaftStorage | undefined): Provider {
+  if (given) return { provide: RAFT_STORAGE, useValue: given };
+  return {
+    provide: RAFT_STORAGE,
+    inject: [CONFIG, FAILPOINTS, LOGGER, Metrics],
+    useFactory: (
+      { dataDirectory: directory, nodeId, clusterName }: Config,
+      failpoints: Failpoints,
+      logger: Logger,
+      metrics: Metrics,
+    ): FileStorage => {
+      const storage = storageWithFailpoints({ directory, nodeId, clusterName, logger }, failpoints);
+      watchStorage(metrics, storage);
+      return storage;
+    },
+  };
+}
+
 const logProvider: FactoryProvider<RaftDecisionLog> = {
   provide: RaftDecisionLog,
   useFactory: () => new RaftDecisionLog(new CompressedEndedTransactions()),
@@ -115,19 +170,16 @@ const logProvider: FactoryProvider<RaftDecisionLog> = {
  */
 const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
   provide: RAFT_NODE,
-  inject: [CONFIG, RaftDecisionLog, GrpcTransport, CLOCK, FAILPOINTS, LOGGER, ON_FATAL, Metrics],
+  inject: [CONFIG, RaftDecisionLog, RAFT_TRANSPORT, RAFT_STORAGE, CLOCK, LOGGER, ON_FATAL],
   useFactory: async (
-    { nodeId, clusterName, peers, join, bootstrap, dataDirectory, tickMs, electionTicks }: Config,
+    { nodeId, peers, join, bootstrap, tickMs, electionTicks }: Config,
     log: RaftDecisionLog,
-    transport: GrpcTransport,
+    transport: RaftTransport,
+    storage: RaftStorage,
     clock: Clock,
-    failpoints: Failpoints,
     logger: Logger,
     onFatal: (error: Error) => void,
-    metrics: Metrics,
   ) => {
-    const storage = storageWithFailpoints({ directory: dataDirectory, nodeId, clusterName, logger }, failpoints);
-    watchStorage(metrics, storage);
     const node = new RaftNode({
       nodeId,
       members: peers.map((peer) => memberAt(peer.nodeId, peer.raft, peer.http)),
@@ -151,12 +203,22 @@ const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
 
 const managerProvider: FactoryProvider<TransactionManager> = {
   provide: TransactionManager,
-  inject: [CONFIG, RaftDecisionLog, RAFT_NODE, GrpcTransport, MESSAGE_BUS, CLOCK, FAILPOINTS, LOGGER, Metrics],
+  inject: [
+    CONFIG,
+    RaftDecisionLog,
+    RAFT_NODE,
+    { token: GrpcTransport, optional: true },
+    MESSAGE_BUS,
+    CLOCK,
+    FAILPOINTS,
+    LOGGER,
+    Metrics,
+  ],
   useFactory: (
     config: Config,
     log: RaftDecisionLog,
     node: RaftNode<ApplyResult>,
-    transport: GrpcTransport,
+    transport: GrpcTransport | undefined,
     bus: MessageBus,
     clock: Clock,
     failpoints: Failpoints,
@@ -233,20 +295,27 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
     ),
 };
 
-/** The providers of `TRANSACTIONS`, `CLUSTER` and all they need, without the `MESSAGE_BUS`. */
-export const ENGINE_PROVIDERS: readonly Provider[] = [
-  clockProvider,
-  failpointsProvider,
-  transportProvider,
-  directLinkProvider,
-  logProvider,
-  nodeProvider,
-  managerProvider,
-  repliesProvider,
-  clusterProvider,
-  { provide: TRANSACTIONS, useExisting: TransactionManager },
-  { provide: CLUSTER, useExisting: RaftCluster },
-];
+/** The providers of `TRANSACTIONS`, `CLUSTER` and all they need. */
+export function engineProviders(parts: EngineParts): Provider[] {
+  const { createBus, storage, transport, failpoints, transactions } = parts;
+  return [
+    clockProvider,
+    failpointsProvider(failpoints),
+    ...transportProviders(transport),
+    directLinkProvider,
+    messageBusProvider(createBus),
+    logProvider,
+    storageProvider(storage),
+    nodeProvider,
+    managerProvider,
+    repliesProvider,
+    clusterProvider,
+    transactions
+      ? { provide: TRANSACTIONS, inject: [TransactionManager], useFactory: transactions }
+      : { provide: TRANSACTIONS, useExisting: TransactionManager },
+    { provide: CLUSTER, useExisting: RaftCluster },
+  ];
+}
 
 function coordinatorStatus({ role, term, configuration }: RaftStatus): CoordinatorStatus {
   return { leads: role === 'leader', term, members: configuration.members.map(httpUrlOf) };
@@ -268,15 +337,15 @@ function transactionOptions(config: Config): TransactionOptions {
   };
 }
 
-/** The clocks of the other voters, from the transport's pings. */
-function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport): GroupClocks {
+/** The clocks of the other voters, from the pings of gRPC. */
+function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport | undefined): GroupClocks {
   return {
     get voters() {
       return node.status().configuration.voters.length;
     },
     readings: () => {
       const { nodeId, configuration } = node.status();
-      return configuration.voters.flatMap((voter) => (voter === nodeId ? [] : (transport.peerClock(voter) ?? [])));
+      return configuration.voters.flatMap((voter) => (voter === nodeId ? [] : (transport?.peerClock(voter) ?? [])));
     },
   };
 }

@@ -60,7 +60,7 @@ async function start({ nodeId, directory, raftPorts, httpPorts }: CoordinatorOpt
     config,
     logger: silentLogger,
     onFatal,
-    engine: EngineModule.register(() => participants.createBus()),
+    engine: EngineModule.register({ createBus: () => participants.createBus() }),
   });
   await app.init();
   await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });

@@ -55,6 +55,7 @@ import { Waiters } from './requests/waiters.js';
 
 /** Time beyond its own wait that a request may need to be logged, in milliseconds. */
 const LOGGING_GRACE_MS = 5_000;
+const ABORTED_BY_CLIENT: AbortCause = { reason: 'CLIENT_ABORTED', detail: 'the client aborted the transaction' };
 
 export interface ManagerDependencies extends Omit<
   SessionDependencies,
@@ -219,10 +220,9 @@ export class TransactionManager implements TransactionsApi {
     return this.settle(transactionId, options);
   }
 
-  async abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
+  async abort(transactionId: TransactionId, options: WaitOptions, cause = ABORTED_BY_CLIENT): Promise<Settlement> {
     this.leading();
     await this.require(transactionId);
-    const cause: AbortCause = { reason: 'CLIENT_ABORTED', detail: 'the client aborted the transaction' };
     this.leading().request(transactionId, { type: 'abort', cause });
     return this.settle(transactionId, options);
   }
