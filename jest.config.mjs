@@ -21,6 +21,7 @@ const esm = {
   moduleNameMapper: {
     '^@concordat/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^@concordat/([^/]+)/([^/]+)$': '<rootDir>/libs/$1/src/$2/index.ts',
+    '^concordat/([^/]+)$': '<rootDir>/apps/coordinator/src/$1/index.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1', // nodenext style "./x.js" names the emitted file
   },
   setupFiles: ['reflect-metadata'],

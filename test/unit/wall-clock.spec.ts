@@ -13,6 +13,7 @@ const SOURCES = [
   'libs/client',
   'libs/participant',
   'libs/nestjs',
+  'libs/testing',
   'apps/coordinator',
   'apps/bank',
 ]
@@ -20,7 +21,9 @@ const SOURCES = [
   .flatMap((folder) =>
     readdirSync(path.join(root, folder), { recursive: true, encoding: 'utf8' })
       .map((name) => path.join(folder, name))
-      .filter((file) => file.endsWith('.ts') && !/spec\.ts$|\.measure\.ts$|\/testing\/|\/simulation\//.test(file)),
+      .filter(
+        (file) => file.endsWith('.ts') && !/spec\.ts$|\.measure\.ts$|\/src\/(.*\/)?(testing|simulation)\//.test(file),
+      ),
   );
 
 /** Where a wall clock may be read, and what for. Durations are measured with `monotonic`, and with timers. */

@@ -1,0 +1,18 @@
+/** A coordinator in memory, with switches for failures, for tests of services that take part in transactions. */
+export * from './errors.js';
+export type { OpenBranch, OpenTransaction, PreparedTransaction } from './open-transactions.js';
+export { CRASH_POINTS, type CrashPoint } from './switches/crash-points.js';
+export type { AbortRequest } from './switches/doomed-transactions.js';
+export { MESSAGE_KINDS, type MessageKind } from './switches/message-kinds.js';
+export type { Delay } from './switches/message-rules.js';
+export type { Switch } from './switches/switch.js';
+export * from './test-coordinator.js';
+export type { BranchView, TransactionView } from 'concordat/embedded';
+export type { MemoryContext } from './participant/memory-data.js';
+export {
+  startTestParticipant,
+  type TestOperation,
+  type TestParticipant,
+  type TestParticipantOptions,
+} from './participant/test-participant.js';
+export { BranchRefusedError } from '@concordat/participant';
