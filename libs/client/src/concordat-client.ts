@@ -1,7 +1,18 @@
 import { checkPayloads, resultsOf } from './contracts/results.js';
 import type { OperationWork, ResultsOf } from './contracts/operation.js';
-import { branchShape, transactionShape } from './model/shapes.js';
-import type { Branch, Transaction } from './model/transaction.js';
+import { ClusterCalls } from './cluster-calls.js';
+import { Watch, type WatchAllOptions, type WatchEvent, type WatchOptions } from './events/watch.js';
+import { Locks } from './locks/locks.js';
+import {
+  branchShape,
+  inDoubtPageShape,
+  resolutionShape,
+  transactionPageShape,
+  transactionShape,
+  type Page,
+} from './model/shapes.js';
+import type { Branch, InDoubtBranch, Resolution, Transaction } from './model/transaction.js';
+import { pages } from './pages.js';
 import {
   bodyOf,
   idOf,
@@ -11,8 +22,11 @@ import {
   workBody,
   type HeldBranch,
   type KeyOptions,
+  type ListQuery,
+  type PageQuery,
   type PreparedBranch,
   type ReadOptions,
+  type RulingRequest,
   type TransactionOptions,
   type WaitOptions,
 } from './requests.js';
@@ -41,11 +55,17 @@ export type Execution<Works extends readonly OperationWork[]> =
  * Every method throws a `ConcordatError` with a stable `code`. It holds no connection and need not be closed.
  */
 export class ConcordatClient {
+  /** The group of coordinators: its state, its members, its leader. */
+  readonly cluster: ClusterCalls;
+  /** Locks with a lease. */
+  readonly locks: Locks;
   private readonly transport: Transport;
 
   /** @throws ClientOptionError */
   constructor(options: ClientOptions) {
     this.transport = new Transport(settingsOf(options));
+    this.cluster = new ClusterCalls(this.transport);
+    this.locks = new Locks(this.transport);
   }
 
   /** Begins a transaction, which stays open until it is committed, aborted, or at its deadline. */
@@ -126,6 +146,67 @@ export class ConcordatClient {
     });
   }
 
+  /** One page of the transactions, newest first. */
+  listPage(query: ListQuery = {}, options: ReadOptions = {}): Promise<Page<Transaction>> {
+    const { status, participant, limit, cursor } = query;
+    const path = `/v1/transactions${queryOf({ status, participant, limit, cursor, consistency: options.consistency })}`;
+    return this.transport.read(read(path), transactionPageShape, options);
+  }
+
+  /** All transactions that fit, newest first, page by page; `limit` is the size of a page. */
+  list(query: Omit<ListQuery, 'cursor'> = {}, options: ReadOptions = {}): AsyncGenerator<Transaction, void, undefined> {
+    return pages((cursor) => this.listPage({ ...query, cursor }, options));
+  }
+
+  /**
+   * Watches one transaction: its state now, each later one, and the end. States that follow each other quickly may be
+   * left out; the last one never is. It outlasts the failure of coordinators.
+   *
+   * @throws TransactionNotFoundError, TransactionExpiredError
+   */
+  watch(transactionId: string, options: WatchOptions = {}): AsyncGenerator<Transaction, void, undefined> {
+    return new Watch(this.transport, options).one(transactionId);
+  }
+
+  /**
+   * Watches all transactions, until the signal ends it or the loop is left. It outlasts the failure of coordinators,
+   * and no change is missed without a `reset`; one that failed for longer than `timeoutMs` throws, and goes on with the
+   * `logIndex` of the last event as `after`.
+   */
+  watchAll(options: WatchAllOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
+    return new Watch(this.transport, options).all(options.after);
+  }
+
+  /** One page of the branches in doubt, and of those that need an operator, oldest first. */
+  inDoubtPage(query: PageQuery = {}, options: ReadOptions = {}): Promise<Page<InDoubtBranch>> {
+    const { limit, cursor } = query;
+    const path = `/v1/in-doubt${queryOf({ limit, cursor, consistency: options.consistency })}`;
+    return this.transport.read(read(path), inDoubtPageShape, options);
+  }
+
+  /** All branches in doubt, and those that need an operator, oldest first. */
+  inDoubt(
+    query: Omit<PageQuery, 'cursor'> = {},
+    options: ReadOptions = {},
+  ): AsyncGenerator<InDoubtBranch, void, undefined> {
+    return pages((cursor) => this.inDoubtPage({ ...query, cursor }, options));
+  }
+
+  /**
+   * Rules on a transaction that cannot end by itself. For operators: a ruling is logged, and may give up what a branch
+   * holds.
+   *
+   * @throws RulingRefusedError, with `RULING_NEEDS_FORCE` where the ruling is possible only with `force`
+   */
+  resolve(transactionId: string, ruling: RulingRequest, options: KeyOptions = {}): Promise<Resolution> {
+    const { action, branchId, reason, operator, force } = ruling;
+    return run(() => {
+      const body = bodyOf({ action, branchId, reason, operator, force });
+      const call = keyed(`/v1/transactions/${idOf(transactionId)}/resolve`, body, options);
+      return this.transport.read({ ...call, transactionId, statuses: [200] }, resolutionShape, options);
+    });
+  }
+
   private async settle(call: Call, options: WaitOptions): Promise<Settlement> {
     const waitMs = waitMsOf(options.waitMs);
     const path = `${call.path}${queryOf({ waitMs, wait: options.wait })}`;
@@ -144,6 +225,10 @@ function keyed(path: string, body: unknown, options: KeyOptions): Omit<Call, 'st
   const idempotencyKey = keyOf(options);
   const repeatability = idempotencyKey === undefined ? 'once' : 'idempotent';
   return { method: 'POST', path, body, idempotencyKey, repeatability, statuses: [] };
+}
+
+function read(path: string): Call {
+  return { method: 'GET', path, repeatability: 'read', statuses: [200] };
 }
 
 function ending(transactionId: string, verb: 'commit' | 'abort'): Call {

@@ -1,3 +1,4 @@
+export type { ClusterCalls, MemberOptions } from './cluster-calls.js';
 export * from './concordat-client.js';
 export {
   defineParticipant,
@@ -26,16 +27,24 @@ export {
   type StandardSchema,
 } from './contracts/standard-schema.js';
 export * from './errors/errors.js';
+export type { WatchAllOptions, WatchEvent, WatchOptions } from './events/watch.js';
+export type { HeldLock } from './locks/held-lock.js';
+export type { LeaseRequest, LockCalls, LockProof } from './locks/lock-calls.js';
+export type { AcquireOptions, Locks } from './locks/locks.js';
 export type * from './model/cluster.js';
 export type { JsonValue } from './model/json.js';
+export type * from './model/lock.js';
 export type { Open } from './model/shape.js';
 export type { FieldError, Page } from './model/shapes.js';
 export type * from './model/transaction.js';
 export type {
   HeldBranch,
   KeyOptions,
+  ListQuery,
+  PageQuery,
   PreparedBranch,
   ReadOptions,
+  RulingRequest,
   TransactionOptions,
   WaitOptions,
 } from './requests.js';

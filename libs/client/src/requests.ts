@@ -1,6 +1,6 @@
 import { InvalidRequestError } from './errors/errors.js';
 import { jsonFault, type JsonValue } from './model/json.js';
-import type { Protocol, Vote } from './model/transaction.js';
+import type { Protocol, RulingAction, TransactionStatus, Vote } from './model/transaction.js';
 import type { OperationWork } from './contracts/operation.js';
 import { inRange, type CallOptions } from './transport/options.js';
 
@@ -48,6 +48,31 @@ export interface WaitOptions extends CallOptions {
 export interface ReadOptions extends CallOptions {
   /** `stale` is answered by any coordinator from what it has; default `linearizable` */
   readonly consistency?: 'linearizable' | 'stale' | undefined;
+}
+
+export interface PageQuery {
+  /** items of a page: 1 to 500 */
+  readonly limit?: number | undefined;
+  /** `nextCursor` of the page before */
+  readonly cursor?: string | undefined;
+}
+
+export interface ListQuery extends PageQuery {
+  readonly status?: TransactionStatus | undefined;
+  /** with a branch of this participant */
+  readonly participant?: string | undefined;
+}
+
+export interface RulingRequest {
+  readonly action: RulingAction;
+  /** default: the whole transaction */
+  readonly branchId?: string | undefined;
+  /** for the audit: one line, at most 1,000 characters */
+  readonly reason: string;
+  /** for the audit: the name of the operator; default `unnamed` */
+  readonly operator?: string | undefined;
+  /** confirms a ruling that breaks a promise, or gives up a branch */
+  readonly force?: boolean | undefined;
 }
 
 export const DEFAULT_WAIT_MS = 30_000;

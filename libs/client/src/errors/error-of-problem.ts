@@ -81,6 +81,8 @@ const BY_CODE: ReadonlyMap<string, Make> = new Map([
   ['DISK_FULL', plain(UnavailableError)],
   ['NOT_A_MEMBER', plain(UnavailableError)],
   ['SHUTTING_DOWN', plain(UnavailableError)],
+  ['TOO_MANY_LOCKS', plain(OverloadedError)],
+  ['TOO_MANY_WAITERS', plain(OverloadedError)],
   ['OUTCOME_UNKNOWN', ({ problem, options }) => new OutcomeUnknownError(problem.detail, options)],
   ['LOCK_HELD', lockHeld],
   ['LOCK_NOT_HELD', plain(LockNotHeldError)],

@@ -116,7 +116,7 @@ export class UnavailableError extends ConcordatError {}
 /** `NO_LEADER` */
 export class NoLeaderError extends UnavailableError {}
 
-/** `OVERLOADED` */
+/** `OVERLOADED`, `TOO_MANY_LOCKS`, `TOO_MANY_WAITERS` */
 export class OverloadedError extends UnavailableError {}
 
 /** `OUTCOME_UNKNOWN`: the request may have taken effect. Read the transaction, or repeat with the same key. */

@@ -1,5 +1,6 @@
 import type { Cluster, Member } from './cluster.js';
 import type { JsonValue } from './json.js';
+import type { ListedLock, Lock } from './lock.js';
 import {
   boolean,
   integer,
@@ -175,6 +176,18 @@ export const clusterShape = object<Cluster>({
     }),
   ),
 });
+
+export const lockShape = object<Lock>({ name: text, owner: text, fencingToken: integer, expiresAt: time });
+
+export const lockPageShape = page(
+  object<ListedLock>({
+    name: text,
+    owner: text,
+    fencingToken: integer,
+    expiresAt: time,
+    waiters: nullable(integer),
+  }),
+);
 
 /** RFC 9457; further members depend on the code. */
 export interface Problem {

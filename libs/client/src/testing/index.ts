@@ -5,6 +5,8 @@ export {
   branchShape,
   clusterShape,
   inDoubtPageShape,
+  lockPageShape,
+  lockShape,
   problemShape,
   resolutionShape,
   transactionPageShape,

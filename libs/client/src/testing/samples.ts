@@ -1,3 +1,4 @@
+import type { Cluster } from '../model/cluster.js';
 import type { Branch, Transaction } from '../model/transaction.js';
 
 export const TRANSACTION_ID = '0198a8c0-0000-7000-8000-000000000001';
@@ -34,3 +35,28 @@ export const committed: Partial<Transaction> = {
   outcome: 'committed',
   decidedAt: '2026-01-01T00:00:01.000Z',
 };
+
+export function sampleCluster(fields: Partial<Cluster> = {}): Cluster {
+  return {
+    clusterName: 'local',
+    directAddress: null,
+    clusterId: 'c',
+    nodeId: 1,
+    incarnation: 'i',
+    standing: 'member',
+    obstacle: null,
+    forgetful: [],
+    leaderId: 1,
+    term: 2,
+    commitIndex: 10,
+    appliedIndex: 10,
+    lastIndex: 10,
+    changing: false,
+    transferTarget: null,
+    diskFullReason: null,
+    refusedMessages: 0,
+    misdirectedMessages: 0,
+    members: [],
+    ...fields,
+  };
+}

@@ -44,6 +44,12 @@ export class Scope {
     this.timer = this.clock.setTimer(timeoutMs, () => this.controller.abort(new ScopeTimeout('the time is over')));
   }
 
+  /** Stops its time, until it is set anew. */
+  rest(): void {
+    this.timer?.cancel();
+    this.endsAt = Number.POSITIVE_INFINITY;
+  }
+
   abort(reason: unknown): void {
     this.controller.abort(reason);
   }

@@ -1,5 +1,5 @@
 import { errorOfProblem } from '../errors/error-of-problem.js';
-import { CallTimeoutError, type ConcordatError, ConnectionError, InvalidAnswerError } from '../errors/errors.js';
+import { CallTimeoutError, ConcordatError, ConnectionError, InvalidAnswerError } from '../errors/errors.js';
 import { isRecord, mismatch, type Shape } from '../model/shape.js';
 import { timeoutOf, type CallOptions, type HeaderRecord, type Settings } from './options.js';
 import { planRetry, type Failure, type Repeatability } from './retry.js';
@@ -19,6 +19,8 @@ export interface Call {
   readonly waitMs?: number;
   /** for errors whose problem does not name it */
   readonly transactionId?: string;
+  /** the code that answers a repetition when the request before it has taken effect after all */
+  readonly codeIfDone?: string;
   /** the statuses of a good answer */
   readonly statuses: readonly number[];
 }
@@ -27,8 +29,8 @@ export interface Answer {
   readonly status: number;
   /** undefined when there was none */
   readonly body: unknown;
-  /** whether an earlier request of the same call may have taken effect */
-  readonly isRepeated: boolean;
+  /** when the request was sent that was answered, on the client's monotonic clock */
+  readonly sentAtMs: number;
 }
 
 type Attempt<Result> = { readonly result: Result } | { readonly failure: Failure };
@@ -122,6 +124,7 @@ export class Transport {
     const own = new Scope(this.settings.clock, scope.signal, this.attemptTimeoutMs(call, options));
     try {
       const init = await this.requestInit(call, options, own.signal);
+      const sentAtMs = this.settings.clock.monotonic();
       const answered = await reach(url, call, scope, own, async () => {
         const response = await this.settings.fetch(`${url}${call.path}`, init);
         return { response, text: await readText(response) };
@@ -129,9 +132,13 @@ export class Transport {
       if ('failure' in answered) return answered;
       const { response, text } = answered.result;
       const { status } = response;
-      if (!response.ok) return { failure: failureOf(call, response, text) };
+      if (!response.ok) {
+        const failure = failureOf(call, response, text);
+        const isDone = isRepeated && failure.error.code === call.codeIfDone;
+        return isDone ? { result: { status: 204, body: undefined, sentAtMs } } : { failure };
+      }
       if (!call.statuses.includes(status)) throw unexpected(call, status);
-      return { result: { status, body: text === '' ? undefined : parsed(text, call, status), isRepeated } };
+      return { result: { status, body: text === '' ? undefined : parsed(text, call, status), sentAtMs } };
     } finally {
       own.dispose();
     }
@@ -194,6 +201,7 @@ async function reach<Result>(
     return { result: await work() };
   } catch (cause) {
     scope.signal.throwIfAborted();
+    if (cause instanceof ConcordatError) throw cause;
     const said = own.hasTimedOut ? 'gave no answer in time' : `could not be reached: ${innermost(cause)}`;
     const mayHaveTakenEffect = own.hasTimedOut || !wasNotSent(cause);
     const message = `${url} ${said} (${describe(call)})`;
