@@ -48,14 +48,16 @@ function examples(): [name: string, text: string][] {
 
 function errorsOf(files: ReadonlyMap<string, string>): string[] {
   const host = ts.createCompilerHost(OPTIONS);
-  const { fileExists, readFile, getSourceFile } = host;
-  host.fileExists = (file) => files.has(file) || fileExists(file);
-  host.readFile = (file) => files.get(file) ?? readFile(file);
-  host.getSourceFile = (file, ...more) => {
-    const text = files.get(file);
-    return text === undefined ? getSourceFile(file, ...more) : ts.createSourceFile(file, text, more[0]);
+  const withFiles: ts.CompilerHost = {
+    ...host,
+    fileExists: (file) => files.has(file) || host.fileExists(file),
+    readFile: (file) => files.get(file) ?? host.readFile(file),
+    getSourceFile: (file, ...more) => {
+      const text = files.get(file);
+      return text === undefined ? host.getSourceFile(file, ...more) : ts.createSourceFile(file, text, more[0]);
+    },
   };
-  const program = ts.createProgram([source('src/index.ts'), ...files.keys()], OPTIONS, host);
+  const program = ts.createProgram([source('src/index.ts'), ...files.keys()], OPTIONS, withFiles);
   return ts.getPreEmitDiagnostics(program).map(({ file, start, messageText }) => {
     const line = file && start !== undefined ? file.getLineAndCharacterOfPosition(start).line + 1 : 0;
     return `${file?.fileName}:${line} ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;

@@ -35,7 +35,7 @@ describe('server-sent events', () => {
     ['an event that does not end', 'data: x\n', []],
   ])('%s', (_, text, events) => {
     expect(parse(text)).toEqual(events);
-    expect(parse(...text)).toEqual(events); // one character at a time
+    expect(parse(...text.split(''))).toEqual(events); // one character at a time
   });
 
   it('does not depend on where the text is cut', () => {

@@ -7,7 +7,10 @@ import { settle, turns, virtualClient } from '../testing/virtual-client.js';
 const OTHER_ID = '0198a8c0-0000-7000-8000-000000000009';
 const encoder = new TextEncoder();
 
-type Piece = string | 'break' | 'hang';
+/** text, or what the connection does */
+type Piece = string | { readonly does: 'break' | 'hang' };
+const breaks: Piece = { does: 'break' };
+const hangs: Piece = { does: 'hang' };
 
 /** A stream of events; ends after the last piece, unless that breaks or hangs. */
 function stream(...pieces: Piece[]): Step {
@@ -18,9 +21,9 @@ function stream(...pieces: Piece[]): Step {
       pull(controller) {
         const piece = rest.shift();
         if (piece === undefined) controller.close();
-        else if (piece === 'break') controller.error(new TypeError('terminated'));
-        else if (piece === 'hang') return new Promise<void>(() => undefined);
-        else controller.enqueue(encoder.encode(piece));
+        else if (typeof piece === 'string') controller.enqueue(encoder.encode(piece));
+        else if (piece.does === breaks) controller.error(new TypeError('terminated'));
+        else return new Promise<void>(() => undefined);
         return undefined;
       },
     });
@@ -56,7 +59,7 @@ describe('the watch of one transaction', () => {
 
   it('outlasts a stream that breaks, one that ends, and a coordinator that is behind', async () => {
     const steps = [
-      stream(hello, event(3), event(5), 'break'),
+      stream(hello, event(3), event(5), breaks),
       refused,
       stream(event(5)),
       stream(event(4), event(5), event(8, ended)),
@@ -69,7 +72,7 @@ describe('the watch of one transaction', () => {
   });
 
   it('leaves a stream that is silent for too long', async () => {
-    const { client, script, clock } = virtualClient([stream(event(3), 'hang'), stream(event(8, ended))]);
+    const { client, script, clock } = virtualClient([stream(event(3), hangs), stream(event(8, ended))]);
     const states = await settle(clock, collect(client.watch(TRANSACTION_ID, { idleTimeoutMs: 4_000 })));
     expect(states).toHaveLength(2);
     expect(script.sent[0]!.signal.aborted).toBe(true);
@@ -95,7 +98,7 @@ describe('the watch of one transaction', () => {
   });
 
   it.each<[string, Step]>([
-    ['while it waits for the next event', stream(event(3), 'hang')],
+    ['while it waits for the next event', stream(event(3), hangs)],
     ['before it opens the next stream', stream(event(3))],
   ])('ends with the reason of the signal, %s', async (_, step) => {
     const { client } = virtualClient([step]);
@@ -109,7 +112,7 @@ describe('the watch of one transaction', () => {
   });
 
   it('ends the stream when the loop is left, and leaves no timer behind', async () => {
-    const { client, script, clock } = virtualClient([stream(event(3), 'hang')]);
+    const { client, script, clock } = virtualClient([stream(event(3), hangs)]);
     await collect(client.watch(TRANSACTION_ID), 1);
     expect(script.sent[0]!.signal.aborted).toBe(true);
     expect(clock.nextDueAt()).toBeUndefined();
@@ -120,7 +123,7 @@ describe('the watch of all transactions', () => {
   const cluster = answer(200, sampleCluster({ appliedIndex: 10 }));
 
   it('begins at what is applied now, so that nothing between two streams is missed', async () => {
-    const { client, script, clock } = virtualClient([cluster, stream('break'), stream(event(10), event(11))]);
+    const { client, script, clock } = virtualClient([cluster, stream(breaks), stream(event(10), event(11))]);
     const events = await settle(clock, collect(client.watchAll(), 1));
     expect(events).toMatchObject([{ kind: 'transaction', logIndex: 11 }]);
     expect(script.sent.map(({ headers }) => headers.get('last-event-id'))).toEqual([null, '10', '10']);
@@ -129,7 +132,7 @@ describe('the watch of all transactions', () => {
   it('resumes after the last event, and gives none of them twice', async () => {
     const both = [event(12), event(12, { id: OTHER_ID })];
     const { client, script, clock } = virtualClient([
-      stream(event(11), both[0]!, 'break'),
+      stream(event(11), both[0]!, breaks),
       broken,
       stream(...both, event(13)),
     ]);

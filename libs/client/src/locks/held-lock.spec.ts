@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { VirtualClock } from '@concordat/foundation';
+import { VirtualClock } from '@concordat/foundation';
 import type { LockLostError } from '../errors/errors.js';
 import { answer, broken, problem, silent, type SentRequest, type Step } from '../testing/scripted-fetch.js';
 import { settle, turns, virtualClient } from '../testing/virtual-client.js';
@@ -16,9 +16,9 @@ const notHeld = problem('LOCK_NOT_HELD', 409);
 
 /** An answer that takes its time. */
 const after =
-  (clock: () => VirtualClock, delayMs: number, step: Step): Step =>
+  (clock: VirtualClock, delayMs: number, step: Step): Step =>
   async (request) => {
-    await new Promise<void>((resolve) => clock().setTimer(delayMs, resolve));
+    await new Promise<void>((resolve) => clock.setTimer(delayMs, resolve));
     request.signal.throwIfAborted();
     return step(request);
   };
@@ -34,8 +34,8 @@ async function advance(clock: VirtualClock, durationMs: number): Promise<void> {
   await turns();
 }
 
-async function acquired(steps: readonly Step[]) {
-  const started = virtualClient([granted, ...steps], { coordinators: ['http://one'] });
+async function acquired(steps: readonly Step[], clock = new VirtualClock()) {
+  const started = virtualClient([granted, ...steps], { coordinators: ['http://one'] }, clock);
   const lock = await started.client.locks.acquire(NAME, options);
   return { ...started, lock };
 }
@@ -127,12 +127,15 @@ describe('a lock that is held', () => {
   });
 
   it('counts from when a request was sent, not from its answer', async () => {
-    let clock: VirtualClock | undefined;
-    const slow = (step: Step) => after(() => clock!, 2_000, step);
-    const started = virtualClient([slow(granted), slow(granted), silent, silent, silent, silent], {
-      coordinators: ['http://one'],
-    });
-    ({ clock } = started);
+    const clock = new VirtualClock();
+    const slow = (step: Step) => after(clock, 2_000, step);
+    const started = virtualClient(
+      [slow(granted), slow(granted), silent, silent, silent, silent],
+      {
+        coordinators: ['http://one'],
+      },
+      clock,
+    );
     const lock = await settle(clock, started.client.locks.acquire(NAME, options));
     expect(lock.remainingMs).toBe(6_100);
     await advance(clock, 3_000); // renewed: asked at 3,000, answered at 5,000
@@ -150,10 +153,9 @@ describe('a lock that is held', () => {
   });
 
   it('stays lost when an answer comes too late', async () => {
-    let clock: VirtualClock | undefined;
-    const late = after(() => clock!, 100, granted);
-    const started = await acquired([late, released]);
-    ({ clock } = started);
+    const clock = new VirtualClock();
+    const late = after(clock, 100, granted);
+    const started = await acquired([late, released], clock);
     await advance(clock, 3_000);
     jumpOver(clock, 9_000);
     expect(() => started.lock.throwIfLost()).toThrow('could not be renewed');
@@ -201,10 +203,9 @@ describe('waiting for a lock', () => {
   });
 
   it('renews after a long wait, because nobody knows when the lease began', async () => {
-    let clock: VirtualClock | undefined;
-    const waited = after(() => clock!, 20_000, granted);
-    const started = virtualClient([waited, granted, released]);
-    ({ clock } = started);
+    const clock = new VirtualClock();
+    const waited = after(clock, 20_000, granted);
+    const started = virtualClient([waited, granted, released], {}, clock);
     const lock = await settle(clock, started.client.locks.acquire(NAME, { ...options, waitMs: 25_000 }));
     expect(times(started.script.sent)).toEqual(['PUT /v1/locks/invoice-7', 'POST /v1/locks/invoice-7/renew']);
     expect(lock.remainingMs).toBe(8_100);
@@ -212,20 +213,18 @@ describe('waiting for a lock', () => {
   });
 
   it('asks again when that lease has ended meanwhile', async () => {
-    let clock: VirtualClock | undefined;
-    const waited = after(() => clock!, 20_000, granted);
-    const started = virtualClient([waited, notHeld, granted, released]);
-    ({ clock } = started);
+    const clock = new VirtualClock();
+    const waited = after(clock, 20_000, granted);
+    const started = virtualClient([waited, notHeld, granted, released], {}, clock);
     const lock = await settle(clock, started.client.locks.acquire(NAME, { ...options, waitMs: 25_000 }));
     expect(started.script.sent[2]).toMatchObject({ method: 'PUT', body: { waitMs: 5_000 } });
     await lock.release();
   });
 
   it('asks again for a wait that one request cannot have', async () => {
-    let clock: VirtualClock | undefined;
-    const refused = after(() => clock!, 60_000, held);
-    const started = virtualClient([refused, after(() => clock!, 30_000, held)]);
-    ({ clock } = started);
+    const clock = new VirtualClock();
+    const refused = after(clock, 60_000, held);
+    const started = virtualClient([refused, after(clock, 30_000, held)], {}, clock);
     const waiting = settle(clock, started.client.locks.acquire(NAME, { ...options, waitMs: 90_000 }));
     await expect(waiting).rejects.toMatchObject({ code: 'LOCK_HELD' });
     const waits = started.script.sent.map(({ body }) => (body as { waitMs: number }).waitMs);
@@ -233,10 +232,9 @@ describe('waiting for a lock', () => {
   });
 
   it('refuses a lease that would be over when it is known', async () => {
-    let clock: VirtualClock | undefined;
-    const slow = () => after(() => clock!, 95, granted);
-    const started = virtualClient([slow(), slow()]);
-    ({ clock } = started);
+    const clock = new VirtualClock();
+    const slow = () => after(clock, 95, granted);
+    const started = virtualClient([slow(), slow()], {}, clock);
     const acquiring = settle(clock, started.client.locks.acquire(NAME, { ...options, ttlMs: 100 }));
     await expect(acquiring).rejects.toMatchObject({
       code: 'LOCK_LOST',

@@ -7,8 +7,11 @@ import { ScriptedFetch, type Step } from './scripted-fetch.js';
 export const URLS = ['http://one', 'http://two', 'http://three'];
 
 /** A client with a scripted `fetch`, a clock that only moves when told, and no randomness. */
-export function virtualClient(steps: readonly Step[], options: Partial<ClientOptions> = {}) {
-  const clock = new VirtualClock();
+export function virtualClient(
+  steps: readonly Step[],
+  options: Partial<ClientOptions> = {},
+  clock = new VirtualClock(),
+) {
   const script = new ScriptedFetch(...steps);
   const client = new ConcordatClient({ coordinators: URLS, clock, fetch: script.fetch, random: () => 0, ...options });
   return { client, clock, script };
@@ -19,8 +22,8 @@ export async function settle<Result>(clock: VirtualClock, promise: Promise<Resul
   let isSettled = false;
   const done = (): void => void (isSettled = true);
   promise.then(done, done);
-  for (let turn = 0; turn < 10_000; turn++) {
-    await nextTurn();
+  for (let timer = 0; timer < 10_000; timer++) {
+    await turns();
     if (isSettled) return promise;
     clock.fireNext();
   }
