@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type {
   Branch,
   Cluster,
+  HeldBranch,
   InDoubtBranch,
   MemberChange,
   PreparedBranch,
@@ -78,6 +79,7 @@ export type TypesOfTheClient = [
   Fits<Output<'clusterSchema'>, Cluster>,
   Fits<TransactionOptions, { readonly [Name in keyof Input<'beginSchema'>]?: unknown }>,
   Fits<PreparedBranch, Input<'preparedBranchSchema'>>,
+  Fits<HeldBranch, Input<'heldBranchSchema'>>,
   Fits<RulingRequest, Input<'resolveSchema'>>,
   Fits<MemberChange, Input<'memberSchema'>>,
 ];

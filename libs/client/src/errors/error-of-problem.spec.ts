@@ -20,6 +20,7 @@ describe('the error of a problem', () => {
     ['TRANSACTION_DECIDED', 409, 'TransactionClosedError'],
     ['TRANSACTION_CLOSED', 409, 'TransactionClosedError'],
     ['BRANCH_CONFLICT', 409, 'BranchConflictError'],
+    ['NOT_ADDRESSABLE', 409, 'NotAddressableError'],
     ['BRANCH_NOT_FOUND', 404, 'RulingRefusedError'],
     ['RULING_NOT_POSSIBLE', 409, 'RulingRefusedError'],
     ['MEMBER_NOT_FOUND', 404, 'ClusterChangeRefusedError'],

@@ -104,6 +104,9 @@ export class TransactionExpiredError extends TransactionError {}
 /** `BRANCH_CONFLICT`: the branchId is enlisted differently. */
 export class BranchConflictError extends ConcordatError {}
 
+/** `NOT_ADDRESSABLE`: the coordinators cannot ask a process to prepare what it holds; prepare, and enlist with `vote`. */
+export class NotAddressableError extends ConcordatError {}
+
 /** The ruling of an operator is not possible, or only by force: `RULING_…`, `BRANCH_NOT_FOUND`. */
 export class RulingRefusedError extends ConcordatError {}
 

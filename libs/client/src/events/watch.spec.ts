@@ -22,7 +22,7 @@ function stream(...pieces: Piece[]): Step {
         const piece = rest.shift();
         if (piece === undefined) controller.close();
         else if (typeof piece === 'string') controller.enqueue(encoder.encode(piece));
-        else if (piece.does === breaks) controller.error(new TypeError('terminated'));
+        else if (piece.does === 'break') controller.error(new TypeError('terminated'));
         else return new Promise<void>(() => undefined);
         return undefined;
       },

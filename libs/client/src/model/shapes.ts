@@ -41,6 +41,7 @@ const operationShape = object<Operation>({
 export const branchShape = object<Branch>({
   branchId: uuid,
   participant: text,
+  instance: optional(text),
   operations: list(operationShape),
   vote: nullable(vote),
   state: openValues(

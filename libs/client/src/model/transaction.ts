@@ -55,6 +55,8 @@ export interface Operation {
 export interface Branch {
   readonly branchId: string;
   readonly participant: string;
+  /** the process that holds the branch's session, if one does */
+  readonly instance?: string | undefined;
   readonly operations: readonly Operation[];
   /** null until it has voted */
   readonly vote: Vote | null;
