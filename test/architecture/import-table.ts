@@ -141,7 +141,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'nestjs',
     'libs/nestjs/src/',
-    ['participant', 'messaging', 'commit-protocol', 'foundation'],
+    ['participant', 'client', 'messaging', 'commit-protocol', 'foundation'],
     ['@nestjs/*', 'rxjs'],
   ),
 

@@ -168,6 +168,7 @@ export const IMPORT_CASES: readonly ImportCase[] = [
   ...inFolder('libs/nestjs/src', {
     'a.ts': [
       ['@nestjs/common'],
+      ['@concordat/client'],
       ['@concordat/raft', 'nestjs does not know raft'],
       ['pg', 'nestjs may import of packages'],
     ],

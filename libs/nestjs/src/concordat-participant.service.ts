@@ -198,6 +198,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     this.isListening = true;
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
+        this.transport.refuseContractsOfOthers(this.options.participant);
         await this.resourceManager.start();
         await this.beforeConsuming?.run();
         if (this.stopped) return;

@@ -9,6 +9,7 @@ import {
 } from '@nestjs/microservices/constants.js';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum.js';
 import { isObservable, lastValueFrom, type Observable } from 'rxjs';
+import { describeIssues } from '@concordat/client';
 import { codedError, type JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
 import {
@@ -17,8 +18,7 @@ import {
   ParticipantConfigurationError,
   type PostgresContext,
 } from '@concordat/participant';
-import { describeIssues, type OperationSchema } from './operation-schema.js';
-import { CONCORDAT_TRANSPORT, type TransactionOperationOptions } from './transaction-operation.decorator.js';
+import { CONCORDAT_TRANSPORT, type OperationExtras, type OperationSchema } from './transaction-operation.decorator.js';
 
 /** Distinguishes a code for clients from one of Node.js, of the database or of HTTP. */
 const CODE = /^[A-Z][A-Z0-9_]*$/;
@@ -104,10 +104,26 @@ export class ConcordatTransport
     return [...this.messageHandlers.keys()].sort();
   }
 
+  /**
+   * A contract names its participant, and its clients send the work there.
+   *
+   * @throws ParticipantConfigurationError when a handler has the contract of another participant
+   */
+  refuseContractsOfOthers(participant: string): void {
+    for (const [operation, { extras }] of this.messageHandlers) {
+      const { participant: owner = participant } = (extras ?? {}) as OperationExtras;
+      if (owner === participant) continue;
+      throw new ParticipantConfigurationError(
+        `the handler of "${operation}" has the contract of the participant "${owner}", and this participant is ` +
+          `"${participant}": clients would send the work there; use a contract made for "${participant}"`,
+      );
+    }
+  }
+
   async handle({ operation, payload }: OperationCall, context: PostgresContext): Promise<unknown> {
     const handler = this.messageHandlers.get(operation);
     if (!handler) throw new BranchRefusedError('UNKNOWN_OPERATION', `there is no operation "${operation}" here`);
-    const { schema } = (handler.extras ?? {}) as TransactionOperationOptions;
+    const { schema } = (handler.extras ?? {}) as OperationExtras;
     const valid = schema ? await validated(schema, payload) : payload;
     try {
       const answer: unknown = await handler(valid, context);

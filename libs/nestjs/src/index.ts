@@ -3,11 +3,13 @@ export * from './buses.js';
 export * from './concordat-participant.module.js';
 export * from './concordat-participant.service.js';
 export * from './concordat-transport.js';
-export type { OperationSchema } from './operation-schema.js';
 export * from './options.js';
 export {
   BranchRefusedFilter,
   TransactionOperation,
+  type ContractedHandler,
+  type ContractedOperationDecorator,
+  type OperationSchema,
   type TransactionOperationOptions,
 } from './transaction-operation.decorator.js';
 
