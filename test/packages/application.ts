@@ -148,6 +148,11 @@ export function publicModules(): readonly string[] {
   );
 }
 
+/** What a user installs only for the sub-path that needs it. */
+export function optionalPeers(): readonly string[] {
+  return readWorkspaces(ROOT).flatMap(({ manifest }) => Object.keys(manifest.peerDependenciesMeta ?? {}));
+}
+
 /** Packs what has changed since the last time. */
 export function pack(): void {
   const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(ROOT, 'scripts/pack.mjs')], {
