@@ -162,6 +162,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
     'apps/coordinator/src/http/',
     [
       'coordinator/transactions/api',
+      'coordinator/locks/api',
       'coordinator/decision-log/port',
       'coordinator/cluster',
       'coordinator/metrics',
@@ -243,6 +244,26 @@ export const IMPORT_TABLE: readonly Layer[] = [
     [],
   ),
   row(
+    'coordinator/locks',
+    'apps/coordinator/src/locks/',
+    [
+      'coordinator/locks/api',
+      'coordinator/transactions/api',
+      'coordinator/transactions/clocks',
+      'coordinator/transactions/queries',
+      'coordinator/decision-log/port',
+      'commit-protocol',
+      'foundation',
+    ],
+    [],
+  ),
+  row(
+    'coordinator/locks/api',
+    ['locks.api.ts', 'errors.ts', 'figures.ts'].map((file) => `apps/coordinator/src/locks/${file}`),
+    ['coordinator/transactions/api', 'commit-protocol', 'foundation'],
+    [],
+  ),
+  row(
     'coordinator/decision-log',
     'apps/coordinator/src/decision-log/',
     ['coordinator/decision-log/port', 'raft', 'commit-protocol', 'foundation'],
@@ -269,7 +290,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'coordinator/metrics',
     'apps/coordinator/src/metrics/',
-    ['coordinator/cluster', 'coordinator/transactions/api', 'messaging', 'raft'],
+    ['coordinator/cluster', 'coordinator/transactions/api', 'coordinator/locks/api', 'messaging', 'raft'],
     ['prom-client'],
   ),
 

@@ -232,6 +232,13 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     'decision-log/decision-log.ts': [['@concordat/commit-protocol'], ['@concordat/raft', 'does not know raft']],
     'cluster/a.ts': [['@concordat/raft'], ['../transactions/errors.js', 'does not know coordinator/transactions']],
     'failpoints/a.ts': [['@concordat/messaging'], ['../http/x.js', 'does not know coordinator/http']],
+    'locks/a.ts': [
+      ['../transactions/queries/read-barrier.js'],
+      ['../transactions/transaction-manager.js', 'does not know coordinator/transactions;'],
+      ['../http/x.js', 'does not know coordinator/http'],
+      ['@concordat/messaging', 'does not know messaging'],
+    ],
+    'locks/errors.ts': [['./figures.js'], ['./locks.js', 'coordinator/locks/api does not know coordinator/locks;']],
     'metrics/a.ts': [
       ['prom-client'],
       ['../transactions/transaction-manager.js', 'does not know coordinator/transactions;'],

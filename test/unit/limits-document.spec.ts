@@ -23,6 +23,12 @@ const SAID: Readonly<Record<keyof typeof LIMITS, string>> = {
   jsonDepth: `| a request | 1 MiB of JSON, ${LIMITS.jsonDepth} levels |`,
   errorCodeLength: `| code and text of a refusal | ${LIMITS.errorCodeLength}, `,
   errorMessageLength: `, ${LIMITS.errorMessageLength.toLocaleString('en')} characters; a longer text is cut and marked |`,
+  locks: `| locks that are held | ${LIMITS.locks.toLocaleString('en')}; `,
+  lockNameLength: `| name and owner of a lock | ${LIMITS.lockNameLength}, `,
+  lockOwnerLength: `| name and owner of a lock | ${LIMITS.lockNameLength}, ${LIMITS.lockOwnerLength} characters |`,
+  lockTtlMinimumMs: `| lease of a lock | ${LIMITS.lockTtlMinimumMs} ms to ${LIMITS.lockTtlMaximumMs / 3_600_000} hour |`,
+  lockTtlMaximumMs: ` to ${LIMITS.lockTtlMaximumMs / 3_600_000} hour |`,
+  lockExpiriesPerRecord: '', // of no interest to an operator: the rest follows in the next record
   gidLength: '', // of no interest to an operator: names of clusters are short enough by themselves
   messageBytes: `| a message to or from a participant | ${LIMITS.messageBytes / 2 ** 20} MiB |`,
 };

@@ -6,7 +6,7 @@ import { watchCluster } from './metrics/cluster-metrics.js';
 import { Metrics } from './metrics/metrics.js';
 
 export interface CoordinatorOptions extends CoreOptions {
-  /** exports TRANSACTIONS and CLUSTER; the service passes `EngineModule` */
+  /** exports TRANSACTIONS, LOCKS and CLUSTER; the service passes `EngineModule` */
   readonly engine: DynamicModule;
 }
 

@@ -13,6 +13,9 @@ import { CLUSTER } from './cluster/cluster.api.js';
 import { DIRECT_LINK, engineProviders, MESSAGE_BUS, RAFT_NODE, type EngineParts } from './engine.providers.js';
 import type { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
+import { Locks } from './locks/locks.js';
+import { LOCKS } from './locks/locks.api.js';
+import { watchLocks } from './metrics/lock-metrics.js';
 import { watchBus, watchStreams, watchTransport } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
 import { watchTransactions } from './metrics/transaction-metrics.js';
@@ -28,7 +31,7 @@ import { TRANSACTIONS } from './transactions/transactions.api.js';
 export class EngineModule implements OnModuleInit, OnApplicationShutdown {
   /** @param parts that differ from the service's own */
   static register(parts: EngineParts = {}): DynamicModule {
-    return { module: EngineModule, providers: engineProviders(parts), exports: [TRANSACTIONS, CLUSTER] };
+    return { module: EngineModule, providers: engineProviders(parts), exports: [TRANSACTIONS, LOCKS, CLUSTER] };
   }
 
   constructor(
@@ -36,6 +39,7 @@ export class EngineModule implements OnModuleInit, OnApplicationShutdown {
     @Optional() @Inject(GrpcTransport) private readonly transport: GrpcTransport | undefined,
     @Inject(RAFT_NODE) private readonly node: RaftNode<ApplyResult>,
     @Inject(TransactionManager) private readonly manager: TransactionManager,
+    @Inject(Locks) private readonly locks: Locks,
     @Inject(RepliesConsumer) private readonly replies: RepliesConsumer,
     @Inject(MESSAGE_BUS) private readonly bus: MessageBus,
     @Optional() @Inject(DIRECT_LINK) private readonly direct: DirectLink | undefined,
@@ -43,6 +47,7 @@ export class EngineModule implements OnModuleInit, OnApplicationShutdown {
 
   onModuleInit(): void {
     watchTransactions(this.metrics, () => this.manager.figures());
+    watchLocks(this.metrics, () => this.locks.figures());
     if (this.transport) watchTransport(this.metrics, this.transport);
     watchBus(this.metrics, this.bus);
     if (this.direct) watchStreams(this.metrics, this.direct.bus);
@@ -51,6 +56,7 @@ export class EngineModule implements OnModuleInit, OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     await this.node.stop(); // transfers the leadership
     this.manager.stop();
+    this.locks.stop();
     this.direct?.close();
     await this.replies.stop();
     await this.bus.stop();

@@ -30,6 +30,8 @@ import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
 import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
 import { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
+import { Locks } from './locks/locks.js';
+import { LOCKS } from './locks/locks.api.js';
 import { LOGGER } from './logging.js';
 import { watchStorage } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
@@ -241,6 +243,13 @@ const managerProvider: FactoryProvider<TransactionManager> = {
     ),
 };
 
+const locksProvider: FactoryProvider<Locks> = {
+  provide: Locks,
+  inject: [RaftDecisionLog, RAFT_NODE, { token: GrpcTransport, optional: true }, CLOCK],
+  useFactory: (log: RaftDecisionLog, node: RaftNode<ApplyResult>, transport: GrpcTransport | undefined, clock: Clock) =>
+    new Locks({ log, clock, groupClocks: groupClocksOf(node, transport) }),
+};
+
 /** Begins to connect at once; retries while the broker is unavailable. */
 const repliesProvider: FactoryProvider<RepliesConsumer> = {
   provide: RepliesConsumer,
@@ -295,7 +304,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
     ),
 };
 
-/** The providers of `TRANSACTIONS`, `CLUSTER` and all they need. */
+/** The providers of `TRANSACTIONS`, `LOCKS`, `CLUSTER` and all they need. */
 export function engineProviders(parts: EngineParts): Provider[] {
   const { createBus, storage, transport, failpoints, transactions } = parts;
   return [
@@ -308,11 +317,13 @@ export function engineProviders(parts: EngineParts): Provider[] {
     storageProvider(storage),
     nodeProvider,
     managerProvider,
+    locksProvider,
     repliesProvider,
     clusterProvider,
     transactions
       ? { provide: TRANSACTIONS, inject: [TransactionManager], useFactory: transactions }
       : { provide: TRANSACTIONS, useExisting: TransactionManager },
+    { provide: LOCKS, useExisting: Locks },
     { provide: CLUSTER, useExisting: RaftCluster },
   ];
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import type { LogRecord, TransactionState } from '@concordat/commit-protocol';
+import type { LockLease, LogRecord, TransactionState } from '@concordat/commit-protocol';
 import { SeededRandom, randomInteger } from '@concordat/foundation';
 import { decodeRecord, encodeRecord, RecordDecodeError } from './record-codec.js';
 import {
   decodeSnapshot,
   encodeSnapshot,
   PIECE_BYTES,
-  PIECE_TRANSACTIONS,
+  PIECE_ITEMS,
   SnapshotDecodeError,
   type DecodedSnapshot,
 } from './snapshot-codec.js';
@@ -55,8 +55,17 @@ describe('snapshot codec', () => {
     };
   }
 
-  function stateOf(open: Iterable<TransactionState>, unpublished: Iterable<TransactionState> = []) {
-    return { open: () => open, unpublished: () => unpublished, remainder };
+  function stateOf(
+    open: Iterable<TransactionState>,
+    unpublished: Iterable<TransactionState> = [],
+    locks: readonly LockLease[] = [],
+  ) {
+    return { open: () => open, unpublished: () => unpublished, remainder, locks };
+  }
+
+  function lease(number: number): LockLease {
+    const index = { fencingToken: number, renewedIndex: number };
+    return { name: `lock-${number}`, owner: 'a', ...index, ttlMs: 1_000, expiresAt: 20 };
   }
 
   /** All steps at once. */
@@ -75,7 +84,7 @@ describe('snapshot codec', () => {
 
   it('gives back what was encoded', () => {
     const decoded = decode(small());
-    expect(decoded.state).toEqual({ open: [transaction(1)], unpublished: [transaction(2)], ...remainder });
+    expect(decoded.state).toEqual({ open: [transaction(1)], unpublished: [transaction(2)], locks: [], ...remainder });
     expect(decoded.archive.recent).toEqual([transaction(3)]);
     expect(decoded.archive.sealed.map((block) => [...block])).toEqual([[1, 2, 3], [], [255]]);
   });
@@ -105,6 +114,16 @@ describe('snapshot codec', () => {
     expect(text).toBe(expected.join(''));
   });
 
+  it('carries locks in pieces, in a version of its own that is not needed without locks', () => {
+    const locks = Array.from({ length: 1_000 }, (_, number) => lease(number + 1));
+    const pieces = [...encodeSnapshot(stateOf([transaction(1)], [], locks), { recent: [], sealed })];
+    const data = Buffer.concat(pieces);
+    expect(data.subarray(0, 4).toString()).toBe('CDS4');
+    expect(small().subarray(0, 4).toString()).toBe('CDS3');
+    expect(decode(data).state.locks).toEqual(locks);
+    expect(pieces.filter((piece) => piece[0] === 6)).toHaveLength(Math.ceil(1_000 / PIECE_ITEMS));
+  });
+
   it('makes pieces one by one as they are asked for, each of few transactions and bytes', () => {
     let read = 0;
     function* open(): Iterable<TransactionState> {
@@ -116,11 +135,11 @@ describe('snapshot codec', () => {
     let before = 0;
     for (let piece = pieces.next(); !piece.done; piece = pieces.next()) {
       all.push(piece.value);
-      expect(read - before).toBeLessThanOrEqual(PIECE_TRANSACTIONS);
+      expect(read - before).toBeLessThanOrEqual(PIECE_ITEMS);
       expect(piece.value.length).toBeLessThan(2 * PIECE_BYTES);
       before = read;
     }
-    expect(all.length).toBeGreaterThan(10_000 / PIECE_TRANSACTIONS + (300 * 8_000) / (2 * PIECE_BYTES));
+    expect(all.length).toBeGreaterThan(10_000 / PIECE_ITEMS + (300 * 8_000) / (2 * PIECE_BYTES));
     const decoded = decode(Buffer.concat(all));
     expect(decoded.state.open).toHaveLength(10_000);
     expect(decoded.state.open.at(-1)).toEqual(transaction(9_999));

@@ -1,5 +1,5 @@
 import { invariant, noFailpoints, reachFailpoint, type Failpoints, type Logger } from '@concordat/foundation';
-import type { ApplyResult, DecisionState, LogRecord } from '@concordat/commit-protocol';
+import { isLockRecord, type ApplyResult, type DecisionState, type LogRecord } from '@concordat/commit-protocol';
 import {
   LogUnavailableError,
   type AppliedRecord,
@@ -56,7 +56,9 @@ class FailpointLog implements DecisionLog {
 
   async append(record: LogRecord): Promise<ApplyResult> {
     const term = this.term;
-    const held = this.failpoints.hit(recordFailpoint(record, 'before-append'), record);
+    const held = isLockRecord(record)
+      ? undefined
+      : this.failpoints.hit(recordFailpoint(record, 'before-append'), record);
     if (held) {
       await held;
       if (this.term !== term) {
@@ -151,8 +153,8 @@ class FailpointLog implements DecisionLog {
   }
 
   private reach({ applied }: Delivery, moment: RecordMoment): Promise<void> | undefined {
-    if (this.term === undefined || applied.result.refusal !== undefined) return undefined;
-    const { record } = applied;
+    const { record, result } = applied;
+    if (this.term === undefined || result.refusal !== undefined || isLockRecord(record)) return undefined;
     return reachFailpoint(this.failpoints, recordFailpoint(record, moment), this.logger, record);
   }
 }

@@ -1,11 +1,13 @@
 import { failpointNames } from '@concordat/foundation';
-import type { CoordinatorMessage, LogRecord, OutcomeMessage, ReplyMessage } from '@concordat/commit-protocol';
+import type { CoordinatorMessage, DecisionRecord, OutcomeMessage, ReplyMessage } from '@concordat/commit-protocol';
 import { HANDLING_MOMENTS, SENDING_MOMENTS } from '@concordat/messaging';
 
 /**
  * The kind of each record type in failpoint names. Three differ from the type: `branches-done` ends transactions; the
  * birth of the group expires everything older; a record that leaves the commit to a branch (protocol 4.7) is a
  * delegation.
+ *
+ * Records about locks have no failpoints: each request is one record, so a crash is either before it or behind it.
  */
 const KIND_BY_TYPE = {
   begin: 'begin',
@@ -18,9 +20,9 @@ const KIND_BY_TYPE = {
   participant: 'participant',
   expire: 'expire',
   'group-born': 'expire',
-} as const satisfies Record<LogRecord['type'], string>;
+} as const satisfies Record<DecisionRecord['type'], string>;
 
-type RecordKind = (typeof KIND_BY_TYPE)[LogRecord['type']] | 'delegate';
+type RecordKind = (typeof KIND_BY_TYPE)[DecisionRecord['type']] | 'delegate';
 
 const RECORD_KINDS = [
   'begin',
@@ -83,7 +85,7 @@ export const failpointAgreement: {
 } & Record<string, true> = { records: true, sent: true, received: true };
 
 /** The failpoint that a record passes at this moment. */
-export function recordFailpoint(record: LogRecord, moment: RecordMoment): RecordFailpoint {
+export function recordFailpoint(record: DecisionRecord, moment: RecordMoment): RecordFailpoint {
   const delegates = 'delegateTo' in record && record.delegateTo !== undefined;
   return `coordinator.${delegates ? 'delegate' : KIND_BY_TYPE[record.type]}.${moment}`;
 }

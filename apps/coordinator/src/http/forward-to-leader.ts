@@ -8,7 +8,7 @@ import { LOGGER } from '../logging.js';
 import { sendProblem } from './answers.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
-import { parseNodeId, parseTransactionId } from './validation.js';
+import { parseLockName, parseNodeId, parseTransactionId } from './validation.js';
 
 /** Id of the node that forwarded a request; such a request is not forwarded again. */
 export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
@@ -36,14 +36,20 @@ const LEADERS_CALLS: ReadonlySet<string> = new Set([
   'POST /v1/transactions/:id/commit',
   'POST /v1/transactions/:id/abort',
   'POST /v1/transactions/:id/resolve',
+  'PUT /v1/locks/:name',
+  'POST /v1/locks/:name/renew',
+  'DELETE /v1/locks/:name',
   'POST /v1/cluster/members',
   'DELETE /v1/cluster/members/:nodeId',
   'POST /v1/cluster/leader',
 ]);
+/** What its client may give up at any time, and must not be carried out after that: a lock for nobody, say. */
+const WAITING_CALLS: ReadonlySet<string> = new Set(['PUT /v1/locks/:name']);
 const MEMBERS_CALLS: ReadonlySet<string> = new Set([
   'GET /v1/transactions',
   'GET /v1/transactions/:id',
   'GET /v1/in-doubt',
+  'GET /v1/locks',
   'GET /v1/events',
   'GET /v1/transactions/:id/events',
 ]);
@@ -61,6 +67,8 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 ]);
 
 const HEADERS_OF_ONE_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'date', 'proxy-connection'] as const;
+/** `fetch` writes them itself. */
+const HEADERS_OF_FETCH = ['host', 'content-length'] as const;
 const HEADERS_NOT_FORWARDED = [...HEADERS_OF_ONE_HOP, 'expect', 'upgrade', 'te', 'trailer'] as const;
 
 interface Forwarded {
@@ -179,6 +187,10 @@ export class ForwardToLeader {
       'close',
       guarded(() => this.release(forwarded), failed),
     );
+    if (WAITING_CALLS.has(callOf(request))) {
+      guarded(() => this.forwardUntilGone(forwarded, path), failed)();
+      return;
+    }
     void reply.from(`${leaderUrl}${path}`, {
       ...(hasBody && {
         // null: no body. The leader refuses a body without a content type.
@@ -186,15 +198,45 @@ export class ForwardToLeader {
         ...(body?.length && { contentType: request.headers['content-type'] ?? 'application/octet-stream' }),
       }),
       retryDelay: () => null,
-      rewriteRequestHeaders: (_request, headers) => {
-        const kept = without(headers, HEADERS_NOT_FORWARDED);
-        kept[FORWARDED_BY_HEADER] = String(this.config.nodeId);
-        return kept;
-      },
+      rewriteRequestHeaders: (_request, headers) => this.forwardedHeaders(headers),
       rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
       onResponse: guarded((_request, _reply, response) => this.relayAnswer(forwarded, response), failed),
       onError: guarded((_reply, { error }) => failed(error), failed),
     });
+  }
+
+  private forwardedHeaders<Value>(headers: Readonly<Record<string, Value>>): Record<string, Value | string> {
+    return { ...without(headers, HEADERS_NOT_FORWARDED), [FORWARDED_BY_HEADER]: String(this.config.nodeId) };
+  }
+
+  /** When the client goes away, the leader hears of it: the connection to it closes, too. */
+  private async forwardUntilGone(forwarded: Forwarded, path: string): Promise<void> {
+    const { request, reply, leaderUrl } = forwarded;
+    const gone = new AbortController();
+    const failed = (error: unknown): void => this.answerFailure(forwarded, error);
+    reply.raw.once(
+      'close',
+      guarded(() => gone.abort(), failed),
+    );
+    const headers = new Headers();
+    for (const [name, value] of Object.entries(without(this.forwardedHeaders(request.headers), HEADERS_OF_FETCH))) {
+      if (value !== undefined) headers.set(name, String(value));
+    }
+    const query = request.url.slice(pathOf(request.url).length);
+    const body = request.body as Uint8Array<ArrayBuffer> | undefined;
+    const answer = await fetch(`${leaderUrl}${path}${query}`, {
+      method: request.method,
+      headers,
+      ...(body?.length && { body }),
+      signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+    });
+    const text = await answer.text();
+    this.release(forwarded);
+    if (reply.sent) return;
+    for (const [name, value] of Object.entries(without(Object.fromEntries(answer.headers), HEADERS_OF_ONE_HOP))) {
+      void reply.header(name, value);
+    }
+    void reply.code(answer.status).send(text);
   }
 
   private release(forwarded: Forwarded): void {
@@ -214,7 +256,7 @@ export class ForwardToLeader {
   private answerFailure(forwarded: Forwarded, error: unknown): void {
     const { request, reply, leaderUrl } = forwarded;
     this.release(forwarded);
-    if (reply.sent) return;
+    if (reply.sent || reply.raw.destroyed) return;
     const cause = rootCodes(error);
     this.logger.warn(`forwarding ${request.method} to ${leaderUrl} failed: ${cause.join(', ') || String(error)}`);
     for (const header of Object.keys(reply.getHeaders())) void reply.removeHeader(header);
@@ -256,24 +298,29 @@ interface UpstreamAnswer {
 }
 
 /** Who can answer a request: only the leader, any member of the group, or any node. */
-function needOf({ method, routeOptions, query }: FastifyRequest): 'leader' | 'member' | 'nobody' {
-  const call = `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url ?? ''}`;
+function needOf(request: FastifyRequest): 'leader' | 'member' | 'nobody' {
+  const call = callOf(request);
   if (LEADERS_CALLS.has(call)) return 'leader';
   if (!MEMBERS_CALLS.has(call)) return 'nobody';
-  return (query as Record<string, unknown>)['consistency'] === 'stale' ? 'nobody' : 'member';
+  return (request.query as Record<string, unknown>)['consistency'] === 'stale' ? 'nobody' : 'member';
+}
+
+function callOf({ method, routeOptions }: FastifyRequest): string {
+  return `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url ?? ''}`;
 }
 
 /**
  * The path sent to the leader: the route found here with its ids, never the client's spelling. So both nodes serve the
  * same route, however the client encoded it.
  *
- * @throws RequestRefusedError `INVALID_ID`, `INVALID_NODE_ID`
+ * @throws RequestRefusedError `INVALID_ID`, `INVALID_NODE_ID`, `INVALID_LOCK_NAME`
  */
 function leaderPath({ params, routeOptions: { url = '/' } }: FastifyRequest): string {
-  const { id, nodeId } = params as { id?: string; nodeId?: string };
+  const { id, nodeId, name } = params as { id?: string; nodeId?: string; name?: string };
   let path = url;
   if (id !== undefined) path = path.replace(':id', parseTransactionId(id));
   if (nodeId !== undefined) path = path.replace(':nodeId', String(parseNodeId(nodeId)));
+  if (name !== undefined) path = path.replace(':name', parseLockName(name));
   return path;
 }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { LIMITS } from '@concordat/commit-protocol';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { guarded, limitClients, parseRequestTarget, requestTimeouts, type Logger } from '@concordat/foundation';
 import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify';
@@ -10,8 +11,8 @@ import { BODY_LIMIT_BYTES } from './json-body.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
 
-/** An id has 36 characters. A longer part of a path is refused before routing. */
-const MAXIMUM_PARAMETER_LENGTH = 100;
+/** As sent: the name of a lock may have every character escaped. A longer part of a path is refused before routing. */
+const MAXIMUM_PARAMETER_LENGTH = 3 * LIMITS.lockNameLength;
 /** Never a valid target: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
 

@@ -6,19 +6,20 @@ import { EventsController } from './events.controller.js';
 import { FailpointsController } from './failpoints.controller.js';
 import { ForwardToLeader } from './forward-to-leader.js';
 import { HealthController } from './health.controller.js';
+import { LocksController } from './locks.controller.js';
 import { ProblemFilter } from './problem.filter.js';
 import { Reads } from './reads.js';
 import { RequestGate } from './request-gate.js';
 import { TransactionsController } from './transactions.controller.js';
 
 export interface HttpModuleOptions {
-  /** modules that export TRANSACTIONS, CLUSTER, CONFIG, LOGGER, Metrics and ArmableFailpoints */
+  /** modules that export TRANSACTIONS, LOCKS, CLUSTER, CONFIG, LOGGER, Metrics and ArmableFailpoints */
   readonly imports: NonNullable<ModuleMetadata['imports']>;
   /** whether `/debug/failpoints` exists */
   readonly failpoints: boolean;
 }
 
-/** The REST interface over the ports of `transactions.api.ts`. */
+/** The REST interface over the ports of `transactions.api.ts`, `locks.api.ts` and `cluster.api.ts`. */
 @Module({})
 export class HttpModule {
   static register({ imports, failpoints }: HttpModuleOptions): DynamicModule {
@@ -29,6 +30,7 @@ export class HttpModule {
         TransactionsController,
         EventsController,
         ClusterController,
+        LocksController,
         HealthController,
         ...(failpoints ? [FailpointsController] : []),
       ],

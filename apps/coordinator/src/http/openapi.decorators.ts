@@ -2,7 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { problemDefinition, PROBLEMS, type ProblemCode } from './problems.js';
 import { APPLIED_INDEX_HEADER } from './answers.js';
-import { DEFAULT_WAIT_MS, MAXIMUM_NODE_ID, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
+import { DEFAULT_WAIT_MS, LOCK_NAME_PATTERN, MAXIMUM_NODE_ID, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
 
 export interface ParameterSchema {
   readonly type: 'string' | 'integer';
@@ -10,6 +10,12 @@ export interface ParameterSchema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly default?: string | number;
+}
+
+export interface QueryParameter {
+  readonly name: string;
+  readonly schema: ParameterSchema;
+  readonly required?: boolean;
 }
 
 export interface CallDescription {
@@ -25,9 +31,11 @@ export interface CallDescription {
   readonly reading?: boolean;
   /** the path has a node id */
   readonly withNodeId?: boolean;
-  readonly query?: readonly { readonly name: string; readonly schema: ParameterSchema }[];
-  /** schema of the body by status; `text` and `events` are not JSON */
-  readonly answers: Readonly<Record<number, ComponentName | 'text' | 'events'>>;
+  /** the path has the name of a lock */
+  readonly withLockName?: boolean;
+  readonly query?: readonly QueryParameter[];
+  /** schema of the body by status; `text` and `events` are not JSON; `nothing`: there is none */
+  readonly answers: Readonly<Record<number, ComponentName | 'text' | 'events' | 'nothing'>>;
   /** statuses answered with a problem; 500 is always included */
   readonly problems?: readonly number[];
 }
@@ -72,13 +80,16 @@ function bodyOf({ body }: CallDescription): MethodDecorator[] {
 
 function parametersOf(call: CallDescription): MethodDecorator[] {
   const query = [...(call.wait ? WAIT_QUERY : []), ...(call.reading ? CONSISTENCY_QUERY : []), ...(call.query ?? [])];
-  const decorators: MethodDecorator[] = query.map(({ name, schema }) =>
-    ApiQuery({ name, required: false, schema: { ...schema } }),
+  const decorators: MethodDecorator[] = query.map(({ name, schema, required = false }) =>
+    ApiQuery({ name, required, schema: { ...schema } }),
   );
   if (call.withId) decorators.push(ApiParam({ name: 'id', schema: { type: 'string', format: 'uuid' } }));
   if (call.withNodeId) {
     const schema = { type: 'integer', minimum: 1, maximum: MAXIMUM_NODE_ID } as const;
     decorators.push(ApiParam({ name: 'nodeId', schema }));
+  }
+  if (call.withLockName) {
+    decorators.push(ApiParam({ name: 'name', schema: { type: 'string', pattern: LOCK_NAME_PATTERN } }));
   }
   if (call.idempotent) {
     const schema = { type: 'string', pattern: '^[\\x21-\\x7e]{1,255}$' } as const;
@@ -90,6 +101,7 @@ function parametersOf(call: CallDescription): MethodDecorator[] {
 function answersOf({ answers, reading, problems = [] }: CallDescription): MethodDecorator[] {
   const decorators: MethodDecorator[] = Object.entries(answers).map(([status, answer]) => {
     const base = { status: Number(status), description: answer, ...(reading && { headers: READING_HEADERS }) };
+    if (answer === 'nothing') return ApiResponse(base);
     if (answer === 'text') return ApiResponse({ ...base, content: { 'text/plain': { schema: { type: 'string' } } } });
     if (answer === 'events') {
       return ApiResponse({ ...base, content: { 'text/event-stream': { schema: { type: 'string' } } } });

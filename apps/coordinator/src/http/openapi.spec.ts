@@ -26,23 +26,27 @@ describe('the OpenAPI document', () => {
     );
     expect(routes.sort()).toEqual([
       'DELETE /v1/cluster/members/{nodeId}',
+      'DELETE /v1/locks/{name}',
       'GET /healthz',
       'GET /metrics',
       'GET /readyz',
       'GET /v1/cluster',
       'GET /v1/events',
       'GET /v1/in-doubt',
+      'GET /v1/locks',
       'GET /v1/transactions',
       'GET /v1/transactions/{id}',
       'GET /v1/transactions/{id}/events',
       'POST /v1/cluster/leader',
       'POST /v1/cluster/members',
+      'POST /v1/locks/{name}/renew',
       'POST /v1/transactions',
       'POST /v1/transactions/execute',
       'POST /v1/transactions/{id}/abort',
       'POST /v1/transactions/{id}/branches',
       'POST /v1/transactions/{id}/commit',
       'POST /v1/transactions/{id}/resolve',
+      'PUT /v1/locks/{name}',
     ]);
   });
 

@@ -21,6 +21,7 @@ export class RequestGate {
   private closed = false;
   private running = 0;
   private whenIdle: (() => void) | undefined;
+  private readonly closingListeners: (() => void)[] = [];
 
   constructor(
     @Inject(Metrics) private readonly metrics: Metrics,
@@ -45,8 +46,14 @@ export class RequestGate {
     });
   }
 
+  /** Called when the gate closes, so that requests that only wait can end. */
+  onClosing(listener: () => void): void {
+    this.closingListeners.push(listener);
+  }
+
   close(): void {
     this.closed = true;
+    for (const listener of this.closingListeners) listener();
   }
 
   /** Waits until no request is running, at most this long; returns whether that is so. */

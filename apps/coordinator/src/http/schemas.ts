@@ -104,6 +104,34 @@ export const memberSchema = z
   })
   .meta({ description: 'the membership that a node should have' });
 export const leaderSchema = z.strictObject({ nodeId });
+
+/** Needs no escape in a path. */
+export const LOCK_NAME_PATTERN = `^[A-Za-z0-9][A-Za-z0-9._:@~-]{0,${LIMITS.lockNameLength - 1}}$`;
+const lockOwner = z
+  .string()
+  .regex(
+    new RegExp(`^[\\x20-\\x7e]{1,${LIMITS.lockOwnerLength}}$`),
+    `must have 1 to ${LIMITS.lockOwnerLength} printable ASCII characters`,
+  )
+  .meta({ description: 'who holds the lock: a process and a task, say. Equal owners are one' });
+const fencingToken = z.int().min(1);
+const ttlMs = z
+  .int()
+  .min(LIMITS.lockTtlMinimumMs)
+  .max(LIMITS.lockTtlMaximumMs)
+  .meta({ description: 'milliseconds until the lease ends if it is not renewed' });
+
+export const acquireLockSchema = z.strictObject({
+  owner: lockOwner,
+  ttlMs,
+  waitMs: z
+    .int()
+    .min(0)
+    .max(MAXIMUM_WAIT_MS)
+    .default(0)
+    .meta({ description: 'milliseconds to wait for a lock that another has, in the order of arrival' }),
+});
+export const renewLockSchema = z.strictObject({ owner: lockOwner, fencingToken, ttlMs });
 export const emptyBodySchema = z.strictObject({});
 export const failpointsSchema = z.strictObject({ arm: z.string().max(4096) });
 
@@ -147,6 +175,20 @@ export const inDoubtQuerySchema = z.strictObject({
   ...consistencyQuerySchema.shape,
   limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, MAXIMUM_PAGE_SIZE),
   cursor: z.string().min(1).max(512).optional(),
+});
+export const lockListQuerySchema = z.strictObject({
+  ...consistencyQuerySchema.shape,
+  limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, DEFAULT_PAGE_SIZE),
+  cursor: z.string().min(1).max(512).optional(),
+});
+const TOKEN_RULE = 'must be the fencingToken that the acquisition answered';
+export const lockProofQuerySchema = z.strictObject({
+  owner: lockOwner,
+  fencingToken: z
+    .string(TOKEN_RULE)
+    .regex(/^[1-9]\d{0,15}$/, TOKEN_RULE)
+    .transform(Number)
+    .refine((token) => Number.isSafeInteger(token), TOKEN_RULE),
 });
 export const noQuerySchema = z.strictObject({});
 
@@ -291,6 +333,17 @@ export const clusterSchema = z.object({
   ),
 });
 
+export const lockSchema = z.object({
+  name: z.string(),
+  owner: z.string(),
+  fencingToken: z.int(),
+  expiresAt: time,
+});
+export const lockPageSchema = z.object({
+  items: z.array(z.object({ ...lockSchema.shape, waiters: z.int().nullable() })),
+  nextCursor: z.string().nullable(),
+});
+
 export const problemSchema = z.looseObject({
   type: z.string(),
   title: z.string(),
@@ -325,6 +378,10 @@ export const COMPONENT_SCHEMAS = {
   Cluster: clusterSchema,
   SetMember: memberSchema,
   SetLeader: leaderSchema,
+  AcquireLock: acquireLockSchema,
+  RenewLock: renewLockSchema,
+  Lock: lockSchema,
+  LockPage: lockPageSchema,
   Problem: problemSchema,
   Live: liveSchema,
   Ready: readySchema,

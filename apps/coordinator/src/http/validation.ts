@@ -20,6 +20,7 @@ import {
   beginSchema,
   executeSchema,
   heldBranchSchema,
+  LOCK_NAME_PATTERN,
   MAXIMUM_NODE_ID,
   memberSchema,
   preparedBranchSchema,
@@ -29,6 +30,7 @@ import {
 /** Bounds the answer to a hostile body. */
 const MAXIMUM_ERRORS = 20;
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+const LOCK_NAME = new RegExp(LOCK_NAME_PATTERN);
 
 /** @throws RequestRefusedError `INVALID_REQUEST`, or `UNKNOWN_FIELD` if nothing else is wrong */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, body: unknown): z.output<Schema> {
@@ -74,6 +76,15 @@ export function parseNodeId(text: unknown): number {
   if (typeof text === 'string' && /^[1-9]\d{0,8}$/.test(text)) return Number(text);
   const message = `must be a whole number from 1 to ${MAXIMUM_NODE_ID.toLocaleString('en')}`;
   throw new RequestRefusedError('INVALID_NODE_ID', `the id of the node ${message}`, [{ path: 'nodeId', message }]);
+}
+
+/** The name of a lock in a path. @throws RequestRefusedError `INVALID_LOCK_NAME` */
+export function parseLockName(text: unknown): string {
+  if (typeof text === 'string' && LOCK_NAME.test(text)) return text;
+  const message =
+    `must have 1 to ${LIMITS.lockNameLength} characters: letters, digits and . _ : @ ~ -, ` +
+    'of which the first is a letter or a digit';
+  throw new RequestRefusedError('INVALID_LOCK_NAME', `the name of the lock ${message}`, [{ path: 'name', message }]);
 }
 
 /** @throws RequestRefusedError `INVALID_REQUEST`, `UNKNOWN_FIELD` */

@@ -1,3 +1,4 @@
+import type { LockLease, LockRefusal } from './locks/lock-table.js';
 import type { RulingRefusal } from './ruling-judgement.js';
 import type { TransactionState } from './transaction-state.js';
 
@@ -19,12 +20,17 @@ export type Refusal =
   | 'ALREADY_BORN'
   /** a step of log time lies behind what is to be dropped: its age is unknown */
   | 'AGE_UNKNOWN'
+  | LockRefusal
   | RulingRefusal;
 
 /** The result of a record. `transactions`: those it changed, or for a refusal the one it named. */
 export interface ApplyResult {
   readonly refusal?: Refusal;
   readonly transactions: readonly TransactionState[];
+  /** of a record about one lock: its lease after the record, or for a refusal the one that stands */
+  readonly lock?: LockLease;
+  /** leases that a record has ended */
+  readonly endedLocks?: readonly LockLease[];
 }
 
 export const NOTHING: ApplyResult = { transactions: [] };

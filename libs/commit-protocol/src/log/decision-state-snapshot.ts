@@ -1,3 +1,4 @@
+import type { LockLease } from './locks/lock-table.js';
 import type { LogTimeSnapshot } from './log-time.js';
 import type { OldRuling } from './old-rulings.js';
 import type { TransactionState } from './transaction-state.js';
@@ -17,6 +18,8 @@ export interface DecisionStateSnapshot extends Omit<SnapshotRemainder, 'oldRulin
   readonly open: readonly TransactionState[];
   /** ended, but not known to be published; by the order of their ends */
   readonly unpublished: readonly TransactionState[];
+  /** by ascending fencing token; absent in snapshots of versions without locks */
+  readonly locks?: readonly LockLease[];
   /** absent in snapshots of versions without them */
   readonly oldRulings?: readonly OldRuling[];
   /** absent in snapshots of versions without log time */

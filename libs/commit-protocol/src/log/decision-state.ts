@@ -3,6 +3,9 @@ import { NOTHING, refuse, type ApplyResult } from './apply-result.js';
 import type { EndedTransactions } from './ended-transactions.js';
 import { latestTimeIn, type DecisionStateSnapshot, type SnapshotRemainder } from './decision-state-snapshot.js';
 import { FrozenState } from './frozen-state.js';
+import { KnownParticipants, type ParticipantState } from './known-participants.js';
+import { isLockRecord } from './locks/lock-records.js';
+import { LockTable } from './locks/lock-table.js';
 import { LogTime } from './log-time.js';
 import { OldRulings } from './old-rulings.js';
 import {
@@ -20,11 +23,11 @@ import type {
   BranchesDoneRecord,
   CommitRequestedRecord,
   DecideRecord,
+  DecisionRecord,
   EnlistRecord,
   ExpireRecord,
   GroupBornRecord,
   LogRecord,
-  ParticipantRecord,
   PreCommitRecord,
   ResolveRecord,
 } from './records.js';
@@ -53,12 +56,6 @@ export interface FoundClaim {
   readonly claim: ClaimState;
 }
 
-/** A participant with its operations, for operators. */
-export interface ParticipantState {
-  readonly name: string;
-  readonly operations: ReadonlySet<string>;
-}
-
 /**
  * The replicated state machine (protocol section 2): every node that applies the same records has the same state. It
  * refuses what the protocol forbids, whatever a leader proposes: a commit without all votes, a second decision, a
@@ -73,7 +70,8 @@ export class DecisionState {
   private readonly open = new Map<TransactionId, TransactionState>();
   private readonly unpublished = new Map<TransactionId, TransactionState>();
   private readonly claims = new Map<string, FoundClaim>(); // of open and unpublished transactions
-  private readonly participantsByName = new Map<string, ParticipantState>();
+  private readonly known = new KnownParticipants();
+  private readonly lockTable = new LockTable();
   private readonly rulingsOnOld = new OldRulings();
   private readonly ids = new SortedIds(); // of open and unpublished transactions
   private readonly hazardous = new Set<TransactionState>(); // open, with a hazard that no operator has forgotten
@@ -163,11 +161,16 @@ export class DecisionState {
   }
 
   participant(name: string): ParticipantState | undefined {
-    return this.participantsByName.get(name);
+    return this.known.get(name);
   }
 
   participants(): Iterable<ParticipantState> {
-    return this.participantsByName.values();
+    return this.known.all();
+  }
+
+  /** The locks that are held. */
+  get locks(): Pick<LockTable, 'get' | 'all' | 'size'> {
+    return this.lockTable;
   }
 
   /** Open and ended ones by descending id, before `belowId`. */
@@ -188,13 +191,14 @@ export class DecisionState {
   }
 
   apply(record: LogRecord, index: number): ApplyResult {
-    this.time.advance(record.at ?? 0);
+    const now = this.time.advance(record.at ?? 0);
+    if (isLockRecord(record)) return this.lockTable.apply(record, index, now);
     const result = this.applyRecord(record, index);
     if (result.refusal === undefined) for (const transaction of result.transactions) checkTransaction(transaction);
     return result;
   }
 
-  private applyRecord(record: LogRecord, index: number): ApplyResult {
+  private applyRecord(record: DecisionRecord, index: number): ApplyResult {
     switch (record.type) {
       case 'begin':
         return this.applyBegin(record, index);
@@ -211,7 +215,8 @@ export class DecisionState {
       case 'branches-done':
         return this.applyBranchesDone(record, index);
       case 'participant':
-        return this.applyParticipant(record);
+        this.known.announce(record);
+        return NOTHING;
       case 'expire':
         return this.applyExpire(record);
       case 'group-born':
@@ -223,7 +228,8 @@ export class DecisionState {
 
   /** The current state, valid until the next record is applied. */
   takeSnapshot(): DecisionStateSnapshot {
-    return { open: [...this.open.values()], unpublished: [...this.unpublished.values()], ...this.remainder() };
+    const [open, unpublished] = [[...this.open.values()], [...this.unpublished.values()]];
+    return { open, unpublished, locks: [...this.lockTable.all()], ...this.remainder() };
   }
 
   /**
@@ -233,17 +239,16 @@ export class DecisionState {
    */
   freeze(index: number): FrozenState {
     const [open, unpublished] = [[...this.open.values()], [...this.unpublished.values()]];
-    const frozen = new FrozenState(index, open, unpublished, this.remainder(), (one) => void this.frozen.delete(one));
+    const locks = [...this.lockTable.all()];
+    const release = (one: FrozenState): void => void this.frozen.delete(one);
+    const frozen = new FrozenState(index, open, unpublished, this.remainder(), locks, release);
     this.frozen.add(frozen);
     return frozen;
   }
 
   private remainder(): SnapshotRemainder {
     return {
-      participants: [...this.participantsByName.values()].map(({ name, operations }) => ({
-        name,
-        operations: [...operations],
-      })),
+      participants: this.known.snapshot(),
       watermark: this.retentionWatermark,
       oldRulings: this.rulingsOnOld.all(),
       time: this.time.snapshot(),
@@ -253,15 +258,14 @@ export class DecisionState {
 
   /** Replaces everything but the archive, which has its own snapshot. */
   restoreSnapshot(snapshot: DecisionStateSnapshot): void {
-    for (const map of [this.open, this.unpublished, this.claims, this.participantsByName]) map.clear();
+    for (const map of [this.open, this.unpublished, this.claims]) map.clear();
     for (const transaction of snapshot.open) this.open.set(transaction.transactionId, transaction);
     for (const transaction of snapshot.unpublished) this.unpublished.set(transaction.transactionId, transaction);
     for (const transaction of [...snapshot.open, ...snapshot.unpublished]) {
       for (const claim of transaction.claims) this.claims.set(claim.key, { transaction, claim });
     }
-    for (const { name, operations } of snapshot.participants) {
-      this.participantsByName.set(name, { name, operations: new Set(operations) });
-    }
+    this.known.restore(snapshot.participants);
+    this.lockTable.restore(snapshot.locks ?? []);
     this.ids.reset([...this.open.keys(), ...this.unpublished.keys()]);
     this.hazardous.clear();
     for (const transaction of this.open.values()) this.noteHazards(transaction);
@@ -445,11 +449,6 @@ export class DecisionState {
 
   private raiseWatermark(to: number): void {
     this.retentionWatermark = Math.max(this.retentionWatermark, to);
-  }
-
-  private applyParticipant(record: ParticipantRecord): ApplyResult {
-    this.participantsByName.set(record.name, { name: record.name, operations: new Set(record.operations) });
-    return NOTHING;
   }
 
   /**

@@ -17,6 +17,7 @@ const SEEDS = 40;
 class RandomRecords {
   private key = 0;
   private readonly begun = new Set<number>();
+  private readonly granted = new Map<string, number>(); // indices of the records that asked for locks
 
   constructor(private readonly random: SeededRandom) {}
 
@@ -34,7 +35,7 @@ class RandomRecords {
         vote: vote ?? randomItem(this.random, votes),
         results: [{ index }],
       }));
-    switch (randomInteger(this.random, 0, 9)) {
+    switch (randomInteger(this.random, 0, 11)) {
       case 0:
         return {
           type: 'enlist',
@@ -81,6 +82,8 @@ class RandomRecords {
           reports: reports('yes'),
           at: AT,
         };
+      case 8:
+        return this.lockRecord(index);
       default:
         return this.done(index);
     }
@@ -108,6 +111,21 @@ class RandomRecords {
     return { type: 'branches-done', items, publishedIndex: index - 20, at: AT + index };
   }
 
+  /** About two locks; those that name a token are often refused. */
+  private lockRecord(index: number): LogRecord {
+    const name = randomItem(this.random, ['one', 'two']);
+    const at = AT + index;
+    if (!this.granted.has(name) || this.chance(0.2)) {
+      if (!this.granted.has(name)) this.granted.set(name, index);
+      return { type: 'lock-acquire', name, owner: 'a', ttlMs: 1, at };
+    }
+    const fencingToken = this.granted.get(name)!;
+    if (this.chance(0.5)) return { type: 'lock-renew', name, owner: 'a', fencingToken, ttlMs: 1, at };
+    this.granted.delete(name);
+    if (this.chance(0.5)) return { type: 'lock-release', name, owner: 'a', fencingToken, at };
+    return { type: 'lock-expire', leases: [{ name, renewedIndex: fencingToken }], at };
+  }
+
   private claim(): { key: string; bodyHash: string } {
     return { key: `key-${this.key++}`, bodyHash: 'ab' };
   }
@@ -118,7 +136,8 @@ class RandomRecords {
 }
 
 function textOfFrozen(frozen: FrozenState): string {
-  return JSON.stringify({ open: [...frozen.open()], unpublished: [...frozen.unpublished()], ...frozen.remainder });
+  const [open, unpublished] = [[...frozen.open()], [...frozen.unpublished()]];
+  return JSON.stringify({ open, unpublished, locks: frozen.locks, ...frozen.remainder });
 }
 
 function textOfState(state: DecisionState): string {
@@ -159,6 +178,10 @@ describe('a frozen state', () => {
       'decide',
       'enlist',
       'expire',
+      'lock-acquire',
+      'lock-expire',
+      'lock-release',
+      'lock-renew',
       'participant',
       'pre-commit',
       'resolve',

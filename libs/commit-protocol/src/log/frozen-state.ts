@@ -1,4 +1,5 @@
 import type { SnapshotRemainder } from './decision-state-snapshot.js';
+import type { LockLease } from './locks/lock-table.js';
 import type { TransactionState } from './transaction-state.js';
 
 /**
@@ -18,6 +19,8 @@ export class FrozenState {
     private readonly openAtFreeze: readonly TransactionState[],
     private readonly unpublishedAtFreeze: readonly TransactionState[],
     readonly remainder: SnapshotRemainder,
+    /** by ascending fencing token; a lease never changes */
+    readonly locks: readonly LockLease[],
     private readonly onRelease: (frozen: FrozenState) => void,
   ) {}
 

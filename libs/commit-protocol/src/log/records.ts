@@ -1,5 +1,6 @@
 import type { JsonValue } from '@concordat/foundation';
 import type { Ballot } from '../ballots/ballot.js';
+import type { LockRecord } from './locks/lock-records.js';
 import type {
   AbortCause,
   AcceptorLoss,
@@ -175,7 +176,8 @@ export interface GroupBornRecord {
   readonly at: number;
 }
 
-export type LogRecord =
+/** What is about transactions, and about the group itself. */
+export type DecisionRecord =
   | BeginRecord
   | EnlistRecord
   | CommitRequestedRecord
@@ -186,3 +188,5 @@ export type LogRecord =
   | ParticipantRecord
   | ExpireRecord
   | GroupBornRecord;
+
+export type LogRecord = DecisionRecord | LockRecord;

@@ -33,6 +33,14 @@ export const LIMITS = {
   errorMessageLength: 2_048,
   /** postgres takes 200 bytes with the final NUL */
   gidLength: 199,
+  /** that are held at a time: each is a part of the replicated state and of every snapshot */
+  locks: 100_000,
+  lockNameLength: 100,
+  lockOwnerLength: 255,
+  lockTtlMinimumMs: 100,
+  lockTtlMaximumMs: 3_600_000,
+  /** leases that one record ends */
+  lockExpiriesPerRecord: 256,
   /** one message on the wire: `operationsBytes`, plus room for names, ids and acceptors */
   messageBytes: 2 * 1024 * 1024,
 } as const;

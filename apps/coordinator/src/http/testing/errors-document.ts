@@ -14,6 +14,8 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   UNKNOWN_PARAMETER: '`errors` names the parameters; remove them or correct their spelling.',
   INVALID_PARAMETER: '`errors` names the parameter and what it may be.',
   INVALID_ID: 'Use the `id` of a transaction as it was answered (lower case, with hyphens).',
+  INVALID_LOCK_NAME:
+    'Use 1 to 100 letters, digits and `. _ : @ ~ -`, beginning with a letter or a digit; hash a longer name.',
   INVALID_NODE_ID: 'Use the `nodeId` of a member: a whole number from 1 to 999,999,999.',
   INVALID_IDEMPOTENCY_KEY: 'Send the header once, with 1 to 255 visible ASCII characters.',
   INVALID_EVENT_ID: 'Send the `id` of an event as it was received.',
@@ -40,6 +42,10 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
     'Nothing happened. A decision never changes. A single branch in doubt can be ended against the decision: send its `branchId` and `"force": true`.',
   RULING_NEEDS_FORCE: 'Nothing happened. `detail` says what the ruling gives up; to confirm, send `"force": true`.',
   RULING_NOT_POSSIBLE: 'Nothing happened; `detail` says why. `GET /v1/in-doubt` lists the rulings that are possible.',
+  LOCK_HELD:
+    'Nothing happened; `holder` says who has it and until when at the earliest. Send `waitMs` to wait in order, or ask again later.',
+  LOCK_NOT_HELD:
+    'Stop the guarded work: the lock was released or has expired, and another may have it. Acquire it again. After a repeated release it means that the lock is released.',
   MEMBER_CONFLICT:
     'Nothing happened. The group has other addresses for this node, or another node has these addresses; `GET /v1/cluster` shows them. A node that moves to another address needs a new id.',
   MEMBERSHIP_CHANGING: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
@@ -60,6 +66,9 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   INTERNAL:
     "The node's log has the cause. The request may have taken effect: read the transaction, or repeat the request with the same Idempotency-Key.",
   NO_LEADER: 'Nothing happened; repeat the request.',
+  TOO_MANY_LOCKS: 'Nothing happened; at most 100,000 locks are held at a time. Repeat the request later.',
+  TOO_MANY_WAITERS:
+    'Nothing happened; at most 1,000 clients wait for one lock and 10,000 for all. Repeat the request later.',
   OVERLOADED: 'Nothing happened; repeat the request later.',
   HANDING_OVER: 'Nothing happened; repeat the request.',
   DISK_FULL:

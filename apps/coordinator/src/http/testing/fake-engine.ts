@@ -6,6 +6,7 @@ import {
   type Lack,
   type MemberRequest,
 } from '../../cluster/cluster.api.js';
+import { LOCKS, type LocksApi } from '../../locks/locks.api.js';
 import { TRANSACTIONS } from '../../transactions/transactions.api.js';
 import type {
   BeginRequest,
@@ -93,14 +94,15 @@ export const aborted: TransactionView = {
 class TestEngineModule {}
 
 /** What stands in the place of the `EngineModule`. */
-export function engineModule(transactions: TransactionsApi, cluster: ClusterApi): DynamicModule {
+export function engineModule(transactions: TransactionsApi, locks: LocksApi, cluster: ClusterApi): DynamicModule {
   return {
     module: TestEngineModule,
     providers: [
       { provide: TRANSACTIONS, useValue: transactions },
+      { provide: LOCKS, useValue: locks },
       { provide: CLUSTER, useValue: cluster },
     ],
-    exports: [TRANSACTIONS, CLUSTER],
+    exports: [TRANSACTIONS, LOCKS, CLUSTER],
   };
 }
 

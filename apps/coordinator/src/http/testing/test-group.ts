@@ -8,6 +8,7 @@ import { memberAt } from '../../cluster/member-address.js';
 import { RaftCluster } from '../../cluster/raft-cluster.js';
 import { CompressedEndedTransactions } from '../../decision-log/ended-archive.js';
 import { RaftDecisionLog } from '../../decision-log/raft-decision-log.js';
+import { Locks } from '../../locks/locks.js';
 import { DEFAULT_TRANSACTION_OPTIONS } from '../../transactions/options.js';
 import { RecordingBus } from '../../transactions/testing/recording-bus.js';
 import { TransactionManager } from '../../transactions/transaction-manager.js';
@@ -22,6 +23,7 @@ export interface GroupNode {
   readonly app: NestFastifyApplication;
   readonly cluster: RaftCluster;
   readonly manager: TransactionManager;
+  readonly locks: Locks;
   readonly bus: RecordingBus;
   readonly log: RaftDecisionLog;
   readonly httpPort: number;
@@ -121,6 +123,7 @@ export class TestGroup {
     const options = { ...DEFAULT_TRANSACTION_OPTIONS, cluster: 'test' };
     const common = { log, bus, clock, random, failpoints: noFailpoints, logger: silentLogger };
     const manager = new TransactionManager({ ...common, options });
+    const locks = new Locks({ log, clock });
     const cluster = new RaftCluster({ clusterName: 'test' }, node, clock, () =>
       bus.connected ? undefined : 'the broker cannot be reached',
     );
@@ -134,7 +137,7 @@ export class TestGroup {
       onFatal: (error) => {
         throw error;
       },
-      engine: engineModule(manager, cluster),
+      engine: engineModule(manager, locks, cluster),
     });
     await app.listen(0, '127.0.0.1');
     const httpPort = Number(new URL(await app.getUrl()).port);
@@ -143,8 +146,9 @@ export class TestGroup {
       await app.close();
       await node.stop();
       manager.stop();
+      locks.stop();
     };
-    this.nodes.set(nodeId, { nodeId, app, cluster, manager, bus, log, httpPort, stop });
+    this.nodes.set(nodeId, { nodeId, app, cluster, manager, locks, bus, log, httpPort, stop });
     return () => node.start();
   }
 }
@@ -152,13 +156,13 @@ export class TestGroup {
 /** One request to one node. */
 export async function ask(
   { app }: GroupNode,
-  method: 'GET' | 'POST' | 'DELETE',
+  method: 'GET' | 'PUT' | 'POST' | 'DELETE',
   url: string,
   payload?: object,
 ): Promise<GroupAnswer> {
   const answer = await app.inject({ method, url, ...(payload && { payload }) });
   const appliedIndex = Number(answer.headers['concordat-applied-index'] ?? NaN);
-  return { status: answer.statusCode, body: answer.json(), appliedIndex };
+  return { status: answer.statusCode, body: answer.body === '' ? {} : answer.json(), appliedIndex };
 }
 
 function memberOfPort(nodeId: number, httpPort: number): Member {

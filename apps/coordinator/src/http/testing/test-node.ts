@@ -3,10 +3,12 @@ import { silentLogger } from '@concordat/foundation';
 import { createCoordinator } from '../../bootstrap.js';
 import { parseConfig, type Config } from '../../config.js';
 import { engineModule, FakeCluster, FakeTransactions } from './fake-engine.js';
+import { FakeLocks } from './fake-locks.js';
 
 export interface TestNode {
   readonly app: NestFastifyApplication;
   readonly transactions: FakeTransactions;
+  readonly locks: FakeLocks;
   readonly cluster: FakeCluster;
   /** `http://127.0.0.1:<port>`; listens on a free port when first called */
   listen(): Promise<string>;
@@ -28,6 +30,7 @@ export function testConfig(environment: Readonly<Record<string, string>> = {}): 
 /** A coordinator whose engine is a fake; everything above it is real. */
 export async function createTestNode(environment: Readonly<Record<string, string>> = {}): Promise<TestNode> {
   const transactions = new FakeTransactions();
+  const locks = new FakeLocks();
   const cluster = new FakeCluster();
   const app = await createCoordinator({
     config: testConfig(environment),
@@ -35,13 +38,14 @@ export async function createTestNode(environment: Readonly<Record<string, string
     onFatal: (error) => {
       throw error;
     },
-    engine: engineModule(transactions, cluster),
+    engine: engineModule(transactions, locks, cluster),
   });
   await app.init();
   await app.getHttpAdapter().getInstance().ready();
   return {
     app,
     transactions,
+    locks,
     cluster,
     async listen() {
       if (!app.getHttpServer().listening) await app.listen(0, '127.0.0.1');

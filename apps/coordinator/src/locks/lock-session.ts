@@ -1,0 +1,238 @@
+import type { ApplyResult, LockLease, LockRecord } from '@concordat/commit-protocol';
+import { LogUnavailableError, type DecisionLog } from '../decision-log/decision-log.js';
+import type { Clock, Timer } from '@concordat/foundation';
+import { LockHeldError, LockNotHeldError, TooManyLocksError } from './errors.js';
+import type { LockEvent } from './figures.js';
+import type { LeaseAges } from './lease-ages.js';
+import { LeaseExpiry } from './lease-expiry.js';
+import { LockQueues, type QueueLimits } from './lock-queues.js';
+import type { AcquireRequest, LockProof, RenewRequest } from './locks.api.js';
+
+export interface LockSessionPorts {
+  readonly log: DecisionLog;
+  /** its `now` is the time that records carry */
+  readonly clock: Clock;
+  readonly ages: LeaseAges;
+  readonly queueLimits: QueueLimits;
+  readonly count: (event: LockEvent) => void;
+}
+
+/** A client in a queue. */
+interface Waiter {
+  readonly owner: string;
+  readonly request: AcquireRequest;
+  readonly gone: AbortSignal | undefined;
+  readonly resolve: (lease: LockLease | Promise<LockLease>) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: Timer;
+  /** the wait ended while a grant was in flight */
+  overdue: boolean;
+}
+
+/**
+ * The locks during one leadership of this node: proposes what clients ask for, keeps the queues, and ends the leases
+ * that have run out. The state machine decides; this decides only who asks it next.
+ *
+ * A lock that becomes free is proposed for its first waiter in the turn in which that is applied, so nobody who comes
+ * later is in the log before it.
+ *
+ * States: running → closed. Who waits in a session that closes is refused, and nothing has happened.
+ */
+export class LockSession {
+  private readonly queues: LockQueues<Waiter>;
+  /** locks for whose first waiter a grant is in flight */
+  private readonly granting = new Set<string>();
+  private readonly expiry: LeaseExpiry;
+  private closed = false;
+
+  constructor(private readonly ports: LockSessionPorts) {
+    const { log, clock, ages, queueLimits } = ports;
+    this.queues = new LockQueues(queueLimits);
+    this.expiry = new LeaseExpiry({
+      clock,
+      ages,
+      find: (name) => log.state.locks.get(name),
+      expire: (leases) => {
+        // a failed one is proposed again by the next look, or the next leader
+        this.propose({ type: 'lock-expire', leases, at: clock.now() }).catch(() => undefined);
+      },
+    });
+    this.expiry.watchAll(log.state.locks.all()[Symbol.iterator]());
+  }
+
+  get waitingCount(): number {
+    return this.queues.size;
+  }
+
+  waitingFor(name: string): number {
+    return this.queues.sizeOf(name);
+  }
+
+  async acquire(request: AcquireRequest, gone: AbortSignal | undefined): Promise<LockLease> {
+    const { name, owner, waitMs } = request;
+    const held = this.find(name);
+    const mayBeFree = held ? held.owner === owner : this.queues.sizeOf(name) === 0;
+    if (mayBeFree) {
+      const result = await this.proposeAcquire(request, gone);
+      if (result.refusal === undefined) return result.lock!;
+    }
+    return waitMs > 0 ? this.wait(request, gone) : this.refuse(request, gone);
+  }
+
+  async renew({ name, owner, fencingToken, ttlMs }: RenewRequest): Promise<LockLease> {
+    const record = { type: 'lock-renew', name, owner, fencingToken, ttlMs, at: this.now() } as const;
+    const { refusal, lock } = await this.propose(record);
+    if (refusal !== undefined) throw this.notHeld(name, owner, fencingToken);
+    return lock!;
+  }
+
+  async release({ name, owner, fencingToken }: LockProof): Promise<void> {
+    const { refusal } = await this.propose({ type: 'lock-release', name, owner, fencingToken, at: this.now() });
+    if (refusal !== undefined) throw this.notHeld(name, owner, fencingToken);
+  }
+
+  /** Must be called with every record about locks that this node applies while the session runs. */
+  onApplied({ lock, refusal, endedLocks = [] }: ApplyResult): void {
+    if (this.closed) return;
+    for (const { name } of endedLocks) {
+      this.expiry.forget(name);
+      this.serve(name);
+    }
+    if (!lock || refusal !== undefined) return;
+    this.expiry.watch(lock);
+    for (const waiter of this.queues.takeOwnedBy(lock.name, lock.owner)) this.grant(waiter);
+  }
+
+  /** @param error for all who wait; nothing has happened for them */
+  endWaits(error: Error): void {
+    for (const waiter of this.queues.removeAll()) waiter.reject(error);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.expiry.close();
+    this.endWaits(
+      new LogUnavailableError('no-leader', 'another node leads, and this one keeps no queue any more; ask again'),
+    );
+  }
+
+  private wait(request: AcquireRequest, gone: AbortSignal | undefined): Promise<LockLease> {
+    return new Promise((resolve, reject) => {
+      const { name, owner, waitMs } = request;
+      const leave = (): void => {
+        if (this.queues.remove(name, waiter)) waiter.reject(new LockNotHeldError('the client has gone away'));
+      };
+      const end = (): void => {
+        waiter.timer.cancel();
+        gone?.removeEventListener('abort', leave);
+      };
+      const waiter: Waiter = {
+        owner,
+        request,
+        gone,
+        resolve: (lease) => (end(), resolve(lease)),
+        reject: (error) => (end(), reject(error)),
+        timer: this.ports.clock.setTimer(waitMs, () => this.onTimeout(waiter)),
+        overdue: false,
+      };
+      gone?.addEventListener('abort', leave);
+      try {
+        if (this.closed) throw new LogUnavailableError('no-leader', 'the leadership has ended; ask again');
+        this.queues.add(name, waiter);
+        if (gone?.aborted) leave();
+      } catch (error) {
+        waiter.reject(error as Error);
+        return;
+      }
+      this.serve(name); // it may have become free since it was found held
+    });
+  }
+
+  private onTimeout(waiter: Waiter): void {
+    const { request, gone } = waiter;
+    if (this.queues.remove(request.name, waiter)) waiter.resolve(this.refuse(request, gone));
+    else waiter.overdue = true;
+  }
+
+  /** A lock that is free goes to its first waiter. */
+  private serve(name: string): void {
+    if (this.closed || this.granting.has(name) || this.find(name)) return;
+    const waiter = this.queues.takeFirst(name);
+    if (!waiter) return;
+    this.granting.add(name);
+    this.grant(waiter, () => {
+      this.granting.delete(name);
+      this.serve(name);
+    });
+  }
+
+  /** @param onSettled called when the log has answered */
+  private grant(waiter: Waiter, onSettled: () => void = () => undefined): void {
+    const { request, gone } = waiter;
+    this.proposeAcquire(request, gone)
+      .then(
+        ({ refusal, lock }) => {
+          if (refusal === undefined) waiter.resolve(lock!);
+          else if (waiter.overdue || this.closed) waiter.resolve(this.refuse(request, gone));
+          else this.queues.putBack(request.name, waiter); // somebody who did not wait was in the log before
+        },
+        (error: Error) => waiter.reject(error),
+      )
+      .finally(onSettled);
+  }
+
+  /** Says who holds the lock, when a majority agrees that this node knows. Where nobody does, the lock is taken. */
+  private async refuse(request: AcquireRequest, gone: AbortSignal | undefined): Promise<LockLease> {
+    await this.ports.log.confirmLeadership();
+    const held = this.find(request.name);
+    if (held && held.owner !== request.owner) throw this.heldBy(held);
+    const { refusal, lock } = await this.proposeAcquire(request, gone);
+    if (refusal !== undefined) throw this.heldBy(lock!);
+    return lock!;
+  }
+
+  /** @throws TooManyLocksError */
+  private async proposeAcquire(request: AcquireRequest, gone: AbortSignal | undefined): Promise<ApplyResult> {
+    const { name, owner, ttlMs } = request;
+    const result = await this.propose({ type: 'lock-acquire', name, owner, ttlMs, at: this.now() });
+    if (result.refusal === 'TOO_MANY_LOCKS') {
+      throw new TooManyLocksError('too many locks are held; ask again when some have been released');
+    }
+    if (result.refusal === undefined && gone?.aborted) this.giveBack(result.lock!);
+    return result;
+  }
+
+  /** Nobody was told of the grant. A renewal by a repeat of the same owner saves it. */
+  private giveBack({ name, owner, fencingToken, renewedIndex }: LockLease): void {
+    if (renewedIndex !== fencingToken) return; // it had the lock before
+    this.ports.count('abandoned');
+    const proof = { name, owner, fencingToken, unrenewedSince: renewedIndex } as const;
+    this.propose({ type: 'lock-release', ...proof, at: this.now() }).catch(() => undefined); // it expires
+  }
+
+  private heldBy(lease: LockLease): LockHeldError {
+    this.ports.count('refused');
+    return new LockHeldError(lease);
+  }
+
+  private notHeld(name: string, owner: string, fencingToken: number): LockNotHeldError {
+    this.ports.count('refused');
+    return new LockNotHeldError(
+      `${owner} does not hold the lock ${name} under the fencing token ${fencingToken}: ` +
+        'it was released or has expired; stop the guarded work and acquire the lock again',
+    );
+  }
+
+  private find(name: string): LockLease | undefined {
+    return this.ports.log.state.locks.get(name);
+  }
+
+  private async propose(record: LockRecord): Promise<ApplyResult> {
+    if (this.closed) throw new LogUnavailableError('no-leader', 'the leadership ended before the record was proposed');
+    return this.ports.log.append(record);
+  }
+
+  private now(): number {
+    return this.ports.clock.now();
+  }
+}
