@@ -1,3 +1,4 @@
+import { Agent } from 'node:http';
 import { Inject, Injectable } from '@nestjs/common';
 import { guarded, type Logger } from '@concordat/foundation';
 import replyFrom from '@fastify/reply-from';
@@ -5,6 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
+import { requestUnlessAborted } from './abortable-request.js';
 import { sendProblem } from './answers.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
@@ -67,8 +69,6 @@ const NOT_SENT: ReadonlySet<string> = new Set([
 ]);
 
 const HEADERS_OF_ONE_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'date', 'proxy-connection'] as const;
-/** `fetch` writes them itself. */
-const HEADERS_OF_FETCH = ['host', 'content-length'] as const;
 const HEADERS_NOT_FORWARDED = [...HEADERS_OF_ONE_HOP, 'expect', 'upgrade', 'te', 'trailer'] as const;
 
 interface Forwarded {
@@ -93,6 +93,8 @@ export class ForwardToLeader {
   private readonly pending = new Set<Forwarded>();
   private pendingBytes = 0;
   private watch: NodeJS.Timeout | undefined;
+  /** of requests whose client may go away; the pool of the others cannot abort one */
+  private readonly agent = new Agent({ keepAlive: true, maxSockets: MAXIMUM_CONNECTIONS });
 
   constructor(
     @Inject(CONFIG) private readonly config: Pick<Config, 'nodeId'>,
@@ -132,6 +134,7 @@ export class ForwardToLeader {
     });
     fastify.addHook('onClose', (_instance, done) => {
       clearInterval(this.watch);
+      this.agent.destroy();
       done();
     });
   }
@@ -218,25 +221,17 @@ export class ForwardToLeader {
       'close',
       guarded(() => gone.abort(), failed),
     );
-    const headers = new Headers();
-    for (const [name, value] of Object.entries(without(this.forwardedHeaders(request.headers), HEADERS_OF_FETCH))) {
-      if (value !== undefined) headers.set(name, String(value));
-    }
-    const query = request.url.slice(pathOf(request.url).length);
-    const body = request.body as Uint8Array<ArrayBuffer> | undefined;
-    const answer = await fetch(`${leaderUrl}${path}${query}`, {
+    const { status, headers, text } = await requestUnlessAborted({
+      url: `${leaderUrl}${path}${request.url.slice(pathOf(request.url).length)}`,
       method: request.method,
-      headers,
-      ...(body?.length && { body }),
+      headers: without(this.forwardedHeaders(request.headers), ['host']),
+      body: request.body as Buffer | undefined,
+      agent: this.agent,
       signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });
-    const text = await answer.text();
     this.release(forwarded);
     if (reply.sent) return;
-    for (const [name, value] of Object.entries(without(Object.fromEntries(answer.headers), HEADERS_OF_ONE_HOP))) {
-      void reply.header(name, value);
-    }
-    void reply.code(answer.status).send(text);
+    void reply.headers(without(headers, HEADERS_OF_ONE_HOP)).code(status).send(text);
   }
 
   private release(forwarded: Forwarded): void {

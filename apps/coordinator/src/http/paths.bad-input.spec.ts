@@ -144,7 +144,7 @@ describe('paths, queries and headers', () => {
     {
       name: 'a route of a later version',
       method: 'PUT',
-      url: '/v1/locks/a',
+      url: '/v2/locks/a',
       body: {},
       status: 404,
       code: 'ROUTE_NOT_FOUND',
@@ -153,7 +153,7 @@ describe('paths, queries and headers', () => {
     {
       name: 'a path without end',
       method: 'GET',
-      url: `/v1/transactions/${'a'.repeat(101)}`,
+      url: `/v1/transactions/${'a'.repeat(301)}`,
       status: 414,
       code: 'URI_TOO_LONG',
     },

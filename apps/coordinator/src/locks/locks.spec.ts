@@ -130,7 +130,8 @@ describe('a lock', () => {
   });
 
   it('of too many is refused, and says so', async () => {
-    for (let at = 0; at < LIMITS.locks; at++) log.state.apply({ type: 'lock-acquire', ...wants('a'), name: `n${at}`, at: 1 }, at + 10);
+    for (let at = 0; at < LIMITS.locks; at++)
+      log.state.apply({ type: 'lock-acquire', ...wants('a'), name: `n${at}`, at: 1 }, at + 10);
     await expect(locks.acquire(wants('b'))).rejects.toMatchObject({ code: 'TOO_MANY_LOCKS', retryable: true });
   });
 });
@@ -241,7 +242,8 @@ describe('a lease', () => {
 
   it('is watched by a new leader also when there are thousands', async () => {
     log.follow();
-    for (let at = 0; at < 2_500; at++) log.apply({ type: 'lock-acquire', ...wants('a'), name: `n${at}`, at: clock.now() });
+    for (let at = 0; at < 2_500; at++)
+      log.apply({ type: 'lock-acquire', ...wants('a'), name: `n${at}`, at: clock.now() });
     log.lead();
     for (let turn = 0; turn < 5; turn++) await pass(0);
     await pass(TTL + 20);
@@ -267,11 +269,19 @@ describe('a lease', () => {
 describe('clients that wait', () => {
   it('get the lock in the order of arrival, each when the one before gives it back', async () => {
     const first = await locks.acquire(wants('a'));
-    const [b, c, d] = ['b', 'c', 'd'].map((owner) => waiting(owner)) as [Watched<LockView>, Watched<LockView>, Watched<LockView>];
+    const [b, c, d] = ['b', 'c', 'd'].map((owner) => waiting(owner)) as [
+      Watched<LockView>,
+      Watched<LockView>,
+      Watched<LockView>,
+    ];
     await settle();
     expect((await locks.list({ limit: 5 }, 'linearizable')).value.items).toMatchObject([{ owner: 'a', waiters: 3 }]);
     let token = first.fencingToken;
-    for (const [watched, before] of [[b, 'a'], [c, 'b'], [d, 'c']] as const) {
+    for (const [watched, before] of [
+      [b, 'a'],
+      [c, 'b'],
+      [d, 'c'],
+    ] as const) {
       expect(watched.value).toBeUndefined();
       await locks.release({ name: 'lock', owner: before, fencingToken: token });
       await settle();
@@ -390,7 +400,6 @@ describe('clients that wait', () => {
     for (const name of ['lock', 'other']) await locks.acquire(wants('a', { name }));
     for (const owner of ['b', 'c', 'd']) waiting(owner);
     await settle();
-    expect(waiting('e')).toMatchObject({});
     await expect(locks.acquire(wants('e', { waitMs: 9 }))).rejects.toMatchObject({ code: 'TOO_MANY_WAITERS' });
     watch(locks.acquire(wants('e', { name: 'other', waitMs: 9 })));
     await expect(locks.acquire(wants('f', { name: 'other', waitMs: 9 }))).rejects.toMatchObject({
