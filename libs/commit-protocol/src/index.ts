@@ -10,7 +10,7 @@ export type { FrozenState } from './log/frozen-state.js';
 export type { ParticipantState } from './log/known-participants.js';
 export type * from './log/locks/lock-records.js';
 export { isLockRecord } from './log/locks/lock-records.js';
-export type { LockLease, LockRefusal } from './log/locks/lock-table.js';
+export type { LockLease, LockRefusal } from './log/locks/lock-lease.js';
 export * from './vocabulary/gid.js';
 export { LIMITS } from './vocabulary/limits.js';
 export { MAXIMUM_TIME_STEP_MS, type LogTime, type LogTimeSnapshot } from './log/log-time.js';

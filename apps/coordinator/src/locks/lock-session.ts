@@ -1,6 +1,6 @@
 import type { ApplyResult, LockLease, LockRecord } from '@concordat/commit-protocol';
 import { LogUnavailableError, type DecisionLog } from '../decision-log/decision-log.js';
-import type { Clock, Timer } from '@concordat/foundation';
+import { guarded, type Clock, type Timer } from '@concordat/foundation';
 import { LockHeldError, LockNotHeldError, TooManyLocksError } from './errors.js';
 import type { LockEvent } from './figures.js';
 import type { LeaseAges } from './lease-ages.js';
@@ -122,9 +122,10 @@ export class LockSession {
       const leave = (): void => {
         if (this.queues.remove(name, waiter)) waiter.reject(new LockNotHeldError('the client has gone away'));
       };
+      const guardedLeave = guarded(leave, reject);
       const end = (): void => {
         waiter.timer.cancel();
-        gone?.removeEventListener('abort', leave);
+        gone?.removeEventListener('abort', guardedLeave);
       };
       const waiter: Waiter = {
         owner,
@@ -135,7 +136,7 @@ export class LockSession {
         timer: this.ports.clock.setTimer(waitMs, () => this.onTimeout(waiter)),
         overdue: false,
       };
-      gone?.addEventListener('abort', leave);
+      gone?.addEventListener('abort', guardedLeave);
       try {
         if (this.closed) throw new LogUnavailableError('no-leader', 'the leadership has ended; ask again');
         this.queues.add(name, waiter);

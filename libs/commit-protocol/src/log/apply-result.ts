@@ -1,4 +1,4 @@
-import type { LockLease, LockRefusal } from './locks/lock-table.js';
+import type { LockLease, LockRefusal } from './locks/lock-lease.js';
 import type { RulingRefusal } from './ruling-judgement.js';
 import type { TransactionState } from './transaction-state.js';
 

@@ -1,4 +1,4 @@
-import type { LockLease } from './locks/lock-table.js';
+import type { LockLease } from './locks/lock-lease.js';
 import type { LogTimeSnapshot } from './log-time.js';
 import type { OldRuling } from './old-rulings.js';
 import type { TransactionState } from './transaction-state.js';

@@ -1,5 +1,5 @@
 import type { SnapshotRemainder } from './decision-state-snapshot.js';
-import type { LockLease } from './locks/lock-table.js';
+import type { LockLease } from './locks/lock-lease.js';
 import type { TransactionState } from './transaction-state.js';
 
 /**

@@ -6,7 +6,8 @@ import { DecisionState } from '../decision-state.js';
 import type { DecisionStateSnapshot } from '../decision-state-snapshot.js';
 import { PlainEndedTransactions } from '../../testing/plain-ended-transactions.js';
 import { isLockRecord, type LockRecord } from './lock-records.js';
-import { LockTable, type LockLease } from './lock-table.js';
+import type { LockLease } from './lock-lease.js';
+import { LockTable } from './lock-table.js';
 
 const AT = 1_000_000;
 const TTL = 1_000;
