@@ -1,17 +1,18 @@
 import { canonicalJson, type JsonValue } from '@concordat/foundation';
 import { Violation, type Trace } from '@concordat/foundation/testing';
-import type {
-  ApplyResult,
-  BranchEnd,
-  CoordinatorMessage,
-  Decision,
-  LogRecord,
-  OperationCall,
-  Protocol,
-  ProtocolMessage,
-  ResolveRecord,
-  TransactionState,
-  VoteMessage,
+import {
+  isLockRecord,
+  type ApplyResult,
+  type BranchEnd,
+  type CoordinatorMessage,
+  type Decision,
+  type LogRecord,
+  type OperationCall,
+  type Protocol,
+  type ProtocolMessage,
+  type ResolveRecord,
+  type TransactionState,
+  type VoteMessage,
 } from '@concordat/commit-protocol';
 import type { AppliedRecord, DecisionLog } from '../../apps/coordinator/src/index.js';
 import { AdmissionBook } from './admission-book.js';
@@ -21,6 +22,7 @@ import { Exemptions } from './exemptions.js';
 import type { AcceptorRow, Movement } from '../support/modelled-database/database-rows.js';
 import type { DatabaseObserver, LostWrite, ModelledDatabase } from '../support/modelled-database/modelled-database.js';
 import { summaryOf } from './message-summary.js';
+import { LockBook } from './locks/lock-book.js';
 import { ReplicaBook } from './replica-book.js';
 import { RetentionBook } from './retention-book.js';
 import { SaidBook } from './said-book.js';
@@ -80,6 +82,7 @@ export class Checker implements DatabaseObserver {
   readonly replicas: ReplicaBook;
   readonly answers: AnswerBook;
   readonly retention: RetentionBook;
+  readonly locks: LockBook;
   private readonly admission: AdmissionBook;
   private readonly presumedAborted = new Map<string, Set<string>>();
   private readonly rolledBackBranches = new Set<string>();
@@ -107,6 +110,7 @@ export class Checker implements DatabaseObserver {
     const now = (): number => trace.time;
     this.ballots = new BallotBook(violate);
     this.said = new SaidBook(violate, now);
+    this.locks = new LockBook(violate, now);
     this.replicas = new ReplicaBook(violate, comparedEvery);
     this.answers = new AnswerBook(violate, (transactionId) => this.transactions.get(transactionId));
     this.retention = new RetentionBook(violate, now, retentionMs);
@@ -315,6 +319,7 @@ export class Checker implements DatabaseObserver {
 
   private learn(index: number, record: LogRecord, result: ApplyResult): void {
     if (!this.isDurable(index)) this.violate(`entry ${index} is applied and not on a majority of disks`);
+    if (isLockRecord(record)) return this.locks.learn(index, record, result);
     if (record.type === 'begin' && result.refusal === undefined)
       this.learnKey(record.idempotency?.key, record.transactionId);
     for (const state of result.transactions) {

@@ -12,6 +12,7 @@ import { MemoryStorage, type MemoryNetwork } from '@concordat/raft/testing';
 import {
   CompressedEndedTransactions,
   DEFAULT_TRANSACTION_OPTIONS,
+  Locks,
   RaftDecisionLog,
   RepliesConsumer,
   TransactionManager,
@@ -50,6 +51,7 @@ interface Life {
   readonly node: RaftNode<ApplyResult>;
   readonly log: RaftDecisionLog;
   readonly manager: TransactionManager;
+  readonly locks: Locks;
 }
 
 const DISK_FAILURE = 'the disk failed';
@@ -87,6 +89,10 @@ export class CoordinatorNode {
 
   get manager(): TransactionManager | undefined {
     return this.life?.manager;
+  }
+
+  get locks(): Locks | undefined {
+    return this.life?.locks;
   }
 
   get log(): RaftDecisionLog | undefined {
@@ -135,6 +141,7 @@ export class CoordinatorNode {
       options: { ...DEFAULT_TRANSACTION_OPTIONS, cluster: CLUSTER, ...pace.coordinator },
       groupClocks: this.groupClocks(),
     });
+    const locks = new Locks({ log, clock: process, groupClocks: this.groupClocks() });
     // Where somebody subscribes, a follower applies at once.
     if (randomChance(random, 0.3)) {
       const seen = new Map<string, number>();
@@ -142,7 +149,7 @@ export class CoordinatorNode {
         checker.replicas.statusShown(this.nodeId, seen, id, status),
       );
     }
-    this.life = { process, node, log, manager };
+    this.life = { process, node, log, manager, locks };
     log.attach(node);
     const replies = new RepliesConsumer(bus, manager, this.nodeId, logger);
     node.onStatusChange(({ role, term }) => {

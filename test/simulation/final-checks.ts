@@ -17,7 +17,7 @@ export function isSettled(world: World): boolean {
   const leader = indices.find((status) => status?.leaderReady);
   if (!leader || indices.some((status) => status?.appliedIndex !== leader.lastIndex)) return false;
   if (databases.some(({ prepared, locks }) => prepared.size > 0 || locks.heldCount > 0)) return false;
-  return coordinators.every(({ log }) => log?.state.openCount === 0);
+  return coordinators.every(({ log }) => log?.state.openCount === 0 && log.state.locks.size === 0);
 }
 
 export function describeUnsettled(world: World, clients: readonly Client[]): string {
@@ -29,7 +29,9 @@ export function describeUnsettled(world: World, clients: readonly Client[]): str
     ...world.coordinators.map(({ nodeId, log, node }) => {
       const status = node?.status();
       const open = [...(log?.state.openTransactions() ?? [])].map((open) => JSON.stringify(open));
-      return `node ${nodeId}: ${status?.role} term ${status?.term} applied ${status?.appliedIndex} open ${open.join(' ')}`;
+      const held = log?.state.locks.size ?? 0;
+      const at = `${status?.role} term ${status?.term} applied ${status?.appliedIndex}`;
+      return `node ${nodeId}: ${at} locks ${held} open ${open.join(' ')}`;
     }),
   ];
   return facts.join('\n  ');

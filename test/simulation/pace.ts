@@ -2,13 +2,14 @@ import { randomInteger, randomItem, type SeededRandom } from '@concordat/foundat
 import type { ParticipantLimits } from '@concordat/participant';
 import type { TransactionOptions } from '../../apps/coordinator/src/index.js';
 
-export const FAMILIES = ['storm', 'endurance', 'refounded'] as const;
+export const FAMILIES = ['storm', 'endurance', 'refounded', 'locks'] as const;
 
 /**
  * A storm is half a minute in which everything happens at once. Endurance is two hours of a system that has little
  * to do and much time: outages that last longer than the retention, members that come back after minutes, messages
  * that were long on their way, and calm in between, in which everything must end. Refounded is a storm over a group that
- * is new because an earlier one lost all its data, and finds prepared what that one had begun.
+ * is new because an earlier one lost all its data, and finds prepared what that one had begun. Locks is a storm with
+ * clients that take locks beside the others.
  */
 export type Family = (typeof FAMILIES)[number];
 
@@ -103,14 +104,17 @@ function drawEndurance(random: SeededRandom): Pace {
 }
 
 const REFOUNDED: Pace = { ...STORM, family: 'refounded' };
+const LOCKS: Pace = { ...STORM, family: 'locks' };
 
-/** Every so many-th seed is one of endurance, or of a group founded anew; odd numbers, so that two workers get as many. */
+/** Every so many-th seed is one of endurance, of a group founded anew, or of locks; odd numbers, so that two workers get as many. */
 const ENDURANCE_EVERY = 7;
 const REFOUNDED_EVERY = 13;
+const LOCKS_EVERY = 11;
 
 export function familyOf(seed: number): Family {
   if (seed % ENDURANCE_EVERY === 0) return 'endurance';
-  return seed % REFOUNDED_EVERY === 0 ? 'refounded' : 'storm';
+  if (seed % REFOUNDED_EVERY === 0) return 'refounded';
+  return seed % LOCKS_EVERY === 0 ? 'locks' : 'storm';
 }
 
 export function drawPace(family: Family, random: SeededRandom): Pace {
@@ -119,6 +123,8 @@ export function drawPace(family: Family, random: SeededRandom): Pace {
       return STORM;
     case 'refounded':
       return REFOUNDED;
+    case 'locks':
+      return LOCKS;
     case 'endurance':
       return drawEndurance(random);
   }

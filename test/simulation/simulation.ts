@@ -1,9 +1,10 @@
-import { randomChance, SeededRandom } from '@concordat/foundation';
+import { randomChance, randomInteger, SeededRandom } from '@concordat/foundation';
 import { Violation, type Choices, type SimulationReport, type Simulator } from '@concordat/foundation/testing';
 import { Client, drawWorkload } from './clients.js';
 import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
 import { checkEnd, checkNothingOlderThan, deadLetterCount, describeUnsettled, isSettled } from './final-checks.js';
+import { LockClient } from './locks/lock-client.js';
 import { OddWishes } from './odd-work.js';
 import { drawPace, FAMILIES, familyOf } from './pace.js';
 import { SABOTAGES, type Sabotage } from './sabotage.js';
@@ -31,6 +32,17 @@ function drawOddWishes(seed: number): () => OddWishes {
   return () => new OddWishes(random.fork(), share);
 }
 
+/** Apart from all other randomness, too. */
+const LOCK_SEEDS_FROM = 2_000_003;
+
+function createLockClients(world: World, seed: number): LockClient[] {
+  const random = new SeededRandom(seed + LOCK_SEEDS_FROM);
+  const count = world.pace.family === 'locks' ? randomInteger(random, 3, 6) : 0;
+  return Array.from({ length: count }, (_, position) => {
+    return new LockClient(`owner-${position + 1}`, world, random.fork(), world.checker.locks);
+  });
+}
+
 /** Outcomes are published after the end. */
 const AFTERMATH_MS = 1_500;
 
@@ -50,6 +62,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     { length: workload.clients },
     (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload, oddWishes()),
   );
+  const lockClients = createLockClients(world, seed);
   const operator = new Operator(world, random.fork(), drawHabits(random, isCalm));
   const unexpected = (error: unknown): void => world.checker.violate(`a client failed: ${describe(error)}`);
   const unhandled = (error: unknown): void => world.checker.violate(`a promise was left alone with ${describe(error)}`);
@@ -59,8 +72,8 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
     if (!isCalm && (family === 'refounded' || randomChance(random, 0.15))) injector.backups.leaveByEarlierGroup();
     world.boot();
     operator.run().catch(unexpected);
-    for (const client of clients) client.run().catch(unexpected);
-    const finished = (): boolean => clients.every((client) => client.finished);
+    for (const client of [...clients, ...lockClients]) client.run().catch(unexpected);
+    const finished = (): boolean => [...clients, ...lockClients].every((client) => client.finished);
     for (let round = 1; round <= pace.rounds; round++) {
       injector.start();
       operator.resume();
@@ -72,6 +85,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
       if (pace.calmMs > 0) checkNothingOlderThan(world, healedAt);
     }
     if (pace.calmMs > 0) for (const client of clients) client.retire();
+    for (const client of lockClients) client.retire();
     const settled = await world.runUntil(() => finished() && isSettled(world), pace.livenessMs);
     if (!settled) throw new Violation(`AC5: healed, and yet ${describeUnsettled(world, clients)}`);
     await world.runUntil(() => false, AFTERMATH_MS);
@@ -103,6 +117,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
       backups: { ...injector.backups.counts }, // prepared branches that came back
       'messages of another cluster': { said: injector.otherCluster.counts.said, 'put aside': deadLetterCount(world) },
       // how requests with an odd operation ended: committed, or the code of the refusal or of the reason
+      locks: { ...world.checker.locks.counts }, // what became of requests, and writes that a token kept out
       'odd operations': { ...world.checker.said.counts },
     },
   };

@@ -100,6 +100,19 @@ describe('the whole system in one process', () => {
     expect(Math.min(byCoordinators, byBranches, terminations)).toBeGreaterThan(0);
   });
 
+  it('has had locks granted, renewed, given back, run out and refused, and writes kept out by their tokens', () => {
+    if (SEEDS < 100) return;
+    const {
+      grants = 0,
+      renewals = 0,
+      releases = 0,
+      expiries = 0,
+      refusals = 0,
+      fenced = 0,
+    } = sum.counts['locks'] ?? {};
+    expect(Math.min(grants, renewals, releases, expiries, refusals, fenced)).toBeGreaterThan(0);
+  });
+
   it(
     'is deterministic: a seed gives the same run again, in whatever process',
     async () => {

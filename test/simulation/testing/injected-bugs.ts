@@ -4,6 +4,7 @@ import { COORDINATOR_BUGS } from './coordinator-bugs.js';
 import { FOREIGN_CODE_BUGS } from './foreign-code-bugs.js';
 import type { InjectedBug } from './injected-bug.js';
 import { LINK_BUGS } from './link-bugs.js';
+import { LOCK_BUGS } from './lock-bugs.js';
 import { PARTICIPANT_BUGS } from './participant-bugs.js';
 import { RULING_BUGS } from './ruling-bugs.js';
 
@@ -16,4 +17,5 @@ export const INJECTED_BUGS: readonly InjectedBug[] = [
   ...BALLOT_BUGS,
   ...CLOCK_BUGS,
   ...LINK_BUGS,
+  ...LOCK_BUGS,
 ];
