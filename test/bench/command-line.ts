@@ -17,12 +17,13 @@ export const HELP = `Runs a benchmark. Each starts a fresh local system on its o
   npm run bench -- recovery      kill -9 of the leader and of all coordinators: time until no branch is in doubt
   npm run bench -- state         coordinators with 100,000 open transactions: restart, snapshots, REST, take-over
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
+  npm run bench -- locks         acquire and release, in the leader's process and over REST, against the writes of the Raft log
   npm run bench -- link          frames over TCP against gRPC, with the same messages between the same two processes
 
 Several workloads run one after the other, each with systems of its own.
 
 Options
-  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols and link 1,64,
+  --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols, link and locks 1,64,
                       for contention 32, for open-loop 64
   --rounds 3          rounds, in each of which bound and system take turns; medians are reported
   --seconds 5         length of a round

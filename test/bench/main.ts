@@ -3,6 +3,7 @@ import { archiveBars, archiveTable, measureArchive } from './archive/workload.js
 import { HELP, linkNames, positive, positiveList, raftParts, readCommandLine, type Values } from './command-line.js';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { linkTable, runLinkWorkload } from './link/workload.js';
+import { runLockWorkload } from './locks/workload.js';
 import { measureMemory, memoryTable } from './memory.js';
 import { PROTOCOL_WORKLOADS, protocolNames, runProtocolWorkload } from './protocols/main.js';
 import { testCertificates } from './raft/certificates.js';
@@ -24,6 +25,7 @@ const WORKLOADS = [
   'state',
   'raft',
   'link',
+  'locks',
   ...PROTOCOL_WORKLOADS,
 ] as const;
 type Workload = (typeof WORKLOADS)[number];
@@ -49,6 +51,7 @@ async function run(workload: Workload, values: Values): Promise<void> {
   if (workload === 'link') return await benchLink(values);
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
+  if (workload === 'locks') return await benchLocks(values, portOffset);
   if (workload === 'state') return await benchState(values);
   const transfers = TRANSFERS.find((name) => name === workload);
   if (transfers) return await benchTransfers(transfers, values, portOffset);
@@ -117,6 +120,17 @@ async function benchLink(values: Values): Promise<void> {
   });
   process.stdout.write(`${linkTable(result)}\n`);
   report('link', result, bars, 'round trips per second (median)');
+}
+
+async function benchLocks(values: Values, portOffset: number): Promise<void> {
+  const { result, bars } = await runLockWorkload({
+    results: RESULTS,
+    portOffset,
+    clients: positiveList(values.clients ?? '1,64', 'clients'),
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+  });
+  report('locks', result, bars, 'requests or commands per second (median)');
 }
 
 async function benchMemory(system: RunningSystem, values: Values): Promise<void> {

@@ -3,7 +3,8 @@
 import { answerCalls } from '../called-process.js';
 import { closedLoop, type Measurement } from '../closed-loop.js';
 import { BareMember } from './bare-member.js';
-import type { CallMessage, CallName, Calls, LoadLength, Member } from './process-protocol.js';
+import { LockMember } from './lock-member.js';
+import type { CallMessage, CallName, Calls, LoadLength, Member, MemberOptions } from './process-protocol.js';
 import { RaftMember } from './raft-member.js';
 
 const COMMAND_BYTES = 128;
@@ -40,12 +41,23 @@ function read(readers: number, length: LoadLength): Promise<Measurement> {
   });
 }
 
+function memberOf(options: MemberOptions): Member {
+  switch (options.kind) {
+    case 'bare':
+      return new BareMember(options);
+    case 'raft':
+      return new RaftMember(options);
+    case 'locks':
+      return new LockMember(options);
+  }
+}
+
 async function answerTo(call: CallMessage): Promise<Calls[CallName]['answer']> {
   switch (call.name) {
     case 'hello':
       return null;
     case 'start':
-      member = call.request.kind === 'bare' ? new BareMember(call.request) : new RaftMember(call.request);
+      member = memberOf(call.request);
       await member.start();
       return null;
     case 'status':

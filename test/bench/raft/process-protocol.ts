@@ -4,8 +4,11 @@ import type { Measurement } from '../closed-loop.js';
 /** Of the groups of nodes under measurement; their certificates name it. */
 export const CLUSTER_NAME = 'bench';
 
-/** `bare`: the bound, process 1 leads; `raft`: a node of the library, whoever is elected leads. */
-export type MemberKind = 'bare' | 'raft';
+/**
+ * `bare`: the bound, process 1 leads; `raft`: a node of the library, whoever is elected leads; `locks`: a node of the
+ * library with the decision log and the locks of a coordinator.
+ */
+export type MemberKind = 'bare' | 'raft' | 'locks';
 
 /** Of mutual TLS, in PEM. */
 export interface MemberTls {
