@@ -79,7 +79,7 @@ describe('locks of three real coordinators', () => {
   async function ask(
     method: 'GET' | 'PUT' | 'POST' | 'DELETE',
     path: string,
-    body?: { readonly waitMs?: number },
+    body?: Readonly<Record<string, unknown>>,
     except?: number,
   ): Promise<Answer<LockBody>> {
     return waitFor(
@@ -87,7 +87,7 @@ describe('locks of three real coordinators', () => {
       async () => {
         const nodes = (await coordinators()).filter(({ pid }) => pid !== except);
         const url = `${urlOf(nodes[turns++ % nodes.length]!)}${path}`;
-        const patience = AbortSignal.timeout((body?.waitMs ?? 0) + PATIENCE_MS);
+        const patience = AbortSignal.timeout(Number(body?.['waitMs'] ?? 0) + PATIENCE_MS);
         const answer = await attempt(method, url, body, patience).catch(() => undefined);
         return answer && answer.status !== 503 ? answer : undefined;
       },
