@@ -211,9 +211,9 @@ describe('locks of three real coordinators', () => {
     };
     const valid = new Map<string, number>();
     const overlaps: string[] = [];
-    let stopped = false;
+    const workday = new AbortController();
     const work = async (owner: string, sleeps: boolean): Promise<void> => {
-      for (let task = 0; !stopped; task++) {
+      for (let task = 0; !workday.signal.aborted; task++) {
         const sentAt = performance.now();
         const ttlMs = 400;
         const { status, body } = await acquire('guard', owner, ttlMs, 1_000);
@@ -227,7 +227,9 @@ describe('locks of three real coordinators', () => {
         write(body.fencingToken);
         if (sleeps && task % 3 === 2) {
           // it sleeps until somebody else has the lock, and then writes again
-          await waitFor('another has it', () => stopped || resource.highest > body.fencingToken, { timeoutMs: 60_000 });
+          await waitFor('another has it', () => workday.signal.aborted || resource.highest > body.fencingToken, {
+            timeoutMs: 60_000,
+          });
           write(body.fencingToken);
           continue;
         }
@@ -236,7 +238,7 @@ describe('locks of three real coordinators', () => {
       }
     };
     const end = async (): Promise<void> => {
-      stopped = true;
+      workday.abort();
       await Promise.all(workers);
     };
     const workers = ['w1', 'w2', 'w3', 'w4'].map((owner, place) => work(owner, place < 2)); // the others keep it moving
