@@ -141,9 +141,10 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'nestjs',
     'libs/nestjs/src/',
-    ['participant', 'client', 'messaging', 'commit-protocol', 'foundation'],
+    ['nestjs/*', 'participant', 'client', 'messaging', 'commit-protocol', 'foundation'],
     ['@nestjs/*', 'rxjs'],
   ),
+  row('nestjs/locks', 'libs/nestjs/src/locks/', ['foundation'], ['@nestjs/*', 'node:*']),
 
   row(
     'coordinator',

@@ -171,6 +171,12 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/client'],
       ['@concordat/raft', 'nestjs does not know raft'],
       ['pg', 'nestjs may import of packages'],
+      ['./locks/index.js'],
+    ],
+    'locks/a.ts': [
+      ['node:async_hooks'],
+      ['@concordat/participant', 'does not know participant'],
+      ['rxjs', 'nestjs/locks may import of packages'],
     ],
   }),
   ...inFolder('apps/coordinator/src', {

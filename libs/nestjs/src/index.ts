@@ -3,6 +3,7 @@ export * from './buses.js';
 export * from './concordat-participant.module.js';
 export * from './concordat-participant.service.js';
 export * from './concordat-transport.js';
+export * from './locks/index.js';
 export * from './options.js';
 export {
   BranchRefusedFilter,
