@@ -23,17 +23,22 @@ export class InstalledApplication {
   private constructor(readonly folder: string) {}
 
   static install({ nest, typescript }: NestVersion): InstalledApplication {
-    const folder = mkdtempSync(path.join(tmpdir(), 'concordat-packages-'));
-    const application = new InstalledApplication(folder);
     const dependencies = {
-      ...tarballs(),
       ...nestPackages(nest),
       '@types/node': '^20.19.0',
       'reflect-metadata': '^0.2.2',
       rxjs: '^7.8.2',
       typescript,
     };
-    application.write('package.json', { name: 'a-new-application', private: true, dependencies });
+    return InstalledApplication.with({ dependencies });
+  }
+
+  /** The tarballs, and further packages. */
+  static with({ dependencies }: { readonly dependencies: Readonly<Record<string, string>> }): InstalledApplication {
+    const folder = mkdtempSync(path.join(tmpdir(), 'concordat-packages-'));
+    const application = new InstalledApplication(folder);
+    const all = { ...tarballs(), ...dependencies };
+    application.write('package.json', { name: 'a-new-application', private: true, dependencies: all });
     const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
     const { status, output } = application.run('npm', ['install', ...flags]);
     if (status !== 0) {
