@@ -30,6 +30,8 @@ import { MemoryTransaction, type MemoryContext, type MemoryData } from './memory
 
 /** Ended branches that are remembered; PostgreSQL's ledger forgets them as well. */
 const MAXIMUM_ENDED = 10_000;
+/** How long handlers may run after the deadline, so that a lock wait that ends there is named. */
+const HANDLER_GRACE_MS = 100;
 
 const DEADLINE_EXCEEDED: BranchError = {
   code: 'DEADLINE_EXCEEDED',
@@ -167,7 +169,12 @@ export class MemoryResourceManager implements ResourceManager<MemoryContext> {
     const working: Branch = { state: 'working', transaction };
     this.branches.set(branchId, working);
     try {
-      const results = await withTimeLimit(this.clock, leftMs, 'the handlers of a branch', work(transaction));
+      const results = await withTimeLimit(
+        this.clock,
+        leftMs + HANDLER_GRACE_MS,
+        'the handlers of a branch',
+        work(transaction),
+      );
       if (this.branches.get(branchId) !== working) return { type: 'failed', error: BRANCH_ABORTED };
       return { type: 'done', transaction, results };
     } catch (error) {
