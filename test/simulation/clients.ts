@@ -5,11 +5,13 @@ import {
   parseExecute,
   parseJsonBody,
   type BranchRequest,
+  type EnlistRequest,
   type Settlement,
   type TransactionManager,
   type TransactionView,
   type WaitOptions,
 } from '../../apps/coordinator/src/index.js';
+import type { HeldWork } from './held-branch.js';
 import type { Fate, Intent } from './intent.js';
 import type { OddWishes } from './odd-work.js';
 import { prepareOwnBranch } from './own-branch.js';
@@ -78,6 +80,7 @@ export class Client {
     private readonly random: SeededRandom,
     private readonly workload: Workload,
     private readonly oddWishes: OddWishes,
+    private readonly held: HeldWork,
   ) {}
 
   async run(): Promise<void> {
@@ -196,7 +199,10 @@ export class Client {
     const { id } = begun;
     intent.transactionIds.add(id);
     for (const [position, branch] of intent.branches.entries()) {
-      const enlisted = await this.enlist(intent, id, branch, position);
+      const enlisted =
+        !intent.isOdd && this.held.draws()
+          ? await this.held.perform(begun, branch, (request) => this.enlistAgain(id, request))
+          : await this.enlist(intent, id, branch, position);
       if (!enlisted) return this.end(id, 'abort');
       if (randomChance(this.random, 0.2)) await this.world.sleep(randomInteger(this.random, 0, 500));
     }
@@ -235,12 +241,16 @@ export class Client {
   /** The service does the work itself, prepares it and enlists it with its vote. */
   private async enlistOwn(id: string, branch: BranchRequest): Promise<boolean> {
     const own = await prepareOwnBranch(this.world, this.random, id, branch);
-    if (!own) return false;
+    return own ? this.enlistAgain(id, own) : false;
+  }
+
+  /** The sender has made the id of the branch, so the request may be repeated. */
+  private async enlistAgain(id: string, branch: EnlistRequest): Promise<boolean> {
     for (;;) {
-      const attempt = await this.ask((manager) => manager.enlist(id, own));
+      const attempt = await this.ask((manager) => manager.enlist(id, branch));
       if (attempt.type === 'answer') return true;
       if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
-      await this.pause(); // the same branch and vote: may be repeated
+      await this.pause();
     }
   }
 

@@ -4,7 +4,7 @@ import { NO_FAULTS } from '@concordat/messaging/testing';
 import { BackupRestorer } from './backup-restorer.js';
 import { NODE_IDS } from './coordinator-node.js';
 import { CALM_DATABASE } from '../support/modelled-database/modelled-database.js';
-import { OtherCluster } from './other-cluster.js';
+import { OTHER_CLUSTER, OtherCluster } from './other-cluster.js';
 import { STREAM_FAULTS, type StreamFault } from './roads.js';
 import type { World } from './world.js';
 
@@ -189,7 +189,12 @@ export class FaultInjector {
       case 'stream-weather':
       case 'stream-break':
       case 'stream-swallow':
-        return world.roads.inject(fault, world.pace.longestDelayMs);
+      case 'stream-block':
+        return world.roads.inject(
+          fault,
+          world.pace.longestDelayMs,
+          world.databases.map(({ name }) => name),
+        );
       case 'broker-down':
         world.broker.takeDown();
         return this.later(50, 3_000, () => world.broker.bringUp());
@@ -202,6 +207,9 @@ export class FaultInjector {
       case 'message-loss':
         return world.broker.setFaults({ lossProbability: randomChance(random, 0.5) ? 0.2 : 0 });
       case 'other-cluster':
+        world.roads.knock(OTHER_CLUSTER, world.databases[0]!.name, world.clock, (isTakenIn) => {
+          if (isTakenIn) world.checker.violate('a process of another cluster is taken in');
+        });
         return this.otherCluster.speak();
       case 'clock-step':
         return this.stepClock();

@@ -1,6 +1,7 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import {
   UnsendableMessagesError,
+  type InstanceStreams,
   type MessageBus,
   type OutgoingMessage,
   type PublishOptions,
@@ -69,6 +70,10 @@ export class GatedBus implements MessageBus {
 
   subscribe(options: SubscriptionOptions): Promise<Subscription> {
     return this.bus.subscribe({ ...options, onMessage: (message) => this.receive(options, message) });
+  }
+
+  get instances(): InstanceStreams | undefined {
+    return this.bus.instances;
   }
 
   isConnected(): boolean {

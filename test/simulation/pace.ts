@@ -47,7 +47,7 @@ export interface Pace {
 const STORM: Pace = {
   family: 'storm',
   raft: { tickMs: 50, electionTicks: 10, heartbeatTicks: 1 },
-  coordinator: { resendBaseMs: 200, resendCapMs: 2_000 },
+  coordinator: { resendBaseMs: 200, resendCapMs: 2_000, instanceGraceMs: 1_000 },
   participant: {
     announceIntervalMs: 2_000,
     sweepIntervalMs: 1_000,

@@ -1,4 +1,5 @@
 import { invariant, type Clock, type JsonValue, type SeededRandom } from '@concordat/foundation';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
 import { BranchRefusedError, ParticipantRuntime, type OperationHandlers } from '@concordat/participant';
 import type { Checker } from './checker.js';
 import type { CrashDice } from './crash-dice.js';
@@ -90,6 +91,10 @@ export async function operate(
 export class ParticipantNode {
   readonly machine: MachineClock;
   private life: SimulatedProcess | undefined;
+  private current: ParticipantRuntime<DatabaseSession> | undefined;
+
+  /** told of every message that a life of it sends */
+  onReply: (process: SimulatedProcess, message: ProtocolMessage) => void = () => undefined;
 
   constructor(
     readonly participant: string,
@@ -104,6 +109,11 @@ export class ParticipantNode {
     return this.life;
   }
 
+  /** Of this life; undefined while the process is down. */
+  get runtime(): ParticipantRuntime<DatabaseSession> | undefined {
+    return this.life && this.current;
+  }
+
   boot(): void {
     const { participant, database } = this;
     const { random, roads, checker, dice, sabotage, pace } = this.ports;
@@ -111,7 +121,10 @@ export class ParticipantNode {
     const process = new SimulatedProcess(`${participant}-${this.instance}`, this.machine);
     this.life = process;
     const road = roads.ofParticipant(participant, process.name, process, NODE_IDS);
-    const bus = new GatedBus(road, process, (message) => checker.replied(message));
+    const bus = new GatedBus(road, process, (message) => {
+      checker.replied(message);
+      this.onReply(process, message);
+    });
     bus.onReceived = (message) => checker.received(message);
     bus.onUnsendable = (error) => checker.said.unsendable(process.name, error);
     const manager = new ModelledResourceManager(CLUSTER, database, process, pace.lockTimeoutMs, () =>
@@ -119,6 +132,7 @@ export class ParticipantNode {
     );
     const runtime = new ParticipantRuntime<DatabaseSession>({
       participant,
+      ...(roads.link !== 'kafka' && { instance: process.name }),
       bus,
       resourceManager: sabotage ? sabotagedResourceManager(manager, process, random.fork(), sabotage) : manager,
       handlers: createHandlers(bus, checker, () => sleep(process, LATE_MS * pace.patienceFactor)),
@@ -133,10 +147,11 @@ export class ParticipantNode {
         checker.violate(`${process.name}: ${code} on ${branch.branchId}: ${detail}`);
       },
     });
+    this.current = runtime;
     void bus.start().then(() => runtime.start());
   }
 
-  private crashAndRestart(): void {
+  crashAndRestart(): void {
     this.crash();
     this.ports.clock.setTimer(RESTARTED_AFTER_MS * this.ports.pace.outageFactor, () => {
       if (!this.life) this.boot();

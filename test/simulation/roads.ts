@@ -22,8 +22,10 @@ export function linkOf(seed: number): Link {
 }
 
 /** What goes wrong with streams; each time one of them. */
-export const STREAM_FAULTS = ['stream-weather', 'stream-break', 'stream-swallow'] as const;
+export const STREAM_FAULTS = ['stream-weather', 'stream-break', 'stream-swallow', 'stream-block'] as const;
 export type StreamFault = (typeof STREAM_FAULTS)[number];
+
+const STRANGER_STAYS_MS = 300;
 
 /** A bus that can die with its process. */
 export interface MortalBus extends MessageBus {
@@ -35,6 +37,8 @@ export class Roads {
   private readonly streams: MemoryStreams;
   private readonly random: SeededRandom;
   private readonly announced = new Map<number, DirectCoordinatorBus>();
+  /** its streams are cut for good, as by a firewall; the broker carries all of its messages */
+  private blocked: string | undefined;
 
   constructor(
     readonly link: Link,
@@ -83,6 +87,7 @@ export class Roads {
       defer: (action) => void process.setTimer(0, action),
       coordinators: nodeIds.slice(0, 1).map(urlOf), // the others are learnt
       dial: async (url) => {
+        if (participant === this.blocked) throw new Error('no way leads there');
         const attach = await process.hear(this.streams.dial(url));
         return gated(attach, process);
       },
@@ -95,7 +100,7 @@ export class Roads {
     this.announced.get(nodeId)?.setStatus({ ...status, members: nodeIds.map(urlOf) });
   }
 
-  inject(fault: StreamFault, longestDelayMs: number): void {
+  inject(fault: StreamFault, longestDelayMs: number, participants: readonly string[]): void {
     const { random, streams } = this;
     switch (fault) {
       case 'stream-weather': {
@@ -107,11 +112,38 @@ export class Roads {
           swallowProbability: bad ? 0.01 : 0,
         });
       }
+      case 'stream-block':
+        if (this.link === 'both') this.blocked ??= randomItem(random, participants);
+        return streams.breakAll();
       case 'stream-break':
         return streams.breakAll();
       case 'stream-swallow':
         return streams.swallowAll();
     }
+  }
+
+  /**
+   * A process of another cluster connects to every coordinator, under the name of a participant.
+   *
+   * @param isTakenIn told after a while whether any of them took it in
+   */
+  knock(cluster: string, participant: string, clock: Clock, isTakenIn: (is: boolean) => void): void {
+    if (this.link === 'kafka') return;
+    const stranger = new DirectParticipantBus({
+      participant,
+      instance: 'stranger',
+      cluster,
+      clock,
+      random: this.random.fork(),
+      defer: (action) => void clock.setTimer(0, action),
+      coordinators: [...this.announced.keys()].map(urlOf),
+      dial: (url) => this.streams.dial(url),
+    });
+    void stranger.start();
+    clock.setTimer(STRANGER_STAYS_MS, () => {
+      isTakenIn(stranger.isConnected());
+      stranger.crash();
+    });
   }
 
   heal(): void {

@@ -153,6 +153,8 @@ export function sabotagedResourceManager(
       const lie: VoteResult = { vote: 'yes', results: [] };
       return randomChance(random, 0.3) ? lie : result;
     },
+    hold: (branch) => manager.hold!(branch),
+    endSession: (branch) => manager.endSession!(branch),
     commitOnePhase: (branch, work) => manager.commitOnePhase(branch, work),
     commit: (branch) => manager.commit(branch),
     abort: (branch) => manager.abort(branch),

@@ -21,6 +21,9 @@ const USUAL_REFUSALS: ReadonlySet<string> = new Set([
   'ABORTED_BY_PARTICIPANT',
   'NOT_PREPARED',
 ]);
+/** The same for a branch that a process holds, whose method has failed; the others only where something has gone wrong. */
+const HELD_FAILURE = 'HANDLER_FAILED';
+const HELD_LOSSES: ReadonlySet<string> = new Set(['SESSION_LOST', 'INSTANCE_GONE', 'DATABASE_CONNECTION_LOST']);
 const HANGING: ReadonlySet<OddityKind | undefined> = new Set<OddityKind>(['hangs', 'settles-late']);
 /** Without faults a `no` is on its way, and in the log, in less. */
 const TOLD_WITHIN_MS = 500;
@@ -134,11 +137,16 @@ export class SaidBook {
   private judgeReason(what: string, operations: readonly OperationCall[], { code, message }: BranchError): void {
     const refusals = operations.map(refusalOf);
     // a process that was stopped may find that the time of any of its handlers is over
-    const isUsual = USUAL_REFUSALS.has(code) || (code === 'HANDLER_TIMEOUT' && !this.calm);
+    const isUsual =
+      USUAL_REFUSALS.has(code) || (code === 'HANDLER_TIMEOUT' && !this.calm) || this.isOfHeld(operations, code);
     if (!isUsual && !refusals.includes(code))
       this.violate(`${what} with ${code}, its handlers gave reason for ${refusals.join(', ')}`);
     if (message.length > LIMITS.errorMessageLength || !isExactText(message))
       this.violate(`${what} with a text of ${message.length} characters that cannot be told`);
+  }
+
+  private isOfHeld(operations: readonly OperationCall[], code: string): boolean {
+    return operations.length === 0 && (code === HELD_FAILURE || (HELD_LOSSES.has(code) && !this.calm));
   }
 
   private count(ending: string): void {

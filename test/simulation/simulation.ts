@@ -4,6 +4,7 @@ import { Client, drawWorkload } from './clients.js';
 import { drawHabits, Operator } from './operator.js';
 import { FaultInjector, drawFaultPlan } from './faults.js';
 import { checkEnd, checkNothingOlderThan, deadLetterCount, describeUnsettled, isSettled } from './final-checks.js';
+import { HeldWork } from './held-branch.js';
 import { LockClient } from './locks/lock-client.js';
 import { OddWishes } from './odd-work.js';
 import { drawPace, FAMILIES, familyOf } from './pace.js';
@@ -57,10 +58,11 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
   if (isCalm) world.checker.expectCalm();
   const workload = drawWorkload(random, pace, isCalm);
   const oddWishes = drawOddWishes(seed);
+  const held = new HeldWork(world, seed, isCalm);
   const injector = new FaultInjector(world, plan, random.fork());
   const clients = Array.from(
     { length: workload.clients },
-    (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload, oddWishes()),
+    (_, position) => new Client(`client-${position + 1}`, world, random.fork(), workload, oddWishes(), held),
   );
   const lockClients = createLockClients(world, seed);
   const operator = new Operator(world, random.fork(), drawHabits(random, isCalm));
@@ -118,6 +120,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
       'messages of another cluster': { said: injector.otherCluster.counts.said, 'put aside': deadLetterCount(world) },
       // how requests with an odd operation ended: committed, or the code of the refusal or of the reason
       locks: { ...world.checker.locks.counts }, // what became of requests, and writes that a token kept out
+      'held branches': { ...held.counts },
       'odd operations': { ...world.checker.said.counts },
     },
   };

@@ -90,6 +90,12 @@ describe('the whole system in one process', () => {
     expect(Object.keys(sum.counts['odd operations'] ?? {})).toEqual(expect.arrayContaining(EVERY_ODD_END));
   });
 
+  it('has had branches held between calls, by processes that died, and several calls in one session', () => {
+    if (SEEDS < 100) return;
+    const { held = 0, joined = 0, died = 0 } = sum.counts['held branches'] ?? {};
+    expect(Math.min(held, joined, died)).toBeGreaterThan(0);
+  });
+
   it('has had databases fail over to standbys that lacked their last writes', () => {
     if (SEEDS >= 100) expect(sum.counts['faults']?.['asynchronous-fail-over'] ?? 0).toBeGreaterThan(0);
   });

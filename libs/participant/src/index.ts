@@ -9,7 +9,7 @@ export {
 } from './runtime/database-identity.js';
 export { BranchResults } from './runtime/branch-results.js';
 export * from './runtime/errors.js';
-export type { HeldBranch, HeldBranchEnd } from './runtime/held-branch.js';
+export { HELD_GRACE_MS, type HeldBranch, type HeldBranchEnd } from './runtime/held-branch.js';
 export type { HoldRequest } from './runtime/held-branches.js';
 export { PARTICIPANT_FAILPOINTS, type ParticipantFailpoint } from './runtime/participant-failpoints.js';
 export type * from './runtime/participant-metrics.js';

@@ -20,6 +20,7 @@ export class DatabaseSession {
   private lockTimeoutMs = 1_000;
   private unanswered = 0;
   private readonly forgetClient: () => void;
+  private openedBranch: string | undefined;
 
   constructor(
     private readonly database: ModelledDatabase,
@@ -36,6 +37,11 @@ export class DatabaseSession {
   /** Whether the database owes the client an answer. */
   get isWaiting(): boolean {
     return this.unanswered > 0;
+  }
+
+  /** Resolves when the connection has ended, from either side. */
+  get ended(): Promise<void> {
+    return this.lost.catch(() => undefined);
   }
 
   /** Ends the connection from either side; an open transaction is rolled back. */
@@ -60,11 +66,23 @@ export class DatabaseSession {
     return this.statement(async () => {
       this.beginNow(lockTimeoutMs);
       await this.spoiling((transaction) => {
+        this.openedBranch = branchId;
         const locked = this.database.locks.tryAcquire(transaction.id, `branch ${branchId}`);
         if (locked && !this.database.ledger.has(branchId)) return;
         throw new DatabaseError('branch_occupied', `branch ${branchId} is at work, prepared or in the ledger`);
       });
     });
+  }
+
+  /** `pg_terminate_backend` of the sessions that hold the branch's lock. */
+  endSessionsOf(branchId: string): Promise<void> {
+    return this.statement(() => {
+      for (const session of [...this.database.sessions]) if (session.worksOn(branchId)) session.break();
+    });
+  }
+
+  worksOn(branchId: string): boolean {
+    return this.openedBranch === branchId && this.transaction !== undefined && !this.transaction.failed;
   }
 
   /** `SELECT ... FOR UPDATE`. */

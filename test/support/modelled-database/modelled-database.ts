@@ -95,7 +95,7 @@ export class ModelledDatabase {
   readonly locks: LockTable;
   faults: DatabaseFaults = CALM_DATABASE;
   /** each adds and removes itself */
-  readonly sessions = new Set<{ break(): void }>();
+  readonly sessions = new Set<{ break(): void; worksOn(branchId: string): boolean }>();
   private reachable = true;
   /** which database it is, as its own table says */
   recognised: (RecognisedDatabase & { readonly abstainsBefore: number }) | undefined;

@@ -13,6 +13,7 @@ import {
   abstentionLimit,
   beginOf,
   BranchAbstainsError,
+  BranchOccupiedError,
   BranchRefusedError,
   describeChange,
   ResourceManagerUnavailableError,
@@ -20,6 +21,8 @@ import {
   type BranchIdentity,
   type DatabaseIdentity,
   type BranchWork,
+  type HeldSession,
+  type HeldWork,
   type OnePhaseResult,
   type PreparedBranch,
   type ResourceManager,
@@ -39,6 +42,7 @@ import {
 } from './database-rows.js';
 import { DatabaseSession } from './database-session.js';
 import { ModelledAcceptor } from './modelled-acceptor.js';
+import { ModelledHeldSession, type Attempt } from './modelled-held-session.js';
 import type { ModelledDatabase } from './modelled-database.js';
 import type { SimulatedProcess } from '@concordat/foundation/testing';
 
@@ -46,11 +50,6 @@ interface Trace {
   readonly prepared: boolean;
   readonly ledger: LedgerRow | undefined;
 }
-
-type Attempt =
-  | { readonly type: 'durable' | 'read-only'; readonly results: readonly JsonValue[] }
-  | { readonly type: 'occupied' }
-  | { readonly type: 'failed'; readonly error: BranchError };
 
 type Tombstone = Pick<LedgerRow, 'error' | 'isDecided'>;
 
@@ -89,16 +88,53 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
     });
   }
 
-  async prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+  prepare(branch: BranchWork, work: Work): Promise<VoteResult | 'busy'> {
+    return this.vote(branch, () => this.work(branch, 'prepare', work));
+  }
+
+  async hold(branch: HeldWork): Promise<HeldSession<DatabaseSession>> {
+    const session = new DatabaseSession(this.database, this.process);
+    try {
+      await this.recognise(session);
+      const lockTimeoutMs = Math.max(1, Math.min(this.lockTimeoutMs, timeLeftMs(branch, this.process)));
+      await session.openBranch(branch.branchId, lockTimeoutMs);
+    } catch (cause) {
+      session.break();
+      if (conditionOf(cause) === 'branch_occupied') throw new BranchOccupiedError(branch.branchId);
+      throw new ResourceManagerUnavailableError('the branch could not begin', { cause });
+    }
+    return new ModelledHeldSession(session, {
+      finish: (work, results) => this.finish(session, work, results),
+      vote: (work, attempt) => this.vote(work, attempt),
+    });
+  }
+
+  endSession({ branchId }: BranchIdentity): Promise<void> {
+    return this.connected((session) => session.endSessionsOf(branchId));
+  }
+
+  /** The end of a held session, which is not open any more behind it. */
+  private async finish(session: DatabaseSession, branch: BranchWork, results: readonly JsonValue[]): Promise<Attempt> {
+    try {
+      return await this.close(session, branch, 'prepare', results);
+    } catch (cause) {
+      await session.rollback().catch(() => undefined);
+      return { type: 'failed', error: branchErrorOf(cause) };
+    } finally {
+      session.break();
+    }
+  }
+
+  private async vote(branch: BranchWork, attemptOnce: () => Promise<Attempt>): Promise<VoteResult | 'busy'> {
     this.newest = Math.max(this.newest, beginOf(branch.transactionId));
-    if (branch.protocol === '3pc') return this.prepareInThree(branch, work);
+    if (branch.protocol === '3pc') return this.voteInThree(branch, attemptOnce);
     if (branch.preparedByService) {
       const trace = await this.look(branch);
       if (trace.prepared) return votedYes([]);
       if (trace.ledger) return voteOf(trace.ledger);
     }
     if (timeLeftMs(branch, this.process) <= 0) return this.settleVote(branch, DEADLINE_EXCEEDED);
-    const attempt = await this.work(branch, 'prepare', work);
+    const attempt = await attemptOnce();
     switch (attempt.type) {
       case 'durable':
         return votedYes(attempt.results);
@@ -115,12 +151,12 @@ export class ModelledResourceManager implements ResourceManager<DatabaseSession>
   }
 
   /** Every vote goes through the acceptor's row, and the first one there stands. */
-  private async prepareInThree(branch: ThreePhaseWork, work: Work): Promise<VoteResult | 'busy'> {
+  private async voteInThree(branch: ThreePhaseWork, attemptOnce: () => Promise<Attempt>): Promise<VoteResult | 'busy'> {
     const earlier = await this.earlierVote(branch);
     if (earlier) return earlier;
     if (branch.enlistedVote === 'read-only') return this.cast(branch, { vote: 'read-only', results: [] });
     if (timeLeftMs(branch, this.process) <= 0) return this.refuse(branch, DEADLINE_EXCEEDED);
-    const attempt = await this.work(branch, 'prepare', work);
+    const attempt = await attemptOnce();
     switch (attempt.type) {
       case 'durable':
         return this.cast(branch, { vote: 'yes', results: attempt.results });

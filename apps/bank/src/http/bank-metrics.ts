@@ -40,6 +40,9 @@ export class BankMetrics {
       (metrics) => metrics.oldestPreparedAgeMs / 1_000,
     );
     this.gauge('work_running', 'branches whose work is running', (metrics) => metrics.workRunning);
+    this.gauge('held_branches', 'branches held between calls', (metrics) => metrics.heldBranches);
+    this.gauge('held_branches_waiting', 'branches that wait to be held', (metrics) => metrics.heldBranchesWaiting);
+    this.gauge('oldest_held_seconds', 'age of the oldest held branch', (metrics) => metrics.oldestHeldMs / 1_000);
     this.gauge('work_waiting', 'branches whose work is waiting', (metrics) => metrics.workWaiting);
     this.gauge('oldest_work_seconds', 'age of the oldest running work', (metrics) => metrics.oldestWorkMs / 1_000);
     this.gauge(
