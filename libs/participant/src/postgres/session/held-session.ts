@@ -38,8 +38,9 @@ export class PostgresHeldSession implements HeldSession<PostgresContext> {
       session.lost(error);
       tell(classifyFailure(error).refusal);
     };
-    this.onError = guarded(onLoss, () => tell(classifyFailure(undefined).refusal));
-    client.on('error', this.onError);
+    const guardedLoss = guarded(onLoss, () => tell(classifyFailure(undefined).refusal));
+    this.onError = guardedLoss;
+    client.on('error', guardedLoss);
   }
 
   async prepare(branch: BranchWork, results: readonly JsonValue[]): Promise<VoteResult | 'busy'> {
