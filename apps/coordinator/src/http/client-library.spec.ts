@@ -4,6 +4,10 @@ import type {
   Cluster,
   HeldBranch,
   InDoubtBranch,
+  LeaseRequest,
+  ListedLock,
+  Lock,
+  LockProof,
   MemberChange,
   PreparedBranch,
   Resolution,
@@ -16,6 +20,8 @@ import {
   clusterShape,
   inDoubtPageShape,
   isKnownCode,
+  lockPageShape,
+  lockShape,
   problemShape,
   resolutionShape,
   transactionPageShape,
@@ -33,6 +39,8 @@ const SHAPES: Readonly<Record<string, ShapeData>> = {
   Branch: branchShape,
   Cluster: clusterShape,
   InDoubtList: inDoubtPageShape,
+  Lock: lockShape,
+  LockPage: lockPageShape,
   Problem: problemShape,
   Resolution: resolutionShape,
   Transaction: transactionShape,
@@ -45,20 +53,24 @@ const NOT_OF_THE_CLIENT = ['Failpoints', 'Live', 'Ready'];
 /** The routes that the client library calls. */
 const ROUTES = [
   'DELETE /v1/cluster/members/{nodeId}',
+  'DELETE /v1/locks/{name}',
   'GET /v1/cluster',
   'GET /v1/events',
   'GET /v1/in-doubt',
+  'GET /v1/locks',
   'GET /v1/transactions',
   'GET /v1/transactions/{id}',
   'GET /v1/transactions/{id}/events',
   'POST /v1/cluster/leader',
   'POST /v1/cluster/members',
+  'POST /v1/locks/{name}/renew',
   'POST /v1/transactions',
   'POST /v1/transactions/execute',
   'POST /v1/transactions/{id}/abort',
   'POST /v1/transactions/{id}/branches',
   'POST /v1/transactions/{id}/commit',
   'POST /v1/transactions/{id}/resolve',
+  'PUT /v1/locks/{name}',
 ];
 
 type Output<Name extends keyof typeof schemas> = (typeof schemas)[Name] extends z.ZodType
@@ -82,6 +94,10 @@ export type TypesOfTheClient = [
   Fits<HeldBranch, Input<'heldBranchSchema'>>,
   Fits<RulingRequest, Input<'resolveSchema'>>,
   Fits<MemberChange, Input<'memberSchema'>>,
+  Fits<Output<'lockSchema'>, Lock>,
+  Fits<Output<'lockPageSchema'>['items'][number], ListedLock>,
+  Fits<LeaseRequest, Input<'acquireLockSchema'>>,
+  Fits<LeaseRequest & LockProof, Input<'renewLockSchema'>>,
 ];
 
 interface JsonSchema {
@@ -170,7 +186,7 @@ describe('the client library', () => {
         .map(([, name]) => name!)
         .filter((name) => !NOT_OF_THE_CLIENT.includes(name)),
     );
-    const requests = ['Begin', 'Execute', 'Resolve', 'SetLeader', 'SetMember'];
+    const requests = ['AcquireLock', 'Begin', 'Execute', 'RenewLock', 'Resolve', 'SetLeader', 'SetMember'];
     expect([...answered].sort()).toEqual([...Object.keys(SHAPES), ...requests].sort());
   });
 
