@@ -161,6 +161,33 @@ describe('the client and a real coordinator', () => {
     expect(seen.map(({ id }) => id)).toEqual(expect.arrayContaining([first.id, missed.id, (await live).id]));
   });
 
+  it('takes locks in turn, keeps one beyond its lease, and gives it back', async () => {
+    const waiting = await (async () => {
+      await using held = await client.locks.acquire('invoice-7', { ttlMs: 600 });
+      await expect(client.locks.acquire('invoice-7')).rejects.toMatchObject({
+        name: 'LockHeldError',
+        holder: { owner: held.owner },
+      });
+      const next = client.locks.acquire('invoice-7', { waitMs: 30_000 });
+      const listed = async () => (await collect(client.locks.calls.list())).find(({ name }) => name === 'invoice-7');
+      const first = await waitFor('somebody waits', async () => {
+        const lock = await listed();
+        return lock?.waiters === 1 ? lock : undefined;
+      });
+      await waitFor('the first lease is over', async () => {
+        const lock = await listed();
+        return Date.parse(lock!.expiresAt) > Date.parse(first.expiresAt) + 600;
+      });
+      held.throwIfLost();
+      return { next, token: held.fencingToken };
+    })();
+    const second = await waiting.next;
+    expect(second.fencingToken).toBeGreaterThan(waiting.token);
+    expect(second.signal.aborted).toBe(false);
+    await second.release();
+    expect(await collect(client.locks.calls.list())).toEqual([]);
+  });
+
   it('shows the group, and passes refusals of changes on', async () => {
     const cluster = await client.cluster.get();
     expect(cluster).toMatchObject({ nodeId: 1, leaderId: 1, standing: 'member' });
