@@ -139,11 +139,18 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['pg', 'typeorm', 'node:*'],
   ),
   row(
+    'participant/global',
+    'libs/participant/src/global/',
+    ['participant/postgres', 'client', 'commit-protocol', 'foundation'],
+    ['pg', 'node:*'],
+  ),
+  row(
     'nestjs',
     'libs/nestjs/src/',
     ['nestjs/*', 'participant', 'client', 'messaging', 'commit-protocol', 'foundation'],
-    ['@nestjs/*', 'rxjs'],
+    ['@nestjs/*', 'rxjs', 'node:*'],
   ),
+  row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['participant'], ['@grpc/grpc-js']),
   row('nestjs/locks', 'libs/nestjs/src/locks/', ['foundation'], ['@nestjs/*', 'node:*']),
 
   row(

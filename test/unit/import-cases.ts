@@ -159,6 +159,13 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@nestjs/common', 'participant/postgres may import of packages'],
       ['@concordat/messaging', 'participant/postgres does not know messaging'],
     ],
+    'global/a.ts': [
+      ['../postgres/index.js'],
+      ['node:async_hooks'],
+      ['@nestjs/common', 'participant/global may import of packages'],
+      ['../runtime/held-branch.js', 'does not know participant/runtime'],
+      ['@concordat/messaging', 'participant/global does not know messaging'],
+    ],
     'a.spec.ts': [
       ['@concordat/messaging/testing'],
       ['../../../test/support/wait-for.js'],
@@ -169,9 +176,17 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     'a.ts': [
       ['@nestjs/common'],
       ['@concordat/client'],
+      ['node:async_hooks'],
       ['@concordat/raft', 'nestjs does not know raft'],
       ['pg', 'nestjs may import of packages'],
+      ['@grpc/grpc-js', 'nestjs may import of packages'],
       ['./locks/index.js'],
+    ],
+    'grpc/a.ts': [
+      ['@grpc/grpc-js'],
+      ['@concordat/participant'],
+      ['@nestjs/common', 'nestjs/grpc may import of packages'],
+      ['../global/options.js', 'nestjs/grpc does not know nestjs'],
     ],
     'locks/a.ts': [
       ['node:async_hooks'],

@@ -32,6 +32,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
   'libs/messaging/src/kafka/produce-request.ts': 'the time of a record in Kafka, which nobody reads',
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
+  'libs/participant/src/global/joining.ts': 'the deadline in a context, made a bounded duration at once',
+  'libs/participant/src/global/create-global-transactions.ts': 'the ids of branches, of which nothing is concluded',
   'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
   'libs/participant/src/runtime/time-left.ts':

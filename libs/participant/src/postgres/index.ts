@@ -11,8 +11,10 @@ export type { PostgresResourceManagerSettings } from './settings.js';
 export {
   joinDataSource,
   joinPool,
+  Savepoints,
   type CurrentWork,
   type JoinableWork,
   type Leave,
   type NestedWork,
+  type SavepointOwner,
 } from './joining/index.js';

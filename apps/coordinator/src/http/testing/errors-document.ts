@@ -1,5 +1,6 @@
 import type { AbortReason } from '@concordat/commit-protocol';
 import { markdownTable } from '@concordat/foundation/testing';
+import type { GlobalErrorCode } from '@concordat/participant';
 import { PROBLEMS, type ProblemCode, type ProblemDefinition } from '../problems.js';
 
 /** What a client can do about each problem. A code without an advice does not compile. */
@@ -95,7 +96,45 @@ const ABORT_REASON_ADVICE: Readonly<Record<AbortReason, string>> = {
   BRANCHES_DECIDED: 'In `3pc`, the branches decided among themselves while no coordinator answered.',
 };
 
-/** `docs/errors.md`: every code a client can see. */
+/** The errors of global transactions in services, of `@concordat/nestjs` and `@concordat/participant`. */
+const SDK_ADVICE: Readonly<Record<GlobalErrorCode, readonly [meaning: string, advice: string]>> = {
+  NOT_JOINED: [
+    'A called service on `propagateTo` did not prove that it had joined, or gave no answer',
+    'Mark its handler with `@JoinGlobalTransaction()`, or take the destination off `propagateTo`.',
+  ],
+  TRANSACTION_REQUIRED: [
+    'The propagation is `MANDATORY`, and there is no transaction',
+    'Call it from a `@GlobalTransaction()` method; put the service on the `propagateTo` of its caller.',
+  ],
+  TRANSACTION_FORBIDDEN: [
+    'The propagation is `NEVER`, and there is a transaction',
+    'Call it after the transaction, or with another propagation.',
+  ],
+  INVALID_CONTEXT: [
+    'The context of a call is malformed, forged, or made for another service',
+    'Give all services the same `contextKey`; behind a proxy, set `audiences`.',
+  ],
+  CONTEXT_EXPIRED: [
+    'The deadline of the caller’s transaction has passed',
+    'Give it a longer `timeoutMs`; check the clocks of both services.',
+  ],
+  ROLLBACK_ONLY: [
+    'The method returned, and something had doomed its transaction',
+    '`doom` says who and why. Let the error through, or handle it outside the transaction.',
+  ],
+  HANDLE_CLOSED: ['A statement came after its method had returned', 'An `await` is missing.'],
+  TRANSACTION_ABORTED: [
+    'The coordinators aborted the transaction',
+    'Nothing happened anywhere; `reason`, `participant` and `participantCode` say why.',
+  ],
+  OUTCOME_UNKNOWN: [
+    'The commit was requested, and no coordinator says how it ended',
+    'Read the transaction by its id before you repeat the work.',
+  ],
+  GLOBAL_CONFIGURATION: ['An option is wrong', 'The message says what to set.'],
+};
+
+/** `docs/errors.md`: every code a client or a service can see. */
 export function renderErrorsDocument(): string {
   const problems = Object.entries(PROBLEMS) as [ProblemCode, ProblemDefinition][];
   const codes = problems.map(([code, { status, title, retryAfterSeconds }]) => {
@@ -103,6 +142,7 @@ export function renderErrorsDocument(): string {
     return [`\`${code}\``, `${status}${repeat}`, title, PROBLEM_ADVICE[code]];
   });
   const reasons = Object.entries(ABORT_REASON_ADVICE).map(([reason, meaning]) => [`\`${reason}\``, meaning]);
+  const sdk = Object.entries(SDK_ADVICE).map(([code, words]) => [`\`${code}\``, ...words]);
   return `# Errors of the REST interface
 
 <!-- Generated from apps/coordinator/src/http/problems.ts and testing/errors-document.ts by errors-document.spec.ts; do not edit. -->
@@ -119,5 +159,11 @@ ${markdownTable(['code', 'status', 'meaning', 'what to do'], codes)}
 \`participant\` and \`participantCode\`.
 
 ${markdownTable(['reason', 'meaning'], reasons)}
+
+## Errors of global transactions in services
+
+\`@concordat/nestjs\` and \`@concordat/participant\` throw these. [Propagation](guides/propagation.md) explains them.
+
+${markdownTable(['code', 'meaning', 'what to do'], sdk)}
 `;
 }

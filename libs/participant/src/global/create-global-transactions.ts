@@ -1,0 +1,77 @@
+import {
+  SystemClock,
+  SystemRandom,
+  UuidV7Generator,
+  silentLogger,
+  type Clock,
+  type Logger,
+  type Random,
+} from '@concordat/foundation';
+import { ContextCodec, contextKeyOf } from './context-header.js';
+import { GlobalConfigurationError } from './errors.js';
+import { DEFAULT_OUTCOME_LIMIT_MS, GlobalTransactions } from './global-transactions.js';
+import { DestinationList, type Destination } from './options.js';
+import type { BranchSessions, GlobalCoordinators } from './ports.js';
+import { RestCoordinators } from './rest-coordinators.js';
+
+export interface GlobalTransactionsOptions {
+  /** the participant's name: lower-case letters, digits and hyphens, at most 63 */
+  readonly participant: string;
+  /** the coordinators' cluster; default `local` */
+  readonly cluster?: string;
+  /** REST URLs of the coordinators; one is enough, more are used when it fails */
+  readonly coordinators: readonly string[];
+  /** the sessions of this process: a started `ParticipantRuntime` */
+  readonly sessions: BranchSessions;
+  /**
+   * who is given the context of a transaction, as addressed: `host[:port]`, a Kafka topic, a queue. Everybody on the
+   * list must join: a call without a proof dooms the transaction. Default: nobody
+   */
+  readonly propagateTo?: readonly (string | Destination)[];
+  /** signs contexts, the same in all services; default `CONCORDAT_CONTEXT_KEY`, or a key for development */
+  readonly contextKey?: string;
+  /** `kafka` alone cannot address a process: work is prepared when its call ends. Default `direct` */
+  readonly link?: 'direct' | 'kafka' | 'both';
+  /** what the end of a beginning method waits for; default `ended`: a read right after sees the changes everywhere */
+  readonly waitFor?: 'decided' | 'ended';
+  /** how long after the deadline a requested commit is asked about, in milliseconds; default 30,000 */
+  readonly outcomeLimitMs?: number;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** default: over REST */
+  readonly port?: GlobalCoordinators;
+}
+
+/** Checks the options and makes the global transactions of a participant. @throws GlobalConfigurationError */
+export function createGlobalTransactions(options: GlobalTransactionsOptions): GlobalTransactions {
+  const { participant, cluster = 'local', coordinators, sessions, propagateTo = [], link = 'direct' } = options;
+  const { clock = new SystemClock({ unref: true }), random = new SystemRandom(), logger = silentLogger } = options;
+  if (coordinators.length === 0) {
+    throw new GlobalConfigurationError(
+      'coordinators is empty; give the URL of at least one, such as http://127.0.0.1:8081 (npx concordat dev)',
+    );
+  }
+  const { contextKey, environment = process.env } = options;
+  const key = contextKeyOf({ contextKey, cluster, coordinators, environment, logger });
+  const ids = new UuidV7Generator(() => clock.now(), random);
+  return new GlobalTransactions(
+    {
+      participant,
+      propagateTo: new DestinationList(propagateTo),
+      waitFor: options.waitFor ?? 'ended',
+      outcomeLimitMs: options.outcomeLimitMs ?? DEFAULT_OUTCOME_LIMIT_MS,
+    },
+    {
+      coordinators: options.port ?? new RestCoordinators({ coordinators }, clock),
+      sessions,
+      clock,
+      random,
+      logger,
+      codec: new ContextCodec(key),
+      newBranchId: () => ids.next(),
+      isAddressable: link !== 'kafka',
+    },
+  );
+}

@@ -1,0 +1,145 @@
+import { CodedError, codedError, type CodedErrorOptions } from '@concordat/foundation';
+import type { TransactionId } from '@concordat/commit-protocol';
+
+/** A called service was given the transaction and did not prove that it had joined it. */
+export class NotJoinedError extends codedError('NOT_JOINED') {
+  constructor(destination: string, why: string, options?: CodedErrorOptions) {
+    super(
+      `${destination} was called inside a global transaction and ${why}, so its work may lie outside the transaction; ` +
+        `mark its handler with @JoinGlobalTransaction(), or take ${destination} off propagateTo`,
+      { ...options, details: { destination, ...options?.details } },
+    );
+  }
+}
+
+/** The propagation is MANDATORY, and there is no global transaction. */
+export class TransactionRequiredError extends codedError('TRANSACTION_REQUIRED') {
+  constructor() {
+    super(
+      'this method must be called inside a global transaction (propagation MANDATORY), and the call brought none; call ' +
+        'it from a @GlobalTransaction() method, and put this service on the propagateTo list of the caller',
+    );
+  }
+}
+
+/** The propagation is NEVER, and there is a global transaction. */
+export class TransactionForbiddenError extends codedError('TRANSACTION_FORBIDDEN') {
+  constructor(transactionId: TransactionId) {
+    super(
+      `this method must not be called inside a global transaction (propagation NEVER), and transaction ${transactionId} ` +
+        'is running; call it after that transaction has ended',
+    );
+  }
+}
+
+/** The context of a call is malformed, forged, or made for another service or cluster. */
+export class InvalidContextError extends codedError('INVALID_CONTEXT') {}
+
+/** The context of a call is genuine, and the deadline of its transaction has passed. */
+export class ContextExpiredError extends codedError('CONTEXT_EXPIRED') {
+  constructor(transactionId: TransactionId, lateMs: number) {
+    super(
+      `the deadline of transaction ${transactionId} passed ${Math.round(lateMs)} ms ago, so nothing can join it; give ` +
+        'the transaction a longer timeoutMs, and check that the clocks of both services agree',
+      { details: { transactionId, lateMs } },
+    );
+  }
+}
+
+/** What doomed a transaction: it can only abort. */
+export interface Doom {
+  readonly code: string;
+  /** a participant, or a destination */
+  readonly by: string;
+  readonly message: string;
+  readonly cause?: unknown;
+}
+
+/** The method returned normally, and the transaction could not commit any more. */
+export class RollbackOnlyError extends codedError('ROLLBACK_ONLY') {
+  readonly doom: Doom;
+
+  constructor(transactionId: TransactionId, doom: Doom) {
+    super(
+      `transaction ${transactionId} was aborted: ${doom.by} had doomed it with ${doom.code} (${doom.message}), and the ` +
+        'method returned normally all the same; let the error through, or handle it outside the transaction',
+      { cause: doom.cause, details: { transactionId, by: doom.by, code: doom.code } },
+    );
+    this.doom = doom;
+  }
+}
+
+/** A statement came after its method had returned. */
+export class HandleClosedError extends codedError('HANDLE_CLOSED') {
+  constructor(transactionId: TransactionId) {
+    super(
+      `a statement came after its method of transaction ${transactionId} had returned: an await is missing before a ` +
+        'query, a repository call or a promise in a loop; the transaction aborts unless it is already decided',
+      { details: { transactionId } },
+    );
+  }
+}
+
+export interface AbortDetails {
+  /** as the coordinators give it, such as `PARTICIPANT_REFUSED` */
+  readonly reason: string;
+  /** who refused, if a participant did */
+  readonly participant?: string | undefined;
+  /** its reason, such as `INSUFFICIENT_FUNDS` */
+  readonly participantCode?: string | undefined;
+  readonly detail?: string | undefined;
+}
+
+const REPEATABLE_REASONS = new Set(['LOCK_TIMEOUT', 'DEADLOCK_VICTIM', 'ADMISSION_TIMEOUT']);
+const REPEATABLE_CODES = new Set(['LOCK_TIMEOUT', 'DEADLOCK', 'SERIALIZATION_FAILURE']);
+
+/** The coordinators decided to abort: nothing happened anywhere. `retryable`: for a lock or a conflict. */
+export class GlobalTransactionAbortedError extends CodedError {
+  readonly code = 'TRANSACTION_ABORTED';
+  readonly retryable: boolean;
+  readonly reason: string;
+  readonly participant: string | undefined;
+  readonly participantCode: string | undefined;
+
+  constructor(transactionId: TransactionId, { reason, participant, participantCode, detail }: AbortDetails) {
+    const who = participant === undefined ? '' : ` by ${participant}`;
+    const why = participantCode === undefined ? reason : `${reason}, ${participantCode}`;
+    super(`transaction ${transactionId} was aborted${who} (${why})${detail === undefined ? '' : `: ${detail}`}`, {
+      details: { transactionId, reason, participant, participantCode },
+    });
+    this.reason = reason;
+    this.participant = participant;
+    this.participantCode = participantCode;
+    this.retryable =
+      REPEATABLE_REASONS.has(reason) || (participantCode !== undefined && REPEATABLE_CODES.has(participantCode));
+  }
+}
+
+/** The commit was requested, and its outcome could not be learnt in time. */
+export class GlobalOutcomeUnknownError extends codedError('OUTCOME_UNKNOWN') {
+  constructor(transactionId: TransactionId, options?: CodedErrorOptions) {
+    super(
+      `the outcome of transaction ${transactionId} is not known: no coordinator answers; do not repeat the work before ` +
+        `GET /v1/transactions/${transactionId} says how it ended`,
+      { ...options, details: { transactionId } },
+    );
+  }
+}
+
+/** The SDK is configured wrongly; the message says what to set. */
+export class GlobalConfigurationError extends codedError('GLOBAL_CONFIGURATION') {}
+
+/** Every code of the errors above, for the list of codes in the documents. */
+export const GLOBAL_ERROR_CODES = [
+  'NOT_JOINED',
+  'TRANSACTION_REQUIRED',
+  'TRANSACTION_FORBIDDEN',
+  'INVALID_CONTEXT',
+  'CONTEXT_EXPIRED',
+  'ROLLBACK_ONLY',
+  'HANDLE_CLOSED',
+  'TRANSACTION_ABORTED',
+  'OUTCOME_UNKNOWN',
+  'GLOBAL_CONFIGURATION',
+] as const;
+export type GlobalErrorCode = (typeof GLOBAL_ERROR_CODES)[number];

@@ -1,0 +1,322 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { backoffMs, errorMessage, sleep, unreachable, withTimeLimit, type Random } from '@concordat/foundation';
+import type { TransactionId } from '@concordat/commit-protocol';
+import type { BranchClient } from '../postgres/index.js';
+import type { ContextCodec } from './context-header.js';
+import { CurrentTransaction } from './current-transaction.js';
+import {
+  GlobalOutcomeUnknownError,
+  GlobalTransactionAbortedError,
+  TransactionForbiddenError,
+  TransactionRequiredError,
+} from './errors.js';
+import {
+  DEFAULT_TIMEOUT_MS,
+  checkGlobalTransactionOptions,
+  propagationStep,
+  type DestinationList,
+  type GlobalTransactionOptions,
+} from './options.js';
+import { OutgoingCall } from './outgoing-call.js';
+import type { CommitAnswer, GlobalOutcome } from './ports.js';
+import { ProcessTransaction, codeOf, type ProcessTransactionPorts, type TimedIdentity } from './process-transaction.js';
+import { isRepeatable } from './repeatable.js';
+import { TransactionScope } from './transaction-scope.js';
+
+/** The pauses between the attempts of a repeatable method, and between questions about an outcome. */
+const RETRY = { baseMs: 20, capMs: 1_000 };
+const ASK = { baseMs: 50, capMs: 2_000 };
+/** An abort that takes longer is left to the deadline. */
+const ABORT_LIMIT_MS = 5_000;
+/** Beyond its deadline a method's last statements and calls are not awaited any longer than this. */
+const DRAIN_GRACE_MS = 2_000;
+export const DEFAULT_OUTCOME_LIMIT_MS = 30_000;
+
+export interface GlobalTransactionsPorts extends ProcessTransactionPorts {
+  readonly random: Random;
+  readonly codec: ContextCodec;
+}
+
+export interface GlobalTransactionsSettings {
+  /** the participant's name */
+  readonly participant: string;
+  readonly propagateTo: DestinationList;
+  /** what a method's end waits for: the decision, or all branches (then a read right after sees all of it) */
+  readonly waitFor: 'decided' | 'ended';
+  /** how long after its deadline a requested commit is asked about, in milliseconds */
+  readonly outcomeLimitMs: number;
+}
+
+/** Propagations under which a method always runs in a transaction. */
+type Transactional = 'REQUIRED' | 'REQUIRES_NEW' | 'NESTED' | 'MANDATORY';
+
+type Work<T> = (transaction: CurrentTransaction) => T | Promise<T>;
+
+/** The work of a method in a scope, with what became of it. */
+export type Settled<T> =
+  | { readonly type: 'kept'; readonly value: T }
+  | { readonly type: 'failed'; readonly error: unknown; readonly isUndone: boolean };
+
+/**
+ * Begins global transactions and runs methods in them. One per participant and process.
+ *
+ * The context of a method is in an AsyncLocalStorage of its own, entered by `run` only, so it ends with the method.
+ */
+export class GlobalTransactions {
+  private readonly storage = new AsyncLocalStorage<TransactionScope | undefined>();
+  private readonly transactions = new Map<TransactionId, ProcessTransaction>();
+
+  constructor(
+    readonly settings: GlobalTransactionsSettings,
+    readonly ports: GlobalTransactionsPorts,
+  ) {}
+
+  /** The transaction of the running method; undefined outside. */
+  current(): CurrentTransaction | undefined {
+    const scope = this.storage.getStore();
+    return scope && new CurrentTransaction(scope);
+  }
+
+  /** The running method as the joining pool sees it, for adapters of database libraries; undefined outside. */
+  currentScope(): TransactionScope | undefined {
+    return this.storage.getStore();
+  }
+
+  /** The session of the current transaction, opened at its first statement; undefined outside. */
+  currentClient(): BranchClient | undefined {
+    return this.storage.getStore();
+  }
+
+  /** Runs `work` outside any transaction. */
+  suspend<T>(work: () => T): T {
+    return this.storage.run(undefined, work);
+  }
+
+  /** Runs `work` inside the scope, for adapters that return to it: subscriptions, generators. */
+  runIn<T>(scope: TransactionScope | undefined, work: () => T): T {
+    return this.storage.run(scope, work);
+  }
+
+  /**
+   * Runs `work` as `propagation` says, by default in the current transaction, or in a new one that commits when `work`
+   * resolves and aborts when it rejects.
+   *
+   * @throws what `work` rejects with, after the abort or the savepoint
+   * @throws GlobalTransactionAbortedError the coordinators decided to abort
+   * @throws RollbackOnlyError `work` resolved, and something had doomed the transaction
+   * @throws GlobalOutcomeUnknownError TransactionRequiredError TransactionForbiddenError GlobalConfigurationError
+   */
+  run<T>(
+    options: GlobalTransactionOptions & { readonly propagation?: Transactional },
+    work: (transaction: CurrentTransaction) => T | Promise<T>,
+  ): Promise<T>;
+  run<T>(
+    options: GlobalTransactionOptions,
+    work: (transaction: CurrentTransaction | undefined) => T | Promise<T>,
+  ): Promise<T>;
+  async run<T>(options: GlobalTransactionOptions, work: Work<T>): Promise<T> {
+    checkGlobalTransactionOptions(options, 'a global transaction');
+    const current = this.storage.getStore();
+    const step = propagationStep(options.propagation ?? 'REQUIRED', current !== undefined);
+    switch (step) {
+      case 'begin':
+        return this.beginRepeatedly(options, current, work);
+      case 'join':
+        return this.joinLocally(current!, work);
+      case 'outside':
+        return this.suspend(async () => work(undefined as never));
+      case 'require':
+        throw new TransactionRequiredError();
+      case 'forbid':
+        throw new TransactionForbiddenError(current!.transaction.transactionId);
+      default:
+        return unreachable(step, 'propagation step');
+    }
+  }
+
+  /** What to send along with a call; undefined outside a transaction, or for a destination that is not on the list. */
+  outgoing(destination: string): OutgoingCall | undefined {
+    const scope = this.storage.getStore();
+    if (!scope) return undefined;
+    const audience = this.settings.propagateTo.audienceOf(destination);
+    if (audience === undefined) return undefined;
+    const { transactionId, deadline } = scope.transaction;
+    return new OutgoingCall(scope, destination, this.ports.codec.encode({ transactionId, deadline, audience }));
+  }
+
+  /** The part that this process has in the transaction. */
+  partOf(identity: TimedIdentity, derivedBranchId?: string): ProcessTransaction {
+    const known = this.transactions.get(identity.transactionId);
+    if (known) return known;
+    const created = new ProcessTransaction(identity, this.settings.participant, this.ports, derivedBranchId);
+    this.transactions.set(identity.transactionId, created);
+    return created;
+  }
+
+  forget(transaction: ProcessTransaction): void {
+    if (this.transactions.get(transaction.transactionId) === transaction) {
+      this.transactions.delete(transaction.transactionId);
+    }
+  }
+
+  /** Tells the coordinators that the transaction can only abort, without waiting. */
+  abandon({ transactionId }: ProcessTransaction): void {
+    const { coordinators, logger } = this.ports;
+    coordinators.abort(transactionId).catch((error: unknown) => {
+      logger.warn(`transaction ${transactionId} aborts at its commit or deadline: ${errorMessage(error)}`);
+    });
+  }
+
+  /** Runs the work in the scope, and keeps or undoes what it did to the session. */
+  async settle<T>(scope: TransactionScope, work: Work<T>): Promise<Settled<T>> {
+    const { transaction } = scope;
+    transaction.begin();
+    try {
+      const value = await this.storage.run(scope, async () => work(new CurrentTransaction(scope)));
+      await this.drain(scope);
+      await transaction.keep(scope);
+      await transaction.enlisted();
+      return { type: 'kept', value };
+    } catch (error) {
+      await this.drain(scope);
+      return { type: 'failed', error, isUndone: await transaction.undo(scope) };
+    } finally {
+      transaction.ended();
+    }
+  }
+
+  /** Asks until the decision is known. @throws GlobalOutcomeUnknownError at the limit after the deadline */
+  async ask({ transactionId, leftMs }: ProcessTransaction): Promise<CommitAnswer> {
+    const { clock, random, coordinators } = this.ports;
+    const until = clock.monotonic() + leftMs + this.settings.outcomeLimitMs;
+    let cause: unknown;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const answer = await coordinators.outcomeOf(transactionId);
+        if (answer === 'forgotten') throw new GlobalOutcomeUnknownError(transactionId);
+        if (answer !== 'undecided') return answer;
+      } catch (error) {
+        if (error instanceof GlobalOutcomeUnknownError) throw error;
+        cause = error;
+      }
+      if (clock.monotonic() >= until) throw new GlobalOutcomeUnknownError(transactionId, { cause });
+      await sleep(clock, backoffMs(attempt, ASK, random));
+    }
+  }
+
+  private async joinLocally<T>(current: TransactionScope, work: Work<T>): Promise<T> {
+    const { transaction } = current;
+    current.refuseLate();
+    const inner = new TransactionScope(transaction, current, true);
+    const settled = await this.settle(inner, work);
+    if (settled.type === 'kept') {
+      current.hooks.take(inner.hooks);
+      return settled.value;
+    }
+    if (settled.isUndone) current.hooks.takeUndone(inner.hooks);
+    else {
+      current.hooks.take(inner.hooks);
+      transaction.doom(doomOf(settled.error, this.settings.participant));
+    }
+    throw settled.error;
+  }
+
+  private async beginRepeatedly<T>(
+    options: GlobalTransactionOptions,
+    suspended: TransactionScope | undefined,
+    work: Work<T>,
+  ): Promise<T> {
+    const { clock, random, logger } = this.ports;
+    const attempts = options.retry?.attempts ?? 1;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.begin(options, suspended, work);
+      } catch (error) {
+        if (attempt >= attempts || !isRepeatable(error)) throw error;
+        logger.debug(`attempt ${attempt} of ${attempts} is repeated in a new transaction: ${errorMessage(error)}`);
+      }
+      await sleep(clock, backoffMs(attempt - 1, RETRY, random));
+    }
+  }
+
+  private async begin<T>(
+    { protocol = '2pc', timeoutMs = DEFAULT_TIMEOUT_MS, metadata }: GlobalTransactionOptions,
+    suspended: TransactionScope | undefined,
+    work: Work<T>,
+  ): Promise<T> {
+    const { coordinators, clock } = this.ports;
+    const startedAt = clock.monotonic();
+    const identity = await coordinators.begin({ protocol, timeoutMs, metadata });
+    const transaction = this.partOf({ ...identity, leftMs: timeoutMs - (clock.monotonic() - startedAt) });
+    const scope = new TransactionScope(transaction, undefined, false, suspended);
+    const settled = await this.settle(scope, work);
+    try {
+      if (settled.type === 'failed') throw settled.error;
+      await this.commit(transaction);
+    } catch (error) {
+      await this.abort(transaction, error);
+      await this.runHooks(scope, error instanceof GlobalOutcomeUnknownError ? undefined : 'aborted');
+      throw error;
+    }
+    await this.runHooks(scope, 'committed');
+    return settled.value;
+  }
+
+  /** @throws anything but a success */
+  private async commit(transaction: ProcessTransaction): Promise<void> {
+    const { transactionId } = transaction;
+    const { coordinators } = this.ports;
+    transaction.refuseDoomed();
+    await transaction.prepareUnaddressable();
+    if (transaction.leftMs <= 0) {
+      const detail = 'the method returned after the deadline; give it a longer timeoutMs';
+      throw new GlobalTransactionAbortedError(transactionId, { reason: 'DEADLINE_EXCEEDED', detail });
+    }
+    const first = await coordinators.commit(transactionId, this.settings.waitFor);
+    const answer = first === 'unknown' ? await this.ask(transaction) : first;
+    if (answer.outcome === 'committed') return;
+    transaction.refuseDoomed(); // says who did it
+    throw new GlobalTransactionAbortedError(transactionId, answer);
+  }
+
+  /** Frees the locks here, and tells the coordinators. After a decision it does nothing. */
+  private async abort(transaction: ProcessTransaction, error: unknown): Promise<void> {
+    const { clock, logger, coordinators } = this.ports;
+    const { transactionId } = transaction;
+    if (error instanceof GlobalOutcomeUnknownError) return;
+    const isDecided = error instanceof GlobalTransactionAbortedError && error.reason !== 'DEADLINE_EXCEEDED';
+    const aborting = isDecided ? Promise.resolve() : coordinators.abort(transactionId);
+    try {
+      const all = Promise.all([aborting, transaction.rollBack(codeOf(error, 'METHOD_FAILED'), errorMessage(error))]);
+      await withTimeLimit(clock, ABORT_LIMIT_MS, 'the abort', all);
+    } catch (failure) {
+      logger.warn(`transaction ${transactionId} aborts at its deadline: ${errorMessage(failure)}`);
+    }
+  }
+
+  /** @param outcome undefined: nobody knows, so nothing is called */
+  private async runHooks(scope: TransactionScope, outcome: GlobalOutcome | undefined): Promise<void> {
+    this.forget(scope.transaction);
+    scope.hooks.take(scope.transaction.hooks);
+    if (outcome === undefined) return;
+    await this.suspend(() => scope.hooks.run(outcome, this.ports.logger));
+  }
+
+  /** Waits for the last statements and calls of the method, not much longer than the deadline. */
+  private async drain(scope: TransactionScope): Promise<void> {
+    const { clock, logger } = this.ports;
+    const limitMs = scope.transaction.leftMs + DRAIN_GRACE_MS;
+    try {
+      await withTimeLimit(clock, limitMs, 'what the method left running', scope.close());
+    } catch (error) {
+      logger.warn(`transaction ${scope.transaction.transactionId}: ${errorMessage(error)}`);
+    }
+  }
+}
+
+export function doomOf(
+  error: unknown,
+  participant: string,
+): { code: string; by: string; message: string; cause: unknown } {
+  return { code: codeOf(error, 'METHOD_FAILED'), by: participant, message: errorMessage(error), cause: error };
+}

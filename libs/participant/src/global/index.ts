@@ -1,0 +1,35 @@
+export {
+  ContextCodec,
+  CONTEXT_HEADER,
+  CONTEXT_KEY_VARIABLE,
+  contextKeyOf,
+  type TransactionContext,
+} from './context-header.js';
+export { runGenerator } from './async-results.js';
+export { createGlobalTransactions, type GlobalTransactionsOptions } from './create-global-transactions.js';
+export { CurrentTransaction } from './current-transaction.js';
+export { derivedBranchId, type Delivery } from './derived-branch-id.js';
+export * from './errors.js';
+export {
+  DEFAULT_OUTCOME_LIMIT_MS,
+  GlobalTransactions,
+  type GlobalTransactionsPorts,
+  type GlobalTransactionsSettings,
+} from './global-transactions.js';
+export type { GlobalHook } from './hooks.js';
+export { BRANCH_HEADER, DOOMED_HEADER } from './joining-answer.js';
+export { join, type AnswerSink, type IncomingCall } from './joining.js';
+export {
+  DestinationList,
+  PROPAGATIONS,
+  checkGlobalTransactionOptions,
+  checkPropagation,
+  type Destination,
+  type GlobalTransactionOptions,
+  type Propagation,
+  type RetryOptions,
+} from './options.js';
+export { OutgoingCall, type CallAnswer } from './outgoing-call.js';
+export type * from './ports.js';
+export { RestCoordinators } from './rest-coordinators.js';
+export { TransactionScope } from './transaction-scope.js';

@@ -1,0 +1,362 @@
+import { randomUUID } from 'node:crypto';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { isUuid } from '@concordat/foundation';
+import { waitFor } from '../../../../test/support/wait-for.js';
+import { ContextCodec } from './context-header.js';
+import { derivedBranchId } from './derived-branch-id.js';
+import { NotJoinedError, RollbackOnlyError } from './errors.js';
+import { join, type IncomingCall } from './joining.js';
+import { PROPAGATIONS, type GlobalTransactionOptions, type Propagation } from './options.js';
+import type { CallAnswer } from './outgoing-call.js';
+import { GlobalSystem, KEY, type FakeService, type ServiceOptions } from './testing/global-system.js';
+
+const INVENTORY = 'inventory:3000';
+
+let system: GlobalSystem;
+let orders: FakeService;
+let inventory: FakeService;
+/** what the handler of the callee does */
+let handler: () => Promise<unknown>;
+/** how the callee answers a failure: as an error, or as if nothing had happened */
+let filter: CallAnswer['kind'];
+let lastHeaders: Record<string, string>;
+
+function start(options: ServiceOptions = {}): void {
+  system = new GlobalSystem();
+  orders = system.service('orders', { propagateTo: [INVENTORY], ...options });
+  inventory = system.service('inventory', options);
+  handler = () => add(inventory, 'reservation');
+  filter = 'failed';
+  lastHeaders = {};
+}
+
+beforeEach(() => start());
+
+const add = async (service: FakeService, word: string): Promise<void> => {
+  await service.transactions.currentClient()!.query(`add ${word}`);
+};
+const failing = async (): Promise<never> => {
+  throw Object.assign(new Error('sold out'), { code: 'SOLD_OUT' });
+};
+
+/** What arrives at the callee; the caller's transaction does not come along by itself. */
+async function receive(
+  call: Partial<IncomingCall>,
+  options: GlobalTransactionOptions = {},
+): Promise<{ kind: CallAnswer['kind']; headers: Record<string, string>; error?: unknown }> {
+  let headers: Record<string, string> = {};
+  const incoming = { context: undefined, audiences: [INVENTORY], ...call };
+  try {
+    await orders.transactions.suspend(() =>
+      join(inventory.transactions, incoming, options, handler, (given) => (headers = { ...given })),
+    );
+    return { kind: 'success', headers };
+  } catch (error) {
+    return { kind: filter, headers, error };
+  }
+}
+
+/** As a transport does it: the context along, the proof back. */
+async function call(options: GlobalTransactionOptions = {}): Promise<void> {
+  const outgoing = orders.transactions.outgoing(INVENTORY)!;
+  const { kind, headers, error } = await receive({ context: outgoing.headers['concordat-transaction'] }, options);
+  lastHeaders = headers;
+  outgoing.answered({ kind, valueOf: (name) => headers[name] });
+  if (kind !== 'success') throw error as Error;
+}
+
+const run = <T>(work: () => Promise<T>): Promise<T> => orders.transactions.run({ timeoutMs: 10_000 }, work);
+
+describe('a joining handler', () => {
+  it('works in the transaction of its caller, and both commit or none', async () => {
+    await run(async () => {
+      await add(orders, 'order');
+      await call();
+      expect(inventory.words).toEqual([]);
+    });
+    expect([orders.words, inventory.words]).toEqual([['order'], ['reservation']]);
+    expect(lastHeaders).toEqual({ 'concordat-branch': inventory.sessions[0]!.branchId });
+
+    await run(() => call().then(failing)).catch(() => undefined);
+    expect(inventory.sessions).toHaveLength(2);
+    expect(inventory.words).toEqual(['reservation']);
+  });
+
+  it('has one session for all calls of one transaction', async () => {
+    await run(async () => {
+      await call();
+      handler = () => add(inventory, 'second');
+      await call();
+    });
+    expect(inventory.sessions).toHaveLength(1);
+    expect(inventory.words).toEqual(['reservation', 'second']);
+  });
+
+  it('that fails and is caught leaves the rest intact, and the answer says so', async () => {
+    await run(async () => {
+      await call();
+      handler = () => add(inventory, 'undone').then(failing);
+      await expect(call()).rejects.toMatchObject({ code: 'SOLD_OUT' });
+      expect(lastHeaders).toEqual({ 'concordat-doomed': 'SOLD_OUT;inventory;undone' });
+    });
+    expect(inventory.words).toEqual(['reservation']);
+  });
+
+  it('whose exception filter hides the failure dooms the transaction, and the commit says who', async () => {
+    handler = () => add(inventory, 'undone').then(failing);
+    filter = 'success';
+    const doomed = run(() => call());
+    await expect(doomed).rejects.toThrow(RollbackOnlyError);
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'SOLD_OUT', by: 'inventory' } });
+    expect(inventory.words).toEqual([]);
+  });
+
+  it('without a statement proves that it has joined, without a branch', async () => {
+    handler = async () => undefined;
+    await run(() => call());
+    expect(lastHeaders).toEqual({ 'concordat-branch': 'none' });
+    expect(inventory.sessions).toEqual([]);
+  });
+
+  it('passes the branches of the services below it on', async () => {
+    const below = randomUUID();
+    const nested = system.service('inventory', { propagateTo: ['stock:1'] });
+    const outer = inventory;
+    inventory = nested;
+    handler = async () => {
+      nested.transactions.outgoing('stock:1')!.answered({
+        kind: 'success',
+        valueOf: (name) => (name === 'concordat-branch' ? below : undefined),
+      });
+    };
+    await run(() => call());
+    expect(lastHeaders).toEqual({ 'concordat-branch': below });
+    inventory = outer;
+  });
+
+  it('that fails after another service has joined below cannot be undone alone', async () => {
+    inventory = system.service('inventory', { propagateTo: ['stock:1'] });
+    const branch = randomUUID();
+    handler = async () => {
+      const valueOf = (name: string): string | undefined => (name === 'concordat-branch' ? branch : undefined);
+      inventory.transactions.outgoing('stock:1')!.answered({ kind: 'success', valueOf });
+      await failing();
+    };
+    const doomed = run(() => call().catch(() => undefined));
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'SOLD_OUT', by: 'inventory' } });
+    expect(lastHeaders).toEqual({ 'concordat-doomed': 'SOLD_OUT;inventory' });
+  });
+
+  it('in the same process as its caller shares its session', async () => {
+    inventory = orders;
+    await run(async () => {
+      await add(orders, 'order');
+      await call();
+    });
+    expect(orders.sessions).toHaveLength(1);
+    expect(orders.words).toEqual(['order', 'reservation']);
+  });
+
+  it('calls its hooks when the decision is known', async () => {
+    const called: string[] = [];
+    handler = async () => {
+      const transaction = inventory.transactions.current()!;
+      transaction.onGlobalCommit(() => void called.push('commit'));
+      transaction.onGlobalAbort(() => void called.push('abort'));
+      transaction.onGlobalEnd(() => void called.push('end'));
+      await add(inventory, 'reservation');
+    };
+    await run(() => call());
+    await waitFor('they ran', () => called.length === 2);
+    expect(called).toEqual(['commit', 'end']);
+    await run(() => call().then(failing)).catch(() => undefined);
+    await waitFor('they ran', () => called.length === 4);
+    expect(called.slice(2)).toEqual(['abort', 'end']);
+  });
+
+  it('calls its hooks without a branch, too', async () => {
+    const called: string[] = [];
+    handler = async () => inventory.transactions.current()!.onGlobalCommit(() => void called.push('commit'));
+    await run(() => call());
+    await waitFor('it ran', () => called.length === 1);
+  });
+});
+
+describe('the proof', () => {
+  const answer = (kind: CallAnswer['kind'], headers: Record<string, string> = {}): void =>
+    orders.transactions.outgoing(INVENTORY)!.answered({ kind, valueOf: (name) => headers[name] });
+
+  it('that is missing dooms the transaction, naming the destination, also when the call’s error is caught', async () => {
+    const doomed = run(async () => {
+      await add(orders, 'order');
+      expect(() => answer('success')).toThrow(NotJoinedError);
+    });
+    await expect(doomed).rejects.toMatchObject({ code: 'ROLLBACK_ONLY', doom: { code: 'NOT_JOINED', by: INVENTORY } });
+    await expect(doomed).rejects.toThrow('@JoinGlobalTransaction()');
+    expect(orders.words).toEqual([]);
+  });
+
+  it.each<[string, CallAnswer['kind'], Record<string, string>]>([
+    ['an answer that cannot be read', 'failed', { 'concordat-branch': 'nonsense' }],
+    ['an error of something in between', 'failed', {}],
+  ])('is missing in %s', async (_what, kind, headers) => {
+    await expect(run(async () => answer(kind, headers))).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+
+  it('is not asked of a callee that refused before it did anything', async () => {
+    await run(async () => answer('refused'));
+  });
+
+  it('is missing when no answer comes at all', async () => {
+    const failed = run(async () => orders.transactions.outgoing(INVENTORY)!.failed(new Error('ECONNRESET')));
+    await expect(failed).rejects.toThrow('gave no answer (ECONNRESET)');
+  });
+
+  it('is awaited by the method that made the call, although it forgot to', async () => {
+    const forgotten = run(async () => {
+      const outgoing = orders.transactions.outgoing(INVENTORY)!;
+      setImmediate(() => outgoing.failed(new Error('late')));
+    });
+    await expect(forgotten).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+
+  it('counts once', async () => {
+    await run(async () => {
+      const outgoing = orders.transactions.outgoing(INVENTORY)!;
+      outgoing.answered({ kind: 'success', valueOf: (name) => (name === 'concordat-branch' ? 'none' : undefined) });
+      outgoing.failed(new Error('a second report'));
+    });
+  });
+
+  it('is expected only of destinations on the list, and only inside a transaction', async () => {
+    expect(orders.transactions.outgoing(INVENTORY)).toBeUndefined();
+    await run(async () => {
+      expect(orders.transactions.outgoing('inventory:3001')).toBeUndefined();
+      const outgoing = orders.transactions.outgoing('INVENTORY:3000')!;
+      expect(Object.keys(outgoing.headers)).toEqual(['concordat-transaction']);
+      outgoing.answered({ kind: 'refused', valueOf: () => undefined });
+    });
+  });
+});
+
+describe('an incoming context', () => {
+  it.each<[string, (good: string) => string | readonly string[], string]>([
+    ['that is forged', (good) => good.slice(0, -2), 'INVALID_CONTEXT'],
+    ['that comes twice', (good) => [good, good], 'INVALID_CONTEXT'],
+    ['that was made for another service', () => contextFor('payments:3000'), 'INVALID_CONTEXT'],
+    ['that has expired', () => contextFor(INVENTORY, system.clock.now() - 5_000), 'CONTEXT_EXPIRED'],
+  ])('%s is an error, and never a local transaction', async (_what, make, code) => {
+    const context = make(contextFor(INVENTORY));
+    const { error, headers } = await receive({ context });
+    expect(error).toMatchObject({ code });
+    expect(headers).toEqual({ 'concordat-doomed': `${code};inventory;undone` });
+    expect(inventory.sessions).toEqual([]);
+    expect(system.begun.size).toBe(0);
+  });
+
+  const TABLE: Record<Propagation, { without: string; within: string }> = {
+    REQUIRED: { without: 'begun', within: 'joined' },
+    REQUIRES_NEW: { without: 'begun', within: 'begun' },
+    NESTED: { without: 'begun', within: 'joined' },
+    SUPPORTS: { without: 'none', within: 'joined' },
+    MANDATORY: { without: 'TRANSACTION_REQUIRED', within: 'joined' },
+    NOT_SUPPORTED: { without: 'none', within: 'none' },
+    NEVER: { without: 'none', within: 'TRANSACTION_FORBIDDEN' },
+  };
+
+  it.each(PROPAGATIONS)('and %s, with and without', async (propagation) => {
+    let seen: string | undefined;
+    handler = async () => (seen = inventory.transactions.current()?.id);
+    const observe = async (context: string | undefined, around?: string): Promise<string> => {
+      const { kind, error } = await receive({ context }, { propagation });
+      if (kind !== 'success') return (error as { code: string }).code;
+      if (seen === undefined) return 'none';
+      return seen === around ? 'joined' : 'begun';
+    };
+    expect(await observe(undefined)).toBe(TABLE[propagation].without);
+    const { transactionId } = await system.begin({ protocol: '2pc', timeoutMs: 5_000 });
+    const deadline = system.clock.now() + 5_000;
+    const context = new ContextCodec(KEY).encode({ transactionId, deadline, audience: INVENTORY });
+    expect(await observe(context, transactionId)).toBe(TABLE[propagation].within);
+  });
+
+  function contextFor(audience: string, deadline = system.clock.now() + 5_000): string {
+    return new ContextCodec(KEY).encode({ transactionId: system.ids.next(), deadline, audience });
+  }
+});
+
+describe('a message that is delivered again', () => {
+  const delivery = { topic: 'payments', partition: 2, offset: '41' };
+
+  it('has the same branch in every process of its participant, and no other has it', () => {
+    const id = randomUUID();
+    const branch = derivedBranchId(id, 'payments', delivery);
+    expect(isUuid(branch)).toBe(true);
+    expect(derivedBranchId(id, 'payments', { ...delivery })).toBe(branch);
+    const others = [
+      derivedBranchId(randomUUID(), 'payments', delivery),
+      derivedBranchId(id, 'orders', delivery),
+      derivedBranchId(id, 'payments', { ...delivery, topic: 'p' }),
+      derivedBranchId(id, 'payments', { ...delivery, partition: 3 }),
+      derivedBranchId(id, 'payments', { ...delivery, offset: '42' }),
+    ];
+    expect(new Set([branch, ...others]).size).toBe(6);
+  });
+
+  it('joins its own branch, and its work is done once', async () => {
+    let runs = 0;
+    handler = () => (runs++, add(inventory, `reservation-${runs}`));
+    await run(async () => {
+      const outgoing = orders.transactions.outgoing(INVENTORY)!;
+      const context = outgoing.headers['concordat-transaction'];
+      const [first, second] = await Promise.all([receive({ context, delivery }), receive({ context, delivery })]);
+      const third = await receive({ context, delivery });
+      expect([second.headers, third.headers]).toEqual([first.headers, first.headers]);
+      outgoing.answered({ kind: 'success', valueOf: (name) => third.headers[name] });
+    });
+    expect([runs, inventory.sessions.length, inventory.words]).toEqual([1, 1, ['reservation-1']]);
+    const [session] = inventory.sessions;
+    expect(session!.branchId).toBe(derivedBranchId(session!.request.transactionId, 'inventory', delivery));
+  });
+
+  it('works anew when the first delivery failed and was undone', async () => {
+    let runs = 0;
+    handler = () => (++runs === 1 ? add(inventory, 'undone').then(failing) : add(inventory, 'done'));
+    await run(async () => {
+      const outgoing = orders.transactions.outgoing(INVENTORY)!;
+      const context = outgoing.headers['concordat-transaction'];
+      await receive({ context, delivery });
+      const { headers } = await receive({ context, delivery });
+      outgoing.answered({ kind: 'success', valueOf: (name) => headers[name] });
+    });
+    expect(inventory.words).toEqual(['done']);
+  });
+});
+
+describe('over Kafka alone', () => {
+  beforeEach(() => start({ isAddressable: false }));
+
+  it('work is prepared when its outermost joining call ends, and enlisted with its vote', async () => {
+    await run(async () => {
+      await add(orders, 'order');
+      await call();
+      await expect(inventory.sessions[0]!.ended).resolves.toBe('prepared');
+    });
+    expect([orders.words, inventory.words]).toEqual([['order'], ['reservation']]);
+    const [transaction] = [...system.begun.values()];
+    expect(transaction!.branches).toMatchObject([
+      { participant: 'inventory', vote: 'yes' },
+      { participant: 'orders', vote: 'yes' },
+    ]);
+  });
+
+  it('a branch that cannot be prepared dooms the transaction at once', async () => {
+    handler = async () => {
+      await add(inventory, 'reservation');
+      inventory.sessions[0]!.doom({ code: 'NOT_PREPARABLE', message: 'a temporary table' });
+    };
+    const doomed = run(() => call());
+    await expect(doomed).rejects.toMatchObject({ code: 'ROLLBACK_ONLY' });
+    expect(lastHeaders).toEqual({ 'concordat-doomed': 'NOT_PREPARABLE;inventory' });
+  });
+});

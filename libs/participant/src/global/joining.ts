@@ -1,0 +1,170 @@
+import { errorMessage } from '@concordat/foundation';
+import { answerHeaders, type JoiningAnswer } from './joining-answer.js';
+import { derivedBranchId, type Delivery } from './derived-branch-id.js';
+import { TransactionForbiddenError, RollbackOnlyError } from './errors.js';
+import type { CurrentTransaction } from './current-transaction.js';
+import { doomOf, type GlobalTransactions } from './global-transactions.js';
+import { checkGlobalTransactionOptions, propagationStep, type GlobalTransactionOptions } from './options.js';
+import { codeOf, type ProcessTransaction } from './process-transaction.js';
+import { TransactionScope } from './transaction-scope.js';
+
+/** A call as it arrived. */
+export interface IncomingCall {
+  /** all values of the context header; undefined or empty when the call brought none */
+  readonly context: string | readonly string[] | undefined;
+  /** the names by which the caller may have addressed this service */
+  readonly audiences: readonly string[];
+  /** of a message that may be delivered again */
+  readonly delivery?: Delivery;
+}
+
+/** Receives the headers to answer with, once, before `join` settles. */
+export type AnswerSink = (headers: Readonly<Record<string, string>>) => void;
+
+/** However wrong a clock is, nothing waits longer than the longest transaction. */
+const MAXIMUM_LEFT_MS = 3_600_000;
+
+interface Remembered {
+  readonly value: unknown;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+type Work<T> = (transaction: CurrentTransaction | undefined) => T | Promise<T>;
+
+/**
+ * Runs the handler of a call in the caller's transaction, as `propagation` says. Without a context it is
+ * `transactions.run(options, work)`.
+ *
+ * The handler is a savepoint: if it fails, its work is undone alone where that is possible, and the answer says whether
+ * it was. Its branch is enlisted before this resolves.
+ *
+ * @throws what `work` rejects with; InvalidContextError ContextExpiredError; RollbackOnlyError when the handler
+ *   succeeded in a transaction that can only abort; what `run` throws
+ */
+export async function join<T>(
+  transactions: GlobalTransactions,
+  call: IncomingCall,
+  options: GlobalTransactionOptions,
+  work: Work<T>,
+  answer: AnswerSink,
+): Promise<T> {
+  const { context } = call;
+  if (context === undefined || context.length === 0) return transactions.run(options, work);
+  const { participant } = transactions.settings;
+  try {
+    checkGlobalTransactionOptions(options, 'a joining method');
+    const { codec, clock } = transactions.ports;
+    const now = clock.now();
+    const { transactionId, deadline } = codec.decode(context, call.audiences, now);
+    const identity = { transactionId, deadline, leftMs: Math.min(MAXIMUM_LEFT_MS, Math.max(0, deadline - now)) };
+    const step = propagationStep(options.propagation ?? 'REQUIRED', true);
+    if (step === 'forbid') throw new TransactionForbiddenError(identity.transactionId);
+    if (step !== 'join') {
+      // Work outside the caller's transaction on purpose: the proof says that no branch of it is here.
+      const value = await transactions.suspend(() => transactions.run(options, work));
+      answer(answerHeaders({ type: 'joined', branches: [] }));
+      return value;
+    }
+    const { delivery } = call;
+    const branchId = delivery && derivedBranchId(identity.transactionId, participant, delivery);
+    const transaction = transactions.partOf(identity, branchId);
+    return await (delivery
+      ? joinOnce(transactions, transaction, delivery, work, answer)
+      : joinHere(transactions, transaction, work, answer));
+  } catch (error) {
+    if (!isAnswered(error)) {
+      answer(answerHeaders({ type: 'failed', code: codeOf(error, 'METHOD_FAILED'), participant, isUndone: true }));
+    }
+    throw unwrap(error);
+  }
+}
+
+/** The answer to the caller has been given; carries the error of the handler. */
+class AnsweredError extends Error {
+  constructor(readonly original: unknown) {
+    super(errorMessage(original));
+  }
+}
+
+const isAnswered = (error: unknown): boolean => error instanceof AnsweredError;
+const unwrap = (error: unknown): unknown => (error instanceof AnsweredError ? error.original : error);
+
+/** A redelivered message whose work is still in the session is not worked on twice: it gets the first answer. */
+async function joinOnce<T>(
+  transactions: GlobalTransactions,
+  transaction: ProcessTransaction,
+  { topic, partition, offset }: Delivery,
+  work: Work<T>,
+  answer: AnswerSink,
+): Promise<T> {
+  const place = JSON.stringify([topic, partition, offset]);
+  const known = transaction.deliveries.get(place) as Promise<Remembered> | undefined;
+  if (known) {
+    const { value, headers } = await known;
+    answer(headers);
+    return value as T;
+  }
+  let headers: Readonly<Record<string, string>> = {};
+  const first = joinHere(transactions, transaction, work, (given) => answer((headers = given)));
+  const remembered = first.then((value): Remembered => ({ value, headers }));
+  transaction.deliveries.set(place, remembered);
+  remembered.catch(() => transaction.deliveries.delete(place)); // undone: the repeat works anew
+  return first;
+}
+
+async function joinHere<T>(
+  transactions: GlobalTransactions,
+  transaction: ProcessTransaction,
+  work: Work<T>,
+  answer: AnswerSink,
+): Promise<T> {
+  const scope = new TransactionScope(transaction, undefined, true);
+  const settled = await transactions.settle(scope, work);
+  try {
+    if (settled.type === 'failed') {
+      if (settled.isUndone) transaction.hooks.takeUndone(scope.hooks);
+      throw settled.error;
+    }
+    if (!transaction.isActive) await transaction.prepareUnaddressable();
+    transaction.refuseDoomed();
+    transaction.hooks.take(scope.hooks);
+    answer(answerHeaders(proofOf(transaction)));
+    return settled.value;
+  } catch (error) {
+    const isUndone = settled.type === 'failed' && settled.isUndone;
+    if (!isUndone) {
+      transaction.hooks.take(scope.hooks);
+      transaction.doom(doomOf(error, transaction.participant));
+      // Also when the answer gets lost, or its caller handles the error: this work must not be committed in part.
+      transactions.abandon(transaction);
+    }
+    const code = error instanceof RollbackOnlyError ? error.doom.code : codeOf(error, 'METHOD_FAILED');
+    answer(answerHeaders({ type: 'failed', code, participant: transaction.participant, isUndone }));
+    throw new AnsweredError(error);
+  } finally {
+    if (!transaction.isActive) void leave(transactions, transaction);
+  }
+}
+
+function proofOf({ ownBranch, branchesElsewhere }: ProcessTransaction): JoiningAnswer {
+  return { type: 'joined', branches: [...(ownBranch === undefined ? [] : [ownBranch]), ...branchesElsewhere] };
+}
+
+/** No method runs here any more: forgets the transaction once its session has ended, and calls its hooks. */
+async function leave(transactions: GlobalTransactions, transaction: ProcessTransaction): Promise<void> {
+  if (transaction.isWatched) return;
+  transaction.isWatched = true;
+  const { logger } = transactions.ports;
+  try {
+    const end = await transaction.sessionEnd();
+    if (transaction.isActive && end === undefined) return;
+    transactions.forget(transaction);
+    if (transaction.hooks.isEmpty) return;
+    const outcome = end === 'aborted' ? 'aborted' : (await transactions.ask(transaction)).outcome;
+    await transactions.suspend(() => transaction.hooks.run(outcome, logger));
+  } catch (error) {
+    logger.warn(`the hooks of transaction ${transaction.transactionId} were not called: ${errorMessage(error)}`);
+  } finally {
+    transaction.isWatched = false;
+  }
+}

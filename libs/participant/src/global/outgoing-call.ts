@@ -1,0 +1,85 @@
+import { errorMessage } from '@concordat/foundation';
+import { CONTEXT_HEADER } from './context-header.js';
+import { NotJoinedError, type Doom } from './errors.js';
+import { readAnswer, type JoiningAnswer } from './joining-answer.js';
+import type { TransactionScope } from './transaction-scope.js';
+
+/** How the transport reports the answer to a call. */
+export interface CallAnswer {
+  /**
+   * `success`: the caller goes on as if the call had done its work. `refused`: the callee says that it did nothing (4xx,
+   * say). `failed`: anything else that the caller sees as an error.
+   */
+  readonly kind: 'success' | 'refused' | 'failed';
+  /** a header of the answer, by its lower-case name */
+  readonly valueOf: (name: string) => string | undefined;
+}
+
+/**
+ * One call to a destination on `propagateTo` inside a global transaction. The method that makes it does not end before
+ * `answered` or `failed` has been called; each may be called once, the rest is ignored.
+ */
+export class OutgoingCall {
+  /** to be sent along; lower-case names */
+  readonly headers: Readonly<Record<string, string>>;
+  private readonly release: () => void;
+  private isSettled = false;
+
+  /** @throws HandleClosedError when the method has ended */
+  constructor(
+    private readonly scope: TransactionScope,
+    readonly destination: string,
+    context: string,
+  ) {
+    this.headers = { [CONTEXT_HEADER]: context };
+    this.release = scope.occupy();
+  }
+
+  /**
+   * Takes the proof that the callee has joined.
+   *
+   * @throws NotJoinedError when the call succeeded without; the transaction is doomed
+   */
+  answered({ kind, valueOf }: CallAnswer): void {
+    if (!this.settle()) return;
+    const answer = readAnswer(valueOf);
+    if (answer) return this.take(answer, kind);
+    if (kind === 'refused') return;
+    const error = new NotJoinedError(this.destination, 'its answer did not prove that it had joined');
+    this.doom({ code: error.code, by: this.destination, message: error.message, cause: error });
+    if (kind === 'success') throw error;
+  }
+
+  /** No answer came: whether the callee has worked in the transaction is unknown, so it can only abort. */
+  failed(cause: unknown): void {
+    if (!this.settle()) return;
+    const error = new NotJoinedError(this.destination, `gave no answer (${errorMessage(cause)})`, { cause });
+    this.doom({ code: error.code, by: this.destination, message: error.message, cause: error });
+  }
+
+  private take(answer: JoiningAnswer, kind: CallAnswer['kind']): void {
+    if (answer.type === 'joined') {
+      for (const branch of answer.branches) this.scope.transaction.branchesElsewhere.add(branch);
+      if (answer.branches.length > 0) this.scope.noteJoinedElsewhere();
+      return;
+    }
+    if (answer.isUndone && kind !== 'success') return; // the caller has the error, and may handle it
+    const { code, participant } = answer;
+    const message =
+      kind === 'success'
+        ? `its work failed with ${code}, and the call to ${this.destination} was answered as if it had succeeded`
+        : `its work failed with ${code} and cannot be undone alone`;
+    this.doom({ code, by: participant, message });
+  }
+
+  private doom(doom: Doom): void {
+    this.scope.transaction.doom(doom);
+  }
+
+  private settle(): boolean {
+    if (this.isSettled) return false;
+    this.isSettled = true;
+    this.release();
+    return true;
+  }
+}

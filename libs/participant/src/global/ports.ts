@@ -1,0 +1,65 @@
+import type { JsonValue } from '@concordat/foundation';
+import type { BranchError, BranchId, TransactionId, Vote } from '@concordat/commit-protocol';
+import type { PostgresContext } from '../postgres/index.js';
+import type { AbortDetails } from './errors.js';
+
+export interface BeginRequest {
+  readonly protocol: '2pc' | '3pc';
+  readonly timeoutMs: number;
+  readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
+}
+
+/** How a branch is known to the coordinators: by the process that holds its session, or by its vote. */
+export type BranchEnlistment = {
+  readonly participant: string;
+  readonly branchId: BranchId;
+} & ({ readonly instance: string } | { readonly vote: Extract<Vote, 'yes' | 'read-only'> });
+
+export type GlobalOutcome = 'committed' | 'aborted';
+
+export type CommitAnswer = { readonly outcome: 'committed' } | ({ readonly outcome: 'aborted' } & AbortDetails);
+
+/**
+ * What the SDK needs of the coordinators. Calls are repeated by the implementation where that is safe; a rejection is
+ * an error with a `code`.
+ */
+export interface GlobalCoordinators {
+  /** `deadline`: milliseconds since 1970 */
+  begin(request: BeginRequest): Promise<{ readonly transactionId: TransactionId; readonly deadline: number }>;
+  /** Idempotent for the same branch. @throws when the transaction is closed, decided or unknown */
+  enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void>;
+  /** `unknown`: the request may have been taken; ask. */
+  commit(transactionId: TransactionId, wait: 'decided' | 'ended'): Promise<CommitAnswer | 'unknown'>;
+  abort(transactionId: TransactionId): Promise<void>;
+  /** `undecided`: ask again. `forgotten`: it is no longer kept. @throws when no coordinator answers */
+  outcomeOf(transactionId: TransactionId): Promise<CommitAnswer | 'undecided' | 'forgotten'>;
+}
+
+export interface SessionRequest {
+  readonly transactionId: TransactionId;
+  readonly branchId: BranchId;
+  /** milliseconds since 1970 */
+  readonly deadline: number;
+  readonly timeoutMs: number;
+  /** branches held by this process that end only after this one */
+  readonly suspends: readonly BranchId[];
+}
+
+/** A branch whose session this process holds between calls. */
+export interface BranchSession {
+  readonly branchId: BranchId;
+  readonly context: PostgresContext;
+  readonly doomed: BranchError | undefined;
+  doom(error: BranchError): void;
+  rollBack(error: BranchError): Promise<void>;
+  prepare(results?: readonly JsonValue[]): Promise<{ readonly vote: Vote; readonly error?: BranchError } | 'busy'>;
+  /** settles when the session has ended; never rejects */
+  readonly ended: Promise<'prepared' | 'read-only' | 'aborted' | 'unknown'>;
+}
+
+/** The sessions of this process, below the size of the pool. */
+export interface BranchSessions {
+  /** names this process to the coordinators */
+  readonly instance: string;
+  hold(request: SessionRequest): Promise<BranchSession>;
+}

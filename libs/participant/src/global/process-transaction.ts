@@ -1,0 +1,263 @@
+import { errorMessage, type Clock, type Logger } from '@concordat/foundation';
+import { branchError, type BranchId, type TransactionId } from '@concordat/commit-protocol';
+import { Savepoints, type PostgresContext, type SavepointOwner } from '../postgres/index.js';
+import { RollbackOnlyError, type Doom } from './errors.js';
+import { HookList } from './hooks.js';
+import type { BranchSession, BranchSessions, GlobalCoordinators } from './ports.js';
+
+export interface ProcessTransactionPorts {
+  readonly coordinators: GlobalCoordinators;
+  readonly sessions: BranchSessions;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly newBranchId: () => BranchId;
+  /** false over Kafka alone: no instance can be asked to prepare, so work is prepared when its method ends */
+  readonly isAddressable: boolean;
+}
+
+export interface TransactionIdentity {
+  readonly transactionId: TransactionId;
+  /** milliseconds since 1970, by the clock of the coordinators */
+  readonly deadline: number;
+}
+
+/** The time until the deadline as this process knows it, so that a clock that is set does not change it. */
+export interface TimedIdentity extends TransactionIdentity {
+  /** milliseconds */
+  readonly leftMs: number;
+}
+
+/** A method of the transaction, as its part in this process needs to know it. */
+export interface RunningMethod extends SavepointOwner {
+  /** other services have worked in it; no savepoint undoes that */
+  readonly hasJoinedElsewhere: boolean;
+  /** branches of this process that cannot end before this transaction has */
+  suspendedBranches(): BranchId[];
+}
+
+interface OpenSession {
+  readonly session: BranchSession;
+  readonly savepoints: Savepoints;
+}
+
+/**
+ * What one process does in one global transaction: one branch with one session, opened at the first statement and
+ * enlisted in parallel with it, for all methods that run here.
+ *
+ * Invariants: the branch is enlisted before any of its methods returns; once doomed, the transaction never commits,
+ * because the session votes no.
+ */
+export class ProcessTransaction {
+  readonly transactionId: TransactionId;
+  readonly deadline: number;
+  /** branches of other services that joined in calls from here */
+  readonly branchesElsewhere = new Set<BranchId>();
+  /** of the methods that a call brought here and that succeeded; they run when the decision is known */
+  readonly hooks = new HookList();
+  /** the answers to messages that were handled here, by where they lie: a redelivery gets the same */
+  readonly deliveries = new Map<string, Promise<unknown>>();
+  /** somebody waits for the end of its session */
+  isWatched = false;
+  private opening: Promise<OpenSession> | undefined;
+  private enlisting: Promise<void> | undefined;
+  private branchId: BranchId | undefined;
+  private firstDoom: Doom | undefined;
+  private failedStatement: unknown;
+  private activeCount = 0;
+  private readonly endsAt: number;
+
+  constructor(
+    identity: TimedIdentity,
+    readonly participant: string,
+    private readonly ports: ProcessTransactionPorts,
+    /** for a message that may be delivered again */
+    private readonly derivedBranchId?: BranchId,
+  ) {
+    this.transactionId = identity.transactionId;
+    this.deadline = identity.deadline;
+    this.endsAt = ports.clock.monotonic() + identity.leftMs;
+  }
+
+  /** Until the deadline, in milliseconds; not below 0. */
+  get leftMs(): number {
+    return Math.max(0, this.endsAt - this.ports.clock.monotonic());
+  }
+
+  /** The branch of this process; undefined before the first statement. */
+  get ownBranch(): BranchId | undefined {
+    return this.branchId;
+  }
+
+  get doomed(): Doom | undefined {
+    return this.firstDoom;
+  }
+
+  /** Methods that are running. */
+  get isActive(): boolean {
+    return this.activeCount > 0;
+  }
+
+  begin(): void {
+    this.activeCount++;
+  }
+
+  ended(): void {
+    this.activeCount--;
+  }
+
+  /** The first reason counts. */
+  doom(doom: Doom): void {
+    if (this.firstDoom) return;
+    this.firstDoom = doom;
+    this.ports.logger.debug(`transaction ${this.transactionId} can only abort: ${doom.by}: ${doom.message}`);
+    this.opening?.then(
+      ({ session }) => session.doom(branchError(doom.code, doom.message)),
+      () => undefined,
+    );
+  }
+
+  /** @throws RollbackOnlyError when it is doomed */
+  refuseDoomed(): void {
+    if (this.firstDoom) throw new RollbackOnlyError(this.transactionId, this.firstDoom);
+  }
+
+  /** The session, behind the savepoint of the scope. @throws what the opening or the enlistment failed with */
+  async enter(scope: RunningMethod): Promise<PostgresContext> {
+    this.opening ??= this.open(scope);
+    const { session, savepoints } = await this.opening;
+    await savepoints.enter(scope);
+    return session.context;
+  }
+
+  /** Remembers whether the database will take further statements. Settles as `answer` does. */
+  async watch<T>(answer: Promise<T>): Promise<T> {
+    try {
+      const result = await answer;
+      this.failedStatement = undefined;
+      return result;
+    } catch (error) {
+      this.failedStatement = error;
+      throw error;
+    }
+  }
+
+  /** Awaited before a method returns. @throws why the branch is not enlisted */
+  async enlisted(): Promise<void> {
+    await this.enlisting;
+  }
+
+  /**
+   * The method succeeded, and its work stays.
+   *
+   * @throws RollbackOnlyError when the database has refused a statement and the method returned all the same
+   */
+  async keep(scope: RunningMethod): Promise<void> {
+    const open = await this.settledSession();
+    const worked = open?.savepoints.has(scope) ?? false;
+    if (this.failedStatement !== undefined && (worked || !scope.needsSavepoint)) {
+      const cause = this.failedStatement;
+      const message = `the database refused a statement (${errorMessage(cause)}) and the method returned all the same`;
+      const doom: Doom = { code: 'STATEMENT_FAILED', by: this.participant, message, cause };
+      if (!(await this.undo(scope))) this.doom(doom);
+      throw new RollbackOnlyError(this.transactionId, doom);
+    }
+    open?.savepoints.keep(scope);
+  }
+
+  /** The method failed. Whether nothing of it is left, so that the transaction can go on. */
+  async undo(scope: RunningMethod): Promise<boolean> {
+    const open = await this.settledSession();
+    if (scope.hasJoinedElsewhere || this.firstDoom || open?.session.doomed) return false;
+    if (!open?.savepoints.has(scope)) return scope.needsSavepoint;
+    try {
+      const isUndone = await open.savepoints.undo(scope);
+      if (isUndone) this.failedStatement = undefined;
+      return isUndone;
+    } catch (error) {
+      this.ports.logger.warn(`a method of transaction ${this.transactionId} was not undone: ${errorMessage(error)}`);
+      return false;
+    }
+  }
+
+  /** Rolls the session back at once, so that its locks are free before the coordinators decide. */
+  async rollBack(code: string, message: string): Promise<void> {
+    const open = await this.settledSession();
+    try {
+      await open?.session.rollBack(branchError(code, message));
+    } catch (error) {
+      this.ports.logger.warn(`the branch of ${this.transactionId} ends with its session: ${errorMessage(error)}`);
+    }
+  }
+
+  /** Prepares the branch and enlists it with its vote, where no instance can be addressed. @throws when it cannot */
+  async prepareUnaddressable(): Promise<void> {
+    if (this.ports.isAddressable) return;
+    const open = await this.settledSession();
+    if (!open) return;
+    const { session } = open;
+    const answer = await session.prepare();
+    const refusal =
+      answer === 'busy' ? branchError('BRANCH_BUSY', 'another process works on the branch') : answer.error;
+    if (answer === 'busy' || answer.vote === 'no') {
+      const { code, message } = refusal ?? branchError('BRANCH_ABORTED', 'the branch was aborted');
+      this.doom({ code, by: this.participant, message });
+      return this.refuseDoomed();
+    }
+    const { participant } = this;
+    await this.ports.coordinators.enlist(this.transactionId, {
+      participant,
+      branchId: session.branchId,
+      vote: answer.vote,
+    });
+  }
+
+  /** How the session ended; undefined when there was none. */
+  async sessionEnd(): Promise<Awaited<BranchSession['ended']> | undefined> {
+    const open = await this.settledSession();
+    return open?.session.ended;
+  }
+
+  private async open(scope: RunningMethod): Promise<OpenSession> {
+    const { coordinators, sessions, isAddressable } = this.ports;
+    const { transactionId, deadline, participant } = this;
+    const branchId = this.derivedBranchId ?? this.ports.newBranchId();
+    const timeoutMs = Math.max(1, Math.floor(this.leftMs));
+    const holding = sessions.hold({
+      transactionId,
+      branchId,
+      deadline,
+      timeoutMs,
+      suspends: scope.suspendedBranches(),
+    });
+    if (isAddressable) {
+      this.enlisting = coordinators.enlist(transactionId, { participant, branchId, instance: sessions.instance });
+      this.enlisting.catch((error: unknown) => {
+        this.doom({ code: 'NOT_ENLISTED', by: participant, message: errorMessage(error), cause: error });
+      });
+    }
+    let session: BranchSession;
+    try {
+      session = await holding;
+    } catch (error) {
+      this.doom({ code: codeOf(error), by: participant, message: errorMessage(error), cause: error });
+      throw error;
+    }
+    this.branchId = branchId;
+    if (this.firstDoom) session.doom(branchError(this.firstDoom.code, this.firstDoom.message));
+    return { session, savepoints: new Savepoints(session.context.client) };
+  }
+
+  /** The session once its opening has settled; undefined when there is none. */
+  private async settledSession(): Promise<OpenSession | undefined> {
+    try {
+      return await this.opening;
+    } catch {
+      return undefined; // whoever wanted the session has the error
+    }
+  }
+}
+
+export function codeOf(error: unknown, otherwise = 'SESSION_FAILED'): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : otherwise;
+}

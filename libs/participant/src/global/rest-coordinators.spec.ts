@@ -1,0 +1,183 @@
+import { randomUUID } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import { SystemClock } from '@concordat/foundation';
+import { RestCoordinators } from './rest-coordinators.js';
+
+const id = '01890a5d-ac96-774b-bcce-b302099a8057';
+const branchId = randomUUID();
+
+const transaction = (changes: Record<string, unknown> = {}): Record<string, unknown> => ({
+  id,
+  protocol: '2pc',
+  status: 'active',
+  decision: null,
+  outcome: null,
+  reason: null,
+  branches: [],
+  metadata: {},
+  warnings: [],
+  rulings: [],
+  createdAt: '2026-11-30T00:00:00.000Z',
+  deadline: '2026-11-30T00:00:10.000Z',
+  decidedAt: null,
+  endedAt: null,
+  logIndex: 1,
+  ...changes,
+});
+
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body: unknown;
+}
+
+/** A coordinator that gives these answers, one after the other; the last one again and again. */
+function coordinators(...answers: readonly [status: number, body: unknown][]): {
+  rest: RestCoordinators;
+  asked: Asked[];
+} {
+  const asked: Asked[] = [];
+  const rest = new RestCoordinators(
+    {
+      coordinators: ['http://127.0.0.1:1'],
+      retry: { rounds: 1, baseMs: 0, capMs: 0 },
+      fetch: async (input, init) => {
+        const { pathname, search } = new URL(String(input));
+        const [status, body] = answers[Math.min(asked.length, answers.length - 1)]!;
+        asked.push({
+          method: init!.method!,
+          path: pathname + search,
+          body: init?.body ? JSON.parse(String(init.body)) : undefined,
+        });
+        const type = status < 400 ? 'application/json' : 'application/problem+json';
+        return new Response(JSON.stringify(body), { status, headers: { 'content-type': type } });
+      },
+    },
+    new SystemClock(),
+  );
+  return { rest, asked };
+}
+
+const problem = (status: number, code: string, more: Record<string, unknown> = {}): [number, unknown] => [
+  status,
+  { type: 'about:blank', title: code, status, code, detail: `because of ${code}`, instance: '/', ...more },
+];
+
+describe('the coordinators over REST', () => {
+  it('begin, and give the deadline in milliseconds', async () => {
+    const { rest, asked } = coordinators([201, transaction()]);
+    const begun = await rest.begin({ protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 } });
+    expect(begun).toEqual({ transactionId: id, deadline: Date.UTC(2026, 10, 30, 0, 0, 10) });
+    expect(asked).toEqual([
+      { method: 'POST', path: '/v1/transactions', body: { protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 } } },
+    ]);
+  });
+
+  it('enlist a held branch by its process, and a prepared one by its vote', async () => {
+    const branch = { branchId, participant: 'orders', operations: [], vote: null, state: 'enlisted' };
+    const { rest, asked } = coordinators([201, branch]);
+    await rest.enlist(id, { participant: 'orders', branchId, instance: 'orders-1' });
+    await rest.enlist(id, { participant: 'orders', branchId, vote: 'yes' });
+    expect(asked.map(({ body }) => body)).toEqual([
+      { participant: 'orders', branchId, instance: 'orders-1' },
+      { participant: 'orders', branchId, vote: 'yes' },
+    ]);
+  });
+
+  it.each<[string, [number, unknown], unknown]>([
+    [
+      'committed',
+      [200, transaction({ status: 'committed', decision: 'commit', outcome: 'committed' })],
+      { outcome: 'committed' },
+    ],
+    [
+      'decided, although not all branches have ended',
+      [202, transaction({ status: 'committing', decision: 'commit', outcome: 'committed' })],
+      { outcome: 'committed' },
+    ],
+    ['not decided in time', [202, transaction({ status: 'preparing' })], 'unknown'],
+    [
+      'aborted by a participant',
+      problem(409, 'TRANSACTION_ABORTED', {
+        transactionId: id,
+        reason: 'PARTICIPANT_REFUSED',
+        participant: 'stock',
+        participantCode: 'SOLD_OUT',
+        branchId,
+      }),
+      {
+        outcome: 'aborted',
+        reason: 'PARTICIPANT_REFUSED',
+        participant: 'stock',
+        participantCode: 'SOLD_OUT',
+        detail: 'because of TRANSACTION_ABORTED',
+      },
+    ],
+    ['unknown', problem(503, 'OUTCOME_UNKNOWN'), 'unknown'],
+    ['unknown for want of a leader', problem(503, 'NO_LEADER'), 'unknown'],
+  ])('answer a commit that is %s', async (_what, answer, expected) => {
+    const { rest } = coordinators(answer);
+    expect(await rest.commit(id, 'ended')).toEqual(expected);
+  });
+
+  it('enlist a branch of a process whose announcement is still on its way', async () => {
+    const branch = { branchId, participant: 'orders', operations: [], vote: null, state: 'enlisted' };
+    const { rest, asked } = coordinators(problem(400, 'UNKNOWN_PARTICIPANT'), [201, branch]);
+    await rest.enlist(id, { participant: 'orders', branchId, instance: 'orders-1' });
+    expect(asked).toHaveLength(2);
+    const refused = coordinators(problem(409, 'TRANSACTION_CLOSED', { transactionId: id }));
+    await expect(refused.rest.enlist(id, { participant: 'orders', branchId, vote: 'yes' })).rejects.toMatchObject({
+      code: 'TRANSACTION_CLOSED',
+    });
+    expect(refused.asked).toHaveLength(1);
+  });
+
+  it.each(['decided', 'ended'] as const)('wait for %s no longer than is worth it', async (wait) => {
+    const { rest, asked } = coordinators([200, transaction({ decision: 'commit', outcome: 'committed' })]);
+    await rest.commit(id, wait);
+    const waitMs = wait === 'ended' ? 3_000 : 30_000;
+    expect(asked[0]!.path).toBe(`/v1/transactions/${id}/commit?waitMs=${waitMs}&wait=${wait}`);
+  });
+
+  it.each<[string, [number, unknown], unknown]>([
+    ['undecided', [200, transaction()], 'undecided'],
+    [
+      'committed',
+      [200, transaction({ status: 'committing', decision: 'commit', outcome: 'committed' })],
+      { outcome: 'committed' },
+    ],
+    [
+      'aborted',
+      [
+        200,
+        transaction({
+          status: 'aborted',
+          decision: 'abort',
+          outcome: 'aborted',
+          reason: 'PARTICIPANT_REFUSED',
+          detail: 'none left',
+          cause: { branchId, participant: 'stock', participantCode: 'SOLD_OUT' },
+        }),
+      ],
+      {
+        outcome: 'aborted',
+        reason: 'PARTICIPANT_REFUSED',
+        participant: 'stock',
+        participantCode: 'SOLD_OUT',
+        detail: 'none left',
+      },
+    ],
+    ['forgotten', problem(410, 'TRANSACTION_EXPIRED'), 'forgotten'],
+    ['not known', problem(404, 'TRANSACTION_NOT_FOUND'), 'forgotten'],
+  ])('know the outcome of a transaction that is %s', async (_what, answer, expected) => {
+    const { rest } = coordinators(answer);
+    expect(await rest.outcomeOf(id)).toEqual(expected);
+  });
+
+  it('take an abort that comes too late for done: there is nothing left to abort', async () => {
+    for (const code of ['TRANSACTION_COMMITTED', 'TRANSACTION_ABORTED']) {
+      const { rest } = coordinators(problem(409, code, { transactionId: id }));
+      await rest.abort(id);
+    }
+  });
+});

@@ -1,0 +1,290 @@
+import { SeededRandom, SystemClock, UuidV7Generator, type Clock, type Logger } from '@concordat/foundation';
+import type { BranchError, BranchId, TransactionId } from '@concordat/commit-protocol';
+import type { PostgresContext } from '../../postgres/index.js';
+import { ContextCodec } from '../context-header.js';
+import { GlobalTransactions } from '../global-transactions.js';
+import { DestinationList, type Destination } from '../options.js';
+import type {
+  BeginRequest,
+  BranchEnlistment,
+  BranchSession,
+  BranchSessions,
+  CommitAnswer,
+  GlobalCoordinators,
+  SessionRequest,
+} from '../ports.js';
+
+export const KEY = 'a key of the cluster for the tests';
+
+type End = Awaited<BranchSession['ended']>;
+
+/** An error as the server of a database sends it. */
+export class FakeDatabaseError extends Error {
+  readonly severity = 'ERROR';
+
+  constructor(
+    readonly code: string,
+    message = `the database says ${code}`,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * A session of a database that is a set of words: `add <word>`, `fail <sqlstate>`, and savepoints as PostgreSQL has
+ * them, with the state in which everything but a rollback is refused.
+ */
+export class FakeSession implements BranchSession {
+  readonly context: PostgresContext;
+  readonly ended: Promise<End>;
+  readonly statements: string[] = [];
+  doomed: BranchError | undefined;
+  words: string[] = [];
+  private readonly saved: { name: string; words: string[] }[] = [];
+  private isFailed = false;
+  private end: (end: End) => void = () => undefined;
+  private state: 'open' | 'voted' | 'closed' = 'open';
+  /** statements wait for it */
+  gate: Promise<void> = Promise.resolve();
+
+  constructor(
+    readonly database: Set<string>,
+    readonly branchId: BranchId,
+    readonly request: SessionRequest,
+  ) {
+    this.ended = new Promise((resolve) => (this.end = resolve));
+    const query = async (text: string | { text: string }): Promise<unknown> => {
+      await this.gate;
+      return this.execute(typeof text === 'string' ? text : text.text);
+    };
+    this.context = { client: { query } } as unknown as PostgresContext;
+  }
+
+  doom(error: BranchError): void {
+    this.doomed ??= error;
+  }
+
+  async rollBack(error: BranchError): Promise<void> {
+    if (this.state !== 'open') return;
+    this.doomed ??= error;
+    this.close('aborted');
+  }
+
+  async prepare(): Promise<{ vote: 'yes' | 'no' | 'read-only'; error?: BranchError }> {
+    if (this.state === 'voted') return { vote: 'yes' };
+    if (this.isFailed) this.doomed ??= { code: 'TRANSACTION_FAILED', message: 'a statement failed' };
+    if (this.doomed || this.state === 'closed') {
+      this.close('aborted');
+      return { vote: 'no', error: this.doomed ?? { code: 'SESSION_LOST', message: 'it is gone' } };
+    }
+    this.state = 'voted';
+    this.end('prepared');
+    return { vote: 'yes' };
+  }
+
+  /** By the decision. */
+  commit(): void {
+    for (const word of this.words) this.database.add(word);
+  }
+
+  close(end: End): void {
+    if (this.state === 'open') this.end(end);
+    this.state = 'closed';
+  }
+
+  private execute(text: string): { rows: string[] } {
+    this.statements.push(text);
+    if (this.state !== 'open') throw new Error('the session has ended');
+    for (const statement of text.split('; ')) this.one(statement);
+    return { rows: [...this.words] };
+  }
+
+  private one(statement: string): void {
+    const [verb, ...rest] = statement.split(' ');
+    const word = rest.join(' ');
+    if (verb === 'ROLLBACK') return this.rollBackTo(rest.at(-1)!);
+    if (this.isFailed) throw new FakeDatabaseError('25P02');
+    if (verb === 'add') this.words.push(word);
+    else if (verb === 'SAVEPOINT') this.saved.push({ name: word, words: [...this.words] });
+    else if (verb === 'RELEASE') this.saved.splice(this.indexOf(rest.at(-1)!));
+    else if (verb === 'fail') {
+      this.isFailed = true;
+      throw new FakeDatabaseError(word);
+    }
+  }
+
+  private rollBackTo(name: string): void {
+    const index = this.indexOf(name);
+    this.words = [...this.saved[index]!.words];
+    this.saved.splice(index + 1);
+    this.isFailed = false;
+  }
+
+  private indexOf(name: string): number {
+    const index = this.saved.findIndex((one) => one.name === name);
+    if (index < 0) throw new FakeDatabaseError('3B001', `there is no savepoint ${name}`);
+    return index;
+  }
+}
+
+/** One process of a service. */
+export class FakeService implements BranchSessions {
+  readonly instance: string;
+  readonly database = new Set<string>();
+  readonly sessions: FakeSession[] = [];
+  readonly transactions: GlobalTransactions;
+  /** the statements of sessions that are opened from now on wait for it */
+  gate: Promise<void> = Promise.resolve();
+  /** thrown by the next `hold` */
+  nextHoldFails: Error | undefined;
+
+  constructor(
+    private readonly system: GlobalSystem,
+    readonly participant: string,
+    options: ServiceOptions = {},
+  ) {
+    this.instance = `${participant}-1`;
+    this.transactions = new GlobalTransactions(
+      {
+        participant,
+        propagateTo: new DestinationList(options.propagateTo ?? []),
+        waitFor: 'decided',
+        outcomeLimitMs: options.outcomeLimitMs ?? 1_000,
+      },
+      {
+        coordinators: system,
+        sessions: this,
+        clock: system.clock,
+        logger: system.logger,
+        random: new SeededRandom(7),
+        codec: new ContextCodec(KEY),
+        newBranchId: () => system.ids.next(),
+        isAddressable: options.isAddressable ?? true,
+      },
+    );
+  }
+
+  async hold(request: SessionRequest): Promise<BranchSession> {
+    if (this.nextHoldFails) {
+      const error = this.nextHoldFails;
+      this.nextHoldFails = undefined;
+      throw error;
+    }
+    const session = new FakeSession(this.database, request.branchId, request);
+    session.gate = this.gate;
+    this.sessions.push(session);
+    return session;
+  }
+
+  get words(): string[] {
+    return [...this.database].sort();
+  }
+}
+
+export interface ServiceOptions {
+  readonly propagateTo?: readonly (string | Destination)[];
+  readonly isAddressable?: boolean;
+  readonly outcomeLimitMs?: number;
+}
+
+interface FakeTransaction {
+  readonly deadline: number;
+  readonly branches: BranchEnlistment[];
+  answer: CommitAnswer | undefined;
+}
+
+/** Coordinators in memory that ask the sessions to prepare, and the services. */
+export class GlobalSystem implements GlobalCoordinators {
+  readonly clock: Clock = new SystemClock();
+  readonly lines: string[] = [];
+  readonly logger: Logger = {
+    debug: () => undefined,
+    info: () => undefined,
+    warn: (line) => void this.lines.push(line),
+    error: (line) => void this.lines.push(line),
+  };
+  readonly ids = new UuidV7Generator(() => this.clock.now(), new SeededRandom(1));
+  readonly begun = new Map<TransactionId, FakeTransaction>();
+  readonly requests: BeginRequest[] = [];
+  readonly services: FakeService[] = [];
+  /** the answer to the next commit is lost after (or before) it takes effect */
+  nextCommitIsLost: 'after' | 'before' | undefined;
+  enlistFails: Error | undefined;
+  /** no coordinator answers questions */
+  isSilent = false;
+
+  service(participant: string, options: ServiceOptions = {}): FakeService {
+    const service = new FakeService(this, participant, options);
+    this.services.push(service);
+    return service;
+  }
+
+  async begin(request: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
+    const transactionId = this.ids.next();
+    const deadline = this.clock.now() + request.timeoutMs;
+    this.requests.push(request);
+    this.begun.set(transactionId, { deadline, branches: [], answer: undefined });
+    return { transactionId, deadline };
+  }
+
+  async enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void> {
+    if (this.enlistFails) throw this.enlistFails;
+    const transaction = this.begun.get(transactionId);
+    if (!transaction || transaction.answer) {
+      throw Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
+    }
+    transaction.branches.push(branch);
+  }
+
+  async commit(transactionId: TransactionId): Promise<CommitAnswer | 'unknown'> {
+    const lost = this.nextCommitIsLost;
+    this.nextCommitIsLost = undefined;
+    if (lost === 'before') return 'unknown';
+    const answer = await this.decide(transactionId);
+    return lost === 'after' ? 'unknown' : answer;
+  }
+
+  async abort(transactionId: TransactionId): Promise<void> {
+    const transaction = this.begun.get(transactionId)!;
+    if (transaction.answer) return;
+    transaction.answer = { outcome: 'aborted', reason: 'CLIENT_ABORTED' };
+    for (const session of this.sessionsOf(transactionId)) await session.rollBack({ code: 'ABORTED', message: '' });
+  }
+
+  async outcomeOf(transactionId: TransactionId): Promise<CommitAnswer | 'undecided' | 'forgotten'> {
+    if (this.isSilent) throw new Error('no coordinator answers');
+    return this.begun.get(transactionId)?.answer ?? 'undecided';
+  }
+
+  sessionsOf(transactionId: TransactionId): FakeSession[] {
+    const all = this.services.flatMap(({ sessions }) => sessions);
+    return all.filter(({ request }) => request.transactionId === transactionId);
+  }
+
+  private async decide(transactionId: TransactionId): Promise<CommitAnswer> {
+    const transaction = this.begun.get(transactionId)!;
+    if (transaction.answer) return transaction.answer;
+    const sessions = this.sessionsOf(transactionId);
+    for (const { branchId, participant } of transaction.branches) {
+      const session = sessions.find((one) => one.branchId === branchId);
+      const { vote, error } = (await session?.prepare()) ?? {
+        vote: 'no',
+        error: { code: 'INSTANCE_GONE', message: '' },
+      };
+      if (vote !== 'no') continue;
+      await this.abort(transactionId);
+      const { code, message } = error!;
+      transaction.answer = {
+        outcome: 'aborted',
+        reason: 'PARTICIPANT_REFUSED',
+        participant,
+        participantCode: code,
+        detail: message,
+      };
+      return transaction.answer;
+    }
+    for (const session of sessions) session.commit();
+    transaction.answer = { outcome: 'committed' };
+    return transaction.answer;
+  }
+}
