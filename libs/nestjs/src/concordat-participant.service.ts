@@ -1,14 +1,9 @@
-import {
-  Inject,
-  Injectable,
-  Logger as NestLogger,
-  type BeforeApplicationShutdown,
-  type OnApplicationBootstrap,
-} from '@nestjs/common';
+import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import {
   CodedError,
   SystemClock,
   SystemRandom,
+  UuidV7Generator,
   backoffMs,
   errorMessage,
   guarded,
@@ -23,6 +18,9 @@ import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
 import {
   BranchResults,
+  type BranchSessions,
+  type HeldBranch,
+  type HoldRequest,
   type ParticipantMetrics,
   ParticipantRuntime,
   type PostgresContext,
@@ -31,6 +29,7 @@ import {
 } from '@concordat/participant';
 import { BeforeConsuming, DEFAULT_BEFORE_CONSUMING_LIMIT_MS } from './before-consuming.js';
 import { ConcordatTransport } from './concordat-transport.js';
+import { nestLogger } from './nest-logger.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
 
 const RETRY = { baseMs: 250, capMs: 5_000 };
@@ -66,7 +65,7 @@ export interface ParticipantHealth {
  * are available, and stops with it.
  */
 @Injectable()
-export class ConcordatParticipant implements OnApplicationBootstrap, BeforeApplicationShutdown {
+export class ConcordatParticipant implements OnApplicationBootstrap, BeforeApplicationShutdown, BranchSessions {
   private readonly clock: Clock;
   private readonly random: Random;
   private readonly logger: Logger;
@@ -74,6 +73,8 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   private readonly resourceManager: PostgresResourceManager;
   private readonly runtime: ParticipantRuntime<PostgresContext>;
   private readonly beforeConsuming: BeforeConsuming | undefined;
+  private readonly started: Promise<void>;
+  private markStarted: () => void = () => undefined;
   private isListening = false;
   private stopped = false;
   private wake: (() => void) | undefined;
@@ -82,10 +83,13 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     @Inject(CONCORDAT_PARTICIPANT_OPTIONS) private readonly options: ConcordatParticipantOptions,
     @Inject(ConcordatTransport) private readonly transport: ConcordatTransport,
   ) {
+    this.started = new Promise((resolve) => (this.markStarted = resolve));
     this.clock = options.clock ?? new SystemClock();
     this.random = options.random ?? new SystemRandom();
     this.logger = options.logger ?? nestLogger();
     const { clock, random, logger } = this;
+    // One name on all roads: the coordinators ask the holder of a branch by it.
+    const { instance = new UuidV7Generator(() => clock.now(), random).next() } = options;
     const { participant, cluster = 'local', topicPrefix, postgres, limits, failpoints, onAlert } = options;
     const { beforeConsuming: hook, beforeConsumingTimeoutMs: hookMs = DEFAULT_BEFORE_CONSUMING_LIMIT_MS } = options;
     this.beforeConsuming = hook && new BeforeConsuming(hook, hookMs, { clock, logger });
@@ -96,7 +100,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       random,
       logger,
       ...(topicPrefix !== undefined && { topicPrefix }),
-      ...(options.instance !== undefined && { instance: options.instance }),
+      instance,
     });
     this.resourceManager = new PostgresResourceManager(
       {
@@ -110,7 +114,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     );
     this.runtime = new ParticipantRuntime({
       participant,
-      ...(options.instance !== undefined && { instance: options.instance }),
+      instance,
       resourceManager: this.resourceManager,
       bus: this.bus,
       handlers: transport,
@@ -155,6 +159,20 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       { protocol: '2pc', transactionId, branchId, deadline, timeoutMs, preparedByService: false },
       async (context) => BranchResults.of('prepareBranch', await work(context)),
     );
+  }
+
+  /** names this process to the coordinators */
+  get instance(): string {
+    return this.runtime.instance;
+  }
+
+  /**
+   * Opens the session of a branch of a global transaction. Waits for the start of the participant, at most until the
+   * deadline. See `ParticipantRuntime.hold`.
+   */
+  async hold(request: HoldRequest): Promise<HeldBranch<PostgresContext>> {
+    await withTimeLimit(this.clock, request.timeoutMs, 'the start of the participant', this.started);
+    return this.runtime.hold(request);
   }
 
   async health(): Promise<ParticipantHealth> {
@@ -204,6 +222,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         if (this.stopped) return;
         await this.bus.start();
         await this.runtime.start();
+        this.markStarted();
         this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
         return;
       } catch (error) {
@@ -240,14 +259,4 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       this.logger.warn(`stopping: ${errorMessage(error)}`);
     }
   }
-}
-
-function nestLogger(): Logger {
-  const logger = new NestLogger('Concordat');
-  return {
-    debug: (message) => logger.debug(message),
-    info: (message) => logger.log(message),
-    warn: (message) => logger.warn(message),
-    error: (message, error) => logger.error(message, error instanceof Error ? error.stack : undefined),
-  };
 }

@@ -55,6 +55,7 @@ export class ConcordatTransport
   /** resolves when every handler is registered */
   readonly listening: Promise<void>;
   private markListening: () => void = () => undefined;
+  private isServing = false;
 
   constructor(
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
@@ -67,13 +68,23 @@ export class ConcordatTransport
 
   listen(callback: (error?: unknown) => void): void {
     try {
-      this.registerProviders();
+      this.serve();
       this._status$.next('connected');
-      this.markListening();
       callback();
     } catch (error) {
       callback(error);
     }
+  }
+
+  /**
+   * Registers the operations of providers; then work is consumed. Also without a connected microservice; those of
+   * controllers need one.
+   */
+  serve(): void {
+    if (this.isServing) return;
+    this.isServing = true;
+    this.registerProviders();
+    this.markListening();
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 export * from './one-copy.js';
 export * from './buses.js';
 export * from './concordat-participant.module.js';
+export * from './global/index.js';
 export * from './concordat-participant.service.js';
 export * from './concordat-transport.js';
 export * from './locks/index.js';
@@ -24,6 +25,28 @@ export {
   isParticipantName,
   isTopicPrefix,
 } from '@concordat/messaging';
+export {
+  ContextExpiredError,
+  CurrentTransaction,
+  GlobalConfigurationError,
+  GlobalOutcomeUnknownError,
+  GlobalTransactionAbortedError,
+  GlobalTransactions,
+  HandleClosedError,
+  InvalidContextError,
+  NotJoinedError,
+  OutgoingCall,
+  PROPAGATIONS,
+  RollbackOnlyError,
+  TransactionForbiddenError,
+  TransactionRequiredError,
+  type CallAnswer,
+  type Destination,
+  type GlobalHook,
+  type GlobalTransactionOptions,
+  type Propagation,
+  type RetryOptions,
+} from '@concordat/participant';
 export {
   BranchAbstainsError,
   BranchRefusedError,

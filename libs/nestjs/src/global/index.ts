@@ -1,0 +1,10 @@
+export { ContextDeserializer } from './carriers.js';
+export * from './concordat.module.js';
+export { GlobalTransaction, JoinGlobalTransaction } from './decorators.js';
+export { publishAfterCommit, type EventBusLike } from './event-bus.js';
+export { CONCORDAT_OPTIONS, type ConcordatAsyncOptions, type ConcordatOptions } from './options.js';
+export { runObservable } from './observables.js';
+export { joinAxios, type AxiosLike } from './outgoing/axios.js';
+export { joinClientProxy } from './outgoing/client-proxy.js';
+export { joinFetch } from './outgoing/fetch.js';
+export type { PostgresSource } from './postgres-source.js';

@@ -1,0 +1,66 @@
+import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { defer, from, lastValueFrom, mergeMap, toArray, type Observable } from 'rxjs';
+import { GlobalTransactions, join, type GlobalTransactionOptions } from '@concordat/participant';
+import { CONCORDAT_OPTIONS, type ConcordatOptions } from './options.js';
+import { JOIN_GLOBAL_TRANSACTION } from './metadata.js';
+import { incomingOf, isTooLate, type Incoming } from './incoming.js';
+
+/**
+ * Runs a handler with `@JoinGlobalTransaction()` in its caller's transaction, inside all other interceptors, so that it
+ * sees the handler's own errors. The answer carries the proof.
+ */
+@Injectable()
+export class JoiningInterceptor implements NestInterceptor {
+  constructor(
+    @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
+    @Inject(CONCORDAT_OPTIONS) private readonly options: ConcordatOptions,
+    @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
+  ) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const options = Reflect.getMetadata(JOIN_GLOBAL_TRANSACTION, context.getHandler()) as GlobalTransactionOptions;
+    return defer(() => from(this.handle(context, next, options))).pipe(mergeMap((values) => from(values)));
+  }
+
+  /** All values of the handler: they leave only when the branch is enlisted. */
+  private async handle(
+    context: ExecutionContext,
+    next: CallHandler,
+    options: GlobalTransactionOptions,
+  ): Promise<readonly unknown[]> {
+    const incoming = incomingOf(context, this.names(), this.adapterHost.httpAdapter);
+    let headers: Readonly<Record<string, string>> = {};
+    try {
+      const values = await join(
+        this.transactions,
+        incoming.call,
+        options,
+        () => lastValueFrom(next.handle().pipe(toArray())),
+        (given) => {
+          headers = given;
+          incoming.answerWith(given);
+        },
+      );
+      return incoming.prove(values, headers);
+    } catch (error) {
+      if (!this.isAcknowledged(incoming, error)) throw error;
+      return [];
+    }
+  }
+
+  /** A redelivered message whose transaction has ended: nothing is left to do, and a repeat would change nothing. */
+  private isAcknowledged({ call, isEvent }: Incoming, error: unknown): boolean {
+    if (!isEvent || call.delivery === undefined || !isTooLate(error)) return false;
+    const { topic, partition, offset } = call.delivery;
+    this.transactions.ports.logger.warn(
+      `the message at offset ${offset} of ${topic}, partition ${partition}, is acknowledged without effect: its transaction has ended`,
+    );
+    return true;
+  }
+
+  private names(): { readonly own: readonly string[]; readonly areComplete: boolean } {
+    const { participant, audiences } = this.options;
+    return { own: [participant, ...(audiences ?? [])], areComplete: audiences !== undefined };
+  }
+}

@@ -1,0 +1,182 @@
+import type { CallHandler, ExecutionContext } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
+import { ClientKafka } from '@nestjs/microservices';
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { defer, firstValueFrom, lastValueFrom, throwError } from 'rxjs';
+import { ContextCodec, derivedBranchId } from '@concordat/participant';
+import { GLOBAL_TEST_KEY, GlobalSystem, type FakeService } from '@concordat/participant/testing';
+import { incomingOf } from './incoming.js';
+import { JOIN_GLOBAL_TRANSACTION } from './metadata.js';
+import { JoiningInterceptor } from './joining.interceptor.js';
+import { joinClientProxy } from './outgoing/client-proxy.js';
+import { optionsOf } from './testing/services.js';
+
+const TOPIC = 'payment';
+
+let system: GlobalSystem;
+let payments: FakeService;
+
+beforeEach(() => {
+  system = new GlobalSystem();
+  payments = system.service('payments');
+});
+
+interface Message {
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly offset?: string;
+  readonly reply?: boolean;
+}
+
+/** As Nest's server for Kafka calls a handler. */
+function delivered({ headers, offset = '41', reply = true }: Message): ExecutionContext {
+  const all = { ...(reply && { kafka_replyTopic: 'payment.reply', kafka_correlationId: '1' }), ...headers };
+  const context = { getMessage: () => ({ headers: all, offset }), getTopic: () => TOPIC, getPartition: () => 2 };
+  const handler = (): void => undefined;
+  Reflect.defineMetadata(JOIN_GLOBAL_TRANSACTION, { propagation: 'MANDATORY' }, handler);
+  return {
+    getType: () => 'rpc',
+    getArgs: () => ['data', context],
+    getHandler: () => handler,
+  } as unknown as ExecutionContext;
+}
+
+const names = { own: ['payments'], areComplete: false };
+const begin = async (): Promise<{ id: string; header: string }> => {
+  const { transactionId, deadline } = await system.begin({ protocol: '2pc', timeoutMs: 5_000 });
+  const header = new ContextCodec(GLOBAL_TEST_KEY).encode({ transactionId, deadline, audience: TOPIC });
+  return { id: transactionId, header };
+};
+
+const handle = (context: ExecutionContext, work: () => Promise<unknown>): Promise<unknown> => {
+  const options = optionsOf('payments', system, payments);
+  const interceptor = new JoiningInterceptor(payments.transactions, options, new HttpAdapterHost());
+  const next: CallHandler = { handle: () => defer(work) };
+  return lastValueFrom(interceptor.intercept(context, next), { defaultValue: 'acknowledged' });
+};
+const pay = async (): Promise<string> => {
+  await payments.transactions.currentClient()!.query('add payment');
+  return 'paid';
+};
+
+describe('a message of Kafka', () => {
+  it('is read with its headers as bytes or text, its topic and its place', () => {
+    for (const value of [Buffer.from('v1.x'), 'v1.x']) {
+      const { call, isEvent } = incomingOf(
+        delivered({ headers: { 'concordat-transaction': value } }),
+        names,
+        undefined as never,
+      );
+      expect(call).toEqual({
+        context: ['v1.x'],
+        audiences: ['payments', TOPIC],
+        delivery: { topic: TOPIC, partition: 2, offset: '41' },
+      });
+      expect(isEvent).toBe(false);
+    }
+    const event = incomingOf(delivered({ headers: {}, reply: false }), names, undefined as never);
+    expect([event.isEvent, event.call.context]).toEqual([true, []]);
+  });
+
+  it('joins the branch of its place, and its reply has the proof in a header', async () => {
+    const { id, header } = await begin();
+    const reply = await handle(delivered({ headers: { 'concordat-transaction': header } }), pay);
+    const branch = derivedBranchId(id, 'payments', { topic: TOPIC, partition: 2, offset: '41' });
+    expect(reply).toEqual({ value: 'paid', headers: { 'concordat-branch': branch } });
+  });
+
+  it('keeps the headers and the key that its handler answers with', async () => {
+    const { header } = await begin();
+    const answer = async (): Promise<unknown> => ({ key: 'k', value: 'v', headers: { own: 'x' } });
+    const reply = await handle(delivered({ headers: { 'concordat-transaction': header } }), answer);
+    expect(reply).toEqual({ key: 'k', value: 'v', headers: { own: 'x', 'concordat-branch': 'none' } });
+  });
+
+  it('is answered as usual when it brought no transaction', async () => {
+    await expect(handle(delivered({ headers: {} }), pay)).rejects.toMatchObject({ code: 'TRANSACTION_REQUIRED' });
+  });
+
+  it('that comes after the end of its transaction is acknowledged, if nobody waits for a reply', async () => {
+    const { id, header } = await begin();
+    await system.abort(id);
+    const headers = { 'concordat-transaction': header };
+    expect(await handle(delivered({ headers, reply: false }), pay)).toBe('acknowledged');
+    expect(system.lines).toEqual([expect.stringContaining('offset 41 of payment, partition 2, is acknowledged')]);
+    await expect(handle(delivered({ headers, offset: '42' }), pay)).rejects.toMatchObject({
+      code: 'TRANSACTION_DECIDED',
+    });
+  });
+});
+
+/** Nest's client without a broker: what it would send is kept, and answered by the test. */
+class BrokerlessClient extends ClientKafka {
+  readonly sent: { headers: Record<string, unknown> }[] = [];
+  answer: Record<string, unknown> = {};
+
+  override async connect(): Promise<never> {
+    return undefined as never;
+  }
+
+  protected override publish(
+    packet: { pattern: unknown; data: unknown },
+    callback: (reply: never) => void,
+  ): () => void {
+    void this.exchange(packet, callback);
+    return () => undefined;
+  }
+
+  private async exchange({ data }: { data: unknown }, callback: (reply: never) => void): Promise<void> {
+    const message = (await this.serializer.serialize(data as never, { pattern: TOPIC })) as {
+      headers: Record<string, unknown>;
+    };
+    this.sent.push(message);
+    const headers = {
+      kafka_correlationId: Buffer.from('1'),
+      'kafka_nest-is-disposed': Buffer.alloc(1),
+      ...this.answer,
+    };
+    const reply = await this.deserializer.deserialize({ value: 'paid', headers });
+    callback(reply as never);
+  }
+}
+
+describe("Nest's client for Kafka", () => {
+  let client: BrokerlessClient;
+  let orders: FakeService;
+
+  beforeEach(() => {
+    orders = system.service('orders', { propagateTo: [TOPIC] });
+    client = new BrokerlessClient({});
+    joinClientProxy(client, orders.transactions);
+  });
+
+  const send = (): Promise<unknown> => firstValueFrom(client.send(TOPIC, { amount: 5 }));
+
+  it('sends the context in a header, and takes the proof from the reply’s', async () => {
+    client.answer = { 'concordat-branch': Buffer.from('none') };
+    expect(await orders.transactions.run({}, send)).toBe('paid');
+    expect(Object.keys(client.sent[0]!.headers)).toEqual(['concordat-transaction']);
+  });
+
+  it('fails when the reply has no proof', async () => {
+    await expect(orders.transactions.run({}, send)).rejects.toMatchObject({ code: 'NOT_JOINED' });
+  });
+
+  it('passes the callee’s error on', async () => {
+    client.answer = { 'kafka_nest-err': Buffer.from('no funds') };
+    await orders.transactions.run({}, async () => {
+      await expect(send()).rejects.toEqual(Buffer.from('no funds'));
+    });
+  });
+
+  it('sends as ever outside a transaction, and to other topics', async () => {
+    expect(await send()).toBe('paid');
+    await orders.transactions.run({}, () => firstValueFrom(client.send('another', {})));
+    expect(client.sent.map(({ headers }) => Object.keys(headers))).toEqual([[], []]);
+  });
+
+  it('dooms the transaction when the request fails before it is sent', async () => {
+    client.connect = async () => firstValueFrom(throwError(() => new Error('no broker')));
+    const doomed = orders.transactions.run({}, () => send().catch(() => undefined));
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+});

@@ -1,0 +1,46 @@
+import type { ModuleMetadata } from '@nestjs/common';
+import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
+import type { KafkaBusOptions } from '../buses.js';
+import type { ConcordatParticipantOptions } from '../options.js';
+import type { PostgresSource } from './postgres-source.js';
+
+/** The options of `ConcordatModule`. */
+export interface ConcordatOptions extends Omit<ConcordatParticipantOptions, 'postgres' | 'bus'> {
+  /** REST URLs of the coordinators, such as `http://127.0.0.1:8081`; more than one are used when one fails */
+  readonly coordinators: readonly string[];
+  /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
+  readonly postgres: PostgresSource;
+  /**
+   * who is given the context of a transaction, as addressed: `host[:port]`, a Kafka topic, a queue. Everybody on the
+   * list must join with `@JoinGlobalTransaction()`: a call without a proof dooms the transaction. Default: nobody
+   */
+  readonly propagateTo?: readonly (string | Destination)[];
+  /**
+   * the names by which callers address this service, where its Host header, topic or queue does not say it (behind a
+   * proxy, over TCP). With this option only these names count. The participant's name always does
+   */
+  readonly audiences?: readonly string[];
+  /** signs contexts, the same in all services; default `CONCORDAT_CONTEXT_KEY`, or a key for development */
+  readonly contextKey?: string;
+  /** the road to the coordinators, as their `CONCORDAT_LINK`; default `direct` */
+  readonly link?: 'direct' | 'kafka' | 'both';
+  /** needed with `link: 'kafka'` and `'both'` */
+  readonly kafka?: KafkaBusOptions;
+  /** what the end of a beginning method waits for; default `ended`: a read right after sees the changes everywhere */
+  readonly waitFor?: 'decided' | 'ended';
+  /** how long after the deadline a requested commit is asked about, in milliseconds; default 30,000 */
+  readonly outcomeLimitMs?: number;
+  /** instead of the road that `link` names */
+  readonly bus?: ConcordatParticipantOptions['bus'];
+  /** for tests: instead of the coordinators over REST */
+  readonly coordinatorsPort?: GlobalCoordinators;
+  /** for tests: instead of the sessions of the participant */
+  readonly sessionsPort?: BranchSessions;
+}
+
+export const CONCORDAT_OPTIONS = Symbol('CONCORDAT_OPTIONS');
+
+export interface ConcordatAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  readonly inject?: readonly never[];
+  readonly useFactory: (...dependencies: never[]) => ConcordatOptions | Promise<ConcordatOptions>;
+}

@@ -1,0 +1,42 @@
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { DiscoveryService } from '@nestjs/core';
+import { GlobalTransactions } from '@concordat/participant';
+import { joinAxios, type AxiosLike } from './axios.js';
+import { clientProxyOf, joinClientProxy } from './client-proxy.js';
+import { joinFetch } from './fetch.js';
+
+/**
+ * Lets the application's calls join, without a change of its code: `fetch`, every `HttpService` of Nest's HttpModule, and
+ * every client of Nest's microservices that is a provider.
+ */
+@Injectable()
+export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
+  private readonly undo: (() => void)[] = [];
+
+  constructor(
+    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
+    @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
+  ) {}
+
+  onModuleInit(): void {
+    this.undo.push(joinFetch(this.transactions));
+    const instances = new Set(this.discovery.getProviders().map(({ instance }): unknown => instance));
+    for (const instance of instances) {
+      const axios = axiosOf(instance);
+      if (axios) this.undo.push(joinAxios(axios, this.transactions));
+      const client = clientProxyOf(instance);
+      if (client) joinClientProxy(client, this.transactions);
+    }
+  }
+
+  onApplicationShutdown(): void {
+    for (const undo of this.undo.splice(0)) undo();
+  }
+}
+
+/** The axios instance of an `HttpService`. */
+function axiosOf(instance: unknown): AxiosLike | undefined {
+  if (typeof instance !== 'object' || instance === null || !('axiosRef' in instance)) return undefined;
+  const { axiosRef } = instance;
+  return typeof axiosRef === 'function' && 'interceptors' in axiosRef ? (axiosRef as unknown as AxiosLike) : undefined;
+}

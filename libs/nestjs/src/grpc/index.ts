@@ -1,0 +1,1 @@
+export { joiningInterceptor } from './joining-interceptor.js';
