@@ -1,0 +1,65 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { Kafka, logLevel } from 'kafkajs';
+import { freePort } from '../support/postgres.js';
+import { startKafka, type TestKafka } from '../support/kafka.js';
+import { waitFor } from '../support/wait-for.js';
+import { SdkSystem, type ServiceProcess } from './sdk-system.js';
+
+jest.setTimeout(180_000);
+
+let system: SdkSystem;
+let kafka: TestKafka;
+let orders: ServiceProcess;
+let payments: ServiceProcess;
+let tcp: string;
+
+beforeAll(async () => {
+  kafka = await startKafka();
+  system = await SdkSystem.start(21_281);
+  const { brokers } = kafka;
+  const admin = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  await admin.createTopics({ topics: ['planned', 'planned.reply'].map((topic) => ({ topic, numPartitions: 1 })) });
+  await admin.disconnect();
+  const tcpPort = await freePort();
+  tcp = `127.0.0.1:${tcpPort}`;
+  payments = await system.service('payments', { tcpPort, audiences: [tcp, 'planned'], kafkaBrokers: brokers });
+  orders = await system.service('orders', { propagateTo: [tcp, 'planned'], tcp: [tcp], kafkaBrokers: brokers });
+  await Promise.all([payments.start(), orders.start()]);
+});
+
+afterAll(async () => {
+  await system?.stop();
+  await kafka?.stop();
+});
+
+afterEach(() => system.clear());
+
+async function words(): Promise<readonly (readonly string[])[]> {
+  return Promise.all([orders, payments].map(async (service) => (await system.wordsOf(service)).words));
+}
+
+describe.each(['TCP', 'Kafka'] as const)('services that call each other over %s', (road) => {
+  const send = (plan: readonly { readonly [step: string]: unknown }[]): never =>
+    ({ send: road === 'TCP' ? tcp : 'kafka', pattern: 'planned', plan }) as never;
+
+  it('commit together', async () => {
+    const answer = await orders.post('begin', [{ add: 'order' }, send([{ add: 'payment' }])]);
+    expect(answer).toEqual({ status: 201, body: {} });
+    await waitFor('both see it', async () => (await words()).every(({ length }) => length === 1));
+    expect(await words()).toEqual([['order'], ['payment']]);
+  });
+
+  it('abort together', async () => {
+    const { status } = await orders.post('begin', [{ add: 'order' }, send([{ add: 'payment' }]), { fail: 'no' }]);
+    expect(status).toBe(500);
+    expect(await words()).toEqual([[], []]);
+  });
+
+  it('keep the rest when a failure is caught', async () => {
+    const failing = send([{ add: 'payment' }, { fail: 'no funds' }]);
+    const { status } = await orders.post('begin', [{ add: 'order' }, { attempt: [failing] }]);
+    expect(status).toBe(201);
+    expect(await words()).toEqual([['order'], []]);
+  });
+});
