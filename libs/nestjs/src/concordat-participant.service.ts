@@ -19,6 +19,7 @@ import type { MessageBus } from '@concordat/messaging';
 import {
   BranchResults,
   type BranchSessions,
+  type CurrentWork,
   type HeldBranch,
   type HoldRequest,
   type ParticipantMetrics,
@@ -165,6 +166,9 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   get instance(): string {
     return this.runtime.instance;
   }
+
+  /** The branch whose one-shot handler runs in this asynchronous context, for pools that join. */
+  readonly currentWork: CurrentWork = () => this.resourceManager.currentWork();
 
   /**
    * Opens the session of a branch of a global transaction. Waits for the start of the participant, at most until the

@@ -1,29 +1,45 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { GlobalTransactions, joinDataSource, joinPool, type Leave } from '@concordat/participant';
+import {
+  GlobalConfigurationError,
+  GlobalTransactions,
+  joinDataSource,
+  joinPool,
+  type CurrentWork,
+  type Leave,
+} from '@concordat/participant';
+import { ConcordatParticipant } from '../concordat-participant.service.js';
 import { CONCORDAT_OPTIONS, type ConcordatOptions } from './options.js';
-import { isDataSource, isPool } from './postgres-source.js';
+import { isDataSource, isPool, type PostgresSource } from './postgres-source.js';
 
 /**
- * Lets the database library of the service join: its `DataSource` or pool works on the session of the running global
- * transaction, and is the user's own everywhere else.
+ * Lets the database libraries of the service join: its DataSource and pools work on the session of the running global
+ * transaction, or of the branch whose one-shot handler runs, and are the user's own everywhere else.
  */
 @Injectable()
 export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
-  private leave: Leave | undefined;
+  private leaves: readonly Leave[] = [];
 
   constructor(
     @Inject(CONCORDAT_OPTIONS) private readonly options: ConcordatOptions,
     @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
+    @Inject(ConcordatParticipant) private readonly participant: ConcordatParticipant,
   ) {}
 
+  /** @throws GlobalConfigurationError */
   onModuleInit(): void {
-    const { postgres } = this.options;
-    const current = (): ReturnType<GlobalTransactions['currentScope']> => this.transactions.currentScope();
-    if (isDataSource(postgres)) this.leave = joinDataSource(postgres, current);
-    else if (isPool(postgres)) this.leave = joinPool(postgres, current);
+    const { postgres, joining = [] } = this.options;
+    const current: CurrentWork = () => this.transactions.currentScope() ?? this.participant.currentWork();
+    const sources: readonly PostgresSource[] = 'connectionString' in postgres ? joining : [postgres, ...joining];
+    this.leaves = [...new Set(sources)].map((source) => join(source, current));
   }
 
   onApplicationShutdown(): void {
-    this.leave?.();
+    for (const leave of this.leaves) leave();
   }
+}
+
+function join(source: PostgresSource, current: CurrentWork): Leave {
+  if (isDataSource(source)) return joinDataSource(source, current);
+  if (isPool(source)) return joinPool(source, current);
+  throw new GlobalConfigurationError('joining has something that is neither a pg.Pool nor a TypeORM DataSource');
 }

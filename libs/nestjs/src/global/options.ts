@@ -2,7 +2,7 @@ import type { ModuleMetadata } from '@nestjs/common';
 import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
 import type { KafkaBusOptions } from '../buses.js';
 import type { ConcordatParticipantOptions } from '../options.js';
-import type { PostgresSource } from './postgres-source.js';
+import type { DataSource, Pool, PostgresSource } from './postgres-source.js';
 
 /** The options of `ConcordatModule`. */
 export interface ConcordatOptions extends Omit<ConcordatParticipantOptions, 'postgres' | 'bus'> {
@@ -10,6 +10,8 @@ export interface ConcordatOptions extends Omit<ConcordatParticipantOptions, 'pos
   readonly coordinators: readonly string[];
   /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
   readonly postgres: PostgresSource;
+  /** further pools and DataSources of the same database, whose work in a global transaction is to be part of it */
+  readonly joining?: readonly (Pool | DataSource)[];
   /**
    * who is given the context of a transaction, as addressed: `host[:port]`, a Kafka topic, a queue. Everybody on the
    * list must join with `@JoinGlobalTransaction()`: a call without a proof dooms the transaction. Default: nobody

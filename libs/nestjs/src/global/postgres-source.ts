@@ -7,8 +7,8 @@ import {
 
 type Settings = Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
 
-type DataSource = Parameters<typeof joinDataSource>[0];
-type Pool = Parameters<typeof joinPool>[0];
+export type DataSource = Parameters<typeof joinDataSource>[0];
+export type Pool = Parameters<typeof joinPool>[0];
 
 /** Settings, a TypeORM `DataSource`, or a `pg.Pool`. */
 export type PostgresSource = Settings | DataSource | Pool;

@@ -1,6 +1,12 @@
 import { errorMessage, type Clock, type Logger } from '@concordat/foundation';
 import { branchError, type BranchId, type TransactionId } from '@concordat/commit-protocol';
-import { Savepoints, type PostgresContext, type SavepointOwner } from '../postgres/index.js';
+import {
+  isWithin,
+  savepointsOf,
+  type PostgresContext,
+  type SavepointOwner,
+  type Savepoints,
+} from '../postgres/index.js';
 import { RollbackOnlyError, type Doom } from './errors.js';
 import { HookList } from './hooks.js';
 import type { BranchSession, BranchSessions, GlobalCoordinators } from './ports.js';
@@ -40,6 +46,10 @@ interface OpenSession {
   readonly savepoints: Savepoints;
 }
 
+const PART_IS_OPEN =
+  'a transaction of a database library was still open when its method returned: an await is missing, or its client was ' +
+  'given back without COMMIT or ROLLBACK';
+
 /**
  * What one process does in one global transaction: one branch with one session, opened at the first statement and
  * enlisted in parallel with it, for all methods that run here.
@@ -64,6 +74,9 @@ export class ProcessTransaction {
   private firstDoom: Doom | undefined;
   private failedStatement: unknown;
   private activeCount = 0;
+  /** transactions of database libraries that have not ended */
+  private readonly openParts = new Set<SavepointOwner>();
+  private callCount = 0;
   private readonly endsAt: number;
 
   constructor(
@@ -95,6 +108,23 @@ export class ProcessTransaction {
   /** Methods that are running. */
   get isActive(): boolean {
     return this.activeCount > 0;
+  }
+
+  /** Calls from here in which other services joined. */
+  get joinedElsewhereCount(): number {
+    return this.callCount;
+  }
+
+  noteJoinedElsewhere(): void {
+    this.callCount++;
+  }
+
+  beginPart(part: SavepointOwner): void {
+    this.openParts.add(part);
+  }
+
+  endPart(part: SavepointOwner): void {
+    this.openParts.delete(part);
   }
 
   begin(): void {
@@ -149,10 +179,16 @@ export class ProcessTransaction {
   /**
    * The method succeeded, and its work stays.
    *
-   * @throws RollbackOnlyError when the database has refused a statement and the method returned all the same
+   * @throws RollbackOnlyError when the database has refused a statement and the method returned all the same, or a
+   *   transaction of a database library in it is still open
    */
   async keep(scope: RunningMethod): Promise<void> {
     const open = await this.settledSession();
+    for (const part of this.openParts) {
+      if (part === scope || !isWithin(part, scope) || !open?.savepoints.has(part)) continue;
+      this.doom({ code: 'HANDLE_CLOSED', by: this.participant, message: PART_IS_OPEN });
+      this.refuseDoomed();
+    }
     const worked = open?.savepoints.has(scope) ?? false;
     if (this.failedStatement !== undefined && (worked || !scope.needsSavepoint)) {
       const cause = this.failedStatement;
@@ -244,7 +280,7 @@ export class ProcessTransaction {
     }
     this.branchId = branchId;
     if (this.firstDoom) session.doom(branchError(this.firstDoom.code, this.firstDoom.message));
-    return { session, savepoints: new Savepoints(session.context.client) };
+    return { session, savepoints: savepointsOf(session.context.client) };
   }
 
   /** The session once its opening has settled; undefined when there is none. */

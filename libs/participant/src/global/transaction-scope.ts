@@ -22,6 +22,7 @@ export class TransactionScope implements RunningMethod, NestedWork {
   private running = 0;
   private open = true;
   private joinedElsewhere = false;
+  private readonly joinedElsewhereBefore: number;
 
   /** @param parent the method around it in the same transaction, as far as this process knows */
   constructor(
@@ -31,6 +32,7 @@ export class TransactionScope implements RunningMethod, NestedWork {
     suspended?: TransactionScope,
   ) {
     this.suspended = suspended ?? parent?.suspended;
+    this.joinedElsewhereBefore = transaction.joinedElsewhereCount;
     parent?.inner.add(this);
   }
 
@@ -52,6 +54,7 @@ export class TransactionScope implements RunningMethod, NestedWork {
 
   noteJoinedElsewhere(): void {
     for (const one of this.line()) one.joinedElsewhere = true;
+    this.transaction.noteJoinedElsewhere();
   }
 
   /** The same for all methods of the transaction in this process. */
@@ -67,22 +70,29 @@ export class TransactionScope implements RunningMethod, NestedWork {
   /** A transaction of a database library inside the method. */
   nested(): NestedWork {
     this.refuseLate();
-    return new TransactionScope(this.transaction, this, true);
+    const part = new TransactionScope(this.transaction, this, true);
+    this.transaction.beginPart(part);
+    return part;
   }
 
   /** The part succeeded. @throws RollbackOnlyError when the database has refused one of its statements */
   async keep(): Promise<void> {
+    this.transaction.endPart(this);
     await this.close();
     await this.transaction.keep(this);
   }
 
   /** The part failed. @throws RollbackOnlyError when it cannot be undone alone; the transaction is doomed */
   async undo(): Promise<void> {
+    const { transaction } = this;
+    transaction.endPart(this);
     await this.close();
-    if (await this.transaction.undo(this)) return;
-    const message = 'a transaction of a database library was rolled back and cannot be undone alone';
-    this.transaction.doom({ code: 'NOT_UNDONE', by: this.transaction.participant, message });
-    this.transaction.refuseDoomed();
+    const hasJoinedElsewhere = transaction.joinedElsewhereCount > this.joinedElsewhereBefore;
+    if (!hasJoinedElsewhere && (await transaction.undo(this))) return;
+    const why = hasJoinedElsewhere ? 'another service has joined in it' : 'other statements have run in its session';
+    const message = `a transaction of a database library was rolled back and cannot be undone alone, because ${why}`;
+    transaction.doom({ code: 'NOT_UNDONE', by: transaction.participant, message });
+    transaction.refuseDoomed();
   }
 
   /** Runs a statement on the one session that the transaction has in this process; opens it if need be. */

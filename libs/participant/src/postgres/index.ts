@@ -9,12 +9,14 @@ export { PostgresResourceManager, type PostgresResourceManagerPorts } from './po
 export type { PostgresContext } from './session/context.js';
 export type { PostgresResourceManagerSettings } from './settings.js';
 export {
+  isWithin,
   joinDataSource,
   joinPool,
-  Savepoints,
+  savepointsOf,
   type CurrentWork,
   type JoinableWork,
   type Leave,
   type NestedWork,
   type SavepointOwner,
+  type Savepoints,
 } from './joining/index.js';

@@ -1,5 +1,5 @@
-export type { CurrentWork, JoinableWork, NestedWork } from './joinable-work.js';
+export { isWithin, type CurrentWork, type JoinableWork, type NestedWork } from './joinable-work.js';
 export { joinDataSource } from './join-data-source.js';
 export { joinPool } from './join-pool.js';
 export type { Leave } from './replace-method.js';
-export { Savepoints, type SavepointOwner } from './savepoints.js';
+export { savepointsOf, type SavepointOwner, type Savepoints } from './savepoints.js';

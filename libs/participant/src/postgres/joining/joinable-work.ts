@@ -32,8 +32,12 @@ export interface NestedWork extends JoinableWork {
 /** The work of the method that runs in this asynchronous context; undefined where there is none to join. */
 export type CurrentWork = () => JoinableWork | undefined;
 
+interface Divided {
+  readonly parent: Divided | undefined;
+}
+
 /** Whether one is a part of the other, or the same. */
-export function isWithin(work: JoinableWork, outer: JoinableWork): boolean {
-  for (let one: JoinableWork | undefined = work; one; one = one.parent) if (one === outer) return true;
+export function isWithin(part: Divided, whole: Divided): boolean {
+  for (let one: Divided | undefined = part; one; one = one.parent) if (one === whole) return true;
   return false;
 }
