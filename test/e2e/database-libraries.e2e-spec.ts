@@ -4,6 +4,7 @@ import { DataSource } from 'typeorm';
 import { drizzleSuite } from '../support/database-libraries/drizzle.js';
 import { kyselySuite } from '../support/database-libraries/kysely.js';
 import { LibrarySystem } from '../support/database-libraries/library-system.js';
+import { clsModule, clsSuite } from '../support/database-libraries/nestjs-cls.js';
 import { pgSuite } from '../support/database-libraries/pg.js';
 import { ITEM, typeormSuite } from '../support/database-libraries/typeorm.js';
 import { startTestPostgres } from '../support/postgres.js';
@@ -19,7 +20,7 @@ beforeAll(async () => {
   pool.on('error', () => undefined);
   dataSource = new DataSource({ type: 'postgres', url: server.url, poolSize: 4, entities: [ITEM] });
   await dataSource.initialize();
-  system = await LibrarySystem.start(server, { postgres: dataSource, joining: [pool] }, []);
+  system = await LibrarySystem.start(server, { postgres: dataSource, joining: [pool] }, [clsModule(dataSource, pool)]);
 }, 60_000);
 
 afterAll(async () => {
@@ -44,3 +45,4 @@ typeormSuite(
   () => system,
   () => dataSource,
 );
+clsSuite(() => system);
