@@ -4,9 +4,9 @@ import { DataSource } from 'typeorm';
 import { drizzleSuite } from '../support/database-libraries/drizzle.js';
 import { kyselySuite } from '../support/database-libraries/kysely.js';
 import { LibrarySystem } from '../support/database-libraries/library-system.js';
-import { clsModule, clsSuite } from '../support/database-libraries/nestjs-cls.js';
 import { pgSuite } from '../support/database-libraries/pg.js';
-import { ITEM, typeormSuite } from '../support/database-libraries/typeorm.js';
+import { ITEM } from '../support/database-libraries/tables.js';
+import { typeormSuite } from '../support/database-libraries/typeorm.js';
 import { startTestPostgres } from '../support/postgres.js';
 
 // One file, because the libraries share one server and one service; each has its own suite beside this folder.
@@ -20,7 +20,7 @@ beforeAll(async () => {
   pool.on('error', () => undefined);
   dataSource = new DataSource({ type: 'postgres', url: server.url, poolSize: 4, entities: [ITEM] });
   await dataSource.initialize();
-  system = await LibrarySystem.start(server, { postgres: dataSource, joining: [pool] }, [clsModule(dataSource, pool)]);
+  system = await LibrarySystem.start(server, { postgres: dataSource, joining: [pool] }, []);
 }, 60_000);
 
 afterAll(async () => {
@@ -45,4 +45,3 @@ typeormSuite(
   () => system,
   () => dataSource,
 );
-clsSuite(() => system);

@@ -1,14 +1,9 @@
 import { eq, sql } from 'drizzle-orm';
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
-import { integer, pgTable, text } from 'drizzle-orm/pg-core';
 import type { Pool } from 'pg';
 import { conformance, type LibraryUnderTest, type TransactionUnderTest } from './conformance.js';
 import type { LibrarySystem } from './library-system.js';
-
-export const item = pgTable('item', {
-  id: text().primaryKey(),
-  quantity: integer().notNull().default(0),
-});
+import { item } from './tables.js';
 
 type Executor = Pick<NodePgDatabase, 'insert' | 'transaction'>;
 

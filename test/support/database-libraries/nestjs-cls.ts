@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import assert from 'node:assert/strict';
 import { Inject, Injectable, Module, type DynamicModule } from '@nestjs/common';
 import {
   ClsPluginTransactional,
@@ -13,10 +13,10 @@ import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
 import { ClsModule } from 'nestjs-cls';
 import type { Pool } from 'pg';
 import { DataSource } from 'typeorm';
-import { item } from './drizzle.js';
 import type { LibrarySystem } from './library-system.js';
-import { ITEM } from './typeorm.js';
+import { ITEM, item } from './tables.js';
 
+const CHANGED = 'changed its mind';
 const DRIZZLE = Symbol('DRIZZLE');
 
 /** An ordinary service: it speaks of nestjs-cls and TypeORM only. */
@@ -36,19 +36,19 @@ class Orders {
   @Transactional()
   async placeAndFail(id: string): Promise<void> {
     await this.place(id);
-    throw new Error('changed its mind');
+    throw new Error(CHANGED);
   }
 
   @Transactional()
   async placeWithNestedFailure(outer: string, inner: string): Promise<void> {
     await this.insert(outer);
-    await expect(this.nestedFailure(inner)).rejects.toThrow('changed its mind');
+    await aborts(this.nestedFailure(inner));
   }
 
   @Transactional(Propagation.Nested)
   async nestedFailure(id: string): Promise<void> {
     await this.insert(id);
-    throw new Error('changed its mind');
+    throw new Error(CHANGED);
   }
 
   @Transactional(Propagation.RequiresNew)
@@ -103,55 +103,62 @@ export function clsModule(dataSource: DataSource, pool: Pool): DynamicModule {
   return { module: Services, imports: [cls], providers: [Orders, Stock] };
 }
 
-export function clsSuite(system: () => LibrarySystem): void {
-  const orders = (): Orders => system().app.get(Orders, { strict: false });
-  const stock = (): Stock => system().app.get(Stock, { strict: false });
+type Scenario = (system: LibrarySystem, orders: Orders, stock: Stock) => Promise<void>;
 
-  describe('@Transactional() of nestjs-cls', () => {
-    beforeEach(() => system().reset());
+const fail = async (): Promise<never> => Promise.reject(new Error(CHANGED));
+const aborts = (work: Promise<unknown>): Promise<void> => assert.rejects(work, { message: CHANGED });
 
-    it('joins a global transaction, with TypeORM and with Drizzle', async () => {
-      await system().run(async () => {
-        await orders().place('b', 'c');
-        await stock().reserve('d');
-        expect(await system().items()).toBe('a=10');
-      });
-      expect(await system().items()).toBe('a=10 b=0 c=0 d=0');
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  'joins a global transaction, with TypeORM and with Drizzle': async (system, orders, stock) => {
+    await system.run(async () => {
+      await orders.place('b', 'c');
+      await stock.reserve('d');
+      assert.equal(await system.items(), 'a=10');
     });
-
-    it('is undone when the global transaction aborts', async () => {
-      const aborted = system().run(async () => {
-        await orders().place('b');
-        await stock().reserve('c');
-        throw new Error('changed its mind');
-      });
-      await expect(aborted).rejects.toThrow('changed its mind');
-      expect(await system().items()).toBe('a=10');
+    assert.equal(await system.items(), 'a=10 b=0 c=0 d=0');
+  },
+  'is undone when the global transaction aborts': async (system, orders, stock) => {
+    await aborts(
+      system.run(async () => {
+        await orders.place('b');
+        await stock.reserve('c');
+        await fail();
+      }),
+    );
+    assert.equal(await system.items(), 'a=10');
+  },
+  'is undone alone when it fails and is caught, nested or not': async (system, orders) => {
+    await system.run(async () => {
+      await orders.insert('b');
+      await aborts(orders.placeAndFail('c'));
+      await orders.placeWithNestedFailure('d', 'e');
     });
+    assert.equal(await system.items(), 'a=10 b=0 d=0');
+  },
+  'is a part of the global transaction also with RequiresNew': async (system, orders) => {
+    await aborts(
+      system.run(async () => {
+        await orders.placeAlone('b');
+        await fail();
+      }),
+    );
+    assert.equal(await system.items(), 'a=10');
+  },
+  'is purely local without a global transaction': async (system, orders, stock) => {
+    await orders.place('b');
+    await stock.reserve('c');
+    await aborts(orders.placeAndFail('d'));
+    assert.equal(await system.items(), 'a=10 b=0 c=0');
+  },
+};
 
-    it('is undone alone when it fails and is caught, nested or not', async () => {
-      await system().run(async () => {
-        await orders().insert('b');
-        await expect(orders().placeAndFail('c')).rejects.toThrow('changed its mind');
-        await orders().placeWithNestedFailure('d', 'e');
-      });
-      expect(await system().items()).toBe('a=10 b=0 d=0');
-    });
-
-    it('is a part of the global transaction also with RequiresNew', async () => {
-      const aborted = system().run(async () => {
-        await orders().placeAlone('b');
-        throw new Error('changed its mind');
-      });
-      await expect(aborted).rejects.toThrow('changed its mind');
-      expect(await system().items()).toBe('a=10');
-    });
-
-    it('is purely local without a global transaction', async () => {
-      await orders().place('b');
-      await stock().reserve('c');
-      await expect(orders().placeAndFail('d')).rejects.toThrow('changed its mind');
-      expect(await system().items()).toBe('a=10 b=0 c=0');
-    });
-  });
+/** Runs every scenario; returns the names of those that hold. @throws what the first one fails with */
+export async function runScenarios(system: LibrarySystem): Promise<string[]> {
+  const orders = system.app.get(Orders, { strict: false });
+  const stock = system.app.get(Stock, { strict: false });
+  for (const scenario of Object.values(SCENARIOS)) {
+    await system.reset();
+    await scenario(system, orders, stock);
+  }
+  return Object.keys(SCENARIOS);
 }

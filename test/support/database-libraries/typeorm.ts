@@ -1,18 +1,8 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { EntitySchema, type DataSource, type EntityManager, type EntitySubscriberInterface } from 'typeorm';
+import type { DataSource, EntityManager, EntitySubscriberInterface } from 'typeorm';
 import { conformance, type LibraryUnderTest, type TransactionUnderTest } from './conformance.js';
 import type { LibrarySystem } from './library-system.js';
-
-export interface Item {
-  id: string;
-  quantity: number;
-}
-
-export const ITEM = new EntitySchema<Item>({
-  name: 'Item',
-  tableName: 'item',
-  columns: { id: { type: 'text', primary: true }, quantity: { type: 'int', default: 0 } },
-});
+import { ITEM } from './tables.js';
 
 const insideOf = (entities: EntityManager): TransactionUnderTest => ({
   insert: (id) => entities.insert(ITEM, { id }),
