@@ -80,17 +80,17 @@ export function conformance(name: string, system: () => LibrarySystem, library: 
 
     it('nests transactions', async () => {
       await system().run(() =>
-        library().transaction(async ({ insert, nested }) => {
-          await insert('b');
-          if (!nested) return;
-          await nested((inside) => inside.insert('c'));
-          const failed = nested(async (inside) => {
+        library().transaction(async (outer) => {
+          await outer.insert('b');
+          if (!outer.nested) return;
+          await outer.nested((inside) => inside.insert('c'));
+          const failed = outer.nested(async (inside) => {
             await inside.insert('d');
             await inside.nested?.((innermost) => innermost.insert('e'));
             await fail();
           });
           await expect(failed).rejects.toMatchObject(undone);
-          await nested((inside) => inside.insert('f'));
+          await outer.nested((inside) => inside.insert('f'));
         }),
       );
       expect(await system().items()).toMatch(/^a=10 b=0( c=0 f=0)?$/);

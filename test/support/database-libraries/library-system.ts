@@ -102,11 +102,11 @@ export class LibrarySystem {
     const coordinators = new Coordinators(observer);
     const clock = new SystemClock();
     const broker = new MemoryBroker({ clock, partitions: 1 });
-    let participant: ConcordatParticipant | undefined;
+    const live: { participant?: ConcordatParticipant } = {}; // the module makes it
     const sessionsPort: BranchSessions = {
       instance: 'one',
       hold: async (request) => {
-        const session = await participant!.hold(request);
+        const session = await live.participant!.hold(request);
         coordinators.held.set(request.branchId, session);
         return session;
       },
@@ -126,7 +126,7 @@ export class LibrarySystem {
       logger: false,
       abortOnError: false,
     });
-    participant = app.get(ConcordatParticipant);
+    live.participant = app.get(ConcordatParticipant);
     return new LibrarySystem(server, observer, app, app.get(GlobalTransactions));
   }
 

@@ -1,4 +1,3 @@
-import 'reflect-metadata';
 import { Pool } from 'pg';
 import { DataSource } from 'typeorm';
 import { LibrarySystem } from './library-system.js';
