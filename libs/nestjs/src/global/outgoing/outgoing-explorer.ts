@@ -22,15 +22,24 @@ export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
     this.undo.push(joinFetch(this.transactions));
     const instances = new Set(this.discovery.getProviders().map(({ instance }): unknown => instance));
     for (const instance of instances) {
-      const axios = axiosOf(instance);
+      const axios = lookInto(() => axiosOf(instance));
       if (axios) this.undo.push(joinAxios(axios, this.transactions));
-      const client = clientProxyOf(instance);
+      const client = lookInto(() => clientProxyOf(instance));
       if (client) joinClientProxy(client, this.transactions);
     }
   }
 
   onApplicationShutdown(): void {
     for (const undo of this.undo.splice(0)) undo();
+  }
+}
+
+/** Providers of nestjs-cls stand for values of a request, and throw when somebody looks into them outside of one. */
+function lookInto<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
   }
 }
 
