@@ -140,9 +140,12 @@ class World {
     await participant.start();
     await this.run(100);
     for (let number = 1; number <= 3; number++) {
-      await participant.publish([vote('bank-healthy', number), vote('bank-healthy', number + 10)]);
-      await coordinator.publish([prepare('bank-healthy', number), decision('bank-healthy', number)]);
+      const published = [
+        participant.publish([vote('bank-healthy', number), vote('bank-healthy', number + 10)]),
+        coordinator.publish([prepare('bank-healthy', number), decision('bank-healthy', number)]),
+      ];
       await this.run(300);
+      await Promise.all(published);
     }
     coordinator.setStatus({ ...status, leads: false, term: 6 });
     participant.crash();
