@@ -291,6 +291,16 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     ],
     'testing/a.ts': [['../index.js'], ['typeorm']],
   }),
+  ...inFolder('apps/shop/src', {
+    'orders/a.ts': [
+      ['@concordat/nestjs'],
+      ['../inventory/a.js'],
+      ['@concordat/participant', 'shop does not know participant'],
+      ['@concordat/client', 'shop does not know client'],
+      ['pg', 'shop may import of packages'],
+      ['../../../bank/src/main.js', PROCESSES],
+    ],
+  }),
   ...inFolder('apps/bank/src', {
     'a.ts': [
       ['@concordat/nestjs'],

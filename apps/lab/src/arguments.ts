@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { LabError } from './lab-error.js';
-import { LINKS, PART_NAMES, type Link, type PartName } from './local-system/ports.js';
+import { LINKS, PART_NAMES, SHOP_SERVICES, type Link, type PartName } from './local-system/ports.js';
 
 /** The directory of a local system, and the selected parts. */
 export interface SystemOptions {
@@ -34,7 +34,8 @@ const OPTIONS = `
   --directory <path>   directory of data, logs and system.json (default .concordat)
   --port-offset <n>    number added to every port, for a second system on this machine (default 0)
   --link <road>        between coordinators and banks: ${LINKS.join(', ')} (default kafka); direct starts no Kafka
-  --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')}
+  --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')},
+                       ${SHOP_SERVICES.join(', ')}
   --help               print this text`;
 
 export const HELP = {
@@ -43,6 +44,7 @@ export const HELP = {
 Starts Kafka, one PostgreSQL server per bank, three coordinators and three banks. Runs one transfer, then stays up
 until Ctrl-C. The data stays in .concordat; the next start uses it.
 
+  --shop               start the demo shop, too: ${SHOP_SERVICES.join(', ')}, three NestJS services (see docs/shop.md)
   --detach             return when the system is ready; "npm stop" stops it
   --fresh              delete the data of earlier runs first${OPTIONS}
 
@@ -72,6 +74,7 @@ const PARSE_OPTIONS = {
   only: { type: 'string' },
   link: { type: 'string' },
   points: { type: 'string' },
+  shop: { type: 'boolean' },
   detach: { type: 'boolean' },
   fresh: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -86,8 +89,8 @@ export function parseCommand(argv: readonly string[]): Command {
     throw new LabError(`There is no command "${command}"; there are start, stop and lab.`);
   }
   if (values.help === true) return { kind: 'help', text: HELP[command] };
-  if (command !== 'start' && (values.detach === true || values.fresh === true)) {
-    throw new LabError(`--detach and --fresh belong to "npm start", not to "${command}".`);
+  if (command !== 'start' && (values.detach === true || values.fresh === true || values.shop === true)) {
+    throw new LabError(`--detach, --fresh and --shop belong to "npm start", not to "${command}".`);
   }
   if (command !== 'lab' && values.points !== undefined) {
     throw new LabError(`--points belongs to "npm run lab -- ${CRASH_EVERYWHERE}", not to "${command}".`);
@@ -95,7 +98,7 @@ export function parseCommand(argv: readonly string[]): Command {
   const system: SystemOptions = {
     directory: values.directory ?? '.concordat',
     portOffset: parsePortOffset(values['port-offset']),
-    only: parseOnly(values.only),
+    only: parseOnly(values.only, values.shop === true),
     link: parseLink(values.link),
   };
   if (command === 'lab') return parseLab(rest, values.points, system);
@@ -151,14 +154,14 @@ function parseLink(text: string | undefined): Link | undefined {
   throw new LabError(`--link is "${text}"; it must be one of ${LINKS.join(', ')}.`);
 }
 
-function parseOnly(text: string | undefined): readonly PartName[] {
-  if (text === undefined) return PART_NAMES;
-  const names = text.split(',').map((name) => name.trim());
-  return names.map((name) => {
-    const known = PART_NAMES.find((candidate) => candidate === name);
-    if (known === undefined) {
-      throw new LabError(`--only names "${name}", which is not a part; there are ${PART_NAMES.join(', ')}.`);
-    }
-    return known;
-  });
+function parseOnly(text: string | undefined, withShop: boolean): readonly PartName[] {
+  const names = text === undefined ? PART_NAMES : text.split(',').map((name) => parsePartName(name.trim()));
+  return withShop ? [...new Set([...names, ...SHOP_SERVICES])] : names;
+}
+
+function parsePartName(text: string): PartName {
+  const names = [...PART_NAMES, ...SHOP_SERVICES];
+  const known = names.find((candidate) => candidate === text);
+  if (known !== undefined) return known;
+  throw new LabError(`--only names "${text}", which is not a part; there are ${names.join(', ')}.`);
 }

@@ -19,7 +19,7 @@ import {
 import { postgresDataDir, postgresPart } from './postgres.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
 import { repositoryRoot } from './repository.js';
-import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers, type CoordinatorId } from './services.js';
+import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers, shopPart, type CoordinatorId } from './services.js';
 import { SystemFile, type ProcessRecord, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -57,6 +57,10 @@ export function partOf(context: SystemContext, name: PartName): Part {
     case 'coordinator-3':
     case 'coordinator-4':
       return coordinatorPart(context, Number(name.slice(-1)) as CoordinatorId);
+    case 'orders':
+    case 'inventory':
+    case 'payments':
+      return shopPart(context, name);
   }
 }
 

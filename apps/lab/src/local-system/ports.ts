@@ -22,7 +22,10 @@ export const DEFAULT_LINK: Link = 'kafka';
 
 /** A coordinator that joins and leaves in scenarios; it keeps its data, like a machine that is switched off. */
 export const GUEST_NAME = 'coordinator-4';
-export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME;
+/** The services of the demo shop, which `npm start -- --shop` and the scenario `shop` add; each has its own database. */
+export const SHOP_SERVICES = ['orders', 'inventory', 'payments'] as const;
+export type ShopService = (typeof SHOP_SERVICES)[number];
+export type PartName = (typeof PART_NAMES)[number] | typeof GUEST_NAME | ShopService;
 export const BANKS = ['bank-a', 'bank-b', 'bank-c'] as const;
 export type BankLetter = 'a' | 'b' | 'c';
 
@@ -30,6 +33,8 @@ export type PortNumbers = Readonly<Record<string, number>>;
 
 /** The ports of one part, by purpose (contract.md, "Ports of the local system"). */
 export function portsOf(name: PartName, offset: number): PortNumbers {
+  const shopPlace = SHOP_SERVICES.findIndex((service) => service === name);
+  if (shopPlace >= 0) return { http: 8094 + shopPlace + offset };
   const place = Number.parseInt(name.slice(-1), 36); // 1..4 for coordinators, 10..12 for a..c
   const letter = place - 9;
   if (name === 'kafka') return { broker: 9092 + offset, controller: 9093 + offset };

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
-import { portsOf, type BankLetter, type PartName } from './ports.js';
-import { postgresPart } from './postgres.js';
+import { portsOf, type BankLetter, type PartName, type ShopService } from './ports.js';
+import { createDatabase, postgresPart } from './postgres.js';
 import type { Role } from './system-file.js';
 
 const READY_TIMEOUT_MS = 60_000;
@@ -48,15 +48,23 @@ export function reasonsIn(text: string): readonly string[] {
   }
 }
 
-/** The common part of both kinds of service. The name is in the command line for users of `ps`. */
-function nodeService(
-  context: SystemContext,
-  service: { name: PartName; role: Role; app: string; env: NodeJS.ProcessEnv; dataDir?: string; databaseUrl?: string },
-): Part {
-  const { name, role, dataDir, databaseUrl } = service;
+interface Service {
+  readonly name: PartName;
+  readonly role: Role;
+  /** the program, below `dist/apps` */
+  readonly main: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly dataDir?: string;
+  readonly databaseUrl?: string;
+  /** what must exist before the process starts */
+  readonly before?: () => Promise<void>;
+}
+
+/** What all services have in common. The name is in the command line for users of `ps`. */
+function nodeService(context: SystemContext, service: Service): Part {
+  const { name, role, main, dataDir, databaseUrl } = service;
   const ports = portsOf(name, context.portOffset);
   const { environment = {} } = context;
-  const main = path.join(context.root, 'dist/apps', service.app, 'src/main.js');
   return {
     name,
     role,
@@ -67,11 +75,12 @@ function nodeService(
     logFile: path.join(context.directory, 'logs', `${name}.log`),
     marker: `concordat-${name}`,
     readyTimeoutMs: READY_TIMEOUT_MS,
-    prepare: (): Promise<LaunchCommand> => {
+    prepare: async (): Promise<LaunchCommand> => {
       if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
-      return Promise.resolve({
+      await service.before?.();
+      return {
         file: process.execPath,
-        args: ['--enable-source-maps', `--title=concordat-${name}`, main],
+        args: ['--enable-source-maps', `--title=concordat-${name}`, path.join(context.root, 'dist/apps', main)],
         env: {
           ...process.env,
           CONCORDAT_LINK: context.link,
@@ -86,7 +95,7 @@ function nodeService(
           ...environment,
         },
         cwd: context.root,
-      });
+      };
     },
     isLive: async () => (await ask(ports['http'], 'healthz'))?.ok === true,
     isReady: async () => (await ask(ports['http'], 'readyz'))?.ok === true,
@@ -103,7 +112,7 @@ export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): 
   return nodeService(context, {
     name: `coordinator-${nodeId}`,
     role: 'coordinator',
-    app: 'coordinator',
+    main: 'coordinator/src/main.js',
     dataDir,
     env: {
       CONCORDAT_NODE_ID: String(nodeId),
@@ -129,14 +138,42 @@ export function bankPart(context: SystemContext, letter: BankLetter): Part {
   return nodeService(context, {
     name: `bank-${letter}`,
     role: 'participant',
-    app: 'bank',
+    main: 'bank/src/main.js',
     databaseUrl,
     env: {
       CONCORDAT_PARTICIPANT: `bank-${letter}`,
       CONCORDAT_HTTP: `127.0.0.1:${portsOf(`bank-${letter}`, context.portOffset)['http']}`,
-      CONCORDAT_COORDINATORS: NODE_IDS.map((id) => `http://${coordinatorAddress(id, 'http', context.portOffset)}`).join(
-        ',',
-      ),
+      CONCORDAT_COORDINATORS: coordinatorUrls(context.portOffset),
+      DATABASE_URL: databaseUrl,
+    },
+  });
+}
+
+const coordinatorUrls = (portOffset: number): string =>
+  NODE_IDS.map((id) => `http://${coordinatorAddress(id, 'http', portOffset)}`).join(',');
+
+/** The server on which a service of the shop has its database. */
+const SHOP_SERVERS: Readonly<Record<ShopService, BankLetter>> = { orders: 'a', inventory: 'b', payments: 'c' };
+
+/** A service of the demo shop; its database is on the server of a bank, and is made when it first starts. */
+export function shopPart(context: SystemContext, name: ShopService): Part {
+  const { portOffset } = context;
+  const letter = SHOP_SERVERS[name];
+  const port = portsOf(`postgres-${letter}`, portOffset)['postgres'] ?? 0;
+  const database = `shop_${name}`;
+  const databaseUrl = `postgres://${database}:${database}@127.0.0.1:${port}/${database}`;
+  const addressOf = (service: ShopService): string => `127.0.0.1:${portsOf(service, portOffset)['http']}`;
+  return nodeService(context, {
+    name,
+    role: 'participant',
+    main: `shop/src/${name}/main.js`,
+    databaseUrl,
+    before: () => createDatabase(port, database),
+    env: {
+      SHOP_HTTP: addressOf(name),
+      SHOP_INVENTORY_URL: `http://${addressOf('inventory')}`,
+      SHOP_PAYMENTS_URL: `http://${addressOf('payments')}`,
+      CONCORDAT_COORDINATORS: coordinatorUrls(portOffset),
       DATABASE_URL: databaseUrl,
     },
   });

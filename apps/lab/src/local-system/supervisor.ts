@@ -87,7 +87,8 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
     await startParts(context, names, file, ending);
     file.update((state) => ({ ...state, ready: true }));
     narration.plain(['', ...overview(file.read()), ''].join('\n'));
-    if (options.only.length === PART_NAMES.length) await showTransfer(options.portOffset, narration, ending);
+    if (PART_NAMES.every((name) => options.only.includes(name)))
+      await showTransfer(options.portOffset, narration, ending);
     narration.say('ready; Ctrl-C (or "npm stop") ends everything, the data stays');
     process.send?.({ ready: true });
     await watch(file, narration, ending);

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { LabError } from '../lab-error.js';
-import type { Link, PartName, PortNumbers } from './ports.js';
+import { BANKS, type Link, type PartName, type PortNumbers } from './ports.js';
 
 export type Role = 'coordinator' | 'participant' | 'postgres' | 'kafka';
 
@@ -18,6 +18,11 @@ export interface ProcessRecord {
   readonly environment?: Readonly<Record<string, string>>;
   /** part of its command line: a process with this pid and without it is another program */
   readonly marker: string;
+}
+
+/** The services of the shop are participants, too. */
+export function isBank({ name }: Pick<ProcessRecord, 'name'>): boolean {
+  return BANKS.some((bank) => bank === name);
 }
 
 /** The content of `system.json` while a local system runs. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import { openFilesLimit } from '@concordat/foundation';
 import { isRunning } from '../local-system/process-table.js';
+import { isBank } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
 import type { Scenario } from './scenario.js';
 import type { ScenarioLab } from './scenario-lab.js';
@@ -84,7 +85,7 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   const silent: Socket[] = [];
   for (const { ports } of coordinators)
     for (let index = 0; index < SILENT_NODES; index++) silent.push(open(ports.raft!, ''));
-  const banks = lab.state().processes.filter(({ role }) => role === 'participant');
+  const banks = lab.state().processes.filter(isBank);
   narration.action(`at each bank: ${HALF_BANK_REQUESTS} clients that send half a request and then nothing`);
   for (const { ports } of banks)
     for (let index = 0; index < HALF_BANK_REQUESTS; index++) halves.push(open(ports.http!, HALF_BANK));

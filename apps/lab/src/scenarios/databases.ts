@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { LabError } from '../lab-error.js';
-import type { SystemState } from '../local-system/system-file.js';
+import { isBank, type SystemState } from '../local-system/system-file.js';
 import type { AccountName, Balances } from './truth.js';
 
 const CONNECTION_TIMEOUT_MS = 3000;
@@ -29,7 +29,7 @@ export class Databases {
   private readonly urls: ReadonlyMap<string, string>;
 
   constructor(private readonly system: SystemState) {
-    const banks = system.processes.filter(({ role }) => role === 'participant');
+    const banks = system.processes.filter(isBank);
     this.urls = new Map(banks.map(({ name, databaseUrl }) => [name, databaseUrl ?? '']));
     if (this.urls.size === 0) throw new LabError('The running system has no banks, and the scenarios need them.');
   }

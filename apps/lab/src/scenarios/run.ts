@@ -29,6 +29,7 @@ import { pauseLeader } from './pause-leader.js';
 import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
+import { shop } from './shop.js';
 import { isStandalone, linksOf, type AnyScenario, type Scenario, type ScenarioOptions } from './scenario.js';
 import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
@@ -60,6 +61,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   clockSteps,
   threePhase,
   unsafe3pc,
+  shop,
   crashEverywhere,
 ];
 const ANSWERS_TIMEOUT_MS = 60_000;

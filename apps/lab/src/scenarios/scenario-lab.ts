@@ -26,7 +26,7 @@ export class ScenarioLab {
 
   constructor(
     readonly context: SystemContext,
-    private readonly file: SystemFile,
+    readonly file: SystemFile,
     readonly narration: Narration,
     readonly load: Load,
   ) {

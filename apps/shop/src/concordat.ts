@@ -1,0 +1,38 @@
+import { hostname } from 'node:os';
+import type { DynamicModule } from '@nestjs/common';
+import { ConcordatModule, type ConcordatOptions } from '@concordat/nestjs';
+import type { ArmableFailpoints, ProcessLogger } from '@concordat/foundation';
+import { DataSource } from 'typeorm';
+
+import type { Settings } from './settings.js';
+import { FAILPOINTS, LOGGER } from './tokens.js';
+
+/** The one import that makes a service a participant of global transactions. */
+export function concordatModule(
+  participant: string,
+  settings: Settings,
+  propagateTo: readonly string[] = [],
+): DynamicModule {
+  const { cluster, coordinators, link, kafkaBrokers: brokers, http } = settings;
+  // the same after a restart, so that the process gets its partitions back at once
+  const instance = `${participant}-${hostname()}-${http.port}`;
+  return ConcordatModule.forRootAsync({
+    inject: [DataSource, LOGGER, FAILPOINTS] as never[],
+    useFactory: (
+      postgres: DataSource,
+      logger: ProcessLogger,
+      failpoints: ArmableFailpoints | undefined,
+    ): ConcordatOptions => ({
+      participant,
+      instance,
+      cluster,
+      coordinators,
+      link,
+      kafka: { brokers, clientId: instance },
+      postgres,
+      propagateTo,
+      logger,
+      ...(failpoints && { failpoints }),
+    }),
+  });
+}

@@ -1,0 +1,19 @@
+import { HttpService } from '@nestjs/axios';
+import { Inject, Injectable } from '@nestjs/common';
+import { firstValueFrom } from 'rxjs';
+import type { ReservationRequest } from '../cart.js';
+import type { Settings } from '../settings.js';
+import { SETTINGS } from '../tokens.js';
+
+/** The inventory, over HTTP. */
+@Injectable()
+export class InventoryClient {
+  constructor(
+    @Inject(HttpService) private readonly http: HttpService,
+    @Inject(SETTINGS) private readonly settings: Settings,
+  ) {}
+
+  async reserve(request: ReservationRequest): Promise<void> {
+    await firstValueFrom(this.http.post(`${this.settings.inventoryUrl}/reservations`, request));
+  }
+}

@@ -1,0 +1,26 @@
+import { Body, Controller, Get, Post, UseFilters } from '@nestjs/common';
+import { cartSchema, type Cart } from '../cart.js';
+import { SchemaPipe } from '../schema.pipe.js';
+import { CalleeErrorFilter } from './callee-error.filter.js';
+import { CheckoutService } from './checkout.service.js';
+import type { Order } from './order.entity.js';
+import { OrdersService } from './orders.service.js';
+
+@Controller()
+@UseFilters(CalleeErrorFilter)
+export class OrdersController {
+  constructor(
+    private readonly orders: OrdersService,
+    private readonly checkouts: CheckoutService,
+  ) {}
+
+  @Post('checkout')
+  checkout(@Body(new SchemaPipe(cartSchema)) cart: Cart): Promise<Order> {
+    return this.checkouts.checkout(cart);
+  }
+
+  @Get('orders')
+  all(): Promise<Order[]> {
+    return this.orders.all();
+  }
+}

@@ -1,0 +1,35 @@
+import { Body, Controller, Get, Post } from '@nestjs/common';
+import { MessagePattern, Payload } from '@nestjs/microservices';
+import { JoinGlobalTransaction } from '@concordat/nestjs';
+import { chargeSchema, type ChargeRequest } from '../cart.js';
+import { SchemaPipe } from '../schema.pipe.js';
+import type { Customer } from './customer.entity.js';
+import type { Payment } from './payment.entity.js';
+import { PaymentsService } from './payments.service.js';
+
+@Controller()
+export class PaymentsController {
+  constructor(private readonly payments: PaymentsService) {}
+
+  @JoinGlobalTransaction('MANDATORY')
+  @MessagePattern('shop.charge')
+  chargeByMessage(@Payload(new SchemaPipe(chargeSchema)) request: ChargeRequest): Promise<Payment> {
+    return this.payments.charge(request);
+  }
+
+  @JoinGlobalTransaction('MANDATORY')
+  @Post('charges')
+  charge(@Body(new SchemaPipe(chargeSchema)) request: ChargeRequest): Promise<Payment> {
+    return this.payments.charge(request);
+  }
+
+  @Get('payments')
+  all(): Promise<Payment[]> {
+    return this.payments.all();
+  }
+
+  @Get('customers')
+  credits(): Promise<Customer[]> {
+    return this.payments.credits();
+  }
+}

@@ -1,0 +1,120 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { Transport, type MicroserviceOptions } from '@nestjs/microservices';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import {
+  EXIT,
+  ProcessLogger,
+  errorMessage,
+  failpointsOfProcess,
+  formatAddress,
+  formatProblems,
+  guarded,
+  startFailure,
+} from '@concordat/foundation';
+import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
+import { FailpointsController } from './failpoints.controller.js';
+import { HealthController } from './health.controller.js';
+import { parseSettings, type Settings } from './settings.js';
+import { FAILPOINTS, LOGGER, SETTINGS } from './tokens.js';
+
+/** After this the process exits in any case: everything that matters is in the databases. */
+const STOP_MS = 9_000;
+
+/** What all services of the shop have: settings, a log, health, and crash points for the failure lab. */
+@Module({})
+export class ServiceModule {
+  static with(settings: Settings, logger: ProcessLogger): DynamicModule {
+    const { enabled, armed } = settings.failpoints;
+    const failpoints = enabled ? failpointsOfProcess(PARTICIPANT_FAILPOINTS, armed) : undefined;
+    const providers = [
+      { provide: SETTINGS, useValue: settings },
+      { provide: LOGGER, useValue: logger },
+      { provide: FAILPOINTS, useValue: failpoints },
+    ];
+    const controllers = [HealthController, ...(failpoints ? [FailpointsController] : [])];
+    return { module: ServiceModule, global: true, providers, controllers, exports: [SETTINGS, LOGGER, FAILPOINTS] };
+  }
+}
+
+@Module({})
+class ServiceRootModule {}
+
+/** Runs a service until a signal ends it. */
+export async function runService(name: string, moduleOf: (settings: Settings) => DynamicModule): Promise<void> {
+  const result = parseSettings(process.env);
+  if (!result.ok) {
+    process.stderr.write(`${formatProblems(result.problems)}\n`);
+    process.exitCode = EXIT.configuration;
+    return;
+  }
+  const { settings } = result;
+  const logger = new ProcessLogger({ scope: name, level: settings.logLevel });
+  let app: NestFastifyApplication | undefined;
+  const die = (error: unknown): void => {
+    logger.error('an uncaught error ends the process', error);
+    process.exit(EXIT.software);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  stopOnSignals(logger, () => app, die);
+  try {
+    app = await createService(moduleOf(settings), settings, logger, name);
+    await app.startAllMicroservices();
+    await app.getHttpAdapter().getInstance().listen({ host: settings.http.host, port: settings.http.port });
+    logger.info(`${name}: http://${formatAddress(settings.http)}`);
+  } catch (error) {
+    process.stderr.write(`${startFailure(name, error, settings.http)}\n`);
+    process.exit(EXIT.failed);
+  }
+}
+
+async function createService(
+  module: DynamicModule,
+  settings: Settings,
+  logger: ProcessLogger,
+  name: string,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    { module: ServiceRootModule, imports: [ServiceModule.with(settings, logger), module] },
+    new FastifyAdapter({ forceCloseConnections: true }),
+    { logger, abortOnError: false },
+  );
+  if (settings.kafkaBrokers.length > 0) app.connectMicroservice(kafkaServer(name, settings));
+  await app.init();
+  return app;
+}
+
+function kafkaServer(name: string, { kafkaBrokers, cluster }: Settings): MicroserviceOptions {
+  return {
+    transport: Transport.KAFKA,
+    options: {
+      client: { clientId: `shop-${name}`, brokers: [...kafkaBrokers] },
+      consumer: { groupId: `shop.${cluster}.${name}` },
+    },
+  };
+}
+
+function stopOnSignals(
+  logger: ProcessLogger,
+  application: () => NestFastifyApplication | undefined,
+  die: (error: unknown) => void,
+): void {
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) process.exit(EXIT.stopped);
+    stopping = true;
+    logger.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(EXIT.stopped), STOP_MS).unref();
+    const closed = application()?.close() ?? Promise.resolve();
+    closed
+      .catch((error: unknown) => logger.error(`stopping failed: ${errorMessage(error)}`, error))
+      .finally(() => process.exit(EXIT.stopped));
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    process.on(
+      signal,
+      guarded(() => stop(signal), die),
+    );
+  }
+}
