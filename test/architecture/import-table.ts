@@ -308,7 +308,12 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['nestjs', 'foundation'],
     ['@nestjs/*', 'fastify', 'typeorm', 'prom-client', 'zod', 'node:*'],
   ),
-  row('shop', 'apps/shop/src/', ['nestjs', 'foundation'], ['@nestjs/*', 'fastify', 'typeorm', 'rxjs', 'zod', 'node:*']),
+  row(
+    'shop',
+    'apps/shop/src/',
+    ['nestjs', 'foundation'],
+    ['@nestjs/*', 'axios', 'fastify', 'typeorm', 'rxjs', 'zod', 'node:*'],
+  ),
 
   row('cli', 'apps/cli/src/', ['coordinator', 'foundation'], ['node:*']),
 

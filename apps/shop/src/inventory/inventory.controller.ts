@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Post } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Post } from '@nestjs/common';
 import { JoinGlobalTransaction } from '@concordat/nestjs';
 import { reservationSchema, type ReservationRequest } from '../cart.js';
 import { SchemaPipe } from '../schema.pipe.js';
@@ -8,7 +8,7 @@ import type { Stock } from './stock.entity.js';
 
 @Controller()
 export class InventoryController {
-  constructor(private readonly inventory: InventoryService) {}
+  constructor(@Inject(InventoryService) private readonly inventory: InventoryService) {}
 
   @JoinGlobalTransaction('MANDATORY')
   @Post('reservations')

@@ -1,6 +1,6 @@
 import { ConflictException, Injectable } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { MoreThanOrEqual, Repository } from 'typeorm';
+import { MoreThanOrEqual, type Repository } from 'typeorm';
 import type { ReservationRequest } from '../cart.js';
 import { Reservation } from './reservation.entity.js';
 import { Stock } from './stock.entity.js';

@@ -1,4 +1,4 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { GlobalTransaction } from '@concordat/nestjs';
 import type { Cart } from '../cart.js';
 import { InventoryClient } from './inventory.client.js';
@@ -10,9 +10,9 @@ import { PaymentsClient } from './payments.client.js';
 @Injectable()
 export class CheckoutService {
   constructor(
-    private readonly orders: OrdersService,
-    private readonly inventory: InventoryClient,
-    private readonly payments: PaymentsClient,
+    @Inject(OrdersService) private readonly orders: OrdersService,
+    @Inject(InventoryClient) private readonly inventory: InventoryClient,
+    @Inject(PaymentsClient) private readonly payments: PaymentsClient,
   ) {}
 
   @GlobalTransaction({ timeoutMs: 10_000 })

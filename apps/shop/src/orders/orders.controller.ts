@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Post, UseFilters } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Post, UseFilters } from '@nestjs/common';
 import { cartSchema, type Cart } from '../cart.js';
 import { SchemaPipe } from '../schema.pipe.js';
 import { CalleeErrorFilter } from './callee-error.filter.js';
@@ -10,8 +10,8 @@ import { OrdersService } from './orders.service.js';
 @UseFilters(CalleeErrorFilter)
 export class OrdersController {
   constructor(
-    private readonly orders: OrdersService,
-    private readonly checkouts: CheckoutService,
+    @Inject(OrdersService) private readonly orders: OrdersService,
+    @Inject(CheckoutService) private readonly checkouts: CheckoutService,
   ) {}
 
   @Post('checkout')

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable, UnprocessableEntityException } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { In, Repository } from 'typeorm';
+import { In, type Repository } from 'typeorm';
 import type { Cart } from '../cart.js';
 import { Order } from './order.entity.js';
 import { Product } from './product.entity.js';
@@ -20,8 +20,8 @@ export class OrdersService {
   }
 
   async markPaid(order: Order): Promise<Order> {
-    await this.orders.update({ id: order.id }, { status: 'paid' });
-    return { ...order, status: 'paid' };
+    order.status = 'paid';
+    return this.orders.save(order);
   }
 
   all(): Promise<Order[]> {

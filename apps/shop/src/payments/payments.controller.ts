@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Post } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Post } from '@nestjs/common';
 import { MessagePattern, Payload } from '@nestjs/microservices';
 import { JoinGlobalTransaction } from '@concordat/nestjs';
 import { chargeSchema, type ChargeRequest } from '../cart.js';
@@ -9,7 +9,7 @@ import { PaymentsService } from './payments.service.js';
 
 @Controller()
 export class PaymentsController {
-  constructor(private readonly payments: PaymentsService) {}
+  constructor(@Inject(PaymentsService) private readonly payments: PaymentsService) {}
 
   @JoinGlobalTransaction('MANDATORY')
   @MessagePattern('shop.charge')

@@ -1,6 +1,6 @@
 import { HttpException, HttpStatus, Injectable, UnprocessableEntityException } from '@nestjs/common';
 import { InjectRepository } from '@nestjs/typeorm';
-import { MoreThanOrEqual, Repository } from 'typeorm';
+import { MoreThanOrEqual, type Repository } from 'typeorm';
 import type { ChargeRequest } from '../cart.js';
 import { Customer } from './customer.entity.js';
 import { Payment } from './payment.entity.js';
