@@ -312,7 +312,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
     'shop',
     'apps/shop/src/',
     ['nestjs', 'foundation'],
-    ['@nestjs/*', 'axios', 'fastify', 'typeorm', 'rxjs', 'zod', 'node:*'],
+    ['@nestjs/*', 'axios', 'fastify', 'kafkajs', 'typeorm', 'rxjs', 'zod', 'node:*'],
   ),
 
   row('cli', 'apps/cli/src/', ['coordinator', 'foundation'], ['node:*']),

@@ -15,9 +15,12 @@ import {
 import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { FailpointsController } from './failpoints.controller.js';
 import { HealthController } from './health.controller.js';
+import { ensureTopics } from './kafka-topics.js';
 import { parseSettings, type Settings } from './settings.js';
 import { FAILPOINTS, LOGGER, SETTINGS } from './tokens.js';
 
+/** A killed process gives its partitions back after this, in milliseconds: the shortest that brokers allow. */
+export const PROMPT_REASSIGNMENT = { sessionTimeout: 6_000, heartbeatInterval: 1_000 } as const;
 /** After this the process exits in any case: everything that matters is in the databases. */
 const STOP_MS = 9_000;
 
@@ -80,7 +83,10 @@ async function createService(
     new FastifyAdapter({ forceCloseConnections: true }),
     { logger, abortOnError: false },
   );
-  if (settings.kafkaBrokers.length > 0) app.connectMicroservice(kafkaServer(name, settings));
+  if (settings.kafkaBrokers.length > 0) {
+    await ensureTopics(settings);
+    app.connectMicroservice(kafkaServer(name, settings));
+  }
   await app.init();
   return app;
 }
@@ -90,7 +96,7 @@ function kafkaServer(name: string, { kafkaBrokers, cluster }: Settings): Microse
     transport: Transport.KAFKA,
     options: {
       client: { clientId: `shop-${name}`, brokers: [...kafkaBrokers] },
-      consumer: { groupId: `shop.${cluster}.${name}` },
+      consumer: { groupId: `shop.${cluster}.${name}`, ...PROMPT_REASSIGNMENT },
     },
   };
 }

@@ -4,6 +4,7 @@ import { firstValueFrom } from 'rxjs';
 import type { ReservationRequest } from '../cart.js';
 import type { Settings } from '../settings.js';
 import { SETTINGS } from '../tokens.js';
+import { calleeError } from './callee-error.js';
 
 /** The inventory, over HTTP. */
 @Injectable()
@@ -14,6 +15,9 @@ export class InventoryClient {
   ) {}
 
   async reserve(request: ReservationRequest): Promise<void> {
-    await firstValueFrom(this.http.post(`${this.settings.inventoryUrl}/reservations`, request));
+    const answer = this.http.post(`${this.settings.inventoryUrl}/reservations`, request);
+    await firstValueFrom(answer).catch((error: unknown) => {
+      throw calleeError(error);
+    });
   }
 }

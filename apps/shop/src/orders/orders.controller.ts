@@ -1,13 +1,11 @@
-import { Body, Controller, Get, Inject, Post, UseFilters } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Post } from '@nestjs/common';
 import { cartSchema, type Cart } from '../cart.js';
 import { SchemaPipe } from '../schema.pipe.js';
-import { CalleeErrorFilter } from './callee-error.filter.js';
 import { CheckoutService } from './checkout.service.js';
 import type { Order } from './order.entity.js';
 import { OrdersService } from './orders.service.js';
 
 @Controller()
-@UseFilters(CalleeErrorFilter)
 export class OrdersController {
   constructor(
     @Inject(OrdersService) private readonly orders: OrdersService,

@@ -4,6 +4,7 @@ import { ClientKafka } from '@nestjs/microservices';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { concordatModule } from '../concordat.js';
 import { databaseModule } from '../database.js';
+import { CHARGE_TOPIC } from '../kafka-topics.js';
 import type { Settings } from '../settings.js';
 import { CheckoutService } from './checkout.service.js';
 import { CreateOrders1796083200001 } from './create-orders.migration.js';
@@ -11,7 +12,7 @@ import { InventoryClient } from './inventory.client.js';
 import { Order } from './order.entity.js';
 import { OrdersController } from './orders.controller.js';
 import { OrdersService } from './orders.service.js';
-import { CHARGE_TOPIC, PaymentsClient } from './payments.client.js';
+import { PaymentsClient } from './payments.client.js';
 import { Product } from './product.entity.js';
 
 const ENTITIES = [Order, Product];
