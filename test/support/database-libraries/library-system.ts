@@ -67,7 +67,7 @@ class Coordinators implements GlobalCoordinators {
 
   private async end(transactionId: string, verb: 'COMMIT' | 'ROLLBACK'): Promise<void> {
     const { rows } = await this.database.query<{ gid: string }>(
-      "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE '%' || $1 || '%'",
+      "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() AND gid LIKE '%' || $1 || '%'",
       [transactionId],
     );
     for (const { gid } of rows) await this.database.query(`${verb} PREPARED '${gid}'`);

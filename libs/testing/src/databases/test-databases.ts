@@ -74,7 +74,10 @@ function databasesOn<Name extends string>(server: TestPostgres, names: readonly 
   const stop = (): Promise<void> => (stopped ??= server.stop());
   return {
     urls: Object.fromEntries(names.map((name) => [name, urlOf(name)])) as Record<Name, string>,
-    preparedTransactions: () => withClient(server.url, heldBy),
+    preparedTransactions: async () => {
+      const found = await Promise.all(names.map((name) => withClient(urlOf(name), heldBy)));
+      return found.flat().sort((a, b) => b.ageMs - a.ageMs);
+    },
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -83,7 +86,7 @@ function databasesOn<Name extends string>(server: TestPostgres, names: readonly 
 async function heldBy(client: Client): Promise<HeldTransaction[]> {
   const { rows } = await client.query<HeldTransaction>(
     `SELECT database::text, gid, (extract(epoch FROM clock_timestamp() - prepared) * 1000)::float8 AS "ageMs"
-     FROM pg_prepared_xacts ORDER BY prepared`,
+     FROM pg_prepared_xacts WHERE database = current_database()`,
   );
   return rows;
 }
