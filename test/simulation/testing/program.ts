@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { ProgramSources } from '@concordat/foundation/testing';
 
-const LIBRARIES = ['foundation', 'commit-protocol', 'messaging', 'participant', 'raft'];
+const LIBRARIES = ['foundation', 'commit-protocol', 'messaging', 'client', 'participant', 'raft'];
 
 /** The system and its simulation, to be compiled with changes. */
 export const SYSTEM_PROGRAM: ProgramSources = {
