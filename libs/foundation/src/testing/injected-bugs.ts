@@ -36,6 +36,26 @@ export class BugSearch<Bug extends { readonly name: string }, Found> {
 
 /** The names in the table of a page about mistakes: its first column. */
 export function namesInPage(page: string): string[] {
+  return rowsOf(page).map(([name]) => name!);
+}
+
+/**
+ * The numbers that a page has in one column, by the names in its first: seeds at which mistakes were found when it was
+ * written. A test looks there first, and at all seeds only if the rule is not broken there any more.
+ *
+ * @param column counted from 0
+ */
+export function numbersInPage(page: string, column: number): ReadonlyMap<string, number> {
+  const numbers = rowsOf(page).map((row) => [row[0]!, Number(/\d+/.exec(row[column] ?? '')?.[0])] as const);
+  return new Map(numbers.filter(([, number]) => Number.isInteger(number)));
+}
+
+function rowsOf(page: string): string[][] {
   const rows = page.split('\n').filter((line) => line.startsWith('| '));
-  return rows.slice(2).map((row) => row.split('|')[1]!.trim());
+  return rows.slice(2).map((row) =>
+    row
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
 }

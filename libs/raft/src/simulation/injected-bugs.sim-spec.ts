@@ -6,6 +6,7 @@ import {
   CompiledProgram,
   EVERY_SEED,
   namesInPage,
+  numbersInPage,
   runInProcess,
   sumOf,
   type RunOptions,
@@ -21,6 +22,8 @@ const MAXIMUM_SEEDS = 500;
 const TIMEOUT_MS = 900_000;
 const SEARCH_TIMEOUT_MS = 600_000;
 const SEARCH: RunOptions = { ...EVERY_SEED, seeds: MAXIMUM_SEEDS, stopsAtFirst: true, choices: { storms: true } };
+/** The column of the page with the number of seeds. */
+const SEEDS_COLUMN = 4;
 const isUpdate = process.env['CONCORDAT_UPDATE_DOCS'] === '1';
 /** Only bugs with this in their name are looked for; all without it. */
 const named = process.env['INJECTED_BUG'] ?? '';
@@ -28,16 +31,23 @@ const BUGS = INJECTED_BUGS.filter(({ name }) => name.includes(named));
 
 describe('mistakes that people make', () => {
   let program: CompiledProgram;
+  const knownSeeds = isUpdate ? new Map<string, number>() : numbersInPage(readFileSync(DOCUMENT, 'utf8'), SEEDS_COLUMN);
   const search = new BugSearch<InjectedBug, FoundBug>(BUGS, async (bug) => {
     const seeds = bug.family && { from: FAMILIES.indexOf(bug.family), step: FAMILIES.length };
-    const { totals, violations } = await runInProcess(
-      await program.copy(bug.edits),
-      { ...SEARCH, ...seeds },
-      SEARCH_TIMEOUT_MS,
-    );
-    const [rule] = violations[0]?.rule.split(': ') ?? [];
-    return rule === undefined ? undefined : { bug, seeds: sumOf(totals).runs, rule };
+    const options = { ...SEARCH, ...seeds };
+    const entry = await program.copy(bug.edits);
+    // where the bug was found before it most likely is
+    const known = knownSeeds.get(bug.name);
+    const there = known !== undefined && { from: options.from + options.step * (known - 1), seeds: 1 };
+    const found = (there && (await rulesIn(entry, { ...options, ...there }))) || (await rulesIn(entry, options));
+    return found && { bug, ...found };
   });
+
+  async function rulesIn(entry: string, options: RunOptions): Promise<Omit<FoundBug, 'bug'> | undefined> {
+    const { totals, violations } = await runInProcess(entry, options, SEARCH_TIMEOUT_MS);
+    const [rule] = violations[0]?.rule.split(': ') ?? [];
+    return rule === undefined ? undefined : { seeds: sumOf(totals).runs, rule };
+  }
 
   beforeAll(async () => {
     program = await CompiledProgram.make(RAFT_PROGRAM);
