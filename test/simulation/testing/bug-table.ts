@@ -15,7 +15,7 @@ const INTRODUCTION = `# Injected bugs of the commit protocol
 
 The simulation of the whole system and the exhaustive model are worth what they find. Each mistake below is put into a
 copy of the source (or into the ports that the simulation models), and a test demands that a rule is then seen to be
-broken, within 500 seeds. The list is \`test/simulation/testing/*-bugs.ts\`; there are no switches for them in the code
+broken, within 500 seeds (or as many of a rare kind). The test looks first at the seed below. The list is \`test/simulation/testing/*-bugs.ts\`; there are no switches for them in the code
 that is shipped. Those of the Raft library have [a table of their own](raft-injected-bugs.md).
 
 This page is written by \`CONCORDAT_UPDATE_DOCS=1 npm run jest -- --selectProjects simulation -- test/simulation/injected\`.
