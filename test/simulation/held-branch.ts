@@ -43,10 +43,7 @@ export class HeldWork {
   private readonly random: SeededRandom;
   private readonly ids: UuidV7Generator;
   /** by transaction and participant */
-  private readonly holders = new Map<
-    string,
-    { readonly node: ParticipantNode; readonly branch: HeldBranch<DatabaseSession> }
-  >();
+  private readonly holders = new Map<string, HeldBranch<DatabaseSession>>();
 
   constructor(
     private readonly world: World,
@@ -74,8 +71,8 @@ export class HeldWork {
     );
     const branch = await this.open(node, transaction);
     if (!branch) return false;
-    this.holders.set(key, { node, branch });
-    if (!(await this.work(node, branch, request))) return false;
+    this.holders.set(key, branch);
+    if (!(await this.work(branch, request))) return false;
     this.mayDie(node);
     const { participant, process } = node;
     const instance = process?.name ?? `${participant}-${node.instance}`;
@@ -84,12 +81,9 @@ export class HeldWork {
     return isEnlisted;
   }
 
-  private async join(
-    { node, branch }: { node: ParticipantNode; branch: HeldBranch<DatabaseSession> },
-    request: BranchRequest,
-  ) {
+  private async join(branch: HeldBranch<DatabaseSession>, request: BranchRequest): Promise<boolean> {
     this.counts.joined++;
-    return this.work(node, branch, request);
+    return this.work(branch, request);
   }
 
   private async open(node: ParticipantNode, { id, deadline, createdAt }: TransactionView) {
@@ -144,12 +138,9 @@ export class HeldWork {
   }
 
   /** As a method does that joins: what fails in it ends its branch. */
-  private async work(
-    node: ParticipantNode,
-    branch: HeldBranch<DatabaseSession>,
-    { operation, payload }: BranchRequest,
-  ) {
-    const { process } = node;
+  private async work(branch: HeldBranch<DatabaseSession>, { operation, payload }: BranchRequest): Promise<boolean> {
+    // not the one that has taken its place since: the session died with its holder
+    const process = this.lives.get(branch.branchId)?.process;
     if (!process) return false;
     const done = await this.tried(async () => {
       await process.call(() => operate(branch.context, operation, payload as unknown as OperationPayload));
