@@ -46,7 +46,10 @@ export interface LocalSystemOptions {
 
 const LAB = resolve(import.meta.dirname, '../../dist/apps/lab/src/main.js');
 /** Every port of the contract; all of them must be free at an offset. */
-const PORTS = [7081, 7082, 7083, 8081, 8082, 8083, 9081, 9082, 9083, 9092, 9093, 5433, 5434, 5435, 8091, 8092, 8093];
+const PORTS = [
+  7081, 7082, 7083, 8081, 8082, 8083, 9081, 9082, 9083, 9092, 9093, 5433, 5434, 5435, 8091, 8092, 8093, 8094, 8095,
+  8096,
+];
 /** All ports stay below 32,768, where the system begins to give ports to outgoing connections. */
 const OFFSETS = { first: 10_000, last: 23_000, step: 100 };
 const START_TIMEOUT_MS = 180_000;

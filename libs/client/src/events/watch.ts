@@ -91,7 +91,7 @@ export class Watch {
           lifetime.signal.throwIfAborted();
           if (!(error instanceof ConnectionError)) throw error;
         } finally {
-          // also when whoever watches has left the loop
+          // also when the reader has left the loop
           stream.scope.abort(new DOMException('the stream is no longer read', 'AbortError'));
           stream.scope.dispose();
         }

@@ -48,7 +48,7 @@ const NOT_SENT: ReadonlySet<unknown> = new Set([
 /** An answer that goes on: events. */
 export interface OpenStream {
   readonly body: ReadableStream<Uint8Array>;
-  /** ends the stream when its time is over: whoever reads sets it anew; must be disposed */
+  /** ends the stream when its time is over: the reader sets it again; must be disposed */
   readonly scope: Scope;
 }
 

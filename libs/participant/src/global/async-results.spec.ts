@@ -25,7 +25,7 @@ const run = (count: number, failure?: Error): AsyncGenerator<string, void, void>
   runGenerator(orders.transactions, {}, () => words(count, failure));
 
 describe('an async generator', () => {
-  it('is one transaction from its first value to its end, whoever consumes it', async () => {
+  it('is one transaction from its first value to its end, in whatever context it is consumed', async () => {
     const generator = run(3);
     expect(system.begun.size).toBe(0);
     const seen: string[] = [];

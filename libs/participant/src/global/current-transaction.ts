@@ -26,7 +26,7 @@ export class CurrentTransaction {
     return this.scope.transaction.doomed !== undefined;
   }
 
-  /** The transaction can only abort from now on. @param reason a sentence, for the error of whoever commits */
+  /** The transaction can only abort from now on. @param reason a sentence, for the error that the commit throws */
   setRollbackOnly(reason: string): void {
     const { transaction } = this.scope;
     transaction.doom({ code: 'ROLLBACK_ONLY', by: transaction.participant, message: reason });

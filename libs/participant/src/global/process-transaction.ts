@@ -288,7 +288,7 @@ export class ProcessTransaction {
     try {
       return await this.opening;
     } catch {
-      return undefined; // whoever wanted the session has the error
+      return undefined; // the caller that opened the session has the error
     }
   }
 }

@@ -57,7 +57,7 @@ export function joinClientProxy(client: object, transactions: GlobalTransactions
     new Observable((subscriber) => {
       const call = transactions.outgoing(destinationOf(proxy, pattern, isKafka));
       const scope = transactions.currentScope();
-      // Replies arrive in the context of a socket; whoever works on them is still in the transaction.
+      // Replies arrive in the context of a socket; code that handles them is still in the transaction.
       const inside: Observer<unknown> = {
         next: (value) => transactions.runIn(scope, () => subscriber.next(value)),
         error: (error) => transactions.runIn(scope, () => subscriber.error(error)),

@@ -73,6 +73,6 @@ export class PostgresHeldSession implements HeldSession<PostgresContext> {
   /** Statements that are still running are not waited for; a PREPARE that was sent is. */
   private async endFinishing(finishing: Promise<WorkAttempt>): Promise<void> {
     if (this.session.isDraining) this.session.abandon();
-    await finishing.catch(() => undefined); // whoever asked for the vote gets it
+    await finishing.catch(() => undefined); // the caller that asked for the vote gets the error
   }
 }
