@@ -328,8 +328,9 @@ export function engineProviders(parts: EngineParts): Provider[] {
   ];
 }
 
-function coordinatorStatus({ role, term, configuration }: RaftStatus): CoordinatorStatus {
-  return { leads: role === 'leader', term, members: configuration.members.map(httpUrlOf) };
+/** It claims to lead when it can act: what reaches it before that is lost. */
+function coordinatorStatus({ leaderReady, term, configuration }: RaftStatus): CoordinatorStatus {
+  return { leads: leaderReady, term, members: configuration.members.map(httpUrlOf) };
 }
 
 function transactionOptions(config: Config): TransactionOptions {

@@ -39,6 +39,11 @@ export interface SubscriptionOptions {
    */
   readonly start?: 'committed' | 'latest';
   /**
+   * Called when another coordinator begins to lead, or the leader can be reached again: what was said before may have
+   * reached nobody. Only where this end knows the leader, that is at a participant with direct streams.
+   */
+  readonly onNewLeader?: () => void;
+  /**
    * Called around each commit of offsets, which waits for it: for tests that crash a process there. A rejection of
    * `before` skips this commit.
    */

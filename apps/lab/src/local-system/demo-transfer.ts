@@ -13,10 +13,16 @@ const ACCOUNTS = [
   { bank: 'bank-b', account: 'demo-2' },
 ] as const;
 
-/** Shows that the system works: one transfer between two accounts that nothing else uses. */
+/**
+ * Shows that the system works: one transfer between two accounts that nothing else uses. Afterwards the coordinators
+ * know all three banks.
+ */
 export async function showTransfer(portOffset: number, narration: Narration, signal: AbortSignal): Promise<void> {
   const url = `http://127.0.0.1:${portsOf('coordinator-1', portOffset)['http']}`;
   await openAccounts(url, portOffset, narration, signal);
+  // the transfer does not need bank-c; its account need not exist
+  const read: Operation = { participant: 'bank-c', operation: 'read', payload: { account: 'demo-3' } };
+  await executeWhenKnown(url, [read], `demo-read-${randomUUID()}`, signal);
   signal.throwIfAborted();
   const before = await balances(portOffset);
   const start = Date.now();

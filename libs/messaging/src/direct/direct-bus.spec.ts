@@ -4,6 +4,7 @@ import type { SocketEvents } from './stream.js';
 import { encodeFrame, type Frame } from './frames.js';
 import { LINK_VERSION } from './handshake.js';
 
+import { decideTopic } from '../contract/topics.js';
 import { CLUSTER, World, decision, transactionOf, urlOf, vote } from './testing/direct-world.js';
 const hello = { v: LINK_VERSION, cluster: CLUSTER, participant: 'bank-a', instance: 'a' };
 const say = (type: 'hello' | 'welcome' | 'status', body: object): Frame => ({ type, text: JSON.stringify(body) });
@@ -179,6 +180,39 @@ describe('the way of a message over direct streams', () => {
     await bus.publish([vote('bank-a', 2)]);
     await world.run(50);
     expect([1, 2, 3].map((nodeId) => world.arrived.get(`coordinator-${nodeId}`))).toEqual([[], [1], [2]]);
+  });
+
+  it('is told to a participant whenever it is another one: a later leader, a later term, a new stream', async () => {
+    const world = new World();
+    await world.coordinator(1);
+    const second = await world.coordinator(2, { leads: true, term: 2 });
+    const bus = await world.participant('bank-a', 'a', [1, 2], {}, false);
+    let told = 0;
+    const count = async (action: () => void, waitMs = 50): Promise<number> => {
+      const before = told;
+      action();
+      await world.run(waitMs);
+      return told - before;
+    };
+    await bus.subscribe({
+      group: 'any',
+      topics: [decideTopic('bank-a')],
+      onMessage: () => undefined,
+      onNewLeader: () => void told++,
+    });
+    const lead = (nodeId: number, term: number, leads = true): void =>
+      world.coordinators.get(nodeId)!.setStatus({ leads, term, members: [] });
+    expect(await count(() => void bus.start(), 100)).toBe(1);
+    expect(await count(() => lead(2, 2))).toBe(0);
+    expect(await count(() => lead(1, 3))).toBe(1);
+    expect(await count(() => lead(2, 2, false))).toBe(0);
+    expect(await count(() => lead(1, 4))).toBe(1);
+    expect(await count(() => lead(1, 4, false))).toBe(0);
+    expect(await count(() => lead(2, 5))).toBe(1);
+    expect(await count(() => second.crash())).toBe(0);
+    const returned = await world.coordinator(2, { leads: true, term: 6 });
+    expect(await count(() => undefined, 2_000)).toBe(1);
+    await returned.stop();
   });
 
   it('begins at the end of the turn, or at once when somebody waits', async () => {

@@ -205,6 +205,10 @@ export abstract class DirectBus implements MessageBus {
     this.inbox.deliver(topic, message);
   }
 
+  protected noteNewLeader(): void {
+    if (!this.stopped) this.inbox.newLeader();
+  }
+
   protected isSubscribed(topic: Topic): boolean {
     return this.inbox.has(topic);
   }

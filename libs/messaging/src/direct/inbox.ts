@@ -46,6 +46,10 @@ export class DirectInbox {
     }
   }
 
+  newLeader(): void {
+    for (const subscription of this.subscriptions) subscription.newLeader();
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.subscriptions].map((subscription) => subscription.stop()));
   }
@@ -84,6 +88,10 @@ class DirectSubscription implements Subscription {
     if (this.inFlight < this.maximumInFlight) return this.dispatch(message);
     this.waiting.push(message);
     if (this.waiting.length === 1) this.dependencies.onFull(true);
+  }
+
+  newLeader(): void {
+    if (this.state === 'running') this.options.onNewLeader?.();
   }
 
   pause(): void {

@@ -43,6 +43,8 @@ export class DirectParticipantBus extends DirectBus {
   private readonly callers = new Map<string, CoordinatorCaller>();
   private readonly instance: string;
   private started = false;
+  /** the leader when `onNewLeader` was last called */
+  private knownLeader: { readonly stream: DirectStream; readonly term: number } | undefined;
 
   constructor(private readonly options: DirectParticipantOptions) {
     super(options);
@@ -160,6 +162,13 @@ export class DirectParticipantBus extends DirectBus {
 
   private learn({ members }: CoordinatorStatus): void {
     for (const url of members) this.addCoordinator(url);
+    const leader = this.leader();
+    if (!leader) return;
+    const { stream } = leader;
+    const { term } = leader.status;
+    if (stream === this.knownLeader?.stream && term === this.knownLeader.term) return;
+    this.knownLeader = { stream, term };
+    this.noteNewLeader();
   }
 
   private receive({ url }: CoordinatorCaller, messages: readonly StreamMessage[]): void {

@@ -50,7 +50,24 @@ export interface ParticipantMetrics {
 /** Further codes are counted together, so that a handler cannot fill the memory. */
 const MAXIMUM_REFUSAL_CODES = 100;
 
-export class MetricsRecorder {
+/** What the runtime counts itself; the rest are figures of its parts. */
+export type RecordedMetrics = Pick<
+  ParticipantMetrics,
+  | 'votes'
+  | 'refusals'
+  | 'ends'
+  | 'alerts'
+  | 'dropped'
+  | 'unknown'
+  | 'inquiries'
+  | 'terminations'
+  | 'databaseChanges'
+  | 'abstentions'
+  | 'preparedBranches'
+  | 'oldestPreparedAgeMs'
+>;
+
+export class MetricsRecorder implements RecordedMetrics {
   readonly votes: Record<Vote, number> = { yes: 0, no: 0, 'read-only': 0 };
   /** a map, not an object: a handler's code may be called `constructor` */
   private readonly refusalsByCode = new Map<string, number>();
@@ -80,6 +97,26 @@ export class MetricsRecorder {
 
   get refusals(): Readonly<Record<string, number>> {
     return Object.fromEntries(this.refusalsByCode);
+  }
+
+  /** A copy that later events do not change. */
+  snapshot(): RecordedMetrics {
+    const { votes, refusals, ends, alerts, dropped, unknown, inquiries, terminations } = this;
+    const { databaseChanges, abstentions, preparedBranches, oldestPreparedAgeMs } = this;
+    return {
+      votes: { ...votes },
+      refusals,
+      ends: { ...ends },
+      alerts: { ...alerts },
+      dropped,
+      unknown,
+      inquiries,
+      terminations,
+      databaseChanges,
+      abstentions,
+      preparedBranches,
+      oldestPreparedAgeMs,
+    };
   }
 
   refused(code: string): void {

@@ -378,6 +378,13 @@ describe('ParticipantRuntime', () => {
     });
   });
 
+  it('announces itself to a new leader at once: the one before may have told nobody', async () => {
+    const { run, heard, bus } = await createSystem();
+    bus.tellNewLeader();
+    await run(5);
+    expect(heard).toEqual([expect.objectContaining({ type: 'announce', participant: 'bank-a' })]);
+  });
+
   it('stops within its drain timeout, and sends what was gathered', async () => {
     const system = await createSystem(
       { drainTimeoutMs: 200 },

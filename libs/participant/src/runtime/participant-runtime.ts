@@ -137,6 +137,7 @@ export class ParticipantRuntime<Context> {
       topics,
       maximumInFlight: workConcurrency + workQueue + decisionConcurrency + decisionQueue + IN_FLIGHT_SLACK,
       onMessage: (message) => this.onMessage(message),
+      onNewLeader: () => this.announceAgain(),
     });
     if (this.state !== 'new') return subscription.stop(); // stopped in the meantime
     this.state = 'started';
@@ -180,40 +181,15 @@ export class ParticipantRuntime<Context> {
   /** The database was replaced; the coordinators are told at once, for their operators. */
   databaseChanged(): void {
     this.recorder.databaseChanges++;
-    if (this.state === 'started') this.announcer.announce();
+    this.announceAgain();
   }
 
   metrics(): ParticipantMetrics {
-    const {
-      votes,
-      refusals,
-      ends,
-      alerts,
-      dropped,
-      unknown,
-      inquiries,
-      terminations,
-      databaseChanges,
-      abstentions,
-      preparedBranches,
-      oldestPreparedAgeMs,
-    } = this.recorder;
     return {
-      votes: { ...votes },
-      refusals,
-      ends: { ...ends },
-      alerts: { ...alerts },
-      dropped,
-      unknown,
+      ...this.recorder.snapshot(),
       unsendable: this.replies.unsendableCount,
-      inquiries,
-      terminations,
-      databaseChanges,
-      abstentions,
       deadLetters: this.bus.deadLetters(),
       brokerRequests: this.bus.brokerRequests?.() ?? {},
-      preparedBranches,
-      oldestPreparedAgeMs,
       workRunning: this.workPool.runningCount,
       workWaiting: this.workPool.waitingCount,
       heldBranches: this.held.count,
@@ -225,6 +201,10 @@ export class ParticipantRuntime<Context> {
       oldestDecisionMs: this.decisionPool.oldestRunningMs,
       overdue: this.workPool.overdueCount + this.decisionPool.overdueCount,
     };
+  }
+
+  private announceAgain(): void {
+    if (this.state === 'started') this.announcer.announce();
   }
 
   private onMessage(message: ProtocolMessage): void | Promise<void> {

@@ -74,6 +74,7 @@ export class World {
     instance: string,
     coordinators: readonly number[] = [1],
     options: Partial<DirectBusOptions> = {},
+    starts = true,
   ): Promise<DirectParticipantBus> {
     const bus = new DirectParticipantBus({
       ...this.options(options),
@@ -85,7 +86,7 @@ export class World {
       random: new SeededRandom(2),
     });
     await this.collect(bus, instance, decideTopic(participant));
-    await bus.start();
+    if (starts) await bus.start();
     await this.run(100);
     return bus;
   }

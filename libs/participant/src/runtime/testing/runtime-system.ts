@@ -12,7 +12,14 @@ import {
   type ParticipantMessage,
   type ReplyMessage,
 } from '@concordat/commit-protocol';
-import { REPLIES_TOPIC, decideTopic, prepareTopic, type OutgoingMessage } from '@concordat/messaging';
+import {
+  REPLIES_TOPIC,
+  decideTopic,
+  prepareTopic,
+  type OutgoingMessage,
+  type Subscription,
+  type SubscriptionOptions,
+} from '@concordat/messaging';
 import { MemoryBroker, MemoryMessageBus } from '@concordat/messaging/testing';
 import { ResourceManagerUnavailableError } from '../errors.js';
 import { ParticipantRuntime } from '../participant-runtime.js';
@@ -219,6 +226,16 @@ export function fail(): never {
 /** Counts the requests besides passing them on. */
 export class CountingBus extends MemoryMessageBus {
   readonly requests: OutgoingMessage[][] = [];
+  private readonly leaderListeners: (() => void)[] = [];
+
+  override async subscribe(options: SubscriptionOptions): Promise<Subscription> {
+    if (options.onNewLeader) this.leaderListeners.push(options.onNewLeader);
+    return super.subscribe(options);
+  }
+
+  tellNewLeader(): void {
+    for (const listener of this.leaderListeners) listener();
+  }
 
   override async publish(messages: readonly OutgoingMessage[]): Promise<void> {
     this.requests.push([...messages]);
