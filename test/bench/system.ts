@@ -1,5 +1,5 @@
 import { spawn, type StdioOptions } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
 import { withDescendants } from './machine/proc-files.js';
@@ -45,12 +45,19 @@ interface SystemState {
 export class RunningSystem {
   private readonly environment: NodeJS.ProcessEnv;
 
-  private constructor(
+  private readonly portOffset: number;
+  private readonly participantCount: number;
+  private readonly link: Link;
+
+  constructor(
     private readonly directory: string,
-    private readonly portOffset: number,
-    private readonly participantCount: number,
+    { portOffset = PORT_OFFSET, participants = OWN_PARTICIPANTS, link = 'kafka' }: SystemOptions = {},
   ) {
-    const isLarger = participantCount > OWN_PARTICIPANTS;
+    if (participants > MAXIMUM_PARTICIPANTS) throw new Error(`there are at most ${MAXIMUM_PARTICIPANTS} participants`);
+    this.portOffset = portOffset;
+    this.participantCount = participants;
+    this.link = link;
+    const isLarger = participants > OWN_PARTICIPANTS;
     this.environment = {
       ...process.env,
       CONCORDAT_FAILPOINTS: 'off', // as in production
@@ -59,21 +66,14 @@ export class RunningSystem {
     };
   }
 
-  static async start(directory: string, options: SystemOptions = {}): Promise<RunningSystem> {
-    const { portOffset = PORT_OFFSET, participants = OWN_PARTICIPANTS, link = 'kafka' } = options;
-    if (participants > MAXIMUM_PARTICIPANTS) throw new Error(`there are at most ${MAXIMUM_PARTICIPANTS} participants`);
-    rmSync(directory, { recursive: true, force: true });
-    mkdirSync(directory, { recursive: true });
-    const system = new RunningSystem(directory, portOffset, participants);
-    await system.lab(['start', '--detach', '--link', link]);
-    try {
-      await system.addParticipants();
-      await system.openAccounts();
-    } catch (error) {
-      await system.stop();
-      throw error;
-    }
-    return system;
+  /** Whoever calls it calls `stop` afterwards, also when it fails. Ends what a killed benchmark has left behind. */
+  async start(): Promise<void> {
+    if (existsSync(this.stateFile())) await this.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+    mkdirSync(this.directory, { recursive: true });
+    await this.lab(['start', '--detach', '--link', this.link]);
+    await this.addParticipants();
+    await this.openAccounts();
   }
 
   /** As they are now: one that was started again has another pid. */
@@ -218,7 +218,7 @@ export class RunningSystem {
 export async function withSystems<T>(
   results: string,
   links: readonly Link[],
-  { portOffset = PORT_OFFSET, participants }: Omit<SystemOptions, 'link'>,
+  { portOffset = PORT_OFFSET, ...options }: Omit<SystemOptions, 'link'>,
   work: (systems: readonly RunningSystem[]) => Promise<T>,
 ): Promise<T> {
   const systems: RunningSystem[] = [];
@@ -230,13 +230,13 @@ export async function withSystems<T>(
   try {
     for (const [place, link] of links.entries()) {
       process.stderr.write(`starting a system for the benchmark, link ${link}\n`);
-      systems.push(
-        await RunningSystem.start(path.join(results, links.length === 1 ? 'system' : `system-${link}`), {
-          portOffset: portOffset + place * PORT_DISTANCE,
-          ...(participants !== undefined && { participants }),
-          link,
-        }),
-      );
+      const system = new RunningSystem(path.join(results, links.length === 1 ? 'system' : `system-${link}`), {
+        ...options,
+        portOffset: portOffset + place * PORT_DISTANCE,
+        link,
+      });
+      systems.push(system); // before it starts, so that an interruption ends it
+      await system.start();
     }
     return await work([...systems]);
   } finally {
