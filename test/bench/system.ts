@@ -1,4 +1,4 @@
-import { spawn, type StdioOptions } from 'node:child_process';
+import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import pg from 'pg';
@@ -48,6 +48,7 @@ export class RunningSystem {
   private readonly portOffset: number;
   private readonly participantCount: number;
   private readonly link: Link;
+  private starting: ChildProcess | undefined;
 
   constructor(
     private readonly directory: string,
@@ -136,6 +137,8 @@ export class RunningSystem {
 
   /** Ends everything, participants of the benchmark's own included: they stand in `system.json`, too. */
   async stop(): Promise<void> {
+    this.starting?.kill('SIGTERM'); // it ends what it has started
+    if (existsSync(this.stateFile())) this.resume(); // a paused process cannot end
     await this.lab(['stop']);
   }
 
@@ -205,8 +208,10 @@ export class RunningSystem {
     return new Promise((resolve, reject) => {
       const options = { stdio: ['ignore', 2, 2] satisfies StdioOptions, env: this.environment };
       const child = spawn(process.execPath, ['--enable-source-maps', LAB, ...args], options);
+      if (words[0] === 'start') this.starting = child;
       child.on('error', reject);
       child.on('exit', (code) => {
+        if (this.starting === child) this.starting = undefined;
         if (code === 0) resolve();
         else reject(new Error(`the local system did not ${words.join(' ')} (exit code ${code})`));
       });
@@ -222,9 +227,9 @@ export async function withSystems<T>(
   work: (systems: readonly RunningSystem[]) => Promise<T>,
 ): Promise<T> {
   const systems: RunningSystem[] = [];
-  const stop = async (): Promise<void> => {
-    for (let system = systems.pop(); system; system = systems.pop()) await system.stop();
-  };
+  let stopping: Promise<void> | undefined;
+  // an interruption also makes the work fail: both wait for the same end
+  const stop = (): Promise<void> => (stopping ??= stopAll(systems));
   const interrupted = (): void => void stop().finally(() => process.exit(EXIT_CODE_INTERRUPTED));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
@@ -243,4 +248,11 @@ export async function withSystems<T>(
     await stop();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
   }
+}
+
+/** One that does not end is reported when all others have ended. */
+async function stopAll(systems: readonly RunningSystem[]): Promise<void> {
+  const ended = await Promise.allSettled(systems.map((system) => system.stop()));
+  const failed = ended.find((one) => one.status === 'rejected');
+  if (failed) throw failed.reason;
 }
