@@ -5,6 +5,7 @@ export * from './contract/errors.js';
 export * from './failpoint-bus.js';
 export * from './kafka/kafka-bus.js';
 export type { KafkaMessageBusOptions } from './kafka/kafka-client.js';
+export type { TopicFinding } from './kafka/topic-setup.js';
 export { noDeadLetters, type DeadLetterCounts } from './contract/intake.js';
 export * from './contract/namespace.js';
 export { DEFAULT_SEND_QUEUE_LIMITS, type SendQueueLimits } from './send-queue.js';

@@ -37,11 +37,22 @@ class KafkaTopicAdmin implements TopicAdmin {
     }
   }
 
-  async create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'> {
-    const { partitions, replicationFactor, maximumMessageBytes } = settings;
+  create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'> {
+    return this.request(topic, settings, { waitForLeaders: true });
+  }
+
+  tryCreate(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'> {
+    return this.request(topic, settings, { waitForLeaders: false, validateOnly: true });
+  }
+
+  private async request(
+    topic: string,
+    { partitions, replicationFactor, maximumMessageBytes }: TopicSettings,
+    how: { readonly waitForLeaders: boolean; readonly validateOnly?: boolean },
+  ): Promise<'created' | 'exists' | 'forbidden'> {
     try {
       const made = await this.admin.createTopics({
-        waitForLeaders: true,
+        ...how,
         timeout: REQUEST_TIMEOUT_MS,
         topics: [
           {

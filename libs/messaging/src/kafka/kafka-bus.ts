@@ -28,7 +28,7 @@ import { writeProduceRequestsInOnePass } from './produce-request.js';
 import { SendQueue } from '../send-queue.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
-import { TopicSetup, TopicSetupError } from './topic-setup.js';
+import { TopicSetup, TopicSetupError, judgeTopics, type TopicFinding } from './topic-setup.js';
 import type { Topic } from '../contract/topics.js';
 
 const DRAIN_MS = 5_000;
@@ -56,20 +56,7 @@ export class KafkaMessageBus implements MessageBus {
   private starting: Promise<void> | undefined;
 
   constructor(options: KafkaMessageBusOptions) {
-    this.settings = {
-      ...options,
-      clientId: options.clientId ?? `concordat-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
-      logger: options.logger ?? silentLogger,
-      clock: options.clock ?? new SystemClock(),
-      random: options.random ?? new SystemRandom(),
-      partitions: options.partitions ?? 1,
-      replicationFactor: options.replicationFactor ?? -1,
-      sessionTimeoutMs: options.sessionTimeoutMs ?? 6_000,
-      stallTimeoutMs: options.stallTimeoutMs ?? 15_000,
-      commitIntervalMs: options.commitIntervalMs ?? 1_000,
-      fetchWaitMs: options.fetchWaitMs ?? 500,
-      standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
-    };
+    this.settings = withDefaults(options);
     stopIdleTimers();
     writeProduceRequestsInOnePass();
     allocateEncodersFromPool();
@@ -212,4 +199,35 @@ export class KafkaMessageBus implements MessageBus {
       this.settings.logger.error('a dead letter was lost', error);
     });
   }
+}
+
+function withDefaults(options: KafkaMessageBusOptions): KafkaSettings {
+  return {
+    ...options,
+    clientId: options.clientId ?? `concordat-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
+    logger: options.logger ?? silentLogger,
+    clock: options.clock ?? new SystemClock(),
+    random: options.random ?? new SystemRandom(),
+    partitions: options.partitions ?? 1,
+    replicationFactor: options.replicationFactor ?? -1,
+    sessionTimeoutMs: options.sessionTimeoutMs ?? 6_000,
+    stallTimeoutMs: options.stallTimeoutMs ?? 15_000,
+    commitIntervalMs: options.commitIntervalMs ?? 1_000,
+    fetchWaitMs: options.fetchWaitMs ?? 500,
+    standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
+  };
+}
+
+/**
+ * What there is to say about topics on a broker, as a bus with these options would see them. Creates nothing. Rejects when
+ * the broker cannot be asked.
+ */
+export async function inspectTopics(
+  options: KafkaMessageBusOptions,
+  topics: readonly Topic[],
+): Promise<readonly TopicFinding[]> {
+  const settings = withDefaults(options);
+  const namespace = new Namespace(options);
+  const names = topics.map((topic) => namespace.topic(topic));
+  return withTopicAdmin(settings, (admin) => judgeTopics(admin, names, settings));
 }

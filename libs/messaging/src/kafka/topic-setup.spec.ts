@@ -5,6 +5,7 @@ import {
   TOPIC_MESSAGE_BYTES,
   TopicSetup,
   TopicSetupError,
+  judgeTopics,
   type TopicAdmin,
   type TopicDescription,
 } from './topic-setup.js';
@@ -20,6 +21,7 @@ function createSetup(topics: Record<string, TopicDescription | 'forbidden'>, may
       made.push(topic);
       return mayCreate ? 'created' : 'forbidden';
     },
+    tryCreate: async () => (mayCreate ? 'created' : 'forbidden'),
   };
   const logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) };
   const setup = new TopicSetup({ partitions: 1, replicationFactor: -1 }, logger);
@@ -83,5 +85,22 @@ describe('the set-up of topics', () => {
     await expect(setup.ensure(refuses, ['a'])).rejects.toThrow('"a" does not exist and cannot be created: replication');
     const away = { ...admin, describe: () => Promise.reject(new Error('connection refused')) };
     await expect(setup.ensure(away, ['a'])).rejects.not.toBeInstanceOf(TopicSetupError);
+  });
+
+  it('can be looked at without creating anything: one finding for each topic, or more', async () => {
+    const topics = { a: GOOD, b: 'forbidden', c: { partitions: 1, maximumMessageBytes: 1_000 } } as const;
+    const settings = { partitions: 2, replicationFactor: -1 };
+    const { admin, made } = createSetup(topics);
+    const findings = await judgeTopics(admin, ['a', 'b', 'c', 'd'], settings);
+    expect(findings.map(({ topic, state }) => `${topic} ${state}`)).toEqual([
+      'a impaired',
+      'b unusable',
+      'c unusable',
+      'c impaired',
+      'd missing',
+    ]);
+    expect(made).toEqual([]);
+    const [missing] = await judgeTopics(createSetup({}, false).admin, ['d'], settings);
+    expect(missing).toMatchObject({ state: 'unusable', fix: expect.stringContaining('or grant Create') });
   });
 });

@@ -24,7 +24,22 @@ export interface TopicAdmin {
   describe(topic: string): Promise<TopicDescription | 'missing' | 'forbidden'>;
   /** `exists`: it was created concurrently; `forbidden`: this user may not. @throws for any other reason */
   create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'>;
+  /** What `create` would answer; creates nothing. @throws as `create` does */
+  tryCreate(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'>;
 }
+
+/**
+ * What is to be said about a topic. `usable`: it carries every message. `impaired`: it carries all that must not be lost.
+ * `missing`: this user may create it, and the first process that needs it does.
+ */
+export type TopicFinding =
+  | { readonly topic: string; readonly state: 'usable'; readonly sentence: string }
+  | {
+      readonly topic: string;
+      readonly state: 'impaired' | 'missing' | 'unusable';
+      readonly sentence: string;
+      readonly fix: string;
+    };
 
 export interface TopicSettings {
   readonly partitions: number;
@@ -60,42 +75,14 @@ export class TopicSetup {
 
   private async ensureOne(admin: TopicAdmin, topic: string): Promise<string | undefined> {
     const found = await admin.describe(topic);
-    if (found === 'forbidden') return `this user may not describe the topic "${topic}": grant Describe on it`;
-    return found === 'missing' ? await this.make(admin, topic) : this.judge(topic, found);
-  }
-
-  private async make(admin: TopicAdmin, topic: string): Promise<string | undefined> {
-    const { partitions, replicationFactor } = this.settings;
-    try {
-      const made = await admin.create(topic, {
-        partitions,
-        replicationFactor,
-        maximumMessageBytes: TOPIC_MESSAGE_BYTES,
-      });
-      if (made !== 'forbidden') return undefined;
-    } catch (error) {
-      return `the topic "${topic}" does not exist and cannot be created: ${errorMessage(error)}`;
+    if (found === 'missing') {
+      const problem = await createProblem(() => admin.create(topic, wantedOf(this.settings)), topic);
+      return problem && textOf(problem);
     }
-    return (
-      `the topic "${topic}" does not exist, and this user may not create it: create it with max.message.bytes of at least ` +
-      `${TOPIC_MESSAGE_BYTES}, or grant Create on it or on the cluster`
-    );
-  }
-
-  private judge(topic: string, { partitions, maximumMessageBytes }: TopicDescription): string | undefined {
-    if (partitions < this.settings.partitions) {
-      this.warnOnce(
-        `the topic "${topic}" has ${partitions} partitions, ${this.settings.partitions} are configured: at most this many ` +
-          'processes of a participant get messages; add partitions to it',
-      );
-    }
-    if (maximumMessageBytes === undefined || maximumMessageBytes >= TOPIC_MESSAGE_BYTES) return undefined;
-    const change = `set its max.message.bytes, now ${maximumMessageBytes}, to at least ${TOPIC_MESSAGE_BYTES}`;
-    if (maximumMessageBytes < LEAST_TOPIC_MESSAGE_BYTES) {
-      return `the topic "${topic}" cannot carry every vote and decision: ${change}`;
-    }
-    this.warnOnce(`the topic "${topic}" cannot carry the largest work, which the broker would refuse: ${change}`);
-    return undefined;
+    const findings = judgeTopic(topic, found, this.settings.partitions);
+    for (const finding of findings) if (finding.state === 'impaired') this.warnOnce(textOf(finding));
+    const unusable = findings.find(({ state }) => state === 'unusable');
+    return unusable && textOf(unusable);
   }
 
   private warnOnce(text: string): void {
@@ -103,4 +90,101 @@ export class TopicSetup {
     this.warned.add(text);
     this.logger.warn(text);
   }
+}
+
+/** Judges topics as `TopicSetup` does, and creates nothing. Rejects when the broker cannot be asked. */
+export async function judgeTopics(
+  admin: TopicAdmin,
+  topics: readonly string[],
+  settings: Pick<TopicSettings, 'partitions' | 'replicationFactor'>,
+): Promise<TopicFinding[]> {
+  const findings: TopicFinding[] = [];
+  for (const topic of new Set(topics)) {
+    const found = await admin.describe(topic);
+    if (found !== 'missing') {
+      findings.push(...judgeTopic(topic, found, settings.partitions));
+      continue;
+    }
+    const problem = await createProblem(() => admin.tryCreate(topic, wantedOf(settings)), topic);
+    findings.push(
+      problem ?? {
+        topic,
+        state: 'missing',
+        sentence: `the topic "${topic}" does not exist yet`,
+        fix: 'start the participant or a coordinator, which creates it; this user may',
+      },
+    );
+  }
+  return findings;
+}
+
+function wantedOf({
+  partitions,
+  replicationFactor,
+}: Pick<TopicSettings, 'partitions' | 'replicationFactor'>): TopicSettings {
+  return { partitions, replicationFactor, maximumMessageBytes: TOPIC_MESSAGE_BYTES };
+}
+
+/** Why a missing topic is not created; undefined when it is. */
+async function createProblem(
+  create: () => Promise<'created' | 'exists' | 'forbidden'>,
+  topic: string,
+): Promise<TopicFinding | undefined> {
+  const state = 'unusable';
+  try {
+    if ((await create()) !== 'forbidden') return undefined;
+  } catch (error) {
+    return {
+      topic,
+      state,
+      sentence: `the topic "${topic}" does not exist and cannot be created: ${errorMessage(error)}`,
+      fix: 'correct what the broker objects to, or create the topic by hand',
+    };
+  }
+  return {
+    topic,
+    state,
+    sentence: `the topic "${topic}" does not exist, and this user may not create it`,
+    fix: `create it with max.message.bytes of at least ${TOPIC_MESSAGE_BYTES}, or grant Create on it or on the cluster`,
+  };
+}
+
+/**
+ * At least one finding.
+ *
+ * @param partitions that are set
+ */
+function judgeTopic(topic: string, found: TopicDescription | 'forbidden', partitions: number): TopicFinding[] {
+  if (found === 'forbidden') {
+    const sentence = `this user may not describe the topic "${topic}"`;
+    return [{ topic, state: 'unusable', sentence, fix: 'grant Describe on it' }];
+  }
+  const findings: TopicFinding[] = [];
+  const { maximumMessageBytes = TOPIC_MESSAGE_BYTES } = found;
+  if (maximumMessageBytes < TOPIC_MESSAGE_BYTES) {
+    const isUsable = maximumMessageBytes >= LEAST_TOPIC_MESSAGE_BYTES;
+    const what = isUsable ? 'the largest work, which the broker would refuse' : 'every vote and decision';
+    findings.push({
+      topic,
+      state: isUsable ? 'impaired' : 'unusable',
+      sentence: `the topic "${topic}" cannot carry ${what}`,
+      fix: `set its max.message.bytes, now ${maximumMessageBytes}, to at least ${TOPIC_MESSAGE_BYTES}`,
+    });
+  }
+  if (found.partitions < partitions) {
+    findings.push({
+      topic,
+      state: 'impaired',
+      sentence:
+        `the topic "${topic}" has ${found.partitions} partitions, ${partitions} are configured: at most this many processes of ` +
+        'a participant get messages',
+      fix: 'add partitions to it',
+    });
+  }
+  const sentence = `the topic "${topic}" is there, with ${found.partitions} partitions`;
+  return findings.length > 0 ? findings : [{ topic, state: 'usable', sentence }];
+}
+
+function textOf(finding: TopicFinding): string {
+  return finding.state === 'usable' ? finding.sentence : `${finding.sentence}: ${finding.fix}`;
 }
