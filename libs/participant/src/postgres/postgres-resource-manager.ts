@@ -27,7 +27,7 @@ import { PostgresAcceptor } from './postgres-acceptor.js';
 import { BranchAttempts, type AttemptAtWork } from './session/branch-attempts.js';
 import type { PostgresContext, Work } from './session/context.js';
 import type { PostgresResourceManagerSettings } from './settings.js';
-import { PostgresSetup } from './setup.js';
+import { PostgresSetup, type SetupLimits } from './setup.js';
 import { AcceptorStatements } from './statements/acceptor-statements.js';
 import { BranchStatements } from './statements/branch-statements.js';
 import { DatabaseStatements } from './statements/database-statements.js';
@@ -41,6 +41,8 @@ export interface PostgresResourceManagerPorts {
   readonly failpoints?: Failpoints;
   /** the database was replaced: restored from a backup, or failed over */
   readonly onDatabaseChanged?: (change: DatabaseChange) => void;
+  /** those of the runtime, for the checks at the start; default: its defaults */
+  readonly limits?: SetupLimits;
 }
 
 /**
@@ -62,10 +64,16 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
 
   constructor(
     private readonly settings: PostgresResourceManagerSettings,
-    { clock, logger = silentLogger, failpoints = noFailpoints, onDatabaseChanged }: PostgresResourceManagerPorts,
+    {
+      clock,
+      logger = silentLogger,
+      failpoints = noFailpoints,
+      onDatabaseChanged,
+      limits,
+    }: PostgresResourceManagerPorts,
   ) {
     const { cluster, schema = 'public' } = settings;
-    this.setup = new PostgresSetup(settings, clock, logger);
+    this.setup = new PostgresSetup(settings, clock, logger, limits);
     this.watch = new DatabaseWatch({
       clock,
       logger,

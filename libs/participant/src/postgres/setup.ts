@@ -9,22 +9,32 @@ import {
   type Timer,
 } from '@concordat/foundation';
 import { isClusterName } from '@concordat/commit-protocol';
+import { describeFinding, runChecks, type CheckReport, type Finding } from '../checks/check.js';
+import {
+  DATABASE_CHECKS,
+  newerLedger,
+  ownershipFailure,
+  type DatabaseCheckCode,
+  type ParticipantNeeds,
+} from '../checks/database-checks.js';
+import type { DatabaseFacts } from '../checks/database-facts.js';
 import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../runtime/errors.js';
 import { destroy } from './connections/destroy.js';
-import { PostgresSetupError } from './errors.js';
-import { KEEP_ALIVE_AFTER_MS } from './connections/pools.js';
-import { SQL_STATE, sqlStateOf } from './statements/sql-state.js';
+import { DEFAULT_WORK_CONNECTIONS, KEEP_ALIVE_AFTER_MS, connectionsOf } from './connections/pools.js';
+import { PostgresSetupError, type PostgresSetupErrorCode } from './errors.js';
+import { connectionFault, describeUrl } from './inspection/connection-faults.js';
+import { readDatabaseFacts } from './inspection/read-facts.js';
 import { readMigrations, type LedgerMigration } from './migrations/migrations.js';
-import { SetupStatements } from './statements/setup-statements.js';
+import { isSchemaName } from './schema-name.js';
 import type { PostgresResourceManagerSettings } from './settings.js';
+import { InspectionStatements } from './statements/inspection-statements.js';
+import { SetupStatements } from './statements/setup-statements.js';
+import { sqlStateOf } from './statements/sql-state.js';
 
 const RETRY = { baseMs: 250, capMs: 5_000 };
 /** Others may be migrating, or hold a table that a migration needs; after this time it starts again. */
 const STATEMENT_LIMIT_MS = 60_000;
 const END_LIMIT_MS = 1_000;
-/** for pg_current_xact_id_if_assigned and client_connection_check_interval */
-const OLDEST_SERVER = 140_000;
-const SCHEMA = /^[a-z_][a-z0-9_]{0,62}$/;
 
 export interface DatabaseAbilities {
   /** it has `client_connection_check_interval` */
@@ -33,12 +43,16 @@ export interface DatabaseAbilities {
   readonly maximumPrepared: number;
 }
 
+/** What the checks of the pools compare with; see `ParticipantLimits`. */
+export type SetupLimits = Pick<ParticipantNeeds, 'heldBranches' | 'preparedBranches'>;
+
 /**
- * The set-up before the first branch: wait for the server, check that it can prepare transactions, migrate the ledger.
- * An unavailable server is waited for; a misconfigured one is an error at once.
+ * The set-up before the first branch: wait for the server, run the checks (`DATABASE_CHECKS`), migrate the ledger. An
+ * unavailable server is waited for; a failure with a code is an error at once; all else that a check finds is logged.
  */
 export class PostgresSetup {
   private readonly statements: SetupStatements;
+  private readonly inspection: InspectionStatements;
   private readonly random = new SystemRandom();
   private cancelled = false;
   private timer: Timer | undefined;
@@ -48,9 +62,10 @@ export class PostgresSetup {
     private readonly settings: PostgresResourceManagerSettings,
     private readonly clock: Clock,
     private readonly logger: Logger,
+    private readonly limits: SetupLimits = {},
   ) {
     const schema = settings.schema ?? 'public';
-    if (!SCHEMA.test(schema)) {
+    if (!isSchemaName(schema)) {
       throw new ParticipantConfigurationError(`"${schema}" cannot be the schema: use lower-case letters, digits and _`);
     }
     if (!isClusterName(settings.cluster)) {
@@ -59,6 +74,7 @@ export class PostgresSetup {
       );
     }
     this.statements = new SetupStatements(schema);
+    this.inspection = new InspectionStatements(schema);
   }
 
   async run(): Promise<DatabaseAbilities> {
@@ -84,6 +100,29 @@ export class PostgresSetup {
   }
 
   private async tryOnce(migrations: readonly LedgerMigration[]): Promise<DatabaseAbilities> {
+    const opened: Client[] = [];
+    const open = async (): Promise<Client> => {
+      const client = this.createClient();
+      opened.push(client);
+      await client.connect();
+      return client;
+    };
+    try {
+      const client = await open();
+      const { reports, facts } = await this.check(client, open, migrations.length);
+      await this.migrate(client, migrations);
+      this.report(reports);
+      const { maximumPrepared } = facts;
+      return { checksConnection: await this.canCheckConnection(client), maximumPrepared };
+    } finally {
+      const ends = opened.map((client) =>
+        withTimeLimit(this.clock, END_LIMIT_MS, 'the end', client.end()).catch(() => destroy(client)),
+      );
+      await Promise.all(ends);
+    }
+  }
+
+  private createClient(): Client {
     const client = new Client({
       connectionString: this.settings.connectionString,
       connectionTimeoutMillis: this.settings.connectTimeoutMs ?? 5_000,
@@ -93,28 +132,34 @@ export class PostgresSetup {
       query_timeout: STATEMENT_LIMIT_MS,
     });
     client.on('error', () => undefined); // the running statement reports it, too
-    try {
-      await client.connect();
-      const maximumPrepared = await this.check(client);
-      await this.migrate(client, migrations);
-      return { checksConnection: await this.canCheckConnection(client), maximumPrepared };
-    } finally {
-      await withTimeLimit(this.clock, END_LIMIT_MS, 'the end', client.end()).catch(() => destroy(client));
-    }
+    return client;
   }
 
-  /** Returns `max_prepared_transactions`. */
-  private async check(client: Client): Promise<number> {
-    const { preparedTransactions, version } = await this.statements.settings(client);
-    if (version < OLDEST_SERVER) {
-      throw new PostgresSetupError('DATABASE_TOO_OLD', `PostgreSQL 14 or newer is needed, this is ${version}`);
+  /** @throws PostgresSetupError for the first failure with a code */
+  private async check(
+    client: Client,
+    openSecond: () => Promise<Client>,
+    ledgerVersion: number,
+  ): Promise<{ readonly reports: readonly CheckReport[]; readonly facts: DatabaseFacts }> {
+    const { settings, clock, limits } = this;
+    const { cluster, participant, schema = 'public', applicationName = 'concordat' } = settings;
+    const subject = { where: this.where(), schema, cluster, applicationName };
+    const facts = await readDatabaseFacts(client, subject, { clock, openSecond });
+    const { workConnections = DEFAULT_WORK_CONNECTIONS } = settings;
+    const needs = { workConnections, connections: connectionsOf(settings), ...limits };
+    const context = { facts, participant, cluster, ledgerVersion, needs, migrates: true };
+    const reports = runChecks(DATABASE_CHECKS, context);
+    for (const finding of reports) throwIfFatal(finding);
+    return { reports, facts };
+  }
+
+  private report(reports: readonly CheckReport[]): void {
+    for (const { name, ...finding } of reports) {
+      if (finding.status === 'ok') continue;
+      const text = `check ${name}: ${describeFinding(finding)}`;
+      if (finding.status === 'failure') this.logger.error(text);
+      else this.logger.warn(text);
     }
-    if (preparedTransactions > 0) return preparedTransactions;
-    throw new PostgresSetupError(
-      'PREPARED_TRANSACTIONS_DISABLED',
-      `max_prepared_transactions is 0 at ${this.where()}, so no branch can be prepared: set it in postgresql.conf ` +
-        'to at least the number of connections (for example 128) and restart the server',
-    );
   }
 
   private async migrate(client: Client, migrations: readonly LedgerMigration[]): Promise<void> {
@@ -122,13 +167,8 @@ export class PostgresSetup {
     await this.statements.begin(client);
     await this.statements.lockMigrations(client);
     if (!(await this.statements.migrationTableExists(client))) await this.statements.createMigrationTable(client);
-    const version = await this.statements.migratedVersion(client);
-    if (version > newestVersion) {
-      throw new PostgresSetupError(
-        'LEDGER_IS_NEWER',
-        `the ledger has schema version ${version}, this program knows ${newestVersion}: run the newer program`,
-      );
-    }
+    const version = await this.inspection.ledgerVersion(client);
+    throwIfFatal(newerLedger(version, newestVersion)); // another program may have migrated since the check
     for (const migration of migrations) {
       if (migration.version <= version) continue;
       await this.statements.applyMigration(client, migration);
@@ -144,20 +184,12 @@ export class PostgresSetup {
    */
   private async claim(client: Client): Promise<void> {
     const { cluster, participant, schema = 'public' } = this.settings;
-    const [otherSchema] = await this.statements.otherOwnedSchemas(client);
-    if (otherSchema !== undefined) {
-      throw ownedByAnother(
-        `the database at ${this.where()} holds the tables of another participant in its schema "${otherSchema}"`,
-        `drop the tables named concordat_* in "${otherSchema}"`,
-      );
-    }
-    const owner = await this.statements.claim(client, { cluster, participant });
-    if (owner.cluster === cluster && owner.participant === participant) return;
-    throw ownedByAnother(
-      `the database at ${this.where()} belongs to the participant "${owner.participant}" of the cluster ` +
-        `"${owner.cluster}", and this is "${participant}" of the cluster "${cluster}"`,
-      `DELETE FROM "${schema}".concordat_owner`,
-    );
+    const wanted = { cluster, participant };
+    const place = { where: this.where(), schema };
+    const otherSchemas = await this.inspection.otherOwnedSchemas(client);
+    throwIfFatal(ownershipFailure({ ...place, owner: undefined, otherSchemas }, wanted));
+    const owner = await this.statements.claim(client, wanted);
+    throwIfFatal(ownershipFailure({ ...place, owner, otherSchemas }, wanted));
   }
 
   private async canCheckConnection(client: Client): Promise<boolean> {
@@ -177,49 +209,12 @@ export class PostgresSetup {
   /** What somebody must change; undefined for errors that may pass. */
   private faultOf(error: unknown): PostgresSetupError | undefined {
     if (error instanceof PostgresSetupError) return error;
-    const options = { cause: error };
-    const message = errorMessage(error);
-    if (/statement pooling/i.test(message)) {
-      return new PostgresSetupError(
-        'DATABASE_IS_POOLED_BY_STATEMENT',
-        `${this.where()} is a pgbouncer in statement mode, which cannot hold a transaction open: ` +
-          'set pool_mode to session or transaction, or connect to the server directly',
-        options,
-      );
-    }
-    switch (sqlStateOf(error)) {
-      case SQL_STATE.invalidPassword:
-      case SQL_STATE.invalidAuthorization:
-        return new PostgresSetupError(
-          'DATABASE_AUTHENTICATION_FAILED',
-          `the database at ${this.where()} refuses user and password: correct them in the database URL (${message})`,
-          options,
-        );
-      case SQL_STATE.invalidCatalogName:
-        return new PostgresSetupError(
-          'DATABASE_DOES_NOT_EXIST',
-          `there is no such database at ${this.where()}: create it or correct the database URL (${message})`,
-          options,
-        );
-      case SQL_STATE.insufficientPrivilege:
-        return new PostgresSetupError(
-          'DATABASE_PERMISSION_DENIED',
-          `the user of ${this.where()} may not create the ledger: GRANT CREATE on the schema to it (${message})`,
-          options,
-        );
-      default:
-        return undefined;
-    }
+    const fault = connectionFault(error, this.where());
+    return fault && setupErrorOf(fault, error);
   }
 
-  /** The URL without its password. */
   private where(): string {
-    try {
-      const { host, pathname, username } = new URL(this.settings.connectionString);
-      return `${username === '' ? '' : `${username}@`}${host}${pathname}`;
-    } catch {
-      return 'the given database URL';
-    }
+    return describeUrl(this.settings.connectionString);
   }
 
   private async pause(delayMs: number): Promise<void> {
@@ -231,10 +226,13 @@ export class PostgresSetup {
   }
 }
 
-function ownedByAnother(whose: string, release: string): PostgresSetupError {
-  return new PostgresSetupError(
-    'DATABASE_OF_ANOTHER_PARTICIPANT',
-    `${whose}: give every participant a database of its own (many of them may lie on one server). If the database ` +
-      `changes hands, wait until pg_prepared_xacts shows nothing of it any more, then ${release} and start again`,
-  );
+/** @throws PostgresSetupError for a failure with a code */
+function throwIfFatal(finding: Finding<DatabaseCheckCode> | undefined): void {
+  const error = finding && setupErrorOf(finding);
+  if (error) throw error;
+}
+
+function setupErrorOf(finding: Finding<PostgresSetupErrorCode>, cause?: unknown): PostgresSetupError | undefined {
+  if (finding.status !== 'failure' || finding.code === undefined) return undefined;
+  return new PostgresSetupError(finding.code, describeFinding(finding), { cause });
 }

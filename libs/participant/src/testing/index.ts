@@ -8,3 +8,4 @@ export {
   GlobalSystem,
   KEY as GLOBAL_TEST_KEY,
 } from '../global/testing/global-system.js';
+export { coordinatorFacts, databaseFacts } from '../checks/testing/sample-facts.js';

@@ -17,9 +17,19 @@ export const KEEP_ALIVE_AFTER_MS = 10_000;
 const CLOSE_LIMIT_MS = 1_000;
 const LOOK_CONNECTIONS = 4;
 /** As many as branches whose work runs at once: waiting for a connection would only move the queue. */
-const DEFAULT_WORK_CONNECTIONS = 16;
+export const DEFAULT_WORK_CONNECTIONS = 16;
 /** Statements on one connection flush one after the other; those of several connections share a flush. */
 const DEFAULT_ENDING_CONNECTIONS = 4;
+const DEFAULT_DECISION_CONNECTIONS = 8;
+
+/** All connections that a process with these settings may open. */
+export function connectionsOf(
+  settings: Pick<PostgresResourceManagerSettings, 'workConnections' | 'decisionConnections' | 'endingConnections'>,
+): number {
+  const { workConnections = DEFAULT_WORK_CONNECTIONS, decisionConnections = DEFAULT_DECISION_CONNECTIONS } = settings;
+  const { endingConnections = DEFAULT_ENDING_CONNECTIONS } = settings;
+  return workConnections + decisionConnections + endingConnections + LOOK_CONNECTIONS;
+}
 
 /**
  * The connections of one participant: three separate pools. Statements for work are pipelined: each is sent without
@@ -85,7 +95,7 @@ export class PostgresPools {
     };
     this.pools = {
       work: open('work', settings.workConnections ?? DEFAULT_WORK_CONNECTIONS),
-      decision: open('decision', settings.decisionConnections ?? 8, answerTimeoutMs),
+      decision: open('decision', settings.decisionConnections ?? DEFAULT_DECISION_CONNECTIONS, answerTimeoutMs),
       look: open('look', LOOK_CONNECTIONS, answerTimeoutMs),
     };
   }

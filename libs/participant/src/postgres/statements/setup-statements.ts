@@ -1,27 +1,14 @@
 import type { ClientBase } from 'pg';
 import { invariant } from '@concordat/foundation';
+import type { DatabaseOwner } from '../../checks/database-facts.js';
 import { migrationFor, type LedgerMigration } from '../migrations/migrations.js';
 
 /** "concordat" as a number: processes that start together migrate one after the other. */
 const MIGRATION_LOCK = 7_161_104_201;
 
-/** The participant that owns the database, in any number of processes. */
-export interface DatabaseOwner {
-  readonly cluster: string;
-  readonly participant: string;
-}
-
 /** The statements of the set-up, run once when a participant starts. */
 export class SetupStatements {
   constructor(private readonly schema: string) {}
-
-  async settings(client: ClientBase): Promise<{ preparedTransactions: number; version: number }> {
-    const { rows } = await client.query<{ prepared: number; version: number }>(
-      `SELECT current_setting('max_prepared_transactions')::int AS prepared,
-              current_setting('server_version_num')::int AS version`,
-    );
-    return { preparedTransactions: rows[0]?.prepared ?? 0, version: rows[0]?.version ?? 0 };
-  }
 
   async begin(client: ClientBase): Promise<void> {
     await client.query('BEGIN');
@@ -59,29 +46,12 @@ export class SetupStatements {
     return rows[0]?.found === true;
   }
 
-  async migratedVersion(client: ClientBase): Promise<number> {
-    const { rows } = await client.query<{ version: number | null }>(
-      `SELECT max(version) AS version FROM "${this.schema}".concordat_migration`,
-    );
-    return rows[0]?.version ?? 0;
-  }
-
   async applyMigration(client: ClientBase, migration: LedgerMigration): Promise<void> {
     await client.query(migrationFor(this.schema, migration));
   }
 
   async recordMigration(client: ClientBase, version: number): Promise<void> {
     await client.query(`INSERT INTO "${this.schema}".concordat_migration (version) VALUES ($1)`, [version]);
-  }
-
-  /** Other schemas of this database with an owner. */
-  async otherOwnedSchemas(client: ClientBase): Promise<string[]> {
-    const { rows } = await client.query<{ schema: string }>(
-      `SELECT nspname AS schema FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-       WHERE relname = 'concordat_owner' AND relkind = 'r' AND nspname <> $1 ORDER BY nspname`,
-      [this.schema],
-    );
-    return rows.map(({ schema }) => schema);
   }
 
   /** Claims the database unless it has an owner; returns the owner. */

@@ -1,0 +1,68 @@
+/** The participant that a database belongs to, in any number of processes. */
+export interface DatabaseOwner {
+  readonly cluster: string;
+  readonly participant: string;
+}
+
+/**
+ * What stands between this process and the server. `direct`: nothing that shows. `session` and `transaction`: a pooler
+ * that lends a session of the server for as long; `unknown`: a pooler whose mode could not be found out.
+ */
+export type Pooling = 'direct' | 'session' | 'transaction' | 'unknown';
+
+/** Concordat's own tables and routines in a database. */
+export interface LedgerFacts {
+  readonly schemaExists: boolean;
+  readonly mayUseSchema: boolean;
+  readonly mayCreateInSchema: boolean;
+  /** of the newest migration; undefined when the table of migrations is missing or may not be read */
+  readonly version: number | undefined;
+  /** whether any table of Concordat is there */
+  readonly exists: boolean;
+  /** tables and routines that this release needs and that are not there */
+  readonly missing: readonly string[];
+  /** privileges that the role lacks, such as `UPDATE on concordat_branch` */
+  readonly lacking: readonly string[];
+  readonly owner: DatabaseOwner | undefined;
+  /** other schemas of the database in which a participant has its tables */
+  readonly otherSchemas: readonly string[];
+}
+
+/** What a participant's database and server say about themselves, read at one moment. */
+export interface DatabaseFacts {
+  /** user, host and name as in its URL, without the password */
+  readonly where: string;
+  /** `server_version_num`: 140005 is 14.5 */
+  readonly serverVersion: number;
+  readonly isStandby: boolean;
+  readonly database: string;
+  /** the same for two connections to one database, whatever their URLs; undefined where the role may not read it */
+  readonly identity: string | undefined;
+  readonly role: string;
+  readonly isSuperuser: boolean;
+  readonly schema: string;
+  readonly ledger: LedgerFacts;
+  /** `max_prepared_transactions` */
+  readonly maximumPrepared: number;
+  /** prepared now, by anybody on this server */
+  readonly prepared: number;
+  /** other roles that have prepared branches here */
+  readonly preparingRoles: readonly string[];
+  /** for ordinary roles, `max_connections` without the reserved ones */
+  readonly maximumConnections: number;
+  /** of this role, of the server; undefined: none */
+  readonly roleConnectionLimit: number | undefined;
+  readonly databaseConnectionLimit: number | undefined;
+  /** without the one that asks */
+  readonly openConnections: number;
+  /** milliseconds; 0: off */
+  readonly idleInTransactionTimeoutMs: number;
+  readonly idleSessionTimeoutMs: number;
+  readonly transactionTimeoutMs: number;
+  readonly synchronousCommit: string;
+  readonly pooling: Pooling;
+  /** of the server's clock against this process's, see `clockDifferenceMs` */
+  readonly clockDifferenceMs: number;
+  /** sessions of processes of this participant that have another role or another database of the server */
+  readonly otherSessions: readonly { readonly role: string; readonly database: string }[];
+}

@@ -1,0 +1,54 @@
+import { errorMessage } from '@concordat/foundation';
+import { failure, type Finding } from '../../checks/check.js';
+import { SQL_STATE, sqlStateOf } from '../statements/sql-state.js';
+
+export type ConnectionFaultCode =
+  | 'DATABASE_AUTHENTICATION_FAILED'
+  | 'DATABASE_DOES_NOT_EXIST'
+  | 'DATABASE_PERMISSION_DENIED'
+  | 'DATABASE_IS_POOLED_BY_STATEMENT';
+
+/** What somebody must change before the database can be used; undefined for errors that may pass. */
+export function connectionFault(error: unknown, where: string): Finding<ConnectionFaultCode> | undefined {
+  const message = errorMessage(error);
+  if (/statement pooling/i.test(message)) {
+    return failure(
+      `${where} is a pgbouncer in statement mode, which cannot hold a transaction open`,
+      'set pool_mode to session or transaction, or connect to the server directly',
+      'DATABASE_IS_POOLED_BY_STATEMENT',
+    );
+  }
+  switch (sqlStateOf(error)) {
+    case SQL_STATE.invalidPassword:
+    case SQL_STATE.invalidAuthorization:
+      return failure(
+        `the database at ${where} refuses user and password`,
+        `correct them in the database URL (${message})`,
+        'DATABASE_AUTHENTICATION_FAILED',
+      );
+    case SQL_STATE.invalidCatalogName:
+      return failure(
+        `there is no such database at ${where}`,
+        `create it or correct the database URL (${message})`,
+        'DATABASE_DOES_NOT_EXIST',
+      );
+    case SQL_STATE.insufficientPrivilege:
+      return failure(
+        `the user of ${where} may not create the ledger`,
+        `GRANT CREATE on the schema to it (${message})`,
+        'DATABASE_PERMISSION_DENIED',
+      );
+    default:
+      return undefined;
+  }
+}
+
+/** User, host and database of a URL, without its password. */
+export function describeUrl(connectionString: string): string {
+  try {
+    const { host, pathname, username } = new URL(connectionString);
+    return `${username === '' ? '' : `${username}@`}${host}${pathname}`;
+  } catch {
+    return 'the given database URL';
+  }
+}
