@@ -1,5 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
-import { HELP, parseCommand, UsageError } from './arguments.js';
+import { HELP, parseCommand } from './arguments.js';
+import { DOCTOR_HELP } from './doctor/options.js';
+import { UsageError } from './usage-error.js';
 
 const options = { port: 8081, directory: '.concordat-dev', logLevel: 'warn' };
 
@@ -13,10 +15,18 @@ describe('the command concordat', () => {
     [['--help'], { kind: 'help', text: HELP }],
     [['server'], { kind: 'server' }],
     [['server', '--help'], { kind: 'server-help' }],
+    [['doctor', '--help'], { kind: 'help', text: DOCTOR_HELP }],
+    [
+      ['doctor', '--database', 'postgres://a@b/c', '--database', 'postgres://d@e/f', '--json'],
+      {
+        kind: 'doctor',
+        options: { databases: ['postgres://a@b/c', 'postgres://d@e/f'], json: true, schema: 'public' },
+      },
+    ],
   ])('%j', (argv, expected) => expect(parseCommand(argv)).toMatchObject(expected));
 
   it.each([
-    [['serve'], 'There is no command "serve"; there are: dev and server.'],
+    [['serve'], 'There is no command "serve"; there are: dev, server and doctor.'],
     [['server', 'now'], '"server" takes no further words'],
     [['server', '--port', '9000'], '"server" has no option --port; its settings are environment variables'],
     [['dev', 'now'], '"dev" takes no further words, and there is "now"'],
@@ -24,6 +34,17 @@ describe('the command concordat', () => {
     [['dev', '--port', '8081a'], '--port is "8081a"'],
     [['dev', '--ephemeral', '--directory', 'x'], '--ephemeral keeps no data'],
     [['dev', '--fast'], "Unknown option '--fast'"],
+    [['dev', '--kafka', 'b:9092'], '"dev" has no option --kafka'],
+    [['doctor'], '"doctor" needs something to look at'],
+    [['doctor', '--port', '8081'], '"doctor" has no option --port'],
+    [['doctor', '--database', 'orders'], '--database must be a URL such as'],
+    [['doctor', '--coordinator', 'node-1:8081'], '--coordinator must be a URL such as'],
+    [['doctor', '--participant', 'Orders!', '--kafka', 'b:9092'], '--participant must be lower-case letters'],
+    [['doctor', '--cluster', 'Local', '--kafka', 'b:9092'], '--cluster must be lower-case letters'],
+    [['doctor', '--topic-prefix', '-', '--kafka', 'b:9092'], '--topic-prefix must be at most'],
+    [['doctor', '--kafka', 'b'], '--kafka must be host:port'],
+    [['doctor', 'postgres://a:secret@b/c'], '"doctor" takes no further words, and there is "postgres://***@b/c"'],
+    [['postgres://a:secret@b/c'], 'There is no command "postgres://***@b/c"'],
   ])('%j is refused', (argv, sentence) => {
     expect(() => parseCommand(argv)).toThrow(UsageError);
     expect(() => parseCommand(argv)).toThrow(sentence);

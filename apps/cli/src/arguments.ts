@@ -1,11 +1,14 @@
 import { parseArgs } from 'node:util';
+import { DOCTOR_HELP, DOCTOR_OPTIONS, parseDoctor, type DoctorOptions } from './doctor/options.js';
+import { UsageError, withoutPasswords } from './usage-error.js';
 
 /** What the command line asks for. */
 export type Command =
   | { readonly kind: 'help'; readonly text: string }
   | { readonly kind: 'server' }
   | { readonly kind: 'server-help' }
-  | { readonly kind: 'dev'; readonly options: DevOptions };
+  | { readonly kind: 'dev'; readonly options: DevOptions }
+  | { readonly kind: 'doctor'; readonly options: DoctorOptions };
 
 export interface DevOptions {
   /** of the REST interface; the others follow from it */
@@ -13,11 +16,6 @@ export interface DevOptions {
   /** of the data; undefined: they are gone when the process ends */
   readonly directory: string | undefined;
   readonly logLevel: string;
-}
-
-/** A command line that means nothing; `message` is the sentence to print. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
 }
 
 const DEFAULT_PORT = 8081;
@@ -30,6 +28,7 @@ export const HELP = `concordat <command>
 
   concordat dev        a coordinator for development: one process, no Kafka, no other services
   concordat server     a coordinator of a group; its settings are environment variables, and --help lists them
+  concordat doctor     checks what a service needs: its database, the coordinators, the topics; --help lists its options
 
 concordat dev [options]
 
@@ -41,27 +40,45 @@ concordat dev [options]
   --help               print this text
 `;
 
+const DEV_OPTIONS = {
+  port: { type: 'string' },
+  directory: { type: 'string' },
+  ephemeral: { type: 'boolean' },
+  'log-level': { type: 'string' },
+} as const;
+
+const COMMANDS: Readonly<Record<string, { readonly options: readonly string[]; readonly others: string }>> = {
+  dev: { options: Object.keys(DEV_OPTIONS), others: '--help shows what there is' },
+  server: { options: [], others: 'its settings are environment variables, and --help lists them' },
+  doctor: { options: Object.keys(DOCTOR_OPTIONS), others: 'concordat doctor --help shows what there is' },
+};
+
 /** @throws UsageError */
 export function parseCommand(argv: readonly string[]): Command {
   const { values, positionals } = parse(argv);
   const [command, ...rest] = positionals;
-  if (rest.length > 0) throw new UsageError(`"${command}" takes no further words, and there is "${rest.join(' ')}".`);
-  if (command === 'server') return parseServer(values);
-  if (values.help === true || command === undefined) return { kind: 'help', text: HELP };
-  if (command !== 'dev') throw new UsageError(`There is no command "${command}"; there are: dev and server.`);
-  return { kind: 'dev', options: parseDev(values) };
+  const name = command === undefined ? undefined : withoutPasswords(command);
+  if (command === undefined) return { kind: 'help', text: HELP };
+  const known = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
+  if (!known) throw new UsageError(`There is no command "${name}"; there are: dev, server and doctor.`);
+  if (rest.length > 0) {
+    const words = withoutPasswords(rest.join(' '));
+    throw new UsageError(`"${name}" takes no further words, and there is "${words}"; ${known.others}.`);
+  }
+  const { help, ...given } = values;
+  const foreign = Object.keys(given).find((option) => !known.options.includes(option));
+  if (foreign !== undefined) throw new UsageError(`"${name}" has no option --${foreign}; ${known.others}.`);
+  switch (command) {
+    case 'server':
+      return help === true ? { kind: 'server-help' } : { kind: 'server' };
+    case 'doctor':
+      return help === true ? { kind: 'help', text: DOCTOR_HELP } : { kind: 'doctor', options: parseDoctor(values) };
+    default:
+      return help === true ? { kind: 'help', text: HELP } : { kind: 'dev', options: parseDev(values) };
+  }
 }
 
 type Values = ReturnType<typeof parse>['values'];
-
-function parseServer({ help, ...others }: Values): Command {
-  const [option] = Object.keys(others);
-  if (help === true) return { kind: 'server-help' };
-  if (option === undefined) return { kind: 'server' };
-  throw new UsageError(
-    `"server" has no option --${option}; its settings are environment variables, and --help lists them.`,
-  );
-}
 
 function parseDev(values: Values): DevOptions {
   if (values.ephemeral === true && values.directory !== undefined) {
@@ -80,17 +97,11 @@ function parse(argv: readonly string[]) {
     return parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: {
-        port: { type: 'string' },
-        directory: { type: 'string' },
-        ephemeral: { type: 'boolean' },
-        'log-level': { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-      },
+      options: { ...DEV_OPTIONS, ...DOCTOR_OPTIONS, help: { type: 'boolean', short: 'h' } },
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('. ')[0] : String(error);
-    throw new UsageError(`${reason}; --help shows what there is.`, { cause: error });
+    throw new UsageError(`${withoutPasswords(reason ?? '')}; --help shows what there is.`, { cause: error });
   }
 }
 

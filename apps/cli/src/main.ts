@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 import { EXIT } from '@concordat/foundation';
 import { formatHelp, runFromEnvironment } from '../../coordinator/src/service/index.js';
-import { parseCommand, UsageError, type Command } from './arguments.js';
+import { parseCommand, type Command } from './arguments.js';
 import { dev } from './dev.js';
+import { UsageError } from './usage-error.js';
 
 /** Exit code of a command line that means nothing (sysexits.h). */
 const USAGE = 64;
@@ -29,6 +30,9 @@ switch (command?.kind) {
     break;
   case 'dev':
     await dev(command.options);
+    break;
+  case 'doctor':
+    await (await import('./doctor/index.js')).doctor(command.options); // the other commands need no database
     break;
   case undefined:
 }

@@ -1,0 +1,65 @@
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { AppProcesses } from '../../../../test/support/app-processes.js';
+import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
+
+jest.setTimeout(120_000);
+
+const apps = new AppProcesses();
+const restPort = 21_381;
+const coordinator = `http://127.0.0.1:${restPort}`;
+let server: TestPostgres;
+
+beforeAll(async () => {
+  server = await startTestPostgres(['max_prepared_transactions=0']);
+  await apps.startCoordinator(restPort);
+});
+
+afterAll(async () => {
+  await apps.endAll();
+  await server?.stop();
+});
+
+async function doctor(...words: string[]): Promise<{ code: number; output: string }> {
+  const command = apps.run('cli', ['doctor', ...words]);
+  const [code] = (await once(command.child, 'exit')) as [number];
+  return { code, output: command.output() };
+}
+
+describe('concordat doctor', () => {
+  it('finds a coordinator that is ready', async () => {
+    const { code, output } = await doctor('--coordinator', coordinator, '--cluster', 'local');
+    expect(output).toContain(`${coordinator}\n  ok       reachable: ${coordinator} is node 1 of the cluster "local"`);
+    expect(output).toMatch(/\n5 checks: 0 failures, 0 warnings\n$/);
+    expect(code).toBe(0);
+  });
+
+  it('finds a server that cannot prepare, says what to do, and prints no password', async () => {
+    const { code, output } = await doctor('--database', server.url, '--coordinator', coordinator);
+    expect(output).toMatch(/\n {2}failure {2}prepared-transactions: .*: set it in postgresql\.conf/);
+    expect(output).toMatch(/\n {2}warning {2}migrations: .*: start the participant once/);
+    expect(output).not.toContain('postgres:postgres');
+    expect(code).toBe(2);
+  });
+
+  it('answers programs with one object', async () => {
+    const { code, output } = await doctor('--json', '--coordinator', 'http://127.0.0.1:21382');
+    const answer = JSON.parse(output) as { status: string; checks: { name: string; status: string; fix: string }[] };
+    expect(answer).toMatchObject({ status: 'failure', checks: [{ name: 'reachable', fix: expect.any(String) }] });
+    expect(code).toBe(2);
+  });
+
+  it('looks at the topics of a broker that is not there', async () => {
+    const { code, output } = await doctor('--kafka', '127.0.0.1:21383', '--participant', 'orders');
+    expect(output).toMatch(/failure {2}broker: the broker cannot be asked: /);
+    expect(code).toBe(2);
+  });
+
+  it('refuses a wrong command line with a sentence', async () => {
+    const { code, output } = await doctor('--database', 'postgres//orders:secret@db/orders');
+    expect([code, output]).toEqual([
+      64,
+      'concordat: --database must be a URL such as postgres://user@host:5432/database.\n',
+    ]);
+  });
+});
