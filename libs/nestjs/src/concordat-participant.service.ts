@@ -26,10 +26,12 @@ import {
   ParticipantRuntime,
   type PostgresContext,
   PostgresResourceManager,
+  reportCoordinators,
   type VoteResult,
 } from '@concordat/participant';
 import { BeforeConsuming, DEFAULT_BEFORE_CONSUMING_LIMIT_MS } from './before-consuming.js';
 import { ConcordatTransport } from './concordat-transport.js';
+import type { ParticipantHealth } from './health.js';
 import { nestLogger } from './nest-logger.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
 
@@ -39,27 +41,10 @@ const CLOSE_TIMEOUT_MS = 2_000;
 const MAXIMUM_IDLE_MS = 30_000;
 const PREPARE_TIMEOUT_MS = 30_000;
 const PING_LIMIT_MS = 2_000;
+/** of a coordinator, for the checks at the start */
+const COORDINATOR_ATTEMPTS = 5;
 const NOT_LISTENING =
   'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
-
-export interface ParticipantHealth {
-  /** everything below is good */
-  readonly ready: boolean;
-  readonly busConnected: boolean;
-  readonly databaseReachable: boolean;
-  readonly consuming: boolean;
-  /** why it cannot consume, and what to do; absent when it can */
-  readonly obstacle?: string;
-  /** nothing is running that should have ended long ago */
-  readonly working: boolean;
-  /** age of the oldest running work or decision, in milliseconds */
-  readonly oldestWorkMs: number;
-  /**
-   * The database was restored or has failed over: branches abstain in three-phase transactions that began before this;
-   * an ISO date, null for none. Does not affect `ready`.
-   */
-  readonly abstainsBefore: string | null;
-}
 
 /**
  * A participant inside a Nest application: starts with it in the background, waits until the database and the broker
@@ -111,7 +96,13 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
         cluster,
         participant,
       },
-      { clock, logger, ...(failpoints && { failpoints }), onDatabaseChanged: () => this.runtime.databaseChanged() },
+      {
+        clock,
+        logger,
+        ...(failpoints && { failpoints }),
+        ...(limits && { limits }),
+        onDatabaseChanged: () => this.runtime.databaseChanged(),
+      },
     );
     this.runtime = new ParticipantRuntime({
       participant,
@@ -219,25 +210,45 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
     await this.transport.listening;
     this.isListening = true;
     for (let attempt = 0; !this.stopped; attempt++) {
-      try {
-        this.transport.refuseContractsOfOthers(this.options.participant);
-        await this.resourceManager.start();
-        await this.beforeConsuming?.run();
-        if (this.stopped) return;
-        await this.bus.start();
-        await this.runtime.start();
-        this.markStarted();
-        this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
-        return;
-      } catch (error) {
-        if (this.stopped) return;
-        if (error instanceof CodedError && !error.retryable) {
-          this.logger.error(error.message);
-          return this.reportFatal(error);
-        }
-        this.logger.warn(`the participant cannot start yet, trying again: ${errorMessage(error)}`);
-      }
+      const result = await this.tryStart();
+      if (result === 'started') return this.checkCoordinators();
+      if (result === 'over') return;
       await this.pause(backoffMs(attempt, RETRY, this.random));
+    }
+  }
+
+  /** `over`: the process stops, or must be set up differently. */
+  private async tryStart(): Promise<'started' | 'failed' | 'over'> {
+    try {
+      this.transport.refuseContractsOfOthers(this.options.participant);
+      await this.resourceManager.start();
+      await this.beforeConsuming?.run();
+      if (this.stopped) return 'over';
+      await this.bus.start();
+      await this.runtime.start();
+      this.markStarted();
+      this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
+      return 'started';
+    } catch (error) {
+      if (this.stopped) return 'over';
+      if (error instanceof CodedError && !error.retryable) {
+        this.logger.error(error.message);
+        this.reportFatal(error);
+        return 'over';
+      }
+      this.logger.warn(`the participant cannot start yet, trying again: ${errorMessage(error)}`);
+      return 'failed';
+    }
+  }
+
+  /** One that does not answer is asked again, a few times: it may be starting. */
+  private async checkCoordinators(): Promise<void> {
+    const { clock, logger } = this;
+    const { cluster = 'local', link } = this.options;
+    let unanswered = this.options.coordinators ?? [];
+    for (let attempt = 0; unanswered.length > 0 && attempt < COORDINATOR_ATTEMPTS && !this.stopped; attempt++) {
+      if (attempt > 0) await this.pause(backoffMs(attempt, RETRY, this.random));
+      unanswered = await reportCoordinators(unanswered, { cluster, link }, { clock, logger });
     }
   }
 

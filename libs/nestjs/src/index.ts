@@ -4,6 +4,7 @@ export * from './concordat-participant.module.js';
 export * from './global/index.js';
 export * from './concordat-participant.service.js';
 export * from './concordat-transport.js';
+export * from './health.js';
 export * from './locks/index.js';
 export * from './options.js';
 export {

@@ -18,6 +18,13 @@ export interface ConcordatParticipantOptions {
   readonly postgres: Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
   /** the road to the coordinators: `kafkaBus`, `directBus` or `bothBuses`; the module starts and stops it */
   readonly bus: BusFactory;
+  /**
+   * REST URLs of the coordinators, for the checks at the start: whether they are of this cluster, their link, their
+   * clocks. Default: they are not checked
+   */
+  readonly coordinators?: readonly string[];
+  /** the road that `bus` takes, for the same checks; default: their link is not checked */
+  readonly link?: 'direct' | 'kafka' | 'both';
   readonly limits?: Partial<ParticipantLimits>;
   /** awaited when the database can be used and before the first branch, for the service's own migrations, say */
   readonly beforeConsuming?: () => Promise<void>;

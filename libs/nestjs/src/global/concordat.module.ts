@@ -76,7 +76,10 @@ function moduleWith(options: Provider[], imports: NonNullable<DynamicModule['imp
 }
 
 function participantOptions(options: ConcordatOptions): ConcordatParticipantOptions {
-  return { ...options, postgres: settingsOf(options.postgres), bus: options.bus ?? busOf(options) };
+  const { link = 'direct', ...others } = options;
+  const postgres = settingsOf(options.postgres);
+  // a bus of the service's own may take any road
+  return options.bus ? { ...others, postgres, bus: options.bus } : { ...others, postgres, link, bus: busOf(options) };
 }
 
 function busOf({ link = 'direct', coordinators, kafka }: ConcordatOptions): BusFactory {

@@ -5,7 +5,10 @@ import type { ConcordatParticipantOptions } from '../options.js';
 import type { DataSource, Pool, PostgresSource } from './postgres-source.js';
 
 /** The options of `ConcordatModule`. */
-export interface ConcordatOptions extends Omit<ConcordatParticipantOptions, 'postgres' | 'bus'> {
+export interface ConcordatOptions extends Omit<
+  ConcordatParticipantOptions,
+  'postgres' | 'bus' | 'coordinators' | 'link'
+> {
   /** REST URLs of the coordinators, such as `http://127.0.0.1:8081`; more than one are used when one fails */
   readonly coordinators: readonly string[];
   /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */

@@ -1,0 +1,1 @@
+export * from './concordat-health-indicator.js';
