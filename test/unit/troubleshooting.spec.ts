@@ -1,0 +1,110 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import ts from 'typescript';
+import { isTestCode } from '../architecture/import-table.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
+
+/** A code as it stands in the sources: two words or more, in capitals. */
+const CODE = /^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/;
+/** A code of one word; beside `code`, `reason` and the like only. */
+const SHORT_CODE = /^[A-Z]{4,}$/;
+
+/** What users run in their processes. */
+const SHIPPED = ['client', 'foundation', 'messaging', 'nestjs', 'participant'].flatMap((name) =>
+  readdirSync(path.join(root, `libs/${name}/src`), { recursive: true, encoding: 'utf8' })
+    .map((file) => `libs/${name}/src/${file}`)
+    .filter((file) => file.endsWith('.ts') && !isTestCode(file)),
+);
+
+/** Texts in capitals that are no codes of errors, and what they are. */
+const NO_CODES: Readonly<Record<string, string>> = {
+  CONCORDAT_CONTEXT_KEY: 'a variable',
+  CONCORDAT_OPTIONS: 'a token of Nest',
+  CONCORDAT_PARTICIPANT_OPTIONS: 'a token of Nest',
+  CONCORDAT_TRANSPORT: 'a token of Nest',
+  CONNECTION_LIMIT: 'SQL',
+  LOCK_SOURCE: 'a token of Nest',
+  NODE_ENV: 'a variable',
+  REQUIRES_NEW: 'a propagation',
+  CLUSTER_AUTHORIZATION_FAILED: 'an answer of Kafka',
+  INVALID_RECORD: 'an answer of Kafka',
+  INVALID_TOPIC_EXCEPTION: 'an answer of Kafka',
+  MESSAGE_TOO_LARGE: 'an answer of Kafka',
+  RECORD_LIST_TOO_LARGE: 'an answer of Kafka',
+  TOPIC_AUTHORIZATION_FAILED: 'an answer of Kafka',
+  UNKNOWN_TOPIC_OR_PARTITION: 'an answer of Kafka',
+  EAI_AGAIN: 'an error of the system',
+  UND_ERR_CONNECT_TIMEOUT: 'an error of fetch',
+  DEADLOCK_VICTIM: 'a reason of a former release',
+};
+
+/** Codes of the protocol that reach users, from a library that has many more of its own. */
+const OF_PROTOCOL = [
+  'DATABASE_CHANGED',
+  'INSTANCE_GONE',
+  'INVALID_ERROR_CODE',
+  'ABORTED_BY_PARTICIPANT',
+  'DEADLOCK',
+  'OPERATOR',
+];
+
+function codesOf(file: string): string[] {
+  const codes: string[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isStringLiteral(node) && CODE.test(node.text)) codes.push(node.text);
+    else if (ts.isPropertyAssignment(node) && ts.isStringLiteral(node.initializer) && isCodeName(node.name)) {
+      if (SHORT_CODE.test(node.initializer.text)) codes.push(node.initializer.text);
+    } else if (ts.isPropertyAssignment(node) && ts.isIdentifier(node.name) && CODE.test(node.name.text)) {
+      codes.push(node.name.text);
+    }
+    node.forEachChild(visit);
+  };
+  visit(ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest));
+  return codes;
+}
+
+const isCodeName = (name: ts.PropertyName): boolean => ts.isIdentifier(name) && /^(code|reason)$/.test(name.text);
+
+/** The codes of the first column of every table of a document, or of a part of one. */
+function codesIn(text: string): ReadonlySet<string> {
+  const rows = text.match(/^\| `[^|]+\|/gm) ?? [];
+  return new Set(rows.flatMap((row) => [...row.matchAll(/`([A-Z][A-Z0-9_]+)`/g)].map(([, code]) => code!)));
+}
+
+describe('docs/guides/troubleshooting.md', () => {
+  const documented = codesIn(read('docs/guides/troubleshooting.md'));
+
+  it('has every code that the libraries throw or answer with', () => {
+    const found = new Set([...SHIPPED.flatMap(codesOf), ...OF_PROTOCOL]);
+    expect(found.size).toBeGreaterThan(100);
+    expect([...found].filter((code) => !documented.has(code) && !(code in NO_CODES)).sort()).toEqual([]);
+    expect(Object.keys(NO_CODES).filter((code) => documented.has(code))).toEqual([]);
+  });
+
+  it('has every code of the REST interface and of aborts', () => {
+    const codes = codesIn(read('docs/errors.md'));
+    expect(codes.size).toBeGreaterThan(60);
+    expect([...codes].filter((code) => !documented.has(code)).sort()).toEqual([]);
+  });
+
+  it('has every refusal of a branch that operations.md has', () => {
+    const refusals = /### Refusals by the database\n([\s\S]*?)\n### /.exec(read('docs/operations.md'))?.[1] ?? '';
+    const codes = codesIn(refusals);
+    expect(codes.size).toBeGreaterThan(20);
+    expect([...codes].filter((code) => !documented.has(code))).toEqual([]);
+  });
+
+  it('says in every row what to do', () => {
+    const rows = read('docs/guides/troubleshooting.md').match(/^\| `.*$/gm) ?? [];
+    const lacking = rows.filter((row) =>
+      row
+        .split('|')
+        .slice(1, -1)
+        .some((cell) => cell.trim().length < 4),
+    );
+    expect(lacking).toEqual([]);
+  });
+});
