@@ -172,7 +172,10 @@ describe('the examination of a database', () => {
     const url = await createDatabase('here');
     await start(url);
     await createDatabase('elsewhere');
-    const other = new Client({ connectionString: as('elsewhere', urlOf('elsewhere')), application_name: 'orders-decision' });
+    const other = new Client({
+      connectionString: as('elsewhere', urlOf('elsewhere')),
+      application_name: 'orders-decision',
+    });
     await other.connect();
     expect(troubles((await examine(url)).reports)).toEqual([
       expect.stringMatching(/^warning same-database: .*use the database "elsewhere" of this server, this one "here"/),
