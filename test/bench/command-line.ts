@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util';
 import { PROTOCOLS } from './protocols/main.js';
-import { RAFT_PARTS, type RaftPart } from './raft/workload.js';
+import { RAFT_PARTS } from './raft/workload.js';
 import { FOREIGN_LIMIT, MAXIMUM_REPEATS } from './rows/steady-row.js';
+import { SDK_PARTS } from './sdk/workload.js';
 import { LINKS, type Link } from './system.js';
 
 export const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft" and "link" need none.
@@ -18,13 +19,15 @@ export const HELP = `Runs a benchmark. Each starts a fresh local system on its o
   npm run bench -- state         coordinators with 100,000 open transactions: restart, snapshots, REST, take-over
   npm run bench -- raft          the Raft library alone: writes, reads, the core, memory and restart
   npm run bench -- locks         acquire and release, in the leader's process and over REST, against the writes of the Raft log
+  npm run bench -- sdk           services that call each other over HTTP in one global transaction, against one-shot
+                                transactions and raw; nestjs-cls without a global transaction; 2 to 16 services
   npm run bench -- link          frames over TCP against gRPC, with the same messages between the same two processes
 
 Several workloads run one after the other, each with systems of its own.
 
 Options
   --clients 1,8,64    concurrent clients (closed loop); for raft 1,64,512, for protocols, link and locks 1,64,
-                      for contention 32, for open-loop 64
+                      for sdk 1,8,64, for contention 32, for open-loop 64
   --rounds 3          rounds, in each of which bound and system take turns; medians are reported
   --seconds 5         length of a round
   --marks 20000,…     for memory: numbers of transactions after which to measure
@@ -32,7 +35,7 @@ Options
                       for archive: number of ended transactions
   --kills 30          for failover: number of kills; for recovery: kills of each kind (3)
   --branches 2,3,…    for protocols 2,3,5,8,16; for recovery one number (3); at most 16. More than 3 start
-                      further participants
+                      further participants. For sdk 2,4,8,16: the services of a transaction
   --protocols ${PROTOCOLS.join(',')}
                       for protocols and recovery (2pc,3pc): run only these
   --link kafka,direct,both
@@ -41,7 +44,8 @@ Options
                       phase of the machine hits all alike. All but one are paused (SIGSTOP): an idle system takes
                       a tenth of two cores. One that wakes up gets load until it is steady, then the bound on its
                       own databases is measured, then the system. protocols does the same, and puts links and
-                      branches into one table. memory and failover take one road after the other, recovery one
+                      branches into one table. memory and failover take one road after the other, recovery one,
+                      sdk one of direct (default) and both
   --warm-up 120       for the same: seconds of load before anything is measured, at most; it ends when
                       two slices of 10 s in a row agree within 3 %
   --markdown          tables in Markdown
@@ -49,6 +53,8 @@ Options
   --open 100000       for state: number of open transactions
   --parts ${RAFT_PARTS.join(',')}
                       for raft: run only these; "memory" is a million commands and a restart
+  --parts ${SDK_PARTS.join(',')}
+                      for sdk: run only these
   --commands 1000000  for raft: number of commands of "memory"
   --tls               for raft: mutual TLS between the nodes
   --cpu-profile       for raft: a CPU profile of each node, in bench-results/profiles
@@ -71,12 +77,12 @@ const OPTIONS = {
   kills: { type: 'string' },
   branches: { type: 'string' },
   protocols: { type: 'string' },
-  link: { type: 'string', default: 'kafka' },
+  link: { type: 'string' },
   'warm-up': { type: 'string', default: '120' },
   markdown: { type: 'boolean', default: false },
   'port-offset': { type: 'string', default: '2000' },
   open: { type: 'string', default: '100000' },
-  parts: { type: 'string', default: RAFT_PARTS.join(',') },
+  parts: { type: 'string' },
   commands: { type: 'string', default: '1000000' },
   tls: { type: 'boolean', default: false },
   'cpu-profile': { type: 'boolean', default: false },
@@ -106,10 +112,12 @@ export function positive(text: string, option: string): number {
   return value;
 }
 
-export function raftParts(text: string): RaftPart[] {
+/** All parts of a workload where the option is missing. @throws Error that names an unknown one */
+export function partNames<Part extends string>(text: string | undefined, parts: readonly Part[]): readonly Part[] {
+  if (text === undefined) return parts;
   return text.split(',').map((name) => {
-    const part = RAFT_PARTS.find((candidate) => candidate === name);
-    if (!part) throw new Error(`--parts names "${name}"; there are: ${RAFT_PARTS.join(', ')}`);
+    const part = parts.find((candidate) => candidate === name);
+    if (!part) throw new Error(`--parts names "${name}"; there are: ${parts.join(', ')}`);
     return part;
   });
 }

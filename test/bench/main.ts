@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { archiveBars, archiveTable, measureArchive } from './archive/workload.js';
-import { HELP, linkNames, positive, positiveList, raftParts, readCommandLine, type Values } from './command-line.js';
+import { HELP, linkNames, partNames, positive, positiveList, readCommandLine, type Values } from './command-line.js';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { linkTable, runLinkWorkload } from './link/workload.js';
 import { runLockWorkload } from './locks/workload.js';
@@ -8,12 +8,14 @@ import { measureMemory, memoryTable } from './memory.js';
 import { PROTOCOL_WORKLOADS, protocolNames, runProtocolWorkload } from './protocols/main.js';
 import { testCertificates } from './raft/certificates.js';
 import { CLUSTER_NAME } from './raft/process-protocol.js';
-import { runRaftWorkload } from './raft/workload.js';
+import { RAFT_PARTS, runRaftWorkload } from './raft/workload.js';
 import { writeMarkdown, writeResults } from './report.js';
+import { runSdkWorkload, SDK_PARTS } from './sdk/workload.js';
 import { runStateWorkload, stateDirectory } from './state/workload.js';
 import { withSystems, type RunningSystem } from './system.js';
 import { HOT_ROWS, RANDOM_ROWS, randomAccounts, runOpenLoop, runTransfers } from './transfer/main.js';
 
+const DEFAULT_LINK = 'kafka';
 const RESULTS = path.resolve('bench-results');
 /** These share their options. */
 const TRANSFERS = ['transfer', 'contention', 'open-loop'] as const;
@@ -26,6 +28,7 @@ const WORKLOADS = [
   'raft',
   'link',
   'locks',
+  'sdk',
   ...PROTOCOL_WORKLOADS,
 ] as const;
 type Workload = (typeof WORKLOADS)[number];
@@ -52,10 +55,11 @@ async function run(workload: Workload, values: Values): Promise<void> {
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
   if (workload === 'locks') return await benchLocks(values, portOffset);
+  if (workload === 'sdk') return await benchSdk(values, portOffset);
   if (workload === 'state') return await benchState(values);
   const transfers = TRANSFERS.find((name) => name === workload);
   if (transfers) return await benchTransfers(transfers, values, portOffset);
-  for (const link of linkNames(values.link)) {
+  for (const link of linkNames(values.link ?? DEFAULT_LINK)) {
     await withSystems(RESULTS, [link], { portOffset }, async ([system]) => {
       if (workload === 'memory') await benchMemory(system!, values);
       else await benchFailover(system!, values);
@@ -67,7 +71,7 @@ async function benchRaft(values: Values): Promise<void> {
   const clients = positiveList(values.clients ?? '1,64,512', 'clients');
   const { result, bars } = await runRaftWorkload({
     directory: path.join(RESULTS, 'raft'),
-    parts: raftParts(values.parts),
+    parts: partNames(values.parts, RAFT_PARTS),
     clients,
     rounds: positive(values.rounds, 'rounds'),
     seconds: positive(values.seconds, 'seconds'),
@@ -82,7 +86,7 @@ async function benchProtocols(workload: 'protocols' | 'recovery', values: Values
   const { result, bars, unit } = await runProtocolWorkload(workload, {
     results: RESULTS,
     portOffset,
-    links: linkNames(values.link),
+    links: linkNames(values.link ?? DEFAULT_LINK),
     protocols: values.protocols === undefined ? undefined : protocolNames(values.protocols),
     branches: values.branches === undefined ? undefined : positiveList(values.branches, 'branches'),
     clients: values.clients === undefined ? undefined : positiveList(values.clients, 'clients'),
@@ -133,6 +137,24 @@ async function benchLocks(values: Values, portOffset: number): Promise<void> {
   report('locks', result, bars, 'requests or commands per second (median)');
 }
 
+async function benchSdk(values: Values, portOffset: number): Promise<void> {
+  const [link = 'direct', ...others] = linkNames(values.link ?? 'direct');
+  if (link === 'kafka' || others.length > 0)
+    throw new Error('sdk takes one link, direct or both: it asks processes by name');
+  const { result, bars } = await runSdkWorkload({
+    results: RESULTS,
+    portOffset,
+    parts: partNames(values.parts, SDK_PARTS),
+    link,
+    clients: positiveList(values.clients ?? '1,8,64', 'clients'),
+    branches: positiveList(values.branches ?? '2,4,8,16', 'branches'),
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+    warmUpSeconds: positive(values['warm-up'], 'warm-up'),
+  });
+  report('sdk', result, bars, 'transfers per second (median)');
+}
+
 async function benchMemory(system: RunningSystem, values: Values): Promise<void> {
   const samples = await measureMemory(system, positiveList(values.marks, 'marks'), randomAccounts);
   process.stdout.write(`${memoryTable(samples)}\n`);
@@ -161,7 +183,7 @@ async function benchTransfers(workload: (typeof TRANSFERS)[number], values: Valu
   const options = {
     results: RESULTS,
     portOffset,
-    links: linkNames(values.link),
+    links: linkNames(values.link ?? DEFAULT_LINK),
     clients: positiveList(values.clients ?? clients, 'clients'),
     rounds: positive(values.rounds, 'rounds'),
     seconds: positive(values.seconds, 'seconds'),

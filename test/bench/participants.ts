@@ -42,7 +42,7 @@ const FIRST_HTTP_PORT = 8_110;
 const READY_POLL_MS = 50;
 const READY_TIMEOUT_MS = 60_000;
 /** Processes that start at a time: more of them only wait for each other on a small machine. */
-const STARTS_AT_A_TIME = 4;
+export const STARTS_AT_A_TIME = 4;
 
 /** bank-a for 0, bank-b for 1, and so on. */
 export function participantName(place: number): string {
@@ -80,29 +80,61 @@ async function startParticipant(
   const server = surroundings.servers[place % surroundings.servers.length]!;
   const databaseUrl = await createDatabase(server.ports['postgres']!, name.replace('-', '_'));
   const http = FIRST_HTTP_PORT + place + surroundings.portOffset;
+  const environment = {
+    CONCORDAT_LINK: surroundings.link,
+    CONCORDAT_COORDINATORS: surroundings.coordinators,
+    KAFKA_BROKERS: surroundings.link === 'direct' ? '' : surroundings.kafkaBrokers,
+    CONCORDAT_CLUSTER: surroundings.clusterName,
+    CONCORDAT_PARTICIPANT: name,
+    CONCORDAT_HTTP: `127.0.0.1:${http}`,
+    DATABASE_URL: databaseUrl,
+  };
+  await startProcess(
+    { name, role: 'participant', program: BANK, environment, http, databaseUrl },
+    surroundings,
+    started,
+  );
+}
+
+/** A process beside those of the local system. */
+export interface ProcessSpecification {
+  readonly name: string;
+  readonly role: string;
+  readonly program: string;
+  readonly environment: NodeJS.ProcessEnv;
+  /** where `/readyz` says that it is ready */
+  readonly http: number;
+  readonly databaseUrl: string;
+}
+
+/**
+ * Runs a process like those of the local system, with which it is ended; resolves when it is ready.
+ *
+ * @param started told of it as soon as it exists
+ * @throws Error with the log file of one that does not get ready
+ */
+export async function startProcess(
+  { name, role, program, environment, http, databaseUrl }: ProcessSpecification,
+  surroundings: Pick<ParticipantSurroundings, 'directory' | 'environment'>,
+  started: (process: SystemProcess) => void,
+): Promise<void> {
   const logFile = path.join(surroundings.directory, 'logs', `${name}.log`);
   const log = openSync(logFile, 'a');
   const marker = `concordat-${name}`;
-  const child = spawn(process.execPath, ['--enable-source-maps', `--title=${marker}`, BANK], {
-    detached: true, // like those of the local system, with which it is ended
+  const child = spawn(process.execPath, ['--enable-source-maps', `--title=${marker}`, program], {
+    detached: true,
     stdio: ['ignore', log, log],
     env: {
       ...process.env,
       ...surroundings.environment,
-      CONCORDAT_LINK: surroundings.link,
-      CONCORDAT_COORDINATORS: surroundings.coordinators,
-      KAFKA_BROKERS: surroundings.link === 'direct' ? '' : surroundings.kafkaBrokers,
-      CONCORDAT_CLUSTER: surroundings.clusterName,
+      ...environment,
       NODE_ENV: process.env['NODE_ENV'] ?? 'production', // as the local system's own
-      CONCORDAT_PARTICIPANT: name,
-      CONCORDAT_HTTP: `127.0.0.1:${http}`,
-      DATABASE_URL: databaseUrl,
     },
   });
   closeSync(log);
   child.unref();
   if (child.pid === undefined) throw new Error(`${name} could not be started`);
-  started({ name, role: 'participant', pid: child.pid, ports: { http }, databaseUrl, logFile, marker });
+  started({ name, role, pid: child.pid, ports: { http }, databaseUrl, logFile, marker });
   await ready(`http://127.0.0.1:${http}/readyz`, `${name} (${logFile})`);
 }
 
@@ -120,7 +152,7 @@ async function ready(url: string, what: string): Promise<void> {
 }
 
 /** A role and a database of this name, as the local system makes them for its own participants. */
-async function createDatabase(port: number, name: string): Promise<string> {
+export async function createDatabase(port: number, name: string): Promise<string> {
   const client = new pg.Client({ connectionString: `postgres://postgres:postgres@127.0.0.1:${port}/postgres` });
   await client.connect();
   try {

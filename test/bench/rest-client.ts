@@ -13,7 +13,7 @@ export function transferBody([from, to]: Accounts, withKeys: boolean): string {
   });
 }
 
-/** One keep-alive connection per client to one coordinator. */
+/** One keep-alive connection per client to one coordinator, or to one service. */
 export class RestClients {
   private readonly connections: readonly Client[];
 
@@ -28,15 +28,20 @@ export class RestClients {
 
   /** Begins and commits by one request; the body is made anew for each. */
   execute(body: (client: number) => string): Attempt {
+    return this.post('/v1/transactions/execute', body);
+  }
+
+  /** One request whose answer says what became of it, by its status. */
+  post(path: string, body: (client: number) => string): Attempt {
     return async (client) => {
       const answer = await this.connections[client]!.request({
         method: 'POST',
-        path: '/v1/transactions/execute',
+        path,
         headers: HEADERS,
         body: body(client),
       });
       const text = await answer.body.text();
-      if (answer.statusCode === 200) return undefined;
+      if (answer.statusCode === 200 || answer.statusCode === 201) return undefined;
       const problem = JSON.parse(text) as { code?: string; reason?: string; participantCode?: string };
       return problem.participantCode ?? problem.reason ?? problem.code ?? `HTTP ${answer.statusCode}`;
     };

@@ -3,7 +3,15 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import path from 'node:path';
 import pg from 'pg';
 import { withDescendants } from './machine/proc-files.js';
-import { LIMITS_FOR_MORE, MAXIMUM_PARTICIPANTS, startParticipants, type SystemProcess } from './participants.js';
+import {
+  createDatabase,
+  LIMITS_FOR_MORE,
+  MAXIMUM_PARTICIPANTS,
+  startParticipants,
+  startProcess,
+  type ParticipantSurroundings,
+  type SystemProcess,
+} from './participants.js';
 
 export type { SystemProcess } from './participants.js';
 
@@ -26,6 +34,19 @@ export interface SystemOptions {
   readonly participants?: number;
   /** the roads between coordinators and participants; default Kafka */
   readonly link?: Link;
+  /** whether its PostgreSQL servers have room for the databases of further services; default false */
+  readonly hasServices?: boolean;
+}
+
+/** A service of a benchmark's own, with a database of its own on one of the system's servers. */
+export interface ServiceSpecification {
+  /** letters of the lower case, digits and hyphens */
+  readonly name: string;
+  readonly program: string;
+  readonly http: number;
+  /** which of the servers has its database */
+  readonly server: number;
+  readonly environment: NodeJS.ProcessEnv;
 }
 
 /** The roads that a local system can be started with. */
@@ -52,13 +73,18 @@ export class RunningSystem {
 
   constructor(
     private readonly directory: string,
-    { portOffset = PORT_OFFSET, participants = OWN_PARTICIPANTS, link = 'kafka' }: SystemOptions = {},
+    {
+      portOffset = PORT_OFFSET,
+      participants = OWN_PARTICIPANTS,
+      link = 'kafka',
+      hasServices = false,
+    }: SystemOptions = {},
   ) {
     if (participants > MAXIMUM_PARTICIPANTS) throw new Error(`there are at most ${MAXIMUM_PARTICIPANTS} participants`);
     this.portOffset = portOffset;
     this.participantCount = participants;
     this.link = link;
-    const isLarger = participants > OWN_PARTICIPANTS;
+    const isLarger = participants > OWN_PARTICIPANTS || hasServices;
     this.environment = {
       ...process.env,
       CONCORDAT_FAILPOINTS: 'off', // as in production
@@ -135,6 +161,39 @@ export class RunningSystem {
     await this.lab(['lab', 'restart', name]);
   }
 
+  /** The coordinators by their REST addresses, and the name of their cluster. */
+  group(): { coordinators: readonly string[]; cluster: string } {
+    const { coordinators, clusterName } = this.surroundings();
+    return { coordinators: coordinators.split(','), cluster: clusterName };
+  }
+
+  /** A database with the accounts of the benchmark. @param server which of the system's servers has it */
+  async addDatabase(name: string, server: number): Promise<string> {
+    const { servers } = this.surroundings();
+    const { ports } = servers[server % servers.length]!;
+    const databaseUrl = await createDatabase(ports['postgres']!, name.replaceAll('-', '_'));
+    await openAccounts(databaseUrl);
+    return databaseUrl;
+  }
+
+  /** Starts a service with the accounts of the benchmark in its database; resolves when it is ready. */
+  async addService({ name, program, http, server, environment }: ServiceSpecification): Promise<void> {
+    const surroundings = this.surroundings();
+    const { coordinators, clusterName } = surroundings;
+    const databaseUrl = await this.addDatabase(name, server);
+    const common = {
+      CONCORDAT_COORDINATORS: coordinators,
+      CONCORDAT_CLUSTER: clusterName,
+      CONCORDAT_HTTP: `127.0.0.1:${http}`,
+      CONCORDAT_PARTICIPANT: name,
+      DATABASE_URL: databaseUrl,
+    };
+    const specification = { name, role: 'service', program, http, databaseUrl };
+    await startProcess({ ...specification, environment: { ...common, ...environment } }, surroundings, (started) =>
+      this.record(started),
+    );
+  }
+
   /** Ends everything, participants of the benchmark's own included: they stand in `system.json`, too. */
   async stop(): Promise<void> {
     this.starting?.kill('SIGTERM'); // it ends what it has started
@@ -173,9 +232,14 @@ export class RunningSystem {
   private async addParticipants(): Promise<void> {
     if (this.participantCount <= OWN_PARTICIPANTS) return;
     process.stderr.write(`starting ${this.participantCount - OWN_PARTICIPANTS} more participants\n`);
+    const surroundings = this.surroundings();
+    await startParticipants(OWN_PARTICIPANTS, this.participantCount, surroundings, (started) => this.record(started));
+  }
+
+  private surroundings(): ParticipantSurroundings {
     const { clusterName, kafkaBrokers, link, processes } = this.state();
     const servers = processes.filter(({ role }) => role === 'postgres');
-    const surroundings = {
+    return {
       directory: this.directory,
       environment: this.environment,
       portOffset: this.portOffset,
@@ -187,19 +251,10 @@ export class RunningSystem {
         .join(','),
       servers: servers.sort((one, other) => one.name.localeCompare(other.name)),
     };
-    await startParticipants(OWN_PARTICIPANTS, this.participantCount, surroundings, (started) => this.record(started));
   }
 
   private async openAccounts(): Promise<void> {
-    for (const { databaseUrl } of this.participants()) {
-      const client = new pg.Client({ connectionString: databaseUrl });
-      await client.connect();
-      await client.query(
-        `insert into account (id, balance) select 'bench-' || n, 1000000000 from generate_series(0, ${BENCH_ACCOUNTS - 1}) n
-         on conflict (id) do nothing`,
-      );
-      await client.end();
-    }
+    for (const { databaseUrl } of this.participants()) await openAccounts(databaseUrl!);
   }
 
   /** Runs the lab as a user would; its progress goes to standard error. */
@@ -216,6 +271,20 @@ export class RunningSystem {
         else reject(new Error(`the local system did not ${words.join(' ')} (exit code ${code})`));
       });
     });
+  }
+}
+
+async function openAccounts(connectionString: string): Promise<void> {
+  const client = new pg.Client({ connectionString });
+  await client.connect();
+  try {
+    await client.query('create table if not exists account (id text primary key, balance bigint not null)');
+    await client.query(
+      `insert into account (id, balance) select 'bench-' || n, 1000000000 from generate_series(0, ${BENCH_ACCOUNTS - 1}) n
+       on conflict (id) do nothing`,
+    );
+  } finally {
+    await client.end();
   }
 }
 
