@@ -31,7 +31,7 @@ import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
 import { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { Locks } from './locks/locks.js';
-import { LOCKS } from './locks/locks.api.js';
+import { LOCKS, type LocksApi } from './locks/locks.api.js';
 import { LOGGER } from './logging.js';
 import { watchStorage } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
@@ -56,6 +56,8 @@ export interface EngineParts {
   readonly failpoints?: Failpoints;
   /** what the REST interface calls; default: the manager itself */
   readonly transactions?: (manager: TransactionManager) => TransactionsApi;
+  /** the same for locks */
+  readonly locks?: (locks: Locks) => LocksApi;
 }
 
 /** Token of the clock: the machine's, or `DebugClock`. */
@@ -306,7 +308,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
 
 /** The providers of `TRANSACTIONS`, `LOCKS`, `CLUSTER` and all they need. */
 export function engineProviders(parts: EngineParts): Provider[] {
-  const { createBus, storage, transport, failpoints, transactions } = parts;
+  const { createBus, storage, transport, failpoints, transactions, locks } = parts;
   return [
     clockProvider,
     failpointsProvider(failpoints),
@@ -323,7 +325,7 @@ export function engineProviders(parts: EngineParts): Provider[] {
     transactions
       ? { provide: TRANSACTIONS, inject: [TransactionManager], useFactory: transactions }
       : { provide: TRANSACTIONS, useExisting: TransactionManager },
-    { provide: LOCKS, useExisting: Locks },
+    locks ? { provide: LOCKS, inject: [Locks], useFactory: locks } : { provide: LOCKS, useExisting: Locks },
     { provide: CLUSTER, useExisting: RaftCluster },
   ];
 }

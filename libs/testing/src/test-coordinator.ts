@@ -3,8 +3,11 @@ import { CoordinatorDownError, EmbeddedCoordinator, type TransactionView } from 
 import { InvalidArgumentError, TransactionsOpenError, UnknownNameError, WaitedInVainError } from './errors.js';
 import { describeOpen, openTransaction, type OpenTransaction, type PreparedTransaction } from './open-transactions.js';
 import { CrashPoints, type CrashPoint } from './switches/crash-points.js';
+import { LockSwitches } from './lock-switches.js';
 import { DoomedTransactions, type AbortRequest } from './switches/doomed-transactions.js';
 import { FaultyBus } from './switches/faulty-bus.js';
+import { FaultyLocks } from './switches/faulty-locks.js';
+import { LockRules } from './switches/lock-rules.js';
 import { MESSAGE_KINDS, type Direction, type MessageKind } from './switches/message-kinds.js';
 import { MessageRules, type Delay } from './switches/message-rules.js';
 import type { Switch } from './switches/switch.js';
@@ -54,7 +57,10 @@ export interface NothingInDoubtOptions extends WithinOptions {
  */
 export class TestCoordinator implements AsyncDisposable {
   private readonly clock: Clock = new SystemClock();
+  /** Switches for `client.locks`. */
+  readonly locks: LockSwitches;
   private readonly rules: MessageRules;
+  private readonly lockRules: LockRules;
   private readonly crashPoints: CrashPoints;
   private readonly dooms: DoomedTransactions;
   private coordinator: EmbeddedCoordinator | undefined;
@@ -63,7 +69,14 @@ export class TestCoordinator implements AsyncDisposable {
   private recoveries: Promise<void> = Promise.resolve();
 
   private constructor({ seed }: TestCoordinatorOptions) {
-    this.rules = new MessageRules(seed === undefined ? new SystemRandom() : new SeededRandom(seed));
+    const random = seed === undefined ? new SystemRandom() : new SeededRandom(seed);
+    this.rules = new MessageRules(random);
+    this.lockRules = new LockRules(random);
+    this.locks = new LockSwitches({
+      rules: this.lockRules,
+      holderOf: (name) => this.embedded.state.locks.get(name),
+      release: (lock) => this.embedded.locks.release(lock),
+    });
     this.crashPoints = new CrashPoints();
     this.dooms = new DoomedTransactions();
   }
@@ -76,6 +89,7 @@ export class TestCoordinator implements AsyncDisposable {
       failpoints: test.crashPoints,
       wrapBus: (bus) => new FaultyBus(bus, test.rules, test.clock),
       wrapTransactions: (manager) => test.dooms.wrap(manager),
+      wrapLocks: (locks) => new FaultyLocks(locks, test.lockRules, test.crashPoints, test.clock),
       ...(cluster !== undefined && { cluster }),
       ...(environment && { environment }),
       ...(logger && { logger }),
@@ -238,6 +252,7 @@ export class TestCoordinator implements AsyncDisposable {
    */
   async reset({ withinMs }: WithinOptions = {}): Promise<void> {
     this.rules.clear();
+    this.lockRules.clear();
     this.crashPoints.clear();
     this.dooms.clear();
     await this.recover();
@@ -253,6 +268,7 @@ export class TestCoordinator implements AsyncDisposable {
   /** Ends it for good: no timer, no connection and no listener stays. */
   async stop(): Promise<void> {
     this.rules.clear();
+    this.lockRules.clear();
     this.crashPoints.clear();
     await this.embedded.stop();
     await this.recoveries;

@@ -24,6 +24,8 @@ import { DIRECT_LINK, RAFT_NODE } from '../engine.providers.js';
 import type { DirectLink } from '../inbound/direct-link.js';
 import { RaftCluster } from '../cluster/raft-cluster.js';
 import { TransactionManager } from '../transactions/transaction-manager.js';
+import { Locks } from '../locks/locks.js';
+import type { LocksApi } from '../locks/locks.api.js';
 import type { TransactionsApi } from '../transactions/transactions.api.js';
 import { Door } from './door.js';
 import { CoordinatorDownError, EmbeddedConfigurationError, EmbeddedStartError } from './errors.js';
@@ -49,6 +51,8 @@ export interface EmbeddedCoordinatorOptions {
   readonly wrapBus?: (bus: MessageBus) => MessageBus;
   /** stands between the REST interface and the coordinator; called for each life */
   readonly wrapTransactions?: (manager: TransactionManager) => TransactionsApi;
+  /** the same for locks */
+  readonly wrapLocks?: (locks: Locks) => LocksApi;
 }
 
 /** Everything that a crash takes with it. */
@@ -58,6 +62,7 @@ interface Life {
   readonly transport: LoneTransport;
   readonly log: RaftDecisionLog;
   readonly manager: TransactionManager;
+  readonly locks: Locks;
   readonly cluster: RaftCluster;
   readonly direct: DirectLink;
 }
@@ -121,6 +126,11 @@ export class EmbeddedCoordinator {
   /** The transactions of the present life. @throws CoordinatorDownError */
   get manager(): TransactionManager {
     return this.present().manager;
+  }
+
+  /** The locks of the present life. @throws CoordinatorDownError */
+  get locks(): Locks {
+    return this.present().locks;
   }
 
   /** What the log says, applied. @throws CoordinatorDownError */
@@ -209,7 +219,7 @@ export class EmbeddedCoordinator {
 
   private async createLife(): Promise<Life> {
     const { config, logger, storage } = this;
-    const { failpoints = noFailpoints, wrapBus, wrapTransactions } = this.options;
+    const { failpoints = noFailpoints, wrapBus, wrapTransactions, wrapLocks } = this.options;
     const transport = new LoneTransport(NODE_ID);
     const engine = EngineModule.register({
       storage,
@@ -220,6 +230,7 @@ export class EmbeddedCoordinator {
         return wrapBus ? wrapBus(direct.bus) : direct.bus;
       },
       ...(wrapTransactions && { transactions: wrapTransactions }),
+      ...(wrapLocks && { locks: wrapLocks }),
     });
     const onFatal = (error: Error): void => {
       this.failure = error;
@@ -234,6 +245,7 @@ export class EmbeddedCoordinator {
       node: app.get<RaftNode<ApplyResult>>(RAFT_NODE, all),
       log: app.get(RaftDecisionLog, all),
       manager: app.get(TransactionManager, all),
+      locks: app.get(Locks, all),
       cluster: app.get(RaftCluster, all),
       direct: app.get<DirectLink>(DIRECT_LINK, all),
     };
@@ -268,12 +280,13 @@ export class EmbeddedCoordinator {
   }
 
   /** The first lines end the life at once; the rest clears away what it leaves. */
-  private bury({ app, node, manager, direct }: Life): void {
+  private bury({ app, node, manager, locks, direct }: Life): void {
     this.door.shut();
     node.kill();
     direct.bus.crash();
     direct.close();
     manager.stop();
+    locks.stop();
     this.storage.crash();
     const burial = app.close().catch((error: unknown) => {
       this.logger.warn(`a coordinator that has crashed was not cleared away: ${errorMessage(error)}`);

@@ -4,3 +4,6 @@ export { CoordinatorDownError, EmbeddedConfigurationError, EmbeddedStartError } 
 export { COORDINATOR_FAILPOINTS, type CoordinatorFailpoint } from '../failpoints/failpoints.js';
 export { TransactionManager } from '../transactions/transaction-manager.js';
 export type * from '../transactions/transactions.api.js';
+export { LockHeldError } from '../locks/errors.js';
+export type * from '../locks/locks.api.js';
+export { OutcomeUnknownError } from '../decision-log/decision-log.js';

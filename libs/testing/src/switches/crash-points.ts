@@ -2,15 +2,21 @@ import type { LogRecord } from '@concordat/commit-protocol';
 import type { Failpoints } from '@concordat/foundation';
 import type { CoordinatorFailpoint } from 'concordat/embedded';
 import { UnknownNameError } from '../errors.js';
+import type { LockRequest } from './lock-requests.js';
 import { SwitchState, type Switch } from './switch.js';
 
 interface Point {
   /** the failpoints of the coordinator that it is made of */
-  readonly before: readonly CoordinatorFailpoint[];
-  readonly after: readonly CoordinatorFailpoint[];
+  readonly before: readonly (CoordinatorFailpoint | LockPoint)[];
+  readonly after: readonly (CoordinatorFailpoint | LockPoint)[];
   /** which records; without it, all */
   readonly matches?: (record: LogRecord) => boolean;
 }
+
+/** The points that `FaultyLocks` passes: a request about a lock is one record. */
+export type LockPoint = `${LockRequest}.${'before' | 'after'}`;
+
+const ofLocks = (request: LockRequest): Point => ({ before: [`${request}.before`], after: [`${request}.after`] });
 
 const ofRecord = (kind: 'enlist' | 'commit-requested' | 'pre-commit' | 'end'): Point => ({
   before: [`coordinator.${kind}.before-append`],
@@ -26,7 +32,7 @@ const decides = (decision: 'commit' | 'abort'): Point => ({
 /**
  * The points at which a coordinator can be made to crash. Those of the log: before the record is in the log, and when
  * it is and nobody has acted on it. Those of messages (`prepare`, `decision`): before they leave, and when they have
- * left.
+ * left. Those of locks: before the request is logged, and when it is and its client has no answer.
  */
 const POINTS = {
   begin: {
@@ -45,6 +51,9 @@ const POINTS = {
   abort: decides('abort'),
   decision: { before: ['coordinator.decision.before-send'], after: ['coordinator.decision.after-send'] },
   end: ofRecord('end'),
+  'lock-acquire': ofLocks('acquire'),
+  'lock-renew': ofLocks('renew'),
+  'lock-release': ofLocks('release'),
 } as const satisfies Record<string, Point>;
 
 export type CrashPoint = keyof typeof POINTS;

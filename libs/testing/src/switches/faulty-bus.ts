@@ -1,6 +1,7 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { Clock, Timer } from '@concordat/foundation';
 import type {
+  InstanceStreams,
   MessageBus,
   OutgoingMessage,
   PublishOptions,
@@ -27,6 +28,11 @@ export class FaultyBus implements MessageBus {
     private readonly rules: MessageRules,
     private readonly clock: Clock,
   ) {}
+
+  /** Processes of services can be asked by name: those that hold the sessions of global transactions. */
+  get instances(): InstanceStreams | undefined {
+    return this.bus.instances;
+  }
 
   start(): Promise<void> {
     return this.bus.start();

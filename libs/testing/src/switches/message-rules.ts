@@ -96,12 +96,12 @@ function concerns({ rule, transactionId }: ActiveRule, message: KnownMessage): b
   );
 }
 
-function checkTimes(times: MessageRule['times']): void {
+export function checkTimes(times: MessageRule['times']): void {
   if (times === undefined || times === 'transaction' || (Number.isInteger(times) && times > 0)) return;
   throw new InvalidArgumentError(`times is ${times}; it must be a whole number above 0`);
 }
 
-function checkDelay(delay: Delay): void {
+export function checkDelay(delay: Delay): void {
   const [minimumMs, maximumMs] = typeof delay === 'number' ? [delay, delay] : delay;
   const isTime = (ms: number): boolean => Number.isInteger(ms) && ms >= 0 && ms <= LONGEST_DELAY_MS;
   if (isTime(minimumMs) && isTime(maximumMs) && minimumMs <= maximumMs) return;
