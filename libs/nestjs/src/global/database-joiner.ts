@@ -5,6 +5,7 @@ import {
   joinDataSource,
   joinPool,
   type CurrentWork,
+  type JoiningOptions,
   type Leave,
 } from '@concordat/participant';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
@@ -30,7 +31,9 @@ export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
     const { postgres, joining = [] } = this.options;
     const current: CurrentWork = () => this.transactions.currentScope() ?? this.participant.currentWork();
     const sources: readonly PostgresSource[] = 'connectionString' in postgres ? joining : [postgres, ...joining];
-    this.leaves = [...new Set(sources)].map((source) => join(source, current));
+    const { logger } = this.transactions.ports;
+    const options: JoiningOptions = { onOutsideUse: (sentence) => logger.warn(sentence) };
+    this.leaves = [...new Set(sources)].map((source) => join(source, current, options));
   }
 
   onApplicationShutdown(): void {
@@ -38,8 +41,8 @@ export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
   }
 }
 
-function join(source: PostgresSource, current: CurrentWork): Leave {
-  if (isDataSource(source)) return joinDataSource(source, current);
-  if (isPool(source)) return joinPool(source, current);
+function join(source: PostgresSource, current: CurrentWork, options: JoiningOptions): Leave {
+  if (isDataSource(source)) return joinDataSource(source, current, options);
+  if (isPool(source)) return joinPool(source, current, options);
   throw new GlobalConfigurationError('joining has something that is neither a pg.Pool nor a TypeORM DataSource');
 }

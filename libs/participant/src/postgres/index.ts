@@ -17,6 +17,7 @@ export {
   savepointsOf,
   type CurrentWork,
   type JoinableWork,
+  type JoiningOptions,
   type Leave,
   type NestedWork,
   type SavepointOwner,

@@ -3,6 +3,7 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
 import type { CurrentWork, JoinableWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
+import { OutsideUse, type JoiningOptions } from './outside-use.js';
 import { replaceMethod, type Leave } from './replace-method.js';
 
 /** For which work a query runner is connecting, whatever runs around it. */
@@ -21,11 +22,16 @@ interface ConnectingDriver {
  * managers and transactions, work on the session of that transaction; everywhere else on its own pool. It may be
  * initialised before or after, and again.
  *
- * A query runner that had connected outside the transaction stays on its own connection.
+ * A query runner that had connected outside the transaction stays on its own connection; its first use inside one is
+ * reported.
  *
  * @throws ParticipantConfigurationError for another database than PostgreSQL
  */
-export function joinDataSource(dataSource: DataSource, current: CurrentWork): Leave {
+export function joinDataSource(
+  dataSource: DataSource,
+  current: CurrentWork,
+  { onOutsideUse }: JoiningOptions = {},
+): Leave {
   const { type } = dataSource.options;
   if (type !== 'postgres') {
     throw new ParticipantConfigurationError(
@@ -33,15 +39,21 @@ export function joinDataSource(dataSource: DataSource, current: CurrentWork): Le
     );
   }
   const driver = dataSource.driver as unknown as ConnectingDriver;
+  const outside = onOutsideUse && new OutsideUse(current, onOutsideUse);
   const joined = (original: () => Promise<Connection>) => async (): Promise<Connection> => {
     const work = binding.getStore() ?? current();
-    if (!work) return original();
+    if (!work) {
+      const connection = await original();
+      outside?.watch(connection[0] as object);
+      return connection;
+    }
     const client = new JoinedClient(work, { current });
     return [client, client.release];
   };
   const leaveMaster = replaceMethod(driver, 'obtainMasterConnection', joined);
   const leaveSlave = replaceMethod(driver, 'obtainSlaveConnection', joined);
   return () => {
+    outside?.end();
     leaveMaster();
     leaveSlave();
   };

@@ -118,6 +118,38 @@ describe('a pool that joins', () => {
   });
 });
 
+describe('a client from before the transaction', () => {
+  const taken = { query: async (text: string): Promise<string> => text };
+  const sentences: string[] = [];
+
+  beforeEach(() => {
+    sentences.length = 0;
+    leave();
+    leave = joinPool(pool, () => storage.getStore(), { onOutsideUse: (sentence) => sentences.push(sentence) });
+  });
+
+  it('stays what it is, and its use inside is reported once, with what to do', async () => {
+    const client = { ...taken };
+    pool.emit('connect', client as unknown as PoolClient);
+    expect(await client.query('outside')).toBe('outside');
+    expect(sentences).toEqual([]);
+    await inside(async () => {
+      expect(await client.query('inside')).toBe('inside');
+      await client.query('inside');
+    });
+    expect(sentences).toEqual([expect.stringContaining('take the connection inside the method')]);
+    expect(session.sent).toEqual([]);
+  });
+
+  it('is not looked at any more when the pool has left', async () => {
+    const client = { ...taken };
+    pool.emit('connect', client as unknown as PoolClient);
+    leave();
+    await inside(() => client.query('inside'));
+    expect(sentences).toEqual([]);
+  });
+});
+
 describe('leaving', () => {
   it('gives the pool back as it was', async () => {
     leave();

@@ -1,6 +1,7 @@
 import type { CustomTypesConfig, Pool, PoolClient } from 'pg';
 import type { CurrentWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
+import { OutsideUse, type JoiningOptions } from './outside-use.js';
 import { replaceMethod, type Leave } from './replace-method.js';
 
 type ConnectCallback = (
@@ -21,11 +22,12 @@ interface PoolInternals {
  * session of that transaction; everywhere else, and in everything else, it is the user's own pool. It changes the pool
  * itself, so that whatever was given the pool before joins, too.
  *
- * A client that was taken outside the transaction stays a client of the pool. Clients of other pools are not seen.
+ * A client that was taken outside the transaction stays a client of the pool; its first use inside one is reported.
+ * Clients of other pools are not seen.
  */
-export function joinPool(pool: Pool, current: CurrentWork): Leave {
+export function joinPool(pool: Pool, current: CurrentWork, { onOutsideUse }: JoiningOptions = {}): Leave {
   const { types } = (pool as PoolInternals).options ?? {};
-  return replaceMethod(pool, 'connect', (connect) => {
+  const leave = replaceMethod(pool, 'connect', (connect) => {
     function joiningConnect(callback?: ConnectCallback): Promise<PoolClient> | undefined {
       const work = pool.ending ? undefined : current();
       if (!work) return (connect as Connect)(callback);
@@ -37,4 +39,13 @@ export function joinPool(pool: Pool, current: CurrentWork): Leave {
     }
     return joiningConnect;
   });
+  if (!onOutsideUse) return leave;
+  const outside = new OutsideUse(current, onOutsideUse);
+  const watch = (client: PoolClient): void => outside.watch(client);
+  pool.on('connect', watch);
+  return () => {
+    leave();
+    outside.end();
+    pool.off('connect', watch);
+  };
 }
