@@ -18,6 +18,10 @@ const RULES: readonly (readonly [RegExp, string])[] = [
     'PostgreSQL cannot prepare a transaction with temporary tables',
   ],
   [/^DECLARE\b[\s\S]*\bWITH\s+HOLD\b/, 'PostgreSQL cannot prepare a transaction with a cursor WITH HOLD'],
+  [
+    /^(VACUUM|CREATE\s+DATABASE|DROP\s+DATABASE|ALTER\s+SYSTEM|(CREATE|DROP)\s+(TABLESPACE|SUBSCRIPTION)|(CREATE\s+(UNIQUE\s+)?|DROP\s+)INDEX\s+CONCURRENTLY|REINDEX\b[\s\S]*\bCONCURRENTLY)\b/,
+    'PostgreSQL runs it outside of transactions only; run it in a migration, before the service takes calls',
+  ],
   [/\bPG_EXPORT_SNAPSHOT\b/, 'PostgreSQL cannot prepare a transaction that has exported its snapshot'],
   [/\bPG_(TRY_)?ADVISORY_LOCK(_SHARED)?\b/, 'a session-level lock outlives the branch; use pg_advisory_xact_lock'],
 ];
