@@ -163,6 +163,8 @@ export interface AnnounceMessage {
    * 1970
    */
   readonly abstainsBefore?: number;
+  /** which database it uses: the same text for all processes of a participant; absent where the server does not say */
+  readonly database?: string;
 }
 
 /** One for each ended transaction, for any subscriber. May arrive twice, with the same content. */

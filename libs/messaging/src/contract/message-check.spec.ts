@@ -58,7 +58,16 @@ const COMPLETE: Record<keyof typeof messageSchemas, readonly object[]> = {
   vote: [{ ...branch, vote: 'no', results, error }],
   done: [{ ...branch, end: 'heuristic-rollback', results, error }],
   inquiry: [{ ...branch, gid: 'g' }],
-  announce: [{ participant: 'bank-a', instance: 'bank-a-1', operations: ['debit'], leaving: true, abstainsBefore: 5 }],
+  announce: [
+    {
+      participant: 'bank-a',
+      instance: 'bank-a-1',
+      operations: ['debit'],
+      leaving: true,
+      abstainsBefore: 5,
+      database: '7/5',
+    },
+  ],
   outcome: [{ transactionId: id, outcome: 'mixed', decidedAt: 1, endedAt: 2, participants: ['bank-a'] }],
 };
 

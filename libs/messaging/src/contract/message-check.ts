@@ -123,6 +123,8 @@ const isBallot = object<VariantOf<'request', 'promise'>['ballot']>({
   proposer: countUpTo(LIMITS.branches),
 });
 const heldBy = optional(text(1, LIMITS.instanceNameLength));
+const isShortName = (value: unknown): boolean =>
+  typeof value === 'string' && value !== '' && value.length <= LIMITS.instanceNameLength;
 const dissents = optional(isAnyOf(true));
 const address: Checks<BranchAddress> = { transactionId: isId, branchId: isId, participant: isParticipant };
 
@@ -230,12 +232,11 @@ const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
   announce: object<MessageOf<'announce'>>({
     type: isAnyOf('announce'),
     participant: isParticipant,
-    instance: optional(
-      (value) => typeof value === 'string' && value !== '' && value.length <= LIMITS.instanceNameLength,
-    ),
+    instance: optional(isShortName),
     operations: listOf(isOperationName, LIMITS.announcedOperations),
     leaving: optional(isAnyOf(true)),
     abstainsBefore: optional(isCount),
+    database: optional(isShortName),
   }),
   outcome: object<MessageOf<'outcome'>>({
     type: isAnyOf('outcome'),

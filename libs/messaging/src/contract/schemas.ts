@@ -144,6 +144,7 @@ export const messageSchemas = {
     operations: z.array(operationName).max(LIMITS.announcedOperations),
     leaving: z.literal(true).optional(),
     abstainsBefore: count.optional(),
+    database: z.string().min(1).max(LIMITS.instanceNameLength).optional(),
   }),
   outcome: z.strictObject({
     type: z.literal('outcome'),

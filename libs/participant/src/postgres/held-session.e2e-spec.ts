@@ -194,6 +194,24 @@ describe('a held session', () => {
     expect(await manager.abort(one)).toBe('aborted');
   });
 
+  it('is not ended by the idle_in_transaction_session_timeout of its database, which counts for others', async () => {
+    await database.query(`ALTER DATABASE postgres SET idle_in_transaction_session_timeout = '100ms'`);
+    const patient = open();
+    try {
+      await patient.start();
+      const { one, session } = await hold(branch(), patient);
+      await take(session);
+      await new Promise((resolve) => setTimeout(resolve, 400)); // longer than the server would wait
+      await take(session);
+      expect(await session.prepare(one, [])).toMatchObject({ vote: 'yes' });
+      await patient.commit(one);
+      expect(await quantity()).toBe(8);
+    } finally {
+      await database.query('ALTER DATABASE postgres RESET idle_in_transaction_session_timeout');
+      await patient.close();
+    }
+  });
+
   it('gives its connection back clean', async () => {
     for (let round = 0; round < 20; round++) {
       const { one, session } = await hold();

@@ -99,6 +99,20 @@ describe('the start of a resource manager', () => {
     await client.end();
   });
 
+  it('refuses a ledger of a newer program, and says what to run', async () => {
+    const url = await createDatabase('newer');
+    await start(url);
+    const client = new Client({ connectionString: url });
+    await client.connect();
+    await client.query('INSERT INTO concordat_migration (version) VALUES (999)');
+    await client.end();
+    await expect(start(url)).rejects.toMatchObject({
+      code: 'LEDGER_IS_NEWER',
+      retryable: false,
+      message: expect.stringContaining('schema version 999, this program knows'),
+    });
+  });
+
   it('drops slow checks from the tables, but waits for no branch in doubt to do so', async () => {
     const checks = `SELECT conname FROM pg_constraint WHERE contype = 'c'
       AND conrelid IN ('concordat_branch'::regclass, 'concordat_acceptor'::regclass)`;

@@ -122,6 +122,11 @@ export class PostgresResourceManager implements ResourceManager<PostgresContext>
     return this.watch.abstainsBefore;
   }
 
+  /** The server and the database on it; the same for all processes that use it. */
+  get databaseName(): string | undefined {
+    return this.watch.databaseName;
+  }
+
   /** `max_prepared_transactions`, as of the start */
   get maximumPrepared(): number | undefined {
     return this.allowedPrepared;

@@ -13,6 +13,8 @@ export interface AnnouncerPorts {
   readonly operations: () => readonly string[];
   /** see `AnnounceMessage.abstainsBefore`; 0 for none */
   readonly abstainsBefore: () => number;
+  /** see `AnnounceMessage.database` */
+  readonly database: () => string | undefined;
   readonly send: (message: AnnounceMessage) => void;
 }
 
@@ -37,9 +39,17 @@ export class Announcer {
 
   announce(): void {
     const { participant, instance, operations, abstainsBefore, send } = this.ports;
+    const database = this.ports.database();
     const limitMs = Math.ceil(abstainsBefore());
     const limit = limitMs > 0 && { abstainsBefore: limitMs };
-    send({ type: 'announce', participant, instance, operations: operations(), ...limit });
+    send({
+      type: 'announce',
+      participant,
+      instance,
+      operations: operations(),
+      ...limit,
+      ...(database !== undefined && { database }),
+    });
   }
 
   /** The coordinators stop counting on this process before its announcement expires. */

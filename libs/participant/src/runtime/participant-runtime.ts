@@ -411,6 +411,7 @@ export class ParticipantRuntime<Context> {
       instance: this.instance,
       operations: () => handlers.operations(),
       abstainsBefore: () => resourceManager.abstainsBefore ?? 0,
+      database: () => resourceManager.databaseName,
       send: (message) => this.replies.send(message),
     });
   }

@@ -103,6 +103,8 @@ export interface ResourceManager<Context> {
    * lost promises; in milliseconds since 1970, 0 or undefined for none.
    */
   readonly abstainsBefore?: number;
+  /** which database this is: the same text for all processes that use it; undefined: unknown */
+  readonly databaseName?: string | undefined;
   /** how many branches the database can hold prepared; undefined: any number */
   readonly maximumPrepared?: number | undefined;
   /**

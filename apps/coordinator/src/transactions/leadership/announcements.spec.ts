@@ -108,3 +108,30 @@ describe('what participants have, while their processes come and go', () => {
     expect(complaints).toHaveLength(1);
   });
 });
+
+describe('two services under one name', () => {
+  const announcement = (instance: string, database?: string) =>
+    ({ type: 'announce', participant: BANK, instance, operations: OLD, ...(database && { database }) }) as const;
+
+  it('are found by their databases, and an alert says once what to do', () => {
+    const log = new ControlledLog();
+    log.lead();
+    const clock = new VirtualClock();
+    const alerts: string[] = [];
+    const announcements = new Announcements(log, clock, silentLogger, (detail) => alerts.push(detail));
+    announcements.take(announcement('one', '7/16384'));
+    announcements.take(announcement('another process of it', '7/16384'));
+    announcements.take(announcement('of an older version'));
+    expect(alerts).toEqual([]);
+    announcements.take(announcement('other', '7/16385'));
+    announcements.take(announcement('one', '7/16384'));
+    expect(alerts).toEqual([expect.stringContaining('give each service a participant name of its own')]);
+    for (let passed = 0; passed < INSTANCE_EXPIRY_MS; passed += INTERVAL_MS) {
+      clock.advance(INTERVAL_MS);
+      announcements.take(announcement('one', '7/16384'));
+    }
+    expect(alerts).toHaveLength(1); // the other has gone
+    announcements.take(announcement('other', '7/16385'));
+    expect(alerts).toHaveLength(2);
+  });
+});

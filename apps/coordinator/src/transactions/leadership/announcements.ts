@@ -23,6 +23,8 @@ export class Announcements {
   private readonly newParticipants = new Set<string>();
   private readonly since: number;
   private refusedNewcomers = 0;
+  /** participants of which an alert has said so */
+  private readonly onSeveralDatabases = new Set<string>();
   /** by participant, in milliseconds since 1970 */
   private readonly limits = new Map<string, number>();
 
@@ -36,13 +38,14 @@ export class Announcements {
   }
 
   take(message: AnnounceMessage): void {
-    const { participant, instance = UNNAMED, operations, leaving } = message;
+    const { participant, instance = UNNAMED, operations, leaving, database } = message;
     this.noteDatabase(message);
     const now = this.clock.monotonic();
     const known = this.log.state.participant(participant)?.operations;
     if (!known && !this.admitsNewcomer(participant)) return;
     if (leaving) this.instances.leave(participant, instance);
-    else this.instances.announce(participant, instance, operations, now);
+    else this.instances.announce(participant, instance, operations, now, database);
+    this.noteSeveralDatabases(participant, now);
     const served = this.instances.servedByAll(participant, now);
     if (served) this.learn(participant, this.certain(participant, known, served, now), known);
   }
@@ -80,6 +83,19 @@ export class Announcements {
       at: this.clock.now(),
     } as const;
     this.log.append(record).then(forget, forget);
+  }
+
+  /** Two services under one name: a decision may reach the process that does not have the branch. Said once. */
+  private noteSeveralDatabases(participant: string, now: number): void {
+    const isSo = this.instances.usesSeveralDatabases(participant, now);
+    if (!isSo) this.onSeveralDatabases.delete(participant);
+    if (!isSo || this.onSeveralDatabases.has(participant)) return;
+    this.onSeveralDatabases.add(participant);
+    this.onAlert(
+      `SEVERAL_DATABASES: processes of the participant "${participant}" use different databases, so a decision may reach ` +
+        'one that does not have the branch; give each service a participant name of its own, and all processes of one ' +
+        'service the same database',
+    );
   }
 
   /** Logged once by each leader: its operators may not read the participant's log. */

@@ -6,6 +6,8 @@ export const MAXIMUM_INSTANCES = 64;
 interface Instance {
   readonly operations: ReadonlySet<string>;
   readonly announcedAt: number;
+  /** undefined: it does not say which */
+  readonly database: string | undefined;
 }
 
 /**
@@ -16,13 +18,21 @@ export class LiveInstances {
   /** by participant, then by instance, in the order of their latest announcements */
   private readonly byParticipant = new Map<string, Map<string, Instance>>();
 
-  announce(participant: string, instance: string, operations: readonly string[], now: number): void {
+  announce(participant: string, instance: string, operations: readonly string[], now: number, database?: string): void {
     const instances = this.byParticipant.get(participant) ?? new Map<string, Instance>();
     instances.delete(instance);
-    instances.set(instance, { operations: new Set(operations), announcedAt: now });
+    instances.set(instance, { operations: new Set(operations), announcedAt: now, database });
     const [longestSilent] = instances.keys();
     if (instances.size > MAXIMUM_INSTANCES && longestSilent !== undefined) instances.delete(longestSilent);
     this.byParticipant.set(participant, instances);
+  }
+
+  /** Whether live processes of the participant use different databases, as far as they say. */
+  usesSeveralDatabases(participant: string, now: number): boolean {
+    const databases = new Set<string>();
+    for (const { announcedAt, database } of this.byParticipant.get(participant)?.values() ?? [])
+      if (database !== undefined && now - announcedAt < INSTANCE_EXPIRY_MS) databases.add(database);
+    return databases.size > 1;
   }
 
   /** Removes a process that announced its stop. */

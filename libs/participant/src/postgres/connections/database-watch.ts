@@ -32,6 +32,7 @@ export interface DatabaseChange {
 export class DatabaseWatch {
   private known: DatabaseIdentity | undefined;
   private limit = 0;
+  private name: string | undefined;
   private newest = 0;
 
   constructor(private readonly ports: DatabaseWatchPorts) {}
@@ -39,6 +40,11 @@ export class DatabaseWatch {
   /** The latest limit; 0 for none. */
   get abstainsBefore(): number {
     return this.limit;
+  }
+
+  /** Of the server and the database on it; undefined before the first connection, or where the server does not say. */
+  get databaseName(): string | undefined {
+    return this.name;
   }
 
   /** Records the begin of the youngest transaction that this database may know. */
@@ -56,7 +62,9 @@ export class DatabaseWatch {
   async onConnected(client: ClientBase): Promise<void> {
     const { statements, clock } = this.ports;
     const remembered = this.known; // read before the query: answers may overtake each other
-    const { identity, stored, abstainsBefore } = await statements.identify(client);
+    const { identity, stored, abstainsBefore, databaseOid } = await statements.identify(client);
+    const { systemIdentifier } = identity;
+    this.name = systemIdentifier === undefined ? undefined : `${systemIdentifier}/${databaseOid}`;
     this.limit = abstainsBefore;
     const detail = describeChange(identity, stored, remembered);
     if (detail === undefined && stored) return this.remember(identity);

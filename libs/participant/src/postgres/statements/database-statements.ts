@@ -11,9 +11,11 @@ export interface FoundDatabase {
   readonly stored: RecognisedDatabase | undefined;
   /** branches abstain in transactions that began before this, in milliseconds since 1970; 0 for none */
   readonly abstainsBefore: number;
+  readonly databaseOid: string;
 }
 
 interface IdentityRow {
+  readonly database_oid: string;
   readonly system_identifier: string | null;
   readonly timeline: number;
   readonly position: string;
@@ -78,15 +80,17 @@ export class DatabaseStatements {
     const results = await client.query(
       `${WAIT_FOR_STANDBY};
        SELECT ${identifier} AS system_identifier, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::text AS position,
-         ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int AS timeline;
+         ('x' || left(pg_walfile_name(pg_current_wal_flush_lsn()), 8))::bit(32)::int AS timeline,
+         (SELECT oid::text FROM pg_database WHERE datname = current_database()) AS database_oid;
        SELECT system_identifier, timeline, ${LIMIT} FROM ${this.table}`,
     );
-    const { system_identifier, timeline, position } = resultAt(results, -2).rows[0] as IdentityRow;
+    const { system_identifier, timeline, position, database_oid } = resultAt(results, -2).rows[0] as IdentityRow;
     const stored = resultAt(results, -1).rows[0] as StoredRow | undefined;
     return {
       identity: { systemIdentifier: system_identifier ?? undefined, timeline, position: BigInt(position) },
       stored: stored && { systemIdentifier: stored.system_identifier ?? undefined, timeline: stored.timeline },
       abstainsBefore: stored?.abstains_before ?? 0,
+      databaseOid: database_oid,
     };
   }
 }
