@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { waitFor } from '../support/wait-for.js';
+import { ContextCodec, contextKeyOf } from '@concordat/participant';
 import { Checkpoint, SdkSystem, type ServiceProcess } from './sdk-system.js';
 
 jest.setTimeout(120_000);
@@ -110,6 +111,33 @@ describe('misuse', () => {
     expect((await inventory.post('join', [{ add: 'x' }], forged)).body.code).toBe('INVALID_CONTEXT');
     expect((await inventory.post('join', [{ add: 'x' }])).body.code).toBe('TRANSACTION_REQUIRED');
     expect(await words()).toEqual([[], [], []]);
+  });
+
+  it('a genuine context that is replayed after the end is an error and works nowhere', async () => {
+    await orders.post('begin', [{ add: 'order' }]);
+    await system.clear();
+    const { id, deadline } = await system.lastTransaction();
+    const key = contextKeyOf({ cluster: 'local', coordinators: [system.coordinatorUrl], environment: {} });
+    const genuine = { transactionId: id, deadline: Date.parse(deadline), audience: inventory.host };
+    const headers = { 'concordat-transaction': new ContextCodec(key).encode(genuine) };
+    const { status, body } = await inventory.post('join', [{ add: 'replayed' }], headers);
+    expect(status).toBe(500);
+    expect(['TRANSACTION_DECIDED', 'TRANSACTION_CLOSED', 'ROLLBACK_ONLY']).toContain(body.code);
+    const cut = { 'concordat-transaction': headers['concordat-transaction'].slice(0, -9) };
+    expect((await inventory.post('join', [{ add: 'cut' }], cut)).body.code).toBe('INVALID_CONTEXT');
+    expect(await words()).toEqual([[], [], []]);
+  });
+
+  it('REQUIRES_NEW where the only session is taken fails at once, and says what to raise', async () => {
+    const narrow = await system.service('narrow', { limits: { workConcurrency: 2, heldBranches: 1 } });
+    await narrow.start();
+    const startedAt = performance.now();
+    const { body } = await narrow.post('begin', [{ add: 'outer' }, { anew: [{ add: 'inner' }] }]);
+    expect(performance.now() - startedAt).toBeLessThan(8_000); // the deadline is at 10 s
+    expect(body.code).toBe('HELD_BRANCHES_EXHAUSTED');
+    expect(body.message).toContain('raise workConnections and limits.heldBranches');
+    expect((await system.wordsOf(narrow)).words).toEqual([]);
+    await narrow.kill();
   });
 
   it('a forgotten await is an error that says so, and nothing is left', async () => {

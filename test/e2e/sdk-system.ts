@@ -153,6 +153,7 @@ export class SdkSystem {
   /** The newest transaction. */
   async lastTransaction(): Promise<{
     id: string;
+    deadline: string;
     outcome: string | null;
     reason: string | null;
     branches: { participant: string }[];

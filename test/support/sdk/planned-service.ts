@@ -44,6 +44,8 @@ export type Step =
   | { readonly send: string; readonly pattern: string; readonly plan: Plan }
   /** goes on when its steps fail */
   | { readonly attempt: Plan }
+  /** in a transaction of its own, with `REQUIRES_NEW` */
+  | { readonly anew: Plan }
   | { readonly fail: string }
   /** a statement whose `await` is missing, after the method has returned */
   | { readonly forget: string }
@@ -96,6 +98,8 @@ export class Planner {
     else if ('sql' in step) await transaction!.client.query(step.sql);
     else if ('call' in step) await this.call(step);
     else if ('send' in step) await lastValueFrom(this.clients.get(step.send)!.send(step.pattern, { plan: step.plan }));
+    else if ('anew' in step)
+      await this.transactions.run({ propagation: 'REQUIRES_NEW' }, () => this.carryOut(step.anew));
     else if ('attempt' in step) await this.carryOut(step.attempt).catch(() => undefined);
     else if ('fail' in step) throw new PlannedFailure(step.fail);
     else if ('forget' in step) setImmediate(() => void transaction!.client.query(step.forget).catch(() => undefined));
@@ -210,6 +214,7 @@ export interface PlannedServiceOptions {
   readonly coordinators: readonly string[];
   readonly propagateTo: readonly string[];
   readonly audiences?: readonly string[];
+  readonly limits?: ConcordatOptions['limits'];
   /** `host:port` of services that are called by packets */
   readonly tcp?: readonly string[];
   /** the topic `planned` is sent to it under the name `kafka` */
@@ -242,13 +247,14 @@ export class PlannedService {
 }
 
 function concordatOptions(options: PlannedServiceOptions, pool: Pool): ConcordatOptions {
-  const { participant, coordinators, propagateTo, audiences } = options;
+  const { participant, coordinators, propagateTo, audiences, limits } = options;
   return {
     participant,
     coordinators,
     propagateTo,
     postgres: pool,
     ...(audiences && { audiences }),
+    ...(limits && { limits }),
     beforeConsuming: async () => void (await pool.query('CREATE TABLE IF NOT EXISTS word (word text NOT NULL)')),
   };
 }
