@@ -119,7 +119,7 @@ export async function simulate({ seed, sabotage, calm, print }: SimulationOption
       backups: { ...injector.backups.counts }, // prepared branches that came back
       'messages of another cluster': { said: injector.otherCluster.counts.said, 'put aside': deadLetterCount(world) },
       // how requests with an odd operation ended: committed, or the code of the refusal or of the reason
-      locks: { ...world.checker.locks.counts }, // what became of requests, and writes that a token kept out
+      locks: { ...world.checker.locks.counts, contested: world.checker.locks.lines.contested }, // what became of requests, and writes that a token kept out
       'held branches': { ...held.counts },
       'odd operations': { ...world.checker.said.counts },
     },

@@ -106,7 +106,7 @@ describe('the whole system in one process', () => {
     expect(Math.min(byCoordinators, byBranches, terminations)).toBeGreaterThan(0);
   });
 
-  it('has had locks granted, renewed, given back, run out and refused, and writes kept out by their tokens', () => {
+  it('has had locks granted, renewed, given back, run out and refused, clients in line, and writes kept out by their tokens', () => {
     if (SEEDS < 100) return;
     const {
       grants = 0,
@@ -115,8 +115,9 @@ describe('the whole system in one process', () => {
       expiries = 0,
       refusals = 0,
       fenced = 0,
+      contested = 0,
     } = sum.counts['locks'] ?? {};
-    expect(Math.min(grants, renewals, releases, expiries, refusals, fenced)).toBeGreaterThan(0);
+    expect(Math.min(grants, renewals, releases, expiries, refusals, fenced, contested)).toBeGreaterThan(0);
   });
 
   it(

@@ -1,4 +1,5 @@
 import type { ApplyResult, LockRecord } from '@concordat/commit-protocol';
+import { WaitingLines } from './waiting-lines.js';
 
 type ProvenRecord = Extract<LockRecord, { type: 'lock-renew' | 'lock-release' }>;
 
@@ -32,10 +33,12 @@ interface Listed {
 /**
  * An account of the locks of its own: from the records of the log, which it judges anew, from what clients are told, and
  * from the resources that they guard. Every answer must have been true at some moment between the question and itself
- * (linearizability); no two clients may believe at the same time that they have a lock; and tokens only grow.
+ * (linearizability); no two clients may believe at the same time that they have a lock; who waits is served in the order
+ * of arrival; and tokens only grow.
  */
 export class LockBook {
   readonly counts = { grants: 0, renewals: 0, releases: 0, expiries: 0, refusals: 0, fenced: 0 };
+  readonly lines: WaitingLines;
   private readonly held = new Map<string, Tenure>();
   private readonly tenures = new Map<number, Tenure>();
   private readonly past = new Map<string, Tenure[]>();
@@ -48,7 +51,9 @@ export class LockBook {
   constructor(
     private readonly violate: (rule: string) => void,
     private readonly now: () => number,
-  ) {}
+  ) {
+    this.lines = new WaitingLines(violate, now);
+  }
 
   /** Locks that somebody has, by the log. */
   get heldCount(): number {
@@ -84,6 +89,15 @@ export class LockBook {
   /** A client asks for a lock, perhaps not for the first time. */
   asks(owner: string): void {
     this.asked.set(owner, (this.asked.get(owner) ?? 0) + 1);
+  }
+
+  /**
+   * A client asks for a lease that may end before the one that it has. Whether the answer arrives or not, it cannot count
+   * on the longer one any more.
+   */
+  mayShorten(name: string, owner: string, until: number): void {
+    const belief = this.beliefs.get(name);
+    if (belief?.owner === owner && until < belief.until) this.beliefs.set(name, { ...belief, until });
   }
 
   /** A client was told that it has a lock. */
@@ -171,9 +185,11 @@ export class LockBook {
     this.countGrant(owner);
     if (held && held.owner !== owner) return this.violate(`${name} is granted to ${owner} while ${held.owner} has it`);
     if (held) {
+      this.lines.served(name, owner);
       if (lock?.fencingToken !== held.token) this.violate(`the token of ${name} changes when ${owner} asks again`);
       return this.extend(held, index, ttlMs);
     }
+    this.lines.granted(name, owner);
     const token = lock?.fencingToken ?? 0;
     if (token <= this.latestToken) this.violate(`${name} is granted under ${token}, not above ${this.latestToken}`);
     this.latestToken = Math.max(this.latestToken, token);

@@ -1,12 +1,15 @@
 import { CodedError, randomChance, randomInteger, randomItem, type SeededRandom } from '@concordat/foundation';
 import { ConnectionLostError, ConnectionRefusedError } from '@concordat/foundation/testing';
 import type { Locks, LockView } from '../../../apps/coordinator/src/index.js';
+import type { CoordinatorNode } from '../coordinator-node.js';
 import type { World } from '../world.js';
 import type { LockBook } from './lock-book.js';
+import type { LockAsk } from './waiting-lines.js';
 
-const NAMES = ['invoice', 'ledger', 'report'];
+/** Most want the same one, so that some stand in line for it. */
+const NAMES = ['invoice', 'invoice', 'invoice', 'invoice', 'ledger', 'report'];
 const TTLS_MS = [150, 400, 1_500];
-const WAITS_MS = [0, 300, 2_000];
+const WAITS_MS = [0, 300, 2_000, 6_000, 6_000];
 /** A client hangs up after this much more than it is ready to wait. */
 const PATIENCE_MS = [50, 1_000, 4_000];
 const TASKS = 14;
@@ -70,10 +73,15 @@ export class LockClient {
     const waitMs = randomItem(random, WAITS_MS);
     for (let attempt = randomInteger(random, 1, 3); attempt > 0; attempt--) {
       const sentAt = this.now();
-      const answer = await this.ask((locks, gone) => {
+      let over = (): void => undefined;
+      const answer = await this.ask((locks, gone, node) => {
         book.asks(owner);
+        book.mayShorten(name, owner, sentAt + ttlMs);
+        over = book.lines.ask({ name, owner, waitMs, ...this.lineAt(node, name, waitMs) });
+        gone.addEventListener('abort', over);
         return locks.acquire({ name, owner, ttlMs, waitMs }, gone);
       }, waitMs);
+      over();
       if (answer.type === 'value') {
         book.heardOf(answer.value, sentAt, ttlMs);
         return answer.value;
@@ -82,6 +90,21 @@ export class LockClient {
       await this.pause(20, 400);
     }
     return undefined;
+  }
+
+  /** Where the request stands when it reaches the node. */
+  private lineAt(node: CoordinatorNode, name: string, waitMs: number): Pick<LockAsk, 'leadership' | 'isQueued'> {
+    const { process, log } = node;
+    const term = log?.leadership().epoch?.term;
+    if (!process || !log || term === undefined) return { leadership: undefined, isQueued: false };
+    const termOf = (one: CoordinatorNode): number => one.log?.leadership().epoch?.term ?? 0;
+    const isCurrent = (): boolean =>
+      node.process === process && termOf(node) === term && this.world.coordinators.every((one) => termOf(one) <= term);
+    const held = log.state.locks.get(name);
+    return {
+      leadership: { process, term, isCurrent },
+      isQueued: waitMs > 0 && held !== undefined && held.owner !== this.owner,
+    };
   }
 
   private refused(error: CodedError, name: string, sentAt: number): void {
@@ -94,6 +117,7 @@ export class LockClient {
   private async renew(lock: LockView, ttlMs: number): Promise<boolean> {
     const { name, owner, fencingToken } = lock;
     const sentAt = this.now();
+    this.book.mayShorten(name, owner, sentAt + ttlMs);
     const answer = await this.ask((locks) => locks.renew({ name, owner, fencingToken, ttlMs }));
     if (answer.type === 'value') this.book.heardOf(answer.value, sentAt, ttlMs);
     if (answer.type !== 'refused') return true;
@@ -125,13 +149,17 @@ export class LockClient {
   }
 
   /** One request to one node. A client that has waited enough hangs up. */
-  private async ask<T>(request: (locks: Locks, gone: AbortSignal) => Promise<T>, waitMs = 0): Promise<Answer<T>> {
+  private async ask<T>(
+    request: (locks: Locks, gone: AbortSignal, node: CoordinatorNode) => Promise<T>,
+    waitMs = 0,
+  ): Promise<Answer<T>> {
     const { world, random } = this;
-    const { process, locks } = world.coordinators[this.preferred % world.coordinators.length]!;
+    const node = world.coordinators[this.preferred % world.coordinators.length]!;
+    const { process, locks } = node;
     const gone = new AbortController();
     try {
       if (!process || !locks) throw new ConnectionRefusedError('the node is down');
-      const answer = process.call(() => request(locks, gone.signal));
+      const answer = process.call(() => request(locks, gone.signal, node));
       const value = await this.inTime(answer, waitMs + randomItem(random, PATIENCE_MS), () => {
         if (process.isAlive) process.enter(() => gone.abort());
       });

@@ -1,6 +1,7 @@
 import type { InjectedBug } from './injected-bug.js';
 
 const TABLE = 'libs/commit-protocol/src/log/locks/lock-table.ts';
+const QUEUES = 'apps/coordinator/src/locks/lock-queues.ts';
 const SESSION = 'apps/coordinator/src/locks/lock-session.ts';
 const EXPIRY = 'apps/coordinator/src/locks/lease-expiry.ts';
 const seeds = { family: 'locks' } as const;
@@ -90,6 +91,21 @@ export const LOCK_BUGS: readonly InjectedBug[] = [
           file: TABLE,
           find: 'return held?.owner === owner && held.fencingToken === fencingToken ? held : undefined;',
           replace: 'return fencingToken > 0 && owner ? held : undefined;',
+        },
+      ],
+    },
+    seeds,
+  },
+  {
+    name: 'the last who came is served first',
+    what: 'When a lock becomes free, it goes to the client that has waited for the shortest time.',
+    rule: 'section Locks: who waits gets the lock in order of arrival',
+    by: {
+      edits: [
+        {
+          file: QUEUES,
+          find: 'const [first] = this.byName.get(name) ?? [];',
+          replace: 'const first = [...(this.byName.get(name) ?? [])].at(-1);',
         },
       ],
     },
