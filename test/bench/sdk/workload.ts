@@ -10,7 +10,7 @@ import { inTurn, measurementText } from '../transfer/interleaved.js';
 import { warmUp } from '../warm-up.js';
 import { measureCls } from './cls.js';
 import { CONTENDERS, withContenders, type Contender, type ContenderName, type Sides } from './contenders.js';
-import type { BranchRows, CostedMeasurement, SdkMeasurement, TransferRows } from './measurement.js';
+import type { BranchRows, CostedMeasurement, TransferRows } from './measurement.js';
 import { printSdkReport, sdkBars, sdkTargets } from './report.js';
 import { BenchServices, transferOrder } from './services.js';
 

@@ -130,7 +130,7 @@ describe('a client from before the transaction', () => {
 
   it('stays what it is, and its use inside is reported once, with what to do', async () => {
     const client = { ...taken };
-    pool.emit('connect', client as unknown as PoolClient);
+    pool.emit('connect', client);
     expect(await client.query('outside')).toBe('outside');
     expect(sentences).toEqual([]);
     await inside(async () => {
@@ -143,7 +143,7 @@ describe('a client from before the transaction', () => {
 
   it('is not looked at any more when the pool has left', async () => {
     const client = { ...taken };
-    pool.emit('connect', client as unknown as PoolClient);
+    pool.emit('connect', client);
     leave();
     await inside(() => client.query('inside'));
     expect(sentences).toEqual([]);

@@ -33,13 +33,13 @@ export class OutsideUse {
     if (this.isOver || this.watched.has(client)) return;
     this.watched.add(client);
     const querying = client as QueryingClient;
-    const query = querying.query;
+    const query = querying.query.bind(client);
     querying.query = (...parameters) => {
       if (!this.isOver && this.current()) {
         this.isOver = true;
         this.report(OUTSIDE);
       }
-      return query.apply(client, parameters);
+      return query(...parameters);
     };
   }
 
