@@ -44,6 +44,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',
   'libs/foundation/src/process-logger.ts': 'the time of a log line',
+  'libs/testing/src/switches/faulty-locks.ts': 'the end of a lease that a test invents, for an answer',
   'apps/coordinator/src/transactions/clocks/log-clock.ts': 'the one that makes the time of the group out of it',
 };
 
