@@ -17,6 +17,7 @@ export interface Layer {
  */
 export const IMPORT_TABLE: readonly Layer[] = [
   row('foundation', 'libs/foundation/src/', [], ['node:*']),
+  row('foundation/opentelemetry', 'libs/foundation/src/opentelemetry/', ['foundation'], ['@opentelemetry/api']),
 
   row('raft', 'libs/raft/src/', ['raft/*'], []),
   row('raft/core', 'libs/raft/src/core/', ['raft/core/*', 'foundation'], []),
@@ -132,11 +133,12 @@ export const IMPORT_TABLE: readonly Layer[] = [
 
   row('participant', 'libs/participant/src/', ['participant/*'], []),
   row('participant/runtime', 'libs/participant/src/runtime/', ['messaging', 'commit-protocol', 'foundation'], []),
+  row('participant/one-copy', ['libs/participant/src/runtime/one-copy.ts'], ['foundation'], ['node:*']),
   row('participant/checks', 'libs/participant/src/checks/', ['foundation'], []),
   row(
     'participant/postgres',
     'libs/participant/src/postgres/',
-    ['participant/runtime', 'participant/checks', 'commit-protocol', 'foundation'],
+    ['participant/runtime', 'participant/one-copy', 'participant/checks', 'commit-protocol', 'foundation'],
     ['pg', 'typeorm', 'node:*'],
   ),
   row(
@@ -151,14 +153,23 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['nestjs/*', 'participant', 'client', 'messaging', 'commit-protocol', 'foundation'],
     ['@nestjs/*', 'rxjs', 'node:*'],
   ),
+  row(
+    'nestjs/class-validator',
+    'libs/nestjs/src/class-validator/',
+    ['client'],
+    ['class-validator', 'class-transformer'],
+  ),
   row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['participant'], ['@grpc/grpc-js']),
   row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs'], ['@nestjs/*']),
-  row('nestjs/locks', 'libs/nestjs/src/locks/', ['foundation'], ['@nestjs/*', 'node:*']),
+  row('nestjs/kafka', 'libs/nestjs/src/kafka/', ['participant'], []),
+  row('nestjs/opentelemetry', 'libs/nestjs/src/opentelemetry/', ['foundation/opentelemetry'], []),
+  row('nestjs/locks', 'libs/nestjs/src/locks/', ['nestjs/one-copy', 'foundation'], ['@nestjs/*', 'node:*']),
+  row('nestjs/one-copy', ['libs/nestjs/src/one-copy.ts'], ['foundation'], ['node:*']),
 
   row(
     'coordinator',
     'apps/coordinator/src/',
-    ['coordinator/*', 'messaging', 'raft', 'commit-protocol', 'foundation'],
+    ['coordinator/*', 'messaging', 'raft', 'commit-protocol', 'foundation', 'foundation/opentelemetry'],
     ['@nestjs/*', 'fastify', 'node:*'],
   ),
   row(

@@ -21,6 +21,11 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['zod', 'foundation may import of packages node:*'],
       ['@concordat/raft', 'foundation does not know raft'],
     ],
+    'opentelemetry/a.ts': [
+      ['@opentelemetry/api'],
+      ['../tracing.js'],
+      ['node:fs', 'foundation/opentelemetry may import of packages'],
+    ],
   }),
   ...inFolder('libs/raft/src', {
     'index.ts': [
@@ -144,6 +149,10 @@ export const IMPORT_CASES: readonly ImportCase[] = [
   }),
   ...inFolder('libs/participant/src', {
     'a.ts': [['./runtime/errors.js'], ['pg', 'participant may import no package']],
+    'runtime/one-copy.ts': [
+      ['node:async_hooks'],
+      ['./errors.js', 'participant/one-copy does not know participant/runtime'],
+    ],
     'runtime/a.ts': [
       ['@concordat/messaging'],
       ['pg', 'participant/runtime may import no package'],
@@ -188,6 +197,12 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@grpc/grpc-js', 'nestjs may import of packages'],
       ['./locks/index.js'],
     ],
+    'class-validator/a.ts': [
+      ['class-validator'],
+      ['@concordat/client'],
+      ['@nestjs/common', 'nestjs/class-validator may import of packages'],
+      ['../options.js', 'nestjs/class-validator does not know nestjs'],
+    ],
     'grpc/a.ts': [
       ['@grpc/grpc-js'],
       ['@concordat/participant'],
@@ -199,7 +214,19 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../health.js'],
       ['@concordat/participant', 'nestjs/terminus does not know participant'],
     ],
+    'opentelemetry/a.ts': [
+      ['@concordat/foundation/opentelemetry'],
+      ['@opentelemetry/api', 'nestjs/opentelemetry may import no package'],
+      ['../options.js', 'nestjs/opentelemetry does not know nestjs'],
+    ],
+    'kafka/a.ts': [
+      ['@concordat/participant'],
+      ['kafkajs', 'nestjs/kafka may import no package'],
+      ['../options.js', 'nestjs/kafka does not know nestjs'],
+    ],
+    'one-copy.ts': [['node:async_hooks'], ['./options.js', 'nestjs/one-copy does not know nestjs']],
     'locks/a.ts': [
+      ['../one-copy.js'],
       ['node:async_hooks'],
       ['@concordat/participant', 'does not know participant'],
       ['rxjs', 'nestjs/locks may import of packages'],

@@ -8,6 +8,7 @@ import {
   type Clock,
   type Failpoints,
   type Logger,
+  type Tracing,
   formatAddress,
 } from '@concordat/foundation';
 import { BothRoads, KafkaMessageBus, type CoordinatorStatus, type MessageBus } from '@concordat/messaging';
@@ -39,6 +40,7 @@ import type { RaftTls } from './raft-tls.js';
 import type { GroupClocks } from './transactions/clocks/group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from './transactions/options.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
+import { recordSpan } from './transactions/queries/decided-span.js';
 import { TRANSACTIONS, type TransactionsApi } from './transactions/transactions.api.js';
 
 /** Creates the message bus. It does not connect. */
@@ -54,6 +56,8 @@ export interface EngineParts {
   readonly transport?: RaftTransport;
   /** default: those that the configuration arms */
   readonly failpoints?: Failpoints;
+  /** gets a span for each transaction that is decided here and came with a trace; default: none */
+  readonly tracing?: Tracing;
   /** what the REST interface calls; default: the manager itself */
   readonly transactions?: (manager: TransactionManager) => TransactionsApi;
   /** the same for locks */
@@ -205,7 +209,7 @@ const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
   },
 };
 
-const managerProvider: FactoryProvider<TransactionManager> = {
+const managerProvider = (tracing: Tracing | undefined): FactoryProvider<TransactionManager> => ({
   provide: TransactionManager,
   inject: [
     CONFIG,
@@ -239,11 +243,14 @@ const managerProvider: FactoryProvider<TransactionManager> = {
         logger,
         options: transactionOptions(config),
         groupClocks: groupClocksOf(node, transport),
-        onDecided: ({ outcome, cause }) => metrics.transactionDecided(outcome!, cause?.reason),
+        onDecided: (transaction) => {
+          metrics.transactionDecided(transaction.outcome!, transaction.cause?.reason);
+          if (tracing) recordSpan(tracing, transaction);
+        },
       },
       node.status().appliedIndex,
     ),
-};
+});
 
 const locksProvider: FactoryProvider<Locks> = {
   provide: Locks,
@@ -308,7 +315,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
 
 /** The providers of `TRANSACTIONS`, `LOCKS`, `CLUSTER` and all they need. */
 export function engineProviders(parts: EngineParts): Provider[] {
-  const { createBus, storage, transport, failpoints, transactions, locks } = parts;
+  const { createBus, storage, transport, failpoints, tracing, transactions, locks } = parts;
   return [
     clockProvider,
     failpointsProvider(failpoints),
@@ -318,7 +325,7 @@ export function engineProviders(parts: EngineParts): Provider[] {
     logProvider,
     storageProvider(storage),
     nodeProvider,
-    managerProvider,
+    managerProvider(tracing),
     locksProvider,
     repliesProvider,
     clusterProvider,

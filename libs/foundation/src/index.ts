@@ -21,5 +21,6 @@ export * from './request-target.js';
 export * from './service-process.js';
 export * from './text.js';
 export * from './time-limit.js';
+export * from './tracing.js';
 export * from './uuid.js';
 export * from './version.js';

@@ -116,6 +116,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       ...(failpoints && { failpoints }),
       ...(limits && { limits }),
       ...(onAlert && { onAlert }),
+      ...(options.tracing && { tracing: options.tracing }),
     });
   }
 

@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Optional } from '@nestjs/common';
 import { DiscoveryService, ExternalContextCreator, MetadataScanner } from '@nestjs/core';
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
 import {
@@ -18,6 +18,7 @@ import {
   ParticipantConfigurationError,
   type PostgresContext,
 } from '@concordat/participant';
+import { DEFAULT_CONNECTION } from './connection-name.js';
 import { CONCORDAT_TRANSPORT, type OperationExtras, type OperationSchema } from './transaction-operation.decorator.js';
 
 /** Distinguishes a code for clients from one of Node.js, of the database or of HTTP. */
@@ -35,6 +36,9 @@ const PARAMETERS = {
 
 /** The handler of an operation failed with an internal error; Nest has logged it. */
 export class OperationFailedError extends codedError('HANDLER_FAILED') {}
+
+/** Token of the connection's name; nobody provides it but a module with one. */
+const TRANSPORT_CONNECTION = Symbol('TRANSPORT_CONNECTION');
 
 type TransportEvents = Record<string, never>;
 type TransportStatus = 'connected' | 'disconnected';
@@ -61,6 +65,7 @@ export class ConcordatTransport
     @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
     @Inject(MetadataScanner) private readonly scanner: MetadataScanner,
     @Inject(ExternalContextCreator) private readonly contextCreator: ExternalContextCreator,
+    @Optional() @Inject(TRANSPORT_CONNECTION) private readonly connectionName = DEFAULT_CONNECTION,
   ) {
     super();
     this.listening = new Promise((resolve) => (this.markListening = resolve));
@@ -105,6 +110,8 @@ export class ConcordatTransport
     isEventHandler = false,
     extras: Record<string, unknown> = {},
   ): void {
+    const { connectionName = DEFAULT_CONNECTION } = extras as OperationExtras;
+    if (connectionName !== this.connectionName) return; // of another ConcordatModule in the application
     if (typeof pattern === 'string' && this.messageHandlers.has(pattern)) {
       throw new ParticipantConfigurationError(`there are two handlers of the operation "${pattern}"`);
     }

@@ -1,5 +1,6 @@
 export * from './one-copy.js';
 export * from './buses.js';
+export type { ConnectionOptions } from './connection-name.js';
 export * from './concordat-participant.module.js';
 export * from './global/index.js';
 export * from './concordat-participant.service.js';

@@ -1,4 +1,4 @@
-import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
+import type { Clock, Failpoints, Logger, Random, Tracing } from '@concordat/foundation';
 import type { BusFactory } from './buses.js';
 import type { ParticipantAlert, ParticipantLimits, PostgresResourceManagerSettings } from '@concordat/participant';
 
@@ -37,6 +37,8 @@ export interface ConcordatParticipantOptions {
   readonly onFatal?: (error: unknown) => void;
   readonly onAlert?: (alert: ParticipantAlert) => void;
   readonly logger?: Logger;
+  /** `openTelemetry()` of `@concordat/nestjs/opentelemetry`; default: no spans */
+  readonly tracing?: Tracing;
   readonly failpoints?: Failpoints;
   readonly clock?: Clock;
   readonly random?: Random;

@@ -61,7 +61,7 @@ export class Refused {
   }
 
   // @ts-expect-error a contract brings its schema
-  @TransactionOperation(bankA.debit, {})
+  @TransactionOperation(bankA.debit, { schema: z.string() })
   withOptions(): { balance: number } {
     return { balance: 1 };
   }

@@ -1,9 +1,11 @@
-import { Catch, UseFilters, type ExceptionFilter } from '@nestjs/common';
+import { Catch, SetMetadata, UseFilters, type ExceptionFilter } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
 import { throwError, type Observable } from 'rxjs';
 import type { OperationContract, OperationTypes, StandardSchema } from '@concordat/client';
 import { BranchRefusedError, type PostgresContext } from '@concordat/participant';
+import type { ConnectionOptions } from './connection-name.js';
+import { CONNECTION_NAME } from './global/metadata.js';
 
 /** Names the transport, so that Nest's other transports ignore these handlers. */
 export const CONCORDAT_TRANSPORT = Symbol('CONCORDAT_TRANSPORT');
@@ -11,7 +13,7 @@ export const CONCORDAT_TRANSPORT = Symbol('CONCORDAT_TRANSPORT');
 /** Checks and parses payloads: a Standard Schema, such as one of zod, valibot or arktype. */
 export type OperationSchema = StandardSchema;
 
-export interface TransactionOperationOptions {
+export interface TransactionOperationOptions extends ConnectionOptions {
   /** schema of the payload; an invalid one is a vote `no` with `INVALID_PAYLOAD` */
   readonly schema?: OperationSchema;
 }
@@ -60,24 +62,34 @@ export class BranchRefusedFilter implements ExceptionFilter<BranchRefusedError> 
 export function TransactionOperation(operation: string, options?: TransactionOperationOptions): MethodDecorator;
 export function TransactionOperation<Types extends OperationTypes>(
   contract: OperationContract<Types>,
+  options?: ConnectionOptions,
 ): ContractedOperationDecorator<Types>;
 export function TransactionOperation(
   named: string | OperationContract,
   options: TransactionOperationOptions = {},
 ): MethodDecorator {
   const operation = typeof named === 'string' ? named : named.operation;
-  const extras: OperationExtras = typeof named === 'string' ? options : extrasOf(named);
+  const extras: OperationExtras = typeof named === 'string' ? options : extrasOf(named, options);
   return (target, key, descriptor) => {
     const marked: unknown = Reflect.getMetadata(PARAM_ARGS_METADATA, target.constructor, key);
     if (marked === undefined) {
       Payload()(target, key, 0);
       Ctx()(target, key, 1);
     }
+    if (extras.connectionName !== undefined)
+      SetMetadata(CONNECTION_NAME, extras.connectionName)(target, key, descriptor);
     UseFilters(BranchRefusedFilter)(target, key, descriptor);
     MessagePattern(operation, CONCORDAT_TRANSPORT as never, { ...extras })(target, key, descriptor);
   };
 }
 
-function extrasOf({ participant, settings: { payload } }: OperationContract): OperationExtras {
-  return { participant, ...(payload !== undefined && { schema: payload }) };
+function extrasOf(
+  { participant, settings: { payload } }: OperationContract,
+  { connectionName }: ConnectionOptions,
+): OperationExtras {
+  return {
+    participant,
+    ...(payload !== undefined && { schema: payload }),
+    ...(connectionName !== undefined && { connectionName }),
+  };
 }

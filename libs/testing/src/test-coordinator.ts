@@ -1,4 +1,12 @@
-import { SeededRandom, SystemClock, SystemRandom, errorMessage, type Clock, type Logger } from '@concordat/foundation';
+import {
+  SeededRandom,
+  SystemClock,
+  SystemRandom,
+  errorMessage,
+  type Clock,
+  type Logger,
+  type Tracing,
+} from '@concordat/foundation';
 import { CoordinatorDownError, EmbeddedCoordinator, type TransactionView } from 'concordat/embedded';
 import { InvalidArgumentError, TransactionsOpenError, UnknownNameError, WaitedInVainError } from './errors.js';
 import { describeOpen, openTransaction, type OpenTransaction, type PreparedTransaction } from './open-transactions.js';
@@ -25,6 +33,8 @@ export interface TestCoordinatorOptions {
   readonly seed?: number;
   /** default: nothing is logged */
   readonly logger?: Logger;
+  /** such as `openTelemetry()` of `@concordat/nestjs/opentelemetry`: gets the coordinator's spans; default: none */
+  readonly tracing?: Tracing;
 }
 
 export interface LossOptions {
@@ -83,7 +93,7 @@ export class TestCoordinator implements AsyncDisposable {
 
   /** Use `startTestCoordinator`. */
   static async start(options: TestCoordinatorOptions): Promise<TestCoordinator> {
-    const { cluster, environment, logger } = options;
+    const { cluster, environment, logger, tracing } = options;
     const test = new TestCoordinator(options);
     test.coordinator = await EmbeddedCoordinator.start({
       failpoints: test.crashPoints,
@@ -93,6 +103,7 @@ export class TestCoordinator implements AsyncDisposable {
       ...(cluster !== undefined && { cluster }),
       ...(environment && { environment }),
       ...(logger && { logger }),
+      ...(tracing && { tracing }),
     });
     return test;
   }

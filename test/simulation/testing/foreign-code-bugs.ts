@@ -17,9 +17,8 @@ export const FOREIGN_CODE_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: EXECUTOR,
-          find: 'results.add(call.operation, await this.handle(call, context, { transactionId, branchId, deadline }));',
-          replace:
-            '(results.taken as unknown[]).push(await this.handle(call, context, { transactionId, branchId, deadline }));',
+          find: 'results.add(call.operation, await this.handle(call, context, branch, message));',
+          replace: '(results.taken as unknown[]).push(await this.handle(call, context, branch, message));',
         },
         {
           file: EXECUTOR,

@@ -61,6 +61,10 @@ class Coordinators implements GlobalCoordinators {
     return 'undecided';
   }
 
+  async stateOf(transactionId: string): Promise<{ branches: readonly string[]; isDecided: boolean }> {
+    return { branches: await this.branchesOf(transactionId), isDecided: false };
+  }
+
   async branchesOf(transactionId: string): Promise<readonly string[]> {
     return (this.enlisted.get(transactionId) ?? []).map(({ branchId }) => branchId);
   }

@@ -13,6 +13,7 @@ import {
   type Environment,
   type Failpoints,
   type Logger,
+  type Tracing,
 } from '@concordat/foundation';
 import type { MessageBus } from '@concordat/messaging';
 import { MemoryStorage, type RaftNode } from '@concordat/raft';
@@ -47,6 +48,8 @@ export interface EmbeddedCoordinatorOptions {
   readonly logger?: Logger;
   /** around what this coordinator does; all of its lives pass them */
   readonly failpoints?: Failpoints;
+  /** gets a span for each transaction that is decided and came with a trace; default: none */
+  readonly tracing?: Tracing;
   /** stands between the coordinator and the streams of the participants; called for each life */
   readonly wrapBus?: (bus: MessageBus) => MessageBus;
   /** stands between the REST interface and the coordinator; called for each life */
@@ -219,7 +222,7 @@ export class EmbeddedCoordinator {
 
   private async createLife(): Promise<Life> {
     const { config, logger, storage } = this;
-    const { failpoints = noFailpoints, wrapBus, wrapTransactions, wrapLocks } = this.options;
+    const { failpoints = noFailpoints, wrapBus, wrapTransactions, wrapLocks, tracing } = this.options;
     const transport = new LoneTransport(NODE_ID);
     const engine = EngineModule.register({
       storage,
@@ -229,6 +232,7 @@ export class EmbeddedCoordinator {
         invariant(direct, 'an embedded coordinator has direct streams');
         return wrapBus ? wrapBus(direct.bus) : direct.bus;
       },
+      ...(tracing && { tracing }),
       ...(wrapTransactions && { transactions: wrapTransactions }),
       ...(wrapLocks && { locks: wrapLocks }),
     });

@@ -21,6 +21,8 @@ const transfer = {
   branches: [{ participant: 'bank-a', operation: 'debit', payload: { account: 'acc-1', amount: 5 }, keys: ['acc-1'] }],
 };
 
+const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+
 let node: TestNode;
 beforeAll(async () => {
   node = await createTestNode();
@@ -58,6 +60,17 @@ describe('transactions', () => {
     expect((await post('/v1/transactions')).statusCode).toBe(201);
     const empty = await post('/v1/transactions', undefined, { 'content-type': 'application/json' });
     expect(empty.statusCode).toBe(201);
+  });
+
+  it.each([
+    ['one', TRACEPARENT, TRACEPARENT],
+    ['the first valid one, where an instrumentation has added another', `nonsense, ${TRACEPARENT}`, TRACEPARENT],
+    ['none, where it is invalid', '00-0-0-0', undefined],
+  ])("hands the client's traceparent on: %s", async (_what, traceparent, expected) => {
+    await post('/v1/transactions', {}, { traceparent });
+    await post('/v1/transactions/execute', transfer, { traceparent });
+    const handedOn = node.transactions.calls.map(([, request]) => (request as { traceparent?: string }).traceparent);
+    expect(handedOn).toEqual([expected, expected]);
   });
 
   it('hands an Idempotency-Key on with a hash that does not depend on the order of fields', async () => {

@@ -1,4 +1,5 @@
 import { Controller, Get, Inject, Post, Req, Res } from '@nestjs/common';
+import { traceparentOf } from '@concordat/foundation';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
@@ -53,7 +54,8 @@ export class TransactionsController {
     parseQuery(noQuerySchema, request.query);
     const begin = parseBegin(request.body);
     const idempotency = parseIdempotency(request.headers, 'begin', request.body);
-    const transaction = await this.transactions.begin({ ...begin, idempotency });
+    const traceparent = traceparentOf(request.headers['traceparent']);
+    const transaction = await this.transactions.begin({ ...begin, idempotency, ...(traceparent && { traceparent }) });
     void reply.header('location', transactionPath(transaction));
     sendJson(reply, 201, transaction);
   }
@@ -72,7 +74,9 @@ export class TransactionsController {
     const options = parseQuery(waitQuerySchema, request.query);
     const execute = parseExecute(request.body, this.config.maximumBranches);
     const idempotency = parseIdempotency(request.headers, 'execute', request.body);
-    const settlement = await this.transactions.execute({ ...execute, idempotency }, options);
+    const traceparent = traceparentOf(request.headers['traceparent']);
+    const traced = { ...execute, idempotency, ...(traceparent && { traceparent }) };
+    const settlement = await this.transactions.execute(traced, options);
     sendSettlement(reply, 'committed', settlement, pathOf(request.url));
   }
 

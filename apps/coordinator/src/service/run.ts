@@ -1,4 +1,12 @@
-import { EXIT, ProcessLogger, formatAddress, formatProblems, guarded, startFailure } from '@concordat/foundation';
+import {
+  EXIT,
+  ProcessLogger,
+  formatAddress,
+  formatProblems,
+  guarded,
+  startFailure,
+  type Tracing,
+} from '@concordat/foundation';
 import { createCoordinator } from '../bootstrap.js';
 import { parseConfig, type Config } from '../config.js';
 import { EngineModule } from '../engine.module.js';
@@ -44,7 +52,9 @@ export async function runCoordinator(config: Config, { onListening, onExit }: Ru
     exit(EXIT.failed);
   };
   try {
-    const app = await createCoordinator({ config, logger, onFatal, engine: EngineModule.register() });
+    const tracing = await openTelemetryIfThere();
+    const engine = EngineModule.register(tracing ? { tracing } : {});
+    const app = await createCoordinator({ config, logger, onFatal, engine });
     lifecycle.started(app);
     await app.init();
     // not Nest's own listen, which logs the failure before it is reported here in one sentence
@@ -54,6 +64,21 @@ export async function runCoordinator(config: Config, { onListening, onExit }: Ru
   } catch (error) {
     process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
     exit(EXIT.failed);
+  }
+}
+
+/**
+ * Spans by the API of OpenTelemetry, where that package is installed. They go to the SDK that `node --import` has
+ * registered before; without one they cost nothing.
+ */
+async function openTelemetryIfThere(): Promise<Tracing | undefined> {
+  try {
+    const { openTelemetry } = await import('@concordat/foundation/opentelemetry');
+    return openTelemetry();
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND';
+    if (isMissing) return undefined;
+    throw error;
   }
 }
 

@@ -125,6 +125,8 @@ export interface BeginRequest {
   readonly timeoutMs: number;
   readonly metadata: Readonly<Record<string, JsonValue>>;
   readonly idempotency?: Idempotency;
+  /** of the client's trace (W3C) */
+  readonly traceparent?: string;
 }
 
 export interface ExecuteRequest extends BeginRequest {

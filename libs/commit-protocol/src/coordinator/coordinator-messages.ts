@@ -18,8 +18,9 @@ export function workFor(
   epoch: LeaderEpoch,
 ): PrepareMessage | CommitOnePhaseMessage {
   const { branchId, participant, operations, selfPrepared, vote, heldBy } = branch;
-  const { transactionId, deadline } = transaction;
-  const work = { transactionId, branchId, participant, operations, deadline, attempt };
+  const { transactionId, deadline, traceparent } = transaction;
+  const traced = traceparent !== undefined && operations.length > 0 && { traceparent };
+  const work = { transactionId, branchId, participant, operations, deadline, attempt, ...traced };
   if (transaction.delegatedTo === branchId) return { type: 'commit-one-phase', ...work };
   const held = heldBy !== undefined && { heldBy };
   if (transaction.protocol === '2pc') return { type: 'prepare', protocol: '2pc', ...work, epoch, ...held };

@@ -33,6 +33,8 @@ export interface BeginRecord {
   readonly at: number;
   readonly deadline: number;
   readonly metadata: Readonly<Record<string, JsonValue>>;
+  /** of the client's trace (W3C); sent along with the work, and of no other effect */
+  readonly traceparent?: string;
   readonly idempotency?: IdempotencyClaim;
 }
 

@@ -74,6 +74,8 @@ export interface TransactionState {
   readonly createdAt: number;
   readonly deadline: number;
   readonly metadata: Readonly<Record<string, JsonValue>>;
+  /** of the client's trace; absent without one, and in records of versions that did not keep it */
+  readonly traceparent?: string;
   readonly claims: ClaimState[];
   readonly branches: BranchState[];
   /** the set of branches is fixed: a one-shot transaction, or its commit was requested */
@@ -108,6 +110,7 @@ export function transactionFromBegin(record: BeginRecord, logIndex: number): Tra
     createdAt: record.at,
     deadline: record.deadline,
     metadata: record.metadata,
+    ...(record.traceparent !== undefined && { traceparent: record.traceparent }),
     claims: record.idempotency ? [record.idempotency] : [],
     branches: record.branches.map(branchFrom),
     closed: record.closed,

@@ -38,6 +38,8 @@ interface AnyPrepareMessage extends BranchAddress {
    * no vote of the enlistment
    */
   readonly heldBy?: string;
+  /** of the client's trace (W3C), for the spans of the handlers; only with operations */
+  readonly traceparent?: string;
 }
 
 export interface TwoPhasePrepareMessage extends AnyPrepareMessage {
@@ -61,6 +63,8 @@ export interface CommitOnePhaseMessage extends BranchAddress {
   readonly operations: readonly OperationCall[];
   readonly deadline: number;
   readonly attempt: number;
+  /** as in `PrepareMessage` */
+  readonly traceparent?: string;
 }
 
 /** The decision; also the answer to an inquiry. Never fenced: a decision is unique. */

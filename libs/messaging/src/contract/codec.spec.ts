@@ -10,6 +10,7 @@ const cluster = 'local';
 const branch = { transactionId, branchId, participant: 'bank-a' };
 const operations = [{ operation: 'debit', payload: { account: 'acc-1', amount: 10, tags: [null, 'x'] }, keys: ['a'] }];
 
+const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const messages: ProtocolMessage[] = [
   {
     type: 'prepare',
@@ -20,7 +21,7 @@ const messages: ProtocolMessage[] = [
     attempt: 0,
     epoch: { term: 3, index: 77 },
   },
-  { type: 'commit-one-phase', ...branch, operations, deadline: 1_700_000_000_000, attempt: 2 },
+  { type: 'commit-one-phase', ...branch, operations, deadline: 1_700_000_000_000, attempt: 2, traceparent },
   { type: 'decision', ...branch, decision: 'abort', attempt: 1 },
   { type: 'ruling', ...branch, ruling: 'commit', attempt: 3 },
   { type: 'unknown-old', ...branch },
@@ -97,6 +98,7 @@ describe('the codec', () => {
       'INVALID_FIELD',
       'epoch.x',
     ],
+    ['a trace that is none', { v: 1, cluster, ...prepare, traceparent: '00-0-0-0' }, 'INVALID_FIELD', 'traceparent'],
     ['a protocol of later', { v: 1, cluster, ...prepare, protocol: '4pc' }, 'INVALID_FIELD', 'protocol'],
     ['three phases without acceptors', { v: 1, cluster, ...prepare, protocol: '3pc' }, 'INVALID_FIELD', 'acceptors'],
     ['two phases with acceptors', { v: 1, cluster, ...prepare, acceptors: [] }, 'INVALID_FIELD', 'acceptors'],

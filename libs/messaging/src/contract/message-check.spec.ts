@@ -7,6 +7,7 @@ import { messageSchemas } from './schemas.js';
 const MESSAGES = 20_000;
 const id = '018f2d3c-1111-7abc-8def-0123456789ab';
 const branch = { transactionId: id, branchId: id, participant: 'bank-a' };
+const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 const operations = [{ operation: 'debit', payload: { account: 'acc-1', tags: [null, 'x', 1.5] }, keys: ['a'] }];
 const acceptor = { branchId: id, participant: 'bank-a' };
 const ballot = { round: 1, proposer: 0 };
@@ -26,6 +27,7 @@ const COMPLETE: Record<keyof typeof messageSchemas, readonly object[]> = {
       acceptors: [acceptor],
       enlistedVote: 'read-only',
       heldBy: 'bank-a-1',
+      traceparent,
     },
     {
       ...branch,
@@ -35,9 +37,10 @@ const COMPLETE: Record<keyof typeof messageSchemas, readonly object[]> = {
       attempt: 0,
       epoch: { term: 3, index: 77 },
       heldBy: 'bank-a-1',
+      traceparent,
     },
   ],
-  'commit-one-phase': [{ ...branch, operations, deadline: 1, attempt: 2 }],
+  'commit-one-phase': [{ ...branch, operations, deadline: 1, attempt: 2, traceparent }],
   decision: [{ ...branch, decision: 'abort', attempt: 1, heldBy: 'bank-a-1' }],
   ruling: [{ ...branch, ruling: 'commit', attempt: 3 }],
   'unknown-old': [branch],

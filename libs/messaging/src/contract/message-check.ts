@@ -1,4 +1,4 @@
-import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
+import { isExactText, isTraceparent, isUuid, type JsonValue } from '@concordat/foundation';
 import {
   MAXIMUM_ROUND,
   LIMITS,
@@ -125,6 +125,7 @@ const isBallot = object<VariantOf<'request', 'promise'>['ballot']>({
 const heldBy = optional(text(1, LIMITS.instanceNameLength));
 const isShortName = (value: unknown): boolean =>
   typeof value === 'string' && value !== '' && value.length <= LIMITS.instanceNameLength;
+const traceparent = optional(isTraceparent);
 const dissents = optional(isAnyOf(true));
 const address: Checks<BranchAddress> = { transactionId: isId, branchId: isId, participant: isParticipant };
 
@@ -164,6 +165,7 @@ const anyPrepare = {
   attempt: isCount,
   epoch: object<MessageOf<'prepare'>['epoch']>({ term: isCount, index: isCount }),
   heldBy,
+  traceparent,
 };
 const prepare = {
   '2pc': object<TwoPhasePrepareMessage>({ ...anyPrepare, protocol: isAnyOf('2pc') }),
@@ -183,6 +185,7 @@ const checks: { readonly [Type in ProtocolMessage['type']]: Check } = {
     operations: areOperations,
     deadline: isCount,
     attempt: isCount,
+    traceparent,
   }),
   decision: object<MessageOf<'decision'>>({
     type: isAnyOf('decision'),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isExactText, isUuid, type JsonValue } from '@concordat/foundation';
+import { isExactText, isTraceparent, isUuid, type JsonValue } from '@concordat/foundation';
 import { MAXIMUM_ROUND, LIMITS, type ProtocolMessage } from '@concordat/commit-protocol';
 import { isJsonOfBoundedDepth } from './message-check.js';
 import { isParticipantName } from './topics.js';
@@ -31,6 +31,7 @@ const decision = z.enum(['commit', 'abort']);
 const acceptor = z.strictObject({ branchId: id, participant });
 const acceptors = z.array(acceptor).min(1).max(LIMITS.branches);
 const heldBy = text.min(1).max(LIMITS.instanceNameLength).optional();
+const traceparent = z.string().refine(isTraceparent, 'must be a traceparent of version 00').optional();
 const dissents = z.literal(true).optional();
 const ballot = z.strictObject({
   round: count.max(MAXIMUM_ROUND),
@@ -45,6 +46,7 @@ const anyPrepare = {
   attempt: count,
   epoch: z.strictObject({ term: count, index: count }),
   heldBy,
+  traceparent,
 };
 
 /**
@@ -67,6 +69,7 @@ export const messageSchemas = {
     operations,
     deadline: count,
     attempt: count,
+    traceparent,
   }),
   decision: z.strictObject({
     type: z.literal('decision'),

@@ -1,4 +1,4 @@
-import { CONTEXT_HEADER } from '@concordat/participant';
+import { CONTEXT_HEADER, TRACE_HEADER } from '@concordat/participant';
 
 /** The field of a packet in which Nest 12 carries metadata from client to handler. */
 export const PACKET_METADATA = 'metadata';
@@ -6,12 +6,18 @@ export const PACKET_METADATA = 'metadata';
 const PROOF = 'concordat-proof';
 const VALUE = 'concordat-value';
 
-/** The contexts that came along with packets, by their data: it is passed on to handlers as it is. */
-const contexts = new WeakMap<object, string>();
+/** What a packet has brought beside its data. */
+export interface Carried {
+  readonly context: string;
+  readonly trace: string | undefined;
+}
 
-/** The context that a packet with this data has brought. */
-export function carriedContext(data: unknown): string | undefined {
-  return typeof data === 'object' && data !== null ? contexts.get(data) : undefined;
+/** What came along with packets, by their data: it is passed on to handlers as it is. */
+const carried = new WeakMap<object, Carried>();
+
+/** What a packet with this data has brought. */
+export function carriedWith(data: unknown): Carried | undefined {
+  return typeof data === 'object' && data !== null ? carried.get(data) : undefined;
 }
 
 /**
@@ -73,7 +79,8 @@ function asItIs(value: unknown, options?: Record<string, unknown>): unknown {
 function carry(packet: unknown): unknown {
   const { metadata, data } = (packet ?? {}) as Packet;
   if (typeof metadata !== 'object' || metadata === null || typeof data !== 'object' || data === null) return packet;
-  const context = Reflect.get(metadata, CONTEXT_HEADER) as unknown;
-  if (typeof context === 'string') contexts.set(data, context);
+  const [context, trace] = [CONTEXT_HEADER, TRACE_HEADER].map((name) => Reflect.get(metadata, name) as unknown);
+  if (typeof context !== 'string') return packet;
+  carried.set(data, { context, trace: typeof trace === 'string' ? trace : undefined });
   return packet;
 }

@@ -1,4 +1,4 @@
-import { Controller, Injectable, Module, Scope } from '@nestjs/common';
+import { Controller, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Observable, defer, firstValueFrom, from, mergeMap } from 'rxjs';
@@ -148,17 +148,6 @@ describe('@GlobalTransaction on a provider', () => {
     const orders = await start([Orders, { provide: 'alias', useExisting: Orders }]);
     await orders.create('once');
     expect(system.begun.size).toBe(1);
-  });
-
-  it('is refused on a class that is made anew for each request', async () => {
-    @Injectable({ scope: Scope.REQUEST })
-    class PerRequest {
-      @GlobalTransaction()
-      async work(): Promise<void> {}
-    }
-    await expect(start([Orders, PerRequest])).rejects.toThrow(
-      'PerRequest.work has @GlobalTransaction(), and PerRequest is made anew',
-    );
   });
 
   it('is refused with options that make no sense, when the class is defined', () => {

@@ -1,44 +1,55 @@
 import { Inject, Module, type DynamicModule, type OnApplicationBootstrap, type Provider } from '@nestjs/common';
-import { DiscoveryModule } from '@nestjs/core';
+import { DiscoveryModule, DiscoveryService, ExternalContextCreator, MetadataScanner } from '@nestjs/core';
 import {
   GlobalConfigurationError,
-  GlobalTransactions,
   createGlobalTransactions,
   type BranchSessions,
+  type GlobalTransactions,
 } from '@concordat/participant';
 import { bothBuses, directBus, kafkaBus, type BusFactory } from '../buses.js';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
+import { DEFAULT_CONNECTION } from '../connection-name.js';
 import { ConcordatTransport } from '../concordat-transport.js';
 import { nestLogger } from '../nest-logger.js';
-import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from '../options.js';
-import { BeginningInterceptor } from './beginning.interceptor.js';
+import type { ConcordatParticipantOptions } from '../options.js';
+import { tokensOf } from './connection.js';
 import { DatabaseJoiner } from './database-joiner.js';
-import { JoiningInterceptor } from './joining.interceptor.js';
 import { MethodExplorer } from './method-explorer.js';
-import { CONCORDAT_OPTIONS, type ConcordatAsyncOptions, type ConcordatOptions } from './options.js';
+import type { ConcordatAsyncOptions, ConcordatOptions } from './options.js';
 import { OutgoingExplorer } from './outgoing/outgoing-explorer.js';
 import { settingsOf } from './postgres-source.js';
+
+/** The transport of this module, whatever its connection is called. */
+const OWN_TRANSPORT = Symbol('OWN_TRANSPORT');
 
 /**
  * Lets a Nest application begin and join global transactions, and serve one-shot operations. Import it once, in the root
  * module. It takes the place of `ConcordatParticipantModule`, and needs no `connectMicroservice`.
+ *
+ * An application that is several participants, with a database for each, imports it once for each of them and gives all
+ * but one a `connectionName`: `@GlobalTransaction({ connectionName })`, `@InjectGlobalTransactions(connectionName)`.
  */
 @Module({})
 export class ConcordatModule implements OnApplicationBootstrap {
-  constructor(@Inject(ConcordatTransport) private readonly transport: ConcordatTransport) {}
+  constructor(@Inject(OWN_TRANSPORT) private readonly transport: ConcordatTransport) {}
 
   /** Checks the options when the application starts. @throws GlobalConfigurationError */
   static forRoot(options: ConcordatOptions): DynamicModule {
-    return moduleWith([{ provide: CONCORDAT_OPTIONS, useValue: checked(options) }], []);
+    const { connectionName } = options;
+    const { options: provide } = tokensOf(connectionName);
+    return moduleWith(connectionName, [{ provide, useValue: checked(options) }], []);
   }
 
-  static forRootAsync({ imports = [], inject = [], useFactory }: ConcordatAsyncOptions): DynamicModule {
-    const options: Provider = {
-      provide: CONCORDAT_OPTIONS,
+  /** The `connectionName` stands beside the factory, because the tokens depend on it. */
+  static forRootAsync(options: ConcordatAsyncOptions): DynamicModule {
+    const { connectionName, imports = [], inject = [], useFactory } = options;
+    const provider: Provider = {
+      provide: tokensOf(connectionName).options,
       inject: [...inject],
-      useFactory: async (...dependencies: never[]) => checked(await useFactory(...dependencies)),
+      useFactory: async (...dependencies: never[]) =>
+        checked(sameName(await useFactory(...dependencies), connectionName)),
     };
-    return moduleWith([options], imports);
+    return moduleWith(connectionName, [provider], imports);
   }
 
   /** Providers' operations are served without a connected microservice. */
@@ -47,31 +58,64 @@ export class ConcordatModule implements OnApplicationBootstrap {
   }
 }
 
-function moduleWith(options: Provider[], imports: NonNullable<DynamicModule['imports']>): DynamicModule {
+/** @throws GlobalConfigurationError when the factory's options name another connection */
+function sameName(options: ConcordatOptions, connectionName: string | undefined): ConcordatOptions {
+  if (options.connectionName === undefined || options.connectionName === connectionName) return options;
+  throw new GlobalConfigurationError(
+    `forRootAsync: useFactory returns the connectionName "${options.connectionName}"; give it to forRootAsync itself: ` +
+      `forRootAsync({ connectionName: "${options.connectionName}", useFactory })`,
+  );
+}
+
+function moduleWith(
+  connectionName = DEFAULT_CONNECTION,
+  options: Provider[],
+  imports: NonNullable<DynamicModule['imports']>,
+): DynamicModule {
+  const tokens = tokensOf(connectionName);
+  const { transactions, participant, transport } = tokens;
+  const exported = [...new Set(Object.values(tokens))];
   return {
     module: ConcordatModule,
     global: true,
     imports: [DiscoveryModule, ...imports],
     providers: [
       ...options,
-      { provide: CONCORDAT_PARTICIPANT_OPTIONS, inject: [CONCORDAT_OPTIONS], useFactory: participantOptions },
-      ConcordatTransport,
-      ConcordatParticipant,
-      { provide: GlobalTransactions, inject: [CONCORDAT_OPTIONS, ConcordatParticipant], useFactory: transactionsOf },
-      DatabaseJoiner,
-      MethodExplorer,
-      OutgoingExplorer,
-      JoiningInterceptor,
-      BeginningInterceptor,
+      { provide: tokens.participantOptions, inject: [tokens.options], useFactory: participantOptions },
+      {
+        provide: transport,
+        inject: [DiscoveryService, MetadataScanner, ExternalContextCreator],
+        useFactory: (discovery: DiscoveryService, scanner: MetadataScanner, creator: ExternalContextCreator) =>
+          new ConcordatTransport(discovery, scanner, creator, connectionName),
+      },
+      { provide: OWN_TRANSPORT, useExisting: transport },
+      {
+        provide: participant,
+        inject: [tokens.participantOptions, transport],
+        useFactory: (own: ConcordatParticipantOptions, handlers: ConcordatTransport) =>
+          new ConcordatParticipant(own, handlers),
+      },
+      { provide: transactions, inject: [tokens.options, participant], useFactory: transactionsOf },
+      {
+        provide: DatabaseJoiner,
+        inject: [tokens.options, transactions, participant],
+        useFactory: (own: ConcordatOptions, global: GlobalTransactions, part: ConcordatParticipant) =>
+          new DatabaseJoiner(own, global, part),
+      },
+      {
+        provide: MethodExplorer,
+        inject: [DiscoveryService, MetadataScanner, transactions],
+        useFactory: (discovery: DiscoveryService, scanner: MetadataScanner, global: GlobalTransactions) =>
+          new MethodExplorer(discovery, scanner, global, connectionName),
+      },
+      {
+        provide: OutgoingExplorer,
+        inject: [DiscoveryService, transactions],
+        useFactory: (discovery: DiscoveryService, global: GlobalTransactions) =>
+          new OutgoingExplorer(discovery, global),
+      },
     ],
-    exports: [
-      ConcordatTransport,
-      ConcordatParticipant,
-      GlobalTransactions,
-      CONCORDAT_OPTIONS,
-      JoiningInterceptor,
-      BeginningInterceptor,
-    ],
+    exports: exported,
   };
 }
 

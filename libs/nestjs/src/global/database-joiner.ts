@@ -1,29 +1,28 @@
-import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import {
   GlobalConfigurationError,
-  GlobalTransactions,
   joinDataSource,
   joinPool,
   type CurrentWork,
+  type GlobalTransactions,
   type JoiningOptions,
   type Leave,
 } from '@concordat/participant';
-import { ConcordatParticipant } from '../concordat-participant.service.js';
-import { CONCORDAT_OPTIONS, type ConcordatOptions } from './options.js';
+import type { ConcordatParticipant } from '../concordat-participant.service.js';
+import type { ConcordatOptions } from './options.js';
 import { isDataSource, isPool, type PostgresSource } from './postgres-source.js';
 
 /**
  * Lets the database libraries of the service join: its DataSource and pools work on the session of the running global
  * transaction, or of the branch whose one-shot handler runs, and are the user's own everywhere else.
  */
-@Injectable()
 export class DatabaseJoiner implements OnModuleInit, OnApplicationShutdown {
   private leaves: readonly Leave[] = [];
 
   constructor(
-    @Inject(CONCORDAT_OPTIONS) private readonly options: ConcordatOptions,
-    @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
-    @Inject(ConcordatParticipant) private readonly participant: ConcordatParticipant,
+    private readonly options: ConcordatOptions,
+    private readonly transactions: GlobalTransactions,
+    private readonly participant: ConcordatParticipant,
   ) {}
 
   /** @throws GlobalConfigurationError */

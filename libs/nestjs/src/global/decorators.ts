@@ -1,29 +1,29 @@
-import { SetMetadata, UseInterceptors, applyDecorators } from '@nestjs/common';
+import { SetMetadata, UseInterceptors, applyDecorators, type NestInterceptor, type Type } from '@nestjs/common';
 import {
   checkGlobalTransactionOptions,
   checkPropagation,
   type GlobalTransactionOptions,
   type Propagation,
 } from '@concordat/participant';
-import { BeginningInterceptor } from './beginning.interceptor.js';
-import { JoiningInterceptor } from './joining.interceptor.js';
-import { GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION } from './metadata.js';
+import type { ConnectionOptions } from '../connection-name.js';
+import { beginningInterceptor } from './beginning.interceptor.js';
+import { joiningInterceptor } from './joining.interceptor.js';
+import { CONNECTION_NAME, GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION } from './metadata.js';
 
 /**
  * The method runs in a global transaction: by default in the current one, otherwise in a new one that commits when the
- * method returns and aborts when it throws. For methods of singleton providers and handlers of controllers that return a
- * promise, an async generator, or an Observable (declare that type, so that it can be known before the call).
+ * method returns and aborts when it throws. For methods of providers, whatever their scope, and handlers of controllers
+ * that return a promise, an async generator, or an Observable (declare that type, so that it can be known before the
+ * call).
  *
  * @throws GlobalConfigurationError for options that are wrong, when the class is defined
  */
-export function GlobalTransaction(options: GlobalTransactionOptions = {}): MethodDecorator {
+export function GlobalTransaction(options: GlobalTransactionOptions & ConnectionOptions = {}): MethodDecorator {
   return (target, key, descriptor) => {
-    checkGlobalTransactionOptions(options, `@GlobalTransaction on ${target.constructor.name}.${String(key)}`);
-    applyDecorators(SetMetadata(GLOBAL_TRANSACTION, options), UseInterceptors(BeginningInterceptor))(
-      target,
-      key,
-      descriptor,
-    );
+    const { connectionName, ...own } = options;
+    checkGlobalTransactionOptions(own, `@GlobalTransaction on ${target.constructor.name}.${String(key)}`);
+    const interceptor = beginningInterceptor(connectionName);
+    mark(GLOBAL_TRANSACTION, own, connectionName, interceptor)(target, key, descriptor);
   };
 }
 
@@ -34,13 +34,26 @@ export function GlobalTransaction(options: GlobalTransactionOptions = {}): Metho
  * @param propagation what it does with a transaction, and without; default `REQUIRED`
  * @throws GlobalConfigurationError for another word, when the class is defined
  */
-export function JoinGlobalTransaction(propagation: Propagation = 'REQUIRED'): MethodDecorator {
+export function JoinGlobalTransaction(
+  propagation: Propagation = 'REQUIRED',
+  { connectionName }: ConnectionOptions = {},
+): MethodDecorator {
   return (target, key, descriptor) => {
     checkPropagation(propagation, `@JoinGlobalTransaction on ${target.constructor.name}.${String(key)}`);
-    applyDecorators(SetMetadata(JOIN_GLOBAL_TRANSACTION, { propagation }), UseInterceptors(JoiningInterceptor))(
-      target,
-      key,
-      descriptor,
-    );
+    const interceptor = joiningInterceptor(connectionName);
+    mark(JOIN_GLOBAL_TRANSACTION, { propagation }, connectionName, interceptor)(target, key, descriptor);
   };
+}
+
+function mark(
+  what: symbol,
+  options: GlobalTransactionOptions,
+  connectionName: string | undefined,
+  interceptor: Type<NestInterceptor>,
+): MethodDecorator {
+  return applyDecorators(
+    SetMetadata(what, options),
+    ...(connectionName === undefined ? [] : [SetMetadata(CONNECTION_NAME, connectionName)]),
+    UseInterceptors(interceptor),
+  );
 }

@@ -1,15 +1,13 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
-import { CONTEXT_HEADER, type Delivery, type IncomingCall } from '@concordat/participant';
-import { ProvenReply, carriedContext } from './carriers.js';
+import { CONTEXT_HEADER, TRACE_HEADER, type Delivery, type IncomingCall } from '@concordat/participant';
+import { ProvenReply, carriedWith } from './carriers.js';
 
 type Headers = Readonly<Record<string, string>>;
 
 /** A call as it arrived at a handler, and how its answer carries the proof. */
 export interface Incoming {
   readonly call: IncomingCall;
-  /** nobody waits for an answer */
-  readonly isEvent: boolean;
   /** Called before the handler's result or error leaves, with the headers to answer with. */
   answerWith(headers: Headers): void;
   /** The values to answer with, for transports whose headers are part of them. */
@@ -32,20 +30,6 @@ export function incomingOf(context: ExecutionContext, names: Names, adapter: Abs
   return ofPacket(data, rpcContext, names);
 }
 
-/** Codes that say that the transaction has ended: what comes now comes too late. */
-const TOO_LATE = new Set([
-  'TRANSACTION_DECIDED',
-  'TRANSACTION_CLOSED',
-  'TRANSACTION_EXPIRED',
-  'TRANSACTION_NOT_FOUND',
-  'CONTEXT_EXPIRED',
-  'BRANCH_OCCUPIED',
-]);
-
-export function isTooLate(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && TOO_LATE.has(error.code);
-}
-
 const asTheyAre = (values: readonly unknown[]): readonly unknown[] => values;
 
 function audiencesOf({ own, areComplete }: Names, ...addressed: readonly (string | undefined)[]): readonly string[] {
@@ -66,8 +50,8 @@ function ofHttp(context: ExecutionContext, names: Names, adapter: AbstractHttpAd
     call: {
       context: rawValues(request),
       audiences: audiencesOf(names, typeof host === 'string' ? host : undefined),
+      trace: request.headers[TRACE_HEADER],
     },
-    isEvent: false,
     answerWith: (headers) => {
       for (const [name, value] of Object.entries(headers)) adapter.setHeader(response, name, value);
     },
@@ -102,8 +86,13 @@ function ofKafka(context: KafkaContextLike, names: Names): Incoming {
   const delivery: Delivery = { topic, partition: context.getPartition(), offset };
   const isEvent = headers[KAFKA_REPLY_TOPIC] === undefined;
   return {
-    call: { context: textValues(headers[CONTEXT_HEADER]), audiences: audiencesOf(names, topic), delivery },
-    isEvent,
+    call: {
+      context: textValues(headers[CONTEXT_HEADER]),
+      audiences: audiencesOf(names, topic),
+      delivery,
+      isEvent,
+      trace: textValues(headers[TRACE_HEADER]),
+    },
     answerWith: () => undefined,
     prove: (values, proof) => (isEvent || Object.keys(proof).length === 0 ? values : proveKafka(values, proof)),
   };
@@ -141,8 +130,8 @@ function ofGrpc(metadata: GrpcMetadata, call: unknown, names: Names): Incoming {
     call: {
       context: metadata.get(CONTEXT_HEADER).map(String),
       audiences: audiencesOf(names, serverCall?.getHost?.()),
+      trace: metadata.get(TRACE_HEADER).map(String),
     },
-    isEvent: false,
     answerWith: (headers) => {
       const answer = metadata.clone();
       for (const name of Object.keys(answer.getMap())) answer.remove(name);
@@ -156,12 +145,13 @@ function ofGrpc(metadata: GrpcMetadata, call: unknown, names: Names): Incoming {
 /** TCP, NATS, RabbitMQ and other packets of Nest. */
 function ofPacket(data: unknown, context: unknown, names: Names): Incoming {
   const addressed = hasMethods(context, 'getSubject') ? String(callOf(context, 'getSubject')) : rabbitQueueOf(context);
+  const carried = carriedWith(data);
   return {
     call: {
-      context: carriedContext(data) ?? packetContext(context) ?? [],
+      context: carried?.context ?? packetValues(context, CONTEXT_HEADER),
       audiences: audiencesOf(names, addressed),
+      trace: carried?.trace ?? packetValues(context, TRACE_HEADER),
     },
-    isEvent: false,
     answerWith: () => undefined,
     prove: (values, proof) =>
       Object.keys(proof).length === 0
@@ -171,17 +161,14 @@ function ofPacket(data: unknown, context: unknown, names: Names): Incoming {
 }
 
 /** Nest 12 hands the packet's metadata to the context; NATS and RabbitMQ have headers of their own. */
-function packetContext(context: unknown): readonly string[] | undefined {
-  if (hasMethods(context, 'getMetadata')) return textValues(propertyOf(callOf(context, 'getMetadata'), CONTEXT_HEADER));
+function packetValues(context: unknown, name: string): readonly string[] {
+  if (hasMethods(context, 'getMetadata')) return textValues(propertyOf(callOf(context, 'getMetadata'), name));
   if (hasMethods(context, 'getHeaders')) {
     const headers = callOf(context, 'getHeaders');
-    if (hasMethods(headers, 'get')) return textValues(headers.get(CONTEXT_HEADER));
-    return textValues(propertyOf(headers, CONTEXT_HEADER));
+    return textValues(hasMethods(headers, 'get') ? headers.get(name) : propertyOf(headers, name));
   }
-  if (!hasMethods(context, 'getMessage')) return undefined;
-  return textValues(
-    propertyOf(propertyOf(propertyOf(callOf(context, 'getMessage'), 'properties'), 'headers'), CONTEXT_HEADER),
-  );
+  if (!hasMethods(context, 'getMessage')) return [];
+  return textValues(propertyOf(propertyOf(propertyOf(callOf(context, 'getMessage'), 'properties'), 'headers'), name));
 }
 
 function rabbitQueueOf(context: unknown): string | undefined {

@@ -1,5 +1,6 @@
 export { ContextDeserializer } from './carriers.js';
 export * from './concordat.module.js';
+export { InjectGlobalTransactions, getGlobalTransactionsToken, getParticipantToken } from './connection.js';
 export { GlobalTransaction, JoinGlobalTransaction } from './decorators.js';
 export { publishAfterCommit, type EventBusLike } from './event-bus.js';
 export { CONCORDAT_OPTIONS, type ConcordatAsyncOptions, type ConcordatOptions } from './options.js';

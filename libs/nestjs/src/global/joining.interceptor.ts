@@ -1,10 +1,19 @@
-import { Inject, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  Optional,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+  type Type,
+} from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { defer, from, lastValueFrom, mergeMap, toArray, type Observable } from 'rxjs';
-import { GlobalTransactions, join, type GlobalTransactionOptions } from '@concordat/participant';
+import { GlobalTransactions, isAcknowledged, join, type GlobalTransactionOptions } from '@concordat/participant';
+import { injected, tokensOf } from './connection.js';
 import { CONCORDAT_OPTIONS, type ConcordatOptions } from './options.js';
 import { JOIN_GLOBAL_TRANSACTION } from './metadata.js';
-import { incomingOf, isTooLate, type Incoming } from './incoming.js';
+import { incomingOf } from './incoming.js';
 
 /**
  * Runs a handler with `@JoinGlobalTransaction()` in its caller's transaction, inside all other interceptors, so that it
@@ -44,23 +53,32 @@ export class JoiningInterceptor implements NestInterceptor {
       );
       return incoming.prove(values, headers);
     } catch (error) {
-      if (!this.isAcknowledged(incoming, error)) throw error;
-      return [];
+      const { isEvent, delivery } = incoming.call;
+      if (isEvent && delivery && isAcknowledged(error, delivery, this.transactions.ports.logger)) return [];
+      throw error;
     }
-  }
-
-  /** A redelivered message whose transaction has ended: nothing is left to do, and a repeat would change nothing. */
-  private isAcknowledged({ call, isEvent }: Incoming, error: unknown): boolean {
-    if (!isEvent || call.delivery === undefined || !isTooLate(error)) return false;
-    const { topic, partition, offset } = call.delivery;
-    this.transactions.ports.logger.warn(
-      `the message at offset ${offset} of ${topic}, partition ${partition}, is acknowledged without effect: its transaction has ended`,
-    );
-    return true;
   }
 
   private names(): { readonly own: readonly string[]; readonly areComplete: boolean } {
     const { participant, audiences } = this.options;
     return { own: [participant, ...(audiences ?? [])], areComplete: audiences !== undefined };
   }
+}
+
+/** The interceptor of the module with this name. */
+export function joiningInterceptor(connectionName: string | undefined): Type<NestInterceptor> {
+  if (connectionName === undefined) return JoiningInterceptor;
+  const tokens = tokensOf(connectionName);
+
+  @Injectable()
+  class NamedJoiningInterceptor extends JoiningInterceptor {
+    constructor(
+      @Inject(HttpAdapterHost) adapterHost: HttpAdapterHost,
+      @Optional() @Inject(tokens.transactions) transactions?: GlobalTransactions,
+      @Optional() @Inject(tokens.options) options?: ConcordatOptions,
+    ) {
+      super(injected(transactions, connectionName!), injected(options, connectionName!), adapterHost);
+    }
+  }
+  return NamedJoiningInterceptor;
 }

@@ -61,7 +61,7 @@ const pay = async (): Promise<string> => {
 describe('a message of Kafka', () => {
   it('is read with its headers as bytes or text, its topic and its place', () => {
     for (const value of [Buffer.from('v1.x'), 'v1.x']) {
-      const { call, isEvent } = incomingOf(
+      const { call } = incomingOf(
         delivered({ headers: { 'concordat-transaction': value } }),
         names,
         undefined as never,
@@ -70,11 +70,12 @@ describe('a message of Kafka', () => {
         context: ['v1.x'],
         audiences: ['payments', TOPIC],
         delivery: { topic: TOPIC, partition: 2, offset: '41' },
+        isEvent: false,
+        trace: [],
       });
-      expect(isEvent).toBe(false);
     }
     const event = incomingOf(delivered({ headers: {}, reply: false }), names, undefined as never);
-    expect([event.isEvent, event.call.context]).toEqual([true, []]);
+    expect([event.call.isEvent, event.call.context]).toEqual([true, []]);
   });
 
   it('joins the branch of its place, and its reply has the proof in a header', async () => {

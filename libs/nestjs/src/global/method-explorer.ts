@@ -1,48 +1,100 @@
-import { Inject, Injectable, Scope, type OnModuleInit } from '@nestjs/common';
-import { DiscoveryService, MetadataScanner } from '@nestjs/core';
-import { isObservable, type Observable } from 'rxjs';
+import type { OnModuleInit } from '@nestjs/common';
+import type { DiscoveryService, MetadataScanner } from '@nestjs/core';
+import { TRANSPORT_METADATA } from '@nestjs/microservices/constants.js';
 import {
   GlobalConfigurationError,
-  GlobalTransactions,
-  runGenerator,
   type GlobalTransactionOptions,
+  type GlobalTransactions,
 } from '@concordat/participant';
-import { GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION } from './metadata.js';
-import { runObservable } from './observables.js';
+import { CONCORDAT_TRANSPORT } from '../transaction-operation.decorator.js';
+import { noModuleSentence, tokensOf } from './connection.js';
+import { GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION, connectionNameOf } from './metadata.js';
+import { wrapMethod } from './wrapped-method.js';
 
-type Method = (this: unknown, ...parameters: unknown[]) => unknown;
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
+type Class = new (...parameters: never[]) => object;
+type Factory = (...parameters: never[]) => unknown;
+
+/** A method of one prototype that belongs to this module. */
+interface Marked {
+  readonly name: string;
+  readonly options: GlobalTransactionOptions;
+}
 
 /**
- * Gives the methods of providers that have `@GlobalTransaction()` their transaction, on the instances of this
- * application only: another application in the process has instances of its own. Handlers of controllers have an
- * interceptor instead.
+ * Gives the methods of providers that have `@GlobalTransaction()` their transaction, in this application only: another
+ * application in the process has instances of its own. What Nest makes anew for each request or consumer is made from a
+ * subclass of the user's class, which this application alone has. Handlers of controllers have an interceptor instead.
  */
-@Injectable()
 export class MethodExplorer implements OnModuleInit {
+  private readonly marked = new WeakMap<object, readonly Marked[]>();
+  private readonly done = new WeakSet<object>();
+
   constructor(
-    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
-    @Inject(MetadataScanner) private readonly scanner: MetadataScanner,
-    @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
+    private readonly discovery: DiscoveryService,
+    private readonly scanner: MetadataScanner,
+    private readonly transactions: GlobalTransactions,
+    private readonly connectionName: string,
   ) {}
 
-  /** @throws GlobalConfigurationError for a method that cannot be wrapped */
+  /** @throws GlobalConfigurationError for a method that cannot be wrapped, or that belongs to no module */
   onModuleInit(): void {
-    const seen = new Set<object>();
-    for (const wrapper of this.discovery.getProviders()) {
-      const prototype = prototypeOf(wrapper);
-      if (!prototype) continue;
-      for (const name of this.scanner.getAllMethodNames(prototype)) {
-        const method: unknown = Reflect.get(prototype, name);
-        if (typeof method !== 'function') continue;
-        this.refuseJoining(method, prototype, name);
-        const options = Reflect.getMetadata(GLOBAL_TRANSACTION, method) as GlobalTransactionOptions | undefined;
-        if (!options) continue;
-        const instance = this.instanceOf(wrapper, prototype, name);
-        if (!seen.has(instance)) this.wrap(instance, name, method as Method, options);
-      }
-      if (typeof wrapper.instance === 'object' && wrapper.instance !== null) seen.add(wrapper.instance as object);
+    const providers = this.discovery.getProviders();
+    this.refuseWrongNames([...providers, ...this.discovery.getControllers()]);
+    for (const wrapper of providers) {
+      if (wrapper.isAlias) continue;
+      for (const instance of instancesOf(wrapper)) this.adopt(instance);
+      if (isMadeAnew(wrapper)) this.subclass(wrapper);
     }
+  }
+
+  /** Wraps the methods of one instance. */
+  private adopt(instance: unknown): void {
+    if (typeof instance !== 'object' || instance === null || this.done.has(instance)) return;
+    const prototype = prototypeOf(instance);
+    const methods = prototype ? this.markedOf(prototype) : [];
+    if (methods.length === 0) return;
+    this.done.add(instance);
+    for (const { name, options } of methods) wrapMethod(instance, name, this.transactions, options);
+  }
+
+  /** What is made from now on has wrapped methods. */
+  private subclass(wrapper: Wrapper): void {
+    const { metatype } = wrapper;
+    if (typeof metatype !== 'function') return;
+    if (wrapper.isFactory) {
+      const make = metatype as unknown as Factory;
+      const adopting = async (...parameters: never[]): Promise<unknown> => {
+        const instance = await make(...parameters);
+        this.adopt(instance);
+        return instance;
+      };
+      Object.assign(wrapper, { metatype: adopting });
+      return;
+    }
+    const { prototype } = metatype as { prototype?: object };
+    const methods = prototype ? this.markedOf(prototype) : [];
+    if (methods.length === 0) return;
+    const joining = class extends (metatype as Class) {};
+    Object.defineProperty(joining, 'name', { value: metatype.name, configurable: true });
+    Object.defineProperty(joining.prototype, 'constructor', { value: metatype, configurable: true, writable: true });
+    for (const { name, options } of methods) wrapMethod(joining.prototype, name, this.transactions, options);
+    Object.assign(wrapper, { metatype: joining });
+  }
+
+  private markedOf(prototype: object): readonly Marked[] {
+    const known = this.marked.get(prototype);
+    if (known) return known;
+    const found: Marked[] = [];
+    for (const name of this.scanner.getAllMethodNames(prototype)) {
+      const method: unknown = Reflect.get(prototype, name);
+      if (typeof method !== 'function' || connectionNameOf(method) !== this.connectionName) continue;
+      this.refuseJoining(method, prototype, name);
+      const options = Reflect.getMetadata(GLOBAL_TRANSACTION, method) as GlobalTransactionOptions | undefined;
+      if (options) found.push({ name, options });
+    }
+    this.marked.set(prototype, found);
+    return found;
   }
 
   private refuseJoining(method: object, prototype: object, name: string): void {
@@ -53,68 +105,53 @@ export class MethodExplorer implements OnModuleInit {
     );
   }
 
-  private instanceOf(wrapper: Wrapper, prototype: object, name: string): object {
-    if (wrapper.scope === undefined || wrapper.scope === Scope.DEFAULT) {
-      if (wrapper.isDependencyTreeStatic()) return wrapper.instance as object;
-    }
-    throw new GlobalConfigurationError(
-      `${prototype.constructor.name}.${name} has @GlobalTransaction(), and ${prototype.constructor.name} is made anew for ` +
-        'each request; make it a singleton, or call GlobalTransactions.run in the method',
+  /** A method of a module that is not there would silently work without a transaction. */
+  private refuseWrongNames(wrappers: readonly Wrapper[]): void {
+    const modules = wrappers.filter(
+      ({ token, isAlias }) => !isAlias && token === tokensOf(this.connectionName).transactions,
     );
-  }
-
-  private wrap(instance: object, name: string, method: Method, options: GlobalTransactionOptions): void {
-    const value = wrapped(this.transactions, instance, name, method, options);
-    for (const key of Reflect.getMetadataKeys(method) as unknown[]) {
-      Reflect.defineMetadata(key, Reflect.getMetadata(key, method), value);
+    if (modules.length > 1) {
+      throw new GlobalConfigurationError(
+        `${modules.length} ConcordatModules have the connectionName "${this.connectionName}"; import one of them once, ` +
+          'in the root module, and give each further one a connectionName of its own',
+      );
     }
-    Object.defineProperty(instance, name, { value, configurable: true, writable: true, enumerable: false });
+    for (const { metatype } of wrappers) {
+      const { prototype } = (metatype ?? {}) as { prototype?: object };
+      if (typeof metatype !== 'function' || !prototype) continue;
+      for (const name of this.scanner.getAllMethodNames(prototype)) this.refuseUnknown(prototype, name, wrappers);
+    }
+  }
+
+  private refuseUnknown(prototype: object, name: string, wrappers: readonly Wrapper[]): void {
+    const method: unknown = Reflect.get(prototype, name);
+    if (typeof method !== 'function') return;
+    const isOperation = Reflect.getMetadata(TRANSPORT_METADATA, method) === CONCORDAT_TRANSPORT;
+    const isMarked = [GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION].some((key) => Reflect.hasMetadata(key, method));
+    if (!isOperation && !isMarked) return;
+    const connectionName = connectionNameOf(method);
+    const { transactions, transport } = tokensOf(connectionName);
+    if (wrappers.some(({ token }) => token === (isMarked ? transactions : transport))) return;
+    throw new GlobalConfigurationError(`${prototype.constructor.name}.${name}: ${noModuleSentence(connectionName)}`);
   }
 }
 
-function prototypeOf({ instance, isNotMetatype, metatype }: Wrapper): object | undefined {
-  if (isNotMetatype || typeof metatype !== 'function') return undefined;
-  const { prototype } = metatype as { prototype?: object };
-  if (typeof instance !== 'object' || instance === null) return prototype;
-  return (Object.getPrototypeOf(instance) as object | null) ?? undefined;
+/** Those that exist already. */
+function instancesOf(wrapper: Wrapper): readonly unknown[] {
+  if (wrapper.isTransient) return wrapper.getStaticTransientInstances().map((host) => host?.instance as unknown);
+  return wrapper.isDependencyTreeStatic() ? [wrapper.instance as unknown] : [];
 }
 
-const AsyncGeneratorFunction = Object.getPrototypeOf(async function* () {}).constructor as new () => object;
-
-function wrapped(
-  transactions: GlobalTransactions,
-  instance: object,
-  name: string,
-  method: Method,
-  options: GlobalTransactionOptions,
-): Method {
-  if (method instanceof AsyncGeneratorFunction) {
-    return function (...parameters) {
-      const generate = (): AsyncGenerator => method.apply(this, parameters) as AsyncGenerator;
-      return runGenerator(transactions, options, generate as () => AsyncGenerator<unknown, void, void>);
-    };
-  }
-  if (returnsObservable(instance, name)) {
-    return function (...parameters) {
-      return runObservable(transactions, options, () => method.apply(this, parameters) as Observable<unknown>);
-    };
-  }
-  return function (...parameters) {
-    return transactions.run(options, async () => {
-      const result = await method.apply(this, parameters);
-      if (isObservable(result)) {
-        throw new GlobalConfigurationError(
-          `${instance.constructor.name}.${name} has @GlobalTransaction() and returned an Observable; declare its return ` +
-            'type as Observable<…>, so that the transaction can begin with the subscription',
-        );
-      }
-      return result;
-    });
-  };
+function isMadeAnew(wrapper: Wrapper): boolean {
+  return wrapper.isTransient || !wrapper.isDependencyTreeStatic();
 }
 
-/** By the declared type, which TypeScript writes down (`emitDecoratorMetadata`). */
-function returnsObservable(instance: object, name: string): boolean {
-  const type = Reflect.getMetadata('design:returntype', instance, name) as { readonly name?: string } | undefined;
-  return type?.name === 'Observable';
+/** Providers of nestjs-cls stand for values of a request, and throw when somebody looks into them outside of one. */
+function prototypeOf(instance: object): object | undefined {
+  try {
+    const prototype = Object.getPrototypeOf(instance) as object | null;
+    return prototype === null || prototype === Object.prototype ? undefined : prototype;
+  } catch {
+    return undefined;
+  }
 }

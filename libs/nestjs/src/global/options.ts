@@ -1,14 +1,13 @@
 import type { ModuleMetadata } from '@nestjs/common';
 import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
 import type { KafkaBusOptions } from '../buses.js';
+import type { ConnectionOptions } from '../connection-name.js';
 import type { ConcordatParticipantOptions } from '../options.js';
 import type { DataSource, Pool, PostgresSource } from './postgres-source.js';
 
 /** The options of `ConcordatModule`. */
-export interface ConcordatOptions extends Omit<
-  ConcordatParticipantOptions,
-  'postgres' | 'bus' | 'coordinators' | 'link'
-> {
+export interface ConcordatOptions
+  extends ConnectionOptions, Omit<ConcordatParticipantOptions, 'postgres' | 'bus' | 'coordinators' | 'link'> {
   /** REST URLs of the coordinators, such as `http://127.0.0.1:8081`; more than one are used when one fails */
   readonly coordinators: readonly string[];
   /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
@@ -45,7 +44,7 @@ export interface ConcordatOptions extends Omit<
 
 export const CONCORDAT_OPTIONS = Symbol('CONCORDAT_OPTIONS');
 
-export interface ConcordatAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+export interface ConcordatAsyncOptions extends ConnectionOptions, Pick<ModuleMetadata, 'imports'> {
   readonly inject?: readonly never[];
   readonly useFactory: (...dependencies: never[]) => ConcordatOptions | Promise<ConcordatOptions>;
 }

@@ -1,5 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import { codedError } from '@concordat/foundation';
+import { NESTJS_PACKAGE } from '../one-copy.js';
 import type { MethodLock } from './lock-source.js';
 
 /** There is no lock around this call. */
@@ -10,7 +11,7 @@ interface Scope {
   readonly outer: Scope | undefined;
 }
 
-const scopes = new AsyncLocalStorage<Scope>();
+const scopes = NESTJS_PACKAGE.locks as AsyncLocalStorage<Scope>;
 
 /**
  * The lock of the innermost `@WithLock` around this call.

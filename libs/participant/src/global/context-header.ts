@@ -5,6 +5,15 @@ import { ContextExpiredError, GlobalConfigurationError, InvalidContextError } fr
 
 /** Carries the context of a transaction from caller to callee: HTTP header, Kafka header, gRPC metadata. */
 export const CONTEXT_HEADER = 'concordat-transaction';
+/**
+ * Travels beside the context: the caller's span, a W3C `traceparent`. A header of its own, because an instrumentation
+ * adds `traceparent` by itself, and two of them would be none.
+ */
+export const TRACE_HEADER = 'concordat-traceparent';
+export function callHeaders(context: string, traceparent: string | undefined): Readonly<Record<string, string>> {
+  return { [CONTEXT_HEADER]: context, ...(traceparent !== undefined && { [TRACE_HEADER]: traceparent }) };
+}
+
 /** The variable that sets the key where the options do not. */
 export const CONTEXT_KEY_VARIABLE = 'CONCORDAT_CONTEXT_KEY';
 

@@ -1,4 +1,5 @@
 import {
+  NO_TRACING,
   SystemClock,
   SystemRandom,
   UuidV7Generator,
@@ -6,6 +7,7 @@ import {
   type Clock,
   type Logger,
   type Random,
+  type Tracing,
 } from '@concordat/foundation';
 import { ContextCodec, contextKeyOf } from './context-header.js';
 import { GlobalConfigurationError } from './errors.js';
@@ -40,6 +42,8 @@ export interface GlobalTransactionsOptions {
   readonly clock?: Clock;
   readonly random?: Random;
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** gets a span for each transaction that begins here, and for each call that joins; default: no spans */
+  readonly tracing?: Tracing;
   /** default: over REST */
   readonly port?: GlobalCoordinators;
 }
@@ -53,7 +57,7 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       'coordinators is empty; give the URL of at least one, such as http://127.0.0.1:8081 (npx concordat dev)',
     );
   }
-  const { contextKey, environment = process.env } = options;
+  const { contextKey, environment = process.env, tracing } = options;
   const key = contextKeyOf({ contextKey, cluster, coordinators, environment, logger });
   const ids = new UuidV7Generator(() => clock.now(), random);
   return new GlobalTransactions(
@@ -64,7 +68,7 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       outcomeLimitMs: options.outcomeLimitMs ?? DEFAULT_OUTCOME_LIMIT_MS,
     },
     {
-      coordinators: options.port ?? new RestCoordinators({ coordinators }, clock),
+      coordinators: options.port ?? new RestCoordinators({ coordinators, headers: traceHeaders(tracing) }, clock),
       sessions,
       clock,
       random,
@@ -72,6 +76,11 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       codec: new ContextCodec(key),
       newBranchId: () => ids.next(),
       isAddressable: link !== 'kafka',
+      ...(tracing && { tracing }),
     },
   );
+}
+
+function traceHeaders(tracing: Tracing = NO_TRACING): () => { readonly traceparent: string | undefined } {
+  return () => ({ traceparent: tracing.traceparent() });
 }

@@ -1,5 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { backoffMs, errorMessage, sleep, unreachable, withTimeLimit, type Random } from '@concordat/foundation';
+import {
+  NO_TRACING,
+  SPAN_ATTRIBUTES,
+  backoffMs,
+  errorMessage,
+  sleep,
+  unreachable,
+  withTimeLimit,
+  type Random,
+  type RunningSpan,
+  type Tracing,
+} from '@concordat/foundation';
 import type { TransactionId } from '@concordat/commit-protocol';
 import type { BranchClient } from '../postgres/index.js';
 import type { ContextCodec } from './context-header.js';
@@ -17,7 +28,9 @@ import {
   type DestinationList,
   type GlobalTransactionOptions,
 } from './options.js';
+import { consumersJoined } from './consumers-joined.js';
 import { OutgoingCall } from './outgoing-call.js';
+import { OutgoingMessage } from './outgoing-message.js';
 import type { CommitAnswer, GlobalOutcome } from './ports.js';
 import { ProcessTransaction, codeOf, type ProcessTransactionPorts, type TimedIdentity } from './process-transaction.js';
 import { isRepeatable } from './repeatable.js';
@@ -35,6 +48,8 @@ export const DEFAULT_OUTCOME_LIMIT_MS = 30_000;
 export interface GlobalTransactionsPorts extends ProcessTransactionPorts {
   readonly random: Random;
   readonly codec: ContextCodec;
+  /** default: no spans */
+  readonly tracing?: Tracing;
 }
 
 export interface GlobalTransactionsSettings {
@@ -65,11 +80,14 @@ export type Settled<T> =
 export class GlobalTransactions {
   private readonly storage = new AsyncLocalStorage<TransactionScope | undefined>();
   private readonly transactions = new Map<TransactionId, ProcessTransaction>();
+  readonly tracing: Tracing;
 
   constructor(
     readonly settings: GlobalTransactionsSettings,
     readonly ports: GlobalTransactionsPorts,
-  ) {}
+  ) {
+    this.tracing = ports.tracing ?? NO_TRACING;
+  }
 
   /** The transaction of the running method; undefined outside. */
   current(): CurrentTransaction | undefined {
@@ -138,10 +156,26 @@ export class GlobalTransactions {
   outgoing(destination: string): OutgoingCall | undefined {
     const scope = this.storage.getStore();
     if (!scope) return undefined;
-    const audience = this.settings.propagateTo.audienceOf(destination);
-    if (audience === undefined) return undefined;
-    const { transactionId, deadline } = scope.transaction;
-    return new OutgoingCall(scope, destination, this.ports.codec.encode({ transactionId, deadline, audience }));
+    if (this.settings.propagateTo.audienceOf(destination) === undefined) return undefined;
+    return new OutgoingCall(scope, destination, this.contextFor(scope, destination), this.tracing.traceparent());
+  }
+
+  /** The participants whose proofs a message without a reply needs; undefined when it carries no transaction. */
+  consumersOf(topic: string): readonly string[] | undefined {
+    return this.storage.getStore() && this.settings.propagateTo.consumersOf(topic);
+  }
+
+  /** What to send along with a message that nobody answers; undefined when it carries no transaction. */
+  outgoingMessage(topic: string): OutgoingMessage | undefined {
+    const scope = this.storage.getStore();
+    const consumers = this.consumersOf(topic);
+    if (!scope || !consumers) return undefined;
+    return new OutgoingMessage(scope, topic, consumers, this.contextFor(scope, topic), this.tracing.traceparent());
+  }
+
+  /** Whether a call to the destination would carry the context of the running transaction. */
+  propagatesTo(destination: string): boolean {
+    return this.storage.getStore() !== undefined && this.settings.propagateTo.audienceOf(destination) !== undefined;
   }
 
   /** The part that this process has in the transaction. */
@@ -160,7 +194,7 @@ export class GlobalTransactions {
   }
 
   /** Tells the coordinators that the transaction can only abort, without waiting. */
-  abandon({ transactionId }: ProcessTransaction): void {
+  abandon({ transactionId }: Pick<ProcessTransaction, 'transactionId'>): void {
     const { coordinators, logger } = this.ports;
     coordinators.abort(transactionId).catch((error: unknown) => {
       logger.warn(`transaction ${transactionId} aborts at its commit or deadline: ${errorMessage(error)}`);
@@ -204,6 +238,12 @@ export class GlobalTransactions {
     }
   }
 
+  private contextFor({ transaction }: TransactionScope, destination: string): string {
+    const { transactionId, deadline } = transaction;
+    const audience = this.settings.propagateTo.audienceOf(destination)!;
+    return this.ports.codec.encode({ transactionId, deadline, audience });
+  }
+
   private async joinLocally<T>(current: TransactionScope, work: Work<T>): Promise<T> {
     const { transaction } = current;
     current.refuseLate();
@@ -230,7 +270,7 @@ export class GlobalTransactions {
     const attempts = options.retry?.attempts ?? 1;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.begin(options, suspended, work);
+        return await this.beginTraced(options, suspended, work);
       } catch (error) {
         if (attempt >= attempts || !isRepeatable(error)) throw error;
         logger.debug(`attempt ${attempt} of ${attempts} is repeated in a new transaction: ${errorMessage(error)}`);
@@ -239,14 +279,29 @@ export class GlobalTransactions {
     }
   }
 
+  private beginTraced<T>(
+    options: GlobalTransactionOptions,
+    suspended: TransactionScope | undefined,
+    work: Work<T>,
+  ): Promise<T> {
+    const attributes = {
+      [SPAN_ATTRIBUTES.participant]: this.settings.participant,
+      [SPAN_ATTRIBUTES.protocol]: options.protocol ?? '2pc',
+    };
+    const request = { name: 'concordat transaction', attributes };
+    return this.tracing.span(request, (span) => this.begin(options, suspended, work, span));
+  }
+
   private async begin<T>(
     { protocol = '2pc', timeoutMs = DEFAULT_TIMEOUT_MS, metadata }: GlobalTransactionOptions,
     suspended: TransactionScope | undefined,
     work: Work<T>,
+    span: RunningSpan,
   ): Promise<T> {
     const { coordinators, clock } = this.ports;
     const startedAt = clock.monotonic();
     const identity = await coordinators.begin({ protocol, timeoutMs, metadata });
+    span.set({ [SPAN_ATTRIBUTES.transactionId]: identity.transactionId });
     const transaction = this.partOf({ ...identity, leftMs: timeoutMs - (clock.monotonic() - startedAt) });
     const scope = new TransactionScope(transaction, undefined, false, suspended);
     const settled = await this.settle(scope, work);
@@ -254,10 +309,13 @@ export class GlobalTransactions {
       if (settled.type === 'failed') throw settled.error;
       await this.commit(transaction);
     } catch (error) {
+      const outcome = error instanceof GlobalOutcomeUnknownError ? undefined : 'aborted';
+      span.set({ [SPAN_ATTRIBUTES.outcome]: outcome ?? 'unknown' });
       await this.abort(transaction, error);
-      await this.runHooks(scope, error instanceof GlobalOutcomeUnknownError ? undefined : 'aborted');
+      await this.runHooks(scope, outcome);
       throw error;
     }
+    span.set({ [SPAN_ATTRIBUTES.outcome]: 'committed' });
     await this.runHooks(scope, 'committed');
     return settled.value;
   }
@@ -267,6 +325,7 @@ export class GlobalTransactions {
     const { transactionId } = transaction;
     const { coordinators } = this.ports;
     transaction.refuseDoomed();
+    await consumersJoined(transaction, this.ports);
     await transaction.prepareUnaddressable();
     if (transaction.leftMs <= 0) {
       const detail = 'the method returned after the deadline; give it a longer timeoutMs';

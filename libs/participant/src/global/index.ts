@@ -2,6 +2,7 @@ export {
   ContextCodec,
   CONTEXT_HEADER,
   CONTEXT_KEY_VARIABLE,
+  TRACE_HEADER,
   contextKeyOf,
   type TransactionContext,
 } from './context-header.js';
@@ -9,6 +10,17 @@ export { runGenerator } from './async-results.js';
 export { createGlobalTransactions, type GlobalTransactionsOptions } from './create-global-transactions.js';
 export { CurrentTransaction } from './current-transaction.js';
 export { derivedBranchId, type Delivery } from './derived-branch-id.js';
+export {
+  joinMessage,
+  joinProducer,
+  joiningEachMessage,
+  reportPlace,
+  type DeliveredMessage,
+  type JoinMessageOptions,
+  type ProducerLike,
+} from './kafka.js';
+export { OutgoingMessage } from './outgoing-message.js';
+export { isAcknowledged } from './too-late.js';
 export * from './errors.js';
 export {
   DEFAULT_OUTCOME_LIMIT_MS,

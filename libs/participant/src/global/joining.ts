@@ -1,6 +1,8 @@
-import { errorMessage } from '@concordat/foundation';
+import { SPAN_ATTRIBUTES, errorMessage, traceparentOf } from '@concordat/foundation';
+import type { TransactionId } from '@concordat/commit-protocol';
 import { answerHeaders, type JoiningAnswer } from './joining-answer.js';
-import { derivedBranchId, type Delivery } from './derived-branch-id.js';
+import { consumersJoined } from './consumers-joined.js';
+import { derivedBranchId, joinedMarkerId, type Delivery } from './derived-branch-id.js';
 import { TransactionForbiddenError, RollbackOnlyError } from './errors.js';
 import type { CurrentTransaction } from './current-transaction.js';
 import { doomOf, type GlobalTransactions } from './global-transactions.js';
@@ -16,6 +18,10 @@ export interface IncomingCall {
   readonly audiences: readonly string[];
   /** of a message that may be delivered again */
   readonly delivery?: Delivery;
+  /** nobody waits for an answer, so a failure aborts the transaction, and a success is told to the coordinators */
+  readonly isEvent?: boolean;
+  /** the values of the trace header */
+  readonly trace?: string | readonly string[] | undefined;
 }
 
 /** Receives the headers to answer with, once, before `join` settles. */
@@ -61,16 +67,30 @@ export async function join<T>(
     if (step === 'forbid') throw new TransactionForbiddenError(identity.transactionId);
     if (step !== 'join') {
       // Work outside the caller's transaction on purpose: the proof says that no branch of it is here.
-      const value = await transactions.suspend(() => transactions.run(options, work));
+      const outside = transactions.suspend(() => transactions.run(options, work));
+      const isTold = call.isEvent && call.delivery;
+      const value = await (isTold ? tellJoined(transactions, identity, call.delivery, outside) : outside);
       answer(answerHeaders({ type: 'joined', branches: [] }));
       return value;
     }
     const { delivery } = call;
     const branchId = delivery && derivedBranchId(identity.transactionId, participant, delivery);
     const transaction = transactions.partOf(identity, branchId);
-    return await (delivery
-      ? joinOnce(transactions, transaction, delivery, work, answer)
-      : joinHere(transactions, transaction, work, answer));
+    const attributes = {
+      [SPAN_ATTRIBUTES.transactionId]: identity.transactionId,
+      [SPAN_ATTRIBUTES.participant]: participant,
+    };
+    const kind = delivery ? 'consumer' : 'server';
+    const span = { name: 'concordat join', kind, parent: traceparentOf(call.trace), attributes } as const;
+    return await transactions.tracing.span(span, async (running) => {
+      try {
+        return await (delivery
+          ? joinOnce(transactions, transaction, call, delivery, work, answer)
+          : joinHere(transactions, transaction, work, answer));
+      } finally {
+        running.set({ [SPAN_ATTRIBUTES.branchId]: transaction.ownBranch });
+      }
+    });
   } catch (error) {
     if (!isAnswered(error)) {
       answer(answerHeaders({ type: 'failed', code: codeOf(error, 'METHOD_FAILED'), participant, isUndone: true }));
@@ -93,10 +113,12 @@ const unwrap = (error: unknown): unknown => (error instanceof AnsweredError ? er
 async function joinOnce<T>(
   transactions: GlobalTransactions,
   transaction: ProcessTransaction,
-  { topic, partition, offset }: Delivery,
+  { isEvent = false }: IncomingCall,
+  delivery: Delivery,
   work: Work<T>,
   answer: AnswerSink,
 ): Promise<T> {
+  const { topic, partition, offset } = delivery;
   const place = JSON.stringify([topic, partition, offset]);
   const known = transaction.deliveries.get(place) as Promise<Remembered> | undefined;
   if (known) {
@@ -106,10 +128,31 @@ async function joinOnce<T>(
   }
   let headers: Readonly<Record<string, string>> = {};
   const first = joinHere(transactions, transaction, work, (given) => answer((headers = given)));
-  const remembered = first.then((value): Remembered => ({ value, headers }));
+  const handled = isEvent ? tellJoined(transactions, transaction, delivery, first) : first;
+  const remembered = handled.then((value): Remembered => ({ value, headers }));
   transaction.deliveries.set(place, remembered);
   remembered.catch(() => transaction.deliveries.delete(place)); // undone: the repeat works anew
-  return first;
+  return handled;
+}
+
+/** Gives the sender of a message without a reply its proof, or aborts its transaction. */
+async function tellJoined<T>(
+  transactions: GlobalTransactions,
+  transaction: { readonly transactionId: TransactionId },
+  delivery: Delivery,
+  work: Promise<T>,
+): Promise<T> {
+  const { transactionId } = transaction;
+  const { participant } = transactions.settings;
+  try {
+    const value = await work;
+    const branchId = joinedMarkerId(transactionId, participant, delivery);
+    await transactions.ports.coordinators.enlist(transactionId, { participant, branchId, vote: 'read-only' });
+    return value;
+  } catch (error) {
+    transactions.abandon(transaction);
+    throw error;
+  }
 }
 
 async function joinHere<T>(
@@ -125,6 +168,7 @@ async function joinHere<T>(
       if (settled.isUndone) transaction.hooks.takeUndone(scope.hooks);
       throw settled.error;
     }
+    await consumersJoined(transaction, transactions.ports);
     if (!transaction.isActive) await transaction.prepareUnaddressable();
     transaction.refuseDoomed();
     transaction.hooks.take(scope.hooks);

@@ -111,17 +111,30 @@ export interface Destination {
   readonly destination: string;
   /** as it knows itself, where a proxy or a transport hides the address; default: the destination */
   readonly audience?: string;
+  /**
+   * of a Kafka topic: the participants that consume it, one for each consumer group. Then events and other messages
+   * without a reply carry the transaction, too, and it commits only when each of them has handled the message. Without
+   * it they are sent without
+   */
+  readonly consumers?: readonly string[];
 }
 
 /** The allow-list of `propagateTo`: destinations in lower case, each with its audience. */
 export class DestinationList {
   private readonly audiences = new Map<string, string>();
+  private readonly consumers = new Map<string, readonly string[]>();
 
   /** @throws GlobalConfigurationError for an entry that is no address, such as a URL */
   constructor(entries: readonly (string | Destination)[]) {
     for (const entry of entries) {
-      const { destination, audience = destination } = typeof entry === 'string' ? { destination: entry } : entry;
+      const {
+        destination,
+        audience = destination,
+        consumers = [],
+      }: Destination = typeof entry === 'string' ? { destination: entry } : entry;
       for (const name of [destination, audience]) refuseInvalidDestination(name);
+      for (const participant of consumers) refuseInvalidConsumer(participant, destination);
+      if (consumers.length > 0) this.consumers.set(destination.toLowerCase(), consumers);
       this.audiences.set(destination.toLowerCase(), audience.toLowerCase());
     }
   }
@@ -130,6 +143,19 @@ export class DestinationList {
   audienceOf(destination: string): string | undefined {
     return this.audiences.get(destination.toLowerCase());
   }
+
+  /** undefined: messages without a reply are sent without the transaction */
+  consumersOf(destination: string): readonly string[] | undefined {
+    return this.consumers.get(destination.toLowerCase());
+  }
+}
+
+function refuseInvalidConsumer(participant: string, destination: string): void {
+  if (typeof participant === 'string' && /^[a-z0-9][a-z0-9-]{0,62}$/.test(participant)) return;
+  throw new GlobalConfigurationError(
+    `propagateTo: the consumers of "${destination}" have "${participant}"; use the names of participants: lower-case ` +
+      'letters, digits and hyphens, at most 63',
+  );
 }
 
 const MAXIMUM_DESTINATION_LENGTH = 255;

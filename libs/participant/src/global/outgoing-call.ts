@@ -1,5 +1,5 @@
 import { errorMessage } from '@concordat/foundation';
-import { CONTEXT_HEADER } from './context-header.js';
+import { callHeaders } from './context-header.js';
 import { NotJoinedError, type Doom } from './errors.js';
 import { readAnswer, type JoiningAnswer } from './joining-answer.js';
 import type { TransactionScope } from './transaction-scope.js';
@@ -30,8 +30,10 @@ export class OutgoingCall {
     private readonly scope: TransactionScope,
     readonly destination: string,
     context: string,
+    /** the running span */
+    traceparent?: string,
   ) {
-    this.headers = { [CONTEXT_HEADER]: context };
+    this.headers = callHeaders(context, traceparent);
     this.release = scope.occupy();
   }
 

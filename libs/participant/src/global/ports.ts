@@ -31,6 +31,10 @@ export interface GlobalCoordinators {
   /** `unknown`: the request may have been taken; ask. */
   commit(transactionId: TransactionId, wait: 'decided' | 'ended'): Promise<CommitAnswer | 'unknown'>;
   abort(transactionId: TransactionId): Promise<void>;
+  /** The branches that are enlisted by now. @throws when no coordinator answers, or it is unknown */
+  stateOf(
+    transactionId: TransactionId,
+  ): Promise<{ readonly branches: readonly BranchId[]; readonly isDecided: boolean }>;
   /** `undecided`: ask again. `forgotten`: it is no longer kept. @throws when no coordinator answers */
   outcomeOf(transactionId: TransactionId): Promise<CommitAnswer | 'undecided' | 'forgotten'>;
 }

@@ -9,6 +9,7 @@ import {
 } from '../postgres/index.js';
 import { RollbackOnlyError, type Doom } from './errors.js';
 import { HookList } from './hooks.js';
+import type { ExpectedMarker } from './derived-branch-id.js';
 import type { BranchSession, BranchSessions, GlobalCoordinators } from './ports.js';
 
 export interface ProcessTransactionPorts {
@@ -66,6 +67,8 @@ export class ProcessTransaction {
   readonly hooks = new HookList();
   /** the answers to messages that were handled here, by where they lie: a redelivery gets the same */
   readonly deliveries = new Map<string, Promise<unknown>>();
+  /** branches that consumers of this transaction's messages have yet to enlist */
+  readonly expected = new Map<BranchId, ExpectedMarker>();
   /** somebody waits for the end of its session */
   isWatched = false;
   private opening: Promise<OpenSession> | undefined;

@@ -10,7 +10,7 @@ import {
   type Transaction,
 } from '@concordat/client';
 import { sleep, type Clock } from '@concordat/foundation';
-import type { TransactionId } from '@concordat/commit-protocol';
+import type { BranchId, TransactionId } from '@concordat/commit-protocol';
 import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators } from './ports.js';
 
 /** A begin that takes longer is an error of the method. */
@@ -74,6 +74,11 @@ export class RestCoordinators implements GlobalCoordinators {
       if (error instanceof TransactionAbortedError || error instanceof TransactionCommittedError) return;
       throw error;
     }
+  }
+
+  async stateOf(transactionId: TransactionId): Promise<{ branches: BranchId[]; isDecided: boolean }> {
+    const { branches, decision } = await this.client.get(transactionId);
+    return { branches: branches.map(({ branchId }) => branchId), isDecided: decision !== null };
   }
 
   async outcomeOf(transactionId: TransactionId): Promise<CommitAnswer | 'undecided' | 'forgotten'> {

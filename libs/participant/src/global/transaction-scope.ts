@@ -6,6 +6,8 @@ import { HandleClosedError } from './errors.js';
 import { HookList } from './hooks.js';
 import type { ProcessTransaction, RunningMethod } from './process-transaction.js';
 
+let begunCount = 0;
+
 /**
  * One running method of a global transaction: what AsyncLocalStorage holds.
  *
@@ -13,6 +15,8 @@ import type { ProcessTransaction, RunningMethod } from './process-transaction.js
  * transaction for each: somebody forgot an `await`.
  */
 export class TransactionScope implements RunningMethod, NestedWork {
+  /** higher than that of any scope in this process that began before */
+  readonly order = ++begunCount;
   /** of this method, and of those inside it that succeeded */
   readonly hooks = new HookList();
   /** the scope around it that REQUIRES_NEW suspends while this transaction runs */

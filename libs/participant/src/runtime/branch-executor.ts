@@ -1,10 +1,12 @@
 import {
+  SPAN_ATTRIBUTES,
   errorMessage,
   fitText,
   unreachable,
   type Failpoints,
   type JsonValue,
   type Logger,
+  type Tracing,
 } from '@concordat/foundation';
 import type {
   BallotRequestMessage,
@@ -37,6 +39,8 @@ export interface BranchExecutorPorts<Context> {
   readonly logger: Logger;
   /** maximum JSON of all results of one branch, in bytes */
   readonly resultSizeBytes: number;
+  /** gets a span for each handler that runs */
+  readonly tracing?: Tracing;
   /** a ballot named other branches than this one knows, or an impossible round */
   onImpossibleBallot(branch: BranchAddress): void;
   /** a branch abstained, because its database has changed since the transaction began */
@@ -56,7 +60,8 @@ export class BranchExecutor<Context> {
       return await this.carryOut(effect, branch);
     } catch (error) {
       if (error instanceof BranchAbstainsError) this.ports.onAbstention();
-      const sentence = `${effect.type} of branch ${branch.branchId} has an unknown result and will be repeated`;
+      const which = `branch ${branch.branchId} of transaction ${branch.transactionId}`;
+      const sentence = `${effect.type} of ${which} has an unknown result and will be repeated`;
       this.ports.logger.warn(`${sentence}: ${errorMessage(error)}`);
       return { type: 'unknown', branch };
     }
@@ -169,7 +174,8 @@ export class BranchExecutor<Context> {
     if (held) await held;
     const results = new BranchResults(this.ports.resultSizeBytes);
     for (const call of operations) {
-      results.add(call.operation, await this.handle(call, context, { transactionId, branchId, deadline }));
+      const branch = { transactionId, branchId, deadline };
+      results.add(call.operation, await this.handle(call, context, branch, message));
     }
     const heldAfter = this.hit(failpoint);
     if (heldAfter) await heldAfter;
@@ -177,9 +183,29 @@ export class BranchExecutor<Context> {
   }
 
   /** Handlers may throw anything; this makes it an error that can be read. */
-  private async handle(call: OperationCall, context: Context, branch: OperationBranch): Promise<unknown> {
+  private async handle(
+    call: OperationCall,
+    context: Context,
+    branch: OperationBranch,
+    { participant, traceparent }: WorkMessage,
+  ): Promise<unknown> {
+    const { handlers, tracing } = this.ports;
     try {
-      return await this.ports.handlers.handle(call, context, branch);
+      if (!tracing) return await handlers.handle(call, context, branch);
+      const { transactionId, branchId } = branch;
+      const attributes = {
+        [SPAN_ATTRIBUTES.transactionId]: transactionId,
+        [SPAN_ATTRIBUTES.branchId]: branchId,
+        [SPAN_ATTRIBUTES.participant]: participant,
+        [SPAN_ATTRIBUTES.operation]: call.operation,
+      };
+      const request = {
+        name: `concordat ${call.operation}`,
+        kind: 'consumer',
+        parent: traceparent,
+        attributes,
+      } as const;
+      return await tracing.span(request, () => handlers.handle(call, context, branch));
     } catch (thrown) {
       throw readableError(thrown);
     }

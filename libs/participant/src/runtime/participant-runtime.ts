@@ -432,8 +432,9 @@ export class ParticipantRuntime<Context> {
   }
 
   private createExecutor(failpoints: Failpoints): BranchExecutor<Context> {
-    const { resourceManager, handlers } = this.options;
+    const { resourceManager, handlers, tracing } = this.options;
     return new BranchExecutor({
+      ...(tracing && { tracing }),
       resourceManager,
       handlers,
       held: this.held,

@@ -1,4 +1,4 @@
-import type { Clock, Failpoints, Logger, Random } from '@concordat/foundation';
+import type { Clock, Failpoints, Logger, Random, Tracing } from '@concordat/foundation';
 import { LIMITS, type BranchAddress, type OperationCall, type ParticipantAlertCode } from '@concordat/commit-protocol';
 import type { MessageBus } from '@concordat/messaging';
 import type { BranchIdentity, ResourceManager } from './resource-manager.js';
@@ -104,4 +104,6 @@ export interface ParticipantRuntimeOptions<Context> {
   readonly limits?: Partial<ParticipantLimits>;
   /** called with every alert, besides the log and the counters */
   readonly onAlert?: (alert: ParticipantAlert) => void;
+  /** default: no spans */
+  readonly tracing?: Tracing;
 }

@@ -1,4 +1,11 @@
-import { silentLogger, SystemClock, SystemRandom, type JsonValue, type Logger } from '@concordat/foundation';
+import {
+  silentLogger,
+  SystemClock,
+  SystemRandom,
+  type JsonValue,
+  type Logger,
+  type Tracing,
+} from '@concordat/foundation';
 import { dialOverTcp, DirectParticipantBus } from '@concordat/messaging';
 import { BranchRefusedError, ParticipantRuntime, type ParticipantLimits } from '@concordat/participant';
 import { MemoryData, type MemoryContext } from './memory-data.js';
@@ -16,6 +23,8 @@ export interface TestParticipantOptions {
   readonly data?: Readonly<Record<string, JsonValue>>;
   readonly limits?: Partial<ParticipantLimits>;
   readonly logger?: Logger;
+  /** gets a span for each operation; default: none */
+  readonly tracing?: Tracing;
 }
 
 /**
@@ -59,6 +68,7 @@ export class TestParticipant implements AsyncDisposable {
         },
       },
       ...(limits && { limits }),
+      ...(options.tracing && { tracing: options.tracing }),
     });
     await bus.start();
     await runtime.start();

@@ -97,6 +97,7 @@ export class RequestRecords {
       deadline: at + request.timeoutMs,
       metadata: request.metadata,
       ...(delegateTo !== undefined && { delegateTo }),
+      ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
       ...(request.idempotency && { idempotency: request.idempotency }),
     };
   }

@@ -1,5 +1,6 @@
 import { errorMessage } from '@concordat/foundation';
 import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
+import { callOf } from './calls.js';
 import { kindOf } from './fetch.js';
 
 interface Config {
@@ -25,6 +26,9 @@ export interface AxiosLike {
   readonly interceptors: { readonly request: Interceptors<Config>; readonly response: Interceptors<Answer> };
 }
 
+/** The participants of this process whose transactions the calls of an instance join, and what takes them off. */
+const joined = new WeakMap<object, { readonly modules: Set<GlobalTransactions>; readonly leave: () => void }>();
+
 /**
  * Lets the calls of an axios instance join; see `joinFetch`. Done by the module for every `HttpService`; instances of
  * your own need it once.
@@ -32,10 +36,26 @@ export interface AxiosLike {
  * @returns undoes it
  */
 export function joinAxios(axios: AxiosLike, transactions: GlobalTransactions): () => void {
+  let shared = joined.get(axios);
+  if (!shared) {
+    const modules = new Set<GlobalTransactions>();
+    shared = { modules, leave: intercept(axios, modules) };
+    joined.set(axios, shared);
+  }
+  const { modules, leave } = shared;
+  modules.add(transactions);
+  return () => {
+    if (!modules.delete(transactions) || modules.size > 0) return;
+    joined.delete(axios);
+    leave();
+  };
+}
+
+function intercept(axios: AxiosLike, modules: ReadonlySet<GlobalTransactions>): () => void {
   const calls = new WeakMap<object, OutgoingCall>();
   const request = axios.interceptors.request.use((config) => {
     const host = hostOf(config);
-    const call = host === undefined ? undefined : transactions.outgoing(host);
+    const call = host === undefined ? undefined : callOf(modules, host);
     if (!call) return config;
     for (const [name, value] of Object.entries(call.headers)) config.headers.set(name, value);
     config.maxRedirects = 0;

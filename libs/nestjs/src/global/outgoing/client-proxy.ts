@@ -1,7 +1,15 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import { Observable, isObservable, type Observer } from 'rxjs';
-import { BRANCH_HEADER, DOOMED_HEADER, type GlobalTransactions, type OutgoingCall } from '@concordat/participant';
+import {
+  BRANCH_HEADER,
+  DOOMED_HEADER,
+  reportPlace,
+  type GlobalTransactions,
+  type OutgoingCall,
+} from '@concordat/participant';
+import { NESTJS_PACKAGE } from '../../one-copy.js';
 import { PACKET_METADATA, ProvenReply } from '../carriers.js';
+import { callOf, messageOf } from './calls.js';
 
 /** What the packets of Nest's clients are made and read by. */
 interface Serializer {
@@ -14,6 +22,7 @@ interface Deserializer {
 /** The used members of Nest's `ClientProxy`, some of them protected. */
 interface Proxy {
   send(pattern: unknown, data: unknown): Observable<unknown>;
+  emit(pattern: unknown, data: unknown): Observable<unknown>;
   serializer: Serializer;
   deserializer: Deserializer;
   normalizePattern(pattern: unknown): string;
@@ -36,36 +45,82 @@ class CalleeError {
   constructor(readonly error: unknown) {}
 }
 
+/** The participants of this process whose transactions the requests of a client join. */
+const joined = new WeakMap<object, Set<GlobalTransactions>>();
+
 /** The call whose request is being made; subscriptions inside see it, whenever they happen. */
-const sending = new AsyncLocalStorage<OutgoingCall | undefined>();
+const sending = NESTJS_PACKAGE.sending as AsyncLocalStorage<Pick<OutgoingCall, 'headers'> | undefined>;
 
 /**
  * Lets the requests of a Nest client (Kafka, TCP, NATS, RabbitMQ, Redis, MQTT) join, each inside the transaction in
  * which it is subscribed to. Its serializers keep their work and carry the context; replies bring the proof. Events
- * (`emit`) are sent without: nobody could prove that their work belongs to the transaction.
+ * (`emit`) join over Kafka, to a topic whose `consumers` are known; others are sent without: nobody could prove that
+ * their work belongs to the transaction.
  *
  * The destination is `host:port` over TCP, the queue over RabbitMQ, otherwise the topic, subject or pattern.
  * Done by the module for every client that is a provider.
+ *
+ * @returns undoes it
  */
-export function joinClientProxy(client: object, transactions: GlobalTransactions): void {
-  const proxy = client as Proxy;
+export function joinClientProxy(client: object, transactions: GlobalTransactions): () => void {
+  const known = joined.get(client);
+  const modules = known ?? new Set<GlobalTransactions>();
+  modules.add(transactions);
+  if (!known) {
+    joined.set(client, modules);
+    wrapClient(client as Proxy, modules);
+  }
+  return () => void modules.delete(transactions);
+}
+
+/** The answer of the broker says where the event lies, which is what its consumers prove. */
+function emitJoining(proxy: Proxy, modules: ReadonlySet<GlobalTransactions>): void {
+  const emit = proxy.emit.bind(proxy);
+  proxy.emit = (pattern, data) => {
+    const topic = proxy.normalizePattern(pattern);
+    const message = messageOf(modules, topic);
+    const placed = sending.run(message, () => emit(pattern, data)); // hot: it is on its way now
+    if (message) {
+      placed.subscribe({
+        next: (places) => reportPlace(message, topic, places),
+        error: (error: unknown) => message.failed(error),
+        complete: () => message.failed(new Error('the client gave no answer')),
+      });
+    }
+    return placed;
+  };
+}
+
+function wrapClient(proxy: Proxy, modules: ReadonlySet<GlobalTransactions>): void {
   const isKafka = typeof proxy.subscribeToResponseOf === 'function';
   proxy.serializer = carrying(proxy.serializer, isKafka);
   proxy.deserializer = proving(proxy.deserializer, isKafka);
+  if (isKafka) emitJoining(proxy, modules);
   const send = proxy.send.bind(proxy);
   proxy.send = (pattern, data) =>
     new Observable((subscriber) => {
-      const call = transactions.outgoing(destinationOf(proxy, pattern, isKafka));
-      const scope = transactions.currentScope();
+      const call = callOf(modules, destinationOf(proxy, pattern, isKafka));
+      const back = wayBack(modules);
       // Replies arrive in the context of a socket; code that handles them is still in the transaction.
       const inside: Observer<unknown> = {
-        next: (value) => transactions.runIn(scope, () => subscriber.next(value)),
-        error: (error) => transactions.runIn(scope, () => subscriber.error(error)),
-        complete: () => transactions.runIn(scope, () => subscriber.complete()),
+        next: (value) => back(() => subscriber.next(value)),
+        error: (error) => back(() => subscriber.error(error)),
+        complete: () => back(() => subscriber.complete()),
       };
       const answers = sending.run(call, () => send(pattern, data));
       return sending.run(call, () => (call ? follow(answers, call) : withoutCall(answers)).subscribe(inside));
     });
+}
+
+/** Runs work inside the methods that run now. */
+function wayBack(modules: ReadonlySet<GlobalTransactions>): (work: () => void) => void {
+  return [...modules].reduce<(work: () => void) => void>(
+    (within, transactions) => {
+      const scope = transactions.currentScope();
+      return (work) => within(() => transactions.runIn(scope, work));
+    },
+    (work) => work(),
+  );
 }
 
 function destinationOf(proxy: Proxy, pattern: unknown, isKafka: boolean): string {

@@ -1,4 +1,5 @@
-import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
+import type { GlobalTransactions } from '@concordat/participant';
+import { callOf } from './calls.js';
 
 type Fetch = typeof globalThis.fetch;
 
@@ -34,7 +35,8 @@ function wrap(): SharedFetch {
   const original = globalThis.fetch;
   const modules = new Set<GlobalTransactions>();
   const wrapper: Fetch = async (input, init) => {
-    const call = callOf(modules, hostOf(input));
+    const host = hostOf(input);
+    const call = host === undefined ? undefined : callOf(modules, host);
     if (!call) return original(input, init);
     const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
     for (const [name, value] of Object.entries(call.headers)) headers.set(name, value);
@@ -50,16 +52,6 @@ function wrap(): SharedFetch {
   };
   globalThis.fetch = wrapper;
   return { version: 1, modules, original, wrapper };
-}
-
-/** At most one of the participants of a process is in a transaction here. */
-function callOf(modules: ReadonlySet<GlobalTransactions>, host: string | undefined): OutgoingCall | undefined {
-  if (host === undefined) return undefined;
-  for (const transactions of modules) {
-    const call = transactions.outgoing(host);
-    if (call) return call;
-  }
-  return undefined;
 }
 
 function hostOf(input: Parameters<Fetch>[0]): string | undefined {

@@ -1,6 +1,6 @@
-import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
-import { DiscoveryService } from '@nestjs/core';
-import { GlobalTransactions } from '@concordat/participant';
+import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import type { DiscoveryService } from '@nestjs/core';
+import type { GlobalTransactions } from '@concordat/participant';
 import { joinAxios, type AxiosLike } from './axios.js';
 import { clientProxyOf, joinClientProxy } from './client-proxy.js';
 import { joinFetch } from './fetch.js';
@@ -9,13 +9,12 @@ import { joinFetch } from './fetch.js';
  * Lets the application's calls join, without a change of its code: `fetch`, every `HttpService` of Nest's HttpModule, and
  * every client of Nest's microservices that is a provider.
  */
-@Injectable()
 export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
   private readonly undo: (() => void)[] = [];
 
   constructor(
-    @Inject(DiscoveryService) private readonly discovery: DiscoveryService,
-    @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
+    private readonly discovery: DiscoveryService,
+    private readonly transactions: GlobalTransactions,
   ) {}
 
   onModuleInit(): void {
@@ -25,7 +24,7 @@ export class OutgoingExplorer implements OnModuleInit, OnApplicationShutdown {
       const axios = lookInto(() => axiosOf(instance));
       if (axios) this.undo.push(joinAxios(axios, this.transactions));
       const client = lookInto(() => clientProxyOf(instance));
-      if (client) joinClientProxy(client, this.transactions);
+      if (client) this.undo.push(joinClientProxy(client, this.transactions));
     }
   }
 

@@ -1,4 +1,11 @@
-import { SeededRandom, SystemClock, UuidV7Generator, type Clock, type Logger } from '@concordat/foundation';
+import {
+  SeededRandom,
+  SystemClock,
+  UuidV7Generator,
+  type Clock,
+  type Logger,
+  type Tracing,
+} from '@concordat/foundation';
 import type { BranchError, BranchId, TransactionId } from '@concordat/commit-protocol';
 import type { PostgresContext } from '../../postgres/index.js';
 import { ContextCodec } from '../context-header.js';
@@ -160,6 +167,7 @@ export class FakeService implements BranchSessions {
         codec: new ContextCodec(KEY),
         newBranchId: () => system.ids.next(),
         isAddressable: options.isAddressable ?? true,
+        ...(options.tracing && { tracing: options.tracing }),
       },
     );
   }
@@ -185,6 +193,7 @@ export interface ServiceOptions {
   readonly propagateTo?: readonly (string | Destination)[];
   readonly isAddressable?: boolean;
   readonly outcomeLimitMs?: number;
+  readonly tracing?: Tracing;
 }
 
 interface FakeTransaction {
@@ -251,6 +260,12 @@ export class GlobalSystem implements GlobalCoordinators {
     for (const session of this.sessionsOf(transactionId)) await session.rollBack({ code: 'ABORTED', message: '' });
   }
 
+  async stateOf(transactionId: TransactionId): Promise<{ branches: BranchId[]; isDecided: boolean }> {
+    if (this.isSilent) throw new Error('no coordinator answers');
+    const { branches, answer } = this.begun.get(transactionId)!;
+    return { branches: branches.map(({ branchId }) => branchId), isDecided: answer !== undefined };
+  }
+
   async outcomeOf(transactionId: TransactionId): Promise<CommitAnswer | 'undecided' | 'forgotten'> {
     if (this.isSilent) throw new Error('no coordinator answers');
     return this.begun.get(transactionId)?.answer ?? 'undecided';
@@ -265,7 +280,8 @@ export class GlobalSystem implements GlobalCoordinators {
     const transaction = this.begun.get(transactionId)!;
     if (transaction.answer) return transaction.answer;
     const sessions = this.sessionsOf(transactionId);
-    for (const { branchId, participant } of transaction.branches) {
+    for (const { branchId, participant, ...means } of transaction.branches) {
+      if ('vote' in means && means.vote === 'read-only') continue;
       const session = sessions.find((one) => one.branchId === branchId);
       const { vote, error } = (await session?.prepare()) ?? {
         vote: 'no',

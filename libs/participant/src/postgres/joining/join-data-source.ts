@@ -1,13 +1,14 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ParticipantConfigurationError } from '../../runtime/errors.js';
+import { PARTICIPANT_PACKAGE } from '../../runtime/one-copy.js';
 import type { CurrentWork, JoinableWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
 import { OutsideUse, type JoiningOptions } from './outside-use.js';
 import { replaceMethod, type Leave } from './replace-method.js';
 
 /** For which work a query runner is connecting, whatever runs around it. */
-const binding = new AsyncLocalStorage<JoinableWork>();
+const binding = PARTICIPANT_PACKAGE.connecting as AsyncLocalStorage<JoinableWork>;
 
 type Connection = [client: unknown, release: (error?: unknown) => void];
 

@@ -1,0 +1,1 @@
+export { dtoSchema, type DtoSchemaOptions } from './dto-schema.js';

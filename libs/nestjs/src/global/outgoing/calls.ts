@@ -1,0 +1,27 @@
+import type { GlobalTransactions, OutgoingCall, OutgoingMessage } from '@concordat/participant';
+
+/**
+ * The call to a destination, of the participants of this process. Where transactions of several are running around it,
+ * of the innermost that propagates there; undefined when none does.
+ */
+export function callOf(modules: Iterable<GlobalTransactions>, destination: string): OutgoingCall | undefined {
+  return innermost(modules, (one) => one.propagatesTo(destination))?.outgoing(destination);
+}
+
+/** The same for a message that nobody answers. */
+export function messageOf(modules: Iterable<GlobalTransactions>, topic: string): OutgoingMessage | undefined {
+  return innermost(modules, (one) => one.consumersOf(topic) !== undefined)?.outgoingMessage(topic);
+}
+
+function innermost(
+  modules: Iterable<GlobalTransactions>,
+  propagates: (transactions: GlobalTransactions) => boolean,
+): GlobalTransactions | undefined {
+  let found: GlobalTransactions | undefined;
+  let order = -1;
+  for (const transactions of modules) {
+    const scope = transactions.currentScope();
+    if (scope && scope.order > order && propagates(transactions)) [found, order] = [transactions, scope.order];
+  }
+  return found;
+}

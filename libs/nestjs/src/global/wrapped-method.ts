@@ -1,0 +1,74 @@
+import { isObservable, type Observable } from 'rxjs';
+import {
+  GlobalConfigurationError,
+  runGenerator,
+  type GlobalTransactionOptions,
+  type GlobalTransactions,
+} from '@concordat/participant';
+import { runObservable } from './observables.js';
+
+export type Method = (this: unknown, ...parameters: unknown[]) => unknown;
+
+/** What a wrapper calls, so that a method is never wrapped twice. */
+const originals = new WeakMap<object, Method>();
+
+/** The user's method, also where it is wrapped already. */
+export function originalOf(method: Method): Method {
+  return originals.get(method) ?? method;
+}
+
+/** Puts a method in place that runs the one there in a global transaction; decorators see no difference. */
+export function wrapMethod(
+  target: object,
+  name: string,
+  transactions: GlobalTransactions,
+  options: GlobalTransactionOptions,
+): void {
+  const method = originalOf(Reflect.get(target, name) as Method);
+  const value = wrapped(transactions, target, name, method, options);
+  for (const key of Reflect.getMetadataKeys(method) as unknown[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, method), value);
+  }
+  originals.set(value, method);
+  Object.defineProperty(target, name, { value, configurable: true, writable: true, enumerable: false });
+}
+
+const AsyncGeneratorFunction = Object.getPrototypeOf(async function* () {}).constructor as new () => object;
+
+function wrapped(
+  transactions: GlobalTransactions,
+  target: object,
+  name: string,
+  method: Method,
+  options: GlobalTransactionOptions,
+): Method {
+  if (method instanceof AsyncGeneratorFunction) {
+    return function (...parameters) {
+      const generate = (): AsyncGenerator => method.apply(this, parameters) as AsyncGenerator;
+      return runGenerator(transactions, options, generate as () => AsyncGenerator<unknown, void, void>);
+    };
+  }
+  if (returnsObservable(target, name)) {
+    return function (...parameters) {
+      return runObservable(transactions, options, () => method.apply(this, parameters) as Observable<unknown>);
+    };
+  }
+  return function (...parameters) {
+    return transactions.run(options, async () => {
+      const result = await method.apply(this, parameters);
+      if (isObservable(result)) {
+        throw new GlobalConfigurationError(
+          `${target.constructor.name}.${name} has @GlobalTransaction() and returned an Observable; declare its return ` +
+            'type as Observable<…>, so that the transaction can begin with the subscription',
+        );
+      }
+      return result;
+    });
+  };
+}
+
+/** By the declared type, which TypeScript writes down (`emitDecoratorMetadata`). */
+function returnsObservable(target: object, name: string): boolean {
+  const type = Reflect.getMetadata('design:returntype', target, name) as { readonly name?: string } | undefined;
+  return type?.name === 'Observable';
+}

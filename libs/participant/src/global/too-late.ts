@@ -1,0 +1,24 @@
+import type { Logger } from '@concordat/foundation';
+import type { Delivery } from './derived-branch-id.js';
+
+/** Codes that say that the transaction has ended: what comes now comes too late. */
+const TOO_LATE = new Set([
+  'TRANSACTION_DECIDED',
+  'TRANSACTION_CLOSED',
+  'TRANSACTION_EXPIRED',
+  'TRANSACTION_NOT_FOUND',
+  'CONTEXT_EXPIRED',
+  'BRANCH_OCCUPIED',
+]);
+
+/**
+ * Whether a message that nobody waits for is to be acknowledged although its handler failed: its transaction has ended,
+ * so nothing is left to do, and a repeat would change nothing. Logs it.
+ */
+export function isAcknowledged(error: unknown, { topic, partition, offset }: Delivery, logger: Logger): boolean {
+  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return false;
+  if (!TOO_LATE.has(error.code)) return false;
+  const place = `offset ${offset} of ${topic}, partition ${partition}`;
+  logger.warn(`the message at ${place}, is acknowledged without effect: its transaction has ended (${error.code})`);
+  return true;
+}
