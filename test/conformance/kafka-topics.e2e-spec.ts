@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Logger } from '@concordat/foundation';
-import { decideTopic, KafkaMessageBus, type MessageBus, type Topic } from '@concordat/messaging';
+import { decideTopic, inspectTopics, KafkaMessageBus, type MessageBus, type Topic } from '@concordat/messaging';
 import kafkajs, { type Admin } from 'kafkajs';
 import { startKafka, type TestKafka } from '../support/kafka.js';
 import { waitFor } from '../support/wait-for.js';
@@ -60,7 +60,7 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     admin = new Kafka({ brokers: [...kafka.brokers], logLevel: logLevel.NOTHING }).admin();
     await admin.connect();
     // made while everybody still may
-    for (const topic of ['replies', 'small'].map(named)) {
+    for (const topic of ['replies', 'small', 'hidden'].map(named)) {
       const entries = [{ name: 'max.message.bytes', value: topic === named('small') ? '1000' : '2300000' }];
       await admin.createTopics({ topics: [{ topic, numPartitions: 1, configEntries: entries }] });
     }
@@ -102,6 +102,23 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     expect(told).toEqual([]);
   });
 
+  it('lets topics be looked at, and creates none', async () => {
+    const resource = { ...EVERY_TOPIC, resourceName: named('hidden') };
+    const denied = { operation: AclOperationTypes.DESCRIBE, permissionType: AclPermissionTypes.DENY };
+    await admin.createAcls({ acl: [{ ...ANYBODY, ...resource, ...denied }] });
+    const options = { brokers: kafka.brokers, cluster: SUITE.cluster, logger };
+    const look = async (...topics: string[]): Promise<string[]> =>
+      (await inspectTopics(options, topics as Topic[])).map((finding) => `${finding.topic} ${finding.state}`);
+    await waitFor('the ACL counts', async () => (await look('hidden'))[0] === `${named('hidden')} unusable`);
+    expect(await look('replies', 'small', 'hidden', 'decide.nobody')).toEqual([
+      `${named('replies')} usable`,
+      `${named('small')} unusable`,
+      `${named('hidden')} unusable`,
+      `${named('decide.nobody')} unusable`,
+    ]);
+    expect(await admin.listTopics()).not.toContain(named('decide.nobody'));
+  });
+
   it('names a topic that is missing and the right that is, and goes on when the right was granted', async () => {
     const bus = await startedBus();
     const topic = decideTopic(`p-${randomUUID()}`);
@@ -113,6 +130,12 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     await ready;
     expect(bus.obstacle()).toBeUndefined();
     expect(told.filter((text) => text.includes(named(topic)))).toHaveLength(1); // said once, not at each attempt
+    const other = decideTopic(`p-${randomUUID()}`);
+    const options = { brokers: kafka.brokers, cluster: SUITE.cluster, logger };
+    expect(await inspectTopics(options, [other])).toEqual([
+      expect.objectContaining({ topic: named(other), state: 'missing' }),
+    ]);
+    expect(await admin.listTopics()).not.toContain(named(other));
   });
 
   it('names a topic whose messages are too small, and what to set', async () => {

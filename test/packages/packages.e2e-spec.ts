@@ -136,8 +136,18 @@ describe.each([
     const refused = await execute({ [orders]: 8, [inventory]: -8 });
     expect([refused.status, await refused.json()]).toMatchObject([409, { participantCode: 'SOLD_OUT' }]);
     expect(await Promise.all(databases.map(stockIn))).toEqual([13, 7]);
+    expect(failuresIn(databases[0]!)).toEqual([]);
     await services.stop();
   });
+
+  /** What the installed doctor has against a database at work, and the coordinator. */
+  function failuresIn(database: string): unknown[] {
+    const words = ['--no-install', 'concordat', 'doctor', '--json', '--database', database, '--coordinator', url];
+    const { output } = application.run('npx', words);
+    const { checks } = JSON.parse(output) as { checks: { name: string; status: string }[] };
+    expect(checks.length).toBeGreaterThan(15);
+    return checks.filter(({ status }) => status === 'failure');
+  }
 
   it('is told when it loads two copies of a package', () => {
     const installed = path.join(application.folder, 'node_modules/@concordat/nestjs');

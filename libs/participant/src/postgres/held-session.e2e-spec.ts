@@ -110,6 +110,28 @@ describe('a held session', () => {
     expect(await quantity()).toBe(8);
   });
 
+  it('stays open for longer than idle_in_transaction_session_timeout of the server, which its deadline replaces', async () => {
+    await database.query("ALTER DATABASE postgres SET idle_in_transaction_session_timeout = '200ms'");
+    const limited = open();
+    try {
+      await limited.start();
+      const { one, session } = await hold(branch(), limited);
+      await take(session);
+      await waitFor('it was idle for twice as long', async () => {
+        const { rows } = await database.query(
+          "SELECT FROM pg_stat_activity WHERE state = 'idle in transaction' AND now() - state_change > interval '400 ms'",
+        );
+        return rows.length > 0;
+      });
+      await take(session);
+      expect(await session.prepare(one, [])).toEqual({ vote: 'yes', results: [] });
+      expect(await limited.commit(one)).toBe('committed');
+    } finally {
+      await database.query('ALTER DATABASE postgres RESET idle_in_transaction_session_timeout');
+      await limited.close();
+    }
+  });
+
   it('that wrote nothing votes read-only', async () => {
     const { one, session } = await hold();
     await session.context.client.query('SELECT quantity FROM item');
