@@ -138,6 +138,26 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     expect(await admin.listTopics()).not.toContain(named(other));
   });
 
+  it('says that it does not consume, and which right is missing, while it may not read in its group', async () => {
+    const group = `group-${randomUUID()}`;
+    const resource = {
+      resourceType: AclResourceTypes.GROUP,
+      resourceName: SUITE.group(group),
+      resourcePatternType: ResourcePatternTypes.LITERAL,
+    };
+    const denied = { operation: AclOperationTypes.READ, permissionType: AclPermissionTypes.DENY };
+    await admin.createAcls({ acl: [{ ...ANYBODY, ...resource, ...denied }] });
+    const bus = await startedBus();
+    const subscription = await bus.subscribe({ group, topics: ['replies'], onMessage: () => undefined });
+    await waitFor('the obstacle is known', () => bus.obstacle() !== undefined, { timeoutMs: 30_000 });
+    expect(bus.obstacle()).toContain(`the subscription of the group "${SUITE.group(group)}" does not stand`);
+    expect(bus.obstacle()).toContain('check that this user has Read on the group');
+    expect([bus.isConnected(), subscription.idleMs()]).toEqual([true, Infinity]);
+    await admin.deleteAcls({ filters: [{ ...ANYBODY, ...resource, ...denied }] });
+    await waitFor('it consumes', () => subscription.idleMs() < 5_000, { timeoutMs: 30_000 });
+    expect(bus.obstacle()).toBeUndefined();
+  });
+
   it('names a topic whose messages are too small, and what to set', async () => {
     const bus = await startedBus();
     bus.ensureTopics(['small' as Topic]).catch(() => undefined); // ends with the bus

@@ -70,7 +70,10 @@ export interface Subscription {
    * messages of the first milliseconds after the call may be skipped as well.
    */
   resumeFromLatest(): void;
-  /** Milliseconds since the broker last answered a fetch, for liveness checks; 0 while paused. */
+  /**
+   * Milliseconds since this member last had both its place in the group and an answer, for liveness checks. `Infinity`
+   * until it has its place for the first time, however often the broker answers; 0 while paused.
+   */
   idleMs(): number;
   /** Waits for unfinished messages (`stopTimeoutMs`), commits the offsets, and leaves the group. */
   stop(): Promise<void>;

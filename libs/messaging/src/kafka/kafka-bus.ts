@@ -15,6 +15,7 @@ import { allocateEncodersFromPool } from './encoder-buffers.js';
 import { withTopicAdmin } from './kafka-admin.js';
 import {
   KafkaGroupConsumer,
+  errorTypes,
   type KafkaMessageBusOptions,
   KafkaSender,
   type KafkaSettings,
@@ -144,7 +145,7 @@ export class KafkaMessageBus implements MessageBus {
 
   obstacle(): string | undefined {
     if (this.topicProblem !== undefined) return this.topicProblem;
-    return this.isConnected() ? undefined : 'the broker cannot be reached';
+    return this.isConnected() ? this.subscriptionProblem() : 'the broker cannot be reached';
   }
 
   deadLetters(): DeadLetterCounts {
@@ -167,6 +168,14 @@ export class KafkaMessageBus implements MessageBus {
   /** The sender notices only when it sends; subscriptions ask all the time. */
   private isUnanswered(): boolean {
     return [...this.subscriptions].some((subscription) => subscription.silentMs() >= SILENCE_LIMIT_MS);
+  }
+
+  /** A consumer that ends is usually back at once. */
+  private subscriptionProblem(): string | undefined {
+    const failed = [...this.subscriptions].find(
+      (subscription) => subscription.failure() !== undefined && subscription.idleMs() >= SILENCE_LIMIT_MS,
+    );
+    return failed && describeSubscriptionFailure(failed.groupName, failed.failure());
   }
 
   /** Remembers for `obstacle` what somebody must correct at the broker. */
@@ -216,6 +225,13 @@ function withDefaults(options: KafkaMessageBusOptions): KafkaSettings {
     fetchWaitMs: options.fetchWaitMs ?? 500,
     standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
   };
+}
+
+/** kafkajs hides that a right on the group is missing: it then says that the group has no coordinator. */
+function describeSubscriptionFailure(group: string, failure: unknown): string {
+  const ofTopics = errorTypes(failure).includes('TOPIC_AUTHORIZATION_FAILED');
+  const fix = ofTopics ? 'grant this user Read on its topics' : 'check that this user has Read on the group';
+  return `the subscription of the group "${group}" does not stand (${errorMessage(failure)}): ${fix}`;
 }
 
 /**

@@ -28,6 +28,8 @@ class FakeConsumer implements GroupConsumer {
     readonly group: string,
     readonly events: ConsumerEvents,
     private readonly answersConnect: boolean,
+    /** of a place in the group */
+    private readonly refusal: () => Error | undefined,
   ) {}
 
   connect(): Promise<void> {
@@ -38,6 +40,8 @@ class FakeConsumer implements GroupConsumer {
     return [{ topic, partition: 0, offset: this.end }];
   }
   async run(): Promise<void> {
+    const refusal = this.refusal();
+    if (refusal) throw refusal;
     this.events.onJoined([{ topic, partition: 0 }]);
   }
   pause(): void {}
@@ -82,12 +86,12 @@ async function turns(): Promise<void> {
 function createSubscription(options: Partial<BrokerSubscription> = {}) {
   const clock = new VirtualClock();
   const consumers: FakeConsumer[] = [];
-  const broker = { isUp: true };
+  const broker: { isUp: boolean; refusal: Error | undefined } = { isUp: true, refusal: undefined };
   const seen: number[] = [];
   const subscription = new KafkaSubscription(
     {
       createConsumer: (group, _topics, events) => {
-        const consumer = new FakeConsumer(group, events, broker.isUp);
+        const consumer = new FakeConsumer(group, events, broker.isUp, () => broker.refusal);
         consumers.push(consumer);
         return consumer;
       },
@@ -183,6 +187,7 @@ describe('KafkaSubscription', () => {
     ['paused', true],
   ])('keeps trying while the broker is away, and knows for how long it is: %s', async (_what, paused) => {
     const { subscription, consumers, broker, run } = createSubscription();
+    await subscription.standing;
     if (paused) subscription.pause();
     broker.isUp = false;
     consumers[0]!.events.onCrashed(new Error('broker went away'));
@@ -199,6 +204,19 @@ describe('KafkaSubscription', () => {
     await run(5_000);
     expect(consumers).toHaveLength(before);
     expect(subscription.silentMs()).toBeLessThan(6_000);
+  });
+
+  it('does not count as consuming until it has its place in the group, however often the broker answers', async () => {
+    const { subscription, consumers, broker, run } = createSubscription();
+    broker.refusal = new Error('Not authorized to access group');
+    await run(5_000);
+    consumers.at(-1)!.events.onAnswered(); // about the topics, say
+    expect(subscription.idleMs()).toBe(Infinity);
+    expect(subscription.failure()).toBe(broker.refusal);
+    broker.refusal = undefined;
+    await run(5_000);
+    await subscription.standing;
+    expect([subscription.idleMs() < 5_000, subscription.failure()]).toEqual([true, undefined]);
   });
 
   it('starts at the latest in a group of its own, and never commits for it', async () => {

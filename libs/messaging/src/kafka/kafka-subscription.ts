@@ -114,6 +114,9 @@ export class KafkaSubscription implements Subscription {
   private stopping: Promise<void> | undefined;
   /** by a broker only: consumers that fail to start do not count */
   private answeredAt: number;
+  /** the latest answer while this member had its place in the group */
+  private consumedAt: number | undefined;
+  private lastFailure: unknown;
   private evicted = false;
   private commitTimer: Timer | undefined;
   private committing: Promise<void> | undefined;
@@ -152,7 +155,18 @@ export class KafkaSubscription implements Subscription {
   }
 
   idleMs(): number {
-    return this.paused ? 0 : this.silentMs();
+    if (this.paused) return 0;
+    return this.consumedAt === undefined ? Infinity : this.dependencies.clock.monotonic() - this.consumedAt;
+  }
+
+  /** on the broker */
+  get groupName(): string {
+    return this.group;
+  }
+
+  /** Why the latest consumer ended, as long as no other has a place in the group; undefined when one has. */
+  failure(): unknown {
+    return this.joined ? undefined : this.lastFailure;
   }
 
   /** Milliseconds since the broker last answered anything; a paused subscription still sends heartbeats. */
@@ -195,6 +209,7 @@ export class KafkaSubscription implements Subscription {
         reason = error;
       }
       if (this.stopping) return;
+      this.lastFailure = reason;
       if (clock.monotonic() - bornAt > HEALTHY_LIFE_MS) failures = 0;
       const delayMs = backoffMs(failures, REBUILD, random);
       logger.warn(`the consumer of ${this.group} ended (${errorMessage(reason)}); a new one is started`);
@@ -220,7 +235,7 @@ export class KafkaSubscription implements Subscription {
     const consumer = createConsumer(this.group, this.topics, {
       onJoined: (assignment) => ifCurrent(() => this.takeOver(consumer, assignment)),
       onBatch: (batch) => (this.consumer === consumer ? this.dispatchBatch(consumer, batch) : Promise.resolve()),
-      onAnswered: () => ifCurrent(() => (this.answeredAt = clock.monotonic())),
+      onAnswered: () => ifCurrent(() => this.noteAnswer()),
       onCrashed: end,
     });
     this.consumer = consumer;
@@ -272,6 +287,11 @@ export class KafkaSubscription implements Subscription {
     await consumer.run();
   }
 
+  private noteAnswer(): void {
+    this.answeredAt = this.dependencies.clock.monotonic();
+    if (this.joined) this.consumedAt = this.answeredAt;
+  }
+
   /** Ends a consumer that no broker has answered for too long, whatever its own state. */
   private watchForStall(end: (reason: unknown) => void): Timer {
     const { clock, stallTimeoutMs } = this.dependencies;
@@ -302,6 +322,7 @@ export class KafkaSubscription implements Subscription {
     this.partitions = kept;
     this.assigned = new Set(assignment.map(keyOf));
     this.joined = true;
+    this.consumedAt = this.dependencies.clock.monotonic();
     if (this.stopping) consumer.pause();
     this.announceStanding();
   }
@@ -469,7 +490,7 @@ export class KafkaSubscription implements Subscription {
     }
     this.paused = false;
     this.resumption = undefined;
-    this.answeredAt = this.dependencies.clock.monotonic();
+    this.noteAnswer();
     this.wake();
   }
 }
