@@ -174,14 +174,24 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
   row(
     'coordinator/config',
-    ['config.ts', 'logging.ts', 'raft-tls.ts'].map((file) => `apps/coordinator/src/${file}`),
-    ['coordinator/failpoints', 'raft', 'messaging', 'commit-protocol', 'foundation'],
+    ['config.ts', 'auth-variables.ts', 'described-variable.ts', 'logging.ts', 'raft-tls.ts'].map(
+      (file) => `apps/coordinator/src/${file}`,
+    ),
+    ['coordinator/auth/credentials', 'coordinator/failpoints', 'raft', 'messaging', 'commit-protocol', 'foundation'],
     ['node:*'],
   ),
+  row(
+    'coordinator/auth',
+    'apps/coordinator/src/auth/',
+    ['coordinator/auth/credentials', 'coordinator/config', 'foundation'],
+    ['jose', 'node:*'],
+  ),
+  row('coordinator/auth/credentials', 'apps/coordinator/src/auth/credentials/', ['foundation'], ['node:*']),
   row(
     'coordinator/http',
     'apps/coordinator/src/http/',
     [
+      'coordinator/auth/*',
       'coordinator/transactions/api',
       'coordinator/locks/api',
       'coordinator/decision-log/port',
@@ -191,7 +201,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
       'commit-protocol',
       'foundation',
     ],
-    ['@nestjs/*', 'fastify', '@fastify/reply-from', 'zod', 'node:*'],
+    ['@nestjs/*', 'fastify', '@fastify/rate-limit', '@fastify/reply-from', 'zod', 'node:*'],
   ),
   row(
     'coordinator/inbound',
@@ -214,7 +224,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
   row(
     'coordinator/transactions/api',
-    ['transactions.api.ts', 'errors.ts', 'options.ts', 'figures.ts'].map(
+    ['transactions.api.ts', 'access.ts', 'idempotency-scope.ts', 'errors.ts', 'options.ts', 'figures.ts'].map(
       (file) => `apps/coordinator/src/transactions/${file}`,
     ),
     ['coordinator/transactions/clocks', 'coordinator/decision-log/port', 'commit-protocol', 'foundation'],

@@ -244,7 +244,26 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['zod', 'coordinator/config may import of packages node:*'],
       ['./engine.js', 'coordinator/config does not know coordinator'],
     ],
+    'auth-variables.ts': [
+      ['./auth/credentials/api-tokens.js'],
+      ['./auth/authentication.js', 'does not know coordinator/auth;'],
+    ],
+    'auth/a.ts': [
+      ['jose'],
+      ['./credentials/roles.js'],
+      ['../auth-variables.js'],
+      ['fastify', 'coordinator/auth may import of packages jose, node:*'],
+      ['../http/problems.js', 'does not know coordinator/http'],
+    ],
+    'auth/credentials/a.ts': [
+      ['node:fs'],
+      ['../errors.js', 'does not know coordinator/auth;'],
+      ['jose', 'coordinator/auth/credentials may import of packages node:*'],
+    ],
     'http/a.ts': [
+      ['../auth/authentication.js'],
+      ['@fastify/rate-limit'],
+      ['../transactions/access.js'],
       ['../transactions/transactions.api.js'],
       ['@concordat/raft', 'coordinator/http does not know raft'],
       ['../inbound/x.js', 'does not know coordinator/inbound'],

@@ -42,6 +42,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/participant/src/runtime/time-left.ts':
     'deadlines of coordinators, made a duration that is bounded (operations.md)',
   'libs/participant/src/runtime/participant-runtime.ts': 'the id of an instance, of which nothing is concluded',
+  'apps/coordinator/src/auth/wall-time.ts':
+    'whether a credential is valid at this moment, and the time of an audit line',
   'apps/coordinator/src/debug-clock.ts': 'a clock that tests set',
   'libs/foundation/src/process-logger.ts': 'the time of a log line',
   'libs/testing/src/switches/faulty-locks.ts': 'the end of a lease that a test invents, for an answer',

@@ -23,10 +23,17 @@ describe('the command concordat', () => {
         options: { databases: ['postgres://a@b/c', 'postgres://d@e/f'], json: true, schema: 'public' },
       },
     ],
+    [['token', 'create', '--role', 'client'], { kind: 'token', options: { name: 'client', roles: ['client'] } }],
+    [
+      ['token', 'create', '--role', 'client', '--role', 'participant:bank-a', '--name', 'a', '--until', '2027-01-31'],
+      { options: { name: 'a', roles: ['client', 'participant:bank-a'], until: '2027-01-31' } },
+    ],
+    [['token', 'create', '--role', 'participant:bank-a'], { options: { name: 'participant-bank-a' } }],
+    [['token', '--help'], { kind: 'help', text: HELP }],
   ])('%j', (argv, expected) => expect(parseCommand(argv)).toMatchObject(expected));
 
   it.each([
-    [['serve'], 'There is no command "serve"; there are: dev, server and doctor.'],
+    [['serve'], 'There is no command "serve"; there are: dev, server, doctor and token.'],
     [['server', 'now'], '"server" takes no further words'],
     [['server', '--port', '9000'], '"server" has no option --port; its settings are environment variables'],
     [['dev', 'now'], '"dev" takes no further words, and there is "now"'],
@@ -45,6 +52,12 @@ describe('the command concordat', () => {
     [['doctor', '--kafka', 'b'], '--kafka must be host:port'],
     [['doctor', 'postgres://a:secret@b/c'], '"doctor" takes no further words, and there is "postgres://***@b/c"'],
     [['postgres://a:secret@b/c'], 'There is no command "postgres://***@b/c"'],
+    [['dev', '--role', 'client'], '"dev" has no option --role'],
+    [['token'], 'There is: concordat token create'],
+    [['token', 'list'], 'There is: concordat token create'],
+    [['token', 'create', 'now'], '"token" takes no further words, and there is "now"'],
+    [['token', 'create'], '"token create" needs --role'],
+    [['token', 'create', '--role', 'client', '--port', '9000'], '"token" has no option --port'],
   ])('%j is refused', (argv, sentence) => {
     expect(() => parseCommand(argv)).toThrow(UsageError);
     expect(() => parseCommand(argv)).toThrow(sentence);

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { DOCTOR_HELP, DOCTOR_OPTIONS, parseDoctor, type DoctorOptions } from './doctor/options.js';
+import { parseToken, TOKEN_OPTIONS, type TokenOptions } from './token-options.js';
 import { UsageError, withoutPasswords } from './usage-error.js';
 
 /** What the command line asks for. */
@@ -8,7 +9,8 @@ export type Command =
   | { readonly kind: 'server' }
   | { readonly kind: 'server-help' }
   | { readonly kind: 'dev'; readonly options: DevOptions }
-  | { readonly kind: 'doctor'; readonly options: DoctorOptions };
+  | { readonly kind: 'doctor'; readonly options: DoctorOptions }
+  | { readonly kind: 'token'; readonly options: TokenOptions };
 
 export interface DevOptions {
   /** of the REST interface; the others follow from it */
@@ -29,6 +31,7 @@ export const HELP = `concordat <command>
   concordat dev        a coordinator for development: one process, no Kafka, no other services
   concordat server     a coordinator of a group; its settings are environment variables, and --help lists them
   concordat doctor     checks what a service needs: its database, the coordinators, the topics; --help lists its options
+  concordat token      "token create" makes an API token for the REST interface of coordinators
 
 concordat dev [options]
 
@@ -38,6 +41,12 @@ concordat dev [options]
   --ephemeral          keep no data: they are deleted when the process ends
   --log-level <level>  debug, info, warn or error (default ${DEFAULT_LOG_LEVEL})
   --help               print this text
+
+concordat token create --role <role> [--role <role> …] [options]
+
+  --role <role>        what its bearer may do: client, observer, operator, metrics, node or participant:<name>
+  --name <name>        who its bearer is, in the audit and as owner of transactions (default: the first role)
+  --until <day>        the last day on which it is valid, YYYY-MM-DD in UTC (default: no end)
 `;
 
 const DEV_OPTIONS = {
@@ -51,6 +60,7 @@ const COMMANDS: Readonly<Record<string, { readonly options: readonly string[]; r
   dev: { options: Object.keys(DEV_OPTIONS), others: '--help shows what there is' },
   server: { options: [], others: 'its settings are environment variables, and --help lists them' },
   doctor: { options: Object.keys(DOCTOR_OPTIONS), others: 'concordat doctor --help shows what there is' },
+  token: { options: Object.keys(TOKEN_OPTIONS), others: '--help shows what there is' },
 };
 
 /** @throws UsageError */
@@ -60,7 +70,9 @@ export function parseCommand(argv: readonly string[]): Command {
   const name = command === undefined ? undefined : withoutPasswords(command);
   if (command === undefined) return { kind: 'help', text: HELP };
   const known = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
-  if (!known) throw new UsageError(`There is no command "${name}"; there are: dev, server and doctor.`);
+  if (!known) throw new UsageError(`There is no command "${name}"; there are: dev, server, doctor and token.`);
+  if (command === 'token' && rest[0] === 'create') rest.shift();
+  else if (command === 'token' && values.help !== true) throw new UsageError('There is: concordat token create.');
   if (rest.length > 0) {
     const words = withoutPasswords(rest.join(' '));
     throw new UsageError(`"${name}" takes no further words, and there is "${words}"; ${known.others}.`);
@@ -73,6 +85,8 @@ export function parseCommand(argv: readonly string[]): Command {
       return help === true ? { kind: 'server-help' } : { kind: 'server' };
     case 'doctor':
       return help === true ? { kind: 'help', text: DOCTOR_HELP } : { kind: 'doctor', options: parseDoctor(values) };
+    case 'token':
+      return help === true ? { kind: 'help', text: HELP } : { kind: 'token', options: parseToken(values) };
     default:
       return help === true ? { kind: 'help', text: HELP } : { kind: 'dev', options: parseDev(values) };
   }
@@ -97,7 +111,7 @@ function parse(argv: readonly string[]) {
     return parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { ...DEV_OPTIONS, ...DOCTOR_OPTIONS, help: { type: 'boolean', short: 'h' } },
+      options: { ...DEV_OPTIONS, ...DOCTOR_OPTIONS, ...TOKEN_OPTIONS, help: { type: 'boolean', short: 'h' } },
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('. ')[0] : String(error);

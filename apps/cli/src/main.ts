@@ -3,6 +3,7 @@ import { EXIT } from '@concordat/foundation';
 import { formatHelp, runFromEnvironment } from '../../coordinator/src/service/index.js';
 import { parseCommand, type Command } from './arguments.js';
 import { dev } from './dev.js';
+import { createToken } from './token.js';
 import { UsageError } from './usage-error.js';
 
 /** Exit code of a command line that means nothing (sysexits.h). */
@@ -33,6 +34,9 @@ switch (command?.kind) {
     break;
   case 'doctor':
     await (await import('./doctor/index.js')).doctor(command.options); // the other commands need no database
+    break;
+  case 'token':
+    process.exitCode = createToken(command.options) ? EXIT.stopped : USAGE;
     break;
   case undefined:
 }

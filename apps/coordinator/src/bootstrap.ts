@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { CoordinatorModule, type CoordinatorOptions } from './coordinator.module.js';
+import { AccessGuard } from './http/access-guard.js';
 import { ForwardToLeader } from './http/forward-to-leader.js';
 import { createHttpAdapter } from './http/http-server.js';
 import { parseJsonBody } from './http/json-body.js';
@@ -18,6 +19,7 @@ export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
     done(null, body),
   );
   app.get(RequestGate).install(fastify);
+  await app.get(AccessGuard, { strict: false }).install(fastify);
   await app.get(ForwardToLeader, { strict: false }).install(fastify);
   fastify.addHook('preHandler', (request, _reply, done) => {
     if (Buffer.isBuffer(request.body)) request.body = parseJsonBody(request.body);

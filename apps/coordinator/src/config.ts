@@ -16,11 +16,12 @@ import {
   type FailpointSettings,
   type LogFormat,
   type LogLevel,
-  type Variable,
   type VariableProblem,
   type VariableValues,
 } from '@concordat/foundation';
 import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, LINKS, TOPIC_PREFIX_RULE, type Link } from '@concordat/messaging';
+import { AUTH_VARIABLES, authSettings, checkAuth, type AuthSettings } from './auth-variables.js';
+import { variable, type DescribedVariable } from './described-variable.js';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 
@@ -71,6 +72,14 @@ export interface Config {
   readonly maximumConnections: number | undefined;
   /** within this time a REST request must have arrived completely */
   readonly requestTimeoutMs: number;
+  /** the credentials that the REST interface takes; undefined: nobody is asked who it is */
+  readonly auth: AuthSettings | undefined;
+  /** whether `CONCORDAT_AUTH=none` says aloud that nobody is asked */
+  readonly isOpen: true | undefined;
+  /** requests per second of one address, where nobody is asked who it is; undefined: any number */
+  readonly rateLimit: number | undefined;
+  /** a file for the audit; undefined: the log only */
+  readonly auditFile: string | undefined;
   readonly failpoints: FailpointSettings;
   /** a file with the offset of this node's clock; undefined: the machine's clock */
   readonly clockFile: string | undefined;
@@ -85,11 +94,6 @@ export const CONFIG = Symbol('CONFIG');
 export type ConfigResult =
   | { readonly ok: true; readonly config: Config }
   | { readonly ok: false; readonly problems: readonly VariableProblem[] };
-
-interface DescribedVariable<Value> extends Variable<Value> {
-  readonly meaning: string;
-  readonly unit?: string;
-}
 
 function parsePeers(text: string): Peer[] | undefined {
   const peers: Peer[] = [];
@@ -116,10 +120,6 @@ function parseReachableAddress(text: string): Address | undefined {
 
 function pemFile(kind: PemFile['kind'], expected: string) {
   return { default: null, expected, parse: (path: string) => readPem(kind, path) };
-}
-
-function variable<Value>(description: DescribedVariable<Value>): DescribedVariable<Value> {
-  return description;
 }
 
 /** Every variable of a coordinator. `main --help` and the README's table are printed from it. */
@@ -275,6 +275,7 @@ export const VARIABLES = {
     default: '30000',
     ...wholeNumber(100, 3_600_000),
   }),
+  ...AUTH_VARIABLES,
   CONCORDAT_FAILPOINTS: variable({
     meaning: 'for tests and demos only: arms failpoints, which crash, pause or delay the process (/debug/failpoints)',
     ...failpointVariable(COORDINATOR_FAILPOINTS),
@@ -317,6 +318,7 @@ export function parseConfig(environment: Environment): ConfigResult {
   checkOwnAddresses(values, environment, problems);
   checkJoin(values, environment, problems);
   checkRaftTls(values, environment, problems);
+  checkAuth(values, environment, problems);
   checkBrokers(values, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
@@ -421,6 +423,10 @@ function assemble(values: Values): Config {
     maximumBranches: values.CONCORDAT_MAX_BRANCHES,
     maximumConnections: values.CONCORDAT_MAX_CONNECTIONS,
     requestTimeoutMs: values.CONCORDAT_REQUEST_TIMEOUT_MS,
+    auth: authSettings(values),
+    isOpen: values.CONCORDAT_AUTH === 'none' || undefined,
+    rateLimit: values.CONCORDAT_RATE_LIMIT,
+    auditFile: values.CONCORDAT_AUDIT_FILE,
     failpoints: values.CONCORDAT_FAILPOINTS,
     clockFile: values.CONCORDAT_CLOCK_FILE.path,
     logFormat: values.CONCORDAT_LOG_FORMAT,

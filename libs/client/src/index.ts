@@ -51,3 +51,4 @@ export type {
 export type { ClientClock, ClientTimer } from './transport/clock.js';
 export type { CallOptions, ClientOptions, HeaderRecord } from './transport/options.js';
 export type { RetryOptions } from './transport/retry.js';
+export type { Token } from './transport/token.js';

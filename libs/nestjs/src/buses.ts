@@ -2,9 +2,10 @@ import type { Clock, Logger, Random } from '@concordat/foundation';
 import {
   BothRoads,
   DirectParticipantBus,
-  dialOverTcp,
+  dialerOverTcp,
   KafkaMessageBus,
   type KafkaMessageBusOptions,
+  type LinkToken,
   type MessageBus,
   type NamespaceOptions,
 } from '@concordat/messaging';
@@ -27,6 +28,8 @@ export type KafkaBusOptions = Omit<KafkaMessageBusOptions, keyof NamespaceOption
 export interface DirectBusOptions {
   /** REST URLs of coordinators, such as `http://127.0.0.1:8081`; one is enough, it names the others */
   readonly coordinators: readonly string[];
+  /** shows them who asks for their addresses, where they want to know; a function is asked for each request */
+  readonly token?: LinkToken;
 }
 
 /** Messages over Apache Kafka; the coordinators run with `CONCORDAT_LINK=kafka` or `both`. */
@@ -36,14 +39,14 @@ export function kafkaBus(options: KafkaBusOptions): BusFactory {
 }
 
 /** Messages over streams to the coordinators, without a broker; they run with `CONCORDAT_LINK=direct` or `both`. */
-export function directBus({ coordinators }: DirectBusOptions): BusFactory {
-  return (context) => new DirectParticipantBus({ ...context, coordinators, dial: dialOverTcp });
+export function directBus({ coordinators, token }: DirectBusOptions): BusFactory {
+  return (context) => new DirectParticipantBus({ ...context, coordinators, dial: dialerOverTcp(token) });
 }
 
 /** An open stream, otherwise Kafka; the coordinators run with `CONCORDAT_LINK=both`. */
-export function bothBuses({ coordinators, ...kafka }: KafkaBusOptions & DirectBusOptions): BusFactory {
+export function bothBuses({ coordinators, token, ...kafka }: KafkaBusOptions & DirectBusOptions): BusFactory {
   return (context) => {
-    const direct = new DirectParticipantBus({ ...context, coordinators, dial: dialOverTcp });
+    const direct = new DirectParticipantBus({ ...context, coordinators, dial: dialerOverTcp(token) });
     return new BothRoads(direct, kafkaBus(kafka)(context), context.logger);
   };
 }

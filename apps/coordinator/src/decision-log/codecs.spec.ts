@@ -21,6 +21,25 @@ describe('record codec', () => {
     expect(decodeRecord(buffer.subarray(13, 13 + command.length))).toEqual(record);
   });
 
+  it('keeps the owner of a transaction, and reads records of versions without owners', () => {
+    const begin: LogRecord = {
+      type: 'begin',
+      transactionId: 't1',
+      protocol: '2pc',
+      branches: [],
+      closed: false,
+      at: 1,
+      deadline: 2,
+      metadata: {},
+    };
+    // as version 0.1.0 wrote it
+    const old = Buffer.concat([Buffer.of(1), Buffer.from(JSON.stringify(begin))]);
+    expect(Buffer.from(encodeRecord(begin))).toEqual(old);
+    expect(decodeRecord(old)).toEqual(begin);
+    const owned: LogRecord = { ...begin, owner: 'jwt:älice' };
+    expect(decodeRecord(encodeRecord(owned))).toEqual(owned);
+  });
+
   it('refuses another version, and what is cut short', () => {
     expect(() => decodeRecord(Uint8Array.of(2, 123, 125))).toThrow(RecordDecodeError);
     expect(() => decodeRecord(new Uint8Array())).toThrow(RecordDecodeError);

@@ -19,9 +19,16 @@ export function sendReading(reply: FastifyReply, { value, appliedIndex }: Readin
   sendJson(reply, 200, value);
 }
 
-/** Sends a problem with its status, and with `Retry-After` where a retry helps. */
-export function sendProblem(reply: FastifyReply, problem: Problem): void {
-  const { retryAfterSeconds } = problemDefinition(problem.code);
+/**
+ * Sends a problem with its status, and with `Retry-After` where a retry helps.
+ *
+ * @param retryAfterSeconds where they are known better than by the code
+ */
+export function sendProblem(
+  reply: FastifyReply,
+  problem: Problem,
+  retryAfterSeconds: number | undefined = problemDefinition(problem.code).retryAfterSeconds,
+): void {
   if (retryAfterSeconds !== undefined) void reply.header('retry-after', String(retryAfterSeconds));
   void reply.code(problem.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(problem));
 }

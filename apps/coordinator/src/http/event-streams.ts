@@ -11,6 +11,8 @@ import {
   type TransactionsApi,
   type TransactionView,
 } from '../transactions/transactions.api.js';
+import { isVisible, type Access } from '../transactions/access.js';
+import { wallTime } from '../auth/wall-time.js';
 import { OverloadedError, TransactionNotFoundError } from '../transactions/errors.js';
 
 /** Streams per node; never more than half of its connections either. More are refused with `OVERLOADED`. */
@@ -24,13 +26,25 @@ const RECONNECT_MS = 1_000;
 /** A follower may apply a transaction a moment after its client got the answer. */
 const FIRST_STATE_WAIT_MS = 1_000;
 
+/** Who reads a stream. */
+export interface StreamReader {
+  /** what it may see */
+  readonly access: Access | undefined;
+  /** when its credential ends, and with it the stream; milliseconds since 1970 */
+  readonly expiresAt: number | undefined;
+}
+
+/** Without authentication. */
+const ANYBODY: StreamReader = { access: undefined, expiresAt: undefined };
+
 interface Stream {
   readonly reply: FastifyReply;
+  readonly reader: StreamReader;
   /** undefined: events of all transactions */
   readonly transactionId: string | undefined;
   /** index of the newest event the client has; all further events have this index or a higher one */
   lastIndex: number;
-  /** transactions whose event with `lastIndex` the client has: one log entry may change several */
+  /** transactions whose event with `lastIndex` the client has, or may not see: one log entry may change several */
   readonly sentAtLast: Set<string>;
   /** runs while the client has not read what was written */
   stalled: NodeJS.Timeout | undefined;
@@ -71,15 +85,15 @@ export class EventStreams implements BeforeApplicationShutdown {
   }
 
   /**
-   * Streams the events of all transactions, after `lastEventId` if given.
+   * Streams the events of all transactions that the reader may see, after `lastEventId` if given.
    *
    * Reading the history and subscribing happen in one turn, so no event is lost between them.
    *
    * @throws OverloadedError
    */
-  openAll(reply: FastifyReply, lastEventId: number | undefined): void {
+  openAll(reply: FastifyReply, lastEventId: number | undefined, reader = ANYBODY): void {
     this.refuseTooMany();
-    const stream = createStream(reply, undefined, lastEventId ?? -1);
+    const stream = createStream(reply, reader, undefined, lastEventId ?? -1);
     writeHead(reply);
     this.add(stream);
     if (lastEventId !== undefined) this.catchUp(stream);
@@ -91,9 +105,9 @@ export class EventStreams implements BeforeApplicationShutdown {
    * @param state read in this turn
    * @throws OverloadedError
    */
-  openOne(reply: FastifyReply, state: TransactionView): void {
+  openOne(reply: FastifyReply, state: TransactionView, reader = ANYBODY): void {
     this.refuseTooMany();
-    const stream = createStream(reply, state.id, -1);
+    const stream = createStream(reply, reader, state.id, -1);
     writeHead(reply);
     this.add(stream);
     this.deliver(stream, { logIndex: state.logIndex, transaction: state });
@@ -106,16 +120,16 @@ export class EventStreams implements BeforeApplicationShutdown {
    *
    * @throws TransactionNotFoundError, TransactionExpiredError
    */
-  async stateOf(transactionId: string): Promise<TransactionView> {
+  async stateOf(transactionId: string, access?: Access): Promise<TransactionView> {
     try {
-      return (await this.transactions.get(transactionId, 'stale')).value;
+      return (await this.transactions.get(transactionId, 'stale', access)).value;
     } catch (error) {
       if (!(error instanceof TransactionNotFoundError) || this.cluster.isLeader()) throw error;
-      return this.firstState(transactionId, error);
+      return this.firstState(transactionId, access, error);
     }
   }
 
-  private firstState(transactionId: string, notFound: Error): Promise<TransactionView> {
+  private firstState(transactionId: string, access: Access | undefined, notFound: Error): Promise<TransactionView> {
     return new Promise((resolve, reject) => {
       const end = (): void => {
         clearTimeout(timer);
@@ -127,10 +141,10 @@ export class EventStreams implements BeforeApplicationShutdown {
       };
       const detachments = [
         this.transactions.subscribe(({ transaction }) => {
-          if (transaction.id === transactionId) found(transaction);
+          if (transaction.id === transactionId && isVisible(transaction, access)) found(transaction);
         }),
         this.transactions.onReset(() => {
-          this.transactions.get(transactionId, 'stale').then(
+          this.transactions.get(transactionId, 'stale', access).then(
             ({ value }) => found(value),
             () => undefined,
           ); // not in the snapshot either
@@ -145,10 +159,7 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   /** Ends all streams; a client resumes elsewhere with its Last-Event-ID. */
   closeAll(): void {
-    for (const stream of this.streams) {
-      this.remove(stream);
-      stream.reply.raw.end();
-    }
+    for (const stream of this.streams) this.end(stream);
   }
 
   beforeApplicationShutdown(): void {
@@ -187,6 +198,11 @@ export class EventStreams implements BeforeApplicationShutdown {
     ).unref();
   }
 
+  private end(stream: Stream): void {
+    this.remove(stream);
+    stream.reply.raw.end();
+  }
+
   private remove(stream: Stream): void {
     clearTimeout(stream.stalled);
     stream.backlog = [];
@@ -213,8 +229,7 @@ export class EventStreams implements BeforeApplicationShutdown {
   private deliver(stream: Stream, event: TransactionEvent, text?: string): void {
     this.send(stream, event, text);
     if (stream.transactionId === undefined || event.transaction.endedAt === null) return;
-    this.remove(stream);
-    stream.reply.raw.end();
+    this.end(stream);
   }
 
   /** Sends what the client missed, as fast as it reads; reads the history again when the backlog is used up. */
@@ -236,9 +251,21 @@ export class EventStreams implements BeforeApplicationShutdown {
     while (this.streams.has(stream) && stream.stalled === undefined) {
       const event = stream.backlog.pop();
       if (event !== undefined) this.deliver(stream, event);
-      else if (stream.missed) return this.catchUp(stream);
+      else if (stream.missed) return this.catchUpSoon(stream);
       else return;
     }
+  }
+
+  /** Events that the reader may not see fill no socket, so without a pause all of the history would be read in one turn. */
+  private catchUpSoon(stream: Stream): void {
+    if (stream.reader.access === undefined) return this.catchUp(stream);
+    const goOn = guarded(
+      () => {
+        if (this.streams.has(stream)) this.catchUp(stream);
+      },
+      (error) => this.fail(stream, error),
+    );
+    setImmediate(goOn);
   }
 
   /** The history is too short: a stream of all transactions is reset, a stream of one gets its state. */
@@ -259,11 +286,10 @@ export class EventStreams implements BeforeApplicationShutdown {
 
   private async refresh(stream: Stream, transactionId: string): Promise<void> {
     try {
-      const { value: transaction } = await this.transactions.get(transactionId, 'stale');
+      const { value: transaction } = await this.transactions.get(transactionId, 'stale', stream.reader.access);
       if (this.streams.has(stream)) this.deliver(stream, { logIndex: transaction.logIndex, transaction });
     } catch {
-      this.remove(stream); // it ended and was dropped; the client learns that with its next request
-      stream.reply.raw.end();
+      this.end(stream); // it ended and was dropped; the client learns that with its next request
     }
   }
 
@@ -276,6 +302,7 @@ export class EventStreams implements BeforeApplicationShutdown {
     if (!isNew(stream, event)) return;
     if (event.logIndex > stream.lastIndex) advance(stream, event.logIndex);
     stream.sentAtLast.add(event.transaction.id);
+    if (!isVisible(event.transaction, stream.reader.access)) return; // it counts as read
     this.write(stream, text ?? formatEvent(event));
   }
 
@@ -309,10 +336,18 @@ export class EventStreams implements BeforeApplicationShutdown {
     this.cutOff(stream);
   }
 
-  /** A node that was removed from its group gets no events any more, so its clients must go elsewhere. */
+  /**
+   * A node that was removed from its group gets no events any more, so its clients must go elsewhere. A client whose
+   * credential has ended must show a new one.
+   */
   private sendKeepAlive(): void {
     if (this.cluster.exclusion() !== undefined) return this.closeAll();
-    for (const stream of this.streams) if (!isBehind(stream)) this.write(stream, ': keep-alive\n\n');
+    const now = wallTime();
+    for (const stream of this.streams) {
+      const { expiresAt = Number.POSITIVE_INFINITY } = stream.reader;
+      if (expiresAt <= now) this.end(stream);
+      else if (!isBehind(stream)) this.write(stream, ': keep-alive\n\n');
+    }
   }
 }
 
@@ -337,13 +372,27 @@ function isOf({ transactionId }: Stream, id: string): boolean {
   return transactionId === undefined || transactionId === id;
 }
 
-/** Whether the client has not read yet what was written, or what is in the backlog. */
-function isBehind({ stalled, backlog }: Stream): boolean {
-  return stalled !== undefined || backlog.length > 0;
+/** Whether the client has not read yet what was written, or there is more in the backlog or in the history. */
+function isBehind({ stalled, backlog, missed }: Stream): boolean {
+  return stalled !== undefined || backlog.length > 0 || missed;
 }
 
-function createStream(reply: FastifyReply, transactionId: string | undefined, lastIndex: number): Stream {
-  return { reply, transactionId, lastIndex, sentAtLast: new Set(), stalled: undefined, backlog: [], missed: false };
+function createStream(
+  reply: FastifyReply,
+  reader: StreamReader,
+  transactionId: string | undefined,
+  lastIndex: number,
+): Stream {
+  return {
+    reply,
+    reader,
+    transactionId,
+    lastIndex,
+    sentAtLast: new Set(),
+    stalled: undefined,
+    backlog: [],
+    missed: false,
+  };
 }
 
 function writeHead(reply: FastifyReply): void {

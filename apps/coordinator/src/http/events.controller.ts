@@ -1,6 +1,7 @@
 import { Controller, Get, Inject, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { EventStreams } from './event-streams.js';
+import { readAccessOf } from './access.js';
+import { EventStreams, type StreamReader } from './event-streams.js';
 import { Call } from './openapi.decorators.js';
 import { RequestRefusedError } from './problems.js';
 import { noQuerySchema } from './schemas.js';
@@ -23,7 +24,7 @@ export class EventsController {
     parseQuery(noQuerySchema, request.query);
     const lastEventId = parseLastEventId(request);
     if (request.method === 'HEAD') void reply.type('text/event-stream').send();
-    else this.streams.openAll(reply, lastEventId);
+    else this.streams.openAll(reply, lastEventId, readerOf(request));
   }
 
   @Get('transactions/:id/events')
@@ -39,10 +40,15 @@ export class EventsController {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
     parseLastEventId(request); // validated only: the stream opens with the newest state anyway
-    const state = await this.streams.stateOf(id);
+    const reader = readerOf(request);
+    const state = await this.streams.stateOf(id, reader.access);
     if (request.method === 'HEAD') void reply.type('text/event-stream').send();
-    else this.streams.openOne(reply, state);
+    else this.streams.openOne(reply, state, reader);
   }
+}
+
+function readerOf(request: FastifyRequest): StreamReader {
+  return { access: readAccessOf(request), expiresAt: request.principal?.expiresAt };
 }
 
 function parseLastEventId(request: FastifyRequest): number | undefined {

@@ -1,5 +1,14 @@
-import { Module, type DynamicModule, type ModuleMetadata } from '@nestjs/common';
+import { Module, type DynamicModule, type ModuleMetadata, type Provider } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
+import type { Logger } from '@concordat/foundation';
+import { wallTime } from '../auth/wall-time.js';
+import { AuditLog } from '../auth/audit-log.js';
+import { authenticationFrom } from '../auth/authentication.js';
+import { CONFIG, type Config } from '../config.js';
+import { LOGGER } from '../logging.js';
+import { AuthMetrics } from '../metrics/auth-metrics.js';
+import { Metrics } from '../metrics/metrics.js';
+import { AccessGuard, AUTHENTICATION } from './access-guard.js';
 import { ClusterController } from './cluster.controller.js';
 import { EventStreams } from './event-streams.js';
 import { EventsController } from './events.controller.js';
@@ -19,6 +28,22 @@ export interface HttpModuleOptions {
   readonly failpoints: boolean;
 }
 
+const ACCESS: Provider[] = [
+  AccessGuard,
+  { provide: AuthMetrics, inject: [Metrics], useFactory: (metrics: Metrics) => new AuthMetrics(metrics) },
+  {
+    provide: AUTHENTICATION,
+    inject: [CONFIG, LOGGER],
+    useFactory: ({ auth }: Config, logger: Logger) => auth && authenticationFrom(auth, logger),
+  },
+  {
+    provide: AuditLog,
+    inject: [CONFIG, LOGGER],
+    useFactory: ({ auditFile: path }: Config, logger: Logger) =>
+      new AuditLog({ path, logger, now: wallTime, monotonic: () => performance.now() }),
+  },
+];
+
 /** The REST interface over the ports of `transactions.api.ts`, `locks.api.ts` and `cluster.api.ts`. */
 @Module({})
 export class HttpModule {
@@ -34,7 +59,14 @@ export class HttpModule {
         HealthController,
         ...(failpoints ? [FailpointsController] : []),
       ],
-      providers: [EventStreams, ForwardToLeader, Reads, RequestGate, { provide: APP_FILTER, useClass: ProblemFilter }],
+      providers: [
+        ...ACCESS,
+        EventStreams,
+        ForwardToLeader,
+        Reads,
+        RequestGate,
+        { provide: APP_FILTER, useClass: ProblemFilter },
+      ],
     };
   }
 }

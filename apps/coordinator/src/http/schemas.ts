@@ -84,7 +84,7 @@ export const resolveSchema = z
     reason: line(MAXIMUM_REASON_LENGTH).meta({ description: 'the reason, for the audit' }),
     operator: line(MAXIMUM_OPERATOR_LENGTH)
       .default('unnamed')
-      .meta({ description: 'name of the operator, for the audit' }),
+      .meta({ description: 'name of the operator, for the audit; with authentication the principal takes its place' }),
     force: z
       .boolean()
       .default(false)
@@ -249,6 +249,7 @@ export const transactionSchema = z.object({
     z.string(),
     z.custom<JsonValue>(() => true),
   ),
+  owner: z.string().optional().meta({ description: 'the principal who began it; absent without authentication' }),
   warnings: z.array(z.string()),
   rulings: z.array(rulingSchema),
   createdAt: time,

@@ -3,6 +3,7 @@ import { traceparentOf } from '@concordat/foundation';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
+import { enlistAccessOf, ownAccessOf, ownerOf, readAccessOf } from './access.js';
 import { sendJson, sendSettlement, transactionPath } from './answers.js';
 import { formatCursor, parseCursor } from './cursor.js';
 import { Call } from './openapi.decorators.js';
@@ -53,9 +54,15 @@ export class TransactionsController {
   async begin(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     parseQuery(noQuerySchema, request.query);
     const begin = parseBegin(request.body);
-    const idempotency = parseIdempotency(request.headers, 'begin', request.body);
+    const owner = ownerOf(request);
+    const idempotency = parseIdempotency(request.headers, 'begin', request.body, owner);
     const traceparent = traceparentOf(request.headers['traceparent']);
-    const transaction = await this.transactions.begin({ ...begin, idempotency, ...(traceparent && { traceparent }) });
+    const transaction = await this.transactions.begin({
+      ...begin,
+      owner,
+      idempotency,
+      ...(traceparent && { traceparent }),
+    });
     void reply.header('location', transactionPath(transaction));
     sendJson(reply, 201, transaction);
   }
@@ -73,9 +80,10 @@ export class TransactionsController {
   async execute(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const options = parseQuery(waitQuerySchema, request.query);
     const execute = parseExecute(request.body, this.config.maximumBranches);
-    const idempotency = parseIdempotency(request.headers, 'execute', request.body);
+    const owner = ownerOf(request);
+    const idempotency = parseIdempotency(request.headers, 'execute', request.body, owner);
     const traceparent = traceparentOf(request.headers['traceparent']);
-    const traced = { ...execute, idempotency, ...(traceparent && { traceparent }) };
+    const traced = { ...execute, owner, idempotency, ...(traceparent && { traceparent }) };
     const settlement = await this.transactions.execute(traced, options);
     sendSettlement(reply, 'committed', settlement, pathOf(request.url));
   }
@@ -94,8 +102,9 @@ export class TransactionsController {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
     const branchRequest = parseBranch(request.body);
-    const idempotency = parseIdempotency(request.headers, 'enlist', request.body, id);
-    const { created, branch } = await this.transactions.enlist(id, branchRequest, idempotency);
+    const access = enlistAccessOf(request, branchRequest);
+    const idempotency = parseIdempotency(request.headers, 'enlist', request.body, ownerOf(request), id);
+    const { created, branch } = await this.transactions.enlist(id, branchRequest, idempotency, access);
     sendJson(reply, created ? 201 : 200, branch);
   }
 
@@ -110,7 +119,7 @@ export class TransactionsController {
   })
   async commit(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const options = parseQuery(waitQuerySchema, request.query);
+    const options = { ...parseQuery(waitQuerySchema, request.query), access: ownAccessOf(request) };
     parseBody(emptyBodySchema, request.body ?? {});
     sendSettlement(reply, 'committed', await this.transactions.commit(id, options), pathOf(request.url));
   }
@@ -126,7 +135,7 @@ export class TransactionsController {
   })
   async abort(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const options = parseQuery(waitQuerySchema, request.query);
+    const options = { ...parseQuery(waitQuerySchema, request.query), access: ownAccessOf(request) };
     parseBody(emptyBodySchema, request.body ?? {});
     sendSettlement(reply, 'aborted', await this.transactions.abort(id, options), pathOf(request.url));
   }
@@ -146,8 +155,10 @@ export class TransactionsController {
     const id = parseTransactionId(request.params.id);
     parseQuery(noQuerySchema, request.query);
     const ruling = parseBody(resolveSchema, request.body);
-    const idempotency = parseIdempotency(request.headers, 'resolve', request.body, id);
-    sendJson(reply, 200, await this.transactions.resolve(id, { ...ruling, idempotency }));
+    // who rules is who has shown who it is; a name in the body counts only where nobody is asked
+    const operator = ownerOf(request) ?? ruling.operator;
+    const idempotency = parseIdempotency(request.headers, 'resolve', request.body, ownerOf(request), id);
+    sendJson(reply, 200, await this.transactions.resolve(id, { ...ruling, operator, idempotency }));
   }
 
   @Get(':id')
@@ -162,7 +173,8 @@ export class TransactionsController {
   async get(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
     const { consistency } = parseQuery(consistencyQuerySchema, request.query);
-    await this.reads.answer(request, reply, () => this.transactions.get(id, consistency));
+    const access = readAccessOf(request);
+    await this.reads.answer(request, reply, () => this.transactions.get(id, consistency, access));
   }
 
   @Get()
@@ -183,8 +195,9 @@ export class TransactionsController {
     const { consistency, limit, cursor, ...filters } = parseQuery(listQuerySchema, request.query);
     const identity = { list: 'transactions', filters } as const;
     const after = cursor === undefined ? {} : { cursor: parseCursor(identity, cursor) };
+    const query = { ...filters, limit, ...after, access: readAccessOf(request) };
     await this.reads.answer(request, reply, async () => {
-      const { value, ...reading } = await this.transactions.list({ ...filters, limit, ...after }, consistency);
+      const { value, ...reading } = await this.transactions.list(query, consistency);
       const nextCursor = value.nextCursor === null ? null : formatCursor(identity, value.nextCursor);
       return { ...reading, value: { ...value, nextCursor } };
     });

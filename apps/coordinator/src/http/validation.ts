@@ -12,6 +12,7 @@ import {
 } from '@concordat/foundation';
 import type { z } from 'zod';
 import type { MemberRequest } from '../cluster/cluster.api.js';
+import { scopedKey } from '../transactions/idempotency-scope.js';
 import { TooManyBranchesError } from '../transactions/errors.js';
 import type { BeginRequest, EnlistRequest, ExecuteRequest, Idempotency } from '../transactions/transactions.api.js';
 import { formatPath } from './json-body.js';
@@ -185,12 +186,14 @@ function refuseAbove(limit: number, value: JsonValue, path: string, code: Proble
  * which no key may contain.
  *
  * @param call name of the call, with the id in its path: equal bodies of different calls differ by it
+ * @param principal whose key it is; undefined without authentication
  * @throws RequestRefusedError `INVALID_IDEMPOTENCY_KEY`
  */
 export function parseIdempotency(
   headers: IncomingHttpHeaders,
   call: 'begin' | 'enlist' | 'execute' | 'resolve',
   body: unknown,
+  principal: string | undefined,
   transactionId?: string,
 ): Idempotency | undefined {
   const key = headers['idempotency-key'];
@@ -202,5 +205,5 @@ export function parseIdempotency(
     ]);
   }
   const text = canonicalJson({ call, id: transactionId, body: body ?? {} });
-  return { key, bodyHash: createHash('sha256').update(text).digest('hex') };
+  return { key: scopedKey(key, principal), bodyHash: createHash('sha256').update(text).digest('hex') };
 }

@@ -8,6 +8,7 @@ import {
   type Tracing,
 } from '@concordat/foundation';
 import { createCoordinator } from '../bootstrap.js';
+import { openListenerProblem } from '../auth-variables.js';
 import { parseConfig, type Config } from '../config.js';
 import { EngineModule } from '../engine.module.js';
 import { Lifecycle } from '../lifecycle.js';
@@ -60,6 +61,9 @@ export async function runCoordinator(config: Config, { onListening, onExit }: Ru
     // not Nest's own listen, which logs the failure before it is reported here in one sentence
     await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
     logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
+    if (config.isOpen) {
+      logger.warn('CONCORDAT_AUTH is none: everybody who reaches the REST interface may do everything');
+    }
     onListening?.();
   } catch (error) {
     process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
@@ -82,13 +86,17 @@ async function openTelemetryIfThere(): Promise<Tracing | undefined> {
   }
 }
 
-/** Runs a coordinator with the settings of its environment; with wrong ones it says which, and what they may be. */
+/**
+ * Runs a coordinator with the settings of its environment; with wrong ones it says which, and what they may be. It does
+ * not run without authentication where others than this machine reach it, unless that is said aloud.
+ */
 export async function runFromEnvironment(environment: NodeJS.ProcessEnv): Promise<void> {
   const result = parseConfig(environment);
-  if (result.ok) {
+  const problem = result.ok ? openListenerProblem(result.config) : undefined;
+  if (result.ok && !problem) {
     await runCoordinator(result.config);
   } else {
-    process.stderr.write(`${formatProblems(result.problems)}\n`);
+    process.stderr.write(`${formatProblems(result.ok ? [problem!] : result.problems)}\n`);
     process.exitCode = EXIT.configuration;
   }
 }

@@ -9,6 +9,7 @@ import {
   type TransactionState,
 } from '@concordat/commit-protocol';
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
+import { isVisible, type Access } from './access.js';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
 import { LogUnavailableError, NotAddressableError, OutcomeUnknownError, OverloadedError } from './errors.js';
 import { EventHistory } from './queries/event-history.js';
@@ -200,13 +201,14 @@ export class TransactionManager implements TransactionsApi {
     transactionId: TransactionId,
     branch: EnlistRequest,
     idempotency?: Idempotency,
+    access?: Access,
   ): Promise<{ created: boolean; branch: BranchView }> {
     return this.oncePerKey.run(idempotency, {
       repeat: (transaction) => ({ created: false, branch: claimedBranch(transaction, idempotency!) }),
       first: async (session) => {
         this.records.refuseUnknown(branch);
         if ('instance' in branch) this.refuseUnaddressable(branch);
-        await this.require(transactionId);
+        await this.require(transactionId, access);
         return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
       },
     });
@@ -214,7 +216,7 @@ export class TransactionManager implements TransactionsApi {
 
   async commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
     const session = this.leading();
-    const transaction = await this.require(transactionId);
+    const transaction = await this.require(transactionId, options.access);
     if (!transaction.decision) await session.inOrder(transactionId, () => Promise.resolve());
     this.leading().request(transactionId, { type: 'commit' }); // read again: the leadership may have ended in between
     return this.settle(transactionId, options);
@@ -222,7 +224,7 @@ export class TransactionManager implements TransactionsApi {
 
   async abort(transactionId: TransactionId, options: WaitOptions, cause = ABORTED_BY_CLIENT): Promise<Settlement> {
     this.leading();
-    await this.require(transactionId);
+    await this.require(transactionId, options.access);
     this.leading().request(transactionId, { type: 'abort', cause });
     return this.settle(transactionId, options);
   }
@@ -236,8 +238,8 @@ export class TransactionManager implements TransactionsApi {
     });
   }
 
-  get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
-    return this.queries.get(transactionId, consistency);
+  get(transactionId: TransactionId, consistency: Consistency, access?: Access): Promise<Reading<TransactionView>> {
+    return this.queries.get(transactionId, consistency, access);
   }
 
   list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>> {
@@ -363,13 +365,13 @@ export class TransactionManager implements TransactionsApi {
     );
   }
 
-  /** Returns the transaction. Only a confirmed leader can say that there is none. */
-  private async require(transactionId: TransactionId): Promise<TransactionState> {
+  /** Returns the transaction. Only a confirmed leader can say that there is none, or none that the caller may see. */
+  private async require(transactionId: TransactionId, access?: Access): Promise<TransactionState> {
     const known = this.lookUp(transactionId);
-    if (known) return known;
+    if (known && isVisible(known, access)) return known;
     await this.dependencies.log.confirmLeadership();
     const found = this.lookUp(transactionId);
-    if (!found) throw this.queries.missing(transactionId);
+    if (!found || !isVisible(found, access)) throw this.queries.missing(transactionId);
     return found;
   }
 

@@ -1,4 +1,5 @@
 import type { JsonValue } from '@concordat/foundation';
+import type { Access } from './access.js';
 import type {
   AbortReason,
   BranchError,
@@ -80,6 +81,8 @@ export interface TransactionView {
   readonly cause?: { readonly branchId: BranchId; readonly participant: string; readonly participantCode?: string };
   readonly branches: readonly BranchView[];
   readonly metadata: Readonly<Record<string, JsonValue>>;
+  /** the principal who began it; absent without authentication */
+  readonly owner?: string;
   readonly warnings: readonly string[];
   /** by operators, oldest first */
   readonly rulings: readonly RulingView[];
@@ -115,6 +118,7 @@ export interface HeldBranchRequest {
 export type EnlistRequest = BranchRequest | PreparedBranchRequest | HeldBranchRequest;
 
 export interface Idempotency {
+  /** in the scope of its principal, see `scopedKey` */
   readonly key: string;
   /** SHA-256 of the call and its canonical body, in hexadecimal */
   readonly bodyHash: string;
@@ -124,6 +128,8 @@ export interface BeginRequest {
   readonly protocol: Protocol;
   readonly timeoutMs: number;
   readonly metadata: Readonly<Record<string, JsonValue>>;
+  /** the principal who begins it */
+  readonly owner?: string;
   readonly idempotency?: Idempotency;
   /** of the client's trace (W3C) */
   readonly traceparent?: string;
@@ -155,6 +161,8 @@ export interface WaitOptions {
   readonly waitMs: number;
   /** `decided`: until the decision is in the log; `ended`: until every branch has ended */
   readonly wait: 'decided' | 'ended';
+  /** whose transaction it must be */
+  readonly access?: Access;
 }
 
 /** `settled`: what was waited for has happened; otherwise the wait ended first (202). */
@@ -183,6 +191,8 @@ export interface ListQuery {
   readonly limit: number;
   /** `nextCursor` of the page before */
   readonly cursor?: string;
+  /** lists only what the caller may see */
+  readonly access?: Access;
 }
 
 export interface TransactionPage {
@@ -243,6 +253,8 @@ export type EventFilter = (logIndex: number, transactionId: TransactionId) => bo
  * nodes reject with `LogUnavailableError`, and nothing has happened. Any node answers reads from its applied state; a
  * linearizable read rejects with `LogUnavailableError` when no leader can be asked.
  *
+ * With an `access`, a transaction that the caller may not see is answered as one that does not exist.
+ *
  * Rejections are `CodedError`s of `errors.ts`; `http/problems.ts` says what a client sees.
  */
 export interface TransactionsApi {
@@ -252,13 +264,14 @@ export interface TransactionsApi {
     transactionId: TransactionId,
     branch: EnlistRequest,
     idempotency?: Idempotency,
+    access?: Access,
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
   commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
   abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
   /** Logs an operator's ruling; it is in the log when this resolves. */
   resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution>;
   execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement>;
-  get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>>;
+  get(transactionId: TransactionId, consistency: Consistency, access?: Access): Promise<Reading<TransactionView>>;
   list(query: ListQuery, consistency: Consistency): Promise<Reading<TransactionPage>>;
   /** Only the leader knows votes that are not logged, and branches of forgotten transactions. */
   inDoubt(consistency: Consistency, query?: InDoubtQuery): Promise<InDoubtReading>;

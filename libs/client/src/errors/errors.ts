@@ -13,7 +13,7 @@ export interface ConcordatErrorOptions {
 /**
  * Base of everything that the client throws by itself. Compare `code`, which never changes: those of the coordinators
  * are in docs/errors.md, a code that this version of the client does not know included, and `CONNECTION_FAILED`,
- * `CALL_TIMEOUT`, `INVALID_ANSWER`, `INVALID_OPTION`, `INVALID_VALUE` and `LOCK_LOST` are the client's own.
+ * `CALL_TIMEOUT`, `INVALID_ANSWER`, `INVALID_OPTION`, `INVALID_VALUE`, `TOKEN_FAILED` and `LOCK_LOST` are the client's own.
  *
  * What aborts a call from outside is not wrapped: an aborted `signal` throws its own reason, as `fetch` does.
  */
@@ -122,6 +122,15 @@ export class NoLeaderError extends UnavailableError {}
 /** `OVERLOADED`, `TOO_MANY_LOCKS`, `TOO_MANY_WAITERS` */
 export class OverloadedError extends UnavailableError {}
 
+/** `RATE_LIMITED`: this principal sends too many requests. The client has waited and repeated as often as it may. */
+export class RateLimitedError extends UnavailableError {}
+
+/** `UNAUTHENTICATED`: the coordinators ask who calls, and the token (option `token`) is missing or not valid. */
+export class UnauthenticatedError extends ConcordatError {}
+
+/** `FORBIDDEN`: the principal of the token may not do this; the message names the roles that may. */
+export class ForbiddenError extends ConcordatError {}
+
 /** `OUTCOME_UNKNOWN`: the request may have taken effect. Read the transaction, or repeat with the same key. */
 export class OutcomeUnknownError extends ConcordatError {
   constructor(message: string, options: ConcordatErrorOptions = {}) {
@@ -154,6 +163,13 @@ export class InvalidAnswerError extends ConcordatError {
 export class ClientOptionError extends ConcordatError {
   constructor(message: string, options: ConcordatErrorOptions = {}) {
     super('INVALID_OPTION', message, options);
+  }
+}
+
+/** `TOKEN_FAILED`: the function `token` brought none; nothing was sent. */
+export class TokenError extends ConcordatError {
+  constructor(message: string, options: ConcordatErrorOptions = {}) {
+    super('TOKEN_FAILED', message, options);
   }
 }
 

@@ -96,6 +96,7 @@ export const transactionShape = object<Transaction>({
   ),
   branches: list(branchShape),
   metadata: record(json<JsonValue>()),
+  owner: optional(text),
   warnings: list(text),
   rulings: list(rulingShape),
   createdAt: time,

@@ -102,6 +102,8 @@ export interface Transaction {
   readonly branches: readonly Branch[];
   /** as the client gave it when the transaction began */
   readonly metadata: Readonly<Record<string, JsonValue>>;
+  /** the principal who began it; absent where the coordinators run without authentication */
+  readonly owner?: string | undefined;
   readonly warnings: readonly string[];
   /** oldest first */
   readonly rulings: readonly Ruling[];

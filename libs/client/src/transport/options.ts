@@ -1,4 +1,5 @@
 import { ClientOptionError } from '../errors/errors.js';
+import { authorizationOf, type Token } from './token.js';
 import { platformClock, type ClientClock } from './clock.js';
 import { Coordinators } from './coordinators.js';
 import { DEFAULT_RETRY, type RetryOptions, type RetrySettings } from './retry.js';
@@ -14,7 +15,12 @@ export interface ClientOptions {
   /** how long one request may take, beside its `waitMs`, before another coordinator is asked. Default 10,000 */
   readonly attemptTimeoutMs?: number;
   readonly retry?: RetryOptions;
-  /** headers of every request, asked anew for each, such as `traceparent` or `authorization` */
+  /**
+   * shows the coordinators who calls: an API token or a JWT, sent as `Authorization: Bearer`. A function is asked anew for
+   * each request, and keeps its token until shortly before its end by itself
+   */
+  readonly token?: Token | undefined;
+  /** headers of every request, asked anew for each, such as `traceparent` */
   readonly headers?: HeaderRecord | (() => HeaderRecord | Promise<HeaderRecord>);
   /** default: the platform's `fetch` */
   readonly fetch?: typeof globalThis.fetch;
@@ -42,6 +48,8 @@ export interface Settings {
   readonly attemptTimeoutMs: number;
   readonly retry: RetrySettings;
   readonly headers: () => HeaderRecord | Promise<HeaderRecord>;
+  /** the value of the header `authorization`; undefined: none */
+  readonly authorization: () => Promise<string | undefined>;
   readonly fetch: typeof globalThis.fetch;
   readonly clock: ClientClock;
   readonly random: () => number;
@@ -62,6 +70,7 @@ export function settingsOf(options: ClientOptions): Settings {
     attemptTimeoutMs: timeoutOf('attemptTimeoutMs', options.attemptTimeoutMs ?? 10_000),
     retry,
     headers: typeof headers === 'function' ? headers : () => headers,
+    authorization: authorizationOf(options.token),
     // not bound to the options: a browser's fetch must be called on the global object
     fetch: options.fetch ?? ((...parameters) => globalThis.fetch(...parameters)),
     clock: options.clock ?? platformClock,

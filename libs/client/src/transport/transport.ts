@@ -180,7 +180,8 @@ export class Transport {
       'last-event-id': lastEventId,
     };
     const headers = new Headers();
-    for (const group of [await this.settings.headers(), options.headers ?? {}, own]) {
+    const authorization = await this.settings.authorization();
+    for (const group of [await this.settings.headers(), { authorization }, options.headers ?? {}, own]) {
       for (const [name, value] of Object.entries(group)) if (value !== undefined) headers.set(name, value);
     }
     // A coordinator never redirects; a redirected POST would become a GET.

@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import type { Refusal } from './apply-result.js';
 import { DecisionState } from './decision-state.js';
 import { PlainEndedTransactions } from '../testing/plain-ended-transactions.js';
+import type { DecisionStateSnapshot } from './decision-state-snapshot.js';
 import { MAXIMUM_TIME_STEP_MS } from './log-time.js';
 import type { BeginRecord, BranchesDoneRecord, DecideRecord, LogRecord } from './records.js';
 import { AT, beginOf, branchOf, idOf, preparedBranch } from '../testing/leader-driver.js';
@@ -289,6 +290,23 @@ describe('the replicated state', () => {
       const copy = new DecisionState(new PlainEndedTransactions());
       copy.restoreSnapshot(JSON.parse(JSON.stringify(old)) as ReturnType<DecisionState['takeSnapshot']>);
       expect([copy.bornAt, copy.logTime.now]).toEqual([undefined, AT + 3]);
+    });
+  });
+
+  describe('the owner of a transaction', () => {
+    it('stands in its Begin, and stays with it through everything, snapshots included', () => {
+      const machine = after({ ...TWO, owner: 'jwt:alice' }, decide('abort'));
+      expect(machine.state.find(TWO.transactionId)).toMatchObject({ owner: 'jwt:alice', decision: 'abort' });
+      const restored = new DecisionState(new PlainEndedTransactions());
+      restored.restoreSnapshot(JSON.parse(JSON.stringify(machine.state.takeSnapshot())) as DecisionStateSnapshot);
+      expect(restored.find(TWO.transactionId)).toEqual(machine.state.find(TWO.transactionId));
+    });
+
+    it('is absent in records and snapshots of versions without owners, and nothing else changes', () => {
+      const { state } = after(TWO);
+      expect(Object.keys(state.find(TWO.transactionId)!)).not.toContain('owner');
+      const owned = after({ ...TWO, owner: 'jwt:alice' }).state.find(TWO.transactionId)!;
+      expect({ ...owned, owner: undefined }).toEqual({ ...state.find(TWO.transactionId)!, owner: undefined });
     });
   });
 

@@ -15,7 +15,7 @@ import type {
   Vote,
 } from '../vocabulary/types.js';
 
-/** An idempotency key, and the SHA-256 of the canonical body of its request. */
+/** An idempotency key (with authentication, in the scope of its principal), and the SHA-256 of the canonical body of its request. */
 export interface IdempotencyClaim {
   readonly key: string;
   readonly bodyHash: string;
@@ -35,6 +35,8 @@ export interface BeginRecord {
   readonly metadata: Readonly<Record<string, JsonValue>>;
   /** of the client's trace (W3C); sent along with the work, and of no other effect */
   readonly traceparent?: string;
+  /** the principal who began it; absent without authentication, and in records of versions without owners */
+  readonly owner?: string;
   readonly idempotency?: IdempotencyClaim;
 }
 

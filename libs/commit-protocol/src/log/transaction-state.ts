@@ -76,6 +76,8 @@ export interface TransactionState {
   readonly metadata: Readonly<Record<string, JsonValue>>;
   /** of the client's trace; absent without one, and in records of versions that did not keep it */
   readonly traceparent?: string;
+  /** the principal who began it; absent without authentication, and in records of versions without owners */
+  readonly owner?: string;
   readonly claims: ClaimState[];
   readonly branches: BranchState[];
   /** the set of branches is fixed: a one-shot transaction, or its commit was requested */
@@ -111,6 +113,7 @@ export function transactionFromBegin(record: BeginRecord, logIndex: number): Tra
     deadline: record.deadline,
     metadata: record.metadata,
     ...(record.traceparent !== undefined && { traceparent: record.traceparent }),
+    ...(record.owner !== undefined && { owner: record.owner }),
     claims: record.idempotency ? [record.idempotency] : [],
     branches: record.branches.map(branchFrom),
     closed: record.closed,

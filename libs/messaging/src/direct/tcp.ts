@@ -96,27 +96,50 @@ export class LinkServer {
   }
 }
 
+/** A token for the coordinators' REST interface, or where to get one for each request. */
+export type LinkToken = string | (() => string | Promise<string>);
+
 /** Asks the coordinator at a URL for its direct address, and connects there. */
-export const dialOverTcp: Dial = async (url, isConnected) => {
-  const { nodeId, directAddress: address } = await askForAddress(url);
+export const dialOverTcp: Dial = (url, isConnected) => dial(url, isConnected, undefined);
+
+/** The same with a token, for coordinators that ask who calls. */
+export function dialerOverTcp(token: LinkToken | undefined): Dial {
+  return (url, isConnected) => dial(url, isConnected, token);
+}
+
+async function dial(
+  url: string,
+  isConnected: Parameters<Dial>[1],
+  token: LinkToken | undefined,
+): Promise<AttachSocket | undefined> {
+  const { nodeId, directAddress: address } = await askForAddress(url, token);
   if (isConnected(nodeId)) return undefined;
   if (address === null) throw new Error('it takes no direct streams; set CONCORDAT_LINK=direct or both there');
   const parsed = parseAddress(address);
   if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is not host:port`);
   const host = isEveryAddress(parsed.host) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : parsed.host;
   return connectTcp({ host, port: parsed.port });
-};
+}
 
-async function askForAddress(url: string): Promise<z.infer<typeof clusterAnswer>> {
+async function askForAddress(url: string, token: LinkToken | undefined): Promise<z.infer<typeof clusterAnswer>> {
+  const bearer = typeof token === 'function' ? await token() : token;
   let response: Response;
   try {
-    response = await fetch(new URL('/v1/cluster', url), { signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS) });
+    response = await fetch(new URL('/v1/cluster', url), {
+      // a token is for the coordinators only, not for whom they might name
+      ...(bearer !== undefined && { headers: { authorization: `Bearer ${bearer}` }, redirect: 'error' }),
+      signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS),
+    });
   } catch (error) {
     const { cause } = error as { cause?: unknown };
     throw new Error(errorMessage(cause ?? error), { cause: error });
   }
   const answer = clusterAnswer.safeParse(await response.json().catch(() => undefined));
   if (response.ok && answer.success) return answer.data;
+  if (response.status === 401 || response.status === 403) {
+    const what = bearer === undefined ? 'needs a token (option "token")' : 'does not take the token (option "token")';
+    throw new Error(`${url} ${what}; GET /v1/cluster answers with status ${response.status}`);
+  }
   throw new Error(`GET ${url}/v1/cluster answers with status ${response.status}; is it a coordinator of this release?`);
 }
 

@@ -126,14 +126,15 @@ function participantOptions(options: ConcordatOptions): ConcordatParticipantOpti
   return options.bus ? { ...others, postgres, bus: options.bus } : { ...others, postgres, link, bus: busOf(options) };
 }
 
-function busOf({ link = 'direct', coordinators, kafka }: ConcordatOptions): BusFactory {
-  if (link === 'direct') return directBus({ coordinators });
+function busOf({ link = 'direct', coordinators, token, kafka }: ConcordatOptions): BusFactory {
+  const direct = { coordinators, ...(token !== undefined && { token }) };
+  if (link === 'direct') return directBus(direct);
   if (!kafka) {
     throw new GlobalConfigurationError(
       `link is "${link}" and kafka is missing; give kafka: { brokers: ['host:9092'], clientId: '…' }, or use link: 'direct'`,
     );
   }
-  return link === 'kafka' ? kafkaBus(kafka) : bothBuses({ ...kafka, coordinators });
+  return link === 'kafka' ? kafkaBus(kafka) : bothBuses({ ...kafka, ...direct });
 }
 
 function transactionsOf(options: ConcordatOptions, participant: ConcordatParticipant): GlobalTransactions {

@@ -1,4 +1,5 @@
 import type { ModuleMetadata } from '@nestjs/common';
+import type { Token } from '@concordat/client';
 import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
 import type { KafkaBusOptions } from '../buses.js';
 import type { ConnectionOptions } from '../connection-name.js';
@@ -10,6 +11,11 @@ export interface ConcordatOptions
   extends ConnectionOptions, Omit<ConcordatParticipantOptions, 'postgres' | 'bus' | 'coordinators' | 'link'> {
   /** REST URLs of the coordinators, such as `http://127.0.0.1:8081`; more than one are used when one fails */
   readonly coordinators: readonly string[];
+  /**
+   * shows the coordinators who calls, where they ask: an API token or a JWT with the roles `client` and
+   * `participant:<name>`, or a function that is asked for each request
+   */
+  readonly token?: Token;
   /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
   readonly postgres: PostgresSource;
   /** further pools and DataSources of the same database, whose work in a global transaction is to be part of it */

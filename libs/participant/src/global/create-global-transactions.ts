@@ -1,3 +1,4 @@
+import type { Token } from '@concordat/client';
 import {
   NO_TRACING,
   SystemClock,
@@ -23,6 +24,11 @@ export interface GlobalTransactionsOptions {
   readonly cluster?: string;
   /** REST URLs of the coordinators; one is enough, more are used when it fails */
   readonly coordinators: readonly string[];
+  /**
+   * shows the coordinators who calls, where they ask: an API token or a JWT with the roles `client` and
+   * `participant:<name>`, or a function that is asked for each request
+   */
+  readonly token?: Token;
   /** the sessions of this process: a started `ParticipantRuntime` */
   readonly sessions: BranchSessions;
   /**
@@ -50,7 +56,7 @@ export interface GlobalTransactionsOptions {
 
 /** Checks the options and makes the global transactions of a participant. @throws GlobalConfigurationError */
 export function createGlobalTransactions(options: GlobalTransactionsOptions): GlobalTransactions {
-  const { participant, cluster = 'local', coordinators, sessions, propagateTo = [], link = 'direct' } = options;
+  const { participant, cluster = 'local', coordinators, token, sessions, propagateTo = [], link = 'direct' } = options;
   const { clock = new SystemClock({ unref: true }), random = new SystemRandom(), logger = silentLogger } = options;
   if (coordinators.length === 0) {
     throw new GlobalConfigurationError(
@@ -68,7 +74,8 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       outcomeLimitMs: options.outcomeLimitMs ?? DEFAULT_OUTCOME_LIMIT_MS,
     },
     {
-      coordinators: options.port ?? new RestCoordinators({ coordinators, headers: traceHeaders(tracing) }, clock),
+      coordinators:
+        options.port ?? new RestCoordinators({ coordinators, token, headers: traceHeaders(tracing) }, clock),
       sessions,
       clock,
       random,

@@ -26,7 +26,11 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   UNKNOWN_PARTICIPANT: 'Check the name; a participant announces itself when it starts.',
   UNKNOWN_OPERATION:
     'Check the name. In a rolling update, an operation is known while all live processes of its participant serve it, old and new ones.',
-  TRANSACTION_NOT_FOUND: 'Check the id.',
+  UNAUTHENTICATED:
+    'Send a valid token as `Authorization: Bearer …`. `detail` says more where the sender may know; the log of the node always does ([security](security.md)).',
+  FORBIDDEN:
+    'Nothing happened. `detail` names the roles that the call needs ([security](security.md#who-may-call-what)).',
+  TRANSACTION_NOT_FOUND: 'Check the id, and with authentication whether this sender began the transaction.',
   BRANCH_NOT_FOUND: 'Nothing happened; `GET /v1/transactions/{id}` lists the branches.',
   MEMBER_NOT_FOUND: 'Nothing happened; `GET /v1/cluster` lists the members.',
   ROUTE_NOT_FOUND: 'Check method and path against `/openapi.json`.',
@@ -63,6 +67,7 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
   URI_TOO_LONG: 'Check the id.',
   UNSUPPORTED_MEDIA_TYPE: 'Send `Content-Type: application/json`.',
   IDEMPOTENCY_KEY_REUSED: 'Use a new key for a new request; nothing happened.',
+  RATE_LIMITED: 'Nothing happened; repeat the request after `Retry-After`. `CONCORDAT_RATE_LIMIT` is the limit.',
   HEADERS_TOO_LARGE: 'At most 16 KiB of headers.',
   INTERNAL:
     "The node's log has the cause. The request may have taken effect: read the transaction, or repeat the request with the same Idempotency-Key.",
@@ -78,6 +83,8 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
     'Nothing happened; repeat the request at another node. To add this node, send `POST /v1/cluster/members` there.',
   MEMBER_NOT_CAUGHT_UP:
     'The node is a learner of the group. `detail` says what to check; repeat the request to continue.',
+  AUTHENTICATION_UNAVAILABLE:
+    'Nothing happened; repeat the request. The node cannot read the keys of the issuer (`CONCORDAT_AUTH_JWKS_URL`); its log says why.',
   TRANSFER_FAILED: 'Repeat the request when `GET /v1/cluster` shows the node as healthy and close behind the leader.',
   SHUTTING_DOWN: 'Nothing happened; repeat the request at another node.',
   OUTCOME_UNKNOWN: 'Read the transaction, or repeat the request with the same Idempotency-Key.',

@@ -159,8 +159,9 @@ export async function ask(
   method: 'GET' | 'PUT' | 'POST' | 'DELETE',
   url: string,
   payload?: object,
+  headers: Readonly<Record<string, string>> = {},
 ): Promise<GroupAnswer> {
-  const answer = await app.inject({ method, url, ...(payload && { payload }) });
+  const answer = await app.inject({ method, url, headers, ...(payload && { payload }) });
   const appliedIndex = Number(answer.headers['concordat-applied-index'] ?? NaN);
   return { status: answer.statusCode, body: answer.body === '' ? {} : answer.json(), appliedIndex };
 }

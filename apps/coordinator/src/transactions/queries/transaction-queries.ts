@@ -1,6 +1,7 @@
 import { invariant, roughJsonSize, type Clock, type CodedError } from '@concordat/foundation';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
 import type { DecisionLog } from '../../decision-log/decision-log.js';
+import { isVisible, type Access } from '../access.js';
 import { TransactionExpiredError, TransactionNotFoundError } from '../errors.js';
 import type { EventHistory } from './event-history.js';
 import { InDoubtCount } from './in-doubt-count.js';
@@ -39,6 +40,8 @@ const MAXIMUM_SCANNED_IN_DOUBT = 50_000;
 /** Maximum number of missed events that a subscriber gets at once; it asks for more after reading them. */
 const MISSED_EVENTS = 500;
 const MISSED_BYTES = 512 * 1024;
+/** Of a UUID of version 7, as text: its 48 bits of time. */
+const UUID_TIME_LENGTH = 13;
 const ALL_EVENTS = (): boolean => true;
 const ALL_THAT_FIT: InDoubtQuery = { limit: 500 };
 
@@ -76,10 +79,14 @@ export class TransactionQueries {
     });
   }
 
-  async get(transactionId: TransactionId, consistency: Consistency): Promise<Reading<TransactionView>> {
+  async get(
+    transactionId: TransactionId,
+    consistency: Consistency,
+    access?: Access,
+  ): Promise<Reading<TransactionView>> {
     await this.prepare(consistency);
     const transaction = this.dependencies.log.state.find(transactionId);
-    if (!transaction) throw this.missing(transactionId);
+    if (!transaction || !isVisible(transaction, access)) throw this.missing(transactionId);
     return this.reading(this.view(transaction), consistency, this.isCollectedElsewhere(transaction));
   }
 
@@ -219,8 +226,16 @@ class ListPage {
 
   endPage(): false {
     invariant(this.last !== undefined, 'a page that ends has looked at something');
-    this.nextCursor = this.last;
+    this.nextCursor = this.query.access === undefined ? this.last : this.cursorWithoutOthers(this.last);
     return false;
+  }
+
+  /** A cursor is read by its client, so it must not be the id of a transaction that the client may not see. */
+  private cursorWithoutOthers(last: TransactionId): TransactionId {
+    const shown = this.items.at(-1)?.id;
+    if (shown === last) return last;
+    const latestOfItsTime = `${last.slice(0, UUID_TIME_LENGTH)}-7fff-bfff-ffffffffffff`;
+    return shown !== undefined && shown < latestOfItsTime ? shown : latestOfItsTime;
   }
 
   endOfList(): false {
@@ -234,7 +249,8 @@ function isCollecting({ closed, decision }: TransactionState): boolean {
   return closed && decision === undefined;
 }
 
-function matches(transaction: TransactionState, { status, participant }: ListQuery): boolean {
+function matches(transaction: TransactionState, { status, participant, access }: ListQuery): boolean {
+  if (!isVisible(transaction, access)) return false;
   if (status !== undefined && statusOf(transaction) !== status) return false;
   return participant === undefined || transaction.branches.some((branch) => branch.participant === participant);
 }

@@ -54,6 +54,7 @@ export function transactionView(
       }),
     branches: transaction.branches.map((branch) => branchView(transaction, branch, beyond?.reportOf(branch.branchId))),
     metadata: transaction.metadata,
+    ...(transaction.owner !== undefined && { owner: transaction.owner }),
     warnings: [
       ...warningsOfSize(transaction),
       ...(branchesNeedCoordinator ? warningsOfLink(transaction) : []),

@@ -96,6 +96,7 @@ export class RequestRecords {
       at,
       deadline: at + request.timeoutMs,
       metadata: request.metadata,
+      ...(request.owner !== undefined && { owner: request.owner }),
       ...(delegateTo !== undefined && { delegateTo }),
       ...(request.traceparent !== undefined && { traceparent: request.traceparent }),
       ...(request.idempotency && { idempotency: request.idempotency }),

@@ -5,6 +5,7 @@ import {
   TransactionClosedError,
   TransactionDecidedError,
 } from '../errors.js';
+import { sentKey } from '../idempotency-scope.js';
 import type { BranchView, HeldBranchRequest, Idempotency, PreparedBranchRequest } from '../transactions.api.js';
 import { branchView } from '../queries/view.js';
 
@@ -32,7 +33,8 @@ export function repeatedBranch(transaction: TransactionState, request: RequestWi
 export function claimedBranch(transaction: TransactionState, { key }: Idempotency): BranchView {
   const claim = transaction.claims.find((candidate) => candidate.key === key);
   const branch = claim?.branchId === undefined ? undefined : findBranch(transaction, claim.branchId);
-  if (!branch) throw new IdempotencyKeyReusedError(`the idempotency key ${key} was used to begin a transaction`);
+  if (!branch)
+    throw new IdempotencyKeyReusedError(`the idempotency key ${sentKey(key)} was used to begin a transaction`);
   return branchView(transaction, branch);
 }
 
@@ -41,5 +43,5 @@ export function branchConflict(branchId: string): BranchConflictError {
 }
 
 export function keyReused({ key }: Idempotency): IdempotencyKeyReusedError {
-  return new IdempotencyKeyReusedError(`the idempotency key ${key} was used with another request`);
+  return new IdempotencyKeyReusedError(`the idempotency key ${sentKey(key)} was used with another request`);
 }

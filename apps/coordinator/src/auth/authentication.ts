@@ -1,0 +1,64 @@
+import type { Socket } from 'node:net';
+import type { Logger } from '@concordat/foundation';
+import type { AuthSettings } from '../auth-variables.js';
+import type { Authenticator, Presented } from './authenticator.js';
+import { bearerOf } from './bearer.js';
+import type { Principal } from './credentials/principal.js';
+import { CredentialRefusedError } from './errors.js';
+import { FileKeys } from './file-keys.js';
+import { JwtAuthenticator } from './jwt-authenticator.js';
+import { KnownPrincipals } from './known-principals.js';
+import { RemoteKeys } from './remote-keys.js';
+import { TokenAuthenticator } from './token-authenticator.js';
+import { wallTime } from './wall-time.js';
+
+/** The part of a request that says who sends it. */
+export interface Sender {
+  readonly rawHeaders: readonly string[];
+  readonly socket: Socket;
+}
+
+/** Says who sends a request, by the kinds of credentials that this node takes. */
+export class Authentication {
+  /** @param authenticators the first one that finds a credential of its kind decides */
+  constructor(private readonly authenticators: readonly Authenticator[]) {}
+
+  /**
+   * At once for a credential that is known.
+   *
+   * @param beforeWork called before a new credential is verified; what it throws is thrown
+   * @throws CredentialRefusedError, AuthenticationUnavailableError
+   */
+  identify({ rawHeaders, socket }: Sender, beforeWork: () => void = () => undefined): Principal | Promise<Principal> {
+    return this.ask({ bearer: bearerOf(rawHeaders), socket, beforeWork }, 0);
+  }
+
+  private ask(presented: Presented, first: number): Principal | Promise<Principal> {
+    for (let index = first; index < this.authenticators.length; index++) {
+      const found = this.authenticators[index]!.authenticate(presented);
+      if (found instanceof Promise) return found.then((principal) => principal ?? this.ask(presented, index + 1));
+      if (found !== undefined) return found;
+    }
+    if (presented.bearer === undefined) throw new CredentialRefusedError('missing');
+    throw new CredentialRefusedError('malformed', 'a token of a kind that this node does not take');
+  }
+}
+
+/** @throws AuthenticationSetupError */
+export function authenticationFrom({ tokenFile, jwt }: AuthSettings, logger: Logger): Authentication {
+  const [now, monotonic] = [wallTime, () => performance.now()];
+  const authenticators: Authenticator[] = [];
+  if (tokenFile !== undefined) {
+    authenticators.push(new TokenAuthenticator({ path: tokenFile, now, monotonic, logger }));
+  }
+  if (jwt) {
+    const known = new KnownPrincipals(monotonic);
+    const { keys: source, ...settings } = jwt;
+    const keys =
+      'url' in source
+        ? new RemoteKeys({ url: source.url, monotonic, logger })
+        : new FileKeys({ path: source.file, monotonic, logger, onChange: () => known.forgetAll() });
+    authenticators.push(new JwtAuthenticator({ ...settings, keys, known, now }));
+  }
+  return new Authentication(authenticators);
+}

@@ -1,0 +1,68 @@
+import type { Role } from './credentials/roles.js';
+
+/** Who may make a call. */
+export interface CallRule {
+  /** one of them is enough; `everyone`: nobody is asked who it is */
+  readonly roles: 'everyone' | readonly Role[];
+  /** what a role may do of it, where that is not all */
+  readonly but?: string;
+  /** for operators alone: it is audited with its body */
+  readonly isOperation?: true;
+}
+
+const READERS = ['observer', 'operator'] as const;
+const EVERYONE: CallRule = { roles: 'everyone' };
+const OPERATION: CallRule = { roles: ['operator'], isOperation: true };
+const OWN_READ: CallRule = {
+  roles: ['client', 'participant', ...READERS],
+  but: '`client`: those that it began; `participant`: those that it has joined',
+};
+const OWN_CHANGE: CallRule = { roles: ['client'], but: 'those that it began' };
+const LOCK: CallRule = { roles: ['client', 'participant', 'operator'] };
+
+/**
+ * Every route of a coordinator, and who may call it. The table in docs/security.md is made from it. A route without a
+ * rule is refused to everybody.
+ */
+export const CALL_RULES: Readonly<Record<string, CallRule>> = {
+  'POST /v1/transactions': { roles: ['client'] },
+  'POST /v1/transactions/execute': { roles: ['client'] },
+  'POST /v1/transactions/:id/branches': {
+    roles: ['client', 'participant'],
+    but: '`client`: operations, in those that it began; `participant`: branches of its own name, in any',
+  },
+  'POST /v1/transactions/:id/commit': OWN_CHANGE,
+  'POST /v1/transactions/:id/abort': OWN_CHANGE,
+  'POST /v1/transactions/:id/resolve': OPERATION,
+  'GET /v1/transactions': OWN_READ,
+  'GET /v1/transactions/:id': OWN_READ,
+  'GET /v1/transactions/:id/events': OWN_READ,
+  'GET /v1/events': OWN_READ,
+  'GET /v1/in-doubt': { roles: READERS },
+  'PUT /v1/locks/:name': LOCK,
+  'POST /v1/locks/:name/renew': LOCK,
+  'DELETE /v1/locks/:name': LOCK,
+  'GET /v1/locks': { roles: READERS },
+  'GET /v1/cluster': { roles: ['client', 'participant', 'node', ...READERS] },
+  'POST /v1/cluster/members': OPERATION,
+  'DELETE /v1/cluster/members/:nodeId': OPERATION,
+  'POST /v1/cluster/leader': OPERATION,
+  'GET /metrics': { roles: ['metrics', ...READERS] },
+  'GET /debug/failpoints': { roles: ['operator'] },
+  'PUT /debug/failpoints': OPERATION,
+  'GET /healthz': EVERYONE,
+  'GET /readyz': EVERYONE,
+  'GET /openapi.json': EVERYONE,
+  'GET /docs': EVERYONE,
+  'GET /docs/': EVERYONE,
+  'GET /docs/start.js': EVERYONE,
+  'GET /docs/swagger-ui.css': EVERYONE,
+  'GET /docs/swagger-ui-bundle.js': EVERYONE,
+};
+
+const RULES = new Map(Object.entries(CALL_RULES));
+
+/** The rule of a route; reading only the headers is reading. Undefined: nobody may call it. */
+export function ruleOf(method: string, route: string): CallRule | undefined {
+  return RULES.get(`${method === 'HEAD' ? 'GET' : method} ${route}`);
+}

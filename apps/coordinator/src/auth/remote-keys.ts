@@ -1,0 +1,120 @@
+import { errorMessage, type Logger } from '@concordat/foundation';
+import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet, type JWTHeaderParameters } from 'jose';
+import { AuthenticationUnavailableError } from './errors.js';
+import type { VerificationKeys } from './verification-keys.js';
+
+export interface RemoteKeysOptions {
+  readonly url: string;
+  readonly monotonic: () => number;
+  readonly logger: Logger;
+  /** default: the platform's */
+  readonly fetch?: typeof globalThis.fetch;
+  /** for the whole answer; default 3 s */
+  readonly timeoutMs?: number;
+}
+
+/** Older keys are fetched again, while they are still used. */
+export const REFRESH_AFTER_MS = 10 * 60_000;
+/** Older keys are not used any more, although no newer ones can be fetched. */
+export const UNUSABLE_AFTER_MS = 60 * 60_000;
+/** An unknown key leads to a question at most this often: anybody can send a token with one. */
+export const ASK_FOR_UNKNOWN_EACH_MS = 10_000;
+/** After a failure the issuer is left alone for so long. */
+export const PAUSE_AFTER_FAILURE_MS = 1_000;
+const TIMEOUT_MS = 3_000;
+const MAXIMUM_BYTES = 256 * 1024;
+
+type FindKey = (header: JWTHeaderParameters) => Promise<CryptoKey>;
+
+interface Fetched {
+  readonly find: FindKey;
+  readonly at: number;
+}
+
+/**
+ * The keys at a URL. They are kept, fetched again when they are old or a token names an unknown one, and outlast an
+ * issuer that cannot be reached for an hour. Requests that need them at the same time share one question.
+ */
+export class RemoteKeys implements VerificationKeys {
+  private fetched: Fetched | undefined;
+  private pending: Promise<FindKey> | undefined;
+  private askedAt = Number.NEGATIVE_INFINITY;
+  private failure: { readonly error: AuthenticationUnavailableError; readonly at: number } | undefined;
+
+  constructor(private readonly options: RemoteKeysOptions) {}
+
+  async keyFor(header: JWTHeaderParameters): Promise<CryptoKey> {
+    const find = await this.present();
+    try {
+      return await find(header);
+    } catch (error) {
+      const isUnknown = error instanceof errors.JWKSNoMatchingKey;
+      if (!isUnknown || this.options.monotonic() - this.askedAt < ASK_FOR_UNKNOWN_EACH_MS) throw error;
+    }
+    return (await this.ask())(header);
+  }
+
+  private async present(): Promise<FindKey> {
+    const age = this.fetched ? this.options.monotonic() - this.fetched.at : Number.POSITIVE_INFINITY;
+    if (!this.fetched || age >= UNUSABLE_AFTER_MS) return this.ask();
+    // who waits for nothing need not know whether it fails: it is logged
+    if (age >= REFRESH_AFTER_MS) this.ask().catch(() => undefined);
+    return this.fetched.find;
+  }
+
+  private ask(): Promise<FindKey> {
+    const { failure } = this;
+    if (failure && this.options.monotonic() - failure.at < PAUSE_AFTER_FAILURE_MS) return Promise.reject(failure.error);
+    this.pending ??= this.fetchKeys().finally(() => (this.pending = undefined));
+    return this.pending;
+  }
+
+  private async fetchKeys(): Promise<FindKey> {
+    const { monotonic, logger, url } = this.options;
+    this.askedAt = monotonic();
+    try {
+      const find = createLocalJWKSet((await this.download()) as JSONWebKeySet);
+      this.fetched = { find, at: monotonic() };
+      this.failure = undefined;
+      return find;
+    } catch (cause) {
+      const error = new AuthenticationUnavailableError('the keys of the issuer cannot be read now', { cause });
+      this.failure = { error, at: monotonic() };
+      logger.warn(`the keys at ${url} cannot be read: ${innermost(cause)}`);
+      throw error;
+    }
+  }
+
+  private async download(): Promise<unknown> {
+    const { url, fetch = globalThis.fetch, timeoutMs = TIMEOUT_MS } = this.options;
+    const response = await fetch(url, {
+      headers: { accept: 'application/json, application/jwk-set+json' },
+      // an issuer that sends its askers elsewhere may be one that was taken over
+      redirect: 'error',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (response.status !== 200 || response.body === null) {
+      await response.body?.cancel();
+      throw new Error(`the answer has the status ${response.status}`);
+    }
+    const chunks: Uint8Array[] = [];
+    let sizeBytes = 0;
+    for await (const chunk of response.body) {
+      sizeBytes += chunk.length;
+      if (sizeBytes > MAXIMUM_BYTES) throw new Error(`the answer has more than ${MAXIMUM_BYTES} bytes`);
+      chunks.push(chunk);
+    }
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  }
+}
+
+/** `fetch failed` says nothing. */
+function innermost(error: unknown): string {
+  let found = error;
+  for (let depth = 0; depth < 4; depth++) {
+    const { cause } = Object(found) as { cause?: unknown };
+    if (cause === undefined || cause === null) break;
+    found = cause;
+  }
+  return errorMessage(found);
+}

@@ -1,0 +1,318 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import { statSync, writeFileSync } from 'node:fs';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { CALL_RULES, ruleOf } from '../auth/call-rules.js';
+import { ROLES, type Role } from '../auth/credentials/roles.js';
+import { active, BRANCH_ID, ID } from './testing/fake-engine.js';
+import { Secured, type Bearer } from './testing/secured.js';
+import { createTestNode, type TestNode } from './testing/test-node.js';
+
+/** One bearer for each role, and one without any. */
+const BEARER_OF: Readonly<Record<Role, Bearer>> = {
+  client: 'alice',
+  observer: 'watcher',
+  operator: 'oscar',
+  metrics: 'prometheus',
+  participant: 'bank',
+  node: 'node',
+};
+
+let secured: Secured;
+let node: TestNode;
+beforeAll(async () => {
+  secured = await Secured.create();
+  node = await createTestNode({ ...secured.environment, CONCORDAT_FAILPOINTS: 'on' });
+});
+afterAll(async () => {
+  await node.app.close();
+  secured.remove();
+});
+beforeEach(() => {
+  node.transactions.calls.length = 0;
+  node.cluster.calls.length = 0;
+});
+
+type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
+
+function ask(method: Method, url: string, headers: Record<string, string> = {}, payload?: object) {
+  return node.app.inject({ method, url, headers, ...(payload && { payload }) });
+}
+
+/** A route that could be asked, from its pattern. */
+const urlOf = (route: string): string => route.replace(':id', ID).replace(':nodeId', '3').replace(':name', 'invoice-7');
+
+/** The routes of a node as they were registered: method and pattern. */
+function routes(): string[] {
+  const fastify = node.app.getHttpAdapter().getInstance() as unknown as { printRoutes(options: object): string };
+  const lines = fastify.printRoutes({ commonPrefix: false, includeHooks: false }).split('\n');
+  const found: string[] = [];
+  const path: string[] = [];
+  for (const line of lines) {
+    const [, indent = '', rest = ''] = /^((?:│ {3}| {4})*)(?:├── |└── )(.*)$/.exec(line) ?? [];
+    if (rest === '') continue;
+    const depth = indent.length / 4;
+    const [, part = '', methods] = /^(.*?)(?: \(([A-Z, ]+)\))?$/.exec(rest) ?? [];
+    path.length = depth;
+    path[depth] = part;
+    if (methods !== undefined) for (const method of methods.split(', ')) found.push(`${method} ${path.join('')}`);
+  }
+  return found;
+}
+
+describe('every call', () => {
+  it('has a rule who may make it, and no rule is without a call', () => {
+    const found = routes();
+    expect(found.length).toBeGreaterThan(30);
+    const lacking = found.filter((route) => {
+      const [method, pattern] = route.split(' ');
+      return ruleOf(method!, pattern!) === undefined;
+    });
+    expect(lacking).toEqual([]);
+    expect(Object.keys(CALL_RULES).filter((call) => !found.includes(call))).toEqual([]);
+  });
+
+  it.each(Object.entries(CALL_RULES))('%s', async (call, { roles }) => {
+    const [method, route] = call.split(' ') as [Method, string];
+    const url = urlOf(route);
+    const without = await ask(method, url);
+    if (roles === 'everyone') {
+      expect(without.statusCode).toBeLessThan(400);
+      return;
+    }
+    expect([without.statusCode, without.headers['www-authenticate']]).toEqual([401, 'Bearer realm="concordat"']);
+    expect(without.json()).toMatchObject({ code: 'UNAUTHENTICATED', instance: url });
+    for (const role of ROLES) {
+      const isStream = url.endsWith('/events'); // its headers say enough
+      const answer = await ask(isStream ? 'HEAD' : method, url, secured.header(BEARER_OF[role]));
+      if (roles.includes(role)) expect([role, answer.statusCode]).not.toEqual([role, 403]);
+      else {
+        expect([role, answer.statusCode]).toEqual([role, 403]);
+        expect(answer.headers['www-authenticate']).toBe('Bearer realm="concordat", error="insufficient_scope"');
+        if (!isStream) expect(answer.json()).toMatchObject({ code: 'FORBIDDEN', instance: url });
+      }
+    }
+  });
+
+  it('without a route is unknown only to who has shown who it is', async () => {
+    expect((await ask('GET', '/v1/secrets')).statusCode).toBe(401);
+    const known = await ask('GET', '/v1/secrets', secured.header('prometheus'));
+    expect([known.statusCode, known.json().code]).toEqual([404, 'ROUTE_NOT_FOUND']);
+  });
+
+  it('is judged before its body, its id and its query are looked at', async () => {
+    const headers = { 'content-type': 'application/json' };
+    for (const url of ['/v1/transactions/no-id/commit?x=1', '/v1/transactions/execute']) {
+      const answer = await node.app.inject({ method: 'POST', url, headers, payload: '{"broken":' });
+      expect([answer.statusCode, answer.headers.connection]).toEqual([401, 'close']);
+    }
+    expect(node.transactions.calls).toEqual([]);
+  });
+});
+
+describe('a credential', () => {
+  it('may be a JWT, whose subject is the principal', async () => {
+    const token = await secured.issuer.token(Date.now(), ['operator'], { claims: { sub: 'olga' } });
+    const ruling = { action: 'abort', reason: 'the client is gone', operator: 'somebody else' };
+    const answer = await ask('POST', `/v1/transactions/${ID}/resolve`, { authorization: `Bearer ${token}` }, ruling);
+    expect(answer.statusCode).toBe(200);
+    expect(node.transactions.calls[0]).toMatchObject(['resolve', ID, { action: 'abort', operator: 'jwt:olga' }]);
+  });
+
+  it.each<[string, () => Record<string, string>]>([
+    ['of another scheme', () => ({ authorization: `Basic ${Buffer.from('oscar:x').toString('base64')}` })],
+    ['that is empty', () => ({ authorization: '' })],
+    ['without a token', () => ({ authorization: 'Bearer' })],
+    ['of two tokens', () => ({ authorization: `Bearer ${secured.token('oscar')} ${secured.token('oscar')}` })],
+    ['of two, joined by a comma', () => ({ authorization: `Bearer a, Bearer ${secured.token('oscar')}` })],
+    ['that is unknown', () => ({ authorization: `Bearer ${secured.token('oscar').slice(0, -1)}` })],
+    ['that is huge', () => ({ authorization: `Bearer ${'a'.repeat(9_000)}` })],
+    ['that is the hash of a token', () => ({ authorization: 'Bearer sha256:00' })],
+    ['in another header', () => ({ 'proxy-authorization': `Bearer ${secured.token('oscar')}` })],
+  ])('%s is refused', async (_name, headers) => {
+    const answer = await ask('GET', '/v1/in-doubt', headers());
+    expect([answer.statusCode, answer.json().code]).toEqual([401, 'UNAUTHENTICATED']);
+    expect(answer.headers['www-authenticate']).toMatch(/^Bearer realm="concordat"/);
+    expect(answer.body).not.toContain(secured.token('oscar'));
+  });
+
+  it('is taken in any case of its scheme', async () => {
+    const answer = await ask('GET', '/v1/in-doubt', { authorization: `BEARER ${secured.token('oscar')}` });
+    expect(answer.statusCode).toBe(200);
+  });
+
+  it('must come once: two Authorization headers are refused, whatever they say', async () => {
+    const own = `Bearer ${secured.token('oscar')}`;
+    const call = httpRequest(`${await node.listen()}/v1/in-doubt`, { agent: false });
+    call.setHeader('authorization', [own, own]);
+    call.end();
+    const [response] = (await once(call, 'response')) as [IncomingMessage];
+    response.resume();
+    expect(response.statusCode).toBe(401);
+  });
+
+  it('ends with its line in the file', async () => {
+    const own = await Secured.create();
+    const other = await createTestNode(own.environment);
+    const count = async (): Promise<number> =>
+      (await other.app.inject({ method: 'GET', url: '/v1/in-doubt', headers: own.header('oscar') })).statusCode;
+    expect(await count()).toBe(200);
+    writeFileSync(own.tokenFile, '# nobody\n');
+    while ((await count()) !== 401) await new Promise((resolve) => setTimeout(resolve, 20));
+    await other.app.close();
+    own.remove();
+  });
+});
+
+describe('a client', () => {
+  it('owns what it begins, under the name of its credential', async () => {
+    await ask('POST', '/v1/transactions', { ...secured.header('alice'), 'idempotency-key': 'k' }, {});
+    const branches = [{ participant: 'bank-a', operation: 'debit', payload: {} }];
+    await ask('POST', '/v1/transactions/execute', secured.header('bob'), { branches });
+    expect(node.transactions.calls.map(([name, request]) => [name, request])).toMatchObject([
+      ['begin', { owner: 'token:alice', idempotency: { key: 'k token:alice' } }],
+      ['execute', { owner: 'token:bob', branches }],
+    ]);
+  });
+
+  it.each<[Bearer, string, object, number]>([
+    ['alice', 'operations', { participant: 'bank-a', operation: 'debit', payload: {} }, 201],
+    ['alice', 'a vote', { participant: 'bank-a', branchId: BRANCH_ID, vote: 'yes' }, 403],
+    ['alice', 'a held branch', { participant: 'bank-a', branchId: BRANCH_ID, instance: 'a-1' }, 403],
+    ['bank', 'operations of its own', { participant: 'bank-a', operation: 'debit', payload: {} }, 201],
+    ['bank', 'operations of another', { participant: 'bank-b', operation: 'debit', payload: {} }, 403],
+    ['bank', 'its own vote', { participant: 'bank-a', branchId: BRANCH_ID, vote: 'yes' }, 201],
+    ['bank', 'the vote of another', { participant: 'bank-b', branchId: BRANCH_ID, vote: 'yes' }, 403],
+    ['bank', 'a held branch of another', { participant: 'bank-b', branchId: BRANCH_ID, instance: 'a-1' }, 403],
+    ['shop', 'its own held branch', { participant: 'shop', branchId: BRANCH_ID, instance: 'a-1' }, 201],
+    ['shop', 'operations of another', { participant: 'bank-b', operation: 'debit', payload: {} }, 201],
+    ['shop', 'the vote of another', { participant: 'bank-b', branchId: BRANCH_ID, vote: 'yes' }, 403],
+  ])('%s enlists %s', async (bearer, _what, branch, status) => {
+    const answer = await ask('POST', `/v1/transactions/${ID}/branches`, secured.header(bearer), branch);
+    expect(answer.statusCode).toBe(status);
+    if (status === 403) expect(answer.json().code).toBe('FORBIDDEN');
+    expect(node.transactions.calls).toHaveLength(status === 403 ? 0 : 1);
+  });
+});
+
+describe('the audit', () => {
+  const auditOf = async (call: string): Promise<Record<string, unknown>> => {
+    for (;;) {
+      const found = secured.audit().findLast((entry) => entry['call'] === call);
+      if (found) return found;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+
+  it('has what an operator did, from where, and what the answer was, in a file for its owner alone', async () => {
+    const url = `${await node.listen()}/v1/cluster/leader`;
+    const headers = { ...secured.header('oscar'), 'content-type': 'application/json', 'x-concordat-forwarded-by': '2' };
+    await fetch(url, { method: 'POST', headers, body: '{"nodeId":2}' });
+    expect(await auditOf('POST /v1/cluster/leader')).toEqual({
+      at: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+      event: 'call',
+      principal: 'token:oscar',
+      roles: ['operator'],
+      call: 'POST /v1/cluster/leader',
+      url: '/v1/cluster/leader',
+      address: '127.0.0.1',
+      forwardedBy: '2',
+      status: 200,
+      body: { nodeId: 2 },
+    });
+    expect(statSync(secured.auditFile).mode & 0o777).toBe(0o600);
+  });
+
+  it('has what an operator only read, and what was refused to it', async () => {
+    await ask('GET', '/v1/locks?limit=3', secured.header('oscar'));
+    expect(await auditOf('GET /v1/locks')).toMatchObject({ url: '/v1/locks?limit=3', status: 200 });
+    await ask('DELETE', '/v1/cluster/members/0', secured.header('oscar'));
+    expect(await auditOf('DELETE /v1/cluster/members/:nodeId')).toMatchObject({ status: 400 });
+  });
+
+  it('has refused credentials by their reasons, and neither tokens nor payloads', async () => {
+    const secret = `cct_${'x'.repeat(43)}`;
+    await ask('PUT', '/v1/locks/a', { authorization: `Bearer ${secret}` });
+    const entry = await auditOf('PUT /v1/locks/:name');
+    expect(entry).toMatchObject({ event: 'refused-credential', reason: 'unknown-token', address: '127.0.0.1' });
+    const branches = [{ participant: 'bank-a', operation: 'debit', payload: { canary: 'tweet' } }];
+    await ask('POST', '/v1/transactions/execute', secured.header('alice'), { branches });
+    const text = JSON.stringify(secured.audit());
+    for (const canary of [secret, secured.token('oscar'), 'tweet']) expect(text).not.toContain(canary);
+  });
+
+  it('counts them for Prometheus', async () => {
+    await ask('GET', '/v1/locks', { authorization: 'Bearer cct_unknown' });
+    const metrics = await ask('GET', '/metrics', secured.header('prometheus'));
+    expect(metrics.body).toMatch(/concordat_http_refused_credentials_total\{reason="unknown-token"\} \d/);
+  });
+});
+
+describe('limits', () => {
+  it('hold for each principal by itself, and say when to come again', async () => {
+    const limited = await createTestNode({ ...secured.environment, CONCORDAT_RATE_LIMIT: '5' });
+    const statuses = async (bearer: Bearer): Promise<number[]> => {
+      const headers = secured.header(bearer);
+      const calls = Array.from({ length: 8 }, () => limited.app.inject({ method: 'GET', url: '/v1/cluster', headers }));
+      return (await Promise.all(calls)).map(({ statusCode }) => statusCode);
+    };
+    expect(await statuses('alice')).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
+    expect(await statuses('bob')).toEqual([200, 200, 200, 200, 200, 429, 429, 429]);
+    const refused = await limited.app.inject({ method: 'GET', url: '/v1/cluster', headers: secured.header('alice') });
+    expect([refused.json().code, refused.headers['retry-after']]).toEqual(['RATE_LIMITED', '1']);
+    expect((await limited.app.inject({ method: 'GET', url: '/healthz' })).statusCode).toBe(200);
+    await limited.app.close();
+  });
+
+  it('end the patience with an address whose credentials are wrong, but not with those that are known', async () => {
+    const limited = await createTestNode({ ...secured.environment, CONCORDAT_RATE_LIMIT_REFUSED: '3' });
+    const status = async (authorization: string): Promise<number> =>
+      (await limited.app.inject({ method: 'GET', url: '/v1/cluster', headers: { authorization } })).statusCode;
+    const known = `Bearer ${await secured.issuer.token(Date.now())}`;
+    const later = `Bearer ${await secured.issuer.token(Date.now(), ['observer'])}`;
+    expect(await status(known)).toBe(200);
+    const wrong = [];
+    for (let count = 0; count < 5; count++) wrong.push(await status('Bearer a.b.c'));
+    expect(wrong).toEqual([401, 401, 401, 429, 429]);
+    expect(await status(known)).toBe(200);
+    expect(await status(`Bearer ${secured.token('alice')}`)).toBe(200); // a look-up costs nothing
+    expect(await status(later)).toBe(429);
+    await limited.app.close();
+  });
+
+  it('may be set without authentication, for each address', async () => {
+    const open = await createTestNode({ CONCORDAT_RATE_LIMIT: '2' });
+    const statuses = [];
+    for (let count = 0; count < 3; count++) {
+      statuses.push((await open.app.inject({ method: 'GET', url: '/v1/cluster' })).statusCode);
+    }
+    expect(statuses).toEqual([200, 200, 429]);
+    await open.app.close();
+  });
+});
+
+describe('without authentication', () => {
+  it('nobody is asked, nothing is owned, and who rules says who it is', async () => {
+    const open = await createTestNode();
+    const headers = { authorization: 'Bearer whatever' };
+    await open.app.inject({ method: 'POST', url: '/v1/transactions', headers, payload: {} });
+    const ruling = { action: 'abort', reason: 'x', operator: 'ann' };
+    await open.app.inject({ method: 'POST', url: `/v1/transactions/${ID}/resolve`, payload: ruling });
+    const [[, begun], [, , ruled]] = open.transactions.calls as [[string, object], [string, string, object]];
+    expect(begun).toEqual({ protocol: '2pc', timeoutMs: 30_000, metadata: {} });
+    expect(ruled).toMatchObject({ operator: 'ann' });
+    expect(open.transactions.view).toBe(active);
+    await open.app.close();
+  });
+
+  it('what operators should do is audited, where a file for it is set', async () => {
+    const own = await Secured.create();
+    const open = await createTestNode({ CONCORDAT_AUDIT_FILE: own.auditFile });
+    await open.app.inject({ method: 'POST', url: '/v1/cluster/leader', payload: { nodeId: 2 } });
+    await open.app.inject({ method: 'GET', url: '/v1/cluster' });
+    while (own.audit().length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(own.audit()).toMatchObject([{ call: 'POST /v1/cluster/leader', status: 200, body: { nodeId: 2 } }]);
+    await open.app.close();
+    own.remove();
+  });
+});

@@ -1,0 +1,199 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { guarded, type JsonValue, type Logger } from '@concordat/foundation';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { AuditLog } from '../auth/audit-log.js';
+import type { Authentication } from '../auth/authentication.js';
+import { ruleOf, type CallRule } from '../auth/call-rules.js';
+import type { Principal } from '../auth/credentials/principal.js';
+import { formatGrants } from '../auth/credentials/roles.js';
+import { CredentialRefusedError } from '../auth/errors.js';
+import { CONFIG, type Config } from '../config.js';
+import { LOGGER } from '../logging.js';
+import { AuthMetrics } from '../metrics/auth-metrics.js';
+import { sendProblem } from './answers.js';
+import { FORWARDED_BY_HEADER } from './forward-to-leader.js';
+import { pathOf } from './problem.filter.js';
+import { problemOf, RequestRefusedError, type Problem } from './problems.js';
+import { limitersOf, type Limiter } from './rate-limits.js';
+import { RefusedSenders } from './refused-senders.js';
+
+export const AUTHENTICATION = Symbol('AUTHENTICATION');
+
+/** Windows of the limits. */
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60_000;
+const TOO_MANY_REFUSED = 'too many credentials from this address were refused';
+
+/**
+ * Stands before every route, before a body is read: says who sends a request (`request.principal`), refuses what the
+ * sender may not do, and what is too much, and audits what operators do. A request that a follower has passed on comes
+ * with the sender's own credential, and is judged again.
+ *
+ * Without authentication it only limits and audits, where that is set.
+ */
+@Injectable()
+export class AccessGuard {
+  private limit: Limiter | undefined;
+  private refused: RefusedSenders | undefined;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Pick<Config, 'auth' | 'auditFile' | 'rateLimit'>,
+    @Inject(AUTHENTICATION) private readonly authentication: Authentication | undefined,
+    @Inject(AuditLog) private readonly audit: AuditLog,
+    @Inject(AuthMetrics) private readonly metrics: AuthMetrics,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** Installs its hook; call it after the request gate's, and before all others. */
+  async install(fastify: FastifyInstance): Promise<void> {
+    fastify.decorateRequest('principal', null);
+    const { auth, auditFile } = this.config;
+    const rateLimit = auth?.rateLimit ?? this.config.rateLimit;
+    if (auth === undefined && auditFile === undefined && rateLimit === undefined) return;
+    const limiter = await limitersOf(fastify);
+    if (rateLimit !== undefined) {
+      const keyOf = ({ principal, ip }: FastifyRequest): string => principal?.id ?? `address ${ip}`;
+      this.limit = limiter({ name: 'requests', maximum: rateLimit, windowMs: SECOND_MS, keyOf });
+    }
+    if (auth) {
+      const keyOf = ({ ip }: FastifyRequest): string => ip;
+      this.refused = new RefusedSenders(
+        limiter({ name: 'refused', maximum: auth.refusedLimit, windowMs: MINUTE_MS, keyOf }),
+      );
+    }
+    fastify.addHook('onRequest', (request, reply, done) => {
+      guarded(
+        async () => {
+          await this.admit(request, reply);
+          done();
+        },
+        (error) => this.refuse(request, reply, error),
+      )();
+    });
+  }
+
+  /** @throws CredentialRefusedError, AuthenticationUnavailableError, RequestRefusedError */
+  private async admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
+    const rule = this.ruleOf(request);
+    if (rule?.roles === 'everyone') return;
+    if (this.authentication) {
+      request.principal = await this.identify(request, this.authentication);
+      if (rule && !isAllowed(rule, request.principal)) throw forbidden(rule, request.principal);
+    }
+    const seconds = await this.limit?.(request);
+    if (seconds !== undefined) throw tooMany('this principal sends too many requests', seconds);
+    if (rule && isAudited(rule, request.principal)) this.auditLater(rule, request, reply);
+  }
+
+  /** Undefined for a path without a route: whoever may be here learns that there is none. */
+  private ruleOf(request: FastifyRequest): CallRule | undefined {
+    if (request.is404) return undefined;
+    const { method } = request;
+    const { url = '' } = request.routeOptions;
+    const rule = ruleOf(method, url);
+    if (rule || !this.authentication) return rule;
+    this.logger.error(`${method} ${url} has no rule who may call it, and is refused`);
+    throw new RequestRefusedError('FORBIDDEN', 'nobody may make this call');
+  }
+
+  private async identify(request: FastifyRequest, authentication: Authentication): Promise<Principal> {
+    const { rawHeaders, socket } = request.raw;
+    try {
+      return await authentication.identify({ rawHeaders, socket }, () => {
+        const seconds = this.refused?.secondsLeft(request.ip);
+        if (seconds !== undefined) throw tooMany(TOO_MANY_REFUSED, seconds);
+      });
+    } catch (error) {
+      if (!(error instanceof CredentialRefusedError)) throw error;
+      this.metrics.refused(error.reason);
+      const { reason, note } = error;
+      this.audit.refused({ reason, note, ...this.originOf(request) });
+      const seconds = await this.refused?.count(request);
+      if (seconds !== undefined) throw tooMany(TOO_MANY_REFUSED, seconds);
+      throw error;
+    }
+  }
+
+  private auditLater(rule: CallRule, request: FastifyRequest, reply: FastifyReply): void {
+    const { principal } = request;
+    const entry = {
+      principal: principal?.id,
+      roles: principal ? formatGrants(principal) : [],
+      url: request.raw.url ?? '',
+      ...this.originOf(request),
+    };
+    const ended = (): void => {
+      const { body } = request;
+      // a follower has only the bytes, and the leader audits, too
+      const isParsed = rule.isOperation === true && body !== undefined && !Buffer.isBuffer(body);
+      const status = reply.raw.writableEnded ? reply.raw.statusCode : undefined;
+      this.audit.call({ ...entry, status, ...(isParsed && { body: body as JsonValue }) });
+    };
+    reply.raw.once(
+      'close',
+      guarded(ended, (error) => this.logger.error('a call could not be audited', error)),
+    );
+  }
+
+  private originOf({ method, routeOptions, ip, headers }: FastifyRequest) {
+    const forwardedBy = headers[FORWARDED_BY_HEADER];
+    return {
+      call: `${method} ${routeOptions.url ?? '(no route)'}`,
+      address: ip,
+      forwardedBy: typeof forwardedBy === 'string' && /^\d{1,9}$/.test(forwardedBy) ? forwardedBy : undefined,
+    };
+  }
+
+  private refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): void {
+    if (reply.sent || reply.raw.destroyed) return;
+    const problem = problemOf(error, pathOf(request.url));
+    if (problem.code === 'INTERNAL') this.logger.error(`the sender of ${request.method} could not be judged`, error);
+    const challenge = challengeOf(problem, error);
+    if (challenge !== undefined) void reply.header('www-authenticate', challenge);
+    const seconds = error instanceof TooManyRequestsError ? error.seconds : undefined;
+    const { headers } = request;
+    // its body is not read
+    if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined) {
+      void reply.header('connection', 'close');
+    }
+    sendProblem(reply, problem, seconds);
+  }
+}
+
+/** Carries what `Retry-After` says. */
+class TooManyRequestsError extends RequestRefusedError {
+  constructor(
+    detail: string,
+    readonly seconds: number,
+  ) {
+    super('RATE_LIMITED', detail);
+  }
+}
+
+function tooMany(detail: string, seconds: number): TooManyRequestsError {
+  return new TooManyRequestsError(detail, seconds);
+}
+
+function isAllowed({ roles }: CallRule, principal: Principal): boolean {
+  return roles === 'everyone' || roles.some((role) => principal.roles.has(role));
+}
+
+function forbidden({ roles }: CallRule, principal: Principal): RequestRefusedError {
+  const needed =
+    roles === 'everyone' ? [] : roles.map((role) => (role === 'participant' ? 'participant:<name>' : role));
+  const own = formatGrants(principal).join(', ') || 'none';
+  return new RequestRefusedError('FORBIDDEN', `this call needs one of the roles ${needed.join(', ')}; yours: ${own}`);
+}
+
+/** Everything that an operator does. Without authentication: what only operators should do. */
+function isAudited(rule: CallRule, principal: Principal | null): boolean {
+  return principal === null ? rule.isOperation === true : principal.roles.has('operator');
+}
+
+/** RFC 6750, section 3. */
+function challengeOf({ status }: Problem, error: unknown): string | undefined {
+  if (status === 403) return 'Bearer realm="concordat", error="insufficient_scope"';
+  if (status !== 401) return undefined;
+  const isMissing = error instanceof CredentialRefusedError && error.reason === 'missing';
+  return isMissing ? 'Bearer realm="concordat"' : 'Bearer realm="concordat", error="invalid_token"';
+}

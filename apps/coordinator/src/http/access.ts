@@ -1,0 +1,50 @@
+import type { FastifyRequest } from 'fastify';
+import type { Principal } from '../auth/credentials/principal.js';
+import type { Access } from '../transactions/access.js';
+import type { EnlistRequest } from '../transactions/transactions.api.js';
+import { RequestRefusedError } from './problems.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** who sends it; null: nobody is asked */
+    principal: Principal | null;
+  }
+}
+
+/** The principal as owner of transactions and of idempotency keys; undefined without authentication. */
+export function ownerOf({ principal }: FastifyRequest): string | undefined {
+  return principal?.id;
+}
+
+/** What the sender may read. */
+export function readAccessOf({ principal }: FastifyRequest): Access | undefined {
+  if (principal === null) return undefined;
+  const { roles, participants } = principal;
+  if (roles.has('observer') || roles.has('operator')) return undefined;
+  return { ...(roles.has('client') && { owner: principal.id }), participants };
+}
+
+/** The transactions that the sender may commit and abort: those that it began, whatever else it may read. */
+export function ownAccessOf({ principal }: FastifyRequest): Access | undefined {
+  return principal === null ? undefined : { owner: principal.id, participants: [] };
+}
+
+/**
+ * The transactions to which the sender may add this branch. A vote, and a session that a process holds, are the word of
+ * the participant itself; operations for it may come from whoever began the transaction.
+ *
+ * @throws RequestRefusedError `FORBIDDEN`
+ */
+export function enlistAccessOf(
+  { principal }: Pick<FastifyRequest, 'principal'>,
+  branch: EnlistRequest,
+): Access | undefined {
+  if (principal === null || principal.participants.includes(branch.participant)) return undefined;
+  if ('operation' in branch && principal.roles.has('client')) return { owner: principal.id, participants: [] };
+  throw new RequestRefusedError(
+    'FORBIDDEN',
+    'operation' in branch
+      ? `only a client, or participant:${branch.participant}, may add operations for ${branch.participant}`
+      : `only participant:${branch.participant} may enlist a branch that ${branch.participant} has prepared or holds`,
+  );
+}
