@@ -245,11 +245,11 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   /** One that does not answer is asked again, a few times: it may be starting. */
   private async checkCoordinators(): Promise<void> {
     const { clock, logger } = this;
-    const { cluster = 'local', link } = this.options;
+    const { cluster = 'local', link, token } = this.options;
     let unanswered = this.options.coordinators ?? [];
     for (let attempt = 0; unanswered.length > 0 && attempt < COORDINATOR_ATTEMPTS && !this.stopped; attempt++) {
       if (attempt > 0) await this.pause(backoffMs(attempt, RETRY, this.random));
-      unanswered = await reportCoordinators(unanswered, { cluster, link }, { clock, logger });
+      unanswered = await reportCoordinators(unanswered, { cluster, link }, { clock, logger, token });
     }
   }
 

@@ -1,4 +1,5 @@
 import type { Clock, Failpoints, Logger, Random, Tracing } from '@concordat/foundation';
+import type { Token } from '@concordat/client';
 import type { BusFactory } from './buses.js';
 import type { ParticipantAlert, ParticipantLimits, PostgresResourceManagerSettings } from '@concordat/participant';
 
@@ -23,6 +24,8 @@ export interface ConcordatParticipantOptions {
    * clocks. Default: they are not checked
    */
   readonly coordinators?: readonly string[];
+  /** shows them who asks, where they want to know: an API token or a JWT, or a function that is asked for each request */
+  readonly token?: Token;
   /** the road that `bus` takes, for the same checks; default: their link is not checked */
   readonly link?: 'direct' | 'kafka' | 'both';
   readonly limits?: Partial<ParticipantLimits>;

@@ -1,13 +1,19 @@
 import { SystemClock } from '@concordat/foundation';
 import { inspectTopics } from '@concordat/messaging';
 import { examineDatabase, readCoordinator } from '@concordat/participant';
-import { diagnose } from './diagnosis.js';
+import { diagnose, type DiagnosisPorts } from './diagnosis.js';
 import type { DoctorOptions } from './options.js';
 import { exitCodeOf, renderJson, renderLines } from './rendering.js';
 
 /** Prints what the checks find, and sets the exit code by the gravest of it. */
 export async function doctor(options: DoctorOptions): Promise<void> {
-  const ports = { clock: new SystemClock(), examineDatabase, readCoordinator, inspectTopics };
+  const token = process.env['CONCORDAT_TOKEN']; // not an option: others on the machine see those
+  const ports: DiagnosisPorts = {
+    clock: new SystemClock(),
+    examineDatabase,
+    readCoordinator: (url, clock) => readCoordinator(url, clock, token),
+    inspectTopics,
+  };
   const lines = await diagnose(options, ports);
   process.stdout.write(options.json ? renderJson(lines) : renderLines(lines));
   process.exitCode = exitCodeOf(lines);

@@ -109,7 +109,7 @@ describe('reading a coordinator', () => {
     const server = createServer((request, response) => {
       if (date) response.setHeader('date', date.toUTCString());
       const answer = answers[request.url ?? ''];
-      response.statusCode = answer === undefined ? 404 : 200;
+      response.statusCode = answer === undefined ? 404 : typeof answer === 'number' ? answer : 200;
       response.end(typeof answer === 'string' ? answer : JSON.stringify(answer ?? {}));
     });
     server.listen(0, '127.0.0.1');
@@ -137,6 +137,17 @@ describe('reading a coordinator', () => {
   ])('recognises %s', async (_what, answers, problem) => {
     const facts = await readCoordinator(await serve(answers), new VirtualClock());
     expect(facts.problem).toContain(problem);
+  });
+
+  it.each([401, 403])('shows its token, and knows a coordinator that answers %d to it', async (status) => {
+    const url = await serve({ '/readyz': { status: 'ready', reasons: [] }, '/v1/cluster': status });
+    const shown: unknown[] = [];
+    servers[0]!.prependListener('request', ({ headers }) => shown.push(headers.authorization));
+    const facts = await readCoordinator(url, new VirtualClock(), () => Promise.resolve('cct_abc'));
+    expect(shown).toEqual([undefined, 'Bearer cct_abc']);
+    expect(facts).toMatchObject({ isReady: true, refusedWith: status });
+    const troubled = troubles({ group: undefined, refusedWith: status as 401 | 403 });
+    expect(troubled[0]).toContain(`asks who is there and answers with ${status}: give a token`);
   });
 
   it('says why there is no answer', async () => {

@@ -20,11 +20,17 @@ export const COORDINATOR_CHECKS: readonly Check<CoordinatorCheckContext>[] = [
   { name: 'clock', run: clock },
 ];
 
-function reachable({ facts: { url, problem, group } }: CoordinatorCheckContext): Finding {
+function reachable({ facts: { url, problem, group, refusedWith } }: CoordinatorCheckContext): Finding {
   if (problem !== undefined) {
     return failure(
       `the coordinator at ${url} cannot be reached: ${problem}`,
       'start it (npx concordat dev, or npx concordat server), and check the URL, the network and firewalls',
+    );
+  }
+  if (refusedWith !== undefined) {
+    return failure(
+      `${url} asks who is there and answers with ${refusedWith}`,
+      'give a token with the role participant:<name>: the option "token" of a service, CONCORDAT_TOKEN for the doctor',
     );
   }
   if (!group) {

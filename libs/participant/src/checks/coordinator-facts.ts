@@ -25,12 +25,18 @@ export interface CoordinatorFacts {
   /** why it is not ready */
   readonly reasons: readonly string[];
   readonly group?: GroupFacts;
+  /** the status by which it refuses to name its group: the token is missing, or has no role */
+  readonly refusedWith?: 401 | 403;
   /** of its clock against this process's, see `clockDifferenceMs`; 0 where it does not tell */
   readonly clockDifferenceMs: number;
 }
 
-/** Asks a coordinator for its readiness and its group. Never rejects: no answer is a fact, too. */
-export async function readCoordinator(url: string, clock: Clock): Promise<CoordinatorFacts> {
+/**
+ * Asks a coordinator for its readiness and its group. Never rejects: no answer is a fact, too.
+ *
+ * @param token shows who asks, where coordinators want to know; without one they tell nothing of their group
+ */
+export async function readCoordinator(url: string, clock: Clock, token?: Token): Promise<CoordinatorFacts> {
   const unknown = { url, isReady: false, reasons: [], clockDifferenceMs: 0 };
   try {
     const askedAt = clock.now();
@@ -40,12 +46,13 @@ export async function readCoordinator(url: string, clock: Clock): Promise<Coordi
     if (status !== 'ready' && status !== 'not-ready') {
       return { ...unknown, problem: 'something else than a coordinator answers there' };
     }
-    const group = (await getJson(url, '/v1/cluster')).body;
+    const { body: group, status: answered } = await getJson(url, '/v1/cluster', await bearerOf(token));
     return {
       url,
       isReady: status === 'ready',
       reasons: Array.isArray(reasons) ? reasons.map(String) : [],
       ...(isGroup(group) && { group }),
+      ...((answered === 401 || answered === 403) && { refusedWith: answered }),
       clockDifferenceMs:
         date === undefined
           ? 0
@@ -56,17 +63,28 @@ export async function readCoordinator(url: string, clock: Clock): Promise<Coordi
   }
 }
 
+type Token = string | (() => string | Promise<string>);
+
+async function bearerOf(token: Token | undefined): Promise<string | undefined> {
+  return typeof token === 'function' ? token() : token;
+}
+
 async function getJson(
   url: string,
   path: string,
-): Promise<{ readonly body: unknown; readonly date: number | undefined }> {
-  const response = await fetch(new URL(path, url), { signal: AbortSignal.timeout(ANSWER_LIMIT_MS) });
+  bearer?: string,
+): Promise<{ readonly body: unknown; readonly status: number; readonly date: number | undefined }> {
+  const response = await fetch(new URL(path, url), {
+    // a token is for the coordinators only, not for whom they might name
+    ...(bearer !== undefined && { headers: { authorization: `Bearer ${bearer}` }, redirect: 'error' }),
+    signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
+  });
   const text = await response.text();
   const date = Date.parse(response.headers.get('date') ?? '');
   try {
-    return { body: JSON.parse(text) as unknown, date: Number.isNaN(date) ? undefined : date };
+    return { body: JSON.parse(text) as unknown, status: response.status, date: Number.isNaN(date) ? undefined : date };
   } catch {
-    return { body: {}, date: undefined };
+    return { body: {}, status: response.status, date: undefined };
   }
 }
 

@@ -3,6 +3,13 @@ import { describeFinding, runChecks } from './check.js';
 import { COORDINATOR_CHECKS, groupFinding, type CoordinatorCheckContext } from './coordinator-checks.js';
 import { readCoordinator } from './coordinator-facts.js';
 
+export interface ReportDependencies {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** shows the coordinators who asks, where they want to know */
+  readonly token?: string | (() => string | Promise<string>) | undefined;
+}
+
 /**
  * Logs what the checks of these coordinators find. One that does not answer is not reported, because the bus does that:
  * returned are the URLs of those, to be asked again.
@@ -10,9 +17,9 @@ import { readCoordinator } from './coordinator-facts.js';
 export async function reportCoordinators(
   urls: readonly string[],
   subject: Omit<CoordinatorCheckContext, 'facts'>,
-  { clock, logger }: { readonly clock: Clock; readonly logger: Logger },
+  { clock, logger, token }: ReportDependencies,
 ): Promise<readonly string[]> {
-  const all = await Promise.all(urls.map((url) => readCoordinator(url, clock)));
+  const all = await Promise.all(urls.map((url) => readCoordinator(url, clock, token)));
   const answered = all.filter(({ problem }) => problem === undefined);
   const reports = answered.flatMap((facts) => runChecks(COORDINATOR_CHECKS, { ...subject, facts }));
   const group = groupFinding(answered);
