@@ -18,12 +18,12 @@ const CHECKS = [
 ];
 /**
  * Unit tests use every core. The simulations start processes of their own, one for each core. End-to-end tests start
- * servers and brokers: one file at a time, or a small machine drowns.
+ * servers and brokers, and wait half of the time: two files at a time, or a small machine drowns.
  */
 const PROJECTS = [
   { project: 'unit', extra: ['--maxWorkers=100%'] },
   { project: 'simulation', extra: [] },
-  { project: 'e2e', extra: ['--runInBand'] },
+  { project: 'e2e', extra: ['--maxWorkers=2'] },
 ];
 
 const heading = (text) => console.log(`\n== ${text} ${'='.repeat(Math.max(0, 74 - text.length))}\n`);

@@ -6,7 +6,7 @@ import { CLOSING_REQUEST, drawExchange } from './testing/raw-requests.js';
 
 const SEED = Number(process.env['CONCORDAT_FUZZ_SEED'] ?? 20_261_129);
 /** Of `npm run test:nightly` all, otherwise what fits into the suite. */
-const REQUESTS = process.env['CONCORDAT_NIGHTLY'] === '1' ? 100_000 : 20_000;
+const REQUESTS = process.env['CONCORDAT_NIGHTLY'] === '1' ? 100_000 : 8_000;
 const CONNECTIONS = 16;
 
 let group: TestGroup;
