@@ -22,11 +22,6 @@ const SHIPPED = ['client', 'foundation', 'messaging', 'nestjs', 'participant'].f
 /** Texts in capitals that are no codes of errors, and what they are. */
 const NO_CODES: Readonly<Record<string, string>> = {
   CONCORDAT_CONTEXT_KEY: 'a variable',
-  CONCORDAT_OPTIONS: 'a token of Nest',
-  CONCORDAT_PARTICIPANT_OPTIONS: 'a token of Nest',
-  CONCORDAT_TRANSPORT: 'a token of Nest',
-  CONNECTION_LIMIT: 'SQL',
-  LOCK_SOURCE: 'a token of Nest',
   NODE_ENV: 'a variable',
   REQUIRES_NEW: 'a propagation',
   CLUSTER_AUTHORIZATION_FAILED: 'an answer of Kafka',
@@ -41,7 +36,7 @@ const NO_CODES: Readonly<Record<string, string>> = {
   DEADLOCK_VICTIM: 'a reason of a former release',
 };
 
-/** Codes of the protocol that reach users, from a library that has many more of its own. */
+/** Codes of the protocol and of coordinators that reach users, from sources that have many more of their own. */
 const OF_PROTOCOL = [
   'DATABASE_CHANGED',
   'INSTANCE_GONE',
@@ -53,7 +48,9 @@ const OF_PROTOCOL = [
 
 function codesOf(file: string): string[] {
   const codes: string[] = [];
+  const source = ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest);
   const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && node.expression.getText(source) === 'Symbol') return; // a token of Nest
     if (ts.isStringLiteral(node) && CODE.test(node.text)) codes.push(node.text);
     else if (ts.isPropertyAssignment(node) && ts.isStringLiteral(node.initializer) && isCodeName(node.name)) {
       if (SHORT_CODE.test(node.initializer.text)) codes.push(node.initializer.text);
@@ -62,7 +59,7 @@ function codesOf(file: string): string[] {
     }
     node.forEachChild(visit);
   };
-  visit(ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest));
+  visit(source);
   return codes;
 }
 
