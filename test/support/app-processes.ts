@@ -60,7 +60,7 @@ export class AppProcesses {
 
   /** @returns its exit code */
   async end({ child }: AppProcess): Promise<number | null> {
-    if (child.exitCode !== null) return child.exitCode;
+    if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     child.kill('SIGINT');
     const [code] = (await once(child, 'exit')) as [number | null];
     return code;

@@ -3,13 +3,21 @@ import { HELP, parseCommand } from './arguments.js';
 import { DOCTOR_HELP } from './doctor/options.js';
 import { UsageError } from './usage-error.js';
 
-const options = { port: 8081, directory: '.concordat-dev', logLevel: 'warn' };
+const options = { port: 8081, directory: '.concordat-dev', logLevel: 'warn', databases: undefined };
 
 describe('the command concordat', () => {
   it.each([
     [['dev'], { kind: 'dev', options }],
     [['dev', '--port', '9000', '--directory', '/tmp/x'], { options: { port: 9_000, directory: '/tmp/x' } }],
     [['dev', '--ephemeral', '--log-level', 'info'], { options: { directory: undefined, logLevel: 'info' } }],
+    [
+      ['dev', '--databases', 'orders, stock-2'],
+      { options: { databases: { names: ['orders', 'stock-2'], port: 5450 } } },
+    ],
+    [
+      ['dev', '--databases', 'a', '--databases-port', '6000'],
+      { options: { databases: { names: ['a'], port: 6_000 } } },
+    ],
     [['dev', '--help'], { kind: 'help', text: HELP }],
     [[], { kind: 'help', text: HELP }],
     [['--help'], { kind: 'help', text: HELP }],
@@ -40,6 +48,14 @@ describe('the command concordat', () => {
     [['dev', '--port', '80'], '--port is "80"; it must be a whole number from 2024 to 64535'],
     [['dev', '--port', '8081a'], '--port is "8081a"'],
     [['dev', '--ephemeral', '--directory', 'x'], '--ephemeral keeps no data'],
+    [['dev', '--databases', 'orders,'], '--databases has ""'],
+    [['dev', '--databases', 'Orders'], '--databases has "Orders"'],
+    [['dev', '--databases', 'postgres'], '--databases has "postgres"'],
+    [['dev', '--databases', 'pg_a'], '--databases has "pg_a"'],
+    [['dev', '--databases', 'a,a'], 'name at most 16 databases, and each once'],
+    [['dev', '--databases-port', '5450'], '--databases-port is the port of --databases, which is missing'],
+    [['dev', '--databases', 'a', '--databases-port', '80'], 'a whole number from 1024 to 65535'],
+    [['dev', '--databases', 'a', '--databases-port', '9081'], 'the coordinator uses port 9081 itself'],
     [['dev', '--fast'], "Unknown option '--fast'"],
     [['dev', '--kafka', 'b:9092'], '"dev" has no option --kafka'],
     [['doctor'], '"doctor" needs something to look at'],

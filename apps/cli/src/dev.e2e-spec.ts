@@ -36,7 +36,7 @@ describe('concordat dev', () => {
 
   it('is all that services need: no broker, and nothing but its URL', async () => {
     const coordinator = await apps.startCoordinator(restPort);
-    expect(coordinator.output()).toContain(`bus: directBus({ coordinators: ['${url}'] })`);
+    expect(coordinator.output()).toContain(`coordinators: ['${url}'],`);
     const ports = [await apps.startBank('a', url, databases), await apps.startBank('b', url, databases)];
     const committed = (): Promise<boolean> => transfer().then(({ status }) => status === 200);
     await waitFor('the participants are known', committed, { timeoutMs: 30_000 });

@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { createServer } from 'node:net';
 import path from 'node:path';
-import { EXIT, formatProblems, guarded } from '@concordat/foundation';
+import { errorMessage, EXIT, formatProblems } from '@concordat/foundation';
 import { parseConfig, runCoordinator } from '../../coordinator/src/service/index.js';
-import type { DevOptions } from './arguments.js';
+import type { DevDatabasesOptions, DevOptions } from './arguments.js';
+import { DevDatabases, DevDatabasesError } from './dev-databases/index.js';
+import { takenPort } from './dev-ports.js';
 
 const HOST = '127.0.0.1';
 /** A file system in memory, where there is one. */
@@ -15,16 +16,18 @@ const TICK_MS = '20';
 /** Few enough for the usual limit of open files. */
 const CONNECTIONS = '200';
 
-/** Runs a coordinator alone, with direct streams, until a signal ends it. */
-export async function dev({ port, directory, logLevel }: DevOptions): Promise<void> {
-  const taken = await takenPort([port, port + 1_000, port - 1_000]);
-  if (taken !== undefined) {
-    const remedy = 'end it (perhaps another "concordat dev"), or choose other ports with --port';
-    process.stderr.write(`concordat: port ${taken} is taken by another process; ${remedy}.\n`);
-    process.exitCode = EXIT.failed;
-    return;
+/** Runs a coordinator alone, with direct streams, until a signal ends it; and PostgreSQL beside it, if wanted. */
+export async function dev({ port, directory, logLevel, databases: wanted }: DevOptions): Promise<void> {
+  const taken = await takenPort(HOST, [port, port + 1_000, port - 1_000]);
+  if (taken !== undefined) return refuse(portTaken(taken, '--port', 'other ports'));
+  const isKept = directory !== undefined;
+  const data = isKept ? path.resolve(directory) : temporaryDirectory(wanted);
+  let databases: DevDatabases | undefined;
+  try {
+    databases = wanted && DevDatabases.find({ ...wanted, directory: data, isKept, onLost: fail });
+  } catch (error) {
+    return refuse(errorMessage(error));
   }
-  const data = directory === undefined ? temporaryDirectory() : path.resolve(directory);
   const [http, raft] = [`${HOST}:${port}`, `${HOST}:${port + 1_000}`];
   const result = parseConfig({
     CONCORDAT_NODE_ID: '1',
@@ -41,50 +44,65 @@ export async function dev({ port, directory, logLevel }: DevOptions): Promise<vo
     process.exitCode = EXIT.configuration;
     return;
   }
-  const url = `http://${http}`;
-  await runCoordinator(result.config, {
-    onListening: () => void sayWhenReady(url, directory === undefined ? 'deleted at the end' : data),
-    onExit: () => {
-      if (directory === undefined) rmSync(data, { recursive: true, force: true });
-    },
-  });
-}
-
-/** The first of these ports that nobody can listen on. */
-async function takenPort(ports: readonly number[]): Promise<number | undefined> {
-  for (const port of ports) {
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve, reject) => {
-      const settle = (free: boolean) => guarded(() => resolve(free), reject);
-      const [guardedFree, guardedTaken] = [settle(true), settle(false)];
-      server.once('error', guardedTaken);
-      server.listen(port, HOST, guardedFree);
-    });
-    if (!isFree) return port;
-    await new Promise((resolve) => server.close(resolve));
+  function cleanUp(): void {
+    databases?.stop();
+    if (!isKept) rmSync(data, { recursive: true, force: true });
   }
-  return undefined;
+  function fail(error: unknown): void {
+    refuse(errorMessage(error));
+    cleanUp();
+    process.exit();
+  }
+  const url = `http://${http}`;
+  const becomeReady = async (): Promise<void> => {
+    // not before: the coordinator has made sure that no other process has the directory
+    if (wanted) await databases?.start(() => checkDatabasesPort(wanted));
+    while (!(await isReady(url))) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    sayReady(url, isKept ? data : 'deleted at the end', databases?.urls ?? []);
+  };
+  await runCoordinator(result.config, { onListening: () => void becomeReady().catch(fail), onExit: cleanUp });
 }
 
-function temporaryDirectory(): string {
-  return mkdtempSync(path.join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'concordat-dev-'));
+function refuse(sentence: string): void {
+  process.stderr.write(`concordat: ${sentence.replace(/\.?$/, '.')}\n`);
+  process.exitCode = EXIT.failed;
 }
 
-async function sayWhenReady(url: string, data: string): Promise<void> {
-  while (!(await isReady(url))) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+function portTaken(port: number, option: string, others: string): string {
+  const remedy = `end it (perhaps another "concordat dev"), or choose ${others} with ${option}`;
+  return `port ${port} is taken by another process; ${remedy}`;
+}
+
+/** @throws DevDatabasesError */
+async function checkDatabasesPort({ port }: DevDatabasesOptions): Promise<void> {
+  const taken = await takenPort(HOST, [port]);
+  if (taken !== undefined) throw new DevDatabasesError(portTaken(taken, '--databases-port', 'another port'));
+}
+
+/** In memory, but not with databases: they may grow, and root's PostgreSQL runs as another user. */
+function temporaryDirectory(databases: DevDatabasesOptions | undefined): string {
+  const folder = !databases && existsSync(MEMORY) ? MEMORY : tmpdir();
+  const directory = mkdtempSync(path.join(folder, 'concordat-dev-'));
+  if (databases) chmodSync(directory, 0o755);
+  return directory;
+}
+
+function sayReady(url: string, data: string, [database, ...others]: readonly string[]): void {
+  const databases =
+    database && ['  databases       ', [database, ...others].join(`\n${' '.repeat(18)}`), '\n'].join('');
   process.stdout.write(`Concordat is ready after ${process.uptime().toFixed(1)} s: one coordinator, without Kafka.
 
   REST            ${url}/v1/transactions
   documentation   ${url}/docs
   metrics         ${url}/metrics
   data            ${data}
-
+${databases ?? ''}
 Connect a NestJS service:
 
-  ConcordatParticipantModule.forRoot({
+  ConcordatModule.forRoot({
     participant: 'orders',
-    postgres: { connectionString: 'postgres://…' },
-    bus: directBus({ coordinators: ['${url}'] }),
+    coordinators: ['${url}'],
+    postgres: { connectionString: '${database ?? 'postgres://…'}' },
   })
 
 Ctrl-C ends it.
