@@ -17,7 +17,7 @@ export function concordatModule(
   // the same after a restart, so that the process gets its partitions back at once
   const instance = `${participant}-${hostname()}-${http.port}`;
   return ConcordatModule.forRootAsync({
-    inject: [DataSource, LOGGER, FAILPOINTS] as never[],
+    inject: [DataSource, LOGGER, FAILPOINTS],
     useFactory: (
       postgres: DataSource,
       logger: ProcessLogger,

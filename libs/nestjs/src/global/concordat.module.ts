@@ -46,7 +46,7 @@ export class ConcordatModule implements OnApplicationBootstrap {
     const provider: Provider = {
       provide: tokensOf(connectionName).options,
       inject: [...inject],
-      useFactory: async (...dependencies: never[]) =>
+      useFactory: async (...dependencies: unknown[]) =>
         checked(sameName(await useFactory(...dependencies), connectionName)),
     };
     return moduleWith(connectionName, [provider], imports);

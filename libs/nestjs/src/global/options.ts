@@ -1,4 +1,4 @@
-import type { ModuleMetadata } from '@nestjs/common';
+import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
 import type { Token } from '@concordat/client';
 import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
 import type { KafkaBusOptions } from '../buses.js';
@@ -50,7 +50,9 @@ export interface ConcordatOptions
 
 export const CONCORDAT_OPTIONS = Symbol('CONCORDAT_OPTIONS');
 
+/** What `ConcordatModule.forRootAsync` takes: a factory of the options, as for any provider of Nest. */
 export interface ConcordatAsyncOptions extends ConnectionOptions, Pick<ModuleMetadata, 'imports'> {
-  readonly inject?: readonly never[];
-  readonly useFactory: (...dependencies: never[]) => ConcordatOptions | Promise<ConcordatOptions>;
+  /** what the factory gets, such as `[DataSource]` */
+  readonly inject?: FactoryProvider['inject'];
+  readonly useFactory: FactoryProvider<ConcordatOptions>['useFactory'];
 }
