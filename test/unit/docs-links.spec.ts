@@ -3,14 +3,17 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import ts from 'typescript';
 import { readWorkspaces } from '../../scripts/workspaces.mjs';
+import { snippetsOf, typeErrors, typeErrorsIn } from './snippets.js';
 
 const root = path.resolve(import.meta.dirname, '../..');
 const read = (file: string): string => readFileSync(path.join(root, file), 'utf8');
 
 const READMES = ['README.md', ...readWorkspaces(root).map(({ folder }) => path.join(folder, 'README.md'))];
 
-/** Their pieces continue each other. Those of the client are compiled, as in a browser, by a test of its own. */
-const IN_PIECES = ['libs/raft/README.md', 'libs/client/README.md'];
+/** Tests of their own compile them: as in a browser, and with what the first example defines. */
+const COMPILED_ELSEWHERE = ['libs/client/README.md', 'libs/raft/README.md'];
+/** Their blocks continue each other. */
+const IN_PIECES = ['libs/testing/README.md', 'docs/guides/testing.md'];
 
 const DOCUMENTS = [
   ...READMES,
@@ -19,6 +22,8 @@ const DOCUMENTS = [
     .filter((name) => name.endsWith('.md'))
     .map((name) => path.join('docs', name)),
 ];
+
+const GUIDES = DOCUMENTS.filter((name) => name.startsWith('docs/guides/'));
 
 const withoutCode = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '').replace(/`[^`\n]*`/g, 'code');
 
@@ -44,37 +49,6 @@ function brokenLinks(document: string): string[] {
     const full = file === '' ? document : path.join(path.dirname(document), file);
     if (!existsSync(path.join(root, full))) return true;
     return anchor !== undefined && !(full.endsWith('.md') && anchorsOf(read(full)).has(anchor));
-  });
-}
-
-/** What is wrong with the TypeScript in documents, as the compiler says it. */
-function typeErrors(documents: readonly string[]): string[] {
-  const texts = documents.map(read).join('\n');
-  const blocks = [...texts.matchAll(/^```ts\n([\s\S]*?)^```/gm)].map(([, code]) => code!);
-  const config = ts.readConfigFile(path.join(root, 'tsconfig.json'), (file) => ts.sys.readFile(file));
-  const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, root);
-  const files = new Map(blocks.map((code, place) => [path.join(root, `apps/bank/src/example-${place}.ts`), code]));
-  const host = ts.createCompilerHost(options);
-  const program = ts.createProgram({
-    rootNames: [...files.keys()],
-    options: { ...options, noEmit: true, incremental: false },
-    host: {
-      ...host,
-      fileExists: (name) => files.has(name) || host.fileExists(name),
-      readFile: (name) => files.get(name) ?? host.readFile(name),
-      getSourceFile: (name, version, ...others) => {
-        const code = files.get(name);
-        return code === undefined
-          ? host.getSourceFile(name, version, ...others)
-          : ts.createSourceFile(name, code, version);
-      },
-    },
-  });
-  return [...files.keys()].flatMap((name) => {
-    const source = program.getSourceFile(name);
-    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map(
-      ({ messageText, start }) => `${start ?? 0}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`,
-    );
   });
 }
 
@@ -137,7 +111,15 @@ describe('the documents', () => {
   });
 
   it('show TypeScript that compiles', () => {
-    expect(typeErrors(READMES.filter((name) => !IN_PIECES.includes(name)))).toEqual([]);
+    const documents = [...READMES.filter((name) => !COMPILED_ELSEWHERE.includes(name)), ...GUIDES];
+    expect(typeErrors(documents, IN_PIECES)).toEqual([]);
+  }, 120_000);
+
+  it('would be told of TypeScript that does not, at its line', () => {
+    const text = ['# A', '```ts', 'const a = 1;', '```', 'text', '```ts src/b.ts', 'const b: string = a;', '```'];
+    const errorsOf = (isInPieces: boolean): string[] => typeErrorsIn(snippetsOf('a.md', text.join('\n'), isInPieces));
+    expect(errorsOf(false)).toEqual(["a.md:7 Cannot find name 'a'."]);
+    expect(errorsOf(true)).toEqual(["a.md:7 Type 'number' is not assignable to type 'string'."]);
   }, 120_000);
 
   const records = readdirSync(path.join(root, 'docs/adr')).filter((name) => name !== 'README.md');
