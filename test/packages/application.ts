@@ -126,10 +126,10 @@ export class RunningCommand {
     return this.text.includes(text) || !this.isRunning();
   }
 
-  async stop(): Promise<number | null> {
+  async stop(signal: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): Promise<number | null> {
     const { child } = this;
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return child.exitCode;
-    process.kill(-child.pid, 'SIGTERM'); // npx runs a shell, and that the command
+    process.kill(-child.pid, signal); // npx runs a shell, and that the command
     const [code] = (await once(child, 'exit')) as [number | null];
     return code;
   }
@@ -167,7 +167,7 @@ export function pack(): void {
 }
 
 /** By the name of a package its tarball. */
-function tarballs(): Readonly<Record<string, string>> {
+export function tarballs(): Readonly<Record<string, string>> {
   const packages = readWorkspaces(ROOT).map(({ manifest }) => manifest);
   return Object.fromEntries(
     packages.map((manifest) => [manifest.name, `file:${path.join(TARBALLS, tarballOf(manifest))}`]),
@@ -180,13 +180,14 @@ function nestPackages(version: string): Readonly<Record<string, string>> {
 }
 
 /** Without what this process has from its own npm and from Jest, which would reach into the repository. */
-function environment(): NodeJS.ProcessEnv {
+export function environment(): NodeJS.ProcessEnv {
   const foreign =
     /^(npm_(lifecycle|package|config_local_prefix|command|execpath|node_execpath)|NODE_OPTIONS|NODE_PATH|NODE_ENV|JEST)/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
 }
 
-function isFree(port: number): Promise<boolean> {
+/** Whether nobody listens on this port. */
+export function isFree(port: number): Promise<boolean> {
   return new Promise((done) => {
     const server = createServer();
     server.once('error', () => done(false));
