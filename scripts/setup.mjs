@@ -22,6 +22,7 @@ const BUILD_INPUTS = [
   'apps',
   'libs',
   'test/architecture',
+  'test/reference',
   'test/bench',
   'test/support',
   'test/simulation',
