@@ -5,7 +5,7 @@ import { FOREIGN_LIMIT, MAXIMUM_REPEATS } from './rows/steady-row.js';
 import { SDK_PARTS } from './sdk/workload.js';
 import { LINKS, type Link } from './system.js';
 
-export const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft" and "link" need none.
+export const HELP = `Runs a benchmark. Each starts a fresh local system on its own ports and stops it afterwards; "raft", "link" and "auth" need none.
 
   npm run bench -- transfer      transfers between random accounts of two databases
   npm run bench -- contention    every client wants the same two rows, with declared keys
@@ -22,6 +22,7 @@ export const HELP = `Runs a benchmark. Each starts a fresh local system on its o
   npm run bench -- sdk           services that call each other over HTTP in one global transaction, against one-shot
                                 transactions and raw; nestjs-cls without a global transaction; 2 to 16 services
   npm run bench -- link          frames over TCP against gRPC, with the same messages between the same two processes
+  npm run bench -- auth          what it costs to say who sends a request: JWTs and API tokens, known and new
 
 Several workloads run one after the other, each with systems of its own.
 

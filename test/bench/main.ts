@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { archiveBars, archiveTable, measureArchive } from './archive/workload.js';
+import { authTable, runAuthWorkload } from './auth/workload.js';
 import { HELP, linkNames, partNames, positive, positiveList, readCommandLine, type Values } from './command-line.js';
 import { failoverDistribution, failoverTable, measureFailover } from './failover.js';
 import { linkTable, runLinkWorkload } from './link/workload.js';
@@ -28,6 +29,7 @@ const WORKLOADS = [
   'raft',
   'link',
   'locks',
+  'auth',
   'sdk',
   ...PROTOCOL_WORKLOADS,
 ] as const;
@@ -52,6 +54,7 @@ async function run(workload: Workload, values: Values): Promise<void> {
   if (workload === 'raft') return await benchRaft(values);
   if (workload === 'archive') return benchArchive(values);
   if (workload === 'link') return await benchLink(values);
+  if (workload === 'auth') return await benchAuth(values);
   const portOffset = positive(values['port-offset'], 'port-offset');
   if (workload === 'protocols' || workload === 'recovery') return await benchProtocols(workload, values, portOffset);
   if (workload === 'locks') return await benchLocks(values, portOffset);
@@ -124,6 +127,15 @@ async function benchLink(values: Values): Promise<void> {
   });
   process.stdout.write(`${linkTable(result)}\n`);
   report('link', result, bars, 'round trips per second (median)');
+}
+
+async function benchAuth(values: Values): Promise<void> {
+  const { result, bars } = await runAuthWorkload({
+    rounds: positive(values.rounds, 'rounds'),
+    seconds: positive(values.seconds, 'seconds'),
+  });
+  process.stdout.write(`${authTable(result)}\n`);
+  report('auth', result, bars, 'microseconds for a request (median)');
 }
 
 async function benchLocks(values: Values, portOffset: number): Promise<void> {
