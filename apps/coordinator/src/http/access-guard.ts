@@ -108,7 +108,8 @@ export class AccessGuard {
       this.metrics.refused(error.reason);
       const { reason, note } = error;
       this.audit.refused({ reason, note, ...this.originOf(request) });
-      const seconds = await this.refused?.count(request);
+      // one that shows nothing tries nothing
+      const seconds = reason === 'missing' ? undefined : await this.refused?.count(request);
       if (seconds !== undefined) throw tooMany(TOO_MANY_REFUSED, seconds);
       throw error;
     }

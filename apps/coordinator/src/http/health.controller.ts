@@ -29,7 +29,13 @@ export class HealthController {
   ) {}
 
   @Get('healthz')
-  @Call({ id: 'getLiveness', summary: 'Answers while the process is alive', tag: 'health', answers: { 200: 'Live' } })
+  @Call({
+    id: 'getLiveness',
+    summary: 'Answers while the process is alive',
+    tag: 'health',
+    open: true,
+    answers: { 200: 'Live' },
+  })
   live(@Res() reply: FastifyReply): void {
     sendJson(reply, 200, { status: 'live' });
   }
@@ -39,6 +45,7 @@ export class HealthController {
     id: 'getReadiness',
     summary: 'Whether the node can serve: for work, or for reads and rulings, which need no broker',
     tag: 'health',
+    open: true,
     query: [{ name: 'for', schema: { type: 'string', enum: [...READINESS_PURPOSES], default: 'work' } }],
     answers: { 200: 'Ready', 503: 'Ready' },
     problems: [400],

@@ -1,5 +1,14 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiBody, ApiHeader, ApiOperation, ApiParam, ApiQuery, ApiResponse, ApiTags } from '@nestjs/swagger';
+import {
+  ApiBody,
+  ApiHeader,
+  ApiOperation,
+  ApiParam,
+  ApiQuery,
+  ApiResponse,
+  ApiSecurity,
+  ApiTags,
+} from '@nestjs/swagger';
 import { problemDefinition, PROBLEMS, type ProblemCode } from './problems.js';
 import { APPLIED_INDEX_HEADER } from './answers.js';
 import { DEFAULT_WAIT_MS, LOCK_NAME_PATTERN, MAXIMUM_NODE_ID, MAXIMUM_WAIT_MS, type ComponentName } from './schemas.js';
@@ -36,9 +45,15 @@ export interface CallDescription {
   readonly query?: readonly QueryParameter[];
   /** schema of the body by status; `text` and `events` are not JSON; `nothing`: there is none */
   readonly answers: Readonly<Record<number, ComponentName | 'text' | 'events' | 'nothing'>>;
-  /** statuses answered with a problem; 500 is always included */
+  /** statuses answered with a problem; 500 is always included, and those of access where it is not open */
   readonly problems?: readonly number[];
+  /** nobody is asked who it is, also with authentication */
+  readonly open?: boolean;
 }
+
+/** The name of the security scheme. */
+export const BEARER = 'bearer';
+const ACCESS_STATUSES = [401, 403, 429];
 
 const WAIT_QUERY: NonNullable<CallDescription['query']> = [
   { name: 'waitMs', schema: { type: 'integer', minimum: 0, maximum: MAXIMUM_WAIT_MS, default: DEFAULT_WAIT_MS } },
@@ -61,6 +76,7 @@ export function Call(call: CallDescription): MethodDecorator & ClassDecorator {
   const decorators = [
     ApiTags(call.tag ?? 'transactions'),
     ApiOperation({ operationId: call.id, summary: call.summary }),
+    ...(call.open ? [] : [ApiSecurity(BEARER)]),
     ...bodyOf(call),
     ...parametersOf(call),
     ...answersOf(call),
@@ -98,7 +114,7 @@ function parametersOf(call: CallDescription): MethodDecorator[] {
   return decorators;
 }
 
-function answersOf({ answers, reading, problems = [] }: CallDescription): MethodDecorator[] {
+function answersOf({ answers, reading, open, problems = [] }: CallDescription): MethodDecorator[] {
   const decorators: MethodDecorator[] = Object.entries(answers).map(([status, answer]) => {
     const base = { status: Number(status), description: answer, ...(reading && { headers: READING_HEADERS }) };
     if (answer === 'nothing') return ApiResponse(base);
@@ -108,7 +124,7 @@ function answersOf({ answers, reading, problems = [] }: CallDescription): Method
     }
     return ApiResponse({ ...base, content: { 'application/json': { schema: reference(answer) } } });
   });
-  for (const status of [...problems, 500]) {
+  for (const status of [...problems, ...(open ? [] : ACCESS_STATUSES), 500]) {
     decorators.push(
       ApiResponse({
         status,

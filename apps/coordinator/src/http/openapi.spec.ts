@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { OpenAPIObject } from '@nestjs/swagger';
+import { CALL_RULES } from '../auth/call-rules.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
 import { clusterSchema } from './schemas.js';
 
@@ -84,6 +85,19 @@ describe('the OpenAPI document', () => {
     });
   });
 
+  it('says which calls ask who is there, and what they answer then', () => {
+    expect(document.components?.securitySchemes).toMatchObject({ bearer: { type: 'http', scheme: 'bearer' } });
+    for (const [call, { roles }] of Object.entries(CALL_RULES)) {
+      const [method, route] = call.toLowerCase().split(' ') as ['get', string];
+      const pattern = route.replace(/:(\w+)/g, (_match, name: string) => `{${name === 'nodeid' ? 'nodeId' : name}}`);
+      const operation = document.paths[pattern]?.[method];
+      if (!operation) continue; // of the documentation, or for tests only
+      const isAsking = roles !== 'everyone';
+      expect([call, operation.security !== undefined]).toEqual([call, isAsking]);
+      expect([call, '401' in (operation.responses ?? {})]).toEqual([call, isAsking]);
+    }
+  });
+
   it('describes what is answered', () => {
     for (const path of ['/v1/transactions', '/v1/transactions/{id}', '/v1/in-doubt']) {
       const { parameters, responses: answers } = document.paths[path]?.get ?? {};
@@ -108,5 +122,7 @@ describe('the documentation page', () => {
     expect(answer.statusCode).toBe(200);
     expect(answer.headers['content-type']).toContain(type);
     expect(answer.body.length).toBeGreaterThan(20);
+    expect(answer.headers['content-security-policy']).toContain("default-src 'self'");
+    expect(answer.headers['x-content-type-options']).toBe('nosniff');
   });
 });

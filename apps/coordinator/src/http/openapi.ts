@@ -4,6 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { BEARER } from './openapi.decorators.js';
 import { COMPONENT_SCHEMAS } from './schemas.js';
 
 /** The OpenAPI 3.1 document: routes from the controllers, and the schemas that validate requests. */
@@ -13,6 +14,11 @@ export function makeOpenApiDocument(app: NestFastifyApplication): OpenAPIObject 
     .setDescription('Atomic commit across microservices. Errors are RFC 9457 problem details with a stable `code`.')
     .setVersion('1')
     .setOpenAPIVersion('3.1.0')
+    .addSecurity(BEARER, {
+      type: 'http',
+      scheme: 'bearer',
+      description: 'a JWT or an API token, where nodes ask for it',
+    })
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0');
   const document = SwaggerModule.createDocument(app, builder.build());
   document.components = { ...document.components, schemas: componentSchemas() };
@@ -38,6 +44,15 @@ const PAGE = `<!doctype html>
 `;
 const START_SCRIPT = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true });\n`;
 
+/** A page can run only what this node serves, and no other page can show it; swagger-ui styles its elements itself. */
+const PAGE_HEADERS = {
+  'content-security-policy':
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'",
+  'x-content-type-options': 'nosniff',
+  'referrer-policy': 'no-referrer',
+} as const;
+
 /** Serves `/openapi.json` and the page under `/docs`. Both are made on first use. */
 export function setUpDocumentation(app: NestFastifyApplication): void {
   const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
@@ -47,15 +62,20 @@ export function setUpDocumentation(app: NestFastifyApplication): void {
     return reply.type('application/json; charset=utf-8').send(document);
   });
   for (const path of ['/docs', '/docs/']) {
-    fastify.get(path, (_request, reply) => reply.type('text/html; charset=utf-8').send(PAGE));
+    fastify.get(path, (_request, reply) => reply.headers(PAGE_HEADERS).type('text/html; charset=utf-8').send(PAGE));
   }
-  fastify.get('/docs/start.js', (_request, reply) => reply.type('text/javascript; charset=utf-8').send(START_SCRIPT));
+  fastify.get('/docs/start.js', (_request, reply) =>
+    reply.headers(PAGE_HEADERS).type('text/javascript; charset=utf-8').send(START_SCRIPT),
+  );
   for (const [file, type] of [
     ['swagger-ui.css', 'text/css'],
     ['swagger-ui-bundle.js', 'text/javascript'],
   ] as const) {
     fastify.get(`/docs/${file}`, async (_request, reply) =>
-      reply.type(`${type}; charset=utf-8`).send(await readFile(userInterfaceFile(file))),
+      reply
+        .headers(PAGE_HEADERS)
+        .type(`${type}; charset=utf-8`)
+        .send(await readFile(userInterfaceFile(file))),
     );
   }
 }
