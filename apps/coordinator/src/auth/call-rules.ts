@@ -13,11 +13,8 @@ export interface CallRule {
 const READERS = ['observer', 'operator'] as const;
 const EVERYONE: CallRule = { roles: 'everyone' };
 const OPERATION: CallRule = { roles: ['operator'], isOperation: true };
-const OWN_READ: CallRule = {
-  roles: ['client', 'participant', ...READERS],
-  but: '`client`: those that it began; `participant`: those that it has joined',
-};
-const OWN_CHANGE: CallRule = { roles: ['client'], but: 'those that it began' };
+const OWN = '`client`: those that it began; `participant`: those that it has joined';
+const OWN_READ: CallRule = { roles: ['client', 'participant', ...READERS], but: OWN };
 const LOCK: CallRule = { roles: ['client', 'participant', 'operator'] };
 
 /**
@@ -31,8 +28,9 @@ export const CALL_RULES: Readonly<Record<string, CallRule>> = {
     roles: ['client', 'participant'],
     but: '`client`: operations, in those that it began; `participant`: branches of its own name, in any',
   },
-  'POST /v1/transactions/:id/commit': OWN_CHANGE,
-  'POST /v1/transactions/:id/abort': OWN_CHANGE,
+  'POST /v1/transactions/:id/commit': { roles: ['client'], but: 'those that it began' },
+  // a participant could vote no as well
+  'POST /v1/transactions/:id/abort': { roles: ['client', 'participant'], but: OWN },
   'POST /v1/transactions/:id/resolve': OPERATION,
   'GET /v1/transactions': OWN_READ,
   'GET /v1/transactions/:id': OWN_READ,

@@ -86,6 +86,8 @@ describe('a transaction in a group', () => {
     expect((await as('shop', follower, 'GET', url)).status).toBe(404);
     expect((await as('bank', follower, 'POST', `${url}/commit`)).status).toBe(403);
     expect((await as('shop', follower, 'POST', `${url}/commit`)).status).toBe(404);
+    expect((await as('shop', follower, 'POST', `${url}/abort`)).status).toBe(404);
+    expect((await as('bank', follower, 'POST', `${url}/abort`)).body).toMatchObject({ id, decision: 'abort' });
   });
 
   it('is ruled on by the principal, and never by a name in the body', async () => {

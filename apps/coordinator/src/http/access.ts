@@ -19,14 +19,22 @@ export function ownerOf({ principal }: FastifyRequest): string | undefined {
 /** What the sender may read. */
 export function readAccessOf({ principal }: FastifyRequest): Access | undefined {
   if (principal === null) return undefined;
-  const { roles, participants } = principal;
-  if (roles.has('observer') || roles.has('operator')) return undefined;
-  return { ...(roles.has('client') && { owner: principal.id }), participants };
+  const { roles } = principal;
+  return roles.has('observer') || roles.has('operator') ? undefined : ownOf(principal);
 }
 
-/** The transactions that the sender may commit and abort: those that it began, whatever else it may read. */
-export function ownAccessOf({ principal }: FastifyRequest): Access | undefined {
+function ownOf({ id, roles, participants }: Principal): Access {
+  return { ...(roles.has('client') && { owner: id }), participants };
+}
+
+/** The transactions that the sender may commit: those that it began, whatever else it may read. */
+export function commitAccessOf({ principal }: FastifyRequest): Access | undefined {
   return principal === null ? undefined : { owner: principal.id, participants: [] };
+}
+
+/** The transactions that the sender may abort: those that it began, and those whose abort is its right as a participant. */
+export function abortAccessOf({ principal }: FastifyRequest): Access | undefined {
+  return principal === null ? undefined : ownOf(principal);
 }
 
 /**

@@ -3,7 +3,7 @@ import { traceparentOf } from '@concordat/foundation';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CONFIG, type Config } from '../config.js';
 import { TRANSACTIONS, type TransactionsApi } from '../transactions/transactions.api.js';
-import { enlistAccessOf, ownAccessOf, ownerOf, readAccessOf } from './access.js';
+import { abortAccessOf, commitAccessOf, enlistAccessOf, ownerOf, readAccessOf } from './access.js';
 import { sendJson, sendSettlement, transactionPath } from './answers.js';
 import { formatCursor, parseCursor } from './cursor.js';
 import { Call } from './openapi.decorators.js';
@@ -119,7 +119,7 @@ export class TransactionsController {
   })
   async commit(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const options = { ...parseQuery(waitQuerySchema, request.query), access: ownAccessOf(request) };
+    const options = { ...parseQuery(waitQuerySchema, request.query), access: commitAccessOf(request) };
     parseBody(emptyBodySchema, request.body ?? {});
     sendSettlement(reply, 'committed', await this.transactions.commit(id, options), pathOf(request.url));
   }
@@ -135,7 +135,7 @@ export class TransactionsController {
   })
   async abort(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const options = { ...parseQuery(waitQuerySchema, request.query), access: ownAccessOf(request) };
+    const options = { ...parseQuery(waitQuerySchema, request.query), access: abortAccessOf(request) };
     parseBody(emptyBodySchema, request.body ?? {});
     sendSettlement(reply, 'aborted', await this.transactions.abort(id, options), pathOf(request.url));
   }
