@@ -42,6 +42,7 @@ describe('a follower', () => {
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toEqual(committed);
     expect(answer.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(answer.headers['concordat-leader']).toBe(await leader.listen());
     const [[name, request, options]] = leader.transactions.calls as [[string, unknown, unknown]];
     expect([name, options]).toEqual(['execute', { waitMs: 5, wait: 'ended' }]);
     expect(request).toMatchObject({ ...transfer, idempotency: { key: 'k1' } });

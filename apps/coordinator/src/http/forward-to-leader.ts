@@ -15,6 +15,9 @@ import { parseLockName, parseNodeId, parseTransactionId } from './validation.js'
 /** Id of the node that forwarded a request; such a request is not forwarded again. */
 export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
 
+/** URL of the node that answered, where a request was forwarded; clients save a hop by asking it themselves. */
+export const LEADER_HEADER = 'concordat-leader';
+
 /** How long a request waits for a known leader. */
 const LEADER_WAIT_MS = 2_000;
 /** Requests being forwarded; more are refused with `OVERLOADED`. */
@@ -202,7 +205,7 @@ export class ForwardToLeader {
       }),
       retryDelay: () => null,
       rewriteRequestHeaders: (_request, headers) => this.forwardedHeaders(headers),
-      rewriteHeaders: (headers) => without(headers, HEADERS_OF_ONE_HOP),
+      rewriteHeaders: (headers) => ({ ...without(headers, HEADERS_OF_ONE_HOP), [LEADER_HEADER]: leaderUrl }),
       onResponse: guarded((_request, _reply, response) => this.relayAnswer(forwarded, response), failed),
       onError: guarded((_reply, { error }) => failed(error), failed),
     });
@@ -231,7 +234,10 @@ export class ForwardToLeader {
     });
     this.release(forwarded);
     if (reply.sent) return;
-    void reply.headers(without(headers, HEADERS_OF_ONE_HOP)).code(status).send(text);
+    void reply
+      .headers({ ...without(headers, HEADERS_OF_ONE_HOP), [LEADER_HEADER]: leaderUrl })
+      .code(status)
+      .send(text);
   }
 
   private release(forwarded: Forwarded): void {

@@ -242,6 +242,21 @@ describe('answers to clients (protocol 4.6)', () => {
     expect(items.filter((count) => count > 0)).toEqual([2, 2]);
   });
 
+  it('logs the ends of one transaction together, with the last of them, when somebody waits for it', async () => {
+    const harness = new Harness({ options: { doneDelayMs: 1_000 } });
+    const waiting = harness.watch(harness.execute(transfer(), ENDED));
+    await harness.answerPrepares('yes');
+    const [first, last] = harness.bus.of('decision');
+    harness.done(first!, 'committed');
+    await harness.settle();
+    expect(waiting.isSettled).toBe(false);
+    harness.done(last!, 'committed');
+    await harness.settle();
+    expect(waiting.value?.settled).toBe(true);
+    const items = harness.log.applied.map(({ record }) => (record.type === 'branches-done' ? record.items.length : 0));
+    expect(items.filter((count) => count > 0)).toEqual([2]);
+  });
+
   it('says that there is no leader on a node that does not lead, whatever is to be changed', async () => {
     const harness = new Harness({ leading: false });
     const { manager } = harness;

@@ -2,7 +2,7 @@ import { ClientOptionError } from '../errors/errors.js';
 
 /**
  * The coordinators' URLs, and which of them answered last. Any coordinator answers any call, so a client stays with one
- * that works, and goes on to the next one when it does not.
+ * that works, with the leader where the answers name it, and goes on to the next one when it does not.
  */
 export class Coordinators {
   private current = 0;
@@ -29,9 +29,14 @@ export class Coordinators {
     };
   }
 
-  /** Further calls begin with this one. */
-  answered(url: string): void {
-    this.current = this.urls.indexOf(url);
+  /**
+   * Further calls begin with this one.
+   *
+   * @param leaderUrl to which it has forwarded the call: if it is one of ours, they begin there
+   */
+  answered(url: string, leaderUrl?: string): void {
+    const leader = leaderUrl === undefined ? -1 : this.urls.indexOf(leaderUrl.replace(/\/+$/, ''));
+    this.current = leader === -1 ? this.urls.indexOf(url) : leader;
   }
 
   /** Further calls begin with another one, unless one was found in the meantime. */

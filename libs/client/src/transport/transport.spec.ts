@@ -21,6 +21,13 @@ describe('fail-over', () => {
     expect(clock.monotonic()).toBe(0);
   });
 
+  it('asks the leader next, where an answer names one that it knows', async () => {
+    const forwarded = (leader: string): Step => answer(200, sampleTransaction(), { 'concordat-leader': leader });
+    const { client, script } = virtualClient([forwarded('http://three/'), forwarded('http://elsewhere'), good]);
+    for (let call = 0; call < 3; call++) await client.get(TRANSACTION_ID);
+    expect(coordinators(script)).toEqual(['one', 'three', 'three']);
+  });
+
   it('goes round all of them, with a pause after each round', async () => {
     const { client, script, clock } = virtualClient([refused, refused, refused, refused, good]);
     await settle(clock, client.get(TRANSACTION_ID));

@@ -33,7 +33,12 @@ export interface Answer {
   readonly sentAtMs: number;
 }
 
-type Attempt<Result> = { readonly result: Result } | { readonly failure: Failure };
+/** `leaderUrl`: another coordinator that answered in the end, as the one that was asked says */
+type Attempt<Result> =
+  { readonly result: Result; readonly leaderUrl?: string | undefined } | { readonly failure: Failure };
+
+/** In an answer to a request that was forwarded to the leader. */
+const LEADER_HEADER = 'concordat-leader';
 
 /** Node.js says in the cause of a failed `fetch` that no byte has left; elsewhere one cannot know. */
 const NOT_SENT: ReadonlySet<unknown> = new Set([
@@ -92,7 +97,7 @@ export class Transport {
         const tried = await attemptAt(url, scope, mayHaveTakenEffect);
         isSent = false;
         if ('result' in tried) {
-          coordinators.answered(url);
+          coordinators.answered(url, tried.leaderUrl);
           return tried.result;
         }
         const { count: coordinatorCount } = coordinators;
@@ -138,7 +143,8 @@ export class Transport {
         return isDone ? { result: { status: 204, body: undefined, sentAtMs } } : { failure };
       }
       if (!call.statuses.includes(status)) throw unexpected(call, status);
-      return { result: { status, body: text === '' ? undefined : parsed(text, call, status), sentAtMs } };
+      const leaderUrl = response.headers.get(LEADER_HEADER) ?? undefined;
+      return { result: { status, body: text === '' ? undefined : parsed(text, call, status), sentAtMs }, leaderUrl };
     } finally {
       own.dispose();
     }

@@ -80,6 +80,11 @@ export class CoordinatorTransaction {
     return this.state;
   }
 
+  /** Whether every branch has told that it has ended as decided, even if that is not logged yet. */
+  get hasEveryEnd(): boolean {
+    return this.state.decision !== undefined && this.unacknowledged().length === 0;
+  }
+
   /** A branch's vote, even if it is not logged yet. */
   reportOf(branchId: BranchId): BranchReport | undefined {
     return this.votes.get(branchId);

@@ -18,6 +18,8 @@ export interface BranchMemory {
   decision: Decision | undefined;
   /** the decision must still be carried out */
   decisionDue: boolean;
+  /** a process held it between calls: somebody who called them waits for the end */
+  isAwaited: boolean;
   /** an operator's ruling against the decision that is to be carried out, or running */
   ruling: Decision | undefined;
   /** in three phases, once there is a ballot */
@@ -56,6 +58,7 @@ export function branchOf(transaction: TransactionMemory, address: BranchAddress)
     conclusion: undefined,
     decision: undefined,
     decisionDue: false,
+    isAwaited: false,
     ruling: undefined,
     ballots: undefined,
     end: undefined,

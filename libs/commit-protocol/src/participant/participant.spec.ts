@@ -88,6 +88,15 @@ const SCENARIOS: [string, [ParticipantEvent, string[]][]][] = [
     ],
   ],
   [
+    'the end of a branch that a process held is told at once: somebody waits for it',
+    [
+      [message(prepare({ heldBy: 'bank-a-1' })), ['run-prepare']],
+      [voted('yes'), ['vote yes']],
+      [message(decide('commit', { heldBy: 'bank-a-1' })), ['run-commit']],
+      [ended('committed'), ['done committed']],
+    ],
+  ],
+  [
     'a repeated prepare is dropped while its work runs and answered from memory afterwards',
     [
       [message(prepare()), ['run-prepare']],

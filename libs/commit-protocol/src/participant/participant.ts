@@ -234,7 +234,8 @@ export class ParticipantMachine {
     else branch.work = message;
   }
 
-  private receiveDecision({ decision }: DecisionMessage, branch: BranchMemory): void {
+  private receiveDecision({ decision, heldBy }: DecisionMessage, branch: BranchMemory): void {
+    branch.isAwaited = heldBy !== undefined;
     if (branch.decision && branch.decision !== decision) {
       branch.stopped = true;
       branch.decisionDue = false;
@@ -251,7 +252,7 @@ export class ParticipantMachine {
     if (branch.running === decision || branch.ruling) return;
     if (decision === 'commit' && branch.vote?.vote === 'read-only' && !isAtWork(branch)) {
       branch.end = 'read-only';
-      return this.replyDone(branch, 'read-only', false);
+      return this.replyDone(branch, 'read-only');
     }
     branch.decisionDue = true;
     branch.work = undefined; // decided: work that has not begun is dropped
@@ -261,7 +262,7 @@ export class ParticipantMachine {
   /** A ruling that comes too late is answered with the end that the branch had before. */
   private receiveRuling({ ruling }: OperatorRulingMessage, branch: BranchMemory): void {
     branch.stopped = false;
-    if (branch.end) return this.replyDone(branch, branch.end, false);
+    if (branch.end) return this.replyDone(branch, branch.end);
     branch.ruling = ruling;
     branch.ballots?.settle();
     branch.decisionDue = false;
@@ -276,7 +277,7 @@ export class ParticipantMachine {
       branch.end = decision === 'commit' ? 'heuristic-rollback' : 'heuristic-commit';
       this.alertHazard(branch, branch.end);
     }
-    this.replyDone(branch, branch.end ?? end, false);
+    this.replyDone(branch, branch.end ?? end);
   }
 
   private voted(transaction: TransactionMemory, branch: BranchMemory, result: BranchVote): void {
@@ -287,7 +288,7 @@ export class ParticipantMachine {
       branch.end = 'aborted';
       if (branch.decisionDue) {
         branch.decisionDue = false;
-        return this.replyDone(branch, 'aborted', false);
+        return this.replyDone(branch, 'aborted');
       }
     }
     if (!branch.decisionDue && !branch.ruling && !branch.stopped) this.replyVote(branch, result);
@@ -310,7 +311,7 @@ export class ParticipantMachine {
     branch.decisionDue = false;
     branch.ruling = undefined;
     if (isHazard(end)) this.alertHazard(branch, end);
-    if (!branch.stopped) this.replyDone(branch, end, false);
+    if (!branch.stopped) this.replyDone(branch, end);
   }
 
   /**
@@ -417,7 +418,7 @@ export class ParticipantMachine {
     this.effects.push({ type: 'reply', message, prompt: true });
   }
 
-  private replyDone(branch: BranchMemory, end: BranchEnd, prompt: boolean): void {
+  private replyDone(branch: BranchMemory, end: BranchEnd, prompt = branch.isAwaited): void {
     this.effects.push({ type: 'reply', message: { ...branch.address, type: 'done', end }, prompt });
   }
 

@@ -284,6 +284,18 @@ describe('methods inside methods', () => {
     expect(orders.words).toEqual(['kept']);
   });
 
+  it('that send their first statements at the same time keep each other’s work when one fails', async () => {
+    await run(async () => {
+      const first = inner(() => add('kept'));
+      const second = inner(async () => {
+        await add('undone');
+        await failing(new Error('the second fails'));
+      });
+      await Promise.allSettled([first, second]);
+    });
+    expect(orders.words).toEqual(['kept']);
+  });
+
   it('that ran at the same time cannot be undone alone: the transaction is doomed', async () => {
     const both = run(async () => {
       const second = new EventEmitter();

@@ -1,4 +1,5 @@
 import { errorMessage, type Clock, type Logger } from '@concordat/foundation';
+import type { QueryConfig, QueryResult, QueryResultRow } from 'pg';
 import { branchError, type BranchId, type TransactionId } from '@concordat/commit-protocol';
 import {
   isWithin,
@@ -154,16 +155,28 @@ export class ProcessTransaction {
     if (this.firstDoom) throw new RollbackOnlyError(this.transactionId, this.firstDoom);
   }
 
-  /** The session, behind the savepoint of the scope. @throws what the opening or the enlistment failed with */
+  /** The session, behind the savepoint of the scope. @throws what the opening failed with */
   async enter(scope: RunningMethod): Promise<PostgresContext> {
     this.opening ??= this.open(scope);
     const { session, savepoints } = await this.opening;
-    await savepoints.enter(scope);
+    savepoints.enter(scope);
     return session.context;
   }
 
+  /** A statement behind the savepoint of the scope; both are sent in one turn. @throws what the opening failed with */
+  async query<Row extends QueryResultRow>(
+    scope: RunningMethod,
+    text: string | QueryConfig,
+    values: readonly unknown[] | undefined,
+  ): Promise<QueryResult<Row>> {
+    this.opening ??= this.open(scope);
+    const { session, savepoints } = await this.opening;
+    savepoints.enter(scope);
+    return this.watch(session.context.client.query<Row>(text, values));
+  }
+
   /** Remembers whether the database will take further statements. Settles as `answer` does. */
-  async watch<T>(answer: Promise<T>): Promise<T> {
+  private async watch<T>(answer: Promise<T>): Promise<T> {
     try {
       const result = await answer;
       this.failedStatement = undefined;

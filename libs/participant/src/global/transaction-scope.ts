@@ -104,10 +104,7 @@ export class TransactionScope implements RunningMethod, NestedWork {
     text: string | QueryConfig,
     values?: readonly unknown[],
   ): Promise<QueryResult<Row>> {
-    return this.during(async () => {
-      const { client } = await this.transaction.enter(this);
-      return this.transaction.watch(client.query<Row>(text, values));
-    });
+    return this.during(() => this.transaction.query<Row>(this, text, values));
   }
 
   /** The session itself, behind this method's savepoint; for libraries that bring their own way to send statements. */

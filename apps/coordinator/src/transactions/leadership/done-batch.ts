@@ -26,7 +26,7 @@ export class DoneBatch {
     private readonly append: (items: readonly BranchDone[]) => Promise<void>,
   ) {}
 
-  /** @param urgent a client waits for it: it is logged at the end of this turn */
+  /** @param urgent a client waits for it: it is logged at the end of this turn, with all that was collected before */
   add(item: BranchDone, urgent: boolean): void {
     if (this.items.length === 0) this.since = this.clock.monotonic();
     this.items.push(item);

@@ -7,6 +7,7 @@ import {
   type AnnounceMessage,
   type ApplyResult,
   type BeginRecord,
+  type BranchDone,
   type CoordinatorEffect,
   type CoordinatorEvent,
   type DoneMessage,
@@ -451,7 +452,7 @@ export class LeaderSession {
           entry?.timers.cancelResend();
           break;
         case 'branch-done':
-          this.done.add(effect.done, this.dependencies.awaitsEnd(effect.done.transactionId));
+          this.done.add(effect.done, this.isAwaited(effect.done, entry));
           break;
         case 'alert':
           this.dependencies.onAlert(effect.detail);
@@ -460,6 +461,11 @@ export class LeaderSession {
           unreachable(effect, 'effect');
       }
     }
+  }
+
+  /** Whether a client waits for it: for the end of the last branch, with which the transaction ends. */
+  private isAwaited({ transactionId }: BranchDone, entry: Entry | undefined): boolean {
+    return (entry?.machine.hasEveryEnd ?? true) && this.dependencies.awaitsEnd(transactionId);
   }
 
   /** For proposals of the machines; the result arrives through `onApplied`. */

@@ -15,7 +15,6 @@ export interface SavepointOwner {
 interface Taken {
   readonly owner: SavepointOwner;
   readonly name: string;
-  readonly ready: Promise<unknown>;
   /** others worked on the session since, so going back to it would undo their work, too */
   isShared: boolean;
   isDone: boolean;
@@ -35,13 +34,16 @@ export class Savepoints {
 
   constructor(private readonly session: SavepointRunner) {}
 
-  /** Awaited before each statement of the method. */
-  async enter(owner: SavepointOwner): Promise<void> {
+  /**
+   * Must be called in the same turn as the statement of the method that follows, so that nobody else's comes in between.
+   * The savepoint need not be awaited: a session carries statements out in the order of their sending, and one behind a
+   * savepoint that failed fails, too.
+   */
+  enter(owner: SavepointOwner): void {
     const line = lineOf(owner);
     for (const taken of this.stack) if (!line.includes(taken.owner)) taken.isShared = true;
     const missing = line.filter((one) => one.needsSavepoint && !this.find(one)).reverse();
     if (missing.length > 0) this.take(missing);
-    for (const one of line) await this.find(one)?.ready;
   }
 
   /** The method succeeded: its work belongs to the method around it. */
@@ -67,11 +69,12 @@ export class Savepoints {
     const taken = this.find(owner);
     invariant(taken !== undefined, 'only a method that worked on the session is undone');
     if (taken.isShared) return false;
-    await taken.ready;
-    await this.session.query(`ROLLBACK TO SAVEPOINT ${taken.name}`);
+    // Sent in the turn of the check: a statement of somebody else that comes now is behind it.
+    const undone = this.session.query(`ROLLBACK TO SAVEPOINT ${taken.name}`);
     this.releasable = undefined; // savepoints inside it have gone with it
     for (const inner of this.stack.slice(this.stack.indexOf(taken))) inner.isDone = true;
     this.popDone();
+    await undone;
     return true;
   }
 
@@ -80,10 +83,9 @@ export class Savepoints {
     const release = this.releasable === undefined ? [] : [`RELEASE SAVEPOINT ${this.releasable}`];
     this.releasable = undefined;
     const text = [...release, ...names.map((name) => `SAVEPOINT ${name}`)].join('; ');
-    const ready = this.session.query(text);
-    ready.catch(() => undefined); // every method that needs it awaits it
+    this.session.query(text).catch(() => undefined); // the statement behind it fails, too
     for (const [index, owner] of owners.entries()) {
-      this.stack.push({ owner, name: names[index]!, ready, isShared: false, isDone: false });
+      this.stack.push({ owner, name: names[index]!, isShared: false, isDone: false });
     }
   }
 

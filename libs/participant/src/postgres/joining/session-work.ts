@@ -62,7 +62,7 @@ export class SessionWork implements NestedWork, SavepointOwner {
     values?: readonly unknown[],
   ): Promise<QueryResult<Row>> {
     const { state } = this;
-    if (this.needsSavepoint || !state.savepoints.isEmpty) await this.enter();
+    if (this.needsSavepoint || !state.savepoints.isEmpty) state.savepoints.enter(this);
     try {
       const result = await state.client.query<Row>(text, values);
       state.failedStatement = undefined;
@@ -74,7 +74,7 @@ export class SessionWork implements NestedWork, SavepointOwner {
   }
 
   async enter(): Promise<void> {
-    await this.state.savepoints.enter(this);
+    this.state.savepoints.enter(this);
   }
 
   nested(): SessionWork {

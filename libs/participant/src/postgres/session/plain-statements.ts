@@ -5,6 +5,7 @@ const QUOTED = /"(?:[^"]|"")*"|'(?:[^']|'')*'|--[^\n\r]*/g;
 /** What makes it uncertain where a literal or a comment ends. */
 const UNCERTAIN = /\\|\$\w*\$|\/\*/;
 const PRINTABLE_ASCII = /^[ -~\s]*$/;
+const SAVEPOINT = /^(?:(?:RELEASE |ROLLBACK TO )?SAVEPOINT) \w+$/;
 const COMMAND = /^(?:SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES)\b/;
 /** The target of an insert; its columns look like the arguments of a function. */
 const TARGET = /\b(?:INSERT|MERGE)\s+INTO\s+[\w".]+/g;
@@ -23,7 +24,7 @@ const HARMLESS = new Set(
 );
 
 /**
- * Whether a text of a handler consists of queries and changes without calls of functions, except well-known ones that
+ * Whether a text of a handler consists of queries, changes and savepoints, without calls of functions, except well-known ones that
  * only compute. Such a statement leaves nothing in its session that would have to be looked for; a trigger could. False
  * in case of doubt.
  */
@@ -36,6 +37,7 @@ export const isPlain = rememberByText((text) => {
 function isPlainStatement(statement: string): boolean {
   if (statement === '') return true;
   if (!PRINTABLE_ASCII.test(statement)) return false;
+  if (SAVEPOINT.test(statement)) return true;
   const tested = statement.replace(TARGET, 'VALUES');
   if (!COMMAND.test(tested) || /\bINTO\b/.test(tested)) return false;
   return [...tested.matchAll(CALL)].every(([, word]) => HARMLESS.has(word!));
