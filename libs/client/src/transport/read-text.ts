@@ -5,7 +5,8 @@ const MAXIMUM_ANSWER_BYTES = 64 * 1024 * 1024;
 
 /** The whole body as text. @throws InvalidAnswerError when it is too long, or no UTF-8 */
 export async function readText(response: Response, maximumBytes = MAXIMUM_ANSWER_BYTES): Promise<string> {
-  if (response.body === null) return '';
+  // no body, or an answer of a `fetch` that has read it
+  if (response.body === null) return response.text();
   const decoder = new TextDecoder('utf-8', { fatal: true });
   const decode = (piece?: Uint8Array): string => {
     try {

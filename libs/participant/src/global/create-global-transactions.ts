@@ -13,6 +13,7 @@ import {
 import { ContextCodec, contextKeyOf } from './context-header.js';
 import { GlobalConfigurationError } from './errors.js';
 import { DEFAULT_OUTCOME_LIMIT_MS, GlobalTransactions } from './global-transactions.js';
+import { createLeanFetch } from './lean-fetch.js';
 import { DestinationList, type Destination } from './options.js';
 import type { BranchSessions, GlobalCoordinators } from './ports.js';
 import { RestCoordinators } from './rest-coordinators.js';
@@ -75,7 +76,8 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
     },
     {
       coordinators:
-        options.port ?? new RestCoordinators({ coordinators, token, headers: traceHeaders(tracing) }, clock),
+        options.port ??
+        new RestCoordinators({ coordinators, token, headers: traceHeaders(tracing), fetch: createLeanFetch() }, clock),
       sessions,
       clock,
       random,

@@ -1,3 +1,4 @@
+import { guarded } from '@concordat/foundation';
 import type { CustomTypesConfig, Pool, PoolClient } from 'pg';
 import type { CurrentWork } from './joinable-work.js';
 import { JoinedClient } from './joined-client.js';
@@ -41,11 +42,15 @@ export function joinPool(pool: Pool, current: CurrentWork, { onOutsideUse }: Joi
   });
   if (!onOutsideUse) return leave;
   const outside = new OutsideUse(current, onOutsideUse);
-  const watch = (client: PoolClient): void => outside.watch(client);
-  pool.on('connect', watch);
+  // what the logger throws is none of the pool's business
+  const guardedWatch = guarded(
+    (client: PoolClient) => outside.watch(client),
+    () => outside.end(),
+  );
+  pool.on('connect', guardedWatch);
   return () => {
     leave();
     outside.end();
-    pool.off('connect', watch);
+    pool.off('connect', guardedWatch);
   };
 }
