@@ -95,6 +95,8 @@ describe('one session for each service and transaction', () => {
   it('calls the hooks of all services once the decision is known', async () => {
     const join = { call: inventory.url, path: 'join', plan: [{ hook: 'inventory' }, { add: 'reservation' }] };
     await orders.post('begin', [{ hook: 'orders' }, { add: 'order' }, join]);
+    // in its own time, which the next transaction does not wait for
+    await waitFor('the first ran in inventory', async () => (await inventory.observe()).hooks.length === 1);
     await orders.post('begin', [{ hook: 'orders' }, { add: 'order' }, join, { fail: 'no' }]);
     expect((await orders.observe()).hooks).toEqual(['orders commit', 'orders abort']);
     const hooks = await waitFor('they ran', async () => {
