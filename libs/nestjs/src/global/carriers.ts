@@ -71,9 +71,18 @@ export class ContextDeserializer implements PacketDeserializer {
   }
 }
 
-function asItIs(value: unknown, options?: Record<string, unknown>): unknown {
+function asItIs(given: unknown, options?: Record<string, unknown>): unknown {
+  const value = decoded(given);
   const isPacket = typeof value === 'object' && value !== null && ('pattern' in value || 'data' in value);
   return isPacket ? value : { pattern: options?.['channel'], data: value };
+}
+
+/** From NATS come bytes (Nest 11) or a message that decodes itself (Nest 12); other servers decode before. */
+function decoded(value: unknown): unknown {
+  if (value instanceof Uint8Array) return JSON.parse(Buffer.from(value).toString('utf8')) as unknown;
+  if (typeof value !== 'object' || value === null || !('json' in value) || typeof value.json !== 'function')
+    return value;
+  return (value as { json(): unknown }).json();
 }
 
 function carry(packet: unknown): unknown {

@@ -8,6 +8,7 @@ import { GLOBAL_TEST_KEY, GlobalSystem, type FakeService } from '@concordat/part
 import { incomingOf } from './incoming.js';
 import { JOIN_GLOBAL_TRANSACTION } from './metadata.js';
 import { JoiningInterceptor } from './joining.interceptor.js';
+import { waitFor } from '../../../../test/support/wait-for.js';
 import { joinClientProxy } from './outgoing/client-proxy.js';
 import { optionsOf } from './testing/services.js';
 
@@ -110,6 +111,20 @@ describe('a message of Kafka', () => {
 
 /** Nest's client without a broker: what it would send is kept, and answered by the test. */
 class BrokerlessClient extends ClientKafka {
+  /** answers of the broker to events */
+  places: unknown = [{ topicName: TOPIC, partition: 2, errorCode: 0, baseOffset: '41' }];
+  readonly events: { topic: string; messages: { headers?: Record<string, unknown> }[] }[] = [];
+
+  constructor() {
+    super({});
+    const send = async (record: never): Promise<unknown> => {
+      this.events.push(record);
+      if (this.places instanceof Error) throw this.places;
+      return this.places;
+    };
+    Object.assign(this, { _producer: { send } });
+  }
+
   readonly sent: { headers: Record<string, unknown> }[] = [];
   answer: Record<string, unknown> = {};
 
@@ -145,8 +160,9 @@ describe("Nest's client for Kafka", () => {
   let orders: FakeService;
 
   beforeEach(() => {
-    orders = system.service('orders', { propagateTo: [TOPIC] });
-    client = new BrokerlessClient({});
+    const propagateTo = [TOPIC, { destination: 'requested', consumers: ['payments'] }];
+    orders = system.service('orders', { propagateTo });
+    client = new BrokerlessClient();
     joinClientProxy(client, orders.transactions);
   });
 
@@ -179,5 +195,37 @@ describe("Nest's client for Kafka", () => {
     client.connect = async () => firstValueFrom(throwError(() => new Error('no broker')));
     const doomed = orders.transactions.run({}, () => send().catch(() => undefined));
     await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  });
+
+  const emit = (topic = 'requested'): Promise<unknown> => lastValueFrom(client.emit(topic, { amount: 5 }));
+
+  it('sends an event with the context, and commits when its consumer has joined', async () => {
+    client.places = [{ topicName: 'requested', partition: 2, errorCode: 0, baseOffset: '41' }];
+    const whole = orders.transactions.run({}, async () => {
+      expect(await emit()).toBe(client.places);
+    });
+    await waitFor('the event is out', () => client.events.length === 1);
+    const { headers } = client.events[0]!.messages[0]!;
+    expect(Object.keys(headers!)).toEqual(['concordat-transaction']);
+    const context = delivered({ headers: headers!, reply: false });
+    Object.assign(context.getArgs<[unknown, object]>()[1], { getTopic: () => 'requested' });
+    expect(await handle(context, pay)).toBe('paid');
+    await whole;
+    expect(payments.words).toEqual(['payment']);
+  });
+
+  it('sends events without where the consumers are not named, and outside a transaction', async () => {
+    await emit();
+    await orders.transactions.run({}, () => emit(TOPIC));
+    expect(client.events.map(({ messages }) => Object.keys(messages[0]!.headers ?? {}))).toEqual([[], []]);
+  });
+
+  it.each([
+    ['fails', new Error('no broker')],
+    ['does not say where it lies', []],
+  ])('dooms the transaction when the broker %s', async (_what, places) => {
+    client.places = places;
+    const doomed = orders.transactions.run({}, () => emit().catch(() => undefined));
+    await expect(doomed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED', by: 'requested' } });
   });
 });
