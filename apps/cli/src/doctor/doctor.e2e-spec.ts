@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { AppProcesses } from '../../../../test/support/app-processes.js';
+import { AppProcesses, freePort } from '../../../../test/support/app-processes.js';
 import { startTestPostgres, type TestPostgres } from '../../../../test/support/postgres.js';
+import { waitFor } from '../../../../test/support/wait-for.js';
 
 jest.setTimeout(120_000);
 
@@ -40,6 +41,40 @@ describe('concordat doctor', () => {
     expect(output).toMatch(/\n {2}warning {2}migrations: .*: start the participant once/);
     expect(output).not.toContain('postgres:postgres');
     expect(code).toBe(2);
+  });
+
+  it('finds all well around a service at work', async () => {
+    const fine = await startTestPostgres();
+    try {
+      const port = await freePort();
+      apps.run('bank', [], {
+        CONCORDAT_PARTICIPANT: 'bank-a',
+        CONCORDAT_HTTP: `127.0.0.1:${port}`,
+        CONCORDAT_LINK: 'direct',
+        CONCORDAT_COORDINATORS: coordinator,
+        DATABASE_URL: fine.url,
+      });
+      const isReady = (): Promise<boolean> =>
+        fetch(`http://127.0.0.1:${port}/readyz`).then(
+          ({ ok }) => ok,
+          () => false,
+        );
+      await waitFor('the bank is ready', isReady, { timeoutMs: 60_000 });
+      const { code, output } = await doctor(
+        '--database',
+        fine.url,
+        '--database',
+        fine.url,
+        '--coordinator',
+        coordinator,
+      );
+      expect(output).toContain('ok       owner: it belongs to the participant "bank-a" of the cluster "local"');
+      expect(output).toContain('ok       shared: processes of one participant share one database and one role');
+      expect(output).toMatch(/\n\d+ checks: 0 failures, 0 warnings\n$/);
+      expect(code).toBe(0);
+    } finally {
+      await fine.stop();
+    }
   });
 
   it('answers programs with one object', async () => {

@@ -4,6 +4,7 @@ import { Client } from 'pg';
 import { SystemClock, silentLogger } from '@concordat/foundation';
 import { formatGid } from '@concordat/commit-protocol';
 import { startTestPostgres, type TestPostgres } from '../../../../../test/support/postgres.js';
+import { TransactionPooler } from '../../../../../test/support/transaction-pooler.js';
 import { describeFinding, type CheckReport } from '../../checks/check.js';
 import { PostgresResourceManager } from '../postgres-resource-manager.js';
 import { readMigrations } from '../migrations/migrations.js';
@@ -194,6 +195,28 @@ describe('the examination of a database', () => {
       ),
       expect.stringMatching(/^warning session-timeouts: transaction_timeout is 5000 ms/),
     ]);
+  });
+
+  it.each([1, 3])('finds a pooler in transaction mode, with %i sessions', async (sessions) => {
+    const url = await createDatabase(`pooled_${sessions}`);
+    await start(url);
+    const pooler = await TransactionPooler.start(url, sessions);
+    try {
+      expect(troubles((await examine(pooler.url)).reports)).toEqual([
+        expect.stringMatching(/^warning pooler: a pooler in transaction mode .*set pool_mode to session/),
+      ]);
+      await sql(url, `ALTER ROLE pooled_${sessions} SET synchronous_commit = off`);
+    } finally {
+      pooler.stop();
+    }
+    const careless = await TransactionPooler.start(url, sessions);
+    try {
+      expect(troubles((await examine(careless.url)).reports)).toEqual([
+        expect.stringMatching(/^failure pooler: .*synchronous_commit is off/),
+      ]);
+    } finally {
+      careless.stop();
+    }
   });
 
   it.each([
