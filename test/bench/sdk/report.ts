@@ -93,7 +93,7 @@ const TRANSFER_LEGEND =
   'ratio: throughput over that of raw. p50 ×: over the p50 of one-shot. one-shot answers when the transaction is ' +
   'decided, interactive when all branches have ended, and "interactive, decided" when it is decided.';
 
-const CLS_LEGEND = 'Two processes take turns of a second. CPU: of the process alone, for one transaction.';
+const CLS_LEGEND = 'Two processes take short turns. CPU: of the process, its idle share included, for one transaction.';
 
 function transferTable(transfers: readonly TransferRows[]): string {
   const rows = transfers.flatMap((one) =>
