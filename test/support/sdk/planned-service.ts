@@ -212,6 +212,8 @@ export interface PlannedServiceOptions {
   readonly participant: string;
   readonly databaseUrl: string;
   readonly coordinators: readonly string[];
+  /** for coordinators that ask who calls */
+  readonly token?: string;
   readonly propagateTo: readonly string[];
   readonly audiences?: readonly string[];
   readonly limits?: ConcordatOptions['limits'];
@@ -247,12 +249,13 @@ export class PlannedService {
 }
 
 function concordatOptions(options: PlannedServiceOptions, pool: Pool): ConcordatOptions {
-  const { participant, coordinators, propagateTo, audiences, limits } = options;
+  const { participant, coordinators, token, propagateTo, audiences, limits } = options;
   return {
     participant,
     coordinators,
     propagateTo,
     postgres: pool,
+    ...(token !== undefined && { token }),
     ...(audiences && { audiences }),
     ...(limits && { limits }),
     beforeConsuming: async () => void (await pool.query('CREATE TABLE IF NOT EXISTS word (word text NOT NULL)')),

@@ -1,9 +1,10 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { CALL_RULES, ruleOf } from '../auth/call-rules.js';
 import { ROLES, type Role } from '../auth/credentials/roles.js';
+import { EventStreams } from './event-streams.js';
 import { active, BRANCH_ID, ID } from './testing/fake-engine.js';
 import { Secured, type Bearer } from './testing/secured.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
@@ -192,6 +193,41 @@ describe('a client', () => {
     expect(answer.statusCode).toBe(status);
     if (status === 403) expect(answer.json().code).toBe('FORBIDDEN');
     expect(node.transactions.calls).toHaveLength(status === 403 ? 0 : 1);
+  });
+});
+
+describe('a stream of events', () => {
+  afterEach(() => void jest.useRealTimers());
+
+  it('ends with the credential with which it was opened', async () => {
+    const url = `${await node.listen()}/v1/events`;
+    const [short, long] = [5, 60].map((expiresIn) => secured.issuer.token(Date.now(), ['client'], { expiresIn }));
+    const headers = { authorization: `Bearer ${await short!}` };
+    const lasting = { authorization: `Bearer ${await long!}` };
+    // only the clock and the keep-alive of the streams, each 15 s
+    const others = [
+      'nextTick',
+      'setImmediate',
+      'clearImmediate',
+      'setTimeout',
+      'clearTimeout',
+      'queueMicrotask',
+    ] as const;
+    jest.useFakeTimers({ doNotFake: [...others, 'performance', 'hrtime'] });
+    const responses = await Promise.all(
+      [headers, lasting].map(async (own) => {
+        const call = httpRequest(url, { headers: own, agent: false });
+        call.end();
+        const [response] = (await once(call, 'response')) as [IncomingMessage];
+        return response.resume();
+      }),
+    );
+    expect(responses.map(({ statusCode }) => statusCode)).toEqual([200, 200]);
+    const ended = once(responses[0]!, 'end');
+    jest.advanceTimersByTime(15_000);
+    await ended;
+    expect(node.app.get(EventStreams, { strict: false }).size).toBe(1);
+    responses[1]!.destroy();
   });
 });
 
