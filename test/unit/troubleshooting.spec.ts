@@ -32,6 +32,7 @@ const NO_CODES: Readonly<Record<string, string>> = {
   TOPIC_AUTHORIZATION_FAILED: 'an answer of Kafka',
   UNKNOWN_TOPIC_OR_PARTITION: 'an answer of Kafka',
   EAI_AGAIN: 'an error of the system',
+  ERR_INVALID_URL: 'an error of Node.js',
   UND_ERR_CONNECT_TIMEOUT: 'an error of fetch',
   DEADLOCK_VICTIM: 'a reason of a former release',
 };

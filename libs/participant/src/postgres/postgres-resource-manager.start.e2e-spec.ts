@@ -40,7 +40,8 @@ describe('the start of a resource manager', () => {
     return server.url.replace(/postgres$/, name);
   };
 
-  it('names a wrong password and a missing database', async () => {
+  it('names a URL that is none, a wrong password and a missing database', async () => {
+    await expect(start('postgres://a:b/c@db:5432/x')).rejects.toMatchObject({ code: 'DATABASE_URL_INVALID' });
     const wrong = server.url.replace('postgres:postgres@', 'nobody:wrong@');
     await expect(start(wrong)).rejects.toMatchObject({ code: 'DATABASE_AUTHENTICATION_FAILED' });
     await expect(start(`${server.url}-missing`)).rejects.toMatchObject({ code: 'DATABASE_DOES_NOT_EXIST' });

@@ -6,11 +6,19 @@ export type ConnectionFaultCode =
   | 'DATABASE_AUTHENTICATION_FAILED'
   | 'DATABASE_DOES_NOT_EXIST'
   | 'DATABASE_PERMISSION_DENIED'
-  | 'DATABASE_IS_POOLED_BY_STATEMENT';
+  | 'DATABASE_IS_POOLED_BY_STATEMENT'
+  | 'DATABASE_URL_INVALID';
 
 /** What somebody must change before the database can be used; undefined for errors that may pass. */
 export function connectionFault(error: unknown, where: string): Finding<ConnectionFaultCode> | undefined {
   const message = errorMessage(error);
+  if ((error as { readonly code?: unknown } | undefined)?.code === 'ERR_INVALID_URL') {
+    return failure(
+      'the database URL is not valid',
+      'use postgres://user:password@host:port/database, and write / @ : # in a password as %2F %40 %3A %23',
+      'DATABASE_URL_INVALID',
+    );
+  }
   if (/statement pooling/i.test(message)) {
     return failure(
       `${where} is a pgbouncer in statement mode, which cannot hold a transaction open`,
