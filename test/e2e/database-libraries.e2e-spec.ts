@@ -5,6 +5,7 @@ import { drizzleSuite } from '../support/database-libraries/drizzle.js';
 import { kyselySuite } from '../support/database-libraries/kysely.js';
 import { LibrarySystem } from '../support/database-libraries/library-system.js';
 import { pgSuite } from '../support/database-libraries/pg.js';
+import { prismaSuite } from '../support/database-libraries/prisma.js';
 import { ITEM } from '../support/database-libraries/tables.js';
 import { typeormSuite } from '../support/database-libraries/typeorm.js';
 import { startTestPostgres } from '../support/postgres.js';
@@ -38,6 +39,10 @@ kyselySuite(
   () => pool,
 );
 drizzleSuite(
+  () => system,
+  () => pool,
+);
+prismaSuite(
   () => system,
   () => pool,
 );
