@@ -237,7 +237,8 @@ export class ProcessTransaction {
     try {
       await open?.session.rollBack(branchError(code, message));
     } catch (error) {
-      this.ports.logger.warn(`the branch of ${this.transactionId} ends with its session: ${errorMessage(error)}`);
+      const which = `branch ${this.branchId ?? ''} of transaction ${this.transactionId}`;
+      this.ports.logger.warn(`${which} ends with its session: ${errorMessage(error)}`);
     }
   }
 

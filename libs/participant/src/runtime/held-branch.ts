@@ -90,9 +90,8 @@ export class Held<Context> implements HeldBranch<Context> {
     this.ended = new Promise((resolve) => (this.settle = resolve));
     this.timer = clock.setTimer(Math.max(0, timeLeftMs(work, clock)) + HELD_GRACE_MS, () => {
       this.rollBack(DEADLINE_EXCEEDED).catch((error: unknown) => {
-        logger.warn(
-          `held branch ${this.branchId} was rolled back at its deadline, without a tombstone: ${errorMessage(error)}`,
-        );
+        const which = `held branch ${this.branchId} of transaction ${this.transactionId}`;
+        logger.warn(`${which} was rolled back at its deadline, without a tombstone: ${errorMessage(error)}`);
       });
     });
     void session.lost.then((reason) => this.lost(reason));
@@ -149,7 +148,8 @@ export class Held<Context> implements HeldBranch<Context> {
   private lost(reason: BranchError): void {
     this.doom(reason);
     this.closeSession().catch((error: unknown) => {
-      this.ports.logger.warn(`the session of held branch ${this.branchId} could not be closed: ${errorMessage(error)}`);
+      const which = `held branch ${this.branchId} of transaction ${this.transactionId}`;
+      this.ports.logger.warn(`the session of ${which} could not be closed: ${errorMessage(error)}`);
     });
   }
 

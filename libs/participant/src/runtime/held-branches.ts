@@ -116,7 +116,8 @@ export class HeldBranches<Context> {
         try {
           await held.rollBack(STOPPING);
         } catch (error) {
-          this.ports.logger.warn(`held branch ${held.branchId} has no tombstone: ${errorMessage(error)}`);
+          const which = `held branch ${held.branchId} of transaction ${held.transactionId}`;
+          this.ports.logger.warn(`${which} has no tombstone: ${errorMessage(error)}`);
         }
       }),
     );

@@ -321,7 +321,8 @@ export class ParticipantRuntime<Context> {
     const waits = this.workPool.cancel(keyOf(branch)) || this.decisionPool.cancel(keyOf(branch));
     if (waits) return this.step({ type: 'unknown', branch });
     this.held.close(branch)?.catch((error: unknown) => {
-      this.logger.warn(`held branch ${branch.branchId} could not be closed: ${errorMessage(error)}`);
+      const which = `held branch ${branch.branchId} of transaction ${branch.transactionId}`;
+      this.logger.warn(`${which} could not be closed: ${errorMessage(error)}`);
     });
   }
 

@@ -171,18 +171,18 @@ export class BranchAttempts {
     }
   }
 
-  private logLeftBehind({ branchId }: BranchIdentity, { leftBehind }: BranchSession): void {
+  private logLeftBehind({ branchId, transactionId }: BranchIdentity, { leftBehind }: BranchSession): void {
     if (leftBehind === undefined) return;
     this.ports.logger.warn(
-      `the handlers of branch ${branchId} left ${leftBehind} behind in their session: the session was closed, because no other ` +
-        'branch may see it; each new connection costs some milliseconds',
+      `the handlers of branch ${branchId} of transaction ${transactionId} left ${leftBehind} behind in their session: the ` +
+        'session was closed, because no other branch may see it; each new connection costs some milliseconds',
     );
   }
 
-  private logRefusal({ branchId }: BranchIdentity, attempt: WorkAttempt): void {
+  private logRefusal({ branchId, transactionId }: BranchIdentity, attempt: WorkAttempt): void {
     if (attempt.type !== 'failed') return;
     const { error, cause } = attempt;
-    const line = `branch ${branchId} is refused with ${error.code}: ${describeFailure(cause)}`;
+    const line = `branch ${branchId} of transaction ${transactionId} is refused with ${error.code}: ${describeFailure(cause)}`;
     if (error.code === 'HANDLER_FAILED' || error.code === 'DATABASE_ERROR') this.ports.logger.error(line, cause);
     else this.ports.logger.debug(line);
   }
