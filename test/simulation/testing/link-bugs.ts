@@ -54,8 +54,8 @@ export const LINK_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: 'libs/messaging/src/direct/participant-end.ts',
-          find: 'const leader = this.leader();',
-          replace: 'const leader = this.welcomed()[0];',
+          find: 'const leader = this.leader();\n    const stream =',
+          replace: 'const leader = this.welcomed()[0];\n    const stream =',
         },
       ],
     },
