@@ -109,6 +109,12 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['messaging/bus', 'commit-protocol', 'foundation'],
     ['zod', 'node:*'],
   ),
+  row(
+    'messaging/signatures',
+    'libs/messaging/src/signatures/',
+    ['messaging/contract', 'commit-protocol', 'foundation'],
+    ['node:*'],
+  ),
   row('messaging/send-queue', ['libs/messaging/src/send-queue.ts'], ['messaging/contract', 'foundation'], []),
   row(
     'messaging/direct',
@@ -339,6 +345,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
 
   row('cli', 'apps/cli/src/', ['cli/*', 'coordinator', 'foundation'], ['node:*']),
+  row('cli/messages', 'apps/cli/src/messages/', ['cli', 'messaging', 'commit-protocol', 'foundation'], ['node:*']),
   row('cli/doctor', 'apps/cli/src/doctor/', ['cli', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),
 
   row('testing', 'libs/testing/src/', ['coordinator', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),

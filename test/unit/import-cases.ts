@@ -125,6 +125,10 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/raft', 'messaging does not know raft'],
     ],
     'bus.ts': [['./contract/topics.js'], ['./kafka/kafka-bus.js', 'messaging/bus does not know messaging/kafka']],
+    'signatures/a.ts': [
+      ['../contract/authenticity.js'],
+      ['../kafka/kafka-bus.js', 'messaging/signatures does not know messaging/kafka'],
+    ],
     'send-queue.ts': [['./contract/errors.js'], ['./kafka/kafka-bus.js', 'messaging/send-queue does not know']],
     'contract/a.ts': [
       ['zod'],

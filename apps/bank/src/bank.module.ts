@@ -77,13 +77,17 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
   };
 }
 
-function configuredBus({ link, kafkaBrokers: brokers, coordinators }: Config, clientId: string): BusFactory {
+function configuredBus(
+  { link, kafkaBrokers: brokers, coordinators, signatures }: Config,
+  clientId: string,
+): BusFactory {
+  const kafka = { brokers, clientId, ...(signatures && { signatures }) };
   switch (link) {
     case 'kafka':
-      return kafkaBus({ brokers, clientId });
+      return kafkaBus(kafka);
     case 'direct':
       return directBus({ coordinators });
     case 'both':
-      return bothBuses({ brokers, clientId, coordinators });
+      return bothBuses({ ...kafka, coordinators });
   }
 }

@@ -24,7 +24,11 @@ import {
   isClusterName,
   isParticipantName,
   isTopicPrefix,
+  SIGNATURE_VARIABLES,
+  checkSignatures,
+  signatureSettings,
   type Link,
+  type SignatureSettings,
 } from '@concordat/nestjs';
 
 /** The configuration of a bank: read, checked and frozen once, in `main`. */
@@ -39,6 +43,8 @@ export interface Config {
   readonly coordinators: readonly string[];
   readonly cluster: string;
   readonly topicPrefix: string;
+  /** of messages over Kafka; undefined: they are not signed */
+  readonly signatures: SignatureSettings | undefined;
   readonly logLevel: LogLevel;
   /** how long a three-phase branch waits for a coordinator before it decides with the others, in milliseconds */
   readonly terminationTimeoutMs: number;
@@ -99,6 +105,7 @@ const VARIABLES = {
     expected: TOPIC_PREFIX_RULE,
     parse: (text) => (isTopicPrefix(text) ? text : undefined),
   }),
+  ...SIGNATURE_VARIABLES,
   CONCORDAT_LOG_LEVEL: variable({ default: 'info', ...oneOf(LOG_LEVELS) }),
   CONCORDAT_TERMINATION_TIMEOUT_MS: variable({
     default: String(DEFAULT_PARTICIPANT_LIMITS.terminationTimeoutMs),
@@ -113,6 +120,9 @@ type Values = VariableValues<typeof VARIABLES>;
 export function parseConfig(environment: Environment): ConfigResult {
   const { values, problems } = readVariables(VARIABLES, environment);
   checkRoads(values, environment, problems);
+  const { CONCORDAT_CLUSTER: cluster, CONCORDAT_LINK: link, CONCORDAT_PARTICIPANT: participant } = values;
+  const sender = participant === undefined ? undefined : (`participant:${participant}` as const);
+  checkSignatures(values, { cluster, link, sender }, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
@@ -138,6 +148,7 @@ function assemble(values: Values): Config {
     coordinators: values.CONCORDAT_COORDINATORS ?? [],
     cluster: values.CONCORDAT_CLUSTER,
     topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
+    signatures: signatureSettings(values),
     logLevel: values.CONCORDAT_LOG_LEVEL,
     terminationTimeoutMs: values.CONCORDAT_TERMINATION_TIMEOUT_MS,
     failpoints: values.CONCORDAT_FAILPOINTS,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { HELP, parseCommand } from './arguments.js';
 import { DOCTOR_HELP } from './doctor/options.js';
+import { KAFKA_HELP } from './messages/acl-options.js';
 import { UsageError } from './usage-error.js';
 
 const options = { port: 8081, directory: '.concordat-dev', logLevel: 'warn', databases: undefined };
@@ -38,10 +39,22 @@ describe('the command concordat', () => {
     ],
     [['token', 'create', '--role', 'participant:bank-a'], { options: { name: 'participant-bank-a' } }],
     [['token', '--help'], { kind: 'help', text: HELP }],
+    [
+      ['key', 'create', '--id', 'k1', '--sender', 'participant:bank-a', '--until', '2027-01-31'],
+      { kind: 'key', options: { id: 'k1', senders: ['participant:bank-a'], isShared: false, path: 'k1.key.json' } },
+    ],
+    [['key', 'create', '--id', 'k1', '--shared', '--out', 'x'], { options: { isShared: true, path: 'x' } }],
+    [['key', '--help'], { kind: 'help', text: HELP }],
+    [['kafka', '--help'], { kind: 'help', text: KAFKA_HELP }],
+    [['kafka', 'acls'], { kind: 'acls', options: { cluster: 'local', principal: 'User:concordat-coordinator' } }],
+    [
+      ['kafka', 'acls', '--participant', 'bank-a', '--cluster', 'prod', '--prefix', 'x.y', '--principal', 'User:a'],
+      { options: { cluster: 'prod', topicPrefix: 'x.y', participant: 'bank-a', principal: 'User:a' } },
+    ],
   ])('%j', (argv, expected) => expect(parseCommand(argv)).toMatchObject(expected));
 
   it.each([
-    [['serve'], 'There is no command "serve"; there are: dev, server, doctor and token.'],
+    [['serve'], 'There is no command "serve"; there are: dev, server, doctor, token, key, kafka.'],
     [['server', 'now'], '"server" takes no further words'],
     [['server', '--port', '9000'], '"server" has no option --port; its settings are environment variables'],
     [['dev', 'now'], '"dev" takes no further words, and there is "now"'],
@@ -73,6 +86,14 @@ describe('the command concordat', () => {
     [['token', 'list'], 'There is: concordat token create'],
     [['token', 'create', 'now'], '"token" takes no further words, and there is "now"'],
     [['token', 'create'], '"token create" needs --role'],
+    [['key', 'create', '--sender', 'coordinator'], '"key create" needs --id'],
+    [['key', 'create', '--id', 'k'], '"key create" needs --sender'],
+    [['key', 'make'], 'There is: concordat key create'],
+    [['kafka'], 'There is: concordat kafka acls'],
+    [['kafka', 'acls', '--participant', 'A b'], '--participant must be lower-case letters'],
+    [['kafka', 'acls', '--cluster', 'A'], '--cluster must be lower-case letters'],
+    [['kafka', 'acls', '--prefix', '-'], '--prefix must be at most'],
+    [['kafka', 'acls', '--principal', 'orders'], '--principal must be a principal of the broker'],
     [['token', 'create', '--role', 'client', '--port', '9000'], '"token" has no option --port'],
   ])('%j is refused', (argv, sentence) => {
     expect(() => parseCommand(argv)).toThrow(UsageError);

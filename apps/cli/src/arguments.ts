@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
 import { DOCTOR_HELP, DOCTOR_OPTIONS, parseDoctor, type DoctorOptions } from './doctor/options.js';
+import { KEY_OPTIONS, parseKey, type KeyOptions } from './messages/key-options.js';
+import { ACL_OPTIONS, KAFKA_HELP, parseAcls, type AclOptions } from './messages/acl-options.js';
 import { parseToken, TOKEN_OPTIONS, type TokenOptions } from './token-options.js';
 import { UsageError, withoutPasswords } from './usage-error.js';
 
@@ -10,7 +12,9 @@ export type Command =
   | { readonly kind: 'server-help' }
   | { readonly kind: 'dev'; readonly options: DevOptions }
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
-  | { readonly kind: 'token'; readonly options: TokenOptions };
+  | { readonly kind: 'token'; readonly options: TokenOptions }
+  | { readonly kind: 'key'; readonly options: KeyOptions }
+  | { readonly kind: 'acls'; readonly options: AclOptions };
 
 export interface DevOptions {
   /** of the REST interface; the others follow from it */
@@ -46,6 +50,8 @@ export const HELP = `concordat <command>
   concordat server     a coordinator of a group; its settings are environment variables, and --help lists them
   concordat doctor     checks what a service needs: its database, the coordinators, the topics; --help lists its options
   concordat token      "token create" makes an API token for the REST interface of coordinators
+  concordat key        "key create" makes a key that signs messages over Kafka
+  concordat kafka      "kafka acls" prints the rights that a role needs at the broker; --help lists its options
 
 concordat dev [options]
 
@@ -64,6 +70,15 @@ concordat token create --role <role> [--role <role> …] [options]
   --role <role>        what its bearer may do: client, observer, operator, metrics, node or participant:<name>
   --name <name>        who its bearer is, in the audit and as owner of transactions (default: the first role)
   --until <day>        the last day on which it is valid, YYYY-MM-DD in UTC (default: no end)
+
+concordat key create --id <id> --sender <sender> [options]
+
+  --id <id>            name of the key, unique in the cluster: bank-a-2027
+  --sender <sender>    who speaks with it: coordinator or participant:<name>; may be given again
+  --shared             instead of a pair of keys: one secret for all processes (HMAC), simple and fast; then --sender may
+                       be left out
+  --until <day>        the last day on which it is valid, YYYY-MM-DD in UTC (default: no end)
+  --out <path>         file for the secret part, made with mode 0600 (default <id>.key.json)
 `;
 
 const DEV_OPTIONS = {
@@ -80,7 +95,12 @@ const COMMANDS: Readonly<Record<string, { readonly options: readonly string[]; r
   server: { options: [], others: 'its settings are environment variables, and --help lists them' },
   doctor: { options: Object.keys(DOCTOR_OPTIONS), others: 'concordat doctor --help shows what there is' },
   token: { options: Object.keys(TOKEN_OPTIONS), others: '--help shows what there is' },
+  key: { options: Object.keys(KEY_OPTIONS), others: '--help shows what there is' },
+  kafka: { options: Object.keys(ACL_OPTIONS), others: 'concordat kafka --help shows what there is' },
 };
+
+/** Commands of two words. */
+const SECOND_WORDS: Readonly<Record<string, string>> = { token: 'create', key: 'create', kafka: 'acls' };
 
 /** @throws UsageError */
 export function parseCommand(argv: readonly string[]): Command {
@@ -89,9 +109,11 @@ export function parseCommand(argv: readonly string[]): Command {
   const name = command === undefined ? undefined : withoutPasswords(command);
   if (command === undefined) return { kind: 'help', text: HELP };
   const known = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined;
-  if (!known) throw new UsageError(`There is no command "${name}"; there are: dev, server, doctor and token.`);
-  if (command === 'token' && rest[0] === 'create') rest.shift();
-  else if (command === 'token' && values.help !== true) throw new UsageError('There is: concordat token create.');
+  if (!known) throw new UsageError(`There is no command "${name}"; there are: ${Object.keys(COMMANDS).join(', ')}.`);
+  const second = SECOND_WORDS[command];
+  if (second !== undefined && rest[0] === second) rest.shift();
+  else if (second !== undefined && values.help !== true)
+    throw new UsageError(`There is: concordat ${command} ${second}.`);
   if (rest.length > 0) {
     const words = withoutPasswords(rest.join(' '));
     throw new UsageError(`"${name}" takes no further words, and there is "${words}"; ${known.others}.`);
@@ -106,6 +128,10 @@ export function parseCommand(argv: readonly string[]): Command {
       return help === true ? { kind: 'help', text: DOCTOR_HELP } : { kind: 'doctor', options: parseDoctor(values) };
     case 'token':
       return help === true ? { kind: 'help', text: HELP } : { kind: 'token', options: parseToken(values) };
+    case 'key':
+      return help === true ? { kind: 'help', text: HELP } : { kind: 'key', options: parseKey(values) };
+    case 'kafka':
+      return help === true ? { kind: 'help', text: KAFKA_HELP } : { kind: 'acls', options: parseAcls(values) };
     default:
       return help === true ? { kind: 'help', text: HELP } : { kind: 'dev', options: parseDev(values) };
   }
@@ -152,7 +178,14 @@ function parse(argv: readonly string[]) {
     return parseArgs({
       args: [...argv],
       allowPositionals: true,
-      options: { ...DEV_OPTIONS, ...DOCTOR_OPTIONS, ...TOKEN_OPTIONS, help: { type: 'boolean', short: 'h' } },
+      options: {
+        ...DEV_OPTIONS,
+        ...DOCTOR_OPTIONS,
+        ...TOKEN_OPTIONS,
+        ...KEY_OPTIONS,
+        ...ACL_OPTIONS,
+        help: { type: 'boolean', short: 'h' },
+      },
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('. ')[0] : String(error);

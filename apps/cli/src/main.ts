@@ -38,5 +38,12 @@ switch (command?.kind) {
   case 'token':
     process.exitCode = createToken(command.options) ? EXIT.stopped : USAGE;
     break;
+  case 'key':
+    process.exitCode = (await import('./messages/key.js')).createSigningKey(command.options) ? EXIT.stopped : USAGE;
+    break;
+  case 'acls':
+    process.stdout.write((await import('./messages/acls.js')).aclCommands(command.options));
+    process.exitCode = EXIT.stopped;
+    break;
   case undefined:
 }

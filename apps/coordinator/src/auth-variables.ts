@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import {
   formatAddress,
   oneOf,
+  readPrivateFile,
   wholeNumber,
   type Address,
   type Environment,
@@ -10,7 +11,6 @@ import {
 } from '@concordat/foundation';
 import { parseApiTokens } from './auth/credentials/api-tokens.js';
 import { parseKeyFile } from './auth/credentials/key-file.js';
-import { readPrivateFile } from './auth/credentials/private-file.js';
 import { variable } from './described-variable.js';
 
 /** Algorithms with a public key. With the others the verifier could sign itself, or nobody has signed. */

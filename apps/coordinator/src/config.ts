@@ -19,7 +19,17 @@ import {
   type VariableProblem,
   type VariableValues,
 } from '@concordat/foundation';
-import { DEFAULT_TOPIC_PREFIX, isTopicPrefix, LINKS, TOPIC_PREFIX_RULE, type Link } from '@concordat/messaging';
+import {
+  checkSignatures,
+  DEFAULT_TOPIC_PREFIX,
+  isTopicPrefix,
+  LINKS,
+  SIGNATURE_VARIABLES,
+  signatureSettings,
+  TOPIC_PREFIX_RULE,
+  type Link,
+  type SignatureSettings,
+} from '@concordat/messaging';
 import { AUTH_VARIABLES, authSettings, checkAuth, type AuthSettings } from './auth-variables.js';
 import { variable, type DescribedVariable } from './described-variable.js';
 import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
@@ -58,6 +68,8 @@ export interface Config {
   readonly direct: Address;
   /** where participants are told to connect; undefined: to the address on which it listens */
   readonly directAdvertised: Address | undefined;
+  /** of messages over Kafka; undefined: they are not signed */
+  readonly signatures: SignatureSettings | undefined;
   readonly retentionMs: number;
   /** maximum number of ended transactions kept */
   readonly retentionCount: number;
@@ -217,6 +229,7 @@ export const VARIABLES = {
     default: null,
     ...ADDRESS_LIST,
   }),
+  ...SIGNATURE_VARIABLES,
   CONCORDAT_RETENTION_MS: variable({
     meaning: 'how long ended transactions and idempotency keys are kept',
     unit: 'ms',
@@ -320,6 +333,8 @@ export function parseConfig(environment: Environment): ConfigResult {
   checkRaftTls(values, environment, problems);
   checkAuth(values, environment, problems);
   checkBrokers(values, environment, problems);
+  const { CONCORDAT_CLUSTER: cluster, CONCORDAT_LINK: link } = values;
+  checkSignatures(values, { cluster, link, sender: 'coordinator' }, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
@@ -413,6 +428,7 @@ function assemble(values: Values): Config {
     kafkaBrokers: values.CONCORDAT_LINK === 'direct' ? [] : values.KAFKA_BROKERS,
     direct: values.CONCORDAT_DIRECT ?? { host: (values.CONCORDAT_HTTP ?? own!.http).host, port: 0 },
     directAdvertised: values.CONCORDAT_DIRECT_ADVERTISED,
+    signatures: signatureSettings(values),
     retentionMs: values.CONCORDAT_RETENTION_MS,
     retentionCount: values.CONCORDAT_RETENTION_COUNT,
     retentionBytes: values.CONCORDAT_RETENTION_BYTES,

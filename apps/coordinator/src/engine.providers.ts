@@ -11,7 +11,13 @@ import {
   type Tracing,
   formatAddress,
 } from '@concordat/foundation';
-import { BothRoads, KafkaMessageBus, type CoordinatorStatus, type MessageBus } from '@concordat/messaging';
+import {
+  BothRoads,
+  createSignatures,
+  KafkaMessageBus,
+  type CoordinatorStatus,
+  type MessageBus,
+} from '@concordat/messaging';
 import {
   type FileStorage,
   GrpcTransport,
@@ -84,7 +90,17 @@ const createConfiguredBus: CreateBus = (config, logger, direct) => {
   const { link, kafkaBrokers, nodeId, clusterName: cluster, topicPrefix } = config;
   if (direct && link === 'direct') return direct.bus;
   const clientId = `coordinator-${nodeId}`;
-  const kafka = new KafkaMessageBus({ brokers: kafkaBrokers, clientId, cluster, topicPrefix, logger });
+  // deadlines need the right time, so a test's clock is not asked for the age of a signature
+  const clock = new SystemClock();
+  const signatures = createSignatures(config.signatures, { cluster, sender: 'coordinator', clock, logger });
+  const kafka = new KafkaMessageBus({
+    brokers: kafkaBrokers,
+    clientId,
+    cluster,
+    topicPrefix,
+    logger,
+    ...(signatures && { signatures }),
+  });
   return direct ? new BothRoads(direct.bus, kafka, logger) : kafka;
 };
 

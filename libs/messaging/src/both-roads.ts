@@ -9,6 +9,7 @@ import type {
   SubscriptionOptions,
 } from './bus.js';
 import { MESSAGE_REFUSALS, MessageEncodeError } from './contract/errors.js';
+import type { MessageSender } from './contract/authenticity.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import { DEAD_LETTER_TOPIC, OUTCOMES_TOPIC, type Topic } from './contract/topics.js';
 import type { DirectBus } from './direct/direct-bus.js';
@@ -80,9 +81,9 @@ export class BothRoads implements MessageBus {
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
-    const onMessage = (message: ProtocolMessage): void | Promise<void> => {
+    const onMessage = (message: ProtocolMessage, sender?: MessageSender): void | Promise<void> => {
       if ('attempt' in message && message.attempt > 0) this.remember(message.transactionId);
-      return options.onMessage(message);
+      return options.onMessage(message, sender);
     };
     const shared = { ...options, onMessage };
     return new BothSubscriptions(await this.direct.subscribe(shared), this.broker.subscribe(shared), (error) => {
@@ -108,6 +109,10 @@ export class BothRoads implements MessageBus {
       for (const reason of MESSAGE_REFUSALS) counts[reason] += some[reason];
     }
     return counts;
+  }
+
+  signatureWarnings(): DeadLetterCounts {
+    return this.broker.signatureWarnings?.() ?? noDeadLetters();
   }
 
   brokerRequests(): Readonly<Record<string, number>> {

@@ -1,4 +1,5 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { MessageSender } from './contract/authenticity.js';
 import type { DeadLetterCounts } from './contract/intake.js';
 import type { Topic } from './contract/topics.js';
 
@@ -29,8 +30,10 @@ export interface SubscriptionOptions {
    * Handles one decoded and validated message. May return a promise: the bus delivers further messages meanwhile (at
    * most `maximumInFlight`), and commits a message when it and all before it in its partition are finished. A rejection
    * is logged and counts as finished: the protocol repeats messages, never the broker.
+   *
+   * `sender` is who has signed it; undefined where signatures are not checked.
    */
-  readonly onMessage: (message: ProtocolMessage) => void | Promise<void>;
+  readonly onMessage: (message: ProtocolMessage, sender?: MessageSender) => void | Promise<void>;
   /**
    * Where this member begins. `committed` (the default): at its group's committed offset; a new group at the oldest
    * message. `latest`: at the end of the topics, whatever the group committed; for readers that get missed messages
@@ -119,6 +122,11 @@ export interface MessageBus {
   obstacle(): string | undefined;
   /** Messages moved to the dead-letter topic since the start, by reason. */
   deadLetters(): DeadLetterCounts;
+  /**
+   * Messages since the start that were delivered although their signatures do not hold, by reason; they would be dead
+   * letters if signatures were required. Absent where none are checked.
+   */
+  signatureWarnings?(): DeadLetterCounts;
   /**
    * Requests to the broker since the start that sent messages or that consumers made, by their names in the broker's
    * protocol: `Produce`, `Fetch`, `Heartbeat` and so on. Absent where there is no broker.

@@ -9,7 +9,8 @@ import type {
   Subscription,
   SubscriptionOptions,
 } from './bus.js';
-import type { DeadLetterCounts } from './contract/intake.js';
+import type { MessageSender } from './contract/authenticity.js';
+import { noDeadLetters, type DeadLetterCounts } from './contract/intake.js';
 import type { Topic } from './contract/topics.js';
 
 /**
@@ -66,6 +67,10 @@ class FailpointBus implements MessageBus {
     return this.bus.deadLetters();
   }
 
+  signatureWarnings(): DeadLetterCounts {
+    return this.bus.signatureWarnings?.() ?? noDeadLetters();
+  }
+
   brokerRequests(): Readonly<Record<string, number>> {
     return this.bus.brokerRequests?.() ?? {};
   }
@@ -96,16 +101,17 @@ class FailpointBus implements MessageBus {
     return this.bus.subscribe({
       ...options,
       aroundCommit,
-      onMessage: (message) => this.handle(message, onMessage),
+      onMessage: (message, sender) => this.handle(message, sender, onMessage),
     });
   }
 
   private handle(
     message: ProtocolMessage,
-    onMessage: (message: ProtocolMessage) => void | Promise<void>,
+    sender: MessageSender | undefined,
+    onMessage: SubscriptionOptions['onMessage'],
   ): void | Promise<void> {
     const held = this.hit(message.type, 'received');
-    const handled = held ? held.then(() => onMessage(message)) : onMessage(message);
+    const handled = held ? held.then(() => onMessage(message, sender)) : onMessage(message, sender);
     return handled ? handled.then(() => this.reach(message.type, 'handled')) : this.reach(message.type, 'handled');
   }
 

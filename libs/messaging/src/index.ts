@@ -1,4 +1,6 @@
 export * from './bus.js';
+export type { MessageAuthenticity, MessageSender } from './contract/authenticity.js';
+export * from './contract/access.js';
 export * from './contract/codec.js';
 export * from './contract/dead-letter.js';
 export * from './contract/errors.js';
@@ -12,6 +14,7 @@ export { DEFAULT_SEND_QUEUE_LIMITS, type SendQueueLimits } from './send-queue.js
 export { messageSchemas } from './contract/schemas.js';
 export * from './contract/topics.js';
 export * from './contract/unsendable-report.js';
+export * from './signatures/index.js';
 export * from './both-roads.js';
 export * from './direct/coordinator-end.js';
 export { DirectBus, type DirectBusOptions } from './direct/direct-bus.js';

@@ -3,11 +3,13 @@ import {
   BothRoads,
   DirectParticipantBus,
   dialerOverTcp,
+  createSignatures,
   KafkaMessageBus,
   type KafkaMessageBusOptions,
   type LinkToken,
   type MessageBus,
   type NamespaceOptions,
+  type SignatureSettings,
 } from '@concordat/messaging';
 
 /** The module's values for the factory of its bus. */
@@ -23,7 +25,10 @@ export interface BusContext extends NamespaceOptions {
 export type BusFactory = (context: BusContext) => MessageBus;
 
 /** Settings of the Kafka bus; cluster and prefix are those of the module. */
-export type KafkaBusOptions = Omit<KafkaMessageBusOptions, keyof NamespaceOptions>;
+export interface KafkaBusOptions extends Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'signatures'> {
+  /** signs messages and checks those of others; the coordinators' `CONCORDAT_SIGNATURES` fits; default: off */
+  readonly signatures?: SignatureSettings;
+}
 
 export interface DirectBusOptions {
   /** REST URLs of coordinators, such as `http://127.0.0.1:8081`; one is enough, it names the others */
@@ -33,9 +38,17 @@ export interface DirectBusOptions {
 }
 
 /** Messages over Apache Kafka; the coordinators run with `CONCORDAT_LINK=kafka` or `both`. */
-export function kafkaBus(options: KafkaBusOptions): BusFactory {
-  return ({ cluster, topicPrefix, logger }) =>
-    new KafkaMessageBus({ logger, ...options, cluster, ...(topicPrefix !== undefined && { topicPrefix }) });
+export function kafkaBus({ signatures: settings, ...options }: KafkaBusOptions): BusFactory {
+  return ({ cluster, topicPrefix, participant, clock, logger }) => {
+    const signatures = createSignatures(settings, { cluster, sender: `participant:${participant}`, clock, logger });
+    return new KafkaMessageBus({
+      logger,
+      ...options,
+      cluster,
+      ...(topicPrefix !== undefined && { topicPrefix }),
+      ...(signatures && { signatures }),
+    });
+  };
 }
 
 /** Messages over streams to the coordinators, without a broker; they run with `CONCORDAT_LINK=direct` or `both`. */

@@ -24,6 +24,10 @@ export {
   LINKS,
   TOPIC_PREFIX_RULE,
   type Link,
+  type SignatureSettings,
+  SIGNATURE_VARIABLES,
+  checkSignatures,
+  signatureSettings,
   isParticipantName,
   isTopicPrefix,
 } from '@concordat/messaging';

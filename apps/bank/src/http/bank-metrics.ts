@@ -32,6 +32,12 @@ export class BankMetrics {
       said: metrics.abstentions,
     }));
     this.counter('dead_letters', 'dead letters, by reason', 'reason', ({ deadLetters }) => deadLetters);
+    this.counter(
+      'signature_warnings',
+      'messages that were taken although their signatures do not hold, by reason',
+      'reason',
+      ({ signatureWarnings }) => signatureWarnings,
+    );
     this.counter('broker_requests', 'requests to the broker, by kind', 'kind', ({ brokerRequests }) => brokerRequests);
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(

@@ -1,6 +1,5 @@
 import { appendFileSync, statSync } from 'node:fs';
-import { errorMessage, fitText, type JsonValue, type Logger } from '@concordat/foundation';
-import { faultOfMode } from './credentials/private-file.js';
+import { errorMessage, faultOfMode, fitText, type JsonValue, type Logger } from '@concordat/foundation';
 import { AuthenticationSetupError, type RefusalReason } from './errors.js';
 
 /** Who did what, from where, and what the answer was. */

@@ -1,8 +1,8 @@
-import type { Logger } from '@concordat/foundation';
+import { WatchedFile, type Logger } from '@concordat/foundation';
 import { createLocalJWKSet, type CryptoKey, type JWTHeaderParameters } from 'jose';
 import { parseKeyFile } from './credentials/key-file.js';
+import { AuthenticationSetupError } from './errors.js';
 import type { VerificationKeys } from './verification-keys.js';
-import { WatchedFile } from './watched-file.js';
 
 export interface FileKeysOptions {
   readonly path: string;
@@ -29,7 +29,15 @@ export class FileKeys implements VerificationKeys {
       const content: FindKey = (header) => find(isNamed ? header : { ...header, kid: undefined });
       return { ok: true as const, content };
     };
-    this.file = new WatchedFile<FindKey>({ path, kind: 'trusted', parse, monotonic, logger, onChange });
+    this.file = new WatchedFile<FindKey>({
+      path,
+      kind: 'trusted',
+      parse,
+      monotonic,
+      logger,
+      onChange,
+      failure: (sentence) => new AuthenticationSetupError(sentence),
+    });
   }
 
   keyFor(header: JWTHeaderParameters): Promise<CryptoKey> {

@@ -1,9 +1,8 @@
-import type { Logger } from '@concordat/foundation';
+import { WatchedFile, type Logger } from '@concordat/foundation';
 import type { Authenticator, Presented } from './authenticator.js';
 import { hashOf, isApiToken, parseApiTokens, type ApiToken } from './credentials/api-tokens.js';
 import type { Principal } from './credentials/principal.js';
-import { CredentialRefusedError } from './errors.js';
-import { WatchedFile } from './watched-file.js';
+import { AuthenticationSetupError, CredentialRefusedError } from './errors.js';
 
 export interface TokenAuthenticatorOptions {
   readonly path: string;
@@ -29,6 +28,7 @@ export class TokenAuthenticator implements Authenticator {
       },
       monotonic,
       logger,
+      failure: (sentence) => new AuthenticationSetupError(sentence),
     });
   }
 

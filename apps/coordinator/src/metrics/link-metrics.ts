@@ -41,7 +41,10 @@ export function watchStorage(metrics: Metrics, storage: Pick<FileStorage, 'durab
 }
 
 /** Metrics of the requests to the broker, and of the messages that this node has put into the dead letter topic. */
-export function watchBus(metrics: Metrics, bus: Pick<MessageBus, 'deadLetters' | 'brokerRequests'>): void {
+export function watchBus(
+  metrics: Metrics,
+  bus: Pick<MessageBus, 'deadLetters' | 'signatureWarnings' | 'brokerRequests'>,
+): void {
   metrics.labelled(
     'concordat_broker_requests_total',
     'Requests to the broker that sent messages, or that consumers made, by kind; none with direct streams',
@@ -55,6 +58,13 @@ export function watchBus(metrics: Metrics, bus: Pick<MessageBus, 'deadLetters' |
     'reason',
     'counter',
     () => Object.entries(bus.deadLetters()),
+  );
+  metrics.labelled(
+    'concordat_signature_warnings_total',
+    'Messages that this node has taken although their signatures do not hold, by reason: CONCORDAT_SIGNATURES is warn',
+    'reason',
+    'counter',
+    () => Object.entries(bus.signatureWarnings?.() ?? {}).filter(([, count]) => count > 0),
   );
 }
 

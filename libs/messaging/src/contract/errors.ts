@@ -11,6 +11,11 @@ export const MESSAGE_REFUSALS = [
   'UNKNOWN_VERSION',
   'UNKNOWN_TYPE',
   'INVALID_FIELD',
+  'UNSIGNED',
+  'INVALID_SIGNATURE',
+  'UNKNOWN_KEY',
+  'NOT_ALLOWED_TO_SAY',
+  'TOO_OLD',
 ] as const;
 
 export type MessageRefusal = (typeof MESSAGE_REFUSALS)[number];
@@ -31,6 +36,9 @@ export class MessageDecodeError extends codedError('MESSAGE_NOT_DECODABLE') {
     super(message, options);
   }
 }
+
+/** Signatures cannot be made or checked with these settings; the sentence says what to change. */
+export class SignatureSetupError extends codedError('SIGNATURES_INVALID') {}
 
 /** A message that no reader would accept: an error of the sender. Nothing was sent. */
 export class MessageEncodeError extends codedError('MESSAGE_NOT_ENCODABLE') {

@@ -1,5 +1,6 @@
 import type { Logger } from '@concordat/foundation';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
+import type { Disbelief, MessageAuthenticity, MessageSender, Signed, SignedRecord } from './authenticity.js';
 import { decodeMessage } from './codec.js';
 import { deadLetterHeaders, type MessageOrigin } from './dead-letter.js';
 import { MESSAGE_REFUSALS, MessageDecodeError, type MessageRefusal } from './errors.js';
@@ -7,42 +8,84 @@ import type { Namespace } from './namespace.js';
 import type { EncodedMessage } from './codec.js';
 import { DEAD_LETTER_TOPIC } from './topics.js';
 
-export interface ReceivedRecord extends MessageOrigin {
-  readonly key: Buffer | string | null;
-  readonly value: Buffer | null;
+export interface ReceivedRecord extends MessageOrigin, SignedRecord {}
+
+/** A message that may be delivered. */
+export interface TakenMessage {
+  readonly message: ProtocolMessage;
+  /** who has said it; undefined where signatures are not checked, or do not hold and are not required */
+  readonly sender: MessageSender | undefined;
 }
 
-/** Dead letters since the start, by reason. */
+/** Messages since the start, by reason. */
 export type DeadLetterCounts = Readonly<Record<MessageRefusal, number>>;
 
 /**
- * Decodes what any broker delivers. Messages that are not of this cluster go to its dead-letter topic and are not
- * delivered.
+ * Decodes what any broker delivers, and with signatures says who has written it. Messages that are not of this cluster,
+ * and those that are not believed, go to its dead-letter topic and are not delivered.
  */
 export class MessageIntake {
-  private readonly counts: Record<MessageRefusal, number>;
+  private readonly counts = noDeadLetters();
+  private readonly warnings = noDeadLetters();
 
   constructor(
     private readonly namespace: Namespace,
     private readonly publishDeadLetter: (entry: EncodedMessage) => void,
     private readonly logger: Logger,
-  ) {
-    this.counts = noDeadLetters();
-  }
+    private readonly authenticity?: MessageAuthenticity,
+  ) {}
 
   get deadLetters(): DeadLetterCounts {
     return { ...this.counts };
   }
 
+  /** Messages that were delivered, and would be dead letters if signatures were required. */
+  get signatureWarnings(): DeadLetterCounts {
+    return { ...this.warnings };
+  }
+
   /** The message; undefined for a dead letter. */
-  take(record: ReceivedRecord): ProtocolMessage | undefined {
+  take(record: ReceivedRecord): TakenMessage | undefined {
     try {
-      return decodeMessage(this.namespace.cluster, record.value);
+      return this.authenticity ? this.takeFrom(record, this.authenticity) : this.decode(record);
     } catch (error) {
       if (!(error instanceof MessageDecodeError)) throw error;
       this.putAside(record, error);
       return undefined;
     }
+  }
+
+  private decode(record: ReceivedRecord): TakenMessage {
+    return { message: decodeMessage(this.namespace.cluster, record.value), sender: undefined };
+  }
+
+  /** The signature comes first: bytes of strangers are not parsed where it is required. */
+  private takeFrom(record: ReceivedRecord, authenticity: MessageAuthenticity): TakenMessage {
+    const signed = this.believed(authenticity, record, authenticity.verify(record));
+    const { message } = this.decode(record);
+    const topic = this.namespace.topicNamed(record.topic);
+    if (!signed || topic === undefined) return { message, sender: undefined };
+    const objection = authenticity.objection(signed, topic, message);
+    const isBelieved = this.believed(authenticity, record, objection ?? signed) !== undefined;
+    return { message, sender: isBelieved ? signed.sender : undefined };
+  }
+
+  private believed(
+    { mode }: MessageAuthenticity,
+    { topic, offset }: ReceivedRecord,
+    result: Signed | Disbelief,
+  ): Signed | undefined {
+    if (!('reason' in result)) return result;
+    const { reason, message } = result;
+    if (mode === 'require') throw new MessageDecodeError(reason, message);
+    // each kind is told once in a while only: before the last process signs, this concerns every message
+    if (isPowerOfTwo(++this.warnings[reason])) {
+      const count = this.warnings[reason];
+      this.logger.warn(
+        `a message of ${topic} (offset ${offset}) would be refused if signatures were required (${reason}, ${count} so far): ${message}`,
+      );
+    }
+    return undefined;
   }
 
   private putAside(record: ReceivedRecord, error: MessageDecodeError): void {
@@ -60,4 +103,8 @@ export class MessageIntake {
 
 export function noDeadLetters(): Record<MessageRefusal, number> {
   return Object.fromEntries(MESSAGE_REFUSALS.map((reason) => [reason, 0])) as Record<MessageRefusal, number>;
+}
+
+function isPowerOfTwo(count: number): boolean {
+  return Number.isInteger(Math.log2(count));
 }

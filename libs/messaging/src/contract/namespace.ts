@@ -51,6 +51,11 @@ export class Namespace {
     return this.prefix + topic;
   }
 
+  /** The topic of this cluster that has this name on the broker; undefined for others. */
+  topicNamed(name: string): Topic | undefined {
+    return name.startsWith(this.prefix) ? (name.slice(this.prefix.length) as Topic) : undefined;
+  }
+
   group(group: string): string {
     return this.prefix + group;
   }

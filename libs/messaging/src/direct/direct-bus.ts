@@ -198,7 +198,7 @@ export abstract class DirectBus implements MessageBus {
   protected decode({ topic, value }: StreamMessage, from: string): ProtocolMessage | undefined {
     this.heardAt = this.clock.monotonic();
     this.received++;
-    return this.intake.take({ topic: `${from}:${topic}`, partition: 0, offset: '0', key: null, value });
+    return this.intake.take({ topic: `${from}:${topic}`, partition: 0, offset: '0', key: null, value })?.message;
   }
 
   protected deliver(topic: string, message: ProtocolMessage): void {

@@ -62,7 +62,12 @@ export class KafkaMessageBus implements MessageBus {
     writeProduceRequestsInOnePass();
     allocateEncodersFromPool();
     this.namespace = new Namespace(options);
-    this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.settings.logger);
+    this.intake = new MessageIntake(
+      this.namespace,
+      (entry) => this.publishDeadLetter(entry),
+      this.settings.logger,
+      options.signatures,
+    );
     this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
     this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names), this.countRequest);
     this.queue = new SendQueue({
@@ -101,7 +106,8 @@ export class KafkaMessageBus implements MessageBus {
   }
 
   async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
-    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries, atOnce));
+    const { signatures } = this.settings;
+    return publishEach(this.namespace, messages, signatures, (entries) => this.queue.publish(entries, atOnce));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
@@ -150,6 +156,10 @@ export class KafkaMessageBus implements MessageBus {
 
   deadLetters(): DeadLetterCounts {
     return this.intake.deadLetters;
+  }
+
+  signatureWarnings(): DeadLetterCounts {
+    return this.intake.signatureWarnings;
   }
 
   /** Produce requests are counted per batch, which is one request to each broker that leads one of its partitions. */

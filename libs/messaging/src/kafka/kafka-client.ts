@@ -21,6 +21,7 @@ import {
   type TopicMessages,
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
+import type { MessageAuthenticity } from '../contract/authenticity.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
 import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
@@ -38,6 +39,8 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
   readonly clientId?: string;
   readonly ssl?: KafkaConfig['ssl'];
   readonly sasl?: KafkaConfig['sasl'];
+  /** signs what is published and checks what is read; default: neither */
+  readonly signatures?: MessageAuthenticity;
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -59,9 +62,9 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
 }
 
 export type KafkaSettings = Required<
-  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'queueLimits'>
+  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'queueLimits' | 'signatures'>
 > &
-  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'queueLimits'>;
+  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'queueLimits' | 'signatures'>;
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 export const REQUEST_TIMEOUT_MS = 10_000;

@@ -14,6 +14,7 @@ import {
   type Subscription,
   type BrokerSubscription,
 } from '../bus.js';
+import type { SignedRecord } from '../contract/authenticity.js';
 import type { MessageIntake } from '../contract/intake.js';
 import { MAXIMUM_SPAN, OffsetTracker } from './offset-tracker.js';
 
@@ -26,9 +27,16 @@ export interface TopicPartitionOffset extends TopicPartition {
   readonly offset: number;
 }
 
+export interface ConsumedMessage {
+  readonly offset: string;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers?: SignedRecord['headers'];
+}
+
 /** Messages of one partition in one answer to a fetch. */
 export interface ConsumedBatch extends TopicPartition {
-  readonly messages: readonly { readonly offset: string; readonly key: Buffer | null; readonly value: Buffer | null }[];
+  readonly messages: readonly ConsumedMessage[];
   /** Sends a heartbeat if one is due. Rejects when the group changes. */
   heartbeat(): Promise<void>;
   /** Whether the rest of the batch is still wanted: the consumer is running and has not been repositioned. */
@@ -373,7 +381,7 @@ export class KafkaSubscription implements Subscription {
 
   private dispatch(
     { topic, partition, tracker }: ConsumedPartition,
-    { offset, key, value }: ConsumedBatch['messages'][number],
+    { offset, key, value, headers }: ConsumedMessage,
   ): void {
     const position = Number(offset);
     const givenUp = tracker.begin(position);
@@ -391,8 +399,8 @@ export class KafkaSubscription implements Subscription {
       finish();
     };
     try {
-      const message = this.dependencies.intake.take({ topic, partition, offset, key, value });
-      const handled = message && this.options.onMessage(message);
+      const taken = this.dependencies.intake.take({ topic, partition, offset, key, value, headers });
+      const handled = taken && this.options.onMessage(taken.message, taken.sender);
       if (handled) handled.then(finish, fail);
       else finish();
     } catch (error) {

@@ -1,5 +1,6 @@
 import { type Logger, silentLogger } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
+import type { MessageAuthenticity } from '../contract/authenticity.js';
 import { MessageBusError } from '../contract/errors.js';
 import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
 import type { MemoryBroker } from './memory-broker.js';
@@ -12,6 +13,8 @@ import type { Topic } from '../contract/topics.js';
 
 export interface MemoryMessageBusOptions extends NamespaceOptions {
   readonly logger?: Logger;
+  /** as of the Kafka bus */
+  readonly signatures?: MessageAuthenticity;
   readonly queueLimits?: Partial<SendQueueLimits>;
 }
 
@@ -31,11 +34,16 @@ export class MemoryMessageBus implements MessageBus {
 
   constructor(
     private readonly broker: MemoryBroker,
-    options: MemoryMessageBusOptions,
+    private readonly options: MemoryMessageBusOptions,
   ) {
     this.logger = options.logger ?? silentLogger;
     this.namespace = new Namespace(options);
-    this.intake = new MessageIntake(this.namespace, (entry) => this.publishDeadLetter(entry), this.logger);
+    this.intake = new MessageIntake(
+      this.namespace,
+      (entry) => this.publishDeadLetter(entry),
+      this.logger,
+      options.signatures,
+    );
     this.queue = new SendQueue({
       send: (batch) => this.send(batch),
       defer: (action) => void broker.clock.setTimer(0, action),
@@ -56,7 +64,8 @@ export class MemoryMessageBus implements MessageBus {
   }
 
   async publish(messages: readonly OutgoingMessage[], { atOnce = false }: PublishOptions = {}): Promise<void> {
-    return publishEach(this.namespace, messages, (entries) => this.queue.publish(entries, atOnce));
+    const { signatures } = this.options;
+    return publishEach(this.namespace, messages, signatures, (entries) => this.queue.publish(entries, atOnce));
   }
 
   async subscribe(options: SubscriptionOptions): Promise<Subscription> {
@@ -86,6 +95,10 @@ export class MemoryMessageBus implements MessageBus {
 
   deadLetters(): DeadLetterCounts {
     return this.intake.deadLetters;
+  }
+
+  signatureWarnings(): DeadLetterCounts {
+    return this.intake.signatureWarnings;
   }
 
   async stop(): Promise<void> {

@@ -154,8 +154,8 @@ export class MemorySubscription implements Subscription, MemoryMember {
     this.inFlight++;
     const finish = (): void => this.finished(part, record.offset);
     try {
-      const message = this.intake.take({ ...record, offset: String(record.offset) });
-      const handled = message && this.options.onMessage(message);
+      const taken = this.intake.take({ ...record, offset: String(record.offset) });
+      const handled = taken && this.options.onMessage(taken.message, taken.sender);
       if (!handled) return finish();
       handled.then(finish, (error: unknown) => {
         this.reportHandler(record, error);

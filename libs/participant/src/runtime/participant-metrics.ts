@@ -23,6 +23,8 @@ export interface ParticipantMetrics {
   readonly abstentions: number;
   /** messages in the dead letter topic, by reason; `OTHER_CLUSTER` means that clusters share topics */
   readonly deadLetters: DeadLetterCounts;
+  /** messages that were taken although their signatures do not hold, by reason: signatures are on `warn` */
+  readonly signatureWarnings: DeadLetterCounts;
   /** requests to the broker, by kind; empty with direct streams */
   readonly brokerRequests: Readonly<Record<string, number>>;
   /** at the last sweep */

@@ -54,6 +54,18 @@ describe('ParticipantRuntime in three phases', () => {
     expect(runtime.metrics().alerts.IMPOSSIBLE_BALLOT).toBe(answer === 'refused' ? 1 : 0);
   });
 
+  it('takes a signed decision of another participant for a reason to ask the branches, and no more', async () => {
+    const { send, run, bus, resourceManager } = await createSystem(limits);
+    await send(threePhases);
+    const decision = { ...address(1), type: 'decision', decision: 'abort', attempt: 0 } as const;
+    bus.deliverAs('participant:bank-z', decision);
+    await run(5);
+    expect(resourceManager.calls).toEqual(['prepare 1', 'open 1']);
+    bus.deliverAs('coordinator', decision);
+    await run(5);
+    expect(resourceManager.calls).toEqual(['prepare 1', 'open 1', 'abort 1']);
+  });
+
   it('asks the coordinators first, then tells itself that it is time, and opens a ballot with the others', async () => {
     const { send, run, bus, heard, resourceManager } = await createSystem(limits);
     await send(threePhases);

@@ -26,9 +26,11 @@ import {
   REPLIES_TOPIC,
   decideTopic,
   isParticipantName,
+  noDeadLetters,
   prepareTopic,
   withFailpoints,
   type MessageBus,
+  type MessageSender,
   type Subscription,
 } from '@concordat/messaging';
 import { Announcer, refuseInvalidOperations } from './announcer.js';
@@ -136,7 +138,7 @@ export class ParticipantRuntime<Context> {
       group: `participant.${participant}`,
       topics,
       maximumInFlight: workConcurrency + workQueue + decisionConcurrency + decisionQueue + IN_FLIGHT_SLACK,
-      onMessage: (message) => this.onMessage(message),
+      onMessage: (message, sender) => this.onMessage(message, sender),
       onNewLeader: () => this.announceAgain(),
     });
     if (this.state !== 'new') return subscription.stop(); // stopped in the meantime
@@ -189,6 +191,7 @@ export class ParticipantRuntime<Context> {
       ...this.recorder.snapshot(),
       unsendable: this.replies.unsendableCount,
       deadLetters: this.bus.deadLetters(),
+      signatureWarnings: this.bus.signatureWarnings?.() ?? noDeadLetters(),
       brokerRequests: this.bus.brokerRequests?.() ?? {},
       workRunning: this.workPool.runningCount,
       workWaiting: this.workPool.waitingCount,
@@ -207,7 +210,8 @@ export class ParticipantRuntime<Context> {
     if (this.state === 'started') this.announcer.announce();
   }
 
-  private onMessage(message: ProtocolMessage): void | Promise<void> {
+  private onMessage(message: ProtocolMessage, sender?: MessageSender): void | Promise<void> {
+    if (message.type === 'decision' && isPeer(sender)) return this.decidedByPeer(message);
     switch (message.type) {
       case 'ballot-request':
         if (!message.proposer) this.termination.answered(message.branchId);
@@ -232,6 +236,14 @@ export class ParticipantRuntime<Context> {
       default:
         return undefined; // not for participants
     }
+  }
+
+  /**
+   * Where messages are signed, a branch does not take a decision from another participant, which may have no branch in
+   * the transaction. It asks the branches of the transaction itself, and hears the decision from one of them.
+   */
+  private decidedByPeer({ transactionId, branchId, participant }: DecisionMessage): void | Promise<void> {
+    return this.receive({ type: 'termination-due', transactionId, branchId, participant });
   }
 
   private receive(message: ParticipantMessage): void | Promise<void> {
@@ -492,4 +504,9 @@ export class ParticipantRuntime<Context> {
 
 function keyOf({ transactionId, branchId }: BranchAddress): string {
   return `${transactionId}/${branchId}`;
+}
+
+/** Whether a message is of another process than a coordinator. */
+function isPeer(sender: MessageSender | undefined): boolean {
+  return sender !== undefined && sender !== 'coordinator';
 }

@@ -68,7 +68,10 @@ export class FaultyBus implements MessageBus {
   }
 
   subscribe(options: SubscriptionOptions): Promise<Subscription> {
-    return this.bus.subscribe({ ...options, onMessage: (message) => this.receive(message, options.onMessage) });
+    return this.bus.subscribe({
+      ...options,
+      onMessage: (message, sender) => this.receive(message, (said) => options.onMessage(said, sender)),
+    });
   }
 
   async stop(): Promise<void> {

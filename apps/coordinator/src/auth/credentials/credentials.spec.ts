@@ -3,10 +3,10 @@ import { chmodSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { readPrivateFile } from '@concordat/foundation';
 import { createApiToken, faultOfRequest, hashOf, isApiToken, parseApiTokens } from './api-tokens.js';
 import { parseKeyFile } from './key-file.js';
 import { isPrincipalName } from './principal.js';
-import { readPrivateFile } from './private-file.js';
 import { formatGrants, parseGrants } from './roles.js';
 
 let directory: string;

@@ -10,12 +10,14 @@ import {
   type OpenedBallot,
   type OperationCall,
   type ParticipantMessage,
+  type ProtocolMessage,
   type ReplyMessage,
 } from '@concordat/commit-protocol';
 import {
   REPLIES_TOPIC,
   decideTopic,
   prepareTopic,
+  type MessageSender,
   type OutgoingMessage,
   type Subscription,
   type SubscriptionOptions,
@@ -227,10 +229,17 @@ export function fail(): never {
 export class CountingBus extends MemoryMessageBus {
   readonly requests: OutgoingMessage[][] = [];
   private readonly leaderListeners: (() => void)[] = [];
+  private readonly subscribers: SubscriptionOptions['onMessage'][] = [];
 
   override async subscribe(options: SubscriptionOptions): Promise<Subscription> {
     if (options.onNewLeader) this.leaderListeners.push(options.onNewLeader);
+    this.subscribers.push(options.onMessage);
     return super.subscribe(options);
+  }
+
+  /** As from a bus that checks signatures. */
+  deliverAs(sender: MessageSender, message: ProtocolMessage): void {
+    for (const onMessage of this.subscribers) void onMessage(message, sender);
   }
 
   tellNewLeader(): void {

@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
-import type { Logger } from '@concordat/foundation';
-import { readPrivateFile, type FileKind } from './credentials/private-file.js';
-import { AuthenticationSetupError } from './errors.js';
+import type { Logger } from './logger.js';
+import { readPrivateFile, type FileKind } from './private-file.js';
 
 /** At most this often the file is looked at. */
 const LOOK_EACH_MS = 1_000;
@@ -16,6 +15,8 @@ export interface WatchedFileOptions<Content> {
   readonly monotonic: () => number;
   readonly logger: Logger;
   readonly onChange?: () => void;
+  /** what the constructor throws, made of a sentence */
+  readonly failure: (sentence: string) => Error;
 }
 
 /**
@@ -27,12 +28,12 @@ export class WatchedFile<Content> {
   private stamp: string;
   private lookedAt: number;
 
-  /** @throws AuthenticationSetupError */
+  /** Throws what `failure` makes when the file cannot be taken at the start. */
   constructor(private readonly options: WatchedFileOptions<Content>) {
     this.lookedAt = options.monotonic();
     this.stamp = stampOf(options.path);
     const read = this.read();
-    if (!read.ok) throw new AuthenticationSetupError(`${options.path} must be ${read.expected}`);
+    if (!read.ok) throw options.failure(`${options.path} must be ${read.expected}`);
     this.current = read.content;
   }
 

@@ -1,5 +1,5 @@
 import { readFileSync, statSync, type Stats } from 'node:fs';
-import { errorMessage } from '@concordat/foundation';
+import { errorMessage } from './coded-error.js';
 
 /** Who may touch a file: `secret`: only its owner may read it; `trusted`: only its owner may write it. */
 export type FileKind = 'secret' | 'trusted';

@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ProtocolMessage } from '@concordat/commit-protocol';
+import { randomInteger, randomItem, SeededRandom, silentLogger } from '@concordat/foundation';
+import { encodeMessage, messageKey, type EncodedMessage } from '../contract/codec.js';
+import { MessageIntake } from '../contract/intake.js';
+import { Namespace } from '../contract/namespace.js';
+import { SIGNATURE_HEADER } from './message-signatures.js';
+import { KeyFiles } from './testing/key-files.js';
+
+const RUNS = 100_000;
+const transactionId = '018f2d3c-1111-7abc-8def-0123456789ab';
+const branchId = '018f2d3c-2222-7abc-8def-0123456789ab';
+const branch = { transactionId, branchId, participant: 'bank-a' };
+const messages: readonly ProtocolMessage[] = [
+  { type: 'vote', ...branch, vote: 'yes', results: [{ balance: 3 }] },
+  { type: 'done', ...branch, end: 'committed' },
+  { type: 'announce', participant: 'bank-a', operations: ['debit', 'credit'] },
+];
+const TOPICS = ['outcomes', 'dead-letter', 'decide.bank-a', 'prepare.bank-a', 'replies.', 'Replies', ''];
+const random = new SeededRandom(20_270_115);
+
+function mutateBytes(bytes: Buffer): Buffer {
+  const copy = Buffer.from(bytes);
+  switch (randomInteger(random, 0, 3)) {
+    case 0:
+      return copy.subarray(0, randomInteger(random, 0, bytes.length - 1));
+    case 1:
+      return Buffer.concat([copy, Buffer.from([randomInteger(random, 0, 255)])]);
+    default:
+      copy[randomInteger(random, 0, copy.length - 1)]! ^= randomInteger(random, 1, 255);
+      return copy;
+  }
+}
+
+/** A record that differs from the signed one in what is signed, or in its signature. */
+function mutate(record: EncodedMessage, foreign: EncodedMessage): EncodedMessage {
+  const header = Buffer.from(record.headers![SIGNATURE_HEADER]!);
+  const withHeader = (value: unknown): EncodedMessage => ({
+    ...record,
+    headers: { [SIGNATURE_HEADER]: value as string },
+  });
+  switch (randomInteger(random, 0, 7)) {
+    case 0:
+      return { ...record, value: mutateBytes(record.value!) };
+    case 1:
+      return { ...record, key: mutateBytes(Buffer.from(record.key!)) };
+    case 2:
+      return { ...record, topic: `concordat.local.${randomItem(random, TOPICS)}` };
+    case 3:
+      return { ...record, headers: foreign.headers! };
+    case 4:
+      return { ...record, headers: {} };
+    case 5:
+      return withHeader([header, mutateBytes(header)]);
+    default:
+      return withHeader(mutateBytes(header));
+  }
+}
+
+describe('100,000 mutated records', () => {
+  let keys: KeyFiles;
+  beforeAll(() => {
+    keys = new KeyFiles();
+    keys.add('node');
+    keys.add('bank-a', { senders: ['participant:bank-a'] });
+    keys.add('shared', { algorithm: 'hmac-sha256', senders: ['participant:bank-a'] });
+  });
+  afterAll(() => keys.remove());
+
+  it('are all dead letters and counted, and none is delivered', () => {
+    const namespace = new Namespace({ cluster: 'local' });
+    let letters = 0;
+    const intake = new MessageIntake(namespace, () => letters++, silentLogger, keys.signatures('node', 'coordinator'));
+    const signed = ['bank-a', 'shared'].map((id) => {
+      const signatures = keys.signatures(id, 'participant:bank-a');
+      return messages.map((message): EncodedMessage => {
+        const entry = {
+          topic: namespace.topic('replies'),
+          key: messageKey(message),
+          value: encodeMessage('local', message),
+        };
+        return { ...entry, headers: signatures.sign(entry) };
+      });
+    });
+    const everySigned = signed.flat();
+    const taken = (record: EncodedMessage): boolean =>
+      intake.take({ ...record, partition: 0, offset: '1' }) !== undefined;
+    expect(everySigned.every(taken)).toBe(true);
+    const delivered: EncodedMessage[] = [];
+    let toDeadLetterTopic = 0;
+    for (let run = 0; run < RUNS; run++) {
+      // Ed25519 takes fifty times as long
+      const record = randomItem(random, signed[run % 8 === 0 ? 0 : 1]!);
+      const foreign = randomItem(
+        random,
+        everySigned.filter((other) => !other.value!.equals(record.value!)),
+      );
+      const mutated = mutate(record, foreign);
+      if (mutated.topic.endsWith('dead-letter')) toDeadLetterTopic++;
+      if (taken(mutated)) delivered.push(mutated);
+    }
+    expect(delivered).toEqual([]);
+    const counts = intake.deadLetters;
+    expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBe(RUNS);
+    expect(letters).toBe(RUNS - toDeadLetterTopic);
+    for (const reason of ['UNSIGNED', 'INVALID_SIGNATURE', 'UNKNOWN_KEY'] as const) {
+      expect(counts[reason]).toBeGreaterThan(0);
+    }
+  }, 20_000);
+});
