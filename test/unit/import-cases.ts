@@ -335,6 +335,11 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/participant', 'cli does not know participant'],
       ['fastify', 'cli may import of packages'],
     ],
+    'messages/a.ts': [
+      ['../usage-error.js'],
+      ['@concordat/messaging'],
+      ['@concordat/participant', 'cli/messages does not know participant'],
+    ],
     'doctor/a.ts': [
       ['../usage-error.js'],
       ['@concordat/participant'],

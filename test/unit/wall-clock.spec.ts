@@ -31,6 +31,8 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/foundation/src/clock.ts': 'the port itself',
   'libs/raft/src/transport/incoming-streams.ts': 'tells peers what the clock says, so that they can compare',
   'libs/messaging/src/kafka/produce-request.ts': 'the time of a record in Kafka, which nobody reads',
+  'libs/messaging/src/signatures/message-signatures.ts':
+    'whether a key has ended, and how old an announcement is: compared with a clock of another machine (security.md)',
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/global/joining.ts': 'the deadline in a context, made a bounded duration at once',
   'libs/participant/src/global/create-global-transactions.ts': 'the ids of branches, of which nothing is concluded',

@@ -105,7 +105,7 @@ function materialOf(fields: Record<string, unknown>): Pick<MessageKey, 'algorith
   }
   if (kty !== 'OKP' || crv !== 'Ed25519') return 'is neither Ed25519 (kty OKP, crv Ed25519) nor a secret (kty oct)';
   try {
-    const jwk: { key: JsonWebKey; format: 'jwk' } = { key: fields as JsonWebKey, format: 'jwk' };
+    const jwk: { key: JsonWebKey; format: 'jwk' } = { key: fields, format: 'jwk' };
     if (d === undefined) return { algorithm: 'ed25519', signer: undefined, verifier: createPublicKey(jwk) };
     const signer = createPrivateKey(jwk);
     return { algorithm: 'ed25519', signer, verifier: createPublicKey(signer) };

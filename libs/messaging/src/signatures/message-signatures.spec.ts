@@ -98,7 +98,7 @@ describe('signed records', () => {
     const header = signed.headers![SIGNATURE_HEADER]!;
     const withHeader = (text: string): EncodedMessage => ({ ...signed, headers: { [SIGNATURE_HEADER]: text } });
     const [, id, sender, at, signature] = header.split(';');
-    const other = encodeMessage('local', { ...vote, vote: 'read-only' } as ProtocolMessage);
+    const other = encodeMessage('local', { ...vote, vote: 'read-only' });
     expect([
       reader.read({ ...signed, headers: {} }), // stripped
       reader.read({ ...signed, topic: 'concordat.local.outcomes' }),
@@ -171,7 +171,7 @@ describe('signed records', () => {
     const bankB = keys.signatures('bank-b', 'participant:bank-b');
     expect(reader.read(recordOf(vote, bankB))).toBe('NOT_ALLOWED_TO_SAY');
     expect(reader.read(recordOf(decision, bankB, { topic: 'replies' }))).toBe('NOT_ALLOWED_TO_SAY');
-    expect(reader.read(recordOf({ ...announce, leaving: true } as ProtocolMessage, bankB))).toBe('NOT_ALLOWED_TO_SAY');
+    expect(reader.read(recordOf({ ...announce, leaving: true }, bankB))).toBe('NOT_ALLOWED_TO_SAY');
     expect(() => keys.signatures('bank-b', 'coordinator')).toThrow('that may speak for coordinator (senders)');
     expect(reader.intake.deadLetters.NOT_ALLOWED_TO_SAY).toBe(3);
   });
