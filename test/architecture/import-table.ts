@@ -140,6 +140,12 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row('participant', 'libs/participant/src/', ['participant/*'], []),
   row('participant/runtime', 'libs/participant/src/runtime/', ['messaging', 'commit-protocol', 'foundation'], []),
   row('participant/one-copy', ['libs/participant/src/runtime/one-copy.ts'], ['foundation'], ['node:*']),
+  row(
+    'participant/codec',
+    'libs/participant/src/codec/',
+    ['participant/runtime', 'client', 'commit-protocol', 'foundation'],
+    [],
+  ),
   row('participant/checks', 'libs/participant/src/checks/', ['foundation'], []),
   row(
     'participant/postgres',

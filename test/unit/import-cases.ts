@@ -166,6 +166,10 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['@concordat/messaging/src/topics.js', PUBLIC_NAME],
       ['@concordat/messaging/testing', FOR_TESTS],
     ],
+    'codec/a.ts': [
+      ['@concordat/client'],
+      ['../postgres/errors.js', 'participant/codec does not know participant/postgres'],
+    ],
     'checks/a.ts': [
       ['@concordat/foundation'],
       ['pg', 'participant/checks may import no package'],

@@ -1,5 +1,7 @@
 import { checkPayloads, resultsOf } from './contracts/results.js';
 import type { OperationWork, ResultsOf } from './contracts/operation.js';
+import { decodedBranch, decodedTransaction, encodedWorks, type Undecodable } from './codec/coded-calls.js';
+import { PayloadCodecs } from './codec/payload-codecs.js';
 import { ClusterCalls } from './cluster-calls.js';
 import { Watch, type WatchAllOptions, type WatchEvent, type WatchOptions } from './events/watch.js';
 import { Locks } from './locks/locks.js';
@@ -60,10 +62,12 @@ export class ConcordatClient {
   /** Locks with a lease. */
   readonly locks: Locks;
   private readonly transport: Transport;
+  private readonly codecs: PayloadCodecs;
 
   /** @throws ClientOptionError */
   constructor(options: ClientOptions) {
     this.transport = new Transport(settingsOf(options));
+    this.codecs = new PayloadCodecs(options.payloadCodecs ?? []);
     this.cluster = new ClusterCalls(this.transport);
     this.locks = new Locks(this.transport);
   }
@@ -91,9 +95,11 @@ export class ConcordatClient {
   ): Promise<Branch> {
     return run(async () => {
       if ('operation' in branch) await checkPayloads([branch]);
-      const call = keyed(`/v1/transactions/${idOf(transactionId)}/branches`, branchBody(branch), options);
+      const [encoded] = 'operation' in branch ? await encodedWorks(this.codecs, [branch]) : [branch];
+      const call = keyed(`/v1/transactions/${idOf(transactionId)}/branches`, branchBody(encoded ?? branch), options);
       const repeatability = 'branchId' in branch ? 'idempotent' : call.repeatability;
-      return this.transport.read({ ...call, repeatability, transactionId, statuses: [200, 201] }, branchShape, options);
+      const request: Call = { ...call, repeatability, transactionId, statuses: [200, 201] };
+      return decodedBranch(this.codecs, await this.transport.read(request, branchShape, options));
     });
   }
 
@@ -111,8 +117,9 @@ export class ConcordatClient {
     const { protocol, timeoutMs, metadata } = transaction;
     return run(async () => {
       await checkPayloads(works);
-      const body = bodyOf({ protocol, timeoutMs, metadata, branches: works.map(workBody) });
-      const settlement = await this.settle(keyed('/v1/transactions/execute', body, options), options);
+      const encoded: readonly OperationWork[] = await encodedWorks<OperationWork>(this.codecs, works);
+      const body = bodyOf({ protocol, timeoutMs, metadata, branches: encoded.map(workBody) });
+      const settlement = await this.settle(keyed('/v1/transactions/execute', body, options), options, 'error');
       if (!settlement.settled) return settlement;
       return { ...settlement, results: await resultsOf(settlement.transaction, works) };
     });
@@ -139,18 +146,19 @@ export class ConcordatClient {
   /** @throws TransactionNotFoundError, TransactionExpiredError */
   get(transactionId: string, options: ReadOptions = {}): Promise<Transaction> {
     const { consistency } = options;
-    return run(() => {
+    return run(async () => {
       const path = `/v1/transactions/${idOf(transactionId)}${queryOf({ consistency })}`;
       const call: Call = { method: 'GET', path, repeatability: 'read', transactionId, statuses: [200] };
-      return this.transport.read(call, transactionShape, options);
+      return this.decoded(await this.transport.read(call, transactionShape, options));
     });
   }
 
   /** One page of the transactions, newest first. */
-  listPage(query: ListQuery = {}, options: ReadOptions = {}): Promise<Page<Transaction>> {
+  async listPage(query: ListQuery = {}, options: ReadOptions = {}): Promise<Page<Transaction>> {
     const { status, participant, limit, cursor } = query;
     const path = `/v1/transactions${queryOf({ status, participant, limit, cursor, consistency: options.consistency })}`;
-    return this.transport.read(read(path), transactionPageShape, options);
+    const page = await this.transport.read(read(path), transactionPageShape, options);
+    return { ...page, items: await Promise.all(page.items.map((item) => this.decoded(item))) };
   }
 
   /** All transactions that fit, newest first, page by page; `limit` is the size of a page. */
@@ -165,7 +173,7 @@ export class ConcordatClient {
    * @throws TransactionNotFoundError, TransactionExpiredError
    */
   watch(transactionId: string, options: WatchOptions = {}): AsyncGenerator<Transaction, void, undefined> {
-    return new Watch(this.transport, options).one(transactionId);
+    return mapped(new Watch(this.transport, options).one(transactionId), (transaction) => this.decoded(transaction));
   }
 
   /**
@@ -174,7 +182,9 @@ export class ConcordatClient {
    * `logIndex` of the last event as `after`.
    */
   watchAll(options: WatchAllOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
-    return new Watch(this.transport, options).all(options.after);
+    return mapped(new Watch(this.transport, options).all(options.after), async (event) => {
+      return event.kind === 'reset' ? event : { ...event, transaction: await this.decoded(event.transaction) };
+    });
   }
 
   /** One page of the branches in doubt, and of those that need an operator, oldest first. */
@@ -207,18 +217,31 @@ export class ConcordatClient {
     });
   }
 
-  private async settle(call: Call, options: WaitOptions): Promise<Settlement> {
+  private decoded(transaction: Transaction, undecodable: Undecodable = 'left'): Promise<Transaction> {
+    return decodedTransaction(this.codecs, transaction, undecodable);
+  }
+
+  private async settle(call: Call, options: WaitOptions, undecodable: Undecodable = 'left'): Promise<Settlement> {
     const waitMs = waitMsOf(options.waitMs);
     const path = `${call.path}${queryOf({ waitMs, wait: options.wait })}`;
     const waiting: Call = { ...call, path, waitMs, statuses: [200, 202] };
     const { status, body } = await this.transport.request(waiting, options);
-    return { settled: status === 200, transaction: checked(transactionShape, body, waiting, status) };
+    const transaction = await this.decoded(checked(transactionShape, body, waiting, status), undecodable);
+    return { settled: status === 200, transaction };
   }
 }
 
 /** So that a method that fails before its first request rejects too, and never throws at once. */
 async function run<Result>(call: () => Promise<Result>): Promise<Result> {
   return call();
+}
+
+/** Leaving the loop ends the source as well. */
+async function* mapped<Item>(
+  items: AsyncGenerator<Item, void, undefined>,
+  change: (item: Item) => Promise<Item>,
+): AsyncGenerator<Item, void, undefined> {
+  for await (const item of items) yield await change(item);
 }
 
 function keyed(path: string, body: unknown, options: KeyOptions): Omit<Call, 'statuses'> & { statuses: [] } {

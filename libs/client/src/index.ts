@@ -1,4 +1,12 @@
 export type { ClusterCalls, MemberOptions } from './cluster-calls.js';
+export { aesCodec, type AesCodecOptions } from './codec/aes-codec.js';
+export {
+  isEncodedPayload,
+  type EncodedPayload,
+  type PayloadCodec,
+  type PayloadContext,
+} from './codec/payload-codec.js';
+export { PayloadCodecError, PayloadCodecs } from './codec/payload-codecs.js';
 export * from './concordat-client.js';
 export {
   defineParticipant,

@@ -28,6 +28,7 @@ import {
   PostgresResourceManager,
   reportCoordinators,
   type VoteResult,
+  withPayloadCodecs,
 } from '@concordat/participant';
 import { BeforeConsuming, DEFAULT_BEFORE_CONSUMING_LIMIT_MS } from './before-consuming.js';
 import { ConcordatTransport } from './concordat-transport.js';
@@ -109,7 +110,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       instance,
       resourceManager: this.resourceManager,
       bus: this.bus,
-      handlers: transport,
+      handlers: withPayloadCodecs(participant, transport, options.payloadCodecs ?? []),
       clock,
       random,
       logger,

@@ -1,5 +1,5 @@
 import type { Clock, Failpoints, Logger, Random, Tracing } from '@concordat/foundation';
-import type { Token } from '@concordat/client';
+import type { PayloadCodec, Token } from '@concordat/client';
 import type { BusFactory } from './buses.js';
 import type { ParticipantAlert, ParticipantLimits, PostgresResourceManagerSettings } from '@concordat/participant';
 
@@ -28,6 +28,11 @@ export interface ConcordatParticipantOptions {
   readonly token?: Token;
   /** the road that `bus` takes, for the same checks; default: their link is not checked */
   readonly link?: 'direct' | 'kafka' | 'both';
+  /**
+   * decode the payloads of operations before their handlers run, and encode their results; all decode, the first one
+   * encodes. The clients need the same (`payloadCodecs` of `ConcordatClient`). Default: none
+   */
+  readonly payloadCodecs?: readonly PayloadCodec[];
   readonly limits?: Partial<ParticipantLimits>;
   /** awaited when the database can be used and before the first branch, for the service's own migrations, say */
   readonly beforeConsuming?: () => Promise<void>;

@@ -1,5 +1,6 @@
 export * from './runtime/one-copy.js';
 export * from './checks/index.js';
+export { withPayloadCodecs } from './codec/coded-handlers.js';
 export * from './global/index.js';
 export * from './postgres/index.js';
 export {

@@ -13,7 +13,8 @@ export interface ConcordatErrorOptions {
 /**
  * Base of everything that the client throws by itself. Compare `code`, which never changes: those of the coordinators
  * are in docs/errors.md, a code that this version of the client does not know included, and `CONNECTION_FAILED`,
- * `CALL_TIMEOUT`, `INVALID_ANSWER`, `INVALID_OPTION`, `INVALID_VALUE`, `TOKEN_FAILED` and `LOCK_LOST` are the client's own.
+ * `CALL_TIMEOUT`, `INVALID_ANSWER`, `INVALID_OPTION`, `INVALID_VALUE`, `TOKEN_FAILED`, `LOCK_LOST`, `UNKNOWN_CODEC` and
+ * `PAYLOAD_NOT_DECODABLE` are the client's own.
  *
  * What aborts a call from outside is not wrapped: an aborted `signal` throws its own reason, as `fetch` does.
  */

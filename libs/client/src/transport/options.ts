@@ -1,4 +1,5 @@
 import { ClientOptionError } from '../errors/errors.js';
+import type { PayloadCodec } from '../codec/payload-codec.js';
 import { authorizationOf, type Token } from './token.js';
 import { platformClock, type ClientClock } from './clock.js';
 import { Coordinators } from './coordinators.js';
@@ -20,6 +21,11 @@ export interface ClientOptions {
    * each request, and keeps its token until shortly before its end by itself
    */
   readonly token?: Token | undefined;
+  /**
+   * encode payloads before they are sent, and decode payloads and results that are answered; the first one encodes, all
+   * decode. The participants need the same. Default: none
+   */
+  readonly payloadCodecs?: readonly PayloadCodec[] | undefined;
   /** headers of every request, asked anew for each, such as `traceparent` */
   readonly headers?: HeaderRecord | (() => HeaderRecord | Promise<HeaderRecord>);
   /** default: the platform's `fetch` */
