@@ -35,6 +35,7 @@ describe('a whole system on real PostgreSQL with direct streams beside Kafka', (
       expect(answer).toMatchObject({ status: 200, body: { outcome: 'committed' } });
     };
     await transfer();
+    await system.settled(); // an answer comes with the decision, before the banks have committed
     const before = await system.balance('bank-b', 'acc-24');
     await waitFor('the outcome is published', async () => (await outcomes()) > 0);
     const published = await outcomes();
