@@ -31,6 +31,7 @@ import { httpUrlOf, memberAt } from './cluster/member-address.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
 import { CONFIG, type Config } from './config.js';
 import { ON_FATAL } from './core.module.js';
+import { warnOfOpenDirectory } from './data-directory-mode.js';
 import { DebugClock } from './debug-clock.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
@@ -175,6 +176,7 @@ function storageProvider(given: RaftStorage | undefined): Provider {
       logger: Logger,
       metrics: Metrics,
     ): FileStorage => {
+      warnOfOpenDirectory(directory, logger);
       const storage = storageWithFailpoints({ directory, nodeId, clusterName, logger }, failpoints);
       watchStorage(metrics, storage);
       return storage;

@@ -37,7 +37,8 @@ export class DevDatabases {
     const { directory, isKept, names, port, onLost } = setting;
     const account = serverAccount();
     const programs = findPostgres(account);
-    mkdirSync(directory, { recursive: true });
+    // root's PostgreSQL runs as another user, who must enter it
+    mkdirSync(directory, { recursive: true, mode: account ? 0o755 : 0o700 });
     const dataDir = dataDirectoryIn(directory, account);
     const settings = {
       max_prepared_transactions: PREPARED_TRANSACTIONS,

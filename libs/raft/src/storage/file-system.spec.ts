@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nodeFileSystem, whenFilesAllow } from './file-system.js';
@@ -35,6 +35,15 @@ describe("the machine's files", () => {
       expect(content.subarray(at * pieceBytes, (at + 1) * pieceBytes).equals(Buffer.alloc(pieceBytes, at + 1))).toBe(
         true,
       );
+  });
+
+  it('lets nobody but its user read what it makes', async () => {
+    const inner = join(directory, 'a', 'b');
+    await nodeFileSystem.makeDirectory(inner);
+    await (await nodeFileSystem.open(join(inner, 'opened'), 'create')).close();
+    await nodeFileSystem.createExclusively(join(inner, 'created'), 'x');
+    const modes = ['..', '.', 'opened', 'created'].map(async (name) => (await stat(join(inner, name))).mode & 0o777);
+    expect(await Promise.all(modes)).toEqual([0o700, 0o700, 0o600, 0o600]);
   });
 
   it("rejects with the system's error, and closes all the same", async () => {

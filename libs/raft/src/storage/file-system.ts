@@ -64,6 +64,9 @@ export function isOutOfFiles(error: unknown): boolean {
   return hasErrorCode(error, 'EMFILE') || hasErrorCode(error, 'ENFILE');
 }
 
+/** The log holds the data of others: only the user of the process may read it. */
+const directoryMode = 0o700;
+const fileMode = 0o600;
 const fileRetryMs = 50;
 const filePatienceMs = 60_000;
 
@@ -154,7 +157,7 @@ class NodeFile implements File {
 
 async function openNodeFile(path: PathLike, mode: OpenMode): Promise<File> {
   if (mode === 'read') return new NodeFile(await whenFilesAllow(() => fs.open(path, 'r')), false);
-  if (mode === 'create') return new NodeFile(await fs.open(path, 'w+'), false);
+  if (mode === 'create') return new NodeFile(await fs.open(path, 'w+', fileMode), false);
   const flags = synchronousWrites ? constants.O_RDWR | constants.O_DSYNC : constants.O_RDWR;
   return new NodeFile(await whenFilesAllow(() => fs.open(path, flags)), synchronousWrites);
 }
@@ -162,13 +165,13 @@ async function openNodeFile(path: PathLike, mode: OpenMode): Promise<File> {
 /** The machine's file system. */
 export const nodeFileSystem: FileSystem = {
   makeDirectory: async (path) => {
-    await fs.mkdir(path, { recursive: true });
+    await fs.mkdir(path, { recursive: true, mode: directoryMode });
   },
   list: (path) => fs.readdir(path),
   open: openNodeFile,
   createExclusively: async (path, content) => {
     try {
-      await fs.writeFile(path, content, { flag: 'wx' });
+      await fs.writeFile(path, content, { flag: 'wx', mode: fileMode });
       return true;
     } catch (error) {
       if (hasErrorCode(error, 'EEXIST')) return false;
