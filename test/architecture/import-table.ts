@@ -186,10 +186,16 @@ export const IMPORT_TABLE: readonly Layer[] = [
   ),
   row(
     'coordinator/config',
-    ['config.ts', 'auth-variables.ts', 'described-variable.ts', 'logging.ts', 'raft-tls.ts'].map(
-      (file) => `apps/coordinator/src/${file}`,
-    ),
-    ['coordinator/auth/credentials', 'coordinator/failpoints', 'raft', 'messaging', 'commit-protocol', 'foundation'],
+    [
+      'config.ts',
+      'auth-variables.ts',
+      'described-variable.ts',
+      'logging.ts',
+      'tls-variables.ts',
+      'kafka-variables.ts',
+      'auth/wall-time.ts',
+    ].map((file) => `apps/coordinator/src/${file}`),
+    ['coordinator/auth/credentials', 'coordinator/failpoints', 'messaging', 'commit-protocol', 'foundation'],
     ['node:*'],
   ),
   row(
@@ -197,6 +203,12 @@ export const IMPORT_TABLE: readonly Layer[] = [
     'apps/coordinator/src/auth/',
     ['coordinator/auth/credentials', 'coordinator/config', 'foundation'],
     ['jose', 'node:*'],
+  ),
+  row(
+    'coordinator/certificates',
+    ['apps/coordinator/src/node-certificates.ts'],
+    ['coordinator/config', 'foundation'],
+    ['node:*'],
   ),
   row('coordinator/auth/credentials', 'apps/coordinator/src/auth/credentials/', ['foundation'], ['node:*']),
   row(
@@ -210,6 +222,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
       'coordinator/cluster',
       'coordinator/metrics',
       'coordinator/config',
+      'coordinator/certificates',
       'commit-protocol',
       'foundation',
     ],
@@ -218,7 +231,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'coordinator/inbound',
     'apps/coordinator/src/inbound/',
-    ['coordinator/transactions', 'messaging', 'commit-protocol', 'foundation'],
+    ['coordinator/transactions', 'coordinator/certificates', 'messaging', 'commit-protocol', 'foundation'],
     [],
   ),
   row(
@@ -333,7 +346,14 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'coordinator/metrics',
     'apps/coordinator/src/metrics/',
-    ['coordinator/cluster', 'coordinator/transactions/api', 'coordinator/locks/api', 'messaging', 'raft'],
+    [
+      'coordinator/cluster',
+      'coordinator/certificates',
+      'coordinator/transactions/api',
+      'coordinator/locks/api',
+      'messaging',
+      'raft',
+    ],
     ['prom-client'],
   ),
 

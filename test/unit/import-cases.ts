@@ -263,6 +263,11 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['fastify', 'coordinator/auth may import of packages jose, node:*'],
       ['../http/problems.js', 'does not know coordinator/http'],
     ],
+    'node-certificates.ts': [
+      ['./tls-variables.js'],
+      ['./http/http-server.js', 'does not know coordinator/http'],
+      ['fastify', 'coordinator/certificates may import of packages node:*'],
+    ],
     'auth/credentials/a.ts': [
       ['node:fs'],
       ['../errors.js', 'does not know coordinator/auth;'],

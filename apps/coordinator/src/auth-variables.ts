@@ -31,6 +31,8 @@ export interface JwtSettings {
 export interface AuthSettings {
   readonly tokenFile: string | undefined;
   readonly jwt: JwtSettings | undefined;
+  /** the cluster whose certificates say who a client is; undefined: none do */
+  readonly certificatesOf?: string | undefined;
   /** requests of one principal per second */
   readonly rateLimit: number;
   /** refused credentials of one address per minute */
@@ -112,12 +114,19 @@ export const AUTH_VARIABLES = {
   }),
 } as const;
 
-type Values = VariableValues<typeof AUTH_VARIABLES>;
+/** Of other parts of the configuration. */
+interface CertificateValues {
+  readonly CONCORDAT_HTTP_TLS_CA?: string | undefined;
+  readonly CONCORDAT_CLUSTER?: string | undefined;
+}
+
+type Values = VariableValues<typeof AUTH_VARIABLES> & CertificateValues;
+type AuthVariable = keyof typeof AUTH_VARIABLES;
 
 /** What of the settings contradicts itself, and what is wrong with the files. */
 export function checkAuth(values: Partial<Values>, environment: Environment, problems: VariableProblem[]): void {
   const { CONCORDAT_AUTH_JWKS_URL: url, CONCORDAT_AUTH_KEY_FILE: keyFile } = values;
-  const report = (variable: keyof Values, expected: string): void =>
+  const report = (variable: AuthVariable, expected: string): void =>
     void problems.push({
       variable,
       value: environment[variable]?.trim() ? environment[variable] : undefined,
@@ -130,7 +139,7 @@ export function checkAuth(values: Partial<Values>, environment: Environment, pro
   if (values.CONCORDAT_AUTH === 'required' && kinds.length === 0) {
     report(
       'CONCORDAT_AUTH',
-      'set together with CONCORDAT_AUTH_TOKEN_FILE, CONCORDAT_AUTH_JWKS_URL or CONCORDAT_AUTH_KEY_FILE',
+      'set together with CONCORDAT_AUTH_TOKEN_FILE, CONCORDAT_AUTH_JWKS_URL, CONCORDAT_AUTH_KEY_FILE or CONCORDAT_HTTP_TLS_CA',
     );
   }
   if (url !== undefined && keyFile !== undefined) {
@@ -145,7 +154,7 @@ export function checkAuth(values: Partial<Values>, environment: Environment, pro
   checkFiles(values, report);
 }
 
-function checkFiles(values: Partial<Values>, report: (variable: keyof Values, expected: string) => void): void {
+function checkFiles(values: Partial<Values>, report: (variable: AuthVariable, expected: string) => void): void {
   const { CONCORDAT_AUTH_TOKEN_FILE: tokenFile, CONCORDAT_AUTH_KEY_FILE: keyFile } = values;
   if (tokenFile !== undefined) {
     const file = readPrivateFile(tokenFile, 'secret');
@@ -165,6 +174,7 @@ export function authSettings(values: Values): AuthSettings | undefined {
   return {
     tokenFile: values.CONCORDAT_AUTH_TOKEN_FILE,
     jwt: jwtSettings(values),
+    certificatesOf: values.CONCORDAT_HTTP_TLS_CA === undefined ? undefined : values.CONCORDAT_CLUSTER,
     rateLimit: values.CONCORDAT_RATE_LIMIT ?? DEFAULT_RATE_LIMIT,
     refusedLimit: values.CONCORDAT_RATE_LIMIT_REFUSED,
   };
@@ -182,10 +192,15 @@ function jwtSettings(values: Values): JwtSettings | undefined {
   };
 }
 
-/** The variables that ask for credentials. */
+/**
+ * The variables that ask for credentials. Certificates alone can be asked for, and mean nothing beyond the connection:
+ * with `CONCORDAT_AUTH=none`.
+ */
 function kindsIn(values: Partial<Values>): string[] {
   const kinds = ['CONCORDAT_AUTH_TOKEN_FILE', 'CONCORDAT_AUTH_JWKS_URL', 'CONCORDAT_AUTH_KEY_FILE'] as const;
-  return kinds.filter((name) => values[name] !== undefined);
+  const found: string[] = kinds.filter((name) => values[name] !== undefined);
+  const hasCertificates = values.CONCORDAT_HTTP_TLS_CA !== undefined && values.CONCORDAT_AUTH !== 'none';
+  return hasCertificates ? [...found, 'CONCORDAT_HTTP_TLS_CA'] : found;
 }
 
 export interface Listener {

@@ -9,6 +9,7 @@ import { createHttpAdapter } from './http/http-server.js';
 import { parseJsonBody } from './http/json-body.js';
 import { setUpDocumentation } from './http/openapi.js';
 import { RequestGate } from './http/request-gate.js';
+import { NodeCertificates } from './node-certificates.js';
 
 /** Installs body parsers, hooks and documentation on a Nest application. Call it once, before `init` or `listen`. */
 export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
@@ -30,10 +31,11 @@ export async function setUpHttp(app: NestFastifyApplication): Promise<void> {
 
 /** Builds the whole coordinator. The caller starts it with `listen`. */
 export async function createCoordinator(options: CoordinatorOptions): Promise<NestFastifyApplication> {
-  const logger = options.logger;
+  const { logger, config } = options;
+  const certificates = options.certificates ?? new NodeCertificates(config, logger);
   const app = await NestFactory.create<NestFastifyApplication>(
-    CoordinatorModule.register(options),
-    createHttpAdapter(options.config, logger),
+    CoordinatorModule.register({ ...options, certificates }),
+    createHttpAdapter(config, logger, certificates),
     { bodyParser: false, abortOnError: false, logger: logger instanceof ProcessLogger ? logger.child('nest') : false },
   );
   await setUpHttp(app);

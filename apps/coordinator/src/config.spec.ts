@@ -41,6 +41,8 @@ describe('configuration', () => {
         join: false,
         bootstrap: true,
         raftTls: undefined,
+        tls: undefined,
+        kafkaSecurity: undefined,
         inDoubtAfterMs: 5_000,
         maximumOpen: 200_000,
         maximumOpenBytes: 536_870_912,

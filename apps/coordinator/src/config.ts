@@ -12,6 +12,7 @@ import {
   readVariables,
   wholeNumber,
   type Address,
+  type CertificatePaths,
   type Environment,
   type FailpointSettings,
   type LogFormat,
@@ -32,8 +33,9 @@ import {
 } from '@concordat/messaging';
 import { AUTH_VARIABLES, authSettings, checkAuth, type AuthSettings } from './auth-variables.js';
 import { variable, type DescribedVariable } from './described-variable.js';
-import { readPem, tlsFault, type PemFile, type RaftTls } from './raft-tls.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
+import { checkKafka, KAFKA_VARIABLES, kafkaSecurity, type KafkaSecurity } from './kafka-variables.js';
+import { checkTls, raftPaths, serverTls, TLS_VARIABLES, type ServerTls } from './tls-variables.js';
 
 export interface Peer {
   readonly nodeId: number;
@@ -56,7 +58,9 @@ export interface Config {
   /** whether it may take part in founding the group */
   readonly bootstrap: boolean;
   /** mutual TLS between the nodes; undefined: plain text */
-  readonly raftTls: RaftTls | undefined;
+  readonly raftTls: CertificatePaths | undefined;
+  /** TLS of the REST interface and of the direct streams; undefined: plain text */
+  readonly tls: ServerTls | undefined;
   readonly dataDirectory: string;
   readonly clusterName: string;
   readonly topicPrefix: string;
@@ -64,6 +68,8 @@ export interface Config {
   readonly link: Link;
   /** empty with the link `direct` */
   readonly kafkaBrokers: readonly string[];
+  /** TLS and SASL to the brokers; undefined: plain text, and nobody says who he is */
+  readonly kafkaSecurity: KafkaSecurity | undefined;
   /** where participants connect directly; port 0: one that the system chooses */
   readonly direct: Address;
   /** where participants are told to connect; undefined: to the address on which it listens */
@@ -130,10 +136,6 @@ function parseReachableAddress(text: string): Address | undefined {
   return address && address.port > 0 && address.host !== '0.0.0.0' && address.host !== '::' ? address : undefined;
 }
 
-function pemFile(kind: PemFile['kind'], expected: string) {
-  return { default: null, expected, parse: (path: string) => readPem(kind, path) };
-}
-
 /** Every variable of a coordinator. `main --help` and the README's table are printed from it. */
 export const VARIABLES = {
   CONCORDAT_NODE_ID: variable({
@@ -172,19 +174,7 @@ export const VARIABLES = {
     default: null,
     ...LISTENING_ADDRESS,
   }),
-  CONCORDAT_RAFT_TLS_CA: variable({
-    meaning:
-      'certificate of the authority that signs the certificates of all nodes; switches mutual TLS between them on',
-    ...pemFile('authority', 'the path of a readable file with a certificate in PEM, set together with _CERT and _KEY'),
-  }),
-  CONCORDAT_RAFT_TLS_CERT: variable({
-    meaning: 'certificate of this node, with the name concordat://<cluster>/node/<id> (SAN, URI) in it',
-    ...pemFile('certificate', 'the path of a readable file with a certificate in PEM, set together with _CA and _KEY'),
-  }),
-  CONCORDAT_RAFT_TLS_KEY: variable({
-    meaning: 'private key of that certificate',
-    ...pemFile('key', 'the path of a readable file with a private key in PEM, set together with _CA and _CERT'),
-  }),
+  ...TLS_VARIABLES,
   CONCORDAT_DATA_DIR: variable({
     meaning: 'directory of the log and the snapshots; made if missing, used by one process only',
     default: undefined,
@@ -230,6 +220,7 @@ export const VARIABLES = {
     ...ADDRESS_LIST,
   }),
   ...SIGNATURE_VARIABLES,
+  ...KAFKA_VARIABLES,
   CONCORDAT_RETENTION_MS: variable({
     meaning: 'how long ended transactions and idempotency keys are kept',
     unit: 'ms',
@@ -330,11 +321,13 @@ export function parseConfig(environment: Environment): ConfigResult {
   const { values, problems } = readVariables(VARIABLES, environment);
   checkOwnAddresses(values, environment, problems);
   checkJoin(values, environment, problems);
-  checkRaftTls(values, environment, problems);
+  const { CONCORDAT_CLUSTER: clusterName, CONCORDAT_NODE_ID: nodeId } = values;
+  checkTls(values, environment, { clusterName, nodeId }, problems);
   checkAuth(values, environment, problems);
   checkBrokers(values, environment, problems);
   const { CONCORDAT_CLUSTER: cluster, CONCORDAT_LINK: link } = values;
   checkSignatures(values, { cluster, link, sender: 'coordinator' }, environment, problems);
+  checkKafka(values, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, config: deepFreeze(assemble(values as Values)) };
 }
@@ -380,25 +373,6 @@ function checkBrokers(
   problems.push({ variable: 'KAFKA_BROKERS', value: undefined, expected });
 }
 
-const TLS_VARIABLES = ['CONCORDAT_RAFT_TLS_CA', 'CONCORDAT_RAFT_TLS_CERT', 'CONCORDAT_RAFT_TLS_KEY'] as const;
-
-/** All three files or none; they must match each other and this node. */
-function checkRaftTls(values: Partial<Values>, environment: Environment, problems: VariableProblem[]): void {
-  const told = TLS_VARIABLES.filter((name) => environment[name]?.trim());
-  if (told.length === 0) return;
-  for (const variable of TLS_VARIABLES) {
-    if (told.includes(variable)) continue;
-    problems.push({ variable, value: undefined, expected: `set, too: ${told.join(' and ')} alone is not enough` });
-  }
-  const [ca, certificate, key] = TLS_VARIABLES.map((name) => values[name]);
-  const { CONCORDAT_CLUSTER: clusterName, CONCORDAT_NODE_ID: nodeId } = values;
-  if (!ca || !certificate || !key || clusterName === undefined || nodeId === undefined) return;
-  const fault = tlsFault({ ca, certificate, key }, { clusterName, nodeId });
-  if (!fault) return;
-  const variable = fault.file === 'key' ? 'CONCORDAT_RAFT_TLS_KEY' : 'CONCORDAT_RAFT_TLS_CERT';
-  problems.push({ variable, value: environment[variable], expected: fault.expected });
-}
-
 /** Comparing host names with addresses would need the network, so names are accepted. */
 function fits(listened: Address, told: Address): boolean {
   if (listened.port !== told.port) return false;
@@ -420,12 +394,14 @@ function assemble(values: Values): Config {
     peers: values.CONCORDAT_PEERS,
     join: values.CONCORDAT_JOIN,
     bootstrap: values.CONCORDAT_BOOTSTRAP,
-    raftTls: raftTls(values),
+    raftTls: raftPaths(values),
+    tls: serverTls(values),
     dataDirectory: values.CONCORDAT_DATA_DIR,
     clusterName: values.CONCORDAT_CLUSTER,
     topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
     link: values.CONCORDAT_LINK,
     kafkaBrokers: values.CONCORDAT_LINK === 'direct' ? [] : values.KAFKA_BROKERS,
+    kafkaSecurity: kafkaSecurity(values),
     direct: values.CONCORDAT_DIRECT ?? { host: (values.CONCORDAT_HTTP ?? own!.http).host, port: 0 },
     directAdvertised: values.CONCORDAT_DIRECT_ADVERTISED,
     signatures: signatureSettings(values),
@@ -450,11 +426,6 @@ function assemble(values: Values): Config {
     tickMs: values.CONCORDAT_TICK_MS,
     electionTicks: values.CONCORDAT_ELECTION_TICKS,
   };
-}
-
-function raftTls(values: Values): RaftTls | undefined {
-  const [ca, certificate, key] = TLS_VARIABLES.map((name) => values[name]);
-  return ca && certificate && key ? { ca: ca.text, certificate: certificate.text, key: key.text } : undefined;
 }
 
 export function formatHelp(): string {

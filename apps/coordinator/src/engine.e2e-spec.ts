@@ -79,7 +79,7 @@ async function configOf(nodeId: number, members: readonly number[], more: Record
   const tls: Record<string, string> = {};
   for (const [name, content] of Object.entries(files)) {
     const path = join(directory, `${nodeId}-${name}.pem`);
-    await writeFile(path, content);
+    await writeFile(path, content, { mode: 0o600 });
     tls[`CONCORDAT_RAFT_TLS_${name}`] = path;
   }
   const result = parseConfig({

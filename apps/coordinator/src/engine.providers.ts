@@ -5,6 +5,7 @@ import {
   noFailpoints,
   SystemClock,
   SystemRandom,
+  type Certificates,
   type Clock,
   type Failpoints,
   type Logger,
@@ -27,7 +28,8 @@ import {
   type RaftTransport,
 } from '@concordat/raft';
 import { CLUSTER } from './cluster/cluster.api.js';
-import { httpUrlOf, memberAt } from './cluster/member-address.js';
+import { httpUrlOf, memberAt, memberScheme } from './cluster/member-address.js';
+import { memberCheck } from './member-check.js';
 import { RaftCluster } from './cluster/raft-cluster.js';
 import { CONFIG, type Config } from './config.js';
 import { ON_FATAL } from './core.module.js';
@@ -40,10 +42,11 @@ import { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { Locks } from './locks/locks.js';
 import { LOCKS, type LocksApi } from './locks/locks.api.js';
+import { kafkaSecurityOptions } from './kafka-security.js';
 import { LOGGER } from './logging.js';
 import { watchStorage } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';
-import type { RaftTls } from './raft-tls.js';
+import { NodeCertificates } from './node-certificates.js';
 import type { GroupClocks } from './transactions/clocks/group-clocks.js';
 import { DEFAULT_TRANSACTION_OPTIONS, type TransactionOptions } from './transactions/options.js';
 import { TransactionManager } from './transactions/transaction-manager.js';
@@ -101,6 +104,7 @@ const createConfiguredBus: CreateBus = (config, logger, direct) => {
     topicPrefix,
     logger,
     ...(signatures && { signatures }),
+    ...kafkaSecurityOptions(config.kafkaSecurity, logger),
   });
   return direct ? new BothRoads(direct.bus, kafka, logger) : kafka;
 };
@@ -115,10 +119,12 @@ function messageBusProvider(createBus = createConfiguredBus): FactoryProvider<Me
 
 const directLinkProvider: FactoryProvider<DirectLink | undefined> = {
   provide: DIRECT_LINK,
-  inject: [CONFIG, CLOCK, LOGGER],
-  useFactory: (config: Config, clock: Clock, logger: Logger) => {
+  inject: [CONFIG, CLOCK, LOGGER, NodeCertificates],
+  useFactory: (config: Config, clock: Clock, logger: Logger, certificates: NodeCertificates) => {
     const { link, nodeId, clusterName: cluster, direct: listen, directAdvertised: advertised } = config;
-    return link === 'kafka' ? undefined : new DirectLink({ nodeId, cluster, listen, advertised, clock, logger });
+    if (link === 'kafka') return undefined;
+    const tls = config.tls && { certificates, acceptsPlain: config.tls.mode !== 'require' };
+    return new DirectLink({ nodeId, cluster, listen, advertised, clock, logger, tls });
   },
 };
 
@@ -139,20 +145,27 @@ function failpointsProvider(given: Failpoints | undefined): FactoryProvider<Fail
 
 const grpcProvider: FactoryProvider<GrpcTransport> = {
   provide: GrpcTransport,
-  inject: [CONFIG, CLOCK, LOGGER],
-  useFactory: ({ nodeId, clusterName, peers, raft, raftTls }: Config, clock: Clock, logger: Logger) => {
+  inject: [CONFIG, CLOCK, LOGGER, NodeCertificates],
+  useFactory: (
+    { nodeId, clusterName, peers, raft }: Config,
+    clock: Clock,
+    logger: Logger,
+    { raft: certificates }: NodeCertificates,
+  ) => {
     const own = peers.find((peer) => peer.nodeId === nodeId);
-    return new GrpcTransport({
+    const transport = new GrpcTransport({
       nodeId,
       clusterName,
       listenAddress: formatAddress(raft),
       advertisedAddress: formatAddress(own?.raft ?? raft),
       seeds: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
-      ...(raftTls && { tls: tlsFiles(raftTls) }),
+      ...(certificates && { tls: tlsFiles(certificates.current) }),
       clock,
       random: new SystemRandom(),
       logger,
     });
+    certificates?.onChange(() => transport.setTls(tlsFiles(certificates.current)));
+    return transport;
   },
 };
 
@@ -314,12 +327,13 @@ const repliesProvider: FactoryProvider<RepliesConsumer> = {
 
 const clusterProvider: FactoryProvider<RaftCluster> = {
   provide: RaftCluster,
-  inject: [CONFIG, RAFT_NODE, CLOCK, RepliesConsumer, { token: DIRECT_LINK, optional: true }],
+  inject: [CONFIG, RAFT_NODE, CLOCK, RepliesConsumer, NodeCertificates, { token: DIRECT_LINK, optional: true }],
   useFactory: (
     config: Config,
     node: RaftNode<ApplyResult>,
     clock: Clock,
     replies: RepliesConsumer,
+    { raft, http }: NodeCertificates,
     direct: DirectLink | undefined,
   ) =>
     new RaftCluster(
@@ -328,6 +342,11 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
       clock,
       () => replies.obstacle(),
       () => direct?.address,
+      memberCheck({
+        raft: raft && (() => tlsFiles(raft.current)),
+        http: http && memberScheme(config) === 'https' ? () => tlsFiles(http.current) : undefined,
+        clusterName: config.clusterName,
+      }),
     ),
 };
 
@@ -357,7 +376,7 @@ export function engineProviders(parts: EngineParts): Provider[] {
 
 /** It claims to lead when it can act: what reaches it before that is lost. */
 function coordinatorStatus({ leaderReady, term, configuration }: RaftStatus): CoordinatorStatus {
-  return { leads: leaderReady, term, members: configuration.members.map(httpUrlOf) };
+  return { leads: leaderReady, term, members: configuration.members.map((member) => httpUrlOf(member)) };
 }
 
 function transactionOptions(config: Config): TransactionOptions {
@@ -389,6 +408,6 @@ function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport | u
   };
 }
 
-function tlsFiles({ ca, certificate, key }: RaftTls): { ca: Buffer; cert: Buffer; key: Buffer } {
+function tlsFiles({ ca = '', certificate, key }: Certificates): { ca: Buffer; cert: Buffer; key: Buffer } {
   return { ca: Buffer.from(ca), cert: Buffer.from(certificate), key: Buffer.from(key) };
 }

@@ -10,11 +10,16 @@ export function reachableHost(host: string): string {
 /**
  * Requests `GET /healthz` of a service on this machine, for the health check of an image. Undefined when it is alive,
  * otherwise a sentence that says what is wrong.
+ *
+ * @param secureFetch where the service speaks TLS
  */
-export async function livenessProblem({ host, port }: { host: string; port: number }): Promise<string | undefined> {
-  const url = `http://${reachableHost(host)}:${port}/healthz`;
+export async function livenessProblem(
+  { host, port }: { host: string; port: number },
+  secureFetch?: typeof globalThis.fetch,
+): Promise<string | undefined> {
+  const url = `${secureFetch ? 'https' : 'http'}://${reachableHost(host)}:${port}/healthz`;
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(LIVENESS_TIMEOUT_MS) });
+    const response = await (secureFetch ?? fetch)(url, { signal: AbortSignal.timeout(LIVENESS_TIMEOUT_MS) });
     await response.arrayBuffer();
     return response.ok ? undefined : `${url} answered with status ${response.status}.`;
   } catch (error) {

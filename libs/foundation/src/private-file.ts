@@ -1,8 +1,11 @@
 import { readFileSync, statSync, type Stats } from 'node:fs';
 import { errorMessage } from './coded-error.js';
 
-/** Who may touch a file: `secret`: only its owner may read it; `trusted`: only its owner may write it. */
-export type FileKind = 'secret' | 'trusted';
+/**
+ * Who may touch a file: `secret`: only its owner may read it; `trusted`: only its owner may write it; `public`:
+ * everybody.
+ */
+export type FileKind = 'secret' | 'trusted' | 'public';
 
 export type FileText =
   | { readonly ok: true; readonly text: string }
@@ -32,7 +35,7 @@ export function readPrivateFile(path: string, kind: FileKind): FileText {
 /** Why a file is not as private as its kind asks for, as the end of "it must be …"; undefined when it is. */
 export function faultOfMode(stats: Stats, kind: FileKind): string | undefined {
   if (!stats.isFile()) return 'the path of a file, and this is none';
-  if (process.platform === 'win32') return undefined; // its modes say nothing
+  if (process.platform === 'win32' || kind === 'public') return undefined; // its modes say nothing
   const mode = stats.mode & 0o777;
   const allowed = kind === 'trusted' ? OWNER | ALL_READ : OWNER | (stats.uid === ROOT ? GROUP_READS : 0);
   if ((mode & ~allowed) === 0) return undefined;

@@ -28,3 +28,4 @@ export {
   type StreamSocket,
 } from './direct/stream.js';
 export * from './direct/tcp.js';
+export type { LinkServerTls, LinkTls, StreamIdentity } from './direct/tls.js';

@@ -1,4 +1,4 @@
-import type { Clock, Logger, Random } from '@concordat/foundation';
+import type { Clock, Logger, Random, TlsOption } from '@concordat/foundation';
 import {
   BothRoads,
   DirectParticipantBus,
@@ -35,6 +35,11 @@ export interface DirectBusOptions {
   readonly coordinators: readonly string[];
   /** shows them who asks for their addresses, where they want to know; a function is asked for each request */
   readonly token?: LinkToken;
+  /**
+   * the certificates of this service, where the coordinators speak TLS; `tlsFiles` reads them from files. The own one
+   * must name the participant, those of the coordinators a node of the cluster
+   */
+  readonly tls?: TlsOption;
 }
 
 /** Messages over Apache Kafka; the coordinators run with `CONCORDAT_LINK=kafka` or `both`. */
@@ -52,14 +57,20 @@ export function kafkaBus({ signatures: settings, ...options }: KafkaBusOptions):
 }
 
 /** Messages over streams to the coordinators, without a broker; they run with `CONCORDAT_LINK=direct` or `both`. */
-export function directBus({ coordinators, token }: DirectBusOptions): BusFactory {
-  return (context) => new DirectParticipantBus({ ...context, coordinators, dial: dialerOverTcp(token) });
+export function directBus({ coordinators, token, tls }: DirectBusOptions): BusFactory {
+  return (context) =>
+    new DirectParticipantBus({ ...context, coordinators, dial: dialerOverTcp(token, linkTls(tls, context)) });
 }
 
 /** An open stream, otherwise Kafka; the coordinators run with `CONCORDAT_LINK=both`. */
-export function bothBuses({ coordinators, token, ...kafka }: KafkaBusOptions & DirectBusOptions): BusFactory {
+export function bothBuses({ coordinators, token, tls, ...kafka }: KafkaBusOptions & DirectBusOptions): BusFactory {
   return (context) => {
-    const direct = new DirectParticipantBus({ ...context, coordinators, dial: dialerOverTcp(token) });
+    const dial = dialerOverTcp(token, linkTls(tls, context));
+    const direct = new DirectParticipantBus({ ...context, coordinators, dial });
     return new BothRoads(direct, kafkaBus(kafka)(context), context.logger);
   };
+}
+
+function linkTls(tls: TlsOption | undefined, { cluster }: BusContext) {
+  return tls && { tls, cluster };
 }

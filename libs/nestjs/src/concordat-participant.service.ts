@@ -5,6 +5,7 @@ import {
   SystemRandom,
   UuidV7Generator,
   backoffMs,
+  coordinatorFetch,
   errorMessage,
   guarded,
   withTimeLimit,
@@ -246,11 +247,16 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
   /** One that does not answer is asked again, a few times: it may be starting. */
   private async checkCoordinators(): Promise<void> {
     const { clock, logger } = this;
-    const { cluster = 'local', link, token } = this.options;
+    const { cluster = 'local', link, token, tls } = this.options;
+    const secureFetch = tls && coordinatorFetch(tls, cluster);
     let unanswered = this.options.coordinators ?? [];
     for (let attempt = 0; unanswered.length > 0 && attempt < COORDINATOR_ATTEMPTS && !this.stopped; attempt++) {
       if (attempt > 0) await this.pause(backoffMs(attempt, RETRY, this.random));
-      unanswered = await reportCoordinators(unanswered, { cluster, link }, { clock, logger, token });
+      unanswered = await reportCoordinators(
+        unanswered,
+        { cluster, link },
+        { clock, logger, token, fetch: secureFetch },
+      );
     }
   }
 

@@ -19,6 +19,7 @@ export {
 
 // Re-exports what a service needs, so that it depends on this package alone.
 export { isClusterName } from '@concordat/commit-protocol';
+export { coordinatorFetch, tlsFiles, type TlsFilePaths, type TlsFiles, type TlsOption } from '@concordat/foundation';
 export {
   DEFAULT_TOPIC_PREFIX,
   LINKS,

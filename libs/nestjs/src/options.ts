@@ -1,4 +1,4 @@
-import type { Clock, Failpoints, Logger, Random, Tracing } from '@concordat/foundation';
+import type { Clock, Failpoints, Logger, Random, TlsOption, Tracing } from '@concordat/foundation';
 import type { PayloadCodec, Token } from '@concordat/client';
 import type { BusFactory } from './buses.js';
 import type { ParticipantAlert, ParticipantLimits, PostgresResourceManagerSettings } from '@concordat/participant';
@@ -26,6 +26,8 @@ export interface ConcordatParticipantOptions {
   readonly coordinators?: readonly string[];
   /** shows them who asks, where they want to know: an API token or a JWT, or a function that is asked for each request */
   readonly token?: Token;
+  /** certificates for the same questions, where the coordinators speak TLS with an authority of their own */
+  readonly tls?: TlsOption;
   /** the road that `bus` takes, for the same checks; default: their link is not checked */
   readonly link?: 'direct' | 'kafka' | 'both';
   /**

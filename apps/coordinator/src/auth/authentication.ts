@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
-import type { Logger } from '@concordat/foundation';
+import type { Logger, WatchedCertificates } from '@concordat/foundation';
 import type { AuthSettings } from '../auth-variables.js';
 import type { Authenticator, Presented } from './authenticator.js';
 import { bearerOf } from './bearer.js';
+import { CertificateAuthenticator } from './certificate-authenticator.js';
 import type { Principal } from './credentials/principal.js';
 import { CredentialRefusedError } from './errors.js';
 import { FileKeys } from './file-keys.js';
@@ -30,7 +31,7 @@ export class Authentication {
    * @throws CredentialRefusedError, AuthenticationUnavailableError
    */
   identify({ rawHeaders, socket }: Sender, beforeWork: () => void = () => undefined): Principal | Promise<Principal> {
-    return this.ask({ bearer: bearerOf(rawHeaders), socket, beforeWork }, 0);
+    return this.ask({ bearer: bearerOf(rawHeaders), socket, rawHeaders, beforeWork }, 0);
   }
 
   private ask(presented: Presented, first: number): Principal | Promise<Principal> {
@@ -45,7 +46,11 @@ export class Authentication {
 }
 
 /** @throws AuthenticationSetupError */
-export function authenticationFrom({ tokenFile, jwt }: AuthSettings, logger: Logger): Authentication {
+export function authenticationFrom(
+  { tokenFile, jwt, certificatesOf }: AuthSettings,
+  logger: Logger,
+  certificates?: WatchedCertificates,
+): Authentication {
   const [now, monotonic] = [wallTime, () => performance.now()];
   const authenticators: Authenticator[] = [];
   if (tokenFile !== undefined) {
@@ -59,6 +64,9 @@ export function authenticationFrom({ tokenFile, jwt }: AuthSettings, logger: Log
         ? new RemoteKeys({ url: source.url, monotonic, logger })
         : new FileKeys({ path: source.file, monotonic, logger, onChange: () => known.forgetAll() });
     authenticators.push(new JwtAuthenticator({ ...settings, keys, known, now }));
+  }
+  if (certificatesOf !== undefined && certificates) {
+    authenticators.push(new CertificateAuthenticator({ clusterName: certificatesOf, certificates, now }));
   }
   return new Authentication(authenticators);
 }

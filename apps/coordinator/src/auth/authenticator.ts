@@ -7,6 +7,8 @@ export interface Presented {
   readonly bearer: string | undefined;
   /** its connection; for TLS a `TLSSocket`, with the certificate of the client */
   readonly socket: Socket;
+  /** names and values of the headers as received, in turn */
+  readonly rawHeaders: readonly string[];
   /** to be called before anything that takes longer than a look-up; throws when the sender gets no more of that now */
   readonly beforeWork: () => void;
 }

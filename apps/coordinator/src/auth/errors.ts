@@ -16,15 +16,24 @@ export type RefusalReason =
   | 'not-yet-valid'
   | 'issuer'
   | 'audience'
-  | 'claims';
+  | 'claims'
+  | 'certificate-untrusted'
+  | 'certificate-expired'
+  | 'certificate-revoked'
+  | 'certificate-name';
 
 const SENTENCES: Readonly<Partial<Record<RefusalReason, string>>> = {
-  missing: 'this call needs a credential: send "Authorization: Bearer <token>"',
+  missing:
+    'this call needs a credential: send "Authorization: Bearer <token>", or connect with a client certificate where the node takes them',
   ambiguous: 'send one Authorization header',
   expired: 'the token has expired; get a new one',
   'not-yet-valid': 'the token is not valid yet; compare the clocks of its issuer and of this node',
   issuer: 'the token is of another issuer',
   audience: 'the token is made for another audience',
+  'certificate-untrusted': 'the certificate is of no authority of this cluster',
+  'certificate-expired': 'the certificate has expired; get a new one',
+  'certificate-revoked': 'the certificate was revoked; get a new one',
+  'certificate-name': 'the certificate names no role in this cluster; the log of the node says what it lacks',
   claims: 'the token lacks a claim that this cluster needs; the log of the node says which',
 };
 const NO_MORE = 'the credential is not valid here; the log of the node says why';

@@ -50,7 +50,7 @@ async function authenticatorWith(changes: { readonly roleClaim?: string } = {}):
 }
 
 function presented(bearer: string, beforeWork: () => void = () => undefined): Presented {
-  return { bearer, socket: new Socket(), beforeWork };
+  return { bearer, socket: new Socket(), rawHeaders: [], beforeWork };
 }
 
 async function principalOf(token: string, from = authenticator) {

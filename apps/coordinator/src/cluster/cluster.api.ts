@@ -24,7 +24,7 @@ export interface ClusterMember {
   readonly state: 'leader' | 'follower' | 'candidate' | 'unknown';
   /** `host:port` where its peers reach it */
   readonly raftUrl: string;
-  /** `http://host:port` where its clients reach it */
+  /** `http://host:port` where its clients reach it, or https */
   readonly httpUrl: string;
   /** its log is known to agree with the leader's up to this index; null where only the leader knows */
   readonly matchIndex: number | null;

@@ -5,6 +5,9 @@ export class MemberNotFoundError extends codedError('MEMBER_NOT_FOUND') {}
 /** The request contradicts the group: other addresses or another role, or another member has these addresses. */
 export class MemberConflictError extends codedError('MEMBER_CONFLICT') {}
 
+/** The addresses do not answer with the certificate of this node and cluster. Nothing happened. */
+export class MemberNotVerifiedError extends codedError('MEMBER_NOT_VERIFIED') {}
+
 /** The change would leave the group without a voter. */
 export class LastVoterError extends codedError('LAST_VOTER') {}
 

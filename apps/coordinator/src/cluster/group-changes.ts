@@ -35,6 +35,8 @@ export class GroupChanges {
   constructor(
     private readonly node: RaftNodeApi<ApplyResult>,
     private readonly clusterName: string,
+    /** throws when the addresses are not those of the node */
+    private readonly verify: (request: MemberRequest) => Promise<void> = async () => undefined,
   ) {}
 
   /** @returns whether the node was added; false: it was a member before */
@@ -43,7 +45,10 @@ export class GroupChanges {
     const member = memberAt(request.nodeId, request.raft, request.http);
     const known = memberWithId(configuration, request.nodeId);
     refuseConflict(configuration, request, member, known);
-    if (!known) await this.change([{ type: 'add-learner', member }]);
+    if (!known) {
+      await this.verify(request);
+      await this.change([{ type: 'add-learner', member }]);
+    }
     const missing = missingSteps(this.lead(), request);
     if (missing.length > 0) {
       try {

@@ -21,24 +21,28 @@ import type {
   MemberRole,
 } from './cluster.api.js';
 import { GroupChanges } from './group-changes.js';
-import { httpUrlOf } from './member-address.js';
+import { httpUrlOf, memberScheme, type MemberScheme } from './member-address.js';
 
 /** The group from this node's view: Raft's status, with members and addresses from the replicated configuration. */
 export class RaftCluster implements ClusterApi {
   private readonly changes: GroupChanges;
   /** cached, because every request asks */
   private leads: boolean;
+  private readonly scheme: MemberScheme;
 
   constructor(
-    private readonly config: Pick<Config, 'clusterName'>,
+    private readonly config: Pick<Config, 'clusterName'> & Partial<Pick<Config, 'tls'>>,
     private readonly node: RaftNodeApi<ApplyResult>,
     private readonly clock: Clock,
     /** why replies are not consumed; undefined when they are */
     private readonly obstacle: () => string | undefined,
     /** where participants connect directly; undefined when they cannot */
     private readonly directAddress: () => string | undefined = () => undefined,
+    /** throws when a node that is to be added does not answer as that node */
+    verifyMember?: (request: MemberRequest) => Promise<void>,
   ) {
-    this.changes = new GroupChanges(node, config.clusterName);
+    this.scheme = memberScheme(config);
+    this.changes = new GroupChanges(node, config.clusterName, verifyMember);
     this.leads = node.status().leaderReady;
     node.onStatusChange(({ leaderReady }) => (this.leads = leaderReady));
   }
@@ -65,7 +69,7 @@ export class RaftCluster implements ClusterApi {
       diskFullReason: status.diskFullReason ?? null,
       refusedMessages: status.refusedMessages,
       misdirectedMessages: status.misdirectedMessages,
-      members: configuration.members.map((member) => memberView(status, member)),
+      members: configuration.members.map((member) => memberView(status, member, this.scheme)),
     };
   }
 
@@ -96,7 +100,7 @@ export class RaftCluster implements ClusterApi {
     const { leaderId, nodeId, configuration } = this.node.status();
     if (leaderId === undefined || leaderId === nodeId) return undefined;
     const leader = memberWithId(configuration, leaderId);
-    return leader && httpUrlOf(leader);
+    return leader && httpUrlOf(leader, this.scheme);
   }
 
   waitForLeader(timeoutMs: number): Promise<boolean> {
@@ -157,7 +161,7 @@ function roleOf({ voters, learners, outgoing }: Configuration, nodeId: number): 
   return outgoing.includes(nodeId) ? 'leaving' : undefined;
 }
 
-function memberView(status: RaftStatus, member: Member): ClusterMember {
+function memberView(status: RaftStatus, member: Member, scheme: MemberScheme): ClusterMember {
   const { nodeId } = member;
   const own = nodeId === status.nodeId;
   const peer = status.peers.find((candidate) => candidate.nodeId === nodeId);
@@ -169,7 +173,7 @@ function memberView(status: RaftStatus, member: Member): ClusterMember {
     role: roleOf(status.configuration, nodeId) ?? 'leaving',
     state: stateOf(status, nodeId, healthy),
     raftUrl: member.address,
-    httpUrl: httpUrlOf(member),
+    httpUrl: httpUrlOf(member, scheme),
     matchIndex,
     lag,
     replication: peer?.state ?? null,

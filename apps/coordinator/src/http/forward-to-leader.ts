@@ -1,13 +1,17 @@
-import { Agent } from 'node:http';
+import type { Agent } from 'node:http';
 import { Inject, Injectable } from '@nestjs/common';
 import { guarded, type Logger } from '@concordat/foundation';
 import replyFrom from '@fastify/reply-from';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { CLUSTER, type ClusterApi } from '../cluster/cluster.api.js';
 import { CONFIG, type Config } from '../config.js';
+import { FORWARDED_CERTIFICATE_HEADER } from '../auth/certificate-authenticator.js';
+import { memberScheme } from '../cluster/member-address.js';
 import { LOGGER } from '../logging.js';
+import { NodeCertificates } from '../node-certificates.js';
 import { requestUnlessAborted } from './abortable-request.js';
 import { sendProblem } from './answers.js';
+import { leaderAgent, leaderConnector } from './leader-connections.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
 import { parseLockName, parseNodeId, parseTransactionId } from './validation.js';
@@ -68,11 +72,19 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'ENETUNREACH',
   'EADDRNOTAVAIL',
   'UND_ERR_CONNECT_TIMEOUT',
+  'TLS_HANDSHAKE_FAILED',
   'FST_REPLY_FROM_SERVICE_UNAVAILABLE',
 ]);
 
 const HEADERS_OF_ONE_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'date', 'proxy-connection'] as const;
-const HEADERS_NOT_FORWARDED = [...HEADERS_OF_ONE_HOP, 'expect', 'upgrade', 'te', 'trailer'] as const;
+const HEADERS_NOT_FORWARDED = [
+  ...HEADERS_OF_ONE_HOP,
+  'expect',
+  'upgrade',
+  'te',
+  'trailer',
+  FORWARDED_CERTIFICATE_HEADER,
+] as const;
 
 interface Forwarded {
   readonly request: FastifyRequest;
@@ -97,13 +109,16 @@ export class ForwardToLeader {
   private pendingBytes = 0;
   private watch: NodeJS.Timeout | undefined;
   /** of requests whose client may go away; the pool of the others cannot abort one */
-  private readonly agent = new Agent({ keepAlive: true, maxSockets: MAXIMUM_CONNECTIONS });
+  private readonly agent: Agent;
 
   constructor(
-    @Inject(CONFIG) private readonly config: Pick<Config, 'nodeId'>,
+    @Inject(CONFIG) private readonly config: Pick<Config, 'nodeId'> & Partial<Pick<Config, 'tls'>>,
     @Inject(CLUSTER) private readonly cluster: ClusterApi,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+    @Inject(NodeCertificates) private readonly certificates: NodeCertificates,
+  ) {
+    this.agent = leaderAgent(memberScheme(config) === 'https', MAXIMUM_CONNECTIONS);
+  }
 
   /** Adds the hook and the connection pool to a Fastify instance. */
   async install(fastify: FastifyInstance): Promise<void> {
@@ -117,7 +132,10 @@ export class ForwardToLeader {
         keepAliveTimeout: KEEP_ALIVE_MS,
         headersTimeout: ANSWER_TIMEOUT_MS,
         bodyTimeout: ANSWER_TIMEOUT_MS,
-        connect: { timeout: CONNECT_TIMEOUT_MS },
+        connect:
+          memberScheme(this.config) === 'https'
+            ? leaderConnector(() => this.certificates.toNodes(), CONNECT_TIMEOUT_MS)
+            : { timeout: CONNECT_TIMEOUT_MS },
       },
     });
     fastify.addHook('preValidation', (request, reply, done) => {
@@ -204,15 +222,23 @@ export class ForwardToLeader {
         ...(body?.length && { contentType: request.headers['content-type'] ?? 'application/octet-stream' }),
       }),
       retryDelay: () => null,
-      rewriteRequestHeaders: (_request, headers) => this.forwardedHeaders(headers),
+      rewriteRequestHeaders: (_request, headers) => this.forwardedHeaders(request, headers),
       rewriteHeaders: (headers) => ({ ...without(headers, HEADERS_OF_ONE_HOP), [LEADER_HEADER]: leaderUrl }),
       onResponse: guarded((_request, _reply, response) => this.relayAnswer(forwarded, response), failed),
       onError: guarded((_reply, { error }) => failed(error), failed),
     });
   }
 
-  private forwardedHeaders<Value>(headers: Readonly<Record<string, Value>>): Record<string, Value | string> {
-    return { ...without(headers, HEADERS_NOT_FORWARDED), [FORWARDED_BY_HEADER]: String(this.config.nodeId) };
+  /** The credential of the sender goes on: its token as it came, or the certificate of its connection. */
+  private forwardedHeaders<Value>(
+    { principal }: FastifyRequest,
+    headers: Readonly<Record<string, Value>>,
+  ): Record<string, Value | string> {
+    return {
+      ...without(headers, HEADERS_NOT_FORWARDED),
+      [FORWARDED_BY_HEADER]: String(this.config.nodeId),
+      ...(principal?.certificate !== undefined && { [FORWARDED_CERTIFICATE_HEADER]: principal.certificate }),
+    };
   }
 
   /** When the client goes away, the leader hears of it: the connection to it closes, too. */
@@ -227,9 +253,10 @@ export class ForwardToLeader {
     const { status, headers, text } = await requestUnlessAborted({
       url: `${leaderUrl}${path}${request.url.slice(pathOf(request.url).length)}`,
       method: request.method,
-      headers: without(this.forwardedHeaders(request.headers), ['host']),
+      headers: without(this.forwardedHeaders(request, request.headers), ['host']),
       body: request.body as Buffer | undefined,
       agent: this.agent,
+      ...(leaderUrl.startsWith('https:') && { tls: this.certificates.toNodes() }),
       signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
     });
     this.release(forwarded);

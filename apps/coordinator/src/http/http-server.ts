@@ -1,29 +1,38 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '@concordat/commit-protocol';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { guarded, limitClients, parseRequestTarget, requestTimeouts, type Logger } from '@concordat/foundation';
-import type { FastifyError, FastifyHttpOptions, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyHttpOptions, FastifyHttpsOptions, FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from '../config.js';
 import { sendProblem } from './answers.js';
 import { clientConnections, type ClientConnectionsConfig } from './client-connections.js';
 import { BODY_LIMIT_BYTES } from './json-body.js';
+import type { NodeCertificates } from '../node-certificates.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, type Problem, type ProblemCode } from './problems.js';
+import { secureServer, tlsServerOptions } from './tls-server.js';
 
 /** As sent: the name of a lock may have every character escaped. A longer part of a path is refused before routing. */
 const MAXIMUM_PARAMETER_LENGTH = 3 * LIMITS.lockNameLength;
 /** Never a valid target: makes the router refuse a target that `parseRequestTarget` refused. */
 const REFUSED_TARGET = '/%';
 
-export type HttpServerOptions = Pick<Config, 'requestTimeoutMs'> & ClientConnectionsConfig;
+export type HttpServerOptions = Pick<Config, 'requestTimeoutMs'> &
+  Partial<Pick<Config, 'tls'>> &
+  ClientConnectionsConfig;
 
 /**
  * The HTTP server below the routes: parses the request target, answers invalid HTTP with a problem, and disconnects
  * stalled clients.
  */
-export function createHttpAdapter(config: HttpServerOptions, logger: Logger): FastifyAdapter {
-  const { requestTimeoutMs } = config;
+export function createHttpAdapter(
+  config: HttpServerOptions,
+  logger: Logger,
+  certificates?: NodeCertificates,
+): FastifyAdapter {
+  const { requestTimeoutMs, tls } = config;
   const unanswered = new UnansweredRequests();
   const givenUp = new WeakSet<Duplex>();
   const failed = (error: unknown): void => logger.error('a connection without valid HTTP could not be closed', error);
@@ -48,7 +57,7 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
       );
     }, failed),
   };
-  const adapter = new FastifyAdapter(options);
+  const adapter = createAdapter(options, certificates);
   const server: Server = adapter.getHttpServer();
   server.prependListener(
     'request',
@@ -66,7 +75,19 @@ export function createHttpAdapter(config: HttpServerOptions, logger: Logger): Fa
     }, failed),
   );
   limitClients(server, { connections: clientConnections(config), logger });
+  if (tls && certificates?.http) secureServer(server as TlsServer, tls, certificates, logger);
   return adapter;
+}
+
+function createAdapter(
+  options: FastifyHttpOptions<Server>,
+  certificates: NodeCertificates | undefined,
+): FastifyAdapter {
+  if (!certificates?.http) return new FastifyAdapter(options);
+  const { http, ...others } = options;
+  const https = { ...http, ...tlsServerOptions(certificates.http) };
+  // the adapter's type knows the server for plain text only
+  return new FastifyAdapter({ ...others, https } as FastifyHttpsOptions<TlsServer>) as unknown as FastifyAdapter;
 }
 
 /**

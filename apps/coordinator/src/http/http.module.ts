@@ -7,6 +7,7 @@ import { authenticationFrom } from '../auth/authentication.js';
 import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
 import { AuthMetrics } from '../metrics/auth-metrics.js';
+import { NodeCertificates } from '../node-certificates.js';
 import { Metrics } from '../metrics/metrics.js';
 import { AccessGuard, AUTHENTICATION } from './access-guard.js';
 import { ClusterController } from './cluster.controller.js';
@@ -33,8 +34,9 @@ const ACCESS: Provider[] = [
   { provide: AuthMetrics, inject: [Metrics], useFactory: (metrics: Metrics) => new AuthMetrics(metrics) },
   {
     provide: AUTHENTICATION,
-    inject: [CONFIG, LOGGER],
-    useFactory: ({ auth }: Config, logger: Logger) => auth && authenticationFrom(auth, logger),
+    inject: [CONFIG, LOGGER, NodeCertificates],
+    useFactory: ({ auth }: Config, logger: Logger, certificates: NodeCertificates) =>
+      auth && authenticationFrom(auth, logger, certificates.http),
   },
   {
     provide: AuditLog,

@@ -54,6 +54,7 @@ export const PROBLEMS = {
   LOCK_HELD: { status: 409, title: 'The lock is held by another owner' },
   LOCK_NOT_HELD: { status: 409, title: 'The lock is not held by this owner under this token' },
   MEMBER_CONFLICT: { status: 409, title: 'The member has other addresses' },
+  MEMBER_NOT_VERIFIED: { status: 409, title: 'The addresses do not answer as the node' },
   MEMBERSHIP_CHANGING: { status: 409, title: 'Another membership change is in progress', retryAfterSeconds: 1 },
   LAST_VOTER: { status: 409, title: 'The group would be left without a voter' },
   NOT_A_VOTER: { status: 409, title: 'The node cannot lead' },

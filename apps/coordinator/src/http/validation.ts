@@ -92,7 +92,7 @@ export function parseLockName(text: unknown): string {
 export function parseMember(body: unknown): MemberRequest {
   const { nodeId, raftUrl, httpUrl, role, replaces } = parseBody(memberSchema, body);
   const raft = parseAddress(raftUrl);
-  const http = parseAddress(httpUrl.replace(/^http:\/\//, ''));
+  const http = parseAddress(httpUrl.replace(/^https?:\/\//, ''));
   const errors: FieldError[] = [];
   if (!isReachable(raft)) errors.push({ path: 'raftUrl', message: 'must be host:port, as others reach the node' });
   if (!isReachable(http)) {

@@ -4,10 +4,18 @@ import {
   openFilesLimit,
   streamLimit,
   type Address,
+  namesInCluster,
   type Clock,
   type Logger,
 } from '@concordat/foundation';
-import { DirectCoordinatorBus, LinkServer, type CoordinatorStatus } from '@concordat/messaging';
+import {
+  DirectCoordinatorBus,
+  LinkServer,
+  type CoordinatorStatus,
+  type LinkServerTls,
+  type StreamIdentity,
+} from '@concordat/messaging';
+import { clientFault, type NodeCertificates } from '../node-certificates.js';
 
 export interface DirectLinkOptions {
   readonly nodeId: number;
@@ -18,7 +26,18 @@ export interface DirectLinkOptions {
   readonly advertised?: Address | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** default: plain text */
+  readonly tls?: DirectLinkTls | undefined;
 }
+
+export interface DirectLinkTls {
+  readonly certificates: NodeCertificates;
+  /** whether streams in plain text are taken, too */
+  readonly acceptsPlain: boolean;
+}
+
+/** Refused connections are logged at most so often; all are counted. */
+const LOG_EACH_MS = 1_000;
 
 /**
  * The direct streams of a coordinator: the port for participants, and the status that they get of this node and its
@@ -33,17 +52,20 @@ export class DirectLink {
   private listening: Address | undefined;
   private told = '';
 
-  constructor({ listen, advertised, logger, ...options }: DirectLinkOptions) {
+  constructor({ listen, advertised, logger, tls, ...options }: DirectLinkOptions) {
     this.advertised = advertised;
     const maximumStreams = streamLimit(openFilesLimit());
     const status = { leads: false, term: 0, members: [] };
     this.bus = new DirectCoordinatorBus({ ...options, logger, status, maximumStreams });
     this.server = new LinkServer(
       listen,
-      (attach) => this.bus.accept(attach),
+      (attach, identity) => this.bus.accept(attach, identity),
       (error) => logger.error(`a direct stream could not be accepted: ${errorMessage(error)}`, error),
       maximumStreams,
+      tls && serverTls(tls, options.cluster, logger),
     );
+    // after the server has the new ones
+    tls?.certificates.http?.onChange(() => this.bus.checkIdentities());
   }
 
   /** The address for participants, as `host:port`; undefined before it listens. */
@@ -67,4 +89,40 @@ export class DirectLink {
   close(): void {
     this.server.stop();
   }
+}
+
+/** Participants are known by the names in their certificates. */
+function serverTls(
+  { certificates: node, acceptsPlain }: DirectLinkTls,
+  cluster: string,
+  logger: Logger,
+): LinkServerTls {
+  const certificates = node.http!;
+  let loggedAt = -Infinity;
+  return {
+    files: () => {
+      const { ca = '', certificate, key } = certificates.current;
+      return { ca, cert: certificate, key };
+    },
+    onChange: (listener) => certificates.onChange(listener),
+    acceptsPlain,
+    identify: (socket): StreamIdentity | string => {
+      const fault = clientFault(socket, certificates);
+      if (fault !== undefined) return fault;
+      const certificate = socket.getPeerX509Certificate()!;
+      const names = namesInCluster(certificate.subjectAltName, cluster);
+      if (!names.ok) return `its certificate is of nobody here: ${names.fault}`;
+      return {
+        isSecure: true,
+        participants: names.roles.includes('participant') ? [names.name] : [],
+        fault: () => (certificates.isRevoked(certificate) ? 'its certificate is revoked' : undefined),
+      };
+    },
+    onRefused: (address, reason) => {
+      node.countRefused('direct');
+      if (performance.now() - loggedAt < LOG_EACH_MS) return;
+      loggedAt = performance.now();
+      logger.warn(`refused a direct stream from ${address}: ${reason}`);
+    },
+  };
 }

@@ -60,7 +60,9 @@ export async function runCoordinator(config: Config, { onListening, onExit }: Ru
     await app.init();
     // not Nest's own listen, which logs the failure before it is reported here in one sentence
     await app.getHttpAdapter().getInstance().listen({ host: config.http.host, port: config.http.port });
-    logger.info(`node ${config.nodeId} of cluster ${config.clusterName}: REST at http://${formatAddress(config.http)}`);
+    logger.info(
+      `node ${config.nodeId} of cluster ${config.clusterName}: REST at ${config.tls ? 'https' : 'http'}://${formatAddress(config.http)}`,
+    );
     if (config.isOpen) {
       logger.warn('CONCORDAT_AUTH is none: everybody who reaches the REST interface may do everything');
     }

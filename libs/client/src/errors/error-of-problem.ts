@@ -78,6 +78,7 @@ const BY_CODE: ReadonlyMap<string, Make> = new Map([
   ['RULING_NOT_POSSIBLE', plain(RulingRefusedError)],
   ['MEMBER_NOT_FOUND', plain(ClusterChangeRefusedError)],
   ['MEMBER_CONFLICT', plain(ClusterChangeRefusedError)],
+  ['MEMBER_NOT_VERIFIED', plain(ClusterChangeRefusedError)],
   ['MEMBERSHIP_CHANGING', plain(ClusterChangeRefusedError)],
   ['LAST_VOTER', plain(ClusterChangeRefusedError)],
   ['NOT_A_VOTER', plain(ClusterChangeRefusedError)],

@@ -13,6 +13,7 @@ import { DirectBus, type DirectBusOptions } from './direct-bus.js';
 import { LinkFrameError, type StreamMessage, type TextFrameType } from './frames.js';
 import { parseText, refuseHello, type CoordinatorStatus, type Hello, type StreamRefusal } from './handshake.js';
 import type { AttachSocket, DirectStream } from './stream.js';
+import type { StreamIdentity } from './tls.js';
 
 /** Maximum number of streams of one participant. */
 const MAXIMUM_STREAMS_PER_PARTICIPANT = 256;
@@ -45,7 +46,10 @@ export interface DirectCoordinatorOptions extends DirectBusOptions {
 interface ParticipantStream {
   readonly hello: Hello;
   readonly stream: DirectStream;
+  readonly identity: StreamIdentity;
 }
+
+const PLAIN: StreamIdentity = { isSecure: false };
 
 /**
  * A coordinator's end of the direct link: accepts the streams of participants, and finds the stream for a message.
@@ -96,18 +100,26 @@ export class DirectCoordinatorBus extends DirectBus {
   setStatus(status: CoordinatorStatus): void {
     this.status = status;
     for (const streams of this.participants.values()) {
-      for (const { stream } of streams) stream.sendText('status', status);
+      for (const { stream, identity } of streams) stream.sendText('status', statusFor(status, identity));
     }
   }
 
-  /** Accepts a connection; its first frame must be a participant's hello. */
-  accept(attach: AttachSocket): void {
+  /** Ends the streams whose certificate counts no longer: call it when certificates were revoked. */
+  checkIdentities(): void {
+    for (const { stream, identity, hello } of [...this.participants.values()].flat()) {
+      const fault = identity.fault?.();
+      if (fault !== undefined) this.refuse(stream, hello.participant, { code: 'NOT_YOU', detail: fault });
+    }
+  }
+
+  /** Accepts a connection; its first frame must be a participant's hello, in a name that its certificate has. */
+  accept(attach: AttachSocket, identity: StreamIdentity = PLAIN): void {
     let known: ParticipantStream | undefined;
     this.greeting++;
     const stream: DirectStream = this.createStream(attach, {
       onText: (type, text) => {
         if (known) throw new LinkFrameError(`a second greeting of ${known.hello.participant}`);
-        known = this.greet(stream, type, text);
+        known = this.greet(stream, identity, type, text);
         if (known) this.greeting--;
       },
       onMessages: (messages) => {
@@ -155,10 +167,15 @@ export class DirectCoordinatorBus extends DirectBus {
     stream.refuse(refusal);
   }
 
-  private greet(stream: DirectStream, type: TextFrameType, text: string): ParticipantStream | undefined {
+  private greet(
+    stream: DirectStream,
+    identity: StreamIdentity,
+    type: TextFrameType,
+    text: string,
+  ): ParticipantStream | undefined {
     const hello = this.readHello(type, text);
     const { participant, instance } = hello;
-    const refusal = refuseHello(this.namespace.cluster, hello);
+    const refusal = refuseHello(this.namespace.cluster, hello, identity.participants);
     if (refusal) {
       this.refuse(stream, participant, refusal);
       return undefined;
@@ -174,9 +191,9 @@ export class DirectCoordinatorBus extends DirectBus {
     for (const other of others) {
       if (other.hello.instance === instance) other.stream.close('the process has connected again');
     }
-    const known = { hello, stream };
+    const known = { hello, stream, identity };
     this.participants.set(participant, [...(this.participants.get(participant) ?? []), known]);
-    stream.sendText('welcome', { nodeId: this.coordinator.nodeId, status: this.status });
+    stream.sendText('welcome', { nodeId: this.coordinator.nodeId, status: statusFor(this.status, identity) });
     stream.greeted();
     this.logger.info(`${participant} (${instance}) is connected directly`);
     return known;
@@ -257,6 +274,12 @@ export class DirectCoordinatorBus extends DirectBus {
     const [oldest] = this.affinities.keys();
     this.affinities.delete(oldest!);
   }
+}
+
+/** Who speaks TLS is told where the others do. */
+function statusFor(status: CoordinatorStatus, { isSecure }: StreamIdentity): CoordinatorStatus {
+  if (!isSecure) return status;
+  return { ...status, members: status.members.map((url) => url.replace(/^http:/, 'https:')) };
 }
 
 function tooMany(whose: string, count: number): StreamRefusal {

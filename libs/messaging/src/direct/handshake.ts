@@ -15,6 +15,7 @@ export const STREAM_REFUSALS = [
   'OTHER_CLUSTER',
   'UNKNOWN_VERSION',
   'INVALID_HELLO',
+  'NOT_YOU',
   'INVALID_FRAME',
   'TOO_MANY_STREAMS',
   'TOO_MANY_HANDSHAKES',
@@ -74,8 +75,21 @@ export function parseText<Type extends TextFrameType>(type: Type, text: string):
   throw new LinkFrameError(fitText(`a ${type} with a wrong field: ${issue.path.join('.')}: ${issue.message}`, 300));
 }
 
-/** Why a coordinator of `cluster` refuses a hello; undefined when it accepts it. */
-export function refuseHello(cluster: string, hello: Hello): StreamRefusal | undefined {
+/**
+ * Why a coordinator of `cluster` refuses a hello; undefined when it accepts it.
+ *
+ * @param participants those that the certificate of the other end names; undefined: it was not asked for one
+ */
+export function refuseHello(
+  cluster: string,
+  hello: Hello,
+  participants?: readonly string[],
+): StreamRefusal | undefined {
+  if (participants && !participants.includes(hello.participant)) {
+    const names = participants.join(', ') || 'no participant';
+    const detail = `the certificate is of ${names}; the hello says it is the participant ${hello.participant}`;
+    return { code: 'NOT_YOU', detail };
+  }
   if (hello.v !== LINK_VERSION) {
     const detail = `the participant speaks version ${hello.v} of the direct link, this coordinator ${LINK_VERSION}; run the same release on both`;
     return { code: 'UNKNOWN_VERSION', detail };

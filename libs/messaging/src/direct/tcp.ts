@@ -1,8 +1,18 @@
 import { createServer, connect, type Server, type Socket } from 'node:net';
-import { codedError, errorMessage, formatAddress, guarded, parseAddress, type Address } from '@concordat/foundation';
+import { TLSSocket } from 'node:tls';
+import {
+  codedError,
+  coordinatorFetch,
+  errorMessage,
+  formatAddress,
+  guarded,
+  parseAddress,
+  type Address,
+} from '@concordat/foundation';
 import { z } from 'zod';
 import type { Dial } from './participant-end.js';
 import type { AttachSocket } from './stream.js';
+import { connectSecurely, createLinkServer, type LinkServerTls, type LinkTls, type StreamIdentity } from './tls.js';
 
 const CONNECT_TIMEOUT_MS = 3_000;
 
@@ -59,11 +69,16 @@ export class LinkServer {
 
   constructor(
     private readonly address: Address,
-    accept: (attach: AttachSocket) => void,
+    accept: (attach: AttachSocket, identity: StreamIdentity) => void,
     private readonly onError: (error: unknown) => void,
     maximumConnections = Infinity,
+    /** default: plain text */
+    tls?: LinkServerTls,
   ) {
-    this.server = createServer(guarded((socket: Socket) => accept(attachTcp(socket)), onError));
+    const attach = (socket: Socket, identity: StreamIdentity): void => accept(attachTcp(socket), identity);
+    this.server = tls
+      ? createLinkServer(tls, attach, onError)
+      : createServer(guarded((socket: Socket) => attach(socket, { isSecure: false }), onError));
     this.server.maxConnections = maximumConnections;
   }
 
@@ -102,30 +117,44 @@ export type LinkToken = string | (() => string | Promise<string>);
 /** Asks the coordinator at a URL for its direct address, and connects there. */
 export const dialOverTcp: Dial = (url, isConnected) => dial(url, isConnected, undefined);
 
-/** The same with a token, for coordinators that ask who calls. */
-export function dialerOverTcp(token: LinkToken | undefined): Dial {
-  return (url, isConnected) => dial(url, isConnected, token);
+/**
+ * The same with a token, for coordinators that ask who calls, and over TLS.
+ *
+ * @param secure then both connections are encrypted, and the coordinators must be nodes of that cluster
+ */
+export function dialerOverTcp(token: LinkToken | undefined, secure?: LinkTls): Dial {
+  return (url, isConnected) => dial(url, isConnected, token, secure);
 }
 
 async function dial(
   url: string,
   isConnected: Parameters<Dial>[1],
   token: LinkToken | undefined,
+  secure?: LinkTls,
 ): Promise<AttachSocket | undefined> {
-  const { nodeId, directAddress: address } = await askForAddress(url, token);
+  if (secure && !url.startsWith('https:')) {
+    throw new Error(`${url} is not https, and this service has certificates; give the coordinators as https://…`);
+  }
+  const { nodeId, directAddress: address } = await askForAddress(url, token, secure);
   if (isConnected(nodeId)) return undefined;
   if (address === null) throw new Error('it takes no direct streams; set CONCORDAT_LINK=direct or both there');
   const parsed = parseAddress(address);
   if (!parsed) throw new Error(`it names "${address}" as its address for direct streams, which is not host:port`);
   const host = isEveryAddress(parsed.host) ? new URL(url).hostname.replace(/^\[|\]$/g, '') : parsed.host;
-  return connectTcp({ host, port: parsed.port });
+  const target = { host, port: parsed.port };
+  return secure ? connected(connectSecurely(secure, target, nodeId), target) : connectTcp(target);
 }
 
-async function askForAddress(url: string, token: LinkToken | undefined): Promise<z.infer<typeof clusterAnswer>> {
+async function askForAddress(
+  url: string,
+  token: LinkToken | undefined,
+  secure: LinkTls | undefined,
+): Promise<z.infer<typeof clusterAnswer>> {
+  const ask = secure ? coordinatorFetch(secure.tls, secure.cluster) : fetch;
   const bearer = typeof token === 'function' ? await token() : token;
   let response: Response;
   try {
-    response = await fetch(new URL('/v1/cluster', url), {
+    response = await ask(new URL('/v1/cluster', url), {
       // a token is for the coordinators only, not for whom they might name
       ...(bearer !== undefined && { headers: { authorization: `Bearer ${bearer}` }, redirect: 'error' }),
       signal: AbortSignal.timeout(CONNECT_TIMEOUT_MS),
@@ -145,19 +174,22 @@ async function askForAddress(url: string, token: LinkToken | undefined): Promise
 
 /** Connects to a coordinator's direct address. */
 export function connectTcp({ host, port }: Address): Promise<AttachSocket> {
+  return connected(connect({ host, port, noDelay: true }), { host, port });
+}
+
+function connected(socket: Socket, address: Address): Promise<AttachSocket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host, port, noDelay: true });
     const guardedFail = guarded((error: Error) => {
       socket.destroy();
       reject(error);
     }, reject);
     socket.setTimeout(
       CONNECT_TIMEOUT_MS,
-      guarded(() => guardedFail(new Error(`${formatAddress({ host, port })} does not answer`)), reject),
+      guarded(() => guardedFail(new Error(`${formatAddress(address)} does not answer`)), reject),
     );
     socket.once('error', guardedFail);
     socket.once(
-      'connect',
+      socket instanceof TLSSocket ? 'secureConnect' : 'connect',
       guarded(() => {
         socket.setTimeout(0);
         socket.off('error', guardedFail);

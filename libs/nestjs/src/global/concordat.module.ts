@@ -126,8 +126,8 @@ function participantOptions(options: ConcordatOptions): ConcordatParticipantOpti
   return options.bus ? { ...others, postgres, bus: options.bus } : { ...others, postgres, link, bus: busOf(options) };
 }
 
-function busOf({ link = 'direct', coordinators, token, kafka }: ConcordatOptions): BusFactory {
-  const direct = { coordinators, ...(token !== undefined && { token }) };
+function busOf({ link = 'direct', coordinators, token, tls, kafka }: ConcordatOptions): BusFactory {
+  const direct = { coordinators, ...(token !== undefined && { token }), ...(tls && { tls }) };
   if (link === 'direct') return directBus(direct);
   if (!kafka) {
     throw new GlobalConfigurationError(

@@ -1,4 +1,5 @@
 import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
+import type { TlsOption } from '@concordat/foundation';
 import type { Token } from '@concordat/client';
 import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
 import type { KafkaBusOptions } from '../buses.js';
@@ -16,6 +17,12 @@ export interface ConcordatOptions
    * `participant:<name>`, or a function that is asked for each request
    */
   readonly token?: Token;
+  /**
+   * the certificates of this service, where the coordinators speak TLS with an authority of their own: for REST and for
+   * direct streams. `tlsFiles` reads them from files. Without a token, the own one must have the roles `client` and
+   * `participant`
+   */
+  readonly tls?: TlsOption;
   /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
   readonly postgres: PostgresSource;
   /** further pools and DataSources of the same database, whose work in a global transaction is to be part of it */

@@ -36,17 +36,22 @@ export interface CoordinatorFacts {
  *
  * @param token shows who asks, where coordinators want to know; without one they tell nothing of their group
  */
-export async function readCoordinator(url: string, clock: Clock, token?: Token): Promise<CoordinatorFacts> {
+export async function readCoordinator(
+  url: string,
+  clock: Clock,
+  token?: Token,
+  fetchOf: typeof globalThis.fetch = fetch,
+): Promise<CoordinatorFacts> {
   const unknown = { url, isReady: false, reasons: [], clockDifferenceMs: 0 };
   try {
     const askedAt = clock.now();
-    const { body, date } = await getJson(url, '/readyz');
+    const { body, date } = await getJson(fetchOf, url, '/readyz');
     const answeredAt = clock.now();
     const { status, reasons } = body as { readonly status?: unknown; readonly reasons?: unknown };
     if (status !== 'ready' && status !== 'not-ready') {
       return { ...unknown, problem: 'something else than a coordinator answers there' };
     }
-    const { body: group, status: answered } = await getJson(url, '/v1/cluster', await bearerOf(token));
+    const { body: group, status: answered } = await getJson(fetchOf, url, '/v1/cluster', await bearerOf(token));
     return {
       url,
       isReady: status === 'ready',
@@ -70,11 +75,12 @@ async function bearerOf(token: Token | undefined): Promise<string | undefined> {
 }
 
 async function getJson(
+  fetchOf: typeof globalThis.fetch,
   url: string,
   path: string,
   bearer?: string,
 ): Promise<{ readonly body: unknown; readonly status: number; readonly date: number | undefined }> {
-  const response = await fetch(new URL(path, url), {
+  const response = await fetchOf(new URL(path, url), {
     // a token is for the coordinators only, not for whom they might name
     ...(bearer !== undefined && { headers: { authorization: `Bearer ${bearer}` }, redirect: 'error' }),
     signal: AbortSignal.timeout(ANSWER_LIMIT_MS),

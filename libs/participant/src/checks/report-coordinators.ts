@@ -8,6 +8,8 @@ export interface ReportDependencies {
   readonly logger: Logger;
   /** shows the coordinators who asks, where they want to know */
   readonly token?: string | (() => string | Promise<string>) | undefined;
+  /** default: the platform's */
+  readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
 /**
@@ -17,9 +19,9 @@ export interface ReportDependencies {
 export async function reportCoordinators(
   urls: readonly string[],
   subject: Omit<CoordinatorCheckContext, 'facts'>,
-  { clock, logger, token }: ReportDependencies,
+  { clock, logger, token, fetch }: ReportDependencies,
 ): Promise<readonly string[]> {
-  const all = await Promise.all(urls.map((url) => readCoordinator(url, clock, token)));
+  const all = await Promise.all(urls.map((url) => readCoordinator(url, clock, token, fetch)));
   const answered = all.filter(({ problem }) => problem === undefined);
   const reports = answered.flatMap((facts) => runChecks(COORDINATOR_CHECKS, { ...subject, facts }));
   const group = groupFinding(answered);

@@ -4,10 +4,12 @@ import {
   SystemClock,
   SystemRandom,
   UuidV7Generator,
+  coordinatorFetch,
   silentLogger,
   type Clock,
   type Logger,
   type Random,
+  type TlsOption,
   type Tracing,
 } from '@concordat/foundation';
 import { ContextCodec, contextKeyOf } from './context-header.js';
@@ -30,6 +32,8 @@ export interface GlobalTransactionsOptions {
    * `participant:<name>`, or a function that is asked for each request
    */
   readonly token?: Token;
+  /** the certificates of this service, where the coordinators speak TLS with an authority of their own */
+  readonly tls?: TlsOption;
   /** the sessions of this process: a started `ParticipantRuntime` */
   readonly sessions: BranchSessions;
   /**
@@ -57,7 +61,16 @@ export interface GlobalTransactionsOptions {
 
 /** Checks the options and makes the global transactions of a participant. @throws GlobalConfigurationError */
 export function createGlobalTransactions(options: GlobalTransactionsOptions): GlobalTransactions {
-  const { participant, cluster = 'local', coordinators, token, sessions, propagateTo = [], link = 'direct' } = options;
+  const {
+    participant,
+    cluster = 'local',
+    coordinators,
+    token,
+    tls,
+    sessions,
+    propagateTo = [],
+    link = 'direct',
+  } = options;
   const { clock = new SystemClock({ unref: true }), random = new SystemRandom(), logger = silentLogger } = options;
   if (coordinators.length === 0) {
     throw new GlobalConfigurationError(
@@ -77,7 +90,15 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
     {
       coordinators:
         options.port ??
-        new RestCoordinators({ coordinators, token, headers: traceHeaders(tracing), fetch: createLeanFetch() }, clock),
+        new RestCoordinators(
+          {
+            coordinators,
+            token,
+            headers: traceHeaders(tracing),
+            fetch: tls ? coordinatorFetch(tls, cluster) : createLeanFetch(),
+          },
+          clock,
+        ),
       sessions,
       clock,
       random,

@@ -1,6 +1,6 @@
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
-import { errorMessage, guarded, type Clock } from '@concordat/foundation';
+import { createServer as createTlsServer, Server as TlsServer, type TLSSocket } from 'node:tls';
+import { errorMessage, guarded, invariant, type Clock } from '@concordat/foundation';
 import { ConnectionTable, MAXIMUM_CONNECTIONS } from './connection-table.js';
 import { TransportBindError, type MutableCounters, type TransportTls } from './grpc-transport.types.js';
 import { splitAddress } from './peer-address.js';
@@ -76,6 +76,12 @@ export class ConnectionListener {
       };
       this.server.listen(address.port, address.host, guarded(stand, reject));
     });
+  }
+
+  /** For connections from now on. */
+  setTls(tls: TransportTls): void {
+    invariant(this.server instanceof TlsServer, 'a listener for plain text has no certificates');
+    this.server.setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
   }
 
   /** Resolves when the port is free again and every connection is closed. */

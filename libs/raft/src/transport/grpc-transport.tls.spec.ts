@@ -72,6 +72,39 @@ describe('GrpcTransport with mutual TLS', () => {
     expect(first.transport.counters).toMatchObject({ refusedStreams: 0, refusedConnections: 0, refusedServers: 0 });
   });
 
+  it('takes other certificates, also of another authority, while it runs', async () => {
+    const first = await harness.start(1, { tls: certificates.first });
+    const second = await harness.start(2, { tls: certificates.second, seeds: new Map([[1, first.address]]) });
+    first.transport.setPeers(new Map([[2, second.address]]));
+    await until(() => second.transport.isConnected(1) && first.transport.isConnected(2), 'they are connected');
+    const both = Buffer.concat([authority.certificate, otherAuthority.certificate]);
+    for (const [issuer, ca] of [
+      [authority, both],
+      [otherAuthority, both],
+      [otherAuthority, otherAuthority.certificate],
+    ] as const) {
+      for (const { transport, nodeId } of [
+        { ...first, nodeId: 1 },
+        { ...second, nodeId: 2 },
+      ]) {
+        transport.setTls({ ...issuer.issue({ clusterName, nodeId }), ca });
+        await until(
+          () => second.transport.isConnected(1) && first.transport.isConnected(2),
+          'they are connected again',
+        );
+      }
+    }
+    second.transport.send([vote(2, 1, 1)]);
+    first.transport.send([vote(1, 2, 2)]);
+    await until(() => first.received.length > 0 && second.received.length > 0, 'the messages arrive');
+    expect(first.transport.counters).toMatchObject({ refusedStreams: 0, refusedConnections: 0, refusedServers: 0 });
+    const old = await callAsSecond(first, { ...certificates.second, ca: otherAuthority.certificate });
+    expect(old.code).toBe(status.UNAVAILABLE);
+    expect(() => first.transport.setTls(otherAuthority.issue({ clusterName, nodeId: 3 }))).toThrow(
+      'the certificate names node 3 of cluster "test", but this is node 1 of cluster "test"',
+    );
+  });
+
   it('knows clusters of any name', async () => {
     const odd = { clusterName: 'bob\'s "blue", 100 % / ünïcode (1)*!' };
     const first = await harness.start(1, { ...odd, tls: authority.issue({ ...odd, nodeId: 1 }) });

@@ -3,7 +3,7 @@ import { ProcessClaims, type Verdict } from './process-claims.js';
 import { randomId } from '../core/membership/addressing.js';
 import { MAXIMUM_INTEGER, type Message, type NodeId } from '../core/types.js';
 import type { NodeIdentity, PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';
-import type { GrpcTransportOptions, MutableCounters, TransportCounters } from './grpc-transport.types.js';
+import type { GrpcTransportOptions, MutableCounters, TransportCounters, TransportTls } from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
 import { FrameEncoder } from './message-encoder.js';
 import { loadTls } from './node-certificate.js';
@@ -32,6 +32,7 @@ export class GrpcTransport implements RaftTransport {
   private readonly ledger: PeerLedger;
   private incoming: IncomingStreams | undefined;
   private secureContext: SecureContext | undefined;
+  private tls: TransportTls | undefined;
   private stopped = false;
   private identity: NodeIdentity = { incarnation: 0, groupId: 0 };
   /** distinguishes this process from others on its directory, or a copy */
@@ -56,6 +57,7 @@ export class GrpcTransport implements RaftTransport {
 
   constructor(private readonly options: GrpcTransportOptions) {
     const { nodeId, advertisedAddress, seeds = new Map<NodeId, string>(), clock, random } = options;
+    this.tls = options.tls;
     checkNodeIds([nodeId, ...seeds.keys()]);
     invariant(
       advertisedAddress === undefined || isCallableAddress(advertisedAddress),
@@ -122,7 +124,8 @@ export class GrpcTransport implements RaftTransport {
   async start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void> {
     invariant(!this.incoming && !this.stopped, 'a transport is started once');
     this.notices = notices ?? this.notices;
-    const { nodeId, clusterName, tls, listenAddress, logger } = this.options;
+    const { nodeId, clusterName, listenAddress, logger } = this.options;
+    const { tls } = this;
     if (tls) this.secureContext = loadTls(tls, { clusterName, nodeId });
     this.incoming = new IncomingStreams(
       {
@@ -148,6 +151,23 @@ export class GrpcTransport implements RaftTransport {
     );
     await this.incoming.start();
     if (!this.stopped) this.streams.start(); // unless it was stopped while the port was being opened
+  }
+
+  /**
+   * Other certificates and key of this node, for connections from now on. Open ones stay, and streams to peers are opened
+   * again with the new ones.
+   *
+   * @throws TransportTlsError when they cannot be used or are another node's; then the last ones stay
+   */
+  setTls(tls: TransportTls): void {
+    const { nodeId, clusterName } = this.options;
+    invariant(this.options.tls !== undefined, 'certificates change only where there are some');
+    const secureContext = loadTls(tls, { clusterName, nodeId });
+    this.tls = tls;
+    if (!this.incoming) return;
+    this.secureContext = secureContext;
+    this.incoming.setTls(tls);
+    this.streams.reconnect();
   }
 
   /**

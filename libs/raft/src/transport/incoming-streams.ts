@@ -106,6 +106,11 @@ export class IncomingStreams {
     return this.boundPort;
   }
 
+  /** For connections from now on. */
+  setTls(tls: TransportTls): void {
+    this.listener.setTls(tls);
+  }
+
   /** @throws TransportBindError */
   async start(): Promise<void> {
     this.boundPort = await this.listener.start();

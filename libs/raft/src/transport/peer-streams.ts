@@ -66,6 +66,17 @@ export class PeerStreams {
     for (const stream of [...this.kept.values(), ...this.onDemand.values()]) stream.renew();
   }
 
+  /** Calls every node anew, with other certificates. What is queued still goes over the old connections. */
+  reconnect(): void {
+    if (this.state !== 'started') return;
+    for (const streams of [this.kept, this.onDemand]) {
+      for (const [peer, stream] of streams) {
+        streams.set(peer, this.options.open(peer, stream.address, true));
+        this.close(stream);
+      }
+    }
+  }
+
   callerCame(nodeId: NodeId, address: string | undefined): void {
     if (address === undefined) this.callers.delete(nodeId);
     else this.callers.set(nodeId, address);

@@ -4,12 +4,14 @@ import type { Grants } from './roles.js';
 /** Who sends a request, as its credential says. */
 export interface Principal extends Grants {
   /**
-   * the kind of the credential and the name in it: `jwt:alice`, `token:orders`. It owns transactions and idempotency
+   * the kind of the credential and the name in it: `jwt:alice`, `token:orders`, `certificate:orders`. It owns transactions and idempotency
    * keys, and stands in rulings and in the audit
    */
   readonly id: string;
   /** when the credential ends, in milliseconds since 1970; undefined: it does not by itself */
   readonly expiresAt?: number;
+  /** its certificate as a header, for the leader; undefined: its credential is in the request */
+  readonly certificate?: string;
 }
 
 const MAXIMUM_NAME_LENGTH = 200;

@@ -53,6 +53,8 @@ const PROBLEM_ADVICE: Readonly<Record<ProblemCode, string>> = {
     'Stop the guarded work: the lock was released or has expired, and another may have it. Acquire it again. After a repeated release it means that the lock is released.',
   MEMBER_CONFLICT:
     'Nothing happened. The group has other addresses for this node, or another node has these addresses; `GET /v1/cluster` shows them. A node that moves to another address needs a new id.',
+  MEMBER_NOT_VERIFIED:
+    'Nothing happened. With TLS, start the node first, with its own certificate ([security](security.md#tls)); `detail` says what answers at the address.',
   MEMBERSHIP_CHANGING: 'Nothing happened; repeat the request when `changing` in `GET /v1/cluster` is false.',
   LAST_VOTER: 'Nothing happened; add another voter first.',
   NOT_A_VOTER:

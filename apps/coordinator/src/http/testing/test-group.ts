@@ -37,6 +37,9 @@ export interface GroupAnswer {
   readonly appliedIndex: number;
 }
 
+/** Variables of every node, or of each. */
+export type NodeEnvironment = Readonly<Record<string, string>> | ((nodeId: number) => Readonly<Record<string, string>>);
+
 /** Several coordinators in one process, on real time. */
 export class TestGroup {
   readonly network = new MemoryNetwork({ clock: new SystemClock(), random: new SystemRandom() });
@@ -47,7 +50,7 @@ export class TestGroup {
    * @param tickMs longer where the process has so much to do that followers would take their leader for dead
    */
   constructor(
-    private readonly environment: Readonly<Record<string, string>> = {},
+    private readonly environment: NodeEnvironment = {},
     private readonly tickMs = TICK_MS,
   ) {}
 
@@ -124,15 +127,16 @@ export class TestGroup {
     const common = { log, bus, clock, random, failpoints: noFailpoints, logger: silentLogger };
     const manager = new TransactionManager({ ...common, options });
     const locks = new Locks({ log, clock });
-    const cluster = new RaftCluster({ clusterName: 'test' }, node, clock, () =>
+    const config = testConfig({
+      ...(typeof this.environment === 'function' ? this.environment(nodeId) : this.environment),
+      CONCORDAT_NODE_ID: String(nodeId),
+      CONCORDAT_PEERS: `${nodeId}=h:1/h:2`,
+    });
+    const cluster = new RaftCluster({ clusterName: 'test', tls: config.tls }, node, clock, () =>
       bus.connected ? undefined : 'the broker cannot be reached',
     );
     const app = await createCoordinator({
-      config: testConfig({
-        ...this.environment,
-        CONCORDAT_NODE_ID: String(nodeId),
-        CONCORDAT_PEERS: `${nodeId}=h:1/h:2`,
-      }),
+      config,
       logger: silentLogger,
       onFatal: (error) => {
         throw error;

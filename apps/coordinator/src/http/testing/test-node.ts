@@ -1,5 +1,5 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { silentLogger } from '@concordat/foundation';
+import { silentLogger, type Logger } from '@concordat/foundation';
 import { createCoordinator } from '../../bootstrap.js';
 import { parseConfig, type Config } from '../../config.js';
 import { engineModule, FakeCluster, FakeTransactions } from './fake-engine.js';
@@ -10,7 +10,7 @@ export interface TestNode {
   readonly transactions: FakeTransactions;
   readonly locks: FakeLocks;
   readonly cluster: FakeCluster;
-  /** `http://127.0.0.1:<port>`; listens on a free port when first called */
+  /** `http://127.0.0.1:<port>`, or https; listens on a free port when first called */
   listen(): Promise<string>;
 }
 
@@ -28,13 +28,17 @@ export function testConfig(environment: Readonly<Record<string, string>> = {}): 
 }
 
 /** A coordinator whose engine is a fake; everything above it is real. */
-export async function createTestNode(environment: Readonly<Record<string, string>> = {}): Promise<TestNode> {
+export async function createTestNode(
+  environment: Readonly<Record<string, string>> = {},
+  logger: Logger = silentLogger,
+): Promise<TestNode> {
   const transactions = new FakeTransactions();
   const locks = new FakeLocks();
   const cluster = new FakeCluster();
+  const config = testConfig(environment);
   const app = await createCoordinator({
-    config: testConfig(environment),
-    logger: silentLogger,
+    config,
+    logger,
     onFatal: (error) => {
       throw error;
     },
@@ -50,7 +54,8 @@ export async function createTestNode(environment: Readonly<Record<string, string
     async listen() {
       if (!app.getHttpServer().listening) await app.listen(0, '127.0.0.1');
       const address = app.getHttpServer().address();
-      return `http://127.0.0.1:${typeof address === 'object' && address ? address.port : ''}`;
+      const scheme = config.tls ? 'https' : 'http';
+      return `${scheme}://127.0.0.1:${typeof address === 'object' && address ? address.port : ''}`;
     },
   };
 }

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { askSecurely, TestCertificates } from './testing/test-certificates.js';
+import { TestGroup, type GroupNode } from './testing/test-group.js';
+
+const certificates = new TestCertificates();
+afterAll(() => certificates.remove());
+
+const LIST = '/v1/transactions';
+
+async function urlOf({ app }: GroupNode): Promise<string> {
+  return `https://127.0.0.1:${new URL(await app.getUrl()).port}`;
+}
+
+describe('a group over TLS', () => {
+  let group: TestGroup;
+  beforeAll(async () => {
+    group = await TestGroup.start(3, (nodeId) => certificates.node(nodeId));
+  });
+  afterAll(() => group.stop());
+
+  it('passes requests on to the leader, which knows the sender by its own certificate', async () => {
+    const [follower] = (await group.followers()) as [GroupNode];
+    const url = await urlOf(follower);
+    const alice = certificates.client({ roles: ['client'] });
+    const begun = await askSecurely(`${url}${LIST}`, alice, { method: 'POST', body: { timeoutMs: 600_000 } });
+    expect(begun).toMatchObject({ status: 201, body: { owner: 'certificate:alice' } });
+    const bob = certificates.client({ roles: ['client'], name: 'bob' });
+    const aborted = await askSecurely(`${url}${LIST}/${String(begun.body['id'])}/abort`, bob, { method: 'POST' });
+    expect(aborted.body).toMatchObject({ code: 'TRANSACTION_NOT_FOUND' });
+    const lock = await askSecurely(`${url}/v1/locks/a`, alice, {
+      method: 'PUT',
+      body: { owner: 'a', ttlMs: 10_000 },
+    });
+    expect(lock.status).toBe(200);
+    const { body } = await askSecurely(`${url}/v1/cluster`, alice);
+    expect(body['members']).toMatchObject([1, 2, 3].map(() => ({ httpUrl: expect.stringMatching(/^https:/) })));
+  });
+});
+
+describe('a leader with the certificate of somebody else', () => {
+  it.each([
+    ['POST', LIST, {}],
+    ['PUT', '/v1/locks/b', { owner: 'a', ttlMs: 10_000 }],
+  ])('gets nothing: %s', async (method, path, body) => {
+    const group = await TestGroup.start(3, (nodeId) => certificates.node(nodeId));
+    try {
+      const leader = await group.leader();
+      const [follower] = (await group.followers()) as [GroupNode];
+      const server = leader.app.getHttpServer() as unknown as { setSecureContext(options: object): void };
+      server.setSecureContext(certificates.client({ roles: ['operator'], name: 'mallory' }));
+      const alice = certificates.client({ roles: ['client'] });
+      const answer = await askSecurely(`${await urlOf(follower)}${path}`, alice, { method, body });
+      expect([answer.status, answer.body['code']]).toEqual([503, 'NO_LEADER']);
+    } finally {
+      await group.stop();
+    }
+  });
+});
+
+describe('a group on its way to TLS', () => {
+  it('passes requests on in plain text until all nodes prefer TLS', async () => {
+    const modes = ['accept', 'accept', 'prefer'];
+    const group = await TestGroup.start(3, (nodeId) => ({
+      ...certificates.node(nodeId),
+      CONCORDAT_AUTH: 'none',
+      CONCORDAT_TLS: modes[nodeId - 1]!,
+    }));
+    try {
+      for (const follower of await group.followers()) {
+        const begun = await askSecurely(
+          `${await urlOf(follower)}${LIST}`,
+          { ca: certificates.authority.certificate },
+          { method: 'POST', body: {} },
+        );
+        expect(begun.status).toBe(201);
+      }
+    } finally {
+      await group.stop();
+    }
+  });
+});

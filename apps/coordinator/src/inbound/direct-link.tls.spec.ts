@@ -1,0 +1,190 @@
+import { X509Certificate } from 'node:crypto';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { SeededRandom, silentLogger, SystemClock, type TlsOption } from '@concordat/foundation';
+import { dialerOverTcp, DirectParticipantBus, dialOverTcp } from '@concordat/messaging';
+import { TestAuthority } from '@concordat/raft/testing';
+import { CLUSTER, TestCertificates, type TestTls } from '../http/testing/test-certificates.js';
+import { testConfig } from '../http/testing/test-node.js';
+import { NodeCertificates } from '../node-certificates.js';
+import { DirectLink } from './direct-link.js';
+
+const certificates = new TestCertificates();
+const stranger = TestAuthority.create('stranger');
+const clock = new SystemClock({ unref: true });
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+afterAll(() => certificates.remove());
+
+interface Coordinator {
+  readonly link: DirectLink;
+  readonly url: string;
+  readonly node: NodeCertificates;
+  readonly lines: string[];
+}
+
+/** The port for streams, and a REST interface that says where it is. */
+async function coordinator({ nodeId = 1, acceptsPlain = false, rest }: CoordinatorOptions = {}): Promise<Coordinator> {
+  const lines: string[] = [];
+  const note = (line: string): void => void lines.push(line);
+  const logger = { ...silentLogger, info: note, warn: note, error: note };
+  certificates.write('revoked', '# none\n', 0o644);
+  const config = testConfig({ ...certificates.node(nodeId), CONCORDAT_NODE_ID: '1', CONCORDAT_PEERS: `1=h:1/h:2` });
+  const node = new NodeCertificates(config, logger);
+  ends.push(() => node.stop());
+  const tls = { certificates: node, acceptsPlain };
+  const listen = { host: '127.0.0.1', port: 0 };
+  const link = new DirectLink({ nodeId: 1, cluster: CLUSTER, listen, clock, logger, tls });
+  await link.open();
+  link.tell({ leads: true, term: 1, members: [] });
+  ends.push(async () => {
+    link.close();
+    await link.bus.stop();
+  });
+  const { certificate, key, ca } = node.http!.current;
+  const options = { ca: ca ?? '', cert: certificate, key, requestCert: true, rejectUnauthorized: false, ...rest };
+  const server: Server = createServer(options, (_request, response) => {
+    response
+      .setHeader('content-type', 'application/json')
+      .end(JSON.stringify({ nodeId: 1, directAddress: link.address }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  ends.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return { link, url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, node, lines };
+}
+
+interface CoordinatorOptions {
+  readonly nodeId?: number;
+  readonly acceptsPlain?: boolean;
+  readonly rest?: Partial<TestTls>;
+}
+
+function participant(name: string, url: string, tls: TlsOption | undefined): DirectParticipantBus {
+  const bus = new DirectParticipantBus({
+    participant: name,
+    cluster: CLUSTER,
+    clock,
+    random: new SeededRandom(1),
+    coordinators: [url],
+    dial: tls ? dialerOverTcp(undefined, { tls, cluster: CLUSTER }) : dialOverTcp,
+  });
+  ends.push(() => bus.stop());
+  void bus.start();
+  return bus;
+}
+
+const orders = (): TestTls => certificates.client({ roles: ['participant', 'client'], name: 'orders' });
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 20_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error('it did not happen within 20 s');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+describe('a direct stream over TLS', () => {
+  it('stands between a coordinator and a participant that knows its own name', async () => {
+    const { link, url } = await coordinator();
+    const bus = participant('orders', url, orders);
+    await until(() => bus.isConnected() && link.bus.streamCounts().get('orders') === 1);
+  });
+
+  it('tells the addresses of the others with https', async () => {
+    const { link, url } = await coordinator();
+    const second = await coordinator();
+    const bus = participant('orders', url, orders);
+    await until(() => bus.isConnected());
+    link.tell({ leads: true, term: 1, members: [url, second.url].map((text) => text.replace('https:', 'http:')) });
+    await until(() => link.bus.streamCounts().get('orders') === 1);
+    expect(bus.obstacle()).toBeUndefined();
+  });
+
+  it.each([
+    [
+      'another participant',
+      () => certificates.client({ roles: ['participant'], name: 'billing' }),
+      'the certificate is of billing; the hello says it is the participant orders (NOT_YOU)',
+    ],
+    [
+      'a client',
+      () => certificates.client({ roles: ['client'], name: 'orders' }),
+      'the certificate is of no participant; the hello says it is the participant orders (NOT_YOU)',
+    ],
+  ])('is refused in the name of another: %s', async (_what, tls, sentence) => {
+    const { link, url, lines } = await coordinator();
+    const bus = participant('orders', url, tls);
+    await until(() => bus.obstacle()?.includes('NOT_YOU') === true);
+    expect(bus.obstacle()).toContain(sentence);
+    expect(lines.join('\n')).toContain('a stream of the participant orders is refused (NOT_YOU)');
+    expect(link.bus.streamCounts().size).toBe(0);
+  });
+
+  it.each([
+    [
+      'self-signed',
+      () => ({ ...stranger.issue({ clusterName: CLUSTER, nodeId: 1 }), ca: certificates.authority.certificate }),
+      'its certificate is not trusted',
+    ],
+    [
+      'of another authority',
+      () => certificates.client({ roles: ['participant'], name: 'orders', authority: stranger }),
+      'its certificate is not trusted',
+    ],
+    [
+      'of another cluster',
+      () => certificates.client({ roles: ['participant'], name: 'orders', clusterName: 'blue' }),
+      'it is of the cluster "blue"',
+    ],
+    [
+      'expired',
+      () => certificates.client({ roles: ['participant'], name: 'orders', notAfter: new Date('2021-01-01') }),
+      'CERT_HAS_EXPIRED',
+    ],
+  ])('is refused with a certificate that is %s, and counted', async (_what, tls, sentence) => {
+    const { link, url, lines, node } = await coordinator();
+    const bus = participant('orders', url, tls);
+    await until(() => (node.refusedConnections.get('direct') ?? 0) > 0);
+    expect(lines.join('\n')).toMatch(/refused a direct stream from 127\.0\.0\.1: /);
+    expect(lines.join('\n')).toContain(sentence);
+    expect(link.bus.streamCounts().size).toBe(0);
+    expect(bus.isConnected()).toBe(false);
+  });
+
+  it('is not begun with a server that is no coordinator of the cluster', async () => {
+    const shop = certificates.client({ roles: ['client'], name: 'shop' });
+    const { url } = await coordinator({ rest: { cert: shop.cert, key: shop.key } });
+    const bus = participant('orders', url, orders);
+    await until(() => bus.obstacle()?.includes('certificate') === true);
+    expect(bus.obstacle()).toContain('is of no coordinator of this cluster: it is of client shop, and of no node');
+  });
+
+  it('is not taken in plain text, unless that is allowed', async () => {
+    const strict = await coordinator();
+    const { host, port } = new URL(`tcp://${strict.link.address!}`);
+    expect(host).toBe(`127.0.0.1:${port}`);
+    const plain = participant('orders', strict.url.replace('https', 'http'), orders);
+    await until(() => plain.obstacle()?.includes('is not https') === true);
+    expect(plain.obstacle()).toContain('give the coordinators as https://');
+    const both = await coordinator({ acceptsPlain: true });
+    const secure = participant('orders', both.url, orders);
+    await until(() => secure.isConnected());
+  });
+
+  it('ends when its certificate is revoked', async () => {
+    const { link, url } = await coordinator();
+    const tls = orders();
+    const bus = participant('orders', url, tls);
+    await until(() => bus.isConnected() && link.bus.streamCounts().get('orders') === 1);
+    certificates.write('revoked', new X509Certificate(tls.cert).serialNumber, 0o644);
+    await until(() => link.bus.streamCounts().size === 0 && !bus.isConnected());
+    certificates.write('revoked', '', 0o644);
+    await until(() => bus.isConnected());
+  });
+});

@@ -1,0 +1,74 @@
+import { readPrivateFile, type FileKind, type Logger } from '@concordat/foundation';
+import type { KafkaMessageBusOptions } from '@concordat/messaging';
+import type { KafkaSecurity, SecretSource } from './kafka-variables.js';
+
+type Options = Pick<KafkaMessageBusOptions, 'ssl' | 'sasl'>;
+
+/**
+ * TLS and SASL for the bus. Its client reads the members for each connection, so a file that has changed counts from the
+ * next one on. What cannot be read then is logged, and the last content stays.
+ */
+export function kafkaSecurityOptions(security: KafkaSecurity | undefined, logger: Logger): Options {
+  if (!security) return {};
+  const { tls, sasl } = security;
+  return {
+    ...(tls && { ssl: sslOf(tls, logger) }),
+    ...(sasl && { sasl: saslOf(sasl, logger) }),
+  };
+}
+
+function sslOf(
+  { ca, certificate, key }: NonNullable<KafkaSecurity['tls']>,
+  logger: Logger,
+): NonNullable<Options['ssl']> {
+  const ssl = { minVersion: 'TLSv1.2' } as const;
+  const member = (path: string | undefined, kind: FileKind): PropertyDescriptor | undefined =>
+    path === undefined ? undefined : { enumerable: true, get: currentText(path, kind, logger) };
+  const members = { ca: member(ca, 'trusted'), cert: member(certificate, 'public'), key: member(key, 'secret') };
+  for (const [name, descriptor] of Object.entries(members)) {
+    if (descriptor) Object.defineProperty(ssl, name, descriptor);
+  }
+  return ssl;
+}
+
+function saslOf(
+  { mechanism, username, password }: NonNullable<KafkaSecurity['sasl']>,
+  logger: Logger,
+): NonNullable<Options['sasl']> {
+  const secret = textOf(password, logger);
+  if (mechanism === 'oauthbearer') return { mechanism, oauthBearerProvider: async () => ({ value: secret() }) };
+  const name = username ? textOf(username, logger) : () => '';
+  const credentials = {
+    get username() {
+      return name();
+    },
+    get password() {
+      return secret();
+    },
+  };
+  // one object of each kind, whose members stay what is read
+  return Object.defineProperty(credentials, 'mechanism', { value: mechanism, enumerable: true }) as NonNullable<
+    Options['sasl']
+  >;
+}
+
+function textOf(source: SecretSource, logger: Logger): () => string {
+  if ('text' in source) return () => source.text;
+  const read = currentText(source.file, 'secret', logger);
+  return () => read().trim();
+}
+
+function currentText(path: string, kind: FileKind, logger: Logger): () => string {
+  let last = '';
+  let complaint = '';
+  return () => {
+    const read = readPrivateFile(path, kind);
+    if (read.ok) {
+      [last, complaint] = [read.text, ''];
+    } else if (read.expected !== complaint) {
+      complaint = read.expected;
+      logger.error(`${path} is not taken, and what it said before counts; it must be ${read.expected}`);
+    }
+    return last;
+  };
+}

@@ -1,0 +1,137 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readPrivateFile } from '../private-file.js';
+
+/** Files of one use of TLS. */
+export interface CertificatePaths {
+  /** certificates of the authorities that are trusted, in PEM; undefined: no certificate of another end is asked for */
+  readonly ca?: string | undefined;
+  /** the own certificate in PEM, followed by intermediate ones */
+  readonly certificate: string;
+  /** its private key in PEM, not encrypted */
+  readonly key: string;
+  /** serial numbers of certificates that are taken no longer, one a line in hexadecimal digits */
+  readonly revoked?: string | undefined;
+}
+
+/** The content of the files, checked. */
+export interface Certificates {
+  /** PEM */
+  readonly ca: string | undefined;
+  readonly certificate: string;
+  readonly key: string;
+  readonly revoked: ReadonlySet<string>;
+  /** when the own certificate ends, in milliseconds since 1970 */
+  readonly expiresAt: number;
+}
+
+export type CertificateFile = keyof CertificatePaths;
+
+export type CertificatesRead =
+  | { readonly ok: true; readonly certificates: Certificates }
+  /** `expected` ends the sentence "it must be …" */
+  | { readonly ok: false; readonly file: CertificateFile; readonly expected: string };
+
+export interface CertificateChecks {
+  /** in milliseconds since 1970 */
+  readonly now: number;
+  /** what else the own certificate must be: the end of "it must be …"; undefined when it is */
+  readonly fault?: ((certificate: X509Certificate) => string | undefined) | undefined;
+}
+
+/**
+ * Reads certificates and key, and checks that they can be used: readable, private where they must be, matching, valid
+ * now.
+ */
+export function readCertificates(paths: CertificatePaths, checks: CertificateChecks): CertificatesRead {
+  const texts: Partial<Record<CertificateFile, string>> = {};
+  for (const file of ['ca', 'certificate', 'key', 'revoked'] as const) {
+    const path = paths[file];
+    if (path === undefined) continue;
+    const read = readPrivateFile(path, KINDS[file]);
+    const expected = read.ok ? faultOfText(file, read.text) : read.expected;
+    if (expected !== undefined) return { ok: false, file, expected };
+    if (read.ok) texts[file] = read.text;
+  }
+  const { ca, certificate = '', key = '', revoked } = texts;
+  const own = new X509Certificate(certificate);
+  const expiresAt = Date.parse(own.validTo);
+  const problem = ownFault(own, key, checks);
+  if (problem) return { ok: false, ...problem };
+  return { ok: true, certificates: { ca, certificate, key, revoked: serialNumbers(revoked ?? '')!, expiresAt } };
+}
+
+/** As X.509 libraries print them: capital hexadecimal digits without leading zeros. */
+export function plainSerialNumber(text: string): string {
+  return text
+    .replaceAll(':', '')
+    .toUpperCase()
+    .replace(/^0+(?=.)/, '');
+}
+
+/** Certificates can be read by everybody, but a certificate that others may write lets them in. */
+const KINDS = { ca: 'trusted', certificate: 'public', key: 'secret', revoked: 'trusted' } as const;
+
+function faultOfText(file: CertificateFile, text: string): string | undefined {
+  switch (file) {
+    case 'ca':
+      return certificatesIn(text) ? undefined : 'the path of a file with a certificate in PEM, or several';
+    case 'certificate':
+      return certificatesIn(text) ? undefined : 'the path of a file with a certificate in PEM';
+    case 'key':
+      return isKey(text) ? undefined : 'the path of a file with a private key in PEM, without a password';
+    case 'revoked':
+      return serialNumbers(text)
+        ? undefined
+        : 'a file with serial numbers of certificates: hexadecimal digits, one a line';
+  }
+}
+
+function ownFault(
+  own: X509Certificate,
+  key: string,
+  { now, fault }: CertificateChecks,
+): { readonly file: CertificateFile; readonly expected: string } | undefined {
+  if (!own.checkPrivateKey(createPrivateKey(key)))
+    return { file: 'key', expected: 'the private key of the certificate' };
+  if (Date.parse(own.validTo) <= now) {
+    return { file: 'certificate', expected: `a certificate that is valid now; this one ended on ${own.validTo}` };
+  }
+  if (Date.parse(own.validFrom) > now) {
+    return { file: 'certificate', expected: `a certificate that is valid now; this one begins on ${own.validFrom}` };
+  }
+  const expected = fault?.(own);
+  return expected === undefined ? undefined : { file: 'certificate', expected };
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
+
+/** Every certificate of a text in PEM; undefined when it has none, or a wrong one. */
+export function certificatesIn(text: string): X509Certificate[] | undefined {
+  try {
+    const found = text.match(PEM_CERTIFICATE)?.map((pem) => new X509Certificate(pem));
+    return found;
+  } catch {
+    return undefined;
+  }
+}
+
+function isKey(text: string): boolean {
+  try {
+    createPrivateKey(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Undefined when a line is no serial number. Empty lines and those that begin with # are comments. */
+function serialNumbers(text: string): ReadonlySet<string> | undefined {
+  const numbers = new Set<string>();
+  for (const raw of text.split('\n')) {
+    const line = raw.replace(/#.*/, '').trim();
+    if (line === '') continue;
+    if (!/^[0-9A-Fa-f:]{1,100}$/.test(line)) return undefined;
+    numbers.add(plainSerialNumber(line));
+  }
+  return numbers;
+}

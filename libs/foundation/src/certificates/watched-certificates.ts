@@ -1,0 +1,145 @@
+import { statSync } from 'node:fs';
+import type { X509Certificate } from 'node:crypto';
+import { codedError } from '../coded-error.js';
+import { guarded } from '../guarded.js';
+import type { Logger } from '../logger.js';
+import {
+  plainSerialNumber,
+  readCertificates,
+  type CertificateFile,
+  type CertificatePaths,
+  type Certificates,
+  type CertificatesRead,
+} from './certificate-files.js';
+
+/** How often the files are looked at. A change is read when it has lasted from one look to the next. */
+const LOOK_EACH_MS = 1_000;
+const DAY_MS = 86_400_000;
+/** A certificate that ends sooner is warned of, at the start and once a day. */
+const WARN_BEFORE_MS = 30 * DAY_MS;
+
+export interface WatchedCertificatesOptions {
+  /** for the log and the metrics: `http`, `raft` */
+  readonly use: string;
+  readonly paths: CertificatePaths;
+  /** what else the own certificate must be: the end of "it must be …"; undefined when it is */
+  readonly fault?: (certificate: X509Certificate) => string | undefined;
+  readonly logger: Logger;
+  /** the wall clock, in milliseconds since 1970: certificates end by it */
+  readonly now: () => number;
+  readonly lookEachMs?: number;
+}
+
+/** Certificates or key cannot be used. */
+export class CertificateError extends codedError('CERTIFICATE_UNUSABLE') {
+  constructor(
+    readonly file: CertificateFile,
+    path: string,
+    readonly expected: string,
+  ) {
+    super(`${path} is not usable; it must be ${expected}`);
+  }
+}
+
+/**
+ * Certificates and key in files, read again when a file changes. New ones that cannot be used are logged, and the last
+ * usable ones stay. The certificate and its key may be replaced one after the other, within two seconds.
+ *
+ * States: watching → stopped.
+ */
+export class WatchedCertificates {
+  private read: Certificates;
+  private readStamp: string;
+  private seenStamp: string;
+  private warnedAt = -Infinity;
+  private readonly listeners: (() => void)[] = [];
+  private readonly timer: NodeJS.Timeout;
+
+  /** @throws CertificateError */
+  constructor(private readonly options: WatchedCertificatesOptions) {
+    this.readStamp = this.seenStamp = stampOf(options.paths);
+    const read = this.readFiles();
+    if (!read.ok) throw new CertificateError(read.file, options.paths[read.file] ?? '', read.expected);
+    this.read = read.certificates;
+    this.warnOfEnd();
+    const failed = (error: unknown): void => options.logger.error('certificates could not be looked at', error);
+    this.timer = setInterval(
+      guarded(() => this.look(), failed),
+      options.lookEachMs ?? LOOK_EACH_MS,
+    ).unref();
+  }
+
+  get use(): string {
+    return this.options.use;
+  }
+
+  get current(): Certificates {
+    return this.read;
+  }
+
+  /** Seconds until the own certificate ends; negative when it has. */
+  get expirySeconds(): number {
+    return (this.read.expiresAt - this.options.now()) / 1_000;
+  }
+
+  isRevoked(certificate: Pick<X509Certificate, 'serialNumber'>): boolean {
+    return this.read.revoked.has(plainSerialNumber(certificate.serialNumber));
+  }
+
+  /** Called when other certificates, or other revocations, are in force. */
+  onChange(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private look(): void {
+    const stamp = stampOf(this.options.paths);
+    const isStable = stamp === this.seenStamp;
+    this.seenStamp = stamp;
+    if (isStable && stamp !== this.readStamp) this.reload(stamp);
+    this.warnOfEnd();
+  }
+
+  private reload(stamp: string): void {
+    const { use, logger, paths } = this.options;
+    this.readStamp = stamp;
+    const read = this.readFiles();
+    if (!read.ok) {
+      logger.error(
+        `the certificates of ${use} have changed and are not taken; the last ones stay: ${paths[read.file]} must be ${read.expected}`,
+      );
+      return;
+    }
+    this.read = read.certificates;
+    this.warnedAt = -Infinity;
+    for (const listener of this.listeners) listener();
+    logger.info(`the certificates of ${use} have changed and are read again`);
+  }
+
+  private readFiles(): CertificatesRead {
+    const { paths, now, fault } = this.options;
+    return readCertificates(paths, { now: now(), fault });
+  }
+
+  private warnOfEnd(): void {
+    const { now, use, logger, paths } = this.options;
+    const time = now();
+    const leftMs = this.read.expiresAt - time;
+    if (leftMs > WARN_BEFORE_MS || time - this.warnedAt < DAY_MS) return;
+    this.warnedAt = time;
+    const when = leftMs <= 0 ? 'has ended' : `ends in ${Math.ceil(leftMs / DAY_MS)} days`;
+    logger.warn(`the certificate of ${use} ${when}: replace ${paths.certificate} and its key; no restart is needed`);
+  }
+}
+
+function stampOf(paths: CertificatePaths): string {
+  return Object.values(paths)
+    .map((path) => {
+      const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false });
+      return stats ? `${stats.ino}:${stats.size}:${stats.mtimeMs}:${stats.mode}` : 'none';
+    })
+    .join(' ');
+}
