@@ -22,6 +22,9 @@ const SHIPPED = ['client', 'foundation', 'messaging', 'nestjs', 'participant'].f
 /** Texts in capitals that are no codes of errors, and what they are. */
 const NO_CODES: Readonly<Record<string, string>> = {
   CONCORDAT_CONTEXT_KEY: 'a variable',
+  CONCORDAT_SIGNATURES: 'a variable',
+  CONCORDAT_SIGNING_KEY_FILE: 'a variable',
+  CONCORDAT_TRUSTED_KEYS_FILE: 'a variable',
   NODE_ENV: 'a variable',
   REQUIRES_NEW: 'a propagation',
   CLUSTER_AUTHORIZATION_FAILED: 'an answer of Kafka',
