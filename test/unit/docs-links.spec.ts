@@ -110,6 +110,10 @@ describe('the documents', () => {
     expect(brokenLinks(document)).toEqual([]);
   });
 
+  it.each(DOCUMENTS)('%s has no marks of a merge, as git or the formatter writes them', (document) => {
+    expect(read(document).match(/^(?:\| )?(?:<{7}|={7}|>{7}|(?:> ){5,}).*/gm)).toBeNull();
+  });
+
   it('show TypeScript that compiles', () => {
     const documents = [...READMES.filter((name) => !COMPILED_ELSEWHERE.includes(name)), ...GUIDES];
     expect(typeErrors(documents, IN_PIECES)).toEqual([]);
