@@ -58,7 +58,10 @@ export class ClusterController {
   })
   async setMember(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
     const { waitMs } = parseQuery(memberQuerySchema, request.query);
-    const { added, view } = await this.cluster.setMember(parseMember(request.body), waitMs);
+    const { added, view } = await this.cluster.setMember(
+      parseMember(request.body, request.protocol === 'https'),
+      waitMs,
+    );
     sendJson(reply, added ? 201 : 200, view);
   }
 

@@ -88,11 +88,14 @@ export function parseLockName(text: unknown): string {
   throw new RequestRefusedError('INVALID_LOCK_NAME', `the name of the lock ${message}`, [{ path: 'name', message }]);
 }
 
-/** @throws RequestRefusedError `INVALID_REQUEST`, `UNKNOWN_FIELD` */
-export function parseMember(body: unknown): MemberRequest {
+/**
+ * @param isOverTls whether the request came over TLS: only then this node can call others so
+ * @throws RequestRefusedError `INVALID_REQUEST`, `UNKNOWN_FIELD`
+ */
+export function parseMember(body: unknown, isOverTls = false): MemberRequest {
   const { nodeId, raftUrl, httpUrl, role, replaces } = parseBody(memberSchema, body);
   const raft = parseAddress(raftUrl);
-  const http = parseAddress(httpUrl.replace(/^https?:\/\//, ''));
+  const http = parseAddress(httpUrl.replace(isOverTls ? /^https?:\/\// : /^http:\/\//, ''));
   const errors: FieldError[] = [];
   if (!isReachable(raft)) errors.push({ path: 'raftUrl', message: 'must be host:port, as others reach the node' });
   if (!isReachable(http)) {
