@@ -12,6 +12,8 @@ import {
 } from './remote-keys.js';
 import { TestIssuer } from './testing/issuer.js';
 
+/** The machine may be slow. */
+const PATIENT_MS = 30_000;
 const header = (kid: string) => ({ alg: 'ES256', kid });
 
 let [first, second]: TestIssuer[] = [];
@@ -23,6 +25,7 @@ let server: Server;
 let answer: RequestListener;
 let asked: number;
 let elapsed: number;
+let timeoutMs: number;
 let warnings: string[];
 let keys: RemoteKeys;
 beforeEach(async () => {
@@ -37,7 +40,16 @@ beforeEach(async () => {
   const port = typeof address === 'object' && address ? address.port : 0;
   const warn = (text: string): void => void warnings.push(text);
   const logger: Logger = { debug: warn, info: warn, warn, error: warn };
-  keys = new RemoteKeys({ url: `http://127.0.0.1:${port}/keys`, monotonic: () => elapsed, logger, timeoutMs: 200 });
+  timeoutMs = PATIENT_MS;
+  const monotonic = (): number => elapsed;
+  keys = new RemoteKeys({
+    url: `http://127.0.0.1:${port}/keys`,
+    monotonic,
+    logger,
+    get timeoutMs() {
+      return timeoutMs;
+    },
+  });
 });
 afterEach(() => {
   server.closeAllConnections();
@@ -114,6 +126,7 @@ describe('keys at a URL', () => {
     ],
   ])('of an issuer that %s are an error that passes', async (_name, make, said) => {
     answer = make();
+    if (said === 'timeout') timeoutMs = 200;
     await expect(keys.keyFor(header('first'))).rejects.toMatchObject({
       code: 'AUTHENTICATION_UNAVAILABLE',
       retryable: true,
@@ -123,6 +136,7 @@ describe('keys at a URL', () => {
     await expect(keys.keyFor(header('first'))).rejects.toMatchObject({ code: 'AUTHENTICATION_UNAVAILABLE' });
     expect(warnings).toHaveLength(1);
     answer = answers(await first!.keySet());
+    timeoutMs = PATIENT_MS;
     elapsed = PAUSE_AFTER_FAILURE_MS;
     expect(await keys.keyFor(header('first'))).toBeDefined();
   });
