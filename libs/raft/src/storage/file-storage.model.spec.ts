@@ -17,7 +17,7 @@ import {
   type StorageCall,
 } from './testing/storage-model.js';
 
-const runs = Number(process.env.STORAGE_RUNS ?? 200);
+const runs = Number(process.env.STORAGE_RUNS ?? (process.env['CONCORDAT_NIGHTLY'] === '1' ? 200 : 70));
 const firstSeed = Number(process.env.STORAGE_SEED ?? 1);
 const callsPerRun = 60;
 
