@@ -129,7 +129,7 @@ describe('ParticipantRuntime in three phases', () => {
     await send(threePhases);
     const openedAt: number[] = [];
     while (openedAt.length < 4) {
-      await run(1);
+      await run(clock.nextDueAt()! - clock.monotonic());
       const opened = resourceManager.calls.filter((call) => call === 'open 1').length;
       if (opened > openedAt.length) openedAt.push(clock.monotonic());
     }

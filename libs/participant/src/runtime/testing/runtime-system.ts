@@ -290,10 +290,14 @@ export async function createSystem(
     limits,
   });
   const run = async (durationMs = 0): Promise<void> => {
-    for (let left = durationMs; left >= 0; left--) {
-      clock.advance(left === durationMs ? 0 : 1);
+    const until = clock.monotonic() + durationMs;
+    await turns();
+    for (let due = clock.nextDueAt(); due !== undefined && due <= until; due = clock.nextDueAt()) {
+      clock.advance(due - clock.monotonic());
       await turns();
     }
+    clock.advance(until - clock.monotonic());
+    await turns();
   };
   const send = async (...messages: ParticipantMessage[]): Promise<void> => {
     const outgoing = messages.map((message) => {
