@@ -16,14 +16,16 @@ const CHECKS = [
   ['types', tool('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
   ['packages', process.execPath, [path.join(root, 'scripts', 'check-packages.mjs')]],
 ];
+/** Each file leaves its modules in the memory of its worker; above this, a new one begins. */
+const WORKER_MEMORY = '--workerIdleMemoryLimit=1GB';
 /**
  * Unit tests use every core. The simulations start processes of their own, one for each core. End-to-end tests start
  * servers and brokers, and wait half of the time: two files at a time, or a small machine drowns.
  */
 const PROJECTS = [
-  { project: 'unit', extra: ['--maxWorkers=100%'] },
+  { project: 'unit', extra: ['--maxWorkers=100%', WORKER_MEMORY] },
   { project: 'simulation', extra: [] },
-  { project: 'e2e', extra: ['--maxWorkers=2'] },
+  { project: 'e2e', extra: ['--maxWorkers=2', WORKER_MEMORY] },
 ];
 
 const heading = (text) => console.log(`\n== ${text} ${'='.repeat(Math.max(0, 74 - text.length))}\n`);
