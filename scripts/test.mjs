@@ -19,12 +19,12 @@ const CHECKS = [
 /** Each file leaves its modules in the memory of its worker; above this, a new one begins. */
 const WORKER_MEMORY = '--workerIdleMemoryLimit=1GB';
 /**
- * Unit tests use every core. The simulations start processes of their own, one for each core. End-to-end tests start
- * servers and brokers, and wait half of the time: two files at a time, or a small machine drowns.
+ * Unit tests use every core. The simulations start processes of their own, one for each core; models and fuzz tests run
+ * in the worker itself, beside them. End-to-end tests start servers and brokers, and wait half of the time: two files at a time, or a small machine drowns.
  */
 const PROJECTS = [
   { project: 'unit', extra: ['--maxWorkers=100%', WORKER_MEMORY] },
-  { project: 'simulation', extra: [] },
+  { project: 'simulation', extra: ['--maxWorkers=2'] },
   { project: 'e2e', extra: ['--maxWorkers=2', WORKER_MEMORY] },
 ];
 
