@@ -85,7 +85,7 @@ export class AccessGuard {
     if (rule && isAudited(rule, request.principal)) this.auditLater(rule, request, reply);
   }
 
-  /** Undefined for a path without a route: whoever may be here learns that there is none. */
+  /** Undefined for a path without a route: a sender that is let in learns that there is none. */
   private ruleOf(request: FastifyRequest): CallRule | undefined {
     if (request.is404) return undefined;
     const { method } = request;

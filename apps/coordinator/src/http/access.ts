@@ -39,7 +39,7 @@ export function abortAccessOf({ principal }: FastifyRequest): Access | undefined
 
 /**
  * The transactions to which the sender may add this branch. A vote, and a session that a process holds, are the word of
- * the participant itself; operations for it may come from whoever began the transaction.
+ * the participant itself; operations for it may come from the client that began the transaction.
  *
  * @throws RequestRefusedError `FORBIDDEN`
  */

@@ -25,7 +25,7 @@ export interface ParticipantNeeds {
 
 export interface DatabaseCheckContext {
   readonly facts: DatabaseFacts;
-  /** who wants to use the database; undefined: whoever it belongs to */
+  /** the participant that wants to use the database; undefined: its present owner */
   readonly participant?: string | undefined;
   readonly cluster?: string | undefined;
   /** schema version of this release */

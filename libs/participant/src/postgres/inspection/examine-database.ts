@@ -19,7 +19,7 @@ export interface ExaminationOptions {
   readonly clock: Clock;
   /** of the tables; default `public` */
   readonly schema?: string | undefined;
-  /** who is going to use the database; default: whoever it belongs to */
+  /** the participant that is going to use the database; default: its present owner */
   readonly participant?: string | undefined;
   readonly cluster?: string | undefined;
   /** default: those of a participant with default settings */

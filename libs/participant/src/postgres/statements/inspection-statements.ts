@@ -105,7 +105,7 @@ export class InspectionStatements {
     }
   }
 
-  /** Until `end` all statements see the database as of one moment, whoever migrates meanwhile. */
+  /** Until `end` all statements see the database as of one moment, even if another process migrates it meanwhile. */
   async begin(client: ClientBase): Promise<void> {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
   }
