@@ -76,7 +76,7 @@ function nodeService(context: SystemContext, service: Service): Part {
     marker: `concordat-${name}`,
     readyTimeoutMs: READY_TIMEOUT_MS,
     prepare: async (): Promise<LaunchCommand> => {
-      if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
+      if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true, mode: 0o700 });
       await service.before?.();
       return {
         file: process.execPath,
