@@ -17,6 +17,7 @@ export interface Layer {
  */
 export const IMPORT_TABLE: readonly Layer[] = [
   row('foundation', 'libs/foundation/src/', [], ['node:*']),
+  row('foundation/authority', 'libs/foundation/src/authority/', [], ['node:*']),
   row('foundation/opentelemetry', 'libs/foundation/src/opentelemetry/', ['foundation'], ['@opentelemetry/api']),
 
   row('raft', 'libs/raft/src/', ['raft/*'], []),
@@ -192,7 +193,6 @@ export const IMPORT_TABLE: readonly Layer[] = [
       'described-variable.ts',
       'logging.ts',
       'tls-variables.ts',
-      'kafka-variables.ts',
       'auth/wall-time.ts',
     ].map((file) => `apps/coordinator/src/${file}`),
     ['coordinator/auth/credentials', 'coordinator/failpoints', 'messaging', 'commit-protocol', 'foundation'],
@@ -387,8 +387,14 @@ export const IMPORT_TABLE: readonly Layer[] = [
   row(
     'lab/local-system',
     'apps/lab/src/local-system/',
-    ['lab/local-system/ports', 'lab/basics', 'foundation'],
+    ['lab/local-system/ports', 'lab/local-system/security', 'lab/basics', 'foundation'],
     ['pg', 'kafkajs', 'node:*'],
+  ),
+  row(
+    'lab/local-system/security',
+    'apps/lab/src/local-system/security/',
+    ['lab/local-system/ports', 'foundation', 'foundation/authority'],
+    ['jose', 'node:*'],
   ),
   row('lab/local-system/ports', ['apps/lab/src/local-system/ports.ts'], ['foundation'], ['node:*']),
   row('lab/unsafe-3pc', 'apps/lab/src/unsafe-3pc/', ['foundation'], []),

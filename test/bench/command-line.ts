@@ -11,6 +11,7 @@ export const HELP = `Runs a benchmark. Each starts a fresh local system on its o
   npm run bench -- contention    every client wants the same two rows, with declared keys
   npm run bench -- open-loop     transfers at 25, 50, 75 and 90 % of the throughput of the closed loop, sent at a fixed rate;
                                 latencies from the moment at which each should have been sent
+  npm run bench -- secured       transfers with TLS, JWTs and signatures everywhere against plain text, on the same road
   npm run bench -- memory        resident memory of the coordinators after 20,000, 100,000 and 200,000 transactions
   npm run bench -- archive       memory and times of ended transactions, with this and other codings of their blocks
   npm run bench -- failover      kill -9 of the leading coordinator: time until the next commit

@@ -14,12 +14,12 @@ import { writeMarkdown, writeResults } from './report.js';
 import { runSdkWorkload, SDK_PARTS } from './sdk/workload.js';
 import { runStateWorkload, stateDirectory } from './state/workload.js';
 import { withSystems, type RunningSystem } from './system.js';
-import { HOT_ROWS, RANDOM_ROWS, randomAccounts, runOpenLoop, runTransfers } from './transfer/main.js';
+import { HOT_ROWS, RANDOM_ROWS, randomAccounts, runOpenLoop, runSecured, runTransfers } from './transfer/main.js';
 
 const DEFAULT_LINK = 'kafka';
 const RESULTS = path.resolve('bench-results');
 /** These share their options. */
-const TRANSFERS = ['transfer', 'contention', 'open-loop'] as const;
+const TRANSFERS = ['transfer', 'contention', 'open-loop', 'secured'] as const;
 const WORKLOADS = [
   ...TRANSFERS,
   'memory',
@@ -191,7 +191,7 @@ async function benchFailover(system: RunningSystem, values: Values): Promise<voi
 }
 
 async function benchTransfers(workload: (typeof TRANSFERS)[number], values: Values, portOffset: number): Promise<void> {
-  const clients = { transfer: '1,8,64', contention: '32', 'open-loop': '64' }[workload];
+  const clients = { transfer: '1,8,64', contention: '32', 'open-loop': '64', secured: '1,8,64' }[workload];
   const options = {
     results: RESULTS,
     portOffset,
@@ -204,6 +204,9 @@ async function benchTransfers(workload: (typeof TRANSFERS)[number], values: Valu
   if (workload === 'open-loop') {
     const { result, bars } = await runOpenLoop(options);
     report(workload, result, bars, 'p99 in ms, from the intended start');
+  } else if (workload === 'secured') {
+    const { result, bars } = await runSecured(options);
+    report(workload, result, bars, 'transfers per second (median)');
   } else {
     const [title, kind] = workload === 'contention' ? (['Hot rows', HOT_ROWS] as const) : (['Transfers', RANDOM_ROWS] as const); // prettier-ignore
     const { result, bars } = await runTransfers(title, kind, options);

@@ -1,7 +1,12 @@
 import { Client } from 'undici';
 import type { Attempt } from './closed-loop.js';
 
-const HEADERS = { 'content-type': 'application/json' };
+/** What a secured system wants of a client. */
+export interface RestAccess {
+  /** in PEM */
+  readonly ca?: string | undefined;
+  readonly token?: string | undefined;
+}
 
 /** Of bank-a and of bank-b. */
 export type Accounts = readonly [string, string];
@@ -16,9 +21,13 @@ export function transferBody([from, to]: Accounts, withKeys: boolean): string {
 /** One keep-alive connection per client to one coordinator, or to one service. */
 export class RestClients {
   private readonly connections: readonly Client[];
+  private readonly headers: Readonly<Record<string, string>>;
 
-  constructor(url: string, clients: number) {
-    this.connections = Array.from({ length: clients }, () => new Client(url, { pipelining: 1 }));
+  /** @param access what a secured system wants */
+  constructor(url: string, clients: number, { ca, token }: RestAccess = {}) {
+    this.headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
+    const options = { pipelining: 1, ...(ca && { connect: { ca } }) };
+    this.connections = Array.from({ length: clients }, () => new Client(url, options));
   }
 
   /** Transfers 1 from bank-a to bank-b by one `execute`. */
@@ -37,7 +46,7 @@ export class RestClients {
       const answer = await this.connections[client]!.request({
         method: 'POST',
         path,
-        headers: HEADERS,
+        headers: this.headers,
         body: body(client),
       });
       const text = await answer.body.text();

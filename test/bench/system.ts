@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync 
 import path from 'node:path';
 import pg from 'pg';
 import { withDescendants } from './machine/proc-files.js';
+import { SystemAccess } from './system-access.js';
 import {
   createDatabase,
   LIMITS_FOR_MORE,
@@ -34,6 +35,8 @@ export interface SystemOptions {
   readonly participants?: number;
   /** the roads between coordinators and participants; default Kafka */
   readonly link?: Link;
+  /** whether it has TLS, signatures and credentials everywhere; default false */
+  readonly isSecure?: boolean;
   /** whether its PostgreSQL servers have room for the databases of further services; default false */
   readonly hasServices?: boolean;
 }
@@ -53,6 +56,17 @@ export interface ServiceSpecification {
 export const LINKS = ['kafka', 'direct', 'both'] as const;
 export type Link = (typeof LINKS)[number];
 
+/** One of the systems that are compared. */
+export interface SystemVariant {
+  readonly link: Link;
+  readonly isSecure?: boolean;
+}
+
+/** As tables and progress call it. */
+export function nameOf({ link, isSecure = false }: SystemVariant): string {
+  return isSecure ? `${link}, secured` : link;
+}
+
 /** What the benchmark reads of `system.json`. */
 interface SystemState {
   readonly supervisorPid: number;
@@ -69,6 +83,8 @@ export class RunningSystem {
   private readonly portOffset: number;
   private readonly participantCount: number;
   private readonly link: Link;
+  private readonly isSecure: boolean;
+  private known: SystemAccess | undefined;
   private starting: ChildProcess | undefined;
 
   constructor(
@@ -78,12 +94,14 @@ export class RunningSystem {
       participants = OWN_PARTICIPANTS,
       link = 'kafka',
       hasServices = false,
+      isSecure = false,
     }: SystemOptions = {},
   ) {
     if (participants > MAXIMUM_PARTICIPANTS) throw new Error(`there are at most ${MAXIMUM_PARTICIPANTS} participants`);
     this.portOffset = portOffset;
     this.participantCount = participants;
     this.link = link;
+    this.isSecure = isSecure;
     const isLarger = participants > OWN_PARTICIPANTS || hasServices;
     this.environment = {
       ...process.env,
@@ -98,7 +116,7 @@ export class RunningSystem {
     if (existsSync(this.stateFile())) await this.stop();
     rmSync(this.directory, { recursive: true, force: true });
     mkdirSync(this.directory, { recursive: true });
-    await this.lab(['start', '--detach', '--link', this.link]);
+    await this.lab(['start', '--detach', '--link', this.link, ...(this.isSecure ? ['--secure'] : [])]);
     await this.addParticipants();
     await this.openAccounts();
   }
@@ -131,10 +149,16 @@ export class RunningSystem {
     return [first.databaseUrl, second.databaseUrl];
   }
 
+  /** How to call its processes. */
+  access(): SystemAccess {
+    return (this.known ??= new SystemAccess(this.directory, this.state().clusterName, this.isSecure));
+  }
+
   /** The REST address of the coordinator that leads. */
   async leaderUrl(): Promise<string> {
     const [any] = this.coordinators();
-    const answer = await fetch(`http://127.0.0.1:${any!.ports['http']}/v1/cluster`);
+    const access = this.access();
+    const answer = await access.fetch(`${access.urlOf(any!)}/v1/cluster`);
     const { leaderId, members } = (await answer.json()) as {
       leaderId: number | null;
       members: { nodeId: number; httpUrl: string }[];
@@ -198,6 +222,8 @@ export class RunningSystem {
   async stop(): Promise<void> {
     this.starting?.kill('SIGTERM'); // it ends what it has started
     if (existsSync(this.stateFile())) this.resume(); // a paused process cannot end
+    await this.known?.close();
+    this.known = undefined;
     await this.lab(['stop']);
   }
 
@@ -288,11 +314,11 @@ async function openAccounts(connectionString: string): Promise<void> {
   }
 }
 
-/** Runs systems for some work, one per link, all up at once; ends them whatever happens, Ctrl-C included. */
+/** Runs systems for some work, one for each variant, all up at once; ends them whatever happens, Ctrl-C included. */
 export async function withSystems<T>(
   results: string,
-  links: readonly Link[],
-  { portOffset = PORT_OFFSET, ...options }: Omit<SystemOptions, 'link'>,
+  variants: readonly (Link | SystemVariant)[],
+  { portOffset = PORT_OFFSET, ...options }: Omit<SystemOptions, 'link' | 'isSecure'>,
   work: (systems: readonly RunningSystem[]) => Promise<T>,
 ): Promise<T> {
   const systems: RunningSystem[] = [];
@@ -302,12 +328,15 @@ export async function withSystems<T>(
   const interrupted = (): void => void stop().finally(() => process.exit(EXIT_CODE_INTERRUPTED));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
-    for (const [place, link] of links.entries()) {
-      process.stderr.write(`starting a system for the benchmark, link ${link}\n`);
-      const system = new RunningSystem(path.join(results, links.length === 1 ? 'system' : `system-${link}`), {
+    for (const [place, one] of variants.entries()) {
+      const variant = typeof one === 'string' ? { link: one } : one;
+      const name = nameOf(variant);
+      process.stderr.write(`starting a system for the benchmark, link ${name}\n`);
+      const folder = variants.length === 1 ? 'system' : `system-${name.replace(', ', '-')}`;
+      const system = new RunningSystem(path.join(results, folder), {
         ...options,
+        ...variant,
         portOffset: portOffset + place * PORT_DISTANCE,
-        link,
       });
       systems.push(system); // before it starts, so that an interruption ends it
       await system.start();

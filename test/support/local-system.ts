@@ -38,6 +38,8 @@ export interface LocalSystemOptions {
   readonly only?: readonly string[];
   /** the roads between coordinators and banks; default Kafka */
   readonly link?: 'kafka' | 'direct' | 'both';
+  /** whether it has TLS, signatures and credentials everywhere; default false */
+  readonly isSecure?: boolean;
   /** replaces the environment of the processes */
   readonly environment?: NodeJS.ProcessEnv;
   /** added to every port of the contract; default: one whose ports are free */
@@ -70,7 +72,7 @@ export async function startLocalSystem(options: LocalSystemOptions = {}): Promis
   try {
     const offset = String(options.portOffset ?? (await freePortOffset()));
     const only = options.only ? ['--only', options.only.join(',')] : [];
-    const link = ['--link', options.link ?? 'kafka'];
+    const link = ['--link', options.link ?? 'kafka', ...(options.isSecure ? ['--secure'] : [])];
     const arguments_ = ['start', '--detach', '--directory', directory, '--port-offset', offset, ...link, ...only];
     await runLab(arguments_, START_TIMEOUT_MS, environment);
     const systemFile = async (): Promise<SystemFile> =>

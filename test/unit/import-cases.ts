@@ -21,6 +21,7 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['zod', 'foundation may import of packages node:*'],
       ['@concordat/raft', 'foundation does not know raft'],
     ],
+    'authority/a.ts': [['node:crypto'], ['../guarded.js', 'foundation/authority does not know foundation']],
     'opentelemetry/a.ts': [
       ['@opentelemetry/api'],
       ['../tracing.js'],
@@ -402,6 +403,10 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     'a.ts': [['./scenarios/run.js'], ['@concordat/messaging', 'lab does not know messaging']],
     'rest.ts': [['@concordat/foundation'], ['./scenarios/run.js', 'lab/basics does not know lab/scenarios']],
     'local-system/a.ts': [['pg'], ['../scenarios/run.js', 'lab/local-system does not know lab/scenarios']],
+    'local-system/security/a.ts': [
+      ['@concordat/foundation/authority'],
+      ['../kafka.js', 'lab/local-system/security does not know lab/local-system'],
+    ],
     'local-system/ports.ts': [['node:net'], ['./postgres.js', 'lab/local-system/ports does not know']],
     'unsafe-3pc/a.ts': [['@concordat/foundation'], ['@concordat/commit-protocol', 'does not know commit-protocol']],
     'scenarios/a.ts': [['../local-system/part.js'], ['@concordat/raft', 'lab/scenarios does not know raft']],

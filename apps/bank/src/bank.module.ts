@@ -6,6 +6,8 @@ import {
   ConcordatParticipantModule,
   directBus,
   kafkaBus,
+  kafkaSecurityOptions,
+  tlsFiles,
   type BusFactory,
   type ConcordatParticipantOptions,
 } from '@concordat/nestjs';
@@ -68,7 +70,7 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
     topicPrefix,
     instance: clientId,
     postgres: { connectionString: databaseUrl, dataSource: database },
-    bus: options.bus ?? configuredBus(config, clientId),
+    bus: options.bus ?? configuredBus(config, clientId, logger),
     beforeConsuming: () => prepareAccountDatabase(database),
     limits: { terminationTimeoutMs },
     onFatal,
@@ -77,17 +79,17 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
   };
 }
 
-function configuredBus(
-  { link, kafkaBrokers: brokers, coordinators, signatures }: Config,
-  clientId: string,
-): BusFactory {
-  const kafka = { brokers, clientId, ...(signatures && { signatures }) };
+function configuredBus(config: Config, clientId: string, logger: ProcessLogger): BusFactory {
+  const { link, kafkaBrokers: brokers, coordinators, signatures, kafkaSecurity } = config;
+  const security = kafkaSecurityOptions(kafkaSecurity, logger);
+  const kafka = { brokers, clientId, ...security, ...(signatures && { signatures }) };
+  const direct = { coordinators, ...(config.tls && { tls: tlsFiles(config.tls, logger) }) };
   switch (link) {
     case 'kafka':
       return kafkaBus(kafka);
     case 'direct':
-      return directBus({ coordinators });
+      return directBus(direct);
     case 'both':
-      return bothBuses({ ...kafka, coordinators });
+      return bothBuses({ ...kafka, ...direct });
   }
 }

@@ -1,7 +1,10 @@
 import {
   ADDRESS_LIST,
+  CLIENT_TLS_VARIABLES,
   LISTENING_ADDRESS,
   LOG_LEVELS,
+  checkClientTls,
+  clientTlsPaths,
   deepFreeze,
   failpointVariable,
   oneOf,
@@ -11,6 +14,7 @@ import {
   type Environment,
   type FailpointSettings,
   type LogLevel,
+  type TlsFilePaths,
   type Variable,
   type VariableProblem,
   type VariableValues,
@@ -18,6 +22,7 @@ import {
 import {
   DEFAULT_PARTICIPANT_LIMITS,
   DEFAULT_TOPIC_PREFIX,
+  KAFKA_VARIABLES,
   LINKS,
   PARTICIPANT_FAILPOINTS,
   TOPIC_PREFIX_RULE,
@@ -25,8 +30,11 @@ import {
   isParticipantName,
   isTopicPrefix,
   SIGNATURE_VARIABLES,
+  checkKafka,
   checkSignatures,
+  kafkaSecurity,
   signatureSettings,
+  type KafkaSecurity,
   type Link,
   type SignatureSettings,
 } from '@concordat/nestjs';
@@ -41,6 +49,10 @@ export interface Config {
   readonly kafkaBrokers: readonly string[];
   /** empty with the link `kafka` */
   readonly coordinators: readonly string[];
+  /** its certificates for the coordinators; undefined: plain text */
+  readonly tls: TlsFilePaths | undefined;
+  /** TLS and SASL to the brokers; undefined: plain text, and it does not say who it is */
+  readonly kafkaSecurity: KafkaSecurity | undefined;
   readonly cluster: string;
   readonly topicPrefix: string;
   /** of messages over Kafka; undefined: they are not signed */
@@ -61,7 +73,7 @@ const MAXIMUM_TIMEOUT_MS = 3_600_000;
 
 function parseCoordinators(text: string): string[] | undefined {
   const urls = text.split(',').map((url) => url.trim());
-  return urls.every((url) => URL.canParse(url) && new URL(url).protocol === 'http:') ? urls : undefined;
+  return urls.every((url) => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) ? urls : undefined;
 }
 
 function parseDatabaseUrl(text: string): string | undefined {
@@ -92,9 +104,10 @@ const VARIABLES = {
   KAFKA_BROKERS: variable({ default: null, ...ADDRESS_LIST }),
   CONCORDAT_COORDINATORS: variable({
     default: null,
-    expected: 'http://host:port of coordinators, separated by commas',
+    expected: 'http://host:port or https://host:port of coordinators, separated by commas',
     parse: parseCoordinators,
   }),
+  ...CLIENT_TLS_VARIABLES,
   CONCORDAT_CLUSTER: variable({
     default: 'local',
     expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
@@ -106,6 +119,7 @@ const VARIABLES = {
     parse: (text) => (isTopicPrefix(text) ? text : undefined),
   }),
   ...SIGNATURE_VARIABLES,
+  ...KAFKA_VARIABLES,
   CONCORDAT_LOG_LEVEL: variable({ default: 'info', ...oneOf(LOG_LEVELS) }),
   CONCORDAT_TERMINATION_TIMEOUT_MS: variable({
     default: String(DEFAULT_PARTICIPANT_LIMITS.terminationTimeoutMs),
@@ -120,6 +134,8 @@ type Values = VariableValues<typeof VARIABLES>;
 export function parseConfig(environment: Environment): ConfigResult {
   const { values, problems } = readVariables(VARIABLES, environment);
   checkRoads(values, environment, problems);
+  checkClientTls(values, environment, problems);
+  checkKafka(values, environment, problems);
   const { CONCORDAT_CLUSTER: cluster, CONCORDAT_LINK: link, CONCORDAT_PARTICIPANT: participant } = values;
   const sender = participant === undefined ? undefined : (`participant:${participant}` as const);
   checkSignatures(values, { cluster, link, sender }, environment, problems);
@@ -146,6 +162,8 @@ function assemble(values: Values): Config {
     link: values.CONCORDAT_LINK,
     kafkaBrokers: values.KAFKA_BROKERS ?? [],
     coordinators: values.CONCORDAT_COORDINATORS ?? [],
+    tls: clientTlsPaths(values),
+    kafkaSecurity: kafkaSecurity(values),
     cluster: values.CONCORDAT_CLUSTER,
     topicPrefix: values.CONCORDAT_TOPIC_PREFIX,
     signatures: signatureSettings(values),

@@ -21,20 +21,23 @@ import {
   type VariableValues,
 } from '@concordat/foundation';
 import {
+  checkKafka,
   checkSignatures,
   DEFAULT_TOPIC_PREFIX,
   isTopicPrefix,
+  KAFKA_VARIABLES,
+  kafkaSecurity,
   LINKS,
   SIGNATURE_VARIABLES,
   signatureSettings,
   TOPIC_PREFIX_RULE,
+  type KafkaSecurity,
   type Link,
   type SignatureSettings,
 } from '@concordat/messaging';
 import { AUTH_VARIABLES, authSettings, checkAuth, type AuthSettings } from './auth-variables.js';
 import { variable, type DescribedVariable } from './described-variable.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
-import { checkKafka, KAFKA_VARIABLES, kafkaSecurity, type KafkaSecurity } from './kafka-variables.js';
 import { checkTls, raftPaths, serverTls, TLS_VARIABLES, type ServerTls } from './tls-variables.js';
 
 export interface Peer {

@@ -18,6 +18,7 @@ import {
   KafkaMessageBus,
   type CoordinatorStatus,
   type MessageBus,
+  kafkaSecurityOptions,
 } from '@concordat/messaging';
 import {
   type FileStorage,
@@ -42,7 +43,6 @@ import { DirectLink } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { Locks } from './locks/locks.js';
 import { LOCKS, type LocksApi } from './locks/locks.api.js';
-import { kafkaSecurityOptions } from './kafka-security.js';
 import { LOGGER } from './logging.js';
 import { watchStorage } from './metrics/link-metrics.js';
 import { Metrics } from './metrics/metrics.js';

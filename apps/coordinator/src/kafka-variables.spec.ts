@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from '@jest/globals';
 import { formatProblems, silentLogger } from '@concordat/foundation';
+import { kafkaSecurityOptions } from '@concordat/messaging';
 import { TestAuthority } from '@concordat/raft/testing';
 import { parseConfig, type Config } from './config.js';
-import { kafkaSecurityOptions } from './kafka-security.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'concordat-kafka-'));
 afterAll(() => rmSync(directory, { recursive: true }));

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { parseCommand } from './arguments.js';
 import { PART_NAMES, portsOf } from './local-system/ports.js';
 
-const system = { directory: '.concordat', portOffset: 0, only: PART_NAMES, link: undefined };
+const system = { directory: '.concordat', portOffset: 0, only: PART_NAMES, link: undefined, isSecure: undefined };
 
 describe('the command line', () => {
   it.each([
@@ -11,6 +11,8 @@ describe('the command line', () => {
     [['start', '--port-offset', '100'], { kind: 'start', system: { ...system, portOffset: 100 } }],
     [['start', '--only', 'kafka,postgres-a'], { kind: 'start', system: { ...system, only: ['kafka', 'postgres-a'] } }],
     [['start', '--link', 'direct'], { kind: 'start', system: { ...system, link: 'direct' } }],
+    [['start', '--secure'], { kind: 'start', system: { ...system, isSecure: true } }],
+    [['lab', 'kill-leader', '--secure'], { kind: 'scenarios', system: { ...system, isSecure: true } }],
     [['stop', '--directory', '/tmp/x'], { kind: 'stop', system: { ...system, directory: '/tmp/x' } }],
     [['lab', 'list'], { kind: 'list' }],
     [['lab', 'restart', 'bank-a'], { kind: 'restart', names: ['bank-a'], system }],

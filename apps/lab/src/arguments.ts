@@ -9,6 +9,8 @@ export interface SystemOptions {
   /** added to every port, so that a second system can run beside the first */
   readonly portOffset: number;
   readonly only: readonly PartName[];
+  /** whether everything speaks TLS and wants credentials; undefined: as the running system, or not */
+  readonly isSecure: boolean | undefined;
   /** the roads between coordinators and banks; undefined: those of the running system, or Kafka */
   readonly link: Link | undefined;
 }
@@ -34,6 +36,7 @@ const OPTIONS = `
   --directory <path>   directory of data, logs and system.json (default .concordat)
   --port-offset <n>    number added to every port, for a second system on this machine (default 0)
   --link <road>        between coordinators and banks: ${LINKS.join(', ')} (default kafka); direct starts no Kafka
+  --secure             TLS, signatures and credentials everywhere, with an authority of its own (see docs/security.md)
   --only <a,b,c>       start only these parts: ${PART_NAMES.join(', ')},
                        ${SHOP_SERVICES.join(', ')}
   --help               print this text`;
@@ -74,6 +77,7 @@ const PARSE_OPTIONS = {
   only: { type: 'string' },
   link: { type: 'string' },
   points: { type: 'string' },
+  secure: { type: 'boolean' },
   shop: { type: 'boolean' },
   detach: { type: 'boolean' },
   fresh: { type: 'boolean' },
@@ -100,6 +104,7 @@ export function parseCommand(argv: readonly string[]): Command {
     portOffset: parsePortOffset(values['port-offset']),
     only: parseOnly(values.only, values.shop === true),
     link: parseLink(values.link),
+    isSecure: values.secure,
   };
   if (command === 'lab') return parseLab(rest, values.points, system);
   if (rest.length > 0) throw new LabError(`"${command}" takes no further arguments, but there is "${rest.join(' ')}".`);

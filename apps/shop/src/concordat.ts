@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { DynamicModule } from '@nestjs/common';
-import { ConcordatModule, type ConcordatOptions } from '@concordat/nestjs';
+import { ConcordatModule, kafkaSecurityOptions, tlsFiles, type ConcordatOptions } from '@concordat/nestjs';
 import type { ArmableFailpoints, ProcessLogger } from '@concordat/foundation';
 import { DataSource } from 'typeorm';
 
@@ -13,7 +13,7 @@ export function concordatModule(
   settings: Settings,
   propagateTo: readonly string[] = [],
 ): DynamicModule {
-  const { cluster, coordinators, link, kafkaBrokers: brokers, http } = settings;
+  const { cluster, coordinators, link, kafkaBrokers: brokers, http, tls, kafkaSecurity, signatures } = settings;
   // the same after a restart, so that the process gets its partitions back at once
   const instance = `${participant}-${hostname()}-${http.port}`;
   return ConcordatModule.forRootAsync({
@@ -28,7 +28,13 @@ export function concordatModule(
       cluster,
       coordinators,
       link,
-      kafka: { brokers, clientId: instance },
+      kafka: {
+        brokers,
+        clientId: instance,
+        ...kafkaSecurityOptions(kafkaSecurity, logger),
+        ...(signatures && { signatures }),
+      },
+      ...(tls && { tls: tlsFiles(tls, logger) }),
       postgres,
       propagateTo,
       logger,

@@ -1,4 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '@concordat/foundation';
+import { kafkaSecurityOptions } from '@concordat/nestjs';
 import { Kafka, logLevel, type Admin } from 'kafkajs';
 import type { Settings } from './settings.js';
 
@@ -8,8 +10,13 @@ const POLL_MS = 100;
 const TOPICS = [CHARGE_TOPIC, `${CHARGE_TOPIC}.reply`]; // where Nest's client reads replies
 
 /** Creates the topics of the shop, as far as they do not exist: a broker in production does not do it by itself. */
-export async function ensureTopics({ kafkaBrokers }: Settings): Promise<void> {
-  const kafka = new Kafka({ clientId: 'shop-topics', brokers: [...kafkaBrokers], logLevel: logLevel.NOTHING });
+export async function ensureTopics({ kafkaBrokers, kafkaSecurity }: Settings, logger: Logger): Promise<void> {
+  const kafka = new Kafka({
+    clientId: 'shop-topics',
+    brokers: [...kafkaBrokers],
+    logLevel: logLevel.NOTHING,
+    ...kafkaSecurityOptions(kafkaSecurity, logger),
+  });
   const admin = kafka.admin();
   await admin.connect();
   try {

@@ -12,7 +12,7 @@ import {
   guarded,
   startFailure,
 } from '@concordat/foundation';
-import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
+import { kafkaSecurityOptions, PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { FailpointsController } from './failpoints.controller.js';
 import { HealthController } from './health.controller.js';
 import { ensureTopics } from './kafka-topics.js';
@@ -45,7 +45,7 @@ class ServiceRootModule {}
 
 /** Runs a service until a signal ends it. */
 export async function runService(name: string, moduleOf: (settings: Settings) => DynamicModule): Promise<void> {
-  const result = parseSettings(process.env);
+  const result = parseSettings(name, process.env);
   if (!result.ok) {
     process.stderr.write(`${formatProblems(result.problems)}\n`);
     process.exitCode = EXIT.configuration;
@@ -84,18 +84,23 @@ async function createService(
     { logger, abortOnError: false },
   );
   if (settings.kafkaBrokers.length > 0) {
-    await ensureTopics(settings);
-    app.connectMicroservice(kafkaServer(name, settings));
+    await ensureTopics(settings, logger);
+    app.connectMicroservice(kafkaServer(name, settings, logger));
   }
   await app.init();
   return app;
 }
 
-function kafkaServer(name: string, { kafkaBrokers, cluster }: Settings): MicroserviceOptions {
+function kafkaServer(name: string, settings: Settings, logger: ProcessLogger): MicroserviceOptions {
+  const { kafkaBrokers, kafkaSecurity, cluster } = settings;
   return {
     transport: Transport.KAFKA,
     options: {
-      client: { clientId: `shop-${name}`, brokers: [...kafkaBrokers] },
+      client: {
+        clientId: `shop-${name}`,
+        brokers: [...kafkaBrokers],
+        ...kafkaSecurityOptions(kafkaSecurity, logger),
+      },
       consumer: { groupId: `shop.${cluster}.${name}`, ...PROMPT_REASSIGNMENT },
     },
   };

@@ -1,7 +1,10 @@
 import {
   ADDRESS_LIST,
+  CLIENT_TLS_VARIABLES,
   LISTENING_ADDRESS,
   LOG_LEVELS,
+  checkClientTls,
+  clientTlsPaths,
   deepFreeze,
   failpointVariable,
   oneOf,
@@ -10,11 +13,25 @@ import {
   type Environment,
   type FailpointSettings,
   type LogLevel,
+  type TlsFilePaths,
   type Variable,
   type VariableProblem,
   type VariableValues,
 } from '@concordat/foundation';
-import { LINKS, PARTICIPANT_FAILPOINTS, isClusterName, type Link } from '@concordat/nestjs';
+import {
+  KAFKA_VARIABLES,
+  LINKS,
+  PARTICIPANT_FAILPOINTS,
+  SIGNATURE_VARIABLES,
+  checkKafka,
+  checkSignatures,
+  isClusterName,
+  kafkaSecurity,
+  signatureSettings,
+  type KafkaSecurity,
+  type Link,
+  type SignatureSettings,
+} from '@concordat/nestjs';
 
 /** The environment of one service of the shop: read, checked and frozen once, in `main`. */
 export interface Settings {
@@ -25,6 +42,12 @@ export interface Settings {
   readonly link: Link;
   /** empty where there is no broker: then payments are called over HTTP, too */
   readonly kafkaBrokers: readonly string[];
+  /** its certificates for the coordinators; undefined: plain text */
+  readonly tls: TlsFilePaths | undefined;
+  /** TLS and SASL to the brokers; undefined: plain text, and it does not say who it is */
+  readonly kafkaSecurity: KafkaSecurity | undefined;
+  /** of messages to and from coordinators over Kafka; undefined: they are not signed */
+  readonly signatures: SignatureSettings | undefined;
   /** of the services that the orders call */
   readonly inventoryUrl: string;
   readonly paymentsUrl: string;
@@ -49,9 +72,10 @@ const VARIABLES = {
   }),
   CONCORDAT_COORDINATORS: variable({
     default: undefined,
-    expected: 'http://host:port of coordinators, separated by commas',
+    expected: 'http://host:port or https://host:port of coordinators, separated by commas',
     parse: parseCoordinators,
   }),
+  ...CLIENT_TLS_VARIABLES,
   CONCORDAT_CLUSTER: variable({
     default: 'local',
     expected: 'at most 63 lower-case letters, digits and hyphens, not starting with a hyphen',
@@ -59,6 +83,8 @@ const VARIABLES = {
   }),
   CONCORDAT_LINK: variable({ default: 'direct', ...oneOf(LINKS) }),
   KAFKA_BROKERS: variable({ default: null, ...ADDRESS_LIST }),
+  ...KAFKA_VARIABLES,
+  ...SIGNATURE_VARIABLES,
   SHOP_INVENTORY_URL: variable({ default: 'http://127.0.0.1:8095', ...HTTP_URL }),
   SHOP_PAYMENTS_URL: variable({ default: 'http://127.0.0.1:8096', ...HTTP_URL }),
   CONCORDAT_LOG_LEVEL: variable({ default: 'info', ...oneOf(LOG_LEVELS) }),
@@ -72,21 +98,29 @@ function variable<Value>(description: Variable<Value>): Variable<Value> {
 }
 
 function parseHttpUrl(text: string): string | undefined {
-  return URL.canParse(text) && new URL(text).protocol === 'http:' ? text.replace(/\/$/, '') : undefined;
+  return parseUrl(text, /^http:$/);
+}
+
+function parseUrl(text: string, protocols: RegExp): string | undefined {
+  return URL.canParse(text) && protocols.test(new URL(text).protocol) ? text.replace(/\/$/, '') : undefined;
 }
 
 function parseCoordinators(text: string): string[] | undefined {
-  const urls = text.split(',').map((url) => parseHttpUrl(url.trim()));
+  const urls = text.split(',').map((url) => parseUrl(url.trim(), /^https?:$/));
   return urls.every((url) => url !== undefined) ? urls : undefined;
 }
 
-/** Reads the environment. Reports all problems at once. */
-export function parseSettings(environment: Environment): SettingsResult {
+/** Reads the environment of one of the services. Reports all problems at once. */
+export function parseSettings(participant: string, environment: Environment): SettingsResult {
   const { values, problems } = readVariables(VARIABLES, environment);
   if (values.CONCORDAT_LINK !== undefined && values.CONCORDAT_LINK !== 'direct' && !values.KAFKA_BROKERS) {
     const expected = `${VARIABLES.KAFKA_BROKERS.expected}, because CONCORDAT_LINK is ${values.CONCORDAT_LINK}`;
     problems.push({ variable: 'KAFKA_BROKERS', value: undefined, expected });
   }
+  checkClientTls(values, environment, problems);
+  checkKafka(values, environment, problems);
+  const { CONCORDAT_CLUSTER: cluster, CONCORDAT_LINK: link } = values;
+  checkSignatures(values, { cluster, link, sender: `participant:${participant}` }, environment, problems);
   if (problems.length > 0) return { ok: false, problems };
   return { ok: true, settings: deepFreeze(assemble(values as Values)) };
 }
@@ -99,6 +133,9 @@ function assemble(values: Values): Settings {
     cluster: values.CONCORDAT_CLUSTER,
     link: values.CONCORDAT_LINK,
     kafkaBrokers: values.KAFKA_BROKERS ?? [],
+    tls: clientTlsPaths(values),
+    kafkaSecurity: kafkaSecurity(values),
+    signatures: signatureSettings(values),
     inventoryUrl: values.SHOP_INVENTORY_URL,
     paymentsUrl: values.SHOP_PAYMENTS_URL,
     logLevel: values.CONCORDAT_LOG_LEVEL,

@@ -4,6 +4,7 @@ export * from './canonical-json.js';
 export * from './certificates/certificate-chain.js';
 export * from './certificates/certificate-files.js';
 export * from './certificates/certificate-names.js';
+export * from './certificates/client-tls-variables.js';
 export * from './certificates/plain-and-tls.js';
 export * from './certificates/tls-fetch.js';
 export * from './certificates/tls-option.js';

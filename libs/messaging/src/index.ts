@@ -7,6 +7,14 @@ export * from './contract/errors.js';
 export * from './failpoint-bus.js';
 export * from './kafka/kafka-bus.js';
 export type { KafkaMessageBusOptions } from './kafka/kafka-client.js';
+export {
+  kafkaSecurityOptions,
+  SASL_MECHANISMS,
+  type KafkaSecurity,
+  type SaslMechanism,
+  type SecretSource,
+} from './kafka/security.js';
+export { checkKafka, KAFKA_VARIABLES, kafkaSecurity } from './kafka/security-variables.js';
 export type { TopicFinding } from './kafka/topic-setup.js';
 export { noDeadLetters, type DeadLetterCounts } from './contract/intake.js';
 export * from './contract/namespace.js';

@@ -1,5 +1,6 @@
 import pg from 'pg';
 import type { RunningSystem, SystemProcess } from '../system.js';
+import type { SystemAccess } from '../system-access.js';
 
 /** What the parts of a system tell about themselves; undefined where a part has no such thing. */
 export interface Counters {
@@ -17,6 +18,7 @@ export const COUNTERS = ['kafkaRequests', 'appends', 'emptyAppends', 'fsyncs'] a
 /** Reads the counters of a system's parts: `/metrics` of coordinators and participants, statistics of PostgreSQL. */
 export class ProductCounters {
   private constructor(
+    private readonly access: SystemAccess,
     private readonly services: readonly SystemProcess[],
     private readonly servers: ReadonlyMap<string, pg.Client>,
   ) {}
@@ -24,22 +26,23 @@ export class ProductCounters {
   static async of(system: RunningSystem): Promise<ProductCounters> {
     const services = system.processes.filter(({ role }) => role === 'coordinator' || role === 'participant');
     const servers = new Map<string, pg.Client>();
-    for (const { name, role, ports } of system.processes) {
-      if (role !== 'postgres') continue;
-      const connectionString = `postgres://postgres:postgres@127.0.0.1:${ports['postgres']}/postgres`;
-      const client = new pg.Client({ connectionString });
+    const access = system.access();
+    for (const server of system.processes) {
+      if (server.role !== 'postgres') continue;
+      const client = new pg.Client({ connectionString: access.superuserUrl(server) });
       client.on('error', () => undefined); // the query that was running rejects
       await client.connect();
-      servers.set(name, client);
+      servers.set(server.name, client);
     }
-    return new ProductCounters(services, servers);
+    return new ProductCounters(access, services, servers);
   }
 
   /** By the names of the processes. */
   async read(): Promise<ReadonlyMap<string, Counters>> {
     const result = new Map<string, Counters>();
-    for (const { name, role, ports } of this.services) {
-      const text = await (await fetch(`http://127.0.0.1:${ports['http']}/metrics`)).text();
+    for (const service of this.services) {
+      const { name, role } = service;
+      const text = await (await this.access.fetch(`${this.access.urlOf(service)}/metrics`)).text();
       result.set(name, role === 'coordinator' ? ofCoordinator(text) : ofParticipant(text));
     }
     for (const [name, client] of this.servers) result.set(name, { fsyncs: await walSyncs(client) });

@@ -2,10 +2,10 @@ import { closedLoop, type Measurement } from '../closed-loop.js';
 import { memoryMiB, ProcessMeter } from '../machine/processes.js';
 import { openLoop, type OpenLoopMeasurement, type OpenLoopOptions } from '../open-loop.js';
 import { RawBound, type RawOrder } from '../raw-bound.js';
-import { RestClients, type Accounts } from '../rest-client.js';
+import { RestClients, type Accounts, type RestAccess } from '../rest-client.js';
 import { countersPerTransfer, ProductCounters } from '../rows/product-counters.js';
 import { Leadership } from '../rows/leadership.js';
-import type { Link, RunningSystem } from '../system.js';
+import type { RunningSystem } from '../system.js';
 import { warmUp } from '../warm-up.js';
 import type { SystemRound } from './comparison.js';
 
@@ -27,8 +27,10 @@ export interface TransferKind {
 /** A system that gets transfers, and the bound on its databases. */
 export class TransferLoad {
   private constructor(
-    readonly link: Link,
+    /** what it is called in tables: its link, and whether it is secured */
+    readonly link: string,
     readonly leadership: Leadership,
+    private readonly access: RestAccess,
     private readonly system: RunningSystem,
     private readonly kind: TransferKind,
     private readonly counters: ProductCounters,
@@ -36,11 +38,12 @@ export class TransferLoad {
   ) {}
 
   /** @param pauses whether the system is paused while it gets nothing, because others are measured meanwhile */
-  static async on(link: Link, system: RunningSystem, kind: TransferKind, pauses: boolean): Promise<TransferLoad> {
+  static async on(link: string, system: RunningSystem, kind: TransferKind, pauses: boolean): Promise<TransferLoad> {
     const leadership = await Leadership.of(system);
     const counters = await ProductCounters.of(system);
+    const access = { ca: system.access().ca, token: await system.access().clientToken() };
     if (pauses) system.pause();
-    return new TransferLoad(link, leadership, system, kind, counters, pauses);
+    return new TransferLoad(link, leadership, access, system, kind, counters, pauses);
   }
 
   /** @param maximumSeconds bounds it: a broker may get faster for long */
@@ -71,10 +74,10 @@ export class TransferLoad {
     if (this.pauses) this.system.resume();
     await this.leadership.settle();
     const raw = await RawBound.connect(this.system.databaseUrls(), clientCount);
-    const rest = new RestClients(this.leadership.url, clientCount);
+    const rest = new RestClients(this.leadership.url, clientCount, this.access);
     try {
-      const { system, counters, kind, leadership } = this;
-      await work(new TransferClients(system, leadership.url, raw, rest, counters, clientCount, kind));
+      const { system, counters, kind, leadership, access } = this;
+      await work(new TransferClients(system, leadership.url, access, raw, rest, counters, clientCount, kind));
     } finally {
       await Promise.all([raw.close(), rest.close()]);
       if (this.pauses) this.system.pause();
@@ -87,6 +90,7 @@ export class TransferClients {
   constructor(
     private readonly system: RunningSystem,
     private readonly leaderUrl: string,
+    private readonly access: RestAccess,
     private readonly raw: RawBound,
     private readonly rest: RestClients,
     private readonly counters: ProductCounters,
@@ -113,7 +117,7 @@ export class TransferClients {
   }
 
   async openLoop(options: OpenLoopOptions): Promise<OpenLoopMeasurement> {
-    const rest = new RestClients(this.leaderUrl, options.connections);
+    const rest = new RestClients(this.leaderUrl, options.connections, this.access);
     try {
       return await openLoop(options, rest.transfer(this.kind.accounts, this.kind.withKeys));
     } finally {

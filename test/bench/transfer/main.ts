@@ -1,17 +1,18 @@
 import { formatTable, heading, type Bar, type Table } from '../report.js';
 import { MARKS_LEGEND } from '../rows/steady-row.js';
-import { BENCH_ACCOUNTS, withSystems, type Link, type RunningSystem } from '../system.js';
+import { BENCH_ACCOUNTS, nameOf, withSystems, type Link, type RunningSystem, type SystemVariant } from '../system.js';
 import type { Accounts } from '../rest-client.js';
 import { compareSystems } from './interleaved.js';
 import { TransferLoad, type TransferKind } from './load.js';
 import { measureOpenLoop, OPEN_LOOP_LEGEND, openLoopBars, openLoopTable } from './open-loop-rows.js';
+import { securedBars, securedComparisons, securedTable } from './secured.js';
 import { comparisonBars, comparisonTable, COSTS_LEGEND, costTable } from './tables.js';
 
 export interface TransferOptions {
   /** of the systems' data */
   readonly results: string;
   readonly portOffset: number;
-  readonly links: readonly Link[];
+  readonly links: readonly (Link | SystemVariant)[];
   readonly clients: readonly number[];
   readonly rounds: number;
   readonly seconds: number;
@@ -53,6 +54,26 @@ export async function runTransfers(
   return { result: { legend: MARKS_LEGEND, systems: compared }, bars: comparisonBars(compared) };
 }
 
+/** Plain text against TLS, JWTs and signatures everywhere, on the same road and in turns; prints tables. */
+export async function runSecured(options: TransferOptions): Promise<WorkloadResult> {
+  const links = options.links.flatMap((one) => {
+    const { link } = typeof one === 'string' ? { link: one } : one;
+    return [{ link }, { link, isSecure: true }];
+  });
+  const compared = await withLoads(RANDOM_ROWS, { ...options, links }, (systems, loads) =>
+    compareSystems(systems, loads, options),
+  );
+  const costs = compared.flatMap(({ link, comparisons }) =>
+    comparisons.flatMap((one) => [
+      heading(`Link ${link}, ${one.clients} clients: what one transfer costs`),
+      textOf(costTable(one)),
+    ]),
+  );
+  const secured = securedComparisons(compared);
+  print([heading('Secured against plain'), textOf(securedTable(secured)), MARKS_LEGEND, ...costs, COSTS_LEGEND]);
+  return { result: { legend: MARKS_LEGEND, secured, systems: compared }, bars: securedBars(secured) };
+}
+
 /** Systems at fixed rates, shares of what they reach in a closed loop; prints a table. */
 export async function runOpenLoop(options: TransferOptions): Promise<WorkloadResult> {
   const [clients = 64, ...others] = options.clients;
@@ -74,7 +95,8 @@ async function withLoads<Result>(
     const loads: TransferLoad[] = [];
     try {
       for (const [place, link] of links.entries()) {
-        loads.push(await TransferLoad.on(link, systems[place]!, kind, links.length > 1));
+        const name = nameOf(typeof link === 'string' ? { link } : link);
+        loads.push(await TransferLoad.on(name, systems[place]!, kind, links.length > 1));
       }
       for (const load of loads) await load.warmUp(warmUpSeconds);
       return await work(systems, loads);

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { LabError } from '../lab-error.js';
 import { table, type Narration } from '../narration.js';
 import { describeAnswer, execute, request, type Answer, type Operation } from '../rest.js';
-import { portsOf } from './ports.js';
+import type { SystemContext } from './part.js';
+import { httpUrl } from './ports.js';
 import { waitUntil } from './wait.js';
 
 const OPENING_BALANCE = 1000;
@@ -17,8 +18,9 @@ const ACCOUNTS = [
  * Shows that the system works: one transfer between two accounts that nothing else uses. Afterwards the coordinators
  * know all three banks.
  */
-export async function showTransfer(portOffset: number, narration: Narration, signal: AbortSignal): Promise<void> {
-  const url = `http://127.0.0.1:${portsOf('coordinator-1', portOffset)['http']}`;
+export async function showTransfer(context: SystemContext, narration: Narration, signal: AbortSignal): Promise<void> {
+  const { portOffset } = context;
+  const url = httpUrl(context, 'coordinator-1');
   await openAccounts(url, portOffset, narration, signal);
   // the transfer does not need bank-c; its account need not exist
   const read: Operation = { participant: 'bank-c', operation: 'read', payload: { account: 'demo-3' } };
@@ -55,7 +57,7 @@ export async function showTransfer(portOffset: number, narration: Narration, sig
 }
 
 const accountUrl = (bank: 'bank-a' | 'bank-b', account: string, portOffset: number): string =>
-  `http://127.0.0.1:${portsOf(bank, portOffset)['http']}/accounts/${account}`;
+  `${httpUrl({ portOffset }, bank)}/accounts/${account}`;
 
 async function openAccounts(url: string, portOffset: number, narration: Narration, signal: AbortSignal): Promise<void> {
   const missing: Operation[] = [];

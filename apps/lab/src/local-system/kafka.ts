@@ -7,6 +7,7 @@ import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
 import { portsOf } from './ports.js';
+import type { LocalSecurity } from './security/local-security.js';
 
 const OTHER_WAYS =
   'set KAFKA_BROKERS to a broker of your own, or run "docker compose up kafka" and set KAFKA_BROKERS=127.0.0.1:9092';
@@ -99,19 +100,29 @@ function writeProperties(context: SystemContext, dataDir: string): string {
   const ports = portsOf('kafka', context.portOffset);
   const template = readFileSync(path.join(context.root, 'apps/lab/assets/kafka/server.properties'), 'utf8');
   const file = path.join(dataDir, 'server.properties');
+  const [listener, protocols] = context.security
+    ? ['BROKER', 'listener.security.protocol.map=BROKER:SASL_SSL,CONTROLLER:SSL']
+    : ['PLAINTEXT', 'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT'];
   mkdirSync(dataDir, { recursive: true });
+  rmSync(file, { force: true }); // so that the mode is that of a new file
   writeFileSync(
     file,
     template
       .replaceAll('@DATA@', path.join(dataDir, 'log'))
+      .replaceAll('@LISTENER@', listener)
       .replaceAll('@BROKER_PORT@', String(ports['broker']))
       .replaceAll('@CONTROLLER_PORT@', String(ports['controller']))
-      .concat('\n', process.env['KAFKA_PROPERTIES'] ?? '', '\n'),
+      .concat(
+        '\n',
+        [protocols, context.security?.brokerProperties(), process.env['KAFKA_PROPERTIES']].join('\n'),
+        '\n',
+      ),
+    { mode: 0o600 }, // it may hold passwords
   );
   return file;
 }
 
-async function answers(broker: string): Promise<boolean> {
+async function answers(broker: string, security: LocalSecurity | undefined): Promise<boolean> {
   const admin = new Kafka({
     brokers: [broker],
     clientId: 'concordat-lab',
@@ -119,6 +130,7 @@ async function answers(broker: string): Promise<boolean> {
     connectionTimeout: 1000,
     requestTimeout: 2000,
     retry: { retries: 0 },
+    ...security?.servers.brokerAccess(),
   }).admin();
   try {
     await admin.connect();
@@ -177,6 +189,6 @@ export function kafkaPart(context: SystemContext): Part {
       const args = [...java, `-Dlog4j2.configurationFile=${logging}`, '-cp', libraries, 'kafka.Kafka', properties];
       return { file: 'java', args, cwd: dataDir };
     },
-    isReady: () => answers(`127.0.0.1:${ports['broker']}`),
+    isReady: () => answers(`127.0.0.1:${ports['broker']}`, context.security),
   };
 }

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { errorMessage } from '@concordat/foundation';
 import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
+import { callWith } from '../rest.js';
 import { kafkaPart } from './kafka.js';
 import { bringUp, type Part, type SystemContext } from './part.js';
 import {
@@ -19,6 +20,7 @@ import {
 import { postgresDataDir, postgresPart } from './postgres.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
 import { repositoryRoot } from './repository.js';
+import { LocalSecurity, SECURITY_FOLDER } from './security/local-security.js';
 import { bankPart, coordinatorPart, givenDatabaseUrl, kafkaBrokers, shopPart, type CoordinatorId } from './services.js';
 import { SystemFile, type ProcessRecord, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
@@ -36,8 +38,12 @@ export function contextOf(options: SystemOptions, say: (text: string) => void): 
   const root = repositoryRoot();
   const directory = path.resolve(root, options.directory);
   const topicPrefix = process.env['CONCORDAT_TOPIC_PREFIX'] ?? TOPIC_PREFIX;
-  const { portOffset, link = new SystemFile(directory).read()?.link ?? DEFAULT_LINK } = options;
-  return { root, directory, clusterName: CLUSTER_NAME, topicPrefix, link, portOffset, say };
+  const running = new SystemFile(directory).read();
+  const { portOffset, link = running?.link ?? DEFAULT_LINK } = options;
+  const isSecure = options.isSecure ?? running?.isSecure ?? false;
+  const security = isSecure ? LocalSecurity.of(directory, CLUSTER_NAME) : undefined;
+  if (security) callWith(() => security.access);
+  return { root, directory, clusterName: CLUSTER_NAME, topicPrefix, link, security, portOffset, say };
 }
 
 export function partOf(context: SystemContext, name: PartName): Part {
@@ -101,10 +107,33 @@ export function removeData(directory: string): void {
     rmSync(postgresDataDir(directory, letter), { recursive: true, force: true });
   }
   if (!existsSync(directory)) return;
-  const names: readonly string[] = [...PART_NAMES, GUEST_NAME];
+  const names: readonly string[] = [...PART_NAMES, GUEST_NAME, SECURITY_FOLDER];
   for (const name of readdirSync(directory)) {
     if (names.includes(name)) rmSync(path.join(directory, name), { recursive: true });
   }
+}
+
+/**
+ * Makes what a secured system needs beside its data, or refuses data of the other kind: their members, brokers and
+ * databases are known by other addresses and passwords.
+ *
+ * @throws LabError that says what to do
+ */
+export function prepareSecurity({ directory, security }: SystemContext): void {
+  const hasData = PART_NAMES.some((name) => existsSync(path.join(directory, name)));
+  if (security !== undefined && hasData && !LocalSecurity.isIn(directory)) {
+    throw new LabError(
+      `${directory} has the data of a system without TLS and credentials. Start it without --secure; or forget its ` +
+        'data with "npm start -- --secure --fresh"; or use another directory: --directory .concordat-secure.',
+    );
+  }
+  if (security === undefined && LocalSecurity.isIn(directory)) {
+    throw new LabError(
+      `${directory} has the data of a secured system. Start it with --secure; or forget its data with ` +
+        '"npm start -- --fresh"; or use another directory: --directory .concordat-plain.',
+    );
+  }
+  security?.ensure();
 }
 
 /** Starts servers first, then services, each group in parallel. The first failure ends the wait for the others. */
@@ -197,6 +226,7 @@ export function initialState(context: SystemContext): SystemState {
     clusterName: context.clusterName,
     topicPrefix: context.topicPrefix,
     link: context.link,
+    isSecure: context.security !== undefined,
     startedAt: new Date().toISOString(),
     supervisorPid: process.pid,
     portOffset: context.portOffset,

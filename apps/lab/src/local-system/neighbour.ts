@@ -4,7 +4,7 @@ import { LabError } from '../lab-error.js';
 import { initialState, requireFreePorts, startParts, stopProcesses } from './local-system.js';
 import type { SystemContext } from './part.js';
 import type { BankLetter, PartName } from './ports.js';
-import { createDatabase, dropDatabase } from './postgres.js';
+import { createDatabase, databaseUrl, dropDatabase, serverAt } from './postgres-server.js';
 import { SystemFile, type SystemState } from './system-file.js';
 
 export const NEIGHBOUR_NAME = 'neighbour';
@@ -29,24 +29,25 @@ export interface Neighbour {
 export async function startNeighbour(context: SystemContext, state: SystemState): Promise<Neighbour> {
   const port = state.processes.find(({ name }) => name === 'postgres-a')?.ports['postgres'];
   if (port === undefined) throw new LabError('The neighbour needs the local PostgreSQL server postgres-a.');
+  const server = serverAt(context, port);
+  const security = context.security?.forCluster(NEIGHBOUR_NAME);
+  security?.ensure();
   const databaseOf = (letter: BankLetter): string => `${NEIGHBOUR_NAME}_bank_${letter}`;
   const ofNeighbour: SystemContext = {
     ...context,
     directory: path.join(context.directory, NEIGHBOUR_NAME),
     clusterName: NEIGHBOUR_NAME,
+    security,
     portOffset: state.portOffset + PORT_DISTANCE,
     shared: {
       kafkaBrokers: state.kafkaBrokers,
-      databaseUrl: (letter) => {
-        const name = databaseOf(letter);
-        return `postgres://${name}:${name}@127.0.0.1:${port}/${name}`;
-      },
+      databaseUrl: (letter) => databaseUrl(server, databaseOf(letter)),
     },
   };
   const file = new SystemFile(ofNeighbour.directory);
   const forget = async (): Promise<void> => {
     rmSync(ofNeighbour.directory, { recursive: true, force: true });
-    for (const letter of LETTERS) await dropDatabase(port, databaseOf(letter));
+    for (const letter of LETTERS) await dropDatabase(server, databaseOf(letter));
   };
   const end = async (): Promise<void> => {
     await stopProcesses(file.read()?.processes ?? []);
@@ -55,7 +56,7 @@ export async function startNeighbour(context: SystemContext, state: SystemState)
   await stopProcesses(file.read()?.processes ?? []); // of an interrupted run
   await requireFreePorts(SERVICES, ofNeighbour.portOffset);
   await forget();
-  for (const letter of LETTERS) await createDatabase(port, databaseOf(letter));
+  for (const letter of LETTERS) await createDatabase(server, databaseOf(letter));
   file.write({ ...initialState(ofNeighbour), kafkaBrokers: state.kafkaBrokers, ready: true });
   try {
     await startParts(ofNeighbour, SERVICES, file, new AbortController().signal);

@@ -5,6 +5,7 @@ import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import type { BankLetter, Link, PartName, PortNumbers } from './ports.js';
 import { isAlive } from './process-table.js';
+import type { LocalSecurity } from './security/local-security.js';
 import type { ProcessRecord, Role } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -46,6 +47,8 @@ export interface SystemContext {
   readonly clusterName: string;
   readonly topicPrefix: string;
   readonly link: Link;
+  /** undefined: everything speaks plain text, and nobody is asked who he is */
+  readonly security: LocalSecurity | undefined;
   readonly portOffset: number;
   /** for a cluster beside another system: what it does not have itself */
   readonly shared?: { readonly kafkaBrokers: string; databaseUrl(letter: BankLetter): string };

@@ -47,6 +47,15 @@ export function portsOf(name: PartName, offset: number): PortNumbers {
 
 const LOOPBACK = '127.0.0.1';
 
+/** The HTTP of a service. In a secured system the coordinators speak TLS; the demo services never do. */
+export function httpUrl(
+  { security, portOffset }: { readonly security?: object | undefined; readonly portOffset: number },
+  name: PartName,
+): string {
+  const isSecure = security !== undefined && name.startsWith('coordinator');
+  return `${isSecure ? 'https' : 'http'}://${LOOPBACK}:${portsOf(name, portOffset)['http']}`;
+}
+
 export function isPortFree(port: number): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const server = net.createServer();

@@ -15,15 +15,24 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import pg from 'pg';
 import { LabError } from '../lab-error.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
 import { portsOf, type BankLetter, type PartName } from './ports.js';
+import {
+  createDatabase,
+  databaseUrl,
+  serverAt,
+  SUPERUSER,
+  withSuperuser,
+  type PostgresServer,
+} from './postgres-server.js';
 import { postgresLimits } from './postgres-limits.js';
 import { processesIn } from './process-table.js';
+import type { LocalSecurity } from './security/local-security.js';
 import { waitUntil } from './wait.js';
 
-const SUPERUSER = 'postgres';
+/** The user of this machine under which the servers run when this is root. */
+const ACCOUNT = 'postgres';
 const ORPHANS_TIMEOUT_MS = 10_000;
 
 /** Settings of a small server whose data must survive kill -9: none of them weakens durability. */
@@ -45,12 +54,12 @@ interface Account {
 function serverAccount(context: SystemContext): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const idOf = (flag: string): number | undefined => {
-    const { status, stdout } = spawnSync('id', [flag, SUPERUSER], { encoding: 'utf8' });
+    const { status, stdout } = spawnSync('id', [flag, ACCOUNT], { encoding: 'utf8' });
     return status === 0 ? Number(stdout) : undefined;
   };
   if (idOf('-u') === undefined) {
     context.say('postgres: this is root, and PostgreSQL refuses to run as root; creating the user "postgres" …');
-    spawnSync('useradd', ['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', SUPERUSER]);
+    spawnSync('useradd', ['--system', '--user-group', '--no-create-home', '--shell', '/usr/sbin/nologin', ACCOUNT]);
   }
   const [uid, gid] = [idOf('-u'), idOf('-g')];
   if (uid !== undefined && gid !== undefined) return { uid, gid };
@@ -121,14 +130,14 @@ export function postgresDataDir(directory: string, letter: BankLetter): string {
   return path.join(SHARED_FOLDER, key, name);
 }
 
-function initialise(native: string, dataDir: string, account: Account | undefined): void {
+function initialise(native: string, dataDir: string, server: PostgresServer, account: Account | undefined): void {
   if (existsSync(path.join(dataDir, 'PG_VERSION'))) return;
   // renamed when complete: an interrupted initdb leaves nothing that looks like a database
   const partial = `${dataDir}.new`;
   const passwordFile = `${dataDir}.password`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true, mode: 0o700 });
-  writeFileSync(passwordFile, SUPERUSER, { mode: 0o600 });
+  writeFileSync(passwordFile, server.passwordOf(SUPERUSER), { mode: 0o600 });
   if (account) {
     chownSync(partial, account.uid, account.gid);
     chownSync(passwordFile, account.uid, account.gid);
@@ -158,60 +167,42 @@ async function clearRemains(dataDir: string, signal: AbortSignal): Promise<void>
   rmSync(path.join(dataDir, 'postmaster.pid'), { force: true });
 }
 
-export async function withSuperuser<T>(port: number, work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: SUPERUSER,
-    password: SUPERUSER,
-    database: SUPERUSER,
-    connectionTimeoutMillis: 2000,
-  });
-  client.on('error', () => undefined); // the death of the server also ends an idle client
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end().catch(() => undefined);
-  }
-}
+/** With TLS nobody connects in plain text, and replication needs it, too. */
+const TLS_ONLY = 'hostssl all all 127.0.0.1/32 scram-sha-256\nhostssl replication all 127.0.0.1/32 scram-sha-256\n';
 
-/** One role and one database per participant: prepared transactions belong to both. */
-export async function createDatabase(port: number, name: string): Promise<void> {
-  await withSuperuser(port, async (client) => {
-    const role = await client.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [name]);
-    if (role.rowCount === 0) await client.query(`CREATE ROLE ${name} LOGIN PASSWORD '${name}'`);
-    const database = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [name]);
-    if (database.rowCount === 0) await client.query(`CREATE DATABASE ${name} OWNER ${name}`);
-  });
-}
-
-/** Drops both with their content, if they exist. */
-export async function dropDatabase(port: number, name: string): Promise<void> {
-  const owner = { host: '127.0.0.1', port, user: SUPERUSER, password: SUPERUSER, database: name };
-  const client = new pg.Client({ ...owner, connectionTimeoutMillis: 2000 });
-  client.on('error', () => undefined);
-  const exists = await client.connect().then(
-    () => true,
-    () => false,
-  );
-  if (exists) {
-    // a database with prepared transactions cannot be dropped
-    const prepared = 'SELECT gid FROM pg_prepared_xacts WHERE database = current_database()';
-    const { rows } = await client.query<{ gid: string }>(prepared);
-    for (const { gid } of rows) await client.query(`ROLLBACK PREPARED ${pg.escapeLiteral(gid)}`);
-    await client.end();
+/** Puts a new certificate into the data directory, which belongs to the server's account. Returns what uses it. */
+function tlsSettings(
+  { servers }: LocalSecurity,
+  name: PartName,
+  dataDir: string,
+  account: Account | undefined,
+): Readonly<Record<string, string>> {
+  const { cert, key } = servers.issue(name);
+  const files = {
+    'server.crt': cert,
+    'server.key': key,
+    'root.crt': readFileSync(servers.caFile),
+    'hba.conf': TLS_ONLY,
+  };
+  for (const [file, content] of Object.entries(files)) {
+    const at = path.join(dataDir, file);
+    writeFileSync(at, content, { mode: 0o600 });
+    if (account) chownSync(at, account.uid, account.gid);
   }
-  await withSuperuser(port, async (superuser) => {
-    await superuser.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-    await superuser.query(`DROP ROLE IF EXISTS ${name}`);
-  });
+  return {
+    ssl: 'on',
+    ssl_cert_file: 'server.crt',
+    ssl_key_file: 'server.key',
+    ssl_min_protocol_version: 'TLSv1.2',
+    hba_file: path.join(dataDir, 'hba.conf'),
+  };
 }
 
 export function postgresPart(context: SystemContext, letter: BankLetter): Part {
   const name: PartName = `postgres-${letter}`;
   const ports = portsOf(name, context.portOffset);
   const port = ports['postgres'] ?? 0;
+  const server = serverAt(context, port);
   const dataDir = postgresDataDir(context.directory, letter);
   const database = `bank_${letter}`;
   return {
@@ -219,7 +210,7 @@ export function postgresPart(context: SystemContext, letter: BankLetter): Part {
     role: 'postgres',
     ports,
     dataDir,
-    databaseUrl: `postgres://${database}:${database}@127.0.0.1:${port}/${database}`,
+    databaseUrl: databaseUrl(server, database),
     logFile: path.join(context.directory, 'logs', `${name}.log`),
     marker: `-D ${dataDir} `,
     readyTimeoutMs: 60_000,
@@ -227,14 +218,15 @@ export function postgresPart(context: SystemContext, letter: BankLetter): Part {
       const account = serverAccount(context);
       const native = nativeFolder(account);
       mkdirSync(path.dirname(dataDir), { recursive: true, mode: 0o755 });
-      initialise(native, dataDir, account);
+      initialise(native, dataDir, server, account);
       await clearRemains(dataDir, signal);
-      const settings = Object.entries({ ...SETTINGS, ...postgresLimits(), port: String(port) });
+      const tls = context.security ? tlsSettings(context.security, name, dataDir, account) : {};
+      const settings = Object.entries({ ...SETTINGS, ...postgresLimits(), ...tls, port: String(port) });
       const args = ['-D', dataDir, ...settings.flatMap(([key, value]) => ['-c', `${key}=${value}`])];
       return { file: path.join(native, 'bin', 'postgres'), args, cwd: '/', ...account };
     },
     isReady: () =>
-      withSuperuser(port, async (client) => (await client.query('SELECT 1')).rowCount === 1).catch(() => false),
-    complete: () => createDatabase(port, database),
+      withSuperuser(server, async (client) => (await client.query('SELECT 1')).rowCount === 1).catch(() => false),
+    complete: () => createDatabase(server, database),
   };
 }

@@ -1,8 +1,10 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { ask } from '../rest.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
-import { portsOf, type BankLetter, type PartName, type ShopService } from './ports.js';
-import { createDatabase, postgresPart } from './postgres.js';
+import { httpUrl, portsOf, type BankLetter, type PartName, type ShopService } from './ports.js';
+import { postgresPart } from './postgres.js';
+import { createDatabase, databaseUrl, serverAt } from './postgres-server.js';
 import type { Role } from './system-file.js';
 
 const READY_TIMEOUT_MS = 60_000;
@@ -25,11 +27,11 @@ interface HealthAnswer {
   readonly text: string;
 }
 
-async function ask(port: number | undefined, health: 'healthz' | 'readyz'): Promise<HealthAnswer | undefined> {
+async function healthOf(url: string, health: 'healthz' | 'readyz'): Promise<HealthAnswer | undefined> {
   try {
     const signal = AbortSignal.timeout(HEALTH_TIMEOUT_MS);
-    const response = await fetch(`http://127.0.0.1:${port}/${health}`, { signal });
-    return { ok: response.status === 200, text: await response.text() };
+    const { status, text } = await ask(`${url}/${health}`, { signal });
+    return { ok: status === 200, text };
   } catch {
     return undefined;
   }
@@ -65,6 +67,7 @@ function nodeService(context: SystemContext, service: Service): Part {
   const { name, role, main, dataDir, databaseUrl } = service;
   const ports = portsOf(name, context.portOffset);
   const { environment = {} } = context;
+  const url = httpUrl(context, name);
   return {
     name,
     role,
@@ -97,9 +100,9 @@ function nodeService(context: SystemContext, service: Service): Part {
         cwd: context.root,
       };
     },
-    isLive: async () => (await ask(ports['http'], 'healthz'))?.ok === true,
-    isReady: async () => (await ask(ports['http'], 'readyz'))?.ok === true,
-    lacks: async () => reasonsIn((await ask(ports['http'], 'readyz'))?.text ?? ''),
+    isLive: async () => (await healthOf(url, 'healthz'))?.ok === true,
+    isReady: async () => (await healthOf(url, 'readyz'))?.ok === true,
+    lacks: async () => reasonsIn((await healthOf(url, 'readyz'))?.text ?? ''),
   };
 }
 
@@ -124,8 +127,14 @@ export function coordinatorPart(context: SystemContext, nodeId: CoordinatorId): 
         .join(','),
       CONCORDAT_JOIN: String(isGuest),
       CONCORDAT_DATA_DIR: dataDir,
+      ...context.security?.coordinatorVariables(nodeId, context.link, auditFileOf(context, nodeId)),
     },
   });
+}
+
+/** A coordinator of a secured system writes its audit there. */
+export function auditFileOf({ directory }: Pick<SystemContext, 'directory'>, nodeId: CoordinatorId): string {
+  return path.join(directory, 'logs', `coordinator-${nodeId}.audit.jsonl`);
 }
 
 function coordinatorAddress(id: CoordinatorId, kind: 'http' | 'raft' | 'direct', portOffset: number): string {
@@ -133,24 +142,25 @@ function coordinatorAddress(id: CoordinatorId, kind: 'http' | 'raft' | 'direct',
 }
 
 export function bankPart(context: SystemContext, letter: BankLetter): Part {
-  const databaseUrl =
+  const url =
     context.shared?.databaseUrl(letter) ?? givenDatabaseUrl(letter) ?? postgresPart(context, letter).databaseUrl ?? '';
   return nodeService(context, {
     name: `bank-${letter}`,
     role: 'participant',
     main: 'bank/src/main.js',
-    databaseUrl,
+    databaseUrl: url,
     env: {
       CONCORDAT_PARTICIPANT: `bank-${letter}`,
       CONCORDAT_HTTP: `127.0.0.1:${portsOf(`bank-${letter}`, context.portOffset)['http']}`,
-      CONCORDAT_COORDINATORS: coordinatorUrls(context.portOffset),
-      DATABASE_URL: databaseUrl,
+      CONCORDAT_COORDINATORS: coordinatorUrls(context),
+      DATABASE_URL: url,
+      ...context.security?.serviceVariables(`bank-${letter}`, context.link),
     },
   });
 }
 
-const coordinatorUrls = (portOffset: number): string =>
-  NODE_IDS.map((id) => `http://${coordinatorAddress(id, 'http', portOffset)}`).join(',');
+const coordinatorUrls = (context: SystemContext): string =>
+  NODE_IDS.map((id) => httpUrl(context, `coordinator-${id}`)).join(',');
 
 /** The server on which a service of the shop has its database. */
 const SHOP_SERVERS: Readonly<Record<ShopService, BankLetter>> = { orders: 'a', inventory: 'b', payments: 'c' };
@@ -161,20 +171,22 @@ export function shopPart(context: SystemContext, name: ShopService): Part {
   const letter = SHOP_SERVERS[name];
   const port = portsOf(`postgres-${letter}`, portOffset)['postgres'] ?? 0;
   const database = `shop_${name}`;
-  const databaseUrl = `postgres://${database}:${database}@127.0.0.1:${port}/${database}`;
+  const server = serverAt(context, port);
+  const url = databaseUrl(server, database);
   const addressOf = (service: ShopService): string => `127.0.0.1:${portsOf(service, portOffset)['http']}`;
   return nodeService(context, {
     name,
     role: 'participant',
     main: `shop/src/${name}/main.js`,
-    databaseUrl,
-    before: () => createDatabase(port, database),
+    databaseUrl: url,
+    before: () => createDatabase(server, database),
     env: {
       SHOP_HTTP: addressOf(name),
       SHOP_INVENTORY_URL: `http://${addressOf('inventory')}`,
       SHOP_PAYMENTS_URL: `http://${addressOf('payments')}`,
-      CONCORDAT_COORDINATORS: coordinatorUrls(portOffset),
-      DATABASE_URL: databaseUrl,
+      CONCORDAT_COORDINATORS: coordinatorUrls(context),
+      DATABASE_URL: url,
+      ...context.security?.serviceVariables(name, context.link),
     },
   });
 }

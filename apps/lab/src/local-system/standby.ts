@@ -5,7 +5,8 @@ import { LabError } from '../lab-error.js';
 import { initialState, requireFreePorts, stopProcesses } from './local-system.js';
 import { bringUp, type SystemContext } from './part.js';
 import { portsOf, type BankLetter, type PartName } from './ports.js';
-import { postgresDataDir, postgresPart, withSuperuser } from './postgres.js';
+import { postgresDataDir, postgresPart } from './postgres.js';
+import { serverAt, SUPERUSER, withSuperuser, type PostgresServer } from './postgres-server.js';
 import { SystemFile, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -14,10 +15,10 @@ const DIRECTORY = 'standby';
 const PORT_DISTANCE = 600;
 const STEP_TIMEOUT_MS = 30_000;
 
-/** The data directory and the port of one of the two servers. */
+/** The data directory and the address of one of the two servers. */
 interface Place {
   readonly dataDir: string;
-  readonly port: number;
+  readonly server: PostgresServer;
 }
 
 /**
@@ -45,17 +46,19 @@ export class Standby {
     };
     const own: Place = {
       dataDir: postgresDataDir(ofStandby.directory, letter),
-      port: portsOf(name, ofStandby.portOffset)['postgres']!,
+      server: serverAt(context, portsOf(name, ofStandby.portOffset)['postgres']!),
     };
-    const primary: Place = { dataDir, port: ports!['postgres']! };
+    const primary: Place = { dataDir, server: serverAt(context, ports!['postgres']!) };
     const standby = new Standby(ofStandby, new SystemFile(ofStandby.directory), letter, primary, own);
     await standby.end(); // of an interrupted run
     await requireFreePorts([name], ofStandby.portOffset);
     mkdirSync(path.dirname(own.dataDir), { recursive: true });
     copyTree(dataDir, own.dataDir);
     writeFileSync(path.join(own.dataDir, 'standby.signal'), '');
-    const conninfo = `host=127.0.0.1 port=${primary.port} user=postgres password=postgres application_name=${DIRECTORY}`;
-    appendFileSync(path.join(own.dataDir, 'postgresql.auto.conf'), `\nprimary_conninfo = '${conninfo}'\n`);
+    appendFileSync(
+      path.join(own.dataDir, 'postgresql.auto.conf'),
+      `\nprimary_conninfo = '${conninfoOf(primary, own)}'\n`,
+    );
     standby.file.write({ ...initialState(ofStandby), ready: true });
     return standby;
   }
@@ -108,8 +111,15 @@ export class Standby {
   }
 }
 
-async function ask({ port }: Place, text: string): Promise<Record<string, unknown>[]> {
-  return await withSuperuser(port, async (client) => (await client.query<Record<string, unknown>>(text)).rows);
+/** How the standby reaches the primary. */
+function conninfoOf({ server: { port, caFile, passwordOf } }: Place, { dataDir }: Place): string {
+  const login = `user=${SUPERUSER} password=${passwordOf(SUPERUSER)}`;
+  const tls = caFile === undefined ? '' : ` sslmode=verify-full sslrootcert=${path.join(dataDir, 'root.crt')}`;
+  return `host=127.0.0.1 port=${port} ${login} application_name=${DIRECTORY}${tls}`;
+}
+
+async function ask({ server }: Place, text: string): Promise<Record<string, unknown>[]> {
+  return await withSuperuser(server, async (client) => (await client.query<Record<string, unknown>>(text)).rows);
 }
 
 /** With owners and modes: PostgreSQL refuses files that others can read. */

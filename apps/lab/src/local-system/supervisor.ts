@@ -12,6 +12,7 @@ import {
   initialState,
   isSupervised,
   partNamesToStart,
+  prepareSecurity,
   removeData,
   requireFreePorts,
   startParts,
@@ -20,8 +21,12 @@ import {
 } from './local-system.js';
 import { isRunning, signal as sendSignal } from './process-table.js';
 import { isKafkaPossible } from './kafka.js';
-import { DEFAULT_LINK, PART_NAMES, type Link } from './ports.js';
+import type { SystemContext } from './part.js';
+import { DEFAULT_LINK, httpUrl, PART_NAMES, type Link } from './ports.js';
+import { withoutPassword } from './postgres-server.js';
 import { repositoryRoot } from './repository.js';
+import { TOKEN_ROLES } from './security/credentials.js';
+import type { LocalSecurity } from './security/local-security.js';
 import { SystemFile, type SystemState } from './system-file.js';
 import { waitUntil } from './wait.js';
 
@@ -71,7 +76,7 @@ export function linkOfThisMachine(say: (text: string) => void): Link {
 export async function supervise(options: SystemOptions, fresh: boolean): Promise<void> {
   const narration = new Narration();
   const link = options.link ?? linkOfThisMachine((text) => narration.say(text));
-  const context = contextOf({ ...options, link }, (text) => narration.say(text));
+  const context = contextOf({ ...options, link, isSecure: options.isSecure ?? false }, (text) => narration.say(text));
   const release = takeLock(context.directory);
   const ending = endOnSignals();
   const file = new SystemFile(context.directory);
@@ -83,12 +88,13 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
     }
     const names = partNamesToStart(options.only, context.link);
     await requireFreePorts(names, options.portOffset);
+    prepareSecurity(context);
     file.write(initialState(context));
     await startParts(context, names, file, ending);
     file.update((state) => ({ ...state, ready: true }));
-    narration.plain(['', ...overview(file.read()), ''].join('\n'));
-    if (PART_NAMES.every((name) => options.only.includes(name)))
-      await showTransfer(options.portOffset, narration, ending);
+    narration.plain(['', ...overview(context, file.read()), ''].join('\n'));
+    if (PART_NAMES.every((name) => options.only.includes(name))) await showTransfer(context, narration, ending);
+    if (context.security) narration.plain(howToCall(context, context.security));
     narration.say('ready; Ctrl-C (or "npm stop") ends everything, the data stays');
     process.send?.({ ready: true });
     await watch(file, narration, ending);
@@ -120,10 +126,27 @@ async function endLeftovers(file: SystemFile, narration: Narration): Promise<voi
   rmSync(file.path, { force: true });
 }
 
-function overview(state: SystemState | undefined): string[] {
+/** What a person needs to call a secured system. */
+function howToCall(context: SystemContext, { certificates, credentials }: LocalSecurity): string {
+  const shown = (file: string): string => path.relative(process.cwd(), file) || file;
+  return [
+    'REST wants TLS and a credential:',
+    '',
+    `  curl --cacert ${shown(certificates.caFile)} \\`,
+    `    -H "Authorization: Bearer $(cat ${shown(credentials.pathOfToken('observer'))})" \\`,
+    `    ${httpUrl(context, 'coordinator-1')}/v1/cluster`,
+    '',
+    `Further tokens beside it: ${Object.entries(TOKEN_ROLES)
+      .map(([name, roles]) => `token-${name} (${roles.join(', ')})`)
+      .join('; ')}.`,
+    '',
+  ].join('\n');
+}
+
+function overview(context: SystemContext, state: SystemState | undefined): string[] {
   const rows = (state?.processes ?? []).map(({ name, pid, ports, databaseUrl, logFile }) => {
-    const http = ports['http'];
-    const address = http === undefined ? (databaseUrl ?? `127.0.0.1:${ports['broker']}`) : `http://127.0.0.1:${http}`;
+    const other = databaseUrl === undefined ? `127.0.0.1:${ports['broker']}` : withoutPassword(databaseUrl);
+    const address = ports['http'] === undefined ? other : httpUrl(context, name);
     return [name, address, String(pid), logFile];
   });
   rows.sort(([first = ''], [second = '']) => first.localeCompare(second));
@@ -163,10 +186,11 @@ export async function superviseDetached(options: SystemOptions, fresh: boolean):
   const log = openSync(logFile, 'w');
   const link = options.link === undefined ? [] : ['--link', options.link];
   const args = ['start', '--directory', directory, '--port-offset', String(options.portOffset), ...link];
+  const flags = [...(options.isSecure ? ['--secure'] : []), ...(fresh ? ['--fresh'] : [])];
   const main = path.resolve(import.meta.dirname, '..', 'main.js');
   const child = spawn(
     process.execPath,
-    ['--enable-source-maps', main, ...args, '--only', options.only.join(','), ...(fresh ? ['--fresh'] : [])],
+    ['--enable-source-maps', main, ...args, '--only', options.only.join(','), ...flags],
     { detached: true, stdio: ['ignore', log, log, 'ipc'] },
   );
   closeSync(log);

@@ -31,6 +31,8 @@ export interface SystemState {
   readonly topicPrefix: string;
   /** the roads between coordinators and banks */
   readonly link: Link;
+  /** whether everything speaks TLS and wants credentials; its folder `security` has them */
+  readonly isSecure: boolean;
   readonly startedAt: string;
   /** the process that supervises the others and ends them */
   readonly supervisorPid: number;
@@ -70,7 +72,7 @@ export class SystemFile {
   write(state: SystemState): void {
     mkdirSync(this.directory, { recursive: true });
     const temporary = `${this.path}.${process.pid}`;
-    writeFileSync(temporary, `${JSON.stringify(state, null, 2)}\n`);
+    writeFileSync(temporary, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 }); // it has passwords of databases
     renameSync(temporary, this.path);
   }
 

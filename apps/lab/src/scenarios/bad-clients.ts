@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { connect as connectSecurely } from 'node:tls';
 import { openFilesLimit } from '@concordat/foundation';
 import { isRunning } from '../local-system/process-table.js';
 import { isBank } from '../local-system/system-file.js';
@@ -43,8 +44,10 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   const { narration } = lab;
   const coordinators = lab.coordinators();
   const ports = coordinators.map(({ ports: { http } }) => http!);
-  const open = (port: number, bytes: string | Buffer, reads = true): Socket => {
-    const socket = connect({ port, host: '127.0.0.1' });
+  const { security } = lab.context;
+  const open = (port: number, bytes: string | Buffer, reads = true, isSecure = false): Socket => {
+    const to = { port, host: '127.0.0.1' };
+    const socket = security && isSecure ? connectSecurely({ ...to, ca: security.access.ca }) : connect(to);
     socket.on('error', () => undefined); // a node may refuse it, or end it
     if (reads) socket.resume();
     if (bytes.length > 0) socket.write(bytes);
@@ -57,7 +60,7 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
 
   narration.action(`at each coordinator: ${HALF_BODIES} clients that send half a request and then nothing`);
   const halves: Socket[] = [];
-  each(HALF_BODIES, (port) => halves.push(open(port, HALF)));
+  each(HALF_BODIES, (port) => halves.push(open(port, HALF, true, true)));
 
   const affordable =
     Math.floor(((openFilesLimit() ?? Infinity) - OWN_FILES) / ports.length) -
@@ -67,13 +70,16 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
     HALF_BANK_REQUESTS;
   const idle = Math.max(0, Math.min(IDLE_CONNECTIONS, affordable - SLOW_READERS));
   narration.action(`${idle} idle connections after one request each, and ${SLOW_READERS} slow readers`);
-  each(idle, (port) => open(port, `GET /healthz ${HEAD}\r\n`));
-  each(SLOW_READERS, (port) => open(port, `GET /v1/events ${HEAD}Last-Event-ID: 1\r\n\r\n`, false));
+  each(idle, (port) => open(port, `GET /healthz ${HEAD}\r\n`, true, true));
+  const credential = security ? `Authorization: Bearer ${security.access.token}\r\n` : '';
+  const slow = `GET /v1/events ${HEAD}${credential}Last-Event-ID: 1\r\n\r\n`;
+  each(SLOW_READERS, (port) => open(port, slow, false, true));
 
   narration.action(`${GARBAGE} times garbage at the port for clients and at the port for the other nodes`);
   const bodies = STRANGE_TARGETS.map((target) => `POST ${target} ${HEAD}Content-Length: 2\r\n\r\n{}`);
   each(GARBAGE, (port, index) =>
-    open(port, index % 2 === 0 ? randomBytes(300) : bodies[(index >> 1) % bodies.length]!),
+    // in a secured system garbage also arrives in plain text, where TLS is spoken
+    open(port, index % 2 === 0 ? randomBytes(300) : bodies[(index >> 1) % bodies.length]!, true, index % 4 < 2),
   );
   for (const {
     ports: { raft },

@@ -1,4 +1,5 @@
 import { table } from '../narration.js';
+import { openStream } from '../rest.js';
 
 const WAIT_MS = 10_000;
 
@@ -24,12 +25,12 @@ interface TransactionEvent {
 export async function sequenceOf(coordinatorUrl: string, work: () => Promise<unknown>): Promise<string[]> {
   const ending = new AbortController();
   const limit = AbortSignal.any([ending.signal, AbortSignal.timeout(WAIT_MS)]);
-  const response = await fetch(`${coordinatorUrl}/v1/events`, { signal: limit });
+  const stream = await openStream(`${coordinatorUrl}/v1/events`, limit);
   const done = work();
   const rows: string[][] = [];
   const seen = new Map<string, number>();
   let followed: string | undefined;
-  for await (const transaction of transactionsIn(response)) {
+  for await (const transaction of transactionsIn(stream)) {
     const names = transaction.branches.map(({ participant }) => participant);
     if (followed === undefined && names.includes('orders')) followed = transaction.id;
     if (transaction.id !== followed) continue;
@@ -49,11 +50,11 @@ export async function sequenceOf(coordinatorUrl: string, work: () => Promise<unk
 const describe = ({ branches }: TransactionEvent): string =>
   branches.map(({ participant, vote, state }) => `${participant}: ${vote ?? 'no vote yet'}, ${state}`).join('; ');
 
-async function* transactionsIn(response: Response): AsyncGenerator<TransactionEvent> {
+async function* transactionsIn(stream: AsyncIterable<Uint8Array>): AsyncGenerator<TransactionEvent> {
   const decoder = new TextDecoder();
   let text = '';
-  for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true });
+  for await (const chunk of stream) {
+    text += decoder.decode(chunk, { stream: true });
     const events = text.split('\n\n');
     text = events.pop() ?? '';
     for (const event of events) {

@@ -3,6 +3,8 @@ import pg from 'pg';
 import { SystemClock, SystemRandom, UuidV7Generator } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import { BANKS, type Link } from '../local-system/ports.js';
+import { LAB_PARTICIPANT } from '../local-system/security/local-security.js';
+import type { Sender } from '../local-system/security/signing-keys.js';
 import { waitUntil } from '../local-system/wait.js';
 import { describeAnswer, request, type Answer } from '../rest.js';
 import {
@@ -183,7 +185,7 @@ let announced = 0;
 async function announceSomethingNew({ tap }: PathContext): Promise<void> {
   await reply(tap, {
     type: 'announce',
-    participant: 'lab-visitor',
+    participant: LAB_PARTICIPANT,
     operations: [`operation-${Date.now()}-${announced++}`],
   });
 }
@@ -232,7 +234,7 @@ async function delegateSomethingOld({ lab, tap, victim }: PathContext): Promise<
   const branches = Array.isArray(shown.body['branches']) ? (shown.body['branches'] as ShownBranch[]) : [];
   const branch = branches.find(({ participant }) => participant === victim);
   if (!branch) throw unexpected(`GET of ${old.id}`, shown);
-  await send(tap, (wire) => wire.prepare(victim), {
+  await send(tap, 'coordinator', (wire) => wire.prepare(victim), {
     type: 'commit-one-phase',
     transactionId: old.id,
     branchId: branch.branchId,
@@ -324,19 +326,25 @@ async function order(tap: KafkaTap | undefined, messages: readonly WireMessage[]
   for (const message of messages) {
     const participant = String(message['participant']);
     const isWork = message['type'] === 'prepare';
-    await send(tap, (wire) => (isWork ? wire.prepare(participant) : wire.decide(participant)), message);
+    await send(tap, 'coordinator', (wire) => (isWork ? wire.prepare(participant) : wire.decide(participant)), message);
   }
 }
 
 /** Sends a participant's message to the coordinators. */
 async function reply(tap: KafkaTap | undefined, message: WireMessage): Promise<void> {
-  await send(tap, ({ replies }) => replies, message);
+  await send(tap, `participant:${String(message['participant'])}`, ({ replies }) => replies, message);
 }
 
-async function send(tap: KafkaTap | undefined, topicOf: (wire: Wire) => string, message: WireMessage): Promise<void> {
+async function send(
+  tap: KafkaTap | undefined,
+  sender: Sender,
+  topicOf: (wire: Wire) => string,
+  message: WireMessage,
+): Promise<void> {
   if (!tap) throw new LabError('The lab can send messages over Kafka only.');
   const key = Buffer.from(String(message['transactionId'] ?? message['participant']));
-  await tap.send(topicOf(tap.wire), [{ key, value: tap.wire.encode(message) }]);
+  const topic = topicOf(tap.wire);
+  await tap.send(topic, tap.signed(sender, topic, [{ key, value: tap.wire.encode(message) }]));
 }
 
 function unexpected(what: string, answer: Answer): LabError {

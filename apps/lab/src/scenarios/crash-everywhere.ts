@@ -43,7 +43,7 @@ export const crashEverywhere: Scenario = {
         await traffic.stop(ANSWERS_TIMEOUT_MS);
       }
     };
-    await (lab.state().link === 'direct' ? visit() : KafkaTap.use(lab.state(), visit));
+    await (lab.state().link === 'direct' ? visit() : KafkaTap.use(lab, visit));
     lab.narration.observation(traffic.figures());
     await forgetLeftovers(lab);
   },

@@ -38,7 +38,7 @@ export const duplicateStorm: Scenario = {
   // the storm is recorded from the topics, which must have every kind of message
   links: ['kafka'],
   run: (lab) =>
-    KafkaTap.use(lab.state(), async (tap) => {
+    KafkaTap.use(lab, async (tap) => {
       const topics = [...BANKS.flatMap((bank) => topicsOf(tap, bank)), tap.wire.replies];
       const from = await tap.ends(topics);
       await stretchOfEveryKind(lab);

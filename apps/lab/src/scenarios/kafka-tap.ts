@@ -9,8 +9,11 @@ import {
   type Producer,
 } from 'kafkajs';
 import { LabError } from '../lab-error.js';
-import type { SystemState } from '../local-system/system-file.js';
+import type { LocalSecurity } from '../local-system/security/local-security.js';
+import { SIGNATURE_HEADER, signatureOf } from '../local-system/security/record-signature.js';
+import type { Sender } from '../local-system/security/signing-keys.js';
 import { waitUntil } from '../local-system/wait.js';
+import type { ScenarioLab } from './scenario-lab.js';
 import { Wire } from './wire.js';
 
 /** A message and its position in its topic. */
@@ -21,6 +24,13 @@ export interface TappedMessage {
   readonly value: Buffer | null;
   readonly offset: number;
   readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A record to be sent; the key as its bytes. */
+export interface OutgoingRecord {
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** The offset after the last message, by `topic/partition`. */
@@ -38,11 +48,13 @@ export class KafkaTap {
     private readonly kafka: Kafka,
     private readonly admin: Admin,
     private readonly producer: Producer,
+    /** undefined: nobody signs */
+    private readonly security: LocalSecurity | undefined,
   ) {}
 
   /** Lends one at the broker of a running system. */
-  static async use(state: SystemState, work: (tap: KafkaTap) => Promise<void>): Promise<void> {
-    const tap = await KafkaTap.open(state);
+  static async use(lab: ScenarioLab, work: (tap: KafkaTap) => Promise<void>): Promise<void> {
+    const tap = await KafkaTap.open(lab);
     try {
       await work(tap);
     } finally {
@@ -51,9 +63,15 @@ export class KafkaTap {
     }
   }
 
-  private static async open(state: SystemState): Promise<KafkaTap> {
-    const brokers = state.kafkaBrokers.split(',');
-    const kafka = new Kafka({ brokers, clientId: 'concordat-lab-tap', logLevel: logLevel.NOTHING });
+  private static async open(lab: ScenarioLab): Promise<KafkaTap> {
+    const state = lab.state();
+    const { security } = lab.context;
+    const kafka = new Kafka({
+      brokers: state.kafkaBrokers.split(','),
+      clientId: 'concordat-lab-tap',
+      logLevel: logLevel.NOTHING,
+      ...security?.servers.brokerAccess(),
+    });
     const admin = kafka.admin();
     const producer = kafka.producer({
       createPartitioner: Partitioners.DefaultPartitioner,
@@ -61,7 +79,7 @@ export class KafkaTap {
     });
     await admin.connect();
     await producer.connect();
-    return new KafkaTap(Wire.of(state), kafka, admin, producer);
+    return new KafkaTap(Wire.of(state), kafka, admin, producer, security);
   }
 
   /** For topics of a cluster that has ended. */
@@ -92,17 +110,34 @@ export class KafkaTap {
     return positions;
   }
 
-  /** Sends messages to one partition, in order and in one request. Returns their positions. */
-  async send(
-    topic: string,
-    messages: readonly Pick<TappedMessage, 'key' | 'value'>[],
-    partition = 0,
-  ): Promise<TappedMessage[]> {
-    const batch = messages.map(({ key, value }) => ({ key, value, partition }));
+  /**
+   * Sends messages to one partition, in order and in one request, with the headers that they have. Returns their
+   * positions.
+   */
+  async send(topic: string, messages: readonly OutgoingRecord[], partition = 0): Promise<TappedMessage[]> {
+    const batch = messages.map(({ key, value, headers = {} }) => ({ key, value, headers: { ...headers }, partition }));
     const [answer] = await this.producer.send({ topic, acks: -1, messages: batch });
     const base = Number(answer?.baseOffset ?? -1);
     if (base < 0) throw new LabError(`The broker did not say where the messages to ${topic} went.`);
-    return batch.map((message, index) => ({ topic, ...message, offset: base + index, headers: {} }));
+    return batch.map((record, index) => ({ topic, ...record, offset: base + index }));
+  }
+
+  /** Whether the services refuse what is not signed. */
+  get isSecure(): boolean {
+    return this.security !== undefined;
+  }
+
+  /** The same records as the sender would sign them; without security as they are. */
+  signed(sender: Sender, topic: string, records: readonly OutgoingRecord[]): readonly OutgoingRecord[] {
+    if (!this.security) return records;
+    const key = this.security.signingKeys.signingKey(sender);
+    return records.map((record) => {
+      const signature = signatureOf(
+        { ...record, topic, sender, cluster: this.wire.cluster, signedAt: Date.now() },
+        key,
+      );
+      return { ...record, headers: { ...record.headers, [SIGNATURE_HEADER]: signature } };
+    });
   }
 
   /** Reads the messages between two positions, topic by topic; without `from`, from the oldest message. */

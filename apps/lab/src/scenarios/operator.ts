@@ -1,6 +1,6 @@
 import { LabError } from '../lab-error.js';
 import { waitUntil } from '../local-system/wait.js';
-import { describeAnswer, request, type Answer } from '../rest.js';
+import { ask, describeAnswer, request, type Answer } from '../rest.js';
 import type { ScenarioLab } from './scenario-lab.js';
 import { isGid } from './wire.js';
 
@@ -96,7 +96,7 @@ export async function metric(lab: ScenarioLab, name: string): Promise<number> {
 
 /** The same for any service; the name with its labels, if it has any. */
 export async function metricOf(lab: ScenarioLab, service: string, name: string): Promise<number> {
-  const lines = (await (await fetch(`${lab.url(service)}/metrics`)).text()).split('\n');
+  const lines = (await ask(`${lab.url(service)}/metrics`)).text.split('\n');
   const line = lines.find((candidate) => candidate.startsWith(`${name} `));
   return Number(line?.slice(name.length + 1) ?? 0);
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { LabError } from '../lab-error.js';
 import { BANKS } from '../local-system/ports.js';
 import { isRunning } from '../local-system/process-table.js';
+import type { Sender } from '../local-system/security/signing-keys.js';
 import { waitUntil } from '../local-system/wait.js';
 import { KafkaTap, positionKey, type Positions, type TappedMessage } from './kafka-tap.js';
 import { hugePoisons, poisons, type Poison } from './poison.js';
@@ -13,28 +14,29 @@ const ROUNDS = 20;
 const REPLY_ATTEMPTS = 5;
 const ARRIVAL_TIMEOUT_MS = 30_000;
 
-/** A topic that gets bad messages. */
+/** A topic that gets bad messages, from somebody who may write there. */
 interface Target {
   readonly topic: string;
   readonly participant: string;
+  readonly sender: Sender;
 }
 
 function bankTargets({ wire }: KafkaTap): Target[] {
   return BANKS.flatMap((participant) => [
-    { topic: wire.prepare(participant), participant },
-    { topic: wire.decide(participant), participant },
+    { topic: wire.prepare(participant), participant, sender: 'coordinator' as const },
+    { topic: wire.decide(participant), participant, sender: 'coordinator' as const },
   ]);
 }
 
 function replyTarget({ wire }: KafkaTap): Target {
-  return { topic: wire.replies, participant: 'bank-a' };
+  return { topic: wire.replies, participant: 'bank-a', sender: 'participant:bank-a' };
 }
 
 export const poisonMessage: Scenario = {
   name: 'poison-message',
   title: 'garbage in every topic under load: each message ends in the dead-letter topic once, and nothing stops',
   links: ['kafka', 'both'],
-  run: (lab) => KafkaTap.use(lab.state(), (tap) => poison(lab, tap)),
+  run: (lab) => KafkaTap.use(lab, (tap) => poison(lab, tap)),
 };
 
 /** A message that was sent, and its expected result. */
@@ -50,7 +52,7 @@ async function poison(lab: ScenarioLab, tap: KafkaTap): Promise<void> {
   const processes = lab.state().processes;
   const before = await tap.ends([tap.wire.deadLetters]);
   const committedBefore = lab.load.committed;
-  const kinds = [...poisons(tap.wire, 'bank-a'), ...hugePoisons(tap.wire, 'bank-a')];
+  const kinds = [...poisons(tap.wire, 'bank-a'), ...hugePoisons(tap.wire, 'bank-a')].map(judgedBy(tap));
   narration.action(
     `put ${kinds.length} kinds of bad messages into the topics of all banks, ${ROUNDS} times over, the last two once:`,
   );
@@ -117,8 +119,8 @@ const lettersOf = (sent: readonly Expected[]): number => sent.filter((one) => on
 async function sendTo(tap: KafkaTap, targets: readonly Target[], rounds: number): Promise<Expected[]> {
   const expected: Expected[] = [];
   for (let round = 0; round < rounds; round++) {
-    for (const { topic, participant } of targets)
-      expected.push(...(await sendBatch(tap, topic, poisons(tap.wire, participant))));
+    for (const target of targets)
+      expected.push(...(await sendBatch(tap, target, poisons(tap.wire, target.participant))));
   }
   return expected;
 }
@@ -126,19 +128,25 @@ async function sendTo(tap: KafkaTap, targets: readonly Target[], rounds: number)
 /** One request for each: a request has its own limit at the broker. */
 async function sendHuge(tap: KafkaTap, targets: readonly Target[]): Promise<Expected[]> {
   const expected: Expected[] = [];
-  for (const { topic, participant } of targets) {
-    for (const one of hugePoisons(tap.wire, participant)) expected.push(...(await sendBatch(tap, topic, [one])));
+  for (const target of targets) {
+    for (const one of hugePoisons(tap.wire, target.participant))
+      expected.push(...(await sendBatch(tap, target, [one])));
   }
   return expected;
 }
 
-async function sendBatch(tap: KafkaTap, topic: string, batch: readonly Poison[]): Promise<Expected[]> {
+/** With signatures also what is valid, and not for its sender to say there. */
+function judgedBy({ isSecure }: KafkaTap): (one: Poison) => Poison {
+  return (one) => (isSecure && one.reason === undefined ? { ...one, reason: 'NOT_ALLOWED_TO_SAY' } : one);
+}
+
+async function sendBatch(tap: KafkaTap, { topic, sender }: Target, batch: readonly Poison[]): Promise<Expected[]> {
   const messages = batch.map(({ value }, place) => ({
     key: place % 5 === 4 ? null : Buffer.from(`poison-${randomUUID()}`),
     value,
   }));
-  const sent = await tap.send(topic, messages);
-  return batch.map((one, place) => ({ poison: one, sent: sent[place]! }));
+  const sent = await tap.send(topic, tap.signed(sender, topic, messages));
+  return batch.map(judgedBy(tap)).map((one, place) => ({ poison: one, sent: sent[place]! }));
 }
 
 /** Waits until this many letters have arrived, or the other condition fails. Returns their number. */

@@ -116,6 +116,9 @@ export async function runScenarios(
       `The running system has the link ${running.link}, not ${link}; leave --link out, or run "npm stop" first.`,
     );
   }
+  if (running && options.isSecure && !running.isSecure) {
+    throw new LabError('The running system is not secured; leave --secure out, or run "npm stop" first.');
+  }
   const scenarios = chosenScenarios(names, link, say);
   const own = !running && !scenarios.every(isStandalone);
   if (own) {

@@ -2,7 +2,7 @@ import { LabError } from '../lab-error.js';
 import { dismiss, requireRunning, startGuest, stopProcesses } from '../local-system/local-system.js';
 import type { SystemContext } from '../local-system/part.js';
 import { isRunning, signal as sendSignal } from '../local-system/process-table.js';
-import { GUEST_NAME, portsOf, type PartName } from '../local-system/ports.js';
+import { GUEST_NAME, httpUrl, portsOf, type PartName } from '../local-system/ports.js';
 import { changedParts, restartPart } from '../local-system/restart.js';
 import type { ProcessRecord, SystemFile, SystemState } from '../local-system/system-file.js';
 import { waitUntil } from '../local-system/wait.js';
@@ -53,7 +53,8 @@ export class ScenarioLab {
   }
 
   url(name: string): string {
-    return `http://127.0.0.1:${this.process(name).ports['http']}`;
+    const { security } = this.context;
+    return httpUrl({ security, portOffset: this.state().portOffset }, this.process(name).name);
   }
 
   /** The coordinator that leads, from the view of a node other than `except`. */
@@ -162,9 +163,12 @@ export class ScenarioLab {
 
   /** Adds a coordinator to the group, in place of another if one is named. */
   async addMember(name: PartName, replaces?: PartName): Promise<void> {
-    const { http, raft } = portsOf(name, this.state().portOffset);
+    const { raft } = portsOf(name, this.state().portOffset);
     const place = replaces === undefined ? {} : { replaces: nodeIdOf(replaces) };
-    const addresses = { raftUrl: `127.0.0.1:${raft}`, httpUrl: `http://127.0.0.1:${http}` };
+    const addresses = {
+      raftUrl: `127.0.0.1:${raft}`,
+      httpUrl: httpUrl({ security: this.context.security, portOffset: this.state().portOffset }, name),
+    };
     await this.changeGroup('POST', 'members', { nodeId: nodeIdOf(name), ...addresses, role: 'voter', ...place });
   }
 

@@ -2,10 +2,13 @@ import { HttpModule } from '@nestjs/axios';
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { ClientKafka } from '@nestjs/microservices';
 import { TypeOrmModule } from '@nestjs/typeorm';
+import type { ProcessLogger } from '@concordat/foundation';
+import { kafkaSecurityOptions } from '@concordat/nestjs';
 import { concordatModule } from '../concordat.js';
 import { databaseModule } from '../database.js';
 import { CHARGE_TOPIC } from '../kafka-topics.js';
 import type { Settings } from '../settings.js';
+import { LOGGER } from '../tokens.js';
 import { CheckoutService } from './checkout.service.js';
 import { CreateOrders1796083200001 } from './create-orders.migration.js';
 import { InventoryClient } from './inventory.client.js';
@@ -39,9 +42,12 @@ export class OrdersModule {
 
 const hostOf = (url: string): string => new URL(url).host;
 
-function kafkaClient({ kafkaBrokers, cluster }: Settings): Provider[] {
+function kafkaClient({ kafkaBrokers, kafkaSecurity, cluster }: Settings): Provider[] {
   if (kafkaBrokers.length === 0) return [];
-  const client = { clientId: 'shop-orders', brokers: [...kafkaBrokers] };
   const consumer = { groupId: `shop.${cluster}.orders.${process.pid}` };
-  return [{ provide: ClientKafka, useFactory: () => new ClientKafka({ client, consumer }) }];
+  const clientOf = (logger: ProcessLogger): ClientKafka => {
+    const security = kafkaSecurityOptions(kafkaSecurity, logger);
+    return new ClientKafka({ client: { clientId: 'shop-orders', brokers: [...kafkaBrokers], ...security }, consumer });
+  };
+  return [{ provide: ClientKafka, inject: [LOGGER], useFactory: clientOf }];
 }

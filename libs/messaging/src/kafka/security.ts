@@ -1,6 +1,27 @@
 import { readPrivateFile, type FileKind, type Logger } from '@concordat/foundation';
-import type { KafkaMessageBusOptions } from '@concordat/messaging';
-import type { KafkaSecurity, SecretSource } from './kafka-variables.js';
+import type { KafkaMessageBusOptions } from './kafka-client.js';
+
+export const SASL_MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'] as const;
+export type SaslMechanism = (typeof SASL_MECHANISMS)[number];
+
+/** A text of the environment, or a file that is read for each connection. */
+export type SecretSource = { readonly text: string } | { readonly file: string };
+
+/** How a process shows the brokers who it is, and knows them. */
+export interface KafkaSecurity {
+  /** paths of files in PEM; without `ca`, the authorities of Node.js; undefined: plain text */
+  readonly tls:
+    | { readonly ca?: string | undefined; readonly certificate?: string | undefined; readonly key?: string | undefined }
+    | undefined;
+  /** undefined: no SASL; for `oauthbearer` the password is the token */
+  readonly sasl:
+    | {
+        readonly mechanism: SaslMechanism;
+        readonly username: SecretSource | undefined;
+        readonly password: SecretSource;
+      }
+    | undefined;
+}
 
 type Options = Pick<KafkaMessageBusOptions, 'ssl' | 'sasl'>;
 

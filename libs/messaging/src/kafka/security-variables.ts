@@ -8,29 +8,7 @@ import {
   type VariableProblem,
   type VariableValues,
 } from '@concordat/foundation';
-import { variable } from './described-variable.js';
-
-export const SASL_MECHANISMS = ['plain', 'scram-sha-256', 'scram-sha-512', 'oauthbearer'] as const;
-export type SaslMechanism = (typeof SASL_MECHANISMS)[number];
-
-/** A text of the environment, or a file that is read for each connection. */
-export type SecretSource = { readonly text: string } | { readonly file: string };
-
-/** How a coordinator shows the brokers who it is, and knows them. */
-export interface KafkaSecurity {
-  /** paths of files in PEM; without `ca`, the authorities of Node.js; undefined: plain text */
-  readonly tls:
-    | { readonly ca?: string | undefined; readonly certificate?: string | undefined; readonly key?: string | undefined }
-    | undefined;
-  /** undefined: no SASL; for `oauthbearer` the password is the token */
-  readonly sasl:
-    | {
-        readonly mechanism: SaslMechanism;
-        readonly username: SecretSource | undefined;
-        readonly password: SecretSource;
-      }
-    | undefined;
-}
+import { SASL_MECHANISMS, type KafkaSecurity, type SecretSource } from './security.js';
 
 const path = {
   default: null,
@@ -39,31 +17,32 @@ const path = {
 };
 const text = { default: null, expected: 'a text', parse: (value: string): string => value };
 
+/** Environment variables of a process that calls brokers over TLS, or says who it is. */
 export const KAFKA_VARIABLES = {
-  KAFKA_TLS: variable({
+  KAFKA_TLS: {
     meaning: 'whether the brokers are called over TLS; on by itself with KAFKA_TLS_CA or KAFKA_TLS_CERT',
     default: null,
     ...oneOf(['on', 'off'] as const),
-  }),
-  KAFKA_TLS_CA: variable({
+  },
+  KAFKA_TLS_CA: {
     meaning:
       'file with the authorities of the brokers; default: those of Node.js. All files are read for each connection',
     ...path,
-  }),
-  KAFKA_TLS_CERT: variable({ meaning: 'file with the certificate of this coordinator for the brokers', ...path }),
-  KAFKA_TLS_KEY: variable({ meaning: 'file with its private key, of mode 0600', ...path }),
-  KAFKA_SASL_MECHANISM: variable({
-    meaning: 'how the coordinator shows the brokers who it is; default: not at all, or by its certificate',
+  },
+  KAFKA_TLS_CERT: { meaning: 'file with the certificate of this process for the brokers', ...path },
+  KAFKA_TLS_KEY: { meaning: 'file with its private key, of mode 0600', ...path },
+  KAFKA_SASL_MECHANISM: {
+    meaning: 'how the process shows the brokers who it is; default: not at all, or by its certificate',
     default: null,
     ...oneOf(SASL_MECHANISMS),
-  }),
-  KAFKA_SASL_USERNAME: variable({ meaning: 'its name; not for oauthbearer', ...text }),
-  KAFKA_SASL_USERNAME_FILE: variable({ meaning: 'file with its name instead', ...path }),
-  KAFKA_SASL_PASSWORD: variable({ meaning: 'its password; a file is safer', ...text, isSecret: true }),
-  KAFKA_SASL_PASSWORD_FILE: variable({
+  },
+  KAFKA_SASL_USERNAME: { meaning: 'its name; not for oauthbearer', ...text },
+  KAFKA_SASL_USERNAME_FILE: { meaning: 'file with its name instead', ...path },
+  KAFKA_SASL_PASSWORD: { meaning: 'its password; a file is safer', ...text, isSecret: true },
+  KAFKA_SASL_PASSWORD_FILE: {
     meaning: 'file of mode 0600 with its password, or for oauthbearer with its token',
     ...path,
-  }),
+  },
 } as const;
 
 type Values = VariableValues<typeof KAFKA_VARIABLES>;
