@@ -30,11 +30,13 @@ export function databaseUrl({ port, caFile, passwordOf }: PostgresServer, name: 
   return caFile === undefined ? url : `${url}?sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile)}`;
 }
 
-/** The URL as it may be shown. */
-export function withoutPassword(text: string): string {
+/** The URL as it may be shown: those of servers with TLS without password and authority. */
+export function shownUrl(text: string): string {
   if (!URL.canParse(text)) return text;
   const url = new URL(text);
-  if (url.searchParams.has('sslmode')) url.password = '***';
+  if (!url.searchParams.has('sslmode')) return text;
+  url.password = '***';
+  url.search = '';
   return url.href;
 }
 

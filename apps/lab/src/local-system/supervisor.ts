@@ -23,7 +23,7 @@ import { isRunning, signal as sendSignal } from './process-table.js';
 import { isKafkaPossible } from './kafka.js';
 import type { SystemContext } from './part.js';
 import { DEFAULT_LINK, httpUrl, PART_NAMES, type Link } from './ports.js';
-import { withoutPassword } from './postgres-server.js';
+import { shownUrl } from './postgres-server.js';
 import { repositoryRoot } from './repository.js';
 import { TOKEN_ROLES } from './security/credentials.js';
 import type { LocalSecurity } from './security/local-security.js';
@@ -128,7 +128,10 @@ async function endLeftovers(file: SystemFile, narration: Narration): Promise<voi
 
 /** What a person needs to call a secured system. */
 function howToCall(context: SystemContext, { certificates, credentials }: LocalSecurity): string {
-  const shown = (file: string): string => path.relative(process.cwd(), file) || file;
+  const shown = (file: string): string => {
+    const relative = path.relative(process.cwd(), file);
+    return relative.startsWith('..') ? file : relative;
+  };
   return [
     'REST wants TLS and a credential:',
     '',
@@ -145,7 +148,7 @@ function howToCall(context: SystemContext, { certificates, credentials }: LocalS
 
 function overview(context: SystemContext, state: SystemState | undefined): string[] {
   const rows = (state?.processes ?? []).map(({ name, pid, ports, databaseUrl, logFile }) => {
-    const other = databaseUrl === undefined ? `127.0.0.1:${ports['broker']}` : withoutPassword(databaseUrl);
+    const other = databaseUrl === undefined ? `127.0.0.1:${ports['broker']}` : shownUrl(databaseUrl);
     const address = ports['http'] === undefined ? other : httpUrl(context, name);
     return [name, address, String(pid), logFile];
   });
