@@ -35,7 +35,7 @@ export class SystemAccess {
   /** One request with the rights of an operator. */
   async fetch(
     url: string,
-    { headers, ...init }: RequestInit & { headers?: Record<string, string> } = {},
+    { headers, ...init }: Omit<RequestInit, 'headers'> & { headers?: Record<string, string> } = {},
   ): Promise<Response> {
     if (!this.security || !this.agent) return await fetchBy(url, { ...init, ...(headers && { headers }) });
     const authorization = `Bearer ${this.security.credentials.token('lab')}`;

@@ -11,7 +11,7 @@ export interface PostgresServer {
   readonly port: number;
   /** the file with its authority; undefined: it speaks plain text */
   readonly caFile: string | undefined;
-  passwordOf(role: string): string;
+  readonly passwordOf: (role: string) => string;
 }
 
 /** Without security the password of a role is its name. */
