@@ -1,5 +1,6 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { EncodedMessage } from './codec.js';
+import type { MessageOrigin } from './dead-letter.js';
 import type { MessageRefusal } from './errors.js';
 import type { Topic } from './topics.js';
 
@@ -37,6 +38,8 @@ export interface MessageAuthenticity {
   verify(record: SignedRecord): Signed | Disbelief;
   /** Whether this sender may say this on this topic; undefined: it may. */
   objection(signed: Signed, topic: Topic, message: ProtocolMessage): Disbelief | undefined;
+  /** Told of each record that becomes a dead letter because of its signature, or of what its sender may not say. */
+  disbelieved?(record: SignedRecord & MessageOrigin, disbelief: Disbelief): void;
 }
 
 /** A signature that was right. */

@@ -55,6 +55,11 @@ export class MessageIntake {
     }
   }
 
+  /** A message that was taken, and that its sender may not say, as only its reader knows: a dead letter, too. */
+  refuse(record: ReceivedRecord, { reason, message }: Disbelief): void {
+    this.putAside(record, new MessageDecodeError(reason, message));
+  }
+
   private decode(record: ReceivedRecord): TakenMessage {
     return { message: decodeMessage(this.namespace.cluster, record.value), sender: undefined };
   }
@@ -71,13 +76,17 @@ export class MessageIntake {
   }
 
   private believed(
-    { mode }: MessageAuthenticity,
-    { topic, offset }: ReceivedRecord,
+    authenticity: MessageAuthenticity,
+    record: ReceivedRecord,
     result: Signed | Disbelief,
   ): Signed | undefined {
     if (!('reason' in result)) return result;
     const { reason, message } = result;
-    if (mode === 'require') throw new MessageDecodeError(reason, message);
+    if (authenticity.mode === 'require') {
+      authenticity.disbelieved?.(record, result);
+      throw new MessageDecodeError(reason, message);
+    }
+    const { topic, offset } = record;
     // each kind is told once in a while only: before the last process signs, this concerns every message
     if (isPowerOfTwo(++this.warnings[reason])) {
       const count = this.warnings[reason];

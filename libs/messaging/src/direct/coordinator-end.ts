@@ -1,6 +1,7 @@
 import type { PeerMessage, ProtocolMessage } from '@concordat/commit-protocol';
 import { fitText } from '@concordat/foundation';
 import type { InstanceStreams, OutgoingMessage } from '../bus.js';
+import { objectionTo } from '../contract/permissions.js';
 import {
   decideTopic,
   isParticipantName,
@@ -41,6 +42,10 @@ export interface DirectCoordinatorOptions extends DirectBusOptions {
   readonly status: CoordinatorStatus;
   /** maximum number of streams; default and maximum 1,024 */
   readonly maximumStreams?: number;
+  /** told of each stream that is refused for what its participant says */
+  readonly onRefused?: (participant: string | undefined, refusal: StreamRefusal) => void;
+  /** told of each message that a participant may not say */
+  readonly onDisbelieved?: (participant: string, complaint: string) => void;
 }
 
 interface ParticipantStream {
@@ -164,6 +169,7 @@ export class DirectCoordinatorBus extends DirectBus {
   private refuse(stream: DirectStream, participant: string | undefined, refusal: StreamRefusal): void {
     const whose = participant === undefined ? 'an unknown process' : `the participant ${participant}`;
     this.logger.warn(`a stream of ${whose} is refused (${refusal.code}): ${refusal.detail}`);
+    this.coordinator.onRefused?.(participant, refusal);
     stream.refuse(refusal);
   }
 
@@ -221,20 +227,30 @@ export class DirectCoordinatorBus extends DirectBus {
       this.remember(known, message);
       if (received.topic === REPLIES_TOPIC) {
         if ('participant' in message && message.participant === participant) this.deliver(REPLIES_TOPIC, message);
-        else this.logger.warn(`${participant} sent a ${message.type} for another participant; it is ignored`);
+        else this.refuseMessage(received, participant, `a ${message.type} for another participant`);
       } else {
-        this.passOn(received.topic, message);
+        this.passOn(known, received, message);
       }
     }
   }
 
+  private refuseMessage(received: StreamMessage, participant: string, complaint: string): void {
+    this.disbelieve(received, participant, complaint);
+    this.coordinator.onDisbelieved?.(participant, complaint);
+  }
+
   /** From a branch to a branch. Lost when that participant has no stream here; the sender asks again. */
-  private passOn(topic: string, message: ProtocolMessage): void {
+  private passOn({ hello, identity }: ParticipantStream, received: StreamMessage, message: ProtocolMessage): void {
+    const { topic } = received;
     const participant = addresseeOf(topic);
     if (participant === undefined || !topic.startsWith(DECIDE) || !BETWEEN_BRANCHES.has(message.type))
       throw new LinkFrameError('a message that no coordinator reads or forwards');
+    const { participant: from } = hello;
+    const complaint = objectionTo(`participant:${from}`, decideTopic(participant), message);
+    if (complaint !== undefined) return this.refuseMessage(received, from, complaint);
+    const isKnown = identity.participants !== undefined && from !== participant;
     try {
-      this.offer({ topic: decideTopic(participant), message });
+      this.offer({ topic: decideTopic(participant), message: isKnown ? asQuestion(message) : message });
     } catch (error) {
       this.failed('a message of a branch could not be forwarded', error);
     }
@@ -280,6 +296,17 @@ export class DirectCoordinatorBus extends DirectBus {
 function statusFor(status: CoordinatorStatus, { isSecure }: StreamIdentity): CoordinatorStatus {
   if (!isSecure) return status;
   return { ...status, members: status.members.map((url) => url.replace(/^http:/, 'https:')) };
+}
+
+/**
+ * A branch hears the decision of another participant from the coordinator, and would take it for the coordinator's own.
+ * That participant may have no branch in the transaction, so the branch is told to ask the others itself, as where
+ * messages are signed. In plain text, where anybody can name himself anything, this would stop nobody.
+ */
+function asQuestion(message: ProtocolMessage): ProtocolMessage {
+  if (message.type !== 'decision') return message;
+  const { transactionId, branchId, participant } = message;
+  return { type: 'termination-due', transactionId, branchId, participant };
 }
 
 function tooMany(whose: string, count: number): StreamRefusal {

@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
+import type { DecisionMessage, ProtocolMessage } from '@concordat/commit-protocol';
+import type { OutgoingMessage } from '../bus.js';
 import { DirectCoordinatorBus } from './coordinator-end.js';
 import type { SocketEvents } from './stream.js';
 import { encodeFrame, type Frame } from './frames.js';
 import { LINK_VERSION } from './handshake.js';
 
 import { decideTopic } from '../contract/topics.js';
-import { CLUSTER, World, decision, transactionOf, urlOf, vote } from './testing/direct-world.js';
+import { CLUSTER, World, decision, idOf, transactionOf, urlOf, vote } from './testing/direct-world.js';
 const hello = { v: LINK_VERSION, cluster: CLUSTER, participant: 'bank-a', instance: 'a' };
 const say = (type: 'hello' | 'welcome' | 'status', body: object): Frame => ({ type, text: JSON.stringify(body) });
 
@@ -83,6 +85,20 @@ describe('the handshake of a direct stream', () => {
     expect(coordinator.streamCounts().get('bank-a')).toBe(1);
   });
 });
+
+/** What only others may say to a branch: a ballot of a third participant, one of a coordinator, its own alarm. */
+function forgeries(participant: string): [OutgoingMessage, OutgoingMessage, OutgoingMessage] {
+  const [topic, id] = [decideTopic(participant), idOf(1)];
+  const address = { transactionId: id, branchId: id, participant };
+  const acceptors = [{ branchId: id, participant }];
+  const request = { type: 'promise', ballot: { round: 9, proposer: 1 } } as const;
+  const proposer = { branchId: idOf(2), participant: 'bank-c' };
+  return [
+    { topic, message: { ...address, type: 'ballot-request', request, acceptors, proposer } },
+    { topic, message: { ...address, type: 'ballot-request', request, acceptors } },
+    { topic, message: { ...address, type: 'termination-due' } },
+  ];
+}
 
 /** A process that has connected, at the coordinator's end: no network, no time. */
 function knock(coordinator: DirectCoordinatorBus, greeting?: object) {
@@ -302,6 +318,31 @@ describe('the way of a message over direct streams', () => {
     await world.run(50);
     expect(world.arrived.get('b')).toEqual([1]);
     expect(world.arrived.get('a')).toEqual([2]);
+  });
+
+  it('takes no word of a participant for that of another, or of a coordinator', async () => {
+    const world = new World();
+    const coordinator = await world.coordinator(1, { leads: true });
+    world.identity = { isSecure: true, participants: ['bank-a'] };
+    const taken = await world.participant('bank-a', 'a');
+    world.identity = { isSecure: true, participants: ['bank-b'] };
+    const bus = await world.participant('bank-b', 'b');
+    const heard: ProtocolMessage[] = [];
+    const onMessage = (message: ProtocolMessage): void => void heard.push(message);
+    await bus.subscribe({ group: 'b', topics: [decideTopic('bank-b')], onMessage });
+
+    const [inNameOfC, asCoordinator, due] = forgeries('bank-b');
+    await taken.publish([inNameOfC, asCoordinator, due]);
+    await world.run(50);
+    expect(heard).toEqual([]);
+    expect(coordinator.deadLetters().NOT_ALLOWED_TO_SAY).toBe(3);
+
+    // it may know the decision, so the branch asks the others itself
+    const { message } = decision('bank-b', 7);
+    await taken.publish([decision('bank-b', 7)]);
+    await world.run(50);
+    const { transactionId, branchId, participant } = message as DecisionMessage;
+    expect(heard).toEqual([{ type: 'termination-due', transactionId, branchId, participant }]);
   });
 
   it('ends where a participant speaks in the name of another one, or of a topic that nobody reads', async () => {

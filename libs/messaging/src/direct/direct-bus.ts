@@ -15,7 +15,7 @@ import {
   UnsendableMessagesError,
   type UnsendableMessage,
 } from '../contract/errors.js';
-import { MessageIntake, type DeadLetterCounts } from '../contract/intake.js';
+import { MessageIntake, type DeadLetterCounts, type ReceivedRecord } from '../contract/intake.js';
 import { Namespace, type NamespaceOptions } from '../contract/namespace.js';
 import type { Topic } from '../contract/topics.js';
 import { DirectInbox } from './inbox.js';
@@ -198,7 +198,12 @@ export abstract class DirectBus implements MessageBus {
   protected decode({ topic, value }: StreamMessage, from: string): ProtocolMessage | undefined {
     this.heardAt = this.clock.monotonic();
     this.received++;
-    return this.intake.take({ topic: `${from}:${topic}`, partition: 0, offset: '0', key: null, value })?.message;
+    return this.intake.take(recordOf(from, topic, value))?.message;
+  }
+
+  /** A message that the other end may not say: counted as a dead letter, and not delivered. */
+  protected disbelieve({ topic, value }: StreamMessage, from: string, message: string): void {
+    this.intake.refuse(recordOf(from, topic, value), { reason: 'NOT_ALLOWED_TO_SAY', message });
   }
 
   protected deliver(topic: string, message: ProtocolMessage): void {
@@ -229,4 +234,9 @@ export abstract class DirectBus implements MessageBus {
       else stream.pause();
     }
   }
+}
+
+/** A stream is no topic, but dead letters name the place where they come from. */
+function recordOf(from: string, topic: string, value: Buffer): ReceivedRecord {
+  return { topic: `${from}:${topic}`, partition: 0, offset: '0', key: null, value };
 }

@@ -93,7 +93,11 @@ describe('signed records', () => {
   });
 
   it('are dead letters, counted, when anything of them was changed', () => {
-    const reader = new Reader(node());
+    const disbelieved: unknown[] = [];
+    const listening = keys.signatures('node', 'coordinator', {
+      disbelieved: ({ topic, offset }, { reason }) => disbelieved.push([topic, offset, reason]),
+    });
+    const reader = new Reader(listening);
     const signed = recordOf(vote, bankA());
     const header = signed.headers![SIGNATURE_HEADER]!;
     const withHeader = (text: string): EncodedMessage => ({ ...signed, headers: { [SIGNATURE_HEADER]: text } });
@@ -125,6 +129,8 @@ describe('signed records', () => {
     ]);
     expect(reader.intake.deadLetters).toMatchObject({ UNSIGNED: 1, INVALID_SIGNATURE: 15, UNKNOWN_KEY: 1 });
     expect(reader.told).toHaveLength(17);
+    expect(disbelieved).toHaveLength(17);
+    expect(disbelieved[0]).toEqual(['concordat.local.replies', '7', 'UNSIGNED']);
   });
 
   it('of another cluster with the same key are dead letters there', () => {

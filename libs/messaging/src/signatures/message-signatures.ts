@@ -4,9 +4,9 @@ import type { ProtocolMessage } from '@concordat/commit-protocol';
 import type { Disbelief, MessageAuthenticity, MessageSender, Signed, SignedRecord } from '../contract/authenticity.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { SignatureSetupError } from '../contract/errors.js';
+import { objectionTo } from '../contract/permissions.js';
 import type { Topic } from '../contract/topics.js';
 import { parseKeySet, speaksFor, type MessageKey } from './key-set.js';
-import { objectionTo } from './permissions.js';
 import type { SignatureMode, SignatureSettings } from './settings.js';
 
 /** The header of a record: version, key id, sender, time of signing in milliseconds since 1970, signature. */
@@ -25,6 +25,8 @@ export interface MessageSignaturesOptions extends Omit<SignatureSettings, 'mode'
   readonly sender: MessageSender;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** see `MessageAuthenticity` */
+  readonly disbelieved?: MessageAuthenticity['disbelieved'];
 }
 
 interface SigningKey extends MessageKey {
@@ -118,6 +120,10 @@ export class MessageSignatures implements MessageAuthenticity {
     if (message.type !== 'announce' || this.options.clock.now() - signedAt <= MAXIMUM_AGE_MS) return undefined;
     const age = `the announcement was signed more than ${MAXIMUM_AGE_MS / 60_000} minutes ago`;
     return { reason: 'TOO_OLD', message: `${age}: it is a repetition, or the clocks differ` };
+  }
+
+  disbelieved(...told: Parameters<NonNullable<MessageAuthenticity['disbelieved']>>): void {
+    this.options.disbelieved?.(...told);
   }
 
   /** The first of the file that has not ended; if all have ended, readers say so. */

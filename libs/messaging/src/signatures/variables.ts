@@ -94,7 +94,7 @@ export function checkSignatures(
  */
 export function createSignatures(
   settings: SignatureSettings | undefined,
-  process: Pick<MessageSignaturesProcess, 'cluster' | 'sender' | 'clock' | 'logger'>,
+  process: Pick<MessageSignaturesProcess, 'cluster' | 'sender' | 'clock' | 'logger' | 'disbelieved'>,
 ): MessageSignatures | undefined {
   if (settings === undefined || settings.mode === 'off') return undefined;
   return new MessageSignatures({ ...settings, mode: settings.mode, ...process });

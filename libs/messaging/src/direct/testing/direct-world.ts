@@ -7,6 +7,7 @@ import { DirectCoordinatorBus } from '../coordinator-end.js';
 import type { DirectBusOptions } from '../direct-bus.js';
 import { encodeFrame, type Frame } from '../frames.js';
 import { type CoordinatorStatus } from '../handshake.js';
+import type { StreamIdentity } from '../tls.js';
 import { DirectParticipantBus } from '../participant-end.js';
 
 export const CLUSTER = 'test';
@@ -47,6 +48,8 @@ export class World {
   readonly nodes = new Map<string, number>();
   /** what arrived where, as transactions */
   readonly arrived = new Map<string, number[]>();
+  /** what the certificates of those say who connect from now on; undefined: plain text */
+  identity: StreamIdentity | undefined;
   /** while true, no turn of the event loop ends */
   isTurnHeld = false;
 
@@ -63,7 +66,7 @@ export class World {
     const bus = new DirectCoordinatorBus({ ...this.options(), nodeId, status: told });
     this.coordinators.set(nodeId, bus);
     this.nodes.set(urlOf(nodeId), nodeId);
-    this.streams.listen(urlOf(nodeId), (attach) => bus.accept(attach));
+    this.streams.listen(urlOf(nodeId), (attach) => bus.accept(attach, this.identity));
     await bus.start();
     await this.collect(bus, `coordinator-${nodeId}`, REPLIES_TOPIC);
     return bus;

@@ -46,7 +46,9 @@ export class KeyFiles {
   signatures(
     id: string,
     sender: MessageSender,
-    options: Partial<Pick<MessageSignaturesOptions, 'mode' | 'cluster'>> & { readonly logger?: Logger } = {},
+    options: Partial<Pick<MessageSignaturesOptions, 'mode' | 'cluster' | 'disbelieved'>> & {
+      readonly logger?: Logger;
+    } = {},
   ): MessageSignatures {
     return new MessageSignatures({
       mode: 'require',

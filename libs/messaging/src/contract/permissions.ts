@@ -1,6 +1,6 @@
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { MessageSender } from '../contract/authenticity.js';
-import { decideTopic, OUTCOMES_TOPIC, prepareTopic, REPLIES_TOPIC, type Topic } from '../contract/topics.js';
+import type { MessageSender } from './authenticity.js';
+import { decideTopic, OUTCOMES_TOPIC, prepareTopic, REPLIES_TOPIC, type Topic } from './topics.js';
 
 /** Who may say a message, and where; a coordinator has no name of its own. */
 interface Rule {

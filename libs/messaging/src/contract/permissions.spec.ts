@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ProtocolMessage } from '@concordat/commit-protocol';
-import type { MessageSender } from '../contract/authenticity.js';
-import type { Topic } from '../contract/topics.js';
+import type { MessageSender } from './authenticity.js';
+import type { Topic } from './topics.js';
 import { objectionTo } from './permissions.js';
 
 const address = {
