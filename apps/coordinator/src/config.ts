@@ -12,7 +12,6 @@ import {
   readVariables,
   wholeNumber,
   type Address,
-  type CertificatePaths,
   type Environment,
   type FailpointSettings,
   type LogFormat,
@@ -38,7 +37,7 @@ import {
 import { AUTH_VARIABLES, authSettings, checkAuth, type AuthSettings } from './auth-variables.js';
 import { variable, type DescribedVariable } from './described-variable.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
-import { checkTls, raftPaths, serverTls, TLS_VARIABLES, type ServerTls } from './tls-variables.js';
+import { checkTls, raftTls, serverTls, TLS_VARIABLES, type RaftTls, type ServerTls } from './tls-variables.js';
 
 export interface Peer {
   readonly nodeId: number;
@@ -61,7 +60,7 @@ export interface Config {
   /** whether it may take part in founding the group */
   readonly bootstrap: boolean;
   /** mutual TLS between the nodes; undefined: plain text */
-  readonly raftTls: CertificatePaths | undefined;
+  readonly raftTls: RaftTls | undefined;
   /** TLS of the REST interface and of the direct streams; undefined: plain text */
   readonly tls: ServerTls | undefined;
   readonly dataDirectory: string;
@@ -397,7 +396,7 @@ function assemble(values: Values): Config {
     peers: values.CONCORDAT_PEERS,
     join: values.CONCORDAT_JOIN,
     bootstrap: values.CONCORDAT_BOOTSTRAP,
-    raftTls: raftPaths(values),
+    raftTls: raftTls(values),
     tls: serverTls(values),
     dataDirectory: values.CONCORDAT_DATA_DIR,
     clusterName: values.CONCORDAT_CLUSTER,

@@ -65,7 +65,21 @@ describe('TLS between the nodes', () => {
     const off = parse({});
     expect(off.ok && off.config.raftTls).toBeUndefined();
     const on = parse({ [CA]: 'ca', [CERT]: 'cert', [KEY]: 'key' });
-    expect(on.ok && on.config.raftTls).toEqual({ ca: files['ca'], certificate: files['cert'], key: files['key'] });
+    expect(on.ok && on.config.raftTls).toEqual({
+      paths: { ca: files['ca'], certificate: files['cert'], key: files['key'] },
+      mode: 'require',
+    });
+  });
+
+  it('may be mixed with plain text for a time, and knows revoked certificates, only where there are some', () => {
+    const all = { [CA]: 'ca', [CERT]: 'cert', [KEY]: 'key' };
+    const mixed = parse({ ...all, CONCORDAT_RAFT_TLS: 'accept', [REVOKED]: 'revoked' });
+    expect(mixed.ok && mixed.config.raftTls).toMatchObject({ mode: 'accept', paths: { revoked: files['revoked'] } });
+    expect(problems({ CONCORDAT_RAFT_TLS: 'prefer' })).toEqual(['CONCORDAT_RAFT_TLS']);
+    expect(problems({ ...all, CONCORDAT_RAFT_TLS: 'perhaps' })).toEqual(['CONCORDAT_RAFT_TLS']);
+    expect(problems({ ...all, [REVOKED]: 'nonsense' })).toEqual([REVOKED]);
+    const http = { CONCORDAT_HTTP_TLS_CA: 'ca', CONCORDAT_HTTP_TLS_CERT: 'cert', CONCORDAT_HTTP_TLS_KEY: 'key' };
+    expect(problems({ ...all, ...http, [REVOKED]: 'nonsense' })).toEqual([REVOKED]);
   });
 
   it.each([

@@ -14,15 +14,23 @@ import {
 import { wallTime } from './auth/wall-time.js';
 import { variable } from './described-variable.js';
 
+/**
+ * `accept`: plain text is taken, too, and spoken to the other nodes; `prefer`: it is still taken; `require`: it is not
+ */
+export type TlsMode = 'accept' | 'prefer' | 'require';
+
 /** TLS of the REST interface and of the direct streams. */
 export interface ServerTls {
   readonly paths: CertificatePaths;
   /** whether connections without a certificate of a client are refused */
   readonly needsClientCertificate: boolean;
-  /**
-   * `accept`: plain text is taken, too, and spoken to the other nodes; `prefer`: it is still taken; `require`: it is not
-   */
-  readonly mode: 'accept' | 'prefer' | 'require';
+  readonly mode: TlsMode;
+}
+
+/** TLS between the nodes. */
+export interface RaftTls {
+  readonly paths: CertificatePaths;
+  readonly mode: TlsMode;
 }
 
 const path = {
@@ -44,6 +52,12 @@ export const TLS_VARIABLES = {
   CONCORDAT_RAFT_TLS_KEY: variable({
     meaning: 'file with the private key of that certificate, of mode 0600',
     ...path,
+  }),
+  CONCORDAT_RAFT_TLS: variable({
+    meaning:
+      'for the change to TLS between the nodes, node by node: accept: a node takes plain text, too, and speaks it to the others; prefer: it speaks TLS; require: nobody may speak plain text',
+    default: 'require',
+    ...oneOf(['accept', 'prefer', 'require'] as const),
   }),
   CONCORDAT_HTTP_TLS_CERT: variable({
     meaning:
@@ -72,7 +86,7 @@ export const TLS_VARIABLES = {
   }),
   CONCORDAT_REVOKED_FILE: variable({
     meaning:
-      'file with the serial numbers of certificates that REST and direct streams take no longer, one a line in hexadecimal digits; read again when it changes',
+      'file with the serial numbers of certificates that REST, direct streams and the other nodes take no longer, one a line in hexadecimal digits; read again when it changes',
     ...path,
   }),
 } as const;
@@ -125,7 +139,9 @@ export function checkTls(
     const read = readCertificates(paths, { now: wallTime(), fault });
     if (!read.ok) {
       const suffix = SUFFIXES[read.file];
-      report(suffix === undefined ? 'CONCORDAT_REVOKED_FILE' : `${prefix}${suffix}`, read.expected);
+      const name = suffix === undefined ? 'CONCORDAT_REVOKED_FILE' : `${prefix}${suffix}`;
+      // both uses have the same one
+      if (!problems.some(({ variable: reported }) => reported === name)) report(name, read.expected);
     }
   }
   checkServerTls(values, report);
@@ -136,6 +152,10 @@ function checkServerTls(
   report: (name: string, expected: string) => void,
 ): void {
   const { CONCORDAT_HTTP_TLS_CERT: certificate, CONCORDAT_HTTP_TLS_CA: ca, CONCORDAT_LINK: link } = values;
+  const hasRaft = values.CONCORDAT_RAFT_TLS_CA !== undefined;
+  if (values.CONCORDAT_RAFT_TLS !== 'require' && !hasRaft) {
+    report('CONCORDAT_RAFT_TLS', 'left out, or CONCORDAT_RAFT_TLS_CA, _CERT and _KEY set, too');
+  }
   if (certificate !== undefined && ca === undefined) {
     if (link !== undefined && link !== 'kafka') {
       report('CONCORDAT_HTTP_TLS_CA', `set, too: direct streams (CONCORDAT_LINK=${link}) need to know who connects`);
@@ -143,7 +163,7 @@ function checkServerTls(
     if (values.CONCORDAT_HTTP_TLS_CLIENTS === 'require') {
       report('CONCORDAT_HTTP_TLS_CA', 'set, too: it says which certificates of clients are right');
     }
-    if (values.CONCORDAT_REVOKED_FILE !== undefined) {
+    if (values.CONCORDAT_REVOKED_FILE !== undefined && !hasRaft) {
       report('CONCORDAT_HTTP_TLS_CA', 'set, too: without it no certificates are asked for that could be revoked');
     }
   }
@@ -151,7 +171,7 @@ function checkServerTls(
   for (const [name, plain] of [
     ['CONCORDAT_HTTP_TLS_CLIENTS', 'request'],
     ['CONCORDAT_TLS', 'require'],
-    ['CONCORDAT_REVOKED_FILE', undefined],
+    ['CONCORDAT_REVOKED_FILE', hasRaft ? values.CONCORDAT_REVOKED_FILE : undefined],
   ] as const) {
     if (values[name] !== plain) report(name, 'left out, or CONCORDAT_HTTP_TLS_CERT and _KEY set, too');
   }
@@ -167,10 +187,16 @@ export function ownCertificateFault(own: OwnName): (certificate: X509Certificate
   };
 }
 
-/** Undefined: plain text. */
-export function raftPaths(values: Partial<Values>): CertificatePaths | undefined {
+function raftPaths(values: Partial<Values>): CertificatePaths | undefined {
   const { CONCORDAT_RAFT_TLS_CA: ca, CONCORDAT_RAFT_TLS_CERT: certificate, CONCORDAT_RAFT_TLS_KEY: key } = values;
-  return ca !== undefined && certificate !== undefined && key !== undefined ? { ca, certificate, key } : undefined;
+  if (ca === undefined || certificate === undefined || key === undefined) return undefined;
+  return { ca, certificate, key, revoked: values.CONCORDAT_REVOKED_FILE };
+}
+
+/** Undefined: plain text. */
+export function raftTls(values: Values): RaftTls | undefined {
+  const paths = raftPaths(values);
+  return paths && { paths, mode: values.CONCORDAT_RAFT_TLS };
 }
 
 function httpPaths(values: Partial<Values>): CertificatePaths | undefined {

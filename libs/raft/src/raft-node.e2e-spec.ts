@@ -10,6 +10,7 @@ import {
   type MemberDescription,
   type NodeId,
   type StateMachine,
+  type TransportTlsMode,
 } from './index.js';
 import { freePorts } from './testing/free-ports.js';
 import { TestAuthority } from './transport/testing/test-authority.js';
@@ -63,7 +64,11 @@ describe('three nodes on disk and on the network', () => {
     priority: 0,
   });
 
-  async function startMember(nodeId: NodeId, joins = false): Promise<Running> {
+  async function startMember(
+    nodeId: NodeId,
+    joins = false,
+    tlsMode: TransportTlsMode | 'plain' = 'require',
+  ): Promise<Running> {
     const machine = new ListMachine();
     const storage = new FileStorage({
       directory: join(directory, String(nodeId)),
@@ -75,7 +80,7 @@ describe('three nodes on disk and on the network', () => {
       nodeId,
       clusterName: 'smoke',
       listenAddress: addresses.get(nodeId) ?? '',
-      tls: authority.issue({ clusterName: 'smoke', nodeId }),
+      ...(tlsMode !== 'plain' && { tls: authority.issue({ clusterName: 'smoke', nodeId }), tlsMode }),
     });
     const node = new RaftNode<number>({
       nodeId,
@@ -165,6 +170,23 @@ describe('three nodes on disk and on the network', () => {
     await agreed(20);
     await startMember(nodeId);
     await agreed(20);
+  }, 60_000);
+
+  it('change from plain text to TLS one after the other, and lose nothing', async () => {
+    await Promise.all(voters.map((nodeId) => startMember(nodeId, false, 'plain')));
+    let count = 0;
+    const proposeMore = async (): Promise<void> => propose(10, `${(count += 10)}`);
+    await proposeMore();
+    for (const tlsMode of ['accept', 'prefer', 'require'] as const) {
+      for (const nodeId of voters) {
+        await members.get(nodeId)?.node.stop();
+        members.delete(nodeId);
+        await proposeMore(); // by the two others
+        await startMember(nodeId, false, tlsMode);
+        await proposeMore();
+        await agreed(count); // also the one that has changed
+      }
+    }
   }, 60_000);
 
   it('replace one of them by a fourth, which leads and is read from', async () => {

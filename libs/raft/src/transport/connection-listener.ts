@@ -1,14 +1,21 @@
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, Server as TlsServer, type TLSSocket } from 'node:tls';
-import { errorMessage, guarded, invariant, type Clock } from '@concordat/foundation';
+import { acceptPlainToo, errorMessage, guarded, invariant, type Clock } from '@concordat/foundation';
 import { ConnectionTable, MAXIMUM_CONNECTIONS } from './connection-table.js';
-import { TransportBindError, type MutableCounters, type TransportTls } from './grpc-transport.types.js';
+import {
+  TransportBindError,
+  type MutableCounters,
+  type TransportTls,
+  type TransportTlsMode,
+} from './grpc-transport.types.js';
+import { contextOptions } from './node-certificate.js';
 import { splitAddress } from './peer-address.js';
 import type { RefusalLog } from './refusal-log.js';
 
 export interface ConnectionListenerOptions {
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
+  readonly tlsMode: TransportTlsMode;
   readonly clock: Pick<Clock, 'monotonic' | 'setTimer'>;
   /** bytes of incomplete frames, of all nodes together that are no peers */
   readonly maximumUnfinishedBytes: number;
@@ -21,7 +28,8 @@ const CLOSING_CONNECTIONS = 64;
 const handshakeTimeoutMs = 5000;
 
 /**
- * Accepts connections and, with TLS, only those with a certificate signed by our authority. Runs before the gRPC
+ * Accepts connections and, with TLS, only those with a certificate signed by our authority; beside them those in plain
+ * text, as long as TLS is not required. Runs before the gRPC
  * server, which would drop a failed handshake silently and accepts any number of connections. The table decides which
  * may stay.
  */
@@ -81,7 +89,7 @@ export class ConnectionListener {
   /** For connections from now on. */
   setTls(tls: TransportTls): void {
     invariant(this.server instanceof TlsServer, 'a listener for plain text has no certificates');
-    this.server.setSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+    this.server.setSecureContext(contextOptions(tls));
   }
 
   /** Resolves when the port is free again and every connection is closed. */
@@ -93,19 +101,15 @@ export class ConnectionListener {
   }
 
   private createServer(): Server {
-    const { tls } = this.options;
-    if (!tls) {
-      const serve = (socket: Socket): void => {
-        if (!socket.destroyed) this.onConnection(socket);
-      };
-      const failed = (error: unknown): void =>
-        this.refuse('a caller', `it could not be served: ${errorMessage(error)}`);
-      return createTcpServer({ noDelay: true }, guarded(serve, failed));
-    }
+    const { tls, tlsMode } = this.options;
+    const serve = (socket: Socket): void => {
+      if (!socket.destroyed) this.onConnection(socket);
+    };
+    const failed = (error: unknown): void => this.refuse('a caller', `it could not be served: ${errorMessage(error)}`);
+    if (!tls) return createTcpServer({ noDelay: true }, guarded(serve, failed));
     const server = createTlsServer(
       {
-        ...tls,
-        minVersion: 'TLSv1.2',
+        ...contextOptions(tls),
         ALPNProtocols: ['h2'],
         requestCert: true,
         rejectUnauthorized: false, // `admit` refuses with a log line; Node.js itself ends them silently
@@ -121,6 +125,7 @@ export class ConnectionListener {
         (error) => this.refuse('a caller', `no TLS: ${errorMessage(error)}`),
       ),
     );
+    if (tlsMode !== 'require') acceptPlainToo(server, serve, failed);
     return server;
   }
 

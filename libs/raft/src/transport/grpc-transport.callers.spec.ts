@@ -264,7 +264,14 @@ describe('a flood', () => {
 describe('a connection that cannot be accepted', () => {
   it('ends nothing, and one without a stream makes room', async () => {
     const [counters, refusals] = [{ refusedConnections: 0 } as MutableCounters, new RefusalLog(silentLogger)];
-    const listening = { listenAddress: '127.0.0.1:0', tls: undefined, clock: aFastClock(), counters, refusals };
+    const listening = {
+      listenAddress: '127.0.0.1:0',
+      tls: undefined,
+      tlsMode: 'require' as const,
+      clock: aFastClock(),
+      counters,
+      refusals,
+    };
     const listener = new ConnectionListener({ ...listening, maximumUnfinishedBytes: 1 }, () => undefined);
     const port = await listener.start();
     harness.onEnd(() => listener.stop());

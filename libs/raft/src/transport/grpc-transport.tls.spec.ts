@@ -1,7 +1,9 @@
+import { X509Certificate } from 'node:crypto';
 import { createServer, type TlsOptions } from 'node:tls';
 import type { AddressInfo } from 'node:net';
 import { credentials, status, type StatusObject } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from '@jest/globals';
+import { plainSerialNumber } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 import { identityMetadata } from './exchange-service.js';
 import type { TransportTls } from './grpc-transport.types.js';
@@ -135,6 +137,67 @@ describe('GrpcTransport with mutual TLS', () => {
   it('does not start with the key of another certificate', async () => {
     const tls = { ...certificates.first, key: certificates.second.key };
     await expect(harness.start(1, { tls })).rejects.toMatchObject({ code: 'RAFT_TRANSPORT_TLS_INVALID' });
+  });
+});
+
+describe('the change from plain text to TLS', () => {
+  const plain = {};
+  const { first: tls } = certificates;
+  const later = certificates.second;
+
+  it.each([
+    ['no TLS', plain, { tls: later, tlsMode: 'accept' }],
+    ['accept', { tls, tlsMode: 'accept' }, { tls: later, tlsMode: 'accept' }],
+    ['accept', { tls, tlsMode: 'accept' }, { tls: later, tlsMode: 'prefer' }],
+    ['prefer', { tls, tlsMode: 'prefer' }, { tls: later, tlsMode: 'prefer' }],
+    ['prefer', { tls, tlsMode: 'prefer' }, { tls: later, tlsMode: 'require' }],
+    ['require', { tls, tlsMode: 'require' }, { tls: later, tlsMode: 'require' }],
+  ] as const)('a node with %s and the next one hear each other', async (_mode, before, after) => {
+    const first = await harness.start(1, before);
+    const second = await harness.start(2, { ...after, seeds: new Map([[1, first.address]]) });
+    first.transport.setPeers(new Map([[2, second.address]]));
+    await until(() => second.transport.isConnected(1) && first.transport.isConnected(2), 'they are connected');
+    second.transport.send([vote(2, 1, 1)]);
+    first.transport.send([vote(1, 2, 2)]);
+    await until(() => first.received.length > 0 && second.received.length > 0, 'the messages arrive');
+    expect([first.warnings, second.warnings]).toEqual([[], []]);
+  });
+
+  it.each(['accept', 'prefer'] as const)('with %s a wrong certificate is still refused', async (tlsMode) => {
+    const node = await harness.start(1, { tls, tlsMode });
+    const another = await callAsSecond(node, authority.issue({ clusterName, nodeId: 3 }));
+    expect(another.code).toBe(status.UNAUTHENTICATED);
+    expect((await callAsSecond(node, foreign(2))).code).toBe(status.UNAVAILABLE);
+    expect((await callAsSecond(node, later, false)).code).toBe(status.UNAVAILABLE);
+    expect(node.transport.counters).toMatchObject({ refusedStreams: 1, refusedConnections: 2 });
+  });
+});
+
+describe('a certificate that is revoked', () => {
+  const revoked = new Set([plainSerialNumber(new X509Certificate(certificates.second.cert).serialNumber)]);
+
+  it('ends the streams of its node, and opens no others', async () => {
+    const first = await harness.start(1, { tls: certificates.first });
+    const second = await harness.start(2, { tls: certificates.second, seeds: new Map([[1, first.address]]) });
+    await until(() => second.transport.isConnected(1), 'node 2 is connected');
+    first.transport.setTls({ ...certificates.first, revoked });
+    await until(() => !second.transport.isConnected(1), 'its stream ends');
+    expect(await callAsSecond(first, certificates.second)).toMatchObject({
+      code: status.UNAUTHENTICATED,
+      details: 'the certificate is revoked, the caller says it is node 2 of cluster "test"',
+    });
+    expect(first.transport.counters.refusedStreams).toBeGreaterThan(0);
+    second.transport.setTls(authority.issue({ clusterName, nodeId: 2 }));
+    await until(() => second.transport.isConnected(1), 'it comes with another certificate');
+  });
+
+  it('is called no more', async () => {
+    const second = await harness.start(2, { tls: certificates.second });
+    const tls = { ...certificates.first, revoked };
+    const first = await harness.start(1, { tls, seeds: new Map([[2, second.address]]) });
+    await until(() => first.warnings.length > 0, 'it complains');
+    expect(first.warnings[0]).toContain('the certificate is revoked, but node 2 of cluster "test" was called');
+    expect(first.transport.isConnected(2)).toBe(false);
   });
 });
 

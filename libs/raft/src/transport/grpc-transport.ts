@@ -3,7 +3,13 @@ import { ProcessClaims, type Verdict } from './process-claims.js';
 import { randomId } from '../core/membership/addressing.js';
 import { MAXIMUM_INTEGER, type Message, type NodeId } from '../core/types.js';
 import type { NodeIdentity, PeerMetrics, RaftTransport, TransportNotices } from '../driver/ports.js';
-import type { GrpcTransportOptions, MutableCounters, TransportCounters, TransportTls } from './grpc-transport.types.js';
+import type {
+  GrpcTransportOptions,
+  MutableCounters,
+  TransportCounters,
+  TransportTls,
+  TransportTlsMode,
+} from './grpc-transport.types.js';
 import { IncomingStreams } from './incoming-streams.js';
 import { FrameEncoder } from './message-encoder.js';
 import { loadTls } from './node-certificate.js';
@@ -33,6 +39,7 @@ export class GrpcTransport implements RaftTransport {
   private incoming: IncomingStreams | undefined;
   private secureContext: SecureContext | undefined;
   private tls: TransportTls | undefined;
+  private readonly tlsMode: TransportTlsMode;
   private stopped = false;
   private identity: NodeIdentity = { incarnation: 0, groupId: 0 };
   /** distinguishes this process from others on its directory, or a copy */
@@ -58,6 +65,7 @@ export class GrpcTransport implements RaftTransport {
   constructor(private readonly options: GrpcTransportOptions) {
     const { nodeId, advertisedAddress, seeds = new Map<NodeId, string>(), clock, random } = options;
     this.tls = options.tls;
+    this.tlsMode = options.tlsMode ?? 'require';
     checkNodeIds([nodeId, ...seeds.keys()]);
     invariant(
       advertisedAddress === undefined || isCallableAddress(advertisedAddress),
@@ -96,7 +104,8 @@ export class GrpcTransport implements RaftTransport {
             identity: () => ({ ...this.identity, process: this.process }),
             onJudged: (verdict) => this.judged(peer, verdict),
             onStranger: () => this.notices.onStranger(peer),
-            secureContext: this.secureContext,
+            secureContext: this.tlsMode === 'accept' ? undefined : this.secureContext,
+            isRevoked: (serialNumber) => this.tls?.revoked?.has(serialNumber) ?? false,
             maximumBufferedBytes: this.maximumBufferedBytes,
             maximumMessageBytes: this.maximumMessageBytes,
             counters: this.counts,
@@ -124,7 +133,7 @@ export class GrpcTransport implements RaftTransport {
   async start(onMessage: (message: Message) => void, notices?: TransportNotices): Promise<void> {
     invariant(!this.incoming && !this.stopped, 'a transport is started once');
     this.notices = notices ?? this.notices;
-    const { nodeId, clusterName, listenAddress, logger } = this.options;
+    const { nodeId, clusterName, listenAddress, logger, onRefused } = this.options;
     const { tls } = this;
     if (tls) this.secureContext = loadTls(tls, { clusterName, nodeId });
     this.incoming = new IncomingStreams(
@@ -135,11 +144,13 @@ export class GrpcTransport implements RaftTransport {
         claims: this.claims,
         listenAddress,
         tls,
+        tlsMode: this.tlsMode,
         maximumMessageBytes: this.maximumMessageBytes,
         counters: this.counts,
         ledger: this.ledger,
         clock: this.clock,
         logger: logger ?? silentLogger,
+        onRefused,
         isPeer: (peer) => this.streams.isPeer(peer),
       },
       {
@@ -154,8 +165,8 @@ export class GrpcTransport implements RaftTransport {
   }
 
   /**
-   * Other certificates and key of this node, for connections from now on. Open ones stay, and streams to peers are opened
-   * again with the new ones.
+   * Other certificates and key of this node, for connections from now on, or other revocations. Open connections stay,
+   * unless their certificate is revoked, and streams to peers are opened again with the new ones.
    *
    * @throws TransportTlsError when they cannot be used or are another node's; then the last ones stay
    */

@@ -20,7 +20,24 @@ export interface TransportTls {
   readonly cert: Buffer;
   /** PEM, not encrypted */
   readonly key: Buffer;
+  /**
+   * serial numbers of certificates that count no longer: capital hexadecimal digits without leading zeros; default: none.
+   * Streams of such a node end, and it is called no more.
+   */
+  readonly revoked?: ReadonlySet<string>;
 }
+
+/**
+ * How strict a node with certificates is, for the change of a running group from plain text to TLS, node by node.
+ *
+ * - `accept`: it takes plain text and TLS, and calls in plain text, because nodes may have no certificates yet
+ * - `prefer`: it takes both, and calls over TLS
+ * - `require`: it takes and speaks TLS only
+ *
+ * Whoever calls in plain text is believed to be the node that he says he is, so the group is protected only when all
+ * nodes require TLS.
+ */
+export type TransportTlsMode = 'accept' | 'prefer' | 'require';
 
 /**
  * Options of a `GrpcTransport`. Its constructor refuses invalid options (a node id that is no positive integer, an
@@ -45,7 +62,11 @@ export interface GrpcTransportOptions {
   readonly seeds?: ReadonlyMap<NodeId, string>;
   /** mutual TLS; default: none, in plain text, and the nodes' claimed identities are trusted */
   readonly tls?: TransportTls;
+  /** default: `require`; without `tls` it means nothing */
+  readonly tlsMode?: TransportTlsMode;
   readonly logger?: Logger;
+  /** told of refused connections and streams, once for each host and reason, and of the first 100 only */
+  readonly onRefused?: (refusal: TransportRefusal) => void;
   readonly clock?: Clock;
   readonly random?: Random;
   /** maximum bytes waiting for one peer, default 80 MiB; further messages are dropped */
@@ -59,6 +80,16 @@ export interface GrpcTransportOptions {
   readonly idleTimeoutMs?: number;
   /** interval of round-trip measurements to each peer; default 1 s */
   readonly pingIntervalMs?: number;
+}
+
+/** A caller that was turned away. */
+export interface TransportRefusal {
+  /** `a connection` or `a stream` */
+  readonly what: string;
+  /** `host:port` */
+  readonly peer: string;
+  /** a clause */
+  readonly reason: string;
 }
 
 /** Counters since the start, for metrics. */

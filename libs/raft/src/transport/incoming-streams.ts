@@ -14,7 +14,7 @@ import {
   verdictMetadata,
   type StreamIdentity,
 } from './exchange-service.js';
-import type { MutableCounters, TransportTls } from './grpc-transport.types.js';
+import type { MutableCounters, TransportRefusal, TransportTls, TransportTlsMode } from './grpc-transport.types.js';
 import { decodeFrame, type Frame } from './message-decoder.js';
 import { encodeEcho } from './message-encoder.js';
 import { describeNode, peerCertificateFault, quote } from './node-certificate.js';
@@ -28,6 +28,7 @@ export interface IncomingStreamsOptions {
   readonly groupId: GroupId;
   readonly listenAddress: string;
   readonly tls: TransportTls | undefined;
+  readonly tlsMode: TransportTlsMode;
   readonly maximumMessageBytes: number;
   readonly counters: MutableCounters;
   readonly ledger: PeerLedger;
@@ -35,6 +36,7 @@ export interface IncomingStreamsOptions {
   readonly clock: Pick<Clock, 'now' | 'monotonic' | 'setTimer'>;
   readonly claims: ProcessClaims;
   readonly logger: Logger;
+  readonly onRefused: ((refusal: TransportRefusal) => void) | undefined;
   readonly isPeer: (nodeId: NodeId) => boolean;
 }
 
@@ -57,6 +59,8 @@ interface Stream {
   readonly identity: StreamIdentity;
   /** of the caller */
   readonly peer: string;
+  /** what is wrong with its certificate now, as a refusal */
+  readonly certificateRefusal: () => Refusal | undefined;
   /** monotonic time of the last frame */
   heardAt: number;
   /** monotonic time of the last echo, if any */
@@ -85,19 +89,22 @@ export class IncomingStreams {
   private stopped = false;
   private boundPort = 0;
   private groupId: GroupId;
+  private tls: TransportTls | undefined;
 
   constructor(
     private readonly options: IncomingStreamsOptions,
     private readonly incoming: IncomingListener,
   ) {
-    const { listenAddress, tls, clock, counters, logger, maximumMessageBytes } = options;
+    const { listenAddress, tls, tlsMode, clock, counters, logger, maximumMessageBytes } = options;
     this.groupId = options.groupId;
-    this.refusals = new RefusalLog(logger);
+    this.tls = tls;
+    this.refusals = new RefusalLog(logger, options.onRefused);
     this.server = new Server(serverOptions(maximumMessageBytes));
     this.server.addService({ exchange: exchangeMethod }, { exchange: (call: Call) => this.accept(call) });
     const injector = this.server.createConnectionInjector(ServerCredentials.createInsecure());
     const maximumUnfinishedBytes = maximumFrameBytes(maximumMessageBytes); // one of the largest size is always accepted
-    const listening = { listenAddress, tls, clock, counters, refusals: this.refusals, maximumUnfinishedBytes };
+    const { refusals } = this;
+    const listening = { listenAddress, tls, tlsMode, clock, counters, refusals, maximumUnfinishedBytes };
     this.listener = new ConnectionListener(listening, (socket) => injector.injectConnection(socket));
   }
 
@@ -106,9 +113,11 @@ export class IncomingStreams {
     return this.boundPort;
   }
 
-  /** For connections from now on. */
+  /** For connections from now on. Streams whose certificate is revoked now are closed. */
   setTls(tls: TransportTls): void {
+    this.tls = tls;
     this.listener.setTls(tls);
+    this.closeRefused(({ certificateRefusal }) => certificateRefusal());
   }
 
   /** @throws TransportBindError */
@@ -126,8 +135,12 @@ export class IncomingStreams {
   /** The group of this node is known now: streams of other groups are closed. */
   setGroup(groupId: GroupId): void {
     this.groupId = groupId;
+    this.closeRefused(({ identity }) => this.groupRefusal(identity));
+  }
+
+  private closeRefused(judge: (stream: Stream) => Refusal | undefined): void {
     for (const stream of [...this.streams.values()]) {
-      const refusal = this.groupRefusal(stream.identity);
+      const refusal = judge(stream);
       if (!refusal) continue;
       this.noteRefusal(stream.peer, refusal);
       stream.end(refusal);
@@ -189,6 +202,7 @@ export class IncomingStreams {
       from: identity.from,
       identity,
       peer: call.getPeer(),
+      certificateRefusal: () => this.certificateRefusal(call, identity),
       heardAt: this.options.clock.monotonic(),
       echoedAt: -Infinity,
       aliveAt: -Infinity,
@@ -263,7 +277,7 @@ export class IncomingStreams {
   }
 
   private refusal(call: Call, identity: StreamIdentity | undefined): Refusal | undefined {
-    const { nodeId, clusterName, tls } = this.options;
+    const { nodeId, clusterName } = this.options;
     if (!identity) return { code: status.UNAUTHENTICATED, details: 'the caller does not say which node it is' };
     const details = `the caller is of cluster ${quote(identity.clusterName)}, this node of ${quote(clusterName)}`;
     if (identity.clusterName !== clusterName) return { code: status.PERMISSION_DENIED, details };
@@ -274,17 +288,23 @@ export class IncomingStreams {
       };
     if (identity.from === nodeId)
       return { code: status.PERMISSION_DENIED, details: `the caller says it is node ${nodeId}, but that is this one` };
-    if (tls) {
-      const caller = { clusterName, nodeId: identity.from };
-      const fault = peerCertificateFault(call.getAuthContext().sslPeerCertificate, caller);
-      if (fault !== undefined)
-        return { code: status.UNAUTHENTICATED, details: `${fault}, the caller says it is ${describeNode(caller)}` };
-    }
-    const groupRefusal = this.groupRefusal(identity);
-    if (groupRefusal) return groupRefusal;
+    const knownRefusal = this.certificateRefusal(call, identity) ?? this.groupRefusal(identity);
+    if (knownRefusal) return knownRefusal;
     return this.hasRoomFor(identity)
       ? undefined
       : { code: status.RESOURCE_EXHAUSTED, details: `this node has ${MAXIMUM_INCOMING_STREAMS} streams already` };
+  }
+
+  private certificateRefusal(call: Call, { from }: StreamIdentity): Refusal | undefined {
+    const { tls } = this;
+    if (!tls) return undefined;
+    // undefined also in plain text, which comes so far only where the settings allow it
+    const { transportSecurityType, sslPeerCertificate } = call.getAuthContext();
+    if (transportSecurityType !== 'ssl' && this.options.tlsMode !== 'require') return undefined;
+    const caller = { clusterName: this.options.clusterName, nodeId: from };
+    const fault = peerCertificateFault(sslPeerCertificate, caller, (serial) => tls.revoked?.has(serial) ?? false);
+    if (fault === undefined) return undefined;
+    return { code: status.UNAUTHENTICATED, details: `${fault}, the caller says it is ${describeNode(caller)}` };
   }
 
   /** Also reports the stranger. */

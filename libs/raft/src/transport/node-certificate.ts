@@ -1,6 +1,6 @@
 import { createSecureContext, type PeerCertificate, type SecureContext } from 'node:tls';
 import { X509Certificate } from 'node:crypto';
-import { errorMessage } from '@concordat/foundation';
+import { errorMessage, plainSerialNumber } from '@concordat/foundation';
 import type { NodeId } from '../core/types.js';
 import { TransportTlsError, type TransportTls } from './grpc-transport.types.js';
 
@@ -57,12 +57,20 @@ function describeUri(uri: string): string {
   return quote(uri);
 }
 
-/** The same for a peer after a handshake. */
+/** The same for a peer after a handshake; also when its certificate is revoked. */
 export function peerCertificateFault(
   certificate: PeerCertificate | undefined,
   expected: ClusterNode,
+  isRevoked: (serialNumber: string) => boolean = () => false,
 ): string | undefined {
-  return certificate ? certificateFault(certificate.subjectaltname, expected) : 'there is no certificate';
+  if (!certificate) return 'there is no certificate';
+  if (isRevoked(plainSerialNumber(certificate.serialNumber))) return 'the certificate is revoked';
+  return certificateFault(certificate.subjectaltname, expected);
+}
+
+/** For a server's or a client's context. */
+export function contextOptions({ ca, cert, key }: TransportTls) {
+  return { ca, cert, key, minVersion: 'TLSv1.2' } as const;
 }
 
 /**
@@ -74,7 +82,7 @@ export function loadTls(tls: TransportTls, self: ClusterNode): SecureContext {
   let secureContext: SecureContext;
   let subjectAltName: string | undefined;
   try {
-    secureContext = createSecureContext({ ...tls, minVersion: 'TLSv1.2' });
+    secureContext = createSecureContext(contextOptions(tls));
     ({ subjectAltName } = new X509Certificate(tls.cert));
   } catch (error) {
     throw new TransportTlsError(`certificates or key cannot be used: ${errorMessage(error)}`, { cause: error });

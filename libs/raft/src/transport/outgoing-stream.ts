@@ -32,6 +32,8 @@ export interface OutgoingStreamOptions {
   readonly onJudged: (verdict: Verdict) => void;
   /** undefined for plain text */
   readonly secureContext: SecureContext | undefined;
+  /** whether a certificate counts no longer */
+  readonly isRevoked: (serialNumber: string) => boolean;
   readonly maximumBufferedBytes: number;
   readonly maximumMessageBytes: number;
   /** shared by all streams of a node, so that entries for several peers are encoded once */
@@ -336,9 +338,9 @@ export class OutgoingStream {
 
   /** Called by TLS with the peer's certificate, which our authority has signed. */
   private checkServer(certificate: Parameters<typeof peerCertificateFault>[0]): Error | undefined {
-    const { clusterName, peer, counters } = this.options;
+    const { clusterName, peer, counters, isRevoked } = this.options;
     const expected = { clusterName, nodeId: peer };
-    const fault = peerCertificateFault(certificate, expected);
+    const fault = peerCertificateFault(certificate, expected, isRevoked);
     this.strangeServer = fault && `${fault}, but ${describeNode(expected)} was called`;
     if (this.strangeServer === undefined) return undefined;
     counters.refusedServers++;

@@ -1,4 +1,5 @@
 import type { Logger } from '@concordat/foundation';
+import type { TransportRefusal } from './grpc-transport.types.js';
 
 /** Each distinct refusal is logged once, up to this many: a stranger retries every second. */
 const maximumLoggedRefusals = 100;
@@ -7,7 +8,11 @@ const maximumLoggedRefusals = 100;
 export class RefusalLog {
   private readonly logged = new Set<string>();
 
-  constructor(private readonly logger: Logger) {}
+  constructor(
+    private readonly logger: Logger,
+    /** told of each distinct refusal that is logged */
+    private readonly onRefused: (refusal: TransportRefusal) => void = () => undefined,
+  ) {}
 
   /**
    * @param what was refused, such as `a stream`
@@ -18,5 +23,6 @@ export class RefusalLog {
     if (this.logged.has(key) || this.logged.size >= maximumLoggedRefusals) return;
     this.logged.add(key);
     this.logger.warn(`refused ${what} from ${peer}: ${reason}`);
+    this.onRefused({ what, peer, reason });
   }
 }
