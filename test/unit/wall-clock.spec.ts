@@ -38,6 +38,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/global/joining.ts': 'the deadline in a context, made a bounded duration at once',
   'libs/participant/src/global/create-global-transactions.ts': 'the ids of branches, of which nothing is concluded',
+  'libs/participant/src/postgres/connections/shown-certificate.ts': 'whether a certificate is valid at this moment',
   'libs/participant/src/postgres/connections/database-watch.ts':
     'which ids a lost database may have known, with the newest id that was seen',
   'libs/participant/src/checks/coordinator-facts.ts': 'compared with the clock of a coordinator, which is the purpose',

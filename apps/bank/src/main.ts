@@ -7,6 +7,7 @@ import {
   formatAddress,
   formatProblems,
   guarded,
+  readFilesAgainOnHangUp,
   startFailure,
 } from '@concordat/foundation';
 import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
@@ -50,6 +51,7 @@ async function start(config: Config): Promise<void> {
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
   stopOnSignals(logger, () => app, die);
+  readFilesAgainOnHangUp(logger);
   // The participant has logged the reason; somebody must change the set-up.
   const onFatal = (): void => process.exit(EXIT.configuration);
   try {

@@ -60,7 +60,11 @@ export async function dev({ port, directory, logLevel, databases: wanted }: DevO
     while (!(await isReady(url))) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     sayReady(url, isKept ? data : 'deleted at the end', databases?.urls ?? []);
   };
-  await runCoordinator(result.config, { onListening: () => void becomeReady().catch(fail), onExit: cleanUp });
+  await runCoordinator(result.config, {
+    onListening: () => void becomeReady().catch(fail),
+    onExit: cleanUp,
+    endsOnHangUp: true,
+  });
 }
 
 function refuse(sentence: string): void {

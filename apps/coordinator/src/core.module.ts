@@ -1,5 +1,7 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
 import { ArmableFailpoints, failpointsOfProcess, type Logger } from '@concordat/foundation';
+import { AuditLog } from './auth/audit-log.js';
+import { wallTime } from './auth/wall-time.js';
 import { CONFIG, type Config } from './config.js';
 import { COORDINATOR_FAILPOINTS } from './failpoints/failpoints.js';
 import { LOGGER } from './logging.js';
@@ -18,7 +20,7 @@ export interface CoreOptions {
 
 export const ON_FATAL = Symbol('ON_FATAL');
 
-/** Configuration, logger, metrics and failpoints, for every other module. */
+/** Configuration, logger, audit, metrics and failpoints, for every other module. */
 @Global()
 @Module({})
 export class CoreModule {
@@ -28,6 +30,11 @@ export class CoreModule {
       { provide: LOGGER, useValue: logger },
       { provide: ON_FATAL, useValue: onFatal },
       { provide: NodeCertificates, useFactory: () => certificates ?? new NodeCertificates(config, logger) },
+      {
+        provide: AuditLog,
+        useFactory: () =>
+          new AuditLog({ path: config.auditFile, logger, now: wallTime, monotonic: () => performance.now() }),
+      },
       {
         provide: Metrics,
         inject: [NodeCertificates],

@@ -27,7 +27,9 @@ import {
   type RaftStatus,
   type RaftStorage,
   type RaftTransport,
+  type TransportTls,
 } from '@concordat/raft';
+import { AuditLog } from './auth/audit-log.js';
 import { CLUSTER } from './cluster/cluster.api.js';
 import { httpUrlOf, memberAt, memberScheme } from './cluster/member-address.js';
 import { memberCheck } from './member-check.js';
@@ -39,7 +41,7 @@ import { DebugClock } from './debug-clock.js';
 import { CompressedEndedTransactions } from './decision-log/ended-archive.js';
 import { RaftDecisionLog } from './decision-log/raft-decision-log.js';
 import { storageWithFailpoints } from './failpoints/failpoint-storage.js';
-import { DirectLink } from './inbound/direct-link.js';
+import { DirectLink, type RefusedStream } from './inbound/direct-link.js';
 import { RepliesConsumer } from './inbound/replies-consumer.js';
 import { Locks } from './locks/locks.js';
 import { LOCKS, type LocksApi } from './locks/locks.api.js';
@@ -54,7 +56,7 @@ import { recordSpan } from './transactions/queries/decided-span.js';
 import { TRANSACTIONS, type TransactionsApi } from './transactions/transactions.api.js';
 
 /** Creates the message bus. It does not connect. */
-export type CreateBus = (config: Config, logger: Logger, direct: DirectLink | undefined) => MessageBus;
+export type CreateBus = (config: Config, logger: Logger, direct: DirectLink | undefined, audit: AuditLog) => MessageBus;
 
 /** What stands in for parts of the service, where another process runs a coordinator. */
 export interface EngineParts {
@@ -90,13 +92,25 @@ export const MESSAGE_BUS = Symbol('MESSAGE_BUS');
 export const DIRECT_LINK = Symbol('DIRECT_LINK');
 
 /** By the roads that the configuration names. */
-const createConfiguredBus: CreateBus = (config, logger, direct) => {
+const createConfiguredBus: CreateBus = (config, logger, direct, audit) => {
   const { link, kafkaBrokers, nodeId, clusterName: cluster, topicPrefix } = config;
   if (direct && link === 'direct') return direct.bus;
   const clientId = `coordinator-${nodeId}`;
   // deadlines need the right time, so a test's clock is not asked for the age of a signature
   const clock = new SystemClock();
-  const signatures = createSignatures(config.signatures, { cluster, sender: 'coordinator', clock, logger });
+  const signatures = createSignatures(config.signatures, {
+    cluster,
+    sender: 'coordinator',
+    clock,
+    logger,
+    disbelieved: ({ topic, partition, offset }, { reason, message: note }) =>
+      audit.attempt({
+        event: 'refused-message',
+        what: `a message of ${topic} (partition ${partition}, offset ${offset})`,
+        reason,
+        note,
+      }),
+  });
   const kafka = new KafkaMessageBus({
     brokers: kafkaBrokers,
     clientId,
@@ -112,19 +126,30 @@ const createConfiguredBus: CreateBus = (config, logger, direct) => {
 function messageBusProvider(createBus = createConfiguredBus): FactoryProvider<MessageBus> {
   return {
     provide: MESSAGE_BUS,
-    inject: [CONFIG, LOGGER, { token: DIRECT_LINK, optional: true }],
+    inject: [CONFIG, LOGGER, { token: DIRECT_LINK, optional: true }, AuditLog],
     useFactory: createBus,
   };
 }
 
 const directLinkProvider: FactoryProvider<DirectLink | undefined> = {
   provide: DIRECT_LINK,
-  inject: [CONFIG, CLOCK, LOGGER, NodeCertificates],
-  useFactory: (config: Config, clock: Clock, logger: Logger, certificates: NodeCertificates) => {
+  inject: [CONFIG, CLOCK, LOGGER, NodeCertificates, AuditLog],
+  useFactory: (config: Config, clock: Clock, logger: Logger, certificates: NodeCertificates, audit: AuditLog) => {
     const { link, nodeId, clusterName: cluster, direct: listen, directAdvertised: advertised } = config;
     if (link === 'kafka') return undefined;
     const tls = config.tls && { certificates, acceptsPlain: config.tls.mode !== 'require' };
-    return new DirectLink({ nodeId, cluster, listen, advertised, clock, logger, tls });
+    const onRefused = ({ participant, address, reason }: RefusedStream): void =>
+      audit.attempt({
+        event: 'refused-stream',
+        what: `a direct stream of ${participant ?? 'somebody'}`,
+        ...(address !== undefined && { address }),
+        reason,
+      });
+    const onDisbelieved = (participant: string, note: string): void => {
+      const what = `a message of the direct stream of ${participant}`;
+      audit.attempt({ event: 'refused-message', what, reason: 'NOT_ALLOWED_TO_SAY', note });
+    };
+    return new DirectLink({ nodeId, cluster, listen, advertised, clock, logger, tls, onRefused, onDisbelieved });
   },
 };
 
@@ -145,12 +170,13 @@ function failpointsProvider(given: Failpoints | undefined): FactoryProvider<Fail
 
 const grpcProvider: FactoryProvider<GrpcTransport> = {
   provide: GrpcTransport,
-  inject: [CONFIG, CLOCK, LOGGER, NodeCertificates],
+  inject: [CONFIG, CLOCK, LOGGER, NodeCertificates, AuditLog],
   useFactory: (
-    { nodeId, clusterName, peers, raft }: Config,
+    { nodeId, clusterName, peers, raft, raftTls }: Config,
     clock: Clock,
     logger: Logger,
     { raft: certificates }: NodeCertificates,
+    audit: AuditLog,
   ) => {
     const own = peers.find((peer) => peer.nodeId === nodeId);
     const transport = new GrpcTransport({
@@ -160,9 +186,12 @@ const grpcProvider: FactoryProvider<GrpcTransport> = {
       advertisedAddress: formatAddress(own?.raft ?? raft),
       seeds: new Map(peers.map((peer) => [peer.nodeId, formatAddress(peer.raft)])),
       ...(certificates && { tls: tlsFiles(certificates.current) }),
+      ...(raftTls && { tlsMode: raftTls.mode }),
       clock,
       random: new SystemRandom(),
       logger,
+      onRefused: ({ what, peer, reason }) =>
+        audit.attempt({ event: 'refused-node', what: `${what} of a node`, address: peer, reason }),
     });
     certificates?.onChange(() => transport.setTls(tlsFiles(certificates.current)));
     return transport;
@@ -343,7 +372,8 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
       () => replies.obstacle(),
       () => direct?.address,
       memberCheck({
-        raft: raft && (() => tlsFiles(raft.current)),
+        // a node that is still asked in plain text may have no certificate yet
+        raft: raft && config.raftTls?.mode !== 'accept' ? () => tlsFiles(raft.current) : undefined,
         http: http && memberScheme(config) === 'https' ? () => tlsFiles(http.current) : undefined,
         clusterName: config.clusterName,
       }),
@@ -408,6 +438,6 @@ function groupClocksOf(node: RaftNode<ApplyResult>, transport: GrpcTransport | u
   };
 }
 
-function tlsFiles({ ca = '', certificate, key }: Certificates): { ca: Buffer; cert: Buffer; key: Buffer } {
-  return { ca: Buffer.from(ca), cert: Buffer.from(certificate), key: Buffer.from(key) };
+function tlsFiles({ ca = '', certificate, key, revoked }: Certificates): TransportTls {
+  return { ca: Buffer.from(ca), cert: Buffer.from(certificate), key: Buffer.from(key), revoked };
 }

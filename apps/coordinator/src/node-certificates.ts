@@ -10,7 +10,7 @@ import { wallTime } from './auth/wall-time.js';
 import type { Config } from './config.js';
 import { ownCertificateFault } from './tls-variables.js';
 
-export type CertificatesConfig = Pick<Config, 'nodeId' | 'clusterName' | 'raftTls' | 'tls'>;
+export type CertificatesConfig = Pick<Config, 'nodeId' | 'clusterName' | 'raftTls' | 'tls' | 'kafkaSecurity'>;
 
 /** No older version of TLS is spoken. */
 export const MINIMUM_TLS = 'TLSv1.2';
@@ -21,6 +21,8 @@ export class NodeCertificates {
   readonly http: WatchedCertificates | undefined;
   /** of the links between the nodes; undefined: plain text */
   readonly raft: WatchedCertificates | undefined;
+  /** that the brokers are shown, watched for its end: their client reads the files itself; undefined: none */
+  readonly kafka: WatchedCertificates | undefined;
   private readonly refused = new Map<string, number>();
   private context: SecureContext | undefined;
 
@@ -29,10 +31,14 @@ export class NodeCertificates {
     private readonly config: CertificatesConfig,
     logger: Logger,
   ) {
-    const { tls, raftTls } = config;
+    const { tls, raftTls, kafkaSecurity } = config;
     const fault = ownCertificateFault(config);
     const common = { logger, now: wallTime };
-    if (raftTls) this.raft = new WatchedCertificates({ ...common, use: 'raft', paths: raftTls, fault });
+    if (raftTls) this.raft = new WatchedCertificates({ ...common, use: 'raft', paths: raftTls.paths, fault });
+    const { certificate, key } = kafkaSecurity?.tls ?? {};
+    if (certificate !== undefined && key !== undefined) {
+      this.kafka = new WatchedCertificates({ ...common, use: 'kafka', paths: { certificate, key } });
+    }
     if (tls) {
       const named = tls.paths.ca === undefined ? {} : { fault };
       this.http = new WatchedCertificates({ ...common, use: 'http', paths: tls.paths, ...named });
@@ -42,7 +48,7 @@ export class NodeCertificates {
 
   /** In use. */
   get all(): readonly WatchedCertificates[] {
-    return [this.http, this.raft].flatMap((certificates) => certificates ?? []);
+    return [this.http, this.raft, this.kafka].flatMap((certificates) => certificates ?? []);
   }
 
   /** Connections that were refused for TLS, by use. */

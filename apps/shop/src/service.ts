@@ -10,12 +10,14 @@ import {
   formatAddress,
   formatProblems,
   guarded,
+  readFilesAgainOnHangUp,
   startFailure,
 } from '@concordat/foundation';
 import { kafkaSecurityOptions, PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { FailpointsController } from './failpoints.controller.js';
 import { HealthController } from './health.controller.js';
 import { ensureTopics } from './kafka-topics.js';
+import { MetricsController } from './metrics.controller.js';
 import { parseSettings, type Settings } from './settings.js';
 import { FAILPOINTS, LOGGER, SETTINGS } from './tokens.js';
 
@@ -35,7 +37,7 @@ export class ServiceModule {
       { provide: LOGGER, useValue: logger },
       { provide: FAILPOINTS, useValue: failpoints },
     ];
-    const controllers = [HealthController, ...(failpoints ? [FailpointsController] : [])];
+    const controllers = [HealthController, MetricsController, ...(failpoints ? [FailpointsController] : [])];
     return { module: ServiceModule, global: true, providers, controllers, exports: [SETTINGS, LOGGER, FAILPOINTS] };
   }
 }
@@ -61,6 +63,7 @@ export async function runService(name: string, moduleOf: (settings: Settings) =>
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
   stopOnSignals(logger, () => app, die);
+  readFilesAgainOnHangUp(logger);
   try {
     app = await createService(moduleOf(settings), settings, logger, name);
     await app.startAllMicroservices();

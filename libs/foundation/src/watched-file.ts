@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { rereadOnRequest, type Rereadable } from './files-again.js';
 import type { Logger } from './logger.js';
 import { readPrivateFile, type FileKind } from './private-file.js';
 
@@ -23,7 +24,7 @@ export interface WatchedFileOptions<Content> {
  * The content of a file, read again when the file has changed. A new content that is wrong is logged and not taken: the
  * last one that was right stays.
  */
-export class WatchedFile<Content> {
+export class WatchedFile<Content> implements Rereadable {
   private current: Content;
   private stamp: string;
   private lookedAt: number;
@@ -35,6 +36,7 @@ export class WatchedFile<Content> {
     const read = this.read();
     if (!read.ok) throw options.failure(`${options.path} must be ${read.expected}`);
     this.current = read.content;
+    rereadOnRequest(this);
   }
 
   get content(): Content {
@@ -44,21 +46,27 @@ export class WatchedFile<Content> {
     const stamp = stampOf(this.options.path);
     if (stamp !== this.stamp) {
       this.stamp = stamp;
-      this.reload();
+      this.reload('has changed');
     }
     return this.current;
   }
 
-  private reload(): void {
+  readAgain(): void {
+    this.lookedAt = this.options.monotonic();
+    this.stamp = stampOf(this.options.path);
+    this.reload('is asked for');
+  }
+
+  private reload(why: string): void {
     const { path, logger, onChange } = this.options;
     const read = this.read();
     if (!read.ok) {
-      logger.error(`${path} has changed and is not taken; what it said before counts. It must be ${read.expected}`);
+      logger.error(`${path} ${why} and is not taken; what it said before counts. It must be ${read.expected}`);
       return;
     }
     this.current = read.content;
     onChange?.();
-    logger.info(`${path} has changed and is read again`);
+    logger.info(`${path} ${why} and is read again`);
   }
 
   private read(): ReturnType<WatchedFileOptions<Content>['parse']> {

@@ -19,7 +19,14 @@ export {
 
 // Re-exports what a service needs, so that it depends on this package alone.
 export { isClusterName } from '@concordat/commit-protocol';
-export { coordinatorFetch, tlsFiles, type TlsFilePaths, type TlsFiles, type TlsOption } from '@concordat/foundation';
+export {
+  coordinatorFetch,
+  readFilesAgain,
+  tlsFiles,
+  type TlsFilePaths,
+  type TlsFiles,
+  type TlsOption,
+} from '@concordat/foundation';
 export {
   DEFAULT_TOPIC_PREFIX,
   LINKS,

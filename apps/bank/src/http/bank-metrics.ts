@@ -39,6 +39,18 @@ export class BankMetrics {
       ({ signatureWarnings }) => signatureWarnings,
     );
     this.counter('broker_requests', 'requests to the broker, by kind', 'kind', ({ brokerRequests }) => brokerRequests);
+    new Gauge({
+      name: 'concordat_participant_certificate_expiry_seconds',
+      help: 'seconds until a certificate that the bank shows ends, by use; negative when it has',
+      labelNames: ['use'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [use, seconds] of Object.entries(participant.metrics().certificateExpirySeconds)) {
+          this.set({ use }, seconds);
+        }
+      },
+    });
     this.gauge('prepared_branches', 'branches prepared at the last sweep', (metrics) => metrics.preparedBranches);
     this.gauge(
       'oldest_prepared_age_seconds',

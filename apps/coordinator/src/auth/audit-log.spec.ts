@@ -90,6 +90,27 @@ describe('the audit', () => {
     expect(entries()).toHaveLength(12);
   });
 
+  it('has what was refused beside REST, each kind within bounds of its own', () => {
+    const log = audit();
+    for (let count = 0; count < 20; count++) log.refused(refusal);
+    log.attempt({ event: 'refused-message', what: 'a message of t', reason: 'UNSIGNED', note: 'no signature' });
+    log.attempt({ event: 'refused-node', what: 'a stream of a node', address: '10.0.0.9:1', reason: 'no certificate' });
+    expect(entries().slice(10)).toEqual([
+      {
+        at: '2026-01-01T00:00:00.000Z',
+        event: 'refused-message',
+        what: 'a message of t',
+        reason: 'UNSIGNED',
+        note: 'no signature',
+      },
+      expect.objectContaining({ event: 'refused-node', address: '10.0.0.9:1', reason: 'no certificate' }),
+    ]);
+    expect(lines.slice(10)).toEqual([
+      'AUDIT a message of t is refused: UNSIGNED ("no signature")',
+      'AUDIT a stream of a node from 10.0.0.9:1 is refused: no certificate',
+    ]);
+  });
+
   it('goes on in a new file when the old one is moved away', () => {
     const log = audit();
     log.call(call);

@@ -26,6 +26,35 @@ export interface RefusedCredential extends Pick<AuditedCall, 'call' | 'address' 
   readonly note: string | undefined;
 }
 
+/** A call that the roles of the sender do not allow. */
+export interface RefusedCall extends Omit<AuditedCall, 'status' | 'body'> {
+  /** what it would have needed */
+  readonly note: string;
+}
+
+/**
+ * Somebody without the right to it has tried something beside REST: a message over Kafka that is not believed, a direct
+ * stream of a participant, a connection of a node.
+ */
+export interface RefusedAttempt {
+  readonly event: 'refused-message' | 'refused-stream' | 'refused-node';
+  /** what it was, such as a topic and an offset */
+  readonly what: string;
+  /** undefined where it came over a broker */
+  readonly address?: string;
+  readonly reason: string;
+  readonly note?: string;
+}
+
+type RefusalEvent = 'refused-credential' | 'refused-call' | RefusedAttempt['event'];
+
+/** What is written of one kind of refusal in the present second. */
+interface RefusalWindow {
+  since: number;
+  count: number;
+  suppressed: number;
+}
+
 export interface AuditLogOptions {
   /** undefined: only the log has the entries */
   readonly path: string | undefined;
@@ -37,17 +66,15 @@ export interface AuditLogOptions {
 const FILE_MODE = 0o600;
 const MAXIMUM_URL_LENGTH = 500;
 const MAXIMUM_BODY_LENGTH = 4_096;
-/** Refused credentials that are written each second; of further ones the next entry says how many there were. */
+/** Refusals of a kind that are written each second; of further ones the next entry says how many there were. */
 const REFUSALS_PER_SECOND = 10;
 
 /**
- * The audit: one JSON line for each call of an operator and each refused credential, in a file of its own and in the
- * log. The file is opened anew for each line, so it can be moved away at any time.
+ * The audit: one JSON line for each call of an operator and for what was refused, in a file of its own and in the log.
+ * The file is opened anew for each line, so it can be moved away at any time.
  */
 export class AuditLog {
-  private refusalsSince = Number.NEGATIVE_INFINITY;
-  private refusals = 0;
-  private suppressed = 0;
+  private readonly windows = new Map<RefusalEvent, RefusalWindow>();
 
   /** @throws AuthenticationSetupError when the file cannot be written, or others may read it */
   constructor(private readonly options: AuditLogOptions) {
@@ -72,23 +99,44 @@ export class AuditLog {
   }
 
   refused(entry: RefusedCredential): void {
-    if (!this.mayWriteRefusal()) {
-      this.suppressed++;
-      return;
-    }
-    const { reason, note, call, address } = entry;
-    const { suppressed } = this;
-    this.suppressed = 0;
-    this.write({ event: 'refused-credential', ...entry, ...(suppressed > 0 && { suppressed }) });
-    const further = suppressed > 0 ? `; ${suppressed} more since the last such line` : '';
-    const added = note === undefined ? '' : ` (${JSON.stringify(fitText(note, MAXIMUM_URL_LENGTH))})`;
-    this.options.logger.warn(`AUDIT a credential from ${address} is refused at ${call}: ${reason}${added}${further}`);
+    const { reason, call, address } = entry;
+    this.refusal('refused-credential', entry, `a credential from ${address} is refused at ${call}: ${reason}`);
   }
 
-  private mayWriteRefusal(): boolean {
+  refusedCall({ url, ...entry }: RefusedCall): void {
+    const { principal = 'nobody in particular', call, address } = entry;
+    const sentence = `${principal} from ${address} may not ${call}`;
+    const shown = { ...entry, url: fitText(url, MAXIMUM_URL_LENGTH) };
+    this.refusal('refused-call', shown, sentence);
+  }
+
+  attempt({ event, ...entry }: RefusedAttempt): void {
+    const { what, address, reason } = entry;
+    const from = address === undefined ? '' : ` from ${address}`;
+    this.refusal(event, entry, `${fitText(what, MAXIMUM_URL_LENGTH)}${from} is refused: ${reason}`);
+  }
+
+  private refusal(event: RefusalEvent, entry: { readonly note?: string | undefined }, sentence: string): void {
+    const window = this.windowOf(event);
+    if (++window.count > REFUSALS_PER_SECOND) {
+      window.suppressed++;
+      return;
+    }
+    const { suppressed } = window;
+    window.suppressed = 0;
+    this.write({ event, ...entry, ...(suppressed > 0 && { suppressed }) });
+    const { note } = entry;
+    const further = suppressed > 0 ? `; ${suppressed} more since the last such line` : '';
+    const added = note === undefined ? '' : ` (${JSON.stringify(fitText(note, MAXIMUM_URL_LENGTH))})`;
+    this.options.logger.warn(`AUDIT ${sentence}${added}${further}`);
+  }
+
+  private windowOf(event: RefusalEvent): RefusalWindow {
     const now = this.options.monotonic();
-    if (now - this.refusalsSince >= 1_000) [this.refusalsSince, this.refusals] = [now, 0];
-    return ++this.refusals <= REFUSALS_PER_SECOND;
+    let window = this.windows.get(event);
+    if (!window) this.windows.set(event, (window = { since: now, count: 0, suppressed: 0 }));
+    if (now - window.since >= 1_000) Object.assign(window, { since: now, count: 0 });
+    return window;
   }
 
   private write(entry: Readonly<Record<string, unknown>>): void {

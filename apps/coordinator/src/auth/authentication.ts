@@ -59,10 +59,11 @@ export function authenticationFrom(
   if (jwt) {
     const known = new KnownPrincipals(monotonic);
     const { keys: source, ...settings } = jwt;
+    const onChange = (): void => known.forgetAll();
     const keys =
       'url' in source
-        ? new RemoteKeys({ url: source.url, monotonic, logger })
-        : new FileKeys({ path: source.file, monotonic, logger, onChange: () => known.forgetAll() });
+        ? new RemoteKeys({ url: source.url, monotonic, logger, onChange })
+        : new FileKeys({ path: source.file, monotonic, logger, onChange });
     authenticators.push(new JwtAuthenticator({ ...settings, keys, known, now }));
   }
   if (certificatesOf !== undefined && certificates) {

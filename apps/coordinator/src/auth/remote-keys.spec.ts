@@ -1,7 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { once } from 'node:events';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { Logger } from '@concordat/foundation';
+import { readFilesAgain, type Logger } from '@concordat/foundation';
 import { errors } from 'jose';
 import {
   ASK_FOR_UNKNOWN_EACH_MS,
@@ -27,9 +27,10 @@ let asked: number;
 let elapsed: number;
 let timeoutMs: number;
 let warnings: string[];
+let changes: number;
 let keys: RemoteKeys;
 beforeEach(async () => {
-  [asked, elapsed, warnings] = [0, 0, []];
+  [asked, elapsed, warnings, changes] = [0, 0, [], 0];
   server = createServer((request, response) => {
     asked++;
     answer(request, response);
@@ -46,6 +47,7 @@ beforeEach(async () => {
     url: `http://127.0.0.1:${port}/keys`,
     monotonic,
     logger,
+    onChange: () => changes++,
     get timeoutMs() {
       return timeoutMs;
     },
@@ -55,6 +57,10 @@ afterEach(() => {
   server.closeAllConnections();
   server.close();
 });
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
 
 function answers(value: unknown, status = 200): RequestListener {
   return (_request, response) => void response.writeHead(status).end(JSON.stringify(value));
@@ -78,6 +84,21 @@ describe('keys at a URL', () => {
     await expect(keys.keyFor(header('first'))).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey);
   });
 
+  it('are fetched at once when somebody asks for it, and kept when that fails', async () => {
+    answer = answers(await first!.keySet());
+    await keys.keyFor(header('first'));
+    answer = answers({}, 503);
+    readFilesAgain();
+    await until(() => warnings.length > 0);
+    expect(await keys.keyFor(header('first'))).toBeDefined();
+    expect(changes).toBe(0);
+    answer = answers(await second!.keySet());
+    elapsed = PAUSE_AFTER_FAILURE_MS;
+    readFilesAgain();
+    await until(() => changes > 0);
+    await expect(keys.keyFor(header('first'))).rejects.toBeInstanceOf(errors.JWKSNoMatchingKey);
+  });
+
   it('are not fetched for each unknown key', async () => {
     answer = answers(await first!.keySet());
     await keys.keyFor(header('first'));
@@ -97,7 +118,7 @@ describe('keys at a URL', () => {
     answer = answers({}, 503);
     elapsed = REFRESH_AFTER_MS;
     expect(await keys.keyFor(header('first'))).toBeDefined();
-    while (warnings.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    await until(() => warnings.length > 0);
     expect(warnings).toEqual([expect.stringContaining('the answer has the status 503')]);
     elapsed = UNUSABLE_AFTER_MS - 1;
     expect(await keys.keyFor(header('first'))).toBeDefined();

@@ -1,4 +1,4 @@
-import { errorMessage, type Logger } from '@concordat/foundation';
+import { errorMessage, rereadOnRequest, type Logger, type Rereadable } from '@concordat/foundation';
 import { createLocalJWKSet, errors, type CryptoKey, type JSONWebKeySet, type JWTHeaderParameters } from 'jose';
 import { AuthenticationUnavailableError } from './errors.js';
 import type { VerificationKeys } from './verification-keys.js';
@@ -7,6 +7,8 @@ export interface RemoteKeysOptions {
   readonly url: string;
   readonly monotonic: () => number;
   readonly logger: Logger;
+  /** called when they were fetched on request, because one may have been withdrawn */
+  readonly onChange?: () => void;
   /** default: the platform's */
   readonly fetch?: typeof globalThis.fetch;
   /** for the whole answer; default 3 s */
@@ -35,13 +37,20 @@ interface Fetched {
  * The keys at a URL. They are kept, fetched again when they are old or a token names an unknown one, and outlast an
  * issuer that cannot be reached for an hour. Requests that need them at the same time share one question.
  */
-export class RemoteKeys implements VerificationKeys {
+export class RemoteKeys implements VerificationKeys, Rereadable {
   private fetched: Fetched | undefined;
   private pending: Promise<FindKey> | undefined;
   private askedAt = Number.NEGATIVE_INFINITY;
   private failure: { readonly error: AuthenticationUnavailableError; readonly at: number } | undefined;
 
-  constructor(private readonly options: RemoteKeysOptions) {}
+  constructor(private readonly options: RemoteKeysOptions) {
+    rereadOnRequest(this);
+  }
+
+  readAgain(): void {
+    // a failure is logged, and the keys that are there stay
+    this.ask().then(this.options.onChange, () => undefined);
+  }
 
   async keyFor(header: JWTHeaderParameters): Promise<CryptoKey> {
     const find = await this.present();

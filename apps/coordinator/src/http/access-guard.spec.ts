@@ -277,6 +277,26 @@ describe('the audit', () => {
     for (const canary of [secret, secured.token('oscar'), 'tweet']) expect(text).not.toContain(canary);
   });
 
+  it('has what the roles of a sender do not allow, at the door and behind it', async () => {
+    await ask('POST', '/v1/cluster/members', secured.header('alice'));
+    expect(await auditOf('POST /v1/cluster/members')).toMatchObject({
+      event: 'refused-call',
+      principal: 'token:alice',
+      roles: ['client'],
+      url: '/v1/cluster/members',
+      address: '127.0.0.1',
+      note: 'this call needs one of the roles operator; yours: client',
+    });
+    const url = `/v1/transactions/${ID}/branches`;
+    const branch = { participant: 'bank-a', branchId: BRANCH_ID, vote: 'yes' };
+    expect((await ask('POST', url, secured.header('alice'), branch)).statusCode).toBe(403);
+    expect(await auditOf('POST /v1/transactions/:id/branches')).toMatchObject({
+      event: 'refused-call',
+      principal: 'token:alice',
+      note: 'only participant:bank-a may enlist a branch that bank-a has prepared or holds',
+    });
+  });
+
   it('counts them for Prometheus', async () => {
     await ask('GET', '/v1/locks', { authorization: 'Bearer cct_unknown' });
     const metrics = await ask('GET', '/metrics', secured.header('prometheus'));

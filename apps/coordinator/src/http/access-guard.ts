@@ -11,7 +11,7 @@ import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
 import { AuthMetrics } from '../metrics/auth-metrics.js';
 import { sendProblem } from './answers.js';
-import { FORWARDED_BY_HEADER } from './forward-to-leader.js';
+import { callerOf, originOf } from './audit-entries.js';
 import { pathOf } from './problem.filter.js';
 import { problemOf, RequestRefusedError, type Problem } from './problems.js';
 import { limitersOf, type Limiter } from './rate-limits.js';
@@ -78,7 +78,7 @@ export class AccessGuard {
     if (rule?.roles === 'everyone') return;
     if (this.authentication) {
       request.principal = await this.identify(request, this.authentication);
-      if (rule && !isAllowed(rule, request.principal)) throw forbidden(rule, request.principal);
+      if (rule && !isAllowed(rule, request.principal)) throw this.forbidden(rule, request.principal, request);
     }
     const seconds = await this.limit?.(request);
     if (seconds !== undefined) throw tooMany('this principal sends too many requests', seconds);
@@ -107,7 +107,7 @@ export class AccessGuard {
       if (!(error instanceof CredentialRefusedError)) throw error;
       this.metrics.refused(error.reason);
       const { reason, note } = error;
-      this.audit.refused({ reason, note, ...this.originOf(request) });
+      this.audit.refused({ reason, note, ...originOf(request) });
       // one that shows nothing tries nothing
       const seconds = reason === 'missing' ? undefined : await this.refused?.count(request);
       if (seconds !== undefined) throw tooMany(TOO_MANY_REFUSED, seconds);
@@ -116,13 +116,7 @@ export class AccessGuard {
   }
 
   private auditLater(rule: CallRule, request: FastifyRequest, reply: FastifyReply): void {
-    const { principal } = request;
-    const entry = {
-      principal: principal?.id,
-      roles: principal ? formatGrants(principal) : [],
-      url: request.raw.url ?? '',
-      ...this.originOf(request),
-    };
+    const entry = callerOf(request);
     const ended = (): void => {
       const { body } = request;
       // a follower has only the bytes, and the leader audits, too
@@ -136,13 +130,10 @@ export class AccessGuard {
     );
   }
 
-  private originOf({ method, routeOptions, ip, headers }: FastifyRequest) {
-    const forwardedBy = headers[FORWARDED_BY_HEADER];
-    return {
-      call: `${method} ${routeOptions.url ?? '(no route)'}`,
-      address: ip,
-      forwardedBy: typeof forwardedBy === 'string' && /^\d{1,9}$/.test(forwardedBy) ? forwardedBy : undefined,
-    };
+  private forbidden(rule: CallRule, principal: Principal, request: FastifyRequest): RequestRefusedError {
+    const refusal = forbidden(rule, principal);
+    this.audit.refusedCall({ ...callerOf(request), note: refusal.message });
+    return refusal;
   }
 
   private refuse(request: FastifyRequest, reply: FastifyReply, error: unknown): void {

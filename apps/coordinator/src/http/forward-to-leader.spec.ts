@@ -2,7 +2,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { LogUnavailableError } from '../transactions/errors.js';
-import { FORWARDED_BY_HEADER, MAXIMUM_FORWARDED_BYTES } from './forward-to-leader.js';
+import { FORWARDED_BY_HEADER } from './audit-entries.js';
+import { MAXIMUM_FORWARDED_BYTES } from './forward-to-leader.js';
 import { aborted, committed, ID } from './testing/fake-engine.js';
 import { createTestNode, type TestNode } from './testing/test-node.js';
 

@@ -11,13 +11,11 @@ import { LOGGER } from '../logging.js';
 import { NodeCertificates } from '../node-certificates.js';
 import { requestUnlessAborted } from './abortable-request.js';
 import { sendProblem } from './answers.js';
+import { FORWARDED_BY_HEADER } from './audit-entries.js';
 import { leaderAgent, leaderConnector } from './leader-connections.js';
 import { pathOf } from './problem.filter.js';
 import { makeProblem, problemOf, RequestRefusedError, type ProblemCode } from './problems.js';
 import { parseLockName, parseNodeId, parseTransactionId } from './validation.js';
-
-/** Id of the node that forwarded a request; such a request is not forwarded again. */
-export const FORWARDED_BY_HEADER = 'x-concordat-forwarded-by';
 
 /** URL of the node that answered, where a request was forwarded; clients save a hop by asking it themselves. */
 export const LEADER_HEADER = 'concordat-leader';

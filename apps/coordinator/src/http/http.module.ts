@@ -1,8 +1,6 @@
 import { Module, type DynamicModule, type ModuleMetadata, type Provider } from '@nestjs/common';
 import { APP_FILTER } from '@nestjs/core';
 import type { Logger } from '@concordat/foundation';
-import { wallTime } from '../auth/wall-time.js';
-import { AuditLog } from '../auth/audit-log.js';
 import { authenticationFrom } from '../auth/authentication.js';
 import { CONFIG, type Config } from '../config.js';
 import { LOGGER } from '../logging.js';
@@ -37,12 +35,6 @@ const ACCESS: Provider[] = [
     inject: [CONFIG, LOGGER, NodeCertificates],
     useFactory: ({ auth }: Config, logger: Logger, certificates: NodeCertificates) =>
       auth && authenticationFrom(auth, logger, certificates.http),
-  },
-  {
-    provide: AuditLog,
-    inject: [CONFIG, LOGGER],
-    useFactory: ({ auditFile: path }: Config, logger: Logger) =>
-      new AuditLog({ path, logger, now: wallTime, monotonic: () => performance.now() }),
   },
 ];
 

@@ -2,7 +2,7 @@ import { connect } from 'node:tls';
 import { once } from 'node:events';
 import { X509Certificate } from 'node:crypto';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { silentLogger } from '@concordat/foundation';
+import { readFilesAgain, silentLogger } from '@concordat/foundation';
 import { TestAuthority } from '@concordat/raft/testing';
 import { createTestNode, type TestNode } from './testing/test-node.js';
 import { askSecurely, TestCertificates } from './testing/test-certificates.js';
@@ -168,6 +168,15 @@ describe('certificates that change', () => {
     certificates.node(1);
     await until(async () => (await serial()) !== before);
     expect(lines.join('\n')).toContain('the certificates of http have changed and are read again');
+  });
+
+  it('are used at once when somebody asks for it', async () => {
+    const before = await serial();
+    readFilesAgain();
+    expect(lines).toContain('the certificates of http are the same');
+    certificates.node(1);
+    readFilesAgain();
+    expect(await serial()).not.toBe(before);
   });
 
   it.each([

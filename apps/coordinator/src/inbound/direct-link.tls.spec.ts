@@ -8,7 +8,7 @@ import { TestAuthority } from '@concordat/raft/testing';
 import { CLUSTER, TestCertificates, type TestTls } from '../http/testing/test-certificates.js';
 import { testConfig } from '../http/testing/test-node.js';
 import { NodeCertificates } from '../node-certificates.js';
-import { DirectLink } from './direct-link.js';
+import { DirectLink, type RefusedStream } from './direct-link.js';
 
 const certificates = new TestCertificates();
 const stranger = TestAuthority.create('stranger');
@@ -24,6 +24,7 @@ interface Coordinator {
   readonly url: string;
   readonly node: NodeCertificates;
   readonly lines: string[];
+  readonly refusals: RefusedStream[];
 }
 
 /** The port for streams, and a REST interface that says where it is. */
@@ -37,7 +38,9 @@ async function coordinator({ nodeId = 1, acceptsPlain = false, rest }: Coordinat
   ends.push(() => node.stop());
   const tls = { certificates: node, acceptsPlain };
   const listen = { host: '127.0.0.1', port: 0 };
-  const link = new DirectLink({ nodeId: 1, cluster: CLUSTER, listen, clock, logger, tls });
+  const refusals: RefusedStream[] = [];
+  const onRefused = (refusal: RefusedStream): void => void refusals.push(refusal);
+  const link = new DirectLink({ nodeId: 1, cluster: CLUSTER, listen, clock, logger, tls, onRefused });
   await link.open();
   link.tell({ leads: true, term: 1, members: [] });
   ends.push(async () => {
@@ -56,7 +59,7 @@ async function coordinator({ nodeId = 1, acceptsPlain = false, rest }: Coordinat
     server.close();
     server.closeAllConnections();
   });
-  return { link, url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, node, lines };
+  return { link, url: `https://127.0.0.1:${(server.address() as AddressInfo).port}`, node, lines, refusals };
 }
 
 interface CoordinatorOptions {
@@ -118,9 +121,15 @@ describe('a direct stream over TLS', () => {
       'the certificate is of no participant; the hello says it is the participant orders (NOT_YOU)',
     ],
   ])('is refused in the name of another: %s', async (_what, tls, sentence) => {
-    const { link, url, lines } = await coordinator();
+    const { link, url, node, lines, refusals } = await coordinator();
     const bus = participant('orders', url, tls);
     await until(() => bus.obstacle()?.includes('NOT_YOU') === true);
+    expect(node.refusedConnections.get('direct')).toBe(refusals.length);
+    expect(refusals[0]).toEqual({
+      participant: 'orders',
+      address: undefined,
+      reason: `NOT_YOU: ${sentence.replace(' (NOT_YOU)', '')}`,
+    });
     expect(bus.obstacle()).toContain(sentence);
     expect(lines.join('\n')).toContain('a stream of the participant orders is refused (NOT_YOU)');
     expect(link.bus.streamCounts().size).toBe(0);

@@ -28,12 +28,25 @@ export interface DirectLinkOptions {
   readonly logger: Logger;
   /** default: plain text */
   readonly tls?: DirectLinkTls | undefined;
+  /** told of each stream that is refused */
+  readonly onRefused?: (refusal: RefusedStream) => void;
+  /** told of each message that a participant may not say */
+  readonly onDisbelieved?: (participant: string, complaint: string) => void;
 }
 
 export interface DirectLinkTls {
   readonly certificates: NodeCertificates;
   /** whether streams in plain text are taken, too */
   readonly acceptsPlain: boolean;
+}
+
+/** Whom a direct stream was refused, and why. */
+export interface RefusedStream {
+  /** whom it says it is of; undefined: nobody has said anything yet */
+  readonly participant: string | undefined;
+  /** `host:port`; undefined where only the hello was refused */
+  readonly address: string | undefined;
+  readonly reason: string;
 }
 
 /** Refused connections are logged at most so often; all are counted. */
@@ -52,17 +65,26 @@ export class DirectLink {
   private listening: Address | undefined;
   private told = '';
 
-  constructor({ listen, advertised, logger, tls, ...options }: DirectLinkOptions) {
+  constructor({ listen, advertised, logger, tls, onRefused = () => undefined, ...options }: DirectLinkOptions) {
     this.advertised = advertised;
     const maximumStreams = streamLimit(openFilesLimit());
     const status = { leads: false, term: 0, members: [] };
-    this.bus = new DirectCoordinatorBus({ ...options, logger, status, maximumStreams });
+    this.bus = new DirectCoordinatorBus({
+      ...options,
+      logger,
+      status,
+      maximumStreams,
+      onRefused: (participant, { code, detail }) => {
+        if (code === 'NOT_YOU') tls?.certificates.countRefused('direct');
+        onRefused({ participant, address: undefined, reason: `${code}: ${detail}` });
+      },
+    });
     this.server = new LinkServer(
       listen,
       (attach, identity) => this.bus.accept(attach, identity),
       (error) => logger.error(`a direct stream could not be accepted: ${errorMessage(error)}`, error),
       maximumStreams,
-      tls && serverTls(tls, options.cluster, logger),
+      tls && serverTls(tls, options.cluster, logger, onRefused),
     );
     // after the server has the new ones
     tls?.certificates.http?.onChange(() => this.bus.checkIdentities());
@@ -96,6 +118,7 @@ function serverTls(
   { certificates: node, acceptsPlain }: DirectLinkTls,
   cluster: string,
   logger: Logger,
+  onRefused: (refusal: RefusedStream) => void,
 ): LinkServerTls {
   const certificates = node.http!;
   let loggedAt = -Infinity;
@@ -120,6 +143,7 @@ function serverTls(
     },
     onRefused: (address, reason) => {
       node.countRefused('direct');
+      onRefused({ participant: undefined, address, reason });
       if (performance.now() - loggedAt < LOG_EACH_MS) return;
       loggedAt = performance.now();
       logger.warn(`refused a direct stream from ${address}: ${reason}`);

@@ -4,6 +4,7 @@ import {
   formatAddress,
   formatProblems,
   guarded,
+  readFilesAgainOnHangUp,
   startFailure,
   type Tracing,
 } from '@concordat/foundation';
@@ -18,13 +19,18 @@ export interface RunOptions {
   readonly onListening?: () => void;
   /** called before the process ends, however it ends in order */
   readonly onExit?: () => void;
+  /** the process ends with its terminal; default: SIGHUP makes it read certificates, keys and tokens again */
+  readonly endsOnHangUp?: true;
 }
 
 /**
  * Runs a coordinator as this process: until a signal ends it, or it cannot continue. A failure to start is one sentence
  * on standard error and exit code 1.
  */
-export async function runCoordinator(config: Config, { onListening, onExit }: RunOptions = {}): Promise<void> {
+export async function runCoordinator(
+  config: Config,
+  { onListening, onExit, endsOnHangUp }: RunOptions = {},
+): Promise<void> {
   const exit = (code: number): never => {
     onExit?.();
     process.exit(code);
@@ -42,12 +48,13 @@ export async function runCoordinator(config: Config, { onListening, onExit }: Ru
   };
   process.on('uncaughtException', die);
   process.on('unhandledRejection', die);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  for (const signal of ['SIGTERM', 'SIGINT', ...(endsOnHangUp ? (['SIGHUP'] as const) : [])] as const) {
     process.on(
       signal,
       guarded(() => lifecycle.stop(signal), die),
     );
   }
+  if (!endsOnHangUp) readFilesAgainOnHangUp(logger);
   const onFatal = (error: Error): void => {
     logger.error('the node cannot continue', error);
     exit(EXIT.failed);

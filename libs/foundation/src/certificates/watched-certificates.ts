@@ -1,8 +1,11 @@
 import { statSync } from 'node:fs';
 import type { X509Certificate } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { codedError } from '../coded-error.js';
+import { rereadOnRequest, type Rereadable } from '../files-again.js';
 import { guarded } from '../guarded.js';
 import type { Logger } from '../logger.js';
+import { WeakRegistry } from '../weak-registry.js';
 import {
   plainSerialNumber,
   readCertificates,
@@ -30,6 +33,16 @@ export interface WatchedCertificatesOptions {
   readonly lookEachMs?: number;
 }
 
+const watched = new WeakRegistry<WatchedCertificates>();
+
+/**
+ * Seconds until the certificates that this process shows end, by their use; negative for one that has. For the metrics of
+ * a service.
+ */
+export function certificateExpiries(): Readonly<Record<string, number>> {
+  return Object.fromEntries([...watched].map(({ use, expirySeconds }) => [use, expirySeconds]));
+}
+
 /** Certificates or key cannot be used. */
 export class CertificateError extends codedError('CERTIFICATE_UNUSABLE') {
   constructor(
@@ -47,13 +60,14 @@ export class CertificateError extends codedError('CERTIFICATE_UNUSABLE') {
  *
  * States: watching → stopped.
  */
-export class WatchedCertificates {
+export class WatchedCertificates implements Rereadable {
   private read: Certificates;
   private readStamp: string;
   private seenStamp: string;
   private warnedAt = -Infinity;
   private readonly listeners: (() => void)[] = [];
   private readonly timer: NodeJS.Timeout;
+  private readonly forget: () => void;
 
   /** @throws CertificateError */
   constructor(private readonly options: WatchedCertificatesOptions) {
@@ -67,6 +81,8 @@ export class WatchedCertificates {
       guarded(() => this.look(), failed),
       options.lookEachMs ?? LOOK_EACH_MS,
     ).unref();
+    const forget = [rereadOnRequest(this), watched.add(this)];
+    this.forget = () => forget.forEach((one) => one());
   }
 
   get use(): string {
@@ -91,8 +107,14 @@ export class WatchedCertificates {
     this.listeners.push(listener);
   }
 
+  readAgain(): void {
+    this.seenStamp = stampOf(this.options.paths);
+    this.reload(this.seenStamp);
+  }
+
   stop(): void {
     clearInterval(this.timer);
+    this.forget();
   }
 
   private look(): void {
@@ -109,10 +131,11 @@ export class WatchedCertificates {
     const read = this.readFiles();
     if (!read.ok) {
       logger.error(
-        `the certificates of ${use} have changed and are not taken; the last ones stay: ${paths[read.file]} must be ${read.expected}`,
+        `the certificates of ${use} are not taken; the last ones stay: ${paths[read.file]} must be ${read.expected}`,
       );
       return;
     }
+    if (isDeepStrictEqual(read.certificates, this.read)) return logger.info(`the certificates of ${use} are the same`);
     this.read = read.certificates;
     this.warnedAt = -Infinity;
     for (const listener of this.listeners) listener();

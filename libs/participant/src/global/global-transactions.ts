@@ -33,6 +33,7 @@ import { OutgoingCall } from './outgoing-call.js';
 import { OutgoingMessage } from './outgoing-message.js';
 import type { CommitAnswer, GlobalOutcome } from './ports.js';
 import { ProcessTransaction, codeOf, type ProcessTransactionPorts, type TimedIdentity } from './process-transaction.js';
+import { RefusedContexts } from './refused-contexts.js';
 import { isRepeatable } from './repeatable.js';
 import { TransactionScope } from './transaction-scope.js';
 
@@ -81,12 +82,15 @@ export class GlobalTransactions {
   private readonly storage = new AsyncLocalStorage<TransactionScope | undefined>();
   private readonly transactions = new Map<TransactionId, ProcessTransaction>();
   readonly tracing: Tracing;
+  /** counts the calls whose context was forged, made for others, or too old, for the metrics of the application */
+  readonly refusedContexts: RefusedContexts;
 
   constructor(
     readonly settings: GlobalTransactionsSettings,
     readonly ports: GlobalTransactionsPorts,
   ) {
     this.tracing = ports.tracing ?? NO_TRACING;
+    this.refusedContexts = new RefusedContexts(ports);
   }
 
   /** The transaction of the running method; undefined outside. */

@@ -43,5 +43,6 @@ export {
 } from './options.js';
 export { OutgoingCall, type CallAnswer } from './outgoing-call.js';
 export type * from './ports.js';
+export type { RefusedContexts, RefusedContextCounts } from './refused-contexts.js';
 export { RestCoordinators } from './rest-coordinators.js';
 export { TransactionScope } from './transaction-scope.js';

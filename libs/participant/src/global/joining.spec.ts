@@ -250,6 +250,7 @@ describe('an incoming context', () => {
     const { error, headers } = await receive({ context });
     expect(error).toMatchObject({ code });
     expect(headers).toEqual({ 'concordat-doomed': `${code};inventory;undone` });
+    expect(inventory.transactions.refusedContexts.counts).toMatchObject({ [code]: 1 });
     expect(inventory.sessions).toEqual([]);
     expect(system.begun.size).toBe(0);
   });

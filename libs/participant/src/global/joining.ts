@@ -2,6 +2,7 @@ import { SPAN_ATTRIBUTES, errorMessage, traceparentOf } from '@concordat/foundat
 import type { TransactionId } from '@concordat/commit-protocol';
 import { answerHeaders, type JoiningAnswer } from './joining-answer.js';
 import { consumersJoined } from './consumers-joined.js';
+import type { TransactionContext } from './context-header.js';
 import { derivedBranchId, joinedMarkerId, type Delivery } from './derived-branch-id.js';
 import { TransactionForbiddenError, RollbackOnlyError } from './errors.js';
 import type { CurrentTransaction } from './current-transaction.js';
@@ -59,9 +60,8 @@ export async function join<T>(
   const { participant } = transactions.settings;
   try {
     checkGlobalTransactionOptions(options, 'a joining method');
-    const { codec, clock } = transactions.ports;
-    const now = clock.now();
-    const { transactionId, deadline } = codec.decode(context, call.audiences, now);
+    const now = transactions.ports.clock.now();
+    const { transactionId, deadline } = contextOf(transactions, { ...call, context }, now);
     const identity = { transactionId, deadline, leftMs: Math.min(MAXIMUM_LEFT_MS, Math.max(0, deadline - now)) };
     const step = propagationStep(options.propagation ?? 'REQUIRED', true);
     if (step === 'forbid') throw new TransactionForbiddenError(identity.transactionId);
@@ -96,6 +96,20 @@ export async function join<T>(
       answer(answerHeaders({ type: 'failed', code: codeOf(error, 'METHOD_FAILED'), participant, isUndone: true }));
     }
     throw unwrap(error);
+  }
+}
+
+/** @throws InvalidContextError ContextExpiredError, counted */
+function contextOf(
+  { ports, refusedContexts }: GlobalTransactions,
+  { context, audiences }: IncomingCall & { readonly context: string | readonly string[] },
+  now: number,
+): TransactionContext {
+  try {
+    return ports.codec.decode(context, audiences, now);
+  } catch (error) {
+    refusedContexts.note(error);
+    throw error;
   }
 }
 

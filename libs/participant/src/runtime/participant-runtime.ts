@@ -1,4 +1,5 @@
 import {
+  certificateExpiries,
   errorMessage,
   guarded,
   noFailpoints,
@@ -193,6 +194,7 @@ export class ParticipantRuntime<Context> {
       deadLetters: this.bus.deadLetters(),
       signatureWarnings: this.bus.signatureWarnings?.() ?? noDeadLetters(),
       brokerRequests: this.bus.brokerRequests?.() ?? {},
+      certificateExpirySeconds: certificateExpiries(),
       workRunning: this.workPool.runningCount,
       workWaiting: this.workPool.waitingCount,
       heldBranches: this.held.count,

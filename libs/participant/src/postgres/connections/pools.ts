@@ -4,6 +4,7 @@ import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
 import { destroy } from './destroy.js';
 import { classifyFailure, type SessionFate } from '../statements/failure-classes.js';
 import { GatheringSocket } from './gathering-socket.js';
+import { watchShownCertificate } from './shown-certificate.js';
 import { StatementLanes } from './statement-lanes.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
 
@@ -44,6 +45,7 @@ export class PostgresPools {
   private readonly births = new WeakMap<PoolClient, { readonly pool: PoolName; readonly generation: number }>();
   private readonly lentClients = new Set<PoolClient>();
   private closed = false;
+  private readonly certificate: ReturnType<typeof watchShownCertificate>;
 
   constructor(
     settings: PostgresResourceManagerSettings,
@@ -52,6 +54,7 @@ export class PostgresPools {
     /** awaited before a new connection is used */
     private readonly onConnected: (client: ClientBase) => Promise<void>,
   ) {
+    this.certificate = watchShownCertificate(settings.connectionString, clock, logger);
     const { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS, endingConnections = DEFAULT_ENDING_CONNECTIONS } = settings;
     const connection = (name: string, queryTimeoutMs?: number): ClientConfig => ({
       connectionString: settings.connectionString,
@@ -157,6 +160,7 @@ export class PostgresPools {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
+    this.certificate?.stop();
     const ends = Promise.all([this.lanes.close(), ...Object.values(this.pools).map((pool) => pool.end())]);
     try {
       await withTimeLimit(this.clock, CLOSE_LIMIT_MS, 'closing the connections', ends);
