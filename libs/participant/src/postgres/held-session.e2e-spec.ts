@@ -132,6 +132,28 @@ describe('a held session', () => {
     }
   });
 
+  it('of a new branch takes its first statement right behind the opening, in one flight', async () => {
+    const { one, session } = await hold({ ...branch(), isNew: true } as TwoPhaseWork);
+    const first = take(session);
+    expect((await first).rows).toEqual([{ quantity: 9 }]);
+    expect(await session.prepare(one, [])).toEqual({ vote: 'yes', results: [] });
+    expect(await manager.commit(one)).toBe('committed');
+    expect(await quantity()).toBe(9);
+  });
+
+  it('whose opening fails behind its back says why, works on nothing, and gives its connection back', async () => {
+    const { one } = await hold();
+    const again = { ...one, isNew: true } as TwoPhaseWork; // it is not: another session has its lock
+    const session = await other.hold(again);
+    held.push(session);
+    await expect(take(session)).rejects.toMatchObject({ code: 'CB001' });
+    await expect(session.lost).resolves.toMatchObject({ code: expect.any(String) });
+    await session.close();
+    await isFree();
+    const { session: next } = await hold(branch(), other);
+    await take(next);
+  });
+
   it('that wrote nothing votes read-only', async () => {
     const { one, session } = await hold();
     await session.context.client.query('SELECT quantity FROM item');

@@ -45,7 +45,13 @@ export interface ThreePhaseWork extends AnyBranchWork {
 export type BranchWork = TwoPhaseWork | ThreePhaseWork;
 
 /** A branch that is held between calls; its protocol is known when it is prepared. */
-export interface HeldWork extends BranchIdentity, TimeLimit {}
+export interface HeldWork extends BranchIdentity, TimeLimit {
+  /**
+   * the id of the branch was made for this session, so no other one works on it: the session need not wait until the
+   * database has taken the lock. Default false
+   */
+  readonly isNew?: boolean;
+}
 
 export interface VoteResult {
   readonly vote: Vote;

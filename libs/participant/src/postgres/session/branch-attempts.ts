@@ -110,7 +110,7 @@ export class BranchAttempts {
     const client = await pools.connect('work');
     const session = this.sessionOf(client, branch);
     try {
-      await session.open(this.limitsOf(branch));
+      await session.open(this.limitsOf(branch), branch.isNew ?? false);
     } catch (cause) {
       await this.release(client, session, branch, session.fate);
       throw sqlStateOf(cause) === BRANCH_OCCUPIED ? new BranchOccupiedError(branch.branchId) : unopened(cause);

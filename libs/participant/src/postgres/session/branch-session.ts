@@ -119,13 +119,17 @@ export class BranchSession {
   /**
    * Begins, for a branch that is held between calls.
    *
+   * @param isNew nobody else can work on the branch: the first statement is sent right behind the opening, without waiting
+   *   for its answer. If that is an error, statements fail with it, and `opened` rejects
    * @throws the error of the opening; the session has ended then
    */
-  async open(limits: BeginLimits): Promise<void> {
+  async open(limits: BeginLimits, isNew: boolean): Promise<void> {
     const held = this.ports.statements.beforeBegin();
     if (held) await held;
     try {
-      await this.begin(limits);
+      const opening = this.begin(limits);
+      if (isNew) this.guarded.follow(opening);
+      else await opening;
       this.bound = await this.ports.libraries.bind(this.allWork);
     } catch (error) {
       this.guarded.close();
@@ -145,10 +149,17 @@ export class BranchSession {
     try {
       this.guarded.close();
       await this.drain(drainMs);
+      await opening;
       return await this.close(closing, results);
     } catch (cause) {
       return this.fail(cause, opening);
     }
+  }
+
+  /** Settles as the opening does. */
+  get opened(): Promise<void> {
+    invariant(this.opening, 'a session is opened before it is used');
+    return this.opening;
   }
 
   /** Whether `finish` waits for statements of the application. */

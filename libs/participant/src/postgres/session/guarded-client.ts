@@ -40,6 +40,7 @@ export class GuardedClient implements BranchClient {
   private refused: ForbiddenStatementError | undefined;
   private blocked: SelfBlockedError | undefined;
   private waits: WaitObserver | undefined;
+  private opening: Promise<void> | undefined;
 
   constructor(
     private readonly client: PoolClient,
@@ -49,6 +50,11 @@ export class GuardedClient implements BranchClient {
   /** Must be called before the first statement. */
   observeWaits(waits: WaitObserver): void {
     this.waits = waits;
+  }
+
+  /** Statements are sent behind this opening; where it fails, its error explains theirs. */
+  follow(opening: Promise<void>): void {
+    this.opening = opening;
   }
 
   /** The running statement waits for its own transaction, and is being cancelled. */
@@ -78,6 +84,7 @@ export class GuardedClient implements BranchClient {
       this.note(result);
       return result;
     } catch (error) {
+      await this.opening; // rejects with what was the first to fail
       if (sqlStateOf(error) !== SQL_STATE.queryCanceled) throw error;
       await this.waits?.looked; // it was cancelled, and the answer to who did it may still be on its way
       throw this.blocked ?? error;

@@ -41,6 +41,7 @@ export class PostgresHeldSession implements HeldSession<PostgresContext> {
     const guardedLoss = guarded(onLoss, () => tell(classifyFailure(undefined).refusal));
     this.onError = guardedLoss;
     client.on('error', guardedLoss);
+    session.opened.catch((error: unknown) => tell(classifyFailure(error).refusal));
   }
 
   async prepare(branch: BranchWork, results: readonly JsonValue[]): Promise<VoteResult | 'busy'> {
