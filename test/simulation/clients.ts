@@ -6,6 +6,7 @@ import {
   parseJsonBody,
   type BranchRequest,
   type EnlistRequest,
+  type NamedBranchRequest,
   type Settlement,
   type TransactionManager,
   type TransactionView,
@@ -72,6 +73,8 @@ export class Client {
   readonly intents: Intent[] = [];
   finished = false;
   private preferred = 0;
+  /** transactions whose begin was answered before it was in the log */
+  private readonly deferred = new Set<string>();
   private retired = false;
 
   constructor(
@@ -194,27 +197,33 @@ export class Client {
   // --- step by step
 
   private async executeInteractively(intent: Intent): Promise<Fate> {
-    const begun = await this.begin(intent);
+    const isNaming = !intent.isOdd && this.held.drawsNaming();
+    const begun = await this.begin(intent, isNaming);
     if (typeof begun === 'string') return begun;
     const { id } = begun;
     intent.transactionIds.add(id);
+    if (isNaming) this.deferred.add(id);
+    const named: NamedBranchRequest[] = [];
+    const enlistHeld = async (request: NamedBranchRequest): Promise<boolean> => {
+      return isNaming ? named.push(request) > 0 : this.enlistAgain(id, request);
+    };
     for (const [position, branch] of intent.branches.entries()) {
       const enlisted =
         !intent.isOdd && this.held.draws()
-          ? await this.held.perform(begun, branch, (request) => this.enlistAgain(id, request))
+          ? await this.held.perform(begun, branch, enlistHeld)
           : await this.enlist(intent, id, branch, position);
-      if (!enlisted) return this.end(id, 'abort');
+      if (!enlisted) return this.end(id, 'abort', named);
       if (randomChance(this.random, 0.2)) await this.world.sleep(randomInteger(this.random, 0, 500));
     }
     if (randomChance(this.random, 0.1)) return this.await(id); // the client goes away: the deadline decides
-    return this.end(id, randomChance(this.random, 0.85) ? 'commit' : 'abort');
+    return this.end(id, randomChance(this.random, 0.85) ? 'commit' : 'abort', named);
   }
 
-  private async begin({ id, key, protocol, timeoutMs }: Intent): Promise<TransactionView | Fate> {
+  private async begin({ id, key, protocol, timeoutMs }: Intent, deferred: boolean): Promise<TransactionView | Fate> {
     const idempotency = key === undefined ? undefined : { key, bodyHash: `begin ${key}` };
     for (;;) {
       const attempt = await this.ask((manager) =>
-        manager.begin({ protocol, timeoutMs, metadata: { intent: id }, ...(idempotency && { idempotency }) }),
+        manager.begin({ protocol, timeoutMs, metadata: { intent: id }, deferred, ...(idempotency && { idempotency }) }),
       );
       if (attempt.type === 'answer') return attempt.value;
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
@@ -232,7 +241,8 @@ export class Client {
       const attempt = await this.ask((manager) => manager.enlist(id, branch, idempotency));
       if (attempt.type === 'answer') return true;
       if (attempt.type === 'refused' && attempt.code === intent.refusal) return false;
-      if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
+      if (attempt.type === 'refused')
+        return TOO_LATE.has(attempt.code) || this.isLost(id, attempt.code) ? false : this.refuses(attempt.code);
       if (attempt.type === 'unknown' && !idempotency) return false;
       await this.pause();
     }
@@ -249,16 +259,20 @@ export class Client {
     for (;;) {
       const attempt = await this.ask((manager) => manager.enlist(id, branch));
       if (attempt.type === 'answer') return true;
-      if (attempt.type === 'refused') return TOO_LATE.has(attempt.code) ? false : this.refuses(attempt.code);
+      if (attempt.type === 'refused')
+        return TOO_LATE.has(attempt.code) || this.isLost(id, attempt.code) ? false : this.refuses(attempt.code);
       await this.pause();
     }
   }
 
-  private async end(id: string, how: 'commit' | 'abort'): Promise<Fate> {
-    const options = this.drawWait();
+  private async end(id: string, how: 'commit' | 'abort', branches: readonly NamedBranchRequest[]): Promise<Fate> {
+    const options = { ...this.drawWait(), branches };
     for (;;) {
       const attempt = await this.ask((manager) => manager[how](id, options));
       if (attempt.type === 'answer') return this.follow(attempt.value);
+      if (attempt.type === 'refused' && this.isLost(id, attempt.code)) return 'nothing';
+      // a branch that nobody knew can join no more; the others have been decided about
+      if (attempt.type === 'refused' && branches.length > 0 && TOO_LATE.has(attempt.code)) return this.await(id);
       if (attempt.type === 'refused') return this.unexpected(attempt.code);
       await this.pause();
     }
@@ -276,7 +290,7 @@ export class Client {
     for (;;) {
       await this.pause();
       const attempt = await this.ask(async (manager) => (await manager.get(id, 'linearizable')).value, id);
-      if (attempt.type === 'refused') return this.unexpected(attempt.code);
+      if (attempt.type === 'refused') return this.isLost(id, attempt.code) ? 'nothing' : this.unexpected(attempt.code);
       const fate = attempt.type === 'answer' ? fateOf(attempt.value.decision) : undefined;
       if (fate) return fate;
     }
@@ -312,7 +326,7 @@ export class Client {
 
   private report(value: TransactionView | Settlement | object, atLeast: number): void {
     const view = 'transaction' in value ? value.transaction : 'status' in value ? value : undefined;
-    if (!view) return;
+    if (!view || view.logIndex === 0) return; // a deferred begin: the log may never have it
     this.world.trace.event(`${this.name} hears of ${view.id}: ${view.status} ${view.decision ?? ''}`);
     this.world.checker.answers.answered(view.id, view.status, view.decision, atLeast);
   }
@@ -328,13 +342,18 @@ export class Client {
   private drawWait(): WaitOptions {
     return {
       waitMs: randomItem(this.random, [50, 1_000, 4_000]),
-      wait: randomChance(this.random, 0.3) ? 'ended' : 'decided',
+      wait: randomChance(this.random, 0.3) ? this.held.drawnEnd() : 'decided',
     };
   }
 
   /** Before something is asked again. */
   private pause(): Promise<void> {
     return this.world.sleep(randomInteger(this.random, 20, 400) * this.world.pace.patienceFactor);
+  }
+
+  /** Its begin was lost with its leader. */
+  private isLost(id: string, code: string): boolean {
+    return code === 'TRANSACTION_NOT_FOUND' && this.deferred.has(id);
   }
 
   private refuses(code: string): boolean {

@@ -2,7 +2,7 @@ import { CodedError, randomChance, randomItem, SeededRandom, UuidV7Generator } f
 import { branchError, type ProtocolMessage } from '@concordat/commit-protocol';
 import { HELD_GRACE_MS, type HeldBranch } from '@concordat/participant';
 import { ConnectionLostError, ConnectionRefusedError, type SimulatedProcess } from '@concordat/foundation/testing';
-import type { BranchRequest, EnlistRequest, TransactionView } from '../../apps/coordinator/src/index.js';
+import type { BranchRequest, HeldBranchRequest, TransactionView } from '../../apps/coordinator/src/index.js';
 import { DatabaseError } from '../support/modelled-database/database-error.js';
 import type { DatabaseSession } from '../support/modelled-database/database-session.js';
 import { operate, type OperationPayload, type ParticipantNode } from './participant-node.js';
@@ -12,6 +12,8 @@ import type { World } from './world.js';
 const HELD_SEEDS_FROM = 3_000_017;
 /** Of the enlistments of an interactive client. */
 const HELD_SHARE = 0.4;
+/** Of the interactive clients. */
+const NAMING_SHARE = 0.5;
 /** The holder dies between two steps of its branch. */
 const DEATH_SHARE = 0.04;
 const FAILED = branchError('HANDLER_FAILED', 'the method failed');
@@ -29,7 +31,7 @@ interface Life {
 }
 
 /** How a client enlists; false when that was refused or is unknown. */
-export type Enlist = (branch: EnlistRequest) => Promise<boolean>;
+export type Enlist = (branch: HeldBranchRequest) => Promise<boolean>;
 
 /**
  * What services do whose methods join a global transaction: a process holds the session of a branch, does the work of
@@ -58,6 +60,16 @@ export class HeldWork {
   /** Whether the next operation is done by a process that holds the branch. */
   draws(): boolean {
     return this.world.roads.link !== 'kafka' && randomChance(this.random, HELD_SHARE);
+  }
+
+  /** Whether a client names the held branches in its request to commit or abort, instead of enlisting each. */
+  drawsNaming(): boolean {
+    return this.world.roads.link !== 'kafka' && randomChance(this.random, NAMING_SHARE);
+  }
+
+  /** What a client waits for that waits for all branches. */
+  drawnEnd(): 'ended' | 'reported' {
+    return randomItem(this.random, ['ended', 'reported']);
   }
 
   /** Does the work in a held session and enlists it. False when the transaction must be aborted. */

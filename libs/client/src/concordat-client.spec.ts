@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { TransactionAbortedError } from './errors/errors.js';
 import { BRANCH_ID, committed, sampleBranch, sampleTransaction, TRANSACTION_ID } from './testing/samples.js';
-import { answer, problem, type Step } from './testing/scripted-fetch.js';
+import { answer, broken, problem, type Step } from './testing/scripted-fetch.js';
 import { settle, virtualClient } from './testing/virtual-client.js';
 
 const debit = { participant: 'bank-a', operation: 'debit', payload: { account: 'acc-1', amount: 5 } };
@@ -21,6 +21,24 @@ describe('the calls of a transaction', () => {
     expect(second!.body).toEqual({});
     expect(first!.headers.get('idempotency-key')).toMatch(/^[0-9a-f]{32}$/);
     expect(second!.headers.get('idempotency-key')).not.toBe(first!.headers.get('idempotency-key'));
+  });
+
+  it('begins one that need not be in the log yet, without a key, and again when the answer is lost', async () => {
+    const { client, clock, script } = virtualClient([broken, answer(201, sampleTransaction())]);
+    const beginner = { participant: 'bank-a', instance: 'bank-a-1' };
+    await settle(clock, client.begin({ deferred: true, beginner }));
+    for (const sent of script.sent) {
+      expect([sent.body, sent.headers.get('idempotency-key')]).toEqual([{ deferred: true, beginner }, null]);
+    }
+    expect(script.sent).toHaveLength(2);
+  });
+
+  it.each(['commit', 'abort'] as const)('%ss with branches', async (verb) => {
+    const { client, script } = virtualClient([answer(200, sampleTransaction(committed))]);
+    const held = { participant: 'bank-a', branchId: BRANCH_ID, instance: 'bank-a-1' };
+    await client[verb](TRANSACTION_ID, { wait: 'reported', branches: [held] });
+    const path = `/v1/transactions/${TRANSACTION_ID}/${verb}?waitMs=30000&wait=reported`;
+    expect(script.sent).toMatchObject([{ path, body: { branches: [held] } }]);
   });
 
   it.each([

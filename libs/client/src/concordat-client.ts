@@ -22,6 +22,8 @@ import {
   queryOf,
   waitMsOf,
   workBody,
+  type BeginOptions,
+  type EndOptions,
   type HeldBranch,
   type KeyOptions,
   type ListQuery,
@@ -73,10 +75,15 @@ export class ConcordatClient {
   }
 
   /** Begins a transaction, which stays open until it is committed, aborted, or at its deadline. */
-  begin(transaction: TransactionOptions = {}, options: KeyOptions = {}): Promise<Transaction> {
-    const { protocol, timeoutMs, metadata } = transaction;
+  begin(transaction: BeginOptions = {}, options: KeyOptions = {}): Promise<Transaction> {
+    const { protocol, timeoutMs, metadata, deferred, beginner } = transaction;
     return run(() => {
-      const call = keyed('/v1/transactions', bodyOf({ protocol, timeoutMs, metadata }), options);
+      const body = bodyOf({ protocol, timeoutMs, metadata, deferred, beginner });
+      const isKeyless = deferred === true && options.idempotencyKey === undefined;
+      // Repeated, it leaves a transaction that nobody commits, which is none.
+      const call = isKeyless
+        ? ({ method: 'POST', path: '/v1/transactions', body, repeatability: 'idempotent' } as const)
+        : keyed('/v1/transactions', body, options);
       return this.transport.read({ ...call, statuses: [201] }, transactionShape, options);
     });
   }
@@ -126,21 +133,21 @@ export class ConcordatClient {
   }
 
   /**
-   * Commits a transaction. May be repeated.
+   * Commits a transaction, with the branches that the request names. May be repeated.
    *
    * @throws TransactionAbortedError
    */
-  commit(transactionId: string, options: WaitOptions = {}): Promise<Settlement> {
-    return run(() => this.settle(ending(transactionId, 'commit'), options));
+  commit(transactionId: string, options: EndOptions = {}): Promise<Settlement> {
+    return run(() => this.settle(ending(transactionId, 'commit', options), options));
   }
 
   /**
-   * Aborts a transaction. May be repeated.
+   * Aborts a transaction, and tells the branches that the request names. May be repeated.
    *
    * @throws TransactionCommittedError
    */
-  abort(transactionId: string, options: WaitOptions = {}): Promise<Settlement> {
-    return run(() => this.settle(ending(transactionId, 'abort'), options));
+  abort(transactionId: string, options: EndOptions = {}): Promise<Settlement> {
+    return run(() => this.settle(ending(transactionId, 'abort', options), options));
   }
 
   /** @throws TransactionNotFoundError, TransactionExpiredError */
@@ -254,9 +261,10 @@ function read(path: string): Call {
   return { method: 'GET', path, repeatability: 'read', statuses: [200] };
 }
 
-function ending(transactionId: string, verb: 'commit' | 'abort'): Call {
+function ending(transactionId: string, verb: 'commit' | 'abort', { branches }: EndOptions): Call {
   const path = `/v1/transactions/${idOf(transactionId)}/${verb}`;
-  return { method: 'POST', path, repeatability: 'idempotent', transactionId, statuses: [200] };
+  const body = branches && branches.length > 0 ? { branches: branches.map(branchBody) } : undefined;
+  return { method: 'POST', path, body, repeatability: 'idempotent', transactionId, statuses: [200] };
 }
 
 function branchBody(branch: OperationWork | PreparedBranch | HeldBranch): Readonly<Record<string, unknown>> {

@@ -46,6 +46,8 @@ export type { Open } from './model/shape.js';
 export type { FieldError, Page } from './model/shapes.js';
 export type * from './model/transaction.js';
 export type {
+  BeginOptions,
+  EndOptions,
   HeldBranch,
   KeyOptions,
   ListQuery,

@@ -41,8 +41,29 @@ export interface KeyOptions extends CallOptions {
 export interface WaitOptions extends CallOptions {
   /** how long the coordinator waits for the decision, in milliseconds: 0 to 60,000, default 30,000 */
   readonly waitMs?: number | undefined;
-  /** `ended` waits until every branch has ended, so that a read right after sees all of it; default `decided` */
-  readonly wait?: 'decided' | 'ended' | undefined;
+  /**
+   * what the answer waits for; default `decided`. `reported`: every branch has reported its end, so that a read right
+   * after sees all of it; `ended`: that is in the coordinators' log, too
+   */
+  readonly wait?: 'decided' | 'reported' | 'ended' | undefined;
+}
+
+export interface BeginOptions extends TransactionOptions {
+  /**
+   * answers before the transaction is in the log. If the leader fails before it is, nobody knows the transaction, and it
+   * counts as aborted. Sends no key by itself, and may be repeated all the same. Default false
+   */
+  readonly deferred?: boolean | undefined;
+  /**
+   * the process that will request the commit, by its name on its direct stream: when that is away for five seconds
+   * before the request, the transaction is aborted. Default: only the deadline ends it
+   */
+  readonly beginner?: { readonly participant: string; readonly instance: string } | undefined;
+}
+
+export interface EndOptions extends WaitOptions {
+  /** branches that the request enlists, unless they are already; default none */
+  readonly branches?: readonly (PreparedBranch | HeldBranch)[] | undefined;
 }
 
 export interface ReadOptions extends CallOptions {

@@ -28,9 +28,15 @@ export const CALL_RULES: Readonly<Record<string, CallRule>> = {
     roles: ['client', 'participant'],
     but: '`client`: operations, in those that it began; `participant`: branches of its own name, in any',
   },
-  'POST /v1/transactions/:id/commit': { roles: ['client'], but: 'those that it began' },
+  'POST /v1/transactions/:id/commit': {
+    roles: ['client'],
+    but: 'those that it began; it names only branches of its own `participant` roles',
+  },
   // a participant could vote no as well
-  'POST /v1/transactions/:id/abort': { roles: ['client', 'participant'], but: OWN },
+  'POST /v1/transactions/:id/abort': {
+    roles: ['client', 'participant'],
+    but: `${OWN}, or names a branch of its own for`,
+  },
   'POST /v1/transactions/:id/resolve': OPERATION,
   'GET /v1/transactions': OWN_READ,
   'GET /v1/transactions/:id': OWN_READ,

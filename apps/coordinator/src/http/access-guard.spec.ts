@@ -196,6 +196,32 @@ describe('a client', () => {
   });
 });
 
+describe('a request to commit or abort that names branches', () => {
+  const held = (participant: string) => ({ participant, branchId: BRANCH_ID, instance: 'a-1' });
+
+  it.each<[Bearer, 'commit' | 'abort', string, number]>([
+    ['shop', 'commit', 'shop', 200],
+    ['shop', 'commit', 'bank-b', 403],
+    ['alice', 'commit', 'bank-a', 403],
+    ['bank', 'commit', 'bank-a', 403],
+    ['bank', 'abort', 'bank-a', 409], // it was taken: the engine says that it is committed
+    ['bank', 'abort', 'bank-b', 403],
+  ])('%s may %s with a branch of its own participant alone: %s', async (bearer, call, participant, status) => {
+    const body = { branches: [held(participant)] };
+    const answer = await ask('POST', `/v1/transactions/${ID}/${call}`, secured.header(bearer), body);
+    expect(answer.statusCode).toBe(status);
+    expect(node.transactions.calls).toHaveLength(status === 403 ? 0 : 1);
+  });
+
+  it('speaks for a participant, which may abort by it what it has not joined yet', async () => {
+    await ask('POST', `/v1/transactions/${ID}/abort`, secured.header('bank'), { branches: [held('bank-a')] });
+    await ask('POST', `/v1/transactions/${ID}/abort`, secured.header('bank'), {});
+    const [named, unnamed] = node.transactions.calls.map(([, , options]) => options);
+    expect(named).not.toHaveProperty('access.participants');
+    expect(unnamed).toHaveProperty('access.participants', ['bank-a']);
+  });
+});
+
 describe('a stream of events', () => {
   afterEach(() => void jest.useRealTimers());
 
@@ -355,7 +381,7 @@ describe('without authentication', () => {
     const ruling = { action: 'abort', reason: 'x', operator: 'ann' };
     await open.app.inject({ method: 'POST', url: `/v1/transactions/${ID}/resolve`, payload: ruling });
     const [[, begun], [, , ruled]] = open.transactions.calls as [[string, object], [string, string, object]];
-    expect(begun).toEqual({ protocol: '2pc', timeoutMs: 30_000, metadata: {} });
+    expect(begun).toEqual({ protocol: '2pc', timeoutMs: 30_000, metadata: {}, deferred: false });
     expect(ruled).toMatchObject({ operator: 'ann' });
     expect(open.transactions.view).toBe(active);
     await open.app.close();

@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '../auth/credentials/principal.js';
 import type { Access } from '../transactions/access.js';
-import type { EnlistRequest } from '../transactions/transactions.api.js';
+import type { EnlistRequest, NamedBranchRequest } from '../transactions/transactions.api.js';
 import { RequestRefusedError } from './problems.js';
 
 declare module 'fastify' {
@@ -32,9 +32,17 @@ export function commitAccessOf({ principal }: FastifyRequest): Access | undefine
   return principal === null ? undefined : { owner: principal.id, participants: [] };
 }
 
-/** The transactions that the sender may abort: those that it began, and those whose abort is its right as a participant. */
-export function abortAccessOf({ principal }: FastifyRequest): Access | undefined {
-  return principal === null ? undefined : ownOf(principal);
+/**
+ * The transactions that the sender may abort: those that it began, and those whose abort is its right as a participant:
+ * it has a branch there, or names one with the request.
+ *
+ * @param branches that it may enlist
+ */
+export function abortAccessOf(
+  { principal }: FastifyRequest,
+  branches: readonly NamedBranchRequest[],
+): Access | undefined {
+  return principal === null || branches.length > 0 ? undefined : ownOf(principal);
 }
 
 /**

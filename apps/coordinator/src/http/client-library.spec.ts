@@ -186,7 +186,7 @@ describe('the client library', () => {
         .map(([, name]) => name!)
         .filter((name) => !NOT_OF_THE_CLIENT.includes(name)),
     );
-    const requests = ['AcquireLock', 'Begin', 'Execute', 'RenewLock', 'Resolve', 'SetLeader', 'SetMember'];
+    const requests = ['AcquireLock', 'Begin', 'End', 'Execute', 'RenewLock', 'Resolve', 'SetLeader', 'SetMember'];
     expect([...answered].sort()).toEqual([...Object.keys(SHAPES), ...requests].sort());
   });
 

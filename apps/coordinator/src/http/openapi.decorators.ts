@@ -34,6 +34,8 @@ export interface CallDescription {
   /** the path has a transaction id */
   readonly withId?: boolean;
   readonly body?: ComponentName | readonly ComponentName[];
+  /** the body may be left out */
+  readonly hasOptionalBody?: true;
   readonly idempotent?: boolean;
   readonly wait?: boolean;
   /** a read: takes `consistency`, answers with the applied index in a header */
@@ -57,7 +59,7 @@ const ACCESS_STATUSES = [401, 403, 429];
 
 const WAIT_QUERY: NonNullable<CallDescription['query']> = [
   { name: 'waitMs', schema: { type: 'integer', minimum: 0, maximum: MAXIMUM_WAIT_MS, default: DEFAULT_WAIT_MS } },
-  { name: 'wait', schema: { type: 'string', enum: ['decided', 'ended'], default: 'decided' } },
+  { name: 'wait', schema: { type: 'string', enum: ['decided', 'reported', 'ended'], default: 'decided' } },
 ];
 
 const CONSISTENCY_QUERY: NonNullable<CallDescription['query']> = [
@@ -88,10 +90,10 @@ function reference(name: ComponentName): { $ref: string } {
   return { $ref: `#/components/schemas/${name}` };
 }
 
-function bodyOf({ body }: CallDescription): MethodDecorator[] {
+function bodyOf({ body, hasOptionalBody }: CallDescription): MethodDecorator[] {
   if (body === undefined) return [];
   const schema = typeof body === 'string' ? reference(body) : { oneOf: body.map(reference) };
-  return [ApiBody({ schema, required: true })];
+  return [ApiBody({ schema, required: hasOptionalBody !== true })];
 }
 
 function parametersOf(call: CallDescription): MethodDecorator[] {

@@ -53,7 +53,8 @@ describe('transactions', () => {
       'content-type': 'application/json; charset=utf-8',
     });
     expect(transactionSchema.parse(answer.json())).toEqual(active);
-    expect(node.transactions.calls).toEqual([['begin', { protocol: '2pc', timeoutMs: 30_000, metadata: {} }]]);
+    const request = { protocol: '2pc', timeoutMs: 30_000, metadata: {}, deferred: false };
+    expect(node.transactions.calls).toEqual([['begin', request]]);
   });
 
   it('begins without a body', async () => {
@@ -128,10 +129,29 @@ describe('transactions', () => {
     expect((await post(`/v1/transactions/${ID}/commit`)).statusCode).toBe(200);
     node.transactions.settlement = { settled: true, transaction: aborted };
     expect((await post(`/v1/transactions/${ID}/abort`, {})).statusCode).toBe(200);
-    const options = { waitMs: 30_000, wait: 'decided' };
+    const options = { waitMs: 30_000, wait: 'decided', branches: [] };
     expect(node.transactions.calls).toEqual([
       ['commit', ID, options],
       ['abort', ID, options],
+    ]);
+  });
+
+  it('begins deferred, for the process that will commit', async () => {
+    const beginner = { participant: 'bank-a', instance: 'bank-a-1' };
+    expect((await post('/v1/transactions', { deferred: true, beginner })).statusCode).toBe(201);
+    expect(node.transactions.calls).toMatchObject([['begin', { deferred: true, beginner }]]);
+  });
+
+  it('commits and aborts with branches, and waits for their reports', async () => {
+    const branches = [
+      { participant: 'bank-a', branchId: BRANCH_ID, instance: 'bank-a-1' },
+      { participant: 'bank-b', branchId: BRANCH_ID, vote: 'yes' },
+    ];
+    expect((await post(`/v1/transactions/${ID}/commit?wait=reported`, { branches })).statusCode).toBe(200);
+    await post(`/v1/transactions/${ID}/abort`, { branches });
+    expect(node.transactions.calls).toMatchObject([
+      ['commit', ID, { wait: 'reported', branches }],
+      ['abort', ID, { branches }],
     ]);
   });
 

@@ -58,16 +58,25 @@ export const workBranchSchema = z.strictObject({
   keys,
 });
 export const preparedBranchSchema = z.strictObject({ participant: participantName, branchId: uuid, vote });
+const instanceName = z.string().min(1).max(LIMITS.instanceNameLength);
 export const heldBranchSchema = z.strictObject({
   participant: participantName,
   branchId: uuid,
-  instance: z
-    .string()
-    .min(1)
-    .max(LIMITS.instanceNameLength)
-    .meta({ description: 'the process that holds the session of the branch, by its name on its direct stream' }),
+  instance: instanceName.meta({
+    description: 'the process that holds the session of the branch, by its name on its direct stream',
+  }),
 });
-export const beginSchema = z.strictObject(beginFields);
+export const beginSchema = z.strictObject({
+  ...beginFields,
+  deferred: z.boolean().default(false).meta({
+    description:
+      'answers before the transaction is in the log; if the leader fails before it is, nobody knows it, and it counts as aborted',
+  }),
+  beginner: z.strictObject({ participant: participantName, instance: instanceName }).optional().meta({
+    description:
+      'the process that will request the commit: when its direct stream is away for five seconds before that, the transaction is aborted',
+  }),
+});
 export const executeSchema = z.strictObject({ ...beginFields, branches: z.array(workBranchSchema) });
 
 /** One line of text for people. It is stored in the log and written to the log file. */
@@ -133,6 +142,17 @@ export const acquireLockSchema = z.strictObject({
 });
 export const renewLockSchema = z.strictObject({ owner: lockOwner, fencingToken, ttlMs });
 export const emptyBodySchema = z.strictObject({});
+export const endSchema = z.strictObject({
+  branches: z
+    .array(
+      z.union([heldBranchSchema, preparedBranchSchema], {
+        error: 'must have participant, branchId, and either instance or vote; nothing else',
+      }),
+    )
+    .max(LIMITS.branches)
+    .default([])
+    .meta({ description: 'branches that the request enlists, unless they are already; held or prepared ones' }),
+});
 export const failpointsSchema = z.strictObject({ arm: z.string().max(4096) });
 
 const wholeNumber = (minimum: number, maximum: number, fallback: number) =>
@@ -156,7 +176,7 @@ export const TRANSACTION_STATUSES = [
 
 export const waitQuerySchema = z.strictObject({
   waitMs: wholeNumber(0, MAXIMUM_WAIT_MS, DEFAULT_WAIT_MS),
-  wait: z.enum(['decided', 'ended']).default('decided'),
+  wait: z.enum(['decided', 'reported', 'ended']).default('decided'),
 });
 export const READINESS_PURPOSES = ['work', 'reads'] as const;
 export const readinessQuerySchema = z.strictObject({ for: z.enum(READINESS_PURPOSES).default('work') });
@@ -370,6 +390,7 @@ export const COMPONENT_SCHEMAS = {
   WorkBranch: workBranchSchema,
   PreparedBranch: preparedBranchSchema,
   HeldBranch: heldBranchSchema,
+  End: endSchema,
   Branch: branchSchema,
   Transaction: transactionSchema,
   TransactionPage: transactionPageSchema,

@@ -11,7 +11,6 @@ import { pathOf } from './problem.filter.js';
 import { Reads } from './reads.js';
 import {
   consistencyQuerySchema,
-  emptyBodySchema,
   listQuerySchema,
   noQuerySchema,
   resolveSchema,
@@ -22,6 +21,7 @@ import {
   parseBegin,
   parseBody,
   parseBranch,
+  parseEnd,
   parseExecute,
   parseIdempotency,
   parseQuery,
@@ -113,14 +113,17 @@ export class TransactionsController {
     id: 'commitTransaction',
     withId: true,
     summary: 'Commits a transaction',
+    body: 'End',
+    hasOptionalBody: true,
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
     problems: [400, 404, 409, 410, 413, 415, 503],
   })
   async commit(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const options = { ...parseQuery(waitQuerySchema, request.query), access: commitAccessOf(request) };
-    parseBody(emptyBodySchema, request.body ?? {});
+    const { branches } = parseEnd(request.body);
+    for (const branch of branches) enlistAccessOf(request, branch);
+    const options = { ...parseQuery(waitQuerySchema, request.query), branches, access: commitAccessOf(request) };
     sendSettlement(reply, 'committed', await this.transactions.commit(id, options), pathOf(request.url));
   }
 
@@ -129,14 +132,21 @@ export class TransactionsController {
     id: 'abortTransaction',
     withId: true,
     summary: 'Aborts a transaction',
+    body: 'End',
+    hasOptionalBody: true,
     wait: true,
     answers: { 200: 'Transaction', 202: 'Transaction' },
     problems: [400, 404, 409, 410, 413, 415, 503],
   })
   async abort(@Req() request: RequestWithId, @Res() reply: FastifyReply): Promise<void> {
     const id = parseTransactionId(request.params.id);
-    const options = { ...parseQuery(waitQuerySchema, request.query), access: abortAccessOf(request) };
-    parseBody(emptyBodySchema, request.body ?? {});
+    const { branches } = parseEnd(request.body);
+    for (const branch of branches) enlistAccessOf(request, branch);
+    const options = {
+      ...parseQuery(waitQuerySchema, request.query),
+      branches,
+      access: abortAccessOf(request, branches),
+    };
     sendSettlement(reply, 'aborted', await this.transactions.abort(id, options), pathOf(request.url));
   }
 

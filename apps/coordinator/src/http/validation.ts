@@ -14,11 +14,18 @@ import type { z } from 'zod';
 import type { MemberRequest } from '../cluster/cluster.api.js';
 import { scopedKey } from '../transactions/idempotency-scope.js';
 import { TooManyBranchesError } from '../transactions/errors.js';
-import type { BeginRequest, EnlistRequest, ExecuteRequest, Idempotency } from '../transactions/transactions.api.js';
+import type {
+  BeginRequest,
+  EnlistRequest,
+  ExecuteRequest,
+  Idempotency,
+  NamedBranchRequest,
+} from '../transactions/transactions.api.js';
 import { formatPath } from './json-body.js';
 import { RequestRefusedError, type FieldError, type ProblemCode } from './problems.js';
 import {
   beginSchema,
+  endSchema,
   executeSchema,
   heldBranchSchema,
   LOCK_NAME_PATTERN,
@@ -168,6 +175,11 @@ export function parseBranch(body: unknown): EnlistRequest {
   const branch = parseBody(workBranchSchema, body);
   checkSize(branch.payload, 'payload');
   return branch;
+}
+
+/** @throws RequestRefusedError */
+export function parseEnd(body: unknown): { readonly branches: readonly NamedBranchRequest[] } {
+  return parseBody(endSchema, body ?? {});
 }
 
 function checkSize(payload: JsonValue, path: string): void {

@@ -2,6 +2,7 @@ import { invariant, UuidV7Generator, type Failpoints, type Logger } from '@conco
 import {
   findBranch,
   type AbortCause,
+  type BeginRecord,
   type ReplyMessage,
   type ResolveRecord,
   type RulingAction,
@@ -11,7 +12,7 @@ import {
 import { UnsendableReport, withFailpoints } from '@concordat/messaging';
 import { isVisible, type Access } from './access.js';
 import type { AppliedRecord, Leadership } from '../decision-log/decision-log.js';
-import { LogUnavailableError, NotAddressableError, OutcomeUnknownError, OverloadedError } from './errors.js';
+import { LogUnavailableError, OutcomeUnknownError, OverloadedError } from './errors.js';
 import { EventHistory } from './queries/event-history.js';
 import { logWithFailpoints } from '../failpoints/failpoint-log.js';
 import type { Figures } from './figures.js';
@@ -31,10 +32,10 @@ import type {
   BeginRequest,
   BranchView,
   Consistency,
+  EndOptions,
   EnlistRequest,
   EventFilter,
   ExecuteRequest,
-  HeldBranchRequest,
   Idempotency,
   InDoubtQuery,
   InDoubtReading,
@@ -60,7 +61,7 @@ const ABORTED_BY_CLIENT: AbortCause = { reason: 'CLIENT_ABORTED', detail: 'the c
 
 export interface ManagerDependencies extends Omit<
   SessionDependencies,
-  'awaitsEnd' | 'onAlert' | 'onUnsent' | 'unknownOld'
+  'awaitsEnd' | 'onAlert' | 'onEveryEnd' | 'onUnsent' | 'unknownOld'
 > {
   readonly failpoints: Failpoints;
   /** the clocks of the other nodes; without them the node is the only voter */
@@ -112,7 +113,7 @@ export class TransactionManager implements TransactionsApi {
     this.waiters = new Waiters(clock, () => log.applyPromptly());
     this.history = new EventHistory(options.eventHistorySize, appliedIndex);
     const ids = new UuidV7Generator(() => clock.now(), random);
-    this.records = new RequestRecords({ log, clock, ids, options });
+    this.records = new RequestRecords({ log, clock, ids, options, canAddress: () => bus.instances !== undefined });
     this.oncePerKey = new OncePerKey(log.state, () => this.leading());
     this.unknownOld = new UnknownOldBranches(() => clock.now());
     const { history, unknownOld } = this;
@@ -177,8 +178,11 @@ export class TransactionManager implements TransactionsApi {
       repeat: (transaction) => this.queries.view(transaction),
       first: async (session) => {
         this.refuseOverload(session);
-        const result = await logged(session.begin(this.records.begin(request)));
-        return this.queries.view(result.transactions[0]!);
+        const record = this.records.begin(request);
+        const begun = logged(session.begin(record, request));
+        if (request.deferred !== true) return this.queries.view((await begun).transactions[0]!);
+        begun.catch((error: Error) => this.waiters.fail(record.transactionId, this.begunInVain(record, error)));
+        return this.queries.view(session.machineOf(record.transactionId)!.transaction);
       },
     });
   }
@@ -206,26 +210,40 @@ export class TransactionManager implements TransactionsApi {
     return this.oncePerKey.run(idempotency, {
       repeat: (transaction) => ({ created: false, branch: claimedBranch(transaction, idempotency!) }),
       first: async (session) => {
-        this.records.refuseUnknown(branch);
-        if ('instance' in branch) this.refuseUnaddressable(branch);
+        this.records.refuseUnusable(branch);
         await this.require(transactionId, access);
         return session.inOrder(transactionId, () => this.enlistNow(session, transactionId, branch, idempotency));
       },
     });
   }
 
-  async commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement> {
-    const session = this.leading();
+  async commit(transactionId: TransactionId, { branches = [], ...options }: EndOptions): Promise<Settlement> {
+    this.leading();
+    for (const branch of branches) this.records.refuseUnusable(branch);
     const transaction = await this.require(transactionId, options.access);
-    if (!transaction.decision) await session.inOrder(transactionId, () => Promise.resolve());
-    this.leading().request(transactionId, { type: 'commit' }); // read again: the leadership may have ended in between
+    if (transaction.decision && branches.length === 0) return this.settle(transactionId, options);
+    await this.leading().inOrder(transactionId, async () => {
+      const session = this.leading(); // read again: the leadership may have ended in between
+      const known = this.lookUp(transactionId)!;
+      const enlistments = this.records.enlistAll(known, branches);
+      if (enlistments.length > 0) refuseClosed(known);
+      const joining = enlistments.map(({ branch }) => branch);
+      await session.end(transactionId, enlistments, { type: 'commit', joining });
+    });
     return this.settle(transactionId, options);
   }
 
-  async abort(transactionId: TransactionId, options: WaitOptions, cause = ABORTED_BY_CLIENT): Promise<Settlement> {
+  async abort(
+    transactionId: TransactionId,
+    { branches = [], ...options }: EndOptions,
+    cause = ABORTED_BY_CLIENT,
+  ): Promise<Settlement> {
     this.leading();
-    await this.require(transactionId, options.access);
-    this.leading().request(transactionId, { type: 'abort', cause });
+    for (const branch of branches) this.records.refuseUnusable(branch);
+    const transaction = await this.require(transactionId, options.access);
+    // Without them the abort is right, too: who holds a branch that it does not name enlists it, and is refused.
+    const enlistments = transaction.closed ? [] : this.records.enlistAll(transaction, branches);
+    await this.leading().end(transactionId, enlistments, { type: 'abort', cause });
     return this.settle(transactionId, options);
   }
 
@@ -321,6 +339,7 @@ export class TransactionManager implements TransactionsApi {
         ...this.dependencies,
         unknownOld: this.unknownOld,
         awaitsEnd: (transactionId) => this.waiters.awaitsEnd(transactionId),
+        onEveryEnd: (transaction) => this.waiters.reported(transaction),
         onAlert: (detail) => this.alert(detail),
         onUnsent: (error) => this.unsendable.take(error),
       },
@@ -385,8 +404,11 @@ export class TransactionManager implements TransactionsApi {
    */
   private async settle(transactionId: TransactionId, { wait, waitMs }: WaitOptions): Promise<Settlement> {
     const { state } = this.dependencies.log;
-    const satisfied = (transaction: TransactionState | undefined): boolean =>
-      transaction !== undefined && (wait === 'ended' ? transaction.endedAt : transaction.decision) !== undefined;
+    const satisfied = (transaction: TransactionState | undefined): boolean => {
+      if (transaction === undefined) return false;
+      const isReported = wait === 'reported' && this.session?.machineOf(transactionId)?.hasEveryEnd === true;
+      return isReported || (wait === 'decided' ? transaction.decision : transaction.endedAt) !== undefined;
+    };
     const present = state.find(transactionId);
     if (present && satisfied(present)) return { settled: true, transaction: this.queries.view(present) };
     const reached = await this.waiters.wait(transactionId, wait, waitMs);
@@ -447,12 +469,10 @@ export class TransactionManager implements TransactionsApi {
     }
   }
 
-  private refuseUnaddressable({ participant, instance }: HeldBranchRequest): void {
-    if (this.dependencies.bus.instances) return;
-    throw new NotAddressableError(
-      `the coordinators reach ${participant} over Kafka alone, so they cannot ask its process "${instance}" to prepare; ` +
-        'prepare the branch there, and enlist it with its "vote", or run with CONCORDAT_LINK=both',
-    );
+  /** What a deferred begin, which was answered, means for whoever waits for the transaction. */
+  private begunInVain({ transactionId }: BeginRecord, error: Error): Error {
+    const isUncertain = error instanceof LogUnavailableError || error instanceof OutcomeUnknownError;
+    return isUncertain ? error : this.queries.missing(transactionId);
   }
 
   private refuseOverload(session: LeaderSession): void {

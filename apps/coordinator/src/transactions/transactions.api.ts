@@ -90,7 +90,7 @@ export interface TransactionView {
   readonly deadline: string;
   readonly decidedAt: string | null;
   readonly endedAt: string | null;
-  /** index of the log entry that last changed it */
+  /** index of the log entry that last changed it; 0 in the answer to a deferred begin */
   readonly logIndex: number;
 }
 
@@ -115,6 +115,9 @@ export interface HeldBranchRequest {
   readonly instance: string;
 }
 
+/** A branch whose sender made its id. */
+export type NamedBranchRequest = PreparedBranchRequest | HeldBranchRequest;
+
 export type EnlistRequest = BranchRequest | PreparedBranchRequest | HeldBranchRequest;
 
 export interface Idempotency {
@@ -122,6 +125,12 @@ export interface Idempotency {
   readonly key: string;
   /** SHA-256 of the call and its canonical body, in hexadecimal */
   readonly bodyHash: string;
+}
+
+/** A process of a participant, as it announces itself on its direct stream. */
+export interface Holder {
+  readonly participant: string;
+  readonly instance: string;
 }
 
 export interface BeginRequest {
@@ -133,6 +142,13 @@ export interface BeginRequest {
   readonly idempotency?: Idempotency;
   /** of the client's trace (W3C) */
   readonly traceparent?: string;
+  /**
+   * answered before it is in the log. If the leader fails before it is, nobody knows the transaction, and it counts as
+   * aborted
+   */
+  readonly deferred?: boolean;
+  /** the process that will request the commit: before that, its death aborts the transaction, as long as this leader leads */
+  readonly beginner?: Holder | undefined;
 }
 
 export interface ExecuteRequest extends BeginRequest {
@@ -159,10 +175,19 @@ export interface Resolution {
 export interface WaitOptions {
   /** maximum wait, in milliseconds */
   readonly waitMs: number;
-  /** `decided`: until the decision is in the log; `ended`: until every branch has ended */
-  readonly wait: 'decided' | 'ended';
+  /**
+   * `decided`: until the decision is in the log; `reported`: until every branch has reported its end; `ended`: until the
+   * log has all ends, too
+   */
+  readonly wait: 'decided' | 'reported' | 'ended';
   /** whose transaction it must be */
   readonly access?: Access;
+}
+
+/** A request to commit or abort. */
+export interface EndOptions extends WaitOptions {
+  /** enlisted by the request itself, unless they are already */
+  readonly branches?: readonly NamedBranchRequest[];
 }
 
 /** `settled`: what was waited for has happened; otherwise the wait ended first (202). */
@@ -266,8 +291,8 @@ export interface TransactionsApi {
     idempotency?: Idempotency,
     access?: Access,
   ): Promise<{ readonly created: boolean; readonly branch: BranchView }>;
-  commit(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
-  abort(transactionId: TransactionId, options: WaitOptions): Promise<Settlement>;
+  commit(transactionId: TransactionId, options: EndOptions): Promise<Settlement>;
+  abort(transactionId: TransactionId, options: EndOptions): Promise<Settlement>;
   /** Logs an operator's ruling; it is in the log when this resolves. */
   resolve(transactionId: TransactionId, request: ResolveRequest): Promise<Resolution>;
   execute(request: ExecuteRequest, options: WaitOptions): Promise<Settlement>;

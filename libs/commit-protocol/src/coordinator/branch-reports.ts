@@ -1,5 +1,7 @@
 import type { JsonValue } from '@concordat/foundation';
 import { LIMITS } from '../vocabulary/limits.js';
+import type { DoneMessage } from '../vocabulary/messages.js';
+import type { Verdict } from './coordinator.types.js';
 import type { BranchReport } from '../log/records.js';
 import type { BranchState, TransactionState } from '../log/transaction-state.js';
 import type { AbortCause, AbortReason, BranchError } from '../vocabulary/types.js';
@@ -22,12 +24,33 @@ export function causeOfRefusal({ branchId, participant }: BranchState, error: Br
   };
 }
 
+/** What a delegated branch has decided (protocol 4.7). */
+export function verdictOfDelegated(branch: BranchState, { end, results, error }: DoneMessage, at: number): Verdict {
+  const committed = end === 'committed' || end === 'read-only';
+  const report: BranchReport = {
+    branchId: branch.branchId,
+    vote: committed ? (end === 'read-only' ? 'read-only' : 'yes') : 'no',
+    ...(committed && results && results.length > 0 && { results }),
+    ...(error && { error }),
+  };
+  const common = { reports: withinResultsLimit([report]), at, delegatedEnd: end };
+  return committed
+    ? { decision: 'commit', ...common }
+    : { decision: 'abort', ...common, cause: causeOfRefusal(branch, error) };
+}
+
 /** Why a branch is refused in the name of the instance that held it. */
 export function instanceGone(instance: string): BranchError {
   return {
     code: 'INSTANCE_GONE',
     message: `the process "${instance}" held the branch and is gone; repeat the transaction`,
   };
+}
+
+/** Why a transaction is aborted whose commit nobody will request. */
+export function beginnerGone(participant: string, instance: string): AbortCause {
+  const detail = `the process "${instance}" of ${participant} began the transaction and is gone; repeat the transaction`;
+  return { reason: 'CLIENT_ABORTED', detail };
 }
 
 /** What the deadline found missing, as a sentence. */

@@ -8,7 +8,7 @@ import type {
   OperatorRulingMessage,
   PrepareMessage,
 } from '../vocabulary/messages.js';
-import type { BranchId, LeaderEpoch } from '../vocabulary/types.js';
+import type { BranchEnd, BranchId, LeaderEpoch } from '../vocabulary/types.js';
 
 /** The work of a branch, for the first sending (`attempt` 0) or a repeat. */
 export function workFor(
@@ -58,4 +58,11 @@ export function alertOf(
   what: string,
 ): CoordinatorEffect {
   return { type: 'alert', detail: `transaction ${transactionId}: branch ${branchId} of ${participant} ${what}` };
+}
+
+/** An end that contradicts the decision: the promise of a `yes` was broken. */
+export function hazardOf(decision: 'commit' | 'abort', end: BranchEnd): BranchEnd | undefined {
+  if (decision === 'commit' && end === 'aborted') return 'heuristic-rollback';
+  if (decision === 'abort' && end === 'committed') return 'heuristic-commit';
+  return undefined;
 }

@@ -112,6 +112,16 @@ export function undecidedPhase(progress: Progress): Undecided | Decided {
   return 'from' in progress ? progress.from : progress;
 }
 
+/** A vote of a branch counts. */
+export function takesVotes(progress: Progress): boolean {
+  return mayBeGivenUp(progress) || progress.phase === 'pre-committing';
+}
+
+/** Nobody can have proposed the commit yet, and no decision is in flight. */
+export function mayBeGivenUp({ phase }: Progress): boolean {
+  return phase === 'open' || phase === 'closing' || phase === 'voting';
+}
+
 /** Checks that the phase agrees with the log, after the leader has handled what was applied. */
 export function checkProgress(progress: Progress, transaction: TransactionState): void {
   const { phase } = undecidedPhase(progress);

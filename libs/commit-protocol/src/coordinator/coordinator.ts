@@ -1,12 +1,22 @@
 import { invariant, unreachable } from '@concordat/foundation';
-import { causeOfRefusal, describeMissing, instanceGone, withinResultsLimit, withoutResults } from './branch-reports.js';
+import {
+  beginnerGone,
+  verdictOfDelegated,
+  causeOfRefusal,
+  describeMissing,
+  instanceGone,
+  withinResultsLimit,
+  withoutResults,
+} from './branch-reports.js';
 import { CoordinatorBallots, type BallotNews } from './coordinator-ballots.js';
-import { alertOf, decisionFor, presumedAbort, workFor } from './coordinator-messages.js';
+import { alertOf, decisionFor, hazardOf, presumedAbort } from './coordinator-messages.js';
 import {
   admit,
   checkProgress,
   follow,
+  mayBeGivenUp,
   progressOf,
+  takesVotes,
   undecidedPhase,
   type Balloting,
   type Open,
@@ -15,9 +25,10 @@ import {
   type Voting,
 } from './coordinator-phase.js';
 import type { CoordinatorEffect, CoordinatorEvent, Verdict } from './coordinator.types.js';
+import { EarlyWork } from './early-work.js';
 import type { DoneMessage, VoteMessage } from '../vocabulary/messages.js';
 import type { BranchReport, DecideRecord } from '../log/records.js';
-import { delegate, findBranch, type BranchState, type TransactionState } from '../log/transaction-state.js';
+import { findBranch, type BranchState, type TransactionState } from '../log/transaction-state.js';
 import type { Acceptor, Ballot } from '../ballots/ballot.js';
 import {
   isHazard,
@@ -36,6 +47,7 @@ const ADVANCING: ReadonlySet<CoordinatorEvent['type']> = new Set([
   'abort',
   'deadline',
   'instance-gone',
+  'beginner-gone',
   'resend',
 ]);
 
@@ -54,9 +66,9 @@ export class CoordinatorTransaction {
   private readonly votes = new Map<BranchId, BranchReport>();
   private readonly done = new Map<BranchId, BranchEnd>();
   private readonly ballots: CoordinatorBallots;
+  private readonly early: EarlyWork;
   /** the reason to abort, as soon as that can be proposed; ignored under a delegation or a ballot */
   private pendingAbort: AbortCause | undefined;
-  private workAttempt: number;
   /** resends since the transaction last advanced */
   private resendAttempt = 0;
 
@@ -67,11 +79,11 @@ export class CoordinatorTransaction {
    */
   constructor(
     private state: TransactionState,
-    private readonly epoch: LeaderEpoch,
+    epoch: LeaderEpoch,
     recovered: boolean,
   ) {
     this.progress = progressOf(state);
-    this.workAttempt = recovered ? 1 : 0;
+    this.early = new EarlyWork(epoch, recovered);
     this.ballots = new CoordinatorBallots(state);
     for (const branch of state.branches) this.adoptEnlistedVote(branch);
   }
@@ -136,7 +148,9 @@ export class CoordinatorTransaction {
       case 'inquiry':
         return this.onInquiry(event.branchId, event.participant);
       case 'commit':
-        if (this.progress.phase === 'open') this.progress = { phase: 'open', isCommitWanted: true };
+        if (this.progress.phase !== 'open') return [];
+        this.early.join(event.joining ?? []);
+        this.progress = { phase: 'open', isCommitWanted: true };
         return this.advance(now);
       case 'abort':
         this.pendingAbort ??= event.cause;
@@ -145,6 +159,8 @@ export class CoordinatorTransaction {
         return this.onDeadline(now);
       case 'instance-gone':
         return this.onInstanceGone(event.participant, event.instance, now);
+      case 'beginner-gone':
+        return this.onBeginnerGone(event.participant, event.instance, now);
       case 'resend':
         return this.onResend(now);
       case 'proposal-failed':
@@ -190,9 +206,7 @@ export class CoordinatorTransaction {
 
   /** Under a ballot all have voted; from then on only their ballot messages count. */
   private countsVotes(): boolean {
-    const { phase } = this.progress;
-    const isUndecided = phase === 'open' || phase === 'closing' || phase === 'voting' || phase === 'pre-committing';
-    return isUndecided && !this.state.preCommit;
+    return takesVotes(this.progress) && !this.state.preCommit;
   }
 
   /**
@@ -239,19 +253,7 @@ export class CoordinatorTransaction {
   private onDelegatedDone(branch: BranchState, message: DoneMessage, at: number): CoordinatorEffect[] {
     const { progress } = this;
     if (progress.phase !== 'delegated') return []; // its earlier answer is in flight
-    const { end, results, error } = message;
-    const committed = end === 'committed' || end === 'read-only';
-    const report: BranchReport = {
-      branchId: branch.branchId,
-      vote: committed ? (end === 'read-only' ? 'read-only' : 'yes') : 'no',
-      ...(committed && results && results.length > 0 && { results }),
-      ...(error && { error }),
-    };
-    const common = { reports: withinResultsLimit([report]), at, delegatedEnd: end };
-    const verdict: Verdict = committed
-      ? { decision: 'commit', ...common }
-      : { decision: 'abort', ...common, cause: causeOfRefusal(branch, error) };
-    return [this.decide({ ...progress, latestDone: message }, verdict)];
+    return [this.decide({ ...progress, latestDone: message }, verdictOfDelegated(branch, message, at))];
   }
 
   private onInquiry(branchId: BranchId, participant: string): CoordinatorEffect[] {
@@ -270,7 +272,7 @@ export class CoordinatorTransaction {
   /** The coordinator never decides a delegated transaction, even after its deadline (protocol 4.7). */
   private onDeadline(now: number): CoordinatorEffect[] {
     const { progress } = this;
-    if (!this.mayGiveUp()) return [];
+    if (!mayBeGivenUp(this.progress)) return [];
     this.pendingAbort ??=
       progress.phase === 'voting' && !progress.isAdmitted
         ? {
@@ -283,17 +285,19 @@ export class CoordinatorTransaction {
 
   /** Aborts as at the deadline, only earlier: no vote of the branch can come any more. */
   private onInstanceGone(participant: string, instance: string, now: number): CoordinatorEffect[] {
-    if (!this.mayGiveUp()) return [];
+    if (!mayBeGivenUp(this.progress)) return [];
     const lost = this.missing().find((branch) => branch.heldBy === instance && branch.participant === participant);
     if (!lost) return [];
     this.pendingAbort ??= causeOfRefusal(lost, instanceGone(instance));
     return this.advance(now);
   }
 
-  /** Nobody can have proposed the commit yet, and no proposal is in flight. */
-  private mayGiveUp(): boolean {
-    const { phase } = this.progress;
-    return phase === 'open' || phase === 'closing' || phase === 'voting';
+  /** Nobody will request the commit, unless it was requested. */
+  private onBeginnerGone(participant: string, instance: string, now: number): CoordinatorEffect[] {
+    const { progress } = this;
+    if (progress.phase !== 'open' || progress.isCommitWanted) return [];
+    this.pendingAbort ??= beginnerGone(participant, instance);
+    return this.advance(now);
   }
 
   private onResend(now: number): CoordinatorEffect[] {
@@ -316,8 +320,8 @@ export class CoordinatorTransaction {
       case 'voting':
       case 'delegated':
         if (this.isLate(now)) return this.giveUp(now);
-        this.workAttempt++;
-        return [...this.sendWork(), ...this.advance(now)];
+        this.early.askAgain();
+        return [...this.sendWork(), ...this.sendEarly(), ...this.advance(now)];
       default:
         return unreachable(progress, 'phase');
     }
@@ -345,16 +349,16 @@ export class CoordinatorTransaction {
   }
 
   private requestCommit(from: Open, at: number): CoordinatorEffect[] {
-    if (!from.isCommitWanted || this.state.logIndex === 0) return [];
+    if (!from.isCommitWanted) return [];
     this.progress = { phase: 'closing', from };
-    const { transactionId, branches } = this.state;
-    const delegateTo = delegate(branches);
-    return [
-      {
-        type: 'append',
-        record: { type: 'commit-requested', transactionId, at, ...(delegateTo !== undefined && { delegateTo }) },
-      },
-    ];
+    const request: CoordinatorEffect = { type: 'append', record: this.early.commitRequest(this.state, at) };
+    return this.isLate(at) ? [request] : [request, ...this.sendEarly()];
+  }
+
+  /** While the commit request is on its way to the log: asks branches that need not wait for it. */
+  private sendEarly(): CoordinatorEffect[] {
+    if (this.progress.phase !== 'closing') return [];
+    return this.withResend(this.early.askEarly(this.state, ({ branchId }) => !this.votes.has(branchId)));
   }
 
   private judgeVotes(from: Voting, at: number): CoordinatorEffect[] {
@@ -453,9 +457,10 @@ export class CoordinatorTransaction {
     const { progress, state } = this;
     if ((progress.phase !== 'voting' && progress.phase !== 'delegated') || !progress.isAdmitted) return [];
     if (progress.phase === 'delegated' && state.logIndex === 0) return []; // `Begin` must be committed first
-    const effects = this.missing().map((branch): CoordinatorEffect => {
-      return { type: 'send', message: workFor(state, branch, this.workAttempt, this.epoch) };
-    });
+    return this.withResend(this.early.ask(state, this.missing()));
+  }
+
+  private withResend(effects: readonly CoordinatorEffect[]): CoordinatorEffect[] {
     return effects.length === 0 ? [] : [...effects, this.scheduleResend()];
   }
 
@@ -486,7 +491,8 @@ export class CoordinatorTransaction {
 
   /** The sender of a message; undefined when this participant has no such branch in the transaction. */
   private senderOf({ branchId, participant }: Acceptor): BranchState | undefined {
-    const branch = findBranch(this.state, branchId);
+    const { state, early } = this;
+    const branch = findBranch(state, branchId) ?? (state.decision ? undefined : early.find(branchId));
     return branch?.participant === participant ? branch : undefined;
   }
 
@@ -494,10 +500,4 @@ export class CoordinatorTransaction {
   private missing(): BranchState[] {
     return this.state.branches.filter(({ branchId }) => !this.votes.has(branchId));
   }
-}
-
-function hazardOf(decision: 'commit' | 'abort', end: BranchEnd): BranchEnd | undefined {
-  if (decision === 'commit' && end === 'aborted') return 'heuristic-rollback';
-  if (decision === 'abort' && end === 'committed') return 'heuristic-commit';
-  return undefined;
 }

@@ -7,7 +7,7 @@ import type {
 } from '../vocabulary/messages.js';
 import type { BranchDone, CommitRequestedRecord, DecideRecord, PreCommitRecord } from '../log/records.js';
 import type { TransactionState } from '../log/transaction-state.js';
-import type { AbortCause, BranchId } from '../vocabulary/types.js';
+import type { AbortCause, BranchId, BranchSpecification } from '../vocabulary/types.js';
 
 export type CoordinatorEvent =
   /** the keys of the transaction are free, or it declared none: work may be sent */
@@ -19,12 +19,17 @@ export type CoordinatorEvent =
   | { readonly type: 'ballot-answer'; readonly message: BallotAnswerMessage }
   | { readonly type: 'branches-decided'; readonly message: BranchesDecidedMessage }
   | { readonly type: 'inquiry'; readonly branchId: BranchId; readonly participant: string }
-  /** the client asks for the commit of an interactive transaction */
-  | { readonly type: 'commit' }
+  /**
+   * the client asks for the commit of an interactive transaction. `joining`: branches that it names and whose
+   * enlistments were proposed right before
+   */
+  | { readonly type: 'commit'; readonly joining?: readonly BranchSpecification[] }
   | { readonly type: 'abort'; readonly cause: AbortCause }
   | { readonly type: 'deadline' }
   /** an instance of a participant cannot be reached: what it holds is lost, unless it has voted */
   | { readonly type: 'instance-gone'; readonly participant: string; readonly instance: string }
+  /** the same for the process that was to request the commit */
+  | { readonly type: 'beginner-gone'; readonly participant: string; readonly instance: string }
   /** the timer of the last `schedule-resend` fired */
   | { readonly type: 'resend' }
   /** the log refused or dropped a proposal of this transaction: it is certainly not in the log */

@@ -11,6 +11,8 @@ export type Refusal =
   | 'DECIDED'
   | 'DELEGATED'
   | 'BRANCH_CONFLICT'
+  /** a commit request came before the enlistment of a branch that it names */
+  | 'BRANCH_MISSING'
   | 'VOTES_MISSING'
   /** after a ballot was opened, a decision needs its majority, or a report of the branches */
   | 'BALLOT_UNDECIDED'

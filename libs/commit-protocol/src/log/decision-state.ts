@@ -313,6 +313,7 @@ export class DecisionState {
     if (!transaction) return refuse('UNKNOWN_TRANSACTION');
     if (transaction.decision) return refuse('DECIDED', transaction);
     if (transaction.closed) return refuse('CLOSED', transaction);
+    if (record.branchIds?.some((id) => !findBranch(transaction, id))) return refuse('BRANCH_MISSING', transaction);
     this.beforeChange(transaction);
     transaction.closed = true;
     // A branch that was enlisted while the request was in flight must take part in the decision.

@@ -55,6 +55,8 @@ export interface CommitRequestedRecord {
   readonly transactionId: TransactionId;
   /** the commit is left to this branch (protocol 4.7) */
   readonly delegateTo?: BranchId;
+  /** enlisted by the request itself, in records before this one: it is refused without them */
+  readonly branchIds?: readonly BranchId[];
   readonly at: number;
 }
 

@@ -96,7 +96,8 @@ export interface TransactionState {
   logIndex: number;
 }
 
-function branchFrom(specification: BranchSpecification): BranchState {
+/** A branch as its enlistment brings it. */
+export function branchFrom(specification: BranchSpecification): BranchState {
   const { branchId, participant, operations, enlistedVote, heldBy } = specification;
   const held = heldBy !== undefined && { heldBy };
   const branch: BranchState = { branchId, participant, operations, selfPrepared: enlistedVote !== undefined, ...held };

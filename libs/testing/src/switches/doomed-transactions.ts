@@ -5,6 +5,7 @@ import type {
   TransactionManager,
   TransactionsApi,
   TransactionView,
+  EndOptions,
   WaitOptions,
 } from 'concordat/embedded';
 import { InvalidArgumentError, UnknownNameError } from '../errors.js';
@@ -21,6 +22,10 @@ export interface AbortRequest {
   /** a sentence for the answer */
   readonly detail?: string;
 }
+
+/** For a transaction that may not be in the log yet. */
+const LOOKS = 4;
+const LOOK_EVERY_MS = 25;
 
 interface Doom {
   readonly request: AbortRequest & { readonly reason: AbortReason };
@@ -65,11 +70,24 @@ export class DoomedTransactions {
     });
   }
 
-  private async commit(manager: TransactionManager, id: string, options: WaitOptions): Promise<Settlement> {
+  private async commit(manager: TransactionManager, id: string, options: EndOptions): Promise<Settlement> {
     if (this.dooms.size === 0) return manager.commit(id, options);
-    const { value: transaction } = await manager.get(id, 'linearizable');
+    for (const branch of options.branches ?? []) await manager.enlist(id, branch, undefined, options.access);
+    const transaction = await this.logged(manager, id);
     const doom = transaction.status === 'active' ? this.take(transaction) : undefined;
     return doom ? manager.abort(id, options, causeFor(doom, transaction)) : manager.commit(id, options);
+  }
+
+  /** A transaction whose begin was deferred is in the log after a moment. */
+  private async logged(manager: TransactionManager, id: string): Promise<TransactionView> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return (await manager.get(id, 'linearizable')).value;
+      } catch (error) {
+        if (attempt === LOOKS) throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
   }
 
   /** As an interactive transaction, so that its abort can be decided before any work is sent. */

@@ -1,4 +1,4 @@
-import { errorMessage, invariant, roughJsonSize, unreachable, type Clock, type Random } from '@concordat/foundation';
+import { errorMessage, invariant, unreachable, type Clock, type Random } from '@concordat/foundation';
 import {
   AdmissionQueue,
   admissionKeys,
@@ -28,7 +28,9 @@ import {
 import { Announcements } from './announcements.js';
 import { ClaimsInFlight, type ClaimInFlight } from './claims-in-flight.js';
 import { DoneBatch } from './done-batch.js';
+import { LedTransaction } from './led-transaction.js';
 import type { TransactionOptions } from '../options.js';
+import type { BeginRequest, Holder } from '../transactions.api.js';
 import { OutcomePublisher } from './outcome-publisher.js';
 import { OutgoingMessages, type OutgoingMessagesDependencies } from './outgoing-messages.js';
 import { answerAboutUnknown, type UnknownBranch } from './presumed-abort.js';
@@ -45,6 +47,8 @@ export interface SessionDependencies extends OutgoingMessagesDependencies {
   readonly unknownOld: UnknownOldBranches;
   /** whether a client waits for the end of a transaction */
   readonly awaitsEnd: (transactionId: TransactionId) => boolean;
+  /** every branch of the transaction has reported its end; the log may not have it yet */
+  readonly onEveryEnd: (transaction: TransactionState) => void;
   readonly onAlert: (detail: string) => void;
 }
 
@@ -54,16 +58,6 @@ type BranchReply = Exclude<ReplyMessage, AnnounceMessage>;
 const MAXIMUM_PUBLISHED_UNLOGGED = 1_000;
 /** Transactions that a new leader recovers per turn; a hundred take about a millisecond. */
 const RECOVERED_PER_TURN = 256;
-interface Entry {
-  readonly machine: CoordinatorTransaction;
-  /** JSON of its transaction, when it was begun or last grew */
-  sizeBytes: number;
-  readonly timers: TransactionTimers;
-  /** the next enlistment waits for it; never rejects */
-  latestEnlistment: Promise<unknown>;
-  /** whether it waits for its keys or holds them */
-  enteredAdmission: boolean;
-}
 
 /**
  * One leadership of this node, and all state that ends with it. Passes events (requests, replies, applied records,
@@ -73,7 +67,7 @@ interface Entry {
  * request or a reply names is recovered first.
  */
 export class LeaderSession {
-  private readonly entries = new Map<TransactionId, Entry>();
+  private readonly entries = new Map<TransactionId, LedTransaction>();
   private entriesBytes = 0;
   private readonly admission: AdmissionQueue;
   private readonly claims = new ClaimsInFlight();
@@ -85,7 +79,7 @@ export class LeaderSession {
   private readonly waitingBegins: WaitingBegins;
   private recovery: Recovery | undefined;
   /** they enter the admission after those that an earlier leader admitted */
-  private readonly afterRecovery: Entry[] = [];
+  private readonly afterRecovery: LedTransaction[] = [];
   private latestAppend: Promise<unknown> = Promise.resolve();
   private closed = false;
 
@@ -159,7 +153,7 @@ export class LeaderSession {
     for (const entry of this.afterRecovery.splice(0)) if (this.isCurrent(entry)) this.enter(entry);
   }
 
-  private takeOver(transaction: TransactionState): Entry {
+  private takeOver(transaction: TransactionState): LedTransaction {
     const entry = this.track(new CoordinatorTransaction(transaction, this.epoch, true));
     const { machine } = entry;
     if (transaction.decision) {
@@ -175,7 +169,7 @@ export class LeaderSession {
   }
 
   /** The entry of an open transaction. Recovers it now if that has not happened yet. */
-  private entryOf(transactionId: TransactionId): Entry | undefined {
+  private entryOf(transactionId: TransactionId): LedTransaction | undefined {
     const entry = this.entries.get(transactionId);
     if (entry || !this.recovery) return entry;
     const open = this.dependencies.log.state.findOpen(transactionId);
@@ -213,10 +207,19 @@ export class LeaderSession {
     return this.claims.get(key);
   }
 
-  /** Opens a transaction. The work of a closed one is sent at once (protocol 3.1). */
-  begin(record: BeginRecord): Promise<ApplyResult> {
-    const entry = this.track(new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false));
-    const applied = this.logBegin(record).catch((error: unknown) => {
+  /**
+   * Opens a transaction. The work of a closed one is sent at once (protocol 3.1).
+   *
+   * @param request `deferred`: its client does not wait for the log, so its `Begin` shares a write, as that of a closed
+   *   one does
+   */
+  begin(
+    record: BeginRecord,
+    { deferred = false, beginner }: Pick<BeginRequest, 'deferred' | 'beginner'> = {},
+  ): Promise<ApplyResult> {
+    const machine = new CoordinatorTransaction(transactionFromBegin(record, 0), this.epoch, false);
+    const entry = this.track(machine, beginner);
+    const applied = this.logBegin(record, deferred).catch((error: unknown) => {
       this.drop(record.transactionId); // a prepared branch inquires and gets an abort
       this.outgoing.flush(); // work of transactions that waited for its keys
       throw error;
@@ -232,8 +235,9 @@ export class LeaderSession {
    * So it waits a moment for the next proposal (its own decision at the latest) and shares its log write. If the leader
    * dies before that, the transaction is presumed aborted, as when a `Begin` is lost.
    */
-  private logBegin(record: BeginRecord): Promise<ApplyResult> {
-    const needed = !record.closed || record.delegateTo !== undefined || record.branches.length === 0;
+  private logBegin(record: BeginRecord, deferred: boolean): Promise<ApplyResult> {
+    const isEmpty = record.branches.length === 0;
+    const needed = record.closed ? record.delegateTo !== undefined || isEmpty : !deferred;
     const propose = (): Promise<ApplyResult> => this.propose(record);
     if (!needed) return this.waitingBegins.add(propose);
     this.waitingBegins.release(); // the log has them in the order in which they have queued for their keys
@@ -251,9 +255,25 @@ export class LeaderSession {
 
   /** Proposes a client's or an operator's request about a transaction that is in the log. */
   record(record: EnlistRecord | ResolveRecord): Promise<ApplyResult> {
+    this.waitingBegins.release(); // its own may be among them
     const applied = this.propose(record);
     this.claims.add(record, applied);
     return applied;
+  }
+
+  /**
+   * Enlists the branches that a request to commit or abort names, and passes it on. All of it shares a write of the log.
+   *
+   * @returns settles with the last enlistment, whatever became of it; a commit is refused without one of them
+   */
+  async end(
+    transactionId: TransactionId,
+    enlistments: readonly EnlistRecord[],
+    event: CoordinatorEvent,
+  ): Promise<void> {
+    const enlisted = Promise.allSettled(enlistments.map((record) => this.record(record)));
+    this.request(transactionId, event);
+    await enlisted;
   }
 
   /** Passes the client's request to commit or abort to the transaction. */
@@ -360,35 +380,26 @@ export class LeaderSession {
     this.outgoing.add({ type: 'decision', transactionId, branchId, participant, decision: action, attempt: 0 });
   }
 
-  private track(machine: CoordinatorTransaction): Entry {
+  private track(machine: CoordinatorTransaction, beginner?: Holder): LedTransaction {
     const { transactionId, decision } = machine.transaction;
     invariant(!this.entries.has(transactionId), 'a session has one machine for each transaction');
-    const entry: Entry = {
-      machine,
-      sizeBytes: 0,
-      timers: new TransactionTimers(
+    const entry: LedTransaction = new LedTransaction(machine, (own) => {
+      return new TransactionTimers(
         this.timers,
         () => machine.transaction,
-        (event) => this.handle(entry, event),
-      ),
-      latestEnlistment: Promise.resolve(),
-      enteredAdmission: false,
-    };
+        (event) => this.handle(own, event),
+        beginner,
+      );
+    });
     this.entries.set(transactionId, entry);
-    this.weigh(entry);
+    this.entriesBytes += entry.weigh();
     if (!decision) entry.timers.startDeadline();
     return entry;
   }
 
-  private onGrown(entry: Entry): void {
-    this.weigh(entry);
+  private onGrown(entry: LedTransaction): void {
+    this.entriesBytes += entry.weigh();
     if (!entry.machine.transaction.decision) entry.timers.watchHolders();
-  }
-
-  private weigh(entry: Entry): void {
-    const sizeBytes = roughJsonSize(entry.machine.transaction);
-    this.entriesBytes += sizeBytes - entry.sizeBytes;
-    entry.sizeBytes = sizeBytes;
   }
 
   private drop(transactionId: TransactionId): void {
@@ -402,18 +413,18 @@ export class LeaderSession {
   }
 
   /** A transaction that closes during the recovery queues behind those closed under an earlier leader. */
-  private enterInTurn(entry: Entry): void {
+  private enterInTurn(entry: LedTransaction): void {
     if (!this.recovery?.contends) return this.enter(entry);
     entry.enteredAdmission = true;
     this.afterRecovery.push(entry);
   }
 
-  private enter(entry: Entry): void {
+  private enter(entry: LedTransaction): void {
     if (this.joinAdmission(entry)) this.handle(entry, { type: 'admitted' });
   }
 
   /** Returns true when it is admitted at once. */
-  private joinAdmission(entry: Entry): boolean {
+  private joinAdmission(entry: LedTransaction): boolean {
     entry.enteredAdmission = true;
     const { transactionId, branches } = entry.machine.transaction;
     return this.admission.enter(transactionId, admissionKeys(branches));
@@ -427,16 +438,16 @@ export class LeaderSession {
     }
   }
 
-  private handle(entry: Entry, event: CoordinatorEvent): void {
+  private handle(entry: LedTransaction, event: CoordinatorEvent): void {
     if (this.closed || !this.isCurrent(entry)) return; // dropped in the meantime
     this.run(entry, entry.machine.handle(event, this.now()));
   }
 
-  private isCurrent(entry: Entry): boolean {
+  private isCurrent(entry: LedTransaction): boolean {
     return this.entries.get(entry.machine.transaction.transactionId) === entry;
   }
 
-  private run(entry: Entry | undefined, effects: readonly CoordinatorEffect[]): void {
+  private run(entry: LedTransaction | undefined, effects: readonly CoordinatorEffect[]): void {
     for (const effect of effects) {
       switch (effect.type) {
         case 'append':
@@ -453,6 +464,7 @@ export class LeaderSession {
           break;
         case 'branch-done':
           this.done.add(effect.done, this.isAwaited(effect.done, entry));
+          if (entry?.machine.hasEveryEnd) this.dependencies.onEveryEnd(entry.machine.transaction);
           break;
         case 'alert':
           this.dependencies.onAlert(effect.detail);
@@ -464,12 +476,12 @@ export class LeaderSession {
   }
 
   /** Whether a client waits for it: for the end of the last branch, with which the transaction ends. */
-  private isAwaited({ transactionId }: BranchDone, entry: Entry | undefined): boolean {
+  private isAwaited({ transactionId }: BranchDone, entry: LedTransaction | undefined): boolean {
     return (entry?.machine.hasEveryEnd ?? true) && this.dependencies.awaitsEnd(transactionId);
   }
 
   /** For proposals of the machines; the result arrives through `onApplied`. */
-  private async append(record: LogRecord, entry?: Entry): Promise<void> {
+  private async append(record: LogRecord, entry?: LedTransaction): Promise<void> {
     this.waitingBegins.release(); // before it, into the same batch
     const proposed = this.propose(record);
     if (record.type !== 'branches-done') this.done.ride(); // behind it, into the same batch

@@ -2,6 +2,7 @@ import { backoffMs, roughJsonSize, type Clock, type Random, type Timer } from '@
 import type { CoordinatorEvent, TransactionState } from '@concordat/commit-protocol';
 import type { InstanceStreams } from '@concordat/messaging';
 import type { TransactionOptions } from '../options.js';
+import type { Holder } from '../transactions.api.js';
 import { HolderWatch } from './holder-watch.js';
 import { PacedWork } from './paced-work.js';
 
@@ -72,12 +73,16 @@ export class TransactionTimers {
     private readonly leader: LeaderTimers,
     private readonly transaction: () => TransactionState,
     private readonly handle: (event: CoordinatorEvent) => void,
+    /** the process that will request the commit, where that is known */
+    beginner?: Holder,
   ) {
     const { clock, instances, options } = leader.dependencies;
-    const onGone = (participant: string, instance: string): void => {
-      this.endEarly({ type: 'instance-gone', participant, instance });
-    };
-    this.holders = new HolderWatch({ clock, instances, graceMs: options.instanceGraceMs, onGone }, transaction);
+    const onGone = (gone: CoordinatorEvent): void => this.endEarly(gone);
+    this.holders = new HolderWatch(
+      { clock, instances, graceMs: options.instanceGraceMs, onGone },
+      transaction,
+      beginner,
+    );
   }
 
   startDeadline(): void {

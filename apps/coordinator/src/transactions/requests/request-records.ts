@@ -11,13 +11,23 @@ import {
 } from '@concordat/commit-protocol';
 import type { DecisionLog } from '../../decision-log/decision-log.js';
 import {
+  NotAddressableError,
   PayloadTooLargeError,
   TooManyBranchesError,
   UnknownOperationError,
   UnknownParticipantError,
 } from '../errors.js';
 import type { TransactionOptions } from '../options.js';
-import type { BeginRequest, BranchRequest, EnlistRequest, ExecuteRequest, Idempotency } from '../transactions.api.js';
+import type {
+  BeginRequest,
+  BranchRequest,
+  EnlistRequest,
+  ExecuteRequest,
+  Idempotency,
+  NamedBranchRequest,
+} from '../transactions.api.js';
+
+import { repeatedBranch } from './request-refusals.js';
 
 /** For a list of operations in an error text, in UTF-16 units. */
 const MAXIMUM_LISTED_LENGTH = 1_000;
@@ -27,6 +37,8 @@ export interface RequestRecordsDependencies {
   readonly clock: Clock;
   readonly ids: UuidV7Generator;
   readonly options: TransactionOptions;
+  /** whether a process of a participant can be addressed */
+  readonly canAddress: () => boolean;
 }
 
 /**
@@ -62,6 +74,29 @@ export class RequestRecords {
       at: this.dependencies.clock.now(),
       ...(idempotency && { idempotency }),
     };
+  }
+
+  /**
+   * For those branches that a request to commit or abort names, and the transaction does not have.
+   *
+   * @throws BranchConflictError, TooManyBranchesError
+   */
+  enlistAll(transaction: TransactionState, requests: readonly NamedBranchRequest[]): EnlistRecord[] {
+    const missing = requests.filter((request) => repeatedBranch(transaction, request) === undefined);
+    const byId = new Map(missing.map((request) => [request.branchId, request]));
+    this.refuseTooMany(transaction.branches.length + byId.size, countOperations(transaction));
+    return [...byId.values()].map((request) => this.enlist(transaction, request, undefined));
+  }
+
+  /** @throws UnknownParticipantError, UnknownOperationError, NotAddressableError */
+  refuseUnusable(request: EnlistRequest): void {
+    this.refuseUnknown(request);
+    if (!('instance' in request) || this.dependencies.canAddress()) return;
+    const { participant, instance } = request;
+    throw new NotAddressableError(
+      `the coordinators reach ${participant} over Kafka alone, so they cannot ask its process "${instance}" to prepare; ` +
+        'prepare the branch there, and enlist it with its "vote", or run with CONCORDAT_LINK=both',
+    );
   }
 
   /** @throws UnknownParticipantError, UnknownOperationError */

@@ -6,7 +6,7 @@ import {
   TransactionDecidedError,
 } from '../errors.js';
 import { sentKey } from '../idempotency-scope.js';
-import type { BranchView, HeldBranchRequest, Idempotency, PreparedBranchRequest } from '../transactions.api.js';
+import type { BranchView, Idempotency, NamedBranchRequest } from '../transactions.api.js';
 import { branchView } from '../queries/view.js';
 
 /** @throws TransactionDecidedError, TransactionClosedError when no branch can be enlisted any more */
@@ -15,11 +15,8 @@ export function refuseClosed({ transactionId, decision, closed }: TransactionSta
   if (closed) throw new TransactionClosedError(`the commit of transaction ${transactionId} was requested already`);
 }
 
-/** A request whose sender made the id of the branch. */
-type RequestWithId = PreparedBranchRequest | HeldBranchRequest;
-
 /** The branch that a request repeats. Refuses a request that contradicts it. */
-export function repeatedBranch(transaction: TransactionState, request: RequestWithId): BranchView | undefined {
+export function repeatedBranch(transaction: TransactionState, request: NamedBranchRequest): BranchView | undefined {
   const existing = findBranch(transaction, request.branchId);
   if (!existing) return undefined;
   const isSameMeans =

@@ -1,8 +1,11 @@
 import type { Clock } from '@concordat/foundation';
 import type { TransactionId, TransactionState } from '@concordat/commit-protocol';
 
-/** The commit is requested in the log, the decision is made, or every branch has ended. */
-type Milestone = 'closed' | 'decided' | 'ended';
+/**
+ * The commit is requested in the log; the decision is; every branch has reported its end to the leader; the log has all
+ * ends.
+ */
+type Milestone = 'closed' | 'decided' | 'reported' | 'ended';
 
 interface Waiter {
   readonly until: Milestone;
@@ -63,6 +66,13 @@ export class Waiters {
     if (!waiters) return;
     for (const waiter of [...waiters]) {
       if (hasReached(transaction, waiter.until)) waiter.resolve(transaction);
+    }
+  }
+
+  /** Must be called with every transaction all of whose branches have reported their ends. */
+  reported(transaction: TransactionState): void {
+    for (const waiter of [...(this.byTransaction.get(transaction.transactionId) ?? [])]) {
+      if (waiter.until !== 'ended') waiter.resolve(transaction);
     }
   }
 
