@@ -163,6 +163,20 @@ describe('misuse', () => {
   });
 });
 
+describe('a caller that is killed before its commit', () => {
+  it('leaves nothing: its callees hear of the abort long before the deadline', async () => {
+    const checkpoint = await Checkpoint.open(() => orders.kill());
+    const join = { call: payments.url, path: 'join', plan: [{ add: 'payment' }] };
+    await expect(orders.post('begin', [{ add: 'order' }, join, { tell: checkpoint.url }])).rejects.toThrow();
+    checkpoint.close();
+    await waitFor('the transaction is aborted', async () => (await system.lastTransaction()).outcome === 'aborted');
+    expect((await system.lastTransaction()).detail).toContain('of orders began the transaction and is gone');
+    await waitFor('payments holds nothing', async () => (await payments.observe()).prepared === 0);
+    await orders.start();
+    expect(await words()).toEqual([[], [], []]);
+  });
+});
+
 describe('a callee that is killed', () => {
   it('between its work and its answer: the transaction aborts, and the service can be used again', async () => {
     const dying = { call: payments.url, path: 'join', plan: [{ add: 'payment' }, { die: true }] as const };

@@ -156,6 +156,7 @@ export class SdkSystem {
     deadline: string;
     outcome: string | null;
     reason: string | null;
+    detail?: string;
     branches: { participant: string }[];
   }> {
     const response = await fetch(`${this.coordinatorUrl}/v1/transactions?limit=1`);

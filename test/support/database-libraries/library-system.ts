@@ -35,8 +35,13 @@ class Coordinators implements GlobalCoordinators {
     this.enlisted.get(transactionId)?.push(branch);
   }
 
-  async commit(transactionId: string): Promise<CommitAnswer> {
-    for (const { branchId } of this.enlisted.get(transactionId) ?? []) {
+  async commit(
+    transactionId: string,
+    _wait: 'decided' | 'ended',
+    branches: readonly BranchEnlistment[],
+  ): Promise<CommitAnswer> {
+    const all = new Set([...(this.enlisted.get(transactionId) ?? []), ...branches].map(({ branchId }) => branchId));
+    for (const branchId of all) {
       const answer = await this.held.get(branchId)!.prepare();
       if (answer === 'busy' || answer.vote === 'no') {
         await this.end(transactionId, 'ROLLBACK');

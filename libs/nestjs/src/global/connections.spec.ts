@@ -310,7 +310,7 @@ describe('providers that are made anew', () => {
       headers: { 'concordat-transaction': context },
     });
     expect([joined.statusCode, joined.payload]).toEqual([201, transactionId]);
-    await system.commit(transactionId);
+    await system.commit(transactionId, 'decided', []);
     expect(shop.words).toEqual(['/begin', '/join']);
   });
 

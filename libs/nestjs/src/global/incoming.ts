@@ -1,6 +1,6 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
-import { CONTEXT_HEADER, TRACE_HEADER, type Delivery, type IncomingCall } from '@concordat/participant';
+import { CONTEXT_HEADER, OFFER_HEADER, TRACE_HEADER, type Delivery, type IncomingCall } from '@concordat/participant';
 import { ProvenReply, carriedWith } from './carriers.js';
 
 type Headers = Readonly<Record<string, string>>;
@@ -51,6 +51,7 @@ function ofHttp(context: ExecutionContext, names: Names, adapter: AbstractHttpAd
       context: rawValues(request),
       audiences: audiencesOf(names, typeof host === 'string' ? host : undefined),
       trace: request.headers[TRACE_HEADER],
+      offer: request.headers[OFFER_HEADER],
     },
     answerWith: (headers) => {
       for (const [name, value] of Object.entries(headers)) adapter.setHeader(response, name, value);

@@ -106,6 +106,8 @@ export function createGlobalTransactions(options: GlobalTransactionsOptions): Gl
       codec: new ContextCodec(key),
       newBranchId: () => ids.next(),
       isAddressable: link !== 'kafka',
+      // with credentials the coordinators may ask each participant for its own
+      mayNameOthers: link !== 'kafka' && token === undefined && tls === undefined,
       ...(tracing && { tracing }),
     },
   );

@@ -35,7 +35,7 @@ describe('a method that begins', () => {
     const options = { timeoutMs: 5_000, protocol: '3pc', metadata: { cart: 7 } } as const;
     await expect(run(async () => add('order').then(() => 'done'), options)).resolves.toBe('done');
     expect(orders.words).toEqual(['order']);
-    expect(system.requests).toEqual([options]);
+    expect(system.requests).toEqual([{ ...options, beginner: { participant: 'orders', instance: 'orders-1' } }]);
     expect(orders.sessions[0]!.request.timeoutMs).toBeLessThanOrEqual(5_000);
   });
 
@@ -95,9 +95,26 @@ describe('a method that begins', () => {
   });
 
   it('fails when its branch cannot be enlisted, although the method went on', async () => {
-    system.enlistFails = Object.assign(new Error('the transaction is closed'), { code: 'TRANSACTION_CLOSED' });
-    await expect(run(() => add('order'))).rejects.toThrow('the transaction is closed');
+    system.commitFails = Object.assign(new Error('the coordinators reach it over Kafka alone'), {
+      code: 'NOT_ADDRESSABLE',
+    });
+    await expect(run(() => add('order'))).rejects.toThrow('over Kafka alone');
     expect(orders.words).toEqual([]);
+  });
+
+  it('has its branch enlisted by the commit, or while it works when that takes long', async () => {
+    await run(() => add('order'));
+    expect(system.enlistments).toBe(0);
+    await run(async () => {
+      await add('order');
+      await waitFor('the branch is enlisted', () => system.enlistments === 1);
+    });
+    system.enlistFails = Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
+    const late = run(async () => {
+      await add('order');
+      await waitFor('it is refused', () => orders.sessions[2]!.doomed !== undefined);
+    });
+    await expect(late).rejects.toMatchObject({ doom: { code: 'NOT_ENLISTED', by: 'orders' } });
   });
 
   it('fails when no session can be had, also if the method goes on without', async () => {

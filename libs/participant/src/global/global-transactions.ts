@@ -31,7 +31,7 @@ import {
 import { consumersJoined } from './consumers-joined.js';
 import { OutgoingCall } from './outgoing-call.js';
 import { OutgoingMessage } from './outgoing-message.js';
-import type { CommitAnswer, GlobalOutcome } from './ports.js';
+import type { CommitAnswer, GlobalOutcome, HeldEnlistment } from './ports.js';
 import { ProcessTransaction, codeOf, type ProcessTransactionPorts, type TimedIdentity } from './process-transaction.js';
 import { RefusedContexts } from './refused-contexts.js';
 import { isRepeatable } from './repeatable.js';
@@ -49,6 +49,11 @@ export const DEFAULT_OUTCOME_LIMIT_MS = 30_000;
 export interface GlobalTransactionsPorts extends ProcessTransactionPorts {
   readonly random: Random;
   readonly codec: ContextCodec;
+  /**
+   * whether the coordinators take branches of other participants from this one: not where they ask who it is, because
+   * a held branch is the word of its participant. Default false
+   */
+  readonly mayNameOthers?: boolean;
   /** default: no spans */
   readonly tracing?: Tracing;
 }
@@ -161,7 +166,14 @@ export class GlobalTransactions {
     const scope = this.storage.getStore();
     if (!scope) return undefined;
     if (this.settings.propagateTo.audienceOf(destination) === undefined) return undefined;
-    return new OutgoingCall(scope, destination, this.contextFor(scope, destination), this.tracing.traceparent());
+    const { mayNameOthers = false } = this.ports;
+    return new OutgoingCall(
+      scope,
+      destination,
+      this.contextFor(scope, destination),
+      this.tracing.traceparent(),
+      mayNameOthers,
+    );
   }
 
   /** The participants whose proofs a message without a reply needs; undefined when it carries no transaction. */
@@ -182,11 +194,15 @@ export class GlobalTransactions {
     return this.storage.getStore() !== undefined && this.settings.propagateTo.audienceOf(destination) !== undefined;
   }
 
-  /** The part that this process has in the transaction. */
-  partOf(identity: TimedIdentity, derivedBranchId?: string): ProcessTransaction {
+  /**
+   * The part that this process has in the transaction.
+   *
+   * @param isNamed whoever requests the commit names its branch
+   */
+  partOf(identity: TimedIdentity, isNamed: boolean, derivedBranchId?: string): ProcessTransaction {
     const known = this.transactions.get(identity.transactionId);
     if (known) return known;
-    const created = new ProcessTransaction(identity, this.settings.participant, this.ports, derivedBranchId);
+    const created = new ProcessTransaction(identity, this.settings.participant, this.ports, derivedBranchId, isNamed);
     this.transactions.set(identity.transactionId, created);
     return created;
   }
@@ -198,22 +214,26 @@ export class GlobalTransactions {
   }
 
   /** Tells the coordinators that the transaction can only abort, without waiting. */
-  abandon({ transactionId }: Pick<ProcessTransaction, 'transactionId'>): void {
+  abandon(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): void {
     const { coordinators, logger } = this.ports;
-    coordinators.abort(transactionId).catch((error: unknown) => {
+    coordinators.abort(transactionId, branches).catch((error: unknown) => {
       logger.warn(`transaction ${transactionId} aborts at its commit or deadline: ${errorMessage(error)}`);
     });
   }
 
-  /** Runs the work in the scope, and keeps or undoes what it did to the session. */
-  async settle<T>(scope: TransactionScope, work: Work<T>): Promise<Settled<T>> {
+  /**
+   * Runs the work in the scope, and keeps or undoes what it did to the session.
+   *
+   * @param isNamed whoever requests the commit names the branches; otherwise they are enlisted before this resolves
+   */
+  async settle<T>(scope: TransactionScope, work: Work<T>, isNamed = true): Promise<Settled<T>> {
     const { transaction } = scope;
     transaction.begin();
     try {
       const value = await this.storage.run(scope, async () => work(new CurrentTransaction(scope)));
       await this.drain(scope);
       await transaction.keep(scope);
-      await transaction.enlisted();
+      if (!isNamed) await transaction.enlisted();
       return { type: 'kept', value };
     } catch (error) {
       await this.drain(scope);
@@ -302,11 +322,14 @@ export class GlobalTransactions {
     work: Work<T>,
     span: RunningSpan,
   ): Promise<T> {
-    const { coordinators, clock } = this.ports;
+    const { coordinators, clock, sessions, isAddressable } = this.ports;
     const startedAt = clock.monotonic();
-    const identity = await coordinators.begin({ protocol, timeoutMs, metadata });
+    const beginner = isAddressable
+      ? { participant: this.settings.participant, instance: sessions.instance }
+      : undefined;
+    const identity = await coordinators.begin({ protocol, timeoutMs, metadata, beginner });
     span.set({ [SPAN_ATTRIBUTES.transactionId]: identity.transactionId });
-    const transaction = this.partOf({ ...identity, leftMs: timeoutMs - (clock.monotonic() - startedAt) });
+    const transaction = this.partOf({ ...identity, leftMs: timeoutMs - (clock.monotonic() - startedAt) }, true);
     const scope = new TransactionScope(transaction, undefined, false, suspended);
     const settled = await this.settle(scope, work);
     try {
@@ -335,7 +358,7 @@ export class GlobalTransactions {
       const detail = 'the method returned after the deadline; give it a longer timeoutMs';
       throw new GlobalTransactionAbortedError(transactionId, { reason: 'DEADLINE_EXCEEDED', detail });
     }
-    const first = await coordinators.commit(transactionId, this.settings.waitFor);
+    const first = await coordinators.commit(transactionId, this.settings.waitFor, transaction.named());
     const answer = first === 'unknown' ? await this.ask(transaction) : first;
     if (answer.outcome === 'committed') return;
     transaction.refuseDoomed(); // says who did it
@@ -348,7 +371,9 @@ export class GlobalTransactions {
     const { transactionId } = transaction;
     if (error instanceof GlobalOutcomeUnknownError) return;
     const isDecided = error instanceof GlobalTransactionAbortedError && error.reason !== 'DEADLINE_EXCEEDED';
-    const aborting = isDecided ? Promise.resolve() : coordinators.abort(transactionId);
+    const aborting = isDecided
+      ? Promise.resolve()
+      : coordinators.abort(transactionId, [...transaction.unlisted.values()]);
     try {
       const all = Promise.all([aborting, transaction.rollBack(codeOf(error, 'METHOD_FAILED'), errorMessage(error))]);
       await withTimeLimit(clock, ABORT_LIMIT_MS, 'the abort', all);

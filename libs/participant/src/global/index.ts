@@ -29,7 +29,7 @@ export {
   type GlobalTransactionsSettings,
 } from './global-transactions.js';
 export type { GlobalHook } from './hooks.js';
-export { BRANCH_HEADER, DOOMED_HEADER } from './joining-answer.js';
+export { BRANCH_HEADER, DOOMED_HEADER, OFFER_HEADER, UNLISTED_HEADER } from './joining-answer.js';
 export { join, type AnswerSink, type IncomingCall } from './joining.js';
 export {
   DestinationList,

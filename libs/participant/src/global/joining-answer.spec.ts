@@ -10,6 +10,11 @@ describe('the answer of a callee', () => {
     { type: 'joined', branches: [] },
     { type: 'joined', branches: [one] },
     { type: 'joined', branches: [one, two] },
+    {
+      type: 'joined',
+      branches: [one, two],
+      unlisted: [{ branchId: two, participant: 'stock', instance: 'a b;c,d/é' }],
+    },
     { type: 'failed', code: 'SOLD_OUT', participant: 'inventory', isUndone: true },
     { type: 'failed', code: 'SOLD_OUT', participant: 'inventory', isUndone: false },
   ])('is read as it was given: %j', (answer) => {
@@ -21,6 +26,15 @@ describe('the answer of a callee', () => {
     ['proves nothing with something else than ids', { 'concordat-branch': 'yes' }, undefined],
     ['proves nothing when it is empty', { 'concordat-branch': '' }, undefined],
     ['proves nothing with more ids than branches', { 'concordat-branch': Array(65).fill(one).join(',') }, undefined],
+    ['proves nothing with a branch that it does not name in full', { 'concordat-unlisted': `${one};stock` }, undefined],
+    ['proves nothing with a participant that cannot be', { 'concordat-unlisted': `${one};St ock;a` }, undefined],
+    ['proves nothing with an instance that cannot be read', { 'concordat-unlisted': `${one};stock;%` }, undefined],
+    ['proves nothing with more parts', { 'concordat-unlisted': `${one};stock;a;b` }, undefined],
+    [
+      'proves nothing with more to name than a header should have',
+      { 'concordat-unlisted': Array.from({ length: 17 }, () => `${randomUUID()};stock;a`).join(',') },
+      undefined,
+    ],
     [
       'is a failure even if it cannot be read',
       { 'concordat-doomed': '' },

@@ -57,9 +57,13 @@ async function receive(
 }
 
 /** As a transport does it: the context along, the proof back. */
-async function call(options: GlobalTransactionOptions = {}): Promise<void> {
+async function call(options: GlobalTransactionOptions = {}, isOffering = false): Promise<void> {
   const outgoing = orders.transactions.outgoing(INVENTORY)!;
-  const { kind, headers, error } = await receive({ context: outgoing.headers['concordat-transaction'] }, options);
+  const sent = isOffering ? outgoing.offeringHeaders : outgoing.headers;
+  const { kind, headers, error } = await receive(
+    { context: sent['concordat-transaction'], offer: sent['concordat-names-branches'] },
+    options,
+  );
   lastHeaders = headers;
   outgoing.answered({ kind, valueOf: (name) => headers[name] });
   if (kind !== 'success') throw error as Error;
@@ -236,6 +240,96 @@ describe('the proof', () => {
       expect(Object.keys(outgoing.headers)).toEqual(['concordat-transaction']);
       outgoing.answered({ kind: 'refused', valueOf: () => undefined });
     });
+  });
+});
+
+describe('a caller that offers to name the branches', () => {
+  const offered = (): Promise<void> => call({}, true);
+
+  it('names those of its callees with its own when it commits, and nobody enlists', async () => {
+    await run(async () => {
+      await add(orders, 'order');
+      await offered();
+    });
+    expect([orders.words, inventory.words, system.enlistments]).toEqual([['order'], ['reservation'], 0]);
+    const [transaction] = [...system.begun.values()];
+    expect(transaction!.branches).toMatchObject([
+      { participant: 'orders', instance: 'orders-1' },
+      { participant: 'inventory', instance: 'inventory-1' },
+    ]);
+  });
+
+  it('names them when it aborts, so that they hear of it', async () => {
+    await run(() => offered().then(failing)).catch(() => undefined);
+    await expect(inventory.sessions[0]!.ended).resolves.toBe('aborted');
+    expect(system.enlistments).toBe(0);
+  });
+
+  it('names those of services below, whose callee passes them on', async () => {
+    inventory = system.service('inventory', { propagateTo: ['stock:1'] });
+    const below = `${randomUUID()};stock;stock-1`;
+    handler = async () => {
+      await add(inventory, 'reservation');
+      const valueOf = (name: string): string | undefined => (name === 'concordat-unlisted' ? below : undefined);
+      inventory.transactions.outgoing('stock:1')!.answered({ kind: 'success', valueOf });
+    };
+    await run(offered).catch(() => undefined); // nobody holds the branch below
+    const [transaction] = [...system.begun.values()];
+    expect(transaction!.branches.map(({ participant }) => participant)).toEqual(['inventory', 'stock']);
+    expect(lastHeaders['concordat-unlisted']).toContain(below);
+  });
+
+  it('that does not offer it gets them enlisted before the answer, those below, too', async () => {
+    inventory = system.service('inventory', { propagateTo: ['stock:1'] });
+    const below = randomUUID();
+    handler = async () => {
+      await add(inventory, 'reservation');
+      const valueOf = (name: string) => (name === 'concordat-unlisted' ? `${below};stock;stock-1` : undefined);
+      inventory.transactions.outgoing('stock:1')!.answered({ kind: 'success', valueOf });
+    };
+    await run(() => call().then(failing)).catch(() => undefined);
+    expect(lastHeaders).toEqual({ 'concordat-branch': `${inventory.sessions[0]!.branchId},${below}` });
+    expect(system.enlistments).toBe(2);
+  });
+
+  it('cannot offer it where each participant must speak for itself', async () => {
+    start({ mayNameOthers: false });
+    await run(offered);
+    expect([inventory.words, system.enlistments]).toEqual([['reservation'], 1]);
+  });
+
+  it('whose answer gets lost does not keep the callee: it enlists by itself, and is told to abort', async () => {
+    await run(async () => {
+      const outgoing = orders.transactions.outgoing(INVENTORY)!;
+      const { offeringHeaders: sent } = outgoing;
+      await receive({ context: sent['concordat-transaction'], offer: sent['concordat-names-branches'] });
+      outgoing.failed(new Error('ECONNRESET'));
+    }).catch(() => undefined);
+    expect(inventory.sessions[0]!.doomed).toBeUndefined();
+    await expect(inventory.sessions[0]!.ended).resolves.toBe('aborted');
+    expect(inventory.sessions[0]!.doomed).toMatchObject({ code: 'NOT_ENLISTED' });
+    expect(inventory.words).toEqual([]);
+  });
+
+  it('that takes long finds the branches enlisted', async () => {
+    await run(async () => {
+      await add(orders, 'order');
+      await offered();
+      await waitFor('both have enlisted', () => system.enlistments === 2);
+    });
+    expect([orders.words, inventory.words, system.enlistments]).toEqual([['order'], ['reservation'], 2]);
+  });
+
+  it('hears of a failure that cannot be undone, and the branch is told by the callee', async () => {
+    inventory = system.service('inventory', { propagateTo: ['stock:1'] });
+    handler = async () => {
+      await add(inventory, 'reservation');
+      const valueOf = (name: string) => (name === 'concordat-branch' ? randomUUID() : undefined);
+      inventory.transactions.outgoing('stock:1')!.answered({ kind: 'success', valueOf });
+      await failing();
+    };
+    await expect(run(() => offered().catch(() => undefined))).rejects.toMatchObject({ doom: { code: 'SOLD_OUT' } });
+    await expect(inventory.sessions[0]!.ended).resolves.toBe('aborted');
   });
 });
 

@@ -1,6 +1,6 @@
 import { SPAN_ATTRIBUTES, errorMessage, traceparentOf } from '@concordat/foundation';
 import type { TransactionId } from '@concordat/commit-protocol';
-import { answerHeaders, type JoiningAnswer } from './joining-answer.js';
+import { MAXIMUM_UNLISTED, answerHeaders, isOffered, type JoiningAnswer } from './joining-answer.js';
 import { consumersJoined } from './consumers-joined.js';
 import type { TransactionContext } from './context-header.js';
 import { derivedBranchId, joinedMarkerId, type Delivery } from './derived-branch-id.js';
@@ -23,6 +23,8 @@ export interface IncomingCall {
   readonly isEvent?: boolean;
   /** the values of the trace header */
   readonly trace?: string | readonly string[] | undefined;
+  /** the value of the header by which the caller offers to name the branches when it requests the commit */
+  readonly offer?: string | readonly string[] | undefined;
 }
 
 /** Receives the headers to answer with, once, before `join` settles. */
@@ -75,7 +77,8 @@ export async function join<T>(
     }
     const { delivery } = call;
     const branchId = delivery && derivedBranchId(identity.transactionId, participant, delivery);
-    const transaction = transactions.partOf(identity, branchId);
+    const isNamed = !delivery && isOffered(call.offer);
+    const transaction = transactions.partOf(identity, isNamed, branchId);
     const attributes = {
       [SPAN_ATTRIBUTES.transactionId]: identity.transactionId,
       [SPAN_ATTRIBUTES.participant]: participant,
@@ -86,7 +89,7 @@ export async function join<T>(
       try {
         return await (delivery
           ? joinOnce(transactions, transaction, call, delivery, work, answer)
-          : joinHere(transactions, transaction, work, answer));
+          : joinHere(transactions, transaction, work, answer, isNamed));
       } finally {
         running.set({ [SPAN_ATTRIBUTES.branchId]: transaction.ownBranch });
       }
@@ -164,7 +167,7 @@ async function tellJoined<T>(
     await transactions.ports.coordinators.enlist(transactionId, { participant, branchId, vote: 'read-only' });
     return value;
   } catch (error) {
-    transactions.abandon(transaction);
+    transactions.abandon(transactionId);
     throw error;
   }
 }
@@ -174,9 +177,10 @@ async function joinHere<T>(
   transaction: ProcessTransaction,
   work: Work<T>,
   answer: AnswerSink,
+  isNamed = false,
 ): Promise<T> {
   const scope = new TransactionScope(transaction, undefined, true);
-  const settled = await transactions.settle(scope, work);
+  const settled = await transactions.settle(scope, work, isNamed);
   try {
     if (settled.type === 'failed') {
       if (settled.isUndone) transaction.hooks.takeUndone(scope.hooks);
@@ -186,7 +190,7 @@ async function joinHere<T>(
     if (!transaction.isActive) await transaction.prepareUnaddressable();
     transaction.refuseDoomed();
     transaction.hooks.take(scope.hooks);
-    answer(answerHeaders(proofOf(transaction)));
+    answer(answerHeaders(await proofOf(transaction, isNamed)));
     return settled.value;
   } catch (error) {
     const isUndone = settled.type === 'failed' && settled.isUndone;
@@ -194,7 +198,7 @@ async function joinHere<T>(
       transaction.hooks.take(scope.hooks);
       transaction.doom(doomOf(error, transaction.participant));
       // Also when the answer gets lost, or its caller handles the error: this work must not be committed in part.
-      transactions.abandon(transaction);
+      transactions.abandon(transaction.transactionId, transaction.named());
     }
     const code = error instanceof RollbackOnlyError ? error.doom.code : codeOf(error, 'METHOD_FAILED');
     answer(answerHeaders({ type: 'failed', code, participant: transaction.participant, isUndone }));
@@ -204,8 +208,14 @@ async function joinHere<T>(
   }
 }
 
-function proofOf({ ownBranch, branchesElsewhere }: ProcessTransaction): JoiningAnswer {
-  return { type: 'joined', branches: [...(ownBranch === undefined ? [] : [ownBranch]), ...branchesElsewhere] };
+/** The branches that have joined, with those that the caller is to name. */
+async function proofOf(transaction: ProcessTransaction, isNamed: boolean): Promise<JoiningAnswer> {
+  const { ownBranch, branchesElsewhere } = transaction;
+  const branches = [...(ownBranch === undefined ? [] : [ownBranch]), ...branchesElsewhere];
+  const unlisted = isNamed ? transaction.named() : [];
+  if (unlisted.length <= MAXIMUM_UNLISTED) return { type: 'joined', branches, unlisted };
+  await transaction.enlisted();
+  return { type: 'joined', branches };
 }
 
 /** No method runs here any more: forgets the transaction once its session has ended, and calls its hooks. */

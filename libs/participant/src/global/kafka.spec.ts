@@ -205,7 +205,7 @@ describe('a message that is delivered', () => {
 
   it.each(['committed', 'aborted'] as const)('after its transaction was %s is acknowledged', async (outcome) => {
     const { id, message } = await begin();
-    await (outcome === 'committed' ? system.commit(id) : system.abort(id));
+    await (outcome === 'committed' ? system.commit(id, 'decided', []) : system.abort(id));
     await consume()(message('5'));
     expect(system.lines).toEqual([expect.stringContaining('TRANSACTION_DECIDED')]);
     expect(payments.words).toEqual([]);

@@ -1,7 +1,7 @@
 import { errorMessage } from '@concordat/foundation';
 import { callHeaders } from './context-header.js';
 import { NotJoinedError, type Doom } from './errors.js';
-import { readAnswer, type JoiningAnswer } from './joining-answer.js';
+import { OFFER_HEADERS, readAnswer, type JoiningAnswer } from './joining-answer.js';
 import type { TransactionScope } from './transaction-scope.js';
 
 /** How the transport reports the answer to a call. */
@@ -22,6 +22,8 @@ export interface CallAnswer {
 export class OutgoingCall {
   /** to be sent along; lower-case names */
   readonly headers: Readonly<Record<string, string>>;
+  /** the same for a transport that hands all headers of the answer to `answered`: it saves the callee a request */
+  readonly offeringHeaders: Readonly<Record<string, string>>;
   private readonly release: () => void;
   private isSettled = false;
 
@@ -32,8 +34,11 @@ export class OutgoingCall {
     context: string,
     /** the running span */
     traceparent?: string,
+    /** whether this process may name the branches of other services */
+    mayName = false,
   ) {
     this.headers = callHeaders(context, traceparent);
+    this.offeringHeaders = mayName ? { ...this.headers, ...OFFER_HEADERS } : this.headers;
     this.release = scope.occupy();
   }
 
@@ -61,7 +66,9 @@ export class OutgoingCall {
 
   private take(answer: JoiningAnswer, kind: CallAnswer['kind']): void {
     if (answer.type === 'joined') {
-      for (const branch of answer.branches) this.scope.transaction.branchesElsewhere.add(branch);
+      const { transaction } = this.scope;
+      for (const branch of answer.branches) transaction.branchesElsewhere.add(branch);
+      for (const branch of answer.unlisted ?? []) transaction.unlisted.set(branch.branchId, branch);
       if (answer.branches.length > 0) this.scope.noteJoinedElsewhere();
       return;
     }

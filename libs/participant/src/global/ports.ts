@@ -7,13 +7,25 @@ export interface BeginRequest {
   readonly protocol: '2pc' | '3pc';
   readonly timeoutMs: number;
   readonly metadata?: Readonly<Record<string, JsonValue>> | undefined;
+  /** the process that will commit: when it dies before that, the transaction is aborted */
+  readonly beginner?: { readonly participant: string; readonly instance: string } | undefined;
+}
+
+/** A branch whose session a process holds. */
+export interface HeldEnlistment {
+  readonly participant: string;
+  readonly branchId: BranchId;
+  readonly instance: string;
 }
 
 /** How a branch is known to the coordinators: by the process that holds its session, or by its vote. */
-export type BranchEnlistment = {
-  readonly participant: string;
-  readonly branchId: BranchId;
-} & ({ readonly instance: string } | { readonly vote: Extract<Vote, 'yes' | 'read-only'> });
+export type BranchEnlistment =
+  | HeldEnlistment
+  | {
+      readonly participant: string;
+      readonly branchId: BranchId;
+      readonly vote: Extract<Vote, 'yes' | 'read-only'>;
+    };
 
 export type GlobalOutcome = 'committed' | 'aborted';
 
@@ -28,9 +40,18 @@ export interface GlobalCoordinators {
   begin(request: BeginRequest): Promise<{ readonly transactionId: TransactionId; readonly deadline: number }>;
   /** Idempotent for the same branch. @throws when the transaction is closed, decided or unknown */
   enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void>;
-  /** `unknown`: the request may have been taken; ask. */
-  commit(transactionId: TransactionId, wait: 'decided' | 'ended'): Promise<CommitAnswer | 'unknown'>;
-  abort(transactionId: TransactionId): Promise<void>;
+  /**
+   * `unknown`: the request may have been taken; ask.
+   *
+   * @param branches enlisted by the request, unless they are already
+   */
+  commit(
+    transactionId: TransactionId,
+    wait: 'decided' | 'ended',
+    branches: readonly HeldEnlistment[],
+  ): Promise<CommitAnswer | 'unknown'>;
+  /** @param branches enlisted by the request, unless they are already, so that they are told */
+  abort(transactionId: TransactionId, branches: readonly HeldEnlistment[]): Promise<void>;
   /** The branches that are enlisted by now. @throws when no coordinator answers, or it is unknown */
   stateOf(
     transactionId: TransactionId,
@@ -45,6 +66,8 @@ export interface SessionRequest {
   /** milliseconds since 1970 */
   readonly deadline: number;
   readonly timeoutMs: number;
+  /** the id of the branch was made for this session */
+  readonly isNew: boolean;
   /** branches held by this process that end only after this one */
   readonly suspends: readonly BranchId[];
 }

@@ -11,7 +11,8 @@ import {
 import { RollbackOnlyError, type Doom } from './errors.js';
 import { HookList } from './hooks.js';
 import type { ExpectedMarker } from './derived-branch-id.js';
-import type { BranchSession, BranchSessions, GlobalCoordinators } from './ports.js';
+import { OwnEnlistment } from './own-enlistment.js';
+import type { BranchSession, BranchSessions, GlobalCoordinators, HeldEnlistment } from './ports.js';
 
 export interface ProcessTransactionPorts {
   readonly coordinators: GlobalCoordinators;
@@ -53,17 +54,19 @@ const PART_IS_OPEN =
   'given back without COMMIT or ROLLBACK';
 
 /**
- * What one process does in one global transaction: one branch with one session, opened at the first statement and
- * enlisted in parallel with it, for all methods that run here.
+ * What one process does in one global transaction: one branch with one session, opened at the first statement, for all
+ * methods that run here.
  *
- * Invariants: the branch is enlisted before any of its methods returns; once doomed, the transaction never commits,
- * because the session votes no.
+ * Invariants: when one of its methods returns, the coordinators know the branch, or whoever requests the commit names it
+ * to them; once doomed, the transaction never commits, because the session votes no.
  */
 export class ProcessTransaction {
   readonly transactionId: TransactionId;
   readonly deadline: number;
   /** branches of other services that joined in calls from here */
   readonly branchesElsewhere = new Set<BranchId>();
+  /** those of them that the coordinators may not know yet: whoever requests the commit names them */
+  readonly unlisted = new Map<BranchId, HeldEnlistment>();
   /** of the methods that a call brought here and that succeeded; they run when the decision is known */
   readonly hooks = new HookList();
   /** the answers to messages that were handled here, by where they lie: a redelivery gets the same */
@@ -73,10 +76,12 @@ export class ProcessTransaction {
   /** somebody waits for the end of its session */
   isWatched = false;
   private opening: Promise<OpenSession> | undefined;
-  private enlisting: Promise<void> | undefined;
+  private own: OwnEnlistment | undefined;
   private branchId: BranchId | undefined;
   private firstDoom: Doom | undefined;
   private failedStatement: unknown;
+  /** why the coordinators did not take the branch */
+  private refusal: unknown;
   private activeCount = 0;
   /** transactions of database libraries that have not ended */
   private readonly openParts = new Set<SavepointOwner>();
@@ -89,6 +94,8 @@ export class ProcessTransaction {
     private readonly ports: ProcessTransactionPorts,
     /** for a message that may be delivered again */
     private readonly derivedBranchId?: BranchId,
+    /** the caller of the method, or the method itself, names its branch when it requests the commit */
+    private readonly isNamed = false,
   ) {
     this.transactionId = identity.transactionId;
     this.deadline = identity.deadline;
@@ -137,6 +144,7 @@ export class ProcessTransaction {
 
   ended(): void {
     this.activeCount--;
+    this.endRefused();
   }
 
   /** The first reason counts. */
@@ -187,9 +195,19 @@ export class ProcessTransaction {
     }
   }
 
-  /** Awaited before a method returns. @throws why the branch is not enlisted */
+  /** The branches to name in a request to commit or abort: that of this process, and those of its callees. */
+  named(): HeldEnlistment[] {
+    return [...(this.own && this.branchId !== undefined ? [this.own.branch] : []), ...this.unlisted.values()];
+  }
+
+  /** Resolves when the coordinators know all branches that this process knows of. @throws why they do not */
   async enlisted(): Promise<void> {
-    await this.enlisting;
+    const { coordinators } = this.ports;
+    const others = [...this.unlisted.values()].map(async (branch) => {
+      await coordinators.enlist(this.transactionId, branch);
+      this.unlisted.delete(branch.branchId);
+    });
+    await Promise.all([this.own?.now(), ...others]);
   }
 
   /**
@@ -271,7 +289,7 @@ export class ProcessTransaction {
   }
 
   private async open(scope: RunningMethod): Promise<OpenSession> {
-    const { coordinators, sessions, isAddressable } = this.ports;
+    const { coordinators, sessions, isAddressable, clock } = this.ports;
     const { transactionId, deadline, participant } = this;
     const branchId = this.derivedBranchId ?? this.ports.newBranchId();
     const timeoutMs = Math.max(1, Math.floor(this.leftMs));
@@ -280,24 +298,45 @@ export class ProcessTransaction {
       branchId,
       deadline,
       timeoutMs,
+      isNew: this.derivedBranchId === undefined,
       suspends: scope.suspendedBranches(),
     });
     if (isAddressable) {
-      this.enlisting = coordinators.enlist(transactionId, { participant, branchId, instance: sessions.instance });
-      this.enlisting.catch((error: unknown) => {
-        this.doom({ code: 'NOT_ENLISTED', by: participant, message: errorMessage(error), cause: error });
-      });
+      this.own = new OwnEnlistment(
+        { participant, branchId, instance: sessions.instance },
+        {
+          clock,
+          enlist: (branch) => coordinators.enlist(transactionId, branch),
+          onRefused: (error) => this.notEnlisted(error),
+        },
+      );
+      if (!this.isNamed) this.own.now().catch(() => undefined); // beside the opening; awaited before the method returns
     }
     let session: BranchSession;
     try {
       session = await holding;
     } catch (error) {
+      this.own?.over();
       this.doom({ code: codeOf(error), by: participant, message: errorMessage(error), cause: error });
       throw error;
     }
     this.branchId = branchId;
+    void session.ended.then(() => this.own?.over());
     if (this.firstDoom) session.doom(branchError(this.firstDoom.code, this.firstDoom.message));
     return { session, savepoints: savepointsOf(session.context.client) };
+  }
+
+  /** The transaction is closed, decided or unknown, so nobody will ask for the vote of the branch. */
+  private notEnlisted(cause: unknown): void {
+    this.refusal = cause;
+    this.doom({ code: 'NOT_ENLISTED', by: this.participant, message: errorMessage(cause), cause });
+    this.endRefused();
+  }
+
+  /** Nobody will tell the session to end: it does so once no method works on it, which would not know why it fails. */
+  private endRefused(): void {
+    if (this.refusal === undefined || this.isActive) return;
+    void this.rollBack('NOT_ENLISTED', errorMessage(this.refusal));
   }
 
   /** The session once its opening has settled; undefined when there is none. */

@@ -68,9 +68,8 @@ describe('the coordinators over REST', () => {
     const { rest, asked } = coordinators([201, transaction()]);
     const begun = await rest.begin({ protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 } });
     expect(begun).toEqual({ transactionId: id, deadline: Date.UTC(2026, 10, 30, 0, 0, 10) });
-    expect(asked).toEqual([
-      { method: 'POST', path: '/v1/transactions', body: { protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 } } },
-    ]);
+    const body = { protocol: '3pc', timeoutMs: 10_000, metadata: { cart: 1 }, deferred: true };
+    expect(asked).toEqual([{ method: 'POST', path: '/v1/transactions', body }]);
   });
 
   it('enlist a held branch by its process, and a prepared one by its vote', async () => {
@@ -117,7 +116,7 @@ describe('the coordinators over REST', () => {
     ['unknown for want of a leader', problem(503, 'NO_LEADER'), 'unknown'],
   ])('answer a commit that is %s', async (_what, answer, expected) => {
     const { rest } = coordinators(answer);
-    expect(await rest.commit(id, 'ended')).toEqual(expected);
+    expect(await rest.commit(id, 'ended', [])).toEqual(expected);
   });
 
   it('enlist a branch of a process whose announcement is still on its way', async () => {
@@ -132,11 +131,71 @@ describe('the coordinators over REST', () => {
     expect(refused.asked).toHaveLength(1);
   });
 
+  it.each(['FORBIDDEN', 'BRANCH_CONFLICT', 'NOT_ADDRESSABLE', 'TOO_MANY_BRANCHES'])(
+    'say at once that a commit was refused with %s',
+    async (code) => {
+      const { rest } = coordinators(problem(409, code));
+      await expect(rest.commit(id, 'decided', [])).rejects.toMatchObject({ code });
+    },
+  );
+
+  it('name the branches in the requests to commit and to abort', async () => {
+    const branch = { participant: 'orders', branchId, instance: 'orders-1' };
+    const { rest, asked } = coordinators(
+      [200, transaction({ decision: 'commit', outcome: 'committed' })],
+      [200, transaction({ decision: 'abort', outcome: 'aborted' })],
+    );
+    await rest.commit(id, 'decided', [branch]);
+    await rest.abort(id, [branch]);
+    expect(asked.map(({ body }) => body)).toEqual([{ branches: [branch] }, { branches: [branch] }]);
+  });
+
+  it('that refuse a branch in an abort abort without it', async () => {
+    const branch = { participant: 'orders', branchId, instance: 'orders-1' };
+    const aborted = transaction({ decision: 'abort', outcome: 'aborted' });
+    const { rest, asked } = coordinators(problem(409, 'BRANCH_CONFLICT'), [200, aborted]);
+    await rest.abort(id, [branch]);
+    expect(asked.map(({ body }) => body)).toEqual([{ branches: [branch] }, undefined]);
+  });
+
+  it('of an earlier version are asked in its way, and not tried again for a while', async () => {
+    const branch = { participant: 'orders', branchId, instance: 'orders-1' };
+    const enlisted = { participant: 'orders', branchId, operations: [], vote: null, state: 'enlisted' };
+    const { rest, asked } = coordinators(
+      problem(400, 'UNKNOWN_FIELD'),
+      [201, transaction()],
+      [201, enlisted],
+      [200, transaction({ decision: 'commit', outcome: 'committed' })],
+    );
+    await rest.begin({ protocol: '2pc', timeoutMs: 10_000, beginner: { participant: 'orders', instance: 'orders-1' } });
+    expect(await rest.commit(id, 'ended', [branch])).toEqual({ outcome: 'committed' });
+    expect(asked.map(({ path, body }) => [path.split('/').at(-1), body])).toEqual([
+      ['transactions', expect.objectContaining({ deferred: true })],
+      ['transactions', { protocol: '2pc', timeoutMs: 10_000 }],
+      ['branches', branch],
+      ['commit?waitMs=3000&wait=ended', undefined],
+    ]);
+  });
+
+  it('that are replaced by an earlier version between begin and commit commit all the same', async () => {
+    const branch = { participant: 'orders', branchId, instance: 'orders-1' };
+    const enlisted = { participant: 'orders', branchId, operations: [], vote: null, state: 'enlisted' };
+    const { rest, asked } = coordinators(
+      problem(400, 'INVALID_REQUEST'),
+      [201, enlisted],
+      [200, transaction({ decision: 'commit', outcome: 'committed' })],
+    );
+    expect(await rest.commit(id, 'ended', [branch])).toEqual({ outcome: 'committed' });
+    expect(asked).toHaveLength(3);
+  });
+
   it.each(['decided', 'ended'] as const)('wait for %s no longer than is worth it', async (wait) => {
     const { rest, asked } = coordinators([200, transaction({ decision: 'commit', outcome: 'committed' })]);
-    await rest.commit(id, wait);
+    await rest.commit(id, wait, []);
     const waitMs = wait === 'ended' ? 3_000 : 30_000;
-    expect(asked[0]!.path).toBe(`/v1/transactions/${id}/commit?waitMs=${waitMs}&wait=${wait}`);
+    expect(asked[0]!.path).toBe(
+      `/v1/transactions/${id}/commit?waitMs=${waitMs}&wait=${wait === 'ended' ? 'reported' : wait}`,
+    );
   });
 
   it.each<[string, [number, unknown], unknown]>([

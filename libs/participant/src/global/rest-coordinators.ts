@@ -11,7 +11,7 @@ import {
 } from '@concordat/client';
 import { sleep, type Clock } from '@concordat/foundation';
 import type { BranchId, TransactionId } from '@concordat/commit-protocol';
-import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators } from './ports.js';
+import type { BeginRequest, BranchEnlistment, CommitAnswer, GlobalCoordinators, HeldEnlistment } from './ports.js';
 
 /** A begin that takes longer is an error of the method. */
 const BEGIN_LIMIT_MS = 10_000;
@@ -22,10 +22,24 @@ const ANNOUNCEMENT_PAUSE_MS = 100;
 const DECIDED_WAIT_MS = 30_000;
 /** A participant that is dead must not hold up the caller, who has the decision by then. */
 const ENDED_WAIT_MS = 3_000;
+/** Coordinators of an earlier version are asked in its way for so long; then they may have been replaced. */
+const EARLIER_VERSION_MS = 30_000;
+/** What a coordinator answers to a request of a later version. */
+const NOT_UNDERSTOOD: ReadonlySet<string> = new Set(['UNKNOWN_FIELD', 'INVALID_REQUEST']);
+/** The request was refused, for the branches that it names, before it could have any effect. */
+const NOT_TAKEN: ReadonlySet<string> = new Set([
+  'FORBIDDEN',
+  'BRANCH_CONFLICT',
+  'NOT_ADDRESSABLE',
+  'TOO_MANY_BRANCHES',
+  'UNKNOWN_PARTICIPANT',
+]);
 
 /** The coordinators over their REST interface. */
 export class RestCoordinators implements GlobalCoordinators {
   private readonly client: ConcordatClient;
+  /** monotonic, in milliseconds: until then they are asked as an earlier version is */
+  private earlierUntil = Number.NEGATIVE_INFINITY;
 
   constructor(
     options: ClientOptions,
@@ -34,45 +48,83 @@ export class RestCoordinators implements GlobalCoordinators {
     this.client = new ConcordatClient(options);
   }
 
-  async begin(request: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
-    const { id, deadline } = await this.client.begin(request, { timeoutMs: BEGIN_LIMIT_MS });
+  async begin({ beginner, ...request }: BeginRequest): Promise<{ transactionId: TransactionId; deadline: number }> {
+    const options = { timeoutMs: BEGIN_LIMIT_MS };
+    const { id, deadline } = await this.inVersion(
+      () => this.client.begin({ ...request, beginner, deferred: true }, options),
+      () => this.client.begin(request, options),
+    );
     return { transactionId: id, deadline: Date.parse(deadline) };
   }
 
   async enlist(transactionId: TransactionId, branch: BranchEnlistment): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await this.client.enlist(transactionId, branch);
-        return;
-      } catch (error) {
-        const isNew = error instanceof ConcordatError && error.code === 'UNKNOWN_PARTICIPANT';
-        if (!isNew || attempt >= ANNOUNCEMENT_ATTEMPTS) throw error;
-      }
-      await sleep(this.clock, ANNOUNCEMENT_PAUSE_MS);
-    }
+    await this.untilAnnounced(() => this.client.enlist(transactionId, branch));
   }
 
-  async commit(transactionId: TransactionId, wait: 'decided' | 'ended'): Promise<CommitAnswer | 'unknown'> {
+  async commit(
+    transactionId: TransactionId,
+    wait: 'decided' | 'ended',
+    branches: readonly HeldEnlistment[],
+  ): Promise<CommitAnswer | 'unknown'> {
     try {
       const waitMs = wait === 'ended' ? ENDED_WAIT_MS : DECIDED_WAIT_MS;
-      const { transaction } = await this.client.commit(transactionId, { wait, waitMs });
+      const reported = wait === 'ended' ? 'reported' : wait;
+      const { transaction } = await this.inVersion(
+        () => this.untilAnnounced(() => this.client.commit(transactionId, { wait: reported, waitMs, branches })),
+        async () => {
+          await Promise.all(branches.map((branch) => this.enlist(transactionId, branch)));
+          return this.client.commit(transactionId, { wait, waitMs });
+        },
+      );
       return answerOf(transaction) ?? 'unknown';
     } catch (error) {
       const abort = abortOf(error);
       if (abort) return abort;
       if (error instanceof TransactionMixedError) return { outcome: 'committed' };
+      if (error instanceof ConcordatError && NOT_TAKEN.has(error.code)) throw error;
       // Also a refusal may hide a commit that an earlier attempt of the client has brought about: ask.
       if (error instanceof ConcordatError && !(error instanceof TransactionNotFoundError)) return 'unknown';
       throw error;
     }
   }
 
-  async abort(transactionId: TransactionId): Promise<void> {
+  async abort(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): Promise<void> {
     try {
-      await this.client.abort(transactionId);
+      await this.inVersion(
+        () => this.client.abort(transactionId, { branches }),
+        () => this.client.abort(transactionId),
+      );
     } catch (error) {
       if (error instanceof TransactionAbortedError || error instanceof TransactionCommittedError) return;
-      throw error;
+      const isForTheirSake = error instanceof ConcordatError && NOT_TAKEN.has(error.code) && branches.length > 0;
+      if (!isForTheirSake) throw error;
+      await this.abort(transactionId); // who holds them enlists them, and is refused
+    }
+  }
+
+  /** Coordinators of both versions may be there while they are replaced, one by one. */
+  private async inVersion<T>(now: () => Promise<T>, earlier: () => Promise<T>): Promise<T> {
+    const { clock } = this;
+    if (clock.monotonic() >= this.earlierUntil) {
+      try {
+        return await now();
+      } catch (error) {
+        if (!(error instanceof ConcordatError) || !NOT_UNDERSTOOD.has(error.code)) throw error;
+        this.earlierUntil = clock.monotonic() + EARLIER_VERSION_MS;
+      }
+    }
+    return earlier();
+  }
+
+  private async untilAnnounced<T>(request: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await request();
+      } catch (error) {
+        const isNew = error instanceof ConcordatError && error.code === 'UNKNOWN_PARTICIPANT';
+        if (!isNew || attempt >= ANNOUNCEMENT_ATTEMPTS) throw error;
+      }
+      await sleep(this.clock, ANNOUNCEMENT_PAUSE_MS);
     }
   }
 

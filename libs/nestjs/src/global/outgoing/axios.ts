@@ -57,7 +57,7 @@ function intercept(axios: AxiosLike, modules: ReadonlySet<GlobalTransactions>): 
     const host = hostOf(config);
     const call = host === undefined ? undefined : callOf(modules, host);
     if (!call) return config;
-    for (const [name, value] of Object.entries(call.headers)) config.headers.set(name, value);
+    for (const [name, value] of Object.entries(call.offeringHeaders)) config.headers.set(name, value);
     config.maxRedirects = 0;
     calls.set(config, call);
     return config;

@@ -39,7 +39,7 @@ function wrap(): SharedFetch {
     const call = host === undefined ? undefined : callOf(modules, host);
     if (!call) return original(input, init);
     const headers = new Headers(init?.headers ?? (input instanceof Request ? input.headers : undefined));
-    for (const [name, value] of Object.entries(call.headers)) headers.set(name, value);
+    for (const [name, value] of Object.entries(call.offeringHeaders)) headers.set(name, value);
     let response: Response;
     try {
       response = await original(input, { ...init, headers, redirect: init?.redirect === 'error' ? 'error' : 'manual' });

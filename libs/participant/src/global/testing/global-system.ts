@@ -18,6 +18,7 @@ import type {
   BranchSessions,
   CommitAnswer,
   GlobalCoordinators,
+  HeldEnlistment,
   SessionRequest,
 } from '../ports.js';
 
@@ -167,6 +168,7 @@ export class FakeService implements BranchSessions {
         codec: new ContextCodec(KEY),
         newBranchId: () => system.ids.next(),
         isAddressable: options.isAddressable ?? true,
+        mayNameOthers: options.mayNameOthers ?? true,
         ...(options.tracing && { tracing: options.tracing }),
       },
     );
@@ -193,6 +195,7 @@ export interface ServiceOptions {
   readonly propagateTo?: readonly (string | Destination)[];
   readonly isAddressable?: boolean;
   readonly outcomeLimitMs?: number;
+  readonly mayNameOthers?: boolean;
   readonly tracing?: Tracing;
 }
 
@@ -219,6 +222,9 @@ export class GlobalSystem implements GlobalCoordinators {
   /** the answer to the next commit is lost after (or before) it takes effect */
   nextCommitIsLost: 'after' | 'before' | undefined;
   enlistFails: Error | undefined;
+  commitFails: Error | undefined;
+  /** requests to enlist */
+  enlistments = 0;
   /** no coordinator answers questions */
   isSilent = false;
 
@@ -242,22 +248,38 @@ export class GlobalSystem implements GlobalCoordinators {
     if (!transaction || transaction.answer) {
       throw Object.assign(new Error('the transaction is decided'), { code: 'TRANSACTION_DECIDED' });
     }
-    transaction.branches.push(branch);
+    this.enlistments++;
+    this.add(transaction, [branch]);
   }
 
-  async commit(transactionId: TransactionId): Promise<CommitAnswer | 'unknown'> {
+  async commit(
+    transactionId: TransactionId,
+    _wait: 'decided' | 'ended',
+    branches: readonly HeldEnlistment[],
+  ): Promise<CommitAnswer | 'unknown'> {
     const lost = this.nextCommitIsLost;
     this.nextCommitIsLost = undefined;
     if (lost === 'before') return 'unknown';
+    if (this.commitFails) throw this.commitFails;
+    this.add(this.begun.get(transactionId)!, branches);
     const answer = await this.decide(transactionId);
     return lost === 'after' ? 'unknown' : answer;
   }
 
-  async abort(transactionId: TransactionId): Promise<void> {
+  async abort(transactionId: TransactionId, branches: readonly HeldEnlistment[] = []): Promise<void> {
     const transaction = this.begun.get(transactionId)!;
     if (transaction.answer) return;
+    this.add(transaction, branches);
     transaction.answer = { outcome: 'aborted', reason: 'CLIENT_ABORTED' };
-    for (const session of this.sessionsOf(transactionId)) await session.rollBack({ code: 'ABORTED', message: '' });
+    const known = new Set(transaction.branches.map(({ branchId }) => branchId));
+    for (const session of this.sessionsOf(transactionId)) {
+      if (known.has(session.branchId)) await session.rollBack({ code: 'ABORTED', message: '' });
+    }
+  }
+
+  private add({ branches }: FakeTransaction, more: readonly BranchEnlistment[]): void {
+    for (const branch of more)
+      if (!branches.some(({ branchId }) => branchId === branch.branchId)) branches.push(branch);
   }
 
   async stateOf(transactionId: TransactionId): Promise<{ branches: BranchId[]; isDecided: boolean }> {
@@ -299,7 +321,8 @@ export class GlobalSystem implements GlobalCoordinators {
       };
       return transaction.answer;
     }
-    for (const session of sessions) session.commit();
+    const known = new Set(transaction.branches.map(({ branchId }) => branchId));
+    for (const session of sessions) if (known.has(session.branchId)) session.commit();
     transaction.answer = { outcome: 'committed' };
     return transaction.answer;
   }
