@@ -217,8 +217,9 @@ export async function startGuest(context: SystemContext, file: SystemFile): Prom
 export async function dismiss(file: SystemFile, name: PartName): Promise<void> {
   const record = requireRunning(file).processes.find((process) => process.name === name);
   if (!record) return;
-  file.forget(name);
+  file.markLeaving(name);
   await stopProcesses([record]);
+  file.forget(name);
 }
 
 export function initialState(context: SystemContext): SystemState {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { guarded } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import type { BankLetter, Link, PartName, PortNumbers } from './ports.js';
-import { isAlive } from './process-table.js';
+import { isAlive, signal as sendSignal } from './process-table.js';
 import type { LocalSecurity } from './security/local-security.js';
 import type { ProcessRecord, Role } from './system-file.js';
 import { waitUntil } from './wait.js';
@@ -104,7 +104,8 @@ async function launch(part: Part, command: LaunchCommand): Promise<ProcessRecord
 /**
  * Prepares a part and starts its process.
  *
- * @param record called as soon as the process exists, so that it can be ended in any case
+ * @param record called as soon as the process exists, so that it can be ended in any case; the process is killed when
+ *   it throws
  */
 export async function startPart(
   part: Part,
@@ -114,7 +115,12 @@ export async function startPart(
   const command = await part.prepare(signal);
   signal.throwIfAborted();
   const started = await launch(part, command);
-  record(started);
+  try {
+    record(started);
+  } catch (error) {
+    sendSignal(started.pid, 'SIGKILL'); // nobody else knows of it
+    throw error;
+  }
   return started;
 }
 

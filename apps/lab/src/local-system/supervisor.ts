@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage, guarded } from '@concordat/foundation';
@@ -7,6 +7,7 @@ import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { Narration, table } from '../narration.js';
 import { showTransfer } from './demo-transfer.js';
+import { tryLock } from './file-lock.js';
 import {
   contextOf,
   initialState,
@@ -36,22 +37,14 @@ const STOP_TIMEOUT_MS = 14_000;
 /** One supervisor per directory: the lock file holds its pid. @throws LabError when another one is alive */
 function takeLock(directory: string): () => void {
   mkdirSync(directory, { recursive: true });
-  const lock = path.join(directory, 'supervisor.lock');
-  for (;;) {
-    try {
-      writeFileSync(lock, String(process.pid), { flag: 'wx' });
-      return () => rmSync(lock, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const pid = Number(readFileSync(lock, 'utf8'));
-    if (isRunning({ pid, marker: SUPERVISOR_MARKER }) && pid !== process.pid) {
-      throw new LabError(
-        `A local system is already running in ${directory} (process ${pid}); end it with "npm stop", or Ctrl-C where it runs.`,
-      );
-    }
-    rmSync(lock, { force: true });
-  }
+  const taken = tryLock(
+    path.join(directory, 'supervisor.lock'),
+    (pid) => pid !== process.pid && isRunning({ pid, marker: SUPERVISOR_MARKER }),
+  );
+  if (typeof taken === 'function') return taken;
+  throw new LabError(
+    `A local system is already running in ${directory} (process ${taken}); end it with "npm stop", or Ctrl-C where it runs.`,
+  );
 }
 
 function warnOfListener(error: unknown): void {
@@ -109,15 +102,16 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
 async function end(file: SystemFile, narration: Narration): Promise<void> {
   const state = file.read();
   if (state?.supervisorPid !== process.pid) return;
-  if (state.processes.length > 0) narration.say('ending all processes …');
-  await stopProcesses(state.processes);
+  const processes = file.markEnding();
+  if (processes.length > 0) narration.say('ending all processes …');
+  await stopProcesses(processes);
   rmSync(file.path, { force: true });
   narration.say('all ended');
 }
 
 /** Ends what an earlier system left behind when it was killed together with its supervisor. */
 async function endLeftovers(file: SystemFile, narration: Narration): Promise<void> {
-  const left = file.read()?.processes.filter(isRunning) ?? [];
+  const left = file.markEnding().filter(isRunning);
   if (left.length > 0) {
     const names = left.map(({ name, pid }) => `${name} (${pid})`).join(', ');
     narration.say(`an earlier local system was killed and left processes behind; ending ${names} …`);
@@ -162,7 +156,7 @@ async function watch(file: SystemFile, narration: Narration, ending: AbortSignal
   while (!ending.aborted) {
     for (const record of file.read()?.processes ?? []) {
       const running = isRunning(record);
-      if (!running && !dead.has(record.name)) {
+      if (!running && !record.leaving && !dead.has(record.name)) {
         dead.add(record.name);
         narration.say(
           `${record.name} (process ${record.pid}) has died; "npm run lab -- restart ${record.name}" starts it again`,
@@ -240,8 +234,7 @@ export async function stopSystem(options: SystemOptions): Promise<void> {
     sendSignal(state.supervisorPid, 'SIGTERM');
     await waitUntil(() => !isSupervised(state), { timeoutMs: STOP_TIMEOUT_MS, pollMs: 50 });
   }
-  const left = (file.read()?.processes ?? []).filter(isRunning);
-  await stopProcesses(left);
+  await stopProcesses(file.markEnding()); // what a supervisor that was killed has left
   rmSync(file.path, { force: true });
   const stopped = state !== undefined && (isSupervised(state) || state.processes.length > 0);
   console.log(stopped ? 'The local system has ended; its data stays.' : 'No local system is running.');

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { LabError } from '../lab-error.js';
+import { exclusively } from './file-lock.js';
 import { BANKS, type Link, type PartName, type PortNumbers } from './ports.js';
 
 export type Role = 'coordinator' | 'participant' | 'postgres' | 'kafka';
@@ -18,6 +19,8 @@ export interface ProcessRecord {
   readonly environment?: Readonly<Record<string, string>>;
   /** part of its command line: a process with this pid and without it is another program */
   readonly marker: string;
+  /** it is being ended on purpose, and leaves the system then */
+  readonly leaving?: true;
 }
 
 /** The services of the shop are participants, too. */
@@ -39,12 +42,16 @@ export interface SystemState {
   readonly portOffset: number;
   readonly kafkaBrokers: string;
   readonly ready: boolean;
+  /** all of it is being ended: no process comes to it any more */
+  readonly ending?: true;
   readonly processes: readonly ProcessRecord[];
 }
 
 /**
- * `system.json` of one directory. Every write replaces the whole file by a rename, so no reader sees half of it.
- * Undefined where no system was started.
+ * `system.json` of one directory. Every write replaces the whole file by a rename, so no reader sees half of it. The
+ * supervisor, scenarios and restarts change it, each in a process of its own: a change is made under a lock, so that none
+ * is lost. Whoever ends the system marks it first; a process that is recorded before is in what is ended, and a later
+ * one is refused. Undefined where no system was started.
  */
 export class SystemFile {
   readonly path: string;
@@ -76,21 +83,49 @@ export class SystemFile {
     renameSync(temporary, this.path);
   }
 
-  /** Reads, changes and writes in one turn of the event loop. */
+  /** Reads, changes and writes, while no other process does. Does nothing where no system was started. */
   update(change: (state: SystemState) => SystemState): void {
-    const state = this.read();
-    if (state) this.write(change(state));
+    if (!this.read()) return;
+    exclusively(`${this.path}.lock`, () => {
+      const state = this.read();
+      if (state) this.write(change(state));
+    });
   }
 
-  /** Adds a process, or replaces the one of the same name. */
+  /**
+   * Adds a process, or replaces the one of the same name.
+   *
+   * @throws LabError when the system is being ended, or has ended: whoever has started the process must end it
+   */
   record(process: ProcessRecord): void {
+    let isRecorded = false;
+    this.update((state) => {
+      if (state.ending) return state;
+      isRecorded = true;
+      return { ...state, processes: [...without(state, process.name), process] };
+    });
+    if (!isRecorded) throw new LabError(`The local system was ended meanwhile, so ${process.name} was not started.`);
+  }
+
+  /** It is about to be ended, and its end is no news. Its record stays until it has ended. */
+  markLeaving(name: PartName): void {
     this.update((state) => ({
       ...state,
-      processes: [...state.processes.filter(({ name }) => name !== process.name), process],
+      processes: state.processes.map((process) => (process.name === name ? { ...process, leaving: true } : process)),
     }));
   }
 
   forget(name: PartName): void {
-    this.update((state) => ({ ...state, processes: state.processes.filter((process) => process.name !== name) }));
+    this.update((state) => ({ ...state, processes: without(state, name) }));
   }
+
+  /** From now on nothing comes to the system. @returns all that must be ended */
+  markEnding(): readonly ProcessRecord[] {
+    this.update((state) => ({ ...state, ending: true }));
+    return this.read()?.processes ?? [];
+  }
+}
+
+function without({ processes }: SystemState, name: PartName): readonly ProcessRecord[] {
+  return processes.filter((process) => process.name !== name);
 }
