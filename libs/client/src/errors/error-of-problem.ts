@@ -110,7 +110,7 @@ const BY_STATUS: ReadonlyMap<number, Make> = new Map(
 export function errorOfProblem(status: number, body: unknown, transactionId?: string): ConcordatError {
   const found = mismatch(problemShape, body, 'the problem');
   if (found !== undefined || !isRecord(body)) {
-    const said = `the answer has the status ${status}, but is not one of a coordinator: ${found}`;
+    const said = `the answer has the status ${status}, but is not one of a coordinator: ${found}; check the addresses in the option "coordinators", and a proxy in between`;
     return new InvalidAnswerError(said, { status, mayHaveTakenEffect: status >= 500 });
   }
   const problem = body as unknown as Problem & Readonly<Record<string, unknown>>;

@@ -68,6 +68,20 @@ describe('a lock that is held', () => {
     expect(script.remaining).toBe(0);
   });
 
+  it('is given back when its work has ended, and when it has failed', async () => {
+    const { client, script } = virtualClient([granted, released, granted, released]);
+    expect(await client.locks.run(NAME, options, ({ fencingToken }) => fencingToken)).toBe(41);
+    const failing = client.locks.run(NAME, options, () => Promise.reject(new Error('no paper')));
+    await expect(failing).rejects.toThrow('no paper');
+    expect(script.remaining).toBe(0);
+  });
+
+  it('is an error of its work when it was lost meanwhile', async () => {
+    const { client, clock } = virtualClient([granted, notHeld, released], { coordinators: ['http://one'] });
+    const work = client.locks.run(NAME, options, () => advance(clock, TTL_MS));
+    await expect(work).rejects.toMatchObject({ code: 'LOCK_LOST' });
+  });
+
   it('has an owner of its own for each acquisition', async () => {
     const { client, script } = virtualClient([granted, granted, released, released]);
     const locks = [await client.locks.acquire(NAME), await client.locks.acquire(NAME)];

@@ -57,6 +57,29 @@ export class Locks {
     }
   }
 
+  /**
+   * Runs work under a lock, and gives the lock back. For programs without `await using`.
+   *
+   *     await client.locks.run('invoice-7', { waitMs: 5_000 }, (lock) => pay(lock.fencingToken, lock.signal));
+   *
+   * @throws LockHeldError when another holds it, also after `waitMs`; what `work` rejects with; LockLostError when the
+   *   lock was lost before `work` had ended: then others may have run beside it
+   */
+  async run<Result>(
+    name: string,
+    options: AcquireOptions,
+    work: (lock: HeldLock) => Result | Promise<Result>,
+  ): Promise<Result> {
+    const lock = await this.acquire(name, options);
+    try {
+      const result = await work(lock);
+      lock.throwIfLost();
+      return result;
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
+  }
+
   /** @returns undefined when it is worth to ask again */
   private async tryOnce(
     name: string,

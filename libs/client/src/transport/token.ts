@@ -24,7 +24,7 @@ export function authorizationOf(token: Token | undefined): () => Promise<string 
     try {
       given = await token();
     } catch (cause) {
-      throw new TokenError('the function "token" has failed; nothing was sent', { cause });
+      throw new TokenError('the function "token" has failed, for the reason in "cause"; nothing was sent', { cause });
     }
     if (!isToken(given)) throw new TokenError(`the answer of the function "token" ${RULE}; nothing was sent`);
     return `Bearer ${given}`;

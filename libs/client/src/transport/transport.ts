@@ -196,6 +196,12 @@ export class Transport {
   }
 }
 
+const UNREACHABLE =
+  'check that a coordinator runs there ("npx concordat dev" starts one for development) and that the option ' +
+  '"coordinators" has its address';
+const SILENT = 'look at the log of that coordinator, and at the network in between';
+const NO_COORDINATOR = 'check that the option "coordinators" has the REST addresses of coordinators of this version';
+
 /** Runs `work`; a connection that fails, and an answer that does not come in time, are failures. */
 async function reach<Result>(
   url: string,
@@ -211,7 +217,7 @@ async function reach<Result>(
     if (cause instanceof ConcordatError) throw cause;
     const said = own.hasTimedOut ? 'gave no answer in time' : `could not be reached: ${innermost(cause)}`;
     const mayHaveTakenEffect = own.hasTimedOut || !wasNotSent(cause);
-    const message = `${url} ${said} (${describe(call)})`;
+    const message = `${url} ${said} (${describe(call)}); ${own.hasTimedOut ? SILENT : UNREACHABLE}`;
     return { failure: { error: new ConnectionError(message, { cause, mayHaveTakenEffect }), retryAfterMs: undefined } };
   }
 }
@@ -249,12 +255,17 @@ function unexpected(call: Call, status: number): InvalidAnswerError {
 
 function invalidAnswer(call: Call, status: number, found: string, cause?: unknown): InvalidAnswerError {
   const mayHaveTakenEffect = call.repeatability !== 'read';
-  return new InvalidAnswerError(`${describe(call)}: ${found}`, { status, cause, mayHaveTakenEffect });
+  return new InvalidAnswerError(`${describe(call)}: ${found}; ${NO_COORDINATOR}`, {
+    status,
+    cause,
+    mayHaveTakenEffect,
+  });
 }
 
 function timedOut(call: Call, limitMs: number, mayHaveTakenEffect: boolean, cause: unknown): CallTimeoutError {
-  const said = mayHaveTakenEffect ? 'it may have taken effect' : 'nothing happened';
-  return new CallTimeoutError(`${describe(call)} took longer than ${limitMs} ms; ${said}`, {
+  const said = mayHaveTakenEffect ? 'it may have taken effect, so look before you repeat it' : 'nothing happened';
+  const remedy = `${said}. Look at the coordinators, or give the call a longer timeoutMs`;
+  return new CallTimeoutError(`${describe(call)} took longer than ${limitMs} ms; ${remedy}`, {
     cause,
     mayHaveTakenEffect,
   });
