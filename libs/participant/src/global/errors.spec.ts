@@ -35,4 +35,14 @@ describe('the errors of global transactions', () => {
     expect(error.retryable).toBe(retryable);
     expect(error.message).toContain(`aborted by stock (${reason}`);
   });
+
+  it.each<[string, string | undefined, RegExp]>([
+    ['LOCK_TIMEOUT', undefined, /: slow; repeat the transaction: retry: \{ attempts: 3 \}/],
+    ['DEADLINE_EXCEEDED', undefined, /: slow; look which participant .* longer timeoutMs$/],
+    ['PARTICIPANT_REFUSED', 'INSTANCE_GONE', /has ended: repeat the transaction$/],
+    ['PARTICIPANT_REFUSED', 'SOLD_OUT', /\(PARTICIPANT_REFUSED, SOLD_OUT\): slow$/],
+  ])('say what to do, where it is not for the service to know: %s, %s', (reason, participantCode, sentence) => {
+    const error = new errors.GlobalTransactionAbortedError('t', { reason, participantCode, detail: 'slow' });
+    expect(error.message).toMatch(sentence);
+  });
 });

@@ -12,13 +12,14 @@ export class NotJoinedError extends codedError('NOT_JOINED') {
   }
 }
 
-/** The propagation is MANDATORY, and there is no global transaction. */
+const MANDATORY_WITHOUT =
+  'this method must be called inside a global transaction (propagation MANDATORY), and the call brought none; call ' +
+  'it from a @GlobalTransaction() method, and put this service on the propagateTo list of the caller';
+
+/** There is no global transaction, and what was called needs one: the propagation is MANDATORY, say. */
 export class TransactionRequiredError extends codedError('TRANSACTION_REQUIRED') {
-  constructor() {
-    super(
-      'this method must be called inside a global transaction (propagation MANDATORY), and the call brought none; call ' +
-        'it from a @GlobalTransaction() method, and put this service on the propagateTo list of the caller',
-    );
+  constructor(message = MANDATORY_WITHOUT) {
+    super(message);
   }
 }
 
@@ -93,6 +94,14 @@ export interface AbortDetails {
 const REPEATABLE_REASONS = new Set(['LOCK_TIMEOUT', 'DEADLOCK_VICTIM', 'ADMISSION_TIMEOUT']);
 const REPEATABLE_CODES = new Set(['LOCK_TIMEOUT', 'DEADLOCK', 'SERIALIZATION_FAILURE']);
 
+const PROCESS_HAS_ENDED = 'the process that held the work has ended: repeat the transaction';
+const REMEDIES: ReadonlyMap<string, string> = new Map([
+  ['DEADLINE_EXCEEDED', 'look which participant is down or slow, or give the transaction a longer timeoutMs'],
+  ['CLIENT_ABORTED', 'a method of the transaction failed in another service: its log says why'],
+  ...['INSTANCE_GONE', 'INSTANCE_STOPPED', 'SESSION_LOST'].map((code) => [code, PROCESS_HAS_ENDED] as const),
+]);
+const REPEAT = 'repeat the transaction: retry: { attempts: 3 } does it, if the method has no other effects';
+
 /** The coordinators decided to abort: nothing happened anywhere. `retryable`: for a lock or a conflict. */
 export class GlobalTransactionAbortedError extends CodedError {
   readonly code = 'TRANSACTION_ABORTED';
@@ -104,14 +113,16 @@ export class GlobalTransactionAbortedError extends CodedError {
   constructor(transactionId: TransactionId, { reason, participant, participantCode, detail }: AbortDetails) {
     const who = participant === undefined ? '' : ` by ${participant}`;
     const why = participantCode === undefined ? reason : `${reason}, ${participantCode}`;
-    super(`transaction ${transactionId} was aborted${who} (${why})${detail === undefined ? '' : `: ${detail}`}`, {
+    const retryable = REPEATABLE_REASONS.has(reason) || REPEATABLE_CODES.has(participantCode ?? '');
+    const remedy = retryable ? REPEAT : (REMEDIES.get(participantCode ?? reason) ?? REMEDIES.get(reason));
+    const said = [`transaction ${transactionId} was aborted${who} (${why})`, detail].filter(Boolean).join(': ');
+    super([said, remedy].filter(Boolean).join('; '), {
       details: { transactionId, reason, participant, participantCode },
     });
     this.reason = reason;
     this.participant = participant;
     this.participantCode = participantCode;
-    this.retryable =
-      REPEATABLE_REASONS.has(reason) || (participantCode !== undefined && REPEATABLE_CODES.has(participantCode));
+    this.retryable = retryable;
   }
 }
 

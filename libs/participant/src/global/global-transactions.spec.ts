@@ -178,6 +178,26 @@ describe('the context', () => {
   });
 });
 
+describe('the session and the transaction', () => {
+  it('are there inside', async () => {
+    await orders.transactions.run({}, async ({ id }) => {
+      expect(orders.transactions.transaction.id).toBe(id);
+      await orders.transactions.client.query('add order');
+    });
+    expect(orders.words).toEqual(['order']);
+  });
+
+  it.each(['client', 'transaction'] as const)('are an error outside, which says what to do (%s)', (property) => {
+    expect(() => orders.transactions[property]).toThrow(
+      expect.objectContaining({
+        code: 'TRANSACTION_REQUIRED',
+        message: expect.stringMatching(/^GlobalTransactions\.\w+ is used outside .* @GlobalTransaction\(\) method/),
+      }),
+    );
+    expect(orders.transactions.current()).toBeUndefined();
+  });
+});
+
 describe('propagation', () => {
   /** `new`: in a transaction of its own; `same`: in the one around it; `none`: in none; otherwise the error's code. */
   const TABLE: Record<Propagation, { without: string; within: string }> = {

@@ -104,6 +104,16 @@ export class GlobalTransactions {
     return scope && new CurrentTransaction(scope);
   }
 
+  /** The transaction of the running method. @throws TransactionRequiredError outside of one */
+  get transaction(): CurrentTransaction {
+    return new CurrentTransaction(this.requireScope('transaction', 'current()'));
+  }
+
+  /** The session of the current transaction, opened at its first statement. @throws TransactionRequiredError outside */
+  get client(): BranchClient {
+    return this.requireScope('client', 'currentClient()');
+  }
+
   /** The running method as the joining pool sees it, for adapters of database libraries; undefined outside. */
   currentScope(): TransactionScope | undefined {
     return this.storage.getStore();
@@ -262,6 +272,15 @@ export class GlobalTransactions {
     }
   }
 
+  private requireScope(property: string, otherwise: string): TransactionScope {
+    const scope = this.storage.getStore();
+    if (scope) return scope;
+    throw new TransactionRequiredError(
+      `GlobalTransactions.${property} is used outside of a global transaction; call it from a @GlobalTransaction() method, ` +
+        `from a handler with @JoinGlobalTransaction(), or inside run(); ${otherwise} is undefined outside instead`,
+    );
+  }
+
   private contextFor({ transaction }: TransactionScope, destination: string): string {
     const { transactionId, deadline } = transaction;
     const audience = this.settings.propagateTo.audienceOf(destination)!;
@@ -355,7 +374,7 @@ export class GlobalTransactions {
     await consumersJoined(transaction, this.ports);
     await transaction.prepareUnaddressable();
     if (transaction.leftMs <= 0) {
-      const detail = 'the method returned after the deadline; give it a longer timeoutMs';
+      const detail = 'the method returned after the deadline';
       throw new GlobalTransactionAbortedError(transactionId, { reason: 'DEADLINE_EXCEEDED', detail });
     }
     const first = await coordinators.commit(transactionId, this.settings.waitFor, transaction.named());

@@ -36,7 +36,7 @@ export interface ProducerLike {
 export interface DeliveredMessage {
   readonly topic: string;
   readonly partition: number;
-  readonly message: Message & { readonly offset: string };
+  readonly message: Message & { readonly offset: string; readonly value?: Buffer | null };
 }
 
 export interface JoinMessageOptions {
