@@ -173,10 +173,21 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['class-validator', 'class-transformer'],
   ),
   row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['participant'], ['@grpc/grpc-js']),
-  row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs'], ['@nestjs/*']),
+  row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs', 'nestjs/reflection'], ['@nestjs/*']),
   row('nestjs/kafka', 'libs/nestjs/src/kafka/', ['participant'], []),
   row('nestjs/opentelemetry', 'libs/nestjs/src/opentelemetry/', ['foundation/opentelemetry'], []),
-  row('nestjs/locks', 'libs/nestjs/src/locks/', ['nestjs/one-copy', 'foundation'], ['@nestjs/*', 'node:*']),
+  row(
+    'nestjs/locks',
+    'libs/nestjs/src/locks/',
+    ['nestjs/one-copy', 'nestjs/reflection', 'client', 'foundation'],
+    ['@nestjs/*', 'node:*'],
+  ),
+  row(
+    'nestjs/reflection',
+    ['libs/nestjs/src/nest-instances.ts', 'libs/nestjs/src/global/metadata.ts', 'libs/nestjs/src/connection-name.ts'],
+    [],
+    ['@nestjs/*'],
+  ),
   row('nestjs/one-copy', ['libs/nestjs/src/one-copy.ts'], ['foundation'], ['node:*']),
 
   row(

@@ -234,8 +234,15 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../options.js', 'nestjs/kafka does not know nestjs'],
     ],
     'one-copy.ts': [['node:async_hooks'], ['./options.js', 'nestjs/one-copy does not know nestjs']],
+    'nest-instances.ts': [
+      ['@nestjs/core'],
+      ['./options.js', 'nestjs/reflection does not know nestjs'],
+      ['rxjs', 'nestjs/reflection may import of packages'],
+    ],
     'locks/a.ts': [
       ['../one-copy.js'],
+      ['../nest-instances.js'],
+      ['../global/metadata.js'],
       ['node:async_hooks'],
       ['@concordat/participant', 'does not know participant'],
       ['rxjs', 'nestjs/locks may import of packages'],

@@ -1,4 +1,4 @@
-export * from './one-copy.js';
+import './one-copy.js';
 export * from './buses.js';
 export type { ConnectionOptions } from './connection-name.js';
 export * from './concordat-participant.module.js';
@@ -19,6 +19,7 @@ export {
 
 // Re-exports what a service needs, so that it depends on this package alone.
 export { isClusterName } from '@concordat/commit-protocol';
+export { ConcordatClient } from '@concordat/client';
 export {
   coordinatorFetch,
   readFilesAgain,

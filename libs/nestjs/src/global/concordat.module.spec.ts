@@ -1,13 +1,14 @@
-import { Controller, Injectable, Module } from '@nestjs/common';
+import { Controller, Inject, Injectable, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Observable, defer, firstValueFrom, from, mergeMap } from 'rxjs';
+import { ConcordatClient } from '@concordat/client';
 import { GlobalConfigurationError, GlobalTransactions } from '@concordat/participant';
 import { GlobalSystem, type FakeService } from '@concordat/participant/testing';
 import { waitFor } from '../../../../test/support/wait-for.js';
 import { ConcordatModule } from './concordat.module.js';
 import { GlobalTransaction, JoinGlobalTransaction } from './decorators.js';
-import type { ConcordatOptions } from './options.js';
+import type { ConcordatAsyncOptions, ConcordatOptions, ConcordatOptionsFactory } from './options.js';
 import { optionsOf } from './testing/services.js';
 
 let system: GlobalSystem;
@@ -61,6 +62,7 @@ class Orders {
     );
   }
 
+  // @ts-expect-error it does not say that it returns an Observable
   @GlobalTransaction()
   hidden(): unknown {
     return from([1]);
@@ -236,5 +238,67 @@ describe('ConcordatModule', () => {
     await app.get(Orders).create('order');
     await app.close();
     expect(database.words).toEqual(['order']);
+  });
+
+  @Injectable()
+  class Configuration implements ConcordatOptionsFactory {
+    create(): ConcordatOptions {
+      return optionsOf('orders', system, database);
+    }
+  }
+
+  @Module({ providers: [Configuration], exports: [Configuration] })
+  class ConfigurationModule {}
+
+  it.each<[string, ConcordatAsyncOptions]>([
+    ['a class', { useClass: Configuration }],
+    ['a provider of another module', { imports: [ConfigurationModule], useExisting: Configuration }],
+  ])('takes its options from %s', async (_what, options) => {
+    @Module({ imports: [ConcordatModule.forRootAsync(options)], providers: [Orders] })
+    class RootModule {}
+    const app = await NestFactory.createApplicationContext(RootModule, { logger: false });
+    closing.push(() => app.close());
+    await app.get(Orders).create('order');
+    expect(database.words).toEqual(['order']);
+  });
+
+  it('says what is missing when its options come from nowhere', () => {
+    expect(() => ConcordatModule.forRootAsync({} as never)).toThrow('give useFactory, or useClass or useExisting');
+  });
+
+  it('gives a client of the coordinators to all modules', async () => {
+    @Injectable()
+    class Reports {
+      constructor(@Inject(ConcordatClient) readonly client: ConcordatClient) {}
+    }
+    @Module({ providers: [Reports] })
+    class ReportsModule {}
+    @Module({ imports: [ConcordatModule.forRoot(optionsOf('orders', system, database)), ReportsModule] })
+    class RootModule {}
+    const app = await NestFactory.createApplicationContext(RootModule, { logger: false });
+    closing.push(() => app.close());
+    expect(app.get(Reports).client).toBeInstanceOf(ConcordatClient);
+  });
+});
+
+describe('the types of decorated methods', () => {
+  it('are promises, generators and Observables, because the end of anything else cannot be seen', () => {
+    class Methods {
+      @GlobalTransaction()
+      async promise(): Promise<void> {}
+
+      @GlobalTransaction()
+      observable(): Observable<number> {
+        return from([1]);
+      }
+
+      @GlobalTransaction()
+      async *generator(): AsyncGenerator<number, void, void> {}
+
+      // @ts-expect-error it returns nothing: its caller would not wait for the commit
+      @GlobalTransaction()
+      nothing(): void {}
+    }
+    expect(Methods).toBeDefined();
   });
 });

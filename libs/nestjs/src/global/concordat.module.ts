@@ -6,6 +6,8 @@ import {
   type BranchSessions,
   type GlobalTransactions,
 } from '@concordat/participant';
+import { ConcordatClient } from '@concordat/client';
+import { NO_TRACING, coordinatorFetch } from '@concordat/foundation';
 import { bothBuses, directBus, kafkaBus, type BusFactory } from '../buses.js';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
 import { DEFAULT_CONNECTION } from '../connection-name.js';
@@ -15,7 +17,7 @@ import type { ConcordatParticipantOptions } from '../options.js';
 import { tokensOf } from './connection.js';
 import { DatabaseJoiner } from './database-joiner.js';
 import { MethodExplorer } from './method-explorer.js';
-import type { ConcordatAsyncOptions, ConcordatOptions } from './options.js';
+import type { ConcordatAsyncOptions, ConcordatOptions, ConcordatOptionsFactory } from './options.js';
 import { OutgoingExplorer } from './outgoing/outgoing-explorer.js';
 import { settingsOf } from './postgres-source.js';
 
@@ -28,6 +30,9 @@ const OWN_TRANSPORT = Symbol('OWN_TRANSPORT');
  *
  * An application that is several participants, with a database for each, imports it once for each of them and gives all
  * but one a `connectionName`: `@GlobalTransaction({ connectionName })`, `@InjectGlobalTransactions(connectionName)`.
+ *
+ * What it gives to all modules: `GlobalTransactions`, `ConcordatParticipant` (health, metrics), and a `ConcordatClient` of
+ * `@concordat/client` for calls of the coordinators.
  */
 @Module({})
 export class ConcordatModule implements OnApplicationBootstrap {
@@ -42,14 +47,15 @@ export class ConcordatModule implements OnApplicationBootstrap {
 
   /** The `connectionName` stands beside the factory, because the tokens depend on it. */
   static forRootAsync(options: ConcordatAsyncOptions): DynamicModule {
-    const { connectionName, imports = [], inject = [], useFactory } = options;
+    const { connectionName, imports = [] } = options;
+    const { inject, make } = sourceOf(options);
     const provider: Provider = {
       provide: tokensOf(connectionName).options,
       inject: [...inject],
-      useFactory: async (...dependencies: unknown[]) =>
-        checked(sameName(await useFactory(...dependencies), connectionName)),
+      useFactory: async (...dependencies: unknown[]) => checked(sameName(await make(...dependencies), connectionName)),
     };
-    return moduleWith(connectionName, [provider], imports);
+    const own: Provider[] = 'useClass' in options ? [options.useClass] : [];
+    return moduleWith(connectionName, [...own, provider], imports);
   }
 
   /** Providers' operations are served without a connected microservice. */
@@ -58,12 +64,30 @@ export class ConcordatModule implements OnApplicationBootstrap {
   }
 }
 
+type FactoryOptions = Extract<ConcordatAsyncOptions, { readonly useFactory: unknown }>;
+
+/** Where the options come from. @throws GlobalConfigurationError when nothing says it */
+function sourceOf(options: ConcordatAsyncOptions): {
+  readonly inject: NonNullable<FactoryOptions['inject']>;
+  readonly make: FactoryOptions['useFactory'];
+} {
+  if ('useFactory' in options) return { inject: options.inject ?? [], make: options.useFactory };
+  const type = 'useClass' in options ? options.useClass : options.useExisting;
+  if (typeof type === 'function') {
+    return { inject: [type], make: (factory: ConcordatOptionsFactory) => factory.create() };
+  }
+  throw new GlobalConfigurationError(
+    'forRootAsync has no source of its options; give useFactory, or useClass or useExisting with a class that has ' +
+      'create(): ConcordatOptions',
+  );
+}
+
 /** @throws GlobalConfigurationError when the factory's options name another connection */
 function sameName(options: ConcordatOptions, connectionName: string | undefined): ConcordatOptions {
   if (options.connectionName === undefined || options.connectionName === connectionName) return options;
   throw new GlobalConfigurationError(
-    `forRootAsync: useFactory returns the connectionName "${options.connectionName}"; give it to forRootAsync itself: ` +
-      `forRootAsync({ connectionName: "${options.connectionName}", useFactory })`,
+    `forRootAsync: the options have the connectionName "${options.connectionName}"; give it to forRootAsync itself: ` +
+      `forRootAsync({ connectionName: "${options.connectionName}", … })`,
   );
 }
 
@@ -96,6 +120,7 @@ function moduleWith(
           new ConcordatParticipant(own, handlers),
       },
       { provide: transactions, inject: [tokens.options, participant], useFactory: transactionsOf },
+      { provide: tokens.client, inject: [tokens.options], useFactory: clientOf },
       {
         provide: DatabaseJoiner,
         inject: [tokens.options, transactions, participant],
@@ -145,6 +170,18 @@ function transactionsOf(options: ConcordatOptions, participant: ConcordatPartici
     logger: options.logger ?? nestLogger(),
     sessions,
     ...(coordinatorsPort && { port: coordinatorsPort }),
+  });
+}
+
+/** For the service's own calls of the coordinators, such as one-shot transactions and locks. */
+function clientOf(options: ConcordatOptions): ConcordatClient {
+  const { coordinators, token, tls, payloadCodecs, cluster = 'local', tracing = NO_TRACING } = options;
+  return new ConcordatClient({
+    coordinators,
+    token,
+    payloadCodecs,
+    headers: () => ({ traceparent: tracing.traceparent() }),
+    ...(tls && { fetch: coordinatorFetch(tls, cluster) }),
   });
 }
 

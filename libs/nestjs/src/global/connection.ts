@@ -1,4 +1,6 @@
 import { Inject, type InjectionToken } from '@nestjs/common';
+import type { ModuleRef } from '@nestjs/core';
+import { ConcordatClient } from '@concordat/client';
 import { GlobalConfigurationError, GlobalTransactions } from '@concordat/participant';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
 import { ConcordatTransport } from '../concordat-transport.js';
@@ -13,6 +15,7 @@ export interface ConnectionTokens {
   readonly transactions: InjectionToken;
   readonly participant: InjectionToken;
   readonly transport: InjectionToken;
+  readonly client: InjectionToken;
   readonly options: InjectionToken;
   readonly participantOptions: InjectionToken;
 }
@@ -21,6 +24,7 @@ const CLASSES: ConnectionTokens = {
   transactions: GlobalTransactions,
   participant: ConcordatParticipant,
   transport: ConcordatTransport,
+  client: ConcordatClient,
   options: CONCORDAT_OPTIONS,
   participantOptions: CONCORDAT_PARTICIPANT_OPTIONS,
 };
@@ -38,6 +42,7 @@ export function tokensOf(connectionName = DEFAULT_CONNECTION): ConnectionTokens 
     transactions: token('GlobalTransactions'),
     participant: token('Participant'),
     transport: token('Transport'),
+    client: token('Client'),
     options: token('Options'),
     participantOptions: token('ParticipantOptions'),
   };
@@ -66,6 +71,21 @@ export function getGlobalTransactionsToken(connectionName?: string): InjectionTo
 /** The `ConcordatParticipant` of a module with this `connectionName`, for its health and metrics. */
 export function getParticipantToken(connectionName?: string): InjectionToken {
   return tokensOf(connectionName).participant;
+}
+
+/** The `ConcordatClient` of a module with this `connectionName`, for calls of the coordinators. */
+export function getClientToken(connectionName?: string): InjectionToken {
+  return tokensOf(connectionName).client;
+}
+
+/** The participant of a module of the application. @throws GlobalConfigurationError when there is none of that name */
+export function findParticipant(moduleRef: ModuleRef, connectionName?: string): ConcordatParticipant {
+  try {
+    return moduleRef.get<ConcordatParticipant>(tokensOf(connectionName).participant, { strict: false });
+  } catch (cause) {
+    if (cause instanceof GlobalConfigurationError) throw cause;
+    throw new GlobalConfigurationError(noModuleSentence(connectionName ?? DEFAULT_CONNECTION), { cause });
+  }
 }
 
 /** Injects the `GlobalTransactions` of a module with this `connectionName`. */

@@ -5,10 +5,22 @@ import {
   type GlobalTransactionOptions,
   type Propagation,
 } from '@concordat/participant';
+import type { Observable } from 'rxjs';
 import type { ConnectionOptions } from '../connection-name.js';
 import { beginningInterceptor } from './beginning.interceptor.js';
 import { joiningInterceptor } from './joining.interceptor.js';
 import { CONNECTION_NAME, GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION } from './metadata.js';
+
+/** What can run in a transaction: its end is seen. A method that returns nothing would return a promise nobody awaits. */
+export type TransactionalResult =
+  PromiseLike<unknown> | AsyncGenerator<unknown, unknown, unknown> | Observable<unknown>;
+
+/** A decorator for methods that return a promise, an async generator or an Observable; the compiler refuses others. */
+export type TransactionalMethodDecorator = <Method extends (...parameters: never[]) => TransactionalResult>(
+  target: object,
+  key: string | symbol,
+  descriptor: TypedPropertyDescriptor<Method>,
+) => void;
 
 /**
  * The method runs in a global transaction: by default in the current one, otherwise in a new one that commits when the
@@ -18,7 +30,9 @@ import { CONNECTION_NAME, GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION } from './
  *
  * @throws GlobalConfigurationError for options that are wrong, when the class is defined
  */
-export function GlobalTransaction(options: GlobalTransactionOptions & ConnectionOptions = {}): MethodDecorator {
+export function GlobalTransaction(
+  options: GlobalTransactionOptions & ConnectionOptions = {},
+): TransactionalMethodDecorator {
   return (target, key, descriptor) => {
     const { connectionName, ...own } = options;
     checkGlobalTransactionOptions(own, `@GlobalTransaction on ${target.constructor.name}.${String(key)}`);

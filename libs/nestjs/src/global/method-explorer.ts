@@ -6,14 +6,19 @@ import {
   type GlobalTransactionOptions,
   type GlobalTransactions,
 } from '@concordat/participant';
+import {
+  classOf,
+  instancesOf,
+  isMadeAnew,
+  prototypeOf,
+  remake,
+  watchFactory,
+  type Wrapper,
+} from '../nest-instances.js';
 import { CONCORDAT_TRANSPORT } from '../transaction-operation.decorator.js';
 import { noModuleSentence, tokensOf } from './connection.js';
 import { GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION, connectionNameOf } from './metadata.js';
 import { wrapMethod } from './wrapped-method.js';
-
-type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
-type Class = new (...parameters: never[]) => object;
-type Factory = (...parameters: never[]) => unknown;
 
 /** A method of one prototype that belongs to this module. */
 interface Marked {
@@ -50,36 +55,23 @@ export class MethodExplorer implements OnModuleInit {
 
   /** Wraps the methods of one instance. */
   private adopt(instance: unknown): void {
-    if (typeof instance !== 'object' || instance === null || this.done.has(instance)) return;
     const prototype = prototypeOf(instance);
-    const methods = prototype ? this.markedOf(prototype) : [];
+    if (!prototype || this.done.has(instance as object)) return;
+    const methods = this.markedOf(prototype);
     if (methods.length === 0) return;
-    this.done.add(instance);
-    for (const { name, options } of methods) wrapMethod(instance, name, this.transactions, options);
+    this.done.add(instance as object);
+    for (const { name, options } of methods) wrapMethod(instance as object, name, this.transactions, options);
   }
 
   /** What is made from now on has wrapped methods. */
   private subclass(wrapper: Wrapper): void {
-    const { metatype } = wrapper;
-    if (typeof metatype !== 'function') return;
-    if (wrapper.isFactory) {
-      const make = metatype as unknown as Factory;
-      const adopting = async (...parameters: never[]): Promise<unknown> => {
-        const instance = await make(...parameters);
-        this.adopt(instance);
-        return instance;
-      };
-      Object.assign(wrapper, { metatype: adopting });
-      return;
-    }
-    const { prototype } = metatype as { prototype?: object };
-    const methods = prototype ? this.markedOf(prototype) : [];
-    if (methods.length === 0) return;
-    const joining = class extends (metatype as Class) {};
-    Object.defineProperty(joining, 'name', { value: metatype.name, configurable: true });
-    Object.defineProperty(joining.prototype, 'constructor', { value: metatype, configurable: true, writable: true });
+    if (wrapper.isFactory) return watchFactory(wrapper, (instance) => this.adopt(instance));
+    const metatype = classOf(wrapper);
+    const methods = metatype ? this.markedOf(metatype.prototype as object) : [];
+    if (!metatype || methods.length === 0) return;
+    const joining = class extends metatype {};
     for (const { name, options } of methods) wrapMethod(joining.prototype, name, this.transactions, options);
-    Object.assign(wrapper, { metatype: joining });
+    remake(wrapper, joining);
   }
 
   private markedOf(prototype: object): readonly Marked[] {
@@ -133,25 +125,5 @@ export class MethodExplorer implements OnModuleInit {
     const { transactions, transport } = tokensOf(connectionName);
     if (wrappers.some(({ token }) => token === (isMarked ? transactions : transport))) return;
     throw new GlobalConfigurationError(`${prototype.constructor.name}.${name}: ${noModuleSentence(connectionName)}`);
-  }
-}
-
-/** Those that exist already. */
-function instancesOf(wrapper: Wrapper): readonly unknown[] {
-  if (wrapper.isTransient) return wrapper.getStaticTransientInstances().map((host) => host?.instance as unknown);
-  return wrapper.isDependencyTreeStatic() ? [wrapper.instance as unknown] : [];
-}
-
-function isMadeAnew(wrapper: Wrapper): boolean {
-  return wrapper.isTransient || !wrapper.isDependencyTreeStatic();
-}
-
-/** Providers of nestjs-cls stand for values of a request, and throw when somebody looks into them outside of one. */
-function prototypeOf(instance: object): object | undefined {
-  try {
-    const prototype = Object.getPrototypeOf(instance) as object | null;
-    return prototype === null || prototype === Object.prototype ? undefined : prototype;
-  } catch {
-    return undefined;
   }
 }

@@ -1,4 +1,4 @@
-import type { FactoryProvider, ModuleMetadata } from '@nestjs/common';
+import type { FactoryProvider, ModuleMetadata, Type } from '@nestjs/common';
 import type { TlsOption } from '@concordat/foundation';
 import type { Token } from '@concordat/client';
 import type { BranchSessions, Destination, GlobalCoordinators } from '@concordat/participant';
@@ -57,9 +57,23 @@ export interface ConcordatOptions
 
 export const CONCORDAT_OPTIONS = Symbol('CONCORDAT_OPTIONS');
 
-/** What `ConcordatModule.forRootAsync` takes: a factory of the options, as for any provider of Nest. */
-export interface ConcordatAsyncOptions extends ConnectionOptions, Pick<ModuleMetadata, 'imports'> {
-  /** what the factory gets, such as `[DataSource]` */
-  readonly inject?: FactoryProvider['inject'];
-  readonly useFactory: FactoryProvider<ConcordatOptions>['useFactory'];
+/** A provider that makes the options, for `useClass` and `useExisting`. */
+export interface ConcordatOptionsFactory {
+  create(): ConcordatOptions | Promise<ConcordatOptions>;
 }
+
+/**
+ * What `ConcordatModule.forRootAsync` takes, as other modules of Nest do: one of `useFactory`, `useClass` and
+ * `useExisting`.
+ */
+export type ConcordatAsyncOptions = ConnectionOptions &
+  Pick<ModuleMetadata, 'imports'> &
+  (
+    | {
+        /** what the factory gets, such as `[DataSource]` */
+        readonly inject?: FactoryProvider['inject'];
+        readonly useFactory: FactoryProvider<ConcordatOptions>['useFactory'];
+      }
+    | { readonly useClass: Type<ConcordatOptionsFactory> }
+    | { readonly useExisting: Type<ConcordatOptionsFactory> }
+  );

@@ -5,6 +5,7 @@ import {
   type GlobalTransactionOptions,
   type GlobalTransactions,
 } from '@concordat/participant';
+import { lockAround } from '../locks/with-lock.decorator.js';
 import { runObservable } from './observables.js';
 
 export type Method = (this: unknown, ...parameters: unknown[]) => unknown;
@@ -17,7 +18,10 @@ export function originalOf(method: Method): Method {
   return originals.get(method) ?? method;
 }
 
-/** Puts a method in place that runs the one there in a global transaction; decorators see no difference. */
+/**
+ * Puts a method in place that runs the one there in a global transaction; decorators see no difference. A lock of
+ * `@WithLock` is around the transaction, however the decorators stand: whoever gets it next sees what was committed.
+ */
 export function wrapMethod(
   target: object,
   name: string,
@@ -25,7 +29,9 @@ export function wrapMethod(
   options: GlobalTransactionOptions,
 ): void {
   const method = originalOf(Reflect.get(target, name) as Method);
-  const value = wrapped(transactions, target, name, method, options);
+  const lock = lockAround(method);
+  const inner = wrapped(transactions, target, name, lock?.method ?? method, options);
+  const value = lock?.around(inner) ?? inner;
   for (const key of Reflect.getMetadataKeys(method) as unknown[]) {
     Reflect.defineMetadata(key, Reflect.getMetadata(key, method), value);
   }

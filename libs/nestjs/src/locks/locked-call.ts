@@ -19,7 +19,7 @@ export function sourceOf(instance: object, method: string): LockSource {
   const source = sources.get(instance);
   if (source) return source;
   throw new WithLockMisusedError(
-    `${method} has @WithLock and no source of locks: import LocksModule.forRoot({ client }), ` +
+    `${instance.constructor.name}.${method} has @WithLock and no source of locks: import LocksModule.forRoot() in the root module, ` +
       'let Nest make the instance, and call the method after the application was initialized',
   );
 }

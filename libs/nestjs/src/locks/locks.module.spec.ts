@@ -2,15 +2,24 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   Controller,
   Get,
+  Inject,
   Injectable,
   Module,
   Param,
   Scope,
+  type DynamicModule,
   type INestApplicationContext,
+  type ModuleMetadata,
+  type Provider,
   type Type,
 } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
+import { NestFactory, REQUEST } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { from, type Observable } from 'rxjs';
+import { ConcordatClient } from '@concordat/client';
+import { GlobalTransactions } from '@concordat/participant';
+import { ConcordatModule, GlobalTransaction } from '../global/index.js';
+import { NestServices, optionsOf } from '../global/testing/services.js';
 import { currentLock } from './current-lock.js';
 import { lockNameOf } from './lock-name.js';
 import type { LockSource, MethodLock, MethodLockOptions } from './lock-source.js';
@@ -70,6 +79,7 @@ class Invoices {
     return this.pay({ id });
   }
 
+  // @ts-expect-error the stream would outlive the lock
   @WithLock('stream')
   stream(): Observable<number> {
     return from([1, 2]);
@@ -85,10 +95,42 @@ class InvoiceController {
   }
 }
 
+const tokenOf = async (id: number): Promise<object> => ({ id, token: currentLock().fencingToken });
+
 @Injectable({ scope: Scope.REQUEST })
 class PerRequest {
-  @WithLock('x')
-  async work(): Promise<void> {}
+  readonly #secret = 'secret';
+
+  constructor(@Inject(REQUEST) private readonly request: { readonly url: string }) {}
+
+  @WithLock('invoice-:0')
+  async work(id: number): Promise<object> {
+    return { ...(await tokenOf(id)), url: this.request.url, secret: this.#secret, lock: currentLock().name };
+  }
+}
+
+@Injectable({ scope: Scope.TRANSIENT })
+class Transient {
+  @WithLock('invoice-:0')
+  work(id: number): Promise<object> {
+    return tokenOf(id);
+  }
+}
+
+@Injectable()
+class Consumer {
+  constructor(@Inject(Transient) readonly transient: Transient) {}
+}
+
+@Controller({ path: 'requests', scope: Scope.REQUEST })
+class PerRequestController {
+  constructor(@Inject(PerRequest) private readonly inner: PerRequest) {}
+
+  @Get(':id')
+  @WithLock('controller-:0')
+  async show(@Param('id') id: string): Promise<object> {
+    return { ...(await this.inner.work(Number(id))), outer: currentLock().name };
+  }
 }
 
 let source: FakeLocks;
@@ -101,8 +143,12 @@ afterEach(async () => {
   context = undefined;
 });
 
-async function start(providers: Type[], controllers: Type[] = []): Promise<INestApplicationContext> {
-  @Module({ imports: [LocksModule.forRoot({ client: source })], providers, controllers })
+async function start(
+  providers: Provider[],
+  controllers: Type[] = [],
+  imports: DynamicModule[] = [],
+): Promise<INestApplicationContext> {
+  @Module({ imports: [LocksModule.forRoot({ client: source }), ...imports], providers, controllers })
   class Root {}
   context = await NestFactory.createApplicationContext(Root, { logger: false, abortOnError: false });
   return context;
@@ -150,28 +196,141 @@ describe('@WithLock', () => {
     expect(() => currentLock()).toThrow('no @WithLock is around this call');
   });
 
-  it('works on the handlers of controllers', async () => {
-    @Module({ imports: [LocksModule.forRoot({ client: source })], controllers: [InvoiceController] })
+  async function get(url: string, parts: Pick<ModuleMetadata, 'providers' | 'controllers'>): Promise<unknown> {
+    @Module({ imports: [LocksModule.forRoot({ client: source })], ...parts })
     class Root {}
-    const { FastifyAdapter } = await import('@nestjs/platform-fastify');
-    const app = await NestFactory.create(Root, new FastifyAdapter(), { logger: false });
+    const app = await NestFactory.create<NestFastifyApplication>(Root, new FastifyAdapter(), { logger: false });
+    context = app;
     await app.init();
-    const adapter = app.getHttpAdapter() as InstanceType<typeof FastifyAdapter>;
-    const answer = await adapter.getInstance().inject({ method: 'GET', url: '/invoices/7' });
-    expect(answer.json()).toEqual({ id: '7', token: 1 });
+    return (await app.inject({ method: 'GET', url })).json<unknown>();
+  }
+
+  it('works on the handlers of controllers', async () => {
+    expect(await get('/invoices/7', { controllers: [InvoiceController] })).toEqual({ id: '7', token: 1 });
     expect(source.asked).toEqual([['invoice-7', {}]]);
-    await app.close();
+  });
+
+  it('works in what is made for each request, in providers and controllers', async () => {
+    const parts = { controllers: [PerRequestController], providers: [PerRequest] };
+    expect(await get('/requests/7', parts)).toEqual({
+      id: 7,
+      token: 2,
+      url: '/requests/7',
+      secret: 'secret',
+      lock: 'invoice-7',
+      outer: 'controller-7',
+    });
+    expect([source.held.size, source.released]).toEqual([0, 2]);
+  });
+
+  it('works in transient providers: those that exist at the start, and those that are resolved later', async () => {
+    const started = await start([Transient, Consumer]);
+    expect(await started.get(Consumer).transient.work(1)).toEqual({ id: 1, token: 1 });
+    expect(await (await started.resolve(Transient)).work(2)).toEqual({ id: 2, token: 2 });
+  });
+
+  it('works in what factories make, whatever their scope, and in values', async () => {
+    const invoices = new Invoices();
+    const started = await start([
+      { provide: 'once', useFactory: () => new Invoices() },
+      { provide: 'anew', scope: Scope.TRANSIENT, useFactory: () => new Invoices() },
+      { provide: 'value', useValue: invoices },
+    ]);
+    await started.get<Invoices>('once').pay({ id: 1 });
+    await (await started.resolve<Invoices>('anew')).pay({ id: 2 });
+    await invoices.pay({ id: 3 });
+    expect(source.asked.map(([name]) => name)).toEqual(['invoice-1', 'invoice-2', 'invoice-3']);
   });
 
   it('says what is missing where nobody gives locks', async () => {
     expect(() => new Invoices().pay({ id: 7 })).toThrow('import LocksModule.forRoot');
+    const alone = NestFactory.createApplicationContext(LocksModule.forRoot(), { logger: false, abortOnError: false });
+    await expect(alone).rejects.toThrow('import ConcordatModule, or give LocksModule.forRoot({ client: new');
   });
 
-  it('refuses streams, and classes that are made for each request, with a sentence', async () => {
+  it('takes its locks from a factory', async () => {
+    @Module({
+      imports: [LocksModule.forRootAsync({ useFactory: async () => ({ client: source }) })],
+      providers: [Invoices],
+    })
+    class Root {}
+    context = await NestFactory.createApplicationContext(Root, { logger: false, abortOnError: false });
+    expect(await context.get(Invoices).pay({ id: 7 })).toBe('paid 7');
+  });
+
+  it('takes them from the client of ConcordatModule', async () => {
+    const services = new NestServices();
+    const { app } = await services.start('orders', { imports: [LocksModule.forRoot()], providers: [Invoices] });
+    Object.assign(app.get(ConcordatClient), { locks: source.locks });
+    expect(await app.get(Invoices).pay({ id: 7 })).toBe('paid 7');
+    expect(source.released).toBe(1);
+    await services.stop();
+  });
+
+  it('refuses streams, with a sentence', async () => {
     const invoices = (await start([Invoices])).get(Invoices);
     await expect(Promise.resolve(invoices.stream())).rejects.toMatchObject({ code: 'WITH_LOCK_MISUSED' });
     expect(source.held.size).toBe(0);
-    await expect(start([PerRequest])).rejects.toThrow('@WithLock on PerRequest.work is in a class that is made anew');
+  });
+});
+
+describe('a lock and a global transaction on one method', () => {
+  const add = async (transactions: GlobalTransactions, word: string): Promise<void> =>
+    void (await transactions.currentClient()!.query(`add ${word}`));
+
+  @Injectable()
+  class LockOnTop {
+    constructor(@Inject(GlobalTransactions) private readonly transactions: GlobalTransactions) {}
+
+    @WithLock('stock')
+    @GlobalTransaction()
+    work(): Promise<void> {
+      return add(this.transactions, currentLock().name);
+    }
+  }
+
+  @Injectable()
+  class LockBelow {
+    constructor(@Inject(GlobalTransactions) private readonly transactions: GlobalTransactions) {}
+
+    @GlobalTransaction()
+    @WithLock('stock')
+    work(): Promise<void> {
+      return add(this.transactions, currentLock().name);
+    }
+  }
+
+  const services = new NestServices();
+  afterEach(() => services.stop());
+
+  it.each([LockOnTop, LockBelow])('hold the lock until the transaction has ended (%p)', async (Worker) => {
+    const heldAtCommit: boolean[] = [];
+    const { app, database } = await services.start('orders', {
+      imports: [LocksModule.forRoot({ client: source })],
+      providers: [Worker],
+    });
+    const { system } = services;
+    const commit = system.commit.bind(system);
+    system.commit = (id) => {
+      heldAtCommit.push(source.held.has('stock'));
+      return commit(id);
+    };
+    await app.get<LockOnTop>(Worker).work();
+    expect([heldAtCommit, database.words, source.held.size]).toEqual([[true], ['stock'], 0]);
+  });
+
+  it('are refused on a handler of a controller, with what to do', async () => {
+    @Controller()
+    class Handler {
+      @WithLock('x')
+      @GlobalTransaction()
+      @Get()
+      async both(): Promise<void> {}
+    }
+    const sentence = /Handler\.both is a handler .* move both to a method of a provider/;
+    const { system } = services;
+    const concordat = ConcordatModule.forRoot(optionsOf('orders', system, system.service('orders')));
+    await expect(start([], [Handler], [concordat])).rejects.toThrow(sentence);
   });
 });
 

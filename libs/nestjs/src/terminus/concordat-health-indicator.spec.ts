@@ -5,7 +5,7 @@ import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminu
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { kafkaBus } from '../buses.js';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
-import { ConcordatModule } from '../global/index.js';
+import { ConcordatModule, getParticipantToken } from '../global/index.js';
 import { reasonsNotReady, type ParticipantHealth } from '../health.js';
 import { ConcordatHealthIndicator } from './concordat-health-indicator.js';
 
@@ -104,6 +104,55 @@ describe('the health indicator of terminus', () => {
     const { status, details } = await askReadiness([module]);
     expect(status).toBe(503);
     expect(details.concordat).toMatchObject({ status: 'down', consuming: false, databaseReachable: false });
+  });
+});
+
+describe('the health of one of several participants', () => {
+  const healthOf = (health: ParticipantHealth): { health: () => Promise<ParticipantHealth> } => ({
+    health: async () => health,
+  });
+
+  @Controller('readyz')
+  class BothController {
+    constructor(
+      @Inject(HealthCheckService) private readonly health: HealthCheckService,
+      @Inject(ConcordatHealthIndicator) private readonly concordat: ConcordatHealthIndicator,
+    ) {}
+
+    @Get()
+    @HealthCheck()
+    ready(): Promise<unknown> {
+      return this.health.check([
+        () => this.concordat.isHealthy('shop'),
+        () => this.concordat.isHealthy('billing', { connectionName: 'billing' }),
+      ]);
+    }
+
+    @Get('unknown')
+    unknown(): Promise<unknown> {
+      return this.concordat.isHealthy('x', { connectionName: 'nobody' }).catch((error: Error) => error.message);
+    }
+  }
+
+  it('is asked for by its connection; another name is an error that says what to import', async () => {
+    @Module({
+      imports: [TerminusModule.forRoot({ logger: false })],
+      controllers: [BothController],
+      providers: [
+        ConcordatHealthIndicator,
+        { provide: ConcordatParticipant, useValue: healthOf(READY) },
+        { provide: getParticipantToken('billing'), useValue: healthOf({ ...READY, ready: false, consuming: false }) },
+      ],
+    })
+    class ServiceModule {}
+    const service = await NestFactory.create<NestFastifyApplication>(ServiceModule, new FastifyAdapter(), {
+      logger: false,
+    });
+    app = service;
+    await service.init();
+    const answer = await service.inject('/readyz');
+    expect(answer.json<unknown>()).toMatchObject({ details: { shop: { status: 'up' }, billing: { status: 'down' } } });
+    expect((await service.inject('/readyz/unknown')).payload).toContain('there is no ConcordatModule named "nobody"');
   });
 });
 

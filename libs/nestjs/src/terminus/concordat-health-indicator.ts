@@ -1,25 +1,38 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
 import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/terminus';
-import { ConcordatParticipant } from '../concordat-participant.service.js';
+import type { ConnectionOptions } from '../connection-name.js';
+import type { ConcordatParticipant } from '../concordat-participant.service.js';
+import { findParticipant } from '../global/connection.js';
 import { reasonsNotReady } from '../health.js';
 
 /**
  * A health indicator of `@nestjs/terminus`: `up` only while the participant consumes. It is `down` before the first
  * message can arrive, without its database, without an answer of the coordinators or the broker, and when work hangs.
  * For readiness; a process that is only `down` need not be restarted.
+ *
+ * List it among the providers of the module whose controller asks it: `health.check([() => concordat.isHealthy()])`.
  */
 @Injectable()
 export class ConcordatHealthIndicator {
   constructor(
-    @Inject(ConcordatParticipant) private readonly participant: ConcordatParticipant,
+    @Inject(ModuleRef) private readonly moduleRef: ModuleRef,
     @Inject(HealthIndicatorService) private readonly indicators: HealthIndicatorService,
   ) {}
 
-  /** @param key of the indicator in the answer. Never rejects, and takes two seconds at most. */
+  /**
+   * Takes two seconds at most.
+   *
+   * @param key of the indicator in the answer; default `concordat`
+   * @param options which `ConcordatModule` is meant, where the application has several
+   * @throws GlobalConfigurationError when the application has none of that name; it rejects for nothing else
+   */
   async isHealthy<const Key extends string = 'concordat'>(
     key: Key = 'concordat' as Key,
+    { connectionName }: ConnectionOptions = {},
   ): Promise<HealthIndicatorResult<Key>> {
-    const health = await this.participant.health();
+    const participant: ConcordatParticipant = findParticipant(this.moduleRef, connectionName);
+    const health = await participant.health();
     const { ready, busConnected, consuming, databaseReachable, working, oldestWorkMs, abstainsBefore } = health;
     const details = { busConnected, consuming, databaseReachable, working, oldestWorkMs, abstainsBefore };
     const indicator = this.indicators.check(key);
