@@ -19,12 +19,17 @@ beforeAll(async () => {
   const { brokers } = kafka;
   const admin = new Kafka({ brokers: [...brokers], logLevel: logLevel.NOTHING }).admin();
   await admin.connect();
-  await admin.createTopics({ topics: ['planned', 'planned.reply'].map((topic) => ({ topic, numPartitions: 1 })) });
+  await admin.createTopics({
+    topics: ['planned', 'planned.reply', 'announced', 'produced'].map((topic) => ({ topic, numPartitions: 1 })),
+  });
   await admin.disconnect();
   const tcpPort = await freePort();
   tcp = `127.0.0.1:${tcpPort}`;
-  payments = await system.service('payments', { tcpPort, audiences: [tcp, 'planned'], kafkaBrokers: brokers });
-  orders = await system.service('orders', { propagateTo: [tcp, 'planned'], tcp: [tcp], kafkaBrokers: brokers });
+  const audiences = [tcp, 'planned', 'announced'];
+  const consumed = ['announced', 'produced'].map((destination) => ({ destination, consumers: ['payments'] }));
+  const propagateTo = [tcp, 'planned', ...consumed];
+  payments = await system.service('payments', { tcpPort, audiences, kafkaBrokers: brokers, consumes: 'produced' });
+  orders = await system.service('orders', { propagateTo, tcp: [tcp], kafkaBrokers: brokers });
   await Promise.all([payments.start(), orders.start()]);
 });
 
@@ -61,5 +66,31 @@ describe.each(['TCP', 'Kafka'] as const)('services that call each other over %s'
     const { status } = await orders.post('begin', [{ add: 'order' }, { attempt: [failing] }]);
     expect(status).toBe(201);
     expect(await words()).toEqual([['order'], []]);
+  });
+});
+
+describe.each([
+  ["Nest's emit", 'announced'],
+  ['a producer of kafkajs', 'produced'],
+] as const)('messages without a reply, by %s', (_what, announce) => {
+  it('commit with their sender, which waits until they were handled', async () => {
+    const steps = [{ add: 'order' }, { announce, plan: [{ add: 'payment' }] }, { announce, plan: [{ add: 'mail' }] }];
+    expect(await orders.post('begin', steps)).toEqual({ status: 201, body: {} });
+    expect(await words()).toEqual([['order'], ['mail', 'payment']]);
+  });
+
+  it('have no effect when their sender fails afterwards', async () => {
+    const { status } = await orders.post('begin', [{ announce, plan: [{ add: 'payment' }] }, { fail: 'no' }]);
+    expect(status).toBe(500);
+    expect(await words()).toEqual([[], []]);
+  });
+
+  it('abort their sender when they cannot be handled, and are acknowledged: the next one commits', async () => {
+    const failing = { announce, plan: [{ add: 'payment' }, { fail: 'no funds' }] };
+    const { status, body } = await orders.post('begin', [{ add: 'order' }, failing]);
+    expect([status, body.code]).toEqual([500, 'TRANSACTION_ABORTED']);
+    expect(await words()).toEqual([[], []]);
+    const next = await orders.post('begin', [{ announce, plan: [{ add: 'next' }] }]);
+    expect([next.status, await words()]).toEqual([201, [[], ['next']]]);
   });
 });

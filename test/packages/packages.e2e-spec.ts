@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { EXIT } from '@concordat/foundation';
 import { Client } from 'pg';
-import { startTestPostgres, type TestPostgres } from '../support/postgres.js';
+import { freePort, startTestPostgres, type TestPostgres } from '../support/postgres.js';
 import { waitFor } from '../support/wait-for.js';
 import {
   InstalledApplication,
@@ -80,11 +80,12 @@ describe.each([
       operation: 'change',
       payload: { by },
     }));
-    return fetch(`${url}/v1/transactions/execute?wait=ended`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ branches }),
-    });
+    return post(`${url}/v1/transactions/execute?wait=ended`, { branches });
+  }
+
+  function post(address: string, body: unknown): Promise<Response> {
+    const headers = { 'content-type': 'application/json' };
+    return fetch(address, { method: 'POST', headers, body: JSON.stringify(body) });
   }
 
   it('is installed without a complaint', () => {
@@ -121,7 +122,8 @@ describe.each([
     const program = application.build(format);
     const [orders, inventory] = [`orders-${format}`, `inventory-${format}`];
     const databases = await Promise.all([orders, inventory].map((name) => createDatabase(`${name}-${version.nest}`)));
-    const words = [orders, inventory].map((name, index) => `${name}=${databases[index]}`);
+    const ports = [await freePort(), await freePort()];
+    const words = [orders, inventory].map((name, index) => `${name}=${ports[index]}=${databases[index]}`);
     await waitFor('the coordinator is ready', () => coordinator.hasPrinted('Concordat is ready'), WAIT);
     const services = application.start(process.execPath, [program, url, ...words]);
     commands.push(services);
@@ -136,6 +138,14 @@ describe.each([
     const refused = await execute({ [orders]: 8, [inventory]: -8 });
     expect([refused.status, await refused.json()]).toMatchObject([409, { participantCode: 'SOLD_OUT' }]);
     expect(await Promise.all(databases.map(stockIn))).toEqual([13, 7]);
+
+    // the same by @GlobalTransaction() in one service and @JoinGlobalTransaction() in the other
+    const [here, there] = ports.map((port) => `http://127.0.0.1:${port}`);
+    expect(await post(`${here}/move`, { from: there, by: 2 })).toMatchObject({ status: 201 });
+    expect(await Promise.all(databases.map(stockIn))).toEqual([15, 5]);
+    expect(await post(`${here}/move`, { from: there, by: 6 })).toMatchObject({ status: 409 });
+    expect(await post(`${here}/change`, { by: 1 })).toMatchObject({ status: 500 }); // MANDATORY, and no transaction
+    expect(await Promise.all(databases.map(stockIn))).toEqual([15, 5]);
     expect(failuresIn(databases[0]!)).toEqual([]);
     await services.stop();
   });

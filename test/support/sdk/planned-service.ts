@@ -12,12 +12,15 @@ import {
   type ArgumentsHost,
   type DynamicModule,
   type ExceptionFilter,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
 } from '@nestjs/common';
 import { HttpModule, HttpService } from '@nestjs/axios';
 import { HttpAdapterHost } from '@nestjs/core';
 import {
   ClientKafka,
   ClientProxyFactory,
+  EventPattern,
   MessagePattern,
   Payload,
   Transport,
@@ -33,6 +36,7 @@ import {
   JoinGlobalTransaction,
   type ConcordatOptions,
 } from '@concordat/nestjs';
+import { PlainKafka } from './plain-kafka.js';
 
 /** What a planned service does, one step after the other. */
 export type Step =
@@ -42,6 +46,8 @@ export type Step =
   | { readonly call: string; readonly path: string; readonly via?: 'fetch' | 'axios'; readonly plan: Plan }
   /** the same by a Nest client: TCP by `host:port`, Kafka by topic */
   | { readonly send: string; readonly pattern: string; readonly plan: Plan }
+  /** a message that nobody answers, by Nest's client to the topic `announced`, or by plain kafkajs to `produced` */
+  | { readonly announce: Announcement; readonly plan: Plan }
   /** goes on when its steps fail */
   | { readonly attempt: Plan }
   /** in a transaction of its own, with `REQUIRES_NEW` */
@@ -55,27 +61,42 @@ export type Step =
   | { readonly hook: string }
   | { readonly die: true };
 export type Plan = readonly Step[];
+export type Announcement = 'announced' | 'produced';
 
 class PlannedFailure extends Error {
   readonly code = 'PLANNED';
 }
 
 /** A client of Nest's microservices. */
-type Sender = Pick<ClientProxy, 'send'>;
+type Sender = Pick<ClientProxy, 'send' | 'emit'>;
 
 /** The clients through which plans send, by `host:port` or by the name of the broker. */
 export const CLIENTS = Symbol('CLIENTS');
+const OPTIONS = Symbol('OPTIONS');
 
 @Injectable()
-export class Planner {
+export class Planner implements OnApplicationBootstrap, OnApplicationShutdown {
   readonly hooks: string[] = [];
+  private readonly plainKafka: PlainKafka | undefined;
 
   constructor(
     @Inject(GlobalTransactions) private readonly transactions: GlobalTransactions,
     @Inject(HttpService) private readonly http: HttpService,
     @Inject(CLIENTS) private readonly clients: ReadonlyMap<string, Sender>,
     @Inject(Pool) private readonly pool: Pool,
-  ) {}
+    @Inject(OPTIONS) { participant, kafkaBrokers, consumes }: PlannedServiceOptions,
+  ) {
+    if (kafkaBrokers)
+      this.plainKafka = new PlainKafka(transactions, { brokers: kafkaBrokers, clientId: participant, consumes });
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.plainKafka?.start((body) => this.carryOut((body as Asked).plan));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.plainKafka?.stop();
+  }
 
   @GlobalTransaction({ timeoutMs: 10_000 })
   begin(plan: Plan): Promise<void> {
@@ -98,6 +119,7 @@ export class Planner {
     else if ('sql' in step) await transaction!.client.query(step.sql);
     else if ('call' in step) await this.call(step);
     else if ('send' in step) await lastValueFrom(this.clients.get(step.send)!.send(step.pattern, { plan: step.plan }));
+    else if ('announce' in step) await this.announce(step);
     else if ('anew' in step)
       await this.transactions.run({ propagation: 'REQUIRES_NEW' }, () => this.carryOut(step.anew));
     else if ('attempt' in step) await this.carryOut(step.attempt).catch(() => undefined);
@@ -118,6 +140,11 @@ export class Planner {
     const headers = { 'content-type': 'application/json' };
     const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ plan }) });
     if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+  }
+
+  private async announce({ announce, plan }: Extract<Step, { announce: string }>): Promise<void> {
+    if (announce === 'announced') await lastValueFrom(this.clients.get('kafka')!.emit(announce, { plan }));
+    else await this.plainKafka!.send(announce, { plan });
   }
 
   private register(name: string): void {
@@ -195,6 +222,12 @@ class PlanController {
     return 'done';
   }
 
+  @JoinGlobalTransaction('MANDATORY')
+  @EventPattern('announced')
+  announced(@Payload() { plan }: Asked): Promise<void> {
+    return this.planner.carryOut(plan);
+  }
+
   @Get('words')
   async words(): Promise<{ words: string[]; hooks: string[]; prepared: number }> {
     const { rows } = await this.pool.query<{ word: string }>('SELECT word FROM word ORDER BY word');
@@ -214,13 +247,15 @@ export interface PlannedServiceOptions {
   readonly coordinators: readonly string[];
   /** for coordinators that ask who calls */
   readonly token?: string;
-  readonly propagateTo: readonly string[];
+  readonly propagateTo: NonNullable<ConcordatOptions['propagateTo']>;
   readonly audiences?: readonly string[];
   readonly limits?: ConcordatOptions['limits'];
   /** `host:port` of services that are called by packets */
   readonly tcp?: readonly string[];
   /** the topic `planned` is sent to it under the name `kafka` */
   readonly kafkaBrokers?: readonly string[];
+  /** a topic for a plain consumer of kafkajs */
+  readonly consumes?: Announcement;
 }
 
 /** A service that does what its callers say. */
@@ -235,6 +270,7 @@ export class PlannedService {
       controllers: [PlanController],
       providers: [
         Planner,
+        { provide: OPTIONS, useValue: options },
         { provide: Pool, useValue: pool },
         ...clientsOf(options).map(([name, client]) => ({ provide: `client ${name}`, useValue: client })),
         {
