@@ -73,7 +73,9 @@ function withTarballs(text: string): string {
   return text
     .split('\n')
     .map((line) =>
-      line.startsWith('npm install ') ? line.replace(/ (@concordat\/nestjs|concordat)(?= )/, ` ${files}`) : line,
+      line.startsWith('npm install ')
+        ? line.replace(/ @concordat\/nestjs(?= )/, ` ${files}`).replace(/ concordat(?= )/, '')
+        : line,
     )
     .join('\n');
 }
