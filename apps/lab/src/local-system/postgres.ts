@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -123,7 +123,7 @@ function tlsSettings(
   { servers }: LocalSecurity,
   name: PartName,
   dataDir: string,
-  account: Account | undefined,
+  account: ServerAccount | undefined,
 ): Readonly<Record<string, string>> {
   const { cert, key } = servers.issue(name);
   const files = {
