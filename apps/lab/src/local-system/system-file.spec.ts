@@ -37,6 +37,7 @@ function stateWith(...processes: ProcessRecord[]): SystemState {
     supervisorPid: process.pid,
     portOffset: 0,
     kafkaBrokers: '',
+    isSecure: false,
     ready: true,
     processes,
   };
