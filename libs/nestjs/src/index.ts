@@ -1,4 +1,3 @@
-import './one-copy.js';
 export * from './buses.js';
 export type { ConnectionOptions } from './connection-name.js';
 export * from './concordat-participant.module.js';

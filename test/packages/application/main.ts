@@ -4,6 +4,7 @@ import {
   Body,
   ConflictException,
   Controller,
+  Inject,
   Injectable,
   Module,
   Post,
@@ -48,7 +49,7 @@ class StockOperations {
 /** By calls inside the transaction. */
 @Injectable()
 class Stock {
-  constructor(private readonly transactions: GlobalTransactions) {}
+  constructor(@Inject(GlobalTransactions) private readonly transactions: GlobalTransactions) {}
 
   @GlobalTransaction({ timeoutMs: 10_000 })
   async moveFrom(url: string, by: number): Promise<void> {
