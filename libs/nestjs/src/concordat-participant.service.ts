@@ -230,7 +230,7 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       await this.bus.start();
       await this.runtime.start();
       this.markStarted();
-      this.logger.info(`${this.options.participant} takes part with: ${this.transport.operations().join(', ')}`);
+      this.logger.info(sentenceOfStart(this.options.participant, this.transport.operations()));
       return 'started';
     } catch (error) {
       if (this.stopped) return 'over';
@@ -282,4 +282,10 @@ export class ConcordatParticipant implements OnApplicationBootstrap, BeforeAppli
       this.logger.warn(`stopping: ${errorMessage(error)}`);
     }
   }
+}
+
+/** A service whose methods join has no operations. */
+function sentenceOfStart(participant: string, operations: readonly string[]): string {
+  const served = operations.length === 0 ? '' : `, with the operations ${operations.join(', ')}`;
+  return `${participant} takes part in transactions${served}`;
 }

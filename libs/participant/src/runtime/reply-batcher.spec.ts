@@ -69,4 +69,17 @@ describe('ReplyBatcher', () => {
     await replies.flush();
     expect(published).toEqual([['vote', 'done']]);
   });
+
+  it('warns of messages that were dropped, but for announcements, which are repeated anyway', async () => {
+    const warnings: string[] = [];
+    const logger = { ...silentLogger, warn: (line: string) => void warnings.push(line) };
+    const publish = (): Promise<void> => Promise.reject(new Error('no stream'));
+    const batcher = new ReplyBatcher({ publish } as unknown as MessageBus, clock, logger, 25);
+    batcher.send({ type: 'announce', participant: 'bank-a', instance: 'a', operations: [] });
+    await batcher.flush();
+    expect(warnings).toEqual([]);
+    batcher.send(vote(1));
+    await batcher.flush();
+    expect(warnings).toEqual(['1 messages were dropped; their receivers will ask again: no stream']);
+  });
 });

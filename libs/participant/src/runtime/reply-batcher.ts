@@ -77,7 +77,13 @@ export class ReplyBatcher {
       await this.bus.publish(batch.map((message) => ({ topic: topicOf(message), message })));
     } catch (error) {
       if (this.unsendable.take(error)) return;
-      this.logger.warn(`${batch.length} messages were dropped; their receivers will ask again: ${errorMessage(error)}`);
+      // before the first connection it is only this; the bus itself says when nothing can be reached
+      const isAnnouncement = batch.every(({ type }) => type === 'announce');
+      if (isAnnouncement) this.logger.debug(`the announcement is repeated: ${errorMessage(error)}`);
+      else
+        this.logger.warn(
+          `${batch.length} messages were dropped; their receivers will ask again: ${errorMessage(error)}`,
+        );
     }
   }
 }
