@@ -311,9 +311,9 @@ describe('a lock and a global transaction on one method', () => {
     });
     const { system } = services;
     const commit = system.commit.bind(system);
-    system.commit = (id) => {
+    system.commit = (...parameters) => {
       heldAtCommit.push(source.held.has('stock'));
-      return commit(id);
+      return commit(...parameters);
     };
     await app.get<LockOnTop>(Worker).work();
     expect([heldAtCommit, database.words, source.held.size]).toEqual([[true], ['stock'], 0]);
