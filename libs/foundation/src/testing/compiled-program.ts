@@ -16,7 +16,7 @@ export interface ProgramSources {
 const LIBRARY = /^libs\/([^/]+)\/src\//;
 const LIBRARY_PACKAGE = JSON.stringify({
   type: 'module',
-  exports: { '.': './index.js', './testing': './testing/index.js' },
+  exports: { '.': './index.js', './*': './*/index.js' },
 });
 
 /**
