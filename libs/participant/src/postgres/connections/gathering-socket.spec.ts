@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer as createTlsServer } from 'node:tls';
 import { describe, expect, it } from '@jest/globals';
-import { GatheringSocket } from './gathering-socket.js';
+import { LocalAuthority } from '@concordat/foundation/authority';
+import { GatheringSocket, gatherWrites } from './gathering-socket.js';
 
 class CountingSocket extends GatheringSocket {
   writes = 0;
@@ -36,6 +38,38 @@ describe('GatheringSocket', () => {
     socket.end();
     await once(socket, 'close');
     expect(received).toBe('abcd');
+    server.close();
+    await once(server, 'close');
+  });
+
+  it('does the same above TLS, which passes the socket below by', async () => {
+    let received = '';
+    const authority = LocalAuthority.create('authority');
+    const server = createTlsServer(authority.issue({ subject: 'server' }), (socket) =>
+      socket.on('data', (chunk) => (received += chunk.toString())),
+    );
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const below = new GatheringSocket();
+    below.connect((server.address() as AddressInfo).port, '127.0.0.1');
+    await once(below, 'connect');
+    const socket = connect({ socket: below, host: '127.0.0.1', ca: authority.certificate });
+    gatherWrites(socket);
+    await once(socket, 'secureConnect');
+    socket.write('0'); // behind the end of the handshake
+    await new Promise((resolve) => setImmediate(resolve));
+    const before = below.bytesWritten;
+    socket.write('a');
+    socket.write('b');
+    expect(below.bytesWritten).toBe(before); // nothing leaves before the turn ends
+    await new Promise((resolve) => setImmediate(resolve));
+    const ofOneRecord = below.bytesWritten - before;
+    socket.write('c');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(below.bytesWritten - before - ofOneRecord).toBe(ofOneRecord - 1); // a record with one byte less
+    socket.end();
+    await once(socket, 'close');
+    expect(received).toBe('0abc');
     server.close();
     await once(server, 'close');
   });

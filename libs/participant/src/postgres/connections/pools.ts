@@ -1,9 +1,9 @@
-import { Client, Pool, type ClientBase, type ClientConfig, type PoolClient } from 'pg';
+import { Pool, type Client, type ClientBase, type ClientConfig, type PoolClient } from 'pg';
 import { errorMessage, guarded, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
 import { destroy } from './destroy.js';
 import { classifyFailure, type SessionFate } from '../statements/failure-classes.js';
-import { GatheringSocket } from './gathering-socket.js';
+import { GatheringClient } from './gathering-client.js';
 import { watchShownCertificate } from './shown-certificate.js';
 import { StatementLanes } from './statement-lanes.js';
 import type { PostgresResourceManagerSettings } from '../settings.js';
@@ -64,12 +64,7 @@ export class PostgresPools {
       keepAliveInitialDelayMillis: KEEP_ALIVE_AFTER_MS,
       ...(queryTimeoutMs !== undefined && { query_timeout: queryTimeoutMs }),
     });
-    const laneClient = (): Client =>
-      new Client({
-        ...connection('decision', answerTimeoutMs),
-        pipeline: true,
-        stream: () => new GatheringSocket(),
-      });
+    const laneClient = (): Client => new GatheringClient(connection('decision', answerTimeoutMs));
     this.lanes = new StatementLanes(endingConnections, laneClient, onConnected, (error) =>
       this.lost('decision', error),
     );
@@ -78,7 +73,7 @@ export class PostgresPools {
       look.then(() => done(), done);
     };
     const open = (name: PoolName, max: number, queryTimeoutMs?: number): Pool => {
-      const pipelined = name === 'work' && { pipeline: true, stream: () => new GatheringSocket() };
+      const pipelined = name === 'work' && { Client: GatheringClient };
       const pool = new Pool({ ...connection(name, queryTimeoutMs), ...pipelined, max, idleTimeoutMillis: 0, verify });
       // A connection emits `error` when its server dies; without a listener that would end the process.
       const guardedLoss = guarded(
