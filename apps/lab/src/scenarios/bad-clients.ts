@@ -40,15 +40,25 @@ export const badClients: Scenario = {
   },
 };
 
+/** Resolves when a handshake is over, one way or the other. */
+function ended(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('secureConnect', resolve);
+    socket.once('close', resolve);
+  });
+}
+
 async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   const { narration } = lab;
   const coordinators = lab.coordinators();
   const ports = coordinators.map(({ ports: { http } }) => http!);
   const { security } = lab.context;
+  const handshakes: Promise<void>[] = [];
   const open = (port: number, bytes: string | Buffer, reads = true, isSecure = false): Socket => {
     const to = { port, host: '127.0.0.1' };
     const socket = security && isSecure ? connectSecurely({ ...to, ca: security.access.ca }) : connect(to);
     socket.on('error', () => undefined); // a node may refuse it, or end it
+    if (security && isSecure) handshakes.push(ended(socket));
     if (reads) socket.resume();
     if (bytes.length > 0) socket.write(bytes);
     sockets.push(socket);
@@ -74,6 +84,7 @@ async function misbehave(lab: ScenarioLab, sockets: Socket[]): Promise<void> {
   const credential = security ? `Authorization: Bearer ${security.access.token}\r\n` : '';
   const slow = `GET /v1/events ${HEAD}${credential}Last-Event-ID: 1\r\n\r\n`;
   each(SLOW_READERS, (port) => open(port, slow, false, true));
+  await Promise.all(handshakes); // thousands keep this process busy, and what follows measures the system
 
   narration.action(`${GARBAGE} times garbage at the port for clients and at the port for the other nodes`);
   const bodies = STRANGE_TARGETS.map((target) => `POST ${target} ${HEAD}Content-Length: 2\r\n\r\n{}`);
