@@ -128,4 +128,23 @@ export const LINK_BUGS: readonly InjectedBug[] = [
       ],
     },
   },
+  {
+    name: 'commit without a branch that it names',
+    what: 'The branches that a request to commit names are asked to prepare, and neither enlisted nor missed by the log.',
+    rule: `${HELD}: the request comes behind their enlistments, and is refused without one`,
+    by: {
+      edits: [
+        {
+          file: 'apps/coordinator/src/transactions/leadership/leader-session.ts',
+          find: 'enlistments.map((record) => this.record(record))',
+          replace: 'enlistments.map(() => undefined)',
+        },
+        {
+          file: 'libs/commit-protocol/src/log/decision-state.ts',
+          find: "if (record.branchIds?.some((id) => !findBranch(transaction, id))) return refuse('BRANCH_MISSING', transaction);",
+          replace: '',
+        },
+      ],
+    },
+  },
 ];
