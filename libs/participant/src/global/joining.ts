@@ -9,6 +9,7 @@ import type { CurrentTransaction } from './current-transaction.js';
 import { doomOf, type GlobalTransactions } from './global-transactions.js';
 import { checkGlobalTransactionOptions, propagationStep, type GlobalTransactionOptions } from './options.js';
 import { codeOf, type ProcessTransaction } from './process-transaction.js';
+import { isTooLate } from './too-late.js';
 import { TransactionScope } from './transaction-scope.js';
 
 /** A call as it arrived. */
@@ -201,6 +202,8 @@ async function joinHere<T>(
       transactions.abandon(transaction.transactionId, transaction.named());
     }
     const code = error instanceof RollbackOnlyError ? error.doom.code : codeOf(error, 'METHOD_FAILED');
+    // Nothing of it can be committed: its locks need not wait for the coordinators, which may not know the branch.
+    if (!transaction.isActive && (!isUndone || isTooLate(error))) void transaction.rollBack(code, errorMessage(error));
     answer(answerHeaders({ type: 'failed', code, participant: transaction.participant, isUndone }));
     throw new AnsweredError(error);
   } finally {

@@ -209,6 +209,20 @@ describe('a message that is delivered', () => {
     await consume()(message('5'));
     expect(system.lines).toEqual([expect.stringContaining('TRANSACTION_DECIDED')]);
     expect(payments.words).toEqual([]);
+    // not at the deadline: what it had locked is free
+    expect(await payments.sessions[0]!.ended).toBe('aborted');
+  });
+
+  it('while its sender gives up is acknowledged: a repeat would change nothing', async () => {
+    const { id, message } = await begin();
+    const handle = joiningEachMessage(payments.transactions, async (_message, transaction) => {
+      await transaction!.client.query('add payment');
+      await system.abort(id);
+      transaction!.setRollbackOnly('the sender has given up');
+    });
+    await handle(message('5'));
+    expect(system.lines).toEqual([expect.stringContaining('is acknowledged without effect')]);
+    expect(payments.words).toEqual([]);
   });
 
   it('without a transaction begins one, or fails where one is needed', async () => {

@@ -1,7 +1,7 @@
 import type { Logger } from '@concordat/foundation';
 import type { Delivery } from './derived-branch-id.js';
 
-/** Codes that say that the transaction has ended: what comes now comes too late. */
+/** Codes that say that the transaction has ended, or can only abort: what comes now comes too late. */
 const TOO_LATE = new Set([
   'TRANSACTION_DECIDED',
   'TRANSACTION_CLOSED',
@@ -9,15 +9,20 @@ const TOO_LATE = new Set([
   'TRANSACTION_NOT_FOUND',
   'CONTEXT_EXPIRED',
   'BRANCH_OCCUPIED',
+  'ROLLBACK_ONLY',
 ]);
+
+/** Whether an error says that its transaction has ended, or can only abort. */
+export function isTooLate(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' && TOO_LATE.has(error.code);
+}
 
 /**
  * Whether a message that nobody waits for is to be acknowledged although its handler failed: its transaction has ended,
  * so nothing is left to do, and a repeat would change nothing. Logs it.
  */
 export function isAcknowledged(error: unknown, { topic, partition, offset }: Delivery, logger: Logger): boolean {
-  if (!(error instanceof Error && 'code' in error && typeof error.code === 'string')) return false;
-  if (!TOO_LATE.has(error.code)) return false;
+  if (!isTooLate(error)) return false;
   const place = `offset ${offset} of ${topic}, partition ${partition}`;
   logger.warn(`the message at ${place}, is acknowledged without effect: its transaction has ended (${error.code})`);
   return true;
