@@ -52,7 +52,7 @@ const handle = (context: ExecutionContext, work: () => Promise<unknown>): Promis
   const options = optionsOf('payments', system, payments);
   const interceptor = new JoiningInterceptor(payments.transactions, options, new HttpAdapterHost());
   const next: CallHandler = { handle: () => defer(work) };
-  return lastValueFrom(interceptor.intercept(context, next), { defaultValue: 'acknowledged' });
+  return lastValueFrom(interceptor.intercept(context, next)); // as Nest's server does: a stream without a value fails
 };
 const pay = async (): Promise<string> => {
   await payments.transactions.currentClient()!.query('add payment');
@@ -101,7 +101,7 @@ describe('a message of Kafka', () => {
     const { id, header } = await begin();
     await system.abort(id);
     const headers = { 'concordat-transaction': header };
-    expect(await handle(delivered({ headers, reply: false }), pay)).toBe('acknowledged');
+    expect(await handle(delivered({ headers, reply: false }), pay)).toBeUndefined();
     expect(system.lines).toEqual([expect.stringContaining('offset 41 of payment, partition 2, is acknowledged')]);
     await expect(handle(delivered({ headers, offset: '42' }), pay)).rejects.toMatchObject({
       code: 'TRANSACTION_DECIDED',
