@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { chosenScenarios, listScenarios } from './run.js';
+import { securedBeside } from './secured-system.js';
 
 function choose(link: 'kafka' | 'direct' | 'both', ...names: string[]): { names: string[]; said: string[] } {
   const said: string[] = [];
@@ -29,6 +30,19 @@ describe('the scenarios of a link', () => {
   it('one that needs no system runs on every link', () => {
     for (const link of ['kafka', 'direct', 'both'] as const)
       expect(choose(link, 'unsafe-3pc').names).toEqual(['unsafe-3pc']);
+  });
+
+  it('those that need a secured system get one of their own, away from a plain one', () => {
+    const plain = { directory: '.concordat', portOffset: 10, only: [], link: undefined, isSecure: undefined };
+    expect(securedBeside(plain, 'kafka')).toMatchObject({
+      directory: '.concordat-secure',
+      portOffset: 610,
+      link: 'both',
+      isSecure: true,
+    });
+    expect(securedBeside(plain, 'direct').link).toBe('direct');
+    expect(listScenarios().find((line) => line.startsWith('intruder '))).toContain('kafka, direct, both, secured');
+    expect(listScenarios().find((line) => line.startsWith('kill-leader '))).not.toContain('secured');
   });
 
   it('the list has a line for each, with its links', () => {

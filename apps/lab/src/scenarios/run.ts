@@ -17,6 +17,7 @@ import { forgetfulMember } from './forgetful-member.js';
 import { growShrink } from './grow-shrink.js';
 import { heuristic } from './heuristic.js';
 import { hungDisk } from './hung-disk.js';
+import { intruder } from './intruder.js';
 import { killAllCoordinators } from './kill-all-coordinators.js';
 import { killDatabase } from './kill-database.js';
 import { killKafka } from './kill-kafka.js';
@@ -30,7 +31,15 @@ import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
 import { shop } from './shop.js';
-import { isStandalone, linksOf, type AnyScenario, type Scenario, type ScenarioOptions } from './scenario.js';
+import {
+  isStandalone,
+  linksOf,
+  needsSecurity,
+  type AnyScenario,
+  type Scenario,
+  type ScenarioOptions,
+} from './scenario.js';
+import { securedBeside } from './secured-system.js';
 import { threePhase } from './three-phase.js';
 import { ScenarioLab } from './scenario-lab.js';
 import { twoClusters } from './two-clusters.js';
@@ -57,6 +66,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   poisonMessage,
   duplicateStorm,
   badClients,
+  intruder,
   twoClusters,
   clockSteps,
   threePhase,
@@ -67,8 +77,12 @@ const SCENARIOS: readonly AnyScenario[] = [
 const ANSWERS_TIMEOUT_MS = 60_000;
 
 export function listScenarios(): string[] {
-  const rows = SCENARIOS.map((scenario) => [scenario.name, linksOf(scenario).join(', '), scenario.title]);
+  const rows = SCENARIOS.map((scenario) => [scenario.name, whereItRuns(scenario), scenario.title]);
   return table([['scenario', 'links', ''], ...rows]);
+}
+
+function whereItRuns(scenario: AnyScenario): string {
+  return linksOf(scenario).join(', ') + (needsSecurity(scenario) ? ', secured' : '');
 }
 
 /** The named scenarios. `all` leaves out those that make no sense on the link, and says so. */
@@ -120,20 +134,40 @@ export async function runScenarios(
     throw new LabError('The running system is not secured; leave --secure out, or run "npm stop" first.');
   }
   const scenarios = chosenScenarios(names, link, say);
-  const own = !running && !scenarios.every(isStandalone);
-  if (own) {
-    console.log('No local system is running; starting one for the scenarios …');
-    await superviseDetached({ ...options, link }, false);
-    if ((process.exitCode ?? 0) !== 0) return false;
-  }
+  const isSecure = running?.isSecure ?? options.isSecure ?? false;
+  const needsOther = (scenario: AnyScenario): boolean => !isSecure && needsSecurity(scenario);
+  const here = scenarios.filter((scenario) => !needsOther(scenario));
+  const elsewhere = scenarios.filter(needsOther);
   const results: Result[] = [];
-  try {
-    for (const scenario of scenarios) results.push(await runOne(scenario, options, choice));
-  } finally {
-    if (own) await stopSystem(options);
-  }
+  const add = (result: Result): void => void results.push(result);
+  const own = !running && 'No local system is running; starting one for the scenarios …';
+  if (!(await runAll(here, own, { ...options, link }, choice, add))) return false;
+  const other = 'Starting a secured system for the scenarios that need one …';
+  if (!(await runAll(elsewhere, other, securedBeside(options, link), choice, add))) return false;
   if (results.length > 1) printSummary(results);
   return results.every(holds);
+}
+
+/** @param own what to say when a system is started for the scenarios; false: one is running. @returns whether it came up */
+async function runAll(
+  scenarios: readonly AnyScenario[],
+  own: string | false,
+  options: SystemOptions,
+  choice: ScenarioOptions,
+  add: (result: Result) => void,
+): Promise<boolean> {
+  const starts = own !== false && !scenarios.every(isStandalone);
+  if (starts) {
+    console.log(own);
+    await superviseDetached(options, false);
+    if ((process.exitCode ?? 0) !== 0) return false;
+  }
+  try {
+    for (const scenario of scenarios) add(await runOne(scenario, options, choice));
+  } finally {
+    if (starts) await stopSystem(options);
+  }
+  return true;
 }
 
 const holds = ({ checks }: Result): boolean => checks.every((check) => check.holds);

@@ -15,6 +15,8 @@ export interface Scenario {
   readonly title: string;
   /** the links on which it makes sense; default all */
   readonly links?: readonly Link[];
+  /** whether it makes sense on a secured system only; it gets one of its own where none runs */
+  readonly needsSecurity?: true;
   /** Injects the fault, narrates, and restarts what it killed. */
   run(lab: ScenarioLab, options: ScenarioOptions): Promise<void>;
 }
@@ -31,6 +33,11 @@ export type AnyScenario = Scenario | StandaloneScenario;
 /** The links on which a scenario runs; one that needs no system runs on all. */
 export function linksOf(scenario: AnyScenario): readonly Link[] {
   return isStandalone(scenario) ? LINKS : (scenario.links ?? LINKS);
+}
+
+/** Whether a scenario needs TLS, signatures and credentials. */
+export function needsSecurity(scenario: AnyScenario): boolean {
+  return !isStandalone(scenario) && scenario.needsSecurity === true;
 }
 
 export function isStandalone(scenario: AnyScenario): scenario is StandaloneScenario {

@@ -21,6 +21,8 @@ export interface IssueOptions {
   readonly notAfter?: Date;
   /** default: the cluster of the certificates */
   readonly clusterName?: string;
+  /** by an authority that nobody trusts; default: by that of the system */
+  readonly isForged?: true;
 }
 
 /** The authorities that everybody trusts. */
@@ -62,10 +64,12 @@ export class LocalCertificates {
   }
 
   /** A certificate that is written nowhere: for callers that should get in, and for those that should not. */
-  issue(owner: CertificateOwner, { clusterName = this.clusterName, notAfter }: IssueOptions = {}): IssuedCertificate {
+  issue(owner: CertificateOwner, options: IssueOptions = {}): IssuedCertificate {
+    const { clusterName = this.clusterName, notAfter, isForged } = options;
     const { name, roles } = owner;
     const uris = roles.map((role) => certificateUri({ clusterName, role, name }));
-    return this.authority().issue({ subject: subjectOf(owner), uris, ...(notAfter && { notAfter }) });
+    const authority = isForged ? LocalAuthority.create('somebody else') : this.authority();
+    return authority.issue({ subject: subjectOf(owner), uris, ...(notAfter && { notAfter }) });
   }
 
   /** A new certificate and key in place of the old ones; no process needs a restart. */

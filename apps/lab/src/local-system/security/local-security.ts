@@ -77,6 +77,11 @@ export class LocalSecurity {
     this.files.ensure(CONTEXT_KEY, () => randomBytes(32).toString('base64url'));
   }
 
+  /** The key by which the services sign the contexts of their calls. */
+  get contextKey(): string {
+    return this.files.text(CONTEXT_KEY);
+  }
+
   /** For the lab's own calls. */
   get access(): { readonly ca: string; readonly token: string } {
     return { ca: readFileSync(this.certificates.caFile, 'utf8'), token: this.credentials.token('lab') };
