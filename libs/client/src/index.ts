@@ -37,7 +37,7 @@ export {
 export * from './errors/errors.js';
 export type { WatchAllOptions, WatchEvent, WatchOptions } from './events/watch.js';
 export type { HeldLock } from './locks/held-lock.js';
-export type { LeaseRequest, LockCalls, LockProof } from './locks/lock-calls.js';
+export type { Forced, LeaseRequest, LockCalls, LockProof } from './locks/lock-calls.js';
 export type { AcquireOptions, Locks } from './locks/locks.js';
 export type * from './model/cluster.js';
 export type { JsonValue } from './model/json.js';

@@ -8,6 +8,8 @@ export interface CallRule {
   readonly but?: string;
   /** for operators alone: it is audited with its body */
   readonly isOperation?: true;
+  /** with `force=true` in its query it is an operation, too: for operators alone, whoever may call it without */
+  readonly isForcible?: true;
 }
 
 const READERS = ['observer', 'operator'] as const;
@@ -16,6 +18,11 @@ const OPERATION: CallRule = { roles: ['operator'], isOperation: true };
 const OWN = '`client`: those that it began; `participant`: those that it has joined';
 const OWN_READ: CallRule = { roles: ['client', 'participant', ...READERS], but: OWN };
 const LOCK: CallRule = { roles: ['client', 'participant', 'operator'] };
+const HELD_LOCK: CallRule = {
+  ...LOCK,
+  but: 'those that it has taken; `operator`: with `force=true` those of others, too',
+  isForcible: true,
+};
 
 /**
  * Every route of a coordinator, and who may call it. The table in docs/security.md is made from it. A route without a
@@ -44,9 +51,12 @@ export const CALL_RULES: Readonly<Record<string, CallRule>> = {
   'GET /v1/events': OWN_READ,
   'GET /v1/in-doubt': { roles: READERS },
   'PUT /v1/locks/:name': LOCK,
-  'POST /v1/locks/:name/renew': LOCK,
-  'DELETE /v1/locks/:name': LOCK,
-  'GET /v1/locks': { roles: READERS },
+  'POST /v1/locks/:name/renew': HELD_LOCK,
+  'DELETE /v1/locks/:name': HELD_LOCK,
+  'GET /v1/locks': {
+    roles: ['client', 'participant', ...READERS],
+    but: '`client`, `participant`: those that it has taken',
+  },
   'GET /v1/cluster': { roles: ['client', 'participant', 'node', ...READERS] },
   'POST /v1/cluster/members': OPERATION,
   'DELETE /v1/cluster/members/:nodeId': OPERATION,

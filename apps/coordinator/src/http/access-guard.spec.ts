@@ -292,6 +292,26 @@ describe('the audit', () => {
     expect(await auditOf('DELETE /v1/cluster/members/:nodeId')).toMatchObject({ status: 400 });
   });
 
+  it('has what an operator did to the lock of another, by force', async () => {
+    node.locks.calls.length = 0;
+    const proof = 'owner=worker&fencingToken=41';
+    await ask('DELETE', `/v1/locks/forced?${proof}&force=true`, secured.header('oscar'));
+    const released = await auditOf('DELETE /v1/locks/:name');
+    expect(released).toMatchObject({
+      principal: 'token:oscar',
+      url: `/v1/locks/forced?${proof}&force=true`,
+      status: 204,
+    });
+    const body = { owner: 'worker', fencingToken: 41, ttlMs: 1_000 };
+    await ask('POST', '/v1/locks/forced/renew?force=true', secured.header('oscar'), body);
+    expect(await auditOf('POST /v1/locks/:name/renew')).toMatchObject({ status: 200, body });
+    const sender = { principal: 'token:oscar', isForced: true };
+    expect(node.locks.calls).toMatchObject([
+      ['release', { name: 'forced', ...sender }],
+      ['renew', { name: 'forced', ...sender }],
+    ]);
+  });
+
   it('has refused credentials by their reasons, and neither tokens nor payloads', async () => {
     const secret = `cct_${'x'.repeat(43)}`;
     await ask('PUT', '/v1/locks/a', { authorization: `Bearer ${secret}` });
@@ -327,6 +347,50 @@ describe('the audit', () => {
     await ask('GET', '/v1/locks', { authorization: 'Bearer cct_unknown' });
     const metrics = await ask('GET', '/metrics', secured.header('prometheus'));
     expect(metrics.body).toMatch(/concordat_http_refused_credentials_total\{reason="unknown-token"\} \d/);
+  });
+});
+
+describe('locks', () => {
+  beforeEach(() => void (node.locks.calls.length = 0));
+  const body = { owner: 'worker', fencingToken: 41, ttlMs: 1_000 };
+
+  it('are taken, renewed and released by a principal', async () => {
+    await ask('PUT', '/v1/locks/a', secured.header('alice'), { owner: 'worker', ttlMs: 1_000 });
+    await ask('POST', '/v1/locks/a/renew', secured.header('bob'), body);
+    await ask('DELETE', '/v1/locks/a?owner=worker&fencingToken=41&force=false', secured.header('bank'));
+    const sent = node.locks.calls as [string, { principal: string; isForced?: true }][];
+    expect(sent.map(([call, { principal, isForced }]) => [call, principal, isForced])).toEqual([
+      ['acquire', 'token:alice', undefined],
+      ['renew', 'token:bob', undefined],
+      ['release', 'token:bank', undefined],
+    ]);
+  });
+
+  it.each<Bearer>(['alice', 'bank', 'shop'])('are not forced by %s, whatever it calls force', async (bearer) => {
+    for (const force of ['true', '1', '']) {
+      const url = `/v1/locks/a?owner=worker&fencingToken=41&force=${force}`;
+      const refused = [
+        await ask('DELETE', url, secured.header(bearer)),
+        await ask('POST', `/v1/locks/a/renew?force=${force}`, secured.header(bearer), body),
+      ];
+      for (const answer of refused) {
+        expect([answer.statusCode, answer.json().code]).toEqual([403, 'FORBIDDEN']);
+        expect(answer.json().detail).toContain('one of the roles operator');
+      }
+    }
+    expect(node.locks.calls).toEqual([]);
+  });
+
+  it('are listed to who may read everything, and to others their own', async () => {
+    for (const bearer of ['watcher', 'oscar', 'alice', 'bank'] as const) {
+      expect((await ask('GET', '/v1/locks', secured.header(bearer))).statusCode).toBe(200);
+    }
+    expect(node.locks.calls.map(([, query]) => query)).toEqual([
+      { limit: 50 },
+      { limit: 50 },
+      { limit: 50, principal: 'token:alice' },
+      { limit: 50, principal: 'token:bank' },
+    ]);
   });
 });
 
@@ -392,6 +456,7 @@ describe('without authentication', () => {
     const open = await createTestNode({ CONCORDAT_AUDIT_FILE: own.auditFile });
     await open.app.inject({ method: 'POST', url: '/v1/cluster/leader', payload: { nodeId: 2 } });
     await open.app.inject({ method: 'GET', url: '/v1/cluster' });
+    await open.app.inject({ method: 'DELETE', url: '/v1/locks/a?owner=w&fencingToken=1' });
     while (own.audit().length === 0) await new Promise((resolve) => setImmediate(resolve));
     expect(own.audit()).toMatchObject([{ call: 'POST /v1/cluster/leader', status: 200, body: { nodeId: 2 } }]);
     await open.app.close();

@@ -76,13 +76,18 @@ export class AccessGuard {
   private async admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const rule = this.ruleOf(request);
     if (rule?.roles === 'everyone') return;
+    const isForced = rule?.isForcible === true && isForcedBy(request);
     if (this.authentication) {
       request.principal = await this.identify(request, this.authentication);
-      if (rule && !isAllowed(rule, request.principal)) throw this.forbidden(rule, request.principal, request);
+      const { principal } = request;
+      if (rule && !isAllowed(rule, principal)) throw this.forbidden(rule.roles, principal, request);
+      if (isForced && !principal.roles.has('operator')) throw this.forbidden(['operator'], principal, request);
     }
     const seconds = await this.limit?.(request);
     if (seconds !== undefined) throw tooMany('this principal sends too many requests', seconds);
-    if (rule && isAudited(rule, request.principal)) this.auditLater(rule, request, reply);
+    if (!rule) return;
+    const isOperation = rule.isOperation === true || isForced;
+    if (isAudited(isOperation, request.principal)) this.auditLater(isOperation, request, reply);
   }
 
   /** Undefined for a path without a route: a sender that is let in learns that there is none. */
@@ -115,12 +120,12 @@ export class AccessGuard {
     }
   }
 
-  private auditLater(rule: CallRule, request: FastifyRequest, reply: FastifyReply): void {
+  private auditLater(isOperation: boolean, request: FastifyRequest, reply: FastifyReply): void {
     const entry = callerOf(request);
     const ended = (): void => {
       const { body } = request;
       // a follower has only the bytes, and the leader audits, too
-      const isParsed = rule.isOperation === true && body !== undefined && !Buffer.isBuffer(body);
+      const isParsed = isOperation && body !== undefined && !Buffer.isBuffer(body);
       const status = reply.raw.writableEnded ? reply.raw.statusCode : undefined;
       this.audit.call({ ...entry, status, ...(isParsed && { body: body as JsonValue }) });
     };
@@ -130,8 +135,8 @@ export class AccessGuard {
     );
   }
 
-  private forbidden(rule: CallRule, principal: Principal, request: FastifyRequest): RequestRefusedError {
-    const refusal = forbidden(rule, principal);
+  private forbidden(roles: CallRule['roles'], principal: Principal, request: FastifyRequest): RequestRefusedError {
+    const refusal = forbidden(roles, principal);
     this.audit.refusedCall({ ...callerOf(request), note: refusal.message });
     return refusal;
   }
@@ -170,7 +175,7 @@ function isAllowed({ roles }: CallRule, principal: Principal): boolean {
   return roles === 'everyone' || roles.some((role) => principal.roles.has(role));
 }
 
-function forbidden({ roles }: CallRule, principal: Principal): RequestRefusedError {
+function forbidden(roles: CallRule['roles'], principal: Principal): RequestRefusedError {
   const needed =
     roles === 'everyone' ? [] : roles.map((role) => (role === 'participant' ? 'participant:<name>' : role));
   const own = formatGrants(principal).join(', ') || 'none';
@@ -178,8 +183,14 @@ function forbidden({ roles }: CallRule, principal: Principal): RequestRefusedErr
 }
 
 /** Everything that an operator does. Without authentication: what only operators should do. */
-function isAudited(rule: CallRule, principal: Principal | null): boolean {
-  return principal === null ? rule.isOperation === true : principal.roles.has('operator');
+function isAudited(isOperation: boolean, principal: Principal | null): boolean {
+  return principal === null ? isOperation : principal.roles.has('operator');
+}
+
+/** What its query says is checked with the rest of it; here anything but a no counts. */
+function isForcedBy({ query }: FastifyRequest): boolean {
+  const { force } = query as { readonly force?: unknown };
+  return force !== undefined && force !== 'false';
 }
 
 /** RFC 6750, section 3. */

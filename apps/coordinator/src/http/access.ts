@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** The principal as owner of transactions and of idempotency keys; undefined without authentication. */
+/** The principal as owner of transactions, of locks and of idempotency keys; undefined without authentication. */
 export function ownerOf({ principal }: FastifyRequest): string | undefined {
   return principal?.id;
 }

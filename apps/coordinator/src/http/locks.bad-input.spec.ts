@@ -133,10 +133,10 @@ describe('what proves a release', () => {
 
   it.each<Case>([
     {
-      name: 'force',
+      name: 'a force that is none',
       method: 'DELETE',
-      url: proof('owner=a&fencingToken=1&force=true'),
-      code: 'UNKNOWN_PARAMETER',
+      url: proof('owner=a&fencingToken=1&force=1'),
+      code: 'INVALID_PARAMETER',
       paths: ['force'],
     },
     {

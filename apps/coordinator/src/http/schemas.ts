@@ -201,6 +201,9 @@ export const lockListQuerySchema = z.strictObject({
   limit: wholeNumber(1, MAXIMUM_PAGE_SIZE, DEFAULT_PAGE_SIZE),
   cursor: z.string().min(1).max(512).optional(),
 });
+/** For operators: as if the sender had taken the lock. */
+const force = z.enum(['true', 'false']).optional();
+export const forceQuerySchema = z.strictObject({ force });
 const TOKEN_RULE = 'must be the fencingToken that the acquisition answered';
 export const lockProofQuerySchema = z.strictObject({
   owner: lockOwner,
@@ -209,6 +212,7 @@ export const lockProofQuerySchema = z.strictObject({
     .regex(/^[1-9]\d{0,15}$/, TOKEN_RULE)
     .transform(Number)
     .refine((token) => Number.isSafeInteger(token), TOKEN_RULE),
+  force,
 });
 export const noQuerySchema = z.strictObject({});
 
@@ -361,7 +365,13 @@ export const lockSchema = z.object({
   expiresAt: time,
 });
 export const lockPageSchema = z.object({
-  items: z.array(z.object({ ...lockSchema.shape, waiters: z.int().nullable() })),
+  items: z.array(
+    z.object({
+      ...lockSchema.shape,
+      principal: z.string().optional().meta({ description: 'who took it; absent without authentication' }),
+      waiters: z.int().nullable(),
+    }),
+  ),
   nextCursor: z.string().nullable(),
 });
 

@@ -11,6 +11,9 @@ export class LockHeldError extends codedError('LOCK_HELD') {
 /** The lock is free, or another holds it: the lease has ended, and perhaps long ago. */
 export class LockNotHeldError extends codedError('LOCK_NOT_HELD') {}
 
+/** The holder is another principal. Nothing happened. */
+export class LockOfAnotherError extends codedError('FORBIDDEN') {}
+
 /** Nothing happened. */
 export class TooManyLocksError extends codedError('TOO_MANY_LOCKS', { retryable: true }) {}
 

@@ -9,12 +9,8 @@ export interface QueueLimits {
 
 export const DEFAULT_QUEUE_LIMITS: QueueLimits = { perLock: 1_000, inAll: 10_000 };
 
-interface Owned {
-  readonly owner: string;
-}
-
 /** Who waits for which lock, first come first served. Bounded; who comes to a full queue is refused. */
-export class LockQueues<Waiter extends Owned> {
+export class LockQueues<Waiter> {
   private readonly byName = new Map<string, Set<Waiter>>();
   private count = 0;
 
@@ -51,11 +47,11 @@ export class LockQueues<Waiter extends Owned> {
     return first;
   }
 
-  /** Removes those of one owner, in their order. */
-  takeOwnedBy(name: string, owner: string): Waiter[] {
-    const owned = [...(this.byName.get(name) ?? [])].filter((waiter) => waiter.owner === owner);
-    for (const waiter of owned) this.remove(name, waiter);
-    return owned;
+  /** Removes those of which it is true, in their order. */
+  takeAll(name: string, isMeant: (waiter: Waiter) => boolean): Waiter[] {
+    const taken = [...(this.byName.get(name) ?? [])].filter(isMeant);
+    for (const waiter of taken) this.remove(name, waiter);
+    return taken;
   }
 
   /** Puts back what `takeFirst` has taken: it waits in front of all others. */

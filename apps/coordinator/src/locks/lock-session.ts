@@ -1,12 +1,14 @@
 import type { ApplyResult, LockLease, LockRecord } from '@concordat/commit-protocol';
 import { LogUnavailableError, type DecisionLog } from '../decision-log/decision-log.js';
 import { guarded, type Clock, type Timer } from '@concordat/foundation';
-import { LockHeldError, LockNotHeldError, TooManyLocksError } from './errors.js';
+import { LockHeldError, LockNotHeldError, LockOfAnotherError, TooManyLocksError } from './errors.js';
 import type { LockEvent } from './figures.js';
+import { isHolder, mayActFor } from './holders.js';
 import type { LeaseAges } from './lease-ages.js';
 import { LeaseExpiry } from './lease-expiry.js';
 import { LockQueues, type QueueLimits } from './lock-queues.js';
 import type { AcquireRequest, LockProof, RenewRequest } from './locks.api.js';
+import { Turns } from './turns.js';
 
 export interface LockSessionPorts {
   readonly log: DecisionLog;
@@ -19,7 +21,6 @@ export interface LockSessionPorts {
 
 /** A client in a queue. */
 interface Waiter {
-  readonly owner: string;
   readonly request: AcquireRequest;
   readonly gone: AbortSignal | undefined;
   readonly resolve: (lease: LockLease | Promise<LockLease>) => void;
@@ -43,6 +44,7 @@ export class LockSession {
   /** locks for whose first waiter a grant is in flight */
   private readonly granting = new Set<string>();
   private readonly expiry: LeaseExpiry;
+  private readonly turns = new Turns();
   private closed = false;
 
   constructor(private readonly ports: LockSessionPorts) {
@@ -69,9 +71,9 @@ export class LockSession {
   }
 
   async acquire(request: AcquireRequest, gone: AbortSignal | undefined): Promise<LockLease> {
-    const { name, owner, waitMs } = request;
+    const { name, waitMs } = request;
     const held = this.find(name);
-    const mayBeFree = held ? held.owner === owner : this.queues.sizeOf(name) === 0;
+    const mayBeFree = held ? isHolder(held, request) : this.queues.sizeOf(name) === 0;
     if (mayBeFree) {
       const result = await this.proposeAcquire(request, gone);
       if (result.refusal === undefined) return result.lock!;
@@ -79,14 +81,18 @@ export class LockSession {
     return waitMs > 0 ? this.wait(request, gone) : this.refuse(request, gone);
   }
 
-  async renew({ name, owner, fencingToken, ttlMs }: RenewRequest): Promise<LockLease> {
+  async renew(request: RenewRequest): Promise<LockLease> {
+    const { name, owner, fencingToken, ttlMs } = request;
+    await this.checkSender(request);
     const record = { type: 'lock-renew', name, owner, fencingToken, ttlMs, at: this.now() } as const;
     const { refusal, lock } = await this.propose(record);
     if (refusal !== undefined) throw this.notHeld(name, owner, fencingToken);
     return lock!;
   }
 
-  async release({ name, owner, fencingToken }: LockProof): Promise<void> {
+  async release(proof: LockProof): Promise<void> {
+    const { name, owner, fencingToken } = proof;
+    await this.checkSender(proof);
     const { refusal } = await this.propose({ type: 'lock-release', name, owner, fencingToken, at: this.now() });
     if (refusal !== undefined) throw this.notHeld(name, owner, fencingToken);
   }
@@ -100,7 +106,8 @@ export class LockSession {
     }
     if (!lock || refusal !== undefined) return;
     this.expiry.watch(lock);
-    for (const waiter of this.queues.takeOwnedBy(lock.name, lock.owner)) this.grant(waiter);
+    const ofHolder = ({ request }: Waiter): boolean => isHolder(lock, request);
+    for (const waiter of this.queues.takeAll(lock.name, ofHolder)) this.grant(waiter);
   }
 
   /** @param error for all who wait; nothing has happened for them */
@@ -118,7 +125,7 @@ export class LockSession {
 
   private wait(request: AcquireRequest, gone: AbortSignal | undefined): Promise<LockLease> {
     return new Promise((resolve, reject) => {
-      const { name, owner, waitMs } = request;
+      const { name, waitMs } = request;
       const leave = (): void => {
         if (this.queues.remove(name, waiter)) waiter.reject(new LockNotHeldError('the client has gone away'));
       };
@@ -128,7 +135,6 @@ export class LockSession {
         gone?.removeEventListener('abort', guardedLeave);
       };
       const waiter: Waiter = {
-        owner,
         request,
         gone,
         resolve: (lease) => (end(), resolve(lease)),
@@ -186,7 +192,7 @@ export class LockSession {
   private async refuse(request: AcquireRequest, gone: AbortSignal | undefined): Promise<LockLease> {
     await this.ports.log.confirmLeadership();
     const held = this.find(request.name);
-    if (held && held.owner !== request.owner) throw this.heldBy(held);
+    if (held && !isHolder(held, request)) throw this.heldBy(held);
     const { refusal, lock } = await this.proposeAcquire(request, gone);
     if (refusal !== undefined) throw this.heldBy(lock!);
     return lock!;
@@ -194,8 +200,15 @@ export class LockSession {
 
   /** @throws TooManyLocksError */
   private async proposeAcquire(request: AcquireRequest, gone: AbortSignal | undefined): Promise<ApplyResult> {
-    const { name, owner, ttlMs } = request;
-    const result = await this.propose({ type: 'lock-acquire', name, owner, ttlMs, at: this.now() });
+    const { name, owner, principal, ttlMs } = request;
+    // To the state machine equal owners are one holder. So a name is asked for by one of them at a time, and the lease that
+    // stands then is compared with the principal: nobody gets, or shortens, the lease of another by its owner's text.
+    const result = await this.turns.run(JSON.stringify([name, owner]), async () => {
+      const held = this.find(name);
+      if (held?.owner === owner && !isHolder(held, request)) return refusedBy(held);
+      const sender = principal !== undefined && { principal };
+      return this.propose({ type: 'lock-acquire', name, owner, ...sender, ttlMs, at: this.now() });
+    });
     if (result.refusal === 'TOO_MANY_LOCKS') {
       throw new TooManyLocksError('too many locks are held; ask again when some have been released');
     }
@@ -209,6 +222,28 @@ export class LockSession {
     this.ports.count('abandoned');
     const proof = { name, owner, fencingToken, unrenewedSince: renewedIndex } as const;
     this.propose({ type: 'lock-release', ...proof, at: this.now() }).catch(() => undefined); // it expires
+  }
+
+  /**
+   * Owner and token are known to more than the holder: to who reads the list, and where requests are logged. A lease never
+   * changes its principal, and a session begins with all that earlier leaders have granted.
+   *
+   * @throws LockOfAnotherError
+   */
+  private async checkSender(proof: LockProof): Promise<void> {
+    const { name, owner, fencingToken } = proof;
+    const held = this.find(name);
+    const isMeant = held?.owner === owner && held.fencingToken === fencingToken;
+    if (isMeant ? mayActFor(held, proof) : proof.principal === undefined) return;
+    if (!isMeant) {
+      await this.ports.log.confirmLeadership();
+      throw this.notHeld(name, owner, fencingToken);
+    }
+    this.ports.count('refused');
+    throw new LockOfAnotherError(
+      `the lock ${name} was taken by another principal, and only that one may renew or release it; an operator may do so ` +
+        'with force=true',
+    );
   }
 
   private heldBy(lease: LockLease): LockHeldError {
@@ -236,4 +271,9 @@ export class LockSession {
   private now(): number {
     return this.ports.clock.now();
   }
+}
+
+/** As the state machine refuses a record. */
+function refusedBy(lock: LockLease): ApplyResult {
+  return { transactions: [], refusal: 'LOCK_HELD', lock };
 }

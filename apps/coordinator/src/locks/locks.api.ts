@@ -1,4 +1,5 @@
 import type { Consistency, Reading } from '../transactions/transactions.api.js';
+import type { LockSender } from './holders.js';
 
 /** A lock that is held, as its holder sees it. */
 export interface LockView {
@@ -12,6 +13,8 @@ export interface LockView {
 
 /** A lock in the list of all. */
 export interface ListedLock extends LockView {
+  /** who took it; absent where nobody was asked */
+  readonly principal?: string;
   /** clients that wait for it; null where it is not known, because this node does not lead */
   readonly waiters: number | null;
 }
@@ -28,9 +31,11 @@ export interface LockQuery {
   readonly limit: number;
   /** `nextCursor` of the page before */
   readonly cursor?: number;
+  /** only those that this principal has taken; absent: all */
+  readonly principal?: string;
 }
 
-export interface AcquireRequest {
+export interface AcquireRequest extends Pick<LockSender, 'principal'> {
   readonly name: string;
   readonly owner: string;
   /** length of the lease in milliseconds, 100..3,600,000 */
@@ -39,8 +44,8 @@ export interface AcquireRequest {
   readonly waitMs: number;
 }
 
-/** What only the holder of a lock knows. */
-export interface LockProof {
+/** What only the holder of a lock knows, and who shows it. */
+export interface LockProof extends LockSender {
   readonly name: string;
   readonly owner: string;
   readonly fencingToken: number;
@@ -67,9 +72,9 @@ export interface LocksApi {
    * @throws LockHeldError, TooManyLocksError, TooManyWaitersError
    */
   acquire(request: AcquireRequest, gone?: AbortSignal): Promise<LockView>;
-  /** @throws LockNotHeldError */
+  /** @throws LockNotHeldError, LockOfAnotherError */
   renew(request: RenewRequest): Promise<LockView>;
-  /** @throws LockNotHeldError */
+  /** @throws LockNotHeldError, LockOfAnotherError */
   release(proof: LockProof): Promise<void>;
   list(query: LockQuery, consistency: Consistency): Promise<Reading<LockPage>>;
   /** This node stops: who waits must ask another one. */

@@ -81,7 +81,7 @@ export class Locks implements LocksApi {
     await this.leading().release(proof);
   }
 
-  async list({ limit, cursor = 0 }: LockQuery, consistency: Consistency): Promise<Reading<LockPage>> {
+  async list({ limit, cursor = 0, principal }: LockQuery, consistency: Consistency): Promise<Reading<LockPage>> {
     const { log } = this.dependencies;
     if (consistency === 'linearizable') await this.barrier.pass();
     else await log.caughtUp();
@@ -89,12 +89,14 @@ export class Locks implements LocksApi {
     const items: ListedLock[] = [];
     let nextCursor: number | null = null;
     for (const lease of log.state.locks.all()) {
-      if (lease.fencingToken <= cursor) continue;
+      if (lease.fencingToken <= cursor || (principal !== undefined && lease.principal !== principal)) continue;
       if (items.length === limit) {
         nextCursor = items.at(-1)!.fencingToken;
         break;
       }
-      items.push({ ...viewOf(lease), waiters: session?.waitingFor(lease.name) ?? null });
+      const { principal: holder } = lease;
+      const waiters = session?.waitingFor(lease.name) ?? null;
+      items.push({ ...viewOf(lease), ...(holder !== undefined && { principal: holder }), waiters });
     }
     const leaderKnowsMore = consistency === 'linearizable' && !session && items.length > 0;
     return { value: { items, nextCursor }, appliedIndex: log.appliedIndex, leaderKnowsMore };

@@ -12,6 +12,12 @@ export interface LockProof {
   readonly fencingToken: number;
 }
 
+/** For operators. */
+export interface Forced {
+  /** acts for the holder, whoever took the lock; audited. Needs the role `operator`. Default: false */
+  readonly force?: boolean | undefined;
+}
+
 export interface LeaseRequest {
   /** equal owners are one, so the holder itself takes the lock again: 1 to 255 printable ASCII characters */
   readonly owner: string;
@@ -66,18 +72,18 @@ export class LockCalls {
    *
    * @throws LockNotHeldError
    */
-  async renew(name: string, request: LeaseRequest & LockProof, options: CallOptions = {}): Promise<Lock> {
+  async renew(name: string, request: LeaseRequest & LockProof & Forced, options: CallOptions = {}): Promise<Lock> {
     return (await this.prolong(name, request, options)).lock;
   }
 
   /** As `renew`, and says when the lease can have begun. */
   async prolong(
     name: string,
-    { owner, fencingToken, ttlMs }: LeaseRequest & LockProof,
+    { owner, fencingToken, ttlMs, force }: LeaseRequest & LockProof & Forced,
     options: CallOptions = {},
   ): Promise<Leased> {
     const body = bodyOf({ owner, fencingToken, ttlMs: ttlMsOf(ttlMs) });
-    return this.leased(changing('POST', `${lockPath(name)}/renew`, body), options);
+    return this.leased(changing('POST', `${lockPath(name)}/renew${forcing(force)}`, body), options);
   }
 
   /**
@@ -85,13 +91,17 @@ export class LockCalls {
    *
    * @throws LockNotHeldError
    */
-  async release(name: string, { owner, fencingToken }: LockProof, options: CallOptions = {}): Promise<void> {
-    const path = `${lockPath(name)}${queryOf({ owner, fencingToken })}`;
+  async release(
+    name: string,
+    { owner, fencingToken, force }: LockProof & Forced,
+    options: CallOptions = {},
+  ): Promise<void> {
+    const path = `${lockPath(name)}${queryOf({ owner, fencingToken, force: force === true ? 'true' : undefined })}`;
     const call = changing('DELETE', path);
     await this.transport.request({ ...call, statuses: [204], codeIfDone: 'LOCK_NOT_HELD' }, options);
   }
 
-  /** One page of the locks that are held. */
+  /** One page of the locks that are held; for a client without the right to read all, of those that it has taken. */
   async listPage(query: PageQuery = {}, options: ReadOptions = {}): Promise<Page<ListedLock>> {
     const { limit, cursor } = query;
     const path = `/v1/locks${queryOf({ limit, cursor, consistency: options.consistency })}`;
@@ -112,6 +122,10 @@ export class LockCalls {
 
 function changing(method: 'PUT' | 'POST' | 'DELETE', path: string, body?: unknown): Call {
   return { method, path, body, repeatability: 'idempotent', statuses: [200] };
+}
+
+function forcing(force: boolean | undefined): string {
+  return force === true ? queryOf({ force: 'true' }) : '';
 }
 
 /** @throws ClientOptionError */

@@ -10,6 +10,8 @@ export interface Lock {
 
 /** A lock in the list of all. */
 export interface ListedLock extends Lock {
+  /** who took it; absent where the coordinators ask nobody who it is */
+  readonly principal?: string | undefined;
   /** clients that wait for it; null where the answering coordinator does not lead */
   readonly waiters: number | null;
 }

@@ -187,6 +187,7 @@ export const lockPageShape = page(
     owner: text,
     fencingToken: integer,
     expiresAt: time,
+    principal: optional(text),
     waiters: nullable(integer),
   }),
 );

@@ -2,6 +2,8 @@
 export interface LockLease {
   readonly name: string;
   readonly owner: string;
+  /** who took it, where senders are known; undefined: nobody was asked, or a former release granted it */
+  readonly principal?: string;
   /** index of the record that granted the lock: no later holder of any lock has a lower one */
   readonly fencingToken: number;
   /** index of the record that granted the lease or renewed it last */

@@ -6,6 +6,11 @@ export interface LockAcquireRecord {
   readonly type: 'lock-acquire';
   readonly name: string;
   readonly owner: string;
+  /**
+   * who asks, where senders are known. The lease that is granted keeps it; the leader compares it before it proposes (see
+   * `LockSession`), so former releases, which do not know it, decide alike
+   */
+  readonly principal?: string;
   /** length of the lease in milliseconds */
   readonly ttlMs: number;
   readonly at: number;

@@ -61,14 +61,22 @@ export class LockTable {
     }
   }
 
-  private applyAcquire({ name, owner, ttlMs }: LockAcquireRecord, index: number, now: number): ApplyResult {
+  private applyAcquire({ name, owner, principal, ttlMs }: LockAcquireRecord, index: number, now: number): ApplyResult {
     const held = this.leases.get(name);
     if (held && held.owner !== owner) return refused('LOCK_HELD', held);
     if (held) return this.renew(held, ttlMs, index, now);
     if (this.leases.size >= LIMITS.locks) return refused('TOO_MANY_LOCKS');
     this.checkNewToken(index);
     this.latestToken = index;
-    const lease = { name, owner, fencingToken: index, renewedIndex: index, ttlMs, expiresAt: now + ttlMs };
+    const lease = {
+      name,
+      owner,
+      ...(principal !== undefined && { principal }),
+      fencingToken: index,
+      renewedIndex: index,
+      ttlMs,
+      expiresAt: now + ttlMs,
+    };
     this.leases.set(name, lease);
     return { transactions: [], lock: lease };
   }
