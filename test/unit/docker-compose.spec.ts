@@ -5,7 +5,20 @@ import { parse } from 'yaml';
 
 interface Service {
   readonly image: string;
-  readonly build?: { readonly context: string; readonly dockerfile: string };
+  readonly build?: {
+    readonly context: string;
+    readonly dockerfile: string;
+    readonly args?: Readonly<Record<string, string>>;
+  };
+  readonly user?: string;
+  readonly read_only?: boolean;
+  readonly privileged?: boolean;
+  readonly cap_add?: readonly string[];
+  readonly cap_drop?: readonly string[];
+  readonly security_opt?: readonly string[];
+  readonly tmpfs?: readonly string[];
+  readonly pid?: string;
+  readonly network_mode?: string;
   readonly command?: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly ports: readonly string[];
@@ -16,7 +29,7 @@ interface Service {
 
 const root = path.resolve(import.meta.dirname, '../..');
 const textOf = (file: string): string => readFileSync(path.join(root, file), 'utf8');
-const compose = parse(textOf('docker-compose.yml')) as {
+const compose = parse(textOf('docker-compose.yml'), { merge: true }) as {
   services: Record<string, Service>;
   volumes: Record<string, unknown>;
 };
@@ -82,7 +95,7 @@ describe('docker-compose.yml', () => {
     });
     expect(bank.ports).toEqual([`127.0.0.1:809${place}:809${place}`]);
     const database = serviceOf(`postgres-${letter}`);
-    expect(database.image).toBe('postgres:18');
+    expect(database.image).toBe('${POSTGRES_IMAGE:-postgres:18.4}');
     expect(database.environment).toEqual({ POSTGRES_USER: name, POSTGRES_PASSWORD: name, POSTGRES_DB: name });
     expect(database.command).toContain('max_prepared_transactions=128');
     expect(database.ports).toEqual([`127.0.0.1:${5432 + place}:5432`]);
@@ -96,6 +109,41 @@ describe('docker-compose.yml', () => {
     expect(kafka.environment['KAFKA_AUTO_CREATE_TOPICS_ENABLE']).toBe('false');
     expect(kafka.ports).toEqual(['127.0.0.1:9092:9092']);
     expect(kafka.healthcheck).toBeDefined();
+  });
+
+  const services = Object.entries(compose.services);
+  /** What a process of an image writes beside its volumes. */
+  const IN_MEMORY: Readonly<Record<string, readonly string[]>> = {
+    kafka: ['/opt/kafka/config', '/opt/kafka/logs', '/tmp'],
+    postgres: ['/var/run/postgresql', '/tmp'],
+    coordinator: ['/tmp'],
+    bank: ['/tmp'],
+  };
+
+  it.each(services)('%s is not root, has no rights, and writes to its volume and to memory only', (name, service) => {
+    const users: Readonly<Record<string, string>> = { kafka: 'appuser', postgres: 'postgres' };
+    const kind = name.split('-')[0]!;
+    expect(service.user).toBe(users[kind] ?? 'node');
+    expect(service.read_only).toBe(true);
+    expect(service.cap_drop).toEqual(['ALL']);
+    expect(service.security_opt).toEqual(['no-new-privileges:true']);
+    expect(service.tmpfs).toEqual(IN_MEMORY[kind]);
+    for (const right of ['cap_add', 'privileged', 'pid', 'network_mode'] as const)
+      expect(service).not.toHaveProperty(right);
+    for (const volume of service.volumes ?? []) expect(volume).toMatch(/^[a-z0-9-]+:\/[a-z/]+$/); // none of the host
+    for (const port of service.ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+  });
+
+  it('names every image by its full version, in a variable that may hold a digest', () => {
+    const foreign = services.filter(([, { build }]) => !build).map(([, { image }]) => image);
+    for (const image of foreign) expect(image).toMatch(/^\$\{[A-Z]+_IMAGE:-[a-z/]+:\d+\.\d+(\.\d+)?\}$/);
+    for (const [, { build }] of services) {
+      if (!build) continue;
+      const text = textOf(build.dockerfile);
+      const pinned = /^ARG NODE_IMAGE=(node:\d+\.\d+\.\d+-slim)$/m.exec(text)?.[1];
+      expect(text.match(/^FROM .*$/gm)?.map((line) => line.split(' ')[1])).toEqual(Array(3).fill('${NODE_IMAGE}'));
+      expect(build.args).toEqual({ NODE_IMAGE: `\${NODE_IMAGE:-${pinned}}` });
+    }
   });
 
   it.each(['coordinator', 'bank'])(
