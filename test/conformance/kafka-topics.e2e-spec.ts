@@ -1,7 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Logger } from '@concordat/foundation';
-import { decideTopic, inspectTopics, KafkaMessageBus, type MessageBus, type Topic } from '@concordat/messaging';
+import {
+  decideTopic,
+  inspectTopics,
+  KafkaMessageBus,
+  type MessageBus,
+  type MessageSender,
+  type Topic,
+} from '@concordat/messaging';
 import kafkajs, { type Admin } from 'kafkajs';
 import { startKafka, type TestKafka } from '../support/kafka.js';
 import { waitFor } from '../support/wait-for.js';
@@ -155,6 +162,29 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     expect([bus.isConnected(), subscription.idleMs()]).toEqual([true, Infinity]);
     await admin.deleteAcls({ filters: [{ ...ANYBODY, ...resource, ...denied }] });
     await waitFor('it consumes', () => subscription.idleMs() < 5_000, { timeoutMs: 30_000 });
+    expect(bus.obstacle()).toBeUndefined();
+  });
+
+  it('sees that a topic may be described and not read, before anything is to be read', async () => {
+    const topic = named('replies');
+    const resource = { ...EVERY_TOPIC, resourceName: topic };
+    const denied = { operation: AclOperationTypes.READ, permissionType: AclPermissionTypes.DENY };
+    await admin.createAcls({ acl: [{ ...ANYBODY, ...resource, ...denied }] });
+    const look = { brokers: kafka.brokers, cluster: SUITE.cluster, logger };
+    const stateFor = async (role?: MessageSender): Promise<string | undefined> =>
+      (await inspectTopics({ ...look, ...(role && { role }) }, ['replies']))[0]?.state;
+    await waitFor('the ACL counts', async () => (await stateFor('coordinator')) === 'unusable');
+    const bus = new KafkaMessageBus({ ...look, role: 'coordinator' });
+    buses.push(bus);
+    await bus.start();
+    const ready = bus.ensureTopics(['replies']);
+    await waitFor('the obstacle is known', () => bus.obstacle() !== undefined, { timeoutMs: 30_000 });
+    const sentence = `this user may describe the topic "${topic}" and has not the right to Read it: grant Read on it`;
+    expect(bus.obstacle()).toContain(sentence);
+    // a participant only writes there, and who says nothing of itself is not asked
+    expect([await stateFor('participant:bank-a'), await stateFor()]).toEqual(['usable', 'usable']);
+    await admin.deleteAcls({ filters: [{ ...ANYBODY, ...resource, ...denied }] });
+    await ready;
     expect(bus.obstacle()).toBeUndefined();
   });
 

@@ -115,6 +115,7 @@ const createConfiguredBus: CreateBus = (config, logger, direct, audit) => {
     brokers: kafkaBrokers,
     clientId,
     cluster,
+    role: 'coordinator',
     topicPrefix,
     logger,
     ...(signatures && { signatures }),

@@ -25,7 +25,7 @@ export interface BusContext extends NamespaceOptions {
 export type BusFactory = (context: BusContext) => MessageBus;
 
 /** Settings of the Kafka bus; cluster and prefix are those of the module. */
-export interface KafkaBusOptions extends Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'signatures'> {
+export interface KafkaBusOptions extends Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'signatures' | 'role'> {
   /** signs messages and checks those of others; the coordinators' `CONCORDAT_SIGNATURES` fits; default: off */
   readonly signatures?: SignatureSettings;
 }
@@ -50,6 +50,7 @@ export function kafkaBus({ signatures: settings, ...options }: KafkaBusOptions):
       logger,
       ...options,
       cluster,
+      role: `participant:${participant}`,
       ...(topicPrefix !== undefined && { topicPrefix }),
       ...(signatures && { signatures }),
     });

@@ -1,4 +1,4 @@
-import type { Admin } from 'kafkajs';
+import type { Admin, Kafka } from 'kafkajs';
 import { withTimeLimit } from '@concordat/foundation';
 import {
   createClient,
@@ -8,6 +8,7 @@ import {
   type KafkaSettings,
 } from './kafka-client.js';
 
+import { topicRights, type TopicRight } from './topic-rights.js';
 import type { TopicAdmin, TopicDescription, TopicSettings } from './topic-setup.js';
 
 /** `ConfigResourceTypes.TOPIC`, which kafkajs does not export to modules. */
@@ -23,7 +24,10 @@ function typesOf(error: unknown): string[] {
 const isForbidden = (error: unknown): boolean => typesOf(error).some((type) => FORBIDDEN.has(type));
 
 class KafkaTopicAdmin implements TopicAdmin {
-  constructor(private readonly admin: Admin) {}
+  constructor(
+    private readonly admin: Admin,
+    private readonly client: Kafka,
+  ) {}
 
   async describe(topic: string): Promise<TopicDescription | 'missing' | 'forbidden'> {
     try {
@@ -35,6 +39,10 @@ class KafkaTopicAdmin implements TopicAdmin {
       if (typesOf(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) return 'missing';
       throw error;
     }
+  }
+
+  async rights(topic: string): Promise<ReadonlySet<TopicRight> | undefined> {
+    return (await topicRights(this.client, [topic])).get(topic);
   }
 
   create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'> {
@@ -92,9 +100,10 @@ const WORK_LIMIT_MS = 60_000;
 
 /** Topics are checked rarely: the connection is closed after `work`. */
 export async function withTopicAdmin<T>(settings: KafkaSettings, work: (admin: TopicAdmin) => Promise<T>): Promise<T> {
-  const admin = createClient(settings).admin({ retry: { retries: 2 } });
+  const client = createClient(settings);
+  const admin = client.admin({ retry: { retries: 2 } });
   try {
-    const done = admin.connect().then(() => work(new KafkaTopicAdmin(admin)));
+    const done = admin.connect().then(() => work(new KafkaTopicAdmin(admin, client)));
     return await withTimeLimit(settings.clock, WORK_LIMIT_MS, 'the check of the topics', done);
   } finally {
     const disconnected = withTimeLimit(settings.clock, DISCONNECT_LIMIT_MS, 'the disconnection', admin.disconnect());

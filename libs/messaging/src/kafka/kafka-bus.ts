@@ -29,8 +29,9 @@ import { writeProduceRequestsInOnePass } from './produce-request.js';
 import { SendQueue } from '../send-queue.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
-import { TopicSetup, TopicSetupError, judgeTopics, type TopicFinding } from './topic-setup.js';
-import type { Topic } from '../contract/topics.js';
+import { TopicSetup, TopicSetupError, judgeTopics, type TopicFinding, type WantedRights } from './topic-setup.js';
+import { accessOf, type AccessRule } from '../contract/access.js';
+import { DEAD_LETTER_TOPIC, type Topic } from '../contract/topics.js';
 
 const DRAIN_MS = 5_000;
 /** A rebalance may leave a member without an answer for 10 s, with two fetches or heartbeats around it. */
@@ -68,7 +69,7 @@ export class KafkaMessageBus implements MessageBus {
       this.settings.logger,
       options.signatures,
     );
-    this.topicSetup = new TopicSetup(this.settings, this.settings.logger);
+    this.topicSetup = new TopicSetup(this.settings, this.settings.logger, wantedRights(options));
     this.sender = new KafkaSender(this.settings, (names) => this.setUpTopics(names), this.countRequest);
     this.queue = new SendQueue({
       send: (batch) => this.sender.send(batch),
@@ -237,6 +238,22 @@ function withDefaults(options: KafkaMessageBusOptions): KafkaSettings {
   };
 }
 
+/** Of reading and writing, what the role needs, by the names on the broker; dead letters are not worth a stop. */
+function wantedRights(options: KafkaMessageBusOptions): WantedRights {
+  const { role } = options;
+  if (role === undefined) return () => [];
+  const rules = accessOf(options, role === 'coordinator' ? undefined : role.slice(role.indexOf(':') + 1));
+  const letters = new Namespace(options).topic(DEAD_LETTER_TOPIC);
+  return (topic) => {
+    const rule = topic === letters ? undefined : rules.find((one) => isAbout(one, topic));
+    return (['Read', 'Write'] as const).filter((right) => rule?.operations.includes(right));
+  };
+}
+
+function isAbout({ resource, name, pattern }: AccessRule, topic: string): boolean {
+  return resource === 'topic' && (pattern === 'prefixed' ? topic.startsWith(name) : topic === name);
+}
+
 /** kafkajs hides that a right on the group is missing: it then says that the group has no coordinator. */
 function describeSubscriptionFailure(group: string, failure: unknown): string {
   const ofTopics = errorTypes(failure).includes('TOPIC_AUTHORIZATION_FAILED');
@@ -255,5 +272,5 @@ export async function inspectTopics(
   const settings = withDefaults(options);
   const namespace = new Namespace(options);
   const names = topics.map((topic) => namespace.topic(topic));
-  return withTopicAdmin(settings, (admin) => judgeTopics(admin, names, settings));
+  return withTopicAdmin(settings, (admin) => judgeTopics(admin, names, settings, wantedRights(options)));
 }

@@ -21,7 +21,7 @@ import {
   type TopicMessages,
 } from 'kafkajs';
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
-import type { MessageAuthenticity } from '../contract/authenticity.js';
+import type { MessageAuthenticity, MessageSender } from '../contract/authenticity.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
 import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
@@ -39,6 +39,11 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
   readonly clientId?: string;
   readonly ssl?: KafkaConfig['ssl'];
   readonly sasl?: KafkaConfig['sasl'];
+  /**
+   * who this process is: then it is looked at whether it may read and write the topics as it will, where the broker tells.
+   * Default: a missing right shows when it is needed
+   */
+  readonly role?: MessageSender;
   /** signs what is published and checks what is read; default: neither */
   readonly signatures?: MessageAuthenticity;
   readonly logger?: Logger;
@@ -62,9 +67,9 @@ export interface KafkaMessageBusOptions extends NamespaceOptions {
 }
 
 export type KafkaSettings = Required<
-  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'queueLimits' | 'signatures'>
+  Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'ssl' | 'sasl' | 'queueLimits' | 'signatures' | 'role'>
 > &
-  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'queueLimits' | 'signatures'>;
+  Pick<KafkaMessageBusOptions, 'ssl' | 'sasl' | 'queueLimits' | 'signatures' | 'role'>;
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 export const REQUEST_TIMEOUT_MS = 10_000;

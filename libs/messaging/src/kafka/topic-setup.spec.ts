@@ -8,15 +8,22 @@ import {
   judgeTopics,
   type TopicAdmin,
   type TopicDescription,
+  type WantedRights,
 } from './topic-setup.js';
+import type { TopicRight } from './topic-rights.js';
 
 const GOOD: TopicDescription = { partitions: 1, maximumMessageBytes: TOPIC_MESSAGE_BYTES };
 
-function createSetup(topics: Record<string, TopicDescription | 'forbidden'>, mayCreate = true) {
+function createSetup(
+  topics: Record<string, TopicDescription | 'forbidden'>,
+  mayCreate = true,
+  rights: Readonly<Record<string, readonly TopicRight[]>> = {},
+) {
   const made: string[] = [];
   const warnings: string[] = [];
   const admin: TopicAdmin = {
     describe: async (topic) => topics[topic] ?? 'missing',
+    rights: async (topic) => rights[topic] && new Set(rights[topic]),
     create: async (topic) => {
       made.push(topic);
       return mayCreate ? 'created' : 'forbidden';
@@ -24,7 +31,8 @@ function createSetup(topics: Record<string, TopicDescription | 'forbidden'>, may
     tryCreate: async () => (mayCreate ? 'created' : 'forbidden'),
   };
   const logger = { ...silentLogger, warn: (text: string) => void warnings.push(text) };
-  const setup = new TopicSetup({ partitions: 1, replicationFactor: -1 }, logger);
+  const wanted: WantedRights = (topic) => (topic === 'unneeded' ? [] : ['Read', 'Write']);
+  const setup = new TopicSetup({ partitions: 1, replicationFactor: -1 }, logger, wanted);
   const problemOf = async (...names: string[]): Promise<string | undefined> => {
     try {
       await setup.ensure(admin, names);
@@ -60,6 +68,19 @@ describe('the set-up of topics', () => {
     expect(problem).toContain('"c" does not exist, and this user may not create it');
     expect(problem).toContain(`max.message.bytes of at least ${TOPIC_MESSAGE_BYTES}, or grant Create`);
     expect(problem).not.toContain('"b"');
+  });
+
+  it('names the rights that are lacking on a topic that may be described, where the broker tells', async () => {
+    const there = { both: GOOD, none: GOOD, reads: GOOD, untold: GOOD, unneeded: GOOD };
+    const rights = { both: ['Read', 'Write'], none: [], reads: ['Read'], unneeded: [] } as const;
+    const { problemOf } = createSetup(there, true, rights);
+    expect(await problemOf('both', 'untold', 'unneeded')).toBeUndefined();
+    const problem = await problemOf('none', 'reads');
+    expect(problem).toContain(
+      'describe the topic "none" and has not the right to Read and Write it: grant Read and Write',
+    );
+    expect(problem).toContain('describe the topic "reads" and has not the right to Write it: grant Write on it');
+    expect(problem).toContain('npx concordat kafka acls');
   });
 
   it('refuses a topic that cannot carry every vote, and warns once of one that cannot carry all work', async () => {

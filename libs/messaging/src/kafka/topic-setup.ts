@@ -1,5 +1,6 @@
 import { LIMITS } from '@concordat/commit-protocol';
 import { codedError, errorMessage, type Logger } from '@concordat/foundation';
+import type { TopicRight } from './topic-rights.js';
 
 /** Room for a record's key, headers and framing. */
 const RECORD_OVERHEAD_BYTES = 64 * 1024;
@@ -17,11 +18,16 @@ export interface TopicDescription {
   readonly maximumMessageBytes: number | undefined;
 }
 
+/** What this process does with a topic; undefined: it is not known. */
+export type WantedRights = (topic: string) => readonly TopicRight[];
+
 export interface TopicAdmin {
   /**
    * `missing`: it does not exist; `forbidden`: this user may not describe it. Rejects when the broker cannot be asked.
    */
   describe(topic: string): Promise<TopicDescription | 'missing' | 'forbidden'>;
+  /** What this user may do with the topic, as the broker says; undefined where it does not say it. */
+  rights(topic: string): Promise<ReadonlySet<TopicRight> | undefined>;
   /** `exists`: it was created concurrently; `forbidden`: this user may not. @throws for any other reason */
   create(topic: string, settings: TopicSettings): Promise<'created' | 'exists' | 'forbidden'>;
   /** What `create` would answer; creates nothing. @throws as `create` does */
@@ -61,6 +67,7 @@ export class TopicSetup {
   constructor(
     private readonly settings: Pick<TopicSettings, 'partitions' | 'replicationFactor'>,
     private readonly logger: Logger,
+    private readonly wanted: WantedRights = () => [],
   ) {}
 
   /** @throws TopicSetupError with every unusable topic and what to do; any other error may pass by itself */
@@ -79,7 +86,8 @@ export class TopicSetup {
       const problem = await createProblem(() => admin.create(topic, wantedOf(this.settings)), topic);
       return problem && textOf(problem);
     }
-    const findings = judgeTopic(topic, found, this.settings.partitions);
+    const lacking = await lackingRights(admin, topic, this.wanted);
+    const findings = judgeTopic(topic, found, this.settings.partitions, lacking);
     for (const finding of findings) if (finding.state === 'impaired') this.warnOnce(textOf(finding));
     const unusable = findings.find(({ state }) => state === 'unusable');
     return unusable && textOf(unusable);
@@ -97,12 +105,14 @@ export async function judgeTopics(
   admin: TopicAdmin,
   topics: readonly string[],
   settings: Pick<TopicSettings, 'partitions' | 'replicationFactor'>,
+  wanted: WantedRights = () => [],
 ): Promise<TopicFinding[]> {
   const findings: TopicFinding[] = [];
   for (const topic of new Set(topics)) {
     const found = await admin.describe(topic);
     if (found !== 'missing') {
-      findings.push(...judgeTopic(topic, found, settings.partitions));
+      const lacking = await lackingRights(admin, topic, wanted);
+      findings.push(...judgeTopic(topic, found, settings.partitions, lacking));
       continue;
     }
     const problem = await createProblem(() => admin.tryCreate(topic, wantedOf(settings)), topic);
@@ -116,6 +126,14 @@ export async function judgeTopics(
     );
   }
   return findings;
+}
+
+/** A description needs only Describe, which every other right contains. */
+async function lackingRights(admin: TopicAdmin, topic: string, wanted: WantedRights): Promise<readonly TopicRight[]> {
+  const needed = wanted(topic);
+  if (needed.length === 0) return [];
+  const rights = await admin.rights(topic);
+  return rights ? needed.filter((right) => !rights.has(right)) : [];
 }
 
 function wantedOf({
@@ -153,13 +171,28 @@ async function createProblem(
  * At least one finding.
  *
  * @param partitions that are set
+ * @param lacking what this process needs to do with it, and may not
  */
-function judgeTopic(topic: string, found: TopicDescription | 'forbidden', partitions: number): TopicFinding[] {
+function judgeTopic(
+  topic: string,
+  found: TopicDescription | 'forbidden',
+  partitions: number,
+  lacking: readonly TopicRight[],
+): TopicFinding[] {
   if (found === 'forbidden') {
     const sentence = `this user may not describe the topic "${topic}"`;
     return [{ topic, state: 'unusable', sentence, fix: 'grant Describe on it' }];
   }
   const findings: TopicFinding[] = [];
+  if (lacking.length > 0) {
+    const rights = lacking.join(' and ');
+    findings.push({
+      topic,
+      state: 'unusable',
+      sentence: `this user may describe the topic "${topic}" and has not the right to ${rights} it`,
+      fix: `grant ${rights} on it (npx concordat kafka acls prints the rights of each role)`,
+    });
+  }
   const { maximumMessageBytes = TOPIC_MESSAGE_BYTES } = found;
   if (maximumMessageBytes < TOPIC_MESSAGE_BYTES) {
     const isUsable = maximumMessageBytes >= LEAST_TOPIC_MESSAGE_BYTES;
