@@ -45,7 +45,7 @@ export class PostgresServer {
     const { programs, account, dataDir, logFile, port, settings } = this.options;
     const all = { listen_addresses: HOST, unix_socket_directories: '', port, ...settings };
     const words = ['-D', dataDir, ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
-    const log = openSync(logFile, 'w');
+    const log = openSync(logFile, 'w', 0o600); // it has statements that failed
     // a group of its own: Ctrl-C is for this process, which ends the server in its order
     const apart = { cwd: '/', detached: true, ...account };
     const server = spawn(programs.postgres, words, { ...apart, stdio: ['ignore', log, log] });
