@@ -35,6 +35,7 @@ const NO_CODES: Readonly<Record<string, string>> = {
   UNKNOWN_TOPIC_OR_PARTITION: 'an answer of Kafka',
   EAI_AGAIN: 'an error of the system',
   ERR_INVALID_URL: 'an error of Node.js',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'an error of Node.js',
   UND_ERR_CONNECT_TIMEOUT: 'an error of fetch',
   DEADLOCK_VICTIM: 'a reason of a former release',
 };

@@ -39,7 +39,7 @@ export class BankModule implements OnApplicationShutdown {
 
   static with(options: BankOptions): DynamicModule {
     const { config, failpoints } = options;
-    const database = createAccountDatabase(config.databaseUrl, config.participant);
+    const database = createAccountDatabase(config.database, config.participant);
     return {
       module: BankModule,
       imports: [ConcordatParticipantModule.forRoot(participantOptions(options, database))],
@@ -61,7 +61,7 @@ export class BankModule implements OnApplicationShutdown {
 
 function participantOptions(options: BankOptions, database: DataSource): ConcordatParticipantOptions {
   const { config, logger, failpoints, onFatal } = options;
-  const { participant, cluster, topicPrefix, databaseUrl, http, terminationTimeoutMs } = config;
+  const { participant, cluster, topicPrefix, database: connection, http, terminationTimeoutMs } = config;
   // The same after a restart, so that the process gets its partitions back at once.
   const clientId = `${participant}-${hostname()}-${http.port}`;
   return {
@@ -69,7 +69,7 @@ function participantOptions(options: BankOptions, database: DataSource): Concord
     cluster,
     topicPrefix,
     instance: clientId,
-    postgres: { connectionString: databaseUrl, dataSource: database },
+    postgres: { ...connection, dataSource: database },
     bus: options.bus ?? configuredBus(config, clientId, logger),
     beforeConsuming: () => prepareAccountDatabase(database),
     limits: { terminationTimeoutMs },

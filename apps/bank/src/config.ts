@@ -36,14 +36,16 @@ import {
   signatureSettings,
   type KafkaSecurity,
   type Link,
+  type PostgresConnectionSettings,
   type SignatureSettings,
 } from '@concordat/nestjs';
+import { DATABASE_VARIABLES, checkDatabase, databaseSettings } from './database-variables.js';
 
 /** The configuration of a bank: read, checked and frozen once, in `main`. */
 export interface Config {
   readonly participant: string;
   readonly http: Address;
-  readonly databaseUrl: string;
+  readonly database: PostgresConnectionSettings;
   readonly link: Link;
   /** empty with the link `direct` */
   readonly kafkaBrokers: readonly string[];
@@ -76,13 +78,6 @@ function parseCoordinators(text: string): string[] | undefined {
   return urls.every((url) => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)) ? urls : undefined;
 }
 
-function parseDatabaseUrl(text: string): string | undefined {
-  if (!URL.canParse(text)) return undefined;
-  const { protocol, hostname, pathname } = new URL(text);
-  const complete = hostname !== '' && pathname.length > 1;
-  return complete && (protocol === 'postgres:' || protocol === 'postgresql:') ? text : undefined;
-}
-
 function variable<Value>(description: Variable<Value>): Variable<Value> {
   return description;
 }
@@ -94,12 +89,7 @@ const VARIABLES = {
     parse: (text) => (isParticipantName(text) ? text : undefined),
   }),
   CONCORDAT_HTTP: variable({ default: undefined, ...LISTENING_ADDRESS }),
-  DATABASE_URL: variable({
-    default: undefined,
-    isSecret: true,
-    expected: 'postgres://user:password@host:port/database',
-    parse: parseDatabaseUrl,
-  }),
+  ...DATABASE_VARIABLES,
   CONCORDAT_LINK: variable({ default: 'kafka', ...oneOf(LINKS) }),
   KAFKA_BROKERS: variable({ default: null, ...ADDRESS_LIST }),
   CONCORDAT_COORDINATORS: variable({
@@ -136,6 +126,7 @@ export function parseConfig(environment: Environment): ConfigResult {
   checkRoads(values, environment, problems);
   checkClientTls(values, environment, problems);
   checkKafka(values, environment, problems);
+  checkDatabase(values, environment, problems);
   const { CONCORDAT_CLUSTER: cluster, CONCORDAT_LINK: link, CONCORDAT_PARTICIPANT: participant } = values;
   const sender = participant === undefined ? undefined : (`participant:${participant}` as const);
   checkSignatures(values, { cluster, link, sender }, environment, problems);
@@ -158,7 +149,7 @@ function assemble(values: Values): Config {
   return {
     participant: values.CONCORDAT_PARTICIPANT,
     http: values.CONCORDAT_HTTP,
-    databaseUrl: values.DATABASE_URL,
+    database: databaseSettings(values),
     link: values.CONCORDAT_LINK,
     kafkaBrokers: values.KAFKA_BROKERS ?? [],
     coordinators: values.CONCORDAT_COORDINATORS ?? [],

@@ -1,3 +1,4 @@
+import { postgresConnection, type PostgresConnectionSettings } from '@concordat/nestjs';
 import { DataSource } from 'typeorm';
 import { Account } from './account.entity.js';
 import { CreateAccounts1767225600000 } from './create-accounts.migration.js';
@@ -9,16 +10,18 @@ const KEEP_ALIVE_AFTER_MS = 10_000;
 const MIGRATION_LOCK = 8_091;
 
 /** The bank's own connections for HTTP reads; branches use the participant's. */
-export function createAccountDatabase(url: string, participant: string): DataSource {
+export function createAccountDatabase(settings: PostgresConnectionSettings, participant: string): DataSource {
   return new DataSource({
     type: 'postgres',
-    url,
+    url: settings.connectionString,
     entities: [Account],
     migrations: [CreateAccounts1767225600000],
     applicationName: `${participant}-http`,
     poolSize: HTTP_CONNECTIONS,
     connectTimeoutMS: CONNECT_LIMIT_MS,
     extra: {
+      connectionString: undefined, // instead of the URL: the same way to the server as the participant's
+      ...postgresConnection(settings),
       query_timeout: ANSWER_LIMIT_MS,
       // lets `pg` close a connection that does not answer in time; otherwise the next query would wait behind it
       pipeline: true,

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { describeFinding, runChecks } from './check.js';
-import { DATABASE_CHECKS, type DatabaseCheckContext } from './database-checks.js';
+import type { DatabaseCheckContext } from './database-check.js';
+import { DATABASE_CHECKS } from './database-checks.js';
 import { LEDGER_VERSION, databaseFacts } from './testing/sample-facts.js';
 
 const NEEDS = { workConnections: 16, connections: 32 };
@@ -13,6 +14,7 @@ const contextOf = (facts: Facts = {}, change: Change = {}): DatabaseCheckContext
   ledgerVersion: LEDGER_VERSION,
   needs: NEEDS,
   migrates: false,
+  isDevelopment: false,
   ...change,
 });
 
@@ -66,12 +68,18 @@ describe('the checks of a database', () => {
     ],
     [
       'missing tables',
-      { ledger: { exists: false, version: undefined } },
+      { ledger: { exists: false, version: undefined, mayCreateInSchema: true } },
       'warning migrations',
       'missing in the schema "public"',
+      'npx concordat migrate',
       'start the participant once',
     ],
-    ['old tables', { ledger: { version: 9 } }, 'warning migrations', 'version 9, this release has 11'],
+    [
+      'old tables',
+      { ledger: { version: 9, mayCreateInSchema: true, mayAlter: true } },
+      'warning migrations',
+      'version 9, this release has 11',
+    ],
     ['newer tables', { ledger: { version: 12 } }, 'failure migrations LEDGER_IS_NEWER', 'run the newer program'],
     [
       'tables that were dropped',
@@ -90,13 +98,41 @@ describe('the checks of a database', () => {
       'a schema that may not be used',
       { ledger: { mayUseSchema: false } },
       'failure privileges DATABASE_PERMISSION_DENIED',
-      'GRANT USAGE, CREATE ON SCHEMA "public" TO "orders"',
+      'GRANT USAGE ON SCHEMA "public" TO "orders"',
     ],
     [
+      'a routine that may not be called',
+      { ledger: { lacking: [{ privilege: 'EXECUTE', name: 'concordat_first_vote', isRoutine: true }] } },
+      'failure privileges DATABASE_PERMISSION_DENIED',
+      'GRANT EXECUTE ON ROUTINE "public".concordat_first_vote TO "orders"',
+    ],
+    [
+      'a superuser',
+      { isSuperuser: true, powers: ['is a superuser'] },
+      'warning least-privilege',
+      'the role "orders" is a superuser: more than a participant at work needs',
+      'Roles in PostgreSQL',
+    ],
+    [
+      'an owner on the same machine, in production',
+      { isOnThisMachine: true, powers: ['owns the database', "owns Concordat's tables"] },
+      'warning least-privilege',
+      "owns the database, owns Concordat's tables",
+    ],
+    [
+      'a connection in plain text',
+      { wire: 'plain' },
+      'warning wire',
+      'to orders@db:5432/orders is not encrypted',
+      'sslmode=verify-full',
+    ],
+    ['a server that nobody verifies', { wire: 'unverified' }, 'warning wire', 'nobody checks that the server'],
+    [
       'a table that may not be written',
-      { ledger: { lacking: ['UPDATE on concordat_branch'] } },
+      { ledger: { lacking: [{ privilege: 'UPDATE', name: 'concordat_branch', isRoutine: false }] } },
       'failure privileges DATABASE_PERMISSION_DENIED',
       'lacks UPDATE on concordat_branch',
+      'GRANT UPDATE ON "public".concordat_branch TO "orders"',
     ],
     [
       'branches that another role has prepared',
@@ -172,8 +208,18 @@ describe('the checks of a database', () => {
     ['idle_in_transaction_session_timeout, which each branch replaces', { idleInTransactionTimeoutMs: 1_000 }],
     ['a superuser among other roles', { isSuperuser: true, preparingRoles: ['a'], otherSessions: [session('a')] }],
     ['a clock that differs a little', { clockDifferenceMs: 2_000 }],
-    ['missing tables that the start creates', { ledger: { exists: false, version: undefined } }, { migrates: true }],
-    ['old tables that the start migrates', { ledger: { version: 9, missing: ['x'] } }, { migrates: true }],
+    [
+      'missing tables that the start creates',
+      { ledger: { exists: false, version: undefined, mayCreateInSchema: true } },
+      { migrates: true },
+    ],
+    [
+      'old tables that the start migrates',
+      { ledger: { version: 9, missing: ['x'], mayCreateInSchema: true, mayAlter: true } },
+      { migrates: true },
+    ],
+    ['the owner in development', { isOnThisMachine: true, powers: ['owns the database'] }, { isDevelopment: true }],
+    ['encryption by options of the pool', { wire: 'unknown' }],
     [
       'a database that belongs to nobody',
       { ledger: { owner: undefined } },
@@ -193,10 +239,17 @@ describe('the checks of a database', () => {
   });
 
   it('need the right to create tables where they are missing, at the start as well', () => {
-    const ledger = { exists: false, version: undefined, mayCreateInSchema: false };
-    expect(troubles({ ledger }, { migrates: true })).toEqual([
-      expect.stringMatching(/^failure privileges DATABASE_PERMISSION_DENIED: .*GRANT CREATE ON SCHEMA "public"/),
-    ]);
+    const told = (ledger: NonNullable<Facts>['ledger']): string => troubles({ ledger }, { migrates: true }).join();
+    const missing = told({ exists: false, version: undefined, owner: undefined });
+    expect(missing).toMatch(/^failure privileges LEDGER_NOT_MIGRATED: .*missing.*"orders" may not create them/);
+    expect(missing).toContain(
+      'npx concordat migrate --database postgres://<its role>@<host>/orders --grant-to orders --participant <name> --cluster <name>',
+    );
+    expect(missing).toContain('GRANT CREATE ON SCHEMA "public" TO "orders"');
+    const old = /^failure privileges LEDGER_NOT_MIGRATED: .*version 9, this release needs 11.*may not migrate them/;
+    expect(told({ version: 9 })).toMatch(old);
+    // what another role owns cannot be altered by the right to create
+    expect(told({ version: 9, mayCreateInSchema: true })).toMatch(old);
   });
 
   it.each<[what: string, change: Change, expected: string | undefined]>([

@@ -1,42 +1,10 @@
 import { failure, ok, warning, type Check, type Finding } from './check.js';
 import { MAXIMUM_CLOCK_DIFFERENCE_MS, describeDifference } from './clock-difference.js';
+import type { DatabaseCheckCode, DatabaseCheckContext, DatabaseFinding } from './database-check.js';
 import type { DatabaseFacts, DatabaseOwner } from './database-facts.js';
-
-/** The failures that end the start of a participant; others are logged. */
-export type DatabaseCheckCode =
-  | 'DATABASE_TOO_OLD'
-  | 'PREPARED_TRANSACTIONS_DISABLED'
-  | 'DATABASE_PERMISSION_DENIED'
-  | 'DATABASE_OF_ANOTHER_PARTICIPANT'
-  | 'LEDGER_IS_NEWER'
-  | 'LEDGER_INCOMPLETE';
-
-/** What one process of the participant takes. */
-export interface ParticipantNeeds {
-  /** branches whose work runs at once */
-  readonly workConnections: number;
-  /** all of its connections */
-  readonly connections: number;
-  /** `limits.heldBranches`; undefined: half of the connections for work */
-  readonly heldBranches?: number | undefined;
-  /** `limits.preparedBranches`; undefined: what the server allows */
-  readonly preparedBranches?: number | undefined;
-}
-
-export interface DatabaseCheckContext {
-  readonly facts: DatabaseFacts;
-  /** the participant that wants to use the database; undefined: its present owner */
-  readonly participant?: string | undefined;
-  readonly cluster?: string | undefined;
-  /** schema version of this release */
-  readonly ledgerVersion: number;
-  readonly needs: ParticipantNeeds;
-  /** whether missing tables and old ones are migrated behind the checks, as at the start of a participant */
-  readonly migrates: boolean;
-}
+import { leastPrivilege, privileges } from './privilege-checks.js';
 
 type DatabaseCheck = Check<DatabaseCheckContext, DatabaseCheckCode>;
-type DatabaseFinding = Finding<DatabaseCheckCode>;
 
 /** For `pg_current_xact_id_if_assigned` and `client_connection_check_interval`. */
 const OLDEST_SERVER = 14;
@@ -54,11 +22,13 @@ export const DATABASE_CHECKS: readonly DatabaseCheck[] = [
   { name: 'owner', run: ownerOfDatabase },
   { name: 'migrations', run: migrations },
   { name: 'privileges', run: privileges },
+  { name: 'least-privilege', run: leastPrivilege },
   { name: 'same-role', run: sameRole },
   { name: 'same-database', run: sameDatabase },
   { name: 'connections', run: connections },
   { name: 'held-sessions', run: heldSessions },
   { name: 'pooler', run: pooler },
+  { name: 'wire', run: wire },
   { name: 'session-timeouts', run: sessionTimeouts },
   { name: 'clock', run: clock },
 ];
@@ -182,7 +152,9 @@ export function newerLedger(found: number, known: number): Finding<'LEDGER_IS_NE
 function migrations({ facts, ledgerVersion, migrates }: DatabaseCheckContext): DatabaseFinding {
   const { schema, ledger } = facts;
   const { version, exists, missing } = ledger;
-  const start = `start the participant once with a role that may create tables in "${schema}": the start migrates them`;
+  const start =
+    `run npx concordat migrate with a role that may create tables in "${schema}", or start the participant once with one: ` +
+    'the start migrates them';
   if (version === undefined) {
     const sentence = exists
       ? `the version of Concordat's tables in the schema "${schema}" cannot be read`
@@ -202,37 +174,6 @@ function migrations({ facts, ledgerVersion, migrates }: DatabaseCheckContext): D
       `named concordat_* in "${schema}" and start the participant again`,
     'LEDGER_INCOMPLETE',
   );
-}
-
-function privileges({ facts, ledgerVersion }: DatabaseCheckContext): DatabaseFinding {
-  const { role, schema, ledger, where } = facts;
-  const lack = (what: string, fix: string): DatabaseFinding => failure(what, fix, 'DATABASE_PERMISSION_DENIED');
-  if (!ledger.schemaExists) {
-    return lack(
-      `the schema "${schema}" does not exist at ${where}`,
-      `CREATE SCHEMA "${schema}" AUTHORIZATION "${role}"`,
-    );
-  }
-  if (!ledger.mayUseSchema) {
-    return lack(
-      `the role "${role}" may not use the schema "${schema}" at ${where}`,
-      `GRANT USAGE, CREATE ON SCHEMA "${schema}" TO "${role}"`,
-    );
-  }
-  if (ledger.lacking.length > 0) {
-    return lack(
-      `the role "${role}" lacks ${ledger.lacking.join(', ')} at ${where}`,
-      `GRANT them, or make "${role}" the owner of all that is named concordat_* in the schema "${schema}"`,
-    );
-  }
-  const mustMigrate = ledger.version === undefined || ledger.version < ledgerVersion;
-  if (mustMigrate && !ledger.mayCreateInSchema) {
-    return lack(
-      `the role "${role}" may not create Concordat's tables in the schema "${schema}" at ${where}`,
-      `GRANT CREATE ON SCHEMA "${schema}" TO "${role}"`,
-    );
-  }
-  return ok(`the role "${role}" has the privileges that it needs in the schema "${schema}"`);
 }
 
 function sameRole({ facts }: DatabaseCheckContext): DatabaseFinding {
@@ -337,6 +278,29 @@ function pooler({ facts }: DatabaseCheckContext): DatabaseFinding {
           'for one of its connections counts as a hanging database',
         `${direct}; otherwise keep synchronous_commit on, and its pool as large as all connections of the participant`,
       );
+  }
+}
+
+function wire({ facts }: DatabaseCheckContext): DatabaseFinding {
+  const { wire: safety, where } = facts;
+  const verify = 'set sslmode=verify-full, and sslrootcert to the file with its authority, in the database URL';
+  switch (safety) {
+    case 'plain':
+      return warning(
+        `the connection to ${where} is not encrypted: whoever is between reads and changes what it carries`,
+        `${verify}; the server needs ssl = on`,
+      );
+    case 'unverified':
+      return warning(
+        `the connection to ${where} is encrypted, and nobody checks that the server is the right one`,
+        verify,
+      );
+    case 'local':
+      return ok(`the connection to ${where} does not leave this machine`);
+    case 'unknown':
+      return ok(`the connection to ${where} is encrypted, as the options of its pool say`);
+    case 'verified':
+      return ok(`the connection to ${where} is encrypted, and the server has shown a certificate`);
   }
 }
 

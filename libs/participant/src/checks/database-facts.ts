@@ -10,6 +10,20 @@ export interface DatabaseOwner {
  */
 export type Pooling = 'direct' | 'session' | 'transaction' | 'unknown';
 
+/**
+ * How the connection to the server is guarded on its way. `local`: it does not leave the machine; `plain`: anybody between
+ * can read it; `unverified`: encrypted, with whatever server answers; `unknown`: encrypted, as the service's own options
+ * say; `verified`: encrypted, and the server has shown a certificate.
+ */
+export type WireSafety = 'local' | 'plain' | 'unverified' | 'unknown' | 'verified';
+
+/** Of a table or a routine of Concordat, such as `UPDATE` on `concordat_branch`. */
+export interface Privilege {
+  readonly privilege: string;
+  readonly name: string;
+  readonly isRoutine: boolean;
+}
+
 /** Concordat's own tables and routines in a database. */
 export interface LedgerFacts {
   readonly schemaExists: boolean;
@@ -21,8 +35,10 @@ export interface LedgerFacts {
   readonly exists: boolean;
   /** tables and routines that this release needs and that are not there */
   readonly missing: readonly string[];
-  /** privileges that the role lacks, such as `UPDATE on concordat_branch` */
-  readonly lacking: readonly string[];
+  /** what the role needs at work and lacks */
+  readonly lacking: readonly Privilege[];
+  /** whether the role may alter the tables that are there, as a migration does: their owner, or a member of it */
+  readonly mayAlter: boolean;
   readonly owner: DatabaseOwner | undefined;
   /** other schemas of the database in which a participant has its tables */
   readonly otherSchemas: readonly string[];
@@ -40,6 +56,8 @@ export interface DatabaseFacts {
   readonly identity: string | undefined;
   readonly role: string;
   readonly isSuperuser: boolean;
+  /** what the role may do that a participant at work does not need; the end of "it …" */
+  readonly powers: readonly string[];
   readonly schema: string;
   readonly ledger: LedgerFacts;
   /** `max_prepared_transactions` */
@@ -61,6 +79,9 @@ export interface DatabaseFacts {
   readonly transactionTimeoutMs: number;
   readonly synchronousCommit: string;
   readonly pooling: Pooling;
+  readonly wire: WireSafety;
+  /** the server is reached without a network, encrypted or not */
+  readonly isOnThisMachine: boolean;
   /** of the server's clock against this process's, see `clockDifferenceMs` */
   readonly clockDifferenceMs: number;
   /** sessions of processes of this participant that have another role or another database of the server */

@@ -8,7 +8,10 @@ export type PostgresSetupErrorCode =
   | 'DATABASE_IS_POOLED_BY_STATEMENT'
   | 'DATABASE_TOO_OLD'
   | 'DATABASE_URL_INVALID'
+  | 'DATABASE_TLS_FAILED'
+  | 'DATABASE_SECRET_UNUSABLE'
   | 'DATABASE_OF_ANOTHER_PARTICIPANT'
+  | 'LEDGER_NOT_MIGRATED'
   | 'LEDGER_IS_NEWER'
   | 'LEDGER_INCOMPLETE';
 
@@ -22,6 +25,20 @@ export class PostgresSetupError extends CodedError {
     options?: CodedErrorOptions,
   ) {
     super(message, options);
+  }
+}
+
+/** A connection to the database cannot be had until somebody changes what `fix` says. */
+export class DatabaseConnectionError extends CodedError {
+  readonly retryable = false;
+
+  constructor(
+    readonly code: 'DATABASE_TLS_FAILED' | 'DATABASE_SECRET_UNUSABLE',
+    readonly sentence: string,
+    readonly fix: string,
+    options?: CodedErrorOptions,
+  ) {
+    super(`${sentence}: ${fix}`, options);
   }
 }
 

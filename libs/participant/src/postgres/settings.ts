@@ -1,8 +1,45 @@
+import type { ConnectionOptions } from 'node:tls';
 import type { DataSource } from 'typeorm';
 
-export interface PostgresResourceManagerSettings {
-  /** `postgres://user:password@host:port/database`; one role and one database for each participant */
+/**
+ * What they mean in `psql`. `disable`: plain text. `prefer`: TLS if the server has it. `require`: TLS, with any server
+ * (with an authority as `verify-ca`). `verify-ca`: the certificate of the server must be of the given authority.
+ * `verify-full`: and name the host; the only one that keeps others out everywhere.
+ */
+export type SslMode = 'disable' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+/** TLS to PostgreSQL. The files are read for each connection, so new ones count from the next connection on. */
+export interface PostgresTls {
+  readonly mode: SslMode;
+  /** file with the authorities of the server, in PEM, that nobody else may write; default: those of Node.js */
+  readonly ca?: string;
+  /** file with the certificate of this service, in PEM, where the server asks for one */
+  readonly certificate?: string;
+  /** file with its private key, in PEM, without a password, of mode 0600 */
+  readonly key?: string;
+  /** `direct`: TLS from the first byte, for PostgreSQL 17 and newer; default `postgres` */
+  readonly negotiation?: 'postgres' | 'direct';
+}
+
+/** Where the database is, and how a service shows it who it is. */
+export interface PostgresConnectionSettings {
+  /**
+   * `postgres://user:password@host:port/database`; one role and one database for each participant. It may have libpq's
+   * `sslmode`, `sslrootcert`, `sslcert`, `sslkey` and `sslnegotiation`
+   */
   readonly connectionString: string;
+  /** TLS, if the URL says nothing of it; or options of Node.js for it, asked for each connection. Default: plain text */
+  readonly tls?: PostgresTls | (() => ConnectionOptions);
+  /**
+   * asked for each connection whose server wants a password: for passwords that change, such as tokens of a cloud. The
+   * URL has none then. One that throws is asked again with the next connection
+   */
+  readonly password?: () => string | Promise<string>;
+  /** instead: a file of mode 0600 with the password, read for each connection */
+  readonly passwordFile?: string;
+}
+
+export interface PostgresResourceManagerSettings extends PostgresConnectionSettings {
   /** name of the cluster in gids; gids of other clusters are never touched */
   readonly cluster: string;
   /** owner of the database; another participant or cluster is refused at the start */

@@ -10,24 +10,20 @@ import {
 } from '@concordat/foundation';
 import { isClusterName } from '@concordat/commit-protocol';
 import { describeFinding, runChecks, type CheckReport, type Finding } from '../checks/check.js';
-import {
-  DATABASE_CHECKS,
-  newerLedger,
-  ownershipFailure,
-  type DatabaseCheckCode,
-  type ParticipantNeeds,
-} from '../checks/database-checks.js';
+import type { DatabaseCheckCode, ParticipantNeeds } from '../checks/database-check.js';
+import { DATABASE_CHECKS } from '../checks/database-checks.js';
 import type { DatabaseFacts } from '../checks/database-facts.js';
 import { ParticipantConfigurationError, ResourceManagerUnavailableError } from '../runtime/errors.js';
+import { noticesImpostors, postgresConnection } from './connections/connection-config.js';
 import { destroy } from './connections/destroy.js';
 import { DEFAULT_WORK_CONNECTIONS, KEEP_ALIVE_AFTER_MS, connectionsOf } from './connections/pools.js';
 import { PostgresSetupError, type PostgresSetupErrorCode } from './errors.js';
 import { connectionFault, describeUrl } from './inspection/connection-faults.js';
 import { readDatabaseFacts } from './inspection/read-facts.js';
+import { applyMigrations } from './migrations/apply-migrations.js';
 import { readMigrations, type LedgerMigration } from './migrations/migrations.js';
 import { isSchemaName } from './schema-name.js';
 import type { PostgresResourceManagerSettings } from './settings.js';
-import { InspectionStatements } from './statements/inspection-statements.js';
 import { SetupStatements } from './statements/setup-statements.js';
 import { sqlStateOf } from './statements/sql-state.js';
 
@@ -52,7 +48,6 @@ export type SetupLimits = Pick<ParticipantNeeds, 'heldBranches' | 'preparedBranc
  */
 export class PostgresSetup {
   private readonly statements: SetupStatements;
-  private readonly inspection: InspectionStatements;
   private readonly random = new SystemRandom();
   private cancelled = false;
   private timer: Timer | undefined;
@@ -74,7 +69,6 @@ export class PostgresSetup {
       );
     }
     this.statements = new SetupStatements(schema);
-    this.inspection = new InspectionStatements(schema);
   }
 
   async run(): Promise<DatabaseAbilities> {
@@ -124,7 +118,7 @@ export class PostgresSetup {
 
   private createClient(): Client {
     const client = new Client({
-      connectionString: this.settings.connectionString,
+      ...postgresConnection(this.settings),
       connectionTimeoutMillis: this.settings.connectTimeoutMs ?? 5_000,
       application_name: `${this.settings.applicationName ?? 'concordat'}-setup`,
       keepAlive: true,
@@ -143,11 +137,18 @@ export class PostgresSetup {
   ): Promise<{ readonly reports: readonly CheckReport[]; readonly facts: DatabaseFacts }> {
     const { settings, clock, limits } = this;
     const { cluster, participant, schema = 'public', applicationName = 'concordat' } = settings;
-    const subject = { where: this.where(), schema, cluster, applicationName };
+    const subject = {
+      where: this.where(),
+      schema,
+      cluster,
+      applicationName,
+      noticesImpostors: noticesImpostors(settings),
+    };
     const facts = await readDatabaseFacts(client, subject, { clock, openSecond });
     const { workConnections = DEFAULT_WORK_CONNECTIONS } = settings;
     const needs = { workConnections, connections: connectionsOf(settings), ...limits };
-    const context = { facts, participant, cluster, ledgerVersion, needs, migrates: true };
+    const isDevelopment = process.env['NODE_ENV'] !== 'production';
+    const context = { facts, participant, cluster, ledgerVersion, needs, migrates: true, isDevelopment };
     const reports = runChecks(DATABASE_CHECKS, context);
     for (const finding of reports) throwIfFatal(finding);
     return { reports, facts };
@@ -163,33 +164,10 @@ export class PostgresSetup {
   }
 
   private async migrate(client: Client, migrations: readonly LedgerMigration[]): Promise<void> {
-    const newestVersion = migrations.length;
-    await this.statements.begin(client);
-    await this.statements.lockMigrations(client);
-    if (!(await this.statements.migrationTableExists(client))) await this.statements.createMigrationTable(client);
-    const version = await this.inspection.ledgerVersion(client);
-    throwIfFatal(newerLedger(version, newestVersion)); // another program may have migrated since the check
-    for (const migration of migrations) {
-      if (migration.version <= version) continue;
-      await this.statements.applyMigration(client, migration);
-      await this.statements.recordMigration(client, migration.version);
-    }
-    await this.claim(client);
-    await this.statements.commit(client);
-  }
-
-  /**
-   * Prepared transactions are listed by database and cluster, so two participants in one database would take each
-   * other's branches. Runs under the migration lock, so of two that start at once only one gets the database.
-   */
-  private async claim(client: Client): Promise<void> {
     const { cluster, participant, schema = 'public' } = this.settings;
-    const wanted = { cluster, participant };
-    const place = { where: this.where(), schema };
-    const otherSchemas = await this.inspection.otherOwnedSchemas(client);
-    throwIfFatal(ownershipFailure({ ...place, owner: undefined, otherSchemas }, wanted));
-    const owner = await this.statements.claim(client, wanted);
-    throwIfFatal(ownershipFailure({ ...place, owner, otherSchemas }, wanted));
+    const target = { where: this.where(), schema, owner: { cluster, participant } };
+    const result = await applyMigrations(client, migrations, target);
+    if ('status' in result) throwIfFatal(result);
   }
 
   private async canCheckConnection(client: Client): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { Pool, type Client, type ClientBase, type ClientConfig, type PoolClient } from 'pg';
 import { errorMessage, guarded, withTimeLimit, type Clock, type Logger } from '@concordat/foundation';
 import { ResourceManagerUnavailableError } from '../../runtime/errors.js';
+import { postgresConnection } from './connection-config.js';
 import { destroy } from './destroy.js';
 import { classifyFailure, type SessionFate } from '../statements/failure-classes.js';
 import { GatheringClient } from './gathering-client.js';
@@ -54,10 +55,11 @@ export class PostgresPools {
     /** awaited before a new connection is used */
     private readonly onConnected: (client: ClientBase) => Promise<void>,
   ) {
-    this.certificate = watchShownCertificate(settings.connectionString, clock, logger);
+    this.certificate = watchShownCertificate(settings, clock, logger);
     const { answerTimeoutMs = DEFAULT_ANSWER_TIMEOUT_MS, endingConnections = DEFAULT_ENDING_CONNECTIONS } = settings;
+    const target = postgresConnection(settings);
     const connection = (name: string, queryTimeoutMs?: number): ClientConfig => ({
-      connectionString: settings.connectionString,
+      ...target,
       application_name: `${settings.applicationName ?? 'concordat'}-${name}`,
       connectionTimeoutMillis: settings.connectTimeoutMs ?? 5_000,
       keepAlive: true,

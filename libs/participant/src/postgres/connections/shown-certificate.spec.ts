@@ -25,7 +25,7 @@ describe('the certificate for the database', () => {
     const notAfter = new Date(clock.now() + 10 * DAY_MS);
     const { cert, key } = TestAuthority.create().issue({ clusterName: 'local', nodeId: 1, notAfter });
     const query = new URLSearchParams({ sslcert: file('cert.pem', cert), sslkey: file('key.pem', key) }).toString();
-    const watched = watchShownCertificate(`postgres://a:b@db:5432/a?${query}`, clock, logger);
+    const watched = watchShownCertificate({ connectionString: `postgres://a:b@db:5432/a?${query}` }, clock, logger);
     expect(Math.round(certificateExpiries()['postgres']! / 86_400)).toBe(10);
     expect(lines).toEqual([expect.stringContaining('the certificate of postgres ends in 10 days')]);
     watched?.stop();
@@ -33,9 +33,15 @@ describe('the certificate for the database', () => {
   });
 
   it('is not watched where there is none, or a file that is none', () => {
-    expect(watchShownCertificate('postgres://a:b@db:5432/a?sslmode=require', clock, logger)).toBeUndefined();
     expect(
-      watchShownCertificate('postgres://a:b@db:5432/a?sslcert=/missing&sslkey=/missing', clock, logger),
+      watchShownCertificate({ connectionString: 'postgres://a:b@db:5432/a?sslmode=require' }, clock, logger),
+    ).toBeUndefined();
+    expect(
+      watchShownCertificate(
+        { connectionString: 'postgres://a:b@db:5432/a?sslcert=/missing&sslkey=/missing' },
+        clock,
+        logger,
+      ),
     ).toBeUndefined();
     expect(lines.at(-1)).toContain('the certificate for the database is not watched: /missing is not usable');
   });

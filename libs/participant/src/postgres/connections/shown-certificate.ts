@@ -1,19 +1,21 @@
 import { CertificateError, WatchedCertificates, type Clock, type Logger } from '@concordat/foundation';
+import type { PostgresConnectionSettings } from '../settings.js';
+import { takeSslFromUrl } from './ssl-mode.js';
 
 /**
- * Watches the certificate that a connection string has the database server shown (`sslcert` and `sslkey`), so that its
- * end is known before. `pg` itself reads the files, and says what is wrong with them.
+ * Watches the certificate that the settings have the database server shown, so that its end is known before. Each
+ * connection reads the files itself, and says what is wrong with them.
  *
  * @returns undefined without one, or when its end cannot be known
  */
 export function watchShownCertificate(
-  connectionString: string,
+  { connectionString, tls }: PostgresConnectionSettings,
   clock: Pick<Clock, 'now'>,
   logger: Logger,
 ): WatchedCertificates | undefined {
-  const { searchParams } = URL.canParse(connectionString) ? new URL(connectionString) : new URL('postgres:');
-  const [certificate, key] = [searchParams.get('sslcert'), searchParams.get('sslkey')];
-  if (certificate === null || key === null) return undefined;
+  const shown = tls ?? takeSslFromUrl(connectionString).tls;
+  const { certificate, key } = typeof shown === 'object' ? shown : {};
+  if (certificate === undefined || key === undefined) return undefined;
   try {
     return new WatchedCertificates({ use: 'postgres', paths: { certificate, key }, logger, now: () => clock.now() });
   } catch (error) {

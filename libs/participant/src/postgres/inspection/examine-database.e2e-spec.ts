@@ -59,10 +59,12 @@ async function start(connectionString: string, participant = 'orders'): Promise<
 const examine = (connectionString: string, options: Partial<ExaminationOptions> = {}) =>
   examineDatabase({ connectionString, clock, ...options });
 
-/** What is not well: status, name, sentence and fix. */
+/** What is not well: status, name, sentence and fix; but for the power of the owners and superusers that are used here. */
 const troubles = (reports: readonly CheckReport[]): string[] =>
   reports.flatMap((report) =>
-    report.status === 'ok' ? [] : [`${report.status} ${report.name}: ${describeFinding(report)}`],
+    report.status === 'ok' || report.name === 'least-privilege'
+      ? []
+      : [`${report.status} ${report.name}: ${describeFinding(report)}`],
   );
 
 describe('the examination of a database', () => {
@@ -94,7 +96,7 @@ describe('the examination of a database', () => {
   it('names missing tables, and creates none', async () => {
     const url = await createDatabase('empty');
     expect(troubles((await examine(url)).reports)).toEqual([
-      expect.stringMatching(/^warning migrations: .*missing in the schema "public": start the participant once/),
+      expect.stringMatching(/^warning migrations: .*missing in the schema "public": run npx concordat migrate/),
     ]);
     expect(await sql(url, `SELECT FROM pg_class WHERE relname LIKE 'concordat_%'`)).toEqual([]);
   });
@@ -138,7 +140,7 @@ describe('the examination of a database', () => {
     const troublesOf = async (options: Partial<ExaminationOptions> = {}) =>
       troubles((await examine(guest, options)).reports).filter((line) => !/ (migrations|same-role|owner):/.test(line));
     expect(await troublesOf()).toEqual(lacks('GRANT CREATE ON SCHEMA "public" TO "guest"'));
-    await expect(start(guest)).rejects.toMatchObject({ code: 'DATABASE_PERMISSION_DENIED' });
+    await expect(start(guest)).rejects.toMatchObject({ code: 'LEDGER_NOT_MIGRATED' });
     expect(await troublesOf({ schema: 'own' })).toEqual(lacks('CREATE SCHEMA "own" AUTHORIZATION "guest"'));
     await start(url);
     expect(await troublesOf()).toEqual(lacks('lacks SELECT on concordat_'));

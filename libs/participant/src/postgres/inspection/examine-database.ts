@@ -1,12 +1,15 @@
 import { Client } from 'pg';
 import { errorMessage, withTimeLimit, type Clock } from '@concordat/foundation';
 import { failure, runChecks, type CheckReport } from '../../checks/check.js';
-import { DATABASE_CHECKS, type ParticipantNeeds } from '../../checks/database-checks.js';
+import type { ParticipantNeeds } from '../../checks/database-check.js';
+import { DATABASE_CHECKS } from '../../checks/database-checks.js';
 import type { DatabaseFacts } from '../../checks/database-facts.js';
+import { noticesImpostors, postgresConnection } from '../connections/connection-config.js';
 import { destroy } from '../connections/destroy.js';
 import { connectionsOf, DEFAULT_WORK_CONNECTIONS } from '../connections/pools.js';
 import { readMigrations } from '../migrations/migrations.js';
 import { isSchemaName } from '../schema-name.js';
+import type { PostgresConnectionSettings } from '../settings.js';
 import { connectionFault, describeUrl } from './connection-faults.js';
 import { readDatabaseFacts } from './read-facts.js';
 
@@ -14,8 +17,7 @@ const CONNECT_LIMIT_MS = 5_000;
 const STATEMENT_LIMIT_MS = 10_000;
 const END_LIMIT_MS = 1_000;
 
-export interface ExaminationOptions {
-  readonly connectionString: string;
+export interface ExaminationOptions extends PostgresConnectionSettings {
   readonly clock: Clock;
   /** of the tables; default `public` */
   readonly schema?: string | undefined;
@@ -40,7 +42,7 @@ export async function examineDatabase(options: ExaminationOptions): Promise<Exam
   const opened: Client[] = [];
   const open = async (): Promise<Client> => {
     const client = new Client({
-      connectionString: options.connectionString,
+      ...postgresConnection(options),
       connectionTimeoutMillis: CONNECT_LIMIT_MS,
       query_timeout: STATEMENT_LIMIT_MS,
       application_name: 'concordat-doctor',
@@ -54,7 +56,7 @@ export async function examineDatabase(options: ExaminationOptions): Promise<Exam
     const facts = await factsOf(options, where, open);
     const { participant, cluster, needs = DEFAULT_NEEDS } = options;
     const ledgerVersion = (await readMigrations()).length;
-    const context = { facts, participant, cluster, needs, ledgerVersion, migrates: false };
+    const context = { facts, participant, cluster, needs, ledgerVersion, migrates: false, isDevelopment: false };
     return { where, facts, reports: runChecks(DATABASE_CHECKS, context) };
   } catch (error) {
     const fault =
@@ -75,11 +77,13 @@ export async function examineDatabase(options: ExaminationOptions): Promise<Exam
 const DEFAULT_NEEDS: ParticipantNeeds = { workConnections: DEFAULT_WORK_CONNECTIONS, connections: connectionsOf({}) };
 
 async function factsOf(
-  { schema = 'public', cluster, participant, clock }: ExaminationOptions,
+  options: ExaminationOptions,
   where: string,
   open: () => Promise<Client>,
 ): Promise<DatabaseFacts> {
+  const { schema = 'public', cluster, participant, clock } = options;
   if (!isSchemaName(schema)) throw new Error(`"${schema}" cannot be the schema: use lower-case letters, digits and _`);
-  const subject = { where, schema, cluster, applicationName: participant };
+  const knowsServer = noticesImpostors(options);
+  const subject = { where, schema, cluster, applicationName: participant, noticesImpostors: knowsServer };
   return readDatabaseFacts(await open(), subject, { clock, openSecond: open });
 }

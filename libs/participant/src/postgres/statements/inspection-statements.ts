@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import type { DatabaseOwner } from '../../checks/database-facts.js';
 import { sqlStateOf } from './sql-state.js';
 
-/** The tables of the ledger, with what a participant does to each. */
+/** The tables of the ledger, with what a participant at work does to each. */
 export const LEDGER_TABLES: Readonly<Record<string, readonly string[]>> = {
   concordat_branch: ['SELECT', 'INSERT', 'UPDATE'],
   concordat_acceptor: ['SELECT', 'INSERT', 'UPDATE'],
@@ -31,6 +31,7 @@ export interface ServerRow {
   readonly role: string;
   readonly role_limit: number;
   readonly is_superuser: boolean;
+  readonly powers: readonly string[];
   readonly maximum_prepared: number;
   readonly prepared: number;
   readonly preparing_roles: readonly string[];
@@ -45,12 +46,14 @@ export interface ServerRow {
 export interface SchemaRow {
   readonly may_use: boolean;
   readonly may_create: boolean;
+  readonly is_owner: boolean;
 }
 
 export interface LedgerObject {
   readonly name: string;
   /** of what the role may do to it */
   readonly granted: readonly string[];
+  readonly may_alter: boolean;
 }
 
 /**
@@ -70,6 +73,13 @@ export class InspectionStatements {
          database.datname::text AS database, database.oid::text AS database_id,
          database.datconnlimit AS database_limit,
          role.rolname::text AS role, role.rolconnlimit AS role_limit, role.rolsuper AS is_superuser,
+         array_remove(ARRAY[
+           CASE WHEN role.rolcreaterole THEN 'may create roles' END,
+           CASE WHEN role.rolcreatedb THEN 'may create databases' END,
+           CASE WHEN role.rolreplication THEN 'may copy the server (REPLICATION)' END,
+           CASE WHEN role.rolbypassrls THEN 'passes by row security (BYPASSRLS)' END,
+           CASE WHEN pg_has_role(database.datdba, 'USAGE') THEN 'owns the database' END
+         ], NULL) AS powers,
          current_setting('max_prepared_transactions')::int AS maximum_prepared,
          (SELECT count(*)::int FROM pg_prepared_xacts) AS prepared,
          ARRAY(SELECT DISTINCT owner::text FROM pg_prepared_xacts
@@ -145,7 +155,8 @@ export class InspectionStatements {
   /** Undefined when there is no such schema. */
   async schemaPrivileges(client: ClientBase): Promise<SchemaRow | undefined> {
     const { rows } = await client.query<SchemaRow>(
-      `SELECT has_schema_privilege(oid, 'USAGE') AS may_use, has_schema_privilege(oid, 'CREATE') AS may_create
+      `SELECT has_schema_privilege(oid, 'USAGE') AS may_use, has_schema_privilege(oid, 'CREATE') AS may_create,
+         pg_has_role(nspowner, 'USAGE') AS is_owner
        FROM pg_namespace WHERE nspname = $1`,
       [this.schema],
     );
@@ -156,12 +167,12 @@ export class InspectionStatements {
   async ledgerObjects(client: ClientBase): Promise<LedgerObject[]> {
     const { rows } = await client.query<LedgerObject>(
       `SELECT relname::text AS name, ARRAY(SELECT wanted FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS wanted
-           WHERE has_table_privilege(pg_class.oid, wanted)) AS granted
+           WHERE has_table_privilege(pg_class.oid, wanted)) AS granted, pg_has_role(relowner, 'USAGE') AS may_alter
        FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
        WHERE nspname = $1 AND relname = ANY($2)
        UNION ALL
        SELECT proname::text, CASE WHEN has_function_privilege(pg_proc.oid, 'EXECUTE') THEN ARRAY['EXECUTE']
-         ELSE ARRAY[]::text[] END
+         ELSE ARRAY[]::text[] END, pg_has_role(proowner, 'USAGE')
        FROM pg_proc JOIN pg_namespace ON pg_namespace.oid = pronamespace
        WHERE nspname = $1 AND proname = ANY($3)`,
       [this.schema, Object.keys(LEDGER_TABLES), LEDGER_ROUTINES],
