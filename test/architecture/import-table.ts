@@ -383,6 +383,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
 
   row('cli', 'apps/cli/src/', ['cli/*', 'coordinator', 'foundation'], ['node:*']),
   row('cli/messages', 'apps/cli/src/messages/', ['cli', 'messaging', 'commit-protocol', 'foundation'], ['node:*']),
+  row('cli/migrate', 'apps/cli/src/migrate/', ['cli', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),
   row('cli/doctor', 'apps/cli/src/doctor/', ['cli', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),
 
   row('testing', 'libs/testing/src/', ['coordinator', 'participant', 'messaging', 'commit-protocol', 'foundation'], []),

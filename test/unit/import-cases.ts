@@ -363,6 +363,12 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../../../coordinator/src/service/index.js', 'cli/doctor does not know coordinator'],
       ['pg', 'cli/doctor may import no package'],
     ],
+    'migrate/a.ts': [
+      ['@concordat/participant'],
+      ['../usage-error.js'],
+      ['../../../coordinator/src/service/index.js', 'cli/migrate does not know coordinator'],
+      ['node:fs', 'cli/migrate may import no package'],
+    ],
   }),
   ...inFolder('libs/testing/src', {
     'a.ts': [

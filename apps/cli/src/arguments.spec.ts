@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { HELP, parseCommand } from './arguments.js';
 import { DOCTOR_HELP } from './doctor/options.js';
 import { KAFKA_HELP } from './messages/acl-options.js';
+import { MIGRATE_HELP } from './migrate/options.js';
 import { UsageError } from './usage-error.js';
 
 const options = { port: 8081, directory: '.concordat-dev', logLevel: 'warn', databases: undefined };
@@ -32,6 +33,14 @@ describe('the command concordat', () => {
         options: { databases: ['postgres://a@b/c', 'postgres://d@e/f'], json: true, schema: 'public' },
       },
     ],
+    [['migrate', '--help'], { kind: 'help', text: MIGRATE_HELP }],
+    [
+      ['migrate', '--database', 'postgres://m@db/orders', '--grant-to', 'orders', '--participant', 'orders'],
+      {
+        kind: 'migrate',
+        options: { schema: 'public', grantTo: 'orders', owner: { participant: 'orders', cluster: 'local' } },
+      },
+    ],
     [['token', 'create', '--role', 'client'], { kind: 'token', options: { name: 'client', roles: ['client'] } }],
     [
       ['token', 'create', '--role', 'client', '--role', 'participant:bank-a', '--name', 'a', '--until', '2027-01-31'],
@@ -54,7 +63,11 @@ describe('the command concordat', () => {
   ])('%j', (argv, expected) => expect(parseCommand(argv)).toMatchObject(expected));
 
   it.each([
-    [['serve'], 'There is no command "serve"; there are: dev, server, doctor, token, key, kafka.'],
+    [['serve'], 'There is no command "serve"; there are: dev, server, doctor, migrate, token, key, kafka.'],
+    [['migrate'], '"migrate" needs --database, once'],
+    [['migrate', '--database', 'postgres://m@a/b', '--cluster', 'x'], '--participant, which is missing'],
+    [['migrate', '--database', 'mysql://m:secret@a/b'], '--database must be a URL such as'],
+    [['migrate', '--kafka', 'a:1'], '"migrate" has no option --kafka'],
     [['server', 'now'], '"server" takes no further words'],
     [['server', '--port', '9000'], '"server" has no option --port; its settings are environment variables'],
     [['dev', 'now'], '"dev" takes no further words, and there is "now"'],

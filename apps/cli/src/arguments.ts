@@ -2,6 +2,13 @@ import { parseArgs } from 'node:util';
 import { DOCTOR_HELP, DOCTOR_OPTIONS, parseDoctor, type DoctorOptions } from './doctor/options.js';
 import { KEY_OPTIONS, parseKey, type KeyOptions } from './messages/key-options.js';
 import { ACL_OPTIONS, KAFKA_HELP, parseAcls, type AclOptions } from './messages/acl-options.js';
+import {
+  MIGRATE_HELP,
+  MIGRATE_OPTION_NAMES,
+  MIGRATE_OPTIONS,
+  parseMigrate,
+  type MigrateOptions,
+} from './migrate/options.js';
 import { parseToken, TOKEN_OPTIONS, type TokenOptions } from './token-options.js';
 import { UsageError, withoutPasswords } from './usage-error.js';
 
@@ -12,6 +19,7 @@ export type Command =
   | { readonly kind: 'server-help' }
   | { readonly kind: 'dev'; readonly options: DevOptions }
   | { readonly kind: 'doctor'; readonly options: DoctorOptions }
+  | { readonly kind: 'migrate'; readonly options: MigrateOptions }
   | { readonly kind: 'token'; readonly options: TokenOptions }
   | { readonly kind: 'key'; readonly options: KeyOptions }
   | { readonly kind: 'acls'; readonly options: AclOptions };
@@ -49,6 +57,8 @@ export const HELP = `concordat <command>
   concordat dev        a coordinator for development: one process, no Kafka, no other services
   concordat server     a coordinator of a group; its settings are environment variables, and --help lists them
   concordat doctor     checks what a service needs: its database, the coordinators, the topics; --help lists its options
+  concordat migrate    makes Concordat's tables in the database of a service that may not do so itself; --help lists its
+                       options
   concordat token      "token create" makes an API token for the REST interface of coordinators
   concordat key        "key create" makes a key that signs messages over Kafka
   concordat kafka      "kafka acls" prints the rights that a role needs at the broker; --help lists its options
@@ -94,6 +104,7 @@ const COMMANDS: Readonly<Record<string, { readonly options: readonly string[]; r
   dev: { options: Object.keys(DEV_OPTIONS), others: '--help shows what there is' },
   server: { options: [], others: 'its settings are environment variables, and --help lists them' },
   doctor: { options: Object.keys(DOCTOR_OPTIONS), others: 'concordat doctor --help shows what there is' },
+  migrate: { options: MIGRATE_OPTION_NAMES, others: 'concordat migrate --help shows what there is' },
   token: { options: Object.keys(TOKEN_OPTIONS), others: '--help shows what there is' },
   key: { options: Object.keys(KEY_OPTIONS), others: '--help shows what there is' },
   kafka: { options: Object.keys(ACL_OPTIONS), others: 'concordat kafka --help shows what there is' },
@@ -126,6 +137,8 @@ export function parseCommand(argv: readonly string[]): Command {
       return help === true ? { kind: 'server-help' } : { kind: 'server' };
     case 'doctor':
       return help === true ? { kind: 'help', text: DOCTOR_HELP } : { kind: 'doctor', options: parseDoctor(values) };
+    case 'migrate':
+      return help === true ? { kind: 'help', text: MIGRATE_HELP } : { kind: 'migrate', options: parseMigrate(values) };
     case 'token':
       return help === true ? { kind: 'help', text: HELP } : { kind: 'token', options: parseToken(values) };
     case 'key':
@@ -181,6 +194,7 @@ function parse(argv: readonly string[]) {
       options: {
         ...DEV_OPTIONS,
         ...DOCTOR_OPTIONS,
+        ...MIGRATE_OPTIONS,
         ...TOKEN_OPTIONS,
         ...KEY_OPTIONS,
         ...ACL_OPTIONS,

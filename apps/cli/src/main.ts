@@ -35,6 +35,11 @@ switch (command?.kind) {
   case 'doctor':
     await (await import('./doctor/index.js')).doctor(command.options); // the other commands need no database
     break;
+  case 'migrate':
+    process.exitCode = (await (await import('./migrate/index.js')).migrate(command.options))
+      ? EXIT.stopped
+      : EXIT.failed;
+    break;
   case 'token':
     process.exitCode = createToken(command.options) ? EXIT.stopped : USAGE;
     break;

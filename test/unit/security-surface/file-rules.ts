@@ -50,17 +50,17 @@ export const FILE_RULES: Readonly<Record<string, FileRule>> = {
     mode: 0o600,
   },
   'apps/cli/src/dev-databases/postgres-server.ts openSync': { what: 'log of its PostgreSQL', mode: 0o600 },
-  'apps/cli/src/dev-databases/postgres-programs.ts mkdirSync': {
+  'libs/foundation/src/embedded-postgres.ts mkdirSync': {
     what: 'folder for a copy of its programs',
     mode: 0o755,
     why: 'everybody may run PostgreSQL',
   },
-  'apps/cli/src/dev-databases/postgres-programs.ts cpSync': {
+  'libs/foundation/src/embedded-postgres.ts cpSync': {
     what: 'the copy',
     mode: undefined,
     why: 'the modes of the programs',
   },
-  'apps/cli/src/dev-databases/postgres-programs.ts symlinkSync': {
+  'libs/foundation/src/embedded-postgres.ts symlinkSync': {
     what: 'links between its libraries',
     mode: undefined,
     why: 'what they lead to has its own',

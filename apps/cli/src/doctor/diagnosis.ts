@@ -52,10 +52,11 @@ export async function diagnose(options: DoctorOptions, ports: DiagnosisPorts): P
 }
 
 function examineDatabases(options: DoctorOptions, ports: DiagnosisPorts): Promise<Examination[]> {
-  const { participant, cluster, schema } = options;
+  const { participant, cluster, schema, databasePasswordFile: passwordFile } = options;
+  const secret = passwordFile === undefined ? {} : { passwordFile };
   return Promise.all(
     options.databases.map((connectionString) =>
-      ports.examineDatabase({ connectionString, clock: ports.clock, schema, participant, cluster }),
+      ports.examineDatabase({ connectionString, ...secret, clock: ports.clock, schema, participant, cluster }),
     ),
   );
 }

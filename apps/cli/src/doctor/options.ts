@@ -6,6 +6,8 @@ import { UsageError } from '../usage-error.js';
 export interface DoctorOptions {
   /** URLs, one for each process of a participant or for several participants */
   readonly databases: readonly string[];
+  /** with the password for all of them; undefined: it stands in the URLs or in PGPASSWORD */
+  readonly databasePasswordFile: string | undefined;
   /** REST URLs */
   readonly coordinators: readonly string[];
   /** `host:port`; empty: no topics are looked at */
@@ -23,6 +25,7 @@ export interface DoctorOptions {
 /** For `parseArgs`. */
 export const DOCTOR_OPTIONS = {
   database: { type: 'string', multiple: true },
+  'database-password-file': { type: 'string' },
   coordinator: { type: 'string', multiple: true },
   participant: { type: 'string' },
   cluster: { type: 'string' },
@@ -35,6 +38,7 @@ export const DOCTOR_OPTIONS = {
 
 export interface DoctorValues {
   readonly database?: readonly string[] | undefined;
+  readonly 'database-password-file'?: string | undefined;
   readonly coordinator?: readonly string[] | undefined;
   readonly participant?: string | undefined;
   readonly cluster?: string | undefined;
@@ -51,7 +55,10 @@ Runs the checks of a service's start from a shell, and more. It changes nothing.
 now, and may stop) or a failure (it does not work), with what to do. No line contains a password.
 
   --database <url>       postgres://user@host:port/database of a service; may be given again, for each of its processes
-                         or for other services. The password may stand in PGPASSWORD
+                         or for other services. The password may stand in PGPASSWORD. TLS as in libpq:
+                         ?sslmode=verify-full&sslrootcert=ca.pem
+  --database-password-file <path>
+                         a file of mode 0600 with the password instead
   --coordinator <url>    http://host:port of a coordinator; may be given again
   --kafka <brokers>      host:port of brokers, separated by commas: looks at the topics
   --kafka-tls            the brokers want TLS
@@ -92,7 +99,19 @@ export function parseDoctor(values: DoctorValues): DoctorOptions {
   if (!kafkaBrokers) throw new UsageError(`--kafka must be ${ADDRESS_LIST.expected}.`);
   const kafkaTls = values['kafka-tls'] === true;
   const { schema = 'public', json = false } = values;
-  return { databases, coordinators, kafkaBrokers, kafkaTls, topicPrefix, participant, cluster, schema, json };
+  const databasePasswordFile = values['database-password-file'];
+  return {
+    databases,
+    databasePasswordFile,
+    coordinators,
+    kafkaBrokers,
+    kafkaTls,
+    topicPrefix,
+    participant,
+    cluster,
+    schema,
+    json,
+  };
 }
 
 function isUrl(text: string, protocols: readonly string[]): boolean {

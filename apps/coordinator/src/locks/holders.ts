@@ -1,12 +1,5 @@
 import type { LockLease } from '@concordat/commit-protocol';
-
-/** Who asks for something about a lock. */
-export interface LockSender {
-  /** the principal; undefined: nobody is asked who it is, and everybody may do everything */
-  readonly principal?: string | undefined;
-  /** an operator, who may act for every holder */
-  readonly isForced?: boolean | undefined;
-}
+import type { LockSender } from './locks.api.js';
 
 /**
  * Whether the sender may act for the holder of a lease. A lease without a principal was granted while nobody was asked, or

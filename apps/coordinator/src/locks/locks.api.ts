@@ -1,5 +1,4 @@
 import type { Consistency, Reading } from '../transactions/transactions.api.js';
-import type { LockSender } from './holders.js';
 
 /** A lock that is held, as its holder sees it. */
 export interface LockView {
@@ -33,6 +32,14 @@ export interface LockQuery {
   readonly cursor?: number;
   /** only those that this principal has taken; absent: all */
   readonly principal?: string;
+}
+
+/** Who asks for something about a lock. */
+export interface LockSender {
+  /** the principal; undefined: nobody is asked who it is, and everybody may do everything */
+  readonly principal?: string | undefined;
+  /** an operator, who may act for every holder */
+  readonly isForced?: boolean | undefined;
 }
 
 export interface AcquireRequest extends Pick<LockSender, 'principal'> {
