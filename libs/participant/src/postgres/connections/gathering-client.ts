@@ -5,8 +5,9 @@ import { GatheringSocket, gatherWrites } from './gathering-socket.js';
 /** A connection that sends each statement without waiting for the answer before it, and those of one turn at once. */
 export class GatheringClient extends Client {
   constructor(config?: ClientConfig) {
-    // a stream of the settings is a secure one, which gathers by itself
-    super({ ...config, pipeline: true, stream: config?.stream ?? (() => new GatheringSocket()) });
+    const { password, stream = () => new GatheringSocket() } = config ?? {}; // a stream of the settings gathers by itself
+    // pg-pool hides the password, which a copy of its options would leave out
+    super({ ...config, ...(password !== undefined && { password }), pipeline: true, stream });
     // the TLS of pg itself takes over the handle of the socket below it, and passes its `write` by
     const gather = (): void => gatherWrites(this.connection.stream);
     this.connection.once(
