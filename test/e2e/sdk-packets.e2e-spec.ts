@@ -92,10 +92,3 @@ describe.each([
     expect(await words()).toEqual([[], []]);
   });
 });
-
-it('a message that could not be handled is acknowledged when it comes again: the next one commits', async () => {
-  const announce = 'produced';
-  const { status } = await orders.post('begin', [{ announce, plan: [{ fail: 'no funds' }] }]);
-  const next = await orders.post('begin', [{ announce, plan: [{ add: 'next' }] }]);
-  expect([status, next.status, await words()]).toEqual([500, 201, [[], ['next']]]);
-});
