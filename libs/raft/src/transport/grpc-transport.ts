@@ -166,7 +166,7 @@ export class GrpcTransport implements RaftTransport {
 
   /**
    * Other certificates and key of this node, for connections from now on, or other revocations. Open connections stay,
-   * unless their certificate is revoked, and streams to peers are opened again with the new ones.
+   * unless their certificate is revoked, and streams to peers go on until others with the new ones are connected.
    *
    * @throws TransportTlsError when they cannot be used or are another node's; then the last ones stay
    */
@@ -204,6 +204,7 @@ export class GrpcTransport implements RaftTransport {
 
   private judged(peer: NodeId, verdict: Verdict): void {
     this.claims.judgedBy(peer, verdict);
+    if (verdict === 'accepted') this.streams.connected(peer);
     if (verdict === 'second') this.notices.onSecondProcess(peer);
   }
 

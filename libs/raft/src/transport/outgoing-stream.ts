@@ -46,6 +46,7 @@ export interface OutgoingStreamOptions {
 }
 
 type Call = ClientDuplexStream<Buffer, Buffer>;
+type PeerCertificate = NonNullable<Parameters<typeof peerCertificateFault>[0]>;
 
 /** How long `close` waits for bytes in flight. */
 const closeTimeoutMs = 200;
@@ -63,8 +64,9 @@ const firstWordsBytes = 1024 * 1024;
  *
  * States: connecting (called, not accepted yet) → connected (the peer's headers arrived) → waiting (the stream ended; a
  * timer with capped back-off runs) → connecting, … and from each to closed. `renew` leads from connected to connecting,
- * once the peer has read everything. Messages are accepted only while connected, because Raft repeats what a dead peer
- * missed; a stream `withFirstWords` also keeps a few during its first attempt, and every stream while it is renewed.
+ * once the peer has read everything; a retired one does not connect again. Messages are accepted only while connected,
+ * because Raft repeats what a dead peer missed; a stream `withFirstWords` also keeps a few during its first attempt, and
+ * every stream while it is renewed.
  * Queued bytes and bytes in flight together stay below `maximumBufferedBytes`.
  *
  * `ping` measures the round trip: a frame has a number, which the peer echoes at once. The time begins when the frame
@@ -75,6 +77,7 @@ export class OutgoingStream {
   private call: Call | undefined;
   private connected = false;
   private closing = false;
+  private retired = false;
   /** the call is ending, and the next one follows at once */
   private renewing = false;
   /** the call is that next one; it counts as the same connection */
@@ -84,6 +87,8 @@ export class OutgoingStream {
   private retry: Timer | undefined;
   private failures = 0;
   private lastFailure = '';
+  /** of the peer, of the last connection over TLS */
+  private serverCertificate: PeerCertificate | undefined;
   /** what is wrong with the peer's last certificate */
   private strangeServer: string | undefined;
   private queue: Message[] = [];
@@ -117,6 +122,11 @@ export class OutgoingStream {
 
   get isConnected(): boolean {
     return this.connected;
+  }
+
+  /** Whether the certificate that the peer has shown, if any, still counts. */
+  get isTrusted(): boolean {
+    return this.serverCertificate === undefined || this.faultOf(this.serverCertificate) === undefined;
   }
 
   /** Bytes queued or on their way to the socket. */
@@ -160,6 +170,12 @@ export class OutgoingStream {
     this.connected = false;
     call.end();
     this.renewal = this.options.clock.setTimer(closeTimeoutMs, () => call.cancel());
+  }
+
+  /** Another stream follows: this one is used until that one is connected, and does not connect again. */
+  retire(): void {
+    this.retired = true;
+    this.retry?.cancel();
   }
 
   /**
@@ -303,8 +319,8 @@ export class OutgoingStream {
   private accepted(call: Call): void {
     const { peer, address, peerCounters, logger } = this.options;
     if (call !== this.call) return;
-    this.options.onJudged('accepted');
     this.connected = true;
+    this.options.onJudged('accepted');
     this.withFirstWords = false;
     this.failures = 0;
     this.lastFailure = '';
@@ -337,14 +353,19 @@ export class OutgoingStream {
   }
 
   /** Called by TLS with the peer's certificate, which our authority has signed. */
-  private checkServer(certificate: Parameters<typeof peerCertificateFault>[0]): Error | undefined {
-    const { clusterName, peer, counters, isRevoked } = this.options;
+  private checkServer(certificate: PeerCertificate): Error | undefined {
+    this.serverCertificate = certificate;
+    this.strangeServer = this.faultOf(certificate);
+    if (this.strangeServer === undefined) return undefined;
+    this.options.counters.refusedServers++;
+    return new Error(this.strangeServer);
+  }
+
+  private faultOf(certificate: PeerCertificate): string | undefined {
+    const { clusterName, peer, isRevoked } = this.options;
     const expected = { clusterName, nodeId: peer };
     const fault = peerCertificateFault(certificate, expected, isRevoked);
-    this.strangeServer = fault && `${fault}, but ${describeNode(expected)} was called`;
-    if (this.strangeServer === undefined) return undefined;
-    counters.refusedServers++;
-    return new Error(this.strangeServer);
+    return fault && `${fault}, but ${describeNode(expected)} was called`;
   }
 
   private ended(call: Call, { code, details, metadata }: StatusObject): void {
@@ -354,6 +375,7 @@ export class OutgoingStream {
       this.drop();
       return this.whenEnded();
     }
+    if (this.retired) return this.drop();
     const verdict = readVerdict(metadata);
     if (verdict !== undefined) this.options.onJudged(verdict);
     if (refusesGroup(metadata)) this.options.onStranger();

@@ -34,6 +34,8 @@ export class PeerStreams {
   private readonly callers = new Map<NodeId, string>();
   private readonly kept = new Map<NodeId, OutgoingStream>();
   private readonly onDemand = new Map<NodeId, OutgoingStream>();
+  /** by the stream that follows: streams that are in use until that one is connected */
+  private readonly former = new Map<OutgoingStream, OutgoingStream>();
   private readonly closing = new Set<Promise<void>>();
   private state: 'new' | 'started' | 'stopped' = 'new';
   private timer: Timer | undefined;
@@ -66,14 +68,36 @@ export class PeerStreams {
     for (const stream of [...this.kept.values(), ...this.onDemand.values()]) stream.renew();
   }
 
-  /** Calls every node anew, with other certificates. What is queued still goes over the old connections. */
+  /**
+   * Calls every node anew, with other certificates. A stream that is connected goes on until the one that follows is,
+   * unless the certificate of its peer counts no longer: no message is late because all nodes reconnect at once.
+   */
   reconnect(): void {
     if (this.state !== 'started') return;
     for (const streams of [this.kept, this.onDemand]) {
       for (const [peer, stream] of streams) {
-        streams.set(peer, this.options.open(peer, stream.address, true));
-        this.close(stream);
+        const next = this.options.open(peer, stream.address, true);
+        streams.set(peer, next);
+        const inUse = this.inUse(stream);
+        if (inUse !== stream) this.former.delete(stream);
+        if (inUse.isConnected && inUse.isTrusted) {
+          inUse.retire();
+          this.former.set(next, inUse);
+        } else {
+          this.close(inUse);
+        }
+        if (inUse !== stream) this.close(stream);
       }
+    }
+  }
+
+  /** A stream to the peer is connected: the one before it has done its work. */
+  connected(peer: NodeId): void {
+    for (const stream of this.streamsTo(peer)) {
+      const former = stream.isConnected ? this.former.get(stream) : undefined;
+      if (!former) continue;
+      this.former.delete(stream);
+      this.close(former);
     }
   }
 
@@ -89,16 +113,18 @@ export class PeerStreams {
   /** False when the receiver's address is unknown. */
   send(message: Message): boolean {
     const stream = this.streamFor(message.to);
-    stream?.send(message);
-    return stream !== undefined;
+    if (!stream) return false;
+    this.inUse(stream).send(message);
+    return true;
   }
 
   isConnected(peer: NodeId): boolean {
-    return this.streamsTo(peer).some((stream) => stream.isConnected);
+    return this.streamsTo(peer).some((stream) => this.inUse(stream).isConnected);
   }
 
   bufferedBytes(peer: NodeId): number {
-    return this.streamsTo(peer).reduce((sum, stream) => sum + stream.bufferedBytes, 0);
+    const bytesOf = (stream: OutgoingStream | undefined): number => stream?.bufferedBytes ?? 0;
+    return this.streamsTo(peer).reduce((sum, stream) => sum + bytesOf(stream) + bytesOf(this.former.get(stream)), 0);
   }
 
   /** Closes all streams; what is queued gets a moment to leave. */
@@ -115,9 +141,15 @@ export class PeerStreams {
     return [this.kept.get(peer), this.onDemand.get(peer)].filter((stream) => stream !== undefined);
   }
 
+  /** The stream, or the one before it while that is the one that is connected. */
+  private inUse(stream: OutgoingStream): OutgoingStream {
+    const former = stream.isConnected ? undefined : this.former.get(stream);
+    return former?.isConnected ? former : stream;
+  }
+
   private streamFor(peer: NodeId): OutgoingStream | undefined {
     const kept = this.kept.get(peer);
-    if (kept?.isConnected || this.state !== 'started') return kept;
+    if ((kept && this.inUse(kept).isConnected) || this.state !== 'started') return kept;
     const address = this.callers.get(peer) ?? this.addresses.get(peer);
     if (address === undefined || address === kept?.address || peer === this.options.nodeId) return kept;
     const existing = this.onDemand.get(peer);
@@ -153,6 +185,9 @@ export class PeerStreams {
   }
 
   private close(stream: OutgoingStream): void {
+    const former = this.former.get(stream);
+    this.former.delete(stream);
+    if (former) this.close(former);
     const closed = stream.close().finally(() => this.closing.delete(closed));
     this.closing.add(closed);
   }
