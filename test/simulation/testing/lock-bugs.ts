@@ -64,9 +64,10 @@ export const LOCK_BUGS: readonly InjectedBug[] = [
       edits: [
         {
           file: TABLE,
-          find: '    this.checkNewToken(index);\n    this.latestToken = index;\n    const lease = { name, owner, fencingToken: index,',
-          replace: '    const lease = { name, owner, fencingToken: ++this.latestToken,',
+          find: '    this.checkNewToken(index);\n    this.latestToken = index;\n    const lease = {',
+          replace: '    const lease = {',
         },
+        { file: TABLE, find: '      fencingToken: index,', replace: '      fencingToken: ++this.latestToken,' },
         {
           file: TABLE,
           find: '    for (const lease of leases) {\n      this.checkNewToken(lease.fencingToken);',

@@ -214,9 +214,9 @@ describe('ConcordatModule', () => {
       'set the option contextKey',
     ],
     [
-      'a pool that needs more than a URL',
-      { postgres: { options: { host: 'db', ssl: { ca: 'x' } }, connect: () => undefined } as never },
-      'TLS settings',
+      'a pool that makes its own sockets',
+      { postgres: { options: { host: 'db', stream: () => undefined }, connect: () => undefined } as never },
+      'makes its own sockets (stream)',
     ],
     [
       'a DataSource of another database',
