@@ -106,7 +106,8 @@ describe('the Kafka bus where only an administrator makes topics', () => {
     await bus.publish([numbered('replies', 7)]);
     await waitFor('the message came', () => seen.includes(7), { timeoutMs: 30_000 });
     expect(bus.obstacle()).toBeUndefined();
-    expect(told).toEqual([]);
+    // a young broker still loads what it knows of groups
+    expect(told.filter((sentence) => !sentence.includes('coordinator is loading'))).toEqual([]);
   });
 
   it('lets topics be looked at, and creates none', async () => {
