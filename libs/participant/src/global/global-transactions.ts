@@ -21,6 +21,7 @@ import {
   TransactionForbiddenError,
   TransactionRequiredError,
 } from './errors.js';
+import { FailedEvents } from './failed-events.js';
 import {
   DEFAULT_TIMEOUT_MS,
   checkGlobalTransactionOptions,
@@ -89,6 +90,7 @@ export class GlobalTransactions {
   readonly tracing: Tracing;
   /** counts the calls whose context was forged, made for others, or too old, for the metrics of the application */
   readonly refusedContexts: RefusedContexts;
+  readonly failedEvents: FailedEvents;
 
   constructor(
     readonly settings: GlobalTransactionsSettings,
@@ -96,6 +98,7 @@ export class GlobalTransactions {
   ) {
     this.tracing = ports.tracing ?? NO_TRACING;
     this.refusedContexts = new RefusedContexts(ports);
+    this.failedEvents = new FailedEvents(ports.clock);
   }
 
   /** The transaction of the running method; undefined outside. */

@@ -66,6 +66,7 @@ export async function join<T>(
     const now = transactions.ports.clock.now();
     const { transactionId, deadline } = contextOf(transactions, { ...call, context }, now);
     const identity = { transactionId, deadline, leftMs: Math.min(MAXIMUM_LEFT_MS, Math.max(0, deadline - now)) };
+    if (call.isEvent) transactions.failedEvents.refuse(transactionId);
     const step = propagationStep(options.propagation ?? 'REQUIRED', true);
     if (step === 'forbid') throw new TransactionForbiddenError(identity.transactionId);
     if (step !== 'join') {
@@ -156,7 +157,7 @@ async function joinOnce<T>(
 /** Gives the sender of a message without a reply its proof, or aborts its transaction. */
 async function tellJoined<T>(
   transactions: GlobalTransactions,
-  transaction: { readonly transactionId: TransactionId },
+  transaction: Pick<ProcessTransaction, 'transactionId' | 'leftMs'>,
   delivery: Delivery,
   work: Promise<T>,
 ): Promise<T> {
@@ -168,6 +169,7 @@ async function tellJoined<T>(
     await transactions.ports.coordinators.enlist(transactionId, { participant, branchId, vote: 'read-only' });
     return value;
   } catch (error) {
+    transactions.failedEvents.note(transaction, doomOf(unwrap(error), participant));
     transactions.abandon(transactionId);
     throw error;
   }

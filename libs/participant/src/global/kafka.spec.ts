@@ -139,6 +139,28 @@ describe('a message to a topic with consumers', () => {
     expect(payments.words).toEqual([]);
   });
 
+  it('is handled once when its handler fails each time, and holds up nothing behind it', async () => {
+    const whole = orders.transactions.run({ timeoutMs: 60_000 }, () => send('a'));
+    await expect(consuming(whole, consume('x', new Error('no funds')))).rejects.toMatchObject({
+      code: 'TRANSACTION_ABORTED',
+    });
+    const [first] = broker.records;
+    const headers = Object.fromEntries(
+      Object.entries(first!.messages[0]!.headers!).map(([name, text]) => [name, Buffer.from(text)]),
+    );
+    let runs = 0;
+    const failing = joiningEachMessage(payments.transactions, async () => {
+      runs++;
+      throw new Error('no funds');
+    });
+    for (const offset of ['70', '71']) await failing({ topic: TOPIC, partition: 1, message: { headers, offset } });
+    expect(runs).toBe(0);
+    expect(system.lines).toEqual([
+      expect.stringContaining('offset 70 of payments.requested, partition 1, is acknowledged'),
+      expect.stringContaining('offset 71 of payments.requested, partition 1, is acknowledged'),
+    ]);
+  });
+
   it('aborts the transaction when nobody has handled it by the deadline, and says who', async () => {
     const whole = orders.transactions.run({ timeoutMs: 150 }, () => send('a'));
     await expect(whole).rejects.toMatchObject({
