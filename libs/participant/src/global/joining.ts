@@ -1,5 +1,4 @@
 import { SPAN_ATTRIBUTES, errorMessage, traceparentOf } from '@concordat/foundation';
-import type { TransactionId } from '@concordat/commit-protocol';
 import { MAXIMUM_UNLISTED, answerHeaders, isOffered, type JoiningAnswer } from './joining-answer.js';
 import { consumersJoined } from './consumers-joined.js';
 import type { TransactionContext } from './context-header.js';
