@@ -70,6 +70,8 @@ export interface EngineParts {
   readonly failpoints?: Failpoints;
   /** gets a span for each transaction that is decided here and came with a trace; default: none */
   readonly tracing?: Tracing;
+  /** how long a `Begin` waits for a record to share a write with; 0 where nothing is written to a disk */
+  readonly beginDelayMs?: number;
   /** what the REST interface calls; default: the manager itself */
   readonly transactions?: (manager: TransactionManager) => TransactionsApi;
   /** the same for locks */
@@ -270,7 +272,10 @@ const nodeProvider: FactoryProvider<RaftNode<ApplyResult>> = {
   },
 };
 
-const managerProvider = (tracing: Tracing | undefined): FactoryProvider<TransactionManager> => ({
+const managerProvider = ({
+  tracing,
+  beginDelayMs = DEFAULT_TRANSACTION_OPTIONS.beginDelayMs,
+}: EngineParts): FactoryProvider<TransactionManager> => ({
   provide: TransactionManager,
   inject: [
     CONFIG,
@@ -302,7 +307,7 @@ const managerProvider = (tracing: Tracing | undefined): FactoryProvider<Transact
         random: new SystemRandom(),
         failpoints,
         logger,
-        options: transactionOptions(config),
+        options: { ...transactionOptions(config), beginDelayMs },
         groupClocks: groupClocksOf(node, transport),
         onDecided: (transaction) => {
           metrics.transactionDecided(transaction.outcome!, transaction.cause?.reason);
@@ -383,7 +388,7 @@ const clusterProvider: FactoryProvider<RaftCluster> = {
 
 /** The providers of `TRANSACTIONS`, `LOCKS`, `CLUSTER` and all they need. */
 export function engineProviders(parts: EngineParts): Provider[] {
-  const { createBus, storage, transport, failpoints, tracing, transactions, locks } = parts;
+  const { createBus, storage, transport, failpoints, transactions, locks } = parts;
   return [
     clockProvider,
     failpointsProvider(failpoints),
@@ -393,7 +398,7 @@ export function engineProviders(parts: EngineParts): Provider[] {
     logProvider,
     storageProvider(storage),
     nodeProvider,
-    managerProvider(tracing),
+    managerProvider(parts),
     locksProvider,
     repliesProvider,
     clusterProvider,

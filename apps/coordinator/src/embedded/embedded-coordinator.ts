@@ -228,6 +228,7 @@ export class EmbeddedCoordinator {
       storage,
       transport,
       failpoints,
+      beginDelayMs: 0, // in memory a write costs nothing, and a change of leader finds every transaction
       createBus: (_config, _logger, direct) => {
         invariant(direct, 'an embedded coordinator has direct streams');
         return wrapBus ? wrapBus(direct.bus) : direct.bus;
