@@ -37,6 +37,7 @@ const esm = {
 export default {
   // against tests that hang; how fast a loaded machine is says nothing about the code
   testTimeout: 60_000,
+  testSequencer: '<rootDir>/test/support/longest-first.mjs',
   coverageProvider: 'v8',
   collectCoverageFrom: ['{apps,libs}/*/src/**/*.ts', '!**/*.spec.ts', '!**/main.ts'],
   projects: [
