@@ -90,6 +90,7 @@ export class GlobalTransactions {
   readonly tracing: Tracing;
   /** counts the calls whose context was forged, made for others, or too old, for the metrics of the application */
   readonly refusedContexts: RefusedContexts;
+  /** transactions in which the handler of a message has failed here */
   readonly failedEvents: FailedEvents;
 
   constructor(
