@@ -65,8 +65,8 @@ npm run lab -- <scenario …>         run scenarios; the exit code is 0 only if 
 npm run lab -- all                  run all scenarios that make sense on the link, with a table at the end
 npm run lab -- restart <name …>     restart parts that have died, such as coordinator-2 postgres-a
 
-A scenario uses the running system, or starts one and stops it afterwards. intruder needs a secured
-system; unless one runs, it starts one beside it, in <directory>-secure and on ports that are 600 higher.
+A scenario uses the running system, or starts one and stops it afterwards. intruder and rotate-certificates need a
+secured system; unless one runs, they start one beside it, in <directory>-secure and on ports that are 600 higher.
 
   --points <regexp>    crash-everywhere visits only the crash points whose names match, such as undecided or "\\.acceptor-"
 ${OPTIONS}`,

@@ -30,6 +30,7 @@ import { pauseLeader } from './pause-leader.js';
 import { poisonMessage } from './poison-message.js';
 import { replaceNode } from './replace-node.js';
 import { restoreBackup } from './restore-backup.js';
+import { rotateCertificates } from './rotate-certificates.js';
 import { shop } from './shop.js';
 import {
   isStandalone,
@@ -67,6 +68,7 @@ const SCENARIOS: readonly AnyScenario[] = [
   duplicateStorm,
   badClients,
   intruder,
+  rotateCertificates,
   twoClusters,
   clockSteps,
   threePhase,

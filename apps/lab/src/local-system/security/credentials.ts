@@ -71,6 +71,11 @@ export class LocalCredentials {
     return token;
   }
 
+  /** From now on the token of that name is this one, which `createToken` has made. The old one counts until it is withdrawn. */
+  useToken(name: TokenName, token: string): void {
+    this.files.write(secretOf(name), token);
+  }
+
   /** Gives the name another token. The old one counts until it is withdrawn. */
   replaceToken(name: TokenName): void {
     this.files.write(secretOf(name), this.createToken(name, TOKEN_ROLES[name]));

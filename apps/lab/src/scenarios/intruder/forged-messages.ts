@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from '../../lab-error.js';
 import type { LocalSecurity } from '../../local-system/security/local-security.js';
 import { SIGNATURE_HEADER, signatureOf } from '../../local-system/security/record-signature.js';
-import { createSigningKey, type MessageKey } from '../../local-system/security/signing-keys.js';
+import { createSigningKey, type MessageKey, type Sender } from '../../local-system/security/signing-keys.js';
 import { waitUntil } from '../../local-system/wait.js';
 import { positionKey, type KafkaTap, type TappedMessage } from '../kafka-tap.js';
 import type { ScenarioLab } from '../scenario-lab.js';
@@ -41,6 +41,24 @@ export async function forgeMessages(lab: ScenarioLab, tap: KafkaTap, target: Tar
   ];
   await sendAll(lab, tap, 'forged and repeated messages', forgeries);
   return forgeries;
+}
+
+/** A message by each of these keys, which were trusted once. */
+export async function sayByRetired(
+  lab: ScenarioLab,
+  tap: KafkaTap,
+  keys: Iterable<readonly [sender: Sender, key: MessageKey]>,
+): Promise<void> {
+  const { wire } = tap;
+  const forgeries = [...keys].map(([sender, key]): Forgery => {
+    const [, bank] = sender.split(':');
+    const [topic, value] =
+      bank === undefined ? [wire.prepare('bank-a'), work('bank-a')] : [wire.replies, leaving(bank)];
+    const record = { topic, key: Buffer.from('bank-a'), value: wire.encode(value) };
+    const headers = signedBy(key, { ...record, sender, cluster: wire.cluster });
+    return { ...record, what: `by the old key of ${sender}`, headers, reason: 'UNKNOWN_KEY' };
+  });
+  await sendAll(lab, tap, 'messages by retired keys', forgeries);
 }
 
 async function sendAll(lab: ScenarioLab, tap: KafkaTap, what: string, forgeries: readonly Forgery[]): Promise<void> {

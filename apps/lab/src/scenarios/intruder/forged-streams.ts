@@ -72,6 +72,11 @@ export function forgedHellos(port: number, wire: Wire, target: Target, security:
   ];
 }
 
+/** Says hello at the port for direct streams, and returns the answer. */
+export async function sayHello(port: number, shown: Shown, cluster: string, participant: string): Promise<string> {
+  return describe(await say(port, shown, helloOf(cluster, participant)));
+}
+
 /** A node of the group that is none, at the port of a coordinator for the others. */
 export function forgedNodes(port: number, nodeId: number, cluster: string, security: LocalSecurity): Attempt[] {
   const other = nodeId === 2 ? 3 : 2;
@@ -128,7 +133,7 @@ interface Claim {
 }
 
 /** Opens the stream of a node as gRPC does, and returns its status. */
-function callAsNode(port: number, shown: Shown, { cluster, from, to }: Claim): Promise<string> {
+export function callAsNode(port: number, shown: Shown, { cluster, from, to }: Claim): Promise<string> {
   return new Promise((resolve, reject) => {
     const authority = `${shown ? 'https' : 'http'}://127.0.0.1:${port}`;
     const session = connectHttp2(
