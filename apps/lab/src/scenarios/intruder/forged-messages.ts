@@ -243,12 +243,14 @@ async function replayed(tap: KafkaTap, security: LocalSecurity): Promise<Forgery
   ];
 }
 
-/** A genuine message of the load with this text in it. */
+/** The youngest genuine message of the load with this text in it: keys may have been replaced before. */
 async function recorded(tap: KafkaTap, topic: string, text: string): Promise<TappedMessage> {
   const isWanted = ({ value, headers }: TappedMessage): boolean =>
     headers[SIGNATURE_HEADER] !== undefined && String(value).includes(text);
-  const found = (await tap.read([topic], undefined, await tap.ends([topic]))).findLast(isWanted);
-  if (found) return found;
+  const signedAt = ({ headers }: TappedMessage): number => Number(headers[SIGNATURE_HEADER]!.split(';')[3]);
+  const messages = await tap.read([topic], undefined, await tap.ends([topic]));
+  const [youngest] = messages.filter(isWanted).sort((one, other) => signedAt(other) - signedAt(one));
+  if (youngest) return youngest;
   throw new LabError(`There is no signed message with ${text} in ${topic}, although transfers are running.`);
 }
 
