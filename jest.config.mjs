@@ -17,7 +17,7 @@ const swc = (module) => [
 const esm = {
   rootDir: import.meta.dirname,
   testEnvironment: 'node',
-  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.concordat/'],
+  modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.concordat/', '<rootDir>/.concordat-secure/'],
   moduleNameMapper: {
     '^@concordat/([^/]+)$': '<rootDir>/libs/$1/src/index.ts',
     '^@concordat/([^/]+)/([^/]+)$': '<rootDir>/libs/$1/src/$2/index.ts',
