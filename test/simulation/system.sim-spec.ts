@@ -18,7 +18,7 @@ import { SYSTEM_PROGRAM } from './testing/program.js';
 const SEEDS = Number(process.env['SIM_SEEDS'] ?? (process.env['CONCORDAT_NIGHTLY'] === '1' ? 364 : 208));
 const REPLAYED = process.env['SIM_SEED'];
 const WORKERS = 2;
-const TIMEOUT_MS = 2_700_000; // seeds of two hours take minutes on a busy machine
+const TIMEOUT_MS = 900_000;
 const EVERY_ODD_END = [
   'committed',
   'RESULT_NOT_JSON',

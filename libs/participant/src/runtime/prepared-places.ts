@@ -61,8 +61,10 @@ export class PreparedPlaces {
     const { clock, onRoom } = this.ports;
     const now = clock.monotonic();
     for (const [branchId, since] of this.recent) {
-      if (now - since < RECENT_MS) {
-        this.timer = clock.setTimer(since + RECENT_MS - now, () => this.expire());
+      const leftMs = since + RECENT_MS - now;
+      if (leftMs > 0) {
+        // not less than one: a rest of a rounding would come again and again without time going on
+        this.timer = clock.setTimer(Math.max(1, leftMs), () => this.expire());
         break;
       }
       this.recent.delete(branchId);
