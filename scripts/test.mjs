@@ -76,10 +76,10 @@ function main(folder) {
     heading(name);
     const status = run(command, args);
     if (status !== 0) {
-      console.error(`\n${name}: failed`);
+      console.error(`\n${String(name)}: failed`);
       return status;
     }
-    console.log(`${name}: ok`);
+    console.log(`${String(name)}: ok`);
   }
   const totals = { passed: 0, failed: 0 };
   let status = 0;

@@ -23,7 +23,8 @@ const rankOf = (test) => {
 };
 
 export default class LongestFirst extends Sequencer {
-  sort(tests) {
-    return [...super.sort(tests)].sort((a, b) => rankOf(a) - rankOf(b)); // stable: the rest stays in Jest's order
+  async sort(tests) {
+    const sorted = await super.sort(tests);
+    return [...sorted].sort((a, b) => rankOf(a) - rankOf(b)); // stable: the rest stays in Jest's order
   }
 }

@@ -39,7 +39,7 @@ const MEANINGS: Readonly<Record<Kind, readonly [string, string]>> = {
   trusted: ['nobody but its owner may write it', '0644'],
   public: ['everybody may read it; it proves nothing without its key', 'any'],
   written: ['the coordinator makes it', '0600'],
-  debug: ['for tests and demos only: whoever may write it sets the clock of the node', 'any'],
+  debug: ['for tests and demos only: a writer of it sets the clock of the node', 'any'],
 };
 const WRONG = { secret: 0o644, trusted: 0o666 } as const;
 const RIGHT = { secret: 'chmod 0600', trusted: 'chmod 0644' } as const;

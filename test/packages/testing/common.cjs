@@ -3,7 +3,7 @@ const { test } = require('node:test');
 const { startTestCoordinator } = require('@concordat/testing');
 const { startTestDatabases } = require('@concordat/testing/databases');
 
-test('a CommonJS test loads the packages', async () => {
+void test('a CommonJS test loads the packages', async () => {
   const coordinator = await startTestCoordinator();
   await coordinator.expectNothingInDoubt();
   await coordinator.stop();

@@ -8,7 +8,7 @@ export interface CallRule {
   readonly but?: string;
   /** for operators alone: it is audited with its body */
   readonly isOperation?: true;
-  /** with `force=true` in its query it is an operation, too: for operators alone, whoever may call it without */
+  /** with `force=true` in its query it is an operation, too: for operators only, also where others may call it without */
   readonly isForcible?: true;
 }
 

@@ -66,7 +66,7 @@ describe('a lock that a principal has taken', () => {
     expect(await thief).toMatchObject({ code: 'LOCK_HELD', details: { holder: { owner: 'worker', expiresAt } } });
     await expect(take(MALLORY)).rejects.toMatchObject({ code: 'LOCK_HELD' });
     const waiting = take(MALLORY, { waitMs: 60_000 });
-    await take(ALICE); // whoever has its owner waits no longer, and that is not it
+    await take(ALICE); // its owner gets it at once, and this is not its owner
     await settle();
     expect(held()).toMatchObject({ principal: ALICE, fencingToken });
     await locks.release({ name: 'lock', owner: 'worker', fencingToken, principal: ALICE });

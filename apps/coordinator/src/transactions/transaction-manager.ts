@@ -223,8 +223,8 @@ export class TransactionManager implements TransactionsApi {
     const transaction = await this.require(transactionId, options.access);
     if (transaction.decision && branches.length === 0) return this.settle(transactionId, options);
     await this.leading().inOrder(transactionId, async () => {
+      const known = await this.require(transactionId, options.access); // a deferred begin may have been in vain
       const session = this.leading(); // read again: the leadership may have ended in between
-      const known = this.lookUp(transactionId)!;
       const enlistments = this.records.enlistAll(known, branches);
       if (enlistments.length > 0) refuseClosed(known);
       const joining = enlistments.map(({ branch }) => branch);
@@ -469,7 +469,7 @@ export class TransactionManager implements TransactionsApi {
     }
   }
 
-  /** What a deferred begin, which was answered, means for whoever waits for the transaction. */
+  /** What the failure of a deferred begin means for those that wait for the transaction. */
   private begunInVain({ transactionId }: BeginRecord, error: Error): Error {
     const isUncertain = error instanceof LogUnavailableError || error instanceof OutcomeUnknownError;
     return isUncertain ? error : this.queries.missing(transactionId);

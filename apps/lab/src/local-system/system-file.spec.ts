@@ -127,7 +127,7 @@ describe('changes by several processes', () => {
 });
 
 describe('a lock', () => {
-  it('names its holder to whoever comes second, and can be taken when it was given back', () => {
+  it('names its holder to the second one, and can be taken when it was given back', () => {
     const lock = path.join(directory, 'lock');
     const first = tryLock(lock, () => true);
     expect(tryLock(lock, () => true)).toBe(process.pid);

@@ -50,7 +50,7 @@ export interface SystemState {
 /**
  * `system.json` of one directory. Every write replaces the whole file by a rename, so no reader sees half of it. The
  * supervisor, scenarios and restarts change it, each in a process of its own: a change is made under a lock, so that none
- * is lost. Whoever ends the system marks it first; a process that is recorded before is in what is ended, and a later
+ * is lost. The process that ends the system marks it first; a process that is recorded before is in what is ended, and a later
  * one is refused. Undefined where no system was started.
  */
 export class SystemFile {
@@ -95,7 +95,7 @@ export class SystemFile {
   /**
    * Adds a process, or replaces the one of the same name.
    *
-   * @throws LabError when the system is being ended, or has ended: whoever has started the process must end it
+   * @throws LabError when the system is being ended, or has ended: the caller must end the process that it has started
    */
   record(process: ProcessRecord): void {
     let isRecorded = false;

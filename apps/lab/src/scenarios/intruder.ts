@@ -2,7 +2,7 @@ import { LabError } from '../lab-error.js';
 import { openShop } from '../local-system/shop.js';
 import { waitUntil } from '../local-system/wait.js';
 import { tryAll } from './intruder/attempts.js';
-import { callAs, type Caller } from './intruder/callers.js';
+import { callAs, untilEachAnswers, type Caller } from './intruder/callers.js';
 import { countedNow, grownIn, missingIn, type Counted } from './intruder/counted.js';
 import { forgedContexts } from './intruder/forged-contexts.js';
 import { forgeMessages } from './intruder/forged-messages.js';
@@ -91,7 +91,7 @@ async function withStolenToken(lab: ScenarioLab, target: Target): Promise<Expect
   const token = security.credentials.createToken('stolen', ['client']);
   const caller: Caller = { token };
   const urls = lab.coordinators().map(({ name }) => lab.url(name));
-  await untilEverywhere(lab, urls, caller, 200, 'the new token of a client is known');
+  await untilEachAnswers(security, urls, caller, 200);
   const [first] = lab.load.transfers;
   const calls = forbiddenCalls(lab.url(await lab.leader()), target, security, caller, first!.key);
   await tryAll(lab, 'at REST, somebody with the stolen token of a client', calls);
@@ -104,26 +104,10 @@ async function withStolenToken(lab: ScenarioLab, target: Target): Promise<Expect
   narration.action('withdraw the stolen token: remove its line from the file');
   security.credentials.withdraw(token);
   const start = Date.now();
-  await untilEverywhere(lab, urls, caller, 401, 'the stolen token counts no longer');
+  await untilEachAnswers(security, urls, caller, 401, REVOKED_WITHIN_MS);
   narration.observation(`no coordinator takes it any more after ${Date.now() - start} ms`);
   const forbidden = calls.filter(({ expected }) => expected.test('403 FORBIDDEN .')).length;
   return { metrics: {}, audit: { 'refused-call': forbidden } };
-}
-
-async function untilEverywhere(
-  lab: ScenarioLab,
-  urls: readonly string[],
-  caller: Caller,
-  wanted: number,
-  what: string,
-): Promise<void> {
-  const security = securityOf(lab);
-  const isSo = async (): Promise<boolean> => {
-    const answers = await Promise.all(urls.map((url) => callAs(security, caller, `${url}/v1/transactions?limit=1`)));
-    return answers.every(({ status }) => status === wanted);
-  };
-  if (await waitUntil(isSo, { timeoutMs: REVOKED_WITHIN_MS, pollMs: 50 })) return;
-  throw new LabError(`It took longer than ${REVOKED_WITHIN_MS / 1000} s until ${what} everywhere.`);
 }
 
 async function inTheTopics(lab: ScenarioLab, target: Target): Promise<Expected> {

@@ -4,7 +4,7 @@ import type { LocalSecurity } from '../local-system/security/local-security.js';
 import type { MessageKey, Sender } from '../local-system/security/signing-keys.js';
 import { BANKS } from '../local-system/ports.js';
 import { tryAll, type Attempt } from './intruder/attempts.js';
-import { answerTo, callAs, type Caller } from './intruder/callers.js';
+import { answerTo, untilEachAnswers, type Caller } from './intruder/callers.js';
 import { countedNow } from './intruder/counted.js';
 import { sayByRetired } from './intruder/forged-messages.js';
 import { callAsNode, sayHello } from './intruder/forged-streams.js';
@@ -29,6 +29,14 @@ interface Retired {
   readonly bank: Caller;
 }
 
+/** What each step of the rotation needs. */
+interface Rotation {
+  readonly lab: ScenarioLab;
+  readonly security: LocalSecurity;
+  readonly probes: Probes;
+  readonly urls: readonly string[];
+}
+
 export const rotateCertificates: Scenario = {
   name: 'rotate-certificates',
   title:
@@ -49,9 +57,10 @@ export const rotateCertificates: Scenario = {
     probes.start();
     const oldKeys = new Map(sendersOf().map((sender) => [sender, security.signingKeys.signingKey(sender)]));
     try {
-      await replaceAuthority(lab, security, probes, urls);
-      await replaceTokens(lab, security, probes, urls, retired);
-      await replaceJwtKeys(lab, security, probes, urls);
+      const rotation = { lab, security, probes, urls };
+      await replaceAuthority(rotation);
+      await replaceTokens(rotation, retired.token);
+      await replaceJwtKeys(rotation);
       if (lab.state().link !== 'direct') await replaceSigningKeys(lab, security);
       await lab.waitForCommits(LATER_COMMITS);
     } finally {
@@ -82,19 +91,14 @@ async function presentSecrets(lab: ScenarioLab, security: LocalSecurity): Promis
 }
 
 /** Everybody trusts the new authority, then shows certificates of it, then nobody trusts the old one. */
-async function replaceAuthority(
-  lab: ScenarioLab,
-  security: LocalSecurity,
-  probes: Probes,
-  urls: readonly string[],
-): Promise<void> {
+async function replaceAuthority({ lab, security, probes, urls }: Rotation): Promise<void> {
   const { narration } = lab;
   const { certificates } = security;
   narration.action('a new authority: everybody trusts it beside the old one');
   certificates.addAuthority();
   await readAgain(lab);
   const client = certificates.issue(OBSERVER);
-  await untilAnswered(security, urls, client, 200);
+  await untilEachAnswers(security, urls, client, 200);
   narration.observation('a certificate of the new authority is taken everywhere');
 
   narration.action('new certificates for the nodes, one after the other');
@@ -120,17 +124,12 @@ async function replaceAuthority(
 
   narration.action('nobody trusts the old authority any more');
   certificates.dropOldAuthorities();
+  security.ensure(); // of those that do not run now, such as the shop
   await readAgain(lab);
   await lab.waitForCommits(20);
 }
 
-async function replaceTokens(
-  lab: ScenarioLab,
-  security: LocalSecurity,
-  probes: Probes,
-  urls: readonly string[],
-  retired: Retired,
-): Promise<void> {
+async function replaceTokens({ lab, security, probes, urls }: Rotation, oldToken: string): Promise<void> {
   const { narration } = lab;
   const { credentials } = security;
   narration.action(
@@ -138,29 +137,24 @@ async function replaceTokens(
   );
   const token = credentials.createToken('lab', TOKEN_ROLES.lab);
   await readAgain(lab, lab.coordinators());
-  await untilAnswered(security, urls, { token }, 200);
+  await untilEachAnswers(security, urls, { token }, 200);
   credentials.useToken('lab', token);
   probes.callers.token = { token };
   await lab.waitForCommits(20);
-  credentials.withdraw(retired.token);
+  credentials.withdraw(oldToken);
   await readAgain(lab, lab.coordinators());
-  await untilAnswered(security, urls, { token: retired.token }, 401);
+  await untilEachAnswers(security, urls, { token: oldToken }, 401);
   narration.observation('the old token is refused everywhere');
 }
 
-async function replaceJwtKeys(
-  lab: ScenarioLab,
-  security: LocalSecurity,
-  probes: Probes,
-  urls: readonly string[],
-): Promise<void> {
+async function replaceJwtKeys({ lab, security, probes, urls }: Rotation): Promise<void> {
   const { narration } = lab;
   const { credentials } = security;
   narration.action('a new key for JWTs: it is published beside the old one, then signs, then the old one is withdrawn');
   credentials.addJwtKey();
   await readAgain(lab, lab.coordinators());
   const token = await credentials.jwt({ subject: 'watcher', roles: ['observer'] });
-  await untilAnswered(security, urls, { token }, 200);
+  await untilEachAnswers(security, urls, { token }, 200);
   probes.callers.jwt = { token };
   await lab.waitForCommits(20);
   credentials.dropOldJwtKeys();
@@ -202,7 +196,7 @@ async function tryRetired(
   const [first, second] = lab.coordinators();
   const { clusterName, link } = lab.state();
   const claim = { cluster: clusterName, from: nodeIdOf(first!.name), to: nodeIdOf(second!.name) };
-  await tryAll(lab, 'whoever has kept what is retired', [
+  await tryAll(lab, 'somebody who has kept what is retired', [
     ...at('the old token', { token: retired.token }),
     ...at('a JWT by the old key', { token: retired.jwt }),
     ...at('a client certificate of the old authority', retired.client),
@@ -224,18 +218,6 @@ async function tryRetired(
   if (link === 'direct') return;
   await KafkaTap.use(lab, async (tap) => {
     await sayByRetired(lab, tap, oldKeys);
-  });
-}
-
-async function untilAnswered(
-  security: LocalSecurity,
-  urls: readonly string[],
-  caller: Caller,
-  status: number,
-): Promise<void> {
-  await untilTrue(`every coordinator answers with ${status}`, async () => {
-    const answers = await Promise.all(urls.map((url) => callAs(security, caller, `${url}/v1/transactions?limit=1`)));
-    return answers.every((answer) => answer.status === status);
   });
 }
 

@@ -14,7 +14,7 @@ export interface LockProof {
 
 /** For operators. */
 export interface Forced {
-  /** acts for the holder, whoever took the lock; audited. Needs the role `operator`. Default: false */
+  /** acts for the holder, even if another principal took the lock; audited. Needs the role `operator`. Default: false */
   readonly force?: boolean | undefined;
 }
 

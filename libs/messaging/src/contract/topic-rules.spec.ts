@@ -129,7 +129,7 @@ describe('every topic', () => {
     },
   );
 
-  it('is written to by whoever may say something there, and read by whom it is said to', () => {
+  it('is written by those that may say something there, and read by those to whom it is said', () => {
     for (const { topic } of topics()) {
       const said = saidOn(topic);
       for (const [role, participant, type] of said) {

@@ -20,7 +20,7 @@ export function originalOf(method: Method): Method {
 
 /**
  * Puts a method in place that runs the one there in a global transaction; decorators see no difference. A lock of
- * `@WithLock` is around the transaction, however the decorators stand: whoever gets it next sees what was committed.
+ * `@WithLock` is around the transaction, however the decorators stand: the next holder sees what was committed.
  */
 export function wrapMethod(
   target: object,

@@ -287,7 +287,7 @@ function wire({ facts }: DatabaseCheckContext): DatabaseFinding {
   switch (safety) {
     case 'plain':
       return warning(
-        `the connection to ${where} is not encrypted: whoever is between reads and changes what it carries`,
+        `the connection to ${where} is not encrypted: anybody in between reads and changes what it carries`,
         `${verify}; the server needs ssl = on`,
       );
     case 'unverified':

@@ -211,7 +211,7 @@ export class GlobalTransactions {
   /**
    * The part that this process has in the transaction.
    *
-   * @param isNamed whoever requests the commit names its branch
+   * @param isNamed the client that requests the commit names its branch
    */
   partOf(identity: TimedIdentity, isNamed: boolean, derivedBranchId?: string): ProcessTransaction {
     const known = this.transactions.get(identity.transactionId);
@@ -238,7 +238,7 @@ export class GlobalTransactions {
   /**
    * Runs the work in the scope, and keeps or undoes what it did to the session.
    *
-   * @param isNamed whoever requests the commit names the branches; otherwise they are enlisted before this resolves
+   * @param isNamed the client that requests the commit names the branches; otherwise they are enlisted before this resolves
    */
   async settle<T>(scope: TransactionScope, work: Work<T>, isNamed = true): Promise<Settled<T>> {
     const { transaction } = scope;

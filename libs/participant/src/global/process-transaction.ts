@@ -57,7 +57,7 @@ const PART_IS_OPEN =
  * What one process does in one global transaction: one branch with one session, opened at the first statement, for all
  * methods that run here.
  *
- * Invariants: when one of its methods returns, the coordinators know the branch, or whoever requests the commit names it
+ * Invariants: when one of its methods returns, the coordinators know the branch, or the client that requests the commit names it
  * to them; once doomed, the transaction never commits, because the session votes no.
  */
 export class ProcessTransaction {
@@ -65,7 +65,7 @@ export class ProcessTransaction {
   readonly deadline: number;
   /** branches of other services that joined in calls from here */
   readonly branchesElsewhere = new Set<BranchId>();
-  /** those of them that the coordinators may not know yet: whoever requests the commit names them */
+  /** those of them that the coordinators may not know yet: the client that requests the commit names them */
   readonly unlisted = new Map<BranchId, HeldEnlistment>();
   /** of the methods that a call brought here and that succeeded; they run when the decision is known */
   readonly hooks = new HookList();

@@ -34,7 +34,7 @@ export interface TransportTls {
  * - `prefer`: it takes both, and calls over TLS
  * - `require`: it takes and speaks TLS only
  *
- * Whoever calls in plain text is believed to be the node that he says he is, so the group is protected only when all
+ * A caller in plain text is believed to be the node that it says it is, so the group is protected only when all
  * nodes require TLS.
  */
 export type TransportTlsMode = 'accept' | 'prefer' | 'require';

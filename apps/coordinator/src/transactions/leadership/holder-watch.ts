@@ -19,8 +19,9 @@ export interface HolderWatchPorts {
 }
 
 /**
- * Watches the instances that hold branches of one undecided transaction, and the one that will request its commit. An instance whose stream has been away for the
- * grace period is reported, and again at every look: the machine knows whether that still matters.
+ * Watches the instances that hold branches of one undecided transaction, and the one that will request its commit. An
+ * instance whose stream has been away for the grace period is reported, and again at every look: the machine knows
+ * whether that still matters.
  */
 export class HolderWatch {
   /** by participant and instance, the monotonic time since which it is away */

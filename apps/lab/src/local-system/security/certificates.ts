@@ -1,5 +1,11 @@
 import { randomBytes, X509Certificate } from 'node:crypto';
-import { certificateUri, plainSerialNumber, type CertificateRole, type TlsFilePaths } from '@concordat/foundation';
+import {
+  certificateUri,
+  chainFault,
+  plainSerialNumber,
+  type CertificateRole,
+  type TlsFilePaths,
+} from '@concordat/foundation';
 import { LocalAuthority, type IssuedCertificate } from '@concordat/foundation/authority';
 import type { SecretFiles } from './secret-files.js';
 
@@ -41,11 +47,11 @@ export class LocalCertificates {
     private readonly clusterName: string,
   ) {}
 
-  /** Makes the authority and the certificates that do not exist yet. */
+  /** Makes the authority and the certificates that do not exist yet, or that nobody trusts any more. */
   ensure(owners: readonly CertificateOwner[]): void {
     if (!this.files.has(CA)) this.writeAuthority(newAuthority(), []);
     this.files.ensure(REVOKED, () => '# serial numbers of certificates, one a line\n');
-    for (const owner of owners) if (!this.files.has(this.fileOf(owner, 'pem'))) this.replace(owner);
+    for (const owner of owners) if (!this.isTrusted(owner)) this.replace(owner);
   }
 
   /** The file with the authorities that everybody trusts. */
@@ -79,7 +85,7 @@ export class LocalCertificates {
     this.files.write(this.fileOf(owner, 'pem'), cert);
   }
 
-  /** Withdraws the certificate that an owner has now. Whoever goes on working needs another one before. */
+  /** Withdraws the certificate that an owner has now. An owner that goes on working needs another one before. */
   revoke(certificate: string | Buffer): void {
     const { serialNumber } = new X509Certificate(certificate);
     this.files.write(REVOKED, `${this.files.text(REVOKED)}\n${plainSerialNumber(serialNumber)}\n`);
@@ -93,6 +99,12 @@ export class LocalCertificates {
   /** From now on only the authority is trusted that signs now. */
   dropOldAuthorities(): void {
     this.files.write(CA, this.files.read(AUTHORITY));
+  }
+
+  private isTrusted(owner: CertificateOwner): boolean {
+    const file = this.fileOf(owner, 'pem');
+    if (!this.files.has(file)) return false;
+    return chainFault([new X509Certificate(this.files.read(file))], this.files.text(CA), Date.now()) === undefined;
   }
 
   private authority(): LocalAuthority {

@@ -67,7 +67,7 @@ export class LocalSecurity {
     return new LocalSecurity(this.directory, clusterName);
   }
 
-  /** Makes what does not exist yet; what exists stays. */
+  /** Makes what does not exist yet, and certificates that nobody trusts any more; the rest stays. */
   ensure(): void {
     const services = [...BANKS.map(participantOwner), ...SHOP_SERVICES.map(serviceOwner)];
     this.certificates.ensure([...NODE_IDS.map(nodeOwner), ...services]);

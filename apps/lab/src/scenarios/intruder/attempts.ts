@@ -35,7 +35,7 @@ export function report(lab: ScenarioLab, what: string, answer: string, expected:
 }
 
 /** `fetch failed` says nothing: what is below it does. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const { cause } = Object(error) as { readonly cause?: unknown };
   return errorMessage(cause ?? error);
 }

@@ -1,8 +1,10 @@
 import { createHmac, createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { tlsFetch } from '@concordat/foundation';
+import { LabError } from '../../lab-error.js';
 import type { LocalSecurity } from '../../local-system/security/local-security.js';
 import { JWT_AUDIENCE, JWT_ISSUER } from '../../local-system/security/credentials.js';
+import { waitUntil } from '../../local-system/wait.js';
 import { describeAnswer, type Answer } from '../../rest.js';
 
 /** Who calls REST: with what certificate and what token. */
@@ -47,6 +49,22 @@ export async function callAs(
 /** The answer as it is shown: status, code, and the sentence. */
 export async function answerTo(security: LocalSecurity, caller: Caller, url: string, call?: Call): Promise<string> {
   return describeAnswer(await callAs(security, caller, url, call)).slice(0, 160);
+}
+
+/** Waits until each coordinator answers this caller with the status. @throws LabError */
+export async function untilEachAnswers(
+  security: LocalSecurity,
+  urls: readonly string[],
+  caller: Caller,
+  status: number,
+  timeoutMs = TIMEOUT_MS,
+): Promise<void> {
+  const isSo = async (): Promise<boolean> => {
+    const answers = await Promise.all(urls.map((url) => callAs(security, caller, `${url}/v1/transactions?limit=1`)));
+    return answers.every((answer) => answer.status === status);
+  };
+  if (await waitUntil(isSo, { timeoutMs, pollMs: 50 })) return;
+  throw new LabError(`Not every coordinator answers with ${status} after ${timeoutMs / 1000} s.`);
 }
 
 /** Tokens that nobody has issued. */

@@ -8,7 +8,7 @@ import { waitUntil } from '../../local-system/wait.js';
 import { positionKey, type KafkaTap, type TappedMessage } from '../kafka-tap.js';
 import type { ScenarioLab } from '../scenario-lab.js';
 import { PAUSE_MS, report } from './attempts.js';
-import type { Target } from './target.js';
+import { branchOf, type Target } from './target.js';
 
 /** A message that an intruder puts into a topic. */
 interface Forgery {
@@ -21,6 +21,7 @@ interface Forgery {
   readonly reason: string | undefined;
 }
 
+type Genuine = Pick<Forgery, 'topic' | 'key' | 'value' | 'headers'>;
 type Fields = Readonly<Record<string, unknown>>;
 
 const LETTERS_TIMEOUT_MS = 30_000;
@@ -37,7 +38,7 @@ export async function forgeMessages(lab: ScenarioLab, tap: KafkaTap, target: Tar
     ...unsigned(tap, target),
     ...withWrongKeys(tap, target, security),
     ...ofBankC(tap, target, security),
-    ...(await replayed(tap, security)),
+    ...(await replayed(lab, tap, security)),
   ];
   await sendAll(lab, tap, 'forged and repeated messages', forgeries);
   return forgeries;
@@ -206,10 +207,9 @@ function ofBankC({ wire }: KafkaTap, { transactionId, prepared, missing }: Targe
 }
 
 /** What was said once, again: as it was, and with something changed. */
-async function replayed(tap: KafkaTap, security: LocalSecurity): Promise<Forgery[]> {
+async function replayed(lab: ScenarioLab, tap: KafkaTap, security: LocalSecurity): Promise<Forgery[]> {
   const { wire } = tap;
-  const vote = await recorded(tap, wire.replies, '"vote":"yes"');
-  const order = await recorded(tap, wire.decide('bank-a'), '"type":"decision"');
+  const { vote, order } = await ofThePast(lab, tap, security);
   const header = vote.headers[SIGNATURE_HEADER]!;
   const [version, kid, sender, signedAt, signature] = header.split(';');
   const later = [version, kid, sender, Number(signedAt) + 1, signature].join(';');
@@ -243,15 +243,27 @@ async function replayed(tap: KafkaTap, security: LocalSecurity): Promise<Forgery
   ];
 }
 
-/** The youngest genuine message of the load with this text in it: keys may have been replaced before. */
-async function recorded(tap: KafkaTap, topic: string, text: string): Promise<TappedMessage> {
-  const isWanted = ({ value, headers }: TappedMessage): boolean =>
-    headers[SIGNATURE_HEADER] !== undefined && String(value).includes(text);
-  const signedAt = ({ headers }: TappedMessage): number => Number(headers[SIGNATURE_HEADER]!.split(';')[3]);
-  const messages = await tap.read([topic], undefined, await tap.ends([topic]));
-  const [youngest] = messages.filter(isWanted).sort((one, other) => signedAt(other) - signedAt(one));
-  if (youngest) return youngest;
-  throw new LabError(`There is no signed message with ${text} in ${topic}, although transfers are running.`);
+/** What the bank and the coordinators have said of a transfer that was committed, over whichever road. */
+async function ofThePast(
+  lab: ScenarioLab,
+  { wire }: KafkaTap,
+  { signingKeys }: LocalSecurity,
+): Promise<{ readonly vote: Genuine; readonly order: Genuine }> {
+  const id = lab.load.transfers.findLast(({ told, from }) => told === 'committed' && from.bank === 'bank-a')?.id;
+  if (id === undefined) throw new LabError('No transfer from bank-a was committed, although the load runs.');
+  const address = { transactionId: id, branchId: await branchOf(lab, id, 'bank-a'), participant: 'bank-a' };
+  const signed = (sender: Sender, topic: string, fields: Fields): Genuine => {
+    const record = { topic, key: Buffer.from(id), value: wire.encode(fields) };
+    return {
+      ...record,
+      headers: signedBy(signingKeys.signingKey(sender), { ...record, sender, cluster: wire.cluster }),
+    };
+  };
+  const vote = { ...address, type: 'vote', vote: 'yes', results: [] };
+  return {
+    vote: signed('participant:bank-a', wire.replies, vote),
+    order: signed('coordinator', wire.decide('bank-a'), decision(address, 'commit')),
+  };
 }
 
 type SignedParts = Parameters<typeof signatureOf>[0];

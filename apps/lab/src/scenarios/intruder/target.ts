@@ -66,7 +66,8 @@ async function preparedGid(lab: ScenarioLab, transactionId: string): Promise<str
   throw new LabError(`bank-a did not prepare its branch of ${transactionId}.`);
 }
 
-async function branchOf(lab: ScenarioLab, transactionId: string, bank: string): Promise<string> {
+/** The branch of a bank in a transaction. */
+export async function branchOf(lab: ScenarioLab, transactionId: string, bank: string): Promise<string> {
   const { body } = await request('GET', `${lab.url(await lab.leader())}/v1/transactions/${transactionId}`);
   const branches = body['branches'] as readonly { readonly participant: string; readonly branchId: string }[];
   return branches.find(({ participant }) => participant === bank)!.branchId;

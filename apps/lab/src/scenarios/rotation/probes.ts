@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { errorMessage } from '@concordat/foundation';
 import type { LocalSecurity } from '../../local-system/security/local-security.js';
 import { describeAnswer } from '../../rest.js';
+import { reasonOf } from '../intruder/attempts.js';
 import { callAs, type Caller } from '../intruder/callers.js';
 
 const PAUSE_MS = 50;
@@ -51,8 +51,7 @@ export class Probes {
       const answer = await callAs(this.security, caller, `${url}/v1/transactions?limit=1`);
       return answer.status === 200 ? undefined : describeAnswer(answer);
     } catch (error) {
-      const { cause } = Object(error) as { readonly cause?: unknown };
-      return errorMessage(cause ?? error);
+      return reasonOf(error);
     }
   }
 }
