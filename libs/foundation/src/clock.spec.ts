@@ -49,6 +49,13 @@ describe('VirtualClock', () => {
     expect([clock.nextDueAt(), clock.fireNext()]).toEqual([undefined, false]);
   });
 
+  it('does not stand still for a timer that sets itself again without a delay', () => {
+    const clock = new VirtualClock();
+    const again = (): void => void clock.setTimer(0, again);
+    again();
+    expect(() => clock.advance(1)).toThrow('time stands still at 0 ms: a timer sets itself again');
+  });
+
   it('orders thousands of timers', () => {
     const clock = new VirtualClock();
     const random = new SeededRandom(1);

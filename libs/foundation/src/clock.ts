@@ -42,6 +42,9 @@ interface VirtualTimer {
   cancelled: boolean;
 }
 
+/** Timers that may fire at one instant: more are one that sets itself again, and time would never go on. */
+const MAXIMUM_AT_ONCE = 100_000;
+
 /**
  * A clock that only moves when told. Timers due at the same instant fire in the order in which they were set, so a run
  * depends only on its inputs.
@@ -50,6 +53,7 @@ export class VirtualClock implements Clock {
   private readonly timers: VirtualTimer[] = []; // a binary heap by (dueAt, sequence)
   private sequence = 0;
   private elapsed = 0;
+  private firedAtOnce = 0;
 
   constructor(private readonly startedAt = Date.UTC(2026, 0, 1)) {}
 
@@ -79,11 +83,18 @@ export class VirtualClock implements Clock {
     return this.timers[0]?.dueAt;
   }
 
-  /** Moves to the next timer and fires it. Returns false when none is set. */
+  /**
+   * Moves to the next timer and fires it. Returns false when none is set.
+   *
+   * @throws Error when 100,000 have fired and time has not gone on
+   */
   fireNext(): boolean {
     this.dropCancelled();
     const timer = this.pop();
     if (!timer) return false;
+    this.firedAtOnce = timer.dueAt > this.elapsed ? 0 : this.firedAtOnce + 1;
+    if (this.firedAtOnce > MAXIMUM_AT_ONCE)
+      throw new Error(`time stands still at ${this.elapsed} ms: a timer sets itself again`);
     this.elapsed = Math.max(this.elapsed, timer.dueAt);
     timer.action();
     return true;

@@ -45,6 +45,15 @@ describe('PreparedPlaces', () => {
     expect([system.woken, system.places.hasRoom(2), system.places.hasRoom(3)]).toEqual([2, true, false]);
   });
 
+  it('does so at a time at which sum and difference round differently', () => {
+    const system = createPlaces(4);
+    const start = 3193.1508000000003; // plus 5,000 less this is below 5,000
+    system.clock.advance(start);
+    system.places.take('late');
+    system.clock.advance(5_001);
+    expect(system.woken).toBe(1);
+  });
+
   it('leaves the places of others to them, and always one to itself', () => {
     const { places } = createPlaces(16);
     places.observe(branches(8));
