@@ -1,4 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
+import { LogUnavailableError } from '../decision-log/decision-log.js';
 import { HOLDER_CHECK_MS } from './leadership/holder-watch.js';
 import { DEFAULT_TRANSACTION_OPTIONS } from './options.js';
 import { DECIDED, ENDED, Harness, work } from './testing/harness.js';
@@ -150,6 +151,23 @@ describe('a request to commit that names branches', () => {
     const again = harness.watch(harness.manager.commit(id, { ...DECIDED, branches }));
     await harness.answerPrepares('yes');
     expect(again.value?.transaction.outcome).toBe('committed');
+  });
+
+  it('is not in the log without them, and a repeat brings them', async () => {
+    const harness = withStreams();
+    const id = await harness.begin();
+    const branches = [held(harness, 'bank-a')];
+    jest
+      .spyOn(harness.log, 'append')
+      .mockRejectedValueOnce(new LogUnavailableError('overloaded', 'the log takes no more for now'));
+    harness.watch(harness.manager.commit(id, { ...DECIDED, branches }));
+    await harness.settle();
+    expect(harness.log.state.find(id)).toMatchObject({ closed: false, branches: [] });
+    const again = harness.watch(harness.manager.commit(id, { ...DECIDED, branches }));
+    await harness.pass(2_000);
+    await harness.answerPrepares('yes');
+    expect(again.value?.transaction).toMatchObject({ outcome: 'committed', branches: [{ participant: 'bank-a' }] });
+    expect(harness.manager.figures().alerts).toBe(0);
   });
 });
 

@@ -79,14 +79,14 @@ export class PeerStreams {
         const next = this.options.open(peer, stream.address, true);
         streams.set(peer, next);
         const inUse = this.inUse(stream);
-        if (inUse !== stream) this.former.delete(stream);
         if (inUse.isConnected && inUse.isTrusted) {
           inUse.retire();
+          this.former.delete(stream);
           this.former.set(next, inUse);
+          if (inUse !== stream) this.close(stream);
         } else {
-          this.close(inUse);
+          this.close(stream);
         }
-        if (inUse !== stream) this.close(stream);
       }
     }
   }

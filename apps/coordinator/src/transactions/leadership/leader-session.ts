@@ -319,7 +319,10 @@ export class LeaderSession {
     if (!entry) return;
     if (result.refusal !== undefined && !transaction.decision) {
       if (record.type !== 'decide' && record.type !== 'commit-requested' && record.type !== 'pre-commit') return;
-      this.dependencies.onAlert(`the log refused ${record.type} of ${transaction.transactionId}: ${result.refusal}`);
+      // The enlistment of a branch did not reach the log; a repeat of the request brings it.
+      const isExpected = result.refusal === 'BRANCH_MISSING';
+      if (!isExpected)
+        this.dependencies.onAlert(`the log refused ${record.type} of ${transaction.transactionId}: ${result.refusal}`);
       this.handle(entry, { type: 'proposal-failed' });
       return;
     }
