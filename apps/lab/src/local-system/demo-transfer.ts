@@ -3,11 +3,13 @@ import { LabError } from '../lab-error.js';
 import { table, type Narration } from '../narration.js';
 import { describeAnswer, execute, request, type Answer, type Operation } from '../rest.js';
 import type { SystemContext } from './part.js';
-import { httpUrl } from './ports.js';
+import { httpUrl, type PartName } from './ports.js';
 import { waitUntil } from './wait.js';
 
 const OPENING_BALANCE = 1000;
 const AMOUNT = 25;
+/** of the three coordinators of a local system */
+const MAJORITY = 2;
 const ANNOUNCED_WITHIN_MS = 15_000;
 const ACCOUNTS = [
   { bank: 'bank-a', account: 'demo-1' },
@@ -15,16 +17,33 @@ const ACCOUNTS = [
 ] as const;
 
 /**
- * Shows that the system works: one transfer between two accounts that nothing else uses. Afterwards the coordinators
- * know all three banks.
+ * Waits until the coordinators know the banks among the parts: a bank that has just started announces itself a moment
+ * after it is ready. Without a majority of coordinators nobody can know them, and it does not wait.
  */
+export async function untilBanksAreKnown(
+  context: SystemContext,
+  parts: readonly PartName[],
+  signal: AbortSignal,
+): Promise<void> {
+  const coordinators = parts.filter((name) => name.startsWith('coordinator-'));
+  if (coordinators.length < MAJORITY) return;
+  const url = httpUrl(context, coordinators[0]!);
+  const banks = parts.filter((name) => name.startsWith('bank-'));
+  await Promise.all(
+    banks.map((participant) => {
+      // the account need not exist
+      const read: Operation = { participant, operation: 'read', payload: { account: ACCOUNTS[0].account } };
+      return executeWhenKnown(url, [read], `demo-read-${randomUUID()}`, signal);
+    }),
+  );
+  signal.throwIfAborted();
+}
+
+/** Shows that the system works: one transfer between two accounts that nothing else uses. */
 export async function showTransfer(context: SystemContext, narration: Narration, signal: AbortSignal): Promise<void> {
   const { portOffset } = context;
   const url = httpUrl(context, 'coordinator-1');
   await openAccounts(url, portOffset, narration, signal);
-  // the transfer does not need bank-c; its account need not exist
-  const read: Operation = { participant: 'bank-c', operation: 'read', payload: { account: 'demo-3' } };
-  await executeWhenKnown(url, [read], `demo-read-${randomUUID()}`, signal);
   signal.throwIfAborted();
   const before = await balances(portOffset);
   const start = Date.now();
@@ -81,7 +100,7 @@ async function balances(portOffset: number): Promise<number[]> {
   return await Promise.all(answers);
 }
 
-/** A participant that has just started may not have announced itself yet. */
+/** A participant that has just started may not have announced itself yet, and a young leader may step down. */
 async function executeWhenKnown(
   url: string,
   operations: readonly Operation[],
@@ -92,7 +111,7 @@ async function executeWhenKnown(
   await waitUntil(
     async () => {
       answer = await execute(url, operations, key, { wait: 'ended' });
-      return answer.body['code'] !== 'UNKNOWN_PARTICIPANT';
+      return answer.status !== 503 && answer.body['code'] !== 'UNKNOWN_PARTICIPANT';
     },
     { timeoutMs: ANNOUNCED_WITHIN_MS, signal },
   );

@@ -6,7 +6,7 @@ import { errorMessage, guarded } from '@concordat/foundation';
 import type { SystemOptions } from '../arguments.js';
 import { LabError } from '../lab-error.js';
 import { Narration, table } from '../narration.js';
-import { showTransfer } from './demo-transfer.js';
+import { showTransfer, untilBanksAreKnown } from './demo-transfer.js';
 import { tryLock } from './file-lock.js';
 import {
   contextOf,
@@ -84,6 +84,7 @@ export async function supervise(options: SystemOptions, fresh: boolean): Promise
     prepareSecurity(context);
     file.write(initialState(context));
     await startParts(context, names, file, ending);
+    await untilBanksAreKnown(context, names, ending);
     file.update((state) => ({ ...state, ready: true }));
     narration.plain(['', ...overview(context, file.read()), ''].join('\n'));
     if (PART_NAMES.every((name) => options.only.includes(name))) await showTransfer(context, narration, ending);
