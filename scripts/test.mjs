@@ -1,6 +1,6 @@
 // The whole test run, in the order in which a failure is cheapest to find. With arguments only Jest runs, and
 // they are passed on to it: `npm test -- raft` runs the tests whose path contains "raft".
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,12 +9,13 @@ const root = path.resolve(import.meta.dirname, '..');
 const passedOn = process.argv.slice(2);
 
 const tool = (name) => path.join(root, 'node_modules', '.bin', name);
+/** The longest first: several run at a time. */
 const CHECKS = [
   ['format', tool('prettier'), ['--check', '--log-level', 'warn', '.']],
-  ['lint', tool('oxlint'), ['--type-aware', 'apps', 'libs', 'test', 'scripts']],
-  ['imports', process.execPath, [path.join(root, 'dist', 'test', 'architecture', 'main.js'), 'check']],
   ['types', tool('tsc'), ['-p', 'tsconfig.json', '--noEmit']],
   ['packages', process.execPath, [path.join(root, 'scripts', 'check-packages.mjs')]],
+  ['lint', tool('oxlint'), ['--type-aware', 'apps', 'libs', 'test', 'scripts']],
+  ['imports', process.execPath, [path.join(root, 'dist', 'test', 'architecture', 'main.js'), 'check']],
 ];
 /** Each file leaves its modules in the memory of its worker; above this, a new one begins. */
 const WORKER_MEMORY = '--workerIdleMemoryLimit=1GB';
@@ -28,12 +29,45 @@ const PROJECTS = [
   { project: 'e2e', extra: ['--maxWorkers=2', WORKER_MEMORY] },
 ];
 
+/** Checks at a time: most of them use one core. */
+const CHECKS_AT_ONCE = Math.max(2, os.availableParallelism());
+
 const heading = (text) => console.log(`\n== ${text} ${'='.repeat(Math.max(0, 74 - text.length))}\n`);
 
 function run(command, args) {
   const result = spawnSync(command, args, { cwd: root, stdio: 'inherit' });
   if (result.error) console.error(`${command}: ${result.error.message}`);
   return result.status ?? 1;
+}
+
+/** Runs a check to its end, and then shows what it printed. Resolves with its exit status. */
+function runCheck([name, command, args]) {
+  return new Promise((done) => {
+    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+    child.on('error', (error) => (output += `${command}: ${error.message}\n`));
+    child.on('close', (status) => {
+      heading(name);
+      process.stdout.write(output);
+      console.log(`${name}: ${status === 0 ? 'ok' : 'failed'}`);
+      done(status ?? 1);
+    });
+  });
+}
+
+/** All of them, so that one run shows every complaint. Resolves with the status of one that failed, or 0. */
+async function runChecks() {
+  const left = [...CHECKS];
+  let status = 0;
+  const work = async () => {
+    for (let check = left.shift(); check !== undefined; check = left.shift()) {
+      const result = await runCheck(check);
+      if (result !== 0) status = result;
+    }
+  };
+  await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, work));
+  return status;
 }
 
 function runJest(project, extra, totals, resultsFile) {
@@ -66,20 +100,15 @@ function missingForKafka() {
   return 'The end-to-end tests need Java 17 and Maven for the local Kafka broker, and at least one is missing; install them (for example "sudo apt-get install default-jre-headless maven").';
 }
 
-function main(folder) {
+async function main(folder) {
   const missing = passedOn.length > 0 ? undefined : missingForKafka();
   if (missing !== undefined) {
     console.error(missing);
     return 1;
   }
-  for (const [name, command, args] of passedOn.length > 0 ? [] : CHECKS) {
-    heading(name);
-    const status = run(command, args);
-    if (status !== 0) {
-      console.error(`\n${String(name)}: failed`);
-      return status;
-    }
-    console.log(`${String(name)}: ok`);
+  if (passedOn.length === 0) {
+    const failed = await runChecks();
+    if (failed !== 0) return failed;
   }
   const totals = { passed: 0, failed: 0 };
   let status = 0;
@@ -94,7 +123,7 @@ function main(folder) {
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'concordat-test-'));
 try {
-  process.exitCode = main(folder);
+  process.exitCode = await main(folder);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

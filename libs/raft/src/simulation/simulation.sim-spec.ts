@@ -13,7 +13,7 @@ import { RAFT_PROGRAM } from './testing/program.js';
 
 /** Of `npm run test:nightly` all, otherwise what fits into the suite. */
 const { HOURS, SEEDS } =
-  process.env['CONCORDAT_NIGHTLY'] === '1' ? { HOURS: 300, SEEDS: 684 } : { HOURS: 150, SEEDS: 360 };
+  process.env['CONCORDAT_NIGHTLY'] === '1' ? { HOURS: 300, SEEDS: 684 } : { HOURS: 75, SEEDS: 180 };
 const WORKERS = 2;
 const TIMEOUT_MS = 1_800_000;
 
