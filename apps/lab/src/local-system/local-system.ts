@@ -205,12 +205,20 @@ export function requireRunning(file: SystemFile): SystemState {
   throw new LabError('No local system is running; start one with "npm start".');
 }
 
-/** Starts the guest beside the running system; it is ready only when the group has added it. */
-export async function startGuest(context: SystemContext, file: SystemFile): Promise<ProcessRecord> {
+/**
+ * Starts the guest beside the running system; it is ready only when the group has added it.
+ *
+ * @param join adds it to the group; called when it answers, because a secured group looks who it is
+ */
+export async function startGuest(
+  context: SystemContext,
+  file: SystemFile,
+  join: () => Promise<void>,
+): Promise<ProcessRecord> {
   const { portOffset } = requireRunning(file);
   await requireFreePorts([GUEST_NAME], portOffset);
   const part = partOf({ ...context, portOffset }, GUEST_NAME);
-  return await bringUp(part, (started) => file.record(started), new AbortController().signal);
+  return await bringUp(part, (started) => file.record(started), new AbortController().signal, join);
 }
 
 /** Ends a part cleanly and removes it from the running system. Its data stay. */

@@ -173,14 +173,20 @@ function failure(part: Part, what: string): LabError {
  * Starts a part and waits until it is ready.
  *
  * @param record called as soon as the process exists, so that it can be ended in any case
+ * @param whenLive called when the process answers, for what must be done before it can be ready
  * @throws LabError with the end of its log when it dies or is not ready in time
  */
 export async function bringUp(
   part: Part,
   record: (process: ProcessRecord) => void,
   signal: AbortSignal,
+  whenLive?: () => Promise<void>,
 ): Promise<ProcessRecord> {
   const started = await startPart(part, record, signal);
+  if (whenLive) {
+    await untilLive(part, started.pid, signal);
+    await whenLive();
+  }
   if (await untilReady(part, started.pid, part.readyTimeoutMs, signal)) return started;
   throw failure(part, `was not ready within ${part.readyTimeoutMs / 1000} s`);
 }

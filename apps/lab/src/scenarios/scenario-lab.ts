@@ -174,7 +174,7 @@ export class ScenarioLab {
 
   /** Starts the fourth coordinator and adds it to the group; returns when it serves. */
   async welcomeGuest(replaces?: PartName): Promise<void> {
-    await Promise.all([startGuest(this.context, this.file), this.addMember(GUEST_NAME, replaces)]);
+    await startGuest(this.context, this.file, () => this.addMember(GUEST_NAME, replaces));
   }
 
   /** Ends the fourth coordinator, which is no member any more. */
