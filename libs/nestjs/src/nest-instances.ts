@@ -1,9 +1,16 @@
+import { PATH_METADATA } from '@nestjs/common/constants.js';
 import type { DiscoveryService } from '@nestjs/core';
+import { PATTERN_METADATA } from '@nestjs/microservices/constants.js';
 
 /** A provider or a controller, as Nest knows it. */
 export type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 export type Class = new (...parameters: never[]) => object;
 type Factory = (...parameters: never[]) => unknown;
+
+/** Whether Nest calls this method of a controller when something arrives, with its interceptors around. */
+export function isHandler(method: object): boolean {
+  return [PATH_METADATA, PATTERN_METADATA].some((key) => Reflect.hasMetadata(key, method));
+}
 
 /** Those that exist already. */
 export function instancesOf(wrapper: Wrapper): readonly unknown[] {

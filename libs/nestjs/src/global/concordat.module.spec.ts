@@ -1,6 +1,6 @@
-import { Controller, Inject, Injectable, Module } from '@nestjs/common';
+import { Controller, Inject, Injectable, Logger, Module, Post } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Observable, defer, firstValueFrom, from, mergeMap } from 'rxjs';
 import { ConcordatClient } from '@concordat/client';
 import { GlobalConfigurationError, GlobalTransactions } from '@concordat/participant';
@@ -162,6 +162,98 @@ describe('@GlobalTransaction on a provider', () => {
     };
     expect(define).toThrow('@GlobalTransaction on Wrong.work: timeoutMs is 5');
   });
+});
+
+describe('a method that no application knows', () => {
+  const warnings: string[] = [];
+  beforeEach(() => {
+    warnings.length = 0;
+    jest.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void warnings.push(String(message)));
+  });
+  afterEach(() => jest.restoreAllMocks());
+
+  class Alone {
+    @GlobalTransaction()
+    async work(): Promise<string> {
+      return 'done';
+    }
+  }
+
+  it('runs without a transaction, and a warning says so once', async () => {
+    const alone = new Alone();
+    expect([await alone.work(), await alone.work()]).toEqual(['done', 'done']);
+    expect(warnings).toEqual([
+      expect.stringContaining('Alone.work has @GlobalTransaction() and was called without a transaction'),
+    ]);
+    expect(warnings[0]).toContain('Import ConcordatModule.forRoot(…) in the root module');
+  });
+
+  it('is none when a scheduler took it from the class before the application had started', async () => {
+    const taken = Reflect.get(Orders.prototype, 'create') as Orders['create'];
+    const orders = await start([Orders]);
+    await taken.call(orders, 'scheduled');
+    expect([database.words, system.begun.size, warnings]).toEqual([['scheduled'], 1, []]);
+  });
+
+  it('is none when one that overrides it calls it', async () => {
+    @Injectable()
+    class MoreOrders extends Orders {
+      @GlobalTransaction({ timeoutMs: 7_000 })
+      override create(word: string): Promise<string | undefined> {
+        return super.create(`more ${word}`);
+      }
+    }
+    Reflect.defineMetadata('design:paramtypes', [GlobalTransactions], MoreOrders);
+    await (await start([{ provide: Orders, useClass: MoreOrders }])).create('orders');
+    expect([database.words, system.begun.size, warnings]).toEqual([['more orders'], 1, []]);
+  });
+
+  it('cannot be static', () => {
+    const define = (): unknown => {
+      class Wrong {
+        @GlobalTransaction()
+        static async work(): Promise<void> {}
+      }
+      return Wrong;
+    };
+    expect(define).toThrow('@GlobalTransaction on Wrong.work: the method is static');
+  });
+});
+
+describe('a controller', () => {
+  it('has transactions in methods that are no handlers, as in those of providers', async () => {
+    @Controller()
+    class OrdersController {
+      constructor(@Inject(GlobalTransactions) private readonly transactions: GlobalTransactions) {}
+
+      @Post('orders')
+      async order(): Promise<void> {
+        await this.create();
+      }
+
+      @GlobalTransaction({ propagation: 'MANDATORY' })
+      async inside(): Promise<void> {
+        await this.transactions.client.query('add inside');
+      }
+
+      @GlobalTransaction()
+      async create(): Promise<void> {
+        await this.inside();
+      }
+    }
+    const app = await NestFactory.createApplicationContext(
+      {
+        module: OrdersModule,
+        imports: [ConcordatModule.forRoot(optionsOf('orders', system, database))],
+        controllers: [OrdersController],
+      },
+      { logger: false },
+    );
+    closing.push(() => app.close());
+    await app.get(OrdersController).order();
+    expect([database.words, system.begun.size]).toEqual([['inside'], 1]);
+  });
+
 });
 
 describe('@JoinGlobalTransaction', () => {

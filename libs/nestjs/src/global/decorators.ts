@@ -1,5 +1,6 @@
 import { SetMetadata, UseInterceptors, applyDecorators, type NestInterceptor, type Type } from '@nestjs/common';
 import {
+  GlobalConfigurationError,
   checkGlobalTransactionOptions,
   checkPropagation,
   type GlobalTransactionOptions,
@@ -10,6 +11,7 @@ import type { ConnectionOptions } from '../connection-name.js';
 import { beginningInterceptor } from './beginning.interceptor.js';
 import { joiningInterceptor } from './joining.interceptor.js';
 import { CONNECTION_NAME, GLOBAL_TRANSACTION, JOIN_GLOBAL_TRANSACTION } from './metadata.js';
+import { putStandIn } from './stand-in.js';
 
 /** What can run in a transaction: its end is seen. A method that returns nothing would return a promise nobody awaits. */
 export type TransactionalResult =
@@ -26,16 +28,18 @@ export type TransactionalMethodDecorator = <Method extends (...parameters: never
  * The method runs in a global transaction: by default in the current one, otherwise in a new one that commits when the
  * method returns and aborts when it throws. For methods of providers, whatever their scope, and handlers of controllers
  * that return a promise, an async generator, or an Observable (declare that type, so that it can be known before the
- * call).
+ * call). An instance that Nest has not made, or a method that is called before the application has started, runs without
+ * a transaction, and a warning says so.
  *
- * @throws GlobalConfigurationError for options that are wrong, when the class is defined
+ * @throws GlobalConfigurationError for options that are wrong and for a static method, when the class is defined
  */
 export function GlobalTransaction(
   options: GlobalTransactionOptions & ConnectionOptions = {},
 ): TransactionalMethodDecorator {
   return (target, key, descriptor) => {
     const { connectionName, ...own } = options;
-    checkGlobalTransactionOptions(own, `@GlobalTransaction on ${target.constructor.name}.${String(key)}`);
+    checkGlobalTransactionOptions(own, placeOf('@GlobalTransaction', target, key));
+    putStandIn(key, descriptor);
     const interceptor = beginningInterceptor(connectionName);
     mark(GLOBAL_TRANSACTION, own, connectionName, interceptor)(target, key, descriptor);
   };
@@ -46,17 +50,26 @@ export function GlobalTransaction(
  * Its work is a savepoint of its own, enlisted before it answers. For handlers of controllers.
  *
  * @param propagation what it does with a transaction, and without; default `REQUIRED`
- * @throws GlobalConfigurationError for another word, when the class is defined
+ * @throws GlobalConfigurationError for another word and for a static method, when the class is defined
  */
 export function JoinGlobalTransaction(
   propagation: Propagation = 'REQUIRED',
   { connectionName }: ConnectionOptions = {},
 ): MethodDecorator {
   return (target, key, descriptor) => {
-    checkPropagation(propagation, `@JoinGlobalTransaction on ${target.constructor.name}.${String(key)}`);
+    checkPropagation(propagation, placeOf('@JoinGlobalTransaction', target, key));
     const interceptor = joiningInterceptor(connectionName);
     mark(JOIN_GLOBAL_TRANSACTION, { propagation }, connectionName, interceptor)(target, key, descriptor);
   };
+}
+
+/** Where a decorator stands, for errors. @throws GlobalConfigurationError for a static method */
+function placeOf(decorator: string, target: object, key: string | symbol): string {
+  if (typeof target !== 'function') return `${decorator} on ${target.constructor.name}.${String(key)}`;
+  throw new GlobalConfigurationError(
+    `${decorator} on ${target.name}.${String(key)}: the method is static, so no application gives it transactions; make it ` +
+      'a method of a provider',
+  );
 }
 
 function mark(

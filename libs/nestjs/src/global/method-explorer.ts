@@ -9,6 +9,7 @@ import {
 import {
   classOf,
   instancesOf,
+  isHandler,
   isMadeAnew,
   prototypeOf,
   remake,
@@ -26,13 +27,18 @@ interface Marked {
   readonly options: GlobalTransactionOptions;
 }
 
+/** by prototype */
+type Marks = WeakMap<object, readonly Marked[]>;
+
 /**
  * Gives the methods of providers that have `@GlobalTransaction()` their transaction, in this application only: another
  * application in the process has instances of its own. What Nest makes anew for each request or consumer is made from a
- * subclass of the user's class, which this application alone has. Handlers of controllers have an interceptor instead.
+ * subclass of the user's class, which this application alone has. Handlers of controllers have an interceptor instead;
+ * their other methods are as those of providers.
  */
 export class MethodExplorer implements OnModuleInit {
-  private readonly marked = new WeakMap<object, readonly Marked[]>();
+  private readonly ofProviders: Marks = new WeakMap();
+  private readonly ofControllers: Marks = new WeakMap();
   private readonly done = new WeakSet<object>();
 
   constructor(
@@ -45,47 +51,53 @@ export class MethodExplorer implements OnModuleInit {
   /** @throws GlobalConfigurationError for a method that cannot be wrapped, or that belongs to no module */
   onModuleInit(): void {
     const providers = this.discovery.getProviders();
-    this.refuseWrongNames([...providers, ...this.discovery.getControllers()]);
-    for (const wrapper of providers) {
-      if (wrapper.isAlias) continue;
-      for (const instance of instancesOf(wrapper)) this.adopt(instance);
-      if (isMadeAnew(wrapper)) this.subclass(wrapper);
-    }
+    const controllers = this.discovery.getControllers();
+    this.refuseWrongNames([...providers, ...controllers]);
+    for (const wrapper of providers) this.explore(wrapper, this.ofProviders);
+    for (const wrapper of controllers) this.explore(wrapper, this.ofControllers);
+  }
+
+  private explore(wrapper: Wrapper, known: Marks): void {
+    if (wrapper.isAlias) return;
+    for (const instance of instancesOf(wrapper)) this.adopt(instance, known);
+    if (isMadeAnew(wrapper)) this.subclass(wrapper, known);
   }
 
   /** Wraps the methods of one instance. */
-  private adopt(instance: unknown): void {
+  private adopt(instance: unknown, known: Marks): void {
     const prototype = prototypeOf(instance);
     if (!prototype || this.done.has(instance as object)) return;
-    const methods = this.markedOf(prototype);
+    const methods = this.markedOf(prototype, known);
     if (methods.length === 0) return;
     this.done.add(instance as object);
     for (const { name, options } of methods) wrapMethod(instance as object, name, this.transactions, options);
   }
 
   /** What is made from now on has wrapped methods. */
-  private subclass(wrapper: Wrapper): void {
-    if (wrapper.isFactory) return watchFactory(wrapper, (instance) => this.adopt(instance));
+  private subclass(wrapper: Wrapper, known: Marks): void {
+    if (wrapper.isFactory) return watchFactory(wrapper, (instance) => this.adopt(instance, known));
     const metatype = classOf(wrapper);
-    const methods = metatype ? this.markedOf(metatype.prototype as object) : [];
+    const methods = metatype ? this.markedOf(metatype.prototype as object, known) : [];
     if (!metatype || methods.length === 0) return;
     const joining = class extends metatype {};
     for (const { name, options } of methods) wrapMethod(joining.prototype, name, this.transactions, options);
     remake(wrapper, joining);
   }
 
-  private markedOf(prototype: object): readonly Marked[] {
-    const known = this.marked.get(prototype);
-    if (known) return known;
+  /** Handlers of controllers are left to their interceptors. */
+  private markedOf(prototype: object, known: Marks): readonly Marked[] {
+    const before = known.get(prototype);
+    if (before) return before;
     const found: Marked[] = [];
     for (const name of this.scanner.getAllMethodNames(prototype)) {
       const method: unknown = Reflect.get(prototype, name);
       if (typeof method !== 'function' || connectionNameOf(method) !== this.connectionName) continue;
+      if (known === this.ofControllers && isHandler(method)) continue;
       this.refuseJoining(method, prototype, name);
       const options = Reflect.getMetadata(GLOBAL_TRANSACTION, method) as GlobalTransactionOptions | undefined;
       if (options) found.push({ name, options });
     }
-    this.marked.set(prototype, found);
+    known.set(prototype, found);
     return found;
   }
 

@@ -10,12 +10,31 @@ import { runObservable } from './observables.js';
 
 export type Method = (this: unknown, ...parameters: unknown[]) => unknown;
 
-/** What a wrapper calls, so that a method is never wrapped twice. */
-const originals = new WeakMap<object, Method>();
+/** What stands in the class, or runs in a transaction, and the method behind it: so that none is wrapped twice. */
+export const originals = new WeakMap<object, Method>();
+/** The methods of instances that run in a transaction. */
+const wrappers = new WeakSet<object>();
 
-/** The user's method, also where it is wrapped already. */
-export function originalOf(method: Method): Method {
+/** The user's method, also where it is wrapped already; a lock may be around it. */
+function originalOf(method: Method): Method {
   return originals.get(method) ?? method;
+}
+
+/** The user's method, under all that decorators have put around it. */
+function innermost(method: Method): Method {
+  const outer = originalOf(method);
+  const lock = lockAround(outer);
+  return lock ? originalOf(lock.method) : outer;
+}
+
+/** Whether a method runs in a transaction, because its instance belongs to an application. */
+export function isWrapped(method: Method): boolean {
+  return wrappers.has(method);
+}
+
+/** Whether it runs this method in a transaction, and not one that overrides it. */
+export function isWrapperOf(wrapper: Method, method: Method): boolean {
+  return wrappers.has(wrapper) && innermost(wrapper) === innermost(method);
 }
 
 /**
@@ -28,14 +47,16 @@ export function wrapMethod(
   transactions: GlobalTransactions,
   options: GlobalTransactionOptions,
 ): void {
-  const method = originalOf(Reflect.get(target, name) as Method);
+  const current = Reflect.get(target, name) as Method;
+  const method = originalOf(current);
   const lock = lockAround(method);
-  const inner = wrapped(transactions, target, name, lock?.method ?? method, options);
+  const inner = wrapped(transactions, target, name, innermost(method), options);
   const value = lock?.around(inner) ?? inner;
-  for (const key of Reflect.getMetadataKeys(method) as unknown[]) {
-    Reflect.defineMetadata(key, Reflect.getMetadata(key, method), value);
+  for (const key of Reflect.getMetadataKeys(current) as unknown[]) {
+    Reflect.defineMetadata(key, Reflect.getMetadata(key, current), value);
   }
   originals.set(value, method);
+  wrappers.add(value);
   Object.defineProperty(target, name, { value, configurable: true, writable: true, enumerable: false });
 }
 

@@ -13,6 +13,7 @@ import { GLOBAL_TRANSACTION } from '../global/metadata.js';
 import {
   classOf,
   instancesOf,
+  isHandler,
   isMadeAnew,
   prototypeOf,
   remake,
@@ -100,7 +101,8 @@ export class LocksModule implements OnModuleInit {
   /** The transaction of a handler is around its arguments, and the lock is named by them. */
   private refuseTransactions(wrapper: Wrapper): void {
     const prototype = classOf(wrapper)?.prototype as object | undefined;
-    const both = prototype && this.lockedMethods(prototype).find((it) => Reflect.hasMetadata(GLOBAL_TRANSACTION, it));
+    const handlers = prototype ? this.lockedMethods(prototype).filter(isHandler) : [];
+    const both = handlers.find((it) => Reflect.hasMetadata(GLOBAL_TRANSACTION, it));
     if (!both) return;
     throw new WithLockMisusedError(
       `${wrapper.name}.${(both as { readonly name: string }).name} is a handler of a controller and has @WithLock and @GlobalTransaction(), so the lock ` +
