@@ -3,11 +3,14 @@ import type { TransactionId } from '@concordat/commit-protocol';
 
 /** A called service was given the transaction and did not prove that it had joined it. */
 export class NotJoinedError extends codedError('NOT_JOINED') {
-  constructor(destination: string, why: string, options?: CodedErrorOptions) {
+  /** @param remedy what to do; default: let its handler join */
+  constructor(destination: string, why: string, options: CodedErrorOptions & { readonly remedy?: string } = {}) {
+    const { remedy = `mark its handler with @JoinGlobalTransaction(), or take ${destination} off propagateTo` } =
+      options;
     super(
       `${destination} was called inside a global transaction and ${why}, so its work may lie outside the transaction; ` +
-        `mark its handler with @JoinGlobalTransaction(), or take ${destination} off propagateTo`,
-      { ...options, details: { destination, ...options?.details } },
+        remedy,
+      { cause: options.cause, details: { destination, ...options.details } },
     );
   }
 }

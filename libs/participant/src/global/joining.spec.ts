@@ -203,8 +203,11 @@ describe('the proof', () => {
   it.each<[string, CallAnswer['kind'], Record<string, string>]>([
     ['an answer that cannot be read', 'failed', { 'concordat-branch': 'nonsense' }],
     ['an error of something in between', 'failed', {}],
-  ])('is missing in %s', async (_what, kind, headers) => {
-    await expect(run(async () => answer(kind, headers))).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+  ])('is missing in %s, and the sentence leads to its log', async (_what, kind, headers) => {
+    const failed = run(async () => answer(kind, headers));
+    await expect(failed).rejects.toMatchObject({ doom: { code: 'NOT_JOINED' } });
+    await expect(failed).rejects.toThrow(`the log of ${INVENTORY} says why it failed`);
+    await expect(failed).rejects.not.toThrow('@JoinGlobalTransaction()');
   });
 
   it('is not asked of a callee that refused before it did anything', async () => {
@@ -214,6 +217,16 @@ describe('the proof', () => {
   it('is missing when no answer comes at all', async () => {
     const failed = run(async () => orders.transactions.outgoing(INVENTORY)!.failed(new Error('ECONNRESET')));
     await expect(failed).rejects.toThrow('gave no answer (ECONNRESET)');
+    await expect(failed).rejects.toThrow('see whether it runs and can be reached');
+  });
+
+  it.each([
+    [new Error('connect ECONNREFUSED 127.0.0.1:3000'), 'connect ECONNREFUSED 127.0.0.1:3000'],
+    [Object.assign(new AggregateError([]), { code: 'ECONNREFUSED' }), 'ECONNREFUSED'],
+  ])('names what lies behind the error of fetch (%s)', async (cause, said) => {
+    const error = new TypeError('fetch failed', { cause });
+    const failed = run(async () => orders.transactions.outgoing(INVENTORY)!.failed(error));
+    await expect(failed).rejects.toThrow(`gave no answer (fetch failed: ${said})`);
   });
 
   it('is awaited by the method that made the call, although it forgot to', async () => {

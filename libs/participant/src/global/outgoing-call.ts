@@ -52,7 +52,7 @@ export class OutgoingCall {
     const answer = readAnswer(valueOf);
     if (answer) return this.take(answer, kind);
     if (kind === 'refused') return;
-    const error = new NotJoinedError(this.destination, 'its answer did not prove that it had joined');
+    const error = kind === 'success' ? withoutProof(this.destination) : withoutUndo(this.destination);
     this.doom({ code: error.code, by: this.destination, message: error.message, cause: error });
     if (kind === 'success') throw error;
   }
@@ -60,7 +60,10 @@ export class OutgoingCall {
   /** No answer came: whether the callee has worked in the transaction is unknown, so it can only abort. */
   failed(cause: unknown): void {
     if (!this.settle()) return;
-    const error = new NotJoinedError(this.destination, `gave no answer (${errorMessage(cause)})`, { cause });
+    const error = new NotJoinedError(this.destination, `gave no answer (${reasonOf(cause)})`, {
+      cause,
+      remedy: 'see whether it runs and can be reached, and repeat the transaction',
+    });
     this.doom({ code: error.code, by: this.destination, message: error.message, cause: error });
   }
 
@@ -91,4 +94,27 @@ export class OutgoingCall {
     this.release();
     return true;
   }
+}
+
+function withoutProof(destination: string): NotJoinedError {
+  return new NotJoinedError(destination, 'its answer did not prove that it had joined');
+}
+
+function withoutUndo(destination: string): NotJoinedError {
+  const remedy = `the log of ${destination} says why it failed, and that of a proxy before it, if there is one`;
+  return new NotJoinedError(destination, 'it answered with an error and did not prove that its work was undone', {
+    remedy,
+  });
+}
+
+/** With what lies behind it: "fetch failed" alone says nothing, and some errors have nothing but a code. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : undefined;
+  const parts = [said(error), ...(cause ? [said(cause)] : [])].filter((part) => part !== '');
+  return [...new Set(parts)].join(': ');
+}
+
+function said(error: unknown): string {
+  const message = errorMessage(error);
+  return message === '' && error instanceof Error && 'code' in error ? String(error.code) : message;
 }
