@@ -161,6 +161,22 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['pg', 'node:*'],
   ),
   row(
+    'participant/service',
+    'libs/participant/src/service/',
+    [
+      'participant/global',
+      'participant/postgres',
+      'participant/checks',
+      'participant/codec',
+      'participant/runtime',
+      'client',
+      'messaging',
+      'commit-protocol',
+      'foundation',
+    ],
+    [],
+  ),
+  row(
     'nestjs',
     'libs/nestjs/src/',
     ['nestjs/*', 'participant', 'client', 'messaging', 'commit-protocol', 'foundation'],
@@ -173,7 +189,7 @@ export const IMPORT_TABLE: readonly Layer[] = [
     ['class-validator', 'class-transformer'],
   ),
   row('nestjs/grpc', 'libs/nestjs/src/grpc/', ['participant'], ['@grpc/grpc-js']),
-  row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs', 'nestjs/reflection'], ['@nestjs/*']),
+  row('nestjs/terminus', 'libs/nestjs/src/terminus/', ['nestjs', 'nestjs/reflection', 'participant'], ['@nestjs/*']),
   row('nestjs/kafka', 'libs/nestjs/src/kafka/', ['participant'], []),
   row('nestjs/opentelemetry', 'libs/nestjs/src/opentelemetry/', ['foundation/opentelemetry'], []),
   row(

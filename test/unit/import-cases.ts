@@ -190,6 +190,12 @@ export const IMPORT_CASES: readonly ImportCase[] = [
       ['../runtime/held-branch.js', 'does not know participant/runtime'],
       ['@concordat/messaging', 'participant/global does not know messaging'],
     ],
+    'service/a.ts': [
+      ['@concordat/messaging'],
+      ['../global/index.js'],
+      ['pg', 'participant/service may import no package'],
+      ['@concordat/raft', 'participant/service does not know raft'],
+    ],
     'a.spec.ts': [
       ['@concordat/messaging/testing'],
       ['../../../test/support/wait-for.js'],
@@ -220,8 +226,9 @@ export const IMPORT_CASES: readonly ImportCase[] = [
     ],
     'terminus/a.ts': [
       ['@nestjs/terminus'],
-      ['../health.js'],
-      ['@concordat/participant', 'nestjs/terminus does not know participant'],
+      ['../connection-name.js'],
+      ['@concordat/participant'],
+      ['@concordat/messaging', 'nestjs/terminus does not know messaging'],
     ],
     'opentelemetry/a.ts': [
       ['@concordat/foundation/opentelemetry'],

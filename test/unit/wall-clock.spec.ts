@@ -35,7 +35,7 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'libs/messaging/src/kafka/produce-request.ts': 'the time of a record in Kafka, which nobody reads',
   'libs/messaging/src/signatures/message-signatures.ts':
     'whether a key has ended, and how old an announcement is: compared with a clock of another machine (security.md)',
-  'libs/nestjs/src/concordat-participant.service.ts': 'a deadline, for the resource manager',
+  'libs/participant/src/service/participant-service.ts': 'a deadline, for the resource manager',
   'libs/participant/src/global/joining.ts': 'the deadline in a context, made a bounded duration at once',
   'libs/participant/src/global/create-global-transactions.ts': 'the ids of branches, of which nothing is concluded',
   'libs/participant/src/postgres/connections/shown-certificate.ts': 'whether a certificate is valid at this moment',

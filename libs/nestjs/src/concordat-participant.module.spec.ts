@@ -5,7 +5,7 @@ import { ConcordatParticipantModule } from './concordat-participant.module.js';
 import { ConcordatParticipant } from './concordat-participant.service.js';
 import { ConcordatTransport } from './concordat-transport.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
-import { kafkaBus } from './buses.js';
+import { kafkaBus } from '@concordat/participant';
 
 const optionsOf = (participant: string): ConcordatParticipantOptions => ({
   participant,

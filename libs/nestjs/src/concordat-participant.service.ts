@@ -1,291 +1,31 @@
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
-import {
-  CodedError,
-  SystemClock,
-  SystemRandom,
-  UuidV7Generator,
-  backoffMs,
-  coordinatorFetch,
-  errorMessage,
-  guarded,
-  withTimeLimit,
-  type Clock,
-  type JsonValue,
-  type Logger,
-  type Random,
-  type Timer,
-} from '@concordat/foundation';
-import type { BranchId, TransactionId } from '@concordat/commit-protocol';
-import type { MessageBus } from '@concordat/messaging';
-import {
-  BranchResults,
-  type BranchSessions,
-  type CurrentWork,
-  type HeldBranch,
-  type HoldRequest,
-  type ParticipantMetrics,
-  ParticipantRuntime,
-  type PostgresContext,
-  PostgresResourceManager,
-  reportCoordinators,
-  type VoteResult,
-  withPayloadCodecs,
-} from '@concordat/participant';
-import { BeforeConsuming, DEFAULT_BEFORE_CONSUMING_LIMIT_MS } from './before-consuming.js';
+import { ParticipantService } from '@concordat/participant';
 import { ConcordatTransport } from './concordat-transport.js';
-import type { ParticipantHealth } from './health.js';
 import { nestLogger } from './nest-logger.js';
 import { CONCORDAT_PARTICIPANT_OPTIONS, type ConcordatParticipantOptions } from './options.js';
-
-const RETRY = { baseMs: 250, capMs: 5_000 };
-const CLOSE_TIMEOUT_MS = 2_000;
-/** A consumer without an answer of its broker for this long is not consuming. */
-const MAXIMUM_IDLE_MS = 30_000;
-const PREPARE_TIMEOUT_MS = 30_000;
-const PING_LIMIT_MS = 2_000;
-/** of a coordinator, for the checks at the start */
-const COORDINATOR_ATTEMPTS = 5;
-const NOT_LISTENING =
-  'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
 
 /**
  * A participant inside a Nest application: starts with it in the background, waits until the database and the broker
  * are available, and stops with it.
  */
 @Injectable()
-export class ConcordatParticipant implements OnApplicationBootstrap, BeforeApplicationShutdown, BranchSessions {
-  private readonly clock: Clock;
-  private readonly random: Random;
-  private readonly logger: Logger;
-  private readonly bus: MessageBus;
-  private readonly resourceManager: PostgresResourceManager;
-  private readonly runtime: ParticipantRuntime<PostgresContext>;
-  private readonly beforeConsuming: BeforeConsuming | undefined;
-  private readonly started: Promise<void>;
-  private markStarted: () => void = () => undefined;
-  private isListening = false;
-  private stopped = false;
-  private wake: (() => void) | undefined;
-
+export class ConcordatParticipant
+  extends ParticipantService
+  implements OnApplicationBootstrap, BeforeApplicationShutdown
+{
   constructor(
-    @Inject(CONCORDAT_PARTICIPANT_OPTIONS) private readonly options: ConcordatParticipantOptions,
-    @Inject(ConcordatTransport) private readonly transport: ConcordatTransport,
+    @Inject(CONCORDAT_PARTICIPANT_OPTIONS) options: ConcordatParticipantOptions,
+    @Inject(ConcordatTransport) transport: ConcordatTransport,
   ) {
-    this.started = new Promise((resolve) => (this.markStarted = resolve));
-    this.clock = options.clock ?? new SystemClock();
-    this.random = options.random ?? new SystemRandom();
-    this.logger = options.logger ?? nestLogger();
-    const { clock, random, logger } = this;
-    // One name on all roads: the coordinators ask the holder of a branch by it.
-    const { instance = new UuidV7Generator(() => clock.now(), random).next() } = options;
-    const { participant, cluster = 'local', topicPrefix, postgres, limits, failpoints, onAlert } = options;
-    const { beforeConsuming: hook, beforeConsumingTimeoutMs: hookMs = DEFAULT_BEFORE_CONSUMING_LIMIT_MS } = options;
-    this.beforeConsuming = hook && new BeforeConsuming(hook, hookMs, { clock, logger });
-    this.bus = options.bus({
-      cluster,
-      participant,
-      clock,
-      random,
-      logger,
-      ...(topicPrefix !== undefined && { topicPrefix }),
-      instance,
-    });
-    this.resourceManager = new PostgresResourceManager(
-      {
-        applicationName: participant,
-        ...(limits?.workConcurrency !== undefined && { workConnections: limits.workConcurrency }),
-        ...postgres,
-        cluster,
-        participant,
-      },
-      {
-        clock,
-        logger,
-        ...(failpoints && { failpoints }),
-        ...(limits && { limits }),
-        onDatabaseChanged: () => this.runtime.databaseChanged(),
-      },
-    );
-    this.runtime = new ParticipantRuntime({
-      participant,
-      instance,
-      resourceManager: this.resourceManager,
-      bus: this.bus,
-      handlers: withPayloadCodecs(participant, transport, options.payloadCodecs ?? []),
-      clock,
-      random,
-      logger,
-      ...(failpoints && { failpoints }),
-      ...(limits && { limits }),
-      ...(onAlert && { onAlert }),
-      ...(options.tracing && { tracing: options.tracing }),
-    });
+    super({ ...options, logger: options.logger ?? nestLogger() }, transport);
   }
 
   onApplicationBootstrap(): void {
-    void this.run();
+    this.start();
   }
 
   /** Stops consuming, finishes running work and closes every connection. */
-  async beforeApplicationShutdown(): Promise<void> {
-    this.stopped = true;
-    this.beforeConsuming?.stop();
-    this.wake?.();
-    await this.runtime.stop();
-    await this.atMost(Promise.all([this.bus.stop(), this.resourceManager.close()]));
+  beforeApplicationShutdown(): Promise<void> {
+    return this.stop();
   }
-
-  /**
-   * Prepares a service's own work as a branch, with its ledger row, to be enlisted by
-   * `POST /v1/transactions/{id}/branches {participant, branchId, vote}`. Idempotent for a branch.
-   *
-   * @param branchId a new UUID, never used before
-   * @param timeoutMs for the work and its locks; default 30,000
-   * @throws ResourceManagerUnavailableError when the outcome is unknown: call it again with the same ids
-   */
-  async prepareBranch(
-    transactionId: TransactionId,
-    branchId: BranchId,
-    work: (context: PostgresContext) => Promise<readonly JsonValue[]>,
-    timeoutMs = PREPARE_TIMEOUT_MS,
-  ): Promise<VoteResult | 'busy'> {
-    const deadline = this.clock.now() + timeoutMs;
-    return this.resourceManager.prepare(
-      { protocol: '2pc', transactionId, branchId, deadline, timeoutMs, preparedByService: false },
-      async (context) => BranchResults.of('prepareBranch', await work(context)),
-    );
-  }
-
-  /** names this process to the coordinators */
-  get instance(): string {
-    return this.runtime.instance;
-  }
-
-  /** The branch whose one-shot handler runs in this asynchronous context, for pools that join. */
-  readonly currentWork: CurrentWork = () => this.resourceManager.currentWork();
-
-  /**
-   * Opens the session of a branch of a global transaction. Waits for the start of the participant, at most until the
-   * deadline. See `ParticipantRuntime.hold`.
-   */
-  async hold(request: HoldRequest): Promise<HeldBranch<PostgresContext>> {
-    await withTimeLimit(this.clock, request.timeoutMs, 'the start of the participant', this.started);
-    return this.runtime.hold(request);
-  }
-
-  async health(): Promise<ParticipantHealth> {
-    const { subscribed, idleMs } = this.runtime.consuming();
-    const busConnected = this.bus.isConnected();
-    const consuming = subscribed && idleMs < MAXIMUM_IDLE_MS;
-    const { overdue, oldestWorkMs, oldestDecisionMs } = this.runtime.metrics();
-    const working = overdue === 0;
-    const ping = withTimeLimit(this.clock, PING_LIMIT_MS, 'a ping', this.resourceManager.ping());
-    const databaseReachable = await ping.then(
-      () => true,
-      () => false,
-    );
-    const { abstainsBefore: limit } = this.resourceManager;
-    const abstainsBefore = limit > 0 ? new Date(limit).toISOString() : null;
-    const obstacle = this.obstacle();
-    return {
-      ready: busConnected && consuming && databaseReachable && working && obstacle === undefined,
-      busConnected,
-      databaseReachable,
-      consuming,
-      working,
-      abstainsBefore,
-      oldestWorkMs: Math.round(Math.max(oldestWorkMs, oldestDecisionMs)),
-      ...(obstacle !== undefined && { obstacle }),
-    };
-  }
-
-  metrics(): ParticipantMetrics {
-    return this.runtime.metrics();
-  }
-
-  /** The first obstacle between the start and the first message. */
-  private obstacle(): string | undefined {
-    if (!this.isListening) return NOT_LISTENING;
-    return this.beforeConsuming?.obstacle() ?? this.bus.obstacle();
-  }
-
-  private async run(): Promise<void> {
-    await this.transport.listening;
-    this.isListening = true;
-    for (let attempt = 0; !this.stopped; attempt++) {
-      const result = await this.tryStart();
-      if (result === 'started') return this.checkCoordinators();
-      if (result === 'over') return;
-      await this.pause(backoffMs(attempt, RETRY, this.random));
-    }
-  }
-
-  /** `over`: the process stops, or must be set up differently. */
-  private async tryStart(): Promise<'started' | 'failed' | 'over'> {
-    try {
-      this.transport.refuseContractsOfOthers(this.options.participant);
-      await this.resourceManager.start();
-      await this.beforeConsuming?.run();
-      if (this.stopped) return 'over';
-      await this.bus.start();
-      await this.runtime.start();
-      this.markStarted();
-      this.logger.info(sentenceOfStart(this.options.participant, this.transport.operations()));
-      return 'started';
-    } catch (error) {
-      if (this.stopped) return 'over';
-      if (error instanceof CodedError && !error.retryable) {
-        this.logger.error(error.message);
-        this.reportFatal(error);
-        return 'over';
-      }
-      this.logger.warn(`the participant cannot start yet, trying again: ${errorMessage(error)}`);
-      return 'failed';
-    }
-  }
-
-  /** One that does not answer is asked again, a few times: it may be starting. */
-  private async checkCoordinators(): Promise<void> {
-    const { clock, logger } = this;
-    const { cluster = 'local', link, token, tls } = this.options;
-    const secureFetch = tls && coordinatorFetch(tls, cluster);
-    let unanswered = this.options.coordinators ?? [];
-    for (let attempt = 0; unanswered.length > 0 && attempt < COORDINATOR_ATTEMPTS && !this.stopped; attempt++) {
-      if (attempt > 0) await this.pause(backoffMs(attempt, RETRY, this.random));
-      unanswered = await reportCoordinators(
-        unanswered,
-        { cluster, link },
-        { clock, logger, token, fetch: secureFetch },
-      );
-    }
-  }
-
-  private reportFatal(error: CodedError): void {
-    const { onFatal } = this.options;
-    if (onFatal) guarded(onFatal, (failure) => this.logger.error(`onFatal failed: ${errorMessage(failure)}`))(error);
-  }
-
-  private async pause(delayMs: number): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer: Timer = this.clock.setTimer(delayMs, resolve);
-      this.wake = () => {
-        timer.cancel();
-        resolve();
-      };
-    });
-  }
-
-  private async atMost(work: Promise<unknown>): Promise<void> {
-    try {
-      await withTimeLimit(this.clock, CLOSE_TIMEOUT_MS, 'closing the connections', work);
-    } catch (error) {
-      this.logger.warn(`stopping: ${errorMessage(error)}`);
-    }
-  }
-}
-
-/** A service whose methods join has no operations. */
-function sentenceOfStart(participant: string, operations: readonly string[]): string {
-  const served = operations.length === 0 ? '' : `, with the operations ${operations.join(', ')}`;
-  return `${participant} takes part in transactions${served}`;
 }

@@ -14,9 +14,9 @@ import { codedError, type JsonValue } from '@concordat/foundation';
 import type { OperationCall } from '@concordat/commit-protocol';
 import {
   BranchRefusedError,
-  type OperationHandlers,
   ParticipantConfigurationError,
   type PostgresContext,
+  type ServiceHandlers,
 } from '@concordat/participant';
 import { DEFAULT_CONNECTION } from './connection-name.js';
 import { CONCORDAT_TRANSPORT, type OperationExtras, type OperationSchema } from './transaction-operation.decorator.js';
@@ -53,11 +53,13 @@ type TransportStatus = 'connected' | 'disconnected';
 @Injectable()
 export class ConcordatTransport
   extends Server<TransportEvents, TransportStatus>
-  implements CustomTransportStrategy, OperationHandlers<PostgresContext>
+  implements CustomTransportStrategy, ServiceHandlers
 {
   override readonly transportId = CONCORDAT_TRANSPORT;
   /** resolves when every handler is registered */
   readonly listening: Promise<void>;
+  readonly notListening =
+    'the handlers are not registered yet: connect the application to ConcordatTransport and call startAllMicroservices()';
   private markListening: () => void = () => undefined;
   private isServing = false;
 
@@ -127,7 +129,7 @@ export class ConcordatTransport
    *
    * @throws ParticipantConfigurationError when a handler has the contract of another participant
    */
-  refuseContractsOfOthers(participant: string): void {
+  check(participant: string): void {
     for (const [operation, { extras }] of this.messageHandlers) {
       const { participant: owner = participant } = (extras ?? {}) as OperationExtras;
       if (owner === participant) continue;

@@ -1,10 +1,8 @@
-export * from './buses.js';
 export type { ConnectionOptions } from './connection-name.js';
 export * from './concordat-participant.module.js';
 export * from './global/index.js';
 export * from './concordat-participant.service.js';
 export * from './concordat-transport.js';
-export * from './health.js';
 export * from './locks/index.js';
 export * from './options.js';
 export {
@@ -59,10 +57,25 @@ export {
   RollbackOnlyError,
   TransactionForbiddenError,
   TransactionRequiredError,
+  bothBuses,
+  directBus,
+  joinAxios,
+  joinFetch,
+  kafkaBus,
+  reasonsNotReady,
+  type AxiosLike,
+  type BusContext,
+  type BusFactory,
   type CallAnswer,
   type Destination,
+  type DirectBusOptions,
   type GlobalHook,
+  type GlobalParticipantOptions,
   type GlobalTransactionOptions,
+  type KafkaBusOptions,
+  type ParticipantHealth,
+  type ParticipantServiceOptions,
+  type PostgresSource,
   type Propagation,
   type RetryOptions,
 } from '@concordat/participant';

@@ -96,8 +96,8 @@ describe('@TransactionOperation', () => {
 
   it('refuses the contract of another participant, whose clients would send the work there', async () => {
     const transport = await listening();
-    expect(() => transport.refuseContractsOfOthers('bank-a')).not.toThrow();
-    const refuse = () => transport.refuseContractsOfOthers('bank-b');
+    expect(() => transport.check('bank-a')).not.toThrow();
+    const refuse = () => transport.check('bank-b');
     expect(refuse).toThrow('has the contract of the participant "bank-a", and this participant is "bank-b"');
   });
 });

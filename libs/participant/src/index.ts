@@ -20,3 +20,4 @@ export * from './runtime/participant-runtime.js';
 export * from './runtime/participant-runtime.types.js';
 export type * from './runtime/resource-manager.js';
 export { timeLeftMs, type TimeLimit } from './runtime/time-left.js';
+export * from './service/index.js';

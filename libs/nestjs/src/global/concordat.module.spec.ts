@@ -170,7 +170,9 @@ describe('a method that no application knows', () => {
     warnings.length = 0;
     jest.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void warnings.push(String(message)));
   });
-  afterEach(() => jest.restoreAllMocks());
+  afterEach(() => {
+    jest.restoreAllMocks();
+  });
 
   class Alone {
     @GlobalTransaction()
@@ -243,7 +245,7 @@ describe('a controller', () => {
     }
     const app = await NestFactory.createApplicationContext(
       {
-        module: OrdersModule,
+        module: class OrdersModule {},
         imports: [ConcordatModule.forRoot(optionsOf('orders', system, database))],
         controllers: [OrdersController],
       },
@@ -253,7 +255,6 @@ describe('a controller', () => {
     await app.get(OrdersController).order();
     expect([database.words, system.begun.size]).toEqual([['inside'], 1]);
   });
-
 });
 
 describe('@JoinGlobalTransaction', () => {

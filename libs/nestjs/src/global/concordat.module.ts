@@ -2,13 +2,14 @@ import { Inject, Module, type DynamicModule, type OnApplicationBootstrap, type P
 import { DiscoveryModule, DiscoveryService, ExternalContextCreator, MetadataScanner } from '@nestjs/core';
 import {
   GlobalConfigurationError,
+  checkGlobalParticipantOptions,
   createGlobalTransactions,
+  serviceOptionsOf,
   type BranchSessions,
   type GlobalTransactions,
 } from '@concordat/participant';
 import { ConcordatClient } from '@concordat/client';
 import { NO_TRACING, coordinatorFetch } from '@concordat/foundation';
-import { bothBuses, directBus, kafkaBus, type BusFactory } from '../buses.js';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
 import { DEFAULT_CONNECTION } from '../connection-name.js';
 import { ConcordatTransport } from '../concordat-transport.js';
@@ -19,7 +20,6 @@ import { DatabaseJoiner } from './database-joiner.js';
 import { MethodExplorer } from './method-explorer.js';
 import type { ConcordatAsyncOptions, ConcordatOptions, ConcordatOptionsFactory } from './options.js';
 import { OutgoingExplorer } from './outgoing/outgoing-explorer.js';
-import { settingsOf } from './postgres-source.js';
 
 /** The transport of this module, whatever its connection is called. */
 const OWN_TRANSPORT = Symbol('OWN_TRANSPORT');
@@ -105,7 +105,7 @@ function moduleWith(
     imports: [DiscoveryModule, ...imports],
     providers: [
       ...options,
-      { provide: tokens.participantOptions, inject: [tokens.options], useFactory: participantOptions },
+      { provide: tokens.participantOptions, inject: [tokens.options], useFactory: serviceOptionsOf },
       {
         provide: transport,
         inject: [DiscoveryService, MetadataScanner, ExternalContextCreator],
@@ -144,24 +144,6 @@ function moduleWith(
   };
 }
 
-function participantOptions(options: ConcordatOptions): ConcordatParticipantOptions {
-  const { link = 'direct', ...others } = options;
-  const postgres = settingsOf(options.postgres);
-  // a bus of the service's own may take any road
-  return options.bus ? { ...others, postgres, bus: options.bus } : { ...others, postgres, link, bus: busOf(options) };
-}
-
-function busOf({ link = 'direct', coordinators, token, tls, kafka }: ConcordatOptions): BusFactory {
-  const direct = { coordinators, ...(token !== undefined && { token }), ...(tls && { tls }) };
-  if (link === 'direct') return directBus(direct);
-  if (!kafka) {
-    throw new GlobalConfigurationError(
-      `link is "${link}" and kafka is missing; give kafka: { brokers: ['host:9092'], clientId: '…' }, or use link: 'direct'`,
-    );
-  }
-  return link === 'kafka' ? kafkaBus(kafka) : bothBuses({ ...kafka, ...direct });
-}
-
 function transactionsOf(options: ConcordatOptions, participant: ConcordatParticipant): GlobalTransactions {
   const { coordinatorsPort, sessionsPort } = options;
   const sessions: BranchSessions = sessionsPort ?? participant;
@@ -185,28 +167,8 @@ function clientOf(options: ConcordatOptions): ConcordatClient {
   });
 }
 
-const LINKS = ['direct', 'kafka', 'both'];
-
 /** @throws GlobalConfigurationError with a sentence that says what to set */
 function checked(options: ConcordatOptions): ConcordatOptions {
-  const { participant, coordinators, link = 'direct', postgres } = options;
-  const refuse = (sentence: string): never => {
-    throw new GlobalConfigurationError(`ConcordatModule: ${sentence}`);
-  };
-  if (typeof participant !== 'string' || !/^[a-z0-9][a-z0-9-]{0,62}$/.test(participant)) {
-    refuse(`participant is "${participant}"; use a name of lower-case letters, digits and hyphens, at most 63`);
-  }
-  if (!Array.isArray(coordinators) || coordinators.length === 0) {
-    refuse('coordinators is empty; give the URL of at least one, such as http://127.0.0.1:8081 (npx concordat dev)');
-  }
-  const wrong = coordinators.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol));
-  if (wrong !== undefined) refuse(`coordinators has "${wrong}"; use URLs such as http://127.0.0.1:8081`);
-  if (!LINKS.includes(link)) refuse(`link is "${link}"; use direct, kafka or both`);
-  if (typeof postgres !== 'object' || postgres === null) {
-    refuse('postgres is missing; give a TypeORM DataSource, a pg.Pool, or { connectionString: "postgres://…" }');
-  }
-  if (link !== 'direct' && !options.kafka && !options.bus) {
-    refuse(`link is "${link}" and kafka is missing; give kafka: { brokers: ['host:9092'], clientId: '…' }`);
-  }
+  checkGlobalParticipantOptions(options, 'ConcordatModule');
   return options;
 }

@@ -20,7 +20,4 @@ export {
   type ConcordatOptionsFactory,
 } from './options.js';
 export { runObservable } from './observables.js';
-export { joinAxios, type AxiosLike } from './outgoing/axios.js';
 export { joinClientProxy } from './outgoing/client-proxy.js';
-export { joinFetch } from './outgoing/fetch.js';
-export type { PostgresSource } from './postgres-source.js';

@@ -3,10 +3,9 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { HealthCheck, HealthCheckService, TerminusModule } from '@nestjs/terminus';
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { kafkaBus } from '../buses.js';
+import { kafkaBus, reasonsNotReady, type ParticipantHealth } from '@concordat/participant';
 import { ConcordatParticipant } from '../concordat-participant.service.js';
 import { ConcordatModule, getParticipantToken } from '../global/index.js';
-import { reasonsNotReady, type ParticipantHealth } from '../health.js';
 import { ConcordatHealthIndicator } from './concordat-health-indicator.js';
 
 const READY: ParticipantHealth = {

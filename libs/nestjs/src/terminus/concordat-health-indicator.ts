@@ -4,7 +4,7 @@ import { HealthIndicatorService, type HealthIndicatorResult } from '@nestjs/term
 import type { ConnectionOptions } from '../connection-name.js';
 import type { ConcordatParticipant } from '../concordat-participant.service.js';
 import { findParticipant } from '../global/connection.js';
-import { reasonsNotReady } from '../health.js';
+import { reasonsNotReady } from '@concordat/participant';
 
 /**
  * A health indicator of `@nestjs/terminus`: `up` only while the participant consumes. It is `down` before the first

@@ -19,6 +19,9 @@ export {
   type JoinMessageOptions,
   type ProducerLike,
 } from './kafka.js';
+export { joinAxios, type AxiosLike } from './outgoing/axios.js';
+export { callOf, messageOf } from './outgoing/calls.js';
+export { joinFetch } from './outgoing/fetch.js';
 export { OutgoingMessage } from './outgoing-message.js';
 export { isAcknowledged } from './too-late.js';
 export * from './errors.js';

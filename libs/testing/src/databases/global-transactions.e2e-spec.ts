@@ -4,7 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { Client } from 'pg';
+import { CONTEXT_HEADER, join, startParticipant } from '@concordat/participant';
+import { Client, Pool } from 'pg';
 import { PlannedService, type Plan, type PlannedServiceOptions } from '../../../../test/support/sdk/planned-service.js';
 import { freePort } from '../../../../test/support/postgres.js';
 import { startTestCoordinator, type CrashPoint, type TestCoordinator } from '../index.js';
@@ -15,13 +16,16 @@ jest.setTimeout(120_000);
 const NAMES = ['orders', 'inventory'] as const;
 type Name = (typeof NAMES)[number];
 
-let databases: TestDatabases<Name>;
+/** of services without a framework */
+const PLAIN_NAMES = ['billing', 'payments'] as const;
+
+let databases: TestDatabases<Name | (typeof PLAIN_NAMES)[number]>;
 let coordinator: TestCoordinator;
 const services: NestFastifyApplication[] = [];
 const urls: Partial<Record<Name, string>> = {};
 
 beforeAll(async () => {
-  databases = await startTestDatabases(NAMES);
+  databases = await startTestDatabases([...NAMES, ...PLAIN_NAMES]);
   coordinator = await startTestCoordinator();
   const inventory = await start('inventory', []);
   await start('orders', [inventory]);
@@ -148,5 +152,80 @@ describe('services with @GlobalTransaction', () => {
     await coordinator.recover();
     await coordinator.expectNothingInDoubt({ databases });
     expect(await words()).toEqual(status === 201 ? EVERYWHERE : NOWHERE);
+  });
+});
+
+describe('services without a framework', () => {
+  it('begin, join and serve operations, and give their pools and fetch back when they stop', async () => {
+    const [bills, payments] = PLAIN_NAMES.map((name) => new Pool({ connectionString: databases.urls[name] }));
+    for (const pool of [bills!, payments!]) await pool.query('CREATE TABLE entry (amount integer CHECK (amount > 0))');
+    const { fetch: original } = globalThis;
+    const common = { coordinators: [coordinator.url] };
+    const callee = await startParticipant({
+      ...common,
+      participant: 'payments',
+      postgres: payments!,
+      operations: {
+        pay: (payload, { client }) => client.query('INSERT INTO entry VALUES ($1)', [payload]).then(() => 'paid'),
+      },
+    });
+    const server = createServer((request, response) => {
+      const { [CONTEXT_HEADER]: context, host = '' } = request.headers;
+      join(
+        callee.transactions,
+        { context, audiences: ['payments', host] },
+        { propagation: 'MANDATORY' },
+        () => payments!.query('INSERT INTO entry VALUES ($1)', [Number(request.url!.slice(1))]),
+        (headers) => Object.entries(headers).forEach(([name, value]) => response.setHeader(name, value)),
+      ).then(
+        () => response.end(),
+        (error: Error) => response.writeHead(409).end(error.message),
+      );
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const caller = await startParticipant({ ...common, participant: 'billing', postgres: bills!, propagateTo: [host] });
+    const bill = (amount: number): Promise<void> =>
+      caller.transactions.run({}, async () => {
+        await bills!.query('INSERT INTO entry VALUES (1)');
+        const response = await fetch(`http://${host}/${amount}`, { method: 'POST' });
+        if (!response.ok) throw new Error(await response.text());
+      });
+    await bill(7);
+    await expect(bill(-7)).rejects.toThrow('violates check constraint');
+    expect((await fetch(`http://${host}/5`)).status).toBe(409); // without a transaction
+    const executed = await fetch(`${coordinator.url}/v1/transactions/execute`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ branches: [{ participant: 'payments', operation: 'pay', payload: 8 }] }),
+    });
+    expect(await executed.json()).toMatchObject({ results: [{ results: ['paid'] }] });
+    expect([(await caller.health()).ready, (await callee.health()).ready]).toEqual([true, true]);
+
+    await Promise.all([caller.stop(), callee.stop()]);
+    server.close();
+    server.closeAllConnections();
+    expect(globalThis.fetch).toBe(original);
+    const amounts = await Promise.all([bills!, payments!].map((pool) => pool.query('SELECT amount FROM entry')));
+    expect(amounts.map(({ rows }) => rows as unknown)).toEqual([[{ amount: 1 }], [{ amount: 7 }, { amount: 8 }]]);
+    await Promise.all([bills!.end(), payments!.end()]);
+  });
+
+  it.each<[string, object, string]>([
+    ['without coordinators', { coordinators: [] }, 'startParticipant: coordinators is empty'],
+    ['without a database', { postgres: undefined }, 'startParticipant: postgres is missing'],
+  ])('do not start %s', async (_what, options, sentence) => {
+    const right = {
+      participant: 'plain',
+      coordinators: [coordinator.url],
+      postgres: { connectionString: 'postgres://' },
+    };
+    await expect(startParticipant({ ...right, ...options })).rejects.toThrow(sentence);
+  });
+
+  it('do not start in the database of another participant, and stop by themselves', async () => {
+    const connectionString = databases.urls.orders;
+    const options = { participant: 'thief', coordinators: [coordinator.url], postgres: { connectionString } };
+    await expect(startParticipant(options)).rejects.toMatchObject({ code: 'DATABASE_OF_ANOTHER_PARTICIPANT' });
   });
 });

@@ -3,13 +3,14 @@ import { Observable, isObservable, type Observer } from 'rxjs';
 import {
   BRANCH_HEADER,
   DOOMED_HEADER,
+  callOf,
+  messageOf,
   reportPlace,
   type GlobalTransactions,
   type OutgoingCall,
 } from '@concordat/participant';
 import { NESTJS_PACKAGE } from '../../one-copy.js';
 import { PACKET_METADATA, ProvenReply } from '../carriers.js';
-import { callOf, messageOf } from './calls.js';
 
 /** What the packets of Nest's clients are made and read by. */
 interface Serializer {

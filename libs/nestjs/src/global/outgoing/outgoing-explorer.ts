@@ -1,9 +1,7 @@
 import type { OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
 import type { DiscoveryService } from '@nestjs/core';
-import type { GlobalTransactions } from '@concordat/participant';
-import { joinAxios, type AxiosLike } from './axios.js';
+import { joinAxios, joinFetch, type AxiosLike, type GlobalTransactions } from '@concordat/participant';
 import { clientProxyOf, joinClientProxy } from './client-proxy.js';
-import { joinFetch } from './fetch.js';
 
 /**
  * Lets the application's calls join, without a change of its code: `fetch`, every `HttpService` of Nest's HttpModule, and

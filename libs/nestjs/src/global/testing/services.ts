@@ -1,10 +1,9 @@
 import { Module, type DynamicModule, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { GlobalTransactions } from '@concordat/participant';
+import { GlobalTransactions, kafkaBus } from '@concordat/participant';
 import { GLOBAL_TEST_KEY, GlobalSystem, type FakeService } from '@concordat/participant/testing';
 import { freePort } from '../../../../../test/support/postgres.js';
-import { kafkaBus } from '../../buses.js';
 import { ConcordatModule } from '../concordat.module.js';
 import type { ConcordatOptions } from '../options.js';
 

@@ -1,4 +1,4 @@
-import type { GlobalTransactions } from '@concordat/participant';
+import type { GlobalTransactions } from '../global-transactions.js';
 import { callOf } from './calls.js';
 
 type Fetch = typeof globalThis.fetch;

@@ -1,5 +1,6 @@
 import { errorMessage } from '@concordat/foundation';
-import type { GlobalTransactions, OutgoingCall } from '@concordat/participant';
+import type { GlobalTransactions } from '../global-transactions.js';
+import type { OutgoingCall } from '../outgoing-call.js';
 import { callOf } from './calls.js';
 import { kindOf } from './fetch.js';
 
@@ -30,8 +31,8 @@ export interface AxiosLike {
 const joined = new WeakMap<object, { readonly modules: Set<GlobalTransactions>; readonly leave: () => void }>();
 
 /**
- * Lets the calls of an axios instance join; see `joinFetch`. Done by the module for every `HttpService`; instances of
- * your own need it once.
+ * Lets the calls of an axios instance join; see `joinFetch`. `ConcordatModule` of `@concordat/nestjs`
+ * does it for every `HttpService`; instances of your own need it once.
  *
  * @returns undoes it
  */

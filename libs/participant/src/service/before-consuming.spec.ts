@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { VirtualClock, silentLogger } from '@concordat/foundation';
-import { BeforeConsumingTimeoutError } from '@concordat/participant';
+import { BeforeConsumingTimeoutError } from '../runtime/errors.js';
 import { BeforeConsuming } from './before-consuming.js';
 
 const LIMIT_MS = 100_000;

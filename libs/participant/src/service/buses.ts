@@ -12,7 +12,7 @@ import {
   type SignatureSettings,
 } from '@concordat/messaging';
 
-/** The module's values for the factory of its bus. */
+/** The participant's values for the factory of its bus. */
 export interface BusContext extends NamespaceOptions {
   readonly participant: string;
   readonly instance?: string;
@@ -21,10 +21,10 @@ export interface BusContext extends NamespaceOptions {
   readonly logger: Logger;
 }
 
-/** Makes the bus of a participant, for the option `bus` of the module. */
+/** Makes the bus of a participant, for the option `bus`. */
 export type BusFactory = (context: BusContext) => MessageBus;
 
-/** Settings of the Kafka bus; cluster and prefix are those of the module. */
+/** Settings of the Kafka bus; cluster and prefix are those of the participant. */
 export interface KafkaBusOptions extends Omit<KafkaMessageBusOptions, keyof NamespaceOptions | 'signatures' | 'role'> {
   /** signs messages and checks those of others; the coordinators' `CONCORDAT_SIGNATURES` fits; default: off */
   readonly signatures?: SignatureSettings;

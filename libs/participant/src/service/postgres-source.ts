@@ -1,9 +1,5 @@
-import {
-  GlobalConfigurationError,
-  type PostgresResourceManagerSettings,
-  type joinDataSource,
-  type joinPool,
-} from '@concordat/participant';
+import { GlobalConfigurationError } from '../global/index.js';
+import type { PostgresResourceManagerSettings, joinDataSource, joinPool } from '../postgres/index.js';
 
 type Settings = Omit<PostgresResourceManagerSettings, 'cluster' | 'participant'>;
 

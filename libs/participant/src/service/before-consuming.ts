@@ -6,7 +6,7 @@ import {
   type Logger,
   type Timer,
 } from '@concordat/foundation';
-import { BeforeConsumingTimeoutError } from '@concordat/participant';
+import { BeforeConsumingTimeoutError } from '../runtime/errors.js';
 
 /** Long enough for the migration of a large table. */
 export const DEFAULT_BEFORE_CONSUMING_LIMIT_MS = 600_000;

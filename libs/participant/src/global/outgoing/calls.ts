@@ -1,4 +1,6 @@
-import type { GlobalTransactions, OutgoingCall, OutgoingMessage } from '@concordat/participant';
+import type { GlobalTransactions } from '../global-transactions.js';
+import type { OutgoingCall } from '../outgoing-call.js';
+import type { OutgoingMessage } from '../outgoing-message.js';
 
 /**
  * The call to a destination, of the participants of this process. Where transactions of several are running around it,

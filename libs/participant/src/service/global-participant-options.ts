@@ -1,0 +1,91 @@
+import type { TlsOption } from '@concordat/foundation';
+import type { Token } from '@concordat/client';
+import { GlobalConfigurationError, type Destination } from '../global/index.js';
+import { bothBuses, directBus, kafkaBus, type BusFactory, type KafkaBusOptions } from './buses.js';
+import type { ParticipantServiceOptions } from './options.js';
+import { settingsOf, type DataSource, type Pool, type PostgresSource } from './postgres-source.js';
+
+/** What a service says of itself to take part in global transactions, with or without a framework. */
+export interface GlobalParticipantOptions extends Omit<
+  ParticipantServiceOptions,
+  'postgres' | 'bus' | 'coordinators' | 'link'
+> {
+  /** REST URLs of the coordinators, such as `http://127.0.0.1:8081`; more than one are used when one fails */
+  readonly coordinators: readonly string[];
+  /**
+   * shows the coordinators who calls, where they ask: an API token or a JWT with the roles `client` and
+   * `participant:<name>`, or a function that is asked for each request
+   */
+  readonly token?: Token;
+  /**
+   * the certificates of this service, where the coordinators speak TLS with an authority of their own: for REST and for
+   * direct streams. `tlsFiles` reads them from files. Without a token, the own one must have the roles `client` and
+   * `participant`
+   */
+  readonly tls?: TlsOption;
+  /** the service's database: a TypeORM `DataSource`, a `pg.Pool`, or settings with a `connectionString` */
+  readonly postgres: PostgresSource;
+  /** further pools and DataSources of the same database, whose work in a global transaction is to be part of it */
+  readonly joining?: readonly (Pool | DataSource)[];
+  /**
+   * who is given the context of a transaction, as addressed: `host[:port]`, a Kafka topic, a queue. Everybody on the
+   * list must join: a call without a proof dooms the transaction. Default: nobody
+   */
+  readonly propagateTo?: readonly (string | Destination)[];
+  /** signs contexts, the same in all services; default `CONCORDAT_CONTEXT_KEY`, or a key for development */
+  readonly contextKey?: string;
+  /** the road to the coordinators, as their `CONCORDAT_LINK`; default `direct` */
+  readonly link?: 'direct' | 'kafka' | 'both';
+  /** needed with `link: 'kafka'` and `'both'` */
+  readonly kafka?: KafkaBusOptions;
+  /** what the end of a beginning method waits for; default `ended`: a read right after sees the changes everywhere */
+  readonly waitFor?: 'decided' | 'ended';
+  /** how long after the deadline a requested commit is asked about, in milliseconds; default 30,000 */
+  readonly outcomeLimitMs?: number;
+  /** instead of the road that `link` names */
+  readonly bus?: BusFactory;
+}
+
+/** What the participant itself needs of them. @throws GlobalConfigurationError */
+export function serviceOptionsOf(options: GlobalParticipantOptions): ParticipantServiceOptions {
+  const { link = 'direct', ...others } = options;
+  const postgres = settingsOf(options.postgres);
+  // a bus of the service's own may take any road
+  return options.bus ? { ...others, postgres, bus: options.bus } : { ...others, postgres, link, bus: busOf(options) };
+}
+
+function busOf({ link = 'direct', coordinators, token, tls, kafka }: GlobalParticipantOptions): BusFactory {
+  const direct = { coordinators, ...(token !== undefined && { token }), ...(tls && { tls }) };
+  if (link === 'direct') return directBus(direct);
+  if (!kafka) {
+    throw new GlobalConfigurationError(
+      `link is "${link}" and kafka is missing; give kafka: { brokers: ['host:9092'], clientId: '…' }, or use link: 'direct'`,
+    );
+  }
+  return link === 'kafka' ? kafkaBus(kafka) : bothBuses({ ...kafka, ...direct });
+}
+
+const LINKS = ['direct', 'kafka', 'both'];
+
+/** @param where begins the sentence @throws GlobalConfigurationError with a sentence that says what to set */
+export function checkGlobalParticipantOptions(options: GlobalParticipantOptions, where: string): void {
+  const { participant, coordinators, link = 'direct', postgres } = options;
+  const refuse = (sentence: string): never => {
+    throw new GlobalConfigurationError(`${where}: ${sentence}`);
+  };
+  if (typeof participant !== 'string' || !/^[a-z0-9][a-z0-9-]{0,62}$/.test(participant)) {
+    refuse(`participant is "${participant}"; use a name of lower-case letters, digits and hyphens, at most 63`);
+  }
+  if (!Array.isArray(coordinators) || coordinators.length === 0) {
+    refuse('coordinators is empty; give the URL of at least one, such as http://127.0.0.1:8081 (npx concordat dev)');
+  }
+  const wrong = coordinators.find((url) => !URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol));
+  if (wrong !== undefined) refuse(`coordinators has "${wrong}"; use URLs such as http://127.0.0.1:8081`);
+  if (!LINKS.includes(link)) refuse(`link is "${link}"; use direct, kafka or both`);
+  if (typeof postgres !== 'object' || postgres === null) {
+    refuse('postgres is missing; give a TypeORM DataSource, a pg.Pool, or { connectionString: "postgres://…" }');
+  }
+  if (link !== 'direct' && !options.kafka && !options.bus) {
+    refuse(`link is "${link}" and kafka is missing; give kafka: { brokers: ['host:9092'], clientId: '…' }`);
+  }
+}
