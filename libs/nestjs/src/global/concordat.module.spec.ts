@@ -191,7 +191,7 @@ describe('a method that no application knows', () => {
   });
 
   it('is none when a scheduler took it from the class before the application had started', async () => {
-    const taken = Reflect.get(Orders.prototype, 'create') as Orders['create'];
+    const taken = Reflect.get(Orders.prototype, 'create');
     const orders = await start([Orders]);
     await taken.call(orders, 'scheduled');
     expect([database.words, system.begun.size, warnings]).toEqual([['scheduled'], 1, []]);
@@ -215,6 +215,8 @@ describe('a method that no application knows', () => {
       class Wrong {
         @GlobalTransaction()
         static async work(): Promise<void> {}
+
+        async other(): Promise<void> {}
       }
       return Wrong;
     };
@@ -243,14 +245,12 @@ describe('a controller', () => {
         await this.inside();
       }
     }
-    const app = await NestFactory.createApplicationContext(
-      {
-        module: class OrdersModule {},
-        imports: [ConcordatModule.forRoot(optionsOf('orders', system, database))],
-        controllers: [OrdersController],
-      },
-      { logger: false },
-    );
+    @Module({
+      imports: [ConcordatModule.forRoot(optionsOf('orders', system, database))],
+      controllers: [OrdersController],
+    })
+    class RootModule {}
+    const app = await NestFactory.createApplicationContext(RootModule, { logger: false });
     closing.push(() => app.close());
     await app.get(OrdersController).order();
     expect([database.words, system.begun.size]).toEqual([['inside'], 1]);
