@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { formatProblems } from '@concordat/foundation';
+import { LocalAuthority } from '@concordat/foundation/authority';
 import { parseConfig } from './config.js';
 
 const REQUIRED = {
@@ -17,9 +18,21 @@ const file = (name: string): string => path.join(directory, name);
 
 beforeAll(() => {
   directory = mkdtempSync(path.join(tmpdir(), 'concordat-bank-'));
-  for (const [name, mode] of Object.entries({ password: 0o600, shown: 0o644, 'ca.pem': 0o644, key: 0o600 })) {
-    writeFileSync(file(name), 'x', { mode });
-  }
+  const authority = LocalAuthority.create('databases');
+  const [own, other, ended] = [undefined, undefined, new Date('2021-01-01T00:00:00Z')].map((notAfter) =>
+    authority.issue({ subject: 'bank-a', ...(notAfter && { notAfter }) }),
+  );
+  const files: Readonly<Record<string, readonly [content: string | Buffer, mode: number]>> = {
+    password: ['x', 0o600],
+    shown: ['x', 0o644],
+    'ca.pem': [authority.certificate, 0o644],
+    'own.pem': [own!.cert, 0o644],
+    key: [own!.key, 0o600],
+    'other.key': [other!.key, 0o600],
+    'ended.pem': [ended!.cert, 0o644],
+    'ended.key': [ended!.key, 0o600],
+  };
+  for (const [name, [content, mode]] of Object.entries(files)) writeFileSync(file(name), content, { mode });
 });
 afterAll(() => rmSync(directory, { recursive: true }));
 
@@ -38,9 +51,9 @@ describe('the database of a bank', () => {
   });
 
   it('has TLS and a password from files', () => {
-    const certificate = { DATABASE_TLS_CERT: file('ca.pem'), DATABASE_TLS_KEY: file('key') };
+    const certificate = { DATABASE_TLS_CERT: file('own.pem'), DATABASE_TLS_KEY: file('key') };
     const settings = { DATABASE_TLS_CA: file('ca.pem'), DATABASE_PASSWORD_FILE: file('password'), ...certificate };
-    const tls = { mode: 'verify-full', ca: file('ca.pem'), certificate: file('ca.pem'), key: file('key') };
+    const tls = { mode: 'verify-full', ca: file('ca.pem'), certificate: file('own.pem'), key: file('key') };
     const passwordFile = file('password');
     expect(databaseOf(settings)).toEqual({ connectionString: REQUIRED.DATABASE_URL, passwordFile, tls });
     expect(databaseOf({ DATABASE_SSLMODE: 'prefer' })).toMatchObject({ tls: { mode: 'prefer' } });
@@ -62,6 +75,21 @@ describe('the database of a bank', () => {
       'a key without its certificate',
       () => ({ DATABASE_TLS_KEY: file('key') }),
       'only one of client certificate and key',
+    ],
+    [
+      'the key of another certificate',
+      () => ({ DATABASE_TLS_CERT: file('own.pem'), DATABASE_TLS_KEY: file('other.key') }),
+      'it must be the private key of the certificate',
+    ],
+    [
+      'a certificate that has ended',
+      () => ({ DATABASE_TLS_CERT: file('ended.pem'), DATABASE_TLS_KEY: file('ended.key') }),
+      'it must be a certificate that is valid now; this one ended on',
+    ],
+    [
+      'a certificate that is none',
+      () => ({ DATABASE_TLS_CERT: file('shown'), DATABASE_TLS_KEY: file('key') }),
+      'it must be the path of a file with a certificate in PEM',
     ],
     ['verify-ca without an authority', () => ({ DATABASE_SSLMODE: 'verify-ca' }), 'without an authority'],
     [

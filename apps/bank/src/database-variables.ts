@@ -1,5 +1,6 @@
 import {
   oneOf,
+  readCertificates,
   readPrivateFile,
   type Environment,
   type FileKind,
@@ -63,6 +64,7 @@ export function checkDatabase(values: Partial<Values>, environment: Environment,
     const read = file === undefined ? undefined : readPrivateFile(file, kind);
     if (read && !read.ok) report(name, read.expected);
   }
+  checkCertificate(values, report, problems);
   const { DATABASE_URL: url, DATABASE_SSLMODE: mode, DATABASE_PASSWORD_FILE: passwordFile } = values;
   const files = [values.DATABASE_TLS_CA, values.DATABASE_TLS_CERT, values.DATABASE_TLS_KEY];
   const { password = '', searchParams } = url === undefined ? {} : new URL(url);
@@ -75,6 +77,21 @@ export function checkDatabase(values: Partial<Values>, environment: Environment,
   }
   const fault = saysTls ? tlsFault(tlsOf(values)) : undefined;
   if (fault !== undefined) report('DATABASE_SSLMODE', `one that fits its files: the connection ${fault}`);
+}
+
+const FILES = { ca: 'DATABASE_TLS_CA', certificate: 'DATABASE_TLS_CERT', key: 'DATABASE_TLS_KEY' } as const;
+
+/** What the server is going to be shown, where its mode is right: in PEM, of one pair, valid now. */
+function checkCertificate(
+  { DATABASE_TLS_CA: ca, DATABASE_TLS_CERT: certificate, DATABASE_TLS_KEY: key }: Partial<Values>,
+  report: (name: keyof Values, expected: string) => void,
+  problems: readonly VariableProblem[],
+): void {
+  if (certificate === undefined || key === undefined) return;
+  const read = readCertificates({ ca, certificate, key }, { now: Date.now() });
+  if (read.ok || read.file === 'revoked') return;
+  const name = FILES[read.file];
+  if (!problems.some(({ variable: reported }) => reported === name)) report(name, read.expected);
 }
 
 /** Where the database of the bank is, and how it shows who it is. */

@@ -8,6 +8,7 @@ import {
   formatProblems,
   readFilesAgainOnHangUp,
   startFailure,
+  startFailureCode,
 } from '@concordat/foundation';
 import { PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { createBank } from './bootstrap.js';
@@ -33,7 +34,7 @@ async function start(config: Config): Promise<void> {
     logger.info(`${config.participant}: http://${formatAddress(config.http)}`);
   } catch (error) {
     process.stderr.write(`${startFailure('bank', error, config.http)}\n`);
-    process.exit(EXIT.failed);
+    process.exit(startFailureCode(error));
   }
 }
 

@@ -19,6 +19,7 @@ function file(name: string, content: string | Buffer, mode = 0o600): string {
 
 const authority = TestAuthority.create();
 const [own, other] = [1, 2].map((nodeId) => authority.issue({ clusterName: 'local', nodeId }));
+const ended = authority.issue({ clusterName: 'local', nodeId: 1, notAfter: new Date('2021-01-01T00:00:00Z') });
 const TLS = {
   KAFKA_TLS_CA: file('ca.pem', authority.certificate, 0o644),
   KAFKA_TLS_CERT: file('cert.pem', own!.cert, 0o644),
@@ -99,6 +100,11 @@ describe('TLS and SASL to the brokers', () => {
       'the key of another',
       { ...TLS, KAFKA_TLS_KEY: file('other.key', other!.key) },
       'the private key of the certificate in KAFKA_TLS_CERT',
+    ],
+    [
+      'a certificate that has ended',
+      { ...TLS, KAFKA_TLS_CERT: file('ended.pem', ended.cert, 0o644), KAFKA_TLS_KEY: file('ended.key', ended.key) },
+      'a certificate that is valid now; this one ended on Jan  1 00:00:00 2021 GMT',
     ],
     ['a key that others can read', { ...TLS, KAFKA_TLS_KEY: file('open.key', own!.key, 0o644) }, 'chmod 0600'],
     [

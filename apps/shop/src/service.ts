@@ -11,6 +11,7 @@ import {
   formatProblems,
   readFilesAgainOnHangUp,
   startFailure,
+  startFailureCode,
 } from '@concordat/foundation';
 import { kafkaSecurityOptions, PARTICIPANT_FAILPOINTS } from '@concordat/nestjs';
 import { FailpointsController } from './failpoints.controller.js';
@@ -64,7 +65,7 @@ export async function runService(name: string, moduleOf: (settings: Settings) =>
     logger.info(`${name}: http://${formatAddress(settings.http)}`);
   } catch (error) {
     process.stderr.write(`${startFailure(name, error, settings.http)}\n`);
-    process.exit(EXIT.failed);
+    process.exit(startFailureCode(error));
   }
 }
 

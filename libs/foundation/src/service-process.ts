@@ -63,6 +63,24 @@ export function startFailure(service: string, error: unknown, http: Address): st
   return `The ${service} could not start: ${errorMessage(error)}`;
 }
 
+/** Codes of errors in settings and their files, which only a person can correct. */
+const OF_CONFIGURATION: ReadonlySet<unknown> = new Set([
+  'AUTHENTICATION_SETUP',
+  'CERTIFICATE_UNUSABLE',
+  'PARTICIPANT_CONFIGURATION',
+  'RAFT_TRANSPORT_TLS_INVALID',
+  'SIGNATURES_INVALID',
+]);
+
+/**
+ * The exit code of a service that could not start: `EXIT.configuration` where another start fails in the same way until
+ * somebody corrects its settings or a file that they name.
+ */
+export function startFailureCode(error: unknown): number {
+  const { code } = (error ?? {}) as { readonly code?: unknown };
+  return OF_CONFIGURATION.has(code) ? EXIT.configuration : EXIT.failed;
+}
+
 /** Failpoints that kill and pause this process. @throws FailpointSpecificationError */
 export function failpointsOfProcess(known: readonly string[], armed: string): ArmableFailpoints {
   const failpoints = new ArmableFailpoints(known, new SystemClock(), {

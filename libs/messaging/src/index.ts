@@ -5,6 +5,8 @@ export * from './contract/codec.js';
 export * from './contract/dead-letter.js';
 export * from './contract/errors.js';
 export * from './failpoint-bus.js';
+export { brokerFault, type BrokerAccess, type BrokerFault } from './kafka/broker-fault.js';
+export * from './kafka/inspection.js';
 export * from './kafka/kafka-bus.js';
 export type { KafkaMessageBusOptions } from './kafka/kafka-client.js';
 export {

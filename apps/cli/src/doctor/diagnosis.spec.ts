@@ -14,11 +14,17 @@ interface World {
   readonly examination?: Partial<Examination>;
   readonly coordinator?: Partial<CoordinatorFacts>;
   readonly topics?: readonly TopicFinding[] | Error;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly group?: { readonly state: 'unusable'; readonly sentence: string; readonly fix: string };
 }
 
 /** What the ports were asked, and what comes of it. */
-async function run(values: DoctorValues, { examination, coordinator, topics = [] }: World = {}) {
+async function run(
+  values: DoctorValues,
+  { examination, coordinator, topics = [], environment = {}, group }: World = {},
+) {
   const asked: unknown[] = [];
+  const mayConsume = group ?? ({ state: 'usable', sentence: 'it may see the group' } as const);
   const ports: DiagnosisPorts = {
     clock: new VirtualClock(),
     examineDatabase: async ({ clock: _clock, ...options }) => {
@@ -27,11 +33,13 @@ async function run(values: DoctorValues, { examination, coordinator, topics = []
       return { where: 'orders@db/orders', reports, facts: databaseFacts(), ...examination };
     },
     readCoordinator: async (url) => coordinatorFacts({ url, ...coordinator }),
-    inspectTopics: async ({ brokers, cluster, topicPrefix, ssl }, names) => {
-      asked.push({ brokers, cluster, topicPrefix, ssl, names });
+    environment,
+    inspectTopics: async ({ brokers, cluster, topicPrefix, ssl, sasl, role }, names) => {
+      asked.push({ brokers, cluster, topicPrefix, ssl, sasl, role, names });
       if (topics instanceof Error) throw topics;
       return topics;
     },
+    inspectGroup: async ({ role }) => ({ group: `of ${role}`, ...mayConsume }),
   };
   const lines = await diagnose(parseDoctor(values), ports);
   return { lines, asked, names: lines.map(({ name, status }) => `${status} ${name}`) };
@@ -55,7 +63,8 @@ describe('concordat doctor', () => {
     expect(asked.at(-1)).toMatchObject({
       cluster: 'local',
       names: ['prepare.orders', 'decide.orders', 'replies'],
-      ssl: false,
+      ssl: undefined,
+      role: 'participant:orders',
     });
   });
 
@@ -74,7 +83,9 @@ describe('concordat doctor', () => {
         brokers: ['b:9092', 'c:9092'],
         cluster: 'test',
         topicPrefix: 'acme',
-        ssl: true,
+        ssl: { minVersion: 'TLSv1.2' },
+        sasl: undefined,
+        role: 'participant:sales',
         names: ['prepare.sales', 'decide.sales', 'replies'],
       },
     ]);
@@ -101,6 +112,46 @@ describe('concordat doctor', () => {
     expect(lines).toEqual([
       expect.objectContaining({ name: 'broker', status: 'failure', sentence: expect.stringContaining('ECONNREFUSED') }),
     ]);
+  });
+
+  it('calls the brokers as a service does, by the same variables', async () => {
+    const environment = {
+      KAFKA_TLS: 'off',
+      KAFKA_SASL_MECHANISM: 'plain',
+      KAFKA_SASL_USERNAME: 'orders',
+      KAFKA_SASL_PASSWORD: 'secret-canary',
+    };
+    const kafka = { kafka: 'b:9092', participant: 'orders' };
+    const { asked } = await run(kafka, { environment });
+    const sasl = expect.objectContaining({ mechanism: 'plain', username: 'orders', password: 'secret-canary' });
+    expect(asked).toEqual([expect.objectContaining({ ssl: undefined, sasl })]);
+    const overTls = await run({ ...kafka, 'kafka-tls': true }, { environment });
+    expect(overTls.asked).toEqual([expect.objectContaining({ ssl: { minVersion: 'TLSv1.2' }, sasl })]);
+  });
+
+  it('asks no broker with settings with which a service would not start, and tells no secret', async () => {
+    const { asked, lines } = await run(
+      { kafka: 'b:9092' },
+      { environment: { KAFKA_TLS: 'yes', KAFKA_SASL_PASSWORD: 'secret-canary' } },
+    );
+    expect([asked, JSON.stringify(lines).includes('canary')]).toEqual([[], false]);
+    expect(lines.map(({ name, status, sentence }) => [name, status, sentence])).toEqual([
+      ['broker-settings', 'failure', 'KAFKA_TLS="yes" is wrong'],
+      ['broker-settings', 'failure', 'KAFKA_SASL_MECHANISM is not set as it must be'],
+    ]);
+    expect(lines[0]).toMatchObject({ fix: 'make it one of on, off' });
+  });
+
+  it('looks at the rights of each participant, says once what it finds of all, and at none without one', async () => {
+    const topics = [{ topic: 'replies', state: 'usable', sentence: 'the topic "replies" is there' }] as const;
+    const group = { state: 'unusable', sentence: 'no right to the group', fix: 'grant Read on it' } as const;
+    const kafka = { kafka: 'b:9092' };
+    const { names, asked } = await run({ ...kafka, database: [DATABASE, DATABASE] }, { topics, group });
+    expect(names.filter((name) => /topic|group/.test(name))).toEqual(['ok topic', 'failure consumer-group']);
+    expect(asked.at(-1)).toMatchObject({ role: 'participant:orders' });
+    const nobody = await run(kafka, { topics, group });
+    expect(nobody.names).toEqual(['ok topic']);
+    expect(nobody.asked).toEqual([expect.objectContaining({ role: undefined, names: ['replies'] })]);
   });
 
   it('goes on after a database that cannot be reached', async () => {

@@ -1,12 +1,4 @@
-import { errorMessage, type Clock } from '@concordat/foundation';
-import {
-  REPLIES_TOPIC,
-  decideTopic,
-  prepareTopic,
-  type inspectTopics,
-  type Topic,
-  type TopicFinding,
-} from '@concordat/messaging';
+import type { Clock } from '@concordat/foundation';
 import {
   COORDINATOR_CHECKS,
   groupFinding,
@@ -14,27 +6,17 @@ import {
   sharedDatabaseFinding,
   type CoordinatorFacts,
   type Examination,
-  type Finding,
   type examineDatabase,
 } from '@concordat/participant';
+import { brokerLines, type BrokerPorts } from './broker-lines.js';
+import type { DiagnosisLine } from './line.js';
 import type { DoctorOptions } from './options.js';
 
-/** What was found about one thing: a database, a coordinator, a topic. */
-export type DiagnosisLine = { readonly subject: string; readonly name: string } & Finding;
-
-export interface DiagnosisPorts {
+export interface DiagnosisPorts extends BrokerPorts {
   readonly clock: Clock;
   readonly examineDatabase: typeof examineDatabase;
   readonly readCoordinator: (url: string, clock: Clock) => Promise<CoordinatorFacts>;
-  readonly inspectTopics: typeof inspectTopics;
 }
-
-const TOPIC_STATUS: Readonly<Record<TopicFinding['state'], Finding['status']>> = {
-  usable: 'ok',
-  impaired: 'warning',
-  missing: 'warning',
-  unusable: 'failure',
-};
 
 /** All checks, in the order in which somebody would correct what they find. Never rejects. */
 export async function diagnose(options: DoctorOptions, ports: DiagnosisPorts): Promise<readonly DiagnosisLine[]> {
@@ -47,7 +29,7 @@ export async function diagnose(options: DoctorOptions, ports: DiagnosisPorts): P
   return [
     ...databaseLines(examinations, options),
     ...coordinatorLines(coordinators, options.cluster ?? owners[0]?.cluster),
-    ...(await topicLines(options, cluster ?? 'local', [...new Set(participants)], ports)),
+    ...(await brokerLines(options, cluster ?? 'local', [...new Set(participants)], ports)),
   ];
 }
 
@@ -74,46 +56,4 @@ function coordinatorLines(all: readonly CoordinatorFacts[], cluster: string | un
   );
   const group = groupFinding(all);
   return group ? [...lines, { subject: 'coordinators', name: 'group', ...group }] : lines;
-}
-
-async function topicLines(
-  { kafkaBrokers, kafkaTls, topicPrefix }: DoctorOptions,
-  cluster: string,
-  participants: readonly string[],
-  { clock, inspectTopics }: DiagnosisPorts,
-): Promise<readonly DiagnosisLine[]> {
-  if (kafkaBrokers.length === 0) return [];
-  const topics: Topic[] = participants.flatMap((name) => [prepareTopic(name), decideTopic(name)]);
-  const settings = {
-    brokers: kafkaBrokers,
-    clientId: 'concordat-doctor',
-    ssl: kafkaTls,
-    cluster,
-    clock,
-    ...(topicPrefix !== undefined && { topicPrefix }),
-  };
-  const subject = kafkaBrokers.join(',');
-  try {
-    const findings = await inspectTopics(settings, [...topics, REPLIES_TOPIC]);
-    return findings.map((finding) => topicLine(subject, finding));
-  } catch (error) {
-    return [
-      {
-        subject,
-        name: 'broker',
-        status: 'failure',
-        sentence: `the broker cannot be asked: ${errorMessage(error)}`,
-        fix: 'start it, and check --kafka, --kafka-tls, the network, and the addresses that the brokers advertise',
-      },
-    ];
-  }
-}
-
-function topicLine(subject: string, finding: TopicFinding): DiagnosisLine {
-  const { sentence } = finding;
-  const fix = finding.state === 'usable' ? '' : finding.fix;
-  const status = TOPIC_STATUS[finding.state];
-  return status === 'ok'
-    ? { subject, name: 'topic', status, sentence }
-    : { subject, name: 'topic', status, sentence, fix };
 }

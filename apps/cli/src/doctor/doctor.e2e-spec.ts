@@ -90,7 +90,7 @@ describe('concordat doctor', () => {
 
   it('looks at the topics of a broker that is not there', async () => {
     const { code, output } = await doctor('--kafka', '127.0.0.1:21383', '--participant', 'orders');
-    expect(output).toMatch(/failure {2}broker: the broker cannot be asked: /);
+    expect(output).toMatch(/failure {2}broker: the brokers cannot be asked: /);
     expect(code).toBe(2);
   });
 

@@ -1,5 +1,5 @@
 import { SystemClock } from '@concordat/foundation';
-import { inspectTopics } from '@concordat/messaging';
+import { inspectGroup, inspectTopics } from '@concordat/messaging';
 import { examineDatabase, readCoordinator } from '@concordat/participant';
 import { diagnose, type DiagnosisPorts } from './diagnosis.js';
 import type { DoctorOptions } from './options.js';
@@ -12,7 +12,9 @@ export async function doctor(options: DoctorOptions): Promise<void> {
     clock: new SystemClock(),
     examineDatabase,
     readCoordinator: (url, clock) => readCoordinator(url, clock, token),
+    environment: process.env,
     inspectTopics,
+    inspectGroup,
   };
   const lines = await diagnose(options, ports);
   process.stdout.write(options.json ? renderJson(lines) : renderLines(lines));

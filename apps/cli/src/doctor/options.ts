@@ -60,8 +60,10 @@ now, and may stop) or a failure (it does not work), with what to do. No line con
   --database-password-file <path>
                          a file of mode 0600 with the password instead
   --coordinator <url>    http://host:port of a coordinator; may be given again
-  --kafka <brokers>      host:port of brokers, separated by commas: looks at the topics
-  --kafka-tls            the brokers want TLS
+  --kafka <brokers>      host:port of brokers, separated by commas: looks at the topics, and at the rights of the
+                         participant there. TLS and SASL as a service has them, by the variables KAFKA_TLS, KAFKA_TLS_CA,
+                         _CERT, _KEY, KAFKA_SASL_MECHANISM, _USERNAME, _PASSWORD and _PASSWORD_FILE
+  --kafka-tls            the same as KAFKA_TLS=on
   --participant <name>   the service; default: the one that the database belongs to
   --cluster <name>       default: the one that the database belongs to, or that of the coordinator
   --schema <name>        of Concordat's tables (default public)

@@ -1,5 +1,5 @@
 import { describeFinding, type Finding } from '@concordat/participant';
-import type { DiagnosisLine } from './diagnosis.js';
+import type { DiagnosisLine } from './line.js';
 
 const STATUSES = ['ok', 'warning', 'failure'] as const satisfies readonly Finding['status'][];
 const WIDEST_STATUS = Math.max(...STATUSES.map(({ length }) => length));

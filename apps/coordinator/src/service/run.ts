@@ -6,6 +6,7 @@ import {
   guarded,
   readFilesAgainOnHangUp,
   startFailure,
+  startFailureCode,
   type Tracing,
 } from '@concordat/foundation';
 import { createCoordinator } from '../bootstrap.js';
@@ -25,7 +26,7 @@ export interface RunOptions {
 
 /**
  * Runs a coordinator as this process: until a signal ends it, or it cannot continue. A failure to start is one sentence
- * on standard error and exit code 1.
+ * on standard error and exit code 1, or 78 where a setting or a file that it names is wrong.
  */
 export async function runCoordinator(
   config: Config,
@@ -76,7 +77,7 @@ export async function runCoordinator(
     onListening?.();
   } catch (error) {
     process.stderr.write(`${startFailure('coordinator', error, config.http)}\n`);
-    exit(EXIT.failed);
+    exit(startFailureCode(error));
   }
 }
 

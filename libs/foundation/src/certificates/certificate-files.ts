@@ -93,14 +93,18 @@ function ownFault(
 ): { readonly file: CertificateFile; readonly expected: string } | undefined {
   if (!own.checkPrivateKey(createPrivateKey(key)))
     return { file: 'key', expected: 'the private key of the certificate' };
-  if (Date.parse(own.validTo) <= now) {
-    return { file: 'certificate', expected: `a certificate that is valid now; this one ended on ${own.validTo}` };
-  }
-  if (Date.parse(own.validFrom) > now) {
-    return { file: 'certificate', expected: `a certificate that is valid now; this one begins on ${own.validFrom}` };
-  }
-  const expected = fault?.(own);
+  const expected = validityFault(own, now) ?? fault?.(own);
   return expected === undefined ? undefined : { file: 'certificate', expected };
+}
+
+/** Why a certificate does not count at a moment, as the end of "it must be …"; undefined when it does. */
+export function validityFault(
+  { validFrom, validTo }: Pick<X509Certificate, 'validFrom' | 'validTo'>,
+  now: number,
+): string | undefined {
+  if (Date.parse(validTo) <= now) return `a certificate that is valid now; this one ended on ${validTo}`;
+  if (Date.parse(validFrom) > now) return `a certificate that is valid now; this one begins on ${validFrom}`;
+  return undefined;
 }
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;

@@ -1,17 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
-import {
-  backoffMs,
-  errorMessage,
-  silentLogger,
-  SystemClock,
-  SystemRandom,
-  withTimeLimit,
-  sleep,
-} from '@concordat/foundation';
+import { backoffMs, errorMessage, withTimeLimit, sleep } from '@concordat/foundation';
 import type { MessageBus, OutgoingMessage, PublishOptions, Subscription, SubscriptionOptions } from '../bus.js';
 import { MessageBusError } from '../contract/errors.js';
 import { allocateEncodersFromPool } from './encoder-buffers.js';
+import { describeBrokerFault } from './broker-fault.js';
+import { withDefaults } from './default-settings.js';
 import { withTopicAdmin } from './kafka-admin.js';
 import {
   KafkaGroupConsumer,
@@ -29,9 +22,9 @@ import { writeProduceRequestsInOnePass } from './produce-request.js';
 import { SendQueue } from '../send-queue.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { publishEach } from '../contract/publishing.js';
-import { TopicSetup, TopicSetupError, judgeTopics, type TopicFinding, type WantedRights } from './topic-setup.js';
-import { accessOf, type AccessRule } from '../contract/access.js';
-import { DEAD_LETTER_TOPIC, type Topic } from '../contract/topics.js';
+import { TopicSetup, TopicSetupError } from './topic-setup.js';
+import type { Topic } from '../contract/topics.js';
+import { wantedRights } from './wanted-rights.js';
 
 const DRAIN_MS = 5_000;
 /** A rebalance may leave a member without an answer for 10 s, with two fetches or heartbeats around it. */
@@ -98,7 +91,8 @@ export class KafkaMessageBus implements MessageBus {
       try {
         return await this.setUpTopics(names);
       } catch (error) {
-        const problem = errorMessage(error);
+        const isTold = error instanceof TopicSetupError;
+        const problem = isTold ? error.message : describeBrokerFault(error, this.settings);
         if (problem !== told) logger.warn(`the topics cannot be used yet, trying again: ${problem}`);
         told = problem;
       }
@@ -152,7 +146,7 @@ export class KafkaMessageBus implements MessageBus {
 
   obstacle(): string | undefined {
     if (this.topicProblem !== undefined) return this.topicProblem;
-    return this.isConnected() ? this.subscriptionProblem() : 'the broker cannot be reached';
+    return this.isConnected() ? this.subscriptionProblem() : (this.sender.fault ?? 'the broker cannot be reached');
   }
 
   deadLetters(): DeadLetterCounts {
@@ -221,56 +215,9 @@ export class KafkaMessageBus implements MessageBus {
   }
 }
 
-function withDefaults(options: KafkaMessageBusOptions): KafkaSettings {
-  return {
-    ...options,
-    clientId: options.clientId ?? `concordat-${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
-    logger: options.logger ?? silentLogger,
-    clock: options.clock ?? new SystemClock(),
-    random: options.random ?? new SystemRandom(),
-    partitions: options.partitions ?? 1,
-    replicationFactor: options.replicationFactor ?? -1,
-    sessionTimeoutMs: options.sessionTimeoutMs ?? 6_000,
-    stallTimeoutMs: options.stallTimeoutMs ?? 15_000,
-    commitIntervalMs: options.commitIntervalMs ?? 1_000,
-    fetchWaitMs: options.fetchWaitMs ?? 500,
-    standingTimeoutMs: options.standingTimeoutMs ?? 5_000,
-  };
-}
-
-/** Of reading and writing, what the role needs, by the names on the broker; dead letters are not worth a stop. */
-function wantedRights(options: KafkaMessageBusOptions): WantedRights {
-  const { role } = options;
-  if (role === undefined) return () => [];
-  const rules = accessOf(options, role === 'coordinator' ? undefined : role.slice(role.indexOf(':') + 1));
-  const letters = new Namespace(options).topic(DEAD_LETTER_TOPIC);
-  return (topic) => {
-    const rule = topic === letters ? undefined : rules.find((one) => isAbout(one, topic));
-    return (['Read', 'Write'] as const).filter((right) => rule?.operations.includes(right));
-  };
-}
-
-function isAbout({ resource, name, pattern }: AccessRule, topic: string): boolean {
-  return resource === 'topic' && (pattern === 'prefixed' ? topic.startsWith(name) : topic === name);
-}
-
 /** kafkajs hides that a right on the group is missing: it then says that the group has no coordinator. */
 function describeSubscriptionFailure(group: string, failure: unknown): string {
   const ofTopics = errorTypes(failure).includes('TOPIC_AUTHORIZATION_FAILED');
   const fix = ofTopics ? 'grant this user Read on its topics' : 'check that this user has Read on the group';
   return `the subscription of the group "${group}" does not stand (${errorMessage(failure)}): ${fix}`;
-}
-
-/**
- * What there is to say about topics on a broker, as a bus with these options would see them. Creates nothing. Rejects when
- * the broker cannot be asked.
- */
-export async function inspectTopics(
-  options: KafkaMessageBusOptions,
-  topics: readonly Topic[],
-): Promise<readonly TopicFinding[]> {
-  const settings = withDefaults(options);
-  const namespace = new Namespace(options);
-  const names = topics.map((topic) => namespace.topic(topic));
-  return withTopicAdmin(settings, (admin) => judgeTopics(admin, names, settings, wantedRights(options)));
 }

@@ -23,6 +23,7 @@ import {
 import type { ConsumerEvents, GroupConsumer, TopicPartition, TopicPartitionOffset } from './kafka-subscription.js';
 import type { MessageAuthenticity, MessageSender } from '../contract/authenticity.js';
 import type { NamespaceOptions } from '../contract/namespace.js';
+import { describeBrokerFault } from './broker-fault.js';
 import { createPartitioner } from './partitioner.js';
 import type { EncodedMessage } from '../contract/codec.js';
 import { type SendQueueLimits, SendRefusedError } from '../send-queue.js';
@@ -88,6 +89,8 @@ export type CountRequest = (kind: string) => void;
 /** The producer: reconnects for ever, and is rebuilt when it keeps failing. */
 export class KafkaSender {
   isConnected = false;
+  /** why there is no connection, and what to do, if the last attempt has failed */
+  fault: string | undefined;
   private producer: Producer | undefined;
   private failures = 0;
   private ended = false;
@@ -101,12 +104,15 @@ export class KafkaSender {
   /** Resolves with true when connected, with false when `disconnect` came first. */
   async connect(): Promise<boolean> {
     const { clock, logger, random } = this.settings;
+    const told = new Set<string>();
     for (let attempt = 0; !this.ended; attempt++) {
       try {
         await this.connectedProducer();
         return true;
-      } catch (error) {
-        if (attempt === 0) logger.warn(`cannot reach Kafka yet, trying again: ${errorMessage(error)}`);
+      } catch {
+        const fault = this.fault ?? '';
+        if (!told.has(fault)) logger.warn(`cannot reach Kafka yet, trying again: ${fault}`);
+        told.add(fault); // each broker may have another
       }
       await sleep(clock, backoffMs(attempt, RECONNECT, random));
     }
@@ -157,9 +163,11 @@ export class KafkaSender {
       await withTimeLimit(this.settings.clock, REQUEST_TIMEOUT_MS, 'the connection', producer.connect());
     } catch (error) {
       void producer.disconnect().catch(() => undefined); // one that connects late would have no owner
+      this.fault = describeBrokerFault(error, this.settings);
       throw error;
     }
     this.producer = producer;
+    this.fault = undefined;
     this.isConnected = true;
     return producer;
   }

@@ -3,6 +3,7 @@ import {
   certificatesIn,
   oneOf,
   readPrivateFile,
+  validityFault,
   type Environment,
   type FileKind,
   type VariableProblem,
@@ -73,9 +74,12 @@ function checkTlsFiles(values: Partial<Values>, report: Report): void {
   ];
   const [, ownText, keyText] = texts;
   if (ownText === undefined || keyText === undefined) return;
-  if (!new X509Certificate(ownText).checkPrivateKey(createPrivateKey(keyText))) {
+  const own = new X509Certificate(ownText);
+  if (!own.checkPrivateKey(createPrivateKey(keyText))) {
     report('KAFKA_TLS_KEY', 'the private key of the certificate in KAFKA_TLS_CERT');
   }
+  const fault = validityFault(own, Date.now());
+  if (fault !== undefined) report('KAFKA_TLS_CERT', fault);
 
   function check(name: keyof Values, kind: FileKind, isRight: (text: string) => boolean, expected: string) {
     const file = values[name];

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Kafka } from 'kafkajs';
+import { withSeedBroker } from './seed-broker.js';
 
 /** Operations on a topic that a broker tells whether this user may do them. */
 export type TopicRight = 'Read' | 'Write';
@@ -25,27 +26,6 @@ export interface Decoder {
   readArray<T>(read: (decoder: Decoder) => T): T[];
 }
 
-interface Versions {
-  readonly minVersion: number;
-  readonly maxVersion: number;
-}
-
-/** Parts of kafkajs 2.2.4 that its types leave out. */
-interface BrokerInside {
-  readonly versions: Readonly<Record<number, Versions | undefined>> | null;
-  readonly connectionPool: { send(request: object): Promise<Map<string, ReadonlySet<TopicRight> | undefined>> };
-}
-
-interface ClusterInside {
-  connect(): Promise<void>;
-  disconnect(): Promise<void>;
-  readonly brokerPool: { readonly seedBroker: BrokerInside };
-}
-
-type CreateCluster = (options: object) => ClusterInside;
-
-const CREATE_CLUSTER = 'private:Kafka:createCluster';
-
 /**
  * What of reading and writing this user may do with topics, as the broker itself says; undefined for a topic of which it
  * does not say it. kafkajs asks in a version of the request that does not have the question.
@@ -54,19 +34,12 @@ export async function topicRights(
   client: Kafka,
   topics: readonly string[],
 ): Promise<ReadonlyMap<string, ReadonlySet<TopicRight> | undefined>> {
-  const symbol = Object.getOwnPropertySymbols(client).find(({ description }) => description === CREATE_CLUSTER);
-  const createCluster = symbol && (client as unknown as Readonly<Record<symbol, CreateCluster>>)[symbol];
-  if (!createCluster) return new Map();
-  const cluster = createCluster({ allowAutoTopicCreation: false });
-  try {
-    await cluster.connect();
-    const { seedBroker } = cluster.brokerPool;
-    const versions = seedBroker.versions?.[METADATA_KEY];
-    if (!versions || versions.minVersion > METADATA_VERSION || versions.maxVersion < METADATA_VERSION) return new Map();
-    return await seedBroker.connectionPool.send(rightsRequest(topics));
-  } finally {
-    await cluster.disconnect();
-  }
+  const rights = await withSeedBroker(client, async ({ versions, connectionPool }) => {
+    const known = versions?.[METADATA_KEY];
+    if (!known || known.minVersion > METADATA_VERSION || known.maxVersion < METADATA_VERSION) return undefined;
+    return await connectionPool.send<ReadonlyMap<string, ReadonlySet<TopicRight> | undefined>>(rightsRequest(topics));
+  });
+  return rights ?? new Map();
 }
 
 function rightsRequest(topics: readonly string[]) {
