@@ -6,10 +6,12 @@ import pg from 'pg';
 import { LocalSecurity } from '../../apps/lab/src/local-system/security/index.js';
 import { startLocalSystem, type LocalSystem, type SystemFile } from '../support/local-system.js';
 import { credit, debit } from '../support/rest.js';
+import { describeSecuredBroker } from './secured-broker.js';
 
 jest.setTimeout(180_000);
 
-const LINKS = process.env['CONCORDAT_NIGHTLY'] === '1' ? (['direct', 'kafka', 'both'] as const) : (['direct'] as const);
+/** With both roads there are streams and a broker. */
+const LINKS = process.env['CONCORDAT_NIGHTLY'] === '1' ? (['direct', 'kafka', 'both'] as const) : (['both'] as const);
 /** Enough for a transfer; each process takes a second to start. */
 const PARTS = ['coordinator-1', 'coordinator-2', 'coordinator-3', 'bank-a', 'bank-b', 'postgres-a', 'postgres-b'];
 
@@ -75,4 +77,17 @@ describe.each(LINKS)('a secured local system on the link %s', (link) => {
     plain.on('error', () => undefined);
     await expect(plain.connect()).rejects.toThrow('no encryption');
   });
+
+  if (link !== 'direct') {
+    describe('its broker', () => {
+      const metrics = async (at: string): Promise<string> =>
+        await (await ask(at, { headers: bearer(security.credentials.token('metrics')) })).text();
+      const coordinators = () =>
+        [1, 2, 3].map((id) => ({
+          url: `https://127.0.0.1:${portOf(`coordinator-${id}`)}`,
+          audit: path.join(system.directory, `logs/coordinator-${id}.audit.jsonl`),
+        }));
+      describeSecuredBroker(() => ({ link, system, state, security, coordinators: coordinators(), metrics }));
+    });
+  }
 });
